@@ -1,0 +1,123 @@
+//! Pooled, counted buffers: how bytes outlive the call that brought them.
+//!
+//! A `Buf` is cheap to clone (a count) and immutable once shared; when the
+//! last clone goes, its memory returns to the pool it came from, so a shard
+//! that is warm allocates nothing. One shard, one pool: nothing here is `Send`.
+//!
+//! Messages leave as one contiguous `Buf` rather than as a gather list: a
+//! stateful proxy must keep what it sent for retransmission anyway, so the one
+//! copy of a message buys both.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::limits;
+
+/// Smallest capacity of each size class, in bytes.
+const CLASSES: [usize; 6] = [512, 1024, 2048, 4096, 16_384, 65_536];
+
+type Shelf = Vec<Rc<Vec<u8>>>;
+
+/// Hands out empty buffers and takes used ones back.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    shelves: Rc<RefCell<[Shelf; CLASSES.len()]>>,
+}
+
+impl Pool {
+    /// A pool with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A buffer with the bytes that `write` puts into it; `room` is the
+    /// expected length and only chooses the size class.
+    pub fn build(&self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Buf {
+        let mut memory = self.take(room);
+        if let Some(bytes) = Rc::get_mut(&mut memory) {
+            bytes.clear();
+            write(bytes);
+        }
+        Buf { memory: Some(memory), pool: self.clone() }
+    }
+
+    /// A buffer holding a copy of `bytes`.
+    #[must_use]
+    pub fn copy(&self, bytes: &[u8]) -> Buf {
+        self.build(bytes.len(), |out| out.extend_from_slice(bytes))
+    }
+
+    /// Buffers that lie ready, over all classes.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.shelves.borrow().iter().map(Vec::len).sum()
+    }
+
+    fn take(&self, room: usize) -> Rc<Vec<u8>> {
+        let class = CLASSES.iter().position(|&size| room <= size).unwrap_or(CLASSES.len() - 1);
+        let ready = self.shelves.borrow_mut()[class].pop();
+        ready.unwrap_or_else(|| Rc::new(Vec::with_capacity(CLASSES[class])))
+    }
+
+    fn give(&self, memory: Rc<Vec<u8>>) {
+        // A buffer that grew past its class serves the larger one from now on.
+        let Some(class) = CLASSES.iter().rposition(|&size| memory.capacity() >= size) else { return };
+        let shelf = &mut self.shelves.borrow_mut()[class];
+        if shelf.len() < limits::POOL_IDLE_MAX {
+            shelf.push(memory);
+        }
+    }
+}
+
+/// Counted, immutable bytes from a pool.
+#[derive(Clone, Debug)]
+pub struct Buf {
+    /// `Some` until drop.
+    memory: Option<Rc<Vec<u8>>>,
+    pool: Pool,
+}
+
+impl std::ops::Deref for Buf {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.memory.as_deref().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take()
+            && Rc::strong_count(&memory) == 1
+        {
+            self.pool.give(memory);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_clone_returns_the_memory() {
+        let pool = Pool::new();
+        let first = pool.copy(b"INVITE");
+        let second = first.clone();
+        let address = first.as_ptr();
+        drop(first);
+        assert_eq!((&second[..], pool.idle()), (&b"INVITE"[..], 0));
+        drop(second);
+        assert_eq!(pool.idle(), 1);
+        assert_eq!(pool.copy(b"ACK").as_ptr(), address);
+    }
+
+    #[test]
+    fn a_buffer_that_grew_moves_up_a_class() {
+        let pool = Pool::new();
+        drop(pool.build(10, |out| out.resize(5_000, b'x')));
+        assert!(pool.build(3_000, |_| ()).memory.as_ref().unwrap().capacity() >= 5_000);
+    }
+}

@@ -1,0 +1,100 @@
+//! Every bound of the program, each with its reason and with what happens at
+//! it. A number that limits anything and stands elsewhere is a mistake.
+
+use crate::time::Duration;
+
+/// Longest message, in bytes: the largest UDP datagram rounded to what 16-bit
+/// spans hold. Longer on a stream: 513 and close (RFC 3261 §21.5.7).
+pub const MESSAGE_MAX: usize = 65_535;
+/// Most header lines in one message. More: 400.
+pub const HEADERS_MAX: usize = 256;
+/// Most values of one list header that are looked at (Route, Via, Contact).
+/// More: 400.
+pub const VALUES_MAX: usize = 64;
+/// Highest status code there is (RFC 3261 §7.2). Higher: dropped.
+pub const STATUS_MAX: u16 = 699;
+
+/// Idle buffers kept per size class and shard; more are freed. Sized so that
+/// a burst of a few thousand calls a second runs without the allocator.
+pub const POOL_IDLE_MAX: usize = 65_536;
+
+/// RFC 3261 T1: the round trip estimate all retransmission starts from.
+pub const T1: Duration = Duration::from_millis(500);
+/// RFC 3261 T2: longest retransmission interval of non-INVITE and responses.
+pub const T2: Duration = Duration::from_secs(4);
+/// RFC 3261 T4: longest time a message stays in the network.
+pub const T4: Duration = Duration::from_secs(5);
+/// 64·T1: timers B, F, H, J, L and M.
+pub const T1_64: Duration = Duration::from_secs(32);
+/// When a non-INVITE server transaction over UDP may first send 100
+/// (RFC 4320 §4.1: when the client's Timer E would reach T2).
+pub const NON_INVITE_TRYING: Duration = Duration::from_millis(3_500);
+/// Timer C: more than three minutes (RFC 3261 §16.6-11).
+pub const TIMER_C: Duration = Duration::from_secs(185);
+/// Grace of a cancelled branch without a final answer (RFC 3261 §9.1: 64·T1).
+pub const CANCEL_GRACE: Duration = T1_64;
+
+/// Most transactions of each side per shard. At the bound a new request gets
+/// 503 statelessly; nothing that runs is disturbed.
+pub const TRANSACTIONS_MAX: usize = 1 << 20;
+/// Most branches of one request (parallel and serial together). More targets
+/// are left out, lowest q first.
+pub const BRANCHES_MAX: usize = 16;
+/// Most times a serial search starts a further branch for one request.
+pub const ATTEMPTS_MAX: u8 = 16;
+/// Max-Forwards given to a request that has none (RFC 3261 §16.6-3).
+pub const MAX_FORWARDS: u8 = 70;
+/// Max-Breadth given to a request that has none, and its cap (RFC 5393 §5.3.3).
+pub const MAX_BREADTH: u16 = 60;
+
+/// Most streams of one shard. At the bound a new connection is closed at once.
+pub const STREAMS_MAX: usize = 1 << 20;
+/// Bytes that may wait for a stream's slow reader. More: the stream is closed,
+/// since a peer that far behind has lost its transactions anyway.
+pub const STREAM_QUEUE_MAX: usize = 512 * 1024;
+/// Datagrams that may wait for a UDP socket's full send buffer. At the bound
+/// the oldest request goes (its sender's timer sends it again), else the
+/// oldest of all; both are counted.
+pub const DATAGRAM_QUEUE_MAX: usize = 4_096;
+/// Longest time a connection attempt may take before it counts as failed.
+pub const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// Longest time a message may take to arrive in full on a stream, from its
+/// first byte. Later: the stream is closed (slow loris).
+pub const PARTIAL_MESSAGE_MAX: Duration = Duration::from_secs(10);
+/// Keep-alive interval announced in Flow-Timer, in seconds (RFC 5626 §5.4).
+pub const FLOW_TIMER_S: u32 = 120;
+/// Silence after which a stream that was promised Flow-Timer is dead: longer
+/// than announced (RFC 5626 §5.4).
+pub const FLOW_SILENCE_MAX: Duration = Duration::from_secs(150);
+
+/// Most contacts one address of record may have. More: 403 to the REGISTER.
+pub const CONTACTS_MAX: usize = 10;
+/// Shortest and longest registration granted, and the one given when none is
+/// asked for, in seconds. Shorter: 423 with Min-Expires (RFC 3261 §10.3).
+pub const EXPIRES_MIN_S: u32 = 60;
+/// Longest registration granted, in seconds; longer requests get this.
+pub const EXPIRES_MAX_S: u32 = 7_200;
+/// Registration granted when the phone names none, in seconds.
+pub const EXPIRES_DEFAULT_S: u32 = 3_600;
+/// Most registrations an edge remembers per shard. At the bound the 200 still
+/// passes, the phone is simply reached through its own edges' relays.
+pub const REGISTRATIONS_MAX: usize = 1 << 20;
+/// Longest time a nonce is good, in seconds; then `stale=true` (RFC 7616 §3.3).
+pub const NONCE_S: u64 = 300;
+/// Members of an edge cluster. More is a configuration error.
+pub const MEMBERS_MAX: usize = 64;
+/// Most edges in one subscriber's set.
+pub const EDGE_SET_MAX: usize = 4;
+/// Longest user part of a token. Longer: 403.
+pub const TOKEN_MAX: usize = 512;
+
+/// Time a draining node leaves its transactions before it exits.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Retry-After of a draining or overloaded node, in seconds.
+pub const RETRY_AFTER_S: u32 = 5;
+/// How long a destination that failed is left out of the choice.
+pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
+
+const _: () = assert!(MESSAGE_MAX <= u16::MAX as usize, "spans are 16 bits");
+const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
+const _: () = assert!(FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64, "RFC 5626 §5.4");
