@@ -17,4 +17,5 @@ pub mod span;
 pub mod time;
 
 pub mod bytes;
+pub mod edge;
 pub mod txn;
