@@ -17,3 +17,6 @@ pub mod span;
 pub mod time;
 
 pub mod bytes;
+
+pub mod frame;
+pub mod scan;
