@@ -18,4 +18,6 @@ pub mod time;
 
 pub mod bytes;
 pub mod edge;
+pub mod frame;
+pub mod scan;
 pub mod txn;

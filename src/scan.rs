@@ -1,0 +1,235 @@
+//! What a message says: one pass over the bytes, spans instead of copies.
+//!
+//! `scan` finds the start line and every header line and checks what routing
+//! stands on (RFC 3261 §7, §8.1.1, §16.3-1); the typed views (`via`, `uri`,
+//! `address`, `auth`) parse one value when somebody asks for it. Headers the
+//! proxy has no business with are never looked into.
+//!
+//! Lines end in CRLF. A bare CR or LF is a defect even where it would be
+//! harmless here: the next element may take it for a line end.
+
+#![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
+
+pub mod address;
+pub mod auth;
+mod class;
+mod cursor;
+mod line;
+mod message;
+mod method;
+mod name;
+pub mod params;
+mod start;
+pub mod uri;
+mod values;
+pub mod via;
+
+use crate::error::Malformed;
+use crate::limits;
+use crate::span::Span;
+
+pub use message::Message;
+pub use method::Method;
+pub use name::Name;
+
+use address::Address;
+use class::Class;
+use uri::{Scheme, Uri};
+use via::Via;
+
+/// One header line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Which header field.
+    pub name: Name,
+    /// From the first byte of the name through the CRLF that ends it, folds included.
+    pub line: Span,
+    /// The value without surrounding white space (folds inside stay as they are).
+    pub value: Span,
+}
+
+/// Request-Line or Status-Line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartLine {
+    /// RFC 3261 §7.1.
+    Request {
+        /// The method, when it is one we have a rule for.
+        method: Method,
+        /// The method as written.
+        method_token: Span,
+        /// The Request-URI; empty when the Request-Line is malformed.
+        uri: Span,
+    },
+    /// RFC 3261 §7.2.
+    Response {
+        /// 100 to 699; 0 when the Status-Line is malformed.
+        status: u16,
+        /// The reason phrase, which may be empty.
+        reason: Span,
+    },
+}
+
+/// Scans a whole framed message (`frame` has cut it: `bytes` ends where the
+/// body ends). On error the outline holds all that was found before and after
+/// the defect, so that an answer can still be built; the first defect is returned.
+///
+/// # Errors
+/// Any `Malformed` but `Number` and `Credentials`. `NotSip` and `TooLong` end
+/// the scan at once and leave the outline empty.
+pub fn scan(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
+    message.clear();
+    if bytes.len() > limits::MESSAGE_MAX {
+        return Err(Malformed::TooLong);
+    }
+    let mut pass = Pass { bytes, message, defect: None };
+    let at = pass.start_line()?;
+    pass.header_lines(at);
+    pass.mandatory();
+    pass.typed();
+    pass.defect.map_or(Ok(()), Err)
+}
+
+/// One scan under way.
+struct Pass<'a> {
+    bytes: &'a [u8],
+    message: &'a mut Message,
+    defect: Option<Malformed>,
+}
+
+impl Pass<'_> {
+    /// Keeps the first defect.
+    fn note(&mut self, defect: Malformed) {
+        self.defect.get_or_insert(defect);
+    }
+
+    /// Where the header lines begin.
+    fn start_line(&mut self) -> Result<usize, Malformed> {
+        let line = line::first(self.bytes);
+        let (start, verdict) = start::parse(self.bytes, Span::new(0, line.end))?;
+        self.message.start = Some(start);
+        if let Err(defect) = verdict {
+            self.note(defect);
+        } else if !line.clean {
+            self.note(Malformed::StartLine);
+        }
+        self.message.headers_start = line.next;
+        Ok(line.next)
+    }
+
+    fn header_lines(&mut self, mut at: usize) {
+        loop {
+            let Some(line) = line::next(self.bytes, at) else {
+                self.note(Malformed::Truncated);
+                break;
+            };
+            if line.end == at {
+                self.message.body = Span::new(line.next, self.bytes.len());
+                if !line.clean {
+                    self.note(Malformed::HeaderLine(Span::new(at, line.next)));
+                }
+                break;
+            }
+            self.header_line(at, line);
+            at = line.next;
+        }
+        self.message.headers_end = at;
+    }
+
+    fn header_line(&mut self, at: usize, line: line::Line) {
+        let whole = Span::new(at, line.next);
+        let text = self.bytes.get(at..line.end).unwrap_or_default();
+        let Some((name, value)) = line::split(text) else { return self.note(Malformed::HeaderLine(whole)) };
+        let value_start = line.end.saturating_sub(value.len());
+        let id = Name::from_bytes(name);
+        if !line.clean || (id == Name::Other && !Class::TOKEN.holds_all(name)) {
+            self.note(Malformed::HeaderLine(whole));
+        }
+        let value = class::trim(self.bytes, value_start, line.end);
+        let repeated = self.message.first(id).is_some();
+        if self.message.headers.len() >= limits::HEADERS_MAX && (repeated || id == Name::Other) {
+            return self.note(Malformed::TooMany);
+        }
+        if repeated && id == Name::ContentLength {
+            self.note(Malformed::ContentLength);
+        } else if repeated && id.is_single() {
+            self.note(Malformed::Repeated(whole));
+        }
+        self.message.push(Header { name: id, line: whole, value });
+    }
+
+    /// What every message must have (RFC 3261 §8.1.1), CSeq and the lengths.
+    fn mandatory(&mut self) {
+        const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+        if MANDATORY.iter().any(|&name| self.message.first(name).is_none()) {
+            self.note(Malformed::Missing);
+        }
+        if self.message.headers.len() > limits::HEADERS_MAX {
+            self.note(Malformed::TooMany);
+        }
+        if let Some(header) = self.message.first(Name::CallId)
+            && header.value.is_empty()
+        {
+            self.note(Malformed::Missing);
+        }
+        if let Some(header) = self.message.first(Name::ContentLength)
+            && crate::frame::decimal(header.value.of(self.bytes)).is_none()
+        {
+            self.note(Malformed::ContentLength);
+        }
+        let Some(value) = self.message.first(Name::CSeq).map(|header| header.value) else { return };
+        match start::cseq(self.bytes, value) {
+            Some((number, method)) => {
+                self.message.cseq = number;
+                self.message.cseq_method = method;
+                self.cseq_method_matches();
+            }
+            None => self.note(Malformed::CSeq),
+        }
+    }
+
+    fn cseq_method_matches(&mut self) {
+        let token = self.message.cseq_method.of(self.bytes);
+        match self.message.start {
+            Some(StartLine::Request { method_token, .. }) if method_token.of(self.bytes) != token => {
+                self.note(Malformed::CSeq);
+            }
+            Some(StartLine::Response { .. }) => self.message.method = Method::from_token(token),
+            Some(StartLine::Request { method, .. }) => self.message.method = method,
+            None => {}
+        }
+    }
+
+    /// The values that routing reads from every message.
+    fn typed(&mut self) {
+        if let Some(StartLine::Request { method, uri, .. }) = self.message.start {
+            self.message.method = method;
+            match Uri::parse(self.bytes, uri) {
+                // Header parts have no place in a Request-URI (RFC 3261 §19.1.1).
+                Ok(parsed) if matches!(parsed.scheme, Scheme::Sip | Scheme::Sips) && !parsed.headers.is_empty() => {
+                    self.note(Malformed::Uri(uri));
+                }
+                Ok(parsed) => self.message.target = Some(parsed),
+                Err(defect) => self.note(defect),
+            }
+        }
+        if let Some(header) = self.message.first(Name::Via).copied() {
+            let value = values::first(self.bytes, header.value).unwrap_or(header.value);
+            match Via::parse(self.bytes, value) {
+                Ok(via) => self.message.top_via = Some(via),
+                Err(defect) => self.note(defect),
+            }
+        }
+        self.message.from = self.address(Name::From);
+        self.message.to = self.address(Name::To);
+    }
+
+    fn address(&mut self, name: Name) -> Option<Address> {
+        let value = self.message.first(name)?.value;
+        Address::parse(self.bytes, value).map_err(|defect| self.note(defect)).ok()
+    }
+}
+
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod tests;

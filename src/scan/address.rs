@@ -1,0 +1,193 @@
+//! name-addr and addr-spec with header parameters: From, To, Contact, Route,
+//! Record-Route, Path, Service-Route (RFC 3261 §20.10, §20.20, §25.1).
+//!
+//! The URI is found, not parsed: `Uri::parse` does that when somebody needs
+//! it. `Contact: *` is no address.
+
+use super::class::Class;
+use super::cursor::Cursor;
+use super::params;
+use crate::error::Malformed;
+use crate::span::Span;
+
+/// Where the parts of an address stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The whole value.
+    pub value: Span,
+    /// The display name as written, quotes included; empty when none.
+    pub display: Span,
+    /// The URI's bytes, without brackets. In the bare form it ends at the first `;` (RFC 3261 §20).
+    pub uri: Span,
+    /// Whether the URI stands in angle brackets.
+    pub bracketed: bool,
+    /// Header parameters from their first `;`; empty when none.
+    pub params: Span,
+}
+
+impl Address {
+    /// Parses the value standing at `value`.
+    ///
+    /// # Errors
+    /// `Address` with `value`: quotes or brackets that do not close, white
+    /// space in the URI, a display name that should be quoted, a bare URI with
+    /// `?` or a comma, a defect in the parameters.
+    pub fn parse(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
+        Self::read(bytes, value).filter(|address| params::are_sound(bytes, address.params)).ok_or(Malformed::Address(value))
+    }
+
+    fn read(bytes: &[u8], value: Span) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes, value);
+        let start = cursor.at();
+        let mut display = Span::default();
+        if cursor.peek() == Some(b'"') {
+            cursor.quoted()?;
+            display = cursor.since(start);
+            cursor.skip_space();
+        } else if cursor.peek() != Some(b'<') {
+            let words = cursor.take(Class::DISPLAY);
+            if cursor.peek() != Some(b'<') {
+                return Self::read_bare(bytes, value);
+            }
+            display = super::class::trim(bytes, start, words.range().end);
+        }
+        if !cursor.eat(b'<') {
+            return None;
+        }
+        let start = cursor.at();
+        cursor.skip(memchr::memchr(b'>', cursor.rest())?);
+        let uri = cursor.since(start);
+        cursor.skip(1);
+        cursor.skip_space();
+        let sound = Class::URI.holds_all(uri.of(bytes)) && uri.of(bytes).contains(&b':');
+        sound.then(|| Self { value, display, uri, bracketed: true, params: cursor.rest_span() })
+    }
+
+    /// An addr-spec: what follows its first `;` are header parameters.
+    fn read_bare(bytes: &[u8], value: Span) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes, value);
+        let rest = cursor.rest();
+        if rest.contains(&b'?') {
+            return None;
+        }
+        let start = cursor.at();
+        cursor.skip(rest.iter().position(|&byte| byte == b';' || !Class::URI.holds(byte)).unwrap_or(rest.len()));
+        let uri = cursor.since(start);
+        cursor.skip_space();
+        let text = uri.of(bytes);
+        let sound = text.contains(&b':') && !text.contains(&b',');
+        sound.then(|| Self { value, display: Span::default(), uri, bracketed: false, params: cursor.rest_span() })
+    }
+
+    /// A header parameter: None absent, Some(None) without value, Some(Some(span)) with; quotes are not part of the span.
+    #[must_use]
+    pub fn param(&self, bytes: &[u8], name: &str) -> Option<Option<Span>> {
+        params::find(bytes, self.params, name)
+    }
+}
+
+/// Parses a value of Outbound-Proxy (and its older names). In the bare form
+/// the whole value is the URI: an addr-spec has no header parameters there, so
+/// that `sip:token@edge;lr;maddr=192.0.2.3` keeps its maddr.
+///
+/// # Errors
+/// As `Address::parse`.
+pub fn outbound_proxy(bytes: &[u8], value: Span) -> Result<Address, Malformed> {
+    let address = Address::parse(bytes, value)?;
+    if address.bracketed {
+        return Ok(address);
+    }
+    if !Class::URI.holds_all(value.of(bytes)) {
+        return Err(Malformed::Address(value));
+    }
+    Ok(Address { uri: value, params: Span::default(), ..address })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Address, Malformed> {
+        Address::parse(text.as_bytes(), Span::new(0, text.len()))
+    }
+
+    /// display, uri, bracketed, params.
+    type Parts<'a> = (&'a str, &'a str, bool, &'a str);
+
+    #[track_caller]
+    fn check(text: &str, want: Parts<'_>) {
+        let part = |span: Span| &text[span.range()];
+        let address = parse(text).unwrap();
+        assert_eq!((part(address.display), part(address.uri), address.bracketed, part(address.params)), want, "{text:?}");
+    }
+
+    #[test]
+    fn addresses_come_apart() {
+        check("<sip:a@b>", ("", "sip:a@b", true, ""));
+        check("sip:a@b;tag=1", ("", "sip:a@b", false, ";tag=1"));
+        check("sip:a@b ;   tag    = 1", ("", "sip:a@b", false, ";   tag    = 1"));
+        check("<sip:a@b;lr?x=y>;tag=1", ("", "sip:a@b;lr?x=y", true, ";tag=1"));
+        check("\"J \\\\\\\"\"   <sip:a@b>\r\n  ;\r\n tag=1", ("\"J \\\\\\\"\"", "sip:a@b", true, ";\r\n tag=1"));
+        check("\"<sip:x>\"<sip:a@b>", ("\"<sip:x>\"", "sip:a@b", true, ""));
+        check("caller<sip:a@b>;tag=323", ("caller", "sip:a@b", true, ";tag=323"));
+        check("token1~` token2'+_ <sip:a@b>", ("token1~` token2'+_", "sip:a@b", true, ""));
+        check("Jürgen <sip:a@b>", ("Jürgen", "sip:a@b", true, ""));
+        check("isbn:2983792873", ("", "isbn:2983792873", false, ""));
+        check("<http://www.example.com>;tag=3", ("", "http://www.example.com", true, ";tag=3"));
+    }
+
+    // RFC 4475 §3.1.2.6, §3.1.2.13 to §3.1.2.15
+    #[test]
+    fn what_is_not_balanced_or_not_quoted_is_refused() {
+        for text in [
+            "",
+            "*",
+            "\"Mr. J. User <sip:a@b>",
+            "\"x\" sip:a@b",
+            "\"x\"",
+            "<sip:a@b",
+            "sip:a@b>",
+            "<sip:a@b> x",
+            "< sip:a@b >",
+            "<sip:a b@c>",
+            "<>",
+            "<a>",
+            "Bell, Alexander <sip:a@b>",
+            "a\"b\" <sip:a@b>",
+            "x:y <sip:a@b>",
+            "sip:a@b?Route=%3Csip:c%3E",
+            "sip:a,b@c",
+            "sip:a@b;x?y",
+            "alan.jasomi.com",
+            "<sip:a@b>;;",
+            "<sip:a@b>;tag=\"x",
+            "sip:a@b;;tag=1",
+        ] {
+            assert_eq!(parse(text), Err(Malformed::Address(Span::new(0, text.len()))), "{text:?}");
+        }
+    }
+
+    // RFC 4475 §3.1.1.12
+    #[test]
+    fn bare_parameters_are_the_headers_and_bracketed_ones_the_uris() {
+        for (text, want) in [("sip:a@b;x=1", Some(Some(&b"1"[..]))), ("<sip:a@b;x=1>", None), ("<sip:a@b>;X", Some(None))] {
+            let found = parse(text).unwrap().param(text.as_bytes(), "x");
+            assert_eq!(found.map(|value| value.map(|span| span.of(text.as_bytes()))), want, "{text:?}");
+        }
+    }
+
+    // D-U9
+    #[test]
+    fn a_bare_outbound_proxy_keeps_its_uri_parameters() {
+        for (text, uri, params) in [
+            ("sip:joe+e1+3@edge.example.com;lr;maddr=192.0.2.3", "sip:joe+e1+3@edge.example.com;lr;maddr=192.0.2.3", ""),
+            ("<sip:joe@edge;maddr=192.0.2.3>;x", "sip:joe@edge;maddr=192.0.2.3", ";x"),
+        ] {
+            let address = outbound_proxy(text.as_bytes(), Span::new(0, text.len())).unwrap();
+            assert_eq!((&text[address.uri.range()], &text[address.params.range()]), (uri, params));
+        }
+        let spaced = b"sip:joe@edge ;lr";
+        let span = Span::new(0, spaced.len());
+        assert_eq!(outbound_proxy(spaced, span), Err(Malformed::Address(span)));
+    }
+}

@@ -1,0 +1,129 @@
+//! Byte classes of RFC 3261 §25.1, one table for all, and the white space
+//! that header values are surrounded by.
+
+use crate::span::Span;
+
+/// A set of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class(u8);
+
+impl Class {
+    /// `token`: method, header name, unquoted display name, transport.
+    pub(super) const TOKEN: Self = Self(1);
+    /// A host name or IPv4 address. The underscore is no host name's, but names with it are in use.
+    pub(super) const HOST: Self = Self(2);
+    /// A URI: visible ASCII without `<`, `>` and `"`.
+    pub(super) const URI: Self = Self(4);
+    /// A parameter's name or unquoted value: whatever cannot end it. Laxer
+    /// than RFC 3261, since parameters we do not know are not ours to judge.
+    pub(super) const PARAM: Self = Self(8);
+    /// Linear white space, folds included.
+    pub(super) const SPACE: Self = Self(16);
+    /// An unquoted display name: tokens, white space, and UTF-8 that should
+    /// have been quoted.
+    pub(super) const DISPLAY: Self = Self(32);
+    /// Decimal digits.
+    pub(super) const DIGIT: Self = Self(64);
+
+    /// Whether the byte is in the class.
+    #[inline]
+    pub(super) fn holds(self, byte: u8) -> bool {
+        TABLE.get(usize::from(byte)).is_some_and(|bits| bits & self.0 != 0)
+    }
+
+    /// Whether there is at least one byte and all are in the class.
+    #[inline]
+    pub(super) fn holds_all(self, bytes: &[u8]) -> bool {
+        !bytes.is_empty() && bytes.iter().all(|&byte| self.holds(byte))
+    }
+}
+
+/// `start..end` without the white space at both ends.
+#[inline]
+pub(super) fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
+    let mut text = bytes.get(start..end).unwrap_or_default();
+    while let [first, rest @ ..] = text
+        && Class::SPACE.holds(*first)
+    {
+        text = rest;
+    }
+    let start = end.saturating_sub(text.len());
+    while let [rest @ .., last] = text
+        && Class::SPACE.holds(*last)
+    {
+        text = rest;
+    }
+    Span::new(start, start.saturating_add(text.len()))
+}
+
+static TABLE: [u8; 256] = table();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler, over its own counter below 256"
+)]
+const fn table() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        table[index] = classes(index as u8);
+        index += 1;
+    }
+    table
+}
+
+const fn classes(byte: u8) -> u8 {
+    let token = byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+    let host = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let uri = byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"');
+    let param = (byte.is_ascii_graphic() || !byte.is_ascii()) && !matches!(byte, b';' | b'=' | b',' | b'"' | b'<' | b'>');
+    let space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let mut bits = 0;
+    if token {
+        bits |= Class::TOKEN.0;
+    }
+    if host {
+        bits |= Class::HOST.0;
+    }
+    if uri {
+        bits |= Class::URI.0;
+    }
+    if param {
+        bits |= Class::PARAM.0;
+    }
+    if space {
+        bits |= Class::SPACE.0;
+    }
+    if token || space || !byte.is_ascii() {
+        bits |= Class::DISPLAY.0;
+    }
+    if byte.is_ascii_digit() {
+        bits |= Class::DIGIT.0;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_the_grammar_says() {
+        let members = |class: Class| (0_u8..128).filter(|&byte| class.holds(byte)).map(char::from).collect::<String>();
+        let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        let want = format!("!%'*+-.0123456789{letters}_`{}~", letters.to_lowercase());
+        assert_eq!(members(Class::TOKEN), want);
+        assert_eq!(members(Class::SPACE), "\t\n\r ");
+        assert_eq!(members(Class::DIGIT), "0123456789");
+        assert!(!Class::TOKEN.holds_all(b""));
+    }
+
+    #[test]
+    fn trimming_takes_folds_at_both_ends_only() {
+        assert_eq!(trim(b"x: \r\n a b\t\r\n ", 2, 13), Span::new(6, 9));
+        assert_eq!(trim(b" \t ", 0, 3), Span::new(3, 3));
+    }
+}

@@ -1,0 +1,142 @@
+//! Reads forward through one value of a message. Every typed view is written
+//! with it, so that no offset is ever computed by hand.
+
+use super::class::Class;
+use crate::span::Span;
+
+/// A place in the bytes of a message, and where the value ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'a> {
+    /// The message up to the end of the value.
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// At the start of `span`.
+    pub(super) fn new(bytes: &'a [u8], span: Span) -> Self {
+        let range = span.range();
+        Self { at: range.start, bytes: bytes.get(..range.end).unwrap_or_default() }
+    }
+
+    /// Offset in the message.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What is still to be read.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// The span of what is still to be read.
+    pub(super) fn rest_span(&self) -> Span {
+        Span::new(self.at, self.bytes.len())
+    }
+
+    /// From `start` to here.
+    pub(super) fn since(&self, start: usize) -> Span {
+        Span::new(start, self.at)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Moves on by `count` bytes, at most to the end.
+    #[inline]
+    pub(super) fn skip(&mut self, count: usize) {
+        self.at = self.at.saturating_add(count).min(self.bytes.len());
+    }
+
+    /// Moves to the end.
+    pub(super) fn finish(&mut self) {
+        self.at = self.bytes.len();
+    }
+
+    /// Moves over `byte` if it is next.
+    #[inline]
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.skip(1);
+        }
+        found
+    }
+
+    /// Moves over `byte` and white space around it; stays when it is not there.
+    pub(super) fn eat_spaced(&mut self, byte: u8) -> bool {
+        let before = self.at;
+        self.skip_space();
+        if self.eat(byte) {
+            self.skip_space();
+            return true;
+        }
+        self.at = before;
+        false
+    }
+
+    /// Moves over white space, folds included.
+    #[inline]
+    pub(super) fn skip_space(&mut self) {
+        while self.peek().is_some_and(|byte| Class::SPACE.holds(byte)) {
+            self.skip(1);
+        }
+    }
+
+    /// The longest run of the class from here; may be empty.
+    #[inline]
+    pub(super) fn take(&mut self, class: Class) -> Span {
+        let start = self.at;
+        let rest = self.rest();
+        self.skip(rest.iter().position(|&byte| !class.holds(byte)).unwrap_or(rest.len()));
+        self.since(start)
+    }
+
+    /// The inside of a quoted-string that begins here, escapes left as they
+    /// are; `None` when it does not begin or does not end (RFC 3261 §25.1).
+    pub(super) fn quoted(&mut self) -> Option<Span> {
+        if !self.eat(b'"') {
+            return None;
+        }
+        let start = self.at;
+        loop {
+            self.skip(memchr::memchr2(b'"', b'\\', self.rest())?);
+            if self.peek() == Some(b'"') {
+                let inside = self.since(start);
+                self.skip(1);
+                return Some(inside);
+            }
+            self.skip(2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &[u8], want: Option<&[u8]>) {
+        let mut cursor = Cursor::new(text, Span::new(0, text.len()));
+        assert_eq!(cursor.quoted().map(|span| span.of(text)), want, "{}", text.escape_ascii());
+    }
+
+    #[test]
+    fn quoted_strings_end_at_the_first_quote_that_is_not_escaped() {
+        check(br#""a" b"#, Some(b"a"));
+        check(br#""""#, Some(b""));
+        check(br#""a\"b" c"#, Some(br#"a\"b"#));
+        check(br#""a\\" b"#, Some(br"a\\"));
+        check(br#""a\"#, None);
+        check(br#""a\""#, None);
+        check(br"a", None);
+        check(b"", None);
+    }
+}

@@ -1,0 +1,186 @@
+//! The outline of one message: what `scan` found, as spans.
+
+use super::address::Address;
+use super::name::NAMES;
+use super::uri::Uri;
+use super::values::Values;
+use super::via::Via;
+use super::{Header, Method, Name, StartLine};
+use crate::error::Malformed;
+use crate::frame;
+use crate::span::Span;
+
+/// The outline of one message. Reused from message to message: scanning
+/// allocates nothing once `headers` has grown. Every span in it refers to the
+/// bytes that were scanned.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    pub(super) start: Option<StartLine>,
+    pub(super) method: Method,
+    pub(super) headers: Vec<Header>,
+    /// Index of the first header of each name, plus one; 0 when there is none.
+    first: [u16; NAMES],
+    pub(super) target: Option<Uri>,
+    pub(super) top_via: Option<Via>,
+    pub(super) from: Option<Address>,
+    pub(super) to: Option<Address>,
+    pub(super) cseq: u32,
+    pub(super) cseq_method: Span,
+    pub(super) headers_start: usize,
+    pub(super) headers_end: usize,
+    pub(super) body: Span,
+}
+
+impl Message {
+    /// The start line; `None` before the first scan and after `NotSip`.
+    #[must_use]
+    pub const fn start(&self) -> Option<StartLine> {
+        self.start
+    }
+
+    /// Request method, or the CSeq method of a response.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Status of a response, 0 for a request.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self.start {
+            Some(StartLine::Response { status, .. }) => status,
+            Some(StartLine::Request { .. }) | None => 0,
+        }
+    }
+
+    /// Request-URI (empty for a response).
+    #[must_use]
+    pub fn request_uri(&self) -> Span {
+        match self.start {
+            Some(StartLine::Request { uri, .. }) => uri,
+            Some(StartLine::Response { .. }) | None => Span::default(),
+        }
+    }
+
+    /// Whether it is a request, a malformed one included.
+    #[must_use]
+    pub const fn is_request(&self) -> bool {
+        matches!(self.start, Some(StartLine::Request { .. }))
+    }
+
+    /// Every header line in order.
+    #[must_use]
+    pub fn headers(&self) -> &[Header] {
+        &self.headers
+    }
+
+    /// First header of that name; O(1). For `Other` the first of any other name.
+    #[must_use]
+    #[inline]
+    pub fn first(&self, name: Name) -> Option<&Header> {
+        let index = usize::from(*self.first.get(name as usize)?).checked_sub(1)?;
+        self.headers.get(index)
+    }
+
+    /// Every header line of that name, in order.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &Header> {
+        self.from_first(name).iter().filter(move |header| header.name == name)
+    }
+
+    /// Every comma-separated value of that name over all its lines, in order,
+    /// trimmed; commas inside quotes and angle brackets do not separate. Empty
+    /// elements are skipped.
+    pub fn values<'a>(&'a self, bytes: &'a [u8], name: Name) -> impl Iterator<Item = Span> + 'a {
+        self.all(name).flat_map(move |header| Values::new(bytes, header.value))
+    }
+
+    /// True when a token list header (Supported, Require, Proxy-Require) holds `tag`, case-insensitively.
+    #[must_use]
+    pub fn has_token(&self, bytes: &[u8], name: Name, tag: &str) -> bool {
+        self.values(bytes, name).any(|value| value.of(bytes).eq_ignore_ascii_case(tag.as_bytes()))
+    }
+
+    /// The number of a single numeric header (Max-Forwards, Expires, Max-Breadth), None when absent.
+    ///
+    /// # Errors
+    /// `Number` with the value, when it is none or passes 32 bits.
+    pub fn number(&self, bytes: &[u8], name: Name) -> Result<Option<u32>, Malformed> {
+        let Some(header) = self.first(name) else { return Ok(None) };
+        let number = frame::decimal(header.value.of(bytes)).and_then(|number| u32::try_from(number).ok());
+        number.map(Some).ok_or(Malformed::Number(header.value))
+    }
+
+    /// CSeq number; 0 when CSeq is missing or malformed.
+    #[must_use]
+    pub const fn cseq(&self) -> u32 {
+        self.cseq
+    }
+
+    /// CSeq method token.
+    #[must_use]
+    pub const fn cseq_method(&self) -> Span {
+        self.cseq_method
+    }
+
+    /// The parsed Request-URI; `None` for a response or a malformed one.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Uri> {
+        self.target.as_ref()
+    }
+
+    /// The topmost Via value; `None` when missing or malformed.
+    #[must_use]
+    pub const fn top_via(&self) -> Option<&Via> {
+        self.top_via.as_ref()
+    }
+
+    /// The parsed From; `None` when missing or malformed.
+    #[must_use]
+    pub const fn from(&self) -> Option<&Address> {
+        self.from.as_ref()
+    }
+
+    /// The parsed To; `None` when missing or malformed.
+    #[must_use]
+    pub const fn to(&self) -> Option<&Address> {
+        self.to.as_ref()
+    }
+
+    /// The CRLF-terminated header section's end = where the blank line starts (position at which a header line could be appended).
+    #[must_use]
+    pub const fn headers_end(&self) -> usize {
+        self.headers_end
+    }
+
+    /// Where the first header line starts (just past the start line's CRLF).
+    #[must_use]
+    pub const fn headers_start(&self) -> usize {
+        self.headers_start
+    }
+
+    /// Everything behind the blank line.
+    #[must_use]
+    pub const fn body(&self) -> Span {
+        self.body
+    }
+
+    /// Forgets everything but the memory.
+    pub(super) fn clear(&mut self) {
+        self.headers.clear();
+        *self = Self { headers: std::mem::take(&mut self.headers), ..Self::default() };
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, header: Header) {
+        self.headers.push(header);
+        if let Some(first @ 0) = self.first.get_mut(header.name as usize) {
+            *first = u16::try_from(self.headers.len()).unwrap_or_default();
+        }
+    }
+
+    /// The headers from the first of that name on.
+    fn from_first(&self, name: Name) -> &[Header] {
+        let index = self.first.get(name as usize).and_then(|&index| usize::from(index).checked_sub(1));
+        index.and_then(|index| self.headers.get(index..)).unwrap_or_default()
+    }
+}

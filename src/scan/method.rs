@@ -1,0 +1,67 @@
+//! Request methods (RFC 3261 §7.1 and the RFCs that added more).
+
+/// A request method; `Other` is any token we have no rule for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the method of that name")]
+pub enum Method {
+    Ack,
+    Bye,
+    Cancel,
+    Info,
+    Invite,
+    Message,
+    Notify,
+    Options,
+    Prack,
+    Publish,
+    Refer,
+    Register,
+    Subscribe,
+    Update,
+    #[default]
+    Other,
+}
+
+impl Method {
+    /// Methods are case-sensitive (RFC 3261 §7.1).
+    #[must_use]
+    pub fn from_token(token: &[u8]) -> Self {
+        match token {
+            b"ACK" => Self::Ack,
+            b"BYE" => Self::Bye,
+            b"CANCEL" => Self::Cancel,
+            b"INFO" => Self::Info,
+            b"INVITE" => Self::Invite,
+            b"MESSAGE" => Self::Message,
+            b"NOTIFY" => Self::Notify,
+            b"OPTIONS" => Self::Options,
+            b"PRACK" => Self::Prack,
+            b"PUBLISH" => Self::Publish,
+            b"REFER" => Self::Refer,
+            b"REGISTER" => Self::Register,
+            b"SUBSCRIBE" => Self::Subscribe,
+            b"UPDATE" => Self::Update,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether a 2xx to it creates a dialog or a usage that needs a route set:
+    /// INVITE, SUBSCRIBE, REFER, NOTIFY (RFC 6665 §4.4.1), UPDATE excluded.
+    #[must_use]
+    pub const fn forms_dialog(self) -> bool {
+        matches!(self, Self::Invite | Self::Notify | Self::Refer | Self::Subscribe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_case_sensitive_and_never_unescaped() {
+        assert_eq!(Method::from_token(b"REGISTER"), Method::Register);
+        for other in [&b"register"[..], b"RE%47IST%45R", b"INVITE ", b""] {
+            assert_eq!(Method::from_token(other), Method::Other, "{}", other.escape_ascii());
+        }
+    }
+}
