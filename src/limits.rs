@@ -87,6 +87,12 @@ pub const MEMBERS_MAX: usize = 64;
 pub const EDGE_SET_MAX: usize = 4;
 /// Longest user part of a token. Longer: 403.
 pub const TOKEN_MAX: usize = 512;
+/// Longest user, realm, instance or edge name in a token: its length is one
+/// byte there. Longer: 403 to the REGISTER.
+pub const TOKEN_FIELD_MAX: usize = 255;
+/// Most registrations an edge remembers of one user. One more pushes out the
+/// oldest, which is the one a phone that changes its instance has left behind.
+pub const USER_REGISTRATIONS_MAX: usize = 64;
 
 /// Time a draining node leaves its transactions before it exits.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,89 @@
+//! The edge: the proxy a phone keeps its flow to. It writes itself into the
+//! way of every request (Path, Record-Route) as a token, and turns that token
+//! back into the phone's flow.
+//!
+//! - `token` and `seal`: one token per subscriber and edge set, the same bytes
+//!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
+//! - `set`: which edges serve a subscriber, chosen without talking to anyone.
+//! - `registrations`: which flow leads to which subscriber, on this shard.
+//!
+//! Nothing here reads a message or sends one: what goes in and comes out is
+//! byte strings, times and ids. Dialogs are not remembered at all; the token in
+//! the Record-Route URI carries what the next request needs.
+
+pub mod flow_token;
+pub mod set;
+
+mod instance;
+mod registrations;
+mod seal;
+mod spelling;
+mod token;
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use instance::pseudo_instance;
+pub use registrations::{Full, Registration, Registrations};
+pub use seal::Ring;
+pub use set::EdgeSet;
+pub use token::{BadToken, Codec, Kind, Token, Unfit};
+
+use crate::id::Transport;
+
+/// Who and what an edge is. Equal on all edges of a cluster except `name`.
+#[derive(Clone)]
+pub struct Settings {
+    /// This edge's own name, one of `members`.
+    pub name: String,
+    /// The host of the Path and Record-Route URIs: the cluster's DNS name.
+    pub cluster: String,
+    /// Where requests of phones go, in order of preference.
+    pub home: Vec<Hop>,
+    /// Domains linked to the flows of the home.
+    pub home_domains: Vec<String>,
+    /// Every edge of the cluster, in the same order on every edge.
+    pub members: Vec<Member>,
+    /// Edges in one subscriber's set, 1 to `limits::EDGE_SET_MAX`.
+    pub set_size: usize,
+    /// Keys of sealed tokens: the first one mints, all of them verify. None:
+    /// clear tokens.
+    pub token_keys: Vec<[u8; 64]>,
+    /// Key of the RFC 5626 flow tokens.
+    pub flow_key: [u8; 32],
+}
+
+/// One edge of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// How tokens name it.
+    pub name: String,
+    /// The address phones and other edges reach it at.
+    pub address: IpAddr,
+    /// Its UDP port.
+    pub udp: u16,
+    /// Its TCP port.
+    pub tcp: u16,
+    /// Its TLS port.
+    pub tls: u16,
+}
+
+/// A next hop given by the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// What carries messages to it.
+    pub transport: Transport,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+/// Who a token or a registration speaks of: one instance of one user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subscriber<'a> {
+    /// Name in the credentials. Empty: not authenticated yet (D-E15).
+    pub user: &'a [u8],
+    /// Realm of the credentials. Empty: not known, since clear tokens do not
+    /// carry it.
+    pub realm: &'a [u8],
+    /// Value of `+sip.instance`, or a `pseudo_instance`.
+    pub instance: &'a [u8],
+}

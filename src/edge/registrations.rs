@@ -1,0 +1,217 @@
+//! What the edge remembers of the phones on its flows: which flow leads to
+//! which subscriber, and which subscribers use a flow.
+//!
+//! - One registration per (user, realm, instance, reg-id); the newest binding
+//!   of it wins and others of the same instance stay (RFC 5626 §4.2.1, H-10).
+//!   Callers bind only what a 2xx to a REGISTER let pass (D-E13).
+//! - A lookup never returns a registration whose time is over; `expire` merely
+//!   gives memory back, a bounded piece at a time.
+//! - Not the location store: what is lost here costs a redirect, a relay or a
+//!   430, and the next refresh brings it back.
+//!
+//! The token is not stored but written again from what is here (about 1 µs):
+//! its text alone would double the memory. A record takes 88 bytes, its text
+//! (user, realm, instance) typically 64, the two indexes 10 to 22: about 170
+//! bytes a registration.
+
+mod table;
+
+use table::{Record, Table};
+
+use super::{EdgeSet, Subscriber};
+use crate::id::Flow;
+use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
+use crate::time::Instant;
+
+/// One binding of a subscriber to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration<'a> {
+    /// Whose it is. With a realm, when one is known.
+    pub subscriber: Subscriber<'a>,
+    /// The phone's number for this flow; 0 when it gave none.
+    pub reg_id: u32,
+    /// The way to the phone.
+    pub flow: Flow,
+    /// The edges named in its token.
+    pub edges: EdgeSet,
+    /// The flags of its token.
+    pub flags: u8,
+    /// True when the phone showed that it takes Outbound-Proxy values and
+    /// keeps to the flow a route was learned on.
+    pub is_sticky: bool,
+    /// From when on it counts as gone.
+    pub expires: Instant,
+}
+
+/// The registrations of one shard.
+#[derive(Debug)]
+pub struct Registrations {
+    table: Table,
+    max: usize,
+    /// Where `expire` goes on.
+    cursor: u32,
+}
+
+/// Nothing was bound: the table is at its bound, or a field is longer than any
+/// token can name. The phone is reached through its other edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the registration is not remembered")]
+pub struct Full;
+
+impl Registrations {
+    /// An empty table; the seeds keep peers from aiming at its hash chains.
+    #[must_use]
+    pub const fn new(seeds: [u64; 4]) -> Self {
+        Self {
+            table: Table::new(seeds),
+            max: REGISTRATIONS_MAX,
+            cursor: 0,
+        }
+    }
+
+    /// Remembers the registration as its subscriber's newest, in place of one
+    /// with the same subscriber and reg-id. A user who has
+    /// `USER_REGISTRATIONS_MAX` of them loses the oldest.
+    ///
+    /// # Errors
+    /// `Full`, with what was remembered unchanged.
+    pub fn bind(&mut self, registration: &Registration<'_>) -> Result<(), Full> {
+        let subscriber = registration.subscriber;
+        let mut held = 0;
+        let mut oldest = None;
+        let mut same = None;
+        for (index, record) in self.table.of_user(subscriber.user) {
+            held += 1;
+            oldest = Some(index);
+            if record.subscriber() == subscriber && record.reg_id == registration.reg_id {
+                same = Some(index);
+                break;
+            }
+        }
+        if let Some(mut record) = same.and_then(|index| self.table.remove(index)) {
+            record.renew(registration);
+            self.table.insert(record);
+            return Ok(());
+        }
+        let record = Record::new(registration).ok_or(Full)?;
+        if held >= USER_REGISTRATIONS_MAX {
+            oldest.and_then(|index| self.table.remove(index));
+        } else if self.table.len() >= self.max {
+            return Err(Full);
+        }
+        self.table.insert(record);
+        Ok(())
+    }
+
+    /// The newest live flow to a subscriber, whatever its reg-id, other than
+    /// `not`. A subscriber without a realm stands for any realm.
+    #[must_use]
+    pub fn flow_of(
+        &self,
+        now: Instant,
+        subscriber: &Subscriber<'_>,
+        not: Option<Flow>,
+    ) -> Option<Flow> {
+        self.live(now, subscriber)
+            .map(|record| record.flow)
+            .find(|&flow| Some(flow) != not)
+    }
+
+    /// True when `flow` is one of the live flows of the subscriber.
+    #[must_use]
+    pub fn has_flow(&self, now: Instant, flow: Flow, subscriber: &Subscriber<'_>) -> bool {
+        self.live(now, subscriber).any(|record| record.flow == flow)
+    }
+
+    /// Whose request came over `flow`: the newest live registration of the user
+    /// it claims to be, else, when all on the flow are of one subscriber, the
+    /// newest of those.
+    #[must_use]
+    pub fn on_flow(&self, now: Instant, flow: Flow, user_hint: &[u8]) -> Option<Registration<'_>> {
+        let mut of_user = self.table.of_user(user_hint).map(|(_, record)| record);
+        if let Some(record) = of_user.find(|record| record.flow == flow && record.expires > now) {
+            return Some(record.view());
+        }
+        let mut all = self
+            .table
+            .on_flow(flow)
+            .map(|(_, record)| record)
+            .filter(|record| record.expires > now);
+        let newest = all.next()?;
+        all.all(|record| record.subscriber() == newest.subscriber())
+            .then(|| newest.view())
+    }
+
+    /// Forgets one registration; true when there was one. A subscriber without
+    /// a realm stands for the newest of any realm.
+    pub fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
+        let is_it = |record: &Record| record.reg_id == reg_id && record.is_of(subscriber);
+        let found = self
+            .table
+            .of_user(subscriber.user)
+            .find(|(_, record)| is_it(record))
+            .map(|(index, _)| index);
+        found.and_then(|index| self.table.remove(index)).is_some()
+    }
+
+    /// Forgets everything that led over `flow` (O-11); says how many they were.
+    pub fn flow_lost(&mut self, flow: Flow) -> usize {
+        let mut lost = 0;
+        while let Some(index) = self.table.newest_on_flow(flow) {
+            self.table.remove(index);
+            lost += 1;
+        }
+        lost
+    }
+
+    /// Looks at the next `budget` places and forgets what is over there; says
+    /// how many it forgot. Calls in a row come around.
+    pub fn expire(&mut self, now: Instant, budget: usize) -> usize {
+        let places = self.table.places();
+        let mut forgotten = 0;
+        for _ in 0..budget.min(places as usize) {
+            if self.cursor >= places {
+                self.cursor = 0;
+            }
+            if self
+                .table
+                .get(self.cursor)
+                .is_some_and(|record| record.expires <= now)
+            {
+                self.table.remove(self.cursor);
+                forgotten += 1;
+            }
+            self.cursor += 1;
+        }
+        forgotten
+    }
+
+    /// Number of registrations remembered, those included whose time is over
+    /// but which `expire` has not come to.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// True when it remembers nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn live(&self, now: Instant, subscriber: &Subscriber<'_>) -> impl Iterator<Item = &Record> {
+        let of_user = self
+            .table
+            .of_user(subscriber.user)
+            .map(|(_, record)| record);
+        of_user.filter(move |record| record.expires > now && record.is_of(subscriber))
+    }
+}
+
+const _: () = assert!(
+    TOKEN_FIELD_MAX <= u8::MAX as usize,
+    "lengths in records are one byte"
+);
+
+#[cfg(test)]
+mod tests;

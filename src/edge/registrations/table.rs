@@ -1,0 +1,304 @@
+//! The memory behind `Registrations`: records in reused places, each on two
+//! chains, that of its user and that of its flow, the newest record first.
+//!
+//! The hash tables hold the heads of the chains as 32-bit places; keys are
+//! read from the records themselves. Chains of users are kept short by
+//! `limits::USER_REGISTRATIONS_MAX`; those of flows are as long as a flow has
+//! subscribers and are linked both ways, so that leaving one is one step.
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use super::Registration;
+use crate::edge::{EdgeSet, Subscriber};
+use crate::id::Flow;
+use crate::limits::TOKEN_FIELD_MAX;
+use crate::time::Instant;
+
+/// Records by place, by user and by flow.
+#[derive(Debug)]
+pub(super) struct Table {
+    records: Vec<Option<Record>>,
+    free: Vec<u32>,
+    users: HashTable<u32>,
+    flows: HashTable<u32>,
+    hasher: RandomState,
+}
+
+/// A registration at rest.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// user, realm and instance, one after the other.
+    text: Box<[u8]>,
+    pub(super) flow: Flow,
+    pub(super) expires: Instant,
+    pub(super) reg_id: u32,
+    user_links: Links,
+    flow_links: Links,
+    edges: EdgeSet,
+    user_len: u8,
+    realm_len: u8,
+    flags: u8,
+    is_sticky: bool,
+}
+
+/// Neighbours on a chain.
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    newer: u32,
+    older: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Axis {
+    User,
+    Flow,
+}
+
+/// No place.
+const NONE: u32 = u32::MAX;
+const UNLINKED: Links = Links {
+    newer: NONE,
+    older: NONE,
+};
+
+impl Table {
+    pub(super) const fn new(seeds: [u64; 4]) -> Self {
+        let [a, b, c, d] = seeds;
+        Self {
+            records: Vec::new(),
+            free: Vec::new(),
+            users: HashTable::new(),
+            flows: HashTable::new(),
+            hasher: RandomState::with_seeds(a, b, c, d),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.records.len() - self.free.len()
+    }
+
+    /// One past the highest place in use.
+    pub(super) fn places(&self) -> u32 {
+        u32::try_from(self.records.len()).unwrap_or(NONE)
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Record> {
+        self.records.get(index as usize)?.as_ref()
+    }
+
+    /// The records of a user name in any realm, the newest first.
+    pub(super) fn of_user(&self, user: &[u8]) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+        let hash = self.hasher.hash_one(user);
+        let head = self.users.find(hash, |&head| {
+            self.get(head).is_some_and(|record| record.user() == user)
+        });
+        self.chain(Axis::User, head.copied())
+    }
+
+    /// The records on a flow, the newest first.
+    pub(super) fn on_flow(&self, flow: Flow) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+        self.chain(Axis::Flow, self.newest_on_flow(flow))
+    }
+
+    pub(super) fn newest_on_flow(&self, flow: Flow) -> Option<u32> {
+        let hash = self.hasher.hash_one(flow);
+        self.flows
+            .find(hash, |&head| {
+                self.get(head).is_some_and(|record| record.flow == flow)
+            })
+            .copied()
+    }
+
+    /// Puts the record at the head of its chains.
+    pub(super) fn insert(&mut self, record: Record) {
+        let index = self.free.pop().unwrap_or_else(|| self.places());
+        if index as usize == self.records.len() {
+            self.records.push(None);
+        }
+        self.records[index as usize] = Some(record);
+        self.link(Axis::User, index);
+        self.link(Axis::Flow, index);
+    }
+
+    pub(super) fn remove(&mut self, index: u32) -> Option<Record> {
+        self.get(index)?;
+        self.unlink(Axis::User, index);
+        self.unlink(Axis::Flow, index);
+        self.free.push(index);
+        self.records[index as usize].take()
+    }
+
+    fn chain(
+        &self,
+        axis: Axis,
+        head: Option<u32>,
+    ) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+        let place = |index: u32| self.get(index).map(|record| (index, record));
+        std::iter::successors(head.and_then(place), move |(_, record)| {
+            place(record.links(axis).older)
+        })
+    }
+
+    fn link(&mut self, axis: Axis, index: u32) {
+        let Self {
+            records,
+            users,
+            flows,
+            hasher,
+            ..
+        } = self;
+        let record_at = |place: u32| records.get(place as usize).and_then(Option::as_ref);
+        let Some(new) = record_at(index) else { return };
+        let heads = match axis {
+            Axis::User => users,
+            Axis::Flow => flows,
+        };
+        let hash = new.hash(axis, hasher);
+        let rehash = |&head: &u32| record_at(head).map_or(0, |record| record.hash(axis, hasher));
+        let older = match heads.find_mut(hash, |&head| {
+            record_at(head).is_some_and(|it| it.shares(axis, new))
+        }) {
+            Some(head) => std::mem::replace(head, index),
+            None => {
+                heads.insert_unique(hash, index, rehash);
+                NONE
+            }
+        };
+        self.set_links(axis, index, |links| *links = Links { newer: NONE, older });
+        self.set_links(axis, older, |links| links.newer = index);
+    }
+
+    fn unlink(&mut self, axis: Axis, index: u32) {
+        let Some(record) = self.get(index) else {
+            return;
+        };
+        let Links { newer, older } = record.links(axis);
+        if newer == NONE {
+            let hash = record.hash(axis, &self.hasher);
+            let heads = match axis {
+                Axis::User => &mut self.users,
+                Axis::Flow => &mut self.flows,
+            };
+            if let Ok(mut head) = heads.find_entry(hash, |&head| head == index) {
+                if older == NONE {
+                    head.remove();
+                } else {
+                    *head.get_mut() = older;
+                }
+            }
+        }
+        self.set_links(axis, newer, |links| links.older = older);
+        self.set_links(axis, older, |links| links.newer = newer);
+    }
+
+    /// Changes the links of a place, if it is one.
+    fn set_links(&mut self, axis: Axis, index: u32, change: impl FnOnce(&mut Links)) {
+        if let Some(Some(record)) = self.records.get_mut(index as usize) {
+            change(match axis {
+                Axis::User => &mut record.user_links,
+                Axis::Flow => &mut record.flow_links,
+            });
+        }
+    }
+}
+
+impl Record {
+    /// `None` when a field is longer than a token can name.
+    pub(super) fn new(registration: &Registration<'_>) -> Option<Self> {
+        let Subscriber {
+            user,
+            realm,
+            instance,
+        } = registration.subscriber;
+        if [user, realm, instance]
+            .iter()
+            .any(|field| field.len() > TOKEN_FIELD_MAX)
+        {
+            return None;
+        }
+        Some(Self {
+            text: [user, realm, instance].concat().into_boxed_slice(),
+            flow: registration.flow,
+            expires: registration.expires,
+            reg_id: registration.reg_id,
+            user_links: UNLINKED,
+            flow_links: UNLINKED,
+            edges: registration.edges,
+            user_len: u8::try_from(user.len()).ok()?,
+            realm_len: u8::try_from(realm.len()).ok()?,
+            flags: registration.flags,
+            is_sticky: registration.is_sticky,
+        })
+    }
+
+    /// Takes over everything but the subscriber and the reg-id, which are the
+    /// same.
+    pub(super) fn renew(&mut self, registration: &Registration<'_>) {
+        self.flow = registration.flow;
+        self.expires = registration.expires;
+        self.edges = registration.edges;
+        self.flags = registration.flags;
+        self.is_sticky = registration.is_sticky;
+    }
+
+    pub(super) fn view(&self) -> Registration<'_> {
+        Registration {
+            subscriber: self.subscriber(),
+            reg_id: self.reg_id,
+            flow: self.flow,
+            edges: self.edges,
+            flags: self.flags,
+            is_sticky: self.is_sticky,
+            expires: self.expires,
+        }
+    }
+
+    pub(super) fn subscriber(&self) -> Subscriber<'_> {
+        let (user, rest) = self.text.split_at(usize::from(self.user_len));
+        let (realm, instance) = rest.split_at(usize::from(self.realm_len));
+        Subscriber {
+            user,
+            realm,
+            instance,
+        }
+    }
+
+    /// True when it is the subscriber's, whose realm counts only if known.
+    pub(super) fn is_of(&self, subscriber: &Subscriber<'_>) -> bool {
+        let own = self.subscriber();
+        own.user == subscriber.user
+            && own.instance == subscriber.instance
+            && (subscriber.realm.is_empty() || own.realm == subscriber.realm)
+    }
+
+    fn user(&self) -> &[u8] {
+        self.subscriber().user
+    }
+
+    const fn links(&self, axis: Axis) -> Links {
+        match axis {
+            Axis::User => self.user_links,
+            Axis::Flow => self.flow_links,
+        }
+    }
+
+    fn hash(&self, axis: Axis, hasher: &RandomState) -> u64 {
+        match axis {
+            Axis::User => hasher.hash_one(self.user()),
+            Axis::Flow => hasher.hash_one(self.flow),
+        }
+    }
+
+    fn shares(&self, axis: Axis, other: &Self) -> bool {
+        match axis {
+            Axis::User => self.user() == other.user(),
+            Axis::Flow => self.flow == other.flow,
+        }
+    }
+}
+
+const _: () = assert!(
+    size_of::<Option<Record>>() <= 88,
+    "a record grew: mind the memory of a million phones"
+);

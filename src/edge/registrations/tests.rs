@@ -1,0 +1,339 @@
+use super::*;
+use crate::id::{Slot, SocketId, StreamId};
+use crate::time::Duration;
+
+const NOW: Instant = Instant::from_micros(1_000_000);
+const LATER: Instant = Instant::from_micros(2_000_000);
+const JOE: Subscriber<'_> = Subscriber {
+    user: b"joe",
+    realm: b"example.com",
+    instance: b"i1",
+};
+
+const fn flow(index: u32) -> Flow {
+    Flow::Stream(StreamId(Slot {
+        index,
+        generation: 0,
+    }))
+}
+
+fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registration<'_> {
+    let edges = EdgeSet::new(&[0, 2]).unwrap();
+    Registration {
+        subscriber,
+        reg_id,
+        flow: flow(to),
+        edges,
+        flags: 0,
+        is_sticky: true,
+        expires: LATER,
+    }
+}
+
+fn table(bound: &[Registration<'_>]) -> Registrations {
+    let mut table = Registrations::new([1, 2, 3, 4]);
+    for registration in bound {
+        table.bind(registration).unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_newest_flow_of_any_reg_id_is_found() {
+    // H-10
+    let mut table = table(&[registration(JOE, 1, 10), registration(JOE, 2, 20)]);
+    assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(20)));
+    assert_eq!(table.flow_of(NOW, &JOE, Some(flow(20))), Some(flow(10)));
+    table.bind(&registration(JOE, 1, 11)).unwrap();
+    assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(11)));
+    // protocol 2.3-12: the newer flow of a reg-id replaces the older one.
+    assert!(!table.has_flow(NOW, flow(10), &JOE));
+    assert!(table.has_flow(NOW, flow(20), &JOE));
+    assert_eq!(table.len(), 2);
+}
+
+#[test]
+fn a_refresh_takes_over_what_the_token_says() {
+    let mut table = table(&[registration(JOE, 1, 10)]);
+    let edges = EdgeSet::new(&[5]).unwrap();
+    let renewed = Registration {
+        edges,
+        flags: 3,
+        is_sticky: false,
+        ..registration(JOE, 1, 10)
+    };
+    table.bind(&renewed).unwrap();
+    assert_eq!(table.on_flow(NOW, flow(10), b"joe"), Some(renewed));
+}
+
+#[test]
+fn users_and_instances_and_realms_are_kept_apart() {
+    let (other, elsewhere) = (
+        Subscriber {
+            instance: b"i2",
+            ..JOE
+        },
+        Subscriber {
+            realm: b"example.org",
+            ..JOE
+        },
+    );
+    let table = table(&[
+        registration(JOE, 1, 10),
+        registration(other, 1, 20),
+        registration(elsewhere, 1, 30),
+    ]);
+    assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(10)));
+    assert_eq!(table.flow_of(NOW, &other, None), Some(flow(20)));
+    assert_eq!(table.flow_of(NOW, &elsewhere, None), Some(flow(30)));
+    assert_eq!(
+        table.flow_of(NOW, &Subscriber { user: b"jo", ..JOE }, None),
+        None
+    );
+    // A clear token names no realm.
+    assert_eq!(
+        table.flow_of(NOW, &Subscriber { realm: b"", ..JOE }, None),
+        Some(flow(30))
+    );
+    // Fields that run together are not the same fields.
+    assert!(!table.has_flow(
+        NOW,
+        flow(10),
+        &Subscriber {
+            user: b"joe",
+            realm: b"example.comi",
+            instance: b"1"
+        }
+    ));
+}
+
+#[test]
+fn a_flow_knows_its_subscriber() {
+    let ann = Subscriber {
+        user: b"ann",
+        ..JOE
+    };
+    let mut table = table(&[registration(JOE, 1, 10), registration(JOE, 2, 10)]);
+    assert_eq!(
+        table.on_flow(NOW, flow(10), b"alias"),
+        Some(registration(JOE, 2, 10))
+    );
+    assert_eq!(
+        table.on_flow(NOW, flow(10), b""),
+        Some(registration(JOE, 2, 10))
+    );
+    assert_eq!(table.on_flow(NOW, flow(11), b"joe"), None);
+    // Several on one flow: the claimed user decides, nobody is guessed.
+    table.bind(&registration(ann, 1, 10)).unwrap();
+    assert_eq!(
+        table.on_flow(NOW, flow(10), b"joe"),
+        Some(registration(JOE, 2, 10))
+    );
+    assert_eq!(
+        table.on_flow(NOW, flow(10), b"ann"),
+        Some(registration(ann, 1, 10))
+    );
+    assert_eq!(table.on_flow(NOW, flow(10), b"alias"), None);
+}
+
+#[test]
+fn what_is_over_is_not_found() {
+    let table = table(&[registration(JOE, 1, 10)]);
+    let before = LATER - Duration::from_micros(1);
+    assert_eq!(table.flow_of(before, &JOE, None), Some(flow(10)));
+    assert_eq!(table.flow_of(LATER, &JOE, None), None);
+    assert!(!table.has_flow(LATER, flow(10), &JOE));
+    assert_eq!(table.on_flow(LATER, flow(10), b"joe"), None);
+}
+
+#[test]
+fn a_lost_flow_takes_everyone_on_it_along() {
+    // O-11
+    let ann = Subscriber {
+        user: b"ann",
+        ..JOE
+    };
+    let mut table = table(&[
+        registration(JOE, 1, 10),
+        registration(ann, 1, 10),
+        registration(JOE, 2, 20),
+    ]);
+    assert_eq!(table.flow_lost(flow(10)), 2);
+    assert_eq!(table.flow_lost(flow(10)), 0);
+    assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(20)));
+    assert_eq!(table.flow_of(NOW, &ann, None), None);
+}
+
+#[test]
+fn a_departed_registration_leaves_the_other_reg_ids() {
+    let mut table = table(&[registration(JOE, 1, 10), registration(JOE, 2, 20)]);
+    assert!(table.unbind(&JOE, 2));
+    assert!(!table.unbind(&JOE, 2));
+    assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(10)));
+    assert!(table.unbind(&Subscriber { realm: b"", ..JOE }, 1));
+    assert!(table.is_empty());
+}
+
+#[test]
+fn expiry_works_in_bounded_pieces_and_comes_around() {
+    let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+    let mut table = Registrations::new([1, 2, 3, 4]);
+    for (name, to) in names.iter().zip(0..) {
+        let expires = if to == 4 {
+            LATER + Duration::from_secs(9)
+        } else {
+            LATER
+        };
+        let subscriber = Subscriber {
+            user: name.as_bytes(),
+            ..JOE
+        };
+        table
+            .bind(&Registration {
+                expires,
+                ..registration(subscriber, 1, to)
+            })
+            .unwrap();
+    }
+    assert_eq!(table.expire(NOW, 100), 0);
+    assert_eq!(
+        [4, 4, 4, 4].map(|budget| table.expire(LATER, budget)),
+        [4, 3, 2, 0]
+    );
+    assert_eq!(
+        table.flow_of(LATER, &Subscriber { user: b"4", ..JOE }, None),
+        Some(flow(4))
+    );
+    assert_eq!(Registrations::new([0; 4]).expire(LATER, 100), 0);
+}
+
+#[test]
+fn at_the_bound_new_ones_are_refused_and_old_ones_refreshed() {
+    let mut table = table(&[registration(JOE, 1, 10)]);
+    table.max = 1;
+    assert_eq!(table.bind(&registration(JOE, 2, 20)), Err(Full));
+    assert_eq!(table.bind(&registration(JOE, 1, 11)), Ok(()));
+    assert_eq!(
+        (table.len(), table.flow_of(NOW, &JOE, None)),
+        (1, Some(flow(11)))
+    );
+    let long = [b'x'; TOKEN_FIELD_MAX + 1];
+    assert_eq!(
+        table.bind(&registration(Subscriber { user: &long, ..JOE }, 1, 10)),
+        Err(Full)
+    );
+}
+
+#[test]
+fn a_user_with_too_many_loses_the_oldest() {
+    let bound = u32::try_from(USER_REGISTRATIONS_MAX).unwrap();
+    let mut table = Registrations::new([1, 2, 3, 4]);
+    for reg_id in 0..bound {
+        table.bind(&registration(JOE, reg_id, reg_id)).unwrap();
+    }
+    table.bind(&registration(JOE, 0, 1_000)).unwrap();
+    assert!(table.has_flow(NOW, flow(1), &JOE));
+    table.bind(&registration(JOE, bound, 2_000)).unwrap();
+    assert_eq!(table.len(), USER_REGISTRATIONS_MAX);
+    assert!(!table.has_flow(NOW, flow(1), &JOE));
+    assert!(table.has_flow(NOW, flow(1_000), &JOE) && table.has_flow(NOW, flow(2), &JOE));
+}
+
+#[test]
+fn datagram_flows_differ_by_socket_and_peer() {
+    let udp = |socket, peer: &str| Flow::Udp {
+        socket: SocketId(socket),
+        peer: peer.parse().unwrap(),
+    };
+    let at = udp(0, "192.0.2.1:5060");
+    let table = table(&[Registration {
+        flow: at,
+        ..registration(JOE, 0, 0)
+    }]);
+    assert!(table.has_flow(NOW, at, &JOE));
+    assert!(!table.has_flow(NOW, udp(1, "192.0.2.1:5060"), &JOE));
+    assert_eq!(table.on_flow(NOW, udp(0, "192.0.2.1:5062"), b"joe"), None);
+}
+
+/// The obvious way: a list, the newest last.
+#[derive(Default)]
+struct Twin(Vec<(&'static [u8], u32, u32, Instant)>);
+
+impl Twin {
+    fn newest(&self, now: Instant, fits: impl Fn(&[u8], u32) -> bool) -> Option<Flow> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(user, _, to, expires)| *expires > now && fits(user, *to))
+            .map(|it| flow(it.2))
+    }
+}
+
+#[test]
+fn it_agrees_with_a_plain_list_on_random_operations() {
+    const USERS: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
+    let mut table = Registrations::new([5, 6, 7, 8]);
+    let mut twin = Twin::default();
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut draw = |below: u32| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        u32::try_from((state >> 33) % u64::from(below)).unwrap()
+    };
+    for step in 0..20_000_u64 {
+        let now = Instant::from_micros(step);
+        let (user, reg_id, to) = (USERS[draw(5) as usize], draw(3), draw(6));
+        let subscriber = Subscriber { user, ..JOE };
+        let is_same = |it: &(&[u8], u32, u32, Instant)| it.0 == user && it.1 == reg_id;
+        match draw(8) {
+            0..=3 => {
+                let expires = now + Duration::from_micros(u64::from(draw(40)));
+                table
+                    .bind(&Registration {
+                        expires,
+                        ..registration(subscriber, reg_id, to)
+                    })
+                    .unwrap();
+                twin.0.retain(|it| !is_same(it));
+                twin.0.push((user, reg_id, to, expires));
+            }
+            4 => {
+                assert_eq!(
+                    table.unbind(&subscriber, reg_id),
+                    twin.0.iter().any(is_same)
+                );
+                twin.0.retain(|it| !is_same(it));
+            }
+            5 => {
+                let before = twin.0.len();
+                twin.0.retain(|it| it.2 != to);
+                assert_eq!(table.flow_lost(flow(to)), before - twin.0.len());
+            }
+            6 => {
+                let before = twin.0.len();
+                twin.0.retain(|it| it.3 > now);
+                assert_eq!(table.expire(now, usize::MAX), before - twin.0.len());
+            }
+            _ => assert_eq!(
+                table.flow_of(now, &subscriber, Some(flow(to))),
+                twin.newest(now, |held, at| held == user && at != to)
+            ),
+        }
+        assert_eq!(
+            table.flow_of(now, &subscriber, None),
+            twin.newest(now, |held, _| held == user)
+        );
+        let has = twin
+            .newest(now, |held, at| held == user && at == to)
+            .is_some();
+        assert_eq!(table.has_flow(now, flow(to), &subscriber), has);
+        assert_eq!(
+            table
+                .on_flow(now, flow(to), user)
+                .is_some_and(|it| it.subscriber.user == user),
+            has
+        );
+        assert_eq!(table.len(), twin.0.len());
+    }
+}

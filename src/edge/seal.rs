@@ -1,0 +1,170 @@
+//! Sealing: bytes that only the edges of the cluster can read or make, spelled
+//! as `s`, two hexadecimal digits of key id, and base32.
+//!
+//! The cipher is AES-SIV (RFC 5297) with a 512-bit key. It is deterministic:
+//! equal bytes under equal keys are equal text on every edge, which is what
+//! makes two edges' Path URIs strongly equivalent (H-3). That two registrations
+//! are equal is all an observer learns.
+//!
+//! Key ids are derived from the keys, so nobody configures them. During a
+//! rotation the new key stands first and mints; the old one verifies for as
+//! long as the longest registration and dialog made under it.
+
+use std::cell::RefCell;
+
+use aes_siv::siv::{Aes256Siv, IV_SIZE};
+use aes_siv::{KeyInit, Tag};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use super::{BadToken, spelling};
+
+/// The live keys of a cluster.
+pub struct Ring {
+    mint: Box<Key>,
+    older: Vec<Key>,
+}
+
+struct Key {
+    id: u8,
+    /// Borrowed for the length of one sealing or opening; the cipher wants
+    /// `&mut` for its scratch state only.
+    siv: RefCell<Aes256Siv>,
+}
+
+impl Ring {
+    /// The ring of these keys; `None` when there are none.
+    #[must_use]
+    pub fn new(keys: &[[u8; 64]]) -> Option<Self> {
+        let (mint, older) = keys.split_first()?;
+        Some(Self {
+            mint: Box::new(Key::new(mint)),
+            older: older.iter().map(Key::new).collect(),
+        })
+    }
+
+    /// Replaces `out[at..]`, the plain bytes, by their sealed text. False, and
+    /// then `out` ends at `at`, when the cipher refuses: unsealed bytes must
+    /// not leave.
+    #[must_use]
+    pub(super) fn seal_tail(&self, out: &mut Vec<u8>, at: usize) -> bool {
+        let id = self.mint.id;
+        let mut head = [b's', 0, 0];
+        HEXLOWER.encode_mut(&[id], &mut head[1..]);
+        let tag_at = at + head.len();
+        out.splice(at..at, head.into_iter().chain([0; IV_SIZE]));
+        let (before, plain) = out.split_at_mut(tag_at + IV_SIZE);
+        let mut siv = self.mint.siv.borrow_mut();
+        let Ok(tag) = siv.encrypt_in_place_detached([CONTEXT, &[id]], plain) else {
+            out.truncate(at);
+            return false;
+        };
+        before[tag_at..].copy_from_slice(&tag);
+        spelling::base32_tail(out, tag_at);
+        true
+    }
+
+    /// The plain bytes of a sealed text (unescaped), written into `room`.
+    ///
+    /// # Errors
+    /// `Malformed` when the text is not one that `seal_tail` writes,
+    /// `UnknownKey` when no key here has its id, `Forged` when one has but did
+    /// not seal it.
+    pub(super) fn open<'a>(&self, text: &[u8], room: &'a mut [u8]) -> Result<&'a [u8], BadToken> {
+        let Some((&[b's', high, low], body)) = text.split_first_chunk() else {
+            return Err(BadToken::Malformed);
+        };
+        let mut id = [0];
+        if !matches!(HEXLOWER.decode_mut(&[high, low], &mut id), Ok(1)) {
+            return Err(BadToken::Malformed);
+        }
+        let Some((tag, sealed)) =
+            spelling::unbase32(body, room)?.split_first_chunk_mut::<IV_SIZE>()
+        else {
+            return Err(BadToken::Malformed);
+        };
+        let tag = Tag::from(*tag);
+        let mut verdict = BadToken::UnknownKey;
+        let keys = std::iter::once(&*self.mint).chain(&self.older);
+        for key in keys.filter(|key| [key.id] == id) {
+            // A failed opening leaves the bytes sealed, for a further key whose
+            // id happens to be the same.
+            let mut siv = key.siv.borrow_mut();
+            if siv
+                .decrypt_in_place_detached([CONTEXT, &id], sealed, &tag)
+                .is_ok()
+            {
+                return Ok(sealed);
+            }
+            verdict = BadToken::Forged;
+        }
+        Err(verdict)
+    }
+}
+
+impl Key {
+    fn new(key: &[u8; 64]) -> Self {
+        let id = Sha256::new()
+            .chain_update(CONTEXT)
+            .chain_update(key)
+            .finalize()[0];
+        Self {
+            id,
+            siv: RefCell::new(Aes256Siv::new(key.into())),
+        }
+    }
+}
+
+/// Ties keys and ciphertexts to this use of them and to this format.
+const CONTEXT: &[u8] = b"steadfast edge token 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(ring: &Ring, plain: &[u8]) -> Vec<u8> {
+        let mut out = b"sip:".to_vec();
+        out.extend_from_slice(plain);
+        assert!(ring.seal_tail(&mut out, 4));
+        assert_eq!(&out[..4], b"sip:");
+        out.split_off(4)
+    }
+
+    fn open(ring: &Ring, text: &[u8]) -> Result<Vec<u8>, BadToken> {
+        let mut room = [0; spelling::BYTES_MAX];
+        ring.open(text, &mut room).map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn two_keys_with_one_id_are_both_tried() {
+        let numbered = |n: u16| {
+            let mut key = [7; 64];
+            key[..2].copy_from_slice(&n.to_be_bytes());
+            key
+        };
+        let first = Key::new(&numbered(0)).id;
+        let twin = (1..).find(|&n| Key::new(&numbered(n)).id == first).unwrap();
+        let both = Ring::new(&[numbered(0), numbered(twin)]).unwrap();
+        let text = seal(&Ring::new(&[numbered(twin)]).unwrap(), b"joe");
+        assert_eq!(open(&both, &text), Ok(b"joe".to_vec()));
+        assert_eq!(
+            open(&Ring::new(&[numbered(0)]).unwrap(), &text),
+            Err(BadToken::Forged)
+        );
+    }
+
+    #[test]
+    fn a_ring_without_keys_is_none() {
+        assert!(Ring::new(&[]).is_none());
+    }
+
+    #[test]
+    fn text_too_short_for_a_tag_is_malformed() {
+        let ring = Ring::new(&[[7; 64]]).unwrap();
+        let text = seal(&ring, b"");
+        assert_eq!(open(&ring, &text), Ok(Vec::new()));
+        for end in 0..text.len() {
+            assert_eq!(open(&ring, &text[..end]), Err(BadToken::Malformed), "{end}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The token: what the user part of a Path or Record-Route URI of the cluster
+//! says. It names the subscriber and the edges that serve it, so that any of
+//! them can carry on where another one stopped (H-1, H-3).
+//!
+//! - The same subscriber, edge set and keys give the same bytes on every edge.
+//! - Sealed tokens tell the far end neither user nor topology, and nobody but
+//!   the cluster makes them. Clear ones, `joe+e1+e3+instance`, are for the lab:
+//!   everybody can read and make them.
+//! - reg-id is not in it: flows are found by subscriber, whatever the reg-id.
+//! - What a token says is not yet a permission: a token without a user (D-E15)
+//!   must never be sent traffic, and where a request came from decides the rest.
+
+use super::{Ring, Subscriber, spelling};
+use crate::limits::{EDGE_SET_MAX, TOKEN_FIELD_MAX, TOKEN_MAX};
+use crate::span::Span;
+
+/// Writes and reads tokens.
+pub enum Codec {
+    /// As on the slides; carries neither realm nor flags.
+    Clear,
+    /// Under the keys of the cluster.
+    Sealed(Ring),
+}
+
+impl Codec {
+    /// Sealed under these keys, the first one minting; clear when there are
+    /// none.
+    #[must_use]
+    pub fn new(keys: &[[u8; 64]]) -> Self {
+        Ring::new(keys).map_or(Self::Clear, Self::Sealed)
+    }
+
+    /// Appends the user part of the token. `edges` are member names in the
+    /// order in which they are written; `flags` mean nothing to this room.
+    ///
+    /// # Errors
+    /// `Unfit`, and then nothing is appended.
+    pub fn write(
+        &self,
+        subscriber: &Subscriber<'_>,
+        edges: &[&[u8]],
+        flags: u8,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unfit> {
+        let Subscriber {
+            user,
+            realm,
+            instance,
+        } = *subscriber;
+        let fits = |field: &[u8]| field.len() <= TOKEN_FIELD_MAX;
+        let named = |edge: &&[u8]| !edge.is_empty() && fits(edge);
+        if !(1..=EDGE_SET_MAX).contains(&edges.len())
+            || !edges.iter().all(named)
+            || ![user, realm, instance].into_iter().all(fits)
+        {
+            return Err(Unfit);
+        }
+        let at = out.len();
+        match self {
+            Self::Clear => {
+                spelling::write_field(user, out);
+                for field in edges.iter().chain([&instance]) {
+                    out.push(b'+');
+                    spelling::write_field(field, out);
+                }
+            }
+            Self::Sealed(ring) => {
+                write_plain(subscriber, edges, flags, out);
+                if !ring.seal_tail(out, at) {
+                    return Err(Unfit);
+                }
+            }
+        }
+        if out.len() - at > TOKEN_MAX {
+            out.truncate(at);
+            return Err(Unfit);
+        }
+        Ok(())
+    }
+
+    /// Reads a received user part, in which unreserved characters may be
+    /// escaped. `out` keeps its memory from one token to the next and is empty
+    /// after an error.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    pub fn read(&self, user_part: &[u8], out: &mut Token) -> Result<(), BadToken> {
+        out.clear();
+        let mut scratch = [0; TOKEN_MAX];
+        let text = spelling::unescape(user_part, &mut scratch)?;
+        let read = match self {
+            Self::Clear => read_clear(text, out),
+            Self::Sealed(ring) => read_sealed(ring, text, out),
+        };
+        if read.is_err() {
+            out.clear();
+        }
+        read
+    }
+}
+
+/// What a token says. Reused from one reading to the next.
+#[derive(Debug, Default)]
+pub struct Token {
+    bytes: Vec<u8>,
+    user: Span,
+    realm: Span,
+    instance: Span,
+    edges: [Span; EDGE_SET_MAX],
+    edge_count: usize,
+    flags: u8,
+}
+
+impl Token {
+    /// One that says nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whom it speaks of.
+    #[must_use]
+    pub fn subscriber(&self) -> Subscriber<'_> {
+        Subscriber {
+            user: self.user(),
+            realm: self.realm(),
+            instance: self.instance(),
+        }
+    }
+
+    /// The user; empty when the REGISTER it was made for had no credentials.
+    #[must_use]
+    pub fn user(&self) -> &[u8] {
+        self.user.of(&self.bytes)
+    }
+
+    /// The realm of the credentials; always empty in a clear token.
+    #[must_use]
+    pub fn realm(&self) -> &[u8] {
+        self.realm.of(&self.bytes)
+    }
+
+    /// The instance of the user.
+    #[must_use]
+    pub fn instance(&self) -> &[u8] {
+        self.instance.of(&self.bytes)
+    }
+
+    /// The names of the edges, in the order they were written in.
+    pub fn edges(&self) -> impl Iterator<Item = &[u8]> {
+        self.edges
+            .iter()
+            .take(self.edge_count)
+            .map(|edge| edge.of(&self.bytes))
+    }
+
+    /// True when it names no user: nothing may be sent to it (D-E15).
+    #[must_use]
+    pub const fn is_anonymous(&self) -> bool {
+        self.user.is_empty()
+    }
+
+    /// What the writer put there; 0 in a clear token.
+    #[must_use]
+    pub const fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    fn clear(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        *self = Self {
+            bytes,
+            ..Self::default()
+        };
+    }
+
+    fn push_edge(&mut self, edge: Span) -> Result<(), BadToken> {
+        if edge.is_empty() {
+            return Err(BadToken::Malformed);
+        }
+        *self
+            .edges
+            .get_mut(self.edge_count)
+            .ok_or(BadToken::Malformed)? = edge;
+        self.edge_count += 1;
+        Ok(())
+    }
+}
+
+/// Which reader a user part belongs to, told by its first character and the
+/// separator alone: only clear tokens hold a `+`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A clear token.
+    Clear,
+    /// A sealed token.
+    Sealed,
+    /// An RFC 5626 flow token, for `flow_token::read`.
+    Flow,
+    /// Nothing this cluster writes.
+    Foreign,
+}
+
+impl Kind {
+    /// The kind of a received user part. Says nothing about its being genuine.
+    #[must_use]
+    pub fn of(user_part: &[u8]) -> Self {
+        if memchr::memchr(b'+', user_part).is_some() {
+            return Self::Clear;
+        }
+        match spelling::first(user_part) {
+            Some((b's', _)) => Self::Sealed,
+            Some((b'f', _)) => Self::Flow,
+            Some(_) | None => Self::Foreign,
+        }
+    }
+}
+
+/// Why a token or flow token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    /// It is spelled right but its maker does not have the key.
+    #[error("the token is forged")]
+    Forged,
+    /// It was sealed under a key that is not live here.
+    #[error("the token's key is unknown")]
+    UnknownKey,
+    /// It is nothing that is ever written.
+    #[error("the token is malformed")]
+    Malformed,
+    /// It is genuine but its flow went with an earlier run.
+    #[error("the token's flow is gone")]
+    Stale,
+}
+
+impl BadToken {
+    /// What a request with it is answered (RFC 5626 §5.3.1).
+    #[must_use]
+    pub const fn answer(self) -> (u16, &'static str) {
+        match self {
+            Self::Forged | Self::UnknownKey | Self::Malformed => (403, "Forbidden"),
+            Self::Stale => (430, "Flow Failed"),
+        }
+    }
+}
+
+/// No token says this: a field is longer than `limits::TOKEN_FIELD_MAX`, there
+/// is no edge or a nameless one or more than `limits::EDGE_SET_MAX`, or the text
+/// would be longer than `limits::TOKEN_MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the subscriber does not fit into a token")]
+pub struct Unfit;
+
+/// flags, user, realm, instance, then the edges to the end; each field behind
+/// one byte of length.
+fn write_plain(subscriber: &Subscriber<'_>, edges: &[&[u8]], flags: u8, out: &mut Vec<u8>) {
+    let Subscriber {
+        user,
+        realm,
+        instance,
+    } = *subscriber;
+    out.push(flags);
+    for field in [user, realm, instance].iter().chain(edges) {
+        out.push(u8::try_from(field.len()).unwrap_or(u8::MAX));
+        out.extend_from_slice(field);
+    }
+}
+
+fn read_sealed(ring: &Ring, text: &[u8], out: &mut Token) -> Result<(), BadToken> {
+    let mut room = [0; spelling::BYTES_MAX];
+    let plain = ring.open(text, &mut room)?;
+    out.bytes.extend_from_slice(plain);
+    let (&flags, _) = plain.split_first().ok_or(BadToken::Malformed)?;
+    out.flags = flags;
+    let mut at = 1;
+    let mut next = || {
+        let len = usize::from(*plain.get(at)?);
+        let start = at + 1;
+        at = start + len;
+        (at <= plain.len()).then(|| (Span::new(start, at), at))
+    };
+    for field in [&mut out.user, &mut out.realm, &mut out.instance] {
+        (*field, _) = next().ok_or(BadToken::Malformed)?;
+    }
+    loop {
+        let (edge, end) = next().ok_or(BadToken::Malformed)?;
+        out.push_edge(edge)?;
+        if end == plain.len() {
+            return Ok(());
+        }
+    }
+}
+
+fn read_clear(text: &[u8], out: &mut Token) -> Result<(), BadToken> {
+    let mut fields = text.split(|&byte| byte == b'+').peekable();
+    let user = fields.next().ok_or(BadToken::Malformed)?;
+    out.user = read_clear_field(user, &mut out.bytes)?;
+    while let Some(text) = fields.next() {
+        let field = read_clear_field(text, &mut out.bytes)?;
+        if fields.peek().is_some() {
+            out.push_edge(field)?;
+        } else {
+            out.instance = field;
+        }
+    }
+    if out.edge_count == 0 {
+        Err(BadToken::Malformed)
+    } else {
+        Ok(())
+    }
+}
+
+fn read_clear_field(text: &[u8], out: &mut Vec<u8>) -> Result<Span, BadToken> {
+    let start = out.len();
+    spelling::read_field(text, out)?;
+    if out.len() - start > TOKEN_FIELD_MAX {
+        return Err(BadToken::Malformed);
+    }
+    Ok(Span::new(start, out.len()))
+}
+
+const _: () = assert!(
+    TOKEN_FIELD_MAX <= u8::MAX as usize,
+    "lengths in sealed tokens are one byte"
+);
+
+#[cfg(test)]
+mod tests;
