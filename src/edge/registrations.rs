@@ -9,10 +9,10 @@
 //! - Not the location store: what is lost here costs a redirect, a relay or a
 //!   430, and the next refresh brings it back.
 //!
-//! The token is not stored but written again from what is here (about 1 µs):
-//! its text alone would double the memory. A record takes 88 bytes, its text
-//! (user, realm, instance) typically 64, the two indexes 10 to 22: about 170
-//! bytes a registration.
+//! The token is not stored but written again from what is here (about 1 µs): its
+//! text would double the memory. A record takes 88 bytes, its text (user, realm,
+//! instance) 64 to 80, the two indexes 10 to 22. A million registrations with
+//! UUID instances measure 197 bytes each, growth of the tables included.
 
 mod table;
 

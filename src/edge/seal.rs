@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 
 use super::{BadToken, spelling};
 
-/// The live keys of a cluster, the minting one first.
+/// The live keys of a cluster.
 pub struct Ring {
-    mint: Key,
+    mint: Box<Key>,
     older: Vec<Key>,
 }
 
@@ -38,29 +38,30 @@ impl Ring {
     pub fn new(keys: &[[u8; 64]]) -> Option<Self> {
         let (mint, older) = keys.split_first()?;
         Some(Self {
-            mint: Key::new(mint),
+            mint: Box::new(Key::new(mint)),
             older: older.iter().map(Key::new).collect(),
         })
     }
 
-    /// Replaces `out[at..]`, the plain bytes, by their sealed text.
-    pub(super) fn seal_tail(&self, out: &mut Vec<u8>, at: usize) {
+    /// Replaces `out[at..]`, the plain bytes, by their sealed text. False, and
+    /// then `out` ends at `at`, when the cipher refuses: unsealed bytes must
+    /// not leave.
+    #[must_use]
+    pub(super) fn seal_tail(&self, out: &mut Vec<u8>, at: usize) -> bool {
         let id = self.mint.id;
         let mut head = [b's', 0, 0];
         HEXLOWER.encode_mut(&[id], &mut head[1..]);
-        out.splice(at..at, head.into_iter().chain([0; IV_SIZE]));
         let tag_at = at + head.len();
+        out.splice(at..at, head.into_iter().chain([0; IV_SIZE]));
         let (before, plain) = out.split_at_mut(tag_at + IV_SIZE);
-        let sealed = self
-            .mint
-            .siv
-            .borrow_mut()
-            .encrypt_in_place_detached([CONTEXT, &[id]], plain);
-        // The only error is too many headers, and there are two.
-        if let Ok(tag) = sealed {
-            before[tag_at..].copy_from_slice(&tag);
-        }
+        let mut siv = self.mint.siv.borrow_mut();
+        let Ok(tag) = siv.encrypt_in_place_detached([CONTEXT, &[id]], plain) else {
+            out.truncate(at);
+            return false;
+        };
+        before[tag_at..].copy_from_slice(&tag);
         spelling::base32_tail(out, tag_at);
+        true
     }
 
     /// The plain bytes of a sealed text (unescaped), written into `room`.
@@ -84,15 +85,12 @@ impl Ring {
         };
         let tag = Tag::from(*tag);
         let mut verdict = BadToken::UnknownKey;
-        for key in std::iter::once(&self.mint)
-            .chain(&self.older)
-            .filter(|key| [key.id] == id)
-        {
+        let keys = std::iter::once(&*self.mint).chain(&self.older);
+        for key in keys.filter(|key| [key.id] == id) {
             // A failed opening leaves the bytes sealed, for a further key whose
             // id happens to be the same.
-            if key
-                .siv
-                .borrow_mut()
+            let mut siv = key.siv.borrow_mut();
+            if siv
                 .decrypt_in_place_detached([CONTEXT, &id], sealed, &tag)
                 .is_ok()
             {
@@ -127,7 +125,7 @@ mod tests {
     fn seal(ring: &Ring, plain: &[u8]) -> Vec<u8> {
         let mut out = b"sip:".to_vec();
         out.extend_from_slice(plain);
-        ring.seal_tail(&mut out, 4);
+        assert!(ring.seal_tail(&mut out, 4));
         assert_eq!(&out[..4], b"sip:");
         out.split_off(4)
     }

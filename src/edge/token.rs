@@ -66,7 +66,9 @@ impl Codec {
             }
             Self::Sealed(ring) => {
                 write_plain(subscriber, edges, flags, out);
-                ring.seal_tail(out, at);
+                if !ring.seal_tail(out, at) {
+                    return Err(Unfit);
+                }
             }
         }
         if out.len() - at > TOKEN_MAX {
