@@ -94,6 +94,29 @@ pub const TOKEN_FIELD_MAX: usize = 255;
 /// oldest, which is the one a phone that changes its instance has left behind.
 pub const USER_REGISTRATIONS_MAX: usize = 64;
 
+/// Most URIs one flow may have. A home's flow to an edge carries the Path of
+/// every phone of that edge. At the bound the flow's least recently bound or
+/// used URI goes.
+pub const STICK_URIS_PER_FLOW_MAX: usize = 1 << 20;
+/// Most bindings of one shard. At the bound a flow gives up its own least
+/// recently used URI for a new one; a flow without any binds nothing.
+pub const STICK_BINDINGS_MAX: usize = 1 << 22;
+/// Most domains linked to one flow (identities of one certificate). More are
+/// not linked.
+pub const STICK_DOMAINS_PER_FLOW_MAX: usize = 256;
+/// Most bindings of one user at one host and port (parameter sets times flows),
+/// since every look-up may visit them all. At the bound a flow gives up its own
+/// oldest there; a flow without any binds nothing.
+pub const STICK_PLACE_MAX: usize = 256;
+/// Longest URI that is bound or looked up, in bytes. Longer: no stickiness.
+pub const STICK_URI_MAX: usize = 1_024;
+/// Most parameters, and most headers, of a URI that is bound or looked up.
+/// More: no stickiness.
+pub const STICK_PARAMS_MAX: usize = 16;
+/// How long the URIs of a lost connection wait for it to be opened again
+/// (draft-jennings §6; protocol S-28). Later: they are dropped.
+pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);
+
 /// Time a draining node leaves its transactions before it exits.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Retry-After of a draining or overloaded node, in seconds.

@@ -1,0 +1,317 @@
+//! Selection: the most specific level that has a live flow wins (S-14 to S-18),
+//! and chance decides among the flows of that level.
+//!
+//! A flow in `failed` is treated as if neither it nor its URIs existed (S-22).
+
+use std::num::NonZeroU64;
+
+use super::arena::NONE;
+use super::key::{self, Key};
+use super::links::State;
+use super::rows::Row;
+use super::{Dialog, FOREVER, Level, Match, Reopen, Source, Table};
+use crate::id::Flow;
+use crate::time::Instant;
+
+/// A binding or a link as `Table::explain` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How well it matches.
+    pub level: Level,
+    /// The flow.
+    pub flow: Flow,
+    /// Why it belongs to the flow.
+    pub source: Source,
+    /// The canonical parameter set of the binding, or the domain of a link.
+    pub text: Vec<u8>,
+    /// The end of it; `None` when it lasts as long as the flow.
+    pub until: Option<Instant>,
+    /// Where the flow would be opened again, when it is lost.
+    pub lost: Option<Reopen>,
+}
+
+/// Who asks: what of the table a look-up may see.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    now: Instant,
+    failed: &'a [Flow],
+    dialog: Option<NonZeroU64>,
+    flows: Flows,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Flows {
+    Live,
+    Lost,
+}
+
+/// The place a URI names, and its set if any row has the same.
+#[derive(Clone, Copy)]
+struct Place {
+    domain: u32,
+    number: u32,
+    head: u32,
+    set: Option<u32>,
+}
+
+impl Table {
+    /// The flow for a URI by the levels `Exact` and `Equal`. `chance` is a
+    /// random number that decides among equals. `None` leaves the caller to
+    /// RFC 3263 and `domain` (S-16, S-17).
+    pub fn find(&mut self, now: Instant, uri: &[u8], failed: &[Flow], chance: u64) -> Option<Match> {
+        self.select(Ask { now, failed, dialog: None, flows: Flows::Live }, uri, chance)
+    }
+
+    /// As `find`, for a request within a dialog: bindings of that dialog count
+    /// too.
+    pub fn find_in_dialog(
+        &mut self,
+        now: Instant,
+        uri: &[u8],
+        dialog: Dialog,
+        failed: &[Flow],
+        chance: u64,
+    ) -> Option<Match> {
+        self.select(Ask { now, failed, dialog: Some(dialog.0), flows: Flows::Live }, uri, chance)
+    }
+
+    /// The lost flow that the URI is bound to, and where to open it again
+    /// (S-28). For a URI that `find` has nothing for.
+    pub fn reopen(&mut self, now: Instant, uri: &[u8]) -> Option<(Reopen, Flow)> {
+        let lost = self.select(Ask { now, failed: &[], dialog: None, flows: Flows::Lost }, uri, 0)?;
+        let holder = self.links.holder(lost.flow)?;
+        match self.links.entry(holder).state {
+            State::Lost { reopen, .. } => Some((reopen, lost.flow)),
+            State::Live | State::Gone => None,
+        }
+    }
+
+    /// The live flows that have proven the domain (S-16). The caller uses one
+    /// whose address, port and transport RFC 3263 gives for the URI.
+    pub fn domain(&mut self, now: Instant, host: &[u8]) -> impl Iterator<Item = Flow> {
+        let domain = self.with_key(|table, key| if key.read_host(host) { table.links.domain(key.host()) } else { None });
+        let ask = Ask { now, failed: &[], dialog: None, flows: Flows::Live };
+        let table: &Self = self;
+        let links = domain.into_iter().flat_map(|domain| table.links.of_domain(domain));
+        let proven = links.filter(|&link| !table.links.link(link).proof.is_empty());
+        proven.filter(move |&link| table.sees_flow(&ask, link)).map(|link| table.links.owner(link).flow)
+    }
+
+    /// Every binding and link that `find` and `domain` weigh for a URI, best
+    /// level first. For people; it allocates.
+    #[must_use]
+    pub fn explain(&mut self, now: Instant, uri: &[u8]) -> Vec<Line> {
+        self.with_key(|table, key| {
+            let mut lines = Vec::new();
+            if key.read(uri) {
+                for level in [Level::Exact, Level::Equal] {
+                    table.explain_rows(now, key, level, &mut lines);
+                }
+                table.explain_links(key, &mut lines);
+            }
+            lines
+        })
+    }
+
+    fn explain_rows(&self, now: Instant, key: &Key, level: Level, lines: &mut Vec<Line>) {
+        let Some(place) = self.place(key) else { return };
+        for (_, row) in self.chain(place).filter(|(_, row)| row.until > now) {
+            let is_exact = Some(row.set) == place.set;
+            if is_exact == (level == Level::Exact) && self.matches(level, &place, key, row) {
+                let text = self.sets.text(row.set).to_vec();
+                let until = Some(row.until).filter(|&until| until < FOREVER);
+                lines.extend(self.line(level, row.link, row.source, text, until));
+            }
+        }
+    }
+
+    fn explain_links(&self, key: &Key, lines: &mut Vec<Line>) {
+        let Some(domain) = self.links.domain(key.host()) else { return };
+        for link in self.links.of_domain(domain) {
+            let source = self.links.link(link).proof.source();
+            let text = self.links.name(domain).to_vec();
+            lines.extend(source.and_then(|source| self.line(Level::Domain, link, source, text, None)));
+        }
+    }
+
+    fn line(&self, level: Level, link: u32, source: Source, text: Vec<u8>, until: Option<Instant>) -> Option<Line> {
+        let owner = self.links.owner(link);
+        let lost = match owner.state {
+            State::Live => None,
+            State::Lost { reopen, .. } => Some(reopen),
+            State::Gone => return None,
+        };
+        Some(Line { level, flow: owner.flow, source, text, until, lost })
+    }
+
+    #[inline]
+    fn select(&mut self, ask: Ask<'_>, uri: &[u8], chance: u64) -> Option<Match> {
+        self.with_key(|table, key| {
+            if !key.read(uri) {
+                return None;
+            }
+            let place = table.place(key)?;
+            let mut ties = std::mem::take(&mut table.ties);
+            let found = [Level::Exact, Level::Equal].into_iter().find_map(|level| {
+                table.collect(level, &ask, key, &place, &mut ties);
+                let row = *ties.get(draw(chance, ties.len()))?;
+                Some((row, level))
+            });
+            table.ties = ties;
+            let (row, level) = found?;
+            let row = table.rows.get_mut(row);
+            row.used = true;
+            let link = row.link;
+            Some(Match { flow: table.links.owner(link).flow, level })
+        })
+    }
+
+    #[inline]
+    fn place(&self, key: &Key) -> Option<Place> {
+        let domain = self.links.domain(key.host())?;
+        let head = self.rows.head(self.print(domain, key));
+        let set = if head == NONE { None } else { self.sets.find(key.set()) };
+        Some(Place { domain, number: key.place(), head, set })
+    }
+
+    /// One row of every flow that matches on `level`, into `ties`.
+    #[inline]
+    fn collect(&self, level: Level, ask: &Ask<'_>, key: &Key, place: &Place, ties: &mut Vec<u32>) {
+        ties.clear();
+        for (index, row) in self.chain(*place) {
+            if self.matches(level, place, key, row) && self.sees(ask, row) {
+                let holder = |row: &Row| self.links.link(row.link).holder;
+                if ties.iter().all(|&tie| holder(self.rows.get(tie)) != holder(row)) {
+                    ties.push(index);
+                }
+            }
+        }
+    }
+
+    fn chain(&self, place: Place) -> impl Iterator<Item = (u32, &Row)> {
+        self.rows.chain_from(place.head)
+    }
+
+    /// The row's URI matches; what `sees` says is another matter.
+    fn matches(&self, level: Level, place: &Place, key: &Key, row: &Row) -> bool {
+        let same_set = Some(row.set) == place.set;
+        let set = match level {
+            Level::Exact => same_set,
+            Level::Equal => same_set || key::equal(self.sets.text(row.set), key.set()),
+            Level::Domain => true,
+        };
+        set && row.place == place.number && self.links.link(row.link).domain == place.domain
+    }
+
+    fn sees(&self, ask: &Ask<'_>, row: &Row) -> bool {
+        let dialog = row.dialog.is_none() || row.dialog == ask.dialog;
+        dialog && row.until > ask.now && self.sees_flow(ask, row.link)
+    }
+
+    fn sees_flow(&self, ask: &Ask<'_>, link: u32) -> bool {
+        let owner = self.links.owner(link);
+        let state = match owner.state {
+            State::Live => ask.flows == Flows::Live,
+            State::Lost { until, .. } => ask.flows == Flows::Lost && ask.now < until,
+            State::Gone => false,
+        };
+        state && !ask.failed.contains(&owner.flow)
+    }
+
+    /// The flows that tie on `level`, in order.
+    #[cfg(test)]
+    pub(super) fn candidates(&mut self, now: Instant, uri: &[u8], level: Level, failed: &[Flow]) -> Vec<Flow> {
+        let ask = Ask { now, failed, dialog: None, flows: Flows::Live };
+        let mut flows: Vec<Flow> = self.with_key(|table, key| {
+            let place = if key.read(uri) { table.place(key) } else { None };
+            let mut ties = Vec::new();
+            if let Some(place) = place {
+                table.collect(level, &ask, key, &place, &mut ties);
+            }
+            ties.into_iter().map(|row| table.links.owner(table.rows.get(row).link).flow).collect()
+        });
+        flows.sort_unstable();
+        flows
+    }
+}
+
+/// An index below `len` out of a random number; zero when there is none.
+fn draw(chance: u64, len: usize) -> usize {
+    let scaled = (u128::from(chance) * len as u128) >> 64;
+    usize::try_from(scaled).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stick::tests::flow;
+
+    const NOW: Instant = Instant::from_micros(1_000);
+    const LATER: Instant = Instant::from_micros(2_000);
+
+    /// H of the worked flow: Path on e1 and e3, the Record-Route on e1.
+    fn home() -> Table {
+        let mut t = Table::new([5, 6, 7, 8]);
+        for on in [1, 3] {
+            t.link(NOW, flow(on), b"edge.example.com", Source::Certificate);
+            t.bind(NOW, flow(on), b"sip:joe+e1+3@edge.example.com;lr;ob", Source::Path, LATER);
+        }
+        t.bind(NOW, flow(1), b"sip:joe+e1+3@edge.example.com;lr;gunk=1234", Source::RecordRoute, LATER);
+        t
+    }
+
+    #[track_caller]
+    fn check(t: &mut Table, uri: &str, failed: &[Flow], chance: u64, want: Option<(u32, Level)>) {
+        let want = want.map(|(on, level)| Match { flow: flow(on), level });
+        assert_eq!(t.find(NOW, uri.as_bytes(), failed, chance), want, "{uri}");
+    }
+
+    #[test]
+    fn the_worked_flow_fails_over_by_next_best_match() {
+        // S-14, S-15, S-18, S-22, H-4, H-6, H-7
+        let mut t = home();
+        let (path, route) = ("sip:joe+e1+3@edge.example.com;lr;ob", "sip:joe+e1+3@edge.example.com;gunk=1234;lr");
+        let mut by_chance = [0, u64::MAX].map(|chance| t.find(NOW, path.as_bytes(), &[], chance).unwrap().flow);
+        by_chance.sort_unstable();
+        assert_eq!(by_chance, [flow(1), flow(3)]);
+        for chance in [0, u64::MAX] {
+            check(&mut t, route, &[], chance, Some((1, Level::Exact)));
+            check(&mut t, route, &[flow(1)], chance, Some((3, Level::Equal)));
+            check(&mut t, route, &[flow(1), flow(3)], chance, None);
+        }
+        t.forget(flow(1));
+        check(&mut t, route, &[], 0, Some((3, Level::Equal)));
+    }
+
+    #[test]
+    fn a_stranger_in_the_domain_leaves_only_its_candidates() {
+        // S-16, S-17
+        let mut t = home();
+        check(&mut t, "sip:ann@edge.example.com", &[], 0, None);
+        check(&mut t, "sip:joe%2Be1+3@edge.example.com;lr;ob", &[], 0, None);
+        assert_eq!(t.domain(NOW, b"EDGE.example.com.").collect::<Vec<_>>(), [flow(3), flow(1)]);
+        assert_eq!(t.domain(NOW, b"example.com").count(), 0);
+    }
+
+    #[test]
+    fn a_flow_counts_once_among_equals() {
+        // S-18
+        let mut t = home();
+        for n in 0..20 {
+            t.bind(NOW, flow(1), format!("sip:joe+e1+3@edge.example.com;n={n}").as_bytes(), Source::Path, LATER);
+        }
+        let flows = t.candidates(NOW, b"sip:joe+e1+3@edge.example.com", Level::Equal, &[]);
+        assert_eq!(flows, [flow(1), flow(3)]);
+    }
+
+    #[test]
+    fn an_explanation_lists_the_levels_in_order() {
+        let mut t = home();
+        let lines = t.explain(NOW, b"sip:joe+e1+3@edge.example.com;lr;gunk=1234");
+        let levels: Vec<_> = lines.iter().map(|line| (line.level, line.flow)).collect();
+        let want = [(Level::Exact, 1), (Level::Equal, 1), (Level::Equal, 3), (Level::Domain, 3), (Level::Domain, 1)];
+        assert_eq!(levels, want.map(|(level, on)| (level, flow(on))));
+        assert_eq!((&lines[0].text[..], lines[0].source, lines[0].until), (&b";gunk=1234;lr"[..], Source::RecordRoute, Some(LATER)));
+        assert_eq!((&lines[3].text[..], lines[3].source, lines[3].until), (&b"edge.example.com"[..], Source::Certificate, None));
+    }
+}
