@@ -15,7 +15,10 @@ pub mod flow_token;
 pub mod set;
 
 mod instance;
+mod policy;
+mod register;
 mod registrations;
+mod route;
 mod seal;
 mod spelling;
 mod token;
@@ -23,6 +26,7 @@ mod token;
 use std::net::{IpAddr, SocketAddr};
 
 pub use instance::pseudo_instance;
+pub use policy::Edge;
 pub use registrations::{Full, Registration, Registrations};
 pub use seal::Ring;
 pub use set::EdgeSet;

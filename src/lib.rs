@@ -1,13 +1,13 @@
 //! steadfast: a SIP edge proxy whose calls survive the edge.
 //!
 //! Bytes move one way through the rooms:
-//! **bytes → frame → scan → stick → txn → proxy → edge | home | agent → edit → send**,
+//! **bytes → frame → scan → stick → txn → edit → send → proxy → edge | home**,
 //! and `shard` is the corridor that runs them in order and the only stateful door.
 //!
 //! - Everything from `time` to `shard` is the core: no sockets, clock, threads,
 //!   locks, randomness or `async`. Time, bytes and seeds come in as arguments.
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
-//!   `id`, `span`, `error`). `edge`, `home` and `agent` do not use one another.
+//!   `id`, `span`, `error`). `edge` and `home` do not use one another.
 //! - `io` and `control` know the core; the core does not know them.
 
 pub mod error;
@@ -17,7 +17,17 @@ pub mod span;
 pub mod time;
 
 pub mod bytes;
-pub mod edge;
 pub mod frame;
 pub mod scan;
+pub mod stick;
 pub mod txn;
+
+pub mod edit;
+pub mod send;
+
+pub mod proxy;
+
+pub mod edge;
+pub mod home;
+
+pub mod shard;

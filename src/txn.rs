@@ -15,14 +15,15 @@
 //!   set none (before the user's final response, after a provisional one to
 //!   an INVITE).
 
+mod agenda;
 mod branch;
 mod client;
 mod key;
 mod pace;
 mod server;
+#[cfg(test)]
+mod trial;
 mod wheel;
-
-use std::collections::VecDeque;
 
 pub use key::{Keys, ServerKey};
 pub use wheel::{TimerId, Wheel};
@@ -30,6 +31,7 @@ pub use wheel::{TimerId, Wheel};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, ServerId};
 use crate::time::Instant;
+use agenda::{Agenda, Task, Transaction};
 use client::{ClientWake, Clients};
 use server::{Server, ServerWake, Servers};
 
@@ -46,7 +48,11 @@ impl Kind {
     /// The kind of a method's transaction.
     #[must_use]
     pub fn of(method: &[u8]) -> Self {
-        if method == b"INVITE" { Self::Invite } else { Self::Other }
+        if method == b"INVITE" {
+            Self::Invite
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -137,7 +143,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     pub fn new(now: Instant, seed: [u64; 4]) -> Self {
         let keys = Keys::new(seed);
         let clients = Clients::new(&keys);
-        Self { keys, servers: Servers::new(), clients, agenda: Agenda::new(now) }
+        Self {
+            keys,
+            servers: Servers::new(),
+            clients,
+            agenda: Agenda::new(now),
+        }
     }
 
     /// Computes the keys of requests.
@@ -189,8 +200,17 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Opens the transaction of a request that `find_server` did not find;
     /// `None` at the bound.
-    pub fn open_server(&mut self, now: Instant, key: ServerKey, kind: Kind, flow: Flow, owner: O) -> Option<ServerId> {
-        let id = self.servers.insert(Server::new(now, key, kind, flow, owner))?;
+    pub fn open_server(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        kind: Kind,
+        flow: Flow,
+        owner: O,
+    ) -> Option<ServerId> {
+        let id = self
+            .servers
+            .insert(Server::new(now, key, kind, flow, owner))?;
         self.arm_server(now, id);
         Some(id)
     }
@@ -199,14 +219,20 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     #[must_use]
     pub fn request_again(&self, id: ServerId) -> Option<Send> {
         let server = self.servers.get(id)?;
-        Some(Send { flow: server.flow, bytes: server.request_again()? })
+        Some(Send {
+            flow: server.flow,
+            bytes: server.request_again()?,
+        })
     }
 
     /// An ACK came that matches the transaction. True: it acknowledges a
     /// final response other than 2xx and ends here. False: it does not, and
     /// is for the user (RFC 6026 §7.1).
     pub fn acked(&mut self, now: Instant, id: ServerId) -> bool {
-        let is_ours = self.servers.get_mut(id).is_some_and(|server| server.acked(now));
+        let is_ours = self
+            .servers
+            .get_mut(id)
+            .is_some_and(|server| server.acked(now));
         self.arm_server(now, id);
         is_ours
     }
@@ -215,18 +241,28 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// has gone before (only a 2xx to an INVITE may follow a 2xx), or it is a
     /// provisional to a non-INVITE that is not a 100 or comes too early, or a
     /// 408 to a non-INVITE, which silently completes it (RFC 4320 §4).
-    pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, response: Buf) -> Option<Send> {
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        status: u16,
+        response: Buf,
+    ) -> Option<Send> {
         let server = self.servers.get_mut(id)?;
         let flow = server.flow;
         let bytes = server.respond(now, status, response);
         self.arm_server(now, id);
-        Some(Send { flow, bytes: bytes? })
+        Some(Send {
+            flow,
+            bytes: bytes?,
+        })
     }
 
     fn arm_server(&mut self, now: Instant, id: ServerId) {
         if let Some(server) = self.servers.get_mut(id) {
             let due = server.due();
-            self.agenda.arm(now, Transaction::Server(id), due, &mut server.is_armed);
+            self.agenda
+                .arm(now, Transaction::Server(id), due, &mut server.is_armed);
         }
     }
 }
@@ -256,7 +292,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// `request`; the others come out of `due`.
     pub fn start(&mut self, now: Instant, id: ClientId, method: &[u8], flow: Flow, request: Buf) {
         if let Some(client) = self.clients.get_mut(id) {
-            client.start(now, Kind::of(method), self.keys.method(method), flow, request);
+            client.start(
+                now,
+                Kind::of(method),
+                self.keys.method(method),
+                flow,
+                request,
+            );
         }
         self.arm_client(now, id);
     }
@@ -281,7 +323,8 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// goes nowhere (RFC 6026 §8).
     #[must_use]
     pub fn find_client(&self, branch: &[u8], method: &[u8]) -> Option<ClientId> {
-        self.clients.find(branch, self.keys.method(method), method == b"CANCEL")
+        self.clients
+            .find(branch, self.keys.method(method), method == b"CANCEL")
     }
 
     /// Who owns it; `None` when it is over.
@@ -306,7 +349,10 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// A response to it arrived.
     #[must_use]
     pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> Heard {
-        let heard = self.clients.get_mut(id).map_or(Heard::Absorb, |client| client.response(now, status));
+        let heard = self
+            .clients
+            .get_mut(id)
+            .map_or(Heard::Absorb, |client| client.response(now, status));
         self.arm_client(now, id);
         heard
     }
@@ -326,7 +372,8 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     fn arm_client(&mut self, now: Instant, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
             let due = client.due();
-            self.agenda.arm(now, Transaction::Client(id), due, &mut client.is_armed);
+            self.agenda
+                .arm(now, Transaction::Client(id), due, &mut client.is_armed);
         }
     }
 }
@@ -346,7 +393,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// When to call `due` at the latest. It may find nothing then.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if self.agenda.at_once.is_empty() { self.agenda.wheel.deadline() } else { Some(self.agenda.at_once_since) }
+        self.agenda.deadline()
     }
 
     /// One thing that is due at `now`; call it until it gives `None`.
@@ -420,51 +467,97 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     }
 
     fn end_server(&mut self, id: ServerId) -> Option<Due<O, U>> {
-        self.servers.remove(id).map(|server| Due::ServerDone { id, owner: server.owner })
+        self.servers.remove(id).map(|server| Due::ServerDone {
+            id,
+            owner: server.owner,
+        })
     }
 
     fn end_client(&mut self, id: ClientId) -> Option<Due<O, U>> {
-        self.clients.remove(id).map(|client| Due::ClientDone { id, owner: client.owner })
+        self.clients.remove(id).map(|client| Due::ClientDone {
+            id,
+            owner: client.owner,
+        })
     }
 }
 
-/// Everything that waits for its time, or whose time has come.
-#[derive(Debug)]
-struct Agenda<U> {
-    wheel: Wheel<Task<U>>,
-    /// To be looked at without delay, next to what the wheel may hold for
-    /// them: mostly those that an event has ended at once.
-    at_once: VecDeque<Transaction>,
-    at_once_since: Instant,
-}
+#[cfg(test)]
+mod tests {
+    use super::trial::{Trial, UDP};
+    use super::*;
+    use crate::limits;
 
-#[derive(Clone, Copy, Debug)]
-enum Transaction {
-    Server(ServerId),
-    Client(ClientId),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Task<U> {
-    Wake(Transaction),
-    User(U),
-}
-
-impl<U: Copy> Agenda<U> {
-    fn new(now: Instant) -> Self {
-        Self { wheel: Wheel::new(now), at_once: VecDeque::new(), at_once_since: now }
+    #[test]
+    fn the_users_timers_share_the_wheel() {
+        let mut t = Trial::new();
+        t.txn.set_timer(Trial::ms(700), "ring");
+        let gone = t.txn.set_timer(Trial::ms(600), "gone");
+        t.txn.cancel_timer(gone);
+        t.client("INVITE", UDP);
+        t.check(1_000, &[(500, "resend INVITE"), (700, "ring")]);
     }
 
-    /// Sees to it that a transaction is looked at when it is `due`. An entry
-    /// on the wheel stays where it is, since it never stands too late.
-    fn arm(&mut self, now: Instant, transaction: Transaction, due: Option<Instant>, is_armed: &mut bool) {
-        let Some(due) = due else { return };
-        if due <= now {
-            self.at_once.push_back(transaction);
-            self.at_once_since = now;
-        } else if !*is_armed {
-            *is_armed = true;
-            self.wheel.set(due, Task::Wake(transaction));
+    // T-1
+    #[test]
+    fn a_long_stall_ends_what_it_must_and_repeats_nothing() {
+        let mut t = Trial::new();
+        t.client("INVITE", UDP);
+        let refused = t.server("INVITE", UDP);
+        assert_eq!(t.answer(refused, 500), "500");
+        t.now = Trial::ms(3_600_000);
+        t.check(
+            3_600_000,
+            &[
+                (3_600_000, "client timeout, heard: false"),
+                (3_600_000, "ack timeout"),
+            ],
+        );
+        assert_eq!(t.txn.deadline(), None);
+    }
+
+    #[test]
+    fn a_transaction_never_has_two_entries() {
+        let mut t = Trial::new();
+        let client = t.client("BYE", UDP);
+        let server = t.server("INVITE", UDP);
+        for step in 1..40 {
+            t.run(step * 100);
+            t.hear(client, 100);
+            t.answer(server, if step < 20 { 180 } else { 486 });
+            t.again(server);
+            assert!(t.txn.agenda.wheel.len() <= 2, "at step {step}");
         }
+    }
+
+    #[test]
+    fn at_the_bound_nothing_that_runs_is_disturbed() {
+        let mut t = Trial::new();
+        let ids: Vec<_> = std::iter::from_fn(|| t.txn.reserve(0)).collect();
+        assert_eq!(
+            (ids.len(), t.txn.reserve_cancel(ids[0], 0)),
+            (limits::TRANSACTIONS_MAX, None)
+        );
+        assert_eq!(t.txn.client_owner(ids[0]), Some(0));
+        t.txn.abandon(ids[7]);
+        assert_eq!(t.txn.reserve(0).map(|id| id.0.index), Some(7));
+    }
+
+    #[test]
+    fn buffers_return_as_soon_as_they_cannot_be_needed() {
+        let mut t = Trial::new();
+        let id = t.client("INVITE", UDP);
+        assert_eq!(
+            (t.pool.idle(), t.hear(id, 200), t.pool.idle()),
+            (0, "pass", 1)
+        );
+        let id = t.client("INVITE", UDP);
+        assert_eq!(
+            (t.pool.idle(), t.hear(id, 404), t.pool.idle()),
+            (0, "pass and ack", 0)
+        );
+        assert_eq!((t.ack(id), t.pool.idle()), ("ACK", 1));
+        let id = t.server("INVITE", UDP);
+        assert_eq!((t.answer(id, 180), t.pool.idle()), ("180", 0));
+        assert_eq!((t.answer(id, 200), t.pool.idle()), ("200", 2));
     }
 }

@@ -34,6 +34,15 @@ impl EdgeSet {
         Some(set)
     }
 
+    /// The set of one member; of none when the place is not below `MEMBERS_MAX`.
+    #[must_use]
+    pub fn of(place: usize) -> Self {
+        let none = Self {
+            places: [NOBODY; EDGE_SET_MAX],
+        };
+        Self::new(&[place]).unwrap_or(none)
+    }
+
     /// The places, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
         self.places

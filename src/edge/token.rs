@@ -166,7 +166,8 @@ impl Token {
         self.flags
     }
 
-    fn clear(&mut self) {
+    /// Says nothing any more.
+    pub(super) fn clear(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         *self = Self {

@@ -23,9 +23,14 @@ impl Branches {
 
     /// Appends the branch of `slot`, `COOKIE` first.
     pub(super) fn write(&self, slot: Slot, out: &mut Vec<u8>) {
-        let bits = u128::from(slot.index) | u128::from(slot.generation) << 32 | u128::from(self.mac(slot)) << 64;
+        let bits = u128::from(slot.index)
+            | u128::from(slot.generation) << 32
+            | u128::from(self.mac(slot)) << 64;
         out.extend_from_slice(COOKIE);
-        out.extend((0..LETTERS).map(|place| ALPHABET[usize::from((bits >> (5 * place)).to_le_bytes()[0] & 31)]));
+        out.extend(
+            (0..LETTERS)
+                .map(|place| ALPHABET[usize::from((bits >> (5 * place)).to_le_bytes()[0] & 31)]),
+        );
     }
 
     /// The slot of a branch that `write` made, whatever follows it; `None`
@@ -47,12 +52,18 @@ impl Branches {
             bits = bits << 5 | u128::from(value);
         }
         let [i0, i1, i2, i3, g0, g1, g2, g3, mac @ ..] = bits.to_le_bytes();
-        let slot = Slot { index: u32::from_le_bytes([i0, i1, i2, i3]), generation: u32::from_le_bytes([g0, g1, g2, g3]) };
+        let slot = Slot {
+            index: u32::from_le_bytes([i0, i1, i2, i3]),
+            generation: u32::from_le_bytes([g0, g1, g2, g3]),
+        };
         (u64::from_le_bytes(mac) == self.mac(slot)).then_some(slot)
     }
 
     /// 56 bits that only this process can compute.
-    #[expect(deprecated, reason = "the successor takes no keys, and the table hash is no authenticator")]
+    #[expect(
+        deprecated,
+        reason = "the successor takes no keys, and the table hash is no authenticator"
+    )]
     fn mac(&self, slot: Slot) -> u64 {
         let mut hasher = std::hash::SipHasher::new_with_keys(self.secret.0, self.secret.1);
         hasher.write_u32(slot.index);
@@ -95,14 +106,21 @@ mod tests {
     // T-4, T-7
     #[test]
     fn a_flipped_character_finds_nothing() {
-        let text = branch(Slot { index: 5, generation: 9 });
+        let text = branch(Slot {
+            index: 5,
+            generation: 9,
+        });
         for place in 0..text.len() {
             for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[place])) {
                 let mut forged = text.clone();
                 forged[place] = other;
                 assert_eq!(Branches::new((1, 2)).read(&forged), None, "{place} {other}");
             }
-            assert_eq!(Branches::new((1, 2)).read(&text[..place]), None, "cut at {place}");
+            assert_eq!(
+                Branches::new((1, 2)).read(&text[..place]),
+                None,
+                "cut at {place}"
+            );
         }
         assert_eq!(Branches::new((1, 3)).read(&text), None);
     }

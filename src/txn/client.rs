@@ -48,7 +48,10 @@ impl<O: Copy> Clients<O> {
     }
 
     pub(super) fn reserve(&mut self, owner: O) -> Option<ClientId> {
-        self.slab.insert(Client::new(owner, Name::Own)).ok().map(ClientId)
+        self.slab
+            .insert(Client::new(owner, Name::Own { method: 0 }))
+            .ok()
+            .map(ClientId)
     }
 
     /// `None` also when there is a CANCEL for that INVITE already.
@@ -56,7 +59,11 @@ impl<O: Copy> Clients<O> {
         if self.cancels.contains_key(&invite.0) {
             return None;
         }
-        let id = ClientId(self.slab.insert(Client::new(owner, Name::Cancel { invite: invite.0 })).ok()?);
+        let id = ClientId(
+            self.slab
+                .insert(Client::new(owner, Name::Cancel { invite: invite.0 }))
+                .ok()?,
+        );
         self.cancels.insert(invite.0, id);
         Some(id)
     }
@@ -64,7 +71,7 @@ impl<O: Copy> Clients<O> {
     pub(super) fn write_branch(&self, id: ClientId, out: &mut Vec<u8>) {
         let slot = match self.get(id).map(|client| client.name) {
             Some(Name::Cancel { invite }) => invite,
-            Some(Name::Own) | None => id.0,
+            Some(Name::Own { .. }) | None => id.0,
         };
         self.branches.write(slot, out);
     }
@@ -73,9 +80,17 @@ impl<O: Copy> Clients<O> {
     /// fingerprint of its CSeq method.
     pub(super) fn find(&self, branch: &[u8], method: u32, is_cancel: bool) -> Option<ClientId> {
         let slot = self.branches.read(branch)?;
-        let cancel = if is_cancel { self.cancels.get(&slot) } else { None };
+        let cancel = if is_cancel {
+            self.cancels.get(&slot)
+        } else {
+            None
+        };
         let id = cancel.copied().unwrap_or(ClientId(slot));
-        self.get(id).filter(|client| client.flow.is_some() && client.method == method).map(|_| id)
+        let client = self.get(id).filter(|client| client.flow.is_some())?;
+        match client.name {
+            Name::Own { method: own } => (own == method).then_some(id),
+            Name::Cancel { .. } => is_cancel.then_some(id),
+        }
     }
 
     pub(super) fn remove(&mut self, id: ClientId) -> Option<Client<O>> {
@@ -89,7 +104,10 @@ impl<O: Copy> Clients<O> {
     /// Those that still wait for a final response on `flow`.
     pub(super) fn waiting_on(&self, flow: Flow) -> impl Iterator<Item = (ClientId, O)> {
         let waits = move |client: &Client<O>| client.is_waiting() && client.flow == Some(flow);
-        self.slab.iter().filter(move |(_, client)| waits(client)).map(|(slot, client)| (ClientId(slot), client.owner))
+        self.slab
+            .iter()
+            .filter(move |(_, client)| waits(client))
+            .map(|(slot, client)| (ClientId(slot), client.owner))
     }
 }
 
@@ -101,18 +119,16 @@ pub(super) struct Client<O> {
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
-    /// Fingerprint of the method: the INVITE and its CANCEL share a branch
-    /// (RFC 3261 §17.1.3).
-    method: u32,
     name: Name,
     state: State,
 }
 
-/// By which branch its responses find it.
+/// How its responses find it (RFC 3261 §17.1.3).
 #[derive(Clone, Copy, Debug)]
 enum Name {
-    Own,
-    /// RFC 3261 §9.1: a CANCEL has the branch of what it cancels.
+    /// By its own branch, and this fingerprint of its method.
+    Own { method: u32 },
+    /// By the branch of what it cancels (§9.1).
     Cancel { invite: Slot },
 }
 
@@ -120,17 +136,38 @@ enum Name {
 #[derive(Debug)]
 enum State {
     Reserved,
-    InviteCalling { request: Buf, pace: Pace },
+    InviteCalling {
+        request: Buf,
+        pace: Pace,
+    },
     /// No timer: the proxy bounds this state by Timer C (RFC 3261 §16.6-11).
-    InviteProceeding { request: Buf },
-    InviteAccepted { end: Instant },
+    InviteProceeding {
+        request: Buf,
+    },
+    InviteAccepted {
+        end: Instant,
+    },
     /// Completed, and the user has yet to make the ACK out of the request.
-    InviteRefused { request: Buf, end: Instant },
+    InviteRefused {
+        request: Buf,
+        end: Instant,
+    },
     /// Completed; without an ACK where nothing is sent twice.
-    InviteCompleted { ack: Option<Buf>, end: Instant },
-    OtherTrying { request: Buf, pace: Pace },
-    OtherProceeding { request: Buf, pace: Pace },
-    OtherCompleted { end: Instant },
+    InviteCompleted {
+        ack: Option<Buf>,
+        end: Instant,
+    },
+    OtherTrying {
+        request: Buf,
+        pace: Pace,
+    },
+    OtherProceeding {
+        request: Buf,
+        pace: Pace,
+    },
+    OtherCompleted {
+        end: Instant,
+    },
 }
 
 /// What a wake-up did.
@@ -148,16 +185,50 @@ pub(super) enum ClientWake {
 
 impl<O: Copy> Client<O> {
     const fn new(owner: O, name: Name) -> Self {
-        Self { flow: None, owner, is_armed: false, method: 0, name, state: State::Reserved }
+        Self {
+            flow: None,
+            owner,
+            is_armed: false,
+            name,
+            state: State::Reserved,
+        }
     }
 
-    /// The first copy of `request` goes out now.
-    pub(super) fn start(&mut self, now: Instant, kind: Kind, method: u32, flow: Flow, request: Buf) {
-        (self.method, self.flow) = (method, Some(flow));
-        let pace = |unreliable| Pace::new(now, if flow.is_reliable() { Growth::Never } else { unreliable });
+    /// The first copy of `request` goes out now. Once started it stays so.
+    pub(super) fn start(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        method: u32,
+        flow: Flow,
+        request: Buf,
+    ) {
+        if self.flow.is_some() {
+            return;
+        }
+        self.flow = Some(flow);
+        if let Name::Own { method: own } = &mut self.name {
+            *own = method;
+        }
+        let pace = |unreliable| {
+            Pace::new(
+                now,
+                if flow.is_reliable() {
+                    Growth::Never
+                } else {
+                    unreliable
+                },
+            )
+        };
         self.state = match kind {
-            Kind::Invite => State::InviteCalling { request, pace: pace(Growth::Doubling) },
-            Kind::Other => State::OtherTrying { request, pace: pace(Growth::DoublingToT2) },
+            Kind::Invite => State::InviteCalling {
+                request,
+                pace: pace(Growth::Doubling),
+            },
+            Kind::Other => State::OtherTrying {
+                request,
+                pace: pace(Growth::DoublingToT2),
+            },
         };
     }
 
@@ -198,20 +269,43 @@ impl<O: Copy> Client<O> {
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, ..200) => {
                 (State::InviteProceeding { request }, Heard::Pass)
             }
-            (State::InviteCalling { .. } | State::InviteProceeding { .. }, 200..300) => {
-                (State::InviteAccepted { end: now + limits::T1_64 }, Heard::Pass)
-            }
+            (State::InviteCalling { .. } | State::InviteProceeding { .. }, 200..300) => (
+                State::InviteAccepted {
+                    end: now + limits::T1_64,
+                },
+                Heard::Pass,
+            ),
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, 300..) => {
                 // Timer D.
-                let end = if is_reliable { now } else { now + limits::T1_64 };
+                let end = if is_reliable {
+                    now
+                } else {
+                    now + limits::T1_64
+                };
                 (State::InviteRefused { request, end }, Heard::PassAndAck)
             }
             (state @ State::InviteAccepted { .. }, 200..300) => (state, Heard::Pass),
-            (State::InviteCompleted { ack: Some(ack), end }, 300..) => {
+            (
+                State::InviteCompleted {
+                    ack: Some(ack),
+                    end,
+                },
+                300..,
+            ) => {
                 let heard = self.send(ack.clone()).map_or(Heard::Absorb, Heard::Again);
-                (State::InviteCompleted { ack: Some(ack), end }, heard)
+                (
+                    State::InviteCompleted {
+                        ack: Some(ack),
+                        end,
+                    },
+                    heard,
+                )
             }
-            (State::OtherTrying { request, mut pace } | State::OtherProceeding { request, mut pace }, ..200) => {
+            (
+                State::OtherTrying { request, mut pace }
+                | State::OtherProceeding { request, mut pace },
+                ..200,
+            ) => {
                 pace.calm();
                 (State::OtherProceeding { request, pace }, Heard::Pass)
             }
@@ -235,7 +329,9 @@ impl<O: Copy> Client<O> {
 
     /// The ACK for the final response; `None` when none is awaited.
     pub(super) fn ack(&mut self, ack: Buf) -> Option<Send> {
-        let State::InviteRefused { end, .. } = self.state else { return None };
+        let State::InviteRefused { end, .. } = self.state else {
+            return None;
+        };
         let kept = (!self.is_reliable()).then(|| ack.clone());
         self.state = State::InviteCompleted { ack: kept, end };
         self.send(ack)
@@ -286,5 +382,250 @@ impl<O: Copy> Client<O> {
     }
 }
 
-const _: () = assert!(size_of::<Client<Slot>>() <= 96, "a million of these linger for 32 s");
+const _: () = assert!(
+    size_of::<Client<[u32; 3]>>() <= 104,
+    "a million of these linger for 32 s"
+);
 
+#[cfg(test)]
+mod tests {
+    use crate::txn::trial::{TCP, Trial, UDP};
+
+    // T-1
+    #[test]
+    fn an_invite_is_repeated_until_timer_b() {
+        let mut t = Trial::new();
+        t.client("INVITE", UDP);
+        let want = [500, 1_500, 3_500, 7_500, 15_500, 31_500].map(|at| (at, "resend INVITE"));
+        t.check(31_999, &want);
+        t.check(99_000, &[(32_000, "client timeout, heard: false")]);
+        assert_eq!(t.txn.clients(), 0);
+    }
+
+    // T-1
+    #[test]
+    fn another_request_is_repeated_until_timer_f() {
+        let mut t = Trial::new();
+        t.client("BYE", UDP);
+        let want = [
+            500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500,
+        ];
+        t.check(31_999, &want.map(|at| (at, "resend BYE")));
+        t.check(99_000, &[(32_000, "client timeout, heard: false")]);
+    }
+
+    // T-1
+    #[test]
+    fn a_stream_repeats_nothing() {
+        for method in ["INVITE", "BYE"] {
+            let mut t = Trial::new();
+            t.client(method, TCP);
+            t.check(99_000, &[(32_000, "client timeout, heard: false")]);
+        }
+    }
+
+    // T-1
+    #[test]
+    fn a_provisional_calms_timer_e_and_leaves_timer_f() {
+        let mut t = Trial::new();
+        let id = t.client("BYE", UDP);
+        t.check(600, &[(500, "resend BYE")]);
+        assert_eq!(t.hear(id, 100), "pass");
+        let want = [1_500, 5_500, 9_500, 13_500, 17_500, 21_500, 25_500, 29_500];
+        t.check(31_999, &want.map(|at| (at, "resend BYE")));
+        t.check(99_000, &[(32_000, "client timeout, heard: true")]);
+    }
+
+    // T-1
+    #[test]
+    fn a_provisional_stops_timers_a_and_b() {
+        let mut t = Trial::new();
+        let id = t.client("INVITE", UDP);
+        assert_eq!((t.hear(id, 100), t.hear(id, 180)), ("pass", "pass"));
+        t.check(180_000, &[]);
+        assert_eq!(
+            t.txn.client_request(id).map(|request| request.to_vec()),
+            Some(b"INVITE".to_vec())
+        );
+        assert_eq!(t.hear(id, 200), "pass");
+        t.check(300_000, &[(212_000, "client done")]);
+    }
+
+    // T-1
+    #[test]
+    fn a_refusal_is_acknowledged_each_time_until_timer_d() {
+        let mut t = Trial::new();
+        let id = t.client("INVITE", UDP);
+        t.check(1_000, &[(500, "resend INVITE")]);
+        assert_eq!(t.hear(id, 486), "pass and ack");
+        assert_eq!(t.hear(id, 486), "absorb");
+        assert_eq!(
+            t.txn.client_request(id).map(|request| request.to_vec()),
+            Some(b"INVITE".to_vec())
+        );
+        assert_eq!(t.ack(id), "ACK");
+        assert_eq!(
+            (t.ack(id), t.txn.client_request(id).is_none()),
+            ("nothing", true)
+        );
+        t.check(32_999, &[]);
+        assert_eq!(
+            (t.hear(id, 486), t.hear(id, 503)),
+            ("again ACK", "again ACK")
+        );
+        assert_eq!((t.hear(id, 180), t.hear(id, 200)), ("absorb", "absorb"));
+        t.check(99_000, &[(33_000, "client done")]);
+        assert_eq!(t.hear(id, 486), "absorb");
+    }
+
+    // T-1
+    #[test]
+    fn on_a_stream_timers_d_and_k_are_zero() {
+        let mut t = Trial::new();
+        let id = t.client("INVITE", TCP);
+        t.check(20, &[]);
+        assert_eq!(
+            (t.hear(id, 486), t.ack(id), t.hear(id, 486)),
+            ("pass and ack", "ACK", "absorb")
+        );
+        assert_eq!(t.txn.deadline(), Some(t.now));
+        t.check(99_000, &[(20, "client done")]);
+        let mut t = Trial::new();
+        let id = t.client("BYE", TCP);
+        assert_eq!(t.hear(id, 200), "pass");
+        t.check(99_000, &[(0, "client done")]);
+    }
+
+    // T-1
+    #[test]
+    fn a_final_to_another_request_waits_for_timer_k() {
+        let mut t = Trial::new();
+        let id = t.client("BYE", UDP);
+        t.check(700, &[(500, "resend BYE")]);
+        assert_eq!(
+            (t.hear(id, 481), t.hear(id, 481), t.hear(id, 100)),
+            ("pass", "absorb", "absorb")
+        );
+        assert!(t.txn.client_request(id).is_none());
+        t.check(99_000, &[(5_700, "client done")]);
+    }
+
+    // T-5
+    #[test]
+    fn every_2xx_passes_until_timer_m() {
+        for flow in [UDP, TCP] {
+            let mut t = Trial::new();
+            let id = t.client("INVITE", flow);
+            t.check(100, &[]);
+            assert_eq!((t.hear(id, 180), t.hear(id, 200)), ("pass", "pass"));
+            assert!(t.txn.client_request(id).is_none());
+            assert_eq!(t.ack(id), "nothing");
+            t.check(32_099, &[]);
+            assert_eq!((t.hear(id, 200), t.hear(id, 202)), ("pass", "pass"));
+            assert_eq!((t.hear(id, 183), t.hear(id, 486)), ("absorb", "absorb"));
+            t.check(99_000, &[(32_100, "client done")]);
+            assert_eq!(t.hear(id, 200), "absorb");
+        }
+    }
+
+    // T-1
+    #[test]
+    fn a_provisional_that_meets_a_late_wake_up_ends_nothing() {
+        let mut t = Trial::new();
+        let id = t.client("BYE", UDP);
+        t.now = Trial::ms(2_000);
+        assert_eq!(t.hear(id, 100), "pass");
+        t.check(2_000, &[(2_000, "resend BYE")]);
+        t.check(6_000, &[(5_500, "resend BYE")]);
+    }
+
+    // T-4, T-7
+    #[test]
+    fn a_response_matches_by_branch_and_method() {
+        let mut t = Trial::new();
+        let reserved = t.txn.reserve(1).unwrap();
+        let branch = t.branch(reserved);
+        assert_eq!(t.txn.find_client(&branch, b"INVITE"), None);
+        t.txn
+            .start(t.now, reserved, b"INVITE", UDP, t.pool.copy(b"INVITE"));
+        assert_eq!(t.txn.find_client(&branch, b"INVITE"), Some(reserved));
+        assert_eq!(
+            (t.txn.client_owner(reserved), t.txn.client_flow(reserved)),
+            (Some(1), Some(UDP))
+        );
+        for stray in ["CANCEL", "BYE", "ACK", "invite"] {
+            assert_eq!(
+                t.txn.find_client(&branch, stray.as_bytes()),
+                None,
+                "{stray}"
+            );
+        }
+        let mut forged = branch.clone();
+        forged[12] ^= 1;
+        assert_eq!(t.txn.find_client(&forged, b"INVITE"), None);
+        t.txn.abandon(reserved);
+        let next = t.client("INVITE", UDP);
+        assert_eq!(
+            (next.0.index, t.txn.find_client(&branch, b"INVITE")),
+            (reserved.0.index, None)
+        );
+        t.check(499, &[]);
+    }
+
+    // T-4
+    #[test]
+    fn a_cancel_shares_the_branch_and_not_the_transaction() {
+        let mut t = Trial::new();
+        let invite = t.client("INVITE", TCP);
+        let branch = t.branch(invite);
+        let cancel = t.txn.reserve_cancel(invite, 2).unwrap();
+        assert_eq!(
+            (t.branch(cancel), t.txn.reserve_cancel(invite, 3)),
+            (branch.clone(), None)
+        );
+        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), None);
+        t.txn
+            .start(t.now, cancel, b"CANCEL", TCP, t.pool.copy(b"CANCEL"));
+        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), Some(cancel));
+        assert_eq!(t.txn.find_client(&branch, b"INVITE"), Some(invite));
+        // The INVITE may be over before the answer to the CANCEL comes.
+        assert_eq!(
+            (t.hear(invite, 487), t.ack(invite)),
+            ("pass and ack", "ACK")
+        );
+        t.check(10, &[(0, "client done")]);
+        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), Some(cancel));
+        assert_eq!(t.hear(cancel, 200), "pass");
+        t.check(10, &[(10, "client done")]);
+        assert_eq!(
+            (t.txn.find_client(&branch, b"CANCEL"), t.txn.clients()),
+            (None, 0)
+        );
+    }
+
+    // T-10
+    #[test]
+    fn a_dead_flow_names_those_that_wait_on_it() {
+        let mut t = Trial::new();
+        let calling = t.client("INVITE", TCP);
+        let trying = t.client("BYE", TCP);
+        let answered = t.client("INVITE", TCP);
+        let elsewhere = t.client("BYE", UDP);
+        t.txn.reserve(9).unwrap();
+        assert_eq!(
+            (t.hear(calling, 180), t.hear(answered, 200)),
+            ("pass", "pass")
+        );
+        let mut found = Vec::new();
+        t.txn.clients_on(TCP, &mut found);
+        assert_eq!(found, [(calling, 0), (trying, 0)]);
+        for id in [calling, trying, answered] {
+            t.txn.fail(id);
+        }
+        let alive =
+            [calling, trying, answered, elsewhere].map(|id| t.txn.client_owner(id).is_some());
+        assert_eq!(alive, [false, false, true, true]);
+        t.txn.abandon(elsewhere);
+        t.check(99_000, &[(32_000, "client done")]);
+    }
+}

@@ -39,7 +39,9 @@ impl Keys {
     pub fn new(seed: [u64; 4]) -> Self {
         let first = seeded(seed);
         let second = seeded([0u64, 1, 2, 3].map(|n| first.hash_one((seed, n))));
-        Self { states: [first, second] }
+        Self {
+            states: [first, second],
+        }
     }
 
     /// The key of a request whose top Via has a branch with the RFC 3261
@@ -80,7 +82,10 @@ impl Keys {
 
     /// 128 secret bits for a purpose other than keys.
     pub(super) fn secret(&self, purpose: &str) -> (u64, u64) {
-        (self.states[0].hash_one(purpose), self.states[1].hash_one(purpose))
+        (
+            self.states[0].hash_one(purpose),
+            self.states[1].hash_one(purpose),
+        )
     }
 }
 
@@ -112,9 +117,14 @@ mod tests {
     #[track_caller]
     fn check(name: &str, a: Fields<'_>, b: Fields<'_>, same: bool) {
         let keys = Keys::new(KEYS);
-        let key = |(branch, host, port, method): Fields<'_>| keys.cookie(branch, host, port, method);
+        let key =
+            |(branch, host, port, method): Fields<'_>| keys.cookie(branch, host, port, method);
         for half in 0..2 {
-            assert_eq!(key(a).0[half] == key(b).0[half], same, "{name}, half {half}");
+            assert_eq!(
+                key(a).0[half] == key(b).0[half],
+                same,
+                "{name}, half {half}"
+            );
         }
     }
 
@@ -125,22 +135,69 @@ mod tests {
         let long = [b'A'; 130];
         let long_lower = [b'a'; 130];
         check("itself", base, base, true);
-        check("host in capitals", base, (base.0, b"PC33.Example.COM", base.2, base.3), true);
-        check("long host in capitals", (b"z", &long, 1, b"X"), (b"z", &long_lower, 1, b"X"), true);
-        check("long host, last byte", (b"z", &long, 1, b"X"), (b"z", &long[1..], 1, b"X"), false);
-        check("other host", base, (base.0, b"pc34.example.com", base.2, base.3), false);
+        check(
+            "host in capitals",
+            base,
+            (base.0, b"PC33.Example.COM", base.2, base.3),
+            true,
+        );
+        check(
+            "long host in capitals",
+            (b"z", &long, 1, b"X"),
+            (b"z", &long_lower, 1, b"X"),
+            true,
+        );
+        check(
+            "long host, last byte",
+            (b"z", &long, 1, b"X"),
+            (b"z", &long[1..], 1, b"X"),
+            false,
+        );
+        check(
+            "other host",
+            base,
+            (base.0, b"pc34.example.com", base.2, base.3),
+            false,
+        );
         check("other port", base, (base.0, base.1, 5061, base.3), false);
-        check("other method", base, (base.0, base.1, base.2, b"CANCEL"), false);
-        check("other branch", base, (b"z9hG4bK78", base.1, base.2, base.3), false);
-        check("branch in other case", base, (b"z9hG4bk77", base.1, base.2, base.3), false);
-        check("byte that moved", (b"z9hG4bKa", b"b", 1, b""), (b"z9hG4bK", b"ab", 1, b""), false);
+        check(
+            "other method",
+            base,
+            (base.0, base.1, base.2, b"CANCEL"),
+            false,
+        );
+        check(
+            "other branch",
+            base,
+            (b"z9hG4bK78", base.1, base.2, base.3),
+            false,
+        );
+        check(
+            "branch in other case",
+            base,
+            (b"z9hG4bk77", base.1, base.2, base.3),
+            false,
+        );
+        check(
+            "byte that moved",
+            (b"z9hG4bKa", b"b", 1, b""),
+            (b"z9hG4bK", b"ab", 1, b""),
+            false,
+        );
     }
 
     // T-3
     #[test]
     fn without_the_cookie_every_part_counts() {
         let keys = Keys::new(KEYS);
-        let parts: [&[u8]; 6] = [b"sip:b@x", b"tag", b"call", b"7", b"INVITE", b"SIP/2.0/UDP h"];
+        let parts: [&[u8]; 6] = [
+            b"sip:b@x",
+            b"tag",
+            b"call",
+            b"7",
+            b"INVITE",
+            b"SIP/2.0/UDP h",
+        ];
         let key = keys.without_cookie(&parts);
         assert_eq!(keys.without_cookie(&parts), key);
         for changed in 0..parts.len() {
@@ -148,13 +205,19 @@ mod tests {
             other[changed] = b"?";
             assert_ne!(keys.without_cookie(&other), key, "part {changed}");
         }
-        assert_ne!(keys.without_cookie(&[b"ab", b"c"]), keys.without_cookie(&[b"a", b"bc"]));
+        assert_ne!(
+            keys.without_cookie(&[b"ab", b"c"]),
+            keys.without_cookie(&[b"a", b"bc"])
+        );
     }
 
     #[test]
     fn another_seed_makes_other_keys() {
         let (a, b) = (Keys::new(KEYS), Keys::new([1, 2, 3, 5]));
-        assert_ne!(a.cookie(b"z9hG4bK1", b"h", 1, b"BYE"), b.cookie(b"z9hG4bK1", b"h", 1, b"BYE"));
+        assert_ne!(
+            a.cookie(b"z9hG4bK1", b"h", 1, b"BYE"),
+            b.cookie(b"z9hG4bK1", b"h", 1, b"BYE")
+        );
         assert_ne!(a.secret("branch"), b.secret("branch"));
         assert_ne!(a.method(b"BYE"), a.method(b"INFO"));
     }

@@ -44,7 +44,11 @@ pub(super) enum Beat {
 impl Pace {
     /// The schedule of a message whose first copy goes out at `now`.
     pub(super) fn new(now: Instant, growth: Growth) -> Self {
-        Self { since: now, next_us: micros(T1), growth }
+        Self {
+            since: now,
+            next_us: micros(T1),
+            growth,
+        }
     }
 
     /// The next moment of interest.
@@ -98,7 +102,10 @@ fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
-const _: () = assert!(T1_64.as_secs() * 4 < u32::MAX as u64 / 1_000_000, "a schedule fits 32 bits");
+const _: () = assert!(
+    T1_64.as_secs() * 4 < u32::MAX as u64 / 1_000_000,
+    "a schedule fits 32 bits"
+);
 
 #[cfg(test)]
 mod tests {
@@ -122,23 +129,34 @@ mod tests {
                 pace.calm();
             }
         }
-        let want: Vec<_> = want_ms.iter().map(|&ms| Duration::from_millis(ms)).collect();
+        let want: Vec<_> = want_ms
+            .iter()
+            .map(|&ms| Duration::from_millis(ms))
+            .collect();
         assert_eq!(copies, want);
     }
 
     // T-1
     #[test]
     fn copies_keep_the_schedule_of_rfc_3261() {
-        check(Growth::Doubling, None, &[500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+        check(
+            Growth::Doubling,
+            None,
+            &[500, 1_500, 3_500, 7_500, 15_500, 31_500],
+        );
         check(
             Growth::DoublingToT2,
             None,
-            &[500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500],
+            &[
+                500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500,
+            ],
         );
         check(
             Growth::DoublingToT2,
             Some(1),
-            &[500, 1_500, 5_500, 9_500, 13_500, 17_500, 21_500, 25_500, 29_500],
+            &[
+                500, 1_500, 5_500, 9_500, 13_500, 17_500, 21_500, 25_500, 29_500,
+            ],
         );
         check(Growth::Never, None, &[]);
         check(Growth::Never, Some(0), &[]);

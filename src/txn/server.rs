@@ -24,7 +24,10 @@ pub(super) struct Servers<O> {
 
 impl<O: Copy> Servers<O> {
     pub(super) const fn new() -> Self {
-        Self { slab: Slab::new(limits::TRANSACTIONS_MAX), by_key: HashTable::new() }
+        Self {
+            slab: Slab::new(limits::TRANSACTIONS_MAX),
+            by_key: HashTable::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -33,7 +36,9 @@ impl<O: Copy> Servers<O> {
 
     pub(super) fn find(&self, key: ServerKey) -> Option<ServerId> {
         let is_it = |&slot: &Slot| self.slab.get(slot).is_some_and(|server| server.key == key);
-        self.by_key.find(key.hash(), is_it).map(|&slot| ServerId(slot))
+        self.by_key
+            .find(key.hash(), is_it)
+            .map(|&slot| ServerId(slot))
     }
 
     pub(super) fn get(&self, id: ServerId) -> Option<&Server<O>> {
@@ -48,13 +53,18 @@ impl<O: Copy> Servers<O> {
         let key = server.key;
         let slot = self.slab.insert(server).ok()?;
         let slab = &self.slab;
-        self.by_key.insert_unique(key.hash(), slot, |&other| slab.get(other).map_or(0, |server| server.key.hash()));
+        self.by_key.insert_unique(key.hash(), slot, |&other| {
+            slab.get(other).map_or(0, |server| server.key.hash())
+        });
         Some(ServerId(slot))
     }
 
     pub(super) fn remove(&mut self, id: ServerId) -> Option<Server<O>> {
         let server = self.slab.remove(id.0)?;
-        if let Ok(entry) = self.by_key.find_entry(server.key.hash(), |&slot| slot == id.0) {
+        if let Ok(entry) = self
+            .by_key
+            .find_entry(server.key.hash(), |&slot| slot == id.0)
+        {
             entry.remove();
         }
         Some(server)
@@ -77,17 +87,33 @@ pub(super) struct Server<O> {
 /// above does by answering.
 #[derive(Debug)]
 enum State {
-    InviteProceeding { last: Option<Buf> },
-    InviteAccepted { end: Instant },
-    InviteCompleted { response: Buf, pace: Pace },
-    InviteConfirmed { end: Instant },
+    InviteProceeding {
+        last: Option<Buf>,
+    },
+    InviteAccepted {
+        end: Instant,
+    },
+    InviteCompleted {
+        response: Buf,
+        pace: Pace,
+    },
+    InviteConfirmed {
+        end: Instant,
+    },
     /// Unanswered, and too early for a 100 (RFC 4320 §4.1).
-    OtherTrying { until: Instant },
+    OtherTrying {
+        until: Instant,
+    },
     /// No final response, and a 100 may go or has gone.
-    OtherProceeding { last: Option<Buf> },
+    OtherProceeding {
+        last: Option<Buf>,
+    },
     /// Without a response when the user gave up: nothing may be sent then
     /// (RFC 4320 §4.2).
-    OtherCompleted { response: Option<Buf>, end: Instant },
+    OtherCompleted {
+        response: Option<Buf>,
+        end: Instant,
+    },
 }
 
 /// What a wake-up did.
@@ -110,9 +136,17 @@ impl<O: Copy> Server<O> {
         let state = match kind {
             Kind::Invite => State::InviteProceeding { last: None },
             Kind::Other if flow.is_reliable() => State::OtherProceeding { last: None },
-            Kind::Other => State::OtherTrying { until: now + limits::NON_INVITE_TRYING },
+            Kind::Other => State::OtherTrying {
+                until: now + limits::NON_INVITE_TRYING,
+            },
         };
-        Self { key, flow, owner, is_armed: false, state }
+        Self {
+            key,
+            flow,
+            owner,
+            is_armed: false,
+            state,
+        }
     }
 
     /// The request came again: what is to be said to it.
@@ -122,7 +156,9 @@ impl<O: Copy> Server<O> {
             | State::OtherProceeding { last: response }
             | State::OtherCompleted { response, .. } => response.clone(),
             State::InviteCompleted { response, .. } => Some(response.clone()),
-            State::InviteAccepted { .. } | State::InviteConfirmed { .. } | State::OtherTrying { .. } => None,
+            State::InviteAccepted { .. }
+            | State::InviteConfirmed { .. }
+            | State::OtherTrying { .. } => None,
         }
     }
 
@@ -132,26 +168,43 @@ impl<O: Copy> Server<O> {
             State::InviteProceeding { last } => {
                 match status {
                     ..200 => *last = Some(response.clone()),
-                    200..300 => self.state = State::InviteAccepted { end: now + limits::T1_64 },
+                    200..300 => {
+                        self.state = State::InviteAccepted {
+                            end: now + limits::T1_64,
+                        }
+                    }
                     300.. => {
-                        let growth = if self.flow.is_reliable() { Growth::Never } else { Growth::DoublingToT2 };
+                        let growth = if self.flow.is_reliable() {
+                            Growth::Never
+                        } else {
+                            Growth::DoublingToT2
+                        };
                         let pace = Pace::new(now, growth);
-                        self.state = State::InviteCompleted { response: response.clone(), pace };
+                        self.state = State::InviteCompleted {
+                            response: response.clone(),
+                            pace,
+                        };
                     }
                 }
                 Some(response)
             }
             State::InviteAccepted { .. } => matches!(status, 200..300).then_some(response),
             State::OtherTrying { until } if status < 200 && now < *until => None,
-            State::OtherTrying { .. } | State::OtherProceeding { .. } => self.respond_other(now, status, response),
-            State::InviteCompleted { .. } | State::InviteConfirmed { .. } | State::OtherCompleted { .. } => None,
+            State::OtherTrying { .. } | State::OtherProceeding { .. } => {
+                self.respond_other(now, status, response)
+            }
+            State::InviteCompleted { .. }
+            | State::InviteConfirmed { .. }
+            | State::OtherCompleted { .. } => None,
         }
     }
 
     fn respond_other(&mut self, now: Instant, status: u16, response: Buf) -> Option<Buf> {
         let response = match status {
             100 => {
-                self.state = State::OtherProceeding { last: Some(response.clone()) };
+                self.state = State::OtherProceeding {
+                    last: Some(response.clone()),
+                };
                 return Some(response);
             }
             ..200 => return None,
@@ -159,8 +212,15 @@ impl<O: Copy> Server<O> {
             200.. => Some(response),
         };
         // Timer J.
-        let end = if self.flow.is_reliable() { now } else { now + limits::T1_64 };
-        self.state = State::OtherCompleted { response: response.clone(), end };
+        let end = if self.flow.is_reliable() {
+            now
+        } else {
+            now + limits::T1_64
+        };
+        self.state = State::OtherCompleted {
+            response: response.clone(),
+            end,
+        };
         response
     }
 
@@ -170,7 +230,11 @@ impl<O: Copy> Server<O> {
         match self.state {
             State::InviteCompleted { .. } => {
                 // Timer I.
-                let end = if self.flow.is_reliable() { now } else { now + limits::T4 };
+                let end = if self.flow.is_reliable() {
+                    now
+                } else {
+                    now + limits::T4
+                };
                 self.state = State::InviteConfirmed { end };
                 true
             }
@@ -211,12 +275,244 @@ impl<O: Copy> Server<O> {
                 self.state = State::OtherProceeding { last: None };
                 ServerWake::Trying
             }
-            State::InviteAccepted { .. } | State::InviteConfirmed { .. } | State::OtherCompleted { .. } => {
-                ServerWake::Done
-            }
+            State::InviteAccepted { .. }
+            | State::InviteConfirmed { .. }
+            | State::OtherCompleted { .. } => ServerWake::Done,
         }
     }
 }
 
-const _: () = assert!(size_of::<Server<Slot>>() <= 96, "a million of these linger for 32 s");
+const _: () = assert!(
+    size_of::<Server<[u32; 3]>>() <= 104,
+    "a million of these linger for 32 s"
+);
 
+#[cfg(test)]
+mod tests {
+    use crate::txn::Kind;
+    use crate::txn::trial::{OTHER_TCP, TCP, Trial, UDP};
+
+    // T-1
+    #[test]
+    fn a_refusal_is_repeated_until_timer_h() {
+        let mut t = Trial::new();
+        let id = t.server("INVITE", UDP);
+        t.check(250, &[]);
+        assert_eq!(t.answer(id, 486), "486");
+        let want = [
+            750, 1_750, 3_750, 7_750, 11_750, 15_750, 19_750, 23_750, 27_750, 31_750,
+        ];
+        t.check(32_249, &want.map(|at| (at, "resend 486")));
+        assert_eq!(t.again(id), "486");
+        t.check(99_000, &[(32_250, "ack timeout")]);
+        assert_eq!((t.txn.servers(), t.again(id)), (0, "nothing"));
+    }
+
+    // T-1
+    #[test]
+    fn an_ack_ends_it_after_timer_i() {
+        let mut t = Trial::new();
+        let id = t.server("INVITE", UDP);
+        assert_eq!(t.answer(id, 486), "486");
+        t.check(1_000, &[(500, "resend 486")]);
+        assert!(t.txn.acked(t.now, id));
+        t.check(5_999, &[]);
+        assert!(t.txn.acked(t.now, id));
+        assert_eq!(
+            (t.again(id), t.answer(id, 486), t.answer(id, 200)),
+            ("nothing", "nothing", "nothing")
+        );
+        t.check(99_000, &[(6_000, "server done")]);
+    }
+
+    // T-1
+    #[test]
+    fn on_a_stream_timers_g_i_and_j_are_off() {
+        let mut t = Trial::new();
+        let id = t.server("INVITE", TCP);
+        assert_eq!(t.answer(id, 486), "486");
+        t.check(99_000, &[(32_000, "ack timeout")]);
+        let id = t.server("INVITE", TCP);
+        assert_eq!(t.answer(id, 486), "486");
+        assert!(t.txn.acked(t.now, id));
+        t.check(99_100, &[(99_000, "server done")]);
+        let id = t.server("BYE", TCP);
+        assert_eq!(t.answer(id, 200), "200");
+        t.check(199_000, &[(99_100, "server done")]);
+    }
+
+    // T-1
+    #[test]
+    fn an_answer_to_another_request_is_kept_until_timer_j() {
+        let mut t = Trial::new();
+        let id = t.server("BYE", UDP);
+        assert_eq!((t.again(id), t.answer(id, 200)), ("nothing", "200"));
+        assert_eq!(
+            (t.again(id), t.answer(id, 200), t.answer(id, 100)),
+            ("200", "nothing", "nothing")
+        );
+        t.check(31_999, &[]);
+        assert_eq!(t.again(id), "200");
+        t.check(99_000, &[(32_000, "server done")]);
+    }
+
+    // T-2
+    #[test]
+    fn the_last_provisional_answers_a_repeated_invite() {
+        let mut t = Trial::new();
+        let id = t.server("INVITE", UDP);
+        assert_eq!(
+            (t.again(id), t.answer(id, 100), t.again(id)),
+            ("nothing", "100", "100")
+        );
+        assert_eq!((t.answer(id, 180), t.again(id)), ("180", "180"));
+        t.check(600_000, &[]);
+        assert_eq!(t.again(id), "180");
+    }
+
+    // T-3
+    #[test]
+    fn a_request_finds_its_transaction_while_there_is_one() {
+        let mut t = Trial::new();
+        let keys = t.txn.keys().clone();
+        let key = |method: &[u8]| keys.cookie(b"z9hG4bK1", b"host", 5060, method);
+        let invite = t
+            .txn
+            .open_server(t.now, key(b"INVITE"), Kind::Invite, UDP, 4)
+            .unwrap();
+        let cancel = t
+            .txn
+            .open_server(t.now, key(b"CANCEL"), Kind::Other, UDP, 5)
+            .unwrap();
+        assert_eq!(t.txn.find_server(key(b"INVITE")), Some(invite));
+        assert_eq!(t.txn.find_server(key(b"CANCEL")), Some(cancel));
+        assert_eq!(t.txn.find_server(key(b"BYE")), None);
+        assert_eq!(
+            (t.txn.server_owner(invite), t.txn.server_flow(cancel)),
+            (Some(4), Some(UDP))
+        );
+        assert_eq!(
+            (t.answer(invite, 200), t.answer(cancel, 200)),
+            ("200", "200")
+        );
+        t.check(99_000, &[(32_000, "server done"), (32_000, "server done")]);
+        assert_eq!(
+            (
+                t.txn.find_server(key(b"INVITE")),
+                t.txn.server_owner(invite)
+            ),
+            (None, None)
+        );
+    }
+
+    // T-3
+    #[test]
+    fn many_transactions_are_found_while_the_table_grows() {
+        let mut t = Trial::new();
+        let keys = t.txn.keys().clone();
+        let key = |n: u32| keys.cookie(&n.to_le_bytes(), b"host", 5060, b"INVITE");
+        let ids: Vec<_> = (0..5_000)
+            .map(|n| {
+                t.txn
+                    .open_server(t.now, key(n), Kind::Invite, UDP, n)
+                    .unwrap()
+            })
+            .collect();
+        for (n, &id) in (0..).zip(&ids) {
+            assert_eq!(
+                (t.txn.find_server(key(n)), t.txn.server_owner(id)),
+                (Some(id), Some(n))
+            );
+        }
+        for &id in ids.iter().step_by(2) {
+            assert_eq!(t.answer(id, 200), "200");
+        }
+        t.run(32_000);
+        let left = (0..5_000)
+            .filter(|&n| t.txn.find_server(key(n)).is_some())
+            .count();
+        assert_eq!((left, t.txn.servers()), (2_500, 2_500));
+    }
+
+    // T-5
+    #[test]
+    fn accepted_passes_2xx_and_absorbs_the_invite() {
+        for flow in [UDP, TCP] {
+            let mut t = Trial::new();
+            let id = t.server("INVITE", flow);
+            assert_eq!((t.answer(id, 180), t.answer(id, 200)), ("180", "200"));
+            assert_eq!(t.again(id), "nothing");
+            t.check(31_999, &[]);
+            assert_eq!((t.answer(id, 200), t.answer(id, 202)), ("200", "202"));
+            assert_eq!(
+                (t.answer(id, 183), t.answer(id, 500), t.again(id)),
+                ("nothing", "nothing", "nothing")
+            );
+            assert!(!t.txn.acked(t.now, id), "an ACK to a 2xx is for the user");
+            t.check(99_000, &[(32_000, "server done")]);
+            assert_eq!(t.answer(id, 200), "nothing");
+        }
+    }
+
+    // T-6
+    #[test]
+    fn a_response_takes_the_connection_that_replaced_the_lost_one() {
+        let mut t = Trial::new();
+        let id = t.server("INVITE", TCP);
+        assert_eq!(t.answer(id, 180), "180");
+        t.txn.set_server_flow(id, OTHER_TCP);
+        let sent = t.txn.respond(t.now, id, 200, t.pool.copy(b"200")).unwrap();
+        assert_eq!(
+            (sent.flow, t.txn.server_flow(id)),
+            (OTHER_TCP, Some(OTHER_TCP))
+        );
+        t.check(99_000, &[(32_000, "server done")]);
+    }
+
+    // T-8
+    #[test]
+    fn over_udp_a_100_to_another_request_waits_for_its_time() {
+        let mut t = Trial::new();
+        let id = t.server("BYE", UDP);
+        assert_eq!(t.answer(id, 100), "nothing");
+        t.check(3_499, &[]);
+        assert_eq!((t.answer(id, 100), t.again(id)), ("nothing", "nothing"));
+        t.check(3_500, &[(3_500, "trying")]);
+        assert_eq!((t.answer(id, 180), t.again(id)), ("nothing", "nothing"));
+        assert_eq!((t.answer(id, 100), t.again(id)), ("100", "100"));
+        t.check(10_000, &[]);
+        assert_eq!((t.answer(id, 200), t.again(id)), ("200", "200"));
+        t.check(99_000, &[(42_000, "server done")]);
+    }
+
+    // T-8
+    #[test]
+    fn over_a_stream_a_100_goes_at_any_time_and_is_never_asked_for() {
+        let mut t = Trial::new();
+        let id = t.server("BYE", TCP);
+        t.check(10_000, &[]);
+        assert_eq!(
+            (t.answer(id, 183), t.answer(id, 100), t.answer(id, 200)),
+            ("nothing", "100", "200")
+        );
+    }
+
+    // T-9
+    #[test]
+    fn a_408_lets_another_request_die_in_silence() {
+        let mut t = Trial::new();
+        let id = t.server("BYE", UDP);
+        t.check(10_000, &[(3_500, "trying")]);
+        assert_eq!(
+            (t.answer(id, 408), t.again(id), t.answer(id, 200)),
+            ("nothing", "nothing", "nothing")
+        );
+        t.check(99_000, &[(42_000, "server done")]);
+        assert_eq!(t.answer(id, 200), "nothing");
+        let id = t.server("BYE", TCP);
+        assert_eq!(t.answer(id, 408), "nothing");
+        t.check(99_000, &[(99_000, "server done")]);
+        let id = t.server("INVITE", TCP);
+        assert_eq!(t.answer(id, 408), "408");
+    }
+}

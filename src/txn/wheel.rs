@@ -69,7 +69,14 @@ impl<T: Copy> Wheel<T> {
         let tick = at.as_micros().div_ceil(TICK_US).max(self.cursor);
         let index = if self.free == NIL {
             let index = u32::try_from(self.nodes.len()).expect("timers are counted in 32 bits");
-            self.nodes.push(Node { tick, prev: NIL, next: NIL, generation: 0, is_set: true, what });
+            self.nodes.push(Node {
+                tick,
+                prev: NIL,
+                next: NIL,
+                generation: 0,
+                is_set: true,
+                what,
+            });
             index
         } else {
             let index = self.free;
@@ -80,7 +87,10 @@ impl<T: Copy> Wheel<T> {
         };
         self.len += 1;
         self.link(index);
-        TimerId(Slot { index, generation: self.nodes[index as usize].generation })
+        TimerId(Slot {
+            index,
+            generation: self.nodes[index as usize].generation,
+        })
     }
 
     /// Takes a timer off before it fires and gives back what it carried;
@@ -124,7 +134,11 @@ impl<T: Copy> Wheel<T> {
 
     /// The earliest slot in use: level, place on the level, first tick.
     fn first(&self) -> Option<(usize, usize, u64)> {
-        let (level, words) = self.filled.iter().enumerate().find(|(_, words)| words.iter().any(|&word| word != 0))?;
+        let (level, words) = self
+            .filled
+            .iter()
+            .enumerate()
+            .find(|(_, words)| words.iter().any(|&word| word != 0))?;
         let (place, word) = words.iter().enumerate().find(|&(_, &word)| word != 0)?;
         let slot = place * 64 + word.trailing_zeros() as usize;
         let shift = BITS * level;
@@ -219,7 +233,10 @@ const SLOTS: usize = 1 << BITS;
 const LEVELS: usize = 7;
 const NIL: u32 = u32::MAX;
 
-const _: () = assert!(u64::MAX / TICK_US < (1 << (BITS * LEVELS)) - 1, "every instant has a slot");
+const _: () = assert!(
+    u64::MAX / TICK_US < (1 << (BITS * LEVELS)) - 1,
+    "every instant has a slot"
+);
 
 #[cfg(test)]
 mod tests {
@@ -261,9 +278,15 @@ mod tests {
     fn a_cancelled_timer_is_gone_and_its_id_stale() {
         let mut wheel = Wheel::new(ms(0));
         let ids: Vec<_> = (0..3).map(|n| wheel.set(ms(500), n)).collect();
-        assert_eq!((wheel.cancel(ids[0]), wheel.cancel(ids[0])), (Some(0), None));
+        assert_eq!(
+            (wheel.cancel(ids[0]), wheel.cancel(ids[0])),
+            (Some(0), None)
+        );
         let again = wheel.set(ms(400), 9);
-        assert_eq!((again.0.index, wheel.cancel(ids[0])), (ids[0].0.index, None));
+        assert_eq!(
+            (again.0.index, wheel.cancel(ids[0])),
+            (ids[0].0.index, None)
+        );
         assert_eq!(wheel.cancel(ids[2]), Some(2));
         let all: Vec<_> = std::iter::from_fn(|| wheel.pop(ms(500))).collect();
         assert_eq!(all, [9, 1]);
@@ -333,16 +356,23 @@ mod tests {
                     now += span(&mut chance);
                     // Not always drained: timers are also set between pops.
                     for _ in 0..chance.below(40) {
-                        let due = twin.first_key_value().filter(|(key, _)| key.0 <= now / 1_000);
+                        let due = twin
+                            .first_key_value()
+                            .filter(|(key, _)| key.0 <= now / 1_000);
                         let want = due.map(|(&key, &serial)| (key, serial));
                         cursor = want.map_or(now / 1_000, |(key, _)| key.0);
-                        assert_eq!(wheel.pop(Instant::from_micros(now)), want.map(|(_, serial)| serial));
+                        assert_eq!(
+                            wheel.pop(Instant::from_micros(now)),
+                            want.map(|(_, serial)| serial)
+                        );
                         let Some((key, _)) = want else { break };
                         twin.remove(&key);
                     }
                 }
             }
-            let next = twin.first_key_value().map(|(key, _)| Instant::from_micros(key.0 * 1_000));
+            let next = twin
+                .first_key_value()
+                .map(|(key, _)| Instant::from_micros(key.0 * 1_000));
             assert_eq!(wheel.len(), twin.len());
             assert_eq!(wheel.deadline().is_some(), next.is_some());
             assert!(wheel.deadline() <= next, "a deadline later than the timer");

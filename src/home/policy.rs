@@ -1,0 +1,288 @@
+//! The home as a role of the proxy: what it knows, and what it shares between
+//! registering and routing.
+
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Location, Replay, Settings, Subscribers};
+use crate::edit::Edits;
+use crate::id::{Flow, Transport};
+use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Verdict};
+use crate::scan::address::Address;
+use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
+use crate::scan::{Message, Method, Name, scan};
+use crate::send::{Hop, Output};
+use crate::stick::{Bound, Level, Source, Table};
+use crate::time::{Duration, Instant};
+
+/// Addresses of record, and rows of the stickiness table, looked at per sweep:
+/// bounds the work of one wake.
+const SWEEP: usize = 1_024;
+/// How long a Record-Route is bound to the flow it came on after its dialog's
+/// last 2xx. The URI is that of a subscriber and an edge, not of one dialog
+/// (protocol 2.3 item 13), so a long call renews it with the next one.
+const RECORD_ROUTE: Duration = Duration::from_secs(12 * 3_600);
+
+/// One home of a domain.
+pub struct Home {
+    pub(super) settings: Settings,
+    pub(super) subscribers: Arc<Subscribers>,
+    pub(super) location: Location,
+    pub(super) replay: Replay,
+    /// Which flow a URI sticks to.
+    pub(super) stick: Table,
+    /// Host of `settings.edges`: the edge cluster's name.
+    pub(super) cluster: Vec<u8>,
+    /// The addresses in `edge_peers`, for a URI of the cluster that sticks
+    /// nowhere (S-16): any edge knows the right one.
+    pub(super) edges: Vec<SocketAddr>,
+    /// Canonical address of record of the request at hand.
+    pub(super) aor: Vec<u8>,
+    pub(super) text: Vec<u8>,
+    /// Where the request at hand may go, best first.
+    pub(super) hops: Vec<Hop>,
+    failed: Vec<Flow>,
+    /// The bindings of the request at hand: preference, reg-id and place, in
+    /// the order in which they are tried.
+    pub(super) order: Vec<(Reverse<u16>, u32, Reverse<usize>)>,
+    /// The instance of each target of the plan at hand.
+    pub(super) groups: Vec<u64>,
+    again: Message,
+    changed: Vec<Box<[u8]>>,
+}
+
+impl Home {
+    /// A home with these subscribers and no registrations.
+    #[must_use]
+    pub fn new(settings: Settings, subscribers: Arc<Subscribers>, seed: [u64; 4]) -> Self {
+        let whole = crate::span::Span::new(0, settings.edges.len());
+        let cluster = Uri::parse(settings.edges.as_bytes(), whole)
+            .map(|uri| uri.host.of(settings.edges.as_bytes()).to_vec());
+        // A prefix names a few neighbours at most; a whole network of edges is
+        // found through DNS, not by trying its addresses.
+        let edges = settings
+            .edge_peers
+            .iter()
+            .flat_map(|&(ip, prefix)| super::neighbours(ip, prefix))
+            .collect();
+        Self {
+            subscribers,
+            location: Location::new(seed),
+            replay: Replay::new(seed),
+            stick: Table::new(seed),
+            cluster: cluster.unwrap_or_default(),
+            edges,
+            aor: Vec::new(),
+            text: Vec::new(),
+            hops: Vec::new(),
+            failed: Vec::new(),
+            order: Vec::new(),
+            groups: Vec::new(),
+            again: Message::default(),
+            changed: Vec::new(),
+            settings,
+        }
+    }
+
+    /// A newer list of subscribers.
+    pub fn set_subscribers(&mut self, subscribers: Arc<Subscribers>) {
+        self.subscribers = subscribers;
+    }
+
+    /// Takes back a row of the store; false when it is not one of ours.
+    pub fn restore(&mut self, net: &Net, now: Instant, aor: &[u8], row: &[u8]) -> bool {
+        self.location.restore(now, net.wall, aor, row).is_ok()
+    }
+
+    /// Addresses of record with a binding.
+    #[must_use]
+    pub fn registered(&self) -> usize {
+        self.location.len()
+    }
+
+    /// Hands the record of `aor` to the store.
+    pub(super) fn store(&self, net: &mut Net, now: Instant, aor: &[u8]) {
+        let key = net.pool.copy(aor);
+        let mut live = false;
+        let record = net.pool.build(512, |out| {
+            live = self.location.encode(now, aor, net.wall, out)
+        });
+        let value = live.then_some(record);
+        net.outbox.push_back(Output::Store { key, value });
+    }
+
+    /// True for a URI that names this home: its domain without a user, or one
+    /// of its own addresses.
+    pub(super) fn is_own(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || uri.user.is_some() {
+            return false;
+        }
+        self.is_own_host(net, bytes, uri)
+    }
+
+    /// True when the host is the domain or one of our own addresses.
+    pub(super) fn is_own_host(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        let host = uri.host.of(bytes);
+        same_host(host, self.settings.domain.as_bytes())
+            || host_ip(host).is_some_and(|ip| net.flows.is_local(ip, uri.port.unwrap_or(5060)))
+    }
+
+    /// Links the cluster's domain to a flow from an edge, once: without TLS
+    /// there is no certificate to do it (S-12).
+    pub(super) fn link(&mut self, net: &Net, now: Instant, request: &Request<'_>) -> bool {
+        let edge = self.settings.is_edge(request.source.ip());
+        if edge && net.flows.lives(request.flow) {
+            self.stick
+                .link(now, request.flow, &self.cluster, Source::Link);
+        }
+        edge
+    }
+
+    /// S-4, S-5, S-8: binds under the domain test.
+    pub(super) fn bind(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        flow: Flow,
+        uri: &[u8],
+        source: Source,
+        until: Instant,
+    ) {
+        match self.stick.bind(now, flow, uri, source, until) {
+            Bound::New => net.counters.stick_bound += 1,
+            Bound::Refreshed => {}
+            Bound::Refused | Bound::Full => net.counters.stick_refused += 1,
+        }
+    }
+
+    /// Fills `self.hops` for a URI of the cluster, best first: the flow it sticks to,
+    /// else the edges in turn from a random one on (S-14 to S-18).
+    pub(super) fn cluster_hops(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        uri: &[u8],
+        transport: Transport,
+    ) {
+        let chance = net.chance();
+        let hops = &mut self.hops;
+        hops.clear();
+        self.failed.clear();
+        while let Some(found) = self.stick.find(now, uri, &self.failed, chance) {
+            self.failed.push(found.flow);
+            if !net.flows.lives(found.flow) {
+                continue;
+            }
+            match found.level {
+                Level::Exact => net.counters.stick_exact += 1,
+                Level::Equal | Level::Domain => net.counters.stick_equal += 1,
+            }
+            hops.push(Hop::Flow(found.flow));
+            if hops.len() >= crate::limits::EDGE_SET_MAX {
+                return;
+            }
+        }
+        if hops.is_empty() && !self.edges.is_empty() {
+            net.counters.stick_domain += 1;
+            let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
+            let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
+            hops.extend(turn.map(|&addr| Hop::To { transport, addr }));
+        }
+    }
+}
+
+impl Policy for Home {
+    fn route(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+        plan: &mut Plan,
+    ) -> Verdict {
+        let from_edge = self.link(net, now, request);
+        if request.message.method() == Method::Register {
+            self.register(net, now, request, plan, from_edge)
+        } else {
+            self.call(net, now, request, plan, from_edge)
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        context: &Context,
+        response: &Response<'_>,
+        _: &mut Edits,
+    ) {
+        if !matches!(context.note, Note::Dialog) {
+            return;
+        }
+        let until = now + RECORD_ROUTE;
+        // S-8: the neighbour downstream wrote the value just above our own.
+        let bytes = response.bytes;
+        let mut above = None;
+        for value in response.message.values(bytes, Name::RecordRoute) {
+            let Ok(address) = Address::parse(bytes, value) else {
+                break;
+            };
+            let Ok(uri) = Uri::parse(bytes, address.uri) else {
+                break;
+            };
+            if self.is_own(net, bytes, &uri) {
+                break;
+            }
+            above = Some(address.uri);
+        }
+        if let Some(uri) = above {
+            self.bind(
+                net,
+                now,
+                response.flow,
+                uri.of(bytes),
+                Source::RecordRoute,
+                until,
+            );
+        }
+        // S-5: the neighbour upstream wrote the topmost value of the request;
+        // ours stands above it in what went on.
+        let Some(base) = context.request() else {
+            return;
+        };
+        let mut again = std::mem::take(&mut self.again);
+        if scan(base, &mut again).is_ok()
+            && let Some(value) = again.values(base, Name::RecordRoute).nth(1)
+            && let Ok(address) = Address::parse(base, value)
+        {
+            self.bind(
+                net,
+                now,
+                context.flow,
+                address.uri.of(base),
+                Source::RecordRoute,
+                until,
+            );
+        }
+        self.again = again;
+    }
+
+    fn soften(&self, status: u16) -> Option<(u16, &'static str)> {
+        // O-21: a 430 is between proxies; to the caller the phone is away.
+        (status == 430).then_some((480, "The Phone Cannot Be Reached"))
+    }
+
+    fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
+        self.stick.forget(flow);
+    }
+
+    fn sweep(&mut self, net: &mut Net, now: Instant) {
+        self.stick.expire(now, SWEEP);
+        let mut changed = std::mem::take(&mut self.changed);
+        self.location.expire(now, SWEEP, &mut changed);
+        for aor in changed.drain(..) {
+            self.store(net, now, &aor);
+        }
+        self.changed = changed;
+    }
+}

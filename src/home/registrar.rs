@@ -1,0 +1,357 @@
+//! REGISTER at the home: redirect to the edges, challenge, bind, answer
+//! (protocol 1.A D-H1 to D-H9; RFC 3261 §10.3, RFC 3327, 3608, 5626 §6).
+
+use super::policy::Home;
+use super::rules::{self, Outbound, Shown, Way};
+use super::{Change, Redirect, Register};
+use crate::edit::decimal;
+use crate::limits;
+use crate::proxy::{Net, Plan, Reply, Request, Verdict};
+use crate::scan::Name;
+use crate::scan::address::Address;
+use crate::scan::uri::{Uri, same_host};
+use crate::span::Span;
+use crate::stick::Source;
+use crate::time::{Duration, Instant};
+
+/// One Contact of a REGISTER, before it becomes a `Change`.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    address: Address,
+    instance: Option<Span>,
+    reg_id: Option<u32>,
+    q: u16,
+    expires_s: u32,
+    /// Its parameters as they are echoed, in the text of all of them.
+    params: (usize, usize),
+}
+
+impl Home {
+    /// Serves a REGISTER.
+    pub(super) fn register(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+        plan: &mut Plan,
+        from_edge: bool,
+    ) -> Verdict {
+        if !from_edge && self.redirects(request) {
+            // D-H1, D-H3: before anything is created.
+            for part in ["Contact: <", &self.settings.edges, ">\r\n"] {
+                plan.lines.extend_from_slice(part.as_bytes());
+            }
+            return Verdict::Answer(Reply::stateless(300, "Register Through An Edge"));
+        }
+        let bytes = request.bytes;
+        let uri = Uri::parse(bytes, request.message.request_uri());
+        if !uri.is_ok_and(|uri| self.is_own_host(net, bytes, &uri)) {
+            return Verdict::Answer(Reply::stateless(404, "Domain Not Served Here"));
+        }
+        let user = match self.address_of_record(bytes, request) {
+            Ok(user) => user,
+            Err(reply) => return Verdict::Answer(reply),
+        };
+        if let Err(reply) = self.authenticate(net, now, request, user, plan) {
+            return Verdict::Answer(reply);
+        }
+        match self.update(net, now, request, plan) {
+            Ok(outbound) => {
+                self.describe(net, now, request, plan, outbound);
+                net.counters.registrations += 1;
+                Verdict::Answer(Reply::new(200, "OK"))
+            }
+            Err(reply) => Verdict::Answer(reply),
+        }
+    }
+
+    /// D-H5.
+    fn redirects(&self, request: &Request<'_>) -> bool {
+        let shows = |tag| {
+            request
+                .message
+                .has_token(request.bytes, Name::Supported, tag)
+        };
+        match self.settings.redirect {
+            Redirect::Always => true,
+            Redirect::IfSupported => ["alt-proxies", "ua-loose", "sr"].into_iter().any(shows),
+            Redirect::Never => false,
+        }
+    }
+
+    /// Files the To's address of record in `self.aor`; the span of its user.
+    fn address_of_record(&mut self, bytes: &[u8], request: &Request<'_>) -> Result<Span, Reply> {
+        let to = request
+            .message
+            .first(Name::To)
+            .and_then(|header| Address::parse(bytes, header.value).ok());
+        let uri = to.and_then(|to| Uri::parse(bytes, to.uri).ok());
+        let Some(uri) = uri else {
+            return Err(Reply::stateless(400, "Malformed To"));
+        };
+        let ours = same_host(uri.host.of(bytes), self.settings.domain.as_bytes());
+        self.aor.clear();
+        match uri.user {
+            Some(user) if ours && super::aor::canonical(uri.whole.of(bytes), &mut self.aor) => {
+                Ok(user)
+            }
+            _ => Err(Reply::stateless(404, "No Such Address Of Record Here")),
+        }
+    }
+
+    /// Applies the Contacts. True: RFC 5626 governs the binding made.
+    fn update(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+        plan: &mut Plan,
+    ) -> Result<bool, Reply> {
+        let (bytes, message) = (request.bytes, request.message);
+        let call_id = message
+            .first(Name::CallId)
+            .map(|header| header.value.of(bytes))
+            .unwrap_or_default();
+        let default = message
+            .number(bytes, Name::Expires)
+            .map_err(|_| Reply::new(400, "Malformed Expires"))?;
+        let mut contacts = message.values(bytes, Name::Contact);
+        let Some(first) = contacts.next() else {
+            return Ok(false);
+        };
+        if first.of(bytes) == b"*" {
+            if default != Some(0) || contacts.next().is_some() {
+                return Err(Reply::new(
+                    400,
+                    "Contact * Needs Expires 0 And Stands Alone",
+                ));
+            }
+            let cleared = self.location.clear(now, &self.aor, call_id, message.cseq());
+            cleared.map_err(|conflict| reply_of(conflict.answer()))?;
+            self.store(net, now, &self.aor);
+            return Ok(false);
+        }
+        let mut asked = Vec::with_capacity(1);
+        let mut params = Vec::with_capacity(128);
+        for value in message
+            .values(bytes, Name::Contact)
+            .take(limits::VALUES_MAX)
+        {
+            asked.push(ask(bytes, value, default, &mut params, &mut plan.lines)?);
+        }
+        let mut outbound = false;
+        for asked in &mut asked {
+            outbound |= self.outbound(request, asked)?;
+        }
+        let changes: Vec<Change<'_>> = asked
+            .iter()
+            .map(|asked| asked.change(bytes, &params))
+            .collect();
+        if !rules::has_one_flow(&changes) {
+            return Err(Reply::new(400, "One REGISTER Makes One Flow"));
+        }
+        self.text.clear();
+        let mut path = std::mem::take(&mut self.text);
+        join(bytes, message.values(bytes, Name::Path), &mut path);
+        let register = Register {
+            call_id,
+            cseq: message.cseq(),
+            path: &path,
+            flow: Some(request.flow),
+        };
+        let applied = self.location.apply(now, &self.aor, &register, &changes);
+        self.text = path;
+        applied.map_err(|conflict| reply_of(conflict.answer()))?;
+        self.stick_path(net, now, request, &asked);
+        self.store(net, now, &self.aor);
+        Ok(outbound)
+    }
+
+    /// O-12, O-13: whether outbound governs a contact; takes its reg-id away
+    /// where not.
+    fn outbound(&self, request: &Request<'_>, asked: &mut Asked) -> Result<bool, Reply> {
+        let (bytes, message) = (request.bytes, request.message);
+        let first_hop = message.values(bytes, Name::Path).last();
+        let keeps_flows = first_hop.is_some_and(|value| {
+            let uri =
+                Address::parse(bytes, value).and_then(|address| Uri::parse(bytes, address.uri));
+            uri.is_ok_and(|uri| {
+                uri.param(bytes, "ob").is_some() || uri.param(bytes, "keepalive").is_some()
+            })
+        });
+        let way = match (first_hop.is_some(), keeps_flows) {
+            (_, true) => Way::Flow,
+            (false, false) if request.hops() == 1 => Way::Direct,
+            (_, false) => Way::Plain,
+        };
+        let supported = message.has_token(bytes, Name::Supported, "outbound");
+        let shown = Shown {
+            reg_id: asked.reg_id,
+            instance: asked.instance.is_some(),
+            supported,
+            way,
+        };
+        match shown.outbound() {
+            Outbound::Used => Ok(true),
+            Outbound::Ignored => {
+                asked.reg_id = None;
+                Ok(false)
+            }
+            Outbound::FirstHopLacks => Err(Reply::new(439, "First Hop Lacks Outbound Support")),
+        }
+    }
+
+    /// S-4: the topmost Path URI sticks to the flow the REGISTER came on.
+    fn stick_path(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, asked: &[Asked]) {
+        let bytes = request.bytes;
+        let seconds = asked.iter().map(|asked| asked.expires_s).max().unwrap_or(0);
+        let top = request.message.values(bytes, Name::Path).next();
+        let top = top.and_then(|value| Address::parse(bytes, value).ok());
+        if let Some(top) = top
+            && seconds > 0
+        {
+            let until = now + Duration::from_secs(seconds.into());
+            self.bind(
+                net,
+                now,
+                request.flow,
+                top.uri.of(bytes),
+                Source::Path,
+                until,
+            );
+        }
+    }
+
+    /// The header lines of the 200: every binding, the Path back, the
+    /// Service-Route (D-H6) and what was used of RFC 5626 (O-16).
+    fn describe(
+        &self,
+        _: &Net,
+        now: Instant,
+        request: &Request<'_>,
+        plan: &mut Plan,
+        outbound: bool,
+    ) {
+        let (bytes, message, out) = (request.bytes, request.message, &mut plan.lines);
+        for binding in self.location.bindings(now, &self.aor) {
+            out.extend_from_slice(b"Contact: <");
+            out.extend_from_slice(binding.contact());
+            out.push(b'>');
+            out.extend_from_slice(binding.params());
+            out.extend_from_slice(b";expires=");
+            decimal(out, binding.left_s(now));
+            out.extend_from_slice(b"\r\n");
+        }
+        if message.first(Name::Path).is_some() {
+            out.extend_from_slice(b"Path: ");
+            join(bytes, message.values(bytes, Name::Path), out);
+            out.extend_from_slice(b"\r\nService-Route: ");
+            // Path is nearest the registrar first, Service-Route nearest the
+            // phone first (protocol 3.29).
+            let count = message.values(bytes, Name::Path).count();
+            for place in (0..count).rev() {
+                let value = message
+                    .values(bytes, Name::Path)
+                    .nth(place)
+                    .unwrap_or_default();
+                out.extend_from_slice(value.of(bytes));
+                out.extend_from_slice(b", ");
+            }
+            for part in ["<sip:", &self.settings.domain, ";lr>\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        out.extend_from_slice(b"Supported: path, outbound\r\n");
+        if outbound {
+            out.extend_from_slice(b"Require: outbound\r\n");
+        }
+    }
+}
+
+impl Asked {
+    fn change<'a>(&self, bytes: &'a [u8], params: &'a [u8]) -> Change<'a> {
+        Change {
+            contact: self.address.uri.of(bytes),
+            params: params.get(self.params.0..self.params.1).unwrap_or_default(),
+            q: self.q,
+            expires_s: self.expires_s,
+            instance: self.instance.map(|instance| instance.of(bytes)),
+            reg_id: self.reg_id,
+        }
+    }
+}
+
+/// Reads one Contact; `default` is the Expires header. Its parameters but for
+/// `expires`, which changes from answer to answer, are appended to `params`.
+fn ask(
+    bytes: &[u8],
+    value: Span,
+    default: Option<u32>,
+    params: &mut Vec<u8>,
+    lines: &mut Vec<u8>,
+) -> Result<Asked, Reply> {
+    let bad = |_| Reply::new(400, "Malformed Contact");
+    let address = Address::parse(bytes, value).map_err(bad)?;
+    Uri::parse(bytes, address.uri).map_err(bad)?;
+    let param = |name| {
+        address
+            .param(bytes, name)
+            .flatten()
+            .map(|value: Span| value.of(bytes))
+    };
+    // A malformed expires counts as the default (RFC 3261 §20.10).
+    let expires = param("expires").and_then(number).or(default);
+    let expires_s = rules::lifetime_s(expires).map_err(|rules::TooBrief| {
+        lines.extend_from_slice(b"Min-Expires: ");
+        decimal(lines, limits::EXPIRES_MIN_S);
+        lines.extend_from_slice(b"\r\n");
+        Reply::new(423, "Interval Too Brief")
+    })?;
+    let instance = address
+        .param(bytes, "+sip.instance")
+        .flatten()
+        .map(|value| match value.of(bytes) {
+            [b'<', .., b'>'] => Span {
+                start: value.start + 1,
+                end: value.end - 1,
+            },
+            _ => value,
+        });
+    let q = param("q")
+        .map_or(Some(1_000), rules::preference)
+        .ok_or(Reply::new(400, "Malformed Contact"))?;
+    let reg_id = param("reg-id").and_then(rules::reg_id);
+    let from = params.len();
+    for param in crate::scan::params::iter(bytes, address.params) {
+        if !param.name.of(bytes).eq_ignore_ascii_case(b"expires") {
+            params.push(b';');
+            params.extend_from_slice(param.whole.of(bytes));
+        }
+    }
+    Ok(Asked {
+        address,
+        instance,
+        reg_id,
+        q,
+        expires_s,
+        params: (from, params.len()),
+    })
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+const fn reply_of((status, reason): (u16, &'static str)) -> Reply {
+    Reply::new(status, reason)
+}
+
+/// Writes the values with `, ` between.
+fn join(bytes: &[u8], values: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
+    for (place, value) in values.enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(value.of(bytes));
+    }
+}

@@ -1,0 +1,236 @@
+//! The transaction-stateful proxy core of RFC 3261 §16: validation, targets,
+//! forking, best response, CANCEL, Timer C, loop checks (RFC 5393).
+//!
+//! A role (`edge`, `home`) decides where a request goes by filling a `Plan`;
+//! everything that any proxy must do stands here. A request becomes a
+//! `Context`: the received message with the common changes made once
+//! (`build::base`), and one `Branch` per attempt, each its own client
+//! transaction. The proxy never looks into a body and never invents dialog
+//! state.
+
+mod acks;
+mod branches;
+mod build;
+mod cancel;
+mod context;
+mod counters;
+mod net;
+mod requests;
+mod responses;
+mod timers;
+mod validate;
+
+pub use context::{Branch, Context, State};
+pub use counters::Counters;
+pub use net::{Net, Owner, Request, Timer};
+
+use crate::bytes::Buf;
+use crate::edit::Edits;
+use crate::id::{Flow, Slab};
+use crate::limits;
+use crate::scan::Message;
+use crate::send::Hop;
+use crate::time::Instant;
+
+/// One place a request may go.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where to send it.
+    pub hop: Hop,
+    /// The Request-URI it gets there; `None`: as it stands.
+    pub uri: Option<Buf>,
+    /// Route values to push in front, comma-separated.
+    pub route: Option<Buf>,
+    /// Serial group: lower first, equal in parallel.
+    pub rank: u16,
+    /// The target (by place in the plan) this one stands by for: tried only
+    /// when that one failed with 430, 408, 503, 504 or without an answer.
+    pub after: Option<u8>,
+}
+
+impl Target {
+    /// A target that changes nothing but the way.
+    #[must_use]
+    pub const fn at(hop: Hop) -> Self {
+        Self {
+            hop,
+            uri: None,
+            route: None,
+            rank: 0,
+            after: None,
+        }
+    }
+}
+
+/// What a role wants to find again when the response comes.
+#[derive(Clone, Debug, Default)]
+pub enum Note {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// An edge forwarded a REGISTER under this token.
+    Register {
+        /// The user part of its Path URI.
+        token: Buf,
+        /// Not a refresh and not through another edge.
+        initial: bool,
+        /// The phone itself sent it.
+        first_hop: bool,
+    },
+    /// A dialog-forming request: bind Record-Routes when it is accepted.
+    Dialog,
+}
+
+/// A role's decision about one request, filled from scratch each time.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Route values to take off the front.
+    pub pop: usize,
+    /// The last Route value becomes the Request-URI (P-7).
+    pub restore_uri: bool,
+    /// A new Request-URI for every target; empty: as received.
+    pub request_uri: Vec<u8>,
+    /// Whole header lines to put on top; with `Verdict::Answer`, to add.
+    pub lines: Vec<u8>,
+    /// Where it goes.
+    pub targets: Vec<Target>,
+    /// The request may meet itself: compare the Vias (L-3).
+    pub check_loops: bool,
+    /// For the response.
+    pub note: Note,
+}
+
+impl Plan {
+    fn clear(&mut self) {
+        self.pop = 0;
+        self.restore_uri = false;
+        self.request_uri.clear();
+        self.lines.clear();
+        self.targets.clear();
+        self.check_loops = false;
+        self.note = Note::Nothing;
+    }
+}
+
+/// An answer of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Status code.
+    pub status: u16,
+    /// Reason phrase, for an operator who reads a trace.
+    pub reason: &'static str,
+    /// Keep no transaction: the same request gets the same answer again.
+    pub stateless: bool,
+}
+
+impl Reply {
+    /// An answer kept in a server transaction.
+    #[must_use]
+    pub const fn new(status: u16, reason: &'static str) -> Self {
+        Self {
+            status,
+            reason,
+            stateless: false,
+        }
+    }
+
+    /// An answer that leaves no trace (never for INVITE, whose ACK needs one).
+    #[must_use]
+    pub const fn stateless(status: u16, reason: &'static str) -> Self {
+        Self {
+            status,
+            reason,
+            stateless: true,
+        }
+    }
+}
+
+/// What a role says about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forward it as planned.
+    Forward,
+    /// Answer it here; `Plan::lines` are added to the answer.
+    Answer(Reply),
+    /// Say nothing.
+    Drop,
+}
+
+/// A response with what was already read from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Its outline.
+    pub message: &'a Message,
+    /// Its status.
+    pub status: u16,
+    /// The flow it came on.
+    pub flow: Flow,
+}
+
+/// What the edge and the home decide, each in its own way.
+pub trait Policy {
+    /// Where a request goes. Called once per new request, and for each ACK to a 2xx.
+    fn route(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+        plan: &mut Plan,
+    ) -> Verdict;
+    /// A 2xx is about to pass upstream: learn from it and change it.
+    fn accepted(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        context: &Context,
+        response: &Response<'_>,
+        edits: &mut Edits,
+    );
+    /// The final status to send upstream instead of `status`, when the role
+    /// must not let that one through (O-21).
+    fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
+    /// A flow is gone for good.
+    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    /// Bounded house-keeping, about once a second.
+    fn sweep(&mut self, net: &mut Net, now: Instant);
+}
+
+/// All requests that are under way.
+#[derive(Debug)]
+pub struct Proxy {
+    contexts: Slab<Context>,
+    plan: Plan,
+    edits: Edits,
+    /// Outline of a message looked at a second time.
+    again: Message,
+    /// Branch lists of past contexts, kept for their memory.
+    spare: Vec<Vec<Branch>>,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            contexts: Slab::new(limits::TRANSACTIONS_MAX),
+            plan: Plan::default(),
+            edits: Edits::default(),
+            again: Message::default(),
+            spare: Vec::new(),
+        }
+    }
+}
+
+impl Proxy {
+    /// Requests under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// True when nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.contexts.is_empty()
+    }
+}

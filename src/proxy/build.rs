@@ -1,0 +1,203 @@
+//! Bytes of a forwarded request: the common changes once, then per branch a
+//! Request-URI, a Via and the routes of its target (RFC 3261 §16.6).
+
+use super::validate::Valid;
+use super::{Context, Plan, Request, Target};
+use crate::edit::answer::fill_received;
+use crate::edit::{Edits, decimal, host_port};
+use crate::id::Transport;
+use crate::limits;
+use crate::scan::Name;
+use crate::scan::address::Address;
+use crate::scan::uri::Uri;
+use crate::span::Span;
+
+/// Collects the changes every branch shares. Returns the length of the
+/// Request-URI after them.
+pub(super) fn common(
+    request: &Request<'_>,
+    plan: &Plan,
+    valid: &Valid,
+    edits: &mut Edits,
+) -> usize {
+    let (bytes, message) = (request.bytes, request.message);
+    edits.clear();
+    fill_received(bytes, &request.via, request.source, edits);
+    let top = message.headers_start();
+    edits.insert(top, |out| out.extend_from_slice(&plan.lines));
+    match valid.max_forwards {
+        Some((number, span)) => edits.replace(span.range(), |out| decimal(out, number - 1)),
+        None => edits.insert(top, |out| {
+            out.extend_from_slice(b"Max-Forwards: ");
+            decimal(out, limits::MAX_FORWARDS);
+            out.extend_from_slice(b"\r\n");
+        }),
+    }
+    for header in message.headers() {
+        // Each branch gets its own share; a proxy list from outside is not ours (D-E16).
+        if matches!(header.name, Name::MaxBreadth | Name::OutboundProxy) {
+            edits.remove(header.line.range());
+        }
+    }
+    routes(request, plan, edits)
+}
+
+/// Takes our own values off the Route set and makes the two strict-routing
+/// repairs: P-7 (§16.4) and P-11 (§16.6-6).
+fn routes(request: &Request<'_>, plan: &Plan, edits: &mut Edits) -> usize {
+    let (bytes, message) = (request.bytes, request.message);
+    let received = message.request_uri();
+    let total = message.values(bytes, Name::Route).count();
+    let uri_of = |value: Span| {
+        Address::parse(bytes, value)
+            .map(|address| address.uri)
+            .unwrap_or_default()
+    };
+    let (mut front, mut back) = (plan.pop.min(total), 0);
+    let mut uri = (!plan.request_uri.is_empty()).then_some(&plan.request_uri[..]);
+    if plan.restore_uri
+        && let Some(last) = message.values(bytes, Name::Route).last()
+    {
+        uri = Some(uri_of(last).of(bytes));
+        back = 1;
+    }
+    if front + back < total
+        && let Some(next) = message.values(bytes, Name::Route).nth(front)
+        && !Uri::parse(bytes, uri_of(next)).is_ok_and(|uri| uri.is_loose(bytes))
+    {
+        // A strict router wants its own URI in the Request-URI and the real
+        // one at the end of the route.
+        let last = uri.unwrap_or_else(|| received.of(bytes));
+        if let Some(line) = message.all(Name::Route).last() {
+            edits.insert(usize::from(line.line.end), |out| {
+                out.extend_from_slice(b"Route: <");
+                out.extend_from_slice(last);
+                out.extend_from_slice(b">\r\n");
+            });
+        }
+        uri = Some(uri_of(next).of(bytes));
+        front += 1;
+    }
+    pop(request, front, back, total, edits);
+    let Some(uri) = uri else {
+        return received.len();
+    };
+    edits.replace(received.range(), |out| out.extend_from_slice(uri));
+    uri.len()
+}
+
+/// Removes `front` Route values from the front and `back` from the end.
+fn pop(request: &Request<'_>, front: usize, back: usize, total: usize, edits: &mut Edits) {
+    if front + back == 0 {
+        return;
+    }
+    let bytes = request.bytes;
+    let keep = front..total.saturating_sub(back);
+    let mut place = 0;
+    for header in request.message.all(Name::Route) {
+        let inside =
+            |value: &Span| value.start >= header.value.start && value.end <= header.value.end;
+        let values = || request.message.values(bytes, Name::Route).filter(inside);
+        let count = values().count();
+        let kept = keep.start.max(place)..keep.end.min(place + count);
+        if kept.is_empty() {
+            edits.remove(header.line.range());
+        } else {
+            let (first, last) = (kept.start - place, kept.end - 1 - place);
+            if let Some(value) = values().nth(first)
+                && first > 0
+            {
+                edits.remove(usize::from(header.value.start)..usize::from(value.start));
+            }
+            if let Some(value) = values().nth(last)
+                && last + 1 < count
+            {
+                edits.remove(usize::from(value.end)..usize::from(header.value.end));
+            }
+        }
+        place += count;
+    }
+}
+
+/// What a branch adds to the base.
+pub(super) struct Hopwise<'a> {
+    pub(super) target: &'a Target,
+    pub(super) transport: Transport,
+    pub(super) sent_by: std::net::SocketAddr,
+    /// Transaction part of the branch parameter.
+    pub(super) branch: &'a [u8],
+    /// Max-Breadth of this branch.
+    pub(super) breadth: u16,
+}
+
+/// Writes the request of one branch.
+pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mut Vec<u8>) {
+    let uri = context.uri;
+    out.extend_from_slice(base.get(..usize::from(uri.start)).unwrap_or_default());
+    out.extend_from_slice(hop.target.uri.as_deref().unwrap_or_else(|| uri.of(base)));
+    out.extend_from_slice(
+        base.get(usize::from(uri.end)..context.headers_start)
+            .unwrap_or_default(),
+    );
+    out.extend_from_slice(b"Via: SIP/2.0/");
+    out.extend_from_slice(hop.transport.via_token().as_bytes());
+    out.push(b' ');
+    host_port(out, hop.sent_by);
+    if hop.transport == Transport::Udp {
+        out.extend_from_slice(b";rport");
+    }
+    out.extend_from_slice(b";branch=");
+    out.extend_from_slice(hop.branch);
+    write_loop_part(context.loop_hash, out);
+    out.extend_from_slice(b"\r\nMax-Breadth: ");
+    decimal(out, hop.breadth);
+    out.extend_from_slice(b"\r\n");
+    if let Some(route) = &hop.target.route {
+        out.extend_from_slice(b"Route: ");
+        out.extend_from_slice(route);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(length) = context.unsized_body
+        && hop.transport != Transport::Udp
+    {
+        // P-15: a stream cannot do without.
+        out.extend_from_slice(b"Content-Length: ");
+        decimal(out, length as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(base.get(context.headers_start..).unwrap_or_default());
+}
+
+fn write_loop_part(hash: u32, out: &mut Vec<u8>) {
+    let mut digits = [0; 16];
+    super::net::hex(u64::from(hash), &mut digits);
+    out.push(b'.');
+    out.extend_from_slice(&digits[8..]);
+}
+
+/// The loop-detection part of one of our branches.
+pub(super) fn loop_part(branch: &[u8]) -> Option<u32> {
+    let at = branch
+        .len()
+        .checked_sub(9)
+        .filter(|&at| branch[at] == b'.')?;
+    let digits = std::str::from_utf8(&branch[at + 1..]).ok()?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_has_two_parts() {
+        // L-2
+        let mut branch = b"z9hG4bKabc.d".to_vec();
+        write_loop_part(0x1f, &mut branch);
+        assert_eq!(branch, b"z9hG4bKabc.d.0000001f");
+        assert_eq!(
+            (loop_part(&branch), loop_part(b"short"), loop_part(b"")),
+            (Some(0x1f), None, None)
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! The response context of RFC 3261 §16: one request and its branches.
+
+use std::net::SocketAddr;
+
+use super::{Note, Target};
+use crate::bytes::Buf;
+use crate::id::{ClientId, Flow, ServerId};
+use crate::scan::Method;
+use crate::span::Span;
+use crate::time::Instant;
+use crate::txn::TimerId;
+
+/// One request under way.
+#[derive(Debug)]
+pub struct Context {
+    /// Its method.
+    pub method: Method,
+    /// The flow it came on.
+    pub flow: Flow,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// What the role noted.
+    pub note: Note,
+    pub(super) server: Option<ServerId>,
+    /// The request with the common changes made; let go once it cannot be
+    /// needed any more.
+    pub(super) base: Option<Buf>,
+    /// The Request-URI in `base`.
+    pub(super) uri: Span,
+    /// Where added lines go in `base`.
+    pub(super) headers_start: usize,
+    /// Length of a body that came without Content-Length.
+    pub(super) unsized_body: Option<usize>,
+    /// Second part of our branches (L-2).
+    pub(super) loop_hash: u32,
+    /// Max-Breadth still to give away.
+    pub(super) breadth: u16,
+    pub(super) branches: Vec<Branch>,
+    /// Transactions that still name this context.
+    pub(super) live: u16,
+    /// A final answer went upstream.
+    pub(super) answered: bool,
+    /// CANCEL came or a 6xx: nothing new is started.
+    pub(super) closed: bool,
+}
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not started.
+    Waiting,
+    /// Sent, nothing heard. `cancel`: to be cancelled as soon as it is allowed.
+    Trying {
+        /// A CANCEL waits for the first provisional (P-33).
+        cancel: bool,
+    },
+    /// A provisional came.
+    Proceeding {
+        /// CANCEL is sent.
+        cancelled: bool,
+    },
+    /// Over, with this status (0: never started).
+    Done(u16),
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Branch {
+    pub(super) target: Target,
+    pub(super) state: State,
+    pub(super) client: Option<ClientId>,
+    pub(super) cancel: Option<ClientId>,
+    pub(super) timer: Option<TimerId>,
+    /// When Timer C (or the grace of a CANCEL) really is due; the timer on the
+    /// wheel may be earlier and is then set again.
+    pub(super) due: Instant,
+    /// The final answer as it would go upstream, kept while others may be better.
+    pub(super) last: Option<Buf>,
+    /// A long request went by TCP; this is its UDP address if TCP is refused.
+    pub(super) fallback: Option<SocketAddr>,
+}
+
+impl Branch {
+    pub(super) const fn new(target: Target) -> Self {
+        Self {
+            target,
+            state: State::Waiting,
+            client: None,
+            cancel: None,
+            timer: None,
+            due: Instant::ZERO,
+            last: None,
+            fallback: None,
+        }
+    }
+
+    pub(super) const fn is_pending(&self) -> bool {
+        matches!(self.state, State::Trying { .. } | State::Proceeding { .. })
+    }
+}
+
+impl Context {
+    /// The request as it goes on (common changes made, no Via of ours), while
+    /// it is kept.
+    #[must_use]
+    pub fn request(&self) -> Option<&Buf> {
+        self.base.as_ref()
+    }
+
+    /// The method's token in `base`: all before the space in front of the Request-URI.
+    pub(super) fn method_token(&self) -> &[u8] {
+        let end = usize::from(self.uri.start).saturating_sub(1);
+        self.base
+            .as_deref()
+            .and_then(|base| base.get(..end))
+            .unwrap_or_default()
+    }
+
+    pub(super) const fn is_invite(&self) -> bool {
+        matches!(self.method, Method::Invite)
+    }
+
+    /// Whether a failure of this status lets a stand-by try (protocol 2.3
+    /// item 11, O-20): nobody has answered the request itself.
+    pub(super) const fn is_retryable(status: u16) -> bool {
+        matches!(status, 408 | 430 | 503 | 504)
+    }
+}

@@ -1,0 +1,71 @@
+//! What happened, in numbers. Counted where it happens, read by the operator.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts since the shard began.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Every counter with its name, in the order of declaration.
+            pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests that parsed.
+    requests_in,
+    /// Responses that parsed.
+    responses_in,
+    /// Requests sent, retransmissions not counted.
+    requests_out,
+    /// Responses sent for another element.
+    responses_out,
+    /// Answers of our own, 100 not counted.
+    answers,
+    /// Retransmissions received and absorbed.
+    retransmissions_in,
+    /// Retransmissions sent by our timers.
+    retransmissions_out,
+    /// Messages with a defect, answered or not.
+    malformed,
+    /// Datagrams that are no message: keep-alives and noise.
+    keepalives,
+    /// STUN requests answered.
+    stun,
+    /// Responses that match no transaction (RFC 6026 §8).
+    stray_responses,
+    /// ACKs that lead nowhere.
+    stray_acks,
+    /// Client transactions that ended without an answer.
+    timeouts,
+    /// Requests whose flow or connection failed under them.
+    transport_failures,
+    /// Requests refused because a table was full.
+    overflows,
+    /// Requests refused because the node drains.
+    drained,
+    /// Requests relayed to another edge of the set.
+    relays,
+    /// Requests answered 430: no flow of that token is left.
+    flows_failed,
+    /// Tokens that did not verify.
+    bad_tokens,
+    /// Registrations bound at the edge or stored at the home.
+    registrations,
+    /// Requests that met themselves (482).
+    loops,
+    /// URIs bound to a connection.
+    stick_bound,
+    /// URIs refused because their domain is not the connection's.
+    stick_refused,
+    /// Look-ups answered by an exact match.
+    stick_exact,
+    /// Look-ups answered by an RFC 3261 match.
+    stick_equal,
+    /// Look-ups answered by the domain alone.
+    stick_domain,
+}

@@ -1,0 +1,247 @@
+//! What every role works with: flows, transactions, buffers, the outbox and
+//! the counters of one shard. Roles decide, `Net` carries out.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
+
+use super::Counters;
+use crate::bytes::{Buf, Pool};
+use crate::edit::answer::{self, Answer};
+use crate::id::{Flow, Slot};
+use crate::scan::via::Via;
+use crate::scan::{Message, Name};
+use crate::send::{Flows, Hop, Output, Reach};
+use crate::time::{Instant, Wall};
+use crate::txn::{Send, Transactions};
+
+/// Whose transaction it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A proxied request and one of its branches (the server side: branch 0).
+    Proxy {
+        /// The response context.
+        context: Slot,
+        /// Which branch.
+        branch: u8,
+    },
+    /// The CANCEL of a branch.
+    Cancel {
+        /// The response context.
+        context: Slot,
+        /// Which branch.
+        branch: u8,
+    },
+    /// Answered here; nobody waits.
+    Local,
+    /// A request of the user agent.
+    Agent(u32),
+}
+
+/// Timers that share the transactions' wheel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Timer C of a branch, or the grace of its CANCEL (RFC 3261 §16.8, §9.1).
+    Branch {
+        /// The response context.
+        context: Slot,
+        /// Which branch.
+        branch: u8,
+    },
+    /// A stream's unfinished message is due.
+    Partial(Slot),
+    /// Bounded sweep of expired registrations and bindings.
+    Sweep,
+    /// The user agent's own.
+    Agent(u32),
+}
+
+/// The machinery of one shard.
+#[derive(Debug)]
+pub struct Net {
+    /// Buffers.
+    pub pool: Pool,
+    /// Flows.
+    pub flows: Flows,
+    /// Transactions and timers.
+    pub txns: Transactions<Owner, Timer>,
+    /// What the shell is to do.
+    pub outbox: VecDeque<Output>,
+    /// What happened.
+    pub counters: Counters,
+    /// Calendar time of the clock's zero.
+    pub wall: Wall,
+    /// SIGTERM came.
+    pub draining: bool,
+    /// Room for a branch parameter.
+    pub(super) text: Vec<u8>,
+    hasher: ahash::RandomState,
+    chance: u64,
+}
+
+/// A received request with what was already read from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Its outline.
+    pub message: &'a Message,
+    /// Its topmost Via.
+    pub via: Via,
+    /// The flow it came on.
+    pub flow: Flow,
+    /// Where it came from.
+    pub source: SocketAddr,
+}
+
+impl Request<'_> {
+    /// True when the To carries a tag: the request stands inside a dialog.
+    #[must_use]
+    pub fn in_dialog(&self) -> bool {
+        let Some(to) = self.message.first(Name::To) else {
+            return false;
+        };
+        crate::scan::address::Address::parse(self.bytes, to.value)
+            .is_ok_and(|address| matches!(address.param(self.bytes, "tag"), Some(Some(_))))
+    }
+
+    /// Number of Via values: 1 means that the sender made the request.
+    #[must_use]
+    pub fn hops(&self) -> usize {
+        self.message.values(self.bytes, Name::Via).count()
+    }
+
+    /// The address a response over UDP goes to (RFC 3261 §18.2.2, RFC 3581
+    /// §4). `maddr` is not followed: it would let a sender aim our answers.
+    #[must_use]
+    pub fn reply_flow(&self) -> Flow {
+        match self.flow {
+            Flow::Udp { socket, peer } if self.via.rport.is_none() => {
+                let port = self.via.port.unwrap_or(5060);
+                Flow::Udp {
+                    socket,
+                    peer: SocketAddr::new(peer.ip(), port),
+                }
+            }
+            flow => flow,
+        }
+    }
+}
+
+impl Net {
+    /// The machinery over these endpoints.
+    #[must_use]
+    pub fn new(flows: Flows, wall: Wall, seed: [u64; 4], now: Instant) -> Self {
+        let [a, b, c, d] = seed;
+        Self {
+            pool: Pool::new(),
+            flows,
+            txns: Transactions::new(now, seed),
+            outbox: VecDeque::new(),
+            counters: Counters::default(),
+            wall,
+            draining: false,
+            text: Vec::new(),
+            hasher: ahash::RandomState::with_seeds(b, c, d, a),
+            chance: a | 1,
+        }
+    }
+
+    /// A number nobody outside can foresee (xorshift64*, seeded by the shell).
+    pub const fn chance(&mut self) -> u64 {
+        self.chance ^= self.chance >> 12;
+        self.chance ^= self.chance << 25;
+        self.chance ^= self.chance >> 27;
+        self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A keyed hash of these parts, the same for the life of the process.
+    #[must_use]
+    pub fn hash<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for part in parts {
+            hasher.write(part);
+            hasher.write_usize(part.len());
+        }
+        hasher.finish()
+    }
+
+    /// Puts a message on the wire.
+    pub fn transmit(&mut self, flow: Flow, bytes: Buf) {
+        self.outbox.push_back(Output::Transmit { flow, bytes });
+    }
+
+    /// Puts on the wire what a transaction handed back.
+    pub fn transmit_send(&mut self, send: Option<Send>) {
+        if let Some(Send { flow, bytes }) = send {
+            self.transmit(flow, bytes);
+        }
+    }
+
+    /// The flow to a hop, opening a connection where one is needed.
+    pub fn reach(&mut self, hop: Hop) -> Option<Flow> {
+        match self.flows.reach(hop) {
+            Reach::Flow(flow) => Some(flow),
+            Reach::Open(stream) => {
+                let peer = self.flows.stream(stream)?.peer;
+                self.outbox.push_back(Output::Connect { stream, peer });
+                Some(Flow::Stream(stream))
+            }
+            Reach::Nowhere => None,
+        }
+    }
+
+    /// Builds a local answer. The To tag follows from the request alone, so a
+    /// retransmission gets the same one.
+    #[must_use]
+    pub fn answer(&self, request: &Request<'_>, status: u16, reason: &str, headers: &[u8]) -> Buf {
+        let mut tag = [0; 16];
+        let tag = if status == 100 {
+            &[][..]
+        } else {
+            self.tag(request, &mut tag)
+        };
+        let answer = Answer {
+            status,
+            reason,
+            tag,
+            headers,
+        };
+        self.pool.build(request.bytes.len() + headers.len(), |out| {
+            answer::write(&answer, request.bytes, request.message, request.source, out);
+        })
+    }
+
+    fn tag<'t>(&self, request: &Request<'_>, tag: &'t mut [u8; 16]) -> &'t [u8] {
+        let value = |name| {
+            request
+                .message
+                .first(name)
+                .map(|header| header.value.of(request.bytes))
+                .unwrap_or_default()
+        };
+        let hash = self.hash([value(Name::CallId), value(Name::From), value(Name::CSeq)]);
+        hex(hash, tag);
+        tag
+    }
+
+    /// Answers without a transaction; a retransmission is answered again.
+    pub fn answer_stateless(
+        &mut self,
+        request: &Request<'_>,
+        status: u16,
+        reason: &str,
+        headers: &[u8],
+    ) {
+        let bytes = self.answer(request, status, reason, headers);
+        self.counters.answers += 1;
+        self.transmit(request.reply_flow(), bytes);
+    }
+}
+
+/// Writes `number` as 16 hexadecimal digits.
+pub(crate) fn hex(number: u64, out: &mut [u8; 16]) {
+    for (place, digit) in out.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+    }
+}

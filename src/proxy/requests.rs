@@ -1,0 +1,263 @@
+//! A request comes in: retransmission, CANCEL, ACK, or something new.
+
+use super::validate::{self, Valid};
+use super::{Branch, Context, Note, Owner, Policy, Proxy, Reply, Request, Verdict, build};
+use crate::id::{ServerId, Slot};
+use crate::scan::{Method, Name};
+use crate::span::Span;
+use crate::time::Instant;
+use crate::txn::{Kind, ServerKey};
+
+use super::Net;
+
+impl Proxy {
+    /// Takes in one request that scanned.
+    pub fn request(
+        &mut self,
+        net: &mut Net,
+        policy: &mut dyn Policy,
+        now: Instant,
+        request: &Request<'_>,
+    ) {
+        net.counters.requests_in += 1;
+        match request.message.method() {
+            Method::Ack => return self.ack(net, policy, now, request),
+            Method::Cancel => return self.cancel(net, now, request),
+            _ => {}
+        }
+        let key = net.server_key(request, None);
+        if let Some(server) = net.txns.find_server(key) {
+            net.counters.retransmissions_in += 1;
+            let again = net.txns.request_again(server);
+            return net.transmit_send(again);
+        }
+        self.plan.clear();
+        let verdict = self.decide(net, policy, now, request);
+        match verdict {
+            Ok(valid) => self.forward(net, policy, now, request, key, &valid),
+            Err(Some(reply)) => self.reply(net, now, request, key, reply),
+            Err(None) => {}
+        }
+    }
+
+    /// Validation and the role's decision; `Err(None)` is silence.
+    fn decide(
+        &mut self,
+        net: &mut Net,
+        policy: &mut dyn Policy,
+        now: Instant,
+        request: &Request<'_>,
+    ) -> Result<Valid, Option<Reply>> {
+        let opens = request.message.method() == Method::Register || !request.in_dialog();
+        if net.draining && opens {
+            net.counters.drained += 1;
+            retry_after(&mut self.plan.lines);
+            return Err(Some(Reply::new(503, "Draining, Try Another Server")));
+        }
+        let valid = validate::check(request, &mut self.plan.lines).map_err(Some)?;
+        match policy.route(net, now, request, &mut self.plan) {
+            Verdict::Answer(reply) => Err(Some(reply)),
+            Verdict::Drop => Err(None),
+            Verdict::Forward if self.plan.targets.is_empty() => {
+                // P-18
+                Err(Some(Reply::new(480, "No Target Is Available")))
+            }
+            Verdict::Forward => Ok(valid),
+        }
+    }
+
+    /// Answers locally. INVITE always keeps a transaction, for its ACK.
+    fn reply(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+        key: ServerKey,
+        reply: Reply,
+    ) {
+        let invite = request.message.method() == Method::Invite;
+        let server = if reply.stateless && !invite {
+            None
+        } else {
+            let kind = if invite { Kind::Invite } else { Kind::Other };
+            net.txns
+                .open_server(now, key, kind, request.reply_flow(), Owner::Local)
+        };
+        let Some(server) = server else {
+            return net.answer_stateless(request, reply.status, reply.reason, &self.plan.lines);
+        };
+        let bytes = net.answer(request, reply.status, reply.reason, &self.plan.lines);
+        net.counters.answers += 1;
+        let send = net.txns.respond(now, server, reply.status, bytes);
+        net.transmit_send(send);
+    }
+
+    fn forward(
+        &mut self,
+        net: &mut Net,
+        policy: &mut dyn Policy,
+        now: Instant,
+        request: &Request<'_>,
+        key: ServerKey,
+        valid: &Valid,
+    ) {
+        let loop_hash = self.loop_hash(net, request);
+        if self.plan.check_loops && net.meets_itself(request, loop_hash) {
+            net.counters.loops += 1;
+            self.plan.lines.clear();
+            return self.reply(net, now, request, key, Reply::new(482, "Loop Detected"));
+        }
+        let invite = request.message.method() == Method::Invite;
+        let kind = if invite { Kind::Invite } else { Kind::Other };
+        let context = self.context(net, request, valid, loop_hash);
+        let Ok(slot) = self.contexts.insert(context) else {
+            return self.overflow(net, now, request, key);
+        };
+        let owner = Owner::Proxy {
+            context: slot,
+            branch: 0,
+        };
+        let Some(server) = net
+            .txns
+            .open_server(now, key, kind, request.reply_flow(), owner)
+        else {
+            self.contexts.remove(slot);
+            return self.overflow(net, now, request, key);
+        };
+        self.adopt(slot, server);
+        if invite {
+            // T-2: at once, since the next hop's answer may take longer than 200 ms.
+            let trying = net.answer(request, 100, "Trying", b"");
+            let send = net.txns.respond(now, server, 100, trying);
+            net.transmit_send(send);
+        }
+        self.advance(net, policy, now, slot);
+    }
+
+    fn overflow(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
+        net.counters.overflows += 1;
+        self.plan.lines.clear();
+        retry_after(&mut self.plan.lines);
+        self.reply(
+            net,
+            now,
+            request,
+            key,
+            Reply::stateless(503, "Transaction Table Full"),
+        );
+    }
+
+    fn adopt(&mut self, slot: Slot, server: ServerId) {
+        if let Some(context) = self.contexts.get_mut(slot) {
+            context.server = Some(server);
+            context.live = 1;
+        }
+    }
+
+    /// Makes the common changes and lays out the branches.
+    pub(super) fn context(
+        &mut self,
+        net: &Net,
+        request: &Request<'_>,
+        valid: &Valid,
+        loop_hash: u32,
+    ) -> Context {
+        let uri_len = build::common(request, &self.plan, valid, &mut self.edits);
+        let room = request.bytes.len() + self.edits.growth();
+        let edits = &mut self.edits;
+        let base = net.pool.build(room, |out| edits.apply(request.bytes, out));
+        let uri = request.message.request_uri();
+        let start = usize::from(uri.start);
+        let sized = request.message.first(Name::ContentLength).is_some();
+        let mut branches = self.spare.pop().unwrap_or_default();
+        let targets = self
+            .plan
+            .targets
+            .drain(..)
+            .take(crate::limits::BRANCHES_MAX);
+        branches.extend(targets.map(Branch::new));
+        Context {
+            method: request.message.method(),
+            flow: request.flow,
+            source: request.source,
+            note: std::mem::replace(&mut self.plan.note, Note::Nothing),
+            server: None,
+            base: Some(base),
+            uri: Span::new(start, start + uri_len),
+            headers_start: request.message.headers_start() + uri_len - uri.len(),
+            unsized_body: (!sized).then(|| request.message.body().len()),
+            loop_hash,
+            breadth: valid.breadth,
+            branches,
+            live: 0,
+            answered: false,
+            closed: false,
+        }
+    }
+
+    /// Hash over what the decision stands on: Request-URI and the Route values
+    /// used, not the method, not the Vias (L-2, protocol 3.14).
+    pub(super) fn loop_hash(&self, net: &Net, request: &Request<'_>) -> u32 {
+        let bytes = request.bytes;
+        let value = |name| {
+            request
+                .message
+                .first(name)
+                .map(|header| header.value.of(bytes))
+                .unwrap_or_default()
+        };
+        let fixed = [request.message.request_uri().of(bytes), value(Name::CallId)];
+        let used = request
+            .message
+            .values(bytes, Name::Route)
+            .take(self.plan.pop + 1)
+            .map(|value| value.of(bytes));
+        let hash = net.hash(fixed.into_iter().chain(used));
+        u32::try_from(hash >> 32).unwrap_or_default()
+    }
+}
+
+fn retry_after(lines: &mut Vec<u8>) {
+    lines.extend_from_slice(b"Retry-After: ");
+    crate::edit::decimal(lines, crate::limits::RETRY_AFTER_S);
+    lines.extend_from_slice(b"\r\n");
+}
+
+impl Net {
+    /// The key of a request's server transaction; `method` replaces its own
+    /// (ACK and CANCEL look for their INVITE).
+    pub(super) fn server_key(&self, request: &Request<'_>, method: Option<&[u8]>) -> ServerKey {
+        let (bytes, message) = (request.bytes, request.message);
+        let method = method.unwrap_or_else(|| message.cseq_method().of(bytes));
+        let via = &request.via;
+        if via.has_cookie(bytes)
+            && let Some(branch) = via.branch
+        {
+            return self.txns.keys().cookie(
+                branch.of(bytes),
+                via.host.of(bytes),
+                via.port.unwrap_or(5060),
+                method,
+            );
+        }
+        // RFC 2543 matching; the To tag is left out, since an ACK has one and
+        // its INVITE has not.
+        let value = |name| {
+            message
+                .first(name)
+                .map(|header| header.value.of(bytes))
+                .unwrap_or_default()
+        };
+        let mut cseq = [0; 16];
+        super::net::hex(u64::from(message.cseq()), &mut cseq);
+        let uri = message.request_uri().of(bytes);
+        self.txns.keys().without_cookie(&[
+            uri,
+            value(Name::From),
+            value(Name::CallId),
+            &cseq,
+            via.value.of(bytes),
+            method,
+        ])
+    }
+}

@@ -1,0 +1,175 @@
+//! What time brings: timeouts of transactions, Timer C, the end of things;
+//! and what a lost flow means for the requests that wait on it.
+
+use super::{Net, Owner, Policy, Proxy, State, branches::local_answer};
+use crate::id::{ClientId, Flow, ServerId, Slot};
+use crate::limits;
+use crate::time::Instant;
+
+impl Proxy {
+    /// No final answer came (Timer B or F).
+    pub fn timed_out(
+        &mut self,
+        net: &mut Net,
+        policy: &mut dyn Policy,
+        now: Instant,
+        owner: Owner,
+    ) {
+        match owner {
+            Owner::Proxy { context, branch } => {
+                net.counters.timeouts += 1;
+                let index = usize::from(branch);
+                if let Some(branch) = self.branch(context, index) {
+                    branch.client = None;
+                }
+                self.ended(net, policy, now, context, index, 408, None);
+                self.released(net, context);
+            }
+            Owner::Cancel { context, .. } => self.released(net, context),
+            Owner::Local | Owner::Agent(_) => {}
+        }
+    }
+
+    /// A client transaction ended in order.
+    pub fn client_done(&mut self, net: &mut Net, owner: Owner) {
+        match owner {
+            Owner::Proxy { context, branch } => {
+                if let Some(branch) = self.branch(context, usize::from(branch)) {
+                    branch.client = None;
+                }
+                self.released(net, context);
+            }
+            Owner::Cancel { context, branch } => {
+                if let Some(branch) = self.branch(context, usize::from(branch)) {
+                    branch.cancel = None;
+                }
+                self.released(net, context);
+            }
+            Owner::Local | Owner::Agent(_) => {}
+        }
+    }
+
+    /// A server transaction ended.
+    pub fn server_done(&mut self, net: &mut Net, owner: Owner) {
+        if let Owner::Proxy { context: slot, .. } = owner {
+            if let Some(context) = self.contexts.get_mut(slot) {
+                context.server = None;
+            }
+            self.released(net, slot);
+        }
+    }
+
+    /// T-8: a non-INVITE is unanswered for so long that its sender wants to
+    /// know that it arrived.
+    pub fn trying(&mut self, net: &mut Net, now: Instant, server: ServerId, owner: Owner) {
+        let Owner::Proxy { context, .. } = owner else {
+            return;
+        };
+        let Some(context) = self.contexts.get(context) else {
+            return;
+        };
+        let Some(base) = context.base.clone() else {
+            return;
+        };
+        let bytes = local_answer(
+            net,
+            &base,
+            &mut self.again,
+            context.source,
+            context.flow,
+            100,
+            "Trying",
+        );
+        let send = net.txns.respond(now, server, 100, bytes);
+        net.transmit_send(send);
+    }
+
+    /// Timer C, or the grace after a CANCEL, fired (P-30).
+    pub fn branch_timer(
+        &mut self,
+        net: &mut Net,
+        policy: &mut dyn Policy,
+        now: Instant,
+        slot: Slot,
+        index: u8,
+    ) {
+        let place = usize::from(index);
+        let Some(branch) = self.branch(slot, place) else {
+            return;
+        };
+        branch.timer = None;
+        if branch.due > now {
+            let timer = super::Timer::Branch {
+                context: slot,
+                branch: index,
+            };
+            branch.timer = Some(net.txns.set_timer(branch.due, timer));
+            return;
+        }
+        match branch.state {
+            State::Proceeding { cancelled: false } => self.send_cancel(net, now, slot, place),
+            State::Proceeding { cancelled: true } | State::Trying { .. } => {
+                let client = branch.client.take();
+                let status = if matches!(branch.state, State::Trying { .. }) {
+                    408
+                } else {
+                    487
+                };
+                net.counters.timeouts += 1;
+                self.ended(net, policy, now, slot, place, status, None);
+                self.give_up(net, slot, client);
+            }
+            State::Waiting | State::Done(_) => {}
+        }
+    }
+
+    fn give_up(&mut self, net: &mut Net, slot: Slot, client: Option<ClientId>) {
+        if let Some(client) = client {
+            net.txns.abandon(client);
+            self.released(net, slot);
+        }
+    }
+
+    /// A flow died: every request that waits on it fails as by a 503 (P-31),
+    /// without waiting for its timer.
+    pub fn flow_lost(&mut self, net: &mut Net, policy: &mut dyn Policy, now: Instant, flow: Flow) {
+        let mut waiting = Vec::new();
+        net.txns.clients_on(flow, &mut waiting);
+        for (client, owner) in waiting {
+            match owner {
+                Owner::Proxy { context, branch } => {
+                    let index = usize::from(branch);
+                    let pending = self
+                        .branch(context, index)
+                        .is_some_and(|branch| branch.is_pending());
+                    if !pending {
+                        // Answered already: the transaction lingers by its own timers.
+                        continue;
+                    }
+                    net.counters.transport_failures += 1;
+                    net.txns.abandon(client);
+                    if let Some(branch) = self.branch(context, index) {
+                        branch.client = None;
+                    }
+                    self.ended(net, policy, now, context, index, 503, None);
+                    self.released(net, context);
+                }
+                Owner::Cancel { context, .. } => {
+                    net.txns.abandon(client);
+                    self.released(net, context);
+                }
+                Owner::Local | Owner::Agent(_) => {}
+            }
+        }
+    }
+
+    /// True when `limits::DRAIN_MAX` need not be waited for.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        debug_assert!(
+            self.contexts.len() <= limits::TRANSACTIONS_MAX,
+            "bounded by the slab"
+        );
+        self.contexts.iter().all(|(_, context)| context.answered)
+    }
+}

@@ -1,0 +1,112 @@
+//! Request validation, RFC 3261 §16.3: only what the proxy itself uses.
+
+use super::{Net, Reply, Request};
+use crate::scan::uri::{Scheme, Uri};
+use crate::scan::{Method, Name};
+use crate::span::Span;
+
+/// Extensions in Proxy-Require that this proxy honours.
+const EXTENSIONS: [&str; 2] = ["path", "outbound"];
+
+/// A request that may be routed, with what validation read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Valid {
+    /// The value of Max-Forwards, when there is one.
+    pub(super) max_forwards: Option<(u32, Span)>,
+    /// Max-Breadth as received or by default, capped.
+    pub(super) breadth: u16,
+}
+
+/// Checks `request`; an `Err` is the answer it gets, with the header lines
+/// written to `lines`.
+pub(super) fn check(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<Valid, Reply> {
+    let bytes = request.bytes;
+    let uri = Uri::parse(bytes, request.message.request_uri()).map_err(|defect| {
+        defect
+            .answer()
+            .map_or(Reply::new(400, "Bad Request"), |(status, reason)| {
+                Reply::new(status, reason)
+            })
+    })?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => {
+            return Err(Reply::new(400, "Headers In The Request-URI"));
+        }
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
+        // P-2
+        Scheme::Other => return Err(Reply::new(416, "Unsupported URI Scheme")),
+    }
+    let bad_number = |_| Reply::new(400, "Malformed Number");
+    let number = request
+        .message
+        .number(bytes, Name::MaxForwards)
+        .map_err(bad_number)?;
+    let max_forwards = match number {
+        Some(0) => return Err(Reply::new(483, "Too Many Hops")),
+        Some(number) if number > 255 => return Err(Reply::new(400, "Malformed Number")),
+        Some(number) => request
+            .message
+            .first(Name::MaxForwards)
+            .map(|header| (number, header.value)),
+        None => None,
+    };
+    let breadth = request
+        .message
+        .number(bytes, Name::MaxBreadth)
+        .map_err(bad_number)?;
+    let most = u32::from(crate::limits::MAX_BREADTH);
+    let breadth =
+        u16::try_from(breadth.unwrap_or(most).min(most)).unwrap_or(crate::limits::MAX_BREADTH);
+    if breadth == 0 && request.message.method() != Method::Ack {
+        return Err(Reply::new(440, "Max-Breadth Exceeded"));
+    }
+    if !matches!(request.message.method(), Method::Ack | Method::Cancel) {
+        proxy_require(request, lines)?;
+    }
+    Ok(Valid {
+        max_forwards,
+        breadth,
+    })
+}
+
+/// P-4: lists exactly the extensions it does not know.
+fn proxy_require(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<(), Reply> {
+    let known = |tag: &[u8]| {
+        EXTENSIONS
+            .iter()
+            .any(|known| tag.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    let mut found = false;
+    for value in request.message.values(request.bytes, Name::ProxyRequire) {
+        let tag = value.of(request.bytes);
+        if known(tag) {
+            continue;
+        }
+        lines.extend_from_slice(if found { b", " } else { b"Unsupported: " });
+        lines.extend_from_slice(tag);
+        found = true;
+    }
+    if !found {
+        return Ok(());
+    }
+    lines.extend_from_slice(b"\r\n");
+    Err(Reply::new(420, "Bad Extension"))
+}
+
+impl Net {
+    /// L-3: whether the request passed here before with the same decision
+    /// before it. Our own branches end in `.` and eight digits.
+    pub(super) fn meets_itself(&self, request: &Request<'_>, loop_hash: u32) -> bool {
+        let bytes = request.bytes;
+        request.message.values(bytes, Name::Via).any(|value| {
+            let Ok(via) = crate::scan::via::Via::parse(bytes, value) else {
+                return false;
+            };
+            let host = crate::scan::uri::host_ip(via.host.of(bytes));
+            let ours = host.is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
+            ours && via
+                .branch
+                .is_some_and(|branch| super::build::loop_part(branch.of(bytes)) == Some(loop_hash))
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! What leaves: the flow table, the outbox, and the bounded queues that stand
+//! between a full kernel buffer and the rest of the shard.
+//!
+//! `Flows` and `Output` belong to the core's side of the border, the queues to
+//! whoever drains it; all of them are plain values. Invariants: a stream id is
+//! never reused for another connection; a queue never grows past its bound.
+
+mod flows;
+mod output;
+
+pub use flows::{Flows, Hop, Local, Reach, Stream};
+pub use output::{Notice, Output};

@@ -1,0 +1,62 @@
+//! What the core asks of the shell.
+
+use std::net::SocketAddr;
+
+use crate::bytes::Buf;
+use crate::id::{Flow, StreamId, Transport};
+
+/// One thing to do. The shell does them in order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send these bytes: one datagram, or in order on the stream (which may
+    /// still be connecting: then they wait).
+    Transmit {
+        /// Where.
+        flow: Flow,
+        /// What.
+        bytes: Buf,
+    },
+    /// Open a connection from the address of the first TCP listener, so that
+    /// the peer knows us by it.
+    Connect {
+        /// Its name from now on.
+        stream: StreamId,
+        /// The far side.
+        peer: SocketAddr,
+    },
+    /// Write what is queued, then close. No `Closed` answers it.
+    Close {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Keep (or with `None` delete) a row of the location store, when there is time.
+    Store {
+        /// The row.
+        key: Buf,
+        /// Its value.
+        value: Option<Buf>,
+    },
+    /// Something an operator reads once.
+    Notice(Notice),
+}
+
+/// A fact for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A home or an edge answers.
+    PeerUp {
+        /// Where.
+        peer: SocketAddr,
+        /// Over what.
+        transport: Transport,
+    },
+    /// A home or an edge does not answer, or its connection went.
+    PeerDown {
+        /// Where.
+        peer: SocketAddr,
+        /// Over what.
+        transport: Transport,
+        /// What was seen.
+        why: &'static str,
+    },
+}

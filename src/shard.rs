@@ -1,0 +1,358 @@
+//! The shard: the corridor that runs the rooms in order, and the only stateful
+//! door. `handle` takes one input and mutates, `poll` is drained to empty,
+//! `deadline` says when time itself is the next input. Nothing here waits,
+//! and everything a shard owns it owns alone.
+//!
+//! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
+
+mod streams;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::edge::{self, Edge};
+use crate::frame;
+use crate::home::{self, Home, Subscribers};
+use crate::id::{Flow, Slot, SocketId, StreamId};
+use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer};
+use crate::scan::via::Via;
+use crate::scan::{Message, Method, Name, scan};
+use crate::send::{Flows, Local};
+use crate::time::{Duration, Instant, Wall};
+use crate::txn::Due;
+
+pub use crate::send::{Notice, Output};
+
+/// How often expired things are swept: memory only, since nothing expired is
+/// ever used.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What a shard is told at its start.
+pub struct Setup {
+    /// Its endpoints; a UDP one is `SocketId` by its place.
+    pub locals: Vec<Local>,
+    /// What it is.
+    pub role: Role,
+    /// Secret, from the operating system, different in each process.
+    pub seed: [u64; 4],
+    /// The calendar at the clock's zero.
+    pub wall: Wall,
+}
+
+/// What a node is.
+pub enum Role {
+    /// The edge that phones connect to.
+    Edge(edge::Settings),
+    /// The home of a domain.
+    Home(home::Settings, Arc<Subscribers>),
+}
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// One whole UDP datagram.
+    Datagram {
+        /// Our socket.
+        socket: SocketId,
+        /// Its sender.
+        peer: SocketAddr,
+        /// All of it.
+        bytes: &'a [u8],
+    },
+    /// ICMP says that datagrams to `peer` do not arrive.
+    Unreachable {
+        /// Our socket.
+        socket: SocketId,
+        /// Who is not there.
+        peer: SocketAddr,
+    },
+    /// A connection asked for with `Output::Connect` is up.
+    Connected {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Bytes of a stream, in order, split anywhere.
+    Stream {
+        /// Which.
+        stream: StreamId,
+        /// The next ones.
+        bytes: &'a [u8],
+    },
+    /// The stream is gone, or could not be opened. Nothing more comes of it.
+    Closed {
+        /// Which.
+        stream: StreamId,
+    },
+    /// A row of the store, read back before any traffic.
+    Restored {
+        /// As in `Output::Store`.
+        key: &'a [u8],
+        /// As in `Output::Store`.
+        value: &'a [u8],
+    },
+    /// A new list of subscribers.
+    Subscribers(Arc<Subscribers>),
+    /// No new dialogs or registrations from now on.
+    Drain,
+    /// The deadline came.
+    Tick,
+}
+
+/// One core's worth of proxy.
+pub struct Shard {
+    net: Net,
+    proxy: Proxy,
+    role: Acting,
+    /// Outline of the message at hand.
+    message: Message,
+}
+
+enum Acting {
+    Edge(Box<Edge>),
+    Home(Box<Home>),
+}
+
+impl Acting {
+    fn policy(&mut self) -> &mut dyn Policy {
+        match self {
+            Self::Edge(edge) => &mut **edge,
+            Self::Home(home) => &mut **home,
+        }
+    }
+}
+
+impl Shard {
+    /// A shard at rest.
+    #[must_use]
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let Setup {
+            locals,
+            role,
+            seed,
+            wall,
+        } = setup;
+        let mut net = Net::new(Flows::new(locals, seed), wall, seed, now);
+        let role = match role {
+            Role::Edge(settings) => {
+                let boot = net.chance();
+                Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
+            }
+            Role::Home(settings, subscribers) => {
+                Acting::Home(Box::new(Home::new(settings, subscribers, seed)))
+            }
+        };
+        net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+        Self {
+            net,
+            proxy: Proxy::default(),
+            role,
+            message: Message::default(),
+        }
+    }
+
+    /// Names a stream that the shell has just accepted; `None` at the bound:
+    /// close it.
+    pub fn accept(&mut self, peer: SocketAddr) -> Option<StreamId> {
+        let accepted = self.net.flows.accept(peer);
+        self.net.counters.overflows += u64::from(accepted.is_none());
+        accepted
+    }
+
+    /// Takes in one thing that happened.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Datagram {
+                socket,
+                peer,
+                bytes,
+            } => self.datagram(now, socket, peer, bytes),
+            Input::Unreachable { socket, peer } => {
+                self.proxy.flow_lost(
+                    &mut self.net,
+                    self.role.policy(),
+                    now,
+                    Flow::Udp { socket, peer },
+                );
+            }
+            Input::Connected { stream } => self.connected(stream),
+            Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
+            Input::Closed { stream } => self.closed(now, stream),
+            Input::Restored { key, value } => {
+                if let Acting::Home(home) = &mut self.role {
+                    home.restore(&self.net, now, key, value);
+                }
+            }
+            Input::Subscribers(subscribers) => {
+                if let Acting::Home(home) = &mut self.role {
+                    home.set_subscribers(subscribers);
+                }
+            }
+            Input::Drain => self.net.draining = true,
+            Input::Tick => {}
+        }
+        self.tick(now);
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.net.outbox.pop_front()
+    }
+
+    /// When `Input::Tick` is due at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.net.txns.deadline()
+    }
+
+    /// True once every request has had its final answer.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.proxy.is_drained()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.net.counters
+    }
+
+    /// What is held at this moment, by name.
+    #[must_use]
+    pub fn gauges(&self) -> [(&'static str, usize); 5] {
+        let registered = match &self.role {
+            Acting::Edge(edge) => edge.registered(),
+            Acting::Home(home) => home.registered(),
+        };
+        [
+            ("registered", registered),
+            ("streams", self.net.flows.streams()),
+            ("contexts", self.proxy.len()),
+            ("server_transactions", self.net.txns.servers()),
+            ("client_transactions", self.net.txns.clients()),
+        ]
+    }
+
+    fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
+        let flow = Flow::Udp { socket, peer };
+        match frame::datagram(bytes) {
+            frame::Datagram::Sip(bytes) => self.message(now, flow, peer, bytes, None),
+            frame::Datagram::Truncated(bytes) => {
+                self.message(
+                    now,
+                    flow,
+                    peer,
+                    bytes,
+                    Some(crate::error::Malformed::Truncated),
+                );
+            }
+            frame::Datagram::Stun(bytes) => {
+                let mut answered = false;
+                let answer = self
+                    .net
+                    .pool
+                    .build(128, |out| answered = frame::stun::answer(bytes, peer, out));
+                if answered {
+                    self.net.counters.stun += 1;
+                    self.net.transmit(flow, answer);
+                }
+            }
+            frame::Datagram::KeepAlive | frame::Datagram::Noise => {
+                self.net.counters.keepalives += 1
+            }
+        }
+    }
+
+    /// One framed message; `framing` is what `frame` found wrong with it.
+    fn message(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        source: SocketAddr,
+        bytes: &[u8],
+        framing: Option<crate::error::Malformed>,
+    ) {
+        let mut message = std::mem::take(&mut self.message);
+        let scanned = scan(bytes, &mut message).err().or(framing);
+        let via = message
+            .values(bytes, Name::Via)
+            .next()
+            .map(|value| Via::parse(bytes, value));
+        if let Some(Ok(via)) = via {
+            let request = Request {
+                bytes,
+                message: &message,
+                via,
+                flow,
+                source,
+            };
+            match scanned {
+                Some(defect) => self.malformed(&request, defect),
+                None if message.is_request() => {
+                    self.proxy
+                        .request(&mut self.net, self.role.policy(), now, &request);
+                }
+                None => {
+                    let response = Response {
+                        bytes,
+                        message: &message,
+                        status: message.status(),
+                        flow,
+                    };
+                    self.proxy
+                        .response(&mut self.net, self.role.policy(), now, &via, &response);
+                }
+            }
+        } else {
+            // Without a Via nobody can be answered.
+            self.net.counters.malformed += 1;
+        }
+        self.message = message;
+    }
+
+    /// A defect is answered where `Malformed::answer` says so; a response or
+    /// an ACK never is.
+    fn malformed(&mut self, request: &Request<'_>, defect: crate::error::Malformed) {
+        self.net.counters.malformed += 1;
+        if !request.message.is_request() || request.message.method() == Method::Ack {
+            return;
+        }
+        if let Some((status, reason)) = defect.answer() {
+            self.net.answer_stateless(request, status, reason, b"");
+        }
+    }
+
+    /// Everything that is due.
+    fn tick(&mut self, now: Instant) {
+        while let Some(due) = self.net.txns.due(now) {
+            let net = &mut self.net;
+            match due {
+                Due::Resend(send) => {
+                    net.counters.retransmissions_out += 1;
+                    net.transmit_send(Some(send));
+                }
+                Due::ClientTimeout { owner, .. } => {
+                    self.proxy.timed_out(net, self.role.policy(), now, owner)
+                }
+                Due::Trying { id, owner } => self.proxy.trying(net, now, id, owner),
+                Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
+                    self.proxy.server_done(net, owner)
+                }
+                Due::ClientDone { owner, .. } => self.proxy.client_done(net, owner),
+                Due::User(Timer::Branch { context, branch }) => {
+                    self.proxy
+                        .branch_timer(net, self.role.policy(), now, context, branch);
+                }
+                Due::User(Timer::Partial(slot)) => self.partial_due(now, slot),
+                Due::User(Timer::Sweep) => {
+                    self.role.policy().sweep(net, now);
+                    net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+                }
+                Due::User(Timer::Agent(_)) => {}
+            }
+        }
+    }
+
+    fn partial_due(&mut self, now: Instant, slot: Slot) {
+        self.check_partial(now, StreamId(slot));
+    }
+}

@@ -1,0 +1,148 @@
+//! Streams at the door: framing across reads, keep-alives, and what a broken
+//! or silent one means (RFC 3261 §18.3, RFC 5626 §4.4.1).
+
+use super::Shard;
+use crate::frame;
+use crate::id::Transport;
+use crate::id::{Flow, StreamId};
+use crate::limits;
+use crate::proxy::Timer;
+use crate::send::{Notice, Output};
+use crate::time::Instant;
+
+impl Shard {
+    pub(super) fn connected(&mut self, stream: StreamId) {
+        if let Some(state) = self.net.flows.stream_mut(stream) {
+            state.up = true;
+            let peer = state.peer;
+            self.net.outbox.push_back(Output::Notice(Notice::PeerUp {
+                peer,
+                transport: Transport::Tcp,
+            }));
+        }
+    }
+
+    pub(super) fn closed(&mut self, now: Instant, stream: StreamId) {
+        let Some(state) = self.net.flows.close(stream) else {
+            return;
+        };
+        if state.opened {
+            let why = if state.up {
+                "the connection was closed"
+            } else {
+                "the connection could not be opened"
+            };
+            let notice = Notice::PeerDown {
+                peer: state.peer,
+                transport: Transport::Tcp,
+                why,
+            };
+            self.net.outbox.push_back(Output::Notice(notice));
+        }
+        let flow = Flow::Stream(stream);
+        let policy = self.role.policy();
+        policy.flow_lost(&mut self.net, now, flow);
+        self.proxy.flow_lost(&mut self.net, policy, now, flow);
+    }
+
+    /// Cuts what came into messages. A message that is whole in `bytes` is
+    /// handled where it lies; only an unfinished rest is copied.
+    pub(super) fn stream(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        let Some(state) = self.net.flows.stream_mut(stream) else {
+            return;
+        };
+        let peer = state.peer;
+        let mut partial = std::mem::take(&mut state.partial);
+        let mut resume = std::mem::take(&mut state.resume);
+        let held = !partial.is_empty();
+        if held {
+            partial.extend_from_slice(bytes);
+        }
+        let unread = if held { &partial[..] } else { bytes };
+        let used = self.messages(now, stream, peer, unread, &mut resume);
+        let Some(used) = used else {
+            return self.abort(now, stream);
+        };
+        let rest = unread.len() - used;
+        let Some(state) = self.net.flows.stream_mut(stream) else {
+            return;
+        };
+        if held {
+            partial.drain(..used);
+        } else {
+            partial.extend_from_slice(&bytes[used..]);
+        }
+        if partial.is_empty() {
+            // An idle connection holds no buffer.
+            partial = Vec::new();
+        }
+        state.partial = partial;
+        state.resume = resume;
+        if rest == 0 {
+            state.begun = None;
+        } else if used > 0 || state.begun.is_none() {
+            state.begun = Some(now);
+            let due = now + limits::PARTIAL_MESSAGE_MAX;
+            self.net.txns.set_timer(due, Timer::Partial(stream.0));
+        }
+    }
+
+    /// Handles every whole message; how much was used, `None` when the stream
+    /// must be closed.
+    fn messages(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        peer: std::net::SocketAddr,
+        unread: &[u8],
+        resume: &mut frame::Resume,
+    ) -> Option<usize> {
+        let flow = Flow::Stream(stream);
+        let mut used = 0;
+        loop {
+            let front = unread.get(used..).unwrap_or_default();
+            match frame::stream(front, resume) {
+                frame::Stream::NeedMore { .. } => return Some(used),
+                frame::Stream::Ping { len } => {
+                    // O-7
+                    self.net.counters.keepalives += 1;
+                    let pong = self.net.pool.copy(b"\r\n");
+                    self.net.transmit(flow, pong);
+                    used += len;
+                }
+                frame::Stream::Skip { len } => {
+                    self.net.counters.keepalives += 1;
+                    used += len;
+                }
+                frame::Stream::Message { start, end } => {
+                    let message = front.get(start..end).unwrap_or_default();
+                    self.message(now, flow, peer, message, None);
+                    used += end;
+                }
+                frame::Stream::Broken { end, defect } => {
+                    let head = front.get(..end).unwrap_or_default();
+                    self.message(now, flow, peer, head, Some(defect));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Closes from our side: what is queued still goes out.
+    fn abort(&mut self, now: Instant, stream: StreamId) {
+        self.net.outbox.push_back(Output::Close { stream });
+        self.closed(now, stream);
+    }
+
+    /// The slow loris: a message that began and does not end.
+    pub(super) fn check_partial(&mut self, now: Instant, stream: StreamId) {
+        let Some(state) = self.net.flows.stream(stream) else {
+            return;
+        };
+        let Some(begun) = state.begun else { return };
+        if now.since(begun) >= limits::PARTIAL_MESSAGE_MAX {
+            self.net.counters.malformed += 1;
+            self.abort(now, stream);
+        }
+    }
+}

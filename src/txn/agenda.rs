@@ -1,0 +1,71 @@
+//! What is to be looked at, and when: the wheel, and before it the queue of
+//! what cannot wait.
+//!
+//! A transaction has at most one entry on the wheel, and says itself whether
+//! it has one. The entry may stand too early, never too late.
+
+use std::collections::VecDeque;
+
+use super::wheel::Wheel;
+use crate::id::{ClientId, ServerId};
+use crate::time::Instant;
+
+/// Everything that waits for its time, or whose time has come.
+#[derive(Debug)]
+pub(super) struct Agenda<U> {
+    pub(super) wheel: Wheel<Task<U>>,
+    /// To be looked at without delay, next to what the wheel may hold for
+    /// them: mostly those that an event has ended at once.
+    pub(super) at_once: VecDeque<Transaction>,
+    at_once_since: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Transaction {
+    Server(ServerId),
+    Client(ClientId),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task<U> {
+    Wake(Transaction),
+    User(U),
+}
+
+impl<U: Copy> Agenda<U> {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            wheel: Wheel::new(now),
+            at_once: VecDeque::new(),
+            at_once_since: now,
+        }
+    }
+
+    /// Sees to it that a transaction is looked at when it is `due`. An entry
+    /// on the wheel stays where it is, since it never stands too late.
+    pub(super) fn arm(
+        &mut self,
+        now: Instant,
+        transaction: Transaction,
+        due: Option<Instant>,
+        is_armed: &mut bool,
+    ) {
+        let Some(due) = due else { return };
+        if due <= now {
+            self.at_once.push_back(transaction);
+            self.at_once_since = now;
+        } else if !*is_armed {
+            *is_armed = true;
+            self.wheel.set(due, Task::Wake(transaction));
+        }
+    }
+
+    /// When there is something to do at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.at_once.is_empty() {
+            self.wheel.deadline()
+        } else {
+            Some(self.at_once_since)
+        }
+    }
+}
