@@ -136,28 +136,6 @@ pub const NONCE_SKEW_S: u64 = 60;
 /// Nonces whose counts a shard remembers, about 3 MiB. At the bound the oldest
 /// is dropped, and nonces as old as it are stale to this shard from then on.
 pub const NONCE_COUNTS_MAX: usize = 1 << 16;
-/// Most URIs one flow may have. A home's flow to an edge carries the Path of
-/// every phone of that edge. At the bound the flow's least recently bound or
-/// used URI goes.
-pub const STICK_URIS_PER_FLOW_MAX: usize = 1 << 20;
-/// Most bindings of one shard. At the bound a flow gives up its own least
-/// recently used URI for a new one; a flow without any binds nothing.
-pub const STICK_BINDINGS_MAX: usize = 1 << 22;
-/// Most domains linked to one flow (identities of one certificate). More are
-/// not linked.
-pub const STICK_DOMAINS_PER_FLOW_MAX: usize = 256;
-/// Most bindings of one user at one host and port (parameter sets times flows),
-/// since every look-up may visit them all. At the bound a flow gives up its own
-/// oldest there; a flow without any binds nothing.
-pub const STICK_PLACE_MAX: usize = 256;
-/// Longest URI that is bound or looked up, in bytes. Longer: no stickiness.
-pub const STICK_URI_MAX: usize = 1_024;
-/// Most parameters, and most headers, of a URI that is bound or looked up.
-/// More: no stickiness.
-pub const STICK_PARAMS_MAX: usize = 16;
-/// How long the URIs of a lost connection wait for it to be opened again
-/// (the draft's §6; S-28). Later: they are dropped.
-pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);
 
 const _: () = assert!(MESSAGE_MAX <= u16::MAX as usize, "spans are 16 bits");
 const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
