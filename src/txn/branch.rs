@@ -1,0 +1,127 @@
+//! Branches of client transactions: the name of the transaction, readable by
+//! its writer alone.
+//!
+//! After the cookie of RFC 3261 §8.1.1.7 stand the slot, its generation and 56
+//! bits of SipHash over both, in 24 letters of five bits each. A response is
+//! found without a table, and a peer that has not seen a request cannot answer
+//! it. The letters keep their meaning in either case, as §7.3.1 demands.
+
+use std::hash::Hasher;
+
+use crate::id::Slot;
+
+/// Writes and reads branches, under a secret of this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Branches {
+    secret: (u64, u64),
+}
+
+impl Branches {
+    pub(super) const fn new(secret: (u64, u64)) -> Self {
+        Self { secret }
+    }
+
+    /// Appends the branch of `slot`, `COOKIE` first.
+    pub(super) fn write(&self, slot: Slot, out: &mut Vec<u8>) {
+        let bits = u128::from(slot.index)
+            | u128::from(slot.generation) << 32
+            | u128::from(self.mac(slot)) << 64;
+        out.extend_from_slice(COOKIE);
+        out.extend(
+            (0..LETTERS)
+                .map(|place| ALPHABET[usize::from((bits >> (5 * place)).to_le_bytes()[0] & 31)]),
+        );
+    }
+
+    /// The slot of a branch that `write` made, whatever follows it; `None`
+    /// for any other.
+    pub(super) fn read(&self, branch: &[u8]) -> Option<Slot> {
+        let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
+        let letters = rest.get(..LETTERS)?;
+        if !cookie.eq_ignore_ascii_case(COOKIE) {
+            return None;
+        }
+        let mut bits = 0u128;
+        for letter in letters.iter().rev() {
+            let value = match letter {
+                b'0'..=b'9' => letter - b'0',
+                b'a'..=b'v' => letter - b'a' + 10,
+                b'A'..=b'V' => letter - b'A' + 10,
+                _ => return None,
+            };
+            bits = bits << 5 | u128::from(value);
+        }
+        let [i0, i1, i2, i3, g0, g1, g2, g3, mac @ ..] = bits.to_le_bytes();
+        let slot = Slot {
+            index: u32::from_le_bytes([i0, i1, i2, i3]),
+            generation: u32::from_le_bytes([g0, g1, g2, g3]),
+        };
+        (u64::from_le_bytes(mac) == self.mac(slot)).then_some(slot)
+    }
+
+    /// 56 bits that only this process can compute.
+    #[expect(
+        deprecated,
+        reason = "the successor takes no keys, and the table hash is no authenticator"
+    )]
+    fn mac(&self, slot: Slot) -> u64 {
+        let mut hasher = std::hash::SipHasher::new_with_keys(self.secret.0, self.secret.1);
+        hasher.write_u32(slot.index);
+        hasher.write_u32(slot.generation);
+        hasher.finish() >> 8
+    }
+}
+
+/// What every branch since RFC 3261 begins with.
+const COOKIE: &[u8] = b"z9hG4bK";
+/// 120 bits, five each.
+const LETTERS: usize = 24;
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn branch(slot: Slot) -> Vec<u8> {
+        let mut out = Vec::new();
+        Branches::new((1, 2)).write(slot, &mut out);
+        out
+    }
+
+    // T-4
+    #[test]
+    fn a_branch_leads_back_to_its_slot() {
+        let branches = Branches::new((1, 2));
+        for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (u32::MAX, u32::MAX)] {
+            let slot = Slot { index, generation };
+            let mut text = branch(slot);
+            assert_eq!((text.len(), &text[..7]), (31, &b"z9hG4bK"[..]));
+            assert_eq!(branches.read(&text), Some(slot));
+            assert_eq!(branches.read(&text.to_ascii_uppercase()), Some(slot));
+            text.extend_from_slice(b".loop");
+            assert_eq!(branches.read(&text), Some(slot));
+        }
+    }
+
+    // T-4, T-7
+    #[test]
+    fn a_flipped_character_finds_nothing() {
+        let text = branch(Slot {
+            index: 5,
+            generation: 9,
+        });
+        for place in 0..text.len() {
+            for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[place])) {
+                let mut forged = text.clone();
+                forged[place] = other;
+                assert_eq!(Branches::new((1, 2)).read(&forged), None, "{place} {other}");
+            }
+            assert_eq!(
+                Branches::new((1, 2)).read(&text[..place]),
+                None,
+                "cut at {place}"
+            );
+        }
+        assert_eq!(Branches::new((1, 3)).read(&text), None);
+    }
+}
