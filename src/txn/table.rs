@@ -293,5 +293,6 @@ mod tests {
             (t.txn.find_client(&branch, b"CANCEL"), t.txn.clients()),
             (None, 0)
         );
+        assert!(t.txn.clients.cancels.is_empty());
     }
 }
