@@ -7,109 +7,12 @@
 
 use std::mem;
 
-use super::branch::Branches;
-use super::key::Keys;
 use super::pace::{Beat, Growth, Pace};
 use super::{Heard, Kind, Send};
 use crate::bytes::Buf;
-use crate::id::{ClientId, Flow, Slab, Slot};
+use crate::id::{Flow, Slot};
 use crate::limits;
 use crate::time::Instant;
-
-/// All client transactions, by id and by branch.
-#[derive(Debug)]
-pub(super) struct Clients<O> {
-    slab: Slab<Client<O>>,
-    /// The transactions of CANCELs, which have no branch of their own, by
-    /// that of the INVITE. They may outlive it.
-    cancels: hashbrown::HashMap<Slot, ClientId, ahash::RandomState>,
-    branches: Branches,
-}
-
-impl<O: Copy> Clients<O> {
-    pub(super) fn new(keys: &Keys) -> Self {
-        Self {
-            slab: Slab::new(limits::TRANSACTIONS_MAX),
-            cancels: hashbrown::HashMap::with_hasher(keys.table()),
-            branches: Branches::new(keys.secret("branch")),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.slab.len()
-    }
-
-    pub(super) fn get(&self, id: ClientId) -> Option<&Client<O>> {
-        self.slab.get(id.0)
-    }
-
-    pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client<O>> {
-        self.slab.get_mut(id.0)
-    }
-
-    pub(super) fn reserve(&mut self, owner: O) -> Option<ClientId> {
-        self.slab
-            .insert(Client::new(owner, Name::Own { method: 0 }))
-            .ok()
-            .map(ClientId)
-    }
-
-    /// `None` also when there is a CANCEL for that INVITE already.
-    pub(super) fn reserve_cancel(&mut self, invite: ClientId, owner: O) -> Option<ClientId> {
-        if self.cancels.contains_key(&invite.0) {
-            return None;
-        }
-        let id = ClientId(
-            self.slab
-                .insert(Client::new(owner, Name::Cancel { invite: invite.0 }))
-                .ok()?,
-        );
-        self.cancels.insert(invite.0, id);
-        Some(id)
-    }
-
-    pub(super) fn write_branch(&self, id: ClientId, out: &mut Vec<u8>) {
-        let slot = match self.get(id).map(|client| client.name) {
-            Some(Name::Cancel { invite }) => invite,
-            Some(Name::Own { .. }) | None => id.0,
-        };
-        self.branches.write(slot, out);
-    }
-
-    /// The transaction of a response by the branch of its top Via and the
-    /// fingerprint of its CSeq method.
-    pub(super) fn find(&self, branch: &[u8], method: u32, is_cancel: bool) -> Option<ClientId> {
-        let slot = self.branches.read(branch)?;
-        let cancel = if is_cancel {
-            self.cancels.get(&slot)
-        } else {
-            None
-        };
-        let id = cancel.copied().unwrap_or(ClientId(slot));
-        let client = self.get(id).filter(|client| client.flow.is_some())?;
-        match client.name {
-            Name::Own { method: own } => (own == method).then_some(id),
-            Name::Cancel { .. } => is_cancel.then_some(id),
-        }
-    }
-
-    pub(super) fn remove(&mut self, id: ClientId) -> Option<Client<O>> {
-        let client = self.slab.remove(id.0)?;
-        if let Name::Cancel { invite } = client.name {
-            self.cancels.remove(&invite);
-        }
-        Some(client)
-    }
-
-    /// Those that still wait for a final response on `flow`.
-    pub(super) fn waiting_on(&self, flow: Flow) -> impl Iterator<Item = (ClientId, O)> {
-        let waits = move |client: &Client<O>| client.is_waiting() && client.flow == Some(flow);
-        self.slab
-            .iter()
-            .filter(move |(_, client)| waits(client))
-            .map(|(slot, client)| (ClientId(slot), client.owner))
-    }
-}
 
 /// One client transaction.
 #[derive(Debug)]
@@ -119,13 +22,13 @@ pub(super) struct Client<O> {
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
-    name: Name,
+    pub(super) name: Name,
     state: State,
 }
 
 /// How its responses find it (RFC 3261 §17.1.3).
 #[derive(Clone, Copy, Debug)]
-enum Name {
+pub(super) enum Name {
     /// By its own branch, and this fingerprint of its method.
     Own { method: u32 },
     /// By the branch of what it cancels (§9.1).
@@ -184,7 +87,8 @@ pub(super) enum ClientWake {
 }
 
 impl<O: Copy> Client<O> {
-    const fn new(owner: O, name: Name) -> Self {
+    /// Reserved: nothing has been sent.
+    pub(super) const fn new(owner: O, name: Name) -> Self {
         Self {
             flow: None,
             owner,
@@ -536,71 +440,7 @@ mod tests {
         t.now = Trial::ms(2_000);
         assert_eq!(t.hear(id, 100), "pass");
         t.check(2_000, &[(2_000, "resend BYE")]);
-        t.check(6_000, &[(5_500, "resend BYE")]);
-    }
-
-    // T-4, T-7
-    #[test]
-    fn a_response_matches_by_branch_and_method() {
-        let mut t = Trial::new();
-        let reserved = t.txn.reserve(1).unwrap();
-        let branch = t.branch(reserved);
-        assert_eq!(t.txn.find_client(&branch, b"INVITE"), None);
-        t.txn
-            .start(t.now, reserved, b"INVITE", UDP, t.pool.copy(b"INVITE"));
-        assert_eq!(t.txn.find_client(&branch, b"INVITE"), Some(reserved));
-        assert_eq!(
-            (t.txn.client_owner(reserved), t.txn.client_flow(reserved)),
-            (Some(1), Some(UDP))
-        );
-        for stray in ["CANCEL", "BYE", "ACK", "invite"] {
-            assert_eq!(
-                t.txn.find_client(&branch, stray.as_bytes()),
-                None,
-                "{stray}"
-            );
-        }
-        let mut forged = branch.clone();
-        forged[12] ^= 1;
-        assert_eq!(t.txn.find_client(&forged, b"INVITE"), None);
-        t.txn.abandon(reserved);
-        let next = t.client("INVITE", UDP);
-        assert_eq!(
-            (next.0.index, t.txn.find_client(&branch, b"INVITE")),
-            (reserved.0.index, None)
-        );
-        t.check(499, &[]);
-    }
-
-    // T-4
-    #[test]
-    fn a_cancel_shares_the_branch_and_not_the_transaction() {
-        let mut t = Trial::new();
-        let invite = t.client("INVITE", TCP);
-        let branch = t.branch(invite);
-        let cancel = t.txn.reserve_cancel(invite, 2).unwrap();
-        assert_eq!(
-            (t.branch(cancel), t.txn.reserve_cancel(invite, 3)),
-            (branch.clone(), None)
-        );
-        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), None);
-        t.txn
-            .start(t.now, cancel, b"CANCEL", TCP, t.pool.copy(b"CANCEL"));
-        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), Some(cancel));
-        assert_eq!(t.txn.find_client(&branch, b"INVITE"), Some(invite));
-        // The INVITE may be over before the answer to the CANCEL comes.
-        assert_eq!(
-            (t.hear(invite, 487), t.ack(invite)),
-            ("pass and ack", "ACK")
-        );
-        t.check(10, &[(0, "client done")]);
-        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), Some(cancel));
-        assert_eq!(t.hear(cancel, 200), "pass");
-        t.check(10, &[(10, "client done")]);
-        assert_eq!(
-            (t.txn.find_client(&branch, b"CANCEL"), t.txn.clients()),
-            (None, 0)
-        );
+        t.check(9_000, &[(4_500, "resend BYE"), (8_500, "resend BYE")]);
     }
 
     // T-10

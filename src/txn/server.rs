@@ -5,71 +5,13 @@
 //! kept here but asked for with `due`. No event brings the due time forward
 //! except to "now", so whoever keeps the timers never moves one.
 
-use hashbrown::HashTable;
-
 use super::Kind;
 use super::key::ServerKey;
 use super::pace::{Beat, Growth, Pace};
 use crate::bytes::Buf;
-use crate::id::{Flow, ServerId, Slab, Slot};
+use crate::id::Flow;
 use crate::limits;
 use crate::time::Instant;
-
-/// All server transactions, by id and by key.
-#[derive(Debug)]
-pub(super) struct Servers<O> {
-    slab: Slab<Server<O>>,
-    by_key: HashTable<Slot>,
-}
-
-impl<O: Copy> Servers<O> {
-    pub(super) const fn new() -> Self {
-        Self {
-            slab: Slab::new(limits::TRANSACTIONS_MAX),
-            by_key: HashTable::new(),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.slab.len()
-    }
-
-    pub(super) fn find(&self, key: ServerKey) -> Option<ServerId> {
-        let is_it = |&slot: &Slot| self.slab.get(slot).is_some_and(|server| server.key == key);
-        self.by_key
-            .find(key.hash(), is_it)
-            .map(|&slot| ServerId(slot))
-    }
-
-    pub(super) fn get(&self, id: ServerId) -> Option<&Server<O>> {
-        self.slab.get(id.0)
-    }
-
-    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut Server<O>> {
-        self.slab.get_mut(id.0)
-    }
-
-    pub(super) fn insert(&mut self, server: Server<O>) -> Option<ServerId> {
-        let key = server.key;
-        let slot = self.slab.insert(server).ok()?;
-        let slab = &self.slab;
-        self.by_key.insert_unique(key.hash(), slot, |&other| {
-            slab.get(other).map_or(0, |server| server.key.hash())
-        });
-        Some(ServerId(slot))
-    }
-
-    pub(super) fn remove(&mut self, id: ServerId) -> Option<Server<O>> {
-        let server = self.slab.remove(id.0)?;
-        if let Ok(entry) = self
-            .by_key
-            .find_entry(server.key.hash(), |&slot| slot == id.0)
-        {
-            entry.remove();
-        }
-        Some(server)
-    }
-}
 
 /// One server transaction.
 #[derive(Debug)]
@@ -289,7 +231,6 @@ const _: () = assert!(
 
 #[cfg(test)]
 mod tests {
-    use crate::txn::Kind;
     use crate::txn::trial::{OTHER_TCP, TCP, Trial, UDP};
 
     // T-1
@@ -368,70 +309,6 @@ mod tests {
         assert_eq!((t.answer(id, 180), t.again(id)), ("180", "180"));
         t.check(600_000, &[]);
         assert_eq!(t.again(id), "180");
-    }
-
-    // T-3
-    #[test]
-    fn a_request_finds_its_transaction_while_there_is_one() {
-        let mut t = Trial::new();
-        let keys = t.txn.keys().clone();
-        let key = |method: &[u8]| keys.cookie(b"z9hG4bK1", b"host", 5060, method);
-        let invite = t
-            .txn
-            .open_server(t.now, key(b"INVITE"), Kind::Invite, UDP, 4)
-            .unwrap();
-        let cancel = t
-            .txn
-            .open_server(t.now, key(b"CANCEL"), Kind::Other, UDP, 5)
-            .unwrap();
-        assert_eq!(t.txn.find_server(key(b"INVITE")), Some(invite));
-        assert_eq!(t.txn.find_server(key(b"CANCEL")), Some(cancel));
-        assert_eq!(t.txn.find_server(key(b"BYE")), None);
-        assert_eq!(
-            (t.txn.server_owner(invite), t.txn.server_flow(cancel)),
-            (Some(4), Some(UDP))
-        );
-        assert_eq!(
-            (t.answer(invite, 200), t.answer(cancel, 200)),
-            ("200", "200")
-        );
-        t.check(99_000, &[(32_000, "server done"), (32_000, "server done")]);
-        assert_eq!(
-            (
-                t.txn.find_server(key(b"INVITE")),
-                t.txn.server_owner(invite)
-            ),
-            (None, None)
-        );
-    }
-
-    // T-3
-    #[test]
-    fn many_transactions_are_found_while_the_table_grows() {
-        let mut t = Trial::new();
-        let keys = t.txn.keys().clone();
-        let key = |n: u32| keys.cookie(&n.to_le_bytes(), b"host", 5060, b"INVITE");
-        let ids: Vec<_> = (0..5_000)
-            .map(|n| {
-                t.txn
-                    .open_server(t.now, key(n), Kind::Invite, UDP, n)
-                    .unwrap()
-            })
-            .collect();
-        for (n, &id) in (0..).zip(&ids) {
-            assert_eq!(
-                (t.txn.find_server(key(n)), t.txn.server_owner(id)),
-                (Some(id), Some(n))
-            );
-        }
-        for &id in ids.iter().step_by(2) {
-            assert_eq!(t.answer(id, 200), "200");
-        }
-        t.run(32_000);
-        let left = (0..5_000)
-            .filter(|&n| t.txn.find_server(key(n)).is_some())
-            .count();
-        assert_eq!((left, t.txn.servers()), (2_500, 2_500));
     }
 
     // T-5

@@ -1,0 +1,298 @@
+//! The tables: every transaction by id, server transactions also by the key
+//! of their request and client transactions by the branch of their response
+//! (RFC 3261 §17.1.3, §17.2.3).
+
+use hashbrown::{HashMap, HashTable};
+
+use super::branch::Branches;
+use super::client::{Client, Name};
+use super::key::{Keys, ServerKey};
+use super::server::Server;
+use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
+use crate::limits;
+
+/// All server transactions, by id and by key.
+#[derive(Debug)]
+pub(super) struct Servers<O> {
+    slab: Slab<Server<O>>,
+    by_key: HashTable<Slot>,
+}
+
+impl<O: Copy> Servers<O> {
+    pub(super) const fn new() -> Self {
+        Self {
+            slab: Slab::new(limits::TRANSACTIONS_MAX),
+            by_key: HashTable::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) fn find(&self, key: ServerKey) -> Option<ServerId> {
+        let is_it = |&slot: &Slot| self.slab.get(slot).is_some_and(|server| server.key == key);
+        self.by_key
+            .find(key.hash(), is_it)
+            .map(|&slot| ServerId(slot))
+    }
+
+    pub(super) fn get(&self, id: ServerId) -> Option<&Server<O>> {
+        self.slab.get(id.0)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut Server<O>> {
+        self.slab.get_mut(id.0)
+    }
+
+    pub(super) fn insert(&mut self, server: Server<O>) -> Option<ServerId> {
+        let key = server.key;
+        let slot = self.slab.insert(server).ok()?;
+        let slab = &self.slab;
+        self.by_key.insert_unique(key.hash(), slot, |&other| {
+            slab.get(other).map_or(0, |server| server.key.hash())
+        });
+        Some(ServerId(slot))
+    }
+
+    pub(super) fn remove(&mut self, id: ServerId) -> Option<Server<O>> {
+        let server = self.slab.remove(id.0)?;
+        if let Ok(entry) = self
+            .by_key
+            .find_entry(server.key.hash(), |&slot| slot == id.0)
+        {
+            entry.remove();
+        }
+        Some(server)
+    }
+}
+
+/// All client transactions, by id and by branch.
+#[derive(Debug)]
+pub(super) struct Clients<O> {
+    slab: Slab<Client<O>>,
+    /// The transactions of CANCELs, which have no branch of their own, by
+    /// that of the INVITE. They may outlive it.
+    cancels: HashMap<Slot, ClientId, ahash::RandomState>,
+    branches: Branches,
+}
+
+impl<O: Copy> Clients<O> {
+    pub(super) fn new(keys: &Keys) -> Self {
+        Self {
+            slab: Slab::new(limits::TRANSACTIONS_MAX),
+            cancels: HashMap::with_hasher(keys.table()),
+            branches: Branches::new(keys.secret("branch")),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) fn get(&self, id: ClientId) -> Option<&Client<O>> {
+        self.slab.get(id.0)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client<O>> {
+        self.slab.get_mut(id.0)
+    }
+
+    pub(super) fn reserve(&mut self, owner: O) -> Option<ClientId> {
+        self.slab
+            .insert(Client::new(owner, Name::Own { method: 0 }))
+            .ok()
+            .map(ClientId)
+    }
+
+    /// `None` also when there is a CANCEL for that INVITE already.
+    pub(super) fn reserve_cancel(&mut self, invite: ClientId, owner: O) -> Option<ClientId> {
+        if self.cancels.contains_key(&invite.0) {
+            return None;
+        }
+        let id = ClientId(
+            self.slab
+                .insert(Client::new(owner, Name::Cancel { invite: invite.0 }))
+                .ok()?,
+        );
+        self.cancels.insert(invite.0, id);
+        Some(id)
+    }
+
+    pub(super) fn write_branch(&self, id: ClientId, out: &mut Vec<u8>) {
+        let slot = match self.get(id).map(|client| client.name) {
+            Some(Name::Cancel { invite }) => invite,
+            Some(Name::Own { .. }) | None => id.0,
+        };
+        self.branches.write(slot, out);
+    }
+
+    /// The transaction of a response by the branch of its top Via and the
+    /// fingerprint of its CSeq method.
+    pub(super) fn find(&self, branch: &[u8], method: u32, is_cancel: bool) -> Option<ClientId> {
+        let slot = self.branches.read(branch)?;
+        let cancel = if is_cancel {
+            self.cancels.get(&slot)
+        } else {
+            None
+        };
+        let id = cancel.copied().unwrap_or(ClientId(slot));
+        let client = self.get(id).filter(|client| client.flow.is_some())?;
+        match client.name {
+            Name::Own { method: own } => (own == method).then_some(id),
+            Name::Cancel { .. } => is_cancel.then_some(id),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: ClientId) -> Option<Client<O>> {
+        let client = self.slab.remove(id.0)?;
+        if let Name::Cancel { invite } = client.name {
+            self.cancels.remove(&invite);
+        }
+        Some(client)
+    }
+
+    /// Those that still wait for a final response on `flow`.
+    pub(super) fn waiting_on(&self, flow: Flow) -> impl Iterator<Item = (ClientId, O)> {
+        let waits = move |client: &Client<O>| client.is_waiting() && client.flow == Some(flow);
+        self.slab
+            .iter()
+            .filter(move |(_, client)| waits(client))
+            .map(|(slot, client)| (ClientId(slot), client.owner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::txn::Kind;
+    use crate::txn::trial::{TCP, Trial, UDP};
+
+    // T-3
+    #[test]
+    fn a_request_finds_its_transaction_while_there_is_one() {
+        let mut t = Trial::new();
+        let keys = t.txn.keys().clone();
+        let key = |method: &[u8]| keys.cookie(b"z9hG4bK1", b"host", 5060, method);
+        let invite = t
+            .txn
+            .open_server(t.now, key(b"INVITE"), Kind::Invite, UDP, 4)
+            .unwrap();
+        let cancel = t
+            .txn
+            .open_server(t.now, key(b"CANCEL"), Kind::Other, UDP, 5)
+            .unwrap();
+        assert_eq!(t.txn.find_server(key(b"INVITE")), Some(invite));
+        assert_eq!(t.txn.find_server(key(b"CANCEL")), Some(cancel));
+        assert_eq!(t.txn.find_server(key(b"BYE")), None);
+        assert_eq!(
+            (t.txn.server_owner(invite), t.txn.server_flow(cancel)),
+            (Some(4), Some(UDP))
+        );
+        assert_eq!(
+            (t.answer(invite, 200), t.answer(cancel, 200)),
+            ("200", "200")
+        );
+        t.check(99_000, &[(32_000, "server done"), (32_000, "server done")]);
+        assert_eq!(
+            (
+                t.txn.find_server(key(b"INVITE")),
+                t.txn.server_owner(invite)
+            ),
+            (None, None)
+        );
+    }
+
+    // T-3
+    #[test]
+    fn many_transactions_are_found_while_the_table_grows() {
+        let mut t = Trial::new();
+        let keys = t.txn.keys().clone();
+        let key = |n: u32| keys.cookie(&n.to_le_bytes(), b"host", 5060, b"INVITE");
+        let ids: Vec<_> = (0..5_000)
+            .map(|n| {
+                t.txn
+                    .open_server(t.now, key(n), Kind::Invite, UDP, n)
+                    .unwrap()
+            })
+            .collect();
+        for (n, &id) in (0..).zip(&ids) {
+            assert_eq!(
+                (t.txn.find_server(key(n)), t.txn.server_owner(id)),
+                (Some(id), Some(n))
+            );
+        }
+        for &id in ids.iter().step_by(2) {
+            assert_eq!(t.answer(id, 200), "200");
+        }
+        t.run(32_000);
+        let left = (0..5_000)
+            .filter(|&n| t.txn.find_server(key(n)).is_some())
+            .count();
+        assert_eq!((left, t.txn.servers()), (2_500, 2_500));
+    }
+
+    // T-4, T-7
+    #[test]
+    fn a_response_matches_by_branch_and_method() {
+        let mut t = Trial::new();
+        let reserved = t.txn.reserve(1).unwrap();
+        let branch = t.branch(reserved);
+        assert_eq!(t.txn.find_client(&branch, b"INVITE"), None);
+        t.txn
+            .start(t.now, reserved, b"INVITE", UDP, t.pool.copy(b"INVITE"));
+        assert_eq!(t.txn.find_client(&branch, b"INVITE"), Some(reserved));
+        assert_eq!(
+            (t.txn.client_owner(reserved), t.txn.client_flow(reserved)),
+            (Some(1), Some(UDP))
+        );
+        for stray in ["CANCEL", "BYE", "ACK", "invite"] {
+            assert_eq!(
+                t.txn.find_client(&branch, stray.as_bytes()),
+                None,
+                "{stray}"
+            );
+        }
+        let mut forged = branch.clone();
+        forged[12] ^= 1;
+        assert_eq!(t.txn.find_client(&forged, b"INVITE"), None);
+        t.txn.abandon(reserved);
+        let next = t.client("INVITE", UDP);
+        assert_eq!(
+            (next.0.index, t.txn.find_client(&branch, b"INVITE")),
+            (reserved.0.index, None)
+        );
+        t.check(499, &[]);
+    }
+
+    // T-4
+    #[test]
+    fn a_cancel_shares_the_branch_and_not_the_transaction() {
+        let mut t = Trial::new();
+        let invite = t.client("INVITE", TCP);
+        let branch = t.branch(invite);
+        let cancel = t.txn.reserve_cancel(invite, 2).unwrap();
+        assert_eq!(
+            (t.branch(cancel), t.txn.reserve_cancel(invite, 3)),
+            (branch.clone(), None)
+        );
+        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), None);
+        t.txn
+            .start(t.now, cancel, b"CANCEL", TCP, t.pool.copy(b"CANCEL"));
+        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), Some(cancel));
+        assert_eq!(t.txn.find_client(&branch, b"INVITE"), Some(invite));
+        // The INVITE may be over before the answer to the CANCEL comes.
+        assert_eq!(
+            (t.hear(invite, 487), t.ack(invite)),
+            ("pass and ack", "ACK")
+        );
+        t.check(10, &[(0, "client done")]);
+        assert_eq!(t.txn.find_client(&branch, b"CANCEL"), Some(cancel));
+        assert_eq!(t.hear(cancel, 200), "pass");
+        t.check(10, &[(10, "client done")]);
+        assert_eq!(
+            (t.txn.find_client(&branch, b"CANCEL"), t.txn.clients()),
+            (None, 0)
+        );
+        assert!(t.txn.clients.cancels.is_empty());
+    }
+}
