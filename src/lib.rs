@@ -17,3 +17,4 @@ pub mod span;
 pub mod time;
 
 pub mod bytes;
+pub mod home;

@@ -69,6 +69,12 @@ pub const FLOW_SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// Most contacts one address of record may have. More: 403 to the REGISTER.
 pub const CONTACTS_MAX: usize = 10;
+/// Parameters (or headers) of a contact URI that are compared one by one. A
+/// URI with more equals only itself, byte for byte.
+pub const URI_PARAMS_MAX: usize = 32;
+/// Most addresses of record with bindings per shard. At the bound the REGISTER
+/// of a further one gets 503.
+pub const AORS_MAX: usize = 1 << 22;
 /// Shortest and longest registration granted, and the one given when none is
 /// asked for, in seconds. Shorter: 423 with Min-Expires (RFC 3261 §10.3).
 pub const EXPIRES_MIN_S: u32 = 60;
@@ -81,6 +87,12 @@ pub const EXPIRES_DEFAULT_S: u32 = 3_600;
 pub const REGISTRATIONS_MAX: usize = 1 << 20;
 /// Longest time a nonce is good, in seconds; then `stale=true` (RFC 7616 §3.3).
 pub const NONCE_S: u64 = 300;
+/// How far another home's clock may run ahead, in seconds. A nonce minted
+/// later than that was not minted by the cluster.
+pub const NONCE_SKEW_S: u64 = 60;
+/// Nonces whose counts a shard remembers, about 3 MiB. At the bound the oldest
+/// is dropped, and nonces as old as it are stale to this shard from then on.
+pub const NONCE_COUNTS_MAX: usize = 1 << 16;
 /// Members of an edge cluster. More is a configuration error.
 pub const MEMBERS_MAX: usize = 64;
 /// Most edges in one subscriber's set.

@@ -1,0 +1,125 @@
+//! The home of a domain: what its auth proxy, registrar and home proxy stand
+//! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
+//! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
+//!
+//! It is not the handling of messages: nothing here parses a header line or
+//! decides on an answer beyond naming its status.
+//!
+//! Invariants: a nonce is judged by its bytes and the key alone, so every home
+//! of a cluster judges alike; an update of bindings happens whole or not at
+//! all; an expired binding is never seen, swept or not.
+
+pub mod aor;
+mod contact_uri;
+pub mod digest;
+pub mod location;
+pub mod nonce;
+pub mod rules;
+pub mod subscribers;
+
+use std::net::IpAddr;
+
+pub use contact_uri::same_contact;
+pub use digest::Algorithm;
+pub use location::{Binding, Change, Conflict, Location, Register};
+pub use nonce::Replay;
+pub use subscribers::{BadLine, Subscriber, Subscribers};
+
+/// What the operator tells a home.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The domain served, and the realm of its challenges.
+    pub domain: String,
+    /// Contact of the 300, the text between the angle brackets:
+    /// `sip:edge.example.com;lr`.
+    pub edges: String,
+    /// Who counts as an edge: addresses with their prefix length in bits.
+    pub edge_peers: Vec<(IpAddr, u8)>,
+    /// Signs the nonces; the same on every home of the cluster.
+    pub nonce_key: [u8; 32],
+    /// When a REGISTER that passed no edge is sent to one.
+    pub redirect: Redirect,
+}
+
+/// What happens to a REGISTER that did not come through an edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirect {
+    /// It gets the 300.
+    #[default]
+    Always,
+    /// It gets the 300 when the phone showed that it understands one; others
+    /// are registered as by a first hop of RFC 5626.
+    IfSupported,
+    /// It is registered as by a first hop of RFC 5626.
+    Never,
+}
+
+impl Settings {
+    /// True when the peer at `ip` is one of the edges: the way a request came,
+    /// not a header in it, makes it an edge's. An IPv4 peer seen through an
+    /// IPv6 socket counts as IPv4.
+    #[must_use]
+    pub fn is_edge(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.edge_peers
+            .iter()
+            .any(|&(prefix, len)| is_within(ip, prefix.to_canonical(), len))
+    }
+}
+
+/// A prefix longer than the address means the address itself.
+fn is_within(ip: IpAddr, prefix: IpAddr, len: u8) -> bool {
+    match (ip, prefix) {
+        (IpAddr::V4(ip), IpAddr::V4(prefix)) => {
+            let differ = ip.to_bits() ^ prefix.to_bits();
+            differ.leading_zeros() >= u32::from(len.min(32))
+        }
+        (IpAddr::V6(ip), IpAddr::V6(prefix)) => {
+            let differ = ip.to_bits() ^ prefix.to_bits();
+            differ.leading_zeros() >= u32::from(len.min(128))
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // D-H2
+    #[test]
+    fn an_edge_is_told_by_its_address() {
+        #[track_caller]
+        fn check(prefix: (&str, u8), ip: &str, want: bool) {
+            let settings = Settings {
+                domain: "example.com".to_owned(),
+                edges: "sip:edge.example.com;lr".to_owned(),
+                edge_peers: vec![
+                    ("203.0.113.99".parse().unwrap(), 32),
+                    (prefix.0.parse().unwrap(), prefix.1),
+                ],
+                nonce_key: [0; 32],
+                redirect: Redirect::default(),
+            };
+            assert_eq!(
+                settings.is_edge(ip.parse().unwrap()),
+                want,
+                "{ip} in {prefix:?}"
+            );
+        }
+        check(("192.0.2.1", 32), "192.0.2.1", true);
+        check(("192.0.2.1", 32), "203.0.113.99", true);
+        check(("192.0.2.1", 32), "192.0.2.2", false);
+        check(("192.0.2.0", 25), "192.0.2.127", true);
+        check(("192.0.2.0", 25), "192.0.2.128", false);
+        check(("192.0.2.77", 24), "192.0.2.1", true);
+        check(("0.0.0.0", 0), "198.51.100.7", true);
+        check(("0.0.0.0", 0), "2001:db8::1", false);
+        check(("192.0.2.1", 200), "192.0.2.1", true);
+        check(("192.0.2.1", 32), "::ffff:192.0.2.1", true);
+        check(("2001:db8:1::", 48), "2001:db8:1:ffff::9", true);
+        check(("2001:db8:1::", 48), "2001:db8:2::9", false);
+        check(("2001:db8::1", 128), "2001:db8::2", false);
+        check(("::", 0), "2001:db8::2", true);
+    }
+}

@@ -1,0 +1,82 @@
+//! Addresses of record in the one form the registrar files them under:
+//! `user@domain` (RFC 3261 §10.3 step 5).
+
+use super::contact_uri::{Parts, unescaped};
+
+/// Appends the canonical form of a `sip` or `sips` URI to `out`: the user with
+/// its escapes undone and its case kept, the domain in lower case. Scheme (the
+/// two are one at a registrar, RFC 5630 §5.2), password, port, parameters and
+/// headers do not count. False, with nothing appended, for any other URI and
+/// for one without a user.
+pub fn canonical(uri: &[u8], out: &mut Vec<u8>) -> bool {
+    let Some(parts) = Parts::of(uri) else {
+        return false;
+    };
+    let user = parts
+        .userinfo
+        .and_then(|userinfo| userinfo.split(|byte| *byte == b':').next());
+    let Some(user) = user.filter(|user| !user.is_empty()) else {
+        return false;
+    };
+    out.extend(unescaped(user));
+    out.push(b'@');
+    let host = parts.host.strip_suffix(b".").unwrap_or(parts.host);
+    out.extend(host.iter().map(u8::to_ascii_lowercase));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(uri: &str, want: Option<&str>) {
+        let mut out = b"> ".to_vec();
+        let is_aor = canonical(uri.as_bytes(), &mut out);
+        let got = String::from_utf8(out.split_off(2)).unwrap();
+        assert_eq!(is_aor.then_some(got.as_str()), want, "{uri}");
+        assert!(is_aor || got.is_empty(), "{uri}");
+    }
+
+    // C-17
+    #[test]
+    fn sip_and_sips_are_one_address() {
+        check("sip:alice@example.com", Some("alice@example.com"));
+        check("SIPS:alice@example.com", Some("alice@example.com"));
+    }
+
+    // RFC 3261 §10.3 step 5
+    #[test]
+    fn all_spellings_of_an_address_come_to_one() {
+        check("sip:Alice@Example.COM", Some("Alice@example.com"));
+        check(
+            "sip:%61lice@example.com;transport=tcp?Subject=x",
+            Some("alice@example.com"),
+        );
+        check(
+            "sip:alice:secret@example.com:5070",
+            Some("alice@example.com"),
+        );
+        check("sip:alice@example.com.", Some("alice@example.com"));
+        check("sip:a%40b@example.com", Some("a@b@example.com"));
+        check("sip:a;b=c?d@example.com", Some("a;b=c?d@example.com"));
+        check(
+            "sip:+49%2030;phone-context=x@example.com;user=phone",
+            Some("+49 30;phone-context=x@example.com"),
+        );
+        check("sip:a%zz@example.com", Some("a%zz@example.com"));
+        check("sip:alice@[2001:DB8::1]:5070", Some("alice@[2001:db8::1]"));
+    }
+
+    #[test]
+    fn what_has_no_user_and_domain_is_no_address() {
+        check("sip:example.com", None);
+        check("sip:@example.com", None);
+        check("sip::pw@example.com", None);
+        check("sip:alice@", None);
+        check("tel:+4930", None);
+        check("alice@example.com", None);
+        check("sip:alice@[2001:db8::1", None);
+        check("", None);
+    }
+}

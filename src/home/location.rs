@@ -1,0 +1,392 @@
+//! The bindings of the domain: which contacts an address of record has
+//! (RFC 3261 §10.3), through which Path (RFC 3327) and flows (RFC 5626 §6).
+//!
+//! It stores what the registrar decided; it grants no lifetimes, challenges
+//! nobody and knows no messages. Addresses of record come in the form of
+//! `home::aor`.
+//!
+//! Invariants: a REGISTER is applied whole or not at all; a binding that has
+//! expired is seen by nobody, swept or not; the bindings of an address of
+//! record stand in the order of their last update; an address of record
+//! without bindings takes no memory.
+
+mod binding;
+mod stored;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use crate::id::Flow;
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+pub use binding::{Binding, same_instance};
+pub use stored::NotRestored;
+
+/// Every binding of this shard.
+#[derive(Debug)]
+pub struct Location {
+    /// Dense: a removed one is replaced by the last.
+    aors: Vec<Aor>,
+    by_name: HashTable<usize>,
+    hasher: RandomState,
+    /// Where the sweep goes on.
+    cursor: usize,
+    max: usize,
+}
+
+#[derive(Debug)]
+struct Aor {
+    name: Box<[u8]>,
+    /// Least recently updated first.
+    bindings: Vec<Binding>,
+}
+
+/// What one REGISTER says of all its contacts.
+#[derive(Clone, Copy, Debug)]
+pub struct Register<'a> {
+    /// Its Call-ID.
+    pub call_id: &'a [u8],
+    /// The number of its CSeq.
+    pub cseq: u32,
+    /// Its Path values as they go into a Route header, `, ` between; empty: none.
+    pub path: &'a [u8],
+    /// What it came on.
+    pub flow: Option<Flow>,
+}
+
+/// One contact of a REGISTER.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change<'a> {
+    /// The URI, without angle brackets.
+    pub contact: &'a [u8],
+    /// The parameters of the header value that are echoed.
+    pub params: &'a [u8],
+    /// Preference in thousandths, 0 to 1000.
+    pub q: u16,
+    /// The lifetime granted, in seconds; zero removes the binding.
+    pub expires_s: u32,
+    /// The `+sip.instance`, a URN without brackets.
+    pub instance: Option<&'a [u8]>,
+    /// The `reg-id`, when outbound is used (`home::rules`). It says nothing
+    /// without an instance.
+    pub reg_id: Option<u32>,
+}
+
+/// A REGISTER that changed nothing, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// A binding it touches was last updated under the same Call-ID with the
+    /// same or a higher CSeq (RFC 3261 §10.3 steps 6 and 7).
+    OutOfOrder,
+    /// More than `limits::CONTACTS_MAX` contacts.
+    TooMany,
+    /// The texts of a binding take more than 65,535 bytes.
+    TooLong,
+    /// `limits::AORS_MAX` addresses of record are there already.
+    Full,
+}
+
+impl Conflict {
+    /// Status and reason phrase of the answer; never a 6xx (RFC 3261 §10.3).
+    #[must_use]
+    pub const fn answer(self) -> (u16, &'static str) {
+        match self {
+            Self::OutOfOrder => (500, "CSeq Out Of Order"),
+            Self::TooMany => (403, "Too Many Contacts"),
+            Self::TooLong => (413, "Request Entity Too Large"),
+            Self::Full => (503, "Service Unavailable"),
+        }
+    }
+}
+
+impl Change<'_> {
+    /// What the binding goes by in place of its contact (RFC 5626 §6).
+    fn flow_key(&self) -> Option<(&[u8], u32)> {
+        let instance = self.instance.filter(|instance| !instance.is_empty())?;
+        Some((instance, self.reg_id.filter(|reg_id| *reg_id > 0)?))
+    }
+}
+
+impl Location {
+    /// No bindings; `seed` keeps peers from aiming collisions.
+    #[must_use]
+    pub fn new(seed: [u64; 4]) -> Self {
+        Self::with_max(seed, limits::AORS_MAX)
+    }
+
+    fn with_max(seed: [u64; 4], max: usize) -> Self {
+        let hasher = RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]);
+        Self {
+            aors: Vec::new(),
+            by_name: HashTable::new(),
+            hasher,
+            cursor: 0,
+            max,
+        }
+    }
+
+    /// Number of addresses of record.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.aors.len()
+    }
+
+    /// True when there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.aors.is_empty()
+    }
+
+    /// All addresses of record, in no order that means anything.
+    pub fn aors(&self) -> impl Iterator<Item = &[u8]> {
+        self.aors.iter().map(|aor| &*aor.name)
+    }
+
+    /// The live bindings of an address of record, the last updated last.
+    pub fn bindings(&self, now: Instant, aor: &[u8]) -> impl Iterator<Item = &Binding> {
+        let bindings = self
+            .find(aor)
+            .map_or(&[][..], |place| &self.aors[place].bindings);
+        bindings.iter().filter(move |binding| binding.is_live(now))
+    }
+
+    /// Adds, refreshes and removes contacts as one REGISTER asks.
+    ///
+    /// A contact with instance and reg-id is the binding with both, wherever it
+    /// points now (RFC 5626 §6); any other is the binding with an equal URI
+    /// that goes by its URI. The two kinds do not touch each other, so a phone
+    /// with outbound and one without share an address of record, and a phone
+    /// that changes kind is there twice until the older binding expires.
+    ///
+    /// # Errors
+    /// `Conflict`, with nothing changed.
+    pub fn apply(
+        &mut self,
+        now: Instant,
+        aor: &[u8],
+        register: &Register<'_>,
+        changes: &[Change<'_>],
+    ) -> Result<(), Conflict> {
+        let found = self.find(aor);
+        let existing = found.map_or(&[][..], |place| &self.aors[place].bindings);
+        let plan = Plan::new(now, existing, register, changes)?;
+        let place = match found {
+            Some(place) => place,
+            None if plan.adds_nothing() => return Ok(()),
+            None if self.is_full() => return Err(Conflict::Full),
+            None => {
+                self.insert(Aor {
+                    name: aor.into(),
+                    bindings: Vec::new(),
+                });
+                self.aors.len() - 1
+            }
+        };
+        plan.carry_out(now, &mut self.aors[place].bindings);
+        self.remove_if_empty(place);
+        Ok(())
+    }
+
+    /// Removes every contact, as `Contact: *` with `Expires: 0` asks
+    /// (RFC 3261 §10.3 step 6).
+    ///
+    /// # Errors
+    /// `Conflict::OutOfOrder`, with nothing changed.
+    pub fn clear(
+        &mut self,
+        now: Instant,
+        aor: &[u8],
+        call_id: &[u8],
+        cseq: u32,
+    ) -> Result<(), Conflict> {
+        let Some(place) = self.find(aor) else {
+            return Ok(());
+        };
+        let bindings = &mut self.aors[place].bindings;
+        let is_late = |b: &Binding| b.is_live(now) && b.call_id() == call_id && cseq <= b.cseq;
+        if bindings.iter().any(is_late) {
+            return Err(Conflict::OutOfOrder);
+        }
+        bindings.clear();
+        self.remove_if_empty(place);
+        Ok(())
+    }
+
+    /// Looks at `budget` addresses of record, going on where the last call
+    /// ended, and removes what has expired. Gives the number of bindings
+    /// removed; the addresses of record that lost any are appended to
+    /// `changed`. A late sweep only holds memory: expired bindings are not seen.
+    pub fn expire(&mut self, now: Instant, budget: usize, changed: &mut Vec<Box<[u8]>>) -> usize {
+        let mut removed = 0;
+        for _ in 0..budget.min(self.aors.len()) {
+            if self.cursor >= self.aors.len() {
+                self.cursor = 0;
+            }
+            let Some(aor) = self.aors.get_mut(self.cursor) else {
+                break;
+            };
+            let before = aor.bindings.len();
+            aor.bindings.retain(|binding| binding.is_live(now));
+            let gone = before - aor.bindings.len();
+            if gone > 0 {
+                removed += gone;
+                changed.push(aor.name.clone());
+                aor.bindings.shrink_to_fit();
+            }
+            // The last one takes the place of a removed one: it is looked at next.
+            if !self.remove_if_empty(self.cursor) {
+                self.cursor += 1;
+            }
+        }
+        removed
+    }
+
+    fn is_full(&self) -> bool {
+        self.aors.len() >= self.max
+    }
+
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        let hash = self.hasher.hash_one(name);
+        self.by_name
+            .find(hash, |place| *self.aors[*place].name == *name)
+            .copied()
+    }
+
+    /// The name is not there yet.
+    fn insert(&mut self, aor: Aor) {
+        let hash = self.hasher.hash_one(&*aor.name);
+        let place = self.aors.len();
+        self.aors.push(aor);
+        let (aors, hasher) = (&self.aors, &self.hasher);
+        self.by_name
+            .insert_unique(hash, place, |place| hasher.hash_one(&*aors[*place].name));
+    }
+
+    fn remove_if_empty(&mut self, place: usize) -> bool {
+        if self
+            .aors
+            .get(place)
+            .is_none_or(|aor| !aor.bindings.is_empty())
+        {
+            return false;
+        }
+        let last = self.aors.len() - 1;
+        let hash = self.hasher.hash_one(&*self.aors[place].name);
+        if let Ok(entry) = self.by_name.find_entry(hash, |at| *at == place) {
+            entry.remove();
+        }
+        let moved = self.hasher.hash_one(&*self.aors[last].name);
+        if let Some(at) = self.by_name.find_mut(moved, |at| *at == last) {
+            *at = place;
+        }
+        self.aors.swap_remove(place);
+        true
+    }
+}
+
+/// What a REGISTER comes to, worked out before anything is touched.
+struct Plan {
+    steps: Vec<Step>,
+}
+
+struct Step {
+    /// The binding that goes, by its place.
+    replaces: Option<usize>,
+    /// The binding that comes.
+    puts: Option<Binding>,
+}
+
+impl Plan {
+    fn new(
+        now: Instant,
+        existing: &[Binding],
+        register: &Register<'_>,
+        changes: &[Change<'_>],
+    ) -> Result<Self, Conflict> {
+        let mut plan = Self {
+            steps: Vec::with_capacity(changes.len()),
+        };
+        for change in changes {
+            plan.add(now, existing, register, change)?;
+        }
+        let live = existing
+            .iter()
+            .filter(|binding| binding.is_live(now))
+            .count();
+        let gone = plan
+            .steps
+            .iter()
+            .filter(|step| step.replaces.is_some())
+            .count();
+        let put = plan.steps.iter().filter(|step| step.puts.is_some()).count();
+        if put > 0 && live - gone + put > limits::CONTACTS_MAX {
+            return Err(Conflict::TooMany);
+        }
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        now: Instant,
+        existing: &[Binding],
+        register: &Register<'_>,
+        change: &Change<'_>,
+    ) -> Result<(), Conflict> {
+        let puts = match change.expires_s {
+            0 => None,
+            expires_s => {
+                let expires = now + Duration::from_secs(expires_s.into());
+                Some(Binding::new(change, register, expires).ok_or(Conflict::TooLong)?)
+            }
+        };
+        // A contact named twice in one REGISTER: the later word holds.
+        let again = |step: &&mut Step| {
+            step.puts
+                .as_ref()
+                .is_some_and(|put| put.is_meant_by(change))
+        };
+        if let Some(step) = self.steps.iter_mut().find(again) {
+            step.puts = puts;
+            return Ok(());
+        }
+        let is_meant =
+            |(_, binding): &(usize, &Binding)| binding.is_live(now) && binding.is_meant_by(change);
+        let mut meant = existing.iter().enumerate().filter(is_meant);
+        let step = match meant
+            .find(|(place, _)| self.steps.iter().all(|step| step.replaces != Some(*place)))
+        {
+            Some((_, old)) if old.call_id() == register.call_id && register.cseq <= old.cseq => {
+                return Err(Conflict::OutOfOrder);
+            }
+            Some((place, _)) => Step {
+                replaces: Some(place),
+                puts,
+            },
+            None => Step {
+                replaces: None,
+                puts,
+            },
+        };
+        self.steps.push(step);
+        Ok(())
+    }
+
+    fn adds_nothing(&self) -> bool {
+        self.steps.iter().all(|step| step.puts.is_none())
+    }
+
+    fn carry_out(self, now: Instant, bindings: &mut Vec<Binding>) {
+        for place in self.steps.iter().filter_map(|step| step.replaces) {
+            // Expired as of now: swept with the others below.
+            bindings[place].expires = Instant::ZERO;
+        }
+        bindings.retain(|binding| binding.is_live(now));
+        bindings.reserve_exact(self.steps.iter().filter(|step| step.puts.is_some()).count());
+        bindings.extend(self.steps.into_iter().filter_map(|step| step.puts));
+        bindings.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! Nonces that need no memory to be checked, and the little memory that keeps
+//! an answer from being used twice.
+//!
+//! A nonce is 30 bytes in base64url: the second it was minted in (6), a salt
+//! (8), and the first 16 bytes of an HMAC-SHA256 over both under the cluster's
+//! key. Whoever has the key can check it: any home, and a home after a restart.
+//!
+//! `Replay` remembers per shard which counts were used (RFC 7616 §3.4.6). An
+//! answer taken to another shard or home within `limits::NONCE_S` passes there
+//! once more: closing that gap would cost every REGISTER a shared table.
+
+use std::collections::VecDeque;
+
+use ahash::RandomState;
+use data_encoding::BASE64URL_NOPAD;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::limits;
+
+/// Length of a nonce, in characters.
+pub const NONCE_LEN: usize = 40;
+
+const SIGNED_LEN: usize = 14;
+const RAW_LEN: usize = 30;
+/// Keeps these MACs apart from all others under the same key.
+const LABEL: &[u8] = b"steadfast nonce";
+
+/// What a nonce turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ours and young enough; its counts are checked next, with `Replay`.
+    Fresh(Stamp),
+    /// Ours, older than `limits::NONCE_S`: a new challenge says `stale=true`.
+    Stale,
+    /// Not minted by this cluster.
+    Forged,
+}
+
+/// The proof that a nonce was checked, and what names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The first half of the MAC: nobody without the key can choose it.
+    id: u64,
+    minted_unix: u64,
+}
+
+/// Appends a new nonce, minted at `now_unix` (seconds since 1970). The `salt`
+/// tells apart the nonces of one second; it need not be secret.
+pub fn mint(key: &[u8; 32], now_unix: u64, salt: u64, out: &mut Vec<u8>) {
+    let mut raw = [0; RAW_LEN];
+    raw[..6].copy_from_slice(&now_unix.to_be_bytes()[2..]);
+    raw[6..SIGNED_LEN].copy_from_slice(&salt.to_be_bytes());
+    let tag = mac(key, &raw[..SIGNED_LEN]).finalize().into_bytes();
+    raw[SIGNED_LEN..].copy_from_slice(&tag[..RAW_LEN - SIGNED_LEN]);
+    let start = out.len();
+    out.resize(start + NONCE_LEN, 0);
+    BASE64URL_NOPAD.encode_mut(&raw, &mut out[start..]);
+}
+
+/// Judges a nonce at `now_unix`, from its bytes and the key alone.
+#[must_use]
+pub fn check(key: &[u8; 32], nonce: &[u8], now_unix: u64) -> Verdict {
+    let mut raw = [0; RAW_LEN];
+    if nonce.len() != NONCE_LEN || BASE64URL_NOPAD.decode_mut(nonce, &mut raw).is_err() {
+        return Verdict::Forged;
+    }
+    let (signed, tag) = raw.split_at(SIGNED_LEN);
+    if mac(key, signed).verify_truncated_left(tag).is_err() {
+        return Verdict::Forged;
+    }
+    let minted_unix = number(&raw[..6]);
+    if minted_unix > now_unix.saturating_add(limits::NONCE_SKEW_S) {
+        return Verdict::Forged;
+    }
+    if has_expired(minted_unix, now_unix) {
+        return Verdict::Stale;
+    }
+    Verdict::Fresh(Stamp {
+        id: number(&tag[..8]),
+        minted_unix,
+    })
+}
+
+/// The value of an `nc` parameter: exactly eight hex digits (RFC 7616 §3.4).
+#[must_use]
+pub fn count(nc: &[u8]) -> Option<u32> {
+    if nc.len() != 8 {
+        return None;
+    }
+    nc.iter().try_fold(0, |value: u32, digit| {
+        Some(value << 4 | char::from(*digit).to_digit(16)?)
+    })
+}
+
+/// The counts used so far, nonce by nonce, at most `limits::NONCE_COUNTS_MAX`.
+///
+/// A nonce leaves when it expires. At the bound the oldest leaves early, and
+/// every nonce it has no count of and that is no younger than the one dropped
+/// is refused from then on: the owner answers one more challenge, and no
+/// replay passes.
+#[derive(Debug)]
+pub struct Replay {
+    counts: HashMap<u64, u32, RandomState>,
+    /// In the order of first use.
+    order: VecDeque<Stamp>,
+    /// Nonces minted up to this second may have been dropped.
+    dropped_unix: Option<u64>,
+    max: usize,
+}
+
+impl Replay {
+    /// An empty memory; `seed` keeps peers from aiming collisions.
+    #[must_use]
+    pub fn new(seed: [u64; 4]) -> Self {
+        Self::with_max(seed, limits::NONCE_COUNTS_MAX)
+    }
+
+    fn with_max(seed: [u64; 4], max: usize) -> Self {
+        let state = RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]);
+        Self {
+            counts: HashMap::with_hasher(state),
+            order: VecDeque::new(),
+            dropped_unix: None,
+            max,
+        }
+    }
+
+    /// Takes note of a count, once the response was found right. True when it
+    /// is higher than all before it under this nonce; false for a replay, which
+    /// is answered like a stale nonce. Gaps are fine: the phone may have spent
+    /// the counts between on another shard. An answer without qop has no count
+    /// and is admitted as count 1, that is, once.
+    pub fn admit(&mut self, stamp: Stamp, nc: u32, now_unix: u64) -> bool {
+        self.expire(now_unix);
+        let lost = self
+            .dropped_unix
+            .is_some_and(|dropped| stamp.minted_unix <= dropped);
+        match self.counts.entry(stamp.id) {
+            Entry::Occupied(mut entry) => {
+                let is_higher = nc > *entry.get();
+                if is_higher {
+                    entry.insert(nc);
+                }
+                return is_higher;
+            }
+            Entry::Vacant(_) if lost || nc == 0 => return false,
+            Entry::Vacant(entry) => {
+                entry.insert(nc);
+            }
+        }
+        self.order.push_back(stamp);
+        if self.order.len() > self.max
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.counts.remove(&oldest.id);
+            self.dropped_unix = self.dropped_unix.max(Some(oldest.minted_unix));
+        }
+        true
+    }
+
+    /// Nonces remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// True when nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Each call admits one at most, so that all expired ones together are
+    /// paid for by as many calls before.
+    fn expire(&mut self, now_unix: u64) {
+        while let Some(oldest) = self.order.front()
+            && has_expired(oldest.minted_unix, now_unix)
+        {
+            self.counts.remove(&oldest.id);
+            self.order.pop_front();
+        }
+    }
+}
+
+const fn has_expired(minted_unix: u64, now_unix: u64) -> bool {
+    now_unix.saturating_sub(minted_unix) > limits::NONCE_S
+}
+
+fn mac(key: &[u8; 32], signed: &[u8]) -> Hmac<Sha256> {
+    // The block a key of 32 bytes is padded to (RFC 2104 §2): a key of just
+    // the block's length is taken as it is, and has no wrong length.
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    let mut mac = <Hmac<Sha256> as hmac::digest::KeyInit>::new(&block.into());
+    mac.update(LABEL);
+    mac.update(signed);
+    mac
+}
+
+/// Big-endian, of eight bytes at most.
+fn number(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+    const NOW: u64 = 1_700_000_000;
+
+    fn minted(now_unix: u64, salt: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        mint(&KEY, now_unix, salt, &mut out);
+        out
+    }
+
+    #[track_caller]
+    fn stamp(now_unix: u64, salt: u64) -> Stamp {
+        match check(&KEY, &minted(now_unix, salt), now_unix) {
+            Verdict::Fresh(stamp) => stamp,
+            other @ (Verdict::Stale | Verdict::Forged) => panic!("{other:?}"),
+        }
+    }
+
+    // the MAC comes from Python's hmac, so another home agrees byte for byte.
+    #[test]
+    fn every_home_mints_the_same_bytes() {
+        let mut out = b"nonce=".to_vec();
+        mint(&KEY, NOW, 0x0102_0304_0506_0708, &mut out);
+        assert_eq!(out, b"nonce=AABlU_EAAQIDBAUGBwiGd2aLIn2G_7t1szhGxx9T");
+        assert_eq!(out.len(), b"nonce=".len() + NONCE_LEN);
+    }
+
+    //
+    #[test]
+    fn a_nonce_is_judged_by_age_and_key() {
+        let nonce = minted(NOW, 1);
+        let fresh = Verdict::Fresh(stamp(NOW, 1));
+        let judge = |now_unix: u64, want: Verdict| {
+            assert_eq!(check(&KEY, &nonce, now_unix), want, "at {now_unix}");
+        };
+        judge(NOW, fresh);
+        judge(NOW + limits::NONCE_S, fresh);
+        judge(NOW + limits::NONCE_S + 1, Verdict::Stale);
+        judge(u64::MAX, Verdict::Stale);
+        judge(NOW - limits::NONCE_SKEW_S, fresh);
+        judge(NOW - limits::NONCE_SKEW_S - 1, Verdict::Forged);
+        judge(0, Verdict::Forged);
+        assert_eq!(check(&[8; 32], &nonce, NOW), Verdict::Forged);
+    }
+
+    //
+    #[test]
+    fn a_nonce_with_any_character_changed_is_forged() {
+        let nonce = minted(NOW, 1);
+        for place in 0..nonce.len() {
+            let mut other = nonce.clone();
+            other[place] = if other[place] == b'A' { b'B' } else { b'A' };
+            assert_eq!(check(&KEY, &other, NOW), Verdict::Forged, "at {place}");
+            other[place] = b'=';
+            assert_eq!(check(&KEY, &other, NOW), Verdict::Forged, "at {place}");
+        }
+        assert_eq!(check(&KEY, &nonce[..39], NOW), Verdict::Forged);
+        assert_eq!(
+            check(&KEY, &[&nonce[..], b"A"].concat(), NOW),
+            Verdict::Forged
+        );
+        assert_eq!(check(&KEY, b"", NOW), Verdict::Forged);
+        assert_eq!(check(&KEY, &[0xff; NONCE_LEN], NOW), Verdict::Forged);
+    }
+
+    #[test]
+    fn a_count_is_eight_hex_digits() {
+        #[track_caller]
+        fn check(nc: &str, want: Option<u32>) {
+            assert_eq!(count(nc.as_bytes()), want);
+        }
+        check("00000001", Some(1));
+        check("0000000A", Some(10));
+        check("ffffffff", Some(u32::MAX));
+        check("1", None);
+        check("000000001", None);
+        check("0000000g", None);
+        check("+0000001", None);
+    }
+
+    //
+    #[test]
+    fn a_count_passes_once() {
+        let mut replay = Replay::new([1, 2, 3, 4]);
+        let (a, b) = (stamp(NOW, 1), stamp(NOW, 2));
+        assert!(!replay.admit(a, 0, NOW));
+        assert!(replay.admit(a, 1, NOW));
+        assert!(!replay.admit(a, 1, NOW));
+        assert!(replay.admit(a, 5, NOW + 1));
+        assert!(!replay.admit(a, 4, NOW + 2));
+        assert!(replay.admit(a, 6, NOW + 2));
+        assert!(replay.admit(b, 1, NOW + 2));
+        assert_eq!(replay.len(), 2);
+    }
+
+    // a count is forgotten only when its nonce is stale anyway.
+    #[test]
+    fn a_nonce_is_remembered_as_long_as_it_is_fresh() {
+        let mut replay = Replay::new([1, 2, 3, 4]);
+        assert!(replay.admit(stamp(NOW, 1), 1, NOW));
+        let end = NOW + limits::NONCE_S;
+        assert!(!replay.admit(stamp(NOW, 1), 1, end));
+        assert!(replay.admit(stamp(end, 2), 1, end + 1));
+        assert_eq!(replay.len(), 1);
+        assert_eq!(replay.counts.len(), 1);
+    }
+
+    // the bound costs round trips, never a replay.
+    #[test]
+    fn at_the_bound_the_oldest_is_dropped_and_refused() {
+        let mut replay = Replay::with_max([1, 2, 3, 4], 2);
+        let [a, b, c, d] = [1, 2, 3, 4].map(|age| stamp(NOW + age, age));
+        assert!(replay.admit(a, 1, NOW));
+        assert!(replay.admit(b, 1, NOW));
+        assert!(replay.admit(c, 1, NOW));
+        assert_eq!(replay.len(), 2);
+        assert!(!replay.admit(a, 1, NOW));
+        assert!(!replay.admit(a, 2, NOW));
+        assert!(!replay.admit(stamp(NOW, 9), 1, NOW));
+        assert!(replay.admit(b, 2, NOW));
+        assert!(replay.admit(d, 1, NOW));
+        assert!(!replay.admit(b, 3, NOW));
+        assert_eq!((replay.len(), replay.counts.len()), (2, 2));
+    }
+}

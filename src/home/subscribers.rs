@@ -1,0 +1,380 @@
+//! The subscribers of the domain, from a text file of one line each:
+//!
+//! ```text
+//! # user realm and either the password or any of its hashes
+//! alice example.com password=wonderland
+//! bob   example.com md5=<32 hex> sha256=<64 hex> sha512-256=<64 hex>
+//! ```
+//!
+//! A password becomes its three hashes (HA1) at once and is not kept. The list
+//! does not change once read; a new file is a new list, shared by all shards.
+
+use ahash::RandomState;
+use data_encoding::HEXLOWER_PERMISSIVE;
+use hashbrown::HashTable;
+
+use super::digest::{self, Algorithm, Hex};
+
+/// Every subscriber of one file.
+#[derive(Debug)]
+pub struct Subscribers {
+    entries: HashTable<Subscriber>,
+    hasher: RandomState,
+}
+
+/// One subscriber in one realm, and the algorithms it can be challenged with.
+pub struct Subscriber {
+    /// User, realm, then the hashes there are, strongest first: one piece of
+    /// memory, since there may be millions.
+    bytes: Box<[u8]>,
+    user_len: u16,
+    realm_len: u16,
+    has: [bool; 3],
+}
+
+/// A line of the file that cannot be taken; the file is then refused whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl Subscribers {
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// The first line that is none, or that repeats a user of the same realm.
+    pub fn parse(text: &str) -> Result<Self, BadLine> {
+        let mut subscribers = Self::default();
+        for (place, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let bad = |why| BadLine {
+                line: place + 1,
+                why,
+            };
+            let entry = Subscriber::parse(line).map_err(bad)?;
+            subscribers.insert(entry).map_err(bad)?;
+        }
+        Ok(subscribers)
+    }
+
+    /// The subscriber with these very bytes as user and realm.
+    #[must_use]
+    pub fn find(&self, user: &[u8], realm: &[u8]) -> Option<&Subscriber> {
+        let hash = self.hasher.hash_one((user, realm));
+        self.entries
+            .find(hash, |entry| entry.user() == user && entry.realm() == realm)
+    }
+
+    /// Number of subscribers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn insert(&mut self, entry: Subscriber) -> Result<(), &'static str> {
+        if self.find(entry.user(), entry.realm()).is_some() {
+            return Err("this user of this realm is already there");
+        }
+        let hash = self.hasher.hash_one((entry.user(), entry.realm()));
+        let hasher = &self.hasher;
+        self.entries
+            .insert_unique(hash, entry, |e| hasher.hash_one((e.user(), e.realm())));
+        Ok(())
+    }
+}
+
+impl Default for Subscribers {
+    /// No subscribers. The seeds are fixed: the operator chooses what is in
+    /// the table, and a peer that only looks things up cannot make it lopsided.
+    fn default() -> Self {
+        Self {
+            entries: HashTable::new(),
+            hasher: RandomState::with_seeds(1, 2, 3, 4),
+        }
+    }
+}
+
+impl Subscriber {
+    /// The user part of the credentials.
+    #[must_use]
+    pub fn user(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.user_len)]
+    }
+
+    /// The realm the hashes are for.
+    #[must_use]
+    pub fn realm(&self) -> &[u8] {
+        &self.bytes[usize::from(self.user_len)..self.hashes_at()]
+    }
+
+    /// The HA1 in hex; `None` when the file does not give it.
+    #[must_use]
+    pub fn ha1(&self, algorithm: Algorithm) -> Option<Hex> {
+        let mut at = self.hashes_at();
+        for (there, has) in Algorithm::STRONGEST_FIRST.into_iter().zip(self.has) {
+            let end = at + if has { there.digest_len() } else { 0 };
+            if there == algorithm {
+                return has.then(|| Hex::of(&self.bytes[at..end]));
+            }
+            at = end;
+        }
+        None
+    }
+
+    /// What it can be challenged with, strongest first; never empty.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<> {
+        Algorithm::STRONGEST_FIRST
+            .into_iter()
+            .zip(self.has)
+            .filter_map(|(a, has)| has.then_some(a))
+    }
+
+    fn hashes_at(&self) -> usize {
+        usize::from(self.user_len) + usize::from(self.realm_len)
+    }
+
+    fn parse(line: &str) -> Result<Self, &'static str> {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(user), Some(realm)) = (words.next(), words.next()) else {
+            return Err("a line is: user realm password=...");
+        };
+        if realm.contains('=') {
+            return Err("the realm is missing");
+        }
+        let mut secrets = Secrets::default();
+        for word in words {
+            secrets.add(word)?;
+        }
+        let hashes = secrets.hashes(user, realm)?;
+        let mut bytes = [user.as_bytes(), realm.as_bytes()].concat();
+        for hash in hashes.iter().flatten() {
+            bytes.extend_from_slice(hash);
+        }
+        let len = |name: &str| u16::try_from(name.len()).map_err(|_too_long| "a name is too long");
+        Ok(Self {
+            bytes: bytes.into_boxed_slice(),
+            user_len: len(user)?,
+            realm_len: len(realm)?,
+            has: hashes.each_ref().map(Option::is_some),
+        })
+    }
+}
+
+/// Shows the names only.
+impl std::fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (user, realm) = (self.user().escape_ascii(), self.realm().escape_ascii());
+        write!(f, "Subscriber({user} {realm})")
+    }
+}
+
+/// The third and further words of a line.
+#[derive(Default)]
+struct Secrets<'a> {
+    password: Option<&'a str>,
+    /// In the order of `Algorithm::STRONGEST_FIRST`.
+    hashes: Hashes,
+}
+
+type Hashes = [Option<Vec<u8>>; 3];
+
+impl<'a> Secrets<'a> {
+    fn add(&mut self, word: &'a str) -> Result<(), &'static str> {
+        let Some((name, value)) = word.split_once('=') else {
+            return Err("what follows the realm is name=value, without spaces");
+        };
+        let place = match name {
+            "password" if self.password.is_some() => return Err("the password is there twice"),
+            "password" if value.is_empty() => return Err("the password is empty"),
+            "password" => {
+                self.password = Some(value);
+                return Ok(());
+            }
+            "sha512-256" => 0,
+            "sha256" => 1,
+            "md5" => 2,
+            _ => return Err("only password, md5, sha256 and sha512-256 are known"),
+        };
+        let Ok(hash) = HEXLOWER_PERMISSIVE.decode(value.as_bytes()) else {
+            return Err("a hash is not in hex");
+        };
+        if hash.len() != Algorithm::STRONGEST_FIRST[place].digest_len() {
+            return Err("a hash has the wrong length");
+        }
+        match self.hashes[place].replace(hash) {
+            Some(_) => Err("a hash is there twice"),
+            None => Ok(()),
+        }
+    }
+
+    fn hashes(self, user: &str, realm: &str) -> Result<Hashes, &'static str> {
+        let given = self.hashes.iter().flatten().count();
+        match self.password {
+            None if given == 0 => Err("neither a password nor a hash"),
+            None => Ok(self.hashes),
+            Some(_) if given > 0 => Err("a password already gives every hash"),
+            Some(password) => Ok(Algorithm::STRONGEST_FIRST.map(|algorithm| {
+                let hex = digest::ha1(
+                    algorithm,
+                    user.as_bytes(),
+                    realm.as_bytes(),
+                    password.as_bytes(),
+                );
+                HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()
+            })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MD5: &str = "3d78807defe7de2157e2b0b6573a855f";
+    const SHA256: &str = "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232";
+
+    fn hex(subscriber: &Subscriber, algorithm: Algorithm) -> Option<String> {
+        subscriber
+            .ha1(algorithm)
+            .map(|h| String::from_utf8(h.as_bytes().to_vec()).unwrap())
+    }
+
+    // A-2
+    #[test]
+    fn a_password_gives_every_hash() {
+        let list =
+            Subscribers::parse("# all of them\n\n  joe http-auth@example.org password=x=y#z\r\n")
+                .unwrap();
+        assert_eq!(list.len(), 1);
+        let joe = list.find(b"joe", b"http-auth@example.org").unwrap();
+        assert_eq!(
+            joe.algorithms().collect::<Vec<_>>(),
+            Algorithm::STRONGEST_FIRST
+        );
+        for algorithm in Algorithm::STRONGEST_FIRST {
+            let want = digest::ha1(algorithm, b"joe", b"http-auth@example.org", b"x=y#z");
+            assert_eq!(joe.ha1(algorithm), Some(want));
+        }
+    }
+
+    // A-2: only what the subscriber can answer is offered.
+    #[test]
+    fn hashes_are_taken_as_given() {
+        let upper = SHA256.to_ascii_uppercase();
+        let text = format!("Mufasa r md5={MD5}\nnala r sha256={upper} md5={MD5}\n");
+        let list = Subscribers::parse(&text).unwrap();
+        let mufasa = list.find(b"Mufasa", b"r").unwrap();
+        assert_eq!(mufasa.algorithms().collect::<Vec<_>>(), [Algorithm::Md5]);
+        assert_eq!(hex(mufasa, Algorithm::Md5).as_deref(), Some(MD5));
+        assert_eq!(hex(mufasa, Algorithm::Sha256), None);
+        let nala = list.find(b"nala", b"r").unwrap();
+        assert_eq!(
+            nala.algorithms().collect::<Vec<_>>(),
+            [Algorithm::Sha256, Algorithm::Md5]
+        );
+        assert_eq!(hex(nala, Algorithm::Sha512_256), None);
+        assert_eq!(hex(nala, Algorithm::Sha256).as_deref(), Some(SHA256));
+        assert_eq!(hex(nala, Algorithm::Md5).as_deref(), Some(MD5));
+    }
+
+    #[test]
+    fn a_subscriber_is_found_by_user_and_realm_alone() {
+        let list =
+            Subscribers::parse("joe a password=1\njoe b password=2\nJoe a password=3").unwrap();
+        assert_eq!(list.len(), 3);
+        let names = |s: &Subscriber| (s.user().to_vec(), s.realm().to_vec());
+        assert_eq!(
+            list.find(b"joe", b"b").map(names),
+            Some((b"joe".to_vec(), b"b".to_vec()))
+        );
+        assert_eq!(
+            list.find(b"Joe", b"a").map(names),
+            Some((b"Joe".to_vec(), b"a".to_vec()))
+        );
+        assert_eq!(list.find(b"joe", b"c").map(names), None);
+        assert_eq!(list.find(b"jo", b"ea").map(names), None);
+        assert_eq!(list.find(b"", b"").map(names), None);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        #[track_caller]
+        fn check(text: &str, line: usize, why: &str) {
+            let bad = Subscribers::parse(text).unwrap_err();
+            assert_eq!((bad.line, bad.why), (line, why));
+        }
+        check("joe", 1, "a line is: user realm password=...");
+        check("\n#\njoe password=x", 3, "the realm is missing");
+        check("joe r", 1, "neither a password nor a hash");
+        check("joe r password=", 1, "the password is empty");
+        check(
+            "joe r password=a b",
+            1,
+            "what follows the realm is name=value, without spaces",
+        );
+        check(
+            "joe r password=a password=a",
+            1,
+            "the password is there twice",
+        );
+        check(
+            "joe r pasword=a",
+            1,
+            "only password, md5, sha256 and sha512-256 are known",
+        );
+        check("joe r md5=3d78", 1, "a hash has the wrong length");
+        check("joe r md5=xyz", 1, "a hash is not in hex");
+        check(
+            &format!("joe r md5={MD5} md5={MD5}"),
+            1,
+            "a hash is there twice",
+        );
+        check(
+            &format!("joe r md5={MD5} password=a"),
+            1,
+            "a password already gives every hash",
+        );
+        check(
+            &format!("joe r sha256={MD5}"),
+            1,
+            "a hash has the wrong length",
+        );
+        check(
+            "a r password=1\nb r password=1\na r password=2",
+            3,
+            "this user of this realm is already there",
+        );
+        let long = format!("{} r password=1", "x".repeat(70_000));
+        check(&long, 1, "a name is too long");
+    }
+
+    #[test]
+    fn a_bad_line_reads_as_a_sentence() {
+        let bad = Subscribers::parse("joe r").unwrap_err();
+        assert_eq!(bad.to_string(), "line 1: neither a password nor a hash");
+    }
+
+    #[test]
+    fn the_list_is_shared_and_shows_no_secret() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        let list = Subscribers::parse("joe r password=secret").unwrap();
+        shared(&list);
+        assert_eq!(
+            format!("{:?}", list.find(b"joe", b"r")),
+            "Some(Subscriber(joe r))"
+        );
+    }
+}
