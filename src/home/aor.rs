@@ -12,9 +12,7 @@ pub fn canonical(uri: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(parts) = Parts::of(uri) else {
         return false;
     };
-    let user = parts
-        .userinfo
-        .and_then(|userinfo| userinfo.split(|byte| *byte == b':').next());
+    let user = parts.userinfo.and_then(|userinfo| userinfo.split(|byte| *byte == b':').next());
     let Some(user) = user.filter(|user| !user.is_empty()) else {
         return false;
     };
@@ -49,14 +47,8 @@ mod tests {
     #[test]
     fn all_spellings_of_an_address_come_to_one() {
         check("sip:Alice@Example.COM", Some("Alice@example.com"));
-        check(
-            "sip:%61lice@example.com;transport=tcp?Subject=x",
-            Some("alice@example.com"),
-        );
-        check(
-            "sip:alice:secret@example.com:5070",
-            Some("alice@example.com"),
-        );
+        check("sip:%61lice@example.com;transport=tcp?Subject=x", Some("alice@example.com"));
+        check("sip:alice:secret@example.com:5070", Some("alice@example.com"));
         check("sip:alice@example.com.", Some("alice@example.com"));
         check("sip:a%40b@example.com", Some("a@b@example.com"));
         check("sip:a;b=c?d@example.com", Some("a;b=c?d@example.com"));

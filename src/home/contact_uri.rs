@@ -70,14 +70,7 @@ impl<'a> Parts<'a> {
         let (host_port, params) = cut(rest, b';');
         let (host, port) = split_port(host_port)?;
         let (params, headers) = (params.unwrap_or_default(), headers.unwrap_or_default());
-        (!host.is_empty()).then_some(Self {
-            scheme,
-            userinfo,
-            host,
-            port,
-            params,
-            headers,
-        })
+        (!host.is_empty()).then_some(Self { scheme, userinfo, host, port, params, headers })
     }
 }
 
@@ -172,16 +165,11 @@ fn same_headers(a: &[u8], b: &[u8]) -> bool {
 
 /// `name` or `name=value`, apart by `sep`; empty ones are skipped.
 fn pairs(list: &[u8], sep: u8) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-    list.split(move |byte| *byte == sep)
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| cut(pair, b'='))
+    list.split(move |byte| *byte == sep).filter(|pair| !pair.is_empty()).map(|pair| cut(pair, b'='))
 }
 
 fn same_folded(a: &[u8], b: &[u8]) -> bool {
-    let folded = |symbol: Symbol| Symbol {
-        byte: symbol.byte.to_ascii_lowercase(),
-        ..symbol
-    };
+    let folded = |symbol: Symbol| Symbol { byte: symbol.byte.to_ascii_lowercase(), ..symbol };
     symbols(a).map(folded).eq(symbols(b).map(folded))
 }
 
@@ -196,10 +184,7 @@ struct Symbol {
 fn symbols(bytes: &[u8]) -> impl Iterator<Item = Symbol> {
     Characters { rest: bytes }.map(|(byte, was_escaped)| {
         // RFC 2396 §2.2
-        Symbol {
-            byte,
-            is_shielded: was_escaped && b";/?:@&=+$,".contains(&byte),
-        }
+        Symbol { byte, is_shielded: was_escaped && b";/?:@&=+$,".contains(&byte) }
     })
 }
 
@@ -230,9 +215,7 @@ impl Iterator for Characters<'_> {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -241,42 +224,18 @@ mod tests {
 
     #[track_caller]
     fn check(a: &str, b: &str, want: bool) {
-        assert_eq!(
-            same_contact(a.as_bytes(), b.as_bytes()),
-            want,
-            "{a} and {b}"
-        );
-        assert_eq!(
-            same_contact(b.as_bytes(), a.as_bytes()),
-            want,
-            "{b} and {a}"
-        );
+        assert_eq!(same_contact(a.as_bytes(), b.as_bytes()), want, "{a} and {b}");
+        assert_eq!(same_contact(b.as_bytes(), a.as_bytes()), want, "{b} and {a}");
         assert!(same_contact(a.as_bytes(), a.as_bytes()));
     }
 
     // RFC 3261 §19.1.4, the examples
     #[test]
     fn the_equal_examples_are_equal() {
-        check(
-            "sip:%61lice@atlanta.com;transport=TCP",
-            "sip:alice@AtlanTa.CoM;Transport=tcp",
-            true,
-        );
-        check(
-            "sip:carol@chicago.com",
-            "sip:carol@chicago.com;newparam=5",
-            true,
-        );
-        check(
-            "sip:carol@chicago.com",
-            "sip:carol@chicago.com;security=on",
-            true,
-        );
-        check(
-            "sip:carol@chicago.com;newparam=5",
-            "sip:carol@chicago.com;security=on",
-            true,
-        );
+        check("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtlanTa.CoM;Transport=tcp", true);
+        check("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5", true);
+        check("sip:carol@chicago.com", "sip:carol@chicago.com;security=on", true);
+        check("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on", true);
         check(
             "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
             "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
@@ -292,33 +251,13 @@ mod tests {
     // RFC 3261 §19.1.4, the examples
     #[test]
     fn the_unequal_examples_are_not_equal() {
-        check(
-            "SIP:ALICE@AtLanTa.CoM;Transport=udp",
-            "sip:alice@AtLanTa.CoM;Transport=UDP",
-            false,
-        );
+        check("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP", false);
         check("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", false);
-        check(
-            "sip:bob@biloxi.com",
-            "sip:bob@biloxi.com;transport=udp",
-            false,
-        );
-        check(
-            "sip:bob@biloxi.com",
-            "sip:bob@biloxi.com:6000;transport=tcp",
-            false,
-        );
-        check(
-            "sip:carol@chicago.com",
-            "sip:carol@chicago.com?Subject=next%20meeting",
-            false,
-        );
+        check("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp", false);
+        check("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp", false);
+        check("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting", false);
         check("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4", false);
-        check(
-            "sip:carol@chicago.com;security=on",
-            "sip:carol@chicago.com;security=off",
-            false,
-        );
+        check("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off", false);
     }
 
     // RFC 3261 §19.1.4, the rules
@@ -373,10 +312,6 @@ mod tests {
         let max = limits::URI_PARAMS_MAX;
         check(&format!("sip:a@b{}", list(max)), "sip:a@b", true);
         check(&format!("sip:a@b{}", list(max + 1)), "sip:a@b", false);
-        check(
-            &format!("sip:a@b{}", list(max + 1)),
-            &format!("sip:a@B{}", list(max + 1)),
-            true,
-        );
+        check(&format!("sip:a@b{}", list(max + 1)), &format!("sip:a@B{}", list(max + 1)), true);
     }
 }

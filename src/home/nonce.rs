@@ -78,10 +78,7 @@ pub fn check(key: &[u8; 32], nonce: &[u8], now_unix: u64) -> Verdict {
     if has_expired(minted_unix, now_unix) {
         return Verdict::Stale;
     }
-    Verdict::Fresh(Stamp {
-        id: number(&tag[..8]),
-        minted_unix,
-    })
+    Verdict::Fresh(Stamp { id: number(&tag[..8]), minted_unix })
 }
 
 /// The value of an `nc` parameter: exactly eight hex digits (RFC 7616 §3.4).
@@ -90,9 +87,7 @@ pub fn count(nc: &[u8]) -> Option<u32> {
     if nc.len() != 8 {
         return None;
     }
-    nc.iter().try_fold(0, |value: u32, digit| {
-        Some(value << 4 | char::from(*digit).to_digit(16)?)
-    })
+    nc.iter().try_fold(0, |value: u32, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// The counts used so far, nonce by nonce, at most `limits::NONCE_COUNTS_MAX`.
@@ -135,9 +130,7 @@ impl Replay {
     /// and is admitted as count 1, that is, once.
     pub fn admit(&mut self, stamp: Stamp, nc: u32, now_unix: u64) -> bool {
         self.expire(now_unix);
-        let lost = self
-            .dropped_unix
-            .is_some_and(|dropped| stamp.minted_unix <= dropped);
+        let lost = self.dropped_unix.is_some_and(|dropped| stamp.minted_unix <= dropped);
         match self.counts.entry(stamp.id) {
             Entry::Occupied(mut entry) => {
                 let is_higher = nc > *entry.get();
@@ -202,9 +195,7 @@ fn mac(key: &[u8; 32], signed: &[u8]) -> Hmac<Sha256> {
 
 /// Big-endian, of eight bytes at most.
 fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -267,10 +258,7 @@ mod tests {
             assert_eq!(check(&KEY, &other, NOW), Verdict::Forged, "at {place}");
         }
         assert_eq!(check(&KEY, &nonce[..39], NOW), Verdict::Forged);
-        assert_eq!(
-            check(&KEY, &[&nonce[..], b"A"].concat(), NOW),
-            Verdict::Forged
-        );
+        assert_eq!(check(&KEY, &[&nonce[..], b"A"].concat(), NOW), Verdict::Forged);
         assert_eq!(check(&KEY, b"", NOW), Verdict::Forged);
         assert_eq!(check(&KEY, &[0xff; NONCE_LEN], NOW), Verdict::Forged);
     }

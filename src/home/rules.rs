@@ -56,11 +56,7 @@ pub fn preference(q: &[u8]) -> Option<u16> {
 #[must_use]
 pub fn reg_id(digits: &[u8]) -> Option<u32> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let value = std::str::from_utf8(digits)
-        .ok()
-        .filter(|_| is_number)?
-        .parse()
-        .ok()?;
+    let value = std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()?;
     (1..=0x7fff_ffff).contains(&value).then_some(value)
 }
 
@@ -114,15 +110,12 @@ impl Shown {
     }
 }
 
-/// False when more than one contact that is not being removed has a reg-id:
-/// the REGISTER then gets 400 (RFC 5626 §6).
+/// False when a contact with a reg-id does not stand alone among those that
+/// are not being removed: the REGISTER then gets 400 (RFC 5626 §6).
 #[must_use]
 pub fn has_one_flow(changes: &[Change<'_>]) -> bool {
-    changes
-        .iter()
-        .filter(|change| change.reg_id.is_some() && change.expires_s > 0)
-        .count()
-        <= 1
+    let mut kept = changes.iter().filter(|change| change.expires_s > 0);
+    kept.clone().count() <= 1 || kept.all(|change| change.reg_id.is_none())
 }
 
 #[cfg(test)]
@@ -184,65 +177,16 @@ mod tests {
     // O-12, O-13, O-16
     #[test]
     fn outbound_takes_both_ends_and_the_first_hop() {
-        let full = Shown {
-            reg_id: Some(1),
-            instance: true,
-            supported: true,
-            way: Way::Flow,
-        };
+        let full = Shown { reg_id: Some(1), instance: true, supported: true, way: Way::Flow };
         let check = |shown: Shown, want: Outbound| assert_eq!(shown.outbound(), want, "{shown:?}");
         check(full, Outbound::Used);
-        check(
-            Shown {
-                way: Way::Direct,
-                ..full
-            },
-            Outbound::Used,
-        );
-        check(
-            Shown {
-                way: Way::Plain,
-                ..full
-            },
-            Outbound::FirstHopLacks,
-        );
-        check(
-            Shown {
-                way: Way::Plain,
-                supported: false,
-                ..full
-            },
-            Outbound::Ignored,
-        );
-        check(
-            Shown {
-                way: Way::Plain,
-                instance: false,
-                ..full
-            },
-            Outbound::Ignored,
-        );
-        check(
-            Shown {
-                reg_id: None,
-                ..full
-            },
-            Outbound::Ignored,
-        );
-        check(
-            Shown {
-                instance: false,
-                ..full
-            },
-            Outbound::Ignored,
-        );
-        check(
-            Shown {
-                supported: false,
-                ..full
-            },
-            Outbound::Ignored,
-        );
+        check(Shown { way: Way::Direct, ..full }, Outbound::Used);
+        check(Shown { way: Way::Plain, ..full }, Outbound::FirstHopLacks);
+        check(Shown { way: Way::Plain, supported: false, ..full }, Outbound::Ignored);
+        check(Shown { way: Way::Plain, instance: false, ..full }, Outbound::Ignored);
+        check(Shown { reg_id: None, ..full }, Outbound::Ignored);
+        check(Shown { instance: false, ..full }, Outbound::Ignored);
+        check(Shown { supported: false, ..full }, Outbound::Ignored);
     }
 
     // O-14
@@ -255,8 +199,10 @@ mod tests {
             ..Change::default()
         };
         assert!(has_one_flow(&[]));
-        assert!(has_one_flow(&[change(Some(1), 60), change(None, 60)]));
+        assert!(has_one_flow(&[change(Some(1), 60), change(None, 0)]));
+        assert!(has_one_flow(&[change(None, 60), change(None, 60)]));
         assert!(has_one_flow(&[change(Some(1), 60), change(Some(2), 0)]));
         assert!(!has_one_flow(&[change(Some(1), 60), change(Some(2), 60)]));
+        assert!(!has_one_flow(&[change(None, 60), change(Some(1), 60)]));
     }
 }

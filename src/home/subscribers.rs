@@ -54,10 +54,7 @@ impl Subscribers {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let bad = |why| BadLine {
-                line: place + 1,
-                why,
-            };
+            let bad = |why| BadLine { line: place + 1, why };
             let entry = Subscriber::parse(line).map_err(bad)?;
             subscribers.insert(entry).map_err(bad)?;
         }
@@ -68,8 +65,7 @@ impl Subscribers {
     #[must_use]
     pub fn find(&self, user: &[u8], realm: &[u8]) -> Option<&Subscriber> {
         let hash = self.hasher.hash_one((user, realm));
-        self.entries
-            .find(hash, |entry| entry.user() == user && entry.realm() == realm)
+        self.entries.find(hash, |entry| entry.user() == user && entry.realm() == realm)
     }
 
     /// Number of subscribers.
@@ -90,8 +86,7 @@ impl Subscribers {
         }
         let hash = self.hasher.hash_one((entry.user(), entry.realm()));
         let hasher = &self.hasher;
-        self.entries
-            .insert_unique(hash, entry, |e| hasher.hash_one((e.user(), e.realm())));
+        self.entries.insert_unique(hash, entry, |e| hasher.hash_one((e.user(), e.realm())));
         Ok(())
     }
 }
@@ -100,10 +95,7 @@ impl Default for Subscribers {
     /// No subscribers. The seeds are fixed: the operator chooses what is in
     /// the table, and a peer that only looks things up cannot make it lopsided.
     fn default() -> Self {
-        Self {
-            entries: HashTable::new(),
-            hasher: RandomState::with_seeds(1, 2, 3, 4),
-        }
+        Self { entries: HashTable::new(), hasher: RandomState::with_seeds(1, 2, 3, 4) }
     }
 }
 
@@ -136,10 +128,7 @@ impl Subscriber {
 
     /// What it can be challenged with, strongest first; never empty.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<> {
-        Algorithm::STRONGEST_FIRST
-            .into_iter()
-            .zip(self.has)
-            .filter_map(|(a, has)| has.then_some(a))
+        Algorithm::STRONGEST_FIRST.into_iter().zip(self.has).filter_map(|(a, has)| has.then_some(a))
     }
 
     fn hashes_at(&self) -> usize {
@@ -227,12 +216,8 @@ impl<'a> Secrets<'a> {
             None => Ok(self.hashes),
             Some(_) if given > 0 => Err("a password already gives every hash"),
             Some(password) => Ok(Algorithm::STRONGEST_FIRST.map(|algorithm| {
-                let hex = digest::ha1(
-                    algorithm,
-                    user.as_bytes(),
-                    realm.as_bytes(),
-                    password.as_bytes(),
-                );
+                let hex =
+                    digest::ha1(algorithm, user.as_bytes(), realm.as_bytes(), password.as_bytes());
                 HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()
             })),
         }
@@ -247,9 +232,7 @@ mod tests {
     const SHA256: &str = "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232";
 
     fn hex(subscriber: &Subscriber, algorithm: Algorithm) -> Option<String> {
-        subscriber
-            .ha1(algorithm)
-            .map(|h| String::from_utf8(h.as_bytes().to_vec()).unwrap())
+        subscriber.ha1(algorithm).map(|h| String::from_utf8(h.as_bytes().to_vec()).unwrap())
     }
 
     // A-2
@@ -260,10 +243,7 @@ mod tests {
                 .unwrap();
         assert_eq!(list.len(), 1);
         let joe = list.find(b"joe", b"http-auth@example.org").unwrap();
-        assert_eq!(
-            joe.algorithms().collect::<Vec<_>>(),
-            Algorithm::STRONGEST_FIRST
-        );
+        assert_eq!(joe.algorithms().collect::<Vec<_>>(), Algorithm::STRONGEST_FIRST);
         for algorithm in Algorithm::STRONGEST_FIRST {
             let want = digest::ha1(algorithm, b"joe", b"http-auth@example.org", b"x=y#z");
             assert_eq!(joe.ha1(algorithm), Some(want));
@@ -281,10 +261,7 @@ mod tests {
         assert_eq!(hex(mufasa, Algorithm::Md5).as_deref(), Some(MD5));
         assert_eq!(hex(mufasa, Algorithm::Sha256), None);
         let nala = list.find(b"nala", b"r").unwrap();
-        assert_eq!(
-            nala.algorithms().collect::<Vec<_>>(),
-            [Algorithm::Sha256, Algorithm::Md5]
-        );
+        assert_eq!(nala.algorithms().collect::<Vec<_>>(), [Algorithm::Sha256, Algorithm::Md5]);
         assert_eq!(hex(nala, Algorithm::Sha512_256), None);
         assert_eq!(hex(nala, Algorithm::Sha256).as_deref(), Some(SHA256));
         assert_eq!(hex(nala, Algorithm::Md5).as_deref(), Some(MD5));
@@ -296,14 +273,8 @@ mod tests {
             Subscribers::parse("joe a password=1\njoe b password=2\nJoe a password=3").unwrap();
         assert_eq!(list.len(), 3);
         let names = |s: &Subscriber| (s.user().to_vec(), s.realm().to_vec());
-        assert_eq!(
-            list.find(b"joe", b"b").map(names),
-            Some((b"joe".to_vec(), b"b".to_vec()))
-        );
-        assert_eq!(
-            list.find(b"Joe", b"a").map(names),
-            Some((b"Joe".to_vec(), b"a".to_vec()))
-        );
+        assert_eq!(list.find(b"joe", b"b").map(names), Some((b"joe".to_vec(), b"b".to_vec())));
+        assert_eq!(list.find(b"Joe", b"a").map(names), Some((b"Joe".to_vec(), b"a".to_vec())));
         assert_eq!(list.find(b"joe", b"c").map(names), None);
         assert_eq!(list.find(b"jo", b"ea").map(names), None);
         assert_eq!(list.find(b"", b"").map(names), None);
@@ -320,38 +291,14 @@ mod tests {
         check("\n#\njoe password=x", 3, "the realm is missing");
         check("joe r", 1, "neither a password nor a hash");
         check("joe r password=", 1, "the password is empty");
-        check(
-            "joe r password=a b",
-            1,
-            "what follows the realm is name=value, without spaces",
-        );
-        check(
-            "joe r password=a password=a",
-            1,
-            "the password is there twice",
-        );
-        check(
-            "joe r pasword=a",
-            1,
-            "only password, md5, sha256 and sha512-256 are known",
-        );
+        check("joe r password=a b", 1, "what follows the realm is name=value, without spaces");
+        check("joe r password=a password=a", 1, "the password is there twice");
+        check("joe r pasword=a", 1, "only password, md5, sha256 and sha512-256 are known");
         check("joe r md5=3d78", 1, "a hash has the wrong length");
         check("joe r md5=xyz", 1, "a hash is not in hex");
-        check(
-            &format!("joe r md5={MD5} md5={MD5}"),
-            1,
-            "a hash is there twice",
-        );
-        check(
-            &format!("joe r md5={MD5} password=a"),
-            1,
-            "a password already gives every hash",
-        );
-        check(
-            &format!("joe r sha256={MD5}"),
-            1,
-            "a hash has the wrong length",
-        );
+        check(&format!("joe r md5={MD5} md5={MD5}"), 1, "a hash is there twice");
+        check(&format!("joe r md5={MD5} password=a"), 1, "a password already gives every hash");
+        check(&format!("joe r sha256={MD5}"), 1, "a hash has the wrong length");
         check(
             "a r password=1\nb r password=1\na r password=2",
             3,
@@ -372,9 +319,6 @@ mod tests {
         fn shared<T: Send + Sync>(_: &T) {}
         let list = Subscribers::parse("joe r password=secret").unwrap();
         shared(&list);
-        assert_eq!(
-            format!("{:?}", list.find(b"joe", b"r")),
-            "Some(Subscriber(joe r))"
-        );
+        assert_eq!(format!("{:?}", list.find(b"joe", b"r")), "Some(Subscriber(joe r))");
     }
 }

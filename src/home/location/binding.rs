@@ -96,9 +96,7 @@ impl Binding {
     }
 
     fn at(&self, start: u16, end: u16) -> &[u8] {
-        self.text
-            .get(usize::from(start)..usize::from(end))
-            .unwrap_or_default()
+        self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default()
     }
 
     /// `None` when the texts together pass what 16 bits count.
@@ -112,13 +110,7 @@ impl Binding {
             Some(at) => (Some(change.contact.len() + at), &[][..]),
             None => (None, instance),
         };
-        let parts = [
-            change.contact,
-            change.params,
-            register.path,
-            register.call_id,
-            extra,
-        ];
+        let parts = [change.contact, change.params, register.path, register.call_id, extra];
         let text = parts.concat().into_boxed_slice();
         let mut end = 0;
         let ends = parts.map(|part| {
@@ -161,10 +153,7 @@ impl Places {
             params_end: params_end.ok()?,
             path_end: path_end.ok()?,
             call_id_end: call_id_end.ok()?,
-            instance: (
-                u16::try_from(instance.start).ok()?,
-                u16::try_from(instance.end).ok()?,
-            ),
+            instance: (u16::try_from(instance.start).ok()?, u16::try_from(instance.end).ok()?),
         })
     }
 }
@@ -190,12 +179,7 @@ mod tests {
     const URN: &[u8] = b"urn:uuid:00000000-0000-1000-8000-aabbccddeeff";
 
     fn register() -> Register<'static> {
-        Register {
-            call_id: b"c1",
-            cseq: 7,
-            path: b"<sip:e1;lr>, <sip:e2;lr>",
-            flow: None,
-        }
+        Register { call_id: b"c1", cseq: 7, path: b"<sip:e1;lr>, <sip:e2;lr>", flow: None }
     }
 
     #[track_caller]
@@ -217,56 +201,29 @@ mod tests {
     #[test]
     fn a_binding_gives_back_its_texts() {
         let params = [b";+sip.instance=\"<", URN, b">\";reg-id=1"].concat();
-        let base = Change {
-            contact: b"sip:a@192.0.2.1",
-            q: 500,
-            expires_s: 60,
-            ..Change::default()
-        };
-        let own = check(&Change {
-            instance: Some(URN),
-            reg_id: Some(1),
-            params: &params,
-            ..base
-        });
+        let base =
+            Change { contact: b"sip:a@192.0.2.1", q: 500, expires_s: 60, ..Change::default() };
+        let own = check(&Change { instance: Some(URN), reg_id: Some(1), params: &params, ..base });
         assert_eq!(own.text.len(), 15 + params.len() + 24 + 2);
         assert_eq!(own.reg_id(), Some(1));
-        let apart = check(&Change {
-            instance: Some(URN),
-            reg_id: Some(2),
-            ..base
-        });
+        let apart = check(&Change { instance: Some(URN), reg_id: Some(2), ..base });
         assert_eq!(apart.text.len(), 15 + 24 + 2 + URN.len());
         assert_eq!(apart.reg_id(), Some(2));
         assert_eq!(check(&base).reg_id(), None);
-        assert_eq!(
-            check(&Change {
-                params: b";x",
-                ..base
-            })
-            .instance(),
-            None
-        );
+        assert_eq!(check(&Change { params: b";x", ..base }).instance(), None);
     }
 
     // O-13
     #[test]
     fn a_reg_id_without_an_instance_is_none() {
-        let change = Change {
-            contact: b"sip:a@b",
-            reg_id: Some(1),
-            ..Change::default()
-        };
+        let change = Change { contact: b"sip:a@b", reg_id: Some(1), ..Change::default() };
         assert_eq!(check(&change).reg_id(), None);
     }
 
     #[test]
     fn texts_beyond_16_bits_are_refused() {
         let long = vec![b'x'; 65_520];
-        let change = |contact| Change {
-            contact,
-            ..Change::default()
-        };
+        let change = |contact| Change { contact, ..Change::default() };
         let made =
             |len: usize| Binding::new(&change(&long[..len]), &register(), Instant::ZERO).is_some();
         assert!(made(65_535 - 26));
@@ -283,10 +240,7 @@ mod tests {
     fn what_is_left_is_rounded_up() {
         #[track_caller]
         fn check(expires: u64, now: u64, want: u32) {
-            let change = Change {
-                contact: b"sip:a@b",
-                ..Change::default()
-            };
+            let change = Change { contact: b"sip:a@b", ..Change::default() };
             let binding =
                 Binding::new(&change, &register(), Instant::from_micros(expires)).unwrap();
             assert_eq!(binding.left_s(Instant::from_micros(now)), want);
@@ -304,25 +258,13 @@ mod tests {
     fn instances_are_compared_as_urns() {
         #[track_caller]
         fn check(a: &str, b: &str, want: bool) {
-            assert_eq!(
-                same_instance(a.as_bytes(), b.as_bytes()),
-                want,
-                "{a} and {b}"
-            );
-            assert_eq!(
-                same_instance(b.as_bytes(), a.as_bytes()),
-                want,
-                "{b} and {a}"
-            );
+            assert_eq!(same_instance(a.as_bytes(), b.as_bytes()), want, "{a} and {b}");
+            assert_eq!(same_instance(b.as_bytes(), a.as_bytes()), want, "{b} and {a}");
         }
         check("urn:uuid:aabb", "URN:UUID:AABB", true);
         check("urn:uuid:aabb", "urn:uuid:aabc", false);
         check("urn:uuid:aabb", "urn:uuid:aab", false);
-        check(
-            "urn:gsma:imei:90420156-025763-0",
-            "URN:gsma:imei:90420156-025763-0",
-            true,
-        );
+        check("urn:gsma:imei:90420156-025763-0", "URN:gsma:imei:90420156-025763-0", true);
         check("urn:example:a", "urn:example:A", false);
         check("urn:example:a", "urn:EXAMPLE:a", true);
         check("device-1", "Device-1", false);

@@ -62,10 +62,7 @@ impl Location {
             }
             None if bindings.is_empty() => {}
             None if self.is_full() => return Err(NotRestored::Full),
-            None => self.insert(Aor {
-                name: aor.into(),
-                bindings,
-            }),
+            None => self.insert(Aor { name: aor.into(), bindings }),
         }
         Ok(())
     }
@@ -117,15 +114,7 @@ fn read(now: Instant, wall: Wall, rest: &mut &[u8]) -> Option<Binding> {
     for place in &mut places {
         *place = u16::from_be_bytes(take(rest)?);
     }
-    let [
-        contact_end,
-        params_end,
-        path_end,
-        call_id_end,
-        start,
-        end,
-        text_len,
-    ] = places;
+    let [contact_end, params_end, path_end, call_id_end, start, end, text_len] = places;
     let is_in_order = [0, contact_end, params_end, path_end, call_id_end, text_len].is_sorted()
         && [start, end, text_len].is_sorted();
     let is_keyed = contact_end > 0 && (reg_id == 0 || start < end);
@@ -134,13 +123,7 @@ fn read(now: Instant, wall: Wall, rest: &mut &[u8]) -> Option<Binding> {
     }
     let (text, behind) = rest.split_at_checked(text_len.into())?;
     *rest = behind;
-    let places = Places {
-        contact_end,
-        params_end,
-        path_end,
-        call_id_end,
-        instance: (start, end),
-    };
+    let places = Places { contact_end, params_end, path_end, call_id_end, instance: (start, end) };
     Some(Binding {
         text: text.into(),
         places,
@@ -164,9 +147,7 @@ mod tests {
     use crate::home::location::{Change, Register};
     use crate::id::{Flow, SocketId};
 
-    const WALL: Wall = Wall {
-        unix_at_zero: 1_700_000_000,
-    };
+    const WALL: Wall = Wall { unix_at_zero: 1_700_000_000 };
     const AOR: &[u8] = b"joe@example.com";
 
     fn at(seconds: u64) -> Instant {
@@ -179,23 +160,10 @@ mod tests {
 
     fn filled() -> Location {
         let mut location = empty();
-        let flow = Flow::Udp {
-            socket: SocketId(0),
-            peer: "192.0.2.1:5060".parse().unwrap(),
-        };
-        let register = Register {
-            call_id: b"c",
-            cseq: 1,
-            path: b"<sip:e1;lr>",
-            flow: Some(flow),
-        };
+        let flow = Flow::Udp { socket: SocketId(0), peer: "192.0.2.1:5060".parse().unwrap() };
+        let register = Register { call_id: b"c", cseq: 1, path: b"<sip:e1;lr>", flow: Some(flow) };
         let changes = [
-            Change {
-                contact: b"sip:joe@b",
-                q: 1000,
-                expires_s: 100,
-                ..Change::default()
-            },
+            Change { contact: b"sip:joe@b", q: 1000, expires_s: 100, ..Change::default() },
             Change {
                 contact: b"sip:joe@a",
                 params: b";x",
@@ -237,13 +205,8 @@ mod tests {
         let from = filled();
         let mut to = empty();
         to.restore(at(0), WALL, AOR, &encoded()).unwrap();
-        let want: Vec<_> = from
-            .bindings(at(0), AOR)
-            .map(|b| Binding {
-                flow: None,
-                ..b.clone()
-            })
-            .collect();
+        let want: Vec<_> =
+            from.bindings(at(0), AOR).map(|b| Binding { flow: None, ..b.clone() }).collect();
         let got: Vec<_> = to.bindings(at(0), AOR).cloned().collect();
         assert_eq!(got, want);
         assert_eq!(got.len(), 2);
@@ -253,18 +216,12 @@ mod tests {
     #[test]
     fn expiry_is_a_date() {
         let mut to = empty();
-        let wall = Wall {
-            unix_at_zero: WALL.unix_at_zero + 150,
-        };
+        let wall = Wall { unix_at_zero: WALL.unix_at_zero + 150 };
         to.restore(at(0), wall, AOR, &encoded()).unwrap();
-        let left: Vec<_> = to
-            .bindings(at(0), AOR)
-            .map(|b| (b.contact(), b.left_s(at(0))))
-            .collect();
+        let left: Vec<_> =
+            to.bindings(at(0), AOR).map(|b| (b.contact(), b.left_s(at(0)))).collect();
         assert_eq!(left, [(&b"sip:joe@a"[..], 50)]);
-        let wall = Wall {
-            unix_at_zero: WALL.unix_at_zero + 300,
-        };
+        let wall = Wall { unix_at_zero: WALL.unix_at_zero + 300 };
         to.restore(at(0), wall, AOR, &encoded()).unwrap();
         assert_eq!(to.len(), 0);
     }
@@ -272,8 +229,7 @@ mod tests {
     #[test]
     fn a_calendar_set_back_keeps_nothing_for_ever() {
         let mut to = empty();
-        to.restore(at(5), Wall { unix_at_zero: 0 }, AOR, &encoded())
-            .unwrap();
+        to.restore(at(5), Wall { unix_at_zero: 0 }, AOR, &encoded()).unwrap();
         let left: Vec<_> = to.bindings(at(5), AOR).map(|b| b.left_s(at(5))).collect();
         assert_eq!(left, [limits::EXPIRES_MAX_S; 2]);
     }
@@ -295,10 +251,7 @@ mod tests {
         let good = encoded();
         let mut location = empty();
         let mut check = |bytes: &[u8]| {
-            assert_eq!(
-                location.restore(at(0), WALL, AOR, bytes),
-                Err(NotRestored::Corrupt)
-            );
+            assert_eq!(location.restore(at(0), WALL, AOR, bytes), Err(NotRestored::Corrupt));
             assert_eq!(location.len(), 0);
         };
         for len in 0..good.len() {
@@ -306,15 +259,7 @@ mod tests {
         }
         check(&[&good[..], b"x"].concat());
         // Version, count, q, contact_end, path_end, instance start and end.
-        for (place, byte) in [
-            (0, 2),
-            (1, 11),
-            (18, 0x04),
-            (21, 0),
-            (25, 22),
-            (29, 10),
-            (31, 22),
-        ] {
+        for (place, byte) in [(0, 2), (1, 11), (18, 0x04), (21, 0), (25, 22), (29, 10), (31, 22)] {
             let mut bytes = good.clone();
             bytes[place] = byte;
             check(&bytes);
