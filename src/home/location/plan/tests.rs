@@ -1,6 +1,7 @@
-//! What a registrar must and must not do to bindings, seen from outside.
+//! The update of bindings, step by step.
 
 use super::*;
+use crate::home::Location;
 
 const AOR: &[u8] = b"joe@example.com";
 const ONE: &[u8] = b"urn:uuid:1";
@@ -357,91 +358,6 @@ fn the_bound_of_contacts_holds_and_a_swap_passes_it() {
         .unwrap();
     check(&location, at(60), &[("sip:x", 60)]);
     assert_eq!(Conflict::TooMany.answer().0, 403);
-}
-
-#[test]
-fn at_the_bound_of_addresses_the_known_ones_go_on() {
-    let mut location = Location::with_max([1, 2, 3, 4], 1);
-    location
-        .apply(at(0), AOR, &register("c", 1), &[plain("sip:a", 60)])
-        .unwrap();
-    let got = location.apply(
-        at(0),
-        b"ann@example.com",
-        &register("c", 1),
-        &[plain("sip:a", 60)],
-    );
-    assert_eq!(got, Err(Conflict::Full));
-    location
-        .apply(at(0), AOR, &register("c", 2), &[plain("sip:b", 60)])
-        .unwrap();
-    check(&location, at(0), &[("sip:a", 60), ("sip:b", 60)]);
-}
-
-#[test]
-fn an_expired_binding_is_not_seen_before_the_sweep() {
-    let mut location = empty();
-    location
-        .apply(
-            at(0),
-            AOR,
-            &register("c", 1),
-            &[plain("sip:a", 60), plain("sip:b", 61)],
-        )
-        .unwrap();
-    check(&location, at(60), &[("sip:b", 1)]);
-    let mut changed = Vec::new();
-    assert_eq!(location.expire(at(60), 9, &mut changed), 1);
-    assert_eq!(changed, [AOR.into()]);
-    assert_eq!(location.expire(at(60), 9, &mut changed), 0);
-    assert_eq!(location.expire(at(61), 9, &mut changed), 1);
-    assert!(location.is_empty());
-    assert_eq!(changed.len(), 2);
-    assert_eq!(location.expire(at(61), 9, &mut changed), 0);
-}
-
-#[test]
-fn a_sweep_looks_at_no_more_than_its_budget_and_in_the_end_at_all() {
-    let mut location = empty();
-    for n in 0..100 {
-        let expires_s = if n % 3 == 0 { 500 } else { 60 };
-        let name = format!("user{n}@example.com");
-        location
-            .apply(
-                at(0),
-                name.as_bytes(),
-                &register("c", 1),
-                &[plain("sip:a", expires_s)],
-            )
-            .unwrap();
-    }
-    let mut changed = Vec::new();
-    let mut removed = Vec::new();
-    while location.len() > 34 {
-        removed.push(location.expire(at(100), 10, &mut changed));
-        assert!(removed.len() <= 10, "{removed:?}");
-    }
-    assert!(removed.iter().all(|n| *n <= 10), "{removed:?}");
-    assert_eq!((removed.iter().sum::<usize>(), changed.len()), (66, 66));
-    for n in 0..100 {
-        let name = format!("user{n}@example.com");
-        let left = location.bindings(at(100), name.as_bytes()).count();
-        assert_eq!(left, usize::from(n % 3 == 0), "{name}");
-    }
-}
-
-#[test]
-fn an_address_is_found_by_its_very_bytes() {
-    let mut location = empty();
-    for aor in [&b"joe@example.com"[..], b"Joe@example.com"] {
-        location
-            .apply(at(0), aor, &register("c", 1), &[plain("sip:a", 60)])
-            .unwrap();
-    }
-    let mut aors: Vec<_> = location.aors().collect();
-    aors.sort_unstable();
-    assert_eq!(aors, [&b"Joe@example.com"[..], b"joe@example.com"]);
-    assert_eq!(location.bindings(at(0), b"joe").count(), 0);
 }
 
 #[test]
