@@ -6,5 +6,6 @@ mod wire {
     pub(crate) mod world;
 
     mod calling;
+    mod edge_registering;
     mod registering;
 }
