@@ -7,5 +7,7 @@ mod wire {
 
     mod calling;
     mod edge_registering;
+    mod edge_routing;
+    mod flow_tokens;
     mod registering;
 }

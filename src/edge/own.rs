@@ -142,13 +142,15 @@ impl Edge {
             .or_else(|| places().find(|place| members.get(*place).is_some_and(|m| m.address == ip)))
     }
 
-    /// Our values at the front of the Route set.
+    /// Our values at the front of the Route set. `self.token` is the token in
+    /// them, or says nothing.
     pub(super) fn own_routes(&mut self, net: &Net, request: &Request<'_>) -> Own {
         let bytes = request.bytes;
         let route = |place: usize| {
             let value = request.message.values(bytes, Name::Route).nth(place)?;
             Address::parse(bytes, value).ok().map(|address| address.uri)
         };
+        self.token.clear();
         let what = route(0).map_or(Mine::Not, |uri| self.classify(net, bytes, uri));
         let one = Own {
             count: usize::from(what != Mine::Not),
