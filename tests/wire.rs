@@ -9,5 +9,7 @@ mod wire {
     mod edge_registering;
     mod edge_routing;
     mod flow_tokens;
+    mod home_registering;
+    mod home_routing;
     mod registering;
 }

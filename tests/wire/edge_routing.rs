@@ -589,7 +589,7 @@ fn two_subscribers_share_a_port() {
         Phone::new(user, JOE, false).register(&mut world, EDGES[0]);
     }
     assert_eq!(world.gauge(EDGES[0], "registered"), 2);
-    for user in ["joe", "ann"] {
+    for (cseq, user) in [(1, "joe"), (2, "ann")] {
         let phone = Phone::new(user, JOE, false);
         phone.send(
             &mut world,
@@ -603,7 +603,7 @@ fn two_subscribers_share_a_port() {
         home.send(
             &mut world,
             HOME,
-            &home.request("INVITE", &format!("sip:{user}@example.com"), 1, "", ""),
+            &home.request("INVITE", &format!("sip:{user}@example.com"), cseq, "", ""),
         );
         let invite = world.last(JOE);
         assert!(
