@@ -39,7 +39,10 @@ impl Pool {
             bytes.clear();
             write(bytes);
         }
-        Buf { memory: Some(memory), pool: self.clone() }
+        Buf {
+            memory: Some(memory),
+            pool: self.clone(),
+        }
     }
 
     /// A buffer holding a copy of `bytes`.
@@ -55,14 +58,19 @@ impl Pool {
     }
 
     fn take(&self, room: usize) -> Rc<Vec<u8>> {
-        let class = CLASSES.iter().position(|&size| room <= size).unwrap_or(CLASSES.len() - 1);
+        let class = CLASSES
+            .iter()
+            .position(|&size| room <= size)
+            .unwrap_or(CLASSES.len() - 1);
         let ready = self.shelves.borrow_mut()[class].pop();
         ready.unwrap_or_else(|| Rc::new(Vec::with_capacity(CLASSES[class])))
     }
 
     fn give(&self, memory: Rc<Vec<u8>>) {
         // A buffer that grew past its class serves the larger one from now on.
-        let Some(class) = CLASSES.iter().rposition(|&size| memory.capacity() >= size) else { return };
+        let Some(class) = CLASSES.iter().rposition(|&size| memory.capacity() >= size) else {
+            return;
+        };
         let shelf = &mut self.shelves.borrow_mut()[class];
         if shelf.len() < limits::POOL_IDLE_MAX {
             shelf.push(memory);
@@ -118,6 +126,13 @@ mod tests {
     fn a_buffer_that_grew_moves_up_a_class() {
         let pool = Pool::new();
         drop(pool.build(10, |out| out.resize(5_000, b'x')));
-        assert!(pool.build(3_000, |_| ()).memory.as_ref().unwrap().capacity() >= 5_000);
+        assert!(
+            pool.build(3_000, |_| ())
+                .memory
+                .as_ref()
+                .unwrap()
+                .capacity()
+                >= 5_000
+        );
     }
 }

@@ -97,4 +97,7 @@ pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
 
 const _: () = assert!(MESSAGE_MAX <= u16::MAX as usize, "spans are 16 bits");
 const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
-const _: () = assert!(FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64, "RFC 5626 §5.4");
+const _: () = assert!(
+    FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64,
+    "RFC 5626 §5.4"
+);

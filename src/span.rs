@@ -25,7 +25,9 @@ impl Span {
     #[must_use]
     #[inline]
     pub fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
+        bytes
+            .get(usize::from(self.start)..usize::from(self.end))
+            .unwrap_or_default()
     }
 
     /// Length in bytes.

@@ -71,7 +71,10 @@ impl Wall {
     /// The instant of a calendar second; `ZERO` when it lies before the zero.
     #[must_use]
     pub const fn instant(self, unix: u64) -> Instant {
-        Instant::from_micros(unix.saturating_sub(self.unix_at_zero).saturating_mul(1_000_000))
+        Instant::from_micros(
+            unix.saturating_sub(self.unix_at_zero)
+                .saturating_mul(1_000_000),
+        )
     }
 }
 
@@ -84,12 +87,17 @@ mod tests {
         let t = Instant::from_micros(5);
         assert_eq!(t - Duration::from_secs(1), Instant::ZERO);
         assert_eq!(Instant::ZERO.since(t), Duration::ZERO);
-        assert_eq!(Instant::from_micros(u64::MAX) + Duration::from_secs(1), Instant::from_micros(u64::MAX));
+        assert_eq!(
+            Instant::from_micros(u64::MAX) + Duration::from_secs(1),
+            Instant::from_micros(u64::MAX)
+        );
     }
 
     #[test]
     fn the_calendar_follows_the_clock() {
-        let wall = Wall { unix_at_zero: 1_000 };
+        let wall = Wall {
+            unix_at_zero: 1_000,
+        };
         assert_eq!(wall.unix(Instant::from_micros(2_500_000)), 1_002);
         assert_eq!(wall.instant(1_002), Instant::from_micros(2_000_000));
     }

@@ -21,7 +21,11 @@ impl<T> Slab<T> {
     /// An empty slab that holds at most `max` values.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), max }
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            max,
+        }
     }
 
     /// Number of values held.
@@ -50,14 +54,25 @@ impl<T> Slab<T> {
         if let Some(index) = self.free.pop() {
             let entry = &mut self.entries[index as usize];
             entry.value = Some(value);
-            return Ok(Slot { index, generation: entry.generation });
+            return Ok(Slot {
+                index,
+                generation: entry.generation,
+            });
         }
-        let Ok(index) = u32::try_from(self.entries.len()) else { return Err(value) };
+        let Ok(index) = u32::try_from(self.entries.len()) else {
+            return Err(value);
+        };
         if self.entries.len() >= self.max {
             return Err(value);
         }
-        self.entries.push(Entry { generation: 0, value: Some(value) });
-        Ok(Slot { index, generation: 0 })
+        self.entries.push(Entry {
+            generation: 0,
+            value: Some(value),
+        });
+        Ok(Slot {
+            index,
+            generation: 0,
+        })
     }
 
     /// The tenant of `slot`, if it still is the same one.
@@ -65,7 +80,11 @@ impl<T> Slab<T> {
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&T> {
         let entry = self.entries.get(slot.index as usize)?;
-        if entry.generation == slot.generation { entry.value.as_ref() } else { None }
+        if entry.generation == slot.generation {
+            entry.value.as_ref()
+        } else {
+            None
+        }
     }
 
     /// The tenant of `slot`, if it still is the same one.
@@ -73,7 +92,11 @@ impl<T> Slab<T> {
     #[inline]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
         let entry = self.entries.get_mut(slot.index as usize)?;
-        if entry.generation == slot.generation { entry.value.as_mut() } else { None }
+        if entry.generation == slot.generation {
+            entry.value.as_mut()
+        } else {
+            None
+        }
     }
 
     /// Takes the tenant out; the slot's next tenant has another generation.
@@ -90,10 +113,19 @@ impl<T> Slab<T> {
 
     /// Every tenant with its slot, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
-        self.entries.iter().zip(0u32..).filter_map(|(entry, index)| {
-            let value = entry.value.as_ref()?;
-            Some((Slot { index, generation: entry.generation }, value))
-        })
+        self.entries
+            .iter()
+            .zip(0u32..)
+            .filter_map(|(entry, index)| {
+                let value = entry.value.as_ref()?;
+                Some((
+                    Slot {
+                        index,
+                        generation: entry.generation,
+                    },
+                    value,
+                ))
+            })
     }
 }
 
@@ -107,7 +139,10 @@ mod tests {
         let a = slab.insert('a').unwrap();
         assert_eq!(slab.remove(a), Some('a'));
         let b = slab.insert('b').unwrap();
-        assert_eq!((a.index, slab.get(a), slab.get(b)), (b.index, None, Some(&'b')));
+        assert_eq!(
+            (a.index, slab.get(a), slab.get(b)),
+            (b.index, None, Some(&'b'))
+        );
         assert_eq!(slab.remove(a), None);
     }
 
