@@ -189,11 +189,16 @@ fn answer(address: &str, user: &str) -> String {
     socket
         .set_read_timeout(Some(PROBE_MAX))
         .expect("a socket takes a time-out");
+    let route = if address == HOME {
+        ""
+    } else {
+        "Route: <sip:edge.example.com;lr>\r\n"
+    };
     let request = format!(
         "REGISTER sip:{DOMAIN} SIP/2.0\r\n\
          Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-probe-{port}\r\n\
          Max-Forwards: 70\r\n\
-         Route: <sip:edge.example.com;lr>\r\n\
+         {route}\
          From: <sip:{user}@{DOMAIN}>;tag=probe-{port}\r\n\
          To: <sip:{user}@{DOMAIN}>\r\n\
          Call-ID: probe-{port}@{PHONES}\r\n\
