@@ -66,10 +66,16 @@ pub struct Mistake(String);
 /// # Errors
 /// The first mistake in it.
 pub fn load(path: &Path) -> Result<Config, Mistake> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|why| Mistake(format!("cannot read the configuration {}: {why}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|why| {
+        Mistake(format!(
+            "cannot read the configuration {}: {why}",
+            path.display()
+        ))
+    })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let name = path.file_name().map_or_else(|| path.display().to_string(), file_name);
+    let name = path
+        .file_name()
+        .map_or_else(|| path.display().to_string(), file_name);
     parse(&name, &text, folder)
 }
 
@@ -89,7 +95,9 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         (Some(edge), None) => Role::Edge(role::edge(&edge, &name, folder)?),
         (None, Some(home)) => Role::Home(role::home(&home, folder)?),
         (Some(_), Some(home)) => {
-            return Err(home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them"));
+            return Err(
+                home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them")
+            );
         }
         (None, None) => {
             return Err(root.mistake_at_head(
@@ -97,19 +105,28 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
             ));
         }
     };
-    Ok(Config { name, listen, shards, role })
+    Ok(Config {
+        name,
+        listen,
+        shards,
+        role,
+    })
 }
 
 fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
     let want = "a list of listeners such as [\"udp:192.0.2.1:5060\", \"tcp:192.0.2.1:5060\"]";
     let listen = root.list("listen", want, names::listener)?;
-    if !listen.iter().any(|(transport, _)| *transport == Transport::Udp) {
+    if !listen
+        .iter()
+        .any(|(transport, _)| *transport == Transport::Udp)
+    {
         return Err(root.mistake("listen", "needs at least one \"udp:ADDRESS:PORT\""));
     }
     // RFC 3261 §18.2.1.
     for &(transport, addr) in &listen {
         if transport == Transport::Udp && !listen.contains(&(Transport::Tcp, addr)) {
-            let text = format!("has \"udp:{addr}\" without \"tcp:{addr}\", but large messages need both");
+            let text =
+                format!("has \"udp:{addr}\" without \"tcp:{addr}\", but large messages need both");
             return Err(root.mistake("listen", &text));
         }
     }
@@ -119,7 +136,10 @@ fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
 fn shards(root: &Section<'_>) -> Result<usize, Mistake> {
     match root.number("shards", 1..=1_024, "the number of cores to use")? {
         None | Some(1) => Ok(1),
-        Some(_) => Err(root.mistake("shards", "can only be 1 so far: a phone's flow is not found from another core")),
+        Some(_) => Err(root.mistake(
+            "shards",
+            "can only be 1 so far: a phone's flow is not found from another core",
+        )),
     }
 }
 
@@ -166,10 +186,21 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
         let config = read(&format!("{HEAD}{EDGE}")).unwrap();
         let addr = "127.0.0.11:5060".parse().unwrap();
         assert_eq!((config.name.as_str(), config.shards), ("e1", 1));
-        assert_eq!(config.listen, [(Transport::Udp, addr), (Transport::Tcp, addr)]);
-        let Role::Edge(edge) = config.role else { panic!("not an edge") };
-        let hop = Hop { transport: Transport::Udp, addr: "127.0.0.10:5060".parse().unwrap() };
-        assert_eq!((edge.home, edge.home_domains), (vec![hop], vec!["example.com".into()]));
+        assert_eq!(
+            config.listen,
+            [(Transport::Udp, addr), (Transport::Tcp, addr)]
+        );
+        let Role::Edge(edge) = config.role else {
+            panic!("not an edge")
+        };
+        let hop = Hop {
+            transport: Transport::Udp,
+            addr: "127.0.0.10:5060".parse().unwrap(),
+        };
+        assert_eq!(
+            (edge.home, edge.home_domains),
+            (vec![hop], vec!["example.com".into()])
+        );
         let second = Member {
             name: "e2".into(),
             address: "127.0.0.12".parse().unwrap(),
@@ -186,7 +217,8 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
         let Role::Home(home) = read(&format!("{HEAD}{HOME}")).unwrap().role else {
             panic!("not a home")
         };
-        let peers = [("127.0.0.11", 32), ("127.0.0.12", 31)].map(|(ip, len)| (ip.parse().unwrap(), len));
+        let peers =
+            [("127.0.0.11", 32), ("127.0.0.12", 31)].map(|(ip, len)| (ip.parse().unwrap(), len));
         assert_eq!(home.settings.edge_peers, peers);
         assert_eq!(home.settings.redirect, Redirect::Always);
         assert!(home.store.ends_with("location.redb") && home.store.is_absolute());
@@ -203,7 +235,12 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
 
     #[test]
     fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
-        check(EDGE, "listen", "listne", "e1.toml, line 2: `listne` is unknown; did you mean `listen`?");
+        check(
+            EDGE,
+            "listen",
+            "listne",
+            "e1.toml, line 2: `listne` is unknown; did you mean `listen`?",
+        );
         check(
             EDGE,
             "cluster =",

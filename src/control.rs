@@ -47,10 +47,14 @@ pub struct Control {
 /// When there can be no further thread.
 pub fn start(duties: Duties) -> io::Result<Control> {
     let (end, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(duties, ended))
-    })?;
+    let thread = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(serve(duties, ended))
+        })?;
     Ok(Control { thread, end })
 }
 
@@ -63,12 +67,18 @@ impl Control {
     pub fn finish(self) -> io::Result<()> {
         // A dropped sender is as good a sign as a sent one.
         drop(self.end);
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))
     }
 }
 
 async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
-    let Duties { shards, store, subscribers } = duties;
+    let Duties {
+        shards,
+        store,
+        subscribers,
+    } = duties;
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
     tokio::select! {
         result = obey_signals(&shards) => result?,

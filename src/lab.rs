@@ -70,11 +70,23 @@ struct Place {
     ip: &'static str,
 }
 
-const HOME: Place = Place { name: "home", ip: "127.0.0.10" };
+const HOME: Place = Place {
+    name: "home",
+    ip: "127.0.0.10",
+};
 const EDGES: [Place; 3] = [
-    Place { name: "e1", ip: "127.0.0.11" },
-    Place { name: "e2", ip: "127.0.0.12" },
-    Place { name: "e3", ip: "127.0.0.13" },
+    Place {
+        name: "e1",
+        ip: "127.0.0.11",
+    },
+    Place {
+        name: "e2",
+        ip: "127.0.0.12",
+    },
+    Place {
+        name: "e3",
+        ip: "127.0.0.13",
+    },
 ];
 const PORT: u16 = 5060;
 
@@ -86,7 +98,9 @@ pub fn run(options: &Options) -> Result<(), Fault> {
     let folder = Folder::new(options.dir.clone())?;
     let key: [u8; 64] = random()?;
     files::write(folder.path(), if options.clear { None } else { Some(&key) })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(live(&folder))
 }
 
@@ -127,7 +141,10 @@ impl Folder {
         let path = named.unwrap_or_else(|| {
             std::env::temp_dir().join(format!("steadfast-lab-{}", std::process::id()))
         });
-        std::fs::create_dir_all(&path).map_err(|why| Fault::File { path: path.clone(), why })?;
+        std::fs::create_dir_all(&path).map_err(|why| Fault::File {
+            path: path.clone(),
+            why,
+        })?;
         Ok(Self { path, is_ours })
     }
 

@@ -199,5 +199,11 @@ const _: () = assert!(
     FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64,
     "RFC 5626 §5.4"
 );
-const _: () = assert!(USER_TIMEOUT.as_secs() < T1_64.as_secs(), "a backup is tried in time");
-const _: () = assert!(LAB_PATIENCE.as_secs() > DRAIN_MAX.as_secs(), "a node may drain");
+const _: () = assert!(
+    USER_TIMEOUT.as_secs() < T1_64.as_secs(),
+    "a backup is tried in time"
+);
+const _: () = assert!(
+    LAB_PATIENCE.as_secs() > DRAIN_MAX.as_secs(),
+    "a node may drain"
+);

@@ -41,7 +41,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.command.unwrap_or_else(|| Command::Lab(lab::Options::default())) {
+    let result = match arguments
+        .command
+        .unwrap_or_else(|| Command::Lab(lab::Options::default()))
+    {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
         Command::Lab(options) => lab::run(&options).map_err(|fault| fault.to_string()),
@@ -64,7 +67,11 @@ fn run(path: &std::path::Path) -> Result<(), String> {
 fn check(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
     node::check(&config).map_err(|fault| fault.to_string())?;
-    println!("{}: ok, node {} can be started", path.display(), config.name);
+    println!(
+        "{}: ok, node {} can be started",
+        path.display(),
+        config.name
+    );
     Ok(())
 }
 
@@ -74,7 +81,9 @@ fn check(path: &std::path::Path) -> Result<(), String> {
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal);
     log.with_writer(std::io::stderr).init();
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

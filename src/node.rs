@@ -55,7 +55,10 @@ pub fn run(config: Config) -> Result<(), Fault> {
         Role::Home(home) => {
             let subscribers = Arc::new(control::read_subscribers(&home.subscribers)?);
             let store = Store::open(&home.store)?;
-            (shard::Role::Home(home.settings, subscribers), Some((home.subscribers, store)))
+            (
+                shard::Role::Home(home.settings, subscribers),
+                Some((home.subscribers, store)),
+            )
         }
     };
     let (to_store, records) = io::to_store();
@@ -75,7 +78,11 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let (shards, handles) = io::start(starts)?.into_iter().unzip();
     let (subscribers, store) = files.unzip();
     let store = store.map(|store| (store, records));
-    let control = control::start(Duties { shards, store, subscribers })?;
+    let control = control::start(Duties {
+        shards,
+        store,
+        subscribers,
+    })?;
     for (transport, addr) in &config.listen {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
     }

@@ -34,11 +34,17 @@ pub(super) fn read<const N: usize>(path: &Path) -> Result<Vec<[u8; N]>, String> 
         let key = key.and_then(|bytes| <[u8; N]>::try_from(bytes).ok());
         keys.push(key.ok_or_else(|| {
             let line = place + 1;
-            format!("names {name}, whose line {line} should be one key of {} hex digits", 2 * N)
+            format!(
+                "names {name}, whose line {line} should be one key of {} hex digits",
+                2 * N
+            )
         })?);
     }
     if keys.is_empty() {
-        return Err(format!("names {name}, which holds no key of {} hex digits", 2 * N));
+        return Err(format!(
+            "names {name}, which holds no key of {} hex digits",
+            2 * N
+        ));
     }
     Ok(keys)
 }

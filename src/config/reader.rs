@@ -30,24 +30,42 @@ impl<'a> Reader<'a> {
         DeTable::parse(self.text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let text = format!("is not TOML: {}", error.message().replace('\n', ", "));
-            Mistake(format!("{}, line {}: the file {text}", self.file, self.line(start)))
+            Mistake(format!(
+                "{}, line {}: the file {text}",
+                self.file,
+                self.line(start)
+            ))
         })
     }
 
     pub(super) fn root(self, document: &'a Spanned<DeTable<'a>>) -> Section<'a> {
-        Section { reader: self, table: document.get_ref(), start: 0, name: String::new() }
+        Section {
+            reader: self,
+            table: document.get_ref(),
+            start: 0,
+            name: String::new(),
+        }
     }
 
     fn line(self, at: usize) -> usize {
-        self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|&&b| b == b'\n').count() + 1
+        self.text.as_bytes()[..at.min(self.text.len())]
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count()
+            + 1
     }
 }
 
 impl<'a> Section<'a> {
     /// Refuses every key but these, the first one in the file first.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Mistake> {
-        let unknown = self.table.keys().filter(|key| !known.contains(&&**key.get_ref()));
-        let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
+        let unknown = self
+            .table
+            .keys()
+            .filter(|key| !known.contains(&&**key.get_ref()));
+        let Some(key) = unknown.min_by_key(|key| key.span().start) else {
+            return Ok(());
+        };
         let name = key.get_ref();
         let text = match nearest(name, known) {
             Some(near) => format!("is unknown; did you mean `{near}`?"),
@@ -63,9 +81,16 @@ impl<'a> Section<'a> {
 
     /// The text of a key that may be there.
     pub(super) fn text(&self, key: &str, want: &str) -> Result<Option<String>, Mistake> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
-        let text = value.get_ref().as_str().map(str::trim).filter(|text| !text.is_empty());
-        text.map(|text| Some(text.to_owned())).ok_or_else(|| self.wrong(key, value, want))
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
+        let text = value
+            .get_ref()
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        text.map(|text| Some(text.to_owned()))
+            .ok_or_else(|| self.wrong(key, value, want))
     }
 
     /// A key's text, understood by `parse`, whose error says what would be
@@ -76,8 +101,12 @@ impl<'a> Section<'a> {
         want: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Mistake> {
-        let Some(text) = self.text(key, want)? else { return Ok(None) };
-        parse(&text).map(Some).map_err(|why| self.mistake(key, &why))
+        let Some(text) = self.text(key, want)? else {
+            return Ok(None);
+        };
+        parse(&text)
+            .map(Some)
+            .map_err(|why| self.mistake(key, &why))
     }
 
     /// A list of texts that must be there and not be empty.
@@ -98,11 +127,16 @@ impl<'a> Section<'a> {
         want: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, Mistake> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
         let items = value.get_ref().as_array().filter(|items| !items.is_empty());
         let items = items.ok_or_else(|| self.wrong(key, value, want))?;
         let items = items.iter().map(|item| {
-            let text = item.get_ref().as_str().ok_or_else(|| self.wrong(key, item, want))?;
+            let text = item
+                .get_ref()
+                .as_str()
+                .ok_or_else(|| self.wrong(key, item, want))?;
             parse(text.trim()).map_err(|why| self.at(item.span(), key, &why))
         });
         items.collect::<Result<_, _>>().map(Some)
@@ -115,7 +149,9 @@ impl<'a> Section<'a> {
         range: RangeInclusive<u16>,
         want: &str,
     ) -> Result<Option<u16>, Mistake> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
         let number = value.get_ref().as_integer();
         let number = number.and_then(|n| u16::from_str_radix(n.as_str(), n.radix()).ok());
         match number.filter(|number| range.contains(number)) {
@@ -129,23 +165,40 @@ impl<'a> Section<'a> {
 
     /// A section that may be there.
     pub(super) fn section(&self, key: &str) -> Result<Option<Section<'a>>, Mistake> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
         let Some(table) = value.get_ref().as_table() else {
             return Err(self.wrong(key, value, &format!("a section [{key}]")));
         };
         let name = format!("[{key}] ");
-        Ok(Some(Section { reader: self.reader, table, start: value.span().start, name }))
+        Ok(Some(Section {
+            reader: self.reader,
+            table,
+            start: value.span().start,
+            name,
+        }))
     }
 
     /// A list of inline tables that must be there and not be empty.
     pub(super) fn tables(&self, key: &str, want: &str) -> Result<Vec<Section<'a>>, Mistake> {
-        let Some(value) = self.table.get(key) else { return Err(self.missing(key, want)) };
+        let Some(value) = self.table.get(key) else {
+            return Err(self.missing(key, want));
+        };
         let items = value.get_ref().as_array().filter(|items| !items.is_empty());
         let items = items.ok_or_else(|| self.wrong(key, value, want))?;
         let tables = items.iter().map(|item| {
-            let table = item.get_ref().as_table().ok_or_else(|| self.wrong(key, item, want))?;
+            let table = item
+                .get_ref()
+                .as_table()
+                .ok_or_else(|| self.wrong(key, item, want))?;
             let name = format!("{}`{key}`: ", self.name);
-            Ok(Section { reader: self.reader, table, start: item.span().start, name })
+            Ok(Section {
+                reader: self.reader,
+                table,
+                start: item.span().start,
+                name,
+            })
         });
         tables.collect()
     }
@@ -163,7 +216,11 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn missing(&self, key: &str, want: &str) -> Mistake {
-        self.at(self.start..self.start, key, &format!("is missing; it must be {want}"))
+        self.at(
+            self.start..self.start,
+            key,
+            &format!("is missing; it must be {want}"),
+        )
     }
 
     fn wrong(&self, key: &str, value: &Spanned<DeValue<'_>>, want: &str) -> Mistake {

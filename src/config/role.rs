@@ -35,7 +35,10 @@ pub(super) fn edge(
     let most = u16::try_from(limits::EDGE_SET_MAX.min(members.len())).unwrap_or(u16::MAX);
     let want = "the number of edges that serve one subscriber";
     let default = 2.min(most);
-    let set_size = section.number("set_size", 1..=most, want)?.unwrap_or(default).into();
+    let set_size = section
+        .number("set_size", 1..=most, want)?
+        .unwrap_or(default)
+        .into();
     let token_keys = file(section, "token_key_file", folder)?
         .map(|path| keys::read(&path).map_err(|why| section.mistake("token_key_file", &why)))
         .transpose()?
@@ -45,7 +48,16 @@ pub(super) fn edge(
         None => random_key(section)?,
     };
     let name = name.to_owned();
-    Ok(edge::Settings { name, cluster, home, home_domains, members, set_size, token_keys, flow_key })
+    Ok(edge::Settings {
+        name,
+        cluster,
+        home,
+        home_domains,
+        members,
+        set_size,
+        token_keys,
+        flow_key,
+    })
 }
 
 pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake> {
@@ -74,30 +86,50 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
             .map_err(|why| section.mistake("nonce_key_file", &why))?,
     };
     let want = "\"always\", \"if-supported\" or \"never\"";
-    let redirect = section.parsed("redirect", want, redirect)?.unwrap_or_default();
+    let redirect = section
+        .parsed("redirect", want, redirect)?
+        .unwrap_or_default();
     let want = "a list of \"SHA-512-256\", \"SHA-256\" and \"MD5\", strongest first";
-    let algorithms = section.maybe_list("algorithms", want, algorithm)?.unwrap_or_else(|| {
-        vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]
-    });
-    let settings = home::Settings { domain, edges, edge_peers, nonce_key, algorithms, redirect };
+    let algorithms = section
+        .maybe_list("algorithms", want, algorithm)?
+        .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
+    let settings = home::Settings {
+        domain,
+        edges,
+        edge_peers,
+        nonce_key,
+        algorithms,
+        redirect,
+    };
     let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
     let want = "the file that keeps the registrations, such as \"location.redb\"";
     let store = folder.join(section.string("store", want)?);
-    Ok(Home { settings, subscribers, store })
+    Ok(Home {
+        settings,
+        subscribers,
+        store,
+    })
 }
 
 fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
     let want = "a list such as [{ name = \"e1\", address = \"192.0.2.1\" }]";
     let tables = section.tables("members", want)?;
     if tables.len() > limits::MEMBERS_MAX {
-        let text = format!("has {} members, and {} is the most", tables.len(), limits::MEMBERS_MAX);
+        let text = format!(
+            "has {} members, and {} is the most",
+            tables.len(),
+            limits::MEMBERS_MAX
+        );
         return Err(section.mistake("members", &text));
     }
     let mut members: Vec<Member> = Vec::new();
     for table in &tables {
         let member = member(table)?;
         if members.iter().any(|other| other.name == member.name) {
-            let text = format!("is {:?} a second time: each member has a name of its own", member.name);
+            let text = format!(
+                "is {:?} a second time: each member has a name of its own",
+                member.name
+            );
             return Err(table.mistake("name", &text));
         }
         members.push(member);
@@ -118,9 +150,17 @@ fn member(table: &Section<'_>) -> Result<Member, Mistake> {
     let address = table.parsed("address", want, names::address)?;
     let address = address.ok_or_else(|| table.missing("address", want))?;
     let port = |key, default| {
-        Ok(table.number(key, 1..=u16::MAX, "a port")?.unwrap_or(default))
+        Ok(table
+            .number(key, 1..=u16::MAX, "a port")?
+            .unwrap_or(default))
     };
-    Ok(Member { name, address, udp: port("udp", 5060)?, tcp: port("tcp", 5060)?, tls: port("tls", 5061)? })
+    Ok(Member {
+        name,
+        address,
+        udp: port("udp", 5060)?,
+        tcp: port("tcp", 5060)?,
+        tls: port("tls", 5061)?,
+    })
 }
 
 fn parent_domain(section: &Section<'_>, cluster: &str) -> Result<String, Mistake> {
@@ -135,16 +175,23 @@ fn parent_domain(section: &Section<'_>, cluster: &str) -> Result<String, Mistake
 
 fn edges_uri(text: &str) -> Result<String, String> {
     let is_uri = text.starts_with("sip:") && text.len() > 4;
-    if is_uri && !text.bytes().any(|b| b.is_ascii_whitespace() || b == b'<' || b == b'>') {
+    if is_uri
+        && !text
+            .bytes()
+            .any(|b| b.is_ascii_whitespace() || b == b'<' || b == b'>')
+    {
         Ok(text.to_owned())
     } else {
-        Err(format!("is {text:?}, which should be a URI such as \"sip:edge.example.com;lr\""))
+        Err(format!(
+            "is {text:?}, which should be a URI such as \"sip:edge.example.com;lr\""
+        ))
     }
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, String> {
-    Algorithm::from_token(Some(text.as_bytes()))
-        .ok_or_else(|| format!("holds {text:?}, which should be \"SHA-512-256\", \"SHA-256\" or \"MD5\""))
+    Algorithm::from_token(Some(text.as_bytes())).ok_or_else(|| {
+        format!("holds {text:?}, which should be \"SHA-512-256\", \"SHA-256\" or \"MD5\"")
+    })
 }
 
 fn redirect(text: &str) -> Result<Redirect, String> {
@@ -160,7 +207,9 @@ fn redirect(text: &str) -> Result<Redirect, String> {
 
 /// A file named relative to the folder of the configuration.
 fn file(section: &Section<'_>, key: &str, folder: &Path) -> Result<Option<PathBuf>, Mistake> {
-    Ok(section.text(key, "a file name")?.map(|name| folder.join(name)))
+    Ok(section
+        .text(key, "a file name")?
+        .map(|name| folder.join(name)))
 }
 
 fn existing(

@@ -40,9 +40,15 @@ impl Store {
     /// When it cannot be used.
     pub fn open(path: &Path) -> Result<Self, StoreFault> {
         match Database::create(path) {
-            Ok(database) => Ok(Self { database, path: path.to_owned() }),
+            Ok(database) => Ok(Self {
+                database,
+                path: path.to_owned(),
+            }),
             Err(DatabaseError::DatabaseAlreadyOpen) => Err(StoreFault::Taken(path.to_owned())),
-            Err(why) => Err(StoreFault::Broken { path: path.to_owned(), why: why.into() }),
+            Err(why) => Err(StoreFault::Broken {
+                path: path.to_owned(),
+                why: why.into(),
+            }),
         }
     }
 
@@ -61,11 +67,17 @@ impl Store {
             };
             let rows = table.iter()?.map(|row| {
                 let (key, value) = row?;
-                Ok(Record { key: key.value().into(), value: Some(value.value().into()) })
+                Ok(Record {
+                    key: key.value().into(),
+                    value: Some(value.value().into()),
+                })
             });
             rows.collect()
         };
-        read().map_err(|why| StoreFault::Broken { path: self.path.clone(), why })
+        read().map_err(|why| StoreFault::Broken {
+            path: self.path.clone(),
+            why,
+        })
     }
 
     /// Writes the records, of which a later one of the same key wins, in one
@@ -87,7 +99,10 @@ impl Store {
             }
             Ok(transaction.commit()?)
         };
-        write().map_err(|why| StoreFault::Broken { path: self.path.clone(), why })
+        write().map_err(|why| StoreFault::Broken {
+            path: self.path.clone(),
+            why,
+        })
     }
 
     /// Writes what comes until every sender is gone. A pause after each batch
@@ -125,7 +140,10 @@ mod tests {
     }
 
     fn record(key: &str, value: Option<&str>) -> Record {
-        Record { key: key.as_bytes().into(), value: value.map(|value| value.as_bytes().into()) }
+        Record {
+            key: key.as_bytes().into(),
+            value: value.map(|value| value.as_bytes().into()),
+        }
     }
 
     #[test]
@@ -133,13 +151,19 @@ mod tests {
         let place = Place::new("restart");
         let store = Store::open(&place.0).unwrap();
         assert_eq!(store.records().unwrap(), []);
-        let batch = [record("joe", Some("a")), record("ann", Some("b")), record("joe", Some("c"))];
+        let batch = [
+            record("joe", Some("a")),
+            record("ann", Some("b")),
+            record("joe", Some("c")),
+        ];
         store.write(&batch).unwrap();
         drop(store);
         let store = Store::open(&place.0).unwrap();
         let want = [record("ann", Some("b")), record("joe", Some("c"))];
         assert_eq!(store.records().unwrap(), want);
-        store.write(&[record("ann", None), record("eve", None)]).unwrap();
+        store
+            .write(&[record("ann", None), record("eve", None)])
+            .unwrap();
         assert_eq!(store.records().unwrap(), [record("joe", Some("c"))]);
     }
 
@@ -147,7 +171,10 @@ mod tests {
     fn a_store_in_use_is_refused() {
         let place = Place::new("taken");
         let _store = Store::open(&place.0).unwrap();
-        let want = format!("the store {} is in use by another process", place.0.display());
+        let want = format!(
+            "the store {} is in use by another process",
+            place.0.display()
+        );
         assert_eq!(Store::open(&place.0).unwrap_err().to_string(), want);
     }
 
@@ -160,8 +187,9 @@ mod tests {
             sender.try_send(record(number, Some("x"))).unwrap();
         }
         drop(sender);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
         runtime.unwrap().block_on(store.write_behind(receiver));
         assert_eq!(Store::open(&place.0).unwrap().records().unwrap().len(), 3);
     }

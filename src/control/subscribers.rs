@@ -34,15 +34,22 @@ pub enum ListFault {
 /// # Errors
 /// When the file cannot be read, or for its first line that is wrong.
 pub fn read(path: &Path) -> Result<Subscribers, ListFault> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|why| ListFault::Unreadable { path: path.to_owned(), why })?;
-    Subscribers::parse(&text).map_err(|why| ListFault::Bad { path: path.to_owned(), why })
+    let text = std::fs::read_to_string(path).map_err(|why| ListFault::Unreadable {
+        path: path.to_owned(),
+        why,
+    })?;
+    Subscribers::parse(&text).map_err(|why| ListFault::Bad {
+        path: path.to_owned(),
+        why,
+    })
 }
 
 /// Hands a new list to the shards whenever the file has changed. A list that
 /// cannot be used is logged once, and the one before it stays.
 pub(super) async fn watch(path: Option<PathBuf>, shards: &[Orders]) {
-    let Some(path) = path else { return std::future::pending().await };
+    let Some(path) = path else {
+        return std::future::pending().await;
+    };
     // The shards have nothing yet: the first look always finds a change.
     let mut seen = None;
     loop {
@@ -60,7 +67,9 @@ fn hand_out(path: &Path, shards: &[Orders]) {
         Ok(list) => {
             tracing::info!(subscribers = list.len(), "read the subscribers");
             let list = Arc::new(list);
-            shards.iter().for_each(|shard| shard.give(Order::Subscribers(Arc::clone(&list))));
+            shards
+                .iter()
+                .for_each(|shard| shard.give(Order::Subscribers(Arc::clone(&list))));
         }
         Err(fault) => tracing::error!("{fault}; the list before it stays"),
     }

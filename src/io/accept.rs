@@ -19,7 +19,11 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(local: u16, socket: Socket) -> io::Result<Self> {
-        Ok(Self { local, socket, spare: Some(File::open("/dev/null")?) })
+        Ok(Self {
+            local,
+            socket,
+            spare: Some(File::open("/dev/null")?),
+        })
     }
 
     /// Its place among the shard's locals.
@@ -29,7 +33,10 @@ impl Listener {
 
     /// The next connection; `None` when none waits.
     pub(super) fn accept(&mut self, counters: &mut Counters) -> Option<(TcpStream, SocketAddr)> {
-        let (socket, peer) = match self.socket.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
+        let (socket, peer) = match self
+            .socket
+            .accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+        {
             Ok(accepted) => accepted,
             Err(error) => {
                 if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {

@@ -38,7 +38,10 @@ impl ReceiveBatch {
         let mut names = vec![no_name(); DATAGRAM_BATCH].into_boxed_slice();
         let mut vectors: Box<[libc::iovec]> = bytes
             .chunks_exact_mut(STRIDE)
-            .map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: MESSAGE_MAX })
+            .map(|slot| libc::iovec {
+                iov_base: slot.as_mut_ptr().cast(),
+                iov_len: MESSAGE_MAX,
+            })
             .collect();
         let headers = names
             .iter_mut()
@@ -51,7 +54,13 @@ impl ReceiveBatch {
                 header
             })
             .collect();
-        Self { bytes, names, _vectors: vectors, headers, filled: 0 }
+        Self {
+            bytes,
+            names,
+            _vectors: vectors,
+            headers,
+            filled: 0,
+        }
     }
 
     /// Receives what is there, without waiting; the number of datagrams, zero
@@ -127,7 +136,10 @@ impl SendBatch {
         for (peer, bytes) in datagrams.take(DATAGRAM_BATCH) {
             self.names.push(SockAddr::from(peer));
             let base = bytes.as_ptr().cast_mut().cast();
-            self.vectors.push(libc::iovec { iov_base: base, iov_len: bytes.len() });
+            self.vectors.push(libc::iovec {
+                iov_base: base,
+                iov_len: bytes.len(),
+            });
         }
         for (name, vector) in self.names.iter().zip(&mut self.vectors) {
             let mut header = no_header();
@@ -142,7 +154,12 @@ impl SendBatch {
         // vector in `self`, neither of which changes before the call returns,
         // and each vector at bytes borrowed for 'a. The kernel only reads.
         let sent = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT)
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                count,
+                libc::MSG_DONTWAIT,
+            )
         };
         usize::try_from(sent).map_err(|_negative| io::Error::last_os_error())
     }
@@ -161,7 +178,10 @@ fn nothing_yet<T: From<u8>>() -> io::Result<T> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "no type here is 4 GiB long")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no type here is 4 GiB long"
+)]
 const fn size_of_u32<T>() -> u32 {
     size_of::<T>() as u32
 }
@@ -183,14 +203,24 @@ mod tests {
     fn datagrams_of_every_length_arrive_whole_and_in_order() {
         let (from, to, from_addr, to_addr) = pair();
         let lengths = [0, 1, 500, 1_500, 9_000, 65_507];
-        let messages: Vec<Vec<u8>> =
-            lengths.iter().zip(b'a'..).map(|(&len, byte)| vec![byte; len]).collect();
+        let messages: Vec<Vec<u8>> = lengths
+            .iter()
+            .zip(b'a'..)
+            .map(|(&len, byte)| vec![byte; len])
+            .collect();
         let datagrams = messages.iter().map(|bytes| (to_addr, &bytes[..]));
-        assert_eq!(SendBatch::new().send(from.as_fd(), datagrams).unwrap(), lengths.len());
+        assert_eq!(
+            SendBatch::new().send(from.as_fd(), datagrams).unwrap(),
+            lengths.len()
+        );
         let mut batch = ReceiveBatch::new();
         assert_eq!(batch.receive(to.as_fd()).unwrap(), lengths.len());
         for (index, bytes) in messages.iter().enumerate() {
-            assert!(batch.datagram(index) == Some((from_addr, &bytes[..])), "{}", bytes.len());
+            assert!(
+                batch.datagram(index) == Some((from_addr, &bytes[..])),
+                "{}",
+                bytes.len()
+            );
         }
         assert_eq!(batch.datagram(lengths.len()), None);
         assert_eq!(batch.receive(to.as_fd()).unwrap(), 0);
@@ -201,8 +231,14 @@ mod tests {
     fn one_call_takes_no_more_than_a_batch() {
         let (from, to, _, to_addr) = pair();
         let datagrams = std::iter::repeat((to_addr, &b"x"[..]));
-        assert_eq!(SendBatch::new().send(from.as_fd(), datagrams).unwrap(), DATAGRAM_BATCH);
-        assert_eq!(ReceiveBatch::new().receive(to.as_fd()).unwrap(), DATAGRAM_BATCH);
+        assert_eq!(
+            SendBatch::new().send(from.as_fd(), datagrams).unwrap(),
+            DATAGRAM_BATCH
+        );
+        assert_eq!(
+            ReceiveBatch::new().receive(to.as_fd()).unwrap(),
+            DATAGRAM_BATCH
+        );
     }
 
     #[test]

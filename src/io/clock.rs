@@ -13,8 +13,13 @@ impl Clock {
     /// A clock whose zero is now.
     #[must_use]
     pub fn start() -> Self {
-        let unix = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        Self { zero: std::time::Instant::now(), wall: Wall { unix_at_zero: unix } }
+        let unix = std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |since| since.as_secs());
+        Self {
+            zero: std::time::Instant::now(),
+            wall: Wall { unix_at_zero: unix },
+        }
     }
 
     /// The time now. Asked once per batch, not once per message.

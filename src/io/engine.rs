@@ -109,7 +109,13 @@ impl Engine {
     pub(super) fn restore(&mut self, records: &[Record]) {
         for record in records {
             if let Some(value) = &record.value {
-                self.shard.handle(self.now, Input::Restored { key: &record.key, value });
+                self.shard.handle(
+                    self.now,
+                    Input::Restored {
+                        key: &record.key,
+                        value,
+                    },
+                );
                 self.settle();
             }
         }
@@ -120,7 +126,11 @@ impl Engine {
     pub(super) fn turn(&mut self, most: Duration) -> io::Result<bool> {
         self.now = self.clock.now();
         let until_due = self.deadline().map_or(most, |due| due.since(self.now));
-        let most = if self.is_unsettled { Duration::ZERO } else { most.min(until_due) };
+        let most = if self.is_unsettled {
+            Duration::ZERO
+        } else {
+            most.min(until_due)
+        };
         let count = self.readiness.wait(most)?;
         self.now = self.clock.now();
         for index in 0..count {
@@ -140,7 +150,9 @@ impl Engine {
 
     /// Makes the deadline a readiness event, for a sleep outside of `turn`.
     pub(super) fn set_alarm(&mut self) -> io::Result<()> {
-        let Some(due) = self.deadline() else { return Ok(()) };
+        let Some(due) = self.deadline() else {
+            return Ok(());
+        };
         // An alarm that rings too early costs one turn; setting it costs a
         // call, which most of the time would be for the same reason again.
         if self.alarm_at.is_none_or(|at| due < at) {
@@ -163,7 +175,9 @@ impl Engine {
     pub(super) fn report(&self) {
         let shard = self.shard.counters().rows();
         let rows = shard.chain(self.counters.rows());
-        let text: Vec<_> = rows.map(|(name, count)| format!("{name}={count}")).collect();
+        let text: Vec<_> = rows
+            .map(|(name, count)| format!("{name}={count}"))
+            .collect();
         tracing::info!(streams = self.streams.len(), "counters: {}", text.join(" "));
     }
 
@@ -227,7 +241,9 @@ impl Engine {
     }
 
     fn receive(&mut self, id: SocketId) -> usize {
-        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else { return 0 };
+        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
+            return 0;
+        };
         let count = match self.received.receive(port.as_fd()) {
             Ok(count) => count,
             // What a datagram of ours met; the error queue says which one.
@@ -237,7 +253,14 @@ impl Engine {
             self.counters.udp_received += 1;
             match self.received.datagram(index) {
                 Some((peer, bytes)) => {
-                    self.shard.handle(self.now, Input::Datagram { socket: id, peer, bytes });
+                    self.shard.handle(
+                        self.now,
+                        Input::Datagram {
+                            socket: id,
+                            peer,
+                            bytes,
+                        },
+                    );
                 }
                 None => self.counters.udp_unreadable += 1,
             }
@@ -246,7 +269,9 @@ impl Engine {
     }
 
     fn read_errors(&mut self, id: SocketId) {
-        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else { return };
+        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
+            return;
+        };
         for _ in 0..limits::DATAGRAM_BATCH {
             match icmp::next_unreachable(port.as_fd()) {
                 Ok(Some(peer)) => self.unreachable.extend(peer.map(|peer| (id, peer))),
@@ -261,9 +286,13 @@ impl Engine {
 
     fn on_listener(&mut self, place: usize) {
         for _ in 0..limits::ACCEPTS_MAX {
-            let Some(listener) = self.listeners.get_mut(place) else { return };
-            let Some((socket, peer)) = listener.accept(&mut self.counters) else { break };
-                        // At the bound the connection is dropped, which closes it.
+            let Some(listener) = self.listeners.get_mut(place) else {
+                return;
+            };
+            let Some((socket, peer)) = listener.accept(&mut self.counters) else {
+                break;
+            };
+            // At the bound the connection is dropped, which closes it.
             let Some(stream) = self.shard.accept(peer) else {
                 self.counters.tcp_refused += 1;
                 continue;
@@ -315,15 +344,21 @@ impl Engine {
         while let Some((socket, peer)) = self.unreachable.pop() {
             has_failed = true;
             self.counters.udp_unreachable += 1;
-            self.shard.handle(self.now, Input::Unreachable { socket, peer });
+            self.shard
+                .handle(self.now, Input::Unreachable { socket, peer });
         }
         has_failed
     }
 
     fn perform(&mut self, output: Output) {
         match output {
-            Output::Transmit { flow: Flow::Udp { socket, peer }, bytes } => {
-                let Some(Some(port)) = self.ports.get_mut(usize::from(socket.0)) else { return };
+            Output::Transmit {
+                flow: Flow::Udp { socket, peer },
+                bytes,
+            } => {
+                let Some(Some(port)) = self.ports.get_mut(usize::from(socket.0)) else {
+                    return;
+                };
                 if port.waiting() == 0 {
                     self.unflushed.push(socket);
                 }
@@ -332,9 +367,13 @@ impl Engine {
                     self.flush_port(socket);
                 }
             }
-            Output::Transmit { flow: Flow::Stream(stream), bytes } => {
+            Output::Transmit {
+                flow: Flow::Stream(stream),
+                bytes,
+            } => {
                 self.counters.tcp_sent += bytes.len() as u64;
-                self.streams.push(&self.readiness, stream, bytes, &mut self.counters);
+                self.streams
+                    .push(&self.readiness, stream, bytes, &mut self.counters);
             }
             Output::Connect { stream, peer } => self.connect(stream, peer),
             Output::Close { stream } => self.streams.close(self.now, stream),
@@ -349,7 +388,8 @@ impl Engine {
 
     fn connect(&mut self, stream: StreamId, peer: SocketAddr) {
         self.counters.tcp_connects += 1;
-        self.streams.connect(&self.readiness, self.now, stream, self.connect_from, peer);
+        self.streams
+            .connect(&self.readiness, self.now, stream, self.connect_from, peer);
     }
 
     fn flush_ports(&mut self) {
@@ -359,14 +399,21 @@ impl Engine {
     }
 
     fn flush_port(&mut self, id: SocketId) {
-        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else { return };
+        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
+            return;
+        };
         // Blocked: the readiness set says when it goes on.
         if port.is_blocked() {
             return;
         }
         port.flush(&mut self.sending, &mut self.counters, &mut self.unreachable);
-        let Some(interest) = port.new_interest() else { return };
-        if let Err(error) = self.readiness.change(port.as_fd(), token::udp(id.0), interest) {
+        let Some(interest) = port.new_interest() else {
+            return;
+        };
+        if let Err(error) = self
+            .readiness
+            .change(port.as_fd(), token::udp(id.0), interest)
+        {
             tracing::error!(%error, "cannot watch a UDP socket");
         }
     }
@@ -383,7 +430,11 @@ fn log(notice: &Notice) {
         Notice::PeerUp { peer, transport } => {
             tracing::info!(%peer, transport = transport.uri_token(), "peer is up");
         }
-        Notice::PeerDown { peer, transport, why } => {
+        Notice::PeerDown {
+            peer,
+            transport,
+            why,
+        } => {
             tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
         }
     }

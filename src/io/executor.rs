@@ -40,7 +40,9 @@ impl Handle {
     /// # Errors
     /// When its executor could not start.
     pub fn wait(self) -> Result<(), Fault> {
-        self.executor.join().map_err(|error| Fault::Executor(error.to_string()))
+        self.executor
+            .join()
+            .map_err(|error| Fault::Executor(error.to_string()))
     }
 }
 
@@ -51,10 +53,15 @@ impl Handle {
 pub fn start(starts: Vec<Start>) -> Result<Vec<(Orders, Handle)>, Fault> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     if starts.len() > cores.len() {
-        return Err(Fault::Cores { shards: starts.len(), cores: cores.len() });
+        return Err(Fault::Cores {
+            shards: starts.len(),
+            cores: cores.len(),
+        });
     }
     let shards = starts.into_iter().zip(cores).enumerate();
-    shards.map(|(index, (start, core))| start_one(start, index, core.id)).collect()
+    shards
+        .map(|(index, (start, core))| start_one(start, index, core.id))
+        .collect()
 }
 
 fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle), Fault> {
@@ -74,8 +81,20 @@ fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle)
 }
 
 async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
-    let Start { sockets, role, seed, clock, store, restored } = start;
-    let setup = Setup { locals: sockets.locals(), role, seed, wall: clock.wall() };
+    let Start {
+        sockets,
+        role,
+        seed,
+        clock,
+        store,
+        restored,
+    } = start;
+    let setup = Setup {
+        locals: sockets.locals(),
+        role,
+        seed,
+        wall: clock.wall(),
+    };
     let shard = Shard::new(setup, clock.now());
     let mut engine = Engine::new(shard, clock, sockets, inbox, store)?;
     engine.restore(&restored);

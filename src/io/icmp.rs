@@ -1,6 +1,9 @@
 //! What the network says about datagrams that did not arrive (RFC 3261 §18.4).
 
-#![expect(unsafe_code, reason = "the error queue is read with recvmsg and control messages")]
+#![expect(
+    unsafe_code,
+    reason = "the error queue is read with recvmsg and control messages"
+)]
 
 use std::io;
 use std::net::SocketAddr;
@@ -120,11 +123,17 @@ mod tests {
     #[test]
     fn a_closed_port_is_reported_with_its_address() {
         let socket = socket::udp("127.0.0.1:0".parse().unwrap()).unwrap();
-        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         assert_eq!(next_unreachable(socket.as_fd()).unwrap(), None);
         socket.send_to(b"OPTIONS", &closed.into()).unwrap();
         // On the loopback the answer is there before `send_to` returns.
-        assert_eq!(next_unreachable(socket.as_fd()).unwrap(), Some(Some(closed)));
+        assert_eq!(
+            next_unreachable(socket.as_fd()).unwrap(),
+            Some(Some(closed))
+        );
         assert_eq!(next_unreachable(socket.as_fd()).unwrap(), None);
     }
 }

@@ -35,7 +35,13 @@ pub(super) struct Inbox {
 pub(super) fn inbox() -> io::Result<(Orders, Inbox)> {
     let (sender, receiver) = sync_channel(limits::INBOX_MAX);
     let bell = Bell::new()?;
-    Ok((Orders { sender, bell: bell.try_clone()? }, Inbox { receiver, bell }))
+    Ok((
+        Orders {
+            sender,
+            bell: bell.try_clone()?,
+        },
+        Inbox { receiver, bell },
+    ))
 }
 
 impl Orders {

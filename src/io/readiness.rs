@@ -5,7 +5,10 @@
 //! the set. That keeps the cost of a wake independent of how many sockets
 //! there are, and an idle stream costs the executor nothing.
 
-#![expect(unsafe_code, reason = "epoll, eventfd and timerfd have no safe interface in std")]
+#![expect(
+    unsafe_code,
+    reason = "epoll, eventfd and timerfd have no safe interface in std"
+)]
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -48,7 +51,10 @@ impl Readiness {
     pub(super) fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let set = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        Ok(Self { set, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into() })
+        Ok(Self {
+            set,
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
+        })
     }
 
     /// Watches a descriptor until it is closed; its events carry `token`.
@@ -67,14 +73,17 @@ impl Readiness {
         let ms = i32::try_from(most.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
         let room = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
         // SAFETY: `events` has room for `room` events.
-        let count = unsafe {
-            libc::epoll_wait(self.set.as_raw_fd(), self.events.as_mut_ptr(), room, ms)
-        };
+        let count =
+            unsafe { libc::epoll_wait(self.set.as_raw_fd(), self.events.as_mut_ptr(), room, ms) };
         match usize::try_from(count) {
             Ok(count) => Ok(count),
             Err(_negative) => {
                 let error = io::Error::last_os_error();
-                if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) }
+                if error.kind() == io::ErrorKind::Interrupted {
+                    Ok(0)
+                } else {
+                    Err(error)
+                }
             }
         }
     }
@@ -92,12 +101,24 @@ impl Readiness {
         token: u64,
         interest: Ready,
     ) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: interest.0, u64: token };
+        let mut event = libc::epoll_event {
+            events: interest.0,
+            u64: token,
+        };
         // SAFETY: `event` is read during the call only.
         let done = unsafe {
-            libc::epoll_ctl(self.set.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event)
+            libc::epoll_ctl(
+                self.set.as_raw_fd(),
+                operation,
+                fd.as_raw_fd(),
+                &raw mut event,
+            )
         };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -157,16 +178,27 @@ impl Alarm {
     pub(super) fn set(&self, after: Duration) -> io::Result<()> {
         // Zero would switch it off.
         let after = after.max(Duration::from_nanos(1));
-        let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let none = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         let first = libc::timespec {
             tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: after.subsec_nanos().into(),
         };
-        let setting = libc::itimerspec { it_interval: none, it_value: first };
+        let setting = libc::itimerspec {
+            it_interval: none,
+            it_value: first,
+        };
         // SAFETY: `setting` is read during the call only, nothing is written.
-        let done =
-            unsafe { libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const setting, ptr::null_mut()) };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let done = unsafe {
+            libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const setting, ptr::null_mut())
+        };
+        if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn silence(&self) -> io::Result<()> {

@@ -26,14 +26,23 @@ pub struct StoreSender {
 #[must_use]
 pub fn to_store() -> (StoreSender, Receiver<Record>) {
     let (sender, receiver) = channel(limits::STORE_QUEUE_MAX);
-    (StoreSender { sender, has_warned: false }, receiver)
+    (
+        StoreSender {
+            sender,
+            has_warned: false,
+        },
+        receiver,
+    )
 }
 
 impl StoreSender {
     /// Hands a record over. When the store is that far behind, the record is
     /// dropped: the next refresh of the registration brings all of it again.
     pub(super) fn put(&mut self, key: &[u8], value: Option<&[u8]>, counters: &mut Counters) {
-        let record = Record { key: key.into(), value: value.map(Into::into) };
+        let record = Record {
+            key: key.into(),
+            value: value.map(Into::into),
+        };
         match self.sender.try_send(record) {
             Ok(()) => {
                 counters.store_written += 1;
@@ -64,6 +73,12 @@ mod tests {
         let want = (limits::STORE_QUEUE_MAX as u64, 3);
         assert_eq!((counters.store_written, counters.store_dropped), want);
         let first = receiver.try_recv().unwrap();
-        assert_eq!(first, Record { key: (*b"joe").into(), value: Some((*b"binding").into()) });
+        assert_eq!(
+            first,
+            Record {
+                key: (*b"joe").into(),
+                value: Some((*b"binding").into())
+            }
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! What the process may use of the kernel.
 
-#![expect(unsafe_code, reason = "getrlimit and setrlimit have no safe interface in std")]
+#![expect(
+    unsafe_code,
+    reason = "getrlimit and setrlimit have no safe interface in std"
+)]
 
 use std::io;
 
@@ -29,12 +32,23 @@ pub fn raise_open_files() -> Result<(), Fault> {
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: `limit` is read during the call only.
     let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-    if done < 0 { Err(io::Error::last_os_error().into()) } else { Ok(()) }
+    if done < 0 {
+        Err(io::Error::last_os_error().into())
+    } else {
+        Ok(())
+    }
 }
 
 fn read(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is a valid place to write to.
     let done = unsafe { libc::getrlimit(resource, &raw mut limit) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(limit) }
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(limit)
+    }
 }

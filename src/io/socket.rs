@@ -1,6 +1,9 @@
 //! Making sockets, every option set before anyone uses them.
 
-#![expect(unsafe_code, reason = "IP_RECVERR and IP_MTU_DISCOVER have no setter in socket2")]
+#![expect(
+    unsafe_code,
+    reason = "IP_RECVERR and IP_MTU_DISCOVER have no setter in socket2"
+)]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -27,7 +30,11 @@ pub(super) fn probe(transport: Transport, addr: SocketAddr) -> Result<(), Fault>
             socket.listen(1)
         }
     };
-    bind().map_err(|why| Fault::Listen { transport, addr, why })
+    bind().map_err(|why| Fault::Listen {
+        transport,
+        addr,
+        why,
+    })
 }
 
 /// A bound UDP socket.
@@ -42,7 +49,11 @@ pub(super) fn udp(addr: SocketAddr) -> Result<Socket, Fault> {
         socket.bind(&addr.into())?;
         Ok(socket)
     };
-    let socket = make().map_err(|why| Fault::Listen { transport: Transport::Udp, addr, why })?;
+    let socket = make().map_err(|why| Fault::Listen {
+        transport: Transport::Udp,
+        addr,
+        why,
+    })?;
     warn_about_buffers(&socket, addr);
     Ok(socket)
 }
@@ -58,7 +69,11 @@ pub(super) fn tcp(addr: SocketAddr) -> Result<Socket, Fault> {
         socket.listen(limits::BACKLOG)?;
         Ok(socket)
     };
-    make().map_err(|why| Fault::Listen { transport: Transport::Tcp, addr, why })
+    make().map_err(|why| Fault::Listen {
+        transport: Transport::Tcp,
+        addr,
+        why,
+    })
 }
 
 /// A stream on its way to `peer`, from any port of `local`.
@@ -94,11 +109,21 @@ fn report_errors(socket: &Socket, ip: IpAddr) -> io::Result<()> {
     match ip {
         IpAddr::V4(_) => {
             set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
-            set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
+            set(
+                socket,
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                libc::IP_PMTUDISC_DONT,
+            )
         }
         IpAddr::V6(_) => {
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
-            set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
+            set(
+                socket,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MTU_DISCOVER,
+                libc::IPV6_PMTUDISC_DONT,
+            )
         }
     }
 }
@@ -114,7 +139,11 @@ fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
             size_of_val(&value) as libc::socklen_t,
         )
     };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn warn_about_buffers(socket: &Socket, addr: SocketAddr) {
@@ -142,8 +171,7 @@ fn warn_about_buffers(socket: &Socket, addr: SocketAddr) {
 mod tests {
     use super::*;
 
-    const ANY: SocketAddr =
-        SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
     fn address(socket: &Socket) -> SocketAddr {
         socket.local_addr().unwrap().as_socket().unwrap()

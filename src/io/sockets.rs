@@ -32,8 +32,12 @@ impl Sockets {
     /// The address that connections are opened from: the first TCP listener's,
     /// by which peers know this node.
     pub(super) fn connect_from(&self) -> Option<IpAddr> {
-        let tcp = self.bound.iter().find(|(local, _)| local.transport == Transport::Tcp);
-        tcp.or_else(|| self.bound.first()).map(|(local, _)| local.addr.ip())
+        let tcp = self
+            .bound
+            .iter()
+            .find(|(local, _)| local.transport == Transport::Tcp);
+        tcp.or_else(|| self.bound.first())
+            .map(|(local, _)| local.addr.ip())
     }
 }
 
@@ -42,7 +46,9 @@ impl Sockets {
 /// # Errors
 /// The first address that cannot.
 pub fn check(listen: &[(Transport, SocketAddr)]) -> Result<(), Fault> {
-    listen.iter().try_for_each(|&(transport, addr)| socket::probe(transport, addr))
+    listen
+        .iter()
+        .try_for_each(|&(transport, addr)| socket::probe(transport, addr))
 }
 
 /// Opens the listeners of `shards` shards. With `upstream` each shard gets a
@@ -86,7 +92,9 @@ fn open_one(listen: &[(Transport, SocketAddr)], upstream: bool) -> Result<Socket
         };
         bound.push(named(transport, socket, false)?);
     }
-    let first_udp = listen.iter().find(|(transport, _)| *transport == Transport::Udp);
+    let first_udp = listen
+        .iter()
+        .find(|(transport, _)| *transport == Transport::Udp);
     if let Some(&(_, addr)) = first_udp.filter(|_| upstream) {
         let socket = socket::udp(SocketAddr::new(addr.ip(), 0))?;
         bound.push(named(Transport::Udp, socket, true)?);
@@ -97,7 +105,14 @@ fn open_one(listen: &[(Transport, SocketAddr)], upstream: bool) -> Result<Socket
 fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<(Local, Socket), Fault> {
     let addr = socket.local_addr()?.as_socket();
     let addr = addr.ok_or(std::io::Error::from(std::io::ErrorKind::Unsupported))?;
-    Ok((Local { transport, addr, upstream }, socket))
+    Ok((
+        Local {
+            transport,
+            addr,
+            upstream,
+        },
+        socket,
+    ))
 }
 
 #[cfg(test)]
@@ -109,7 +124,10 @@ mod tests {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let opened = open(&[(Transport::Tcp, any), (Transport::Udp, any)], 1, true).unwrap();
         let locals = opened[0].locals();
-        let kinds: Vec<_> = locals.iter().map(|local| (local.transport, local.upstream)).collect();
+        let kinds: Vec<_> = locals
+            .iter()
+            .map(|local| (local.transport, local.upstream))
+            .collect();
         let udp = Transport::Udp;
         assert_eq!(kinds, [(Transport::Tcp, false), (udp, false), (udp, true)]);
         assert!(locals.iter().all(|local| local.addr.port() != 0));
@@ -118,9 +136,16 @@ mod tests {
 
     #[test]
     fn a_home_has_no_upstream_socket_and_shards_share_their_ports() {
-        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = std::net::UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let opened = open(&[(Transport::Udp, free)], 2, false).unwrap();
-        let ports: Vec<_> = opened.iter().flat_map(Sockets::locals).map(|l| l.addr).collect();
+        let ports: Vec<_> = opened
+            .iter()
+            .flat_map(Sockets::locals)
+            .map(|l| l.addr)
+            .collect();
         assert_eq!(ports, [free, free]);
     }
 }

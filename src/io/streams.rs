@@ -50,7 +50,13 @@ impl Connection {
     fn new(socket: TcpStream, state: State) -> Self {
         let queue = StreamQueue::new(limits::STREAM_QUEUE_MAX);
         let is_blocked = matches!(state, State::Connecting(_));
-        Self { socket, state, queue, is_blocked, is_unflushed: false }
+        Self {
+            socket,
+            state,
+            queue,
+            is_blocked,
+            is_unflushed: false,
+        }
     }
 
     /// Writes what the kernel takes; true when nothing waits any more.
@@ -90,7 +96,12 @@ impl Streams {
 
     /// Takes in a connection that was accepted as `stream`.
     pub(super) fn accept(&mut self, readiness: &Readiness, stream: StreamId, socket: TcpStream) {
-        self.insert(readiness, stream, Connection::new(socket, State::Open(stream)), Ready::READ);
+        self.insert(
+            readiness,
+            stream,
+            Connection::new(socket, State::Open(stream)),
+            Ready::READ,
+        );
     }
 
     /// Opens a connection; `connected` or `take_gone` tells of it later.
@@ -105,9 +116,7 @@ impl Streams {
         match socket::connect(local, peer) {
             Ok(socket) => {
                 let connection = Connection::new(socket, State::Connecting(stream));
-                if let Some(slot) =
-                    self.insert(readiness, stream, connection, Ready::READ_WRITE)
-                {
+                if let Some(slot) = self.insert(readiness, stream, connection, Ready::READ_WRITE) {
                     self.connecting.push_back((now + limits::CONNECT_MAX, slot));
                 }
             }
@@ -127,8 +136,12 @@ impl Streams {
         bytes: Buf,
         counters: &mut Counters,
     ) {
-        let Some(slot) = self.slot(stream) else { return };
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(slot) = self.slot(stream) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         if connection.queue.push(bytes).is_err() {
             counters.tcp_overflows += 1;
             return self.fail(slot);
@@ -145,9 +158,13 @@ impl Streams {
 
     /// Closes a stream once its queue is empty.
     pub(super) fn close(&mut self, now: Instant, stream: StreamId) {
-        let Some(slot) = self.slot(stream) else { return };
+        let Some(slot) = self.slot(stream) else {
+            return;
+        };
         self.forget(stream);
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         let never_opened = matches!(connection.state, State::Connecting(_));
         connection.state = State::Closing;
         if connection.queue.is_empty() || never_opened {
@@ -177,7 +194,10 @@ impl Streams {
         let connection = self.connections.get_mut(slot)?;
         let mut connected = None;
         if let State::Connecting(stream) = connection.state {
-            match (connection.socket.take_error(), connection.socket.local_addr()) {
+            match (
+                connection.socket.take_error(),
+                connection.socket.local_addr(),
+            ) {
                 (Ok(None), Ok(local)) => {
                     connection.state = State::Open(stream);
                     connected = Some((stream, local));
@@ -213,7 +233,10 @@ impl Streams {
     /// Ends what took too long: connections not up, closed ones not drained.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some(slot) = due(&mut self.connecting, now) {
-            let state = self.connections.get(slot).map(|connection| connection.state);
+            let state = self
+                .connections
+                .get(slot)
+                .map(|connection| connection.state);
             if matches!(state, Some(State::Connecting(_))) {
                 self.fail(slot);
             }
@@ -241,7 +264,9 @@ impl Streams {
 
     /// True when bytes wait on any of them.
     pub(super) fn is_writing(&self) -> bool {
-        self.connections.iter().any(|(_, connection)| !connection.queue.is_empty())
+        self.connections
+            .iter()
+            .any(|(_, connection)| !connection.queue.is_empty())
     }
 
     fn insert(
@@ -271,14 +296,20 @@ impl Streams {
     }
 
     fn write(&mut self, readiness: &Readiness, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         let is_done = match connection.write() {
             Ok(is_done) => is_done,
             Err(_) => return self.fail(slot),
         };
         if connection.is_blocked == is_done {
             connection.is_blocked = !is_done;
-            let interest = if is_done { Ready::READ } else { Ready::READ_WRITE };
+            let interest = if is_done {
+                Ready::READ
+            } else {
+                Ready::READ_WRITE
+            };
             let fd = connection.socket.as_fd();
             if readiness.change(fd, token::stream(slot), interest).is_err() {
                 return self.fail(slot);
@@ -290,7 +321,10 @@ impl Streams {
     }
 
     fn is_long(&self, slot: Slot) -> bool {
-        let waiting = self.connections.get(slot).map(|connection| connection.queue.len());
+        let waiting = self
+            .connections
+            .get(slot)
+            .map(|connection| connection.queue.len());
         waiting.is_some_and(|waiting| waiting > limits::STREAM_QUEUE_MAX / 2)
     }
 
@@ -307,7 +341,9 @@ impl Streams {
 
     /// Drops a connection, and remembers to tell the core if it had a name.
     fn fail(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.remove(slot) else { return };
+        let Some(connection) = self.connections.remove(slot) else {
+            return;
+        };
         match connection.state {
             State::Connecting(stream) | State::Open(stream) => {
                 self.forget(stream);
@@ -319,11 +355,17 @@ impl Streams {
 
     /// Drops a connection that has nothing left to write.
     fn finish(&mut self, slot: Slot) {
-        let Some(mut connection) = self.connections.remove(slot) else { return };
+        let Some(mut connection) = self.connections.remove(slot) else {
+            return;
+        };
         // Unread bytes would turn the FIN into a RST, which may overtake what
         // was just written. What one read does not find is not waited for.
         let mut unread = [0; 4_096];
-        while connection.socket.read(&mut unread).is_ok_and(|read| read == unread.len()) {}
+        while connection
+            .socket
+            .read(&mut unread)
+            .is_ok_and(|read| read == unread.len())
+        {}
     }
 }
 

@@ -37,7 +37,10 @@ pub(super) const fn stream(slot: Slot) -> u64 {
 }
 
 impl Token {
-    #[expect(clippy::cast_possible_truncation, reason = "each field is cut out by its width")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each field is cut out by its width"
+    )]
     pub(super) const fn unpack(token: u64) -> Self {
         let low = token as u32;
         match token >> KIND_SHIFT {
@@ -47,13 +50,19 @@ impl Token {
             3 => Self::Listener(low as u16),
             _ => {
                 let index = (token >> 32) as u32 & ((1 << INDEX_BITS) - 1);
-                Self::Stream(Slot { index, generation: low })
+                Self::Stream(Slot {
+                    index,
+                    generation: low,
+                })
             }
         }
     }
 }
 
-const _: () = assert!(2 * crate::limits::STREAMS_MAX <= 1 << INDEX_BITS, "a slot fits its bits");
+const _: () = assert!(
+    2 * crate::limits::STREAMS_MAX <= 1 << INDEX_BITS,
+    "a slot fits its bits"
+);
 
 #[cfg(test)]
 mod tests {
@@ -61,14 +70,26 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out() {
-        let slot = Slot { index: (1 << INDEX_BITS) - 1, generation: u32::MAX };
+        let slot = Slot {
+            index: (1 << INDEX_BITS) - 1,
+            generation: u32::MAX,
+        };
         for (packed, want) in [
             (INBOX, Token::Inbox),
             (ALARM, Token::Alarm),
             (udp(u16::MAX), Token::Udp(u16::MAX)),
             (listener(7), Token::Listener(7)),
             (stream(slot), Token::Stream(slot)),
-            (stream(Slot { index: 0, generation: 0 }), Token::Stream(Slot { index: 0, generation: 0 })),
+            (
+                stream(Slot {
+                    index: 0,
+                    generation: 0,
+                }),
+                Token::Stream(Slot {
+                    index: 0,
+                    generation: 0,
+                }),
+            ),
         ] {
             assert_eq!(Token::unpack(packed), want);
         }

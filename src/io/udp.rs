@@ -37,7 +37,13 @@ pub(super) enum Flushed {
 impl UdpPort {
     pub(super) fn new(id: SocketId, socket: Socket) -> Self {
         let queue = DatagramQueue::new(limits::DATAGRAM_QUEUE_MAX);
-        Self { id, socket, queue, is_blocked: false, is_watched: false }
+        Self {
+            id,
+            socket,
+            queue,
+            is_blocked: false,
+            is_watched: false,
+        }
     }
 
     /// Number of datagrams that wait.
@@ -61,7 +67,11 @@ impl UdpPort {
             return None;
         }
         self.is_watched = self.is_blocked;
-        Some(if self.is_watched { Ready::READ_WRITE } else { Ready::READ })
+        Some(if self.is_watched {
+            Ready::READ_WRITE
+        } else {
+            Ready::READ
+        })
     }
 
     /// Adds a datagram; it leaves with the next flush.
@@ -144,7 +154,10 @@ mod tests {
     use crate::time::Duration;
 
     fn port() -> UdpPort {
-        UdpPort::new(SocketId(0), socket::udp("127.0.0.1:0".parse().unwrap()).unwrap())
+        UdpPort::new(
+            SocketId(0),
+            socket::udp("127.0.0.1:0".parse().unwrap()).unwrap(),
+        )
     }
 
     /// A datagram whose every byte is its number.
@@ -175,21 +188,33 @@ mod tests {
             blocked += usize::from(flushed == Flushed::Blocked);
             for index in 0..receive.receive(receiver.as_fd()).unwrap() {
                 let (_, bytes) = receive.datagram(index).unwrap();
-                assert!(bytes == message(arrived), "datagram {arrived} is not what was sent");
+                assert!(
+                    bytes == message(arrived),
+                    "datagram {arrived} is not what was sent"
+                );
                 arrived += 1;
             }
             let writable = readiness.wait(Duration::from_secs(5)).unwrap();
-            assert_eq!(writable, 1, "{arrived} of {count} arrived, then the buffer stayed full");
+            assert_eq!(
+                writable, 1,
+                "{arrived} of {count} arrived, then the buffer stayed full"
+            );
         }
         assert!(blocked > 100, "the buffer was full only {blocked} times");
         assert_eq!((port.waiting(), counters.udp_sent), (0, count as u64));
-        assert_eq!((counters.udp_dropped_requests, counters.udp_unsendable), (0, 0));
+        assert_eq!(
+            (counters.udp_dropped_requests, counters.udp_unsendable),
+            (0, 0)
+        );
     }
 
     #[test]
     fn an_error_about_one_peer_costs_the_others_nothing() {
         let (mut port, mut counters) = (port(), Counters::default());
-        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let peer = receiver.local_addr().unwrap();
         let (pool, mut send) = (Pool::new(), SendBatch::new());

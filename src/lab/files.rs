@@ -39,7 +39,10 @@ fn head(place: Place) -> String {
 }
 
 fn home() -> String {
-    let peers: Vec<_> = EDGES.iter().map(|edge| format!("\"{}\"", edge.ip)).collect();
+    let peers: Vec<_> = EDGES
+        .iter()
+        .map(|edge| format!("\"{}\"", edge.ip))
+        .collect();
     format!(
         "{}
 [home]
@@ -55,9 +58,8 @@ edge_peers = [{}]
 }
 
 fn edge(place: Place, is_sealed: bool) -> String {
-    let members = EDGES.map(|Place { name, ip }| {
-        format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n")
-    });
+    let members = EDGES
+        .map(|Place { name, ip }| format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n"));
     let mut text = format!(
         "{}
 [edge]
@@ -81,7 +83,12 @@ set_size = 2
 fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
     let path = folder.join(name);
     let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|why| Fault::File { path, why })
 }
@@ -98,12 +105,19 @@ mod tests {
         write(&folder, Some(&[7; 64])).unwrap();
         for edge in EDGES {
             let config = config::load(&folder.join(config_name(edge))).unwrap();
-            let Role::Edge(settings) = config.role else { panic!("not an edge") };
-            assert_eq!((config.name.as_str(), settings.members.len()), (edge.name, 3));
+            let Role::Edge(settings) = config.role else {
+                panic!("not an edge")
+            };
+            assert_eq!(
+                (config.name.as_str(), settings.members.len()),
+                (edge.name, 3)
+            );
             assert_eq!((settings.token_keys, settings.set_size), (vec![[7; 64]], 2));
         }
         let config = config::load(&folder.join(config_name(HOME))).unwrap();
-        let Role::Home(home) = config.role else { panic!("not a home") };
+        let Role::Home(home) = config.role else {
+            panic!("not a home")
+        };
         assert_eq!(home.settings.edge_peers.len(), EDGES.len());
         assert_eq!(std::fs::read_to_string(&home.subscribers).unwrap(), USERS);
         write(&folder, None).unwrap();

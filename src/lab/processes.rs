@@ -1,6 +1,9 @@
 //! The lab's nodes as processes.
 
-#![expect(unsafe_code, reason = "PR_SET_PDEATHSIG has to be set between fork and exec")]
+#![expect(
+    unsafe_code,
+    reason = "PR_SET_PDEATHSIG has to be set between fork and exec"
+)]
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -36,21 +39,36 @@ impl Nodes {
         let mut running = Vec::new();
         for place in std::iter::once(HOME).chain(EDGES) {
             let log = folder.join(format!("{}.log", place.name));
-            let file = File::create(&log).map_err(|why| Fault::File { path: log.clone(), why })?;
+            let file = File::create(&log).map_err(|why| Fault::File {
+                path: log.clone(),
+                why,
+            })?;
             let mut command = Command::new(&program);
-            command.args(["run", "--config"]).arg(folder.join(config_name(place)));
-            command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+            command
+                .args(["run", "--config"])
+                .arg(folder.join(config_name(place)));
+            command
+                .stdin(Stdio::null())
+                .stdout(file.try_clone()?)
+                .stderr(file);
             // Ctrl-C at the terminal is for the lab, which ends them in order.
             command.process_group(0).kill_on_drop(true);
             die_with_parent(&mut command);
-            running.push(Node { place, child: command.spawn()?, log });
+            running.push(Node {
+                place,
+                child: command.spawn()?,
+                log,
+            });
         }
         Ok(Self { running })
     }
 
     /// Places and process ids.
     pub(super) fn ids(&self) -> Vec<(Place, u32)> {
-        let ids = self.running.iter().map(|node| (node.place, node.child.id().unwrap_or(0)));
+        let ids = self
+            .running
+            .iter()
+            .map(|node| (node.place, node.child.id().unwrap_or(0)));
         ids.collect()
     }
 
@@ -66,11 +84,22 @@ impl Nodes {
                 Ok(None) => {}
                 Ok(Some(_)) => {
                     let text = std::fs::read_to_string(&*log).unwrap_or_default();
-                    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("");
+                    let last = text
+                        .lines()
+                        .rfind(|line| !line.trim().is_empty())
+                        .unwrap_or("");
                     let sentence = last.strip_prefix("steadfast: ").unwrap_or(last).to_owned();
-                    return Err(Fault::Node { name: place.name, sentence });
+                    return Err(Fault::Node {
+                        name: place.name,
+                        sentence,
+                    });
                 }
-                Err(_) => return Err(Fault::Silent { name: place.name, log: log.clone() }),
+                Err(_) => {
+                    return Err(Fault::Silent {
+                        name: place.name,
+                        log: log.clone(),
+                    });
+                }
             }
         }
         Ok(())
@@ -97,7 +126,10 @@ impl Nodes {
             terminate(&node.child);
         }
         for node in &mut self.running {
-            if timeout(limits::LAB_PATIENCE, node.child.wait()).await.is_err() {
+            if timeout(limits::LAB_PATIENCE, node.child.wait())
+                .await
+                .is_err()
+            {
                 node.child.kill().await?;
             }
         }
@@ -123,14 +155,20 @@ fn die_with_parent(command: &mut Command) {
     let die = || {
         // SAFETY: takes numbers only, and is allowed after a fork.
         let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     };
     // SAFETY: `die` makes one system call and touches no memory of others.
     unsafe { command.pre_exec(die) };
 }
 
 fn terminate(child: &Child) {
-    let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) else { return };
+    let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) else {
+        return;
+    };
     // SAFETY: takes numbers only; the child is ours and not waited for yet, so
     // that nobody else can have its id. One that has ended ignores it.
     unsafe { libc::kill(id, libc::SIGTERM) };

@@ -11,7 +11,10 @@ pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)]) -> String {
         format!("  {name:<6}{ip}:{PORT}   process {id}\n")
     };
     let table: String = nodes.iter().map(row).collect();
-    let victim = nodes.iter().find(|(place, _)| place.name != HOME.name).map_or(0, |(_, id)| *id);
+    let victim = nodes
+        .iter()
+        .find(|(place, _)| place.name != HOME.name)
+        .map_or(0, |(_, id)| *id);
     let (home, folder) = (HOME.ip, folder.display());
     format!(
         "

@@ -38,8 +38,17 @@ impl DatagramQueue {
     /// An empty queue for at most `max` datagrams.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        let dropped = Dropped { requests: 0, others: 0 };
-        Self { requests: VecDeque::new(), others: VecDeque::new(), pushed: 0, max, dropped }
+        let dropped = Dropped {
+            requests: 0,
+            others: 0,
+        };
+        Self {
+            requests: VecDeque::new(),
+            others: VecDeque::new(),
+            pushed: 0,
+            max,
+            dropped,
+        }
     }
 
     /// Number of datagrams that wait.
@@ -66,9 +75,17 @@ impl DatagramQueue {
         if self.len() >= self.max {
             self.make_room();
         }
-        let waiting = Waiting { number: self.pushed, peer, bytes };
+        let waiting = Waiting {
+            number: self.pushed,
+            peer,
+            bytes,
+        };
         self.pushed += 1;
-        let line = if is_request { &mut self.requests } else { &mut self.others };
+        let line = if is_request {
+            &mut self.requests
+        } else {
+            &mut self.others
+        };
         line.push_back(waiting);
     }
 
@@ -81,7 +98,11 @@ impl DatagramQueue {
                 (Some(request), Some(other)) => request.number < other.number,
                 (request, _) => request.is_some(),
             };
-            let next = if request_first { requests.next() } else { others.next() };
+            let next = if request_first {
+                requests.next()
+            } else {
+                others.next()
+            };
             next.map(|waiting| (waiting.peer, &waiting.bytes[..]))
         })
         .take(most)
@@ -132,12 +153,17 @@ mod tests {
             let is_request = word.chars().all(char::is_uppercase);
             queue.push(PEER, pool.copy(word.as_bytes()), is_request);
         }
-        assert_eq!((words(&queue, usize::MAX), queue.dropped()), (want.into(), dropped));
+        assert_eq!(
+            (words(&queue, usize::MAX), queue.dropped()),
+            (want.into(), dropped)
+        );
     }
 
     fn words(queue: &DatagramQueue, most: usize) -> String {
-        let words: Vec<_> =
-            queue.front(most).map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
+        let words: Vec<_> = queue
+            .front(most)
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes))
+            .collect();
         words.join(" ")
     }
 
@@ -148,14 +174,46 @@ mod tests {
 
     #[test]
     fn at_the_bound_the_oldest_request_goes() {
-        check(3, "a B c D", "a c D", Dropped { requests: 1, others: 0 });
-        check(3, "a B C d E", "a d E", Dropped { requests: 2, others: 0 });
+        check(
+            3,
+            "a B c D",
+            "a c D",
+            Dropped {
+                requests: 1,
+                others: 0,
+            },
+        );
+        check(
+            3,
+            "a B C d E",
+            "a d E",
+            Dropped {
+                requests: 2,
+                others: 0,
+            },
+        );
     }
 
     #[test]
     fn without_a_request_the_oldest_of_all_goes() {
-        check(3, "a b c d", "b c d", Dropped { requests: 0, others: 1 });
-        check(2, "A b c d", "c d", Dropped { requests: 1, others: 1 });
+        check(
+            3,
+            "a b c d",
+            "b c d",
+            Dropped {
+                requests: 0,
+                others: 1,
+            },
+        );
+        check(
+            2,
+            "A b c d",
+            "c d",
+            Dropped {
+                requests: 1,
+                others: 1,
+            },
+        );
     }
 
     #[test]
@@ -163,7 +221,11 @@ mod tests {
         let pool = Pool::new();
         let mut queue = DatagramQueue::new(8);
         for word in ["a", "B", "C", "d", "E"] {
-            queue.push(PEER, pool.copy(word.as_bytes()), word == word.to_uppercase());
+            queue.push(
+                PEER,
+                pool.copy(word.as_bytes()),
+                word == word.to_uppercase(),
+            );
         }
         assert_eq!(words(&queue, 3), "a B C");
         queue.advance(3);

@@ -25,7 +25,12 @@ impl StreamQueue {
     /// An empty queue for at most `max` bytes.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self { messages: VecDeque::new(), written: 0, len: 0, max }
+        Self {
+            messages: VecDeque::new(),
+            written: 0,
+            len: 0,
+            max,
+        }
     }
 
     /// Bytes that wait.
@@ -59,7 +64,10 @@ impl StreamQueue {
     /// What is to be written next, in order.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let skip = |index| if index == 0 { self.written } else { 0 };
-        self.messages.iter().enumerate().map(move |(index, bytes)| &bytes[skip(index)..])
+        self.messages
+            .iter()
+            .enumerate()
+            .map(move |(index, bytes)| &bytes[skip(index)..])
     }
 
     /// Takes the first `written` bytes out.
