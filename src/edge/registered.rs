@@ -25,8 +25,6 @@ struct Granted<'a> {
     edges: EdgeSet,
     /// Not a refresh.
     initial: bool,
-    /// It asked for the list of its proxies.
-    sticky: bool,
     /// What it speaks to us.
     transport: Transport,
 }
@@ -84,27 +82,29 @@ impl Edge {
                     token,
                     edges,
                     initial: *initial,
-                    sticky: phone.sticky,
                     transport: Flows::transport(context.flow),
                 };
-                let at = response.message.headers_start();
+                let at = response.message.headers_end();
                 edits.insert(at, |out| self.tell(&granted, response, out));
+                if granted.initial && phone.sticky && self.others(edges).next().is_some() {
+                    require(response, edits);
+                }
             }
             self.text = instance;
         }
         self.again = again;
     }
 
+    fn others(&self, edges: EdgeSet) -> impl Iterator<Item = usize> + use<> {
+        let own = self.own;
+        edges.iter().filter(move |place| *place != own)
+    }
+
     /// Writes the header lines the phone gets.
     fn tell(&self, granted: &Granted<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
-        let others = || granted.edges.iter().filter(|place| *place != self.own);
         if granted.initial {
-            for place in others() {
+            for place in self.others(granted.edges) {
                 self.outbound_proxy(granted, place, out);
-            }
-            // D-E12
-            if granted.sticky && others().next().is_some() {
-                out.extend_from_slice(b"Require: alt-proxies\r\n");
             }
         }
         // O-9
@@ -149,6 +149,19 @@ impl Edge {
             out.extend_from_slice(transport.uri_token().as_bytes());
         }
         out.extend_from_slice(b">\r\n");
+    }
+}
+
+/// D-E12: `alt-proxies` joins the Require that is there, since many phones
+/// read only the first of several.
+fn require(response: &Response<'_>, edits: &mut Edits) {
+    match response.message.first(Name::Require) {
+        Some(header) => edits.insert(usize::from(header.value.end), |out| {
+            out.extend_from_slice(b", alt-proxies");
+        }),
+        None => edits.insert(response.message.headers_end(), |out| {
+            out.extend_from_slice(b"Require: alt-proxies\r\n");
+        }),
     }
 }
 
