@@ -1,11 +1,13 @@
 //! The protocol, bytes in and bytes out, against the pure core in virtual
 //! time. Each test names the lines of the protocol it proves.
 
+#[cfg(test)]
 mod wire {
     pub(crate) mod phone;
     pub(crate) mod world;
 
     mod calling;
+    mod digest;
     mod edge_registering;
     mod edge_routing;
     mod failover;
@@ -14,5 +16,6 @@ mod wire {
     mod home_routing;
     mod keepalive;
     mod privacy;
+    mod record_routes;
     mod registering;
 }

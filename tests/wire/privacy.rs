@@ -26,11 +26,11 @@ fn try_token(world: &mut World, edge: &str, token: &str, cseq: u32) -> Option<St
     let text = home.request("MESSAGE", "sip:joe@127.0.0.1:5070", cseq, &route, "");
     world.forget();
     home.send(world, edge, &text);
-    let answers = world
+    let mut answers = world
         .trace
         .iter()
         .filter(|seen| seen.to.to_string() == HOME);
-    answers.last().map(|seen| seen.text.clone())
+    answers.next_back().map(|seen| seen.text.clone())
 }
 
 #[test]

@@ -101,29 +101,41 @@ impl World {
         };
         let mut settings = home_settings();
         home(&mut settings);
-        world.add(HOME, None, Kind::Home(settings));
+        world.add(&[(HOME, false)], Kind::Home(settings));
         for (place, addr) in EDGES.iter().enumerate() {
             let upstream = format!("{}:40000", addr.trim_end_matches(":5060"));
             let mut settings = edge_settings(place, tokens);
             edge(place, &mut settings);
-            world.add(addr, Some(&upstream), Kind::Edge(settings));
+            world.add(&[(addr, false), (&upstream, true)], Kind::Edge(settings));
         }
         world
     }
 
     /// Adds another home like the first.
     pub(crate) fn add_home(&mut self, addr: &str) {
-        self.add(addr, None, Kind::Home(home_settings()));
+        self.add(&[(addr, false)], Kind::Home(home_settings()));
     }
 
-    fn add(&mut self, addr: &str, upstream: Option<&str>, kind: Kind) {
-        let local = |addr: &str, upstream| Local {
+    /// Adds an edge with sockets of its own (true: towards the home); `change`
+    /// makes its settings from those of e1.
+    pub(crate) fn add_edge(
+        &mut self,
+        addrs: &[(&str, bool)],
+        change: impl Fn(&mut edge::Settings),
+    ) {
+        let mut settings = edge_settings(0, Tokens::Clear);
+        change(&mut settings);
+        self.add(addrs, Kind::Edge(settings));
+    }
+
+    /// Adds a node with these sockets; true: towards the home.
+    fn add(&mut self, addrs: &[(&str, bool)], kind: Kind) {
+        let local = |(addr, upstream): &(&str, bool)| Local {
             transport: Transport::Udp,
             addr: addr.parse().unwrap(),
-            upstream,
+            upstream: *upstream,
         };
-        let mut locals = vec![local(addr, false)];
-        locals.extend(upstream.map(|addr| local(addr, true)));
+        let locals: Vec<Local> = addrs.iter().map(local).collect();
         let place = self.shards.len();
         for local in &locals {
             self.nodes.insert(local.addr, place);
@@ -310,13 +322,13 @@ impl World {
 
     fn collect(&mut self, place: usize) {
         while let Some(output) = self.shards[place].poll() {
-            match output {
+            match &output {
                 Output::Transmit {
                     flow: Flow::Udp { socket, peer },
                     bytes,
                 } => {
                     let from = self.locals[place][usize::from(socket.0)].addr;
-                    self.wire.push_back(Seen::new(from, peer, &bytes));
+                    self.wire.push_back(Seen::new(from, *peer, bytes));
                 }
                 Output::Store { key, value } => {
                     match value {
@@ -325,7 +337,9 @@ impl World {
                     };
                 }
                 Output::Notice(_) => {}
-                other => panic!("{other:?}"),
+                Output::Transmit { .. } | Output::Connect { .. } | Output::Close { .. } => {
+                    panic!("there are no streams here: {output:?}")
+                }
             }
         }
     }

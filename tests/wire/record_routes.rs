@@ -1,0 +1,326 @@
+//! The Record-Route values of an edge, and their way back (protocol 3.10, 3.26;
+//! H-5, H-17).
+
+use super::edge_routing::{ANN, JOE, STRANGER, ask, lab, reached, route};
+use super::phone::{Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+
+/// The Record-Route values that an edge put into the INVITE that passed it.
+fn recorded(world: &World, to: &str) -> Vec<String> {
+    let invite = world
+        .trace
+        .iter()
+        .rfind(|seen| seen.to.to_string() == to && seen.text.starts_with("INVITE"));
+    Phone::values(&invite.unwrap().text, "Record-Route")
+}
+
+#[test]
+fn a_phone_that_keeps_to_its_flows_gets_one_value() {
+    // H-5, H-17, protocol 3.26
+    let (mut world, joe, token) = lab(Tokens::Sealed);
+    let mut ann = Phone::new("ann", ANN, true);
+    ann.register(&mut world, EDGES[1]);
+    joe.send(
+        &mut world,
+        EDGES[0],
+        &joe.request("INVITE", "sip:ann@example.com", 1, "", ""),
+    );
+    let out = recorded(&world, HOME);
+    assert_eq!(out, [format!("<sip:{token}@edge.example.com;lr;gunk=e1>")]);
+    let at_ann = recorded(&world, ANN);
+    assert_eq!(at_ann.len(), 3, "{at_ann:?}");
+    assert!(
+        at_ann[0].ends_with("@edge.example.com;lr;gunk=e2>"),
+        "{at_ann:?}"
+    );
+    assert_eq!(&at_ann[1], "<sip:example.com;lr>");
+    assert_eq!(at_ann[2], out[0]);
+}
+
+#[test]
+fn a_phone_that_resolves_its_routes_gets_the_address_of_its_edge() {
+    // Protocol 2.4, 3.10: the token towards the home, the address towards the phone.
+    let mut world = World::lab(Tokens::Clear);
+    let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    joe.send(
+        &mut world,
+        EDGES[0],
+        &joe.request("INVITE", "sip:ann@example.com", 1, "", ""),
+    );
+    let out = recorded(&world, HOME);
+    assert!(
+        out[0].starts_with("<sip:joe+e1+") && out[0].ends_with(";lr;gunk=e1>"),
+        "{out:?}"
+    );
+    assert_eq!(out[1], "<sip:127.0.0.11:5060;lr>");
+    let at_ann = recorded(&world, ANN);
+    assert_eq!(at_ann[0], "<sip:127.0.0.12:5060;lr>");
+    assert!(
+        at_ann[1].starts_with("<sip:ann+e2+") || at_ann[1].starts_with("<sip:ann+e1+e2"),
+        "{at_ann:?}"
+    );
+    assert_eq!(at_ann[2], "<sip:example.com;lr>");
+    assert_eq!(at_ann[3..], out);
+}
+
+#[test]
+fn a_pair_goes_in_either_order_and_one_at_a_time() {
+    // P-9, protocol 3.10
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Phone::new("joe", JOE, false);
+    joe.register(&mut world, EDGES[0]);
+    let path = Phone::values(world.last(HOME), "Path").remove(0);
+    let token = format!("Route: {}\n", path.replace(";ob", ";gunk=e1"));
+    let address = route("127.0.0.11:5060;lr");
+    world.send(
+        HOME,
+        EDGES[0],
+        &ask(
+            "INFO",
+            "sip:joe@127.0.0.1:5070",
+            HOME,
+            &format!("{token}{address}"),
+            true,
+        ),
+    );
+    let info = world.receive(JOE).text;
+    assert!(!info.contains("Route: "), "{info}");
+    let home = "Route: <sip:example.com;lr>\n";
+    let twice = format!("{address}{token}{home}{token}{address}");
+    world.forget();
+    world.send(JOE, EDGES[0], &ask("INFO", "sip:ann@x", JOE, &twice, true));
+    let passed = world
+        .trace
+        .iter()
+        .find(|seen| seen.to.to_string() == HOME)
+        .unwrap();
+    assert_eq!(
+        Phone::values(&passed.text, "Route").len(),
+        3,
+        "{}",
+        passed.text
+    );
+}
+
+#[test]
+fn a_backup_takes_the_pair_of_the_primary() {
+    // H-8, H-9: a phone that puts every request on its live flow.
+    let mut world = World::with(Tokens::Clear, |_| (), |_, edge| edge.members.truncate(2));
+    for (reg_id, edge) in [(1, EDGES[0]), (2, EDGES[1])] {
+        let mut joe = Register::new("joe", JOE);
+        joe.call_id = ["", "first", "second"][reg_id];
+        joe.lines = format!(
+            "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:1>\";reg-id={reg_id}\nSupported: path, outbound\n"
+        );
+        joe.login(&mut world, edge);
+    }
+    world.forget();
+    let token = "joe+e1+e2+urn_3A1@edge.example.com;lr;gunk=e1";
+    let pair = route("127.0.0.11:5060;lr") + &route(token) + "Route: <sip:example.com;lr>\n";
+    world.send(
+        JOE,
+        EDGES[1],
+        &ask("INFO", "sip:ann@203.0.113.7", JOE, &pair, true),
+    );
+    assert_eq!(reached(&world), [HOME, "203.0.113.7:5060"]);
+    world.forget();
+    let pair = route(token) + &route("127.0.0.11:5060;lr");
+    world.send(
+        HOME,
+        EDGES[1],
+        &ask("INFO", "sip:joe@127.0.0.1:5070", HOME, &pair, true),
+    );
+    assert_eq!(reached(&world), [JOE]);
+    assert!(!world.last(JOE).contains("Route: "), "{}", world.last(JOE));
+}
+
+/// A phone of RFC 5626 alone, on a flow to each of its two configured edges.
+fn two_flows(world: &mut World, user: &'static str, addr: &'static str) -> Phone {
+    for (reg_id, edge) in [(1, EDGES[0]), (2, EDGES[1])] {
+        let mut phone = Register::new(user, addr);
+        phone.call_id = ["", "first", "second"][reg_id];
+        phone.route = format!("<sip:{};lr>", edge.trim_end_matches(":5060"));
+        phone.lines = format!(
+            "Contact: <sip:{user}@{addr};ob>;+sip.instance=\"<urn:{user}>\";reg-id={reg_id}\n\
+             Supported: path, outbound\n"
+        );
+        let ok = phone.login(world, edge);
+        assert!(ok.contains("Require: outbound\r\n"), "{ok}");
+    }
+    Phone::new(user, addr, false)
+}
+
+#[test]
+fn a_phone_of_rfc_5626_alone_calls_and_is_called() {
+    // Protocol 2.4, O-19, O-23: the phone resolves its routes, the home fails over.
+    let mut world = World::with(Tokens::Sealed, |_| (), |_, edge| edge.members.truncate(2));
+    world.icmp = true;
+    let mut joe = two_flows(&mut world, "joe", JOE);
+    let mut ann = two_flows(&mut world, "ann", ANN);
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &invite);
+    assert_eq!(joe.status(&mut world), 100);
+    // O-19: one flow of hers at a time.
+    let invite = ann.receive(&mut world);
+    assert!(!world.has(ANN), "{}", world.ladder());
+    ann.answer(&mut world, EDGES[0], &invite, 200, "OK");
+    let ok = joe.receive(&mut world);
+    joe.dialog(&ok, true);
+    ann.dialog(&invite, false);
+    // What each has to send to is the address of an edge it has a flow to.
+    let first = "<sip:127.0.0.11:5060;lr>";
+    assert_eq!(Phone::values(&invite, "Record-Route")[0], first);
+    assert_eq!(Phone::values(&ok, "Record-Route").last().unwrap(), first);
+    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+    assert!(ann.receive(&mut world).starts_with("ACK "));
+    ann.in_dialog(&mut world, EDGES[0], "INFO", 1);
+    assert!(
+        joe.receive(&mut world)
+            .starts_with("INFO sip:joe@127.0.0.1:5070 ")
+    );
+    // The edge dies: either may go on by its other flow, and is found there.
+    world.kill(EDGES[0]);
+    ann.in_dialog(&mut world, EDGES[1], "INFO", 2);
+    assert!(
+        joe.receive(&mut world).starts_with("INFO "),
+        "{}",
+        world.ladder()
+    );
+    joe.in_dialog(&mut world, EDGES[1], "BYE", 2);
+    assert!(
+        ann.receive(&mut world).starts_with("BYE "),
+        "{}",
+        world.ladder()
+    );
+}
+
+#[test]
+fn an_edge_between_address_families_is_named_on_each_side() {
+    // R-6, protocol 3.10: an IPv6 phone, an IPv4 home.
+    const SIX: &str = "[::1]:5060";
+    let mut world = World::with(
+        Tokens::Clear,
+        |home| home.edge_peers.push(("127.0.0.14".parse().unwrap(), 32)),
+        |_, _| (),
+    );
+    world.add_edge(
+        &[
+            ("127.0.0.14:5060", false),
+            (SIX, false),
+            ("127.0.0.14:40000", true),
+        ],
+        |edge| edge.members[0].address = "127.0.0.14".parse().unwrap(),
+    );
+    let guest = Phone::new("guest", "[::2]:5070", false);
+    let invite = |phone: &Phone| phone.request("INVITE", "sip:ann@example.com", 1, "", "");
+    guest.send(&mut world, SIX, &invite(&guest));
+    let routes = recorded(&world, HOME);
+    assert!(routes[0].ends_with("@127.0.0.14:5060;lr>"), "{routes:?}");
+    assert!(routes[1].ends_with("@[::1]:5060;lr>"), "{routes:?}");
+    // Back in either order: the pair is the flow.
+    let pair = format!("Route: {}, {}\n", routes[0], routes[1]);
+    let home = "127.0.0.10:5060";
+    world.send(
+        home,
+        "127.0.0.14:5060",
+        &ask("INFO", "sip:guest@[::2]:5070", home, &pair, true),
+    );
+    let info = world.last("[::2]:5070");
+    assert!(
+        info.starts_with("INFO sip:guest@[::2]:5070 ") && !info.contains("\r\nRoute"),
+        "{info}"
+    );
+    let pair = format!(
+        "Route: {}, {}, <sip:example.com;lr>\n",
+        routes[1], routes[0]
+    );
+    world.send(
+        "[::2]:5070",
+        SIX,
+        &ask("BYE", "sip:ann@203.0.113.5", "[::2]:5070", &pair, true),
+    );
+    let bye = world
+        .trace
+        .iter()
+        .rfind(|seen| seen.to.to_string() == HOME)
+        .unwrap();
+    assert!(
+        bye.text.contains("\r\nRoute: <sip:example.com;lr>\r\n"),
+        "{}",
+        bye.text
+    );
+    // A registered phone that resolves its routes.
+    let mut joe = Phone::new("joe", "[::2]:5071", false);
+    joe.register(&mut world, SIX);
+    joe.send(&mut world, SIX, &invite(&joe));
+    let routes = recorded(&world, HOME);
+    assert!(routes[0].starts_with("<sip:joe+e1+"), "{routes:?}");
+    assert_eq!(routes[1], "<sip:[::1]:5060;lr>");
+}
+
+#[test]
+fn a_strict_router_leaves_our_value_in_the_request_uri() {
+    // P-7
+    let (mut world, _, token) = lab(Tokens::Clear);
+    let uri = format!("sip:{token}@edge.example.com;lr;gunk=e1");
+    world.send(
+        HOME,
+        EDGES[0],
+        &ask(
+            "INFO",
+            &uri,
+            HOME,
+            "Route: <sip:joe@127.0.0.1:5070>\n",
+            true,
+        ),
+    );
+    let info = world.receive(JOE).text;
+    assert!(
+        info.starts_with("INFO sip:joe@127.0.0.1:5070 SIP/2.0\r\n"),
+        "{info}"
+    );
+    assert!(!info.contains("Route: "), "{info}");
+    world.forget();
+    let routes = "Route: <sip:example.com;lr>, <sip:ann@203.0.113.7>\n";
+    world.send(JOE, EDGES[0], &ask("INFO", &uri, JOE, routes, true));
+    assert_eq!(reached(&world), [HOME, "203.0.113.7:5060"]);
+}
+
+#[test]
+fn two_subscribers_share_a_port() {
+    // A tester's phone farm: who it is follows from the token, else From and To.
+    let mut world = World::lab(Tokens::Clear);
+    for user in ["joe", "ann"] {
+        Phone::new(user, JOE, false).register(&mut world, EDGES[0]);
+    }
+    assert_eq!(world.gauge(EDGES[0], "registered"), 2);
+    for (cseq, user) in [(1, "joe"), (2, "ann")] {
+        let phone = Phone::new(user, JOE, false);
+        phone.send(
+            &mut world,
+            EDGES[0],
+            &phone.request("INVITE", "sip:bob@example.com", 1, "", ""),
+        );
+        let out = recorded(&world, HOME);
+        assert!(out[0].starts_with(&format!("<sip:{user}+e1+")), "{out:?}");
+        world.forget();
+        let home = Phone::new("bob", STRANGER, false);
+        home.send(
+            &mut world,
+            HOME,
+            &home.request("INVITE", &format!("sip:{user}@example.com"), cseq, "", ""),
+        );
+        let invite = world.last(JOE);
+        assert!(
+            invite.starts_with(&format!("INVITE sip:{user}@")),
+            "{invite}"
+        );
+        let routes = Phone::values(invite, "Record-Route");
+        assert!(
+            routes[1].starts_with(&format!("<sip:{user}+")),
+            "{routes:?}"
+        );
+    }
+}
