@@ -6,10 +6,17 @@
 //!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
+//! - `own`, `register`, `registered`, `route`, `record_route`: the role itself,
+//!   what the edge decides when the proxy asks it.
 //!
-//! Nothing here reads a message or sends one: what goes in and comes out is
-//! byte strings, times and ids. Dialogs are not remembered at all; the token in
-//! the Record-Route URI carries what the next request needs.
+//! Dialogs are not remembered at all: the token in the Record-Route URI carries
+//! what the next request needs. Nothing is asked of another edge either; one
+//! that a request reaches by mistake relays it once, and the home learns the
+//! rest from its answers.
+//!
+//! What the edge trusts: addresses of homes and edges, the tokens of its keys,
+//! and the user of the credentials that the home accepted. Nothing else in a
+//! message makes a sender anybody.
 
 pub mod flow_token;
 pub mod set;

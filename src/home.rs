@@ -2,8 +2,15 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! It is not the handling of messages: nothing here parses a header line or
-//! decides on an answer beyond naming its status.
+//! `registrar`, `authenticate` and `routing` are the role itself, what the home
+//! decides when the proxy asks it; the rest parses no header line and decides
+//! on no answer beyond naming its status.
+//!
+//! Decisions: who comes from an edge is told by address, so a REGISTER past the
+//! edges is redirected before anything is looked up, and a stranger is never
+//! relayed. A call takes the flow its REGISTER came on; when that is gone, the
+//! flow its Path sticks to, else any edge. Homes of one cluster share keys and
+//! nothing else: a phone is called through the home it registered at.
 //!
 //! Invariants: a nonce is judged by its bytes and the key alone, so every home
 //! of a cluster judges alike; an update of bindings happens whole or not at
