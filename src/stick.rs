@@ -202,14 +202,18 @@ impl Table {
     /// forgotten (S-2, S-12). False when `domain` is no host or the flow has
     /// `limits::STICK_DOMAINS_PER_FLOW_MAX` already.
     pub fn link(&mut self, now: Instant, flow: Flow, domain: &[u8], source: Source) -> bool {
-        self.with_key(|table, key| key.read_host(domain) && table.prove(now, flow, key, source).is_some())
+        self.with_key(|table, key| {
+            key.read_host(domain) && table.prove(now, flow, key, source).is_some()
+        })
     }
 
     /// Binds the URI the flow was opened to reach and links its domain, both
     /// until the flow is forgotten (S-3). Over TLS, call it only once the
     /// certificate matched. False as for `link`.
     pub fn opened(&mut self, now: Instant, flow: Flow, uri: &[u8]) -> bool {
-        self.with_key(|table, key| key.read(uri) && table.prove(now, flow, key, Source::Opened).is_some())
+        self.with_key(|table, key| {
+            key.read(uri) && table.prove(now, flow, key, Source::Opened).is_some()
+        })
     }
 
     /// True when `bind` of the URI to the flow would pass the domain test. Asked
@@ -225,22 +229,44 @@ impl Table {
     ///
     /// A registration's refresh moves the end of its own binding either way;
     /// otherwise the later end of two reasons holds.
-    pub fn bind(&mut self, now: Instant, flow: Flow, uri: &[u8], source: Source, until: Instant) -> Bound {
+    pub fn bind(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        uri: &[u8],
+        source: Source,
+        until: Instant,
+    ) -> Bound {
         self.with_key(|table, key| {
-            let link = if key.read(uri) { table.proven(flow, key) } else { None };
-            link.map_or(Bound::Refused, |link| table.put(now, link, key, source, until, None))
+            let link = if key.read(uri) {
+                table.proven(flow, key)
+            } else {
+                None
+            };
+            link.map_or(Bound::Refused, |link| {
+                table.put(now, link, key, source, until, None)
+            })
         })
     }
 
     /// Binds a Record-Route that is an address, which no certificate can prove,
     /// to the flow its dialog runs on. Only `find_in_dialog` of that dialog sees
     /// it, so a lie reaches no other call. A name is refused: it has `bind`.
-    pub fn bind_dialog(&mut self, now: Instant, flow: Flow, uri: &[u8], dialog: Dialog, until: Instant) -> Bound {
+    pub fn bind_dialog(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        uri: &[u8],
+        dialog: Dialog,
+        until: Instant,
+    ) -> Bound {
         self.with_key(|table, key| {
             if !key.read(uri) || !key.is_literal() {
                 return Bound::Refused;
             }
-            let Some(link) = table.join(flow, key) else { return Bound::Full };
+            let Some(link) = table.join(flow, key) else {
+                return Bound::Full;
+            };
             let bound = table.put(now, link, key, Source::RecordRoute, until, Some(dialog));
             table.drop_idle(link);
             bound
@@ -257,10 +283,14 @@ impl Table {
             }
             let link = table.links.holder(flow).zip(table.links.domain(key.host()));
             let link = link.and_then(|(holder, domain)| table.links.between(holder, domain));
-            let (Some(link), Some(set)) = (link, table.sets.find(key.set())) else { return false };
+            let (Some(link), Some(set)) = (link, table.sets.find(key.set())) else {
+                return false;
+            };
             let print = table.print(table.links.link(link).domain, key);
             let mut unbound = false;
-            while let Some(row) = table.row_of(print, |row| row.link == link && row.set == set && row.place == key.place()) {
+            while let Some(row) = table.row_of(print, |row| {
+                row.link == link && row.set == set && row.place == key.place()
+            }) {
                 table.drop_row(row);
                 unbound = true;
             }
@@ -283,7 +313,10 @@ impl Table {
     }
 
     fn row_of(&self, print: Print, is_it: impl Fn(&rows::Row) -> bool) -> Option<u32> {
-        self.rows.chain(print).find(|(_, row)| is_it(row)).map(|(index, _)| index)
+        self.rows
+            .chain(print)
+            .find(|(_, row)| is_it(row))
+            .map(|(index, _)| index)
     }
 
     /// The live flow's link to the key's domain, if it is proven.
@@ -297,7 +330,11 @@ impl Table {
     fn join(&mut self, flow: Flow, key: &Key) -> Option<u32> {
         let holder = self.links.hold(flow)?;
         let live = self.links.entry(holder).state == State::Live;
-        if live { self.links.join(holder, key.host()) } else { None }
+        if live {
+            self.links.join(holder, key.host())
+        } else {
+            None
+        }
     }
 
     fn prove(&mut self, now: Instant, flow: Flow, key: &Key, source: Source) -> Option<u32> {
@@ -308,7 +345,15 @@ impl Table {
         Some(link)
     }
 
-    fn put(&mut self, now: Instant, link: u32, key: &Key, source: Source, until: Instant, dialog: Option<Dialog>) -> Bound {
+    fn put(
+        &mut self,
+        now: Instant,
+        link: u32,
+        key: &Key,
+        source: Source,
+        until: Instant,
+        dialog: Option<Dialog>,
+    ) -> Bound {
         let dialog = dialog.map(|dialog| dialog.0);
         let print = self.print(self.links.link(link).domain, key);
         let known = self.sets.find(key.set());
@@ -317,8 +362,9 @@ impl Table {
             there += 1;
             if row.link == link {
                 own = Some(own.map_or(index, |other| self.older(other, index)));
-                let is_same = Some(row.set) == known && row.place == key.place() && row.dialog == dialog;
-                same = same.or(is_same.then_some(index));
+                let is_same =
+                    Some(row.set) == known && row.place == key.place() && row.dialog == dialog;
+                same = if is_same { Some(index) } else { same };
             }
         }
         if let Some(same) = same {
@@ -336,7 +382,16 @@ impl Table {
         };
         self.stamp = self.stamp.wrapping_add(1);
         let (set, stamp, place) = (self.sets.hold(key.set()), self.stamp, key.place());
-        let draft = Draft { print, place, set, link, source, until, dialog, stamp };
+        let draft = Draft {
+            print,
+            place,
+            set,
+            link,
+            source,
+            until,
+            dialog,
+            stamp,
+        };
         self.rows.insert(draft, &mut self.links.link_mut(link).rows);
         self.links.entry_mut(holder).rows += 1;
         self.len += 1;
@@ -368,7 +423,10 @@ mod tests {
     const LATER: Instant = Instant::from_micros(2_000);
 
     pub(super) fn flow(index: u32) -> Flow {
-        Flow::Stream(StreamId(Slot { index, generation: 0 }))
+        Flow::Stream(StreamId(Slot {
+            index,
+            generation: 0,
+        }))
     }
 
     fn table() -> Table {
@@ -377,7 +435,9 @@ mod tests {
 
     fn found(table: &mut Table, uri: &str) -> Option<(u32, Level)> {
         let found = table.find(NOW, uri.as_bytes(), &[], 0)?;
-        (0..9).find(|&n| flow(n) == found.flow).map(|n| (n, found.level))
+        (0..9)
+            .find(|&n| flow(n) == found.flow)
+            .map(|n| (n, found.level))
     }
 
     fn path(table: &mut Table, on: u32, uri: &str) -> Bound {
@@ -389,9 +449,15 @@ mod tests {
         // S-2, S-4, S-9, S-10
         let mut t = table();
         assert!(t.link(NOW, flow(1), b"Edge.Example.com", Source::Certificate));
-        assert_eq!(found(&mut t, "sip:edge.example.COM"), Some((1, Level::Exact)));
+        assert_eq!(
+            found(&mut t, "sip:edge.example.COM"),
+            Some((1, Level::Exact))
+        );
         assert_eq!(path(&mut t, 1, "sip:joe@EDGE.example.com;lr"), Bound::New);
-        assert_eq!(path(&mut t, 1, "SIP:joe@edge.example.com;LR"), Bound::Refreshed);
+        assert_eq!(
+            path(&mut t, 1, "SIP:joe@edge.example.com;LR"),
+            Bound::Refreshed
+        );
         assert_eq!((t.len(), t.flows()), (2, 1));
     }
 
@@ -402,14 +468,26 @@ mod tests {
         t.link(NOW, flow(1), b"bad.example.com", Source::Certificate);
         t.link(NOW, flow(2), b"*.example.com", Source::Certificate);
         for uri in [
-            "sip:x@good.example.com", "sip:x@example.com", "sip:x@a.bad.example.com", "sip:x@xbad.example.com",
-            "sip:bad.example.com@good.example.com", "sip:x@good.example.com;maddr=bad.example.com", "tel:+1",
+            "sip:x@good.example.com",
+            "sip:x@example.com",
+            "sip:x@a.bad.example.com",
+            "sip:x@xbad.example.com",
+            "sip:bad.example.com@good.example.com",
+            "sip:x@good.example.com;maddr=bad.example.com",
+            "tel:+1",
         ] {
             for on in [1, 2, 3] {
-                assert_eq!((path(&mut t, on, uri), t.allows(flow(on), uri.as_bytes())), (Bound::Refused, false), "{uri}");
+                assert_eq!(
+                    (path(&mut t, on, uri), t.allows(flow(on), uri.as_bytes())),
+                    (Bound::Refused, false),
+                    "{uri}"
+                );
             }
         }
-        assert!(t.allows(flow(1), b"sip:x@bad.example.com") && !t.allows(flow(2), b"sip:x@bad.example.com"));
+        assert!(
+            t.allows(flow(1), b"sip:x@bad.example.com")
+                && !t.allows(flow(2), b"sip:x@bad.example.com")
+        );
         assert_eq!(t.len(), 1);
     }
 
@@ -420,8 +498,14 @@ mod tests {
         assert!(t.opened(NOW, flow(3), b"sip:joe@edge.example.com;lr;maddr=192.0.2.3"));
         assert_eq!(found(&mut t, "sip:joe@edge.example.com;lr"), None);
         assert_eq!(path(&mut t, 3, "sip:joe@edge.example.com;lr"), Bound::New);
-        assert_eq!(found(&mut t, "sip:joe@edge.example.com;lr"), Some((3, Level::Exact)));
-        assert_eq!(found(&mut t, "sip:joe@edge.example.com;maddr=192.0.2.3;lr"), Some((3, Level::Exact)));
+        assert_eq!(
+            found(&mut t, "sip:joe@edge.example.com;lr"),
+            Some((3, Level::Exact))
+        );
+        assert_eq!(
+            found(&mut t, "sip:joe@edge.example.com;maddr=192.0.2.3;lr"),
+            Some((3, Level::Exact))
+        );
         assert!(!t.opened(NOW, flow(3), b"tel:+1"));
     }
 
@@ -436,8 +520,20 @@ mod tests {
         path(&mut t, 1, "sip:joe@h;lr;gunk=1");
         assert!(t.unbind(b"sip:joe@H;LR", flow(1)) && !t.unbind(b"sip:joe@h;lr", flow(1)));
         assert_eq!(found(&mut t, "sip:joe@h;lr"), Some((2, Level::Exact)));
-        assert_eq!(found(&mut t, "sip:joe@h;lr;gunk=1"), Some((1, Level::Exact)));
-        assert_eq!(t.bind(NOW, flow(2), b"sip:joe@h;lr;gunk=1", Source::Redirect, LATER), Bound::New);
+        assert_eq!(
+            found(&mut t, "sip:joe@h;lr;gunk=1"),
+            Some((1, Level::Exact))
+        );
+        assert_eq!(
+            t.bind(
+                NOW,
+                flow(2),
+                b"sip:joe@h;lr;gunk=1",
+                Source::Redirect,
+                LATER
+            ),
+            Bound::New
+        );
     }
 
     #[test]
@@ -451,7 +547,10 @@ mod tests {
         }
         t.bind(NOW, flow(1), uri.as_bytes(), Source::Path, at(3_000));
         let live = |t: &mut Table, now| t.candidates(at(now), uri.as_bytes(), Level::Exact, &[]);
-        assert_eq!((live(&mut t, 1_999), live(&mut t, 2_000)), (vec![flow(1), flow(2)], vec![flow(1)]));
+        assert_eq!(
+            (live(&mut t, 1_999), live(&mut t, 2_000)),
+            (vec![flow(1), flow(2)], vec![flow(1)])
+        );
         assert_eq!(live(&mut t, 3_000), vec![]);
         // A dialog's longer life is not cut by its registration's refresh, a registration's own is.
         t.bind(NOW, flow(1), uri.as_bytes(), Source::Path, at(2_500));
@@ -467,11 +566,33 @@ mod tests {
         let [a, b] = [1, 2].map(|n| Dialog(NonZeroU64::new(n).unwrap()));
         let uri = b"sip:192.0.2.1:5061;transport=tls;lr";
         assert_eq!(t.bind_dialog(NOW, flow(1), uri, a, LATER), Bound::New);
-        assert_eq!(t.bind_dialog(NOW, flow(1), b"sip:x@good.example.com", a, LATER), Bound::Refused);
-        let in_dialog = |t: &mut Table, dialog| t.find_in_dialog(NOW, uri, dialog, &[], 0).map(|found| found.flow);
-        assert_eq!((in_dialog(&mut t, a), in_dialog(&mut t, b)), (Some(flow(1)), None));
-        assert_eq!((t.find(NOW, uri, &[], 0), t.domain(NOW, b"192.0.2.1").count()), (None, 0));
-        assert_eq!((path(&mut t, 1, "sip:x@192.0.2.1"), t.unbind(uri, flow(1)), t.len()), (Bound::Refused, true, 0));
+        assert_eq!(
+            t.bind_dialog(NOW, flow(1), b"sip:x@good.example.com", a, LATER),
+            Bound::Refused
+        );
+        let in_dialog = |t: &mut Table, dialog| {
+            t.find_in_dialog(NOW, uri, dialog, &[], 0)
+                .map(|found| found.flow)
+        };
+        assert_eq!(
+            (in_dialog(&mut t, a), in_dialog(&mut t, b)),
+            (Some(flow(1)), None)
+        );
+        assert_eq!(
+            (
+                t.find(NOW, uri, &[], 0),
+                t.domain(NOW, b"192.0.2.1").count()
+            ),
+            (None, 0)
+        );
+        assert_eq!(
+            (
+                path(&mut t, 1, "sip:x@192.0.2.1"),
+                t.unbind(uri, flow(1)),
+                t.len()
+            ),
+            (Bound::Refused, true, 0)
+        );
     }
 
     #[test]
@@ -485,7 +606,10 @@ mod tests {
         }
         assert_eq!(found(&mut t, "sip:h"), Some((1, Level::Exact)));
         assert_eq!((path(&mut t, 1, "sip:c@h"), t.len()), (Bound::New, 3));
-        assert_eq!((found(&mut t, "sip:a@h"), found(&mut t, "sip:h")), (None, Some((1, Level::Exact))));
+        assert_eq!(
+            (found(&mut t, "sip:a@h"), found(&mut t, "sip:h")),
+            (None, Some((1, Level::Exact)))
+        );
     }
 
     #[test]
@@ -498,8 +622,18 @@ mod tests {
         path(&mut t, 1, "sip:a@h;x=1");
         path(&mut t, 1, "sip:a@h;x=2");
         assert_eq!(path(&mut t, 2, "sip:a@h;x=3"), Bound::Full);
-        assert_eq!((path(&mut t, 1, "sip:a@h;x=3"), found(&mut t, "sip:a@h;x=1")), (Bound::New, None));
+        assert_eq!(
+            (path(&mut t, 1, "sip:a@h;x=3"), found(&mut t, "sip:a@h;x=1")),
+            (Bound::New, None)
+        );
         t.link(NOW, flow(3), b"h", Source::Link);
-        assert_eq!((path(&mut t, 3, "sip:b@h"), path(&mut t, 2, "sip:b@h"), t.len()), (Bound::Full, Bound::New, 4));
+        assert_eq!(
+            (
+                path(&mut t, 3, "sip:b@h"),
+                path(&mut t, 2, "sip:b@h"),
+                t.len()
+            ),
+            (Bound::Full, Bound::New, 4)
+        );
     }
 }

@@ -21,7 +21,11 @@ pub(super) struct Arena<T> {
 
 impl<T> Arena<T> {
     pub(super) const fn new() -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), slots: 0 }
+        Self {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            slots: 0,
+        }
     }
 
     /// Number of indices ever given out: all live ones are below it.
@@ -95,9 +99,16 @@ mod tests {
     fn an_index_outlives_growth_and_is_reused_after_its_removal() {
         let mut arena = Arena::new();
         let all: Vec<u32> = (0..3_000u32).map(|n| arena.insert(n)).collect();
-        assert!(all.iter().zip(0..).all(|(&index, want)| arena[index] == want));
+        assert!(
+            all.iter()
+                .zip(0..)
+                .all(|(&index, want)| arena[index] == want)
+        );
         arena.remove(all[1_500]);
-        assert_eq!((arena.len(), arena.insert(7), arena.len()), (2_999, all[1_500], 3_000));
+        assert_eq!(
+            (arena.len(), arena.insert(7), arena.len()),
+            (2_999, all[1_500], 3_000)
+        );
         assert_eq!((arena[all[1_500]], arena.slots()), (7, 3_000));
     }
 }

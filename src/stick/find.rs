@@ -58,8 +58,23 @@ impl Table {
     /// The flow for a URI by the levels `Exact` and `Equal`. `chance` is a
     /// random number that decides among equals. `None` leaves the caller to
     /// RFC 3263 and `domain` (S-16, S-17).
-    pub fn find(&mut self, now: Instant, uri: &[u8], failed: &[Flow], chance: u64) -> Option<Match> {
-        self.select(Ask { now, failed, dialog: None, flows: Flows::Live }, uri, chance)
+    pub fn find(
+        &mut self,
+        now: Instant,
+        uri: &[u8],
+        failed: &[Flow],
+        chance: u64,
+    ) -> Option<Match> {
+        self.select(
+            Ask {
+                now,
+                failed,
+                dialog: None,
+                flows: Flows::Live,
+            },
+            uri,
+            chance,
+        )
     }
 
     /// As `find`, for a request within a dialog: bindings of that dialog count
@@ -72,13 +87,31 @@ impl Table {
         failed: &[Flow],
         chance: u64,
     ) -> Option<Match> {
-        self.select(Ask { now, failed, dialog: Some(dialog.0), flows: Flows::Live }, uri, chance)
+        self.select(
+            Ask {
+                now,
+                failed,
+                dialog: Some(dialog.0),
+                flows: Flows::Live,
+            },
+            uri,
+            chance,
+        )
     }
 
     /// The lost flow that the URI is bound to, and where to open it again
     /// (S-28). For a URI that `find` has nothing for.
     pub fn reopen(&mut self, now: Instant, uri: &[u8]) -> Option<(Reopen, Flow)> {
-        let lost = self.select(Ask { now, failed: &[], dialog: None, flows: Flows::Lost }, uri, 0)?;
+        let lost = self.select(
+            Ask {
+                now,
+                failed: &[],
+                dialog: None,
+                flows: Flows::Lost,
+            },
+            uri,
+            0,
+        )?;
         let holder = self.links.holder(lost.flow)?;
         match self.links.entry(holder).state {
             State::Lost { reopen, .. } => Some((reopen, lost.flow)),
@@ -89,12 +122,27 @@ impl Table {
     /// The live flows that have proven the domain (S-16). The caller uses one
     /// whose address, port and transport RFC 3263 gives for the URI.
     pub fn domain(&mut self, now: Instant, host: &[u8]) -> impl Iterator<Item = Flow> {
-        let domain = self.with_key(|table, key| if key.read_host(host) { table.links.domain(key.host()) } else { None });
-        let ask = Ask { now, failed: &[], dialog: None, flows: Flows::Live };
+        let domain = self.with_key(|table, key| {
+            if key.read_host(host) {
+                table.links.domain(key.host())
+            } else {
+                None
+            }
+        });
+        let ask = Ask {
+            now,
+            failed: &[],
+            dialog: None,
+            flows: Flows::Live,
+        };
         let table: &Self = self;
-        let links = domain.into_iter().flat_map(|domain| table.links.of_domain(domain));
+        let links = domain
+            .into_iter()
+            .flat_map(|domain| table.links.of_domain(domain));
         let proven = links.filter(|&link| !table.links.link(link).proof.is_empty());
-        proven.filter(move |&link| table.sees_flow(&ask, link)).map(|link| table.links.owner(link).flow)
+        proven
+            .filter(move |&link| table.sees_flow(&ask, link))
+            .map(|link| table.links.owner(link).flow)
     }
 
     /// Every binding and link that `find` and `domain` weigh for a URI, best
@@ -126,22 +174,40 @@ impl Table {
     }
 
     fn explain_links(&self, key: &Key, lines: &mut Vec<Line>) {
-        let Some(domain) = self.links.domain(key.host()) else { return };
+        let Some(domain) = self.links.domain(key.host()) else {
+            return;
+        };
         for link in self.links.of_domain(domain) {
             let source = self.links.link(link).proof.source();
             let text = self.links.name(domain).to_vec();
-            lines.extend(source.and_then(|source| self.line(Level::Domain, link, source, text, None)));
+            lines.extend(
+                source.and_then(|source| self.line(Level::Domain, link, source, text, None)),
+            );
         }
     }
 
-    fn line(&self, level: Level, link: u32, source: Source, text: Vec<u8>, until: Option<Instant>) -> Option<Line> {
+    fn line(
+        &self,
+        level: Level,
+        link: u32,
+        source: Source,
+        text: Vec<u8>,
+        until: Option<Instant>,
+    ) -> Option<Line> {
         let owner = self.links.owner(link);
         let lost = match owner.state {
             State::Live => None,
             State::Lost { reopen, .. } => Some(reopen),
             State::Gone => return None,
         };
-        Some(Line { level, flow: owner.flow, source, text, until, lost })
+        Some(Line {
+            level,
+            flow: owner.flow,
+            source,
+            text,
+            until,
+            lost,
+        })
     }
 
     #[inline]
@@ -162,7 +228,10 @@ impl Table {
             let row = table.rows.get_mut(row);
             row.used = true;
             let link = row.link;
-            Some(Match { flow: table.links.owner(link).flow, level })
+            Some(Match {
+                flow: table.links.owner(link).flow,
+                level,
+            })
         })
     }
 
@@ -170,8 +239,17 @@ impl Table {
     fn place(&self, key: &Key) -> Option<Place> {
         let domain = self.links.domain(key.host())?;
         let head = self.rows.head(self.print(domain, key));
-        let set = if head == NONE { None } else { self.sets.find(key.set()) };
-        Some(Place { domain, number: key.place(), head, set })
+        let set = if head == NONE {
+            None
+        } else {
+            self.sets.find(key.set())
+        };
+        Some(Place {
+            domain,
+            number: key.place(),
+            head,
+            set,
+        })
     }
 
     /// One row of every flow that matches on `level`, into `ties`.
@@ -181,7 +259,10 @@ impl Table {
         for (index, row) in self.chain(*place) {
             if self.matches(level, place, key, row) && self.sees(ask, row) {
                 let holder = |row: &Row| self.links.link(row.link).holder;
-                if ties.iter().all(|&tie| holder(self.rows.get(tie)) != holder(row)) {
+                if ties
+                    .iter()
+                    .all(|&tie| holder(self.rows.get(tie)) != holder(row))
+                {
                     ties.push(index);
                 }
             }
@@ -220,15 +301,32 @@ impl Table {
 
     /// The flows that tie on `level`, in order.
     #[cfg(test)]
-    pub(super) fn candidates(&mut self, now: Instant, uri: &[u8], level: Level, failed: &[Flow]) -> Vec<Flow> {
-        let ask = Ask { now, failed, dialog: None, flows: Flows::Live };
+    pub(super) fn candidates(
+        &mut self,
+        now: Instant,
+        uri: &[u8],
+        level: Level,
+        failed: &[Flow],
+    ) -> Vec<Flow> {
+        let ask = Ask {
+            now,
+            failed,
+            dialog: None,
+            flows: Flows::Live,
+        };
         let mut flows: Vec<Flow> = self.with_key(|table, key| {
-            let place = if key.read(uri) { table.place(key) } else { None };
+            let place = if key.read(uri) {
+                table.place(key)
+            } else {
+                None
+            };
             let mut ties = Vec::new();
             if let Some(place) = place {
                 table.collect(level, &ask, key, &place, &mut ties);
             }
-            ties.into_iter().map(|row| table.links.owner(table.rows.get(row).link).flow).collect()
+            ties.into_iter()
+                .map(|row| table.links.owner(table.rows.get(row).link).flow)
+                .collect()
         });
         flows.sort_unstable();
         flows
@@ -254,15 +352,30 @@ mod tests {
         let mut t = Table::new([5, 6, 7, 8]);
         for on in [1, 3] {
             t.link(NOW, flow(on), b"edge.example.com", Source::Certificate);
-            t.bind(NOW, flow(on), b"sip:joe+e1+3@edge.example.com;lr;ob", Source::Path, LATER);
+            t.bind(
+                NOW,
+                flow(on),
+                b"sip:joe+e1+3@edge.example.com;lr;ob",
+                Source::Path,
+                LATER,
+            );
         }
-        t.bind(NOW, flow(1), b"sip:joe+e1+3@edge.example.com;lr;gunk=1234", Source::RecordRoute, LATER);
+        t.bind(
+            NOW,
+            flow(1),
+            b"sip:joe+e1+3@edge.example.com;lr;gunk=1234",
+            Source::RecordRoute,
+            LATER,
+        );
         t
     }
 
     #[track_caller]
     fn check(t: &mut Table, uri: &str, failed: &[Flow], chance: u64, want: Option<(u32, Level)>) {
-        let want = want.map(|(on, level)| Match { flow: flow(on), level });
+        let want = want.map(|(on, level)| Match {
+            flow: flow(on),
+            level,
+        });
         assert_eq!(t.find(NOW, uri.as_bytes(), failed, chance), want, "{uri}");
     }
 
@@ -270,8 +383,12 @@ mod tests {
     fn the_worked_flow_fails_over_by_next_best_match() {
         // S-14, S-15, S-18, S-22, H-4, H-6, H-7
         let mut t = home();
-        let (path, route) = ("sip:joe+e1+3@edge.example.com;lr;ob", "sip:joe+e1+3@edge.example.com;gunk=1234;lr");
-        let mut by_chance = [0, u64::MAX].map(|chance| t.find(NOW, path.as_bytes(), &[], chance).unwrap().flow);
+        let (path, route) = (
+            "sip:joe+e1+3@edge.example.com;lr;ob",
+            "sip:joe+e1+3@edge.example.com;gunk=1234;lr",
+        );
+        let mut by_chance =
+            [0, u64::MAX].map(|chance| t.find(NOW, path.as_bytes(), &[], chance).unwrap().flow);
         by_chance.sort_unstable();
         assert_eq!(by_chance, [flow(1), flow(3)]);
         for chance in [0, u64::MAX] {
@@ -288,8 +405,17 @@ mod tests {
         // S-16, S-17
         let mut t = home();
         check(&mut t, "sip:ann@edge.example.com", &[], 0, None);
-        check(&mut t, "sip:joe%2Be1+3@edge.example.com;lr;ob", &[], 0, None);
-        assert_eq!(t.domain(NOW, b"EDGE.example.com.").collect::<Vec<_>>(), [flow(3), flow(1)]);
+        check(
+            &mut t,
+            "sip:joe%2Be1+3@edge.example.com;lr;ob",
+            &[],
+            0,
+            None,
+        );
+        assert_eq!(
+            t.domain(NOW, b"EDGE.example.com.").collect::<Vec<_>>(),
+            [flow(3), flow(1)]
+        );
         assert_eq!(t.domain(NOW, b"example.com").count(), 0);
     }
 
@@ -298,7 +424,13 @@ mod tests {
         // S-18
         let mut t = home();
         for n in 0..20 {
-            t.bind(NOW, flow(1), format!("sip:joe+e1+3@edge.example.com;n={n}").as_bytes(), Source::Path, LATER);
+            t.bind(
+                NOW,
+                flow(1),
+                format!("sip:joe+e1+3@edge.example.com;n={n}").as_bytes(),
+                Source::Path,
+                LATER,
+            );
         }
         let flows = t.candidates(NOW, b"sip:joe+e1+3@edge.example.com", Level::Equal, &[]);
         assert_eq!(flows, [flow(1), flow(3)]);
@@ -309,9 +441,21 @@ mod tests {
         let mut t = home();
         let lines = t.explain(NOW, b"sip:joe+e1+3@edge.example.com;lr;gunk=1234");
         let levels: Vec<_> = lines.iter().map(|line| (line.level, line.flow)).collect();
-        let want = [(Level::Exact, 1), (Level::Equal, 1), (Level::Equal, 3), (Level::Domain, 3), (Level::Domain, 1)];
+        let want = [
+            (Level::Exact, 1),
+            (Level::Equal, 1),
+            (Level::Equal, 3),
+            (Level::Domain, 3),
+            (Level::Domain, 1),
+        ];
         assert_eq!(levels, want.map(|(level, on)| (level, flow(on))));
-        assert_eq!((&lines[0].text[..], lines[0].source, lines[0].until), (&b";gunk=1234;lr"[..], Source::RecordRoute, Some(LATER)));
-        assert_eq!((&lines[3].text[..], lines[3].source, lines[3].until), (&b"edge.example.com"[..], Source::Certificate, None));
+        assert_eq!(
+            (&lines[0].text[..], lines[0].source, lines[0].until),
+            (&b";gunk=1234;lr"[..], Source::RecordRoute, Some(LATER))
+        );
+        assert_eq!(
+            (&lines[3].text[..], lines[3].source, lines[3].until),
+            (&b"edge.example.com"[..], Source::Certificate, None)
+        );
     }
 }

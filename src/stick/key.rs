@@ -75,7 +75,8 @@ impl Key {
     /// The host is an address, not a name.
     pub(super) fn is_literal(&self) -> bool {
         let host = self.host();
-        host.starts_with(b"[") || str::from_utf8(host).is_ok_and(|host| host.parse::<Ipv4Addr>().is_ok())
+        host.starts_with(b"[")
+            || str::from_utf8(host).is_ok_and(|host| host.parse::<Ipv4Addr>().is_ok())
     }
 
     fn parse(&mut self, uri: &[u8]) -> Option<()> {
@@ -115,7 +116,10 @@ impl Key {
 
     fn push_params(&mut self, params: &[u8]) -> Option<()> {
         let mut pieces = Pieces::new(&mut self.unsorted);
-        for param in params.split(|&b| b == b';').filter(|param| !param.is_empty()) {
+        for param in params
+            .split(|&b| b == b';')
+            .filter(|param| !param.is_empty())
+        {
             pieces.push(b';', param, Value::Fold)?;
         }
         let twice = pieces.sorted(|a, b| name(a).cmp(name(b)), &mut self.text);
@@ -124,7 +128,10 @@ impl Key {
 
     fn push_headers(&mut self, headers: &[u8]) -> Option<()> {
         let mut pieces = Pieces::new(&mut self.unsorted);
-        for header in headers.split(|&b| b == b'&').filter(|header| !header.is_empty()) {
+        for header in headers
+            .split(|&b| b == b'&')
+            .filter(|header| !header.is_empty())
+        {
             pieces.push(b'&', header, Value::Keep)?;
         }
         if pieces.count > 0 {
@@ -190,8 +197,14 @@ fn cut(bytes: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
 }
 
 fn split_port(host_port: &[u8]) -> Option<(&[u8], Option<u16>)> {
-    let from = if host_port.starts_with(b"[") { memchr::memchr(b']', host_port)? } else { 0 };
-    let Some(colon) = memchr::memchr(b':', host_port.get(from..)?) else { return Some((host_port, None)) };
+    let from = if host_port.starts_with(b"[") {
+        memchr::memchr(b']', host_port)?
+    } else {
+        0
+    };
+    let Some(colon) = memchr::memchr(b':', host_port.get(from..)?) else {
+        return Some((host_port, None));
+    };
     let (host, port) = host_port.split_at_checked(from + colon)?;
     let digits = port.get(1..)?;
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -220,7 +233,10 @@ fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
 
 fn push_user(out: &mut Vec<u8>, user: &[u8]) {
     // Tokens are all plain: one sweep over the table and one copy.
-    if user.iter().fold(true, |plain, &b| plain & PLAIN[usize::from(b)]) {
+    if user
+        .iter()
+        .fold(true, |plain, &b| plain & PLAIN[usize::from(b)])
+    {
         out.extend_from_slice(user);
     } else {
         push_canonical(out, user, Value::Keep);
@@ -238,7 +254,9 @@ fn push_canonical(out: &mut Vec<u8>, bytes: &[u8], case: Value) {
     let mut rest = bytes;
     while let [byte, after @ ..] = rest {
         let (byte, stands) = match (byte, after) {
-            (b'%', [high, low, left @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            (b'%', [high, low, left @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 rest = left;
                 let byte = digit(*high) << 4 | digit(*low);
                 (byte, is_unreserved(byte))
@@ -251,7 +269,11 @@ fn push_canonical(out: &mut Vec<u8>, bytes: &[u8], case: Value) {
         match (stands, case) {
             (true, Value::Keep) => out.push(byte),
             (true, Value::Fold) => out.push(byte.to_ascii_lowercase()),
-            (false, _) => out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+            (false, _) => out.extend([
+                b'%',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]),
         }
     }
 }
@@ -274,7 +296,11 @@ struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     fn new(text: &'a mut Vec<u8>) -> Self {
         text.clear();
-        Self { text, ends: [0; STICK_PARAMS_MAX], count: 0 }
+        Self {
+            text,
+            ends: [0; STICK_PARAMS_MAX],
+            count: 0,
+        }
     }
 
     /// Adds `name[=value]` behind its separator; `None` when there are too many.
@@ -303,18 +329,26 @@ impl<'a> Pieces<'a> {
         let pieces = &mut pieces[..self.count];
         pieces.sort_unstable_by(|a, b| order(a, b));
         pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-        pieces.windows(2).any(|pair| order(pair[0], pair[1]).is_eq())
+        pieces
+            .windows(2)
+            .any(|pair| order(pair[0], pair[1]).is_eq())
     }
 }
 
 /// RFC 2396 §2.3, the `unreserved` of RFC 3261 §25.1.
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+        || matches!(
+            byte,
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+        )
 }
 
 const fn is_reserved(byte: u8) -> bool {
-    matches!(byte, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',')
+    matches!(
+        byte,
+        b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b','
+    )
 }
 
 /// Bytes that stand for themselves in a key.
@@ -340,33 +374,90 @@ mod tests {
     fn key(uri: &str) -> Option<(String, String, String, u32)> {
         let mut key = Key::default();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        key.read(uri.as_bytes()).then(|| (text(key.host()), text(key.user()), text(key.set()), key.place()))
+        key.read(uri.as_bytes()).then(|| {
+            (
+                text(key.host()),
+                text(key.user()),
+                text(key.set()),
+                key.place(),
+            )
+        })
     }
 
     #[track_caller]
     fn check(uri: &str, host: &str, user: &str, set: &str, place: u32) {
-        assert_eq!(key(uri), Some((host.into(), user.into(), set.into(), place)), "{uri}");
+        assert_eq!(
+            key(uri),
+            Some((host.into(), user.into(), set.into(), place)),
+            "{uri}"
+        );
     }
 
     #[test]
     fn a_key_forgets_case_order_and_needless_escapes() {
         check("sip:example.com", "example.com", "", "", 0);
-        check("SIPS:Joe@Example.COM.:5061", "example.com", "Joe", "", SIPS | USER | PORT | 5061);
-        check("sip:%6aoe:Pw@h;OB;%6Cr;X=%41b", "h", "joe:Pw", ";lr;ob;x=ab", USER);
+        check(
+            "SIPS:Joe@Example.COM.:5061",
+            "example.com",
+            "Joe",
+            "",
+            SIPS | USER | PORT | 5061,
+        );
+        check(
+            "sip:%6aoe:Pw@h;OB;%6Cr;X=%41b",
+            "h",
+            "joe:Pw",
+            ";lr;ob;x=ab",
+            USER,
+        );
         check("sip:a%2bb+c%3B;d@h", "h", "a%2Bb+c%3B;d", "", USER);
         check("sip:a b%20%zz@h", "h", "a%20b%20%25zz", "", USER);
-        check("sip:h;b=1;a?To=x%40Y&Subject=A", "h", "", ";a;b=1?&subject=A&to=x%40Y", 0);
-        check("sip:[2001:DB8:0::1]:5060;lr", "[2001:db8::1]", "", ";lr", PORT | 5060);
+        check(
+            "sip:h;b=1;a?To=x%40Y&Subject=A",
+            "h",
+            "",
+            ";a;b=1?&subject=A&to=x%40Y",
+            0,
+        );
+        check(
+            "sip:[2001:DB8:0::1]:5060;lr",
+            "[2001:db8::1]",
+            "",
+            ";lr",
+            PORT | 5060,
+        );
         check("sip:h;;lr;", "h", "", ";lr", 0);
     }
 
     #[test]
     fn what_the_grammar_forbids_has_no_key() {
         let long = format!("sip:{}@h", "x".repeat(STICK_URI_MAX));
-        let many = format!("sip:h{}", (0..=STICK_PARAMS_MAX).map(|n| format!(";p{n}")).collect::<String>());
+        let many = format!(
+            "sip:h{}",
+            (0..=STICK_PARAMS_MAX)
+                .map(|n| format!(";p{n}"))
+                .collect::<String>()
+        );
         for uri in [
-            "", "sip", "tel:+1", "sip:", "sip:@h", "sip:a@", "sip:a@b@h", "sip:a@h;x=@", "sip:h:", "sip:h:x",
-            "sip:h:65536", "sip:h:+5", "sip:[::1", "sip:[::g]", "sip:[::1]x", "sip:h h", "sip:h;a=1;A=2", &long, &many,
+            "",
+            "sip",
+            "tel:+1",
+            "sip:",
+            "sip:@h",
+            "sip:a@",
+            "sip:a@b@h",
+            "sip:a@h;x=@",
+            "sip:h:",
+            "sip:h:x",
+            "sip:h:65536",
+            "sip:h:+5",
+            "sip:[::1",
+            "sip:[::g]",
+            "sip:[::1]x",
+            "sip:h h",
+            "sip:h;a=1;A=2",
+            &long,
+            &many,
         ] {
             assert_eq!(key(uri), None, "{uri}");
         }
@@ -374,9 +465,17 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_names() {
-        for (uri, want) in [("sip:192.0.2.1", true), ("sip:[::1]:5", true), ("sip:192.0.2.1.example", false)] {
+        for (uri, want) in [
+            ("sip:192.0.2.1", true),
+            ("sip:[::1]:5", true),
+            ("sip:192.0.2.1.example", false),
+        ] {
             let mut key = Key::default();
-            assert_eq!((key.read(uri.as_bytes()), key.is_literal()), (true, want), "{uri}");
+            assert_eq!(
+                (key.read(uri.as_bytes()), key.is_literal()),
+                (true, want),
+                "{uri}"
+            );
         }
     }
 
@@ -396,7 +495,14 @@ mod tests {
             (";a", ";a?&x=1", false),
             (";a?&x=1", ";b?&x=1", true),
         ] {
-            assert_eq!((equal(a.as_bytes(), b.as_bytes()), equal(b.as_bytes(), a.as_bytes())), (want, want), "{a} {b}");
+            assert_eq!(
+                (
+                    equal(a.as_bytes(), b.as_bytes()),
+                    equal(b.as_bytes(), a.as_bytes())
+                ),
+                (want, want),
+                "{a} {b}"
+            );
         }
     }
 }

@@ -16,7 +16,9 @@ impl Table {
     /// The flow's connection broke. Its rows wait `limits::STICK_REOPEN_MAX` for
     /// `reopened`; until then `reopen` finds them and `find` does not (S-28).
     pub fn lost(&mut self, now: Instant, flow: Flow, reopen: Reopen) {
-        let Some(holder) = self.links.holder(flow) else { return };
+        let Some(holder) = self.links.holder(flow) else {
+            return;
+        };
         let until = now + limits::STICK_REOPEN_MAX;
         self.links.entry_mut(holder).state = State::Lost { until, reopen };
         self.lost.push_back((until, holder));
@@ -28,8 +30,11 @@ impl Table {
     /// anything passed over.
     pub fn reopened(&mut self, now: Instant, old: Flow, new: Flow) -> bool {
         let holders = self.links.holder(old).zip(self.links.holder(new));
-        let Some((from, into)) = holders.filter(|(from, into)| from != into) else { return false };
-        let waits = matches!(self.links.entry(from).state, State::Lost { until, .. } if now < until);
+        let Some((from, into)) = holders.filter(|(from, into)| from != into) else {
+            return false;
+        };
+        let waits =
+            matches!(self.links.entry(from).state, State::Lost { until, .. } if now < until);
         let mut passed = false;
         if waits && self.links.entry(into).state == State::Live {
             let mut next = self.links.entry(from).first;
@@ -45,7 +50,9 @@ impl Table {
 
     /// Drops everything of a flow.
     pub fn forget(&mut self, flow: Flow) {
-        let Some(holder) = self.links.holder(flow) else { return };
+        let Some(holder) = self.links.holder(flow) else {
+            return;
+        };
         self.links.bury(holder);
         self.len -= self.links.entry(holder).rows;
         self.gone.push(holder);
@@ -59,7 +66,11 @@ impl Table {
         let mut dropped = self.reap(&mut left);
         // Once round at most.
         for _ in 0..left.min(self.rows.slots() as usize) {
-            self.hand = if self.hand >= self.rows.slots() { 0 } else { self.hand };
+            self.hand = if self.hand >= self.rows.slots() {
+                0
+            } else {
+                self.hand
+            };
             let row = self.rows.get(self.hand);
             if row.link != NONE && row.until <= now {
                 self.drop_row(self.hand);
@@ -111,12 +122,18 @@ impl Table {
 
     /// Gives the rows of a link to a flow that has proven the domain.
     fn pass_over(&mut self, link: u32, into: u32) -> bool {
-        let Some(own) = self.links.between(into, self.links.link(link).domain) else { return false };
+        let Some(own) = self.links.between(into, self.links.link(link).domain) else {
+            return false;
+        };
         if self.links.link(own).proof.is_empty() {
             return false;
         }
         // The new connection has few rows, the old one may have a million.
-        let (few, many) = if self.links.link(own).rows.len < self.links.link(link).rows.len { (own, link) } else { (link, own) };
+        let (few, many) = if self.links.link(own).rows.len < self.links.link(link).rows.len {
+            (own, link)
+        } else {
+            (link, own)
+        };
         self.merge(few, many);
         let proof = self.links.link(few).proof;
         self.links.link_mut(many).proof.merge(proof);
@@ -136,7 +153,8 @@ impl Table {
             }
             let row = *self.rows.get(oldest);
             let twin = self.row_of(row.print, |other| {
-                (other.link, other.set, other.place, other.dialog) == (into, row.set, row.place, row.dialog)
+                (other.link, other.set, other.place, other.dialog)
+                    == (into, row.set, row.place, row.dialog)
             });
             if let Some(twin) = twin {
                 let until = self.rows.get(twin).until.max(row.until);
@@ -144,8 +162,10 @@ impl Table {
                 self.drop_row(oldest);
                 continue;
             }
-            self.rows.take_out(oldest, &mut self.links.link_mut(from).rows);
-            self.rows.push_newest(oldest, &mut self.links.link_mut(into).rows);
+            self.rows
+                .take_out(oldest, &mut self.links.link_mut(from).rows);
+            self.rows
+                .push_newest(oldest, &mut self.links.link_mut(into).rows);
             self.rows.get_mut(oldest).link = into;
             let (from, into) = (self.links.link(from).holder, self.links.link(into).holder);
             self.links.entry_mut(from).rows -= 1;
@@ -227,8 +247,13 @@ impl Table {
     }
 
     fn oldest(&self, holder: u32) -> Option<u32> {
-        let tails = self.links.of_flow(holder).map(|link| self.links.link(link).rows.oldest);
-        tails.filter(|&row| row != NONE).reduce(|a, b| self.older(a, b))
+        let tails = self
+            .links
+            .of_flow(holder)
+            .map(|link| self.links.link(link).rows.oldest);
+        tails
+            .filter(|&row| row != NONE)
+            .reduce(|a, b| self.older(a, b))
     }
 }
 
@@ -249,14 +274,23 @@ mod tests {
     const FAR: Instant = Instant::from_micros(u64::MAX / 2);
 
     fn reopen() -> Reopen {
-        Reopen { transport: Transport::Tcp, addr: "192.0.2.1:5060".parse().unwrap() }
+        Reopen {
+            transport: Transport::Tcp,
+            addr: "192.0.2.1:5060".parse().unwrap(),
+        }
     }
 
     fn with_flow(on: u32, domain: &str, users: u32) -> Table {
         let mut t = Table::new([9, 8, 7, 6]);
         t.link(NOW, flow(on), domain.as_bytes(), Source::Certificate);
         for n in 0..users {
-            t.bind(NOW, flow(on), format!("sip:u{n}@{domain};lr").as_bytes(), Source::Path, FAR);
+            t.bind(
+                NOW,
+                flow(on),
+                format!("sip:u{n}@{domain};lr").as_bytes(),
+                Source::Path,
+                FAR,
+            );
         }
         t
     }
@@ -272,10 +306,27 @@ mod tests {
         t.lost(NOW, flow(1), reopen());
         let last = NOW + Duration::from_micros(9_999_999);
         assert_eq!(found(&mut t, NOW, "sip:u1@h;lr"), None);
-        assert_eq!((t.reopen(last, b"sip:u1@h;lr;x=1"), t.reopen(NOW, b"sip:u9@h")), (Some((reopen(), flow(1))), None));
-        assert_eq!((t.domain(NOW, b"h").count(), t.expire(last, 100), t.len()), (0, 0, 3));
+        assert_eq!(
+            (
+                t.reopen(last, b"sip:u1@h;lr;x=1"),
+                t.reopen(NOW, b"sip:u9@h")
+            ),
+            (Some((reopen(), flow(1))), None)
+        );
+        assert_eq!(
+            (t.domain(NOW, b"h").count(), t.expire(last, 100), t.len()),
+            (0, 0, 3)
+        );
         let over = NOW + Duration::from_secs(10);
-        assert_eq!((t.reopen(over, b"sip:u1@h;lr"), t.expire(over, 100), t.len(), t.flows()), (None, 3, 0, 0));
+        assert_eq!(
+            (
+                t.reopen(over, b"sip:u1@h;lr"),
+                t.expire(over, 100),
+                t.len(),
+                t.flows()
+            ),
+            (None, 3, 0, 0)
+        );
     }
 
     #[test]
@@ -287,15 +338,25 @@ mod tests {
             t.link(NOW, flow(2), proven.as_bytes(), Source::Certificate);
             assert_eq!(t.reopened(NOW, flow(1), flow(2)), want.is_some());
             t.expire(NOW, 100);
-            assert_eq!((found(&mut t, NOW, "sip:u3@h;lr"), t.flows()), (want, 1), "{proven}");
+            assert_eq!(
+                (found(&mut t, NOW, "sip:u3@h;lr"), t.flows()),
+                (want, 1),
+                "{proven}"
+            );
             // Nothing is there twice: sip:<domain> and, where they passed over, the users.
             assert_eq!(t.len(), if want.is_some() { 6 } else { 1 });
-            assert_eq!(t.bind(NOW, flow(2), b"sip:u3@h;lr", Source::Path, FAR) == Bound::Refreshed, want.is_some());
+            assert_eq!(
+                t.bind(NOW, flow(2), b"sip:u3@h;lr", Source::Path, FAR) == Bound::Refreshed,
+                want.is_some()
+            );
         }
         let mut t = with_flow(1, "h", 1);
         t.link(NOW, flow(2), b"h", Source::Certificate);
         assert!(!t.reopened(NOW, flow(1), flow(1)) && !t.reopened(NOW, flow(7), flow(2)));
-        assert_eq!(t.candidates(NOW, b"sip:h", Level::Exact, &[]), [flow(1), flow(2)]);
+        assert_eq!(
+            t.candidates(NOW, b"sip:h", Level::Exact, &[]),
+            [flow(1), flow(2)]
+        );
     }
 
     #[test]
@@ -313,9 +374,20 @@ mod tests {
         // S-30
         let mut t = with_flow(1, "h", 99);
         t.forget(flow(1));
-        assert_eq!((found(&mut t, NOW, "sip:u3@h;lr"), t.len(), t.flows(), t.rows.len()), (None, 0, 0, 100));
+        assert_eq!(
+            (
+                found(&mut t, NOW, "sip:u3@h;lr"),
+                t.len(),
+                t.flows(),
+                t.rows.len()
+            ),
+            (None, 0, 0, 100)
+        );
         assert_eq!((t.expire(NOW, 40), t.rows.len()), (40, 60));
-        assert_eq!((t.expire(NOW, 61), t.rows.len(), t.gone.len(), t.sets.len()), (60, 0, 0, 0));
+        assert_eq!(
+            (t.expire(NOW, 61), t.rows.len(), t.gone.len(), t.sets.len()),
+            (60, 0, 0, 0)
+        );
         assert_eq!((t.links.domain(b"h"), t.expire(NOW, 61)), (None, 0));
         // The same flow may come again.
         t.link(NOW, flow(1), b"h", Source::Certificate);
@@ -341,7 +413,10 @@ mod tests {
             t.link(NOW, flow(round), domain.as_bytes(), Source::Certificate);
             for n in 0..1_990 {
                 let uri = format!("sip:u{n}@{domain};p={}", n % 100);
-                assert_eq!(t.bind(NOW, flow(round), uri.as_bytes(), Source::Path, FAR), Bound::New);
+                assert_eq!(
+                    t.bind(NOW, flow(round), uri.as_bytes(), Source::Path, FAR),
+                    Bound::New
+                );
             }
             t.forget(flow(round));
             t.expire(NOW, usize::MAX);

@@ -95,7 +95,9 @@ impl Proof {
 
     /// The first source that proves it, for a human reader.
     pub(super) fn source(self) -> Option<Source> {
-        [Source::Certificate, Source::Link, Source::Opened].into_iter().find(|&s| self.0 & 1 << s as u8 != 0)
+        [Source::Certificate, Source::Link, Source::Opened]
+            .into_iter()
+            .find(|&s| self.0 & 1 << s as u8 != 0)
     }
 }
 
@@ -103,7 +105,16 @@ impl Links {
     pub(super) fn new(hash: RandomState) -> Self {
         let (flows, domains, links) = (Arena::new(), Arena::new(), Arena::new());
         let (by_flow, by_name, by_both) = (HashTable::new(), HashTable::new(), HashTable::new());
-        Self { hash, flows, by_flow, domains, by_name, links, by_both, name_bytes: 0 }
+        Self {
+            hash,
+            flows,
+            by_flow,
+            domains,
+            by_name,
+            links,
+            by_both,
+            name_bytes: 0,
+        }
     }
 
     /// Number of flows that are live or lost.
@@ -112,7 +123,9 @@ impl Links {
     }
 
     pub(super) fn holder(&self, flow: Flow) -> Option<u32> {
-        self.by_flow.find(self.hash.hash_one(flow), |&at| self.flows[at].flow == flow).copied()
+        self.by_flow
+            .find(self.hash.hash_one(flow), |&at| self.flows[at].flow == flow)
+            .copied()
     }
 
     /// The flow's entry, made if need be; `None` at the bound on flows.
@@ -123,9 +136,16 @@ impl Links {
         if self.flows.len() >= limits::STREAMS_MAX {
             return None;
         }
-        let at = self.flows.insert(Holder { flow, state: State::Live, first: NONE, rows: 0, links: 0 });
+        let at = self.flows.insert(Holder {
+            flow,
+            state: State::Live,
+            first: NONE,
+            rows: 0,
+            links: 0,
+        });
         let (hash, flows) = (&self.hash, &self.flows);
-        self.by_flow.insert_unique(hash.hash_one(flow), at, |&at| hash.hash_one(flows[at].flow));
+        self.by_flow
+            .insert_unique(hash.hash_one(flow), at, |&at| hash.hash_one(flows[at].flow));
         Some(at)
     }
 
@@ -155,7 +175,11 @@ impl Links {
 
     #[inline]
     pub(super) fn domain(&self, name: &[u8]) -> Option<u32> {
-        self.by_name.find(self.hash.hash_one(name), |&at| *self.domains[at].name == *name).copied()
+        self.by_name
+            .find(self.hash.hash_one(name), |&at| {
+                *self.domains[at].name == *name
+            })
+            .copied()
     }
 
     /// The domain's name.
@@ -166,17 +190,23 @@ impl Links {
     /// The link between a flow and a domain.
     pub(super) fn between(&self, holder: u32, domain: u32) -> Option<u32> {
         let is_it = |&at: &u32| self.links[at].holder == holder && self.links[at].domain == domain;
-        self.by_both.find(self.hash.hash_one((holder, domain)), is_it).copied()
+        self.by_both
+            .find(self.hash.hash_one((holder, domain)), is_it)
+            .copied()
     }
 
     /// The links of a flow.
     pub(super) fn of_flow(&self, holder: u32) -> impl Iterator<Item = u32> {
-        walk(self.flows[holder].first, |link| self.links[link].next_of_flow)
+        walk(self.flows[holder].first, |link| {
+            self.links[link].next_of_flow
+        })
     }
 
     /// The links of a domain, newest first.
     pub(super) fn of_domain(&self, domain: u32) -> impl Iterator<Item = u32> {
-        walk(self.domains[domain].first, |link| self.links[link].next_of_domain)
+        walk(self.domains[domain].first, |link| {
+            self.links[link].next_of_domain
+        })
     }
 
     /// The link between the flow and the named domain, made if need be; `None`
@@ -209,10 +239,16 @@ impl Links {
     }
 
     fn add_domain(&mut self, name: &[u8]) -> u32 {
-        let domain = self.domains.insert(Domain { name: name.into(), first: NONE });
+        let domain = self.domains.insert(Domain {
+            name: name.into(),
+            first: NONE,
+        });
         self.name_bytes += name.len();
         let (hash, domains) = (&self.hash, &self.domains);
-        self.by_name.insert_unique(hash.hash_one(name), domain, |&at| hash.hash_one(&*domains[at].name));
+        self.by_name
+            .insert_unique(hash.hash_one(name), domain, |&at| {
+                hash.hash_one(&*domains[at].name)
+            });
         domain
     }
 
@@ -227,7 +263,12 @@ impl Links {
     /// Drops a link without rows, and its domain if it was the last.
     pub(super) fn drop_link(&mut self, link: u32) {
         self.leave(link);
-        let Link { domain, next_of_domain: next, previous_of_domain: previous, .. } = self.links[link];
+        let Link {
+            domain,
+            next_of_domain: next,
+            previous_of_domain: previous,
+            ..
+        } = self.links[link];
         if next != NONE {
             self.links[next].previous_of_domain = previous;
         }
@@ -244,14 +285,22 @@ impl Links {
     fn drop_domain(&mut self, domain: u32) {
         let name = std::mem::take(&mut self.domains[domain].name);
         self.name_bytes -= name.len();
-        if let Ok(entry) = self.by_name.find_entry(self.hash.hash_one(&*name), |&at| at == domain) {
+        if let Ok(entry) = self
+            .by_name
+            .find_entry(self.hash.hash_one(&*name), |&at| at == domain)
+        {
             entry.remove();
         }
         self.domains.remove(domain);
     }
 
     fn enter(&mut self, link: u32) {
-        let Link { holder, domain, rows, .. } = self.links[link];
+        let Link {
+            holder,
+            domain,
+            rows,
+            ..
+        } = self.links[link];
         let owner = &mut self.flows[holder];
         self.links[link].next_of_flow = owner.first;
         owner.first = link;
@@ -259,12 +308,22 @@ impl Links {
         owner.rows += rows.len as usize;
         let (hash, links) = (&self.hash, &self.links);
         let both = |at: &u32| hash.hash_one((links[*at].holder, links[*at].domain));
-        self.by_both.insert_unique(hash.hash_one((holder, domain)), link, both);
+        self.by_both
+            .insert_unique(hash.hash_one((holder, domain)), link, both);
     }
 
     fn leave(&mut self, link: u32) {
-        let Link { holder, domain, next_of_flow, rows, .. } = self.links[link];
-        if let Ok(entry) = self.by_both.find_entry(self.hash.hash_one((holder, domain)), |&at| at == link) {
+        let Link {
+            holder,
+            domain,
+            next_of_flow,
+            rows,
+            ..
+        } = self.links[link];
+        if let Ok(entry) = self
+            .by_both
+            .find_entry(self.hash.hash_one((holder, domain)), |&at| at == link)
+        {
             entry.remove();
         }
         let owner = &mut self.flows[holder];
@@ -284,7 +343,10 @@ impl Links {
     /// Takes the flow out of sight, so that its name may be used again.
     pub(super) fn bury(&mut self, holder: u32) {
         let flow = self.flows[holder].flow;
-        if let Ok(entry) = self.by_flow.find_entry(self.hash.hash_one(flow), |&at| at == holder) {
+        if let Ok(entry) = self
+            .by_flow
+            .find_entry(self.hash.hash_one(flow), |&at| at == holder)
+        {
             entry.remove();
         }
         self.flows[holder].state = State::Gone;
@@ -298,7 +360,11 @@ impl Links {
     /// Bytes of heap held.
     pub(super) fn memory(&self) -> usize {
         let tables = [&self.by_flow, &self.by_name, &self.by_both].map(HashTable::allocation_size);
-        let arenas = [self.flows.memory(), self.domains.memory(), self.links.memory()];
+        let arenas = [
+            self.flows.memory(),
+            self.domains.memory(),
+            self.links.memory(),
+        ];
         tables.into_iter().chain(arenas).sum::<usize>() + self.name_bytes
     }
 }

@@ -54,7 +54,11 @@ pub(super) struct Recency {
 }
 
 impl Recency {
-    pub(super) const EMPTY: Self = Self { newest: NONE, oldest: NONE, len: 0 };
+    pub(super) const EMPTY: Self = Self {
+        newest: NONE,
+        oldest: NONE,
+        len: 0,
+    };
 }
 
 /// What a new row says, before it is chained anywhere.
@@ -86,7 +90,10 @@ struct Head {
 
 impl Rows {
     pub(super) const fn new() -> Self {
-        Self { arena: Arena::new(), index: HashTable::new() }
+        Self {
+            arena: Arena::new(),
+            index: HashTable::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -111,7 +118,9 @@ impl Rows {
     #[inline]
     pub(super) fn head(&self, print: Print) -> u32 {
         let short = short(print);
-        let found = self.index.find(spread(short), |head| head.print == short && self.arena[head.row].print == print);
+        let found = self.index.find(spread(short), |head| {
+            head.print == short && self.arena[head.row].print == print
+        });
         found.map_or(NONE, |head| head.row)
     }
 
@@ -136,15 +145,45 @@ impl Rows {
 
     /// Takes a row in, as the newest of `list`.
     pub(super) fn insert(&mut self, draft: Draft, list: &mut Recency) -> u32 {
-        let Draft { print, place, set, link, source, until, dialog, stamp } = draft;
+        let Draft {
+            print,
+            place,
+            set,
+            link,
+            source,
+            until,
+            dialog,
+            stamp,
+        } = draft;
         let head = self.head(print);
-        let next = if head == NONE { NONE } else { self.arena[head].next };
+        let next = if head == NONE {
+            NONE
+        } else {
+            self.arena[head].next
+        };
         let (newer, older) = (NONE, NONE);
-        let row = Row { print, until, dialog, place, set, link, next, newer, older, stamp, source, used: false };
+        let row = Row {
+            print,
+            until,
+            dialog,
+            place,
+            set,
+            link,
+            next,
+            newer,
+            older,
+            stamp,
+            source,
+            used: false,
+        };
         let row = self.arena.insert(row);
         if head == NONE {
-            let head = Head { print: short(print), row };
-            self.index.insert_unique(spread(head.print), head, |head| spread(head.print));
+            let head = Head {
+                print: short(print),
+                row,
+            };
+            self.index
+                .insert_unique(spread(head.print), head, |head| spread(head.print));
         } else {
             self.arena[head].next = row;
         }
@@ -172,7 +211,10 @@ impl Rows {
             self.arena[before].next = gone.next;
             return;
         }
-        if let Ok(mut entry) = self.index.find_entry(spread(short(gone.print)), |head| head.row == row) {
+        if let Ok(mut entry) = self
+            .index
+            .find_entry(spread(short(gone.print)), |head| head.row == row)
+        {
             if gone.next == NONE {
                 entry.remove();
             } else {
@@ -230,7 +272,16 @@ mod tests {
 
     fn draft(print: Print, set: u32) -> Draft {
         let until = Instant::from_micros(9);
-        Draft { print, place: 0, set, link: 0, source: Source::Path, until, dialog: None, stamp: 0 }
+        Draft {
+            print,
+            place: 0,
+            set,
+            link: 0,
+            source: Source::Path,
+            until,
+            dialog: None,
+            stamp: 0,
+        }
     }
 
     fn sets(rows: &Rows, print: Print) -> Vec<u32> {
@@ -249,7 +300,10 @@ mod tests {
             rows.remove(all[gone], &mut list);
             let mut want = vec![0, 1, 2];
             want.remove(gone);
-            assert_eq!((sets(&rows, [7, 7]), sets(&rows, [7, 8]), list.len), (want, vec![9], 3));
+            assert_eq!(
+                (sets(&rows, [7, 7]), sets(&rows, [7, 8]), list.len),
+                (want, vec![9], 3)
+            );
         }
     }
 

@@ -26,14 +26,21 @@ struct Set {
 
 impl Sets {
     pub(super) fn new(hash: RandomState) -> Self {
-        Self { hash, index: HashTable::new(), sets: Arena::new(), bytes: 0 }
+        Self {
+            hash,
+            index: HashTable::new(),
+            sets: Arena::new(),
+            bytes: 0,
+        }
     }
 
     /// The number of a set that some row has.
     #[inline]
     pub(super) fn find(&self, text: &[u8]) -> Option<u32> {
         let hash = self.hash.hash_one(text);
-        self.index.find(hash, |&set| *self.sets[set].text == *text).copied()
+        self.index
+            .find(hash, |&set| *self.sets[set].text == *text)
+            .copied()
     }
 
     /// The canonical text of a set in use.
@@ -47,10 +54,15 @@ impl Sets {
             self.sets[set].rows += 1;
             return set;
         }
-        let set = self.sets.insert(Set { text: text.into(), rows: 1 });
+        let set = self.sets.insert(Set {
+            text: text.into(),
+            rows: 1,
+        });
         self.bytes += text.len();
         let (hash, sets) = (&self.hash, &self.sets);
-        self.index.insert_unique(hash.hash_one(text), set, |&set| hash.hash_one(&*sets[set].text));
+        self.index.insert_unique(hash.hash_one(text), set, |&set| {
+            hash.hash_one(&*sets[set].text)
+        });
         set
     }
 
@@ -63,7 +75,10 @@ impl Sets {
         }
         let text = std::mem::take(&mut entry.text);
         self.bytes -= text.len();
-        if let Ok(found) = self.index.find_entry(self.hash.hash_one(&*text), |&other| other == set) {
+        if let Ok(found) = self
+            .index
+            .find_entry(self.hash.hash_one(&*text), |&other| other == set)
+        {
             found.remove();
         }
         self.sets.remove(set);
@@ -90,10 +105,16 @@ mod tests {
         let mut sets = Sets::new(RandomState::with_seeds(1, 2, 3, 4));
         let lr = sets.hold(b";lr");
         let ob = sets.hold(b";lr;ob");
-        assert_eq!((sets.hold(b";lr"), sets.len(), sets.text(ob)), (lr, 2, &b";lr;ob"[..]));
+        assert_eq!(
+            (sets.hold(b";lr"), sets.len(), sets.text(ob)),
+            (lr, 2, &b";lr;ob"[..])
+        );
         sets.release(lr);
         assert_eq!(sets.find(b";lr"), Some(lr));
         sets.release(lr);
-        assert_eq!((sets.find(b";lr"), sets.find(b";lr;ob"), sets.bytes), (None, Some(ob), 6));
+        assert_eq!(
+            (sets.find(b";lr"), sets.find(b";lr;ob"), sets.bytes),
+            (None, Some(ob), 6)
+        );
     }
 }
