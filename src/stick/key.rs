@@ -18,6 +18,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
+use super::canonical::{Value, push_canonical, push_name, push_user};
 use crate::limits::{STICK_PARAMS_MAX, STICK_URI_MAX};
 
 /// The key of the URI last read, in buffers that are used again.
@@ -25,8 +26,8 @@ use crate::limits::{STICK_PARAMS_MAX, STICK_URI_MAX};
 pub(super) struct Key {
     /// Host, user and set, one after another.
     text: Vec<u8>,
-    /// Parameters in the order of the URI.
-    unsorted: Vec<u8>,
+    /// Pieces on their way into order.
+    spare: Vec<u8>,
     host: usize,
     user: usize,
     place: u32,
@@ -80,24 +81,23 @@ impl Key {
     }
 
     fn parse(&mut self, uri: &[u8]) -> Option<()> {
-        let (scheme, rest) = cut(uri, b':');
-        let rest = rest?;
+        let (scheme, rest) = uri.split_at_checked(4)?;
         self.place = match scheme {
-            s if s.eq_ignore_ascii_case(b"sip") => 0,
+            s if s.eq_ignore_ascii_case(b"sip:") => 0,
             s if s.eq_ignore_ascii_case(b"sips") => SIPS,
             _ => return None,
+        };
+        let rest = if self.place == SIPS {
+            rest.strip_prefix(b":")?
+        } else {
+            rest
         };
         let (user, rest) = match cut(rest, b'@') {
             (user, Some(rest)) if !user.is_empty() => (Some(user), rest),
             (rest, None) => (None, rest),
             _ => return None,
         };
-        if memchr::memchr(b'@', rest).is_some() {
-            return None;
-        }
-        let (rest, headers) = cut(rest, b'?');
-        let (host_port, params) = cut(rest, b';');
-        let (host, port) = split_port(host_port)?;
+        let (host, port, rest) = split_host(rest)?;
         if let Some(port) = port {
             self.place |= PORT | u32::from(port);
         }
@@ -108,36 +108,38 @@ impl Key {
             push_user(&mut self.text, user);
         }
         self.user = self.text.len();
-        if let Some(params) = params {
-            self.push_params(params)?;
-        }
+        let (params, headers) = cut(rest, b'?');
+        self.push_params(params)?;
         headers.map_or(Some(()), |headers| self.push_headers(headers))
     }
 
     fn push_params(&mut self, params: &[u8]) -> Option<()> {
-        let mut pieces = Pieces::new(&mut self.unsorted);
+        let mut pieces = Pieces::new(&mut self.text);
         for param in params
             .split(|&b| b == b';')
             .filter(|param| !param.is_empty())
         {
             pieces.push(b';', param, Value::Fold)?;
         }
-        let twice = pieces.sorted(|a, b| name(a).cmp(name(b)), &mut self.text);
+        let twice = pieces.sort(|a, b| name(a).cmp(name(b)), &mut self.spare);
         if twice { None } else { Some(()) }
     }
 
     fn push_headers(&mut self, headers: &[u8]) -> Option<()> {
-        let mut pieces = Pieces::new(&mut self.unsorted);
+        let params = self.text.len();
+        self.text.push(b'?');
+        let mut pieces = Pieces::new(&mut self.text);
         for header in headers
             .split(|&b| b == b'&')
             .filter(|header| !header.is_empty())
         {
             pieces.push(b'&', header, Value::Keep)?;
         }
-        if pieces.count > 0 {
-            self.text.push(b'?');
+        if pieces.count == 0 {
+            self.text.truncate(params);
+        } else {
             // The same header twice is two headers, as in a message.
-            pieces.sorted(Ord::cmp, &mut self.text);
+            pieces.sort(Ord::cmp, &mut self.spare);
         }
         Some(())
     }
@@ -196,22 +198,25 @@ fn cut(bytes: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn split_port(host_port: &[u8]) -> Option<(&[u8], Option<u16>)> {
-    let from = if host_port.starts_with(b"[") {
-        memchr::memchr(b']', host_port)?
+/// Host, port and what comes after them, from its `;` or `?` on.
+fn split_host(rest: &[u8]) -> Option<(&[u8], Option<u16>, &[u8])> {
+    let from = if rest.starts_with(b"[") {
+        memchr::memchr(b']', rest)?
     } else {
         0
     };
-    let Some(colon) = memchr::memchr(b':', host_port.get(from..)?) else {
-        return Some((host_port, None));
+    let Some(end) = memchr::memchr3(b';', b'?', b':', &rest[from..]) else {
+        return Some((rest, None, &[]));
     };
-    let (host, port) = host_port.split_at_checked(from + colon)?;
-    let digits = port.get(1..)?;
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
+    let (host, rest) = rest.split_at(from + end);
+    let Some(after) = rest.strip_prefix(b":") else {
+        return Some((host, None, rest));
+    };
+    let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = after.split_at(digits);
     let port = str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((host, Some(port)))
+    let ends = matches!(rest.first(), None | Some(b';' | b'?'));
+    ends.then_some((host, Some(port), rest))
 }
 
 fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
@@ -221,148 +226,73 @@ fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
         return write!(out, "[{address}]").ok();
     }
     let host = host.strip_suffix(b".").unwrap_or(host);
-    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if host.is_empty() || !host.iter().all(is_name) {
-        return None;
-    }
-    let start = out.len();
-    out.extend_from_slice(host);
-    out[start..].make_ascii_lowercase();
-    Some(())
+    push_name(out, host)
 }
 
-fn push_user(out: &mut Vec<u8>, user: &[u8]) {
-    // Tokens are all plain: one sweep over the table and one copy.
-    if user
-        .iter()
-        .fold(true, |plain, &b| plain & PLAIN[usize::from(b)])
-    {
-        out.extend_from_slice(user);
-    } else {
-        push_canonical(out, user, Value::Keep);
-    }
-}
-
-/// Case of a value: it counts, or it does not.
-#[derive(Clone, Copy)]
-enum Value {
-    Fold,
-    Keep,
-}
-
-fn push_canonical(out: &mut Vec<u8>, bytes: &[u8], case: Value) {
-    let mut rest = bytes;
-    while let [byte, after @ ..] = rest {
-        let (byte, stands) = match (byte, after) {
-            (b'%', [high, low, left @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                rest = left;
-                let byte = digit(*high) << 4 | digit(*low);
-                (byte, is_unreserved(byte))
-            }
-            _ => {
-                rest = after;
-                (*byte, PLAIN[usize::from(*byte)])
-            }
-        };
-        match (stands, case) {
-            (true, Value::Keep) => out.push(byte),
-            (true, Value::Fold) => out.push(byte.to_ascii_lowercase()),
-            (false, _) => out.extend([
-                b'%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
-        }
-    }
-}
-
-/// Value of a hexadecimal digit.
-const fn digit(byte: u8) -> u8 {
-    match byte {
-        b'0'..=b'9' => byte - b'0',
-        _ => (byte | 0x20) - b'a' + 10,
-    }
-}
-
-/// Parameters or headers on their way into order.
+/// Parameters or headers at the end of a text, on their way into order.
 struct Pieces<'a> {
     text: &'a mut Vec<u8>,
+    start: usize,
     ends: [usize; STICK_PARAMS_MAX],
     count: usize,
 }
 
 impl<'a> Pieces<'a> {
-    fn new(text: &'a mut Vec<u8>) -> Self {
-        text.clear();
+    const fn new(text: &'a mut Vec<u8>) -> Self {
+        let start = text.len();
         Self {
             text,
+            start,
             ends: [0; STICK_PARAMS_MAX],
             count: 0,
         }
     }
 
-    /// Adds `name[=value]` behind its separator; `None` when there are too many.
+    /// Adds `name[=value]` behind its separator; `None` when there are too many
+    /// or one has an `@`, which would leave the host in doubt.
     fn push(&mut self, separator: u8, piece: &[u8], case: Value) -> Option<()> {
         let end = self.ends.get_mut(self.count)?;
-        let (name, value) = cut(piece, b'=');
         self.text.push(separator);
+        let name = piece.iter().position(|&b| b == b'=').unwrap_or(piece.len());
+        let (name, value) = piece.split_at(name);
         push_canonical(self.text, name, Value::Fold);
-        if let Some(value) = value {
-            self.text.push(b'=');
-            push_canonical(self.text, value, case);
-        }
+        push_canonical(self.text, value, case);
         *end = self.text.len();
         self.count += 1;
-        Some(())
+        if piece.contains(&b'@') {
+            None
+        } else {
+            Some(())
+        }
     }
 
-    /// Appends the pieces in order to `out`. True when two were the same in it.
-    fn sorted(&self, order: impl Fn(&[u8], &[u8]) -> Ordering, out: &mut Vec<u8>) -> bool {
+    /// Puts the pieces in order. True when two were the same in it.
+    fn sort(&mut self, order: impl Fn(&[u8], &[u8]) -> Ordering, spare: &mut Vec<u8>) -> bool {
+        if self.count < 2 {
+            return false;
+        }
+        spare.clear();
+        spare.extend_from_slice(&self.text[self.start..]);
         let mut pieces: [&[u8]; STICK_PARAMS_MAX] = [&[]; STICK_PARAMS_MAX];
-        let mut start = 0;
-        for (piece, &end) in pieces.iter_mut().zip(&self.ends[..self.count]) {
-            *piece = &self.text[start..end];
-            start = end;
+        let mut from = 0;
+        for (piece, end) in pieces.iter_mut().zip(&self.ends[..self.count]) {
+            *piece = &spare[from..end - self.start];
+            from = end - self.start;
         }
         let pieces = &mut pieces[..self.count];
-        pieces.sort_unstable_by(|a, b| order(a, b));
-        pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+        if !pieces.is_sorted_by(|a, b| order(a, b).is_le()) {
+            pieces.sort_unstable_by(|a, b| order(a, b));
+            self.text.truncate(self.start);
+            pieces
+                .iter()
+                .for_each(|piece| self.text.extend_from_slice(piece));
+        }
         pieces
             .windows(2)
             .any(|pair| order(pair[0], pair[1]).is_eq())
     }
 }
 
-/// RFC 2396 §2.3, the `unreserved` of RFC 3261 §25.1.
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
-        )
-}
-
-const fn is_reserved(byte: u8) -> bool {
-    matches!(
-        byte,
-        b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b','
-    )
-}
-
-/// Bytes that stand for themselves in a key.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        plain[byte as usize] = is_unreserved(byte) || is_reserved(byte);
-        byte += 1;
-    }
-    plain
-};
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 const PORT: u32 = 1 << 16;
 const SIPS: u32 = 1 << 17;
 const USER: u32 = 1 << 18;

@@ -3,7 +3,7 @@
 //! It shares no code with the table. Random URIs from a small alphabet make the
 //! two argue about every level.
 
-use super::tests::flow;
+use super::bind::tests::flow;
 use super::{Level, Source, Table};
 use crate::id::Flow;
 use crate::time::Instant;
