@@ -213,7 +213,9 @@ impl Table {
 
     fn print(&self, domain: u32, key: &Key) -> Print {
         let place = u64::from(domain) << 32 | u64::from(key.place());
-        [0, 1].map(|half: usize| self.prints[half].hash_one((place, key.user())))
+        let [a, b] = &self.prints;
+        let user = (place, key.user());
+        [a.hash_one(user), b.hash_one(user)]
     }
 
     fn row_of(&self, print: Print, is_it: impl Fn(&rows::Row) -> bool) -> Option<u32> {

@@ -51,7 +51,27 @@ pub(super) enum Value {
     Keep,
 }
 
-pub(super) fn push_canonical(out: &mut Vec<u8>, bytes: &[u8], case: Value) {
+/// Appends a part of a parameter or a header; `None` when it has an `@`.
+pub(super) fn push_part(out: &mut Vec<u8>, part: &[u8], case: Value) -> Option<()> {
+    let start = out.len();
+    out.extend_from_slice(part);
+    let fold = |byte: &mut u8| {
+        *byte = SIMPLE[usize::from(*byte)];
+        *byte != 0
+    };
+    if matches!(case, Value::Fold)
+        && out[start..]
+            .iter_mut()
+            .fold(true, |all, byte| all & fold(byte))
+    {
+        return Some(());
+    }
+    out.truncate(start);
+    push_canonical(out, part, case);
+    if part.contains(&b'@') { None } else { Some(()) }
+}
+
+fn push_canonical(out: &mut Vec<u8>, bytes: &[u8], case: Value) {
     let mut rest = bytes;
     while let [byte, after @ ..] = rest {
         let (byte, stands) = match (byte, after) {
@@ -115,3 +135,17 @@ const PLAIN: [bool; 256] = {
 };
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Lower case of the bytes that stand for themselves in a key, `@` excepted;
+/// zero for all others.
+const SIMPLE: [u8; 256] = {
+    let mut simple = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if PLAIN[byte as usize] && byte != b'@' {
+            simple[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    simple
+};

@@ -136,11 +136,11 @@ impl Table {
             }
             let place = table.place(key)?;
             let mut ties = std::mem::take(&mut table.ties);
-            let found = [Level::Exact, Level::Equal].into_iter().find_map(|level| {
+            let mut best = |level| {
                 table.collect(level, &ask, key, &place, &mut ties);
-                let row = *ties.get(draw(chance, ties.len()))?;
-                Some((row, level))
-            });
+                Some((*ties.get(draw(chance, ties.len()))?, level))
+            };
+            let found = best(Level::Exact).or_else(|| best(Level::Equal));
             table.ties = ties;
             let (row, level) = found?;
             let row = table.rows.get_mut(row);

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
-use super::canonical::{Value, push_canonical, push_name, push_user};
+use super::canonical::{Value, push_name, push_part, push_user};
 use crate::limits::{STICK_PARAMS_MAX, STICK_URI_MAX};
 
 /// The key of the URI last read, in buffers that are used again.
@@ -28,9 +28,17 @@ pub(super) struct Key {
     text: Vec<u8>,
     /// Pieces on their way into order.
     spare: Vec<u8>,
+    tails: [Tail; TAILS],
     host: usize,
     user: usize,
     place: u32,
+}
+
+/// What came after the host of some URI before.
+#[derive(Debug, Default)]
+struct Tail {
+    written: Vec<u8>,
+    canonical: Vec<u8>,
 }
 
 impl Key {
@@ -92,10 +100,10 @@ impl Key {
         } else {
             rest
         };
-        let (user, rest) = match cut(rest, b'@') {
-            (user, Some(rest)) if !user.is_empty() => (Some(user), rest),
-            (rest, None) => (None, rest),
-            _ => return None,
+        let (user, rest) = match memchr::memchr(b'@', rest) {
+            Some(0) => return None,
+            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+            None => (None, rest),
         };
         let (host, port, rest) = split_host(rest)?;
         if let Some(port) = port {
@@ -108,9 +116,33 @@ impl Key {
             push_user(&mut self.text, user);
         }
         self.user = self.text.len();
-        let (params, headers) = cut(rest, b'?');
+        self.push_tail(rest)
+    }
+
+    /// Appends the set. Peers write the same few tails all day: those are
+    /// remembered.
+    fn push_tail(&mut self, tail: &[u8]) -> Option<()> {
+        let Some(last) = tail.last() else {
+            return Some(());
+        };
+        let slot = (tail.len() ^ usize::from(*last)) % TAILS;
+        if self.tails[slot].written == tail {
+            self.text.extend_from_slice(&self.tails[slot].canonical);
+            return Some(());
+        }
+        let (params, headers) = cut(tail, b'?');
         self.push_params(params)?;
-        headers.map_or(Some(()), |headers| self.push_headers(headers))
+        if let Some(headers) = headers {
+            self.push_headers(headers)?;
+        }
+        if tail.len() <= TAIL_MAX {
+            let Tail { written, canonical } = &mut self.tails[slot];
+            written.clear();
+            written.extend_from_slice(tail);
+            canonical.clear();
+            canonical.extend_from_slice(&self.text[self.user..]);
+        }
+        Some(())
     }
 
     fn push_params(&mut self, params: &[u8]) -> Option<()> {
@@ -121,8 +153,15 @@ impl Key {
         {
             pieces.push(b';', param, Value::Fold)?;
         }
-        let twice = pieces.sort(|a, b| name(a).cmp(name(b)), &mut self.spare);
-        if twice { None } else { Some(()) }
+        if pieces.is_sorted {
+            return Some(());
+        }
+        pieces.sort(&mut self.spare);
+        if pieces.has_name_twice() {
+            None
+        } else {
+            Some(())
+        }
     }
 
     fn push_headers(&mut self, headers: &[u8]) -> Option<()> {
@@ -139,7 +178,7 @@ impl Key {
             self.text.truncate(params);
         } else {
             // The same header twice is two headers, as in a message.
-            pieces.sort(Ord::cmp, &mut self.spare);
+            pieces.sort(&mut self.spare);
         }
         Some(())
     }
@@ -192,7 +231,8 @@ fn name(param: &[u8]) -> &[u8] {
 /// What stands before the first `byte`, and what after it if there is one.
 #[inline]
 fn cut(bytes: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(byte, bytes) {
+    // What is cut here is short.
+    match bytes.iter().position(|&b| b == byte) {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
         None => (bytes, None),
     }
@@ -205,7 +245,8 @@ fn split_host(rest: &[u8]) -> Option<(&[u8], Option<u16>, &[u8])> {
     } else {
         0
     };
-    let Some(end) = memchr::memchr3(b';', b'?', b':', &rest[from..]) else {
+    let ends = |b: &u8| matches!(b, b';' | b'?' | b':');
+    let Some(end) = rest[from..].iter().position(ends) else {
         return Some((rest, None, &[]));
     };
     let (host, rest) = rest.split_at(from + end);
@@ -232,67 +273,102 @@ fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
 /// Parameters or headers at the end of a text, on their way into order.
 struct Pieces<'a> {
     text: &'a mut Vec<u8>,
-    start: usize,
-    ends: [usize; STICK_PARAMS_MAX],
+    pieces: [Piece; STICK_PARAMS_MAX],
     count: usize,
+    /// Every name is greater than the one before it.
+    is_sorted: bool,
+}
+
+/// A separator, a name and perhaps `=` and a value, by their place in a text.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: usize,
+    name: usize,
+    end: usize,
+}
+
+impl Piece {
+    const NONE: Self = Self {
+        start: 0,
+        name: 0,
+        end: 0,
+    };
+
+    fn name(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.name]
+    }
 }
 
 impl<'a> Pieces<'a> {
     const fn new(text: &'a mut Vec<u8>) -> Self {
-        let start = text.len();
         Self {
             text,
-            start,
-            ends: [0; STICK_PARAMS_MAX],
+            pieces: [Piece::NONE; STICK_PARAMS_MAX],
             count: 0,
+            is_sorted: true,
         }
     }
 
     /// Adds `name[=value]` behind its separator; `None` when there are too many
     /// or one has an `@`, which would leave the host in doubt.
     fn push(&mut self, separator: u8, piece: &[u8], case: Value) -> Option<()> {
-        let end = self.ends.get_mut(self.count)?;
+        let start = self.text.len();
         self.text.push(separator);
-        let name = piece.iter().position(|&b| b == b'=').unwrap_or(piece.len());
-        let (name, value) = piece.split_at(name);
-        push_canonical(self.text, name, Value::Fold);
-        push_canonical(self.text, value, case);
-        *end = self.text.len();
+        let (name, value) =
+            piece.split_at(piece.iter().position(|&b| b == b'=').unwrap_or(piece.len()));
+        push_part(self.text, name, Value::Fold)?;
+        let name = self.text.len();
+        push_part(self.text, value, case)?;
+        let piece = Piece {
+            start,
+            name,
+            end: self.text.len(),
+        };
+        let before = self.count.checked_sub(1).map(|before| self.pieces[before]);
+        *self.pieces.get_mut(self.count)? = piece;
         self.count += 1;
-        if piece.contains(&b'@') {
-            None
-        } else {
-            Some(())
-        }
+        self.is_sorted &=
+            before.is_none_or(|before| before.name(self.text) < piece.name(self.text));
+        Some(())
     }
 
-    /// Puts the pieces in order. True when two were the same in it.
-    fn sort(&mut self, order: impl Fn(&[u8], &[u8]) -> Ordering, spare: &mut Vec<u8>) -> bool {
-        if self.count < 2 {
-            return false;
-        }
+    /// Puts the pieces in order: by name, then by value.
+    fn sort(&mut self, spare: &mut Vec<u8>) {
+        let pieces = &mut self.pieces[..self.count];
+        let Some(start) = pieces.first().map(|first| first.start) else {
+            return;
+        };
+        let text = &self.text;
+        pieces.sort_unstable_by(|a, b| {
+            let values = || text[a.name..a.end].cmp(&text[b.name..b.end]);
+            a.name(text).cmp(b.name(text)).then_with(values)
+        });
         spare.clear();
-        spare.extend_from_slice(&self.text[self.start..]);
-        let mut pieces: [&[u8]; STICK_PARAMS_MAX] = [&[]; STICK_PARAMS_MAX];
-        let mut from = 0;
-        for (piece, end) in pieces.iter_mut().zip(&self.ends[..self.count]) {
-            *piece = &spare[from..end - self.start];
-            from = end - self.start;
+        for piece in pieces {
+            let to = spare.len() + start;
+            spare.extend_from_slice(&text[piece.start..piece.end]);
+            *piece = Piece {
+                start: to,
+                name: to + piece.name - piece.start,
+                end: to + piece.end - piece.start,
+            };
         }
-        let pieces = &mut pieces[..self.count];
-        if !pieces.is_sorted_by(|a, b| order(a, b).is_le()) {
-            pieces.sort_unstable_by(|a, b| order(a, b));
-            self.text.truncate(self.start);
-            pieces
-                .iter()
-                .for_each(|piece| self.text.extend_from_slice(piece));
-        }
-        pieces
+        self.text.truncate(start);
+        self.text.extend_from_slice(spare);
+    }
+
+    /// Of sorted pieces.
+    fn has_name_twice(&self) -> bool {
+        self.pieces[..self.count]
             .windows(2)
-            .any(|pair| order(pair[0], pair[1]).is_eq())
+            .any(|pair| pair[0].name(self.text) == pair[1].name(self.text))
     }
 }
 
+/// Tails remembered.
+const TAILS: usize = 16;
+/// Longest tail remembered.
+const TAIL_MAX: usize = 64;
 const PORT: u32 = 1 << 16;
 const SIPS: u32 = 1 << 17;
 const USER: u32 = 1 << 18;
