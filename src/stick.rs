@@ -28,6 +28,7 @@ mod find;
 mod key;
 mod life;
 mod links;
+mod params;
 mod rows;
 mod sets;
 #[cfg(test)]

@@ -6,8 +6,9 @@
 use std::num::NonZeroU64;
 
 use super::arena::NONE;
-use super::key::{self, Key};
+use super::key::Key;
 use super::links::State;
+use super::params;
 use super::rows::Row;
 use super::{Dialog, Level, Match, Reopen, Table};
 use crate::id::Flow;
@@ -196,7 +197,7 @@ impl Table {
         let same_set = Some(row.set) == place.set;
         let set = match level {
             Level::Exact => same_set,
-            Level::Equal => same_set || key::equal(self.sets.text(row.set), key.set()),
+            Level::Equal => same_set || params::equal(self.sets.text(row.set), key.set()),
             Level::Domain => true,
         };
         set && row.place == place.number && self.links.link(row.link).domain == place.domain

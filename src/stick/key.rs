@@ -3,7 +3,7 @@
 //!
 //! A key has four parts: the place (scheme, port), the host, the user and the
 //! parameter set. The first three must be the same in every match; two sets
-//! may differ and still be equal under RFC 3261 §19.1.4 (`equal`).
+//! may differ and still be equal under RFC 3261 §19.1.4 (`params::equal`).
 //!
 //! - `%XX` of an unreserved character is that character; a character that may
 //!   not stand for itself is always `%XX`; `%XX` of a reserved one stays, so
@@ -13,13 +13,13 @@
 //! - What RFC 3261 §25.1 does not allow (a second `@`, a repeated parameter, a
 //!   host with stray bytes) has no key and therefore never matches anything.
 
-use std::cmp::Ordering;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
-use super::canonical::{Value, push_name, push_part, push_user};
-use crate::limits::{STICK_PARAMS_MAX, STICK_URI_MAX};
+use super::canonical::{push_name, push_user};
+use super::params::push_set;
+use crate::limits::STICK_URI_MAX;
 
 /// The key of the URI last read, in buffers that are used again.
 #[derive(Debug, Default)]
@@ -130,11 +130,7 @@ impl Key {
             self.text.extend_from_slice(&self.tails[slot].canonical);
             return Some(());
         }
-        let (params, headers) = cut(tail, b'?');
-        self.push_params(params)?;
-        if let Some(headers) = headers {
-            self.push_headers(headers)?;
-        }
+        push_set(&mut self.text, tail, &mut self.spare)?;
         if tail.len() <= TAIL_MAX {
             let Tail { written, canonical } = &mut self.tails[slot];
             written.clear();
@@ -143,98 +139,6 @@ impl Key {
             canonical.extend_from_slice(&self.text[self.user..]);
         }
         Some(())
-    }
-
-    fn push_params(&mut self, params: &[u8]) -> Option<()> {
-        let mut pieces = Pieces::new(&mut self.text);
-        for param in params
-            .split(|&b| b == b';')
-            .filter(|param| !param.is_empty())
-        {
-            pieces.push(b';', param, Value::Fold)?;
-        }
-        if pieces.is_sorted {
-            return Some(());
-        }
-        pieces.sort(&mut self.spare);
-        if pieces.has_name_twice() {
-            None
-        } else {
-            Some(())
-        }
-    }
-
-    fn push_headers(&mut self, headers: &[u8]) -> Option<()> {
-        let params = self.text.len();
-        self.text.push(b'?');
-        let mut pieces = Pieces::new(&mut self.text);
-        for header in headers
-            .split(|&b| b == b'&')
-            .filter(|header| !header.is_empty())
-        {
-            pieces.push(b'&', header, Value::Keep)?;
-        }
-        if pieces.count == 0 {
-            self.text.truncate(params);
-        } else {
-            // The same header twice is two headers, as in a message.
-            pieces.sort(&mut self.spare);
-        }
-        Some(())
-    }
-}
-
-/// True when two sets are equal under RFC 3261 §19.1.4. Not transitive: a set
-/// may equal two that differ from each other.
-#[must_use]
-pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
-    if a == b {
-        return true;
-    }
-    let ((a, a_headers), (b, b_headers)) = (cut(a, b'?'), cut(b, b'?'));
-    if a_headers != b_headers {
-        return false;
-    }
-    let (mut a, mut b) = (params(a).peekable(), params(b).peekable());
-    loop {
-        let order = match (a.peek(), b.peek()) {
-            (None, None) => return true,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => name(a).cmp(name(b)),
-        };
-        let matches = match order {
-            Ordering::Less => a.next().is_none_or(|only| !is_decisive(name(only))),
-            Ordering::Greater => b.next().is_none_or(|only| !is_decisive(name(only))),
-            Ordering::Equal => a.next() == b.next(),
-        };
-        if !matches {
-            return false;
-        }
-    }
-}
-
-/// Parameters that may not be present in one URI only (protocol S-19).
-fn is_decisive(name: &[u8]) -> bool {
-    matches!(name, b"maddr" | b"method" | b"transport" | b"ttl" | b"user")
-}
-
-fn params(set: &[u8]) -> impl Iterator<Item = &[u8]> {
-    set.split(|&b| b == b';').filter(|param| !param.is_empty())
-}
-
-/// A parameter's name.
-fn name(param: &[u8]) -> &[u8] {
-    cut(param, b'=').0
-}
-
-/// What stands before the first `byte`, and what after it if there is one.
-#[inline]
-fn cut(bytes: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
-    // What is cut here is short.
-    match bytes.iter().position(|&b| b == byte) {
-        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
-        None => (bytes, None),
     }
 }
 
@@ -270,101 +174,6 @@ fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
     push_name(out, host)
 }
 
-/// Parameters or headers at the end of a text, on their way into order.
-struct Pieces<'a> {
-    text: &'a mut Vec<u8>,
-    pieces: [Piece; STICK_PARAMS_MAX],
-    count: usize,
-    /// Every name is greater than the one before it.
-    is_sorted: bool,
-}
-
-/// A separator, a name and perhaps `=` and a value, by their place in a text.
-#[derive(Clone, Copy)]
-struct Piece {
-    start: usize,
-    name: usize,
-    end: usize,
-}
-
-impl Piece {
-    const NONE: Self = Self {
-        start: 0,
-        name: 0,
-        end: 0,
-    };
-
-    fn name(self, text: &[u8]) -> &[u8] {
-        &text[self.start..self.name]
-    }
-}
-
-impl<'a> Pieces<'a> {
-    const fn new(text: &'a mut Vec<u8>) -> Self {
-        Self {
-            text,
-            pieces: [Piece::NONE; STICK_PARAMS_MAX],
-            count: 0,
-            is_sorted: true,
-        }
-    }
-
-    /// Adds `name[=value]` behind its separator; `None` when there are too many
-    /// or one has an `@`, which would leave the host in doubt.
-    fn push(&mut self, separator: u8, piece: &[u8], case: Value) -> Option<()> {
-        let start = self.text.len();
-        self.text.push(separator);
-        let (name, value) =
-            piece.split_at(piece.iter().position(|&b| b == b'=').unwrap_or(piece.len()));
-        push_part(self.text, name, Value::Fold)?;
-        let name = self.text.len();
-        push_part(self.text, value, case)?;
-        let piece = Piece {
-            start,
-            name,
-            end: self.text.len(),
-        };
-        let before = self.count.checked_sub(1).map(|before| self.pieces[before]);
-        *self.pieces.get_mut(self.count)? = piece;
-        self.count += 1;
-        self.is_sorted &=
-            before.is_none_or(|before| before.name(self.text) < piece.name(self.text));
-        Some(())
-    }
-
-    /// Puts the pieces in order: by name, then by value.
-    fn sort(&mut self, spare: &mut Vec<u8>) {
-        let pieces = &mut self.pieces[..self.count];
-        let Some(start) = pieces.first().map(|first| first.start) else {
-            return;
-        };
-        let text = &self.text;
-        pieces.sort_unstable_by(|a, b| {
-            let values = || text[a.name..a.end].cmp(&text[b.name..b.end]);
-            a.name(text).cmp(b.name(text)).then_with(values)
-        });
-        spare.clear();
-        for piece in pieces {
-            let to = spare.len() + start;
-            spare.extend_from_slice(&text[piece.start..piece.end]);
-            *piece = Piece {
-                start: to,
-                name: to + piece.name - piece.start,
-                end: to + piece.end - piece.start,
-            };
-        }
-        self.text.truncate(start);
-        self.text.extend_from_slice(spare);
-    }
-
-    /// Of sorted pieces.
-    fn has_name_twice(&self) -> bool {
-        self.pieces[..self.count]
-            .windows(2)
-            .any(|pair| pair[0].name(self.text) == pair[1].name(self.text))
-    }
-}
-
 /// Tails remembered.
 const TAILS: usize = 16;
 /// Longest tail remembered.
@@ -376,6 +185,7 @@ const USER: u32 = 1 << 18;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::STICK_PARAMS_MAX;
 
     fn key(uri: &str) -> Option<(String, String, String, u32)> {
         let mut key = Key::default();
@@ -481,33 +291,6 @@ mod tests {
                 (key.read(uri.as_bytes()), key.is_literal()),
                 (true, want),
                 "{uri}"
-            );
-        }
-    }
-
-    #[test]
-    fn parameters_in_one_set_only_count_when_they_are_decisive() {
-        // S-19
-        for (a, b, want) in [
-            (";lr", "", true),
-            (";a=1;lr", ";b=1;lr", true),
-            (";a=1", ";a=2", false),
-            (";lr", ";lr=on", false),
-            (";maddr=h", "", false),
-            ("", ";method=bye", false),
-            (";transport=udp", "", false),
-            ("", ";ttl=1", false),
-            (";a;user=phone", ";a", false),
-            (";a", ";a?&x=1", false),
-            (";a?&x=1", ";b?&x=1", true),
-        ] {
-            assert_eq!(
-                (
-                    equal(a.as_bytes(), b.as_bytes()),
-                    equal(b.as_bytes(), a.as_bytes())
-                ),
-                (want, want),
-                "{a} {b}"
             );
         }
     }
