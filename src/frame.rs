@@ -8,7 +8,11 @@
 //! ends at the first CRLFCRLF and nowhere else, so a peer that is stricter or
 //! laxer about bare line feeds never sees another cut than we do.
 
-#![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects
+)]
 
 mod head;
 pub mod stun;
@@ -16,8 +20,8 @@ pub mod stun;
 use crate::error::Malformed;
 use crate::limits;
 
-pub(crate) use head::{decimal, is_sip_line};
 use head::{Length, Search};
+pub(crate) use head::{decimal, is_sip_line};
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +103,25 @@ pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
     }
     match message.first() {
         None => return Datagram::KeepAlive,
-        Some(&first) if !head::may_begin(first) || message.len() > limits::MESSAGE_MAX => return Datagram::Noise,
+        Some(&first) if !head::may_begin(first) || message.len() > limits::MESSAGE_MAX => {
+            return Datagram::Noise;
+        }
         Some(_) => {}
     }
     let mut search = Search::default();
     let Some(end) = search.end_of_head(message) else {
         // Without a single line end it is not worth calling SIP.
-        return if memchr::memchr(b'\n', message).is_some() { Datagram::Truncated(message) } else { Datagram::Noise };
+        return if memchr::memchr(b'\n', message).is_some() {
+            Datagram::Truncated(message)
+        } else {
+            Datagram::Noise
+        };
     };
     match search.length(message) {
         Length::Absent | Length::Bad => Datagram::Sip(message),
-        Length::Is(length) => message.get(..end.saturating_add(length)).map_or(Datagram::Truncated(message), Datagram::Sip),
+        Length::Is(length) => message
+            .get(..end.saturating_add(length))
+            .map_or(Datagram::Truncated(message), Datagram::Sip),
     }
 }
 
@@ -128,7 +140,12 @@ pub fn stream(bytes: &[u8], resume: &mut Resume) -> Stream {
             resume.half_ping = true;
             return Stream::Skip { len: 2 };
         }
-        [first, ..] if !head::may_begin(*first) => return Stream::Broken { end: 0, defect: Malformed::NotSip },
+        [first, ..] if !head::may_begin(*first) => {
+            return Stream::Broken {
+                end: 0,
+                defect: Malformed::NotSip,
+            };
+        }
         _ => resume.half_ping = false,
     }
     let outcome = message(bytes, resume);
@@ -145,32 +162,63 @@ fn message(bytes: &[u8], resume: &mut Resume) -> Stream {
         None => match resume.search.end_of_head(bytes) {
             Some(end) => match total_length(bytes, end, resume.search) {
                 Ok(total) => total,
-                Err(defect) => return Stream::Broken { end: end.min(limits::MESSAGE_MAX), defect },
+                Err(defect) => {
+                    return Stream::Broken {
+                        end: end.min(limits::MESSAGE_MAX),
+                        defect,
+                    };
+                }
             },
-            None if resume.search.first_line(bytes).is_some_and(|line| !is_sip_line(line)) => {
-                return Stream::Broken { end: 0, defect: Malformed::NotSip };
+            None if resume
+                .search
+                .first_line(bytes)
+                .is_some_and(|line| !is_sip_line(line)) =>
+            {
+                return Stream::Broken {
+                    end: 0,
+                    defect: Malformed::NotSip,
+                };
             }
             None if bytes.len() >= limits::MESSAGE_MAX => {
-                return Stream::Broken { end: limits::MESSAGE_MAX, defect: Malformed::TooLong };
+                return Stream::Broken {
+                    end: limits::MESSAGE_MAX,
+                    defect: Malformed::TooLong,
+                };
             }
             None => return Stream::NeedMore { begun: true },
         },
     };
     resume.total = Some(total);
-    if bytes.len() < total { Stream::NeedMore { begun: true } } else { Stream::Message { start: 0, end: total } }
+    if bytes.len() < total {
+        Stream::NeedMore { begun: true }
+    } else {
+        Stream::Message {
+            start: 0,
+            end: total,
+        }
+    }
 }
 
 /// Header section and body together, when the header section ends at `end`.
 fn total_length(bytes: &[u8], end: usize, search: Search) -> Result<usize, Malformed> {
-    if search.first_line(bytes).is_some_and(|line| !is_sip_line(line)) {
+    if search
+        .first_line(bytes)
+        .is_some_and(|line| !is_sip_line(line))
+    {
         return Err(Malformed::NotSip);
     }
     if end > limits::MESSAGE_MAX {
         return Err(Malformed::TooLong);
     }
-    let Length::Is(length) = search.length(bytes) else { return Err(Malformed::ContentLength) };
+    let Length::Is(length) = search.length(bytes) else {
+        return Err(Malformed::ContentLength);
+    };
     let total = end.saturating_add(length);
-    if total > limits::MESSAGE_MAX { Err(Malformed::TooLong) } else { Ok(total) }
+    if total > limits::MESSAGE_MAX {
+        Err(Malformed::TooLong)
+    } else {
+        Ok(total)
+    }
 }
 
 #[cfg(test)]

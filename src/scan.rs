@@ -8,7 +8,11 @@
 //! Lines end in CRLF. A bare CR or LF is a defect even where it would be
 //! harmless here: the next element may take it for a line end.
 
-#![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects
+)]
 
 pub mod address;
 pub mod auth;
@@ -81,7 +85,11 @@ pub fn scan(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
     if bytes.len() > limits::MESSAGE_MAX {
         return Err(Malformed::TooLong);
     }
-    let mut pass = Pass { bytes, message, defect: None };
+    let mut pass = Pass {
+        bytes,
+        message,
+        defect: None,
+    };
     let at = pass.start_line()?;
     pass.header_lines(at);
     pass.mandatory();
@@ -138,7 +146,9 @@ impl Pass<'_> {
     fn header_line(&mut self, at: usize, line: line::Line) {
         let whole = Span::new(at, line.next);
         let text = self.bytes.get(at..line.end).unwrap_or_default();
-        let Some((name, value)) = line::split(text) else { return self.note(Malformed::HeaderLine(whole)) };
+        let Some((name, value)) = line::split(text) else {
+            return self.note(Malformed::HeaderLine(whole));
+        };
         let value_start = line.end.saturating_sub(value.len());
         let id = Name::from_bytes(name);
         if !line.clean || (id == Name::Other && !Class::TOKEN.holds_all(name)) {
@@ -154,13 +164,20 @@ impl Pass<'_> {
         } else if repeated && id.is_single() {
             self.note(Malformed::Repeated(whole));
         }
-        self.message.push(Header { name: id, line: whole, value });
+        self.message.push(Header {
+            name: id,
+            line: whole,
+            value,
+        });
     }
 
     /// What every message must have (RFC 3261 §8.1.1), CSeq and the lengths.
     fn mandatory(&mut self) {
         const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
-        if MANDATORY.iter().any(|&name| self.message.first(name).is_none()) {
+        if MANDATORY
+            .iter()
+            .any(|&name| self.message.first(name).is_none())
+        {
             self.note(Malformed::Missing);
         }
         if self.message.headers.len() > limits::HEADERS_MAX {
@@ -176,7 +193,9 @@ impl Pass<'_> {
         {
             self.note(Malformed::ContentLength);
         }
-        let Some(value) = self.message.first(Name::CSeq).map(|header| header.value) else { return };
+        let Some(value) = self.message.first(Name::CSeq).map(|header| header.value) else {
+            return;
+        };
         match start::cseq(self.bytes, value) {
             Some((number, method)) => {
                 self.message.cseq = number;
@@ -190,7 +209,9 @@ impl Pass<'_> {
     fn cseq_method_matches(&mut self) {
         let token = self.message.cseq_method.of(self.bytes);
         match self.message.start {
-            Some(StartLine::Request { method_token, .. }) if method_token.of(self.bytes) != token => {
+            Some(StartLine::Request { method_token, .. })
+                if method_token.of(self.bytes) != token =>
+            {
                 self.note(Malformed::CSeq);
             }
             Some(StartLine::Response { .. }) => self.message.method = Method::from_token(token),
@@ -205,7 +226,10 @@ impl Pass<'_> {
             self.message.method = method;
             match Uri::parse(self.bytes, uri) {
                 // Header parts have no place in a Request-URI (RFC 3261 §19.1.1).
-                Ok(parsed) if matches!(parsed.scheme, Scheme::Sip | Scheme::Sips) && !parsed.headers.is_empty() => {
+                Ok(parsed)
+                    if matches!(parsed.scheme, Scheme::Sip | Scheme::Sips)
+                        && !parsed.headers.is_empty() =>
+                {
                     self.note(Malformed::Uri(uri));
                 }
                 Ok(parsed) => self.message.target = Some(parsed),
@@ -225,7 +249,9 @@ impl Pass<'_> {
 
     fn address(&mut self, name: Name) -> Option<Address> {
         let value = self.message.first(name)?.value;
-        Address::parse(self.bytes, value).map_err(|defect| self.note(defect)).ok()
+        Address::parse(self.bytes, value)
+            .map_err(|defect| self.note(defect))
+            .ok()
     }
 }
 

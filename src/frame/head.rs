@@ -53,7 +53,11 @@ impl Search {
 
     /// The first line with its line end, once it is complete.
     pub(super) fn first_line<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        if self.first_line_end == 0 { None } else { bytes.get(..self.first_line_end) }
+        if self.first_line_end == 0 {
+            None
+        } else {
+            bytes.get(..self.first_line_end)
+        }
     }
 
     /// What Content-Length says, once `end_of_head` has found the end. A
@@ -111,7 +115,11 @@ fn is_content_length(line: &[u8]) -> bool {
 /// Whether a message can begin with this byte: a token character of a method
 /// or of `SIP/2.0` (RFC 3261 §25.1).
 pub(super) const fn may_begin(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        )
 }
 
 /// Whether a first line claims to be SIP: it begins or ends with `SIP/`, or it
@@ -119,8 +127,15 @@ pub(super) const fn may_begin(byte: u8) -> bool {
 /// are not: nobody answers them.
 pub(crate) fn is_sip_line(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
-    let begins = |text: &[u8]| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"));
+    let begins = |text: &[u8]| {
+        text.get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+    };
     let last_space = memchr::memrchr(b' ', line);
-    let last = last_space.and_then(|at| line.get(at.saturating_add(1)..)).unwrap_or_default();
-    begins(line) || begins(last) || (last_space == memchr::memchr(b' ', line) && last.contains(&b':'))
+    let last = last_space
+        .and_then(|at| line.get(at.saturating_add(1)..))
+        .unwrap_or_default();
+    begins(line)
+        || begins(last)
+        || (last_space == memchr::memchr(b' ', line) && last.contains(&b':'))
 }

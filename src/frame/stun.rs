@@ -32,7 +32,9 @@ const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 /// untouched, when there is nothing to answer: an indication, a response, a
 /// wrong cookie, length or fingerprint.
 pub fn answer(request: &[u8], peer: SocketAddr, out: &mut Vec<u8>) -> bool {
-    let Some(message) = Message::parse(request) else { return false };
+    let Some(message) = Message::parse(request) else {
+        return false;
+    };
     if message.kind != BINDING_REQUEST {
         return false;
     }
@@ -44,12 +46,24 @@ pub fn answer(request: &[u8], peer: SocketAddr, out: &mut Vec<u8>) -> bool {
     } else {
         header(out, BINDING_ERROR, message.transaction_id);
         attribute(out, ERROR_CODE, |out| out.extend_from_slice(&[0, 0, 4, 20]));
-        attribute(out, UNKNOWN_ATTRIBUTES, |out| unknown.for_each(|kind| out.extend_from_slice(&kind.to_be_bytes())));
+        attribute(out, UNKNOWN_ATTRIBUTES, |out| {
+            unknown.for_each(|kind| out.extend_from_slice(&kind.to_be_bytes()))
+        });
     }
-    set_length(out, begin, if message.fingerprinted { FINGERPRINT_LEN } else { 0 });
+    set_length(
+        out,
+        begin,
+        if message.fingerprinted {
+            FINGERPRINT_LEN
+        } else {
+            0
+        },
+    );
     if message.fingerprinted {
         let sum = fingerprint(out.get(begin..).unwrap_or_default());
-        attribute(out, FINGERPRINT, |out| out.extend_from_slice(&sum.to_be_bytes()));
+        attribute(out, FINGERPRINT, |out| {
+            out.extend_from_slice(&sum.to_be_bytes())
+        });
     }
     true
 }
@@ -67,13 +81,23 @@ pub fn mapped(response: &[u8], transaction_id: &[u8; 12]) -> Option<SocketAddr> 
     if message.kind != BINDING_SUCCESS || message.transaction_id != transaction_id {
         return None;
     }
-    let (_, value) = message.attributes().find(|&(kind, _)| kind == XOR_MAPPED_ADDRESS)?;
-    let &[_, family, port_high, port_low, ref address @ ..] = value else { return None };
+    let (_, value) = message
+        .attributes()
+        .find(|&(kind, _)| kind == XOR_MAPPED_ADDRESS)?;
+    let &[_, family, port_high, port_low, ref address @ ..] = value else {
+        return None;
+    };
     let [cookie_high, cookie_low, ..] = COOKIE.to_be_bytes();
     let port = u16::from_be_bytes([port_high ^ cookie_high, port_low ^ cookie_low]);
     let ip = match family {
-        1 => IpAddr::V4(Ipv4Addr::from(xor(address.try_into().ok()?, transaction_id))),
-        2 => IpAddr::V6(Ipv6Addr::from(xor::<16>(address.try_into().ok()?, transaction_id))),
+        1 => IpAddr::V4(Ipv4Addr::from(xor(
+            address.try_into().ok()?,
+            transaction_id,
+        ))),
+        2 => IpAddr::V6(Ipv6Addr::from(xor::<16>(
+            address.try_into().ok()?,
+            transaction_id,
+        ))),
         _ => return None,
     };
     Some(SocketAddr::new(ip, port))
@@ -90,14 +114,29 @@ struct Message<'a> {
 impl<'a> Message<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (head, body) = bytes.split_first_chunk::<HEADER>()?;
-        let &[kind_high, kind_low, length_high, length_low, c0, c1, c2, c3, ..] = head;
+        let &[
+            kind_high,
+            kind_low,
+            length_high,
+            length_low,
+            c0,
+            c1,
+            c2,
+            c3,
+            ..,
+        ] = head;
         let kind = u16::from_be_bytes([kind_high, kind_low]);
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
         let cookie = u32::from_be_bytes([c0, c1, c2, c3]);
         if kind >= 0x4000 || length != body.len() || !length.is_multiple_of(4) || cookie != COOKIE {
             return None;
         }
-        let mut message = Self { kind, transaction_id: head.last_chunk()?, body, fingerprinted: false };
+        let mut message = Self {
+            kind,
+            transaction_id: head.last_chunk()?,
+            body,
+            fingerprinted: false,
+        };
         let mut walk = Attributes { rest: body };
         let mut last = None;
         for found in walk.by_ref() {
@@ -134,7 +173,10 @@ impl<'a> Message<'a> {
 /// MAPPED-ADDRESS, USERNAME, MESSAGE-INTEGRITY, ERROR-CODE,
 /// UNKNOWN-ATTRIBUTES, REALM, NONCE, XOR-MAPPED-ADDRESS.
 const fn is_known(kind: u16) -> bool {
-    matches!(kind, 0x0001 | 0x0006 | 0x0008 | 0x0009 | 0x000A | 0x0014 | 0x0015 | 0x0020)
+    matches!(
+        kind,
+        0x0001 | 0x0006 | 0x0008 | 0x0009 | 0x000A | 0x0014 | 0x0015 | 0x0020
+    )
 }
 
 /// Type and value of each attribute; stops, with `rest` not empty, at one that
@@ -147,11 +189,15 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (&[kind_high, kind_low, length_high, length_low], after) = self.rest.split_first_chunk::<4>()?;
+        let (&[kind_high, kind_low, length_high, length_low], after) =
+            self.rest.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
         let (padded, rest) = after.split_at_checked(length.next_multiple_of(4))?;
         self.rest = rest;
-        Some((u16::from_be_bytes([kind_high, kind_low]), padded.get(..length)?))
+        Some((
+            u16::from_be_bytes([kind_high, kind_low]),
+            padded.get(..length)?,
+        ))
     }
 }
 
@@ -165,7 +211,11 @@ fn header(out: &mut Vec<u8>, kind: u16, transaction_id: &[u8; 12]) {
 /// Writes the length of what follows the header that stands at `begin`, plus
 /// `more` that is still to come (the fingerprint covers a length it is part of).
 fn set_length(out: &mut [u8], begin: usize, more: usize) {
-    let length = out.len().saturating_sub(begin).saturating_sub(HEADER).saturating_add(more);
+    let length = out
+        .len()
+        .saturating_sub(begin)
+        .saturating_sub(HEADER)
+        .saturating_add(more);
     let length = u16::try_from(length).unwrap_or(u16::MAX);
     if let Some([_, _, field @ ..]) = out.get_mut(begin..)
         && let Some(field) = field.first_chunk_mut()
@@ -181,7 +231,11 @@ fn attribute(out: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&[0, 0]);
     value(out);
     let length = out.len().saturating_sub(at).saturating_sub(2);
-    out.resize(out.len().saturating_add(length.next_multiple_of(4).saturating_sub(length)), 0);
+    out.resize(
+        out.len()
+            .saturating_add(length.next_multiple_of(4).saturating_sub(length)),
+        0,
+    );
     if let Some(field) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
         *field = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     }
@@ -193,7 +247,12 @@ fn xor_mapped_address(out: &mut Vec<u8>, peer: SocketAddr, transaction_id: &[u8;
     attribute(out, XOR_MAPPED_ADDRESS, |out| {
         // A dual-stack socket shows IPv4 peers as mapped addresses.
         let ip = peer.ip().to_canonical();
-        out.extend_from_slice(&[0, if ip.is_ipv4() { 1 } else { 2 }, port_high ^ cookie_high, port_low ^ cookie_low]);
+        out.extend_from_slice(&[
+            0,
+            if ip.is_ipv4() { 1 } else { 2 },
+            port_high ^ cookie_high,
+            port_low ^ cookie_low,
+        ]);
         match ip {
             IpAddr::V4(ip) => out.extend_from_slice(&xor(ip.octets(), transaction_id)),
             IpAddr::V6(ip) => out.extend_from_slice(&xor(ip.octets(), transaction_id)),
@@ -214,7 +273,11 @@ fn xor<const N: usize>(mut address: [u8; N], transaction_id: &[u8; 12]) -> [u8; 
 fn fingerprint(covered: &[u8]) -> u32 {
     let sum = covered.iter().fold(u32::MAX, |sum, &byte| {
         let [low, ..] = sum.to_le_bytes();
-        (sum >> 8) ^ CRC32.get(usize::from(low ^ byte)).copied().unwrap_or_default()
+        (sum >> 8)
+            ^ CRC32
+                .get(usize::from(low ^ byte))
+                .copied()
+                .unwrap_or_default()
     });
     !sum ^ FINGERPRINT_XOR
 }
@@ -222,7 +285,11 @@ fn fingerprint(covered: &[u8]) -> u32 {
 /// CRC-32 of every byte (ISO 3309, reflected polynomial).
 static CRC32: [u32; 256] = crc32_table();
 
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "runs in the compiler, over its own counter")]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "runs in the compiler, over its own counter"
+)]
 const fn crc32_table() -> [u32; 256] {
     let mut table = [0_u32; 256];
     let mut index = 0_u32;
@@ -230,7 +297,11 @@ const fn crc32_table() -> [u32; 256] {
         let mut sum = index;
         let mut bit = 0;
         while bit < 8 {
-            sum = if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 };
+            sum = if sum & 1 == 1 {
+                (sum >> 1) ^ 0xEDB8_8320
+            } else {
+                sum >> 1
+            };
             bit += 1;
         }
         table[index as usize] = sum;
@@ -271,7 +342,10 @@ mod tests {
     fn what_is_answered_can_be_read_back_for_both_families() {
         for (from, want) in [
             ("192.0.2.9:5060", "192.0.2.9:5060"),
-            ("[2001:db8:1234:5678:11:2233:4455:6677]:32853", "[2001:db8:1234:5678:11:2233:4455:6677]:32853"),
+            (
+                "[2001:db8:1234:5678:11:2233:4455:6677]:32853",
+                "[2001:db8:1234:5678:11:2233:4455:6677]:32853",
+            ),
             ("[::ffff:192.0.2.9]:5060", "192.0.2.9:5060"),
         ] {
             let mut out = Vec::new();
@@ -287,7 +361,11 @@ mod tests {
         let mut out = Vec::new();
         // CHANGE-REQUEST is unknown; SOFTWARE may be ignored; 0x7001 is unknown.
         let attributes = b"\x00\x03\x00\x04\0\0\0\x06\x80\x22\x00\x03abc\0\x70\x01\x00\x00";
-        assert!(answer(&binding(attributes), peer("192.0.2.1:5060"), &mut out));
+        assert!(answer(
+            &binding(attributes),
+            peer("192.0.2.1:5060"),
+            &mut out
+        ));
         let want = b"\x01\x11\x00\x10\x21\x12\xa4\x42abcdefghijkl\x00\x09\x00\x04\x00\x00\x04\x14\x00\x0a\x00\x04\x00\x03\x70\x01";
         assert_eq!(out, want);
     }
@@ -296,7 +374,11 @@ mod tests {
     fn what_follows_the_integrity_is_ignored() {
         let mut out = Vec::new();
         let integrity = [&b"\x00\x08\x00\x14"[..], &[0; 20], b"\x70\x01\x00\x00"].concat();
-        assert!(answer(&binding(&integrity), peer("192.0.2.1:5060"), &mut out));
+        assert!(answer(
+            &binding(&integrity),
+            peer("192.0.2.1:5060"),
+            &mut out
+        ));
         assert_eq!(mapped(&out, &ID), Some(peer("192.0.2.1:5060")));
     }
 
@@ -351,7 +433,10 @@ mod tests {
         let whole = binding(b"\x80\x22\x00\x03abc\0");
         for end in 0..whole.len() {
             let mut out = Vec::new();
-            assert!(!answer(&whole[..end], peer("192.0.2.1:5060"), &mut out), "{end}");
+            assert!(
+                !answer(&whole[..end], peer("192.0.2.1:5060"), &mut out),
+                "{end}"
+            );
         }
     }
 }

@@ -33,7 +33,9 @@ impl Address {
     /// space in the URI, a display name that should be quoted, a bare URI with
     /// `?` or a comma, a defect in the parameters.
     pub fn parse(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
-        Self::read(bytes, value).filter(|address| params::are_sound(bytes, address.params)).ok_or(Malformed::Address(value))
+        Self::read(bytes, value)
+            .filter(|address| params::are_sound(bytes, address.params))
+            .ok_or(Malformed::Address(value))
     }
 
     fn read(bytes: &[u8], value: Span) -> Option<Self> {
@@ -60,7 +62,13 @@ impl Address {
         cursor.skip(1);
         cursor.skip_space();
         let sound = Class::URI.holds_all(uri.of(bytes)) && uri.of(bytes).contains(&b':');
-        sound.then(|| Self { value, display, uri, bracketed: true, params: cursor.rest_span() })
+        sound.then(|| Self {
+            value,
+            display,
+            uri,
+            bracketed: true,
+            params: cursor.rest_span(),
+        })
     }
 
     /// An addr-spec: what follows its first `;` are header parameters.
@@ -71,12 +79,22 @@ impl Address {
             return None;
         }
         let start = cursor.at();
-        cursor.skip(rest.iter().position(|&byte| byte == b';' || !Class::URI.holds(byte)).unwrap_or(rest.len()));
+        cursor.skip(
+            rest.iter()
+                .position(|&byte| byte == b';' || !Class::URI.holds(byte))
+                .unwrap_or(rest.len()),
+        );
         let uri = cursor.since(start);
         cursor.skip_space();
         let text = uri.of(bytes);
         let sound = text.contains(&b':') && !text.contains(&b',');
-        sound.then(|| Self { value, display: Span::default(), uri, bracketed: false, params: cursor.rest_span() })
+        sound.then(|| Self {
+            value,
+            display: Span::default(),
+            uri,
+            bracketed: false,
+            params: cursor.rest_span(),
+        })
     }
 
     /// A header parameter: None absent, Some(None) without value, Some(Some(span)) with; quotes are not part of the span.
@@ -100,7 +118,11 @@ pub fn outbound_proxy(bytes: &[u8], value: Span) -> Result<Address, Malformed> {
     if !Class::URI.holds_all(value.of(bytes)) {
         return Err(Malformed::Address(value));
     }
-    Ok(Address { uri: value, params: Span::default(), ..address })
+    Ok(Address {
+        uri: value,
+        params: Span::default(),
+        ..address
+    })
 }
 
 #[cfg(test)]
@@ -118,22 +140,49 @@ mod tests {
     fn check(text: &str, want: Parts<'_>) {
         let part = |span: Span| &text[span.range()];
         let address = parse(text).unwrap();
-        assert_eq!((part(address.display), part(address.uri), address.bracketed, part(address.params)), want, "{text:?}");
+        assert_eq!(
+            (
+                part(address.display),
+                part(address.uri),
+                address.bracketed,
+                part(address.params)
+            ),
+            want,
+            "{text:?}"
+        );
     }
 
     #[test]
     fn addresses_come_apart() {
         check("<sip:a@b>", ("", "sip:a@b", true, ""));
         check("sip:a@b;tag=1", ("", "sip:a@b", false, ";tag=1"));
-        check("sip:a@b ;   tag    = 1", ("", "sip:a@b", false, ";   tag    = 1"));
-        check("<sip:a@b;lr?x=y>;tag=1", ("", "sip:a@b;lr?x=y", true, ";tag=1"));
-        check("\"J \\\\\\\"\"   <sip:a@b>\r\n  ;\r\n tag=1", ("\"J \\\\\\\"\"", "sip:a@b", true, ";\r\n tag=1"));
+        check(
+            "sip:a@b ;   tag    = 1",
+            ("", "sip:a@b", false, ";   tag    = 1"),
+        );
+        check(
+            "<sip:a@b;lr?x=y>;tag=1",
+            ("", "sip:a@b;lr?x=y", true, ";tag=1"),
+        );
+        check(
+            "\"J \\\\\\\"\"   <sip:a@b>\r\n  ;\r\n tag=1",
+            ("\"J \\\\\\\"\"", "sip:a@b", true, ";\r\n tag=1"),
+        );
         check("\"<sip:x>\"<sip:a@b>", ("\"<sip:x>\"", "sip:a@b", true, ""));
-        check("caller<sip:a@b>;tag=323", ("caller", "sip:a@b", true, ";tag=323"));
-        check("token1~` token2'+_ <sip:a@b>", ("token1~` token2'+_", "sip:a@b", true, ""));
+        check(
+            "caller<sip:a@b>;tag=323",
+            ("caller", "sip:a@b", true, ";tag=323"),
+        );
+        check(
+            "token1~` token2'+_ <sip:a@b>",
+            ("token1~` token2'+_", "sip:a@b", true, ""),
+        );
         check("Jürgen <sip:a@b>", ("Jürgen", "sip:a@b", true, ""));
         check("isbn:2983792873", ("", "isbn:2983792873", false, ""));
-        check("<http://www.example.com>;tag=3", ("", "http://www.example.com", true, ";tag=3"));
+        check(
+            "<http://www.example.com>;tag=3",
+            ("", "http://www.example.com", true, ";tag=3"),
+        );
     }
 
     // RFC 4475 §3.1.2.6, §3.1.2.13 to §3.1.2.15
@@ -163,16 +212,28 @@ mod tests {
             "<sip:a@b>;tag=\"x",
             "sip:a@b;;tag=1",
         ] {
-            assert_eq!(parse(text), Err(Malformed::Address(Span::new(0, text.len()))), "{text:?}");
+            assert_eq!(
+                parse(text),
+                Err(Malformed::Address(Span::new(0, text.len()))),
+                "{text:?}"
+            );
         }
     }
 
     // RFC 4475 §3.1.1.12
     #[test]
     fn bare_parameters_are_the_headers_and_bracketed_ones_the_uris() {
-        for (text, want) in [("sip:a@b;x=1", Some(Some(&b"1"[..]))), ("<sip:a@b;x=1>", None), ("<sip:a@b>;X", Some(None))] {
+        for (text, want) in [
+            ("sip:a@b;x=1", Some(Some(&b"1"[..]))),
+            ("<sip:a@b;x=1>", None),
+            ("<sip:a@b>;X", Some(None)),
+        ] {
             let found = parse(text).unwrap().param(text.as_bytes(), "x");
-            assert_eq!(found.map(|value| value.map(|span| span.of(text.as_bytes()))), want, "{text:?}");
+            assert_eq!(
+                found.map(|value| value.map(|span| span.of(text.as_bytes()))),
+                want,
+                "{text:?}"
+            );
         }
     }
 
@@ -180,11 +241,22 @@ mod tests {
     #[test]
     fn a_bare_outbound_proxy_keeps_its_uri_parameters() {
         for (text, uri, params) in [
-            ("sip:joe+e1+3@edge.example.com;lr;maddr=192.0.2.3", "sip:joe+e1+3@edge.example.com;lr;maddr=192.0.2.3", ""),
-            ("<sip:joe@edge;maddr=192.0.2.3>;x", "sip:joe@edge;maddr=192.0.2.3", ";x"),
+            (
+                "sip:joe+e1+3@edge.example.com;lr;maddr=192.0.2.3",
+                "sip:joe+e1+3@edge.example.com;lr;maddr=192.0.2.3",
+                "",
+            ),
+            (
+                "<sip:joe@edge;maddr=192.0.2.3>;x",
+                "sip:joe@edge;maddr=192.0.2.3",
+                ";x",
+            ),
         ] {
             let address = outbound_proxy(text.as_bytes(), Span::new(0, text.len())).unwrap();
-            assert_eq!((&text[address.uri.range()], &text[address.params.range()]), (uri, params));
+            assert_eq!(
+                (&text[address.uri.range()], &text[address.params.range()]),
+                (uri, params)
+            );
         }
         let spaced = b"sip:joe@edge ;lr";
         let span = Span::new(0, spaced.len());

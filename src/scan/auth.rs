@@ -11,7 +11,10 @@ use crate::span::Span;
 
 /// The fields of an Authorization or Proxy-Authorization, or of a challenge (WWW-/Proxy-Authenticate). Quotes are not part of the spans; backslash escapes inside stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is the parameter of that name; an absent one is empty or None")]
+#[expect(
+    missing_docs,
+    reason = "each field is the parameter of that name; an absent one is empty or None"
+)]
 pub struct Digest {
     pub username: Span,
     pub realm: Span,
@@ -35,10 +38,16 @@ impl Digest {
     /// do not close, or a field of `Digest` that stands twice.
     pub fn parse(bytes: &[u8], value: Span) -> Result<Option<Self>, Malformed> {
         let mut cursor = Cursor::new(bytes, value);
-        if !cursor.take(Class::TOKEN).of(bytes).eq_ignore_ascii_case(b"Digest") {
+        if !cursor
+            .take(Class::TOKEN)
+            .of(bytes)
+            .eq_ignore_ascii_case(b"Digest")
+        {
             return Ok(None);
         }
-        Self::read(bytes, cursor).map(Some).ok_or(Malformed::Credentials(value))
+        Self::read(bytes, cursor)
+            .map(Some)
+            .ok_or(Malformed::Credentials(value))
     }
 
     fn read(bytes: &[u8], mut cursor: Cursor<'_>) -> Option<Self> {
@@ -57,7 +66,11 @@ impl Digest {
                 return None;
             }
             let quoted = cursor.peek() == Some(b'"');
-            let value = if quoted { cursor.quoted()? } else { cursor.take(Class::PARAM) };
+            let value = if quoted {
+                cursor.quoted()?
+            } else {
+                cursor.take(Class::PARAM)
+            };
             if !fields.keep(name.of(bytes), value) {
                 return None;
             }
@@ -75,7 +88,17 @@ struct Fields([Option<Span>; Self::NAMES.len()]);
 
 impl Fields {
     const NAMES: [&[u8]; 11] = [
-        b"username", b"realm", b"nonce", b"uri", b"response", b"algorithm", b"qop", b"nc", b"cnonce", b"opaque", b"stale",
+        b"username",
+        b"realm",
+        b"nonce",
+        b"uri",
+        b"response",
+        b"algorithm",
+        b"qop",
+        b"nc",
+        b"cnonce",
+        b"opaque",
+        b"stale",
     ];
 
     /// False when the field stands twice.
@@ -86,7 +109,19 @@ impl Fields {
     }
 
     fn digest(self, bytes: &[u8]) -> Digest {
-        let [username, realm, nonce, uri, response, algorithm, qop, nc, cnonce, opaque, stale] = self.0;
+        let [
+            username,
+            realm,
+            nonce,
+            uri,
+            response,
+            algorithm,
+            qop,
+            nc,
+            cnonce,
+            opaque,
+            stale,
+        ] = self.0;
         Digest {
             username: username.unwrap_or_default(),
             realm: realm.unwrap_or_default(),
@@ -98,7 +133,10 @@ impl Fields {
             nc,
             cnonce,
             opaque,
-            stale: stale.unwrap_or_default().of(bytes).eq_ignore_ascii_case(b"true"),
+            stale: stale
+                .unwrap_or_default()
+                .of(bytes)
+                .eq_ignore_ascii_case(b"true"),
         }
     }
 }
@@ -117,33 +155,79 @@ mod tests {
                     response=\"7587\", algorithm=SHA-256,,qop=auth, nc=00000001, cnonce=\"c\", opaque=\"\", other=x";
         let digest = parse(text).unwrap().unwrap();
         let part = |span: Span| &text[span.range()];
-        let required = [digest.username, digest.realm, digest.nonce, digest.uri, digest.response].map(part);
-        assert_eq!(required, ["jo\\\"e", "a, b", "84a4cc6f", "sip:example.com", "7587"]);
-        let optional = [digest.algorithm, digest.qop, digest.nc, digest.cnonce, digest.opaque].map(|span| span.map(part));
-        assert_eq!(optional, [Some("SHA-256"), Some("auth"), Some("00000001"), Some("c"), Some("")]);
+        let required = [
+            digest.username,
+            digest.realm,
+            digest.nonce,
+            digest.uri,
+            digest.response,
+        ]
+        .map(part);
+        assert_eq!(
+            required,
+            ["jo\\\"e", "a, b", "84a4cc6f", "sip:example.com", "7587"]
+        );
+        let optional = [
+            digest.algorithm,
+            digest.qop,
+            digest.nc,
+            digest.cnonce,
+            digest.opaque,
+        ]
+        .map(|span| span.map(part));
+        assert_eq!(
+            optional,
+            [
+                Some("SHA-256"),
+                Some("auth"),
+                Some("00000001"),
+                Some("c"),
+                Some("")
+            ]
+        );
         assert!(!digest.stale);
     }
 
     #[test]
     fn challenges_come_apart() {
-        let text = "digest realm=\"h\", nonce=\"n\", qop=\"auth,auth-int\", STALE=TRUE, algorithm=MD5";
+        let text =
+            "digest realm=\"h\", nonce=\"n\", qop=\"auth,auth-int\", STALE=TRUE, algorithm=MD5";
         let digest = parse(text).unwrap().unwrap();
-        assert_eq!(digest.qop.map(|span| &text[span.range()]), Some("auth,auth-int"));
+        assert_eq!(
+            digest.qop.map(|span| &text[span.range()]),
+            Some("auth,auth-int")
+        );
         assert_eq!((digest.stale, digest.username.is_empty()), (true, true));
     }
 
     // RFC 4475 §3.3.7
     #[test]
     fn an_unknown_scheme_is_no_credentials() {
-        for text in ["NoOneKnowsThisScheme opaque-data=here", "Basic QWxhZGRpbg==", "", "Digestive x=y"] {
+        for text in [
+            "NoOneKnowsThisScheme opaque-data=here",
+            "Basic QWxhZGRpbg==",
+            "",
+            "Digestive x=y",
+        ] {
             assert_eq!(parse(text), Ok(None), "{text:?}");
         }
     }
 
     #[test]
     fn defects_are_named() {
-        for text in ["Digest x", "Digest =x", "Digest realm=\"x", "Digest realm=\"a\" nonce=\"b\"", "Digest nc=1, nc=2", "Digest/x"] {
-            assert_eq!(parse(text), Err(Malformed::Credentials(Span::new(0, text.len()))), "{text:?}");
+        for text in [
+            "Digest x",
+            "Digest =x",
+            "Digest realm=\"x",
+            "Digest realm=\"a\" nonce=\"b\"",
+            "Digest nc=1, nc=2",
+            "Digest/x",
+        ] {
+            assert_eq!(
+                parse(text),
+                Err(Malformed::Credentials(Span::new(0, text.len()))),
+                "{text:?}"
+            );
         }
     }
 }

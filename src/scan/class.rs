@@ -28,7 +28,9 @@ impl Class {
     /// Whether the byte is in the class.
     #[inline]
     pub(super) fn holds(self, byte: u8) -> bool {
-        TABLE.get(usize::from(byte)).is_some_and(|bits| bits & self.0 != 0)
+        TABLE
+            .get(usize::from(byte))
+            .is_some_and(|bits| bits & self.0 != 0)
     }
 
     /// Whether there is at least one byte and all are in the class.
@@ -76,10 +78,14 @@ const fn table() -> [u8; 256] {
 
 const fn classes(byte: u8) -> u8 {
     let token = byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        || matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        );
     let host = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let uri = byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"');
-    let param = (byte.is_ascii_graphic() || !byte.is_ascii()) && !matches!(byte, b';' | b'=' | b',' | b'"' | b'<' | b'>');
+    let param = (byte.is_ascii_graphic() || !byte.is_ascii())
+        && !matches!(byte, b';' | b'=' | b',' | b'"' | b'<' | b'>');
     let space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let mut bits = 0;
     if token {
@@ -112,7 +118,12 @@ mod tests {
 
     #[test]
     fn classes_hold_what_the_grammar_says() {
-        let members = |class: Class| (0_u8..128).filter(|&byte| class.holds(byte)).map(char::from).collect::<String>();
+        let members = |class: Class| {
+            (0_u8..128)
+                .filter(|&byte| class.holds(byte))
+                .map(char::from)
+                .collect::<String>()
+        };
         let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
         let want = format!("!%'*+-.0123456789{letters}_`{}~", letters.to_lowercase());
         assert_eq!(members(Class::TOKEN), want);

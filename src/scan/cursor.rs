@@ -16,7 +16,10 @@ impl<'a> Cursor<'a> {
     /// At the start of `span`.
     pub(super) fn new(bytes: &'a [u8], span: Span) -> Self {
         let range = span.range();
-        Self { at: range.start, bytes: bytes.get(..range.end).unwrap_or_default() }
+        Self {
+            at: range.start,
+            bytes: bytes.get(..range.end).unwrap_or_default(),
+        }
     }
 
     /// Offset in the message.
@@ -95,7 +98,11 @@ impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, class: Class) -> Span {
         let start = self.at;
         let rest = self.rest();
-        self.skip(rest.iter().position(|&byte| !class.holds(byte)).unwrap_or(rest.len()));
+        self.skip(
+            rest.iter()
+                .position(|&byte| !class.holds(byte))
+                .unwrap_or(rest.len()),
+        );
         self.since(start)
     }
 
@@ -125,7 +132,12 @@ mod tests {
     #[track_caller]
     fn check(text: &[u8], want: Option<&[u8]>) {
         let mut cursor = Cursor::new(text, Span::new(0, text.len()));
-        assert_eq!(cursor.quoted().map(|span| span.of(text)), want, "{}", text.escape_ascii());
+        assert_eq!(
+            cursor.quoted().map(|span| span.of(text)),
+            want,
+            "{}",
+            text.escape_ascii()
+        );
     }
 
     #[test]

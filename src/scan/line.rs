@@ -14,7 +14,11 @@ pub(super) struct Line {
 
 /// The first line of a message: it cannot be folded.
 pub(super) fn first(bytes: &[u8]) -> Line {
-    end_from(bytes, 0, 0).unwrap_or(Line { end: bytes.len(), next: bytes.len(), clean: false })
+    end_from(bytes, 0, 0).unwrap_or(Line {
+        end: bytes.len(),
+        next: bytes.len(),
+        clean: false,
+    })
 }
 
 /// The header line that begins at `at`, with its folds. The blank line is one
@@ -29,7 +33,11 @@ pub(super) fn next(bytes: &[u8], at: usize) -> Option<Line> {
     let mut from = at;
     loop {
         let Some(line) = end_from(bytes, from, at) else {
-            return Some(Line { end: bytes.len(), next: bytes.len(), clean: false });
+            return Some(Line {
+                end: bytes.len(),
+                next: bytes.len(),
+                clean: false,
+            });
         };
         clean &= line.clean;
         if line.end == at || !matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
@@ -47,10 +55,18 @@ fn end_from(bytes: &[u8], mut from: usize, at: usize) -> Option<Line> {
         let end = from.saturating_add(memchr::memchr2(b'\r', b'\n', bytes.get(from..)?)?);
         let after = end.saturating_add(1);
         if bytes.get(end) == Some(&b'\n') {
-            return Some(Line { end, next: after, clean: false });
+            return Some(Line {
+                end,
+                next: after,
+                clean: false,
+            });
         }
         if bytes.get(after) == Some(&b'\n') {
-            return Some(Line { end: end.max(at), next: after.saturating_add(1), clean });
+            return Some(Line {
+                end: end.max(at),
+                next: after.saturating_add(1),
+                clean,
+            });
         }
         clean = false;
         from = after;
@@ -74,7 +90,16 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], end: usize, next_at: usize, clean: bool) {
-        assert_eq!(next(bytes, 0), Some(Line { end, next: next_at, clean }), "{}", bytes.escape_ascii());
+        assert_eq!(
+            next(bytes, 0),
+            Some(Line {
+                end,
+                next: next_at,
+                clean
+            }),
+            "{}",
+            bytes.escape_ascii()
+        );
     }
 
     #[test]

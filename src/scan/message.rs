@@ -84,20 +84,24 @@ impl Message {
 
     /// Every header line of that name, in order.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &Header> {
-        self.from_first(name).iter().filter(move |header| header.name == name)
+        self.from_first(name)
+            .iter()
+            .filter(move |header| header.name == name)
     }
 
     /// Every comma-separated value of that name over all its lines, in order,
     /// trimmed; commas inside quotes and angle brackets do not separate. Empty
     /// elements are skipped.
     pub fn values<'a>(&'a self, bytes: &'a [u8], name: Name) -> impl Iterator<Item = Span> + 'a {
-        self.all(name).flat_map(move |header| Values::new(bytes, header.value))
+        self.all(name)
+            .flat_map(move |header| Values::new(bytes, header.value))
     }
 
     /// True when a token list header (Supported, Require, Proxy-Require) holds `tag`, case-insensitively.
     #[must_use]
     pub fn has_token(&self, bytes: &[u8], name: Name, tag: &str) -> bool {
-        self.values(bytes, name).any(|value| value.of(bytes).eq_ignore_ascii_case(tag.as_bytes()))
+        self.values(bytes, name)
+            .any(|value| value.of(bytes).eq_ignore_ascii_case(tag.as_bytes()))
     }
 
     /// The number of a single numeric header (Max-Forwards, Expires, Max-Breadth), None when absent.
@@ -105,8 +109,11 @@ impl Message {
     /// # Errors
     /// `Number` with the value, when it is none or passes 32 bits.
     pub fn number(&self, bytes: &[u8], name: Name) -> Result<Option<u32>, Malformed> {
-        let Some(header) = self.first(name) else { return Ok(None) };
-        let number = frame::decimal(header.value.of(bytes)).and_then(|number| u32::try_from(number).ok());
+        let Some(header) = self.first(name) else {
+            return Ok(None);
+        };
+        let number =
+            frame::decimal(header.value.of(bytes)).and_then(|number| u32::try_from(number).ok());
         number.map(Some).ok_or(Malformed::Number(header.value))
     }
 
@@ -167,7 +174,10 @@ impl Message {
     /// Forgets everything but the memory.
     pub(super) fn clear(&mut self) {
         self.headers.clear();
-        *self = Self { headers: std::mem::take(&mut self.headers), ..Self::default() };
+        *self = Self {
+            headers: std::mem::take(&mut self.headers),
+            ..Self::default()
+        };
     }
 
     #[inline]
@@ -180,7 +190,12 @@ impl Message {
 
     /// The headers from the first of that name on.
     fn from_first(&self, name: Name) -> &[Header] {
-        let index = self.first.get(name as usize).and_then(|&index| usize::from(index).checked_sub(1));
-        index.and_then(|index| self.headers.get(index..)).unwrap_or_default()
+        let index = self
+            .first
+            .get(name as usize)
+            .and_then(|&index| usize::from(index).checked_sub(1));
+        index
+            .and_then(|index| self.headers.get(index..))
+            .unwrap_or_default()
     }
 }

@@ -49,7 +49,10 @@ impl Method {
     /// INVITE, SUBSCRIBE, REFER, NOTIFY (RFC 6665 §4.4.1), UPDATE excluded.
     #[must_use]
     pub const fn forms_dialog(self) -> bool {
-        matches!(self, Self::Invite | Self::Notify | Self::Refer | Self::Subscribe)
+        matches!(
+            self,
+            Self::Invite | Self::Notify | Self::Refer | Self::Subscribe
+        )
     }
 }
 
@@ -61,7 +64,12 @@ mod tests {
     fn methods_are_case_sensitive_and_never_unescaped() {
         assert_eq!(Method::from_token(b"REGISTER"), Method::Register);
         for other in [&b"register"[..], b"RE%47IST%45R", b"INVITE ", b""] {
-            assert_eq!(Method::from_token(other), Method::Other, "{}", other.escape_ascii());
+            assert_eq!(
+                Method::from_token(other),
+                Method::Other,
+                "{}",
+                other.escape_ascii()
+            );
         }
     }
 }

@@ -45,7 +45,9 @@ impl Name {
     #[inline]
     pub fn from_bytes(name: &[u8]) -> Self {
         // Length and first letter leave one candidate, so one comparison decides.
-        let [first, ..] = name else { return Self::Other };
+        let [first, ..] = name else {
+            return Self::Other;
+        };
         let (candidate, spelled): (Self, &[u8]) = match (name.len(), first.to_ascii_lowercase()) {
             (1, letter) => return Self::from_compact(letter),
             (2, b't') => (Self::To, b"To"),
@@ -60,7 +62,9 @@ impl Name {
             (7, b'r') => (Self::Require, b"Require"),
             (9, b's') => (Self::Supported, b"Supported"),
             (10, b'f') => (Self::FlowTimer, b"Flow-Timer"),
-            (11, b'm') if matches!(name, [_, b'a' | b'A', ..]) => (Self::MaxBreadth, b"Max-Breadth"),
+            (11, b'm') if matches!(name, [_, b'a' | b'A', ..]) => {
+                (Self::MaxBreadth, b"Max-Breadth")
+            }
             (11, b'm') => (Self::MinExpires, b"Min-Expires"),
             (11, b'r') => (Self::RetryAfter, b"Retry-After"),
             (11, b'u') => (Self::Unsupported, b"Unsupported"),
@@ -79,7 +83,11 @@ impl Name {
             _ => return Self::Other,
         };
         // Nearly everybody writes a name as the RFC does.
-        if name == spelled || name.eq_ignore_ascii_case(spelled) { candidate } else { Self::Other }
+        if name == spelled || name.eq_ignore_ascii_case(spelled) {
+            candidate
+        } else {
+            Self::Other
+        }
     }
 
     const fn from_compact(letter: u8) -> Self {
@@ -99,7 +107,13 @@ impl Name {
     pub(super) const fn is_single(self) -> bool {
         matches!(
             self,
-            Self::CallId | Self::ContentLength | Self::CSeq | Self::From | Self::MaxBreadth | Self::MaxForwards | Self::To
+            Self::CallId
+                | Self::ContentLength
+                | Self::CSeq
+                | Self::From
+                | Self::MaxBreadth
+                | Self::MaxForwards
+                | Self::To
         )
     }
 }
@@ -160,7 +174,12 @@ mod tests {
         for (text, _) in SPELLED {
             let mut bytes = text.as_bytes().to_vec();
             *bytes.last_mut().unwrap() = b'%';
-            assert_eq!(Name::from_bytes(&bytes), Name::Other, "{}", bytes.escape_ascii());
+            assert_eq!(
+                Name::from_bytes(&bytes),
+                Name::Other,
+                "{}",
+                bytes.escape_ascii()
+            );
         }
         assert_eq!(Name::from_bytes(b""), Name::Other);
         assert_eq!(Name::from_bytes(b"C%6Fntact"), Name::Other);

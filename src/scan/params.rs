@@ -28,7 +28,8 @@ pub fn iter(bytes: &[u8], params: Span) -> impl Iterator<Item = Param> + '_ {
 /// The first parameter of that name: `None` absent, `Some(None)` without value.
 #[must_use]
 pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
-    let mut found = iter(bytes, params).filter(|param| param.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
+    let mut found = iter(bytes, params)
+        .filter(|param| param.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
     found.next().map(|param| param.value)
 }
 
@@ -49,7 +50,9 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(bytes: &'a [u8], params: Span) -> Self {
-        Self { cursor: Cursor::new(bytes, params) }
+        Self {
+            cursor: Cursor::new(bytes, params),
+        }
     }
 
     fn param(&mut self) -> Option<Param> {
@@ -67,7 +70,11 @@ impl<'a> Walk<'a> {
         let mut value = None;
         if cursor.eat_spaced(b'=') {
             let quoted = cursor.peek() == Some(b'"');
-            value = Some(if quoted { cursor.quoted()? } else { cursor.take(Class::PARAM) });
+            value = Some(if quoted {
+                cursor.quoted()?
+            } else {
+                cursor.take(Class::PARAM)
+            });
             whole = cursor.since(start);
         }
         Some(Param { whole, name, value })
@@ -99,20 +106,42 @@ mod tests {
         let bytes = text.as_bytes();
         let span = Span::new(0, bytes.len());
         let part = |span: Span| &text[span.range()];
-        let got: Vec<_> = iter(bytes, span).map(|param| (part(param.name), param.value.map(part), part(param.whole))).collect();
-        assert_eq!((&got[..], are_sound(bytes, span)), (want, sound), "{text:?}");
+        let got: Vec<_> = iter(bytes, span)
+            .map(|param| (part(param.name), param.value.map(part), part(param.whole)))
+            .collect();
+        assert_eq!(
+            (&got[..], are_sound(bytes, span)),
+            (want, sound),
+            "{text:?}"
+        );
     }
 
     #[test]
     fn lists_are_walked_to_the_first_defect() {
         check(";a=b;c", &[("a", Some("b"), "a=b"), ("c", None, "c")], true);
-        check("  ;\r\n a\t= b ; c ", &[("a", Some("b"), "a\t= b"), ("c", None, "c")], true);
-        check(r#";a="x;\"y" ;b"#, &[("a", Some(r#"x;\"y"#), r#"a="x;\"y""#), ("b", None, "b")], true);
-        check(";received=2001:db8::1;r=[::1]", &[
-            ("received", Some("2001:db8::1"), "received=2001:db8::1"),
-            ("r", Some("[::1]"), "r=[::1]"),
-        ], true);
-        check(r#";a="";b="#, &[("a", Some(""), r#"a="""#), ("b", Some(""), "b=")], true);
+        check(
+            "  ;\r\n a\t= b ; c ",
+            &[("a", Some("b"), "a\t= b"), ("c", None, "c")],
+            true,
+        );
+        check(
+            r#";a="x;\"y" ;b"#,
+            &[("a", Some(r#"x;\"y"#), r#"a="x;\"y""#), ("b", None, "b")],
+            true,
+        );
+        check(
+            ";received=2001:db8::1;r=[::1]",
+            &[
+                ("received", Some("2001:db8::1"), "received=2001:db8::1"),
+                ("r", Some("[::1]"), "r=[::1]"),
+            ],
+            true,
+        );
+        check(
+            r#";a="";b="#,
+            &[("a", Some(""), r#"a="""#), ("b", Some(""), "b=")],
+            true,
+        );
         check("", &[], true);
         check(";a;;b", &[("a", None, "a")], false);
         check(";a;", &[("a", None, "a")], false);
@@ -125,7 +154,12 @@ mod tests {
     fn the_first_of_a_name_is_found_whatever_its_case() {
         let text = b";TAG=1;tag=2;lr";
         let span = Span::new(0, text.len());
-        assert_eq!(find(text, span, "tag").flatten().map(|value| value.of(text)), Some(&b"1"[..]));
+        assert_eq!(
+            find(text, span, "tag")
+                .flatten()
+                .map(|value| value.of(text)),
+            Some(&b"1"[..])
+        );
         assert_eq!(find(text, span, "lr"), Some(None));
         assert_eq!(find(text, span, "l"), None);
     }

@@ -14,7 +14,10 @@ const CSEQ_END: usize = 1 << 31;
 
 /// What the start line at `line` says as far as it can be told, and its
 /// defect. `Err` when it is not SIP at all.
-pub(super) fn parse(bytes: &[u8], line: Span) -> Result<(StartLine, Result<(), Malformed>), Malformed> {
+pub(super) fn parse(
+    bytes: &[u8],
+    line: Span,
+) -> Result<(StartLine, Result<(), Malformed>), Malformed> {
     let text = line.of(bytes);
     let mut cursor = Cursor::new(bytes, line);
     let first = word(&mut cursor);
@@ -25,22 +28,50 @@ pub(super) fn parse(bytes: &[u8], line: Span) -> Result<(StartLine, Result<(), M
     let version = cursor.rest();
     let method_token = first;
     let method = Method::from_token(first.of(bytes));
-    if version.eq_ignore_ascii_case(b"SIP/2.0") && Class::TOKEN.holds_all(first.of(bytes)) && Class::URI.holds_all(uri.of(bytes)) {
-        return Ok((StartLine::Request { method, method_token, uri }, Ok(())));
+    if version.eq_ignore_ascii_case(b"SIP/2.0")
+        && Class::TOKEN.holds_all(first.of(bytes))
+        && Class::URI.holds_all(uri.of(bytes))
+    {
+        return Ok((
+            StartLine::Request {
+                method,
+                method_token,
+                uri,
+            },
+            Ok(()),
+        ));
     }
     if !frame::is_sip_line(text) {
         return Err(Malformed::NotSip);
     }
     let sound = Class::TOKEN.holds_all(first.of(bytes)) && Class::URI.holds_all(uri.of(bytes));
     if sound && is_version(version) && !version.iter().any(|&byte| Class::SPACE.holds(byte)) {
-        return Ok((StartLine::Request { method, method_token, uri }, Err(Malformed::Version)));
+        return Ok((
+            StartLine::Request {
+                method,
+                method_token,
+                uri,
+            },
+            Err(Malformed::Version),
+        ));
     }
-    Ok((StartLine::Request { method, method_token, uri: Span::default() }, Err(Malformed::StartLine)))
+    Ok((
+        StartLine::Request {
+            method,
+            method_token,
+            uri: Span::default(),
+        },
+        Err(Malformed::StartLine),
+    ))
 }
 
 /// A Status-Line behind its version. The space before an empty reason may be
 /// missing: nothing depends on it.
-fn response(bytes: &[u8], version: Span, mut cursor: Cursor<'_>) -> (StartLine, Result<(), Malformed>) {
+fn response(
+    bytes: &[u8],
+    version: Span,
+    mut cursor: Cursor<'_>,
+) -> (StartLine, Result<(), Malformed>) {
     let digits = word(&mut cursor);
     let reason = cursor.rest_span();
     let status = match digits.of(bytes) {
@@ -55,7 +86,13 @@ fn response(bytes: &[u8], version: Span, mut cursor: Cursor<'_>) -> (StartLine, 
     } else {
         Ok(())
     };
-    (StartLine::Response { status: status.unwrap_or_default(), reason }, verdict)
+    (
+        StartLine::Response {
+            status: status.unwrap_or_default(),
+            reason,
+        },
+        verdict,
+    )
 }
 
 /// The bytes up to the next space, which is passed over.
@@ -69,13 +106,15 @@ fn word(cursor: &mut Cursor<'_>) -> Span {
 }
 
 fn is_version(text: &[u8]) -> bool {
-    text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+    text.get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
 }
 
 /// Number and method of a CSeq value.
 pub(super) fn cseq(bytes: &[u8], value: Span) -> Option<(u32, Span)> {
     let mut cursor = Cursor::new(bytes, value);
-    let number = frame::decimal(cursor.take(Class::DIGIT).of(bytes)).filter(|&number| number < CSEQ_END)?;
+    let number =
+        frame::decimal(cursor.take(Class::DIGIT).of(bytes)).filter(|&number| number < CSEQ_END)?;
     let before = cursor.at();
     cursor.skip_space();
     let spaced = cursor.at() > before;
@@ -98,7 +137,9 @@ mod tests {
         let text = |span: Span| std::str::from_utf8(span.of(bytes)).unwrap();
         let got = parse(bytes, Span::new(0, bytes.len()));
         let got = got.map(|(start, verdict)| match start {
-            StartLine::Request { method_token, uri, .. } => ((text(method_token), text(uri)), verdict),
+            StartLine::Request {
+                method_token, uri, ..
+            } => ((text(method_token), text(uri)), verdict),
             StartLine::Response { status: 0, reason } => (("-", text(reason)), verdict),
             StartLine::Response { reason, .. } => (("SIP", text(reason)), verdict),
         });
@@ -107,9 +148,18 @@ mod tests {
 
     #[test]
     fn request_lines() {
-        check("INVITE sip:a@b SIP/2.0", Ok((("INVITE", "sip:a@b"), Ok(()))));
-        check("invite sip:a@b sip/2.0", Ok((("invite", "sip:a@b"), Ok(()))));
-        check("INVITE sip:a@b SIP/7.0", Ok((("INVITE", "sip:a@b"), Err(Malformed::Version))));
+        check(
+            "INVITE sip:a@b SIP/2.0",
+            Ok((("INVITE", "sip:a@b"), Ok(()))),
+        );
+        check(
+            "invite sip:a@b sip/2.0",
+            Ok((("invite", "sip:a@b"), Ok(()))),
+        );
+        check(
+            "INVITE sip:a@b SIP/7.0",
+            Ok((("INVITE", "sip:a@b"), Err(Malformed::Version))),
+        );
         for line in [
             "INVITE  sip:a@b SIP/2.0",
             "INVITE sip:a@b  SIP/2.0",
@@ -123,34 +173,68 @@ mod tests {
             let method = line.split(' ').next().unwrap();
             check(line, Ok(((method, ""), Err(Malformed::StartLine))));
         }
-        check("IN\tVITE sip:a@b SIP/2.0", Ok((("IN\tVITE", ""), Err(Malformed::StartLine))));
+        check(
+            "IN\tVITE sip:a@b SIP/2.0",
+            Ok((("IN\tVITE", ""), Err(Malformed::StartLine))),
+        );
     }
 
     #[test]
     fn what_does_not_claim_to_be_sip_is_not() {
-        for line in ["GET / HTTP/1.1", "OPTIONS rtsp://a RTSP/1.0", "hello", "", "INVITE", "jaK"] {
+        for line in [
+            "GET / HTTP/1.1",
+            "OPTIONS rtsp://a RTSP/1.0",
+            "hello",
+            "",
+            "INVITE",
+            "jaK",
+        ] {
             check(line, Err(Malformed::NotSip));
         }
     }
 
     #[test]
     fn status_lines() {
-        check("SIP/2.0 180 Ringing now", Ok((("SIP", "Ringing now"), Ok(()))));
+        check(
+            "SIP/2.0 180 Ringing now",
+            Ok((("SIP", "Ringing now"), Ok(()))),
+        );
         check("sip/2.0 100 ", Ok((("SIP", ""), Ok(()))));
         check("SIP/2.0 699", Ok((("SIP", ""), Ok(()))));
         check("SIP/2.0 700 x", Ok((("-", "x"), Err(Malformed::Status))));
         check("SIP/2.0 099 x", Ok((("-", "x"), Err(Malformed::Status))));
-        check("SIP/2.0 4294967301 x", Ok((("-", "x"), Err(Malformed::Status))));
-        check("SIP/2.0  200 x", Ok((("-", "200 x"), Err(Malformed::Status))));
+        check(
+            "SIP/2.0 4294967301 x",
+            Ok((("-", "x"), Err(Malformed::Status))),
+        );
+        check(
+            "SIP/2.0  200 x",
+            Ok((("-", "200 x"), Err(Malformed::Status))),
+        );
         check("SIP/3.0 200 x", Ok((("SIP", "x"), Err(Malformed::Version))));
     }
 
     #[test]
     fn cseq_numbers_stay_below_two_to_the_31() {
-        let parse = |text: &[u8]| cseq(text, Span::new(0, text.len())).map(|(number, method)| (number, method.of(text).to_vec()));
+        let parse = |text: &[u8]| {
+            cseq(text, Span::new(0, text.len()))
+                .map(|(number, method)| (number, method.of(text).to_vec()))
+        };
         assert_eq!(parse(b"0009\r\n  INVITE"), Some((9, b"INVITE".to_vec())));
-        assert_eq!(parse(b"2147483647 ACK"), Some((2_147_483_647, b"ACK".to_vec())));
-        for bad in [&b"2147483648 ACK"[..], b"36893488147419103232 REGISTER", b"1", b"1ACK", b"ACK", b"-1 ACK", b"1 ACK x", b""] {
+        assert_eq!(
+            parse(b"2147483647 ACK"),
+            Some((2_147_483_647, b"ACK".to_vec()))
+        );
+        for bad in [
+            &b"2147483648 ACK"[..],
+            b"36893488147419103232 REGISTER",
+            b"1",
+            b"1ACK",
+            b"ACK",
+            b"-1 ACK",
+            b"1 ACK x",
+            b"",
+        ] {
             assert_eq!(parse(bad), None, "{}", bad.escape_ascii());
         }
     }

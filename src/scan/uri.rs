@@ -64,14 +64,28 @@ impl Uri {
             return None;
         }
         let none = Span::default();
-        let mut uri =
-            Self { whole, scheme, userinfo: None, user: None, host: none, port: None, host_port: none, params: none, headers: none };
+        let mut uri = Self {
+            whole,
+            scheme,
+            userinfo: None,
+            user: None,
+            host: none,
+            port: None,
+            host_port: none,
+            params: none,
+            headers: none,
+        };
         if matches!(scheme, Scheme::Tel | Scheme::Other) {
             return Some(uri);
         }
         if let Some(length) = memchr::memchr(b'@', cursor.rest()) {
             let start = cursor.at();
-            let colon = cursor.rest().iter().position(|&byte| byte == b':').unwrap_or(length).min(length);
+            let colon = cursor
+                .rest()
+                .iter()
+                .position(|&byte| byte == b':')
+                .unwrap_or(length)
+                .min(length);
             cursor.skip(length);
             uri.userinfo = Some(cursor.since(start));
             uri.user = Some(Span::new(start, start.saturating_add(colon)));
@@ -82,7 +96,11 @@ impl Uri {
         }
         let start = cursor.at();
         uri.host = host(&mut cursor, bytes)?;
-        uri.port = if cursor.eat(b':') { Some(port(&mut cursor, bytes)?) } else { None };
+        uri.port = if cursor.eat(b':') {
+            Some(port(&mut cursor, bytes)?)
+        } else {
+            None
+        };
         uri.host_port = cursor.since(start);
         let tail = cursor.rest_span();
         let split = memchr::memchr(b'?', cursor.rest()).unwrap_or(tail.len());
@@ -116,7 +134,9 @@ fn scheme(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Scheme> {
     // The two that matter differ from all others in their first bytes.
     let known = match cursor.rest() {
         [a, b, c, b':', ..] if [*a, *b, *c].eq_ignore_ascii_case(b"sip") => Some((Scheme::Sip, 4)),
-        [a, b, c, d, b':', ..] if [*a, *b, *c, *d].eq_ignore_ascii_case(b"sips") => Some((Scheme::Sips, 5)),
+        [a, b, c, d, b':', ..] if [*a, *b, *c, *d].eq_ignore_ascii_case(b"sips") => {
+            Some((Scheme::Sips, 5))
+        }
         [a, b, c, b':', ..] if [*a, *b, *c].eq_ignore_ascii_case(b"tel") => Some((Scheme::Tel, 4)),
         _ => None,
     };
@@ -129,7 +149,9 @@ fn scheme(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Scheme> {
     let name = cursor.since(start).of(bytes);
     cursor.skip(1);
     let sound = name.first()?.is_ascii_alphabetic()
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     sound.then_some(Scheme::Other)
 }
 
@@ -146,7 +168,9 @@ pub(super) fn host(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Span> {
     // Four numbers that are no address would be taken for one by somebody.
     let numeric = text.first().is_some_and(u8::is_ascii_digit)
         && text.contains(&b'.')
-        && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'.');
     (!text.is_empty() && (!numeric || host_ip(text).is_some())).then_some(host)
 }
 
@@ -175,8 +199,11 @@ fn address<A: std::str::FromStr>(text: &[u8]) -> Option<A> {
 #[must_use]
 pub fn same_host(a: &[u8], b: &[u8]) -> bool {
     let dotless = |host: &[u8]| host.strip_suffix(b".").unwrap_or(host).len();
-    let (Some(name_a), Some(name_b)) = (a.get(..dotless(a)), b.get(..dotless(b))) else { return false };
-    name_a.eq_ignore_ascii_case(name_b) || matches!((host_ip(a), host_ip(b)), (Some(a), Some(b)) if a == b)
+    let (Some(name_a), Some(name_b)) = (a.get(..dotless(a)), b.get(..dotless(b))) else {
+        return false;
+    };
+    name_a.eq_ignore_ascii_case(name_b)
+        || matches!((host_ip(a), host_ip(b)), (Some(a), Some(b)) if a == b)
 }
 
 #[cfg(test)]

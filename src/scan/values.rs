@@ -15,7 +15,11 @@ pub(super) struct Values<'a> {
 impl<'a> Values<'a> {
     pub(super) fn new(bytes: &'a [u8], value: Span) -> Self {
         let range = value.range();
-        Self { bytes, at: range.start, end: range.end }
+        Self {
+            bytes,
+            at: range.start,
+            end: range.end,
+        }
     }
 }
 
@@ -31,7 +35,8 @@ impl Iterator for Values<'_> {
     fn next(&mut self) -> Option<Span> {
         while self.at < self.end {
             let start = self.at;
-            let comma = comma(self.bytes.get(start..self.end)?).map(|length| start.saturating_add(length));
+            let comma =
+                comma(self.bytes.get(start..self.end)?).map(|length| start.saturating_add(length));
             let end = comma.unwrap_or(self.end);
             self.at = end.saturating_add(1);
             let value = class::trim(self.bytes, start, end);
@@ -86,7 +91,10 @@ mod tests {
     fn commas_separate_only_outside_quotes_and_brackets() {
         check("a", &["a"]);
         check("a,b ,\r\n c", &["a", "b", "c"]);
-        check(r#""x, \" y" <sip:a,b@c>;q=1, <sip:d>"#, &[r#""x, \" y" <sip:a,b@c>;q=1"#, "<sip:d>"]);
+        check(
+            r#""x, \" y" <sip:a,b@c>;q=1, <sip:d>"#,
+            &[r#""x, \" y" <sip:a,b@c>;q=1"#, "<sip:d>"],
+        );
         check(";;,,;;,;", &[";;", ";;", ";"]);
         check(" , ", &[]);
         check("", &[]);

@@ -71,7 +71,11 @@ impl Via {
         }
         let start = cursor.at();
         let host = uri::host(&mut cursor, bytes)?;
-        let port = if cursor.eat_spaced(b':') { Some(uri::port(&mut cursor, bytes)?) } else { None };
+        let port = if cursor.eat_spaced(b':') {
+            Some(uri::port(&mut cursor, bytes)?)
+        } else {
+            None
+        };
         let sent_by = cursor.since(start);
         cursor.skip_space();
         let params = cursor.rest_span();
@@ -99,10 +103,16 @@ impl Via {
         let name = param.name.of(bytes);
         let value = Some(param.value.unwrap_or_default());
         let twice = match (name.len(), name.first()?.to_ascii_lowercase()) {
-            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => std::mem::replace(&mut self.branch, value).is_some(),
-            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => std::mem::replace(&mut self.maddr, value).is_some(),
+            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => {
+                std::mem::replace(&mut self.branch, value).is_some()
+            }
+            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => {
+                std::mem::replace(&mut self.maddr, value).is_some()
+            }
             (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
-                let port = param.value.and_then(|value| uri::port(&mut Cursor::new(bytes, value), bytes));
+                let port = param
+                    .value
+                    .and_then(|value| uri::port(&mut Cursor::new(bytes, value), bytes));
                 self.rport.replace((param.whole, port)).is_some()
             }
             (8, b'r') if name.eq_ignore_ascii_case(b"received") => {
@@ -120,7 +130,10 @@ impl Via {
     #[must_use]
     pub fn has_cookie(&self, bytes: &[u8]) -> bool {
         let branch = self.branch.unwrap_or_default().of(bytes);
-        branch.len() > COOKIE.len() && branch.get(..COOKIE.len()).is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
+        branch.len() > COOKIE.len()
+            && branch
+                .get(..COOKIE.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
     }
 }
 
@@ -133,25 +146,58 @@ mod tests {
     }
 
     /// transport, sent-by, port, branch, received.
-    type Parts<'a> = (&'a str, &'a str, Option<u16>, Option<&'a str>, Option<&'a str>);
+    type Parts<'a> = (
+        &'a str,
+        &'a str,
+        Option<u16>,
+        Option<&'a str>,
+        Option<&'a str>,
+    );
 
     #[track_caller]
     fn check(text: &str, want: Parts<'_>) {
         let part = |span: Span| &text[span.range()];
         let via = parse(text).unwrap();
-        let got = (part(via.transport), part(via.sent_by), via.port, via.branch.map(part), via.received.map(part));
+        let got = (
+            part(via.transport),
+            part(via.sent_by),
+            via.port,
+            via.branch.map(part),
+            via.received.map(part),
+        );
         assert_eq!(got, want, "{text:?}");
     }
 
     #[test]
     fn vias_come_apart() {
-        check("SIP/2.0/UDP h;branch=z9hG4bK1", ("UDP", "h", None, Some("z9hG4bK1"), None));
-        check("SIP/2.0/TCP 192.0.2.1:5070", ("TCP", "192.0.2.1:5070", Some(5070), None, None));
-        check("sip / 2.0\r\n /UDP\r\n    h : 5 ; branch\t= x ", ("UDP", "h : 5", Some(5), Some("x"), None));
-        check("SIP/7.0/UDP h;x;branch=y", ("UDP", "h", None, Some("y"), None));
-        check("SIP/2.0/TLS [2001:db8::9:1]:6050;received=::1", ("TLS", "[2001:db8::9:1]:6050", Some(6050), None, Some("::1")));
-        check("SIP/2.0/UDP h;received=[2001:db8::9:255];branch=z", ("UDP", "h", None, Some("z"), Some("[2001:db8::9:255]")));
-        check("SIP/2.0/UDP h;branch=z9hG4bK209%fzsnel234", ("UDP", "h", None, Some("z9hG4bK209%fzsnel234"), None));
+        check(
+            "SIP/2.0/UDP h;branch=z9hG4bK1",
+            ("UDP", "h", None, Some("z9hG4bK1"), None),
+        );
+        check(
+            "SIP/2.0/TCP 192.0.2.1:5070",
+            ("TCP", "192.0.2.1:5070", Some(5070), None, None),
+        );
+        check(
+            "sip / 2.0\r\n /UDP\r\n    h : 5 ; branch\t= x ",
+            ("UDP", "h : 5", Some(5), Some("x"), None),
+        );
+        check(
+            "SIP/7.0/UDP h;x;branch=y",
+            ("UDP", "h", None, Some("y"), None),
+        );
+        check(
+            "SIP/2.0/TLS [2001:db8::9:1]:6050;received=::1",
+            ("TLS", "[2001:db8::9:1]:6050", Some(6050), None, Some("::1")),
+        );
+        check(
+            "SIP/2.0/UDP h;received=[2001:db8::9:255];branch=z",
+            ("UDP", "h", None, Some("z"), Some("[2001:db8::9:255]")),
+        );
+        check(
+            "SIP/2.0/UDP h;branch=z9hG4bK209%fzsnel234",
+            ("UDP", "h", None, Some("z9hG4bK209%fzsnel234"), None),
+        );
     }
 
     //
@@ -159,7 +205,11 @@ mod tests {
     fn rport_and_received_are_found_where_they_can_be_replaced() {
         for (text, whole, port) in [
             ("SIP/2.0/UDP h;rport;branch=z", "rport", None),
-            ("SIP/2.0/UDP h;branch=z;rport = 5062", "rport = 5062", Some(5062)),
+            (
+                "SIP/2.0/UDP h;branch=z;rport = 5062",
+                "rport = 5062",
+                Some(5062),
+            ),
             ("SIP/2.0/UDP h;RPORT=", "RPORT=", None),
             ("SIP/2.0/UDP h;rport=99999", "rport=99999", None),
         ] {
@@ -191,15 +241,29 @@ mod tests {
             "SIP/2.0/UDP h;rport;rport=5",
             "SIP/2.0/UDP h;received=1.1.1.1;received=2.2.2.2",
         ] {
-            assert_eq!(parse(text), Err(Malformed::Via(Span::new(0, text.len()))), "{text:?}");
+            assert_eq!(
+                parse(text),
+                Err(Malformed::Via(Span::new(0, text.len()))),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn the_cookie_alone_is_no_branch() {
-        for (branch, want) in [("z9hG4bKa", true), ("Z9HG4BKa", true), ("z9hG4bK", false), ("390skdjuw", false), ("", false)] {
+        for (branch, want) in [
+            ("z9hG4bKa", true),
+            ("Z9HG4BKa", true),
+            ("z9hG4bK", false),
+            ("390skdjuw", false),
+            ("", false),
+        ] {
             let text = format!("SIP/2.0/UDP h;branch={branch}");
-            assert_eq!(parse(&text).unwrap().has_cookie(text.as_bytes()), want, "{branch}");
+            assert_eq!(
+                parse(&text).unwrap().has_cookie(text.as_bytes()),
+                want,
+                "{branch}"
+            );
         }
     }
 }

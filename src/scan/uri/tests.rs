@@ -13,28 +13,83 @@ type Parts<'a> = (Option<&'a str>, &'a str, Option<u16>, &'a str, &'a str);
 fn check(text: &str, want: Parts<'_>) {
     let part = |span: Span| &text[span.range()];
     let uri = parse(text).unwrap();
-    assert_eq!((uri.user.map(part), part(uri.host), uri.port, part(uri.params), part(uri.headers)), want, "{text:?}");
+    assert_eq!(
+        (
+            uri.user.map(part),
+            part(uri.host),
+            uri.port,
+            part(uri.params),
+            part(uri.headers)
+        ),
+        want,
+        "{text:?}"
+    );
 }
 
 #[test]
 fn sip_uris_come_apart() {
     check("sip:example.com", (None, "example.com", None, "", ""));
-    check("SIP:a@Example.COM.:5070;lr;x=y?h=v&i=w", (Some("a"), "Example.COM.", Some(5070), ";lr;x=y", "?h=v&i=w"));
+    check(
+        "SIP:a@Example.COM.:5070;lr;x=y?h=v&i=w",
+        (Some("a"), "Example.COM.", Some(5070), ";lr;x=y", "?h=v&i=w"),
+    );
     check("sips:a:secret@h", (Some("a"), "h", None, "", ""));
-    check("sip:a@[2001:db8::10]:5070", (Some("a"), "[2001:db8::10]", Some(5070), "", ""));
-    check("sip:[2001:db8::10:5070]", (None, "[2001:db8::10:5070]", None, "", ""));
-    check("sip:+1972@192.0.2.1;user=phone", (Some("+1972"), "192.0.2.1", None, ";user=phone", ""));
-    check("sip:joe+e1+3+%3Curn%3E@edge.example.com;lr;ob", (Some("joe+e1+3+%3Curn%3E"), "edge.example.com", None, ";lr;ob", ""));
-    check("sip:under_score.example", (None, "under_score.example", None, "", ""));
+    check(
+        "sip:a@[2001:db8::10]:5070",
+        (Some("a"), "[2001:db8::10]", Some(5070), "", ""),
+    );
+    check(
+        "sip:[2001:db8::10:5070]",
+        (None, "[2001:db8::10:5070]", None, "", ""),
+    );
+    check(
+        "sip:+1972@192.0.2.1;user=phone",
+        (Some("+1972"), "192.0.2.1", None, ";user=phone", ""),
+    );
+    check(
+        "sip:joe+e1+3+%3Curn%3E@edge.example.com;lr;ob",
+        (
+            Some("joe+e1+3+%3Curn%3E"),
+            "edge.example.com",
+            None,
+            ";lr;ob",
+            "",
+        ),
+    );
+    check(
+        "sip:under_score.example",
+        (None, "under_score.example", None, "", ""),
+    );
 }
 
 // RFC 4475 §3.1.1.2, §3.1.1.3, §3.1.1.9
 #[test]
 fn user_parts_may_hold_what_would_end_a_host() {
-    check("sip:user;par=u%40example.net@example.com", (Some("user;par=u%40example.net"), "example.com", None, "", ""));
-    check("sip:sips%3Auser%40example.com@example.net", (Some("sips%3Auser%40example.com"), "example.net", None, "", ""));
+    check(
+        "sip:user;par=u%40example.net@example.com",
+        (
+            Some("user;par=u%40example.net"),
+            "example.com",
+            None,
+            "",
+            "",
+        ),
+    );
+    check(
+        "sip:sips%3Auser%40example.com@example.net",
+        (
+            Some("sips%3Auser%40example.com"),
+            "example.net",
+            None,
+            "",
+            "",
+        ),
+    );
     let odd = "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*";
-    check(&format!("sip:{odd}:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com"), (Some(odd), "example.com", None, "", ""));
+    check(
+        &format!("sip:{odd}:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com"),
+        (Some(odd), "example.com", None, "", ""),
+    );
     check("sip:*#31#123@h", (Some("*#31#123"), "h", None, "", ""));
 }
 
@@ -74,7 +129,11 @@ fn what_could_lead_elsewhere_is_refused() {
         "a b:c",
         "alan.jasomi.com",
     ] {
-        assert_eq!(parse(text), Err(Malformed::Uri(Span::new(0, text.len()))), "{text:?}");
+        assert_eq!(
+            parse(text),
+            Err(Malformed::Uri(Span::new(0, text.len()))),
+            "{text:?}"
+        );
     }
 }
 
@@ -86,7 +145,11 @@ fn other_schemes_are_opaque() {
         ("soap.beep://192.0.2.103:3002", Scheme::Other),
         ("sipx:a@b@c", Scheme::Other),
     ] {
-        assert_eq!(parse(text).map(|uri| (uri.scheme, uri.host)), Ok((scheme, Span::default())), "{text:?}");
+        assert_eq!(
+            parse(text).map(|uri| (uri.scheme, uri.host)),
+            Ok((scheme, Span::default())),
+            "{text:?}"
+        );
     }
 }
 
@@ -94,7 +157,10 @@ fn other_schemes_are_opaque() {
 fn parameters_are_found_by_name() {
     let text = "sip:a@h;Transport=TCP;LR=on;maddr=[::1]?lr=no";
     let uri = parse(text).unwrap();
-    let value = |name| uri.param(text.as_bytes(), name).map(|value| value.map(|span| &text[span.range()]));
+    let value = |name| {
+        uri.param(text.as_bytes(), name)
+            .map(|value| value.map(|span| &text[span.range()]))
+    };
     assert_eq!(value("transport"), Some(Some("TCP")));
     assert_eq!(value("maddr"), Some(Some("[::1]")));
     assert_eq!(value("ob"), None);
