@@ -256,6 +256,17 @@ impl Pass<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
 mod corpus_tests;
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests;

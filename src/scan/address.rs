@@ -126,6 +126,10 @@ pub fn outbound_proxy(bytes: &[u8], value: Span) -> Result<Address, Malformed> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 

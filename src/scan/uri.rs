@@ -207,4 +207,8 @@ pub fn same_host(a: &[u8], b: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests;
