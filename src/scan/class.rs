@@ -1,6 +1,7 @@
 //! Byte classes of RFC 3261 §25.1, one table for all, and the white space
 //! that header values are surrounded by.
 
+use super::cursor::within;
 use crate::span::Span;
 
 /// A set of bytes.
@@ -43,19 +44,47 @@ impl Class {
 /// `start..end` without the white space at both ends.
 #[inline]
 pub(super) fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
-    let mut text = bytes.get(start..end).unwrap_or_default();
+    let text = bytes.get(start..end).unwrap_or_default();
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    match text {
+        // As nearly everybody writes it: one space before, none behind.
+        [first, .., last] if *first > b' ' && *last > b' ' => {
+            within(end.wrapping_sub(text.len()), end)
+        }
+        _ => trim_all(text, end),
+    }
+}
+
+/// The same for a text that ends at `end`, whatever surrounds it.
+fn trim_all(text: &[u8], end: usize) -> Span {
+    let mut text = text;
     while let [first, rest @ ..] = text
         && Class::SPACE.holds(*first)
     {
         text = rest;
     }
-    let start = end.saturating_sub(text.len());
+    let start = end.wrapping_sub(text.len());
     while let [rest @ .., last] = text
         && Class::SPACE.holds(*last)
     {
         text = rest;
     }
-    Span::new(start, start.saturating_add(text.len()))
+    within(start, start.wrapping_add(text.len()))
+}
+
+/// Whether there is at least one byte and all are `Class::URI`: the same as
+/// asking the table, sixteen bytes at a time.
+#[inline]
+pub(super) fn is_uri_text(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    let holds = |byte: u8| {
+        (byte.wrapping_sub(b'!') < 94) & (byte != b'<') & (byte != b'>') & (byte != b'"')
+    };
+    !bytes.is_empty()
+        && chunks
+            .iter()
+            .all(|chunk| chunk.iter().fold(true, |all, &byte| all & holds(byte)))
+        && rest.iter().all(|&byte| Class::URI.holds(byte))
 }
 
 static TABLE: [u8; 256] = table();
@@ -113,6 +142,10 @@ const fn classes(byte: u8) -> u8 {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 
@@ -130,6 +163,18 @@ mod tests {
         assert_eq!(members(Class::SPACE), "\t\n\r ");
         assert_eq!(members(Class::DIGIT), "0123456789");
         assert!(!Class::TOKEN.holds_all(b""));
+    }
+
+    #[test]
+    fn many_bytes_at_once_are_judged_as_each_alone() {
+        for byte in 0..=255 {
+            for at in 0..40 {
+                let mut text = [b'x'; 40];
+                text[at] = byte;
+                assert_eq!(is_uri_text(&text), Class::URI.holds(byte), "{byte} at {at}");
+            }
+        }
+        assert!(!is_uri_text(b""));
     }
 
     #[test]

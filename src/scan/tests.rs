@@ -253,6 +253,16 @@ fn what_routing_reads_must_parse() {
         Err(Malformed::Uri(Span::new(7, 23))),
     );
     check("sip:joe@example.com;x", "x-unknown:joe?x", Ok(()));
+    check(
+        "sip:joe@example.com;x",
+        "<sip:joe@example.com>",
+        Err(Malformed::StartLine),
+    );
+    check(
+        "sip:joe@example.com;x",
+        "sip:j\0e@example.com",
+        Err(Malformed::StartLine),
+    );
 }
 
 #[test]
