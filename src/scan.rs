@@ -148,15 +148,17 @@ impl Pass<'_> {
     fn header_line(&mut self, at: usize, line: line::Line) {
         let whole = within(at, line.next);
         let text = self.bytes.get(at..line.end).unwrap_or_default();
-        let Some((name, value)) = line::split(text) else {
-            return self.note(Malformed::HeaderLine(whole));
+        let (id, value) = match Name::usual(text) {
+            Some((id, length)) => (id, text.len().wrapping_sub(length).wrapping_sub(1)),
+            None => match line::split(text) {
+                Some((name, value)) => (Name::from_bytes(name), value.len()),
+                None => return self.note(Malformed::HeaderLine(whole)),
+            },
         };
-        let value_start = line.end.wrapping_sub(value.len());
-        let id = Name::from_bytes(name);
-        if !line.clean || (id == Name::Other && !Class::TOKEN.holds_all(name)) {
+        if !line.clean {
             self.note(Malformed::HeaderLine(whole));
         }
-        let value = class::trim(self.bytes, value_start, line.end);
+        let value = class::trim(self.bytes, line.end.wrapping_sub(value), line.end);
         let repeated = self.message.first(id).is_some();
         if self.message.headers.len() >= limits::HEADERS_MAX && (repeated || id == Name::Other) {
             return self.note(Malformed::TooMany);

@@ -73,18 +73,19 @@ fn trim_all(text: &[u8], end: usize) -> Span {
 }
 
 /// Whether there is at least one byte and all are `Class::URI`: the same as
-/// asking the table, sixteen bytes at a time.
+/// asking the table, sixteen bytes at a time. The last sixteen may be asked
+/// twice in part.
 #[inline]
 pub(super) fn is_uri_text(bytes: &[u8]) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    let holds = |byte: u8| {
-        (byte.wrapping_sub(b'!') < 94) & (byte != b'<') & (byte != b'>') & (byte != b'"')
+    let Some(last) = bytes.last_chunk::<16>() else {
+        return Class::URI.holds_all(bytes);
     };
-    !bytes.is_empty()
-        && chunks
-            .iter()
-            .all(|chunk| chunk.iter().fold(true, |all, &byte| all & holds(byte)))
-        && rest.iter().all(|&byte| Class::URI.holds(byte))
+    let (chunks, _) = bytes.as_chunks::<16>();
+    chunks.iter().chain([last]).all(|chunk| {
+        chunk.iter().fold(true, |all, &byte| {
+            all & (byte.wrapping_sub(b'!') < 94) & (byte != b'<') & (byte != b'>') & (byte != b'"')
+        })
+    })
 }
 
 static TABLE: [u8; 256] = table();
@@ -171,7 +172,13 @@ mod tests {
             for at in 0..40 {
                 let mut text = [b'x'; 40];
                 text[at] = byte;
-                assert_eq!(is_uri_text(&text), Class::URI.holds(byte), "{byte} at {at}");
+                for end in at + 1..=40 {
+                    assert_eq!(
+                        is_uri_text(&text[..end]),
+                        Class::URI.holds(byte),
+                        "{byte} at {at} of {end}"
+                    );
+                }
             }
         }
         assert!(!is_uri_text(b""));

@@ -1,7 +1,7 @@
 //! Lines: where one ends, folds included (RFC 3261 §7.3.1), and where the
 //! header name in it does.
 
-use super::find::find;
+use super::class::Class;
 
 /// One line; it begins where it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +76,16 @@ fn end_from(bytes: &[u8], at: usize) -> Option<Line> {
             clean: true,
         });
     }
-    // A bare LF ends the line, though not well; a bare CR does not end it.
-    let lf = after
-        .wrapping_sub(1)
-        .wrapping_add(memchr::memchr(b'\n', bytes.get(end..)?)?);
-    let end = if lf > end && bytes.get(lf.wrapping_sub(1)) == Some(&b'\r') {
-        lf.wrapping_sub(1)
+    unclean_end(bytes, end)
+}
+
+/// A bare LF ends the line, though not well; a bare CR does not end it.
+#[cold]
+fn unclean_end(bytes: &[u8], from: usize) -> Option<Line> {
+    let lf = from.wrapping_add(memchr::memchr(b'\n', bytes.get(from..)?)?);
+    let before = lf.wrapping_sub(1);
+    let end = if lf > from && bytes.get(before) == Some(&b'\r') {
+        before
     } else {
         lf
     };
@@ -92,15 +96,20 @@ fn end_from(bytes: &[u8], at: usize) -> Option<Line> {
     })
 }
 
-/// The name, without the white space that may precede the colon, and what
-/// stands behind the colon. `None` without a colon.
+/// The name and what stands behind the colon: a token, white space and a
+/// colon. `None` when it is not that.
 #[inline]
 pub(super) fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (mut name, value) = text.split_at_checked(find(b':', text)?)?;
-    while let [before @ .., b' ' | b'\t'] = name {
-        name = before;
+    let length = text.iter().position(|&byte| !Class::TOKEN.holds(byte))?;
+    let (name, mut rest) = text.split_at_checked(length)?;
+    while let [b' ' | b'\t', after @ ..] = rest {
+        rest = after;
     }
-    Some((name, value.get(1..)?))
+    if name.is_empty() {
+        None
+    } else {
+        Some((name, rest.strip_prefix(b":")?))
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +152,18 @@ mod tests {
     fn the_name_ends_before_white_space_and_colon() {
         assert_eq!(split(b"TO \t: x:y"), Some((&b"TO"[..], &b" x:y"[..])));
         assert_eq!(split(b"l:"), Some((&b"l"[..], &b""[..])));
-        assert_eq!(split(b"Foobar roobar"), None);
+        assert_eq!(split(b"X%-!:"), Some((&b"X%-!"[..], &b""[..])));
+        for none in [
+            &b"Foobar roobar"[..],
+            b"Foobar",
+            b"",
+            b":x",
+            b" :x",
+            b"a b: c",
+            b"a\xe9: c",
+            b"a<: c",
+        ] {
+            assert_eq!(split(none), None, "{}", none.escape_ascii());
+        }
     }
 }
