@@ -123,9 +123,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn take(&mut self, class: Class) -> Span {
         let start = self.at;
-        let rest = self.rest();
-        let run = rest.iter().position(|&byte| !class.holds(byte));
-        self.at = start.wrapping_add(run.unwrap_or(rest.len()));
+        self.at = start.wrapping_add(class.run(self.rest()));
         self.since(start)
     }
 

@@ -100,8 +100,7 @@ fn unclean_end(bytes: &[u8], from: usize) -> Option<Line> {
 /// colon. `None` when it is not that.
 #[inline]
 pub(super) fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let length = text.iter().position(|&byte| !Class::TOKEN.holds(byte))?;
-    let (name, mut rest) = text.split_at_checked(length)?;
+    let (name, mut rest) = text.split_at_checked(Class::TOKEN.run(text))?;
     while let [b' ' | b'\t', after @ ..] = rest {
         rest = after;
     }
