@@ -70,11 +70,9 @@ impl Connection {
             }
             match self.socket.write_vectored(&slices[..count]) {
                 Ok(written) => self.queue.advance(written),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(false),
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(error),
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(true)
@@ -222,10 +220,12 @@ impl Streams {
                 State::Open(stream) => return Some((stream, read)),
                 State::Connecting(_) | State::Closing => {}
             },
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-                _ => self.fail(slot),
-            },
+            Err(error) => {
+                let is_for_later = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+                if !is_for_later.contains(&error.kind()) {
+                    self.fail(slot);
+                }
+            }
         }
         None
     }
@@ -299,9 +299,8 @@ impl Streams {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let is_done = match connection.write() {
-            Ok(is_done) => is_done,
-            Err(_) => return self.fail(slot),
+        let Ok(is_done) = connection.write() else {
+            return self.fail(slot);
         };
         if connection.is_blocked == is_done {
             connection.is_blocked = !is_done;
