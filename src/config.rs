@@ -30,6 +30,8 @@ pub struct Config {
     pub name: String,
     /// Where it listens, in the order of the file.
     pub listen: Vec<(Transport, SocketAddr)>,
+    /// Where the file lists the listeners, to begin a sentence about them.
+    pub listen_at: String,
     /// Number of shards, each on a core of its own.
     pub shards: usize,
     /// What it is.
@@ -108,6 +110,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     Ok(Config {
         name,
         listen,
+        listen_at: root.place("listen"),
         shards,
         role,
     })
@@ -178,7 +181,10 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
     fn check(section: &str, old: &str, new: &str, want: &str) {
         let text = format!("{HEAD}{section}");
         assert!(text.contains(old), "{old} is not there");
-        assert_eq!(read(&text.replace(old, new)).err().unwrap().to_string(), want);
+        assert_eq!(
+            read(&text.replace(old, new)).err().unwrap().to_string(),
+            want
+        );
     }
 
     #[test]

@@ -90,15 +90,17 @@ fn reason(why: &std::io::Error) -> String {
     let known = [
         (
             std::io::ErrorKind::AddrInUse,
-            "another process has that port",
+            "another process has that port; end it, if it is this node running already, or list \
+             another port",
         ),
         (
             std::io::ErrorKind::AddrNotAvailable,
-            "no interface of this machine has that address",
+            "no interface of this machine has that address; list one that `ip address` shows",
         ),
         (
             std::io::ErrorKind::PermissionDenied,
-            "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE; grant it, or list another \
+             port",
         ),
     ];
     let found = known.iter().find(|(kind, _)| *kind == why.kind());

@@ -209,6 +209,13 @@ impl<'a> Section<'a> {
         self.at(span.unwrap_or(self.start..self.start), key, text)
     }
 
+    /// Where a key that is there stands, to begin a sentence about it.
+    pub(super) fn place(&self, key: &str) -> String {
+        let span = self.table.get_key_value(key).map(|(key, _)| key.span());
+        let line = self.reader.line(span.map_or(self.start, |span| span.start));
+        format!("{}, line {line}: `{key}`", self.reader.file)
+    }
+
     /// A mistake about the section as a whole: `text` is the sentence.
     pub(super) fn mistake_at_head(&self, text: &str) -> Mistake {
         let line = self.reader.line(self.start);

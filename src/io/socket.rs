@@ -192,7 +192,8 @@ mod tests {
             let second = make(addr).unwrap();
             let taken = probe(transport, addr).unwrap_err();
             let want = format!(
-                "cannot listen on {}:{addr}: another process has that port",
+                "cannot listen on {}:{addr}: another process has that port; end it, if it \
+                 is this node running already, or list another port",
                 transport.uri_token()
             );
             assert_eq!(taken.to_string(), want);
