@@ -6,5 +6,13 @@ mod wire {
     pub(crate) mod world;
 
     mod calling;
+    mod edge_registering;
+    mod edge_routing;
+    mod failover;
+    mod flow_tokens;
+    mod home_registering;
+    mod home_routing;
+    mod keepalive;
+    mod privacy;
     mod registering;
 }
