@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use steadfast::digest::Algorithm;
 use steadfast::edge::{self, Member};
-use steadfast::home::{self, Algorithm, Redirect, Subscribers};
+use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::{Flow, SocketId, Transport};
 use steadfast::send::Local;
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
