@@ -29,6 +29,7 @@ pub mod send;
 
 pub mod proxy;
 
+pub mod agent;
 pub mod edge;
 pub mod home;
 

@@ -5,8 +5,10 @@
 //! whoever drains it; all of them are plain values. Invariants: a stream id is
 //! never reused for another connection; a queue never grows past its bound.
 
+mod event;
 mod flows;
 mod output;
 
+pub use event::{Event, Party};
 pub use flows::{Flows, Hop, Local, Reach, Stream};
 pub use output::{Notice, Output};

@@ -5,6 +5,7 @@ mod wire {
     pub(crate) mod phone;
     pub(crate) mod world;
 
+    mod agent;
     mod calling;
     mod registering;
 }

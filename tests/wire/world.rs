@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use steadfast::agent;
 use steadfast::digest::Algorithm;
 use steadfast::edge::{self, Member};
 use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::{Flow, SocketId, Transport};
-use steadfast::send::Local;
+use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
 
@@ -26,6 +27,20 @@ pub(crate) struct Seen {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) text: String,
+    bytes: Vec<u8>,
+}
+
+impl Seen {
+    /// Bytes that are no text (STUN) are shown as well as can be.
+    fn new(from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) -> Self {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Self {
+            from,
+            to,
+            text,
+            bytes,
+        }
+    }
 }
 
 /// Nodes by address, and what is under way between them.
@@ -40,6 +55,8 @@ pub(crate) struct World {
     /// Every message of the run, for the trace of a failure.
     pub(crate) trace: Vec<Seen>,
     dead: Vec<IpAddr>,
+    /// What each agent had to say, oldest first.
+    events: Vec<(SocketAddr, Event)>,
 }
 
 /// How the edges write their tokens.
@@ -61,6 +78,7 @@ impl World {
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
+            events: Vec::new(),
         };
         world.add(HOME, None, Role::Home(home_settings(), subscribers()));
         for (place, addr) in EDGES.iter().enumerate() {
@@ -97,6 +115,58 @@ impl World {
         self.locals.push(locals);
     }
 
+    /// Adds the user agent `user` at `addr`, with the table of names that the
+    /// lab has no DNS for; `names` are the addresses of the cluster.
+    pub(crate) fn agent(&mut self, user: &str, addr: &str, password: &str, names: &[&str]) {
+        let names = names
+            .iter()
+            .map(|addr| ("edge.example.com".to_owned(), addr.parse().unwrap()))
+            .collect();
+        let settings = agent::Settings {
+            user: user.to_owned(),
+            domain: "example.com".to_owned(),
+            auth_user: user.to_owned(),
+            password: password.to_owned(),
+            transport: Transport::Udp,
+            home: HOME.parse().unwrap(),
+            names,
+            instance: format!("urn:uuid:{user}"),
+            expires_s: 600,
+            answer_after: Some(Duration::from_secs(1)),
+        };
+        self.add(addr, None, Role::Agent(settings));
+    }
+
+    /// Tells an agent what to do, and lets everything settle.
+    pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
+        let place = self.nodes[&addr.parse().unwrap()];
+        self.shards[place].handle(self.now, Input::Command(command));
+        self.collect(place);
+        self.settle();
+    }
+
+    /// What an agent has had to say since the last call.
+    pub(crate) fn events(&mut self, addr: &str) -> Vec<Event> {
+        let addr: SocketAddr = addr.parse().unwrap();
+        let (mine, others) = std::mem::take(&mut self.events)
+            .into_iter()
+            .partition(|(who, _)| *who == addr);
+        self.events = others;
+        let mine: Vec<(SocketAddr, Event)> = mine;
+        mine.into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// What an agent is in the middle of.
+    pub(crate) fn is_idle(&self, addr: &str) -> bool {
+        self.shards[self.nodes[&addr.parse().unwrap()]].is_idle()
+    }
+
+    /// Puts a dead node back.
+    pub(crate) fn revive(&mut self, addr: &str) {
+        let ip = addr.parse::<SocketAddr>().unwrap().ip();
+        self.dead.retain(|dead| *dead != ip);
+    }
+
     /// Takes a node off the network: what is sent to it vanishes.
     pub(crate) fn kill(&mut self, addr: &str) {
         self.dead.push(addr.parse::<SocketAddr>().unwrap().ip());
@@ -104,12 +174,9 @@ impl World {
 
     /// Sends from an address of the test and lets everything settle.
     pub(crate) fn send(&mut self, from: &str, to: &str, text: &str) {
-        let text = text.replace('\n', "\r\n");
-        self.wire.push_back(Seen {
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
-            text,
-        });
+        let bytes = text.replace('\n', "\r\n").into_bytes();
+        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+        self.wire.push_back(Seen::new(from, to, bytes));
         self.settle();
     }
 
@@ -199,7 +266,7 @@ impl World {
             let input = Input::Datagram {
                 socket,
                 peer: seen.from,
-                bytes: seen.text.as_bytes(),
+                bytes: &seen.bytes,
             };
             self.shards[place].handle(self.now, input);
             self.collect(place);
@@ -214,12 +281,10 @@ impl World {
                     bytes,
                 } => {
                     let from = self.locals[place][usize::from(socket.0)].addr;
-                    let text = String::from_utf8(bytes.to_vec()).unwrap();
-                    self.wire.push_back(Seen {
-                        from,
-                        to: peer,
-                        text,
-                    });
+                    self.wire.push_back(Seen::new(from, peer, bytes.to_vec()));
+                }
+                Output::Event(event) => {
+                    self.events.push((self.locals[place][0].addr, *event));
                 }
                 Output::Store { .. } | Output::Notice(_) => {}
                 other => panic!("{other:?}"),
