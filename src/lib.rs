@@ -34,3 +34,9 @@ pub mod edge;
 pub mod home;
 
 pub mod shard;
+
+pub mod config;
+pub mod control;
+pub mod io;
+pub mod lab;
+pub mod node;

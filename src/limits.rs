@@ -167,10 +167,73 @@ pub const AGENT_CRLF_PAUSE_S: (u64, u64) = (95, 120);
 pub const AGENT_BACK_OFF_S: (u64, u64, u64) = (30, 90, 1_800);
 /// How long a Record-Route sticks to its flow at most: longer than calls are.
 pub const AGENT_DIALOG_MAX: Duration = Duration::from_secs(86_400);
+/// Datagrams moved by one `recvmmsg` or `sendmmsg`. More wait for the next.
+pub const DATAGRAM_BATCH: usize = 64;
+/// Batches read from one UDP socket before the other sockets have their turn.
+pub const BATCHES_MAX: usize = 4;
+/// Bytes read from one stream before the other sockets have their turn.
+pub const STREAM_READ_MAX: usize = 64 * 1024;
+/// Sockets that one look at the kernel may report as ready. More wait for the
+/// next look, in turn.
+pub const EVENTS_MAX: usize = 256;
+/// Connections accepted from one listener before the other sockets have their
+/// turn.
+pub const ACCEPTS_MAX: usize = 64;
+/// Kernel buffer asked for each way of a UDP socket, in bytes. Less granted: a
+/// warning at start, since a burst beyond it is lost without a trace.
+pub const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+/// Connections that may wait for `accept`. More: the kernel ignores the SYN
+/// and the peer sends it again.
+pub const BACKLOG: i32 = 4_096;
+/// Time after which unacknowledged bytes end a stream (RFC 5482): shorter than
+/// the patience of a transaction, so that a backup is tried within it.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Silence on a stream before TCP asks whether the peer is there. Finds the
+/// vanished peers of flows that were promised no Flow-Timer.
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a shard that ran dry waits in the kernel for the next event
+/// itself, before it hands the thread back to its executor, whose sleep and
+/// wake cost three times as much.
+pub const LINGER: Duration = Duration::from_millis(1);
+/// Longest time a busy shard keeps the thread from its executor.
+pub const HOLD: Duration = Duration::from_millis(10);
+/// Rounds of output that answer input that output caused (a write that found
+/// its stream dead). More go on after the next look at the kernel.
+pub const SETTLE_ROUNDS: usize = 8;
+/// Locked memory that the rings of one executor need, in bytes. Less: the node
+/// does not start.
+pub const LOCKED_MEMORY_MIN: u64 = 512 * 1024;
+/// How long a port may still be held by a process that has just ended, whose
+/// rings the kernel takes down behind its back. Longer: it is taken.
+pub const BIND_PATIENCE: Duration = Duration::from_secs(2);
+/// Messages from the control thread that wait for a shard. More: the newest is
+/// dropped with a warning; none of them is a SIP message.
+pub const INBOX_MAX: usize = 64;
+/// Records that wait for the store. More are dropped and counted: the next
+/// refresh of the same registration writes the whole record again.
+pub const STORE_QUEUE_MAX: usize = 65_536;
+/// Records written by one transaction of the store.
+pub const STORE_BATCH_MAX: usize = 4_096;
+/// Pause between two transactions of the store: what a crash may lose.
+pub const STORE_PAUSE: Duration = Duration::from_millis(50);
+/// How often a watched file is looked at.
+pub const FILE_WATCH: Duration = Duration::from_secs(1);
+/// How long the lab waits for a node to listen, or to end.
+pub const LAB_PATIENCE: Duration = Duration::from_secs(12);
+/// How often it looks.
+pub const LAB_POLL: Duration = Duration::from_millis(20);
 
 const _: () = assert!(MESSAGE_MAX <= u16::MAX as usize, "spans are 16 bits");
 const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
 const _: () = assert!(
     FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64,
     "RFC 5626 §5.4"
+);
+const _: () = assert!(
+    USER_TIMEOUT.as_secs() < T1_64.as_secs(),
+    "a backup is tried in time"
+);
+const _: () = assert!(
+    LAB_PATIENCE.as_secs() > DRAIN_MAX.as_secs(),
+    "a node may drain"
 );

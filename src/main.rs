@@ -1,2 +1,97 @@
 //! The command line.
-fn main() {}
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use steadfast::{config, lab, node};
+use tracing_subscriber::EnvFilter;
+
+/// Per-thread heaps suit a shard per core.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A SIP edge proxy whose calls survive the death of the edge that carries
+/// them.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node
+    Run {
+        /// Its configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Say what is wrong with a configuration, without starting
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Run a home and three edges on this machine, to try things out (also without any command)
+    Lab(lab::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments
+        .command
+        .unwrap_or_else(|| Command::Lab(lab::Options::default()))
+    {
+        Command::Run { config } => run(&config),
+        Command::Check { config } => check(&config),
+        Command::Lab(options) => lab::run(&options).map_err(|fault| fault.to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("steadfast: {sentence}");
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
+    }
+}
+
+fn run(path: &std::path::Path) -> Result<(), String> {
+    log_to_stderr();
+    let config = config::load(path).map_err(|mistake| mistake.to_string())?;
+    node::run(config).map_err(|fault| fault.to_string())
+}
+
+fn check(path: &std::path::Path) -> Result<(), String> {
+    let config = config::load(path).map_err(|mistake| mistake.to_string())?;
+    node::check(&config).map_err(|fault| fault.to_string())?;
+    println!(
+        "{}: ok, node {} can be started",
+        path.display(),
+        config.name
+    );
+    Ok(())
+}
+
+/// Structured lines; `RUST_LOG` chooses which, `info` and above without it.
+/// A panic is one of them, and the end: half a node would keep its ports and
+/// swallow what arrives there.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal);
+    log.with_writer(std::io::stderr).init();
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("panic, which ends the process: {panic}");
+        print(panic);
+        std::process::abort();
+    }));
+}
+
+/// Exit status for what the operator has to put right.
+const WRONG_CONFIGURATION: u8 = 2;

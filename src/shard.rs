@@ -18,11 +18,11 @@ use crate::id::{Flow, Slot, SocketId, StreamId};
 use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
-use crate::send::{Flows, Local};
+use crate::send::Flows;
 use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
 
-pub use crate::send::{Notice, Output};
+pub use crate::send::{Local, Notice, Output};
 
 /// How often expired things are swept: memory only, since nothing expired is
 /// ever used.
@@ -41,6 +41,7 @@ pub struct Setup {
 }
 
 /// What a node is.
+#[derive(Clone)]
 pub enum Role {
     /// The edge that phones connect to.
     Edge(edge::Settings),

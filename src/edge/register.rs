@@ -233,10 +233,13 @@ impl Edge {
         }
         self.text = instance;
         if known && first_hop {
-            let at = response.message.headers_start();
+            let at = response.message.headers_end();
             edits.insert(at, |out| {
-                self.tell(context, token, edges, initial, phone.sticky, response, out)
+                self.tell(context, token, edges, initial, response, out);
             });
+            if initial && phone.sticky && edges.iter().any(|place| place != self.own) {
+                require(response, edits);
+            }
         }
     }
 
@@ -247,7 +250,6 @@ impl Edge {
         token: &[u8],
         edges: EdgeSet,
         initial: bool,
-        sticky: bool,
         response: &Response<'_>,
         out: &mut Vec<u8>,
     ) {
@@ -255,9 +257,6 @@ impl Edge {
         if initial {
             for place in others() {
                 self.outbound_proxy(token, place, Flows::transport(context.flow), out);
-            }
-            if sticky && others().next().is_some() {
-                out.extend_from_slice(b"Require: alt-proxies\r\n");
             }
         }
         // O-9
@@ -310,6 +309,19 @@ impl Phone {
             Some(instance) => out.extend_from_slice(instance.of(bytes)),
             None => super::pseudo_instance(self.contact.of(bytes), out),
         }
+    }
+}
+
+/// D-E12: `alt-proxies` joins the Require that is there, since many phones
+/// read only the first of several.
+fn require(response: &Response<'_>, edits: &mut Edits) {
+    match response.message.first(Name::Require) {
+        Some(header) => edits.insert(usize::from(header.value.end), |out| {
+            out.extend_from_slice(b", alt-proxies");
+        }),
+        None => edits.insert(response.message.headers_end(), |out| {
+            out.extend_from_slice(b"Require: alt-proxies\r\n");
+        }),
     }
 }
 

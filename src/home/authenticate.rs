@@ -1,8 +1,8 @@
 //! Digest authentication of a request (RFC 3261 §22, RFC 7616, RFC 8760).
 
-use crate::digest::{self, Algorithm, Answered, Qop};
 use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
+use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
 use crate::scan::{Name, StartLine};
@@ -37,7 +37,8 @@ impl Home {
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(unproven) => {
-                self.challenge(net, now, matches!(unproven, Unproven::Stale), plan);
+                let stale = matches!(unproven, Unproven::Stale);
+                self.challenge(net, now, user.of(request.bytes), stale, plan);
                 Err(Reply::stateless(401, "Unauthorized"))
             }
         }
@@ -106,11 +107,18 @@ impl Home {
         }
     }
 
-    /// A-2: one challenge per algorithm, strongest first, on one nonce.
-    fn challenge(&self, net: &mut Net, now: Instant, stale: bool, plan: &mut Plan) {
+    /// A-2: one challenge per algorithm, strongest first, on one nonce. Of a
+    /// subscriber whose password is known only as hashes, those hashes alone
+    /// are asked for; of anybody else, everything, so that a stranger does not
+    /// learn who is there.
+    fn challenge(&self, net: &mut Net, now: Instant, user: &[u8], stale: bool, plan: &mut Plan) {
+        let known = self.subscribers.find(user, self.settings.domain.as_bytes());
         let salt = net.chance();
         let unix = net.wall.unix(now);
         for algorithm in &self.settings.algorithms {
+            if known.is_some_and(|subscriber| subscriber.ha1(*algorithm).is_none()) {
+                continue;
+            }
             let out = &mut plan.lines;
             for part in [
                 "WWW-Authenticate: Digest realm=\"",

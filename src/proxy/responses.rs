@@ -64,8 +64,10 @@ impl Proxy {
             ..200 => self.provisional(net, now, slot, index, response),
             200..300 => self.success(net, policy, now, slot, index, response),
             300.. => {
-                let bytes = self.strip(net, response);
-                self.ended(net, policy, now, slot, index, response.status, Some(bytes));
+                // P-20: without a further Via it leads nowhere; its status
+                // still ends the branch, and we say it in our own words.
+                let bytes = leads_on(response).then(|| self.strip(net, response));
+                self.ended(net, policy, now, slot, index, response.status, bytes);
             }
         }
     }
@@ -96,7 +98,7 @@ impl Proxy {
             .contexts
             .get(slot)
             .is_none_or(|context| context.answered);
-        if response.status == 100 || answered {
+        if response.status == 100 || answered || !leads_on(response) {
             return;
         }
         let bytes = self.strip(net, response);
@@ -152,6 +154,15 @@ impl Proxy {
     }
 }
 
+/// True when a Via is left for the way back.
+fn leads_on(response: &Response<'_>) -> bool {
+    response
+        .message
+        .values(response.bytes, Name::Via)
+        .nth(1)
+        .is_some()
+}
+
 /// Takes our own Via off.
 fn remove_top_via(response: &Response<'_>, edits: &mut crate::edit::Edits) {
     let bytes = response.bytes;
@@ -185,12 +196,7 @@ impl Net {
 
     /// P-35: the ACK to a non-2xx, hop by hop. `again` is room for the outline
     /// of the request.
-    pub fn acknowledge(
-        &mut self,
-        client: ClientId,
-        response: &Response<'_>,
-        again: &mut Message,
-    ) {
+    pub fn acknowledge(&mut self, client: ClientId, response: &Response<'_>, again: &mut Message) {
         let Some(sent) = self.txns.client_request(client).cloned() else {
             return;
         };

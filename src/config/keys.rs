@@ -1,0 +1,59 @@
+//! Keys: read from files, or made from the kernel's randomness.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+/// `N` bytes that nobody can guess.
+///
+/// # Errors
+/// When the kernel has none to give, which it always has.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file of keys in hex, one a line; `#` begins a comment. The error
+/// goes on after the name of the key that names the file.
+pub(super) fn read<const N: usize>(path: &Path) -> Result<Vec<[u8; N]>, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|why| format!("names {name}, which cannot be read: {why}"))?;
+    let mut keys = Vec::new();
+    for (place, line) in text.lines().enumerate() {
+        let hex = line.split('#').next().unwrap_or("").trim();
+        if hex.is_empty() {
+            continue;
+        }
+        let key = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok();
+        let key = key.and_then(|bytes| <[u8; N]>::try_from(bytes).ok());
+        keys.push(key.ok_or_else(|| {
+            let line = place + 1;
+            format!(
+                "names {name}, whose line {line} should be one key of {} hex digits",
+                2 * N
+            )
+        })?);
+    }
+    if keys.is_empty() {
+        return Err(format!(
+            "names {name}, which holds no key of {} hex digits",
+            2 * N
+        ));
+    }
+    Ok(keys)
+}
+
+/// The key of RFC 5626 flow tokens: the same on every edge that shares
+/// `token_key`, and of no use for anything else.
+pub(super) fn flow_key(token_key: &[u8; 64]) -> [u8; 32] {
+    // Any length of key is accepted by HMAC; 64 bytes are its block size.
+    let mut mac = Hmac::<Sha256>::new(token_key.into());
+    mac.update(b"steadfast: flow tokens");
+    mac.finalize().into_bytes().into()
+}

@@ -1,0 +1,237 @@
+//! The sections `[edge]` and `[home]`.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Section;
+use super::{Home, Mistake, keys, names};
+use crate::digest::Algorithm;
+use crate::edge::{self, Member};
+use crate::home::{self, Redirect};
+use crate::limits;
+
+pub(super) fn edge(
+    section: &Section<'_>,
+    name: &str,
+    folder: &Path,
+) -> Result<edge::Settings, Mistake> {
+    section.only(&[
+        "cluster",
+        "home",
+        "home_domains",
+        "members",
+        "set_size",
+        "token_key_file",
+    ])?;
+    let want = "the cluster's domain, such as \"edge.example.com\"";
+    let cluster = section.parsed("cluster", want, names::domain)?;
+    let cluster = cluster.ok_or_else(|| section.missing("cluster", want))?;
+    let want = "a list of next hops such as [\"sip:192.0.2.1:5060;transport=udp\"]";
+    let home = section.list("home", want, names::hop)?;
+    let want = "a list of domains such as [\"example.com\"]";
+    let home_domains = match section.maybe_list("home_domains", want, names::domain)? {
+        Some(domains) => domains,
+        None => vec![parent_domain(section, &cluster)?],
+    };
+    let members = members(section, name)?;
+    let most = u16::try_from(limits::EDGE_SET_MAX.min(members.len())).unwrap_or(u16::MAX);
+    let want = "the number of edges that serve one subscriber";
+    let default = 2.min(most);
+    let set_size = section
+        .number("set_size", 1..=most, want)?
+        .unwrap_or(default)
+        .into();
+    let token_keys = file(section, "token_key_file", folder)?
+        .map(|path| keys::read(&path).map_err(|why| section.mistake("token_key_file", &why)))
+        .transpose()?
+        .unwrap_or_default();
+    let flow_key = match token_keys.first() {
+        Some(key) => keys::flow_key(key),
+        None => random_key(section)?,
+    };
+    let name = name.to_owned();
+    Ok(edge::Settings {
+        name,
+        cluster,
+        home,
+        home_domains,
+        members,
+        set_size,
+        token_keys,
+        flow_key,
+    })
+}
+
+pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake> {
+    section.only(&[
+        "domain",
+        "subscribers",
+        "store",
+        "edges",
+        "edge_peers",
+        "nonce_key_file",
+        "algorithms",
+        "redirect",
+    ])?;
+    let want = "the domain served, such as \"example.com\"";
+    let domain = section.parsed("domain", want, names::domain)?;
+    let domain = domain.ok_or_else(|| section.missing("domain", want))?;
+    let want = "the cluster's URI, such as \"sip:edge.example.com;lr\"";
+    let edges = section.parsed("edges", want, edges_uri)?;
+    let edges = edges.ok_or_else(|| section.missing("edges", want))?;
+    let want = "a list of addresses such as [\"192.0.2.1\", \"192.0.2.0/24\"]";
+    let edge_peers = section.list("edge_peers", want, names::prefix)?;
+    let nonce_key = match file(section, "nonce_key_file", folder)? {
+        None => random_key(section)?,
+        Some(path) => keys::read(&path)
+            .map(|keys: Vec<[u8; 32]>| keys[0])
+            .map_err(|why| section.mistake("nonce_key_file", &why))?,
+    };
+    let want = "\"always\", \"if-supported\" or \"never\"";
+    let redirect = section
+        .parsed("redirect", want, redirect)?
+        .unwrap_or_default();
+    let want = "a list of \"SHA-512-256\", \"SHA-256\" and \"MD5\", strongest first";
+    let algorithms = section
+        .maybe_list("algorithms", want, algorithm)?
+        .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
+    let settings = home::Settings {
+        domain,
+        edges,
+        edge_peers,
+        nonce_key,
+        algorithms,
+        redirect,
+    };
+    let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
+    let want = "the file that keeps the registrations, such as \"location.redb\"";
+    let store = folder.join(section.string("store", want)?);
+    Ok(Home {
+        settings,
+        subscribers,
+        store,
+    })
+}
+
+fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
+    let want = "a list such as [{ name = \"e1\", address = \"192.0.2.1\" }]";
+    let tables = section.tables("members", want)?;
+    if tables.len() > limits::MEMBERS_MAX {
+        let text = format!(
+            "has {} members, and {} is the most",
+            tables.len(),
+            limits::MEMBERS_MAX
+        );
+        return Err(section.mistake("members", &text));
+    }
+    let mut members: Vec<Member> = Vec::new();
+    for table in &tables {
+        let member = member(table)?;
+        if members.iter().any(|other| other.name == member.name) {
+            let text = format!(
+                "is {:?} a second time: each member has a name of its own",
+                member.name
+            );
+            return Err(table.mistake("name", &text));
+        }
+        members.push(member);
+    }
+    if !members.iter().any(|member| member.name == own) {
+        let text = format!("must hold this node too: none of its names is {own:?}");
+        return Err(section.mistake("members", &text));
+    }
+    Ok(members)
+}
+
+fn member(table: &Section<'_>) -> Result<Member, Mistake> {
+    table.only(&["name", "address", "udp", "tcp", "tls"])?;
+    let want = "the member's name, such as \"e1\"";
+    let name = table.parsed("name", want, names::node)?;
+    let name = name.ok_or_else(|| table.missing("name", want))?;
+    let want = "the member's IP address, such as \"192.0.2.1\"";
+    let address = table.parsed("address", want, names::address)?;
+    let address = address.ok_or_else(|| table.missing("address", want))?;
+    let port = |key, default| {
+        Ok(table
+            .number(key, 1..=u16::MAX, "a port")?
+            .unwrap_or(default))
+    };
+    Ok(Member {
+        name,
+        address,
+        udp: port("udp", 5060)?,
+        tcp: port("tcp", 5060)?,
+        tls: port("tls", 5061)?,
+    })
+}
+
+fn parent_domain(section: &Section<'_>, cluster: &str) -> Result<String, Mistake> {
+    match cluster.split_once('.') {
+        Some((_, parent)) => Ok(parent.to_owned()),
+        None => Err(section.mistake(
+            "cluster",
+            "has no parent domain, so `home_domains` must list what the home serves",
+        )),
+    }
+}
+
+fn edges_uri(text: &str) -> Result<String, String> {
+    let is_uri = text.starts_with("sip:") && text.len() > 4;
+    if is_uri
+        && !text
+            .bytes()
+            .any(|b| b.is_ascii_whitespace() || b == b'<' || b == b'>')
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "is {text:?}, which should be a URI such as \"sip:edge.example.com;lr\""
+        ))
+    }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::from_token(Some(text.as_bytes())).ok_or_else(|| {
+        format!("holds {text:?}, which should be \"SHA-512-256\", \"SHA-256\" or \"MD5\"")
+    })
+}
+
+fn redirect(text: &str) -> Result<Redirect, String> {
+    match text {
+        "always" => Ok(Redirect::Always),
+        "if-supported" => Ok(Redirect::IfSupported),
+        "never" => Ok(Redirect::Never),
+        _ => Err(format!(
+            "is {text:?}, which should be \"always\", \"if-supported\" or \"never\""
+        )),
+    }
+}
+
+/// A file named relative to the folder of the configuration.
+fn file(section: &Section<'_>, key: &str, folder: &Path) -> Result<Option<PathBuf>, Mistake> {
+    Ok(section
+        .text(key, "a file name")?
+        .map(|name| folder.join(name)))
+}
+
+fn existing(
+    section: &Section<'_>,
+    key: &str,
+    want: &str,
+    folder: &Path,
+) -> Result<PathBuf, Mistake> {
+    let path = folder.join(section.string(key, want)?);
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_file() => Ok(path),
+        Ok(_) => Err(section.mistake(key, &format!("names {}, which is no file", path.display()))),
+        Err(why) => {
+            let text = format!("names {}, which cannot be read: {why}", path.display());
+            Err(section.mistake(key, &text))
+        }
+    }
+}
+
+fn random_key(section: &Section<'_>) -> Result<[u8; 32], Mistake> {
+    keys::random().map_err(|why| {
+        section.mistake_at_head(&format!("the kernel gives no random numbers: {why}"))
+    })
+}

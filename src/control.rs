@@ -1,0 +1,113 @@
+//! The cold thread: whatever may wait for a disk or a person.
+//!
+//! One tokio runtime on a thread of its own handles signals, keeps the
+//! registrations on disk and watches the list of subscribers. It talks to the
+//! shards through bounded channels and never blocks one; the shards never
+//! wait for it.
+//!
+//! - SIGTERM and SIGINT drain the node; a second one ends it at once.
+//! - SIGUSR1 has every shard log its counters.
+//!
+//! Not here: starting and ending it in the right order (`node`).
+
+mod store;
+mod subscribers;
+
+use std::io;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+pub use store::{Store, StoreFault};
+pub use subscribers::{ListFault, read as read_subscribers};
+
+use crate::io::{Order, Orders, Record};
+
+/// What the thread takes care of.
+pub struct Duties {
+    /// The shards.
+    pub shards: Vec<Orders>,
+    /// The registrations on disk, and what is to be written there.
+    pub store: Option<(Store, mpsc::Receiver<Record>)>,
+    /// The file of subscribers.
+    pub subscribers: Option<PathBuf>,
+}
+
+/// The running thread.
+pub struct Control {
+    thread: JoinHandle<io::Result<()>>,
+    end: oneshot::Sender<()>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When there can be no further thread.
+pub fn start(duties: Duties) -> io::Result<Control> {
+    let (end, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(serve(duties, ended))
+        })?;
+    Ok(Control { thread, end })
+}
+
+impl Control {
+    /// Ends the thread once the last record of the shards, which must have
+    /// ended, is on disk.
+    ///
+    /// # Errors
+    /// What kept the thread from its duties.
+    pub fn finish(self) -> io::Result<()> {
+        // A dropped sender is as good a sign as a sent one.
+        drop(self.end);
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))
+    }
+}
+
+async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
+    let Duties {
+        shards,
+        store,
+        subscribers,
+    } = duties;
+    let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
+    tokio::select! {
+        result = obey_signals(&shards) => result?,
+        () = subscribers::watch(subscribers, &shards) => {}
+        _ = ended => {}
+    }
+    if let Some(writer) = writer {
+        writer.await?;
+    }
+    Ok(())
+}
+
+async fn obey_signals(shards: &[Orders]) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut report = signal(SignalKind::user_defined1())?;
+    loop {
+        let order = tokio::select! {
+            () = next(&mut terminate) => Order::Drain,
+            () = next(&mut interrupt) => Order::Drain,
+            () = next(&mut report) => Order::Report,
+        };
+        shards.iter().for_each(|shard| shard.give(order.clone()));
+    }
+}
+
+/// The next signal; never, once there can be no more.
+async fn next(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,196 @@
+//! Registrations on disk.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
+use tokio::sync::mpsc::Receiver;
+
+use crate::io::Record;
+use crate::limits;
+
+const LOCATION: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("location");
+
+/// The file of registrations, open: no other process can have it.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    /// Another process has the file.
+    #[error("the store {} is in use by another process", .0.display())]
+    Taken(PathBuf),
+    /// The file cannot be opened, read or written.
+    #[error("the store {} cannot be used: {why}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What redb said.
+        why: redb::Error,
+    },
+}
+
+impl Store {
+    /// Opens the file, and makes it if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(path: &Path) -> Result<Self, StoreFault> {
+        match Database::create(path) {
+            Ok(database) => Ok(Self {
+                database,
+                path: path.to_owned(),
+            }),
+            Err(DatabaseError::DatabaseAlreadyOpen) => Err(StoreFault::Taken(path.to_owned())),
+            Err(why) => Err(StoreFault::Broken {
+                path: path.to_owned(),
+                why: why.into(),
+            }),
+        }
+    }
+
+    /// Everything in it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn records(&self) -> Result<Vec<Record>, StoreFault> {
+        let read = || -> Result<Vec<Record>, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let table = match transaction.open_table(LOCATION) {
+                Ok(table) => table,
+                // Nobody has registered yet.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let rows = table.iter()?.map(|row| {
+                let (key, value) = row?;
+                Ok(Record {
+                    key: key.value().into(),
+                    value: Some(value.value().into()),
+                })
+            });
+            rows.collect()
+        };
+        read().map_err(|why| StoreFault::Broken {
+            path: self.path.clone(),
+            why,
+        })
+    }
+
+    /// Writes the records, of which a later one of the same key wins, in one
+    /// transaction: after a crash all of them are there or none.
+    ///
+    /// # Errors
+    /// When they cannot be written; then none is.
+    pub fn write(&self, records: &[Record]) -> Result<(), StoreFault> {
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            {
+                let mut table = transaction.open_table(LOCATION)?;
+                for record in records {
+                    match &record.value {
+                        Some(value) => drop(table.insert(&*record.key, &**value)?),
+                        None => drop(table.remove(&*record.key)?),
+                    }
+                }
+            }
+            Ok(transaction.commit()?)
+        };
+        write().map_err(|why| StoreFault::Broken {
+            path: self.path.clone(),
+            why,
+        })
+    }
+
+    /// Writes what comes until every sender is gone. A pause after each batch
+    /// lets the next one grow and spares the shards waking this thread.
+    pub(super) async fn write_behind(self, mut records: Receiver<Record>) {
+        let mut batch = Vec::new();
+        while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
+            if let Err(fault) = self.write(&batch) {
+                tracing::error!("{fault}; {} registrations are not saved", batch.len());
+            }
+            batch.clear();
+            tokio::time::sleep(limits::STORE_PAUSE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file name of this test's own, gone when dropped.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let file = format!("steadfast-{}-{name}.redb", std::process::id());
+            Self(std::env::temp_dir().join(file))
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            std::fs::remove_file(&self.0).unwrap();
+        }
+    }
+
+    fn record(key: &str, value: Option<&str>) -> Record {
+        Record {
+            key: key.as_bytes().into(),
+            value: value.map(|value| value.as_bytes().into()),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_a_restart() {
+        let place = Place::new("restart");
+        let store = Store::open(&place.0).unwrap();
+        assert_eq!(store.records().unwrap(), []);
+        let batch = [
+            record("joe", Some("a")),
+            record("ann", Some("b")),
+            record("joe", Some("c")),
+        ];
+        store.write(&batch).unwrap();
+        drop(store);
+        let store = Store::open(&place.0).unwrap();
+        let want = [record("ann", Some("b")), record("joe", Some("c"))];
+        assert_eq!(store.records().unwrap(), want);
+        store
+            .write(&[record("ann", None), record("eve", None)])
+            .unwrap();
+        assert_eq!(store.records().unwrap(), [record("joe", Some("c"))]);
+    }
+
+    #[test]
+    fn a_store_in_use_is_refused() {
+        let place = Place::new("taken");
+        let _store = Store::open(&place.0).unwrap();
+        let want = format!(
+            "the store {} is in use by another process",
+            place.0.display()
+        );
+        assert_eq!(Store::open(&place.0).unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn the_last_records_are_written_before_the_writer_ends() {
+        let place = Place::new("last");
+        let store = Store::open(&place.0).unwrap();
+        let (sender, receiver) = tokio::sync::mpsc::channel(8);
+        for number in ["1", "2", "3"] {
+            sender.try_send(record(number, Some("x"))).unwrap();
+        }
+        drop(sender);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.unwrap().block_on(store.write_behind(receiver));
+        assert_eq!(Store::open(&place.0).unwrap().records().unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,100 @@
+//! The data plane: one shard, one core, one executor, its own sockets.
+//!
+//! - A shard's sockets share their ports with those of the other shards
+//!   (SO_REUSEPORT) and nothing else; a flow stays on the shard the kernel
+//!   gave it to.
+//! - All sockets of a shard are in one epoll set, and the executor (glommio)
+//!   watches the set. Once awake, a shard takes all there is and then lingers
+//!   in the kernel for a moment: on a busy node the executor's own sleep and
+//!   wake, which cost three times as much, do not happen.
+//! - UDP moves in batches (`recvmmsg`, `sendmmsg`), streams in gathered
+//!   writes; no message is awaited twice, and nothing on a shard ever waits
+//!   for a peer, the store or the control thread.
+//! - A panic in a shard ends the process: half a node would keep its ports and
+//!   swallow their traffic.
+//!
+//! Not here: what the bytes mean (`shard`), signals and files (`control`).
+
+mod accept;
+mod address;
+mod batch;
+mod clock;
+mod counters;
+mod engine;
+mod executor;
+mod icmp;
+mod inbox;
+mod readiness;
+mod record;
+mod rlimit;
+mod socket;
+mod sockets;
+mod streams;
+mod token;
+mod udp;
+
+use std::net::SocketAddr;
+
+pub use clock::Clock;
+pub use executor::{Handle, Start, start};
+pub use inbox::{Order, Orders};
+pub use record::{Record, StoreSender, to_store};
+pub use rlimit::{locked_memory, raise_open_files};
+pub use sockets::{Sockets, check, open};
+
+use counters::Counters;
+
+use crate::id::Transport;
+
+/// Why a node cannot start, each a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A listener's address cannot be bound.
+    #[error("cannot listen on {}:{addr}: {}", transport.uri_token(), reason(why))]
+    Listen {
+        /// The listener's transport.
+        transport: Transport,
+        /// The listener's address.
+        addr: SocketAddr,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// RLIMIT_MEMLOCK is too low for the rings.
+    #[error(
+        "only {limit} bytes of memory may be locked but each shard's rings need {}: raise it \
+         with `ulimit -l {}` or LimitMEMLOCK= in the service's unit",
+        crate::limits::LOCKED_MEMORY_MIN,
+        crate::limits::LOCKED_MEMORY_MIN / 1024
+    )]
+    LockedMemory {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// There are fewer cores than shards.
+    #[error("{shards} shards need a core each but only {cores} may be used: lower `shards`")]
+    Cores {
+        /// Shards asked for.
+        shards: usize,
+        /// Cores there are.
+        cores: usize,
+    },
+    /// The executor could not be made, most often for want of io_uring.
+    #[error("cannot start the executor ({0}): it needs io_uring, which a container may forbid")]
+    Executor(String),
+    /// The kernel refused a descriptor or a call that cannot fail otherwise.
+    #[error("the kernel refused what every shard needs: {0}")]
+    Kernel(#[from] std::io::Error),
+}
+
+fn reason(why: &std::io::Error) -> String {
+    match why.kind() {
+        std::io::ErrorKind::AddrInUse => "another process has that port".into(),
+        std::io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address".into()
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE".into()
+        }
+        _ => why.to_string(),
+    }
+}

@@ -1,0 +1,51 @@
+//! What the shell counts, per shard, since the start.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counts of one shard's sockets.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(super) struct Counters {
+            $($(#[doc = $doc])+ pub(super) $name: u64,)+
+        }
+
+        impl Counters {
+            /// Every count under its name.
+            pub(super) fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams read.
+    udp_received,
+    /// Datagrams that exceed any SIP message, or have no IP address.
+    udp_unreadable,
+    /// Datagrams the kernel took.
+    udp_sent,
+    /// Requests dropped at the bound of a datagram queue.
+    udp_dropped_requests,
+    /// Other datagrams dropped there.
+    udp_dropped_others,
+    /// Datagrams the kernel refused for good.
+    udp_unsendable,
+    /// Reports that a peer cannot be reached.
+    udp_unreachable,
+    /// Connections accepted.
+    tcp_accepted,
+    /// Connections closed at once, for want of room.
+    tcp_refused,
+    /// Connections opened, or tried to.
+    tcp_connects,
+    /// Bytes read from streams.
+    tcp_received,
+    /// Bytes queued on streams.
+    tcp_sent,
+    /// Streams closed because their peer does not read.
+    tcp_overflows,
+    /// Records handed to the store.
+    store_written,
+    /// Records dropped because the store is too far behind.
+    store_dropped,
+}

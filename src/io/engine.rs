@@ -1,0 +1,443 @@
+//! One shard and everything it owns of the machine: its sockets, its clock,
+//! its inbox. Looks at the kernel, feeds the shard, carries its output out.
+//!
+//! Nothing here waits except `turn`, in the kernel and no longer than told.
+//! Every batch of input is followed by a full drain of the output, and the
+//! output of a batch leaves in as few calls as it has destinations.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use super::accept::Listener;
+use super::batch::{ReceiveBatch, SendBatch};
+use super::clock::Clock;
+use super::inbox::{Inbox, Order};
+use super::readiness::{Alarm, Readiness, Ready};
+use super::streams::Streams;
+use super::token::{self, Token};
+use super::udp::UdpPort;
+use super::{Counters, Record, Sockets, StoreSender, icmp};
+use crate::id::{Flow, Slot, SocketId, StreamId, Transport};
+use crate::limits;
+use crate::shard::{Input, Notice, Output, Shard};
+use crate::time::{Duration, Instant};
+
+/// A running shard.
+pub(super) struct Engine {
+    shard: Shard,
+    clock: Clock,
+    now: Instant,
+    readiness: Readiness,
+    alarm: Alarm,
+    /// What the alarm is set to.
+    alarm_at: Option<Instant>,
+    inbox: Inbox,
+    store: Option<StoreSender>,
+    /// By `SocketId`; the places of TCP listeners are empty.
+    ports: Vec<Option<UdpPort>>,
+    listeners: Vec<Listener>,
+    streams: Streams,
+    /// Where connections are opened from.
+    connect_from: Option<IpAddr>,
+    received: ReceiveBatch,
+    sending: SendBatch,
+    bytes: Box<[u8]>,
+    unreachable: Vec<(SocketId, SocketAddr)>,
+    /// Ports with something to send since the last flush.
+    unflushed: Vec<SocketId>,
+    /// The last turn ended with output left.
+    is_unsettled: bool,
+    counters: Counters,
+    /// Set by the order to drain: when the shard ends at the latest.
+    ends_at: Option<Instant>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        shard: Shard,
+        clock: Clock,
+        sockets: Sockets,
+        inbox: Inbox,
+        store: Option<StoreSender>,
+    ) -> io::Result<Self> {
+        let readiness = Readiness::new()?;
+        let alarm = Alarm::new()?;
+        readiness.add(inbox.as_fd(), token::INBOX, Ready::READ)?;
+        readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
+        let (mut ports, mut listeners) = (Vec::new(), Vec::new());
+        let connect_from = sockets.connect_from();
+        for (place, (local, socket)) in (0..).zip(sockets.bound) {
+            match local.transport {
+                Transport::Udp => {
+                    readiness.add(socket.as_fd(), token::udp(place), Ready::READ)?;
+                    ports.push(Some(UdpPort::new(SocketId(place), socket)));
+                }
+                Transport::Tcp => {
+                    let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
+                    readiness.add(socket.as_fd(), at, Ready::READ)?;
+                    listeners.push(Listener::new(place, socket)?);
+                    ports.push(None);
+                }
+            }
+        }
+        Ok(Self {
+            shard,
+            now: clock.now(),
+            clock,
+            readiness,
+            alarm,
+            alarm_at: None,
+            inbox,
+            store,
+            ports,
+            listeners,
+            streams: Streams::new(),
+            connect_from,
+            received: ReceiveBatch::new(),
+            sending: SendBatch::new(),
+            bytes: vec![0; limits::STREAM_READ_MAX].into(),
+            unreachable: Vec::new(),
+            unflushed: Vec::new(),
+            is_unsettled: false,
+            counters: Counters::default(),
+            ends_at: None,
+        })
+    }
+
+    /// Gives the shard its registrations back, before any traffic.
+    pub(super) fn restore(&mut self, records: &[Record]) {
+        for record in records {
+            if let Some(value) = &record.value {
+                self.shard.handle(
+                    self.now,
+                    Input::Restored {
+                        key: &record.key,
+                        value,
+                    },
+                );
+                self.settle();
+            }
+        }
+    }
+
+    /// Waits for something to do, at most as long as `most`, and does it.
+    /// False when nothing happened.
+    pub(super) fn turn(&mut self, most: Duration) -> io::Result<bool> {
+        self.now = self.clock.now();
+        let until_due = self.deadline().map_or(most, |due| due.since(self.now));
+        let most = if self.is_unsettled {
+            Duration::ZERO
+        } else {
+            most.min(until_due)
+        };
+        let count = self.readiness.wait(most)?;
+        self.now = self.clock.now();
+        for index in 0..count {
+            let (token, ready) = self.readiness.event(index);
+            match Token::unpack(token) {
+                Token::Inbox => self.on_inbox()?,
+                Token::Alarm => self.on_alarm()?,
+                Token::Udp(place) => self.on_udp(SocketId(place), ready),
+                Token::Listener(place) => self.on_listener(usize::from(place)),
+                Token::Stream(slot) => self.on_stream(slot, ready),
+            }
+        }
+        let has_ticked = self.tick();
+        self.settle();
+        Ok(count > 0 || has_ticked)
+    }
+
+    /// Makes the deadline a readiness event, for a sleep outside of `turn`.
+    pub(super) fn set_alarm(&mut self) -> io::Result<()> {
+        let Some(due) = self.deadline() else {
+            return Ok(());
+        };
+        // An alarm that rings too early costs one turn; setting it costs a
+        // call, which most of the time would be for the same reason again.
+        if self.alarm_at.is_none_or(|at| due < at) {
+            self.alarm.set(due.since(self.clock.now()))?;
+            self.alarm_at = Some(due);
+        }
+        Ok(())
+    }
+
+    /// True when a drain is complete or has lasted its time.
+    pub(super) fn is_done(&self) -> bool {
+        self.ends_at.is_some_and(|end| {
+            let is_sent = self.ports.iter().flatten().all(|port| port.waiting() == 0)
+                && !self.streams.is_writing();
+            self.now >= end || (self.shard.is_idle() && is_sent)
+        })
+    }
+
+    /// Logs every counter in one line.
+    pub(super) fn report(&self) {
+        let shard = self.shard.counters().rows();
+        let rows = shard.chain(self.counters.rows());
+        let text: Vec<_> = rows
+            .map(|(name, count)| format!("{name}={count}"))
+            .collect();
+        tracing::info!(streams = self.streams.len(), "counters: {}", text.join(" "));
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let all = [self.shard.deadline(), self.streams.deadline(), self.ends_at];
+        all.into_iter().flatten().min()
+    }
+
+    fn tick(&mut self) -> bool {
+        self.streams.expire(self.now);
+        let is_due = self.shard.deadline().is_some_and(|due| due <= self.now);
+        if is_due {
+            self.shard.handle(self.now, Input::Tick);
+        }
+        is_due
+    }
+
+    fn on_inbox(&mut self) -> io::Result<()> {
+        self.inbox.silence()?;
+        while let Some(order) = self.inbox.next() {
+            match order {
+                Order::Drain if self.ends_at.is_none() => {
+                    tracing::info!("draining");
+                    self.ends_at = Some(self.now + limits::DRAIN_MAX);
+                    self.shard.handle(self.now, Input::Drain);
+                }
+                Order::Drain => self.ends_at = Some(self.now),
+                Order::Report => self.report(),
+                Order::Subscribers(list) => {
+                    self.shard.handle(self.now, Input::Subscribers(list));
+                }
+            }
+            self.settle();
+        }
+        Ok(())
+    }
+
+    fn on_alarm(&mut self) -> io::Result<()> {
+        self.alarm_at = None;
+        self.alarm.silence()
+    }
+
+    fn on_udp(&mut self, id: SocketId, ready: Ready) {
+        if ready.is_error() {
+            self.read_errors(id);
+        }
+        if ready.is_writable()
+            && let Some(Some(port)) = self.ports.get_mut(usize::from(id.0))
+        {
+            port.unblock();
+            self.unflushed.push(id);
+        }
+        for _ in 0..limits::BATCHES_MAX {
+            let count = self.receive(id);
+            self.settle();
+            if count < limits::DATAGRAM_BATCH {
+                break;
+            }
+            self.now = self.clock.now();
+        }
+    }
+
+    fn receive(&mut self, id: SocketId) -> usize {
+        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
+            return 0;
+        };
+        let count = match self.received.receive(port.as_fd()) {
+            Ok(count) => count,
+            // What a datagram of ours met; the error queue says which one.
+            Err(_) => return 0,
+        };
+        for index in 0..count {
+            self.counters.udp_received += 1;
+            match self.received.datagram(index) {
+                Some((peer, bytes)) => {
+                    self.shard.handle(
+                        self.now,
+                        Input::Datagram {
+                            socket: id,
+                            peer,
+                            bytes,
+                        },
+                    );
+                }
+                None => self.counters.udp_unreadable += 1,
+            }
+        }
+        count
+    }
+
+    fn read_errors(&mut self, id: SocketId) {
+        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
+            return;
+        };
+        for _ in 0..limits::DATAGRAM_BATCH {
+            match icmp::next_unreachable(port.as_fd()) {
+                Ok(Some(peer)) => self.unreachable.extend(peer.map(|peer| (id, peer))),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read a socket's error queue");
+                    break;
+                }
+            }
+        }
+    }
+
+    fn on_listener(&mut self, place: usize) {
+        for _ in 0..limits::ACCEPTS_MAX {
+            let Some(listener) = self.listeners.get_mut(place) else {
+                return;
+            };
+            let Some((socket, peer)) = listener.accept(&mut self.counters) else {
+                break;
+            };
+            // At the bound the connection is dropped, which closes it.
+            let Some(stream) = self.shard.accept(peer) else {
+                self.counters.tcp_refused += 1;
+                continue;
+            };
+            self.counters.tcp_accepted += 1;
+            self.streams.accept(&self.readiness, stream, socket);
+        }
+        self.settle();
+    }
+
+    fn on_stream(&mut self, slot: Slot, ready: Ready) {
+        if ready.is_writable()
+            && let Some((stream, _)) = self.streams.writable(&self.readiness, slot)
+        {
+            self.shard.handle(self.now, Input::Connected { stream });
+        }
+        if ready.is_readable()
+            && let Some((stream, count)) = self.streams.read(slot, &mut self.bytes)
+        {
+            self.counters.tcp_received += count as u64;
+            let bytes = &self.bytes[..count];
+            self.shard.handle(self.now, Input::Stream { stream, bytes });
+        }
+        self.settle();
+    }
+
+    /// Carries all output out, and what that brings about back in.
+    fn settle(&mut self) {
+        for _ in 0..limits::SETTLE_ROUNDS {
+            while let Some(output) = self.shard.poll() {
+                self.perform(output);
+            }
+            self.streams.flush(&self.readiness);
+            self.flush_ports();
+            self.is_unsettled = self.answer();
+            if !self.is_unsettled {
+                break;
+            }
+        }
+    }
+
+    /// Tells the shard what failed; false when nothing did.
+    fn answer(&mut self) -> bool {
+        let mut has_failed = false;
+        while let Some(stream) = self.streams.take_gone() {
+            has_failed = true;
+            self.shard.handle(self.now, Input::Closed { stream });
+        }
+        while let Some((socket, peer)) = self.unreachable.pop() {
+            has_failed = true;
+            self.counters.udp_unreachable += 1;
+            self.shard
+                .handle(self.now, Input::Unreachable { socket, peer });
+        }
+        has_failed
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Transmit {
+                flow: Flow::Udp { socket, peer },
+                bytes,
+            } => {
+                let Some(Some(port)) = self.ports.get_mut(usize::from(socket.0)) else {
+                    return;
+                };
+                if port.waiting() == 0 {
+                    self.unflushed.push(socket);
+                }
+                port.push(peer, bytes, &mut self.counters);
+                if port.waiting() >= limits::DATAGRAM_BATCH && !port.is_blocked() {
+                    self.flush_port(socket);
+                }
+            }
+            Output::Transmit {
+                flow: Flow::Stream(stream),
+                bytes,
+            } => {
+                self.counters.tcp_sent += bytes.len() as u64;
+                self.streams
+                    .push(&self.readiness, stream, bytes, &mut self.counters);
+            }
+            Output::Connect { stream, peer } => self.connect(stream, peer),
+            Output::Close { stream } => self.streams.close(self.now, stream),
+            Output::Store { key, value } => {
+                if let Some(store) = &mut self.store {
+                    store.put(&key, value.as_deref(), &mut self.counters);
+                }
+            }
+            Output::Notice(notice) => log(&notice),
+            // Nodes have no agent.
+            Output::Event(_) => {}
+        }
+    }
+
+    fn connect(&mut self, stream: StreamId, peer: SocketAddr) {
+        self.counters.tcp_connects += 1;
+        self.streams
+            .connect(&self.readiness, self.now, stream, self.connect_from, peer);
+    }
+
+    fn flush_ports(&mut self) {
+        while let Some(id) = self.unflushed.pop() {
+            self.flush_port(id);
+        }
+    }
+
+    fn flush_port(&mut self, id: SocketId) {
+        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
+            return;
+        };
+        // Blocked: the readiness set says when it goes on.
+        if port.is_blocked() {
+            return;
+        }
+        port.flush(&mut self.sending, &mut self.counters, &mut self.unreachable);
+        let Some(interest) = port.new_interest() else {
+            return;
+        };
+        if let Err(error) = self
+            .readiness
+            .change(port.as_fd(), token::udp(id.0), interest)
+        {
+            tracing::error!(%error, "cannot watch a UDP socket");
+        }
+    }
+}
+
+impl AsRawFd for Engine {
+    fn as_raw_fd(&self) -> RawFd {
+        self.readiness.as_raw_fd()
+    }
+}
+
+fn log(notice: &Notice) {
+    match notice {
+        Notice::PeerUp { peer, transport } => {
+            tracing::info!(%peer, transport = transport.uri_token(), "peer is up");
+        }
+        Notice::PeerDown {
+            peer,
+            transport,
+            why,
+        } => {
+            tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A shard on its core.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use glommio::io::PollableFd;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use super::clock::Clock;
+use super::engine::Engine;
+use super::inbox::{Inbox, inbox};
+use super::{Fault, Orders, Record, Sockets, StoreSender};
+use crate::limits;
+use crate::shard::{Role, Setup, Shard};
+
+/// What one shard starts with.
+pub struct Start {
+    /// Its sockets.
+    pub sockets: Sockets,
+    /// What it is.
+    pub role: Role,
+    /// Its own random numbers, 32 bytes of them.
+    pub seed: [u64; 4],
+    /// The clock of the process.
+    pub clock: Clock,
+    /// Where its registrations go.
+    pub store: Option<StoreSender>,
+    /// The registrations there are.
+    pub restored: Vec<Record>,
+}
+
+/// A running shard.
+pub struct Handle {
+    executor: ExecutorJoinHandle<()>,
+}
+
+impl Handle {
+    /// Waits for the shard to end, which it does after `Order::Drain`.
+    ///
+    /// # Errors
+    /// When its executor could not start.
+    pub fn wait(self) -> Result<(), Fault> {
+        self.executor
+            .join()
+            .map_err(|error| Fault::Executor(error.to_string()))
+    }
+}
+
+/// Starts the shards, each pinned to a core of its own.
+///
+/// # Errors
+/// When there are too few cores, or an executor cannot be made.
+pub fn start(starts: Vec<Start>) -> Result<Vec<(Orders, Handle)>, Fault> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if starts.len() > cores.len() {
+        return Err(Fault::Cores {
+            shards: starts.len(),
+            cores: cores.len(),
+        });
+    }
+    let shards = starts.into_iter().zip(cores).enumerate();
+    shards
+        .map(|(index, (start, core))| start_one(start, index, core.id))
+        .collect()
+}
+
+fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle), Fault> {
+    let (orders, inbox) = inbox()?;
+    let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
+        .name(&format!("shard-{index}"))
+        .preempt_timer(2 * limits::LINGER)
+        .spawn(move || async move {
+            if let Err(error) = live(start, inbox).await {
+                // As with a panic: better no node than one without this core.
+                tracing::error!(%error, "the kernel refused what a shard cannot go on without");
+                std::process::exit(1);
+            }
+        })
+        .map_err(|error| Fault::Executor(error.to_string()))?;
+    Ok((orders, Handle { executor }))
+}
+
+async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
+    let Start {
+        sockets,
+        role,
+        seed,
+        clock,
+        store,
+        restored,
+    } = start;
+    let setup = Setup {
+        locals: sockets.locals(),
+        role,
+        seed,
+        wall: clock.wall(),
+    };
+    let shard = Shard::new(setup, clock.now());
+    let mut engine = Engine::new(shard, clock, sockets, inbox, store)?;
+    engine.restore(&restored);
+    drop(restored);
+    run(engine, clock).await
+}
+
+/// Sleeps through the executor when there is nothing to do, and in the engine
+/// for as long as there is.
+async fn run(mut engine: Engine, clock: Clock) -> io::Result<()> {
+    let watched = PollableFd::new(Watched(engine.as_raw_fd()))?;
+    while !engine.is_done() {
+        engine.set_alarm()?;
+        watched.readable().await?;
+        let woken = clock.now();
+        while engine.turn(limits::LINGER)? && clock.now().since(woken) < limits::HOLD {}
+    }
+    engine.report();
+    Ok(())
+}
+
+/// The engine's epoll set, which the engine goes on owning.
+struct Watched(std::os::fd::RawFd);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0
+    }
+}

@@ -1,0 +1,139 @@
+//! What the network says about datagrams that did not arrive (RFC 3261 §18.4).
+
+#![expect(
+    unsafe_code,
+    reason = "the error queue is read with recvmsg and control messages"
+)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use super::address::{no_name, socket_addr};
+
+/// One reported error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Report {
+    origin: u8,
+    kind: u8,
+    code: u8,
+}
+
+impl Report {
+    /// True for host, network, port and protocol unreachable and for a
+    /// parameter problem; false for all that must be ignored (source quench,
+    /// time exceeded, fragmentation needed).
+    const fn is_failure(self) -> bool {
+        match (self.origin, self.kind, self.code) {
+            (libc::SO_EE_ORIGIN_LOCAL, _, _) => true,
+            // RFC 792: 3 is unreachable, of which code 4 asks for fragments;
+            // 12 is a parameter problem.
+            (libc::SO_EE_ORIGIN_ICMP, 3, code) => code != 4,
+            (libc::SO_EE_ORIGIN_ICMP, 12, _) => true,
+            // RFC 4443: 1 is unreachable, 4 a parameter problem.
+            (libc::SO_EE_ORIGIN_ICMP6, 1 | 4, _) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Takes one entry from the error queue. `None`: it is empty. `Some(None)`:
+/// the entry says nothing about a peer.
+pub(super) fn next_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<Option<SocketAddr>>> {
+    let mut name = no_name();
+    // u64: aligned for the control messages in it.
+    let mut control = [0u64; 64];
+    // SAFETY: integers and raw pointers only, for which zero is a value.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_name = (&raw mut name).cast();
+    header.msg_namelen = size_of_val(&name) as libc::socklen_t;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    // SAFETY: the header points at `name` and `control` with their lengths.
+    if unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) } < 0 {
+        let error = io::Error::last_os_error();
+        let is_empty = error.kind() == io::ErrorKind::WouldBlock;
+        return if is_empty { Ok(None) } else { Err(error) };
+    }
+    let failed = report(&header).is_some_and(Report::is_failure);
+    Ok(Some(socket_addr(&name).filter(|_| failed)))
+}
+
+/// The extended error among the control messages.
+fn report(header: &libc::msghdr) -> Option<Report> {
+    // SAFETY: the kernel has filled the control buffer and its length in.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !message.is_null() {
+        // SAFETY: not null, hence within the control buffer.
+        let (level, kind) = unsafe { ((*message).cmsg_level, (*message).cmsg_type) };
+        if matches!(
+            (level, kind),
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+        ) {
+            // SAFETY: a header of this level and type is followed by a
+            // `sock_extended_err`, which may lie unaligned.
+            let error: libc::sock_extended_err =
+                unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
+            return Some(Report {
+                origin: error.ee_origin,
+                kind: error.ee_type,
+                code: error.ee_code,
+            });
+        }
+        // SAFETY: `message` came from this header.
+        message = unsafe { libc::CMSG_NXTHDR(header, message) };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::io::socket;
+
+    #[track_caller]
+    fn check(origin: u8, kind: u8, code: u8, want: bool) {
+        assert_eq!(Report { origin, kind, code }.is_failure(), want);
+    }
+
+    //
+    #[test]
+    fn unreachable_and_parameter_problem_fail_and_the_rest_is_ignored() {
+        let (v4, v6) = (libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6);
+        for code in 0..4 {
+            check(v4, 3, code, true); // network, host, protocol, port
+        }
+        check(v4, 3, 4, false); // fragmentation needed
+        check(v4, 4, 0, false); // source quench
+        check(v4, 11, 0, false); // time exceeded
+        check(v4, 12, 0, true); // parameter problem
+        check(v6, 1, 4, true); // port
+        check(v6, 2, 0, false); // packet too big
+        check(v6, 3, 0, false); // time exceeded
+        check(v6, 4, 0, true); // parameter problem
+        check(libc::SO_EE_ORIGIN_LOCAL, 0, 0, true);
+        check(libc::SO_EE_ORIGIN_NONE, 3, 3, false);
+    }
+
+    #[test]
+    fn a_closed_port_is_reported_with_its_address() {
+        let socket = socket::udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let closed = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        assert_eq!(next_unreachable(socket.as_fd()).unwrap(), None);
+        socket.send_to(b"OPTIONS", &closed.into()).unwrap();
+        // On the loopback the answer is there before `send_to` returns.
+        assert_eq!(
+            next_unreachable(socket.as_fd()).unwrap(),
+            Some(Some(closed))
+        );
+        assert_eq!(next_unreachable(socket.as_fd()).unwrap(), None);
+    }
+}

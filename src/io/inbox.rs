@@ -1,0 +1,76 @@
+//! What the control thread says to a shard.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::readiness::Bell;
+use crate::{home, limits};
+
+/// A message from the control thread.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// No new dialogs or registrations from now on; end when idle.
+    Drain,
+    /// Log the counters.
+    Report,
+    /// A new list of subscribers.
+    Subscribers(Arc<home::Subscribers>),
+}
+
+/// The control thread's end: gives orders to one shard, never waits for it.
+#[derive(Debug)]
+pub struct Orders {
+    sender: SyncSender<Order>,
+    bell: Bell,
+}
+
+/// The shard's end.
+pub(super) struct Inbox {
+    receiver: Receiver<Order>,
+    bell: Bell,
+}
+
+pub(super) fn inbox() -> io::Result<(Orders, Inbox)> {
+    let (sender, receiver) = sync_channel(limits::INBOX_MAX);
+    let bell = Bell::new()?;
+    Ok((
+        Orders {
+            sender,
+            bell: bell.try_clone()?,
+        },
+        Inbox { receiver, bell },
+    ))
+}
+
+impl Orders {
+    /// Gives an order. A shard that has ended, or is so far behind that its
+    /// inbox is full, does not get it: that is logged.
+    pub fn give(&self, order: Order) {
+        if let Err(error) = self.sender.try_send(order) {
+            tracing::warn!(%error, "a shard did not take an order");
+        }
+        if let Err(error) = self.bell.ring() {
+            tracing::error!(%error, "cannot wake a shard");
+        }
+    }
+}
+
+impl Inbox {
+    /// The next order, if there is one.
+    pub(super) fn next(&self) -> Option<Order> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// To be called before the orders are taken out.
+    pub(super) fn silence(&self) -> io::Result<()> {
+        self.bell.silence()
+    }
+}
+
+impl AsFd for Inbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

@@ -1,0 +1,207 @@
+//! Making sockets, every option set before anyone uses them.
+
+#![expect(
+    unsafe_code,
+    reason = "IP_RECVERR and IP_MTU_DISCOVER have no setter in socket2"
+)]
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use super::Fault;
+use crate::id::Transport;
+use crate::limits;
+
+/// Finds out whether `addr` can be bound, alone. A socket that shares its port
+/// between shards (SO_REUSEPORT) would share it with a second node as well and
+/// take half of its traffic; this one shares with nobody.
+pub(super) fn probe(transport: Transport, addr: SocketAddr) -> Result<(), Fault> {
+    let bind = || match transport {
+        Transport::Udp => Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?
+            .bind(&addr.into()),
+        Transport::Tcp => {
+            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+            // Past connections of this port are no reason to refuse it.
+            socket.set_reuse_address(true)?;
+            socket.bind(&addr.into())?;
+            socket.listen(1)
+        }
+    };
+    bind().map_err(|why| Fault::Listen {
+        transport,
+        addr,
+        why,
+    })
+}
+
+/// A bound UDP socket.
+pub(super) fn udp(addr: SocketAddr) -> Result<Socket, Fault> {
+    let make = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_recv_buffer_size(limits::SOCKET_BUFFER)?;
+        socket.set_send_buffer_size(limits::SOCKET_BUFFER)?;
+        report_errors(&socket, addr.ip())?;
+        socket.bind(&addr.into())?;
+        Ok(socket)
+    };
+    let socket = make().map_err(|why| Fault::Listen {
+        transport: Transport::Udp,
+        addr,
+        why,
+    })?;
+    warn_about_buffers(&socket, addr);
+    Ok(socket)
+}
+
+/// A listening TCP socket.
+pub(super) fn tcp(addr: SocketAddr) -> Result<Socket, Fault> {
+    let make = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(limits::BACKLOG)?;
+        Ok(socket)
+    };
+    make().map_err(|why| Fault::Listen {
+        transport: Transport::Tcp,
+        addr,
+        why,
+    })
+}
+
+/// A stream on its way to `peer`, from any port of `local`.
+pub(super) fn connect(local: Option<IpAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(local) = local.filter(|local| local.is_ipv4() == peer.is_ipv4()) {
+        socket.bind(&SocketAddr::new(local, 0).into())?;
+    }
+    keep(&socket)?;
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
+    }
+}
+
+/// Options of every stream, accepted or opened: small messages leave at once,
+/// and a peer that vanished is noticed.
+pub(super) fn keep(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(limits::USER_TIMEOUT))?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(limits::TCP_KEEPALIVE)
+        .with_interval(limits::USER_TIMEOUT)
+        .with_retries(2);
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Has ICMP errors queued on the socket (RFC 3261 §18.4), and lets the kernel
+/// fragment what exceeds the path's MTU: with the error queue on, it would
+/// refuse such a datagram instead.
+fn report_errors(socket: &Socket, ip: IpAddr) -> io::Result<()> {
+    match ip {
+        IpAddr::V4(_) => {
+            set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+            set(
+                socket,
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                libc::IP_PMTUDISC_DONT,
+            )
+        }
+        IpAddr::V6(_) => {
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+            set(
+                socket,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MTU_DISCOVER,
+                libc::IPV6_PMTUDISC_DONT,
+            )
+        }
+    }
+}
+
+fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: `value` is read during the call only, with its own length.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn warn_about_buffers(socket: &Socket, addr: SocketAddr) {
+    let ways = [
+        ("receive", "net.core.rmem_max", socket.recv_buffer_size()),
+        ("send", "net.core.wmem_max", socket.send_buffer_size()),
+    ];
+    for (way, sysctl, granted) in ways {
+        // The kernel reports twice what it lets us use (socket(7)).
+        let granted = granted.unwrap_or(0) / 2;
+        if granted < limits::SOCKET_BUFFER {
+            tracing::warn!(
+                %addr,
+                granted,
+                "the kernel gave the UDP socket a smaller {way} buffer than the {} bytes asked \
+                 for, so bursts may be lost: raise it with `sysctl -w {sysctl}={}`",
+                limits::SOCKET_BUFFER,
+                limits::SOCKET_BUFFER,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn address(socket: &Socket) -> SocketAddr {
+        socket.local_addr().unwrap().as_socket().unwrap()
+    }
+
+    #[test]
+    fn shards_share_a_port_but_nodes_do_not() {
+        let makers: [(_, fn(_) -> Result<Socket, Fault>); 2] =
+            [(Transport::Udp, udp), (Transport::Tcp, tcp)];
+        for (transport, make) in makers {
+            let first = make(ANY).unwrap();
+            let addr = address(&first);
+            let second = make(addr).unwrap();
+            let taken = probe(transport, addr).unwrap_err();
+            let want = format!(
+                "cannot listen on {}:{addr}: another process has that port",
+                transport.uri_token()
+            );
+            assert_eq!(taken.to_string(), want);
+            drop((first, second));
+            probe(transport, addr).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_opened_stream_comes_from_the_address_of_the_listener() {
+        let listener = tcp(ANY).unwrap();
+        let from = IpAddr::from([127, 0, 0, 77]);
+        let stream = connect(Some(from), address(&listener)).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), from);
+        assert!(stream.nodelay().unwrap());
+    }
+}

@@ -1,0 +1,380 @@
+//! The TCP connections of a shard, with what waits to leave through them.
+//!
+//! A connection outlives the name the core gave it: after a close it stays
+//! until its queue is empty, while the core may already use the same slot for
+//! another stream. Hence the connections have slots of their own.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+
+use super::readiness::{Readiness, Ready};
+use super::{Counters, socket, token};
+use crate::bytes::Buf;
+use crate::id::{Slab, Slot, StreamId};
+use crate::limits;
+use crate::send::StreamQueue;
+use crate::time::Instant;
+
+/// All connections of a shard.
+pub(super) struct Streams {
+    connections: Slab<Connection>,
+    /// The connection of each stream, by the stream's index; the generation
+    /// is the stream's.
+    named: Vec<Option<(u32, Slot)>>,
+    unflushed: Vec<Slot>,
+    /// Both in order of time.
+    connecting: VecDeque<(Instant, Slot)>,
+    closing: VecDeque<(Instant, Slot)>,
+    gone: Vec<StreamId>,
+}
+
+struct Connection {
+    socket: TcpStream,
+    state: State,
+    queue: StreamQueue,
+    is_blocked: bool,
+    is_unflushed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting(StreamId),
+    Open(StreamId),
+    /// Closed by the core; what is queued still leaves.
+    Closing,
+}
+
+impl Connection {
+    fn new(socket: TcpStream, state: State) -> Self {
+        let queue = StreamQueue::new(limits::STREAM_QUEUE_MAX);
+        let is_blocked = matches!(state, State::Connecting(_));
+        Self {
+            socket,
+            state,
+            queue,
+            is_blocked,
+            is_unflushed: false,
+        }
+    }
+
+    /// Writes what the kernel takes; true when nothing waits any more.
+    fn write(&mut self) -> io::Result<bool> {
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); limits::DATAGRAM_BATCH];
+            let mut count = 0;
+            for (slice, bytes) in slices.iter_mut().zip(self.queue.slices()) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+            match self.socket.write_vectored(&slices[..count]) {
+                Ok(written) => self.queue.advance(written),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(false),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self {
+            // As many may be closing as are open.
+            connections: Slab::new(2 * limits::STREAMS_MAX),
+            named: Vec::new(),
+            unflushed: Vec::new(),
+            connecting: VecDeque::new(),
+            closing: VecDeque::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Takes in a connection that was accepted as `stream`.
+    pub(super) fn accept(&mut self, readiness: &Readiness, stream: StreamId, socket: TcpStream) {
+        self.insert(
+            readiness,
+            stream,
+            Connection::new(socket, State::Open(stream)),
+            Ready::READ,
+        );
+    }
+
+    /// Opens a connection; `connected` or `take_gone` tells of it later.
+    pub(super) fn connect(
+        &mut self,
+        readiness: &Readiness,
+        now: Instant,
+        stream: StreamId,
+        local: Option<IpAddr>,
+        peer: SocketAddr,
+    ) {
+        match socket::connect(local, peer) {
+            Ok(socket) => {
+                let connection = Connection::new(socket, State::Connecting(stream));
+                if let Some(slot) = self.insert(readiness, stream, connection, Ready::READ_WRITE) {
+                    self.connecting.push_back((now + limits::CONNECT_MAX, slot));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%peer, %error, "cannot connect");
+                self.gone.push(stream);
+            }
+        }
+    }
+
+    /// Adds a message to a stream; it leaves with the next flush. For a stream
+    /// that is gone this does nothing: its `Closed` is on the way.
+    pub(super) fn push(
+        &mut self,
+        readiness: &Readiness,
+        stream: StreamId,
+        bytes: Buf,
+        counters: &mut Counters,
+    ) {
+        let Some(slot) = self.slot(stream) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if connection.queue.push(bytes).is_err() {
+            counters.tcp_overflows += 1;
+            return self.fail(slot);
+        }
+        if !connection.is_unflushed && !connection.is_blocked {
+            connection.is_unflushed = true;
+            self.unflushed.push(slot);
+        }
+        // A burst of messages must not overflow a queue that could drain.
+        if self.unflushed.len() >= limits::EVENTS_MAX || self.is_long(slot) {
+            self.flush(readiness);
+        }
+    }
+
+    /// Closes a stream once its queue is empty.
+    pub(super) fn close(&mut self, now: Instant, stream: StreamId) {
+        let Some(slot) = self.slot(stream) else {
+            return;
+        };
+        self.forget(stream);
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let never_opened = matches!(connection.state, State::Connecting(_));
+        connection.state = State::Closing;
+        if connection.queue.is_empty() || never_opened {
+            self.finish(slot);
+        } else {
+            self.closing.push_back((now + limits::USER_TIMEOUT, slot));
+        }
+    }
+
+    /// Writes what waits on every stream that has anything new.
+    pub(super) fn flush(&mut self, readiness: &Readiness) {
+        while let Some(slot) = self.unflushed.pop() {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.is_unflushed = false;
+                self.write(readiness, slot);
+            }
+        }
+    }
+
+    /// Goes on with a connection that became writable. `Some` when that means
+    /// that a stream asked for is up: its name and its local address.
+    pub(super) fn writable(
+        &mut self,
+        readiness: &Readiness,
+        slot: Slot,
+    ) -> Option<(StreamId, SocketAddr)> {
+        let connection = self.connections.get_mut(slot)?;
+        let mut connected = None;
+        if let State::Connecting(stream) = connection.state {
+            match (
+                connection.socket.take_error(),
+                connection.socket.local_addr(),
+            ) {
+                (Ok(None), Ok(local)) => {
+                    connection.state = State::Open(stream);
+                    connected = Some((stream, local));
+                }
+                (Ok(Some(_)) | Err(_), _) | (_, Err(_)) => {
+                    self.fail(slot);
+                    return None;
+                }
+            }
+        }
+        self.write(readiness, slot);
+        connected
+    }
+
+    /// Reads once. `Some` with the stream and the number of bytes read into
+    /// `buffer`; `None` when there is nothing for the core.
+    pub(super) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Option<(StreamId, usize)> {
+        let connection = self.connections.get_mut(slot)?;
+        match connection.socket.read(buffer) {
+            Ok(0) => self.fail(slot),
+            Ok(read) => match connection.state {
+                State::Open(stream) => return Some((stream, read)),
+                State::Connecting(_) | State::Closing => {}
+            },
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                _ => self.fail(slot),
+            },
+        }
+        None
+    }
+
+    /// Ends what took too long: connections not up, closed ones not drained.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(slot) = due(&mut self.connecting, now) {
+            let state = self
+                .connections
+                .get(slot)
+                .map(|connection| connection.state);
+            if matches!(state, Some(State::Connecting(_))) {
+                self.fail(slot);
+            }
+        }
+        while let Some(slot) = due(&mut self.closing, now) {
+            self.fail(slot);
+        }
+    }
+
+    /// When `expire` has something to do at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let fronts = [self.connecting.front(), self.closing.front()];
+        fronts.into_iter().flatten().map(|&(when, _)| when).min()
+    }
+
+    /// A stream that ended without being told to, if there is one left.
+    pub(super) fn take_gone(&mut self) -> Option<StreamId> {
+        self.gone.pop()
+    }
+
+    /// Number of connections, those that are closing included.
+    pub(super) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// True when bytes wait on any of them.
+    pub(super) fn is_writing(&self) -> bool {
+        self.connections
+            .iter()
+            .any(|(_, connection)| !connection.queue.is_empty())
+    }
+
+    fn insert(
+        &mut self,
+        readiness: &Readiness,
+        stream: StreamId,
+        connection: Connection,
+        interest: Ready,
+    ) -> Option<Slot> {
+        let Ok(slot) = self.connections.insert(connection) else {
+            self.gone.push(stream);
+            return None;
+        };
+        let index = stream.0.index as usize;
+        if self.named.len() <= index {
+            self.named.resize(index + 1, None);
+        }
+        self.named[index] = Some((stream.0.generation, slot));
+        let connection = self.connections.get(slot)?;
+        let watched = readiness.add(connection.socket.as_fd(), token::stream(slot), interest);
+        if let Err(error) = watched {
+            tracing::warn!(%error, "cannot watch a connection");
+            self.fail(slot);
+            return None;
+        }
+        Some(slot)
+    }
+
+    fn write(&mut self, readiness: &Readiness, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let is_done = match connection.write() {
+            Ok(is_done) => is_done,
+            Err(_) => return self.fail(slot),
+        };
+        if connection.is_blocked == is_done {
+            connection.is_blocked = !is_done;
+            let interest = if is_done {
+                Ready::READ
+            } else {
+                Ready::READ_WRITE
+            };
+            let fd = connection.socket.as_fd();
+            if readiness.change(fd, token::stream(slot), interest).is_err() {
+                return self.fail(slot);
+            }
+        }
+        if is_done && connection.state == State::Closing {
+            self.finish(slot);
+        }
+    }
+
+    fn is_long(&self, slot: Slot) -> bool {
+        let waiting = self
+            .connections
+            .get(slot)
+            .map(|connection| connection.queue.len());
+        waiting.is_some_and(|waiting| waiting > limits::STREAM_QUEUE_MAX / 2)
+    }
+
+    fn slot(&self, stream: StreamId) -> Option<Slot> {
+        let &(generation, slot) = self.named.get(stream.0.index as usize)?.as_ref()?;
+        (generation == stream.0.generation).then_some(slot)
+    }
+
+    fn forget(&mut self, stream: StreamId) {
+        if self.slot(stream).is_some() {
+            self.named[stream.0.index as usize] = None;
+        }
+    }
+
+    /// Drops a connection, and remembers to tell the core if it had a name.
+    fn fail(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.remove(slot) else {
+            return;
+        };
+        match connection.state {
+            State::Connecting(stream) | State::Open(stream) => {
+                self.forget(stream);
+                self.gone.push(stream);
+            }
+            State::Closing => {}
+        }
+    }
+
+    /// Drops a connection that has nothing left to write.
+    fn finish(&mut self, slot: Slot) {
+        let Some(mut connection) = self.connections.remove(slot) else {
+            return;
+        };
+        // Unread bytes would turn the FIN into a RST, which may overtake what
+        // was just written. What one read does not find is not waited for.
+        let mut unread = [0; 4_096];
+        while connection
+            .socket
+            .read(&mut unread)
+            .is_ok_and(|read| read == unread.len())
+        {}
+    }
+}
+
+/// Takes the first entry out if its time has come.
+fn due(queue: &mut VecDeque<(Instant, Slot)>, now: Instant) -> Option<Slot> {
+    let &(when, slot) = queue.front()?;
+    if when > now {
+        return None;
+    }
+    queue.pop_front();
+    Some(slot)
+}

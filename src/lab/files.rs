@@ -1,0 +1,128 @@
+//! The files of the lab's nodes.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+
+use super::{EDGES, Fault, HOME, PORT, Place};
+
+/// Writes all of them; without a key the tokens are clear.
+pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>) -> Result<(), Fault> {
+    put(folder, "users.txt", USERS)?;
+    put(folder, &config_name(HOME), &home())?;
+    for place in EDGES {
+        put(folder, &config_name(place), &edge(place, key.is_some()))?;
+    }
+    if let Some(key) = key {
+        let hex = HEXLOWER.encode(key);
+        let text = format!("# The first key seals tokens; every key opens them.\n{hex}\n");
+        put(folder, "cluster.key", &text)?;
+    }
+    Ok(())
+}
+
+pub(super) fn config_name(place: Place) -> String {
+    format!("{}.toml", place.name)
+}
+
+const USERS: &str = "\
+# user, realm, and the password or its hashes
+joe example.com password=secret
+ann example.com password=secret
+";
+
+fn head(place: Place) -> String {
+    let Place { name, ip } = place;
+    format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"]\n")
+}
+
+fn home() -> String {
+    let peers: Vec<_> = EDGES
+        .iter()
+        .map(|edge| format!("\"{}\"", edge.ip))
+        .collect();
+    format!(
+        "{}
+[home]
+domain = \"example.com\"
+subscribers = \"users.txt\"
+store = \"location.redb\"
+edges = \"sip:edge.example.com;lr\"
+edge_peers = [{}]
+",
+        head(HOME),
+        peers.join(", ")
+    )
+}
+
+fn edge(place: Place, is_sealed: bool) -> String {
+    let members = EDGES
+        .map(|Place { name, ip }| format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n"));
+    let mut text = format!(
+        "{}
+[edge]
+cluster = \"edge.example.com\"
+home = [\"sip:{}:{PORT};transport=udp\"]
+members = [
+{}]
+set_size = 2
+",
+        head(place),
+        HOME.ip,
+        members.concat()
+    );
+    if is_sealed {
+        text.push_str("token_key_file = \"cluster.key\"\n");
+    }
+    text
+}
+
+/// Readable by nobody else: there are a key and passwords among them.
+fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
+    let path = folder.join(name);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|why| Fault::File { path, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Role};
+
+    #[test]
+    fn the_nodes_read_what_the_lab_writes() {
+        let folder = std::env::temp_dir().join(format!("steadfast-files-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        write(&folder, Some(&[7; 64])).unwrap();
+        for edge in EDGES {
+            let config = config::load(&folder.join(config_name(edge))).unwrap();
+            let Role::Edge(settings) = config.role else {
+                panic!("not an edge")
+            };
+            assert_eq!(
+                (config.name.as_str(), settings.members.len()),
+                (edge.name, 3)
+            );
+            assert_eq!((settings.token_keys, settings.set_size), (vec![[7; 64]], 2));
+        }
+        let config = config::load(&folder.join(config_name(HOME))).unwrap();
+        let Role::Home(home) = config.role else {
+            panic!("not a home")
+        };
+        assert_eq!(home.settings.edge_peers.len(), EDGES.len());
+        assert_eq!(std::fs::read_to_string(&home.subscribers).unwrap(), USERS);
+        write(&folder, None).unwrap();
+        let config = config::load(&folder.join(config_name(EDGES[0]))).unwrap();
+        assert!(matches!(config.role, Role::Edge(settings) if settings.token_keys.is_empty()));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

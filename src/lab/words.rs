@@ -1,0 +1,51 @@
+//! What the lab tells the person in front of it.
+
+use std::path::Path;
+use std::process::ExitStatus;
+
+use super::{HOME, PORT, Place, ending};
+
+/// The page printed once every node listens.
+pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)]) -> String {
+    let row = |(Place { name, ip }, id): &(Place, u32)| {
+        format!("  {name:<6}{ip}:{PORT}   process {id}\n")
+    };
+    let table: String = nodes.iter().map(row).collect();
+    let victim = nodes
+        .iter()
+        .find(|(place, _)| place.name != HOME.name)
+        .map_or(0, |(_, id)| *id);
+    let (home, folder) = (HOME.ip, folder.display());
+    format!(
+        "
+The lab is up: example.com with its home and the edge cluster edge.example.com.
+
+{table}
+  subscribers   joe and ann, password \"secret\"
+  files, logs   {folder}
+
+Register two phones, each in a terminal of its own:
+
+  steadfast ua register sip:joe@example.com --password secret --home {home}
+  steadfast ua register sip:ann@example.com --password secret --home {home}
+
+or any SIP phone: user joe, domain example.com, password secret, and one of the
+edges above as its outbound proxy. For baresip, this line in ~/.baresip/accounts:
+
+  <sip:joe@example.com>;auth_pass=secret;outbound=\"sip:127.0.0.11;lr\"
+
+Place a call from one to the other, find the edge that carries it, and kill it:
+
+  kill -9 {victim}
+
+The call goes on, and the next BYE or re-INVITE goes through the other edge.
+Counters: kill -USR1 PROCESS, then look into its log. Ctrl-C ends the lab.
+
+"
+    )
+}
+
+/// A node has ended, most often because somebody wanted to see what happens.
+pub(super) fn ended(name: &str, status: &ExitStatus) -> String {
+    format!("{name} {}; the others go on.", ending(status))
+}

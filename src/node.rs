@@ -1,0 +1,128 @@
+//! A running node: what its configuration names, started in the order in
+//! which it can fail, ended in the order in which nothing is lost.
+//!
+//! Sockets first, because a taken port is the likeliest mistake; then the
+//! disk; then the shards, which have their registrations back before they read
+//! their first message; last the control thread, which ends them again.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Role, random};
+use crate::control::{self, Control, Duties, ListFault, Store, StoreFault};
+use crate::io::{self, Clock, Handle, Record, Start};
+use crate::shard;
+
+/// Why a node cannot run, each a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Sockets, cores or limits.
+    #[error(transparent)]
+    Io(#[from] io::Fault),
+    /// The registrations on disk.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The list of subscribers.
+    #[error(transparent)]
+    Subscribers(#[from] ListFault),
+    /// Threads and randomness, which the kernel has plenty of.
+    #[error("the kernel refused what every node needs: {0}")]
+    Kernel(#[from] std::io::Error),
+}
+
+/// What the log says of each listener once the node takes traffic.
+pub const LISTENING: &str = "listening for SIP";
+
+/// Runs a node until a signal has ended it.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(config: Config) -> Result<(), Fault> {
+    let clock = Clock::start();
+    io::locked_memory()?;
+    io::raise_open_files()?;
+    let is_edge = matches!(config.role, Role::Edge(_));
+    let sockets = io::open(&config.listen, config.shards, is_edge)?;
+    let (role, files) = match config.role {
+        Role::Edge(settings) => {
+            if settings.token_keys.is_empty() {
+                tracing::warn!(
+                    "tokens are readable and can be forged, which is for a lab: `token_key_file` \
+                     seals them"
+                );
+            }
+            (shard::Role::Edge(settings), None)
+        }
+        Role::Home(home) => {
+            let subscribers = Arc::new(control::read_subscribers(&home.subscribers)?);
+            let store = Store::open(&home.store)?;
+            (
+                shard::Role::Home(home.settings, subscribers),
+                Some((home.subscribers, store)),
+            )
+        }
+    };
+    let (to_store, records) = io::to_store();
+    let mut starts = Vec::new();
+    for sockets in sockets {
+        starts.push(Start {
+            sockets,
+            role: role.clone(),
+            seed: seed()?,
+            clock,
+            store: files.as_ref().map(|_| to_store.clone()),
+            restored: restored(files.as_ref().map(|(_, store)| store))?,
+        });
+    }
+    // The writer ends when the last shard's sender is gone.
+    drop(to_store);
+    let (shards, handles) = io::start(starts)?.into_iter().unzip();
+    let (subscribers, store) = files.unzip();
+    let store = store.map(|store| (store, records));
+    let control = control::start(Duties {
+        shards,
+        store,
+        subscribers,
+    })?;
+    for (transport, addr) in &config.listen {
+        tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
+    }
+    wait(handles, control)
+}
+
+/// Finds out whether a node could run, and leaves everything as it was.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn check(config: &Config) -> Result<(), Fault> {
+    io::locked_memory()?;
+    if let Role::Home(home) = &config.role {
+        control::read_subscribers(&home.subscribers)?;
+    }
+    Ok(io::check(&config.listen)?)
+}
+
+fn wait(handles: Vec<Handle>, control: Control) -> Result<(), Fault> {
+    for handle in handles {
+        handle.wait()?;
+    }
+    control.finish()?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn restored(store: Option<&Store>) -> Result<Vec<Record>, StoreFault> {
+    let records = store.map(Store::records).transpose()?.unwrap_or_default();
+    if !records.is_empty() {
+        tracing::info!(records = records.len(), "read the registrations back");
+    }
+    Ok(records)
+}
+
+fn seed() -> Result<[u64; 4], Fault> {
+    let bytes: [u8; 32] = random()?;
+    let mut seed = [0; 4];
+    for (word, bytes) in seed.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    Ok(seed)
+}

@@ -1,0 +1,216 @@
+//! A lab for one test: started, proved ready, ended.
+
+use std::fmt::Write as _;
+use std::net::{TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use md5::Digest as _;
+
+use crate::process::{Process, poll, tail};
+
+/// The home's address.
+pub(crate) const HOME: &str = "127.0.0.10";
+/// The edges' addresses, e1 to e3.
+pub(crate) const EDGES: [&str; 3] = ["127.0.0.11", "127.0.0.12", "127.0.0.13"];
+/// Where all phones are.
+pub(crate) const PHONES: &str = "127.0.0.1";
+/// The domain of every user, and their realm.
+pub(crate) const DOMAIN: &str = "example.com";
+/// The password of every user.
+pub(crate) const PASSWORD: &str = "secret";
+/// Load users: u0001 to this one.
+pub(crate) const LOAD_USERS: usize = 500;
+
+/// How long a lab may take until every element answers.
+const READY_MAX: Duration = Duration::from_secs(20);
+/// How long one probe waits for its answer.
+const PROBE_MAX: Duration = Duration::from_millis(250);
+
+/// One lab at a time: its addresses are fixed.
+static TURN: Mutex<()> = Mutex::new(());
+/// Phone ports are dealt out below the kernel's own range, so that a port
+/// registered from and listened on later is never taken in between.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+
+/// A running lab; dropped, it and its folder are gone (the folder stays after a failure).
+pub(crate) struct Lab {
+    process: Process,
+    dir: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    /// Starts a lab and returns once the home redirects and every edge relays.
+    pub(crate) fn start(test: &str) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        free(HOME);
+        EDGES.into_iter().for_each(free);
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("live-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the test folder can be made");
+        let program = std::env::var("STEADFAST_BIN")
+            .unwrap_or_else(|_unset| env!("CARGO_BIN_EXE_steadfast").to_owned());
+        let mut command = Command::new(&program);
+        command.args(["lab", "--dir"]).arg(dir.join("lab"));
+        let process = Process::start("steadfast lab", &mut command, dir.join("lab.log"));
+        let mut lab = Self {
+            process,
+            dir,
+            _turn: turn,
+        };
+        lab.until("the home redirects", || {
+            answer(HOME, "joe").starts_with("SIP/2.0 300 ")
+        });
+        lab.write_users();
+        for edge in EDGES {
+            lab.until(
+                &format!("{edge} relays to the home, which asks for MD5 alone"),
+                || {
+                    let text = answer(edge, "joe");
+                    text.starts_with("SIP/2.0 401 ") && !text.contains("SHA-")
+                },
+            );
+            lab.until(&format!("{edge} accepts TCP"), || {
+                TcpStream::connect((edge, 5060)).is_ok()
+            });
+        }
+        lab
+    }
+
+    /// A path inside this test's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// What the lab last said.
+    pub(crate) fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+
+    fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
+        let mut end = None;
+        let held = poll(READY_MAX, || {
+            end = self.process.ended();
+            (end.is_some() || holds()).then_some(())
+        });
+        if let Some(end) = end {
+            panic!(
+                "the lab ended ({end}) before: {what}\n{}",
+                self.last_words()
+            );
+        }
+        assert!(
+            held.is_some(),
+            "not within {READY_MAX:?}: {what}\n{}",
+            self.last_words()
+        );
+    }
+
+    /// Gives the home MD5 hashes in place of passwords: SIPp and baresip take
+    /// the first challenge there is and know no other algorithm, and a
+    /// subscriber with one hash is challenged with that one.
+    fn write_users(&mut self) {
+        let path = self.dir.join("lab/users.txt");
+        self.until("the lab folder has users.txt", || path.exists());
+        let load = (1..=LOAD_USERS).map(load_user);
+        let mut text = String::new();
+        for user in ["joe".to_owned(), "ann".to_owned()].into_iter().chain(load) {
+            let ha1 = md5::Md5::digest(format!("{user}:{DOMAIN}:{PASSWORD}"));
+            writeln!(
+                text,
+                "{user} {DOMAIN} md5={}",
+                data_encoding::HEXLOWER.encode(&ha1)
+            )
+            .expect("a string takes text");
+        }
+        std::fs::write(&path, text).expect("users.txt can be written");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.process.stop();
+        if std::thread::panicking() {
+            eprintln!(
+                "--- the lab said\n{}\n--- all logs: {}",
+                self.last_words(),
+                self.dir.display()
+            );
+        } else if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            eprintln!("{} stays: {error}", self.dir.display());
+        }
+    }
+}
+
+/// The name of load user `number`, from 1.
+pub(crate) fn load_user(number: usize) -> String {
+    format!("u{number:04}")
+}
+
+/// A port nobody has had yet and nobody listens on; the three above it are for SIPp's media sockets.
+pub(crate) fn port() -> u16 {
+    loop {
+        let port = NEXT_PORT.fetch_add(4, Ordering::Relaxed);
+        if UdpSocket::bind((PHONES, port)).is_ok()
+            && std::net::TcpListener::bind((PHONES, port)).is_ok()
+        {
+            return port;
+        }
+    }
+}
+
+/// Waits until something listens on this UDP port of the phones' address.
+pub(crate) fn listens(port: u16, limit: Duration) -> bool {
+    let wanted = format!("0100007F:{port:04X} ");
+    poll(limit, || {
+        tail(Path::new("/proc/net/udp"), usize::MAX)
+            .contains(&wanted)
+            .then_some(())
+    })
+    .is_some()
+}
+
+fn free(address: &str) {
+    if let Err(error) = UdpSocket::bind((address, 5060)) {
+        panic!(
+            "{address}:5060 is not free ({error}): another lab is running, or the port is in use"
+        );
+    }
+}
+
+/// What `address` answers to a REGISTER that only asks, from a port of its own; empty if nothing.
+fn answer(address: &str, user: &str) -> String {
+    let port = port();
+    let socket = UdpSocket::bind((PHONES, port)).expect("a port just seen free is free");
+    socket
+        .set_read_timeout(Some(PROBE_MAX))
+        .expect("a socket takes a time-out");
+    let route = if address == HOME {
+        ""
+    } else {
+        "Route: <sip:edge.example.com;lr>\r\n"
+    };
+    let request = format!(
+        "REGISTER sip:{DOMAIN} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-probe-{port}\r\n\
+         Max-Forwards: 70\r\n\
+         {route}\
+         From: <sip:{user}@{DOMAIN}>;tag=probe-{port}\r\n\
+         To: <sip:{user}@{DOMAIN}>\r\n\
+         Call-ID: probe-{port}@{PHONES}\r\n\
+         CSeq: 1 REGISTER\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let mut buffer = [0; 4_096];
+    match socket
+        .send_to(request.as_bytes(), (address, 5060))
+        .and_then(|_sent| socket.recv(&mut buffer))
+    {
+        Ok(len) => String::from_utf8_lossy(&buffer[..len]).into_owned(),
+        Err(_silent) => String::new(),
+    }
+}

@@ -1,0 +1,22 @@
+//! Real phones against a real lab: SIPp and baresip, processes and sockets.
+//!
+//! Every test starts `steadfast lab` (a home and three edges on 127.0.0.10 to
+//! .13, port 5060), drives it with phones on 127.0.0.1 and ends everything it
+//! started, by id. The addresses are fixed, so one lab lives at a time: tests
+//! take turns inside this binary, and `tests/run` runs it on one thread.
+//!
+//! - Nothing here waits for a fixed time: whatever must happen is polled for
+//!   until a deadline, and what did not happen is named.
+//! - A SIPp run counts only if every call succeeded and nothing was sent twice.
+//! - `STEADFAST_BIN` names another program to start in place of ours.
+//! - After a failure the folder with all logs stays; its path is printed.
+
+mod baresip;
+mod call;
+mod fork;
+mod lab;
+mod load;
+mod process;
+mod register;
+mod sipp;
+mod stream;

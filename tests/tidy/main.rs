@@ -1,0 +1,338 @@
+//! House rules that fail: the core is pure, rooms look left, no key goes unread.
+//!
+//! The rules read the source as text: comments, literals and everything from
+//! `#[cfg(test)] mod tests` on are blanked first. Each checker is also fed a bad
+//! snippet, so that one that has gone blind fails too.
+//!
+//! - A room may name the ground floor and the rooms to its left. The order is
+//!   **bytes, frame, scan, stick, txn, edit, send, proxy, edge | home | agent,
+//!   shard**: messages pass `edit` and `send` last, but those two know nothing
+//!   of who decides, so for dependencies they stand left of `proxy`.
+//! - A configuration key is read when some code says `.key`.
+
+mod source;
+
+use std::path::Path;
+
+use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words};
+
+/// Plain values, under every room.
+const GROUND: [&str; 6] = ["time", "limits", "id", "span", "error", "digest"];
+/// The rooms by place; rooms of one place do not know one another.
+const ROOMS: [&[&str]; 10] = [
+    &["bytes"],
+    &["frame"],
+    &["scan"],
+    &["stick"],
+    &["txn"],
+    &["edit"],
+    &["send"],
+    &["proxy"],
+    &["edge", "home", "agent"],
+    &["shard"],
+];
+/// What the core may not reach for: sockets, clock, threads, locks, chance, files, async.
+const IMPURE: [&str; 30] = [
+    "glommio",
+    "tokio",
+    "socket2",
+    "libc",
+    "redb",
+    "tracing",
+    "rand",
+    "getrandom",
+    "std::thread",
+    "thread_local",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::os",
+    "Mutex",
+    "RwLock",
+    "Condvar",
+    "std::sync::atomic",
+    "std::sync::mpsc",
+    "OnceLock",
+    "LazyLock",
+    "Instant::now",
+    "SystemTime",
+    "RandomState::new",
+    "RandomState::default",
+    "UdpSocket",
+    "TcpStream",
+    "TcpListener",
+    "async",
+    "await",
+];
+/// File names that name no noun.
+const DRAWERS: [&str; 6] = ["mod", "util", "utils", "helpers", "common", "types"];
+/// What sources do not say: history, promises, banners, silenced tests.
+const WORDS: [&str; 14] = [
+    "TODO",
+    "FIXME",
+    "XXX",
+    "now uses",
+    "no longer needed",
+    "as requested",
+    "refactored",
+    "Phase 2",
+    "production-ready",
+    "comprehensive",
+    "# Arguments",
+    "# Fields",
+    "// ===",
+    "#[ignore",
+];
+/// Lines a source file may have.
+const LINES_MAX: usize = 600;
+
+/// What a module may name; `None` for what is no part of the core.
+fn place(module: &str) -> Option<usize> {
+    if GROUND.contains(&module) {
+        return Some(0);
+    }
+    ROOMS
+        .iter()
+        .position(|rooms| rooms.contains(&module))
+        .map(|place| place + 1)
+}
+
+fn impurities(source: &Source) -> Vec<String> {
+    if place(source.top()).is_none() {
+        return Vec::new();
+    }
+    let used = uses(&source.code);
+    let hit = |needle: &str| {
+        let inline = words(&source.code, needle).map(|at| source.at(at, needle));
+        let imported = used
+            .iter()
+            .filter(|(_, path)| words(path, needle).next().is_some());
+        inline
+            .chain(imported.map(|(at, _)| source.at(*at, needle)))
+            .next()
+    };
+    IMPURE.into_iter().filter_map(hit).collect()
+}
+
+fn wrong_ways(source: &Source) -> Vec<String> {
+    let own = source.top();
+    let Some(own_place) = place(own) else {
+        return Vec::new();
+    };
+    let up = "super::".repeat(source.path.components().count().saturating_sub(1));
+    let mut found = Vec::new();
+    for (at, path) in uses(&source.code)
+        .into_iter()
+        .chain(inline_paths(&source.code))
+    {
+        let Some(rest) = path
+            .strip_prefix("crate::")
+            .or_else(|| path.strip_prefix(&up))
+        else {
+            continue;
+        };
+        let named: String = rest.chars().take_while(|c| is_word(*c)).collect();
+        let lower = named.starts_with(|c: char| c.is_ascii_lowercase());
+        let allowed =
+            named == own || place(&named).is_some_and(|place| place == 0 || place < own_place);
+        if lower && !allowed {
+            found.push(source.at(at, &format!("{own} names {named}")));
+        }
+    }
+    found.dedup();
+    found
+}
+
+/// The keys of the configuration that nothing reads.
+fn unread_keys(sources: &[Source]) -> Vec<String> {
+    let configs = sources.iter().filter(|source| source.top() == "config");
+    let keys =
+        configs.flat_map(|source| fields(&source.code).map(move |(at, key)| (source, at, key)));
+    let read = |key: &str| {
+        let access = format!(".{key}");
+        sources.iter().any(|source| {
+            words(&source.code, &access).any(|at| !calls(&source.code[at + access.len()..]))
+        })
+    };
+    keys.filter(|(.., key)| !read(key))
+        .map(|(source, at, key)| source.at(at, &format!("nothing reads {key}")))
+        .collect()
+}
+
+fn untidy(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    let stem = source
+        .path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    if DRAWERS.contains(&stem) {
+        found.push(source.at(0, "the name is no noun"));
+    }
+    let lines = source.text.lines().count();
+    if lines > LINES_MAX {
+        found.push(source.at(0, &format!("{lines} lines are too many")));
+    }
+    found.extend(
+        WORDS
+            .into_iter()
+            .filter_map(|word| source.text.find(word).map(|at| source.at(at, word))),
+    );
+    found
+}
+
+#[track_caller]
+fn none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_core_reaches_for_nothing() {
+    none(
+        &sources(&["src"])
+            .iter()
+            .flat_map(impurities)
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn rooms_look_left() {
+    none(
+        &sources(&["src"])
+            .iter()
+            .flat_map(wrong_ways)
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn every_configuration_key_is_read() {
+    none(&unread_keys(&sources(&["src"])));
+}
+
+#[test]
+fn sources_are_tidy() {
+    let mut all = sources(&["src", "tests", "benches"]);
+    all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
+    none(&all.iter().flat_map(untidy).collect::<Vec<_>>());
+}
+
+#[track_caller]
+fn check(checker: fn(&Source) -> Vec<String>, path: &str, text: &str, want: &[&str]) {
+    assert_eq!(checker(&Source::new(path, text)), want, "{path}: {text}");
+}
+
+#[test]
+fn a_core_that_reaches_out_is_seen() {
+    let seen = |text, want: &[&str]| check(impurities, "src/scan/uri.rs", text, want);
+    seen(
+        "fn f() { Instant::now(); }\n",
+        &["src/scan/uri.rs:1: Instant::now"],
+    );
+    seen(
+        "\nuse std::{net::IpAddr, thread};\n",
+        &["src/scan/uri.rs:2: std::thread"],
+    );
+    seen(
+        "use std::sync::{Arc, atomic::{AtomicU8, Ordering}};\n",
+        &["src/scan/uri.rs:1: std::sync::atomic"],
+    );
+    seen(
+        "async fn f() { g().await }\n",
+        &["src/scan/uri.rs:1: async", "src/scan/uri.rs:1: await"],
+    );
+    seen(
+        "// tokio\n/* rand */ fn f() { \"Mutex\"; r#\"async\"#; '\"'; }\nuse std::sync::Arc;\n",
+        &[],
+    );
+    seen(
+        "fn f<'a>(x: &'a str) { random(x) }\n#[cfg(test)]\nmod tests {\n use std::fs;\n}\n",
+        &[],
+    );
+    check(
+        impurities,
+        "src/io/udp.rs",
+        "use std::net::UdpSocket;\n",
+        &[],
+    );
+}
+
+#[test]
+fn a_room_that_looks_right_is_seen() {
+    check(
+        wrong_ways,
+        "src/scan.rs",
+        "use crate::{span::Span, txn::Wheel};\n",
+        &["src/scan.rs:1: scan names txn"],
+    );
+    check(
+        wrong_ways,
+        "src/edge/token.rs",
+        "fn f() { crate::home::x() }\n",
+        &["src/edge/token.rs:1: edge names home"],
+    );
+    check(
+        wrong_ways,
+        "src/edge/token.rs",
+        "use super::super::shard;\n",
+        &["src/edge/token.rs:1: edge names shard"],
+    );
+    check(
+        wrong_ways,
+        "src/time.rs",
+        "use crate::bytes::Buf;\n",
+        &["src/time.rs:1: time names bytes"],
+    );
+    check(
+        wrong_ways,
+        "src/shard.rs",
+        "use crate::io::Udp;\n",
+        &["src/shard.rs:1: shard names io"],
+    );
+    check(
+        wrong_ways,
+        "src/proxy.rs",
+        "use crate::{edit, error::Fault, scan::Uri};\nuse self::fork::Fork;\n",
+        &[],
+    );
+    check(
+        wrong_ways,
+        "src/io/udp.rs",
+        "use crate::shard::Shard;\n",
+        &[],
+    );
+}
+
+#[test]
+fn a_key_that_nothing_reads_is_seen() {
+    let config = "struct Config {\n    pub idle_ms_max: u64,\n    pub name: String,\n}\nfn f(c: Config) { c.name() }\n";
+    let reader = "fn f(c: &Config) -> u64 { c.idle_ms_max }\n";
+    let sources = [
+        Source::new("src/config.rs", config),
+        Source::new("src/io.rs", reader),
+    ];
+    assert_eq!(
+        unread_keys(&sources),
+        ["src/config.rs:3: nothing reads name"]
+    );
+}
+
+#[test]
+fn untidiness_is_seen() {
+    check(
+        untidy,
+        "src/scan/utils.rs",
+        "//! x\n// TODO\n",
+        &[
+            "src/scan/utils.rs:1: the name is no noun",
+            "src/scan/utils.rs:2: TODO",
+        ],
+    );
+    check(
+        untidy,
+        "src/scan/uri.rs",
+        &"\n".repeat(601),
+        &["src/scan/uri.rs:1: 601 lines are too many"],
+    );
+}
