@@ -40,3 +40,4 @@ pub mod control;
 pub mod io;
 pub mod lab;
 pub mod node;
+pub mod ua;
