@@ -30,6 +30,8 @@ pub struct Config {
     pub name: String,
     /// Where it listens, in the order of the file.
     pub listen: Vec<(Transport, SocketAddr)>,
+    /// Where the file lists the listeners, to begin a sentence about them.
+    pub listen_at: String,
     /// Number of shards, each on a core of its own.
     pub shards: usize,
     /// What it is.
@@ -72,7 +74,7 @@ pub fn load(path: &Path) -> Result<Config, Mistake> {
             path.display()
         ))
     })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let name = path
         .file_name()
         .map_or_else(|| path.display().to_string(), file_name);
@@ -108,6 +110,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     Ok(Config {
         name,
         listen,
+        listen_at: root.place("listen"),
         shards,
         role,
     })
@@ -178,7 +181,10 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
     fn check(section: &str, old: &str, new: &str, want: &str) {
         let text = format!("{HEAD}{section}");
         assert!(text.contains(old), "{old} is not there");
-        assert_eq!(read(&text.replace(old, new)).unwrap_err().to_string(), want);
+        assert_eq!(
+            read(&text.replace(old, new)).err().unwrap().to_string(),
+            want
+        );
     }
 
     #[test]
@@ -257,8 +263,8 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
             HOME,
             "store =",
             "workers =",
-            "e1.toml, line 7: [home] `workers` is unknown; the keys here are domain, subscribers, \
-             store, edges, edge_peers, nonce_key_file, redirect",
+            "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
+             store, edges, edge_peers, nonce_key_file, algorithms, redirect",
         );
     }
 
@@ -308,7 +314,7 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
             "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, edge, home",
         );
         assert_eq!(
-            read(HEAD).unwrap_err().to_string(),
+            read(HEAD).err().unwrap().to_string(),
             "e1.toml, line 1: a section [edge] or [home] is missing: it says which of the two the \
              node is"
         );

@@ -15,8 +15,11 @@ pub mod flow_token;
 pub mod set;
 
 mod instance;
+mod own;
 mod policy;
+mod record_route;
 mod register;
+mod registered;
 mod registrations;
 mod route;
 mod seal;
@@ -69,6 +72,13 @@ pub struct Member {
     pub tcp: u16,
     /// Its TLS port.
     pub tls: u16,
+}
+
+impl Member {
+    /// True when one of its listeners has that port.
+    pub(crate) fn listens(&self, port: u16) -> bool {
+        [self.udp, self.tcp, self.tls].contains(&port)
+    }
 }
 
 /// A next hop given by the configuration.

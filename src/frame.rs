@@ -222,4 +222,8 @@ fn total_length(bytes: &[u8], end: usize, search: Search) -> Result<usize, Malfo
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests;

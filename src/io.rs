@@ -87,14 +87,22 @@ pub enum Fault {
 }
 
 fn reason(why: &std::io::Error) -> String {
-    match why.kind() {
-        std::io::ErrorKind::AddrInUse => "another process has that port".into(),
-        std::io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address".into()
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need the capability CAP_NET_BIND_SERVICE".into()
-        }
-        _ => why.to_string(),
-    }
+    let known = [
+        (
+            std::io::ErrorKind::AddrInUse,
+            "another process has that port; end it, if it is this node running already, or list \
+             another port",
+        ),
+        (
+            std::io::ErrorKind::AddrNotAvailable,
+            "no interface of this machine has that address; list one that `ip address` shows",
+        ),
+        (
+            std::io::ErrorKind::PermissionDenied,
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE; grant it, or list another \
+             port",
+        ),
+    ];
+    let found = known.iter().find(|(kind, _)| *kind == why.kind());
+    found.map_or_else(|| why.to_string(), |(_, text)| (*text).to_owned())
 }

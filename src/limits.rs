@@ -194,9 +194,11 @@ pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long a shard that ran dry waits in the kernel for the next event
 /// itself, before it hands the thread back to its executor, whose sleep and
 /// wake cost three times as much.
-pub const LINGER: Duration = Duration::from_millis(1);
+pub const LINGER: Duration = Duration::from_millis(10);
 /// Longest time a busy shard keeps the thread from its executor.
-pub const HOLD: Duration = Duration::from_millis(10);
+pub const HOLD: Duration = Duration::from_millis(50);
+/// How long one task of an executor runs before another has its turn.
+pub const PREEMPT: Duration = Duration::from_millis(2);
 /// Rounds of output that answer input that output caused (a write that found
 /// its stream dead). More go on after the next look at the kernel.
 pub const SETTLE_ROUNDS: usize = 8;

@@ -15,9 +15,17 @@ use crate::shard;
 /// Why a node cannot run, each a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// Sockets, cores or limits.
+    /// Cores or limits.
     #[error(transparent)]
     Io(#[from] io::Fault),
+    /// A listener.
+    #[error("{at}: {fault}")]
+    Listen {
+        /// Where the configuration lists it.
+        at: String,
+        /// What is wrong with it.
+        fault: io::Fault,
+    },
     /// The registrations on disk.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -41,7 +49,8 @@ pub fn run(config: Config) -> Result<(), Fault> {
     io::locked_memory()?;
     io::raise_open_files()?;
     let is_edge = matches!(config.role, Role::Edge(_));
-    let sockets = io::open(&config.listen, config.shards, is_edge)?;
+    let sockets = io::open(&config.listen, config.shards, is_edge);
+    let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
     let (role, files) = match config.role {
         Role::Edge(settings) => {
             if settings.token_keys.is_empty() {
@@ -98,7 +107,12 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
-    Ok(io::check(&config.listen)?)
+    io::check(&config.listen).map_err(|fault| listen_fault(&config.listen_at, fault))
+}
+
+fn listen_fault(at: &str, fault: io::Fault) -> Fault {
+    let at = at.to_owned();
+    Fault::Listen { at, fault }
 }
 
 fn wait(handles: Vec<Handle>, control: Control) -> Result<(), Fault> {

@@ -60,6 +60,17 @@ impl Target {
             after: None,
         }
     }
+
+    /// What it comes to when the way itself fails: 430 where the target is a
+    /// flow and nothing else will do (RFC 5626 §5.3.1), so that the proxy before
+    /// us tries the next flow; else as by a 503 (P-31).
+    #[must_use]
+    pub const fn failure(&self) -> u16 {
+        match self.hop {
+            Hop::Flow(_) => 430,
+            Hop::To { .. } => 503,
+        }
+    }
 }
 
 /// What a role wants to find again when the response comes.

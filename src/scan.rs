@@ -18,6 +18,7 @@ pub mod address;
 pub mod auth;
 mod class;
 mod cursor;
+mod find;
 mod line;
 mod message;
 mod method;
@@ -38,6 +39,7 @@ pub use name::Name;
 
 use address::Address;
 use class::Class;
+use cursor::within;
 use uri::{Scheme, Uri};
 use via::Via;
 
@@ -90,8 +92,8 @@ pub fn scan(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
         message,
         defect: None,
     };
-    let at = pass.start_line()?;
-    pass.header_lines(at);
+    pass.start_line()?;
+    pass.header_lines();
     pass.mandatory();
     pass.typed();
     pass.defect.map_or(Ok(()), Err)
@@ -110,8 +112,7 @@ impl Pass<'_> {
         self.defect.get_or_insert(defect);
     }
 
-    /// Where the header lines begin.
-    fn start_line(&mut self) -> Result<usize, Malformed> {
+    fn start_line(&mut self) -> Result<(), Malformed> {
         let line = line::first(self.bytes);
         let (start, verdict) = start::parse(self.bytes, Span::new(0, line.end))?;
         self.message.start = Some(start);
@@ -121,10 +122,11 @@ impl Pass<'_> {
             self.note(Malformed::StartLine);
         }
         self.message.headers_start = line.next;
-        Ok(line.next)
+        Ok(())
     }
 
-    fn header_lines(&mut self, mut at: usize) {
+    fn header_lines(&mut self) {
+        let mut at = self.message.headers_start;
         loop {
             let Some(line) = line::next(self.bytes, at) else {
                 self.note(Malformed::Truncated);
@@ -144,17 +146,19 @@ impl Pass<'_> {
     }
 
     fn header_line(&mut self, at: usize, line: line::Line) {
-        let whole = Span::new(at, line.next);
+        let whole = within(at, line.next);
         let text = self.bytes.get(at..line.end).unwrap_or_default();
-        let Some((name, value)) = line::split(text) else {
-            return self.note(Malformed::HeaderLine(whole));
+        let (id, value) = match Name::usual(text) {
+            Some((id, length)) => (id, text.len().wrapping_sub(length).wrapping_sub(1)),
+            None => match line::split(text) {
+                Some((name, value)) => (Name::from_bytes(name), value.len()),
+                None => return self.note(Malformed::HeaderLine(whole)),
+            },
         };
-        let value_start = line.end.saturating_sub(value.len());
-        let id = Name::from_bytes(name);
-        if !line.clean || (id == Name::Other && !Class::TOKEN.holds_all(name)) {
+        if !line.clean {
             self.note(Malformed::HeaderLine(whole));
         }
-        let value = class::trim(self.bytes, value_start, line.end);
+        let value = class::trim(self.bytes, line.end.wrapping_sub(value), line.end);
         let repeated = self.message.first(id).is_some();
         if self.message.headers.len() >= limits::HEADERS_MAX && (repeated || id == Name::Other) {
             return self.note(Malformed::TooMany);
@@ -233,6 +237,9 @@ impl Pass<'_> {
                     self.note(Malformed::Uri(uri));
                 }
                 Ok(parsed) => self.message.target = Some(parsed),
+                Err(_) if !Class::URI.holds_all(uri.of(self.bytes)) => {
+                    self.note(Malformed::StartLine)
+                }
                 Err(defect) => self.note(defect),
             }
         }
@@ -256,6 +263,17 @@ impl Pass<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
 mod corpus_tests;
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests;

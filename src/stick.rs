@@ -20,10 +20,15 @@
 //!   domains and parameter sets by the allocator when their last row goes.
 
 mod arena;
+mod bind;
+mod canonical;
+mod evict;
+mod explain;
 mod find;
 mod key;
 mod life;
 mod links;
+mod params;
 mod rows;
 mod sets;
 #[cfg(test)]
@@ -35,10 +40,10 @@ use std::num::NonZeroU64;
 
 use ahash::RandomState;
 
-pub use self::find::Line;
+pub use self::explain::Line;
 use self::key::Key;
-use self::links::{Links, State};
-use self::rows::{Draft, Print, Rows};
+use self::links::Links;
+use self::rows::{Print, Rows};
 use self::sets::Sets;
 use crate::id::{Flow, Transport};
 use crate::limits;
@@ -47,7 +52,8 @@ use crate::time::Instant;
 /// URIs and the flows they stick to.
 #[derive(Debug)]
 pub struct Table {
-    key: Key,
+    /// Buffers lent to each look-up; boxed so that lending moves a pointer.
+    key: Option<Box<Key>>,
     prints: [RandomState; 2],
     links: Links,
     rows: Rows,
@@ -152,7 +158,7 @@ impl Table {
             place: limits::STICK_PLACE_MAX,
         };
         Self {
-            key: Key::default(),
+            key: None,
             prints: [state(0), state(0x9E37_79B9_7F4A_7C15)],
             links: Links::new(state(0xC2B2_AE3D_27D4_EB4F)),
             rows: Rows::new(),
@@ -197,119 +203,20 @@ impl Table {
             + self.lost.capacity() * size_of::<(Instant, u32)>()
     }
 
-    /// Links a domain that the flow has proven, by its certificate or by the
-    /// operator's word, and binds `sip:<domain>` to it, both until the flow is
-    /// forgotten (S-2, S-12). False when `domain` is no host or the flow has
-    /// `limits::STICK_DOMAINS_PER_FLOW_MAX` already.
-    pub fn link(&mut self, now: Instant, flow: Flow, domain: &[u8], source: Source) -> bool {
-        self.with_key(|table, key| {
-            key.read_host(domain) && table.prove(now, flow, key, source).is_some()
-        })
-    }
-
-    /// Binds the URI the flow was opened to reach and links its domain, both
-    /// until the flow is forgotten (S-3). Over TLS, call it only once the
-    /// certificate matched. False as for `link`.
-    pub fn opened(&mut self, now: Instant, flow: Flow, uri: &[u8]) -> bool {
-        self.with_key(|table, key| {
-            key.read(uri) && table.prove(now, flow, key, Source::Opened).is_some()
-        })
-    }
-
-    /// True when `bind` of the URI to the flow would pass the domain test. Asked
-    /// when the request comes in, since what is linked later does not count for
-    /// it (S-6).
-    #[must_use]
-    pub fn allows(&mut self, flow: Flow, uri: &[u8]) -> bool {
-        self.with_key(|table, key| key.read(uri) && table.proven(flow, key).is_some())
-    }
-
-    /// Binds a URI learned over the flow until `until`, if the flow has proven
-    /// the URI's whole domain name (S-4, S-5, S-7 to S-11, S-24).
-    ///
-    /// A registration's refresh moves the end of its own binding either way;
-    /// otherwise the later end of two reasons holds.
-    pub fn bind(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        uri: &[u8],
-        source: Source,
-        until: Instant,
-    ) -> Bound {
-        self.with_key(|table, key| {
-            let link = if key.read(uri) {
-                table.proven(flow, key)
-            } else {
-                None
-            };
-            link.map_or(Bound::Refused, |link| {
-                table.put(now, link, key, source, until, None)
-            })
-        })
-    }
-
-    /// Binds a Record-Route that is an address, which no certificate can prove,
-    /// to the flow its dialog runs on. Only `find_in_dialog` of that dialog sees
-    /// it, so a lie reaches no other call. A name is refused: it has `bind`.
-    pub fn bind_dialog(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        uri: &[u8],
-        dialog: Dialog,
-        until: Instant,
-    ) -> Bound {
-        self.with_key(|table, key| {
-            if !key.read(uri) || !key.is_literal() {
-                return Bound::Refused;
-            }
-            let Some(link) = table.join(flow, key) else {
-                return Bound::Full;
-            };
-            let bound = table.put(now, link, key, Source::RecordRoute, until, Some(dialog));
-            table.drop_idle(link);
-            bound
-        })
-    }
-
-    /// Unbinds exactly this URI from the flow, as the redirect that the flow
-    /// answered with asks, or the end of a dialog or a registration (S-23,
-    /// S-30). False when it was not bound there.
-    pub fn unbind(&mut self, uri: &[u8], flow: Flow) -> bool {
-        self.with_key(|table, key| {
-            if !key.read(uri) {
-                return false;
-            }
-            let link = table.links.holder(flow).zip(table.links.domain(key.host()));
-            let link = link.and_then(|(holder, domain)| table.links.between(holder, domain));
-            let (Some(link), Some(set)) = (link, table.sets.find(key.set())) else {
-                return false;
-            };
-            let print = table.print(table.links.link(link).domain, key);
-            let mut unbound = false;
-            while let Some(row) = table.row_of(print, |row| {
-                row.link == link && row.set == set && row.place == key.place()
-            }) {
-                table.drop_row(row);
-                unbound = true;
-            }
-            unbound
-        })
-    }
-
     /// Lends the key's buffers to `work` together with the rest of the table.
     #[inline]
     fn with_key<T>(&mut self, work: impl FnOnce(&mut Self, &mut Key) -> T) -> T {
-        let mut key = std::mem::take(&mut self.key);
+        let mut key = self.key.take().unwrap_or_default();
         let done = work(self, &mut key);
-        self.key = key;
+        self.key = Some(key);
         done
     }
 
     fn print(&self, domain: u32, key: &Key) -> Print {
         let place = u64::from(domain) << 32 | u64::from(key.place());
-        [0, 1].map(|half: usize| self.prints[half].hash_one((place, key.user())))
+        let [a, b] = &self.prints;
+        let user = (place, key.user());
+        [a.hash_one(user), b.hash_one(user)]
     }
 
     fn row_of(&self, print: Print, is_it: impl Fn(&rows::Row) -> bool) -> Option<u32> {
@@ -318,322 +225,7 @@ impl Table {
             .find(|(_, row)| is_it(row))
             .map(|(index, _)| index)
     }
-
-    /// The live flow's link to the key's domain, if it is proven.
-    fn proven(&self, flow: Flow, key: &Key) -> Option<u32> {
-        let holder = self.links.holder(flow)?;
-        let link = self.links.between(holder, self.links.domain(key.host())?)?;
-        let live = self.links.entry(holder).state == State::Live;
-        (live && !self.links.link(link).proof.is_empty()).then_some(link)
-    }
-
-    fn join(&mut self, flow: Flow, key: &Key) -> Option<u32> {
-        let holder = self.links.hold(flow)?;
-        let live = self.links.entry(holder).state == State::Live;
-        if live {
-            self.links.join(holder, key.host())
-        } else {
-            None
-        }
-    }
-
-    fn prove(&mut self, now: Instant, flow: Flow, key: &Key, source: Source) -> Option<u32> {
-        let link = self.join(flow, key)?;
-        self.links.link_mut(link).proof.add(source);
-        // The link holds even where the row finds no room.
-        self.put(now, link, key, source, FOREVER, None);
-        Some(link)
-    }
-
-    fn put(
-        &mut self,
-        now: Instant,
-        link: u32,
-        key: &Key,
-        source: Source,
-        until: Instant,
-        dialog: Option<Dialog>,
-    ) -> Bound {
-        let dialog = dialog.map(|dialog| dialog.0);
-        let print = self.print(self.links.link(link).domain, key);
-        let known = self.sets.find(key.set());
-        let (mut there, mut own, mut same) = (0, None, None);
-        for (index, row) in self.rows.chain(print) {
-            there += 1;
-            if row.link == link {
-                own = Some(own.map_or(index, |other| self.older(other, index)));
-                let is_same =
-                    Some(row.set) == known && row.place == key.place() && row.dialog == dialog;
-                same = same.or(is_same.then_some(index));
-            }
-        }
-        if let Some(same) = same {
-            self.refresh(same, now, source, until);
-            return Bound::Refreshed;
-        }
-        if there >= self.bounds.place {
-            let Some(own) = own else { return Bound::Full };
-            self.take_row(own);
-        }
-        let holder = self.links.link(link).holder;
-        let went = match self.make_room(holder) {
-            Ok(went) => went,
-            Err(full) => return full,
-        };
-        self.stamp = self.stamp.wrapping_add(1);
-        let (set, stamp, place) = (self.sets.hold(key.set()), self.stamp, key.place());
-        let draft = Draft {
-            print,
-            place,
-            set,
-            link,
-            source,
-            until,
-            dialog,
-            stamp,
-        };
-        self.rows.insert(draft, &mut self.links.link_mut(link).rows);
-        self.links.entry_mut(holder).rows += 1;
-        self.len += 1;
-        if let Some(went) = went {
-            self.drop_idle(went);
-        }
-        Bound::New
-    }
-
-    fn refresh(&mut self, row: u32, now: Instant, source: Source, until: Instant) {
-        self.touch(row);
-        let row = self.rows.get_mut(row);
-        let moves = row.source == source && matches!(source, Source::Path | Source::ServiceRoute);
-        if moves || until > row.until || row.until <= now {
-            (row.source, row.until) = (source, until);
-        }
-    }
 }
 
 /// The end of what lasts as long as its flow.
 const FOREVER: Instant = Instant::from_micros(u64::MAX);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::{Slot, StreamId};
-
-    const NOW: Instant = Instant::from_micros(1_000);
-    const LATER: Instant = Instant::from_micros(2_000);
-
-    pub(super) fn flow(index: u32) -> Flow {
-        Flow::Stream(StreamId(Slot {
-            index,
-            generation: 0,
-        }))
-    }
-
-    fn table() -> Table {
-        Table::new([1, 2, 3, 4])
-    }
-
-    fn found(table: &mut Table, uri: &str) -> Option<(u32, Level)> {
-        let found = table.find(NOW, uri.as_bytes(), &[], 0)?;
-        (0..9)
-            .find(|&n| flow(n) == found.flow)
-            .map(|n| (n, found.level))
-    }
-
-    fn path(table: &mut Table, on: u32, uri: &str) -> Bound {
-        table.bind(NOW, flow(on), uri.as_bytes(), Source::Path, LATER)
-    }
-
-    #[test]
-    fn a_certificate_binds_its_domain_and_lets_its_uris_be_bound() {
-        // S-2, S-4, S-9, S-10
-        let mut t = table();
-        assert!(t.link(NOW, flow(1), b"Edge.Example.com", Source::Certificate));
-        assert_eq!(
-            found(&mut t, "sip:edge.example.COM"),
-            Some((1, Level::Exact))
-        );
-        assert_eq!(path(&mut t, 1, "sip:joe@EDGE.example.com;lr"), Bound::New);
-        assert_eq!(
-            path(&mut t, 1, "SIP:joe@edge.example.com;LR"),
-            Bound::Refreshed
-        );
-        assert_eq!((t.len(), t.flows()), (2, 1));
-    }
-
-    #[test]
-    fn a_foreign_domain_is_never_bound() {
-        // S-5, S-6, S-9, S-10, S-11
-        let mut t = table();
-        t.link(NOW, flow(1), b"bad.example.com", Source::Certificate);
-        t.link(NOW, flow(2), b"*.example.com", Source::Certificate);
-        for uri in [
-            "sip:x@good.example.com",
-            "sip:x@example.com",
-            "sip:x@a.bad.example.com",
-            "sip:x@xbad.example.com",
-            "sip:bad.example.com@good.example.com",
-            "sip:x@good.example.com;maddr=bad.example.com",
-            "tel:+1",
-        ] {
-            for on in [1, 2, 3] {
-                assert_eq!(
-                    (path(&mut t, on, uri), t.allows(flow(on), uri.as_bytes())),
-                    (Bound::Refused, false),
-                    "{uri}"
-                );
-            }
-        }
-        assert!(
-            t.allows(flow(1), b"sip:x@bad.example.com")
-                && !t.allows(flow(2), b"sip:x@bad.example.com")
-        );
-        assert_eq!(t.len(), 1);
-    }
-
-    #[test]
-    fn a_flow_opened_to_a_uri_gets_that_uri_and_its_domain() {
-        // S-3, 2.3 item 2: the flow to e3 carries both URIs.
-        let mut t = table();
-        assert!(t.opened(NOW, flow(3), b"sip:joe@edge.example.com;lr;maddr=192.0.2.3"));
-        assert_eq!(found(&mut t, "sip:joe@edge.example.com;lr"), None);
-        assert_eq!(path(&mut t, 3, "sip:joe@edge.example.com;lr"), Bound::New);
-        assert_eq!(
-            found(&mut t, "sip:joe@edge.example.com;lr"),
-            Some((3, Level::Exact))
-        );
-        assert_eq!(
-            found(&mut t, "sip:joe@edge.example.com;maddr=192.0.2.3;lr"),
-            Some((3, Level::Exact))
-        );
-        assert!(!t.opened(NOW, flow(3), b"tel:+1"));
-    }
-
-    #[test]
-    fn a_redirect_unbinds_one_uri_from_one_flow() {
-        // S-23, S-24
-        let mut t = table();
-        for on in [1, 2] {
-            t.link(NOW, flow(on), b"h", Source::Link);
-            path(&mut t, on, "sip:joe@h;lr");
-        }
-        path(&mut t, 1, "sip:joe@h;lr;gunk=1");
-        assert!(t.unbind(b"sip:joe@H;LR", flow(1)) && !t.unbind(b"sip:joe@h;lr", flow(1)));
-        assert_eq!(found(&mut t, "sip:joe@h;lr"), Some((2, Level::Exact)));
-        assert_eq!(
-            found(&mut t, "sip:joe@h;lr;gunk=1"),
-            Some((1, Level::Exact))
-        );
-        assert_eq!(
-            t.bind(
-                NOW,
-                flow(2),
-                b"sip:joe@h;lr;gunk=1",
-                Source::Redirect,
-                LATER
-            ),
-            Bound::New
-        );
-    }
-
-    #[test]
-    fn a_row_ends_on_its_own_and_prolongs_no_other() {
-        // S-30
-        let (mut t, uri) = (table(), "sip:joe@h");
-        let at = Instant::from_micros;
-        for on in [1, 2] {
-            t.link(NOW, flow(on), b"h", Source::Link);
-            t.bind(NOW, flow(on), uri.as_bytes(), Source::Path, at(2_000));
-        }
-        t.bind(NOW, flow(1), uri.as_bytes(), Source::Path, at(3_000));
-        let live = |t: &mut Table, now| t.candidates(at(now), uri.as_bytes(), Level::Exact, &[]);
-        assert_eq!(
-            (live(&mut t, 1_999), live(&mut t, 2_000)),
-            (vec![flow(1), flow(2)], vec![flow(1)])
-        );
-        assert_eq!(live(&mut t, 3_000), vec![]);
-        // A dialog's longer life is not cut by its registration's refresh, a registration's own is.
-        t.bind(NOW, flow(1), uri.as_bytes(), Source::Path, at(2_500));
-        assert_eq!(live(&mut t, 2_600), vec![]);
-        t.bind(NOW, flow(1), uri.as_bytes(), Source::RecordRoute, at(9_000));
-        t.bind(NOW, flow(1), uri.as_bytes(), Source::Path, at(2_500));
-        assert_eq!(live(&mut t, 8_999), vec![flow(1)]);
-    }
-
-    #[test]
-    fn an_address_in_a_record_route_sticks_within_its_dialog_only() {
-        let mut t = table();
-        let [a, b] = [1, 2].map(|n| Dialog(NonZeroU64::new(n).unwrap()));
-        let uri = b"sip:192.0.2.1:5061;transport=tls;lr";
-        assert_eq!(t.bind_dialog(NOW, flow(1), uri, a, LATER), Bound::New);
-        assert_eq!(
-            t.bind_dialog(NOW, flow(1), b"sip:x@good.example.com", a, LATER),
-            Bound::Refused
-        );
-        let in_dialog = |t: &mut Table, dialog| {
-            t.find_in_dialog(NOW, uri, dialog, &[], 0)
-                .map(|found| found.flow)
-        };
-        assert_eq!(
-            (in_dialog(&mut t, a), in_dialog(&mut t, b)),
-            (Some(flow(1)), None)
-        );
-        assert_eq!(
-            (
-                t.find(NOW, uri, &[], 0),
-                t.domain(NOW, b"192.0.2.1").count()
-            ),
-            (None, 0)
-        );
-        assert_eq!(
-            (
-                path(&mut t, 1, "sip:x@192.0.2.1"),
-                t.unbind(uri, flow(1)),
-                t.len()
-            ),
-            (Bound::Refused, true, 0)
-        );
-    }
-
-    #[test]
-    fn a_full_flow_gives_up_what_it_used_least() {
-        // S-34
-        let mut t = table();
-        t.bounds.flow = 3;
-        t.link(NOW, flow(1), b"h", Source::Link);
-        for user in ["sip:a@h", "sip:b@h"] {
-            path(&mut t, 1, user);
-        }
-        assert_eq!(found(&mut t, "sip:h"), Some((1, Level::Exact)));
-        assert_eq!((path(&mut t, 1, "sip:c@h"), t.len()), (Bound::New, 3));
-        assert_eq!(
-            (found(&mut t, "sip:a@h"), found(&mut t, "sip:h")),
-            (None, Some((1, Level::Exact)))
-        );
-    }
-
-    #[test]
-    fn a_full_table_and_a_full_place_take_from_nobody_else() {
-        // S-34
-        let mut t = table();
-        (t.bounds.rows, t.bounds.place) = (4, 2);
-        t.link(NOW, flow(1), b"h", Source::Link);
-        t.link(NOW, flow(2), b"h", Source::Link);
-        path(&mut t, 1, "sip:a@h;x=1");
-        path(&mut t, 1, "sip:a@h;x=2");
-        assert_eq!(path(&mut t, 2, "sip:a@h;x=3"), Bound::Full);
-        assert_eq!(
-            (path(&mut t, 1, "sip:a@h;x=3"), found(&mut t, "sip:a@h;x=1")),
-            (Bound::New, None)
-        );
-        t.link(NOW, flow(3), b"h", Source::Link);
-        assert_eq!(
-            (
-                path(&mut t, 3, "sip:b@h"),
-                path(&mut t, 2, "sip:b@h"),
-                t.len()
-            ),
-            (Bound::Full, Bound::New, 4)
-        );
-    }
-}

@@ -7,5 +7,13 @@ mod wire {
 
     mod agent;
     mod calling;
+    mod edge_registering;
+    mod edge_routing;
+    mod failover;
+    mod flow_tokens;
+    mod home_registering;
+    mod home_routing;
+    mod keepalive;
+    mod privacy;
     mod registering;
 }

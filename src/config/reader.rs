@@ -164,7 +164,7 @@ impl<'a> Section<'a> {
     }
 
     /// A section that may be there.
-    pub(super) fn section(&self, key: &str) -> Result<Option<Section<'a>>, Mistake> {
+    pub(super) fn section(&self, key: &str) -> Result<Option<Self>, Mistake> {
         let Some(value) = self.table.get(key) else {
             return Ok(None);
         };
@@ -181,7 +181,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of inline tables that must be there and not be empty.
-    pub(super) fn tables(&self, key: &str, want: &str) -> Result<Vec<Section<'a>>, Mistake> {
+    pub(super) fn tables(&self, key: &str, want: &str) -> Result<Vec<Self>, Mistake> {
         let Some(value) = self.table.get(key) else {
             return Err(self.missing(key, want));
         };
@@ -209,6 +209,13 @@ impl<'a> Section<'a> {
         self.at(span.unwrap_or(self.start..self.start), key, text)
     }
 
+    /// Where a key that is there stands, to begin a sentence about it.
+    pub(super) fn place(&self, key: &str) -> String {
+        let span = self.table.get_key_value(key).map(|(key, _)| key.span());
+        let line = self.reader.line(span.map_or(self.start, |span| span.start));
+        format!("{}, line {line}: `{key}`", self.reader.file)
+    }
+
     /// A mistake about the section as a whole: `text` is the sentence.
     pub(super) fn mistake_at_head(&self, text: &str) -> Mistake {
         let line = self.reader.line(self.start);
@@ -227,7 +234,7 @@ impl<'a> Section<'a> {
         let is = match value.get_ref() {
             DeValue::String(text) if text.trim().is_empty() => "an empty text",
             DeValue::String(_) => "a text",
-            DeValue::Integer(number) => &format!("{}", number.as_str()),
+            DeValue::Integer(number) => number.as_str(),
             DeValue::Float(_) => "a fraction",
             DeValue::Boolean(_) => "true or false",
             DeValue::Datetime(_) => "a date",

@@ -29,7 +29,7 @@ pub enum StoreFault {
         /// The file.
         path: PathBuf,
         /// What redb said.
-        why: redb::Error,
+        why: Box<redb::Error>,
     },
 }
 
@@ -47,7 +47,7 @@ impl Store {
             Err(DatabaseError::DatabaseAlreadyOpen) => Err(StoreFault::Taken(path.to_owned())),
             Err(why) => Err(StoreFault::Broken {
                 path: path.to_owned(),
-                why: why.into(),
+                why: Box::new(why.into()),
             }),
         }
     }
@@ -56,6 +56,10 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
+    #[expect(
+        clippy::result_large_err,
+        reason = "redb's error, boxed before it leaves"
+    )]
     pub fn records(&self) -> Result<Vec<Record>, StoreFault> {
         let read = || -> Result<Vec<Record>, redb::Error> {
             let transaction = self.database.begin_read()?;
@@ -76,7 +80,7 @@ impl Store {
         };
         read().map_err(|why| StoreFault::Broken {
             path: self.path.clone(),
-            why,
+            why: Box::new(why),
         })
     }
 
@@ -85,6 +89,10 @@ impl Store {
     ///
     /// # Errors
     /// When they cannot be written; then none is.
+    #[expect(
+        clippy::result_large_err,
+        reason = "redb's error, boxed before it leaves"
+    )]
     pub fn write(&self, records: &[Record]) -> Result<(), StoreFault> {
         let write = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
@@ -101,7 +109,7 @@ impl Store {
         };
         write().map_err(|why| StoreFault::Broken {
             path: self.path.clone(),
-            why,
+            why: Box::new(why),
         })
     }
 

@@ -1,39 +1,41 @@
-//! REGISTER through an edge: Path on the way in, Outbound-Proxy and the flow
-//! binding on the 2xx (protocol 1.A, D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
+//! REGISTER on its way in: which edge it is for, whose it is, and the Path
+//! (protocol 1.A, D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
+//!
+//! Whose it is follows from the credentials alone, read by the very rule the
+//! home reads them by: what this edge took for the user while the home proved
+//! another one would be a token for somebody else's calls.
 
-use super::policy::{Edge, Mine, Origin};
-use super::{EdgeSet, Registration, Subscriber, set};
-use crate::bytes::Buf;
-use crate::edit::{Edits, decimal, host};
-use crate::id::Transport;
+use super::own::Mine;
+use super::policy::{Edge, Origin};
+use super::{EdgeSet, Subscriber, set};
 use crate::limits;
-use crate::proxy::{Context, Net, Note, Plan, Reply, Request, Response, Target, Verdict};
+use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Uri, same_host};
-use crate::scan::{Message, Name, scan};
+use crate::scan::{Message, Name};
 use crate::send::Flows;
 use crate::span::Span;
-use crate::time::{Duration, Instant};
 
 /// Token flag: the phone asked for a list of outbound proxies.
 const STICKY: u8 = 1;
 
 /// What a REGISTER says of the phone behind it.
-struct Phone {
-    contact: Span,
-    /// Value of `+sip.instance`.
-    instance: Option<Span>,
-    reg_id: u32,
-    /// Credentials' user and realm.
-    user: Span,
-    realm: Span,
+pub(super) struct Phone {
+    pub(super) contact: Span,
+    /// Value of `+sip.instance`, without the brackets.
+    pub(super) instance: Option<Span>,
+    /// 0 when it gave none.
+    pub(super) reg_id: u32,
+    /// Credentials' user and realm; empty when there are none.
+    pub(super) user: Span,
+    pub(super) realm: Span,
     /// `Supported: alt-proxies`.
-    sticky: bool,
+    pub(super) sticky: bool,
 }
 
 /// What the Contact of a REGISTER asks for.
-enum Asks {
+pub(super) enum Asks {
     /// The flow of this contact.
     Binding(Phone),
     /// `Contact: *`, or no Contact at all.
@@ -48,7 +50,6 @@ impl Edge {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        self.token.clear();
         let own = self.own_routes(net, request);
         plan.pop = own.count;
         match own.what {
@@ -71,10 +72,14 @@ impl Edge {
             | Mine::Sibling
             | Mine::Not => {}
         }
-        if let Err(reply) = self.retarget(net, request, plan) {
+        // Reads its URI with the token in the Route still needed.
+        let token = std::mem::take(&mut self.token);
+        let retarget = self.retarget(net, request, plan);
+        self.token = token;
+        if let Err(reply) = retarget {
             return Verdict::Answer(reply);
         }
-        let asks = match read(request.bytes, request.message) {
+        let asks = match self.read(request.bytes, request.message) {
             Ok(asks) => asks,
             Err(reply) => return Verdict::Answer(reply),
         };
@@ -128,16 +133,17 @@ impl Edge {
             realm: phone.realm.of(bytes),
             instance: &instance,
         };
-        // A token of somebody else in the Route is no refresh of this phone.
+        // D-E2. A token of somebody else in the Route is no refresh of this
+        // phone, and neither is one whose edges are all others: its phone has
+        // come to an edge that nobody would look for it at.
         let theirs = self.token.subscriber();
-        let refresh = !self.token.is_anonymous()
+        let same = !self.token.is_anonymous()
             && theirs.user == subscriber.user
             && theirs.instance == subscriber.instance;
-        let edges = if refresh {
-            self.token_set()
-        } else {
-            self.choose(&subscriber, phone.sticky)
-        };
+        let old = same.then(|| self.token_set());
+        let old = old.filter(|set| set.iter().any(|place| place == self.own));
+        let refresh = old.is_some();
+        let edges = old.unwrap_or_else(|| self.choose(&subscriber, phone.sticky));
         let flags = if phone.sticky { STICKY } else { 0 };
         let mut fits = true;
         let token = net.pool.build(limits::TOKEN_MAX, |out| {
@@ -181,130 +187,74 @@ impl Edge {
         EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
     }
 
-    /// The 2xx passes: binds the flow (D-E13) and tells the phone of its other
-    /// edges (D-E9 to D-E12).
-    pub(super) fn registered_with(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        context: &Context,
-        base: &Buf,
-        token: &Buf,
-        (initial, first_hop): (bool, bool),
-        response: &Response<'_>,
-        edits: &mut Edits,
-    ) {
-        let mut again = std::mem::take(&mut self.again);
-        let asks = scan(base, &mut again).map(|()| read(base, &again));
-        self.again = again;
-        let Ok(Ok(Asks::Binding(phone))) = asks else {
-            return;
-        };
-        let seconds = granted(base, &phone, response);
-        let mut instance = std::mem::take(&mut self.text);
-        instance.clear();
-        phone.write_instance(base, &mut instance);
-        let subscriber = Subscriber {
-            user: phone.user.of(base),
-            realm: phone.realm.of(base),
-            instance: &instance,
-        };
-        if first_hop && seconds == 0 {
-            self.registrations.unbind(&subscriber, phone.reg_id);
-        }
-        // D-E11: nothing for a de-registration.
-        let known = seconds > 0 && self.codec.read(token, &mut self.token).is_ok();
-        let edges = if known {
-            self.token_set()
-        } else {
-            self.alone()
-        };
-        if first_hop && known {
-            let bound = self.registrations.bind(&Registration {
-                subscriber: fallback_user(subscriber, base, &mut self.again),
-                reg_id: phone.reg_id,
-                flow: context.flow,
-                edges,
-                flags: self.token.flags(),
-                is_sticky: phone.sticky,
-                expires: now + Duration::from_secs(seconds.into()),
-            });
-            net.counters.registrations += u64::from(bound.is_ok());
-        }
-        self.text = instance;
-        if known && first_hop {
-            let at = response.message.headers_end();
-            edits.insert(at, |out| {
-                self.tell(context, token, edges, initial, response, out);
-            });
-            if initial && phone.sticky && edges.iter().any(|place| place != self.own) {
-                require(response, edits);
+    /// Reads what this edge needs of a REGISTER: the first Contact with an
+    /// instance, else the first, and the user of its credentials (D-E14).
+    pub(super) fn read(&self, bytes: &[u8], message: &Message) -> Result<Asks, Reply> {
+        let malformed = |_| Reply::stateless(400, "Malformed Contact");
+        let mut chosen: Option<Address> = None;
+        for value in message
+            .values(bytes, Name::Contact)
+            .take(limits::CONTACTS_MAX)
+        {
+            if value.of(bytes) == b"*" {
+                return Ok(Asks::Nothing);
+            }
+            let address = Address::parse(bytes, value).map_err(malformed)?;
+            let has_instance = address.param(bytes, "+sip.instance").is_some();
+            if chosen.is_none() || has_instance {
+                chosen = Some(address);
+            }
+            if has_instance {
+                break;
             }
         }
+        let Some(contact) = chosen else {
+            return Ok(Asks::Nothing);
+        };
+        let (user, realm) = self.credentials(bytes, message);
+        Ok(Asks::Binding(Phone {
+            contact: contact.uri,
+            instance: contact
+                .param(bytes, "+sip.instance")
+                .flatten()
+                .map(|value| unbracketed(bytes, value)),
+            reg_id: contact
+                .param(bytes, "reg-id")
+                .flatten()
+                .and_then(|value| number(value.of(bytes)))
+                .unwrap_or(0),
+            user,
+            realm,
+            sticky: message.has_token(bytes, Name::Supported, "alt-proxies"),
+        }))
     }
 
-    /// The header lines the phone gets.
-    fn tell(
-        &self,
-        context: &Context,
-        token: &[u8],
-        edges: EdgeSet,
-        initial: bool,
-        response: &Response<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let others = || edges.iter().filter(|place| *place != self.own);
-        if initial {
-            for place in others() {
-                self.outbound_proxy(token, place, Flows::transport(context.flow), out);
-            }
-        }
-        // O-9
-        let outbound = response
-            .message
-            .has_token(response.bytes, Name::Require, "outbound");
-        if outbound && response.message.first(Name::FlowTimer).is_none() {
-            out.extend_from_slice(b"Flow-Timer: ");
-            decimal(out, limits::FLOW_TIMER_S);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// The Path URI without `ob`, with the address of the other edge; port and
-    /// transport where they are not what `maddr` alone means (protocol 2.3
-    /// item 3).
-    fn outbound_proxy(&self, token: &[u8], place: usize, transport: Transport, out: &mut Vec<u8>) {
-        let Some(member) = self.settings.members.get(place) else {
-            return;
+    /// The first ones for a served realm; else those that stand alone, for a
+    /// home whose realm is not its domain; with several for realms unknown here
+    /// nobody can say whom the home will believe.
+    fn credentials(&self, bytes: &[u8], message: &Message) -> (Span, Span) {
+        let headers = || {
+            let proxy = message.all(Name::ProxyAuthorization);
+            let all = message.all(Name::Authorization).chain(proxy);
+            all.filter_map(|header| Digest::parse(bytes, header.value).ok().flatten())
         };
-        let port = match transport {
-            Transport::Udp => member.udp,
-            Transport::Tcp => member.tcp,
+        let served = |digest: &Digest| {
+            let mut domains = self.settings.home_domains.iter();
+            domains.any(|domain| domain.as_bytes() == digest.realm.of(bytes))
         };
-        for part in [
-            b"Outbound-Proxy: <sip:",
-            token,
-            b"@",
-            self.settings.cluster.as_bytes(),
-        ] {
-            out.extend_from_slice(part);
-        }
-        if port != transport.default_port() {
-            out.push(b':');
-            decimal(out, port);
-        }
-        out.extend_from_slice(b";lr;maddr=");
-        host(out, member.address);
-        if transport != Transport::Udp {
-            out.extend_from_slice(b";transport=");
-            out.extend_from_slice(transport.uri_token().as_bytes());
-        }
-        out.extend_from_slice(b">\r\n");
+        let mut alone = headers();
+        let digest = headers()
+            .find(served)
+            .or_else(|| alone.next().filter(|_| alone.next().is_none()));
+        digest
+            .map(|digest| (digest.username, digest.realm))
+            .unwrap_or_default()
     }
 }
 
 impl Phone {
-    fn write_instance(&self, bytes: &[u8], out: &mut Vec<u8>) {
+    /// What tells this phone from the others of its user.
+    pub(super) fn write_instance(&self, bytes: &[u8], out: &mut Vec<u8>) {
         match self.instance {
             Some(instance) => out.extend_from_slice(instance.of(bytes)),
             None => super::pseudo_instance(self.contact.of(bytes), out),
@@ -312,97 +262,8 @@ impl Phone {
     }
 }
 
-/// D-E12: `alt-proxies` joins the Require that is there, since many phones
-/// read only the first of several.
-fn require(response: &Response<'_>, edits: &mut Edits) {
-    match response.message.first(Name::Require) {
-        Some(header) => edits.insert(usize::from(header.value.end), |out| {
-            out.extend_from_slice(b", alt-proxies");
-        }),
-        None => edits.insert(response.message.headers_end(), |out| {
-            out.extend_from_slice(b"Require: alt-proxies\r\n");
-        }),
-    }
-}
-
-/// Protocol 2.3 item 6: where the home identifies phones without digest, the
-/// registered address of record is who it is.
-fn fallback_user<'a>(
-    subscriber: Subscriber<'a>,
-    base: &'a [u8],
-    again: &mut Message,
-) -> Subscriber<'a> {
-    if !subscriber.user.is_empty() || scan(base, again).is_err() {
-        return subscriber;
-    }
-    let to = again
-        .first(Name::To)
-        .and_then(|header| Address::parse(base, header.value).ok());
-    let user = to
-        .and_then(|to| Uri::parse(base, to.uri).ok())
-        .and_then(|uri| uri.user);
-    Subscriber {
-        user: user.map(|user| user.of(base)).unwrap_or_default(),
-        ..subscriber
-    }
-}
-
-/// Reads what this edge needs of a REGISTER: the first Contact with an
-/// instance, else the first, and the user of its credentials (D-E14).
-fn read(bytes: &[u8], message: &Message) -> Result<Asks, Reply> {
-    let malformed = |_| Reply::stateless(400, "Malformed Contact");
-    let mut chosen: Option<Address> = None;
-    for value in message
-        .values(bytes, Name::Contact)
-        .take(limits::CONTACTS_MAX)
-    {
-        if value.of(bytes) == b"*" {
-            return Ok(Asks::Nothing);
-        }
-        let address = Address::parse(bytes, value).map_err(malformed)?;
-        let has_instance = address.param(bytes, "+sip.instance").is_some();
-        if chosen.is_none() || has_instance {
-            chosen = Some(address);
-        }
-        if has_instance {
-            break;
-        }
-    }
-    let Some(contact) = chosen else {
-        return Ok(Asks::Nothing);
-    };
-    let (user, realm) = credentials(bytes, message);
-    Ok(Asks::Binding(Phone {
-        contact: contact.uri,
-        instance: contact
-            .param(bytes, "+sip.instance")
-            .flatten()
-            .map(|value| unbracketed(bytes, value)),
-        reg_id: contact
-            .param(bytes, "reg-id")
-            .flatten()
-            .and_then(|value| number(value.of(bytes)))
-            .unwrap_or(0),
-        user,
-        realm,
-        sticky: message.has_token(bytes, Name::Supported, "alt-proxies"),
-    }))
-}
-
-fn credentials(bytes: &[u8], message: &Message) -> (Span, Span) {
-    let headers = message
-        .all(Name::Authorization)
-        .chain(message.all(Name::ProxyAuthorization));
-    let mut digests =
-        headers.filter_map(|header| Digest::parse(bytes, header.value).ok().flatten());
-    digests
-        .next()
-        .map(|digest| (digest.username, digest.realm))
-        .unwrap_or_default()
-}
-
 /// O-22: the URN stands in angle brackets inside the quotes.
-fn unbracketed(bytes: &[u8], value: Span) -> Span {
+pub(super) fn unbracketed(bytes: &[u8], value: Span) -> Span {
     match value.of(bytes) {
         [b'<', .., b'>'] => Span {
             start: value.start + 1,
@@ -412,45 +273,6 @@ fn unbracketed(bytes: &[u8], value: Span) -> Span {
     }
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
+pub(super) fn number(digits: &[u8]) -> Option<u32> {
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// The lifetime the 2xx grants this phone's contact, in seconds; 0 when the
-/// contact is not among those bound.
-fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
-    let bytes = response.bytes;
-    let default = response
-        .message
-        .number(bytes, Name::Expires)
-        .ok()
-        .flatten()
-        .unwrap_or(limits::EXPIRES_DEFAULT_S);
-    let contacts = response.message.values(bytes, Name::Contact);
-    let ours = contacts
-        .filter_map(|value| Address::parse(bytes, value).ok())
-        .find(|address| {
-            let instance = address
-                .param(bytes, "+sip.instance")
-                .flatten()
-                .map(|value| unbracketed(bytes, value).of(bytes));
-            let reg_id = address
-                .param(bytes, "reg-id")
-                .flatten()
-                .and_then(|value| number(value.of(bytes)));
-            match phone.instance {
-                Some(wanted) if instance.is_some() => {
-                    instance == Some(wanted.of(base))
-                        && reg_id.is_none_or(|reg_id| reg_id == phone.reg_id)
-                }
-                _ => address.uri.of(bytes) == phone.contact.of(base),
-            }
-        });
-    ours.map_or(0, |address| {
-        address
-            .param(bytes, "expires")
-            .flatten()
-            .and_then(|value| number(value.of(bytes)))
-            .unwrap_or(default)
-    })
 }

@@ -123,6 +123,13 @@ impl Registrations {
         self.live(now, subscriber).any(|record| record.flow == flow)
     }
 
+    /// True when a live registration of anybody leads over `flow`.
+    #[must_use]
+    pub fn is_used(&self, now: Instant, flow: Flow) -> bool {
+        let mut all = self.table.on_flow(flow);
+        all.any(|(_, record)| record.expires > now)
+    }
+
     /// Whose request came over `flow`: the newest live registration of the user
     /// it claims to be, else, when all on the flow are of one subscriber, the
     /// newest of those.

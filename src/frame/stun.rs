@@ -311,6 +311,10 @@ const fn crc32_table() -> [u32; 256] {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 

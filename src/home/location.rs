@@ -11,6 +11,7 @@
 //! without bindings takes no memory.
 
 mod binding;
+mod plan;
 mod stored;
 
 use ahash::RandomState;
@@ -18,7 +19,9 @@ use hashbrown::HashTable;
 
 use crate::id::Flow;
 use crate::limits;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
+
+use plan::Plan;
 
 pub use binding::{Binding, same_instance};
 pub use stored::NotRestored;
@@ -282,109 +285,6 @@ impl Location {
         }
         self.aors.swap_remove(place);
         true
-    }
-}
-
-/// What a REGISTER comes to, worked out before anything is touched.
-struct Plan {
-    steps: Vec<Step>,
-}
-
-struct Step {
-    /// The binding that goes, by its place.
-    replaces: Option<usize>,
-    /// The binding that comes.
-    puts: Option<Binding>,
-}
-
-impl Plan {
-    fn new(
-        now: Instant,
-        existing: &[Binding],
-        register: &Register<'_>,
-        changes: &[Change<'_>],
-    ) -> Result<Self, Conflict> {
-        let mut plan = Self {
-            steps: Vec::with_capacity(changes.len()),
-        };
-        for change in changes {
-            plan.add(now, existing, register, change)?;
-        }
-        let live = existing
-            .iter()
-            .filter(|binding| binding.is_live(now))
-            .count();
-        let gone = plan
-            .steps
-            .iter()
-            .filter(|step| step.replaces.is_some())
-            .count();
-        let put = plan.steps.iter().filter(|step| step.puts.is_some()).count();
-        if put > 0 && live - gone + put > limits::CONTACTS_MAX {
-            return Err(Conflict::TooMany);
-        }
-        Ok(plan)
-    }
-
-    fn add(
-        &mut self,
-        now: Instant,
-        existing: &[Binding],
-        register: &Register<'_>,
-        change: &Change<'_>,
-    ) -> Result<(), Conflict> {
-        let puts = match change.expires_s {
-            0 => None,
-            expires_s => {
-                let expires = now + Duration::from_secs(expires_s.into());
-                Some(Binding::new(change, register, expires).ok_or(Conflict::TooLong)?)
-            }
-        };
-        // A contact named twice in one REGISTER: the later word holds.
-        let again = |step: &&mut Step| {
-            step.puts
-                .as_ref()
-                .is_some_and(|put| put.is_meant_by(change))
-        };
-        if let Some(step) = self.steps.iter_mut().find(again) {
-            step.puts = puts;
-            return Ok(());
-        }
-        let is_meant =
-            |(_, binding): &(usize, &Binding)| binding.is_live(now) && binding.is_meant_by(change);
-        let mut meant = existing.iter().enumerate().filter(is_meant);
-        let step = match meant
-            .find(|(place, _)| self.steps.iter().all(|step| step.replaces != Some(*place)))
-        {
-            Some((_, old)) if old.call_id() == register.call_id && register.cseq <= old.cseq => {
-                return Err(Conflict::OutOfOrder);
-            }
-            Some((place, _)) => Step {
-                replaces: Some(place),
-                puts,
-            },
-            None => Step {
-                replaces: None,
-                puts,
-            },
-        };
-        self.steps.push(step);
-        Ok(())
-    }
-
-    fn adds_nothing(&self) -> bool {
-        self.steps.iter().all(|step| step.puts.is_none())
-    }
-
-    fn carry_out(self, now: Instant, bindings: &mut Vec<Binding>) {
-        for place in self.steps.iter().filter_map(|step| step.replaces) {
-            // Expired as of now: swept with the others below.
-            bindings[place].expires = Instant::ZERO;
-        }
-        bindings.retain(|binding| binding.is_live(now));
-        bindings.reserve_exact(self.steps.iter().filter(|step| step.puts.is_some()).count());
-        bindings.extend(self.steps.into_iter().filter_map(|step| step.puts));
-        bindings.shrink_to_fit();
     }
 }
 

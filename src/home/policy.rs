@@ -13,6 +13,7 @@ use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::{Hop, Output};
+use crate::span::Span;
 use crate::stick::{Bound, Level, Source, Table};
 use crate::time::{Duration, Instant};
 
@@ -56,7 +57,7 @@ impl Home {
     /// A home with these subscribers and no registrations.
     #[must_use]
     pub fn new(settings: Settings, subscribers: Arc<Subscribers>, seed: [u64; 4]) -> Self {
-        let whole = crate::span::Span::new(0, settings.edges.len());
+        let whole = Span::new(0, settings.edges.len());
         let cluster = Uri::parse(settings.edges.as_bytes(), whole)
             .map(|uri| uri.host.of(settings.edges.as_bytes()).to_vec());
         // A prefix names a few neighbours at most; a whole network of edges is
@@ -137,6 +138,21 @@ impl Home {
                 .link(now, request.flow, &self.cluster, Source::Link);
         }
         edge
+    }
+
+    /// The Record-Route value above our own; none where ours is not there.
+    fn above_own(&self, net: &Net, response: &Response<'_>) -> Option<Span> {
+        let bytes = response.bytes;
+        let mut above = None;
+        for value in response.message.values(bytes, Name::RecordRoute) {
+            let address = Address::parse(bytes, value).ok()?;
+            let uri = Uri::parse(bytes, address.uri).ok()?;
+            if self.is_own(net, bytes, &uri) {
+                return above;
+            }
+            above = Some(address.uri);
+        }
+        None
     }
 
     /// S-4, S-5, S-8: binds under the domain test.
@@ -221,29 +237,9 @@ impl Policy for Home {
         }
         let until = now + RECORD_ROUTE;
         // S-8: the neighbour downstream wrote the value just above our own.
-        let bytes = response.bytes;
-        let mut above = None;
-        for value in response.message.values(bytes, Name::RecordRoute) {
-            let Ok(address) = Address::parse(bytes, value) else {
-                break;
-            };
-            let Ok(uri) = Uri::parse(bytes, address.uri) else {
-                break;
-            };
-            if self.is_own(net, bytes, &uri) {
-                break;
-            }
-            above = Some(address.uri);
-        }
-        if let Some(uri) = above {
-            self.bind(
-                net,
-                now,
-                response.flow,
-                uri.of(bytes),
-                Source::RecordRoute,
-                until,
-            );
+        if let Some(uri) = self.above_own(net, response) {
+            let uri = uri.of(response.bytes);
+            self.bind(net, now, response.flow, uri, Source::RecordRoute, until);
         }
         // S-5: the neighbour upstream wrote the topmost value of the request;
         // ours stands above it in what went on.
@@ -255,14 +251,8 @@ impl Policy for Home {
             && let Some(value) = again.values(base, Name::RecordRoute).nth(1)
             && let Ok(address) = Address::parse(base, value)
         {
-            self.bind(
-                net,
-                now,
-                context.flow,
-                address.uri.of(base),
-                Source::RecordRoute,
-                until,
-            );
+            let uri = address.uri.of(base);
+            self.bind(net, now, context.flow, uri, Source::RecordRoute, until);
         }
         self.again = again;
     }

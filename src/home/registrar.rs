@@ -114,7 +114,7 @@ impl Home {
             .unwrap_or_default();
         let default = message
             .number(bytes, Name::Expires)
-            .map_err(|_| Reply::new(400, "Malformed Expires"))?;
+            .or(Err(Reply::new(400, "Malformed Expires")))?;
         let mut contacts = message.values(bytes, Name::Contact);
         let Some(first) = contacts.next() else {
             return Ok(false);

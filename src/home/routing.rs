@@ -1,11 +1,19 @@
 //! Everything but REGISTER at the home: to the contacts of its subscribers, by
 //! the Route of a dialog, or on to the rest of the world (RFC 3261 §16.5,
 //! RFC 3327 §5.4, RFC 5626 §7).
+//!
+//! Whose requests go where is decided by who sent them, not by their Routes:
+//! an edge has let in only what may go anywhere. A stranger reaches the
+//! subscribers and, inside a dialog that this home record-routed, the edges;
+//! nothing else. Where phones may register without an edge, requests of their
+//! dialogs come from anywhere too and end at their own addresses, so there a
+//! Route of ours opens the way inside dialogs.
 
 use std::cmp::Reverse;
 
+use super::Redirect;
 use super::policy::Home;
-use crate::id::{Flow, Transport};
+use crate::id::Flow;
 use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, same_host};
@@ -13,6 +21,26 @@ use crate::scan::{Method, Name};
 use crate::send::{Flows, Hop};
 use crate::span::Span;
 use crate::time::Instant;
+
+/// A request on its way through the home.
+struct Pass<'a, 'b> {
+    net: &'a mut Net,
+    now: Instant,
+    request: &'a Request<'b>,
+    plan: &'a mut Plan,
+    trust: Trust,
+}
+
+/// How far a request that leaves the domain may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Anywhere.
+    Edge,
+    /// To the edges.
+    Dialog,
+    /// Nowhere.
+    Stranger,
+}
 
 impl Home {
     /// Routes a request.
@@ -28,31 +56,39 @@ impl Home {
         self.own_routes(net, request, plan);
         plan.check_loops = true;
         let routed = plan.pop > 0 || plan.restore_uri;
+        let trust = match (from_edge, routed && request.in_dialog()) {
+            (true, _) => Trust::Edge,
+            (false, true) if self.settings.redirect == Redirect::Always => Trust::Dialog,
+            (false, true) => Trust::Edge,
+            (false, false) => Trust::Stranger,
+        };
         let left = request.message.values(bytes, Name::Route).nth(plan.pop);
         let left = left.filter(|_| {
             !plan.restore_uri || request.message.values(bytes, Name::Route).count() > 1
         });
-        if let Some(next) = left {
-            let Ok(address) = Address::parse(bytes, next) else {
-                return Verdict::Answer(Reply::new(400, "Malformed Route"));
-            };
-            return self.by_uri(net, now, request, plan, address.uri, from_edge || routed);
-        }
-        let target = if plan.restore_uri {
-            last_route(request)
-        } else {
-            request.message.request_uri()
+        let target = match left.map(|value| Address::parse(bytes, value)) {
+            Some(Ok(address)) => address.uri,
+            Some(Err(_)) => return refuse(400, "Malformed Route"),
+            None if plan.restore_uri => last_route(request),
+            None => request.message.request_uri(),
         };
         let Ok(uri) = Uri::parse(bytes, target) else {
-            return Verdict::Answer(Reply::new(400, "Malformed URI"));
+            return refuse(400, "Malformed URI");
         };
-        if !self.is_own_host(net, bytes, &uri) {
-            return self.by_uri(net, now, request, plan, target, from_edge || routed);
+        let mut pass = Pass {
+            net,
+            now,
+            request,
+            plan,
+            trust,
+        };
+        if left.is_some() || !self.is_own_host(pass.net, bytes, &uri) {
+            self.by_uri(&mut pass, &uri)
+        } else if uri.user.is_none() {
+            for_us(&mut pass)
+        } else {
+            self.by_location(&mut pass, &uri)
         }
-        if uri.user.is_none() {
-            return self.for_us(request, plan);
-        }
-        self.to_subscriber(net, now, request, plan, &uri)
     }
 
     /// Takes our own values off: up to two (one per transport).
@@ -76,39 +112,17 @@ impl Home {
             && request.message.first(Name::Route).is_some();
     }
 
-    /// A request to the domain itself.
-    fn for_us(&self, request: &Request<'_>, plan: &mut Plan) -> Verdict {
-        match request.message.method() {
-            Method::Options => {
-                plan.lines
-                    .extend_from_slice(b"Accept: application/sdp\r\nSupported: path, outbound\r\n");
-                Verdict::Answer(Reply::stateless(200, "OK"))
-            }
-            Method::Ack => Verdict::Drop,
-            _ => Verdict::Answer(Reply::new(404, "The Domain Itself Takes No Calls")),
-        }
-    }
-
     /// RFC 3261 §16.5 with the location service: all contacts, highest q
     /// first, one flow of an instance at a time (O-19, O-20).
-    fn to_subscriber(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-        uri: &Uri,
-    ) -> Verdict {
-        let bytes = request.bytes;
-        let mut aor = std::mem::take(&mut self.aor);
-        aor.clear();
+    fn by_location(&mut self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Verdict {
         // An address of ours in the host means the domain.
-        let user = uri.user.map(|user| user.of(bytes)).unwrap_or_default();
-        super::aor::file(user, self.settings.domain.as_bytes(), &mut aor);
-        let transport = Flows::transport(request.flow);
+        let user = uri.user.map(|user| user.of(pass.request.bytes));
+        self.aor.clear();
+        let domain = self.settings.domain.as_bytes();
+        super::aor::file(user.unwrap_or_default(), domain, &mut self.aor);
         let mut bindings = std::mem::take(&mut self.order);
         bindings.clear();
-        let ranked = self.location.bindings(now, &aor).enumerate();
+        let ranked = self.location.bindings(pass.now, &self.aor).enumerate();
         // Highest q first; of one instance its first flow, else the newest.
         bindings.extend(ranked.map(|(place, binding)| {
             (
@@ -118,57 +132,39 @@ impl Home {
             )
         }));
         bindings.sort_unstable();
+        self.groups.clear();
         let mut rank: u16 = 0;
         let mut last_q = None;
         for &(Reverse(q), _, Reverse(place)) in &bindings {
-            if last_q.is_some_and(|last| last != q) {
-                rank += 1;
-            }
+            rank += u16::from(last_q.is_some_and(|last| last != q));
             last_q = Some(q);
-            if self
-                .add_binding(net, now, &aor, place, rank, transport, plan)
-                .is_none()
-            {
+            if self.add_binding(pass, place, rank).is_none() {
                 break;
             }
         }
         self.order = bindings;
-        let known = self
-            .subscribers
-            .find(user, self.settings.domain.as_bytes())
-            .is_some();
-        self.aor = aor;
-        if plan.targets.is_empty() {
-            // P-18
-            let reply = if known {
-                Reply::new(480, "Not Registered")
-            } else {
-                Reply::new(404, "No Such Subscriber")
-            };
-            return if request.message.method() == Method::Ack {
-                Verdict::Drop
-            } else {
-                Verdict::Answer(reply)
-            };
+        if !pass.plan.targets.is_empty() {
+            self.record_route(pass);
+            return Verdict::Forward;
         }
-        self.record_route(request, plan);
-        Verdict::Forward
+        // P-18
+        let at = memchr::memrchr(b'@', &self.aor).unwrap_or_default();
+        let user = self.aor.get(..at).unwrap_or_default();
+        let domain = self.settings.domain.as_bytes();
+        if self.subscribers.find(user, domain).is_some() {
+            refuse(480, "Not Registered")
+        } else {
+            refuse(404, "No Such Subscriber")
+        }
     }
 
-    /// Adds the ways to one binding: the flow its REGISTER came on, else where
-    /// its Path sticks, else any edge. A further flow of an instance already
-    /// there stands by for it.
-    fn add_binding(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        aor: &[u8],
-        place: usize,
-        rank: u16,
-        transport: Transport,
-        plan: &mut Plan,
-    ) -> Option<()> {
-        let binding = self.location.bindings(now, aor).nth(place)?;
+    /// Adds the ways to one binding of `self.aor`: the flow its REGISTER came
+    /// on, else where its Path sticks, else any edge. A further flow of an
+    /// instance already there stands by for it. `None` when there is no room
+    /// for more.
+    fn add_binding(&mut self, pass: &mut Pass<'_, '_>, place: usize, rank: u16) -> Option<()> {
+        let net = &mut *pass.net;
+        let binding = self.location.bindings(pass.now, &self.aor).nth(place)?;
         let uri = Some(net.pool.copy(binding.contact()));
         let route = (!binding.path().is_empty()).then(|| net.pool.copy(binding.path()));
         let live = binding.flow.filter(|flow| net.flows.lives(*flow));
@@ -176,12 +172,10 @@ impl Home {
         let group = binding
             .instance()
             .map_or(0, |instance| net.hash([instance]) | 1);
-        let first = self
-            .groups
-            .iter()
-            .rposition(|seen| *seen == group)
-            .filter(|_| group != 0 && !plan.targets.is_empty());
-        let mut after = first.and_then(|place| u8::try_from(place).ok());
+        let first = self.groups.iter().rposition(|seen| *seen == group);
+        let mut after = first
+            .filter(|_| group != 0)
+            .and_then(|place| u8::try_from(place).ok());
         self.hops.clear();
         match (live, &route) {
             (Some(flow), _) => self.hops.push(Hop::Flow(flow)),
@@ -190,17 +184,14 @@ impl Home {
                 let top = Address::parse(path, whole)
                     .map(|address| address.uri.of(path))
                     .unwrap_or_default();
-                self.cluster_hops(net, now, top, transport);
+                let transport = Flows::transport(pass.request.flow);
+                self.cluster_hops(net, pass.now, top, transport);
             }
             (None, None) => self.hops.extend(contact_hop(binding.contact())),
         }
-        if plan.targets.is_empty() {
-            self.groups.clear();
-        }
-        for place in 0..self.hops.len() {
-            let hop = self.hops[place];
-            let index = u8::try_from(plan.targets.len()).ok()?;
-            plan.targets.push(Target {
+        for &hop in &self.hops {
+            let index = u8::try_from(pass.plan.targets.len()).ok()?;
+            pass.plan.targets.push(Target {
                 hop,
                 uri: uri.clone(),
                 route: route.clone(),
@@ -214,54 +205,40 @@ impl Home {
     }
 
     /// To a Route or a foreign Request-URI.
-    fn by_uri(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-        target: Span,
-        trusted: bool,
-    ) -> Verdict {
-        let bytes = request.bytes;
-        let refuse = |status, reason| {
-            if request.message.method() == Method::Ack {
-                Verdict::Drop
-            } else {
-                Verdict::Answer(Reply::new(status, reason))
-            }
-        };
-        if !trusted {
-            return refuse(403, "No Relaying For Strangers");
+    fn by_uri(&mut self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Verdict {
+        let bytes = pass.request.bytes;
+        let cluster = same_host(uri.host.of(bytes), &self.cluster);
+        match pass.trust {
+            Trust::Edge => {}
+            Trust::Dialog if cluster => {}
+            Trust::Dialog | Trust::Stranger => return refuse(403, "No Relaying For Strangers"),
         }
-        let Ok(uri) = Uri::parse(bytes, target) else {
-            return refuse(400, "Malformed URI");
-        };
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return refuse(404, "No Route To That Scheme");
         }
         self.hops.clear();
-        let text = target.of(bytes);
-        if same_host(uri.host.of(bytes), &self.cluster) {
-            self.cluster_hops(net, now, text, Flows::transport(request.flow));
-        } else if let Some(found) = self.stuck(net, now, text) {
+        let text = uri.whole.of(bytes);
+        if cluster {
+            let transport = Flows::transport(pass.request.flow);
+            self.cluster_hops(pass.net, pass.now, text, transport);
+        } else if let Some(found) = self.stuck(pass.net, pass.now, text) {
             self.hops.push(Hop::Flow(found));
         } else {
-            self.hops.extend(Hop::literal(bytes, &uri));
+            self.hops.extend(Hop::literal(bytes, uri));
         }
-        for place in 0..self.hops.len() {
+        for (place, &hop) in self.hops.iter().enumerate() {
             let after = place
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());
-            plan.targets.push(Target {
+            pass.plan.targets.push(Target {
                 after,
-                ..Target::at(self.hops[place])
+                ..Target::at(hop)
             });
         }
-        if plan.targets.is_empty() {
+        if pass.plan.targets.is_empty() {
             return refuse(404, "Next Hop Cannot Be Resolved");
         }
-        self.record_route(request, plan);
+        self.record_route(pass);
         Verdict::Forward
     }
 
@@ -272,16 +249,31 @@ impl Home {
     }
 
     /// H-17: the domain itself, on any transport.
-    fn record_route(&self, request: &Request<'_>, plan: &mut Plan) {
-        let method = request.message.method();
+    fn record_route(&self, pass: &mut Pass<'_, '_>) {
+        let method = pass.request.message.method();
         if !method.forms_dialog() && method != Method::Other {
             return;
         }
-        plan.note = Note::Dialog;
+        pass.plan.note = Note::Dialog;
         for part in ["Record-Route: <sip:", &self.settings.domain, ";lr>\r\n"] {
-            plan.lines.extend_from_slice(part.as_bytes());
+            pass.plan.lines.extend_from_slice(part.as_bytes());
         }
     }
+}
+
+/// A request to the domain itself.
+fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
+    if pass.request.message.method() == Method::Options {
+        let lines = b"Accept: application/sdp\r\nSupported: path, outbound\r\n";
+        pass.plan.lines.extend_from_slice(lines);
+        return Verdict::Answer(Reply::stateless(200, "OK"));
+    }
+    refuse(404, "The Domain Itself Takes No Calls")
+}
+
+/// An answer that is kept; the proxy gives none to an ACK (P-34).
+const fn refuse(status: u16, reason: &'static str) -> Verdict {
+    Verdict::Answer(Reply::new(status, reason))
 }
 
 fn last_route(request: &Request<'_>) -> Span {

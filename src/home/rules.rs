@@ -114,15 +114,12 @@ impl Shown {
     }
 }
 
-/// False when more than one contact that is not being removed has a reg-id:
-/// the REGISTER then gets 400 (RFC 5626 §6).
+/// False when a contact with a reg-id does not stand alone among those that
+/// are not being removed: the REGISTER then gets 400 (RFC 5626 §6).
 #[must_use]
 pub fn has_one_flow(changes: &[Change<'_>]) -> bool {
-    changes
-        .iter()
-        .filter(|change| change.reg_id.is_some() && change.expires_s > 0)
-        .count()
-        <= 1
+    let mut kept = changes.iter().filter(|change| change.expires_s > 0);
+    kept.clone().count() <= 1 || kept.all(|change| change.reg_id.is_none())
 }
 
 #[cfg(test)]
@@ -255,8 +252,10 @@ mod tests {
             ..Change::default()
         };
         assert!(has_one_flow(&[]));
-        assert!(has_one_flow(&[change(Some(1), 60), change(None, 60)]));
+        assert!(has_one_flow(&[change(Some(1), 60), change(None, 0)]));
+        assert!(has_one_flow(&[change(None, 60), change(None, 60)]));
         assert!(has_one_flow(&[change(Some(1), 60), change(Some(2), 0)]));
         assert!(!has_one_flow(&[change(Some(1), 60), change(Some(2), 60)]));
+        assert!(!has_one_flow(&[change(None, 60), change(Some(1), 60)]));
     }
 }

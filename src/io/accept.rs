@@ -10,25 +10,17 @@ use super::{Counters, socket};
 
 /// A listening socket.
 pub(super) struct Listener {
-    /// Its place among the shard's locals.
-    local: u16,
     socket: Socket,
     /// A descriptor to give up when there is no other left.
     spare: Option<File>,
 }
 
 impl Listener {
-    pub(super) fn new(local: u16, socket: Socket) -> io::Result<Self> {
+    pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(Self {
-            local,
             socket,
             spare: Some(File::open("/dev/null")?),
         })
-    }
-
-    /// Its place among the shard's locals.
-    pub(super) const fn local(&self) -> u16 {
-        self.local
     }
 
     /// The next connection; `None` when none waits.

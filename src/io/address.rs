@@ -5,6 +5,10 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ptr;
 
+/// Length of `no_name`, in bytes.
+#[expect(clippy::cast_possible_truncation, reason = "128 bytes")]
+pub(super) const NAME_LEN: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+
 /// Room for an address of any family.
 pub(super) fn no_name() -> libc::sockaddr_storage {
     // SAFETY: integers only, for which zero is a value.

@@ -14,13 +14,14 @@ use std::ptr;
 
 use socket2::SockAddr;
 
-use super::address::{no_name, socket_addr};
+use super::address::{NAME_LEN, no_name, socket_addr};
 use crate::limits::{DATAGRAM_BATCH, MESSAGE_MAX};
 
 /// Distance of two receive slots: the longest datagram, and 13 cache lines
 /// more, because slots a power of two apart fight for the same cache sets.
 const STRIDE: usize = (MESSAGE_MAX + 1) + 13 * 64;
-const NAME_LEN: libc::socklen_t = size_of_u32::<libc::sockaddr_storage>();
+#[expect(clippy::cast_possible_truncation, reason = "a batch is small")]
+const BATCH: libc::c_uint = DATAGRAM_BATCH as libc::c_uint;
 
 /// Datagrams received by one call.
 pub(super) struct ReceiveBatch {
@@ -73,7 +74,6 @@ impl ReceiveBatch {
             header.msg_hdr.msg_namelen = NAME_LEN;
         }
         self.filled = 0;
-        let most = DATAGRAM_BATCH as libc::c_uint;
         // SAFETY: every header points at a name and a vector of this batch,
         // and every vector at a slot of `bytes` that is at least as long as
         // it says. All of them live as long as `self`, which is borrowed.
@@ -81,7 +81,7 @@ impl ReceiveBatch {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                most,
+                BATCH,
                 libc::MSG_DONTWAIT,
                 ptr::null_mut(),
             )
@@ -149,7 +149,7 @@ impl SendBatch {
             header.msg_hdr.msg_iovlen = 1;
             self.headers.push(header);
         }
-        let count = self.headers.len() as libc::c_uint;
+        let count = libc::c_uint::try_from(self.headers.len()).unwrap_or(BATCH);
         // SAFETY: `count` headers are filled in; each points at a name and a
         // vector in `self`, neither of which changes before the call returns,
         // and each vector at bytes borrowed for 'a. The kernel only reads.
@@ -172,18 +172,15 @@ fn no_header() -> libc::mmsghdr {
 
 fn nothing_yet<T: From<u8>>() -> io::Result<T> {
     let error = io::Error::last_os_error();
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(T::from(0)),
-        _ => Err(error),
+    let is_for_later = matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    );
+    if is_for_later {
+        Ok(T::from(0))
+    } else {
+        Err(error)
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "no type here is 4 GiB long"
-)]
-const fn size_of_u32<T>() -> u32 {
-    size_of::<T>() as u32
 }
 
 #[cfg(test)]

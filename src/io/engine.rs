@@ -76,7 +76,7 @@ impl Engine {
                 Transport::Tcp => {
                     let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
                     readiness.add(socket.as_fd(), at, Ready::READ)?;
-                    listeners.push(Listener::new(place, socket)?);
+                    listeners.push(Listener::new(socket)?);
                     ports.push(None);
                 }
             }
@@ -244,10 +244,9 @@ impl Engine {
         let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
             return 0;
         };
-        let count = match self.received.receive(port.as_fd()) {
-            Ok(count) => count,
-            // What a datagram of ours met; the error queue says which one.
-            Err(_) => return 0,
+        // An error is what a datagram of ours met; the error queue has more.
+        let Ok(count) = self.received.receive(port.as_fd()) else {
+            return 0;
         };
         for index in 0..count {
             self.counters.udp_received += 1;

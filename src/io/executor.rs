@@ -68,7 +68,7 @@ fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle)
     let (orders, inbox) = inbox()?;
     let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
         .name(&format!("shard-{index}"))
-        .preempt_timer(2 * limits::LINGER)
+        .preempt_timer(limits::PREEMPT)
         .spawn(move || async move {
             if let Err(error) = live(start, inbox).await {
                 // As with a panic: better no node than one without this core.

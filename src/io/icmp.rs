@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use super::address::{no_name, socket_addr};
+use super::address::{NAME_LEN, no_name, socket_addr};
 
 /// One reported error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn next_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<Opti
     // SAFETY: integers and raw pointers only, for which zero is a value.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = (&raw mut name).cast();
-    header.msg_namelen = size_of_val(&name) as libc::socklen_t;
+    header.msg_namelen = NAME_LEN;
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of_val(&control);
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
@@ -66,16 +66,18 @@ fn report(header: &libc::msghdr) -> Option<Report> {
     // SAFETY: the kernel has filled the control buffer and its length in.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !message.is_null() {
-        // SAFETY: not null, hence within the control buffer.
-        let (level, kind) = unsafe { ((*message).cmsg_level, (*message).cmsg_type) };
+        // SAFETY: not null, hence within the control buffer, which is aligned
+        // for it and lives on.
+        let head: &libc::cmsghdr = unsafe { &*message };
         if matches!(
-            (level, kind),
+            (head.cmsg_level, head.cmsg_type),
             (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
         ) {
-            // SAFETY: a header of this level and type is followed by a
-            // `sock_extended_err`, which may lie unaligned.
-            let error: libc::sock_extended_err =
-                unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
+            // SAFETY: the data begins behind the header.
+            let data: *const libc::sock_extended_err = unsafe { libc::CMSG_DATA(message).cast() };
+            // SAFETY: with this level and type it is a `sock_extended_err`,
+            // which may lie unaligned.
+            let error = unsafe { ptr::read_unaligned(data) };
             return Some(Report {
                 origin: error.ee_origin,
                 kind: error.ee_type,

@@ -136,7 +136,7 @@ fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
             level,
             name,
             (&raw const value).cast(),
-            size_of_val(&value) as libc::socklen_t,
+            INT_LEN,
         )
     };
     if done < 0 {
@@ -145,6 +145,9 @@ fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
         Ok(())
     }
 }
+
+#[expect(clippy::cast_possible_truncation, reason = "4 bytes")]
+const INT_LEN: libc::socklen_t = size_of::<libc::c_int>() as libc::socklen_t;
 
 fn warn_about_buffers(socket: &Socket, addr: SocketAddr) {
     let ways = [
@@ -179,15 +182,18 @@ mod tests {
 
     #[test]
     fn shards_share_a_port_but_nodes_do_not() {
-        let makers: [(_, fn(_) -> Result<Socket, Fault>); 2] =
-            [(Transport::Udp, udp), (Transport::Tcp, tcp)];
-        for (transport, make) in makers {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let make = |addr| match transport {
+                Transport::Udp => udp(addr),
+                Transport::Tcp => tcp(addr),
+            };
             let first = make(ANY).unwrap();
             let addr = address(&first);
             let second = make(addr).unwrap();
             let taken = probe(transport, addr).unwrap_err();
             let want = format!(
-                "cannot listen on {}:{addr}: another process has that port",
+                "cannot listen on {}:{addr}: another process has that port; end it, if it \
+                 is this node running already, or list another port",
                 transport.uri_token()
             );
             assert_eq!(taken.to_string(), want);

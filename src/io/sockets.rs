@@ -104,7 +104,7 @@ fn open_one(listen: &[(Transport, SocketAddr)], upstream: bool) -> Result<Socket
 
 fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<(Local, Socket), Fault> {
     let addr = socket.local_addr()?.as_socket();
-    let addr = addr.ok_or(std::io::Error::from(std::io::ErrorKind::Unsupported))?;
+    let addr = addr.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::Unsupported))?;
     Ok((
         Local {
             transport,

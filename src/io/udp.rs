@@ -92,10 +92,23 @@ impl UdpPort {
         counters: &mut Counters,
         unreachable: &mut Vec<(SocketId, SocketAddr)>,
     ) -> Flushed {
+        let send = |socket: &Socket, queue: &DatagramQueue| {
+            batch.send(socket.as_fd(), queue.front(limits::DATAGRAM_BATCH))
+        };
+        self.flush_with(send, counters, unreachable)
+    }
+
+    /// `send` sends from the front of the queue and says how many the kernel
+    /// took, as `SendBatch::send` does.
+    fn flush_with(
+        &mut self,
+        mut send: impl FnMut(&Socket, &DatagramQueue) -> io::Result<usize>,
+        counters: &mut Counters,
+        unreachable: &mut Vec<(SocketId, SocketAddr)>,
+    ) -> Flushed {
         let mut failed_before = false;
         while !self.queue.is_empty() {
-            let front = self.queue.front(limits::DATAGRAM_BATCH);
-            let error = match batch.send(self.socket.as_fd(), front) {
+            let error = match send(&self.socket, &self.queue) {
                 Ok(sent) => {
                     self.queue.advance(sent);
                     counters.udp_sent += sent as u64;
@@ -104,36 +117,39 @@ impl UdpPort {
                 }
                 Err(error) => error,
             };
-            match error.kind() {
-                io::ErrorKind::WouldBlock => {
-                    self.is_blocked = true;
-                    return Flushed::Blocked;
-                }
-                io::ErrorKind::Interrupted => {}
-                // The first failure may be the socket's memory of an ICMP
-                // error about another datagram; reading it clears it. A
-                // second one is about this datagram.
-                _ if !failed_before => failed_before = true,
-                kind => {
-                    failed_before = false;
-                    counters.udp_unsendable += 1;
-                    let first = self.queue.front(1).next();
-                    let is_unreachable = matches!(
-                        kind,
-                        io::ErrorKind::HostUnreachable
-                            | io::ErrorKind::NetworkUnreachable
-                            | io::ErrorKind::NetworkDown
-                            | io::ErrorKind::ConnectionRefused
-                    );
-                    let peer = first.filter(|_| is_unreachable).map(|(peer, _)| peer);
-                    unreachable.extend(peer.map(|peer| (self.id, peer)));
-                    self.queue.advance(1);
-                }
+            if error.kind() == io::ErrorKind::WouldBlock {
+                self.is_blocked = true;
+                return Flushed::Blocked;
             }
+            if error.kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
+            // The first failure may be the socket's memory of an ICMP error
+            // about another datagram; reading it clears it. A second one is
+            // about this datagram.
+            if failed_before {
+                counters.udp_unsendable += 1;
+                if is_unreachable(error.kind()) {
+                    let first = self.queue.front(1).next();
+                    unreachable.extend(first.map(|(peer, _)| (self.id, peer)));
+                }
+                self.queue.advance(1);
+            }
+            failed_before = !failed_before;
         }
         self.is_blocked = false;
         Flushed::All
     }
+}
+
+const fn is_unreachable(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::ConnectionRefused
+    )
 }
 
 impl AsFd for UdpPort {
@@ -149,9 +165,10 @@ mod tests {
     use super::*;
     use crate::bytes::Pool;
     use crate::io::batch::ReceiveBatch;
-    use crate::io::readiness::Readiness;
     use crate::io::socket;
-    use crate::time::Duration;
+
+    const PEER: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060);
 
     fn port() -> UdpPort {
         UdpPort::new(
@@ -166,46 +183,101 @@ mod tests {
         vec![byte; 1_000 + number % 7]
     }
 
-    /// The smallest SO_SNDBUF holds two or three of these, so a queue full of
-    /// them meets the full buffer many times. The receiver reads all there is
-    /// each time, so that what is missing at the end was lost by the sender.
+    /// Flushes five datagrams through a kernel that answers as listed; what
+    /// it was offered, by the first byte of each datagram, and the end.
+    #[track_caller]
+    fn check(answers: &[Result<usize, i32>], want: &[&str], end: Flushed) -> Counters {
+        let (mut port, mut counters, pool) = (port(), Counters::default(), Pool::new());
+        for byte in b"abcde" {
+            port.push(PEER, pool.copy(&[*byte]), &mut counters);
+        }
+        let (mut offered, mut answers) = (Vec::new(), answers.iter());
+        let send = |_: &Socket, queue: &DatagramQueue| {
+            let bytes = queue
+                .front(limits::DATAGRAM_BATCH)
+                .map(|(_, bytes)| char::from(bytes[0]));
+            offered.push(bytes.collect::<String>());
+            answers
+                .next()
+                .unwrap()
+                .map_err(io::Error::from_raw_os_error)
+        };
+        assert_eq!(port.flush_with(send, &mut counters, &mut Vec::new()), end);
+        assert_eq!(
+            (offered, answers.len()),
+            (want.iter().map(ToString::to_string).collect(), 0)
+        );
+        counters
+    }
+
     #[test]
-    fn a_full_send_buffer_delays_datagrams_and_neither_loses_nor_cuts_any() {
+    fn a_full_send_buffer_keeps_the_rest_in_order() {
+        let full = Err(libc::EAGAIN);
+        let counters = check(&[Ok(2), full], &["abcde", "cde"], Flushed::Blocked);
+        assert_eq!((counters.udp_sent, counters.udp_unsendable), (2, 0));
+        check(&[full], &["abcde"], Flushed::Blocked);
+        check(
+            &[Ok(1), Err(libc::EINTR), Ok(4)],
+            &["abcde", "bcde", "bcde"],
+            Flushed::All,
+        );
+    }
+
+    #[test]
+    fn one_failure_may_be_an_earlier_datagrams_and_two_are_its_own() {
+        let refused = Err(libc::ECONNREFUSED);
+        let counters = check(&[refused, Ok(5)], &["abcde", "abcde"], Flushed::All);
+        assert_eq!((counters.udp_sent, counters.udp_unsendable), (5, 0));
+        let counters = check(
+            &[Ok(2), refused, refused, Ok(2)],
+            &["abcde", "cde", "cde", "de"],
+            Flushed::All,
+        );
+        assert_eq!((counters.udp_sent, counters.udp_unsendable), (4, 1));
+    }
+
+    /// The loopback takes a datagram from the sender's buffer at once and
+    /// loses it at a full receiver: this burst shows that nothing arrives cut
+    /// or out of order even from the smallest SO_SNDBUF, and that what does
+    /// not arrive was lost by the receiver's kernel buffer, not here.
+    #[test]
+    fn a_burst_toward_a_slow_receiver_arrives_whole_or_not_at_all() {
         let (mut port, mut counters) = (port(), Counters::default());
         port.socket.set_send_buffer_size(1).unwrap();
-        let mut readiness = Readiness::new().unwrap();
-        readiness.add(port.as_fd(), 0, Ready::READ_WRITE).unwrap();
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let peer = receiver.local_addr().unwrap();
-        let (pool, count) = (Pool::new(), limits::DATAGRAM_QUEUE_MAX);
+        let (pool, count) = (Pool::new(), 4_000);
         for number in 0..count {
             port.push(peer, pool.copy(&message(number)), &mut counters);
         }
-        let (mut send, mut receive) = (SendBatch::new(), ReceiveBatch::new());
-        let (mut blocked, mut arrived) = (0, 0);
-        while arrived < count {
-            let flushed = port.flush(&mut send, &mut counters, &mut Vec::new());
-            blocked += usize::from(flushed == Flushed::Blocked);
-            for index in 0..receive.receive(receiver.as_fd()).unwrap() {
-                let (_, bytes) = receive.datagram(index).unwrap();
+        let flushed = port.flush(&mut SendBatch::new(), &mut counters, &mut Vec::new());
+        assert_eq!((flushed, counters.udp_sent), (Flushed::All, count as u64));
+        let (mut receive, mut arrived) = (ReceiveBatch::new(), 0);
+        while receive.receive(receiver.as_fd()).unwrap() > 0 {
+            for index in 0.. {
+                let Some((_, bytes)) = receive.datagram(index) else {
+                    break;
+                };
                 assert!(
                     bytes == message(arrived),
                     "datagram {arrived} is not what was sent"
                 );
                 arrived += 1;
             }
-            let writable = readiness.wait(Duration::from_secs(5)).unwrap();
-            assert_eq!(
-                writable, 1,
-                "{arrived} of {count} arrived, then the buffer stayed full"
-            );
         }
-        assert!(blocked > 100, "the buffer was full only {blocked} times");
-        assert_eq!((port.waiting(), counters.udp_sent), (0, count as u64));
-        assert_eq!(
-            (counters.udp_dropped_requests, counters.udp_unsendable),
-            (0, 0)
-        );
+        assert_eq!(arrived + lost_by_receiver(peer), count);
+    }
+
+    /// Datagrams for which the socket at `addr` had no room, as the kernel
+    /// counts them.
+    fn lost_by_receiver(addr: SocketAddr) -> usize {
+        let port = format!(":{:04X}", addr.port());
+        let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+        let mut rows = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row[1].ends_with(&port)).unwrap();
+        row.last().unwrap().parse().unwrap()
     }
 
     #[test]

@@ -93,8 +93,9 @@ impl Proxy {
         };
         let Some((client, invite)) = sent else {
             net.counters.transport_failures += 1;
-            branch.state = State::Done(503);
-            return self.stand_by(net, policy, now, slot, index, 503);
+            let status = branch.target.failure();
+            branch.state = State::Done(status);
+            return self.stand_by(net, policy, now, slot, index, status);
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };

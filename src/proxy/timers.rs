@@ -130,7 +130,7 @@ impl Proxy {
         }
     }
 
-    /// A flow died: every request that waits on it fails as by a 503 (P-31),
+    /// A flow died: every request that waits on it fails (P-31, `Target::failure`),
     /// without waiting for its timer.
     pub fn flow_lost(&mut self, net: &mut Net, policy: &mut dyn Policy, now: Instant, flow: Flow) {
         let mut waiting = Vec::new();
@@ -148,10 +148,12 @@ impl Proxy {
                     }
                     net.counters.transport_failures += 1;
                     net.txns.abandon(client);
+                    let mut status = 503;
                     if let Some(branch) = self.branch(context, index) {
                         branch.client = None;
+                        status = branch.target.failure();
                     }
-                    self.ended(net, policy, now, context, index, 503, None);
+                    self.ended(net, policy, now, context, index, status, None);
                     self.released(net, context);
                 }
                 Owner::Cancel { context, .. } => {

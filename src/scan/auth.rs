@@ -142,6 +142,10 @@ impl Fields {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 

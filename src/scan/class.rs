@@ -1,6 +1,7 @@
 //! Byte classes of RFC 3261 §25.1, one table for all, and the white space
 //! that header values are surrounded by.
 
+use super::cursor::within;
 use crate::span::Span;
 
 /// A set of bytes.
@@ -28,9 +29,15 @@ impl Class {
     /// Whether the byte is in the class.
     #[inline]
     pub(super) fn holds(self, byte: u8) -> bool {
-        TABLE
-            .get(usize::from(byte))
-            .is_some_and(|bits| bits & self.0 != 0)
+        bits(byte) & self.0 != 0
+    }
+
+    /// How many bytes from the start are in the class.
+    #[inline]
+    pub(super) fn run(self, text: &[u8]) -> usize {
+        text.iter()
+            .position(|&byte| !self.holds(byte))
+            .unwrap_or(text.len())
     }
 
     /// Whether there is at least one byte and all are in the class.
@@ -43,19 +50,67 @@ impl Class {
 /// `start..end` without the white space at both ends.
 #[inline]
 pub(super) fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
-    let mut text = bytes.get(start..end).unwrap_or_default();
+    let text = bytes.get(start..end).unwrap_or_default();
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    match text {
+        // As nearly everybody writes it: one space before, none behind.
+        [first, .., last] if *first > b' ' && *last > b' ' => {
+            within(end.wrapping_sub(text.len()), end)
+        }
+        _ => trim_all(text, end),
+    }
+}
+
+/// The same for a text that ends at `end`, whatever surrounds it.
+fn trim_all(text: &[u8], end: usize) -> Span {
+    let mut text = text;
     while let [first, rest @ ..] = text
         && Class::SPACE.holds(*first)
     {
         text = rest;
     }
-    let start = end.saturating_sub(text.len());
+    let start = end.wrapping_sub(text.len());
     while let [rest @ .., last] = text
         && Class::SPACE.holds(*last)
     {
         text = rest;
     }
-    Span::new(start, start.saturating_add(text.len()))
+    within(start, start.wrapping_add(text.len()))
+}
+
+/// Whether there is at least one byte and all are `Class::URI`: the same as
+/// asking the table, eight bytes at a time. The last eight may be asked twice
+/// in part.
+#[inline]
+pub(super) fn is_uri_text(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return Class::URI.holds_all(bytes);
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().all(|word| is_uri_word(*word)) && is_uri_word(*last)
+}
+
+/// The highest bit of a byte tells: of `x - n` that x is below n, of `x + 1`
+/// and `x` itself that it is above `~`, of `x - 1` that x is zero. `<` and `>`
+/// differ in one bit.
+#[inline]
+fn is_uri_word(word: [u8; 8]) -> bool {
+    const fn all(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+    let word = u64::from_le_bytes(word);
+    let quote = word ^ all(b'"');
+    let angle = (word | all(b'<' ^ b'>')) ^ all(b'>');
+    let below = (word.wrapping_sub(all(b'!')) & !word)
+        | (quote.wrapping_sub(all(1)) & !quote)
+        | (angle.wrapping_sub(all(1)) & !angle);
+    let above = word.wrapping_add(all(1)) | word;
+    (below | above) & all(0x80) == 0
+}
+
+#[inline]
+fn bits(byte: u8) -> u8 {
+    TABLE.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 static TABLE: [u8; 256] = table();
@@ -113,6 +168,10 @@ const fn classes(byte: u8) -> u8 {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 
@@ -130,6 +189,34 @@ mod tests {
         assert_eq!(members(Class::SPACE), "\t\n\r ");
         assert_eq!(members(Class::DIGIT), "0123456789");
         assert!(!Class::TOKEN.holds_all(b""));
+    }
+
+    #[test]
+    fn many_bytes_at_once_are_judged_as_each_alone() {
+        for byte in 0..=255 {
+            for at in 0..40 {
+                let mut text = [b'x'; 40];
+                text[at] = byte;
+                for end in at + 1..=40 {
+                    assert_eq!(
+                        is_uri_text(&text[..end]),
+                        Class::URI.holds(byte),
+                        "{byte} at {at} of {end}"
+                    );
+                }
+            }
+        }
+        assert!(!is_uri_text(b""));
+    }
+
+    #[test]
+    fn a_run_ends_at_the_first_stranger() {
+        for length in 0..20 {
+            let mut text = vec![b'a'; length];
+            assert_eq!(Class::TOKEN.run(&text), length);
+            text.extend_from_slice(b"=aaaaaaaa");
+            assert_eq!(Class::TOKEN.run(&text), length);
+        }
     }
 
     #[test]

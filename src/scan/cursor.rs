@@ -4,6 +4,24 @@
 use super::class::Class;
 use crate::span::Span;
 
+/// `start..end` of a message whose length is known to be within
+/// `limits::MESSAGE_MAX`: what `Span::new` does without asking again.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "offsets in a message that was checked, or in a span, fit 16 bits"
+)]
+pub(super) fn within(start: usize, end: usize) -> Span {
+    debug_assert!(
+        start <= end && end <= usize::from(u16::MAX),
+        "{start}..{end}"
+    );
+    Span {
+        start: start as u16,
+        end: end as u16,
+    }
+}
+
 /// A place in the bytes of a message, and where the value ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
@@ -16,9 +34,10 @@ impl<'a> Cursor<'a> {
     /// At the start of `span`.
     pub(super) fn new(bytes: &'a [u8], span: Span) -> Self {
         let range = span.range();
+        let bytes = bytes.get(..range.end).unwrap_or_default();
         Self {
-            at: range.start,
-            bytes: bytes.get(..range.end).unwrap_or_default(),
+            at: range.start.min(bytes.len()),
+            bytes,
         }
     }
 
@@ -35,12 +54,12 @@ impl<'a> Cursor<'a> {
 
     /// The span of what is still to be read.
     pub(super) fn rest_span(&self) -> Span {
-        Span::new(self.at, self.bytes.len())
+        within(self.at, self.bytes.len())
     }
 
     /// From `start` to here.
     pub(super) fn since(&self, start: usize) -> Span {
-        Span::new(start, self.at)
+        within(start, self.at)
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -68,14 +87,18 @@ impl<'a> Cursor<'a> {
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
-            self.skip(1);
+            self.at = self.at.wrapping_add(1);
         }
         found
     }
 
     /// Moves over `byte` and white space around it; stays when it is not there.
+    #[inline]
     pub(super) fn eat_spaced(&mut self, byte: u8) -> bool {
         let before = self.at;
+        if self.peek().is_some_and(|next| next > b' ' && next != byte) {
+            return false;
+        }
         self.skip_space();
         if self.eat(byte) {
             self.skip_space();
@@ -88,8 +111,11 @@ impl<'a> Cursor<'a> {
     /// Moves over white space, folds included.
     #[inline]
     pub(super) fn skip_space(&mut self) {
-        while self.peek().is_some_and(|byte| Class::SPACE.holds(byte)) {
-            self.skip(1);
+        while let Some(byte) = self.peek()
+            && byte <= b' '
+            && Class::SPACE.holds(byte)
+        {
+            self.at = self.at.wrapping_add(1);
         }
     }
 
@@ -97,12 +123,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn take(&mut self, class: Class) -> Span {
         let start = self.at;
-        let rest = self.rest();
-        self.skip(
-            rest.iter()
-                .position(|&byte| !class.holds(byte))
-                .unwrap_or(rest.len()),
-        );
+        self.at = start.wrapping_add(class.run(self.rest()));
         self.since(start)
     }
 

@@ -84,7 +84,7 @@ impl Message {
 
     /// Every header line of that name, in order.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &Header> {
-        self.from_first(name)
+        self.since_first(name)
             .iter()
             .filter(move |header| header.name == name)
     }
@@ -189,7 +189,7 @@ impl Message {
     }
 
     /// The headers from the first of that name on.
-    fn from_first(&self, name: Name) -> &[Header] {
+    fn since_first(&self, name: Name) -> &[Header] {
         let index = self
             .first
             .get(name as usize)

@@ -98,6 +98,10 @@ impl Iterator for Walk<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 

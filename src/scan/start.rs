@@ -3,6 +3,7 @@
 
 use super::class::Class;
 use super::cursor::Cursor;
+use super::find::find;
 use super::{Method, StartLine};
 use crate::error::Malformed;
 use crate::frame;
@@ -13,7 +14,8 @@ use crate::span::Span;
 const CSEQ_END: usize = 1 << 31;
 
 /// What the start line at `line` says as far as it can be told, and its
-/// defect. `Err` when it is not SIP at all.
+/// defect. `Err` when it is not SIP at all. The Request-URI is only cut out,
+/// not looked into.
 pub(super) fn parse(
     bytes: &[u8],
     line: Span,
@@ -26,43 +28,24 @@ pub(super) fn parse(
     }
     let uri = word(&mut cursor);
     let version = cursor.rest();
-    let method_token = first;
     let method = Method::from_token(first.of(bytes));
-    if version.eq_ignore_ascii_case(b"SIP/2.0")
-        && Class::TOKEN.holds_all(first.of(bytes))
-        && Class::URI.holds_all(uri.of(bytes))
-    {
-        return Ok((
-            StartLine::Request {
-                method,
-                method_token,
-                uri,
-            },
-            Ok(()),
-        ));
+    let sound =
+        !uri.is_empty() && (method != Method::Other || Class::TOKEN.holds_all(first.of(bytes)));
+    let request = |uri| StartLine::Request {
+        method,
+        method_token: first,
+        uri,
+    };
+    if sound && version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Ok((request(uri), Ok(())));
     }
     if !frame::is_sip_line(text) {
         return Err(Malformed::NotSip);
     }
-    let sound = Class::TOKEN.holds_all(first.of(bytes)) && Class::URI.holds_all(uri.of(bytes));
     if sound && is_version(version) && !version.iter().any(|&byte| Class::SPACE.holds(byte)) {
-        return Ok((
-            StartLine::Request {
-                method,
-                method_token,
-                uri,
-            },
-            Err(Malformed::Version),
-        ));
+        return Ok((request(uri), Err(Malformed::Version)));
     }
-    Ok((
-        StartLine::Request {
-            method,
-            method_token,
-            uri: Span::default(),
-        },
-        Err(Malformed::StartLine),
-    ))
+    Ok((request(Span::default()), Err(Malformed::StartLine)))
 }
 
 /// A Status-Line behind its version. The space before an empty reason may be
@@ -99,7 +82,7 @@ fn response(
 fn word(cursor: &mut Cursor<'_>) -> Span {
     let start = cursor.at();
     let rest = cursor.rest();
-    cursor.skip(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
+    cursor.skip(find(b' ', rest).unwrap_or(rest.len()));
     let word = cursor.since(start);
     cursor.skip(1);
     word
@@ -166,7 +149,6 @@ mod tests {
             "INVITE sip:a@b SIP/2.0 ",
             " INVITE sip:a@b SIP/2.0",
             "INVITE sip:a@b; lr SIP/2.0",
-            "INVITE <sip:a@b> SIP/2.0",
             "INVITE sip:a@b",
             "INVITE SIP/2.0",
         ] {

@@ -138,6 +138,10 @@ impl Via {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    reason = "a test may stop at what it did not expect"
+)]
 mod tests {
     use super::*;
 

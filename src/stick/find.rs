@@ -6,29 +6,13 @@
 use std::num::NonZeroU64;
 
 use super::arena::NONE;
-use super::key::{self, Key};
+use super::key::Key;
 use super::links::State;
+use super::params;
 use super::rows::Row;
-use super::{Dialog, FOREVER, Level, Match, Reopen, Source, Table};
+use super::{Dialog, Level, Match, Reopen, Table};
 use crate::id::Flow;
 use crate::time::Instant;
-
-/// A binding or a link as `Table::explain` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// How well it matches.
-    pub level: Level,
-    /// The flow.
-    pub flow: Flow,
-    /// Why it belongs to the flow.
-    pub source: Source,
-    /// The canonical parameter set of the binding, or the domain of a link.
-    pub text: Vec<u8>,
-    /// The end of it; `None` when it lasts as long as the flow.
-    pub until: Option<Instant>,
-    /// Where the flow would be opened again, when it is lost.
-    pub lost: Option<Reopen>,
-}
 
 /// Who asks: what of the table a look-up may see.
 #[derive(Clone, Copy)]
@@ -47,11 +31,11 @@ enum Flows {
 
 /// The place a URI names, and its set if any row has the same.
 #[derive(Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     domain: u32,
     number: u32,
     head: u32,
-    set: Option<u32>,
+    pub(super) set: Option<u32>,
 }
 
 impl Table {
@@ -145,71 +129,6 @@ impl Table {
             .map(|link| table.links.owner(link).flow)
     }
 
-    /// Every binding and link that `find` and `domain` weigh for a URI, best
-    /// level first. For people; it allocates.
-    #[must_use]
-    pub fn explain(&mut self, now: Instant, uri: &[u8]) -> Vec<Line> {
-        self.with_key(|table, key| {
-            let mut lines = Vec::new();
-            if key.read(uri) {
-                for level in [Level::Exact, Level::Equal] {
-                    table.explain_rows(now, key, level, &mut lines);
-                }
-                table.explain_links(key, &mut lines);
-            }
-            lines
-        })
-    }
-
-    fn explain_rows(&self, now: Instant, key: &Key, level: Level, lines: &mut Vec<Line>) {
-        let Some(place) = self.place(key) else { return };
-        for (_, row) in self.chain(place).filter(|(_, row)| row.until > now) {
-            let is_exact = Some(row.set) == place.set;
-            if is_exact == (level == Level::Exact) && self.matches(level, &place, key, row) {
-                let text = self.sets.text(row.set).to_vec();
-                let until = Some(row.until).filter(|&until| until < FOREVER);
-                lines.extend(self.line(level, row.link, row.source, text, until));
-            }
-        }
-    }
-
-    fn explain_links(&self, key: &Key, lines: &mut Vec<Line>) {
-        let Some(domain) = self.links.domain(key.host()) else {
-            return;
-        };
-        for link in self.links.of_domain(domain) {
-            let source = self.links.link(link).proof.source();
-            let text = self.links.name(domain).to_vec();
-            lines.extend(
-                source.and_then(|source| self.line(Level::Domain, link, source, text, None)),
-            );
-        }
-    }
-
-    fn line(
-        &self,
-        level: Level,
-        link: u32,
-        source: Source,
-        text: Vec<u8>,
-        until: Option<Instant>,
-    ) -> Option<Line> {
-        let owner = self.links.owner(link);
-        let lost = match owner.state {
-            State::Live => None,
-            State::Lost { reopen, .. } => Some(reopen),
-            State::Gone => return None,
-        };
-        Some(Line {
-            level,
-            flow: owner.flow,
-            source,
-            text,
-            until,
-            lost,
-        })
-    }
-
     #[inline]
     fn select(&mut self, ask: Ask<'_>, uri: &[u8], chance: u64) -> Option<Match> {
         self.with_key(|table, key| {
@@ -218,11 +137,11 @@ impl Table {
             }
             let place = table.place(key)?;
             let mut ties = std::mem::take(&mut table.ties);
-            let found = [Level::Exact, Level::Equal].into_iter().find_map(|level| {
+            let mut best = |level| {
                 table.collect(level, &ask, key, &place, &mut ties);
-                let row = *ties.get(draw(chance, ties.len()))?;
-                Some((row, level))
-            });
+                Some((*ties.get(draw(chance, ties.len()))?, level))
+            };
+            let found = best(Level::Exact).or_else(|| best(Level::Equal));
             table.ties = ties;
             let (row, level) = found?;
             let row = table.rows.get_mut(row);
@@ -236,7 +155,7 @@ impl Table {
     }
 
     #[inline]
-    fn place(&self, key: &Key) -> Option<Place> {
+    pub(super) fn place(&self, key: &Key) -> Option<Place> {
         let domain = self.links.domain(key.host())?;
         let head = self.rows.head(self.print(domain, key));
         let set = if head == NONE {
@@ -269,16 +188,16 @@ impl Table {
         }
     }
 
-    fn chain(&self, place: Place) -> impl Iterator<Item = (u32, &Row)> {
+    pub(super) fn chain(&self, place: Place) -> impl Iterator<Item = (u32, &Row)> {
         self.rows.chain_from(place.head)
     }
 
     /// The row's URI matches; what `sees` says is another matter.
-    fn matches(&self, level: Level, place: &Place, key: &Key, row: &Row) -> bool {
+    pub(super) fn matches(&self, level: Level, place: &Place, key: &Key, row: &Row) -> bool {
         let same_set = Some(row.set) == place.set;
         let set = match level {
             Level::Exact => same_set,
-            Level::Equal => same_set || key::equal(self.sets.text(row.set), key.set()),
+            Level::Equal => same_set || params::equal(self.sets.text(row.set), key.set()),
             Level::Domain => true,
         };
         set && row.place == place.number && self.links.link(row.link).domain == place.domain
@@ -340,15 +259,16 @@ fn draw(chance: u64, len: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::stick::tests::flow;
+    use crate::stick::Source;
+    use crate::stick::bind::tests::flow;
 
     const NOW: Instant = Instant::from_micros(1_000);
     const LATER: Instant = Instant::from_micros(2_000);
 
     /// H of the worked flow: Path on e1 and e3, the Record-Route on e1.
-    fn home() -> Table {
+    pub(in crate::stick) fn home() -> Table {
         let mut t = Table::new([5, 6, 7, 8]);
         for on in [1, 3] {
             t.link(NOW, flow(on), b"edge.example.com", Source::Certificate);
@@ -434,28 +354,5 @@ mod tests {
         }
         let flows = t.candidates(NOW, b"sip:joe+e1+3@edge.example.com", Level::Equal, &[]);
         assert_eq!(flows, [flow(1), flow(3)]);
-    }
-
-    #[test]
-    fn an_explanation_lists_the_levels_in_order() {
-        let mut t = home();
-        let lines = t.explain(NOW, b"sip:joe+e1+3@edge.example.com;lr;gunk=1234");
-        let levels: Vec<_> = lines.iter().map(|line| (line.level, line.flow)).collect();
-        let want = [
-            (Level::Exact, 1),
-            (Level::Equal, 1),
-            (Level::Equal, 3),
-            (Level::Domain, 3),
-            (Level::Domain, 1),
-        ];
-        assert_eq!(levels, want.map(|(level, on)| (level, flow(on))));
-        assert_eq!(
-            (&lines[0].text[..], lines[0].source, lines[0].until),
-            (&b";gunk=1234;lr"[..], Source::RecordRoute, Some(LATER))
-        );
-        assert_eq!(
-            (&lines[3].text[..], lines[3].source, lines[3].until),
-            (&b"edge.example.com"[..], Source::Certificate, None)
-        );
     }
 }

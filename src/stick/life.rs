@@ -1,4 +1,4 @@
-//! The life of flows and rows: lost, opened again, forgotten, expired, evicted.
+//! The life of flows and rows: lost, opened again, forgotten, expired.
 //!
 //! Nothing here runs long: a flow with a million rows is taken out of sight at
 //! once and its rows are dropped by `Table::expire`, a budget at a time, which
@@ -7,7 +7,7 @@
 
 use super::arena::NONE;
 use super::links::State;
-use super::{Bound, Reopen, Table};
+use super::{Reopen, Table};
 use crate::id::Flow;
 use crate::limits;
 use crate::time::Instant;
@@ -94,7 +94,7 @@ impl Table {
     }
 
     /// Drops rows of forgotten flows as far as `left` goes.
-    fn reap(&mut self, left: &mut usize) -> usize {
+    pub(super) fn reap(&mut self, left: &mut usize) -> usize {
         let mut dropped = 0;
         while let Some(&holder) = self.gone.last() {
             while *left > 0 {
@@ -200,74 +200,14 @@ impl Table {
             self.links.drop_link(link);
         }
     }
-
-    /// Makes the row the newest of its flow.
-    pub(super) fn touch(&mut self, row: u32) {
-        self.stamp = self.stamp.wrapping_add(1);
-        let entry = self.rows.get_mut(row);
-        (entry.stamp, entry.used) = (self.stamp, false);
-        let list = &mut self.links.link_mut(entry.link).rows;
-        self.rows.take_out(row, list);
-        self.rows.push_newest(row, list);
-    }
-
-    /// Whichever of two rows was bound longer ago.
-    pub(super) fn older(&self, a: u32, b: u32) -> u32 {
-        let age = |row: u32| self.stamp.wrapping_sub(self.rows.get(row).stamp);
-        if age(a) >= age(b) { a } else { b }
-    }
-
-    /// Keeps the bounds for one more row of the flow. `Ok` names the link of the
-    /// row that went for it, if one did: the caller drops it when idle (S-34).
-    ///
-    /// # Errors
-    /// `Bound::Full` when the flow has nothing to give up.
-    pub(super) fn make_room(&mut self, holder: u32) -> Result<Option<u32>, Bound> {
-        if self.rows.len() >= self.bounds.rows {
-            let mut left = REAP_ON_DEMAND;
-            self.reap(&mut left);
-        }
-        if self.rows.len() < self.bounds.rows && self.links.entry(holder).rows < self.bounds.flow {
-            return Ok(None);
-        }
-        self.evict(holder).map(Some).ok_or(Bound::Full)
-    }
-
-    /// Drops the flow's least recently bound row; one found since then gets a
-    /// second chance. The row's link, or `None` when the flow has no row.
-    fn evict(&mut self, holder: u32) -> Option<u32> {
-        for _ in 0..SECOND_CHANCES {
-            let row = self.oldest(holder)?;
-            if !self.rows.get(row).used {
-                break;
-            }
-            self.touch(row);
-        }
-        self.oldest(holder).map(|row| self.take_row(row))
-    }
-
-    fn oldest(&self, holder: u32) -> Option<u32> {
-        let tails = self
-            .links
-            .of_flow(holder)
-            .map(|link| self.links.link(link).rows.oldest);
-        tails
-            .filter(|&row| row != NONE)
-            .reduce(|a, b| self.older(a, b))
-    }
 }
-
-/// Rows passed over by one eviction because they were used.
-const SECOND_CHANCES: usize = 8;
-/// Forgotten rows dropped when the table is full and a new row needs a place.
-const REAP_ON_DEMAND: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::Transport;
-    use crate::stick::tests::flow;
-    use crate::stick::{Level, Source};
+    use crate::stick::bind::tests::flow;
+    use crate::stick::{Bound, Level, Source};
     use crate::time::Duration;
 
     const NOW: Instant = Instant::from_micros(1_000);

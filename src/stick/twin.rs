@@ -3,7 +3,7 @@
 //! It shares no code with the table. Random URIs from a small alphabet make the
 //! two argue about every level.
 
-use super::tests::flow;
+use super::bind::tests::flow;
 use super::{Level, Source, Table};
 use crate::id::Flow;
 use crate::time::Instant;
@@ -162,32 +162,49 @@ impl Chance {
 
     fn uri(&mut self, text: &mut String) {
         text.clear();
-        text.push_str(self.pick(&["sip:", "sip:", "sip:", "SIP:", "sips:"]));
+        text.push_str(self.pick(&["sip:", "sip:", "sip:", "sip:", "sip:", "SIP:", "sips:"]));
+        text.push_str(self.pick(&USERS));
         text.push_str(self.pick(&[
-            "", "joe@", "joe@", "joe@", "Joe@", "%6aoe@", "jo%65@", "a%2Bb@", "a%2bb@", "a+b@",
-            "a%20b@",
+            "h.example",
+            "h.example",
+            "h.example",
+            "H.Example",
+            "g.example",
         ]));
-        text.push_str(self.pick(&["h.example", "h.example", "H.Example", "g.example"]));
-        text.push_str(self.pick(&["", "", "", "", ":5060", ":5061"]));
+        text.push_str(self.pick(&["", "", "", "", "", "", ":5060", ":5061"]));
         let mut left = PARAMS.to_vec();
         for _ in 0..self.below(4) {
             let forms = left.swap_remove(self.below(left.len()));
             text.push_str(self.pick(forms));
         }
-        text.push_str(self.pick(&[
-            "",
-            "",
-            "",
-            "",
-            "",
-            "",
-            "?a=1&b=2",
-            "?b=2&A=1",
-            "?a=%31&b=2",
-            "?a=x&b=2",
-        ]));
+        text.push_str(self.pick(&HEADERS));
     }
 }
+
+// Many of each of the plain ones, so that URIs meet.
+const USERS: [&str; 15] = [
+    "joe@", "joe@", "joe@", "joe@", "joe@", "joe@", "joe@", "%6aoe@", "jo%65@", "Joe@", "a%2Bb@",
+    "a%2bb@", "a+b@", "a%20b@", "",
+];
+
+const HEADERS: [&str; 16] = [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "?a=1&b=2",
+    "?b=2&A=1",
+    "?a=%31&b=2",
+    "?a=x&b=2",
+];
 
 const PARAMS: [&[&str]; 8] = [
     &[";lr", ";LR", ";%6cr", ";lr=on"],

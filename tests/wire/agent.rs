@@ -14,7 +14,7 @@ const ANN: &str = "127.0.0.1:5080";
 fn lab(tokens: Tokens) -> World {
     let mut world = World::lab(tokens);
     for (user, addr, edge) in [("joe", JOE, EDGES[0]), ("ann", ANN, EDGES[1])] {
-        world.agent(user, addr, "secret", &[edge]);
+        world.add_agent(user, addr, "secret", &[edge]);
         world.command(addr, Command::Register);
         let events = world.events(addr);
         assert!(
@@ -62,7 +62,7 @@ fn sent<'a>(world: &'a World, from: &str, to: &str, start: &str) -> Vec<&'a str>
 fn a_name_and_a_password_become_two_flows() {
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         let mut world = World::lab(tokens);
-        world.agent("joe", JOE, "secret", &[EDGES[0]]);
+        world.add_agent("joe", JOE, "secret", &[EDGES[0]]);
         world.command(JOE, Command::Register);
         let events = world.events(JOE);
         let [
@@ -126,7 +126,7 @@ fn a_name_and_a_password_become_two_flows() {
 #[test]
 fn a_wrong_password_is_said_to_be_wrong() {
     let mut world = World::lab(Tokens::Clear);
-    world.agent("joe", JOE, "guess", &[EDGES[0]]);
+    world.add_agent("joe", JOE, "guess", &[EDGES[0]]);
     world.command(JOE, Command::Register);
     let events = world.events(JOE);
     let wrong = Event::NotRegistered {
@@ -150,7 +150,7 @@ fn a_wrong_password_is_said_to_be_wrong() {
 #[test]
 fn a_name_that_nobody_explained_is_named() {
     let mut world = World::lab(Tokens::Clear);
-    world.agent("joe", JOE, "secret", &[]);
+    world.add_agent("joe", JOE, "secret", &[]);
     world.command(JOE, Command::Register);
     let events = world.events(JOE);
     assert!(
@@ -257,7 +257,7 @@ fn an_idle_flow_that_dies_is_noticed_and_comes_back() {
         "{events:?}"
     );
     world.command(JOE, Command::Hangup);
-    world.revive(EDGES[0]);
+    world.restart(EDGES[0]);
     world.pass(Duration::from_secs(400));
     let events = world.events(JOE);
     assert!(

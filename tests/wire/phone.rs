@@ -199,31 +199,122 @@ impl Phone {
 
 /// Answers the MD5 challenge of a REGISTER.
 pub(crate) fn authorization(name: &str, challenge: &str) -> String {
-    let line = challenge
-        .split("\r\n")
-        .find(|line| line.starts_with("WWW-Authenticate") && line.contains("=MD5"));
-    let line = line.unwrap_or_else(|| panic!("no challenge in {challenge}"));
-    let nonce = line
-        .split("nonce=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap();
-    let ha1 = digest::ha1(Algorithm::Md5, name.as_bytes(), b"example.com", b"secret");
-    let answered = Answered {
-        nonce: nonce.as_bytes(),
-        qop: Qop::Auth {
-            nc: b"00000001",
-            cnonce: b"xyz",
-        },
-        method: b"REGISTER",
-        uri: b"sip:example.com",
-    };
-    let response = digest::response(Algorithm::Md5, ha1.as_bytes(), &answered);
-    let response = std::str::from_utf8(response.as_bytes()).unwrap();
-    format!(
-        "Authorization: Digest username=\"{name}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"sip:example.com\", \
-         response=\"{response}\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"xyz\"\n"
-    )
+    Login::new(name).answer(challenge)
+}
+
+/// How a phone answers a challenge.
+pub(crate) struct Login<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) password: &'a str,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) nc: &'a str,
+    pub(crate) uri: &'a str,
+}
+
+impl<'a> Login<'a> {
+    pub(crate) fn new(user: &'a str) -> Self {
+        Self {
+            user,
+            password: "secret",
+            algorithm: Algorithm::Md5,
+            nc: "00000001",
+            uri: "sip:example.com",
+        }
+    }
+
+    /// The Authorization line for the nonce of `challenge`.
+    pub(crate) fn answer(&self, challenge: &str) -> String {
+        let token = format!("algorithm={},", self.algorithm.token());
+        let mut lines = challenge.split("\r\n");
+        let line = lines.find(|line| line.starts_with("WWW-Authenticate") && line.contains(&token));
+        let line = line.unwrap_or_else(|| panic!("no {token} in {challenge}"));
+        self.with_nonce(
+            line.split("nonce=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap(),
+        )
+    }
+
+    /// The Authorization line for a nonce.
+    pub(crate) fn with_nonce(&self, nonce: &str) -> String {
+        let Self { user, nc, uri, .. } = self;
+        let password = self.password.as_bytes();
+        let ha1 = digest::ha1(self.algorithm, user.as_bytes(), b"example.com", password);
+        let answered = Answered {
+            nonce: nonce.as_bytes(),
+            qop: Qop::Auth {
+                nc: nc.as_bytes(),
+                cnonce: b"xyz",
+            },
+            method: b"REGISTER",
+            uri: uri.as_bytes(),
+        };
+        let response = digest::response(self.algorithm, ha1.as_bytes(), &answered);
+        let response = std::str::from_utf8(response.as_bytes()).unwrap();
+        let token = self.algorithm.token();
+        format!(
+            "Authorization: Digest username=\"{user}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"{uri}\", \
+             response=\"{response}\", algorithm={token}, qop=auth, nc={nc}, cnonce=\"xyz\"\n"
+        )
+    }
+}
+
+/// One REGISTER, written by hand.
+#[derive(Clone)]
+pub(crate) struct Register<'a> {
+    pub(crate) user: &'a str,
+    /// Where the phone is.
+    pub(crate) from: &'a str,
+    pub(crate) uri: &'a str,
+    /// Its Route value; empty: none.
+    pub(crate) route: String,
+    pub(crate) call_id: &'a str,
+    pub(crate) cseq: u32,
+    /// Contact, Supported, Expires and the like.
+    pub(crate) lines: String,
+}
+
+impl<'a> Register<'a> {
+    /// A plain phone's, through the cluster.
+    pub(crate) fn new(user: &'a str, from: &'a str) -> Self {
+        Self {
+            user,
+            from,
+            uri: "sip:example.com",
+            route: "<sip:edge.example.com;lr>".to_owned(),
+            call_id: "reg",
+            cseq: 0,
+            lines: format!("Contact: <sip:{user}@{from}>\n"),
+        }
+    }
+
+    /// Sends it with the next CSeq; what comes back.
+    #[track_caller]
+    pub(crate) fn send(&mut self, world: &mut World, to: &str, credentials: &str) -> String {
+        self.cseq += 1;
+        let (user, from, cseq) = (self.user, self.from, self.cseq);
+        let route = match &self.route[..] {
+            "" => String::new(),
+            route => format!("Route: {route}\n"),
+        };
+        let text = format!(
+            "REGISTER {} SIP/2.0\nVia: SIP/2.0/UDP {from};rport;branch=z9hG4bK{user}{}{cseq}\n{route}Max-Forwards: 70\n\
+             From: <sip:{user}@example.com>;tag=f\nTo: <sip:{user}@example.com>\nCall-ID: {}\nCSeq: {cseq} REGISTER\n\
+             {}{credentials}Content-Length: 0\n\n",
+            self.uri, self.call_id, self.call_id, self.lines
+        );
+        world.send(from, to, &text);
+        world.receive(from).text
+    }
+
+    /// Sends it, answers the challenge and gives the answer to that.
+    #[track_caller]
+    pub(crate) fn login(&mut self, world: &mut World, to: &str) -> String {
+        let challenge = self.send(world, to, "");
+        assert!(challenge.starts_with("SIP/2.0 401 "), "{challenge}");
+        self.send(world, to, &authorization(self.user, &challenge))
+    }
 }

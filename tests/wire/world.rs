@@ -26,19 +26,19 @@ const UNIX: u64 = 1_800_000_000;
 pub(crate) struct Seen {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
+    /// As it went over the wire.
+    pub(crate) bytes: Vec<u8>,
+    /// The same, for reading.
     pub(crate) text: String,
-    bytes: Vec<u8>,
 }
 
 impl Seen {
-    /// Bytes that are no text (STUN) are shown as well as can be.
-    fn new(from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) -> Self {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+    fn new(from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Self {
         Self {
             from,
             to,
-            text,
-            bytes,
+            bytes: bytes.to_vec(),
+            text: String::from_utf8_lossy(bytes).into_owned(),
         }
     }
 }
@@ -49,14 +49,27 @@ pub(crate) struct World {
     nodes: BTreeMap<SocketAddr, usize>,
     shards: Vec<Shard>,
     locals: Vec<Vec<Local>>,
+    kinds: Vec<Kind>,
+    /// What the homes handed to their store.
+    pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
     wire: VecDeque<Seen>,
     /// What came to addresses that are no node, oldest first.
     inbox: VecDeque<Seen>,
     /// Every message of the run, for the trace of a failure.
     pub(crate) trace: Vec<Seen>,
     dead: Vec<IpAddr>,
+    /// Whether the network reports that a dead node is not there.
+    pub(crate) icmp: bool,
     /// What each agent had to say, oldest first.
     events: Vec<(SocketAddr, Event)>,
+}
+
+/// What a node is, kept to start it again.
+#[derive(Clone)]
+enum Kind {
+    Home(home::Settings),
+    Edge(edge::Settings),
+    Agent(agent::Settings),
 }
 
 /// How the edges write their tokens.
@@ -69,59 +82,50 @@ pub(crate) enum Tokens {
 impl World {
     /// The lab: a home and three edges.
     pub(crate) fn lab(tokens: Tokens) -> Self {
+        Self::with(tokens, |_| (), |_, _| ())
+    }
+
+    /// The lab with other settings: of the home, and of each edge by its place.
+    pub(crate) fn with(
+        tokens: Tokens,
+        home: impl Fn(&mut home::Settings),
+        edge: impl Fn(usize, &mut edge::Settings),
+    ) -> Self {
         let mut world = Self {
             now: Instant::ZERO,
             nodes: BTreeMap::new(),
             shards: Vec::new(),
             locals: Vec::new(),
+            kinds: Vec::new(),
+            store: BTreeMap::new(),
             wire: VecDeque::new(),
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
+            icmp: false,
             events: Vec::new(),
         };
-        world.add(HOME, None, Role::Home(home_settings(), subscribers()));
+        let mut settings = home_settings();
+        home(&mut settings);
+        world.add(HOME, None, Kind::Home(settings));
         for (place, addr) in EDGES.iter().enumerate() {
             let upstream = format!("{}:40000", addr.trim_end_matches(":5060"));
-            world.add(
-                addr,
-                Some(&upstream),
-                Role::Edge(edge_settings(place, tokens)),
-            );
+            let mut settings = edge_settings(place, tokens);
+            edge(place, &mut settings);
+            world.add(addr, Some(&upstream), Kind::Edge(settings));
         }
         world
     }
 
-    fn add(&mut self, addr: &str, upstream: Option<&str>, role: Role) {
-        let local = |addr: &str, upstream| Local {
-            transport: Transport::Udp,
-            addr: addr.parse().unwrap(),
-            upstream,
-        };
-        let mut locals = vec![local(addr, false)];
-        locals.extend(upstream.map(|addr| local(addr, true)));
-        let place = self.shards.len();
-        let seed = u64::try_from(place).unwrap() + 1;
-        for local in &locals {
-            self.nodes.insert(local.addr, place);
-        }
-        let setup = Setup {
-            locals: locals.clone(),
-            role,
-            seed: [seed, seed * 7, seed * 13, seed * 29],
-            wall: Wall { unix_at_zero: UNIX },
-        };
-        self.shards.push(Shard::new(setup, self.now));
-        self.locals.push(locals);
+    /// Adds another home like the first.
+    pub(crate) fn add_home(&mut self, addr: &str) {
+        self.add(addr, None, Kind::Home(home_settings()));
     }
 
-    /// Adds the user agent `user` at `addr`, with the table of names that the
-    /// lab has no DNS for; `names` are the addresses of the cluster.
-    pub(crate) fn agent(&mut self, user: &str, addr: &str, password: &str, names: &[&str]) {
-        let names = names
-            .iter()
-            .map(|addr| ("edge.example.com".to_owned(), addr.parse().unwrap()))
-            .collect();
+    /// Adds the user agent `user` at `addr`. It is told where the cluster is,
+    /// since nobody else here could.
+    pub(crate) fn add_agent(&mut self, user: &str, addr: &str, password: &str, cluster: &[&str]) {
+        let name = |addr: &&str| ("edge.example.com".to_owned(), addr.parse().unwrap());
         let settings = agent::Settings {
             user: user.to_owned(),
             domain: "example.com".to_owned(),
@@ -129,12 +133,12 @@ impl World {
             password: password.to_owned(),
             transport: Transport::Udp,
             home: HOME.parse().unwrap(),
-            names,
+            names: cluster.iter().map(name).collect(),
             instance: format!("urn:uuid:{user}"),
             expires_s: 600,
             answer_after: Some(Duration::from_secs(1)),
         };
-        self.add(addr, None, Role::Agent(settings));
+        self.add(addr, None, Kind::Agent(settings));
     }
 
     /// Tells an agent what to do, and lets everything settle.
@@ -145,26 +149,64 @@ impl World {
         self.settle();
     }
 
-    /// What an agent has had to say since the last call.
+    /// What an agent has said since it was last asked.
     pub(crate) fn events(&mut self, addr: &str) -> Vec<Event> {
         let addr: SocketAddr = addr.parse().unwrap();
-        let (mine, others) = std::mem::take(&mut self.events)
-            .into_iter()
-            .partition(|(who, _)| *who == addr);
-        self.events = others;
-        let mine: Vec<(SocketAddr, Event)> = mine;
-        mine.into_iter().map(|(_, event)| event).collect()
+        let said = self.events.extract_if(.., |(who, _)| *who == addr);
+        said.map(|(_, event)| event).collect()
     }
 
-    /// What an agent is in the middle of.
+    /// Whether nothing is under way at a node.
     pub(crate) fn is_idle(&self, addr: &str) -> bool {
         self.shards[self.nodes[&addr.parse().unwrap()]].is_idle()
     }
 
-    /// Puts a dead node back.
-    pub(crate) fn revive(&mut self, addr: &str) {
-        let ip = addr.parse::<SocketAddr>().unwrap().ip();
-        self.dead.retain(|dead| *dead != ip);
+    fn add(&mut self, addr: &str, upstream: Option<&str>, kind: Kind) {
+        let local = |addr: &str, upstream| Local {
+            transport: Transport::Udp,
+            addr: addr.parse().unwrap(),
+            upstream,
+        };
+        let mut locals = vec![local(addr, false)];
+        locals.extend(upstream.map(|addr| local(addr, true)));
+        let place = self.shards.len();
+        for local in &locals {
+            self.nodes.insert(local.addr, place);
+        }
+        self.locals.push(locals);
+        self.kinds.push(kind);
+        let shard = self.start(place, 1);
+        self.shards.push(shard);
+    }
+
+    fn start(&self, place: usize, run: u64) -> Shard {
+        let seed = (u64::try_from(place).unwrap() + 1) * run;
+        let role = match self.kinds[place].clone() {
+            Kind::Home(settings) => Role::Home(settings, subscribers()),
+            Kind::Edge(settings) => Role::Edge(settings),
+            Kind::Agent(settings) => Role::Agent(settings),
+        };
+        let setup = Setup {
+            locals: self.locals[place].clone(),
+            role,
+            seed: [seed, seed * 7, seed * 13, seed * 29],
+            wall: Wall { unix_at_zero: UNIX },
+        };
+        Shard::new(setup, self.now)
+    }
+
+    /// Starts a node anew, alive again: it remembers what its store gives back.
+    pub(crate) fn restart(&mut self, addr: &str) {
+        let addr: SocketAddr = addr.parse().unwrap();
+        let place = self.nodes[&addr];
+        self.dead.retain(|dead| *dead != addr.ip());
+        let mut shard = self.start(place, 1_000);
+        if matches!(self.kinds[place], Kind::Home(_)) {
+            for (key, value) in &self.store {
+                shard.handle(self.now, Input::Restored { key, value });
+            }
+        }
+        self.shards[place] = shard;
     }
 
     /// Takes a node off the network: what is sent to it vanishes.
@@ -174,7 +216,11 @@ impl World {
 
     /// Sends from an address of the test and lets everything settle.
     pub(crate) fn send(&mut self, from: &str, to: &str, text: &str) {
-        let bytes = text.replace('\n', "\r\n").into_bytes();
+        self.send_bytes(from, to, text.replace('\n', "\r\n").as_bytes());
+    }
+
+    /// Sends these very bytes and lets everything settle.
+    pub(crate) fn send_bytes(&mut self, from: &str, to: &str, bytes: &[u8]) {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
         self.wire.push_back(Seen::new(from, to, bytes));
         self.settle();
@@ -235,6 +281,27 @@ impl World {
         found.unwrap_or_else(|| panic!("no counter {name}")).1
     }
 
+    /// The last message that went to an address, whoever lives there.
+    #[track_caller]
+    pub(crate) fn last(&self, to: &str) -> &str {
+        let to: SocketAddr = to.parse().unwrap();
+        let found = self.trace.iter().rfind(|seen| seen.to == to);
+        &found.unwrap_or_else(|| panic!("nothing for {to}")).text
+    }
+
+    /// What a node holds at this moment.
+    pub(crate) fn gauge(&self, addr: &str, name: &str) -> usize {
+        let place = self.nodes[&addr.parse().unwrap()];
+        let gauges = self.shards[place].gauges();
+        gauges.iter().find(|(row, _)| *row == name).unwrap().1
+    }
+
+    /// Forgets what came and was not looked at.
+    pub(crate) fn forget(&mut self) {
+        self.inbox.clear();
+        self.trace.clear();
+    }
+
     /// The run as text.
     pub(crate) fn ladder(&self) -> String {
         let line = |seen: &Seen| {
@@ -252,17 +319,13 @@ impl World {
         while let Some(seen) = self.wire.pop_front() {
             self.trace.push(seen.clone());
             if self.dead.contains(&seen.to.ip()) || self.dead.contains(&seen.from.ip()) {
+                self.report(&seen);
                 continue;
             }
-            let Some(&place) = self.nodes.get(&seen.to) else {
+            let Some((place, socket)) = self.socket(seen.to) else {
                 self.inbox.push_back(seen);
                 continue;
             };
-            let socket = self.locals[place]
-                .iter()
-                .position(|local| local.addr == seen.to)
-                .unwrap();
-            let socket = SocketId(u16::try_from(socket).unwrap());
             let input = Input::Datagram {
                 socket,
                 peer: seen.from,
@@ -273,6 +336,24 @@ impl World {
         }
     }
 
+    /// The socket at a node's address.
+    fn socket(&self, addr: SocketAddr) -> Option<(usize, SocketId)> {
+        let place = *self.nodes.get(&addr)?;
+        let mut locals = self.locals[place].iter();
+        let socket = locals.position(|local| local.addr == addr)?;
+        Some((place, SocketId(u16::try_from(socket).unwrap())))
+    }
+
+    /// Port unreachable, to the sender of what was lost.
+    fn report(&mut self, lost: &Seen) {
+        let Some((place, socket)) = self.socket(lost.from).filter(|_| self.icmp) else {
+            return;
+        };
+        let peer = lost.to;
+        self.shards[place].handle(self.now, Input::Unreachable { socket, peer });
+        self.collect(place);
+    }
+
     fn collect(&mut self, place: usize) {
         while let Some(output) = self.shards[place].poll() {
             match output {
@@ -281,12 +362,18 @@ impl World {
                     bytes,
                 } => {
                     let from = self.locals[place][usize::from(socket.0)].addr;
-                    self.wire.push_back(Seen::new(from, peer, bytes.to_vec()));
+                    self.wire.push_back(Seen::new(from, peer, &bytes));
+                }
+                Output::Store { key, value } => {
+                    match value {
+                        Some(value) => self.store.insert(key.to_vec(), value.to_vec()),
+                        None => self.store.remove(&key[..]),
+                    };
                 }
                 Output::Event(event) => {
                     self.events.push((self.locals[place][0].addr, *event));
                 }
-                Output::Store { .. } | Output::Notice(_) => {}
+                Output::Notice(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -308,7 +395,7 @@ fn home_settings() -> home::Settings {
 }
 
 fn subscribers() -> Arc<Subscribers> {
-    let text = "joe example.com password=secret\nann example.com password=secret\n";
+    let text = "joe example.com password=secret\nann example.com password=secret\nbob example.com password=secret\n";
     Arc::new(Subscribers::parse(text).unwrap())
 }
 

@@ -270,6 +270,30 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_second_is_not_lost() {
+        let (mut from, mut to, mut out) = (empty(), empty(), Vec::new());
+        let now = Instant::from_micros(1);
+        let register = Register {
+            call_id: b"c",
+            cseq: 1,
+            path: b"",
+            flow: None,
+        };
+        let change = Change {
+            contact: b"sip:a",
+            expires_s: 60,
+            ..Change::default()
+        };
+        from.apply(now, AOR, &register, &[change]).unwrap();
+        assert!(from.encode(now, AOR, WALL, &mut out));
+        to.restore(now, WALL, AOR, &out).unwrap();
+        assert_eq!(
+            to.bindings(now, AOR).map(|b| b.expires).collect::<Vec<_>>(),
+            [at(61)]
+        );
+    }
+
+    #[test]
     fn a_calendar_set_back_keeps_nothing_for_ever() {
         let mut to = empty();
         to.restore(at(5), Wall { unix_at_zero: 0 }, AOR, &encoded())

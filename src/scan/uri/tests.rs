@@ -116,6 +116,7 @@ fn what_could_lead_elsewhere_is_refused() {
         "sip:a@[192.0.2.1]",
         "sip:a@192.0.2.256",
         "sip:a@192.0.2",
+        "sip:a@192.0.2.1.",
         "sip:a@ho%73t",
         "sip:a@h ost",
         "sip:a b@h",
@@ -181,5 +182,35 @@ fn hosts_compare_as_names_or_as_addresses() {
         ("192.0.2.1", "192.0.2.10", false),
     ] {
         assert_eq!(same_host(a.as_bytes(), b.as_bytes()), want, "{a} {b}");
+    }
+}
+
+/// The standard library is the slow twin.
+#[test]
+fn ipv4_addresses_are_what_the_standard_library_says() {
+    for text in [
+        "0.0.0.0",
+        "255.255.255.255",
+        "1.2.3.4",
+        "192.0.2.10",
+        "256.1.1.1",
+        "1.2.3",
+        "1.2.3.4.5",
+        "1.2.3.4.",
+        ".1.2.3",
+        "1..2.3",
+        "01.2.3.4",
+        "1.2.3.00",
+        "1.2.3.0004",
+        "1.2.3.4x",
+        "1.2.3.-4",
+        "1.2.3. 4",
+        "1",
+        "",
+        "999.0.0.1",
+        "1.2.3.260",
+        "1.2.3.1000",
+    ] {
+        assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text:?}");
     }
 }

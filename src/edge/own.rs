@@ -1,0 +1,203 @@
+//! How an edge tells its own Route values from all others (RFC 3261 §16.4;
+//! D-E1 to D-E4, protocol 3.10 and 3.11).
+//!
+//! Ours are the cluster's name and the literal addresses of its members. The
+//! name says nothing by itself: the user part (a token) and `maddr` do. Ports
+//! and transports are only looked at where two members share an address.
+//!
+//! One pass takes one pair off. A pair is what one passage through an edge can
+//! have put in: the side of the phone (an address) and the side of the home (a
+//! token), in either order. It may have been another edge that put it in, since
+//! any edge of a token stands in for any other; and an address or the bare
+//! cluster name in front of a token is also what a phone sends whose
+//! configuration puts its outbound proxy before every route set.
+
+use std::net::IpAddr;
+
+use super::policy::Edge;
+use super::{BadToken, Kind, flow_token};
+use crate::id::Flow;
+use crate::proxy::{Net, Request};
+use crate::scan::Name;
+use crate::scan::address::Address;
+use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
+use crate::span::Span;
+
+/// What a Route value (or a Request-URI) is to this edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mine {
+    /// The cluster, nobody in particular.
+    Cluster,
+    /// A token of this cluster, now in `Edge::token`.
+    Token,
+    /// An RFC 5626 flow token.
+    Flow(Flow),
+    /// One of our own addresses, without a user.
+    Address,
+    /// The address of another edge: its phone-side Record-Route value.
+    Sibling,
+    /// The cluster or a token (then in `Edge::token`), at another edge (D-E4).
+    Elsewhere(usize),
+    /// A token that does not verify.
+    Bad(BadToken),
+    /// Somebody else's.
+    Not,
+}
+
+/// The Route values at the front that are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Own {
+    /// How many.
+    pub(super) count: usize,
+    /// What they say.
+    pub(super) what: Mine,
+}
+
+impl Edge {
+    /// What `uri` is to us. `self.token` is the token in it, or says nothing.
+    pub(super) fn classify(&mut self, net: &Net, bytes: &[u8], uri: Span) -> Mine {
+        self.token.clear();
+        let Ok(uri) = Uri::parse(bytes, uri) else {
+            return Mine::Not;
+        };
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return Mine::Not;
+        }
+        let host = uri.host.of(bytes);
+        if same_host(host, self.settings.cluster.as_bytes()) {
+            return self.classify_cluster(net, bytes, &uri);
+        }
+        let Some(ip) = host_ip(host) else {
+            return Mine::Not;
+        };
+        let port = uri.port.unwrap_or(5060);
+        match (self.is_own_address(net, ip, port), uri.user) {
+            (true, Some(user)) => self.flow_token(user.of(bytes)),
+            (true, None) => Mine::Address,
+            (false, None) if self.is_member(ip, port) => Mine::Sibling,
+            (false, _) => Mine::Not,
+        }
+    }
+
+    fn classify_cluster(&mut self, net: &Net, bytes: &[u8], uri: &Uri) -> Mine {
+        // `maddr` decides whose it is (D-U12).
+        let place = match uri.param(bytes, "maddr") {
+            Some(Some(maddr)) => {
+                let ip = host_ip(maddr.of(bytes));
+                match ip.and_then(|ip| self.member_at(net, ip, uri.port)) {
+                    Some(place) => place,
+                    // Nobody of the cluster lives there.
+                    None => return Mine::Bad(BadToken::Malformed),
+                }
+            }
+            Some(None) | None => self.own,
+        };
+        let what = match uri.user.map(|user| user.of(bytes)) {
+            None => Mine::Cluster,
+            Some(user) => match Kind::of(user) {
+                Kind::Flow => self.flow_token(user),
+                Kind::Clear | Kind::Sealed => self
+                    .codec
+                    .read(user, &mut self.token)
+                    .map_or_else(Mine::Bad, |()| Mine::Token),
+                Kind::Foreign => Mine::Bad(BadToken::Malformed),
+            },
+        };
+        if place != self.own && matches!(what, Mine::Cluster | Mine::Token) {
+            return Mine::Elsewhere(place);
+        }
+        what
+    }
+
+    fn flow_token(&self, user: &[u8]) -> Mine {
+        flow_token::read(&self.flow_key, user, self.boot).map_or_else(Mine::Bad, Mine::Flow)
+    }
+
+    fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {
+        let own = self.settings.members.get(self.own);
+        own.is_some_and(|own| own.address == ip && own.listens(port))
+            || net.flows.is_local(ip, port)
+    }
+
+    /// True when a member is reached at that address and port.
+    pub(super) fn is_member(&self, ip: IpAddr, port: u16) -> bool {
+        let mut members = self.settings.members.iter();
+        members.any(|member| member.address == ip && member.listens(port))
+    }
+
+    /// The member that an address means; the port decides between those that
+    /// share it, and this edge takes what no other one claims.
+    fn member_at(&self, net: &Net, ip: IpAddr, port: Option<u16>) -> Option<usize> {
+        let members = &self.settings.members;
+        let claims = |place: &usize| {
+            members.get(*place).is_some_and(|member| {
+                member.address == ip && port.is_none_or(|port| member.listens(port))
+            })
+        };
+        let places = || std::iter::once(self.own).chain(0..members.len());
+        let local = || net.flows.locals().iter().any(|local| local.addr.ip() == ip);
+        places()
+            .find(claims)
+            .or_else(|| local().then_some(self.own))
+            .or_else(|| places().find(|place| members.get(*place).is_some_and(|m| m.address == ip)))
+    }
+
+    /// Our values at the front of the Route set. `self.token` is the token in
+    /// them, or says nothing.
+    pub(super) fn own_routes(&mut self, net: &Net, request: &Request<'_>) -> Own {
+        let bytes = request.bytes;
+        let route = |place: usize| {
+            let value = request.message.values(bytes, Name::Route).nth(place)?;
+            Address::parse(bytes, value).ok().map(|address| address.uri)
+        };
+        self.token.clear();
+        let what = route(0).map_or(Mine::Not, |uri| self.classify(net, bytes, uri));
+        let one = Own {
+            count: usize::from(what != Mine::Not),
+            what,
+        };
+        let Some(second) = route(1) else { return one };
+        let pair = |what| Own { count: 2, what };
+        match what {
+            Mine::Cluster | Mine::Address | Mine::Sibling => {
+                let what = self.classify(net, bytes, second);
+                let names_nobody = matches!(what, Mine::Elsewhere(_)) && !self.has_token();
+                let token = matches!(
+                    what,
+                    Mine::Token | Mine::Flow(_) | Mine::Elsewhere(_) | Mine::Bad(_)
+                );
+                if token && !names_nobody {
+                    return pair(what);
+                }
+                self.token.clear();
+                one
+            }
+            Mine::Flow(flow) => {
+                let again = self.classify(net, bytes, second) == Mine::Flow(flow);
+                self.token.clear();
+                if again { pair(what) } else { one }
+            }
+            // The token at hand must stay the first one's.
+            Mine::Token | Mine::Elsewhere(_) if self.is_phone_side(net, bytes, second) => {
+                pair(what)
+            }
+            Mine::Token | Mine::Elsewhere(_) | Mine::Bad(_) | Mine::Not => one,
+        }
+    }
+
+    /// True when the value at hand named a token and not just the cluster.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.edges().next().is_some()
+    }
+
+    /// The address of an edge without a user.
+    fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: Span) -> bool {
+        let uri = Uri::parse(bytes, uri).ok();
+        let Some(uri) = uri.filter(|uri| uri.user.is_none()) else {
+            return false;
+        };
+        let port = uri.port.unwrap_or(5060);
+        host_ip(uri.host.of(bytes))
+            .is_some_and(|ip| self.is_own_address(net, ip, port) || self.is_member(ip, port))
+    }
+}

@@ -1,0 +1,210 @@
+//! The Record-Route values an edge writes (RFC 3261 §16.6-4, RFC 5626 §5.3;
+//! H-5, O-4, O-6, protocol 2.4 and 3.10).
+//!
+//! - A registered phone that keeps to the flow a route was learned on gets one
+//!   value, its token with the dialog parameter: equal to the Path URI under
+//!   RFC 3261, and not the same.
+//! - A registered phone that resolves its routes gets two: the token towards
+//!   the home, and towards itself the address of this edge, which is where its
+//!   flow is.
+//! - Anyone else gets a flow token at this edge's own address, twice where the
+//!   two sides differ in transport or address family.
+//!
+//! `ob` is in none of them (protocol 3.26).
+
+use std::net::SocketAddr;
+
+use super::flow_token;
+use super::policy::Edge;
+use super::route::Pass;
+use crate::edit::host_port;
+use crate::id::{Flow, Transport};
+use crate::proxy::{Net, Note, Request};
+use crate::scan::address::Address;
+use crate::scan::uri::Uri;
+use crate::scan::{Method, Name};
+use crate::send::{Flows, Hop};
+
+/// Dialog parameter of a Record-Route value: which edge handled the dialog
+/// (protocol 2.3 item 13).
+const DIALOG_PARAM: &str = "gunk";
+
+/// Which way a request goes through the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From the phone.
+    Out,
+    /// To the phone.
+    In,
+}
+
+/// One side of the edge: what a URI must say to be reached from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Side {
+    transport: Transport,
+    v6: bool,
+}
+
+/// One Record-Route value.
+enum Value<'a> {
+    /// The token URI with the dialog parameter.
+    Token(&'a [u8]),
+    /// A flow token at our address.
+    Flow(&'a [u8], Side),
+    /// Our address, for a phone that resolves its Route.
+    Address(Side),
+}
+
+impl Edge {
+    /// Record-Routes such that later requests come back to `flow`, the phone's;
+    /// `home` is the way on the other side.
+    pub(super) fn record_route(
+        &mut self,
+        pass: &mut Pass<'_, '_>,
+        flow: Flow,
+        home: Hop,
+        way: Way,
+    ) {
+        if !needs_record_route(pass.request) {
+            return;
+        }
+        pass.plan.note = Note::Dialog;
+        let phone = Side::of(pass.net, Hop::Flow(flow));
+        let home = Side::of(pass.net, home);
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        let sticky = self.write_phone(pass, flow, way, &mut text);
+        let (token, address, single) = match sticky {
+            Some(sticky) => (Value::Token(&text), Value::Address(phone), sticky),
+            None => {
+                text.clear();
+                flow_token::write(&self.flow_key, &flow, self.boot, &mut text);
+                (
+                    Value::Flow(&text, home),
+                    Value::Flow(&text, phone),
+                    home == phone,
+                )
+            }
+        };
+        // The topmost value is the one of the side the request goes to.
+        let (top, below) = match way {
+            Way::Out => (token, address),
+            Way::In => (address, token),
+        };
+        let lines = &mut pass.plan.lines;
+        match (single, way) {
+            (true, Way::Out) => self.value(pass.net, &top, lines),
+            (true, Way::In) => self.value(pass.net, &below, lines),
+            (false, _) => {
+                self.value(pass.net, &top, lines);
+                self.value(pass.net, &below, lines);
+            }
+        }
+        self.text = text;
+    }
+
+    /// Writes the token of the phone on `flow`; whether it keeps to its flows.
+    /// `None` when nobody in particular is registered there.
+    fn write_phone(
+        &self,
+        pass: &Pass<'_, '_>,
+        flow: Flow,
+        way: Way,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
+        // With a token in the Route the dialog is that subscriber's; without,
+        // the user of From or To tells the subscribers of one flow apart.
+        let routed = self
+            .registrations
+            .has_flow(pass.now, flow, &self.token.subscriber());
+        let user = match way {
+            _ if routed => self.token.user(),
+            Way::Out => user_of(pass.request, Name::From),
+            Way::In => user_of(pass.request, Name::To),
+        };
+        let found = self.registrations.on_flow(pass.now, flow, user)?;
+        self.write_token(&found.subscriber, found.edges, found.flags, out)
+            .then_some(found.is_sticky)
+    }
+
+    fn value(&self, net: &Net, value: &Value<'_>, lines: &mut Vec<u8>) {
+        lines.extend_from_slice(b"Record-Route: <sip:");
+        match value {
+            Value::Token(token) => {
+                for part in [token, &b"@"[..], self.settings.cluster.as_bytes(), b";lr;"] {
+                    lines.extend_from_slice(part);
+                }
+                for part in [DIALOG_PARAM, "=", &self.settings.name] {
+                    lines.extend_from_slice(part.as_bytes());
+                }
+            }
+            Value::Flow(token, side) => {
+                lines.extend_from_slice(token);
+                lines.push(b'@');
+                self.own_address(net, *side, lines);
+            }
+            Value::Address(side) => self.own_address(net, *side, lines),
+        }
+        lines.extend_from_slice(b">\r\n");
+    }
+
+    /// The address this edge is known by on one side, as a URI's host, port and
+    /// transport. A listener may stand on the unspecified address or behind
+    /// address translation, so the configured one is written where it fits.
+    fn own_address(&self, net: &Net, side: Side, lines: &mut Vec<u8>) {
+        let Side { transport, v6 } = side;
+        let known = self.settings.members.get(self.own).map(|own| {
+            let port = match transport {
+                Transport::Udp => own.udp,
+                Transport::Tcp => own.tcp,
+            };
+            SocketAddr::new(own.address, port)
+        });
+        let addr = known
+            .filter(|addr| addr.is_ipv6() == v6)
+            .or_else(|| net.flows.listener(transport, v6))
+            .or(known);
+        if let Some(addr) = addr {
+            host_port(lines, addr);
+        }
+        if transport != Transport::Udp {
+            lines.extend_from_slice(b";transport=");
+            lines.extend_from_slice(transport.uri_token().as_bytes());
+        }
+        lines.extend_from_slice(b";lr");
+    }
+}
+
+impl Side {
+    fn of(net: &Net, hop: Hop) -> Self {
+        match hop {
+            Hop::To { transport, addr } => Self {
+                transport,
+                v6: addr.is_ipv6(),
+            },
+            Hop::Flow(flow) => Self {
+                transport: Flows::transport(flow),
+                v6: net.flows.peer(flow).is_some_and(|peer| peer.is_ipv6()),
+            },
+        }
+    }
+}
+
+/// P-16: what may create a dialog or a usage, and what nobody here knows.
+fn needs_record_route(request: &Request<'_>) -> bool {
+    let method = request.message.method();
+    method.forms_dialog() || method == Method::Other
+}
+
+/// The user of a From or To.
+fn user_of<'a>(request: &Request<'a>, name: Name) -> &'a [u8] {
+    let bytes = request.bytes;
+    let address = request
+        .message
+        .first(name)
+        .and_then(|header| Address::parse(bytes, header.value).ok());
+    let uri = address.and_then(|address| Uri::parse(bytes, address.uri).ok());
+    uri.and_then(|uri| uri.user)
+        .map(|user| user.of(bytes))
+        .unwrap_or_default()
+}

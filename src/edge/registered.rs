@@ -1,0 +1,223 @@
+//! What an edge makes of the 2xx to a REGISTER: the flow binding (D-E13) and
+//! what the phone is told (D-E9 to D-E12; RFC 5626 §5.4).
+//!
+//! Only the phone's first hop does any of it: a REGISTER that another proxy
+//! relayed came over a flow that is not the phone's (protocol 3.31).
+
+use super::policy::Edge;
+use super::register::{Asks, Phone, number, unbracketed};
+use super::{EdgeSet, Registration, Subscriber};
+use crate::edit::{Edits, decimal, host};
+use crate::id::Transport;
+use crate::limits;
+use crate::proxy::{Context, Net, Note, Response};
+use crate::scan::address::Address;
+use crate::scan::uri::Uri;
+use crate::scan::{Message, Name, scan};
+use crate::send::Flows;
+use crate::time::{Duration, Instant};
+
+/// What the phone is to know of its registration.
+struct Granted<'a> {
+    /// The user part of its Path URI.
+    token: &'a [u8],
+    /// The edges that the token names.
+    edges: EdgeSet,
+    /// Not a refresh.
+    initial: bool,
+    /// What it speaks to us.
+    transport: Transport,
+}
+
+impl Edge {
+    /// The 2xx to a request of `context` passes.
+    pub(super) fn registered_with(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        context: &Context,
+        response: &Response<'_>,
+        edits: &mut Edits,
+    ) {
+        let Note::Register {
+            token,
+            initial,
+            first_hop: true,
+        } = &context.note
+        else {
+            return;
+        };
+        let Some(base) = context.request() else {
+            return;
+        };
+        let mut again = std::mem::take(&mut self.again);
+        let asks = scan(base, &mut again).map(|()| self.read(base, &again));
+        if let Ok(Ok(Asks::Binding(phone))) = asks {
+            let user = or_registered(&phone, base, &again);
+            let seconds = granted(base, &phone, response);
+            let mut instance = std::mem::take(&mut self.text);
+            instance.clear();
+            phone.write_instance(base, &mut instance);
+            let subscriber = Subscriber {
+                user,
+                realm: phone.realm.of(base),
+                instance: &instance,
+            };
+            if seconds == 0 {
+                // D-E11: nothing is told after a de-registration.
+                self.registrations.unbind(&subscriber, phone.reg_id);
+            } else if self.codec.read(token, &mut self.token).is_ok() {
+                let edges = self.token_set();
+                let bound = self.registrations.bind(&Registration {
+                    subscriber,
+                    reg_id: phone.reg_id,
+                    flow: context.flow,
+                    edges,
+                    flags: self.token.flags(),
+                    is_sticky: phone.sticky,
+                    expires: now + Duration::from_secs(seconds.into()),
+                });
+                net.counters.registrations += u64::from(bound.is_ok());
+                let granted = Granted {
+                    token,
+                    edges,
+                    initial: *initial,
+                    transport: Flows::transport(context.flow),
+                };
+                let at = response.message.headers_end();
+                edits.insert(at, |out| self.tell(&granted, response, out));
+                if granted.initial && phone.sticky && self.others(edges).next().is_some() {
+                    require(response, edits);
+                }
+            }
+            self.text = instance;
+        }
+        self.again = again;
+    }
+
+    fn others(&self, edges: EdgeSet) -> impl Iterator<Item = usize> + use<> {
+        let own = self.own;
+        edges.iter().filter(move |place| *place != own)
+    }
+
+    /// Writes the header lines the phone gets.
+    fn tell(&self, granted: &Granted<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+        if granted.initial {
+            for place in self.others(granted.edges) {
+                self.outbound_proxy(granted, place, out);
+            }
+        }
+        // O-9
+        let outbound = response
+            .message
+            .has_token(response.bytes, Name::Require, "outbound");
+        if outbound && response.message.first(Name::FlowTimer).is_none() {
+            out.extend_from_slice(b"Flow-Timer: ");
+            decimal(out, limits::FLOW_TIMER_S);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// The Path URI without `ob`, with the address of the other edge; port and
+    /// transport where they are not what `maddr` alone means (protocol 2.3
+    /// item 3).
+    fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
+        let Some(member) = self.settings.members.get(place) else {
+            return;
+        };
+        let transport = granted.transport;
+        let port = match transport {
+            Transport::Udp => member.udp,
+            Transport::Tcp => member.tcp,
+        };
+        for part in [
+            b"Outbound-Proxy: <sip:",
+            granted.token,
+            b"@",
+            self.settings.cluster.as_bytes(),
+        ] {
+            out.extend_from_slice(part);
+        }
+        if port != transport.default_port() {
+            out.push(b':');
+            decimal(out, port);
+        }
+        out.extend_from_slice(b";lr;maddr=");
+        host(out, member.address);
+        if transport != Transport::Udp {
+            out.extend_from_slice(b";transport=");
+            out.extend_from_slice(transport.uri_token().as_bytes());
+        }
+        out.extend_from_slice(b">\r\n");
+    }
+}
+
+/// D-E12: `alt-proxies` joins the Require that is there, since many phones
+/// read only the first of several.
+fn require(response: &Response<'_>, edits: &mut Edits) {
+    match response.message.first(Name::Require) {
+        Some(header) => edits.insert(usize::from(header.value.end), |out| {
+            out.extend_from_slice(b", alt-proxies");
+        }),
+        None => edits.insert(response.message.headers_end(), |out| {
+            out.extend_from_slice(b"Require: alt-proxies\r\n");
+        }),
+    }
+}
+
+/// The user of the credentials, else of the address of record: where the home
+/// knows its phones by other means than digest, what it registered is who it is
+/// (protocol 2.3 item 6). Calls of such a phone are record-routed with its
+/// token; calls to it need a home that challenges, since the Path was written
+/// before anybody was named (D-E15).
+fn or_registered<'a>(phone: &Phone, base: &'a [u8], message: &Message) -> &'a [u8] {
+    if !phone.user.is_empty() {
+        return phone.user.of(base);
+    }
+    let to = message
+        .first(Name::To)
+        .and_then(|header| Address::parse(base, header.value).ok());
+    to.and_then(|to| Uri::parse(base, to.uri).ok())
+        .and_then(|uri| uri.user)
+        .map(|user| user.of(base))
+        .unwrap_or_default()
+}
+
+/// The lifetime the 2xx grants this phone's contact, in seconds; 0 when the
+/// contact is not among those bound.
+fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
+    let bytes = response.bytes;
+    let default = response
+        .message
+        .number(bytes, Name::Expires)
+        .ok()
+        .flatten()
+        .unwrap_or(limits::EXPIRES_DEFAULT_S);
+    let contacts = response.message.values(bytes, Name::Contact);
+    let ours = contacts
+        .filter_map(|value| Address::parse(bytes, value).ok())
+        .find(|address| {
+            let instance = address
+                .param(bytes, "+sip.instance")
+                .flatten()
+                .map(|value| unbracketed(bytes, value).of(bytes));
+            let reg_id = address
+                .param(bytes, "reg-id")
+                .flatten()
+                .and_then(|value| number(value.of(bytes)));
+            match phone.instance {
+                Some(wanted) if instance.is_some() => {
+                    instance == Some(wanted.of(base))
+                        && reg_id.is_none_or(|reg_id| reg_id == phone.reg_id)
+                }
+                _ => address.uri.of(bytes) == phone.contact.of(base),
+            }
+        });
+    ours.map_or(0, |address| {
+        address
+            .param(bytes, "expires")
+            .flatten()
+            .and_then(|value| number(value.of(bytes)))
+            .unwrap_or(default)
+    })
+}

@@ -1,0 +1,235 @@
+//! Parameter sets in canonical form: what comes after the host of a URI.
+//!
+//! Parameters stand sorted by name, each after `;`, then headers, sorted, the
+//! first after `?&` and the others after `&`.
+
+use std::cmp::Ordering;
+
+use super::canonical::{Value, push_part};
+use crate::limits::STICK_PARAMS_MAX;
+
+/// Appends the canonical form of a URI's tail; `None` when it has none.
+pub(super) fn push_set(out: &mut Vec<u8>, tail: &[u8], spare: &mut Vec<u8>) -> Option<()> {
+    let (params, headers) = cut(tail, b'?');
+    push_params(out, params, spare)?;
+    headers.map_or(Some(()), |headers| push_headers(out, headers, spare))
+}
+
+fn push_params(out: &mut Vec<u8>, params: &[u8], spare: &mut Vec<u8>) -> Option<()> {
+    let mut pieces = Pieces::new(out);
+    for param in params
+        .split(|&b| b == b';')
+        .filter(|param| !param.is_empty())
+    {
+        pieces.push(b';', param, Value::Fold)?;
+    }
+    if pieces.is_sorted {
+        return Some(());
+    }
+    pieces.sort(spare);
+    if pieces.has_name_twice() {
+        None
+    } else {
+        Some(())
+    }
+}
+
+fn push_headers(out: &mut Vec<u8>, headers: &[u8], spare: &mut Vec<u8>) -> Option<()> {
+    let params = out.len();
+    out.push(b'?');
+    let mut pieces = Pieces::new(out);
+    for header in headers
+        .split(|&b| b == b'&')
+        .filter(|header| !header.is_empty())
+    {
+        pieces.push(b'&', header, Value::Keep)?;
+    }
+    if pieces.count == 0 {
+        out.truncate(params);
+    } else {
+        // The same header twice is two headers, as in a message.
+        pieces.sort(spare);
+    }
+    Some(())
+}
+
+/// True when two sets are equal under RFC 3261 §19.1.4. Not transitive: a set
+/// may equal two that differ from each other.
+#[must_use]
+pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a == b {
+        return true;
+    }
+    let ((a, a_headers), (b, b_headers)) = (cut(a, b'?'), cut(b, b'?'));
+    if a_headers != b_headers {
+        return false;
+    }
+    let (mut a, mut b) = (params(a).peekable(), params(b).peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => return true,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => name(a).cmp(name(b)),
+        };
+        let matches = match order {
+            Ordering::Less => a.next().is_none_or(|only| !is_decisive(name(only))),
+            Ordering::Greater => b.next().is_none_or(|only| !is_decisive(name(only))),
+            Ordering::Equal => a.next() == b.next(),
+        };
+        if !matches {
+            return false;
+        }
+    }
+}
+
+/// Parameters that may not be present in one URI only (protocol S-19).
+fn is_decisive(name: &[u8]) -> bool {
+    matches!(name, b"maddr" | b"method" | b"transport" | b"ttl" | b"user")
+}
+
+fn params(set: &[u8]) -> impl Iterator<Item = &[u8]> {
+    set.split(|&b| b == b';').filter(|param| !param.is_empty())
+}
+
+/// A parameter's name.
+fn name(param: &[u8]) -> &[u8] {
+    cut(param, b'=').0
+}
+
+/// What stands before the first `byte`, and what after it if there is one.
+#[inline]
+fn cut(bytes: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    // What is cut here is short.
+    match bytes.iter().position(|&b| b == byte) {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    }
+}
+
+/// Parameters or headers at the end of a text, on their way into order.
+struct Pieces<'a> {
+    text: &'a mut Vec<u8>,
+    pieces: [Piece; STICK_PARAMS_MAX],
+    count: usize,
+    /// Every name is greater than the one before it.
+    is_sorted: bool,
+}
+
+/// A separator, a name and perhaps `=` and a value, by their place in a text.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: usize,
+    name: usize,
+    end: usize,
+}
+
+impl Piece {
+    const NONE: Self = Self {
+        start: 0,
+        name: 0,
+        end: 0,
+    };
+
+    fn name(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.name]
+    }
+}
+
+impl<'a> Pieces<'a> {
+    const fn new(text: &'a mut Vec<u8>) -> Self {
+        Self {
+            text,
+            pieces: [Piece::NONE; STICK_PARAMS_MAX],
+            count: 0,
+            is_sorted: true,
+        }
+    }
+
+    /// Adds `name[=value]` behind its separator; `None` when there are too many
+    /// or one has an `@`, which would leave the host in doubt.
+    fn push(&mut self, separator: u8, piece: &[u8], case: Value) -> Option<()> {
+        let start = self.text.len();
+        self.text.push(separator);
+        let (name, value) =
+            piece.split_at(piece.iter().position(|&b| b == b'=').unwrap_or(piece.len()));
+        push_part(self.text, name, Value::Fold)?;
+        let name = self.text.len();
+        push_part(self.text, value, case)?;
+        let piece = Piece {
+            start,
+            name,
+            end: self.text.len(),
+        };
+        let before = self.count.checked_sub(1).map(|before| self.pieces[before]);
+        *self.pieces.get_mut(self.count)? = piece;
+        self.count += 1;
+        self.is_sorted &=
+            before.is_none_or(|before| before.name(self.text) < piece.name(self.text));
+        Some(())
+    }
+
+    /// Puts the pieces in order: by name, then by value.
+    fn sort(&mut self, spare: &mut Vec<u8>) {
+        let pieces = &mut self.pieces[..self.count];
+        let Some(start) = pieces.first().map(|first| first.start) else {
+            return;
+        };
+        let text = &self.text;
+        pieces.sort_unstable_by(|a, b| {
+            let values = || text[a.name..a.end].cmp(&text[b.name..b.end]);
+            a.name(text).cmp(b.name(text)).then_with(values)
+        });
+        spare.clear();
+        for piece in pieces {
+            let to = spare.len() + start;
+            spare.extend_from_slice(&text[piece.start..piece.end]);
+            *piece = Piece {
+                start: to,
+                name: to + piece.name - piece.start,
+                end: to + piece.end - piece.start,
+            };
+        }
+        self.text.truncate(start);
+        self.text.extend_from_slice(spare);
+    }
+
+    /// Of sorted pieces.
+    fn has_name_twice(&self) -> bool {
+        self.pieces[..self.count]
+            .windows(2)
+            .any(|pair| pair[0].name(self.text) == pair[1].name(self.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_in_one_set_only_count_when_they_are_decisive() {
+        // S-19
+        for (a, b, want) in [
+            (";lr", "", true),
+            (";a=1;lr", ";b=1;lr", true),
+            (";a=1", ";a=2", false),
+            (";lr", ";lr=on", false),
+            (";maddr=h", "", false),
+            ("", ";method=bye", false),
+            (";transport=udp", "", false),
+            ("", ";ttl=1", false),
+            (";a;user=phone", ";a", false),
+            (";a", ";a?&x=1", false),
+            (";a?&x=1", ";b?&x=1", true),
+        ] {
+            assert_eq!(
+                (
+                    equal(a.as_bytes(), b.as_bytes()),
+                    equal(b.as_bytes(), a.as_bytes())
+                ),
+                (want, want),
+                "{a} {b}"
+            );
+        }
+    }
+}

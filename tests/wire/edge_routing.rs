@@ -1,0 +1,653 @@
+//! Requests through an edge: the decision table of protocol 2.4, who may go
+//! where, and the Record-Route pairs of protocol 3.10.
+
+use super::phone::{Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+
+const JOE: &str = "127.0.0.1:5070";
+const ANN: &str = "127.0.0.1:5080";
+const STRANGER: &str = "127.0.0.1:5099";
+
+/// joe registered at e1 and at his backup, and the user part of his token.
+fn lab(tokens: Tokens) -> (World, Phone, String) {
+    let mut world = World::lab(tokens);
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+    let passed = world.last(HOME);
+    let path = Phone::values(passed, "Path").remove(0);
+    let token = path["<sip:".len()..].split('@').next().unwrap().to_owned();
+    world.forget();
+    (world, joe, token)
+}
+
+fn route(uri: &str) -> String {
+    format!("Route: <sip:{uri}>\n")
+}
+
+/// A request from `from` with these Route lines.
+fn ask(method: &str, uri: &str, from: &str, routes: &str, dialog: bool) -> String {
+    let tag = if dialog { ";tag=t" } else { "" };
+    format!(
+        "{method} {uri} SIP/2.0\nVia: SIP/2.0/UDP {from};rport;branch=z9hG4bK{method}{}\n{routes}Max-Forwards: 70\n\
+         From: <sip:x@example.com>;tag=x\nTo: <{uri}>{tag}\nCall-ID: c\nCSeq: 1 {method}\nContact: <sip:x@{from}>\n\
+         Content-Length: 0\n\n",
+        routes.len()
+    )
+}
+
+/// The status of the last answer to `to`.
+#[track_caller]
+fn answer(world: &World, to: &str) -> String {
+    let last = world.last(to);
+    let status = last.strip_prefix("SIP/2.0 ");
+    status.unwrap_or_else(|| panic!("{last}"))[..3].to_owned()
+}
+
+/// Everybody who was sent something that is not an answer.
+fn reached(world: &World) -> Vec<String> {
+    let requests = world.trace.iter().skip(1);
+    let requests = requests.filter(|seen| !seen.text.starts_with("SIP/2.0"));
+    let mut who: Vec<_> = requests.map(|seen| seen.to.to_string()).collect();
+    who.dedup();
+    who
+}
+
+#[test]
+fn the_decision_table_line_by_line() {
+    // Protocol 2.4, H-10 to H-12, 2.3 item 9
+    let (world, joe, token) = lab(Tokens::Clear);
+    let backup = joe.backup;
+    let third = EDGES
+        .into_iter()
+        .find(|edge| *edge != EDGES[0] && *edge != backup);
+    drop(world);
+    let ours = format!("{token}@edge.example.com;lr;gunk=e1");
+    let nobody = "joe+e1+e2+other@edge.example.com;lr".to_owned();
+    let forged = "joe@edge.example.com;lr".to_owned();
+    let contact = "sip:joe@127.0.0.1:5070";
+    #[track_caller]
+    fn check(
+        from: &str,
+        edge: &str,
+        uri: &str,
+        token: &str,
+        dialog: bool,
+        want: &[&str],
+        status: &str,
+    ) {
+        let (mut world, _, _) = lab(Tokens::Clear);
+        world.send(
+            from,
+            edge,
+            &ask("MESSAGE", uri, from, &route(token), dialog),
+        );
+        assert_eq!(reached(&world), want, "{}", world.ladder());
+        if !status.is_empty() {
+            assert_eq!(answer(&world, from), status, "{}", world.ladder());
+        }
+    }
+    // That user's own flow: outgoing.
+    check(
+        JOE,
+        EDGES[0],
+        "sip:ann@example.com",
+        &ours,
+        false,
+        &[HOME],
+        "480",
+    );
+    check(
+        JOE,
+        &backup,
+        "sip:ann@example.com",
+        &ours,
+        true,
+        &[HOME],
+        "480",
+    );
+    // The home, with a local flow: incoming.
+    check(HOME, EDGES[0], contact, &ours, false, &[JOE], "");
+    check(HOME, &backup, contact, &ours, true, &[JOE], "");
+    // The home, without one: the other edges of the token.
+    let siblings = [EDGES[0], &*backup];
+    let (mut world, _, _) = lab(Tokens::Clear);
+    world.send(
+        HOME,
+        third.unwrap(),
+        &ask("MESSAGE", contact, HOME, &route(&ours), true),
+    );
+    let relayed = reached(&world);
+    assert!(
+        siblings.contains(&&*relayed[0]) && relayed[1] == JOE,
+        "{relayed:?}"
+    );
+    assert_eq!(world.counter(third.unwrap(), "relays"), 1);
+    // Nobody has it: each edge is asked once, and 430.
+    check(HOME, EDGES[0], contact, &nobody, true, &[EDGES[1]], "430");
+    // From another edge: never relayed again.
+    check(
+        "127.0.0.12:40000",
+        EDGES[0],
+        contact,
+        &nobody,
+        true,
+        &[],
+        "430",
+    );
+    check(
+        "127.0.0.13:40001",
+        EDGES[0],
+        contact,
+        &ours,
+        true,
+        &[JOE],
+        "",
+    );
+    // Unknown source: inside a dialog only.
+    check(STRANGER, EDGES[0], contact, &ours, true, &[JOE], "");
+    check(STRANGER, EDGES[0], contact, &ours, false, &[], "403");
+    // A bad token, whoever sends it.
+    for from in [JOE, HOME, "127.0.0.12:40000", STRANGER] {
+        check(from, EDGES[0], contact, &forged, true, &[], "403");
+    }
+}
+
+#[test]
+fn an_ack_is_never_answered() {
+    // P-34, protocol 3.15
+    for routes in [
+        "joe@edge.example.com;lr",
+        "joe+e1+e2+other@edge.example.com;lr",
+        "203.0.113.9;lr",
+    ] {
+        let (mut world, _, _) = lab(Tokens::Clear);
+        world.send(
+            STRANGER,
+            EDGES[0],
+            &ask(
+                "ACK",
+                "sip:joe@127.0.0.1:5070",
+                STRANGER,
+                &route(routes),
+                false,
+            ),
+        );
+        assert!(!world.has(STRANGER), "{}", world.ladder());
+        assert_eq!(world.counter(EDGES[0], "stray_acks"), 1);
+    }
+}
+
+#[test]
+fn the_gate_is_shut_for_strangers() {
+    let foreign = "sip:x@203.0.113.9";
+    let home = "Route: <sip:example.com;lr>\n";
+    #[track_caller]
+    fn check(from: &str, uri: &str, routes: &str, dialog: bool, want: &[&str]) {
+        let (mut world, _, token) = lab(Tokens::Sealed);
+        let routes = routes.replace("TOKEN", &token);
+        world.send(from, EDGES[0], &ask("MESSAGE", uri, from, &routes, dialog));
+        assert_eq!(reached(&world), want, "{}", world.ladder());
+        if want.is_empty() {
+            assert_eq!(answer(&world, from), "403", "{}", world.ladder());
+        }
+    }
+    // The served domain is open, everything else is not.
+    check(STRANGER, "sip:ann@example.com", "", false, &[HOME]);
+    check(STRANGER, "sip:ann@example.com", home, false, &[HOME]);
+    check(STRANGER, "sip:ann@127.0.0.10", "", false, &[HOME]);
+    check(STRANGER, foreign, "", false, &[]);
+    check(STRANGER, foreign, home, false, &[]);
+    check(STRANGER, foreign, home, true, &[]);
+    check(STRANGER, "tel:+4930", "", false, &[]);
+    check(
+        STRANGER,
+        "sip:ann@example.com",
+        &route("203.0.113.9;lr"),
+        false,
+        &[],
+    );
+    check(
+        STRANGER,
+        "sip:ann@example.com",
+        &route("203.0.113.9;lr"),
+        true,
+        &[],
+    );
+    let two = format!("{home}{}", route("203.0.113.9;lr"));
+    check(STRANGER, "sip:ann@example.com", &two, false, &[]);
+    // Neither does a leaked token open it, but inside a dialog it leads home.
+    let with_token = format!("{}{home}", route("TOKEN@edge.example.com;lr"));
+    check(STRANGER, foreign, &with_token, false, &[]);
+    check(
+        STRANGER,
+        foreign,
+        &with_token,
+        true,
+        &[HOME, "203.0.113.9:5060"],
+    );
+    let away = format!(
+        "{}{}",
+        route("TOKEN@edge.example.com;lr"),
+        route("203.0.113.9;lr")
+    );
+    check(STRANGER, foreign, &away, true, &[]);
+    // A phone whose edge has forgotten it still calls the subscribers.
+    check(STRANGER, "sip:ann@example.com", &with_token, false, &[HOME]);
+    // Subscribers go anywhere.
+    check(JOE, foreign, "", false, &[HOME, "203.0.113.9:5060"]);
+    check(
+        JOE,
+        foreign,
+        &route("203.0.113.8:5062;lr"),
+        false,
+        &["203.0.113.8:5062"],
+    );
+}
+
+#[test]
+fn nobody_borrows_the_voice_of_an_edge() {
+    // 2.3 item 9: what an edge sends counts as vouched for.
+    let (world, joe, token) = lab(Tokens::Clear);
+    drop(world);
+    let backup = joe.backup.trim_end_matches(":5060").to_owned();
+    let cluster = format!("{token}@edge.example.com;lr");
+    let anns = "ann+e1+e2+x@edge.example.com;lr";
+    for (from, routes, status) in [
+        (STRANGER, route(&format!("{cluster};maddr={backup}")), "403"),
+        (
+            STRANGER,
+            route(&format!("{backup};lr")) + &route(&cluster),
+            "403",
+        ),
+        (
+            STRANGER,
+            route("edge.example.com;lr") + &route(&cluster),
+            "403",
+        ),
+        (
+            STRANGER,
+            route(&format!("{cluster};maddr=127.0.0.77")),
+            "403",
+        ),
+        (JOE, route(&format!("{backup};lr")) + &route(anns), "403"),
+        (
+            JOE,
+            route(&cluster) + &route(&format!("{backup};lr;x")) + &route(&format!("{backup};lr")),
+            "403",
+        ),
+    ] {
+        let (mut world, _, _) = lab(Tokens::Clear);
+        world.send(
+            from,
+            EDGES[0],
+            &ask("MESSAGE", "sip:joe@127.0.0.1:5070", from, &routes, false),
+        );
+        assert_eq!(
+            reached(&world),
+            Vec::<String>::new(),
+            "{routes}{}",
+            world.ladder()
+        );
+        assert_eq!(answer(&world, from), status, "{routes}");
+    }
+}
+
+#[test]
+fn a_phone_is_never_sent_its_own_request() {
+    // Protocol 3.4: whatever its configuration puts in front of the route set.
+    let (world, joe, token) = lab(Tokens::Clear);
+    drop(world);
+    let backup = joe.backup.trim_end_matches(":5060").to_owned();
+    let service = format!(
+        "{}Route: <sip:example.com;lr>\n",
+        route(&format!("{token}@edge.example.com;lr;ob"))
+    );
+    for routes in [
+        service.clone(),
+        route("edge.example.com;lr") + &service,
+        route("127.0.0.11;lr") + &service,
+        route(&format!("{backup};lr")) + &service,
+        route(&format!("{token}@edge.example.com;lr;maddr={backup}")),
+        route(&format!("edge.example.com;lr;maddr={backup}")),
+        route(&format!("{token}@edge.example.com;lr;maddr=127.0.0.11"))
+            + "Route: <sip:example.com;lr>\n",
+    ] {
+        let (mut world, _, _) = lab(Tokens::Clear);
+        world.send(
+            JOE,
+            EDGES[0],
+            &ask("MESSAGE", "sip:ann@example.com", JOE, &routes, false),
+        );
+        assert_eq!(reached(&world), [HOME], "{routes}");
+        let passed = world
+            .trace
+            .iter()
+            .find(|seen| seen.to.to_string() == HOME)
+            .unwrap();
+        assert!(!passed.text.contains("edge.example.com"), "{}", passed.text);
+    }
+}
+
+#[test]
+fn the_home_may_name_the_edge() {
+    // D-E4, S-25: a maddr from the home is followed, once.
+    let (world, joe, token) = lab(Tokens::Clear);
+    drop(world);
+    let backup = joe.backup.clone();
+    let third = EDGES
+        .into_iter()
+        .find(|edge| *edge != EDGES[0] && *edge != backup)
+        .unwrap();
+    let maddr = backup.trim_end_matches(":5060");
+    let uri = route(&format!("{token}@edge.example.com;lr;maddr={maddr}"));
+    let (mut world, _, _) = lab(Tokens::Clear);
+    world.send(
+        HOME,
+        third,
+        &ask("MESSAGE", "sip:joe@127.0.0.1:5070", HOME, &uri, true),
+    );
+    assert_eq!(reached(&world), [&*backup, JOE]);
+    let (mut world, _, _) = lab(Tokens::Clear);
+    let edge = third.replace(":5060", ":40000");
+    world.send(
+        &edge,
+        EDGES[0],
+        &ask("MESSAGE", "sip:joe@127.0.0.1:5070", &edge, &uri, true),
+    );
+    assert_eq!((reached(&world).len(), &*answer(&world, &edge)), (0, "482"));
+}
+
+#[test]
+fn from_the_core_a_token_is_needed() {
+    // H-11, protocol 3.11
+    for routes in [
+        String::new(),
+        route("127.0.0.11;lr"),
+        route("edge.example.com;lr"),
+        route("example.com;lr"),
+    ] {
+        let (mut world, _, _) = lab(Tokens::Clear);
+        world.send(
+            HOME,
+            EDGES[0],
+            &ask("MESSAGE", "sip:joe@127.0.0.1:5070", HOME, &routes, true),
+        );
+        assert_eq!(reached(&world), Vec::<String>::new(), "{routes}");
+        assert_eq!(answer(&world, HOME), "404", "{routes}");
+    }
+}
+
+#[test]
+fn an_edge_answers_a_ping() {
+    // S-32, P-3
+    for (uri, routes) in [
+        ("sip:edge.example.com", ""),
+        ("sip:127.0.0.11:5060", "Route: <sip:edge.example.com;lr>\n"),
+    ] {
+        for from in [STRANGER, HOME] {
+            let (mut world, _, _) = lab(Tokens::Clear);
+            world.send(from, EDGES[0], &ask("OPTIONS", uri, from, routes, false));
+            let ok = world.last(from);
+            assert!(ok.starts_with("SIP/2.0 200 OK\r\n"), "{ok}");
+            assert_eq!(
+                Phone::values(ok, "Supported"),
+                ["path", "outbound", "sticky"]
+            );
+        }
+    }
+}
+
+/// The Record-Route values that an edge put into the INVITE that passed it.
+fn recorded(world: &World, to: &str) -> Vec<String> {
+    let invite = world
+        .trace
+        .iter()
+        .rfind(|seen| seen.to.to_string() == to && seen.text.starts_with("INVITE"));
+    Phone::values(&invite.unwrap().text, "Record-Route")
+}
+
+#[test]
+fn a_phone_that_keeps_to_its_flows_gets_one_value() {
+    // H-5, H-17, protocol 3.26
+    let (mut world, joe, token) = lab(Tokens::Sealed);
+    let mut ann = Phone::new("ann", ANN, true);
+    ann.register(&mut world, EDGES[1]);
+    joe.send(
+        &mut world,
+        EDGES[0],
+        &joe.request("INVITE", "sip:ann@example.com", 1, "", ""),
+    );
+    let out = recorded(&world, HOME);
+    assert_eq!(out, [format!("<sip:{token}@edge.example.com;lr;gunk=e1>")]);
+    let at_ann = recorded(&world, ANN);
+    assert_eq!(at_ann.len(), 3, "{at_ann:?}");
+    assert!(
+        at_ann[0].ends_with("@edge.example.com;lr;gunk=e2>"),
+        "{at_ann:?}"
+    );
+    assert_eq!(&at_ann[1], "<sip:example.com;lr>");
+    assert_eq!(at_ann[2], out[0]);
+}
+
+#[test]
+fn a_phone_that_resolves_its_routes_gets_the_address_of_its_edge() {
+    // Protocol 2.4, 3.10: the token towards the home, the address towards the phone.
+    let mut world = World::lab(Tokens::Clear);
+    let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    joe.send(
+        &mut world,
+        EDGES[0],
+        &joe.request("INVITE", "sip:ann@example.com", 1, "", ""),
+    );
+    let out = recorded(&world, HOME);
+    assert!(
+        out[0].starts_with("<sip:joe+e1+") && out[0].ends_with(";lr;gunk=e1>"),
+        "{out:?}"
+    );
+    assert_eq!(out[1], "<sip:127.0.0.11:5060;lr>");
+    let at_ann = recorded(&world, ANN);
+    assert_eq!(at_ann[0], "<sip:127.0.0.12:5060;lr>");
+    assert!(
+        at_ann[1].starts_with("<sip:ann+e2+") || at_ann[1].starts_with("<sip:ann+e1+e2"),
+        "{at_ann:?}"
+    );
+    assert_eq!(at_ann[2], "<sip:example.com;lr>");
+    assert_eq!(at_ann[3..], out);
+}
+
+#[test]
+fn a_pair_goes_in_either_order_and_one_at_a_time() {
+    // P-9, protocol 3.10
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Phone::new("joe", JOE, false);
+    joe.register(&mut world, EDGES[0]);
+    let path = Phone::values(world.last(HOME), "Path").remove(0);
+    let token = format!("Route: {}\n", path.replace(";ob", ";gunk=e1"));
+    let address = route("127.0.0.11:5060;lr");
+    world.send(
+        HOME,
+        EDGES[0],
+        &ask(
+            "INFO",
+            "sip:joe@127.0.0.1:5070",
+            HOME,
+            &format!("{token}{address}"),
+            true,
+        ),
+    );
+    let info = world.receive(JOE).text;
+    assert!(!info.contains("Route: "), "{info}");
+    let home = "Route: <sip:example.com;lr>\n";
+    let twice = format!("{address}{token}{home}{token}{address}");
+    world.forget();
+    world.send(JOE, EDGES[0], &ask("INFO", "sip:ann@x", JOE, &twice, true));
+    let passed = world
+        .trace
+        .iter()
+        .find(|seen| seen.to.to_string() == HOME)
+        .unwrap();
+    assert_eq!(
+        Phone::values(&passed.text, "Route").len(),
+        3,
+        "{}",
+        passed.text
+    );
+}
+
+#[test]
+fn a_backup_takes_the_pair_of_the_primary() {
+    // H-8, H-9: a phone that puts every request on its live flow.
+    let mut world = World::with(Tokens::Clear, |_| (), |_, edge| edge.members.truncate(2));
+    for (reg_id, edge) in [(1, EDGES[0]), (2, EDGES[1])] {
+        let mut joe = Register::new("joe", JOE);
+        joe.call_id = ["", "first", "second"][reg_id];
+        joe.lines = format!(
+            "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:1>\";reg-id={reg_id}\nSupported: path, outbound\n"
+        );
+        joe.login(&mut world, edge);
+    }
+    world.forget();
+    let token = "joe+e1+e2+urn_3A1@edge.example.com;lr;gunk=e1";
+    let pair = route("127.0.0.11:5060;lr") + &route(token) + "Route: <sip:example.com;lr>\n";
+    world.send(
+        JOE,
+        EDGES[1],
+        &ask("INFO", "sip:ann@203.0.113.7", JOE, &pair, true),
+    );
+    assert_eq!(reached(&world), [HOME, "203.0.113.7:5060"]);
+    world.forget();
+    let pair = route(token) + &route("127.0.0.11:5060;lr");
+    world.send(
+        HOME,
+        EDGES[1],
+        &ask("INFO", "sip:joe@127.0.0.1:5070", HOME, &pair, true),
+    );
+    assert_eq!(reached(&world), [JOE]);
+    assert!(!world.last(JOE).contains("Route: "), "{}", world.last(JOE));
+}
+
+#[test]
+fn a_strict_router_leaves_our_value_in_the_request_uri() {
+    // P-7
+    let (mut world, _, token) = lab(Tokens::Clear);
+    let uri = format!("sip:{token}@edge.example.com;lr;gunk=e1");
+    world.send(
+        HOME,
+        EDGES[0],
+        &ask(
+            "INFO",
+            &uri,
+            HOME,
+            "Route: <sip:joe@127.0.0.1:5070>\n",
+            true,
+        ),
+    );
+    let info = world.receive(JOE).text;
+    assert!(
+        info.starts_with("INFO sip:joe@127.0.0.1:5070 SIP/2.0\r\n"),
+        "{info}"
+    );
+    assert!(!info.contains("Route: "), "{info}");
+    world.forget();
+    let routes = "Route: <sip:example.com;lr>, <sip:ann@203.0.113.7>\n";
+    world.send(JOE, EDGES[0], &ask("INFO", &uri, JOE, routes, true));
+    assert_eq!(reached(&world), [HOME, "203.0.113.7:5060"]);
+}
+
+#[test]
+fn an_escaped_token_is_read_and_another_case_is_not() {
+    // Protocol 3.28, 2.3 item 7
+    let (_, _, token) = lab(Tokens::Sealed);
+    let escaped: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    for (spelling, status) in [
+        (&escaped, ""),
+        (&token.to_uppercase(), "403"),
+        (&format!("{token}%2B"), "403"),
+    ] {
+        let (mut world, _, _) = lab(Tokens::Sealed);
+        let routes = route(&format!("{spelling}@edge.example.com;lr"));
+        world.send(
+            HOME,
+            EDGES[0],
+            &ask("INFO", "sip:joe@127.0.0.1:5070", HOME, &routes, true),
+        );
+        if status.is_empty() {
+            assert_eq!(reached(&world), [JOE], "{spelling}");
+        } else {
+            assert_eq!(answer(&world, HOME), status, "{spelling}");
+        }
+    }
+}
+
+#[test]
+fn two_subscribers_share_a_port() {
+    // A tester's phone farm: who it is follows from the token, else From and To.
+    let mut world = World::lab(Tokens::Clear);
+    for user in ["joe", "ann"] {
+        Phone::new(user, JOE, false).register(&mut world, EDGES[0]);
+    }
+    assert_eq!(world.gauge(EDGES[0], "registered"), 2);
+    for (cseq, user) in [(1, "joe"), (2, "ann")] {
+        let phone = Phone::new(user, JOE, false);
+        phone.send(
+            &mut world,
+            EDGES[0],
+            &phone.request("INVITE", "sip:bob@example.com", 1, "", ""),
+        );
+        let out = recorded(&world, HOME);
+        assert!(out[0].starts_with(&format!("<sip:{user}+e1+")), "{out:?}");
+        world.forget();
+        let home = Phone::new("bob", STRANGER, false);
+        home.send(
+            &mut world,
+            HOME,
+            &home.request("INVITE", &format!("sip:{user}@example.com"), cseq, "", ""),
+        );
+        let invite = world.last(JOE);
+        assert!(
+            invite.starts_with(&format!("INVITE sip:{user}@")),
+            "{invite}"
+        );
+        let routes = Phone::values(invite, "Record-Route");
+        assert!(
+            routes[1].starts_with(&format!("<sip:{user}+")),
+            "{routes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_second_home_stands_by() {
+    // S-22, N-7
+    const SECOND: &str = "127.0.0.20:5060";
+    let mut world = World::with(
+        Tokens::Clear,
+        |_| (),
+        |_, edge| {
+            let mut second = edge.home[0];
+            second.addr = SECOND.parse().unwrap();
+            edge.home.push(second);
+        },
+    );
+    world.add_home(SECOND);
+    world.icmp = true;
+    world.kill(HOME);
+    let ok = Register::new("joe", JOE).login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    // Its origin counts as the home's.
+    let path = Phone::values(&ok, "Path").remove(0);
+    world.send(
+        SECOND,
+        EDGES[0],
+        &ask(
+            "INFO",
+            "sip:joe@127.0.0.1:5070",
+            SECOND,
+            &format!("Route: {path}\n"),
+            false,
+        ),
+    );
+    assert!(world.last(JOE).starts_with("INFO "));
+}

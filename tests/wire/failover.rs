@@ -1,0 +1,282 @@
+//! Mid-dialog high availability (protocol 1.C and 2.5): an edge dies, comes
+//! back, or is asked by mistake, and the call goes on.
+
+use super::phone::Phone;
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::time::Duration;
+
+const JOE: &str = "127.0.0.1:5070";
+const ANN: &str = "127.0.0.1:5080";
+
+/// joe at e1 and ann at e2, each with a backup, in a call that joe made. The
+/// network tells of dead nodes.
+struct Call {
+    world: World,
+    joe: Phone,
+    ann: Phone,
+}
+
+fn call(tokens: Tokens) -> Call {
+    let mut world = World::lab(tokens);
+    world.icmp = true;
+    let mut joe = Phone::new("joe", JOE, true);
+    let mut ann = Phone::new("ann", ANN, true);
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    joe.send(
+        &mut world,
+        EDGES[0],
+        &joe.request("INVITE", "sip:ann@example.com", 1, "", ""),
+    );
+    assert_eq!(joe.status(&mut world), 100);
+    let invite = ann.receive(&mut world);
+    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+    let ok = joe.receive(&mut world);
+    joe.dialog(&ok, true);
+    ann.dialog(&invite, false);
+    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+    assert!(ann.receive(&mut world).starts_with("ACK "));
+    world.forget();
+    Call { world, joe, ann }
+}
+
+/// Who was sent requests, in order, the first sender's edge included.
+fn way(world: &World) -> Vec<String> {
+    let requests = world
+        .trace
+        .iter()
+        .filter(|seen| !seen.text.starts_with("SIP/2.0"));
+    let mut way: Vec<_> = requests.map(|seen| seen.to.to_string()).collect();
+    way.dedup();
+    way
+}
+
+#[test]
+fn a_mid_dialog_request_takes_the_edge_of_its_dialog() {
+    // H-6, S-5, S-8, S-14
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let mut call = call(tokens);
+        let bound = call.world.counter(HOME, "stick_bound");
+        assert_eq!(bound, 4 + 2, "two Paths each, and a Record-Route each");
+        let before = call.world.counter(HOME, "stick_exact");
+        call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
+        assert!(call.joe.receive(&mut call.world).starts_with("INFO "));
+        assert_eq!(call.world.counter(HOME, "stick_exact"), before + 1);
+        let at = way(&call.world);
+        assert_eq!(at[..2], [EDGES[1].to_owned(), HOME.to_owned()]);
+        // S-33: back over the flow that e1 opened.
+        assert_eq!(at[2..], ["127.0.0.11:40000", JOE]);
+    }
+}
+
+#[test]
+fn the_home_turns_to_the_backup_when_the_primary_is_dead() {
+    // H-7, H-9, H-10, H-16, H-19, 2.5 step 6
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let mut call = call(tokens);
+        call.world.kill(EDGES[0]);
+        call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
+        let bye = call.joe.receive(&mut call.world);
+        assert!(
+            bye.starts_with("BYE sip:joe@127.0.0.1:5070 SIP/2.0\r\n"),
+            "{bye}"
+        );
+        assert!(!bye.contains("\r\nRoute: "), "{bye}");
+        // H-19: ann's edge, the home, joe's backup; the dead one cost no hop.
+        assert!(bye.contains("Max-Forwards: 67\r\n"), "{bye}");
+        let backup = call.joe.backup.clone();
+        let upstream = backup.replace(":5060", ":40000");
+        let at_backup = call
+            .world
+            .trace
+            .iter()
+            .find(|seen| seen.to.to_string() == upstream)
+            .unwrap();
+        assert!(
+            at_backup.text.contains(";gunk=e1>"),
+            "H-9: {}",
+            at_backup.text
+        );
+        call.joe.answer(&mut call.world, &backup, &bye, 200, "OK");
+        assert_eq!(call.ann.status(&mut call.world), 200);
+        assert_eq!(call.world.now.as_micros(), 0, "no timer had to run out");
+    }
+}
+
+#[test]
+fn a_new_call_finds_the_other_flow() {
+    // O-19, O-20, S-22
+    let mut call = call(Tokens::Clear);
+    call.world.kill(EDGES[0]);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    let received = call.joe.receive(&mut call.world);
+    assert!(
+        received.starts_with("INVITE sip:joe@127.0.0.1:5070 "),
+        "{received}"
+    );
+    let routes = Phone::values(&received, "Record-Route");
+    let backup = &call.joe.backup["127.0.0.1".len()..][..1];
+    assert!(
+        routes[0].ends_with(&format!(";gunk=e{backup}>")),
+        "{routes:?}"
+    );
+}
+
+#[test]
+fn a_phone_that_is_gone_from_one_flow_is_reached_by_the_other() {
+    // O-5, O-11, H-16: the edge is well, its flow to the phone is not. The flow
+    // that failed is 430 to the home, so the next reg-id is tried.
+    let mut call = call(Tokens::Clear);
+    // The second flow is another port of the phone.
+    let mut other = Phone::new("joe", "127.0.0.9:5070", true);
+    other.backup.clear();
+    let mut world = std::mem::replace(&mut call.world, World::lab(Tokens::Clear));
+    world.icmp = true;
+    let mut register = super::phone::Register::new("joe", "127.0.0.9:5070");
+    register.call_id = "third";
+    register.lines =
+        "Contact: <sip:joe@127.0.0.9:5070>;+sip.instance=\"<urn:uuid:joe>\";reg-id=1\n\
+                      Supported: path, outbound, alt-proxies\n"
+            .to_owned();
+    register.login(&mut world, EDGES[0]);
+    world.kill("127.0.0.9:5070");
+    world.forget();
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut world, EDGES[1], &invite);
+    assert!(world.has(JOE), "{}", world.ladder());
+    let answers = world
+        .trace
+        .iter()
+        .filter(|seen| seen.text.starts_with("SIP/2.0 430 "));
+    assert_eq!(answers.count(), 1, "{}", world.ladder());
+}
+
+#[test]
+fn a_recovered_primary_serves_its_dialogs_by_its_partner() {
+    // H-15, H-12
+    let mut call = call(Tokens::Sealed);
+    call.world.restart(EDGES[0]);
+    call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
+    let info = call.joe.receive(&mut call.world);
+    assert!(info.starts_with("INFO sip:joe@127.0.0.1:5070 "), "{info}");
+    assert!(!info.contains("\r\nRoute: "), "{info}");
+    assert_eq!(call.world.counter(EDGES[0], "relays"), 1);
+    // And what the phone sends to it goes out as ever: its token is still good.
+    call.joe.in_dialog(&mut call.world, EDGES[0], "BYE", 5);
+    assert!(call.ann.receive(&mut call.world).starts_with("BYE "));
+}
+
+#[test]
+fn a_home_that_lost_its_table_finds_the_phone() {
+    // H-13, S-16, S-31, 2.5 step 7: any edge knows which are the right ones.
+    for lost in 0..3 {
+        let mut call = call(Tokens::Sealed);
+        call.world.restart(HOME);
+        if lost > 0 {
+            // With a dead edge among those that it may ask first.
+            let dead = EDGES[lost];
+            if dead == EDGES[1] {
+                continue;
+            }
+            call.world.kill(dead);
+        }
+        call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
+        assert!(
+            call.joe.receive(&mut call.world).starts_with("INFO "),
+            "{}",
+            call.world.ladder()
+        );
+    }
+}
+
+#[test]
+fn an_ack_and_a_cancel_find_their_way_past_a_restart() {
+    // P-34, S-20, protocol 3.15
+    let mut call = call(Tokens::Clear);
+    call.world.restart(HOME);
+    call.joe.in_dialog(&mut call.world, EDGES[0], "ACK", 1);
+    assert!(call.ann.receive(&mut call.world).starts_with("ACK "));
+}
+
+#[test]
+fn when_nobody_is_left_the_caller_hears_it_once() {
+    // H-12, O-5, O-21, T-10
+    let mut call = call(Tokens::Clear);
+    for edge in [EDGES[0], &*call.joe.backup.clone()] {
+        if edge != EDGES[1] {
+            call.world.restart(edge);
+        }
+    }
+    if call.joe.backup == EDGES[1] {
+        // ann's edge still knows joe: then he is reached.
+        call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
+        assert!(call.joe.receive(&mut call.world).starts_with("BYE "));
+        return;
+    }
+    call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
+    assert_eq!(call.ann.status(&mut call.world), 480);
+    assert!(!call.world.has(JOE), "{}", call.world.ladder());
+    // Each edge of the set was asked, and none of them asked a third time.
+    let relays: u64 = EDGES
+        .iter()
+        .map(|edge| call.world.counter(edge, "relays"))
+        .sum();
+    assert!(relays <= 2, "{relays}");
+}
+
+#[test]
+fn the_phone_goes_on_by_its_other_flow() {
+    // H-8, H-14, 2.5 step 6: its re-INVITE and its BYE.
+    let mut call = call(Tokens::Sealed);
+    call.world.kill(EDGES[0]);
+    let backup = call.joe.backup.clone();
+    call.joe.in_dialog(&mut call.world, &backup, "INVITE", 2);
+    assert_eq!(call.joe.status(&mut call.world), 100);
+    let invite = call.ann.receive(&mut call.world);
+    // P-16: the new edge writes itself into the dialog that goes on.
+    let routes = Phone::values(&invite, "Record-Route");
+    let place = EDGES.iter().position(|edge| *edge == backup).unwrap() + 1;
+    assert!(
+        routes[2].ends_with(&format!(";gunk=e{place}>")),
+        "{routes:?}"
+    );
+    call.ann
+        .answer(&mut call.world, EDGES[1], &invite, 200, "OK");
+    assert_eq!(call.joe.status(&mut call.world), 200);
+    call.joe.in_dialog(&mut call.world, &backup, "ACK", 2);
+    assert!(call.ann.receive(&mut call.world).starts_with("ACK "));
+    call.joe.in_dialog(&mut call.world, &backup, "BYE", 3);
+    assert!(call.ann.receive(&mut call.world).starts_with("BYE "));
+}
+
+#[test]
+fn both_primaries_may_die() {
+    // H-16
+    let mut call = call(Tokens::Sealed);
+    let (backup, anns) = (call.joe.backup.clone(), call.ann.backup.clone());
+    if backup == EDGES[1] || anns == EDGES[0] {
+        // The pairs are fixed by the hash; then one death is all that can be survived.
+        call.world.kill(EDGES[0]);
+    } else {
+        call.world.kill(EDGES[0]);
+        call.world.kill(EDGES[1]);
+    }
+    call.joe.in_dialog(&mut call.world, &backup, "BYE", 2);
+    let bye = call.ann.receive(&mut call.world);
+    assert!(bye.starts_with("BYE "), "{bye}");
+}
+
+#[test]
+fn without_icmp_a_call_still_finds_the_other_flow_by_time() {
+    // O-20, P-30: Timer B of the branch, then the next reg-id.
+    let mut call = call(Tokens::Clear);
+    call.world.icmp = false;
+    call.world.kill(EDGES[0]);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    assert_eq!(call.ann.status(&mut call.world), 100);
+    assert!(!call.world.has(JOE));
+    call.world.pass(Duration::from_secs(33));
+    assert!(call.joe.receive(&mut call.world).starts_with("INVITE "));
+}

@@ -1,0 +1,674 @@
+//! REGISTER at the home: redirect, digest, bindings (protocol 1.A D-H1 to
+//! D-H9; 1.H, 1.I, 1.P; RFC 3261 §10.3).
+
+use super::phone::{Login, Phone, Register, authorization};
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::digest::Algorithm;
+use steadfast::home::Redirect;
+use steadfast::limits;
+use steadfast::time::Duration;
+
+const JOE: &str = "127.0.0.1:5070";
+
+fn lab() -> World {
+    World::lab(Tokens::Clear)
+}
+
+/// A home that registers whoever comes.
+fn open() -> World {
+    World::with(
+        Tokens::Clear,
+        |home| home.redirect = Redirect::Never,
+        |_, _| (),
+    )
+}
+
+/// joe's REGISTER with these lines; its answer after the challenge.
+#[track_caller]
+fn register(world: &mut World, cseq: u32, lines: &str) -> String {
+    let mut joe = Register::new("joe", JOE);
+    joe.lines = lines.to_owned();
+    joe.cseq = cseq;
+    joe.login(world, EDGES[0])
+}
+
+#[track_caller]
+fn check(answer: &str, status: u16) {
+    assert!(
+        answer.starts_with(&format!("SIP/2.0 {status} ")),
+        "{answer}"
+    );
+}
+
+#[test]
+fn whoever_passed_no_edge_is_sent_to_one() {
+    // D-H1, D-H2, D-H3: told by where it came from, whatever the message says.
+    let mut world = lab();
+    for lines in [
+        "",
+        "Route: <sip:edge.example.com;lr>\n",
+        "Path: <sip:joe+e1+e2+x@edge.example.com;lr;ob>\n",
+        "Supported: outbound, path\n",
+    ] {
+        let mut joe = Register::new("joe", JOE);
+        joe.route = String::new();
+        joe.call_id = "x";
+        joe.cseq = u32::try_from(lines.len()).unwrap();
+        joe.lines = format!("{}{lines}", joe.lines);
+        let redirect = joe.send(&mut world, HOME, "");
+        check(&redirect, 300);
+        assert_eq!(
+            Phone::values(&redirect, "Contact"),
+            ["<sip:edge.example.com;lr>"]
+        );
+        assert!(!redirect.contains("Authenticate"), "{redirect}");
+    }
+    assert_eq!(world.gauge(HOME, "registered"), 0);
+    assert_eq!(world.gauge(HOME, "server_transactions"), 0);
+}
+
+#[test]
+fn the_redirect_follows_the_operators_policy() {
+    // D-H5
+    for (redirect, supported, redirected) in [
+        (Redirect::Always, "path", true),
+        (Redirect::IfSupported, "path, outbound", false),
+        (Redirect::IfSupported, "alt-proxies", true),
+        (Redirect::IfSupported, "ua-loose", true),
+        (Redirect::Never, "alt-proxies", false),
+    ] {
+        let mut world = World::with(Tokens::Clear, |home| home.redirect = redirect, |_, _| ());
+        let mut joe = Register::new("joe", JOE);
+        joe.route = String::new();
+        joe.lines += &format!("Supported: {supported}\n");
+        let answer = joe.send(&mut world, HOME, "");
+        check(&answer, if redirected { 300 } else { 401 });
+    }
+}
+
+#[test]
+fn a_phone_without_edge_is_registered_as_by_a_first_hop() {
+    // D-H5, O-12, O-16: one Via, no Path.
+    let mut world = open();
+    let mut joe = Register::new("joe", JOE);
+    joe.route = String::new();
+    joe.lines = format!(
+        "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:1>\";reg-id=1\nSupported: outbound\n"
+    );
+    let ok = joe.login(&mut world, HOME);
+    check(&ok, 200);
+    assert!(ok.contains("Require: outbound\r\n"), "{ok}");
+    assert!(
+        !ok.contains("Path: ") && !ok.contains("Service-Route: "),
+        "{ok}"
+    );
+    // O-18: a call finds the flow.
+    let ann = Phone::new("ann", "127.0.0.1:5080", false);
+    ann.send(
+        &mut world,
+        HOME,
+        &ann.request("MESSAGE", "sip:joe@example.com", 1, "", ""),
+    );
+    assert!(
+        world
+            .receive(JOE)
+            .text
+            .starts_with("MESSAGE sip:joe@127.0.0.1:5070 ")
+    );
+}
+
+#[test]
+fn outbound_takes_a_first_hop_that_keeps_flows() {
+    // O-10, O-12, O-13, protocol 3.6
+    let flow = ";+sip.instance=\"<urn:1>\";reg-id=1";
+    for (params, supported, path, status, outbound) in [
+        (flow, "outbound", "<sip:p.example.net;lr;ob>", 200, true),
+        (
+            flow,
+            "outbound",
+            "<sip:p.example.net;lr;keepalive=stun>",
+            200,
+            true,
+        ),
+        (
+            flow,
+            "outbound",
+            "<sip:near.example.net;lr>, <sip:p.example.net;lr;ob>",
+            200,
+            true,
+        ),
+        (flow, "outbound", "<sip:p.example.net;lr>", 439, false),
+        (
+            flow,
+            "outbound",
+            "<sip:near.example.net;lr;ob>, <sip:p.example.net;lr>",
+            439,
+            false,
+        ),
+        (flow, "path", "<sip:p.example.net;lr>", 200, false),
+        (
+            ";reg-id=1",
+            "outbound",
+            "<sip:p.example.net;lr>",
+            200,
+            false,
+        ),
+        (
+            ";+sip.instance=\"<urn:1>\"",
+            "outbound",
+            "<sip:p.example.net;lr>",
+            200,
+            false,
+        ),
+        (
+            ";+sip.instance=\"<urn:1>\";reg-id=0",
+            "outbound",
+            "<sip:p.example.net;lr>",
+            200,
+            false,
+        ),
+    ] {
+        let mut world = lab();
+        // D-H9: through a proxy that the home takes for an edge.
+        let mut joe = Register::new("joe", "127.0.0.11:7000");
+        joe.lines =
+            format!("Contact: <sip:joe@{JOE}>{params}\nSupported: {supported}\nPath: {path}\n");
+        let answer = joe.login(&mut world, HOME);
+        check(&answer, status);
+        assert_eq!(
+            answer.contains("Require: outbound\r\n"),
+            outbound,
+            "{answer}"
+        );
+        assert_eq!(world.gauge(HOME, "registered"), usize::from(status == 200));
+    }
+}
+
+#[test]
+fn the_path_comes_back_and_service_route_is_its_mirror() {
+    // R-3, R-7, R-8, D-H6, protocol 3.29, D-H8
+    let mut world = lab();
+    let mut joe = Register::new("joe", "127.0.0.11:7000");
+    joe.lines += "Path: <sip:near.example.net;lr>, <sip:far.example.net;lr>\nPath: <sip:p@edge.example.com;lr;ob>\n\
+                  Record-Route: <sip:x.example.net;lr>\n";
+    let ok = joe.login(&mut world, HOME);
+    let path = [
+        "<sip:near.example.net;lr>",
+        "<sip:far.example.net;lr>",
+        "<sip:p@edge.example.com;lr;ob>",
+    ];
+    assert_eq!(Phone::values(&ok, "Path"), path);
+    assert_eq!(
+        Phone::values(&ok, "Service-Route"),
+        [path[2], path[1], path[0], "<sip:example.com;lr>"]
+    );
+    assert!(!ok.contains("Record-Route"), "{ok}");
+    // R-4: ahead of any Route, in stored order; but sent where the REGISTER came from.
+    let ann = Phone::new("ann", "127.0.0.1:5080", false);
+    ann.send(
+        &mut world,
+        HOME,
+        &ann.request("MESSAGE", "sip:joe@example.com", 1, "", ""),
+    );
+    assert_eq!(Phone::values(world.last("127.0.0.11:7000"), "Route"), path);
+}
+
+#[test]
+fn contacts_come_back_as_they_were_sent() {
+    // RFC 3261 §10.3-8: every parameter, `expires` last and by the registrar.
+    let mut world = lab();
+    let ok = register(
+        &mut world,
+        0,
+        "Contact: \"Joe\" <sip:joe@h1;transport=udp>;q=0.5;expires=600;x-odd=\"a;b\";flag;+sip.instance=\"<urn:1>\"\n\
+         m: <sip:joe@h2:5070>, sip:joe@h3;q=1\nExpires: 120\n",
+    );
+    assert_eq!(
+        ok.split("\r\n")
+            .filter(|line| line.starts_with("Contact: "))
+            .collect::<Vec<_>>(),
+        [
+            "Contact: <sip:joe@h1;transport=udp>;q=0.5;x-odd=\"a;b\";flag;+sip.instance=\"<urn:1>\";expires=600",
+            "Contact: <sip:joe@h2:5070>;expires=120",
+            "Contact: <sip:joe@h3>;q=1;expires=120",
+        ]
+    );
+    // A fetch shows them, the time that is left, and changes nothing.
+    world.pass(Duration::from_secs(100));
+    let shown = register(&mut world, 9, "");
+    check(&shown, 200);
+    let left: Vec<_> = Phone::values(&shown, "Contact")
+        .iter()
+        .map(|value| value.split("expires=").nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(left, ["500", "20", "20"]);
+    // Expired ones are not there, swept or not.
+    world.pass(Duration::from_millis(20_000));
+    assert_eq!(
+        Phone::values(&register(&mut world, 19, ""), "Contact").len(),
+        1
+    );
+}
+
+#[test]
+fn lifetimes_are_granted_within_bounds() {
+    // RFC 3261 §10.3-7
+    for (lines, expires) in [
+        ("Contact: <sip:a@h>\n", "3600"),
+        ("Contact: <sip:a@h>\nExpires: 100000\n", "7200"),
+        ("Contact: <sip:a@h>;expires=60\nExpires: 100\n", "60"),
+        ("Contact: <sip:a@h>;expires=soon\nExpires: 100\n", "100"),
+        ("Contact: <sip:a@h>;expires=99999999999\n", "3600"),
+    ] {
+        let ok = register(&mut lab(), 0, lines);
+        check(&ok, 200);
+        assert!(
+            ok.contains(&format!("Contact: <sip:a@h>;expires={expires}\r\n")),
+            "{lines}{ok}"
+        );
+    }
+    for lines in [
+        "Contact: <sip:a@h>;expires=59\n",
+        "Contact: <sip:a@h>, <sip:b@h>;expires=1\n",
+    ] {
+        let mut world = lab();
+        let brief = register(&mut world, 0, lines);
+        check(&brief, 423);
+        assert!(brief.contains("Min-Expires: 60\r\n"), "{brief}");
+        assert_eq!(world.gauge(HOME, "registered"), 0);
+    }
+}
+
+#[test]
+fn contacts_go_as_they_came() {
+    // RFC 3261 §10.3-6, -7
+    let mut world = lab();
+    register(&mut world, 0, "Contact: <sip:a@h>, <sip:b@h>, <sip:c@h>\n");
+    let ok = register(
+        &mut world,
+        10,
+        "Contact: <sip:%61@H>;expires=0, <sip:d@h>\n",
+    );
+    let contacts = |ok: &str| -> Vec<String> {
+        let values = Phone::values(ok, "Contact").into_iter();
+        values
+            .map(|value| value.split('@').next().unwrap()["<sip:".len()..].to_owned())
+            .collect()
+    };
+    assert_eq!(contacts(&ok), ["b", "c", "d"]);
+    for (lines, status) in [
+        ("Contact: *\n", 400),
+        ("Contact: *\nExpires: 60\n", 400),
+        ("Contact: *, <sip:a@h>\nExpires: 0\n", 400),
+        ("Contact: <sip:a@h>, *\nExpires: 0\n", 400),
+        ("Contact: <sip:a@h>\nExpires: x\n", 400),
+        ("Contact: <sip:a@h>;q=2\n", 400),
+    ] {
+        let refused = register(
+            &mut world,
+            20 + 2 * u32::try_from(lines.len()).unwrap(),
+            lines,
+        );
+        check(&refused, status);
+    }
+    assert_eq!(contacts(&register(&mut world, 200, "")), ["b", "c", "d"]);
+    let ok = register(&mut world, 300, "Contact: *\nExpires: 0\n");
+    check(&ok, 200);
+    assert_eq!(contacts(&ok), Vec::<String>::new());
+    assert_eq!((world.gauge(HOME, "registered"), world.store.len()), (0, 0));
+}
+
+#[test]
+fn an_old_register_changes_nothing() {
+    // RFC 3261 §10.3-7
+    let mut world = lab();
+    register(&mut world, 10, "Contact: <sip:a@h>\n");
+    check(
+        &register(&mut world, 4, "Contact: <sip:a@h>;expires=0\n"),
+        500,
+    );
+    check(&register(&mut world, 6, "Contact: *\nExpires: 0\n"), 500);
+    assert_eq!(
+        Phone::values(&register(&mut world, 20, ""), "Contact").len(),
+        1
+    );
+}
+
+#[test]
+fn the_bound_of_contacts_holds() {
+    let mut world = lab();
+    let contacts = |count: usize| {
+        (0..count)
+            .map(|n| format!("Contact: <sip:{n}@h>\n"))
+            .collect::<String>()
+    };
+    check(
+        &register(&mut world, 0, &contacts(limits::CONTACTS_MAX + 1)),
+        403,
+    );
+    assert_eq!(world.gauge(HOME, "registered"), 0);
+    check(
+        &register(&mut world, 10, &contacts(limits::CONTACTS_MAX)),
+        200,
+    );
+    check(&register(&mut world, 20, "Contact: <sip:more@h>\n"), 403);
+}
+
+#[test]
+fn one_register_makes_one_flow() {
+    // O-14
+    let flow = |reg_id: u32, more: &str| {
+        format!("<sip:joe@{JOE}>;+sip.instance=\"<urn:1>\";reg-id={reg_id}{more}")
+    };
+    let supported = "Supported: path, outbound\n";
+    for (contacts, status) in [
+        (format!("{}, {}", flow(1, ""), flow(2, "")), 400),
+        (format!("{}, <sip:b@h>", flow(1, "")), 400),
+        (format!("{}, {}", flow(1, ""), flow(2, ";expires=0")), 200),
+        (flow(1, ""), 200),
+    ] {
+        let answer = register(&mut lab(), 0, &format!("Contact: {contacts}\n{supported}"));
+        check(&answer, status);
+    }
+}
+
+#[test]
+fn flows_of_one_instance_stand_side_by_side() {
+    // O-15, O-17, protocol 3.25
+    let mut world = lab();
+    for (reg_id, port) in [(1, 1), (2, 1), (1, 2)] {
+        let lines = format!(
+            "Contact: <sip:joe@h:{port}>;+sip.instance=\"<urn:1>\";reg-id={reg_id}\nSupported: outbound\n"
+        );
+        check(&register(&mut world, 10 * port + reg_id * 2, &lines), 200);
+    }
+    let ok = register(&mut world, 90, "Contact: <sip:joe@h:1>\n");
+    let contacts = Phone::values(&ok, "Contact");
+    assert_eq!(contacts.len(), 3, "{contacts:?}");
+    assert!(
+        contacts[0].contains("h:1>") && contacts[0].contains("reg-id=2"),
+        "{contacts:?}"
+    );
+    assert!(
+        contacts[1].contains("h:2>") && contacts[1].contains("reg-id=1"),
+        "{contacts:?}"
+    );
+    assert!(!contacts[2].contains("reg-id"), "{contacts:?}");
+}
+
+#[test]
+fn every_spelling_of_an_address_is_one() {
+    // C-17, RFC 3261 §10.3-5
+    let mut world = lab();
+    for (place, to) in [
+        "sip:joe@example.com",
+        "sips:joe@EXAMPLE.com",
+        "sip:%6aoe@example.com;x=y",
+        "sip:joe@example.com:5060",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut joe = Register::new("joe", JOE);
+        joe.lines = format!("Contact: <sip:{place}@h>\n");
+        joe.call_id = ["a", "b", "c", "d"][place];
+        let text = |cseq: u32, credentials: &str| {
+            format!(
+                "REGISTER sip:EXAMPLE.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};branch=z9hG4bK{place}{cseq}\n\
+                 From: <sip:joe@example.com>;tag=f\nTo: <{to}>\nCall-ID: {place}\nCSeq: {cseq} REGISTER\n{}{credentials}\n",
+                joe.lines
+            )
+        };
+        world.send(JOE, EDGES[0], &text(1, ""));
+        let challenge = world.receive(JOE).text;
+        world.send(JOE, EDGES[0], &text(2, &authorization("joe", &challenge)));
+        let ok = world.receive(JOE).text;
+        assert_eq!(Phone::values(&ok, "Contact").len(), place + 1, "{to}: {ok}");
+    }
+    assert_eq!(world.gauge(HOME, "registered"), 1);
+}
+
+#[test]
+fn only_the_owner_registers() {
+    let mut world = lab();
+    for (user, status) in [("ann", 403), ("Joe", 401), ("nobody", 401)] {
+        let mut joe = Register::new("joe", JOE);
+        joe.call_id = user;
+        let challenge = joe.send(&mut world, EDGES[0], "");
+        check(
+            &joe.send(&mut world, EDGES[0], &authorization(user, &challenge)),
+            status,
+        );
+    }
+    assert_eq!(world.gauge(HOME, "registered"), 0);
+    // Other domains and other hosts are nobody's here.
+    for (uri, to) in [
+        ("sip:example.net", "sip:joe@example.com"),
+        ("sip:example.com", "sip:joe@example.net"),
+        ("sip:example.com", "sip:example.com"),
+    ] {
+        let text = format!(
+            "REGISTER {uri} SIP/2.0\nVia: SIP/2.0/UDP {JOE};branch=z9hG4bK{}\nFrom: <{to}>;tag=f\nTo: <{to}>\n\
+             Call-ID: {to}\nCSeq: 1 REGISTER\n\n",
+            to.len() + uri.len()
+        );
+        world.send(JOE, EDGES[0], &text);
+        check(&world.receive(JOE).text, 404);
+    }
+}
+
+#[test]
+fn every_algorithm_is_offered_and_taken() {
+    // A-1, A-2, A-6
+    let all = vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5];
+    let mut world = World::with(
+        Tokens::Clear,
+        |home| home.algorithms.clone_from(&all),
+        |_, _| (),
+    );
+    for (place, algorithm) in all.iter().enumerate() {
+        let mut joe = Register::new("joe", JOE);
+        joe.call_id = ["a", "b", "c"][place];
+        let challenge = joe.send(&mut world, EDGES[0], "");
+        let offered: Vec<_> = challenge
+            .split("\r\n")
+            .filter(|line| line.starts_with("WWW-Authenticate: Digest "))
+            .collect();
+        assert_eq!(offered.len(), 3, "{challenge}");
+        for (line, token) in offered.iter().zip(["SHA-512-256", "SHA-256", "MD5"]) {
+            assert!(
+                line.contains("realm=\"example.com\"") && line.contains("qop=\"auth\""),
+                "{line}"
+            );
+            assert!(line.contains(&format!("algorithm={token},")), "{line}");
+            assert!(!line.contains("stale"), "{line}");
+        }
+        let login = Login {
+            algorithm: *algorithm,
+            ..Login::new("joe")
+        };
+        check(
+            &joe.send(&mut world, EDGES[0], &login.answer(&challenge)),
+            200,
+        );
+    }
+}
+
+#[test]
+fn wrong_credentials_are_challenged_again() {
+    // A-2, A-4, A-5
+    let mut world = lab();
+    let mut joe = Register::new("joe", JOE);
+    let challenge = joe.send(&mut world, EDGES[0], "");
+    let good = authorization("joe", &challenge);
+    let nonce = good
+        .split("nonce=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let login = |password, uri| Login {
+        password,
+        uri,
+        ..Login::new("joe")
+    };
+    let forged = if nonce.starts_with('A') {
+        format!("B{}", &nonce[1..])
+    } else {
+        format!("A{}", &nonce[1..])
+    };
+    for (credentials, why) in [
+        (
+            login("guess", "sip:example.com").answer(&challenge),
+            "a wrong password",
+        ),
+        (
+            good.replace("realm=\"example.com\"", "realm=\"other\""),
+            "another realm",
+        ),
+        (Login::new("joe").with_nonce(&forged), "a forged nonce"),
+        (
+            good.replace("username=\"joe\"", "username=\"bob\""),
+            "another user",
+        ),
+        (good.replace("qop=auth", "qop=auth-int"), "an unknown qop"),
+        (
+            good.replace("algorithm=MD5", "algorithm=SHA-256"),
+            "another algorithm",
+        ),
+        (good.replace("nc=00000001", "nc=1"), "a short count"),
+        (good.replace("Digest", "Basic"), "another scheme"),
+        (
+            good.replace("response=\"", "response=\"0"),
+            "a long response",
+        ),
+    ] {
+        let refused = joe.send(&mut world, EDGES[0], &credentials);
+        assert!(refused.starts_with("SIP/2.0 401 "), "{why}: {refused}");
+        assert!(!refused.contains("stale"), "{why}: {refused}");
+    }
+    // Credentials for another realm in front do not matter, nor what URI was signed.
+    let elsewhere = good.replace("realm=\"example.com\"", "realm=\"other\"");
+    check(
+        &joe.send(&mut world, EDGES[0], &format!("{elsewhere}{good}")),
+        200,
+    );
+    let other =
+        login("secret", "sip:edge.example.com:5060").answer(&joe.send(&mut world, EDGES[0], ""));
+    check(&joe.send(&mut world, EDGES[0], &other), 200);
+}
+
+#[test]
+fn a_nonce_ages_and_a_count_is_spent() {
+    // A-3
+    let mut world = lab();
+    let mut joe = Register::new("joe", JOE);
+    let challenge = joe.send(&mut world, EDGES[0], "");
+    let count = |nc| {
+        Login {
+            nc,
+            ..Login::new("joe")
+        }
+        .answer(&challenge)
+    };
+    check(&joe.send(&mut world, EDGES[0], &count("00000001")), 200);
+    check(&joe.send(&mut world, EDGES[0], &count("00000002")), 200);
+    for nc in ["00000002", "00000001"] {
+        let replayed = joe.send(&mut world, EDGES[0], &count(nc));
+        check(&replayed, 401);
+        assert_eq!(replayed.matches("stale=true").count(), 2, "{replayed}");
+        assert!(
+            !replayed.contains(
+                challenge
+                    .split("nonce=\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap()
+            )
+        );
+    }
+    world.pass(Duration::from_secs(limits::NONCE_S - 1));
+    check(&joe.send(&mut world, EDGES[0], &count("00000009")), 200);
+    world.pass(Duration::from_secs(2));
+    let old = joe.send(&mut world, EDGES[0], &count("0000000a"));
+    check(&old, 401);
+    assert!(old.contains("stale=true"), "{old}");
+    // The fresh nonce of that answer does.
+    check(
+        &joe.send(&mut world, EDGES[0], &authorization("joe", &old)),
+        200,
+    );
+}
+
+#[test]
+fn a_retransmission_gets_the_same_answer() {
+    // RFC 3261 §17.2: the count is not spent twice.
+    let mut world = lab();
+    let mut joe = Register::new("joe", JOE);
+    let ok = joe.login(&mut world, EDGES[0]);
+    joe.cseq -= 1;
+    let sent = world
+        .trace
+        .iter()
+        .rfind(|seen| seen.to.to_string() == EDGES[0] && seen.text.starts_with("REGISTER"));
+    let again = sent.unwrap().bytes.clone();
+    world.send_bytes(JOE, EDGES[0], &again);
+    assert_eq!(world.receive(JOE).text, ok);
+    assert_eq!(world.counter(HOME, "registrations"), 1);
+}
+
+#[test]
+fn any_home_of_the_cluster_takes_the_nonce() {
+    // A-4
+    let mut world = open();
+    let mut joe = Register::new("joe", JOE);
+    joe.route = String::new();
+    let challenge = joe.send(&mut world, HOME, "");
+    world.restart(HOME);
+    check(
+        &joe.send(&mut world, HOME, &authorization("joe", &challenge)),
+        200,
+    );
+}
+
+#[test]
+fn registrations_survive_a_restart() {
+    // architecture: the store; H-13: nothing else is remembered.
+    let mut world = lab();
+    let mut joe = Register::new("joe", JOE);
+    joe.lines = format!(
+        "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:1>\";reg-id=1;q=0.3;x=y\nSupported: path, outbound\nExpires: 100\n"
+    );
+    let before = joe.login(&mut world, EDGES[0]);
+    Register::new("ann", "127.0.0.1:5080").login(&mut world, EDGES[1]);
+    assert_eq!(world.store.len(), 2);
+    world.pass(Duration::from_secs(40));
+    world.restart(HOME);
+    assert_eq!(world.gauge(HOME, "registered"), 2);
+    let shown = register(&mut world, 50, "");
+    let mut want = Phone::values(&before, "Contact");
+    want[0] = want[0].replace("expires=100", "expires=60");
+    assert_eq!(Phone::values(&shown, "Contact"), want);
+    // And the phone is reached over the edge its Path names.
+    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    bob.send(
+        &mut world,
+        HOME,
+        &bob.request("MESSAGE", "sip:joe@example.com", 1, "", ""),
+    );
+    assert!(
+        world
+            .receive(JOE)
+            .text
+            .starts_with("MESSAGE sip:joe@127.0.0.1:5070 "),
+        "{}",
+        world.ladder()
+    );
+    // What expires goes from the store too.
+    world.pass(Duration::from_secs(62));
+    assert_eq!((world.gauge(HOME, "registered"), world.store.len()), (1, 1));
+}

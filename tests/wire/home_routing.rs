@@ -1,0 +1,360 @@
+//! Requests at the home: to contacts, by Routes, for strangers (RFC 3261
+//! §16.5; protocol 1.C, 1.D, 1.I O-19 to O-21).
+
+use super::phone::{Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::home::Redirect;
+use steadfast::time::Duration;
+
+const BOB: &str = "127.0.0.1:5090";
+
+fn bob() -> Phone {
+    Phone::new("bob", BOB, false)
+}
+
+/// A phone of joe's with these contact parameters, registered at a home that
+/// takes it without an edge.
+fn direct(world: &mut World, addr: &'static str, params: &str) -> Phone {
+    let mut joe = Register::new("joe", addr);
+    joe.route = String::new();
+    joe.call_id = addr;
+    joe.lines = format!("Contact: <sip:joe@{addr}>{params}\nSupported: outbound\n");
+    let ok = joe.login(world, HOME);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    Phone::new("joe", addr, false)
+}
+
+fn open() -> World {
+    World::with(
+        Tokens::Clear,
+        |home| home.redirect = Redirect::Never,
+        |_, _| (),
+    )
+}
+
+fn invite(world: &mut World, uri: &str) {
+    bob().send(world, HOME, &bob().request("INVITE", uri, 1, "", ""));
+    assert_eq!(bob().status(world), 100);
+}
+
+#[test]
+fn contacts_of_one_preference_ring_together_and_the_next_after() {
+    // RFC 3261 §16.6, P-21, P-29
+    let mut world = open();
+    let low = direct(&mut world, "127.0.0.1:5071", ";q=0.2");
+    let high = direct(&mut world, "127.0.0.1:5072", ";q=0.9");
+    let other = direct(&mut world, "127.0.0.1:5073", ";q=0.9");
+    invite(&mut world, "sip:joe@example.com");
+    let first = high.receive(&mut world);
+    let second = other.receive(&mut world);
+    assert!(!world.has("127.0.0.1:5071"));
+    high.answer(&mut world, HOME, &first, 486, "Busy Here");
+    assert!(high.receive(&mut world).starts_with("ACK "));
+    assert!(!world.has("127.0.0.1:5071"));
+    other.answer(&mut world, HOME, &second, 404, "Not Found");
+    assert!(other.receive(&mut world).starts_with("ACK "));
+    let third = low.receive(&mut world);
+    assert!(
+        third.starts_with("INVITE sip:joe@127.0.0.1:5071 "),
+        "{third}"
+    );
+    low.answer(&mut world, HOME, &third, 180, "Ringing");
+    assert_eq!(bob().status(&mut world), 180);
+    low.answer(&mut world, HOME, &third, 200, "OK");
+    assert_eq!(bob().status(&mut world), 200);
+}
+
+#[test]
+fn two_phones_of_a_user_without_instance_both_ring() {
+    let mut world = World::lab(Tokens::Clear);
+    let one = Phone::new("joe", "127.0.0.1:5071", false);
+    let two = Phone::new("joe", "127.0.0.1:5072", false);
+    for (addr, edge) in [("127.0.0.1:5071", EDGES[0]), ("127.0.0.1:5072", EDGES[0])] {
+        let mut joe = Register::new("joe", addr);
+        joe.call_id = addr;
+        joe.login(&mut world, edge);
+    }
+    invite(&mut world, "sip:joe@example.com");
+    let first = one.receive(&mut world);
+    let second = two.receive(&mut world);
+    assert!(
+        first.starts_with("INVITE sip:joe@127.0.0.1:5071 "),
+        "{first}"
+    );
+    assert!(
+        second.starts_with("INVITE sip:joe@127.0.0.1:5072 "),
+        "{second}"
+    );
+    two.answer(&mut world, EDGES[0], &second, 180, "Ringing");
+    assert_eq!(bob().status(&mut world), 180);
+    one.answer(&mut world, EDGES[0], &first, 200, "OK");
+    assert_eq!(bob().status(&mut world), 200);
+    // P-29: the other one stops ringing.
+    let cancel = two.receive(&mut world);
+    assert!(
+        cancel.starts_with("CANCEL sip:joe@127.0.0.1:5072 "),
+        "{cancel}"
+    );
+}
+
+/// Two flows of one instance, then a call.
+fn two_flows() -> (World, Phone, Phone) {
+    let mut world = open();
+    let second = direct(
+        &mut world,
+        "127.0.0.1:5072",
+        ";+sip.instance=\"<urn:1>\";reg-id=2",
+    );
+    let first = direct(
+        &mut world,
+        "127.0.0.1:5071",
+        ";+sip.instance=\"<urn:1>\";reg-id=1",
+    );
+    (world, first, second)
+}
+
+#[test]
+fn one_flow_of_an_instance_at_a_time() {
+    // O-19, O-20: 430 lets the next flow try.
+    let (mut world, first, second) = two_flows();
+    invite(&mut world, "sip:joe@example.com");
+    let received = first.receive(&mut world);
+    assert!(!world.has("127.0.0.1:5072"));
+    first.answer(&mut world, HOME, &received, 430, "Flow Failed");
+    assert!(first.receive(&mut world).starts_with("ACK "));
+    let received = second.receive(&mut world);
+    second.answer(&mut world, HOME, &received, 200, "OK");
+    assert_eq!(bob().status(&mut world), 200);
+}
+
+#[test]
+fn an_instance_that_answered_is_not_tried_again() {
+    // O-20
+    for status in [404, 486, 500, 603] {
+        let (mut world, first, _) = two_flows();
+        invite(&mut world, "sip:joe@example.com");
+        let received = first.receive(&mut world);
+        first.answer(&mut world, HOME, &received, status, "No");
+        assert_eq!(bob().status(&mut world), status);
+        assert!(!world.has("127.0.0.1:5072"), "{status}");
+    }
+}
+
+#[test]
+fn silence_lets_the_next_flow_try() {
+    // O-20: 408
+    let (mut world, _, second) = two_flows();
+    invite(&mut world, "sip:joe@example.com");
+    world.pass(Duration::from_secs(33));
+    let received = second.receive(&mut world);
+    second.answer(&mut world, HOME, &received, 200, "OK");
+    assert_eq!(bob().status(&mut world), 200);
+}
+
+#[test]
+fn a_failed_flow_never_reaches_the_caller() {
+    // O-21, protocol 3.5: 430 on all flows is 480 to the caller.
+    let (mut world, first, second) = two_flows();
+    invite(&mut world, "sip:joe@example.com");
+    for phone in [&first, &second] {
+        let received = phone.receive(&mut world);
+        phone.answer(&mut world, HOME, &received, 430, "Flow Failed");
+    }
+    assert_eq!(bob().status(&mut world), 480);
+}
+
+#[test]
+fn an_answer_outweighs_a_failed_flow() {
+    // P-23: one phone is away, the other one busy.
+    let mut world = open();
+    let away = direct(&mut world, "127.0.0.1:5071", "");
+    let busy = direct(&mut world, "127.0.0.1:5072", "");
+    invite(&mut world, "sip:joe@example.com");
+    let received = away.receive(&mut world);
+    away.answer(&mut world, HOME, &received, 430, "Flow Failed");
+    let received = busy.receive(&mut world);
+    busy.answer(&mut world, HOME, &received, 486, "Busy Here");
+    assert_eq!(bob().status(&mut world), 486);
+}
+
+#[test]
+fn every_name_of_a_subscriber_leads_to_it() {
+    // C-17, P-18
+    for (uri, status) in [
+        ("sip:joe@example.com", 0),
+        ("sip:%6A%6fe@EXAMPLE.com;transport=udp", 0),
+        ("sips:joe@example.com", 0),
+        ("sip:joe@example.com:5060", 0),
+        ("sip:joe@127.0.0.10", 0),
+        ("sip:joe@127.0.0.10:5060;user=phone", 0),
+        ("sip:ann@example.com", 480),
+        ("sip:%61nn@example.com", 480),
+        ("sip:nobody@example.com", 404),
+        ("sip:Joe@example.com", 404),
+        ("sip:example.com", 404),
+        ("sip:joe@127.0.0.10:5061", 403),
+    ] {
+        let mut world = open();
+        let joe = direct(&mut world, "127.0.0.1:5071", "");
+        bob().send(&mut world, HOME, &bob().request("MESSAGE", uri, 1, "", ""));
+        if status == 0 {
+            let message = joe.receive(&mut world);
+            assert!(
+                message.starts_with("MESSAGE sip:joe@127.0.0.1:5071 SIP/2.0\r\n"),
+                "{uri}: {message}"
+            );
+        } else {
+            assert_eq!(bob().status(&mut world), status, "{uri}");
+        }
+    }
+}
+
+#[test]
+fn strangers_are_not_relayed() {
+    // P-10, S-11
+    let home = "Route: <sip:example.com;lr>\n";
+    let token = "Route: <sip:joe+e1+e2+urn_3Auuid_3Ajoe@edge.example.com;lr;gunk=e1>\n";
+    for (uri, routes, dialog, allowed) in [
+        ("sip:x@203.0.113.9", String::new(), false, false),
+        ("sip:x@203.0.113.9", String::new(), true, false),
+        ("sip:x@203.0.113.9", home.to_owned(), false, false),
+        ("sip:x@203.0.113.9", home.to_owned(), true, false),
+        (
+            "sip:joe@example.com",
+            "Route: <sip:203.0.113.9;lr>\n".to_owned(),
+            true,
+            false,
+        ),
+        (
+            "sip:joe@example.com",
+            format!("{home}Route: <sip:203.0.113.9;lr>\n"),
+            true,
+            false,
+        ),
+        ("sip:joe@x", token.to_owned(), true, false),
+        ("sip:joe@x", format!("{home}{token}"), false, false),
+        ("sip:joe@x", format!("{home}{token}"), true, true),
+    ] {
+        let mut world = World::lab(Tokens::Clear);
+        let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
+        joe.register(&mut world, EDGES[0]);
+        let text = bob().request("MESSAGE", uri, 1, &routes, "");
+        let text = if dialog {
+            text.replace(&format!("To: <{uri}>"), &format!("To: <{uri}>;tag=1"))
+        } else {
+            text
+        };
+        world.forget();
+        bob().send(&mut world, HOME, &text);
+        if allowed {
+            assert!(world.has("127.0.0.1:5070"), "{}", world.ladder());
+        } else {
+            assert_eq!(bob().status(&mut world), 403, "{routes}");
+            assert_eq!(world.trace.len(), 2, "{}", world.ladder());
+        }
+    }
+}
+
+#[test]
+fn dialogs_of_phones_without_edge_go_on() {
+    // D-H5: where phones register directly, their dialogs come from anywhere.
+    let mut world = open();
+    let mut joe = direct(&mut world, "127.0.0.1:5071", "");
+    let mut caller = bob();
+    invite(&mut world, "sip:joe@example.com");
+    let received = joe.receive(&mut world);
+    joe.answer(&mut world, HOME, &received, 200, "OK");
+    let ok = caller.receive(&mut world);
+    caller.dialog(&ok, true);
+    joe.dialog(&received, false);
+    caller.in_dialog(&mut world, HOME, "ACK", 1);
+    assert!(
+        joe.receive(&mut world)
+            .starts_with("ACK sip:joe@127.0.0.1:5071 ")
+    );
+    joe.in_dialog(&mut world, HOME, "BYE", 1);
+    assert!(
+        caller
+            .receive(&mut world)
+            .starts_with("BYE sip:bob@127.0.0.1:5090 ")
+    );
+}
+
+#[test]
+fn the_domain_answers_a_ping_and_takes_no_calls() {
+    let mut world = World::lab(Tokens::Clear);
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("OPTIONS", "sip:example.com", 1, "", ""),
+    );
+    assert_eq!(bob().status(&mut world), 200);
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request(
+            "OPTIONS",
+            "sip:127.0.0.10",
+            2,
+            "Route: <sip:example.com;lr>\n",
+            "",
+        ),
+    );
+    assert_eq!(bob().status(&mut world), 200);
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("INVITE", "sip:example.com", 3, "", ""),
+    );
+    assert_eq!(bob().status(&mut world), 404);
+    // P-34
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("ACK", "sip:nobody@example.com", 4, "", ""),
+    );
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("ACK", "sip:x@203.0.113.9", 5, "", ""),
+    );
+    assert!(!world.has(BOB), "{}", world.ladder());
+}
+
+#[test]
+fn a_strict_router_before_the_home_is_repaired() {
+    // P-7
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
+    joe.register(&mut world, EDGES[0]);
+    let path = Phone::values(world.last(HOME), "Path").remove(0);
+    let routes = format!("Route: {path}, <sip:joe@127.0.0.1:5070>\n");
+    let text = bob().request("MESSAGE", "sip:example.com;lr", 1, &routes, "");
+    let text = text.replace("To: <sip:example.com;lr>", "To: <sip:joe@x>;tag=1");
+    bob().send(&mut world, HOME, &text);
+    let message = joe.receive(&mut world);
+    assert!(
+        message.starts_with("MESSAGE sip:joe@127.0.0.1:5070 SIP/2.0\r\n"),
+        "{message}"
+    );
+    assert!(!message.contains("\r\nRoute: "), "{message}");
+}
+
+#[test]
+fn what_meets_itself_is_ended() {
+    // L-3: joe forwards to himself.
+    let mut world = open();
+    let mut joe = Register::new("joe", "127.0.0.1:5071");
+    joe.route = String::new();
+    joe.lines = "Contact: <sip:joe@127.0.0.10:5060>\n".to_owned();
+    joe.login(&mut world, HOME);
+    // The flow it registered over would be taken; after a restart only the contact is left.
+    world.restart(HOME);
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("MESSAGE", "sip:joe@example.com", 1, "", ""),
+    );
+    assert_eq!(bob().status(&mut world), 482);
+    assert_eq!(world.counter(HOME, "loops"), 1, "{}", world.ladder());
+}

@@ -1,0 +1,92 @@
+//! Keep-alives on the sockets phones talk to (RFC 5626 §4.4 and §5.4,
+//! RFC 8489; protocol 1.M, 3.8, 3.9).
+
+use super::phone::Phone;
+use super::world::{EDGES, HOME, Tokens, World};
+
+const JOE: &str = "127.0.0.1:5070";
+
+/// A Binding Request with this attribute block.
+fn binding(attributes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(attributes.len()).unwrap().to_be_bytes();
+    let mut out = vec![0, 1, length[0], length[1], 0x21, 0x12, 0xA4, 0x42];
+    out.extend_from_slice(b"transaction!");
+    out.extend_from_slice(attributes);
+    out
+}
+
+#[test]
+fn noise_is_counted_and_not_answered() {
+    // Protocol 3.8
+    let mut world = World::lab(Tokens::Clear);
+    for noise in [
+        &b"\r\n\r\n"[..],
+        b"\r\n",
+        b"\0",
+        b"\0\0\0\0",
+        b"jaK",
+        b"",
+        b" ",
+    ] {
+        for node in [EDGES[0], HOME] {
+            world.send_bytes(JOE, node, noise);
+            assert!(!world.has(JOE), "{}", noise.escape_ascii());
+        }
+    }
+    assert_eq!(world.counter(EDGES[0], "keepalives"), 7);
+    assert_eq!(world.counter(EDGES[0], "malformed"), 0);
+}
+
+#[test]
+fn stun_tells_a_phone_its_address() {
+    // O-8, O-26, K-4: 127.0.0.1:5070 under the magic cookie.
+    let mut world = World::lab(Tokens::Clear);
+    for node in [EDGES[0], "127.0.0.11:40000", HOME] {
+        world.send_bytes(JOE, node, &binding(b""));
+        let answer = world.receive(JOE);
+        assert_eq!(answer.from.to_string(), node);
+        let mut want = vec![1, 1, 0, 12, 0x21, 0x12, 0xA4, 0x42];
+        want.extend_from_slice(b"transaction!");
+        want.extend_from_slice(&[0, 0x20, 0, 8, 0, 1]);
+        want.extend_from_slice(&(5070_u16 ^ 0x2112).to_be_bytes());
+        want.extend_from_slice(&[127 ^ 0x21, 0x12, 0xA4, 1 ^ 0x42]);
+        assert_eq!(answer.bytes, want, "{node}");
+    }
+    assert_eq!(world.counter(EDGES[0], "stun"), 2);
+}
+
+#[test]
+fn stun_refuses_what_it_does_not_know_and_drops_what_is_none() {
+    // K-4
+    let mut world = World::lab(Tokens::Clear);
+    world.send_bytes(JOE, EDGES[0], &binding(&[0x7F, 0, 0, 0]));
+    let answer = world.receive(JOE).bytes;
+    assert_eq!(answer[..2], [1, 0x11]);
+    assert!(
+        answer.windows(4).any(|bytes| bytes == [0, 0, 4, 20]),
+        "{answer:02x?}"
+    );
+    let mut indication = binding(b"");
+    indication[1] = 0x11;
+    let mut cookie = binding(b"");
+    cookie[4] = 0x22;
+    let mut short = binding(b"");
+    short.pop();
+    for bytes in [indication, cookie, short] {
+        world.send_bytes(JOE, EDGES[0], &bytes);
+        assert!(!world.has(JOE), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn a_keep_alive_does_not_disturb_a_call() {
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+    world.send_bytes(JOE, EDGES[0], b"\r\n\r\n");
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    // empty lines in front of a message.
+    world.send(JOE, EDGES[0], &format!("\n\n{invite}"));
+    assert_eq!(joe.status(&mut world), 100);
+    assert_eq!(joe.status(&mut world), 480);
+}
