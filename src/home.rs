@@ -19,7 +19,6 @@
 pub mod aor;
 mod authenticate;
 mod contact_uri;
-pub mod digest;
 pub mod location;
 pub mod nonce;
 mod policy;
@@ -30,8 +29,9 @@ pub mod subscribers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::digest::Algorithm;
+
 pub use contact_uri::same_contact;
-pub use digest::Algorithm;
 pub use location::{Binding, Change, Conflict, Location, Register};
 pub use nonce::Replay;
 pub use policy::Home;

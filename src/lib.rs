@@ -1,15 +1,17 @@
 //! steadfast: a SIP edge proxy whose calls survive the edge.
 //!
 //! Bytes move one way through the rooms:
-//! **bytes → frame → scan → stick → txn → edit → send → proxy → edge | home**,
+//! **bytes → frame → scan → stick → txn → edit → send → proxy → edge | home | agent**,
 //! and `shard` is the corridor that runs them in order and the only stateful door.
 //!
 //! - Everything from `time` to `shard` is the core: no sockets, clock, threads,
 //!   locks, randomness or `async`. Time, bytes and seeds come in as arguments.
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
-//!   `id`, `span`, `error`). `edge` and `home` do not use one another.
+//!   `id`, `span`, `error`, `digest`). `edge`, `home` and `agent` do not use
+//!   one another.
 //! - `io` and `control` know the core; the core does not know them.
 
+pub mod digest;
 pub mod error;
 pub mod id;
 pub mod limits;
@@ -27,6 +29,7 @@ pub mod send;
 
 pub mod proxy;
 
+pub mod agent;
 pub mod edge;
 pub mod home;
 
@@ -37,3 +40,4 @@ pub mod control;
 pub mod io;
 pub mod lab;
 pub mod node;
+pub mod ua;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use steadfast::{config, lab, node};
+use steadfast::{config, lab, node, ua};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -37,6 +37,9 @@ enum Command {
     },
     /// Run a home and three edges on this machine, to try things out (also without any command)
     Lab(lab::Options),
+    /// Be a phone without media: register, call, answer
+    #[command(subcommand)]
+    Ua(ua::Command),
 }
 
 fn main() -> ExitCode {
@@ -48,12 +51,23 @@ fn main() -> ExitCode {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
         Command::Lab(options) => lab::run(&options).map_err(|fault| fault.to_string()),
+        Command::Ua(command) => return user_agent(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
             eprintln!("steadfast: {sentence}");
             ExitCode::from(WRONG_CONFIGURATION)
+        }
+    }
+}
+
+fn user_agent(command: &ua::Command) -> ExitCode {
+    match ua::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("steadfast: {fault}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -6,11 +6,13 @@
 //! never reused for another connection; a queue never grows past its bound.
 
 mod datagram_queue;
+mod event;
 mod flows;
 mod output;
 mod stream_queue;
 
 pub use datagram_queue::{DatagramQueue, Dropped};
+pub use event::{Event, Party};
 pub use flows::{Flows, Hop, Local, Reach, Stream};
 pub use output::{Notice, Output};
 pub use stream_queue::{Overflow, StreamQueue};

@@ -10,6 +10,7 @@ mod streams;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::agent::{self, Agent};
 use crate::edge::{self, Edge};
 use crate::frame;
 use crate::home::{self, Home, Subscribers};
@@ -46,6 +47,8 @@ pub enum Role {
     Edge(edge::Settings),
     /// The home of a domain.
     Home(home::Settings, Arc<Subscribers>),
+    /// A user agent.
+    Agent(agent::Settings),
 }
 
 /// Something that happened outside.
@@ -93,6 +96,8 @@ pub enum Input<'a> {
     },
     /// A new list of subscribers.
     Subscribers(Arc<Subscribers>),
+    /// What a user agent is to do; nothing to the other roles.
+    Command(agent::Command),
     /// No new dialogs or registrations from now on.
     Drain,
     /// The deadline came.
@@ -111,13 +116,21 @@ pub struct Shard {
 enum Acting {
     Edge(Box<Edge>),
     Home(Box<Home>),
+    Agent(Box<Agent>),
+}
+
+/// Who handles what comes in: a proxy by some policy, or the end of the way.
+enum Part<'a> {
+    Proxy(&'a mut dyn Policy),
+    Agent(&'a mut Agent),
 }
 
 impl Acting {
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn part(&mut self) -> Part<'_> {
         match self {
-            Self::Edge(edge) => &mut **edge,
-            Self::Home(home) => &mut **home,
+            Self::Edge(edge) => Part::Proxy(&mut **edge),
+            Self::Home(home) => Part::Proxy(&mut **home),
+            Self::Agent(agent) => Part::Agent(agent),
         }
     }
 }
@@ -141,6 +154,7 @@ impl Shard {
             Role::Home(settings, subscribers) => {
                 Acting::Home(Box::new(Home::new(settings, subscribers, seed)))
             }
+            Role::Agent(settings) => Acting::Agent(Box::new(Agent::new(settings, seed))),
         };
         net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
         Self {
@@ -168,12 +182,12 @@ impl Shard {
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
             Input::Unreachable { socket, peer } => {
-                self.proxy.flow_lost(
-                    &mut self.net,
-                    self.role.policy(),
-                    now,
-                    Flow::Udp { socket, peer },
-                );
+                let flow = Flow::Udp { socket, peer };
+                let net = &mut self.net;
+                match self.role.part() {
+                    Part::Proxy(policy) => self.proxy.flow_lost(net, policy, now, flow),
+                    Part::Agent(agent) => agent.flow_lost(net, now, flow, "nobody is there"),
+                }
             }
             Input::Connected { stream } => self.connected(stream),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
@@ -186,6 +200,11 @@ impl Shard {
             Input::Subscribers(subscribers) => {
                 if let Acting::Home(home) = &mut self.role {
                     home.set_subscribers(subscribers);
+                }
+            }
+            Input::Command(command) => {
+                if let Acting::Agent(agent) = &mut self.role {
+                    agent.command(&mut self.net, now, command);
                 }
             }
             Input::Drain => self.net.draining = true,
@@ -208,7 +227,11 @@ impl Shard {
     /// True once every request has had its final answer.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.proxy.is_drained()
+        let agent = match &self.role {
+            Acting::Agent(agent) => agent.is_idle(),
+            Acting::Edge(_) | Acting::Home(_) => true,
+        };
+        agent && self.proxy.is_drained()
     }
 
     /// What happened so far.
@@ -223,6 +246,7 @@ impl Shard {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             Acting::Home(home) => home.registered(),
+            Acting::Agent(agent) => agent.registered(),
         };
         [
             ("registered", registered),
@@ -247,6 +271,9 @@ impl Shard {
                 );
             }
             frame::Datagram::Stun(bytes) => {
+                if let Part::Agent(agent) = self.role.part() {
+                    agent.stun(&mut self.net, now, flow, bytes);
+                }
                 let mut answered = false;
                 let answer = self
                     .net
@@ -288,10 +315,12 @@ impl Shard {
             };
             match scanned {
                 Some(defect) => self.malformed(&request, defect),
-                None if message.is_request() => {
-                    self.proxy
-                        .request(&mut self.net, self.role.policy(), now, &request);
-                }
+                None if message.is_request() => match self.role.part() {
+                    Part::Proxy(policy) => {
+                        self.proxy.request(&mut self.net, policy, now, &request);
+                    }
+                    Part::Agent(agent) => agent.request(&mut self.net, now, &request),
+                },
                 None => {
                     let response = Response {
                         bytes,
@@ -299,8 +328,13 @@ impl Shard {
                         status: message.status(),
                         flow,
                     };
-                    self.proxy
-                        .response(&mut self.net, self.role.policy(), now, &via, &response);
+                    let net = &mut self.net;
+                    match self.role.part() {
+                        Part::Proxy(policy) => {
+                            self.proxy.response(net, policy, now, &via, &response);
+                        }
+                        Part::Agent(agent) => agent.response(net, now, &via, &response),
+                    }
                 }
             }
         } else {
@@ -331,24 +365,33 @@ impl Shard {
                     net.counters.retransmissions_out += 1;
                     net.transmit_send(Some(send));
                 }
-                Due::ClientTimeout { owner, .. } => {
-                    self.proxy.timed_out(net, self.role.policy(), now, owner)
-                }
+                Due::ClientTimeout { owner, .. } => match self.role.part() {
+                    Part::Proxy(policy) => self.proxy.timed_out(net, policy, now, owner),
+                    Part::Agent(agent) => agent.timed_out(net, now, owner),
+                },
                 Due::Trying { id, owner } => self.proxy.trying(net, now, id, owner),
                 Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
                     self.proxy.server_done(net, owner)
                 }
                 Due::ClientDone { owner, .. } => self.proxy.client_done(net, owner),
                 Due::User(Timer::Branch { context, branch }) => {
-                    self.proxy
-                        .branch_timer(net, self.role.policy(), now, context, branch);
+                    if let Part::Proxy(policy) = self.role.part() {
+                        self.proxy.branch_timer(net, policy, now, context, branch);
+                    }
                 }
                 Due::User(Timer::Partial(slot)) => self.partial_due(now, slot),
                 Due::User(Timer::Sweep) => {
-                    self.role.policy().sweep(net, now);
+                    match self.role.part() {
+                        Part::Proxy(policy) => policy.sweep(net, now),
+                        Part::Agent(agent) => agent.sweep(now),
+                    }
                     net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
                 }
-                Due::User(Timer::Agent(_)) => {}
+                Due::User(Timer::Agent(number)) => {
+                    if let Part::Agent(agent) = self.role.part() {
+                        agent.due(net, now, number);
+                    }
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ mod wire {
     pub(crate) mod phone;
     pub(crate) mod world;
 
+    mod agent;
     mod calling;
     mod digest;
     mod edge_registering;

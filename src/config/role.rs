@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 use super::{Home, Mistake, keys, names};
+use crate::digest::Algorithm;
 use crate::edge::{self, Member};
-use crate::home::{self, Algorithm, Redirect};
+use crate::home::{self, Redirect};
 use crate::limits;
 
 pub(super) fn edge(

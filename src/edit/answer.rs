@@ -18,6 +18,8 @@ pub struct Answer<'a> {
     pub tag: &'a [u8],
     /// Whole header lines to add, CRLF included.
     pub headers: &'a [u8],
+    /// The body, whose type stands in `headers`.
+    pub body: &'a [u8],
 }
 
 /// Writes the answer to `request`, which came from `source`.
@@ -47,7 +49,10 @@ pub fn write(
         }
     }
     out.extend_from_slice(answer.headers);
-    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    out.extend_from_slice(b"Content-Length: ");
+    decimal(out, answer.body.len() as u64);
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(answer.body);
 }
 
 /// The first Via line with `received` and `rport` filled in.
@@ -185,6 +190,7 @@ mod tests {
             reason: "Not Found",
             tag: b"t1",
             headers: b"Allow: BYE\r\n",
+            body: b"",
         };
         write(
             &answer,

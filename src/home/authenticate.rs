@@ -1,8 +1,8 @@
 //! Digest authentication of a request (RFC 3261 §22, RFC 7616, RFC 8760).
 
-use super::digest::{self, Algorithm, Answered, Qop};
 use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
+use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
 use crate::scan::{Name, StartLine};

@@ -13,7 +13,7 @@ use ahash::RandomState;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hashbrown::HashTable;
 
-use super::digest::{self, Algorithm, Hex};
+use crate::digest::{self, Algorithm, Hex};
 
 /// Every subscriber of one file.
 #[derive(Debug)]

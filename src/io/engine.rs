@@ -382,6 +382,8 @@ impl Engine {
                 }
             }
             Output::Notice(notice) => log(&notice),
+            // Nodes have no agent.
+            Output::Event(_) => {}
         }
     }
 

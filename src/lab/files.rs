@@ -51,6 +51,8 @@ subscribers = \"users.txt\"
 store = \"location.redb\"
 edges = \"sip:edge.example.com;lr\"
 edge_peers = [{}]
+# SIPp and baresip answer only the first challenge, and only this one.
+algorithms = [\"MD5\"]
 ",
         head(HOME),
         peers.join(", ")

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitStatus;
 
-use super::{HOME, PORT, Place, ending};
+use super::{EDGES, HOME, PORT, Place, ending};
 
 /// The page printed once every node listens.
 pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)]) -> String {
@@ -16,6 +16,7 @@ pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)]) -> String {
         .find(|(place, _)| place.name != HOME.name)
         .map_or(0, |(_, id)| *id);
     let (home, folder) = (HOME.ip, folder.display());
+    let [first, second, _] = EDGES.map(|edge| edge.ip);
     format!(
         "
 The lab is up: example.com with its home and the edge cluster edge.example.com.
@@ -24,17 +25,17 @@ The lab is up: example.com with its home and the edge cluster edge.example.com.
   subscribers   joe and ann, password \"secret\"
   files, logs   {folder}
 
-Register two phones, each in a terminal of its own:
+Two phones without media, each in a terminal of its own:
 
-  steadfast ua register sip:joe@example.com --password secret --home {home}
-  steadfast ua register sip:ann@example.com --password secret --home {home}
+  steadfast ua listen sip:ann@example.com --password secret --home {home} --resolve edge.example.com={second} -v
+  steadfast ua call sip:joe@example.com sip:ann@example.com --for 60 --password secret --home {home} --resolve edge.example.com={first} -v
 
 or any SIP phone: user joe, domain example.com, password secret, and one of the
 edges above as its outbound proxy. For baresip, this line in ~/.baresip/accounts:
 
   <sip:joe@example.com>;auth_pass=secret;outbound=\"sip:127.0.0.11;lr\"
 
-Place a call from one to the other, find the edge that carries it, and kill it:
+While they talk, kill the edge that carries joe's side of the call:
 
   kill -9 {victim}
 

@@ -195,6 +195,19 @@ impl Net {
     /// retransmission gets the same one.
     #[must_use]
     pub fn answer(&self, request: &Request<'_>, status: u16, reason: &str, headers: &[u8]) -> Buf {
+        self.answer_with(request, status, reason, headers, b"")
+    }
+
+    /// The same with a body, whose type stands in `headers`.
+    #[must_use]
+    pub fn answer_with(
+        &self,
+        request: &Request<'_>,
+        status: u16,
+        reason: &str,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Buf {
         let mut tag = [0; 16];
         let tag = if status == 100 {
             &[][..]
@@ -206,13 +219,17 @@ impl Net {
             reason,
             tag,
             headers,
+            body,
         };
-        self.pool.build(request.bytes.len() + headers.len(), |out| {
+        let room = request.bytes.len() + headers.len() + body.len();
+        self.pool.build(room, |out| {
             answer::write(&answer, request.bytes, request.message, request.source, out);
         })
     }
 
-    fn tag<'t>(&self, request: &Request<'_>, tag: &'t mut [u8; 16]) -> &'t [u8] {
+    /// The To tag of our answers to the request, which no other request has.
+    #[must_use]
+    pub fn tag<'t>(&self, request: &Request<'_>, tag: &'t mut [u8; 16]) -> &'t [u8] {
         let value = |name| {
             request
                 .message

@@ -7,7 +7,7 @@ use crate::id::{ClientId, Slot};
 use crate::limits;
 use crate::scan::uri::host_ip;
 use crate::scan::via::Via;
-use crate::scan::{Method, Name, scan};
+use crate::scan::{Message, Method, Name, scan};
 use crate::time::Instant;
 use crate::txn::Heard;
 
@@ -40,7 +40,7 @@ impl Proxy {
         match heard {
             Heard::Pass => self.heard(net, policy, now, slot, index, response),
             Heard::PassAndAck => {
-                self.acknowledge(net, client, response);
+                net.acknowledge(client, response, &mut self.again);
                 self.heard(net, policy, now, slot, index, response);
             }
             Heard::Again(send) => {
@@ -152,27 +152,6 @@ impl Proxy {
         net.pool
             .build(response.bytes.len(), |out| edits.apply(response.bytes, out))
     }
-
-    /// P-35: the ACK to a non-2xx, hop by hop.
-    fn acknowledge(&mut self, net: &mut Net, client: ClientId, response: &Response<'_>) {
-        let Some(sent) = net.txns.client_request(client).cloned() else {
-            return;
-        };
-        if scan(&sent, &mut self.again).is_err() {
-            return;
-        }
-        let to = response
-            .message
-            .first(Name::To)
-            .map(|header| header.line.of(response.bytes))
-            .unwrap_or_default();
-        let again = &self.again;
-        let ack = net.pool.build(sent.len(), |out| {
-            derive::write(Derived::Ack { to }, &sent, again, out)
-        });
-        let send = net.txns.ack(client, ack);
-        net.transmit_send(send);
-    }
 }
 
 /// True when a Via is left for the way back.
@@ -204,7 +183,8 @@ impl Net {
     /// The client transaction a response belongs to: our own sent-by (P-19)
     /// and a branch that we wrote. The CSeq method tells a CANCEL's answer
     /// from its INVITE's, since both carry the same branch.
-    fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
+    #[must_use]
+    pub fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
         let host = host_ip(via.host.of(response.bytes))?;
         if !self.flows.is_local(host, via.port.unwrap_or(5060)) {
             return None;
@@ -212,6 +192,27 @@ impl Net {
         let branch = via.branch?.of(response.bytes);
         self.txns
             .find_client(branch, response.message.cseq_method().of(response.bytes))
+    }
+
+    /// P-35: the ACK to a non-2xx, hop by hop. `again` is room for the outline
+    /// of the request.
+    pub fn acknowledge(&mut self, client: ClientId, response: &Response<'_>, again: &mut Message) {
+        let Some(sent) = self.txns.client_request(client).cloned() else {
+            return;
+        };
+        if scan(&sent, again).is_err() {
+            return;
+        }
+        let to = response
+            .message
+            .first(Name::To)
+            .map(|header| header.line.of(response.bytes))
+            .unwrap_or_default();
+        let ack = self.pool.build(sent.len(), |out| {
+            derive::write(Derived::Ack { to }, &sent, again, out)
+        });
+        let send = self.txns.ack(client, ack);
+        self.transmit_send(send);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::Event;
 use crate::bytes::Buf;
 use crate::id::{Flow, StreamId, Transport};
 
@@ -38,6 +39,8 @@ pub enum Output {
     },
     /// Something an operator reads once.
     Notice(Notice),
+    /// Something that whoever drives the user agent wants to know.
+    Event(Box<Event>),
 }
 
 /// A fact for the log.

@@ -1,7 +1,7 @@
 //! Streams at the door: framing across reads, keep-alives, and what a broken
 //! or silent one means (RFC 3261 §18.3, RFC 5626 §4.4.1).
 
-use super::Shard;
+use super::{Part, Shard};
 use crate::frame;
 use crate::id::Transport;
 use crate::id::{Flow, StreamId};
@@ -40,9 +40,20 @@ impl Shard {
             self.net.outbox.push_back(Output::Notice(notice));
         }
         let flow = Flow::Stream(stream);
-        let policy = self.role.policy();
-        policy.flow_lost(&mut self.net, now, flow);
-        self.proxy.flow_lost(&mut self.net, policy, now, flow);
+        match self.role.part() {
+            Part::Proxy(policy) => {
+                policy.flow_lost(&mut self.net, now, flow);
+                self.proxy.flow_lost(&mut self.net, policy, now, flow);
+            }
+            Part::Agent(agent) => {
+                let why = if state.up {
+                    "the connection was closed"
+                } else {
+                    "the connection could not be opened"
+                };
+                agent.flow_lost(&mut self.net, now, flow, why);
+            }
+        }
     }
 
     /// Cuts what came into messages. A message that is whole in `bytes` is
@@ -104,14 +115,23 @@ impl Shard {
             match frame::stream(front, resume) {
                 frame::Stream::NeedMore { .. } => return Some(used),
                 frame::Stream::Ping { len } => {
-                    // O-7
                     self.net.counters.keepalives += 1;
-                    let pong = self.net.pool.copy(b"\r\n");
-                    self.net.transmit(flow, pong);
+                    match self.role.part() {
+                        // O-7
+                        Part::Proxy(_) => {
+                            let pong = self.net.pool.copy(b"\r\n");
+                            self.net.transmit(flow, pong);
+                        }
+                        // The one who pings takes it for two pongs.
+                        Part::Agent(agent) => agent.pong(&mut self.net, now, flow),
+                    }
                     used += len;
                 }
                 frame::Stream::Skip { len } => {
                     self.net.counters.keepalives += 1;
+                    if let Part::Agent(agent) = self.role.part() {
+                        agent.pong(&mut self.net, now, flow);
+                    }
                     used += len;
                 }
                 frame::Stream::Message { start, end } => {

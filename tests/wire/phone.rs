@@ -1,6 +1,6 @@
 //! A phone as the tests play it: it writes its messages by hand.
 
-use steadfast::home::digest::{self, Algorithm, Answered, Qop};
+use steadfast::digest::{self, Algorithm, Answered, Qop};
 
 use super::world::World;
 

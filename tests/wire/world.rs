@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use steadfast::agent;
+use steadfast::digest::Algorithm;
 use steadfast::edge::{self, Member};
-use steadfast::home::{self, Algorithm, Redirect, Subscribers};
+use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::{Flow, SocketId, Transport};
-use steadfast::send::Local;
+use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
 
@@ -58,6 +60,8 @@ pub(crate) struct World {
     dead: Vec<IpAddr>,
     /// Whether the network reports that a dead node is not there.
     pub(crate) icmp: bool,
+    /// What each agent had to say, oldest first.
+    events: Vec<(SocketAddr, Event)>,
 }
 
 /// What a node is, kept to start it again.
@@ -65,6 +69,7 @@ pub(crate) struct World {
 enum Kind {
     Home(home::Settings),
     Edge(edge::Settings),
+    Agent(agent::Settings),
 }
 
 /// How the edges write their tokens.
@@ -98,6 +103,7 @@ impl World {
             trace: Vec::new(),
             dead: Vec::new(),
             icmp: false,
+            events: Vec::new(),
         };
         let mut settings = home_settings();
         home(&mut settings);
@@ -116,6 +122,7 @@ impl World {
         self.add(&[(addr, false)], Kind::Home(home_settings()));
     }
 
+<<<<<<< HEAD
     /// Adds an edge with sockets of its own (true: towards the home); `change`
     /// makes its settings from those of e1.
     pub(crate) fn add_edge(
@@ -131,6 +138,49 @@ impl World {
     /// Adds a node with these sockets; true: towards the home.
     fn add(&mut self, addrs: &[(&str, bool)], kind: Kind) {
         let local = |(addr, upstream): &(&str, bool)| Local {
+=======
+    /// Adds the user agent `user` at `addr`. It is told where the cluster is,
+    /// since nobody else here could.
+    pub(crate) fn add_agent(&mut self, user: &str, addr: &str, password: &str, cluster: &[&str]) {
+        let name = |addr: &&str| ("edge.example.com".to_owned(), addr.parse().unwrap());
+        let settings = agent::Settings {
+            user: user.to_owned(),
+            domain: "example.com".to_owned(),
+            auth_user: user.to_owned(),
+            password: password.to_owned(),
+            transport: Transport::Udp,
+            home: HOME.parse().unwrap(),
+            names: cluster.iter().map(name).collect(),
+            instance: format!("urn:uuid:{user}"),
+            expires_s: 600,
+            answer_after: Some(Duration::from_secs(1)),
+        };
+        self.add(addr, None, Kind::Agent(settings));
+    }
+
+    /// Tells an agent what to do, and lets everything settle.
+    pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
+        let place = self.nodes[&addr.parse().unwrap()];
+        self.shards[place].handle(self.now, Input::Command(command));
+        self.collect(place);
+        self.settle();
+    }
+
+    /// What an agent has said since it was last asked.
+    pub(crate) fn events(&mut self, addr: &str) -> Vec<Event> {
+        let addr: SocketAddr = addr.parse().unwrap();
+        let said = self.events.extract_if(.., |(who, _)| *who == addr);
+        said.map(|(_, event)| event).collect()
+    }
+
+    /// Whether nothing is under way at a node.
+    pub(crate) fn is_idle(&self, addr: &str) -> bool {
+        self.shards[self.nodes[&addr.parse().unwrap()]].is_idle()
+    }
+
+    fn add(&mut self, addr: &str, upstream: Option<&str>, kind: Kind) {
+        let local = |addr: &str, upstream| Local {
+>>>>>>> wt-agent
             transport: Transport::Udp,
             addr: addr.parse().unwrap(),
             upstream: *upstream,
@@ -151,6 +201,7 @@ impl World {
         let role = match self.kinds[place].clone() {
             Kind::Home(settings) => Role::Home(settings, subscribers()),
             Kind::Edge(settings) => Role::Edge(settings),
+            Kind::Agent(settings) => Role::Agent(settings),
         };
         let setup = Setup {
             locals: self.locals[place].clone(),
@@ -335,6 +386,9 @@ impl World {
                         Some(value) => self.store.insert(key.to_vec(), value.to_vec()),
                         None => self.store.remove(&key[..]),
                     };
+                }
+                Output::Event(event) => {
+                    self.events.push((self.locals[place][0].addr, *event));
                 }
                 Output::Notice(_) => {}
                 Output::Transmit { .. } | Output::Connect { .. } | Output::Close { .. } => {

@@ -1,0 +1,248 @@
+//! The user agent of one address of record: starts with nothing but a name and
+//! a password, finds its edges by redirect, registers over every flow they
+//! offer, keeps the flows alive, calls and answers (protocol 1.A D-U1 to
+//! D-U17, 1.I O-22 to O-28).
+//!
+//! It is not a phone: there is no media, and an answer's SDP says so. It is
+//! not fast either: what it does once in a while it does with plain vectors.
+//!
+//! Whoever waits for something holds its number: a registration the number of
+//! its request and of its timers, a call likewise. A number that nobody holds
+//! any more means nothing, so nothing ever has to be called off.
+//!
+//! RFC 3261 §8, §10, §12 to §15; RFC 5626 §4; RFC 3608; RFC 7616.
+
+mod answering;
+mod calling;
+mod compose;
+mod credentials;
+mod dialog;
+mod heartbeat;
+mod redirect;
+mod register;
+mod request;
+mod route;
+mod sdp;
+
+use std::net::SocketAddr;
+
+use crate::id::{Flow, Transport};
+use crate::proxy::{Net, Owner, Response, Timer};
+use crate::scan::Message;
+use crate::scan::via::Via;
+use crate::send::{Event, Output};
+use crate::stick::Table;
+use crate::time::{Duration, Instant};
+use crate::txn::Heard;
+
+use calling::Call;
+use credentials::Credentials;
+use register::Registration;
+use request::{Ask, Failure};
+
+/// What a user agent is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The user part of the address of record.
+    pub user: String,
+    /// Its domain.
+    pub domain: String,
+    /// The user name of the credentials.
+    pub auth_user: String,
+    /// Their password.
+    pub password: String,
+    /// What to speak where a URI does not say.
+    pub transport: Transport,
+    /// Where the domain of the address of record is.
+    pub home: SocketAddr,
+    /// Where other names are. A name may stand here several times.
+    pub names: Vec<(String, SocketAddr)>,
+    /// A URN, the same for the life of the device (O-22).
+    pub instance: String,
+    /// The registration asked for, in seconds.
+    pub expires_s: u32,
+    /// How long a call rings before it is answered; `None`: it is busy.
+    pub answer_after: Option<Duration>,
+}
+
+/// What the agent is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Register, through as many flows as there are.
+    Register,
+    /// Call this URI.
+    Call(String),
+    /// End every call.
+    Hangup,
+    /// Remove all bindings.
+    Unregister,
+}
+
+/// One user agent.
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    credentials: Credentials,
+    registrations: Vec<Registration>,
+    calls: Vec<Call>,
+    asks: Vec<Ask>,
+    stick: Table,
+    /// The last number given out.
+    last: u32,
+    ready: bool,
+    /// Outline of a message looked at a second time.
+    again: Message,
+}
+
+impl Agent {
+    /// An agent at rest.
+    #[must_use]
+    pub fn new(settings: Settings, seed: [u64; 4]) -> Self {
+        Self {
+            credentials: Credentials::new(&settings.auth_user, &settings.password),
+            settings,
+            registrations: Vec::new(),
+            calls: Vec::new(),
+            asks: Vec::new(),
+            stick: Table::new(seed),
+            last: 0,
+            ready: false,
+            again: Message::default(),
+        }
+    }
+
+    /// Flows that are registered.
+    #[must_use]
+    pub fn registered(&self) -> usize {
+        self.registrations
+            .iter()
+            .filter(|registration| registration.is_live())
+            .count()
+    }
+
+    /// True when no call and no request is under way.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.asks.is_empty()
+    }
+
+    /// Does as it is told.
+    pub fn command(&mut self, net: &mut Net, now: Instant, command: Command) {
+        match command {
+            Command::Register => self.begin(net, now),
+            Command::Call(uri) => self.call(net, now, &uri),
+            Command::Hangup => self.hang_up(net, now),
+            Command::Unregister => self.unregister(net, now),
+        }
+    }
+
+    /// Takes in a response that scanned; `via` is its topmost Via.
+    pub fn response(&mut self, net: &mut Net, now: Instant, via: &Via, response: &Response<'_>) {
+        net.counters.responses_in += 1;
+        let Some(client) = net.client_of(via, response) else {
+            net.counters.stray_responses += 1;
+            return;
+        };
+        let owner = net.txns.client_owner(client);
+        let heard = net.txns.response(now, client, response.status);
+        match heard {
+            Heard::Again(send) => return net.transmit_send(Some(send)),
+            Heard::Absorb => return,
+            Heard::PassAndAck => net.acknowledge(client, response, &mut self.again),
+            Heard::Pass => {}
+        }
+        if let Some(Owner::Agent(number)) = owner {
+            self.heard(net, now, number, response);
+        }
+    }
+
+    /// No final answer came in time (Timer B or F).
+    pub fn timed_out(&mut self, net: &mut Net, now: Instant, owner: Owner) {
+        if let Owner::Agent(number) = owner
+            && let Some(ask) = self.take_ask(number)
+        {
+            net.counters.timeouts += 1;
+            self.failed(net, now, ask, Failure::silence());
+        }
+    }
+
+    /// One of the agent's timers.
+    pub fn due(&mut self, net: &mut Net, now: Instant, number: u32) {
+        if let Some(place) = self.registrations.iter().position(|r| r.alarm == number) {
+            return self.register(net, now, place);
+        }
+        if let Some(place) = self
+            .registrations
+            .iter()
+            .position(|r| r.beat.alarm() == Some(number))
+        {
+            return self.beat(net, now, place);
+        }
+        if let Some(ask) = self.asks.iter_mut().find(|ask| ask.suspicion == number) {
+            ask.suspicion = 0;
+            if let Some(flow) = ask.flow.filter(|_| !ask.heard) {
+                self.probe(net, now, flow);
+            }
+            return;
+        }
+        self.call_due(net, now, number);
+    }
+
+    /// A flow is gone: refused by ICMP, closed, or found dead.
+    pub fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
+        self.stick.forget(flow);
+        let hit = self
+            .registrations
+            .iter()
+            .position(|r| r.flow == Some(flow) && r.until.is_some());
+        if let Some(place) = hit {
+            self.lose(net, now, place, why);
+        }
+        let (waiting, others) = std::mem::take(&mut self.asks)
+            .into_iter()
+            .partition(|ask| ask.flow == Some(flow));
+        self.asks = others;
+        for ask in waiting {
+            let ask: Ask = ask;
+            if let Some(client) = ask.client {
+                net.txns.abandon(client);
+            }
+            net.counters.transport_failures += 1;
+            self.failed(net, now, ask, Failure::lost(why));
+        }
+    }
+
+    /// Bounded house-keeping, about once a second.
+    pub fn sweep(&mut self, now: Instant) {
+        /// Rows looked at: bounds the work of one wake.
+        const SWEEP: usize = 64;
+        self.stick.expire(now, SWEEP);
+    }
+
+    fn number(&mut self) -> u32 {
+        // 0 is what nobody waits for.
+        self.last = self.last.checked_add(1).unwrap_or(1);
+        self.last
+    }
+
+    fn alarm(&mut self, net: &mut Net, at: Instant) -> u32 {
+        let number = self.number();
+        net.txns.set_timer(at, Timer::Agent(number));
+        number
+    }
+}
+
+/// Hands the driver a piece of news.
+fn tell(net: &mut Net, event: Event) {
+    net.outbox.push_back(Output::Event(Box::new(event)));
+}
+
+/// A number from `low` to `high`, by chance.
+fn between(net: &mut Net, low: u64, high: u64) -> u64 {
+    low + net.chance() % (high.saturating_sub(low) + 1)
+}
+
+/// The text of a header value, for people.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,381 @@
+//! Calls, and the side that makes them: INVITE, ACK, CANCEL, BYE (RFC 3261
+//! §9.1, §13.2, §15). A request of a dialog takes the flow that its Route
+//! sticks to, and another one when that is dead (H-6, H-8).
+
+use super::answering::{Incoming, Unacked};
+use super::compose::bracketed;
+use super::dialog::Dialog;
+use super::request::{Ask, Contact, Failure, Purpose};
+use super::route::uri_of;
+use super::{Agent, sdp, tell};
+use crate::bytes::Buf;
+use crate::edit::derive::{self, Derived};
+use crate::id::Flow;
+use crate::limits;
+use crate::proxy::{Net, Owner, Response};
+use crate::scan::scan;
+use crate::send::{Event, Party};
+use crate::stick::Source;
+use crate::time::Instant;
+
+/// One call, of either side.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) number: u32,
+    pub(super) stage: Stage,
+    pub(super) dialog: Option<Dialog>,
+    /// The flow that the dialog was set up on.
+    pub(super) flow: Option<Flow>,
+    /// Our ACK, for a 2xx that comes again.
+    acked: Option<(Flow, Buf)>,
+    /// What our answered INVITE was called.
+    invite: u32,
+    /// Our own 2xx, until its ACK comes.
+    pub(super) unacked: Option<Unacked>,
+}
+
+/// How far a call has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// We call.
+    Calling {
+        /// The far side was heard ringing.
+        rung: bool,
+        /// A CANCEL may be sent (RFC 3261 §9.1).
+        provisional: bool,
+        /// It is to be cancelled.
+        hangup: bool,
+    },
+    /// It rings here.
+    Ringing(Incoming),
+    /// We have answered, and the caller does not know yet.
+    Answered,
+    /// Both know.
+    Up,
+    /// Our BYE is under way.
+    Leaving,
+}
+
+impl Call {
+    pub(super) const fn new(number: u32, stage: Stage) -> Self {
+        Self {
+            number,
+            stage,
+            dialog: None,
+            flow: None,
+            acked: None,
+            invite: 0,
+            unacked: None,
+        }
+    }
+}
+
+impl Agent {
+    /// D-U14: INVITE with the Service-Route of a flow that lives.
+    pub(super) fn call(&mut self, net: &mut Net, now: Instant, uri: &str) {
+        let number = self.number();
+        let live = self.registrations.iter().find(|r| r.is_live());
+        let way = live.and_then(|r| Some((r.flow?, r.service_route.clone())));
+        let full = self.calls.len() >= limits::AGENT_CALLS_MAX;
+        let Some((flow, routes)) = way.filter(|_| !full) else {
+            let why = if full {
+                "there are too many calls"
+            } else {
+                "no flow is registered"
+            };
+            return fail(net, number, 0, why.to_owned());
+        };
+        let mut ask = self.ask(Purpose::Invite(number), "INVITE");
+        ask.uri = uri.as_bytes().to_vec();
+        ask.routes = routes;
+        let tag = format!(";tag={:016x}", net.chance());
+        ask.from = [self.address(), tag.into_bytes()].concat();
+        ask.to = bracketed(uri.as_bytes());
+        ask.call_id = format!("{:016x}{:016x}", net.chance(), net.chance()).into_bytes();
+        ask.contact = Contact::Target;
+        if let Some((_, addr)) = net.flows.sent_by(flow) {
+            sdp::offer(addr, net.chance(), &mut ask.body);
+        }
+        let stage = Stage::Calling {
+            rung: false,
+            provisional: false,
+            hangup: false,
+        };
+        self.calls.push(Call::new(number, stage));
+        self.send(net, now, ask, flow);
+    }
+
+    pub(super) fn call_place(&self, number: u32) -> Option<usize> {
+        self.calls.iter().position(|call| call.number == number)
+    }
+
+    /// A provisional response to our INVITE.
+    pub(super) fn progress(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        number: u32,
+        response: &Response<'_>,
+    ) {
+        let Some(place) = self.call_place(number) else {
+            return;
+        };
+        let Stage::Calling {
+            rung,
+            provisional,
+            hangup,
+        } = &mut self.calls[place].stage
+        else {
+            return;
+        };
+        let cancel = *hangup && !*provisional;
+        *provisional = true;
+        if (180..=183).contains(&response.status) && !*rung {
+            *rung = true;
+            tell(net, Event::Ringing { call: number });
+        }
+        if cancel {
+            self.cancel(net, now, number);
+        }
+    }
+
+    /// CANCEL, to where the INVITE went.
+    fn cancel(&mut self, net: &mut Net, now: Instant, number: u32) {
+        let invite = self
+            .asks
+            .iter()
+            .find(|ask| ask.purpose == Purpose::Invite(number));
+        let Some((client, flow)) = invite.and_then(|ask| ask.client.zip(ask.flow)) else {
+            return;
+        };
+        let Some(sent) = net.txns.client_request(client).cloned() else {
+            return;
+        };
+        if scan(&sent, &mut self.again).is_err() {
+            return;
+        }
+        let Some(id) = net.txns.reserve_cancel(client, Owner::Local) else {
+            return;
+        };
+        let again = &self.again;
+        let bytes = net.pool.build(sent.len(), |out| {
+            derive::write(Derived::Cancel, &sent, again, out)
+        });
+        net.txns.start(now, id, b"CANCEL", flow, bytes.clone());
+        net.transmit(flow, bytes);
+    }
+
+    /// A 2xx to our INVITE: the call is up, or ends at once when it was
+    /// given up meanwhile.
+    pub(super) fn answered(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        number: u32,
+        ask: Ask,
+        response: &Response<'_>,
+    ) {
+        let Some((place, flow)) = self.call_place(number).zip(ask.flow) else {
+            return;
+        };
+        let dialog = Dialog::of_answer(response.bytes, response.message, ask.cseq);
+        if let Some(first) = dialog.routes.first() {
+            // S-8: the neighbour's Record-Route is the bottom-most.
+            let until = now + limits::AGENT_DIALOG_MAX;
+            self.stick
+                .bind(now, flow, uri_of(first), Source::RecordRoute, until);
+        }
+        let acked = self.ack(net, now, &dialog);
+        let call = &mut self.calls[place];
+        let hangup = matches!(call.stage, Stage::Calling { hangup: true, .. });
+        call.acked = acked;
+        call.invite = ask.number;
+        call.flow = Some(flow);
+        call.dialog = Some(dialog);
+        call.stage = Stage::Up;
+        tell(net, Event::Established { call: number });
+        if hangup {
+            self.leave(net, now, place);
+        }
+    }
+
+    /// The ACK to a 2xx: a request of its own that nobody answers (S-20).
+    fn ack(&mut self, net: &mut Net, now: Instant, dialog: &Dialog) -> Option<(Flow, Buf)> {
+        let ask = self.within(dialog, Purpose::Excess, "ACK");
+        let flow = self.sticky(net, now, &ask).ok()?;
+        let (transport, sent_by) = net.flows.sent_by(flow)?;
+        // Only the branch is wanted of it.
+        let client = net.txns.reserve(Owner::Local)?;
+        let mut branch = Vec::new();
+        net.txns.write_branch(client, &mut branch);
+        net.txns.abandon(client);
+        let cnonce = net.chance();
+        let bytes = net.pool.build(1_024, |out| {
+            self.write(&ask, transport, sent_by, &branch, cnonce, out);
+        });
+        net.transmit(flow, bytes.clone());
+        Some((flow, bytes))
+    }
+
+    /// A further 2xx to an INVITE that was answered: the same one again, or
+    /// another fork, which is ended at once (RFC 3261 §13.2.2.4).
+    pub(super) fn heard_late(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        number: u32,
+        response: &Response<'_>,
+    ) {
+        let Some(place) = self.calls.iter().position(|call| call.invite == number) else {
+            return;
+        };
+        let call = &self.calls[place];
+        if !(200..300).contains(&response.status) {
+            return;
+        }
+        let known = call
+            .dialog
+            .as_ref()
+            .is_some_and(|dialog| dialog.is_from(response.bytes, response.message));
+        if known {
+            if let Some((flow, bytes)) = call.acked.clone() {
+                net.transmit(flow, bytes);
+            }
+            return;
+        }
+        let cseq = response.message.cseq();
+        let mut fork = Dialog::of_answer(response.bytes, response.message, cseq);
+        self.ack(net, now, &fork);
+        fork.cseq += 1;
+        let bye = self.within(&fork, Purpose::Excess, "BYE");
+        if let Ok(flow) = self.sticky(net, now, &bye) {
+            self.send(net, now, bye, flow);
+        }
+    }
+
+    /// Ends every call.
+    pub(super) fn hang_up(&mut self, net: &mut Net, now: Instant) {
+        for place in (0..self.calls.len()).rev() {
+            let number = self.calls[place].number;
+            match &mut self.calls[place].stage {
+                Stage::Calling {
+                    provisional,
+                    hangup,
+                    ..
+                } => {
+                    *hangup = true;
+                    if *provisional {
+                        self.cancel(net, now, number);
+                    }
+                }
+                Stage::Ringing(_) => self.decline(net, now, place),
+                Stage::Answered | Stage::Up => self.leave(net, now, place),
+                Stage::Leaving => {}
+            }
+        }
+    }
+
+    /// BYE.
+    pub(super) fn leave(&mut self, net: &mut Net, now: Instant, place: usize) {
+        let call = &mut self.calls[place];
+        let (number, before) = (call.number, call.flow);
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
+        dialog.cseq += 1;
+        call.unacked = None;
+        call.stage = Stage::Leaving;
+        let Some(dialog) = &self.calls[place].dialog else {
+            return;
+        };
+        let ask = self.within(dialog, Purpose::Bye(number), "BYE");
+        match self.sticky(net, now, &ask) {
+            Ok(flow) => {
+                if before != Some(flow) {
+                    switched(net, number, flow);
+                }
+                self.send(net, now, ask, flow);
+            }
+            Err(failure) => self.failed(net, now, ask, failure),
+        }
+    }
+
+    /// Our BYE was answered.
+    pub(super) fn ended(&mut self, net: &mut Net, number: u32) {
+        if let Some(place) = self.call_place(number) {
+            self.calls.remove(place);
+            let by = Party::Us;
+            tell(net, Event::Ended { call: number, by });
+        }
+    }
+
+    /// A request of a call failed. When it was the flow's fault the next flow
+    /// gets it (S-22, H-8); else the call is over.
+    pub(super) fn call_failed(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        number: u32,
+        mut ask: Ask,
+        failure: Failure,
+    ) {
+        let Some(place) = self.call_place(number) else {
+            return;
+        };
+        let stage = &self.calls[place].stage;
+        let rings = matches!(
+            stage,
+            Stage::Calling {
+                provisional: true,
+                ..
+            }
+        );
+        let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
+        if failure.flow
+            && !rings
+            && let Some(flow) = self.next_flow(net, now, &mut ask)
+        {
+            switched(net, number, flow);
+            return self.send(net, now, ask, flow);
+        }
+        self.calls.remove(place);
+        let why = if cancelled {
+            "it was given up before it was answered".to_owned()
+        } else {
+            failure.why
+        };
+        fail(net, number, failure.status, why);
+    }
+
+    /// Another flow for a request that has failed on its own.
+    fn next_flow(&mut self, net: &mut Net, now: Instant, ask: &mut Ask) -> Option<Flow> {
+        ask.tried.extend(ask.flow);
+        let live = |r: &&super::Registration| {
+            r.is_live() && r.flow.is_some_and(|flow| !ask.tried.contains(&flow))
+        };
+        if matches!(ask.purpose, Purpose::Invite(_)) {
+            let registration = self.registrations.iter().find(live)?;
+            ask.routes.clone_from(&registration.service_route);
+            return registration.flow;
+        }
+        let target = ask
+            .routes
+            .first()
+            .map_or(&ask.uri[..], |route| uri_of(route));
+        let chance = net.chance();
+        let sticky = self.stick.find(now, target, &ask.tried, chance);
+        sticky
+            .map(|found| found.flow)
+            .or_else(|| self.registrations.iter().find(live)?.flow)
+    }
+}
+
+fn switched(net: &mut Net, call: u32, flow: Flow) {
+    if let Some(proxy) = net.flows.peer(flow) {
+        tell(net, Event::Switched { call, proxy });
+    }
+}
+
+pub(super) fn fail(net: &mut Net, call: u32, status: u16, why: String) {
+    tell(net, Event::Failed { call, status, why });
+}

@@ -1,0 +1,115 @@
+//! Requests as bytes (RFC 3261 §8.1.1).
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use super::Agent;
+use super::request::{Ask, Contact};
+use crate::edit::host_port;
+use crate::id::Transport;
+use crate::limits;
+
+/// Methods that the agent understands.
+pub(super) const ALLOW: &str = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n";
+
+impl Agent {
+    /// Writes `ask` as it goes out from `sent_by`.
+    pub(super) fn write(
+        &mut self,
+        ask: &Ask,
+        transport: Transport,
+        sent_by: SocketAddr,
+        branch: &[u8],
+        cnonce: u64,
+        out: &mut Vec<u8>,
+    ) {
+        put(
+            out,
+            &[ask.method.as_bytes(), b" ", &ask.uri, b" SIP/2.0\r\n"],
+        );
+        put(out, &[b"Via: SIP/2.0/", transport.via_token().as_bytes()]);
+        out.push(b' ');
+        host_port(out, sent_by);
+        put(out, &[b";rport;branch=", branch, b"\r\n"]);
+        for route in &ask.routes {
+            put(out, &[b"Route: ", route, b"\r\n"]);
+        }
+        print(
+            out,
+            format_args!("Max-Forwards: {}\r\n", limits::MAX_FORWARDS),
+        );
+        put(out, &[b"From: ", &ask.from, b"\r\nTo: ", &ask.to]);
+        put(out, &[b"\r\nCall-ID: ", &ask.call_id]);
+        print(
+            out,
+            format_args!("\r\nCSeq: {} {}\r\n", ask.cseq, ask.method),
+        );
+        self.write_contact(ask.contact, transport, sent_by, out);
+        match ask.contact {
+            // D-U8
+            Contact::Binding { expires_s, .. } => print(
+                out,
+                format_args!("Supported: path, outbound, alt-proxies\r\nExpires: {expires_s}\r\n"),
+            ),
+            Contact::Target => put(out, &[b"Supported: outbound\r\n", ALLOW.as_bytes()]),
+            Contact::Absent => {}
+        }
+        self.credentials.write(ask, cnonce, out);
+        if !ask.body.is_empty() {
+            out.extend_from_slice(b"Content-Type: application/sdp\r\n");
+        }
+        print(
+            out,
+            format_args!("Content-Length: {}\r\n\r\n", ask.body.len()),
+        );
+        out.extend_from_slice(&ask.body);
+    }
+
+    pub(super) fn write_contact(
+        &self,
+        contact: Contact,
+        transport: Transport,
+        addr: SocketAddr,
+        out: &mut Vec<u8>,
+    ) {
+        if contact == Contact::Absent {
+            return;
+        }
+        put(
+            out,
+            &[b"Contact: <sip:", self.settings.user.as_bytes(), b"@"],
+        );
+        host_port(out, addr);
+        if transport != Transport::Udp {
+            print(out, format_args!(";transport={}", transport.uri_token()));
+        }
+        out.push(b'>');
+        if let Contact::Binding { reg_id, .. } = contact {
+            // D-U11
+            let instance = &self.settings.instance;
+            print(
+                out,
+                format_args!(";+sip.instance=\"<{instance}>\";reg-id={reg_id}"),
+            );
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends the parts.
+pub(super) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+/// Appends formatted text.
+pub(super) fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok(), "a Vec takes every byte");
+}
+
+/// `<uri>`.
+pub(super) fn bracketed(uri: &[u8]) -> Vec<u8> {
+    [b"<", uri, b">"].concat()
+}

@@ -1,0 +1,217 @@
+//! Keep-alives: STUN on UDP, CRLF on a stream (RFC 5626 §4.4; O-25, O-26), and
+//! the quick question to a flow over which a request got no answer.
+
+use std::net::SocketAddr;
+
+use super::register::shows_outbound;
+use super::{Agent, between};
+use crate::frame::stun;
+use crate::id::Flow;
+use crate::limits;
+use crate::proxy::{Net, Response};
+use crate::scan::Name;
+use crate::time::{Duration, Instant};
+
+/// Where the keep-alive of a flow stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beat {
+    /// There is none.
+    Still,
+    /// The next one goes out when the timer fires.
+    Resting(Rhythm, u32),
+    /// One is under way.
+    Asking(Rhythm, Question),
+}
+
+/// The pause between two keep-alives, in seconds, and where we were last seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rhythm {
+    low_s: u64,
+    high_s: u64,
+    mapped: Option<SocketAddr>,
+}
+
+/// A keep-alive that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    alarm: u32,
+    transaction_id: [u8; 12],
+    wait: Duration,
+    /// How often it may still be sent.
+    left: u8,
+    /// The wait doubles.
+    slows: bool,
+}
+
+impl Beat {
+    /// The timer it waits for.
+    pub(super) const fn alarm(&self) -> Option<u32> {
+        match self {
+            Self::Still => None,
+            Self::Resting(_, alarm) => Some(*alarm),
+            Self::Asking(_, question) => Some(question.alarm),
+        }
+    }
+}
+
+impl Agent {
+    /// Begins the keep-alives of a flow that has just been registered.
+    pub(super) fn start_beat(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        place: usize,
+        response: &Response<'_>,
+    ) {
+        let Some(flow) = self.registrations[place]
+            .flow
+            .filter(|_| shows_outbound(response))
+        else {
+            self.registrations[place].beat = Beat::Still;
+            return;
+        };
+        let told = response.message.number(response.bytes, Name::FlowTimer);
+        let (low_s, high_s) = match (flow, told) {
+            (Flow::Udp { .. }, _) => limits::AGENT_STUN_PAUSE_S,
+            (Flow::Stream(_), Ok(Some(told))) => (u64::from(told) * 8 / 10, told.into()),
+            (Flow::Stream(_), _) => limits::AGENT_CRLF_PAUSE_S,
+        };
+        let rhythm = Rhythm {
+            low_s,
+            high_s,
+            mapped: None,
+        };
+        self.rest(net, now, place, rhythm);
+    }
+
+    fn rest(&mut self, net: &mut Net, now: Instant, place: usize, rhythm: Rhythm) {
+        let pause = Duration::from_secs(between(net, rhythm.low_s, rhythm.high_s));
+        let alarm = self.alarm(net, now + pause);
+        self.registrations[place].beat = Beat::Resting(rhythm, alarm);
+    }
+
+    /// The timer of a keep-alive: time for the next one, or nobody answered.
+    pub(super) fn beat(&mut self, net: &mut Net, now: Instant, place: usize) {
+        let Some(flow) = self.registrations[place].flow else {
+            return;
+        };
+        match self.registrations[place].beat {
+            Beat::Still => {}
+            Beat::Resting(rhythm, _) => {
+                let (wait, left) = match flow {
+                    Flow::Udp { .. } => limits::AGENT_STUN,
+                    Flow::Stream(_) => (limits::AGENT_PONG_MAX, 1),
+                };
+                let question = Question {
+                    alarm: 0,
+                    transaction_id: transaction_id(net),
+                    wait,
+                    left,
+                    slows: true,
+                };
+                self.put_question(net, now, place, flow, rhythm, question);
+            }
+            Beat::Asking(_, question) if question.left == 0 => {
+                self.flow_lost(net, now, flow, "its keep-alives are not answered");
+            }
+            Beat::Asking(rhythm, mut question) => {
+                if question.slows {
+                    question.wait *= 2;
+                }
+                self.put_question(net, now, place, flow, rhythm, question);
+            }
+        }
+    }
+
+    fn put_question(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        place: usize,
+        flow: Flow,
+        rhythm: Rhythm,
+        mut question: Question,
+    ) {
+        question.left -= 1;
+        question.alarm = self.alarm(net, now + question.wait);
+        let bytes = net.pool.build(64, |out| match flow {
+            Flow::Udp { .. } => stun::request(question.transaction_id, out),
+            Flow::Stream(_) => out.extend_from_slice(b"\r\n\r\n"),
+        });
+        net.transmit(flow, bytes);
+        self.registrations[place].beat = Beat::Asking(rhythm, question);
+    }
+
+    /// Asks the flow at once whether it works, when it can be asked and is not
+    /// being asked already in that hurry.
+    pub(super) fn probe(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        let Some(place) = self.registrations.iter().position(|r| r.flow == Some(flow)) else {
+            return;
+        };
+        let rhythm = match self.registrations[place].beat {
+            Beat::Resting(rhythm, _) => rhythm,
+            Beat::Asking(rhythm, question) if question.slows => rhythm,
+            Beat::Still | Beat::Asking(..) => return,
+        };
+        let (wait, left) = limits::AGENT_PROBE;
+        let question = Question {
+            alarm: 0,
+            transaction_id: transaction_id(net),
+            wait,
+            left,
+            slows: false,
+        };
+        self.put_question(net, now, place, flow, rhythm, question);
+    }
+
+    /// STUN came over a flow. An answer to nothing we asked is ignored; one
+    /// that sees us elsewhere than before means a new flow (RFC 5626 §4.4.2).
+    pub fn stun(&mut self, net: &mut Net, now: Instant, flow: Flow, bytes: &[u8]) {
+        let asked = self
+            .registrations
+            .iter()
+            .enumerate()
+            .find_map(|(place, r)| {
+                let Beat::Asking(rhythm, question) = r.beat else {
+                    return None;
+                };
+                let mapped = stun::mapped(bytes, &question.transaction_id)?;
+                (r.flow == Some(flow)).then_some((place, rhythm, mapped))
+            });
+        let Some((place, rhythm, mapped)) = asked else {
+            return;
+        };
+        net.counters.keepalives += 1;
+        if rhythm.mapped.is_some_and(|before| before != mapped) {
+            return self.flow_lost(net, now, flow, "the NAT has given us another address");
+        }
+        let rhythm = Rhythm {
+            mapped: Some(mapped),
+            ..rhythm
+        };
+        self.rest(net, now, place, rhythm);
+    }
+
+    /// A CRLF came over a stream.
+    pub fn pong(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        let asked = self
+            .registrations
+            .iter()
+            .position(|r| r.flow == Some(flow) && matches!(r.beat, Beat::Asking(..)));
+        if let Some(place) = asked
+            && let Beat::Asking(rhythm, _) = self.registrations[place].beat
+        {
+            self.rest(net, now, place, rhythm);
+        }
+    }
+}
+
+fn transaction_id(net: &mut Net) -> [u8; 12] {
+    let mut id = [0; 12];
+    let chance = net.chance().to_be_bytes().into_iter();
+    let chance = chance.chain(net.chance().to_be_bytes());
+    for (byte, chance) in id.iter_mut().zip(chance) {
+        *byte = chance;
+    }
+    id
+}

@@ -1,0 +1,445 @@
+//! Registrations: one per flow, each with its own reg-id, Call-ID and Route
+//! (D-U1 to D-U17; RFC 5626 §4.2).
+
+use std::net::SocketAddr;
+
+use super::compose::bracketed;
+use super::heartbeat::Beat;
+use super::request::{Ask, Contact, Failure, Purpose};
+use super::route::uri_of;
+use super::{Agent, between, tell};
+use crate::id::Flow;
+use crate::limits;
+use crate::proxy::{Net, Response};
+use crate::scan::Name;
+use crate::scan::address::{self, Address};
+use crate::scan::uri::Uri;
+use crate::send::{Event, Hop};
+use crate::stick::Source;
+use crate::time::{Duration, Instant};
+
+/// One flow and its binding.
+#[derive(Debug)]
+pub(super) struct Registration {
+    pub(super) reg_id: u32,
+    call_id: Vec<u8>,
+    from: Vec<u8>,
+    cseq: u32,
+    uri: Vec<u8>,
+    /// The Route values of its REGISTER: what a redirect pushed (D-U6) or what
+    /// Outbound-Proxy says (D-U10).
+    routes: Vec<Vec<u8>>,
+    pub(super) flow: Option<Flow>,
+    /// The far side of the flow that was bound last.
+    proxy: Option<SocketAddr>,
+    /// The end of the binding while there is one.
+    pub(super) until: Option<Instant>,
+    /// Route set of requests outside dialogs (D-U13, D-U14).
+    pub(super) service_route: Vec<Vec<u8>>,
+    pub(super) beat: Beat,
+    /// The timer of its next REGISTER.
+    pub(super) alarm: u32,
+    failures: u32,
+    stage: Stage,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Neither granted nor failed yet.
+    New,
+    /// Granted or failed at least once.
+    Settled,
+    /// Its binding is being removed.
+    Leaving,
+    /// Its binding is removed.
+    Left,
+}
+
+impl Registration {
+    pub(super) const fn is_live(&self) -> bool {
+        self.until.is_some() && self.flow.is_some()
+    }
+}
+
+impl Agent {
+    /// D-U1: a REGISTER with no Route, to the domain.
+    pub(super) fn begin(&mut self, net: &mut Net, now: Instant) {
+        if self.registrations.is_empty() {
+            self.add(net, Vec::new());
+            self.register(net, now, 0);
+        }
+    }
+
+    /// The place of a new registration that starts out with these routes.
+    fn add(&mut self, net: &mut Net, routes: Vec<Vec<u8>>) -> usize {
+        let last = self.registrations.last().map_or(0, |last| last.reg_id);
+        let tag = format!(";tag={:016x}", net.chance());
+        self.registrations.push(Registration {
+            reg_id: last + 1,
+            call_id: format!("{:016x}{:016x}", net.chance(), net.chance()).into_bytes(),
+            from: [self.address(), tag.into_bytes()].concat(),
+            cseq: 0,
+            uri: format!("sip:{}", self.settings.domain).into_bytes(),
+            routes,
+            flow: None,
+            proxy: None,
+            until: None,
+            service_route: Vec::new(),
+            beat: Beat::Still,
+            alarm: 0,
+            failures: 0,
+            stage: Stage::New,
+        });
+        self.registrations.len() - 1
+    }
+
+    /// Sends a REGISTER: over its own flow with that flow's Route while it is
+    /// bound (D-U17), else as at the start.
+    pub(super) fn register(&mut self, net: &mut Net, now: Instant, place: usize) {
+        let reg_id = self.registrations[place].reg_id;
+        let expires_s = match self.registrations[place].stage {
+            Stage::New | Stage::Settled => self.settings.expires_s,
+            Stage::Leaving | Stage::Left => 0,
+        };
+        let mut ask = self.ask(Purpose::Register(reg_id), "REGISTER");
+        let registration = &mut self.registrations[place];
+        registration.alarm = 0;
+        ask.uri.clone_from(&registration.uri);
+        ask.routes.clone_from(&registration.routes);
+        // The token of its Service-Route is what makes it a refresh (D-E2).
+        if registration.is_live()
+            && reg_id == 1
+            && let Some(first) = registration.service_route.first()
+        {
+            ask.routes = vec![first.clone()];
+        }
+        ask.from.clone_from(&registration.from);
+        ask.to = self.address();
+        let registration = &self.registrations[place];
+        ask.call_id.clone_from(&registration.call_id);
+        ask.cseq = registration.cseq + 1;
+        ask.contact = Contact::Binding { reg_id, expires_s };
+        let own = registration.flow.filter(|_| registration.is_live());
+        let flow = own.map_or_else(|| self.open(net, &ask, self.turn(reg_id)), Ok);
+        match flow {
+            Ok(flow) => self.send(net, now, ask, flow),
+            Err(failure) => self.failed(net, now, ask, failure),
+        }
+    }
+
+    /// Which of a name's addresses is next.
+    pub(super) fn turn(&self, reg_id: u32) -> usize {
+        self.place(reg_id)
+            .map_or(0, |place| self.registrations[place].failures as usize)
+    }
+
+    fn place(&self, reg_id: u32) -> Option<usize> {
+        self.registrations.iter().position(|r| r.reg_id == reg_id)
+    }
+
+    /// A 423: the interval it asks for, if it is longer than ours.
+    pub(super) fn lengthen(&mut self, ask: &mut Ask, response: &Response<'_>) -> bool {
+        let least = response.message.number(response.bytes, Name::MinExpires);
+        let (Ok(Some(least)), Contact::Binding { reg_id, expires_s }) = (least, ask.contact) else {
+            return false;
+        };
+        if expires_s == 0 || least <= expires_s || least > limits::EXPIRES_MAX_S {
+            return false;
+        }
+        self.settings.expires_s = least;
+        ask.contact = Contact::Binding {
+            reg_id,
+            expires_s: least,
+        };
+        true
+    }
+
+    /// A 2xx to a REGISTER.
+    pub(super) fn registered_with(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        reg_id: u32,
+        ask: Ask,
+        response: &Response<'_>,
+    ) {
+        let Some((place, flow)) = self.place(reg_id).zip(ask.flow) else {
+            return;
+        };
+        let registration = &mut self.registrations[place];
+        registration.cseq = ask.cseq;
+        if registration.stage == Stage::Leaving {
+            return self.left(net, place);
+        }
+        let again = registration.is_live() && registration.flow == Some(flow);
+        let expires_s = granted(&ask, &self.settings.instance, response);
+        let until = now + Duration::from_secs(expires_s.into());
+        let registration = &mut self.registrations[place];
+        registration.until = Some(until);
+        registration.flow = Some(flow);
+        registration.proxy = net.flows.peer(flow);
+        registration.failures = 0;
+        registration.stage = Stage::Settled;
+        if !again {
+            registration.routes.clone_from(&ask.routes);
+            registration.uri.clone_from(&ask.uri);
+        }
+        let values = response.message.values(response.bytes, Name::ServiceRoute);
+        registration.service_route = values
+            .map(|value| value.of(response.bytes).to_vec())
+            .collect();
+        self.bind(now, place, &ask, flow, until);
+        // Early enough for another two attempts.
+        let refresh_s = between(
+            net,
+            u64::from(expires_s) * 8 / 10,
+            u64::from(expires_s) * 9 / 10,
+        );
+        self.registrations[place].alarm =
+            self.alarm(net, now + Duration::from_secs(refresh_s.max(1)));
+        if !again {
+            self.start_beat(net, now, place, response);
+            if let Some(proxy) = self.registrations[place].proxy {
+                let flows = self.registered();
+                tell(
+                    net,
+                    Event::Registered {
+                        reg_id,
+                        proxy,
+                        expires_s,
+                        flows,
+                    },
+                );
+            }
+        }
+        self.add_proxies(net, now, response);
+        self.settle(net);
+    }
+
+    /// S-3, S-7: what the flow was opened for, and the topmost Service-Route.
+    fn bind(&mut self, now: Instant, place: usize, ask: &Ask, flow: Flow, until: Instant) {
+        let opened = ask
+            .routes
+            .first()
+            .map_or(&ask.uri[..], |route| uri_of(route));
+        self.stick.opened(now, flow, opened);
+        if let Some(first) = self.registrations[place].service_route.first() {
+            self.stick
+                .bind(now, flow, uri_of(first), Source::ServiceRoute, until);
+        }
+    }
+
+    /// D-U9 to D-U12: a flow of its own to each proxy named, but for one that
+    /// is in use already (D-U16).
+    fn add_proxies(&mut self, net: &mut Net, now: Instant, response: &Response<'_>) {
+        let bytes = response.bytes;
+        let values = response.message.values(bytes, Name::OutboundProxy);
+        let wanted: Vec<Vec<u8>> = values
+            .filter_map(|value| address::outbound_proxy(bytes, value).ok())
+            .map(|address| bracketed(address.uri.of(bytes)))
+            .filter(|route| !self.leads_to_known(net, uri_of(route)))
+            .collect();
+        for route in wanted {
+            if self
+                .registrations
+                .iter()
+                .any(|r| r.routes.first() == Some(&route))
+            {
+                continue;
+            }
+            let idle = |r: &Registration| r.reg_id > 1 && !r.is_live() && r.alarm != 0;
+            let place = match self.registrations.iter().position(idle) {
+                // The set has changed: the flow that waits to be tried again
+                // belongs to the old one.
+                Some(place) => {
+                    self.registrations[place].routes = vec![route];
+                    place
+                }
+                None if self.registrations.len() >= limits::EDGE_SET_MAX => return,
+                None => self.add(net, vec![route]),
+            };
+            self.register(net, now, place);
+        }
+    }
+
+    /// Whether a live flow leads to the host of this URI already.
+    fn leads_to_known(&self, net: &Net, uri: &[u8]) -> bool {
+        let Ok(Hop::To { addr, .. }) = self.hop(uri, 0) else {
+            return false;
+        };
+        let live = self.registrations.iter().filter(|r| r.is_live());
+        live.filter_map(|r| net.flows.peer(r.flow?))
+            .any(|peer| peer == addr)
+    }
+
+    /// A REGISTER came to nothing.
+    pub(super) fn not_registered(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        reg_id: u32,
+        ask: Ask,
+        failure: Failure,
+    ) {
+        let Some(place) = self.place(reg_id) else {
+            return;
+        };
+        self.registrations[place].cseq = ask.cseq;
+        if self.registrations[place].stage == Stage::Leaving {
+            return self.left(net, place);
+        }
+        // D-U6: where the redirect led stays the way of later attempts.
+        if self.registrations[place].routes.is_empty() {
+            self.registrations[place].routes = ask.routes;
+        }
+        let told = failure.retry_after_s.filter(|_| failure.status == 503);
+        if let Some(told) = told.filter(|_| self.registrations[place].is_live()) {
+            // O-28: the binding and its flow are as good as before.
+            let at = now + Duration::from_secs(told.into());
+            self.registrations[place].alarm = self.alarm(net, at);
+            return;
+        }
+        self.unbind(place);
+        let retry_s = (!failure.is_final).then(|| {
+            let told = failure.retry_after_s.map(u64::from);
+            told.unwrap_or_else(|| self.back_off(net, place))
+        });
+        if let Some(retry_s) = retry_s {
+            self.registrations[place].alarm = self.alarm(net, now + Duration::from_secs(retry_s));
+        }
+        let Failure { status, why, .. } = failure;
+        tell(
+            net,
+            Event::NotRegistered {
+                reg_id,
+                status,
+                why,
+                retry_s,
+            },
+        );
+        self.registrations[place].stage = Stage::Settled;
+        self.settle(net);
+    }
+
+    /// The flow of a binding has failed (O-25, O-26): it is registered anew
+    /// after a while (O-27).
+    pub(super) fn lose(&mut self, net: &mut Net, now: Instant, place: usize, why: &'static str) {
+        let registration = &self.registrations[place];
+        let (reg_id, proxy) = (registration.reg_id, registration.proxy);
+        self.unbind(place);
+        let retry_s = self.back_off(net, place);
+        self.registrations[place].alarm = self.alarm(net, now + Duration::from_secs(retry_s));
+        if let Some(proxy) = proxy {
+            tell(
+                net,
+                Event::FlowLost {
+                    reg_id,
+                    proxy,
+                    why,
+                    retry_s,
+                },
+            );
+        }
+    }
+
+    fn unbind(&mut self, place: usize) {
+        let registration = &mut self.registrations[place];
+        registration.until = None;
+        registration.beat = Beat::Still;
+        registration.alarm = 0;
+        registration.failures = registration.failures.saturating_add(1);
+        if let Some(flow) = registration.flow.take() {
+            self.stick.forget(flow);
+        }
+    }
+
+    /// O-27: uniform between half and all of `min(longest, base * 2^n)`.
+    fn back_off(&self, net: &mut Net, place: usize) -> u64 {
+        let (all_failed, some_work, longest) = limits::AGENT_BACK_OFF_S;
+        let base = if self.registered() == 0 {
+            all_failed
+        } else {
+            some_work
+        };
+        let doublings = self.registrations[place].failures.saturating_sub(1).min(16);
+        let wait = (base << doublings).min(longest);
+        between(net, wait / 2, wait)
+    }
+
+    /// Says once that every registration has had its chance.
+    fn settle(&mut self, net: &mut Net) {
+        if !self.ready && self.registrations.iter().all(|r| r.stage != Stage::New) {
+            self.ready = true;
+            let flows = self.registered();
+            tell(net, Event::Ready { flows });
+        }
+    }
+
+    /// Removes every binding, each over its own flow.
+    pub(super) fn unregister(&mut self, net: &mut Net, now: Instant) {
+        for place in 0..self.registrations.len() {
+            if self.registrations[place].is_live() {
+                self.registrations[place].stage = Stage::Leaving;
+                self.register(net, now, place);
+            } else {
+                self.left(net, place);
+            }
+        }
+    }
+
+    fn left(&mut self, net: &mut Net, place: usize) {
+        self.unbind(place);
+        self.registrations[place].stage = Stage::Left;
+        if self.registrations.iter().all(|r| r.stage == Stage::Left) {
+            self.registrations.clear();
+            self.ready = false;
+            tell(net, Event::Unregistered);
+        }
+    }
+}
+
+/// The seconds granted to our binding: of its own Contact, else of the answer.
+fn granted(ask: &Ask, instance: &str, response: &Response<'_>) -> u32 {
+    let bytes = response.bytes;
+    let Contact::Binding { reg_id, expires_s } = ask.contact else {
+        return 0;
+    };
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u32>().ok();
+    let ours = response
+        .message
+        .values(bytes, Name::Contact)
+        .find_map(|value| {
+            let contact = Address::parse(bytes, value).ok()?;
+            let param = |name| {
+                contact
+                    .param(bytes, name)
+                    .flatten()
+                    .map(|span| span.of(bytes))
+            };
+            let is_ours = param("reg-id").and_then(number) == Some(reg_id)
+                && param("+sip.instance").is_some_and(|urn| is_instance(urn, instance));
+            is_ours.then(|| param("expires").and_then(number)).flatten()
+        });
+    let whole = response.message.number(bytes, Name::Expires);
+    ours.or_else(|| whole.ok().flatten()).unwrap_or(expires_s)
+}
+
+/// O-22: the URN inside the angle brackets, in any case.
+fn is_instance(shown: &[u8], instance: &str) -> bool {
+    shown
+        .strip_prefix(b"<")
+        .and_then(|rest| rest.strip_suffix(b">"))
+        .is_some_and(|urn| urn.eq_ignore_ascii_case(instance.as_bytes()))
+}
+
+/// Whether the answer shows that the first hop answers keep-alives: `ob` in the
+/// Path it returns, or a Flow-Timer (O-26).
+pub(super) fn shows_outbound(response: &Response<'_>) -> bool {
+    let bytes = response.bytes;
+    let ob = response.message.values(bytes, Name::Path).any(|value| {
+        let uri = Address::parse(bytes, value).and_then(|path| Uri::parse(bytes, path.uri));
+        uri.is_ok_and(|uri| uri.param(bytes, "ob").is_some())
+    });
+    ob || response.message.first(Name::FlowTimer).is_some()
+}

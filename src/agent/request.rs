@@ -1,0 +1,315 @@
+//! A request of our own until its final answer: sent, challenged, redirected,
+//! and sent another way when its flow dies (RFC 3261 §8.1.3; S-22, H-8).
+
+use super::credentials::Learned;
+use super::{Agent, text};
+use crate::id::{ClientId, Flow};
+use crate::limits;
+use crate::proxy::{Net, Owner, Response};
+use crate::scan::{Name, StartLine};
+use crate::time::Instant;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A registration, by its reg-id.
+    Register(u32),
+    /// The INVITE of a call.
+    Invite(u32),
+    /// The BYE of a call.
+    Bye(u32),
+    /// The end of a fork of a call that nobody wants twice.
+    Excess,
+}
+
+/// The Contact of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    /// None.
+    Absent,
+    /// Where a dialog reaches us.
+    Target,
+    /// A binding (RFC 5626 §4.2.1).
+    Binding {
+        /// Its reg-id.
+        reg_id: u32,
+        /// How long, in seconds; 0 removes it.
+        expires_s: u32,
+    },
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) purpose: Purpose,
+    pub(super) method: &'static str,
+    pub(super) uri: Vec<u8>,
+    /// Route values, each a name-addr.
+    pub(super) routes: Vec<Vec<u8>>,
+    pub(super) from: Vec<u8>,
+    pub(super) to: Vec<u8>,
+    pub(super) call_id: Vec<u8>,
+    pub(super) cseq: u32,
+    pub(super) contact: Contact,
+    pub(super) body: Vec<u8>,
+    /// What the transaction's owner is called; another one for each attempt.
+    pub(super) number: u32,
+    pub(super) client: Option<ClientId>,
+    pub(super) flow: Option<Flow>,
+    /// Something came back.
+    pub(super) heard: bool,
+    /// The timer that ends our patience with the flow.
+    pub(super) suspicion: u32,
+    /// Where 3xx have led so far (D-U7).
+    pub(super) redirects: Vec<Vec<u8>>,
+    /// Challenges so far.
+    pub(super) challenges: u8,
+    /// Flows that have failed it.
+    pub(super) tried: Vec<Flow>,
+}
+
+/// Why a request has no good end.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Of the answer; 0 when there was none.
+    pub(super) status: u16,
+    /// A sentence without a full stop.
+    pub(super) why: String,
+    /// Trying again helps nobody.
+    pub(super) is_final: bool,
+    /// Seconds to wait, when the answer says so.
+    pub(super) retry_after_s: Option<u32>,
+    /// The flow itself failed under it.
+    pub(super) flow: bool,
+}
+
+impl Failure {
+    pub(super) fn new(status: u16, why: String) -> Self {
+        Self {
+            status,
+            why,
+            is_final: false,
+            retry_after_s: None,
+            flow: false,
+        }
+    }
+
+    pub(super) fn silence() -> Self {
+        Self {
+            flow: true,
+            ..Self::new(0, "nobody answered within 32 seconds".to_owned())
+        }
+    }
+
+    pub(super) fn lost(why: &str) -> Self {
+        Self {
+            flow: true,
+            ..Self::new(0, why.to_owned())
+        }
+    }
+
+    pub(super) fn hopeless(status: u16, why: String) -> Self {
+        Self {
+            is_final: true,
+            ..Self::new(status, why)
+        }
+    }
+
+    /// What the answer itself says.
+    pub(super) fn answer(response: &Response<'_>) -> Self {
+        let reason = match response.message.start() {
+            Some(StartLine::Response { reason, .. }) => text(reason.of(response.bytes)),
+            Some(StartLine::Request { .. }) | None => String::new(),
+        };
+        let retry_after = response
+            .message
+            .first(Name::RetryAfter)
+            .map(|header| header.value.of(response.bytes));
+        let digits = |value: &[u8]| {
+            let end = value
+                .iter()
+                .position(|byte| !byte.is_ascii_digit())
+                .unwrap_or(value.len());
+            std::str::from_utf8(&value[..end]).ok()?.parse().ok()
+        };
+        Self {
+            retry_after_s: retry_after.and_then(digits),
+            ..Self::new(
+                response.status,
+                format!("the answer was {} {reason}", response.status),
+            )
+        }
+    }
+}
+
+impl Agent {
+    /// A request of that purpose with nothing in it that tells it apart.
+    pub(super) fn ask(&self, purpose: Purpose, method: &'static str) -> Ask {
+        Ask {
+            purpose,
+            method,
+            uri: Vec::new(),
+            routes: Vec::new(),
+            from: Vec::new(),
+            to: Vec::new(),
+            call_id: Vec::new(),
+            cseq: 1,
+            contact: Contact::Absent,
+            body: Vec::new(),
+            number: 0,
+            client: None,
+            flow: None,
+            heard: false,
+            suspicion: 0,
+            redirects: Vec::new(),
+            challenges: 0,
+            tried: Vec::new(),
+        }
+    }
+
+    /// `<sip:user@domain>`.
+    pub(super) fn address(&self) -> Vec<u8> {
+        let Self { settings, .. } = self;
+        format!("<sip:{}@{}>", settings.user, settings.domain).into_bytes()
+    }
+
+    pub(super) fn take_ask(&mut self, number: u32) -> Option<Ask> {
+        let place = self.asks.iter().position(|ask| ask.number == number)?;
+        Some(self.asks.remove(place))
+    }
+
+    /// Sends it over `flow`, in a transaction of its own.
+    pub(super) fn send(&mut self, net: &mut Net, now: Instant, mut ask: Ask, flow: Flow) {
+        ask.number = self.number();
+        let reserved = net.txns.reserve(Owner::Agent(ask.number));
+        let Some((client, (transport, sent_by))) = reserved.zip(net.flows.sent_by(flow)) else {
+            let failure = Failure::lost("there is no socket towards the next hop");
+            return self.failed(net, now, ask, failure);
+        };
+        let mut branch = Vec::new();
+        net.txns.write_branch(client, &mut branch);
+        let cnonce = net.chance();
+        let bytes = net.pool.build(2_048, |out| {
+            self.write(&ask, transport, sent_by, &branch, cnonce, out);
+        });
+        net.txns
+            .start(now, client, ask.method.as_bytes(), flow, bytes.clone());
+        net.counters.requests_out += 1;
+        net.transmit(flow, bytes);
+        ask.client = Some(client);
+        ask.flow = Some(flow);
+        ask.heard = false;
+        if !flow.is_reliable() {
+            ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
+        }
+        self.asks.push(ask);
+    }
+
+    /// A response to one of our requests.
+    pub(super) fn heard(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        number: u32,
+        response: &Response<'_>,
+    ) {
+        let Some(place) = self.asks.iter().position(|ask| ask.number == number) else {
+            // The request has had its final answer.
+            return self.heard_late(net, now, number, response);
+        };
+        self.asks[place].heard = true;
+        if response.status < 200 {
+            let purpose = self.asks[place].purpose;
+            return self.provisional(net, now, purpose, response);
+        }
+        let ask = self.asks.remove(place);
+        match response.status {
+            200..300 => self.accepted(net, now, ask, response),
+            300..=399 => self.redirected(net, now, ask, response),
+            401 | 407 => self.challenged(net, now, ask, response),
+            _ => self.refused(net, now, ask, response),
+        }
+    }
+
+    fn provisional(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        purpose: Purpose,
+        response: &Response<'_>,
+    ) {
+        if let Purpose::Invite(call) = purpose {
+            self.progress(net, now, call, response);
+        }
+    }
+
+    fn accepted(&mut self, net: &mut Net, now: Instant, ask: Ask, response: &Response<'_>) {
+        match ask.purpose {
+            Purpose::Register(reg_id) => self.registered_with(net, now, reg_id, ask, response),
+            Purpose::Invite(call) => self.answered(net, now, call, ask, response),
+            Purpose::Bye(call) => self.ended(net, call),
+            Purpose::Excess => {}
+        }
+    }
+
+    fn refused(&mut self, net: &mut Net, now: Instant, mut ask: Ask, response: &Response<'_>) {
+        if response.status == 423 && self.lengthen(&mut ask, response) {
+            ask.cseq += 1;
+            return self.repeat(net, now, ask);
+        }
+        let mut failure = Failure::answer(response);
+        failure.is_final = matches!(response.status, 403 | 404 | 405 | 420 | 439);
+        // S-22: only what says that nobody has looked at the request.
+        failure.flow = matches!(response.status, 430 | 503 | 504);
+        self.failed(net, now, ask, failure);
+    }
+
+    /// The same request again over the same flow.
+    fn repeat(&mut self, net: &mut Net, now: Instant, ask: Ask) {
+        match ask.flow {
+            Some(flow) if net.flows.lives(flow) => self.send(net, now, ask, flow),
+            Some(_) | None => self.failed(net, now, ask, Failure::lost("the connection is gone")),
+        }
+    }
+
+    fn challenged(&mut self, net: &mut Net, now: Instant, mut ask: Ask, response: &Response<'_>) {
+        let status = response.status;
+        match self.credentials.learn(response) {
+            Learned::Nothing => {
+                let why = "the challenge offers no digest algorithm spoken here";
+                self.failed(
+                    net,
+                    now,
+                    ask,
+                    Failure::hopeless(status, format!("{status}: {why}")),
+                )
+            }
+            Learned::Fresh { .. } if ask.challenges >= limits::AGENT_CHALLENGES_MAX => {
+                let why = format!("{status} again and again: the password is never enough");
+                self.failed(net, now, ask, Failure::hopeless(status, why))
+            }
+            Learned::Fresh { stale: false } if ask.challenges > 0 => {
+                let user = &self.settings.auth_user;
+                let why =
+                    format!("{status}: the user name \"{user}\" or its password is not accepted");
+                self.failed(net, now, ask, Failure::hopeless(status, why))
+            }
+            Learned::Fresh { .. } => {
+                ask.challenges += 1;
+                ask.cseq += 1;
+                self.repeat(net, now, ask);
+            }
+        }
+    }
+
+    /// It has no good end: the one who waits for it decides what follows.
+    pub(super) fn failed(&mut self, net: &mut Net, now: Instant, ask: Ask, failure: Failure) {
+        match ask.purpose {
+            Purpose::Register(reg_id) => self.not_registered(net, now, reg_id, ask, failure),
+            Purpose::Invite(call) | Purpose::Bye(call) => {
+                self.call_failed(net, now, call, ask, failure);
+            }
+            Purpose::Excess => {}
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Where a request goes: its topmost Route, else its Request-URI (RFC 3261
+//! §8.1.2), by address, by the table of names, or by the flow it sticks to.
+
+use super::Agent;
+use crate::id::{Flow, Transport};
+use crate::proxy::Net;
+use crate::scan::address::Address;
+use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
+use crate::send::Hop;
+use crate::span::Span;
+use crate::time::Instant;
+
+use super::request::{Ask, Failure};
+
+impl Agent {
+    /// The hop a URI names: `maddr` first (D-U12), then an address, then a
+    /// name that was told us. A URI without `transport` means ours, not UDP:
+    /// a phone set to TCP has no other socket. `turn` goes through the
+    /// addresses of a name that has several.
+    pub(super) fn hop(&self, uri: &[u8], turn: usize) -> Result<Hop, Failure> {
+        let shown = || super::text(uri);
+        let whole = Span::new(0, uri.len());
+        let Ok(parsed) = Uri::parse(uri, whole) else {
+            return Err(Failure::hopeless(
+                0,
+                format!("the URI {} is malformed", shown()),
+            ));
+        };
+        if parsed.scheme != Scheme::Sip {
+            return Err(Failure::hopeless(
+                0,
+                format!("{}: only sip: is spoken here", shown()),
+            ));
+        }
+        let param = |name| {
+            parsed
+                .param(uri, name)
+                .flatten()
+                .map(|value: Span| value.of(uri))
+        };
+        let transport = match param("transport") {
+            None => self.settings.transport,
+            Some(token) if token.eq_ignore_ascii_case(b"udp") => Transport::Udp,
+            Some(token) if token.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
+            Some(token) => {
+                let why = format!(
+                    "the transport \"{}\" is not spoken here",
+                    super::text(token)
+                );
+                return Err(Failure::hopeless(0, why));
+            }
+        };
+        let host = param("maddr").unwrap_or_else(|| parsed.host.of(uri));
+        let addr = match host_ip(host) {
+            Some(ip) => (ip, parsed.port.unwrap_or_else(|| transport.default_port())).into(),
+            None => {
+                let Some(mut addr) = self.named(host, turn) else {
+                    let host = super::text(host);
+                    let why = format!("nobody said where {host} is: give --resolve {host}=ADDRESS");
+                    return Err(Failure::hopeless(0, why));
+                };
+                addr.set_port(parsed.port.unwrap_or_else(|| addr.port()));
+                addr
+            }
+        };
+        Ok(Hop::To { transport, addr })
+    }
+
+    fn named(&self, host: &[u8], turn: usize) -> Option<std::net::SocketAddr> {
+        let told = self
+            .settings
+            .names
+            .iter()
+            .filter(|(name, _)| same_host(name.as_bytes(), host));
+        let count = told.clone().count();
+        if count > 0 {
+            return told.map(|(_, addr)| *addr).nth(turn % count);
+        }
+        same_host(self.settings.domain.as_bytes(), host).then_some(self.settings.home)
+    }
+
+    /// The flow for a request that follows no flow yet, opened if need be.
+    pub(super) fn open(&self, net: &mut Net, ask: &Ask, turn: usize) -> Result<Flow, Failure> {
+        let target = ask
+            .routes
+            .first()
+            .map_or(&ask.uri[..], |route| uri_of(route));
+        let hop = self.hop(target, turn)?;
+        net.reach(hop)
+            .ok_or_else(|| Failure::lost("there is no socket of that transport"))
+    }
+
+    /// The flow for a request of a dialog (S-14, S-15, H-8): the one its
+    /// topmost Route is bound to, or another one that serves the same URI; with
+    /// none of those where the URI leads, and last any flow that lives.
+    pub(super) fn sticky(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        ask: &Ask,
+    ) -> Result<Flow, Failure> {
+        let target = ask
+            .routes
+            .first()
+            .map_or(&ask.uri[..], |route| uri_of(route));
+        let chance = net.chance();
+        if let Some(found) = self.stick.find(now, target, &[], chance) {
+            return Ok(found.flow);
+        }
+        let literal = self.hop(target, 0);
+        if let Ok(hop) = literal
+            && let Some(flow) = net.reach(hop)
+        {
+            return Ok(flow);
+        }
+        self.live_flow().ok_or_else(|| {
+            literal
+                .err()
+                .unwrap_or_else(|| Failure::lost("no flow is left"))
+        })
+    }
+
+    /// The flow of the lowest reg-id that is registered.
+    pub(super) fn live_flow(&self) -> Option<Flow> {
+        let live = self.registrations.iter().find(|r| r.is_live());
+        live.and_then(|registration| registration.flow)
+    }
+}
+
+/// The URI of a Route value; empty when it is none.
+pub(super) fn uri_of(route: &[u8]) -> &[u8] {
+    Address::parse(route, Span::new(0, route.len()))
+        .map(|address| address.uri.of(route))
+        .unwrap_or_default()
+}
