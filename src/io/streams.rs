@@ -488,15 +488,15 @@ mod tests {
         let (pool, mut counters) = (Pool::new(), Counters::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = listener.local_addr().unwrap();
-        let local = Some(IpAddr::from([127, 0, 0, 78]));
-        streams.connect(&readiness, NOW, name(2), local, peer);
+        let local = IpAddr::from([127, 0, 0, 78]);
+        streams.connect(&readiness, NOW, name(2), Some(local), peer);
         streams.push(&readiness, name(2), pool.copy(b"first"), &mut counters);
         let is_up = |streams: &Streams| streams.connections.iter().all(|(_, c)| !c.is_blocked);
         assert_eq!(serve(&mut streams, &mut readiness, is_up), [name(2)]);
         let (mut far_end, from) = listener.accept().unwrap();
         let mut bytes = [0; 5];
         far_end.read_exact(&mut bytes).unwrap();
-        assert_eq!((&bytes, from.ip()), (b"first", local.unwrap()));
+        assert_eq!((&bytes, from.ip()), (b"first", local));
     }
 
     #[test]
