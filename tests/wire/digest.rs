@@ -3,7 +3,7 @@
 use super::home_registering::{JOE, check, lab, open};
 use super::phone::{Login, Register, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::home::Algorithm;
+use steadfast::digest::Algorithm;
 use steadfast::limits;
 use steadfast::time::Duration;
 

@@ -3,10 +3,7 @@
 
 use super::phone::{Phone, Register, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
-<<<<<<< HEAD
-=======
 use steadfast::digest::Algorithm;
->>>>>>> wt-agent
 use steadfast::home::Redirect;
 use steadfast::limits;
 use steadfast::time::Duration;

@@ -122,7 +122,6 @@ impl World {
         self.add(&[(addr, false)], Kind::Home(home_settings()));
     }
 
-<<<<<<< HEAD
     /// Adds an edge with sockets of its own (true: towards the home); `change`
     /// makes its settings from those of e1.
     pub(crate) fn add_edge(
@@ -135,10 +134,6 @@ impl World {
         self.add(addrs, Kind::Edge(settings));
     }
 
-    /// Adds a node with these sockets; true: towards the home.
-    fn add(&mut self, addrs: &[(&str, bool)], kind: Kind) {
-        let local = |(addr, upstream): &(&str, bool)| Local {
-=======
     /// Adds the user agent `user` at `addr`. It is told where the cluster is,
     /// since nobody else here could.
     pub(crate) fn add_agent(&mut self, user: &str, addr: &str, password: &str, cluster: &[&str]) {
@@ -155,7 +150,7 @@ impl World {
             expires_s: 600,
             answer_after: Some(Duration::from_secs(1)),
         };
-        self.add(addr, None, Kind::Agent(settings));
+        self.add(&[(addr, false)], Kind::Agent(settings));
     }
 
     /// Tells an agent what to do, and lets everything settle.
@@ -178,9 +173,9 @@ impl World {
         self.shards[self.nodes[&addr.parse().unwrap()]].is_idle()
     }
 
-    fn add(&mut self, addr: &str, upstream: Option<&str>, kind: Kind) {
-        let local = |addr: &str, upstream| Local {
->>>>>>> wt-agent
+    /// Adds a node with these sockets; true: towards the home.
+    fn add(&mut self, addrs: &[(&str, bool)], kind: Kind) {
+        let local = |(addr, upstream): &(&str, bool)| Local {
             transport: Transport::Udp,
             addr: addr.parse().unwrap(),
             upstream: *upstream,
@@ -388,7 +383,7 @@ impl World {
                     };
                 }
                 Output::Event(event) => {
-                    self.events.push((self.locals[place][0].addr, *event));
+                    self.events.push((self.locals[place][0].addr, (**event).clone()));
                 }
                 Output::Notice(_) => {}
                 Output::Transmit { .. } | Output::Connect { .. } | Output::Close { .. } => {
