@@ -89,6 +89,8 @@ pub struct Agent {
     stick: Table,
     /// The last number given out.
     last: u32,
+    /// The last call's number.
+    last_call: u32,
     ready: bool,
     /// Outline of a message looked at a second time.
     again: Message,
@@ -106,6 +108,7 @@ impl Agent {
             asks: Vec::new(),
             stick: Table::new(seed),
             last: 0,
+            last_call: 0,
             ready: false,
             again: Message::default(),
         }

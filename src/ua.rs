@@ -54,7 +54,7 @@ pub fn run(command: &Command) -> Result<(), Fault> {
 
 async fn drive(command: &Command) -> Result<(), Fault> {
     let who = command.who();
-    let mut wire = Wire::bind(who).await?;
+    let mut wire = Wire::bind(who)?;
     let settings = who.settings(command.answer_after())?;
     let mut engine = Engine::new(settings, &wire, who)?;
     let mut story = Story::new(command);

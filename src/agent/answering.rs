@@ -128,7 +128,7 @@ impl Agent {
             cancelled: net.answer(request, 487, "Request Terminated", b""),
             alarm: self.alarm(net, now + after),
         };
-        let number = self.number();
+        let number = self.next_call();
         let mut tag = [0; 16];
         let tag = net.tag(request, &mut tag);
         let mut call = Call::new(number, Stage::Ringing(incoming));

@@ -73,7 +73,7 @@ impl Call {
 impl Agent {
     /// D-U14: INVITE with the Service-Route of a flow that lives.
     pub(super) fn call(&mut self, net: &mut Net, now: Instant, uri: &str) {
-        let number = self.number();
+        let number = self.next_call();
         let live = self.registrations.iter().find(|r| r.is_live());
         let way = live.and_then(|r| Some((r.flow?, r.service_route.clone())));
         let full = self.calls.len() >= limits::AGENT_CALLS_MAX;
@@ -103,6 +103,12 @@ impl Agent {
         };
         self.calls.push(Call::new(number, stage));
         self.send(net, now, ask, flow);
+    }
+
+    /// Calls count from 1, since people read it.
+    pub(super) const fn next_call(&mut self) -> u32 {
+        self.last_call = self.last_call.wrapping_add(1);
+        self.last_call
     }
 
     pub(super) fn call_place(&self, number: u32) -> Option<usize> {

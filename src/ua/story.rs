@@ -205,6 +205,7 @@ pub(super) fn line(event: &Event) -> String {
             expires_s,
             ..
         } => format!("flow {reg_id}: registered through {proxy} for {expires_s} s"),
+        Event::Ready { flows: 0 } => "no flow is registered".to_owned(),
         Event::Ready { flows: 1 } => "ready, with one flow".to_owned(),
         Event::Ready { flows } => format!("ready, with {flows} flows"),
         Event::NotRegistered {

@@ -63,6 +63,9 @@ impl News {
 pub(super) struct Wire {
     local: Local,
     udp: Option<UdpSocket>,
+    /// The same socket. tokio sends at once only after it has seen the socket
+    /// ready, which for the first datagram it has not.
+    sender: Option<std::net::UdpSocket>,
     /// Keeps the port that the Vias and the Contact name.
     _reserved: Option<TcpSocket>,
     streams: HashMap<StreamId, (SocketAddr, Sender<Vec<u8>>)>,
@@ -77,16 +80,18 @@ const QUEUE_MAX: usize = 64;
 
 impl Wire {
     /// The sockets that the options ask for.
-    pub(super) async fn bind(who: &Who) -> Result<Self, Fault> {
+    pub(super) fn bind(who: &Who) -> Result<Self, Fault> {
         let addr = who.local()?;
         let transport = who.transport();
         let taken = |why: io::Error| Fault::Options(format!("cannot send from {addr}: {why}"));
-        let mut reserved = None;
+        let (mut reserved, mut sender) = (None, None);
         let (udp, addr) = match transport {
             Transport::Udp => {
-                let socket = UdpSocket::bind(addr).await.map_err(taken)?;
+                let socket = std::net::UdpSocket::bind(addr).map_err(taken)?;
+                socket.set_nonblocking(true)?;
                 let addr = socket.local_addr()?;
-                (Some(socket), addr)
+                sender = Some(socket.try_clone()?);
+                (Some(UdpSocket::from_std(socket)?), addr)
             }
             Transport::Tcp => {
                 let socket = tcp(addr).map_err(taken)?;
@@ -103,6 +108,7 @@ impl Wire {
                 upstream: false,
             },
             udp,
+            sender,
             _reserved: reserved,
             streams: HashMap::new(),
             news,
@@ -154,7 +160,7 @@ impl Wire {
                 bytes,
             } => {
                 ladder.sent(now, peer, &bytes);
-                match self.udp.as_ref().map(|udp| udp.try_send_to(&bytes, peer)) {
+                match self.sender.as_ref().map(|udp| udp.send_to(&bytes, peer)) {
                     // A full buffer loses a datagram, as the network may.
                     None | Some(Ok(_)) => {}
                     Some(Err(why)) if is_passing(&why) => {}
