@@ -14,6 +14,7 @@ mod build;
 mod cancel;
 mod context;
 mod counters;
+mod final_answer;
 mod net;
 mod requests;
 mod responses;
@@ -195,6 +196,16 @@ pub trait Policy {
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
+}
+
+/// What one step works with: the machinery, whoever decides, and the time.
+pub struct Turn<'a> {
+    /// The machinery.
+    pub net: &'a mut Net,
+    /// The role.
+    pub policy: &'a mut dyn Policy,
+    /// The time of the step.
+    pub now: Instant,
 }
 
 /// All requests that are under way.

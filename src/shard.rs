@@ -13,8 +13,8 @@ use std::sync::Arc;
 use crate::edge::{self, Edge};
 use crate::frame;
 use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, Slot, SocketId, StreamId};
-use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer};
+use crate::id::{Flow, SocketId, StreamId};
+use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::{Flows, Local};
@@ -167,12 +167,8 @@ impl Shard {
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
             Input::Unreachable { socket, peer } => {
-                self.proxy.flow_lost(
-                    &mut self.net,
-                    self.role.policy(),
-                    now,
-                    Flow::Udp { socket, peer },
-                );
+                let (proxy, mut turn) = self.turn(now);
+                proxy.flow_lost(&mut turn, Flow::Udp { socket, peer });
             }
             Input::Connected { stream } => self.connected(stream),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
@@ -232,6 +228,16 @@ impl Shard {
         ]
     }
 
+    /// The proxy, and what one step of it works with.
+    fn turn(&mut self, now: Instant) -> (&mut Proxy, Turn<'_>) {
+        let turn = Turn {
+            net: &mut self.net,
+            policy: self.role.policy(),
+            now,
+        };
+        (&mut self.proxy, turn)
+    }
+
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
         match frame::datagram(bytes) {
@@ -288,8 +294,8 @@ impl Shard {
             match scanned {
                 Some(defect) => self.malformed(&request, defect),
                 None if message.is_request() => {
-                    self.proxy
-                        .request(&mut self.net, self.role.policy(), now, &request);
+                    let (proxy, mut turn) = self.turn(now);
+                    proxy.request(&mut turn, &request);
                 }
                 None => {
                     let response = Response {
@@ -298,8 +304,8 @@ impl Shard {
                         status: message.status(),
                         flow,
                     };
-                    self.proxy
-                        .response(&mut self.net, self.role.policy(), now, &via, &response);
+                    let (proxy, mut turn) = self.turn(now);
+                    proxy.response(&mut turn, &via, &response);
                 }
             }
         } else {
@@ -324,35 +330,28 @@ impl Shard {
     /// Everything that is due.
     fn tick(&mut self, now: Instant) {
         while let Some(due) = self.net.txns.due(now) {
-            let net = &mut self.net;
+            let (proxy, mut turn) = self.turn(now);
             match due {
                 Due::Resend(send) => {
-                    net.counters.retransmissions_out += 1;
-                    net.transmit_send(Some(send));
+                    turn.net.counters.retransmissions_out += 1;
+                    turn.net.transmit_send(Some(send));
                 }
-                Due::ClientTimeout { owner, .. } => {
-                    self.proxy.timed_out(net, self.role.policy(), now, owner)
-                }
-                Due::Trying { id, owner } => self.proxy.trying(net, now, id, owner),
+                Due::ClientTimeout { owner, .. } => proxy.timed_out(&mut turn, owner),
+                Due::Trying { id, owner } => proxy.trying(&mut turn, id, owner),
                 Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
-                    self.proxy.server_done(net, owner)
+                    proxy.server_done(turn.net, owner)
                 }
-                Due::ClientDone { owner, .. } => self.proxy.client_done(net, owner),
+                Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
                 Due::User(Timer::Branch { context, branch }) => {
-                    self.proxy
-                        .branch_timer(net, self.role.policy(), now, context, branch);
+                    proxy.branch_timer(&mut turn, context, branch)
                 }
-                Due::User(Timer::Partial(slot)) => self.partial_due(now, slot),
+                Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
                 Due::User(Timer::Sweep) => {
-                    self.role.policy().sweep(net, now);
-                    net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+                    turn.policy.sweep(turn.net, now);
+                    turn.net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
                 }
                 Due::User(Timer::Agent(_)) => {}
             }
         }
-    }
-
-    fn partial_due(&mut self, now: Instant, slot: Slot) {
-        self.check_partial(now, StreamId(slot));
     }
 }

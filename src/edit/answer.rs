@@ -36,14 +36,16 @@ pub fn write(
     let mut top = true;
     for header in message.headers() {
         let line = header.line.of(request);
-        match header.name {
-            Name::Via if top => {
-                top = false;
-                top_via(request, message, source, header.line.range(), out);
-            }
-            Name::To => to(request, message, header.line.range(), answer.tag, out),
-            Name::Via | Name::From | Name::CallId | Name::CSeq => out.extend_from_slice(line),
-            _ => {}
+        if header.name == Name::Via && top {
+            top = false;
+            top_via(request, message, source, header.line.range(), out);
+        } else if header.name == Name::To {
+            to(request, message, header.line.range(), answer.tag, out);
+        } else if matches!(
+            header.name,
+            Name::Via | Name::From | Name::CallId | Name::CSeq
+        ) {
+            out.extend_from_slice(line);
         }
     }
     out.extend_from_slice(answer.headers);

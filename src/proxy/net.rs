@@ -123,7 +123,7 @@ impl Request<'_> {
                     peer: SocketAddr::new(peer.ip(), port),
                 }
             }
-            flow => flow,
+            Flow::Udp { .. } | Flow::Stream(_) => self.flow,
         }
     }
 }
@@ -242,6 +242,11 @@ impl Net {
 /// Writes `number` as 16 hexadecimal digits.
 pub(crate) fn hex(number: u64, out: &mut [u8; 16]) {
     for (place, digit) in out.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+        let nibble = u8::try_from(number >> (4 * place) & 15).unwrap_or_default();
+        *digit = if nibble < 10 {
+            b'0' + nibble
+        } else {
+            b'a' + nibble - 10
+        };
     }
 }

@@ -1,33 +1,25 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::{Branch, Context, Net, Owner, Policy, Proxy, Response, State};
+use super::{Branch, Context, Net, Owner, Proxy, Response, State, Turn};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
 use crate::scan::uri::host_ip;
 use crate::scan::via::Via;
 use crate::scan::{Method, Name, scan};
-use crate::time::Instant;
 use crate::txn::Heard;
 
 impl Proxy {
     /// Takes in one response that scanned; `via` is its topmost Via.
-    pub fn response(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        via: &Via,
-        response: &Response<'_>,
-    ) {
-        net.counters.responses_in += 1;
-        let Some(client) = net.client_of(via, response) else {
-            net.counters.stray_responses += 1;
+    pub fn response(&mut self, turn: &mut Turn<'_>, via: &Via, response: &Response<'_>) {
+        turn.net.counters.responses_in += 1;
+        let Some(client) = turn.net.client_of(via, response) else {
+            turn.net.counters.stray_responses += 1;
             return;
         };
-        let owner = net.txns.client_owner(client);
-        let heard = net.txns.response(now, client, response.status);
+        let owner = turn.net.txns.client_owner(client);
+        let heard = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
             context: slot,
@@ -38,42 +30,33 @@ impl Proxy {
         };
         let index = usize::from(branch);
         match heard {
-            Heard::Pass => self.heard(net, policy, now, slot, index, response),
+            Heard::Pass => self.heard(turn, slot, index, response),
             Heard::PassAndAck => {
-                self.acknowledge(net, client, response);
-                self.heard(net, policy, now, slot, index, response);
+                self.acknowledge(turn.net, client, response);
+                self.heard(turn, slot, index, response);
             }
             Heard::Again(send) => {
-                net.counters.retransmissions_in += 1;
-                net.transmit_send(Some(send));
+                turn.net.counters.retransmissions_in += 1;
+                turn.net.transmit_send(Some(send));
             }
-            Heard::Absorb => net.counters.retransmissions_in += 1,
+            Heard::Absorb => turn.net.counters.retransmissions_in += 1,
         }
     }
 
-    fn heard(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        slot: Slot,
-        index: usize,
-        response: &Response<'_>,
-    ) {
+    fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         match response.status {
-            ..200 => self.provisional(net, now, slot, index, response),
-            200..300 => self.success(net, policy, now, slot, index, response),
+            ..200 => self.provisional(turn, slot, index, response),
+            200..300 => self.success(turn, slot, index, response),
             300.. => {
-                let bytes = self.strip(net, response);
-                self.ended(net, policy, now, slot, index, response.status, Some(bytes));
+                let bytes = self.strip(turn.net, response);
+                self.ended(turn, slot, index, response.status, Some(bytes));
             }
         }
     }
 
     fn provisional(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        turn: &mut Turn<'_>,
         slot: Slot,
         index: usize,
         response: &Response<'_>,
@@ -87,10 +70,10 @@ impl Proxy {
         }
         if response.status > 100 && branch.state == (State::Proceeding { cancelled: false }) {
             // P-30: the timer on the wheel stays where it is and looks here.
-            branch.due = now + limits::TIMER_C;
+            branch.due = turn.now + limits::TIMER_C;
         }
         if wanted {
-            self.send_cancel(net, now, slot, index);
+            self.send_cancel(turn, slot, index);
         }
         let answered = self
             .contexts
@@ -99,42 +82,38 @@ impl Proxy {
         if response.status == 100 || answered {
             return;
         }
-        let bytes = self.strip(net, response);
-        self.upstream(net, now, slot, response.status, bytes);
+        let bytes = self.strip(turn.net, response);
+        self.upstream(turn, slot, response.status, bytes);
     }
 
     /// P-21, P-27: every 2xx passes at once, also after another final.
-    fn success(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        slot: Slot,
-        index: usize,
-        response: &Response<'_>,
-    ) {
+    fn success(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
         self.edits.clear();
         remove_top_via(response, &mut self.edits);
-        policy.accepted(net, now, context, response, &mut self.edits);
+        turn.policy
+            .accepted(turn.net, turn.now, context, response, &mut self.edits);
         let edits = &mut self.edits;
         let room = response.bytes.len() + edits.growth();
-        let bytes = net.pool.build(room, |out| edits.apply(response.bytes, out));
+        let bytes = turn
+            .net
+            .pool
+            .build(room, |out| edits.apply(response.bytes, out));
         let first = !context.answered;
         let pass = first || context.is_invite();
         context.answered = true;
         if let Some(branch) = context.branches.get_mut(index) {
             branch.state = State::Done(response.status);
             if let Some(timer) = branch.timer.take() {
-                net.txns.cancel_timer(timer);
+                turn.net.txns.cancel_timer(timer);
             }
         }
         if pass {
-            self.upstream(net, now, slot, response.status, bytes);
+            self.upstream(turn, slot, response.status, bytes);
         }
-        self.close(net, now, slot);
+        self.close(turn, slot);
         if let Some(context) = self.contexts.get_mut(slot)
             && !context.branches.iter().any(Branch::is_pending)
         {

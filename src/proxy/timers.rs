@@ -1,31 +1,25 @@
 //! What time brings: timeouts of transactions, Timer C, the end of things;
 //! and what a lost flow means for the requests that wait on it.
 
-use super::{Net, Owner, Policy, Proxy, State, branches::local_answer};
+use super::final_answer::local_answer;
+use super::{Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
-use crate::time::Instant;
 
 impl Proxy {
     /// No final answer came (Timer B or F).
-    pub fn timed_out(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        owner: Owner,
-    ) {
+    pub fn timed_out(&mut self, turn: &mut Turn<'_>, owner: Owner) {
         match owner {
             Owner::Proxy { context, branch } => {
-                net.counters.timeouts += 1;
+                turn.net.counters.timeouts += 1;
                 let index = usize::from(branch);
                 if let Some(branch) = self.branch(context, index) {
                     branch.client = None;
                 }
-                self.ended(net, policy, now, context, index, 408, None);
-                self.released(net, context);
+                self.ended(turn, context, index, 408, None);
+                self.released(turn.net, context);
             }
-            Owner::Cancel { context, .. } => self.released(net, context),
+            Owner::Cancel { context, .. } => self.released(turn.net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -61,7 +55,7 @@ impl Proxy {
 
     /// T-8: a non-INVITE is unanswered for so long that its sender wants to
     /// know that it arrived.
-    pub fn trying(&mut self, net: &mut Net, now: Instant, server: ServerId, owner: Owner) {
+    pub fn trying(&mut self, turn: &mut Turn<'_>, server: ServerId, owner: Owner) {
         let Owner::Proxy { context, .. } = owner else {
             return;
         };
@@ -72,7 +66,7 @@ impl Proxy {
             return;
         };
         let bytes = local_answer(
-            net,
+            turn.net,
             &base,
             &mut self.again,
             context.source,
@@ -80,34 +74,27 @@ impl Proxy {
             100,
             "Trying",
         );
-        let send = net.txns.respond(now, server, 100, bytes);
-        net.transmit_send(send);
+        let send = turn.net.txns.respond(turn.now, server, 100, bytes);
+        turn.net.transmit_send(send);
     }
 
     /// Timer C, or the grace after a CANCEL, fired (P-30).
-    pub fn branch_timer(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        slot: Slot,
-        index: u8,
-    ) {
+    pub fn branch_timer(&mut self, turn: &mut Turn<'_>, slot: Slot, index: u8) {
         let place = usize::from(index);
         let Some(branch) = self.branch(slot, place) else {
             return;
         };
         branch.timer = None;
-        if branch.due > now {
+        if branch.due > turn.now {
             let timer = super::Timer::Branch {
                 context: slot,
                 branch: index,
             };
-            branch.timer = Some(net.txns.set_timer(branch.due, timer));
+            branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
             return;
         }
         match branch.state {
-            State::Proceeding { cancelled: false } => self.send_cancel(net, now, slot, place),
+            State::Proceeding { cancelled: false } => self.send_cancel(turn, slot, place),
             State::Proceeding { cancelled: true } | State::Trying { .. } => {
                 let client = branch.client.take();
                 let status = if matches!(branch.state, State::Trying { .. }) {
@@ -115,9 +102,9 @@ impl Proxy {
                 } else {
                     487
                 };
-                net.counters.timeouts += 1;
-                self.ended(net, policy, now, slot, place, status, None);
-                self.give_up(net, slot, client);
+                turn.net.counters.timeouts += 1;
+                self.ended(turn, slot, place, status, None);
+                self.give_up(turn.net, slot, client);
             }
             State::Waiting | State::Done(_) => {}
         }
@@ -132,9 +119,9 @@ impl Proxy {
 
     /// A flow died: every request that waits on it fails as by a 503 (P-31),
     /// without waiting for its timer.
-    pub fn flow_lost(&mut self, net: &mut Net, policy: &mut dyn Policy, now: Instant, flow: Flow) {
+    pub fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         let mut waiting = Vec::new();
-        net.txns.clients_on(flow, &mut waiting);
+        turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting {
             match owner {
                 Owner::Proxy { context, branch } => {
@@ -146,17 +133,17 @@ impl Proxy {
                         // Answered already: the transaction lingers by its own timers.
                         continue;
                     }
-                    net.counters.transport_failures += 1;
-                    net.txns.abandon(client);
+                    turn.net.counters.transport_failures += 1;
+                    turn.net.txns.abandon(client);
                     if let Some(branch) = self.branch(context, index) {
                         branch.client = None;
                     }
-                    self.ended(net, policy, now, context, index, 503, None);
-                    self.released(net, context);
+                    self.ended(turn, context, index, 503, None);
+                    self.released(turn.net, context);
                 }
                 Owner::Cancel { context, .. } => {
-                    net.txns.abandon(client);
-                    self.released(net, context);
+                    turn.net.txns.abandon(client);
+                    self.released(turn.net, context);
                 }
                 Owner::Local | Owner::Agent(_) => {}
             }

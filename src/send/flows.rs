@@ -76,7 +76,7 @@ impl Hop {
         };
         Some(Self::To {
             transport,
-            addr: SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port())),
+            addr: SocketAddr::new(ip, uri.port.unwrap_or_else(|| transport.default_port())),
         })
     }
 

@@ -40,9 +40,9 @@ impl Shard {
             self.net.outbox.push_back(Output::Notice(notice));
         }
         let flow = Flow::Stream(stream);
-        let policy = self.role.policy();
-        policy.flow_lost(&mut self.net, now, flow);
-        self.proxy.flow_lost(&mut self.net, policy, now, flow);
+        self.role.policy().flow_lost(&mut self.net, now, flow);
+        let (proxy, mut turn) = self.turn(now);
+        proxy.flow_lost(&mut turn, flow);
     }
 
     /// Cuts what came into messages. A message that is whole in `bytes` is
