@@ -29,7 +29,7 @@ use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Slab};
 use crate::limits;
-use crate::scan::Message;
+use crate::scan::{Message, Name};
 use crate::send::Hop;
 use crate::time::Instant;
 
@@ -168,6 +168,14 @@ pub struct Response<'a> {
     pub status: u16,
     /// The flow it came on.
     pub flow: Flow,
+}
+
+impl Response<'_> {
+    /// Number of Via values; ours is one of them.
+    #[must_use]
+    pub fn hops(&self) -> usize {
+        self.message.values(self.bytes, Name::Via).count()
+    }
 }
 
 /// What the edge and the home decide, each in its own way.

@@ -105,6 +105,8 @@ pub struct Shard {
     role: Acting,
     /// Outline of the message at hand.
     message: Message,
+    /// Memory for unfinished messages of streams.
+    partials: Vec<Vec<u8>>,
 }
 
 enum Acting {
@@ -147,6 +149,7 @@ impl Shard {
             proxy: Proxy::default(),
             role,
             message: Message::default(),
+            partials: Vec::new(),
         }
     }
 

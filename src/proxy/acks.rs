@@ -53,7 +53,7 @@ impl Proxy {
             branch: &part,
             breadth: context.breadth.max(1),
         };
-        let bytes = net.pool.build(base.len() + 256, |out| {
+        let bytes = net.pool.build(base.len() + build::room(&target), |out| {
             build::branch(&context, &base, &hop, out)
         });
         net.counters.requests_out += 1;

@@ -1,14 +1,13 @@
-//! Branches: starting them, what their end means, and which answer goes
-//! upstream (RFC 3261 §16.6, §16.7).
+//! Branches: when each is started, and what its end means for the others
+//! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3.3).
 
 use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
 use crate::bytes::Buf;
-use crate::id::{ClientId, Slot, Transport};
+use crate::id::{ClientId, Slot};
 use crate::limits;
-use crate::send::Hop;
 
-/// Longest request sent over UDP to an address of unknown path MTU.
-const UDP_REQUEST_MAX: usize = 1_300;
+/// What a hop adds to a request without a route of its own, about.
+const HOP_ROOM: usize = 160;
 
 impl Proxy {
     /// Starts the next serial group when nothing is pending; when none is
@@ -49,7 +48,7 @@ impl Proxy {
                 let waits = branch.state == State::Waiting && branch.target.after.is_none();
                 if waits && branch.target.rank == rank && started < parallel {
                     started += 1;
-                    self.launch(turn, slot, index, share.max(1));
+                    self.launch(turn, slot, index, share);
                 }
             }
         }
@@ -65,16 +64,24 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
+        let number = u8::try_from(index).unwrap_or(u8::MAX);
+        if let Some(branch) = context.branches.get_mut(index) {
+            branch.breadth = breadth;
+        }
         let owner = Owner::Proxy {
             context: slot,
-            branch: u8::try_from(index).unwrap_or(u8::MAX),
+            branch: number,
         };
-        let sent = send(turn, context, index, breadth, owner);
+        let invite = context.is_invite();
+        let sent = send(turn, context, index, owner);
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
-        let Some((client, invite)) = sent else {
+        let Some(client) = sent else {
             turn.net.counters.transport_failures += 1;
+            if branch.leave_stream() {
+                return self.launch(turn, slot, index, breadth);
+            }
             branch.state = State::Done(503);
             return self.stand_by(turn, slot, index, 503);
         };
@@ -82,13 +89,11 @@ impl Proxy {
         branch.state = State::Trying { cancel: false };
         if invite {
             branch.due = turn.now + limits::TIMER_C;
-            branch.timer = Some(turn.net.txns.set_timer(
-                branch.due,
-                Timer::Branch {
-                    context: slot,
-                    branch: u8::try_from(index).unwrap_or(u8::MAX),
-                },
-            ));
+            let timer = Timer::Branch {
+                context: slot,
+                branch: number,
+            };
+            branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
         }
         context.live += 1;
         turn.net.counters.requests_out += 1;
@@ -104,28 +109,25 @@ impl Proxy {
         status: u16,
         last: Option<Buf>,
     ) {
-        let Some(branch) = self.branch(slot, index) else {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return;
+        };
+        let open = !context.closed && !context.answered;
+        let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
         if !branch.is_pending() {
             return;
         }
+        let unheard = matches!(branch.state, State::Trying { .. });
         branch.state = State::Done(status);
         branch.last = last;
         if let Some(timer) = branch.timer.take() {
             turn.net.txns.cancel_timer(timer);
         }
-        if let Some(addr) = branch.fallback.take()
-            && status == 503
-            && branch.last.is_none()
-        {
-            // TCP was refused; the request goes by UDP after all.
-            branch.target.hop = Hop::To {
-                transport: Transport::Udp,
-                addr,
-            };
-            branch.state = State::Waiting;
-            branch.target.rank = 0;
+        if status == 503 && unheard && open && branch.last.is_none() && branch.leave_stream() {
+            let breadth = branch.breadth;
+            self.launch(turn, slot, index, breadth);
             return self.advance(turn, slot);
         }
         if status >= 600 {
@@ -136,21 +138,22 @@ impl Proxy {
         self.advance(turn, slot);
     }
 
-    /// Lets the stand-bys of a branch try, or retires them (O-19, O-20).
+    /// Lets the stand-by of a branch try, with the breadth that it leaves, or
+    /// retires it (O-19, O-20; L-5).
     fn stand_by(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, status: u16) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
         let open = !context.closed && !context.answered && Context::is_retryable(status);
-        let breadth = context.breadth;
+        let breadth = context.branches.get(index).map(|branch| branch.breadth);
         let standby = context.branches.iter().position(|branch| {
             branch.state == State::Waiting && branch.target.after.map(usize::from) == Some(index)
         });
         let Some(next) = standby else { return };
         if open {
-            self.launch(turn, slot, next, breadth);
+            self.launch(turn, slot, next, breadth.unwrap_or(1));
         } else if let Some(branch) = self.branch(slot, next) {
-            branch.state = State::Done(0);
+            branch.state = State::Skipped;
             self.stand_by(turn, slot, next, 0);
         }
     }
@@ -162,18 +165,23 @@ impl Proxy {
         };
         context.closed = true;
         let count = context.branches.len();
+        // Only an INVITE can be cancelled (§9.1).
         let invite = context.is_invite();
         for index in 0..count {
             let Some(branch) = self.branch(slot, index) else {
                 break;
             };
             match branch.state {
-                State::Waiting => branch.state = State::Done(0),
-                State::Trying { .. } => branch.state = State::Trying { cancel: true },
+                State::Waiting => branch.state = State::Skipped,
+                State::Trying { .. } if invite => branch.state = State::Trying { cancel: true },
                 State::Proceeding { cancelled: false } if invite => {
-                    self.send_cancel(turn, slot, index)
+                    // When there is no room for a CANCEL, Timer C is left.
+                    self.send_cancel(turn, slot, index);
                 }
-                State::Proceeding { .. } | State::Done(_) => {}
+                State::Trying { .. }
+                | State::Proceeding { .. }
+                | State::Done(_)
+                | State::Skipped => {}
             }
         }
     }
@@ -206,32 +214,21 @@ fn send(
     turn: &mut Turn<'_>,
     context: &mut Context,
     index: usize,
-    breadth: u16,
     owner: Owner,
-) -> Option<(ClientId, bool)> {
+) -> Option<ClientId> {
     let base = context.base.clone()?;
     let branch = context.branches.get_mut(index)?;
-    let long = base.len() + 160 > UDP_REQUEST_MAX;
-    if let Hop::To {
-        transport: Transport::Udp,
-        addr,
-    } = branch.target.hop
-        && long
-        && branch.fallback.is_none()
-    {
-        branch.fallback = Some(addr);
-        branch.target.hop = Hop::To {
-            transport: Transport::Tcp,
-            addr,
-        };
+    if base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX {
+        branch.prefer_stream();
     }
-    let target = branch.target.clone();
-    let flow = turn.net.reach(target.hop)?;
-    let client = turn.net.txns.reserve(owner)?;
-    let (transport, sent_by) = turn.net.flows.sent_by(flow)?;
-    let mut part = std::mem::take(&mut turn.net.text);
+    let (target, breadth) = (branch.target.clone(), branch.breadth);
+    let net = &mut *turn.net;
+    let flow = net.reach(target.hop)?;
+    let (transport, sent_by) = net.flows.sent_by(flow)?;
+    let client = net.txns.reserve(owner)?;
+    let mut part = std::mem::take(&mut net.text);
     part.clear();
-    turn.net.txns.write_branch(client, &mut part);
+    net.txns.write_branch(client, &mut part);
     let hop = build::Hopwise {
         target: &target,
         transport,
@@ -240,19 +237,13 @@ fn send(
         breadth,
     };
     let context = &*context;
-    let bytes = turn.net.pool.build(base.len() + 256, |out| {
+    let bytes = net.pool.build(base.len() + build::room(&target), |out| {
         build::branch(context, &base, &hop, out)
     });
-    turn.net.text = part;
-    let invite = context.is_invite();
-    let method = if invite {
-        &b"INVITE"[..]
-    } else {
-        context.method_token()
-    };
-    turn.net
-        .txns
+    net.text = part;
+    let method = context.method_token();
+    net.txns
         .start(turn.now, client, method, flow, bytes.clone());
-    turn.net.transmit(flow, bytes);
-    Some((client, invite))
+    net.transmit(flow, bytes);
+    Some(client)
 }

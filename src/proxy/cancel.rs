@@ -2,7 +2,7 @@
 
 use super::{Owner, Proxy, Request, State, Timer, Turn};
 use crate::edit::derive::{self, Derived};
-use crate::id::Slot;
+use crate::id::{ClientId, Slot};
 use crate::limits;
 use crate::scan::scan;
 use crate::txn::Kind;
@@ -52,56 +52,45 @@ impl Proxy {
         }
     }
 
-    /// Sends the CANCEL of one branch, to where its INVITE went (P-33).
-    pub(super) fn send_cancel(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
-        let Some(client) = self.branch(slot, index).and_then(|branch| branch.client) else {
-            return;
-        };
-        let (Some(sent), Some(flow)) = (
-            turn.net.txns.client_request(client).cloned(),
-            turn.net.txns.client_flow(client),
-        ) else {
-            return;
-        };
-        if scan(&sent, &mut self.again).is_err() {
-            return;
-        }
-        let branch_number = u8::try_from(index).unwrap_or(u8::MAX);
-        let owner = Owner::Cancel {
-            context: slot,
-            branch: branch_number,
-        };
-        let Some(id) = turn.net.txns.reserve_cancel(client, owner) else {
-            return;
-        };
-        let again = &self.again;
-        let bytes = turn.net.pool.build(sent.len(), |out| {
-            derive::write(Derived::Cancel, &sent, again, out)
-        });
-        turn.net
-            .txns
-            .start(turn.now, id, b"CANCEL", flow, bytes.clone());
-        turn.net.transmit(flow, bytes);
-        turn.net.counters.requests_out += 1;
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
+    /// Sends the CANCEL of one branch, to where its INVITE went (P-33). False
+    /// when there is no room for one.
+    pub(super) fn send_cancel(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+        let owner = Owner::Cancel { context: slot };
+        let client = self.branch(slot, index).and_then(|branch| branch.client);
+        let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner));
+        let Some(context) = self.contexts.get_mut(slot).filter(|_| sent.is_some()) else {
+            return false;
         };
         context.live += 1;
+        turn.net.counters.requests_out += 1;
         let Some(branch) = context.branches.get_mut(index) else {
-            return;
+            return false;
         };
-        branch.cancel = Some(id);
         branch.state = State::Proceeding { cancelled: true };
         branch.due = turn.now + limits::CANCEL_GRACE;
         if let Some(timer) = branch.timer.take() {
             turn.net.txns.cancel_timer(timer);
         }
-        branch.timer = Some(turn.net.txns.set_timer(
-            branch.due,
-            Timer::Branch {
-                context: slot,
-                branch: branch_number,
-            },
-        ));
+        let timer = Timer::Branch {
+            context: slot,
+            branch: u8::try_from(index).unwrap_or(u8::MAX),
+        };
+        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+        true
+    }
+
+    fn derive_cancel(&mut self, turn: &mut Turn<'_>, invite: ClientId, owner: Owner) -> Option<()> {
+        let net = &mut *turn.net;
+        let sent = net.txns.client_request(invite)?.clone();
+        let flow = net.txns.client_flow(invite)?;
+        scan(&sent, &mut self.again).ok()?;
+        let id = net.txns.reserve_cancel(invite, owner)?;
+        let again = &self.again;
+        let bytes = net.pool.build(sent.len(), |out| {
+            derive::write(Derived::Cancel, &sent, again, out)
+        });
+        net.txns.start(turn.now, id, b"CANCEL", flow, bytes.clone());
+        net.transmit(flow, bytes);
+        Some(())
     }
 }

@@ -29,8 +29,6 @@ pub enum Owner {
     Cancel {
         /// The response context.
         context: Slot,
-        /// Which branch.
-        branch: u8,
     },
     /// Answered here; nobody waits.
     Local,
@@ -220,7 +218,10 @@ impl Net {
                 .map(|header| header.value.of(request.bytes))
                 .unwrap_or_default()
         };
-        let hash = self.hash([value(Name::CallId), value(Name::From), value(Name::CSeq)]);
+        // Without the method, so that a CANCEL is answered with the tag of its
+        // INVITE (RFC 3261 §9.2).
+        let cseq = request.message.cseq().to_be_bytes();
+        let hash = self.hash([value(Name::CallId), value(Name::From), &cseq[..]]);
         hex(hash, tag);
         tag
     }

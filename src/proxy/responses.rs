@@ -1,7 +1,8 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::{Branch, Context, Net, Owner, Proxy, Response, State, Turn};
+use super::{Context, Net, Owner, Proxy, Response, State, Turn};
+use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
@@ -19,6 +20,11 @@ impl Proxy {
             return;
         };
         let owner = turn.net.txns.client_owner(client);
+        if matches!(owner, Some(Owner::Proxy { .. })) && response.hops() < 2 {
+            // P-20: nobody is left to send it to.
+            turn.net.counters.stray_responses += 1;
+            return;
+        }
         let heard = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
@@ -73,6 +79,7 @@ impl Proxy {
             branch.due = turn.now + limits::TIMER_C;
         }
         if wanted {
+            // When there is no room for it, Timer C is left.
             self.send_cancel(turn, slot, index);
         }
         let answered = self
@@ -86,48 +93,46 @@ impl Proxy {
         self.upstream(turn, slot, response.status, bytes);
     }
 
-    /// P-21, P-27: every 2xx passes at once, also after another final.
+    /// P-21, P-27: every 2xx to an INVITE passes at once, also after another
+    /// final; of any other request only the first.
     fn success(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        self.edits.clear();
-        remove_top_via(response, &mut self.edits);
-        turn.policy
-            .accepted(turn.net, turn.now, context, response, &mut self.edits);
-        let edits = &mut self.edits;
-        let room = response.bytes.len() + edits.growth();
-        let bytes = turn
-            .net
-            .pool
-            .build(room, |out| edits.apply(response.bytes, out));
-        let first = !context.answered;
-        let pass = first || context.is_invite();
-        context.answered = true;
         if let Some(branch) = context.branches.get_mut(index) {
             branch.state = State::Done(response.status);
             if let Some(timer) = branch.timer.take() {
                 turn.net.txns.cancel_timer(timer);
             }
         }
-        if pass {
-            self.upstream(turn, slot, response.status, bytes);
+        if context.answered && !context.is_invite() {
+            return;
         }
+        let edits = &mut self.edits;
+        edits.clear();
+        remove_top_via(response, edits);
+        turn.policy
+            .accepted(turn.net, turn.now, context, response, edits);
+        let room = response.bytes.len() + edits.growth();
+        let pool = &turn.net.pool;
+        let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
+        context.answered = true;
+        context.base = None;
+        for branch in &mut context.branches {
+            branch.last = None;
+        }
+        self.upstream(turn, slot, response.status, bytes);
+        // P-29
         self.close(turn, slot);
-        if let Some(context) = self.contexts.get_mut(slot)
-            && !context.branches.iter().any(Branch::is_pending)
-        {
-            context.base = None;
-        }
     }
 
     /// The response without our Via.
-    fn strip(&mut self, net: &Net, response: &Response<'_>) -> crate::bytes::Buf {
+    fn strip(&mut self, net: &Net, response: &Response<'_>) -> Buf {
         self.edits.clear();
         remove_top_via(response, &mut self.edits);
         let edits = &mut self.edits;
-        net.pool
-            .build(response.bytes.len(), |out| edits.apply(response.bytes, out))
+        let room = response.bytes.len();
+        net.pool.build(room, |out| edits.apply(response.bytes, out))
     }
 
     /// P-35: the ACK to a non-2xx, hop by hop.

@@ -19,7 +19,7 @@ impl Proxy {
                 self.ended(turn, context, index, 408, None);
                 self.released(turn.net, context);
             }
-            Owner::Cancel { context, .. } => self.released(turn.net, context),
+            Owner::Cancel { context } => self.released(turn.net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -33,12 +33,7 @@ impl Proxy {
                 }
                 self.released(net, context);
             }
-            Owner::Cancel { context, branch } => {
-                if let Some(branch) = self.branch(context, usize::from(branch)) {
-                    branch.cancel = None;
-                }
-                self.released(net, context);
-            }
+            Owner::Cancel { context } => self.released(net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -65,15 +60,8 @@ impl Proxy {
         let Some(base) = context.base.clone() else {
             return;
         };
-        let bytes = local_answer(
-            turn.net,
-            &base,
-            &mut self.again,
-            context.source,
-            context.flow,
-            100,
-            "Trying",
-        );
+        let from = (context.source, context.flow);
+        let bytes = local_answer(turn.net, &base, &mut self.again, from, (100, "Trying"));
         let send = turn.net.txns.respond(turn.now, server, 100, bytes);
         turn.net.transmit_send(send);
     }
@@ -93,27 +81,30 @@ impl Proxy {
             branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
             return;
         }
-        match branch.state {
-            State::Proceeding { cancelled: false } => self.send_cancel(turn, slot, place),
-            State::Proceeding { cancelled: true } | State::Trying { .. } => {
-                let client = branch.client.take();
-                let status = if matches!(branch.state, State::Trying { .. }) {
-                    408
-                } else {
-                    487
-                };
-                turn.net.counters.timeouts += 1;
-                self.ended(turn, slot, place, status, None);
-                self.give_up(turn.net, slot, client);
-            }
-            State::Waiting | State::Done(_) => {}
+        let (state, client) = (branch.state, branch.client);
+        if state == (State::Proceeding { cancelled: false }) && self.send_cancel(turn, slot, place)
+        {
+            return;
         }
+        let status = match state {
+            State::Trying { .. } => 408,
+            State::Proceeding { .. } => 487,
+            State::Waiting | State::Done(_) | State::Skipped => return,
+        };
+        turn.net.counters.timeouts += 1;
+        if let Some(client) = client {
+            self.abandon(turn.net, slot, place, client);
+        }
+        self.ended(turn, slot, place, status, None);
+        self.released(turn.net, slot);
     }
 
-    fn give_up(&mut self, net: &mut Net, slot: Slot, client: Option<ClientId>) {
-        if let Some(client) = client {
-            net.txns.abandon(client);
-            self.released(net, slot);
+    /// Drops the transaction of a branch without a word. Its place in the
+    /// context is given up by `released`.
+    fn abandon(&mut self, net: &mut Net, slot: Slot, index: usize, client: ClientId) {
+        net.txns.abandon(client);
+        if let Some(branch) = self.branch(slot, index) {
+            branch.client = None;
         }
     }
 
@@ -134,14 +125,11 @@ impl Proxy {
                         continue;
                     }
                     turn.net.counters.transport_failures += 1;
-                    turn.net.txns.abandon(client);
-                    if let Some(branch) = self.branch(context, index) {
-                        branch.client = None;
-                    }
+                    self.abandon(turn.net, context, index, client);
                     self.ended(turn, context, index, 503, None);
                     self.released(turn.net, context);
                 }
-                Owner::Cancel { context, .. } => {
+                Owner::Cancel { context } => {
                     turn.net.txns.abandon(client);
                     self.released(turn.net, context);
                 }
