@@ -3,9 +3,16 @@
 
 #[cfg(test)]
 mod wire {
+    pub(crate) mod cables;
+    pub(crate) mod peer;
     pub(crate) mod phone;
     pub(crate) mod world;
 
+    mod acknowledging;
     mod calling;
+    mod cancelling;
+    mod forking;
+    mod proxying;
     mod registering;
+    mod validating;
 }

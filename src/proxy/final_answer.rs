@@ -78,13 +78,14 @@ impl Proxy {
 
 /// The answer to send among those that came: 6xx, else the lowest class, in
 /// 4xx one that lets the caller mend something and last one that is about the
-/// way there (P-23). A target that could not be reached at all counts only
+/// way there or our own CANCEL (P-23). A target that could not be reached at all counts only
 /// when there is nothing else.
 fn best(branches: &[Branch]) -> Option<(usize, u16)> {
     let rank = |status: u16, answered: bool| -> u16 {
         match status {
             600.. => 0,
             401 | 407 | 415 | 420 | 484 => 400,
+            487 => 480,
             408 | 430 => 490,
             503 if !answered => 900,
             _ => status / 100 * 100 + 50,

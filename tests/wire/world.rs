@@ -1,5 +1,5 @@
-//! A network of shards in virtual time: datagrams arrive at once, streams are
-//! not used, and whoever is no shard is the test itself.
+//! A network of shards in virtual time: messages arrive at once and in order,
+//! and whoever is no shard is the test itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use steadfast::edge::{self, Member};
 use steadfast::home::{self, Algorithm, Redirect, Subscribers};
-use steadfast::id::{Flow, SocketId, Transport};
+use steadfast::id::{Flow, SocketId, StreamId, Transport};
 use steadfast::send::Local;
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
+
+use super::cables::{Cables, End};
 
 /// Address of the home.
 pub(crate) const HOME: &str = "127.0.0.10:5060";
@@ -24,7 +26,18 @@ const UNIX: u64 = 1_800_000_000;
 pub(crate) struct Seen {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
+    /// Its bytes as text, whatever is not UTF-8 replaced.
     pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) transport: Transport,
+}
+
+/// What is about to happen to a node or to the test.
+enum Event {
+    Datagram(Seen),
+    Stream(End, Seen),
+    Connected(End),
+    Closed(End),
 }
 
 /// Nodes by address, and what is under way between them.
@@ -33,7 +46,8 @@ pub(crate) struct World {
     nodes: BTreeMap<SocketAddr, usize>,
     shards: Vec<Shard>,
     locals: Vec<Vec<Local>>,
-    wire: VecDeque<Seen>,
+    wire: VecDeque<Event>,
+    cables: Cables,
     /// What came to addresses that are no node, oldest first.
     inbox: VecDeque<Seen>,
     /// Every message of the run, for the trace of a failure.
@@ -57,6 +71,7 @@ impl World {
             shards: Vec::new(),
             locals: Vec::new(),
             wire: VecDeque::new(),
+            cables: Cables::default(),
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
@@ -74,18 +89,20 @@ impl World {
     }
 
     fn add(&mut self, addr: &str, upstream: Option<&str>, role: Role) {
-        let local = |addr: &str, upstream| Local {
-            transport: Transport::Udp,
+        let local = |transport, addr: &str, upstream| Local {
+            transport,
             addr: addr.parse().unwrap(),
             upstream,
         };
-        let mut locals = vec![local(addr, false)];
-        locals.extend(upstream.map(|addr| local(addr, true)));
+        let mut locals = vec![local(Transport::Udp, addr, false)];
+        locals.extend(upstream.map(|addr| local(Transport::Udp, addr, true)));
+        locals.push(local(Transport::Tcp, addr, false));
         let place = self.shards.len();
         let seed = u64::try_from(place).unwrap() + 1;
         for local in &locals {
             self.nodes.insert(local.addr, place);
         }
+        self.cables.listen(addr.parse().unwrap());
         let setup = Setup {
             locals: locals.clone(),
             role,
@@ -101,14 +118,70 @@ impl World {
         self.dead.push(addr.parse::<SocketAddr>().unwrap().ip());
     }
 
+    /// Connections to `addr` are refused from now on.
+    pub(crate) fn refuse(&mut self, addr: &str) {
+        self.cables.refuse(addr.parse().unwrap());
+    }
+
+    /// The test takes connections at `addr`.
+    pub(crate) fn listen(&mut self, addr: &str) {
+        self.cables.listen(addr.parse().unwrap());
+    }
+
+    /// Opens a connection from an address of the test to a node. What is sent
+    /// between the two from now on goes over it.
+    pub(crate) fn connect(&mut self, from: &str, to: &str) {
+        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+        let place = self.nodes[&to];
+        let stream = self.shards[place].accept(from).unwrap();
+        self.cables
+            .join(End::test(from), End::node(place, stream, to));
+    }
+
+    /// The test closes its connection.
+    pub(crate) fn close(&mut self, from: &str, to: &str) {
+        let end = self
+            .cables
+            .between(from.parse().unwrap(), to.parse().unwrap());
+        self.hang_up(end.unwrap());
+        self.settle();
+    }
+
+    /// Whether a connection between the two is open.
+    pub(crate) fn is_connected(&self, from: &str, to: &str) -> bool {
+        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+        self.cables.between(from, to).is_some()
+    }
+
+    /// ICMP tells `node` that `peer` is not there.
+    pub(crate) fn unreachable(&mut self, node: &str, peer: &str) {
+        let (place, socket) = self.socket(node.parse().unwrap());
+        let peer = peer.parse().unwrap();
+        self.shards[place].handle(self.now, Input::Unreachable { socket, peer });
+        self.collect(place);
+        self.settle();
+    }
+
+    /// Tells a node to drain.
+    pub(crate) fn drain(&mut self, node: &str) {
+        let place = self.nodes[&node.parse().unwrap()];
+        self.shards[place].handle(self.now, Input::Drain);
+        self.collect(place);
+    }
+
     /// Sends from an address of the test and lets everything settle.
     pub(crate) fn send(&mut self, from: &str, to: &str, text: &str) {
-        let text = text.replace('\n', "\r\n");
-        self.wire.push_back(Seen {
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
-            text,
-        });
+        self.send_bytes(from, to, text.replace('\n', "\r\n").as_bytes());
+    }
+
+    /// Sends exactly these bytes.
+    pub(crate) fn send_bytes(&mut self, from: &str, to: &str, bytes: &[u8]) {
+        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+        let event = match self.cables.between(from, to) {
+            Some(end) => Event::Stream(end.across(), Seen::new(from, to, bytes, Transport::Tcp)),
+            None => Event::Datagram(Seen::new(from, to, bytes, Transport::Udp)),
+        };
+        self.wire.push_back(event);
         self.settle();
     }
 
@@ -129,6 +202,12 @@ impl World {
         self.inbox.iter().any(|seen| seen.to == to)
     }
 
+    /// Throws away what came so far.
+    pub(crate) fn forget(&mut self) {
+        self.inbox.clear();
+        self.trace.clear();
+    }
+
     /// Lets time pass, timer by timer.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
@@ -138,11 +217,7 @@ impl World {
                 break;
             };
             self.now = self.now.max(next);
-            for place in 0..self.shards.len() {
-                self.shards[place].handle(self.now, Input::Tick);
-                self.collect(place);
-            }
-            self.settle();
+            self.tick();
             if next == self.now
                 && self.shards.iter().filter_map(Shard::deadline).min() == Some(next)
             {
@@ -150,6 +225,10 @@ impl World {
             }
         }
         self.now = end;
+        self.tick();
+    }
+
+    fn tick(&mut self) {
         for place in 0..self.shards.len() {
             self.shards[place].handle(self.now, Input::Tick);
             self.collect(place);
@@ -167,13 +246,34 @@ impl World {
         found.unwrap_or_else(|| panic!("no counter {name}")).1
     }
 
+    /// Waits until every timer has run out, and checks that no node holds
+    /// anything of a request any more (P-28).
+    #[track_caller]
+    pub(crate) fn drained(&mut self) {
+        self.pass(Duration::from_secs(200));
+        for (place, shard) in self.shards.iter().enumerate() {
+            let gauges = shard.gauges();
+            let held = gauges
+                .iter()
+                .filter(|(name, held)| !matches!(*name, "registered" | "streams") && *held > 0);
+            let held: Vec<_> = held.collect();
+            assert!(
+                held.is_empty(),
+                "{} holds {held:?}\n{}",
+                self.locals[place][0].addr,
+                self.ladder()
+            );
+        }
+    }
+
     /// The run as text.
     pub(crate) fn ladder(&self) -> String {
         let line = |seen: &Seen| {
             format!(
-                "--- {} -> {}\n{}\n",
+                "--- {} -> {} {}\n{}\n",
                 seen.from,
                 seen.to,
+                seen.transport.via_token(),
                 seen.text.trim_end()
             )
         };
@@ -181,48 +281,132 @@ impl World {
     }
 
     fn settle(&mut self) {
-        while let Some(seen) = self.wire.pop_front() {
-            self.trace.push(seen.clone());
-            if self.dead.contains(&seen.to.ip()) || self.dead.contains(&seen.from.ip()) {
-                continue;
+        while let Some(event) = self.wire.pop_front() {
+            match event {
+                Event::Datagram(seen) => self.datagram(seen),
+                Event::Stream(end, seen) => self.stream(end, seen),
+                Event::Connected(End::Node { place, stream, .. }) => {
+                    self.input(place, Input::Connected { stream });
+                }
+                Event::Closed(End::Node { place, stream, .. }) => {
+                    self.input(place, Input::Closed { stream });
+                }
+                Event::Connected(End::Test { .. }) | Event::Closed(End::Test { .. }) => {}
             }
-            let Some(&place) = self.nodes.get(&seen.to) else {
-                self.inbox.push_back(seen);
-                continue;
-            };
-            let socket = self.locals[place]
-                .iter()
-                .position(|local| local.addr == seen.to)
-                .unwrap();
-            let socket = SocketId(u16::try_from(socket).unwrap());
-            let input = Input::Datagram {
-                socket,
-                peer: seen.from,
-                bytes: seen.text.as_bytes(),
-            };
-            self.shards[place].handle(self.now, input);
-            self.collect(place);
         }
+    }
+
+    fn input(&mut self, place: usize, input: Input<'_>) {
+        self.shards[place].handle(self.now, input);
+        self.collect(place);
+    }
+
+    fn is_lost(&mut self, seen: &Seen) -> bool {
+        self.trace.push(seen.clone());
+        self.dead.contains(&seen.to.ip()) || self.dead.contains(&seen.from.ip())
+    }
+
+    fn datagram(&mut self, seen: Seen) {
+        if self.is_lost(&seen) {
+            return;
+        }
+        if !self.nodes.contains_key(&seen.to) {
+            self.inbox.push_back(seen);
+            return;
+        }
+        let (place, socket) = self.socket(seen.to);
+        let input = Input::Datagram {
+            socket,
+            peer: seen.from,
+            bytes: &seen.bytes,
+        };
+        self.input(place, input);
+    }
+
+    fn stream(&mut self, end: End, seen: Seen) {
+        if self.is_lost(&seen) {
+            return;
+        }
+        match end {
+            End::Node { place, stream, .. } => {
+                let bytes = &seen.bytes;
+                self.input(place, Input::Stream { stream, bytes });
+            }
+            End::Test { .. } => self.inbox.push_back(seen),
+        }
+    }
+
+    fn socket(&self, addr: SocketAddr) -> (usize, SocketId) {
+        let place = self.nodes[&addr];
+        let is_it = |local: &Local| local.addr == addr && local.transport == Transport::Udp;
+        let socket = self.locals[place].iter().position(is_it).unwrap();
+        (place, SocketId(u16::try_from(socket).unwrap()))
     }
 
     fn collect(&mut self, place: usize) {
         while let Some(output) = self.shards[place].poll() {
             match output {
-                Output::Transmit {
-                    flow: Flow::Udp { socket, peer },
-                    bytes,
-                } => {
-                    let from = self.locals[place][usize::from(socket.0)].addr;
-                    let text = String::from_utf8(bytes.to_vec()).unwrap();
-                    self.wire.push_back(Seen {
-                        from,
-                        to: peer,
-                        text,
-                    });
+                Output::Transmit { flow, bytes } => self.transmit(place, flow, &bytes),
+                Output::Connect { stream, peer } => self.dial(place, stream, peer),
+                Output::Close { stream } => {
+                    if let Some(end) = self.cables.of(place, stream) {
+                        self.hang_up(end);
+                    }
                 }
                 Output::Store { .. } | Output::Notice(_) => {}
-                other => panic!("{other:?}"),
             }
+        }
+    }
+
+    fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
+        let event = match flow {
+            Flow::Udp { socket, peer } => {
+                let from = self.locals[place][usize::from(socket.0)].addr;
+                Event::Datagram(Seen::new(from, peer, bytes, Transport::Udp))
+            }
+            Flow::Stream(stream) => {
+                // What was written to a connection that is gone is gone.
+                let Some(end) = self.cables.of(place, stream) else {
+                    return;
+                };
+                let other = end.across();
+                let seen = Seen::new(end.addr(), other.addr(), bytes, Transport::Tcp);
+                Event::Stream(other, seen)
+            }
+        };
+        self.wire.push_back(event);
+    }
+
+    fn dial(&mut self, place: usize, stream: StreamId, peer: SocketAddr) {
+        let from = self.locals[place][0].addr;
+        let caller = End::node(place, stream, from);
+        if !self.cables.listens(peer) || self.dead.contains(&peer.ip()) {
+            self.wire.push_back(Event::Closed(caller));
+            return;
+        }
+        let called = match self.nodes.get(&peer) {
+            Some(&place) => End::node(place, self.shards[place].accept(from).unwrap(), peer),
+            None => End::test(peer),
+        };
+        self.cables.join(caller.clone(), called);
+        self.wire.push_back(Event::Connected(caller));
+    }
+
+    fn hang_up(&mut self, end: super::cables::Joined) {
+        let other = end.across();
+        self.cables.part(&end);
+        self.wire.push_back(Event::Closed(other));
+    }
+}
+
+impl Seen {
+    fn new(from: SocketAddr, to: SocketAddr, bytes: &[u8], transport: Transport) -> Self {
+        Self {
+            from,
+            to,
+            text: String::from_utf8_lossy(bytes).into_owned(),
+            bytes: bytes.to_vec(),
+            transport,
         }
     }
 }
