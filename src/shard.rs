@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::edge::{self, Edge};
+use crate::error::Malformed;
 use crate::frame;
 use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, SocketId, StreamId};
 use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
-use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name, scan};
+use crate::scan::{Message, scan};
 use crate::send::{Flows, Local};
 use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
@@ -246,13 +246,7 @@ impl Shard {
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => self.message(now, flow, peer, bytes, None),
             frame::Datagram::Truncated(bytes) => {
-                self.message(
-                    now,
-                    flow,
-                    peer,
-                    bytes,
-                    Some(crate::error::Malformed::Truncated),
-                );
+                self.message(now, flow, peer, bytes, Some(Malformed::Truncated));
             }
             frame::Datagram::Stun(bytes) => {
                 let mut answered = false;
@@ -278,56 +272,37 @@ impl Shard {
         flow: Flow,
         source: SocketAddr,
         bytes: &[u8],
-        framing: Option<crate::error::Malformed>,
+        framing: Option<Malformed>,
     ) {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
-        let via = message
-            .values(bytes, Name::Via)
-            .next()
-            .map(|value| Via::parse(bytes, value));
-        if let Some(Ok(via)) = via {
-            let request = Request {
-                bytes,
-                message: &message,
-                via,
-                flow,
-                source,
-            };
-            match scanned {
-                Some(defect) => self.malformed(&request, defect),
-                None if message.is_request() => {
-                    let (proxy, mut turn) = self.turn(now);
-                    proxy.request(&mut turn, &request);
-                }
-                None => {
-                    let response = Response {
-                        bytes,
-                        message: &message,
-                        status: message.status(),
-                        flow,
-                    };
-                    let (proxy, mut turn) = self.turn(now);
-                    proxy.response(&mut turn, &via, &response);
-                }
+        let (proxy, mut turn) = self.turn(now);
+        match (scanned, message.top_via().copied()) {
+            (None, Some(via)) if message.is_request() => {
+                let request = Request {
+                    bytes,
+                    message: &message,
+                    via,
+                    flow,
+                    source,
+                };
+                proxy.request(&mut turn, &request);
             }
-        } else {
-            // Without a Via nobody can be answered.
-            self.net.counters.malformed += 1;
+            (None, Some(via)) => {
+                let response = Response {
+                    bytes,
+                    message: &message,
+                    status: message.status(),
+                    flow,
+                };
+                proxy.response(&mut turn, &via, &response);
+            }
+            (defect, _) => {
+                let defect = defect.unwrap_or(Malformed::Missing);
+                turn.net.malformed(bytes, &message, (flow, source), defect);
+            }
         }
         self.message = message;
-    }
-
-    /// A defect is answered where `Malformed::answer` says so; a response or
-    /// an ACK never is.
-    fn malformed(&mut self, request: &Request<'_>, defect: crate::error::Malformed) {
-        self.net.counters.malformed += 1;
-        if !request.message.is_request() || request.message.method() == Method::Ack {
-            return;
-        }
-        if let Some((status, reason)) = defect.answer() {
-            self.net.answer_stateless(request, status, reason, b"");
-        }
     }
 
     /// Everything that is due.

@@ -14,5 +14,6 @@ mod wire {
     mod forking;
     mod proxying;
     mod registering;
+    mod torture;
     mod validating;
 }

@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use super::Counters;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
+use crate::error::Malformed;
 use crate::id::{Flow, Slot};
 use crate::scan::via::Via;
-use crate::scan::{Message, Name};
+use crate::scan::{Message, Method, Name};
 use crate::send::{Flows, Hop, Output, Reach};
 use crate::time::{Instant, Wall};
 use crate::txn::{Send, Transactions};
@@ -113,16 +114,20 @@ impl Request<'_> {
     /// §4). `maddr` is not followed: it would let a sender aim our answers.
     #[must_use]
     pub fn reply_flow(&self) -> Flow {
-        match self.flow {
-            Flow::Udp { socket, peer } if self.via.rport.is_none() => {
-                let port = self.via.port.unwrap_or(5060);
-                Flow::Udp {
-                    socket,
-                    peer: SocketAddr::new(peer.ip(), port),
-                }
+        reply_flow(self.flow, &self.via)
+    }
+}
+
+fn reply_flow(flow: Flow, via: &Via) -> Flow {
+    match flow {
+        Flow::Udp { socket, peer } if via.rport.is_none() => {
+            let port = via.port.unwrap_or(5060);
+            Flow::Udp {
+                socket,
+                peer: SocketAddr::new(peer.ip(), port),
             }
-            Flow::Udp { .. } | Flow::Stream(_) => self.flow,
         }
+        Flow::Udp { .. } | Flow::Stream(_) => flow,
     }
 }
 
@@ -193,11 +198,23 @@ impl Net {
     /// retransmission gets the same one.
     #[must_use]
     pub fn answer(&self, request: &Request<'_>, status: u16, reason: &str, headers: &[u8]) -> Buf {
+        let (bytes, message) = (request.bytes, request.message);
+        self.build_answer(bytes, message, request.source, (status, reason), headers)
+    }
+
+    fn build_answer(
+        &self,
+        bytes: &[u8],
+        message: &Message,
+        source: SocketAddr,
+        (status, reason): (u16, &str),
+        headers: &[u8],
+    ) -> Buf {
         let mut tag = [0; 16];
         let tag = if status == 100 {
             &[][..]
         } else {
-            self.tag(request, &mut tag)
+            self.tag(bytes, message, &mut tag)
         };
         let answer = Answer {
             status,
@@ -205,25 +222,47 @@ impl Net {
             tag,
             headers,
         };
-        self.pool.build(request.bytes.len() + headers.len(), |out| {
-            answer::write(&answer, request.bytes, request.message, request.source, out);
+        self.pool.build(bytes.len() + headers.len(), |out| {
+            answer::write(&answer, bytes, message, source, out);
         })
     }
 
-    fn tag<'t>(&self, request: &Request<'_>, tag: &'t mut [u8; 16]) -> &'t [u8] {
+    fn tag<'t>(&self, bytes: &[u8], message: &Message, tag: &'t mut [u8; 16]) -> &'t [u8] {
         let value = |name| {
-            request
-                .message
+            message
                 .first(name)
-                .map(|header| header.value.of(request.bytes))
+                .map(|header| header.value.of(bytes))
                 .unwrap_or_default()
         };
         // Without the method, so that a CANCEL is answered with the tag of its
         // INVITE (RFC 3261 §9.2).
-        let cseq = request.message.cseq().to_be_bytes();
+        let cseq = message.cseq().to_be_bytes();
         let hash = self.hash([value(Name::CallId), value(Name::From), &cseq[..]]);
         hex(hash, tag);
         tag
+    }
+
+    /// Answers a message with a defect where `Malformed::answer` says so: a
+    /// response or an ACK never is, nor what has no Via. A Via that does not
+    /// parse goes back as it is, to where it came from.
+    pub(crate) fn malformed(
+        &mut self,
+        bytes: &[u8],
+        message: &Message,
+        (flow, source): (Flow, SocketAddr),
+        defect: Malformed,
+    ) {
+        self.counters.malformed += 1;
+        let silent = !message.is_request()
+            || message.method() == Method::Ack
+            || message.first(Name::Via).is_none();
+        let Some(answer) = defect.answer().filter(|_| !silent) else {
+            return;
+        };
+        let bytes = self.build_answer(bytes, message, source, answer, b"");
+        let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
+        self.counters.answers += 1;
+        self.transmit(flow, bytes);
     }
 
     /// Answers without a transaction; a retransmission is answered again.
