@@ -186,10 +186,11 @@ fn expected(bytes: &[u8]) -> String {
     let whole = text(bytes);
     let skipped = whole.len() - whole.trim_start_matches("\r\n").len();
     let mut bytes = &bytes[skipped..];
-    let lower = text(bytes).to_ascii_lowercase();
-    if let Some(at) = lower.find("\ncontent-length:") {
-        let value = lower[at + 16..].split("\r\n").next().unwrap().trim();
-        let head = lower.find("\r\n\r\n").unwrap() + 4;
+    let lower = bytes.to_ascii_lowercase();
+    if let Some(at) = find(&lower, b"\ncontent-length:") {
+        let value = text(&lower[at + 16..]);
+        let value = value.split("\r\n").next().unwrap().trim();
+        let head = find(bytes, b"\r\n\r\n").unwrap() + 4;
         bytes = &bytes[..head + value.parse::<usize>().unwrap()];
     }
     let mut text = text(bytes);
@@ -204,6 +205,10 @@ fn expected(bytes: &[u8]) -> String {
     let number: u32 = text[digits..end].parse().unwrap();
     text.replace_range(digits..end, &(number - 1).to_string());
     text
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|found| found == part)
 }
 
 /// Bytes as text, one character each.
@@ -244,12 +249,7 @@ fn what_a_route_held_back_is_forwarded_without_it() {
 /// Where the line begins and ends that these bytes begin, its line end before
 /// it included; folds belong to it.
 fn line_of(bytes: &[u8], begins: &[u8]) -> (usize, usize) {
-    let lower = bytes.to_ascii_lowercase();
-    let start = lower
-        .windows(begins.len())
-        .position(|part| part == begins)
-        .unwrap()
-        + 1;
+    let start = find(&bytes.to_ascii_lowercase(), begins).unwrap() + 1;
     let mut end = start;
     loop {
         end += bytes[end..].iter().position(|&byte| byte == b'\n').unwrap() + 1;
