@@ -12,8 +12,10 @@ mod wire {
     mod calling;
     mod cancelling;
     mod forking;
+    mod loops;
     mod proxying;
     mod registering;
     mod torture;
+    mod transport;
     mod validating;
 }
