@@ -6,6 +6,7 @@ mod wire {
     pub(crate) mod cables;
     pub(crate) mod peer;
     pub(crate) mod phone;
+    pub(crate) mod settings;
     pub(crate) mod world;
 
     mod acknowledging;
@@ -15,6 +16,7 @@ mod wire {
     mod loops;
     mod proxying;
     mod registering;
+    mod streams;
     mod torture;
     mod transport;
     mod validating;

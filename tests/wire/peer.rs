@@ -18,6 +18,12 @@ pub(crate) fn request(method: &str, uri: &str, branch: &str, extra: &str) -> Str
     )
 }
 
+/// A request to somebody at `FAR`, longer than a datagram should be.
+pub(crate) fn long(method: &str, branch: &str) -> String {
+    let extra = format!("X-Long: {}\n", "x".repeat(1_200));
+    request(method, "sip:bob@127.0.0.9", branch, &extra)
+}
+
 /// The answer to a request as it was received.
 pub(crate) fn answer(request: &str, status: u16, tag: &str, extra: &str) -> String {
     let mut out = format!("SIP/2.0 {status} Hand Made\n");

@@ -2,7 +2,6 @@
 
 use super::peer::{CORE, FAR, answer, branch_of, expect, mask, request, respond, silent, status};
 use super::world::{HOME, Tokens, World};
-use steadfast::id::Transport;
 use steadfast::time::Duration;
 
 /// Sends a request to the home and returns it as it came out at `at`, with
@@ -374,29 +373,4 @@ fn a_non_invite_hears_100_after_3500_ms_and_no_408() {
     respond(&mut world, FAR, &received, 200);
     assert_eq!(status(&mut world, CORE), 200);
     world.drained();
-}
-
-#[test]
-fn a_body_without_a_length_gets_one_on_a_stream() {
-    // P-15, X-8
-    let mut world = World::lab(Tokens::Clear);
-    world.listen(FAR);
-    let text = request("MESSAGE", "sip:bob@127.0.0.9;transport=tcp", "len", "")
-        .replace("Content-Length: 0\n\n", "X: 1\n\nhello");
-    world.send(CORE, HOME, &text);
-    let seen = world.receive(FAR);
-    assert_eq!(seen.transport, Transport::Tcp);
-    let head = "MESSAGE sip:bob@127.0.0.9;transport=tcp SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.10:5060;branch=OURS\r\n\
-        Max-Breadth: 60\r\nContent-Length: 5\r\nVia: ";
-    let got = mask(&seen.text);
-    assert!(
-        got.starts_with(head) && got.ends_with("\r\nX: 1\r\n\r\nhello"),
-        "{got}"
-    );
-    // Over UDP it stays as it was.
-    let got = through(&text.replace(";transport=tcp", ""), FAR);
-    assert!(
-        !got.contains("Content-Length") && got.ends_with("\r\nX: 1\r\n\r\nhello"),
-        "{got}"
-    );
 }

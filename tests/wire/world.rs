@@ -3,16 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use steadfast::edge::{self, Member};
-use steadfast::home::{self, Algorithm, Redirect, Subscribers};
 use steadfast::id::{Flow, SocketId, StreamId, Transport};
 use steadfast::send::Local;
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
 
-use super::cables::{Cables, End};
+use super::cables::{Cables, End, Joined};
+use super::settings;
 
 /// Address of the home.
 pub(crate) const HOME: &str = "127.0.0.10:5060";
@@ -53,6 +51,8 @@ pub(crate) struct World {
     /// Every message of the run, for the trace of a failure.
     pub(crate) trace: Vec<Seen>,
     dead: Vec<IpAddr>,
+    /// Stands around every call into a shard, for a test that measures it.
+    pub(crate) around: fn(&mut dyn FnMut()),
 }
 
 /// How the edges write their tokens.
@@ -75,14 +75,19 @@ impl World {
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
+            around: |call| call(),
         };
-        world.add(HOME, None, Role::Home(home_settings(), subscribers()));
+        world.add(
+            HOME,
+            None,
+            Role::Home(settings::home(), settings::subscribers()),
+        );
         for (place, addr) in EDGES.iter().enumerate() {
             let upstream = format!("{}:40000", addr.trim_end_matches(":5060"));
             world.add(
                 addr,
                 Some(&upstream),
-                Role::Edge(edge_settings(place, tokens)),
+                Role::Edge(settings::edge(place, tokens)),
             );
         }
         world
@@ -157,16 +162,14 @@ impl World {
     pub(crate) fn unreachable(&mut self, node: &str, peer: &str) {
         let (place, socket) = self.socket(node.parse().unwrap());
         let peer = peer.parse().unwrap();
-        self.shards[place].handle(self.now, Input::Unreachable { socket, peer });
-        self.collect(place);
+        self.input(place, Input::Unreachable { socket, peer });
         self.settle();
     }
 
     /// Tells a node to drain.
     pub(crate) fn drain(&mut self, node: &str) {
         let place = self.nodes[&node.parse().unwrap()];
-        self.shards[place].handle(self.now, Input::Drain);
-        self.collect(place);
+        self.input(place, Input::Drain);
     }
 
     /// Sends from an address of the test and lets everything settle.
@@ -230,8 +233,7 @@ impl World {
 
     fn tick(&mut self) {
         for place in 0..self.shards.len() {
-            self.shards[place].handle(self.now, Input::Tick);
-            self.collect(place);
+            self.input(place, Input::Tick);
         }
         self.settle();
     }
@@ -297,7 +299,13 @@ impl World {
     }
 
     fn input(&mut self, place: usize, input: Input<'_>) {
-        self.shards[place].handle(self.now, input);
+        let (shard, now) = (&mut self.shards[place], self.now);
+        let mut input = Some(input);
+        (self.around)(&mut || {
+            if let Some(input) = input.take() {
+                shard.handle(now, input);
+            }
+        });
         self.collect(place);
     }
 
@@ -344,17 +352,23 @@ impl World {
     }
 
     fn collect(&mut self, place: usize) {
-        while let Some(output) = self.shards[place].poll() {
-            match output {
-                Output::Transmit { flow, bytes } => self.transmit(place, flow, &bytes),
-                Output::Connect { stream, peer } => self.dial(place, stream, peer),
-                Output::Close { stream } => {
-                    if let Some(end) = self.cables.of(place, stream) {
+        let around = self.around;
+        loop {
+            let shard = &mut self.shards[place];
+            let mut output = None;
+            around(&mut || output = shard.poll());
+            match &output {
+                Some(Output::Transmit { flow, bytes }) => self.transmit(place, *flow, bytes),
+                Some(Output::Connect { stream, peer }) => self.dial(place, *stream, *peer),
+                Some(Output::Close { stream }) => {
+                    if let Some(end) = self.cables.of(place, *stream) {
                         self.hang_up(end);
                     }
                 }
-                Output::Store { .. } | Output::Notice(_) => {}
+                Some(Output::Store { .. } | Output::Notice(_)) => {}
+                None => return,
             }
+            around(&mut || drop(output.take()));
         }
     }
 
@@ -392,7 +406,7 @@ impl World {
         self.wire.push_back(Event::Connected(caller));
     }
 
-    fn hang_up(&mut self, end: super::cables::Joined) {
+    fn hang_up(&mut self, end: Joined) {
         let other = end.across();
         self.cables.part(&end);
         self.wire.push_back(Event::Closed(other));
@@ -408,50 +422,5 @@ impl Seen {
             bytes: bytes.to_vec(),
             transport,
         }
-    }
-}
-
-fn home_settings() -> home::Settings {
-    home::Settings {
-        domain: "example.com".to_owned(),
-        edges: "sip:edge.example.com;lr".to_owned(),
-        edge_peers: vec![
-            ("127.0.0.11".parse().unwrap(), 32),
-            ("127.0.0.12".parse().unwrap(), 31),
-        ],
-        nonce_key: [7; 32],
-        algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
-        redirect: Redirect::Always,
-    }
-}
-
-fn subscribers() -> Arc<Subscribers> {
-    let text = "joe example.com password=secret\nann example.com password=secret\n";
-    Arc::new(Subscribers::parse(text).unwrap())
-}
-
-fn edge_settings(place: usize, tokens: Tokens) -> edge::Settings {
-    let member = |place: usize| Member {
-        name: format!("e{}", place + 1),
-        address: EDGES[place].parse::<SocketAddr>().unwrap().ip(),
-        udp: 5060,
-        tcp: 5060,
-        tls: 5061,
-    };
-    edge::Settings {
-        name: format!("e{}", place + 1),
-        cluster: "edge.example.com".to_owned(),
-        home: vec![edge::Hop {
-            transport: Transport::Udp,
-            addr: HOME.parse().unwrap(),
-        }],
-        home_domains: vec!["example.com".to_owned()],
-        members: (0..3).map(member).collect(),
-        set_size: 2,
-        token_keys: match tokens {
-            Tokens::Clear => Vec::new(),
-            Tokens::Sealed => vec![[9; 64]],
-        },
-        flow_key: [3; 32],
     }
 }
