@@ -7,6 +7,7 @@ mod wire {
     pub(crate) mod world;
 
     mod agent;
+    mod agent_alone;
     mod calling;
     mod digest;
     mod edge_registering;
