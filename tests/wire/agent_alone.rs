@@ -178,6 +178,30 @@ fn the_registrar_says_when_to_come_back() {
     assert!(!world.has(HOME));
 }
 
+#[test]
+fn a_dialog_stays_on_the_flow_it_came_by() {
+    // S-5, S-14, H-6: the name in its Route leads to the first edge.
+    let (mut world, register) = redirected();
+    let token = "Service-Route: <sip:t@edge.example.com;lr;ob>\n";
+    let list = "Outbound-Proxy: <sip:t@edge.example.com;lr;maddr=127.0.0.98>\n";
+    let lines = [token, list].concat();
+    answer(&mut world, EDGE, &register.text, "200 OK", &lines);
+    let register = world.receive(OTHER).text;
+    answer(&mut world, OTHER, &register, "200 OK", token);
+    let text = invite("1", 1, "<sip:joe@example.com>").replace(EDGE, OTHER);
+    world.send(OTHER, JOE, &text);
+    let to = one(&world.receive(OTHER).text, "To");
+    world.pass(Duration::from_millis(1_100));
+    assert!(world.receive(OTHER).text.starts_with("SIP/2.0 200 "));
+    let ack = invite("2", 1, &to).replace("INVITE", "ACK");
+    world.send(OTHER, JOE, &ack.replace(EDGE, OTHER));
+    world.command(JOE, Command::Hangup);
+    let bye = world.receive(OTHER).text;
+    assert!(bye.starts_with("BYE sip:ann@127.0.0.97 "), "{bye}");
+    assert_eq!(one(&bye, "Route"), "<sip:t@edge.example.com;lr;x=1>");
+    assert!(!world.has(EDGE), "{}", world.ladder());
+}
+
 /// An INVITE to joe.
 fn invite(branch: &str, cseq: u32, to: &str) -> String {
     format!(
