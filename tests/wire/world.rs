@@ -383,7 +383,8 @@ impl World {
                     };
                 }
                 Output::Event(event) => {
-                    self.events.push((self.locals[place][0].addr, (**event).clone()));
+                    self.events
+                        .push((self.locals[place][0].addr, (**event).clone()));
                 }
                 Output::Notice(_) => {}
                 Output::Transmit { .. } | Output::Connect { .. } | Output::Close { .. } => {
