@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Stopwatch};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use steadfast::edge::{self, Member};
 use steadfast::id::{Flow, SocketId, Transport};
 use steadfast::send::Local;
@@ -99,14 +99,17 @@ impl Line {
             out.push(output);
         }
         self.spent += watch.elapsed();
-        let texts = out.into_iter().filter_map(|output| match output {
-            Output::Transmit {
+        let mut texts = Vec::new();
+        for output in out {
+            if let Output::Transmit {
                 flow: Flow::Udp { .. },
                 bytes,
-            } => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            _ => None,
-        });
-        texts.collect()
+            } = output
+            {
+                texts.push(String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        texts
     }
 
     /// The last message that came out, which begins like this.
@@ -255,5 +258,8 @@ fn benches(criterion: &mut Criterion) {
 const SDP: &str = "v=0\r\no=joe 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
 
-criterion_group!(shard, benches);
-criterion_main!(shard);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    benches(&mut criterion);
+    criterion.final_summary();
+}

@@ -343,10 +343,17 @@ impl Shard {
                     self.net.transmit_send(Some(send));
                 }
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
-                due => match self.hands(now) {
-                    Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
-                    Hands::Agent(agent, net) => agent_due(agent, net, now, due),
-                },
+                Due::ClientTimeout { .. }
+                | Due::Trying { .. }
+                | Due::AckTimeout { .. }
+                | Due::ServerDone { .. }
+                | Due::ClientDone { .. }
+                | Due::User(Timer::Branch { .. } | Timer::Sweep | Timer::Agent(_)) => {
+                    match self.hands(now) {
+                        Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
+                        Hands::Agent(agent, net) => agent_due(agent, net, now, due),
+                    }
+                }
             }
         }
     }

@@ -70,7 +70,11 @@ async fn drive(command: &Command) -> Result<(), Fault> {
                         engine.handle(Input::Command(command));
                     }
                 }
-                output => wire.perform(output, &mut engine.ladder, engine.now)?,
+                Output::Transmit { .. }
+                | Output::Connect { .. }
+                | Output::Close { .. }
+                | Output::Store { .. }
+                | Output::Notice(_) => wire.perform(output, &engine.ladder, engine.now)?,
             }
         }
         if let Some(end) = story.end() {

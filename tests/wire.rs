@@ -11,6 +11,7 @@ mod wire {
 
     mod acknowledging;
     mod agent;
+    mod agent_alone;
     mod calling;
     mod cancelling;
     mod digest;

@@ -151,7 +151,7 @@ impl Wire {
     pub(super) fn perform(
         &mut self,
         output: Output,
-        ladder: &mut Ladder,
+        ladder: &Ladder,
         now: Instant,
     ) -> io::Result<()> {
         match output {

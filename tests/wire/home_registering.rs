@@ -3,7 +3,6 @@
 
 use super::phone::{Phone, Register, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::digest::Algorithm;
 use steadfast::home::Redirect;
 use steadfast::limits;
 use steadfast::time::Duration;

@@ -12,7 +12,6 @@ use steadfast::time::{Duration, Instant};
 use staging::Kind;
 
 use super::cables::{Cables, End, Joined};
-use super::settings;
 
 mod staging;
 
