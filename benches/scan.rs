@@ -6,7 +6,7 @@ mod samples;
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use steadfast::frame::{self, Datagram};
 use steadfast::scan::{self, Message, Method};
 
@@ -48,5 +48,8 @@ fn scan_messages(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, scan_messages);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    scan_messages(&mut criterion);
+    criterion.final_summary();
+}

@@ -56,6 +56,11 @@ pub const STREAM_QUEUE_MAX: usize = 512 * 1024;
 /// the oldest request goes (its sender's timer sends it again), else the
 /// oldest of all; both are counted.
 pub const DATAGRAM_QUEUE_MAX: usize = 4_096;
+/// Longest request sent over UDP where TCP may be tried first: the path MTU is
+/// not known (RFC 3261 §18.1.1).
+pub const UDP_REQUEST_MAX: usize = 1_300;
+/// Buffers of unfinished stream messages kept for the next ones; more are freed.
+pub const PARTIALS_IDLE_MAX: usize = 64;
 /// Longest time a connection attempt may take before it counts as failed.
 pub const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Longest time a message may take to arrive in full on a stream, from its

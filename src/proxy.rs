@@ -14,6 +14,7 @@ mod build;
 mod cancel;
 mod context;
 mod counters;
+mod final_answer;
 mod net;
 mod requests;
 mod responses;
@@ -28,7 +29,7 @@ use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Slab};
 use crate::limits;
-use crate::scan::Message;
+use crate::scan::{Message, Name};
 use crate::send::Hop;
 use crate::time::Instant;
 
@@ -180,6 +181,14 @@ pub struct Response<'a> {
     pub flow: Flow,
 }
 
+impl Response<'_> {
+    /// Number of Via values; ours is one of them.
+    #[must_use]
+    pub fn hops(&self) -> usize {
+        self.message.values(self.bytes, Name::Via).count()
+    }
+}
+
 /// What the edge and the home decide, each in its own way.
 pub trait Policy {
     /// Where a request goes. Called once per new request, and for each ACK to a 2xx.
@@ -206,6 +215,16 @@ pub trait Policy {
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
+}
+
+/// What one step works with: the machinery, whoever decides, and the time.
+pub struct Turn<'a> {
+    /// The machinery.
+    pub net: &'a mut Net,
+    /// The role.
+    pub policy: &'a mut dyn Policy,
+    /// The time of the step.
+    pub now: Instant,
 }
 
 /// All requests that are under way.

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use crate::agent::{self, Agent};
 use crate::edge::{self, Edge};
+use crate::error::Malformed;
 use crate::frame;
 use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, Slot, SocketId, StreamId};
-use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer};
-use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name, scan};
+use crate::id::{Flow, SocketId, StreamId};
+use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
+use crate::scan::{Message, scan};
 use crate::send::Flows;
 use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
@@ -111,6 +111,8 @@ pub struct Shard {
     role: Acting,
     /// Outline of the message at hand.
     message: Message,
+    /// Memory for unfinished messages of streams.
+    partials: Vec<Vec<u8>>,
 }
 
 enum Acting {
@@ -120,19 +122,9 @@ enum Acting {
 }
 
 /// Who handles what comes in: a proxy by some policy, or the end of the way.
-enum Part<'a> {
-    Proxy(&'a mut dyn Policy),
-    Agent(&'a mut Agent),
-}
-
-impl Acting {
-    fn part(&mut self) -> Part<'_> {
-        match self {
-            Self::Edge(edge) => Part::Proxy(&mut **edge),
-            Self::Home(home) => Part::Proxy(&mut **home),
-            Self::Agent(agent) => Part::Agent(agent),
-        }
-    }
+enum Hands<'a> {
+    Proxy(&'a mut Proxy, Turn<'a>),
+    Agent(&'a mut Agent, &'a mut Net),
 }
 
 impl Shard {
@@ -162,6 +154,7 @@ impl Shard {
             proxy: Proxy::default(),
             role,
             message: Message::default(),
+            partials: Vec::new(),
         }
     }
 
@@ -183,10 +176,9 @@ impl Shard {
             } => self.datagram(now, socket, peer, bytes),
             Input::Unreachable { socket, peer } => {
                 let flow = Flow::Udp { socket, peer };
-                let net = &mut self.net;
-                match self.role.part() {
-                    Part::Proxy(policy) => self.proxy.flow_lost(net, policy, now, flow),
-                    Part::Agent(agent) => agent.flow_lost(net, now, flow, "nobody is there"),
+                match self.hands(now) {
+                    Hands::Proxy(proxy, mut turn) => proxy.flow_lost(&mut turn, flow),
+                    Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, "nobody is there"),
                 }
             }
             Input::Connected { stream } => self.connected(stream),
@@ -257,22 +249,27 @@ impl Shard {
         ]
     }
 
+    /// Who acts, and what one step of theirs works with.
+    fn hands(&mut self, now: Instant) -> Hands<'_> {
+        let policy: &mut dyn Policy = match &mut self.role {
+            Acting::Edge(edge) => &mut **edge,
+            Acting::Home(home) => &mut **home,
+            Acting::Agent(agent) => return Hands::Agent(agent, &mut self.net),
+        };
+        let net = &mut self.net;
+        Hands::Proxy(&mut self.proxy, Turn { net, policy, now })
+    }
+
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => self.message(now, flow, peer, bytes, None),
             frame::Datagram::Truncated(bytes) => {
-                self.message(
-                    now,
-                    flow,
-                    peer,
-                    bytes,
-                    Some(crate::error::Malformed::Truncated),
-                );
+                self.message(now, flow, peer, bytes, Some(Malformed::Truncated));
             }
             frame::Datagram::Stun(bytes) => {
-                if let Part::Agent(agent) = self.role.part() {
-                    agent.stun(&mut self.net, now, flow, bytes);
+                if let Hands::Agent(agent, net) = self.hands(now) {
+                    agent.stun(net, now, flow, bytes);
                 }
                 let mut answered = false;
                 let answer = self
@@ -297,106 +294,96 @@ impl Shard {
         flow: Flow,
         source: SocketAddr,
         bytes: &[u8],
-        framing: Option<crate::error::Malformed>,
+        framing: Option<Malformed>,
     ) {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
-        let via = message
-            .values(bytes, Name::Via)
-            .next()
-            .map(|value| Via::parse(bytes, value));
-        if let Some(Ok(via)) = via {
-            let request = Request {
-                bytes,
-                message: &message,
-                via,
-                flow,
-                source,
-            };
-            match scanned {
-                Some(defect) => self.malformed(&request, defect),
-                None if message.is_request() => match self.role.part() {
-                    Part::Proxy(policy) => {
-                        self.proxy.request(&mut self.net, policy, now, &request);
-                    }
-                    Part::Agent(agent) => agent.request(&mut self.net, now, &request),
-                },
-                None => {
-                    let response = Response {
-                        bytes,
-                        message: &message,
-                        status: message.status(),
-                        flow,
-                    };
-                    let net = &mut self.net;
-                    match self.role.part() {
-                        Part::Proxy(policy) => {
-                            self.proxy.response(net, policy, now, &via, &response);
-                        }
-                        Part::Agent(agent) => agent.response(net, now, &via, &response),
-                    }
+        let mut hands = self.hands(now);
+        match (scanned, message.top_via().copied()) {
+            (None, Some(via)) if message.is_request() => {
+                let request = Request {
+                    bytes,
+                    message: &message,
+                    via,
+                    flow,
+                    source,
+                };
+                match &mut hands {
+                    Hands::Proxy(proxy, turn) => proxy.request(turn, &request),
+                    Hands::Agent(agent, net) => agent.request(net, now, &request),
                 }
             }
-        } else {
-            // Without a Via nobody can be answered.
-            self.net.counters.malformed += 1;
+            (None, Some(via)) => {
+                let response = Response {
+                    bytes,
+                    message: &message,
+                    status: message.status(),
+                    flow,
+                };
+                match &mut hands {
+                    Hands::Proxy(proxy, turn) => proxy.response(turn, &via, &response),
+                    Hands::Agent(agent, net) => agent.response(net, now, &via, &response),
+                }
+            }
+            (defect, _) => {
+                let defect = defect.unwrap_or(Malformed::Missing);
+                let net = &mut self.net;
+                net.malformed(bytes, &message, (flow, source), defect);
+            }
         }
         self.message = message;
-    }
-
-    /// A defect is answered where `Malformed::answer` says so; a response or
-    /// an ACK never is.
-    fn malformed(&mut self, request: &Request<'_>, defect: crate::error::Malformed) {
-        self.net.counters.malformed += 1;
-        if !request.message.is_request() || request.message.method() == Method::Ack {
-            return;
-        }
-        if let Some((status, reason)) = defect.answer() {
-            self.net.answer_stateless(request, status, reason, b"");
-        }
     }
 
     /// Everything that is due.
     fn tick(&mut self, now: Instant) {
         while let Some(due) = self.net.txns.due(now) {
-            let net = &mut self.net;
             match due {
                 Due::Resend(send) => {
-                    net.counters.retransmissions_out += 1;
-                    net.transmit_send(Some(send));
+                    self.net.counters.retransmissions_out += 1;
+                    self.net.transmit_send(Some(send));
                 }
-                Due::ClientTimeout { owner, .. } => match self.role.part() {
-                    Part::Proxy(policy) => self.proxy.timed_out(net, policy, now, owner),
-                    Part::Agent(agent) => agent.timed_out(net, now, owner),
+                Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
+                due => match self.hands(now) {
+                    Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
+                    Hands::Agent(agent, net) => agent_due(agent, net, now, due),
                 },
-                Due::Trying { id, owner } => self.proxy.trying(net, now, id, owner),
-                Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
-                    self.proxy.server_done(net, owner)
-                }
-                Due::ClientDone { owner, .. } => self.proxy.client_done(net, owner),
-                Due::User(Timer::Branch { context, branch }) => {
-                    if let Part::Proxy(policy) = self.role.part() {
-                        self.proxy.branch_timer(net, policy, now, context, branch);
-                    }
-                }
-                Due::User(Timer::Partial(slot)) => self.partial_due(now, slot),
-                Due::User(Timer::Sweep) => {
-                    match self.role.part() {
-                        Part::Proxy(policy) => policy.sweep(net, now),
-                        Part::Agent(agent) => agent.sweep(now),
-                    }
-                    net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
-                }
-                Due::User(Timer::Agent(number)) => {
-                    if let Part::Agent(agent) = self.role.part() {
-                        agent.due(net, now, number);
-                    }
-                }
             }
         }
     }
+}
 
-    fn partial_due(&mut self, now: Instant, slot: Slot) {
-        self.check_partial(now, StreamId(slot));
+fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
+    match due {
+        Due::ClientTimeout { owner, .. } => proxy.timed_out(turn, owner),
+        Due::Trying { id, owner } => proxy.trying(turn, id, owner),
+        Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
+            proxy.server_done(turn.net, owner);
+        }
+        Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
+        Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
+        Due::User(Timer::Sweep) => {
+            turn.policy.sweep(turn.net, turn.now);
+            turn.net
+                .txns
+                .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
+        }
+        Due::User(Timer::Agent(_) | Timer::Partial(_)) | Due::Resend(_) => {}
+    }
+}
+
+fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Timer>) {
+    match due {
+        Due::ClientTimeout { owner, .. } => agent.timed_out(net, now, owner),
+        Due::User(Timer::Agent(number)) => agent.due(net, now, number),
+        Due::User(Timer::Sweep) => {
+            agent.sweep(now);
+            net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+        }
+        Due::Trying { .. }
+        | Due::AckTimeout { .. }
+        | Due::ServerDone { .. }
+        | Due::ClientDone { .. }
+        | Due::User(Timer::Branch { .. } | Timer::Partial(_))
+        | Due::Resend(_) => {}
     }
 }

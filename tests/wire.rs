@@ -3,21 +3,33 @@
 
 #[cfg(test)]
 mod wire {
+    pub(crate) mod cables;
+    pub(crate) mod peer;
     pub(crate) mod phone;
+    pub(crate) mod settings;
     pub(crate) mod world;
 
+    mod acknowledging;
     mod agent;
     mod agent_alone;
     mod calling;
+    mod cancelling;
     mod digest;
     mod edge_registering;
     mod edge_routing;
     mod failover;
     mod flow_tokens;
+    mod forking;
     mod home_registering;
     mod home_routing;
     mod keepalive;
+    mod loops;
     mod privacy;
+    mod proxying;
     mod record_routes;
     mod registering;
+    mod streams;
+    mod torture;
+    mod transport;
+    mod validating;
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Edits, decimal};
 use crate::scan::via::Via;
-use crate::scan::{Message, Name};
+use crate::scan::{Header, Message, Name};
 
 /// What a local answer says.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +38,16 @@ pub fn write(
     let mut top = true;
     for header in message.headers() {
         let line = header.line.of(request);
-        match header.name {
-            Name::Via if top => {
-                top = false;
-                top_via(request, message, source, header.line.range(), out);
-            }
-            Name::To => to(request, message, header.line.range(), answer.tag, out),
-            Name::Via | Name::From | Name::CallId | Name::CSeq => out.extend_from_slice(line),
-            _ => {}
+        if header.name == Name::Via && top {
+            top = false;
+            top_via(request, message, source, header.line.range(), out);
+        } else if header.name == Name::To {
+            to(request, header, answer.tag, out);
+        } else if matches!(
+            header.name,
+            Name::Via | Name::From | Name::CallId | Name::CSeq
+        ) {
+            out.extend_from_slice(line);
         }
     }
     out.extend_from_slice(answer.headers);
@@ -68,7 +70,7 @@ fn top_via(
         .next()
         .map(|value| Via::parse(request, value));
     let Some(Ok(via)) = parsed else {
-        out.extend_from_slice(&request[line]);
+        out.extend_from_slice(request.get(line).unwrap_or_default());
         return;
     };
     let mut from = line.start;
@@ -80,28 +82,21 @@ fn top_via(
     out.extend_from_slice(request.get(from..line.end).unwrap_or_default());
 }
 
-/// The To line, with `tag` when it has none.
-fn to(
-    request: &[u8],
-    message: &Message,
-    line: std::ops::Range<usize>,
-    tag: &[u8],
-    out: &mut Vec<u8>,
-) {
-    let value = message
-        .first(Name::To)
-        .map(|header| header.value)
-        .unwrap_or_default();
+/// A To line, with `tag` when it has none. A request that is refused may hold
+/// more than one.
+fn to(request: &[u8], header: &Header, tag: &[u8], out: &mut Vec<u8>) {
+    let (line, value) = (header.line, header.value);
     let tagged = crate::scan::address::Address::parse(request, value)
         .map_or(true, |address| address.param(request, "tag").is_some());
     if tag.is_empty() || tagged {
-        out.extend_from_slice(&request[line]);
+        out.extend_from_slice(line.of(request));
         return;
     }
-    out.extend_from_slice(&request[line.start..usize::from(value.end)]);
+    let behind = value.range().end;
+    out.extend_from_slice(request.get(line.range().start..behind).unwrap_or_default());
     out.extend_from_slice(b";tag=");
     out.extend_from_slice(tag);
-    out.extend_from_slice(&request[usize::from(value.end)..line.end]);
+    out.extend_from_slice(request.get(behind..line.range().end).unwrap_or_default());
 }
 
 /// One of the two things that the top Via of a received request may need.

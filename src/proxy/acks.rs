@@ -2,33 +2,28 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::{Net, Policy, Proxy, Request, Verdict, build, validate};
-use crate::time::Instant;
+use super::{Net, Proxy, Request, Turn, Verdict, build, validate};
 
 impl Proxy {
     /// An ACK came.
-    pub(super) fn ack(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        request: &Request<'_>,
-    ) {
-        let key = net.server_key(request, Some(b"INVITE"));
-        if let Some(server) = net.txns.find_server(key)
-            && net.txns.acked(now, server)
+    pub(super) fn ack(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        let key = turn.net.server_key(request, Some(b"INVITE"));
+        if let Some(server) = turn.net.txns.find_server(key)
+            && turn.net.txns.acked(turn.now, server)
         {
             return;
         }
         self.plan.clear();
         let valid = validate::check(request, &mut self.plan.lines);
         let sent = valid.ok().and_then(|valid| {
-            let verdict = policy.route(net, now, request, &mut self.plan);
+            let verdict = turn
+                .policy
+                .route(turn.net, turn.now, request, &mut self.plan);
             (verdict == Verdict::Forward && !self.plan.targets.is_empty()).then_some(())?;
-            self.forward_ack(net, request, &valid)
+            self.forward_ack(turn.net, request, &valid)
         });
         if sent.is_none() {
-            net.counters.stray_acks += 1;
+            turn.net.counters.stray_acks += 1;
         }
     }
 
@@ -58,7 +53,7 @@ impl Proxy {
             branch: &part,
             breadth: context.breadth.max(1),
         };
-        let bytes = net.pool.build(base.len() + 256, |out| {
+        let bytes = net.pool.build(base.len() + build::room(&target), |out| {
             build::branch(&context, &base, &hop, out)
         });
         net.counters.requests_out += 1;

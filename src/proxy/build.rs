@@ -130,6 +130,13 @@ pub(super) struct Hopwise<'a> {
     pub(super) breadth: u16,
 }
 
+/// Bytes that a branch adds to the base at most, for the choice of a buffer.
+pub(super) fn room(target: &Target) -> usize {
+    let uri = target.uri.as_deref().map_or(0, <[u8]>::len);
+    let route = target.route.as_deref().map_or(0, <[u8]>::len);
+    256 + uri + route
+}
+
 /// Writes the request of one branch.
 pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mut Vec<u8>) {
     let uri = context.uri;

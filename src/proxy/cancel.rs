@@ -1,43 +1,46 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
-use super::{Net, Owner, Proxy, Request, State, Timer};
+use super::{Owner, Proxy, Request, State, Timer, Turn};
 use crate::edit::derive::{self, Derived};
-use crate::id::Slot;
+use crate::id::{ClientId, Slot};
 use crate::limits;
 use crate::scan::scan;
-use crate::time::Instant;
 use crate::txn::Kind;
 
 impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
     /// (P-32); 481 when there is nothing to cancel.
-    pub(super) fn cancel(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
-        let key = net.server_key(request, None);
-        if let Some(server) = net.txns.find_server(key) {
-            net.counters.retransmissions_in += 1;
-            let again = net.txns.request_again(server);
-            return net.transmit_send(again);
+    pub(super) fn cancel(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        let key = turn.net.server_key(request, None);
+        if let Some(server) = turn.net.txns.find_server(key) {
+            turn.net.counters.retransmissions_in += 1;
+            let again = turn.net.txns.request_again(server);
+            return turn.net.transmit_send(again);
         }
-        let invite = net.server_key(request, Some(b"INVITE"));
-        let owner = net
+        let invite = turn.net.server_key(request, Some(b"INVITE"));
+        let owner = turn
+            .net
             .txns
             .find_server(invite)
-            .map(|server| net.txns.server_owner(server));
+            .map(|server| turn.net.txns.server_owner(server));
         let (status, reason) = match owner {
             Some(_) => (200, "OK"),
             None => (481, "Nothing To Cancel"),
         };
-        let bytes = net.answer(request, status, reason, b"");
-        net.counters.answers += 1;
-        match net
-            .txns
-            .open_server(now, key, Kind::Other, request.reply_flow(), Owner::Local)
-        {
+        let bytes = turn.net.answer(request, status, reason, b"");
+        turn.net.counters.answers += 1;
+        match turn.net.txns.open_server(
+            turn.now,
+            key,
+            Kind::Other,
+            request.reply_flow(),
+            Owner::Local,
+        ) {
             Some(server) => {
-                let send = net.txns.respond(now, server, status, bytes);
-                net.transmit_send(send);
+                let send = turn.net.txns.respond(turn.now, server, status, bytes);
+                turn.net.transmit_send(send);
             }
-            None => net.transmit(request.reply_flow(), bytes),
+            None => turn.net.transmit(request.reply_flow(), bytes),
         }
         if let Some(Some(Owner::Proxy { context, .. })) = owner
             && self
@@ -45,58 +48,49 @@ impl Proxy {
                 .get(context)
                 .is_some_and(|context| !context.answered)
         {
-            self.close(net, now, context);
+            self.close(turn, context);
         }
     }
 
-    /// Sends the CANCEL of one branch, to where its INVITE went (P-33).
-    pub(super) fn send_cancel(&mut self, net: &mut Net, now: Instant, slot: Slot, index: usize) {
-        let Some(client) = self.branch(slot, index).and_then(|branch| branch.client) else {
-            return;
+    /// Sends the CANCEL of one branch, to where its INVITE went (P-33). False
+    /// when there is no room for one.
+    pub(super) fn send_cancel(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+        let owner = Owner::Cancel { context: slot };
+        let client = self.branch(slot, index).and_then(|branch| branch.client);
+        let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner));
+        let Some(context) = self.contexts.get_mut(slot).filter(|_| sent.is_some()) else {
+            return false;
         };
-        let (Some(sent), Some(flow)) = (
-            net.txns.client_request(client).cloned(),
-            net.txns.client_flow(client),
-        ) else {
-            return;
+        context.live += 1;
+        turn.net.counters.requests_out += 1;
+        let Some(branch) = context.branches.get_mut(index) else {
+            return false;
         };
-        if scan(&sent, &mut self.again).is_err() {
-            return;
+        branch.state = State::Proceeding { cancelled: true };
+        branch.due = turn.now + limits::CANCEL_GRACE;
+        if let Some(timer) = branch.timer.take() {
+            turn.net.txns.cancel_timer(timer);
         }
-        let branch_number = u8::try_from(index).unwrap_or(u8::MAX);
-        let owner = Owner::Cancel {
+        let timer = Timer::Branch {
             context: slot,
-            branch: branch_number,
+            branch: u8::try_from(index).unwrap_or(u8::MAX),
         };
-        let Some(id) = net.txns.reserve_cancel(client, owner) else {
-            return;
-        };
+        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+        true
+    }
+
+    fn derive_cancel(&mut self, turn: &mut Turn<'_>, invite: ClientId, owner: Owner) -> Option<()> {
+        let net = &mut *turn.net;
+        let sent = net.txns.client_request(invite)?.clone();
+        let flow = net.txns.client_flow(invite)?;
+        scan(&sent, &mut self.again).ok()?;
+        let id = net.txns.reserve_cancel(invite, owner)?;
         let again = &self.again;
         let bytes = net.pool.build(sent.len(), |out| {
             derive::write(Derived::Cancel, &sent, again, out)
         });
-        net.txns.start(now, id, b"CANCEL", flow, bytes.clone());
+        net.txns.start(turn.now, id, b"CANCEL", flow, bytes.clone());
         net.transmit(flow, bytes);
-        net.counters.requests_out += 1;
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
-        };
-        context.live += 1;
-        let Some(branch) = context.branches.get_mut(index) else {
-            return;
-        };
-        branch.cancel = Some(id);
-        branch.state = State::Proceeding { cancelled: true };
-        branch.due = now + limits::CANCEL_GRACE;
-        if let Some(timer) = branch.timer.take() {
-            net.txns.cancel_timer(timer);
-        }
-        branch.timer = Some(net.txns.set_timer(
-            branch.due,
-            Timer::Branch {
-                context: slot,
-                branch: branch_number,
-            },
-        ));
+        Some(())
     }
 }

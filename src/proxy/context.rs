@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::{Note, Target};
 use crate::bytes::Buf;
-use crate::id::{ClientId, Flow, ServerId};
+use crate::id::{ClientId, Flow, ServerId, Transport};
 use crate::scan::Method;
+use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
 use crate::txn::TimerId;
@@ -59,8 +60,10 @@ pub enum State {
         /// CANCEL is sent.
         cancelled: bool,
     },
-    /// Over, with this status (0: never started).
+    /// Over, with this status.
     Done(u16),
+    /// Never to be started.
+    Skipped,
 }
 
 /// One attempt.
@@ -69,15 +72,26 @@ pub struct Branch {
     pub(super) target: Target,
     pub(super) state: State,
     pub(super) client: Option<ClientId>,
-    pub(super) cancel: Option<ClientId>,
     pub(super) timer: Option<TimerId>,
     /// When Timer C (or the grace of a CANCEL) really is due; the timer on the
     /// wheel may be earlier and is then set again.
     pub(super) due: Instant,
     /// The final answer as it would go upstream, kept while others may be better.
     pub(super) last: Option<Buf>,
-    /// A long request went by TCP; this is its UDP address if TCP is refused.
-    pub(super) fallback: Option<SocketAddr>,
+    pub(super) detour: Detour,
+    /// Its share of the request's Max-Breadth (L-4).
+    pub(super) breadth: u16,
+}
+
+/// Whether a request too long for a datagram took a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detour {
+    /// Not so far.
+    None,
+    /// It went by TCP instead of by UDP to this address.
+    Stream(SocketAddr),
+    /// TCP was refused.
+    Refused,
 }
 
 impl Branch {
@@ -86,12 +100,41 @@ impl Branch {
             target,
             state: State::Waiting,
             client: None,
-            cancel: None,
             timer: None,
             due: Instant::ZERO,
             last: None,
-            fallback: None,
+            detour: Detour::None,
+            breadth: 0,
         }
+    }
+
+    /// a long request goes by TCP, unless that was refused already.
+    pub(super) const fn prefer_stream(&mut self) {
+        if let (
+            Hop::To {
+                transport: transport @ Transport::Udp,
+                addr,
+            },
+            Detour::None,
+        ) = (&mut self.target.hop, self.detour)
+        {
+            *transport = Transport::Tcp;
+            self.detour = Detour::Stream(*addr);
+        }
+    }
+
+    /// TCP was refused; the request may go by UDP after all. False when
+    /// it had not left that way.
+    pub(super) const fn leave_stream(&mut self) -> bool {
+        let Detour::Stream(addr) = self.detour else {
+            return false;
+        };
+        self.detour = Detour::Refused;
+        self.target.hop = Hop::To {
+            transport: Transport::Udp,
+            addr,
+        };
+        true
     }
 
     pub(super) const fn is_pending(&self) -> bool {

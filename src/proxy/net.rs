@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use super::Counters;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
+use crate::error::Malformed;
 use crate::id::{Flow, Slot};
 use crate::scan::via::Via;
-use crate::scan::{Message, Name};
+use crate::scan::{Message, Method, Name};
 use crate::send::{Flows, Hop, Output, Reach};
 use crate::time::{Instant, Wall};
 use crate::txn::{Send, Transactions};
@@ -29,8 +30,6 @@ pub enum Owner {
     Cancel {
         /// The response context.
         context: Slot,
-        /// Which branch.
-        branch: u8,
     },
     /// Answered here; nobody waits.
     Local,
@@ -115,16 +114,20 @@ impl Request<'_> {
     /// §4). `maddr` is not followed: it would let a sender aim our answers.
     #[must_use]
     pub fn reply_flow(&self) -> Flow {
-        match self.flow {
-            Flow::Udp { socket, peer } if self.via.rport.is_none() => {
-                let port = self.via.port.unwrap_or(5060);
-                Flow::Udp {
-                    socket,
-                    peer: SocketAddr::new(peer.ip(), port),
-                }
+        reply_flow(self.flow, &self.via)
+    }
+}
+
+fn reply_flow(flow: Flow, via: &Via) -> Flow {
+    match flow {
+        Flow::Udp { socket, peer } if via.rport.is_none() => {
+            let port = via.port.unwrap_or(5060);
+            Flow::Udp {
+                socket,
+                peer: SocketAddr::new(peer.ip(), port),
             }
-            flow => flow,
         }
+        Flow::Udp { .. } | Flow::Stream(_) => flow,
     }
 }
 
@@ -195,7 +198,9 @@ impl Net {
     /// retransmission gets the same one.
     #[must_use]
     pub fn answer(&self, request: &Request<'_>, status: u16, reason: &str, headers: &[u8]) -> Buf {
-        self.answer_with(request, status, reason, headers, b"")
+        let (bytes, message) = (request.bytes, request.message);
+        let status_line = (status, reason);
+        self.build_answer(bytes, message, request.source, status_line, (headers, b""))
     }
 
     /// The same with a body, whose type stands in `headers`.
@@ -208,11 +213,24 @@ impl Net {
         headers: &[u8],
         body: &[u8],
     ) -> Buf {
+        let (bytes, message) = (request.bytes, request.message);
+        let status_line = (status, reason);
+        self.build_answer(bytes, message, request.source, status_line, (headers, body))
+    }
+
+    fn build_answer(
+        &self,
+        bytes: &[u8],
+        message: &Message,
+        source: SocketAddr,
+        (status, reason): (u16, &str),
+        (headers, body): (&[u8], &[u8]),
+    ) -> Buf {
         let mut tag = [0; 16];
         let tag = if status == 100 {
             &[][..]
         } else {
-            self.tag(request, &mut tag)
+            self.tag(bytes, message, &mut tag)
         };
         let answer = Answer {
             status,
@@ -221,25 +239,50 @@ impl Net {
             headers,
             body,
         };
-        let room = request.bytes.len() + headers.len() + body.len();
+        let room = bytes.len() + headers.len() + body.len();
         self.pool.build(room, |out| {
-            answer::write(&answer, request.bytes, request.message, request.source, out);
+            answer::write(&answer, bytes, message, source, out);
         })
     }
 
     /// The To tag of our answers to the request, which no other request has.
     #[must_use]
-    pub fn tag<'t>(&self, request: &Request<'_>, tag: &'t mut [u8; 16]) -> &'t [u8] {
+    pub fn tag<'t>(&self, bytes: &[u8], message: &Message, tag: &'t mut [u8; 16]) -> &'t [u8] {
         let value = |name| {
-            request
-                .message
+            message
                 .first(name)
-                .map(|header| header.value.of(request.bytes))
+                .map(|header| header.value.of(bytes))
                 .unwrap_or_default()
         };
-        let hash = self.hash([value(Name::CallId), value(Name::From), value(Name::CSeq)]);
+        // Without the method, so that a CANCEL is answered with the tag of its
+        // INVITE (RFC 3261 §9.2).
+        let cseq = message.cseq().to_be_bytes();
+        let hash = self.hash([value(Name::CallId), value(Name::From), &cseq[..]]);
         hex(hash, tag);
         tag
+    }
+
+    /// Answers a message with a defect where `Malformed::answer` says so: a
+    /// response or an ACK never is, nor what has no Via. A Via that does not
+    /// parse goes back as it is, to where it came from.
+    pub(crate) fn malformed(
+        &mut self,
+        bytes: &[u8],
+        message: &Message,
+        (flow, source): (Flow, SocketAddr),
+        defect: Malformed,
+    ) {
+        self.counters.malformed += 1;
+        let silent = !message.is_request()
+            || message.method() == Method::Ack
+            || message.first(Name::Via).is_none();
+        let Some(answer) = defect.answer().filter(|_| !silent) else {
+            return;
+        };
+        let bytes = self.build_answer(bytes, message, source, answer, (b"", b""));
+        let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
+        self.counters.answers += 1;
+        self.transmit(flow, bytes);
     }
 
     /// Answers without a transaction; a retransmission is answered again.
@@ -259,6 +302,11 @@ impl Net {
 /// Writes `number` as 16 hexadecimal digits.
 pub(crate) fn hex(number: u64, out: &mut [u8; 16]) {
     for (place, digit) in out.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+        let nibble = u8::try_from(number >> (4 * place) & 15).unwrap_or_default();
+        *digit = if nibble < 10 {
+            b'0' + nibble
+        } else {
+            b'a' + nibble - 10
+        };
     }
 }

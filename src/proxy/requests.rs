@@ -1,41 +1,33 @@
 //! A request comes in: retransmission, CANCEL, ACK, or something new.
 
 use super::validate::{self, Valid};
-use super::{Branch, Context, Note, Owner, Policy, Proxy, Reply, Request, Verdict, build};
+use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
 use crate::id::{ServerId, Slot};
 use crate::scan::{Method, Name};
 use crate::span::Span;
-use crate::time::Instant;
 use crate::txn::{Kind, ServerKey};
-
-use super::Net;
 
 impl Proxy {
     /// Takes in one request that scanned.
-    pub fn request(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        request: &Request<'_>,
-    ) {
-        net.counters.requests_in += 1;
-        match request.message.method() {
-            Method::Ack => return self.ack(net, policy, now, request),
-            Method::Cancel => return self.cancel(net, now, request),
-            _ => {}
+    pub fn request(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        turn.net.counters.requests_in += 1;
+        if request.message.method() == Method::Ack {
+            return self.ack(turn, request);
         }
-        let key = net.server_key(request, None);
-        if let Some(server) = net.txns.find_server(key) {
-            net.counters.retransmissions_in += 1;
-            let again = net.txns.request_again(server);
-            return net.transmit_send(again);
+        if request.message.method() == Method::Cancel {
+            return self.cancel(turn, request);
+        }
+        let key = turn.net.server_key(request, None);
+        if let Some(server) = turn.net.txns.find_server(key) {
+            turn.net.counters.retransmissions_in += 1;
+            let again = turn.net.txns.request_again(server);
+            return turn.net.transmit_send(again);
         }
         self.plan.clear();
-        let verdict = self.decide(net, policy, now, request);
+        let verdict = self.decide(turn, request);
         match verdict {
-            Ok(valid) => self.forward(net, policy, now, request, key, &valid),
-            Err(Some(reply)) => self.reply(net, now, request, key, reply),
+            Ok(valid) => self.forward(turn, request, key, &valid),
+            Err(Some(reply)) => self.reply(turn, request, key, reply),
             Err(None) => {}
         }
     }
@@ -43,19 +35,20 @@ impl Proxy {
     /// Validation and the role's decision; `Err(None)` is silence.
     fn decide(
         &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
+        turn: &mut Turn<'_>,
         request: &Request<'_>,
     ) -> Result<Valid, Option<Reply>> {
         let opens = request.message.method() == Method::Register || !request.in_dialog();
-        if net.draining && opens {
-            net.counters.drained += 1;
+        if turn.net.draining && opens {
+            turn.net.counters.drained += 1;
             retry_after(&mut self.plan.lines);
             return Err(Some(Reply::new(503, "Draining, Try Another Server")));
         }
         let valid = validate::check(request, &mut self.plan.lines).map_err(Some)?;
-        match policy.route(net, now, request, &mut self.plan) {
+        match turn
+            .policy
+            .route(turn.net, turn.now, request, &mut self.plan)
+        {
             Verdict::Answer(reply) => Err(Some(reply)),
             Verdict::Drop => Err(None),
             Verdict::Forward if self.plan.targets.is_empty() => {
@@ -67,80 +60,79 @@ impl Proxy {
     }
 
     /// Answers locally. INVITE always keeps a transaction, for its ACK.
-    fn reply(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        key: ServerKey,
-        reply: Reply,
-    ) {
+    fn reply(&self, turn: &mut Turn<'_>, request: &Request<'_>, key: ServerKey, reply: Reply) {
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None
         } else {
             let kind = if invite { Kind::Invite } else { Kind::Other };
-            net.txns
-                .open_server(now, key, kind, request.reply_flow(), Owner::Local)
+            turn.net
+                .txns
+                .open_server(turn.now, key, kind, request.reply_flow(), Owner::Local)
         };
         let Some(server) = server else {
-            return net.answer_stateless(request, reply.status, reply.reason, &self.plan.lines);
+            return turn.net.answer_stateless(
+                request,
+                reply.status,
+                reply.reason,
+                &self.plan.lines,
+            );
         };
-        let bytes = net.answer(request, reply.status, reply.reason, &self.plan.lines);
-        net.counters.answers += 1;
-        let send = net.txns.respond(now, server, reply.status, bytes);
-        net.transmit_send(send);
+        let bytes = turn
+            .net
+            .answer(request, reply.status, reply.reason, &self.plan.lines);
+        turn.net.counters.answers += 1;
+        let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);
+        turn.net.transmit_send(send);
     }
 
     fn forward(
         &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
+        turn: &mut Turn<'_>,
         request: &Request<'_>,
         key: ServerKey,
         valid: &Valid,
     ) {
-        let loop_hash = self.loop_hash(net, request);
-        if self.plan.check_loops && net.meets_itself(request, loop_hash) {
-            net.counters.loops += 1;
+        let loop_hash = self.loop_hash(turn.net, request);
+        if self.plan.check_loops && turn.net.meets_itself(request, loop_hash) {
+            turn.net.counters.loops += 1;
             self.plan.lines.clear();
-            return self.reply(net, now, request, key, Reply::new(482, "Loop Detected"));
+            return self.reply(turn, request, key, Reply::new(482, "Loop Detected"));
         }
         let invite = request.message.method() == Method::Invite;
         let kind = if invite { Kind::Invite } else { Kind::Other };
-        let context = self.context(net, request, valid, loop_hash);
+        let context = self.context(turn.net, request, valid, loop_hash);
         let Ok(slot) = self.contexts.insert(context) else {
-            return self.overflow(net, now, request, key);
+            return self.overflow(turn, request, key);
         };
         let owner = Owner::Proxy {
             context: slot,
             branch: 0,
         };
-        let Some(server) = net
-            .txns
-            .open_server(now, key, kind, request.reply_flow(), owner)
+        let Some(server) =
+            turn.net
+                .txns
+                .open_server(turn.now, key, kind, request.reply_flow(), owner)
         else {
             self.contexts.remove(slot);
-            return self.overflow(net, now, request, key);
+            return self.overflow(turn, request, key);
         };
         self.adopt(slot, server);
         if invite {
             // T-2: at once, since the next hop's answer may take longer than 200 ms.
-            let trying = net.answer(request, 100, "Trying", b"");
-            let send = net.txns.respond(now, server, 100, trying);
-            net.transmit_send(send);
+            let trying = turn.net.answer(request, 100, "Trying", b"");
+            let send = turn.net.txns.respond(turn.now, server, 100, trying);
+            turn.net.transmit_send(send);
         }
-        self.advance(net, policy, now, slot);
+        self.advance(turn, slot);
     }
 
-    fn overflow(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
-        net.counters.overflows += 1;
+    fn overflow(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, key: ServerKey) {
+        turn.net.counters.overflows += 1;
         self.plan.lines.clear();
         retry_after(&mut self.plan.lines);
         self.reply(
-            net,
-            now,
+            turn,
             request,
             key,
             Reply::stateless(503, "Transaction Table Full"),

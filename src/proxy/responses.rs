@@ -1,33 +1,35 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::{Branch, Context, Net, Owner, Policy, Proxy, Response, State};
+use super::{Context, Net, Owner, Proxy, Response, State, Turn};
+use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
 use crate::scan::uri::host_ip;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
-use crate::time::Instant;
 use crate::txn::Heard;
 
 impl Proxy {
     /// Takes in one response that scanned; `via` is its topmost Via.
-    pub fn response(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        via: &Via,
-        response: &Response<'_>,
-    ) {
-        net.counters.responses_in += 1;
-        let Some(client) = net.client_of(via, response) else {
-            net.counters.stray_responses += 1;
+    pub fn response(&mut self, turn: &mut Turn<'_>, via: &Via, response: &Response<'_>) {
+        turn.net.counters.responses_in += 1;
+        let Some(client) = turn.net.client_of(via, response) else {
+            turn.net.counters.stray_responses += 1;
             return;
         };
-        let owner = net.txns.client_owner(client);
-        let heard = net.txns.response(now, client, response.status);
+        let owner = turn.net.txns.client_owner(client);
+        if matches!(owner, Some(Owner::Proxy { .. }))
+            && response.hops() < 2
+            && response.status < 300
+        {
+            // P-20: nobody is left to send it to. A refusal still ends its
+            // branch, and the request is answered in our own words.
+            turn.net.counters.stray_responses += 1;
+            return;
+        }
+        let heard = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
             context: slot,
@@ -38,44 +40,35 @@ impl Proxy {
         };
         let index = usize::from(branch);
         match heard {
-            Heard::Pass => self.heard(net, policy, now, slot, index, response),
+            Heard::Pass => self.heard(turn, slot, index, response),
             Heard::PassAndAck => {
-                net.acknowledge(client, response, &mut self.again);
-                self.heard(net, policy, now, slot, index, response);
+                turn.net.acknowledge(client, response, &mut self.again);
+                self.heard(turn, slot, index, response);
             }
             Heard::Again(send) => {
-                net.counters.retransmissions_in += 1;
-                net.transmit_send(Some(send));
+                turn.net.counters.retransmissions_in += 1;
+                turn.net.transmit_send(Some(send));
             }
-            Heard::Absorb => net.counters.retransmissions_in += 1,
+            Heard::Absorb => turn.net.counters.retransmissions_in += 1,
         }
     }
 
-    fn heard(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        slot: Slot,
-        index: usize,
-        response: &Response<'_>,
-    ) {
+    fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         match response.status {
-            ..200 => self.provisional(net, now, slot, index, response),
-            200..300 => self.success(net, policy, now, slot, index, response),
+            ..200 => self.provisional(turn, slot, index, response),
+            200..300 => self.success(turn, slot, index, response),
             300.. => {
                 // P-20: without a further Via it leads nowhere; its status
                 // still ends the branch, and we say it in our own words.
-                let bytes = leads_on(response).then(|| self.strip(net, response));
-                self.ended(net, policy, now, slot, index, response.status, bytes);
+                let bytes = (response.hops() > 1).then(|| self.strip(turn.net, response));
+                self.ended(turn, slot, index, response.status, bytes);
             }
         }
     }
 
     fn provisional(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        turn: &mut Turn<'_>,
         slot: Slot,
         index: usize,
         response: &Response<'_>,
@@ -89,78 +82,64 @@ impl Proxy {
         }
         if response.status > 100 && branch.state == (State::Proceeding { cancelled: false }) {
             // P-30: the timer on the wheel stays where it is and looks here.
-            branch.due = now + limits::TIMER_C;
+            branch.due = turn.now + limits::TIMER_C;
         }
         if wanted {
-            self.send_cancel(net, now, slot, index);
+            // When there is no room for it, Timer C is left.
+            self.send_cancel(turn, slot, index);
         }
         let answered = self
             .contexts
             .get(slot)
             .is_none_or(|context| context.answered);
-        if response.status == 100 || answered || !leads_on(response) {
+        if response.status == 100 || answered {
             return;
         }
-        let bytes = self.strip(net, response);
-        self.upstream(net, now, slot, response.status, bytes);
+        let bytes = self.strip(turn.net, response);
+        self.upstream(turn, slot, response.status, bytes);
     }
 
-    /// P-21, P-27: every 2xx passes at once, also after another final.
-    fn success(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        slot: Slot,
-        index: usize,
-        response: &Response<'_>,
-    ) {
+    /// P-21, P-27: every 2xx to an INVITE passes at once, also after another
+    /// final; of any other request only the first.
+    fn success(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        self.edits.clear();
-        remove_top_via(response, &mut self.edits);
-        policy.accepted(net, now, context, response, &mut self.edits);
-        let edits = &mut self.edits;
-        let room = response.bytes.len() + edits.growth();
-        let bytes = net.pool.build(room, |out| edits.apply(response.bytes, out));
-        let first = !context.answered;
-        let pass = first || context.is_invite();
-        context.answered = true;
         if let Some(branch) = context.branches.get_mut(index) {
             branch.state = State::Done(response.status);
             if let Some(timer) = branch.timer.take() {
-                net.txns.cancel_timer(timer);
+                turn.net.txns.cancel_timer(timer);
             }
         }
-        if pass {
-            self.upstream(net, now, slot, response.status, bytes);
+        if context.answered && !context.is_invite() {
+            return;
         }
-        self.close(net, now, slot);
-        if let Some(context) = self.contexts.get_mut(slot)
-            && !context.branches.iter().any(Branch::is_pending)
-        {
-            context.base = None;
+        let edits = &mut self.edits;
+        edits.clear();
+        remove_top_via(response, edits);
+        turn.policy
+            .accepted(turn.net, turn.now, context, response, edits);
+        let room = response.bytes.len() + edits.growth();
+        let pool = &turn.net.pool;
+        let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
+        context.answered = true;
+        context.base = None;
+        for branch in &mut context.branches {
+            branch.last = None;
         }
+        self.upstream(turn, slot, response.status, bytes);
+        // P-29
+        self.close(turn, slot);
     }
 
     /// The response without our Via.
-    fn strip(&mut self, net: &Net, response: &Response<'_>) -> crate::bytes::Buf {
+    fn strip(&mut self, net: &Net, response: &Response<'_>) -> Buf {
         self.edits.clear();
         remove_top_via(response, &mut self.edits);
         let edits = &mut self.edits;
-        net.pool
-            .build(response.bytes.len(), |out| edits.apply(response.bytes, out))
+        let room = response.bytes.len();
+        net.pool.build(room, |out| edits.apply(response.bytes, out))
     }
-}
-
-/// True when a Via is left for the way back.
-fn leads_on(response: &Response<'_>) -> bool {
-    response
-        .message
-        .values(response.bytes, Name::Via)
-        .nth(1)
-        .is_some()
 }
 
 /// Takes our own Via off.

@@ -1,31 +1,25 @@
 //! What time brings: timeouts of transactions, Timer C, the end of things;
 //! and what a lost flow means for the requests that wait on it.
 
-use super::{Net, Owner, Policy, Proxy, State, branches::local_answer};
+use super::final_answer::local_answer;
+use super::{Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
-use crate::time::Instant;
 
 impl Proxy {
     /// No final answer came (Timer B or F).
-    pub fn timed_out(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        owner: Owner,
-    ) {
+    pub fn timed_out(&mut self, turn: &mut Turn<'_>, owner: Owner) {
         match owner {
             Owner::Proxy { context, branch } => {
-                net.counters.timeouts += 1;
+                turn.net.counters.timeouts += 1;
                 let index = usize::from(branch);
                 if let Some(branch) = self.branch(context, index) {
                     branch.client = None;
                 }
-                self.ended(net, policy, now, context, index, 408, None);
-                self.released(net, context);
+                self.ended(turn, context, index, 408, None);
+                self.released(turn.net, context);
             }
-            Owner::Cancel { context, .. } => self.released(net, context),
+            Owner::Cancel { context } => self.released(turn.net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -39,12 +33,7 @@ impl Proxy {
                 }
                 self.released(net, context);
             }
-            Owner::Cancel { context, branch } => {
-                if let Some(branch) = self.branch(context, usize::from(branch)) {
-                    branch.cancel = None;
-                }
-                self.released(net, context);
-            }
+            Owner::Cancel { context } => self.released(net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -61,7 +50,7 @@ impl Proxy {
 
     /// T-8: a non-INVITE is unanswered for so long that its sender wants to
     /// know that it arrived.
-    pub fn trying(&mut self, net: &mut Net, now: Instant, server: ServerId, owner: Owner) {
+    pub fn trying(&mut self, turn: &mut Turn<'_>, server: ServerId, owner: Owner) {
         let Owner::Proxy { context, .. } = owner else {
             return;
         };
@@ -71,70 +60,59 @@ impl Proxy {
         let Some(base) = context.base.clone() else {
             return;
         };
-        let bytes = local_answer(
-            net,
-            &base,
-            &mut self.again,
-            context.source,
-            context.flow,
-            100,
-            "Trying",
-        );
-        let send = net.txns.respond(now, server, 100, bytes);
-        net.transmit_send(send);
+        let from = (context.source, context.flow);
+        let bytes = local_answer(turn.net, &base, &mut self.again, from, (100, "Trying"));
+        let send = turn.net.txns.respond(turn.now, server, 100, bytes);
+        turn.net.transmit_send(send);
     }
 
     /// Timer C, or the grace after a CANCEL, fired (P-30).
-    pub fn branch_timer(
-        &mut self,
-        net: &mut Net,
-        policy: &mut dyn Policy,
-        now: Instant,
-        slot: Slot,
-        index: u8,
-    ) {
+    pub fn branch_timer(&mut self, turn: &mut Turn<'_>, slot: Slot, index: u8) {
         let place = usize::from(index);
         let Some(branch) = self.branch(slot, place) else {
             return;
         };
         branch.timer = None;
-        if branch.due > now {
+        if branch.due > turn.now {
             let timer = super::Timer::Branch {
                 context: slot,
                 branch: index,
             };
-            branch.timer = Some(net.txns.set_timer(branch.due, timer));
+            branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
             return;
         }
-        match branch.state {
-            State::Proceeding { cancelled: false } => self.send_cancel(net, now, slot, place),
-            State::Proceeding { cancelled: true } | State::Trying { .. } => {
-                let client = branch.client.take();
-                let status = if matches!(branch.state, State::Trying { .. }) {
-                    408
-                } else {
-                    487
-                };
-                net.counters.timeouts += 1;
-                self.ended(net, policy, now, slot, place, status, None);
-                self.give_up(net, slot, client);
-            }
-            State::Waiting | State::Done(_) => {}
+        let (state, client) = (branch.state, branch.client);
+        if state == (State::Proceeding { cancelled: false }) && self.send_cancel(turn, slot, place)
+        {
+            return;
         }
+        let status = match state {
+            State::Trying { .. } => 408,
+            State::Proceeding { .. } => 487,
+            State::Waiting | State::Done(_) | State::Skipped => return,
+        };
+        turn.net.counters.timeouts += 1;
+        if let Some(client) = client {
+            self.abandon(turn.net, slot, place, client);
+        }
+        self.ended(turn, slot, place, status, None);
+        self.released(turn.net, slot);
     }
 
-    fn give_up(&mut self, net: &mut Net, slot: Slot, client: Option<ClientId>) {
-        if let Some(client) = client {
-            net.txns.abandon(client);
-            self.released(net, slot);
+    /// Drops the transaction of a branch without a word. Its place in the
+    /// context is given up by `released`.
+    fn abandon(&mut self, net: &mut Net, slot: Slot, index: usize, client: ClientId) {
+        net.txns.abandon(client);
+        if let Some(branch) = self.branch(slot, index) {
+            branch.client = None;
         }
     }
 
     /// A flow died: every request that waits on it fails (P-31, `Target::failure`),
     /// without waiting for its timer.
-    pub fn flow_lost(&mut self, net: &mut Net, policy: &mut dyn Policy, now: Instant, flow: Flow) {
+    pub fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         let mut waiting = Vec::new();
-        net.txns.clients_on(flow, &mut waiting);
+        turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting {
             match owner {
                 Owner::Proxy { context, branch } => {
@@ -146,19 +124,17 @@ impl Proxy {
                         // Answered already: the transaction lingers by its own timers.
                         continue;
                     }
-                    net.counters.transport_failures += 1;
-                    net.txns.abandon(client);
-                    let mut status = 503;
-                    if let Some(branch) = self.branch(context, index) {
-                        branch.client = None;
-                        status = branch.target.failure();
-                    }
-                    self.ended(net, policy, now, context, index, status, None);
-                    self.released(net, context);
+                    turn.net.counters.transport_failures += 1;
+                    self.abandon(turn.net, context, index, client);
+                    let status = self
+                        .branch(context, index)
+                        .map_or(503, |branch| branch.target.failure());
+                    self.ended(turn, context, index, status, None);
+                    self.released(turn.net, context);
                 }
-                Owner::Cancel { context, .. } => {
-                    net.txns.abandon(client);
-                    self.released(net, context);
+                Owner::Cancel { context } => {
+                    turn.net.txns.abandon(client);
+                    self.released(turn.net, context);
                 }
                 Owner::Local | Owner::Agent(_) => {}
             }

@@ -41,6 +41,8 @@ pub struct Stream {
     pub resume: frame::Resume,
     /// When the unfinished message began.
     pub begun: Option<Instant>,
+    /// A timer watches `begun`.
+    pub watched: bool,
 }
 
 /// Where a request is to go.
@@ -76,7 +78,7 @@ impl Hop {
         };
         Some(Self::To {
             transport,
-            addr: SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port())),
+            addr: SocketAddr::new(ip, uri.port.unwrap_or_else(|| transport.default_port())),
         })
     }
 
@@ -206,7 +208,10 @@ impl Flows {
                 if let Some(&id) = self.by_peer.get(&addr) {
                     return Reach::Flow(Flow::Stream(id));
                 }
-                self.open(addr).map_or(Reach::Nowhere, Reach::Open)
+                // Without a listener there is nothing to write into a Via.
+                self.listener(Transport::Tcp, addr.is_ipv6())
+                    .and_then(|_| self.open(addr))
+                    .map_or(Reach::Nowhere, Reach::Open)
             }
         }
     }
@@ -275,6 +280,7 @@ impl Stream {
             partial: Vec::new(),
             resume: frame::Resume::default(),
             begun: None,
+            watched: false,
         }
     }
 }
@@ -334,6 +340,16 @@ mod tests {
         flows.close(id);
         assert_eq!(flows.reach(Hop::Flow(Flow::Stream(id))), Reach::Nowhere);
         assert!(matches!(flows.reach(hop), Reach::Open(again) if again != id));
+    }
+
+    #[test]
+    fn no_stream_is_opened_that_nothing_could_answer() {
+        let mut flows = flows();
+        let hop = Hop::To {
+            transport: Transport::Tcp,
+            addr: "[2001:db8::1]:5060".parse().unwrap(),
+        };
+        assert_eq!((flows.reach(hop), flows.streams()), (Reach::Nowhere, 0));
     }
 
     #[test]

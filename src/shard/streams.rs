@@ -1,10 +1,11 @@
 //! Streams at the door: framing across reads, keep-alives, and what a broken
 //! or silent one means (RFC 3261 §18.3, RFC 5626 §4.4.1).
 
-use super::{Part, Shard};
+use std::net::SocketAddr;
+
+use super::{Hands, Shard};
 use crate::frame;
-use crate::id::Transport;
-use crate::id::{Flow, StreamId};
+use crate::id::{Flow, StreamId, Transport};
 use crate::limits;
 use crate::proxy::Timer;
 use crate::send::{Notice, Output};
@@ -40,18 +41,18 @@ impl Shard {
             self.net.outbox.push_back(Output::Notice(notice));
         }
         let flow = Flow::Stream(stream);
-        match self.role.part() {
-            Part::Proxy(policy) => {
-                policy.flow_lost(&mut self.net, now, flow);
-                self.proxy.flow_lost(&mut self.net, policy, now, flow);
+        match self.hands(now) {
+            Hands::Proxy(proxy, mut turn) => {
+                turn.policy.flow_lost(turn.net, now, flow);
+                proxy.flow_lost(&mut turn, flow);
             }
-            Part::Agent(agent) => {
+            Hands::Agent(agent, net) => {
                 let why = if state.up {
                     "the connection was closed"
                 } else {
                     "the connection could not be opened"
                 };
-                agent.flow_lost(&mut self.net, now, flow, why);
+                agent.flow_lost(net, now, flow, why);
             }
         }
     }
@@ -63,6 +64,7 @@ impl Shard {
             return;
         };
         let peer = state.peer;
+        let opened = state.opened;
         let mut partial = std::mem::take(&mut state.partial);
         let mut resume = std::mem::take(&mut state.resume);
         let held = !partial.is_empty();
@@ -70,67 +72,79 @@ impl Shard {
             partial.extend_from_slice(bytes);
         }
         let unread = if held { &partial[..] } else { bytes };
-        let used = self.messages(now, stream, peer, unread, &mut resume);
-        let Some(used) = used else {
+        let cut = self.messages(now, stream, (peer, opened), unread, &mut resume);
+        let Some(Cut { used, begun }) = cut else {
+            self.keep_memory(partial);
             return self.abort(now, stream);
-        };
-        let rest = unread.len() - used;
-        let Some(state) = self.net.flows.stream_mut(stream) else {
-            return;
         };
         if held {
             partial.drain(..used);
-        } else {
-            partial.extend_from_slice(&bytes[used..]);
+        } else if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            partial = self.partials.pop().unwrap_or_default();
+            partial.extend_from_slice(rest);
         }
         if partial.is_empty() {
             // An idle connection holds no buffer.
-            partial = Vec::new();
+            let memory = std::mem::take(&mut partial);
+            self.keep_memory(memory);
         }
+        let Some(state) = self.net.flows.stream_mut(stream) else {
+            return;
+        };
         state.partial = partial;
         state.resume = resume;
-        if rest == 0 {
-            state.begun = None;
-        } else if used > 0 || state.begun.is_none() {
-            state.begun = Some(now);
+        state.begun = match state.begun {
+            Some(earlier) if begun && used == 0 => Some(earlier),
+            _ => begun.then_some(now),
+        };
+        if state.begun.is_some() && !state.watched {
+            state.watched = true;
             let due = now + limits::PARTIAL_MESSAGE_MAX;
             self.net.txns.set_timer(due, Timer::Partial(stream.0));
         }
     }
 
-    /// Handles every whole message; how much was used, `None` when the stream
-    /// must be closed.
+    /// Keeps the memory of an unfinished message for the next one.
+    fn keep_memory(&mut self, mut partial: Vec<u8>) {
+        if partial.capacity() > 0 && self.partials.len() < limits::PARTIALS_IDLE_MAX {
+            partial.clear();
+            self.partials.push(partial);
+        }
+    }
+
+    /// Handles every whole message; `None` when the stream must be closed.
     fn messages(
         &mut self,
         now: Instant,
         stream: StreamId,
-        peer: std::net::SocketAddr,
+        (peer, opened): (SocketAddr, bool),
         unread: &[u8],
         resume: &mut frame::Resume,
-    ) -> Option<usize> {
+    ) -> Option<Cut> {
         let flow = Flow::Stream(stream);
         let mut used = 0;
         loop {
             let front = unread.get(used..).unwrap_or_default();
             match frame::stream(front, resume) {
-                frame::Stream::NeedMore { .. } => return Some(used),
+                frame::Stream::NeedMore { begun } => return Some(Cut { used, begun }),
                 frame::Stream::Ping { len } => {
                     self.net.counters.keepalives += 1;
-                    match self.role.part() {
-                        // O-7
-                        Part::Proxy(_) => {
-                            let pong = self.net.pool.copy(b"\r\n");
-                            self.net.transmit(flow, pong);
-                        }
+                    match self.hands(now) {
                         // The one who pings takes it for two pongs.
-                        Part::Agent(agent) => agent.pong(&mut self.net, now, flow),
+                        Hands::Agent(agent, net) => agent.pong(net, now, flow),
+                        // O-7: who opened the flow pings; two pongs are no ping.
+                        Hands::Proxy(_, turn) if !opened => {
+                            let pong = turn.net.pool.copy(b"\r\n");
+                            turn.net.transmit(flow, pong);
+                        }
+                        Hands::Proxy(..) => {}
                     }
                     used += len;
                 }
                 frame::Stream::Skip { len } => {
                     self.net.counters.keepalives += 1;
-                    if let Part::Agent(agent) = self.role.part() {
-                        agent.pong(&mut self.net, now, flow);
+                    if let Hands::Agent(agent, net) = self.hands(now) {
+                        agent.pong(net, now, flow);
                     }
                     used += len;
                 }
@@ -154,15 +168,30 @@ impl Shard {
         self.closed(now, stream);
     }
 
-    /// The slow loris: a message that began and does not end.
+    /// The slow loris: a message that began and does not end. One timer
+    /// watches a stream, however many messages pass.
     pub(super) fn check_partial(&mut self, now: Instant, stream: StreamId) {
-        let Some(state) = self.net.flows.stream(stream) else {
+        let Some(state) = self.net.flows.stream_mut(stream) else {
             return;
         };
-        let Some(begun) = state.begun else { return };
-        if now.since(begun) >= limits::PARTIAL_MESSAGE_MAX {
-            self.net.counters.malformed += 1;
-            self.abort(now, stream);
+        let Some(begun) = state.begun else {
+            state.watched = false;
+            return;
+        };
+        let due = begun + limits::PARTIAL_MESSAGE_MAX;
+        if due > now {
+            self.net.txns.set_timer(due, Timer::Partial(stream.0));
+            return;
         }
+        self.net.counters.malformed += 1;
+        self.abort(now, stream);
     }
+}
+
+/// How far a piece of a stream was cut.
+struct Cut {
+    /// Bytes that are dealt with.
+    used: usize,
+    /// The rest is the beginning of a message.
+    begun: bool,
 }

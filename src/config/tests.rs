@@ -1,0 +1,290 @@
+//! Configurations and the exact sentence each mistake in one is answered with.
+
+use super::*;
+use crate::edge::{Hop, Member};
+use crate::home::Redirect;
+
+const HEAD: &str = "\
+name = \"e1\"
+listen = [\"udp:127.0.0.11:5060\", \"tcp:127.0.0.11:5060\"]
+";
+const EDGE: &str = "\
+[edge]
+cluster = \"edge.example.com\"
+home = [\"sip:127.0.0.10:5060;transport=udp\"]
+members = [{ name = \"e1\", address = \"127.0.0.11\" }, { name = \"e2\", address = \"127.0.0.12\", tcp = 5070 }]
+";
+/// `Cargo.toml` stands for any file that is there.
+const HOME: &str = "\
+[home]
+domain = \"example.com\"
+subscribers = \"Cargo.toml\"
+store = \"location.redb\"
+edges = \"sip:edge.example.com;lr\"
+edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
+";
+
+fn read(text: &str) -> Result<Config, Mistake> {
+    parse("e1.toml", text, Path::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+/// Reads head and section with `old` replaced by `new`.
+#[track_caller]
+fn check(section: &str, old: &str, new: &str, want: &str) {
+    let text = format!("{HEAD}{section}");
+    assert!(text.contains(old), "{old} is not there");
+    assert_eq!(
+        read(&text.replace(old, new)).err().unwrap().to_string(),
+        want
+    );
+}
+
+#[test]
+fn an_edge_is_read_with_its_defaults() {
+    let config = read(&format!("{HEAD}{EDGE}")).unwrap();
+    let addr = "127.0.0.11:5060".parse().unwrap();
+    assert_eq!((config.name.as_str(), config.shards), ("e1", 1));
+    assert_eq!(
+        config.listen,
+        [(Transport::Udp, addr), (Transport::Tcp, addr)]
+    );
+    let Role::Edge(edge) = config.role else {
+        panic!("not an edge")
+    };
+    let hop = Hop {
+        transport: Transport::Udp,
+        addr: "127.0.0.10:5060".parse().unwrap(),
+    };
+    assert_eq!(
+        (edge.home, edge.home_domains),
+        (vec![hop], vec!["example.com".into()])
+    );
+    let second = Member {
+        name: "e2".into(),
+        address: "127.0.0.12".parse().unwrap(),
+        udp: 5060,
+        tcp: 5070,
+        tls: 5061,
+    };
+    assert_eq!((edge.members.len(), &edge.members[1]), (2, &second));
+    assert_eq!((edge.set_size, edge.token_keys.len()), (2, 0));
+}
+
+#[test]
+fn a_home_is_read_with_its_defaults() {
+    let Role::Home(home) = read(&format!("{HEAD}{HOME}")).unwrap().role else {
+        panic!("not a home")
+    };
+    let peers =
+        [("127.0.0.11", 32), ("127.0.0.12", 31)].map(|(ip, len)| (ip.parse().unwrap(), len));
+    assert_eq!(home.settings.edge_peers, peers);
+    assert_eq!(home.settings.redirect, Redirect::Always);
+    assert!(home.store.ends_with("location.redb") && home.store.is_absolute());
+}
+
+#[test]
+fn keys_without_a_file_differ_from_start_to_start() {
+    let nonce_key = || match read(&format!("{HEAD}{HOME}")).unwrap().role {
+        Role::Home(home) => home.settings.nonce_key,
+        Role::Edge(_) => panic!("not a home"),
+    };
+    assert_ne!(nonce_key(), nonce_key());
+}
+
+#[test]
+fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
+    check(
+        EDGE,
+        "listen",
+        "listne",
+        "e1.toml, line 2: `listne` is unknown; did you mean `listen`?",
+    );
+    check(
+        EDGE,
+        "cluster =",
+        "clutser =",
+        "e1.toml, line 4: [edge] `clutser` is unknown; did you mean `cluster`?",
+    );
+    check(
+        EDGE,
+        "tcp = 5070",
+        "tpc = 5070",
+        "e1.toml, line 6: [edge] `members`: `tpc` is unknown; did you mean `tcp`?",
+    );
+    check(
+        HOME,
+        "store =",
+        "workers =",
+        "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
+         store, edges, edge_peers, nonce_key_file, algorithms, redirect",
+    );
+}
+
+#[test]
+fn a_wrong_type_is_answered_with_the_right_one() {
+    check(
+        EDGE,
+        "\"e1\"\n",
+        "7\n",
+        "e1.toml, line 1: `name` must be the node's name, such as \"e1\", and is 7",
+    );
+    check(
+        EDGE,
+        "[\"sip:127.0.0.10:5060;transport=udp\"]",
+        "\"sip:127.0.0.10\"",
+        "e1.toml, line 5: [edge] `home` must be a list of next hops such as \
+         [\"sip:192.0.2.1:5060;transport=udp\"], and is a text",
+    );
+    check(
+        EDGE,
+        "tcp = 5070",
+        "tcp = 70000",
+        "e1.toml, line 6: [edge] `members`: `tcp` must be a port, from 1 to 65535, and is 70000",
+    );
+    check(
+        EDGE,
+        "[edge]\n",
+        "[edge]\nset_size = 3\n",
+        "e1.toml, line 4: [edge] `set_size` must be the number of edges that serve one \
+         subscriber, from 1 to 2, and is 3",
+    );
+}
+
+#[test]
+fn a_missing_key_is_named_with_what_it_must_be() {
+    check(
+        EDGE,
+        "cluster = \"edge.example.com\"\n",
+        "",
+        "e1.toml, line 3: [edge] `cluster` is missing; it must be the cluster's domain, such \
+         as \"edge.example.com\"",
+    );
+    check(
+        HOME,
+        "[home]",
+        "[other]",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, edge, home",
+    );
+    assert_eq!(
+        read(HEAD).err().unwrap().to_string(),
+        "e1.toml, line 1: a section [edge] or [home] is missing: it says which of the two the \
+         node is"
+    );
+}
+
+#[test]
+fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
+    check(
+        EDGE,
+        "udp:127.0.0.11:5060",
+        "udp:localhost",
+        "e1.toml, line 2: `listen` has \"udp:localhost\", which should be like \
+         \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"",
+    );
+    check(
+        EDGE,
+        "udp:127.0.0.11:5060",
+        "udp:0.0.0.0:5060",
+        "e1.toml, line 2: `listen` has \"udp:0.0.0.0:5060\", but peers must be told one \
+         address: name the interface's own",
+    );
+    check(
+        EDGE,
+        "transport=udp",
+        "transport=sctp",
+        "e1.toml, line 5: [edge] `home` has \"sip:127.0.0.10:5060;transport=sctp\", which \
+         should be like \"sip:192.0.2.1:5060;transport=udp\"",
+    );
+    check(
+        HOME,
+        "127.0.0.12/31",
+        "127.0.0.12/33",
+        "e1.toml, line 8: [home] `edge_peers` has \"127.0.0.12/33\", which should be like \
+         \"192.0.2.1\" or \"192.0.2.0/24\"",
+    );
+    check(
+        HOME,
+        "[home]\n",
+        "[home]\nredirect = \"sometimes\"\n",
+        "e1.toml, line 4: [home] `redirect` is \"sometimes\", which should be \"always\", \
+         \"if-supported\" or \"never\"",
+    );
+}
+
+#[test]
+fn what_does_not_fit_together_is_said() {
+    check(
+        EDGE,
+        "\"e1\"\n",
+        "\"e9\"\n",
+        "e1.toml, line 6: [edge] `members` must hold this node too: none of its names is \"e9\"",
+    );
+    check(
+        EDGE,
+        "name = \"e2\"",
+        "name = \"e1\"",
+        "e1.toml, line 6: [edge] `members`: `name` is \"e1\" a second time: each member has a \
+         name of its own",
+    );
+    check(
+        EDGE,
+        ", \"tcp:127.0.0.11:5060\"",
+        "",
+        "e1.toml, line 2: `listen` has \"udp:127.0.0.11:5060\" without \
+         \"tcp:127.0.0.11:5060\", but large messages need both",
+    );
+    check(
+        EDGE,
+        "[edge]\n",
+        "shards = 4\n[edge]\n",
+        "e1.toml, line 3: `shards` can only be 1 so far: a phone's flow is not found from \
+         another core",
+    );
+    check(
+        EDGE,
+        "[edge]\n",
+        "[home]\n[edge]\n",
+        "e1.toml, line 3: [home] and [edge] exclude each other: a node is one of them",
+    );
+    check(
+        EDGE,
+        "edge.example.com",
+        "edge",
+        "e1.toml, line 4: [edge] `cluster` has no parent domain, so `home_domains` must list \
+         what the home serves",
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    check(
+        HOME,
+        "Cargo.toml",
+        "users.txt",
+        &format!(
+            "e1.toml, line 5: [home] `subscribers` names {folder}/users.txt, which cannot be \
+             read: No such file or directory (os error 2)"
+        ),
+    );
+    check(
+        EDGE,
+        "[edge]\n",
+        "[edge]\ntoken_key_file = \"Cargo.toml\"\n",
+        &format!(
+            "e1.toml, line 4: [edge] `token_key_file` names {folder}/Cargo.toml, whose line 1 \
+             should be one key of 128 hex digits"
+        ),
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_said_with_its_line() {
+    check(
+        EDGE,
+        "cluster = \"edge.example.com\"",
+        "cluster = edge.example.com",
+        "e1.toml, line 4: the file is not TOML: string values must be quoted, expected literal \
+         string",
+    );
+}

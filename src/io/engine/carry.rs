@@ -1,0 +1,128 @@
+//! Carrying a shard's output out of the core.
+
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use super::super::token;
+use super::Engine;
+use crate::id::{Flow, SocketId, StreamId};
+use crate::limits;
+use crate::shard::{Input, Notice, Output};
+
+impl Engine {
+    /// Carries all output out, and what that brings about back in.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..limits::SETTLE_ROUNDS {
+            while let Some(output) = self.shard.poll() {
+                self.perform(output);
+            }
+            self.streams.flush(&self.readiness);
+            self.flush_ports();
+            self.is_unsettled = self.answer();
+            if !self.is_unsettled {
+                break;
+            }
+        }
+    }
+
+    /// Tells the shard what failed; false when nothing did.
+    fn answer(&mut self) -> bool {
+        let mut has_failed = false;
+        while let Some(stream) = self.streams.take_gone() {
+            has_failed = true;
+            self.shard.handle(self.now, Input::Closed { stream });
+        }
+        while let Some((socket, peer)) = self.unreachable.pop() {
+            has_failed = true;
+            self.counters.udp_unreachable += 1;
+            self.shard
+                .handle(self.now, Input::Unreachable { socket, peer });
+        }
+        has_failed
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Transmit {
+                flow: Flow::Udp { socket, peer },
+                bytes,
+            } => {
+                let Some(Some(port)) = self.ports.get_mut(usize::from(socket.0)) else {
+                    return;
+                };
+                if port.waiting() == 0 {
+                    self.unflushed.push(socket);
+                }
+                port.push(peer, bytes, &mut self.counters);
+                if port.waiting() >= limits::DATAGRAM_BATCH && !port.is_blocked() {
+                    self.flush_port(socket);
+                }
+            }
+            Output::Transmit {
+                flow: Flow::Stream(stream),
+                bytes,
+            } => {
+                self.counters.tcp_sent += bytes.len() as u64;
+                self.streams
+                    .push(&self.readiness, stream, bytes, &mut self.counters);
+            }
+            Output::Connect { stream, peer } => self.connect(stream, peer),
+            Output::Close { stream } => self.streams.close(self.now, stream),
+            Output::Store { key, value } => {
+                if let Some(store) = &mut self.store {
+                    store.put(&key, value.as_deref(), &mut self.counters);
+                }
+            }
+            Output::Notice(notice) => log(&notice),
+            // Nodes have no agent.
+            Output::Event(_) => {}
+        }
+    }
+
+    fn connect(&mut self, stream: StreamId, peer: SocketAddr) {
+        self.counters.tcp_connects += 1;
+        self.streams
+            .connect(&self.readiness, self.now, stream, self.connect_from, peer);
+    }
+
+    fn flush_ports(&mut self) {
+        while let Some(id) = self.unflushed.pop() {
+            self.flush_port(id);
+        }
+    }
+
+    fn flush_port(&mut self, id: SocketId) {
+        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
+            return;
+        };
+        // Blocked: the readiness set says when it goes on.
+        if port.is_blocked() {
+            return;
+        }
+        port.flush(&mut self.sending, &mut self.counters, &mut self.unreachable);
+        let Some(interest) = port.new_interest() else {
+            return;
+        };
+        if let Err(error) = self
+            .readiness
+            .change(port.as_fd(), token::udp(id.0), interest)
+        {
+            tracing::error!(%error, "cannot watch a UDP socket");
+        }
+    }
+}
+
+fn log(notice: &Notice) {
+    match notice {
+        Notice::PeerUp { peer, transport } => {
+            tracing::info!(%peer, transport = transport.uri_token(), "peer is up");
+        }
+        Notice::PeerDown {
+            peer,
+            transport,
+            why,
+        } => {
+            tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
+        }
+    }
+}

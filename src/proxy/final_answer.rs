@@ -1,0 +1,211 @@
+//! The final answer of a request: which one goes upstream, and what is made of
+//! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
+
+use std::net::SocketAddr;
+
+use super::{Branch, Net, Proxy, Request, State, Turn};
+use crate::bytes::Buf;
+use crate::id::{Flow, Slot};
+use crate::scan::{Message, Name, scan};
+use crate::send::{Flows, Hop};
+
+impl Proxy {
+    /// Every branch is over: the best answer goes upstream (P-23 to P-25).
+    pub(super) fn finish(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return;
+        };
+        if context.answered {
+            return;
+        }
+        context.answered = true;
+        let best = best(&context.branches);
+        let (Some(server), Some(base)) = (context.server, context.base.take()) else {
+            return;
+        };
+        let (status, own) = match best {
+            Some((index, status)) => (status, context.branches[index].last.clone()),
+            None => (408, None),
+        };
+        if status == 408 && !context.is_invite() {
+            // T-9: a non-INVITE that times out dies in silence, and nobody
+            // else's 408 to one is passed on. The transaction completes.
+            let nothing = turn.net.pool.copy(b"");
+            let silence = turn.net.txns.respond(turn.now, server, 408, nothing);
+            debug_assert!(silence.is_none(), "T-9");
+            return;
+        }
+        let softened = match (status, &own) {
+            // What was cancelled and never heard of is over as asked.
+            (408, None) if context.closed => Some((487, "Request Terminated")),
+            // P-24
+            (503, _) => turn
+                .policy
+                .soften(503)
+                .or(Some((500, "No Server Could Take The Request"))),
+            _ => turn.policy.soften(status),
+        };
+        let (status, bytes) = match (best, own, softened) {
+            (Some((index, _)), Some(response), None) => {
+                let branches = &context.branches;
+                let merged = merge_challenges(turn.net, branches, index, response, &mut self.again);
+                (status, merged)
+            }
+            (_, _, softened) => {
+                let answer = softened.unwrap_or_else(|| (status, local_reason(status)));
+                let from = (context.source, context.flow);
+                let bytes = local_answer(turn.net, &base, &mut self.again, from, answer);
+                (answer.0, bytes)
+            }
+        };
+        for branch in &mut context.branches {
+            branch.last = None;
+        }
+        self.upstream(turn, slot, status, bytes);
+    }
+
+    /// Hands a response to the server transaction and puts it on the wire.
+    pub(super) fn upstream(&mut self, turn: &mut Turn<'_>, slot: Slot, status: u16, bytes: Buf) {
+        let Some(server) = self.contexts.get(slot).and_then(|context| context.server) else {
+            return;
+        };
+        turn.net.revive_reply_path(server, &bytes, &mut self.again);
+        turn.net.counters.responses_out += 1;
+        let send = turn.net.txns.respond(turn.now, server, status, bytes);
+        turn.net.transmit_send(send);
+    }
+}
+
+/// The answer to send among those that came: 6xx, else the lowest class, in
+/// 4xx one that lets the caller mend something and last one that is about the
+/// way there or our own CANCEL (P-23). A target that could not be reached at all counts only
+/// when there is nothing else.
+fn best(branches: &[Branch]) -> Option<(usize, u16)> {
+    let rank = |status: u16, answered: bool| -> u16 {
+        match status {
+            600.. => 0,
+            401 | 407 | 415 | 420 | 484 => 400,
+            487 => 480,
+            408 | 430 => 490,
+            503 if !answered => 900,
+            _ => status / 100 * 100 + 50,
+        }
+    };
+    let done = branches
+        .iter()
+        .enumerate()
+        .filter_map(|(index, branch)| match branch.state {
+            State::Done(status) => Some((rank(status, branch.last.is_some()), index, status)),
+            State::Waiting | State::Trying { .. } | State::Proceeding { .. } | State::Skipped => {
+                None
+            }
+        });
+    done.min().map(|(_, index, status)| (index, status))
+}
+
+const fn local_reason(status: u16) -> &'static str {
+    match status {
+        408 => "No Answer From The Next Hop",
+        430 => "Flow Failed",
+        480 => "Temporarily Unavailable",
+        487 => "Request Terminated",
+        _ => "Server Failure",
+    }
+}
+
+/// An answer of our own to a request that only exists as `base` by now and
+/// came `from` there.
+pub(super) fn local_answer(
+    net: &mut Net,
+    base: &[u8],
+    message: &mut Message,
+    from: (SocketAddr, Flow),
+    answer: (u16, &str),
+) -> Buf {
+    // It scanned when it came; what was added is our own.
+    let (Ok(()), Some(&via)) = (scan(base, message), message.top_via()) else {
+        return net.pool.copy(b"");
+    };
+    let (source, flow) = from;
+    let request = Request {
+        bytes: base,
+        message,
+        via,
+        flow,
+        source,
+    };
+    let (status, reason) = answer;
+    if status != 100 {
+        net.counters.answers += 1;
+    }
+    net.answer(&request, status, reason, b"")
+}
+
+/// P-25: the 401 or 407 of one branch, with the challenges of all the others.
+fn merge_challenges(
+    net: &Net,
+    branches: &[Branch],
+    chosen: usize,
+    response: Buf,
+    message: &mut Message,
+) -> Buf {
+    let is_challenge = |branch: &Branch| matches!(branch.state, State::Done(401 | 407));
+    if !branches.get(chosen).is_some_and(is_challenge) {
+        return response;
+    }
+    let others = || {
+        let others = branches.iter().enumerate();
+        let others = others.filter(|(index, branch)| *index != chosen && is_challenge(branch));
+        others.filter_map(|(_, branch)| branch.last.as_deref())
+    };
+    let room: usize = others().map(<[u8]>::len).sum();
+    if room == 0 || scan(&response, message).is_err() {
+        return response;
+    }
+    let (front, back) = response.split_at(message.headers_end());
+    net.pool.build(response.len() + room, |out| {
+        out.extend_from_slice(front);
+        for other in others() {
+            if scan(other, message).is_err() {
+                continue;
+            }
+            for header in message.headers() {
+                if matches!(header.name, Name::WwwAuthenticate | Name::ProxyAuthenticate) {
+                    out.extend_from_slice(header.line.of(other));
+                }
+            }
+        }
+        out.extend_from_slice(back);
+    })
+}
+
+impl Net {
+    /// when the connection a request came on is gone, its answer goes
+    /// over a new one to the address in its Via.
+    fn revive_reply_path(
+        &mut self,
+        server: crate::id::ServerId,
+        response: &[u8],
+        message: &mut Message,
+    ) {
+        let Some(flow @ Flow::Stream(_)) = self.txns.server_flow(server) else {
+            return;
+        };
+        if self.flows.lives(flow) || scan(response, message).is_err() {
+            return;
+        }
+        let Some(via) = message.top_via() else { return };
+        let host = via.received.unwrap_or(via.host).of(response);
+        let Some(ip) = crate::scan::uri::host_ip(host) else {
+            return;
+        };
+        let addr = SocketAddr::new(ip, via.port.unwrap_or(5060));
+        let hop = Hop::To {
+            transport: Flows::transport(flow),
+            addr,
+        };
+        if let Some(flow) = self.reach(hop) {
+            self.txns.set_server_flow(server, flow);
+        }
+    }
+}

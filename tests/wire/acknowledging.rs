@@ -1,0 +1,136 @@
+//! ACK: absorbed hop by hop, or routed end to end (protocol P-34 to P-36, 3.15).
+
+use super::peer::{
+    CORE, FAR, answer, branch_of, expect, mask, of_invite, request, respond, silent, status,
+};
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::time::Duration;
+
+const BOB: &str = "sip:bob@127.0.0.9";
+
+#[test]
+fn a_refusal_is_acknowledged_hop_by_hop() {
+    // P-35, T-5
+    let mut world = World::lab(Tokens::Clear);
+    let invite = request(
+        "INVITE",
+        BOB,
+        "hop",
+        "Route: <sip:127.0.0.9;lr>, <sip:x;lr>\nRequire: x\n",
+    );
+    world.send(CORE, HOME, &invite);
+    assert_eq!(status(&mut world, CORE), 100);
+    let received = expect(&mut world, FAR, "INVITE");
+    let busy = answer(&received, 486, "busy", "");
+    world.send(FAR, HOME, &busy);
+    let want = format!(
+        "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch={}\r\nFrom: <sip:joe@example.com>;tag=j\r\n\
+         To: <sip:ann@example.com>;tag=busy\r\nCall-ID: hop\r\nRoute: <sip:127.0.0.9;lr>, <sip:x;lr>\r\n\
+         Max-Forwards: 70\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
+        branch_of(&received)
+    );
+    assert_eq!(world.receive(FAR).text, want);
+    let refused = world.receive(CORE).text;
+    // The refusal again: the same ACK again, and nothing upstream.
+    world.send(FAR, HOME, &busy);
+    assert_eq!(world.receive(FAR).text, want);
+    silent(&world, &[CORE]);
+    // Ours is repeated until its ACK comes.
+    world.pass(Duration::from_millis(500));
+    assert_eq!(world.receive(CORE).text, refused);
+    let ack = of_invite("ACK", &invite);
+    world.send(CORE, HOME, &ack);
+    world.send(CORE, HOME, &ack);
+    silent(&world, &[CORE, FAR]);
+    assert_eq!(world.counter(HOME, "stray_acks"), 0);
+    world.drained();
+    silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn an_ack_that_never_comes_ends_the_wait() {
+    // T-1 (timer H)
+    let mut world = World::lab(Tokens::Clear);
+    world.send(
+        CORE,
+        HOME,
+        &request("INVITE", "sip:nobody@example.com", "tmh", ""),
+    );
+    world.drained();
+    let mut count = 0;
+    while world.has(CORE) {
+        assert_eq!(status(&mut world, CORE), 404);
+        count += 1;
+    }
+    assert_eq!(count, 11);
+}
+
+#[test]
+fn the_ack_of_a_2xx_is_routed_without_state() {
+    // P-34, P-36
+    let mut world = World::lab(Tokens::Clear);
+    world.send(CORE, HOME, &request("INVITE", BOB, "inv", ""));
+    let received = expect(&mut world, FAR, "INVITE");
+    respond(&mut world, FAR, &received, 200);
+    world.forget();
+    let ack = request("ACK", BOB, "ack", "Route: <sip:example.com;lr>\n").replace(
+        "To: <sip:ann@example.com>",
+        "To: <sip:ann@example.com>;tag=far",
+    );
+    world.send(CORE, HOME, &ack);
+    let first = world.receive(FAR).text;
+    world.send(CORE, HOME, &ack);
+    assert_eq!(world.receive(FAR).text, first);
+    let want = format!(
+        "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch=OURS\r\nMax-Breadth: 60\r\n\
+         Via: SIP/2.0/UDP {CORE};branch=z9hG4bKack\r\nMax-Forwards: 69\r\nFrom: <sip:joe@example.com>;tag=j\r\n\
+         To: <sip:ann@example.com>;tag=far\r\nCall-ID: ack\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
+    );
+    assert_eq!(mask(&first), want);
+    assert_ne!(branch_of(&first), branch_of(&received));
+    // With another branch it is another ACK.
+    world.send(CORE, HOME, &ack.replace("z9hG4bKack", "z9hG4bKnew"));
+    assert_ne!(branch_of(&world.receive(FAR).text), branch_of(&first));
+    // It needs no transaction and no answer, whatever becomes of it.
+    world.unreachable(HOME, FAR);
+    silent(&world, &[CORE]);
+    world.drained();
+    world.send(CORE, HOME, &ack);
+    assert_eq!(world.receive(FAR).text, first);
+    world.drained();
+}
+
+#[test]
+fn an_ack_that_leads_nowhere_is_dropped() {
+    // P-34, 3.15
+    #[track_caller]
+    fn check(to: &str, text: &str) {
+        let mut world = World::lab(Tokens::Clear);
+        world.send(CORE, to, text);
+        silent(&world, &[CORE, FAR]);
+        assert_eq!(world.counter(to, "stray_acks"), 1, "{text}");
+        world.drained();
+    }
+    check(HOME, &request("ACK", "sip:nobody@example.com", "a", ""));
+    check(HOME, &request("ACK", "sip:ann@example.com", "a", ""));
+    check(HOME, &request("ACK", "sip:example.com", "a", ""));
+    check(HOME, &request("ACK", "unknown:x", "a", ""));
+    check(
+        HOME,
+        &request("ACK", BOB, "a", "").replace("Max-Forwards: 70", "Max-Forwards: 0"),
+    );
+    check(
+        HOME,
+        &request("ACK", BOB, "a", "Route: <sip:host.example.org;lr>\n"),
+    );
+    // At an edge: a token that does not verify, and a flow that is gone.
+    check(
+        EDGES[0],
+        &request(
+            "ACK",
+            BOB,
+            "a",
+            "Route: <sip:nonsense@edge.example.com;lr>\n",
+        ),
+    );
+}

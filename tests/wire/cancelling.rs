@@ -1,0 +1,185 @@
+//! CANCEL in every order (RFC 3261 §9, §16.10; protocol P-32, P-33, 3.16).
+
+use super::peer::{CORE, FAR, branch_of, expect, of_invite, request, respond, silent, status};
+use super::world::{HOME, Tokens, World};
+use steadfast::time::Duration;
+
+const BOB: &str = "sip:bob@127.0.0.9";
+const ROUTE: &str = "Route: <sip:example.com;lr>, <sip:127.0.0.9;lr>, <sip:x;lr>\nRequire: 100rel\nProxy-Require: path\n";
+
+fn invite() -> String {
+    request("INVITE", BOB, "can", ROUTE)
+}
+
+fn ringing() -> (World, String) {
+    let mut world = World::lab(Tokens::Clear);
+    world.send(CORE, HOME, &invite());
+    assert_eq!(status(&mut world, CORE), 100);
+    let received = expect(&mut world, FAR, "INVITE");
+    (world, received)
+}
+
+#[test]
+fn a_cancel_is_the_invite_of_its_branch_in_short() {
+    // P-32, P-33
+    let (mut world, received) = ringing();
+    respond(&mut world, FAR, &received, 180);
+    assert_eq!(status(&mut world, CORE), 180);
+    world.send(CORE, HOME, &of_invite("CANCEL", &invite()));
+    let ok = world.receive(CORE).text;
+    assert!(
+        ok.starts_with("SIP/2.0 200 ") && ok.contains("CSeq: 1 CANCEL\r\n"),
+        "{ok}"
+    );
+    let want = format!(
+        "CANCEL {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch={}\r\n\
+         From: <sip:joe@example.com>;tag=j\r\nTo: <sip:ann@example.com>\r\nCall-ID: can\r\n\
+         Route: <sip:127.0.0.9;lr>, <sip:x;lr>\r\nMax-Forwards: 70\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n",
+        branch_of(&received)
+    );
+    assert_eq!(world.receive(FAR).text, want);
+    respond(&mut world, FAR, &want, 200);
+    respond(&mut world, FAR, &received, 487);
+    let ack = expect(&mut world, FAR, "ACK");
+    assert_eq!(branch_of(&ack), branch_of(&received));
+    assert_eq!(status(&mut world, CORE), 487);
+    world.send(CORE, HOME, &of_invite("ACK", &invite()));
+    world.drained();
+    silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn before_any_provisional_it_is_kept() {
+    // P-33
+    let (mut world, received) = ringing();
+    world.send(CORE, HOME, &of_invite("CANCEL", &invite()));
+    assert_eq!(status(&mut world, CORE), 200);
+    silent(&world, &[FAR]);
+    // Meanwhile the INVITE is repeated.
+    world.pass(Duration::from_millis(500));
+    expect(&mut world, FAR, "INVITE");
+    silent(&world, &[FAR]);
+    respond(&mut world, FAR, &received, 100);
+    let cancel = expect(&mut world, FAR, "CANCEL");
+    respond(&mut world, FAR, &cancel, 200);
+    respond(&mut world, FAR, &received, 487);
+    expect(&mut world, FAR, "ACK");
+    assert_eq!(status(&mut world, CORE), 487);
+    world.send(CORE, HOME, &of_invite("ACK", &invite()));
+    world.drained();
+    silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn a_final_answer_may_cross_it() {
+    // P-27: the 2xx that comes instead of a provisional passes.
+    let (mut world, received) = ringing();
+    world.send(CORE, HOME, &of_invite("CANCEL", &invite()));
+    assert_eq!(status(&mut world, CORE), 200);
+    respond(&mut world, FAR, &received, 200);
+    assert_eq!(status(&mut world, CORE), 200);
+    silent(&world, &[FAR]);
+    world.drained();
+}
+
+#[test]
+fn what_was_cancelled_and_never_heard_of_ends_as_487() {
+    // P-33
+    let (mut world, _) = ringing();
+    world.send(CORE, HOME, &of_invite("CANCEL", &invite()));
+    assert_eq!(status(&mut world, CORE), 200);
+    world.pass(Duration::from_secs(32));
+    assert_eq!(status(&mut world, CORE), 487);
+    world.send(CORE, HOME, &of_invite("ACK", &invite()));
+    world.forget();
+    world.drained();
+    silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn after_the_final_answer_it_does_nothing() {
+    // 3.16
+    for code in [200, 486] {
+        let (mut world, received) = ringing();
+        respond(&mut world, FAR, &received, code);
+        assert_eq!(status(&mut world, CORE), code);
+        if code > 299 {
+            expect(&mut world, FAR, "ACK");
+        }
+        world.send(CORE, HOME, &of_invite("CANCEL", &invite()));
+        assert_eq!(status(&mut world, CORE), 200);
+        silent(&world, &[FAR]);
+        world.send(CORE, HOME, &of_invite("ACK", &invite()));
+        world.forget();
+        world.drained();
+        silent(&world, &[CORE, FAR]);
+    }
+}
+
+#[test]
+fn what_was_never_asked_for_gets_481() {
+    // P-32
+    let (mut world, received) = ringing();
+    let other = of_invite("CANCEL", &invite()).replace("z9hG4bKcan", "z9hG4bKother");
+    for _ in 0..2 {
+        world.send(CORE, HOME, &other);
+        assert_eq!(status(&mut world, CORE), 481);
+    }
+    silent(&world, &[FAR]);
+    respond(&mut world, FAR, &received, 200);
+    assert_eq!(status(&mut world, CORE), 200);
+    // A non-INVITE cannot be cancelled.
+    world.send(CORE, HOME, &request("MESSAGE", BOB, "msg", ""));
+    let message = expect(&mut world, FAR, "MESSAGE");
+    world.send(CORE, HOME, &request("CANCEL", BOB, "msg", ""));
+    assert_eq!(status(&mut world, CORE), 481);
+    silent(&world, &[FAR]);
+    respond(&mut world, FAR, &message, 200);
+    assert_eq!(status(&mut world, CORE), 200);
+    world.drained();
+}
+
+#[test]
+fn a_cancel_that_comes_again_is_answered_again() {
+    // T-3
+    let (mut world, received) = ringing();
+    respond(&mut world, FAR, &received, 180);
+    assert_eq!(status(&mut world, CORE), 180);
+    let cancel = of_invite("CANCEL", &invite());
+    world.send(CORE, HOME, &cancel);
+    let first = world.receive(CORE).text;
+    world.send(CORE, HOME, &cancel);
+    assert_eq!(world.receive(CORE).text, first);
+    expect(&mut world, FAR, "CANCEL");
+    silent(&world, &[CORE, FAR]);
+    // The 200 has the tag that a local answer to the INVITE would have had (§9.2).
+    assert_eq!(first.matches(";tag=").count(), 2, "{first}");
+    world.pass(Duration::from_millis(500));
+    expect(&mut world, FAR, "CANCEL");
+    // It is forgotten in the end, answered or not: 64·T1 after the CANCEL.
+    world.pass(Duration::from_millis(31_500));
+    assert_eq!(status(&mut world, CORE), 487);
+    world.send(CORE, HOME, &of_invite("ACK", &invite()));
+    world.forget();
+    world.drained();
+    silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn the_answer_to_our_cancel_ends_here() {
+    // P-32: also 481.
+    let (mut world, received) = ringing();
+    respond(&mut world, FAR, &received, 180);
+    assert_eq!(status(&mut world, CORE), 180);
+    world.send(CORE, HOME, &of_invite("CANCEL", &invite()));
+    assert_eq!(status(&mut world, CORE), 200);
+    let cancel = expect(&mut world, FAR, "CANCEL");
+    respond(&mut world, FAR, &cancel, 481);
+    silent(&world, &[CORE]);
+    respond(&mut world, FAR, &received, 487);
+    expect(&mut world, FAR, "ACK");
+    assert_eq!(status(&mut world, CORE), 487);
+    world.send(CORE, HOME, &of_invite("ACK", &invite()));
+    world.drained();
+    silent(&world, &[CORE, FAR]);
+}

@@ -1,0 +1,57 @@
+//! What the nodes of the lab are told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use steadfast::digest::Algorithm;
+use steadfast::edge::{self, Member};
+use steadfast::home::{self, Redirect, Subscribers};
+use steadfast::id::Transport;
+
+use super::world::{EDGES, HOME, Tokens};
+
+pub(crate) fn home() -> home::Settings {
+    home::Settings {
+        domain: "example.com".to_owned(),
+        edges: "sip:edge.example.com;lr".to_owned(),
+        edge_peers: vec![
+            ("127.0.0.11".parse().unwrap(), 32),
+            ("127.0.0.12".parse().unwrap(), 31),
+        ],
+        nonce_key: [7; 32],
+        algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+        redirect: Redirect::Always,
+    }
+}
+
+pub(crate) fn subscribers() -> Arc<Subscribers> {
+    let text = "joe example.com password=secret\nann example.com password=secret\n\
+                bob example.com password=secret\n";
+    Arc::new(Subscribers::parse(text).unwrap())
+}
+
+pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
+    let member = |place: usize| Member {
+        name: format!("e{}", place + 1),
+        address: EDGES[place].parse::<SocketAddr>().unwrap().ip(),
+        udp: 5060,
+        tcp: 5060,
+        tls: 5061,
+    };
+    edge::Settings {
+        name: format!("e{}", place + 1),
+        cluster: "edge.example.com".to_owned(),
+        home: vec![edge::Hop {
+            transport: Transport::Udp,
+            addr: HOME.parse().unwrap(),
+        }],
+        home_domains: vec!["example.com".to_owned()],
+        members: (0..3).map(member).collect(),
+        set_size: 2,
+        token_keys: match tokens {
+            Tokens::Clear => Vec::new(),
+            Tokens::Sealed => vec![[9; 64]],
+        },
+        flow_key: [3; 32],
+    }
+}

@@ -1,0 +1,177 @@
+//! Who is in a `World`: the lab's nodes with the settings a test wants,
+//! further ones, and what becomes of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use steadfast::id::Transport;
+use steadfast::send::{Event, Local};
+use steadfast::shard::{Input, Role, Setup, Shard};
+use steadfast::time::{Duration, Instant, Wall};
+use steadfast::{agent, edge, home};
+
+use super::super::cables::Cables;
+use super::super::settings;
+use super::{EDGES, HOME, Tokens, World};
+
+/// The calendar at the start of every test.
+const UNIX: u64 = 1_800_000_000;
+
+/// What a node is, kept to start it again.
+#[derive(Clone)]
+pub(super) enum Kind {
+    Home(home::Settings),
+    Edge(edge::Settings),
+    Agent(agent::Settings),
+}
+
+impl World {
+    /// The lab: a home and three edges.
+    pub(crate) fn lab(tokens: Tokens) -> Self {
+        Self::with(tokens, |_| (), |_, _| ())
+    }
+
+    /// The lab with other settings: of the home, and of each edge by its place.
+    pub(crate) fn with(
+        tokens: Tokens,
+        home: impl Fn(&mut home::Settings),
+        edge: impl Fn(usize, &mut edge::Settings),
+    ) -> Self {
+        let mut world = Self {
+            now: Instant::ZERO,
+            nodes: BTreeMap::new(),
+            shards: Vec::new(),
+            locals: Vec::new(),
+            kinds: Vec::new(),
+            store: BTreeMap::new(),
+            wire: VecDeque::new(),
+            cables: Cables::default(),
+            inbox: VecDeque::new(),
+            trace: Vec::new(),
+            dead: Vec::new(),
+            icmp: false,
+            events: Vec::new(),
+            around: |call| call(),
+        };
+        let mut told = settings::home();
+        home(&mut told);
+        world.add(&[(HOME, false)], Kind::Home(told));
+        for (place, addr) in EDGES.iter().enumerate() {
+            let upstream = format!("{}:40000", addr.trim_end_matches(":5060"));
+            let mut told = settings::edge(place, tokens);
+            edge(place, &mut told);
+            world.add(&[(addr, false), (&upstream, true)], Kind::Edge(told));
+        }
+        world
+    }
+
+    /// Adds another home like the first.
+    pub(crate) fn add_home(&mut self, addr: &str) {
+        self.add(&[(addr, false)], Kind::Home(settings::home()));
+    }
+
+    /// Adds an edge with sockets of its own (true: towards the home); `change`
+    /// makes its settings from those of e1.
+    pub(crate) fn add_edge(
+        &mut self,
+        addrs: &[(&str, bool)],
+        change: impl Fn(&mut edge::Settings),
+    ) {
+        let mut told = settings::edge(0, Tokens::Clear);
+        change(&mut told);
+        self.add(addrs, Kind::Edge(told));
+    }
+
+    /// Adds the user agent `user` at `addr`. It is told where the cluster is,
+    /// since nobody else here could.
+    pub(crate) fn add_agent(&mut self, user: &str, addr: &str, password: &str, cluster: &[&str]) {
+        let name = |addr: &&str| ("edge.example.com".to_owned(), addr.parse().unwrap());
+        let settings = agent::Settings {
+            user: user.to_owned(),
+            domain: "example.com".to_owned(),
+            auth_user: user.to_owned(),
+            password: password.to_owned(),
+            transport: Transport::Udp,
+            home: HOME.parse().unwrap(),
+            names: cluster.iter().map(name).collect(),
+            instance: format!("urn:uuid:{user}"),
+            expires_s: 600,
+            answer_after: Some(Duration::from_secs(1)),
+        };
+        self.add(&[(addr, false)], Kind::Agent(settings));
+    }
+
+    /// Tells an agent what to do, and lets everything settle.
+    pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
+        let place = self.nodes[&addr.parse().unwrap()];
+        self.input(place, Input::Command(command));
+        self.settle();
+    }
+
+    /// What an agent has said since it was last asked.
+    pub(crate) fn events(&mut self, addr: &str) -> Vec<Event> {
+        let addr: SocketAddr = addr.parse().unwrap();
+        let said = self.events.extract_if(.., |(who, _)| *who == addr);
+        said.map(|(_, event)| event).collect()
+    }
+
+    /// Whether nothing is under way at a node.
+    pub(crate) fn is_idle(&self, addr: &str) -> bool {
+        self.shards[self.nodes[&addr.parse().unwrap()]].is_idle()
+    }
+
+    /// Adds a node with these sockets; true: towards the home.
+    fn add(&mut self, addrs: &[(&str, bool)], kind: Kind) {
+        let local = |transport, addr: &str, upstream| Local {
+            transport,
+            addr: addr.parse().unwrap(),
+            upstream,
+        };
+        let mut locals: Vec<Local> = Vec::new();
+        for (addr, upstream) in addrs {
+            locals.push(local(Transport::Udp, addr, *upstream));
+        }
+        for (addr, _) in addrs.iter().filter(|(_, upstream)| !upstream) {
+            locals.push(local(Transport::Tcp, addr, false));
+            self.cables.listen(addr.parse().unwrap());
+        }
+        let place = self.shards.len();
+        for local in &locals {
+            self.nodes.insert(local.addr, place);
+        }
+        self.locals.push(locals);
+        self.kinds.push(kind);
+        let shard = self.start(place, 1);
+        self.shards.push(shard);
+    }
+
+    fn start(&self, place: usize, run: u64) -> Shard {
+        let seed = (u64::try_from(place).unwrap() + 1) * run;
+        let role = match self.kinds[place].clone() {
+            Kind::Home(settings) => Role::Home(settings, settings::subscribers()),
+            Kind::Edge(settings) => Role::Edge(settings),
+            Kind::Agent(settings) => Role::Agent(settings),
+        };
+        let setup = Setup {
+            locals: self.locals[place].clone(),
+            role,
+            seed: [seed, seed * 7, seed * 13, seed * 29],
+            wall: Wall { unix_at_zero: UNIX },
+        };
+        Shard::new(setup, self.now)
+    }
+
+    /// Starts a node anew, alive again: it remembers what its store gives back.
+    pub(crate) fn restart(&mut self, addr: &str) {
+        let addr: SocketAddr = addr.parse().unwrap();
+        let place = self.nodes[&addr];
+        self.dead.retain(|dead| *dead != addr.ip());
+        let mut shard = self.start(place, 1_000);
+        if matches!(self.kinds[place], Kind::Home(_)) {
+            for (key, value) in &self.store {
+                shard.handle(self.now, Input::Restored { key, value });
+            }
+        }
+        self.shards[place] = shard;
+    }
+}
