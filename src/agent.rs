@@ -92,6 +92,8 @@ pub struct Agent {
     /// The last call's number.
     last_call: u32,
     ready: bool,
+    /// The timer that ends the waiting for late flows.
+    patience: u32,
     /// Outline of a message looked at a second time.
     again: Message,
 }
@@ -110,6 +112,7 @@ impl Agent {
             last: 0,
             last_call: 0,
             ready: false,
+            patience: 0,
             again: Message::default(),
         }
     }
@@ -173,6 +176,9 @@ impl Agent {
     pub fn due(&mut self, net: &mut Net, now: Instant, number: u32) {
         if let Some(place) = self.registrations.iter().position(|r| r.alarm == number) {
             return self.register(net, now, place);
+        }
+        if number == self.patience {
+            return self.be_ready(net);
         }
         if let Some(place) = self
             .registrations

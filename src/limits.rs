@@ -170,6 +170,9 @@ pub const AGENT_CRLF_PAUSE_S: (u64, u64) = (95, 120);
 /// Back-off of a registration that failed: base when all flows failed, base
 /// when another one works, and the longest, in seconds (RFC 5626 §4.5).
 pub const AGENT_BACK_OFF_S: (u64, u64, u64) = (30, 90, 1_800);
+/// How long the first registered flow waits for the others before the agent
+/// calls itself ready: a dead edge is silent for half a minute.
+pub const AGENT_READY_MAX: Duration = Duration::from_secs(2);
 /// How long a Record-Route sticks to its flow at most: longer than calls are.
 pub const AGENT_DIALOG_MAX: Duration = Duration::from_secs(86_400);
 /// Datagrams moved by one `recvmmsg` or `sendmmsg`. More wait for the next.

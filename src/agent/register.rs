@@ -214,6 +214,9 @@ impl Agent {
             }
         }
         self.add_proxies(net, now, response);
+        if !self.ready && self.patience == 0 {
+            self.patience = self.alarm(net, now + limits::AGENT_READY_MAX);
+        }
         self.settle(net);
     }
 
@@ -367,12 +370,18 @@ impl Agent {
         between(net, wait / 2, wait)
     }
 
-    /// Says once that every registration has had its chance.
     fn settle(&mut self, net: &mut Net) {
-        if !self.ready && self.registrations.iter().all(|r| r.stage != Stage::New) {
+        if self.registrations.iter().all(|r| r.stage != Stage::New) {
+            self.be_ready(net);
+        }
+    }
+
+    /// Says once that every registration has had its chance.
+    pub(super) fn be_ready(&mut self, net: &mut Net) {
+        if !self.ready {
             self.ready = true;
-            let flows = self.registered();
-            tell(net, Event::Ready { flows });
+            let (flows, of) = (self.registered(), self.registrations.len());
+            tell(net, Event::Ready { flows, of });
         }
     }
 
@@ -393,7 +402,7 @@ impl Agent {
         self.registrations[place].stage = Stage::Left;
         if self.registrations.iter().all(|r| r.stage == Stage::Left) {
             self.registrations.clear();
-            self.ready = false;
+            (self.ready, self.patience) = (false, 0);
             tell(net, Event::Unregistered);
         }
     }

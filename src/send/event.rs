@@ -23,10 +23,13 @@ pub enum Event {
         /// Flows that are registered now.
         flows: usize,
     },
-    /// Every flow that the agent knows of is registered or has failed once.
+    /// Every flow that the agent knows of is registered or has failed once, or
+    /// one is and the others are late.
     Ready {
         /// Flows that are registered.
         flows: usize,
+        /// Flows that it knows of.
+        of: usize,
     },
     /// A registration was not granted.
     NotRegistered {

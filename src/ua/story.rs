@@ -83,7 +83,7 @@ impl Story {
                 self.wrong
                     .get_or_insert_with(|| format!("flow {reg_id} is not registered: {why}"));
             }
-            Event::Ready { flows } => return self.ready(*flows, now),
+            Event::Ready { flows, of } => return self.ready(*flows, *of, now),
             Event::Established { .. } => {
                 if let Plan::Call { seconds, .. } = self.plan {
                     self.until = Some(now + Duration::from_secs(seconds));
@@ -108,7 +108,7 @@ impl Story {
         None
     }
 
-    fn ready(&mut self, flows: usize, now: Instant) -> Option<agent::Command> {
+    fn ready(&mut self, flows: usize, of: usize, now: Instant) -> Option<agent::Command> {
         if flows == 0 {
             self.stage = Stage::Over;
             return None;
@@ -116,7 +116,14 @@ impl Story {
         self.stage = Stage::Running;
         let after = |seconds: Option<u64>| seconds.map(|s| now + Duration::from_secs(s));
         match &self.plan {
-            Plan::Register { once: true, .. } => self.stage = Stage::Over,
+            Plan::Register { once: true, .. } => {
+                self.stage = Stage::Over;
+                if flows < of {
+                    self.wrong.get_or_insert_with(|| {
+                        format!("only {flows} of the {of} flows could be registered in time")
+                    });
+                }
+            }
             Plan::Register { seconds, .. } | Plan::Listen { seconds, .. } => {
                 self.wrong = None;
                 self.until = after(*seconds);
@@ -205,9 +212,8 @@ pub(super) fn line(event: &Event) -> String {
             expires_s,
             ..
         } => format!("flow {reg_id}: registered through {proxy} for {expires_s} s"),
-        Event::Ready { flows: 0 } => "no flow is registered".to_owned(),
-        Event::Ready { flows: 1 } => "ready, with one flow".to_owned(),
-        Event::Ready { flows } => format!("ready, with {flows} flows"),
+        Event::Ready { flows: 0, .. } => "no flow is registered".to_owned(),
+        Event::Ready { flows, of } => format!("ready, with {flows} of {of} flows"),
         Event::NotRegistered {
             reg_id,
             why,
@@ -264,7 +270,7 @@ mod tests {
     fn call() -> Story {
         let target = "sip:ann@example.com".to_owned();
         let mut story = story(Plan::Call { target, seconds: 3 });
-        let next = story.after(&Event::Ready { flows: 2 }, NOW);
+        let next = story.after(&Event::Ready { flows: 2, of: 2 }, NOW);
         assert!(matches!(next, Some(agent::Command::Call(_))));
         story
     }
@@ -316,7 +322,7 @@ mod tests {
                 seconds: None,
             });
             story.after(&refused, NOW);
-            story.after(&Event::Ready { flows }, NOW);
+            story.after(&Event::Ready { flows, of: 2 }, NOW);
             let why = "flow 2 is not registered: the answer was 403 No".to_owned();
             assert_eq!(story.end(), Some(Err(why)));
         }
@@ -328,7 +334,7 @@ mod tests {
             calls: Some(2),
             seconds: None,
         });
-        story.after(&Event::Ready { flows: 1 }, NOW);
+        story.after(&Event::Ready { flows: 1, of: 1 }, NOW);
         let by = Party::Them;
         let ended = Event::Ended { call: 1, by };
         assert_eq!(story.after(&ended, NOW), None);

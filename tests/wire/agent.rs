@@ -18,7 +18,7 @@ fn lab(tokens: Tokens) -> World {
         world.command(addr, Command::Register);
         let events = world.events(addr);
         assert!(
-            events.ends_with(&[Event::Ready { flows: 2 }]),
+            events.ends_with(&[Event::Ready { flows: 2, of: 2 }]),
             "{events:?}\n{}",
             world.ladder()
         );
@@ -79,7 +79,7 @@ fn a_name_and_a_password_become_two_flows() {
                 flows: 2,
                 expires_s: 600,
             },
-            Event::Ready { flows: 2 },
+            Event::Ready { flows: 2, of: 2 },
         ] = &events[..]
         else {
             panic!("{events:?}\n{}", world.ladder())
@@ -124,6 +124,34 @@ fn a_name_and_a_password_become_two_flows() {
 }
 
 #[test]
+fn a_dead_second_edge_does_not_hold_the_first_one_up() {
+    let mut world = World::lab(Tokens::Clear);
+    world.kill(EDGES[2]);
+    world.add_agent("joe", JOE, "secret", &[EDGES[0]]);
+    world.command(JOE, Command::Register);
+    world.pass(Duration::from_millis(2_100));
+    let events = world.events(JOE);
+    assert!(
+        events.ends_with(&[Event::Ready { flows: 1, of: 2 }]),
+        "{events:?}"
+    );
+    world.pass(Duration::from_secs(40));
+    let events = world.events(JOE);
+    assert!(
+        matches!(
+            &events[..],
+            [Event::NotRegistered {
+                reg_id: 2,
+                status: 0,
+                retry_s: Some(45..=90),
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn a_wrong_password_is_said_to_be_wrong() {
     let mut world = World::lab(Tokens::Clear);
     world.add_agent("joe", JOE, "guess", &[EDGES[0]]);
@@ -137,7 +165,7 @@ fn a_wrong_password_is_said_to_be_wrong() {
     };
     assert_eq!(
         events[1..],
-        [wrong, Event::Ready { flows: 0 }],
+        [wrong, Event::Ready { flows: 0, of: 1 }],
         "{}",
         world.ladder()
     );

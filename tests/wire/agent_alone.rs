@@ -27,7 +27,10 @@ fn registered() -> World {
     let lines = "Service-Route: <sip:t@edge.example.com;lr;ob>\n";
     answer(&mut world, EDGE, &register.text, "200 OK", lines);
     let events = world.events(JOE);
-    assert!(events.ends_with(&[Event::Ready { flows: 1 }]), "{events:?}");
+    assert!(
+        events.ends_with(&[Event::Ready { flows: 1, of: 1 }]),
+        "{events:?}"
+    );
     world
 }
 
