@@ -40,8 +40,6 @@ pub const TRANSACTIONS_MAX: usize = 1 << 20;
 /// Most branches of one request (parallel and serial together). More targets
 /// are left out, lowest q first.
 pub const BRANCHES_MAX: usize = 16;
-/// Most times a serial search starts a further branch for one request.
-pub const ATTEMPTS_MAX: u8 = 16;
 /// Max-Forwards given to a request that has none (RFC 3261 §16.6-3).
 pub const MAX_FORWARDS: u8 = 70;
 /// Max-Breadth given to a request that has none, and its cap (RFC 5393 §5.3.3).
@@ -126,8 +124,11 @@ pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Retry-After of a draining or overloaded node, in seconds.
 pub const RETRY_AFTER_S: u32 = 5;
-/// How long a destination that failed is left out of the choice.
+/// How long a destination that failed is left for last.
 pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
+/// Most destinations remembered as failed. At the bound the oldest is
+/// forgotten, and tried again the sooner.
+pub const DESTINATIONS_AVOIDED_MAX: usize = 64;
 
 /// Parameters (or headers) of a contact URI that are compared one by one. A
 /// URI with more equals only itself, byte for byte.

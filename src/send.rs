@@ -5,12 +5,14 @@
 //! whoever drains it; all of them are plain values. Invariants: a stream id is
 //! never reused for another connection; a queue never grows past its bound.
 
+mod avoided;
 mod datagram_queue;
 mod event;
 mod flows;
 mod output;
 mod stream_queue;
 
+pub use avoided::Avoided;
 pub use datagram_queue::{DatagramQueue, Dropped};
 pub use event::{Event, Party};
 pub use flows::{Flows, Hop, Local, Reach, Stream};

@@ -343,6 +343,7 @@ impl Shard {
                     self.net.transmit_send(Some(send));
                 }
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
+                Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
                 Due::ClientTimeout { .. }
                 | Due::Trying { .. }
                 | Due::AckTimeout { .. }
@@ -374,7 +375,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
                 .txns
                 .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
         }
-        Due::User(Timer::Agent(_) | Timer::Partial(_)) | Due::Resend(_) => {}
+        Due::User(Timer::Agent(_) | Timer::Partial(_) | Timer::Silence(_)) | Due::Resend(_) => {}
     }
 }
 
@@ -390,7 +391,7 @@ fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Tim
         | Due::AckTimeout { .. }
         | Due::ServerDone { .. }
         | Due::ClientDone { .. }
-        | Due::User(Timer::Branch { .. } | Timer::Partial(_))
+        | Due::User(Timer::Branch { .. } | Timer::Partial(_) | Timer::Silence(_))
         | Due::Resend(_) => {}
     }
 }

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use super::flow_token;
 use super::{Codec, EdgeSet, Registrations, Settings, Token};
-use crate::edit::Edits;
+use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
+use crate::limits;
 use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
-use crate::scan::{Message, Method};
+use crate::scan::via::Via;
+use crate::scan::{Message, Method, Name, params};
 use crate::send::Hop;
 use crate::time::Instant;
 
@@ -125,7 +127,7 @@ impl Edge {
         flags: u8,
         out: &mut Vec<u8>,
     ) -> bool {
-        let mut names: [&[u8]; crate::limits::EDGE_SET_MAX] = Default::default();
+        let mut names: [&[u8]; limits::EDGE_SET_MAX] = Default::default();
         let mut count = 0;
         for place in edges.iter() {
             if let (Some(slot), Some(member)) =
@@ -163,7 +165,7 @@ impl Policy for Edge {
         plan: &mut Plan,
     ) -> Verdict {
         if request.message.method() == Method::Register {
-            self.register(net, request, plan)
+            self.register(net, now, request, plan)
         } else {
             self.call(net, now, request, plan)
         }
@@ -178,6 +180,7 @@ impl Policy for Edge {
         edits: &mut Edits,
     ) {
         self.registered_with(net, now, context, response, edits);
+        grant_keep(response, edits);
     }
 
     fn soften(&self, _: u16) -> Option<(u16, &'static str)> {
@@ -190,5 +193,27 @@ impl Policy for Edge {
 
     fn sweep(&mut self, _: &mut Net, now: Instant) {
         self.registrations.expire(now, SWEEP);
+    }
+}
+
+/// K-1: the phone offered keep-alives in its Via; it gets the interval, equal
+/// to Flow-Timer (RFC 6223 §4.4, §5). Only the phone's own Via is left below
+/// ours when it is our direct neighbour.
+fn grant_keep(response: &Response<'_>, edits: &mut Edits) {
+    let (bytes, message) = (response.bytes, response.message);
+    if response.hops() != 2 {
+        return;
+    }
+    let via = message.values(bytes, Name::Via).nth(1);
+    let Some(Ok(via)) = via.map(|value| Via::parse(bytes, value)) else {
+        return;
+    };
+    let offered = params::iter(bytes, via.params)
+        .find(|param| param.name.of(bytes).eq_ignore_ascii_case(b"keep") && param.value.is_none());
+    if let Some(param) = offered {
+        edits.insert(usize::from(param.whole.end), |out| {
+            out.push(b'=');
+            decimal(out, limits::FLOW_TIMER_S);
+        });
     }
 }

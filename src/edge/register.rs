@@ -16,6 +16,7 @@ use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Message, Name};
 use crate::send::Flows;
 use crate::span::Span;
+use crate::time::Instant;
 
 /// Token flag: the phone asked for a list of outbound proxies.
 const STICKY: u8 = 1;
@@ -47,6 +48,7 @@ impl Edge {
     pub(super) fn register(
         &mut self,
         net: &mut Net,
+        now: Instant,
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
@@ -83,7 +85,7 @@ impl Edge {
             Ok(asks) => asks,
             Err(reply) => return Verdict::Answer(reply),
         };
-        self.to_home(plan);
+        self.to_home(net, now, plan);
         if let Asks::Binding(phone) = asks
             && !self.path(net, request, &phone, plan)
         {

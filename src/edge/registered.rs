@@ -86,6 +86,9 @@ impl Edge {
                 };
                 let at = response.message.headers_end();
                 edits.insert(at, |out| self.tell(&granted, response, out));
+                if keeps_alive(response) {
+                    net.watch_silence(now, context.flow);
+                }
                 if granted.initial && phone.sticky && self.others(edges).next().is_some() {
                     require(response, edits);
                 }
@@ -108,10 +111,7 @@ impl Edge {
             }
         }
         // O-9
-        let outbound = response
-            .message
-            .has_token(response.bytes, Name::Require, "outbound");
-        if outbound && response.message.first(Name::FlowTimer).is_none() {
+        if keeps_alive(response) {
             out.extend_from_slice(b"Flow-Timer: ");
             decimal(out, limits::FLOW_TIMER_S);
             out.extend_from_slice(b"\r\n");
@@ -150,6 +150,12 @@ impl Edge {
         }
         out.extend_from_slice(b">\r\n");
     }
+}
+
+/// O-9: whether this edge tells the phone how often to keep its flow alive.
+fn keeps_alive(response: &Response<'_>) -> bool {
+    let (bytes, message) = (response.bytes, response.message);
+    message.has_token(bytes, Name::Require, "outbound") && message.first(Name::FlowTimer).is_none()
 }
 
 /// D-E12: `alt-proxies` joins the Require that is there, since many phones

@@ -255,7 +255,7 @@ impl Edge {
                 if trust == Trust::Stranger && !is_subscriber && !self.serves(pass) {
                     return refuse(403, "Domain Not Served Here");
                 }
-                self.to_home(pass.plan);
+                self.to_home(pass.net, pass.now, pass.plan);
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
@@ -299,16 +299,16 @@ impl Edge {
             && Uri::parse(bytes, uri).is_ok_and(|uri| self.is_served(bytes, &uri))
     }
 
-    /// The configured homes, one after the other.
-    pub(super) fn to_home(&self, plan: &mut Plan) {
-        for home in &self.settings.home {
-            push_in_order(
-                plan,
-                Hop::To {
-                    transport: home.transport,
-                    addr: home.addr,
-                },
-            );
+    /// The configured homes, one after the other; those that failed a moment
+    /// ago last.
+    pub(super) fn to_home(&self, net: &Net, now: Instant, plan: &mut Plan) {
+        for failed in [false, true] {
+            for home in &self.settings.home {
+                let (transport, addr) = (home.transport, home.addr);
+                if net.avoided.contains(now, transport, addr) == failed {
+                    push_in_order(plan, Hop::To { transport, addr });
+                }
+            }
         }
     }
 }

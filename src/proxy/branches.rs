@@ -3,8 +3,10 @@
 
 use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
 use crate::bytes::Buf;
+use crate::id::Transport;
 use crate::id::{ClientId, Slot};
 use crate::limits;
+use crate::send::Hop;
 
 /// What a hop adds to a request without a route of its own, about.
 const HOP_ROOM: usize = 160;
@@ -219,7 +221,10 @@ fn send(
 ) -> Option<ClientId> {
     let base = context.base.clone()?;
     let branch = context.branches.get_mut(index)?;
-    if base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX {
+    if base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX
+        && let Hop::To { addr, .. } = branch.target.hop
+        && !turn.net.avoided.contains(turn.now, Transport::Tcp, addr)
+    {
         branch.prefer_stream();
     }
     let (target, breadth) = (branch.target.clone(), branch.breadth);

@@ -52,6 +52,8 @@ counters! {
     relays,
     /// Requests answered 430: no flow of that token is left.
     flows_failed,
+    /// Streams closed because their phone kept silent.
+    flows_silent,
     /// Tokens that did not verify.
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.

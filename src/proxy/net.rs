@@ -10,9 +10,10 @@ use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
 use crate::error::Malformed;
 use crate::id::{Flow, Slot};
+use crate::limits;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
-use crate::send::{Flows, Hop, Output, Reach};
+use crate::send::{Avoided, Flows, Hop, Output, Reach};
 use crate::time::{Instant, Wall};
 use crate::txn::{Send, Transactions};
 
@@ -49,6 +50,8 @@ pub enum Timer {
     },
     /// A stream's unfinished message is due.
     Partial(Slot),
+    /// A stream whose phone promised keep-alives must have been heard.
+    Silence(Slot),
     /// Bounded sweep of expired registrations and bindings.
     Sweep,
     /// The user agent's own.
@@ -64,6 +67,8 @@ pub struct Net {
     pub flows: Flows,
     /// Transactions and timers.
     pub txns: Transactions<Owner, Timer>,
+    /// Destinations that failed a moment ago.
+    pub avoided: Avoided,
     /// What the shell is to do.
     pub outbox: VecDeque<Output>,
     /// What happened.
@@ -140,6 +145,7 @@ impl Net {
             pool: Pool::new(),
             flows,
             txns: Transactions::new(now, seed),
+            avoided: Avoided::default(),
             outbox: VecDeque::new(),
             counters: Counters::default(),
             wall,
@@ -167,6 +173,22 @@ impl Net {
             hasher.write_usize(part.len());
         }
         hasher.finish()
+    }
+
+    /// O-9: the phone at the end of this flow was told to keep it alive, so
+    /// that from now on its silence means something. UDP needs no watch: a
+    /// flow without refresh expires.
+    pub fn watch_silence(&mut self, now: Instant, flow: Flow) {
+        let Flow::Stream(id) = flow else { return };
+        let Some(stream) = self.flows.stream_mut(id) else {
+            return;
+        };
+        stream.heard = now;
+        if !stream.promised {
+            stream.promised = true;
+            let due = now + limits::FLOW_SILENCE_MAX;
+            self.txns.set_timer(due, Timer::Silence(id.0));
+        }
     }
 
     /// Puts a message on the wire.

@@ -5,6 +5,7 @@ use super::final_answer::local_answer;
 use super::{Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
+use crate::send::Hop;
 
 impl Proxy {
     /// No final answer came (Timer B or F).
@@ -15,6 +16,9 @@ impl Proxy {
                 let index = usize::from(branch);
                 if let Some(branch) = self.branch(context, index) {
                     branch.client = None;
+                    if let Hop::To { transport, addr } = branch.target.hop {
+                        turn.net.avoided.add(turn.now, transport, addr);
+                    }
                 }
                 self.ended(turn, context, index, 408, None);
                 self.released(turn.net, context);

@@ -43,6 +43,10 @@ pub struct Stream {
     pub begun: Option<Instant>,
     /// A timer watches `begun`.
     pub watched: bool,
+    /// When anything came last; kept once keep-alives are promised.
+    pub heard: Instant,
+    /// The phone was told a Flow-Timer: silence means that it is gone.
+    pub promised: bool,
 }
 
 /// Where a request is to go.
@@ -281,6 +285,8 @@ impl Stream {
             resume: frame::Resume::default(),
             begun: None,
             watched: false,
+            heard: Instant::ZERO,
+            promised: false,
         }
     }
 }

@@ -28,6 +28,7 @@ impl Shard {
             return;
         };
         if state.opened {
+            self.net.avoided.add(now, Transport::Tcp, state.peer);
             let why = if state.up {
                 "the connection was closed"
             } else {
@@ -65,6 +66,7 @@ impl Shard {
         };
         let peer = state.peer;
         let opened = state.opened;
+        state.heard = now;
         let mut partial = std::mem::take(&mut state.partial);
         let mut resume = std::mem::take(&mut state.resume);
         let held = !partial.is_empty();
@@ -166,6 +168,20 @@ impl Shard {
     fn abort(&mut self, now: Instant, stream: StreamId) {
         self.net.outbox.push_back(Output::Close { stream });
         self.closed(now, stream);
+    }
+
+    /// O-9, K-3: a phone that was told to keep its flow alive has not.
+    pub(super) fn check_silence(&mut self, now: Instant, stream: StreamId) {
+        let Some(state) = self.net.flows.stream(stream) else {
+            return;
+        };
+        let due = state.heard + limits::FLOW_SILENCE_MAX;
+        if due > now {
+            self.net.txns.set_timer(due, Timer::Silence(stream.0));
+            return;
+        }
+        self.net.counters.flows_silent += 1;
+        self.abort(now, stream);
     }
 
     /// The slow loris: a message that began and does not end. One timer

@@ -3,6 +3,7 @@
 
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::time::Duration;
 
 const JOE: &str = "127.0.0.1:5070";
 
@@ -89,4 +90,50 @@ fn a_keep_alive_does_not_disturb_a_call() {
     world.send(JOE, EDGES[0], &format!("\n\n{invite}"));
     assert_eq!(joe.status(&mut world), 100);
     assert_eq!(joe.status(&mut world), 480);
+}
+
+#[test]
+fn a_flow_that_was_to_be_kept_alive_and_was_not_is_closed() {
+    // O-9, O-11
+    let mut world = World::lab(Tokens::Clear);
+    for edge in EDGES {
+        world.connect(JOE, edge);
+    }
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+    let backup = joe.backup.clone();
+    for _ in 0..4 {
+        world.pass(Duration::from_secs(100));
+        world.send_bytes(JOE, &backup, b"\r\n\r\n");
+        assert_eq!(world.receive(JOE).bytes, b"\r\n");
+    }
+    assert!(!world.is_connected(JOE, EDGES[0]));
+    assert!(world.is_connected(JOE, &backup));
+    assert_eq!(world.counter(EDGES[0], "flows_silent"), 1);
+    assert_eq!(world.gauge(EDGES[0], "registered"), 0);
+    // Nothing was promised on the third.
+    let third = EDGES
+        .iter()
+        .find(|edge| **edge != backup && **edge != EDGES[0]);
+    assert!(world.is_connected(JOE, third.unwrap()));
+}
+
+#[test]
+fn an_offer_to_keep_alive_is_taken_up() {
+    // K-1
+    let mut world = World::lab(Tokens::Clear);
+    Phone::new("joe", JOE, false).register(&mut world, EDGES[0]);
+    let joe = Phone::new("joe", JOE, false);
+    let request = joe.request("OPTIONS", "sip:example.com", 1, "", "");
+    joe.send(
+        &mut world,
+        EDGES[0],
+        &request.replace(";rport;", ";rport;keep;"),
+    );
+    let via = Phone::values(&joe.receive(&mut world), "Via").remove(0);
+    assert!(via.contains(";keep=120;"), "{via}");
+    let again = joe.request("OPTIONS", "sip:example.com", 2, "", "");
+    joe.send(&mut world, EDGES[0], &again);
+    let via = Phone::values(&joe.receive(&mut world), "Via").remove(0);
+    assert!(!via.contains("keep"), "{via}");
 }

@@ -44,7 +44,9 @@ impl Phone {
             .split("maddr=")
             .nth(1)
             .unwrap()
-            .trim_end_matches('>');
+            .split(['>', ';'])
+            .next()
+            .unwrap();
         self.backup = format!("{maddr}:5060");
         let backup = self.backup.clone();
         self.register_flow(world, &backup, &outbound, 2);
