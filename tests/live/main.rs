@@ -14,6 +14,7 @@
 mod agent;
 mod baresip;
 mod call;
+mod failover;
 mod fork;
 mod lab;
 mod load;
