@@ -106,6 +106,9 @@ pub struct Plan {
     pub lines: Vec<u8>,
     /// Where it goes.
     pub targets: Vec<Target>,
+    /// An ACK goes to every target and not to the first only: no answer would
+    /// tell that another one had to be tried.
+    pub ack_all: bool,
     /// The request may meet itself: compare the Vias (L-3).
     pub check_loops: bool,
     /// For the response.
@@ -119,6 +122,7 @@ impl Plan {
         self.request_uri.clear();
         self.lines.clear();
         self.targets.clear();
+        self.ack_all = false;
         self.check_loops = false;
         self.note = Note::Nothing;
     }

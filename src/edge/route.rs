@@ -207,6 +207,8 @@ impl Edge {
         if pass.plan.targets.is_empty() {
             return no_flow(pass);
         }
+        // P-34: an edge without the flow would not say so.
+        pass.plan.ack_all = true;
         pass.net.counters.relays += 1;
         Verdict::Forward
     }

@@ -129,13 +129,12 @@ impl Home {
             || host_ip(host).is_some_and(|ip| net.flows.is_local(ip, uri.port.unwrap_or(5060)))
     }
 
-    /// Links the cluster's domain to a flow from an edge, once: without TLS
+    /// Links the cluster's domain to a flow that an edge is at the end of, once: without TLS
     /// there is no certificate to do it (S-12).
-    pub(super) fn link(&mut self, net: &Net, now: Instant, request: &Request<'_>) -> bool {
-        let edge = self.settings.is_edge(request.source.ip());
-        if edge && net.flows.lives(request.flow) {
-            self.stick
-                .link(now, request.flow, &self.cluster, Source::Link);
+    pub(super) fn link(&mut self, net: &Net, now: Instant, flow: Flow, peer: SocketAddr) -> bool {
+        let edge = self.settings.is_edge(peer.ip());
+        if edge && net.flows.lives(flow) {
+            self.stick.link(now, flow, &self.cluster, Source::Link);
         }
         edge
     }
@@ -216,7 +215,7 @@ impl Policy for Home {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let from_edge = self.link(net, now, request);
+        let from_edge = self.link(net, now, request.flow, request.source);
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan, from_edge)
         } else {
@@ -239,6 +238,10 @@ impl Policy for Home {
         // S-8: the neighbour downstream wrote the value just above our own.
         if let Some(uri) = self.above_own(net, response) {
             let uri = uri.of(response.bytes);
+            // No request needs to have come by a flow that we opened ourselves.
+            if let Some(peer) = net.flows.peer(response.flow) {
+                self.link(net, now, response.flow, peer);
+            }
             self.bind(net, now, response.flow, uri, Source::RecordRoute, until);
         }
         // S-5: the neighbour upstream wrote the topmost value of the request;

@@ -2,7 +2,7 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::{Net, Proxy, Request, Turn, Verdict, build, validate};
+use super::{Context, Net, Proxy, Request, Target, Turn, Verdict, build, validate};
 
 impl Proxy {
     /// An ACK came.
@@ -34,30 +34,46 @@ impl Proxy {
         valid: &validate::Valid,
     ) -> Option<()> {
         let loop_hash = self.loop_hash(net, request);
-        self.plan.targets.truncate(1);
+        if !self.plan.ack_all {
+            self.plan.targets.truncate(1);
+        }
         let mut context = self.context(net, request, valid, loop_hash);
-        let target = context.branches.pop().map(|branch| branch.target);
-        self.spare.push(std::mem::take(&mut context.branches));
-        let (target, base) = (target?, context.base.clone()?);
-        let flow = net.reach(target.hop)?;
-        let (transport, sent_by) = net.flows.sent_by(flow)?;
-        // P-36: the same branch for every copy of this ACK.
-        let mut part = *b"z9hG4bK-ack-0123456789abcdef";
-        let mut digits = [0; 16];
-        super::net::hex(net.hash([request.via.value.of(request.bytes)]), &mut digits);
-        part[12..].copy_from_slice(&digits);
-        let hop = build::Hopwise {
-            target: &target,
-            transport,
-            sent_by,
-            branch: &part,
-            breadth: context.breadth.max(1),
-        };
-        let bytes = net.pool.build(base.len() + build::room(&target), |out| {
-            build::branch(&context, &base, &hop, out)
-        });
-        net.counters.requests_out += 1;
-        net.transmit(flow, bytes);
-        Some(())
+        let mut branches = std::mem::take(&mut context.branches);
+        let mut sent = None;
+        for branch in branches.drain(..) {
+            sent = copy_ack(net, request, &context, &branch.target).or(sent);
+        }
+        self.spare.push(branches);
+        sent
     }
+}
+
+/// Sends the ACK to one target; `None` when there is no way there.
+fn copy_ack(
+    net: &mut Net,
+    request: &Request<'_>,
+    context: &Context,
+    target: &Target,
+) -> Option<()> {
+    let base = context.base.clone()?;
+    let flow = net.reach(target.hop)?;
+    let (transport, sent_by) = net.flows.sent_by(flow)?;
+    // P-36: the same branch for every copy of this ACK.
+    let mut part = *b"z9hG4bK-ack-0123456789abcdef";
+    let mut digits = [0; 16];
+    super::net::hex(net.hash([request.via.value.of(request.bytes)]), &mut digits);
+    part[12..].copy_from_slice(&digits);
+    let hop = build::Hopwise {
+        target,
+        transport,
+        sent_by,
+        branch: &part,
+        breadth: context.breadth.max(1),
+    };
+    let bytes = net.pool.build(base.len() + build::room(target), |out| {
+        build::branch(context, &base, &hop, out)
+    });
+    net.counters.requests_out += 1;
+    net.transmit(flow, bytes);
+    Some(())
 }

@@ -14,6 +14,8 @@ pub(super) struct Story {
     stage: Stage,
     /// When the next stage begins by itself.
     until: Option<Instant>,
+    /// Answered calls that have not ended.
+    calls: usize,
     /// The first thing that went wrong.
     wrong: Option<String>,
 }
@@ -43,6 +45,8 @@ enum Stage {
     Leaving,
     /// They are being removed.
     Left,
+    /// They are removed, and the last BYE waits for its answer.
+    Parting,
     /// Over.
     Over,
 }
@@ -72,6 +76,7 @@ impl Story {
             plan,
             stage: Stage::Registering,
             until: None,
+            calls: 0,
             wrong: None,
         }
     }
@@ -85,6 +90,7 @@ impl Story {
             }
             Event::Ready { flows, of } => return self.ready(*flows, *of, now),
             Event::Established { .. } => {
+                self.calls += 1;
                 if let Plan::Call { seconds, .. } = self.plan {
                     self.until = Some(now + Duration::from_secs(seconds));
                 }
@@ -96,6 +102,7 @@ impl Story {
                     return Some(self.begin_leaving(now));
                 }
             }
+            Event::Unregistered if self.calls > 0 => self.stage = Stage::Parting,
             Event::Unregistered => self.stage = Stage::Over,
             Event::NotRegistered { .. }
             | Event::Redirected { .. }
@@ -137,6 +144,10 @@ impl Story {
     }
 
     fn call_over(&mut self, now: Instant) -> Option<agent::Command> {
+        self.calls = self.calls.saturating_sub(1);
+        if self.stage == Stage::Parting && self.calls == 0 {
+            self.stage = Stage::Over;
+        }
         let over = match &mut self.plan {
             Plan::Register { .. } => false,
             Plan::Call { .. } => true,
@@ -152,7 +163,9 @@ impl Story {
     pub(super) fn leave(&mut self, now: Instant) {
         match self.stage {
             // Nothing is there to be removed, and a second signal means it.
-            Stage::Registering | Stage::Leaving | Stage::Left => self.stage = Stage::Over,
+            Stage::Registering | Stage::Leaving | Stage::Left | Stage::Parting => {
+                self.stage = Stage::Over
+            }
             Stage::Running => {
                 self.stage = Stage::Leaving;
                 self.until = Some(now);
@@ -185,7 +198,7 @@ impl Story {
             Stage::Running | Stage::Leaving => {
                 vec![agent::Command::Hangup, self.begin_leaving(now)]
             }
-            Stage::Left => {
+            Stage::Left | Stage::Parting => {
                 self.stage = Stage::Over;
                 Vec::new()
             }
@@ -263,6 +276,7 @@ mod tests {
             plan,
             stage: Stage::Registering,
             until: None,
+            calls: 0,
             wrong: None,
         }
     }
@@ -290,6 +304,20 @@ mod tests {
         );
         assert_eq!(story.end(), None);
         story.after(&Event::Unregistered, later);
+        assert_eq!(story.end(), Some(Ok(())));
+    }
+
+    #[test]
+    fn whoever_leaves_in_a_call_waits_for_the_answer_to_the_bye() {
+        let mut story = call();
+        story.after(&Event::Established { call: 1 }, NOW);
+        story.leave(NOW);
+        let want = [agent::Command::Hangup, agent::Command::Unregister];
+        assert_eq!(story.due(NOW), want);
+        story.after(&Event::Unregistered, NOW);
+        assert_eq!(story.end(), None);
+        let by = Party::Us;
+        assert_eq!(story.after(&Event::Ended { call: 1, by }, NOW), None);
         assert_eq!(story.end(), Some(Ok(())));
     }
 

@@ -46,16 +46,20 @@ pub(crate) struct Lab {
 impl Lab {
     /// Starts a lab and returns once the home redirects and every edge relays.
     pub(crate) fn start(test: &str) -> Self {
+        Self::start_with(test, &[])
+    }
+
+    /// The same, with further options of `steadfast lab`.
+    pub(crate) fn start_with(test: &str, flags: &[&str]) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         free(HOME);
         EDGES.into_iter().for_each(free);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("live-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("the test folder can be made");
-        let program = std::env::var("STEADFAST_BIN")
-            .unwrap_or_else(|_unset| env!("CARGO_BIN_EXE_steadfast").to_owned());
-        let mut command = Command::new(&program);
-        command.args(["lab", "--dir"]).arg(dir.join("lab"));
+        let mut command = steadfast();
+        command.arg("lab").args(flags);
+        command.arg("--dir").arg(dir.join("lab"));
         let process = Process::start("steadfast lab", &mut command, dir.join("lab.log"));
         let mut lab = Self {
             process,
@@ -83,6 +87,32 @@ impl Lab {
     /// A path inside this test's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Waits until the lab has said `word`.
+    #[track_caller]
+    pub(crate) fn until_said(&self, word: &str) {
+        let said = poll(READY_MAX, || {
+            self.process.said().contains(word).then_some(())
+        });
+        let words = self.last_words();
+        assert!(said.is_some(), "the lab never said {word:?}\n{words}");
+    }
+
+    /// Sends a signal to the node at this address and to nobody else.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: &str, address: &str) {
+        let row = format!("{address}:5060   process ");
+        self.until_said(&row);
+        let said = self.process.said();
+        let id = said
+            .split_once(&row)
+            .and_then(|(_, rest)| rest.lines().next());
+        let sent = Command::new("kill").arg(signal).args(id).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "kill {signal} {id:?}"
+        );
     }
 
     /// What the lab last said.
@@ -137,6 +167,13 @@ impl Drop for Lab {
             eprintln!("{} stays: {error}", self.dir.display());
         }
     }
+}
+
+/// The program under test, with no argument yet.
+pub(crate) fn steadfast() -> Command {
+    let program = std::env::var("STEADFAST_BIN")
+        .unwrap_or_else(|_unset| env!("CARGO_BIN_EXE_steadfast").to_owned());
+    Command::new(program)
 }
 
 /// The name of load user `number`, from 1.

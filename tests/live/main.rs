@@ -11,12 +11,17 @@
 //! - `STEADFAST_BIN` names another program to start in place of ours.
 //! - After a failure the folder with all logs stays; its path is printed.
 
+mod agent;
 mod baresip;
 mod call;
+mod failover;
 mod fork;
 mod lab;
+mod lifecycle;
 mod load;
+mod mistakes;
 mod process;
 mod register;
 mod sipp;
 mod stream;
+mod ua;

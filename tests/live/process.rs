@@ -56,6 +56,11 @@ impl Process {
         tail(&self.out, 4_000)
     }
 
+    /// Everything it wrote.
+    pub(crate) fn said(&self) -> String {
+        tail(&self.out, usize::MAX)
+    }
+
     /// Ends it and its children: politely, then not.
     pub(crate) fn stop(&mut self) {
         if self.ended().is_some() {
@@ -72,7 +77,8 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal to it and its children.
+    pub(crate) fn signal(&self, signal: &str) {
         let group = format!("-{}", self.child.id());
         let sent = Command::new("kill")
             .args([signal, "--", &group])

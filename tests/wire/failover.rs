@@ -187,6 +187,57 @@ fn an_ack_finds_its_way_past_a_restart() {
 }
 
 #[test]
+fn a_new_call_stays_on_the_way_it_found_past_a_restart() {
+    // S-8, S-9, S-12: the home has never heard of the edge it turns to, and the
+    // phone has one flow only, at an edge that is not the first of its set.
+    let mut ways = Vec::new();
+    for earlier in 0..8 {
+        let mut world = World::lab(Tokens::Clear);
+        let mut joe = Phone::new("joe", JOE, true);
+        let mut ann = Phone::new("ann", ANN, false);
+        joe.register(&mut world, EDGES[0]);
+        ann.register(&mut world, EDGES[1]);
+        world.restart(HOME);
+        // Each of them moves the home's dice on.
+        for cseq in 0..earlier {
+            let message = joe.request("MESSAGE", "sip:ann@example.com", 100 + cseq, "", "");
+            joe.send(&mut world, EDGES[0], &message);
+            let message = ann.receive(&mut world);
+            ann.answer(&mut world, EDGES[1], &message, 200, "OK");
+            assert_eq!(joe.status(&mut world), 200);
+        }
+        world.forget();
+        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, EDGES[0], &invite);
+        assert_eq!(joe.status(&mut world), 100);
+        let invite = ann.receive(&mut world);
+        ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+        let ok = joe.receive(&mut world);
+        joe.dialog(&ok, true);
+        let way = by_home(&world, "INVITE");
+        for (method, cseq) in [("ACK", 1), ("BYE", 2)] {
+            joe.in_dialog(&mut world, EDGES[0], method, cseq);
+            let received = ann.receive(&mut world);
+            assert!(received.starts_with(method), "{}", world.ladder());
+            assert_eq!(by_home(&world, method), way, "{}", world.ladder());
+        }
+        ways.push(way);
+    }
+    for edge in EDGES {
+        assert!(ways.iter().any(|way| way == edge), "{ways:?}");
+    }
+}
+
+/// Where the home sent the first request of that method.
+fn by_home(world: &World, method: &str) -> String {
+    let mut sent = world
+        .trace
+        .iter()
+        .filter(|seen| seen.from.to_string() == HOME && seen.text.starts_with(method));
+    sent.next().unwrap().to.to_string()
+}
+
+#[test]
 fn when_nobody_is_left_the_caller_hears_it_once() {
     // H-12, O-5, O-21, T-10: both edges of joe have forgotten him.
     let mut call = call(Tokens::Clear);

@@ -1,0 +1,193 @@
+//! A node ends in good order, and comes back with what it knew.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadableTable as _, TableDefinition};
+
+use crate::agent::Agent;
+use crate::lab::{EDGES, HOME, Lab, PHONES, port, steadfast};
+use crate::process::{Process, poll};
+use crate::register::register;
+use crate::sipp::Sipp;
+
+/// How long an answer, a start or a transaction of the store may take.
+const STEP_MAX: Duration = Duration::from_secs(5);
+/// How long one question waits for its answer.
+const ASK_MAX: Duration = Duration::from_millis(250);
+/// How long a node may take to end.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long it may take once nothing holds it any more.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// A socket that speaks SIP by hand.
+struct Hand {
+    socket: UdpSocket,
+    port: u16,
+    asked: u32,
+}
+
+impl Hand {
+    fn new(port: u16) -> Self {
+        let socket = UdpSocket::bind((PHONES, port)).expect("a port just seen free is free");
+        let set = socket.set_read_timeout(Some(ASK_MAX));
+        set.expect("a socket takes a time-out");
+        Self {
+            socket,
+            port,
+            asked: 0,
+        }
+    }
+
+    /// Sends a request of its own to an edge.
+    fn ask(&mut self, edge: &str, method: &str, uri: &str) {
+        self.asked += 1;
+        let (port, number) = (self.port, self.asked);
+        let request = format!(
+            "{method} {uri} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-{port}-{number}\r\n\
+             Max-Forwards: 70\r\n\
+             From: <sip:joe@example.com>;tag=hand-{port}\r\n\
+             To: <{uri}>\r\n\
+             Call-ID: hand-{port}-{number}\r\n\
+             CSeq: 1 {method}\r\n\
+             Contact: <sip:joe@{PHONES}:{port}>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        let sent = self.socket.send_to(request.as_bytes(), (edge, 5060));
+        sent.expect("a datagram can be sent");
+    }
+
+    fn hear(&self) -> Option<(String, SocketAddr)> {
+        let mut buffer = [0; 4_096];
+        let (len, from) = self.socket.recv_from(&mut buffer).ok()?;
+        Some((String::from_utf8_lossy(&buffer[..len]).into_owned(), from))
+    }
+
+    /// Asks anew until the first answer starts so.
+    #[track_caller]
+    fn until_answered(&mut self, edge: &str, method: &str, uri: &str, start: &str) -> String {
+        let answer = poll(STEP_MAX, || {
+            self.ask(edge, method, uri);
+            let (answer, _) = self.hear()?;
+            answer.starts_with(start).then_some(answer)
+        });
+        answer.unwrap_or_else(|| panic!("{edge} does not answer {start:?} to {method}"))
+    }
+
+    /// Waits for an INVITE.
+    #[track_caller]
+    fn invited(&self) -> (String, SocketAddr) {
+        let invite = poll(STEP_MAX, || {
+            self.hear().filter(|(text, _)| text.starts_with("INVITE "))
+        });
+        invite.expect("an INVITE arrives")
+    }
+
+    /// Answers 486 to it.
+    fn refuse(&self, (invite, from): &(String, SocketAddr)) {
+        let mut answer = "SIP/2.0 486 Busy Here\r\n".to_owned();
+        for line in invite.lines() {
+            let name = line.split(':').next().unwrap_or_default();
+            if ["Via", "From", "To", "Call-ID", "CSeq"].contains(&name) {
+                let tag = if name == "To" { ";tag=busy" } else { "" };
+                answer.extend([line, tag, "\r\n"]);
+            }
+        }
+        answer.push_str("Content-Length: 0\r\n\r\n");
+        let sent = self.socket.send_to(answer.as_bytes(), from);
+        sent.expect("a datagram can be sent");
+    }
+}
+
+#[test]
+fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
+    let lab = Lab::start("drain");
+    let mut ann = Agent::start(&lab, "listen", "ann", EDGES[1], &["--calls", "1"]);
+    ann.until("ready, with 2 of 2 flows");
+    let call = ["sip:ann@example.com", "--for", "60"];
+    let mut joe = Agent::start(&lab, "call", "joe", EDGES[0], &call);
+    joe.until("call 1: answered");
+    assert_eq!(joe.first_edge(), EDGES[0]);
+    // A second call that rings keeps the edge from ending at once.
+    let busy = port();
+    register(&lab, "u0001", EDGES[1], busy);
+    let (busy, mut caller) = (Hand::new(busy), Hand::new(port()));
+    caller.ask(EDGES[0], "INVITE", "sip:u0001@example.com");
+    let invite = busy.invited();
+
+    let asked = Instant::now();
+    lab.signal("-TERM", EDGES[0]);
+    for (method, uri) in [
+        ("INVITE", "sip:u0002@example.com"),
+        ("REGISTER", "sip:example.com"),
+    ] {
+        let refusal = Hand::new(port()).until_answered(EDGES[0], method, uri, "SIP/2.0 503 ");
+        assert!(refusal.contains("\r\nRetry-After: 5\r\n"), "{refusal}");
+    }
+    joe.leave();
+    joe.until("call 1: ended here");
+    ann.until("call 1: ended by the other side");
+    busy.refuse(&invite);
+    let free = Instant::now();
+    lab.until_said("e1 ended; the others go on.");
+    let (whole, rest) = (asked.elapsed(), free.elapsed());
+    println!("drain: ended {whole:?} after SIGTERM, {rest:?} after its last transaction");
+    assert!(whole < DRAIN_MAX, "the edge took {whole:?}");
+    assert!(rest < PROMPT, "the edge waited {rest:?} for nothing");
+
+    let messages = joe.finish();
+    let bye = messages.iter().find(|message| message.is_final("BYE"));
+    let bye = bye.expect("the BYE has an answer");
+    assert_eq!(bye.start(), "SIP/2.0 200 OK");
+    assert_eq!(bye.peer.to_string(), EDGES[0], "while it drained");
+    ann.finish();
+}
+
+/// Whether the store holds a registration of `user`: looked for in a copy,
+/// because the home has the file to itself.
+fn is_stored(lab: &Lab, user: &str) -> bool {
+    const LOCATION: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("location");
+    let copy = lab.path("copy.redb");
+    std::fs::copy(lab.path("lab/location.redb"), &copy).expect("the store can be copied");
+    let look = || -> Option<bool> {
+        // A copy from the middle of a transaction may be no database.
+        let transaction = Database::open(&copy).ok()?.begin_read().ok()?;
+        let rows = transaction.open_table(LOCATION).ok()?;
+        let mut keys = rows.iter().ok()?.filter_map(Result::ok).map(|row| row.0);
+        Some(keys.any(|key| {
+            let key = key.value();
+            key.windows(user.len()).any(|part| part == user.as_bytes())
+        }))
+    };
+    look().unwrap_or(false)
+}
+
+#[test]
+fn registrations_survive_a_home_that_is_killed() {
+    let lab = Lab::start("restart");
+    let (joe, ann) = (port(), port());
+    register(&lab, "joe", EDGES[0], joe);
+    assert!(!is_stored(&lab, "ann"));
+    register(&lab, "ann", EDGES[1], ann);
+    let stored = poll(STEP_MAX, || is_stored(&lab, "ann").then_some(()));
+    assert!(stored.is_some(), "ann's registration is never written");
+    lab.signal("-KILL", HOME);
+    lab.until_said("home was killed by signal 9");
+
+    let mut command = steadfast();
+    command
+        .args(["run", "--config"])
+        .arg(lab.path("lab/home.toml"));
+    let mut home = Process::start("home", &mut command, lab.path("home.again"));
+    let up = poll(STEP_MAX, || {
+        (home.ended().is_some() || home.said().contains("listening for SIP")).then_some(())
+    });
+    assert!(up.is_some() && home.ended().is_none(), "{}", home.said());
+    assert!(home.said().contains("read the registrations back"));
+
+    let callee = Sipp::new(&lab, "uas_answer", "ann").port(ann).listen();
+    let caller = Sipp::new(&lab, "uac_call", "joe").to(EDGES[0]);
+    caller.port(joe).run();
+    callee.finish();
+}
