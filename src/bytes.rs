@@ -72,7 +72,8 @@ impl Pool {
             return;
         };
         let shelf = &mut self.shelves.borrow_mut()[class];
-        if shelf.len() < limits::POOL_IDLE_MAX {
+        let most = limits::POOL_IDLE_MAX.min(limits::POOL_IDLE_BYTES_MAX / CLASSES[class]);
+        if shelf.len() < most {
             shelf.push(memory);
         }
     }

@@ -8,7 +8,12 @@ use crate::time::Duration;
 pub const MESSAGE_MAX: usize = 65_535;
 /// Most header lines in one message. More: 400.
 pub const HEADERS_MAX: usize = 256;
-/// Most values of one list header that are looked at (Route, Via, Contact).
+/// Header lines that this proxy may add to a request it forwards. A request
+/// that leaves no room for them: 400.
+pub const ADDED_HEADERS_MAX: usize = 16;
+/// Bytes that it may add. A request that leaves no room for them: 513.
+pub const ADDED_BYTES_MAX: usize = 4_096;
+/// Most values of one list header (Via, Route, Record-Route, Path, Contact).
 /// More: 400.
 pub const VALUES_MAX: usize = 64;
 /// Highest status code there is (RFC 3261 §7.2). Higher: dropped.
@@ -17,6 +22,8 @@ pub const STATUS_MAX: u16 = 699;
 /// Idle buffers kept per size class and shard; more are freed. Sized so that
 /// a burst of a few thousand calls a second runs without the allocator.
 pub const POOL_IDLE_MAX: usize = 65_536;
+/// Memory of the idle buffers of one size class, in bytes; more is freed.
+pub const POOL_IDLE_BYTES_MAX: usize = 64 << 20;
 
 /// RFC 3261 T1: the round trip estimate all retransmission starts from.
 pub const T1: Duration = Duration::from_millis(500);

@@ -25,6 +25,8 @@ pub use context::{Branch, Context, State};
 pub use counters::Counters;
 pub use net::{Net, Owner, Request, Timer};
 
+use std::net::SocketAddr;
+
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Slab};
@@ -217,6 +219,8 @@ pub trait Policy {
     fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
     /// A flow is gone for good.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    /// Whether a silent connection is worth keeping.
+    fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool;
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }
@@ -239,6 +243,8 @@ pub struct Proxy {
     edits: Edits,
     /// Outline of a message looked at a second time.
     again: Message,
+    /// When an INVITE last had its final answer: its ACK is on the way.
+    last_final: Option<Instant>,
     /// Branch lists of past contexts, kept for their memory.
     spare: Vec<Vec<Branch>>,
 }
@@ -250,6 +256,7 @@ impl Default for Proxy {
             plan: Plan::default(),
             edits: Edits::default(),
             again: Message::default(),
+            last_final: None,
             spare: Vec::new(),
         }
     }

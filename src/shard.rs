@@ -160,8 +160,11 @@ impl Shard {
 
     /// Names a stream that the shell has just accepted; `None` at the bound:
     /// close it.
-    pub fn accept(&mut self, peer: SocketAddr) -> Option<StreamId> {
+    pub fn accept(&mut self, now: Instant, peer: SocketAddr) -> Option<StreamId> {
         let accepted = self.net.flows.accept(peer);
+        if let Some(stream) = accepted {
+            self.net.watch_silence(now, Flow::Stream(stream));
+        }
         self.net.counters.overflows += u64::from(accepted.is_none());
         accepted
     }
@@ -216,14 +219,15 @@ impl Shard {
         self.net.txns.deadline()
     }
 
-    /// True once every request has had its final answer.
+    /// True once every request has had its final answer, and the INVITEs among
+    /// them their time for an ACK.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
+    pub fn is_idle(&self, now: Instant) -> bool {
         let agent = match &self.role {
             Acting::Agent(agent) => agent.is_idle(),
             Acting::Edge(_) | Acting::Home(_) => true,
         };
-        agent && self.proxy.is_drained()
+        agent && self.proxy.is_drained(now)
     }
 
     /// What happened so far.
@@ -362,7 +366,7 @@ impl Shard {
 
 fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
     match due {
-        Due::ClientTimeout { owner, .. } => proxy.timed_out(turn, owner),
+        Due::ClientTimeout { owner, heard, .. } => proxy.timed_out(turn, owner, heard),
         Due::Trying { id, owner } => proxy.trying(turn, id, owner),
         Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
             proxy.server_done(turn.net, owner);

@@ -191,8 +191,13 @@ impl Policy for Edge {
         self.registrations.flow_lost(flow);
     }
 
+    fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool {
+        self.registrations.is_used(now, flow) || self.origin(peer) != Origin::Phone
+    }
+
     fn sweep(&mut self, _: &mut Net, now: Instant) {
-        self.registrations.expire(now, SWEEP);
+        let budget = SWEEP.max(self.registrations.len() / 64);
+        self.registrations.expire(now, budget);
     }
 }
 

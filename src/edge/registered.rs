@@ -87,7 +87,7 @@ impl Edge {
                 let at = response.message.headers_end();
                 edits.insert(at, |out| self.tell(&granted, response, out));
                 if keeps_alive(response) {
-                    net.watch_silence(now, context.flow);
+                    net.expect_keepalives(context.flow);
                 }
                 if granted.initial && phone.sticky && self.others(edges).next().is_some() {
                     require(response, edits);

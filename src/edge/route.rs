@@ -254,7 +254,14 @@ impl Edge {
                 pass.plan.targets.push(Target::at(hop));
             }
             Some(Ok(_)) | None => {
-                if trust == Trust::Stranger && !is_subscriber && !self.serves(pass) {
+                let within = match trust {
+                    Trust::Subscriber => true,
+                    // A dialog of ours leads back to the cluster; a To tag and
+                    // a token that a guest once read open nothing else.
+                    Trust::Dialog => self.leads_back(pass) || self.serves(pass),
+                    Trust::Stranger => self.serves(pass),
+                };
+                if !within && !is_subscriber {
                     return refuse(403, "Domain Not Served Here");
                 }
                 self.to_home(pass.net, pass.now, pass.plan);
@@ -282,6 +289,18 @@ impl Edge {
         matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
             && (domains.any(|domain| same_host(host, domain.as_bytes()))
                 || host_ip(host).is_some_and(|ip| homes.iter().any(|home| home.addr.ip() == ip)))
+    }
+
+    /// True when a later Route value is one of the cluster's: the edge it names
+    /// checks its token.
+    fn leads_back(&self, pass: &Pass<'_, '_>) -> bool {
+        let bytes = pass.request.bytes;
+        let later = pass.request.message.values(bytes, Name::Route);
+        let cluster = self.settings.cluster.as_bytes();
+        later.skip(pass.plan.pop).any(|value| {
+            Uri::parse(bytes, uri_of(bytes, value))
+                .is_ok_and(|uri| same_host(uri.host.of(bytes), cluster))
+        })
     }
 
     /// True when the request ends at the home: its Request-URI is one that the

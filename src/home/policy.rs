@@ -269,10 +269,16 @@ impl Policy for Home {
         self.stick.forget(flow);
     }
 
+    fn uses(&self, _: Instant, _: Flow, peer: SocketAddr) -> bool {
+        self.settings.is_edge(peer.ip())
+    }
+
     fn sweep(&mut self, net: &mut Net, now: Instant) {
-        self.stick.expire(now, SWEEP);
+        let budget = SWEEP.max(self.stick.len() / 64);
+        self.stick.expire(now, budget);
         let mut changed = std::mem::take(&mut self.changed);
-        self.location.expire(now, SWEEP, &mut changed);
+        let budget = SWEEP.max(self.location.len() / 64);
+        self.location.expire(now, budget, &mut changed);
         for aor in changed.drain(..) {
             self.store(net, now, &aor);
         }

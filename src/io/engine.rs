@@ -169,7 +169,7 @@ impl Engine {
         self.ends_at.is_some_and(|end| {
             let is_sent = self.ports.iter().flatten().all(|port| port.waiting() == 0)
                 && !self.streams.is_writing();
-            self.now >= end || (self.shard.is_idle() && is_sent)
+            self.now >= end || (self.shard.is_idle(self.now) && is_sent)
         })
     }
 
@@ -294,7 +294,7 @@ impl Engine {
                 break;
             };
             // At the bound the connection is dropped, which closes it.
-            let Some(stream) = self.shard.accept(peer) else {
+            let Some(stream) = self.shard.accept(self.now, peer) else {
                 self.counters.tcp_refused += 1;
                 continue;
             };

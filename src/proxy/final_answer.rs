@@ -1,7 +1,7 @@
 //! The final answer of a request: which one goes upstream, and what is made of
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
@@ -66,10 +66,18 @@ impl Proxy {
 
     /// Hands a response to the server transaction and puts it on the wire.
     pub(super) fn upstream(&mut self, turn: &mut Turn<'_>, slot: Slot, status: u16, bytes: Buf) {
-        let Some(server) = self.contexts.get(slot).and_then(|context| context.server) else {
+        let Some(context) = self.contexts.get(slot) else {
             return;
         };
-        turn.net.revive_reply_path(server, &bytes, &mut self.again);
+        let Some(server) = context.server else {
+            return;
+        };
+        if status >= 200 && context.is_invite() {
+            self.last_final = Some(turn.now);
+        }
+        let caller = context.source.ip();
+        turn.net
+            .revive_reply_path(server, caller, &bytes, &mut self.again);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         turn.net.transmit_send(send);
@@ -185,6 +193,7 @@ impl Net {
     fn revive_reply_path(
         &mut self,
         server: crate::id::ServerId,
+        caller: IpAddr,
         response: &[u8],
         message: &mut Message,
     ) {
@@ -195,11 +204,9 @@ impl Net {
             return;
         }
         let Some(via) = message.top_via() else { return };
-        let host = via.received.unwrap_or(via.host).of(response);
-        let Some(ip) = crate::scan::uri::host_ip(host) else {
-            return;
-        };
-        let addr = SocketAddr::new(ip, via.port.unwrap_or(5060));
+        // What the called side wrote into the Via aims nothing: the caller is
+        // where its request came from.
+        let addr = SocketAddr::new(caller, via.port.unwrap_or(5060));
         let hop = Hop::To {
             transport: Flows::transport(flow),
             addr,

@@ -175,19 +175,25 @@ impl Net {
         hasher.finish()
     }
 
-    /// O-9: the phone at the end of this flow was told to keep it alive, so
-    /// that from now on its silence means something. UDP needs no watch: a
-    /// flow without refresh expires.
+    /// Watches a connection that was accepted: one that nobody uses is closed
+    /// after `limits::FLOW_SILENCE_MAX`.
     pub fn watch_silence(&mut self, now: Instant, flow: Flow) {
         let Flow::Stream(id) = flow else { return };
-        let Some(stream) = self.flows.stream_mut(id) else {
-            return;
-        };
-        stream.heard = now;
-        if !stream.promised {
-            stream.promised = true;
+        if let Some(stream) = self.flows.stream_mut(id) {
+            stream.heard = now;
             let due = now + limits::FLOW_SILENCE_MAX;
             self.txns.set_timer(due, Timer::Silence(id.0));
+        }
+    }
+
+    /// O-9: the phone at the end of this flow was told to keep it alive, so
+    /// that its silence means something even while it is registered. UDP needs
+    /// no watch: a flow without refresh expires.
+    pub fn expect_keepalives(&mut self, flow: Flow) {
+        if let Flow::Stream(id) = flow
+            && let Some(stream) = self.flows.stream_mut(id)
+        {
+            stream.promised = true;
         }
     }
 

@@ -6,19 +6,27 @@ use super::{Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
 use crate::send::Hop;
+use crate::time::Instant;
 
 impl Proxy {
     /// No final answer came (Timer B or F).
-    pub fn timed_out(&mut self, turn: &mut Turn<'_>, owner: Owner) {
+    pub fn timed_out(&mut self, turn: &mut Turn<'_>, owner: Owner, heard: bool) {
         match owner {
             Owner::Proxy { context, branch } => {
                 turn.net.counters.timeouts += 1;
                 let index = usize::from(branch);
                 if let Some(branch) = self.branch(context, index) {
                     branch.client = None;
-                    if let Hop::To { transport, addr } = branch.target.hop {
+                    if let Hop::To { transport, addr } = branch.target.hop
+                        && !heard
+                    {
                         turn.net.avoided.add(turn.now, transport, addr);
                     }
+                }
+                if heard && let Some(context) = self.contexts.get_mut(context) {
+                    // The next hop lives; whoever is behind it did not answer,
+                    // and the sender has given up by now (RFC 4320 §3).
+                    context.closed = true;
                 }
                 self.ended(turn, context, index, 408, None);
                 self.released(turn.net, context);
@@ -147,11 +155,8 @@ impl Proxy {
 
     /// True when `limits::DRAIN_MAX` need not be waited for.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
-        debug_assert!(
-            self.contexts.len() <= limits::TRANSACTIONS_MAX,
-            "bounded by the slab"
-        );
-        self.contexts.iter().all(|(_, context)| context.answered)
+    pub fn is_drained(&self, now: Instant) -> bool {
+        let acknowledged = self.last_final.is_none_or(|at| now >= at + limits::T4);
+        acknowledged && self.contexts.iter().all(|(_, context)| context.answered)
     }
 }

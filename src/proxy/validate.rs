@@ -1,6 +1,7 @@
 //! Request validation, RFC 3261 §16.3: only what the proxy itself uses.
 
 use super::{Net, Reply, Request};
+use crate::limits;
 use crate::scan::uri::{Scheme, Uri};
 use crate::scan::{Method, Name};
 use crate::span::Span;
@@ -28,11 +29,14 @@ pub(super) fn check(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<Valid,
                 Reply::new(status, reason)
             })
     })?;
+    within_bounds(request)?;
     match uri.scheme {
         Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => {
             return Err(Reply::new(400, "Headers In The Request-URI"));
         }
-        Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
+        // C-15: never downgraded, and there is no TLS here to carry it.
+        Scheme::Sips => return Err(Reply::new(480, "SIPS Needs TLS")),
+        Scheme::Sip | Scheme::Tel => {}
         // P-2
         Scheme::Other => return Err(Reply::new(416, "Unsupported URI Scheme")),
     }
@@ -54,9 +58,8 @@ pub(super) fn check(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<Valid,
         .message
         .number(bytes, Name::MaxBreadth)
         .map_err(bad_number)?;
-    let most = u32::from(crate::limits::MAX_BREADTH);
-    let breadth =
-        u16::try_from(breadth.unwrap_or(most).min(most)).unwrap_or(crate::limits::MAX_BREADTH);
+    let most = u32::from(limits::MAX_BREADTH);
+    let breadth = u16::try_from(breadth.unwrap_or(most).min(most)).unwrap_or(limits::MAX_BREADTH);
     if breadth == 0 && request.message.method() != Method::Ack {
         return Err(Reply::new(440, "Max-Breadth Exceeded"));
     }
@@ -67,6 +70,35 @@ pub(super) fn check(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<Valid,
         max_forwards,
         breadth,
     })
+}
+
+/// What this proxy adds must fit too, since it reads its own requests again;
+/// and no list is so long that walking it holds up another flow.
+fn within_bounds(request: &Request<'_>) -> Result<(), Reply> {
+    let (bytes, message) = (request.bytes, request.message);
+    if bytes.len() + limits::ADDED_BYTES_MAX > limits::MESSAGE_MAX {
+        return Err(Reply::new(513, "Message Too Large"));
+    }
+    if message.headers().len() + limits::ADDED_HEADERS_MAX > limits::HEADERS_MAX {
+        return Err(Reply::new(400, "Too Many Headers"));
+    }
+    let lists = [
+        Name::Via,
+        Name::Route,
+        Name::RecordRoute,
+        Name::Path,
+        Name::Contact,
+    ];
+    let too_long = |name| {
+        message
+            .values(bytes, name)
+            .nth(limits::VALUES_MAX)
+            .is_some()
+    };
+    if lists.into_iter().any(too_long) {
+        return Err(Reply::new(400, "Too Many Values In A Header"));
+    }
+    Ok(())
 }
 
 /// P-4: lists exactly the extensions it does not know.

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::bytes::Buf;
 
 /// Whole messages in order, the first of them perhaps partly written, at most
-/// `max` bytes together.
+/// `max` bytes together and `max / MESSAGE_COST` of them: a short message holds
+/// a whole buffer too.
 #[derive(Debug)]
 pub struct StreamQueue {
     messages: VecDeque<Buf>,
@@ -53,7 +54,9 @@ impl StreamQueue {
         if bytes.is_empty() {
             return Ok(());
         }
-        if bytes.len() > self.max - self.len {
+        let most = (self.max / MESSAGE_COST).max(FEW);
+        let full = self.messages.len() >= most;
+        if full || bytes.len() > self.max - self.len {
             return Err(Overflow);
         }
         self.len += bytes.len();
@@ -86,6 +89,11 @@ impl StreamQueue {
         }
     }
 }
+
+/// Memory that even the shortest message holds, in bytes: the smallest buffer.
+const MESSAGE_COST: usize = 512;
+/// Messages that even the smallest queue takes.
+const FEW: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -136,6 +144,14 @@ mod tests {
         queue.push(pool.copy(b"two")).unwrap();
         queue.advance(4);
         assert_eq!((pool.idle(), rest(&queue)), (1, b"wo".to_vec()));
+    }
+
+    #[test]
+    fn many_short_messages_are_as_bounded_as_their_memory() {
+        let (pool, max) = (Pool::new(), 64 * 1024);
+        let mut queue = StreamQueue::new(max);
+        let taken = (0..max).take_while(|_| queue.push(pool.copy(b"\r\n")).is_ok());
+        assert_eq!(taken.count(), max / MESSAGE_COST);
     }
 
     #[test]

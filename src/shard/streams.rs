@@ -28,7 +28,9 @@ impl Shard {
             return;
         };
         if state.opened {
-            self.net.avoided.add(now, Transport::Tcp, state.peer);
+            if !state.up {
+                self.net.avoided.add(now, Transport::Tcp, state.peer);
+            }
             let why = if state.up {
                 "the connection was closed"
             } else {
@@ -170,12 +172,24 @@ impl Shard {
         self.closed(now, stream);
     }
 
-    /// O-9, K-3: a phone that was told to keep its flow alive has not.
+    /// O-9: a phone that was told to keep its flow alive has not, or nobody
+    /// uses the connection at all.
     pub(super) fn check_silence(&mut self, now: Instant, stream: StreamId) {
         let Some(state) = self.net.flows.stream(stream) else {
             return;
         };
-        let due = state.heard + limits::FLOW_SILENCE_MAX;
+        let (promised, peer) = (state.promised, state.peer);
+        let mut due = state.heard + limits::FLOW_SILENCE_MAX;
+        if due <= now && !promised {
+            let flow = Flow::Stream(stream);
+            let in_use = match self.hands(now) {
+                Hands::Proxy(_, turn) => turn.policy.uses(now, flow, peer),
+                Hands::Agent(..) => true,
+            };
+            if in_use {
+                due = now + limits::FLOW_SILENCE_MAX;
+            }
+        }
         if due > now {
             self.net.txns.set_timer(due, Timer::Silence(stream.0));
             return;

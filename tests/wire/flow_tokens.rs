@@ -155,3 +155,17 @@ fn a_guest_is_not_known_by_its_contact() {
         "{received}"
     );
 }
+
+#[test]
+fn a_guest_takes_nothing_from_its_dialog_but_the_dialog() {
+    // Protocol 2.3 item 9: the token it read and an invented To tag lead
+    // nowhere but to the phone it talks to.
+    let (mut world, guest, _, recorded) = call();
+    let routes = format!("Route: {}, <sip:example.com;lr>\n", recorded[0]);
+    let premium = "sip:premium@203.0.113.9";
+    let invite = guest.request("INVITE", premium, 9, &routes, "");
+    let to = format!("To: <{premium}>");
+    let invite = invite.replace(&to, &format!("{to};tag=invented"));
+    guest.send(&mut world, EDGES[0], &invite);
+    assert_eq!(guest.status(&mut world), 403, "{}", world.ladder());
+}

@@ -183,7 +183,8 @@ fn every_name_of_a_subscriber_leads_to_it() {
     for (uri, status) in [
         ("sip:joe@example.com", 0),
         ("sip:%6A%6fe@EXAMPLE.com;transport=udp", 0),
-        ("sips:joe@example.com", 0),
+        // C-15: and no TLS to carry it.
+        ("sips:joe@example.com", 480),
         ("sip:joe@example.com:5060", 0),
         ("sip:joe@127.0.0.10", 0),
         ("sip:joe@127.0.0.10:5060;user=phone", 0),

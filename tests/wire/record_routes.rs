@@ -239,7 +239,7 @@ fn an_edge_between_address_families_is_named_on_each_side() {
     world.send(
         "[::2]:5070",
         SIX,
-        &ask("BYE", "sip:ann@203.0.113.5", "[::2]:5070", &pair, true),
+        &ask("BYE", "sip:ann@example.com", "[::2]:5070", &pair, true),
     );
     let bye = world
         .trace

@@ -165,3 +165,28 @@ fn a_draining_node_takes_nothing_new_and_finishes_the_rest() {
     assert_eq!(status(&mut world, CORE), 200);
     world.drained();
 }
+
+#[test]
+fn a_request_that_leaves_no_room_for_ours_is_refused() {
+    // P-1; limits.rs
+    let mut world = World::lab(Tokens::Clear);
+    let uri = "sip:bob@127.0.0.9";
+    let routes = "Route: <sip:example.com;lr>\n".repeat(65);
+    let lines = "X: y\n".repeat(245);
+    let long = format!("X: {}\n", "y".repeat(62_000));
+    for (extra, want) in [(&routes, 400), (&lines, 400), (&long, 513)] {
+        world.send(
+            CORE,
+            HOME,
+            &request("OPTIONS", uri, &format!("room{}", extra.len()), extra),
+        );
+        assert_eq!(status(&mut world, CORE), want, "{}", &extra[..20]);
+    }
+    world.send(
+        CORE,
+        HOME,
+        &request("OPTIONS", "sips:bob@127.0.0.9", "s", ""),
+    );
+    assert_eq!(status(&mut world, CORE), 480);
+    silent(&world, &[FAR]);
+}

@@ -91,7 +91,7 @@ impl World {
     pub(crate) fn connect(&mut self, from: &str, to: &str) {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
         let place = self.nodes[&to];
-        let stream = self.shards[place].accept(from).unwrap();
+        let stream = self.shards[place].accept(self.now, from).unwrap();
         self.cables
             .join(End::test(from), End::node(place, stream, to));
     }
@@ -386,7 +386,11 @@ impl World {
             return;
         }
         let called = match self.nodes.get(&peer) {
-            Some(&place) => End::node(place, self.shards[place].accept(from).unwrap(), peer),
+            Some(&place) => End::node(
+                place,
+                self.shards[place].accept(self.now, from).unwrap(),
+                peer,
+            ),
             None => End::test(peer),
         };
         self.cables.join(caller.clone(), called);

@@ -93,7 +93,7 @@ fn what_is_no_request_gets_no_answer() {
     ] {
         let mut out = Vec::new();
         assert!(!answer(bytes, peer("192.0.2.1:5060"), &mut out), "{name}");
-        assert_eq!(out, [], "{name}");
+        assert_eq!(out, [0_u8; 0], "{name}");
     }
 }
 

@@ -117,7 +117,7 @@ impl World {
 
     /// Whether nothing is under way at a node.
     pub(crate) fn is_idle(&self, addr: &str) -> bool {
-        self.shards[self.nodes[&addr.parse().unwrap()]].is_idle()
+        self.shards[self.nodes[&addr.parse().unwrap()]].is_idle(self.now)
     }
 
     /// Adds a node with these sockets; true: towards the home.
