@@ -243,8 +243,9 @@ pub struct Proxy {
     edits: Edits,
     /// Outline of a message looked at a second time.
     again: Message,
-    /// When an INVITE last had its final answer: its ACK is on the way.
-    last_final: Option<Instant>,
+    /// INVITEs with a final answer whose ACK has not come yet, and when the
+    /// last of them was answered.
+    unacknowledged: (u32, Instant),
     /// Branch lists of past contexts, kept for their memory.
     spare: Vec<Vec<Branch>>,
 }
@@ -256,7 +257,7 @@ impl Default for Proxy {
             plan: Plan::default(),
             edits: Edits::default(),
             again: Message::default(),
-            last_final: None,
+            unacknowledged: (0, Instant::ZERO),
             spare: Vec::new(),
         }
     }

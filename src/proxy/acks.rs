@@ -7,6 +7,7 @@ use super::{Context, Net, Proxy, Request, Target, Turn, Verdict, build, validate
 impl Proxy {
     /// An ACK came.
     pub(super) fn ack(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        self.unacknowledged.0 = self.unacknowledged.0.saturating_sub(1);
         let key = turn.net.server_key(request, Some(b"INVITE"));
         if let Some(server) = turn.net.txns.find_server(key)
             && turn.net.txns.acked(turn.now, server)

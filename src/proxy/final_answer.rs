@@ -73,7 +73,7 @@ impl Proxy {
             return;
         };
         if status >= 200 && context.is_invite() {
-            self.last_final = Some(turn.now);
+            self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
         let caller = context.source.ip();
         turn.net

@@ -156,7 +156,8 @@ impl Proxy {
     /// True when `limits::DRAIN_MAX` need not be waited for.
     #[must_use]
     pub fn is_drained(&self, now: Instant) -> bool {
-        let acknowledged = self.last_final.is_none_or(|at| now >= at + limits::T4);
-        acknowledged && self.contexts.iter().all(|(_, context)| context.answered)
+        let (waiting, last) = self.unacknowledged;
+        (waiting == 0 || now >= last + limits::T4)
+            && self.contexts.iter().all(|(_, context)| context.answered)
     }
 }

@@ -17,8 +17,8 @@ const STEP_MAX: Duration = Duration::from_secs(5);
 const ASK_MAX: Duration = Duration::from_millis(250);
 /// How long a node may take to end.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// How long it may take once nothing holds it any more.
-const PROMPT: Duration = Duration::from_secs(2);
+/// An edge whose requests are all answered waits T4 for an ACK that is missing, as this caller's is.
+const PROMPT: Duration = Duration::from_secs(7);
 
 /// A socket that speaks SIP by hand.
 struct Hand {
