@@ -173,15 +173,20 @@ impl Agent {
         net.answer_with(request, 200, "OK", &lines, &body)
     }
 
+    /// The call whose dialog a request belongs to (RFC 3261 §12.2.2).
+    fn call_of(&self, request: &Request<'_>) -> Option<usize> {
+        let (bytes, message) = (request.bytes, request.message);
+        self.calls.iter().position(|call| {
+            call.dialog
+                .as_ref()
+                .is_some_and(|dialog| dialog.holds(bytes, message))
+        })
+    }
+
     /// RFC 3261 §14.2: the session stays what it is, the target may move.
     fn reinvited(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
         let (bytes, message) = (request.bytes, request.message);
-        let holds = |call: &Call| {
-            call.dialog
-                .as_ref()
-                .is_some_and(|d| d.holds(bytes, message))
-        };
-        let Some(place) = self.calls.iter().position(holds) else {
+        let Some(place) = self.call_of(request) else {
             return reply(net, now, request, key, 481, "No Such Dialog", b"");
         };
         if !matches!(self.calls[place].stage, Stage::Up) || self.calls[place].unacked.is_some() {
@@ -299,13 +304,7 @@ impl Agent {
     }
 
     fn bye_came(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
-        let (bytes, message) = (request.bytes, request.message);
-        let holds = |call: &Call| {
-            call.dialog
-                .as_ref()
-                .is_some_and(|d| d.holds(bytes, message))
-        };
-        let Some(place) = self.calls.iter().position(holds) else {
+        let Some(place) = self.call_of(request) else {
             return reply(net, now, request, key, 481, "No Such Dialog", b"");
         };
         reply(net, now, request, key, 200, "OK", b"");

@@ -216,15 +216,8 @@ impl Edge {
         let (user, realm) = self.credentials(bytes, message);
         Ok(Asks::Binding(Phone {
             contact: contact.uri,
-            instance: contact
-                .param(bytes, "+sip.instance")
-                .flatten()
-                .map(|value| unbracketed(bytes, value)),
-            reg_id: contact
-                .param(bytes, "reg-id")
-                .flatten()
-                .and_then(|value| number(value.of(bytes)))
-                .unwrap_or(0),
+            instance: contact.instance(bytes),
+            reg_id: contact.number(bytes, "reg-id").unwrap_or(0),
             user,
             realm,
             sticky: message.has_token(bytes, Name::Supported, "alt-proxies"),
@@ -262,19 +255,4 @@ impl Phone {
             None => super::pseudo_instance(self.contact.of(bytes), out),
         }
     }
-}
-
-/// O-22: the URN stands in angle brackets inside the quotes.
-pub(super) fn unbracketed(bytes: &[u8], value: Span) -> Span {
-    match value.of(bytes) {
-        [b'<', .., b'>'] => Span {
-            start: value.start + 1,
-            end: value.end - 1,
-        },
-        _ => value,
-    }
-}
-
-pub(super) fn number(digits: &[u8]) -> Option<u32> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -5,7 +5,7 @@
 //! relayed came over a flow that is not the phone's (protocol 3.31).
 
 use super::policy::Edge;
-use super::register::{Asks, Phone, number, unbracketed};
+use super::register::{Asks, Phone};
 use super::{EdgeSet, Registration, Subscriber};
 use crate::edit::{Edits, decimal, host};
 use crate::id::Transport;
@@ -203,14 +203,8 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
     let ours = contacts
         .filter_map(|value| Address::parse(bytes, value).ok())
         .find(|address| {
-            let instance = address
-                .param(bytes, "+sip.instance")
-                .flatten()
-                .map(|value| unbracketed(bytes, value).of(bytes));
-            let reg_id = address
-                .param(bytes, "reg-id")
-                .flatten()
-                .and_then(|value| number(value.of(bytes)));
+            let instance = address.instance(bytes).map(|value| value.of(bytes));
+            let reg_id = address.number(bytes, "reg-id");
             match phone.instance {
                 Some(wanted) if instance.is_some() => {
                     instance == Some(wanted.of(base))
@@ -220,10 +214,6 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
             }
         });
     ours.map_or(0, |address| {
-        address
-            .param(bytes, "expires")
-            .flatten()
-            .and_then(|value| number(value.of(bytes)))
-            .unwrap_or(default)
+        address.number(bytes, "expires").unwrap_or(default)
     })
 }

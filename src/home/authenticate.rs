@@ -111,10 +111,18 @@ impl Home {
     /// subscriber whose password is known only as hashes, those hashes alone
     /// are asked for; of anybody else, everything, so that a stranger does not
     /// learn who is there.
-    fn challenge(&self, net: &mut Net, now: Instant, user: &[u8], stale: bool, plan: &mut Plan) {
+    fn challenge(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        user: &[u8],
+        stale: bool,
+        plan: &mut Plan,
+    ) {
         let known = self.subscribers.find(user, self.settings.domain.as_bytes());
-        let salt = net.chance();
-        let unix = net.wall.unix(now);
+        self.text.clear();
+        let (salt, unix) = (net.chance(), net.wall.unix(now));
+        nonce::mint(&self.settings.nonce_key, unix, salt, &mut self.text);
         for algorithm in &self.settings.algorithms {
             if known.is_some_and(|subscriber| subscriber.ha1(*algorithm).is_none()) {
                 continue;
@@ -127,7 +135,7 @@ impl Home {
             ] {
                 out.extend_from_slice(part.as_bytes());
             }
-            nonce::mint(&self.settings.nonce_key, unix, salt, out);
+            out.extend_from_slice(&self.text);
             for part in ["\", algorithm=", algorithm.token(), ", qop=\"auth\""] {
                 out.extend_from_slice(part.as_bytes());
             }

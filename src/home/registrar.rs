@@ -57,7 +57,7 @@ impl Home {
         }
         match self.update(net, now, request, plan) {
             Ok(outbound) => {
-                self.describe(net, now, request, plan, outbound);
+                self.describe(now, request, plan, outbound);
                 net.counters.registrations += 1;
                 Verdict::Answer(Reply::new(200, "OK"))
             }
@@ -224,14 +224,7 @@ impl Home {
 
     /// The header lines of the 200: every binding, the Path back, the
     /// Service-Route (D-H6) and what was used of RFC 5626 (O-16).
-    fn describe(
-        &self,
-        _: &Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-        outbound: bool,
-    ) {
+    fn describe(&self, now: Instant, request: &Request<'_>, plan: &mut Plan, outbound: bool) {
         let (bytes, message, out) = (request.bytes, request.message, &mut plan.lines);
         for binding in self.location.bindings(now, &self.aor) {
             out.extend_from_slice(b"Contact: <");
@@ -300,23 +293,13 @@ fn ask(
             .map(|value: Span| value.of(bytes))
     };
     // A malformed expires counts as the default (RFC 3261 §20.10).
-    let expires = param("expires").and_then(number).or(default);
+    let expires = address.number(bytes, "expires").or(default);
     let expires_s = rules::lifetime_s(expires).map_err(|rules::TooBrief| {
         lines.extend_from_slice(b"Min-Expires: ");
         decimal(lines, limits::EXPIRES_MIN_S);
         lines.extend_from_slice(b"\r\n");
         Reply::new(423, "Interval Too Brief")
     })?;
-    let instance = address
-        .param(bytes, "+sip.instance")
-        .flatten()
-        .map(|value| match value.of(bytes) {
-            [b'<', .., b'>'] => Span {
-                start: value.start + 1,
-                end: value.end - 1,
-            },
-            _ => value,
-        });
     let q = param("q")
         .map_or(Some(1_000), rules::preference)
         .ok_or(Reply::new(400, "Malformed Contact"))?;
@@ -330,16 +313,12 @@ fn ask(
     }
     Ok(Asked {
         address,
-        instance,
+        instance: address.instance(bytes),
         reg_id,
         q,
         expires_s,
         params: (from, params.len()),
     })
-}
-
-fn number(digits: &[u8]) -> Option<u32> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 const fn reply_of((status, reason): (u16, &'static str)) -> Reply {

@@ -103,6 +103,27 @@ impl Address {
     pub fn param(&self, bytes: &[u8], name: &str) -> Option<Option<Span>> {
         params::find(bytes, self.params, name)
     }
+
+    /// A header parameter as a number; `None` when it is absent or is none.
+    #[must_use]
+    pub fn number(&self, bytes: &[u8], name: &str) -> Option<u32> {
+        let digits = self.param(bytes, name).flatten()?.of(bytes);
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// The `+sip.instance`: a URN, without the angle brackets that stand inside
+    /// its quotes (RFC 5626 §4.1).
+    #[must_use]
+    pub fn instance(&self, bytes: &[u8]) -> Option<Span> {
+        let value = self.param(bytes, "+sip.instance").flatten()?;
+        Some(match value.of(bytes) {
+            [b'<', .., b'>'] => Span {
+                start: value.start.saturating_add(1),
+                end: value.end.saturating_sub(1),
+            },
+            _ => value,
+        })
+    }
 }
 
 /// Whether a colon follows something; the usual schemes are known by sight.

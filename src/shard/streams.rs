@@ -27,15 +27,15 @@ impl Shard {
         let Some(state) = self.net.flows.close(stream) else {
             return;
         };
+        let why = if state.up {
+            "the connection was closed"
+        } else {
+            "the connection could not be opened"
+        };
         if state.opened {
             if !state.up {
                 self.net.avoided.add(now, Transport::Tcp, state.peer);
             }
-            let why = if state.up {
-                "the connection was closed"
-            } else {
-                "the connection could not be opened"
-            };
             let notice = Notice::PeerDown {
                 peer: state.peer,
                 transport: Transport::Tcp,
@@ -49,14 +49,7 @@ impl Shard {
                 turn.policy.flow_lost(turn.net, now, flow);
                 proxy.flow_lost(&mut turn, flow);
             }
-            Hands::Agent(agent, net) => {
-                let why = if state.up {
-                    "the connection was closed"
-                } else {
-                    "the connection could not be opened"
-                };
-                agent.flow_lost(net, now, flow, why);
-            }
+            Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
         }
     }
 
