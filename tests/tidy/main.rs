@@ -5,7 +5,7 @@
 //! snippet, so that one that has gone blind fails too.
 //!
 //! - A room may name the ground floor and the rooms to its left. The order is
-//!   **bytes, frame, scan, stick, txn, edit, send, proxy, edge | home | agent,
+//!   **bytes, frame, scan, stick, txn, edit, locate, send, proxy, edge | home | agent,
 //!   shard**: messages pass `edit` and `send` last, but those two know nothing
 //!   of who decides, so for dependencies they stand left of `proxy`.
 //! - A configuration key is read when some code says `.key`.
@@ -19,13 +19,14 @@ use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words}
 /// Plain values, under every room.
 const GROUND: [&str; 6] = ["time", "limits", "id", "span", "error", "digest"];
 /// The rooms by place; rooms of one place do not know one another.
-const ROOMS: [&[&str]; 10] = [
+const ROOMS: [&[&str]; 11] = [
     &["bytes"],
     &["frame"],
     &["scan"],
     &["stick"],
     &["txn"],
     &["edit"],
+    &["locate"],
     &["send"],
     &["proxy"],
     &["edge", "home", "agent"],

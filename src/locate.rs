@@ -1,0 +1,135 @@
+//! Locating servers (RFC 3263) as data: from a URI to a question, from the
+//! records of the DNS to the servers in the order in which to try them.
+//!
+//! - `question`: what a URI asks for, and the bytes that name it in the cache.
+//! - `walk`: the procedure of RFC 3263 §4 over the records known so far. It ends
+//!   with servers, or with the queries that are still missing, so that whoever
+//!   asks the DNS decides nothing.
+//! - `order`: priority and weight (RFC 2782), with chance as an argument.
+//! - `cache`: what was found, by TTL, and who waits for it.
+//!
+//! Not here: sockets and DNS messages (`control`), which requests wait, and
+//! what a failed server means for them (`proxy`). A URI whose host is an
+//! address never comes here (`send::Hop::literal`).
+
+mod cache;
+mod order;
+mod question;
+mod walk;
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use cache::{Answered, Find, Locator, NameId, Waiter};
+pub use order::order;
+pub use question::{Question, Spoken};
+pub use walk::{Found, Step, walk};
+
+use crate::id::Transport;
+
+/// One address that may serve a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// What it speaks.
+    pub transport: Transport,
+    /// Where.
+    pub addr: SocketAddr,
+    /// Lower is tried first: the place of its NAPTR record or transport, then
+    /// the priority of its SRV record.
+    pub rank: u32,
+    /// Share among the targets of one rank (RFC 2782).
+    pub weight: u16,
+    /// Which of the question's targets: its addresses stay together.
+    pub target: u8,
+}
+
+/// What one query of the DNS is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// RFC 3403.
+    Naptr,
+    /// RFC 2782.
+    Srv,
+}
+
+/// One query of the DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// A fully qualified name, in lower case, without the last dot.
+    pub name: Box<str>,
+    /// The type of the records.
+    pub kind: Kind,
+}
+
+/// A record, as far as RFC 3263 uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A or AAAA.
+    Address(IpAddr),
+    /// NAPTR.
+    Naptr {
+        /// Lower first.
+        order: u16,
+        /// Lower first among equals.
+        preference: u16,
+        /// `s`: the replacement has SRV records.
+        flags: Box<str>,
+        /// Such as `SIP+D2U`.
+        service: Box<str>,
+        /// The next name to ask for, without the last dot.
+        replacement: Box<str>,
+    },
+    /// SRV.
+    Srv {
+        /// Lower first.
+        priority: u16,
+        /// Share among equals.
+        weight: u16,
+        /// Port of the server.
+        port: u16,
+        /// Name of the server, without the last dot; empty: there is decidedly
+        /// none.
+        target: Box<str>,
+    },
+}
+
+/// What a query came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// These records.
+    Found {
+        /// At least one.
+        records: Vec<Record>,
+        /// How long they are good, in seconds.
+        ttl_s: u32,
+    },
+    /// The DNS says that there are none.
+    Nothing {
+        /// How long that is good, in seconds (RFC 2308).
+        ttl_s: u32,
+    },
+    /// The DNS did not answer, or could not.
+    Failed,
+}
+
+/// The answers to the queries of one question so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    sets: Vec<(Query, Set)>,
+}
+
+impl Records {
+    /// Takes in the answer to a query.
+    pub fn add(&mut self, query: Query, set: Set) {
+        self.sets.push((query, set));
+    }
+
+    fn find(&self, name: &str, kind: Kind) -> Option<&Set> {
+        let mut sets = self.sets.iter();
+        sets.find(|(query, _)| query.kind == kind && *query.name == *name)
+            .map(|(_, set)| set)
+    }
+}
