@@ -55,6 +55,7 @@ impl Via {
         let mut cursor = Cursor::new(bytes, value);
         if cursor.rest().starts_with(b"SIP/2.0/") {
             cursor.skip(8);
+            cursor.skip_space();
         } else {
             for _ in ["name", "version"] {
                 let part = cursor.take(Class::TOKEN);
@@ -110,9 +111,7 @@ impl Via {
                 std::mem::replace(&mut self.maddr, value).is_some()
             }
             (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
-                let port = param
-                    .value
-                    .and_then(|value| uri::port(&mut Cursor::new(bytes, value), bytes));
+                let port = param.value.and_then(|value| whole_port(bytes, value));
                 self.rport.replace((param.whole, port)).is_some()
             }
             (8, b'r') if name.eq_ignore_ascii_case(b"received") => {
@@ -135,6 +134,12 @@ impl Via {
                 .get(..COOKIE.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
     }
+}
+
+/// The port that a value is, when it is nothing else.
+fn whole_port(bytes: &[u8], value: Span) -> Option<u16> {
+    let mut cursor = Cursor::new(bytes, value);
+    uri::port(&mut cursor, bytes).filter(|_| cursor.is_done())
 }
 
 #[cfg(test)]
@@ -187,6 +192,10 @@ mod tests {
             ("UDP", "h : 5", Some(5), Some("x"), None),
         );
         check(
+            "SIP/2.0/ UDP h;branch=x",
+            ("UDP", "h", None, Some("x"), None),
+        );
+        check(
             "SIP/7.0/UDP h;x;branch=y",
             ("UDP", "h", None, Some("y"), None),
         );
@@ -216,6 +225,7 @@ mod tests {
             ),
             ("SIP/2.0/UDP h;RPORT=", "RPORT=", None),
             ("SIP/2.0/UDP h;rport=99999", "rport=99999", None),
+            ("SIP/2.0/UDP h;rport=5x", "rport=5x", None),
         ] {
             let (span, got) = parse(text).unwrap().rport.unwrap();
             assert_eq!((&text[span.range()], got), (whole, port), "{text:?}");
