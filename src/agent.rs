@@ -20,6 +20,7 @@ mod dialog;
 mod heartbeat;
 mod redirect;
 mod register;
+mod renewing;
 mod request;
 mod route;
 mod sdp;
@@ -72,6 +73,8 @@ pub enum Command {
     Register,
     /// Call this URI.
     Call(String),
+    /// Offer every call that is up again as it stands (re-INVITE).
+    Renew,
     /// End every call.
     Hangup,
     /// Remove all bindings.
@@ -137,6 +140,7 @@ impl Agent {
         match command {
             Command::Register => self.begin(net, now),
             Command::Call(uri) => self.call(net, now, &uri),
+            Command::Renew => self.renew(net, now),
             Command::Hangup => self.hang_up(net, now),
             Command::Unregister => self.unregister(net, now),
         }

@@ -27,9 +27,9 @@ pub(super) struct Call {
     /// The flow that the dialog was set up on.
     pub(super) flow: Option<Flow>,
     /// Our ACK, for a 2xx that comes again.
-    acked: Option<(Flow, Buf)>,
+    pub(super) acked: Option<(Flow, Buf)>,
     /// What our answered INVITE was called.
-    invite: u32,
+    pub(super) invite: u32,
     /// Our own 2xx, until its ACK comes.
     pub(super) unacked: Option<Unacked>,
 }
@@ -206,7 +206,12 @@ impl Agent {
     }
 
     /// The ACK to a 2xx: a request of its own that nobody answers (S-20).
-    fn ack(&mut self, net: &mut Net, now: Instant, dialog: &Dialog) -> Option<(Flow, Buf)> {
+    pub(super) fn ack(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        dialog: &Dialog,
+    ) -> Option<(Flow, Buf)> {
         let ask = self.within(dialog, Purpose::Excess, "ACK");
         let flow = self.sticky(net, now, &ask).ok()?;
         let (transport, sent_by) = net.flows.sent_by(flow)?;
@@ -344,6 +349,16 @@ impl Agent {
             switched(net, number, flow);
             return self.send(net, now, ask, flow);
         }
+        // RFC 3261 §14.1: a call outlives a refused offer, unless there is
+        // nobody to talk to.
+        let outlives = matches!(ask.purpose, Purpose::Renew(_))
+            && !failure.flow
+            && !matches!(failure.status, 0 | 408 | 481);
+        if outlives {
+            let (status, why) = (failure.status, failure.why);
+            let call = number;
+            return tell(net, Event::NotRenewed { call, status, why });
+        }
         self.calls.remove(place);
         let why = if cancelled {
             "it was given up before it was answered".to_owned()
@@ -376,7 +391,7 @@ impl Agent {
     }
 }
 
-fn switched(net: &mut Net, call: u32, flow: Flow) {
+pub(super) fn switched(net: &mut Net, call: u32, flow: Flow) {
     if let Some(proxy) = net.flows.peer(flow) {
         tell(net, Event::Switched { call, proxy });
     }

@@ -32,7 +32,7 @@ impl Agent {
         }
         let turn = match ask.purpose {
             Purpose::Register(reg_id) => self.turn(reg_id),
-            Purpose::Invite(_) | Purpose::Bye(_) | Purpose::Excess => 0,
+            Purpose::Invite(_) | Purpose::Renew(_) | Purpose::Bye(_) | Purpose::Excess => 0,
         };
         push(&mut ask, &target);
         match self.open(net, &ask, turn) {

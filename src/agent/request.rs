@@ -16,6 +16,8 @@ pub(super) enum Purpose {
     Register(u32),
     /// The INVITE of a call.
     Invite(u32),
+    /// A later INVITE of a call.
+    Renew(u32),
     /// The BYE of a call.
     Bye(u32),
     /// The end of a fork of a call that nobody wants twice.
@@ -247,6 +249,7 @@ impl Agent {
         match ask.purpose {
             Purpose::Register(reg_id) => self.registered_with(net, now, reg_id, ask, response),
             Purpose::Invite(call) => self.answered(net, now, call, ask, response),
+            Purpose::Renew(call) => self.renewed(net, now, call, ask, response),
             Purpose::Bye(call) => self.ended(net, call),
             Purpose::Excess => {}
         }
@@ -306,7 +309,7 @@ impl Agent {
     pub(super) fn failed(&mut self, net: &mut Net, now: Instant, ask: Ask, failure: Failure) {
         match ask.purpose {
             Purpose::Register(reg_id) => self.not_registered(net, now, reg_id, ask, failure),
-            Purpose::Invite(call) | Purpose::Bye(call) => {
+            Purpose::Invite(call) | Purpose::Renew(call) | Purpose::Bye(call) => {
                 self.call_failed(net, now, call, ask, failure);
             }
             Purpose::Excess => {}

@@ -72,6 +72,20 @@ pub enum Event {
         /// The call.
         call: u32,
     },
+    /// The far side accepted the call's renewal.
+    Renewed {
+        /// The call.
+        call: u32,
+    },
+    /// The far side refused the call's renewal; the call goes on.
+    NotRenewed {
+        /// The call.
+        call: u32,
+        /// The status of the answer.
+        status: u16,
+        /// What happened, as a sentence without a full stop.
+        why: String,
+    },
     /// A request of a call goes another way than the dialog did before (H-8).
     Switched {
         /// The call.

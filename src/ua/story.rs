@@ -110,6 +110,8 @@ impl Story {
             | Event::FlowLost { .. }
             | Event::Incoming { .. }
             | Event::Ringing { .. }
+            | Event::Renewed { .. }
+            | Event::NotRenewed { .. }
             | Event::Switched { .. } => {}
         }
         None
@@ -252,6 +254,8 @@ pub(super) fn line(event: &Event) -> String {
         Event::Incoming { call, from } => format!("call {call}: from {from}"),
         Event::Ringing { call } => format!("call {call}: ringing"),
         Event::Established { call } => format!("call {call}: answered"),
+        Event::Renewed { call } => format!("call {call}: renewed"),
+        Event::NotRenewed { call, why, .. } => format!("call {call}: not renewed: {why}"),
         Event::Switched { call, proxy } => format!("call {call}: goes on through {proxy}"),
         Event::Ended {
             call,

@@ -354,3 +354,46 @@ fn a_call_that_is_given_up_stops_ringing() {
         "{events:?}"
     );
 }
+
+#[test]
+fn a_call_is_renewed_from_either_side_and_round_a_dead_edge() {
+    // H-6, H-8; RFC 3261 §14
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let mut world = lab(tokens);
+        call(&mut world);
+        for caller in [JOE, ANN] {
+            world.command(caller, Command::Renew);
+            world.pass(Duration::from_secs(1));
+            let events = world.events(caller);
+            assert_eq!(
+                events,
+                [Event::Renewed { call: 1 }],
+                "{caller}\n{}",
+                world.ladder()
+            );
+        }
+        world.kill(EDGES[0]);
+        world.command(JOE, Command::Renew);
+        world.pass(Duration::from_millis(1_900));
+        let events = world.events(JOE);
+        assert!(
+            matches!(
+                &events[..],
+                [
+                    Event::FlowLost { .. },
+                    Event::Switched { .. },
+                    Event::Renewed { call: 1 }
+                ]
+            ),
+            "{events:?}\n{}",
+            world.ladder()
+        );
+        assert_eq!(world.events(ANN), []);
+        world.command(JOE, Command::Hangup);
+        world.pass(Duration::from_secs(1));
+        let ended = |events: Vec<Event>| matches!(events[..], [Event::Ended { .. }]);
+        assert!(ended(world.events(ANN)) && ended(world.events(JOE)));
+        world.pass(Duration::from_secs(40));
+        assert!(world.is_idle(JOE) && world.is_idle(ANN));
+    }
+}

@@ -1,0 +1,82 @@
+//! re-INVITE: a call that is up is offered again as it stands, so that both
+//! sides know it still is (RFC 3261 §14.1).
+
+use super::calling::Stage;
+use super::dialog;
+use super::request::{Ask, Contact, Purpose};
+use super::{Agent, sdp, tell};
+use crate::proxy::{Net, Response};
+use crate::send::Event;
+use crate::time::Instant;
+
+impl Agent {
+    /// Renews every call that is up and has no INVITE under way.
+    pub(super) fn renew(&mut self, net: &mut Net, now: Instant) {
+        for place in 0..self.calls.len() {
+            let call = &self.calls[place];
+            let number = call.number;
+            let waits = self.asks.iter().any(
+                |ask| matches!(ask.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
+            );
+            if matches!(call.stage, Stage::Up) && call.unacked.is_none() && !waits {
+                self.renew_call(net, now, place);
+            }
+        }
+    }
+
+    fn renew_call(&mut self, net: &mut Net, now: Instant, place: usize) {
+        let call = &mut self.calls[place];
+        let (number, before) = (call.number, call.flow);
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
+        dialog.cseq += 1;
+        let Some(dialog) = &self.calls[place].dialog else {
+            return;
+        };
+        let mut ask = self.within(dialog, Purpose::Renew(number), "INVITE");
+        ask.contact = Contact::Target;
+        match self.sticky(net, now, &ask) {
+            Ok(flow) => {
+                if before != Some(flow) {
+                    super::calling::switched(net, number, flow);
+                }
+                if let Some((_, addr)) = net.flows.sent_by(flow) {
+                    sdp::offer(addr, net.chance(), &mut ask.body);
+                }
+                self.send(net, now, ask, flow);
+            }
+            Err(failure) => self.failed(net, now, ask, failure),
+        }
+    }
+
+    /// The 2xx: the target may have moved (RFC 3261 §12.2.1.2).
+    pub(super) fn renewed(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        number: u32,
+        ask: Ask,
+        response: &Response<'_>,
+    ) {
+        let Some(place) = self.call_place(number) else {
+            return;
+        };
+        let call = &mut self.calls[place];
+        call.flow = ask.flow;
+        let Some(mut dialog) = call.dialog.take() else {
+            return;
+        };
+        // A challenge may have taken numbers.
+        dialog.cseq = ask.cseq;
+        if let Some(target) = dialog::target(response.bytes, response.message) {
+            dialog.target = target;
+        }
+        let acked = self.ack(net, now, &dialog);
+        let call = &mut self.calls[place];
+        call.acked = acked;
+        call.invite = ask.number;
+        call.dialog = Some(dialog);
+        tell(net, Event::Renewed { call: number });
+    }
+}
