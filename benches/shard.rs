@@ -217,6 +217,7 @@ fn settings() -> edge::Settings {
         udp: 5060,
         tcp: 5060,
         tls: 5061,
+        retires: false,
     };
     edge::Settings {
         name: "e1".to_owned(),
@@ -227,6 +228,7 @@ fn settings() -> edge::Settings {
         }],
         home_domains: vec!["example.com".to_owned()],
         members: (1..=3).map(member).collect(),
+        requires_path: false,
         set_size: 2,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],

@@ -8,7 +8,7 @@
 //! stateful proxy must keep what it sent for retransmission anyway, so the one
 //! copy of a message buys both.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::limits;
@@ -21,7 +21,15 @@ type Shelf = Vec<Rc<Vec<u8>>>;
 /// Hands out empty buffers and takes used ones back.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    shelves: Rc<RefCell<[Shelf; CLASSES.len()]>>,
+    // One pointer: every buffer in use holds a copy of it.
+    stock: Rc<Stock>,
+}
+
+#[derive(Debug, Default)]
+struct Stock {
+    shelves: RefCell<[Shelf; CLASSES.len()]>,
+    /// Bytes of the buffers in use.
+    used: Cell<usize>,
 }
 
 impl Pool {
@@ -39,6 +47,9 @@ impl Pool {
             bytes.clear();
             write(bytes);
         }
+        self.stock
+            .used
+            .set(self.stock.used.get() + memory.capacity());
         Buf {
             memory: Some(memory),
             pool: self.clone(),
@@ -51,10 +62,22 @@ impl Pool {
         self.build(bytes.len(), |out| out.extend_from_slice(bytes))
     }
 
+    /// Bytes of the buffers in use, clones counted once.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.stock.used.get()
+    }
+
+    /// True at `limits::BUFFER_BYTES_MAX`: nothing new is to be begun.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.stock.used.get() >= limits::BUFFER_BYTES_MAX
+    }
+
     /// Buffers that lie ready, over all classes.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.shelves.borrow().iter().map(Vec::len).sum()
+        self.stock.shelves.borrow().iter().map(Vec::len).sum()
     }
 
     fn take(&self, room: usize) -> Rc<Vec<u8>> {
@@ -62,16 +85,19 @@ impl Pool {
             .iter()
             .position(|&size| room <= size)
             .unwrap_or(CLASSES.len() - 1);
-        let ready = self.shelves.borrow_mut()[class].pop();
+        let ready = self.stock.shelves.borrow_mut()[class].pop();
         ready.unwrap_or_else(|| Rc::new(Vec::with_capacity(CLASSES[class])))
     }
 
     fn give(&self, memory: Rc<Vec<u8>>) {
+        self.stock
+            .used
+            .set(self.stock.used.get().saturating_sub(memory.capacity()));
         // A buffer that grew past its class serves the larger one from now on.
         let Some(class) = CLASSES.iter().rposition(|&size| memory.capacity() >= size) else {
             return;
         };
-        let shelf = &mut self.shelves.borrow_mut()[class];
+        let shelf = &mut self.stock.shelves.borrow_mut()[class];
         let most = limits::POOL_IDLE_MAX.min(limits::POOL_IDLE_BYTES_MAX / CLASSES[class]);
         if shelf.len() < most {
             shelf.push(memory);
@@ -118,8 +144,9 @@ mod tests {
         let address = first.as_ptr();
         drop(first);
         assert_eq!((&second[..], pool.idle()), (&b"INVITE"[..], 0));
+        assert_eq!(pool.used(), CLASSES[0]);
         drop(second);
-        assert_eq!(pool.idle(), 1);
+        assert_eq!((pool.idle(), pool.used()), (1, 0));
         assert_eq!(pool.copy(b"ACK").as_ptr(), address);
     }
 

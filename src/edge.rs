@@ -6,7 +6,7 @@
 //!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
-//! - `own`, `register`, `registered`, `route`, `record_route`: the role itself,
+//! - `own`, `register`, `moving`, `registered`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
 //! Dialogs are not remembered at all: the token in the Record-Route URI carries
@@ -22,6 +22,7 @@ pub mod flow_token;
 pub mod set;
 
 mod instance;
+mod moving;
 mod own;
 mod policy;
 mod record_route;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub home_domains: Vec<String>,
     /// Every edge of the cluster, in the same order on every edge.
     pub members: Vec<Member>,
+    /// A REGISTER whose phone does not show `Supported: path` is refused.
+    pub requires_path: bool,
     /// Edges in one subscriber's set, 1 to `limits::EDGE_SET_MAX`.
     pub set_size: usize,
     /// Keys of sealed tokens: the first one mints, all of them verify. None:
@@ -79,9 +82,20 @@ pub struct Member {
     pub tcp: u16,
     /// Its TLS port.
     pub tls: u16,
+    /// It is to be taken out of service: no subscriber gets it any more, and
+    /// those who have it are moved (D-E17).
+    pub retires: bool,
 }
 
 impl Member {
+    /// Its port of that transport.
+    pub(crate) const fn port(&self, transport: Transport) -> u16 {
+        match transport {
+            Transport::Udp => self.udp,
+            Transport::Tcp => self.tcp,
+        }
+    }
+
     /// True when one of its listeners has that port.
     pub(crate) fn listens(&self, port: u16) -> bool {
         [self.udp, self.tcp, self.tls].contains(&port)

@@ -2,7 +2,7 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! `registrar`, `authenticate` and `routing` are the role itself, what the home
+//! `registrar`, `authenticate`, `mark` and `routing` are the role itself, what the home
 //! decides when the proxy asks it; the rest parses no header line and decides
 //! on no answer beyond naming its status.
 //!
@@ -20,6 +20,7 @@ pub mod aor;
 mod authenticate;
 mod contact_uri;
 pub mod location;
+mod mark;
 pub mod nonce;
 mod policy;
 mod registrar;
@@ -30,6 +31,7 @@ pub mod subscribers;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::digest::Algorithm;
+use crate::guard;
 
 pub use contact_uri::same_contact;
 pub use location::{Binding, Change, Conflict, Location, Register};
@@ -53,6 +55,11 @@ pub struct Settings {
     pub algorithms: Vec<Algorithm>,
     /// When a REGISTER that passed no edge is sent to one.
     pub redirect: Redirect,
+    /// Whoever calls in a subscriber's name past the edges must prove it (P-6).
+    pub challenges_calls: bool,
+    /// A REGISTER with Path whose phone does not show `Supported: path` is
+    /// refused.
+    pub requires_path: bool,
 }
 
 /// What happens to a REGISTER that did not come through an edge.
@@ -77,7 +84,7 @@ impl Settings {
         let ip = ip.to_canonical();
         self.edge_peers
             .iter()
-            .any(|&(prefix, len)| is_within(ip, prefix.to_canonical(), len))
+            .any(|&(prefix, len)| guard::is_within(ip, prefix.to_canonical(), len))
     }
 }
 
@@ -99,21 +106,6 @@ fn neighbours(prefix: IpAddr, len: u8) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// A prefix longer than the address means the address itself.
-fn is_within(ip: IpAddr, prefix: IpAddr, len: u8) -> bool {
-    match (ip, prefix) {
-        (IpAddr::V4(ip), IpAddr::V4(prefix)) => {
-            let differ = ip.to_bits() ^ prefix.to_bits();
-            differ.leading_zeros() >= u32::from(len.min(32))
-        }
-        (IpAddr::V6(ip), IpAddr::V6(prefix)) => {
-            let differ = ip.to_bits() ^ prefix.to_bits();
-            differ.leading_zeros() >= u32::from(len.min(128))
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +125,8 @@ mod tests {
                 nonce_key: [0; 32],
                 algorithms: vec![Algorithm::Md5],
                 redirect: Redirect::default(),
+                challenges_calls: true,
+                requires_path: false,
             };
             assert_eq!(
                 settings.is_edge(ip.parse().unwrap()),

@@ -1,6 +1,8 @@
 //! Every bound of the program, each with its reason and with what happens at
 //! it. A number that limits anything and stands elsewhere is a mistake.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use crate::time::Duration;
 
 /// Longest message, in bytes: the largest UDP datagram rounded to what 16-bit
@@ -41,6 +43,10 @@ pub const TIMER_C: Duration = Duration::from_secs(185);
 /// Grace of a cancelled branch without a final answer (RFC 3261 §9.1: 64·T1).
 pub const CANCEL_GRACE: Duration = T1_64;
 
+/// Bytes of the buffers in use per shard, which is what transactions hold on
+/// to. At the bound a new request gets 503 statelessly; nothing that runs is
+/// disturbed.
+pub const BUFFER_BYTES_MAX: usize = 1 << 30;
 /// Most transactions of each side per shard. At the bound a new request gets
 /// 503 statelessly; nothing that runs is disturbed.
 pub const TRANSACTIONS_MAX: usize = 1 << 20;
@@ -76,6 +82,33 @@ pub const FLOW_TIMER_S: u32 = 120;
 /// Silence after which a stream that was promised Flow-Timer is dead: longer
 /// than announced (RFC 5626 §5.4).
 pub const FLOW_SILENCE_MAX: Duration = Duration::from_secs(150);
+
+/// Time in which an accepted stream must bring its first whole message: a
+/// phone connects because it has something to say. Later: it is closed.
+pub const FIRST_MESSAGE_MAX: Duration = Duration::from_secs(20);
+
+/// Sets of the table of sources, of four sources each: 160 bytes a set, 2.5 MiB
+/// a shard. At the bound the source nearest to an empty record gives way.
+pub const GUARD_SETS: usize = 1 << 14;
+/// Requests a source may send, per second and at once, and on each shard: a
+/// carrier's address translation with ten thousand phones behind it asks for
+/// less. More: 503 on a stream, silence over UDP.
+pub const SOURCE_REQUESTS: (u32, u32) = (2_000, 8_000);
+/// Requests inside dialogs from a source without a flow of its own, per second
+/// and at once (protocol 2.4). More: 503.
+pub const SOURCE_ROAMING: (u32, u32) = (20, 100);
+/// STUN requests of a source, per second and at once: a phone asks every half
+/// minute. More: silence (protocol 3.9).
+pub const SOURCE_STUN: (u32, u32) = (500, 2_000);
+/// Failed credentials of a source, per second and at once: whoever mistypes a
+/// password does it a few times. More: 403 to whatever has credentials.
+pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (1, 60);
+/// Who is not limited unless the configuration says otherwise: programs on the
+/// same machine can do worse than send.
+pub const UNLIMITED: [(IpAddr, u8); 2] = [
+    (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+    (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
 
 /// Most contacts one address of record may have. More: 403 to the REGISTER.
 pub const CONTACTS_MAX: usize = 10;
@@ -129,8 +162,9 @@ pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);
 
 /// Time a draining node leaves its transactions before it exits.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Retry-After of a draining or overloaded node, in seconds.
-pub const RETRY_AFTER_S: u32 = 5;
+/// Shortest and longest Retry-After of a draining or overloaded node, in
+/// seconds: spread, so that who was refused together does not return together.
+pub const RETRY_AFTER_S: (u32, u32) = (5, 15);
 /// How long a destination that failed is left for last.
 pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
 /// Most destinations remembered as failed. At the bound the oldest is

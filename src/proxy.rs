@@ -15,6 +15,7 @@ mod cancel;
 mod context;
 mod counters;
 mod final_answer;
+mod maddr;
 mod net;
 mod requests;
 mod responses;
@@ -23,9 +24,10 @@ mod validate;
 
 pub use context::{Branch, Context, State};
 pub use counters::Counters;
+pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::bytes::Buf;
 use crate::edit::Edits;
@@ -33,6 +35,7 @@ use crate::id::{Flow, Slab};
 use crate::limits;
 use crate::scan::{Message, Name};
 use crate::send::Hop;
+use crate::span::Span;
 use crate::time::Instant;
 
 /// One place a request may go.
@@ -106,6 +109,8 @@ pub struct Plan {
     pub request_uri: Vec<u8>,
     /// Whole header lines to put on top; with `Verdict::Answer`, to add.
     pub lines: Vec<u8>,
+    /// Header lines of the request that go no further.
+    pub consumed: Vec<Span>,
     /// Where it goes.
     pub targets: Vec<Target>,
     /// An ACK goes to every target and not to the first only: no answer would
@@ -123,6 +128,7 @@ impl Plan {
         self.restore_uri = false;
         self.request_uri.clear();
         self.lines.clear();
+        self.consumed.clear();
         self.targets.clear();
         self.ack_all = false;
         self.check_loops = false;
@@ -219,6 +225,9 @@ pub trait Policy {
     fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
     /// A flow is gone for good.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    /// Whether a home or an edge of ours lives at that address: whom nothing is
+    /// counted against.
+    fn is_peer(&self, ip: IpAddr) -> bool;
     /// Whether a silent connection is worth keeping.
     fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool;
     /// Bounded house-keeping, about once a second.

@@ -7,13 +7,14 @@
 
 mod streams;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::agent::{self, Agent};
 use crate::edge::{self, Edge};
 use crate::error::Malformed;
 use crate::frame;
+use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, SocketId, StreamId};
 use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
@@ -158,6 +159,12 @@ impl Shard {
         }
     }
 
+    /// Nothing is counted against sources in these networks (address and prefix
+    /// length), instead of those in `limits::UNLIMITED`.
+    pub fn set_unlimited(&mut self, networks: Vec<(IpAddr, u8)>) {
+        self.net.guard.set_unlimited(networks);
+    }
+
     /// Names a stream that the shell has just accepted; `None` at the bound:
     /// close it.
     pub fn accept(&mut self, now: Instant, peer: SocketAddr) -> Option<StreamId> {
@@ -274,6 +281,10 @@ impl Shard {
             frame::Datagram::Stun(bytes) => {
                 if let Hands::Agent(agent, net) = self.hands(now) {
                     agent.stun(net, now, flow, bytes);
+                }
+                if !self.net.guard.admit(now, peer.ip(), Kind::Stun) {
+                    self.net.counters.limited += 1;
+                    return;
                 }
                 let mut answered = false;
                 let answer = self

@@ -9,6 +9,7 @@ mod wire {
     pub(crate) mod settings;
     pub(crate) mod world;
 
+    mod abuse;
     mod acknowledging;
     mod agent;
     mod agent_alone;
@@ -24,10 +25,12 @@ mod wire {
     mod home_routing;
     mod keepalive;
     mod loops;
+    mod moving;
     mod privacy;
     mod proxying;
     mod record_routes;
     mod registering;
+    mod strangers;
     mod streams;
     mod torture;
     mod transport;

@@ -163,6 +163,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// True or false, that may be there.
+    pub(super) fn flag(&self, key: &str, want: &str) -> Result<Option<bool>, Mistake> {
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
+        let flag = value.get_ref().as_bool();
+        flag.map(Some).ok_or_else(|| self.wrong(key, value, want))
+    }
+
     /// A section that may be there.
     pub(super) fn section(&self, key: &str) -> Result<Option<Self>, Mistake> {
         let Some(value) = self.table.get(key) else {

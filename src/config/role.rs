@@ -19,6 +19,7 @@ pub(super) fn edge(
         "home",
         "home_domains",
         "members",
+        "path",
         "set_size",
         "token_key_file",
     ])?;
@@ -40,6 +41,7 @@ pub(super) fn edge(
         .number("set_size", 1..=most, want)?
         .unwrap_or(default)
         .into();
+    let requires_path = requires_path(section)?;
     let token_keys = file(section, "token_key_file", folder)?
         .map(|path| keys::read(&path).map_err(|why| section.mistake("token_key_file", &why)))
         .transpose()?
@@ -55,6 +57,7 @@ pub(super) fn edge(
         home,
         home_domains,
         members,
+        requires_path,
         set_size,
         token_keys,
         flow_key,
@@ -70,6 +73,8 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         "edge_peers",
         "nonce_key_file",
         "algorithms",
+        "challenge_calls",
+        "path",
         "redirect",
     ])?;
     let want = "the domain served, such as \"example.com\"";
@@ -101,6 +106,10 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         nonce_key,
         algorithms,
         redirect,
+        challenges_calls: section
+            .flag("challenge_calls", "true or false")?
+            .unwrap_or(true),
+        requires_path: requires_path(section)?,
     };
     let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
     let want = "the file that keeps the registrations, such as \"location.redb\"";
@@ -110,6 +119,18 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         subscribers,
         store,
     })
+}
+
+/// what becomes of a phone that does not show `Supported: path`.
+fn requires_path(section: &Section<'_>) -> Result<bool, Mistake> {
+    let policy = section.parsed("path", "\"accept\" or \"require\"", |text| match text {
+        "accept" => Ok(false),
+        "require" => Ok(true),
+        _ => Err(format!(
+            "is {text:?}, which should be \"accept\" or \"require\""
+        )),
+    })?;
+    Ok(policy.unwrap_or(false))
 }
 
 fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
@@ -143,7 +164,7 @@ fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
 }
 
 fn member(table: &Section<'_>) -> Result<Member, Mistake> {
-    table.only(&["name", "address", "udp", "tcp", "tls"])?;
+    table.only(&["name", "address", "udp", "tcp", "tls", "retire"])?;
     let want = "the member's name, such as \"e1\"";
     let name = table.parsed("name", want, names::node)?;
     let name = name.ok_or_else(|| table.missing("name", want))?;
@@ -161,6 +182,7 @@ fn member(table: &Section<'_>) -> Result<Member, Mistake> {
         udp: port("udp", 5060)?,
         tcp: port("tcp", 5060)?,
         tls: port("tls", 5061)?,
+        retires: table.flag("retire", "true or false")?.unwrap_or(false),
     })
 }
 

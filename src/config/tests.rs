@@ -65,6 +65,7 @@ fn an_edge_is_read_with_its_defaults() {
         udp: 5060,
         tcp: 5070,
         tls: 5061,
+        retires: false,
     };
     assert_eq!((edge.members.len(), &edge.members[1]), (2, &second));
     assert_eq!((edge.set_size, edge.token_keys.len()), (2, 0));
@@ -80,6 +81,32 @@ fn a_home_is_read_with_its_defaults() {
     assert_eq!(home.settings.edge_peers, peers);
     assert_eq!(home.settings.redirect, Redirect::Always);
     assert!(home.store.ends_with("location.redb") && home.store.is_absolute());
+}
+
+#[test]
+fn policies_are_read_and_a_wrong_one_is_named() {
+    let text = format!("{HEAD}{EDGE}path = \"require\"\n");
+    let text = text.replace("tcp = 5070", "retire = true");
+    let Role::Edge(edge) = read(&text).unwrap().role else {
+        panic!("not an edge")
+    };
+    assert!(edge.requires_path && edge.members[1].retires && !edge.members[0].retires);
+    let text = format!("{HEAD}{HOME}path = \"accept\"\nchallenge_calls = false\n");
+    let Role::Home(home) = read(&text).unwrap().role else {
+        panic!("not a home")
+    };
+    assert!(!home.settings.requires_path && !home.settings.challenges_calls);
+    check(
+        EDGE,
+        "tcp = 5070",
+        "retire = 1",
+        "e1.toml, line 6: [edge] `members`: `retire` must be true or false, and is 1",
+    );
+    let wrong = format!("{HEAD}{HOME}path = \"maybe\"\n");
+    assert_eq!(
+        read(&wrong).err().unwrap().to_string(),
+        "e1.toml, line 9: [home] `path` is \"maybe\", which should be \"accept\" or \"require\""
+    );
 }
 
 #[test]
@@ -116,7 +143,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "store =",
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, edges, edge_peers, nonce_key_file, algorithms, redirect",
+         store, edges, edge_peers, nonce_key_file, algorithms, challenge_calls, path, redirect",
     );
 }
 

@@ -1,7 +1,7 @@
 //! The edge as a role of the proxy: what it knows, and what it does with each
 //! thing the proxy asks it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::flow_token;
 use super::{Codec, EdgeSet, Registrations, Settings, Token};
@@ -189,6 +189,10 @@ impl Policy for Edge {
 
     fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
         self.registrations.flow_lost(flow);
+    }
+
+    fn is_peer(&self, ip: IpAddr) -> bool {
+        self.origin(SocketAddr::new(ip, 0)) != Origin::Phone
     }
 
     fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool {

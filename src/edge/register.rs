@@ -33,6 +33,10 @@ pub(super) struct Phone {
     pub(super) realm: Span,
     /// `Supported: alt-proxies`.
     pub(super) sticky: bool,
+    /// `Supported: path`.
+    pub(super) path: bool,
+    /// It asks for its binding to be removed.
+    pub(super) leaves: bool,
 }
 
 /// What the Contact of a REGISTER asks for.
@@ -87,9 +91,9 @@ impl Edge {
         };
         self.to_home(net, now, plan);
         if let Asks::Binding(phone) = asks
-            && !self.path(net, request, &phone, plan)
+            && let Err(reply) = self.path(net, request, &phone, plan)
         {
-            return Verdict::Answer(Reply::stateless(403, "User Or Instance Too Long"));
+            return Verdict::Answer(reply);
         }
         Verdict::Forward
     }
@@ -124,9 +128,21 @@ impl Edge {
     }
 
     /// D-E8, D-E10: writes the Path, the same bytes from every edge of the set.
-    fn path(&mut self, net: &Net, request: &Request<'_>, phone: &Phone, plan: &mut Plan) -> bool {
+    /// The error is the answer to a phone that gets none.
+    fn path(
+        &mut self,
+        net: &mut Net,
+        request: &Request<'_>,
+        phone: &Phone,
+        plan: &mut Plan,
+    ) -> Result<(), Reply> {
         let bytes = request.bytes;
         let first_hop = request.hops() == 1 && self.origin(request.source) == Origin::Phone;
+        if first_hop && self.settings.requires_path && !phone.path {
+            // R-2 (RFC 3327 §5.2)
+            plan.lines.extend_from_slice(b"Require: path\r\n");
+            return Err(Reply::stateless(421, "The Phone Must Support Path"));
+        }
         let mut instance = std::mem::take(&mut self.text);
         instance.clear();
         phone.write_instance(bytes, &mut instance);
@@ -142,8 +158,18 @@ impl Edge {
         let same = !self.token.is_anonymous()
             && theirs.user == subscriber.user
             && theirs.instance == subscriber.instance;
+        if first_hop
+            && phone.is_movable()
+            && let Some(reply) = self.moved(net, request, &subscriber, same, plan)
+        {
+            self.text = instance;
+            return Err(reply);
+        }
         let old = same.then(|| self.token_set());
-        let old = old.filter(|set| set.iter().any(|place| place == self.own));
+        let old = old.filter(|set| {
+            set.iter().any(|place| place == self.own)
+                && set.iter().count() == self.token.edges().count()
+        });
         let refresh = old.is_some();
         let edges = old.unwrap_or_else(|| self.choose(&subscriber, phone.sticky));
         let flags = if phone.sticky { STICKY } else { 0 };
@@ -153,7 +179,7 @@ impl Edge {
         });
         self.text = instance;
         if !fits {
-            return false;
+            return Err(Reply::stateless(403, "User Or Instance Too Long"));
         }
         for part in [
             b"Path: <sip:",
@@ -172,7 +198,7 @@ impl Edge {
             initial: !refresh,
             first_hop,
         };
-        true
+        Ok(())
     }
 
     /// D-E5, D-E7. A phone that knows nothing of Outbound-Proxy registers
@@ -214,6 +240,8 @@ impl Edge {
             return Ok(Asks::Nothing);
         };
         let (user, realm) = self.credentials(bytes, message);
+        let default = message.number(bytes, Name::Expires).ok().flatten();
+        let expires = contact.number(bytes, "expires").or(default);
         Ok(Asks::Binding(Phone {
             contact: contact.uri,
             instance: contact.instance(bytes),
@@ -221,6 +249,8 @@ impl Edge {
             user,
             realm,
             sticky: message.has_token(bytes, Name::Supported, "alt-proxies"),
+            path: message.has_token(bytes, Name::Supported, "path"),
+            leaves: expires == Some(0),
         }))
     }
 
@@ -248,6 +278,11 @@ impl Edge {
 }
 
 impl Phone {
+    /// D-E17: it can be sent elsewhere, and is not about to leave anyway.
+    const fn is_movable(&self) -> bool {
+        self.sticky && !self.leaves
+    }
+
     /// What tells this phone from the others of its user.
     pub(super) fn write_instance(&self, bytes: &[u8], out: &mut Vec<u8>) {
         match self.instance {

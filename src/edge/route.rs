@@ -18,6 +18,7 @@ use super::BadToken;
 use super::own::Mine;
 use super::policy::{Edge, Origin};
 use super::record_route::Way;
+use crate::guard::Kind;
 use crate::id::Flow;
 use crate::proxy::{Net, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
@@ -138,6 +139,9 @@ impl Edge {
                 // Protocol 2.3 item 9: a leaked token opens nothing.
                 return refuse(403, "Token Of Another Flow");
             }
+            if !pass.may_roam() {
+                return refuse(503, "Too Many Requests From Your Address");
+            }
         }
         match here {
             Some(flow) => self.incoming(pass, flow),
@@ -156,6 +160,9 @@ impl Edge {
             }
             if !pass.request.in_dialog() {
                 return refuse(403, "Token Of Another Flow");
+            }
+            if !pass.may_roam() {
+                return refuse(503, "Too Many Requests From Your Address");
             }
         }
         if pass.net.flows.lives(flow) {
@@ -264,6 +271,13 @@ impl Edge {
                 if !within && !is_subscriber {
                     return refuse(403, "Domain Not Served Here");
                 }
+                if next.is_none() && !pass.plan.restore_uri {
+                    // P-8; what is not ours is the home's to follow.
+                    let uri = pass.request.message.request_uri();
+                    if let Ok(uri) = Uri::parse(bytes, uri) {
+                        pass.net.strip_maddr(pass.request, &uri, pass.plan);
+                    }
+                }
                 self.to_home(pass.net, pass.now, pass.plan);
             }
         }
@@ -317,7 +331,20 @@ impl Edge {
         };
         let passes = usize::from(pass.more) + pass.plan.pop + usize::from(pass.plan.restore_uri);
         routes().count() <= passes
-            && Uri::parse(bytes, uri).is_ok_and(|uri| self.is_served(bytes, &uri))
+            && Uri::parse(bytes, uri)
+                .is_ok_and(|uri| self.is_served(bytes, &uri) && self.stays(pass.net, bytes, &uri))
+    }
+
+    /// False when a `maddr` leads away from the host of the URI (P-8).
+    fn stays(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        let Some(maddr) = uri.param(bytes, "maddr") else {
+            return true;
+        };
+        let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
+        ip.is_some_and(|ip| {
+            net.flows.is_local(ip, uri.port.unwrap_or(5060))
+                || self.settings.home.iter().any(|home| home.addr.ip() == ip)
+        })
     }
 
     /// The configured homes, one after the other; those that failed a moment
@@ -342,6 +369,17 @@ impl Pass<'_, '_> {
         } else {
             Trust::Stranger
         }
+    }
+
+    /// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
+    fn may_roam(&mut self) -> bool {
+        let ip = self.request.source.ip();
+        let may = self.net.guard.admit(self.now, ip, Kind::Roaming);
+        self.net.counters.limited += u64::from(!may);
+        if !may {
+            self.net.retry_after(&mut self.plan.lines);
+        }
+        may
     }
 
     /// The URI of the first Route value that is not ours.

@@ -54,7 +54,8 @@ impl EdgeSet {
 
 /// Fills `out` with the set of a subscriber that came to member `own`: `own`
 /// first, then the best of the others, `size` in all (D-E5). Fewer when there
-/// are fewer members, and never more than `EDGE_SET_MAX`.
+/// are fewer members, and never more than `EDGE_SET_MAX`. Members that retire
+/// are left out, `own` excepted: a phone that cannot be moved is served.
 pub fn choose(
     own: usize,
     members: &[Member],
@@ -69,7 +70,7 @@ pub fn choose(
     for (place, member) in members
         .iter()
         .enumerate()
-        .filter(|&(place, _)| place != own)
+        .filter(|&(place, member)| place != own && !member.retires)
     {
         let mut entry = (weight(key, member), place);
         for held in &mut best {
@@ -152,6 +153,7 @@ mod tests {
                 udp: 5060,
                 tcp: 5060,
                 tls: 5061,
+                retires: false,
             })
             .collect()
     }

@@ -46,7 +46,9 @@ pub fn write(
         } else if matches!(
             header.name,
             Name::Via | Name::From | Name::CallId | Name::CSeq
-        ) {
+        ) || header.name == Name::Timestamp && answer.status == 100
+        {
+            // RFC 3261 §8.2.6.1: a Timestamp goes back in the 100.
             out.extend_from_slice(line);
         }
     }

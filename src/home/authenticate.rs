@@ -1,34 +1,81 @@
 //! Digest authentication of a request (RFC 3261 §22, RFC 7616, RFC 8760).
 
+use std::net::IpAddr;
+
 use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
+use crate::guard::Kind;
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
+use crate::scan::uri::host_ip;
+use crate::scan::via::Via;
 use crate::scan::{Name, StartLine};
 use crate::span::Span;
 use crate::time::Instant;
 
+/// As what the home asks for credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum As {
+    /// The registrar: 401 (RFC 3261 §22.2).
+    Registrar,
+    /// The proxy: 407 (RFC 3261 §22.3).
+    Proxy,
+}
+
+impl As {
+    const fn credentials(self) -> Name {
+        match self {
+            Self::Registrar => Name::Authorization,
+            Self::Proxy => Name::ProxyAuthorization,
+        }
+    }
+
+    const fn challenge(self) -> (&'static str, Reply) {
+        match self {
+            Self::Registrar => (
+                "WWW-Authenticate: Digest realm=\"",
+                Reply::stateless(401, "Unauthorized"),
+            ),
+            Self::Proxy => (
+                "Proxy-Authenticate: Digest realm=\"",
+                Reply::stateless(407, "Proxy Authentication Required"),
+            ),
+        }
+    }
+}
+
 /// Why credentials do not do.
 enum Unproven {
-    /// None for our realm, or wrong ones.
+    /// None for our realm, or none that could be checked.
     Missing,
+    /// Checked, and wrong.
+    Wrong,
     /// Right but on an old nonce: the phone need not ask its user again.
     Stale,
 }
 
 impl Home {
     /// Passes when the request proves that it is `user`'s; else the challenge
-    /// (A-1 to A-5) with its header lines in the plan.
+    /// (A-1 to A-5) with its header lines in the plan. A source that has failed
+    /// too often is not listened to for a while.
     pub(super) fn authenticate(
         &mut self,
         net: &mut Net,
         now: Instant,
         request: &Request<'_>,
-        user: Span,
+        (user, role): (Span, As),
         plan: &mut Plan,
     ) -> Result<(), Reply> {
-        match self.prove(net, now, request) {
+        let source = self.sender(request);
+        if request.message.first(role.credentials()).is_some()
+            && !net.guard.has(now, source, Kind::FailedDigest)
+        {
+            net.counters.limited += 1;
+            net.retry_after(&mut plan.lines);
+            return Err(Reply::stateless(403, "Too Many Failed Logins"));
+        }
+        match self.prove(net, now, request, role) {
             Ok(proven) => {
                 let bytes = request.bytes;
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
@@ -37,19 +84,44 @@ impl Home {
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(unproven) => {
+                if matches!(unproven, Unproven::Wrong) {
+                    net.counters.failed_digests += 1;
+                    net.guard.admit(now, source, Kind::FailedDigest);
+                }
                 let stale = matches!(unproven, Unproven::Stale);
-                self.challenge(net, now, user.of(request.bytes), stale, plan);
-                Err(Reply::stateless(401, "Unauthorized"))
+                let (line, reply) = role.challenge();
+                self.challenge(net, now, (user.of(request.bytes), line, stale), plan);
+                Err(reply)
             }
         }
     }
 
+    /// The address of whoever made the request. Of one that came through an
+    /// edge it is what the edge saw and wrote into the Via below its own.
+    fn sender(&self, request: &Request<'_>) -> IpAddr {
+        let own = request.source.ip();
+        if !self.settings.is_edge(own) {
+            return own;
+        }
+        let bytes = request.bytes;
+        let via = request.message.values(bytes, Name::Via).nth(1);
+        let via = via.and_then(|value| Via::parse(bytes, value).ok());
+        via.and_then(|via| host_ip(via.received.unwrap_or(via.host).of(bytes)))
+            .unwrap_or(own)
+    }
+
     /// The user that the credentials prove.
-    fn prove(&mut self, net: &Net, now: Instant, request: &Request<'_>) -> Result<Span, Unproven> {
+    fn prove(
+        &mut self,
+        net: &Net,
+        now: Instant,
+        request: &Request<'_>,
+        role: As,
+    ) -> Result<Span, Unproven> {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
         let credentials = message
-            .all(Name::Authorization)
+            .all(role.credentials())
             .filter_map(|header| Digest::parse(bytes, header.value).ok().flatten())
             .find(|digest| digest.realm.of(bytes) == realm);
         let Some(given) = credentials else {
@@ -66,7 +138,7 @@ impl Home {
         let subscriber = self
             .subscribers
             .find(given.username.of(bytes), realm)
-            .ok_or(Unproven::Missing)?;
+            .ok_or(Unproven::Wrong)?;
         let ha1 = subscriber.ha1(algorithm).ok_or(Unproven::Missing)?;
         let Some(StartLine::Request { method_token, .. }) = message.start() else {
             return Err(Unproven::Missing);
@@ -93,7 +165,7 @@ impl Home {
             &answered,
             given.response.of(bytes),
         ) {
-            return Err(Unproven::Missing);
+            return Err(Unproven::Wrong);
         }
         let count = match qop {
             Qop::Auth { .. } => nonce::count(nc).ok_or(Unproven::Missing)?,
@@ -115,8 +187,7 @@ impl Home {
         &mut self,
         net: &mut Net,
         now: Instant,
-        user: &[u8],
-        stale: bool,
+        (user, line, stale): (&[u8], &str, bool),
         plan: &mut Plan,
     ) {
         let known = self.subscribers.find(user, self.settings.domain.as_bytes());
@@ -128,11 +199,7 @@ impl Home {
                 continue;
             }
             let out = &mut plan.lines;
-            for part in [
-                "WWW-Authenticate: Digest realm=\"",
-                &self.settings.domain,
-                "\", nonce=\"",
-            ] {
+            for part in [line, &self.settings.domain, "\", nonce=\""] {
                 out.extend_from_slice(part.as_bytes());
             }
             out.extend_from_slice(&self.text);

@@ -2,7 +2,7 @@
 //! registering and routing.
 
 use std::cmp::Reverse;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Location, Replay, Settings, Subscribers};
@@ -267,6 +267,10 @@ impl Policy for Home {
 
     fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
         self.stick.forget(flow);
+    }
+
+    fn is_peer(&self, ip: IpAddr) -> bool {
+        self.settings.is_edge(ip)
     }
 
     fn uses(&self, _: Instant, _: Flow, peer: SocketAddr) -> bool {

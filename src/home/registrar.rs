@@ -1,6 +1,7 @@
 //! REGISTER at the home: redirect to the edges, challenge, bind, answer
 //! (protocol 1.A D-H1 to D-H9; RFC 3261 §10.3, RFC 3327, 3608, 5626 §6).
 
+use super::authenticate::As;
 use super::policy::Home;
 use super::rules::{self, Outbound, Shown, Way};
 use super::{Change, Redirect, Register};
@@ -52,7 +53,10 @@ impl Home {
             Ok(user) => user,
             Err(reply) => return Verdict::Answer(reply),
         };
-        if let Err(reply) = self.authenticate(net, now, request, user, plan) {
+        if let Err(reply) = self.authenticate(net, now, request, (user, As::Registrar), plan) {
+            return Verdict::Answer(reply);
+        }
+        if let Err(reply) = self.knows_path(request, plan) {
             return Verdict::Answer(reply);
         }
         match self.update(net, now, request, plan) {
@@ -63,6 +67,20 @@ impl Home {
             }
             Err(reply) => Verdict::Answer(reply),
         }
+    }
+
+    /// R-2 (RFC 3327 §5.3): whether a phone that a Path was added for knows what
+    /// that is, where the operator wants it to.
+    fn knows_path(&self, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
+        let message = request.message;
+        let knows = !self.settings.requires_path
+            || message.first(Name::Path).is_none()
+            || message.has_token(request.bytes, Name::Supported, "path");
+        if knows {
+            return Ok(());
+        }
+        plan.lines.extend_from_slice(b"Unsupported: path\r\n");
+        Err(Reply::new(420, "The Phone Must Support Path"))
     }
 
     /// D-H5.

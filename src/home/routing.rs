@@ -6,16 +6,17 @@
 //! an edge has let in only what may go anywhere. A stranger reaches the
 //! subscribers and, inside a dialog that this home record-routed, the edges;
 //! nothing else. Where phones may register without an edge, requests of their
-//! dialogs come from anywhere too and end at their own addresses, so there a
-//! Route of ours opens the way inside dialogs.
+//! dialogs come from anywhere too and end at their own addresses, so there our
+//! Record-Route carries a mark (`mark`) that nobody else can make for a dialog.
 
 use std::cmp::Reverse;
 
-use super::Redirect;
+use super::authenticate::As;
 use super::policy::Home;
-use crate::id::Flow;
-use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict};
+use crate::id::{Flow, Transport};
+use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
+use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
 use crate::scan::{Method, Name};
 use crate::send::{Flows, Hop};
@@ -34,8 +35,9 @@ struct Pass<'a, 'b> {
 /// How far a request that leaves the domain may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
-    /// Anywhere.
-    Edge,
+    /// An edge vouches for it, its sender has proved himself, or it belongs to
+    /// a dialog that this home has let in.
+    Anywhere,
     /// To the edges.
     Dialog,
     /// Nowhere.
@@ -57,9 +59,9 @@ impl Home {
         plan.check_loops = true;
         let routed = plan.pop > 0 || plan.restore_uri;
         let trust = match (from_edge, routed && request.in_dialog()) {
-            (true, _) => Trust::Edge,
-            (false, true) if self.settings.redirect == Redirect::Always => Trust::Dialog,
-            (false, true) => Trust::Edge,
+            (true, _) => Trust::Anywhere,
+            (false, true) if self.has_mark(request, plan) => Trust::Anywhere,
+            (false, true) => Trust::Dialog,
             (false, false) => Trust::Stranger,
         };
         let left = request.message.values(bytes, Name::Route).nth(plan.pop);
@@ -82,13 +84,80 @@ impl Home {
             plan,
             trust,
         };
-        if left.is_some() || !self.is_own_host(pass.net, bytes, &uri) {
-            self.by_uri(&mut pass, &uri)
-        } else if uri.user.is_none() {
-            for_us(&mut pass)
-        } else {
-            self.by_location(&mut pass, &uri)
+        let ends_here = left.is_none() && self.is_own_host(pass.net, bytes, &uri);
+        if ends_here && uri.user.is_none() {
+            return for_us(&mut pass);
         }
+        if let Err(reply) = self.identify(&mut pass) {
+            return Verdict::Answer(reply);
+        }
+        self.consume(&mut pass);
+        // P-8
+        let maddr = if left.is_none() && !pass.plan.restore_uri {
+            pass.net.strip_maddr(request, &uri, pass.plan)
+        } else {
+            Maddr::Absent
+        };
+        match maddr {
+            Maddr::Absent | Maddr::Ours if ends_here => self.by_location(&mut pass, &uri),
+            Maddr::Absent | Maddr::Other => self.by_uri(&mut pass, bytes, &uri),
+            Maddr::Ours => self.by_rest(&mut pass),
+        }
+    }
+
+    /// To what a Request-URI says without the `maddr` that was ours.
+    fn by_rest(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let rest = std::mem::take(&mut pass.plan.request_uri);
+        let verdict = match Uri::parse(&rest, Span::new(0, rest.len())) {
+            Ok(uri) => self.by_uri(pass, &rest, &uri),
+            Err(_) => refuse(400, "Malformed URI"),
+        };
+        pass.plan.request_uri = rest;
+        verdict
+    }
+
+    /// P-6: whoever calls in the name of a subscriber, and came past the edges,
+    /// proves it; then he may call anywhere, as through an edge.
+    fn identify(&mut self, pass: &mut Pass<'_, '_>) -> Result<(), Reply> {
+        let (bytes, request) = (pass.request.bytes, pass.request);
+        let asked = self.settings.challenges_calls
+            && pass.trust == Trust::Stranger
+            && request.message.method() != Method::Ack;
+        if !asked {
+            return Ok(());
+        }
+        let from = request.message.first(Name::From);
+        let from = from.and_then(|header| Address::parse(bytes, header.value).ok());
+        let uri = from.and_then(|from| Uri::parse(bytes, from.uri).ok());
+        let Some(uri) =
+            uri.filter(|uri| same_host(uri.host.of(bytes), self.settings.domain.as_bytes()))
+        else {
+            return Ok(());
+        };
+        let claim = (uri.user.unwrap_or_default(), As::Proxy);
+        self.authenticate(pass.net, pass.now, request, claim, pass.plan)?;
+        pass.trust = Trust::Anywhere;
+        Ok(())
+    }
+
+    /// P-6: credentials for our realm end here, those for others go on.
+    fn consume(&self, pass: &mut Pass<'_, '_>) {
+        let bytes = pass.request.bytes;
+        if pass
+            .request
+            .message
+            .first(Name::ProxyAuthorization)
+            .is_none()
+        {
+            return;
+        }
+        let realm = self.settings.domain.as_bytes();
+        let lines = pass.request.message.all(Name::ProxyAuthorization);
+        let ours = lines.filter(|header| {
+            Digest::parse(bytes, header.value)
+                .is_ok_and(|digest| digest.is_some_and(|digest| digest.realm.of(bytes) == realm))
+        });
+        pass.plan.consumed.extend(ours.map(|header| header.line));
     }
 
     /// Takes our own values off: up to two (one per transport).
@@ -181,11 +250,11 @@ impl Home {
             (Some(flow), _) => self.hops.push(Hop::Flow(flow)),
             (None, Some(path)) => {
                 let whole = Span::new(0, path.len().min(first_value(path)));
-                let top = Address::parse(path, whole)
-                    .map(|address| address.uri.of(path))
-                    .unwrap_or_default();
-                let transport = Flows::transport(pass.request.flow);
-                self.cluster_hops(net, pass.now, top, transport);
+                let top = Address::parse(path, whole).map(|address| address.uri);
+                if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
+                    let transport = Flows::transport(pass.request.flow);
+                    self.hops_to(net, pass.now, path, &top, transport);
+                }
             }
             (None, None) => self.hops.extend(contact_hop(binding.contact())),
         }
@@ -204,28 +273,19 @@ impl Home {
         Some(())
     }
 
-    /// To a Route or a foreign Request-URI.
-    fn by_uri(&mut self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Verdict {
-        let bytes = pass.request.bytes;
+    /// To a Route or a foreign Request-URI, which stands in `bytes`.
+    fn by_uri(&mut self, pass: &mut Pass<'_, '_>, bytes: &[u8], uri: &Uri) -> Verdict {
         let cluster = same_host(uri.host.of(bytes), &self.cluster);
         match pass.trust {
-            Trust::Edge => {}
+            Trust::Anywhere => {}
             Trust::Dialog if cluster => {}
             Trust::Dialog | Trust::Stranger => return refuse(403, "No Relaying For Strangers"),
         }
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return refuse(404, "No Route To That Scheme");
         }
-        self.hops.clear();
-        let text = uri.whole.of(bytes);
-        if cluster {
-            let transport = Flows::transport(pass.request.flow);
-            self.cluster_hops(pass.net, pass.now, text, transport);
-        } else if let Some(found) = self.stuck(pass.net, pass.now, text) {
-            self.hops.push(Hop::Flow(found));
-        } else {
-            self.hops.extend(Hop::literal(bytes, uri));
-        }
+        let transport = Flows::transport(pass.request.flow);
+        self.hops_to(pass.net, pass.now, bytes, uri, transport);
         for (place, &hop) in self.hops.iter().enumerate() {
             let after = place
                 .checked_sub(1)
@@ -242,6 +302,28 @@ impl Home {
         Verdict::Forward
     }
 
+    /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
+    /// else (a proxy between us and an edge, an edge of another domain: D-H9)
+    /// the flow it sticks to, or the address in it.
+    fn hops_to(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        bytes: &[u8],
+        uri: &Uri,
+        transport: Transport,
+    ) {
+        let text = uri.whole.of(bytes);
+        self.hops.clear();
+        if same_host(uri.host.of(bytes), &self.cluster) {
+            self.cluster_hops(net, now, text, transport);
+        } else if let Some(found) = self.stuck(net, now, text) {
+            self.hops.push(Hop::Flow(found));
+        } else {
+            self.hops.extend(Hop::literal(bytes, uri));
+        }
+    }
+
     fn stuck(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Option<Flow> {
         let chance = net.chance();
         let found = self.stick.find(now, uri, &[], chance)?;
@@ -255,9 +337,11 @@ impl Home {
             return;
         }
         pass.plan.note = Note::Dialog;
-        for part in ["Record-Route: <sip:", &self.settings.domain, ";lr>\r\n"] {
+        for part in ["Record-Route: <sip:", &self.settings.domain, ";lr"] {
             pass.plan.lines.extend_from_slice(part.as_bytes());
         }
+        self.write_mark(pass.request, &mut pass.plan.lines);
+        pass.plan.lines.extend_from_slice(b">\r\n");
     }
 }
 

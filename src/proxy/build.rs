@@ -39,6 +39,9 @@ pub(super) fn common(
             edits.remove(header.line.range());
         }
     }
+    for line in &plan.consumed {
+        edits.remove(line.range());
+    }
     routes(request, plan, edits)
 }
 

@@ -48,12 +48,20 @@ counters! {
     overflows,
     /// Requests refused because the node drains.
     drained,
+    /// Requests, and STUN requests, of sources that ask for too much.
+    limited,
+    /// Credentials that did not prove what they claimed.
+    failed_digests,
+    /// Phones sent to other edges by 300.
+    moved,
     /// Requests relayed to another edge of the set.
     relays,
     /// Requests answered 430: no flow of that token is left.
     flows_failed,
     /// Streams closed because their phone kept silent.
     flows_silent,
+    /// Streams closed because nobody said anything on them.
+    flows_mute,
     /// Tokens that did not verify.
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.

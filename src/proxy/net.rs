@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use super::Counters;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
+use crate::edit::decimal;
 use crate::error::Malformed;
+use crate::guard::Guard;
 use crate::id::{Flow, Slot};
 use crate::limits;
 use crate::scan::via::Via;
@@ -69,6 +71,8 @@ pub struct Net {
     pub txns: Transactions<Owner, Timer>,
     /// Destinations that failed a moment ago.
     pub avoided: Avoided,
+    /// Who asks for too much.
+    pub guard: Guard,
     /// What the shell is to do.
     pub outbox: VecDeque<Output>,
     /// What happened.
@@ -146,6 +150,7 @@ impl Net {
             flows,
             txns: Transactions::new(now, seed),
             avoided: Avoided::default(),
+            guard: Guard::new(seed),
             outbox: VecDeque::new(),
             counters: Counters::default(),
             wall,
@@ -175,13 +180,23 @@ impl Net {
         hasher.finish()
     }
 
-    /// Watches a connection that was accepted: one that nobody uses is closed
-    /// after `limits::FLOW_SILENCE_MAX`.
+    /// Writes a Retry-After, each time another one.
+    pub fn retry_after(&mut self, lines: &mut Vec<u8>) {
+        let (shortest, longest) = limits::RETRY_AFTER_S;
+        let spread = self.chance() % u64::from(longest - shortest + 1);
+        lines.extend_from_slice(b"Retry-After: ");
+        decimal(lines, u64::from(shortest) + spread);
+        lines.extend_from_slice(b"\r\n");
+    }
+
+    /// Watches a connection that was accepted: it is closed when nothing was
+    /// said on it after `limits::FIRST_MESSAGE_MAX`, and when nobody uses it
+    /// any more after `limits::FLOW_SILENCE_MAX`.
     pub fn watch_silence(&mut self, now: Instant, flow: Flow) {
         let Flow::Stream(id) = flow else { return };
         if let Some(stream) = self.flows.stream_mut(id) {
             stream.heard = now;
-            let due = now + limits::FLOW_SILENCE_MAX;
+            let due = now + limits::FIRST_MESSAGE_MAX;
             self.txns.set_timer(due, Timer::Silence(id.0));
         }
     }

@@ -2,10 +2,11 @@
 
 use super::validate::{self, Valid};
 use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
+use crate::guard::Kind;
 use crate::id::{ServerId, Slot};
 use crate::scan::{Method, Name};
 use crate::span::Span;
-use crate::txn::{Kind, ServerKey};
+use crate::txn::{self, ServerKey};
 
 impl Proxy {
     /// Takes in one request that scanned.
@@ -24,6 +25,13 @@ impl Proxy {
             return turn.net.transmit_send(again);
         }
         self.plan.clear();
+        let ip = request.source.ip();
+        if !turn.policy.is_peer(ip) && !turn.net.guard.admit(turn.now, ip, Kind::Request) {
+            return self.limit(turn, request);
+        }
+        if turn.net.pool.is_exhausted() {
+            return self.overflow(turn, request, key, "Out Of Memory For Transactions");
+        }
         let verdict = self.decide(turn, request);
         match verdict {
             Ok(valid) => self.forward(turn, request, key, &valid),
@@ -41,7 +49,7 @@ impl Proxy {
         let opens = request.message.method() == Method::Register || !request.in_dialog();
         if turn.net.draining && opens {
             turn.net.counters.drained += 1;
-            retry_after(&mut self.plan.lines);
+            turn.net.retry_after(&mut self.plan.lines);
             return Err(Some(Reply::new(503, "Draining, Try Another Server")));
         }
         let valid = validate::check(request, &mut self.plan.lines).map_err(Some)?;
@@ -65,7 +73,7 @@ impl Proxy {
         let server = if reply.stateless && !invite {
             None
         } else {
-            let kind = if invite { Kind::Invite } else { Kind::Other };
+            let kind = kind(invite);
             turn.net
                 .txns
                 .open_server(turn.now, key, kind, request.reply_flow(), Owner::Local)
@@ -100,10 +108,10 @@ impl Proxy {
             return self.reply(turn, request, key, Reply::new(482, "Loop Detected"));
         }
         let invite = request.message.method() == Method::Invite;
-        let kind = if invite { Kind::Invite } else { Kind::Other };
+        let kind = kind(invite);
         let context = self.context(turn.net, request, valid, loop_hash);
         let Ok(slot) = self.contexts.insert(context) else {
-            return self.overflow(turn, request, key);
+            return self.overflow(turn, request, key, "Transaction Table Full");
         };
         let owner = Owner::Proxy {
             context: slot,
@@ -115,7 +123,7 @@ impl Proxy {
                 .open_server(turn.now, key, kind, request.reply_flow(), owner)
         else {
             self.contexts.remove(slot);
-            return self.overflow(turn, request, key);
+            return self.overflow(turn, request, key, "Transaction Table Full");
         };
         self.adopt(slot, server);
         if invite {
@@ -127,16 +135,30 @@ impl Proxy {
         self.advance(turn, slot);
     }
 
-    fn overflow(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, key: ServerKey) {
+    /// The source asks for too much. Over UDP it need not be who it says, so an
+    /// answer would go to whoever has that address; and a stream without an
+    /// answer would leave its phone waiting.
+    fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        turn.net.counters.limited += 1;
+        if request.flow.is_reliable() {
+            turn.net.retry_after(&mut self.plan.lines);
+            let lines = &self.plan.lines;
+            turn.net
+                .answer_stateless(request, 503, "Too Many Requests From Your Address", lines);
+        }
+    }
+
+    fn overflow(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        key: ServerKey,
+        reason: &'static str,
+    ) {
         turn.net.counters.overflows += 1;
         self.plan.lines.clear();
-        retry_after(&mut self.plan.lines);
-        self.reply(
-            turn,
-            request,
-            key,
-            Reply::stateless(503, "Transaction Table Full"),
-        );
+        turn.net.retry_after(&mut self.plan.lines);
+        self.reply(turn, request, key, Reply::stateless(503, reason));
     }
 
     fn adopt(&mut self, slot: Slot, server: ServerId) {
@@ -209,10 +231,13 @@ impl Proxy {
     }
 }
 
-fn retry_after(lines: &mut Vec<u8>) {
-    lines.extend_from_slice(b"Retry-After: ");
-    crate::edit::decimal(lines, crate::limits::RETRY_AFTER_S);
-    lines.extend_from_slice(b"\r\n");
+/// Which machine of RFC 3261 §17.2 serves it.
+const fn kind(invite: bool) -> txn::Kind {
+    if invite {
+        txn::Kind::Invite
+    } else {
+        txn::Kind::Other
+    }
 }
 
 impl Net {

@@ -28,6 +28,7 @@ pub enum Name {
     Route,
     ServiceRoute,
     Supported,
+    Timestamp,
     To,
     Unsupported,
     Via,
@@ -61,6 +62,7 @@ impl Name {
             (7, b'e') => (Self::Expires, b"Expires"),
             (7, b'r') => (Self::Require, b"Require"),
             (9, b's') => (Self::Supported, b"Supported"),
+            (9, b't') => (Self::Timestamp, b"Timestamp"),
             (10, b'f') => (Self::FlowTimer, b"Flow-Timer"),
             (11, b'm') if matches!(name, [_, b'a' | b'A', ..]) => {
                 (Self::MaxBreadth, b"Max-Breadth")

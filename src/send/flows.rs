@@ -47,6 +47,8 @@ pub struct Stream {
     pub heard: Instant,
     /// The phone was told a Flow-Timer: silence means that it is gone.
     pub promised: bool,
+    /// A whole message has come.
+    pub spoke: bool,
 }
 
 /// Where a request is to go.
@@ -287,6 +289,7 @@ impl Stream {
             watched: false,
             heard: Instant::ZERO,
             promised: false,
+            spoke: false,
         }
     }
 }

@@ -146,6 +146,9 @@ impl Shard {
                     used += len;
                 }
                 frame::Stream::Message { start, end } => {
+                    if let Some(state) = self.net.flows.stream_mut(stream) {
+                        state.spoke = true;
+                    }
                     let message = front.get(start..end).unwrap_or_default();
                     self.message(now, flow, peer, message, None);
                     used += end;
@@ -171,8 +174,13 @@ impl Shard {
         let Some(state) = self.net.flows.stream(stream) else {
             return;
         };
-        let (promised, peer) = (state.promised, state.peer);
-        let mut due = state.heard + limits::FLOW_SILENCE_MAX;
+        let (promised, spoke, peer) = (state.promised, state.spoke, state.peer);
+        // The first look is due when a message is.
+        let mut due = if spoke {
+            state.heard + limits::FLOW_SILENCE_MAX
+        } else {
+            now
+        };
         if due <= now && !promised {
             let flow = Flow::Stream(stream);
             let in_use = match self.hands(now) {
@@ -187,7 +195,11 @@ impl Shard {
             self.net.txns.set_timer(due, Timer::Silence(stream.0));
             return;
         }
-        self.net.counters.flows_silent += 1;
+        if spoke {
+            self.net.counters.flows_silent += 1;
+        } else {
+            self.net.counters.flows_mute += 1;
+        }
         self.abort(now, stream);
     }
 

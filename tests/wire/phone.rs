@@ -210,6 +210,7 @@ pub(crate) struct Login<'a> {
     pub(crate) password: &'a str,
     pub(crate) algorithm: Algorithm,
     pub(crate) nc: &'a str,
+    pub(crate) method: &'a str,
     pub(crate) uri: &'a str,
 }
 
@@ -220,6 +221,7 @@ impl<'a> Login<'a> {
             password: "secret",
             algorithm: Algorithm::Md5,
             nc: "00000001",
+            method: "REGISTER",
             uri: "sip:example.com",
         }
     }
@@ -251,7 +253,7 @@ impl<'a> Login<'a> {
                 nc: nc.as_bytes(),
                 cnonce: b"xyz",
             },
-            method: b"REGISTER",
+            method: self.method.as_bytes(),
             uri: uri.as_bytes(),
         };
         let response = digest::response(self.algorithm, ha1.as_bytes(), &answered);

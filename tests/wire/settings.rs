@@ -21,6 +21,8 @@ pub(crate) fn home() -> home::Settings {
         nonce_key: [7; 32],
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         redirect: Redirect::Always,
+        challenges_calls: false,
+        requires_path: false,
     }
 }
 
@@ -37,6 +39,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         udp: 5060,
         tcp: 5060,
         tls: 5061,
+        retires: false,
     };
     edge::Settings {
         name: format!("e{}", place + 1),
@@ -47,6 +50,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         }],
         home_domains: vec!["example.com".to_owned()],
         members: (0..3).map(member).collect(),
+        requires_path: false,
         set_size: 2,
         token_keys: match tokens {
             Tokens::Clear => Vec::new(),

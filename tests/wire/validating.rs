@@ -141,7 +141,7 @@ fn a_draining_node_takes_nothing_new_and_finishes_the_rest() {
         );
         let got = world.receive(CORE).text;
         assert!(
-            got.starts_with("SIP/2.0 503 ") && got.contains("\r\nRetry-After: 5\r\n"),
+            got.starts_with("SIP/2.0 503 ") && got.contains("\r\nRetry-After: "),
             "{got}"
         );
         if method == "INVITE" {

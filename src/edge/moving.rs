@@ -1,0 +1,88 @@
+//! Moving phones to other edges (D-E17): an edge that is to be taken out of
+//! service loses its phones one refresh after the other, and none of them a
+//! call.
+//!
+//! An operator marks the member with `retire` on every edge. From then on no
+//! set holds it, a refresh whose token names it (or names an edge that is no
+//! member any more) gets a 300, and the phone registers anew, with a set of
+//! living edges. What is registered stays bound until it expires, so calls keep
+//! coming and going meanwhile. Only phones that know `Outbound-Proxy` are moved:
+//! the others go where they are configured to go, and are served there.
+
+use super::policy::Edge;
+use super::{Subscriber, set};
+use crate::edit::{decimal, host};
+use crate::id::Transport;
+use crate::limits;
+use crate::proxy::{Net, Plan, Reply, Request};
+use crate::send::Flows;
+
+impl Edge {
+    /// The answer that moves a phone; `None` where it may stay. `old` says
+    /// whether the token in its Route is its own, so that this is a refresh.
+    pub(super) fn moved(
+        &mut self,
+        net: &mut Net,
+        request: &Request<'_>,
+        subscriber: &Subscriber<'_>,
+        old: bool,
+        plan: &mut Plan,
+    ) -> Option<Reply> {
+        let own = self.settings.members.get(self.own);
+        let retires = own.is_some_and(|own| own.retires);
+        if !retires && !(old && self.names_retired()) {
+            return None;
+        }
+        if retires {
+            self.other_edges(request, subscriber, plan);
+        } else {
+            for part in ["Contact: <sip:", &self.settings.cluster, ";lr>\r\n"] {
+                plan.lines.extend_from_slice(part.as_bytes());
+            }
+        }
+        if plan.lines.is_empty() {
+            // Nobody is left to take it.
+            return None;
+        }
+        net.counters.moved += 1;
+        Some(Reply::stateless(300, "Register Through Another Edge"))
+    }
+
+    /// Whether the token at hand names an edge that retires or is gone.
+    fn names_retired(&self) -> bool {
+        let stays = |name: &[u8]| {
+            let mut staying = self.settings.members.iter().filter(|m| !m.retires);
+            staying.any(|member| member.name.as_bytes() == name)
+        };
+        !self.token.edges().all(stays)
+    }
+
+    /// The name of the cluster may lead back here, so the edges that would
+    /// serve this phone are named by address, best first.
+    fn other_edges(&mut self, request: &Request<'_>, subscriber: &Subscriber<'_>, plan: &mut Plan) {
+        let members = &self.settings.members;
+        let size = limits::EDGE_SET_MAX;
+        set::choose(self.own, members, subscriber, size, &mut self.places);
+        let transport = Flows::transport(request.flow);
+        for member in self.places.iter().filter_map(|&place| members.get(place)) {
+            if member.retires {
+                continue;
+            }
+            let port = member.port(transport);
+            let out = &mut plan.lines;
+            out.extend_from_slice(b"Contact: <sip:");
+            out.extend_from_slice(self.settings.cluster.as_bytes());
+            if port != transport.default_port() {
+                out.push(b':');
+                decimal(out, port);
+            }
+            out.extend_from_slice(b";lr;maddr=");
+            host(out, member.address);
+            if transport != Transport::Udp {
+                out.extend_from_slice(b";transport=");
+                out.extend_from_slice(transport.uri_token().as_bytes());
+            }
+            out.extend_from_slice(b">\r\n");
+        }
+    }
+}

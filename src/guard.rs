@@ -1,0 +1,268 @@
+//! How much one source may ask for: token buckets by address, in a table of
+//! fixed size.
+//!
+//! A bucket is kept as the moment at which it will be full again (the "virtual
+//! scheduling" of GCRA): one number, nothing to refill, no timer. A source that
+//! is quiet long enough is full in every bucket and needs no place at all.
+//!
+//! - An IPv4 source is an address; an IPv6 source is a /64, which is what one
+//!   customer has.
+//! - The table has `limits::GUARD_SETS` sets of `WAYS` places. Where a set is
+//!   taken, the source nearest to being full gives its place up, so that many
+//!   addresses cannot wash out the one that is over its bound.
+//! - Hashes are keyed: nobody aims at a set.
+//!
+//! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
+//! what the refused are told.
+
+use std::net::IpAddr;
+
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+/// What is counted by source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Requests of any method but ACK and CANCEL.
+    Request,
+    /// Requests inside a dialog from a source that no flow of ours is to.
+    Roaming,
+    /// STUN binding requests.
+    Stun,
+    /// Credentials that did not prove what they claimed.
+    FailedDigest,
+}
+
+const KINDS: usize = 4;
+
+impl Kind {
+    /// Tokens a second, and the depth of the bucket.
+    const fn bound(self) -> (u32, u32) {
+        match self {
+            Self::Request => limits::SOURCE_REQUESTS,
+            Self::Roaming => limits::SOURCE_ROAMING,
+            Self::Stun => limits::SOURCE_STUN,
+            Self::FailedDigest => limits::SOURCE_FAILED_DIGESTS,
+        }
+    }
+
+    /// Time in which one token comes back, and the time of a whole bucket.
+    const fn times(self) -> (Duration, Duration) {
+        let (rate, depth) = self.bound();
+        let token = Duration::from_micros(1_000_000 / rate as u64);
+        (
+            token,
+            Duration::from_micros(depth as u64 * 1_000_000 / rate as u64),
+        )
+    }
+}
+
+/// Addresses of one set.
+const WAYS: usize = 4;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    /// Its hash; 0: nobody.
+    key: u64,
+    /// When each bucket is full again.
+    full: [Instant; KINDS],
+}
+
+impl Source {
+    /// When the last of its buckets is full, and its place free.
+    fn idle(&self) -> Instant {
+        self.full.iter().copied().max().unwrap_or_default()
+    }
+}
+
+/// The buckets of one shard.
+#[derive(Debug)]
+pub struct Guard {
+    /// Made with the first source that is counted: a user agent has none.
+    sets: Box<[[Source; WAYS]]>,
+    hasher: ahash::RandomState,
+    /// Networks that nothing is counted for: address and prefix length.
+    unlimited: Vec<(IpAddr, u8)>,
+}
+
+impl Guard {
+    /// An empty table. The seed is secret; nobody on this machine is limited.
+    #[must_use]
+    pub fn new(seed: [u64; 4]) -> Self {
+        let [a, b, c, d] = seed;
+        Self {
+            sets: Box::default(),
+            hasher: ahash::RandomState::with_seeds(d, c, b, a),
+            unlimited: limits::UNLIMITED.to_vec(),
+        }
+    }
+
+    /// Nothing is counted for these networks, for any other it is.
+    pub fn set_unlimited(&mut self, networks: Vec<(IpAddr, u8)>) {
+        self.unlimited = networks;
+    }
+
+    /// Takes a token of the source's bucket. False: it is empty.
+    pub fn admit(&mut self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
+        let Some(source) = self.source(now, ip) else {
+            return true;
+        };
+        let (token, depth) = kind.times();
+        let full = &mut source.full[kind as usize];
+        let next = (*full).max(now) + token;
+        let admitted = next.since(now) <= depth;
+        if admitted {
+            *full = next;
+        }
+        admitted
+    }
+
+    /// Whether the bucket has a token; takes none.
+    #[must_use]
+    pub fn has(&self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
+        let ip = ip.to_canonical();
+        if self.sets.is_empty() || self.is_unlimited(ip) {
+            return true;
+        }
+        let (key, set) = self.place(ip);
+        let (token, depth) = kind.times();
+        let held = self.sets[set].iter().find(|source| source.key == key);
+        held.is_none_or(|source| (source.full[kind as usize].max(now) + token).since(now) <= depth)
+    }
+
+    /// The place of a source; `None` when it is not counted.
+    fn source(&mut self, now: Instant, ip: IpAddr) -> Option<&mut Source> {
+        let ip = ip.to_canonical();
+        if self.is_unlimited(ip) {
+            return None;
+        }
+        if self.sets.is_empty() {
+            self.sets = vec![[Source::default(); WAYS]; limits::GUARD_SETS].into();
+        }
+        let (key, set) = self.place(ip);
+        let ways = &mut self.sets[set];
+        let at = match ways.iter().position(|source| source.key == key) {
+            Some(at) => at,
+            None => {
+                let free = (0..WAYS).min_by_key(|&at| ways[at].idle())?;
+                ways[free] = Source {
+                    key,
+                    full: [now; KINDS],
+                };
+                free
+            }
+        };
+        ways.get_mut(at)
+    }
+
+    fn is_unlimited(&self, ip: IpAddr) -> bool {
+        self.unlimited
+            .iter()
+            .any(|&(network, len)| is_within(ip, network.to_canonical(), len))
+    }
+
+    /// The key of a source, and its set.
+    fn place(&self, ip: IpAddr) -> (u64, usize) {
+        let network = match ip {
+            IpAddr::V4(v4) => u64::from(v4.to_bits()),
+            IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 64).unwrap_or_default(),
+        };
+        let key = self.hasher.hash_one((ip.is_ipv6(), network)) | 1;
+        let set = usize::try_from(key >> 32).unwrap_or_default() % limits::GUARD_SETS;
+        (key, set)
+    }
+}
+
+/// Whether `ip` is in a network. A prefix longer than the address means the
+/// address itself; the two families never meet.
+#[must_use]
+pub fn is_within(ip: IpAddr, network: IpAddr, len: u8) -> bool {
+    match (ip, network) {
+        (IpAddr::V4(ip), IpAddr::V4(network)) => {
+            let differ = ip.to_bits() ^ network.to_bits();
+            differ.leading_zeros() >= u32::from(len.min(32))
+        }
+        (IpAddr::V6(ip), IpAddr::V6(network)) => {
+            let differ = ip.to_bits() ^ network.to_bits();
+            differ.leading_zeros() >= u32::from(len.min(128))
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_micros(5_000_000);
+
+    fn guard() -> Guard {
+        let mut guard = Guard::new([1, 2, 3, 4]);
+        guard.set_unlimited(vec![("10.0.0.0".parse().unwrap(), 8)]);
+        guard
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// Tokens that a source gets at one moment.
+    fn burst(guard: &mut Guard, now: Instant, from: &str, kind: Kind) -> u32 {
+        let admitted = (0..1_000_000).take_while(|_| guard.admit(now, ip(from), kind));
+        u32::try_from(admitted.count()).unwrap()
+    }
+
+    #[test]
+    fn a_bucket_gives_its_depth_and_then_its_rate() {
+        for kind in [Kind::Request, Kind::Roaming, Kind::Stun, Kind::FailedDigest] {
+            let (rate, depth) = kind.bound();
+            let mut guard = guard();
+            assert_eq!(
+                burst(&mut guard, START, "192.0.2.1", kind),
+                depth,
+                "{kind:?}"
+            );
+            assert!(!guard.has(START, ip("192.0.2.1"), kind));
+            let later = START + Duration::from_secs(2);
+            assert_eq!(
+                burst(&mut guard, later, "192.0.2.1", kind),
+                (2 * rate).min(depth)
+            );
+        }
+    }
+
+    #[test]
+    fn buckets_and_sources_are_apart() {
+        let mut guard = guard();
+        let depth = Kind::Roaming.bound().1;
+        burst(&mut guard, START, "192.0.2.1", Kind::Roaming);
+        assert!(guard.admit(START, ip("192.0.2.1"), Kind::Request));
+        assert_eq!(burst(&mut guard, START, "192.0.2.2", Kind::Roaming), depth);
+        // One customer has a /64, and IPv4 seen through IPv6 is IPv4.
+        assert_eq!(
+            burst(&mut guard, START, "2001:db8::1", Kind::Roaming),
+            depth
+        );
+        assert!(!guard.admit(START, ip("2001:db8::ffff:2"), Kind::Roaming));
+        assert!(guard.admit(START, ip("2001:db8:0:1::1"), Kind::Roaming));
+        assert!(!guard.admit(START, ip("::ffff:192.0.2.1"), Kind::Roaming));
+    }
+
+    #[test]
+    fn the_unlimited_are_not_counted() {
+        let mut guard = guard();
+        assert_eq!(burst(&mut guard, START, "10.1.2.3", Kind::Stun), 1_000_000);
+        assert!(guard.sets.is_empty());
+    }
+
+    #[test]
+    fn many_addresses_do_not_wash_out_the_one_over_its_bound() {
+        let mut guard = guard();
+        burst(&mut guard, START, "192.0.2.1", Kind::FailedDigest);
+        for n in 0..200_000_u32 {
+            let spoofed = IpAddr::V4((0x2000_0000 + n).into());
+            guard.admit(START, spoofed, Kind::Request);
+        }
+        assert!(!guard.has(START, ip("192.0.2.1"), Kind::FailedDigest));
+    }
+}

@@ -1,0 +1,183 @@
+//! What one source may ask for (protocol 2.4, 3.9; RFC 3261 §8.2.6.1, §21.5.4).
+
+use super::phone::{Login, Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::limits;
+use steadfast::time::Duration;
+
+const JOE: &str = "127.0.0.1:5070";
+const MALLORY: &str = "203.0.113.6:5060";
+
+fn mallory() -> Phone {
+    Phone::new("mallory", MALLORY, false)
+}
+
+/// Binding requests, none of which is a message.
+const STUN: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42transaction!";
+
+#[test]
+fn a_source_gets_its_depth_of_stun_and_then_its_rate() {
+    // Protocol 3.9
+    let mut world = World::lab(Tokens::Clear);
+    let (rate, depth) = limits::SOURCE_STUN;
+    for _ in 0..depth + 50 {
+        world.send_bytes(MALLORY, EDGES[0], STUN);
+    }
+    assert_eq!(world.counter(EDGES[0], "stun"), u64::from(depth));
+    assert_eq!(world.counter(EDGES[0], "limited"), 50);
+    world.pass(Duration::from_secs(1));
+    for _ in 0..rate + 50 {
+        world.send_bytes(MALLORY, EDGES[0], STUN);
+    }
+    assert_eq!(world.counter(EDGES[0], "limited"), 100);
+    // Somebody else is not held to it.
+    world.send_bytes("203.0.113.7:5060", EDGES[0], STUN);
+    assert_eq!(world.counter(EDGES[0], "limited"), 100);
+}
+
+#[test]
+fn requests_over_the_bound_get_silence_over_udp_and_503_on_a_stream() {
+    // No answer goes to an address that may be forged.
+    let mut world = World::lab(Tokens::Clear);
+    let depth = limits::SOURCE_REQUESTS.1;
+    for n in 0..depth {
+        let text = mallory().request("OPTIONS", "sip:edge.example.com", n + 1, "", "");
+        mallory().send(&mut world, EDGES[0], &text);
+    }
+    assert_eq!(world.counter(EDGES[0], "limited"), 0);
+    assert_eq!(world.counter(EDGES[0], "answers"), u64::from(depth));
+    world.forget();
+    let text = mallory().request("INVITE", "sip:joe@example.com", depth + 1, "", "");
+    mallory().send(&mut world, EDGES[0], &text);
+    assert!(!world.has(MALLORY), "{}", world.ladder());
+    assert_eq!(world.counter(EDGES[0], "limited"), 1);
+    world.connect("203.0.113.6:40001", EDGES[0]);
+    world.send("203.0.113.6:40001", EDGES[0], &text);
+    let answer = world.receive("203.0.113.6:40001").text;
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    assert!(answer.contains("\r\nRetry-After: "), "{answer}");
+    // Peers and this machine are not counted.
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+}
+
+#[test]
+fn a_guest_in_a_dialog_is_let_in_some_of_the_time() {
+    // Protocol 2.4: unknown source, To tag present.
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+    let path = Phone::values(world.last(HOME), "Path").remove(0);
+    let depth = limits::SOURCE_ROAMING.1;
+    for n in 1..=depth + 5 {
+        let route = format!("Route: {path}\n");
+        let text = mallory().request("INFO", "sip:joe@127.0.0.1:5070", n, &route, "");
+        let text = text.replace("To: <sip:joe@127.0.0.1:5070>", "To: <sip:joe@x>;tag=1");
+        world.forget();
+        mallory().send(&mut world, EDGES[0], &text);
+        if n <= depth {
+            assert!(world.has(JOE), "{n}\n{}", world.ladder());
+        } else {
+            assert_eq!(mallory().status(&mut world), 503);
+            assert!(!world.has(JOE));
+        }
+    }
+}
+
+#[test]
+fn guessing_passwords_ends_for_the_one_who_guesses() {
+    // The home counts against the phone that an edge saw, not against the edge.
+    let mut world = World::lab(Tokens::Clear);
+    let depth = limits::SOURCE_FAILED_DIGESTS.1;
+    let wrong = Login {
+        password: "guess",
+        ..Login::new("joe")
+    };
+    let mut guesser = Register::new("joe", MALLORY);
+    for n in 0..depth + 3 {
+        let challenge = guesser.send(&mut world, EDGES[0], "");
+        assert!(challenge.starts_with("SIP/2.0 401 "), "{challenge}");
+        let answer = guesser.send(&mut world, EDGES[0], &wrong.answer(&challenge));
+        let want = if n < depth {
+            "SIP/2.0 401 "
+        } else {
+            "SIP/2.0 403 Too Many Failed Logins"
+        };
+        assert!(answer.starts_with(want), "{n}: {answer}");
+    }
+    assert_eq!(world.counter(HOME, "failed_digests"), u64::from(depth));
+    // Even the right one waits now; anybody else does not, through the same edge.
+    let challenge = guesser.send(&mut world, EDGES[0], "");
+    let right = Login::new("joe").answer(&challenge);
+    let answer = guesser.send(&mut world, EDGES[0], &right);
+    assert!(answer.starts_with("SIP/2.0 403 "), "{answer}");
+    let ok = Register::new("joe", "203.0.113.7:5060").login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    world.pass(Duration::from_secs(u64::from(depth)));
+    let ok = guesser.login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+}
+
+#[test]
+fn a_connection_without_a_message_is_closed_soon() {
+    // Slow loris before the first byte, and bytes that are no message.
+    let mut world = World::lab(Tokens::Clear);
+    let mute = "203.0.113.6:40001";
+    let pings = "203.0.113.6:40002";
+    let talks = "203.0.113.6:40003";
+    for source in [mute, pings, talks] {
+        world.connect(source, EDGES[0]);
+    }
+    let text = mallory().request("OPTIONS", "sip:edge.example.com", 1, "", "");
+    world.send(talks, EDGES[0], &text);
+    for _ in 0..20 {
+        world.send(pings, EDGES[0], "\n\n");
+        world.pass(Duration::from_secs(1));
+    }
+    world.pass(limits::FIRST_MESSAGE_MAX.saturating_sub(Duration::from_secs(19)));
+    assert!(!world.is_connected(mute, EDGES[0]));
+    assert!(!world.is_connected(pings, EDGES[0]));
+    assert!(world.is_connected(talks, EDGES[0]));
+    assert_eq!(world.counter(EDGES[0], "flows_mute"), 2);
+}
+
+#[test]
+fn a_timestamp_comes_back_in_the_100_and_nowhere_else() {
+    // RFC 3261 §8.2.6.1
+    let mut world = World::lab(Tokens::Clear);
+    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    let stamp = "Timestamp: 54.21\n";
+    let text = bob.request("INVITE", "sip:joe@example.com", 1, stamp, "");
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+    world.forget();
+    bob.send(&mut world, HOME, &text);
+    let trying = bob.receive(&mut world);
+    assert!(trying.starts_with("SIP/2.0 100 "), "{trying}");
+    assert!(trying.contains("\r\nTimestamp: 54.21\r\n"), "{trying}");
+    assert!(joe.receive(&mut world).contains("\r\nTimestamp: 54.21\r\n"));
+    let text = bob.request("OPTIONS", "sip:example.com", 2, stamp, "");
+    bob.send(&mut world, HOME, &text);
+    assert!(!bob.receive(&mut world).contains("Timestamp"));
+}
+
+#[test]
+fn the_refused_come_back_at_different_times() {
+    // O-28, V-6
+    let mut world = World::lab(Tokens::Clear);
+    world.drain(EDGES[0]);
+    let mut waits = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let mut joe = Register::new("joe", JOE);
+        joe.call_id = "one";
+        joe.cseq = u32::try_from(waits.len() * 100).unwrap();
+        let answer = joe.send(&mut world, EDGES[0], "");
+        assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+        let wait: u32 = Phone::values(&answer, "Retry-After")[0].parse().unwrap();
+        let (shortest, longest) = limits::RETRY_AFTER_S;
+        assert!((shortest..=longest).contains(&wait), "{answer}");
+        waits.insert(wait);
+        world.pass(Duration::from_secs(40));
+    }
+    assert!(waits.len() > 5, "{waits:?}");
+}

@@ -1,0 +1,277 @@
+//! Who comes past the edges at the home, and where `maddr` leads (P-6, P-8,
+//! D-H9, R-2).
+
+use super::peer::{CORE, FAR, expect, request, status};
+use super::phone::{Login, Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::home::{Redirect, Settings};
+
+const JOE: &str = "127.0.0.1:5070";
+const BOB: &str = "127.0.0.1:5090";
+
+fn challenging(change: impl Fn(&mut Settings)) -> World {
+    World::with(
+        Tokens::Clear,
+        |home| {
+            home.challenges_calls = true;
+            change(home);
+        },
+        |_, _| (),
+    )
+}
+
+fn bob() -> Phone {
+    Phone::new("bob", BOB, false)
+}
+
+/// The answer to the challenge of a proxy.
+fn credentials(challenge: &str, login: &Login<'_>) -> String {
+    assert!(challenge.starts_with("SIP/2.0 407 "), "{challenge}");
+    assert!(challenge.contains("\r\nProxy-Authenticate: Digest realm=\"example.com\""));
+    let as_registrar = challenge.replace("Proxy-Authenticate", "WWW-Authenticate");
+    format!("Proxy-{}", login.answer(&as_registrar))
+}
+
+fn login<'a>(user: &'a str, method: &'a str, uri: &'a str) -> Login<'a> {
+    Login {
+        method,
+        uri,
+        ..Login::new(user)
+    }
+}
+
+#[test]
+fn a_subscriber_past_the_edges_proves_it_and_may_call_anywhere() {
+    // P-6
+    let mut world = challenging(|_| ());
+    let uri = "sip:carol@127.0.0.9";
+    let invite = bob().request("INVITE", uri, 1, "", "");
+    bob().send(&mut world, HOME, &invite);
+    let challenge = bob().receive(&mut world);
+    let proof = credentials(&challenge, &login("bob", "INVITE", uri));
+    bob().send(&mut world, HOME, &bob().request("ACK", uri, 1, "", ""));
+    assert!(!world.has(BOB), "an ACK is never challenged");
+    let other = "Proxy-Authorization: Digest username=\"bob\", realm=\"other.example\", \
+                 nonce=\"n\", uri=\"sip:x\", response=\"00000000000000000000000000000000\"\n";
+    let again = bob().request("INVITE", uri, 2, &format!("{other}{proof}"), "");
+    bob().send(&mut world, HOME, &again);
+    let passed = expect(&mut world, FAR, "INVITE");
+    assert!(!passed.contains("realm=\"example.com\""), "{passed}");
+    assert!(passed.contains("realm=\"other.example\""), "{passed}");
+    // P-6 knows no CANCEL either.
+    assert_eq!(bob().status(&mut world), 100);
+    bob().send(
+        &mut world,
+        HOME,
+        &again
+            .replace("INVITE", "CANCEL")
+            .replace(other, "")
+            .replace(&proof, ""),
+    );
+    assert_eq!(bob().status(&mut world), 200);
+}
+
+#[test]
+fn nobody_calls_in_another_name() {
+    // P-6
+    for (user, code) in [("ann", 403), ("nobody", 407)] {
+        let mut world = challenging(|_| ());
+        let uri = "sip:joe@example.com";
+        bob().send(&mut world, HOME, &bob().request("MESSAGE", uri, 1, "", ""));
+        let challenge = bob().receive(&mut world);
+        let proof = credentials(&challenge, &login(user, "MESSAGE", uri));
+        bob().send(
+            &mut world,
+            HOME,
+            &bob().request("MESSAGE", uri, 2, &proof, ""),
+        );
+        assert_eq!(bob().status(&mut world), code, "{user}");
+    }
+}
+
+#[test]
+fn strangers_reach_subscribers_unasked_and_nothing_else() {
+    // P-6: another domain's callers have no password here.
+    let mut world = challenging(|_| ());
+    Register::new("joe", JOE).login(&mut world, EDGES[0]);
+    let foreign = |text: String| text.replace("sip:bob@example.com", "sip:bob@elsewhere.example");
+    bob().send(
+        &mut world,
+        HOME,
+        &foreign(bob().request("MESSAGE", "sip:joe@example.com", 1, "", "")),
+    );
+    assert!(world.receive(JOE).text.starts_with("MESSAGE "));
+    bob().send(
+        &mut world,
+        HOME,
+        &foreign(bob().request("MESSAGE", "sip:x@127.0.0.9", 2, "", "")),
+    );
+    assert_eq!(bob().status(&mut world), 403);
+    // From an edge nobody is asked again.
+    world.send(CORE, HOME, &request("MESSAGE", "sip:x@127.0.0.9", "m", ""));
+    expect(&mut world, FAR, "MESSAGE");
+}
+
+#[test]
+fn a_maddr_of_ours_is_taken_off() {
+    // P-8
+    let mut world = World::lab(Tokens::Clear);
+    Register::new("joe", JOE).login(&mut world, EDGES[0]);
+    let uris = [
+        (HOME, "sip:joe@example.com;maddr=127.0.0.10"),
+        (
+            HOME,
+            "sip:joe@example.com:5060;user=phone;transport=UDP;maddr=127.0.0.10",
+        ),
+        (EDGES[1], "sip:joe@example.com;maddr=127.0.0.12"),
+    ];
+    for (cseq, (node, uri)) in (1..).zip(uris) {
+        world.forget();
+        bob().send(
+            &mut world,
+            node,
+            &bob().request("MESSAGE", uri, cseq, "", ""),
+        );
+        let got = expect(&mut world, JOE, "MESSAGE");
+        assert!(got.starts_with("MESSAGE sip:joe@127.0.0.1:5070 "), "{got}");
+        if node != HOME {
+            let passed = world.trace.iter().find(|seen| seen.to.to_string() == HOME);
+            let passed = &passed.unwrap().text;
+            assert!(
+                passed.starts_with("MESSAGE sip:joe@example.com SIP/2.0"),
+                "{passed}"
+            );
+        }
+    }
+    let uri = "sip:joe@elsewhere.example:5060;user=phone;transport=udp;maddr=127.0.0.10";
+    world.send(CORE, HOME, &request("MESSAGE", uri, "gone", ""));
+    assert_eq!(status(&mut world, CORE), 404);
+}
+
+#[test]
+fn a_maddr_elsewhere_is_followed_for_those_who_may() {
+    // P-8: and it is no way out for strangers, at the home or at an edge.
+    let mut world = World::lab(Tokens::Clear);
+    Register::new("joe", JOE).login(&mut world, EDGES[0]);
+    let uri = "sip:joe@example.com;maddr=127.0.0.9";
+    world.send(CORE, HOME, &request("MESSAGE", uri, "away", ""));
+    let got = expect(&mut world, FAR, "MESSAGE");
+    assert!(got.starts_with(&format!("MESSAGE {uri} ")), "{got}");
+    for node in [HOME, EDGES[0]] {
+        bob().send(&mut world, node, &bob().request("MESSAGE", uri, 1, "", ""));
+        assert_eq!(bob().status(&mut world), 403, "{node}");
+    }
+    assert!(!world.has(FAR) && !world.has(JOE), "{}", world.ladder());
+    // Another port of ours is another address.
+    let uri = "sip:joe@example.com:5062;maddr=127.0.0.10";
+    bob().send(&mut world, HOME, &bob().request("MESSAGE", uri, 2, "", ""));
+    assert_eq!(bob().status(&mut world), 403);
+}
+
+#[test]
+fn a_path_of_another_domain_leads_there() {
+    // D-H9: a proxy stands between the home and its edges; after a restart only
+    // the Path says so.
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Register::new("joe", CORE);
+    joe.route = String::new();
+    joe.lines = format!(
+        "Contact: <sip:joe@{JOE}>\nSupported: path\n\
+         Path: <sip:127.0.0.9;lr>, <sip:token@edge.elsewhere.example;lr;ob>\n"
+    );
+    let ok = joe.login(&mut world, HOME);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    world.restart(HOME);
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("MESSAGE", "sip:joe@example.com", 1, "", ""),
+    );
+    let got = expect(&mut world, FAR, "MESSAGE");
+    assert!(got.starts_with("MESSAGE sip:joe@127.0.0.1:5070 "), "{got}");
+    assert_eq!(
+        Phone::values(&got, "Route"),
+        [
+            "<sip:127.0.0.9;lr>",
+            "<sip:token@edge.elsewhere.example;lr;ob>"
+        ]
+    );
+}
+
+#[test]
+fn a_phone_that_knows_no_path_is_served_or_refused_as_configured() {
+    // R-2, RFC 3327 §5.2 and §5.3
+    for (edge, home, want) in [
+        (false, false, "SIP/2.0 200 "),
+        (false, true, "SIP/2.0 420 "),
+        (true, false, "SIP/2.0 421 "),
+    ] {
+        let mut world = World::with(
+            Tokens::Clear,
+            |told| told.requires_path = home,
+            |_, told| told.requires_path = edge,
+        );
+        let mut joe = Register::new("joe", JOE);
+        let answer = joe.send(&mut world, EDGES[0], "");
+        let answer = if answer.starts_with("SIP/2.0 401 ") {
+            joe.login(&mut world, EDGES[0])
+        } else {
+            answer
+        };
+        assert!(answer.starts_with(want), "{answer}");
+        assert_eq!(answer.contains("\r\nUnsupported: path\r\n"), home);
+        assert_eq!(answer.contains("\r\nRequire: path\r\n"), edge);
+        joe.lines += "Supported: path\n";
+        let ok = joe.login(&mut world, EDGES[0]);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    }
+}
+
+#[test]
+fn an_open_home_knows_its_own_dialogs() {
+    // A home that phones reach directly relays inside its dialogs alone.
+    let mut world = World::with(
+        Tokens::Clear,
+        |home| home.redirect = Redirect::Never,
+        |_, _| (),
+    );
+    let mut joe = Register::new("joe", JOE);
+    joe.route = String::new();
+    joe.login(&mut world, HOME);
+    bob().send(
+        &mut world,
+        HOME,
+        &bob().request("INVITE", "sip:joe@example.com", 1, "", ""),
+    );
+    assert_eq!(bob().status(&mut world), 100);
+    let invite = world.receive(JOE).text;
+    let route = Phone::values(&invite, "Record-Route").remove(0);
+    assert!(route.starts_with("<sip:example.com;lr;dlg="), "{route}");
+    let flipped = if route.ends_with("0>") { "1>" } else { "0>" };
+    let tampered = format!("{}{flipped}", &route[..route.len() - 2]);
+    let tries = [
+        (&route[..], "call-bob", true),
+        (&route, "another", false),
+        (&tampered, "call-bob", false),
+        ("<sip:example.com;lr>", "call-bob", false),
+        ("<sip:example.com;lr;dlg>", "call-bob", false),
+    ];
+    for (cseq, (route, call_id, may)) in (2..).zip(tries) {
+        let text = bob().request(
+            "BYE",
+            "sip:x@127.0.0.9",
+            cseq,
+            &format!("Route: {route}\n"),
+            "",
+        );
+        let text = text
+            .replace("To: <sip:x@127.0.0.9>", "To: <sip:joe@example.com>;tag=1")
+            .replace("Call-ID: call-bob", &format!("Call-ID: {call_id}"));
+        world.forget();
+        bob().send(&mut world, HOME, &text);
+        assert_eq!(world.has(FAR), may, "{route} {call_id}\n{}", world.ladder());
+        if !may {
+            assert_eq!(bob().status(&mut world), 403);
+        }
+    }
+}
