@@ -165,11 +165,30 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Shortest and longest Retry-After of a draining or overloaded node, in
 /// seconds: spread, so that who was refused together does not return together.
 pub const RETRY_AFTER_S: (u32, u32) = (5, 15);
-/// How long a destination that failed is left for last.
+/// How long a destination that failed is left for last; twice as long after
+/// each further failure.
 pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
+/// Longest time it is left for last: it may work again, and a longer
+/// Retry-After gets this.
+pub const DESTINATION_DOWN_MAX: Duration = Duration::from_secs(60);
 /// Most destinations remembered as failed. At the bound the oldest is
 /// forgotten, and tried again the sooner.
-pub const DESTINATIONS_AVOIDED_MAX: usize = 64;
+pub const DESTINATIONS_OPEN_MAX: usize = 64;
+/// Pause between two keep-alives on a flow between elements of the cluster:
+/// a dead one is to be known in seconds (K-3).
+pub const PEER_PING: Duration = Duration::from_secs(1);
+/// Pause between them while a request waits for its first answer: a few fit
+/// into T1, so that losing one does not make a live peer look dead.
+pub const PEER_PROBE: Duration = Duration::from_millis(125);
+/// Time without an answer after which a peer is lost; with the pause before
+/// the question, less than three seconds of silence.
+pub const PEER_PATIENCE: Duration = Duration::from_millis(1_800);
+/// Silence after which a peer that nobody configured is watched no longer.
+pub const PEER_FORGET: Duration = Duration::from_secs(60);
+/// Most flows of one shard that are watched: each edge has one per shard of
+/// its own, and more for a while when it starts again. One more is not
+/// watched, and fails by its transactions' timers.
+pub const PEERS_MAX: usize = 4_096;
 
 /// Longest domain name, in bytes (RFC 1035 §2.3.4). Longer: not located.
 pub const DNS_NAME_MAX: usize = 253;
@@ -278,7 +297,7 @@ pub const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 pub const BACKLOG: i32 = 4_096;
 /// Time after which unacknowledged bytes end a stream (RFC 5482): shorter than
 /// the patience of a transaction, so that a backup is tried within it.
-pub const USER_TIMEOUT: Duration = Duration::from_secs(3);
+pub const USER_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Silence on a stream before TCP asks whether the peer is there. Finds the
 /// vanished peers of flows that were promised no Flow-Timer.
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
@@ -330,6 +349,14 @@ const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
 const _: () = assert!(
     FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64,
     "RFC 5626 §5.4"
+);
+const _: () = assert!(
+    PEER_PING.as_millis() + PEER_PATIENCE.as_millis() < 3_000,
+    "a silent peer is lost within three seconds"
+);
+const _: () = assert!(
+    PEER_PROBE.as_millis() * 4 <= T1.as_millis(),
+    "three questions or more before a peer is suspect"
 );
 const _: () = assert!(
     USER_TIMEOUT.as_secs() < T1_64.as_secs(),

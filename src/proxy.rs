@@ -12,6 +12,7 @@ mod acks;
 mod branches;
 mod build;
 mod cancel;
+mod cluster;
 mod context;
 mod counters;
 mod final_answer;
@@ -52,6 +53,9 @@ pub struct Target {
     /// The target (by place in the plan) this one stands by for: tried only
     /// when that one failed with 430, 408, 503, 504 or without an answer.
     pub after: Option<u8>,
+    /// It stands by for silence and for failures of the way only: a 430 of the
+    /// one before it is the cluster's last word.
+    pub is_last_resort: bool,
 }
 
 impl Target {
@@ -64,6 +68,7 @@ impl Target {
             route: None,
             rank: 0,
             after: None,
+            is_last_resort: false,
         }
     }
 
@@ -225,9 +230,14 @@ pub trait Policy {
     fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
     /// A flow is gone for good.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
-    /// Whether a home or an edge of ours lives at that address: whom nothing is
-    /// counted against.
+    /// Whether a home or an edge of ours lives at that address: nothing is
+    /// counted against it, another one may stand in for it, and keep-alives
+    /// pass between us.
     fn is_peer(&self, ip: IpAddr) -> bool;
+    /// A keep-alive of such an element came.
+    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow, peer: SocketAddr);
+    /// The shard begins: watches whom the configuration names.
+    fn begin(&mut self, net: &mut Net, now: Instant);
     /// Whether a silent connection is worth keeping.
     fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool;
     /// Bounded house-keeping, about once a second.

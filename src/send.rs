@@ -5,16 +5,18 @@
 //! whoever drains it; all of them are plain values. Invariants: a stream id is
 //! never reused for another connection; a queue never grows past its bound.
 
-mod avoided;
 mod datagram_queue;
 mod event;
 mod flows;
+mod health;
 mod output;
+mod peers;
 mod stream_queue;
 
-pub use avoided::Avoided;
 pub use datagram_queue::{DatagramQueue, Dropped};
 pub use event::{Event, Party};
 pub use flows::{Flows, Hop, Local, Reach, Stream};
+pub use health::Health;
 pub use output::{Notice, Output};
+pub use peers::{Beat, Beats, Peers};
 pub use stream_queue::{Overflow, StreamQueue};

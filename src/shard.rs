@@ -5,6 +5,7 @@
 //!
 //! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
 
+mod beats;
 mod streams;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,10 +20,11 @@ use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, SocketId, StreamId};
 use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::Flows;
+use crate::send::{Beat, Flows};
 use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
 
+use self::beats::pinged;
 pub use crate::send::{Local, Notice, Output};
 
 /// How often expired things are swept: memory only, since nothing expired is
@@ -114,6 +116,8 @@ pub struct Shard {
     message: Message,
     /// Memory for unfinished messages of streams.
     partials: Vec<Vec<u8>>,
+    /// What is to be done about silent peers.
+    beats: Vec<Beat>,
 }
 
 enum Acting {
@@ -150,13 +154,19 @@ impl Shard {
             Role::Agent(settings) => Acting::Agent(Box::new(Agent::new(settings, seed))),
         };
         net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
-        Self {
+        let mut shard = Self {
             net,
             proxy: Proxy::default(),
             role,
             message: Message::default(),
             partials: Vec::new(),
+            beats: Vec::new(),
+        };
+        if let Hands::Proxy(_, turn) = shard.hands(now) {
+            turn.policy.begin(turn.net, now);
         }
+        shard.net.arm_beats();
+        shard
     }
 
     /// Nothing is counted against sources in these networks (address and prefix
@@ -185,13 +195,9 @@ impl Shard {
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
             Input::Unreachable { socket, peer } => {
-                let flow = Flow::Udp { socket, peer };
-                match self.hands(now) {
-                    Hands::Proxy(proxy, mut turn) => proxy.flow_lost(&mut turn, flow),
-                    Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, "nobody is there"),
-                }
+                self.unreachable(now, Flow::Udp { socket, peer });
             }
-            Input::Connected { stream } => self.connected(stream),
+            Input::Connected { stream } => self.connected(now, stream),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
             Input::Restored { key, value } => {
@@ -213,6 +219,7 @@ impl Shard {
             Input::Tick => {}
         }
         self.tick(now);
+        self.net.arm_beats();
     }
 
     /// The next thing to do, until `None`.
@@ -273,6 +280,7 @@ impl Shard {
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
+        self.net.heard(now, flow);
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => self.message(now, flow, peer, bytes, None),
             frame::Datagram::Truncated(bytes) => {
@@ -294,6 +302,9 @@ impl Shard {
                 if answered {
                     self.net.counters.stun += 1;
                     self.net.transmit(flow, answer);
+                    if let Hands::Proxy(_, mut turn) = self.hands(now) {
+                        pinged(&mut turn, flow, peer);
+                    }
                 }
             }
             frame::Datagram::KeepAlive | frame::Datagram::Noise => {
@@ -355,10 +366,12 @@ impl Shard {
             match due {
                 Due::Resend(send) => {
                     self.net.counters.retransmissions_out += 1;
+                    self.net.peers.asked(now, send.flow);
                     self.net.transmit_send(Some(send));
                 }
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
                 Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
+                Due::User(Timer::Beats) => self.beat(now),
                 Due::ClientTimeout { .. }
                 | Due::Trying { .. }
                 | Due::AckTimeout { .. }
@@ -390,7 +403,8 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
                 .txns
                 .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
         }
-        Due::User(Timer::Agent(_) | Timer::Partial(_) | Timer::Silence(_)) | Due::Resend(_) => {}
+        Due::User(Timer::Agent(_) | Timer::Beats | Timer::Partial(_) | Timer::Silence(_))
+        | Due::Resend(_) => {}
     }
 }
 
@@ -406,7 +420,7 @@ fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Tim
         | Due::AckTimeout { .. }
         | Due::ServerDone { .. }
         | Due::ClientDone { .. }
-        | Due::User(Timer::Branch { .. } | Timer::Partial(_) | Timer::Silence(_))
+        | Due::User(Timer::Beats | Timer::Branch { .. } | Timer::Partial(_) | Timer::Silence(_))
         | Due::Resend(_) => {}
     }
 }

@@ -370,6 +370,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         out.extend(self.clients.waiting_on(flow));
     }
 
+    /// Whether a request waits for its final response on `flow`.
+    #[must_use]
+    pub fn is_waited_on(&self, flow: Flow) -> bool {
+        self.clients.waiting_on(flow).next().is_some()
+    }
+
     fn arm_client(&mut self, now: Instant, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
             let due = client.due();

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
-use crate::send::Hop;
+use crate::send::{Beats, Hop};
 use crate::time::Instant;
 
 /// Registrations looked at per sweep: bounds the work of one wake.
@@ -193,6 +193,23 @@ impl Policy for Edge {
 
     fn is_peer(&self, ip: IpAddr) -> bool {
         self.origin(SocketAddr::new(ip, 0)) != Origin::Phone
+    }
+
+    fn met(&mut self, _: &mut Net, _: Instant, _: Flow, _: SocketAddr) {}
+
+    /// The homes, and the other edges: which of them live is known before a
+    /// request has to be relayed.
+    fn begin(&mut self, net: &mut Net, now: Instant) {
+        let homes = self.settings.home.iter();
+        let homes = homes.filter(|home| home.transport == Transport::Udp);
+        let others = (0..self.settings.members.len()).filter(|place| *place != self.own);
+        let others = others.filter_map(|place| self.member_hop(place, Transport::Udp));
+        let homes = homes.map(|&super::Hop { transport, addr }| Hop::To { transport, addr });
+        for hop in homes.chain(others) {
+            if let Some(flow) = net.reach(hop) {
+                net.meet(now, flow, Beats::Ours);
+            }
+        }
     }
 
     fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool {

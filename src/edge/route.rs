@@ -206,9 +206,12 @@ impl Edge {
         pass.plan.pop = 0;
         pass.plan.restore_uri = false;
         let transport = Flows::transport(pass.request.flow);
-        for place in set.iter().filter(|place| *place != self.own) {
-            if let Some(hop) = self.member_hop(place, transport) {
-                push_in_order(pass.plan, hop);
+        for is_down in [false, true] {
+            for place in set.iter().filter(|place| *place != self.own) {
+                let hop = self.member_hop(place, transport);
+                if let Some(hop) = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down) {
+                    push_in_order(pass.plan, hop);
+                }
             }
         }
         if pass.plan.targets.is_empty() {
@@ -350,11 +353,12 @@ impl Edge {
     /// The configured homes, one after the other; those that failed a moment
     /// ago last.
     pub(super) fn to_home(&self, net: &Net, now: Instant, plan: &mut Plan) {
-        for failed in [false, true] {
+        for is_down in [false, true] {
             for home in &self.settings.home {
                 let (transport, addr) = (home.transport, home.addr);
-                if net.avoided.contains(now, transport, addr) == failed {
-                    push_in_order(plan, Hop::To { transport, addr });
+                let hop = Hop::To { transport, addr };
+                if net.is_down(now, hop) == is_down {
+                    push_in_order(plan, hop);
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Verdict}
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
-use crate::send::{Hop, Output};
+use crate::send::{Beats, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Source, Table};
 use crate::time::{Duration, Instant};
@@ -44,9 +44,9 @@ pub struct Home {
     /// Where the request at hand may go, best first.
     pub(super) hops: Vec<Hop>,
     failed: Vec<Flow>,
-    /// The bindings of the request at hand: preference, reg-id and place, in
-    /// the order in which they are tried.
-    pub(super) order: Vec<(Reverse<u16>, u32, Reverse<usize>)>,
+    /// The bindings of the request at hand: preference, whether the flow is
+    /// silent, reg-id and place, in the order in which they are tried.
+    pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
     /// The instance of each target of the plan at hand.
     pub(super) groups: Vec<u64>,
     again: Message,
@@ -171,15 +171,18 @@ impl Home {
         }
     }
 
-    /// Fills `self.hops` for a URI of the cluster, best first: the flow it sticks to,
-    /// else the edges in turn from a random one on (S-14 to S-18).
+    /// Fills `self.hops` for a URI of the cluster, best first: the flows it
+    /// sticks to, else the edges in turn from a random one on (S-14 to S-18);
+    /// the silent ones last. Behind a single flow stands one more edge, since
+    /// the rest of the set may have been learned by another home (S-22). The
+    /// number of hops that the table itself knew.
     pub(super) fn cluster_hops(
         &mut self,
         net: &mut Net,
         now: Instant,
         uri: &[u8],
         transport: Transport,
-    ) {
+    ) -> usize {
         let chance = net.chance();
         let hops = &mut self.hops;
         hops.clear();
@@ -195,15 +198,26 @@ impl Home {
             }
             hops.push(Hop::Flow(found.flow));
             if hops.len() >= crate::limits::EDGE_SET_MAX {
-                return;
+                break;
             }
         }
-        if hops.is_empty() && !self.edges.is_empty() {
-            net.counters.stick_domain += 1;
+        let known = hops.len();
+        if known < 2 && !self.edges.is_empty() {
+            let host = hops.first().and_then(|hop| net.host(*hop));
             let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
             let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
-            hops.extend(turn.map(|&addr| Hop::To { transport, addr }));
+            let turn = turn.filter(|addr| Some(addr.ip()) != host);
+            let turn = turn.map(|&addr| Hop::To { transport, addr });
+            if known == 0 {
+                net.counters.stick_domain += 1;
+                hops.extend(turn);
+            } else {
+                hops.extend(turn.filter(|hop| !net.is_down(now, *hop)).take(1));
+            }
         }
+        // Few enough for an insertion sort, which keeps the order of equals.
+        hops.sort_by_key(|hop| net.is_down(now, *hop));
+        known
     }
 }
 
@@ -272,6 +286,15 @@ impl Policy for Home {
     fn is_peer(&self, ip: IpAddr) -> bool {
         self.settings.is_edge(ip)
     }
+
+    /// S-12: an edge that shows itself is one to turn to.
+    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow, peer: SocketAddr) {
+        if self.link(net, now, flow, peer) {
+            net.meet(now, flow, Beats::Theirs);
+        }
+    }
+
+    fn begin(&mut self, _: &mut Net, _: Instant) {}
 
     fn uses(&self, _: Instant, _: Flow, peer: SocketAddr) -> bool {
         self.settings.is_edge(peer.ip())

@@ -192,10 +192,14 @@ impl Home {
         let mut bindings = std::mem::take(&mut self.order);
         bindings.clear();
         let ranked = self.location.bindings(pass.now, &self.aor).enumerate();
-        // Highest q first; of one instance its first flow, else the newest.
+        let (net, now) = (&*pass.net, pass.now);
+        let is_down = |flow| net.is_down(now, Hop::Flow(flow));
+        // Highest q first; of one instance its first flow, else the newest;
+        // silent flows last.
         bindings.extend(ranked.map(|(place, binding)| {
             (
                 Reverse(binding.q),
+                binding.flow.is_some_and(is_down),
                 binding.reg_id().unwrap_or(0),
                 Reverse(place),
             )
@@ -204,7 +208,7 @@ impl Home {
         self.groups.clear();
         let mut rank: u16 = 0;
         let mut last_q = None;
-        for &(Reverse(q), _, Reverse(place)) in &bindings {
+        for &(Reverse(q), _, _, Reverse(place)) in &bindings {
             rank += u16::from(last_q.is_some_and(|last| last != q));
             last_q = Some(q);
             if self.add_binding(pass, place, rank).is_none() {
@@ -266,6 +270,7 @@ impl Home {
                 route: route.clone(),
                 rank,
                 after,
+                is_last_resort: false,
             });
             self.groups.push(group);
             after = Some(index);
@@ -285,13 +290,14 @@ impl Home {
             return refuse(404, "No Route To That Scheme");
         }
         let transport = Flows::transport(pass.request.flow);
-        self.hops_to(pass.net, pass.now, bytes, uri, transport);
+        let known = self.hops_to(pass.net, pass.now, bytes, uri, transport);
         for (place, &hop) in self.hops.iter().enumerate() {
             let after = place
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());
             pass.plan.targets.push(Target {
                 after,
+                is_last_resort: known == 1 && place > 0,
                 ..Target::at(hop)
             });
         }
@@ -304,7 +310,8 @@ impl Home {
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
     /// else (a proxy between us and an edge, an edge of another domain: D-H9)
-    /// the flow it sticks to, or the address in it.
+    /// the flow it sticks to, or the address in it. The number of flows of the
+    /// cluster that the table knew.
     fn hops_to(
         &mut self,
         net: &mut Net,
@@ -312,16 +319,18 @@ impl Home {
         bytes: &[u8],
         uri: &Uri,
         transport: Transport,
-    ) {
+    ) -> usize {
         let text = uri.whole.of(bytes);
         self.hops.clear();
         if same_host(uri.host.of(bytes), &self.cluster) {
-            self.cluster_hops(net, now, text, transport);
-        } else if let Some(found) = self.stuck(net, now, text) {
+            return self.cluster_hops(net, now, text, transport);
+        }
+        if let Some(found) = self.stuck(net, now, text) {
             self.hops.push(Hop::Flow(found));
         } else {
             self.hops.extend(Hop::literal(bytes, uri));
         }
+        0
     }
 
     fn stuck(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Option<Flow> {

@@ -3,8 +3,7 @@
 
 use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
 use crate::bytes::Buf;
-use crate::id::Transport;
-use crate::id::{ClientId, Slot};
+use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::send::Hop;
 
@@ -19,7 +18,7 @@ impl Proxy {
             let Some(context) = self.contexts.get_mut(slot) else {
                 return;
             };
-            if context.answered || context.branches.iter().any(Branch::is_pending) {
+            if context.answered || context.is_waiting() {
                 return;
             }
             let ready =
@@ -55,6 +54,10 @@ impl Proxy {
             }
         }
         self.finish(turn, slot);
+        let overtaken = |context: &&Context| context.branches.iter().any(Branch::is_pending);
+        if self.contexts.get(slot).filter(overtaken).is_some() {
+            self.close(turn, slot);
+        }
     }
 
     pub(super) fn branch(&mut self, slot: Slot, index: usize) -> Option<&mut Branch> {
@@ -62,7 +65,7 @@ impl Proxy {
     }
 
     /// Sends the request of one branch as a new client transaction (P-13).
-    fn launch(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, breadth: u16) {
+    pub(super) fn launch(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, breadth: u16) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
@@ -76,10 +79,11 @@ impl Proxy {
         };
         let invite = context.is_invite();
         let sent = send(turn, context, index, owner);
+        let is_silent = sent.is_some_and(|(_, flow)| turn.net.peers.is_suspect(flow));
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
-        let Some(client) = sent else {
+        let Some((client, _)) = sent else {
             turn.net.counters.transport_failures += 1;
             if branch.leave_stream() {
                 return self.launch(turn, slot, index, breadth);
@@ -100,6 +104,10 @@ impl Proxy {
         }
         context.live += 1;
         turn.net.counters.requests_out += 1;
+        if is_silent {
+            // Nobody better was left; the others need not wait for it.
+            self.overtake(turn, slot, index);
+        }
     }
 
     /// A branch ended with `status`; `last` is its answer as it would go
@@ -147,12 +155,13 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        let open = !context.closed && !context.answered && Context::is_retryable(status);
         let breadth = context.branches.get(index).map(|branch| branch.breadth);
-        let standby = context.branches.iter().position(|branch| {
-            branch.state == State::Waiting && branch.target.after.map(usize::from) == Some(index)
-        });
+        let mut branches = context.branches.iter();
+        let standby = branches.position(|branch| branch.stands_by_for(index));
         let Some(next) = standby else { return };
+        let last_word = context.branches[next].target.is_last_resort && status == 430;
+        let open =
+            !context.closed && !context.answered && Context::is_retryable(status) && !last_word;
         if open {
             self.launch(turn, slot, next, breadth.unwrap_or(1));
         } else if let Some(branch) = self.branch(slot, next) {
@@ -218,18 +227,20 @@ fn send(
     context: &mut Context,
     index: usize,
     owner: Owner,
-) -> Option<ClientId> {
+) -> Option<(ClientId, Flow)> {
     let base = context.base.clone()?;
     let branch = context.branches.get_mut(index)?;
     if base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX
         && let Hop::To { addr, .. } = branch.target.hop
-        && !turn.net.avoided.contains(turn.now, Transport::Tcp, addr)
+        && !turn.net.health.is_open(turn.now, Transport::Tcp, addr)
     {
         branch.prefer_stream();
     }
     let (target, breadth) = (branch.target.clone(), branch.breadth);
     let net = &mut *turn.net;
     let flow = net.reach(target.hop)?;
+    let is_peer = matches!(target.hop, Hop::To { addr, .. } if turn.policy.is_peer(addr));
+    net.asked(turn.now, target.hop, flow, is_peer);
     let (transport, sent_by) = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
@@ -251,5 +262,5 @@ fn send(
     net.txns
         .start(turn.now, client, method, flow, bytes.clone());
     net.transmit(flow, bytes);
-    Some(client)
+    Some((client, flow))
 }

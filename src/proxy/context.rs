@@ -79,6 +79,8 @@ pub struct Branch {
     /// The final answer as it would go upstream, kept while others may be better.
     pub(super) last: Option<Buf>,
     pub(super) detour: Detour,
+    /// Its peer is silent and its stand-by was started beside it.
+    pub(super) overtaken: bool,
     /// Its share of the request's Max-Breadth (L-4).
     pub(super) breadth: u16,
 }
@@ -104,6 +106,7 @@ impl Branch {
             due: Instant::ZERO,
             last: None,
             detour: Detour::None,
+            overtaken: false,
             breadth: 0,
         }
     }
@@ -157,6 +160,18 @@ impl Context {
             .as_deref()
             .and_then(|base| base.get(..end))
             .unwrap_or_default()
+    }
+
+    /// Whether the final answer must wait: for every branch under way, for one
+    /// that was overtaken only while nobody has answered the request itself.
+    pub(super) fn is_waiting(&self) -> bool {
+        let pending = || self.branches.iter().filter(|branch| branch.is_pending());
+        let is_answer = |branch: &Branch| {
+            // 482: the phone has the request already, by the other branch.
+            matches!(branch.state, State::Done(status) if status != 482 && !Self::is_retryable(status))
+        };
+        pending().any(|branch| !branch.overtaken)
+            || pending().next().is_some() && !self.branches.iter().any(is_answer)
     }
 
     pub(super) const fn is_invite(&self) -> bool {

@@ -44,6 +44,15 @@ counters! {
     timeouts,
     /// Requests whose flow or connection failed under them.
     transport_failures,
+    /// Requests whose stand-by was started beside them, since their peer was
+    /// silent.
+    overtaken,
+    /// Times that an element of the cluster fell silent.
+    peers_silent,
+    /// Destinations left for last because they failed or asked for it.
+    circuits_opened,
+    /// Keep-alives sent to elements of the cluster.
+    peer_pings,
     /// Requests refused because a table was full.
     overflows,
     /// Requests refused because the node drains.

@@ -94,6 +94,8 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
             600.. => 0,
             401 | 407 | 415 | 420 | 484 => 400,
             487 => 480,
+            // Met by another branch of the same request: not the phone's word.
+            482 => 485,
             408 | 430 => 490,
             503 if !answered => 900,
             _ => status / 100 * 100 + 50,

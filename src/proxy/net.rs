@@ -15,9 +15,9 @@ use crate::id::{Flow, Slot};
 use crate::limits;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
-use crate::send::{Avoided, Flows, Hop, Output, Reach};
+use crate::send::{Flows, Health, Hop, Output, Peers, Reach};
 use crate::time::{Instant, Wall};
-use crate::txn::{Send, Transactions};
+use crate::txn::{Send, TimerId, Transactions};
 
 /// Whose transaction it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub enum Timer {
     Partial(Slot),
     /// A stream whose phone promised keep-alives must have been heard.
     Silence(Slot),
+    /// Keep-alives between the elements of the cluster.
+    Beats,
     /// Bounded sweep of expired registrations and bindings.
     Sweep,
     /// The user agent's own.
@@ -70,7 +72,9 @@ pub struct Net {
     /// Transactions and timers.
     pub txns: Transactions<Owner, Timer>,
     /// Destinations that failed a moment ago.
-    pub avoided: Avoided,
+    pub health: Health,
+    /// Elements of the cluster that are watched.
+    pub peers: Peers,
     /// Who asks for too much.
     pub guard: Guard,
     /// What the shell is to do.
@@ -83,6 +87,8 @@ pub struct Net {
     pub draining: bool,
     /// Room for a branch parameter.
     pub(super) text: Vec<u8>,
+    /// The timer of the keep-alives.
+    pub(super) beats: Option<(Instant, TimerId)>,
     hasher: ahash::RandomState,
     chance: u64,
 }
@@ -149,13 +155,15 @@ impl Net {
             pool: Pool::new(),
             flows,
             txns: Transactions::new(now, seed),
-            avoided: Avoided::default(),
+            health: Health::default(),
+            peers: Peers::new(seed),
             guard: Guard::new(seed),
             outbox: VecDeque::new(),
             counters: Counters::default(),
             wall,
             draining: false,
             text: Vec::new(),
+            beats: None,
             hasher: ahash::RandomState::with_seeds(b, c, d, a),
             chance: a | 1,
         }

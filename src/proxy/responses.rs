@@ -54,6 +54,9 @@ impl Proxy {
     }
 
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
+        if let Some(branch) = self.branch(slot, index) {
+            turn.net.judge(turn.now, &branch.target, response);
+        }
         match response.status {
             ..200 => self.provisional(turn, slot, index, response),
             200..300 => self.success(turn, slot, index, response),

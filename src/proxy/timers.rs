@@ -20,7 +20,12 @@ impl Proxy {
                     if let Hop::To { transport, addr } = branch.target.hop
                         && !heard
                     {
-                        turn.net.avoided.add(turn.now, transport, addr);
+                        if turn.policy.is_peer(addr.ip()) {
+                            turn.net
+                                .down(turn.now, transport, addr, "requests get no answer");
+                        } else {
+                            turn.net.health.failed(turn.now, transport, addr);
+                        }
                     }
                 }
                 if heard && let Some(context) = self.contexts.get_mut(context) {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::beats::pinged;
 use super::{Hands, Shard};
 use crate::frame;
 use crate::id::{Flow, StreamId, Transport};
@@ -12,10 +13,12 @@ use crate::send::{Notice, Output};
 use crate::time::Instant;
 
 impl Shard {
-    pub(super) fn connected(&mut self, stream: StreamId) {
+    pub(super) fn connected(&mut self, now: Instant, stream: StreamId) {
         if let Some(state) = self.net.flows.stream_mut(stream) {
             state.up = true;
             let peer = state.peer;
+            self.greet(now, Flow::Stream(stream), peer);
+            self.net.health.worked(now, Transport::Tcp, peer);
             self.net.outbox.push_back(Output::Notice(Notice::PeerUp {
                 peer,
                 transport: Transport::Tcp,
@@ -33,17 +36,21 @@ impl Shard {
             "the connection could not be opened"
         };
         if state.opened {
+            let is_known = self.net.health.is_open(now, Transport::Tcp, state.peer);
             if !state.up {
-                self.net.avoided.add(now, Transport::Tcp, state.peer);
+                self.net.health.failed(now, Transport::Tcp, state.peer);
             }
-            let notice = Notice::PeerDown {
-                peer: state.peer,
-                transport: Transport::Tcp,
-                why,
-            };
-            self.net.outbox.push_back(Output::Notice(notice));
+            if !is_known {
+                let notice = Notice::PeerDown {
+                    peer: state.peer,
+                    transport: Transport::Tcp,
+                    why,
+                };
+                self.net.outbox.push_back(Output::Notice(notice));
+            }
         }
         let flow = Flow::Stream(stream);
+        self.net.peers.forget(flow);
         match self.hands(now) {
             Hands::Proxy(proxy, mut turn) => {
                 turn.policy.flow_lost(turn.net, now, flow);
@@ -62,6 +69,10 @@ impl Shard {
         let peer = state.peer;
         let opened = state.opened;
         state.heard = now;
+        self.net.heard(now, Flow::Stream(stream));
+        let Some(state) = self.net.flows.stream_mut(stream) else {
+            return;
+        };
         let mut partial = std::mem::take(&mut state.partial);
         let mut resume = std::mem::take(&mut state.resume);
         let held = !partial.is_empty();
@@ -130,7 +141,8 @@ impl Shard {
                         // The one who pings takes it for two pongs.
                         Hands::Agent(agent, net) => agent.pong(net, now, flow),
                         // O-7: who opened the flow pings; two pongs are no ping.
-                        Hands::Proxy(_, turn) if !opened => {
+                        Hands::Proxy(_, mut turn) if !opened => {
+                            pinged(&mut turn, flow, peer);
                             let pong = turn.net.pool.copy(b"\r\n");
                             turn.net.transmit(flow, pong);
                         }
@@ -163,7 +175,7 @@ impl Shard {
     }
 
     /// Closes from our side: what is queued still goes out.
-    fn abort(&mut self, now: Instant, stream: StreamId) {
+    pub(super) fn abort(&mut self, now: Instant, stream: StreamId) {
         self.net.outbox.push_back(Output::Close { stream });
         self.closed(now, stream);
     }

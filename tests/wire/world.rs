@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use steadfast::frame::stun;
 use steadfast::id::{Flow, SocketId, StreamId, Transport};
 use steadfast::send::{self, Local};
-use steadfast::shard::{Input, Output, Shard};
+use steadfast::shard::{Input, Notice, Output, Shard};
 use steadfast::time::{Duration, Instant};
 
 use staging::Kind;
@@ -57,6 +58,12 @@ pub(crate) struct World {
     dead: Vec<IpAddr>,
     /// Whether the network reports that a dead node is not there.
     pub(crate) icmp: bool,
+    /// Keep-alives that nodes sent.
+    pub(crate) beats: usize,
+    /// Elements that the test plays and that answer no keep-alive.
+    pub(crate) mute: Vec<SocketAddr>,
+    /// What each node told its operator, oldest first.
+    pub(crate) notices: Vec<(SocketAddr, Notice)>,
     /// What each agent had to say, oldest first.
     events: Vec<(SocketAddr, send::Event)>,
     /// Stands around every call into a shard, for a test that measures it.
@@ -278,7 +285,11 @@ impl World {
     }
 
     fn is_lost(&mut self, seen: &Seen) -> bool {
-        self.trace.push(seen.clone());
+        if seen.is_beat() && self.nodes.contains_key(&seen.from) {
+            self.beats += 1;
+        } else {
+            self.trace.push(seen.clone());
+        }
         self.dead.contains(&seen.to.ip()) || self.dead.contains(&seen.from.ip())
     }
 
@@ -287,6 +298,10 @@ impl World {
             return self.report(&seen);
         }
         if !self.nodes.contains_key(&seen.to) {
+            if seen.is_question() && self.nodes.contains_key(&seen.from) {
+                // Nobody plays an element of the cluster that does not answer.
+                return self.answer(&seen);
+            }
             self.inbox.push_back(seen);
             return;
         }
@@ -297,6 +312,17 @@ impl World {
             bytes: &seen.bytes,
         };
         self.input(place, input);
+    }
+
+    /// Answers a STUN question for an element that the test plays.
+    fn answer(&mut self, asked: &Seen) {
+        if self.mute.contains(&asked.to) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        assert!(stun::answer(&asked.bytes, asked.from, &mut bytes));
+        let seen = Seen::new(asked.to, asked.from, &bytes, Transport::Udp);
+        self.wire.push_back(Event::Datagram(seen));
     }
 
     /// Port unreachable, to the sender of what was lost.
@@ -352,7 +378,10 @@ impl World {
                     let who = self.locals[place][0].addr;
                     self.events.push((who, (**event).clone()));
                 }
-                Some(Output::Notice(_)) => {}
+                Some(Output::Notice(notice)) => {
+                    let who = self.locals[place][0].addr;
+                    self.notices.push((who, *notice));
+                }
                 None => return,
             }
             around(&mut || drop(output.take()));
@@ -405,6 +434,16 @@ impl World {
 }
 
 impl Seen {
+    /// A keep-alive and not a message.
+    fn is_beat(&self) -> bool {
+        matches!(self.bytes[..], [0 | 1, _, ..] | [b'\r', b'\n', ..])
+    }
+
+    /// A STUN request.
+    fn is_question(&self) -> bool {
+        self.bytes.starts_with(&[0, 1])
+    }
+
     fn new(from: SocketAddr, to: SocketAddr, bytes: &[u8], transport: Transport) -> Self {
         Self {
             from,

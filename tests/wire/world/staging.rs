@@ -50,6 +50,9 @@ impl World {
             trace: Vec::new(),
             dead: Vec::new(),
             icmp: false,
+            beats: 0,
+            mute: Vec::new(),
+            notices: Vec::new(),
             events: Vec::new(),
             around: |call| call(),
         };

@@ -1,0 +1,215 @@
+//! Requests between elements of the cluster, where one may stand in for
+//! another: a peer that is silent for T1 is overtaken by the stand-by while it
+//! may still answer (protocol 3.20; issue of mid-dialog failover), and one that
+//! is silent for good fails.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Branch, Net, Owner, Proxy, Response, State, Target, Timer, Turn};
+use crate::id::{Flow, Slot, Transport};
+use crate::scan::Name;
+use crate::send::{Beats, Flows, Hop, Notice, Output};
+use crate::time::{Duration, Instant};
+
+impl Proxy {
+    /// A peer has been silent for too long: every request that has heard
+    /// nothing of it goes to its stand-by at once.
+    pub fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+        for (slot, index) in branches_on(turn.net, flow) {
+            self.overtake(turn, slot, index);
+        }
+    }
+
+    /// A peer is silent for good: nothing waits for it any longer. Its
+    /// transactions stay, so that a 2xx that comes after all is not lost.
+    pub fn lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+        for (slot, index) in branches_on(turn.net, flow) {
+            let Some(branch) = self
+                .branch(slot, index)
+                .filter(|branch| branch.is_pending())
+            else {
+                continue;
+            };
+            let status = branch.target.failure();
+            turn.net.counters.transport_failures += 1;
+            self.ended(turn, slot, index, status, None);
+        }
+    }
+
+    /// Starts the stand-by of a branch that has heard nothing, beside it. Not
+    /// a second copy to the same host.
+    pub(super) fn overtake(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return;
+        };
+        let silent = context.branches.get(index);
+        let Some(silent) = silent.filter(|silent| {
+            !context.closed && !context.answered && silent.state == State::Trying { cancel: false }
+        }) else {
+            return;
+        };
+        let (host, breadth) = (turn.net.host(silent.target.hop), silent.breadth);
+        let next = context.branches.iter().position(|branch| {
+            branch.stands_by_for(index) && turn.net.host(branch.target.hop) != host
+        });
+        let Some(next) = next else { return };
+        if let Some(silent) = context.branches.get_mut(index) {
+            silent.overtaken = true;
+        }
+        turn.net.counters.overtaken += 1;
+        self.launch(turn, slot, next, breadth);
+    }
+}
+
+/// The branches whose requests wait for a final answer on `flow`.
+fn branches_on(net: &Net, flow: Flow) -> impl Iterator<Item = (Slot, usize)> + use<> {
+    let mut waiting = Vec::new();
+    net.txns.clients_on(flow, &mut waiting);
+    waiting.into_iter().filter_map(|(_, owner)| match owner {
+        Owner::Proxy { context, branch } => Some((context, usize::from(branch))),
+        Owner::Cancel { .. } | Owner::Local | Owner::Agent(_) => None,
+    })
+}
+
+impl Branch {
+    /// It waits for that one to fail.
+    pub(super) fn stands_by_for(&self, index: usize) -> bool {
+        self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)
+    }
+}
+
+impl Net {
+    /// Watches a flow to an element of the cluster.
+    pub fn meet(&mut self, now: Instant, flow: Flow, beats: Beats) {
+        self.peers.meet(now, flow, beats);
+    }
+
+    /// Something came over a flow.
+    pub fn heard(&mut self, now: Instant, flow: Flow) {
+        if self.peers.heard(now, flow)
+            && let Some((transport, peer)) = self.far_side(flow)
+        {
+            self.health.worked(now, transport, peer);
+            let notice = Notice::PeerUp { peer, transport };
+            self.outbox.push_back(Output::Notice(notice));
+        }
+    }
+
+    /// A request leaves to a hop over a flow; `is_peer` says whether that is an
+    /// element of the cluster.
+    pub(super) fn asked(&mut self, now: Instant, hop: Hop, flow: Flow, is_peer: bool) {
+        if !self.peers.asked(now, flow) && is_peer {
+            let beats = match flow {
+                Flow::Udp { .. } => Beats::None,
+                Flow::Stream(_) => Beats::Ours,
+            };
+            self.peers.meet(now, flow, beats);
+            self.peers.asked(now, flow);
+        }
+        if !self.health.is_empty()
+            && let Hop::To { transport, addr } = hop
+        {
+            self.health.tries(now, transport, addr);
+        }
+    }
+
+    /// A watched flow has been silent for too long.
+    pub fn suspect(&mut self, now: Instant, flow: Flow, why: &'static str) {
+        self.counters.peers_silent += 1;
+        if let Some((transport, peer)) = self.far_side(flow) {
+            self.down(now, transport, peer, why);
+        }
+    }
+
+    /// A destination of the cluster failed; said once.
+    pub fn down(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        peer: SocketAddr,
+        why: &'static str,
+    ) {
+        if self.health.failed(now, transport, peer) {
+            self.counters.circuits_opened += 1;
+            let notice = Notice::PeerDown {
+                peer,
+                transport,
+                why,
+            };
+            self.outbox.push_back(Output::Notice(notice));
+        }
+    }
+
+    /// Whether a hop is to be left for last.
+    #[must_use]
+    pub fn is_down(&self, now: Instant, hop: Hop) -> bool {
+        let (transport, addr) = match hop {
+            Hop::To { transport, addr } => (transport, addr),
+            Hop::Flow(flow) if self.peers.is_suspect(flow) => return true,
+            Hop::Flow(flow) if self.health.is_empty() => return !self.flows.lives(flow),
+            Hop::Flow(flow) => match self.far_side(flow) {
+                Some(far) => far,
+                None => return true,
+            },
+        };
+        self.health.is_open(now, transport, addr)
+    }
+
+    /// N-7: a server that says how long it wants to be left alone is; whatever
+    /// else it answers, its circuit closes.
+    pub(super) fn judge(&mut self, now: Instant, target: &Target, response: &Response<'_>) {
+        let asks = response.status == 503;
+        if !asks && self.health.is_empty() {
+            return;
+        }
+        let far = match target.hop {
+            Hop::To { transport, addr } => Some((transport, addr)),
+            // Nobody chooses by health between the flows of a phone.
+            Hop::Flow(flow) if self.peers.is_watched(flow) => self.far_side(flow),
+            Hop::Flow(_) => None,
+        };
+        let Some((transport, peer)) = far else { return };
+        let pause = response.message.number(response.bytes, Name::RetryAfter);
+        match pause {
+            Ok(Some(seconds)) if asks => {
+                let pause = Duration::from_secs(seconds.into());
+                self.counters.circuits_opened +=
+                    u64::from(self.health.refused(now, transport, peer, pause));
+            }
+            Ok(_) | Err(_) if asks => {}
+            Ok(_) | Err(_) => {
+                self.health.worked(now, transport, peer);
+            }
+        }
+    }
+
+    /// Has the wheel wake the shard when a watched flow is to be looked at.
+    pub fn arm_beats(&mut self) {
+        let Some(due) = self.peers.due() else { return };
+        match self.beats {
+            Some((armed, _)) if armed <= due => return,
+            Some((_, timer)) => self.txns.cancel_timer(timer),
+            None => {}
+        }
+        self.beats = Some((due, self.txns.set_timer(due, Timer::Beats)));
+    }
+
+    /// The timer of `arm_beats` fired.
+    pub const fn beats_fired(&mut self) {
+        self.beats = None;
+    }
+
+    fn far_side(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
+        let peer = self.flows.peer(flow)?;
+        Some((Flows::transport(flow), peer))
+    }
+
+    /// The address a hop leads to; `None` for a connection that is gone.
+    #[must_use]
+    pub fn host(&self, hop: Hop) -> Option<IpAddr> {
+        match hop {
+            Hop::To { addr, .. } => Some(addr.ip()),
+            Hop::Flow(flow) => self.flows.peer(flow).map(|peer| peer.ip()),
+        }
+    }
+}

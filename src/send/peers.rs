@@ -1,0 +1,277 @@
+//! The elements of the cluster at the other end of our flows: which of them
+//! are alive (RFC 6223, RFC 5626 §4.4; K-3, protocol 3.20).
+//!
+//! Whoever opened a flow asks about once a second, by CRLF on a stream and by
+//! STUN on UDP, and takes anything that comes back for an answer; the other
+//! side goes by the questions. A request that leaves is a question too: over a
+//! flow that can be asked, several more follow it within T1, so that a lost
+//! datagram or a phone that thinks for a second is not taken for a dead edge.
+//!
+//! Nothing here is kept per phone, and nothing but time and what was heard is
+//! looked at: the shard asks `look` and does what it says.
+
+use hashbrown::HashMap;
+
+use crate::id::Flow;
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+/// Who asks on a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beats {
+    /// Nobody, until a request leaves.
+    None,
+    /// We do, all the time.
+    Ours,
+    /// The peer does.
+    Theirs,
+}
+
+/// What is to be done about a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// Ask whether it is alive.
+    Ask(Flow),
+    /// It has been silent for too long: what waits there tries another way.
+    Suspect(Flow),
+    /// Nothing waits for it any longer.
+    Lost(Flow),
+    /// It has been silent since and is watched no longer.
+    Forgotten(Flow),
+}
+
+/// The flows that are watched, at most `limits::PEERS_MAX`: one more is not.
+#[derive(Debug)]
+pub struct Peers {
+    places: HashMap<Flow, u32, ahash::RandomState>,
+    list: Vec<Peer>,
+    /// When `look` is due at the latest; `None`: nothing is watched.
+    due: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    flow: Flow,
+    beats: Beats,
+    /// When anything came last.
+    heard: Instant,
+    /// The first question since then.
+    asked: Option<Instant>,
+    /// The last keep-alive of ours.
+    pinged: Instant,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Alive,
+    Suspect,
+    Lost,
+}
+
+impl Peers {
+    /// Nobody is watched.
+    #[must_use]
+    pub fn new(seed: [u64; 4]) -> Self {
+        let [a, b, c, d] = seed;
+        Self {
+            places: HashMap::with_hasher(ahash::RandomState::with_seeds(d, c, b, a)),
+            list: Vec::new(),
+            due: None,
+        }
+    }
+
+    /// Watches a flow. What is known of one that is watched already stays, and
+    /// where we ask we go on.
+    pub fn meet(&mut self, now: Instant, flow: Flow, beats: Beats) {
+        if let Some(peer) = self.find(flow) {
+            if peer.beats == Beats::None || beats == Beats::Ours {
+                peer.beats = beats;
+            }
+        } else if self.list.len() < limits::PEERS_MAX {
+            let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+            self.places.insert(flow, place);
+            self.list.push(Peer {
+                flow,
+                beats,
+                heard: now,
+                asked: None,
+                pinged: now,
+                state: State::Alive,
+            });
+        }
+        self.hasten(now + limits::PEER_PING);
+    }
+
+    /// Something came over the flow. True when it was silent for too long
+    /// before.
+    pub fn heard(&mut self, now: Instant, flow: Flow) -> bool {
+        let Some(peer) = self.find(flow) else {
+            return false;
+        };
+        peer.heard = now;
+        peer.asked = None;
+        std::mem::replace(&mut peer.state, State::Alive) != State::Alive
+    }
+
+    /// A request left over the flow. False when it is not watched.
+    pub fn asked(&mut self, now: Instant, flow: Flow) -> bool {
+        let Some(peer) = self.find(flow) else {
+            return false;
+        };
+        if peer.asked.is_none() && peer.listens_to_questions() {
+            peer.asked = Some(now);
+            self.hasten(now + limits::PEER_PROBE);
+        }
+        true
+    }
+
+    /// Whether the flow is watched and was silent for too long.
+    #[must_use]
+    pub fn is_suspect(&self, flow: Flow) -> bool {
+        self.peer(flow)
+            .is_some_and(|peer| peer.state != State::Alive)
+    }
+
+    /// Whether the flow is watched.
+    #[must_use]
+    pub fn is_watched(&self, flow: Flow) -> bool {
+        self.places.contains_key(&flow)
+    }
+
+    /// The flow is gone.
+    pub fn forget(&mut self, flow: Flow) {
+        if let Some(place) = self.places.remove(&flow) {
+            self.list.swap_remove(place as usize);
+            if let Some(moved) = self.list.get(place as usize) {
+                self.places.insert(moved.flow, place);
+            }
+        }
+    }
+
+    /// Flows that are watched.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// True when nobody is watched.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// When `look` is to be called at the latest.
+    #[must_use]
+    pub const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Appends what is to be done now and sets the next `due`.
+    pub fn look(&mut self, now: Instant, out: &mut Vec<Beat>) {
+        let was_due = self.due.take();
+        if was_due.is_some_and(|due| now > due + limits::T1) {
+            // We were the ones who slept: what came meanwhile is still unread.
+            for peer in &mut self.list {
+                (peer.heard, peer.asked) = (now, None);
+            }
+        }
+        let begin = out.len();
+        let mut next: Option<Instant> = None;
+        for peer in &mut self.list {
+            peer.look(now, out);
+            let due = peer.due().max(now + Duration::from_millis(1));
+            next = Some(next.map_or(due, |other| other.min(due)));
+        }
+        for at in begin..out.len() {
+            if let Some(Beat::Forgotten(flow)) = out.get(at).copied() {
+                self.forget(flow);
+            }
+        }
+        self.due = next;
+    }
+
+    fn hasten(&mut self, due: Instant) {
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    fn peer(&self, flow: Flow) -> Option<&Peer> {
+        self.list.get(*self.places.get(&flow)? as usize)
+    }
+
+    fn find(&mut self, flow: Flow) -> Option<&mut Peer> {
+        self.list.get_mut(*self.places.get(&flow)? as usize)
+    }
+}
+
+impl Peer {
+    /// On a stream only its opener may ask; the other side would be taken to
+    /// answer.
+    fn listens_to_questions(&self) -> bool {
+        !(self.flow.is_reliable() && self.beats == Beats::Theirs)
+    }
+
+    /// Since when an answer is due, or the next question of the peer.
+    fn since(&self) -> Option<Instant> {
+        let theirs = (self.beats == Beats::Theirs).then(|| self.heard + limits::PEER_PING);
+        match (self.asked, theirs) {
+            (Some(asked), Some(theirs)) => Some(asked.min(theirs)),
+            (asked, theirs) => asked.or(theirs),
+        }
+    }
+
+    /// When the next keep-alive of ours is due.
+    fn ask_due(&self) -> Option<Instant> {
+        if !self.listens_to_questions() {
+            return None;
+        }
+        match (self.asked, self.state) {
+            (Some(asked), State::Alive) => Some(self.pinged.max(asked) + limits::PEER_PROBE),
+            (Some(_), State::Suspect | State::Lost) => Some(self.pinged + limits::PEER_PING),
+            (None, _) => (self.beats == Beats::Ours).then(|| self.pinged + limits::PEER_PING),
+        }
+    }
+
+    /// When its state grows worse, if nothing is heard.
+    fn worse_due(&self) -> Option<Instant> {
+        match self.state {
+            State::Alive => self.since().map(|since| since + limits::T1),
+            State::Suspect => self.since().map(|since| since + limits::PEER_PATIENCE),
+            State::Lost => None,
+        }
+    }
+
+    /// When it is no longer of interest; a configured peer always is.
+    fn forget_due(&self) -> Option<Instant> {
+        let last = self.heard.max(self.asked.unwrap_or(self.heard));
+        (self.beats != Beats::Ours).then(|| last + limits::PEER_FORGET)
+    }
+
+    fn due(&self) -> Instant {
+        let all = [self.ask_due(), self.worse_due(), self.forget_due()];
+        let next = all.into_iter().flatten().min();
+        next.unwrap_or(self.heard + limits::PEER_FORGET)
+    }
+
+    fn look(&mut self, now: Instant, out: &mut Vec<Beat>) {
+        while self.worse_due().is_some_and(|due| due <= now) {
+            if self.state == State::Alive {
+                self.state = State::Suspect;
+                out.push(Beat::Suspect(self.flow));
+            } else {
+                self.state = State::Lost;
+                out.push(Beat::Lost(self.flow));
+            }
+        }
+        if self.forget_due().is_some_and(|due| due <= now) {
+            out.push(Beat::Forgotten(self.flow));
+        } else if self.ask_due().is_some_and(|due| due <= now) {
+            self.pinged = now;
+            self.asked.get_or_insert(now);
+            out.push(Beat::Ask(self.flow));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

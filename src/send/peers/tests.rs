@@ -1,0 +1,139 @@
+use super::*;
+use crate::id::{Slot, SocketId, StreamId};
+
+const UDP: Flow = Flow::Udp {
+    socket: SocketId(0),
+    peer: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060),
+};
+const TCP: Flow = Flow::Stream(StreamId(Slot {
+    index: 1,
+    generation: 0,
+}));
+
+const fn ms(ms: u64) -> Instant {
+    Instant::from_micros(ms * 1_000)
+}
+
+/// Lets time pass and tells what was to be done, with the milliseconds.
+fn run(peers: &mut Peers, until_ms: u64) -> Vec<(u64, Beat)> {
+    let (mut told, mut out) = (Vec::new(), Vec::new());
+    while let Some(due) = peers.due().filter(|due| *due <= ms(until_ms)) {
+        peers.look(due, &mut out);
+        told.extend(out.drain(..).map(|beat| (due.as_micros() / 1_000, beat)));
+    }
+    told
+}
+
+fn peers() -> Peers {
+    Peers::new([1, 2, 3, 4])
+}
+
+#[test]
+fn who_opened_a_flow_asks_every_second_and_gives_up_within_three() {
+    // K-3
+    for flow in [UDP, TCP] {
+        let mut peers = peers();
+        peers.meet(ms(0), flow, Beats::Ours);
+        for second in 1..5 {
+            assert_eq!(
+                run(&mut peers, second * 1_000),
+                [(second * 1_000, Beat::Ask(flow))]
+            );
+            assert!(!peers.heard(ms(second * 1_000 + 1), flow));
+        }
+        let told = run(&mut peers, 9_000);
+        let told = |wanted: Beat| {
+            told.iter()
+                .find(|(_, beat)| *beat == wanted)
+                .map(|(at, _)| *at)
+        };
+        assert_eq!(told(Beat::Ask(flow)), Some(5_000));
+        assert_eq!(told(Beat::Suspect(flow)), Some(5_500));
+        assert_eq!(
+            told(Beat::Lost(flow)),
+            Some(6_800),
+            "2.8 s after the last answer"
+        );
+        assert!(peers.is_suspect(flow) && peers.heard(ms(9_000), flow));
+        assert!(!peers.is_suspect(flow));
+    }
+}
+
+#[test]
+fn the_other_side_goes_by_the_questions() {
+    let mut peers = peers();
+    peers.meet(ms(0), TCP, Beats::Theirs);
+    for at in [900, 1_900, 2_900] {
+        assert_eq!(run(&mut peers, at), []);
+        peers.heard(ms(at), TCP);
+        // A phone may think for long while its edge is well.
+        peers.asked(ms(at), TCP);
+    }
+    assert_eq!(
+        run(&mut peers, 9_000),
+        [(4_400, Beat::Suspect(TCP)), (5_700, Beat::Lost(TCP))],
+        "it asks nothing itself"
+    );
+}
+
+#[test]
+fn a_request_is_followed_by_questions_within_t1() {
+    // 3.20
+    for beats in [Beats::None, Beats::Theirs] {
+        let mut peers = peers();
+        peers.meet(ms(0), UDP, beats);
+        assert!(peers.asked(ms(100), UDP));
+        let asks = |at: u64| (at, Beat::Ask(UDP));
+        let want = [asks(225), asks(350), asks(475), (600, Beat::Suspect(UDP))];
+        assert_eq!(run(&mut peers, 600)[..4], want);
+    }
+}
+
+#[test]
+fn anything_that_comes_is_an_answer() {
+    let mut peers = peers();
+    peers.meet(ms(0), UDP, Beats::None);
+    peers.asked(ms(100), UDP);
+    assert_eq!(run(&mut peers, 300), [(225, Beat::Ask(UDP))]);
+    peers.heard(ms(300), UDP);
+    assert_eq!(run(&mut peers, 10_000), []);
+    assert!(!peers.is_suspect(UDP));
+}
+
+#[test]
+fn who_slept_itself_blames_nobody() {
+    let (mut peers, mut out) = (peers(), Vec::new());
+    peers.meet(ms(0), TCP, Beats::Theirs);
+    peers.meet(ms(0), UDP, Beats::Ours);
+    peers.look(ms(60_000), &mut out);
+    assert_eq!(out, [Beat::Ask(UDP)]);
+}
+
+#[test]
+fn a_peer_that_is_not_configured_is_forgotten_some_time() {
+    let mut peers = peers();
+    peers.meet(ms(0), UDP, Beats::None);
+    peers.meet(ms(0), TCP, Beats::Ours);
+    peers.asked(ms(0), UDP);
+    let told = run(&mut peers, 61_000);
+    assert!(told.contains(&(60_000, Beat::Forgotten(UDP))), "{told:?}");
+    assert_eq!((peers.len(), peers.is_watched(TCP)), (1, true));
+    peers.forget(TCP);
+    assert!(peers.is_empty() && !peers.asked(ms(0), TCP));
+}
+
+#[test]
+fn at_the_bound_one_more_is_not_watched() {
+    let mut peers = peers();
+    let flow = |index: usize| {
+        Flow::Stream(StreamId(Slot {
+            index: u32::try_from(index).unwrap(),
+            generation: 0,
+        }))
+    };
+    for index in 0..=limits::PEERS_MAX {
+        peers.meet(ms(0), flow(index), Beats::Ours);
+    }
+    assert_eq!(peers.len(), limits::PEERS_MAX);
+    assert!(peers.is_watched(flow(0)) && !peers.is_watched(flow(limits::PEERS_MAX)));
+}

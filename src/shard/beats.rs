@@ -1,0 +1,111 @@
+//! Keep-alives between the elements of the cluster, and what their silence
+//! means for the requests under way (K-3, protocol 3.20, O-11).
+
+use std::net::SocketAddr;
+
+use super::{Hands, Shard};
+use crate::frame::stun;
+use crate::id::Flow;
+use crate::proxy::Turn;
+use crate::send::{Beat, Beats};
+use crate::time::Instant;
+
+/// Why a peer counts as down.
+const SILENT: &str = "it does not answer";
+
+impl Shard {
+    /// Looks at every watched flow that is due.
+    pub(super) fn beat(&mut self, now: Instant) {
+        self.net.beats_fired();
+        let mut beats = std::mem::take(&mut self.beats);
+        self.net.peers.look(now, &mut beats);
+        for beat in beats.drain(..) {
+            match beat {
+                Beat::Ask(flow) => self.ask(flow),
+                Beat::Suspect(flow) => {
+                    self.net.suspect(now, flow, SILENT);
+                    if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
+                        proxy.suspected(&mut turn, flow);
+                    }
+                }
+                Beat::Lost(Flow::Stream(stream)) => {
+                    self.net.counters.flows_silent += 1;
+                    self.abort(now, stream);
+                }
+                Beat::Lost(flow) => {
+                    if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
+                        proxy.lost(&mut turn, flow);
+                    }
+                }
+                Beat::Forgotten(flow) => {
+                    if let Hands::Proxy(_, turn) = self.hands(now) {
+                        turn.policy.flow_lost(turn.net, now, flow);
+                    }
+                }
+            }
+        }
+        self.beats = beats;
+    }
+
+    fn ask(&mut self, flow: Flow) {
+        let ping = match flow {
+            Flow::Udp { .. } => {
+                let mut transaction_id = [0; 12];
+                let (front, back) = transaction_id.split_at_mut(8);
+                front.copy_from_slice(&self.net.chance().to_be_bytes());
+                back.copy_from_slice(&self.net.chance().to_be_bytes()[..4]);
+                self.net
+                    .pool
+                    .build(stun::HEADER, |out| stun::request(transaction_id, out))
+            }
+            // What is written before it is up waits behind the requests.
+            Flow::Stream(stream) if self.net.flows.stream(stream).is_some_and(|s| s.up) => {
+                self.net.pool.copy(b"\r\n\r\n")
+            }
+            Flow::Stream(_) => return,
+        };
+        self.net.counters.peer_pings += 1;
+        self.net.transmit(flow, ping);
+    }
+
+    /// Watches a connection of ours that is up, when a peer is at its end.
+    pub(super) fn greet(&mut self, now: Instant, flow: Flow, peer: SocketAddr) {
+        if let Hands::Proxy(_, turn) = self.hands(now)
+            && turn.policy.is_peer(peer.ip())
+        {
+            turn.net.meet(now, flow, Beats::Ours);
+            turn.net.heard(now, flow);
+        }
+    }
+
+    /// ICMP says that nobody is there. A phone's flow is over only when
+    /// something was under way to it: anybody can write an ICMP message about a
+    /// flow whose addresses he knows. A peer is asked again soon.
+    pub(super) fn unreachable(&mut self, now: Instant, flow: Flow) {
+        match self.hands(now) {
+            Hands::Proxy(proxy, mut turn) => {
+                let Turn { net, policy, .. } = &mut turn;
+                if net.peers.is_watched(flow) {
+                    if let Flow::Udp { peer, .. } = flow {
+                        net.down(now, crate::id::Transport::Udp, peer, "nobody is there");
+                    }
+                } else if net.txns.is_waited_on(flow) {
+                    policy.flow_lost(net, now, flow);
+                }
+                proxy.flow_lost(&mut turn, flow);
+            }
+            Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, "nobody is there"),
+        }
+    }
+}
+
+/// The other side asks whether we are alive. It does so all the time when it
+/// is an element of the cluster, and means nothing else by it otherwise.
+pub(super) fn pinged(turn: &mut Turn<'_>, flow: Flow, peer: SocketAddr) {
+    if turn.policy.is_peer(peer.ip()) {
+        if flow.is_reliable() {
+            turn.net.meet(turn.now, flow, Beats::Theirs);
+        }
+        turn.policy.met(turn.net, turn.now, flow, peer);
+    }
+}
