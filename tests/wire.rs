@@ -30,6 +30,7 @@ mod wire {
     mod proxying;
     mod record_routes;
     mod registering;
+    mod silence;
     mod strangers;
     mod streams;
     mod torture;

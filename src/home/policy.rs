@@ -131,10 +131,19 @@ impl Home {
 
     /// Links the cluster's domain to a flow that an edge is at the end of, once: without TLS
     /// there is no certificate to do it (S-12).
-    pub(super) fn link(&mut self, net: &Net, now: Instant, flow: Flow, peer: SocketAddr) -> bool {
+    pub(super) fn link(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        flow: Flow,
+        peer: SocketAddr,
+    ) -> bool {
         let edge = self.settings.is_edge(peer.ip());
         if edge && net.flows.lives(flow) {
             self.stick.link(now, flow, &self.cluster, Source::Link);
+            if !flow.is_reliable() {
+                net.meet(now, flow, Beats::Theirs);
+            }
         }
         edge
     }
@@ -289,9 +298,7 @@ impl Policy for Home {
 
     /// S-12: an edge that shows itself is one to turn to.
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow, peer: SocketAddr) {
-        if self.link(net, now, flow, peer) {
-            net.meet(now, flow, Beats::Theirs);
-        }
+        self.link(net, now, flow, peer);
     }
 
     fn begin(&mut self, _: &mut Net, _: Instant) {}

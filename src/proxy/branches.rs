@@ -239,8 +239,7 @@ fn send(
     let (target, breadth) = (branch.target.clone(), branch.breadth);
     let net = &mut *turn.net;
     let flow = net.reach(target.hop)?;
-    let is_peer = matches!(target.hop, Hop::To { addr, .. } if turn.policy.is_peer(addr));
-    net.asked(turn.now, target.hop, flow, is_peer);
+    net.asked(turn.now, target.hop, flow, turn.policy);
     let (transport, sent_by) = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);

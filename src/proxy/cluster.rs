@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Branch, Net, Owner, Proxy, Response, State, Target, Timer, Turn};
+use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, Turn};
 use crate::id::{Flow, Slot, Transport};
 use crate::scan::Name;
 use crate::send::{Beats, Flows, Hop, Notice, Output};
@@ -95,16 +95,24 @@ impl Net {
         }
     }
 
-    /// A request leaves to a hop over a flow; `is_peer` says whether that is an
-    /// element of the cluster.
-    pub(super) fn asked(&mut self, now: Instant, hop: Hop, flow: Flow, is_peer: bool) {
-        if !self.peers.asked(now, flow) && is_peer {
+    /// A request leaves to a hop over a flow, which is watched from now on when
+    /// an element of the cluster is at its end.
+    pub(super) fn asked(&mut self, now: Instant, hop: Hop, flow: Flow, policy: &dyn Policy) {
+        if !self.peers.asked(now, flow)
+            && let Some(peer) = self.flows.peer(flow)
+            && policy.is_peer(peer.ip())
+        {
             let beats = match flow {
-                Flow::Udp { .. } => Beats::None,
-                Flow::Stream(_) => Beats::Ours,
+                Flow::Udp { .. } => Some(Beats::None),
+                Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
+                    // Who accepted it hears questions first, or asks for nothing.
+                    stream.opened.then_some(Beats::Ours)
+                }),
             };
-            self.peers.meet(now, flow, beats);
-            self.peers.asked(now, flow);
+            if let Some(beats) = beats {
+                self.peers.meet(now, flow, beats);
+                self.peers.asked(now, flow);
+            }
         }
         if !self.health.is_empty()
             && let Hop::To { transport, addr } = hop

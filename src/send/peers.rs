@@ -225,8 +225,8 @@ impl Peer {
         if !self.listens_to_questions() {
             return None;
         }
-        match (self.asked, self.state) {
-            (Some(asked), State::Alive) => Some(self.pinged.max(asked) + limits::PEER_PROBE),
+        match (self.since(), self.state) {
+            (Some(since), State::Alive) => Some(self.pinged.max(since) + limits::PEER_PROBE),
             (Some(_), State::Suspect | State::Lost) => Some(self.pinged + limits::PEER_PING),
             (None, _) => (self.beats == Beats::Ours).then(|| self.pinged + limits::PEER_PING),
         }

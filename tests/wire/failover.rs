@@ -3,22 +3,27 @@
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::time::Duration;
+use steadfast::limits;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
 
-/// joe at e1 and ann at e2, each with a backup, in a call that joe made. The
-/// network tells of dead nodes.
-struct Call {
-    world: World,
-    joe: Phone,
-    ann: Phone,
+/// joe at e1 and ann at e2, each with a backup, in a call that joe made.
+pub(crate) struct Call {
+    pub(crate) world: World,
+    pub(crate) joe: Phone,
+    pub(crate) ann: Phone,
 }
 
+/// The call in the lab. The network tells of dead nodes.
 fn call(tokens: Tokens) -> Call {
     let mut world = World::lab(tokens);
     world.icmp = true;
+    call_in(world)
+}
+
+/// The call in a world of one's own.
+pub(crate) fn call_in(mut world: World) -> Call {
     let mut joe = Phone::new("joe", JOE, true);
     let mut ann = Phone::new("ann", ANN, true);
     joe.register(&mut world, EDGES[0]);
@@ -282,7 +287,7 @@ fn the_phone_goes_on_by_its_other_flow() {
 
 #[test]
 fn without_icmp_a_call_still_finds_the_other_flow_by_time() {
-    // O-20, P-30: Timer B of the branch, then the next reg-id.
+    // O-20, 3.20: T1 without a sign of life, then the next reg-id.
     let mut call = call(Tokens::Clear);
     call.world.icmp = false;
     call.world.kill(EDGES[0]);
@@ -290,6 +295,6 @@ fn without_icmp_a_call_still_finds_the_other_flow_by_time() {
     call.ann.send(&mut call.world, EDGES[1], &invite);
     assert_eq!(call.ann.status(&mut call.world), 100);
     assert!(!call.world.has(JOE));
-    call.world.pass(Duration::from_secs(33));
+    call.world.pass(limits::T1);
     assert!(call.joe.receive(&mut call.world).starts_with("INVITE "));
 }

@@ -40,6 +40,19 @@ enum Event {
     Closed(End),
 }
 
+impl Event {
+    /// The node it happens to.
+    fn place(&self, world: &World) -> Option<usize> {
+        match self {
+            Self::Datagram(seen) => world.nodes.get(&seen.to).copied(),
+            Self::Stream(end, _) | Self::Connected(end) | Self::Closed(end) => match end {
+                End::Node { place, .. } => Some(*place),
+                End::Test { .. } => None,
+            },
+        }
+    }
+}
+
 /// Nodes by address, and what is under way between them.
 pub(crate) struct World {
     pub(crate) now: Instant,
@@ -56,6 +69,9 @@ pub(crate) struct World {
     /// Every message of the run, for the trace of a failure.
     pub(crate) trace: Vec<Seen>,
     dead: Vec<IpAddr>,
+    frozen: Vec<IpAddr>,
+    /// What waits for nodes that are frozen.
+    held: VecDeque<Event>,
     /// Whether the network reports that a dead node is not there.
     pub(crate) icmp: bool,
     /// Keep-alives that nodes sent.
@@ -81,6 +97,20 @@ impl World {
     /// Takes a node off the network: what is sent to it vanishes.
     pub(crate) fn kill(&mut self, addr: &str) {
         self.dead.push(addr.parse::<SocketAddr>().unwrap().ip());
+    }
+
+    /// Stops a node without a word (SIGSTOP): what is sent to it waits.
+    pub(crate) fn freeze(&mut self, addr: &str) {
+        self.frozen.push(addr.parse::<SocketAddr>().unwrap().ip());
+    }
+
+    /// Lets it go on, with what has come meanwhile.
+    pub(crate) fn thaw(&mut self, addr: &str) {
+        let ip = addr.parse::<SocketAddr>().unwrap().ip();
+        self.frozen.retain(|frozen| *frozen != ip);
+        self.wire.append(&mut self.held);
+        self.settle();
+        self.tick();
     }
 
     /// Connections to `addr` are refused from now on.
@@ -174,16 +204,10 @@ impl World {
     /// Lets time pass, timer by timer.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
-        loop {
-            let next = self.shards.iter().filter_map(Shard::deadline).min();
-            let Some(next) = next.filter(|next| *next <= end) else {
-                break;
-            };
+        while let Some(next) = self.deadline().filter(|next| *next <= end) {
             self.now = self.now.max(next);
             self.tick();
-            if next == self.now
-                && self.shards.iter().filter_map(Shard::deadline).min() == Some(next)
-            {
+            if next == self.now && self.deadline() == Some(next) {
                 self.now = self.now + Duration::from_millis(1);
             }
         }
@@ -193,9 +217,23 @@ impl World {
 
     fn tick(&mut self) {
         for place in 0..self.shards.len() {
-            self.input(place, Input::Tick);
+            if !self.is_frozen(place) {
+                self.input(place, Input::Tick);
+            }
         }
         self.settle();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let awake = (0..self.shards.len()).filter(|place| !self.is_frozen(*place));
+        awake
+            .filter_map(|place| self.shards[place].deadline())
+            .min()
+    }
+
+    fn is_frozen(&self, place: usize) -> bool {
+        let ip = self.locals[place][0].addr.ip();
+        self.frozen.contains(&ip)
     }
 
     /// A counter of the node at `addr`.
@@ -259,6 +297,10 @@ impl World {
 
     fn settle(&mut self) {
         while let Some(event) = self.wire.pop_front() {
+            if event.place(self).is_some_and(|place| self.is_frozen(place)) {
+                self.held.push_back(event);
+                continue;
+            }
             match event {
                 Event::Datagram(seen) => self.datagram(seen),
                 Event::Stream(end, seen) => self.stream(end, seen),

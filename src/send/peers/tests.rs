@@ -90,6 +90,18 @@ fn a_request_is_followed_by_questions_within_t1() {
 }
 
 #[test]
+fn over_udp_a_peer_that_does_not_ask_is_asked() {
+    let mut peers = peers();
+    peers.meet(ms(0), UDP, Beats::Theirs);
+    for round in 0..5 {
+        let at = round * 1_125;
+        assert_eq!(run(&mut peers, at + 1_125), [(at + 1_125, Beat::Ask(UDP))]);
+        peers.heard(ms(at + 1_125), UDP);
+    }
+    assert!(!peers.is_suspect(UDP));
+}
+
+#[test]
 fn anything_that_comes_is_an_answer() {
     let mut peers = peers();
     peers.meet(ms(0), UDP, Beats::None);

@@ -49,6 +49,8 @@ impl World {
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
+            frozen: Vec::new(),
+            held: VecDeque::new(),
             icmp: false,
             beats: 0,
             mute: Vec::new(),
