@@ -7,6 +7,7 @@
 //! Not here: anything the nodes do differently because of it. They are started
 //! as any other, with the files one would write for them.
 
+mod demo;
 mod files;
 mod processes;
 mod words;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+pub use demo::{DemoFault, DemoOptions, demo};
 
 use crate::config::random;
 use crate::limits;

@@ -37,6 +37,8 @@ enum Command {
     },
     /// Run a home and three edges on this machine, to try things out (also without any command)
     Lab(lab::Options),
+    /// Play the survival of a call against a fresh lab: an edge is killed, nothing is lost
+    Demo(lab::DemoOptions),
     /// Be a phone without media: register, call, answer
     #[command(subcommand)]
     Ua(ua::Command),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
         Command::Lab(options) => lab::run(&options).map_err(|fault| fault.to_string()),
+        Command::Demo(options) => return demo(&options),
         Command::Ua(command) => return user_agent(&command),
     };
     match result {
@@ -64,6 +67,16 @@ fn main() -> ExitCode {
 
 fn user_agent(command: &ua::Command) -> ExitCode {
     match ua::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("steadfast: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(options: &lab::DemoOptions) -> ExitCode {
+    match lab::demo(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("steadfast: {fault}");

@@ -9,23 +9,21 @@
 
 mod ladder;
 mod options;
+mod phone;
 mod story;
 mod wire;
-
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent;
-use crate::config::random;
-use crate::send::Output;
-use crate::shard::{Input, Role, Setup, Shard};
-use crate::time::{Instant, Wall};
-use ladder::{Ladder, clock};
+use ladder::clock;
 use story::Story;
-use wire::{News, Wire};
+
+pub(crate) use phone::Phone;
 
 pub use options::{Command, Speaks, Who};
+
+pub(crate) use ladder::Passed;
 
 /// Why the agent stops without having done what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -54,100 +52,29 @@ pub fn run(command: &Command) -> Result<(), Fault> {
 
 async fn drive(command: &Command) -> Result<(), Fault> {
     let who = command.who();
-    let mut wire = Wire::bind(who)?;
-    let settings = who.settings(command.answer_after())?;
-    let mut engine = Engine::new(settings, &wire, who)?;
+    let began = std::time::Instant::now();
+    let mut phone = Phone::new(who, command.answer_after(), began)?;
     let mut story = Story::new(command);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    engine.handle(Input::Command(agent::Command::Register));
+    phone.command(agent::Command::Register);
     loop {
-        while let Some(output) = engine.shard.poll() {
-            match output {
-                Output::Event(event) => {
-                    println!("{} {}", clock(engine.now), story::line(&event));
-                    if let Some(command) = story.after(&event, engine.now) {
-                        engine.handle(Input::Command(command));
-                    }
-                }
-                Output::Transmit { .. }
-                | Output::Connect { .. }
-                | Output::Close { .. }
-                | Output::Store { .. }
-                | Output::Notice(_) => wire.perform(output, &engine.ladder, engine.now)?,
-            }
-        }
         if let Some(end) = story.end() {
+            phone.flush()?;
             return end.map_err(Fault::Failed);
         }
-        let due = [engine.shard.deadline(), story.deadline()];
-        let due = due.into_iter().flatten().min();
-        let wait = due.map_or(IDLE, |due| due.since(engine.clock()));
         tokio::select! {
-            news = wire.next() => engine.news(news?),
-            () = tokio::time::sleep(wait) => engine.handle(Input::Tick),
-            _ = terminate.recv() => story.leave(engine.clock()),
-            _ = interrupt.recv() => story.leave(engine.clock()),
+            news = phone.next(story.deadline()) => if let Some((now, event)) = news? {
+                println!("{} {}", clock(now), story::line(&event));
+                if let Some(command) = story.after(&event, now) {
+                    phone.command(command);
+                }
+            },
+            _ = terminate.recv() => story.leave(phone.clock()),
+            _ = interrupt.recv() => story.leave(phone.clock()),
         }
-        for command in story.due(engine.clock()) {
-            engine.handle(Input::Command(command));
+        for command in story.due(phone.clock()) {
+            phone.command(command);
         }
-    }
-}
-
-/// How long the loop sleeps when nothing at all is due.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// The shard with its clock.
-struct Engine {
-    shard: Shard,
-    began: std::time::Instant,
-    now: Instant,
-    ladder: Ladder,
-}
-
-impl Engine {
-    fn new(settings: agent::Settings, wire: &Wire, who: &Who) -> Result<Self, Fault> {
-        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let seed: [u8; 32] = random()?;
-        let mut words = seed.chunks_exact(8).map(|chunk| {
-            chunk
-                .iter()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte))
-        });
-        let wall = Wall {
-            unix_at_zero: unix.map_or(0, |since| since.as_secs()),
-        };
-        let setup = Setup {
-            locals: wire.locals(),
-            role: Role::Agent(settings),
-            seed: std::array::from_fn(|_| words.next().unwrap_or_default()),
-            wall,
-        };
-        Ok(Self {
-            shard: Shard::new(setup, Instant::ZERO),
-            began: std::time::Instant::now(),
-            now: Instant::ZERO,
-            ladder: Ladder::new(who.verbose),
-        })
-    }
-
-    fn clock(&self) -> Instant {
-        Instant::ZERO + self.began.elapsed()
-    }
-
-    fn handle(&mut self, input: Input<'_>) {
-        self.now = self.clock();
-        self.shard.handle(self.now, input);
-    }
-
-    fn news(&mut self, news: News) {
-        self.now = self.clock();
-        match &news {
-            News::Datagram { peer, bytes } => self.ladder.received(self.now, *peer, bytes),
-            News::Read { peer, bytes, .. } => self.ladder.received(self.now, *peer, bytes),
-            News::Connected(_) | News::Closed(_) => {}
-        }
-        self.shard.handle(self.now, news.input());
     }
 }

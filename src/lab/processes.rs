@@ -72,6 +72,20 @@ impl Nodes {
         ids.collect()
     }
 
+    /// Ends one of them as a power cut would.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) async fn kill(&mut self, place: Place) -> io::Result<()> {
+        for node in &mut self.running {
+            if node.place.name == place.name {
+                node.child.kill().await?;
+            }
+        }
+        self.running.retain(|node| node.place.name != place.name);
+        Ok(())
+    }
+
     /// True when none is left.
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()

@@ -5,23 +5,65 @@ use std::net::SocketAddr;
 
 use crate::time::Instant;
 
-/// Prints what passes.
-pub(super) struct Ladder {
+/// Prints what passes, or keeps it.
+pub(crate) struct Ladder {
     /// 0: nothing, 1: a line each, 2: the whole message.
     verbose: u8,
+    /// What passed, for those who ask for it later.
+    kept: Option<Vec<Passed>>,
+}
+
+/// One message.
+#[derive(Clone, Debug)]
+pub(crate) struct Passed {
+    /// When.
+    pub(crate) at: Instant,
+    /// It was sent, not received.
+    pub(crate) is_sent: bool,
+    /// The other side.
+    pub(crate) peer: SocketAddr,
+    /// All of it.
+    pub(crate) text: String,
 }
 
 impl Ladder {
     pub(super) const fn new(verbose: u8) -> Self {
-        Self { verbose }
+        Self {
+            verbose,
+            kept: None,
+        }
     }
 
-    pub(super) fn sent(&self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
+    /// Keeps what passes from now on.
+    pub(crate) fn keep(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// What was kept, oldest first.
+    pub(crate) fn kept(&self) -> &[Passed] {
+        self.kept.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn sent(&mut self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
+        self.note(now, true, peer, bytes);
         self.show(now, "->", peer, bytes);
     }
 
-    pub(super) fn received(&self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
+    pub(super) fn received(&mut self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
+        self.note(now, false, peer, bytes);
         self.show(now, "<-", peer, bytes);
+    }
+
+    fn note(&mut self, at: Instant, is_sent: bool, peer: SocketAddr, bytes: &[u8]) {
+        let is_message = bytes.first().is_some_and(u8::is_ascii_alphabetic);
+        if let Some(kept) = self.kept.as_mut().filter(|_| is_message) {
+            kept.push(Passed {
+                at,
+                is_sent,
+                peer,
+                text: String::from_utf8_lossy(bytes).into_owned(),
+            });
+        }
     }
 
     fn show(&self, now: Instant, arrow: &str, peer: SocketAddr, bytes: &[u8]) {

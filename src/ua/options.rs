@@ -115,6 +115,34 @@ impl Command {
 }
 
 impl Who {
+    /// A subscriber of the lab, whose way to the cluster leads to one edge.
+    ///
+    /// # Errors
+    /// When an address of the lab is none.
+    pub(crate) fn of_lab(
+        user: &str,
+        home: (&str, u16),
+        edge: (&str, u16),
+        transport: Speaks,
+        verbose: u8,
+    ) -> Result<Self, Fault> {
+        let place =
+            |(ip, port): (&str, u16)| address(&format!("{ip}:{port}")).map_err(Fault::Options);
+        let home = place(home)?;
+        Ok(Self {
+            aor: format!("sip:{user}@example.com"),
+            password: "secret".to_owned(),
+            auth_user: None,
+            home,
+            resolve: vec![("edge.example.com".to_owned(), place(edge)?)],
+            transport,
+            local: None,
+            instance: None,
+            expires: 3_600,
+            verbose,
+        })
+    }
+
     pub(super) fn settings(
         &self,
         answer_after: Option<Duration>,

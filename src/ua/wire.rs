@@ -151,7 +151,7 @@ impl Wire {
     pub(super) fn perform(
         &mut self,
         output: Output,
-        ladder: &Ladder,
+        ladder: &mut Ladder,
         now: Instant,
     ) -> io::Result<()> {
         match output {

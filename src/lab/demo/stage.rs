@@ -1,0 +1,230 @@
+//! The two phones and what they saw.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::{EDGES, HOME, PORT, Place};
+use super::table::Row;
+use super::{DemoFault, name_of, place_of};
+use crate::agent;
+use crate::send::Event;
+use crate::time::Instant;
+use crate::ua::{Passed, Phone, Speaks, Who};
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The one whose edge is killed.
+    Joe,
+    /// The other one.
+    Ann,
+}
+
+impl Side {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Joe => "joe",
+            Self::Ann => "ann",
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Joe => Self::Ann,
+            Self::Ann => Self::Joe,
+        }
+    }
+}
+
+/// A request and its final answer, as its two ends saw them.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// From the first try to the final answer.
+    pub(super) took: Duration,
+    /// Status of the final answer.
+    pub(super) status: u16,
+    /// Where the answer came from.
+    near: SocketAddr,
+    /// Where the far side got the request from.
+    far: Option<SocketAddr>,
+}
+
+impl Exchange {
+    /// The edge on the caller's side.
+    pub(super) fn caller_edge(&self) -> Option<Place> {
+        place_of(self.near).filter(|place| place.name != HOME.name)
+    }
+
+    /// The way it went, for people.
+    pub(super) fn way(&self) -> String {
+        match self.far {
+            Some(far) => format!("{} ... {}", name_of(self.near), name_of(far)),
+            None => name_of(self.near),
+        }
+    }
+}
+
+/// Two phones on one clock.
+pub(super) struct Stage {
+    joe: Phone,
+    ann: Phone,
+}
+
+impl Stage {
+    pub(super) fn new(speaks: Speaks, verbose: u8) -> Result<Self, DemoFault> {
+        let began = std::time::Instant::now();
+        let [first, second, _] = EDGES;
+        let phone = |name: &str, edge: Place| -> Result<Phone, DemoFault> {
+            let who = Who::of_lab(name, (HOME.ip, PORT), (edge.ip, PORT), speaks, verbose)?;
+            let mut phone = Phone::new(&who, Some(Duration::ZERO), began)?;
+            phone.ladder().keep();
+            Ok(phone)
+        };
+        Ok(Self {
+            joe: phone("joe", first)?,
+            ann: phone("ann", second)?,
+        })
+    }
+
+    pub(super) fn clock(&self) -> Instant {
+        self.joe.clock()
+    }
+
+    fn phone(&mut self, side: Side) -> &mut Phone {
+        match side {
+            Side::Joe => &mut self.joe,
+            Side::Ann => &mut self.ann,
+        }
+    }
+
+    pub(super) fn command(&mut self, side: Side, command: agent::Command) {
+        self.phone(side).command(command);
+    }
+
+    /// Lets both phones live until something has happened, which is returned.
+    pub(super) async fn until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut is_it: impl FnMut(Side, &Event) -> bool,
+    ) -> Result<Event, DemoFault> {
+        let until = self.clock() + patience;
+        loop {
+            let (side, news) = tokio::select! {
+                news = self.joe.next(Some(until)) => (Side::Joe, news?),
+                news = self.ann.next(Some(until)) => (Side::Ann, news?),
+            };
+            let Some((_, event)) = news else {
+                let seconds = patience.as_secs();
+                let sentence = format!("it did not happen within {seconds} s that {what}");
+                return Err(DemoFault::Lost(sentence));
+            };
+            if is_it(side, &event) {
+                // What it led to still has to leave: an ACK, most often.
+                self.joe.flush()?;
+                self.ann.flush()?;
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Lets both phones live for a moment: an ACK is still on its way.
+    pub(super) async fn rest(&mut self, time: Duration) -> Result<(), DemoFault> {
+        let until = self.clock() + time;
+        loop {
+            let news = tokio::select! {
+                news = self.joe.next(Some(until)) => news?,
+                news = self.ann.next(Some(until)) => news?,
+            };
+            if news.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The last request of that method that `side` sent after `since`, with its
+    /// final answer; the clock starts at the first try.
+    pub(super) fn exchange(
+        &mut self,
+        side: Side,
+        method: &str,
+        since: Instant,
+    ) -> Option<Exchange> {
+        let far = self.phone(side.other()).ladder().kept().to_vec();
+        let near = self.phone(side).ladder().kept();
+        let later = near.iter().filter(|passed| passed.at >= since);
+        let start = format!("{method} ");
+        let sent = later
+            .clone()
+            .find(|passed| passed.is_sent && passed.text.starts_with(&start))?;
+        let answer = later
+            .clone()
+            .rfind(|passed| !passed.is_sent && is_final(passed, method))?;
+        let arrived = far.iter().find(|passed| {
+            passed.at >= since && !passed.is_sent && passed.text.starts_with(&start)
+        });
+        Some(Exchange {
+            took: answer.at.since(sent.at),
+            status: status(&answer.text)?,
+            near: answer.peer,
+            far: arrived.map(|passed| passed.peer),
+        })
+    }
+
+    /// What discovery looked like: the 300, the Path, and the second edge.
+    pub(super) fn show_discovery(&mut self, side: Side) {
+        let kept = self.phone(side).ladder().kept();
+        for passed in kept.iter().filter(|passed| !passed.is_sent) {
+            let from = name_of(passed.peer);
+            let lines = passed.text.lines();
+            match status(&passed.text) {
+                Some(300) => {
+                    let contact = lines.clone().find(|line| line.starts_with("Contact:"));
+                    println!("   {from}: 300, {}", contact.unwrap_or_default());
+                }
+                Some(200) => {
+                    let wanted = ["Path:", "Outbound-Proxy:"];
+                    let shown =
+                        lines.filter(|line| wanted.iter().any(|name| line.starts_with(name)));
+                    let shown: Vec<_> = shown.collect();
+                    println!("   {from}: 200, {}", shown.join("\n            "));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The Record-Route that ann's side keeps: what finds the backup.
+    pub(super) fn show_record_route(&mut self) {
+        let kept = self.ann.ladder().kept();
+        let invite = kept
+            .iter()
+            .rfind(|passed| !passed.is_sent && passed.text.starts_with("INVITE "));
+        let lines = invite.into_iter().flat_map(|passed| passed.text.lines());
+        for line in lines.filter(|line| line.starts_with("Record-Route:")) {
+            println!("   {line}");
+        }
+    }
+
+    /// Which way it went.
+    pub(super) fn show_way(&mut self, side: Side, row: &Row) {
+        println!(
+            "   {} to {}: {}",
+            side.name(),
+            side.other().name(),
+            row.story()
+        );
+    }
+}
+
+fn is_final(passed: &Passed, method: &str) -> bool {
+    let ends = format!(" {method}");
+    let cseq = passed.text.lines().find(|line| line.starts_with("CSeq:"));
+    status(&passed.text).is_some_and(|status| status >= 200)
+        && cseq.is_some_and(|line| line.trim_end().ends_with(&ends))
+}
+
+fn status(text: &str) -> Option<u16> {
+    let rest = text.strip_prefix("SIP/2.0 ")?;
+    rest.split(' ').next()?.parse().ok()
+}
