@@ -225,6 +225,7 @@ fn settings() -> edge::Settings {
         home: vec![edge::Hop {
             transport: Transport::Udp,
             addr: parse(HOME),
+            name: None,
         }],
         home_domains: vec!["example.com".to_owned()],
         members: (1..=3).map(member).collect(),

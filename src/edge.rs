@@ -93,6 +93,7 @@ impl Member {
         match transport {
             Transport::Udp => self.udp,
             Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
         }
     }
 
@@ -103,12 +104,14 @@ impl Member {
 }
 
 /// A next hop given by the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// What carries messages to it.
     pub transport: Transport,
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Over TLS: the domain that its certificate must name.
+    pub name: Option<String>,
 }
 
 /// Who a token or a registration speaks of: one instance of one user.

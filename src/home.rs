@@ -28,7 +28,7 @@ mod routing;
 pub mod rules;
 pub mod subscribers;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::digest::Algorithm;
 use crate::guard;
@@ -89,11 +89,11 @@ impl Settings {
 }
 
 /// The addresses a prefix names, where they are few enough to be tried.
-fn neighbours(prefix: IpAddr, len: u8) -> Vec<SocketAddr> {
+fn neighbours(prefix: IpAddr, len: u8) -> Vec<IpAddr> {
     /// Most addresses that one prefix may stand for here.
     const FEW: u32 = 64;
     let IpAddr::V4(v4) = prefix else {
-        return vec![SocketAddr::new(prefix, 5060)];
+        return vec![prefix];
     };
     let spare = 32 - u32::from(len.min(32));
     let count = 1u32
@@ -102,7 +102,7 @@ fn neighbours(prefix: IpAddr, len: u8) -> Vec<SocketAddr> {
         .unwrap_or(1);
     let first = v4.to_bits() & !(count - 1);
     (first..=first.saturating_add(count - 1))
-        .map(|bits| SocketAddr::new(Ipv4Addr::from_bits(bits).into(), 5060))
+        .map(|bits| Ipv4Addr::from_bits(bits).into())
         .collect()
 }
 

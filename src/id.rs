@@ -20,7 +20,7 @@ pub struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u16);
 
-/// A TCP connection of this shard, accepted or opened.
+/// A connection of this shard over TCP or TLS, accepted or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub Slot);
 
@@ -63,6 +63,8 @@ pub enum Transport {
     Udp,
     /// RFC 3261 over TCP.
     Tcp,
+    /// RFC 3261 over TLS over TCP (§26.3.1).
+    Tls,
 }
 
 impl Transport {
@@ -72,21 +74,42 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         }
     }
 
-    /// The value of a `transport` URI parameter.
+    /// The transport that a Via header names, if it is one of these.
+    #[must_use]
+    pub fn from_via_token(token: &[u8]) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls]
+            .into_iter()
+            .find(|known| token.eq_ignore_ascii_case(known.via_token().as_bytes()))
+    }
+
+    /// The value of a `transport` URI parameter. RFC 5630 §3.1.2 deprecates
+    /// `tls`: it is understood, and written only where nothing else can say
+    /// what a phone must do.
     #[must_use]
     pub const fn uri_token(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 
     /// The port a URI or a Via means when it names none (RFC 3261 §19.1.2).
     #[must_use]
     pub const fn default_port(self) -> u16 {
-        5060
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+        }
+    }
+
+    /// True when messages are octets of a connection and not datagrams.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
     }
 }

@@ -60,6 +60,9 @@ pub const MAX_BREADTH: u16 = 60;
 
 /// Most streams of one shard. At the bound a new connection is closed at once.
 pub const STREAMS_MAX: usize = 1 << 20;
+/// Names of servers that a shard keeps for its TLS connections. More: the name
+/// that no connection needs gives way; with all in use nothing new is opened.
+pub const SERVER_NAMES_MAX: usize = 4_096;
 /// Bytes that may wait for a stream's slow reader. More: the stream is closed,
 /// since a peer that far behind has lost its transactions anyway.
 pub const STREAM_QUEUE_MAX: usize = 512 * 1024;

@@ -28,8 +28,6 @@ pub use counters::Counters;
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 
-use std::net::{IpAddr, SocketAddr};
-
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Slab};
@@ -228,18 +226,20 @@ pub trait Policy {
     /// The final status to send upstream instead of `status`, when the role
     /// must not let that one through (O-21).
     fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
+    /// A connection is up whose certificate names domains (S-2).
+    fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// A flow is gone for good.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
-    /// Whether a home or an edge of ours lives at that address: nothing is
+    /// Whether a home or an edge of ours is where a hop leads: nothing is
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us.
-    fn is_peer(&self, ip: IpAddr) -> bool;
+    fn is_peer(&self, net: &Net, hop: Hop) -> bool;
     /// A keep-alive of such an element came.
-    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow, peer: SocketAddr);
+    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// The shard begins: watches whom the configuration names.
     fn begin(&mut self, net: &mut Net, now: Instant);
     /// Whether a silent connection is worth keeping.
-    fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool;
+    fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }

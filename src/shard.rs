@@ -20,7 +20,7 @@ use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, SocketId, StreamId};
 use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::{Beat, Flows};
+use crate::send::{Accepted, Beat, Flows};
 use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
 
@@ -73,10 +73,13 @@ pub enum Input<'a> {
         /// Who is not there.
         peer: SocketAddr,
     },
-    /// A connection asked for with `Output::Connect` is up.
+    /// A connection asked for with `Output::Connect` is up; over TLS, the
+    /// peer has proven the name asked for.
     Connected {
         /// Which.
         stream: StreamId,
+        /// The domains its verified certificate names (RFC 5922 §7.1).
+        identities: &'a [Box<str>],
     },
     /// Bytes of a stream, in order, split anywhere.
     Stream {
@@ -175,15 +178,17 @@ impl Shard {
         self.net.guard.set_unlimited(networks);
     }
 
-    /// Names a stream that the shell has just accepted; `None` at the bound:
-    /// close it.
-    pub fn accept(&mut self, now: Instant, peer: SocketAddr) -> Option<StreamId> {
-        let accepted = self.net.flows.accept(peer);
-        if let Some(stream) = accepted {
-            self.net.watch_silence(now, Flow::Stream(stream));
+    /// Names a stream that the shell has just accepted, over TLS once its
+    /// handshake is complete; `None` at the bound: close it.
+    pub fn accept(&mut self, now: Instant, accepted: &Accepted<'_>) -> Option<StreamId> {
+        let stream = self.net.flows.accept(accepted);
+        if let Some(stream) = stream {
+            let flow = Flow::Stream(stream);
+            self.net.watch_silence(now, flow);
+            self.identified(now, flow);
         }
-        self.net.counters.overflows += u64::from(accepted.is_none());
-        accepted
+        self.net.counters.overflows += u64::from(stream.is_none());
+        stream
     }
 
     /// Takes in one thing that happened.
@@ -197,7 +202,7 @@ impl Shard {
             Input::Unreachable { socket, peer } => {
                 self.unreachable(now, Flow::Udp { socket, peer });
             }
-            Input::Connected { stream } => self.connected(now, stream),
+            Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
             Input::Restored { key, value } => {
@@ -303,7 +308,7 @@ impl Shard {
                     self.net.counters.stun += 1;
                     self.net.transmit(flow, answer);
                     if let Hands::Proxy(_, mut turn) = self.hands(now) {
-                        pinged(&mut turn, flow, peer);
+                        pinged(&mut turn, flow);
                     }
                 }
             }

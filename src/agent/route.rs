@@ -63,7 +63,7 @@ impl Agent {
                 addr
             }
         };
-        Ok(Hop::To { transport, addr })
+        Ok(Hop::to(transport, addr))
     }
 
     fn named(&self, host: &[u8], turn: usize) -> Option<std::net::SocketAddr> {

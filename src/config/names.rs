@@ -39,6 +39,7 @@ pub(super) fn hop(text: &str) -> Result<Hop, String> {
         Some(Hop {
             transport,
             addr: addr.ok()?,
+            name: None,
         })
     };
     parse().ok_or_else(|| {

@@ -54,6 +54,7 @@ fn an_edge_is_read_with_its_defaults() {
     let hop = Hop {
         transport: Transport::Udp,
         addr: "127.0.0.10:5060".parse().unwrap(),
+        name: None,
     };
     assert_eq!(
         (edge.home, edge.home_domains),

@@ -15,7 +15,6 @@ use crate::edit::{decimal, host};
 use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Net, Plan, Reply, Request};
-use crate::send::Flows;
 
 impl Edge {
     /// The answer that moves a phone; `None` where it may stay. `old` says
@@ -34,7 +33,7 @@ impl Edge {
             return None;
         }
         if retires {
-            self.other_edges(request, subscriber, plan);
+            self.other_edges(net.flows.transport(request.flow), subscriber, plan);
         } else {
             for part in ["Contact: <sip:", &self.settings.cluster, ";lr>\r\n"] {
                 plan.lines.extend_from_slice(part.as_bytes());
@@ -59,11 +58,10 @@ impl Edge {
 
     /// The name of the cluster may lead back here, so the edges that would
     /// serve this phone are named by address, best first.
-    fn other_edges(&mut self, request: &Request<'_>, subscriber: &Subscriber<'_>, plan: &mut Plan) {
+    fn other_edges(&mut self, transport: Transport, subscriber: &Subscriber<'_>, plan: &mut Plan) {
         let members = &self.settings.members;
         let size = limits::EDGE_SET_MAX;
         set::choose(self.own, members, subscriber, size, &mut self.places);
-        let transport = Flows::transport(request.flow);
         for member in self.places.iter().filter_map(|&place| members.get(place)) {
             if member.retires {
                 continue;

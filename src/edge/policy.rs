@@ -35,10 +35,14 @@ pub struct Edge {
     pub(super) places: Vec<usize>,
 }
 
-/// Who sent a request, told by the address it came from and nothing in it
-/// (D-H2). The port does not count: homes and edges send from sockets that
-/// nobody configures. So a phone cannot stand behind the address of a home or
-/// of another edge; its REGISTER passes there without `ob` and binds nothing.
+/// Who sent a request, told by the flow it came on and nothing in it (D-H2).
+///
+/// Over TLS the certificate says it: a domain of the home, or the cluster's
+/// name, which all edges share (S-35). A connection without one is a phone's,
+/// whatever its address. Over UDP and TCP the address says it. The port does
+/// not count: homes and edges send from sockets that nobody configures. So a
+/// phone cannot stand behind the address of a home or of another edge; its
+/// REGISTER passes there without `ob` and binds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The home.
@@ -79,8 +83,17 @@ impl Edge {
         self.registrations.len()
     }
 
-    pub(super) fn origin(&self, source: SocketAddr) -> Origin {
-        let ip = source.ip().to_canonical();
+    pub(super) fn origin(&self, net: &Net, flow: Flow) -> Origin {
+        if net.flows.transport(flow) == Transport::Tls {
+            return self.identified_origin(net, flow);
+        }
+        let source = net.flows.peer(flow);
+        source.map_or(Origin::Phone, |source| self.origin_at(source.ip()))
+    }
+
+    /// Who lives at an address.
+    fn origin_at(&self, ip: IpAddr) -> Origin {
+        let ip = ip.to_canonical();
         if self.settings.home.iter().any(|home| home.addr.ip() == ip) {
             return Origin::Home;
         }
@@ -94,6 +107,26 @@ impl Edge {
             .map(|(_, member)| member.address)
             .any(|address| address == ip)
         {
+            Origin::Edge
+        } else {
+            Origin::Phone
+        }
+    }
+
+    fn identified_origin(&self, net: &Net, flow: Flow) -> Origin {
+        let is_home = |name: &str| {
+            let mut domains = self.settings.home_domains.iter();
+            let mut homes = self.settings.home.iter();
+            domains.any(|domain| domain.eq_ignore_ascii_case(name))
+                || homes.any(|home| {
+                    let wanted = home.name.as_deref();
+                    wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
+                })
+        };
+        let identities = net.flows.identities(flow);
+        if identities.iter().any(|name| is_home(name)) {
+            Origin::Home
+        } else if net.flows.proves(flow, self.settings.cluster.as_bytes()) {
             Origin::Edge
         } else {
             Origin::Phone
@@ -142,16 +175,15 @@ impl Edge {
             .is_ok()
     }
 
-    /// How to reach another member over the transport a request came on.
-    pub(super) fn member_hop(&self, place: usize, transport: Transport) -> Option<Hop> {
+    /// How to reach another member over the transport that `flow` speaks. Over
+    /// TLS it proves the cluster's name, as all edges do (S-35).
+    pub(super) fn member_hop(&self, net: &mut Net, place: usize, flow: Flow) -> Option<Hop> {
         let member = self.settings.members.get(place)?;
-        let port = match transport {
-            Transport::Udp => member.udp,
-            Transport::Tcp => member.tcp,
-        };
+        let transport = net.flows.transport(flow);
         Some(Hop::To {
             transport,
-            addr: SocketAddr::new(member.address, port),
+            addr: SocketAddr::new(member.address, member.port(transport)),
+            name: net.flows.names.intern(self.settings.cluster.as_bytes()),
         })
     }
 }
@@ -187,33 +219,41 @@ impl Policy for Edge {
         None
     }
 
+    fn identified(&mut self, _: &mut Net, _: Instant, _: Flow) {
+        // `origin` asks the flow itself.
+    }
+
     fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
         self.registrations.flow_lost(flow);
     }
 
-    fn is_peer(&self, ip: IpAddr) -> bool {
-        self.origin(SocketAddr::new(ip, 0)) != Origin::Phone
+    fn is_peer(&self, net: &Net, hop: Hop) -> bool {
+        let origin = match hop {
+            Hop::Flow(flow) => self.origin(net, flow),
+            Hop::To { addr, .. } => self.origin_at(addr.ip()),
+        };
+        origin != Origin::Phone
     }
 
-    fn met(&mut self, _: &mut Net, _: Instant, _: Flow, _: SocketAddr) {}
+    fn met(&mut self, _: &mut Net, _: Instant, _: Flow) {}
 
     /// The homes, and the other edges: which of them live is known before a
     /// request has to be relayed.
     fn begin(&mut self, net: &mut Net, now: Instant) {
         let homes = self.settings.home.iter();
         let homes = homes.filter(|home| home.transport == Transport::Udp);
-        let others = (0..self.settings.members.len()).filter(|place| *place != self.own);
-        let others = others.filter_map(|place| self.member_hop(place, Transport::Udp));
-        let homes = homes.map(|&super::Hop { transport, addr }| Hop::To { transport, addr });
-        for hop in homes.chain(others) {
-            if let Some(flow) = net.reach(hop) {
+        let others = self.settings.members.iter().enumerate();
+        let others = others.filter(|(place, _)| *place != self.own);
+        let others = others.map(|(_, member)| SocketAddr::new(member.address, member.udp));
+        for addr in homes.map(|home| home.addr).chain(others) {
+            if let Some(flow) = net.reach(Hop::to(Transport::Udp, addr)) {
                 net.meet(now, flow, Beats::Ours);
             }
         }
     }
 
-    fn uses(&self, now: Instant, flow: Flow, peer: SocketAddr) -> bool {
-        self.registrations.is_used(now, flow) || self.origin(peer) != Origin::Phone
+    fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool {
+        self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }
 
     fn sweep(&mut self, _: &mut Net, now: Instant) {

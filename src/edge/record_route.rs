@@ -23,7 +23,7 @@ use crate::proxy::{Net, Note, Request};
 use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
-use crate::send::{Flows, Hop};
+use crate::send::Hop;
 
 /// Dialog parameter of a Record-Route value: which edge handled the dialog
 /// (protocol 2.3 item 13).
@@ -153,13 +153,11 @@ impl Edge {
     /// address translation, so the configured one is written where it fits.
     fn own_address(&self, net: &Net, side: Side, lines: &mut Vec<u8>) {
         let Side { transport, v6 } = side;
-        let known = self.settings.members.get(self.own).map(|own| {
-            let port = match transport {
-                Transport::Udp => own.udp,
-                Transport::Tcp => own.tcp,
-            };
-            SocketAddr::new(own.address, port)
-        });
+        let known = self
+            .settings
+            .members
+            .get(self.own)
+            .map(|own| SocketAddr::new(own.address, own.port(transport)));
         let addr = known
             .filter(|addr| addr.is_ipv6() == v6)
             .or_else(|| net.flows.listener(transport, v6))
@@ -178,12 +176,14 @@ impl Edge {
 impl Side {
     fn of(net: &Net, hop: Hop) -> Self {
         match hop {
-            Hop::To { transport, addr } => Self {
+            Hop::To {
+                transport, addr, ..
+            } => Self {
                 transport,
                 v6: addr.is_ipv6(),
             },
             Hop::Flow(flow) => Self {
-                transport: Flows::transport(flow),
+                transport: net.flows.transport(flow),
                 v6: net.flows.peer(flow).is_some_and(|peer| peer.is_ipv6()),
             },
         }

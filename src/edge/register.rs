@@ -14,7 +14,6 @@ use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Message, Name};
-use crate::send::Flows;
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -63,7 +62,7 @@ impl Edge {
                 // D-E4: the phone means another edge; that one is not its first hop.
                 plan.pop = 0;
                 net.counters.relays += 1;
-                let hop = self.member_hop(place, Flows::transport(request.flow));
+                let hop = self.member_hop(net, place, request.flow);
                 plan.targets.extend(hop.map(Target::at));
                 return Verdict::Forward;
             }
@@ -137,7 +136,7 @@ impl Edge {
         plan: &mut Plan,
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
-        let first_hop = request.hops() == 1 && self.origin(request.source) == Origin::Phone;
+        let first_hop = request.hops() == 1 && self.origin(net, request.flow) == Origin::Phone;
         if first_hop && self.settings.requires_path && !phone.path {
             // R-2 (RFC 3327 §5.2)
             plan.lines.extend_from_slice(b"Require: path\r\n");

@@ -14,7 +14,6 @@ use crate::proxy::{Context, Net, Note, Response};
 use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::scan::{Message, Name, scan};
-use crate::send::Flows;
 use crate::time::{Duration, Instant};
 
 /// What the phone is to know of its registration.
@@ -82,7 +81,7 @@ impl Edge {
                     token,
                     edges,
                     initial: *initial,
-                    transport: Flows::transport(context.flow),
+                    transport: net.flows.transport(context.flow),
                 };
                 let at = response.message.headers_end();
                 edits.insert(at, |out| self.tell(&granted, response, out));
@@ -126,10 +125,7 @@ impl Edge {
             return;
         };
         let transport = granted.transport;
-        let port = match transport {
-            Transport::Udp => member.udp,
-            Transport::Tcp => member.tcp,
-        };
+        let port = member.port(transport);
         for part in [
             b"Outbound-Proxy: <sip:",
             granted.token,

@@ -24,7 +24,7 @@ use crate::proxy::{Net, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, Name};
-use crate::send::{Flows, Hop};
+use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -60,7 +60,7 @@ impl Edge {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let origin = self.origin(request.source);
+        let origin = self.origin(net, request.flow);
         let own = self.own_routes(net, request);
         plan.pop = own.count;
         let mut what = own.what;
@@ -205,10 +205,9 @@ impl Edge {
         let set = self.token_set();
         pass.plan.pop = 0;
         pass.plan.restore_uri = false;
-        let transport = Flows::transport(pass.request.flow);
         for is_down in [false, true] {
             for place in set.iter().filter(|place| *place != self.own) {
-                let hop = self.member_hop(place, transport);
+                let hop = self.member_hop(pass.net, place, pass.request.flow);
                 if let Some(hop) = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down) {
                     push_in_order(pass.plan, hop);
                 }
@@ -227,7 +226,7 @@ impl Edge {
     fn forward_to(&self, pass: &mut Pass<'_, '_>, place: usize) -> Verdict {
         pass.plan.pop = 0;
         pass.net.counters.relays += 1;
-        let hop = self.member_hop(place, Flows::transport(pass.request.flow));
+        let hop = self.member_hop(pass.net, place, pass.request.flow);
         pass.plan.targets.extend(hop.map(Target::at));
         Verdict::Forward
     }
@@ -252,7 +251,7 @@ impl Edge {
                 if !is_subscriber {
                     return refuse(403, "Route Leaves The Network");
                 }
-                let Some(hop) = Hop::literal(bytes, &uri) else {
+                let Some(hop) = Hop::literal(&mut pass.net.flows.names, bytes, &uri) else {
                     return refuse(404, "Next Hop Cannot Be Resolved");
                 };
                 if let Hop::To { addr, .. } = hop
@@ -352,11 +351,16 @@ impl Edge {
 
     /// The configured homes, one after the other; those that failed a moment
     /// ago last.
-    pub(super) fn to_home(&self, net: &Net, now: Instant, plan: &mut Plan) {
+    pub(super) fn to_home(&self, net: &mut Net, now: Instant, plan: &mut Plan) {
         for is_down in [false, true] {
             for home in &self.settings.home {
-                let (transport, addr) = (home.transport, home.addr);
-                let hop = Hop::To { transport, addr };
+                let name = home.name.as_deref();
+                let name = name.and_then(|name| net.flows.names.intern(name.as_bytes()));
+                let hop = Hop::To {
+                    transport: home.transport,
+                    addr: home.addr,
+                    name,
+                };
                 if net.is_down(now, hop) == is_down {
                     push_in_order(plan, hop);
                 }

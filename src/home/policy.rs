@@ -37,7 +37,7 @@ pub struct Home {
     pub(super) cluster: Vec<u8>,
     /// The addresses in `edge_peers`, for a URI of the cluster that sticks
     /// nowhere (S-16): any edge knows the right one.
-    pub(super) edges: Vec<SocketAddr>,
+    pub(super) edges: Vec<IpAddr>,
     /// Canonical address of record of the request at hand.
     pub(super) aor: Vec<u8>,
     pub(super) text: Vec<u8>,
@@ -129,17 +129,21 @@ impl Home {
             || host_ip(host).is_some_and(|ip| net.flows.is_local(ip, uri.port.unwrap_or(5060)))
     }
 
-    /// Links the cluster's domain to a flow that an edge is at the end of, once: without TLS
-    /// there is no certificate to do it (S-12).
-    pub(super) fn link(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        flow: Flow,
-        peer: SocketAddr,
-    ) -> bool {
-        let edge = self.settings.is_edge(peer.ip());
-        if edge && net.flows.lives(flow) {
+    /// Whether an edge is at the end of the flow (D-H2). Over TLS its
+    /// certificate says so by naming the cluster, over UDP and TCP its address.
+    pub(super) fn is_edge(&self, net: &Net, flow: Flow) -> bool {
+        if net.flows.transport(flow) == Transport::Tls {
+            return net.flows.proves(flow, &self.cluster);
+        }
+        let peer = net.flows.peer(flow);
+        peer.is_some_and(|peer| self.settings.is_edge(peer.ip()))
+    }
+
+    /// Links the cluster's domain to a flow that an edge is at the end of, once:
+    /// without TLS there is no certificate to do it (S-12).
+    pub(super) fn link(&mut self, net: &mut Net, now: Instant, flow: Flow) -> bool {
+        let edge = self.is_edge(net, flow);
+        if edge && net.flows.transport(flow) != Transport::Tls {
             self.stick.link(now, flow, &self.cluster, Source::Link);
             if !flow.is_reliable() {
                 net.meet(now, flow, Beats::Theirs);
@@ -215,8 +219,13 @@ impl Home {
             let host = hops.first().and_then(|hop| net.host(*hop));
             let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
             let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
-            let turn = turn.filter(|addr| Some(addr.ip()) != host);
-            let turn = turn.map(|&addr| Hop::To { transport, addr });
+            let name = net.flows.names.intern(&self.cluster);
+            let turn = turn.filter(|ip| Some(**ip) != host);
+            let turn = turn.map(|&ip| Hop::To {
+                transport,
+                addr: SocketAddr::new(ip, transport.default_port()),
+                name,
+            });
             if known == 0 {
                 net.counters.stick_domain += 1;
                 hops.extend(turn);
@@ -238,7 +247,7 @@ impl Policy for Home {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let from_edge = self.link(net, now, request.flow, request.source);
+        let from_edge = self.link(net, now, request.flow);
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan, from_edge)
         } else {
@@ -262,9 +271,7 @@ impl Policy for Home {
         if let Some(uri) = self.above_own(net, response) {
             let uri = uri.of(response.bytes);
             // No request needs to have come by a flow that we opened ourselves.
-            if let Some(peer) = net.flows.peer(response.flow) {
-                self.link(net, now, response.flow, peer);
-            }
+            self.link(net, now, response.flow);
             self.bind(net, now, response.flow, uri, Source::RecordRoute, until);
         }
         // S-5: the neighbour upstream wrote the topmost value of the request;
@@ -288,23 +295,33 @@ impl Policy for Home {
         (status == 430).then_some((480, "The Phone Cannot Be Reached"))
     }
 
+    fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        for domain in net.flows.identities(flow) {
+            let domain = domain.as_bytes();
+            self.stick.link(now, flow, domain, Source::Certificate);
+        }
+    }
+
     fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
         self.stick.forget(flow);
     }
 
-    fn is_peer(&self, ip: IpAddr) -> bool {
-        self.settings.is_edge(ip)
+    fn is_peer(&self, net: &Net, hop: Hop) -> bool {
+        match hop {
+            Hop::Flow(flow) => self.is_edge(net, flow),
+            Hop::To { addr, .. } => self.settings.is_edge(addr.ip()),
+        }
     }
 
     /// S-12: an edge that shows itself is one to turn to.
-    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow, peer: SocketAddr) {
-        self.link(net, now, flow, peer);
+    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        self.link(net, now, flow);
     }
 
     fn begin(&mut self, _: &mut Net, _: Instant) {}
 
-    fn uses(&self, _: Instant, _: Flow, peer: SocketAddr) -> bool {
-        self.settings.is_edge(peer.ip())
+    fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
+        self.is_edge(net, flow)
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {

@@ -19,7 +19,7 @@ use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
 use crate::scan::{Method, Name};
-use crate::send::{Flows, Hop};
+use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -256,11 +256,11 @@ impl Home {
                 let whole = Span::new(0, path.len().min(first_value(path)));
                 let top = Address::parse(path, whole).map(|address| address.uri);
                 if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
-                    let transport = Flows::transport(pass.request.flow);
+                    let transport = net.flows.transport(pass.request.flow);
                     self.hops_to(net, pass.now, path, &top, transport);
                 }
             }
-            (None, None) => self.hops.extend(contact_hop(binding.contact())),
+            (None, None) => self.hops.extend(contact_hop(net, binding.contact())),
         }
         for &hop in &self.hops {
             let index = u8::try_from(pass.plan.targets.len()).ok()?;
@@ -289,7 +289,7 @@ impl Home {
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return refuse(404, "No Route To That Scheme");
         }
-        let transport = Flows::transport(pass.request.flow);
+        let transport = pass.net.flows.transport(pass.request.flow);
         let known = self.hops_to(pass.net, pass.now, bytes, uri, transport);
         for (place, &hop) in self.hops.iter().enumerate() {
             let after = place
@@ -328,7 +328,8 @@ impl Home {
         if let Some(found) = self.stuck(net, now, text) {
             self.hops.push(Hop::Flow(found));
         } else {
-            self.hops.extend(Hop::literal(bytes, uri));
+            self.hops
+                .extend(Hop::literal(&mut net.flows.names, bytes, uri));
         }
         0
     }
@@ -383,7 +384,7 @@ fn first_value(path: &[u8]) -> usize {
     memchr::memchr(b'>', path).map_or(path.len(), |end| end + 1)
 }
 
-fn contact_hop(contact: &[u8]) -> Option<Hop> {
+fn contact_hop(net: &mut Net, contact: &[u8]) -> Option<Hop> {
     let uri = Uri::parse(contact, Span::new(0, contact.len())).ok()?;
-    Hop::literal(contact, &uri)
+    Hop::literal(&mut net.flows.names, contact, &uri)
 }

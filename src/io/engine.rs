@@ -22,6 +22,7 @@ use super::udp::UdpPort;
 use super::{Counters, Record, Sockets, StoreSender, icmp};
 use crate::id::{Slot, SocketId, Transport};
 use crate::limits;
+use crate::send::Accepted;
 use crate::shard::{Input, Shard};
 use crate::time::{Duration, Instant};
 
@@ -75,7 +76,7 @@ impl Engine {
                     readiness.add(socket.as_fd(), token::udp(place), Ready::READ)?;
                     ports.push(Some(UdpPort::new(SocketId(place), socket)));
                 }
-                Transport::Tcp => {
+                Transport::Tcp | Transport::Tls => {
                     let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
                     readiness.add(socket.as_fd(), at, Ready::READ)?;
                     listeners.push(Listener::new(socket)?);
@@ -294,7 +295,14 @@ impl Engine {
                 break;
             };
             // At the bound the connection is dropped, which closes it.
-            let Some(stream) = self.shard.accept(self.now, peer) else {
+            let Some(stream) = self.shard.accept(
+                self.now,
+                &Accepted {
+                    transport: Transport::Tcp,
+                    peer,
+                    identities: &[],
+                },
+            ) else {
                 self.counters.tcp_refused += 1;
                 continue;
             };
@@ -308,7 +316,13 @@ impl Engine {
         if ready.is_writable()
             && let Some((stream, _)) = self.streams.writable(&self.readiness, slot)
         {
-            self.shard.handle(self.now, Input::Connected { stream });
+            self.shard.handle(
+                self.now,
+                Input::Connected {
+                    stream,
+                    identities: &[],
+                },
+            );
         }
         if ready.is_readable()
             && let Some((stream, count)) = self.streams.read(slot, &mut self.bytes)

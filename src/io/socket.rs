@@ -22,7 +22,7 @@ pub(super) fn probe(transport: Transport, addr: SocketAddr) -> Result<(), Fault>
     let bind = || match transport {
         Transport::Udp => Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?
             .bind(&addr.into()),
-        Transport::Tcp => {
+        Transport::Tcp | Transport::Tls => {
             let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
             // Past connections of this port are no reason to refuse it.
             socket.set_reuse_address(true)?;
@@ -185,7 +185,7 @@ mod tests {
         for transport in [Transport::Udp, Transport::Tcp] {
             let make = |addr| match transport {
                 Transport::Udp => udp(addr),
-                Transport::Tcp => tcp(addr),
+                Transport::Tcp | Transport::Tls => tcp(addr),
             };
             let first = make(ANY).unwrap();
             let addr = address(&first);

@@ -88,7 +88,7 @@ fn open_one(listen: &[(Transport, SocketAddr)], upstream: bool) -> Result<Socket
     for &(transport, addr) in listen {
         let socket = match transport {
             Transport::Udp => socket::udp(addr)?,
-            Transport::Tcp => socket::tcp(addr)?,
+            Transport::Tcp | Transport::Tls => socket::tcp(addr)?,
         };
         bound.push(named(transport, socket, false)?);
     }

@@ -12,6 +12,7 @@ use crate::scan::uri::{Scheme, Uri, host_ip};
 pub struct Spoken {
     udp: Families,
     tcp: Families,
+    tls: Families,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Spoken {
             let families = match transport {
                 Transport::Udp => &mut spoken.udp,
                 Transport::Tcp => &mut spoken.tcp,
+                Transport::Tls => &mut spoken.tls,
             };
             families.v4 |= addr.is_ipv4();
             families.v6 |= addr.is_ipv6();
@@ -56,6 +58,7 @@ impl Spoken {
         match transport {
             Transport::Udp => self.udp,
             Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
         }
     }
 
@@ -126,6 +129,7 @@ impl Facts {
         key.push(transport.map_or(0, |transport| match transport {
             Transport::Udp => 1,
             Transport::Tcp => 2,
+            Transport::Tls => 3,
         }));
         key.extend_from_slice(&uri.port.unwrap_or(0).to_be_bytes());
         let start = key.len();

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, Turn};
 use crate::id::{Flow, Slot, Transport};
 use crate::scan::Name;
-use crate::send::{Beats, Flows, Hop, Notice, Output};
+use crate::send::{Beats, Hop, Notice, Output};
 use crate::time::{Duration, Instant};
 
 impl Proxy {
@@ -98,10 +98,7 @@ impl Net {
     /// A request leaves to a hop over a flow, which is watched from now on when
     /// an element of the cluster is at its end.
     pub(super) fn asked(&mut self, now: Instant, hop: Hop, flow: Flow, policy: &dyn Policy) {
-        if !self.peers.asked(now, flow)
-            && let Some(peer) = self.flows.peer(flow)
-            && policy.is_peer(peer.ip())
-        {
+        if !self.peers.asked(now, flow) && policy.is_peer(self, Hop::Flow(flow)) {
             let beats = match flow {
                 Flow::Udp { .. } => Some(Beats::None),
                 Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
@@ -115,7 +112,9 @@ impl Net {
             }
         }
         if !self.health.is_empty()
-            && let Hop::To { transport, addr } = hop
+            && let Hop::To {
+                transport, addr, ..
+            } = hop
         {
             self.health.tries(now, transport, addr);
         }
@@ -152,7 +151,9 @@ impl Net {
     #[must_use]
     pub fn is_down(&self, now: Instant, hop: Hop) -> bool {
         let (transport, addr) = match hop {
-            Hop::To { transport, addr } => (transport, addr),
+            Hop::To {
+                transport, addr, ..
+            } => (transport, addr),
             Hop::Flow(flow) if self.peers.is_suspect(flow) => return true,
             Hop::Flow(flow) if self.health.is_empty() => return !self.flows.lives(flow),
             Hop::Flow(flow) => match self.far_side(flow) {
@@ -171,7 +172,9 @@ impl Net {
             return;
         }
         let far = match target.hop {
-            Hop::To { transport, addr } => Some((transport, addr)),
+            Hop::To {
+                transport, addr, ..
+            } => Some((transport, addr)),
             // Nobody chooses by health between the flows of a phone.
             Hop::Flow(flow) if self.peers.is_watched(flow) => self.far_side(flow),
             Hop::Flow(_) => None,
@@ -209,7 +212,7 @@ impl Net {
 
     fn far_side(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
         let peer = self.flows.peer(flow)?;
-        Some((Flows::transport(flow), peer))
+        Some((self.flows.transport(flow), peer))
     }
 
     /// The address a hop leads to; `None` for a connection that is gone.

@@ -117,6 +117,7 @@ impl Branch {
             Hop::To {
                 transport: transport @ Transport::Udp,
                 addr,
+                ..
             },
             Detour::None,
         ) = (&mut self.target.hop, self.detour)
@@ -133,10 +134,7 @@ impl Branch {
             return false;
         };
         self.detour = Detour::Refused;
-        self.target.hop = Hop::To {
-            transport: Transport::Udp,
-            addr,
-        };
+        self.target.hop = Hop::to(Transport::Udp, addr);
         true
     }
 

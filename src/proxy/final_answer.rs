@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
-use crate::id::{Flow, Slot};
+use crate::id::{Flow, Slot, Transport};
 use crate::scan::{Message, Name, scan};
-use crate::send::{Flows, Hop};
+use crate::send::Hop;
 
 impl Proxy {
     /// Every branch is over: the best answer goes upstream (P-23 to P-25).
@@ -208,10 +208,14 @@ impl Net {
         let Some(via) = message.top_via() else { return };
         // What the called side wrote into the Via aims nothing: the caller is
         // where its request came from.
-        let addr = SocketAddr::new(caller, via.port.unwrap_or(5060));
+        let Some(transport) = Transport::from_via_token(via.transport.of(response)) else {
+            return;
+        };
+        let port = via.port.unwrap_or_else(|| transport.default_port());
         let hop = Hop::To {
-            transport: Flows::transport(flow),
-            addr,
+            transport,
+            addr: SocketAddr::new(caller, port),
+            name: self.flows.names.intern(via.host.of(response)),
         };
         if let Some(flow) = self.reach(hop) {
             self.txns.set_server_flow(server, flow);

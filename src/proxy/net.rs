@@ -237,8 +237,13 @@ impl Net {
         match self.flows.reach(hop) {
             Reach::Flow(flow) => Some(flow),
             Reach::Open(stream) => {
-                let peer = self.flows.stream(stream)?.peer;
-                self.outbox.push_back(Output::Connect { stream, peer });
+                let opened = self.flows.stream(stream)?;
+                let tls = opened.name.and_then(|name| self.flows.names.get(name));
+                self.outbox.push_back(Output::Connect {
+                    stream,
+                    peer: opened.peer,
+                    tls: tls.map(Into::into),
+                });
                 Some(Flow::Stream(stream))
             }
             Reach::Nowhere => None,

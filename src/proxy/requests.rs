@@ -5,6 +5,7 @@ use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verd
 use crate::guard::Kind;
 use crate::id::{ServerId, Slot};
 use crate::scan::{Method, Name};
+use crate::send::Hop;
 use crate::span::Span;
 use crate::txn::{self, ServerKey};
 
@@ -26,7 +27,9 @@ impl Proxy {
         }
         self.plan.clear();
         let ip = request.source.ip();
-        if !turn.policy.is_peer(ip) && !turn.net.guard.admit(turn.now, ip, Kind::Request) {
+        if !turn.policy.is_peer(turn.net, Hop::Flow(request.flow))
+            && !turn.net.guard.admit(turn.now, ip, Kind::Request)
+        {
             return self.limit(turn, request);
         }
         if turn.net.pool.is_exhausted() {

@@ -17,10 +17,12 @@ impl Proxy {
                 let index = usize::from(branch);
                 if let Some(branch) = self.branch(context, index) {
                     branch.client = None;
-                    if let Hop::To { transport, addr } = branch.target.hop
+                    if let Hop::To {
+                        transport, addr, ..
+                    } = branch.target.hop
                         && !heard
                     {
-                        if turn.policy.is_peer(addr.ip()) {
+                        if turn.policy.is_peer(turn.net, branch.target.hop) {
                             turn.net
                                 .down(turn.now, transport, addr, "requests get no answer");
                         } else {

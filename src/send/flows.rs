@@ -9,10 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
+use super::hop::Hop;
+use super::names::{NameId, Names};
 use crate::frame;
 use crate::id::{Flow, Slab, SocketId, StreamId, Transport};
 use crate::limits;
-use crate::scan::uri::{Uri, host_ip};
 use crate::time::Instant;
 
 /// A bound local endpoint.
@@ -29,10 +30,17 @@ pub struct Local {
 /// One connection.
 #[derive(Debug)]
 pub struct Stream {
+    /// What it speaks.
+    pub transport: Transport,
     /// The far side.
     pub peer: SocketAddr,
     /// We opened it.
     pub opened: bool,
+    /// Who had to be there when we opened it over TLS.
+    pub name: Option<NameId>,
+    /// The domains its verified certificate names (RFC 5922 §7.1); none
+    /// without one.
+    pub identities: Box<[Box<str>]>,
     /// It is up (an opened one starts out waiting).
     pub up: bool,
     /// Bytes of a message that has begun.
@@ -51,51 +59,15 @@ pub struct Stream {
     pub spoke: bool,
 }
 
-/// Where a request is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hop {
-    /// Over this flow and no other.
-    Flow(Flow),
-    /// To this address, over a flow that exists or a new one.
-    To {
-        /// What to speak.
-        transport: Transport,
-        /// Where.
-        addr: SocketAddr,
-    },
-}
-
-impl Hop {
-    /// The hop a URI names by itself: a host (or `maddr`) that is an address
-    /// needs no DNS (RFC 3263 §4; N-2, N-3). `None` for a name, or for a
-    /// transport not spoken.
-    #[must_use]
-    pub fn literal(bytes: &[u8], uri: &Uri) -> Option<Self> {
-        let target = uri.param(bytes, "maddr").flatten().unwrap_or(uri.host);
-        let ip = host_ip(target.of(bytes))?;
-        let transport = match uri
-            .param(bytes, "transport")
-            .flatten()
-            .map(|value| value.of(bytes))
-        {
-            Some(value) if value.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
-            Some(value) if !value.eq_ignore_ascii_case(b"udp") => return None,
-            Some(_) | None => Transport::Udp,
-        };
-        Some(Self::To {
-            transport,
-            addr: SocketAddr::new(ip, uri.port.unwrap_or_else(|| transport.default_port())),
-        })
-    }
-
-    /// Whether it crosses a reliable transport.
-    #[must_use]
-    pub const fn is_reliable(&self) -> bool {
-        match self {
-            Self::Flow(flow) => flow.is_reliable(),
-            Self::To { transport, .. } => matches!(transport, Transport::Tcp),
-        }
-    }
+/// A connection that the shell took in.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted<'a> {
+    /// What it speaks.
+    pub transport: Transport,
+    /// The far side.
+    pub peer: SocketAddr,
+    /// The domains its verified certificate names (RFC 5922 §7.1).
+    pub identities: &'a [Box<str>],
 }
 
 /// What became of `Flows::reach`.
@@ -105,7 +77,8 @@ pub enum Reach {
     Flow(Flow),
     /// This stream will, once it is opened: ask the shell to connect it.
     Open(StreamId),
-    /// Nothing does: no socket of that family, no room, or the flow is gone.
+    /// Nothing does: no socket of that family, no room, nobody's name to ask
+    /// for over TLS, or the flow is gone.
     Nowhere,
 }
 
@@ -114,19 +87,28 @@ pub enum Reach {
 pub struct Flows {
     locals: Vec<Local>,
     streams: Slab<Stream>,
-    by_peer: HashMap<SocketAddr, StreamId, ahash::RandomState>,
+    by_peer: HashMap<Destination, StreamId, ahash::RandomState>,
+    /// Who must be at the far ends of our TLS connections.
+    pub names: Names,
 }
+
+/// What a connection of ours was opened for. One address may stand for several
+/// domains, of which each must be proven.
+type Destination = (Transport, SocketAddr, Option<NameId>);
 
 impl Flows {
     /// A table over these endpoints.
     #[must_use]
     pub fn new(locals: Vec<Local>, seed: [u64; 4]) -> Self {
         let [a, b, c, d] = seed;
-        let by_peer = HashMap::with_hasher(ahash::RandomState::with_seeds(a, b, c, d));
+        let hash = ahash::RandomState::with_seeds(a, b, c, d);
+        let names = Names::new(hash.clone());
+        let by_peer = HashMap::with_hasher(hash);
         Self {
             locals,
             streams: Slab::new(limits::STREAMS_MAX),
             by_peer,
+            names,
         }
     }
 
@@ -163,9 +145,11 @@ impl Flows {
                 .get(usize::from(socket.0))
                 .map(|local| (Transport::Udp, local.addr)),
             Flow::Stream(id) => {
-                let peer = self.stream(id)?.peer;
-                self.listener(Transport::Tcp, peer.is_ipv6())
-                    .map(|addr| (Transport::Tcp, addr))
+                let &Stream {
+                    transport, peer, ..
+                } = self.stream(id)?;
+                self.listener(transport, peer.is_ipv6())
+                    .map(|addr| (transport, addr))
             }
         }
     }
@@ -179,13 +163,33 @@ impl Flows {
         }
     }
 
-    /// What a flow speaks.
+    /// What a flow speaks; TCP for a stream that is gone.
     #[must_use]
-    pub const fn transport(flow: Flow) -> Transport {
+    pub fn transport(&self, flow: Flow) -> Transport {
         match flow {
             Flow::Udp { .. } => Transport::Udp,
-            Flow::Stream(_) => Transport::Tcp,
+            Flow::Stream(id) => self
+                .stream(id)
+                .map_or(Transport::Tcp, |stream| stream.transport),
         }
+    }
+
+    /// The domains that the peer's verified certificate names; none for a flow
+    /// without one.
+    #[must_use]
+    pub fn identities(&self, flow: Flow) -> &[Box<str>] {
+        match flow {
+            Flow::Udp { .. } => &[],
+            Flow::Stream(id) => self.stream(id).map_or(&[], |stream| &stream.identities),
+        }
+    }
+
+    /// True when the peer's certificate names that domain, in full and in any
+    /// case (RFC 5922 §7.2).
+    #[must_use]
+    pub fn proves(&self, flow: Flow, domain: &[u8]) -> bool {
+        let mut identities = self.identities(flow).iter();
+        identities.any(|name| name.as_bytes().eq_ignore_ascii_case(domain))
     }
 
     /// True for every UDP flow and for a stream that is not gone.
@@ -204,19 +208,22 @@ impl Flows {
             Hop::To {
                 transport: Transport::Udp,
                 addr,
+                ..
             } => self.socket_towards(addr).map_or(Reach::Nowhere, |socket| {
                 Reach::Flow(Flow::Udp { socket, peer: addr })
             }),
             Hop::To {
-                transport: Transport::Tcp,
+                transport: transport @ (Transport::Tcp | Transport::Tls),
                 addr,
+                name,
             } => {
-                if let Some(&id) = self.by_peer.get(&addr) {
+                let name = name.filter(|_| transport == Transport::Tls);
+                if let Some(&id) = self.by_peer.get(&(transport, addr, name)) {
                     return Reach::Flow(Flow::Stream(id));
                 }
                 // Without a listener there is nothing to write into a Via.
-                self.listener(Transport::Tcp, addr.is_ipv6())
-                    .and_then(|_| self.open(addr))
+                self.listener(transport, addr.is_ipv6())
+                    .and_then(|_| self.open(transport, addr, name))
                     .map_or(Reach::Nowhere, Reach::Open)
             }
         }
@@ -236,18 +243,30 @@ impl Flows {
         u16::try_from(place).ok().map(SocketId)
     }
 
-    fn open(&mut self, peer: SocketAddr) -> Option<StreamId> {
-        let slot = self.streams.insert(Stream::new(peer, true)).ok()?;
-        self.by_peer.insert(peer, StreamId(slot));
-        Some(StreamId(slot))
+    fn open(
+        &mut self,
+        transport: Transport,
+        peer: SocketAddr,
+        name: Option<NameId>,
+    ) -> Option<StreamId> {
+        if transport == Transport::Tls {
+            self.names.get(name?)?;
+        }
+        let mut stream = Stream::new(transport, peer, true);
+        stream.name = name;
+        let id = self.streams.insert(stream).ok().map(StreamId)?;
+        self.by_peer.insert((transport, peer, name), id);
+        if let Some(name) = name {
+            self.names.hold(name);
+        }
+        Some(id)
     }
 
     /// Takes in a connection that the shell accepted; `None` at the bound.
-    pub fn accept(&mut self, peer: SocketAddr) -> Option<StreamId> {
-        self.streams
-            .insert(Stream::new(peer, false))
-            .ok()
-            .map(StreamId)
+    pub fn accept(&mut self, accepted: &Accepted<'_>) -> Option<StreamId> {
+        let mut stream = Stream::new(accepted.transport, accepted.peer, false);
+        stream.identities = accepted.identities.into();
+        self.streams.insert(stream).ok().map(StreamId)
     }
 
     /// The stream, if it is not gone.
@@ -264,8 +283,12 @@ impl Flows {
     /// Forgets a stream; its id is dead from now on.
     pub fn close(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.streams.remove(id.0)?;
-        if self.by_peer.get(&stream.peer) == Some(&id) {
-            self.by_peer.remove(&stream.peer);
+        let destination = (stream.transport, stream.peer, stream.name);
+        if self.by_peer.get(&destination) == Some(&id) {
+            self.by_peer.remove(&destination);
+        }
+        if let Some(name) = stream.name {
+            self.names.release(name);
         }
         Some(stream)
     }
@@ -278,10 +301,13 @@ impl Flows {
 }
 
 impl Stream {
-    fn new(peer: SocketAddr, opened: bool) -> Self {
+    fn new(transport: Transport, peer: SocketAddr, opened: bool) -> Self {
         Self {
+            transport,
             peer,
             opened,
+            name: None,
+            identities: Box::default(),
             up: !opened,
             partial: Vec::new(),
             resume: frame::Resume::default(),
@@ -308,6 +334,7 @@ mod tests {
             local(Transport::Udp, "127.0.0.11:5060", false),
             local(Transport::Tcp, "127.0.0.11:5060", false),
             local(Transport::Udp, "127.0.0.11:40000", true),
+            local(Transport::Tls, "127.0.0.11:5061", false),
         ];
         Flows::new(locals, [1, 2, 3, 4])
     }
@@ -316,10 +343,7 @@ mod tests {
     fn requests_leave_by_the_upstream_socket_and_name_it() {
         let mut flows = flows();
         let addr = "127.0.0.10:5060".parse().unwrap();
-        let Reach::Flow(flow) = flows.reach(Hop::To {
-            transport: Transport::Udp,
-            addr,
-        }) else {
+        let Reach::Flow(flow) = flows.reach(Hop::to(Transport::Udp, addr)) else {
             panic!("no flow")
         };
         assert_eq!(
@@ -338,10 +362,7 @@ mod tests {
     #[test]
     fn an_opened_stream_is_reused_until_it_closes() {
         let mut flows = flows();
-        let hop = Hop::To {
-            transport: Transport::Tcp,
-            addr: "127.0.0.10:5060".parse().unwrap(),
-        };
+        let hop = Hop::to(Transport::Tcp, "127.0.0.10:5060".parse().unwrap());
         let Reach::Open(id) = flows.reach(hop) else {
             panic!("no stream")
         };
@@ -354,20 +375,52 @@ mod tests {
     #[test]
     fn no_stream_is_opened_that_nothing_could_answer() {
         let mut flows = flows();
-        let hop = Hop::To {
-            transport: Transport::Tcp,
-            addr: "[2001:db8::1]:5060".parse().unwrap(),
-        };
+        let hop = Hop::to(Transport::Tcp, "[2001:db8::1]:5060".parse().unwrap());
         assert_eq!((flows.reach(hop), flows.streams()), (Reach::Nowhere, 0));
+    }
+
+    #[test]
+    fn a_stream_over_tls_belongs_to_the_name_it_was_opened_for() {
+        // N-8, C-3: one address may stand for several domains.
+        let mut flows = flows();
+        let [a, b] = ["a.example", "b.example"].map(|name| flows.names.intern(name.as_bytes()));
+        let addr = "127.0.0.10:5061".parse().unwrap();
+        let hop = |name| Hop::To {
+            transport: Transport::Tls,
+            addr,
+            name,
+        };
+        let Reach::Open(first) = flows.reach(hop(a)) else {
+            panic!("no stream")
+        };
+        let flow = Flow::Stream(first);
+        assert_eq!(flows.reach(hop(a)), Reach::Flow(flow));
+        assert_eq!(
+            flows.sent_by(flow),
+            Some((Transport::Tls, "127.0.0.11:5061".parse().unwrap()))
+        );
+        assert!(matches!(flows.reach(hop(b)), Reach::Open(other) if other != first));
+        assert!(matches!(
+            flows.reach(Hop::to(Transport::Tcp, addr)),
+            Reach::Open(_)
+        ));
+        assert_eq!(flows.reach(hop(None)), Reach::Nowhere);
+        assert_eq!(flows.close(first).map(|stream| stream.name), Some(a));
+        assert!(matches!(flows.reach(hop(a)), Reach::Open(_)));
     }
 
     #[test]
     fn an_accepted_stream_is_never_found_by_its_source_port() {
         let mut flows = flows();
         let addr: SocketAddr = "127.0.0.1:40001".parse().unwrap();
-        let id = flows.accept(addr).unwrap();
+        let accepted = Accepted {
+            transport: Transport::Tcp,
+            peer: addr,
+            identities: &[],
+        };
+        let id = flows.accept(&accepted).unwrap();
         assert!(
-            matches!(flows.reach(Hop::To { transport: Transport::Tcp, addr }), Reach::Open(other) if other != id)
+            matches!(flows.reach(Hop::to(Transport::Tcp, addr)), Reach::Open(other) if other != id)
         );
         assert_eq!(
             flows.reach(Hop::Flow(Flow::Stream(id))),

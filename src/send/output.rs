@@ -24,6 +24,9 @@ pub enum Output {
         stream: StreamId,
         /// The far side.
         peer: SocketAddr,
+        /// Over TLS: the domain that the peer's certificate must name, and that
+        /// it is asked for (RFC 5922 §7.3, §7.8). Over TCP: nothing.
+        tls: Option<Box<str>>,
     },
     /// Write what is queued, then close. No `Closed` answers it.
     Close {

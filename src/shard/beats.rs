@@ -1,13 +1,11 @@
 //! Keep-alives between the elements of the cluster, and what their silence
 //! means for the requests under way (K-3, protocol 3.20, O-11).
 
-use std::net::SocketAddr;
-
 use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::proxy::Turn;
-use crate::send::{Beat, Beats};
+use crate::send::{Beat, Beats, Hop};
 use crate::time::Instant;
 
 /// Why a peer counts as down.
@@ -69,9 +67,9 @@ impl Shard {
     }
 
     /// Watches a connection of ours that is up, when a peer is at its end.
-    pub(super) fn greet(&mut self, now: Instant, flow: Flow, peer: SocketAddr) {
+    pub(super) fn greet(&mut self, now: Instant, flow: Flow) {
         if let Hands::Proxy(_, turn) = self.hands(now)
-            && turn.policy.is_peer(peer.ip())
+            && turn.policy.is_peer(turn.net, Hop::Flow(flow))
         {
             turn.net.meet(now, flow, Beats::Ours);
             turn.net.heard(now, flow);
@@ -101,11 +99,11 @@ impl Shard {
 
 /// The other side asks whether we are alive. It does so all the time when it
 /// is an element of the cluster, and means nothing else by it otherwise.
-pub(super) fn pinged(turn: &mut Turn<'_>, flow: Flow, peer: SocketAddr) {
-    if turn.policy.is_peer(peer.ip()) {
+pub(super) fn pinged(turn: &mut Turn<'_>, flow: Flow) {
+    if turn.policy.is_peer(turn.net, Hop::Flow(flow)) {
         if flow.is_reliable() {
             turn.net.meet(turn.now, flow, Beats::Theirs);
         }
-        turn.policy.met(turn.net, turn.now, flow, peer);
+        turn.policy.met(turn.net, turn.now, flow);
     }
 }

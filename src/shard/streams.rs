@@ -6,23 +6,34 @@ use std::net::SocketAddr;
 use super::beats::pinged;
 use super::{Hands, Shard};
 use crate::frame;
-use crate::id::{Flow, StreamId, Transport};
+use crate::id::{Flow, StreamId};
 use crate::limits;
 use crate::proxy::Timer;
 use crate::send::{Notice, Output};
 use crate::time::Instant;
 
 impl Shard {
-    pub(super) fn connected(&mut self, now: Instant, stream: StreamId) {
+    pub(super) fn connected(&mut self, now: Instant, stream: StreamId, identities: &[Box<str>]) {
         if let Some(state) = self.net.flows.stream_mut(stream) {
             state.up = true;
-            let peer = state.peer;
-            self.greet(now, Flow::Stream(stream), peer);
-            self.net.health.worked(now, Transport::Tcp, peer);
-            self.net.outbox.push_back(Output::Notice(Notice::PeerUp {
-                peer,
-                transport: Transport::Tcp,
-            }));
+            state.identities = identities.into();
+            let (peer, transport) = (state.peer, state.transport);
+            self.greet(now, Flow::Stream(stream));
+            self.net.health.worked(now, transport, peer);
+            let notice = Notice::PeerUp { peer, transport };
+            self.net.outbox.push_back(Output::Notice(notice));
+            self.identified(now, Flow::Stream(stream));
+        }
+    }
+
+    /// S-2: the domains in the peer's certificate are the flow's.
+    pub(super) fn identified(&mut self, now: Instant, flow: Flow) {
+        if self.net.flows.identities(flow).is_empty() {
+            return;
+        }
+        match self.hands(now) {
+            Hands::Proxy(_, turn) => turn.policy.identified(turn.net, now, flow),
+            Hands::Agent(..) => {}
         }
     }
 
@@ -36,14 +47,14 @@ impl Shard {
             "the connection could not be opened"
         };
         if state.opened {
-            let is_known = self.net.health.is_open(now, Transport::Tcp, state.peer);
+            let is_known = self.net.health.is_open(now, state.transport, state.peer);
             if !state.up {
-                self.net.health.failed(now, Transport::Tcp, state.peer);
+                self.net.health.failed(now, state.transport, state.peer);
             }
             if !is_known {
                 let notice = Notice::PeerDown {
                     peer: state.peer,
-                    transport: Transport::Tcp,
+                    transport: state.transport,
                     why,
                 };
                 self.net.outbox.push_back(Output::Notice(notice));
@@ -142,7 +153,7 @@ impl Shard {
                         Hands::Agent(agent, net) => agent.pong(net, now, flow),
                         // O-7: who opened the flow pings; two pongs are no ping.
                         Hands::Proxy(_, mut turn) if !opened => {
-                            pinged(&mut turn, flow, peer);
+                            pinged(&mut turn, flow);
                             let pong = turn.net.pool.copy(b"\r\n");
                             turn.net.transmit(flow, pong);
                         }
@@ -186,7 +197,7 @@ impl Shard {
         let Some(state) = self.net.flows.stream(stream) else {
             return;
         };
-        let (promised, spoke, peer) = (state.promised, state.spoke, state.peer);
+        let (promised, spoke) = (state.promised, state.spoke);
         // The first look is due when a message is.
         let mut due = if spoke {
             state.heard + limits::FLOW_SILENCE_MAX
@@ -196,7 +207,7 @@ impl Shard {
         if due <= now && !promised {
             let flow = Flow::Stream(stream);
             let in_use = match self.hands(now) {
-                Hands::Proxy(_, turn) => turn.policy.uses(now, flow, peer),
+                Hands::Proxy(_, turn) => turn.policy.uses(turn.net, now, flow),
                 Hands::Agent(..) => true,
             };
             if in_use {

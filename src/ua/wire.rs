@@ -49,7 +49,10 @@ impl News {
                 peer: *peer,
                 bytes,
             },
-            Self::Connected(stream) => Input::Connected { stream: *stream },
+            Self::Connected(stream) => Input::Connected {
+                stream: *stream,
+                identities: &[],
+            },
             Self::Read { stream, bytes, .. } => Input::Stream {
                 stream: *stream,
                 bytes,
@@ -93,7 +96,7 @@ impl Wire {
                 sender = Some(socket.try_clone()?);
                 (Some(UdpSocket::from_std(socket)?), addr)
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let socket = tcp(addr).map_err(taken)?;
                 let addr = socket.local_addr()?;
                 reserved = Some(socket);
@@ -178,7 +181,7 @@ impl Wire {
                     }
                 }
             }
-            Output::Connect { stream, peer } => {
+            Output::Connect { stream, peer, .. } => {
                 let (queue, waiting) = channel(QUEUE_MAX);
                 self.streams.insert(stream, (peer, queue));
                 let local = self.local.addr;

@@ -378,7 +378,7 @@ fn a_second_home_stands_by() {
         Tokens::Clear,
         |_| (),
         |_, edge| {
-            let mut second = edge.home[0];
+            let mut second = edge.home[0].clone();
             second.addr = SECOND.parse().unwrap();
             edge.home.push(second);
         },

@@ -47,6 +47,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         home: vec![edge::Hop {
             transport: Transport::Udp,
             addr: HOME.parse().unwrap(),
+            name: None,
         }],
         home_domains: vec!["example.com".to_owned()],
         members: (0..3).map(member).collect(),

@@ -25,7 +25,11 @@ fn call(transport: Transport) -> Call {
 
 fn hop(addr: &str, transport: Transport) -> Hop {
     let addr = addr.parse().unwrap();
-    Hop { transport, addr }
+    Hop {
+        transport,
+        addr,
+        name: None,
+    }
 }
 
 /// What the node said of others that came or went.

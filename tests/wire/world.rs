@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use steadfast::frame::stun;
 use steadfast::id::{Flow, SocketId, StreamId, Transport};
-use steadfast::send::{self, Local};
+use steadfast::send::{self, Accepted, Local};
 use steadfast::shard::{Input, Notice, Output, Shard};
 use steadfast::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ impl World {
     pub(crate) fn connect(&mut self, from: &str, to: &str) {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
         let place = self.nodes[&to];
-        let stream = self.shards[place].accept(self.now, from).unwrap();
+        let stream = self.shards[place].accept(self.now, &tcp(from)).unwrap();
         self.cables
             .join(End::test(from), End::node(place, stream, to));
     }
@@ -305,7 +305,13 @@ impl World {
                 Event::Datagram(seen) => self.datagram(seen),
                 Event::Stream(end, seen) => self.stream(end, seen),
                 Event::Connected(End::Node { place, stream, .. }) => {
-                    self.input(place, Input::Connected { stream });
+                    self.input(
+                        place,
+                        Input::Connected {
+                            stream,
+                            identities: &[],
+                        },
+                    );
                 }
                 Event::Closed(End::Node { place, stream, .. }) => {
                     self.input(place, Input::Closed { stream });
@@ -404,7 +410,7 @@ impl World {
             around(&mut || output = shard.poll());
             match &output {
                 Some(Output::Transmit { flow, bytes }) => self.transmit(place, *flow, bytes),
-                Some(Output::Connect { stream, peer }) => self.dial(place, *stream, *peer),
+                Some(Output::Connect { stream, peer, .. }) => self.dial(place, *stream, *peer),
                 Some(Output::Close { stream }) => {
                     if let Some(end) = self.cables.of(place, *stream) {
                         self.hang_up(end);
@@ -459,7 +465,7 @@ impl World {
         let called = match self.nodes.get(&peer) {
             Some(&place) => End::node(
                 place,
-                self.shards[place].accept(self.now, from).unwrap(),
+                self.shards[place].accept(self.now, &tcp(from)).unwrap(),
                 peer,
             ),
             None => End::test(peer),
@@ -472,6 +478,14 @@ impl World {
         let other = end.across();
         self.cables.part(&end);
         self.wire.push_back(Event::Closed(other));
+    }
+}
+
+const fn tcp(peer: SocketAddr) -> Accepted<'static> {
+    Accepted {
+        transport: Transport::Tcp,
+        peer,
+        identities: &[],
     }
 }
 

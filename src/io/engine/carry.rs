@@ -66,7 +66,7 @@ impl Engine {
                 self.streams
                     .push(&self.readiness, stream, bytes, &mut self.counters);
             }
-            Output::Connect { stream, peer } => self.connect(stream, peer),
+            Output::Connect { stream, peer, .. } => self.connect(stream, peer),
             Output::Close { stream } => self.streams.close(self.now, stream),
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
