@@ -26,6 +26,7 @@ mod moving;
 mod own;
 mod policy;
 mod record_route;
+mod redirects;
 mod register;
 mod registered;
 mod registrations;

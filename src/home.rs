@@ -23,6 +23,7 @@ pub mod location;
 mod mark;
 pub mod nonce;
 mod policy;
+mod redirects;
 mod registrar;
 mod routing;
 pub mod rules;

@@ -18,6 +18,7 @@ mod counters;
 mod final_answer;
 mod maddr;
 mod net;
+mod redirects;
 mod requests;
 mod responses;
 mod timers;
@@ -27,6 +28,7 @@ pub use context::{Branch, Context, State};
 pub use counters::Counters;
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
+pub use redirects::shows_loose;
 
 use crate::bytes::Buf;
 use crate::edit::Edits;
@@ -54,6 +56,14 @@ pub struct Target {
     /// It stands by for silence and for failures of the way only: a 430 of the
     /// one before it is the cluster's last word.
     pub is_last_resort: bool,
+    /// `route` stands in place of the request's first Route value and not in
+    /// front of it, as a loose redirect wants.
+    pub replaces_route: bool,
+    /// A redirect led here: a further one is not followed.
+    pub is_redirected: bool,
+    /// The URI that is bound to the flow on which this target accepts, since
+    /// nothing was bound to it or a redirect led away from there (S-24).
+    pub learns: Option<Buf>,
 }
 
 impl Target {
@@ -67,6 +77,9 @@ impl Target {
             rank: 0,
             after: None,
             is_last_resort: false,
+            replaces_route: false,
+            is_redirected: false,
+            learns: None,
         }
     }
 
@@ -223,6 +236,20 @@ pub trait Policy {
         response: &Response<'_>,
         edits: &mut Edits,
     );
+    /// Whether our Vias say that a loose redirect is followed here.
+    fn follows_redirects(&self) -> bool;
+    /// A redirect came from `target`: fills in where to go instead, best first.
+    /// False when it is not for us but for the caller.
+    fn redirected(
+        &mut self,
+        net: &mut Net,
+        context: &Context,
+        target: &Target,
+        response: &Response<'_>,
+        instead: &mut Vec<Target>,
+    ) -> bool;
+    /// What a redirect led to was accepted over this flow (S-24).
+    fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]);
     /// The final status to send upstream instead of `status`, when the role
     /// must not let that one through (O-21).
     fn soften(&self, status: u16) -> Option<(u16, &'static str)>;

@@ -29,6 +29,7 @@ mod wire {
     mod privacy;
     mod proxying;
     mod record_routes;
+    mod redirects;
     mod registering;
     mod silence;
     mod strangers;

@@ -8,7 +8,7 @@ use super::{Codec, EdgeSet, Registrations, Settings, Token};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
+use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Target, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
 use crate::send::{Beats, Hop};
@@ -134,16 +134,19 @@ impl Edge {
     }
 
     /// The places of the edges a token names; names nobody has are left out.
+    pub(super) fn token_places(&self) -> impl Iterator<Item = usize> {
+        self.token.edges().filter_map(|name| {
+            let mut members = self.settings.members.iter();
+            members.position(|member| member.name.as_bytes() == name)
+        })
+    }
+
+    /// The same as a set; of this edge alone when nobody is left.
     pub(super) fn token_set(&mut self) -> EdgeSet {
-        self.places.clear();
-        for name in self.token.edges() {
-            let place = self
-                .settings
-                .members
-                .iter()
-                .position(|member| member.name.as_bytes() == name);
-            self.places.extend(place);
-        }
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        places.extend(self.token_places());
+        self.places = places;
         EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
     }
 
@@ -214,6 +217,23 @@ impl Policy for Edge {
         self.registered_with(net, now, context, response, edits);
         grant_keep(response, edits);
     }
+
+    fn follows_redirects(&self) -> bool {
+        false
+    }
+
+    fn redirected(
+        &mut self,
+        _: &mut Net,
+        _: &Context,
+        _: &Target,
+        _: &Response<'_>,
+        _: &mut Vec<Target>,
+    ) -> bool {
+        false
+    }
+
+    fn learn(&mut self, _: &mut Net, _: Instant, _: Flow, _: &[u8]) {}
 
     fn soften(&self, _: u16) -> Option<(u16, &'static str)> {
         None

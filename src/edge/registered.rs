@@ -121,30 +121,44 @@ impl Edge {
     /// transport where they are not what `maddr` alone means (protocol 2.3
     /// item 3).
     fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"Outbound-Proxy: ");
+        self.write_at(granted.token, &[b"lr"], place, granted.transport, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the URI of a token at the edge of that place, in brackets: its
+    /// address as `maddr`, port and transport where they are not what that
+    /// alone means.
+    pub(super) fn write_at(
+        &self,
+        token: &[u8],
+        params: &[&[u8]],
+        place: usize,
+        transport: Transport,
+        out: &mut Vec<u8>,
+    ) {
         let Some(member) = self.settings.members.get(place) else {
             return;
         };
-        let transport = granted.transport;
         let port = member.port(transport);
-        for part in [
-            b"Outbound-Proxy: <sip:",
-            granted.token,
-            b"@",
-            self.settings.cluster.as_bytes(),
-        ] {
+        for part in [b"<sip:", token, b"@", self.settings.cluster.as_bytes()] {
             out.extend_from_slice(part);
         }
         if port != transport.default_port() {
             out.push(b':');
             decimal(out, port);
         }
-        out.extend_from_slice(b";lr;maddr=");
+        for param in params {
+            out.push(b';');
+            out.extend_from_slice(param);
+        }
+        out.extend_from_slice(b";maddr=");
         host(out, member.address);
         if transport != Transport::Udp {
             out.extend_from_slice(b";transport=");
             out.extend_from_slice(transport.uri_token().as_bytes());
         }
-        out.extend_from_slice(b">\r\n");
+        out.push(b'>');
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Pass<'a, 'b> {
     pub(super) request: &'a Request<'b>,
     pub(super) plan: &'a mut Plan,
     /// Who sent it.
-    origin: Origin,
+    pub(super) origin: Origin,
     /// Route values follow those of ours.
     more: bool,
 }
@@ -146,7 +146,10 @@ impl Edge {
         match here {
             Some(flow) => self.incoming(pass, flow),
             None if pass.origin == Origin::Edge => no_flow(pass),
-            None => self.relay(pass),
+            None => match self.redirect(pass) {
+                Some(verdict) => verdict,
+                None => self.relay(pass),
+            },
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Verdict};
+use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
@@ -49,7 +49,7 @@ pub struct Home {
     pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
     /// The instance of each target of the plan at hand.
     pub(super) groups: Vec<u64>,
-    again: Message,
+    pub(super) again: Message,
     changed: Vec<Box<[u8]>>,
 }
 
@@ -288,6 +288,29 @@ impl Policy for Home {
             self.bind(net, now, context.flow, uri, Source::RecordRoute, until);
         }
         self.again = again;
+    }
+
+    fn follows_redirects(&self) -> bool {
+        true
+    }
+
+    fn redirected(
+        &mut self,
+        net: &mut Net,
+        context: &Context,
+        target: &Target,
+        response: &Response<'_>,
+        instead: &mut Vec<Target>,
+    ) -> bool {
+        self.redirect(net, context, target, response, instead)
+    }
+
+    /// S-24. As long as a Record-Route: the table tells them apart by their end.
+    fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]) {
+        if let Some(peer) = net.flows.peer(flow) {
+            self.link(net, now, flow, peer);
+        }
+        self.bind(net, now, flow, uri, Source::Redirect, now + RECORD_ROUTE);
     }
 
     fn soften(&self, status: u16) -> Option<(u16, &'static str)> {

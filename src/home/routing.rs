@@ -270,7 +270,7 @@ impl Home {
                 route: route.clone(),
                 rank,
                 after,
-                is_last_resort: false,
+                ..Target::at(hop)
             });
             self.groups.push(group);
             after = Some(index);
@@ -291,6 +291,9 @@ impl Home {
         }
         let transport = pass.net.flows.transport(pass.request.flow);
         let known = self.hops_to(pass.net, pass.now, bytes, uri, transport);
+        let method = pass.request.message.method();
+        let learns = (cluster && known == 0 && shows_flow(method))
+            .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
         for (place, &hop) in self.hops.iter().enumerate() {
             let after = place
                 .checked_sub(1)
@@ -298,6 +301,7 @@ impl Home {
             pass.plan.targets.push(Target {
                 after,
                 is_last_resort: known == 1 && place > 0,
+                learns: learns.clone(),
                 ..Target::at(hop)
             });
         }
@@ -355,6 +359,12 @@ impl Home {
     }
 }
 
+/// Whether the edge that accepts a request has the flow itself: it redirects
+/// where it has not, and relays only what a redirect would not help.
+const fn shows_flow(method: Method) -> bool {
+    !matches!(method, Method::Ack | Method::Bye | Method::Prack)
+}
+
 /// A request to the domain itself.
 fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
     if pass.request.message.method() == Method::Options {
@@ -380,7 +390,7 @@ fn last_route(request: &Request<'_>) -> Span {
 
 /// Where the first of the comma-separated values ends. Values are name-addrs
 /// as they stood in Path headers.
-fn first_value(path: &[u8]) -> usize {
+pub(super) fn first_value(path: &[u8]) -> usize {
     memchr::memchr(b'>', path).map_or(path.len(), |end| end + 1)
 }
 

@@ -70,6 +70,9 @@ fn copy_ack(
         sent_by,
         branch: &part,
         breadth: context.breadth.max(1),
+        // Nothing answers an ACK, a redirect neither.
+        is_loose: false,
+        replaced: None,
     };
     let bytes = net.pool.build(base.len() + build::room(target), |out| {
         build::branch(context, &base, &hop, out)

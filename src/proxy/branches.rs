@@ -1,6 +1,7 @@
 //! Branches: when each is started, and what its end means for the others
 //! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3.3).
 
+use super::redirects::first_route;
 use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
@@ -251,6 +252,8 @@ fn send(
         sent_by,
         branch: &part,
         breadth,
+        is_loose: net.peers.is_watched(flow) && turn.policy.follows_redirects(),
+        replaced: target.replaces_route.then(|| first_route(&base)).flatten(),
     };
     let context = &*context;
     let bytes = net.pool.build(base.len() + build::room(&target), |out| {

@@ -1,6 +1,8 @@
 //! Bytes of a forwarded request: the common changes once, then per branch a
 //! Request-URI, a Via and the routes of its target (RFC 3261 §16.6).
 
+use std::ops::Range;
+
 use super::validate::Valid;
 use super::{Context, Plan, Request, Target};
 use crate::edit::answer::fill_received;
@@ -11,6 +13,10 @@ use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::span::Span;
+
+/// Via parameter of an element that follows a loose redirect itself (LR §6):
+/// a 3xx whose Contact has `lr` takes the place of the topmost Route.
+pub(super) const LOOSE: &str = "loose";
 
 /// Collects the changes every branch shares. Returns the length of the
 /// Request-URI after them.
@@ -131,6 +137,10 @@ pub(super) struct Hopwise<'a> {
     pub(super) branch: &'a [u8],
     /// Max-Breadth of this branch.
     pub(super) breadth: u16,
+    /// Say in the Via that a loose redirect is followed.
+    pub(super) is_loose: bool,
+    /// What the target's route stands in for.
+    pub(super) replaced: Option<Range<usize>>,
 }
 
 /// Bytes that a branch adds to the base at most, for the choice of a buffer.
@@ -156,6 +166,10 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     if hop.transport == Transport::Udp {
         out.extend_from_slice(b";rport");
     }
+    if hop.is_loose {
+        out.extend_from_slice(b";");
+        out.extend_from_slice(LOOSE.as_bytes());
+    }
     out.extend_from_slice(b";branch=");
     out.extend_from_slice(hop.branch);
     write_loop_part(context.loop_hash, out);
@@ -175,7 +189,11 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
         decimal(out, length as u64);
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(base.get(context.headers_start..).unwrap_or_default());
+    let start = context.headers_start;
+    let cut = hop.replaced.clone().unwrap_or(start..start);
+    for rest in [start..cut.start, cut.end..base.len()] {
+        out.extend_from_slice(base.get(rest).unwrap_or_default());
+    }
 }
 
 fn write_loop_part(hash: u32, out: &mut Vec<u8>) {

@@ -144,6 +144,12 @@ impl Branch {
 }
 
 impl Context {
+    /// Whether that very hop is one of the request's targets.
+    #[must_use]
+    pub fn has_target(&self, hop: Hop) -> bool {
+        self.branches.iter().any(|branch| branch.target.hop == hop)
+    }
+
     /// The request as it goes on (common changes made, no Via of ours), while
     /// it is kept.
     #[must_use]

@@ -65,6 +65,10 @@ counters! {
     moved,
     /// Requests relayed to another edge of the set.
     relays,
+    /// Requests answered with a redirect to the edges of their token.
+    redirects,
+    /// Redirects followed.
+    redirects_followed,
     /// Requests answered 430: no flow of that token is left.
     flows_failed,
     /// Streams closed because their phone kept silent.

@@ -60,6 +60,7 @@ impl Proxy {
         match response.status {
             ..200 => self.provisional(turn, slot, index, response),
             200..300 => self.success(turn, slot, index, response),
+            300..400 if self.redirected(turn, slot, index, response) => {}
             300.. => {
                 // P-20: without a further Via it leads nowhere; its status
                 // still ends the branch, and we say it in our own words.
@@ -108,7 +109,9 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
+        let mut learns = None;
         if let Some(branch) = context.branches.get_mut(index) {
+            learns = branch.target.learns.take();
             branch.state = State::Done(response.status);
             if let Some(timer) = branch.timer.take() {
                 turn.net.txns.cancel_timer(timer);
@@ -122,6 +125,9 @@ impl Proxy {
         remove_top_via(response, edits);
         turn.policy
             .accepted(turn.net, turn.now, context, response, edits);
+        if let Some(uri) = learns {
+            turn.policy.learn(turn.net, turn.now, response.flow, &uri);
+        }
         let room = response.bytes.len() + edits.growth();
         let pool = &turn.net.pool;
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));

@@ -85,6 +85,14 @@ impl Cables {
         })
     }
 
+    /// Every connection of a node, seen from there.
+    pub(crate) fn all_of(&self, place: usize) -> Vec<Joined> {
+        let both = self.both();
+        let its =
+            both.filter(|joined| matches!(joined.near, End::Node { place: at, .. } if at == place));
+        its.collect()
+    }
+
     /// The connection of the test between these addresses, seen from its end.
     pub(crate) fn between(&self, test: SocketAddr, node: SocketAddr) -> Option<Joined> {
         let both = self.both();

@@ -122,6 +122,22 @@ impl Phone {
             .unwrap()
     }
 
+    /// Where it is.
+    pub(crate) const fn addr(&self) -> &'static str {
+        self.addr
+    }
+
+    /// Answers a request with a redirect.
+    pub(crate) fn redirect(&self, world: &mut World, edge: &str, request: &str, contact: &str) {
+        let ours = format!("Contact: <sip:{}@{}>", self.name, self.addr);
+        let answer = self.response(request, 302, "Moved");
+        world.send(
+            self.addr,
+            edge,
+            &answer.replace(&ours, &format!("Contact: {contact}")),
+        );
+    }
+
     /// Answers a request it received.
     pub(crate) fn answer(
         &self,
@@ -131,6 +147,10 @@ impl Phone {
         status: u16,
         reason: &str,
     ) {
+        world.send(self.addr, edge, &self.response(request, status, reason));
+    }
+
+    fn response(&self, request: &str, status: u16, reason: &str) -> String {
         let mut out = format!("SIP/2.0 {status} {reason}\n");
         for line in request.split("\r\n") {
             let name = line.split(':').next().unwrap();
@@ -149,7 +169,7 @@ impl Phone {
             "Contact: <sip:{}@{}>\nContent-Length: 0\n\n",
             self.name, self.addr
         );
-        world.send(self.addr, edge, &out);
+        out
     }
 
     /// Enters the dialog that `message` made: a 2xx for the caller, the INVITE
@@ -184,6 +204,11 @@ impl Phone {
             self.remote_target, self.addr, self.name, self.local, self.remote, self.call_id
         );
         world.send(self.addr, edge, &text);
+    }
+
+    /// The last value of its route set: the far side's edge.
+    pub(crate) fn route_to_far_edge(&self) -> String {
+        self.routes.last().unwrap().clone()
     }
 
     /// All values of a header, in order.

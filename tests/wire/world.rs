@@ -246,6 +246,14 @@ impl World {
         found.unwrap_or_else(|| panic!("no counter {name}")).1
     }
 
+    /// The same with all that is known of it.
+    #[track_caller]
+    pub(crate) fn last_to(&self, to: &str) -> &Seen {
+        let to: SocketAddr = to.parse().unwrap();
+        let found = self.trace.iter().rfind(|seen| seen.to == to);
+        found.unwrap_or_else(|| panic!("nothing for {to}\n{}", self.ladder()))
+    }
+
     /// The last message that went to an address, whoever lives there.
     #[track_caller]
     pub(crate) fn last(&self, to: &str) -> &str {
@@ -295,7 +303,7 @@ impl World {
         self.trace.iter().map(line).collect()
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while let Some(event) = self.wire.pop_front() {
             if event.place(self).is_some_and(|place| self.is_frozen(place)) {
                 self.held.push_back(event);
@@ -474,7 +482,7 @@ impl World {
         self.wire.push_back(Event::Connected(caller));
     }
 
-    fn hang_up(&mut self, end: Joined) {
+    pub(super) fn hang_up(&mut self, end: Joined) {
         let other = end.across();
         self.cables.part(&end);
         self.wire.push_back(Event::Closed(other));

@@ -171,6 +171,10 @@ impl World {
         let addr: SocketAddr = addr.parse().unwrap();
         let place = self.nodes[&addr];
         self.dead.retain(|dead| *dead != addr.ip());
+        // The kernel ends the connections of a process that ends.
+        for joined in self.cables.all_of(place) {
+            self.hang_up(joined);
+        }
         let mut shard = self.start(place, 1_000);
         if matches!(self.kinds[place], Kind::Home(_)) {
             for (key, value) in &self.store {
@@ -178,5 +182,6 @@ impl World {
             }
         }
         self.shards[place] = shard;
+        self.settle();
     }
 }

@@ -1,0 +1,78 @@
+//! The wrong edge knows the right ones and says so (S-25, S-26, H-12; protocol
+//! 2.3 items 2, 3 and 10).
+//!
+//! Only to a home that shows in its Via that it follows a loose redirect, and
+//! only for requests whose answer it can act on; everything else is relayed.
+
+use super::policy::{Edge, Origin};
+use super::route::Pass;
+use crate::limits;
+use crate::proxy::{Reply, Request, Verdict, shows_loose};
+use crate::scan::address::Address;
+use crate::scan::uri::{Uri, same_host};
+use crate::scan::{Method, Name, params};
+use crate::send::Flows;
+
+impl Edge {
+    /// 302 with one Contact per live edge of the token, its parameters those of
+    /// the Route it came in: the next edge is to see what the first one wrote
+    /// (H-9). `None` when the request has to be relayed.
+    pub(super) fn redirect(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+        let request = pass.request;
+        let may = pass.origin == Origin::Home
+            && !pass.plan.restore_uri
+            && shows_loose(request)
+            && is_worth_it(request.message.method());
+        let uri = self.token_uri(request).filter(|_| may)?;
+        let bytes = request.bytes;
+        let token = uri.user?.of(bytes);
+        let mut kept = [&b""[..]; limits::URI_PARAMS_MAX];
+        let mut count = 0;
+        for param in params::iter(bytes, uri.params) {
+            let name = param.name.of(bytes);
+            let ours = [&b"maddr"[..], b"transport"];
+            if !ours.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+                *kept.get_mut(count)? = param.whole.of(bytes);
+                count += 1;
+            }
+        }
+        let transport = Flows::transport(request.flow);
+        let before = pass.plan.lines.len();
+        for place in self.token_places() {
+            let hop = self.member_hop(place, transport);
+            if place != self.own && hop.is_some_and(|hop| !pass.net.is_down(pass.now, hop)) {
+                let lines = &mut pass.plan.lines;
+                lines.extend_from_slice(b"Contact: ");
+                self.write_at(token, kept.get(..count)?, place, transport, lines);
+                lines.extend_from_slice(b"\r\n");
+            }
+        }
+        if pass.plan.lines.len() == before {
+            return None;
+        }
+        pass.net.counters.redirects += 1;
+        let reply = Reply::new(302, "Another Edge Has The Flow");
+        Some(Verdict::Answer(reply))
+    }
+
+    /// The Route value that the token was read from.
+    fn token_uri(&self, request: &Request<'_>) -> Option<Uri> {
+        let bytes = request.bytes;
+        let mut routes = request.message.values(bytes, Name::Route).take(2);
+        routes.find_map(|value| {
+            let address = Address::parse(bytes, value).ok()?;
+            let uri = Uri::parse(bytes, address.uri).ok()?;
+            let ours = same_host(uri.host.of(bytes), self.settings.cluster.as_bytes());
+            (ours && uri.user.is_some()).then_some(uri)
+        })
+    }
+}
+
+/// An ACK and a CANCEL have no answer of their own; a BYE and a PRACK end what
+/// a redirect would make faster.
+const fn is_worth_it(method: Method) -> bool {
+    !matches!(
+        method,
+        Method::Ack | Method::Bye | Method::Cancel | Method::Prack
+    )
+}

@@ -1,0 +1,114 @@
+//! Following the redirect of an edge that has not the flow (S-23 to S-25,
+//! protocol 2.3 item 10): never to the caller, never twice, and only to where
+//! edges live.
+
+use super::policy::Home;
+use super::routing::first_value;
+use crate::bytes::Buf;
+use crate::limits;
+use crate::proxy::{Context, Net, Response, Target};
+use crate::scan::address::Address;
+use crate::scan::uri::{Uri, same_host};
+use crate::scan::{Message, Name, scan};
+use crate::send::Hop;
+use crate::span::Span;
+
+impl Home {
+    /// Fills in the edges that a redirect names. False when it is an ordinary
+    /// one, from beyond the edges: its Contact is not a token of the Route the
+    /// request took.
+    ///
+    /// A phone can say the same as its edge. What it gains is that a request to
+    /// itself goes to another edge of its own.
+    pub(super) fn redirect(
+        &mut self,
+        net: &mut Net,
+        context: &Context,
+        target: &Target,
+        response: &Response<'_>,
+        instead: &mut Vec<Target>,
+    ) -> bool {
+        let from_edge = net.flows.peer(response.flow);
+        if !from_edge.is_some_and(|peer| self.settings.is_edge(peer.ip())) {
+            return false;
+        }
+        let mut again = std::mem::take(&mut self.again);
+        let taken = taken_route(net, context, target, &mut again);
+        self.again = again;
+        let Some(taken) = taken else { return false };
+        let named = self.named(response, &taken);
+        if named.is_empty() {
+            return false;
+        }
+        // S-23: whatever comes of it, the URI is not this flow's.
+        self.stick.unbind(&taken, response.flow);
+        if target.is_redirected {
+            // Once is enough: the next edge of the first redirect has its turn.
+            return true;
+        }
+        for (value, hop) in named {
+            if context.has_target(hop) {
+                continue;
+            }
+            let route = target.route.as_deref().unwrap_or_default();
+            let rest = route.get(first_value(route)..).unwrap_or_default();
+            let route = net.pool.build(value.len() + rest.len(), |out| {
+                out.extend_from_slice(value);
+                out.extend_from_slice(rest);
+            });
+            instead.push(Target {
+                uri: target.uri.clone(),
+                rank: target.rank,
+                replaces_route: target.route.is_none(),
+                route: Some(route),
+                is_redirected: true,
+                learns: Some(taken.clone()),
+                ..Target::at(hop)
+            });
+        }
+        net.counters.redirects_followed += u64::from(!instead.is_empty());
+        true
+    }
+
+    /// The Contacts that name an edge for the same token.
+    fn named<'a>(&self, response: &Response<'a>, taken: &[u8]) -> Vec<(&'a [u8], Hop)> {
+        let bytes = response.bytes;
+        let whole = Uri::parse(taken, Span::new(0, taken.len()));
+        let Some(user) = whole.ok().and_then(|uri| uri.user) else {
+            return Vec::new();
+        };
+        let contacts = response.message.values(bytes, Name::Contact);
+        let named = contacts.filter_map(|value| {
+            let address = Address::parse(bytes, value).ok()?;
+            let uri = Uri::parse(bytes, address.uri).ok()?;
+            let same = uri.is_loose(bytes)
+                && same_host(uri.host.of(bytes), &self.cluster)
+                && uri.user.map(|user| user.of(bytes)) == Some(user.of(taken));
+            let hop = Hop::literal(bytes, &uri).filter(|_| same)?;
+            let Hop::To { addr, .. } = hop else {
+                return None;
+            };
+            let value = value.of(bytes);
+            (self.settings.is_edge(addr.ip()) && value.starts_with(b"<")).then_some((value, hop))
+        });
+        named.take(limits::EDGE_SET_MAX).collect()
+    }
+}
+
+/// The URI of the Route value that led to the target.
+fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Message) -> Option<Buf> {
+    if let Some(learns) = &target.learns {
+        return Some(learns.clone());
+    }
+    let uri_of = |bytes: &[u8], value: Span| {
+        let address = Address::parse(bytes, value).ok()?;
+        Some(net.pool.copy(address.uri.of(bytes)))
+    };
+    if let Some(route) = &target.route {
+        return uri_of(route, Span::new(0, first_value(route)));
+    }
+    let base = context.request()?;
+    scan(base, again).ok()?;
+    let first = again.values(base, Name::Route).next()?;
+    uri_of(base, first)
+}

@@ -1,0 +1,81 @@
+//! Redirects between proxies: a hop that knows better is followed here and
+//! never shown to the caller (LR §6, protocol 2.3 item 10).
+
+use std::ops::Range;
+
+use super::build::LOOSE;
+use super::{Branch, Proxy, Request, Response, Turn};
+use crate::id::Slot;
+use crate::limits;
+use crate::scan::{Message, Name, params, scan};
+
+impl Proxy {
+    /// A branch was redirected. False when that is for the caller to follow.
+    /// Otherwise the branch failed as by a lost flow, and where it was led
+    /// stands by for it, before whoever did so far.
+    pub(super) fn redirected(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        index: usize,
+        response: &Response<'_>,
+    ) -> bool {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return false;
+        };
+        let Some(branch) = context.branches.get(index).filter(|_| !context.answered) else {
+            return false;
+        };
+        let mut instead = Vec::new();
+        let target = &branch.target;
+        let (net, policy) = (&mut *turn.net, &mut *turn.policy);
+        if !policy.redirected(net, context, target, response, &mut instead) {
+            return false;
+        }
+        let waiting = |branch: &Branch| branch.stands_by_for(index);
+        let standby = context.branches.iter().position(waiting);
+        let mut last = u8::try_from(index).ok();
+        let from = turn.net.host(context.branches[index].target.hop);
+        for mut target in instead {
+            if context.branches.len() >= limits::BRANCHES_MAX {
+                break;
+            }
+            let host = turn.net.host(target.hop);
+            let there = |branch: &&mut Branch| turn.net.host(branch.target.hop) == host;
+            // Where edges share an address, it says nothing.
+            if host != from
+                && let Some(other) = context.branches.iter_mut().find(there)
+            {
+                other.target.learns = target.learns;
+                continue;
+            }
+            target.after = last;
+            last = u8::try_from(context.branches.len()).ok();
+            context.branches.push(Branch::new(target));
+        }
+        if let Some(standby) = standby.and_then(|standby| context.branches.get_mut(standby)) {
+            standby.target.after = last;
+        }
+        self.ended(turn, slot, index, 430, None);
+        true
+    }
+}
+
+/// Whether the sender of a request follows loose redirects.
+#[must_use]
+pub fn shows_loose(request: &Request<'_>) -> bool {
+    params::find(request.bytes, request.via.params, LOOSE).is_some()
+}
+
+/// Where the first Route value stands: its whole line when it is alone there.
+pub(super) fn first_route(base: &[u8]) -> Option<Range<usize>> {
+    let mut message = Message::default();
+    scan(base, &mut message).ok()?;
+    let line = *message.first(Name::Route)?;
+    let mut values = message.values(base, Name::Route);
+    let first = values.next()?;
+    Some(match values.next() {
+        Some(next) if next.end <= line.value.end => first.start.into()..next.start.into(),
+        Some(_) | None => line.line.range(),
+    })
+}

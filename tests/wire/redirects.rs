@@ -1,0 +1,182 @@
+//! The wrong edge redirects a home that follows, and relays for everybody else
+//! (S-23 to S-26, S-31, H-12, H-13; protocol 2.3 items 2, 3 and 10).
+
+use super::failover::{Call, call_in};
+use super::phone::Phone;
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::edge::Hop;
+use steadfast::id::Transport;
+use steadfast::time::Duration;
+
+const ANN: &str = "127.0.0.1:5080";
+/// Another port of the host that the edges take for the home's.
+const OTHER_HOME: &str = "127.0.0.10:7000";
+
+/// Joe, whose edges are e1 and its partner, in a call with ann of e2, at homes
+/// that are spoken to over this transport.
+fn call(tokens: Tokens, transport: Transport) -> Call {
+    let home = Hop {
+        transport,
+        addr: HOME.parse().unwrap(),
+    };
+    call_in(World::with(
+        tokens,
+        |_| (),
+        |_, edge| edge.home = vec![home],
+    ))
+}
+
+fn count(world: &World, counter: &str) -> u64 {
+    EDGES.iter().map(|edge| world.counter(edge, counter)).sum()
+}
+
+/// Ann asks joe something, who answers through the edge that asked him.
+#[track_caller]
+fn ask(call: &mut Call, cseq: u32) {
+    call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", cseq);
+    let from = call.world.last_to(call.joe.addr()).from.to_string();
+    let info = call.joe.receive(&mut call.world);
+    assert!(info.starts_with("INFO sip:joe@127.0.0.1:5070 "), "{info}");
+    assert!(!info.contains("\r\nRoute: "), "{info}");
+    call.joe.answer(&mut call.world, &from, &info, 200, "OK");
+    assert_eq!(call.ann.status(&mut call.world), 200);
+}
+
+#[test]
+fn a_home_that_lost_its_table_learns_it_again() {
+    // S-24, S-31, H-13, 2.5 step 7: a redirect or two, then none.
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut call = call(Tokens::Sealed, transport);
+        call.world.restart(HOME);
+        call.world.pass(Duration::from_secs(2));
+        ask(&mut call, 1);
+        let redirects = count(&call.world, "redirects");
+        assert_eq!(count(&call.world, "relays"), 0);
+        for cseq in 2..12 {
+            ask(&mut call, cseq);
+        }
+        assert_eq!(count(&call.world, "redirects"), redirects, "{transport:?}");
+        assert_eq!(call.world.counter(HOME, "redirects_followed"), redirects);
+        assert_eq!(count(&call.world, "relays"), 0);
+    }
+}
+
+#[test]
+fn one_contact_names_each_live_edge_of_the_token() {
+    // S-25, H-9, 2.3 items 2 and 3
+    for (transport, more) in [(Transport::Udp, ""), (Transport::Tcp, ";transport=tcp")] {
+        let mut call = call(Tokens::Clear, Transport::Udp);
+        let partner = call.joe.backup.trim_end_matches(":5060").to_owned();
+        call.world.restart(EDGES[0]);
+        if transport == Transport::Tcp {
+            call.world.connect(OTHER_HOME, EDGES[0]);
+        }
+        let answer = message(&mut call, "1", ";loose");
+        assert!(answer.starts_with("SIP/2.0 302 "), "{answer}");
+        let contacts = Phone::values(&answer, "Contact");
+        let [contact] = &contacts[..] else {
+            panic!("{contacts:?}")
+        };
+        let rest = format!("@edge.example.com;lr;gunk=e1;maddr={partner}{more}>");
+        assert!(
+            contact.starts_with("<sip:joe+") && contact.ends_with(&rest),
+            "{contact}"
+        );
+    }
+}
+
+#[test]
+fn a_followed_redirect_binds_the_uri_without_maddr() {
+    // S-23, S-24, 2.3 item 2
+    let mut call = call(Tokens::Clear, Transport::Udp);
+    call.world.restart(EDGES[0]);
+    ask(&mut call, 1);
+    let exact = call.world.counter(HOME, "stick_exact");
+    ask(&mut call, 2);
+    assert_eq!(call.world.counter(HOME, "stick_exact"), exact + 1);
+    assert_eq!(count(&call.world, "redirects"), 1);
+}
+
+#[test]
+fn what_a_redirect_would_not_help_is_relayed() {
+    // S-26, 2.3 item 10
+    let mut call = call(Tokens::Sealed, Transport::Udp);
+    call.world.restart(EDGES[0]);
+    call.ann.in_dialog(&mut call.world, EDGES[1], "ACK", 1);
+    assert!(call.joe.receive(&mut call.world).starts_with("ACK "));
+    call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 2);
+    assert!(call.joe.receive(&mut call.world).starts_with("BYE "));
+    assert_eq!(count(&call.world, "redirects"), 0);
+    assert_eq!(call.world.counter(EDGES[0], "relays"), 2);
+}
+
+#[test]
+fn who_does_not_say_that_it_follows_is_relayed_for() {
+    // S-26: a home of RFC 3261 would show the redirect to the caller.
+    let mut call = call(Tokens::Clear, Transport::Udp);
+    call.world.restart(EDGES[0]);
+    assert_eq!(message(&mut call, "1", ""), "");
+    assert!(call.joe.receive(&mut call.world).starts_with("MESSAGE "));
+    assert_eq!(call.world.counter(EDGES[0], "relays"), 1);
+}
+
+/// A home that the test plays asks e1 for joe, with that mark in its Via; what
+/// it hears at once, if anything.
+fn message(call: &mut Call, branch: &str, mark: &str) -> String {
+    let over = if call.world.is_connected(OTHER_HOME, EDGES[0]) {
+        "TCP"
+    } else {
+        "UDP"
+    };
+    let text = format!(
+        "MESSAGE sip:joe@127.0.0.1:5070 SIP/2.0\nVia: SIP/2.0/{over} {OTHER_HOME}{mark};branch=z9hG4bK{branch}\n\
+         Route: {}\nMax-Forwards: 70\nFrom: <sip:x@y>;tag=f\nTo: <sip:joe@example.com>\n\
+         Call-ID: {branch}\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n",
+        call.ann.route_to_far_edge()
+    );
+    call.world.send(OTHER_HOME, EDGES[0], &text);
+    if call.world.has(OTHER_HOME) {
+        call.world.receive(OTHER_HOME).text
+    } else {
+        String::new()
+    }
+}
+
+#[test]
+fn a_redirect_never_reaches_the_caller() {
+    // O-21, 2.3 item 10: every edge of joe has forgotten him.
+    let mut call = call(Tokens::Sealed, Transport::Udp);
+    for edge in EDGES {
+        call.world.restart(edge);
+    }
+    call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
+    assert_eq!(call.ann.status(&mut call.world), 480);
+    assert!(!call.world.has(ANN));
+    assert!(
+        count(&call.world, "redirects") <= 2,
+        "{}",
+        call.world.ladder()
+    );
+    call.world.drained();
+}
+
+#[test]
+fn a_phones_own_redirect_is_the_callers_business() {
+    // P-10: whatever it looks like.
+    for contact in [
+        "<sip:joe@elsewhere.example.net>",
+        "<sip:joe@edge.example.com;lr;maddr=127.0.0.12>",
+        "<sip:joe@edge.example.com;lr;maddr=192.0.2.1>",
+    ] {
+        let mut call = call(Tokens::Sealed, Transport::Udp);
+        call.ann.in_dialog(&mut call.world, EDGES[1], "INVITE", 2);
+        assert_eq!(call.ann.status(&mut call.world), 100);
+        let invite = call.joe.receive(&mut call.world);
+        call.joe
+            .redirect(&mut call.world, EDGES[0], &invite, contact);
+        let answer = call.ann.receive(&mut call.world);
+        assert!(answer.starts_with("SIP/2.0 302 "), "{answer}");
+        assert_eq!(Phone::values(&answer, "Contact"), [contact]);
+        assert_eq!(call.world.counter(HOME, "redirects_followed"), 0);
+    }
+}
