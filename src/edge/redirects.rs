@@ -11,7 +11,6 @@ use crate::proxy::{Reply, Request, Verdict, shows_loose};
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Method, Name, params};
-use crate::send::Flows;
 
 impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of
@@ -36,10 +35,10 @@ impl Edge {
                 count += 1;
             }
         }
-        let transport = Flows::transport(request.flow);
+        let transport = pass.net.flows.transport(request.flow);
         let before = pass.plan.lines.len();
         for place in self.token_places() {
-            let hop = self.member_hop(place, transport);
+            let hop = self.member_hop(pass.net, place, request.flow);
             if place != self.own && hop.is_some_and(|hop| !pass.net.is_down(pass.now, hop)) {
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");

@@ -307,9 +307,7 @@ impl Policy for Home {
 
     /// S-24. As long as a Record-Route: the table tells them apart by their end.
     fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]) {
-        if let Some(peer) = net.flows.peer(flow) {
-            self.link(net, now, flow, peer);
-        }
+        self.link(net, now, flow);
         self.bind(net, now, flow, uri, Source::Redirect, now + RECORD_ROUTE);
     }
 

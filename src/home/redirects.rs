@@ -5,6 +5,7 @@
 use super::policy::Home;
 use super::routing::first_value;
 use crate::bytes::Buf;
+use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Context, Net, Response, Target};
 use crate::scan::address::Address;
@@ -28,15 +29,14 @@ impl Home {
         response: &Response<'_>,
         instead: &mut Vec<Target>,
     ) -> bool {
-        let from_edge = net.flows.peer(response.flow);
-        if !from_edge.is_some_and(|peer| self.settings.is_edge(peer.ip())) {
+        if !self.is_edge(net, response.flow) {
             return false;
         }
         let mut again = std::mem::take(&mut self.again);
         let taken = taken_route(net, context, target, &mut again);
         self.again = again;
         let Some(taken) = taken else { return false };
-        let named = self.named(response, &taken);
+        let named = self.named(net, response, &taken);
         if named.is_empty() {
             return false;
         }
@@ -71,7 +71,12 @@ impl Home {
     }
 
     /// The Contacts that name an edge for the same token.
-    fn named<'a>(&self, response: &Response<'a>, taken: &[u8]) -> Vec<(&'a [u8], Hop)> {
+    fn named<'a>(
+        &self,
+        net: &mut Net,
+        response: &Response<'a>,
+        taken: &[u8],
+    ) -> Vec<(&'a [u8], Hop)> {
         let bytes = response.bytes;
         let whole = Uri::parse(taken, Span::new(0, taken.len()));
         let Some(user) = whole.ok().and_then(|uri| uri.user) else {
@@ -84,12 +89,17 @@ impl Home {
             let same = uri.is_loose(bytes)
                 && same_host(uri.host.of(bytes), &self.cluster)
                 && uri.user.map(|user| user.of(bytes)) == Some(user.of(taken));
-            let hop = Hop::literal(bytes, &uri).filter(|_| same)?;
-            let Hop::To { addr, .. } = hop else {
+            let hop = same.then(|| Hop::literal(&mut net.flows.names, bytes, &uri))??;
+            let Hop::To {
+                transport, addr, ..
+            } = hop
+            else {
                 return None;
             };
+            // Over TLS the certificate has to name the cluster, wherever it is.
+            let is_edge = transport == Transport::Tls || self.settings.is_edge(addr.ip());
             let value = value.of(bytes);
-            (self.settings.is_edge(addr.ip()) && value.starts_with(b"<")).then_some((value, hop))
+            (is_edge && value.starts_with(b"<")).then_some((value, hop))
         });
         named.take(limits::EDGE_SET_MAX).collect()
     }

@@ -18,6 +18,7 @@ fn call(tokens: Tokens, transport: Transport) -> Call {
     let home = Hop {
         transport,
         addr: HOME.parse().unwrap(),
+        name: None,
     };
     call_in(World::with(
         tokens,
