@@ -204,9 +204,10 @@ fn a_new_call_stays_on_the_way_it_found_past_a_restart() {
         joe.register(&mut world, EDGES[0]);
         ann.register(&mut world, EDGES[1]);
         world.restart(HOME);
-        // Each of them moves the home's dice on.
+        // Each of them moves the home's dice on, and teaches it nothing, since
+        // a BYE is relayed.
         for cseq in 0..earlier {
-            let message = joe.request("MESSAGE", "sip:ann@example.com", 100 + cseq, "", "");
+            let message = joe.request("BYE", "sip:ann@example.com", 100 + cseq, "", "");
             joe.send(&mut world, EDGES[0], &message);
             let message = ann.receive(&mut world);
             ann.answer(&mut world, EDGES[1], &message, 200, "OK");

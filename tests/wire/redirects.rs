@@ -23,7 +23,7 @@ fn call(tokens: Tokens, transport: Transport) -> Call {
     call_in(World::with(
         tokens,
         |_| (),
-        |_, edge| edge.home = vec![home],
+        |_, edge| edge.home = vec![home.clone()],
     ))
 }
 
