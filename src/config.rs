@@ -13,7 +13,7 @@ mod names;
 mod reader;
 mod role;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use keys::random;
@@ -34,6 +34,13 @@ pub struct Config {
     pub listen_at: String,
     /// Number of shards, each on a core of its own.
     pub shards: usize,
+    /// The control socket, if there is to be one.
+    pub control: Option<PathBuf>,
+    /// Where the metrics are served as well.
+    pub metrics: Option<SocketAddr>,
+    /// Networks whose sources are not limited: address and prefix length.
+    /// `None`: those of `limits::UNLIMITED`.
+    pub unlimited: Option<Vec<(IpAddr, u8)>>,
     /// What it is.
     pub role: Role,
 }
@@ -89,7 +96,16 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let reader = Reader { file, text };
     let document = reader.document()?;
     let root = reader.root(&document);
-    root.only(&["name", "listen", "shards", "edge", "home"])?;
+    root.only(&[
+        "name",
+        "listen",
+        "shards",
+        "edge",
+        "home",
+        "control",
+        "metrics",
+        "unlimited",
+    ])?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
     let shards = shards(&root)?;
@@ -107,7 +123,18 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
             ));
         }
     };
+    let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
+    let control = root.text("control", want)?.map(|path| folder.join(path));
+    let metrics = root.parsed("metrics", "an address and port", |text| {
+        let said = format!("is {text:?}, which should be like \"127.0.0.1:9090\"");
+        text.parse().map_err(|_not_an_address| said)
+    })?;
+    let want = "a list of networks such as [\"192.0.2.0/24\"]";
+    let unlimited = root.maybe_list("unlimited", want, names::prefix)?;
     Ok(Config {
+        control,
+        metrics,
+        unlimited,
         name,
         listen,
         listen_at: root.place("listen"),

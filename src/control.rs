@@ -7,19 +7,23 @@
 //!
 //! - SIGTERM and SIGINT drain the node; a second one ends it at once.
 //! - SIGUSR1 has every shard log its counters.
+//! - Questions come in over the control socket (`admin`).
 //!
 //! Not here: starting and ending it in the right order (`node`).
 
+mod admin;
 mod store;
 mod subscribers;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+pub use admin::{DoorFault, Doors};
 pub use store::{Store, StoreFault};
 pub use subscribers::{ListFault, read as read_subscribers};
 
@@ -33,6 +37,8 @@ pub struct Duties {
     pub store: Option<(Store, mpsc::Receiver<Record>)>,
     /// The file of subscribers.
     pub subscribers: Option<PathBuf>,
+    /// Where questions come in, and the name of the node that answers them.
+    pub doors: (Doors, String),
 }
 
 /// The running thread.
@@ -78,11 +84,14 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         shards,
         store,
         subscribers,
+        doors: (doors, node),
     } = duties;
+    let shards: Arc<[Orders]> = shards.into();
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
     tokio::select! {
         result = obey_signals(&shards) => result?,
         () = subscribers::watch(subscribers, &shards) => {}
+        result = admin::serve(doors, node, Arc::clone(&shards)) => result?,
         _ = ended => {}
     }
     if let Some(writer) = writer {

@@ -34,6 +34,7 @@ mod route;
 mod seal;
 mod spelling;
 mod token;
+mod why;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -28,6 +28,7 @@ mod registrar;
 mod routing;
 pub mod rules;
 pub mod subscribers;
+mod why;
 
 use std::net::{IpAddr, Ipv4Addr};
 

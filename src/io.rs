@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 
 pub use clock::Clock;
 pub use executor::{Handle, Start, start};
-pub use inbox::{Order, Orders};
+pub use inbox::{Answer, Number, Order, Orders, Question};
 pub use record::{Record, StoreSender, to_store};
 pub use rlimit::{locked_memory, raise_open_files};
 pub use sockets::{Sockets, check, open};

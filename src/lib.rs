@@ -43,3 +43,4 @@ pub mod io;
 pub mod lab;
 pub mod node;
 pub mod ua;
+pub mod why;

@@ -324,6 +324,11 @@ pub const BIND_PATIENCE: Duration = Duration::from_secs(2);
 /// Messages from the control thread that wait for a shard. More: the newest is
 /// dropped with a warning; none of them is a SIP message.
 pub const INBOX_MAX: usize = 64;
+/// How long a shard may take to answer the control thread. Longer: it is said
+/// to be ill.
+pub const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Longest answer of a control socket that `why` reads, in bytes.
+pub const CONTROL_ANSWER_MAX: u64 = 16 << 20;
 /// Records that wait for the store. More are dropped and counted: the next
 /// refresh of the same registration writes the whole record again.
 pub const STORE_QUEUE_MAX: usize = 65_536;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use steadfast::{config, lab, node, ua};
+use steadfast::{config, lab, node, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -39,6 +39,8 @@ enum Command {
     Lab(lab::Options),
     /// Play the survival of a call against a fresh lab: an edge is killed, nothing is lost
     Demo(lab::DemoOptions),
+    /// Ask a running node why a request for a URI goes where it goes
+    Why(why::Options),
     /// Be a phone without media: register, call, answer
     #[command(subcommand)]
     Ua(ua::Command),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Lab(options) => lab::run(&options).map_err(|fault| fault.to_string()),
         Command::Demo(options) => return demo(&options),
+        Command::Why(options) => return explain(&options),
         Command::Ua(command) => return user_agent(&command),
     };
     match result {
@@ -78,6 +81,19 @@ fn user_agent(command: &ua::Command) -> ExitCode {
 fn demo(options: &lab::DemoOptions) -> ExitCode {
     match lab::demo(options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("steadfast: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain(options: &why::Options) -> ExitCode {
+    match why::ask(options) {
+        Ok(answer) => {
+            print!("{answer}");
+            ExitCode::SUCCESS
+        }
         Err(fault) => {
             eprintln!("steadfast: {fault}");
             ExitCode::FAILURE

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, Role, random};
-use crate::control::{self, Control, Duties, ListFault, Store, StoreFault};
+use crate::control::{self, Control, DoorFault, Doors, Duties, ListFault, Store, StoreFault};
 use crate::io::{self, Clock, Handle, Record, Start};
 use crate::shard;
 
@@ -29,6 +29,9 @@ pub enum Fault {
     /// The registrations on disk.
     #[error(transparent)]
     Store(#[from] StoreFault),
+    /// The control socket and the port of the metrics.
+    #[error(transparent)]
+    Door(#[from] DoorFault),
     /// The list of subscribers.
     #[error(transparent)]
     Subscribers(#[from] ListFault),
@@ -51,6 +54,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let is_edge = matches!(config.role, Role::Edge(_));
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
+    let doors = Doors::open(config.control.as_deref(), config.metrics)?;
     let (role, files) = match config.role {
         Role::Edge(settings) => {
             if settings.token_keys.is_empty() {
@@ -79,6 +83,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             seed: seed()?,
             clock,
             store: files.as_ref().map(|_| to_store.clone()),
+            unlimited: config.unlimited.clone(),
             restored: restored(files.as_ref().map(|(_, store)| store))?,
         });
     }
@@ -91,6 +96,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
         shards,
         store,
         subscribers,
+        doors: (doors, config.name.clone()),
     })?;
     for (transport, addr) in &config.listen {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
@@ -107,6 +113,7 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
+    drop(Doors::open(config.control.as_deref(), config.metrics)?);
     io::check(&config.listen).map_err(|fault| listen_fault(&config.listen_at, fault))
 }
 

@@ -15,6 +15,7 @@ mod cancel;
 mod cluster;
 mod context;
 mod counters;
+pub mod fact;
 mod final_answer;
 mod maddr;
 mod net;
@@ -26,6 +27,7 @@ mod validate;
 
 pub use context::{Branch, Context, State};
 pub use counters::Counters;
+pub use fact::{Fact, Facts};
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use redirects::shows_loose;

@@ -7,6 +7,7 @@
 
 mod beats;
 mod streams;
+mod why;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -37,4 +37,5 @@ mod wire {
     mod torture;
     mod transport;
     mod validating;
+    mod why;
 }

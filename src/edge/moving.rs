@@ -29,7 +29,8 @@ impl Edge {
     ) -> Option<Reply> {
         let own = self.settings.members.get(self.own);
         let retires = own.is_some_and(|own| own.retires);
-        if !retires && !(old && self.names_retired()) {
+        let moves = retires || old && self.names_retired();
+        if !moves {
             return None;
         }
         if retires {

@@ -117,6 +117,22 @@ impl Registrations {
             .find(|&flow| Some(flow) != not)
     }
 
+    /// The live registrations of a subscriber, the newest first.
+    pub fn of<'a>(
+        &'a self,
+        now: Instant,
+        subscriber: &'a Subscriber<'_>,
+    ) -> impl Iterator<Item = Registration<'a>> {
+        self.live(now, subscriber).map(Record::view)
+    }
+
+    /// The live registrations of a user, whatever the instance.
+    pub fn of_user(&self, now: Instant, user: &[u8]) -> impl Iterator<Item = Registration<'_>> {
+        let all = self.table.of_user(user).map(|(_, record)| record);
+        all.filter(move |record| record.expires > now)
+            .map(Record::view)
+    }
+
     /// True when `flow` is one of the live flows of the subscriber.
     #[must_use]
     pub fn has_flow(&self, now: Instant, flow: Flow, subscriber: &Subscriber<'_>) -> bool {

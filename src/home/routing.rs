@@ -316,7 +316,7 @@ impl Home {
     /// else (a proxy between us and an edge, an edge of another domain: D-H9)
     /// the flow it sticks to, or the address in it. The number of flows of the
     /// cluster that the table knew.
-    fn hops_to(
+    pub(super) fn hops_to(
         &mut self,
         net: &mut Net,
         now: Instant,

@@ -13,6 +13,11 @@ macro_rules! counters {
             pub(super) fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
             }
+
+            /// What each counter means, in the same order.
+            pub(super) fn meanings() -> impl Iterator<Item = &'static str> {
+                [$(concat!($($doc),+).trim_ascii()),+].into_iter()
+            }
         }
     };
 }

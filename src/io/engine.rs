@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use super::accept::Listener;
 use super::batch::{ReceiveBatch, SendBatch};
 use super::clock::Clock;
-use super::inbox::{Inbox, Order};
+use super::inbox::{Answer, Inbox, Number, Order, Question};
 use super::readiness::{Alarm, Readiness, Ready};
 use super::streams::Streams;
 use super::token::{self, Token};
@@ -184,6 +184,30 @@ impl Engine {
         tracing::info!(streams = self.streams.len(), "counters: {}", text.join(" "));
     }
 
+    fn respond(&mut self, question: &Question) -> Answer {
+        match question {
+            Question::Numbers => Answer::Numbers(self.numbers()),
+            Question::Why(uri) => Answer::Why(self.shard.why(self.now, uri)),
+        }
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        let shard = self.shard.counters().rows();
+        let shard = shard.zip(crate::proxy::Counters::meanings());
+        let shell = self.counters.rows().zip(Counters::meanings());
+        let counted = shard.chain(shell).map(|((name, value), meaning)| Number {
+            name,
+            meaning,
+            value,
+        });
+        let held = self.shard.gauges().into_iter().map(|(name, held)| Number {
+            name,
+            meaning: "",
+            value: u64::try_from(held).unwrap_or(u64::MAX),
+        });
+        counted.chain(held).collect()
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let all = [self.shard.deadline(), self.streams.deadline(), self.ends_at];
         all.into_iter().flatten().min()
@@ -209,6 +233,16 @@ impl Engine {
                 }
                 Order::Drain => self.ends_at = Some(self.now),
                 Order::Report => self.report(),
+                Order::Ask {
+                    question,
+                    answer,
+                    shard,
+                } => {
+                    // Nobody waits for it any more: the asker has given up.
+                    if answer.try_send((shard, self.respond(&question))).is_err() {
+                        tracing::debug!("an answer came too late");
+                    }
+                }
                 Order::Subscribers(list) => {
                     self.shard.handle(self.now, Input::Subscribers(list));
                 }

@@ -1,6 +1,7 @@
 //! A shard on its core.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use glommio::io::PollableFd;
@@ -25,6 +26,8 @@ pub struct Start {
     pub clock: Clock,
     /// Where its registrations go.
     pub store: Option<StoreSender>,
+    /// Networks whose sources are not limited; `None`: `limits::UNLIMITED`.
+    pub unlimited: Option<Vec<(IpAddr, u8)>>,
     /// The registrations there are.
     pub restored: Vec<Record>,
 }
@@ -87,6 +90,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         seed,
         clock,
         store,
+        unlimited,
         restored,
     } = start;
     let setup = Setup {
@@ -95,7 +99,10 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         seed,
         wall: clock.wall(),
     };
-    let shard = Shard::new(setup, clock.now());
+    let mut shard = Shard::new(setup, clock.now());
+    if let Some(networks) = unlimited {
+        shard.set_unlimited(networks);
+    }
     let mut engine = Engine::new(shard, clock, sockets, inbox, store)?;
     engine.restore(&restored);
     drop(restored);

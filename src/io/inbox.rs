@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use tokio::sync::mpsc;
+
 use super::readiness::Bell;
+use crate::proxy::Facts;
 use crate::{home, limits};
 
 /// A message from the control thread.
@@ -17,6 +20,44 @@ pub enum Order {
     Report,
     /// A new list of subscribers.
     Subscribers(Arc<home::Subscribers>),
+    /// A question; the shard answers at once, or not at all when nobody listens.
+    Ask {
+        /// What is asked.
+        question: Question,
+        /// Where the answer goes, with the place of the shard.
+        answer: mpsc::Sender<(usize, Answer)>,
+        /// The place of the shard.
+        shard: usize,
+    },
+}
+
+/// What the control thread may ask of a shard.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// What it counted and what it holds.
+    Numbers,
+    /// Why a request for this URI goes where it goes.
+    Why(Arc<[u8]>),
+}
+
+/// What a shard answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To `Question::Numbers`.
+    Numbers(Vec<Number>),
+    /// To `Question::Why`.
+    Why(Facts),
+}
+
+/// One number of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Its name, in lower case with underscores.
+    pub name: &'static str,
+    /// What it means, as a sentence; empty for a gauge, whose name says it.
+    pub meaning: &'static str,
+    /// Its value.
+    pub value: u64,
 }
 
 /// The control thread's end: gives orders to one shard, never waits for it.

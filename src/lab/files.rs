@@ -35,7 +35,10 @@ ann example.com password=secret
 
 fn head(place: Place) -> String {
     let Place { name, ip } = place;
-    format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"]\n")
+    format!(
+        "name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"]\n\
+         control = \"{name}.sock\"\n"
+    )
 }
 
 fn home() -> String {

@@ -40,6 +40,10 @@ While they talk, kill the edge that carries joe's side of the call:
   kill -9 {victim}
 
 The call goes on, and the next BYE or re-INVITE goes through the other edge.
+Why a request goes where it goes:
+
+  steadfast why sip:joe@example.com --node {folder}/home.sock
+
 Counters: kill -USR1 PROCESS, then look into its log. Ctrl-C ends the lab.
 
 "

@@ -1,15 +1,20 @@
 //! What happened, in numbers. Counted where it happens, read by the operator.
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Counts since the shard began.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Counters { $($(#[doc = $doc])+ pub $name: u64,)+ }
 
         impl Counters {
             /// Every counter with its name, in the order of declaration.
             pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name)),*].into_iter()
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+
+            /// What each counter means, in the same order.
+            pub fn meanings() -> impl Iterator<Item = &'static str> {
+                [$(concat!($($doc),+).trim_ascii()),+].into_iter()
             }
         }
     };

@@ -25,3 +25,4 @@ mod register;
 mod sipp;
 mod stream;
 mod ua;
+mod why;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use steadfast::frame::stun;
 use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::proxy::Facts;
 use steadfast::send::{self, Accepted, Local};
 use steadfast::shard::{Input, Notice, Output, Shard};
 use steadfast::time::{Duration, Instant};
@@ -260,6 +261,12 @@ impl World {
         let to: SocketAddr = to.parse().unwrap();
         let found = self.trace.iter().rfind(|seen| seen.to == to);
         &found.unwrap_or_else(|| panic!("nothing for {to}")).text
+    }
+
+    /// What a node says of a URI.
+    pub(crate) fn why(&mut self, addr: &str, uri: &str) -> Facts {
+        let place = self.nodes[&addr.parse().unwrap()];
+        self.shards[place].why(self.now, uri.as_bytes())
     }
 
     /// What a node holds at this moment.

@@ -1,0 +1,289 @@
+//! What an operator may ask a running node, over HTTP: on a Unix socket that
+//! only its owner may open, and the metrics alone on a TCP port as well.
+//!
+//! - `/metrics`: every counter and gauge of every shard, as Prometheus reads it.
+//! - `/why?uri=URI`: why a request for it goes where it goes; `&json` as JSON.
+//! - `/healthz`: 200 while every shard answers, else 503.
+//!
+//! The shards are asked through their inboxes and answer through a bounded
+//! channel; one that does not answer in `limits::ANSWER_MAX` is left out.
+
+mod metrics;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::io::{Answer, Order, Orders, Question};
+use crate::limits;
+use crate::proxy::Facts;
+
+/// Why nobody can ask, each a sentence that goes on after the key.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorFault {
+    /// The socket.
+    #[error("cannot open the control socket {}: {why}", path.display())]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// What is in the way.
+        why: io::Error,
+    },
+    /// The port.
+    #[error("cannot serve metrics on {addr}: {why}")]
+    Metrics {
+        /// Where.
+        addr: SocketAddr,
+        /// What the kernel said.
+        why: io::Error,
+    },
+}
+
+/// The sockets that questions come in by.
+#[derive(Debug, Default)]
+pub struct Doors {
+    control: Option<(UnixListener, PathBuf)>,
+    metrics: Option<std::net::TcpListener>,
+}
+
+impl Doors {
+    /// Opens what is asked for. A socket file that nobody listens on is that of
+    /// a node that was killed, and is replaced.
+    ///
+    /// # Errors
+    /// What keeps one from being opened.
+    pub fn open(control: Option<&Path>, metrics: Option<SocketAddr>) -> Result<Self, DoorFault> {
+        let control = control.map(|path| {
+            let opened = open_socket(path).map(|socket| (socket, path.to_owned()));
+            opened.map_err(|why| DoorFault::Control {
+                path: path.to_owned(),
+                why,
+            })
+        });
+        let metrics = metrics.map(|addr| {
+            let opened = std::net::TcpListener::bind(addr).and_then(|port| {
+                port.set_nonblocking(true)?;
+                Ok(port)
+            });
+            opened.map_err(|why| DoorFault::Metrics { addr, why })
+        });
+        Ok(Self {
+            control: control.transpose()?,
+            metrics: metrics.transpose()?,
+        })
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        if let Some((_, path)) = &self.control
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::debug!(%error, "the control socket is gone already");
+        }
+    }
+}
+
+fn open_socket(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
+        let why = "another node answers there; end it, or name another path";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Who answers: the shards of the node.
+struct Desk {
+    node: String,
+    shards: Arc<[Orders]>,
+}
+
+/// Answers until the thread ends.
+pub(super) async fn serve(doors: Doors, node: String, shards: Arc<[Orders]>) -> io::Result<()> {
+    let desk = Arc::new(Desk { node, shards });
+    let public = Router::new().route("/metrics", get(metrics));
+    let all = public
+        .clone()
+        .route("/why", get(why))
+        .route("/healthz", get(health))
+        .with_state(Arc::clone(&desk));
+    let public = public.with_state(desk);
+    let on_socket = async {
+        match &doors.control {
+            Some((socket, _)) => {
+                let socket = tokio::net::UnixListener::from_std(socket.try_clone()?)?;
+                axum::serve(socket, all).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let on_port = async {
+        match &doors.metrics {
+            Some(port) => {
+                let port = tokio::net::TcpListener::from_std(port.try_clone()?)?;
+                axum::serve(port, public).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = on_socket => result,
+        result = on_port => result,
+    }
+}
+
+impl Desk {
+    /// The answers there are, by shard.
+    async fn ask(&self, question: &Question) -> Vec<(usize, Answer)> {
+        let (answer, mut answers) = mpsc::channel(self.shards.len().max(1));
+        for (shard, orders) in self.shards.iter().enumerate() {
+            orders.give(Order::Ask {
+                question: question.clone(),
+                answer: answer.clone(),
+                shard,
+            });
+        }
+        drop(answer);
+        let mut all = Vec::new();
+        while let Ok(Some(one)) = timeout(limits::ANSWER_MAX, answers.recv()).await {
+            all.push(one);
+        }
+        all.sort_unstable_by_key(|(shard, _)| *shard);
+        all
+    }
+}
+
+async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
+    let answers = desk.ask(&Question::Numbers).await;
+    let text = metrics::write(&desk.node, desk.shards.len(), &answers);
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn health(State(desk): State<Arc<Desk>>) -> Response {
+    let all = desk.shards.len();
+    match desk.ask(&Question::Numbers).await.len() {
+        alive if alive == all => format!("{all} of {all} shards answer\n").into_response(),
+        alive => {
+            let text = format!("{alive} of {all} shards answer\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+async fn why(
+    State(desk): State<Arc<Desk>>,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
+    let Some(uri) = asked.get("uri") else {
+        return (
+            StatusCode::BAD_REQUEST,
+            "ask as in /why?uri=sip:joe@example.com\n",
+        )
+            .into_response();
+    };
+    let answers = desk.ask(&Question::Why(uri.as_bytes().into())).await;
+    let all = answers.iter().filter_map(|(shard, answer)| match answer {
+        Answer::Why(facts) => Some((*shard, facts)),
+        Answer::Numbers(_) => None,
+    });
+    if asked.contains_key("json") {
+        let rows: Vec<_> = all.map(|(shard, facts)| json(shard, facts)).collect();
+        let text = format!(
+            "{{\"node\":{},\"shards\":[{}]}}\n",
+            quoted(&desk.node),
+            rows.join(",")
+        );
+        return ([(header::CONTENT_TYPE, "application/json")], text).into_response();
+    }
+    let several = desk.shards.len() > 1;
+    all.map(|(shard, facts)| words(several.then_some(shard), facts))
+        .collect::<String>()
+        .into_response()
+}
+
+/// One line a fact, what it is about in a column of its own.
+fn words(shard: Option<usize>, facts: &Facts) -> String {
+    let head = shard.map_or_else(String::new, |shard| format!("shard {shard}\n"));
+    let line = |fact: &crate::proxy::Fact| format!("  {:<9}{}\n", fact.what, fact.says);
+    head + &facts.0.iter().map(line).collect::<String>()
+}
+
+fn json(shard: usize, facts: &Facts) -> String {
+    let fact = |fact: &crate::proxy::Fact| {
+        format!(
+            "{{\"what\":{},\"says\":{}}}",
+            quoted(fact.what),
+            quoted(&fact.says)
+        )
+    };
+    let facts: Vec<_> = facts.0.iter().map(fact).collect();
+    format!("{{\"shard\":{shard},\"facts\":[{}]}}", facts.join(","))
+}
+
+/// A JSON string (RFC 8259 §7).
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            letter if letter < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_strings_are_escaped() {
+        assert_eq!(quoted("a\"b\\c\nd ü"), "\"a\\\"b\\\\c\\u000ad ü\"");
+        let mut facts = Facts::default();
+        facts.say("uri", "is \"mine\"");
+        assert_eq!(
+            json(1, &facts),
+            "{\"shard\":1,\"facts\":[{\"what\":\"uri\",\"says\":\"is \\\"mine\\\"\"}]}"
+        );
+        assert_eq!(words(Some(1), &facts), "shard 1\n  uri      is \"mine\"\n");
+    }
+
+    #[test]
+    fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
+        let path = std::env::temp_dir().join(format!("steadfast-door-{}", std::process::id()));
+        let left = UnixListener::bind(&path).unwrap();
+        drop(left);
+        let doors = Doors::open(Some(&path), None).unwrap();
+        let taken = Doors::open(Some(&path), None).unwrap_err().to_string();
+        assert!(taken.contains("another node answers there"), "{taken}");
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        drop(doors);
+        assert!(!path.exists());
+    }
+}

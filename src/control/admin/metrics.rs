@@ -1,0 +1,100 @@
+//! The text that Prometheus reads (exposition format 0.0.4).
+
+use std::fmt::Write as _;
+
+use crate::io::{Answer, Number};
+
+/// Every number of every shard that answered, one family after the other.
+pub(super) fn write(node: &str, shards: usize, answers: &[(usize, Answer)]) -> String {
+    let all: Vec<(usize, &[Number])> = answers
+        .iter()
+        .filter_map(|(shard, answer)| match answer {
+            Answer::Numbers(numbers) => Some((*shard, &numbers[..])),
+            Answer::Why(_) => None,
+        })
+        .collect();
+    let mut out = String::new();
+    let node = node.replace(['\\', '"', '\n'], "_");
+    family(&mut out, "shards", "Shards of the node.", "gauge");
+    line(
+        &mut out,
+        format_args!("steadfast_shards{{node=\"{node}\"}} {shards}"),
+    );
+    family(
+        &mut out,
+        "shards_answering",
+        "Shards that answered this question.",
+        "gauge",
+    );
+    let answering = all.len();
+    line(
+        &mut out,
+        format_args!("steadfast_shards_answering{{node=\"{node}\"}} {answering}"),
+    );
+    let Some((_, first)) = all.first() else {
+        return out;
+    };
+    // Every shard has the same numbers in the same order.
+    for (place, number) in first.iter().enumerate() {
+        let is_gauge = number.meaning.is_empty();
+        let held = format!("Held at this moment: {}.", number.name.replace('_', " "));
+        let (name, meaning, kind) = if is_gauge {
+            (number.name.to_owned(), held.as_str(), "gauge")
+        } else {
+            (format!("{}_total", number.name), number.meaning, "counter")
+        };
+        family(&mut out, &name, meaning, kind);
+        for (shard, numbers) in &all {
+            let value = numbers.get(place).map_or(0, |number| number.value);
+            let labels = format_args!("node=\"{node}\",shard=\"{shard}\"");
+            line(
+                &mut out,
+                format_args!("steadfast_{name}{{{labels}}} {value}"),
+            );
+        }
+    }
+    out
+}
+
+fn family(out: &mut String, name: &str, meaning: &str, kind: &str) {
+    let meaning = meaning.replace('\\', "\\\\");
+    line(out, format_args!("# HELP steadfast_{name} {meaning}"));
+    line(out, format_args!("# TYPE steadfast_{name} {kind}"));
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let written = writeln!(out, "{text}");
+    debug_assert!(written.is_ok(), "a String takes every character");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_has_its_meaning_once_and_a_line_a_shard() {
+        let numbers = |value| {
+            let number = |name, meaning| Number {
+                name,
+                meaning,
+                value,
+            };
+            Answer::Numbers(vec![
+                number("stun", "STUN requests answered."),
+                number("streams", ""),
+            ])
+        };
+        let text = write("e1", 3, &[(0, numbers(7)), (2, numbers(9))]);
+        assert_eq!(
+            text,
+            "# HELP steadfast_shards Shards of the node.\n# TYPE steadfast_shards gauge\n\
+             steadfast_shards{node=\"e1\"} 3\n\
+             # HELP steadfast_shards_answering Shards that answered this question.\n\
+             # TYPE steadfast_shards_answering gauge\nsteadfast_shards_answering{node=\"e1\"} 2\n\
+             # HELP steadfast_stun_total STUN requests answered.\n# TYPE steadfast_stun_total counter\n\
+             steadfast_stun_total{node=\"e1\",shard=\"0\"} 7\nsteadfast_stun_total{node=\"e1\",shard=\"2\"} 9\n\
+             # HELP steadfast_streams Held at this moment: streams.\n# TYPE steadfast_streams gauge\n\
+             steadfast_streams{node=\"e1\",shard=\"0\"} 7\nsteadfast_streams{node=\"e1\",shard=\"2\"} 9\n"
+        );
+    }
+}

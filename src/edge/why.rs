@@ -1,0 +1,121 @@
+//! What an edge says of a URI: the token in it, the phone's flows, and what a
+//! request for it would meet (`steadfast why`).
+
+use super::own::Mine;
+use super::policy::Edge;
+use crate::proxy::fact::{self, Facts};
+use crate::proxy::{Net, Plan};
+use crate::scan::uri::Uri;
+use crate::span::Span;
+use crate::time::Instant;
+
+impl Edge {
+    /// Everything that decides where a request with `uri` in its Route goes.
+    #[must_use]
+    pub fn why(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Facts {
+        let mut facts = Facts::default();
+        let whole = Span::new(0, uri.len());
+        let Ok(parsed) = Uri::parse(uri, whole) else {
+            facts.say("uri", "is malformed, so a request for it gets 400");
+            return facts;
+        };
+        match self.classify(net, uri, whole) {
+            Mine::Token => self.why_token(net, now, &mut facts),
+            Mine::Elsewhere(place) => {
+                let member = self.settings.members.get(place);
+                let name = member.map_or("nobody", |member| member.name.as_str());
+                facts.say("edge", format!("its maddr names {name}"));
+                if self.has_token() {
+                    self.why_token(net, now, &mut facts);
+                }
+            }
+            Mine::Flow(at) => {
+                facts.say("token", "a flow token of RFC 5626, made by this edge");
+                facts.say("chosen", fact::flow(net, at));
+            }
+            Mine::Bad(bad) => {
+                let (status, reason) = bad.answer();
+                facts.say("token", format!("is refused with {status}: {reason}"));
+            }
+            Mine::Cluster => facts.say("uri", "names the cluster and nobody in it"),
+            Mine::Address => facts.say("uri", "names this edge itself"),
+            Mine::Sibling => facts.say("uri", "names another edge"),
+            Mine::Not => self.why_other(net, now, uri, &parsed, &mut facts),
+        }
+        self.token.clear();
+        facts
+    }
+
+    fn why_token(&self, net: &Net, now: Instant, facts: &mut Facts) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let token = &self.token;
+        let edges: Vec<_> = token.edges().map(text).collect();
+        let subscriber = token.subscriber();
+        let says = format!(
+            "user {}, realm {}, instance {}, edges {}",
+            named(subscriber.user),
+            named(subscriber.realm),
+            named(subscriber.instance),
+            edges.join(" ")
+        );
+        facts.say("token", says);
+        let own = &self.settings.name;
+        if !edges.contains(own) {
+            facts.say("edge", format!("{own} is not in the set of this token"));
+        }
+        for held in self.registrations.of(now, &subscriber) {
+            let says = format!(
+                "{}, reg-id {}, {}",
+                fact::flow(net, held.flow),
+                held.reg_id,
+                fact::left(now, held.expires)
+            );
+            facts.say("flow", says);
+        }
+        let found = self.registrations.flow_of(now, &subscriber, None);
+        match found.filter(|flow| net.flows.lives(*flow)) {
+            Some(flow) => facts.say("chosen", format!("{}, the newest", fact::flow(net, flow))),
+            None => {
+                let others: Vec<_> = edges.iter().filter(|name| *name != own).collect();
+                facts.say("flow", "none of this phone here");
+                let says = match others[..] {
+                    [] => "nobody: 430 Flow Failed".to_owned(),
+                    _ => format!("relayed to {others:?}, and 430 if it came from an edge"),
+                };
+                facts.say("chosen", says);
+            }
+        }
+    }
+
+    fn why_other(&self, net: &mut Net, now: Instant, uri: &[u8], parsed: &Uri, facts: &mut Facts) {
+        facts.say("uri", "holds no token of this cluster");
+        let user = parsed.user.map(|user| user.of(uri)).unwrap_or_default();
+        for held in self.registrations.of_user(now, user) {
+            let says = format!(
+                "{}, instance {}, reg-id {}, {}",
+                fact::flow(net, held.flow),
+                named(held.subscriber.instance),
+                held.reg_id,
+                fact::left(now, held.expires)
+            );
+            facts.say("flow", says);
+        }
+        let mut plan = Plan::default();
+        self.to_home(net, now, &mut plan);
+        let homes = plan.targets.iter().map(|target| fact::hop(net, target.hop));
+        let homes: Vec<_> = homes.collect();
+        facts.say(
+            "chosen",
+            format!("to the home: in turn {}", homes.join(", ")),
+        );
+    }
+}
+
+/// A field of a token, which may be empty.
+fn named(field: &[u8]) -> String {
+    if field.is_empty() {
+        "unknown".to_owned()
+    } else {
+        String::from_utf8_lossy(field).into_owned()
+    }
+}

@@ -1,0 +1,85 @@
+//! What a home says of a URI: the bindings of an address of record, and where a
+//! URI of the edges sticks (`steadfast why`).
+
+use super::aor;
+use super::policy::Home;
+use crate::id::Transport;
+use crate::proxy::Net;
+use crate::proxy::fact::{self, Facts};
+use crate::scan::address::Address;
+use crate::scan::uri::{Uri, same_host};
+use crate::span::Span;
+use crate::time::Instant;
+
+impl Home {
+    /// Everything that decides where a request for `uri` goes.
+    #[must_use]
+    pub fn why(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Facts {
+        let mut facts = Facts::default();
+        let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
+            facts.say("uri", "is malformed, so a request for it gets 400");
+            return facts;
+        };
+        let ours = same_host(parsed.host.of(uri), self.settings.domain.as_bytes());
+        if ours && parsed.user.is_some() {
+            self.why_aor(net, now, uri, &mut facts);
+        } else if ours {
+            facts.say("uri", "names this home itself");
+        } else {
+            self.why_uri(net, now, uri, &mut facts);
+        }
+        facts
+    }
+
+    fn why_aor(&mut self, net: &mut Net, now: Instant, uri: &[u8], facts: &mut Facts) {
+        let mut filed = Vec::new();
+        aor::canonical(uri, &mut filed);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut paths = Vec::new();
+        for binding in self.location.bindings(now, &filed) {
+            let way = match binding.flow {
+                Some(at) if net.flows.lives(at) => fact::flow(net, at),
+                Some(_) => "its flow is gone, so by its Path".to_owned(),
+                None => "read back from the store, so by its Path".to_owned(),
+            };
+            let says = format!(
+                "<{}>{}, q {}, {} s left: {way}",
+                text(binding.contact()),
+                text(binding.params()),
+                binding.q,
+                binding.left_s(now),
+            );
+            facts.say("binding", says);
+            if !binding.path().is_empty() && !paths.contains(&binding.path().to_vec()) {
+                paths.push(binding.path().to_vec());
+            }
+        }
+        if facts.0.is_empty() {
+            facts.say("binding", format!("none of {}", text(&filed)));
+        }
+        for path in paths {
+            let end = memchr::memchr(b'>', &path).map_or(path.len(), |end| end + 1);
+            let Ok(top) = Address::parse(&path, Span::new(0, end)) else {
+                continue;
+            };
+            facts.say("path", text(top.uri.of(&path)));
+            self.why_uri(net, now, top.uri.of(&path), facts);
+        }
+    }
+
+    fn why_uri(&mut self, net: &mut Net, now: Instant, uri: &[u8], facts: &mut Facts) {
+        if facts.say_stick(net, now, &mut self.stick, uri).is_some() {
+            return;
+        }
+        let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
+            return;
+        };
+        self.hops_to(net, now, uri, &parsed, Transport::Udp);
+        let hops: Vec<_> = self.hops.iter().map(|&hop| fact::hop(net, hop)).collect();
+        if hops.is_empty() {
+            facts.say("chosen", "nothing: the name is not one of ours");
+        } else {
+            facts.say("chosen", format!("no flow, so in turn {}", hops.join(", ")));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a node says of a URI (`steadfast why`), held against what it does.
+
+use super::phone::{Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+
+const JOE: &str = "127.0.0.1:5070";
+
+/// What is said about one thing, in order.
+fn said(world: &mut World, node: &str, uri: &str, what: &str) -> Vec<String> {
+    let facts = world.why(node, uri);
+    let about = facts.0.into_iter().filter(|fact| fact.what == what);
+    about.map(|fact| fact.says).collect()
+}
+
+/// A lab in which joe is registered over two edges; the URI of his Path.
+fn registered(tokens: Tokens) -> (World, String) {
+    let mut world = World::lab(tokens);
+    let mut joe = Phone::new("joe", JOE, true);
+    joe.register(&mut world, EDGES[0]);
+    let path = Phone::values(world.last(HOME), "Path").remove(0);
+    let uri = path.trim_matches(['<', '>']).to_owned();
+    (world, uri)
+}
+
+#[test]
+fn an_edge_reads_the_token_and_names_the_flow() {
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let (mut world, uri) = registered(tokens);
+        let token = said(&mut world, EDGES[0], &uri, "token").concat();
+        assert!(token.starts_with("user joe, realm "), "{token}");
+        assert!(
+            token.contains("instance urn:uuid:joe, edges e1 e"),
+            "{token}"
+        );
+        let chosen = said(&mut world, EDGES[0], &uri, "chosen").concat();
+        assert_eq!(chosen, "the flow to udp:127.0.0.1:5070, the newest");
+        let flow = said(&mut world, EDGES[0], &uri, "flow").concat();
+        assert!(
+            flow.contains("reg-id 1, ") && flow.ends_with(" s left"),
+            "{flow}"
+        );
+        // The edge that is in no set of his knows what it would do.
+        let other = EDGES.into_iter().skip(1);
+        let other = other
+            .into_iter()
+            .find(|edge| world.gauge(edge, "registered") == 0);
+        let relayed = said(&mut world, other.unwrap(), &uri, "chosen").concat();
+        assert!(relayed.starts_with("relayed to [\"e1\", \"e"), "{relayed}");
+    }
+}
+
+#[test]
+fn an_edge_says_what_is_wrong_with_a_token() {
+    let (mut world, uri) = registered(Tokens::Sealed);
+    let flipped = uri.replacen("@edge", "A@edge", 1);
+    let token = said(&mut world, EDGES[0], &flipped, "token").concat();
+    assert!(token.starts_with("is refused with 403"), "{token}");
+    let bad = said(&mut world, EDGES[0], "not a uri", "uri").concat();
+    assert!(bad.starts_with("is malformed"), "{bad}");
+}
+
+#[test]
+fn a_home_lists_bindings_levels_and_the_choice() {
+    let (mut world, uri) = registered(Tokens::Clear);
+    let aor = "sip:joe@example.com";
+    let bindings = said(&mut world, HOME, aor, "binding");
+    assert_eq!(bindings.len(), 2, "{bindings:?}");
+    let first = &bindings[0];
+    assert!(
+        first.starts_with("<sip:joe@127.0.0.1:5070>;+sip.instance="),
+        "{first}"
+    );
+    assert!(
+        first.contains(" s left: the flow to udp:127.0.0.1"),
+        "{first}"
+    );
+    assert_eq!(said(&mut world, HOME, aor, "path"), [uri.clone()]);
+    let exact = said(&mut world, HOME, &uri, "exact");
+    assert_eq!(exact.len(), 2, "one row a flow: {exact:?}");
+    assert!(exact[0].contains(" by Path, "), "{exact:?}");
+    let chosen = said(&mut world, HOME, &uri, "chosen").concat();
+    assert_eq!(chosen, "one of 2 flows at random, the same parameters");
+    let in_dialog = uri.replace(";ob", ";gunk=e1");
+    let chosen = said(&mut world, HOME, &in_dialog, "chosen").concat();
+    assert_eq!(
+        chosen,
+        "one of 2 flows at random, equal by RFC 3261 §19.1.4"
+    );
+}
+
+#[test]
+fn a_home_that_lost_its_table_says_that_it_would_ask_around() {
+    let (mut world, uri) = registered(Tokens::Clear);
+    world.restart(HOME);
+    assert_eq!(
+        said(&mut world, HOME, &uri, "exact"),
+        ["the same parameters: no row"]
+    );
+    let chosen = said(&mut world, HOME, &uri, "chosen").concat();
+    assert!(
+        chosen.starts_with("no flow, so in turn udp:127.0.0.1"),
+        "{chosen}"
+    );
+    let binding = said(&mut world, HOME, "sip:joe@example.com", "binding").concat();
+    assert!(binding.contains("read back from the store"), "{binding}");
+    let none = said(&mut world, HOME, "sip:ann@example.com", "binding");
+    assert_eq!(none, ["none of ann@example.com"]);
+}
+
+#[test]
+fn asking_changes_nothing() {
+    let (mut world, uri) = registered(Tokens::Clear);
+    for node in [HOME, EDGES[0]] {
+        let once = world.why(node, &uri);
+        assert_eq!(world.why(node, &uri), once, "{node}");
+    }
+    assert_eq!(world.gauge(HOME, "registered"), 1);
+    let ok = Register::new("ann", "127.0.0.1:5080").login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    world.drained();
+}
