@@ -85,6 +85,32 @@ fn a_home_is_read_with_its_defaults() {
 }
 
 #[test]
+fn the_doors_of_the_operator_are_read() {
+    let head = format!("{HEAD}control = \"e1.sock\"\nmetrics = \"127.0.0.1:9090\"\n");
+    let config = read(&format!("{head}unlimited = [\"192.0.2.0/24\"]\n{EDGE}")).unwrap();
+    assert!(
+        config
+            .control
+            .is_some_and(|path| path.ends_with("e1.sock") && path.is_absolute())
+    );
+    assert_eq!(config.metrics, Some("127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(
+        config.unlimited,
+        Some(vec![("192.0.2.0".parse().unwrap(), 24)])
+    );
+    let config = read(&format!("{HEAD}{EDGE}")).unwrap();
+    assert_eq!(
+        (config.control, config.metrics, config.unlimited),
+        (None, None, None)
+    );
+    let wrong = format!("{HEAD}metrics = \"9090\"\n{EDGE}");
+    assert_eq!(
+        read(&wrong).err().unwrap().to_string(),
+        "e1.toml, line 3: `metrics` is \"9090\", which should be like \"127.0.0.1:9090\""
+    );
+}
+
+#[test]
 fn policies_are_read_and_a_wrong_one_is_named() {
     let text = format!("{HEAD}{EDGE}path = \"require\"\n");
     let text = text.replace("tcp = 5070", "retire = true");
