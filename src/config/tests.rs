@@ -217,7 +217,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, edge, home",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, edge, home, control, metrics, unlimited",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),

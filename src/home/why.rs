@@ -74,7 +74,10 @@ impl Home {
         let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
             return;
         };
+        // A question is no request: nothing of it is counted.
+        let counters = net.counters;
         self.hops_to(net, now, uri, &parsed, Transport::Udp);
+        net.counters = counters;
         let hops: Vec<_> = self.hops.iter().map(|&hop| fact::hop(net, hop)).collect();
         if hops.is_empty() {
             facts.say("chosen", "nothing: the name is not one of ours");

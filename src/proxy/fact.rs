@@ -38,6 +38,7 @@ impl Facts {
     ) -> Option<Level> {
         let lines = table.explain(now, uri);
         let lives = |line: &&Line| line.lost.is_none() && net.flows.lives(line.flow);
+        let answers = |line: &&Line| lives(line) && !net.is_down(now, Hop::Flow(line.flow));
         for level in [Level::Exact, Level::Equal, Level::Domain] {
             let mut rows = lines.iter().filter(|line| line.level == level).peekable();
             if rows.peek().is_none() {
@@ -47,22 +48,29 @@ impl Facts {
                 self.say(word(level), describe(net, now, row));
             }
         }
-        for level in [Level::Exact, Level::Equal] {
-            let mut best = lines
-                .iter()
-                .filter(|line| line.level == level)
-                .filter(lives);
-            if let Some(first) = best.next() {
-                let others = best.count();
-                let says = match others {
-                    0 => format!("{}, {}", flow(net, first.flow), name(level)),
-                    _ => format!("one of {} flows at random, {}", others + 1, name(level)),
-                };
-                self.say("chosen", says);
-                return Some(level);
+        let wanted = |level: Level, works: bool| {
+            let here = lines.iter().filter(move |line| line.level == level);
+            here.filter(move |line| if works { answers(line) } else { lives(line) })
+        };
+        // What does not answer is tried last, however well it matches.
+        for works in [true, false] {
+            for level in [Level::Exact, Level::Equal] {
+                let mut best = wanted(level, works);
+                if let Some(first) = best.next() {
+                    self.choose(net, level, first, best.count());
+                    return Some(level);
+                }
             }
         }
         None
+    }
+
+    fn choose(&mut self, net: &Net, level: Level, first: &Line, others: usize) {
+        let says = match others {
+            0 => format!("{}, {}", flow(net, first.flow), name(level)),
+            _ => format!("one of {} flows at random, {}", others + 1, name(level)),
+        };
+        self.say("chosen", says);
     }
 }
 
@@ -117,8 +125,13 @@ fn describe(net: &Net, now: Instant, row: &Line) -> String {
         Some(reopen) => format!(", lost, to be opened again at {}", reopen.addr),
         None => String::new(),
     };
+    let down = if net.is_down(now, Hop::Flow(row.flow)) {
+        ", which does not answer"
+    } else {
+        ""
+    };
     let at = flow(net, row.flow);
-    format!("{text} on {at} by {source}, {lasts}{lost}")
+    format!("{text} on {at} by {source}, {lasts}{lost}{down}")
 }
 
 const fn word(level: Level) -> &'static str {
