@@ -19,6 +19,7 @@ pub mod auth;
 mod class;
 mod cursor;
 mod find;
+mod lanes;
 mod line;
 mod message;
 mod method;
@@ -40,6 +41,7 @@ pub use name::Name;
 use address::Address;
 use class::Class;
 use cursor::within;
+use line::Lines;
 use uri::{Scheme, Uri};
 use via::Via;
 
@@ -92,8 +94,9 @@ pub fn scan(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
         message,
         defect: None,
     };
-    pass.start_line()?;
-    pass.header_lines();
+    let mut lines = Lines::new(bytes);
+    pass.start_line(&mut lines)?;
+    pass.header_lines(lines);
     pass.mandatory();
     pass.typed();
     pass.defect.map_or(Ok(()), Err)
@@ -112,8 +115,8 @@ impl Pass<'_> {
         self.defect.get_or_insert(defect);
     }
 
-    fn start_line(&mut self) -> Result<(), Malformed> {
-        let line = line::first(self.bytes);
+    fn start_line(&mut self, lines: &mut Lines<'_>) -> Result<(), Malformed> {
+        let line = lines.first();
         let (start, verdict) = start::parse(self.bytes, Span::new(0, line.end))?;
         self.message.start = Some(start);
         if let Err(defect) = verdict {
@@ -125,10 +128,15 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn header_lines(&mut self) {
+    fn header_lines(&mut self, mut lines: Lines<'_>) {
         let mut at = self.message.headers_start;
         loop {
-            let Some(line) = line::next(self.bytes, at) else {
+            // Past the plain ones only the odd and the blank line take the long way.
+            while let Some(end) = lines.plain(at).filter(|&end| end > at) {
+                self.header_line(at, end, end.wrapping_add(2));
+                at = end.wrapping_add(2);
+            }
+            let Some(line) = lines.next(at) else {
                 self.note(Malformed::Truncated);
                 break;
             };
@@ -139,40 +147,49 @@ impl Pass<'_> {
                 }
                 break;
             }
-            self.header_line(at, line);
+            if !line.clean {
+                self.note(Malformed::HeaderLine(within(at, line.next)));
+            }
+            self.header_line(at, line.end, line.next);
             at = line.next;
         }
         self.message.headers_end = at;
     }
 
-    fn header_line(&mut self, at: usize, line: line::Line) {
-        let whole = within(at, line.next);
-        let text = self.bytes.get(at..line.end).unwrap_or_default();
-        let (id, value) = match Name::usual(text) {
-            Some((id, length)) => (id, text.len().wrapping_sub(length).wrapping_sub(1)),
-            None => match line::split(text) {
-                Some((name, value)) => (Name::from_bytes(name), value.len()),
-                None => return self.note(Malformed::HeaderLine(whole)),
-            },
+    /// The line `at..end`; the next one begins at `next`.
+    #[inline(always)]
+    fn header_line(&mut self, at: usize, end: usize, next: usize) {
+        let whole = within(at, next);
+        let text = self.bytes.get(at..end).unwrap_or_default();
+        let Some((id, value)) = Name::usual(text).or_else(|| line::split(text)) else {
+            return self.note(Malformed::HeaderLine(whole));
         };
-        if !line.clean {
-            self.note(Malformed::HeaderLine(whole));
-        }
-        let value = class::trim(self.bytes, line.end.wrapping_sub(value), line.end);
         let repeated = self.message.first(id).is_some();
-        if self.message.headers.len() >= limits::HEADERS_MAX && (repeated || id == Name::Other) {
-            return self.note(Malformed::TooMany);
-        }
-        if repeated && id == Name::ContentLength {
-            self.note(Malformed::ContentLength);
-        } else if repeated && id.is_single() {
-            self.note(Malformed::Repeated(whole));
+        let many = self.message.headers.len() >= limits::HEADERS_MAX;
+        if (repeated || many) && !self.may_stand(id, repeated, whole) {
+            return;
         }
         self.message.push(Header {
             name: id,
             line: whole,
-            value,
+            value: class::trim(value, end),
         });
+    }
+
+    /// Whether a line that is not the first of its name, or one too many, is
+    /// taken in; what is wrong with it is noted.
+    fn may_stand(&mut self, id: Name, repeated: bool, line: Span) -> bool {
+        let full = self.message.headers.len() >= limits::HEADERS_MAX;
+        if full && (repeated || id == Name::Other) {
+            self.note(Malformed::TooMany);
+            return false;
+        }
+        if repeated && id == Name::ContentLength {
+            self.note(Malformed::ContentLength);
+        } else if repeated && id.is_single() {
+            self.note(Malformed::Repeated(line));
+        }
+        true
     }
 
     /// What every message must have (RFC 3261 §8.1.1), CSeq and the lengths.

@@ -52,7 +52,7 @@ impl Address {
             if cursor.peek() != Some(b'<') {
                 return Self::read_bare(bytes, value);
             }
-            display = class::trim(bytes, start, words.range().end);
+            display = class::trim(words.of(bytes), words.range().end);
         }
         if !cursor.eat(b'<') {
             return None;

@@ -2,6 +2,7 @@
 //! that header values are surrounded by.
 
 use super::cursor::within;
+use super::lanes::{LANES, Lanes};
 use crate::span::Span;
 
 /// A set of bytes.
@@ -47,18 +48,49 @@ impl Class {
     }
 }
 
-/// `start..end` without the white space at both ends.
+/// How many bytes from the start are of a token, for a header's name: all but
+/// a few consist of the bytes that tokens and host names share.
 #[inline]
-pub(super) fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
-    let text = bytes.get(start..end).unwrap_or_default();
-    let text = text.strip_prefix(b" ").unwrap_or(text);
-    match text {
-        // As nearly everybody writes it: one space before, none behind.
-        [first, .., last] if *first > b' ' && *last > b' ' => {
-            within(end.wrapping_sub(text.len()), end)
-        }
-        _ => trim_all(text, end),
+pub(super) fn token_run(text: &[u8]) -> usize {
+    let common = match text.first_chunk() {
+        Some(sixteen) => not_of_host(Lanes::load(sixteen)).trailing_zeros() as usize,
+        None => 0,
+    };
+    let rest = text.get(common..).unwrap_or_default();
+    common.wrapping_add(Class::TOKEN.run(rest))
+}
+
+/// Which of sixteen bytes are not `Class::HOST`; the seventeenth is not.
+#[inline]
+pub(super) fn not_of_host(bytes: Lanes) -> u32 {
+    let letters = bytes.with(0x20).are_from(b'a', 25);
+    let digits = bytes.are_from(b'0', 9);
+    let others = bytes.are_from(b'-', 1).or(bytes.are(b'_'));
+    !letters.or(digits).or(others).bits()
+}
+
+/// Which of sixteen bytes are not `Class::PARAM`; the seventeenth is not.
+#[inline]
+pub(super) fn not_of_param(bytes: Lanes) -> u32 {
+    let low = bytes.are_from(0, b' ');
+    // `;`, `<`, `=` and `>` stand in a row.
+    let ends = bytes.are_from(b';', 3);
+    let others = bytes.are(b'"').or(bytes.are(b',')).or(bytes.are(0x7f));
+    low.or(ends).or(others).bits() | 1 << LANES
+}
+
+/// A text that ends at `end`, without the white space at both ends.
+#[inline(always)]
+pub(super) fn trim(text: &[u8], end: usize) -> Span {
+    // As nearly everybody writes it: one space before, none behind.
+    if let [b' ', rest @ ..] = text
+        && let [first, .., last] = rest
+        && *first > b' '
+        && *last > b' '
+    {
+        return within(end.wrapping_sub(rest.len()), end);
     }
+    trim_all(text, end)
 }
 
 /// The same for a text that ends at `end`, whatever surrounds it.
@@ -79,33 +111,24 @@ fn trim_all(text: &[u8], end: usize) -> Span {
 }
 
 /// Whether there is at least one byte and all are `Class::URI`: the same as
-/// asking the table, eight bytes at a time. The last eight may be asked twice
-/// in part.
+/// asking the table, sixteen bytes at a time. The last sixteen may be asked
+/// twice in part.
 #[inline]
 pub(super) fn is_uri_text(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<8>() else {
+    let Some(last) = bytes.last_chunk() else {
         return Class::URI.holds_all(bytes);
     };
-    let (words, _) = bytes.as_chunks::<8>();
-    words.iter().all(|word| is_uri_word(*word)) && is_uri_word(*last)
+    let (sixteens, _) = bytes.as_chunks();
+    sixteens.iter().all(is_uri_sixteen) && is_uri_sixteen(last)
 }
 
-/// The highest bit of a byte tells: of `x - n` that x is below n, of `x + 1`
-/// and `x` itself that it is above `~`, of `x - 1` that x is zero. `<` and `>`
-/// differ in one bit.
 #[inline]
-fn is_uri_word(word: [u8; 8]) -> bool {
-    const fn all(byte: u8) -> u64 {
-        u64::from_le_bytes([byte; 8])
-    }
-    let word = u64::from_le_bytes(word);
-    let quote = word ^ all(b'"');
-    let angle = (word | all(b'<' ^ b'>')) ^ all(b'>');
-    let below = (word.wrapping_sub(all(b'!')) & !word)
-        | (quote.wrapping_sub(all(1)) & !quote)
-        | (angle.wrapping_sub(all(1)) & !angle);
-    let above = word.wrapping_add(all(1)) | word;
-    (below | above) & all(0x80) == 0
+fn is_uri_sixteen(bytes: &[u8; LANES]) -> bool {
+    let bytes = Lanes::load(bytes);
+    let visible = bytes.are_from(b'!', b'~' - b'!');
+    // `<` and `>` differ in one bit.
+    let delimiters = bytes.are(b'"').or(bytes.with(b'<' ^ b'>').are(b'>'));
+    visible.bits() == (1 << LANES) - 1 && delimiters.bits() == 0
 }
 
 #[inline]
@@ -210,6 +233,31 @@ mod tests {
     }
 
     #[test]
+    fn sixteen_bytes_at_once_are_judged_as_each_alone() {
+        for byte in 0..=255 {
+            for at in 0..LANES {
+                let mut text = [b'x'; LANES];
+                text[at] = byte;
+                let first = |alien| if alien { at } else { LANES };
+                let lanes = Lanes::load(&text);
+                assert_eq!(
+                    (
+                        not_of_host(lanes).trailing_zeros() as usize,
+                        not_of_param(lanes).trailing_zeros() as usize,
+                        token_run(&text)
+                    ),
+                    (
+                        first(!Class::HOST.holds(byte)),
+                        first(!Class::PARAM.holds(byte)),
+                        first(!Class::TOKEN.holds(byte))
+                    ),
+                    "{byte} at {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_run_ends_at_the_first_stranger() {
         for length in 0..20 {
             let mut text = vec![b'a'; length];
@@ -221,7 +269,9 @@ mod tests {
 
     #[test]
     fn trimming_takes_folds_at_both_ends_only() {
-        assert_eq!(trim(b"x: \r\n a b\t\r\n ", 2, 13), Span::new(6, 9));
-        assert_eq!(trim(b" \t ", 0, 3), Span::new(3, 3));
+        assert_eq!(trim(b" \r\n a b\t\r\n ", 13), Span::new(6, 9));
+        assert_eq!(trim(b" \t ", 3), Span::new(3, 3));
+        assert_eq!(trim(b" ab", 9), Span::new(7, 9));
+        assert_eq!(trim(b" a", 9), Span::new(8, 9));
     }
 }

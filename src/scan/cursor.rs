@@ -1,7 +1,8 @@
 //! Reads forward through one value of a message. Every typed view is written
 //! with it, so that no offset is ever computed by hand.
 
-use super::class::Class;
+use super::class::{self, Class};
+use super::lanes::{LANES, Lanes};
 use crate::span::Span;
 
 /// `start..end` of a message whose length is known to be within
@@ -125,6 +126,55 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         self.at = start.wrapping_add(class.run(self.rest()));
         self.since(start)
+    }
+
+    /// As `take`, for a class that is told of sixteen bytes at once: `strangers`
+    /// says which are not in it, the seventeenth included.
+    #[inline]
+    fn take_sixteen(&mut self, class: Class, strangers: fn(Lanes) -> u32) -> Span {
+        let start = self.at;
+        while let Some(sixteen) = self.rest().first_chunk() {
+            let length = strangers(Lanes::load(sixteen)).trailing_zeros() as usize;
+            self.at = self.at.wrapping_add(length);
+            if length < LANES {
+                return self.since(start);
+            }
+        }
+        let rest = self.rest();
+        let length = match self.bytes.last_chunk() {
+            // The last sixteen up to the end, without those before the cursor.
+            Some(last) => {
+                let before = LANES.wrapping_sub(rest.len());
+                (strangers(Lanes::load(last)) >> before).trailing_zeros() as usize
+            }
+            None => class.run(rest),
+        };
+        self.skip(length);
+        self.since(start)
+    }
+
+    /// A decimal number without sign or space; too large ones are `u32::MAX`.
+    #[inline]
+    pub(super) fn number(&mut self) -> Option<u32> {
+        let mut number = None;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            let before = number.unwrap_or(0_u32).saturating_mul(10);
+            number = Some(before.saturating_add(u32::from(digit.wrapping_sub(b'0'))));
+            self.at = self.at.wrapping_add(1);
+        }
+        number
+    }
+
+    /// The longest run of `Class::PARAM`.
+    #[inline]
+    pub(super) fn take_param(&mut self) -> Span {
+        self.take_sixteen(Class::PARAM, class::not_of_param)
+    }
+
+    /// The longest run of `Class::HOST`.
+    #[inline]
+    pub(super) fn take_host(&mut self) -> Span {
+        self.take_sixteen(Class::HOST, class::not_of_host)
     }
 
     /// The inside of a quoted-string that begins here, escapes left as they

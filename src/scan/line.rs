@@ -1,7 +1,9 @@
 //! Lines: where one ends, folds included (RFC 3261 §7.3.1), and where the
 //! header name in it does.
 
-use super::class::Class;
+use super::class;
+use super::lanes::{LANES, Lanes};
+use super::name::Name;
 
 /// One line; it begins where it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,69 +16,155 @@ pub(super) struct Line {
     pub(super) clean: bool,
 }
 
-/// The first line of a message: it cannot be folded.
-pub(super) fn first(bytes: &[u8]) -> Line {
-    end_from(bytes, 0).unwrap_or(Line {
-        end: bytes.len(),
-        next: bytes.len(),
-        clean: false,
-    })
+/// Finds the lines of one message. It remembers where the control characters
+/// stand in the 64 bytes it looked at last, so that every byte is loaded once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'a> {
+    bytes: &'a [u8],
+    /// Where the 64 bytes begin.
+    base: usize,
+    /// Those of them that are CR, LF or another low control character.
+    low: u64,
 }
 
-/// The header line that begins at `at`, with its folds. The blank line is one
-/// with `end == at` and has none. `None` at the end of the bytes; a line that
-/// just stops there is not clean.
-#[inline]
-pub(super) fn next(bytes: &[u8], at: usize) -> Option<Line> {
-    match end_from(bytes, at) {
-        Some(line) if line.end == at || !is_fold(bytes, line.next) => Some(line),
-        Some(line) => Some(folded(bytes, line)),
-        None if at >= bytes.len() => None,
-        None => Some(Line {
-            end: bytes.len(),
-            next: bytes.len(),
-            clean: false,
-        }),
+/// Bytes remembered.
+const BLOCK: usize = 64;
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            base: 0,
+            low: low_controls(bytes, 0),
+        }
     }
-}
 
-/// The line that goes on behind its `first` line end.
-fn folded(bytes: &[u8], first: Line) -> Line {
-    let mut whole = first;
-    while is_fold(bytes, whole.next) {
-        let Some(line) = end_from(bytes, whole.next) else {
-            return Line {
-                end: bytes.len(),
-                next: bytes.len(),
-                clean: false,
+    /// The first line of the message: it cannot be folded.
+    #[inline]
+    pub(super) fn first(&mut self) -> Line {
+        self.end_from(0).unwrap_or_else(|| self.unended())
+    }
+
+    /// The header line that begins at `at`, with its folds. The blank line is one
+    /// with `end == at` and has none. `None` at the end of the bytes; a line that
+    /// just stops there is not clean.
+    pub(super) fn next(&mut self, at: usize) -> Option<Line> {
+        match self.end_from(at) {
+            Some(line) if line.end == at || !is_fold(self.bytes, line.next) => Some(line),
+            Some(line) => Some(self.folded(line)),
+            None if at >= self.bytes.len() => None,
+            None => Some(self.unended()),
+        }
+    }
+
+    /// The line that goes on behind its `first` line end.
+    #[cold]
+    fn folded(&mut self, first: Line) -> Line {
+        let mut whole = first;
+        while is_fold(self.bytes, whole.next) {
+            let Some(line) = self.end_from(whole.next) else {
+                return self.unended();
             };
-        };
-        whole = Line {
-            clean: whole.clean && line.clean,
-            ..line
-        };
+            whole = Line {
+                clean: whole.clean && line.clean,
+                ..line
+            };
+        }
+        whole
     }
-    whole
+
+    const fn unended(&self) -> Line {
+        Line {
+            end: self.bytes.len(),
+            next: self.bytes.len(),
+            clean: false,
+        }
+    }
+
+    /// Where the line that begins at `at` ends, when it ends in CRLF as nearly
+    /// all do, nothing odd stands in it, and no fold follows.
+    #[inline(always)]
+    pub(super) fn plain(&mut self, at: usize) -> Option<usize> {
+        let end = self.low_from(at)?;
+        match self.bytes.get(end..)?.first_chunk()? {
+            [b'\r', b'\n', next] if !matches!(next, b' ' | b'\t') => Some(end),
+            _ => None,
+        }
+    }
+
+    /// The first line end at or behind `at`.
+    fn end_from(&mut self, at: usize) -> Option<Line> {
+        let mut at = at;
+        loop {
+            let end = self.low_from(at)?;
+            let after = end.wrapping_add(1);
+            match (self.bytes.get(end)?, self.bytes.get(after)) {
+                (b'\r', Some(b'\n')) => {
+                    return Some(Line {
+                        end,
+                        next: after.wrapping_add(1),
+                        clean: true,
+                    });
+                }
+                (b'\r' | b'\n', _) => return unclean_end(self.bytes, end),
+                _ => at = after,
+            }
+        }
+    }
+
+    /// The first low control character at or behind `at`.
+    #[inline(always)]
+    fn low_from(&mut self, at: usize) -> Option<usize> {
+        // What lies between a line's start and the 64 bytes was looked at before.
+        let from = at.max(self.base);
+        let offset = from.wrapping_sub(self.base);
+        let left = if offset < BLOCK {
+            self.low >> offset
+        } else {
+            0
+        };
+        if left != 0 {
+            return Some(from.wrapping_add(left.trailing_zeros() as usize));
+        }
+        self.look_on(at)
+    }
+
+    /// The same behind the 64 bytes at hand.
+    fn look_on(&mut self, at: usize) -> Option<usize> {
+        let mut base = at.max(self.base.wrapping_add(BLOCK));
+        while base < self.bytes.len() {
+            let low = low_controls(self.bytes, base);
+            (self.base, self.low) = (base, low);
+            if low != 0 {
+                return Some(base.wrapping_add(low.trailing_zeros() as usize));
+            }
+            base = base.wrapping_add(BLOCK);
+        }
+        None
+    }
+}
+
+/// Which of the 64 bytes from `at` on are no higher than CR.
+#[inline]
+fn low_controls(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.first_chunk::<BLOCK>() {
+        Some(block) => {
+            let (four, _) = block.as_chunks::<LANES>();
+            four.iter().rev().fold(0, |bits, sixteen| {
+                bits << LANES | u64::from(Lanes::load(sixteen).are_from(0, b'\r').bits())
+            })
+        }
+        None => rest
+            .iter()
+            .rev()
+            .fold(0, |bits, &byte| bits << 1 | u64::from(byte <= b'\r')),
+    }
 }
 
 #[inline]
 fn is_fold(bytes: &[u8], next: usize) -> bool {
     matches!(bytes.get(next), Some(b' ' | b'\t'))
-}
-
-/// The first line end at or behind `at`.
-#[inline]
-fn end_from(bytes: &[u8], at: usize) -> Option<Line> {
-    let end = at.wrapping_add(memchr::memchr2(b'\r', b'\n', bytes.get(at..)?)?);
-    let after = end.wrapping_add(1);
-    if bytes.get(end) == Some(&b'\r') && bytes.get(after) == Some(&b'\n') {
-        return Some(Line {
-            end,
-            next: after.wrapping_add(1),
-            clean: true,
-        });
-    }
-    unclean_end(bytes, end)
 }
 
 /// A bare LF ends the line, though not well; a bare CR does not end it.
@@ -98,16 +186,15 @@ fn unclean_end(bytes: &[u8], from: usize) -> Option<Line> {
 
 /// The name and what stands behind the colon: a token, white space and a
 /// colon. `None` when it is not that.
-#[inline]
-pub(super) fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (name, mut rest) = text.split_at_checked(Class::TOKEN.run(text))?;
+pub(super) fn split(text: &[u8]) -> Option<(Name, &[u8])> {
+    let (name, mut rest) = text.split_at_checked(class::token_run(text))?;
     while let [b' ' | b'\t', after @ ..] = rest {
         rest = after;
     }
     if name.is_empty() {
         None
     } else {
-        Some((name, rest.strip_prefix(b":")?))
+        Some((Name::from_bytes(name), rest.strip_prefix(b":")?))
     }
 }
 
@@ -122,7 +209,12 @@ mod tests {
             next: next_at,
             clean,
         };
-        assert_eq!(next(bytes, 0), Some(want), "{}", bytes.escape_ascii());
+        assert_eq!(
+            Lines::new(bytes).next(0),
+            Some(want),
+            "{}",
+            bytes.escape_ascii()
+        );
     }
 
     #[test]
@@ -144,14 +236,14 @@ mod tests {
         check(b"a: b", 4, 4, false);
         check(b"a: b\r", 5, 5, false);
         check(b"a: b\r\n c", 8, 8, false);
-        assert_eq!(next(b"", 0), None);
+        assert_eq!(Lines::new(b"").next(0), None);
     }
 
     #[test]
     fn the_name_ends_before_white_space_and_colon() {
-        assert_eq!(split(b"TO \t: x:y"), Some((&b"TO"[..], &b" x:y"[..])));
-        assert_eq!(split(b"l:"), Some((&b"l"[..], &b""[..])));
-        assert_eq!(split(b"X%-!:"), Some((&b"X%-!"[..], &b""[..])));
+        assert_eq!(split(b"TO \t: x:y"), Some((Name::To, &b" x:y"[..])));
+        assert_eq!(split(b"l:"), Some((Name::ContentLength, &b""[..])));
+        assert_eq!(split(b"X%-!:"), Some((Name::Other, &b""[..])));
         for none in [
             &b"Foobar roobar"[..],
             b"Foobar",

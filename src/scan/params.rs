@@ -4,7 +4,6 @@
 //! around `;` and `=`. A name without anything between two semicolons is a
 //! defect; a name whose value is missing behind `=` has an empty one.
 
-use super::class::Class;
 use super::cursor::Cursor;
 use crate::span::Span;
 
@@ -34,6 +33,7 @@ pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
 }
 
 /// Whether the whole span is a parameter list.
+#[inline]
 pub(super) fn are_sound(bytes: &[u8], params: Span) -> bool {
     Walk::new(bytes, params).all(|param| param.is_ok())
 }
@@ -55,35 +55,38 @@ impl<'a> Walk<'a> {
         }
     }
 
+    #[inline]
     fn param(&mut self) -> Option<Param> {
         let cursor = &mut self.cursor;
         if !cursor.eat(b';') {
             return None;
         }
         cursor.skip_space();
-        let start = cursor.at();
-        let name = cursor.take(Class::PARAM);
+        let name = cursor.take_param();
         if name.is_empty() {
             return None;
         }
-        let mut whole = name;
-        let mut value = None;
-        if cursor.eat_spaced(b'=') {
-            let quoted = cursor.peek() == Some(b'"');
-            value = Some(if quoted {
-                cursor.quoted()?
-            } else {
-                cursor.take(Class::PARAM)
-            });
-            whole = cursor.since(start);
+        if !cursor.eat_spaced(b'=') {
+            let (whole, value) = (name, None);
+            return Some(Param { whole, name, value });
         }
-        Some(Param { whole, name, value })
+        let value = if cursor.peek() == Some(b'"') {
+            cursor.quoted()?
+        } else {
+            cursor.take_param()
+        };
+        Some(Param {
+            whole: cursor.since(usize::from(name.start)),
+            name,
+            value: Some(value),
+        })
     }
 }
 
 impl Iterator for Walk<'_> {
     type Item = Result<Param, Defect>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.cursor.skip_space();
         if self.cursor.is_done() {

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::span::Span;
 
 /// Largest CSeq number, exclusive (RFC 3261 §8.1.1.5).
-const CSEQ_END: usize = 1 << 31;
+const CSEQ_END: u32 = 1 << 31;
 
 /// What the start line at `line` says as far as it can be told, and its
 /// defect. `Err` when it is not SIP at all. The Request-URI is only cut out,
@@ -96,8 +96,7 @@ fn is_version(text: &[u8]) -> bool {
 /// Number and method of a CSeq value.
 pub(super) fn cseq(bytes: &[u8], value: Span) -> Option<(u32, Span)> {
     let mut cursor = Cursor::new(bytes, value);
-    let number =
-        frame::decimal(cursor.take(Class::DIGIT).of(bytes)).filter(|&number| number < CSEQ_END)?;
+    let number = cursor.number().filter(|&number| number < CSEQ_END)?;
     let before = cursor.at();
     cursor.skip_space();
     let spaced = cursor.at() > before;
@@ -105,7 +104,7 @@ pub(super) fn cseq(bytes: &[u8], value: Span) -> Option<(u32, Span)> {
     if !spaced || method.is_empty() || !cursor.is_done() {
         return None;
     }
-    Some((u32::try_from(number).ok()?, method))
+    Some((number, method))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::class::{self, Class};
+use super::class;
 use super::cursor::{Cursor, within};
 use super::find::find;
 use super::params;
@@ -94,7 +94,7 @@ impl Uri {
         let start = cursor.at();
         uri.host = host(&mut cursor, bytes)?;
         uri.port = if cursor.eat(b':') {
-            Some(port(&mut cursor, bytes)?)
+            Some(port(&mut cursor)?)
         } else {
             None
         };
@@ -159,7 +159,7 @@ pub(super) fn host(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Span> {
         let host = cursor.since(start);
         return host_ip(host.of(bytes)).map(|_| host);
     }
-    let host = cursor.take(Class::HOST);
+    let host = cursor.take_host();
     let text = host.of(bytes);
     // Numbers and dots that are no address would be taken for one by somebody.
     let sound = match text {
@@ -178,9 +178,11 @@ fn is_dotted_number(text: &[u8]) -> bool {
 }
 
 /// A port, 1 to 65535.
-pub(super) fn port(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<u16> {
-    let number = crate::frame::decimal(cursor.take(Class::DIGIT).of(bytes))?;
-    u16::try_from(number).ok().filter(|&port| port != 0)
+#[inline]
+pub(super) fn port(cursor: &mut Cursor<'_>) -> Option<u16> {
+    u16::try_from(cursor.number()?)
+        .ok()
+        .filter(|&port| port != 0)
 }
 
 /// A host (brackets allowed) as an IP literal.

@@ -44,7 +44,7 @@ impl Iterator for Values<'_> {
                 comma(self.bytes.get(start..self.end)?).map(|length| start.saturating_add(length));
             let end = comma.unwrap_or(self.end);
             self.at = end.saturating_add(1);
-            let value = class::trim(self.bytes, start, end);
+            let value = class::trim(self.bytes.get(start..end)?, end);
             if !value.is_empty() {
                 return Some(value);
             }

@@ -73,7 +73,7 @@ impl Via {
         let start = cursor.at();
         let host = uri::host(&mut cursor, bytes)?;
         let port = if cursor.eat_spaced(b':') {
-            Some(uri::port(&mut cursor, bytes)?)
+            Some(uri::port(&mut cursor)?)
         } else {
             None
         };
@@ -103,14 +103,14 @@ impl Via {
     fn take(&mut self, bytes: &[u8], param: Param) -> Option<()> {
         let name = param.name.of(bytes);
         let value = Some(param.value.unwrap_or_default());
-        let twice = match (name.len(), name.first()?.to_ascii_lowercase()) {
-            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => {
+        let twice = match (name.len(), name.first()? | 0x20) {
+            (6, b'b') if name == b"branch" || name.eq_ignore_ascii_case(b"branch") => {
                 std::mem::replace(&mut self.branch, value).is_some()
             }
             (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => {
                 std::mem::replace(&mut self.maddr, value).is_some()
             }
-            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
+            (5, b'r') if name == b"rport" || name.eq_ignore_ascii_case(b"rport") => {
                 let port = param.value.and_then(|value| whole_port(bytes, value));
                 self.rport.replace((param.whole, port)).is_some()
             }
@@ -139,7 +139,7 @@ impl Via {
 /// The port that a value is, when it is nothing else.
 fn whole_port(bytes: &[u8], value: Span) -> Option<u16> {
     let mut cursor = Cursor::new(bytes, value);
-    uri::port(&mut cursor, bytes).filter(|_| cursor.is_done())
+    uri::port(&mut cursor).filter(|_| cursor.is_done())
 }
 
 #[cfg(test)]

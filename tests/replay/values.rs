@@ -190,7 +190,7 @@ pub(crate) fn via(text: Text<'_>) -> Option<Via> {
     let [branch, received, maddr, rport] =
         ["branch", "received", "maddr", "rport"].map(|name| only(&params, name));
     let value = |found: Option<&Param<'_>>| {
-        found.map(|param| param.value.map_or(Span::default(), Text::span))
+        found.map(|param| param.value.map_or_else(Span::default, Text::span))
     };
     let (branch, received, maddr) = (branch.ok()?, received.ok()?, maddr.ok()?);
     Some(Via {
