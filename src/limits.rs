@@ -255,7 +255,7 @@ pub const AGENT_REDIRECTS_MAX: usize = 5;
 pub const AGENT_CHALLENGES_MAX: u8 = 3;
 /// Most calls of one agent. One more is busy (486).
 pub const AGENT_CALLS_MAX: usize = 64;
-/// Silence after a request over UDP that makes the agent ask the flow itself
+/// Silence after a request that makes the agent ask the flow itself
 /// whether it still works.
 pub const AGENT_SILENCE_MAX: Duration = T1;
 /// Wait for each answer to that question, and how often it is asked: a dead

@@ -201,9 +201,7 @@ impl Agent {
         ask.client = Some(client);
         ask.flow = Some(flow);
         ask.heard = false;
-        if !flow.is_reliable() {
-            ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
-        }
+        ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
         self.asks.push(ask);
     }
 

@@ -14,6 +14,7 @@
 mod agent;
 mod baresip;
 mod call;
+mod crowd;
 mod failover;
 mod fork;
 mod lab;
@@ -24,5 +25,6 @@ mod process;
 mod register;
 mod sipp;
 mod stream;
+mod survival;
 mod ua;
 mod why;
