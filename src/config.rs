@@ -12,6 +12,7 @@ mod keys;
 mod names;
 mod reader;
 mod role;
+mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub use keys::random;
 use reader::{Reader, Section};
 
 use crate::id::Transport;
-use crate::{edge, home};
+use crate::{edge, home, io};
 
 /// A node, as its file describes it.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
     /// What it is.
     pub role: Role,
+    /// Its certificates, where it speaks TLS.
+    pub tls: Option<io::tls::Settings>,
 }
 
 /// What a node is.
@@ -100,6 +103,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         "name",
         "listen",
         "shards",
+        "tls",
         "edge",
         "home",
         "control",
@@ -131,6 +135,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     })?;
     let want = "a list of networks such as [\"192.0.2.0/24\"]";
     let unlimited = root.maybe_list("unlimited", want, names::prefix)?;
+    let tls = tls::settings(&root, &listen, &role, folder)?;
     Ok(Config {
         control,
         metrics,
@@ -140,6 +145,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         listen_at: root.place("listen"),
         shards,
         role,
+        tls,
     })
 }
 

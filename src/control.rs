@@ -1,7 +1,8 @@
 //! The cold thread: whatever may wait for a disk or a person.
 //!
 //! One tokio runtime on a thread of its own handles signals, keeps the
-//! registrations on disk and watches the list of subscribers. It talks to the
+//! registrations on disk and watches the list of subscribers and the
+//! certificates. It talks to the
 //! shards through bounded channels and never blocks one; the shards never
 //! wait for it.
 //!
@@ -12,6 +13,7 @@
 //! Not here: starting and ending it in the right order (`node`).
 
 mod admin;
+mod certificates;
 mod store;
 mod subscribers;
 
@@ -24,6 +26,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 pub use admin::{DoorFault, Doors};
+pub use certificates::Certificates;
 pub use store::{Store, StoreFault};
 pub use subscribers::{ListFault, read as read_subscribers};
 
@@ -39,6 +42,8 @@ pub struct Duties {
     pub subscribers: Option<PathBuf>,
     /// Where questions come in, and the name of the node that answers them.
     pub doors: (Doors, String),
+    /// The files of the certificates.
+    pub certificates: Option<Certificates>,
 }
 
 /// The running thread.
@@ -85,6 +90,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         store,
         subscribers,
         doors: (doors, node),
+        certificates,
     } = duties;
     let shards: Arc<[Orders]> = shards.into();
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
@@ -92,6 +98,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         result = obey_signals(&shards) => result?,
         () = subscribers::watch(subscribers, &shards) => {}
         result = admin::serve(doors, node, Arc::clone(&shards)) => result?,
+        () = certificates::watch(certificates, &shards) => {}
         _ = ended => {}
     }
     if let Some(writer) = writer {

@@ -8,7 +8,7 @@
 //!   in the kernel for a moment: on a busy node the executor's own sleep and
 //!   wake, which cost three times as much, do not happen.
 //! - UDP moves in batches (`recvmmsg`, `sendmmsg`), streams in gathered
-//!   writes; no message is awaited twice, and nothing on a shard ever waits
+//!   writes, over TLS through one scratch for all; no message is awaited twice, and nothing on a shard ever waits
 //!   for a peer, the store or the control thread.
 //! - A panic in a shard ends the process: half a node would keep its ports and
 //!   swallow their traffic.
@@ -30,6 +30,7 @@ mod rlimit;
 mod socket;
 mod sockets;
 mod streams;
+pub mod tls;
 mod token;
 mod udp;
 

@@ -289,6 +289,21 @@ pub const STREAM_READ_MAX: usize = 64 * 1024;
 /// Sockets that one look at the kernel may report as ready. More wait for the
 /// next look, in turn.
 pub const EVENTS_MAX: usize = 256;
+/// Accepted connections of one shard in their TLS handshake. One more is closed
+/// at once: half-open handshakes cost memory and nobody knows whose they are.
+pub const HANDSHAKES_MAX: usize = 4_096;
+/// Longest time the handshake of an accepted connection may take. Longer: closed.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of messages encrypted before the kernel is asked to take them, about.
+pub const TLS_WRITE_MAX: usize = 64 * 1024;
+/// SIP domains of one certificate. More are left out.
+pub const IDENTITIES_MAX: usize = 64;
+/// Longest name of a SIP domain in a certificate, in bytes: a domain name and
+/// the parts of a URI around it. Longer ones are left out.
+pub const IDENTITY_LEN_MAX: usize = 512;
+/// Lines about refused TLS connections that one shard logs in a second. More
+/// are only counted: anybody can cause them.
+pub const COMPLAINTS_PER_SECOND_MAX: u32 = 16;
 /// Connections accepted from one listener before the other sockets have their
 /// turn.
 pub const ACCEPTS_MAX: usize = 64;

@@ -35,6 +35,9 @@ pub enum Fault {
     /// The list of subscribers.
     #[error(transparent)]
     Subscribers(#[from] ListFault),
+    /// The certificates.
+    #[error("the certificates cannot be used: {0}")]
+    Tls(#[from] io::tls::BadFile),
     /// Threads and randomness, which the kernel has plenty of.
     #[error("the kernel refused what every node needs: {0}")]
     Kernel(#[from] std::io::Error),
@@ -74,6 +77,10 @@ pub fn run(config: Config) -> Result<(), Fault> {
             )
         }
     };
+    // What changes from here on is noticed.
+    let certificates = config.tls.map(control::Certificates::new);
+    let tls = certificates.as_ref().map(control::Certificates::load);
+    let tls = tls.transpose()?.map(Arc::new);
     let (to_store, records) = io::to_store();
     let mut starts = Vec::new();
     for sockets in sockets {
@@ -82,6 +89,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             role: role.clone(),
             seed: seed()?,
             clock,
+            tls: tls.clone(),
             store: files.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
             restored: restored(files.as_ref().map(|(_, store)| store))?,
@@ -97,6 +105,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
         store,
         subscribers,
         doors: (doors, config.name.clone()),
+        certificates,
     })?;
     for (transport, addr) in &config.listen {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");

@@ -4,6 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::edge::Hop;
 use crate::id::Transport;
+use crate::scan::params;
+use crate::scan::uri::{Uri, host_ip};
+use crate::send;
+use crate::span::Span;
 
 /// `udp:192.0.2.1:5060`, `tcp:[2001:db8::1]:5060`.
 pub(super) fn listener(text: &str) -> Result<(Transport, SocketAddr), String> {
@@ -11,7 +15,7 @@ pub(super) fn listener(text: &str) -> Result<(Transport, SocketAddr), String> {
         .split_once(':')
         .and_then(|(transport, addr)| Some((self::transport(transport)?, addr.parse().ok()?)));
     let (transport, addr): (_, SocketAddr) = parsed.ok_or_else(|| {
-        format!("has {text:?}, which should be like \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"")
+        format!("has {text:?}, which should be like \"udp:192.0.2.1:5060\", \"tcp:[2001:db8::1]:5060\" or \"tls:192.0.2.1:5061\"")
     })?;
     if addr.ip().is_unspecified() {
         return Err(format!(
@@ -21,29 +25,37 @@ pub(super) fn listener(text: &str) -> Result<(Transport, SocketAddr), String> {
     Ok((transport, addr))
 }
 
-/// `sip:192.0.2.1:5060;transport=udp`; port and transport may be left out.
+/// `sip:192.0.2.1:5060;transport=udp`; port and transport may be left out. Over
+/// TLS the host is the domain that the home must prove, and `maddr` says where it
+/// is: `sips:home.example.com;maddr=192.0.2.1`.
 pub(super) fn hop(text: &str) -> Result<Hop, String> {
+    let bytes = text.as_bytes();
     let parse = || {
-        let rest = text.strip_prefix("sip:")?;
-        let (host, transport) = match rest.split_once(';') {
-            None => (rest, Transport::Udp),
-            Some((host, parameter)) => (host, transport(parameter.strip_prefix("transport=")?)?),
-        };
-        let addr = host.parse().or_else(|_not_with_port| {
-            let ip = host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .parse::<IpAddr>();
-            ip.map(|ip| SocketAddr::new(ip, transport.default_port()))
-        });
+        let uri = Uri::parse(bytes, Span::new(0, bytes.len())).ok()?;
+        let params = params::iter(bytes, uri.params).map(|param| param.name.of(bytes));
+        let known = [&b"transport"[..], b"maddr", b"lr"];
+        let plain = uri.userinfo.is_none() && uri.headers.is_empty();
+        let mut params = params;
+        if !plain || params.any(|name| !known.iter().any(|known| name.eq_ignore_ascii_case(known)))
+        {
+            return None;
+        }
+        let transport = send::Hop::transport_of(bytes, &uri)?;
+        let host = std::str::from_utf8(uri.host.of(bytes)).ok()?;
+        let maddr = uri.param(bytes, "maddr").flatten();
+        let ip = host_ip(maddr.unwrap_or(uri.host).of(bytes))?;
+        let port = uri.port.unwrap_or_else(|| transport.default_port());
         Some(Hop {
             transport,
-            addr: addr.ok()?,
-            name: None,
+            addr: SocketAddr::new(ip, port),
+            name: (transport == Transport::Tls).then(|| host.to_ascii_lowercase()),
         })
     };
     parse().ok_or_else(|| {
-        format!("has {text:?}, which should be like \"sip:192.0.2.1:5060;transport=udp\"")
+        format!(
+            "has {text:?}, which should be like \"sip:192.0.2.1:5060;transport=udp\" or \
+             \"sips:home.example.com;maddr=192.0.2.1\""
+        )
     })
 }
 
@@ -104,6 +116,7 @@ fn transport(text: &str) -> Option<Transport> {
     match text {
         "udp" => Some(Transport::Udp),
         "tcp" => Some(Transport::Tcp),
+        "tls" => Some(Transport::Tls),
         _ => None,
     }
 }

@@ -235,7 +235,7 @@ fn file(section: &Section<'_>, key: &str, folder: &Path) -> Result<Option<PathBu
         .map(|name| folder.join(name)))
 }
 
-fn existing(
+pub(super) fn existing(
     section: &Section<'_>,
     key: &str,
     want: &str,

@@ -217,7 +217,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, edge, home, control, metrics, unlimited",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),
@@ -233,7 +233,7 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "udp:127.0.0.11:5060",
         "udp:localhost",
         "e1.toml, line 2: `listen` has \"udp:localhost\", which should be like \
-         \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"",
+         \"udp:192.0.2.1:5060\", \"tcp:[2001:db8::1]:5060\" or \"tls:192.0.2.1:5061\"",
     );
     check(
         EDGE,
@@ -247,7 +247,8 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "transport=udp",
         "transport=sctp",
         "e1.toml, line 5: [edge] `home` has \"sip:127.0.0.10:5060;transport=sctp\", which \
-         should be like \"sip:192.0.2.1:5060;transport=udp\"",
+         should be like \"sip:192.0.2.1:5060;transport=udp\" or \
+         \"sips:home.example.com;maddr=192.0.2.1\"",
     );
     check(
         HOME,
@@ -340,5 +341,79 @@ fn what_is_not_toml_is_said_with_its_line() {
         "cluster = edge.example.com",
         "e1.toml, line 4: the file is not TOML: string values must be quoted, expected literal \
          string",
+    );
+}
+
+#[test]
+fn a_home_over_tls_is_named_by_its_domain() {
+    // D-U12, C-3
+    let hop = |text| names::hop(text).map(|hop| (hop.transport, hop.addr.to_string(), hop.name));
+    let tls = |addr: &str, name: &str| Ok((Transport::Tls, addr.to_owned(), Some(name.to_owned())));
+    let home = "home.example.com";
+    assert_eq!(
+        hop("sip:Home.example.com;maddr=192.0.2.1;transport=tls"),
+        tls("192.0.2.1:5061", home)
+    );
+    assert_eq!(
+        hop("sips:home.example.com:5071;maddr=192.0.2.1"),
+        tls("192.0.2.1:5071", home)
+    );
+    assert_eq!(hop("sips:192.0.2.1"), tls("192.0.2.1:5061", "192.0.2.1"));
+    for wrong in [
+        "sips:192.0.2.1;transport=udp",
+        "sip:joe@192.0.2.1",
+        "sip:192.0.2.1;x=y",
+    ] {
+        assert!(hop(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_tls_needs_is_said() {
+    let listener = "\"tcp:127.0.0.11:5060\"";
+    let with = "\"tcp:127.0.0.11:5060\", \"tls:127.0.0.11:5061\"";
+    check(
+        EDGE,
+        listener,
+        with,
+        "e1.toml, line 2: `listen` has a \"tls:\" listener, which needs a section [tls] with \
+         `certs`",
+    );
+    check(
+        EDGE,
+        "sip:127.0.0.10:5060;transport=udp",
+        "sips:example.com;maddr=127.0.0.10",
+        "e1.toml, line 2: `listen` needs a \"tls:ADDRESS:PORT\" too, since [edge] `home` is \
+         reached over TLS and answers must find the way back",
+    );
+    let pair = "certs = [{ cert = \"Cargo.toml\", key = \"Cargo.toml\" }]";
+    let tls = format!("{EDGE}[tls]\n{pair}\n");
+    check(
+        &tls,
+        "[tls]",
+        "[tls]",
+        "e1.toml, line 2: `listen` needs a \"tls:ADDRESS:PORT\" too, since there is a section \
+         [tls]",
+    );
+    check(
+        &tls,
+        listener,
+        with,
+        "e1.toml, line 7: `ca` is missing: the file of the roots that certificates of homes and \
+         edges are checked with; without any, set `require_client_cert` to \"never\"",
+    );
+    let never = format!("{tls}require_client_cert = \"never\"\n");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let text = format!(
+        "e1.toml, line 8: [tls] `certs` names {}, which holds no certificate in PEM",
+        file.display()
+    );
+    check(&never, listener, with, &text);
+    check(
+        &never,
+        "\"never\"",
+        "\"sometimes\"",
+        "e1.toml, line 2: `listen` needs a \"tls:ADDRESS:PORT\" too, since there is a section \
+         [tls]",
     );
 }

@@ -43,6 +43,23 @@ counters! {
     tcp_refused,
     /// Connections opened, or tried to.
     tcp_connects,
+    /// TLS handshakes completed with clients.
+    tls_accepted,
+    /// TLS handshakes completed with servers.
+    tls_opened,
+    /// Handshakes of either kind that took up an earlier session.
+    tls_resumed,
+    /// TLS connections closed because the protocol was broken, nobody was
+    /// proven, or the handshake took too long.
+    tls_failed,
+    /// Those of them where somebody is not who they must be, or found that of us.
+    tls_unproven,
+    /// Connections closed at once, for want of room for handshakes.
+    tls_refused,
+    /// Times that changed certificates were taken up.
+    tls_reloads,
+    /// Times that changed certificates could not be used.
+    tls_reloads_refused,
     /// Bytes read from streams.
     tcp_received,
     /// Bytes queued on streams.

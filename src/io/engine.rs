@@ -10,13 +10,15 @@ mod carry;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
 
 use super::accept::Listener;
 use super::batch::{ReceiveBatch, SendBatch};
 use super::clock::Clock;
 use super::inbox::{Answer, Inbox, Number, Order, Question};
 use super::readiness::{Alarm, Readiness, Ready};
-use super::streams::Streams;
+use super::streams::{Came, Streams};
+use super::tls::Tls;
 use super::token::{self, Token};
 use super::udp::UdpPort;
 use super::{Counters, Record, Sockets, StoreSender, icmp};
@@ -39,7 +41,7 @@ pub(super) struct Engine {
     store: Option<StoreSender>,
     /// By `SocketId`; the places of TCP listeners are empty.
     ports: Vec<Option<UdpPort>>,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Transport)>,
     streams: Streams,
     /// Where connections are opened from.
     connect_from: Option<IpAddr>,
@@ -63,7 +65,10 @@ impl Engine {
         sockets: Sockets,
         inbox: Inbox,
         store: Option<StoreSender>,
+        tls: Option<Arc<Tls>>,
     ) -> io::Result<Self> {
+        let mut streams = Streams::new();
+        streams.set_tls(tls);
         let readiness = Readiness::new()?;
         let alarm = Alarm::new()?;
         readiness.add(inbox.as_fd(), token::INBOX, Ready::READ)?;
@@ -79,7 +84,7 @@ impl Engine {
                 Transport::Tcp | Transport::Tls => {
                     let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
                     readiness.add(socket.as_fd(), at, Ready::READ)?;
-                    listeners.push(Listener::new(socket)?);
+                    listeners.push((Listener::new(socket)?, local.transport));
                     ports.push(None);
                 }
             }
@@ -95,7 +100,7 @@ impl Engine {
             store,
             ports,
             listeners,
-            streams: Streams::new(),
+            streams,
             connect_from,
             received: ReceiveBatch::new(),
             sending: SendBatch::new(),
@@ -214,7 +219,7 @@ impl Engine {
     }
 
     fn tick(&mut self) -> bool {
-        self.streams.expire(self.now);
+        self.streams.expire(self.now, &mut self.counters);
         let is_due = self.shard.deadline().is_some_and(|due| due <= self.now);
         if is_due {
             self.shard.handle(self.now, Input::Tick);
@@ -246,6 +251,11 @@ impl Engine {
                 Order::Subscribers(list) => {
                     self.shard.handle(self.now, Input::Subscribers(list));
                 }
+                Order::Tls(tls) => {
+                    self.counters.tls_reloads += 1;
+                    self.streams.set_tls(Some(tls));
+                }
+                Order::TlsRefused => self.counters.tls_reloads_refused += 1,
             }
             self.settle();
         }
@@ -322,12 +332,18 @@ impl Engine {
 
     fn on_listener(&mut self, place: usize) {
         for _ in 0..limits::ACCEPTS_MAX {
-            let Some(listener) = self.listeners.get_mut(place) else {
+            let Some((listener, transport)) = self.listeners.get_mut(place) else {
                 return;
             };
             let Some((socket, peer)) = listener.accept(&mut self.counters) else {
                 break;
             };
+            if *transport == Transport::Tls {
+                let counters = &mut self.counters;
+                self.streams
+                    .greet(&self.readiness, self.now, socket, peer, counters);
+                continue;
+            }
             // At the bound the connection is dropped, which closes it.
             let Some(stream) = self.shard.accept(
                 self.now,
@@ -358,14 +374,50 @@ impl Engine {
                 },
             );
         }
-        if ready.is_readable()
-            && let Some((stream, count)) = self.streams.read(slot, &mut self.bytes)
-        {
-            self.counters.tcp_received += count as u64;
-            let bytes = &self.bytes[..count];
-            self.shard.handle(self.now, Input::Stream { stream, bytes });
+        if ready.is_readable() {
+            let (bytes, counters) = (&mut self.bytes, &mut self.counters);
+            let came = self
+                .streams
+                .read(&self.readiness, self.now, slot, bytes, counters);
+            if let Some(came) = came {
+                self.take_in(came);
+            }
         }
         self.settle();
+    }
+
+    /// What one read brought, for the core.
+    fn take_in(&mut self, came: Came) {
+        let stream = match came {
+            Came::Clear(stream, count) => {
+                let bytes = self.bytes.get(..count).unwrap_or_default();
+                return self.shard.handle(self.now, Input::Stream { stream, bytes });
+            }
+            Came::Sealed(stream) => stream,
+            Came::Up(stream) => {
+                let identities = self.streams.identities();
+                let input = Input::Connected { stream, identities };
+                self.shard.handle(self.now, input);
+                stream
+            }
+            Came::Greeted(slot, peer) => {
+                let accepted = Accepted {
+                    transport: Transport::Tls,
+                    peer,
+                    identities: self.streams.identities(),
+                };
+                let Some(stream) = self.shard.accept(self.now, &accepted) else {
+                    self.counters.tls_refused += 1;
+                    return self.streams.refuse(slot);
+                };
+                self.streams.name(slot, stream);
+                stream
+            }
+        };
+        let bytes = self.streams.plain();
+        if !bytes.is_empty() {
+            self.shard.handle(self.now, Input::Stream { stream, bytes });
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use glommio::io::PollableFd;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -10,6 +11,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use super::clock::Clock;
 use super::engine::Engine;
 use super::inbox::{Inbox, inbox};
+use super::tls::Tls;
 use super::{Fault, Orders, Record, Sockets, StoreSender};
 use crate::limits;
 use crate::shard::{Role, Setup, Shard};
@@ -24,6 +26,8 @@ pub struct Start {
     pub seed: [u64; 4],
     /// The clock of the process.
     pub clock: Clock,
+    /// Its certificates, where it speaks TLS.
+    pub tls: Option<Arc<Tls>>,
     /// Where its registrations go.
     pub store: Option<StoreSender>,
     /// Networks whose sources are not limited; `None`: `limits::UNLIMITED`.
@@ -89,6 +93,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         role,
         seed,
         clock,
+        tls,
         store,
         unlimited,
         restored,
@@ -103,7 +108,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     if let Some(networks) = unlimited {
         shard.set_unlimited(networks);
     }
-    let mut engine = Engine::new(shard, clock, sockets, inbox, store)?;
+    let mut engine = Engine::new(shard, clock, sockets, inbox, store, tls)?;
     engine.restore(&restored);
     drop(restored);
     run(engine, clock).await

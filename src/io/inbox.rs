@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::mpsc;
 
 use super::readiness::Bell;
+use super::tls::Tls;
 use crate::proxy::Facts;
 use crate::{home, limits};
 
@@ -20,6 +21,10 @@ pub enum Order {
     Report,
     /// A new list of subscribers.
     Subscribers(Arc<home::Subscribers>),
+    /// New connections use these certificates.
+    Tls(Arc<Tls>),
+    /// The files of the certificates changed and cannot be used: to be counted.
+    TlsRefused,
     /// A question; the shard answers at once, or not at all when nobody listens.
     Ask {
         /// What is asked.

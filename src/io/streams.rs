@@ -1,21 +1,29 @@
-//! The TCP connections of a shard, with what waits to leave through them.
+//! The connections of a shard, over TCP and TLS, with what waits to leave
+//! through them.
 //!
 //! A connection outlives the name the core gave it: after a close it stays
 //! until its queue is empty, while the core may already use the same slot for
 //! another stream. Hence the connections have slots of their own.
 
+mod connection;
+mod handshake;
+
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use super::readiness::{Readiness, Ready};
+use super::tls::{Scratch, Tls};
 use super::{Counters, socket, token};
 use crate::bytes::Buf;
 use crate::id::{Slab, Slot, StreamId};
 use crate::limits;
-use crate::send::StreamQueue;
 use crate::time::Instant;
+
+use connection::{Connection, State};
+use handshake::Complaints;
 
 /// All connections of a shard.
 pub(super) struct Streams {
@@ -24,59 +32,35 @@ pub(super) struct Streams {
     /// is the stream's.
     named: Vec<Option<(u32, Slot)>>,
     unflushed: Vec<Slot>,
-    /// Both in order of time.
+    /// All three in order of time.
     connecting: VecDeque<(Instant, Slot)>,
+    greetings: VecDeque<(Instant, Slot)>,
     closing: VecDeque<(Instant, Slot)>,
     gone: Vec<StreamId>,
+    /// Connections whose peer sends nothing more.
+    ended: Vec<Slot>,
+    /// Accepted connections in their TLS handshake.
+    greeting: usize,
+    tls: Option<Arc<Tls>>,
+    scratch: Scratch,
+    /// Of the handshake completed last.
+    identities: Vec<Box<str>>,
+    complaints: Complaints,
 }
 
-struct Connection {
-    socket: TcpStream,
-    state: State,
-    queue: StreamQueue,
-    is_blocked: bool,
-    is_unflushed: bool,
-}
-
+/// What reading a connection brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Connecting(StreamId),
-    Open(StreamId),
-    /// Closed by the core; what is queued still leaves.
-    Closing,
-}
-
-impl Connection {
-    fn new(socket: TcpStream, state: State) -> Self {
-        let queue = StreamQueue::new(limits::STREAM_QUEUE_MAX);
-        let is_blocked = matches!(state, State::Connecting(_));
-        Self {
-            socket,
-            state,
-            queue,
-            is_blocked,
-            is_unflushed: false,
-        }
-    }
-
-    /// Writes what the kernel takes; true when nothing waits any more.
-    fn write(&mut self) -> io::Result<bool> {
-        while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); limits::DATAGRAM_BATCH];
-            let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(self.queue.slices()) {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-            }
-            match self.socket.write_vectored(&slices[..count]) {
-                Ok(written) => self.queue.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
+pub(super) enum Came {
+    /// That many bytes of the stream, in the buffer.
+    Clear(StreamId, usize),
+    /// Bytes of the stream, in `Streams::plain`.
+    Sealed(StreamId),
+    /// The stream asked for is up over TLS, the peer is who `identities` says;
+    /// perhaps with first bytes in `plain`.
+    Up(StreamId),
+    /// An accepted connection is up over TLS, from this address, and wants a
+    /// name; otherwise as `Up`.
+    Greeted(Slot, SocketAddr),
 }
 
 impl Streams {
@@ -87,8 +71,15 @@ impl Streams {
             named: Vec::new(),
             unflushed: Vec::new(),
             connecting: VecDeque::new(),
+            greetings: VecDeque::new(),
             closing: VecDeque::new(),
             gone: Vec::new(),
+            ended: Vec::new(),
+            greeting: 0,
+            tls: None,
+            scratch: Scratch::default(),
+            identities: Vec::new(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -97,23 +88,32 @@ impl Streams {
         self.insert(
             readiness,
             stream,
-            Connection::new(socket, State::Open(stream)),
+            Connection::new(socket, State::Open(stream), None),
             Ready::READ,
         );
     }
 
-    /// Opens a connection; `connected` or `take_gone` tells of it later.
+    /// Opens a connection, over TLS when there is a name to be proven;
+    /// `writable`, `read` or `take_gone` tells of it later.
     pub(super) fn connect(
         &mut self,
         readiness: &Readiness,
         now: Instant,
         stream: StreamId,
-        local: Option<IpAddr>,
-        peer: SocketAddr,
+        (local, peer): (Option<IpAddr>, SocketAddr),
+        name: Option<&str>,
     ) {
+        let wire = match name.map(|name| self.wire(name, peer)).transpose() {
+            Ok(wire) => wire,
+            Err(why) => {
+                tracing::warn!(%peer, why, "cannot connect over TLS");
+                self.gone.push(stream);
+                return;
+            }
+        };
         match socket::connect(local, peer) {
             Ok(socket) => {
-                let connection = Connection::new(socket, State::Connecting(stream));
+                let connection = Connection::new(socket, State::Connecting(stream), wire);
                 if let Some(slot) = self.insert(readiness, stream, connection, Ready::READ_WRITE) {
                     self.connecting.push_back((now + limits::CONNECT_MAX, slot));
                 }
@@ -163,9 +163,17 @@ impl Streams {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let never_opened = matches!(connection.state, State::Connecting(_));
+        let never_opened = matches!(
+            connection.state,
+            State::Connecting(_) | State::Handshaking(_)
+        );
+        let mut is_done = connection.queue.is_empty() || never_opened;
         connection.state = State::Closing;
-        if connection.queue.is_empty() || never_opened {
+        if connection.tls.is_some() && !never_opened && !connection.is_blocked {
+            // C-14: the peer is told, if there is room for it now.
+            is_done = connection.write(&mut self.scratch).unwrap_or(true);
+        }
+        if is_done {
             self.finish(slot);
         } else {
             self.closing.push_back((now + limits::USER_TIMEOUT, slot));
@@ -179,6 +187,10 @@ impl Streams {
                 connection.is_unflushed = false;
                 self.write(readiness, slot);
             }
+        }
+        // What they said last was heard, and answered, before.
+        while let Some(slot) = self.ended.pop() {
+            self.fail(slot);
         }
     }
 
@@ -196,6 +208,11 @@ impl Streams {
                 connection.socket.take_error(),
                 connection.socket.local_addr(),
             ) {
+                (Ok(None), Ok(_)) if connection.tls.is_some() => {
+                    connection.state = State::Handshaking(stream);
+                    self.begin(readiness, slot);
+                    return None;
+                }
                 (Ok(None), Ok(local)) => {
                     connection.state = State::Open(stream);
                     connected = Some((stream, local));
@@ -210,16 +227,28 @@ impl Streams {
         connected
     }
 
-    /// Reads once. `Some` with the stream and the number of bytes read into
-    /// `buffer`; `None` when there is nothing for the core.
-    pub(super) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Option<(StreamId, usize)> {
+    /// Reads once; `None` when there is nothing for the core.
+    pub(super) fn read(
+        &mut self,
+        readiness: &Readiness,
+        now: Instant,
+        slot: Slot,
+        buffer: &mut [u8],
+        counters: &mut Counters,
+    ) -> Option<Came> {
         let connection = self.connections.get_mut(slot)?;
         match connection.socket.read(buffer) {
             Ok(0) => self.fail(slot),
-            Ok(read) => match connection.state {
-                State::Open(stream) => return Some((stream, read)),
-                State::Connecting(_) | State::Closing => {}
-            },
+            Ok(read) => {
+                counters.tcp_received += read as u64;
+                if connection.tls.is_some() {
+                    let bytes = buffer.get_mut(..read).unwrap_or_default();
+                    return self.unseal(readiness, now, slot, bytes, counters);
+                }
+                if let State::Open(stream) = connection.state {
+                    return Some(Came::Clear(stream, read));
+                }
+            }
             Err(error) => {
                 let is_for_later = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
                 if !is_for_later.contains(&error.kind()) {
@@ -231,13 +260,15 @@ impl Streams {
     }
 
     /// Ends what took too long: connections not up, closed ones not drained.
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant, counters: &mut Counters) {
         while let Some(slot) = due(&mut self.connecting, now) {
-            let state = self
-                .connections
-                .get(slot)
-                .map(|connection| connection.state);
-            if matches!(state, Some(State::Connecting(_))) {
+            if let Some(State::Connecting(_) | State::Handshaking(_)) = self.state(slot) {
+                self.fail(slot);
+            }
+        }
+        while let Some(slot) = due(&mut self.greetings, now) {
+            if self.state(slot) == Some(State::Greeting) {
+                counters.tls_failed += 1;
                 self.fail(slot);
             }
         }
@@ -248,7 +279,7 @@ impl Streams {
 
     /// When `expire` has something to do at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let fronts = [self.connecting.front(), self.closing.front()];
+        let fronts = [&self.connecting, &self.greetings, &self.closing].map(VecDeque::front);
         fronts.into_iter().flatten().map(|&(when, _)| when).min()
     }
 
@@ -266,7 +297,7 @@ impl Streams {
     pub(super) fn is_writing(&self) -> bool {
         self.connections
             .iter()
-            .any(|(_, connection)| !connection.queue.is_empty())
+            .any(|(_, connection)| connection.is_writing())
     }
 
     fn insert(
@@ -276,30 +307,51 @@ impl Streams {
         connection: Connection,
         interest: Ready,
     ) -> Option<Slot> {
-        let Ok(slot) = self.connections.insert(connection) else {
-            self.gone.push(stream);
-            return None;
-        };
+        let slot = self.watch(readiness, connection, interest);
+        match slot {
+            Some(slot) => self.call(stream, slot),
+            None => self.gone.push(stream),
+        }
+        slot
+    }
+
+    /// Has the core's name for a stream mean a connection.
+    fn call(&mut self, stream: StreamId, slot: Slot) {
         let index = stream.0.index as usize;
         if self.named.len() <= index {
             self.named.resize(index + 1, None);
         }
         self.named[index] = Some((stream.0.generation, slot));
+    }
+
+    fn watch(
+        &mut self,
+        readiness: &Readiness,
+        connection: Connection,
+        interest: Ready,
+    ) -> Option<Slot> {
+        let slot = self.connections.insert(connection).ok()?;
         let connection = self.connections.get(slot)?;
         let watched = readiness.add(connection.socket.as_fd(), token::stream(slot), interest);
         if let Err(error) = watched {
             tracing::warn!(%error, "cannot watch a connection");
-            self.fail(slot);
+            self.connections.remove(slot);
             return None;
         }
         Some(slot)
+    }
+
+    fn state(&self, slot: Slot) -> Option<State> {
+        self.connections
+            .get(slot)
+            .map(|connection| connection.state)
     }
 
     fn write(&mut self, readiness: &Readiness, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Ok(is_done) = connection.write() else {
+        let Ok(is_done) = connection.write(&mut self.scratch) else {
             return self.fail(slot);
         };
         if connection.is_blocked == is_done {
@@ -344,10 +396,11 @@ impl Streams {
             return;
         };
         match connection.state {
-            State::Connecting(stream) | State::Open(stream) => {
+            State::Connecting(stream) | State::Handshaking(stream) | State::Open(stream) => {
                 self.forget(stream);
                 self.gone.push(stream);
             }
+            State::Greeting => self.greeting -= 1,
             State::Closing => {}
         }
     }

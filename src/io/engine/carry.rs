@@ -66,7 +66,7 @@ impl Engine {
                 self.streams
                     .push(&self.readiness, stream, bytes, &mut self.counters);
             }
-            Output::Connect { stream, peer, .. } => self.connect(stream, peer),
+            Output::Connect { stream, peer, tls } => self.connect(stream, peer, tls.as_deref()),
             Output::Close { stream } => self.streams.close(self.now, stream),
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
@@ -79,10 +79,11 @@ impl Engine {
         }
     }
 
-    fn connect(&mut self, stream: StreamId, peer: SocketAddr) {
+    fn connect(&mut self, stream: StreamId, peer: SocketAddr, name: Option<&str>) {
         self.counters.tcp_connects += 1;
+        let ends = (self.connect_from, peer);
         self.streams
-            .connect(&self.readiness, self.now, stream, self.connect_from, peer);
+            .connect(&self.readiness, self.now, stream, ends, name);
     }
 
     fn flush_ports(&mut self) {

@@ -47,7 +47,8 @@ fn serve(
                 connected.extend(streams.writable(readiness, slot).map(|(name, _)| name));
             }
             if ready.is_readable() {
-                streams.read(slot, &mut [0; 64]);
+                let counters = &mut Counters::default();
+                streams.read(readiness, NOW, slot, &mut [0; 64], counters);
             }
         }
     }
@@ -109,7 +110,7 @@ fn what_is_sent_before_a_connection_is_up_arrives_first() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = listener.local_addr().unwrap();
     let local = IpAddr::from([127, 0, 0, 78]);
-    streams.connect(&readiness, NOW, name(2), Some(local), peer);
+    streams.connect(&readiness, NOW, name(2), (Some(local), peer), None);
     streams.push(&readiness, name(2), pool.copy(b"first"), &mut counters);
     let is_up = |streams: &Streams| streams.connections.iter().all(|(_, c)| !c.is_blocked);
     assert_eq!(serve(&mut streams, &mut readiness, is_up), [name(2)]);
@@ -126,7 +127,7 @@ fn a_refused_or_late_connection_is_gone_once() {
         .unwrap()
         .local_addr()
         .unwrap();
-    streams.connect(&readiness, NOW, name(2), None, closed);
+    streams.connect(&readiness, NOW, name(2), (None, closed), None);
     serve(&mut streams, &mut readiness, |streams| streams.len() == 2);
     assert_eq!(
         (streams.take_gone(), streams.take_gone()),
@@ -134,12 +135,12 @@ fn a_refused_or_late_connection_is_gone_once() {
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = listener.local_addr().unwrap();
-    streams.connect(&readiness, NOW, name(3), None, peer);
+    streams.connect(&readiness, NOW, name(3), (None, peer), None);
     let due = NOW + limits::CONNECT_MAX;
     assert_eq!(streams.deadline(), Some(due));
-    streams.expire(due - Duration::from_micros(1));
+    streams.expire(due - Duration::from_micros(1), &mut Counters::default());
     assert_eq!(streams.take_gone(), None);
-    streams.expire(due);
+    streams.expire(due, &mut Counters::default());
     assert_eq!(
         (streams.take_gone(), streams.deadline()),
         (Some(name(3)), None)

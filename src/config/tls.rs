@@ -1,0 +1,121 @@
+//! The section `[tls]`, and whether what the rest says of TLS can be done.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::reader::Section;
+use super::role::existing;
+use super::{Mistake, Role};
+use crate::id::Transport;
+use crate::io::tls::{Pair, Require, Settings, Tls};
+
+/// The files of the certificates, which can be used as they are; `None` for a
+/// node that does not speak TLS.
+pub(super) fn settings(
+    root: &Section<'_>,
+    listen: &[(Transport, SocketAddr)],
+    role: &Role,
+    folder: &Path,
+) -> Result<Option<Settings>, Mistake> {
+    let listens = listen
+        .iter()
+        .any(|(transport, _)| *transport == Transport::Tls);
+    let opens = match role {
+        Role::Edge(edge) => edge
+            .home
+            .iter()
+            .any(|home| home.transport == Transport::Tls),
+        Role::Home(_) => false,
+    };
+    let Some(section) = root.section("tls")? else {
+        return match (listens, opens) {
+            (false, false) => Ok(None),
+            (true, _) => {
+                let text = "has a \"tls:\" listener, which needs a section [tls] with `certs`";
+                Err(root.mistake("listen", text))
+            }
+            (false, true) => {
+                let text = "needs a \"tls:ADDRESS:PORT\" too, since [edge] `home` is reached over \
+                            TLS and answers must find the way back";
+                Err(root.mistake("listen", text))
+            }
+        };
+    };
+    section.only(&["certs", "ca", "require_client_cert"])?;
+    if !listens {
+        let text = "needs a \"tls:ADDRESS:PORT\" too, since there is a section [tls]";
+        return Err(root.mistake("listen", text));
+    }
+    let settings = read(&section, role, folder)?;
+    if settings.ca.is_none() && opens {
+        let text = "is missing: the file of the roots that the home's certificate is checked with";
+        return Err(section.mistake_at_head(&format!("`ca` {text}")));
+    }
+    Tls::load(&settings).map_err(|fault| {
+        let key = if settings.ca.as_ref() == Some(&fault.path) {
+            "ca"
+        } else {
+            "certs"
+        };
+        let text = format!("names {}, which {}", fault.path.display(), fault.why);
+        section.mistake(key, &text)
+    })?;
+    Ok(Some(settings))
+}
+
+fn read(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Settings, Mistake> {
+    let want = "a list such as [{ cert = \"e1.pem\", key = \"e1.key\" }]";
+    let tables = section.tables("certs", want)?;
+    let pairs = tables.iter().map(|table| {
+        table.only(&["cert", "key"])?;
+        Ok(Pair {
+            cert: existing(table, "cert", "the certificate, a PEM file", folder)?,
+            key: existing(table, "key", "its private key, a PEM file", folder)?,
+        })
+    });
+    let pairs = pairs.collect::<Result<_, _>>()?;
+    let want = "\"peers\", \"always\" or \"never\"";
+    let require = section.parsed("require_client_cert", want, require)?;
+    let require = require.unwrap_or_default();
+    let want = "the roots that are believed, a PEM file";
+    let ca = section.text("ca", want)?;
+    let ca = ca
+        .map(|_| existing(section, "ca", want, folder))
+        .transpose()?;
+    if ca.is_none() && require != Require::Never {
+        return Err(section.mistake_at_head(
+            "`ca` is missing: the file of the roots that certificates of homes and edges are \
+             checked with; without any, set `require_client_cert` to \"never\"",
+        ));
+    }
+    Ok(Settings {
+        pairs,
+        ca,
+        require,
+        peers: peers(role),
+    })
+}
+
+/// Where homes and edges live.
+fn peers(role: &Role) -> Vec<(IpAddr, u8)> {
+    let host = |ip: IpAddr| (ip, if ip.is_ipv4() { 32 } else { 128 });
+    match role {
+        Role::Edge(edge) => {
+            let homes = edge.home.iter().map(|home| home.addr.ip());
+            let members = edge.members.iter().map(|member| member.address);
+            homes.chain(members).map(host).collect()
+        }
+        Role::Home(home) => home.settings.edge_peers.clone(),
+    }
+}
+
+fn require(text: &str) -> Result<Require, String> {
+    match text {
+        "peers" => Ok(Require::Peers),
+        "always" => Ok(Require::Always),
+        "never" => Ok(Require::Never),
+        _ => Err(format!(
+            "is {text:?}, which should be \"peers\", \"always\" or \"never\""
+        )),
+    }
+}

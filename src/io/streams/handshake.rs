@@ -1,0 +1,203 @@
+//! Streams over TLS: from the connection to the peer that has proven who it
+//! is, and from its records to the bytes of messages.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use super::super::tls::{self, Progress, Tls};
+use super::connection::{Connection, State, Wire};
+use super::{Came, Counters, Readiness, Ready, Streams};
+use crate::id::{Slot, StreamId};
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+/// Bounds what the log takes of connections that fail: anybody can make one.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Complaints {
+    fn may_speak(&mut self, now: Instant) -> bool {
+        let is_over = |since: Instant| now.since(since) >= Duration::from_secs(1);
+        if self.since.is_none_or(is_over) {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count += 1;
+        self.count <= limits::COMPLAINTS_PER_SECOND_MAX
+    }
+}
+
+impl Streams {
+    /// New connections use these certificates; those that are up keep theirs.
+    pub(in crate::io) fn set_tls(&mut self, tls: Option<Arc<Tls>>) {
+        self.tls = tls;
+    }
+
+    /// Takes in a connection that was accepted for TLS. The core hears of it
+    /// once its handshake is complete.
+    pub(in crate::io) fn greet(
+        &mut self,
+        readiness: &Readiness,
+        now: Instant,
+        socket: TcpStream,
+        peer: SocketAddr,
+        counters: &mut Counters,
+    ) {
+        let session = self.tls.as_ref().map(|tls| tls.accept(peer.ip()));
+        let Some(Ok(session)) = session.filter(|_| self.greeting < limits::HANDSHAKES_MAX) else {
+            // Dropping it closes it.
+            counters.tls_refused += 1;
+            return;
+        };
+        let wire = Box::new(Wire::new(session, peer));
+        let connection = Connection::new(socket, State::Greeting, Some(wire));
+        if let Some(slot) = self.watch(readiness, connection, Ready::READ) {
+            self.greeting += 1;
+            self.greetings
+                .push_back((now + limits::HANDSHAKE_MAX, slot));
+        }
+    }
+
+    /// The TLS half of a connection that is to be opened.
+    pub(super) fn wire(&self, name: &str, peer: SocketAddr) -> Result<Box<Wire>, String> {
+        let Some(tls) = &self.tls else {
+            return Err("there is no [tls] to do it with".to_owned());
+        };
+        let session = tls.connect(name).map_err(|error| tls::reason(&error))?;
+        Ok(Box::new(Wire::new(session, peer)))
+    }
+
+    /// The connection is up: the first bytes of the handshake leave.
+    pub(super) fn begin(&mut self, readiness: &Readiness, slot: Slot) {
+        self.scratch.sealed.clear();
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Some(wire) = &mut connection.tls else {
+            return;
+        };
+        let begun = wire.session.begin(&mut self.scratch);
+        let sent = wire.send(&connection.socket, &self.scratch.sealed);
+        if begun.is_err() || sent.is_err() {
+            return self.fail(slot);
+        }
+        self.write(readiness, slot);
+    }
+
+    /// Gives a greeted connection the name that the core has for it.
+    pub(in crate::io) fn name(&mut self, slot: Slot, stream: StreamId) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.state = State::Open(stream);
+            self.greeting -= 1;
+            self.call(stream, slot);
+        }
+    }
+
+    /// Closes a greeted connection that the core has no room for.
+    pub(in crate::io) fn refuse(&mut self, slot: Slot) {
+        self.fail(slot);
+    }
+
+    /// What the last read decrypted.
+    pub(in crate::io) fn plain(&self) -> &[u8] {
+        &self.scratch.plain
+    }
+
+    /// Whom the peer of the handshake that was just completed has proven to be.
+    pub(in crate::io) fn identities(&self) -> &[Box<str>] {
+        &self.identities
+    }
+
+    /// Takes in records.
+    pub(super) fn unseal(
+        &mut self,
+        readiness: &Readiness,
+        now: Instant,
+        slot: Slot,
+        bytes: &mut [u8],
+        counters: &mut Counters,
+    ) -> Option<Came> {
+        self.scratch.plain.clear();
+        self.scratch.sealed.clear();
+        let connection = self.connections.get_mut(slot)?;
+        let wire = connection.tls.as_mut()?;
+        let progress = wire.session.receive(bytes, &mut self.scratch);
+        let sent = wire.send(&connection.socket, &self.scratch.sealed);
+        match progress {
+            Err(error) => {
+                self.refused(now, slot, &error, counters);
+                return None;
+            }
+            Ok(Progress::Ended) => self.ended.push(slot),
+            Ok(Progress::Handshaking | Progress::Established) => {}
+        }
+        if sent.is_err() {
+            self.fail(slot);
+            return None;
+        }
+        // The kernel may not have taken all of it.
+        self.write(readiness, slot);
+        let connection = self.connections.get_mut(slot)?;
+        let is_up = progress != Ok(Progress::Handshaking);
+        match connection.state {
+            State::Open(stream) => (!self.scratch.plain.is_empty()).then_some(Came::Sealed(stream)),
+            State::Handshaking(_) | State::Greeting if is_up => {
+                self.established(now, slot, counters)
+            }
+            State::Handshaking(_) | State::Greeting | State::Connecting(_) | State::Closing => None,
+        }
+    }
+
+    /// The handshake is complete: who is there?
+    fn established(&mut self, now: Instant, slot: Slot, counters: &mut Counters) -> Option<Came> {
+        let connection = self.connections.get_mut(slot)?;
+        let wire = connection.tls.as_ref()?;
+        let peer = wire.peer;
+        let found = self.tls.as_ref()?.identities(&wire.session);
+        counters.tls_resumed += u64::from(wire.session.is_resumed());
+        match found {
+            Ok(found) => self.identities = found,
+            Err(error) => {
+                self.refused(now, slot, &error, counters);
+                return None;
+            }
+        }
+        let State::Handshaking(stream) = connection.state else {
+            counters.tls_accepted += 1;
+            return Some(Came::Greeted(slot, peer));
+        };
+        connection.state = State::Open(stream);
+        counters.tls_opened += 1;
+        if !connection.is_unflushed && !connection.is_blocked {
+            connection.is_unflushed = true;
+            self.unflushed.push(slot);
+        }
+        Some(Came::Up(stream))
+    }
+
+    /// A peer that is not who it must be, or speaks no TLS.
+    fn refused(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        error: &rustls::Error,
+        counters: &mut Counters,
+    ) {
+        counters.tls_failed += 1;
+        let wire = self.connections.get(slot).and_then(|it| it.tls.as_ref());
+        if let Some(peer) = wire.map(|wire| wire.peer) {
+            let why = tls::reason(error);
+            if !tls::is_about_identity(error) {
+                tracing::debug!(%peer, why, "a TLS connection failed");
+            } else {
+                counters.tls_unproven += 1;
+                if self.complaints.may_speak(now) {
+                    tracing::warn!(%peer, why, "a TLS connection is closed");
+                }
+            }
+        }
+        self.fail(slot);
+    }
+}

@@ -1,0 +1,354 @@
+//! TLS for the connections of a node (RFC 5246, RFC 8446, RFC 5922).
+//!
+//! - `identity`: which SIP domains a certificate is for; `trust`: whether to
+//!   believe it; `session`: one connection, without buffers of its own.
+//! - What all connections share is one immutable `Tls`, made from the files that
+//!   the configuration names. When the files change, a new one takes its place:
+//!   connections that are up keep what they were made with.
+//! - A resumed session shows no certificate again, so the one that is remembered
+//!   is verified anew each time: an authority that is trusted no more, and a
+//!   certificate that has expired, end with the ticket's use and not with its
+//!   lifetime.
+
+mod identity;
+mod session;
+mod trust;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+
+pub use identity::{Unreadable, identities};
+pub(crate) use session::{Progress, Scratch, Session};
+
+use trust::{Clients, Refusal, Servers, Trust};
+
+/// What the configuration says of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Certificate chains with their keys, PEM files. The first one is shown
+    /// where a client asks for no name or an unknown one, and to servers.
+    pub pairs: Vec<Pair>,
+    /// The roots that are believed, a PEM file.
+    pub ca: Option<PathBuf>,
+    /// Who must show a certificate.
+    pub require: Require,
+    /// The networks of the homes and edges: address and prefix length.
+    pub peers: Vec<(IpAddr, u8)>,
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The certificate of the node first, then those above it.
+    pub cert: PathBuf,
+    /// The private key of the first one.
+    pub key: PathBuf,
+}
+
+/// Which clients must show a certificate. One that is shown is always verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Require {
+    /// Those at the addresses of homes and edges.
+    #[default]
+    Peers,
+    /// All.
+    Always,
+    /// None, and none is asked for one.
+    Never,
+}
+
+/// Why the files cannot be used: a sentence that begins with the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct BadFile {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What the connections of a node share.
+pub struct Tls {
+    /// For clients that may show a certificate.
+    server: Arc<ServerConfig>,
+    /// For clients that must.
+    strict: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    trust: Option<Arc<Trust>>,
+    peers: Vec<(IpAddr, u8)>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn load(settings: &Settings) -> Result<Self, BadFile> {
+        let provider = Arc::new(ring::default_provider());
+        let pairs = settings.pairs.iter().map(|pair| read_pair(pair, &provider));
+        let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
+        let trust = match &settings.ca {
+            Some(path) => Some(Arc::new(read_roots(path, &provider)?)),
+            None => None,
+        };
+        let shown = Arc::new(Shown(pairs));
+        let make = || -> Result<_, rustls::Error> {
+            let always = settings.require == Require::Always;
+            let asked = trust
+                .as_ref()
+                .filter(|_| settings.require != Require::Never);
+            let server = server(&provider, asked, always, &shown)?;
+            let strict = server_or_same(&provider, asked, &shown, &server)?;
+            let client = client(&provider, trust.as_ref(), &shown)?;
+            Ok((server, strict, client))
+        };
+        let (server, strict, client) = make().map_err(|error| BadFile {
+            path: settings
+                .pairs
+                .first()
+                .map(|pair| pair.cert.clone())
+                .unwrap_or_default(),
+            why: error.to_string(),
+        })?;
+        let peers = settings.peers.clone();
+        Ok(Self {
+            server,
+            strict,
+            client,
+            trust,
+            peers,
+        })
+    }
+
+    /// A session with a client at `ip`.
+    ///
+    /// # Errors
+    /// When rustls refuses, which it does not.
+    pub(crate) fn accept(&self, ip: IpAddr) -> Result<Session, rustls::Error> {
+        let ip = ip.to_canonical();
+        let is_peer = self
+            .peers
+            .iter()
+            .any(|&(prefix, len)| crate::guard::is_within(ip, prefix.to_canonical(), len));
+        let config = if is_peer { &self.strict } else { &self.server };
+        Session::server(Arc::clone(config))
+    }
+
+    /// A session with a server that must prove `name`.
+    ///
+    /// # Errors
+    /// When that is no name that anybody could prove.
+    pub(crate) fn connect(&self, name: &str) -> Result<Session, rustls::Error> {
+        let host = name.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_not_one| rustls::Error::General(format!("{name} is no host name")))?;
+        Session::client(Arc::clone(&self.client), name)
+    }
+
+    /// The domains that the peer of an established session has proven; none
+    /// when it has shown no certificate.
+    ///
+    /// # Errors
+    /// When a resumed session rests on a certificate that is believed no more.
+    pub(crate) fn identities(&self, session: &Session) -> Result<Vec<Box<str>>, rustls::Error> {
+        let (Some((first, others)), Some(trust)) = (session.peer().split_first(), &self.trust)
+        else {
+            return Ok(Vec::new());
+        };
+        if session.is_resumed() {
+            return trust.verify(first, others, UnixTime::now());
+        }
+        Ok(identities(first).map_err(Refusal::from)?)
+    }
+}
+
+/// What the log says of a session that failed.
+pub(crate) fn reason(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::NoCertificatesPresented => "it shows no certificate".to_owned(),
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "its certificate has expired".to_owned()
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet".to_owned()
+        }
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => {
+            "its certificate is signed by nobody in `ca`".to_owned()
+        }
+        rustls::Error::InvalidCertificate(Bad::InvalidPurpose) => {
+            "its certificate is not meant for SIP, servers or clients".to_owned()
+        }
+        rustls::Error::InvalidCertificate(Bad::Other(other)) => other.0.to_string(),
+        rustls::Error::AlertReceived(alert) => format!("it refused us: {alert:?}"),
+        other => other.to_string(),
+    }
+}
+
+/// Whether a failure says something about who may talk to whom, and not just
+/// that somebody knocked.
+pub(crate) const fn is_about_identity(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::NoCertificatesPresented
+            | rustls::Error::InvalidCertificate(_)
+            | rustls::Error::AlertReceived(_)
+    )
+}
+
+type Config<T> = Result<Arc<T>, rustls::Error>;
+
+fn server(
+    provider: &Arc<CryptoProvider>,
+    trust: Option<&Arc<Trust>>,
+    needed: bool,
+    shown: &Arc<Shown>,
+) -> Config<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = match trust {
+        Some(trust) => builder.with_client_cert_verifier(Arc::new(Clients {
+            trust: Arc::clone(trust),
+            needed,
+        })),
+        None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>);
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(Arc::new(config))
+}
+
+fn server_or_same(
+    provider: &Arc<CryptoProvider>,
+    trust: Option<&Arc<Trust>>,
+    shown: &Arc<Shown>,
+    same: &Arc<ServerConfig>,
+) -> Config<ServerConfig> {
+    match trust {
+        Some(_) => server(provider, trust, true, shown),
+        None => Ok(Arc::clone(same)),
+    }
+}
+
+fn client(
+    provider: &Arc<CryptoProvider>,
+    trust: Option<&Arc<Trust>>,
+    shown: &Arc<Shown>,
+) -> Config<ClientConfig> {
+    let none = || Trust::new(&[], provider.signature_verification_algorithms).map(Arc::new);
+    let trust = match trust {
+        Some(trust) => Arc::clone(trust),
+        // Believes nobody, so nothing is ever opened.
+        None => none().map_err(|error| rustls::Error::General(error.to_string()))?,
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Servers(trust)));
+    let shown = Arc::clone(shown) as Arc<dyn ResolvesClientCert>;
+    Ok(Arc::new(builder.with_client_cert_resolver(shown)))
+}
+
+/// The certificates of this node, each with the names it is for.
+#[derive(Debug)]
+struct Shown(Vec<(Vec<Box<str>>, Arc<CertifiedKey>)>);
+
+impl Shown {
+    fn first(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.first().map(|(_, pair)| Arc::clone(pair))
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let is_for = |(names, _): &&(Vec<Box<str>>, _), wanted: &str| {
+            names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
+        };
+        let wanted = hello.server_name();
+        let found = wanted.and_then(|wanted| self.0.iter().find(|pair| is_for(pair, wanted)));
+        found
+            .map(|(_, pair)| Arc::clone(pair))
+            .or_else(|| self.first())
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.first()
+            .filter(|pair| pair.key.choose_scheme(schemes).is_some())
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+type Named = (Vec<Box<str>>, Arc<CertifiedKey>);
+
+fn read_pair(pair: &Pair, provider: &CryptoProvider) -> Result<Named, BadFile> {
+    let bad = |path: &Path, why: String| BadFile {
+        path: path.to_owned(),
+        why,
+    };
+    let chain = read_certificates(&pair.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&pair.key);
+    let key = key.map_err(|why| bad(&pair.key, format!("holds no private key in PEM ({why})")))?;
+    let key = provider.key_provider.load_private_key(key);
+    let key =
+        key.map_err(|why| bad(&pair.key, format!("holds a key that is not usable ({why})")))?;
+    let names = chain.first().map(|first| identities(first));
+    let names = names
+        .transpose()
+        .map_err(|_| bad(&pair.cert, "cannot be read".to_owned()))?;
+    let pair_up = CertifiedKey::new(chain, key);
+    pair_up.keys_match().map_err(|_| {
+        let why = format!(
+            "is not the certificate of the key in {}",
+            pair.key.display()
+        );
+        bad(&pair.cert, why)
+    })?;
+    Ok((names.unwrap_or_default(), Arc::new(pair_up)))
+}
+
+fn read_roots(path: &Path, provider: &CryptoProvider) -> Result<Trust, BadFile> {
+    let roots = read_certificates(path)?;
+    Trust::new(&roots, provider.signature_verification_algorithms).map_err(|why| BadFile {
+        path: path.to_owned(),
+        why: format!("holds a certificate that is no authority's ({why})"),
+    })
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
+    let bad = |why: String| BadFile {
+        path: path.to_owned(),
+        why,
+    };
+    let found = CertificateDer::pem_file_iter(path);
+    let found = found.map_err(|why| bad(format!("cannot be read ({why})")))?;
+    let found: Result<Vec<_>, _> = found.collect();
+    let found = found.map_err(|why| bad(format!("is not PEM ({why})")))?;
+    if found.is_empty() {
+        return Err(bad("holds no certificate in PEM".to_owned()));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
