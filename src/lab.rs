@@ -7,6 +7,7 @@
 //! Not here: anything the nodes do differently because of it. They are started
 //! as any other, with the files one would write for them.
 
+mod certificates;
 mod demo;
 mod files;
 mod processes;
@@ -29,6 +30,9 @@ pub struct Options {
     /// Use tokens that people can read, as in `joe+e1+e3`
     #[arg(long)]
     pub clear: bool,
+    /// Reach the home over TLS with certificates on both sides, and serve phones over TLS too
+    #[arg(long)]
+    pub tls: bool,
     /// Keep configurations and logs in this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -61,6 +65,9 @@ pub enum Fault {
         /// What the kernel said.
         why: std::io::Error,
     },
+    /// A certificate cannot be made.
+    #[error("cannot make the lab's certificates: {0}")]
+    Certificates(String),
     /// Processes, signals or randomness.
     #[error("the kernel refused what the lab needs: {0}")]
     Kernel(#[from] std::io::Error),
@@ -92,6 +99,7 @@ const EDGES: [Place; 3] = [
     },
 ];
 const PORT: u16 = 5060;
+const TLS_PORT: u16 = 5061;
 
 /// Runs the lab until a signal ends it.
 ///
@@ -100,7 +108,8 @@ const PORT: u16 = 5060;
 pub fn run(options: &Options) -> Result<(), Fault> {
     let folder = Folder::new(options.dir.clone())?;
     let key: [u8; 64] = random()?;
-    files::write(folder.path(), if options.clear { None } else { Some(&key) })?;
+    let key = (!options.clear).then_some(&key);
+    files::write(folder.path(), key, options.tls)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -62,7 +62,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 pub fn demo(options: &DemoOptions) -> Result<(), DemoFault> {
     let folder = Folder::new(None)?;
     let key: [u8; 64] = random()?;
-    files::write(folder.path(), options.sealed.then_some(&key))?;
+    files::write(folder.path(), options.sealed.then_some(&key), false)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

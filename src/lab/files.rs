@@ -6,14 +6,21 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
-use super::{EDGES, Fault, HOME, PORT, Place};
+use super::{EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
 
 /// Writes all of them; without a key the tokens are clear.
-pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>) -> Result<(), Fault> {
+pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, tls: bool) -> Result<(), Fault> {
     put(folder, "users.txt", USERS)?;
-    put(folder, &config_name(HOME), &home())?;
+    if tls {
+        certificates::write(folder)?;
+    }
+    put(folder, &config_name(HOME), &home(tls))?;
     for place in EDGES {
-        put(folder, &config_name(place), &edge(place, key.is_some()))?;
+        put(
+            folder,
+            &config_name(place),
+            &edge(place, key.is_some(), tls),
+        )?;
     }
     if let Some(key) = key {
         let hex = HEXLOWER.encode(key);
@@ -33,15 +40,23 @@ joe example.com password=secret
 ann example.com password=secret
 ";
 
-fn head(place: Place) -> String {
+/// `pair` names the files of its certificate, with TLS.
+fn head(place: Place, pair: Option<&str>) -> String {
     let Place { name, ip } = place;
-    format!(
-        "name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"]\n\
-         control = \"{name}.sock\"\n"
-    )
+    let mut text = format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"");
+    if pair.is_some() {
+        text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
+    }
+    text.push_str(&format!("]\ncontrol = \"{name}.sock\"\n"));
+    if let Some(pair) = pair {
+        text.push_str(&format!(
+            "\n[tls]\ncerts = [{{ cert = \"{pair}.pem\", key = \"{pair}.key\" }}]\nca = \"ca.pem\"\n"
+        ));
+    }
+    text
 }
 
-fn home() -> String {
+fn home(tls: bool) -> String {
     let peers: Vec<_> = EDGES
         .iter()
         .map(|edge| format!("\"{}\"", edge.ip))
@@ -57,25 +72,30 @@ edge_peers = [{}]
 # SIPp and baresip answer only the first challenge, and only this one.
 algorithms = [\"MD5\"]
 ",
-        head(HOME),
+        head(HOME, tls.then_some("home")),
         peers.join(", ")
     )
 }
 
-fn edge(place: Place, is_sealed: bool) -> String {
+fn edge(place: Place, is_sealed: bool, tls: bool) -> String {
+    let ip = HOME.ip;
+    let home = if tls {
+        format!("sip:example.com:{TLS_PORT};maddr={ip};transport=tls")
+    } else {
+        format!("sip:{ip}:{PORT};transport=udp")
+    };
     let members = EDGES
         .map(|Place { name, ip }| format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n"));
     let mut text = format!(
         "{}
 [edge]
 cluster = \"edge.example.com\"
-home = [\"sip:{}:{PORT};transport=udp\"]
+home = [\"{home}\"]
 members = [
 {}]
 set_size = 2
 ",
-        head(place),
-        HOME.ip,
+        head(place, tls.then_some("edge")),
         members.concat()
     );
     if is_sealed {
@@ -85,7 +105,7 @@ set_size = 2
 }
 
 /// Readable by nobody else: there are a key and passwords among them.
-fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
+pub(super) fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
     let path = folder.join(name);
     let mut options = std::fs::OpenOptions::new();
     let file = options
@@ -107,7 +127,7 @@ mod tests {
     fn the_nodes_read_what_the_lab_writes() {
         let folder = std::env::temp_dir().join(format!("steadfast-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        write(&folder, Some(&[7; 64])).unwrap();
+        write(&folder, Some(&[7; 64]), false).unwrap();
         for edge in EDGES {
             let config = config::load(&folder.join(config_name(edge))).unwrap();
             let Role::Edge(settings) = config.role else {
@@ -125,9 +145,18 @@ mod tests {
         };
         assert_eq!(home.settings.edge_peers.len(), EDGES.len());
         assert_eq!(std::fs::read_to_string(&home.subscribers).unwrap(), USERS);
-        write(&folder, None).unwrap();
+        write(&folder, None, false).unwrap();
         let config = config::load(&folder.join(config_name(EDGES[0]))).unwrap();
         assert!(matches!(config.role, Role::Edge(settings) if settings.token_keys.is_empty()));
+        write(&folder, None, true).unwrap();
+        for place in EDGES.into_iter().chain([HOME]) {
+            let config = config::load(&folder.join(config_name(place))).unwrap();
+            assert!(
+                config
+                    .tls
+                    .is_some_and(|tls| tls.ca.is_some() && !tls.peers.is_empty())
+            );
+        }
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
