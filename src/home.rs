@@ -55,6 +55,9 @@ pub struct Settings {
     pub nonce_key: [u8; 32],
     /// What to challenge with, strongest first (RFC 8760 §2.3).
     pub algorithms: Vec<Algorithm>,
+    /// A REGISTER must prove whose it is; otherwise it is believed, for a
+    /// network in which somebody before the home has asked.
+    pub authenticates: bool,
     /// When a REGISTER that passed no edge is sent to one.
     pub redirect: Redirect,
     /// Whoever calls in a subscriber's name past the edges must prove it (P-6).
@@ -126,6 +129,7 @@ mod tests {
                 ],
                 nonce_key: [0; 32],
                 algorithms: vec![Algorithm::Md5],
+                authenticates: true,
                 redirect: Redirect::default(),
                 challenges_calls: true,
                 requires_path: false,

@@ -39,6 +39,7 @@ use std::net::SocketAddr;
 pub use clock::Clock;
 pub use executor::{Handle, Start, start};
 pub use inbox::{Answer, Number, Order, Orders, Question};
+pub(crate) use readiness::{Readiness, Ready};
 pub use record::{Record, StoreSender, to_store};
 pub use rlimit::{locked_memory, raise_open_files};
 pub use sockets::{Sockets, check, open};

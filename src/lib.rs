@@ -41,6 +41,7 @@ pub mod config;
 pub mod control;
 pub mod io;
 pub mod lab;
+pub mod load;
 pub mod node;
 pub mod ua;
 pub mod why;

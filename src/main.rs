@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use steadfast::{config, lab, node, ua, why};
+use steadfast::{config, lab, load, node, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -44,6 +44,9 @@ enum Command {
     /// Be a phone without media: register, call, answer
     #[command(subcommand)]
     Ua(ua::Command),
+    /// Load a proxy on this machine and say what it cost
+    #[command(subcommand)]
+    Load(load::Command),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => return demo(&options),
         Command::Why(options) => return explain(&options),
         Command::Ua(command) => return user_agent(&command),
+        Command::Load(command) => return generate(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +101,24 @@ fn explain(options: &why::Options) -> ExitCode {
         Err(fault) => {
             eprintln!("steadfast: {fault}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(command: &load::Command) -> ExitCode {
+    match load::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("steadfast: {fault}");
+            match fault {
+                load::Fault::Options(_) => ExitCode::from(WRONG_CONFIGURATION),
+                load::Fault::Watched { .. }
+                | load::Fault::Callee { .. }
+                | load::Fault::Connect { .. }
+                | load::Fault::Failed { .. }
+                | load::Fault::Kernel(_)
+                | load::Fault::Histogram(_) => ExitCode::FAILURE,
+            }
         }
     }
 }

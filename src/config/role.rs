@@ -73,6 +73,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         "edge_peers",
         "nonce_key_file",
         "algorithms",
+        "authenticate",
         "challenge_calls",
         "path",
         "redirect",
@@ -105,6 +106,9 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         edge_peers,
         nonce_key,
         algorithms,
+        authenticates: section
+            .flag("authenticate", "true or false")?
+            .unwrap_or(true),
         redirect,
         challenges_calls: section
             .flag("challenge_calls", "true or false")?

@@ -118,11 +118,16 @@ fn policies_are_read_and_a_wrong_one_is_named() {
         panic!("not an edge")
     };
     assert!(edge.requires_path && edge.members[1].retires && !edge.members[0].retires);
-    let text = format!("{HEAD}{HOME}path = \"accept\"\nchallenge_calls = false\n");
+    let text =
+        format!("{HEAD}{HOME}path = \"accept\"\nchallenge_calls = false\nauthenticate = false\n");
     let Role::Home(home) = read(&text).unwrap().role else {
         panic!("not a home")
     };
-    assert!(!home.settings.requires_path && !home.settings.challenges_calls);
+    assert!(
+        !home.settings.requires_path
+            && !home.settings.challenges_calls
+            && !home.settings.authenticates
+    );
     check(
         EDGE,
         "tcp = 5070",
@@ -170,7 +175,8 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "store =",
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, edges, edge_peers, nonce_key_file, algorithms, challenge_calls, path, redirect",
+         store, edges, edge_peers, nonce_key_file, algorithms, authenticate, challenge_calls, \
+         path, redirect",
     );
 }
 

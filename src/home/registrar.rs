@@ -53,7 +53,12 @@ impl Home {
             Ok(user) => user,
             Err(reply) => return Verdict::Answer(reply),
         };
-        if let Err(reply) = self.authenticate(net, now, request, (user, As::Registrar), plan) {
+        let proven = if self.settings.authenticates {
+            self.authenticate(net, now, request, (user, As::Registrar), plan)
+        } else {
+            self.believe(user.of(bytes))
+        };
+        if let Err(reply) = proven {
             return Verdict::Answer(reply);
         }
         if let Err(reply) = self.knows_path(request, plan) {
@@ -67,6 +72,13 @@ impl Home {
             }
             Err(reply) => Verdict::Answer(reply),
         }
+    }
+
+    /// Whoever the user is said to be, it must be a subscriber.
+    fn believe(&self, user: &[u8]) -> Result<(), Reply> {
+        let domain = self.settings.domain.as_bytes();
+        let found = self.subscribers.find(user, domain);
+        found.map_or(Err(Reply::stateless(404, "No Such Subscriber")), |_| Ok(()))
     }
 
     /// R-2 (RFC 3327 §5.3): whether a phone that a Path was added for knows what

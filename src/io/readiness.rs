@@ -20,19 +20,19 @@ use crate::time::Duration;
 
 /// What a socket is asked for, and what it reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ready(u32);
+pub(crate) struct Ready(u32);
 
 impl Ready {
     /// Something can be read, or the peer has ended its side.
-    pub(super) const READ: Self = Self(libc::EPOLLIN as u32);
+    pub(crate) const READ: Self = Self(libc::EPOLLIN as u32);
     /// As `READ`, or the kernel takes bytes again.
-    pub(super) const READ_WRITE: Self = Self((libc::EPOLLIN | libc::EPOLLOUT) as u32);
+    pub(crate) const READ_WRITE: Self = Self((libc::EPOLLIN | libc::EPOLLOUT) as u32);
 
-    pub(super) const fn is_readable(self) -> bool {
+    pub(crate) const fn is_readable(self) -> bool {
         self.0 & (libc::EPOLLIN | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
     }
 
-    pub(super) const fn is_writable(self) -> bool {
+    pub(crate) const fn is_writable(self) -> bool {
         self.0 & libc::EPOLLOUT as u32 != 0
     }
 
@@ -42,13 +42,13 @@ impl Ready {
 }
 
 /// The epoll set of a shard.
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
     set: OwnedFd,
     events: Box<[libc::epoll_event]>,
 }
 
 impl Readiness {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let set = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         Ok(Self {
@@ -58,18 +58,18 @@ impl Readiness {
     }
 
     /// Watches a descriptor until it is closed; its events carry `token`.
-    pub(super) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
     }
 
     /// Changes what a watched descriptor is asked for.
-    pub(super) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
+    pub(crate) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
     /// Waits for events, at most as long as `most`, rounded up to
     /// milliseconds; how many there are.
-    pub(super) fn wait(&mut self, most: Duration) -> io::Result<usize> {
+    pub(crate) fn wait(&mut self, most: Duration) -> io::Result<usize> {
         let ms = i32::try_from(most.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
         let room = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
         // SAFETY: `events` has room for `room` events.
@@ -89,7 +89,7 @@ impl Readiness {
     }
 
     /// The event at `index` of the last `wait`.
-    pub(super) fn event(&self, index: usize) -> (u64, Ready) {
+    pub(crate) fn event(&self, index: usize) -> (u64, Ready) {
         let event = self.events[index];
         (event.u64, Ready(event.events))
     }

@@ -17,6 +17,7 @@ mod call;
 mod crowd;
 mod failover;
 mod fork;
+mod generator;
 mod lab;
 mod lifecycle;
 mod load;

@@ -67,6 +67,17 @@ fn whoever_passed_no_edge_is_sent_to_one() {
 }
 
 #[test]
+fn a_home_that_does_not_ask_believes_its_subscribers() {
+    let believes = |home: &mut steadfast::home::Settings| {
+        home.redirect = Redirect::Never;
+        home.authenticates = false;
+    };
+    let mut world = World::with(Tokens::Clear, believes, |_, _| ());
+    check(&Register::new("joe", JOE).send(&mut world, HOME, ""), 200);
+    check(&Register::new("eve", JOE).send(&mut world, HOME, ""), 404);
+}
+
+#[test]
 fn the_redirect_follows_the_operators_policy() {
     // D-H5
     for (redirect, supported, redirected) in [

@@ -20,6 +20,7 @@ pub(crate) fn home() -> home::Settings {
         ],
         nonce_key: [7; 32],
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+        authenticates: true,
         redirect: Redirect::Always,
         challenges_calls: false,
         requires_path: false,

@@ -1,0 +1,340 @@
+//! The load generator: many phones in one thread, callers and callees alike,
+//! and what it cost whoever they went through.
+//!
+//! - Open loop: attempts begin by the clock, and their latency counts from the
+//!   moment they should have begun, so a stall shows as what it is. Closed
+//!   loop: so many attempts at once, as fast as they end.
+//! - Datagrams move in batches and leave from as many addresses as there are
+//!   phones; nothing is allocated for a call once its place was used before.
+//! - Bounded in time and number, and to loopback: it is a load, not a weapon.
+//!
+//! Not here: correct phones (`ua`); what is sent here is always the same few
+//! messages, and what comes back is only looked at as far as they need it.
+
+mod attempts;
+mod batch;
+mod calls;
+mod comparison;
+mod compose;
+mod drive;
+mod letter;
+mod options;
+mod pace;
+mod phones;
+mod registrations;
+mod relay;
+mod retries;
+mod tally;
+mod watch;
+mod wires;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+pub use comparison::Comparison;
+pub use options::{Command, Options, Relay, Speaks};
+
+use calls::{Callees, Calls};
+use compose::World;
+use drive::{Scenario, drive};
+use letter::Letter;
+use options::Scene;
+use pace::{Arrivals, Pace};
+use phones::{Manner, Phone};
+use registrations::Registrations;
+use tally::{Report, Tally};
+use wires::{Line, Wires};
+
+use crate::id::Transport;
+use crate::limits;
+
+/// Why a load cannot run, each a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Options(String),
+    /// A watched process is not there.
+    #[error("there is no process {pid} to watch: {why}")]
+    Watched {
+        /// Its id.
+        pid: u32,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// The callee's address cannot be bound.
+    #[error("the callee cannot listen on {addr}: {why}")]
+    Callee {
+        /// Its address.
+        addr: SocketAddrV4,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// A connection cannot be opened.
+    #[error("cannot connect to {addr}: {why}")]
+    Connect {
+        /// Who should be there.
+        addr: SocketAddrV4,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// Some attempts did not go as they should.
+    #[error("{failed} of {attempted} attempts failed")]
+    Failed {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        attempted: u64,
+    },
+    /// Sockets and memory.
+    #[error("the kernel refused what a load needs: {0}")]
+    Kernel(#[from] std::io::Error),
+    /// The histogram's bounds.
+    #[error("cannot count latencies: {0}")]
+    Histogram(#[from] hdrhistogram::CreationError),
+}
+
+/// Runs a load and prints what came of it.
+///
+/// # Errors
+/// When it cannot run, or when an attempt failed.
+pub fn run(command: &Command) -> Result<(), Fault> {
+    batch::wake_on_time();
+    match command {
+        Command::Calls(options) => load(options, Scene::Calls),
+        Command::Registrations(options) => load(options, Scene::Registrations),
+        Command::CallsToRegistered(options) => load(options, Scene::CallsToRegistered),
+        Command::Relay(options) => relay::run(options),
+        Command::Compare(options) => comparison::run(options),
+    }
+}
+
+fn load(options: &Options, scene: Scene) -> Result<(), Fault> {
+    options.check().map_err(Fault::Options)?;
+    crate::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
+    let mut wires = Wires::new()?;
+    if scene == Scene::Calls {
+        listen(options, &mut wires)?;
+    }
+    let phones = phones(options, &mut wires)?;
+    let run = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
+    let report = match scene {
+        Scene::Registrations => {
+            let scenario = registrations(options, phones, run)?;
+            measure(options, scenario, &mut wires, "registrations")?
+        }
+        Scene::Calls => {
+            let scenario = calls(options, Callees::Anybody, phones, run)?;
+            measure(options, scenario, &mut wires, "calls")?
+        }
+        Scene::CallsToRegistered => {
+            let phones = registered(options, phones, &mut wires, run)?;
+            let scenario = calls(options, Callees::Phones, phones, run)?;
+            measure(options, scenario, &mut wires, "calls-to-registered")?
+        }
+    };
+    println!("{}", report.json());
+    if !options.json {
+        println!("{}", report.table());
+    }
+    linger(&mut wires, Duration::from_secs(options.linger))?;
+    let (failed, attempted) = (report.tally.failed(), report.tally.attempted);
+    if failed > 0 {
+        return Err(Fault::Failed { failed, attempted });
+    }
+    Ok(())
+}
+
+/// Keeps the flows open, for whoever measures what they cost.
+fn linger(wires: &mut Wires, lasts: Duration) -> Result<(), Fault> {
+    let until = Instant::now() + lasts;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        wires.receive(left, |_, _, _| {})?;
+    }
+}
+
+fn world(options: &Options) -> World {
+    let route = options.route.as_ref();
+    let route = route.map(|uri| format!("Route: <{uri}>\r\n").into_bytes());
+    World {
+        domain: options.domain.clone().into_bytes(),
+        transport: options.transport.into(),
+        route: route.unwrap_or_default(),
+    }
+}
+
+fn manner(options: &Options) -> Manner {
+    Manner {
+        password: options.password.clone().map(String::into_bytes),
+        outbound: options.outbound,
+        expires_s: options.expires,
+    }
+}
+
+fn registrations(options: &Options, phones: Vec<Phone>, run: u16) -> Result<Registrations, Fault> {
+    let common = (world(options), manner(options));
+    let (tally, letter) = (Tally::new()?, Letter::default());
+    Ok(Registrations::new(common, phones, run, tally, letter))
+}
+
+fn calls(
+    options: &Options,
+    callees: Callees,
+    phones: Vec<Phone>,
+    run: u16,
+) -> Result<Calls, Fault> {
+    let setup = calls::Setup {
+        world: world(options),
+        callees,
+        hold: Duration::from_millis(options.hold),
+        run,
+    };
+    Ok(Calls::new(setup, phones, Tally::new()?))
+}
+
+/// Registers every phone once, before anything is counted.
+fn registered(
+    options: &Options,
+    phones: Vec<Phone>,
+    wires: &mut Wires,
+    run: u16,
+) -> Result<Vec<Phone>, Fault> {
+    let mut scenario = registrations(options, phones, run)?;
+    let pace = Pace {
+        arrivals: Arrivals::Closed {
+            window: REGISTERING,
+        },
+        until: Instant::now() + Duration::from_secs(limits::LOAD_SECONDS_MAX),
+        most: scenario.phones.len() as u64,
+    };
+    drive(&mut scenario, wires, &pace, |_| {})?;
+    let phones = std::mem::take(&mut scenario.phones);
+    let tally = scenario.into_tally();
+    if tally.failed() > 0 {
+        let (failed, attempted) = (tally.failed(), tally.attempted);
+        let refused: Vec<_> = tally.refused.keys().map(ToString::to_string).collect();
+        return Err(Fault::Options(format!(
+            "{failed} of {attempted} phones could not register first (refused with: {}; without \
+             an answer: {})",
+            refused.join(", "),
+            tally.timed_out
+        )));
+    }
+    Ok(phones)
+}
+
+/// REGISTERs under way at once before calls to registered phones.
+const REGISTERING: usize = 32;
+
+/// The socket at the far side of the proxy.
+fn listen(options: &Options, wires: &mut Wires) -> Result<(), Fault> {
+    let addr = options.callee;
+    let opened = match options.transport.into() {
+        Transport::Udp => wires.datagrams(addr).map(|_port| ()),
+        _ => wires.listen(addr),
+    };
+    opened.map_err(|why| Fault::Callee { addr, why })
+}
+
+/// The phones, each with a flow of its own.
+fn phones(options: &Options, wires: &mut Wires) -> Result<Vec<Phone>, Fault> {
+    let base = u32::from(options.from);
+    let mut ports = Vec::new();
+    if options.transport == Speaks::Udp {
+        for _ in 0..options.sockets {
+            let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+            ports.push(wires.datagrams(any)?);
+        }
+    }
+    let mut phones = Vec::new();
+    for number in 0..options.phones {
+        let to = options.to[number as usize % options.to.len()];
+        let line = match ports.len() {
+            0 => wires
+                .connect(Ipv4Addr::from(base + number), to)
+                .map_err(|why| Fault::Connect { addr: to, why })?,
+            sockets => {
+                let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
+                Line::Datagrams {
+                    port: ports[(number % sockets) as usize],
+                    local: Ipv4Addr::from(base + number / sockets),
+                }
+            }
+        };
+        phones.push(Phone::new(line, to));
+    }
+    Ok(phones)
+}
+
+/// Drives a scenario at the pace asked for, between two looks at the watched
+/// processes.
+fn measure<S: Scenario>(
+    options: &Options,
+    mut scenario: S,
+    wires: &mut Wires,
+    name: &'static str,
+) -> Result<Report, Fault> {
+    let before = cpu(options)?;
+    let (first, lasts) = (Instant::now(), Duration::from_secs(options.seconds));
+    let arrivals = match options.rate {
+        Some(rate) => Arrivals::Open {
+            first,
+            every: 1.0 / rate,
+        },
+        None => Arrivals::Closed {
+            window: options.window,
+        },
+    };
+    let pace = Pace {
+        arrivals,
+        until: first + lasts,
+        most: options.count.unwrap_or(u64::MAX),
+    };
+    let progress = progress(options);
+    let lasted = drive(&mut scenario, wires, &pace, |tally| {
+        progress.set_position(first.elapsed().as_secs().min(options.seconds));
+        progress.set_message(format!("{} done, {} failed", tally.done, tally.failed()));
+    })?;
+    progress.finish_and_clear();
+    let after = cpu(options)?;
+    let pairs = before.iter().zip(&after);
+    let cpu = pairs.map(|((pid, before), (_, after))| (*pid, after - before));
+    let report = Report {
+        scenario: name,
+        label: options.label.clone(),
+        tally: scenario.into_tally(),
+        lasted,
+        cpu: cpu.collect(),
+        more: vec![("closed", count(wires.closed()))],
+    };
+    Ok(report)
+}
+
+fn progress(options: &Options) -> indicatif::ProgressBar {
+    // Nothing is drawn where standard error is no terminal.
+    let bar = indicatif::ProgressBar::new(options.seconds);
+    let style = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} s  {msg}");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_plain) => bar,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+const fn count(connections: usize) -> f64 {
+    connections as f64
+}
+
+/// Processor seconds of the watched processes and, last, of this one.
+fn cpu(options: &Options) -> Result<Vec<(u32, f64)>, Fault> {
+    let all = options.watch.iter().copied().chain([std::process::id()]);
+    all.map(|pid| match watch::cpu_seconds(pid) {
+        Ok(seconds) => Ok((pid, seconds)),
+        Err(why) => Err(Fault::Watched { pid, why }),
+    })
+    .collect()
+}

@@ -1,0 +1,121 @@
+//! The places of unfinished attempts: reused, and never mistaken for one
+//! another.
+
+use super::letter::Mark;
+use crate::limits::LOAD_PENDING_MAX;
+
+/// Unfinished attempts by their mark.
+#[derive(Debug)]
+pub(super) struct Attempts<T> {
+    run: u16,
+    places: Vec<Place<T>>,
+    free: Vec<u32>,
+    begun: u32,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    /// The number of its attempt; `None` when it has ended.
+    number: Option<u32>,
+    attempt: T,
+}
+
+impl<T: Default> Attempts<T> {
+    /// `run` tells the marks of this process from those of another.
+    pub(super) const fn new(run: u16) -> Self {
+        Self {
+            run,
+            places: Vec::new(),
+            free: Vec::new(),
+            begun: 0,
+        }
+    }
+
+    /// Attempts that have not ended.
+    pub(super) const fn pending(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Begins one, in a place that may hold what an earlier one left; `None`
+    /// without room.
+    pub(super) fn begin(&mut self) -> Option<Mark> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.places.len() < LOAD_PENDING_MAX => {
+                let slot = u32::try_from(self.places.len()).ok()?;
+                let (number, attempt) = (None, T::default());
+                self.places.push(Place { number, attempt });
+                slot
+            }
+            None => return None,
+        };
+        let number = self.begun;
+        self.begun = self.begun.wrapping_add(1);
+        self.places.get_mut(index(slot))?.number = Some(number);
+        Some(Mark {
+            run: self.run,
+            slot,
+            number,
+        })
+    }
+
+    /// The attempt of a mark, while it lasts.
+    pub(super) fn find(&mut self, mark: Mark) -> Option<&mut T> {
+        let place = self.places.get_mut(index(mark.slot))?;
+        let lasts = mark.run == self.run && place.number == Some(mark.number);
+        lasts.then_some(&mut place.attempt)
+    }
+
+    /// The attempt that lasts in a place, and its mark.
+    pub(super) fn at(&mut self, slot: u32) -> Option<(Mark, &mut T)> {
+        let place = self.places.get_mut(index(slot))?;
+        let mark = Mark {
+            run: self.run,
+            slot,
+            number: place.number?,
+        };
+        Some((mark, &mut place.attempt))
+    }
+
+    /// Ends one.
+    pub(super) fn end(&mut self, mark: Mark) {
+        if self.find(mark).is_some() {
+            self.places[index(mark.slot)].number = None;
+            self.free.push(mark.slot);
+        }
+    }
+}
+
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_reused_and_its_earlier_mark_finds_nothing() {
+        let mut attempts = Attempts::<u8>::new(7);
+        let first = attempts.begin().unwrap();
+        *attempts.find(first).unwrap() = 1;
+        attempts.end(first);
+        attempts.end(first);
+        assert_eq!(attempts.find(first), None);
+        assert_eq!(attempts.pending(), 0);
+        let second = attempts.begin().unwrap();
+        assert_eq!((second.slot, second.number), (first.slot, first.number + 1));
+        assert_eq!(attempts.find(second), Some(&mut 1));
+        assert_eq!(attempts.find(Mark { run: 8, ..second }), None);
+        assert_eq!(attempts.pending(), 1);
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_room() {
+        let mut attempts = Attempts::<()>::new(7);
+        for _ in 0..LOAD_PENDING_MAX {
+            attempts.begin().unwrap();
+        }
+        assert_eq!(attempts.begin(), None);
+    }
+}

@@ -1,0 +1,303 @@
+//! Several runs of several systems, side by side: medians and ratios as a
+//! table, and the processor time as a chart.
+//!
+//! Reads the lines of JSON that loads printed with a label `MEASURE/SYSTEM`.
+//! Not a JSON reader: only what `Report::json` writes.
+
+use std::path::PathBuf;
+
+use comfy_table::{Cell, CellAlignment, Table};
+use plotters::prelude::{
+    BLACK, ChartBuilder, Color, IntoDrawingArea, IntoSegmentedCoord, PathElement, RGBColor,
+    Rectangle, SVGBackend, SegmentValue, WHITE,
+};
+
+use super::Fault;
+
+/// What is to be compared.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Comparison {
+    /// The lines that loads printed
+    #[arg(value_name = "FILE")]
+    pub lines: PathBuf,
+    /// Draw the processor time of one attempt into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Medians of one system in one measure.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    measure: String,
+    system: String,
+    runs: usize,
+    rate: f64,
+    cpu_us: f64,
+    p50_us: f64,
+    p99_us: f64,
+    failed: f64,
+    retransmitted: f64,
+}
+
+/// Prints the table, and draws the chart where one is asked for.
+pub(super) fn run(options: &Comparison) -> Result<(), Fault> {
+    let path = &options.lines;
+    let text = std::fs::read_to_string(path)
+        .map_err(|why| Fault::Options(format!("cannot read {}: {why}", path.display())))?;
+    let rows = rows(&text);
+    if rows.is_empty() {
+        return Err(Fault::Options(format!(
+            "{} holds no line of a load with a label",
+            path.display()
+        )));
+    }
+    println!("{}", table(&rows));
+    match &options.svg {
+        Some(path) => draw(&rows, path).map_err(Fault::Options),
+        None => Ok(()),
+    }
+}
+
+/// Measures and systems in the order in which they came first.
+fn rows(text: &str) -> Vec<Row> {
+    let mut labels: Vec<&str> = Vec::new();
+    for label in text.lines().filter_map(|line| quoted(line, "label")) {
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    let measures = labels.iter().filter_map(|label| label.split_once('/'));
+    let mut measures: Vec<_> = measures.map(|(measure, _)| measure).collect();
+    measures.dedup();
+    let mut rows = Vec::new();
+    for (place, measure) in measures.iter().enumerate() {
+        if measures[..place].contains(measure) {
+            continue;
+        }
+        for label in &labels {
+            if let Some((of, system)) = label.split_once('/')
+                && of == *measure
+            {
+                rows.push(row(text, label, measure, system));
+            }
+        }
+    }
+    rows
+}
+
+fn row(text: &str, label: &str, measure: &str, system: &str) -> Row {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| quoted(line, "label") == Some(label))
+        .collect();
+    let all = |name: &str| -> Vec<f64> {
+        let values = lines.iter().filter_map(|line| value(line, name));
+        values.collect()
+    };
+    Row {
+        measure: measure.to_owned(),
+        system: system.to_owned(),
+        runs: lines.len(),
+        rate: median(all("rate")),
+        cpu_us: median(all("cpu_us_each")),
+        p50_us: median(all("p50_us")),
+        p99_us: median(all("p99_us")),
+        failed: all("failed").iter().sum(),
+        retransmitted: all("retransmitted").iter().sum(),
+    }
+}
+
+/// The number of a member.
+fn value(line: &str, name: &str) -> Option<f64> {
+    let name = format!("\"{name}\":");
+    let (_, rest) = line.split_once(&name)?;
+    let end = rest.find([',', '}'])?;
+    rest[..end].parse().ok()
+}
+
+/// The text of a member.
+fn quoted<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let name = format!("\"{name}\":\"");
+    let (_, rest) = line.split_once(&name)?;
+    rest.split_once('"').map(|(text, _)| text)
+}
+
+/// The middle value; of an even number the mean of both; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.len() % 2, values.get(middle)) {
+        (_, None) => 0.0,
+        (1, Some(value)) => *value,
+        (_, Some(value)) => f64::midpoint(values[middle - 1], *value),
+    }
+}
+
+/// The first system of a measure is what the others are divided by.
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "", "", "runs", "a second", "ratio", "CPU µs", "ratio", "p50 ms", "p99 ms", "failed",
+        "again",
+    ]);
+    for row in rows {
+        let first = rows.iter().find(|first| first.measure == row.measure);
+        let first = first.unwrap_or(row);
+        let numbers = [
+            format!("{}", row.runs),
+            format!("{:.0}", row.rate),
+            ratio(row.rate, first.rate),
+            format!("{:.1}", row.cpu_us),
+            ratio(row.cpu_us, first.cpu_us),
+            format!("{:.2}", row.p50_us / 1e3),
+            format!("{:.2}", row.p99_us / 1e3),
+            format!("{:.0}", row.failed),
+            format!("{:.0}", row.retransmitted),
+        ];
+        let is_first = first.system == row.system;
+        let measure = if is_first { &row.measure[..] } else { "" };
+        let mut cells = vec![Cell::new(measure), Cell::new(&row.system)];
+        let right = |text| Cell::new(text).set_alignment(CellAlignment::Right);
+        cells.extend(numbers.map(right));
+        table.add_row(cells);
+    }
+    table
+}
+
+fn ratio(value: f64, first: f64) -> String {
+    if first > 0.0 {
+        format!("{:.2}", value / first)
+    } else {
+        "-".to_owned()
+    }
+}
+
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0x1b, 0x6c, 0xa8),
+    RGBColor(0xd9, 0x5f, 0x02),
+    RGBColor(0x8a, 0x8a, 0x8a),
+    RGBColor(0x1b, 0x9e, 0x77),
+    RGBColor(0x75, 0x70, 0xb3),
+    RGBColor(0xa6, 0x76, 0x1d),
+];
+
+/// One bar a row.
+fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
+    let said = |why: &dyn std::fmt::Display| format!("cannot draw {}: {why}", path.display());
+    let root = SVGBackend::new(path, (960, 480)).into_drawing_area();
+    root.fill(&WHITE).map_err(|why| said(&why))?;
+    let most = rows.iter().map(|row| row.cpu_us).fold(1.0, f64::max);
+    let mut systems: Vec<&str> = Vec::new();
+    for row in rows {
+        if !systems.contains(&row.system.as_str()) {
+            systems.push(&row.system);
+        }
+    }
+    let mut chart = ChartBuilder::on(&root)
+        .caption("Processor time of one attempt, µs", ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(32)
+        .y_label_area_size(48)
+        .build_cartesian_2d((0..rows.len()).into_segmented(), 0.0..most * 1.1)
+        .map_err(|why| said(&why))?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(rows.len())
+        .x_label_formatter(&|at| match at {
+            SegmentValue::CenterOf(place) | SegmentValue::Exact(place) => rows
+                .get(*place)
+                .map(|row| row.measure.clone())
+                .unwrap_or_default(),
+            SegmentValue::Last => String::new(),
+        })
+        .draw()
+        .map_err(|why| said(&why))?;
+    for (number, system) in systems.iter().enumerate() {
+        let colour = COLOURS[number % COLOURS.len()];
+        let bars = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.system == *system);
+        let bars = bars.map(|(place, row)| {
+            let corners = [
+                (SegmentValue::Exact(place), 0.0),
+                (SegmentValue::Exact(place + 1), row.cpu_us),
+            ];
+            let mut bar = Rectangle::new(corners, colour.filled());
+            bar.set_margin(0, 0, 6, 6);
+            bar
+        });
+        chart
+            .draw_series(bars)
+            .map_err(|why| said(&why))?
+            .label(*system)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(6)));
+    }
+    chart
+        .configure_series_labels()
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()
+        .map_err(|why| said(&why))?;
+    root.present().map_err(|why| said(&why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &str = "\
+{\"scenario\":\"calls\",\"label\":\"full/a\",\"failed\":0,\"retransmitted\":1,\"rate\":100,\
+\"p50_us\":10,\"p99_us\":30,\"cpu_us_each\":40}
+noise
+{\"scenario\":\"calls\",\"label\":\"full/b\",\"failed\":2,\"retransmitted\":0,\"rate\":50,\
+\"p50_us\":10,\"p99_us\":30,\"cpu_us_each\":80}
+{\"scenario\":\"calls\",\"label\":\"slow/a\",\"failed\":0,\"retransmitted\":0,\"rate\":9.5,\
+\"p50_us\":1,\"p99_us\":2,\"cpu_us_each\":44}
+{\"scenario\":\"calls\",\"label\":\"full/a\",\"failed\":0,\"retransmitted\":0,\"rate\":120,\
+\"p50_us\":20,\"p99_us\":30,\"cpu_us_each\":60}
+{\"scenario\":\"calls\",\"label\":\"full/a\",\"failed\":1,\"retransmitted\":0,\"rate\":110,\
+\"p50_us\":12,\"p99_us\":30,\"cpu_us_each\":40}
+";
+
+    #[test]
+    fn runs_of_one_label_become_their_median() {
+        let rows = rows(LINES);
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| (&row.measure[..], &row.system[..], row.runs, row.rate))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("full", "a", 3, 110.0),
+                ("full", "b", 1, 50.0),
+                ("slow", "a", 1, 9.5)
+            ]
+        );
+        assert_eq!((rows[0].cpu_us, rows[0].p50_us), (40.0, 12.0));
+        assert_eq!((rows[0].failed, rows[0].retransmitted), (1.0, 1.0));
+        let table = table(&rows).to_string();
+        assert!(table.contains("2.00"), "b takes twice the time: {table}");
+        assert!(table.contains("0.45"), "b is slower: {table}");
+    }
+
+    #[test]
+    fn the_chart_is_a_picture_that_names_its_systems() {
+        let name = format!("steadfast-chart-{}.svg", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        draw(&rows(LINES), &path).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("slow"), "{svg}");
+    }
+
+    #[test]
+    fn a_median_of_two_is_their_mean() {
+        assert_eq!(median(vec![3.0, 1.0]), 2.0);
+        assert_eq!(median(vec![5.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(Vec::new()), 0.0);
+    }
+}

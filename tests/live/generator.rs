@@ -1,0 +1,89 @@
+//! `steadfast load` against a real lab: what it counts is what happened.
+
+use std::time::Duration;
+
+use crate::lab::{EDGES, HOME, Lab, PASSWORD, steadfast};
+use crate::process::Process;
+
+/// How long a load of a second or two may take.
+const LOAD_MAX: Duration = Duration::from_secs(60);
+
+/// Runs a load through the first two edges; its line of JSON.
+#[track_caller]
+fn load(lab: &Lab, name: &str, options: &str) -> String {
+    let mut command = steadfast();
+    command.args(["load", name, "--json", "--password", PASSWORD]);
+    for edge in &EDGES[..2] {
+        command.arg("--to").arg(format!("{edge}:5060"));
+    }
+    command.args(options.split(' '));
+    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    let status = process.wait(LOAD_MAX);
+    let said = process.said();
+    assert!(
+        status.is_some_and(|status| status.success()),
+        "{said}\n{}",
+        lab.last_words()
+    );
+    said
+}
+
+#[track_caller]
+fn has(line: &str, members: &[(&str, u32)]) {
+    for (name, value) in members {
+        let member = format!("\"{name}\":{value}");
+        let ends = [",", "}"].map(|end| format!("{member}{end}"));
+        assert!(
+            ends.iter().any(|whole| line.contains(whole)),
+            "no {member} in {line}"
+        );
+    }
+}
+
+#[test]
+fn registrations_and_calls_to_registered_phones_are_counted_as_they_went() {
+    let lab = Lab::start("generator");
+    let line = load(
+        &lab,
+        "registrations",
+        "--phones 50 --count 150 --window 10 --outbound",
+    );
+    has(&line, &[("attempted", 150), ("done", 150), ("failed", 0)]);
+    let line = load(
+        &lab,
+        "calls-to-registered",
+        "--phones 50 --count 400 --rate 200 --hold 100 --outbound",
+    );
+    has(&line, &[("done", 400), ("failed", 0), ("misrouted", 0)]);
+    let line = load(
+        &lab,
+        "calls-to-registered",
+        "--phones 40 --count 200 --window 8 --outbound --transport tcp --from 127.17.0.1",
+    );
+    has(
+        &line,
+        &[
+            ("done", 200),
+            ("failed", 0),
+            ("misrouted", 0),
+            ("closed", 0),
+        ],
+    );
+}
+
+#[test]
+fn a_refusal_is_counted_by_its_status() {
+    let lab = Lab::start("generator-refused");
+    let mut command = steadfast();
+    command.args(["load", "registrations", "--json", "--count", "20"]);
+    command.args(["--to", &format!("{HOME}:5060")]);
+    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    let status = process.wait(LOAD_MAX);
+    assert_eq!(status.and_then(|status| status.code()), Some(1));
+    let said = process.said();
+    has(&said, &[("done", 0), ("failed", 20), ("refused_300", 20)]);
+    assert!(
+        said.contains("steadfast: 20 of 20 attempts failed"),
+        "{said}"
+    );
+}
