@@ -74,7 +74,10 @@ fn a_home_lists_bindings_levels_and_the_choice() {
         first.contains(" s left: the flow to udp:127.0.0.1"),
         "{first}"
     );
-    assert_eq!(said(&mut world, HOME, aor, "path"), [uri.clone()]);
+    assert_eq!(
+        said(&mut world, HOME, aor, "path"),
+        std::slice::from_ref(&uri)
+    );
     let exact = said(&mut world, HOME, &uri, "exact");
     assert_eq!(exact.len(), 2, "one row a flow: {exact:?}");
     assert!(exact[0].contains(" by Path, "), "{exact:?}");

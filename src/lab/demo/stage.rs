@@ -207,7 +207,7 @@ impl Stage {
     }
 
     /// Which way it went.
-    pub(super) fn show_way(&mut self, side: Side, row: &Row) {
+    pub(super) fn show_way(&self, side: Side, row: &Row) {
         println!(
             "   {} to {}: {}",
             side.name(),
