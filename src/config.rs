@@ -39,6 +39,8 @@ pub struct Config {
     pub control: Option<PathBuf>,
     /// Where the metrics are served as well.
     pub metrics: Option<SocketAddr>,
+    /// Where the file names the two, to begin a sentence about them.
+    pub doors_at: [String; 2],
     /// Networks whose sources are not limited: address and prefix length.
     /// `None`: those of `limits::UNLIMITED`.
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
@@ -139,6 +141,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     Ok(Config {
         control,
         metrics,
+        doors_at: ["control", "metrics"].map(|key| root.place(key)),
         unlimited,
         name,
         listen,

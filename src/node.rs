@@ -30,8 +30,13 @@ pub enum Fault {
     #[error(transparent)]
     Store(#[from] StoreFault),
     /// The control socket and the port of the metrics.
-    #[error(transparent)]
-    Door(#[from] DoorFault),
+    #[error("{at}: {fault}")]
+    Door {
+        /// Where the configuration names it.
+        at: String,
+        /// What is wrong with it.
+        fault: DoorFault,
+    },
     /// The list of subscribers.
     #[error(transparent)]
     Subscribers(#[from] ListFault),
@@ -57,7 +62,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let is_edge = matches!(config.role, Role::Edge(_));
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
-    let doors = Doors::open(config.control.as_deref(), config.metrics)?;
+    let doors = doors(&config)?;
     let (role, files) = match config.role {
         Role::Edge(settings) => {
             if settings.token_keys.is_empty() {
@@ -122,8 +127,19 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
-    drop(Doors::open(config.control.as_deref(), config.metrics)?);
-    io::check(&config.listen).map_err(|fault| listen_fault(&config.listen_at, fault))
+    io::check(&config.listen).map_err(|fault| listen_fault(&config.listen_at, fault))?;
+    doors(config).map(drop)
+}
+
+fn doors(config: &Config) -> Result<Doors, Fault> {
+    Doors::open(config.control.as_deref(), config.metrics).map_err(|fault| {
+        let [control, metrics] = config.doors_at.clone();
+        let at = match fault {
+            DoorFault::Control { .. } => control,
+            DoorFault::Metrics { .. } => metrics,
+        };
+        Fault::Door { at, fault }
+    })
 }
 
 fn listen_fault(at: &str, fault: io::Fault) -> Fault {

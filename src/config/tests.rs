@@ -95,6 +95,10 @@ fn the_doors_of_the_operator_are_read() {
     );
     assert_eq!(config.metrics, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(
+        config.doors_at,
+        ["e1.toml, line 3: `control`", "e1.toml, line 4: `metrics`"]
+    );
+    assert_eq!(
         config.unlimited,
         Some(vec![("192.0.2.0".parse().unwrap(), 24)])
     );

@@ -123,7 +123,7 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
         ("REGISTER", "sip:example.com"),
     ] {
         let refusal = Hand::new(port()).until_answered(EDGES[0], method, uri, "SIP/2.0 503 ");
-        assert!(refusal.contains("\r\nRetry-After: 5\r\n"), "{refusal}");
+        assert!(refusal.contains("\r\nRetry-After: "), "{refusal}");
     }
     joe.leave();
     joe.until("call 1: ended here");
