@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use demo::{DemoFault, DemoOptions, demo};
 
 use crate::config::random;
+use crate::id::Transport;
 use crate::limits;
 use processes::Nodes;
 
@@ -109,7 +110,12 @@ pub fn run(options: &Options) -> Result<(), Fault> {
     let folder = Folder::new(options.dir.clone())?;
     let key: [u8; 64] = random()?;
     let key = (!options.clear).then_some(&key);
-    files::write(folder.path(), key, options.tls)?;
+    let core = if options.tls {
+        Transport::Tls
+    } else {
+        Transport::Udp
+    };
+    files::write(folder.path(), key, core)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -62,7 +62,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 pub fn demo(options: &DemoOptions) -> Result<(), DemoFault> {
     let folder = Folder::new(None)?;
     let key: [u8; 64] = random()?;
-    files::write(folder.path(), options.sealed.then_some(&key), false)?;
+    let core = options.transport.transport();
+    files::write(folder.path(), options.sealed.then_some(&key), core)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -6,10 +6,14 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
+use crate::id::Transport;
+
 use super::{EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
 
-/// Writes all of them; without a key the tokens are clear.
-pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, tls: bool) -> Result<(), Fault> {
+/// Writes all of them; without a key the tokens are clear. Edges speak `core`
+/// to the home; with TLS everybody has certificates, and phones may speak it too.
+pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, core: Transport) -> Result<(), Fault> {
+    let tls = core == Transport::Tls;
     put(folder, "users.txt", USERS)?;
     if tls {
         certificates::write(folder)?;
@@ -19,7 +23,7 @@ pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, tls: bool) -> Result<
         put(
             folder,
             &config_name(place),
-            &edge(place, key.is_some(), tls),
+            &edge(place, key.is_some(), core),
         )?;
     }
     if let Some(key) = key {
@@ -77,12 +81,12 @@ algorithms = [\"MD5\"]
     )
 }
 
-fn edge(place: Place, is_sealed: bool, tls: bool) -> String {
-    let ip = HOME.ip;
+fn edge(place: Place, is_sealed: bool, core: Transport) -> String {
+    let (ip, tls) = (HOME.ip, core == Transport::Tls);
     let home = if tls {
         format!("sip:example.com:{TLS_PORT};maddr={ip};transport=tls")
     } else {
-        format!("sip:{ip}:{PORT};transport=udp")
+        format!("sip:{ip}:{PORT};transport={}", core.uri_token())
     };
     let members = EDGES
         .map(|Place { name, ip }| format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n"));
@@ -127,7 +131,7 @@ mod tests {
     fn the_nodes_read_what_the_lab_writes() {
         let folder = std::env::temp_dir().join(format!("steadfast-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        write(&folder, Some(&[7; 64]), false).unwrap();
+        write(&folder, Some(&[7; 64]), Transport::Udp).unwrap();
         for edge in EDGES {
             let config = config::load(&folder.join(config_name(edge))).unwrap();
             let Role::Edge(settings) = config.role else {
@@ -145,10 +149,10 @@ mod tests {
         };
         assert_eq!(home.settings.edge_peers.len(), EDGES.len());
         assert_eq!(std::fs::read_to_string(&home.subscribers).unwrap(), USERS);
-        write(&folder, None, false).unwrap();
+        write(&folder, None, Transport::Tcp).unwrap();
         let config = config::load(&folder.join(config_name(EDGES[0]))).unwrap();
         assert!(matches!(config.role, Role::Edge(settings) if settings.token_keys.is_empty()));
-        write(&folder, None, true).unwrap();
+        write(&folder, None, Transport::Tls).unwrap();
         for place in EDGES.into_iter().chain([HOME]) {
             let config = config::load(&folder.join(config_name(place))).unwrap();
             assert!(

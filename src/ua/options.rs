@@ -98,6 +98,16 @@ pub enum Speaks {
     Tcp,
 }
 
+impl Speaks {
+    /// The same for the core.
+    pub(crate) const fn transport(self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
+}
+
 impl Command {
     pub(super) const fn who(&self) -> &Who {
         match self {
@@ -165,10 +175,7 @@ impl Who {
     }
 
     pub(super) const fn transport(&self) -> Transport {
-        match self.transport {
-            Speaks::Udp => Transport::Udp,
-            Speaks::Tcp => Transport::Tcp,
-        }
+        self.transport.transport()
     }
 
     /// The address to send from: as told, else the one that leads home.

@@ -235,6 +235,8 @@ fn tcp(local: SocketAddr) -> io::Result<TcpSocket> {
     } else {
         TcpSocket::new_v4()?
     };
+    // A 180 and a 200 follow each other: the second must not wait for an ACK.
+    socket.set_nodelay(true)?;
     socket.bind(local)?;
     Ok(socket)
 }

@@ -51,12 +51,7 @@ impl Lab {
 
     /// The same, with further options of `steadfast lab`.
     pub(crate) fn start_with(test: &str, flags: &[&str]) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        free(HOME);
-        EDGES.into_iter().for_each(free);
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("live-{}-{test}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("the test folder can be made");
+        let (turn, dir) = turn(test);
         let mut command = steadfast();
         command.arg("lab").args(flags);
         command.arg("--dir").arg(dir.join("lab"));
@@ -167,6 +162,18 @@ impl Drop for Lab {
             eprintln!("{} stays: {error}", self.dir.display());
         }
     }
+}
+
+/// The addresses of the lab for a test that starts its nodes itself, and a
+/// folder of its own.
+pub(crate) fn turn(test: &str) -> (MutexGuard<'static, ()>, PathBuf) {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    free(HOME);
+    EDGES.into_iter().for_each(free);
+    let dir =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-{}-{test}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("the test folder can be made");
+    (turn, dir)
 }
 
 /// The program under test, with no argument yet.

@@ -14,6 +14,7 @@
 mod agent;
 mod baresip;
 mod call;
+mod capture;
 mod crowd;
 mod failover;
 mod fork;
@@ -29,3 +30,4 @@ mod stream;
 mod survival;
 mod ua;
 mod why;
+mod worked_flow;
