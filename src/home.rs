@@ -19,6 +19,7 @@
 pub mod aor;
 mod authenticate;
 mod contact_uri;
+mod dialog;
 pub mod location;
 mod mark;
 pub mod nonce;

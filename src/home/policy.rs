@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::dialog::dialog_of;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
@@ -14,7 +15,7 @@ use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::{Beats, Hop, Output};
 use crate::span::Span;
-use crate::stick::{Bound, Level, Source, Table};
+use crate::stick::{Bound, Dialog, Level, Source, Table};
 use crate::time::{Duration, Instant};
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
@@ -44,6 +45,8 @@ pub struct Home {
     /// Where the request at hand may go, best first.
     pub(super) hops: Vec<Hop>,
     failed: Vec<Flow>,
+    /// The dialog of the request at hand.
+    pub(super) dialog: Option<Dialog>,
     /// The bindings of the request at hand: preference, whether the flow is
     /// silent, reg-id and place, in the order in which they are tried.
     pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
@@ -78,6 +81,7 @@ impl Home {
             text: Vec::new(),
             hops: Vec::new(),
             failed: Vec::new(),
+            dialog: None,
             order: Vec::new(),
             groups: Vec::new(),
             again: Message::default(),
@@ -251,7 +255,10 @@ impl Policy for Home {
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan, from_edge)
         } else {
-            self.call(net, now, request, plan, from_edge)
+            self.dialog = dialog_of(net, request.bytes, request.message);
+            let verdict = self.call(net, now, request, plan, from_edge);
+            self.dialog = None;
+            verdict
         }
     }
 
@@ -267,12 +274,15 @@ impl Policy for Home {
             return;
         }
         let until = now + RECORD_ROUTE;
+        let dialog = dialog_of(net, response.bytes, response.message);
         // S-8: the neighbour downstream wrote the value just above our own.
         if let Some(uri) = self.above_own(net, response) {
             let uri = uri.of(response.bytes);
             // No request needs to have come by a flow that we opened ourselves.
             self.link(net, now, response.flow);
-            self.bind(net, now, response.flow, uri, Source::RecordRoute, until);
+            if !self.bind_in_dialog(net, now, response.flow, uri, (dialog, until)) {
+                self.bind(net, now, response.flow, uri, Source::RecordRoute, until);
+            }
         }
         // S-5: the neighbour upstream wrote the topmost value of the request;
         // ours stands above it in what went on.
@@ -285,7 +295,9 @@ impl Policy for Home {
             && let Ok(address) = Address::parse(base, value)
         {
             let uri = address.uri.of(base);
-            self.bind(net, now, context.flow, uri, Source::RecordRoute, until);
+            if !self.bind_in_dialog(net, now, context.flow, uri, (dialog, until)) {
+                self.bind(net, now, context.flow, uri, Source::RecordRoute, until);
+            }
         }
         self.again = again;
     }

@@ -340,7 +340,10 @@ impl Home {
 
     fn stuck(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Option<Flow> {
         let chance = net.chance();
-        let found = self.stick.find(now, uri, &[], chance)?;
+        let found = match self.dialog {
+            Some(dialog) => self.stick.find_in_dialog(now, uri, dialog, &[], chance)?,
+            None => self.stick.find(now, uri, &[], chance)?,
+        };
         net.flows.lives(found.flow).then_some(found.flow)
     }
 

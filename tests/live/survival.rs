@@ -31,26 +31,17 @@ struct Death {
 fn survive(test: &str, transport: Transport, death: &Death) {
     let lab = Lab::start(test);
     let mut crowd = Crowd::new(1, 2 * CALLS, transport, EDGES[0]);
-    register(&mut crowd, 0..2 * CALLS);
-    for caller in 0..CALLS {
-        call(&mut crowd, caller, CALLS + caller + 1);
-    }
-    let is_up = |crowd: &Crowd, phone| heard(crowd, phone, Instant::ZERO, is_established);
-    let all = 0..2 * CALLS;
-    assert!(
-        crowd.until(STEP_MAX, |crowd| all
-            .clone()
-            .all(|phone| is_up(crowd, phone))),
-        "{:?}",
-        all.clone()
-            .find(|phone| !is_up(&crowd, *phone))
-            .map(|phone| crowd.said(phone))
-    );
-
+    all_up(&mut crowd);
     lab.signal(death.signal, EDGES[0]);
     let dead = crowd.now();
     // Each call's own hand on it: half of the time the called side's.
-    let side = |call: usize| if call % 2 == 0 { call } else { CALLS + call };
+    let side = |call: usize| {
+        if call.is_multiple_of(2) {
+            call
+        } else {
+            CALLS + call
+        }
+    };
     let renewed = KEPT..KEPT + RENEWED;
     for call in renewed.clone() {
         crowd.command(side(call), Command::Renew);
@@ -61,9 +52,7 @@ fn survive(test: &str, transport: Transport, death: &Death) {
     }
     let mut took = Vec::new();
     let mut lost = 0;
-    let renewals = renewed
-        .clone()
-        .map(|call| (call, is_renewed as fn(&Event) -> bool));
+    let renewals = renewed.map(|call| (call, is_renewed as fn(&Event) -> bool));
     let byes = ended
         .clone()
         .map(|call| (call, is_ended_here as fn(&Event) -> bool));
@@ -101,6 +90,25 @@ fn survive(test: &str, transport: Transport, death: &Death) {
     assert_eq!(lost, 0);
     assert!(max < death.bound, "{max:?}");
     recover(&lab, &mut crowd, transport, death);
+}
+
+/// Registers everybody and brings all calls up.
+fn all_up(crowd: &mut Crowd) {
+    register(crowd, 0..2 * CALLS);
+    for caller in 0..CALLS {
+        call(crowd, caller, CALLS + caller + 1);
+    }
+    let is_up = |crowd: &Crowd, phone| heard(crowd, phone, Instant::ZERO, is_established);
+    let all = 0..2 * CALLS;
+    assert!(
+        crowd.until(STEP_MAX, |crowd| all
+            .clone()
+            .all(|phone| is_up(crowd, phone))),
+        "{:?}",
+        all.clone()
+            .find(|phone| !is_up(crowd, *phone))
+            .map(|phone| crowd.said(phone))
+    );
 }
 
 /// The edge comes back: new phones register and call through it, and what was
@@ -173,7 +181,11 @@ fn heard(crowd: &Crowd, phone: usize, since: Instant, is_it: fn(&Event) -> bool)
 
 /// Whether the side that did not hang up was told.
 fn other_heard(crowd: &Crowd, call: usize, since: Instant) -> bool {
-    let other = if call % 2 == 0 { CALLS + call } else { call };
+    let other = if call.is_multiple_of(2) {
+        CALLS + call
+    } else {
+        call
+    };
     heard(crowd, other, since, is_ended_there)
 }
 

@@ -1,9 +1,11 @@
 //! Requests at the home: to contacts, by Routes, for strangers (RFC 3261
 //! §16.5; protocol 1.C, 1.D, 1.I O-19 to O-21).
 
+use super::peer::{CORE, FAR, answer, expect, request, silent, status};
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::home::Redirect;
+use steadfast::id::Transport;
 use steadfast::time::Duration;
 
 const BOB: &str = "127.0.0.1:5090";
@@ -35,6 +37,47 @@ fn open() -> World {
 fn invite(world: &mut World, uri: &str) {
     bob().send(world, HOME, &bob().request("INVITE", uri, 1, "", ""));
     assert_eq!(bob().status(world), 100);
+}
+
+#[test]
+fn an_address_in_a_record_route_keeps_its_dialog_on_the_connection() {
+    // S-11, S-12: a trunk behind address translation names itself by an
+    // address that leads nowhere; nobody else's dialog finds it there.
+    let mut world = World::lab(Tokens::Clear);
+    world.listen(FAR);
+    let trunk = "<sip:127.0.0.9;transport=tcp;lr>";
+    let invite = request(
+        "INVITE",
+        "sip:bob@10.9.9.9",
+        "trunk",
+        &format!("Route: {trunk}\n"),
+    );
+    world.send(CORE, HOME, &invite);
+    assert_eq!(status(&mut world, CORE), 100);
+    let received = expect(&mut world, FAR, "INVITE");
+    let own = "Record-Route: <sip:10.9.9.9;lr>\n";
+    let ok = answer(&received, 200, "far", "");
+    let ok = ok.replacen("Record-Route", &format!("{}Record-Route", own), 1);
+    world.send(FAR, HOME, &ok);
+    assert_eq!(status(&mut world, CORE), 200);
+    let routes = "Route: <sip:example.com;lr>\nRoute: <sip:10.9.9.9;lr>\n";
+    let bye = request("BYE", "sip:bob@10.9.9.9", "bye", routes);
+    let in_dialog = bye.replace("Call-ID: bye", "Call-ID: trunk").replace(
+        "To: <sip:ann@example.com>",
+        "To: <sip:ann@example.com>;tag=far",
+    );
+    let other_tag = in_dialog
+        .replace(";tag=far", ";tag=other")
+        .replace("bKbye", "bKtag");
+    let other_call = in_dialog
+        .replace("Call-ID: trunk", "Call-ID: x")
+        .replace("bKbye", "bKx");
+    world.send(CORE, HOME, &in_dialog);
+    assert_eq!(world.receive(FAR).transport, Transport::Tcp);
+    for text in [bye, other_tag, other_call] {
+        world.send(CORE, HOME, &text);
+        silent(&world, &[FAR]);
+    }
 }
 
 #[test]
