@@ -222,11 +222,11 @@ fn settings() -> edge::Settings {
     edge::Settings {
         name: "e1".to_owned(),
         cluster: "edge.example.com".to_owned(),
-        home: vec![edge::Hop {
+        home: vec![edge::NextHop::At(edge::Hop {
             transport: Transport::Udp,
             addr: parse(HOME),
             name: None,
-        }],
+        })],
         home_domains: vec!["example.com".to_owned()],
         members: (1..=3).map(member).collect(),
         requires_path: false,

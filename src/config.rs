@@ -48,6 +48,8 @@ pub struct Config {
     pub role: Role,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<io::tls::Settings>,
+    /// The name servers it asks; none: those of the system.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// What a node is.
@@ -111,6 +113,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         "control",
         "metrics",
         "unlimited",
+        "dns",
     ])?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
@@ -149,6 +152,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         shards,
         role,
         tls,
+        dns_servers: dns_servers(&root)?,
     })
 }
 
@@ -170,6 +174,16 @@ fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
         }
     }
     Ok(listen)
+}
+
+/// `[dns] servers`.
+fn dns_servers(root: &Section<'_>) -> Result<Vec<SocketAddr>, Mistake> {
+    let Some(dns) = root.section("dns")? else {
+        return Ok(Vec::new());
+    };
+    dns.only(&["servers"])?;
+    let want = "a list of name servers such as [\"192.0.2.53\", \"127.0.0.1:5353\"]";
+    dns.list("servers", want, names::name_server)
 }
 
 fn shards(root: &Section<'_>) -> Result<usize, Mistake> {

@@ -1,8 +1,8 @@
 //! The cold thread: whatever may wait for a disk or a person.
 //!
 //! One tokio runtime on a thread of its own handles signals, keeps the
-//! registrations on disk and watches the list of subscribers and the
-//! certificates. It talks to the
+//! registrations on disk, watches the list of subscribers and the certificates,
+//! and asks the DNS. It talks to the
 //! shards through bounded channels and never blocks one; the shards never
 //! wait for it.
 //!
@@ -14,6 +14,7 @@
 
 mod admin;
 mod certificates;
+mod dns;
 mod store;
 mod subscribers;
 
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use admin::{DoorFault, Doors};
 pub use certificates::Certificates;
+pub use dns::Dns;
 pub use store::{Store, StoreFault};
 pub use subscribers::{ListFault, read as read_subscribers};
 
@@ -44,6 +46,8 @@ pub struct Duties {
     pub doors: (Doors, String),
     /// The files of the certificates.
     pub certificates: Option<Certificates>,
+    /// The names that the shards want located.
+    pub dns: Dns,
 }
 
 /// The running thread.
@@ -91,6 +95,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         subscribers,
         doors: (doors, node),
         certificates,
+        dns,
     } = duties;
     let shards: Arc<[Orders]> = shards.into();
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
@@ -99,6 +104,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         () = subscribers::watch(subscribers, &shards) => {}
         result = admin::serve(doors, node, Arc::clone(&shards)) => result?,
         () = certificates::watch(certificates, &shards) => {}
+        () = dns::serve(dns, &shards) => {}
         _ = ended => {}
     }
     if let Some(writer) = writer {

@@ -21,6 +21,7 @@
 pub mod flow_token;
 pub mod set;
 
+mod homes;
 mod instance;
 mod moving;
 mod own;
@@ -55,7 +56,7 @@ pub struct Settings {
     /// The host of the Path and Record-Route URIs: the cluster's DNS name.
     pub cluster: String,
     /// Where requests of phones go, in order of preference.
-    pub home: Vec<Hop>,
+    pub home: Vec<NextHop>,
     /// Domains linked to the flows of the home.
     pub home_domains: Vec<String>,
     /// Every edge of the cluster, in the same order on every edge.
@@ -105,7 +106,17 @@ impl Member {
     }
 }
 
-/// A next hop given by the configuration.
+/// Where the configuration says that a home is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// There.
+    At(Hop),
+    /// At the servers of this URI (RFC 3263): whatever the DNS names there is
+    /// trusted as a home.
+    Named(String),
+}
+
+/// A next hop given by its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// What carries messages to it.

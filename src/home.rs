@@ -94,18 +94,17 @@ impl Settings {
     }
 }
 
-/// The addresses a prefix names, where they are few enough to be tried.
+/// The addresses a prefix names; none where they are too many to be tried.
 fn neighbours(prefix: IpAddr, len: u8) -> Vec<IpAddr> {
     /// Most addresses that one prefix may stand for here.
     const FEW: u32 = 64;
     let IpAddr::V4(v4) = prefix else {
-        return vec![prefix];
+        return (len >= 128).then_some(prefix).into_iter().collect();
     };
     let spare = 32 - u32::from(len.min(32));
-    let count = 1u32
-        .checked_shl(spare)
-        .filter(|count| *count <= FEW)
-        .unwrap_or(1);
+    let Some(count) = 1u32.checked_shl(spare).filter(|count| *count <= FEW) else {
+        return Vec::new();
+    };
     let first = v4.to_bits() & !(count - 1);
     (first..=first.saturating_add(count - 1))
         .map(|bits| Ipv4Addr::from_bits(bits).into())

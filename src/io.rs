@@ -17,6 +17,7 @@
 
 mod accept;
 mod address;
+mod asked;
 mod batch;
 mod clock;
 mod counters;
@@ -36,6 +37,7 @@ mod udp;
 
 use std::net::SocketAddr;
 
+pub use asked::{Asked, DnsSender, to_dns};
 pub use clock::Clock;
 pub use executor::{Handle, Start, start};
 pub use inbox::{Answer, Number, Order, Orders, Question};

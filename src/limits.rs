@@ -338,7 +338,7 @@ pub const LOCKED_MEMORY_MIN: u64 = 512 * 1024;
 pub const BIND_PATIENCE: Duration = Duration::from_secs(2);
 /// Messages from the control thread that wait for a shard. More: the newest is
 /// dropped with a warning; none of them is a SIP message.
-pub const INBOX_MAX: usize = 64;
+pub const INBOX_MAX: usize = 512;
 /// How long a shard may take to answer the control thread. Longer: it is said
 /// to be ill.
 pub const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -389,6 +389,7 @@ const _: () = assert!(
     DNS_WAIT_MAX.as_millis() < DNS_QUESTION_LOST.as_millis(),
     "who waits is told first"
 );
+const _: () = assert!(DNS_QUESTIONS_MAX < INBOX_MAX, "every answer finds room");
 const _: () = assert!(DNS_TARGETS_MAX <= 64, "a set of bits in `locate::order`");
 const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
 const _: () = assert!(

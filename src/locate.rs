@@ -19,7 +19,7 @@ mod walk;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use cache::{Answered, Find, Locator, NameId, Waiter};
+pub use cache::{Answered, Find, Locator, LookupId, Waiter};
 pub use order::order;
 pub use question::{Question, Spoken};
 pub use walk::{Found, Step, walk};
@@ -40,6 +40,14 @@ pub struct Server {
     pub weight: u16,
     /// Which of the question's targets: its addresses stay together.
     pub target: u8,
+}
+
+/// No request goes to everybody at once, or to nobody, because a message or a
+/// name says so.
+#[must_use]
+pub fn is_unicast(ip: IpAddr) -> bool {
+    let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    !everybody && !ip.is_multicast() && !ip.is_unspecified()
 }
 
 /// What one query of the DNS is for.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, Role, random};
-use crate::control::{self, Control, DoorFault, Doors, Duties, ListFault, Store, StoreFault};
+use crate::control::{self, Control, Dns, DoorFault, Doors, Duties, ListFault, Store, StoreFault};
 use crate::io::{self, Clock, Handle, Record, Start};
 use crate::shard;
 
@@ -87,8 +87,9 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let tls = certificates.as_ref().map(control::Certificates::load);
     let tls = tls.transpose()?.map(Arc::new);
     let (to_store, records) = io::to_store();
+    let (to_dns, questions) = io::to_dns();
     let mut starts = Vec::new();
-    for sockets in sockets {
+    for (shard, sockets) in sockets.into_iter().enumerate() {
         starts.push(Start {
             sockets,
             role: role.clone(),
@@ -97,6 +98,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             tls: tls.clone(),
             store: files.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
+            dns: to_dns.of(shard),
             restored: restored(files.as_ref().map(|(_, store)| store))?,
         });
     }
@@ -111,6 +113,10 @@ pub fn run(config: Config) -> Result<(), Fault> {
         subscribers,
         doors: (doors, config.name.clone()),
         certificates,
+        dns: Dns {
+            servers: config.dns_servers,
+            questions,
+        },
     })?;
     for (transport, addr) in &config.listen {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");

@@ -17,6 +17,7 @@ mod context;
 mod counters;
 pub mod fact;
 mod final_answer;
+mod locating;
 mod maddr;
 mod net;
 mod redirects;
@@ -32,10 +33,13 @@ pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use redirects::shows_loose;
 
+use std::net::SocketAddr;
+
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Slab};
 use crate::limits;
+use crate::locate::Waiter;
 use crate::scan::{Message, Name};
 use crate::send::Hop;
 use crate::span::Span;
@@ -92,7 +96,7 @@ impl Target {
     pub const fn failure(&self) -> u16 {
         match self.hop {
             Hop::Flow(_) => 430,
-            Hop::To { .. } => 503,
+            Hop::To { .. } | Hop::Named(_) => 503,
         }
     }
 }
@@ -269,6 +273,10 @@ pub trait Policy {
     fn begin(&mut self, net: &mut Net, now: Instant);
     /// Whether a silent connection is worth keeping.
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
+    /// The DNS has answered.
+    fn located(&mut self, net: &mut Net, now: Instant);
+    /// Whether a request may go to this address, which the DNS gave for a name.
+    fn may_reach(&self, addr: SocketAddr) -> bool;
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }
@@ -294,6 +302,8 @@ pub struct Proxy {
     /// INVITEs with a final answer whose ACK has not come yet, and when the
     /// last of them was answered.
     unacknowledged: (u32, Instant),
+    /// Who waited for an answer of the DNS.
+    waiting: Vec<Waiter>,
     /// Branch lists of past contexts, kept for their memory.
     spare: Vec<Vec<Branch>>,
 }
@@ -306,6 +316,7 @@ impl Default for Proxy {
             edits: Edits::default(),
             again: Message::default(),
             unacknowledged: (0, Instant::ZERO),
+            waiting: Vec::new(),
             spare: Vec::new(),
         }
     }

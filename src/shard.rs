@@ -19,6 +19,7 @@ use crate::frame;
 use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, SocketId, StreamId};
+use crate::locate::{LookupId, Records};
 use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
 use crate::send::{Accepted, Beat, Flows};
@@ -93,6 +94,14 @@ pub enum Input<'a> {
     Closed {
         /// Which.
         stream: StreamId,
+    },
+    /// What the DNS said to an `Output::Resolve`; late, short or empty where it
+    /// could not.
+    Resolved {
+        /// As in the question.
+        name: LookupId,
+        /// What was found.
+        records: Records,
     },
     /// A row of the store, read back before any traffic.
     Restored {
@@ -206,6 +215,10 @@ impl Shard {
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
+            Input::Resolved { name, records } => match self.hands(now) {
+                Hands::Proxy(proxy, mut turn) => proxy.resolved(&mut turn, name, &records),
+                Hands::Agent(..) => {}
+            },
             Input::Restored { key, value } => {
                 if let Acting::Home(home) = &mut self.role {
                     home.restore(&self.net, now, key, value);

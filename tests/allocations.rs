@@ -7,6 +7,7 @@
 #[path = "wire"]
 mod wire {
     pub(crate) mod cables;
+    pub(crate) mod names;
     pub(crate) mod phone;
     pub(crate) mod settings;
     pub(crate) mod world;

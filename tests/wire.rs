@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod wire {
     pub(crate) mod cables;
+    pub(crate) mod names;
     pub(crate) mod peer;
     pub(crate) mod phone;
     pub(crate) mod settings;
@@ -24,6 +25,7 @@ mod wire {
     mod home_registering;
     mod home_routing;
     mod keepalive;
+    mod locating;
     mod loops;
     mod moving;
     mod privacy;

@@ -1,9 +1,10 @@
 //! The small notations that values of the configuration are written in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::edge::Hop;
+use crate::edge::{Hop, NextHop};
 use crate::id::Transport;
+use crate::locate::{Question, Spoken};
 use crate::scan::params;
 use crate::scan::uri::{Uri, host_ip};
 use crate::send;
@@ -24,6 +25,52 @@ pub(super) fn listener(text: &str) -> Result<(Transport, SocketAddr), String> {
     }
     Ok((transport, addr))
 }
+
+/// `sip:192.0.2.1:5060;transport=udp` or `sip:home.example.com`; port and
+/// transport may be left out.
+pub(super) fn next_hop(text: &str) -> Result<NextHop, String> {
+    let hop = hop(text).map(NextHop::At);
+    match uri(text) {
+        Some(uri) if hop.is_err() && uri.user.is_none() && uri.ip(text.as_bytes()).is_none() => {
+            let every = Spoken::over(ANYWHERE);
+            let question = Question::of(text.as_bytes(), &uri, every);
+            question
+                .map(|_| NextHop::Named(text.to_owned()))
+                .ok_or_else(|| {
+                    format!(
+                        "has {text:?}, which should be like \"sip:home.example.com\" or \
+                     \"sip:home.example.com;transport=tcp\""
+                    )
+                })
+        }
+        Some(_) | None => hop,
+    }
+}
+
+/// Whether the way there is TLS and nothing else.
+pub(super) fn is_tls(hop: &NextHop) -> bool {
+    let transport = match hop {
+        NextHop::At(hop) => Some(hop.transport),
+        NextHop::Named(text) => {
+            uri(text).and_then(|uri| send::Hop::transport_of(text.as_bytes(), &uri))
+        }
+    };
+    transport == Some(Transport::Tls)
+}
+
+fn uri(text: &str) -> Option<Uri> {
+    let length = u16::try_from(text.len()).ok()?;
+    Uri::parse(text.as_bytes(), Span::new(0, length.into())).ok()
+}
+
+/// What a node can speak at most: a name that even that does not lead to is a
+/// mistake.
+const ANYWHERE: [(Transport, SocketAddr); 3] = [
+    (Transport::Udp, SOMEWHERE),
+    (Transport::Tcp, SOMEWHERE),
+    (Transport::Tls, SOMEWHERE),
+];
+const SOMEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
 
 /// `sip:192.0.2.1:5060;transport=udp`; port and transport may be left out. Over
 /// TLS the host is the domain that the home must prove, and `maddr` says where it
@@ -56,6 +103,15 @@ pub(super) fn hop(text: &str) -> Result<Hop, String> {
             "has {text:?}, which should be like \"sip:192.0.2.1:5060;transport=udp\" or \
              \"sips:home.example.com;maddr=192.0.2.1\""
         )
+    })
+}
+
+/// `192.0.2.53` or `127.0.0.1:5353`; without a port it is 53.
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse().ok();
+    let alone = || text.parse().ok().map(|ip| SocketAddr::new(ip, 53));
+    with_port.or_else(alone).ok_or_else(|| {
+        format!("has {text:?}, which should be like \"192.0.2.53\" or \"127.0.0.1:5353\"")
     })
 }
 

@@ -26,8 +26,8 @@ pub(super) fn edge(
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;
     let cluster = cluster.ok_or_else(|| section.missing("cluster", want))?;
-    let want = "a list of next hops such as [\"sip:192.0.2.1:5060;transport=udp\"]";
-    let home = section.list("home", want, names::hop)?;
+    let want = "a list of next hops such as [\"sip:192.0.2.1:5060;transport=udp\"] or [\"sip:home.example.com\"]";
+    let home = section.list("home", want, names::next_hop)?;
     let want = "a list of domains such as [\"example.com\"]";
     let home_domains = match section.maybe_list("home_domains", want, names::domain)? {
         Some(domains) => domains,

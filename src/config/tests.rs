@@ -1,7 +1,7 @@
 //! Configurations and the exact sentence each mistake in one is answered with.
 
 use super::*;
-use crate::edge::{Hop, Member};
+use crate::edge::{Hop, Member, NextHop};
 use crate::home::Redirect;
 
 const HEAD: &str = "\
@@ -58,7 +58,7 @@ fn an_edge_is_read_with_its_defaults() {
     };
     assert_eq!(
         (edge.home, edge.home_domains),
-        (vec![hop], vec!["example.com".into()])
+        (vec![NextHop::At(hop)], vec!["example.com".into()])
     );
     let second = Member {
         name: "e2".into(),
@@ -185,6 +185,37 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
 }
 
 #[test]
+fn homes_and_name_servers_are_read() {
+    let text = format!("{HEAD}{EDGE}").replace(
+        "[\"sip:127.0.0.10:5060;transport=udp\"]",
+        "[\"sip:127.0.0.10\", \"sip:home.example.com;transport=tcp\"]",
+    );
+    let config = read(&format!(
+        "{text}[dns]\nservers = [\"192.0.2.53\", \"[::1]:5353\"]\n"
+    ));
+    let config = config.unwrap();
+    let servers = ["192.0.2.53:53", "[::1]:5353"].map(|addr| addr.parse().unwrap());
+    assert_eq!(config.dns_servers, servers);
+    let Role::Edge(edge) = config.role else {
+        panic!("not an edge")
+    };
+    let named = NextHop::Named("sip:home.example.com;transport=tcp".into());
+    assert!(matches!(edge.home[0], NextHop::At(_)) && edge.home[1] == named);
+    let wrong = format!("{text}[dns]\nservers = [\"ns.example.com\"]\n");
+    let mistake = read(&wrong).err().unwrap().to_string();
+    let want = "[dns] `servers` has \"ns.example.com\", which should be like \"192.0.2.53\" or \
+                \"127.0.0.1:5353\"";
+    assert!(mistake.ends_with(want), "{mistake}");
+    check(
+        EDGE,
+        "sip:127.0.0.10:5060;transport=udp",
+        "sip:home.example.com;transport=sctp",
+        "e1.toml, line 5: [edge] `home` has \"sip:home.example.com;transport=sctp\", which should be \
+         like \"sip:home.example.com\" or \"sip:home.example.com;transport=tcp\"",
+    );
+}
+
+#[test]
 fn a_wrong_type_is_answered_with_the_right_one() {
     check(
         EDGE,
@@ -197,7 +228,7 @@ fn a_wrong_type_is_answered_with_the_right_one() {
         "[\"sip:127.0.0.10:5060;transport=udp\"]",
         "\"sip:127.0.0.10\"",
         "e1.toml, line 5: [edge] `home` must be a list of next hops such as \
-         [\"sip:192.0.2.1:5060;transport=udp\"], and is a text",
+         [\"sip:192.0.2.1:5060;transport=udp\"] or [\"sip:home.example.com\"], and is a text",
     );
     check(
         EDGE,
@@ -227,7 +258,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited, dns",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),

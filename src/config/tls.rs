@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::reader::Section;
 use super::role::existing;
-use super::{Mistake, Role};
+use super::{Mistake, Role, names};
+use crate::edge::NextHop;
 use crate::id::Transport;
 use crate::io::tls::{Pair, Require, Settings, Tls};
 
@@ -21,10 +22,7 @@ pub(super) fn settings(
         .iter()
         .any(|(transport, _)| *transport == Transport::Tls);
     let opens = match role {
-        Role::Edge(edge) => edge
-            .home
-            .iter()
-            .any(|home| home.transport == Transport::Tls),
+        Role::Edge(edge) => edge.home.iter().any(names::is_tls),
         Role::Home(_) => false,
     };
     let Some(section) = root.section("tls")? else {
@@ -101,7 +99,11 @@ fn peers(role: &Role) -> Vec<(IpAddr, u8)> {
     let host = |ip: IpAddr| (ip, if ip.is_ipv4() { 32 } else { 128 });
     match role {
         Role::Edge(edge) => {
-            let homes = edge.home.iter().map(|home| home.addr.ip());
+            // Where a named one lives is not known yet; its certificate counts.
+            let homes = edge.home.iter().filter_map(|home| match home {
+                NextHop::At(home) => Some(home.addr.ip()),
+                NextHop::Named(_) => None,
+            });
             let members = edge.members.iter().map(|member| member.address);
             homes.chain(members).map(host).collect()
         }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::flow_token;
+use super::homes::Homes;
 use super::{Codec, EdgeSet, Registrations, Settings, Token};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
@@ -22,6 +23,7 @@ pub struct Edge {
     pub(super) settings: Settings,
     /// Its own place in `settings.members`.
     pub(super) own: usize,
+    pub(super) homes: Homes,
     pub(super) codec: Codec,
     pub(super) flow_key: flow_token::Key,
     pub(super) registrations: Registrations,
@@ -65,6 +67,7 @@ impl Edge {
         let codec = Codec::new(&settings.token_keys);
         Self {
             own,
+            homes: Homes::new(&settings.home),
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
             registrations: Registrations::new(seed),
@@ -94,7 +97,7 @@ impl Edge {
     /// Who lives at an address.
     fn origin_at(&self, ip: IpAddr) -> Origin {
         let ip = ip.to_canonical();
-        if self.settings.home.iter().any(|home| home.addr.ip() == ip) {
+        if self.homes.has(ip) {
             return Origin::Home;
         }
         let siblings = self
@@ -116,12 +119,7 @@ impl Edge {
     fn identified_origin(&self, net: &Net, flow: Flow) -> Origin {
         let is_home = |name: &str| {
             let mut domains = self.settings.home_domains.iter();
-            let mut homes = self.settings.home.iter();
-            domains.any(|domain| domain.eq_ignore_ascii_case(name))
-                || homes.any(|home| {
-                    let wanted = home.name.as_deref();
-                    wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
-                })
+            domains.any(|domain| domain.eq_ignore_ascii_case(name)) || self.homes.prove(name)
         };
         let identities = net.flows.identities(flow);
         if identities.iter().any(|name| is_home(name)) {
@@ -251,6 +249,7 @@ impl Policy for Edge {
         let origin = match hop {
             Hop::Flow(flow) => self.origin(net, flow),
             Hop::To { addr, .. } => self.origin_at(addr.ip()),
+            Hop::Named(_) => Origin::Phone,
         };
         origin != Origin::Phone
     }
@@ -260,12 +259,11 @@ impl Policy for Edge {
     /// The homes, and the other edges: which of them live is known before a
     /// request has to be relayed.
     fn begin(&mut self, net: &mut Net, now: Instant) {
-        let homes = self.settings.home.iter();
-        let homes = homes.filter(|home| home.transport == Transport::Udp);
+        self.homes.refresh(net, now);
         let others = self.settings.members.iter().enumerate();
         let others = others.filter(|(place, _)| *place != self.own);
         let others = others.map(|(_, member)| SocketAddr::new(member.address, member.udp));
-        for addr in homes.map(|home| home.addr).chain(others) {
+        for addr in others {
             if let Some(flow) = net.reach(Hop::to(Transport::Udp, addr)) {
                 net.meet(now, flow, Beats::Ours);
             }
@@ -276,7 +274,17 @@ impl Policy for Edge {
         self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }
 
-    fn sweep(&mut self, _: &mut Net, now: Instant) {
+    fn located(&mut self, net: &mut Net, now: Instant) {
+        self.homes.learn(net, now);
+    }
+
+    fn may_reach(&self, addr: SocketAddr) -> bool {
+        // What an edge sends counts as vouched for: never by a phone's own route.
+        !self.is_member(addr.ip(), addr.port())
+    }
+
+    fn sweep(&mut self, net: &mut Net, now: Instant) {
+        self.homes.refresh(net, now);
         let budget = SWEEP.max(self.registrations.len() / 64);
         self.registrations.expire(now, budget);
     }

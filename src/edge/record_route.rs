@@ -182,6 +182,17 @@ impl Side {
                 transport,
                 v6: addr.is_ipv6(),
             },
+            // Where it leads as far as is known; else what a URI means by itself.
+            Hop::Named(name) => match net.locator.last_known(name).first() {
+                Some(server) => Self {
+                    transport: server.transport,
+                    v6: server.addr.is_ipv6(),
+                },
+                None => Self {
+                    transport: Transport::Udp,
+                    v6: net.flows.listener(Transport::Udp, false).is_none(),
+                },
+            },
             Hop::Flow(flow) => Self {
                 transport: net.flows.transport(flow),
                 v6: net.flows.peer(flow).is_some_and(|peer| peer.is_ipv6()),

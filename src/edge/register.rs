@@ -88,7 +88,7 @@ impl Edge {
             Ok(asks) => asks,
             Err(reply) => return Verdict::Answer(reply),
         };
-        self.to_home(net, now, plan);
+        self.homes.plan(net, now, plan);
         if let Asks::Binding(phone) = asks
             && let Err(reply) = self.path(net, request, &phone, plan)
         {

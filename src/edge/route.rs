@@ -15,6 +15,7 @@
 //!   subscribers of the served domains through the home, and nothing else.
 
 use super::BadToken;
+use super::homes::push_in_order;
 use super::own::Mine;
 use super::policy::{Edge, Origin};
 use super::record_route::Way;
@@ -254,7 +255,7 @@ impl Edge {
                 if !is_subscriber {
                     return refuse(403, "Route Leaves The Network");
                 }
-                let Some(hop) = Hop::literal(&mut pass.net.flows.names, bytes, &uri) else {
+                let Some(hop) = pass.net.hop(pass.now, bytes, &uri) else {
                     return refuse(404, "Next Hop Cannot Be Resolved");
                 };
                 if let Hop::To { addr, .. } = hop
@@ -283,7 +284,7 @@ impl Edge {
                         pass.net.strip_maddr(pass.request, &uri, pass.plan);
                     }
                 }
-                self.to_home(pass.net, pass.now, pass.plan);
+                self.homes.plan(pass.net, pass.now, pass.plan);
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
@@ -304,10 +305,11 @@ impl Edge {
     fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
         let mut domains = self.settings.home_domains.iter();
-        let homes = &self.settings.home;
+        let homes = &self.homes;
         matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
             && (domains.any(|domain| same_host(host, domain.as_bytes()))
-                || host_ip(host).is_some_and(|ip| homes.iter().any(|home| home.addr.ip() == ip)))
+                || homes.has_name(host)
+                || host_ip(host).is_some_and(|ip| homes.has(ip)))
     }
 
     /// True when a later Route value is one of the cluster's: the edge it names
@@ -346,29 +348,7 @@ impl Edge {
             return true;
         };
         let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
-        ip.is_some_and(|ip| {
-            net.flows.is_local(ip, uri.port.unwrap_or(5060))
-                || self.settings.home.iter().any(|home| home.addr.ip() == ip)
-        })
-    }
-
-    /// The configured homes, one after the other; those that failed a moment
-    /// ago last.
-    pub(super) fn to_home(&self, net: &mut Net, now: Instant, plan: &mut Plan) {
-        for is_down in [false, true] {
-            for home in &self.settings.home {
-                let name = home.name.as_deref();
-                let name = name.and_then(|name| net.flows.names.intern(name.as_bytes()));
-                let hop = Hop::To {
-                    transport: home.transport,
-                    addr: home.addr,
-                    name,
-                };
-                if net.is_down(now, hop) == is_down {
-                    push_in_order(plan, hop);
-                }
-            }
-        }
+        ip.is_some_and(|ip| net.flows.is_local(ip, uri.port.unwrap_or(5060)) || self.homes.has(ip))
     }
 }
 
@@ -416,15 +396,4 @@ fn no_flow(pass: &mut Pass<'_, '_>) -> Verdict {
 /// An answer that is kept; the proxy gives none to an ACK (P-34).
 const fn refuse(status: u16, reason: &'static str) -> Verdict {
     Verdict::Answer(Reply::new(status, reason))
-}
-
-/// Each further target stands by for the one before it.
-fn push_in_order(plan: &mut Plan, hop: Hop) {
-    let after = u8::try_from(plan.targets.len())
-        .ok()
-        .and_then(|count| count.checked_sub(1));
-    plan.targets.push(Target {
-        after,
-        ..Target::at(hop)
-    });
 }

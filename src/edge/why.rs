@@ -101,7 +101,7 @@ impl Edge {
             facts.say("flow", says);
         }
         let mut plan = Plan::default();
-        self.to_home(net, now, &mut plan);
+        self.homes.plan(net, now, &mut plan);
         let homes = plan.targets.iter().map(|target| fact::hop(net, target.hop));
         let homes: Vec<_> = homes.collect();
         facts.say(

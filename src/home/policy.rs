@@ -237,6 +237,12 @@ impl Home {
                 hops.extend(turn.filter(|hop| !net.is_down(now, *hop)).take(1));
             }
         }
+        if hops.is_empty() {
+            // S-16: too many edges to try one after the other.
+            let uri = Uri::parse(uri, Span::new(0, uri.len())).map(|parsed| (uri, parsed));
+            let hop = uri.map(|(bytes, parsed)| net.hop(now, bytes, &parsed));
+            hops.extend(hop.ok().flatten());
+        }
         // Few enough for an insertion sort, which keeps the order of equals.
         hops.sort_by_key(|hop| net.is_down(now, *hop));
         known
@@ -343,6 +349,7 @@ impl Policy for Home {
         match hop {
             Hop::Flow(flow) => self.is_edge(net, flow),
             Hop::To { addr, .. } => self.settings.is_edge(addr.ip()),
+            Hop::Named(_) => false,
         }
     }
 
@@ -355,6 +362,13 @@ impl Policy for Home {
 
     fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
         self.is_edge(net, flow)
+    }
+
+    fn located(&mut self, _: &mut Net, _: Instant) {}
+
+    fn may_reach(&self, _: SocketAddr) -> bool {
+        // Only edges, and whoever they let in, may name anything.
+        true
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {

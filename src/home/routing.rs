@@ -260,7 +260,12 @@ impl Home {
                     self.hops_to(net, pass.now, path, &top, transport);
                 }
             }
-            (None, None) => self.hops.extend(contact_hop(net, binding.contact())),
+            (None, None) => {
+                let contact = binding.contact();
+                let uri = Uri::parse(contact, Span::new(0, contact.len()));
+                let hop = uri.map(|uri| net.hop(pass.now, contact, &uri));
+                self.hops.extend(hop.ok().flatten());
+            }
         }
         for &hop in &self.hops {
             let index = u8::try_from(pass.plan.targets.len()).ok()?;
@@ -314,8 +319,8 @@ impl Home {
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
     /// else (a proxy between us and an edge, an edge of another domain: D-H9)
-    /// the flow it sticks to, or the address in it. The number of flows of the
-    /// cluster that the table knew.
+    /// the flow it sticks to, or what it names (RFC 3263). The number of flows
+    /// of the cluster that the table knew.
     pub(super) fn hops_to(
         &mut self,
         net: &mut Net,
@@ -332,8 +337,7 @@ impl Home {
         if let Some(found) = self.stuck(net, now, text) {
             self.hops.push(Hop::Flow(found));
         } else {
-            self.hops
-                .extend(Hop::literal(&mut net.flows.names, bytes, uri));
+            self.hops.extend(net.hop(now, bytes, uri));
         }
         0
     }
@@ -395,9 +399,4 @@ fn last_route(request: &Request<'_>) -> Span {
 /// as they stood in Path headers.
 pub(super) fn first_value(path: &[u8]) -> usize {
     memchr::memchr(b'>', path).map_or(path.len(), |end| end + 1)
-}
-
-fn contact_hop(net: &mut Net, contact: &[u8]) -> Option<Hop> {
-    let uri = Uri::parse(contact, Span::new(0, contact.len())).ok()?;
-    Hop::literal(&mut net.flows.names, contact, &uri)
 }

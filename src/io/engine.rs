@@ -21,9 +21,10 @@ use super::streams::{Came, Streams};
 use super::tls::Tls;
 use super::token::{self, Token};
 use super::udp::UdpPort;
-use super::{Counters, Record, Sockets, StoreSender, icmp};
+use super::{Counters, DnsSender, Record, Sockets, StoreSender, icmp};
 use crate::id::{Slot, SocketId, Transport};
 use crate::limits;
+use crate::locate::LookupId;
 use crate::send::Accepted;
 use crate::shard::{Input, Shard};
 use crate::time::{Duration, Instant};
@@ -39,6 +40,9 @@ pub(super) struct Engine {
     alarm_at: Option<Instant>,
     inbox: Inbox,
     store: Option<StoreSender>,
+    dns: DnsSender,
+    /// Questions that could not be asked.
+    unasked: Vec<LookupId>,
     /// By `SocketId`; the places of TCP listeners are empty.
     ports: Vec<Option<UdpPort>>,
     listeners: Vec<(Listener, Transport)>,
@@ -66,6 +70,7 @@ impl Engine {
         inbox: Inbox,
         store: Option<StoreSender>,
         tls: Option<Arc<Tls>>,
+        dns: DnsSender,
     ) -> io::Result<Self> {
         let mut streams = Streams::new();
         streams.set_tls(tls);
@@ -98,6 +103,8 @@ impl Engine {
             alarm_at: None,
             inbox,
             store,
+            dns,
+            unasked: Vec::new(),
             ports,
             listeners,
             streams,
@@ -247,6 +254,11 @@ impl Engine {
                     if answer.try_send((shard, self.respond(&question))).is_err() {
                         tracing::debug!("an answer came too late");
                     }
+                }
+                Order::Resolved { name, records } => {
+                    let records = *records;
+                    self.shard
+                        .handle(self.now, Input::Resolved { name, records });
                 }
                 Order::Subscribers(list) => {
                     self.shard.handle(self.now, Input::Subscribers(list));

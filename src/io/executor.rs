@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::engine::Engine;
 use super::inbox::{Inbox, inbox};
 use super::tls::Tls;
-use super::{Fault, Orders, Record, Sockets, StoreSender};
+use super::{DnsSender, Fault, Orders, Record, Sockets, StoreSender};
 use crate::limits;
 use crate::shard::{Role, Setup, Shard};
 
@@ -32,6 +32,8 @@ pub struct Start {
     pub store: Option<StoreSender>,
     /// Networks whose sources are not limited; `None`: `limits::UNLIMITED`.
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
+    /// Where its questions go.
+    pub dns: DnsSender,
     /// The registrations there are.
     pub restored: Vec<Record>,
 }
@@ -96,6 +98,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         tls,
         store,
         unlimited,
+        dns,
         restored,
     } = start;
     let setup = Setup {
@@ -108,7 +111,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     if let Some(networks) = unlimited {
         shard.set_unlimited(networks);
     }
-    let mut engine = Engine::new(shard, clock, sockets, inbox, store, tls)?;
+    let mut engine = Engine::new(shard, clock, sockets, inbox, store, tls, dns)?;
     engine.restore(&restored);
     drop(restored);
     run(engine, clock).await

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::readiness::Bell;
 use super::tls::Tls;
+use crate::locate::{LookupId, Records};
 use crate::proxy::Facts;
 use crate::{home, limits};
 
@@ -25,6 +26,13 @@ pub enum Order {
     Tls(Arc<Tls>),
     /// The files of the certificates changed and cannot be used: to be counted.
     TlsRefused,
+    /// What the DNS said.
+    Resolved {
+        /// As in the question.
+        name: LookupId,
+        /// What was found.
+        records: Box<Records>,
+    },
     /// A question; the shard answers at once, or not at all when nobody listens.
     Ask {
         /// What is asked.

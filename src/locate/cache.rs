@@ -22,7 +22,7 @@ use crate::time::{Duration, Instant};
 
 /// A name in the cache. Finds nothing once the name had to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NameId(pub Slot);
+pub struct LookupId(pub Slot);
 
 /// Who waits for an answer: a branch of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Locator {
 
     /// The name that a URI has to be located by; nothing is asked yet. `None`
     /// when the DNS could not help: see `Question::of`.
-    pub fn name(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<NameId> {
+    pub fn name(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<LookupId> {
         let mut key = std::mem::take(&mut self.key);
         let id = Facts::read(bytes, uri, self.spoken, &mut key)
             .and_then(|_| self.intern(now, bytes, uri, &key));
@@ -124,9 +124,9 @@ impl Locator {
         id
     }
 
-    fn intern(&mut self, now: Instant, bytes: &[u8], uri: &Uri, key: &[u8]) -> Option<NameId> {
+    fn intern(&mut self, now: Instant, bytes: &[u8], uri: &Uri, key: &[u8]) -> Option<LookupId> {
         if let Some(&slot) = self.by_key.get(key) {
-            return Some(NameId(slot));
+            return Some(LookupId(slot));
         }
         let question = Question::of(bytes, uri, self.spoken)?;
         if self.names.is_full() {
@@ -145,7 +145,7 @@ impl Locator {
         };
         let slot = self.names.insert(entry).ok()?;
         self.by_key.insert(key, slot);
-        Some(NameId(slot))
+        Some(LookupId(slot))
     }
 
     /// Of a few names the one that was not used for longest goes. One that a
@@ -166,7 +166,7 @@ impl Locator {
     }
 
     /// What is known of the name, and the question to ask now, if any.
-    pub fn find(&mut self, now: Instant, id: NameId) -> (Find<'_>, Option<Arc<Question>>) {
+    pub fn find(&mut self, now: Instant, id: LookupId) -> (Find<'_>, Option<Arc<Question>>) {
         let Some(entry) = self.names.get_mut(id.0) else {
             return (Find::Failed, None);
         };
@@ -191,12 +191,21 @@ impl Locator {
     /// The servers that the DNS named last, for a request that has waited long
     /// enough.
     #[must_use]
-    pub fn stale(&self, now: Instant, id: NameId) -> &[Server] {
+    pub fn stale(&self, now: Instant, id: LookupId) -> &[Server] {
         self.names.get(id.0).map_or(&[], |entry| entry.servers(now))
     }
 
+    /// The servers that the DNS named last, however long ago, best rank first.
+    #[must_use]
+    pub fn last_known(&self, id: LookupId) -> &[Server] {
+        match self.names.get(id.0).map(|entry| &entry.known) {
+            Some(Known::Servers { list, .. }) => list,
+            Some(Known::Unknown | Known::Nothing | Known::Failed) | None => &[],
+        }
+    }
+
     /// Adds a waiter to a question that is out.
-    pub fn wait(&mut self, id: NameId, waiter: Waiter) {
+    pub fn wait(&mut self, id: LookupId, waiter: Waiter) {
         if let Some(entry) = self.names.get_mut(id.0) {
             entry.waiting.push(waiter);
         }
@@ -206,7 +215,7 @@ impl Locator {
     pub fn answer(
         &mut self,
         now: Instant,
-        id: NameId,
+        id: LookupId,
         records: &Records,
         waiting: &mut Vec<Waiter>,
     ) -> Answered {
@@ -230,10 +239,10 @@ impl Locator {
         }
     }
 
-    /// The name of the question: what a certificate is checked against (N-8).
+    /// What a certificate of its servers is checked against (N-8).
     #[must_use]
-    pub fn domain(&self, id: NameId) -> Option<&str> {
-        self.names.get(id.0).map(|entry| &*entry.question.name)
+    pub fn domain(&self, id: LookupId) -> Option<&str> {
+        self.names.get(id.0).map(|entry| &*entry.question.domain)
     }
 
     /// Names in the cache.

@@ -1,6 +1,7 @@
 //! What a URI asks the DNS for (RFC 3263 §4; N-2, N-3, N-6).
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use crate::id::Transport;
 use crate::limits;
@@ -25,11 +26,15 @@ struct Families {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// TARGET of RFC 3263: `maddr` or the host, in lower case, without the last
-    /// dot. A certificate is checked against this name and no other (N-8).
+    /// dot.
     pub name: Box<str>,
+    /// The host: a certificate is checked against this name and no other (N-8,
+    /// D-U12).
+    pub domain: Box<str>,
     /// The port in the URI: there is no SRV look-up then (N-6).
     pub port: Option<u16>,
-    /// The `transport` parameter: there is no NAPTR look-up then (N-3).
+    /// The `transport` parameter: there is no NAPTR look-up then (N-3). `sips`
+    /// with `tcp` means TLS (RFC 5630 §3.1.3).
     pub transport: Option<Transport>,
     /// `sips`: TLS only.
     pub secure: bool,
@@ -89,19 +94,27 @@ impl Question {
         let mut key = Vec::new();
         let facts = Facts::read(bytes, uri, spoken, &mut key)?;
         let name = std::str::from_utf8(key.get(facts.name)?).ok()?;
+        let domain = std::str::from_utf8(key.get(facts.domain)?).ok()?;
         Some(Self {
             name: name.into(),
+            domain: domain.into(),
             port: facts.port,
             transport: facts.transport,
             secure: facts.secure,
             spoken,
         })
     }
+
+    /// Whether a transport is spoken and good enough.
+    pub(super) const fn may_use(&self, transport: Transport) -> bool {
+        self.spoken.has(transport) && (!self.secure || matches!(transport, Transport::Tls))
+    }
 }
 
 /// A question without memory of its own: the name lies in the key.
 pub(super) struct Facts {
-    name: std::ops::Range<usize>,
+    name: Range<usize>,
+    domain: Range<usize>,
     port: Option<u16>,
     transport: Option<Transport>,
     secure: bool,
@@ -116,12 +129,16 @@ impl Facts {
             Scheme::Sips => true,
             Scheme::Tel | Scheme::Other => return None,
         };
-        let transport = match uri.param(bytes, "transport").flatten() {
-            Some(value) => Some(transport(value.of(bytes)).filter(|one| spoken.has(*one))?),
+        let named = uri.param(bytes, "transport").flatten();
+        let transport = match named.map(|value| transport(value.of(bytes))) {
+            Some(None) => return None,
+            Some(Some(Transport::Udp)) if secure => return None,
+            Some(Some(_)) if secure => Some(Transport::Tls),
+            Some(named) => named,
             None => None,
         };
-        if secure {
-            // No transport of this shard carries it.
+        let needed = transport.or(secure.then_some(Transport::Tls));
+        if needed.is_some_and(|needed| !spoken.has(needed)) {
             return None;
         }
         key.clear();
@@ -133,15 +150,24 @@ impl Facts {
         }));
         key.extend_from_slice(&uri.port.unwrap_or(0).to_be_bytes());
         let start = key.len();
-        let target = uri.param(bytes, "maddr").flatten().unwrap_or(uri.host);
-        let target = target.of(bytes);
-        let target = target.strip_suffix(b".").unwrap_or(target);
+        let maddr = uri.param(bytes, "maddr").flatten();
+        let target = plain(maddr.unwrap_or(uri.host).of(bytes));
         if !is_name(target) {
             return None;
         }
         key.extend(target.iter().map(u8::to_ascii_lowercase));
+        let name = start..key.len();
+        let domain = if maddr.is_some() {
+            let host = plain(uri.host.of(bytes));
+            key.push(0);
+            key.extend(host.iter().map(u8::to_ascii_lowercase));
+            name.end + 1..key.len()
+        } else {
+            name.clone()
+        };
         Some(Self {
-            name: start..key.len(),
+            name,
+            domain,
             port: uri.port,
             transport,
             secure,
@@ -149,8 +175,13 @@ impl Facts {
     }
 }
 
+/// Without the dot that ends a whole name.
+fn plain(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
 fn transport(value: &[u8]) -> Option<Transport> {
-    let known = [Transport::Udp, Transport::Tcp];
+    let known = [Transport::Udp, Transport::Tcp, Transport::Tls];
     known
         .into_iter()
         .find(|known| value.eq_ignore_ascii_case(known.uri_token().as_bytes()))

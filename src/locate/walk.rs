@@ -5,17 +5,18 @@
 //! then kept for `limits::DNS_RETRY` only; NAPTR records without any service of
 //! SIP (ENUM has them) count as none.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use super::{Kind, Query, Question, Record, Records, Server, Set};
+use super::{Kind, Query, Question, Record, Records, Server, Set, is_unicast};
 use crate::id::Transport;
 use crate::limits;
 
 /// Per transport: the service of its NAPTR records and the front of the name
 /// of its SRV records, in the order in which they are tried without NAPTR.
-const SERVICES: [(Transport, &str, &str); 2] = [
+const SERVICES: [(Transport, &str, &str); 3] = [
     (Transport::Udp, "SIP+D2U", "_sip._udp."),
     (Transport::Tcp, "SIP+D2T", "_sip._tcp."),
+    (Transport::Tls, "SIPS+D2T", "_sips._tcp."),
 ];
 
 /// How far the records lead.
@@ -128,7 +129,7 @@ impl<'a> Walk<'a> {
     fn by_services(&mut self, transports: &[Transport]) -> bool {
         let mut any = false;
         for (place, (transport, _, front)) in (0..).zip(SERVICES) {
-            if transports.contains(&transport) && self.question.spoken.has(transport) {
+            if transports.contains(&transport) && self.question.may_use(transport) {
                 let name = format!("{front}{}", self.question.name);
                 any |= self.by_srv(place, transport, &name);
             }
@@ -183,7 +184,7 @@ impl<'a> Walk<'a> {
         for (kind, _) in kinds.into_iter().filter(|(_, reached)| *reached) {
             for record in self.records(name, kind).unwrap_or_default() {
                 if let Record::Address(ip) = record
-                    && is_server(*ip)
+                    && is_unicast(*ip)
                 {
                     self.servers.push(Server {
                         transport,
@@ -222,9 +223,8 @@ impl<'a> Walk<'a> {
 
     /// What a URI that says nothing else means (§4.1), as far as it is spoken.
     fn default_transport(&self) -> Transport {
-        let spoken = self.question.spoken;
         let mut all = SERVICES.into_iter().map(|(transport, ..)| transport);
-        all.find(|transport| spoken.has(*transport))
+        all.find(|transport| self.question.may_use(*transport))
             .unwrap_or(Transport::Udp)
     }
 
@@ -232,19 +232,13 @@ impl<'a> Walk<'a> {
     fn transport_of(&self, service: &str) -> Option<Transport> {
         let mut all = SERVICES.into_iter();
         let (transport, ..) = all.find(|(_, known, _)| known.eq_ignore_ascii_case(service))?;
-        self.question.spoken.has(transport).then_some(transport)
+        self.question.may_use(transport).then_some(transport)
     }
 }
 
 fn is_of_sip(record: &Record) -> bool {
     matches!(record, Record::Naptr { service, .. }
         if service.len() > 3 && service.as_bytes()[..3].eq_ignore_ascii_case(b"SIP"))
-}
-
-/// No request goes to everybody at once, or to nobody, because a name says so.
-fn is_server(ip: IpAddr) -> bool {
-    let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    !everybody && !ip.is_multicast() && !ip.is_unspecified()
 }
 
 #[cfg(test)]

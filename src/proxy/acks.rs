@@ -2,7 +2,8 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::{Context, Net, Proxy, Request, Target, Turn, Verdict, build, validate};
+use super::{Context, Proxy, Request, Target, Turn, Verdict, build, validate};
+use crate::send::Hop;
 
 impl Proxy {
     /// An ACK came.
@@ -21,7 +22,7 @@ impl Proxy {
                 .policy
                 .route(turn.net, turn.now, request, &mut self.plan);
             (verdict == Verdict::Forward && !self.plan.targets.is_empty()).then_some(())?;
-            self.forward_ack(turn.net, request, &valid)
+            self.forward_ack(turn, request, &valid)
         });
         if sent.is_none() {
             turn.net.counters.stray_acks += 1;
@@ -30,19 +31,19 @@ impl Proxy {
 
     fn forward_ack(
         &mut self,
-        net: &mut Net,
+        turn: &mut Turn<'_>,
         request: &Request<'_>,
         valid: &validate::Valid,
     ) -> Option<()> {
-        let loop_hash = self.loop_hash(net, request);
+        let loop_hash = self.loop_hash(turn.net, request);
         if !self.plan.ack_all {
             self.plan.targets.truncate(1);
         }
-        let mut context = self.context(net, request, valid, loop_hash);
+        let mut context = self.context(turn.net, request, valid, loop_hash);
         let mut branches = std::mem::take(&mut context.branches);
         let mut sent = None;
         for branch in branches.drain(..) {
-            sent = copy_ack(net, request, &context, &branch.target).or(sent);
+            sent = copy_ack(turn, request, &context, &branch.target).or(sent);
         }
         self.spare.push(branches);
         sent
@@ -51,13 +52,20 @@ impl Proxy {
 
 /// Sends the ACK to one target; `None` when there is no way there.
 fn copy_ack(
-    net: &mut Net,
+    turn: &mut Turn<'_>,
     request: &Request<'_>,
     context: &Context,
     target: &Target,
 ) -> Option<()> {
     let base = context.base.clone()?;
-    let flow = net.reach(target.hop)?;
+    // Nobody answers an ACK, so nobody would ask for it to wait: while its
+    // server is being asked for it is lost, and comes again with its 200.
+    let hop = match target.hop {
+        Hop::Named(name) => turn.first_server(name, request)?,
+        hop @ (Hop::Flow(_) | Hop::To { .. }) => hop,
+    };
+    let net = &mut *turn.net;
+    let flow = net.reach(hop)?;
     let (transport, sent_by) = net.flows.sent_by(flow)?;
     // P-36: the same branch for every copy of this ACK.
     let mut part = *b"z9hG4bK-ack-0123456789abcdef";

@@ -11,6 +11,28 @@ use crate::send::Hop;
 /// What a hop adds to a request without a route of its own, about.
 const HOP_ROOM: usize = 160;
 
+/// How a branch came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// This was answered.
+    Answer(u16),
+    /// Nothing was heard, which comes to this.
+    Silent(u16),
+}
+
+impl Failure {
+    /// Whether a stand-by may try.
+    const fn is_retryable(self) -> bool {
+        let (Self::Answer(status) | Self::Silent(status)) = self;
+        Context::is_retryable(status)
+    }
+
+    /// Whether another server of the same name may do better (RFC 3263 §4.3).
+    const fn is_of_server(self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Answer(503))
+    }
+}
+
 impl Proxy {
     /// Starts the next serial group when nothing is pending; when none is
     /// left, sends the best answer.
@@ -74,6 +96,12 @@ impl Proxy {
         if let Some(branch) = context.branches.get_mut(index) {
             branch.breadth = breadth;
         }
+        if !self.locate(turn, slot, index) {
+            return;
+        }
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return;
+        };
         let owner = Owner::Proxy {
             context: slot,
             branch: number,
@@ -91,7 +119,7 @@ impl Proxy {
             }
             let status = branch.target.failure();
             branch.state = State::Done(status);
-            return self.stand_by(turn, slot, index, status);
+            return self.stand_by(turn, slot, index, Failure::Silent(status));
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
@@ -132,6 +160,10 @@ impl Proxy {
             return;
         }
         let unheard = matches!(branch.state, State::Trying { .. });
+        let failure = match &last {
+            Some(_) => Failure::Answer(status),
+            None => Failure::Silent(status),
+        };
         branch.state = State::Done(status);
         branch.last = last;
         if let Some(timer) = branch.timer.take() {
@@ -146,13 +178,19 @@ impl Proxy {
             // P-22
             self.close(turn, slot);
         }
-        self.stand_by(turn, slot, index, status);
+        self.stand_by(turn, slot, index, failure);
         self.advance(turn, slot);
     }
 
     /// Lets the stand-by of a branch try, with the breadth that it leaves, or
     /// retires it (O-19, O-20; L-5).
-    fn stand_by(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, status: u16) {
+    pub(super) fn stand_by(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        index: usize,
+        failure: Failure,
+    ) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
@@ -160,15 +198,18 @@ impl Proxy {
         let mut branches = context.branches.iter();
         let standby = branches.position(|branch| branch.stands_by_for(index));
         let Some(next) = standby else { return };
-        let last_word = context.branches[next].target.is_last_resort && status == 430;
-        let open =
-            !context.closed && !context.answered && Context::is_retryable(status) && !last_word;
-        if open {
-            self.launch(turn, slot, next, breadth.unwrap_or(1));
-        } else if let Some(branch) = self.branch(slot, next) {
-            branch.state = State::Skipped;
-            self.stand_by(turn, slot, next, 0);
+        let last_word =
+            context.branches[next].target.is_last_resort && failure == Failure::Answer(430);
+        let open = !context.closed && !context.answered && failure.is_retryable() && !last_word;
+        let Some(branch) = self.branch(slot, next) else {
+            return;
+        };
+        if open && (!branch.is_located || failure.is_of_server()) {
+            return self.launch(turn, slot, next, breadth.unwrap_or(1));
         }
+        branch.breadth = breadth.unwrap_or(1);
+        branch.state = State::Skipped;
+        self.stand_by(turn, slot, next, failure);
     }
 
     /// Starts nothing more and cancels what is pending (P-22, P-29, P-32).
@@ -186,6 +227,12 @@ impl Proxy {
             };
             match branch.state {
                 State::Waiting => branch.state = State::Skipped,
+                State::Locating => {
+                    branch.state = State::Skipped;
+                    if let Some(timer) = branch.timer.take() {
+                        turn.net.txns.cancel_timer(timer);
+                    }
+                }
                 State::Trying { .. } if invite => branch.state = State::Trying { cancel: true },
                 State::Proceeding { cancelled: false } if invite => {
                     // When there is no room for a CANCEL, Timer C is left.

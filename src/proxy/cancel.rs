@@ -49,6 +49,8 @@ impl Proxy {
                 .is_some_and(|context| !context.answered)
         {
             self.close(turn, context);
+            // Where nothing was sent yet, nothing else will answer the INVITE.
+            self.advance(turn, context);
         }
     }
 

@@ -154,6 +154,8 @@ impl Net {
             Hop::To {
                 transport, addr, ..
             } => (transport, addr),
+            // Among its servers the choice is made when they are known.
+            Hop::Named(_) => return false,
             Hop::Flow(flow) if self.peers.is_suspect(flow) => return true,
             Hop::Flow(flow) if self.health.is_empty() => return !self.flows.lives(flow),
             Hop::Flow(flow) => match self.far_side(flow) {
@@ -177,7 +179,7 @@ impl Net {
             } => Some((transport, addr)),
             // Nobody chooses by health between the flows of a phone.
             Hop::Flow(flow) if self.peers.is_watched(flow) => self.far_side(flow),
-            Hop::Flow(_) => None,
+            Hop::Flow(_) | Hop::Named(_) => None,
         };
         let Some((transport, peer)) = far else { return };
         let pause = response.message.number(response.bytes, Name::RetryAfter);
@@ -215,12 +217,14 @@ impl Net {
         Some((self.flows.transport(flow), peer))
     }
 
-    /// The address a hop leads to; `None` for a connection that is gone.
+    /// The address a hop leads to; `None` for a connection that is gone, and
+    /// for a name.
     #[must_use]
     pub fn host(&self, hop: Hop) -> Option<IpAddr> {
         match hop {
             Hop::To { addr, .. } => Some(addr.ip()),
             Hop::Flow(flow) => self.flows.peer(flow).map(|peer| peer.ip()),
+            Hop::Named(_) => None,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Context {
 pub enum State {
     /// Not started.
     Waiting,
+    /// Started, but the address of its server is still being asked for.
+    Locating,
     /// Sent, nothing heard. `cancel`: to be cancelled as soon as it is allowed.
     Trying {
         /// A CANCEL waits for the first provisional (P-33).
@@ -81,6 +83,9 @@ pub struct Branch {
     pub(super) detour: Detour,
     /// Its peer is silent and its stand-by was started beside it.
     pub(super) overtaken: bool,
+    /// It stands by because the DNS named it as a further server: not for an
+    /// answer other than 503 (N-7).
+    pub(super) is_located: bool,
     /// Its share of the request's Max-Breadth (L-4).
     pub(super) breadth: u16,
 }
@@ -107,6 +112,7 @@ impl Branch {
             last: None,
             detour: Detour::None,
             overtaken: false,
+            is_located: false,
             breadth: 0,
         }
     }
@@ -139,7 +145,10 @@ impl Branch {
     }
 
     pub(super) const fn is_pending(&self) -> bool {
-        matches!(self.state, State::Trying { .. } | State::Proceeding { .. })
+        matches!(
+            self.state,
+            State::Locating | State::Trying { .. } | State::Proceeding { .. }
+        )
     }
 }
 

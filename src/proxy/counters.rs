@@ -80,6 +80,12 @@ counters! {
     flows_silent,
     /// Streams closed because nobody said anything on them.
     flows_mute,
+    /// Questions asked of the DNS.
+    names_asked,
+    /// Questions that the DNS failed to answer.
+    names_failed,
+    /// Requests that waited for the DNS.
+    names_waited,
     /// Tokens that did not verify.
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.

@@ -92,6 +92,16 @@ pub fn hop(net: &Net, hop: Hop) -> String {
         Hop::To {
             transport, addr, ..
         } => format!("{}:{addr}", transport.uri_token()),
+        Hop::Named(name) => {
+            let servers = net.locator.last_known(name).iter();
+            let servers = servers.map(|server| {
+                let (transport, addr) = (server.transport.uri_token(), server.addr);
+                format!("{transport}:{addr} (weight {})", server.weight)
+            });
+            let servers: Vec<_> = servers.collect();
+            let domain = net.locator.domain(name).unwrap_or("a name no longer known");
+            format!("the servers of {domain}: {}", servers.join(", "))
+        }
     }
 }
 

@@ -97,6 +97,7 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
             // Met by another branch of the same request: not the phone's word.
             482 => 485,
             408 | 430 => 490,
+            404 | 480 if !answered => 491,
             503 if !answered => 900,
             _ => status / 100 * 100 + 50,
         }
@@ -106,9 +107,11 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
         .enumerate()
         .filter_map(|(index, branch)| match branch.state {
             State::Done(status) => Some((rank(status, branch.last.is_some()), index, status)),
-            State::Waiting | State::Trying { .. } | State::Proceeding { .. } | State::Skipped => {
-                None
-            }
+            State::Waiting
+            | State::Locating
+            | State::Trying { .. }
+            | State::Proceeding { .. }
+            | State::Skipped => None,
         });
     done.min().map(|(_, index, status)| (index, status))
 }
@@ -117,7 +120,7 @@ const fn local_reason(status: u16) -> &'static str {
     match status {
         408 => "No Answer From The Next Hop",
         430 => "Flow Failed",
-        480 => "Temporarily Unavailable",
+        404 | 480 => "Next Hop Cannot Be Resolved",
         487 => "Request Terminated",
         _ => "Server Failure",
     }

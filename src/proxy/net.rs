@@ -11,8 +11,9 @@ use crate::edit::answer::{self, Answer};
 use crate::edit::decimal;
 use crate::error::Malformed;
 use crate::guard::Guard;
-use crate::id::{Flow, Slot};
+use crate::id::{Flow, Slot, Transport};
 use crate::limits;
+use crate::locate::Locator;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
 use crate::send::{Flows, Health, Hop, Output, Peers, Reach};
@@ -77,6 +78,10 @@ pub struct Net {
     pub peers: Peers,
     /// Who asks for too much.
     pub guard: Guard,
+    /// Names and their servers.
+    pub locator: Locator,
+    /// Servers of the name at hand, in the order in which to try them.
+    pub(super) located: Vec<(Transport, SocketAddr)>,
     /// What the shell is to do.
     pub outbox: VecDeque<Output>,
     /// What happened.
@@ -153,6 +158,8 @@ impl Net {
         let [a, b, c, d] = seed;
         Self {
             pool: Pool::new(),
+            locator: Locator::new(flows.spoken(), seed),
+            located: Vec::new(),
             flows,
             txns: Transactions::new(now, seed),
             health: Health::default(),

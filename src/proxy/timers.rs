@@ -106,6 +106,7 @@ impl Proxy {
             return;
         }
         let status = match state {
+            State::Locating => return self.locating_ended(turn, slot, place),
             State::Trying { .. } => 408,
             State::Proceeding { .. } => 487,
             State::Waiting | State::Done(_) | State::Skipped => return,

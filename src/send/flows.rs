@@ -14,6 +14,7 @@ use super::names::{NameId, Names};
 use crate::frame;
 use crate::id::{Flow, Slab, SocketId, StreamId, Transport};
 use crate::limits;
+use crate::locate::{Spoken, is_unicast};
 use crate::time::Instant;
 
 /// A bound local endpoint.
@@ -126,6 +127,15 @@ impl Flows {
             .any(|local| local.addr.ip() == ip && local.addr.port() == port)
     }
 
+    /// What can be spoken from here: over TCP only where a listener can be
+    /// named in a Via.
+    #[must_use]
+    pub fn spoken(&self) -> Spoken {
+        let locals = self.locals.iter();
+        let usable = locals.filter(|local| !local.upstream || local.transport == Transport::Udp);
+        Spoken::over(usable.map(|local| (local.transport, local.addr)))
+    }
+
     /// The first listener of that transport and family, where others reach us.
     #[must_use]
     pub fn listener(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
@@ -204,7 +214,8 @@ impl Flows {
     pub fn reach(&mut self, hop: Hop) -> Reach {
         match hop {
             Hop::Flow(flow) if self.lives(flow) => Reach::Flow(flow),
-            Hop::Flow(_) => Reach::Nowhere,
+            Hop::Flow(_) | Hop::Named(_) => Reach::Nowhere,
+            Hop::To { addr, .. } if !is_unicast(addr.ip()) => Reach::Nowhere,
             Hop::To {
                 transport: Transport::Udp,
                 addr,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::names::{NameId, Names};
 use crate::id::{Flow, Transport};
+use crate::locate::LookupId;
 use crate::scan::uri::{Scheme, Uri, host_ip};
 use crate::span::Span;
 
@@ -12,6 +13,8 @@ use crate::span::Span;
 pub enum Hop {
     /// Over this flow and no other.
     Flow(Flow),
+    /// To a server of this name, which the DNS has to find first (RFC 3263).
+    Named(LookupId),
     /// To this address, over a flow that exists or a new one.
     To {
         /// What to speak.
@@ -81,6 +84,7 @@ impl Hop {
     pub const fn is_reliable(&self) -> bool {
         match self {
             Self::Flow(flow) => flow.is_reliable(),
+            Self::Named(_) => false,
             Self::To { transport, .. } => transport.is_stream(),
         }
     }
@@ -105,7 +109,7 @@ mod tests {
                 addr.to_string(),
                 name.and_then(|id| names.get(id)),
             ),
-            Hop::Flow(_) => panic!("{uri} names no flow"),
+            Hop::Flow(_) | Hop::Named(_) => panic!("{uri} names no address"),
         });
         let want = want.map(|(transport, addr, name)| (transport, addr.to_owned(), name));
         assert_eq!(got, want, "{uri}");

@@ -1,10 +1,12 @@
 //! What the core asks of the shell.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::Event;
 use crate::bytes::Buf;
 use crate::id::{Flow, StreamId, Transport};
+use crate::locate::{LookupId, Question};
 
 /// One thing to do. The shell does them in order.
 #[derive(Clone, Debug)]
@@ -32,6 +34,14 @@ pub enum Output {
     Close {
         /// Which.
         stream: StreamId,
+    },
+    /// Find the records that `locate::walk` wants for this question, and answer
+    /// with `Input::Resolved`.
+    Resolve {
+        /// To be named in the answer.
+        name: LookupId,
+        /// What is asked.
+        question: Arc<Question>,
     },
     /// Keep (or with `None` delete) a row of the location store, when there is time.
     Store {

@@ -190,7 +190,10 @@ impl Wire {
             Output::Close { stream } => {
                 self.streams.remove(&stream);
             }
-            Output::Store { .. } | Output::Notice(_) | Output::Event(_) => {}
+            Output::Store { .. }
+            | Output::Resolve { .. }
+            | Output::Notice(_)
+            | Output::Event(_) => {}
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ impl Phone {
                     self.said.push((now, *event));
                     None
                 }
-                Output::Store { .. } | Output::Notice(_) => None,
+                Output::Store { .. } | Output::Resolve { .. } | Output::Notice(_) => None,
             };
             if let Some(failed) = failed {
                 self.shard.handle(now, failed);

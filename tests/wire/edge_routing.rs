@@ -3,6 +3,8 @@
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::edge::{self, NextHop};
+use steadfast::id::Transport;
 
 pub(super) const JOE: &str = "127.0.0.1:5070";
 pub(super) const ANN: &str = "127.0.0.1:5080";
@@ -378,9 +380,11 @@ fn a_second_home_stands_by() {
         Tokens::Clear,
         |_| (),
         |_, edge| {
-            let mut second = edge.home[0].clone();
-            second.addr = SECOND.parse().unwrap();
-            edge.home.push(second);
+            edge.home.push(NextHop::At(edge::Hop {
+                transport: Transport::Udp,
+                addr: SECOND.parse().unwrap(),
+                name: None,
+            }));
         },
     );
     world.add_home(SECOND);

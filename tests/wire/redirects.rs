@@ -4,7 +4,7 @@
 use super::failover::{Call, call_in};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::Hop;
+use steadfast::edge::{Hop, NextHop};
 use steadfast::id::Transport;
 use steadfast::time::Duration;
 
@@ -23,7 +23,7 @@ fn call(tokens: Tokens, transport: Transport) -> Call {
     call_in(World::with(
         tokens,
         |_| (),
-        |_, edge| edge.home = vec![home.clone()],
+        |_, edge| edge.home = vec![NextHop::At(home.clone())],
     ))
 }
 

@@ -45,11 +45,11 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
     edge::Settings {
         name: format!("e{}", place + 1),
         cluster: "edge.example.com".to_owned(),
-        home: vec![edge::Hop {
+        home: vec![edge::NextHop::At(edge::Hop {
             transport: Transport::Udp,
             addr: HOME.parse().unwrap(),
             name: None,
-        }],
+        })],
         home_domains: vec!["example.com".to_owned()],
         members: (0..3).map(member).collect(),
         requires_path: false,

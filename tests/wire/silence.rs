@@ -5,7 +5,7 @@
 use super::failover::{Call, call_in};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{self, Hop};
+use steadfast::edge::{self, Hop, NextHop};
 use steadfast::id::Transport;
 use steadfast::limits;
 use steadfast::shard::Notice;
@@ -19,7 +19,7 @@ fn call(transport: Transport) -> Call {
     call_in(World::with(
         Tokens::Sealed,
         |_| (),
-        |_, edge| edge.home = vec![hop(HOME, transport)],
+        |_, edge| edge.home = vec![NextHop::At(hop(HOME, transport))],
     ))
 }
 
@@ -164,7 +164,7 @@ fn an_edge_turns_to_the_next_home_and_back() {
     // N-7, H-13, 3.20: several homes, in order.
     let homes = |_: usize, edge: &mut edge::Settings| {
         edge.home = [HOME, SECOND_HOME]
-            .map(|home| hop(home, Transport::Udp))
+            .map(|home| NextHop::At(hop(home, Transport::Udp)))
             .to_vec();
     };
     let mut world = World::with(Tokens::Sealed, |_| (), homes);
@@ -200,7 +200,7 @@ fn a_home_that_asks_to_be_left_alone_is() {
     // N-7, 3261 §21.5.4
     let homes = |_: usize, edge: &mut edge::Settings| {
         edge.home = [HOME, SECOND_HOME]
-            .map(|home| hop(home, Transport::Udp))
+            .map(|home| NextHop::At(hop(home, Transport::Udp)))
             .to_vec();
     };
     let mut world = World::with(Tokens::Sealed, |_| (), homes);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use steadfast::frame::stun;
 use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::locate::{LookupId, Records};
 use steadfast::proxy::Facts;
 use steadfast::send::{self, Accepted, Local};
 use steadfast::shard::{Input, Notice, Output, Shard};
@@ -14,6 +15,7 @@ use steadfast::time::{Duration, Instant};
 use staging::Kind;
 
 use super::cables::{Cables, End, Joined};
+use super::names::{Answers, Names};
 
 mod staging;
 
@@ -39,6 +41,7 @@ enum Event {
     Stream(End, Seen),
     Connected(End),
     Closed(End),
+    Resolved(usize, LookupId, Records),
 }
 
 impl Event {
@@ -46,6 +49,7 @@ impl Event {
     fn place(&self, world: &World) -> Option<usize> {
         match self {
             Self::Datagram(seen) => world.nodes.get(&seen.to).copied(),
+            Self::Resolved(place, ..) => Some(*place),
             Self::Stream(end, _) | Self::Connected(end) | Self::Closed(end) => match end {
                 End::Node { place, .. } => Some(*place),
                 End::Test { .. } => None,
@@ -63,6 +67,8 @@ pub(crate) struct World {
     kinds: Vec<Kind>,
     /// What the homes handed to their store.
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The DNS.
+    pub(crate) names: Names,
     wire: VecDeque<Event>,
     cables: Cables,
     /// What came to addresses that are no node, oldest first.
@@ -132,6 +138,16 @@ impl World {
         let stream = self.shards[place].accept(self.now, &tcp(from)).unwrap();
         self.cables
             .join(End::test(from), End::node(place, stream, to));
+    }
+
+    /// The DNS answers what it has held back.
+    pub(crate) fn answer_names(&mut self, answers: Answers) {
+        self.names.answers = answers;
+        for (place, name, question) in std::mem::take(&mut self.names.held) {
+            let records = self.names.records(&question);
+            self.wire.push_back(Event::Resolved(place, name, records));
+        }
+        self.settle();
     }
 
     /// The test closes its connection.
@@ -331,6 +347,9 @@ impl World {
                 Event::Closed(End::Node { place, stream, .. }) => {
                     self.input(place, Input::Closed { stream });
                 }
+                Event::Resolved(place, name, records) => {
+                    self.input(place, Input::Resolved { name, records });
+                }
                 Event::Connected(End::Test { .. }) | Event::Closed(End::Test { .. }) => {}
             }
         }
@@ -436,6 +455,16 @@ impl World {
                         Some(value) => self.store.insert(key.to_vec(), value.to_vec()),
                         None => self.store.remove(&key[..]),
                     };
+                }
+                Some(Output::Resolve { name, question }) => {
+                    self.names.asked.push(question.name.to_string());
+                    if self.names.answers == Answers::Held {
+                        let question = (**question).clone();
+                        self.names.held.push((place, *name, question));
+                    } else {
+                        let records = self.names.records(question);
+                        self.wire.push_back(Event::Resolved(place, *name, records));
+                    }
                 }
                 Some(Output::Event(event)) => {
                     let who = self.locals[place][0].addr;

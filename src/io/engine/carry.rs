@@ -7,6 +7,7 @@ use super::super::token;
 use super::Engine;
 use crate::id::{Flow, SocketId, StreamId};
 use crate::limits;
+use crate::locate::Records;
 use crate::shard::{Input, Notice, Output};
 
 impl Engine {
@@ -37,6 +38,12 @@ impl Engine {
             self.counters.udp_unreachable += 1;
             self.shard
                 .handle(self.now, Input::Unreachable { socket, peer });
+        }
+        while let Some(name) = self.unasked.pop() {
+            has_failed = true;
+            let records = Records::default();
+            self.shard
+                .handle(self.now, Input::Resolved { name, records });
         }
         has_failed
     }
@@ -71,6 +78,11 @@ impl Engine {
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
                     store.put(&key, value.as_deref(), &mut self.counters);
+                }
+            }
+            Output::Resolve { name, question } => {
+                if !self.dns.ask(name, question) {
+                    self.unasked.push(name);
                 }
             }
             Output::Notice(notice) => log(&notice),

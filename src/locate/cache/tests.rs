@@ -10,7 +10,7 @@ fn locator() -> Locator {
     Locator::new(spoken, [1, 2, 3, 4])
 }
 
-fn name(locator: &mut Locator, text: &str) -> NameId {
+fn name(locator: &mut Locator, text: &str) -> LookupId {
     let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap();
     locator.name(AT, text.as_bytes(), &uri).unwrap()
 }
@@ -44,6 +44,9 @@ fn one_question_for_all_who_ask_the_same() {
         name(&mut locator, "sip:joe@home.EXAMPLE.com.:5060;lr")
     );
     assert_ne!(first, name(&mut locator, "sip:home.example.com"));
+    // Who must be there is part of the question.
+    let other = name(&mut locator, "sip:other.example;maddr=home.example.com");
+    assert_eq!(locator.domain(other), Some("other.example"));
     let (find, question) = locator.find(AT, first);
     assert_eq!(
         (find, &*question.unwrap().name),

@@ -136,6 +136,52 @@ fn the_example_of_the_rfc() {
     assert_eq!(asked, want);
 }
 
+const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
+
+#[test]
+fn sips_goes_by_tls_and_nothing_else() {
+    // N-3, N-4, N-5
+    let zone = Zone(
+        "example.com 300 NAPTR 50 50 s SIPS+D2T _sips._tcp.example.com
+         example.com 300 NAPTR 40 50 s SIP+D2T _sip._tcp.example.com
+         _sips._tcp.example.com 60 SRV 0 0 5071 a.example.com
+         _sip._tcp.example.com 60 SRV 0 0 5070 a.example.com
+         a.example.com 60 A 192.0.2.1
+         example.com 60 A 192.0.2.9
+         plain.example.com 60 A 192.0.2.8",
+    );
+    let tls = "tls 192.0.2.1:5071";
+    assert_eq!(zone.servers("sips:example.com", &ALL), [tls]);
+    assert_eq!(zone.servers("sips:example.com;transport=tcp", &ALL), [tls]);
+    // A sip URI keeps what TLS offers, in the order of the records.
+    let got = zone.servers("sip:example.com", &ALL);
+    assert_eq!(got, ["tcp 192.0.2.1:5070", tls]);
+    assert_eq!(
+        zone.servers("sips:plain.example.com", &ALL),
+        ["tls 192.0.2.8:5061"]
+    );
+    assert_eq!(
+        zone.servers("sips:plain.example.com:5070", &ALL),
+        ["tls 192.0.2.8:5070"]
+    );
+    let without = zone.servers("sip:plain.example.com", &ALL);
+    assert_eq!(without, ["udp 192.0.2.8:5060"]);
+    for uri in ["sips:example.com", "sips:example.com;transport=udp"] {
+        assert_eq!(question(uri, &BOTH), None, "{uri}");
+    }
+}
+
+#[test]
+fn a_certificate_is_checked_against_the_host_of_the_uri() {
+    // N-8, D-U12: not against maddr, and not against what the DNS names.
+    let domain = |uri: &str| question(uri, &ALL).unwrap().domain;
+    assert_eq!(&*domain("sips:Example.COM."), "example.com");
+    assert_eq!(
+        &*domain("sips:example.com;maddr=edge.example.net"),
+        "example.com"
+    );
+}
+
 #[test]
 fn services_that_are_not_spoken_are_left_out() {
     // N-4

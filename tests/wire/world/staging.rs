@@ -11,6 +11,7 @@ use steadfast::time::{Duration, Instant, Wall};
 use steadfast::{agent, edge, home};
 
 use super::super::cables::Cables;
+use super::super::names::Names;
 use super::super::settings;
 use super::{EDGES, HOME, Tokens, World};
 
@@ -44,6 +45,7 @@ impl World {
             locals: Vec::new(),
             kinds: Vec::new(),
             store: BTreeMap::new(),
+            names: Names::new(),
             wire: VecDeque::new(),
             cables: Cables::default(),
             inbox: VecDeque::new(),

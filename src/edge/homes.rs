@@ -1,0 +1,151 @@
+//! Where the homes are: at configured addresses, or wherever the DNS says
+//! (RFC 3263). Requests go there, and what comes from there is the home's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Hop, NextHop};
+use crate::id::Transport;
+use crate::locate::LookupId;
+use crate::proxy::{Net, Plan, Target};
+use crate::scan::uri::{Uri, same_host};
+use crate::send::{self, Beats};
+use crate::span::Span;
+use crate::time::Instant;
+
+/// The homes, in order of preference.
+pub(super) struct Homes {
+    list: Vec<Home>,
+    /// Where they are, as far as is known.
+    located: Vec<(Transport, SocketAddr)>,
+    /// Where they were before.
+    before: Vec<(Transport, SocketAddr)>,
+}
+
+enum Home {
+    At(Hop),
+    Named {
+        text: String,
+        uri: Uri,
+        /// Once it is known to the locator.
+        name: Option<LookupId>,
+    },
+}
+
+impl Homes {
+    /// As configured. A text that is no URI is left out.
+    pub(super) fn new(settings: &[NextHop]) -> Self {
+        let home = |hop: &NextHop| match hop {
+            NextHop::At(hop) => Some(Home::At(hop.clone())),
+            NextHop::Named(text) => {
+                let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).ok()?;
+                let (text, name) = (text.clone(), None);
+                Some(Home::Named { text, uri, name })
+            }
+        };
+        Self {
+            list: settings.iter().filter_map(home).collect(),
+            located: Vec::new(),
+            before: Vec::new(),
+        }
+    }
+
+    /// Keeps the names and their addresses known, before a request needs them.
+    pub(super) fn refresh(&mut self, net: &mut Net, now: Instant) {
+        for home in &mut self.list {
+            if let Home::Named { text, uri, name } = home {
+                *name = net.locator.name(now, text.as_bytes(), uri);
+                if let Some(name) = *name {
+                    net.foresee(now, name);
+                }
+            }
+        }
+        self.learn(net, now);
+    }
+
+    /// Takes over where the names lead by now, and watches who is there: which
+    /// of them live is known before a request needs them.
+    pub(super) fn learn(&mut self, net: &mut Net, now: Instant) {
+        std::mem::swap(&mut self.located, &mut self.before);
+        self.located.clear();
+        for home in &self.list {
+            match home {
+                Home::At(hop) => self.located.push((hop.transport, hop.addr)),
+                Home::Named { name, .. } => {
+                    let servers = name.map(|name| net.locator.stale(now, name));
+                    let servers = servers.unwrap_or_default().iter();
+                    let servers = servers.map(|server| (server.transport, server.addr));
+                    self.located.extend(servers);
+                }
+            }
+        }
+        for &(transport, addr) in &self.located {
+            if transport == Transport::Udp
+                && !self.before.contains(&(transport, addr))
+                && let Some(flow) = net.reach(send::Hop::to(transport, addr))
+            {
+                net.meet(now, flow, Beats::Ours);
+            }
+        }
+    }
+
+    /// True for the address of a home.
+    pub(super) fn has(&self, ip: IpAddr) -> bool {
+        let mut located = self.located.iter();
+        located.any(|(_, addr)| addr.ip().to_canonical() == ip)
+    }
+
+    /// True for a domain that a home proves by its certificate.
+    pub(super) fn prove(&self, domain: &str) -> bool {
+        self.list.iter().any(|home| match home {
+            Home::At(home) => {
+                let name = home.name.as_deref();
+                name.is_some_and(|name| name.eq_ignore_ascii_case(domain))
+            }
+            Home::Named { .. } => self.has_name(domain.as_bytes()),
+        })
+    }
+
+    /// True for the name of a home.
+    pub(super) fn has_name(&self, host: &[u8]) -> bool {
+        self.list.iter().any(|home| match home {
+            Home::At(_) => false,
+            Home::Named { text, uri, .. } => same_host(host, uri.host.of(text.as_bytes())),
+        })
+    }
+
+    /// One after the other; those that failed a moment ago last.
+    pub(super) fn plan(&self, net: &mut Net, now: Instant, plan: &mut Plan) {
+        for failed in [false, true] {
+            for home in &self.list {
+                let (hop, has_failed) = match home {
+                    Home::At(home) => {
+                        let name = home.name.as_deref();
+                        let name = name.and_then(|name| net.flows.names.intern(name.as_bytes()));
+                        let hop = send::Hop::To {
+                            transport: home.transport,
+                            addr: home.addr,
+                            name,
+                        };
+                        (Some(hop), net.is_down(now, hop))
+                    }
+                    // Among its servers the choice is made when they are known.
+                    Home::Named { name, .. } => (name.map(send::Hop::Named), false),
+                };
+                if let Some(hop) = hop.filter(|_| has_failed == failed) {
+                    push_in_order(plan, hop);
+                }
+            }
+        }
+    }
+}
+
+/// Each further target stands by for the one before it.
+pub(super) fn push_in_order(plan: &mut Plan, hop: send::Hop) {
+    let after = u8::try_from(plan.targets.len())
+        .ok()
+        .and_then(|count| count.checked_sub(1));
+    plan.targets.push(Target {
+        after,
+        ..Target::at(hop)
+    });
+}

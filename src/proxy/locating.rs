@@ -1,0 +1,277 @@
+//! Branches whose server the DNS has to find (RFC 3263): they wait, or are laid
+//! out over the servers there are, and each request keeps its own place among
+//! them (N-1, N-7).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::branches::Failure;
+use super::{Branch, Net, Proxy, Request, State, Target, Timer, Turn};
+use crate::id::{Slot, Transport};
+use crate::limits;
+use crate::locate::{Answered, Find, LookupId, Question, Records, Waiter, order};
+use crate::scan::uri::Uri;
+use crate::send::{Hop, NameId, Output};
+use crate::time::Instant;
+
+/// What became of the search for a name's servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Located {
+    /// They stand in `Net::located`.
+    Ready,
+    /// The question is out.
+    Asked,
+    /// This is the answer to the request.
+    Nowhere(u16),
+}
+
+impl Proxy {
+    /// Gives a branch whose target is a name the address of a server, and the
+    /// further servers as its stand-bys. False when it has to wait, or has come
+    /// to its end.
+    pub(super) fn locate(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+        let Some(name) = self.name_of(slot, index) else {
+            return true;
+        };
+        match turn.net.locate(turn.now, name) {
+            Located::Ready => self.spread(turn, slot, index),
+            Located::Nowhere(status) => self.not_located(turn, slot, index, status),
+            Located::Asked => {
+                self.wait_for_name(turn, slot, index, name);
+                false
+            }
+        }
+    }
+
+    fn name_of(&self, slot: Slot, index: usize) -> Option<LookupId> {
+        let branch = self.contexts.get(slot)?.branches.get(index)?;
+        match branch.target.hop {
+            Hop::Named(name) => Some(name),
+            Hop::Flow(_) | Hop::To { .. } => None,
+        }
+    }
+
+    fn wait_for_name(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, name: LookupId) {
+        let number = u8::try_from(index).unwrap_or(u8::MAX);
+        let Some(branch) = self.branch(slot, index) else {
+            return;
+        };
+        branch.state = State::Locating;
+        branch.due = turn.now + limits::DNS_WAIT_MAX;
+        let timer = Timer::Branch {
+            context: slot,
+            branch: number,
+        };
+        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+        turn.net.counters.names_waited += 1;
+        let waiter = Waiter {
+            context: slot,
+            branch: number,
+        };
+        turn.net.locator.wait(name, waiter);
+    }
+
+    /// Lays the servers out: the branch gets the first, further branches stand
+    /// by in order, and whoever stood by for the branch stands by for the last.
+    fn spread(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+        let located = std::mem::take(&mut turn.net.located);
+        let name = self.name_of(slot, index);
+        let name = name.and_then(|name| turn.net.proof(name));
+        let servers = located.iter().filter(|server| turn.may_reach(**server));
+        let mut hops = servers.map(|&server| to(server, name));
+        let first = hops.next();
+        if let (Some(hop), Some(branch)) = (first, self.branch(slot, index)) {
+            branch.target.hop = hop;
+            self.add_servers(slot, index, hops);
+        }
+        turn.net.located = located;
+        first.is_some() || self.not_located(turn, slot, index, 404)
+    }
+
+    fn add_servers(&mut self, slot: Slot, index: usize, hops: impl Iterator<Item = Hop>) {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return;
+        };
+        let branches = &mut context.branches;
+        let (before, mut last) = (branches.len(), index);
+        for hop in hops.take(limits::BRANCHES_MAX.saturating_sub(before)) {
+            let Some(branch) = branches.get(index) else {
+                break;
+            };
+            let target = Target {
+                hop,
+                after: u8::try_from(last).ok(),
+                ..branch.target.clone()
+            };
+            last = branches.len();
+            branches.push(Branch {
+                is_located: true,
+                ..Branch::new(target)
+            });
+        }
+        let standing_by = branches.iter_mut().take(before);
+        for branch in standing_by.filter(|branch| branch.state == State::Waiting) {
+            if branch.target.after.map(usize::from) == Some(index) {
+                branch.target.after = u8::try_from(last).ok();
+            }
+        }
+    }
+
+    /// There is no server: whoever stands by tries as after a failure of the
+    /// way. Always false.
+    fn not_located(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, status: u16) -> bool {
+        turn.net.counters.transport_failures += 1;
+        if let Some(branch) = self.branch(slot, index) {
+            branch.state = State::Done(status);
+        }
+        self.stand_by(turn, slot, index, Failure::Silent(503));
+        false
+    }
+
+    /// An answer of the DNS: whoever waited for it goes on.
+    pub fn resolved(&mut self, turn: &mut Turn<'_>, name: LookupId, records: &Records) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.clear();
+        let locator = &mut turn.net.locator;
+        if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
+            turn.net.counters.names_failed += 1;
+        }
+        turn.policy.located(turn.net, turn.now);
+        for waiter in waiting.drain(..) {
+            let (slot, index) = (waiter.context, usize::from(waiter.branch));
+            let Some(branch) = self.branch(slot, index) else {
+                continue;
+            };
+            if branch.state != State::Locating {
+                continue;
+            }
+            branch.state = State::Waiting;
+            let breadth = branch.breadth;
+            if let Some(timer) = branch.timer.take() {
+                turn.net.txns.cancel_timer(timer);
+            }
+            self.launch(turn, slot, index, breadth);
+            self.advance(turn, slot);
+        }
+        self.waiting = waiting;
+    }
+
+    /// The DNS is silent: what it said last has to do.
+    pub(super) fn locating_ended(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let Some(name) = self.name_of(slot, index) else {
+            return;
+        };
+        let breadth = self.branch(slot, index).map_or(1, |branch| branch.breadth);
+        let chance = turn.net.chance();
+        match turn.net.locate_last(turn.now, name, chance) {
+            Located::Ready if self.spread(turn, slot, index) => {
+                self.launch(turn, slot, index, breadth);
+            }
+            Located::Ready => {}
+            Located::Asked | Located::Nowhere(_) => {
+                turn.net.counters.timeouts += 1;
+                self.not_located(turn, slot, index, 480);
+            }
+        }
+        self.advance(turn, slot);
+    }
+}
+
+/// A server; over TLS it has to prove the name (N-8).
+const fn to((transport, addr): (Transport, SocketAddr), name: Option<NameId>) -> Hop {
+    Hop::To {
+        transport,
+        addr,
+        name,
+    }
+}
+
+impl Turn<'_> {
+    /// Whether a request may go where a name leads.
+    fn may_reach(&self, (_, addr): (Transport, SocketAddr)) -> bool {
+        let flows = &self.net.flows;
+        let mut locals = flows.locals().iter();
+        // A name in the DNS of others opens no way to what listens on this
+        // machine alone.
+        let is_outside = !addr.ip().to_canonical().is_loopback();
+        let is_in_reach = is_outside || locals.any(|local| local.addr.ip().is_loopback());
+        // A name that leads back here is not one that is served here.
+        is_in_reach && !flows.is_local(addr.ip(), addr.port()) && self.policy.may_reach(addr)
+    }
+
+    /// The server that an ACK goes to: for every copy of it the same one (N-9).
+    pub(super) fn first_server(&mut self, name: LookupId, request: &Request<'_>) -> Option<Hop> {
+        let chance = self.net.hash([request.via.value.of(request.bytes)]);
+        self.net.foresee(self.now, name);
+        self.net.locate_last(self.now, name, chance);
+        let mut servers = self.net.located.iter().copied();
+        let server = servers.find(|server| self.may_reach(*server))?;
+        let proof = self.net.proof(name);
+        Some(to(server, proof))
+    }
+}
+
+impl Net {
+    /// Where a URI leads by itself: an address, or a name to be located.
+    /// `None` when neither can be.
+    pub fn hop(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<Hop> {
+        let literal = Hop::literal(&mut self.flows.names, bytes, uri);
+        literal.or_else(|| self.locator.name(now, bytes, uri).map(Hop::Named))
+    }
+
+    /// Who must be at a server of the name, over TLS: the domain of the URI,
+    /// wherever the DNS leads (N-8).
+    fn proof(&mut self, name: LookupId) -> Option<NameId> {
+        let domain = self.locator.domain(name)?;
+        self.flows.names.intern(domain.as_bytes())
+    }
+
+    /// Looks for a name's servers, and asks for them where it is time to.
+    /// Those that failed a moment ago stand last.
+    pub(super) fn locate(&mut self, now: Instant, name: LookupId) -> Located {
+        let chance = self.chance();
+        let (find, question) = self.locator.find(now, name);
+        let found = match find {
+            Find::Servers(servers) => {
+                order(servers, chance, &mut self.located);
+                Located::Ready
+            }
+            Find::Nothing => Located::Nowhere(404),
+            Find::Failed => Located::Nowhere(480),
+            Find::Asked => Located::Asked,
+        };
+        self.ask(name, question);
+        self.leave_failed_for_last(now);
+        found
+    }
+
+    /// The same without asking, from what the DNS said last.
+    fn locate_last(&mut self, now: Instant, name: LookupId, chance: u64) -> Located {
+        order(self.locator.stale(now, name), chance, &mut self.located);
+        self.leave_failed_for_last(now);
+        if self.located.is_empty() {
+            Located::Nowhere(480)
+        } else {
+            Located::Ready
+        }
+    }
+
+    /// Asks for a name before anybody waits for it, and keeps it fresh.
+    pub fn foresee(&mut self, now: Instant, name: LookupId) {
+        let question = self.locator.find(now, name).1;
+        self.ask(name, question);
+    }
+
+    fn ask(&mut self, name: LookupId, question: Option<Arc<Question>>) {
+        if let Some(question) = question {
+            self.counters.names_asked += 1;
+            self.outbox.push_back(Output::Resolve { name, question });
+        }
+    }
+
+    fn leave_failed_for_last(&mut self, now: Instant) {
+        let health = &self.health;
+        self.located
+            .sort_by_key(|&(transport, addr)| health.is_open(now, transport, addr));
+    }
+}
