@@ -204,12 +204,12 @@ impl Agent {
     /// A flow is gone: refused by ICMP, closed, or found dead.
     pub fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
         self.stick.forget(flow);
-        let hit = self
-            .registrations
-            .iter()
-            .position(|r| r.flow == Some(flow) && r.until.is_some());
-        if let Some(place) = hit {
-            self.lose(net, now, place, why);
+        // Two registrations may share a connection.
+        for place in 0..self.registrations.len() {
+            let registration = &self.registrations[place];
+            if registration.flow == Some(flow) && registration.until.is_some() {
+                self.lose(net, now, place, why);
+            }
         }
         let (waiting, others) = std::mem::take(&mut self.asks)
             .into_iter()

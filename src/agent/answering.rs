@@ -217,7 +217,8 @@ impl Agent {
     /// Picks up.
     fn pick_up(&mut self, net: &mut Net, now: Instant, place: usize) {
         let call = &mut self.calls[place];
-        let Stage::Ringing(incoming) = std::mem::replace(&mut call.stage, Stage::Answered) else {
+        let answered = Stage::Answered { hangup: false };
+        let Stage::Ringing(incoming) = std::mem::replace(&mut call.stage, answered) else {
             return;
         };
         let first = call
@@ -286,20 +287,24 @@ impl Agent {
             return;
         }
         let (bytes, message) = (request.bytes, request.message);
-        let holds = |call: &&mut Call| {
+        let holds = |call: &Call| {
             call.dialog
                 .as_ref()
                 .is_some_and(|d| d.holds(bytes, message))
         };
-        let Some(call) = self.calls.iter_mut().find(holds) else {
+        let Some(place) = self.calls.iter().position(holds) else {
             net.counters.stray_acks += 1;
             return;
         };
+        let call = &mut self.calls[place];
         call.unacked = None;
-        if matches!(call.stage, Stage::Answered) {
+        if let Stage::Answered { hangup } = call.stage {
             call.stage = Stage::Up;
             let call = call.number;
             tell(net, Event::Established { call });
+            if hangup {
+                self.leave(net, now, place);
+            }
         }
     }
 

@@ -49,7 +49,10 @@ pub(super) enum Stage {
     /// It rings here.
     Ringing(Incoming),
     /// We have answered, and the caller does not know yet.
-    Answered,
+    Answered {
+        /// It is over as soon as they do.
+        hangup: bool,
+    },
     /// Both know.
     Up,
     /// Our BYE is under way.
@@ -280,7 +283,10 @@ impl Agent {
                     }
                 }
                 Stage::Ringing(_) => self.decline(net, now, place),
-                Stage::Answered | Stage::Up => self.leave(net, now, place),
+                // RFC 3261 §15: a BYE before the ACK would meet a caller who
+                // does not know of the call.
+                Stage::Answered { hangup } => *hangup = true,
+                Stage::Up => self.leave(net, now, place),
                 Stage::Leaving => {}
             }
         }

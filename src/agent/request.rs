@@ -183,6 +183,8 @@ impl Agent {
     /// Sends it over `flow`, in a transaction of its own.
     pub(super) fn send(&mut self, net: &mut Net, now: Instant, mut ask: Ask, flow: Flow) {
         ask.number = self.number();
+        // Named before anything can fail, so that the next attempt leaves it out.
+        ask.flow = Some(flow);
         let reserved = net.txns.reserve(Owner::Agent(ask.number));
         let Some((client, (transport, sent_by))) = reserved.zip(net.flows.sent_by(flow)) else {
             let failure = Failure::lost("there is no socket towards the next hop");
@@ -199,7 +201,6 @@ impl Agent {
         net.counters.requests_out += 1;
         net.transmit(flow, bytes);
         ask.client = Some(client);
-        ask.flow = Some(flow);
         ask.heard = false;
         ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
         self.asks.push(ask);

@@ -181,6 +181,12 @@ impl Edge {
             Mine::Token | Mine::Elsewhere(_) if self.is_phone_side(net, bytes, second) => {
                 pair(what)
             }
+            // The same phone's, of another run of this edge.
+            Mine::Bad(BadToken::Stale) => {
+                let again = self.classify(net, bytes, second) == Mine::Bad(BadToken::Stale);
+                self.token.clear();
+                if again { pair(what) } else { one }
+            }
             Mine::Token | Mine::Elsewhere(_) | Mine::Bad(_) | Mine::Not => one,
         }
     }

@@ -81,6 +81,11 @@ impl Edge {
             more,
         };
         match what {
+            // A phone keeps its calls when this edge has been restarted.
+            Mine::Bad(BadToken::Stale) if origin == Origin::Phone && more => {
+                let trust = pass.trust();
+                self.outgoing(&mut pass, trust)
+            }
             Mine::Bad(BadToken::Stale) => no_flow(&mut pass),
             Mine::Bad(bad) => {
                 pass.net.counters.bad_tokens += 1;

@@ -268,6 +268,16 @@ impl Home {
             }
         }
         for &hop in &self.hops {
+            // Two flows of one phone have one Path: an edge that was asked for
+            // the one has answered for the other.
+            let again = |target: &Target| {
+                target.hop == hop
+                    && target.uri.as_deref() == uri.as_deref()
+                    && target.route.as_deref() == route.as_deref()
+            };
+            if pass.plan.targets.iter().any(again) {
+                continue;
+            }
             let index = u8::try_from(pass.plan.targets.len()).ok()?;
             pass.plan.targets.push(Target {
                 hop,

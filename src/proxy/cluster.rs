@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, Turn};
 use crate::id::{Flow, Slot, Transport};
+use crate::limits;
 use crate::scan::Name;
 use crate::send::{Beats, Hop, Notice, Output};
 use crate::time::{Duration, Instant};
@@ -33,7 +34,26 @@ impl Proxy {
             let status = branch.target.failure();
             turn.net.counters.transport_failures += 1;
             self.ended(turn, slot, index, status, None);
+            self.linger(turn, slot, index);
         }
+    }
+
+    /// Sets an end to the transaction of a branch that has ended without it:
+    /// an INVITE that was heard of has no timer but Timer C, which went with
+    /// its branch.
+    fn linger(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let Some(branch) = self.branch(slot, index) else {
+            return;
+        };
+        if branch.client.is_none() || !matches!(branch.state, State::Done(_)) {
+            return;
+        }
+        branch.due = turn.now + limits::T1_64;
+        let timer = Timer::Branch {
+            context: slot,
+            branch: u8::try_from(index).unwrap_or(u8::MAX),
+        };
+        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
     }
 
     /// Starts the stand-by of a branch that has heard nothing, beside it. Not

@@ -109,7 +109,15 @@ impl Proxy {
             State::Locating => return self.locating_ended(turn, slot, place),
             State::Trying { .. } => 408,
             State::Proceeding { .. } => 487,
-            State::Waiting | State::Done(_) | State::Skipped => return,
+            State::Done(_) => {
+                // What was kept for a late 2xx has had its time.
+                if let Some(client) = client {
+                    self.abandon(turn.net, slot, place, client);
+                    self.released(turn.net, slot);
+                }
+                return;
+            }
+            State::Waiting | State::Skipped => return,
         };
         turn.net.counters.timeouts += 1;
         if let Some(client) = client {

@@ -285,6 +285,61 @@ fn an_answer_is_repeated_until_it_is_acknowledged() {
 }
 
 #[test]
+fn a_call_is_not_ended_before_its_answer_is_acknowledged() {
+    // RFC 3261 §15: the 2xx may be lost, and then the BYE means nothing yet.
+    let mut world = registered();
+    world.send(EDGE, JOE, &invite("1", 1, "<sip:joe@example.com>"));
+    let to = one(&world.receive(EDGE).text, "To");
+    world.pass(Duration::from_millis(1_100));
+    assert!(world.receive(EDGE).text.starts_with("SIP/2.0 200 "));
+    world.command(JOE, Command::Hangup);
+    world.pass(Duration::from_millis(500));
+    assert!(world.receive(EDGE).text.starts_with("SIP/2.0 200 "));
+    assert!(!world.has(EDGE), "{}", world.ladder());
+    world.send(EDGE, JOE, &invite("2", 1, &to).replace("INVITE", "ACK"));
+    assert!(world.receive(EDGE).text.starts_with("BYE "));
+}
+
+#[test]
+fn a_connection_that_two_registrations_share_is_lost_to_both() {
+    // O-11
+    let mut world = World::lab(Tokens::Clear);
+    for addr in [EDGE, OTHER] {
+        world.listen(addr);
+    }
+    world.add_stream_agent("joe", JOE, "secret", &[EDGE, OTHER]);
+    world.command(JOE, Command::Register);
+    let offer = format!(
+        "Service-Route: <sip:t@edge.example.com;lr;ob>\n\
+         Outbound-Proxy: <sip:t@edge.example.com;lr;maddr={};transport=tcp>\n",
+        OTHER.trim_end_matches(":5060")
+    );
+    let register = world.receive(EDGE).text;
+    answer(&mut world, EDGE, &register, "200 OK", &offer);
+    let register = world.receive(OTHER).text;
+    let route = "Service-Route: <sip:t@edge.example.com;lr;ob>\n";
+    answer(&mut world, OTHER, &register, "200 OK", route);
+    // The first flow dies, and its registration comes to the other edge.
+    world.close(EDGE, JOE);
+    world.pass(Duration::from_secs(91));
+    while world.has(OTHER) {
+        let text = world.receive(OTHER).text;
+        if text.starts_with("REGISTER ") {
+            answer(&mut world, OTHER, &text, "200 OK", route);
+        }
+    }
+    world.close(OTHER, JOE);
+    world.events(JOE);
+    world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
+    let events = world.events(JOE);
+    let why = "no flow is registered";
+    assert!(
+        matches!(&events[..], [Event::Failed { why: it, .. }] if it == why),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn what_is_not_understood_is_refused_by_name() {
     let mut world = registered();
     let to = "<sip:joe@example.com>";

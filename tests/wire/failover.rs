@@ -265,6 +265,28 @@ fn when_nobody_is_left_the_caller_hears_it_once() {
 }
 
 #[test]
+fn an_edge_is_asked_once_for_both_flows_of_a_phone() {
+    // S-22: both bindings have one Path, and neither sticks anywhere.
+    let mut call = call(Tokens::Clear);
+    let backup = call.joe.backup.clone();
+    for node in [EDGES[0], &backup, HOME] {
+        call.world.restart(node);
+    }
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    assert_eq!(call.ann.status(&mut call.world), 100);
+    assert_eq!(call.ann.status(&mut call.world), 480);
+    for edge in EDGES {
+        let trace = call.world.trace.iter();
+        let asked = trace.filter(|seen| {
+            let way = (seen.from.to_string(), seen.to.to_string());
+            way == (HOME.to_owned(), edge.to_owned()) && seen.text.starts_with("INVITE ")
+        });
+        assert_eq!(asked.count(), 1, "{edge}\n{}", call.world.ladder());
+    }
+}
+
+#[test]
 fn the_phone_goes_on_by_its_other_flow() {
     // H-8, H-14, 2.5 step 6: its re-INVITE and its BYE.
     let mut call = call(Tokens::Sealed);

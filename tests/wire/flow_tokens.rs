@@ -82,6 +82,17 @@ fn a_flow_token_dies_with_its_edge() {
 }
 
 #[test]
+fn a_guest_keeps_its_call_when_its_edge_has_been_restarted() {
+    // Protocol 3.5: a 430 is for proxies; the rest of the Route leads on.
+    let (mut world, guest, ann, _) = call();
+    world.restart(EDGES[0]);
+    guest.in_dialog(&mut world, EDGES[0], "BYE", 2);
+    let bye = ann.receive(&mut world);
+    ann.answer(&mut world, EDGES[1], &bye, 200, "OK");
+    assert_eq!(guest.status(&mut world), 200);
+}
+
+#[test]
 fn a_forged_flow_token_is_refused() {
     // O-5
     let (_, _, _, recorded) = call();

@@ -266,6 +266,25 @@ fn a_stopped_home_is_known_to_the_edge_that_asks_it() {
 }
 
 #[test]
+fn a_call_that_rang_when_its_home_fell_silent_is_forgotten_in_the_end() {
+    // P-28, P-30: its transaction is kept for a late 2xx, but not for ever.
+    let mut call = call(Transport::Udp);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    assert_eq!(call.ann.status(&mut call.world), 100);
+    let invite = call.joe.receive(&mut call.world);
+    let edge = call.world.trace.last().unwrap().from.to_string();
+    call.joe
+        .answer(&mut call.world, &edge, &invite, 180, "Ringing");
+    assert_eq!(call.ann.status(&mut call.world), 180);
+    call.world.pass(Duration::from_secs(2));
+    call.world.kill(HOME);
+    call.world.pass(Duration::from_secs(60));
+    assert_eq!(call.ann.status(&mut call.world), 500);
+    call.world.drained();
+}
+
+#[test]
 fn silence_is_nobodys_fault_when_it_was_our_own() {
     // A node that was stopped itself must not blame all others when it goes on.
     for transport in [Transport::Udp, Transport::Tcp] {

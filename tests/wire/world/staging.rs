@@ -92,13 +92,35 @@ impl World {
     /// Adds the user agent `user` at `addr`. It is told where the cluster is,
     /// since nobody else here could.
     pub(crate) fn add_agent(&mut self, user: &str, addr: &str, password: &str, cluster: &[&str]) {
+        self.add_agent_over(Transport::Udp, user, addr, password, cluster);
+    }
+
+    /// The same over TCP.
+    pub(crate) fn add_stream_agent(
+        &mut self,
+        user: &str,
+        addr: &str,
+        password: &str,
+        cluster: &[&str],
+    ) {
+        self.add_agent_over(Transport::Tcp, user, addr, password, cluster);
+    }
+
+    fn add_agent_over(
+        &mut self,
+        transport: Transport,
+        user: &str,
+        addr: &str,
+        password: &str,
+        cluster: &[&str],
+    ) {
         let name = |addr: &&str| ("edge.example.com".to_owned(), addr.parse().unwrap());
         let settings = agent::Settings {
             user: user.to_owned(),
             domain: "example.com".to_owned(),
             auth_user: user.to_owned(),
             password: password.to_owned(),
-            transport: Transport::Udp,
+            transport,
             home: HOME.parse().unwrap(),
             names: cluster.iter().map(name).collect(),
             instance: format!("urn:uuid:{user}"),

@@ -1,0 +1,217 @@
+//! Who takes part: addresses and settings of the homes, edges and phones.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use steadfast::agent;
+use steadfast::digest::Algorithm;
+use steadfast::edge::{self, Member, NextHop};
+use steadfast::home::{self, Redirect, Subscribers};
+use steadfast::id::Transport;
+use steadfast::send::Local;
+use steadfast::shard::Role;
+
+use super::dice::Dice;
+use super::phone::Who;
+
+pub(crate) const PASSWORD: &str = "secret";
+
+/// What a phone understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// Outbound-Proxy: our own user agent.
+    Sticky,
+    /// RFC 5626 with two configured edges.
+    Outbound,
+    /// RFC 3261.
+    Plain,
+}
+
+/// One phone of the cast.
+#[derive(Clone, Debug)]
+pub(crate) struct Extra {
+    pub(crate) user: String,
+    pub(crate) addr: SocketAddr,
+    pub(crate) speaks: Speaks,
+    pub(crate) tcp: bool,
+}
+
+/// The cluster and its phones.
+#[derive(Clone, Debug)]
+pub(crate) struct Cast {
+    pub(crate) homes: Vec<SocketAddr>,
+    pub(crate) edges: Vec<SocketAddr>,
+    pub(crate) phones: Vec<Extra>,
+    /// What edges speak to the home.
+    pub(crate) core: Transport,
+    sealed: bool,
+    /// Edges find the homes by name.
+    named: bool,
+    set_size: usize,
+}
+
+fn addr(net: u8, host: usize) -> SocketAddr {
+    format!("10.0.{net}.{}:5060", host + 1).parse().unwrap()
+}
+
+impl Cast {
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
+        let homes = 1 + usize::from(dice.permille(250));
+        let edges = 2 + dice.index(3);
+        let core = if dice.permille(600) {
+            Transport::Udp
+        } else {
+            Transport::Tcp
+        };
+        let phones = 5 + dice.index(8);
+        let mut user = 0;
+        let mut cast = Self {
+            homes: (0..homes).map(|host| addr(0, host)).collect(),
+            edges: (0..edges).map(|host| addr(1, host)).collect(),
+            phones: Vec::new(),
+            core,
+            sealed: dice.permille(500),
+            named: dice.permille(300),
+            set_size: 2 + dice.index(2),
+        };
+        for host in 0..phones {
+            // Some users have two devices.
+            user += usize::from(host == 0 || !dice.permille(250));
+            let speaks = match dice.below(10) {
+                0..5 => Speaks::Sticky,
+                5..8 => Speaks::Outbound,
+                _ => Speaks::Plain,
+            };
+            cast.phones.push(Extra {
+                user: format!("u{user}"),
+                addr: addr(2, host),
+                speaks,
+                tcp: dice.permille(350),
+            });
+        }
+        cast
+    }
+
+    pub(crate) fn is_edge(&self, ip: IpAddr) -> bool {
+        self.edges.iter().any(|edge| edge.ip() == ip)
+    }
+
+    pub(crate) fn is_home(&self, ip: IpAddr) -> bool {
+        self.homes.iter().any(|home| home.ip() == ip)
+    }
+
+    pub(crate) fn is_phone(&self, ip: IpAddr) -> bool {
+        self.phones.iter().any(|phone| phone.addr.ip() == ip)
+    }
+
+    /// The sockets of a node.
+    pub(crate) fn locals(&self, addr: SocketAddr) -> Vec<Local> {
+        let local = |transport, addr, upstream| Local {
+            transport,
+            addr,
+            upstream,
+        };
+        let mut locals = vec![local(Transport::Udp, addr, false)];
+        if self.is_edge(addr.ip()) {
+            let upstream = SocketAddr::new(addr.ip(), 40_000);
+            locals.push(local(Transport::Udp, upstream, true));
+        }
+        locals.push(local(Transport::Tcp, addr, false));
+        locals
+    }
+
+    pub(crate) fn home(&self) -> Role {
+        let settings = home::Settings {
+            domain: "example.com".to_owned(),
+            edges: "sip:edge.example.com;lr".to_owned(),
+            edge_peers: self.edges.iter().map(|edge| (edge.ip(), 32)).collect(),
+            nonce_key: [7; 32],
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            redirect: Redirect::Always,
+            challenges_calls: false,
+            authenticates: true,
+            requires_path: false,
+        };
+        let mut text = String::new();
+        for user in 0..=self.phones.len() {
+            text += &format!("u{user} example.com password={PASSWORD}\n");
+        }
+        Role::Home(settings, Arc::new(Subscribers::parse(&text).unwrap()))
+    }
+
+    pub(crate) fn edge(&self, place: usize) -> Role {
+        let member = |(place, addr): (usize, &SocketAddr)| Member {
+            name: format!("e{}", place + 1),
+            address: addr.ip(),
+            udp: 5060,
+            tcp: 5060,
+            tls: 5061,
+            retires: false,
+        };
+        let home = |addr: &SocketAddr| {
+            NextHop::At(edge::Hop {
+                transport: self.core,
+                addr: *addr,
+                name: None,
+            })
+        };
+        let named = || vec![NextHop::Named("sip:example.com".to_owned())];
+        let homes = if self.named {
+            named()
+        } else {
+            self.homes.iter().map(home).collect()
+        };
+        Role::Edge(edge::Settings {
+            name: format!("e{}", place + 1),
+            cluster: "edge.example.com".to_owned(),
+            home: homes,
+            home_domains: vec!["example.com".to_owned()],
+            members: self.edges.iter().enumerate().map(member).collect(),
+            requires_path: false,
+            set_size: self.set_size.min(self.edges.len()),
+            token_keys: if self.sealed {
+                vec![[9; 64]]
+            } else {
+                Vec::new()
+            },
+            flow_key: [3; 32],
+        })
+    }
+
+    /// The settings of a phone that is our own user agent.
+    pub(crate) fn agent(&self, phone: &Extra, dice: &mut Dice) -> Role {
+        let turn = dice.index(self.edges.len());
+        let edges = self.edges.iter().cycle().skip(turn);
+        let name = |addr: &SocketAddr| ("edge.example.com".to_owned(), *addr);
+        Role::Agent(agent::Settings {
+            user: phone.user.clone(),
+            domain: "example.com".to_owned(),
+            auth_user: phone.user.clone(),
+            password: PASSWORD.to_owned(),
+            transport: if phone.tcp {
+                Transport::Tcp
+            } else {
+                Transport::Udp
+            },
+            home: self.homes[0],
+            names: edges.take(self.edges.len()).map(name).collect(),
+            instance: format!("urn:uuid:{}", phone.addr.ip()),
+            expires_s: 120,
+            answer_after: Some(dice.millis(50, 3_000)),
+        })
+    }
+
+    /// The settings of any other phone.
+    pub(crate) fn who(&self, phone: &Extra, dice: &mut Dice) -> Who {
+        let turn = dice.index(self.edges.len());
+        let edges = self.edges.iter().cycle().skip(turn);
+        Who {
+            user: phone.user.clone(),
+            addr: phone.addr,
+            tcp: phone.tcp,
+            outbound: phone.speaks == Speaks::Outbound,
+            edges: edges.take(2).copied().collect(),
+            expires_s: 90,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What the phones themselves saw of their registrations and calls.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use steadfast::time::Instant;
+
+use super::Passage;
+use crate::dice::fnv;
+use crate::text::{Text, Via, param};
+
+/// The calls of a run by Call-ID, and the registrations.
+#[derive(Default)]
+pub(crate) struct Books {
+    pub(crate) calls: BTreeMap<String, Call>,
+    /// Phone, edge and time of every 200 to a REGISTER.
+    pub(crate) granted: Vec<(IpAddr, IpAddr, Instant)>,
+    residues: BTreeMap<String, Vec<u64>>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) caller: IpAddr,
+    pub(crate) user: String,
+    /// The edge that the INVITE went to last.
+    pub(crate) edge: IpAddr,
+    pub(crate) invited: Instant,
+    pub(crate) cseq: u32,
+    /// A device of the callee got the INVITE.
+    pub(crate) reached: Option<Instant>,
+    /// The caller got a final answer.
+    pub(crate) settled: Option<Instant>,
+    pub(crate) cancelled: Option<Instant>,
+    pub(crate) forks: BTreeMap<String, Fork>,
+    pub(crate) byes: Vec<Bye>,
+    /// Refusals by branch at their sender: who, to whom, when, and the ACK.
+    pub(crate) refusals: BTreeMap<(IpAddr, String), Refusal>,
+}
+
+/// The answer of one device.
+#[derive(Debug)]
+pub(crate) struct Fork {
+    pub(crate) callee: IpAddr,
+    pub(crate) answered: Instant,
+    /// The proxies that the INVITE came through.
+    pub(crate) path: Vec<IpAddr>,
+    pub(crate) heard: Option<Instant>,
+    pub(crate) acked: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) to: IpAddr,
+    pub(crate) at: Instant,
+    pub(crate) acked: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Bye {
+    pub(crate) from: IpAddr,
+    from_tag: String,
+    pub(crate) to_tag: String,
+    pub(crate) sent: Instant,
+    pub(crate) came: Option<Instant>,
+    pub(crate) answered: Option<(Instant, u16)>,
+}
+
+fn answer_key(text: &Text) -> String {
+    let tag = text.to_tag().unwrap_or_default();
+    let from = text.sender_tag().unwrap_or_default();
+    let (call, cseq) = (text.call_id(), text.first("cseq").unwrap_or_default());
+    let last = text.values("via").last().copied().unwrap_or_default();
+    let branch = param(last, "branch").unwrap_or_default();
+    format!("{call} {from} {tag} {cseq} {} {branch}", text.status())
+}
+
+impl Books {
+    /// What phones answered there, as hashes: a request that came by two ways
+    /// has two answers.
+    pub(super) fn residues(&self, text: &Text) -> &[u64] {
+        self.residues.get(&answer_key(text)).map_or(&[], |all| all)
+    }
+
+    /// A phone sends something.
+    pub(super) fn sent(&mut self, passage: &Passage<'_>, text: &Text) {
+        let (now, me) = (passage.now, passage.from.ip());
+        if !text.is_request() {
+            return self.answers(passage, text);
+        }
+        let id = text.call_id().to_owned();
+        match (text.method(), text.to_tag()) {
+            ("INVITE", None) => {
+                let user = text.uri().trim_start_matches("sip:");
+                let call = self.calls.entry(id).or_insert_with(|| Call {
+                    caller: me,
+                    user: user.split('@').next().unwrap_or_default().to_owned(),
+                    edge: passage.to.ip(),
+                    invited: now,
+                    cseq: text.cseq(),
+                    reached: None,
+                    settled: None,
+                    cancelled: None,
+                    forks: BTreeMap::new(),
+                    byes: Vec::new(),
+                    refusals: BTreeMap::new(),
+                });
+                call.edge = passage.to.ip();
+                call.cseq = call.cseq.max(text.cseq());
+            }
+            ("CANCEL", _) => {
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.cancelled.get_or_insert(now);
+                }
+            }
+            ("BYE", Some(to_tag)) => {
+                let Some(call) = self.calls.get_mut(&id) else {
+                    return;
+                };
+                let from_tag = text.sender_tag().unwrap_or_default();
+                let known = call
+                    .byes
+                    .iter()
+                    .any(|bye| bye.from_tag == from_tag && bye.to_tag == to_tag);
+                if !known {
+                    call.byes.push(Bye {
+                        from: me,
+                        from_tag: from_tag.to_owned(),
+                        to_tag: to_tag.to_owned(),
+                        sent: now,
+                        came: None,
+                        answered: None,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answers(&mut self, passage: &Passage<'_>, text: &Text) {
+        let (status, now) = (text.status(), passage.now);
+        let residues = self.residues.entry(answer_key(text)).or_default();
+        residues.push(fnv(0, &text.residue()));
+        let Some(call) = self.calls.get_mut(text.call_id()) else {
+            return;
+        };
+        if text.method() != "INVITE" {
+            return;
+        }
+        let tag = text.to_tag().unwrap_or_default().to_owned();
+        if (200..300).contains(&status)
+            && text.cseq() == call.cseq
+            && passage.from.ip() != call.caller
+        {
+            let vias = text.values("via");
+            let sent_by = vias.iter().filter_map(|via| Via::read(via));
+            let mut path: Vec<IpAddr> = sent_by.map(|via| via.sent_by.ip()).collect();
+            path.pop();
+            call.forks.entry(tag).or_insert_with(|| Fork {
+                callee: passage.from.ip(),
+                answered: now,
+                path,
+                heard: None,
+                acked: None,
+            });
+        } else if status >= 300 {
+            let branch = text.via().map(|via| via.branch.to_owned());
+            let key = (passage.from.ip(), branch.unwrap_or_default());
+            call.refusals.entry(key).or_insert_with(|| Refusal {
+                to: passage.to.ip(),
+                at: now,
+                acked: false,
+            });
+        }
+    }
+
+    /// A phone receives something.
+    pub(super) fn came(&mut self, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
+        let (now, me, status) = (passage.now, passage.to.ip(), text.status());
+        if text.method() == "REGISTER" && (200..300).contains(&status) {
+            self.granted.push((me, passage.from.ip(), now));
+        }
+        let Some(call) = self.calls.get_mut(text.call_id()) else {
+            return Ok(());
+        };
+        let tag = text.to_tag().unwrap_or_default();
+        match (text.method(), status) {
+            ("INVITE", 0) if tag.is_empty() => {
+                call.reached.get_or_insert(now);
+            }
+            ("ACK", 0) => {
+                let branch = text.via().map(|via| via.branch.to_owned());
+                let key = (me, branch.unwrap_or_default());
+                if let Some(refusal) = call.refusals.get_mut(&key) {
+                    refusal.acked = true;
+                } else if text.cseq() == call.cseq
+                    && let Some(fork) = call.forks.get_mut(tag)
+                {
+                    fork.acked.get_or_insert(now);
+                }
+            }
+            ("BYE", 0) => {
+                let from = text.sender_tag().unwrap_or_default();
+                let mut byes = call.byes.iter_mut();
+                if let Some(bye) = byes.find(|b| b.from_tag == from && b.to_tag == tag) {
+                    bye.came.get_or_insert(now);
+                }
+            }
+            ("INVITE", 200..) if text.cseq() <= call.cseq && me == call.caller => {
+                call.settled.get_or_insert(now);
+                if let Some(fork) = call.forks.get_mut(tag) {
+                    fork.heard.get_or_insert(now);
+                }
+            }
+            ("BYE", 200..) => {
+                let from = text.sender_tag().unwrap_or_default();
+                let mut byes = call.byes.iter_mut();
+                if let Some(bye) = byes.find(|b| b.from_tag == from && b.to_tag == tag) {
+                    bye.answered.get_or_insert((now, status));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

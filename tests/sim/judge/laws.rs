@@ -1,0 +1,299 @@
+//! Laws about the messages that a proxy sends, each told from the wire alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use steadfast::time::{Duration, Instant};
+
+use super::Passage;
+use crate::cast::Cast;
+use crate::dice::fnv;
+use crate::text::{Text, Via, addr_of, param, uri_of};
+
+/// A node in one of its lives.
+type Node = (IpAddr, u32);
+
+/// What every proxy has received and sent.
+#[derive(Default)]
+pub(crate) struct Laws {
+    received: BTreeMap<(Node, String), Received>,
+    left: BTreeMap<(String, String), Left>,
+    /// INVITE branches that were refused.
+    refused: BTreeSet<(Node, String)>,
+}
+
+/// A request that a proxy received.
+struct Received {
+    /// The ways it came, a retransmission perhaps by another one.
+    ways: Vec<(SocketAddr, Option<u64>)>,
+    via_port: u16,
+    rport: bool,
+    residue: u64,
+    forwards: u32,
+    vias: usize,
+    first: Instant,
+    from_edge: bool,
+    /// A REGISTER with a token in its Route.
+    refresh: bool,
+    /// Where it was sent to, with which Request-URI and Route, under which branch.
+    sent: BTreeMap<(SocketAddr, Option<u64>, String), String>,
+}
+
+/// A request that a proxy sent.
+struct Left {
+    node: Node,
+    to: SocketAddr,
+    conn: Option<u64>,
+    bytes: u64,
+    first: Instant,
+    count: u32,
+}
+
+fn key(via: &Via<'_>, method: &str) -> String {
+    format!("{} {} {method}", via.branch, via.sent_by)
+}
+
+fn forwards(text: &Text) -> u32 {
+    let value = text.first("max-forwards").and_then(|v| v.parse().ok());
+    value.unwrap_or(71)
+}
+
+fn law(holds: bool, name: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(name.to_owned()) }
+}
+
+impl Laws {
+    /// A proxy receives something.
+    pub(super) fn came(&mut self, cast: &Cast, passage: &Passage<'_>, text: &Text) {
+        let node = (passage.to.ip(), passage.life);
+        let Some(via) = text.via() else { return };
+        let method = text.method();
+        if !text.is_request() {
+            if method == "INVITE" && text.status() >= 300 {
+                self.refused.insert((node, via.branch.to_owned()));
+            }
+            return;
+        }
+        let way = (passage.from, passage.conn);
+        let route = text.values("route").first().map(|route| uri_of(route));
+        let refresh = route.is_some_and(|r| r.contains("@edge.example.com"));
+        let received = Received {
+            ways: Vec::new(),
+            via_port: via.sent_by.port(),
+            rport: via.rport,
+            residue: fnv(0, &text.residue()),
+            forwards: forwards(text),
+            vias: text.values("via").len(),
+            first: passage.local,
+            from_edge: cast.is_edge(passage.from.ip()),
+            refresh: refresh && method == "REGISTER",
+            sent: BTreeMap::new(),
+        };
+        let entry = self.received.entry((node, key(&via, method)));
+        let received = entry.or_insert(received);
+        if !received.ways.contains(&way) {
+            received.ways.push(way);
+        }
+    }
+
+    /// A proxy sends a request.
+    pub(super) fn request(
+        &mut self,
+        cast: &Cast,
+        passage: &Passage<'_>,
+        text: &Text,
+    ) -> Result<(), String> {
+        let node = (passage.from.ip(), passage.life);
+        let vias = text.values("via");
+        let Some(via) = text.via() else {
+            return Err("a request left without a Via that can be read".to_owned());
+        };
+        self.once(node, passage, &via, text.method())?;
+        law(
+            via.sent_by.ip() == passage.from.ip(),
+            "a Via names another node than its sender",
+        )?;
+        place(cast, passage, text)?;
+        let Some(second) = vias.get(1) else {
+            return self.own(node, passage, &via, text.method());
+        };
+        let before = Via::read(second).ok_or("the Via below ours cannot be read")?;
+        let found = (node, key(&before, text.method()));
+        let Some(received) = self.received.get_mut(&found) else {
+            return Err("a request left that never came".to_owned());
+        };
+        law(
+            vias.len() == received.vias + 1,
+            "a proxied request does not have exactly one Via more",
+        )?;
+        law(
+            received.residue == fnv(0, &text.residue()),
+            "untouched octets were touched",
+        )?;
+        law(
+            forwards(text) + 1 == received.forwards,
+            "Max-Forwards did not go down by one",
+        )?;
+        let relayed = received.from_edge && cast.is_edge(passage.to.ip());
+        law(
+            !(relayed && cast.is_edge(node.0)),
+            "a request was relayed from edge to edge twice",
+        )?;
+        let route = text.values("route").first().copied().unwrap_or_default();
+        let target = format!("{} {route}", text.uri());
+        let to = (passage.to, passage.conn, target);
+        let branch = via.branch.to_owned();
+        let known = received.sent.entry(to).or_insert_with(|| branch.clone());
+        law(
+            *known == branch,
+            "a request went to the same place under two branches",
+        )
+    }
+
+    /// Once per branch and destination, but for its own copies.
+    fn once(
+        &mut self,
+        node: Node,
+        passage: &Passage<'_>,
+        via: &Via<'_>,
+        method: &str,
+    ) -> Result<(), String> {
+        let name = if method == "ACK" {
+            format!("ACK {}", passage.to)
+        } else {
+            method.to_owned()
+        };
+        let left = Left {
+            node,
+            to: passage.to,
+            conn: passage.conn,
+            bytes: fnv(0, passage.bytes),
+            first: passage.local,
+            count: 0,
+        };
+        let (bytes, now) = (left.bytes, passage.local);
+        let entry = self.left.entry((via.branch.to_owned(), name));
+        let left = entry.or_insert(left);
+        left.count += 1;
+        law(left.node == node, "two nodes use one branch")?;
+        law(left.bytes == bytes, "one branch has two different requests")?;
+        law(
+            left.to == passage.to && left.conn == passage.conn || method == "ACK",
+            "one branch went to two places",
+        )?;
+        if method == "ACK" {
+            return Ok(());
+        }
+        law(
+            left.count <= 11 && (left.count == 1 || passage.conn.is_none()),
+            "a request was repeated too often",
+        )?;
+        law(
+            now.since(left.first) < Duration::from_secs(33),
+            "a request was repeated after its transaction's end",
+        )
+    }
+
+    /// What a proxy makes itself: CANCEL, the ACK of a refusal, a ping.
+    fn own(
+        &self,
+        node: Node,
+        passage: &Passage<'_>,
+        via: &Via<'_>,
+        method: &str,
+    ) -> Result<(), String> {
+        if method == "OPTIONS" {
+            return Ok(());
+        }
+        let invite = (via.branch.to_owned(), "INVITE".to_owned());
+        let Some(left) = self.left.get(&invite) else {
+            return Err(format!("a {method} left for an INVITE that never did"));
+        };
+        law(
+            left.to == passage.to,
+            "an ACK or CANCEL does not follow its INVITE",
+        )?;
+        law(
+            method == "CANCEL" || self.refused.contains(&(node, via.branch.to_owned())),
+            "an ACK left for an answer that never came",
+        )
+    }
+
+    /// A proxy sends a response. `known`: what a phone answered there.
+    pub(super) fn response(
+        &self,
+        cast: &Cast,
+        passage: &Passage<'_>,
+        text: &Text,
+        known: &[u64],
+    ) -> Result<(), String> {
+        let node = (passage.from.ip(), passage.life);
+        let (status, method) = (text.status(), text.method());
+        let via = text.via().ok_or("a response left without a Via")?;
+        let Some(received) = self.received.get(&(node, key(&via, method))) else {
+            return Err("a response left for a request that never came".to_owned());
+        };
+        let fits = |way: &(SocketAddr, Option<u64>)| {
+            let (from, conn) = *way;
+            let port = if received.rport {
+                from.port()
+            } else {
+                received.via_port
+            };
+            match (conn, passage.conn) {
+                (None, None) => passage.to == SocketAddr::new(from.ip(), port),
+                (Some(one), Some(other)) => one == other || passage.to.ip() == from.ip(),
+                _ => false,
+            }
+        };
+        law(
+            received.ways.iter().any(fits),
+            "a response went elsewhere than its Via says",
+        )?;
+        let phone = cast.is_phone(passage.to.ip());
+        law(!(phone && status == 430), "a 430 went to a phone")?;
+        law(
+            method == "INVITE" || status != 408,
+            "a request other than INVITE was answered 408",
+        )?;
+        let early = passage.local.since(received.first) < Duration::from_millis(3_400);
+        law(
+            !(status == 100 && method != "INVITE" && early && passage.conn.is_none()),
+            "a 100 came too early",
+        )?;
+        let offers = text.first("outbound-proxy").is_some();
+        law(
+            !(received.refresh && offers),
+            "a refresh was answered with Outbound-Proxy",
+        )?;
+        let relayed =
+            (200..300).contains(&status) && !matches!(method, "REGISTER" | "CANCEL" | "OPTIONS");
+        law(
+            !relayed || known.contains(&fnv(0, &text.residue())),
+            "a 2xx is not the one that a phone sent",
+        )
+    }
+}
+
+/// Where requests of each kind of node may go at all.
+fn place(cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
+    let (from, to) = (passage.from.ip(), passage.to.ip());
+    if cast.is_phone(to) {
+        law(cast.is_edge(from), "a home sent a request to a phone")?;
+        return law(
+            addr_of(text.uri()).is_some_and(|addr| addr.ip() == to),
+            "a request went to a phone that it was not for",
+        );
+    }
+    let route = text.values("route").first().map(|route| uri_of(route));
+    let cluster = route.is_some_and(|route| route.contains("edge.example.com"));
+    law(
+        !(cast.is_home(from) && cluster) || cast.is_edge(to),
+        "a URI of the cluster was taken to a node that is no edge",
+    )?;
+    let maddr = route.and_then(|route| param(route, "maddr"));
+    law(
+        maddr.is_none_or(|maddr| to.to_string() == maddr) || !cast.is_home(from),
+        "a Route with maddr was taken elsewhere",
+    )
+}

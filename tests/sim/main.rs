@@ -1,0 +1,79 @@
+//! A whole cluster in one process and in virtual time, faults on.
+//!
+//! Homes, edges and user agents are shards of the pure core; phones that know
+//! nothing of this proxy are scripts written from the RFCs. Everything that
+//! happens in a run follows from its seed, so a failure is replayed by it:
+//! `SEED=n cargo test --test sim`. `SEEDS=n` says how many fresh ones are run.
+//!
+//! - `dice` and `plot` make the script, `cast` the actors, `world` the network.
+//! - `judge` knows neither: its laws look at every message on the wire, and
+//!   its promises at what became of every call.
+//! - After the last fault the phones leave, and every table must come to
+//!   nothing by itself.
+
+#[cfg(test)]
+mod cast;
+#[cfg(test)]
+mod dice;
+#[cfg(test)]
+mod judge;
+#[cfg(test)]
+mod phone;
+#[cfg(test)]
+mod plot;
+#[cfg(test)]
+mod record;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod text;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod tests {
+    use super::run::{self, Run};
+
+    fn number(name: &str) -> Option<u64> {
+        std::env::var(name).ok()?.parse().ok()
+    }
+
+    #[test]
+    fn fresh_seeds_break_nothing() {
+        if let Some(seed) = number("SEED") {
+            let run = run::run(seed);
+            println!("seed {seed}: {run}");
+            return assert!(run.broken.is_none(), "seed {seed}: {}", run.report());
+        }
+        let clock = std::time::SystemTime::now();
+        let fresh = clock.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let base = number("SEED_BASE").unwrap_or(fresh.as_secs() * 1_000);
+        let seeds = number("SEEDS").unwrap_or(200);
+        println!("{seeds} seeds from {base} on");
+        let runs = run::many(base, seeds);
+        let total = Run::sum(&runs);
+        println!("{total}");
+        let broken: Vec<&Run> = runs.iter().filter(|run| run.broken.is_some()).collect();
+        if let Some(first) = broken.first() {
+            let seeds: Vec<u64> = broken.iter().map(|run| run.seed).collect();
+            let kinds: Vec<String> = broken.iter().map(|run| run.title()).collect();
+            panic!(
+                "{} of {} runs are broken: {seeds:?}\n{}\nseed {}: {}",
+                broken.len(),
+                runs.len(),
+                kinds.join("\n"),
+                first.seed,
+                first.report()
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_run() {
+        for seed in [1, 2, 3] {
+            let (one, two) = (run::run(seed), run::run(seed));
+            assert_eq!((one.hash, one.messages), (two.hash, two.messages));
+            assert_ne!(one.hash, run::run(seed + 10).hash);
+        }
+    }
+}

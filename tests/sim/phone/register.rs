@@ -1,0 +1,174 @@
+//! The registrations of a scripted phone (RFC 3261 §10, RFC 5626 §4.2).
+
+use std::net::SocketAddr;
+
+use steadfast::digest::{self, Algorithm, Answered, Qop};
+use steadfast::time::{Duration, Instant};
+
+use super::{Phone, Purpose, Who, Written};
+use crate::text::Text;
+
+/// One binding: of RFC 5626 one per edge, else one that goes from edge to edge
+/// when it fails.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) edges: Vec<SocketAddr>,
+    turn: usize,
+    reg_id: u32,
+    call_id: String,
+    cseq: u32,
+    pub(super) service_route: Vec<String>,
+    /// Granted until.
+    pub(super) until: Option<Instant>,
+    pub(super) alarm: Option<Instant>,
+    busy: bool,
+}
+
+impl Binding {
+    pub(super) fn all(who: &Who, boot: u32) -> Vec<Self> {
+        let binding = |(place, edges): (usize, Vec<SocketAddr>)| Self {
+            edges,
+            turn: 0,
+            reg_id: u32::try_from(place).unwrap() + 1,
+            call_id: format!("reg-{}-{place}-{boot}", who.addr.ip()),
+            cseq: 0,
+            service_route: Vec::new(),
+            until: None,
+            alarm: None,
+            busy: false,
+        };
+        let sets: Vec<Vec<SocketAddr>> = if who.outbound {
+            who.edges.iter().take(2).map(|edge| vec![*edge]).collect()
+        } else {
+            vec![who.edges.clone()]
+        };
+        sets.into_iter().enumerate().map(binding).collect()
+    }
+
+    pub(super) fn edge(&self) -> SocketAddr {
+        self.edges[self.turn % self.edges.len()]
+    }
+}
+
+impl Phone {
+    pub(crate) fn start(&mut self, now: Instant) {
+        for binding in 0..self.bindings.len() {
+            self.register(now, binding, "");
+        }
+    }
+
+    pub(super) fn tick_bindings(&mut self, now: Instant) {
+        for place in 0..self.bindings.len() {
+            if self.bindings[place].alarm.is_some_and(|alarm| alarm <= now) {
+                self.bindings[place].alarm = None;
+                self.register(now, place, "");
+            }
+        }
+    }
+
+    fn register(&mut self, now: Instant, place: usize, credentials: &str) {
+        if std::mem::replace(&mut self.bindings[place].busy, true) && credentials.is_empty() {
+            return;
+        }
+        let binding = &mut self.bindings[place];
+        binding.cseq += 1;
+        let (cseq, reg_id, edge) = (binding.cseq, binding.reg_id, binding.edge());
+        let call_id = binding.call_id.clone();
+        let host = self.who.addr.ip();
+        let (mark, tags) = if self.who.outbound {
+            (
+                format!(";+sip.instance=\"<urn:uuid:{host}>\";reg-id={reg_id}"),
+                "path, outbound",
+            )
+        } else {
+            (String::new(), "path")
+        };
+        let extra = format!(
+            "Contact: {}{mark}\r\nSupported: {tags}\r\nExpires: {}\r\n{credentials}",
+            self.contact(),
+            self.who.expires_s
+        );
+        let aor = self.aor();
+        let written = Written {
+            uri: "sip:example.com",
+            routes: &["<sip:edge.example.com;lr>".to_owned()],
+            from: &format!("{aor};tag=f{host}"),
+            to: &aor,
+            call_id: &call_id,
+            cseq,
+            extra: &extra,
+            body: b"",
+        };
+        let way = (self.who.tcp, edge);
+        self.ask(now, Purpose::Register(place), "REGISTER", way, &written);
+    }
+
+    pub(super) fn challenged(&mut self, now: Instant, place: usize, text: &Text) {
+        let md5 = text
+            .headers
+            .iter()
+            .find(|(name, value)| name == "www-authenticate" && value.contains("algorithm=MD5"));
+        let nonce = md5.and_then(|(_, value)| value.split("nonce=\"").nth(1)?.split('"').next());
+        let Some(nonce) = nonce else {
+            return self.failed(now, Purpose::Register(place), 401);
+        };
+        let user = self.who.user.clone();
+        let (md5, password) = (Algorithm::Md5, super::super::cast::PASSWORD.as_bytes());
+        let ha1 = digest::ha1(md5, user.as_bytes(), b"example.com", password);
+        let answered = Answered {
+            nonce: nonce.as_bytes(),
+            qop: Qop::Auth {
+                nc: b"00000001",
+                cnonce: b"xyz",
+            },
+            method: b"REGISTER",
+            uri: b"sip:example.com",
+        };
+        let response = digest::response(md5, ha1.as_bytes(), &answered);
+        let response = String::from_utf8_lossy(response.as_bytes()).into_owned();
+        let line = format!(
+            "Authorization: Digest username=\"{user}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"sip:example.com\", \
+             response=\"{response}\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"xyz\"\r\n"
+        );
+        self.register(now, place, &line);
+    }
+
+    pub(super) fn registered(&mut self, now: Instant, place: usize, text: &Text) {
+        let expires = Duration::from_secs(self.who.expires_s.into());
+        let wait = expires / 2 + self.dice.millis(0, 10_000);
+        let binding = &mut self.bindings[place];
+        binding.busy = false;
+        binding.until = Some(now + expires);
+        let routes = text.values("service-route").into_iter();
+        binding.service_route = routes.map(str::to_owned).collect();
+        binding.alarm = Some(now + wait);
+    }
+
+    pub(super) fn register_failed(&mut self, now: Instant, place: usize) {
+        let wait = self.dice.millis(2_000, 15_000);
+        let binding = &mut self.bindings[place];
+        binding.busy = false;
+        binding.until = None;
+        binding.turn += 1;
+        binding.alarm = Some(now + wait);
+    }
+
+    /// O-11: a flow that is gone is registered anew.
+    pub(super) fn lost_flow(&mut self, now: Instant, edge: SocketAddr) {
+        let wait = self.dice.millis(500, 3_000);
+        for binding in &mut self.bindings {
+            if binding.edge() == edge && binding.until.take().is_some() && !binding.busy {
+                binding.alarm = Some(now + wait);
+            }
+        }
+    }
+
+    /// A binding that is granted, but not through `not`.
+    pub(super) fn live(&self, now: Instant, not: Option<SocketAddr>) -> Option<&Binding> {
+        let mut live = self
+            .bindings
+            .iter()
+            .filter(|binding| binding.until.is_some_and(|until| until > now));
+        live.find(|binding| Some(binding.edge()) != not)
+    }
+}

@@ -1,0 +1,157 @@
+//! The script of one run: who calls whom, and what goes wrong when.
+
+use std::net::IpAddr;
+
+use steadfast::time::{Duration, Instant};
+
+use super::cast::{Cast, Speaks};
+use super::dice::Dice;
+use super::world::{Order, Weather};
+
+/// One line of the script. Nodes are by place: homes, edges, then the phones
+/// that are user agents of ours.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Order(usize, Order),
+    /// The process, or (true) its whole machine.
+    Crash(usize, bool),
+    Restart(usize),
+    Pause(usize, Duration),
+    Resume(usize),
+    /// Nothing passes from one to the other; true: nor back.
+    Cut(IpAddr, IpAddr, bool, Duration),
+    Storm(Weather, Duration),
+    Calm(Weather),
+    Reset(u64),
+    Stall(u64, Duration),
+    Jump(usize, Duration),
+    Drain(usize),
+    Reboot(usize),
+    /// The phones leave.
+    Quiet,
+}
+
+/// When the last fault has begun, the phones leave, and all must be over.
+pub(crate) const FAULTS_END_S: u64 = 180;
+pub(crate) const QUIET_S: u64 = 300;
+pub(crate) const END_S: u64 = 600;
+
+pub(crate) fn at(seconds: u64) -> Instant {
+    Instant::from_micros(seconds * 1_000_000)
+}
+
+/// Draws the script.
+pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
+    let mut acts = Vec::new();
+    let mut calls = dice.fork("calls");
+    for phone in 0..cast.phones.len() {
+        let when = at(1) + calls.millis(10, 4_000);
+        acts.push((when, Act::Order(phone, Order::Register)));
+    }
+    let mut busy = vec![at(8); cast.phones.len()];
+    for _ in 0..12 * cast.phones.len() {
+        call(cast, &mut calls, &mut busy, &mut acts);
+    }
+    let mut faults = dice.fork("faults");
+    if !faults.permille(120) {
+        for _ in 0..1 + faults.index(7) {
+            fault(cast, &mut faults, &mut acts);
+        }
+    }
+    acts.push((at(QUIET_S), Act::Quiet));
+    acts
+}
+
+fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Instant, Act)>) {
+    let caller = dice.index(cast.phones.len());
+    let callee = dice.index(cast.phones.len());
+    let user = &cast.phones[callee].user;
+    if *user == cast.phones[caller].user {
+        return;
+    }
+    let devices = || (0..cast.phones.len()).filter(|p| cast.phones[*p].user == *user);
+    let free = devices().map(|p| busy[p]).max().unwrap().max(busy[caller]);
+    let start = free + dice.millis(100, 6_000);
+    if start > at(FAULTS_END_S + 20) {
+        return;
+    }
+    let uri = format!("sip:{user}@example.com");
+    acts.push((start, Act::Order(caller, Order::Call(uri))));
+    let longest = if dice.permille(150) { 60_000 } else { 15_000 };
+    let mut end = start + dice.millis(4_500, longest);
+    if dice.permille(150) {
+        // Given up while it rings.
+        end = start + dice.millis(1, 3_000);
+    } else if dice.permille(60) {
+        // Forgotten: whatever ends it, it is not the caller. Only early, so
+        // that Timer C runs out before the end.
+        end = start + Duration::from_secs(50);
+        if start < at(40) && cast.phones[caller].speaks != Speaks::Sticky {
+            end = at(QUIET_S - 10);
+        }
+    }
+    for _ in 0..dice.below(3) {
+        let when = start + dice.millis(4_500, 30_000);
+        if when + Duration::from_secs(2) < end {
+            let who = if dice.permille(500) { caller } else { callee };
+            acts.push((when, Act::Order(who, Order::Reinvite)));
+        }
+    }
+    let (first, second) = if dice.permille(500) {
+        (caller, callee)
+    } else {
+        (callee, caller)
+    };
+    acts.push((end, Act::Order(first, Order::HangUp)));
+    let late = end + Duration::from_secs(36);
+    acts.push((late, Act::Order(second, Order::HangUp)));
+    for phone in devices().chain([caller]) {
+        busy[phone] = end + dice.millis(500, 3_000);
+    }
+}
+
+fn fault(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    let when = at(12) + dice.millis(0, (FAULTS_END_S - 12) * 1_000);
+    let homes = cast.homes.len();
+    let edge = homes + dice.index(cast.edges.len());
+    let home = dice.index(homes);
+    let node = if dice.permille(250) { home } else { edge };
+    let phone = dice.index(cast.phones.len());
+    let edge_ip = cast.edges[edge - homes].ip();
+    match dice.below(20) {
+        0..5 => {
+            acts.push((when, Act::Crash(edge, dice.permille(300))));
+            let back = when + dice.millis(100, 60_000);
+            acts.push((back, Act::Restart(edge)));
+        }
+        5..7 => {
+            acts.push((when, Act::Crash(home, dice.permille(200))));
+            let back = when + dice.millis(100, 15_000);
+            acts.push((back, Act::Restart(home)));
+        }
+        7..9 => acts.push((when, Act::Pause(node, dice.millis(50, 8_000)))),
+        9..11 => {
+            let other = if dice.permille(500) {
+                cast.homes[home].ip()
+            } else {
+                cast.phones[phone].addr.ip()
+            };
+            let length = dice.millis(200, 20_000);
+            acts.push((when, Act::Cut(edge_ip, other, dice.permille(600), length)));
+        }
+        11..13 => {
+            let storm = Weather::storm(dice);
+            acts.push((when, Act::Storm(storm, dice.millis(500, 15_000))));
+        }
+        13 => acts.push((when, Act::Reset(dice.next()))),
+        14 => acts.push((when, Act::Stall(dice.next(), dice.millis(100, 10_000)))),
+        15 => acts.push((when, Act::Jump(node, dice.millis(10, 9_000)))),
+        16..18 => {
+            acts.push((when, Act::Drain(edge)));
+            let down = when + dice.millis(100, 10_000);
+            acts.push((down, Act::Crash(edge, false)));
+            acts.push((down + dice.millis(100, 5_000), Act::Restart(edge)));
+        }
+        _ => acts.push((when, Act::Reboot(phone))),
+    }
+}

@@ -1,0 +1,521 @@
+//! The world of one run: nodes and phones, one clock, one heap of events.
+
+mod datagrams;
+mod faults;
+mod names;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use steadfast::agent;
+use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::locate::{LookupId, Records};
+use steadfast::send::{Accepted, Local};
+use steadfast::shard::{Input, Output, Role, Setup, Shard};
+use steadfast::time::{Duration, Instant, Wall};
+
+use super::cast::{Cast, Speaks};
+use super::dice::Dice;
+use super::judge::{Judge, Passage};
+use super::phone::Phone;
+use super::plot::Act;
+use super::record::Record;
+use faults::Spell;
+use streams::Conn;
+
+/// The calendar at the start of every run.
+const UNIX: u64 = 1_800_000_000;
+
+/// Whoever has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Actor {
+    Node(usize),
+    Phone(usize),
+}
+
+/// A shard and what surrounds it.
+pub(crate) struct Node {
+    pub(crate) addr: SocketAddr,
+    pub(crate) role: Role,
+    locals: Vec<Local>,
+    pub(crate) shard: Option<Shard>,
+    /// Counts the starts.
+    pub(crate) life: u32,
+    /// How far its clock is ahead of the world's.
+    skew: Duration,
+    tick: Option<Instant>,
+    paused: bool,
+    held: Vec<Event>,
+    /// While it is down: the whole machine is, nobody answers for it.
+    silent: bool,
+}
+
+/// A scripted phone and what surrounds it.
+pub(crate) struct Talker {
+    pub(crate) addr: SocketAddr,
+    pub(crate) phone: Phone,
+    tick: Option<Instant>,
+    unread: BTreeMap<u64, Vec<u8>>,
+}
+
+/// What is about to happen.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Rc<[u8]>,
+    },
+    Unreachable {
+        at: SocketAddr,
+        peer: SocketAddr,
+    },
+    Syn(u64),
+    Up(u64),
+    Bytes {
+        conn: u64,
+        side: usize,
+        bytes: Rc<[u8]>,
+        /// The message that ends with these bytes.
+        whole: Option<Rc<[u8]>>,
+    },
+    /// The end of that side learns that the connection is gone.
+    Fin(u64, usize),
+    /// Nobody has acknowledged what that side wrote.
+    Stuck(u64, usize),
+    Tick(Actor, Instant),
+    Row {
+        home: usize,
+        life: u32,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
+    Resolved {
+        place: usize,
+        life: u32,
+        name: LookupId,
+        records: Records,
+    },
+    Act(Act),
+    Heal,
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) cast: Cast,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) talkers: Vec<Talker>,
+    /// Who plays each phone of the cast.
+    pub(crate) players: Vec<Actor>,
+    by_addr: BTreeMap<SocketAddr, Actor>,
+    heap: BTreeMap<(Instant, u64), Event>,
+    serial: u64,
+    conns: BTreeMap<u64, Conn>,
+    dice: Dice,
+    weather: Weather,
+    cuts: Vec<(IpAddr, IpAddr, Instant)>,
+    pub(crate) spells: Vec<Spell>,
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) record: Record,
+    pub(crate) judge: Judge,
+}
+
+/// What becomes of datagrams, in a thousand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    pub(crate) loss: u64,
+    pub(crate) twice: u64,
+    pub(crate) late: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let cast = Cast::draw(&mut dice.fork("cast"));
+        let weather = Weather {
+            loss: dice.below(20),
+            twice: dice.below(20),
+            late: dice.below(60),
+        };
+        let mut world = Self {
+            now: Instant::from_micros(1_000_000),
+            judge: Judge::new(cast.clone()),
+            nodes: Vec::new(),
+            talkers: Vec::new(),
+            players: Vec::new(),
+            by_addr: BTreeMap::new(),
+            heap: BTreeMap::new(),
+            serial: 0,
+            conns: BTreeMap::new(),
+            dice: dice.fork("world"),
+            weather,
+            cuts: Vec::new(),
+            spells: Vec::new(),
+            store: BTreeMap::new(),
+            record: Record::default(),
+            cast,
+        };
+        world.people();
+        world
+    }
+
+    fn people(&mut self) {
+        let cast = self.cast.clone();
+        for home in &cast.homes {
+            self.node(*home, cast.home());
+        }
+        for (place, edge) in cast.edges.iter().enumerate() {
+            self.node(*edge, cast.edge(place));
+        }
+        for phone in &cast.phones {
+            let mut dice = self.dice.fork(&phone.addr.to_string());
+            let actor = if phone.speaks == Speaks::Sticky {
+                let role = cast.agent(phone, &mut dice);
+                self.node(phone.addr, role)
+            } else {
+                let who = cast.who(phone, &mut dice);
+                self.talkers.push(Talker {
+                    addr: phone.addr,
+                    phone: Phone::new(who, dice),
+                    tick: None,
+                    unread: BTreeMap::new(),
+                });
+                Actor::Phone(self.talkers.len() - 1)
+            };
+            self.by_addr.insert(phone.addr, actor);
+            self.players.push(actor);
+        }
+    }
+
+    fn node(&mut self, addr: SocketAddr, role: Role) -> Actor {
+        let locals = self.cast.locals(addr);
+        let place = self.nodes.len();
+        for local in &locals {
+            self.by_addr.insert(local.addr, Actor::Node(place));
+        }
+        self.nodes.push(Node {
+            addr,
+            role,
+            locals,
+            shard: None,
+            life: 0,
+            skew: Duration::ZERO,
+            tick: None,
+            paused: false,
+            held: Vec::new(),
+            silent: false,
+        });
+        self.start(place);
+        Actor::Node(place)
+    }
+
+    /// Starts a node with an empty memory.
+    fn start(&mut self, place: usize) {
+        let seed = self.dice.seed4();
+        let node = &mut self.nodes[place];
+        node.life += 1;
+        node.silent = false;
+        let setup = Setup {
+            locals: node.locals.clone(),
+            role: node.role.clone(),
+            seed,
+            wall: Wall { unix_at_zero: UNIX },
+        };
+        let shard = Shard::new(setup, self.now + node.skew);
+        node.shard = Some(shard);
+        node.tick = None;
+        if self.cast.is_home(node.addr.ip()) {
+            let rows: Vec<_> = self.store.clone().into_iter().collect();
+            for (key, value) in rows {
+                let (key, value) = (&key[..], &value[..]);
+                self.input(place, Input::Restored { key, value });
+            }
+        }
+        self.arm(place);
+    }
+
+    pub(crate) fn push(&mut self, at: Instant, event: Event) {
+        self.serial += 1;
+        self.heap.insert((at.max(self.now), self.serial), event);
+    }
+
+    /// Lets time pass until `end`, or until something is wrong.
+    pub(crate) fn run(&mut self, end: Instant) {
+        while let Some(entry) = self.heap.first_entry() {
+            let at = entry.key().0;
+            if at > end || self.judge.broken.is_some() {
+                break;
+            }
+            let event = entry.remove();
+            self.now = self.now.max(at);
+            self.happen(event);
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Some(Actor::Node(place)) = self.aim(&event)
+            && self.nodes[place].paused
+        {
+            self.nodes[place].held.push(event);
+            return;
+        }
+        match event {
+            Event::Datagram { from, to, bytes } => self.datagram(from, to, &bytes),
+            Event::Unreachable { at, peer } => self.unreachable(at, peer),
+            Event::Syn(conn) => self.syn(conn),
+            Event::Up(conn) => self.up(conn),
+            Event::Bytes {
+                conn,
+                side,
+                bytes,
+                whole,
+            } => self.bytes(conn, side, &bytes, whole.as_deref()),
+            Event::Fin(conn, side) => self.fin(conn, side),
+            Event::Stuck(conn, side) => self.stuck(conn, side),
+            Event::Tick(actor, at) => self.tick(actor, at),
+            Event::Row {
+                home,
+                life,
+                key,
+                value,
+            } => self.row(home, life, key, value),
+            Event::Resolved {
+                place,
+                life,
+                name,
+                records,
+            } => {
+                if self.nodes[place].life == life {
+                    self.input(place, Input::Resolved { name, records });
+                }
+            }
+            Event::Act(act) => self.act(&act),
+            Event::Heal => self.heal(),
+        }
+    }
+
+    /// Whose event it is, as far as a stopped process can put it off.
+    fn aim(&self, event: &Event) -> Option<Actor> {
+        match event {
+            Event::Datagram { to, .. } => self.by_addr.get(to).copied(),
+            Event::Unreachable { at, .. } => self.by_addr.get(at).copied(),
+            Event::Syn(conn) => self.end_of(*conn, 1),
+            Event::Up(conn) => self.end_of(*conn, 0),
+            Event::Bytes { conn, side, .. } | Event::Fin(conn, side) => self.end_of(*conn, *side),
+            Event::Tick(actor, _) => Some(*actor),
+            Event::Resolved { place, .. } => Some(Actor::Node(*place)),
+            Event::Stuck(..) | Event::Row { .. } | Event::Act(_) | Event::Heal => None,
+        }
+    }
+
+    fn tick(&mut self, actor: Actor, at: Instant) {
+        match actor {
+            Actor::Node(place) if self.nodes[place].tick == Some(at) => {
+                self.nodes[place].tick = None;
+                self.input(place, Input::Tick);
+            }
+            Actor::Phone(place) if self.talkers[place].tick == Some(at) => {
+                self.talkers[place].tick = None;
+                let now = self.now;
+                self.talk(place, |phone| phone.tick(now));
+            }
+            Actor::Node(_) | Actor::Phone(_) => {}
+        }
+    }
+
+    /// Hands a node its input, carries out what it asks for and sets its timer.
+    fn input(&mut self, place: usize, input: Input<'_>) {
+        let now = self.now;
+        let node = &mut self.nodes[place];
+        let local = now + node.skew;
+        let Some(shard) = &mut node.shard else { return };
+        shard.handle(local, input);
+        while let Some(output) = self.nodes[place].shard.as_mut().and_then(Shard::poll) {
+            self.output(place, output);
+        }
+        self.arm(place);
+    }
+
+    fn arm(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        let due = node.shard.as_ref().and_then(Shard::deadline);
+        let Some(due) = due.map(|due| due - node.skew) else {
+            return;
+        };
+        let due = due.max(self.now + Duration::from_micros(500));
+        if node.tick.is_none_or(|tick| due < tick) {
+            node.tick = Some(due);
+            self.push(due, Event::Tick(Actor::Node(place), due));
+        }
+    }
+
+    fn output(&mut self, place: usize, output: Output) {
+        match output {
+            Output::Transmit { flow, bytes } => self.transmit(place, flow, &bytes),
+            Output::Connect { stream, peer, .. } => {
+                let from = self.nodes[place].addr;
+                self.dial(Actor::Node(place), from, Some(stream), peer);
+            }
+            Output::Close { stream } => {
+                if let Some((conn, side)) = self.conn_of(place, stream) {
+                    self.close(conn, side);
+                }
+            }
+            Output::Store { key, value } => {
+                let late = self.dice.millis(1, 60);
+                let life = self.nodes[place].life;
+                let row = Event::Row {
+                    home: place,
+                    life,
+                    key: key.to_vec(),
+                    value: value.map(|value| value.to_vec()),
+                };
+                self.push(self.now + late, row);
+            }
+            Output::Resolve { name, question } => self.resolve(place, name, &question),
+            Output::Notice(_) | Output::Event(_) => {}
+        }
+    }
+
+    /// A row reaches the store, unless its writer died before.
+    fn row(&mut self, home: usize, life: u32, key: Vec<u8>, value: Option<Vec<u8>>) {
+        if self.nodes[home].life != life || self.nodes[home].shard.is_none() {
+            return;
+        }
+        match value {
+            Some(value) => self.store.insert(key, value),
+            None => self.store.remove(&key),
+        };
+    }
+
+    fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
+        match flow {
+            Flow::Udp { socket, peer } => {
+                let from = self.nodes[place].locals[usize::from(socket.0)].addr;
+                self.send_datagram(Actor::Node(place), from, peer, bytes);
+            }
+            Flow::Stream(stream) => {
+                // What was written to a connection that is gone is gone.
+                if let Some((conn, side)) = self.conn_of(place, stream) {
+                    self.write(conn, side, bytes);
+                }
+            }
+        }
+    }
+
+    /// Lets a phone act, sends what it has to say and sets its timer.
+    fn talk(&mut self, place: usize, act: impl FnOnce(&mut Phone)) {
+        act(&mut self.talkers[place].phone);
+        let from = self.talkers[place].addr;
+        for sent in self.talkers[place].phone.take() {
+            if sent.tcp {
+                self.send_stream(place, from, sent.to, &sent.bytes);
+            } else {
+                self.send_datagram(Actor::Phone(place), from, sent.to, &sent.bytes);
+            }
+        }
+        let due = self.talkers[place].phone.deadline();
+        let Some(due) = due.map(|due| due.max(self.now + Duration::from_micros(500))) else {
+            return;
+        };
+        let talker = &mut self.talkers[place];
+        if talker.tick.is_none_or(|tick| due < tick) {
+            talker.tick = Some(due);
+            self.push(due, Event::Tick(Actor::Phone(place), due));
+        }
+    }
+
+    /// Shows the judge a message that leaves or arrives.
+    fn show(&mut self, leaves: bool, actor: Actor, way: Way, bytes: &[u8]) {
+        let (life, now) = match actor {
+            Actor::Node(place) => {
+                let node = &self.nodes[place];
+                (node.life, self.now + node.skew)
+            }
+            Actor::Phone(_) => (0, self.now),
+        };
+        let passage = Passage {
+            now: self.now,
+            local: now,
+            life,
+            from: way.from,
+            to: way.to,
+            conn: way.conn,
+            bytes,
+        };
+        if leaves {
+            self.judge.sent(&passage);
+        } else {
+            self.judge.came(&passage);
+        }
+    }
+
+    pub(crate) fn actor(&self, addr: SocketAddr) -> Option<Actor> {
+        self.by_addr.get(&addr).copied()
+    }
+
+    fn socket(&self, place: usize, addr: SocketAddr) -> SocketId {
+        let locals = &self.nodes[place].locals;
+        let place = locals.iter().position(|local| local.addr == addr).unwrap();
+        SocketId(u16::try_from(place).unwrap())
+    }
+
+    /// Tells a phone of the cast what to do.
+    pub(crate) fn command(&mut self, phone: usize, order: &Order) {
+        let now = self.now;
+        match self.players[phone] {
+            Actor::Node(place) => {
+                let command = match order {
+                    Order::Register => agent::Command::Register,
+                    Order::Call(uri) => agent::Command::Call(uri.clone()),
+                    Order::HangUp => agent::Command::Hangup,
+                    Order::Reinvite => agent::Command::Renew,
+                };
+                self.input(place, Input::Command(command));
+            }
+            Actor::Phone(place) => self.talk(place, |phone| match order {
+                Order::Register => phone.start(now),
+                Order::Call(uri) => {
+                    phone.call(now, uri);
+                }
+                Order::HangUp => phone.hang_up(now),
+                Order::Reinvite => phone.reinvite(now),
+            }),
+        }
+    }
+
+    fn local(&self, place: usize) -> Instant {
+        self.now + self.nodes[place].skew
+    }
+
+    fn accept(&mut self, place: usize, from: SocketAddr) -> Option<StreamId> {
+        let local = self.local(place);
+        let accepted = Accepted {
+            transport: Transport::Tcp,
+            peer: from,
+            identities: &[],
+        };
+        self.nodes[place].shard.as_mut()?.accept(local, &accepted)
+    }
+}
+
+/// What a phone is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    Register,
+    Call(String),
+    HangUp,
+    Reinvite,
+}
+
+/// From where to where a message goes.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    from: SocketAddr,
+    to: SocketAddr,
+    conn: Option<u64>,
+}

@@ -1,0 +1,200 @@
+//! What goes wrong, and the memory of it: a promise holds only where nothing
+//! it stands on was hurt.
+
+use std::net::IpAddr;
+
+use steadfast::shard::Input;
+use steadfast::time::{Duration, Instant};
+
+use super::{Actor, Event, Weather, World};
+use crate::plot::Act;
+
+/// Something was not as it should be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spell {
+    /// Whom it hurt; `None`: everybody.
+    pub(crate) who: Option<IpAddr>,
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+}
+
+impl World {
+    /// True when nothing hurt `who` between the two.
+    pub(crate) fn is_clean(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
+        let hits = |spell: &Spell| {
+            spell.who.is_none_or(|hurt| hurt == who) && spell.from <= until && spell.until >= from
+        };
+        !self.spells.iter().any(hits)
+    }
+
+    pub(super) fn hurt(&mut self, who: Option<IpAddr>, length: Duration) {
+        // What was under way when it began or ended suffers too.
+        let margin = Duration::from_millis(500);
+        self.spells.push(Spell {
+            who,
+            from: self.now - margin,
+            until: self.now + length + margin,
+        });
+    }
+
+    pub(super) fn act(&mut self, act: &Act) {
+        self.record.event(self.now, &format!("{act:?}"));
+        match act {
+            Act::Order(phone, order) => self.command(*phone, order),
+            Act::Crash(place, silent) => self.crash(*place, *silent),
+            Act::Restart(place) => self.restart(*place),
+            Act::Pause(place, length) => self.pause(*place, *length),
+            Act::Resume(place) => self.unpause(*place),
+            Act::Cut(one, other, both, length) => {
+                let until = self.now + *length;
+                self.cuts.push((*one, *other, until));
+                if *both {
+                    self.cuts.push((*other, *one, until));
+                }
+                self.hurt(Some(*one), *length);
+                self.hurt(Some(*other), *length);
+                self.push(until, Event::Heal);
+            }
+            Act::Storm(weather, length) => {
+                let calm = self.weather;
+                self.weather = *weather;
+                self.hurt(None, *length);
+                self.push(self.now + *length, Event::Act(Act::Calm(calm)));
+            }
+            Act::Calm(weather) => self.weather = *weather,
+            Act::Reset(pick) => {
+                if let Some(addr) = self.spoil_stream(*pick, None) {
+                    self.hurt(Some(addr.ip()), Duration::ZERO);
+                }
+            }
+            Act::Stall(pick, length) => {
+                if let Some(addr) = self.spoil_stream(*pick, Some(*length)) {
+                    self.hurt(Some(addr.ip()), *length);
+                }
+            }
+            Act::Jump(place, by) => {
+                let addr = self.nodes[*place].addr;
+                self.nodes[*place].skew += *by;
+                self.hurt(Some(addr.ip()), Duration::ZERO);
+                self.input(*place, Input::Tick);
+            }
+            Act::Drain(place) => {
+                self.input(*place, Input::Drain);
+                let addr = self.nodes[*place].addr;
+                self.hurt(Some(addr.ip()), Duration::from_secs(10));
+            }
+            Act::Reboot(phone) => self.reboot(*phone),
+            Act::Quiet => self.quiet(),
+        }
+    }
+
+    fn crash(&mut self, place: usize, silent: bool) {
+        let addr = self.nodes[place].addr;
+        if self.nodes[place].shard.take().is_none() {
+            return;
+        }
+        self.hurt(Some(addr.ip()), Duration::ZERO);
+        self.nodes[place].silent = silent;
+        self.nodes[place].paused = false;
+        self.nodes[place].held.clear();
+        self.nodes[place].tick = None;
+        self.break_streams(addr, silent);
+    }
+
+    fn restart(&mut self, place: usize) {
+        if self.nodes[place].shard.is_some() {
+            return;
+        }
+        let addr = self.nodes[place].addr;
+        // Down until now.
+        self.hurt_since_crash(addr.ip());
+        self.start(place);
+        if self.cast.is_phone(addr.ip()) {
+            let phone = self.cast.phones.iter().position(|p| p.addr == addr);
+            self.command(phone.unwrap(), &super::Order::Register);
+        }
+    }
+
+    fn hurt_since_crash(&mut self, ip: IpAddr) {
+        let now = self.now + Duration::from_millis(500);
+        let last = self.spells.iter_mut().rfind(|s| s.who == Some(ip));
+        if let Some(spell) = last {
+            spell.until = spell.until.max(now);
+        }
+    }
+
+    fn pause(&mut self, place: usize, length: Duration) {
+        if self.nodes[place].shard.is_none() || self.nodes[place].paused {
+            return;
+        }
+        self.nodes[place].paused = true;
+        let ip = self.nodes[place].addr.ip();
+        self.hurt(Some(ip), length);
+        self.push(self.now + length, Event::Act(Act::Resume(place)));
+    }
+
+    fn unpause(&mut self, place: usize) {
+        self.nodes[place].paused = false;
+        let held = std::mem::take(&mut self.nodes[place].held);
+        for event in held {
+            self.push(self.now, event);
+        }
+    }
+
+    fn reboot(&mut self, phone: usize) {
+        let addr = self.cast.phones[phone].addr;
+        self.hurt(Some(addr.ip()), Duration::ZERO);
+        match self.players[phone] {
+            Actor::Node(place) => {
+                self.crash(place, false);
+                self.restart(place);
+            }
+            Actor::Phone(place) => {
+                self.break_streams(addr, false);
+                let now = self.now;
+                self.talk(place, |phone| phone.reboot(now));
+            }
+        }
+    }
+
+    /// The phones are switched off; what is left must come to its end.
+    fn quiet(&mut self) {
+        for place in 0..self.nodes.len() {
+            if self.cast.is_phone(self.nodes[place].addr.ip()) {
+                self.crash(place, false);
+            }
+        }
+        for talker in &mut self.talkers {
+            talker.phone.quiet();
+        }
+    }
+
+    /// What a node still holds at the end, which must be nothing.
+    pub(crate) fn left_over(&self) -> Option<(String, String)> {
+        self.nodes.iter().find_map(|node| {
+            let shard = node.shard.as_ref()?;
+            let gauges = shard.gauges();
+            let held = |(name, held): &&(&str, usize)| *name != "streams" && *held > 0;
+            let held: Vec<_> = gauges.iter().filter(held).collect();
+            let what = format!("{} still holds {held:?}", node.addr);
+            (!held.is_empty()).then_some((what, String::new()))
+        })
+    }
+
+    /// A cut has ended.
+    pub(super) fn heal(&mut self) {
+        let now = self.now;
+        self.cuts.retain(|(.., until)| *until > now);
+        self.resume_streams();
+    }
+}
+
+impl Weather {
+    pub(crate) const fn storm(dice: &mut crate::dice::Dice) -> Self {
+        Self {
+            loss: 50 + dice.below(300),
+            twice: dice.below(200),
+            late: dice.below(500),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The DNS: SRV and A records of the homes, answered late, wrongly or never.
+
+use steadfast::id::Transport;
+use steadfast::limits;
+use steadfast::locate::{Kind, LookupId, Query, Question, Record, Records, Set, Step, walk};
+use steadfast::time::Duration;
+
+use super::{Event, World};
+
+/// How long a failed answer may be remembered.
+const REMEMBERED: Duration = Duration::from_secs(8);
+
+impl World {
+    /// A node asks.
+    pub(super) fn resolve(&mut self, place: usize, name: LookupId, question: &Question) {
+        let lot = self.dice.below(100);
+        let late = self.dice.millis(2, 250);
+        let life = self.nodes[place].life;
+        let ip = self.nodes[place].addr.ip();
+        if lot < 6 {
+            let what = format!("DNS fault {lot} for {ip}");
+            self.record.event(self.now, &what);
+            self.hurt(Some(ip), REMEMBERED);
+        }
+        let records = match lot {
+            // Nobody answers at all.
+            0..2 => return,
+            2..4 => self.records(question, |_| Set::Failed),
+            4..6 => {
+                let mut records = Records::default();
+                let name = "elsewhere.example.net".into();
+                let address = Record::Address("10.9.9.9".parse().unwrap());
+                let set = Set::Found {
+                    records: vec![address],
+                    ttl_s: 60,
+                };
+                let kind = Kind::A;
+                records.add(Query { name, kind }, set);
+                records
+            }
+            _ => self.records(question, |query| self.set(query)),
+        };
+        let late = if lot < 12 { late * 8 } else { late };
+        let event = Event::Resolved {
+            place,
+            life,
+            name,
+            records,
+        };
+        self.push(self.now + late, event);
+    }
+
+    fn records(&self, question: &Question, set: impl Fn(&Query) -> Set) -> Records {
+        let mut records = Records::default();
+        for _ in 0..limits::DNS_QUERIES_MAX.1 {
+            let Step::Ask(queries) = walk(question, &records) else {
+                break;
+            };
+            for query in queries {
+                let found = set(&query);
+                records.add(query, found);
+            }
+        }
+        records
+    }
+
+    fn set(&self, query: &Query) -> Set {
+        let homes = self.cast.homes.iter().enumerate();
+        let service = match self.cast.core {
+            Transport::Udp => "_sip._udp.example.com",
+            _ => "_sip._tcp.example.com",
+        };
+        let found: Vec<Record> = match query.kind {
+            Kind::Srv if *query.name == *service => homes
+                .map(|(place, home)| Record::Srv {
+                    priority: u16::try_from(place).unwrap(),
+                    weight: 0,
+                    port: home.port(),
+                    target: format!("h{place}.example.com").into(),
+                })
+                .collect(),
+            Kind::A => {
+                let named = |place: &usize| *query.name == *format!("h{place}.example.com");
+                let ips = homes.filter(|(place, _)| named(place));
+                let ips = ips.map(|(_, home)| home.ip());
+                ips.map(Record::Address).collect::<Vec<_>>()
+            }
+            _ => Vec::new(),
+        };
+        if found.is_empty() {
+            Set::Nothing { ttl_s: 5 }
+        } else {
+            Set::Found {
+                records: found,
+                ttl_s: 20,
+            }
+        }
+    }
+}

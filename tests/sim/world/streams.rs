@@ -1,0 +1,408 @@
+//! TCP: in order and whole, or broken; refused, half-open, or not read.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use steadfast::id::StreamId;
+use steadfast::limits;
+use steadfast::shard::Input;
+use steadfast::time::{Duration, Instant};
+
+use super::{Actor, Event, Way, World};
+use crate::text::Text;
+
+/// One connection; side 0 opened it.
+#[derive(Debug)]
+pub(super) struct Conn {
+    ends: [End; 2],
+    up: bool,
+    /// Written before it was up, or into a cut.
+    waiting: [Vec<Vec<u8>>; 2],
+    /// When the last bytes towards each side arrive.
+    last: [Instant; 2],
+    /// Until when each side reads nothing.
+    pub(super) stalled: [Instant; 2],
+    /// Bytes under way towards each side.
+    flight: [usize; 2],
+    /// This side knows of the connection no more.
+    pub(super) gone: [bool; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    actor: Option<Actor>,
+    life: u32,
+    stream: Option<StreamId>,
+    addr: SocketAddr,
+}
+
+impl Conn {
+    pub(super) const fn is_live(&self) -> bool {
+        self.up && !self.gone[0] && !self.gone[1]
+    }
+}
+
+impl World {
+    fn life(&self, actor: Option<Actor>) -> u32 {
+        match actor {
+            Some(Actor::Node(place)) => self.nodes[place].life,
+            Some(Actor::Phone(_)) | None => 0,
+        }
+    }
+
+    pub(super) fn end_of(&self, conn: u64, side: usize) -> Option<Actor> {
+        self.conns.get(&conn)?.ends[side].actor
+    }
+
+    /// The connection that a node calls by this name, and its side of it.
+    pub(super) fn conn_of(&self, place: usize, stream: StreamId) -> Option<(u64, usize)> {
+        let life = self.nodes[place].life;
+        let hit = |end: &End| {
+            end.actor == Some(Actor::Node(place)) && end.life == life && end.stream == Some(stream)
+        };
+        self.conns.iter().find_map(|(id, conn)| {
+            let side = conn.ends.iter().position(hit)?;
+            (!conn.gone[side]).then_some((*id, side))
+        })
+    }
+
+    pub(super) fn dial(
+        &mut self,
+        actor: Actor,
+        from: SocketAddr,
+        stream: Option<StreamId>,
+        to: SocketAddr,
+    ) -> u64 {
+        self.serial += 1;
+        let id = self.serial;
+        let end = |actor, stream, addr| End {
+            actor,
+            life: self.life(actor),
+            stream,
+            addr,
+        };
+        let conn = Conn {
+            ends: [
+                end(Some(actor), stream, from),
+                end(self.actor(to), None, to),
+            ],
+            up: false,
+            waiting: [Vec::new(), Vec::new()],
+            last: [self.now; 2],
+            stalled: [Instant::ZERO; 2],
+            flight: [0; 2],
+            gone: [false; 2],
+        };
+        self.conns.insert(id, conn);
+        let late = self.latency(from.ip(), to.ip());
+        let dark = self.is_cut(from.ip(), to.ip()) || self.is_cut(to.ip(), from.ip());
+        let (deaf, silent) = match self.actor(to) {
+            Some(Actor::Node(place)) => {
+                let node = &self.nodes[place];
+                (node.shard.is_none(), node.silent)
+            }
+            Some(Actor::Phone(_)) => (false, false),
+            None => (true, false),
+        };
+        if dark || deaf && silent {
+            self.push(self.now + limits::CONNECT_MAX, Event::Fin(id, 0));
+        } else if deaf {
+            self.push(self.now + late * 2, Event::Fin(id, 0));
+        } else {
+            self.push(self.now + late, Event::Syn(id));
+        }
+        id
+    }
+
+    /// Somebody wants to connect.
+    pub(super) fn syn(&mut self, id: u64) {
+        let conn = &self.conns[&id];
+        let (from, to, actor) = (conn.ends[0].addr, conn.ends[1].addr, conn.ends[1].actor);
+        let late = self.latency(from.ip(), to.ip());
+        let stream = match actor {
+            Some(Actor::Node(place)) => match self.accept(place, from) {
+                Some(stream) => Some(stream),
+                None => return self.push(self.now + late, Event::Fin(id, 0)),
+            },
+            Some(Actor::Phone(_)) | None => None,
+        };
+        let life = self.life(actor);
+        let conn = self.conns.get_mut(&id).unwrap();
+        conn.ends[1].stream = stream;
+        conn.ends[1].life = life;
+        if conn.gone[0] {
+            return self.push(self.now + late, Event::Fin(id, 1));
+        }
+        self.push(self.now + late, Event::Up(id));
+    }
+
+    pub(super) fn up(&mut self, id: u64) {
+        let conn = self.conns.get_mut(&id).unwrap();
+        if conn.gone[0] {
+            return;
+        }
+        conn.up = true;
+        let waiting = std::mem::take(&mut conn.waiting[0]);
+        let end = conn.ends[0];
+        if let (Some(Actor::Node(place)), Some(stream)) = (end.actor, end.stream) {
+            self.input(
+                place,
+                Input::Connected {
+                    stream,
+                    identities: &[],
+                },
+            );
+        }
+        for bytes in waiting {
+            self.put(id, 0, &bytes);
+        }
+    }
+
+    /// One message is written.
+    pub(super) fn write(&mut self, id: u64, side: usize, bytes: &[u8]) {
+        let conn = &self.conns[&id];
+        if conn.gone[side] {
+            return;
+        }
+        let (near, far) = (conn.ends[side], conn.ends[1 - side]);
+        let way = Way {
+            from: near.addr,
+            to: far.addr,
+            conn: Some(id),
+        };
+        if let Some(actor) = near.actor {
+            self.show(true, actor, way, bytes);
+        }
+        let addrs = (near.addr, far.addr);
+        self.record.message(self.now, addrs, true, "", bytes);
+        self.put(id, side, bytes);
+    }
+
+    fn put(&mut self, id: u64, side: usize, bytes: &[u8]) {
+        let conn = &self.conns[&id];
+        let (near, far) = (conn.ends[side].addr, conn.ends[1 - side].addr);
+        let cut = self.is_cut(near.ip(), far.ip()) || self.is_cut(far.ip(), near.ip());
+        let late = self.latency(near.ip(), far.ip());
+        let silent = matches!(self.conns[&id].ends[1 - side].actor,
+            Some(Actor::Node(place)) if self.nodes[place].silent);
+        if self.conns[&id].gone[1 - side] && !silent && !cut {
+            // Whoever is there now knows nothing of it: RST.
+            return self.push(self.now + late * 2, Event::Fin(id, side));
+        }
+        let conn = self.conns.get_mut(&id).unwrap();
+        if !conn.up || cut || silent || !conn.waiting[side].is_empty() {
+            conn.waiting[side].push(bytes.to_vec());
+            let wait = limits::USER_TIMEOUT;
+            if conn.up && conn.waiting[side].len() == 1 {
+                self.push(self.now + wait, Event::Stuck(id, side));
+            }
+            return;
+        }
+        let far = 1 - side;
+        conn.flight[far] += bytes.len();
+        if conn.flight[far] > limits::STREAM_QUEUE_MAX {
+            // A reader too slow: the shell closes, as does the far side then.
+            self.push(self.now, Event::Fin(id, side));
+            return self.push(self.now + late, Event::Fin(id, far));
+        }
+        let step = Duration::from_micros(1);
+        let mut at = (self.now + late)
+            .max(conn.last[far] + step)
+            .max(conn.stalled[far]);
+        let whole: Rc<[u8]> = bytes.into();
+        let cut = self.dice.index(bytes.len());
+        let (first, second) = bytes.split_at(cut);
+        for (part, whole) in [(first, None), (second, Some(whole))] {
+            let bytes = part.into();
+            let side = far;
+            let event = Event::Bytes {
+                conn: id,
+                side,
+                bytes,
+                whole,
+            };
+            self.push(at, event);
+            self.conns.get_mut(&id).unwrap().last[far] = at;
+            at = at
+                + Duration::from_micros(
+                    self.dice.below(2_000) * u64::from(cut.is_multiple_of(3)) + 1,
+                );
+        }
+    }
+
+    pub(super) fn bytes(&mut self, id: u64, side: usize, bytes: &[u8], whole: Option<&[u8]>) {
+        let conn = self.conns.get_mut(&id).unwrap();
+        conn.flight[side] = conn.flight[side].saturating_sub(bytes.len());
+        let (near, far) = (conn.ends[side], conn.ends[1 - side]);
+        let Some(actor) = near.actor else { return };
+        if conn.gone[side] || self.life(near.actor) != near.life || bytes.is_empty() {
+            return;
+        }
+        if let Some(whole) = whole {
+            let way = Way {
+                from: far.addr,
+                to: near.addr,
+                conn: Some(id),
+            };
+            self.show(false, actor, way, whole);
+        }
+        match (actor, near.stream) {
+            (Actor::Node(place), Some(stream)) => {
+                self.input(place, Input::Stream { stream, bytes });
+            }
+            (Actor::Node(_), None) => {}
+            (Actor::Phone(place), _) => self.read(place, id, far.addr, bytes),
+        }
+    }
+
+    /// A phone reads from its connection.
+    fn read(&mut self, place: usize, id: u64, from: SocketAddr, bytes: &[u8]) {
+        let unread = self.talkers[place].unread.entry(id).or_default();
+        unread.extend_from_slice(bytes);
+        let now = self.now;
+        loop {
+            let unread = self.talkers[place].unread.entry(id).or_default();
+            let skip = unread.iter().take_while(|b| **b == b'\r' || **b == b'\n');
+            let skip = skip.count();
+            unread.drain(..skip);
+            let Some(whole) = Text::frame(unread) else {
+                return;
+            };
+            let message: Vec<u8> = unread.drain(..whole).collect();
+            self.talk(place, |phone| phone.receive(now, from, true, &message));
+        }
+    }
+
+    /// A phone sends over the connection it has, or a new one.
+    pub(super) fn send_stream(
+        &mut self,
+        place: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let actor = Actor::Phone(place);
+        let open = self.conns.iter().rev().find_map(|(id, conn)| {
+            let side = conn.ends.iter().position(|e| e.actor == Some(actor))?;
+            (!conn.gone[side] && conn.ends[1 - side].addr == to).then_some((*id, side))
+        });
+        let (id, side) = match open {
+            Some(found) => found,
+            None => {
+                // Its own port, as a client's is.
+                self.serial += 1;
+                let port = 20_000 + u16::try_from(self.serial % 20_000).unwrap();
+                let from = SocketAddr::new(from.ip(), port);
+                (self.dial(actor, from, None, to), 0)
+            }
+        };
+        self.write(id, side, bytes);
+    }
+
+    /// A side closes in order.
+    pub(super) fn close(&mut self, id: u64, side: usize) {
+        let conn = self.conns.get_mut(&id).unwrap();
+        conn.gone[side] = true;
+        let (near, far) = (conn.ends[side].addr, conn.ends[1 - side].addr);
+        let at = conn.last[1 - side] + Duration::from_micros(1);
+        if self.is_cut(near.ip(), far.ip()) {
+            return;
+        }
+        let late = self.latency(near.ip(), far.ip());
+        self.push(at.max(self.now + late), Event::Fin(id, 1 - side));
+    }
+
+    pub(super) fn fin(&mut self, id: u64, side: usize) {
+        let conn = self.conns.get_mut(&id).unwrap();
+        if std::mem::replace(&mut conn.gone[side], true) {
+            return;
+        }
+        let (near, far) = (conn.ends[side], conn.ends[1 - side].addr);
+        if self.life(near.actor) != near.life {
+            return;
+        }
+        match (near.actor, near.stream) {
+            (Some(Actor::Node(place)), Some(stream)) => {
+                self.input(place, Input::Closed { stream });
+            }
+            (Some(Actor::Phone(place)), _) => {
+                self.talkers[place].unread.remove(&id);
+                let now = self.now;
+                self.talk(place, |phone| phone.closed(now, far));
+            }
+            (Some(Actor::Node(_)) | None, _) => {}
+        }
+    }
+
+    /// The user timeout: only this side learns of it.
+    pub(super) fn stuck(&mut self, id: u64, side: usize) {
+        if !self.conns[&id].waiting[side].is_empty() {
+            self.fin(id, side);
+        }
+    }
+
+    /// What waited in a cut goes on.
+    pub(super) fn resume_streams(&mut self) {
+        let ids: Vec<u64> = self.conns.keys().copied().collect();
+        for id in ids {
+            for side in [0, 1] {
+                let conn = self.conns.get_mut(&id).unwrap();
+                if conn.up && !conn.gone[side] {
+                    let waiting = std::mem::take(&mut conn.waiting[side]);
+                    for bytes in waiting {
+                        self.put(id, side, &bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connections of a node that died end, or are left half open.
+    pub(super) fn break_streams(&mut self, addr: SocketAddr, silent: bool) {
+        let ids: Vec<u64> = self.conns.keys().copied().collect();
+        for id in ids {
+            for side in [0, 1] {
+                let conn = self.conns.get_mut(&id).unwrap();
+                if conn.ends[side].addr.ip() != addr.ip() || conn.gone[side] {
+                    continue;
+                }
+                conn.gone[side] = true;
+                let far = conn.ends[1 - side].addr;
+                if !silent && !self.is_cut(addr.ip(), far.ip()) {
+                    let late = self.latency(addr.ip(), far.ip());
+                    self.push(self.now + late, Event::Fin(id, 1 - side));
+                } else if silent {
+                    // TCP keep-alive finds out at last.
+                    let late = limits::TCP_KEEPALIVE + Duration::from_secs(5);
+                    self.push(self.now + late, Event::Fin(id, 1 - side));
+                }
+            }
+        }
+    }
+
+    /// Breaks or stalls a connection by chance.
+    pub(super) fn spoil_stream(
+        &mut self,
+        pick: u64,
+        stall: Option<Duration>,
+    ) -> Option<SocketAddr> {
+        let live = self.conns.iter().filter(|(_, conn)| conn.is_live());
+        let live: Vec<u64> = live.map(|(id, _)| *id).collect();
+        let len = u64::try_from(live.len()).unwrap();
+        let id = live[usize::try_from(pick.checked_rem(len)?).unwrap()];
+        let conn = self.conns.get_mut(&id).unwrap();
+        let addr = conn.ends[0].addr;
+        match stall {
+            Some(stall) => {
+                let until = self.now + stall;
+                let side = usize::from(pick & 64 != 0);
+                conn.stalled[side] = until;
+            }
+            None => {
+                self.push(self.now, Event::Fin(id, 0));
+                self.push(self.now, Event::Fin(id, 1));
+            }
+        }
+        Some(addr)
+    }
+}
