@@ -137,7 +137,7 @@ async fn ask(resolver: Option<TokioResolver>, query: &Query) -> Set {
     match resolver.lookup(name, kind).await {
         Ok(lookup) => found(lookup.answers(), query.kind),
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Set::Nothing {
-            ttl_s: none.negative_ttl.unwrap_or(negative_ttl_s()),
+            ttl_s: none.negative_ttl.unwrap_or_else(negative_ttl_s),
         },
         Err(why) => {
             tracing::debug!(name = &*query.name, %why, "a DNS query failed");

@@ -137,7 +137,7 @@ impl Facts {
             Some(named) => named,
             None => None,
         };
-        let needed = transport.or(secure.then_some(Transport::Tls));
+        let needed = transport.or_else(|| secure.then_some(Transport::Tls));
         if needed.is_some_and(|needed| !spoken.has(needed)) {
             return None;
         }
