@@ -22,7 +22,7 @@ pub use keys::random;
 use reader::{Reader, Section};
 
 use crate::id::Transport;
-use crate::{edge, home, io};
+use crate::{edge, home, io, limits};
 
 /// A node, as its file describes it.
 #[derive(Clone)]
@@ -187,13 +187,12 @@ fn dns_servers(root: &Section<'_>) -> Result<Vec<SocketAddr>, Mistake> {
 }
 
 fn shards(root: &Section<'_>) -> Result<usize, Mistake> {
-    match root.number("shards", 1..=1_024, "the number of cores to use")? {
-        None | Some(1) => Ok(1),
-        Some(_) => Err(root.mistake(
-            "shards",
-            "can only be 1 so far: a phone's flow is not found from another core",
-        )),
-    }
+    let cores = core_affinity::get_core_ids().map_or(1, |cores| cores.len());
+    let cores = cores.clamp(1, limits::SHARDS_MAX);
+    let most = u16::try_from(cores).unwrap_or(1);
+    let want = "how many of this machine's cores to use";
+    let shards = root.number("shards", 1..=most, want)?;
+    Ok(shards.map_or(cores, usize::from))
 }
 
 #[cfg(test)]

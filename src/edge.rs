@@ -6,6 +6,7 @@
 //!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
+//! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
 //! - `own`, `register`, `moving`, `registered`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
@@ -21,6 +22,8 @@
 pub mod flow_token;
 pub mod set;
 
+mod directory;
+mod holding;
 mod homes;
 mod instance;
 mod moving;

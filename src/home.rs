@@ -2,7 +2,8 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! `registrar`, `authenticate`, `mark` and `routing` are the role itself, what the home
+//! `registrar`, `authenticate`, `mark`, `routing` and `sharing` (with the other
+//! shards) are the role itself, what the home
 //! decides when the proxy asks it; the rest parses no header line and decides
 //! on no answer beyond naming its status.
 //!
@@ -28,6 +29,7 @@ mod redirects;
 mod registrar;
 mod routing;
 pub mod rules;
+mod sharing;
 pub mod subscribers;
 mod why;
 

@@ -5,7 +5,57 @@ mod slab;
 
 use std::net::SocketAddr;
 
+use crate::limits;
+
 pub use slab::Slab;
+
+/// The shards of a node, and which of them this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Team {
+    /// This one, from 0.
+    pub own: u8,
+    /// How many there are.
+    pub count: u8,
+    /// Secret, the same on all of them and different in each process: keys what
+    /// they must agree on.
+    pub seed: [u64; 4],
+}
+
+impl Team {
+    /// The only shard of its node.
+    #[must_use]
+    pub const fn alone(seed: [u64; 4]) -> Self {
+        Self {
+            own: 0,
+            count: 1,
+            seed,
+        }
+    }
+
+    /// True when there is no other.
+    #[must_use]
+    pub const fn is_alone(self) -> bool {
+        self.count <= 1
+    }
+
+    /// Everyone else.
+    pub fn others(self) -> impl Iterator<Item = u8> {
+        (0..self.count).filter(move |shard| *shard != self.own)
+    }
+
+    /// Whose business the thing with this hash is.
+    #[must_use]
+    pub fn of(self, hash: u64) -> u8 {
+        let count = u64::from(self.count.max(1));
+        u8::try_from(hash % count).unwrap_or_default()
+    }
+
+    /// True when a shard of that number exists and is another one.
+    #[must_use]
+    pub const fn is_other(self, shard: u8) -> bool {
+        shard != self.own && shard < self.count
+    }
+}
 
 /// A slot of a slab together with the generation that lives in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,13 +66,42 @@ pub struct Slot {
     pub generation: u32,
 }
 
-/// A bound UDP socket of this shard, by its place in `shard::Setup::locals`.
+/// A bound UDP socket, by its place in `shard::Setup::locals`: the same name for
+/// the same address on every shard of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u16);
 
-/// A connection of this shard over TCP or TLS, accepted or opened.
+/// A connection over TCP or TLS, accepted or opened. Each shard numbers its own from
+/// `StreamId::first`, so that a name means one connection of the whole node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub Slot);
+
+impl StreamId {
+    /// Where the slots of a shard's streams begin.
+    #[must_use]
+    pub fn first(shard: u8) -> u32 {
+        u32::from(shard) << STREAM_BITS
+    }
+
+    /// The shard that holds the connection.
+    #[must_use]
+    pub fn shard(self) -> u8 {
+        u8::try_from(self.0.index >> STREAM_BITS).unwrap_or(u8::MAX)
+    }
+
+    /// Its place among the streams of its shard.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        (self.0.index & ((1 << STREAM_BITS) - 1)) as usize
+    }
+}
+
+/// Bits of a stream's place on its shard; the shard stands above them.
+const STREAM_BITS: u32 = 20;
+const _: () = assert!(
+    limits::STREAMS_MAX <= 1 << STREAM_BITS && limits::SHARDS_MAX < u8::MAX as usize,
+    "the name of a stream names its shard"
+);
 
 /// A server transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,8 @@
 //!
 //! - A shard's sockets share their ports with those of the other shards
 //!   (SO_REUSEPORT) and nothing else; a flow stays on the shard the kernel
-//!   gave it to.
+//!   gave it to. What is another shard's business goes there through a ring
+//!   (`mesh`), by value.
 //! - All sockets of a shard are in one epoll set, and the executor (glommio)
 //!   watches the set. Once awake, a shard takes all there is and then lingers
 //!   in the kernel for a moment: on a busy node the executor's own sleep and
@@ -25,6 +26,7 @@ mod engine;
 mod executor;
 mod icmp;
 mod inbox;
+mod mesh;
 mod readiness;
 mod record;
 mod rlimit;
@@ -41,6 +43,7 @@ pub use asked::{Asked, DnsSender, to_dns};
 pub use clock::Clock;
 pub use executor::{Handle, Start, start};
 pub use inbox::{Answer, Number, Order, Orders, Question};
+pub use mesh::{Mesh, mesh};
 pub(crate) use readiness::{Readiness, Ready};
 pub use record::{Record, StoreSender, to_store};
 pub use rlimit::{locked_memory, raise_open_files};

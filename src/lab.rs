@@ -34,6 +34,9 @@ pub struct Options {
     /// Reach the home over TLS with certificates on both sides, and serve phones over TLS too
     #[arg(long)]
     pub tls: bool,
+    /// Give each node so many shards, one core each
+    #[arg(long, value_name = "NUMBER")]
+    pub shards: Option<u8>,
     /// Keep configurations and logs in this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -115,7 +118,8 @@ pub fn run(options: &Options) -> Result<(), Fault> {
     } else {
         Transport::Udp
     };
-    files::write(folder.path(), key, core)?;
+    let shards = options.shards.unwrap_or(1);
+    files::write(folder.path(), key, files::Shape { core, shards })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

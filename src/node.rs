@@ -89,11 +89,15 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let (to_store, records) = io::to_store();
     let (to_dns, questions) = io::to_dns();
     let mut starts = Vec::new();
-    for (shard, sockets) in sockets.into_iter().enumerate() {
+    let node_seed = seed()?;
+    let parts = sockets.into_iter().zip(io::mesh(config.shards)?);
+    for (shard, (sockets, mesh)) in parts.enumerate() {
         starts.push(Start {
             sockets,
             role: role.clone(),
             seed: seed()?,
+            node_seed,
+            mesh,
             clock,
             tls: tls.clone(),
             store: files.as_ref().map(|_| to_store.clone()),

@@ -41,7 +41,7 @@ use crate::id::{Flow, Slab};
 use crate::limits;
 use crate::locate::Waiter;
 use crate::scan::{Message, Name};
-use crate::send::Hop;
+use crate::send::{Handoff, Hop};
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -198,6 +198,8 @@ pub enum Verdict {
     Forward,
     /// Answer it here; `Plan::lines` are added to the answer.
     Answer(Reply),
+    /// It is the business of another shard of this node.
+    HandOver(u8),
     /// Say nothing.
     Drop,
 }
@@ -261,6 +263,8 @@ pub trait Policy {
     fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
     /// A connection is up whose certificate names domains (S-2).
     fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    /// Another shard has news.
+    fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff);
     /// A flow is gone for good.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// Whether a home or an edge of ours is where a hop leads: nothing is

@@ -8,6 +8,7 @@
 mod datagram_queue;
 mod event;
 mod flows;
+mod handoff;
 mod health;
 mod hop;
 mod names;
@@ -18,6 +19,7 @@ mod stream_queue;
 pub use datagram_queue::{DatagramQueue, Dropped};
 pub use event::{Event, Party};
 pub use flows::{Accepted, Flows, Local, Reach, Stream};
+pub use handoff::{Far, Handoff};
 pub use health::Health;
 pub use hop::Hop;
 pub use names::{NameId, Names};

@@ -6,6 +6,7 @@
 //! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
 
 mod beats;
+mod handoffs;
 mod streams;
 mod why;
 
@@ -18,7 +19,7 @@ use crate::error::Malformed;
 use crate::frame;
 use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, SocketId, StreamId};
+use crate::id::{Flow, SocketId, StreamId, Team};
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
@@ -27,7 +28,7 @@ use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
 
 use self::beats::pinged;
-pub use crate::send::{Local, Notice, Output};
+pub use crate::send::{Handoff, Local, Notice, Output};
 
 /// How often expired things are swept: memory only, since nothing expired is
 /// ever used.
@@ -35,12 +36,17 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What a shard is told at its start.
 pub struct Setup {
-    /// Its endpoints; a UDP one is `SocketId` by its place.
+    /// Its endpoints; a UDP one is `SocketId` by its place. First the listeners,
+    /// whose addresses all shards of the node share, then the sockets towards the
+    /// home of all shards, in the order of the shards and as many of each: a flow
+    /// has one name on the whole node.
     pub locals: Vec<Local>,
     /// What it is.
     pub role: Role,
-    /// Secret, from the operating system, different in each process.
+    /// Secret, from the operating system, different on each shard.
     pub seed: [u64; 4],
+    /// The shards of its node.
+    pub team: Team,
     /// The calendar at the clock's zero.
     pub wall: Wall,
 }
@@ -110,6 +116,13 @@ pub enum Input<'a> {
         /// As in `Output::Store`.
         value: &'a [u8],
     },
+    /// Another shard has given us this.
+    Handoff {
+        /// Which shard.
+        from: u8,
+        /// What.
+        handoff: Handoff,
+    },
     /// A new list of subscribers.
     Subscribers(Arc<Subscribers>),
     /// What a user agent is to do; nothing to the other roles.
@@ -153,12 +166,14 @@ impl Shard {
             locals,
             role,
             seed,
+            team,
             wall,
         } = setup;
-        let mut net = Net::new(Flows::new(locals, seed), wall, seed, now);
+        let mut net = Net::new(Flows::new(locals, seed, team), wall, seed, team, now);
         let role = match role {
             Role::Edge(settings) => {
-                let boot = net.chance();
+                // A flow token of this run is one on every shard.
+                let boot = net.hash([&b"boot"[..]]);
                 Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
@@ -210,7 +225,11 @@ impl Shard {
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
             Input::Unreachable { socket, peer } => {
-                self.unreachable(now, Flow::Udp { socket, peer });
+                let flow = Flow::Udp { socket, peer };
+                if self.net.flows.is_everybodys(flow) {
+                    self.net.tell_all(&Handoff::Unreachable { flow });
+                }
+                self.unreachable(now, flow);
             }
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
@@ -224,6 +243,7 @@ impl Shard {
                     home.restore(&self.net, now, key, value);
                 }
             }
+            Input::Handoff { from, handoff } => self.handed(now, from, handoff),
             Input::Subscribers(subscribers) => {
                 if let Acting::Home(home) = &mut self.role {
                     home.set_subscribers(subscribers);
@@ -274,7 +294,9 @@ impl Shard {
     pub fn gauges(&self) -> [(&'static str, usize); 5] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
-            Acting::Home(home) => home.registered(),
+            // Every shard has all of them, so that one speaks for all.
+            Acting::Home(home) if self.net.team.own == 0 => home.registered(),
+            Acting::Home(_) => 0,
             Acting::Agent(agent) => agent.registered(),
         };
         [
@@ -301,9 +323,9 @@ impl Shard {
         let flow = Flow::Udp { socket, peer };
         self.net.heard(now, flow);
         match frame::datagram(bytes) {
-            frame::Datagram::Sip(bytes) => self.message(now, flow, peer, bytes, None),
+            frame::Datagram::Sip(bytes) => self.message(now, (flow, peer), bytes, None, 0),
             frame::Datagram::Truncated(bytes) => {
-                self.message(now, flow, peer, bytes, Some(Malformed::Truncated));
+                self.message(now, (flow, peer), bytes, Some(Malformed::Truncated), 0);
             }
             frame::Datagram::Stun(bytes) => {
                 if let Hands::Agent(agent, net) = self.hands(now) {
@@ -332,18 +354,18 @@ impl Shard {
         }
     }
 
-    /// One framed message; `framing` is what `frame` found wrong with it.
+    /// One framed message; `framing` is what `frame` found wrong with it. It was
+    /// handed over `handed` times.
     fn message(
         &mut self,
         now: Instant,
-        flow: Flow,
-        source: SocketAddr,
+        (flow, source): (Flow, SocketAddr),
         bytes: &[u8],
         framing: Option<Malformed>,
+        handed: u8,
     ) {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
-        let mut hands = self.hands(now);
         match (scanned, message.top_via().copied()) {
             (None, Some(via)) if message.is_request() => {
                 let request = Request {
@@ -352,12 +374,15 @@ impl Shard {
                     via,
                     flow,
                     source,
+                    handed,
                 };
-                match &mut hands {
+                match &mut self.hands(now) {
                     Hands::Proxy(proxy, turn) => proxy.request(turn, &request),
                     Hands::Agent(agent, net) => agent.request(net, now, &request),
                 }
             }
+            (None, Some(via))
+                if handed == 0 && self.net.hand_response(&via, (flow, source), bytes) => {}
             (None, Some(via)) => {
                 let response = Response {
                     bytes,
@@ -365,7 +390,7 @@ impl Shard {
                     status: message.status(),
                     flow,
                 };
-                match &mut hands {
+                match &mut self.hands(now) {
                     Hands::Proxy(proxy, turn) => proxy.response(turn, &via, &response),
                     Hands::Agent(agent, net) => agent.response(net, now, &via, &response),
                 }

@@ -26,6 +26,7 @@ mod table;
 mod trial;
 mod wheel;
 
+pub use branch::shard_of;
 pub use key::{Keys, ServerKey};
 pub use wheel::{TimerId, Wheel};
 
@@ -139,11 +140,12 @@ pub struct Transactions<O: Copy, U: Copy> {
 
 impl<O: Copy, U: Copy> Transactions<O, U> {
     /// None yet, with the clock at `now`. `seed` must be known to nobody
-    /// else: it keeps branches from being guessed and tables from attack.
+    /// else: it keeps branches from being guessed and tables from attack. The
+    /// branches name `shard`, for responses that come to another one.
     #[must_use]
-    pub fn new(now: Instant, seed: [u64; 4]) -> Self {
+    pub fn new(now: Instant, seed: [u64; 4], shard: u8) -> Self {
         let keys = Keys::new(seed);
-        let clients = Clients::new(&keys);
+        let clients = Clients::new(&keys, shard);
         Self {
             keys,
             servers: Servers::new(),

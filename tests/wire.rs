@@ -33,6 +33,7 @@ mod wire {
     mod record_routes;
     mod redirects;
     mod registering;
+    mod shards;
     mod silence;
     mod strangers;
     mod streams;

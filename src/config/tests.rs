@@ -39,11 +39,17 @@ fn check(section: &str, old: &str, new: &str, want: &str) {
     );
 }
 
+fn cores() -> usize {
+    core_affinity::get_core_ids().unwrap().len()
+}
+
 #[test]
 fn an_edge_is_read_with_its_defaults() {
     let config = read(&format!("{HEAD}{EDGE}")).unwrap();
     let addr = "127.0.0.11:5060".parse().unwrap();
-    assert_eq!((config.name.as_str(), config.shards), ("e1", 1));
+    assert_eq!((config.name.as_str(), config.shards), ("e1", cores()));
+    let one = read(&format!("{HEAD}shards = 1\n{EDGE}")).unwrap();
+    assert_eq!(one.shards, 1);
     assert_eq!(
         config.listen,
         [(Transport::Udp, addr), (Transport::Tcp, addr)]
@@ -332,9 +338,12 @@ fn what_does_not_fit_together_is_said() {
     check(
         EDGE,
         "[edge]\n",
-        "shards = 4\n[edge]\n",
-        "e1.toml, line 3: `shards` can only be 1 so far: a phone's flow is not found from \
-         another core",
+        "shards = 1000\n[edge]\n",
+        &format!(
+            "e1.toml, line 3: `shards` must be how many of this machine's cores to use, from 1 to \
+             {}, and is 1000",
+            cores()
+        ),
     );
     check(
         EDGE,

@@ -3,10 +3,11 @@
 //! names one flow of one shard and dies with it.
 //!
 //! Spelled `f` and base32 of an 80-bit authenticator (the leftmost bits of an
-//! HMAC-SHA256) followed by what it vouches for: the boot number and the flow.
+//! HMAC-SHA256) followed by what it vouches for: the boot number, the shard that
+//! holds the flow, and the flow.
 //! The authenticator is checked in constant time before anything is decoded.
 //!
-//! The boot number tells one run of one shard of one edge from every other, so
+//! The boot number tells one run of one edge from every other, so
 //! a slot number or a socket number never leads to somebody else's flow, even
 //! though all edges may share the key. Slots carry generations of their own,
 //! for connections that come and go within one run.
@@ -39,12 +40,13 @@ impl Key {
     }
 }
 
-/// Appends the user part that names `flow` in the run `boot`.
-pub fn write(key: &Key, flow: &Flow, boot: u64, out: &mut Vec<u8>) {
+/// Appends the user part that names `flow` of `shard` in the run `boot`.
+pub fn write(key: &Key, (flow, shard): (&Flow, u8), boot: u64, out: &mut Vec<u8>) {
     out.push(b'f');
     let at = out.len();
     out.extend_from_slice(&[0; MAC_LEN]);
     out.extend_from_slice(&boot.to_be_bytes());
+    out.push(shard);
     write_flow(flow, out);
     if let Some((room, body)) = out
         .get_mut(at..)
@@ -56,13 +58,13 @@ pub fn write(key: &Key, flow: &Flow, boot: u64, out: &mut Vec<u8>) {
     spelling::base32_tail(out, at);
 }
 
-/// The flow that a received user part names; unreserved characters may be
-/// escaped in it. That the flow is still there is not said.
+/// The flow that a received user part names, and its shard; unreserved
+/// characters may be escaped in it. That the flow is still there is not said.
 ///
 /// # Errors
 /// `Stale` when the token is genuine but of another run (its flow is gone:
 /// 430), else `Malformed` or `Forged` (403).
-pub fn read(key: &Key, user_part: &[u8], boot: u64) -> Result<Flow, BadToken> {
+pub fn read(key: &Key, user_part: &[u8], boot: u64) -> Result<(Flow, u8), BadToken> {
     let mut scratch = [0; TOKEN_MAX];
     let text = spelling::unescape(user_part, &mut scratch)?
         .strip_prefix(b"f")
@@ -79,7 +81,9 @@ pub fn read(key: &Key, user_part: &[u8], boot: u64) -> Result<Flow, BadToken> {
     if u64::from_be_bytes(of) != boot {
         return Err(BadToken::Stale);
     }
-    read_flow(flow).ok_or(BadToken::Malformed)
+    let (&shard, flow) = flow.split_first().ok_or(BadToken::Malformed)?;
+    let flow = read_flow(flow).ok_or(BadToken::Malformed)?;
+    Ok((flow, shard))
 }
 
 fn write_flow(flow: &Flow, out: &mut Vec<u8>) {
@@ -162,8 +166,8 @@ const MAC_LEN: usize = 10;
 const STREAM: u8 = 0;
 const UDP_V4: u8 = 4;
 const UDP_V6: u8 = 6;
-/// Authenticator, boot number and the longest flow.
-const BYTES_MAX: usize = MAC_LEN + 8 + 1 + 2 + 2 + 16 + 4 + 4;
+/// Authenticator, boot number, shard and the longest flow.
+const BYTES_MAX: usize = MAC_LEN + 8 + 1 + 1 + 2 + 2 + 16 + 4 + 4;
 /// Keeps this use of the key apart from any other. Short enough for every token
 /// to be hashed in one block.
 const CONTEXT: &[u8] = b"steadfast flow 1";
@@ -195,7 +199,7 @@ mod tests {
 
     fn token(flow: &Flow) -> Vec<u8> {
         let mut out = Vec::new();
-        write(&key(), flow, 77, &mut out);
+        write(&key(), (flow, 5), 77, &mut out);
         out
     }
 
@@ -219,13 +223,13 @@ mod tests {
         // O-2
         for flow in flows() {
             let text = token(&flow);
-            assert_eq!(read(&key(), &text, 77), Ok(flow));
+            assert_eq!(read(&key(), &text, 77), Ok((flow, 5)));
             assert_eq!(crate::edge::Kind::of(&text), crate::edge::Kind::Flow);
             let escaped: Vec<u8> = text
                 .iter()
                 .flat_map(|byte| format!("%{byte:02X}").into_bytes())
                 .collect();
-            assert_eq!(read(&key(), &escaped, 77), Ok(flow));
+            assert_eq!(read(&key(), &escaped, 77), Ok((flow, 5)));
         }
     }
 
@@ -290,5 +294,5 @@ mod tests {
     }
 
     /// Computed with another HMAC and another base32.
-    const EXAMPLE: &str = "fs4jki7pl5h84h8rt000000000004q100049s9g00080g";
+    const EXAMPLE: &str = "fvknav1hst5t3mcro000000000004q184000h7h6000102";
 }

@@ -30,8 +30,8 @@ pub(super) enum Mine {
     Cluster,
     /// A token of this cluster, now in `Edge::token`.
     Token,
-    /// An RFC 5626 flow token.
-    Flow(Flow),
+    /// An RFC 5626 flow token, and the shard whose flow it is.
+    Flow { flow: Flow, shard: u8 },
     /// One of our own addresses, without a user.
     Address,
     /// The address of another edge: its phone-side Record-Route value.
@@ -110,7 +110,8 @@ impl Edge {
     }
 
     fn flow_token(&self, user: &[u8]) -> Mine {
-        flow_token::read(&self.flow_key, user, self.boot).map_or_else(Mine::Bad, Mine::Flow)
+        flow_token::read(&self.flow_key, user, self.boot)
+            .map_or_else(Mine::Bad, |(flow, shard)| Mine::Flow { flow, shard })
     }
 
     fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {
@@ -164,7 +165,7 @@ impl Edge {
                 let names_nobody = matches!(what, Mine::Elsewhere(_)) && !self.has_token();
                 let token = matches!(
                     what,
-                    Mine::Token | Mine::Flow(_) | Mine::Elsewhere(_) | Mine::Bad(_)
+                    Mine::Token | Mine::Flow { .. } | Mine::Elsewhere(_) | Mine::Bad(_)
                 );
                 if token && !names_nobody {
                     return pair(what);
@@ -172,8 +173,8 @@ impl Edge {
                 self.token.clear();
                 one
             }
-            Mine::Flow(flow) => {
-                let again = self.classify(net, bytes, second) == Mine::Flow(flow);
+            Mine::Flow { .. } => {
+                let again = self.classify(net, bytes, second) == what;
                 self.token.clear();
                 if again { pair(what) } else { one }
             }

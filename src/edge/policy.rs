@@ -3,16 +3,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::flow_token;
+use super::directory::Directory;
 use super::homes::Homes;
 use super::{Codec, EdgeSet, Registrations, Settings, Token};
+use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Target, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
-use crate::send::{Beats, Hop};
+use crate::send::{Beats, Handoff, Hop};
 use crate::time::Instant;
 
 /// Registrations looked at per sweep: bounds the work of one wake.
@@ -27,6 +28,7 @@ pub struct Edge {
     pub(super) codec: Codec,
     pub(super) flow_key: flow_token::Key,
     pub(super) registrations: Registrations,
+    pub(super) directory: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
     /// The token of the request at hand.
@@ -56,7 +58,8 @@ pub(super) enum Origin {
 }
 
 impl Edge {
-    /// An edge; `seed` is the shard's, `boot` differs from run to run.
+    /// An edge; `seed` is the shard's, `boot` differs from run to run and is the
+    /// same on all shards of a node.
     #[must_use]
     pub fn new(settings: Settings, seed: [u64; 4], boot: u64) -> Self {
         let own = settings
@@ -71,6 +74,7 @@ impl Edge {
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
             registrations: Registrations::new(seed),
+            directory: Directory::default(),
             boot,
             token: Token::new(),
             again: Message::default(),
@@ -241,8 +245,19 @@ impl Policy for Edge {
         // `origin` asks the flow itself.
     }
 
-    fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
-        self.registrations.flow_lost(flow);
+    fn told(&mut self, _: &mut Net, now: Instant, from: u8, news: Handoff) {
+        if let Handoff::Holds { phone, until } = news {
+            self.directory.set(now, phone, from, until);
+        }
+    }
+
+    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        let (own, directory) = (net.team.own, &mut self.directory);
+        self.registrations.flow_lost(flow, |left, subscriber| {
+            if let Some(phone) = holding::let_go(left, net, now, subscriber) {
+                directory.set(now, phone, own, Instant::ZERO);
+            }
+        });
     }
 
     fn is_peer(&self, net: &Net, hop: Hop) -> bool {
@@ -287,6 +302,8 @@ impl Policy for Edge {
         self.homes.refresh(net, now);
         let budget = SWEEP.max(self.registrations.len() / 64);
         self.registrations.expire(now, budget);
+        let budget = SWEEP.max(self.directory.len() / 64);
+        self.directory.expire(now, budget);
     }
 }
 

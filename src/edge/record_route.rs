@@ -78,7 +78,8 @@ impl Edge {
             Some(sticky) => (Value::Token(&text), Value::Address(phone), sticky),
             None => {
                 text.clear();
-                flow_token::write(&self.flow_key, &flow, self.boot, &mut text);
+                let shard = pass.net.team.own;
+                flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
                 (
                     Value::Flow(&text, home),
                     Value::Flow(&text, phone),

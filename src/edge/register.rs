@@ -72,7 +72,7 @@ impl Edge {
             }
             Mine::Cluster
             | Mine::Token
-            | Mine::Flow(_)
+            | Mine::Flow { .. }
             | Mine::Address
             | Mine::Sibling
             | Mine::Not => {}

@@ -65,8 +65,12 @@ impl Edge {
             if seconds == 0 {
                 // D-E11: nothing is told after a de-registration.
                 self.registrations.unbind(&subscriber, phone.reg_id);
+                if self.registrations.flow_of(now, &subscriber, None).is_none() {
+                    self.hold(net, now, &subscriber, Instant::ZERO);
+                }
             } else if self.codec.read(token, &mut self.token).is_ok() {
                 let edges = self.token_set();
+                let until = now + Duration::from_secs(seconds.into());
                 let bound = self.registrations.bind(&Registration {
                     subscriber,
                     reg_id: phone.reg_id,
@@ -74,8 +78,11 @@ impl Edge {
                     edges,
                     flags: self.token.flags(),
                     is_sticky: phone.sticky,
-                    expires: now + Duration::from_secs(seconds.into()),
+                    expires: until,
                 });
+                if bound.is_ok() {
+                    self.hold(net, now, &subscriber, until);
+                }
                 net.counters.registrations += u64::from(bound.is_ok());
                 let granted = Granted {
                     token,

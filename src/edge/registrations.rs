@@ -177,11 +177,14 @@ impl Registrations {
         found.and_then(|index| self.table.remove(index)).is_some()
     }
 
-    /// Forgets everything that led over `flow` (O-11); says how many they were.
-    pub fn flow_lost(&mut self, flow: Flow) -> usize {
+    /// Forgets everything that led over `flow` (O-11), and tells `gone` of each
+    /// subscriber, with what is left; says how many they were.
+    pub fn flow_lost(&mut self, flow: Flow, mut gone: impl FnMut(&Self, &Subscriber<'_>)) -> usize {
         let mut lost = 0;
         while let Some(index) = self.table.newest_on_flow(flow) {
-            self.table.remove(index);
+            if let Some(record) = self.table.remove(index) {
+                gone(self, &record.subscriber());
+            }
             lost += 1;
         }
         lost

@@ -98,7 +98,10 @@ impl Edge {
             }
             Mine::Token => self.with_token(&mut pass),
             Mine::Elsewhere(_) if self.has_token() => self.with_token(&mut pass),
-            Mine::Flow(flow) => self.with_flow(&mut pass, flow),
+            Mine::Flow { shard, .. } if pass.net.team.is_other(shard) && request.handed == 0 => {
+                Verdict::HandOver(shard)
+            }
+            Mine::Flow { flow, .. } => self.with_flow(&mut pass, flow),
             Mine::Elsewhere(_) | Mine::Cluster | Mine::Address | Mine::Sibling | Mine::Not => {
                 self.plain(&mut pass, what)
             }
@@ -115,7 +118,7 @@ impl Edge {
             return None;
         }
         let mine = self.classify(net, request.bytes, uri);
-        if matches!(mine, Mine::Token | Mine::Flow(_) | Mine::Address) {
+        if matches!(mine, Mine::Token | Mine::Flow { .. } | Mine::Address) {
             return Some(mine);
         }
         self.token.clear();
@@ -148,6 +151,11 @@ impl Edge {
             if !pass.may_roam() {
                 return refuse(503, "Too Many Requests From Your Address");
             }
+        }
+        if here.is_none()
+            && let Some(shard) = self.holder(pass.net, pass.now, &subscriber, pass.request.handed)
+        {
+            return Verdict::HandOver(shard);
         }
         match here {
             Some(flow) => self.incoming(pass, flow),

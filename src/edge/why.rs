@@ -29,7 +29,7 @@ impl Edge {
                     self.why_token(net, now, &mut facts);
                 }
             }
-            Mine::Flow(at) => {
+            Mine::Flow { flow: at, .. } => {
                 facts.say("token", "a flow token of RFC 5626, made by this edge");
                 facts.say("chosen", fact::flow(net, at));
             }

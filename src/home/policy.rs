@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::dialog::dialog_of;
 use super::{Location, Replay, Settings, Subscribers};
+use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
 use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
-use crate::send::{Beats, Hop, Output};
+use crate::send::{Beats, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Dialog, Level, Source, Table};
 use crate::time::{Duration, Instant};
@@ -52,6 +53,8 @@ pub struct Home {
     pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
     /// The instance of each target of the plan at hand.
     pub(super) groups: Vec<u64>,
+    /// Paths of a record at hand, with their flows and ends.
+    pub(super) paths: Vec<(Flow, Buf, Instant)>,
     pub(super) again: Message,
     changed: Vec<Box<[u8]>>,
 }
@@ -84,6 +87,7 @@ impl Home {
             dialog: None,
             order: Vec::new(),
             groups: Vec::new(),
+            paths: Vec::new(),
             again: Message::default(),
             changed: Vec::new(),
             settings,
@@ -106,7 +110,7 @@ impl Home {
         self.location.len()
     }
 
-    /// Hands the record of `aor` to the store.
+    /// Hands the record of `aor` to the store and to the other shards.
     pub(super) fn store(&self, net: &mut Net, now: Instant, aor: &[u8]) {
         let key = net.pool.copy(aor);
         let mut live = false;
@@ -114,6 +118,7 @@ impl Home {
             live = self.location.encode(now, aor, net.wall, out)
         });
         let value = live.then_some(record);
+        self.share(net, now, aor, value.as_deref());
         net.outbox.push_back(Output::Store { key, value });
     }
 
@@ -180,12 +185,14 @@ impl Home {
         uri: &[u8],
         source: Source,
         until: Instant,
-    ) {
-        match self.stick.bind(now, flow, uri, source, until) {
+    ) -> Bound {
+        let bound = self.stick.bind(now, flow, uri, source, until);
+        match bound {
             Bound::New => net.counters.stick_bound += 1,
             Bound::Refreshed => {}
             Bound::Refused | Bound::Full => net.counters.stick_refused += 1,
         }
+        bound
     }
 
     /// Fills `self.hops` for a URI of the cluster, best first: the flows it
@@ -286,8 +293,10 @@ impl Policy for Home {
             let uri = uri.of(response.bytes);
             // No request needs to have come by a flow that we opened ourselves.
             self.link(net, now, response.flow);
-            if !self.bind_in_dialog(net, now, response.flow, uri, (dialog, until)) {
-                self.bind(net, now, response.flow, uri, Source::RecordRoute, until);
+            let flow = response.flow;
+            if !self.bind_in_dialog(net, now, flow, uri, (dialog, until)) {
+                let bound = self.bind(net, now, flow, uri, Source::RecordRoute, until);
+                self.share_bound(net, flow, uri, bound, until);
             }
         }
         // S-5: the neighbour upstream wrote the topmost value of the request;
@@ -301,8 +310,10 @@ impl Policy for Home {
             && let Ok(address) = Address::parse(base, value)
         {
             let uri = address.uri.of(base);
-            if !self.bind_in_dialog(net, now, context.flow, uri, (dialog, until)) {
-                self.bind(net, now, context.flow, uri, Source::RecordRoute, until);
+            let flow = context.flow;
+            if !self.bind_in_dialog(net, now, flow, uri, (dialog, until)) {
+                let bound = self.bind(net, now, flow, uri, Source::RecordRoute, until);
+                self.share_bound(net, flow, uri, bound, until);
             }
         }
         self.again = again;
@@ -339,6 +350,10 @@ impl Policy for Home {
             let domain = domain.as_bytes();
             self.stick.link(now, flow, domain, Source::Certificate);
         }
+    }
+
+    fn told(&mut self, net: &mut Net, now: Instant, _: u8, news: Handoff) {
+        self.take_in(net, now, news);
     }
 
     fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
@@ -378,7 +393,10 @@ impl Policy for Home {
         let budget = SWEEP.max(self.location.len() / 64);
         self.location.expire(now, budget, &mut changed);
         for aor in changed.drain(..) {
-            self.store(net, now, &aor);
+            // The others find out by themselves.
+            if Self::keeper(net, &aor) == net.team.own {
+                self.store(net, now, &aor);
+            }
         }
         self.changed = changed;
     }

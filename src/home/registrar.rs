@@ -53,6 +53,10 @@ impl Home {
             Ok(user) => user,
             Err(reply) => return Verdict::Answer(reply),
         };
+        let keeper = Self::keeper(net, &self.aor);
+        if net.team.is_other(keeper) && request.handed == 0 {
+            return Verdict::HandOver(keeper);
+        }
         let proven = if self.settings.authenticates {
             self.authenticate(net, now, request, (user, As::Registrar), plan)
         } else {

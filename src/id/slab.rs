@@ -9,6 +9,8 @@ pub struct Slab<T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
     max: usize,
+    /// The index of the first slot.
+    first: u32,
 }
 
 #[derive(Debug)]
@@ -21,11 +23,22 @@ impl<T> Slab<T> {
     /// An empty slab that holds at most `max` values.
     #[must_use]
     pub const fn new(max: usize) -> Self {
+        Self::numbered(0, max)
+    }
+
+    /// The same with slots that are numbered from `first` on.
+    #[must_use]
+    pub const fn numbered(first: u32, max: usize) -> Self {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
             max,
+            first,
         }
+    }
+
+    fn place(&self, slot: Slot) -> usize {
+        slot.index.wrapping_sub(self.first) as usize
     }
 
     /// Number of values held.
@@ -52,14 +65,15 @@ impl<T> Slab<T> {
     /// The value itself, at the bound.
     pub fn insert(&mut self, value: T) -> Result<Slot, T> {
         if let Some(index) = self.free.pop() {
-            let entry = &mut self.entries[index as usize];
+            let entry = &mut self.entries[index.wrapping_sub(self.first) as usize];
             entry.value = Some(value);
             return Ok(Slot {
                 index,
                 generation: entry.generation,
             });
         }
-        let Ok(index) = u32::try_from(self.entries.len()) else {
+        let next = u32::try_from(self.entries.len()).ok();
+        let Some(index) = next.and_then(|next| next.checked_add(self.first)) else {
             return Err(value);
         };
         if self.entries.len() >= self.max {
@@ -79,7 +93,7 @@ impl<T> Slab<T> {
     #[must_use]
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&T> {
-        let entry = self.entries.get(slot.index as usize)?;
+        let entry = self.entries.get(self.place(slot))?;
         if entry.generation == slot.generation {
             entry.value.as_ref()
         } else {
@@ -91,7 +105,8 @@ impl<T> Slab<T> {
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        let entry = self.entries.get_mut(slot.index as usize)?;
+        let place = self.place(slot);
+        let entry = self.entries.get_mut(place)?;
         if entry.generation == slot.generation {
             entry.value.as_mut()
         } else {
@@ -101,7 +116,8 @@ impl<T> Slab<T> {
 
     /// Takes the tenant out; the slot's next tenant has another generation.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
-        let entry = self.entries.get_mut(slot.index as usize)?;
+        let place = self.place(slot);
+        let entry = self.entries.get_mut(place)?;
         if entry.generation != slot.generation {
             return None;
         }
@@ -115,7 +131,7 @@ impl<T> Slab<T> {
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         self.entries
             .iter()
-            .zip(0u32..)
+            .zip(self.first..)
             .filter_map(|(entry, index)| {
                 let value = entry.value.as_ref()?;
                 Some((

@@ -66,6 +66,8 @@ counters! {
     tcp_sent,
     /// Streams closed because their peer does not read.
     tcp_overflows,
+    /// Hand-overs to other shards dropped, because they are too far behind.
+    handoff_drops,
     /// Records handed to the store.
     store_written,
     /// Records dropped because the store is too far behind.

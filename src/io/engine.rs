@@ -16,6 +16,7 @@ use super::accept::Listener;
 use super::batch::{ReceiveBatch, SendBatch};
 use super::clock::Clock;
 use super::inbox::{Answer, Inbox, Number, Order, Question};
+use super::mesh::Mesh;
 use super::readiness::{Alarm, Readiness, Ready};
 use super::streams::{Came, Streams};
 use super::tls::Tls;
@@ -39,11 +40,13 @@ pub(super) struct Engine {
     /// What the alarm is set to.
     alarm_at: Option<Instant>,
     inbox: Inbox,
+    mesh: Mesh,
     store: Option<StoreSender>,
     dns: DnsSender,
     /// Questions that could not be asked.
     unasked: Vec<LookupId>,
-    /// By `SocketId`; the places of TCP listeners are empty.
+    /// By `SocketId`; the places of TCP listeners and of other shards' sockets
+    /// are empty.
     ports: Vec<Option<UdpPort>>,
     listeners: Vec<(Listener, Transport)>,
     streams: Streams,
@@ -68,6 +71,7 @@ impl Engine {
         clock: Clock,
         sockets: Sockets,
         inbox: Inbox,
+        mesh: Mesh,
         store: Option<StoreSender>,
         tls: Option<Arc<Tls>>,
         dns: DnsSender,
@@ -78,9 +82,14 @@ impl Engine {
         let alarm = Alarm::new()?;
         readiness.add(inbox.as_fd(), token::INBOX, Ready::READ)?;
         readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
+        readiness.add(mesh.as_fd(), token::MESH, Ready::READ)?;
         let (mut ports, mut listeners) = (Vec::new(), Vec::new());
         let connect_from = sockets.connect_from();
         for (place, (local, socket)) in (0..).zip(sockets.bound) {
+            let Some(socket) = socket else {
+                ports.push(None);
+                continue;
+            };
             match local.transport {
                 Transport::Udp => {
                     readiness.add(socket.as_fd(), token::udp(place), Ready::READ)?;
@@ -102,6 +111,7 @@ impl Engine {
             alarm,
             alarm_at: None,
             inbox,
+            mesh,
             store,
             dns,
             unasked: Vec::new(),
@@ -141,30 +151,44 @@ impl Engine {
     pub(super) fn turn(&mut self, most: Duration) -> io::Result<bool> {
         self.now = self.clock.now();
         let until_due = self.deadline().map_or(most, |due| due.since(self.now));
-        let most = if self.is_unsettled {
+        let most = if self.is_unsettled || !self.mesh.doze() {
             Duration::ZERO
         } else {
             most.min(until_due)
         };
         let count = self.readiness.wait(most)?;
+        self.mesh.rise();
         self.now = self.clock.now();
         for index in 0..count {
             let (token, ready) = self.readiness.event(index);
             match Token::unpack(token) {
                 Token::Inbox => self.on_inbox()?,
                 Token::Alarm => self.on_alarm()?,
+                Token::Mesh => self.mesh.silence()?,
                 Token::Udp(place) => self.on_udp(SocketId(place), ready),
                 Token::Listener(place) => self.on_listener(usize::from(place)),
                 Token::Stream(slot) => self.on_stream(slot, ready),
             }
         }
+        let was_handed = self.on_rings();
         let has_ticked = self.tick();
         self.settle();
-        Ok(count > 0 || has_ticked)
+        self.mesh.wake()?;
+        Ok(count > 0 || was_handed || has_ticked)
     }
 
-    /// Makes the deadline a readiness event, for a sleep outside of `turn`.
-    pub(super) fn set_alarm(&mut self) -> io::Result<()> {
+    /// Makes ready for a sleep outside of `turn`: whatever ends it is a
+    /// readiness event.
+    pub(super) fn doze(&mut self) -> io::Result<()> {
+        self.mesh.wake()?;
+        if self.is_unsettled || !self.mesh.doze() {
+            self.mesh.ring_self()?;
+        }
+        self.set_alarm()
+    }
+
+    /// Makes the deadline a readiness event.
+    fn set_alarm(&mut self) -> io::Result<()> {
         let Some(due) = self.deadline() else {
             return Ok(());
         };
@@ -178,12 +202,17 @@ impl Engine {
     }
 
     /// True when a drain is complete or has lasted its time.
-    pub(super) fn is_done(&self) -> bool {
-        self.ends_at.is_some_and(|end| {
-            let is_sent = self.ports.iter().flatten().all(|port| port.waiting() == 0)
-                && !self.streams.is_writing();
-            self.now >= end || (self.shard.is_idle(self.now) && is_sent)
-        })
+    ///
+    /// The shards of a node are complete when all are: the flows of one that
+    /// closed its sockets would come to the others.
+    pub(super) fn is_done(&self) -> io::Result<bool> {
+        let Some(end) = self.ends_at else {
+            return Ok(false);
+        };
+        let is_sent = self.ports.iter().flatten().all(|port| port.waiting() == 0)
+            && !self.streams.is_writing();
+        let is_done = self.shard.is_idle(self.now) && is_sent;
+        Ok(self.mesh.all_done(is_done)? || self.now >= end)
     }
 
     /// Logs every counter in one line.
@@ -193,7 +222,12 @@ impl Engine {
         let text: Vec<_> = rows
             .map(|(name, count)| format!("{name}={count}"))
             .collect();
-        tracing::info!(streams = self.streams.len(), "counters: {}", text.join(" "));
+        tracing::info!(
+            shard = self.mesh.own(),
+            streams = self.streams.len(),
+            "counters: {}",
+            text.join(" ")
+        );
     }
 
     fn respond(&mut self, question: &Question) -> Answer {
@@ -272,6 +306,21 @@ impl Engine {
             self.settle();
         }
         Ok(())
+    }
+
+    /// Takes what the other shards gave; true when there was anything.
+    fn on_rings(&mut self) -> bool {
+        let mut count = 0;
+        while count < limits::HANDOFF_BATCH
+            && let Some((from, handoff)) = self.mesh.take()
+        {
+            count += 1;
+            self.shard
+                .handle(self.now, Input::Handoff { from, handoff });
+            self.settle();
+        }
+        self.mesh.handled(count);
+        count > 0
     }
 
     fn on_alarm(&mut self) -> io::Result<()> {

@@ -12,7 +12,8 @@ use super::clock::Clock;
 use super::engine::Engine;
 use super::inbox::{Inbox, inbox};
 use super::tls::Tls;
-use super::{DnsSender, Fault, Orders, Record, Sockets, StoreSender};
+use super::{DnsSender, Fault, Mesh, Orders, Record, Sockets, StoreSender};
+use crate::id::Team;
 use crate::limits;
 use crate::shard::{Role, Setup, Shard};
 
@@ -24,6 +25,10 @@ pub struct Start {
     pub role: Role,
     /// Its own random numbers, 32 bytes of them.
     pub seed: [u64; 4],
+    /// The random numbers of its node, the same for all shards.
+    pub node_seed: [u64; 4],
+    /// Its way to the other shards.
+    pub mesh: Mesh,
     /// The clock of the process.
     pub clock: Clock,
     /// Its certificates, where it speaks TLS.
@@ -94,6 +99,8 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         sockets,
         role,
         seed,
+        node_seed,
+        mesh,
         clock,
         tls,
         store,
@@ -101,17 +108,24 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         dns,
         restored,
     } = start;
+    let number = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    let team = Team {
+        own: number(mesh.own()),
+        count: number(mesh.shards()),
+        seed: node_seed,
+    };
     let setup = Setup {
         locals: sockets.locals(),
         role,
         seed,
+        team,
         wall: clock.wall(),
     };
     let mut shard = Shard::new(setup, clock.now());
     if let Some(networks) = unlimited {
         shard.set_unlimited(networks);
     }
-    let mut engine = Engine::new(shard, clock, sockets, inbox, store, tls, dns)?;
+    let mut engine = Engine::new(shard, clock, sockets, inbox, mesh, store, tls, dns)?;
     engine.restore(&restored);
     drop(restored);
     run(engine, clock).await
@@ -121,8 +135,8 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
 /// for as long as there is.
 async fn run(mut engine: Engine, clock: Clock) -> io::Result<()> {
     let watched = PollableFd::new(Watched(engine.as_raw_fd()))?;
-    while !engine.is_done() {
-        engine.set_alarm()?;
+    while !engine.is_done()? {
+        engine.doze()?;
         watched.readable().await?;
         let woken = clock.now();
         while engine.turn(limits::LINGER)? && clock.now().since(woken) < limits::HOLD {}

@@ -12,8 +12,9 @@ use crate::shard::Local;
 
 /// Everything one shard listens on, bound.
 pub struct Sockets {
-    /// In the order of `shard::Setup::locals`.
-    pub(super) bound: Vec<(Local, Socket)>,
+    /// In the order of `shard::Setup::locals`; without a socket where it is
+    /// another shard's.
+    pub(super) bound: Vec<(Local, Option<Socket>)>,
 }
 
 impl Sockets {
@@ -63,7 +64,23 @@ pub fn open(
     upstream: bool,
 ) -> Result<Vec<Sockets>, Fault> {
     wait_until_free(listen)?;
-    (0..shards).map(|_| open_one(listen, upstream)).collect()
+    let (mut all, mut own) = (Vec::new(), Vec::new());
+    for _ in 0..shards {
+        let bound = open_listeners(listen)?;
+        all.push(Sockets { bound });
+        if upstream {
+            own.extend(open_upstream(listen)?);
+        }
+    }
+    // Every shard knows every socket by the same place.
+    for (shard, (local, socket)) in own.into_iter().enumerate() {
+        let mut socket = Some(socket);
+        for (place, sockets) in all.iter_mut().enumerate() {
+            let whose = if place == shard { socket.take() } else { None };
+            sockets.bound.push((local, whose));
+        }
+    }
+    Ok(all)
 }
 
 /// A process that has just ended may hold its ports a little longer: the
@@ -83,26 +100,35 @@ fn wait_until_free(listen: &[(Transport, SocketAddr)]) -> Result<(), Fault> {
     }
 }
 
-fn open_one(listen: &[(Transport, SocketAddr)], upstream: bool) -> Result<Sockets, Fault> {
+type Bound = (Local, Socket);
+
+fn open_listeners(
+    listen: &[(Transport, SocketAddr)],
+) -> Result<Vec<(Local, Option<Socket>)>, Fault> {
     let mut bound = Vec::new();
     for &(transport, addr) in listen {
         let socket = match transport {
             Transport::Udp => socket::udp(addr)?,
             Transport::Tcp | Transport::Tls => socket::tcp(addr)?,
         };
-        bound.push(named(transport, socket, false)?);
+        let (local, socket) = named(transport, socket, false)?;
+        bound.push((local, Some(socket)));
     }
-    let first_udp = listen
-        .iter()
-        .find(|(transport, _)| *transport == Transport::Udp);
-    if let Some(&(_, addr)) = first_udp.filter(|_| upstream) {
-        let socket = socket::udp(SocketAddr::new(addr.ip(), 0))?;
-        bound.push(named(Transport::Udp, socket, true)?);
-    }
-    Ok(Sockets { bound })
+    Ok(bound)
 }
 
-fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<(Local, Socket), Fault> {
+fn open_upstream(listen: &[(Transport, SocketAddr)]) -> Result<Option<Bound>, Fault> {
+    let mut udp = listen
+        .iter()
+        .filter(|(transport, _)| *transport == Transport::Udp);
+    let Some(&(_, addr)) = udp.next() else {
+        return Ok(None);
+    };
+    let socket = socket::udp(SocketAddr::new(addr.ip(), 0))?;
+    named(Transport::Udp, socket, true).map(Some)
+}
+
+fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<Bound, Fault> {
     let addr = socket.local_addr()?.as_socket();
     let addr = addr.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::Unsupported))?;
     Ok((
@@ -147,5 +173,24 @@ mod tests {
             .map(|l| l.addr)
             .collect();
         assert_eq!(ports, [free, free]);
+    }
+
+    #[test]
+    fn every_shard_knows_the_upstream_sockets_of_all_by_the_same_place() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let opened = open(&[(Transport::Udp, any)], 3, true).unwrap();
+        let upstream = |sockets: &Sockets| {
+            let locals = sockets.locals();
+            locals[1..]
+                .iter()
+                .map(|local| (local.addr, local.upstream))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(upstream(&opened[0]), upstream(&opened[1]));
+        assert_eq!(upstream(&opened[0]), upstream(&opened[2]));
+        for (shard, sockets) in opened.iter().enumerate() {
+            let own = sockets.bound[1..].iter().position(|(_, own)| own.is_some());
+            assert_eq!((own, sockets.bound.len()), (Some(shard), 4));
+        }
     }
 }

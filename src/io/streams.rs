@@ -317,7 +317,7 @@ impl Streams {
 
     /// Has the core's name for a stream mean a connection.
     fn call(&mut self, stream: StreamId, slot: Slot) {
-        let index = stream.0.index as usize;
+        let index = stream.place();
         if self.named.len() <= index {
             self.named.resize(index + 1, None);
         }
@@ -380,13 +380,13 @@ impl Streams {
     }
 
     fn slot(&self, stream: StreamId) -> Option<Slot> {
-        let &(generation, slot) = self.named.get(stream.0.index as usize)?.as_ref()?;
+        let &(generation, slot) = self.named.get(stream.place())?.as_ref()?;
         (generation == stream.0.generation).then_some(slot)
     }
 
     fn forget(&mut self, stream: StreamId) {
         if self.slot(stream).is_some() {
-            self.named[stream.0.index as usize] = None;
+            self.named[stream.place()] = None;
         }
     }
 

@@ -9,6 +9,8 @@ pub(super) enum Token {
     Inbox,
     /// The timer.
     Alarm,
+    /// The bell that another shard rings.
+    Mesh,
     /// A UDP socket, by its place among them.
     Udp(u16),
     /// A TCP listener, by its place among them.
@@ -23,6 +25,8 @@ const KIND_SHIFT: u32 = 32 + INDEX_BITS;
 
 pub(super) const INBOX: u64 = 0;
 pub(super) const ALARM: u64 = 1 << KIND_SHIFT;
+
+pub(super) const MESH: u64 = 5 << KIND_SHIFT;
 
 pub(super) const fn udp(place: u16) -> u64 {
     2 << KIND_SHIFT | place as u64
@@ -48,6 +52,7 @@ impl Token {
             1 => Self::Alarm,
             2 => Self::Udp(low as u16),
             3 => Self::Listener(low as u16),
+            5 => Self::Mesh,
             _ => {
                 let index = (token >> 32) as u32 & ((1 << INDEX_BITS) - 1);
                 Self::Stream(Slot {
@@ -77,6 +82,7 @@ mod tests {
         for (packed, want) in [
             (INBOX, Token::Inbox),
             (ALARM, Token::Alarm),
+            (MESH, Token::Mesh),
             (udp(u16::MAX), Token::Udp(u16::MAX)),
             (listener(7), Token::Listener(7)),
             (stream(slot), Token::Stream(slot)),

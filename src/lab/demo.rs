@@ -62,8 +62,11 @@ const PAUSE: Duration = Duration::from_millis(300);
 pub fn demo(options: &DemoOptions) -> Result<(), DemoFault> {
     let folder = Folder::new(None)?;
     let key: [u8; 64] = random()?;
-    let core = options.transport.transport();
-    files::write(folder.path(), options.sealed.then_some(&key), core)?;
+    let shape = files::Shape {
+        core: options.transport.transport(),
+        shards: 1,
+    };
+    files::write(folder.path(), options.sealed.then_some(&key), shape)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

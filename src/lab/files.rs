@@ -10,20 +10,28 @@ use crate::id::Transport;
 
 use super::{EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
 
-/// Writes all of them; without a key the tokens are clear. Edges speak `core`
-/// to the home; with TLS everybody has certificates, and phones may speak it too.
-pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, core: Transport) -> Result<(), Fault> {
-    let tls = core == Transport::Tls;
+/// What all nodes of a lab have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// What the edges speak to the home. With TLS everybody has certificates,
+    /// and phones may speak it too.
+    pub(super) core: Transport,
+    /// Shards of each node.
+    pub(super) shards: u8,
+}
+
+/// Writes all of them; without a key the tokens are clear.
+pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Result<(), Fault> {
     put(folder, "users.txt", USERS)?;
-    if tls {
+    if shape.core == Transport::Tls {
         certificates::write(folder)?;
     }
-    put(folder, &config_name(HOME), &home(tls))?;
+    put(folder, &config_name(HOME), &home(shape))?;
     for place in EDGES {
         put(
             folder,
             &config_name(place),
-            &edge(place, key.is_some(), core),
+            &edge(place, key.is_some(), shape),
         )?;
     }
     if let Some(key) = key {
@@ -44,15 +52,18 @@ joe example.com password=secret
 ann example.com password=secret
 ";
 
-/// `pair` names the files of its certificate, with TLS.
-fn head(place: Place, pair: Option<&str>) -> String {
+/// `pair` names the files of its certificate, for TLS.
+fn head(place: Place, pair: &str, Shape { core, shards }: Shape) -> String {
+    let tls = core == Transport::Tls;
     let Place { name, ip } = place;
     let mut text = format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"");
-    if pair.is_some() {
+    if tls {
         text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
     }
-    text.push_str(&format!("]\ncontrol = \"{name}.sock\"\n"));
-    if let Some(pair) = pair {
+    text.push_str(&format!(
+        "]\ncontrol = \"{name}.sock\"\nshards = {shards}\n"
+    ));
+    if tls {
         text.push_str(&format!(
             "\n[tls]\ncerts = [{{ cert = \"{pair}.pem\", key = \"{pair}.key\" }}]\nca = \"ca.pem\"\n"
         ));
@@ -60,7 +71,7 @@ fn head(place: Place, pair: Option<&str>) -> String {
     text
 }
 
-fn home(tls: bool) -> String {
+fn home(shape: Shape) -> String {
     let peers: Vec<_> = EDGES
         .iter()
         .map(|edge| format!("\"{}\"", edge.ip))
@@ -76,14 +87,14 @@ edge_peers = [{}]
 # SIPp and baresip answer only the first challenge, and only this one.
 algorithms = [\"MD5\"]
 ",
-        head(HOME, tls.then_some("home")),
+        head(HOME, "home", shape),
         peers.join(", ")
     )
 }
 
-fn edge(place: Place, is_sealed: bool, core: Transport) -> String {
-    let (ip, tls) = (HOME.ip, core == Transport::Tls);
-    let home = if tls {
+fn edge(place: Place, is_sealed: bool, shape: Shape) -> String {
+    let (ip, core) = (HOME.ip, shape.core);
+    let home = if core == Transport::Tls {
         format!("sip:example.com:{TLS_PORT};maddr={ip};transport=tls")
     } else {
         format!("sip:{ip}:{PORT};transport={}", core.uri_token())
@@ -99,7 +110,7 @@ members = [
 {}]
 set_size = 2
 ",
-        head(place, tls.then_some("edge")),
+        head(place, "edge", shape),
         members.concat()
     );
     if is_sealed {
@@ -127,11 +138,15 @@ mod tests {
     use super::*;
     use crate::config::{self, Role};
 
+    const fn shape(core: Transport) -> Shape {
+        Shape { core, shards: 1 }
+    }
+
     #[test]
     fn the_nodes_read_what_the_lab_writes() {
         let folder = std::env::temp_dir().join(format!("steadfast-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        write(&folder, Some(&[7; 64]), Transport::Udp).unwrap();
+        write(&folder, Some(&[7; 64]), shape(Transport::Udp)).unwrap();
         for edge in EDGES {
             let config = config::load(&folder.join(config_name(edge))).unwrap();
             let Role::Edge(settings) = config.role else {
@@ -149,10 +164,10 @@ mod tests {
         };
         assert_eq!(home.settings.edge_peers.len(), EDGES.len());
         assert_eq!(std::fs::read_to_string(&home.subscribers).unwrap(), USERS);
-        write(&folder, None, Transport::Tcp).unwrap();
+        write(&folder, None, shape(Transport::Tcp)).unwrap();
         let config = config::load(&folder.join(config_name(EDGES[0]))).unwrap();
         assert!(matches!(config.role, Role::Edge(settings) if settings.token_keys.is_empty()));
-        write(&folder, None, Transport::Tls).unwrap();
+        write(&folder, None, shape(Transport::Tls)).unwrap();
         for place in EDGES.into_iter().chain([HOME]) {
             let config = config::load(&folder.join(config_name(place))).unwrap();
             assert!(

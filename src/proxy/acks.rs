@@ -8,7 +8,8 @@ use crate::send::Hop;
 impl Proxy {
     /// An ACK came.
     pub(super) fn ack(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
-        self.unacknowledged.0 = self.unacknowledged.0.saturating_sub(1);
+        let before = self.unacknowledged.0;
+        self.unacknowledged.0 = before.saturating_sub(1);
         let key = turn.net.server_key(request, Some(b"INVITE"));
         if let Some(server) = turn.net.txns.find_server(key)
             && turn.net.txns.acked(turn.now, server)
@@ -21,6 +22,12 @@ impl Proxy {
             let verdict = turn
                 .policy
                 .route(turn.net, turn.now, request, &mut self.plan);
+            if let Verdict::HandOver(shard) = verdict {
+                // So is the INVITE that it acknowledges.
+                self.unacknowledged.0 = before;
+                turn.net.hand_request(shard, request);
+                return Some(());
+            }
             (verdict == Verdict::Forward && !self.plan.targets.is_empty()).then_some(())?;
             self.forward_ack(turn, request, &valid)
         });

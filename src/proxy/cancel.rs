@@ -1,6 +1,6 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
-use super::{Owner, Proxy, Request, State, Timer, Turn};
+use super::{Owner, Proxy, Request, State, Timer, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
@@ -23,6 +23,11 @@ impl Proxy {
             .txns
             .find_server(invite)
             .map(|server| turn.net.txns.server_owner(server));
+        if owner.is_none()
+            && let Some(shard) = self.follow(turn, request)
+        {
+            return turn.net.hand_request(shard, request);
+        }
         let (status, reason) = match owner {
             Some(_) => (200, "OK"),
             None => (481, "Nothing To Cancel"),
@@ -51,6 +56,22 @@ impl Proxy {
             self.close(turn, context);
             // Where nothing was sent yet, nothing else will answer the INVITE.
             self.advance(turn, context);
+        }
+    }
+
+    /// The shard that the INVITE of a CANCEL was handed to: the two have the same
+    /// Request-URI and the same Routes (RFC 3261 §9.1).
+    fn follow(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Option<u8> {
+        if turn.net.team.is_alone() {
+            return None;
+        }
+        self.plan.clear();
+        let verdict = turn
+            .policy
+            .route(turn.net, turn.now, request, &mut self.plan);
+        match verdict {
+            Verdict::HandOver(shard) => Some(shard),
+            Verdict::Forward | Verdict::Answer(_) | Verdict::Drop => None,
         }
     }
 

@@ -92,6 +92,14 @@ counters! {
     registrations,
     /// Requests that met themselves (482).
     loops,
+    /// Requests handed to the shard that holds the phone's flow.
+    handed_over,
+    /// REGISTERs handed to the shard that keeps the address of record.
+    handed_registers,
+    /// Responses handed to the shard that sent the request.
+    handed_responses,
+    /// Messages handed to the shard that holds the flow they leave by.
+    handed_sends,
     /// URIs bound to a connection.
     stick_bound,
     /// URIs refused because their domain is not the connection's.

@@ -141,6 +141,7 @@ pub(super) fn local_answer(
     };
     let (source, flow) = from;
     let request = Request {
+        handed: 0,
         bytes: base,
         message,
         via,

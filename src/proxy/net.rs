@@ -11,12 +11,12 @@ use crate::edit::answer::{self, Answer};
 use crate::edit::decimal;
 use crate::error::Malformed;
 use crate::guard::Guard;
-use crate::id::{Flow, Slot, Transport};
+use crate::id::{Flow, Slot, Team, Transport};
 use crate::limits;
 use crate::locate::Locator;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
-use crate::send::{Flows, Health, Hop, Output, Peers, Reach};
+use crate::send::{Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
 use crate::time::{Instant, Wall};
 use crate::txn::{Send, TimerId, Transactions};
 
@@ -90,6 +90,8 @@ pub struct Net {
     pub wall: Wall,
     /// SIGTERM came.
     pub draining: bool,
+    /// The shards of this node.
+    pub team: Team,
     /// Room for a branch parameter.
     pub(super) text: Vec<u8>,
     /// The timer of the keep-alives.
@@ -111,6 +113,8 @@ pub struct Request<'a> {
     pub flow: Flow,
     /// Where it came from.
     pub source: SocketAddr,
+    /// How often one shard handed it to another before.
+    pub handed: u8,
 }
 
 impl Request<'_> {
@@ -154,14 +158,14 @@ fn reply_flow(flow: Flow, via: &Via) -> Flow {
 impl Net {
     /// The machinery over these endpoints.
     #[must_use]
-    pub fn new(flows: Flows, wall: Wall, seed: [u64; 4], now: Instant) -> Self {
-        let [a, b, c, d] = seed;
+    pub fn new(flows: Flows, wall: Wall, seed: [u64; 4], team: Team, now: Instant) -> Self {
+        let [a, b, c, d] = team.seed;
         Self {
             pool: Pool::new(),
             locator: Locator::new(flows.spoken(), seed),
             located: Vec::new(),
             flows,
-            txns: Transactions::new(now, seed),
+            txns: Transactions::new(now, seed, team.own),
             health: Health::default(),
             peers: Peers::new(seed),
             guard: Guard::new(seed),
@@ -169,10 +173,11 @@ impl Net {
             counters: Counters::default(),
             wall,
             draining: false,
+            team,
             text: Vec::new(),
             beats: None,
             hasher: ahash::RandomState::with_seeds(b, c, d, a),
-            chance: a | 1,
+            chance: seed[0] | 1,
         }
     }
 
@@ -184,7 +189,8 @@ impl Net {
         self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// A keyed hash of these parts, the same for the life of the process.
+    /// A keyed hash of these parts, the same on all shards of the process for as
+    /// long as it lives.
     #[must_use]
     pub fn hash<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
@@ -227,9 +233,59 @@ impl Net {
         }
     }
 
-    /// Puts a message on the wire.
+    /// Puts a message on the wire, by way of the shard that holds the flow.
     pub fn transmit(&mut self, flow: Flow, bytes: Buf) {
-        self.outbox.push_back(Output::Transmit { flow, bytes });
+        let Some(to) = self.flows.elsewhere(flow) else {
+            return self.outbox.push_back(Output::Transmit { flow, bytes });
+        };
+        self.counters.handed_sends += 1;
+        let bytes = bytes[..].into();
+        self.hand(to, Handoff::Send { flow, bytes });
+    }
+
+    /// Gives another shard something.
+    pub fn hand(&mut self, to: u8, handoff: Handoff) {
+        self.outbox.push_back(Output::Handoff { to, handoff });
+    }
+
+    /// Gives every other shard the same.
+    pub fn tell_all(&mut self, handoff: &Handoff) {
+        for to in self.team.others() {
+            self.hand(to, handoff.clone());
+        }
+    }
+
+    /// Hands a message over as it came.
+    pub fn hand_over(
+        &mut self,
+        to: u8,
+        (flow, source): (Flow, SocketAddr),
+        times: u8,
+        bytes: &[u8],
+    ) {
+        self.flows.share(flow);
+        let far = self.flows.far(flow).unwrap_or_else(|| Far {
+            transport: self.flows.transport(flow),
+            peer: source,
+            identities: Box::default(),
+        });
+        let message = Handoff::Message {
+            flow,
+            far,
+            times: times.saturating_add(1),
+            bytes: bytes.into(),
+        };
+        self.hand(to, message);
+    }
+
+    /// Hands a request over, and counts it.
+    pub(super) fn hand_request(&mut self, to: u8, request: &Request<'_>) {
+        match request.message.method() {
+            Method::Register => self.counters.handed_registers += 1,
+            _ => self.counters.handed_over += 1,
+        }
+        let from = (request.flow, request.source);
+        self.hand_over(to, from, request.handed, request.bytes);
     }
 
     /// Puts on the wire what a transaction handed back.

@@ -12,7 +12,7 @@ use crate::txn::{self, ServerKey};
 impl Proxy {
     /// Takes in one request that scanned.
     pub fn request(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
-        turn.net.counters.requests_in += 1;
+        turn.net.counters.requests_in += u64::from(request.handed == 0);
         if request.message.method() == Method::Ack {
             return self.ack(turn, request);
         }
@@ -27,7 +27,9 @@ impl Proxy {
         }
         self.plan.clear();
         let ip = request.source.ip();
-        if !turn.policy.is_peer(turn.net, Hop::Flow(request.flow))
+        // What was handed over was counted where it came in.
+        if request.handed == 0
+            && !turn.policy.is_peer(turn.net, Hop::Flow(request.flow))
             && !turn.net.guard.admit(turn.now, ip, Kind::Request)
         {
             return self.limit(turn, request);
@@ -38,35 +40,32 @@ impl Proxy {
         let verdict = self.decide(turn, request);
         match verdict {
             Ok(valid) => self.forward(turn, request, key, &valid),
-            Err(Some(reply)) => self.reply(turn, request, key, reply),
-            Err(None) => {}
+            Err(Verdict::Answer(reply)) => self.reply(turn, request, key, reply),
+            Err(Verdict::HandOver(shard)) => turn.net.hand_request(shard, request),
+            Err(Verdict::Drop | Verdict::Forward) => {}
         }
     }
 
-    /// Validation and the role's decision; `Err(None)` is silence.
-    fn decide(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Request<'_>,
-    ) -> Result<Valid, Option<Reply>> {
+    /// Validation and the role's decision, which is an error where it is not
+    /// to forward.
+    fn decide(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Result<Valid, Verdict> {
         let opens = request.message.method() == Method::Register || !request.in_dialog();
         if turn.net.draining && opens {
             turn.net.counters.drained += 1;
             turn.net.retry_after(&mut self.plan.lines);
-            return Err(Some(Reply::new(503, "Draining, Try Another Server")));
+            return Err(answer(503, "Draining, Try Another Server"));
         }
-        let valid = validate::check(request, &mut self.plan.lines).map_err(Some)?;
+        let valid = validate::check(request, &mut self.plan.lines).map_err(Verdict::Answer)?;
         match turn
             .policy
             .route(turn.net, turn.now, request, &mut self.plan)
         {
-            Verdict::Answer(reply) => Err(Some(reply)),
-            Verdict::Drop => Err(None),
             Verdict::Forward if self.plan.targets.is_empty() => {
                 // P-18
-                Err(Some(Reply::new(480, "No Target Is Available")))
+                Err(answer(480, "No Target Is Available"))
             }
             Verdict::Forward => Ok(valid),
+            other => Err(other),
         }
     }
 
@@ -232,6 +231,10 @@ impl Proxy {
         let hash = net.hash(fixed.into_iter().chain(used));
         u32::try_from(hash >> 32).unwrap_or_default()
     }
+}
+
+const fn answer(status: u16, reason: &'static str) -> Verdict {
+    Verdict::Answer(Reply::new(status, reason))
 }
 
 /// Which machine of RFC 3261 §17.2 serves it.

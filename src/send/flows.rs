@@ -1,4 +1,5 @@
-//! The flow table: this shard's own sockets and the streams it holds.
+//! The flow table: this shard's own sockets and the streams it holds, and what
+//! it was told of those of the other shards.
 //!
 //! It knows which flows live, what to write into a Via for each, and which
 //! stream already leads to an address. It carries the unfinished message of a
@@ -9,10 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
+use super::handoff::Far;
 use super::hop::Hop;
 use super::names::{NameId, Names};
 use crate::frame;
-use crate::id::{Flow, Slab, SocketId, StreamId, Transport};
+use crate::id::{Flow, Slab, SocketId, StreamId, Team, Transport};
 use crate::limits;
 use crate::locate::{Spoken, is_unicast};
 use crate::time::Instant;
@@ -24,7 +26,7 @@ pub struct Local {
     pub transport: Transport,
     /// The bound address, with its real port.
     pub addr: SocketAddr,
-    /// This shard's own socket towards the home, not a listener.
+    /// One shard's own socket towards the home, not a listener.
     pub upstream: bool,
 }
 
@@ -58,6 +60,8 @@ pub struct Stream {
     pub promised: bool,
     /// A whole message has come.
     pub spoke: bool,
+    /// Other shards know of it, and must be told of its end.
+    pub shared: bool,
 }
 
 /// A connection that the shell took in.
@@ -86,8 +90,13 @@ pub enum Reach {
 /// All flows of a shard.
 #[derive(Debug)]
 pub struct Flows {
+    team: Team,
     locals: Vec<Local>,
+    /// Whose each of `locals` is; `None`: a listener, which is everybody's.
+    owners: Vec<Option<u8>>,
     streams: Slab<Stream>,
+    /// The far sides of streams that other shards hold.
+    away: HashMap<StreamId, Far, ahash::RandomState>,
     by_peer: HashMap<Destination, StreamId, ahash::RandomState>,
     /// Who must be at the far ends of our TLS connections.
     pub names: Names,
@@ -98,18 +107,82 @@ pub struct Flows {
 type Destination = (Transport, SocketAddr, Option<NameId>);
 
 impl Flows {
-    /// A table over these endpoints.
+    /// A table over these endpoints (`shard::Setup::locals`).
     #[must_use]
-    pub fn new(locals: Vec<Local>, seed: [u64; 4]) -> Self {
+    pub fn new(locals: Vec<Local>, seed: [u64; 4], team: Team) -> Self {
         let [a, b, c, d] = seed;
         let hash = ahash::RandomState::with_seeds(a, b, c, d);
         let names = Names::new(hash.clone());
-        let by_peer = HashMap::with_hasher(hash);
+        let first = StreamId::first(team.own);
         Self {
+            team,
+            owners: owners(&locals, team),
             locals,
-            streams: Slab::new(limits::STREAMS_MAX),
-            by_peer,
+            streams: Slab::numbered(first, limits::STREAMS_MAX),
+            away: HashMap::with_hasher(hash.clone()),
+            by_peer: HashMap::with_hasher(hash),
             names,
+        }
+    }
+
+    /// The other shard that must send what goes over `flow`; `None`: this one
+    /// can. Listeners are everybody's, since all shards share their addresses.
+    #[must_use]
+    pub fn elsewhere(&self, flow: Flow) -> Option<u8> {
+        if self.team.is_alone() {
+            return None;
+        }
+        let owner = match flow {
+            Flow::Udp { socket, .. } => (*self.owners.get(usize::from(socket.0))?)?,
+            Flow::Stream(stream) => stream.shard(),
+        };
+        self.team.is_other(owner).then_some(owner)
+    }
+
+    /// True for the flows of listeners, over which any shard may have sent.
+    #[must_use]
+    pub fn is_everybodys(&self, flow: Flow) -> bool {
+        match flow {
+            Flow::Udp { socket, .. } => {
+                matches!(self.owners.get(usize::from(socket.0)), Some(None))
+            }
+            Flow::Stream(_) => false,
+        }
+    }
+
+    /// Another shard says who is at the far end of a flow; true when that is
+    /// news. That it is gone is said as well, at the latest when something is
+    /// sent over it.
+    pub fn learn(&mut self, flow: Flow, far: Far) -> bool {
+        let Flow::Stream(stream) = flow else {
+            return false;
+        };
+        self.team.is_other(stream.shard())
+            && self.away.len() < limits::AWAY_STREAMS_MAX
+            && self.away.insert(stream, far).is_none()
+    }
+
+    /// What another shard must know to use a flow.
+    #[must_use]
+    pub fn far(&self, flow: Flow) -> Option<Far> {
+        Some(Far {
+            transport: self.transport(flow),
+            peer: self.peer(flow)?,
+            identities: self.identities(flow).into(),
+        })
+    }
+
+    /// A stream of another shard is gone; whether it was known.
+    pub fn unlearn(&mut self, stream: StreamId) -> bool {
+        self.away.remove(&stream).is_some()
+    }
+
+    /// Other shards are about to hear of this flow: they are told of its end.
+    pub fn share(&mut self, flow: Flow) {
+        if let Flow::Stream(stream) = flow
+            && let Some(stream) = self.stream_mut(stream)
+        {
+            stream.shared = true;
         }
     }
 
@@ -154,10 +227,8 @@ impl Flows {
                 .locals
                 .get(usize::from(socket.0))
                 .map(|local| (Transport::Udp, local.addr)),
-            Flow::Stream(id) => {
-                let &Stream {
-                    transport, peer, ..
-                } = self.stream(id)?;
+            Flow::Stream(_) => {
+                let (transport, peer) = (self.transport(flow), self.peer(flow)?);
                 self.listener(transport, peer.is_ipv6())
                     .map(|addr| (transport, addr))
             }
@@ -169,7 +240,10 @@ impl Flows {
     pub fn peer(&self, flow: Flow) -> Option<SocketAddr> {
         match flow {
             Flow::Udp { peer, .. } => Some(peer),
-            Flow::Stream(id) => self.stream(id).map(|stream| stream.peer),
+            Flow::Stream(id) => self
+                .stream(id)
+                .map(|stream| stream.peer)
+                .or_else(|| self.away.get(&id).map(|far| far.peer)),
         }
     }
 
@@ -178,9 +252,13 @@ impl Flows {
     pub fn transport(&self, flow: Flow) -> Transport {
         match flow {
             Flow::Udp { .. } => Transport::Udp,
-            Flow::Stream(id) => self
-                .stream(id)
-                .map_or(Transport::Tcp, |stream| stream.transport),
+            Flow::Stream(id) => match self.stream(id) {
+                Some(stream) => stream.transport,
+                None => self
+                    .away
+                    .get(&id)
+                    .map_or(Transport::Tcp, |far| far.transport),
+            },
         }
     }
 
@@ -190,7 +268,10 @@ impl Flows {
     pub fn identities(&self, flow: Flow) -> &[Box<str>] {
         match flow {
             Flow::Udp { .. } => &[],
-            Flow::Stream(id) => self.stream(id).map_or(&[], |stream| &stream.identities),
+            Flow::Stream(id) => match self.stream(id) {
+                Some(stream) => &stream.identities,
+                None => self.away.get(&id).map_or(&[], |far| &far.identities),
+            },
         }
     }
 
@@ -240,17 +321,16 @@ impl Flows {
         }
     }
 
-    /// The upstream socket where there is one, else the first listener.
+    /// Our upstream socket where there is one, else the first listener.
     fn socket_towards(&self, addr: SocketAddr) -> Option<SocketId> {
         let fits = |local: &Local| {
             local.transport == Transport::Udp && local.addr.is_ipv6() == addr.is_ipv6()
         };
-        let place = |wanted: bool| {
-            self.locals
-                .iter()
-                .position(|local| fits(local) && local.upstream == wanted)
+        let place = |owner: Option<u8>| {
+            let mut locals = self.locals.iter().zip(&self.owners);
+            locals.position(|(local, whose)| fits(local) && *whose == owner)
         };
-        let place = place(true).or_else(|| place(false))?;
+        let place = place(Some(self.team.own)).or_else(|| place(None))?;
         u16::try_from(place).ok().map(SocketId)
     }
 
@@ -311,6 +391,19 @@ impl Flows {
     }
 }
 
+/// Upstream sockets stand behind the listeners, shard by shard.
+fn owners(locals: &[Local], team: Team) -> Vec<Option<u8>> {
+    let total = locals.iter().filter(|local| local.upstream).count();
+    let each = (total / usize::from(team.count.max(1))).max(1);
+    let mut seen = 0;
+    let owner = |local: &Local| {
+        let rank = local.upstream.then_some(seen / each)?;
+        seen += 1;
+        u8::try_from(rank).ok()
+    };
+    locals.iter().map(owner).collect()
+}
+
 impl Stream {
     fn new(transport: Transport, peer: SocketAddr, opened: bool) -> Self {
         Self {
@@ -327,6 +420,7 @@ impl Stream {
             heard: Instant::ZERO,
             promised: false,
             spoke: false,
+            shared: false,
         }
     }
 }
@@ -347,7 +441,7 @@ mod tests {
             local(Transport::Udp, "127.0.0.11:40000", true),
             local(Transport::Tls, "127.0.0.11:5061", false),
         ];
-        Flows::new(locals, [1, 2, 3, 4])
+        Flows::new(locals, [1, 2, 3, 4], Team::alone([5; 4]))
     }
 
     #[test]
@@ -437,5 +531,54 @@ mod tests {
             flows.reach(Hop::Flow(Flow::Stream(id))),
             Reach::Flow(Flow::Stream(id))
         );
+    }
+
+    #[test]
+    fn each_shard_knows_the_sockets_and_streams_of_the_others() {
+        let local = |addr: &str, upstream| Local {
+            transport: Transport::Udp,
+            addr: addr.parse().unwrap(),
+            upstream,
+        };
+        let locals = vec![
+            local("127.0.0.11:5060", false),
+            local("127.0.0.11:40000", true),
+            local("127.0.0.11:40001", true),
+        ];
+        let team = |own| Team {
+            own,
+            count: 2,
+            seed: [5; 4],
+        };
+        let [mut zero, mut one] =
+            [0, 1].map(|own| Flows::new(locals.clone(), [1, 2, 3, 4], team(own)));
+        let peer: SocketAddr = "127.0.0.10:5060".parse().unwrap();
+        let udp = |socket| Flow::Udp {
+            socket: SocketId(socket),
+            peer,
+        };
+        let hop = Hop::to(Transport::Udp, peer);
+        assert_eq!(zero.reach(hop), Reach::Flow(udp(1)));
+        assert_eq!(one.reach(hop), Reach::Flow(udp(2)));
+        let elsewhere = [0, 1, 2].map(|socket| one.elsewhere(udp(socket)));
+        assert_eq!(elsewhere, [None, Some(0), None]);
+        let accepted = Accepted {
+            transport: Transport::Tls,
+            peer,
+            identities: &["edge.example.com".into()],
+        };
+        let stream = Flow::Stream(one.accept(&accepted).unwrap());
+        assert_eq!(
+            (zero.elsewhere(stream), one.elsewhere(stream)),
+            (Some(1), None)
+        );
+        assert!(one.lives(stream) && !zero.lives(stream));
+        let far = one.far(stream).unwrap();
+        assert!(zero.learn(stream, far.clone()) && !zero.learn(stream, far));
+        assert!(zero.proves(stream, b"edge.example.com"));
+        assert_eq!(zero.transport(stream), Transport::Tls);
+        assert_eq!(zero.reach(Hop::Flow(stream)), Reach::Flow(stream));
+        let Flow::Stream(id) = stream else { panic!() };
+        assert!(zero.unlearn(id) && !zero.lives(stream));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Event;
+use super::{Event, Handoff};
 use crate::bytes::Buf;
 use crate::id::{Flow, StreamId, Transport};
 use crate::locate::{LookupId, Question};
@@ -49,6 +49,13 @@ pub enum Output {
         key: Buf,
         /// Its value.
         value: Option<Buf>,
+    },
+    /// Give another shard of the node this, as `Input::Handoff`.
+    Handoff {
+        /// Which.
+        to: u8,
+        /// What.
+        handoff: Handoff,
     },
     /// Something an operator reads once.
     Notice(Notice),

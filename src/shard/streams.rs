@@ -9,7 +9,7 @@ use crate::frame;
 use crate::id::{Flow, StreamId};
 use crate::limits;
 use crate::proxy::Timer;
-use crate::send::{Notice, Output};
+use crate::send::{Handoff, Notice, Output};
 use crate::time::Instant;
 
 impl Shard {
@@ -60,6 +60,14 @@ impl Shard {
                 self.net.outbox.push_back(Output::Notice(notice));
             }
         }
+        if state.shared {
+            self.net.tell_all(&Handoff::Gone { stream });
+        }
+        self.lost(now, stream, why);
+    }
+
+    /// Everyone hears that a stream is gone.
+    pub(super) fn lost(&mut self, now: Instant, stream: StreamId, why: &'static str) {
         let flow = Flow::Stream(stream);
         self.net.peers.forget(flow);
         match self.hands(now) {
@@ -173,12 +181,12 @@ impl Shard {
                         state.spoke = true;
                     }
                     let message = front.get(start..end).unwrap_or_default();
-                    self.message(now, flow, peer, message, None);
+                    self.message(now, (flow, peer), message, None, 0);
                     used += end;
                 }
                 frame::Stream::Broken { end, defect } => {
                     let head = front.get(..end).unwrap_or_default();
-                    self.message(now, flow, peer, head, Some(defect));
+                    self.message(now, (flow, peer), head, Some(defect), 0);
                     return None;
                 }
             }

@@ -1,29 +1,32 @@
 //! Branches of client transactions: the name of the transaction, readable by
 //! its writer alone.
 //!
-//! After the cookie of RFC 3261 §8.1.1.7 stand the slot, its generation and 56
-//! bits of SipHash over both, in 24 letters of five bits each. A response is
+//! After the cookie of RFC 3261 §8.1.1.7 stand the slot with the shard it is on,
+//! its generation and 56 bits of SipHash over both, in 24 letters of five bits each. A response is
 //! found without a table, and a peer that has not seen a request cannot answer
 //! it. The letters keep their meaning in either case, as §7.3.1 demands.
 
 use std::hash::Hasher;
 
 use crate::id::Slot;
+use crate::limits;
 
-/// Writes and reads branches, under a secret of this process.
+/// Writes and reads branches, under a secret of this shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Branches {
     secret: (u64, u64),
+    shard: u8,
 }
 
 impl Branches {
-    pub(super) const fn new(secret: (u64, u64)) -> Self {
-        Self { secret }
+    pub(super) const fn new(secret: (u64, u64), shard: u8) -> Self {
+        Self { secret, shard }
     }
 
     /// Appends the branch of `slot`, `COOKIE` first.
     pub(super) fn write(&self, slot: Slot, out: &mut Vec<u8>) {
         let bits = u128::from(slot.index)
+            | u128::from(self.shard) << SLOT_BITS
             | u128::from(slot.generation) << 32
             | u128::from(self.mac(slot)) << 64;
         out.extend_from_slice(COOKIE);
@@ -36,30 +39,18 @@ impl Branches {
     /// The slot of a branch that `write` made, whatever follows it; `None`
     /// for any other.
     pub(super) fn read(&self, branch: &[u8]) -> Option<Slot> {
-        let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
-        let letters = rest.get(..LETTERS)?;
-        if !cookie.eq_ignore_ascii_case(COOKIE) {
+        let [i0, i1, i2, shard, g0, g1, g2, g3, mac @ ..] = letters(branch)?.to_le_bytes();
+        if shard != self.shard {
             return None;
         }
-        let mut bits = 0u128;
-        for letter in letters.iter().rev() {
-            let value = match letter {
-                b'0'..=b'9' => letter - b'0',
-                b'a'..=b'v' => letter - b'a' + 10,
-                b'A'..=b'V' => letter - b'A' + 10,
-                _ => return None,
-            };
-            bits = bits << 5 | u128::from(value);
-        }
-        let [i0, i1, i2, i3, g0, g1, g2, g3, mac @ ..] = bits.to_le_bytes();
         let slot = Slot {
-            index: u32::from_le_bytes([i0, i1, i2, i3]),
+            index: u32::from_le_bytes([i0, i1, i2, 0]),
             generation: u32::from_le_bytes([g0, g1, g2, g3]),
         };
         (u64::from_le_bytes(mac) == self.mac(slot)).then_some(slot)
     }
 
-    /// 56 bits that only this process can compute.
+    /// 56 bits that only this shard can compute.
     #[expect(
         deprecated,
         reason = "the successor takes no keys, and the table hash is no authenticator"
@@ -72,6 +63,39 @@ impl Branches {
     }
 }
 
+/// The shard that a branch of ours names. Whether it wrote it, it finds out.
+#[must_use]
+pub fn shard_of(branch: &[u8]) -> Option<u8> {
+    let [_, _, _, shard, ..] = letters(branch)?.to_le_bytes();
+    Some(shard)
+}
+
+/// The bits in the letters behind the cookie.
+fn letters(branch: &[u8]) -> Option<u128> {
+    let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
+    let letters = rest.get(..LETTERS)?;
+    if !cookie.eq_ignore_ascii_case(COOKIE) {
+        return None;
+    }
+    let mut bits = 0u128;
+    for letter in letters.iter().rev() {
+        let value = match letter {
+            b'0'..=b'9' => letter - b'0',
+            b'a'..=b'v' => letter - b'a' + 10,
+            b'A'..=b'V' => letter - b'A' + 10,
+            _ => return None,
+        };
+        bits = bits << 5 | u128::from(value);
+    }
+    Some(bits)
+}
+
+/// Bits of a slot's index; the shard stands above them.
+const SLOT_BITS: u32 = 24;
+const _: () = assert!(
+    limits::TRANSACTIONS_MAX <= 1 << SLOT_BITS,
+    "a slot fits its bits"
+);
 /// What every branch since RFC 3261 begins with.
 const COOKIE: &[u8] = b"z9hG4bK";
 /// 120 bits, five each.
@@ -84,19 +108,21 @@ mod tests {
 
     fn branch(slot: Slot) -> Vec<u8> {
         let mut out = Vec::new();
-        Branches::new((1, 2)).write(slot, &mut out);
+        Branches::new((1, 2), 3).write(slot, &mut out);
         out
     }
 
     // T-4
     #[test]
     fn a_branch_leads_back_to_its_slot() {
-        let branches = Branches::new((1, 2));
-        for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (u32::MAX, u32::MAX)] {
+        let branches = Branches::new((1, 2), 3);
+        for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (0xff_ffff, u32::MAX)] {
             let slot = Slot { index, generation };
             let mut text = branch(slot);
             assert_eq!((text.len(), &text[..7]), (31, &b"z9hG4bK"[..]));
             assert_eq!(branches.read(&text), Some(slot));
+            assert_eq!(shard_of(&text), Some(3));
+            assert_eq!(Branches::new((1, 2), 4).read(&text), None);
             assert_eq!(branches.read(&text.to_ascii_uppercase()), Some(slot));
             text.extend_from_slice(b".loop");
             assert_eq!(branches.read(&text), Some(slot));
@@ -114,14 +140,18 @@ mod tests {
             for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[place])) {
                 let mut forged = text.clone();
                 forged[place] = other;
-                assert_eq!(Branches::new((1, 2)).read(&forged), None, "{place} {other}");
+                assert_eq!(
+                    Branches::new((1, 2), 3).read(&forged),
+                    None,
+                    "{place} {other}"
+                );
             }
             assert_eq!(
-                Branches::new((1, 2)).read(&text[..place]),
+                Branches::new((1, 2), 3).read(&text[..place]),
                 None,
                 "cut at {place}"
             );
         }
-        assert_eq!(Branches::new((1, 3)).read(&text), None);
+        assert_eq!(Branches::new((1, 3), 3).read(&text), None);
     }
 }

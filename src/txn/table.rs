@@ -78,11 +78,11 @@ pub(super) struct Clients<O> {
 }
 
 impl<O: Copy> Clients<O> {
-    pub(super) fn new(keys: &Keys) -> Self {
+    pub(super) fn new(keys: &Keys, shard: u8) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             cancels: HashMap::with_hasher(keys.table()),
-            branches: Branches::new(keys.secret("branch")),
+            branches: Branches::new(keys.secret("branch"), shard),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn new() -> Self {
-        let txn = Transactions::new(Instant::ZERO, [11, 12, 13, 14]);
+        let txn = Transactions::new(Instant::ZERO, [11, 12, 13, 14], 0);
         Self {
             txn,
             pool: Pool::new(),

@@ -7,6 +7,7 @@ use super::options::Who;
 use super::wire::{News, Wire};
 use super::{Fault, agent};
 use crate::config::random;
+use crate::id::Team;
 use crate::send::{Event, Output};
 use crate::shard::{Input, Role, Setup, Shard};
 use crate::time::{Instant, Wall};
@@ -47,10 +48,12 @@ impl Phone {
         let wall = Wall {
             unix_at_zero: unix.map_or(0, |since| since.as_secs()),
         };
+        let seed = std::array::from_fn(|_| words.next().unwrap_or_default());
         let setup = Setup {
             locals: wire.locals(),
             role: Role::Agent(settings),
-            seed: std::array::from_fn(|_| words.next().unwrap_or_default()),
+            seed,
+            team: Team::alone(seed),
             wall,
         };
         let now = Instant::ZERO + began.elapsed();

@@ -192,6 +192,7 @@ impl Wire {
             }
             Output::Store { .. }
             | Output::Resolve { .. }
+            | Output::Handoff { .. }
             | Output::Notice(_)
             | Output::Event(_) => {}
         }

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant as Clock};
 
 use steadfast::agent::{Command, Settings};
-use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
 use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
@@ -118,10 +118,12 @@ impl Phone {
             answer_after: Some(Duration::ZERO),
         };
         let seed = u64::from(addr.port()) << 16 | 1;
+        let seed = [seed, seed * 3, seed * 5, seed * 7];
         let setup = Setup {
             locals: vec![local(Transport::Udp), local(Transport::Tcp)],
             role: Role::Agent(settings),
-            seed: [seed, seed * 3, seed * 5, seed * 7],
+            seed,
+            team: Team::alone(seed),
             wall: Wall::default(),
         };
         Self {
@@ -197,7 +199,10 @@ impl Phone {
                     self.said.push((now, *event));
                     None
                 }
-                Output::Store { .. } | Output::Resolve { .. } | Output::Notice(_) => None,
+                Output::Store { .. }
+                | Output::Resolve { .. }
+                | Output::Handoff { .. }
+                | Output::Notice(_) => None,
             };
             if let Some(failed) = failed {
                 self.shard.handle(now, failed);

@@ -54,6 +54,12 @@ impl Lab {
         let (turn, dir) = turn(test);
         let mut command = steadfast();
         command.arg("lab").args(flags);
+        // All tests must pass with several shards a node too.
+        if let Some(shards) = std::env::var_os("STEADFAST_SHARDS")
+            && !flags.contains(&"--shards")
+        {
+            command.arg("--shards").arg(shards);
+        }
         command.arg("--dir").arg(dir.join("lab"));
         let process = Process::start("steadfast lab", &mut command, dir.join("lab.log"));
         let mut lab = Self {
@@ -108,6 +114,15 @@ impl Lab {
             sent.is_ok_and(|status| status.success()),
             "kill {signal} {id:?}"
         );
+    }
+
+    /// The log of the node `name`, once it holds what is waited for.
+    #[track_caller]
+    pub(crate) fn log_until(&self, name: &str, holds: impl Fn(&str) -> bool) -> String {
+        let path = self.path(&format!("lab/{name}.log"));
+        let read = || std::fs::read_to_string(&path).unwrap_or_default();
+        let found = poll(READY_MAX, || Some(read()).filter(|log| holds(log)));
+        found.unwrap_or_else(|| panic!("{name} never logged it\n{}", read()))
     }
 
     /// What the lab last said.

@@ -26,6 +26,7 @@ mod load;
 mod mistakes;
 mod process;
 mod register;
+mod shards;
 mod sipp;
 mod stream;
 mod survival;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use steadfast::agent;
-use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::send::{Accepted, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
@@ -222,6 +222,7 @@ impl World {
             locals: node.locals.clone(),
             role: node.role.clone(),
             seed,
+            team: Team::alone(seed),
             wall: Wall { unix_at_zero: UNIX },
         };
         let shard = Shard::new(setup, self.now + node.skew);
@@ -377,7 +378,7 @@ impl World {
                 self.push(self.now + late, row);
             }
             Output::Resolve { name, question } => self.resolve(place, name, &question),
-            Output::Notice(_) | Output::Event(_) => {}
+            Output::Handoff { .. } | Output::Notice(_) | Output::Event(_) => {}
         }
     }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use steadfast::frame::stun;
-use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::proxy::Facts;
-use steadfast::send::{self, Accepted, Local};
+use steadfast::send::{self, Accepted, Handoff, Local};
 use steadfast::shard::{Input, Notice, Output, Shard};
 use steadfast::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use staging::Kind;
 use super::cables::{Cables, End, Joined};
 use super::names::{Answers, Names};
 
+mod spread;
 mod staging;
 
 /// Address of the home.
@@ -42,14 +43,16 @@ enum Event {
     Connected(End),
     Closed(End),
     Resolved(usize, LookupId, Records),
+    /// From one shard to another.
+    Handoff(usize, u8, Handoff),
 }
 
 impl Event {
     /// The node it happens to.
     fn place(&self, world: &World) -> Option<usize> {
         match self {
-            Self::Datagram(seen) => world.nodes.get(&seen.to).copied(),
-            Self::Resolved(place, ..) => Some(*place),
+            Self::Datagram(seen) => world.nodes.get(&seen.to).map(|(first, _)| *first),
+            Self::Resolved(place, ..) | Self::Handoff(place, ..) => Some(*place),
             Self::Stream(end, _) | Self::Connected(end) | Self::Closed(end) => match end {
                 End::Node { place, .. } => Some(*place),
                 End::Test { .. } => None,
@@ -61,8 +64,18 @@ impl Event {
 /// Nodes by address, and what is under way between them.
 pub(crate) struct World {
     pub(crate) now: Instant,
-    nodes: BTreeMap<SocketAddr, usize>,
+    /// The place of the first shard that has the address, and how many have.
+    nodes: BTreeMap<SocketAddr, (usize, usize)>,
     shards: Vec<Shard>,
+    /// The team of each shard.
+    teams: Vec<Team>,
+    /// How many shards the nodes have that are added from now on.
+    pub(crate) width: u8,
+    /// Which shard of any node the flows from an address come to; the others
+    /// fall where their port says.
+    steered: BTreeMap<SocketAddr, usize>,
+    /// Nodes whose rings are full.
+    full: Vec<IpAddr>,
     locals: Vec<Vec<Local>>,
     kinds: Vec<Kind>,
     /// What the homes handed to their store.
@@ -134,7 +147,7 @@ impl World {
     /// between the two from now on goes over it.
     pub(crate) fn connect(&mut self, from: &str, to: &str) {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
-        let place = self.nodes[&to];
+        let place = self.place(from, to);
         let stream = self.shards[place].accept(self.now, &tcp(from)).unwrap();
         self.cables
             .join(End::test(from), End::node(place, stream, to));
@@ -167,16 +180,17 @@ impl World {
 
     /// ICMP tells `node` that `peer` is not there.
     pub(crate) fn unreachable(&mut self, node: &str, peer: &str) {
-        let (place, socket) = self.socket(node.parse().unwrap());
         let peer = peer.parse().unwrap();
+        let (place, socket) = self.socket(peer, node.parse().unwrap());
         self.input(place, Input::Unreachable { socket, peer });
         self.settle();
     }
 
     /// Tells a node to drain.
     pub(crate) fn drain(&mut self, node: &str) {
-        let place = self.nodes[&node.parse().unwrap()];
-        self.input(place, Input::Drain);
+        for place in self.places(node) {
+            self.input(place, Input::Drain);
+        }
     }
 
     /// Sends from an address of the test and lets everything settle.
@@ -253,14 +267,19 @@ impl World {
         self.frozen.contains(&ip)
     }
 
-    /// A counter of the node at `addr`.
+    /// A counter of the node at `addr`, over all its shards.
     pub(crate) fn counter(&self, addr: &str, name: &str) -> u64 {
-        let place = self.nodes[&addr.parse().unwrap()];
-        let found = self.shards[place]
-            .counters()
-            .rows()
-            .find(|(row, _)| *row == name);
-        found.unwrap_or_else(|| panic!("no counter {name}")).1
+        self.counters(addr, name).iter().sum()
+    }
+
+    /// The same by shard.
+    pub(crate) fn counters(&self, addr: &str, name: &str) -> Vec<u64> {
+        let row = |shard: &Shard| {
+            let mut rows = shard.counters().rows();
+            let found = rows.find(|(row, _)| *row == name);
+            found.unwrap_or_else(|| panic!("no counter {name}")).1
+        };
+        self.shards[self.places(addr)].iter().map(row).collect()
     }
 
     /// The same with all that is known of it.
@@ -281,15 +300,17 @@ impl World {
 
     /// What a node says of a URI.
     pub(crate) fn why(&mut self, addr: &str, uri: &str) -> Facts {
-        let place = self.nodes[&addr.parse().unwrap()];
+        let place = self.places(addr).start;
         self.shards[place].why(self.now, uri.as_bytes())
     }
 
-    /// What a node holds at this moment.
+    /// What a node holds at this moment, over all its shards.
     pub(crate) fn gauge(&self, addr: &str, name: &str) -> usize {
-        let place = self.nodes[&addr.parse().unwrap()];
-        let gauges = self.shards[place].gauges();
-        gauges.iter().find(|(row, _)| *row == name).unwrap().1
+        let row = |shard: &Shard| {
+            let gauges = shard.gauges();
+            gauges.iter().find(|(row, _)| *row == name).unwrap().1
+        };
+        self.shards[self.places(addr)].iter().map(row).sum()
     }
 
     /// Waits until every timer has run out, and checks that no node holds
@@ -350,6 +371,9 @@ impl World {
                 Event::Resolved(place, name, records) => {
                     self.input(place, Input::Resolved { name, records });
                 }
+                Event::Handoff(place, from, handoff) => {
+                    self.input(place, Input::Handoff { from, handoff });
+                }
                 Event::Connected(End::Test { .. }) | Event::Closed(End::Test { .. }) => {}
             }
         }
@@ -387,7 +411,7 @@ impl World {
             self.inbox.push_back(seen);
             return;
         }
-        let (place, socket) = self.socket(seen.to);
+        let (place, socket) = self.socket(seen.from, seen.to);
         let input = Input::Datagram {
             socket,
             peer: seen.from,
@@ -410,7 +434,7 @@ impl World {
     /// Port unreachable, to the sender of what was lost.
     fn report(&mut self, lost: &Seen) {
         if self.icmp && self.nodes.contains_key(&lost.from) {
-            let (place, socket) = self.socket(lost.from);
+            let (place, socket) = self.socket(lost.to, lost.from);
             let peer = lost.to;
             self.input(place, Input::Unreachable { socket, peer });
         }
@@ -429,8 +453,9 @@ impl World {
         }
     }
 
-    fn socket(&self, addr: SocketAddr) -> (usize, SocketId) {
-        let place = self.nodes[&addr];
+    /// Where a datagram of `from` comes in that goes to `addr`.
+    fn socket(&self, from: SocketAddr, addr: SocketAddr) -> (usize, SocketId) {
+        let place = self.place(from, addr);
         let is_it = |local: &Local| local.addr == addr && local.transport == Transport::Udp;
         let socket = self.locals[place].iter().position(is_it).unwrap();
         (place, SocketId(u16::try_from(socket).unwrap()))
@@ -474,6 +499,15 @@ impl World {
                     let who = self.locals[place][0].addr;
                     self.notices.push((who, *notice));
                 }
+                Some(Output::Handoff { to, handoff }) => {
+                    // A full ring drops the newest.
+                    if !self.full.contains(&self.locals[place][0].addr.ip()) {
+                        let Team { own, .. } = self.teams[place];
+                        let to = place - usize::from(own) + usize::from(*to);
+                        let event = Event::Handoff(to, own, handoff.clone());
+                        self.wire.push_back(event);
+                    }
+                }
                 None => return,
             }
             around(&mut || drop(output.take()));
@@ -507,11 +541,11 @@ impl World {
             return;
         }
         let called = match self.nodes.get(&peer) {
-            Some(&place) => End::node(
-                place,
-                self.shards[place].accept(self.now, &tcp(from)).unwrap(),
-                peer,
-            ),
+            Some(_) => {
+                let place = self.place(from, peer);
+                let stream = self.shards[place].accept(self.now, &tcp(from)).unwrap();
+                End::node(place, stream, peer)
+            }
             None => End::test(peer),
         };
         self.cables.join(caller.clone(), called);

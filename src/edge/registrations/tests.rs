@@ -158,8 +158,8 @@ fn a_lost_flow_takes_everyone_on_it_along() {
         registration(ann, 1, 10),
         registration(JOE, 2, 20),
     ]);
-    assert_eq!(table.flow_lost(flow(10)), 2);
-    assert_eq!(table.flow_lost(flow(10)), 0);
+    assert_eq!(table.flow_lost(flow(10), |_, _| ()), 2);
+    assert_eq!(table.flow_lost(flow(10), |_, _| ()), 0);
     assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(20)));
     assert_eq!(table.flow_of(NOW, &ann, None), None);
 }
@@ -308,7 +308,7 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
             5 => {
                 let before = twin.0.len();
                 twin.0.retain(|it| it.2 != to);
-                assert_eq!(table.flow_lost(flow(to)), before - twin.0.len());
+                assert_eq!(table.flow_lost(flow(to), |_, _| ()), before - twin.0.len());
             }
             6 => {
                 let before = twin.0.len();

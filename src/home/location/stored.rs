@@ -5,6 +5,7 @@
 //! the places of its texts (12), length of the texts (2), the texts. All
 //! numbers big-endian. The flow is not stored: it does not outlive the process.
 
+use crate::id::Flow;
 use crate::limits;
 use crate::time::{Duration, Instant, Wall};
 
@@ -52,7 +53,40 @@ impl Location {
         aor: &[u8],
         bytes: &[u8],
     ) -> Result<(), NotRestored> {
-        let mut bindings = decode(now, wall, bytes).ok_or(NotRestored::Corrupt)?;
+        let bindings = decode(now, wall, bytes).ok_or(NotRestored::Corrupt)?;
+        self.replace(now, aor, bindings)
+    }
+
+    /// Takes over the record of another shard, with the flows of its bindings in
+    /// their order; without a value there is none any more.
+    ///
+    /// # Errors
+    /// As for `restore`.
+    pub fn copy_in(
+        &mut self,
+        now: Instant,
+        wall: Wall,
+        aor: &[u8],
+        value: Option<&[u8]>,
+        flows: impl Iterator<Item = Option<Flow>>,
+    ) -> Result<(), NotRestored> {
+        let mut bindings = match value {
+            Some(value) => decode(now, wall, value).ok_or(NotRestored::Corrupt)?,
+            None => Vec::new(),
+        };
+        for (binding, flow) in bindings.iter_mut().zip(flows) {
+            binding.flow = flow;
+        }
+        self.replace(now, aor, bindings)
+    }
+
+    /// Puts live bindings in place of what the address of record has.
+    fn replace(
+        &mut self,
+        now: Instant,
+        aor: &[u8],
+        mut bindings: Vec<Binding>,
+    ) -> Result<(), NotRestored> {
         bindings.retain(|binding| binding.is_live(now));
         bindings.shrink_to_fit();
         match self.find(aor) {

@@ -85,6 +85,10 @@ impl Engine {
                     self.unasked.push(name);
                 }
             }
+            Output::Handoff { to, handoff } => {
+                let dropped = !self.mesh.give(to, handoff);
+                self.counters.handoff_drops += u64::from(dropped);
+            }
             Output::Notice(notice) => log(&notice),
             // Nodes have no agent.
             Output::Event(_) => {}

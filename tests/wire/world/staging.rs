@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use steadfast::id::Transport;
+use steadfast::id::{Team, Transport};
 use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
@@ -14,6 +14,13 @@ use super::super::cables::Cables;
 use super::super::names::Names;
 use super::super::settings;
 use super::{EDGES, HOME, Tokens, World};
+
+/// How many shards each node has where a test does not say: all tests must pass
+/// with several (`STEADFAST_SHARDS=2 cargo test --test wire`).
+fn width() -> u8 {
+    let asked = std::env::var("STEADFAST_SHARDS").ok();
+    asked.map_or(1, |width| width.parse().unwrap())
+}
 
 /// The calendar at the start of every test.
 const UNIX: u64 = 1_800_000_000;
@@ -38,10 +45,24 @@ impl World {
         home: impl Fn(&mut home::Settings),
         edge: impl Fn(usize, &mut edge::Settings),
     ) -> Self {
+        Self::wide(width(), tokens, home, edge)
+    }
+
+    /// The same with so many shards in each node.
+    pub(crate) fn wide(
+        width: u8,
+        tokens: Tokens,
+        home: impl Fn(&mut home::Settings),
+        edge: impl Fn(usize, &mut edge::Settings),
+    ) -> Self {
         let mut world = Self {
             now: Instant::ZERO,
             nodes: BTreeMap::new(),
             shards: Vec::new(),
+            teams: Vec::new(),
+            width,
+            steered: BTreeMap::new(),
+            full: Vec::new(),
             locals: Vec::new(),
             kinds: Vec::new(),
             store: BTreeMap::new(),
@@ -132,7 +153,7 @@ impl World {
 
     /// Tells an agent what to do, and lets everything settle.
     pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
-        let place = self.nodes[&addr.parse().unwrap()];
+        let place = self.places(addr).start;
         self.input(place, Input::Command(command));
         self.settle();
     }
@@ -146,7 +167,8 @@ impl World {
 
     /// Whether nothing is under way at a node.
     pub(crate) fn is_idle(&self, addr: &str) -> bool {
-        self.shards[self.nodes[&addr.parse().unwrap()]].is_idle(self.now)
+        let mut shards = self.shards[self.places(addr)].iter();
+        shards.all(|shard| shard.is_idle(self.now))
     }
 
     /// Adds a node with these sockets; true: towards the home.
@@ -156,22 +178,41 @@ impl World {
             addr: addr.parse().unwrap(),
             upstream,
         };
+        let width = match kind {
+            Kind::Agent(_) => 1,
+            Kind::Home(_) | Kind::Edge(_) => usize::from(self.width),
+        };
+        let first = self.shards.len();
         let mut locals: Vec<Local> = Vec::new();
-        for (addr, upstream) in addrs {
-            locals.push(local(Transport::Udp, addr, *upstream));
-        }
         for (addr, _) in addrs.iter().filter(|(_, upstream)| !upstream) {
+            locals.push(local(Transport::Udp, addr, false));
             locals.push(local(Transport::Tcp, addr, false));
             self.cables.listen(addr.parse().unwrap());
         }
-        let place = self.shards.len();
         for local in &locals {
-            self.nodes.insert(local.addr, place);
+            self.nodes.insert(local.addr, (first, width));
         }
-        self.locals.push(locals);
-        self.kinds.push(kind);
-        let shard = self.start(place, 1);
-        self.shards.push(shard);
+        for shard in 0..width {
+            for (addr, _) in addrs.iter().filter(|(_, upstream)| *upstream) {
+                let mut local = local(Transport::Udp, addr, true);
+                let port = local.addr.port() + u16::try_from(shard).unwrap();
+                local.addr.set_port(port);
+                self.nodes.insert(local.addr, (first + shard, 1));
+                locals.push(local);
+            }
+        }
+        for own in 0..width {
+            let number = |number: usize| u8::try_from(number).unwrap();
+            self.teams.push(Team {
+                own: number(own),
+                count: number(width),
+                seed: [0; 4],
+            });
+            self.locals.push(locals.clone());
+            self.kinds.push(kind.clone());
+            let shard = self.start(first + own, 1);
+            self.shards.push(shard);
+        }
     }
 
     fn start(&self, place: usize, run: u64) -> Shard {
@@ -181,10 +222,17 @@ impl World {
             Kind::Edge(settings) => Role::Edge(settings),
             Kind::Agent(settings) => Role::Agent(settings),
         };
+        let team = self.teams[place];
+        let node = seed - u64::from(team.own) * run;
+        let words = |seed: u64| [seed, seed * 7, seed * 13, seed * 29];
         let setup = Setup {
             locals: self.locals[place].clone(),
             role,
-            seed: [seed, seed * 7, seed * 13, seed * 29],
+            seed: words(seed),
+            team: Team {
+                seed: words(node),
+                ..team
+            },
             wall: Wall { unix_at_zero: UNIX },
         };
         Shard::new(setup, self.now)
@@ -193,19 +241,21 @@ impl World {
     /// Starts a node anew, alive again: it remembers what its store gives back.
     pub(crate) fn restart(&mut self, addr: &str) {
         let addr: SocketAddr = addr.parse().unwrap();
-        let place = self.nodes[&addr];
+        let (first, count) = self.nodes[&addr];
         self.dead.retain(|dead| *dead != addr.ip());
-        // The kernel ends the connections of a process that ends.
-        for joined in self.cables.all_of(place) {
-            self.hang_up(joined);
-        }
-        let mut shard = self.start(place, 1_000);
-        if matches!(self.kinds[place], Kind::Home(_)) {
-            for (key, value) in &self.store {
-                shard.handle(self.now, Input::Restored { key, value });
+        for place in first..first + count {
+            // The kernel ends the connections of a process that ends.
+            for joined in self.cables.all_of(place) {
+                self.hang_up(joined);
             }
+            let mut shard = self.start(place, 1_000);
+            if matches!(self.kinds[place], Kind::Home(_)) {
+                for (key, value) in &self.store {
+                    shard.handle(self.now, Input::Restored { key, value });
+                }
+            }
+            self.shards[place] = shard;
         }
-        self.shards[place] = shard;
         self.settle();
     }
 }

@@ -1,0 +1,81 @@
+//! What one shard of a node says to another. All of it is by value: two shards
+//! share no memory, and a thing handed over belongs to whoever has it.
+
+use std::net::SocketAddr;
+
+use crate::id::{Flow, StreamId, Transport};
+use crate::time::Instant;
+
+/// The far side of a flow, as the shard that holds it knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Far {
+    /// What it speaks.
+    pub transport: Transport,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// The domains its certificate names.
+    pub identities: Box<[Box<str>]>,
+}
+
+/// A piece of work, or a piece of news, for another shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handoff {
+    /// A message that came to one shard and is the business of another, which
+    /// takes it as if it had come there.
+    Message {
+        /// What it came on.
+        flow: Flow,
+        /// Where it came from.
+        far: Far,
+        /// How often it was handed over, this time included.
+        times: u8,
+        /// All of it.
+        bytes: Box<[u8]>,
+    },
+    /// Bytes to send on a flow that the other one holds.
+    Send {
+        /// Where.
+        flow: Flow,
+        /// What.
+        bytes: Box<[u8]>,
+    },
+    /// A connection that others were told of is gone.
+    Gone {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Datagrams do not arrive there. The kernel says so to the shard that
+    /// answers from there would come to, which need not be the one that sent.
+    Unreachable {
+        /// Where.
+        flow: Flow,
+    },
+    /// The sender holds the flow of a phone (by the hash of its user and
+    /// instance) until this time; a time that is over: no longer.
+    Holds {
+        /// Which phone.
+        phone: u64,
+        /// The end of its registration.
+        until: Instant,
+    },
+    /// The record of an address of record has changed.
+    Row {
+        /// As in `Output::Store`.
+        key: Box<[u8]>,
+        /// As in `Output::Store`.
+        value: Option<Box<[u8]>>,
+        /// The flow and the far side of each of its bindings, in their order.
+        flows: Box<[Option<(Flow, Far)>]>,
+    },
+    /// A Record-Route URI sticks to a flow.
+    Stuck {
+        /// The URI.
+        uri: Box<[u8]>,
+        /// The flow.
+        flow: Flow,
+        /// Its far side.
+        far: Far,
+        /// Until when.
+        until: Instant,
+    },
+}

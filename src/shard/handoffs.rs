@@ -1,0 +1,98 @@
+//! Between the shards of a node: what another one gives us to do, and what of
+//! ours comes to the wrong door.
+//!
+//! A request is handed on by the role, which alone knows whose it is; a response
+//! by its branch, which names the shard that wrote it.
+
+use std::net::SocketAddr;
+
+use super::{Hands, Shard};
+use crate::id::Flow;
+use crate::proxy::Net;
+use crate::scan::uri::host_ip;
+use crate::scan::via::Via;
+use crate::send::{Far, Handoff, Output};
+use crate::time::Instant;
+use crate::txn;
+
+impl Shard {
+    pub(super) fn handed(&mut self, now: Instant, from: u8, handoff: Handoff) {
+        match handoff {
+            Handoff::Message {
+                flow,
+                far,
+                times,
+                bytes,
+            } => {
+                let source = far.peer;
+                self.learn(now, flow, far);
+                self.net.heard(now, flow);
+                self.message(now, (flow, source), &bytes, None, times);
+            }
+            Handoff::Send { flow, bytes } => self.send_for(from, flow, &bytes),
+            Handoff::Gone { stream } => {
+                if self.net.flows.unlearn(stream) {
+                    self.lost(now, stream, "the connection was closed");
+                }
+            }
+            Handoff::Unreachable { flow } => self.unreachable(now, flow),
+            Handoff::Holds { .. } | Handoff::Row { .. } | Handoff::Stuck { .. } => {
+                if let Hands::Proxy(_, turn) = self.hands(now) {
+                    turn.policy.told(turn.net, now, from, handoff);
+                }
+            }
+        }
+    }
+
+    /// A flow of another shard is one of ours to use.
+    fn learn(&mut self, now: Instant, flow: Flow, far: Far) {
+        if self.net.flows.learn(flow, far)
+            && let Hands::Proxy(_, turn) = self.hands(now)
+        {
+            turn.policy.identified(turn.net, now, flow);
+        }
+    }
+
+    /// Sends for another shard what leaves by a flow of ours. It hears when the
+    /// flow is gone, so that it does not go on waiting.
+    fn send_for(&mut self, from: u8, flow: Flow, bytes: &[u8]) {
+        let net = &mut self.net;
+        match flow {
+            Flow::Stream(stream) if net.flows.stream(stream).is_none() => {
+                if net.team.is_other(from) {
+                    net.hand(from, Handoff::Gone { stream });
+                }
+            }
+            Flow::Udp { .. } | Flow::Stream(_) => {
+                let bytes = net.pool.copy(bytes);
+                net.outbox.push_back(Output::Transmit { flow, bytes });
+            }
+        }
+    }
+}
+
+impl Net {
+    /// Gives a response to the shard that sent the request; false when that is
+    /// this one, or nobody. That the branch is genuine is found out there.
+    pub(super) fn hand_response(
+        &mut self,
+        via: &Via,
+        from: (Flow, SocketAddr),
+        bytes: &[u8],
+    ) -> bool {
+        if self.team.is_alone() {
+            return false;
+        }
+        let writer = via
+            .branch
+            .and_then(|branch| txn::shard_of(branch.of(bytes)));
+        let host = host_ip(via.host.of(bytes));
+        let ours = host.is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
+        let Some(to) = writer.filter(|to| ours && self.team.is_other(*to)) else {
+            return false;
+        };
+        self.counters.handed_responses += 1;
+        self.hand_over(to, from, 0, bytes);
+        true
+    }
+}

@@ -1,0 +1,69 @@
+//! Two shards a node: the kernel spreads the flows, and the edges never have to
+//! hand anything from one shard to the other.
+
+use std::time::Duration;
+
+use crate::lab::{EDGES, Lab, port};
+use crate::register::register;
+use crate::sipp::Sipp;
+
+/// Phones that register, to fall on both shards.
+const PHONES: usize = 6;
+/// Calls a second, and seconds of it.
+const RATE: u32 = 500;
+const SECONDS: u32 = 10;
+
+/// Every value of a counter in a node's log, one for each shard and report.
+fn counted(log: &str, name: &str) -> Vec<u64> {
+    let prefix = format!(" {name}=");
+    let rows = log.match_indices(&prefix);
+    rows.filter_map(|(at, _)| {
+        let rest = &log[at + prefix.len()..];
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    })
+    .collect()
+}
+
+#[test]
+fn the_edges_of_two_shards_hand_nothing_over() {
+    let lab = Lab::start_with("shards", &["--shards", "2"]);
+    let (joe, ann) = (port(), port());
+    register(&lab, "joe", EDGES[0], joe);
+    register(&lab, "ann", EDGES[1], ann);
+    // Further contacts of users who are not called.
+    for _ in 0..PHONES {
+        register(&lab, "joe", EDGES[2], port());
+    }
+    let calls = RATE * SECONDS;
+    let limit = Duration::from_secs(40);
+    let callee = Sipp::new(&lab, "uas_brief", "ann")
+        .port(ann)
+        .calls(calls, limit)
+        .listen();
+    let caller = Sipp::new(&lab, "uac_brief", "joe")
+        .to(EDGES[0])
+        .port(joe)
+        .calls(calls, limit);
+    caller
+        .option("-r", &RATE.to_string())
+        .option("-l", &calls.to_string())
+        .run();
+    callee.finish();
+    for (name, edge) in ["e1", "e2"].iter().zip(EDGES) {
+        lab.signal("-USR1", edge);
+        let log = lab.log_until(name, |log| counted(log, "requests_in").len() >= 2);
+        assert_eq!(counted(&log, "requests_in").len(), 2, "{log}");
+        assert!(counted(&log, "requests_in").iter().sum::<u64>() >= u64::from(calls));
+        for handed in [
+            "handed_over",
+            "handed_responses",
+            "handed_sends",
+            "handoff_drops",
+        ] {
+            assert_eq!(counted(&log, handed), [0, 0], "{name} {handed}");
+        }
+    }
+}
