@@ -235,7 +235,7 @@ fn listen(options: &Options, wires: &mut Wires) -> Result<(), Fault> {
     let addr = options.callee;
     let opened = match options.transport.into() {
         Transport::Udp => wires.datagrams(addr).map(|_port| ()),
-        _ => wires.listen(addr),
+        Transport::Tcp | Transport::Tls => wires.listen(addr),
     };
     opened.map_err(|why| Fault::Callee { addr, why })
 }

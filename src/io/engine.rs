@@ -65,16 +65,29 @@ pub(super) struct Engine {
     ends_at: Option<Instant>,
 }
 
+/// What connects a shard to the world: the network, its siblings, the control
+/// thread.
+pub(super) struct Ends {
+    pub(super) sockets: Sockets,
+    pub(super) inbox: Inbox,
+    pub(super) mesh: Mesh,
+    pub(super) store: Option<StoreSender>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) dns: DnsSender,
+}
+
 impl Engine {
     pub(super) fn new(
         shard: Shard,
         clock: Clock,
-        sockets: Sockets,
-        inbox: Inbox,
-        mesh: Mesh,
-        store: Option<StoreSender>,
-        tls: Option<Arc<Tls>>,
-        dns: DnsSender,
+        Ends {
+            sockets,
+            inbox,
+            mesh,
+            store,
+            tls,
+            dns,
+        }: Ends,
     ) -> io::Result<Self> {
         let mut streams = Streams::new();
         streams.set_tls(tls);

@@ -9,7 +9,7 @@ use glommio::io::PollableFd;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::clock::Clock;
-use super::engine::Engine;
+use super::engine::{Ends, Engine};
 use super::inbox::{Inbox, inbox};
 use super::tls::Tls;
 use super::{DnsSender, Fault, Mesh, Orders, Record, Sockets, StoreSender};
@@ -125,7 +125,15 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     if let Some(networks) = unlimited {
         shard.set_unlimited(networks);
     }
-    let mut engine = Engine::new(shard, clock, sockets, inbox, mesh, store, tls, dns)?;
+    let ends = Ends {
+        sockets,
+        inbox,
+        mesh,
+        store,
+        tls,
+        dns,
+    };
+    let mut engine = Engine::new(shard, clock, ends)?;
     engine.restore(&restored);
     drop(restored);
     run(engine, clock).await

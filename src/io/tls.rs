@@ -179,6 +179,10 @@ impl Tls {
 }
 
 /// What the log says of a session that failed.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library has words of its own for the rest"
+)]
 pub(crate) fn reason(error: &rustls::Error) -> String {
     use rustls::CertificateError as Bad;
     match error {
@@ -315,13 +319,11 @@ fn read_pair(pair: &Pair, provider: &CryptoProvider) -> Result<Named, BadFile> {
     let names = chain.first().map(|first| identities(first));
     let names = names
         .transpose()
-        .map_err(|_| bad(&pair.cert, "cannot be read".to_owned()))?;
+        .map_err(|why| bad(&pair.cert, format!("cannot be read ({why})")))?;
     let pair_up = CertifiedKey::new(chain, key);
-    pair_up.keys_match().map_err(|_| {
-        let why = format!(
-            "is not the certificate of the key in {}",
-            pair.key.display()
-        );
+    pair_up.keys_match().map_err(|why| {
+        let key = pair.key.display();
+        let why = format!("is not the certificate of the key in {key} ({why})");
         bad(&pair.cert, why)
     })?;
     Ok((names.unwrap_or_default(), Arc::new(pair_up)))

@@ -280,9 +280,10 @@ impl Net {
 
     /// Hands a request over, and counts it.
     pub(super) fn hand_request(&mut self, to: u8, request: &Request<'_>) {
-        match request.message.method() {
-            Method::Register => self.counters.handed_registers += 1,
-            _ => self.counters.handed_over += 1,
+        if request.message.method() == Method::Register {
+            self.counters.handed_registers += 1;
+        } else {
+            self.counters.handed_over += 1;
         }
         let from = (request.flow, request.source);
         self.hand_over(to, from, request.handed, request.bytes);

@@ -65,7 +65,7 @@ impl Proxy {
                 Err(answer(480, "No Target Is Available"))
             }
             Verdict::Forward => Ok(valid),
-            other => Err(other),
+            other @ (Verdict::Answer(_) | Verdict::HandOver(_) | Verdict::Drop) => Err(other),
         }
     }
 

@@ -47,21 +47,10 @@ fn of_joe(seen: &Seen) -> bool {
     seen.header("To").concat().contains("sip:joe@")
 }
 
-#[test]
-fn every_line_of_the_worked_flow_is_on_the_wire() {
-    let (_turn, dir) = turn("worked-flow");
-    let capture = Capture::start(dir.join("flow.pcapng"), "tcp port 5060");
-    let mut command = steadfast();
-    command.args(["demo", "--transport", "tcp"]);
-    let mut demo = Process::start("steadfast demo", &mut command, dir.join("demo.log"));
-    let end = demo.wait(DEMO_MAX);
-    let said = demo.said();
-    let seen = capture.finish();
-    assert!(end.is_some_and(|end| end.success()), "{end:?}\n{said}");
-    assert!(said.contains("calls lost: 0"), "{said}");
-    let mut flow = Flow { seen, at: 0 };
-    let [e1, e2, _] = EDGES;
-
+/// Steps 1 to 4; returns joe's token and his second edge.
+#[track_caller]
+fn discovery(flow: &mut Flow) -> (String, &'static str) {
+    let e1 = EDGES[0];
     // 1
     let asked = flow.next(PHONES, HOME, "REGISTER sip:example.com SIP/2.0", of_joe);
     assert_eq!(asked.header("Route"), [""; 0]);
@@ -107,6 +96,25 @@ fn every_line_of_the_worked_flow_is_on_the_wire() {
     assert_eq!(same.header("Path"), [uri(";ob")], "H-3");
     let told = flow.next(backup, PHONES, "SIP/2.0 200 ", of_joe);
     assert_eq!(told.header("Outbound-Proxy"), [""; 0], "D-E10");
+    (token, backup)
+}
+
+#[test]
+fn every_line_of_the_worked_flow_is_on_the_wire() {
+    let (_turn, dir) = turn("worked-flow");
+    let capture = Capture::start(dir.join("flow.pcapng"), "tcp port 5060");
+    let mut command = steadfast();
+    command.args(["demo", "--transport", "tcp"]);
+    let mut demo = Process::start("steadfast demo", &mut command, dir.join("demo.log"));
+    let end = demo.wait(DEMO_MAX);
+    let said = demo.said();
+    let seen = capture.finish();
+    assert!(end.is_some_and(|end| end.success()), "{end:?}\n{said}");
+    assert!(said.contains("calls lost: 0"), "{said}");
+    let mut flow = Flow { seen, at: 0 };
+    let [e1, e2, _] = EDGES;
+    let (token, backup) = discovery(&mut flow);
+    let uri = |more: &str| format!("<sip:{token}@edge.example.com;lr{more}>");
 
     // 5, from the other end: joe calls, so his edge writes the URI on the way out.
     let invite = flow.next(e1, HOME, "INVITE ", any);

@@ -223,6 +223,10 @@ impl Session {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library may add states, and an unknown one ends the session"
+)]
 fn step<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     wish: Wish<'_>,

@@ -90,10 +90,14 @@ fn talk(
     client.begin(&mut up).unwrap();
     while !(up.sealed.is_empty() && down.sealed.is_empty()) {
         for bytes in std::mem::take(&mut up.sealed).chunks_mut(piece) {
-            results.1 = results.1.and(server.receive(bytes, &mut down).map(|_| ()));
+            results.1 = results
+                .1
+                .and_then(|()| server.receive(bytes, &mut down).map(drop));
         }
         for bytes in std::mem::take(&mut down.sealed).chunks_mut(piece) {
-            results.0 = results.0.and(client.receive(bytes, &mut up).map(|_| ()));
+            results.0 = results
+                .0
+                .and_then(|()| client.receive(bytes, &mut up).map(drop));
         }
         turns += 1;
         assert!(turns < 20, "they never stop");
