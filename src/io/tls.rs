@@ -10,7 +10,7 @@
 //!   certificate that has expired, end with the ticket's use and not with its
 //!   lifetime.
 
-mod identity;
+pub mod identity;
 mod session;
 mod trust;
 

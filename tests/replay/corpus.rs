@@ -5,10 +5,20 @@ use std::path::{Path, PathBuf};
 
 /// Every file of one body's folder, by name.
 pub(crate) fn kept(body: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+    files(&folder(body))
+}
+
+/// Keeps what a body stumbled over.
+pub(crate) fn keep(body: &str, bytes: &[u8]) {
+    let path = folder(body).join(format!("found-{}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    eprintln!("kept as {}", path.display());
+}
+
+fn folder(body: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/corpus")
-        .join(body);
-    files(&folder)
+        .join(body)
 }
 
 /// The torture messages of RFC 4475 and RFC 5118; none, with a word on it,

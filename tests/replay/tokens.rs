@@ -1,0 +1,50 @@
+//! Tokens: what is written is read back, and nothing that was not written
+//! under the keys is read at all.
+
+use steadfast::edge::flow_token;
+use steadfast::edge::{Codec, Subscriber, Token};
+
+/// Reads the bytes as tokens, and writes tokens of their pieces.
+///
+/// # Panics
+/// When a forged token is read, or a written one is not.
+pub(crate) fn check(bytes: &[u8]) {
+    let sealed = Codec::new(&[[9; 64], [8; 64]]);
+    let mut token = Token::new();
+    assert!(
+        sealed.read(bytes, &mut token).is_err(),
+        "{}",
+        bytes.escape_ascii()
+    );
+    assert!(flow_token::read(&flow_token::Key::new(&[3; 32]), bytes, 7).is_err());
+    if Codec::Clear.read(bytes, &mut token).is_ok() {
+        assert!(token.edges().count() > 0);
+    }
+    let mut fields = bytes.split(|&byte| byte == b'\n');
+    let mut field = || fields.next().unwrap_or_default();
+    let subscriber = Subscriber {
+        user: field(),
+        realm: field(),
+        instance: field(),
+    };
+    let edges: Vec<&[u8]> = fields.collect();
+    for codec in [sealed, Codec::Clear] {
+        let mut text = Vec::new();
+        if codec.write(&subscriber, &edges, 0, &mut text).is_err() {
+            assert!(text.is_empty());
+            continue;
+        }
+        codec.read(&text, &mut token).expect("it was just written");
+        assert_eq!(
+            (token.user(), token.instance()),
+            (subscriber.user, subscriber.instance)
+        );
+        assert!(token.edges().eq(edges.iter().copied()));
+        if matches!(codec, Codec::Sealed(_)) {
+            assert_eq!(token.realm(), subscriber.realm);
+            let at = bytes.len() % text.len();
+            text[at] = if text[at] == b'q' { b'r' } else { b'q' };
+            assert!(codec.read(&text, &mut token).is_err(), "changed at {at}");
+        }
+    }
+}
