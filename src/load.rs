@@ -17,6 +17,7 @@ mod calls;
 mod comparison;
 mod compose;
 mod drive;
+mod idle;
 mod letter;
 mod options;
 mod pace;
@@ -32,6 +33,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 pub use comparison::Comparison;
+pub use idle::Idle;
 pub use options::{Command, Options, Relay, Speaks};
 
 use calls::{Callees, Calls};
@@ -105,6 +107,7 @@ pub fn run(command: &Command) -> Result<(), Fault> {
         Command::Registrations(options) => load(options, Scene::Registrations),
         Command::CallsToRegistered(options) => load(options, Scene::CallsToRegistered),
         Command::Relay(options) => relay::run(options),
+        Command::Idle(options) => idle::run(options),
         Command::Compare(options) => comparison::run(options),
     }
 }

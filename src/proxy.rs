@@ -23,6 +23,7 @@ mod net;
 mod redirects;
 mod requests;
 mod responses;
+mod secure;
 mod timers;
 mod validate;
 
@@ -32,6 +33,7 @@ pub use fact::{Fact, Facts};
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use redirects::shows_loose;
+pub use secure::is_sips;
 
 use std::net::SocketAddr;
 

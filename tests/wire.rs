@@ -37,6 +37,7 @@ mod wire {
     mod silence;
     mod strangers;
     mod streams;
+    mod tls;
     mod torture;
     mod transport;
     mod validating;

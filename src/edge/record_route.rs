@@ -92,13 +92,15 @@ impl Edge {
             Way::Out => (token, address),
             Way::In => (address, token),
         };
+        let secure = pass.plan.is_secure(pass.request);
         let lines = &mut pass.plan.lines;
+        let mut write = |value| self.value(pass.net, value, secure, lines);
         match (single, way) {
-            (true, Way::Out) => self.value(pass.net, &top, lines),
-            (true, Way::In) => self.value(pass.net, &below, lines),
+            (true, Way::Out) => write(&top),
+            (true, Way::In) => write(&below),
             (false, _) => {
-                self.value(pass.net, &top, lines);
-                self.value(pass.net, &below, lines);
+                write(&top);
+                write(&below);
             }
         }
         self.text = text;
@@ -128,8 +130,10 @@ impl Edge {
             .then_some(found.is_sticky)
     }
 
-    fn value(&self, net: &Net, value: &Value<'_>, lines: &mut Vec<u8>) {
-        lines.extend_from_slice(b"Record-Route: <sip:");
+    /// P-17: what goes on as `sips` comes back as `sips`.
+    fn value(&self, net: &Net, value: &Value<'_>, secure: bool, lines: &mut Vec<u8>) {
+        lines.extend_from_slice(b"Record-Route: <");
+        lines.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
         match value {
             Value::Token(token) => {
                 for part in [token, &b"@"[..], self.settings.cluster.as_bytes(), b";lr;"] {
@@ -142,9 +146,9 @@ impl Edge {
             Value::Flow(token, side) => {
                 lines.extend_from_slice(token);
                 lines.push(b'@');
-                self.own_address(net, *side, lines);
+                self.own_address(net, *side, secure, lines);
             }
-            Value::Address(side) => self.own_address(net, *side, lines),
+            Value::Address(side) => self.own_address(net, *side, secure, lines),
         }
         lines.extend_from_slice(b">\r\n");
     }
@@ -152,7 +156,7 @@ impl Edge {
     /// The address this edge is known by on one side, as a URI's host, port and
     /// transport. A listener may stand on the unspecified address or behind
     /// address translation, so the configured one is written where it fits.
-    fn own_address(&self, net: &Net, side: Side, lines: &mut Vec<u8>) {
+    fn own_address(&self, net: &Net, side: Side, secure: bool, lines: &mut Vec<u8>) {
         let Side { transport, v6 } = side;
         let known = self
             .settings
@@ -166,7 +170,10 @@ impl Edge {
         if let Some(addr) = addr {
             host_port(lines, addr);
         }
-        if transport != Transport::Udp {
+        // C-15 wants no `transport=tls`, since DNS can say it instead. Here stands
+        // an address that was written for one phone, which speaks TLS with us by
+        // a `sip` URI: nothing else would bring it back the same way.
+        if transport != Transport::Udp && !secure {
             lines.extend_from_slice(b";transport=");
             lines.extend_from_slice(transport.uri_token().as_bytes());
         }

@@ -40,9 +40,10 @@ impl Edge {
         for place in self.token_places() {
             let hop = self.member_hop(pass.net, place, request.flow);
             if place != self.own && hop.is_some_and(|hop| !pass.net.is_down(pass.now, hop)) {
+                let how = (pass.plan.is_secure(pass.request), transport);
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");
-                self.write_at(token, kept.get(..count)?, place, transport, lines);
+                self.write_at(token, kept.get(..count)?, place, how, lines);
                 lines.extend_from_slice(b"\r\n");
             }
         }

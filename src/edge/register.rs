@@ -9,7 +9,7 @@ use super::own::Mine;
 use super::policy::{Edge, Origin};
 use super::{EdgeSet, Subscriber, set};
 use crate::limits;
-use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict};
+use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Uri, same_host};
@@ -180,8 +180,14 @@ impl Edge {
         if !fits {
             return Err(Reply::stateless(403, "User Or Instance Too Long"));
         }
+        // C-16
+        let secure = is_sips(request.message.request_uri().of(bytes));
         for part in [
-            b"Path: <sip:",
+            if secure {
+                &b"Path: <sips:"[..]
+            } else {
+                b"Path: <sip:"
+            },
             &token[..],
             b"@",
             self.settings.cluster.as_bytes(),

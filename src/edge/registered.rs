@@ -10,7 +10,7 @@ use super::{EdgeSet, Registration, Subscriber};
 use crate::edit::{Edits, decimal, host};
 use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Context, Net, Note, Response};
+use crate::proxy::{Context, Net, Note, Response, is_sips};
 use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::scan::{Message, Name, scan};
@@ -26,6 +26,8 @@ struct Granted<'a> {
     initial: bool,
     /// What it speaks to us.
     transport: Transport,
+    /// It registers `sips`.
+    secure: bool,
 }
 
 impl Edge {
@@ -89,6 +91,7 @@ impl Edge {
                     edges,
                     initial: *initial,
                     transport: net.flows.transport(context.flow),
+                    secure: is_sips(again.request_uri().of(base)),
                 };
                 let at = response.message.headers_end();
                 edits.insert(at, |out| self.tell(&granted, response, out));
@@ -129,7 +132,8 @@ impl Edge {
     /// item 3).
     fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Outbound-Proxy: ");
-        self.write_at(granted.token, &[b"lr"], place, granted.transport, out);
+        let how = (granted.secure, granted.transport);
+        self.write_at(granted.token, &[b"lr"], place, how, out);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -141,14 +145,15 @@ impl Edge {
         token: &[u8],
         params: &[&[u8]],
         place: usize,
-        transport: Transport,
+        (secure, transport): (bool, Transport),
         out: &mut Vec<u8>,
     ) {
         let Some(member) = self.settings.members.get(place) else {
             return;
         };
         let port = member.port(transport);
-        for part in [b"<sip:", token, b"@", self.settings.cluster.as_bytes()] {
+        let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
+        for part in [scheme, token, b"@", self.settings.cluster.as_bytes()] {
             out.extend_from_slice(part);
         }
         if port != transport.default_port() {
@@ -161,7 +166,9 @@ impl Edge {
         }
         out.extend_from_slice(b";maddr=");
         host(out, member.address);
-        if transport != Transport::Udp {
+        // `transport=tls` for the reason given at `own_address`: the address is
+        // for one peer, which speaks TLS by `sip` URIs.
+        if transport != Transport::Udp && !secure {
             out.extend_from_slice(b";transport=");
             out.extend_from_slice(transport.uri_token().as_bytes());
         }

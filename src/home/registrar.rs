@@ -7,7 +7,7 @@ use super::rules::{self, Outbound, Shown, Way};
 use super::{Change, Redirect, Register};
 use crate::edit::decimal;
 use crate::limits;
-use crate::proxy::{Net, Plan, Reply, Request, Verdict};
+use crate::proxy::{Net, Plan, Reply, Request, Verdict, is_sips};
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
@@ -173,6 +173,9 @@ impl Home {
         {
             asked.push(ask(bytes, value, default, &mut params, &mut plan.lines)?);
         }
+        if !is_secure_throughout(request, &asked) {
+            return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));
+        }
         let mut outbound = false;
         for asked in &mut asked {
             outbound |= self.outbound(request, asked)?;
@@ -284,7 +287,9 @@ impl Home {
                 out.extend_from_slice(value.of(bytes));
                 out.extend_from_slice(b", ");
             }
-            for part in ["<sip:", &self.settings.domain, ";lr>\r\n"] {
+            let secure = is_sips(message.request_uri().of(bytes));
+            let scheme = if secure { "<sips:" } else { "<sip:" };
+            for part in [scheme, &self.settings.domain, ";lr>\r\n"] {
                 out.extend_from_slice(part.as_bytes());
             }
         }
@@ -293,6 +298,20 @@ impl Home {
             out.extend_from_slice(b"Require: outbound\r\n");
         }
     }
+}
+
+/// C-16: a `sips` contact needs `sips` in the Request-URI and in every Path, and
+/// in every other contact.
+fn is_secure_throughout(request: &Request<'_>, asked: &[Asked]) -> bool {
+    let (bytes, message) = (request.bytes, request.message);
+    let contacts = || asked.iter().map(|asked| asked.address.uri.of(bytes));
+    if !contacts().any(is_sips) {
+        return true;
+    }
+    let path = message.values(bytes, Name::Path).all(|value| {
+        Address::parse(bytes, value).is_ok_and(|address| is_sips(address.uri.of(bytes)))
+    });
+    path && contacts().all(is_sips) && is_sips(message.request_uri().of(bytes))
 }
 
 impl Asked {

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use super::authenticate::As;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict};
+use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
@@ -238,7 +238,17 @@ impl Home {
     fn add_binding(&mut self, pass: &mut Pass<'_, '_>, place: usize, rank: u16) -> Option<()> {
         let net = &mut *pass.net;
         let binding = self.location.bindings(pass.now, &self.aor).nth(place)?;
-        let uri = Some(net.pool.copy(binding.contact()));
+        // C-15: a phone that registered `sips` is called as it was called.
+        let secure = is_sips(pass.request.message.request_uri().of(pass.request.bytes));
+        let uri = Some(match binding.contact().get(5..) {
+            Some(rest) if is_sips(binding.contact()) && !secure => {
+                net.pool.build(binding.contact().len(), |out| {
+                    out.extend_from_slice(b"sip:");
+                    out.extend_from_slice(rest);
+                })
+            }
+            Some(_) | None => net.pool.copy(binding.contact()),
+        });
         let route = (!binding.path().is_empty()).then(|| net.pool.copy(binding.path()));
         let live = binding.flow.filter(|flow| net.flows.lives(*flow));
         // Bindings of one instance share a group; 0 stands alone.
@@ -368,7 +378,13 @@ impl Home {
             return;
         }
         pass.plan.note = Note::Dialog;
-        for part in ["Record-Route: <sip:", &self.settings.domain, ";lr"] {
+        // P-17
+        let scheme = if pass.plan.is_secure(pass.request) {
+            "sips:"
+        } else {
+            "sip:"
+        };
+        for part in ["Record-Route: <", scheme, &self.settings.domain, ";lr"] {
             pass.plan.lines.extend_from_slice(part.as_bytes());
         }
         self.write_mark(pass.request, &mut pass.plan.lines);

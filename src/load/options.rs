@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::comparison::Comparison;
+use super::idle::Idle;
 use crate::id::Transport;
 use crate::limits;
 
@@ -19,6 +20,8 @@ pub enum Command {
     CallsToRegistered(Options),
     /// Move datagrams between two sides without reading them: the floor under every proxy
     Relay(Relay),
+    /// Hold idle flows over TLS and look at the memory each of them takes at the other end
+    Idle(Idle),
     /// Put the lines of several loads side by side: medians, ratios, a chart
     Compare(Comparison),
 }

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use super::question::Facts;
 use super::{Found, Question, Records, Server, Spoken, Step, walk};
-use crate::id::{Slab, Slot};
+use crate::id::{Slab, Slot, Transport};
 use crate::limits;
 use crate::scan::uri::Uri;
 use crate::time::{Duration, Instant};
@@ -237,6 +237,17 @@ impl Locator {
                 Answered::Failed
             }
         }
+    }
+
+    /// Whether every server of the name is to be reached over TLS: a URI with
+    /// `sips` or `transport=tls` asked for it.
+    #[must_use]
+    pub fn is_secure(&self, id: LookupId) -> bool {
+        let entry = self.names.get(id.0);
+        entry.is_some_and(|entry| {
+            let question = &entry.question;
+            question.secure || question.transport == Some(Transport::Tls)
+        })
     }
 
     /// What a certificate of its servers is checked against (N-8).

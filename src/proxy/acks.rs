@@ -17,7 +17,8 @@ impl Proxy {
             return;
         }
         self.plan.clear();
-        let valid = validate::check(request, &mut self.plan.lines);
+        let transport = turn.net.flows.transport(request.flow);
+        let valid = validate::check(request, transport, &mut self.plan.lines);
         let sent = valid.ok().and_then(|valid| {
             let verdict = turn
                 .policy
@@ -28,6 +29,7 @@ impl Proxy {
                 turn.net.hand_request(shard, request);
                 return Some(());
             }
+            self.plan.secure(turn.net, request);
             (verdict == Verdict::Forward && !self.plan.targets.is_empty()).then_some(())?;
             self.forward_ack(turn, request, &valid)
         });
@@ -83,6 +85,7 @@ fn copy_ack(
         target,
         transport,
         sent_by,
+        alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth: context.breadth.max(1),
         // Nothing answers an ACK, a redirect neither.

@@ -297,6 +297,7 @@ fn send(
         target: &target,
         transport,
         sent_by,
+        alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth,
         is_loose: net.peers.is_watched(flow) && turn.policy.follows_redirects(),

@@ -133,6 +133,8 @@ pub(super) struct Hopwise<'a> {
     pub(super) target: &'a Target,
     pub(super) transport: Transport,
     pub(super) sent_by: std::net::SocketAddr,
+    /// Requests may come back over this connection (RFC 5923 §8.1).
+    pub(super) alias: bool,
     /// Transaction part of the branch parameter.
     pub(super) branch: &'a [u8],
     /// Max-Breadth of this branch.
@@ -165,6 +167,10 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     host_port(out, hop.sent_by);
     if hop.transport == Transport::Udp {
         out.extend_from_slice(b";rport");
+    }
+    if hop.alias {
+        // C-9
+        out.extend_from_slice(b";alias");
     }
     if hop.is_loose {
         out.extend_from_slice(b";");

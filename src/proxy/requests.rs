@@ -1,5 +1,6 @@
 //! A request comes in: retransmission, CANCEL, ACK, or something new.
 
+use super::secure;
 use super::validate::{self, Valid};
 use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
 use crate::guard::Kind;
@@ -26,6 +27,7 @@ impl Proxy {
             return turn.net.transmit_send(again);
         }
         self.plan.clear();
+        turn.net.learn_alias(request);
         let ip = request.source.ip();
         // What was handed over was counted where it came in.
         if request.handed == 0
@@ -55,7 +57,9 @@ impl Proxy {
             turn.net.retry_after(&mut self.plan.lines);
             return Err(answer(503, "Draining, Try Another Server"));
         }
-        let valid = validate::check(request, &mut self.plan.lines).map_err(Verdict::Answer)?;
+        let transport = turn.net.flows.transport(request.flow);
+        let valid = validate::check(request, transport, &mut self.plan.lines);
+        let valid = valid.map_err(Verdict::Answer)?;
         match turn
             .policy
             .route(turn.net, turn.now, request, &mut self.plan)
@@ -64,7 +68,15 @@ impl Proxy {
                 // P-18
                 Err(answer(480, "No Target Is Available"))
             }
-            Verdict::Forward => Ok(valid),
+            Verdict::Forward => {
+                let taken = self.plan.secure(turn.net, request);
+                if taken && self.plan.targets.is_empty() {
+                    self.plan.lines.clear();
+                    self.plan.lines.extend_from_slice(secure::NOT_ALLOWED);
+                    return Err(answer(480, "SIPS Not Allowed"));
+                }
+                Ok(valid)
+            }
             other @ (Verdict::Answer(_) | Verdict::HandOver(_) | Verdict::Drop) => Err(other),
         }
     }

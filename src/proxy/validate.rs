@@ -1,6 +1,7 @@
 //! Request validation, RFC 3261 §16.3: only what the proxy itself uses.
 
-use super::{Net, Reply, Request};
+use super::{Net, Reply, Request, secure};
+use crate::id::Transport;
 use crate::limits;
 use crate::scan::uri::{Scheme, Uri};
 use crate::scan::{Method, Name};
@@ -18,9 +19,13 @@ pub(super) struct Valid {
     pub(super) breadth: u16,
 }
 
-/// Checks `request`; an `Err` is the answer it gets, with the header lines
+/// Checks `request`, which `transport` has carried; an `Err` is the answer it gets, with the header lines
 /// written to `lines`.
-pub(super) fn check(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<Valid, Reply> {
+pub(super) fn check(
+    request: &Request<'_>,
+    transport: Transport,
+    lines: &mut Vec<u8>,
+) -> Result<Valid, Reply> {
     let bytes = request.bytes;
     let uri = Uri::parse(bytes, request.message.request_uri()).map_err(|defect| {
         defect
@@ -34,9 +39,12 @@ pub(super) fn check(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<Valid,
         Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => {
             return Err(Reply::new(400, "Headers In The Request-URI"));
         }
-        // C-15: never downgraded, and there is no TLS here to carry it.
-        Scheme::Sips => return Err(Reply::new(480, "SIPS Needs TLS")),
-        Scheme::Sip | Scheme::Tel => {}
+        // C-15: what came over less was downgraded already.
+        Scheme::Sips if transport != Transport::Tls => {
+            lines.extend_from_slice(secure::NOT_ALLOWED);
+            return Err(Reply::new(480, "SIPS Needs TLS"));
+        }
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
         // P-2
         Scheme::Other => return Err(Reply::new(416, "Unsupported URI Scheme")),
     }

@@ -46,6 +46,9 @@ pub struct Stream {
     pub identities: Box<[Box<str>]>,
     /// It is up (an opened one starts out waiting).
     pub up: bool,
+    /// The port that the peer listens at, once it has asked for requests over
+    /// this connection.
+    pub alias: Option<u16>,
     /// Bytes of a message that has begun.
     pub partial: Vec<u8>,
     /// How far `partial` is already searched.
@@ -98,6 +101,9 @@ pub struct Flows {
     /// The far sides of streams that other shards hold.
     away: HashMap<StreamId, Far, ahash::RandomState>,
     by_peer: HashMap<Destination, StreamId, ahash::RandomState>,
+    /// Accepted connections that asked to be used for requests to the address
+    /// they listen at (RFC 5923 §8.2).
+    by_alias: HashMap<SocketAddr, StreamId, ahash::RandomState>,
     /// Who must be at the far ends of our TLS connections.
     pub names: Names,
 }
@@ -120,6 +126,7 @@ impl Flows {
             locals,
             streams: Slab::numbered(first, limits::STREAMS_MAX),
             away: HashMap::with_hasher(hash.clone()),
+            by_alias: HashMap::with_hasher(hash.clone()),
             by_peer: HashMap::with_hasher(hash),
             names,
         }
@@ -313,6 +320,9 @@ impl Flows {
                 if let Some(&id) = self.by_peer.get(&(transport, addr, name)) {
                     return Reach::Flow(Flow::Stream(id));
                 }
+                if let Some(id) = name.and_then(|name| self.alias(addr, name)) {
+                    return Reach::Flow(Flow::Stream(id));
+                }
                 // Without a listener there is nothing to write into a Via.
                 self.listener(transport, addr.is_ipv6())
                     .and_then(|_| self.open(transport, addr, name))
@@ -353,6 +363,45 @@ impl Flows {
         Some(id)
     }
 
+    /// Whether the far side may send requests back over the flow: a connection
+    /// over TLS that we opened (C-9, C-12).
+    #[must_use]
+    pub fn offers_alias(&self, flow: Flow) -> bool {
+        let Flow::Stream(id) = flow else {
+            return false;
+        };
+        self.stream(id)
+            .is_some_and(|stream| stream.opened && stream.transport == Transport::Tls)
+    }
+
+    /// The peer of an accepted connection asks for requests over it (`alias` in
+    /// its Via), where it listens at `port` of its address. Granted only over
+    /// TLS and to a peer that has proven a domain: it gets what is meant for
+    /// that domain and nothing else (C-10, C-11).
+    pub fn grant_alias(&mut self, id: StreamId, port: u16) {
+        let Some(stream) = self.streams.get_mut(id.0) else {
+            return;
+        };
+        let fits = !stream.opened && stream.transport == Transport::Tls;
+        if !fits || stream.identities.is_empty() || stream.alias == Some(port) {
+            return;
+        }
+        let ip = stream.peer.ip();
+        let old = stream.alias.replace(port);
+        if let Some(old) = old.map(|port| SocketAddr::new(ip, port))
+            && self.by_alias.get(&old) == Some(&id)
+        {
+            self.by_alias.remove(&old);
+        }
+        self.by_alias.insert(SocketAddr::new(ip, port), id);
+    }
+
+    fn alias(&self, addr: SocketAddr, name: NameId) -> Option<StreamId> {
+        let &id = self.by_alias.get(&addr)?;
+        let name = self.names.get(name)?;
+        self.proves(Flow::Stream(id), name.as_bytes()).then_some(id)
+    }
+
     /// Takes in a connection that the shell accepted; `None` at the bound.
     pub fn accept(&mut self, accepted: &Accepted<'_>) -> Option<StreamId> {
         let mut stream = Stream::new(accepted.transport, accepted.peer, false);
@@ -380,6 +429,14 @@ impl Flows {
         }
         if let Some(name) = stream.name {
             self.names.release(name);
+        }
+        let alias = stream
+            .alias
+            .map(|port| SocketAddr::new(stream.peer.ip(), port));
+        if let Some(alias) = alias
+            && self.by_alias.get(&alias) == Some(&id)
+        {
+            self.by_alias.remove(&alias);
         }
         Some(stream)
     }
@@ -412,6 +469,7 @@ impl Stream {
             opened,
             name: None,
             identities: Box::default(),
+            alias: None,
             up: !opened,
             partial: Vec::new(),
             resume: frame::Resume::default(),
@@ -426,159 +484,4 @@ impl Stream {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flows() -> Flows {
-        let local = |transport, addr: &str, upstream| Local {
-            transport,
-            addr: addr.parse().unwrap(),
-            upstream,
-        };
-        let locals = vec![
-            local(Transport::Udp, "127.0.0.11:5060", false),
-            local(Transport::Tcp, "127.0.0.11:5060", false),
-            local(Transport::Udp, "127.0.0.11:40000", true),
-            local(Transport::Tls, "127.0.0.11:5061", false),
-        ];
-        Flows::new(locals, [1, 2, 3, 4], Team::alone([5; 4]))
-    }
-
-    #[test]
-    fn requests_leave_by_the_upstream_socket_and_name_it() {
-        let mut flows = flows();
-        let addr = "127.0.0.10:5060".parse().unwrap();
-        let Reach::Flow(flow) = flows.reach(Hop::to(Transport::Udp, addr)) else {
-            panic!("no flow")
-        };
-        assert_eq!(
-            flow,
-            Flow::Udp {
-                socket: SocketId(2),
-                peer: addr
-            }
-        );
-        assert_eq!(
-            flows.sent_by(flow),
-            Some((Transport::Udp, "127.0.0.11:40000".parse().unwrap()))
-        );
-    }
-
-    #[test]
-    fn an_opened_stream_is_reused_until_it_closes() {
-        let mut flows = flows();
-        let hop = Hop::to(Transport::Tcp, "127.0.0.10:5060".parse().unwrap());
-        let Reach::Open(id) = flows.reach(hop) else {
-            panic!("no stream")
-        };
-        assert_eq!(flows.reach(hop), Reach::Flow(Flow::Stream(id)));
-        flows.close(id);
-        assert_eq!(flows.reach(Hop::Flow(Flow::Stream(id))), Reach::Nowhere);
-        assert!(matches!(flows.reach(hop), Reach::Open(again) if again != id));
-    }
-
-    #[test]
-    fn no_stream_is_opened_that_nothing_could_answer() {
-        let mut flows = flows();
-        let hop = Hop::to(Transport::Tcp, "[2001:db8::1]:5060".parse().unwrap());
-        assert_eq!((flows.reach(hop), flows.streams()), (Reach::Nowhere, 0));
-    }
-
-    #[test]
-    fn a_stream_over_tls_belongs_to_the_name_it_was_opened_for() {
-        // N-8, C-3: one address may stand for several domains.
-        let mut flows = flows();
-        let [a, b] = ["a.example", "b.example"].map(|name| flows.names.intern(name.as_bytes()));
-        let addr = "127.0.0.10:5061".parse().unwrap();
-        let hop = |name| Hop::To {
-            transport: Transport::Tls,
-            addr,
-            name,
-        };
-        let Reach::Open(first) = flows.reach(hop(a)) else {
-            panic!("no stream")
-        };
-        let flow = Flow::Stream(first);
-        assert_eq!(flows.reach(hop(a)), Reach::Flow(flow));
-        assert_eq!(
-            flows.sent_by(flow),
-            Some((Transport::Tls, "127.0.0.11:5061".parse().unwrap()))
-        );
-        assert!(matches!(flows.reach(hop(b)), Reach::Open(other) if other != first));
-        assert!(matches!(
-            flows.reach(Hop::to(Transport::Tcp, addr)),
-            Reach::Open(_)
-        ));
-        assert_eq!(flows.reach(hop(None)), Reach::Nowhere);
-        assert_eq!(flows.close(first).map(|stream| stream.name), Some(a));
-        assert!(matches!(flows.reach(hop(a)), Reach::Open(_)));
-    }
-
-    #[test]
-    fn an_accepted_stream_is_never_found_by_its_source_port() {
-        let mut flows = flows();
-        let addr: SocketAddr = "127.0.0.1:40001".parse().unwrap();
-        let accepted = Accepted {
-            transport: Transport::Tcp,
-            peer: addr,
-            identities: &[],
-        };
-        let id = flows.accept(&accepted).unwrap();
-        assert!(
-            matches!(flows.reach(Hop::to(Transport::Tcp, addr)), Reach::Open(other) if other != id)
-        );
-        assert_eq!(
-            flows.reach(Hop::Flow(Flow::Stream(id))),
-            Reach::Flow(Flow::Stream(id))
-        );
-    }
-
-    #[test]
-    fn each_shard_knows_the_sockets_and_streams_of_the_others() {
-        let local = |addr: &str, upstream| Local {
-            transport: Transport::Udp,
-            addr: addr.parse().unwrap(),
-            upstream,
-        };
-        let locals = vec![
-            local("127.0.0.11:5060", false),
-            local("127.0.0.11:40000", true),
-            local("127.0.0.11:40001", true),
-        ];
-        let team = |own| Team {
-            own,
-            count: 2,
-            seed: [5; 4],
-        };
-        let [mut zero, mut one] =
-            [0, 1].map(|own| Flows::new(locals.clone(), [1, 2, 3, 4], team(own)));
-        let peer: SocketAddr = "127.0.0.10:5060".parse().unwrap();
-        let udp = |socket| Flow::Udp {
-            socket: SocketId(socket),
-            peer,
-        };
-        let hop = Hop::to(Transport::Udp, peer);
-        assert_eq!(zero.reach(hop), Reach::Flow(udp(1)));
-        assert_eq!(one.reach(hop), Reach::Flow(udp(2)));
-        let elsewhere = [0, 1, 2].map(|socket| one.elsewhere(udp(socket)));
-        assert_eq!(elsewhere, [None, Some(0), None]);
-        let accepted = Accepted {
-            transport: Transport::Tls,
-            peer,
-            identities: &["edge.example.com".into()],
-        };
-        let stream = Flow::Stream(one.accept(&accepted).unwrap());
-        assert_eq!(
-            (zero.elsewhere(stream), one.elsewhere(stream)),
-            (Some(1), None)
-        );
-        assert!(one.lives(stream) && !zero.lives(stream));
-        let far = one.far(stream).unwrap();
-        assert!(zero.learn(stream, far.clone()) && !zero.learn(stream, far));
-        assert!(zero.proves(stream, b"edge.example.com"));
-        assert_eq!(zero.transport(stream), Transport::Tls);
-        assert_eq!(zero.reach(Hop::Flow(stream)), Reach::Flow(stream));
-        let Flow::Stream(id) = stream else { panic!() };
-        assert!(zero.unlearn(id) && !zero.lives(stream));
-    }
-}
+mod tests;

@@ -30,6 +30,7 @@ mod shards;
 mod sipp;
 mod stream;
 mod survival;
+mod tls;
 mod ua;
 mod why;
 mod worked_flow;

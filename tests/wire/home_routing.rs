@@ -236,7 +236,7 @@ fn every_name_of_a_subscriber_leads_to_it() {
         ("sip:nobody@example.com", 404),
         ("sip:Joe@example.com", 404),
         ("sip:example.com", 404),
-        ("sip:joe@127.0.0.10:5061", 403),
+        ("sip:joe@127.0.0.10:5070", 403),
     ] {
         let mut world = open();
         let joe = direct(&mut world, "127.0.0.1:5071", "");

@@ -12,11 +12,13 @@ use steadfast::send::{self, Accepted, Handoff, Local};
 use steadfast::shard::{Input, Notice, Output, Shard};
 use steadfast::time::{Duration, Instant};
 
+use proof::speaks;
 use staging::Kind;
 
 use super::cables::{Cables, End, Joined};
 use super::names::{Answers, Names};
 
+mod proof;
 mod spread;
 mod staging;
 
@@ -40,7 +42,8 @@ pub(crate) struct Seen {
 enum Event {
     Datagram(Seen),
     Stream(End, Seen),
-    Connected(End),
+    /// With the domains that the far side has proven.
+    Connected(End, Vec<Box<str>>),
     Closed(End),
     Resolved(usize, LookupId, Records),
     /// From one shard to another.
@@ -53,7 +56,7 @@ impl Event {
         match self {
             Self::Datagram(seen) => world.nodes.get(&seen.to).map(|(first, _)| *first),
             Self::Resolved(place, ..) | Self::Handoff(place, ..) => Some(*place),
-            Self::Stream(end, _) | Self::Connected(end) | Self::Closed(end) => match end {
+            Self::Stream(end, _) | Self::Connected(end, _) | Self::Closed(end) => match end {
                 End::Node { place, .. } => Some(*place),
                 End::Test { .. } => None,
             },
@@ -89,6 +92,8 @@ pub(crate) struct World {
     /// Every message of the run, for the trace of a failure.
     pub(crate) trace: Vec<Seen>,
     dead: Vec<IpAddr>,
+    /// Certificates of the test's addresses.
+    proven: BTreeMap<SocketAddr, Vec<Box<str>>>,
     frozen: Vec<IpAddr>,
     /// What waits for nodes that are frozen.
     held: VecDeque<Event>,
@@ -141,26 +146,6 @@ impl World {
     /// The test takes connections at `addr`.
     pub(crate) fn listen(&mut self, addr: &str) {
         self.cables.listen(addr.parse().unwrap());
-    }
-
-    /// Opens a connection from an address of the test to a node. What is sent
-    /// between the two from now on goes over it.
-    pub(crate) fn connect(&mut self, from: &str, to: &str) {
-        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
-        let place = self.place(from, to);
-        let stream = self.shards[place].accept(self.now, &tcp(from)).unwrap();
-        self.cables
-            .join(End::test(from), End::node(place, stream, to));
-    }
-
-    /// The DNS answers what it has held back.
-    pub(crate) fn answer_names(&mut self, answers: Answers) {
-        self.names.answers = answers;
-        for (place, name, question) in std::mem::take(&mut self.names.held) {
-            let records = self.names.records(&question);
-            self.wire.push_back(Event::Resolved(place, name, records));
-        }
-        self.settle();
     }
 
     /// The test closes its connection.
@@ -356,14 +341,9 @@ impl World {
             match event {
                 Event::Datagram(seen) => self.datagram(seen),
                 Event::Stream(end, seen) => self.stream(end, seen),
-                Event::Connected(End::Node { place, stream, .. }) => {
-                    self.input(
-                        place,
-                        Input::Connected {
-                            stream,
-                            identities: &[],
-                        },
-                    );
+                Event::Connected(End::Node { place, stream, .. }, identities) => {
+                    let identities = &identities;
+                    self.input(place, Input::Connected { stream, identities });
                 }
                 Event::Closed(End::Node { place, stream, .. }) => {
                     self.input(place, Input::Closed { stream });
@@ -374,7 +354,7 @@ impl World {
                 Event::Handoff(place, from, handoff) => {
                     self.input(place, Input::Handoff { from, handoff });
                 }
-                Event::Connected(End::Test { .. }) | Event::Closed(End::Test { .. }) => {}
+                Event::Connected(End::Test { .. }, _) | Event::Closed(End::Test { .. }) => {}
             }
         }
     }
@@ -469,7 +449,9 @@ impl World {
             around(&mut || output = shard.poll());
             match &output {
                 Some(Output::Transmit { flow, bytes }) => self.transmit(place, *flow, bytes),
-                Some(Output::Connect { stream, peer, .. }) => self.dial(place, *stream, *peer),
+                Some(Output::Connect { stream, peer, tls }) => {
+                    self.dial(place, *stream, *peer, tls.as_deref());
+                }
                 Some(Output::Close { stream }) => {
                     if let Some(end) = self.cables.of(place, *stream) {
                         self.hang_up(end);
@@ -526,44 +508,49 @@ impl World {
                     return;
                 };
                 let other = end.across();
-                let seen = Seen::new(end.addr(), other.addr(), bytes, Transport::Tcp);
+                let seen = Seen::new(end.addr(), other.addr(), bytes, speaks(other.addr()));
                 Event::Stream(other, seen)
             }
         };
         self.wire.push_back(event);
     }
 
-    fn dial(&mut self, place: usize, stream: StreamId, peer: SocketAddr) {
+    fn dial(&mut self, place: usize, stream: StreamId, peer: SocketAddr, tls: Option<&str>) {
         let from = self.locals[place][0].addr;
         let caller = End::node(place, stream, from);
         if !self.cables.listens(peer) || self.dead.contains(&peer.ip()) {
             self.wire.push_back(Event::Closed(caller));
             return;
         }
+        let (ours, theirs) = match tls {
+            Some(_) => (self.identities(from), self.identities(peer)),
+            None => (Vec::new(), Vec::new()),
+        };
+        if tls.is_some_and(|name| !theirs.iter().any(|proven| **proven == *name)) {
+            self.wire.push_back(Event::Closed(caller));
+            return;
+        }
         let called = match self.nodes.get(&peer) {
             Some(_) => {
                 let place = self.place(from, peer);
-                let stream = self.shards[place].accept(self.now, &tcp(from)).unwrap();
+                let accepted = Accepted {
+                    transport: speaks(peer),
+                    peer: from,
+                    identities: &ours,
+                };
+                let stream = self.shards[place].accept(self.now, &accepted).unwrap();
                 End::node(place, stream, peer)
             }
             None => End::test(peer),
         };
         self.cables.join(caller.clone(), called);
-        self.wire.push_back(Event::Connected(caller));
+        self.wire.push_back(Event::Connected(caller, theirs));
     }
 
     pub(super) fn hang_up(&mut self, end: Joined) {
         let other = end.across();
         self.cables.part(&end);
         self.wire.push_back(Event::Closed(other));
-    }
-}
-
-const fn tcp(peer: SocketAddr) -> Accepted<'static> {
-    Accepted {
-        transport: Transport::Tcp,
-        peer,
-        identities: &[],
     }
 }
 

@@ -33,6 +33,17 @@ pub(super) enum Kind {
     Agent(agent::Settings),
 }
 
+impl Kind {
+    /// What its certificate is for.
+    pub(super) fn domain(&self) -> &str {
+        match self {
+            Self::Home(home) => &home.domain,
+            Self::Edge(edge) => &edge.cluster,
+            Self::Agent(_) => "nobody.example.com",
+        }
+    }
+}
+
 impl World {
     /// The lab: a home and three edges.
     pub(crate) fn lab(tokens: Tokens) -> Self {
@@ -72,6 +83,7 @@ impl World {
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
+            proven: BTreeMap::new(),
             frozen: Vec::new(),
             held: VecDeque::new(),
             icmp: false,
@@ -188,6 +200,11 @@ impl World {
             locals.push(local(Transport::Udp, addr, false));
             locals.push(local(Transport::Tcp, addr, false));
             self.cables.listen(addr.parse().unwrap());
+            if let Some(host) = addr.strip_suffix(":5060") {
+                let addr = format!("{host}:5061");
+                locals.push(local(Transport::Tls, &addr, false));
+                self.cables.listen(addr.parse().unwrap());
+            }
         }
         for local in &locals {
             self.nodes.insert(local.addr, (first, width));

@@ -1,0 +1,196 @@
+//! Who somebody is by certificate, and `sips` (protocol 1.K).
+
+use steadfast::edge::{Hop, NextHop};
+use steadfast::id::Transport;
+
+use super::phone::Phone;
+use super::world::{EDGES, HOME, Tokens, World};
+
+const HOME_TLS: &str = "127.0.0.10:5061";
+const E1_TLS: &str = "127.0.0.11:5061";
+const FAR: &str = "203.0.113.9:40001";
+
+/// The lab with edges that reach the home over TLS, and make sure of `name`.
+fn over_tls(name: &str) -> World {
+    World::with(
+        Tokens::Sealed,
+        |_| (),
+        |_, edge| {
+            edge.home = vec![NextHop::At(Hop {
+                transport: Transport::Tls,
+                addr: HOME_TLS.parse().unwrap(),
+                name: Some(name.to_owned()),
+            })];
+        },
+    )
+}
+
+fn request(method: &str, uri: &str, number: u32, more: &str) -> String {
+    format!(
+        "{method} {uri} SIP/2.0\nVia: SIP/2.0/TLS {FAR};branch=z9hG4bKt{number}\n{more}\
+         Max-Forwards: 70\nFrom: <sip:joe@example.com>;tag=1\nTo: <sip:joe@example.com>\n\
+         Call-ID: t{number}\nCSeq: {number} {method}\nContact: <sip:joe@{FAR};transport=tls>\n\
+         Content-Length: 0\n\n"
+    )
+}
+
+/// The status of what came to `FAR` last.
+#[track_caller]
+fn status(world: &mut World) -> String {
+    let text = world.receive(FAR).text;
+    text.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_edge_is_told_by_its_certificate_and_not_by_its_address() {
+    // D-H2, S-2, S-10
+    let mut world = World::lab(Tokens::Clear);
+    for (domains, want) in [
+        (&["edge.example.com"][..], "401"),
+        (&["other.example", "EDGE.example.com"], "401"),
+        (&["bad.example.com"], "300"),
+        (&["*.example.com"], "300"),
+        (&["example.com"], "300"),
+        (&[], "300"),
+    ] {
+        world.prove(FAR, domains);
+        world.connect(FAR, HOME_TLS);
+        world.send(
+            FAR,
+            HOME_TLS,
+            &request("REGISTER", "sip:example.com", 1, ""),
+        );
+        assert_eq!(status(&mut world), want, "{domains:?}");
+        world.close(FAR, HOME_TLS);
+        world.pass(steadfast::time::Duration::from_secs(40));
+        world.forget();
+    }
+    // The address of an edge says nothing over TLS.
+    world.connect("127.0.0.11:39999", HOME_TLS);
+    world.send(
+        "127.0.0.11:39999",
+        HOME_TLS,
+        &request("REGISTER", "sip:example.com", 9, ""),
+    );
+    let text = world.receive("127.0.0.11:39999").text;
+    assert!(text.starts_with("SIP/2.0 300 "), "{text}");
+}
+
+#[test]
+fn phones_register_and_talk_through_edges_that_reach_the_home_over_tls() {
+    // S-2, S-3, S-4, C-9, D-E3
+    let mut world = over_tls("example.com");
+    let mut joe = Phone::new("joe", "127.0.0.1:6001", true);
+    let mut ann = Phone::new("ann", "127.0.0.1:6002", false);
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    let asked = world
+        .trace
+        .iter()
+        .find(|seen| seen.to.to_string() == HOME_TLS)
+        .unwrap();
+    assert!(
+        asked
+            .text
+            .contains("Via: SIP/2.0/TLS 127.0.0.11:5061;alias;branch="),
+        "{}",
+        asked.text
+    );
+    assert!(world.counter(HOME, "stick_bound") >= 2);
+    assert_eq!(world.counter(HOME, "stick_refused"), 0);
+    let invite = joe.request(
+        "INVITE",
+        "sip:ann@example.com",
+        1,
+        "Route: <sip:edge.example.com;lr>\n",
+        "",
+    );
+    joe.send(&mut world, EDGES[0], &invite);
+    let came = ann.receive(&mut world);
+    assert!(came.starts_with("INVITE "), "{came}");
+    assert!(
+        !world
+            .trace
+            .iter()
+            .any(|seen| seen.to.to_string() == HOME && seen.text.len() > 100),
+        "nothing goes to the home in the clear\n{}",
+        world.ladder()
+    );
+}
+
+#[test]
+fn a_home_that_is_somebody_else_gets_nothing() {
+    // C-3, S-3
+    let mut world = over_tls("other.example.com");
+    world.connect(FAR, E1_TLS);
+    let route = "Route: <sip:edge.example.com;lr>\n";
+    world.send(
+        FAR,
+        E1_TLS,
+        &request("REGISTER", "sip:example.com", 1, route),
+    );
+    // P-24: a 503 is for the next hop only.
+    assert_eq!(status(&mut world), "500");
+    assert!(
+        !world
+            .trace
+            .iter()
+            .any(|seen| seen.to.to_string() == HOME_TLS)
+    );
+}
+
+#[test]
+fn sips_is_never_carried_by_less() {
+    // C-15, P-12, S-21
+    let mut world = World::lab(Tokens::Clear);
+    let route = "Route: <sips:edge.example.com;lr>\n";
+    let refused = |world: &mut World| {
+        let text = world.receive(FAR).text;
+        assert!(text.starts_with("SIP/2.0 480 "), "{text}");
+        assert!(text.contains("\r\nWarning: 380 "), "{text}");
+    };
+    // It came by UDP.
+    world.send(
+        FAR,
+        EDGES[0],
+        &request("REGISTER", "sips:example.com", 1, route),
+    );
+    refused(&mut world);
+    // It came over TLS, but the home is reached by UDP.
+    world.connect(FAR, E1_TLS);
+    world.send(
+        FAR,
+        E1_TLS,
+        &request("REGISTER", "sips:example.com", 2, route),
+    );
+    refused(&mut world);
+    assert!(
+        !world
+            .trace
+            .iter()
+            .any(|seen| seen.to.to_string() == HOME && seen.text.len() > 100)
+    );
+}
+
+#[test]
+fn what_registers_by_sips_stays_sips() {
+    // C-16, P-17
+    let mut world = over_tls("example.com");
+    world.connect(FAR, E1_TLS);
+    let route = "Route: <sips:edge.example.com;lr>\n";
+    world.send(
+        FAR,
+        E1_TLS,
+        &request("REGISTER", "sips:example.com", 1, route),
+    );
+    assert_eq!(status(&mut world), "401");
+    let asked = world.last(HOME_TLS);
+    assert!(asked.contains("\r\nPath: <sips:"), "{asked}");
+    world.send(
+        FAR,
+        E1_TLS,
+        &request("REGISTER", "sip:example.com", 2, route),
+    );
+    let asked = world.last(HOME_TLS);
+    assert!(asked.contains("\r\nPath: <sip:"), "{asked}");
+}

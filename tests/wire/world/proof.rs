@@ -1,0 +1,66 @@
+//! Certificates in a `World`: TLS is spoken at port 5061, and who has which
+//! domains is known without any cryptography.
+
+use std::net::SocketAddr;
+
+use steadfast::id::Transport;
+use steadfast::send::Accepted;
+
+use super::super::cables::End;
+use super::{Answers, Event, World};
+
+impl World {
+    /// Opens a connection from an address of the test to a node. What is sent
+    /// between the two from now on goes over it.
+    pub(crate) fn connect(&mut self, from: &str, to: &str) {
+        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+        let place = self.place(from, to);
+        let identities = self.proven.get(&from).cloned().unwrap_or_default();
+        let transport = speaks(to);
+        let accepted = Accepted {
+            transport,
+            peer: from,
+            identities: if transport == Transport::Tls {
+                &identities
+            } else {
+                &[]
+            },
+        };
+        let stream = self.shards[place].accept(self.now, &accepted).unwrap();
+        self.cables
+            .join(End::test(from), End::node(place, stream, to));
+    }
+
+    /// The DNS answers what it has held back.
+    pub(crate) fn answer_names(&mut self, answers: Answers) {
+        self.names.answers = answers;
+        for (place, name, question) in std::mem::take(&mut self.names.held) {
+            let records = self.names.records(&question);
+            self.wire.push_back(Event::Resolved(place, name, records));
+        }
+        self.settle();
+    }
+
+    /// The domains that whoever lives at an address has a certificate for.
+    pub(super) fn identities(&self, addr: SocketAddr) -> Vec<Box<str>> {
+        match self.nodes.get(&addr) {
+            Some(&(place, _)) => vec![self.kinds[place].domain().into()],
+            None => self.proven.get(&addr).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Gives an address of the test a certificate for these domains.
+    pub(crate) fn prove(&mut self, addr: &str, domains: &[&str]) {
+        let domains = domains.iter().map(|domain| (*domain).into()).collect();
+        self.proven.insert(addr.parse().unwrap(), domains);
+    }
+}
+
+/// What connections to an address speak: TLS at its usual port.
+pub(super) fn speaks(addr: SocketAddr) -> Transport {
+    if addr.port() == Transport::Tls.default_port() {
+        Transport::Tls
+    } else {
+        Transport::Tcp
+    }
+}
