@@ -321,6 +321,7 @@ impl Shard {
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
+        self.net.door = Some(flow);
         self.net.heard(now, flow);
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => self.message(now, (flow, peer), bytes, None, 0),
@@ -328,6 +329,7 @@ impl Shard {
                 self.message(now, (flow, peer), bytes, Some(Malformed::Truncated), 0);
             }
             frame::Datagram::Stun(bytes) => {
+                self.net.hand_pong(flow, bytes);
                 if let Hands::Agent(agent, net) = self.hands(now) {
                     agent.stun(net, now, flow, bytes);
                 }

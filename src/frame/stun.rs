@@ -26,6 +26,14 @@ const FINGERPRINT_XOR: u32 = 0x5354_554E;
 /// Attributes from here on may be ignored by who does not know them.
 const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
+/// The transaction id of an answer; `None` for anything else.
+#[must_use]
+pub fn answered(response: &[u8]) -> Option<[u8; 12]> {
+    let message = Message::parse(response)?;
+    let is_answer = matches!(message.kind, BINDING_SUCCESS | BINDING_ERROR);
+    is_answer.then_some(*message.transaction_id)
+}
+
 /// Appends the answer to `request`, which came from `peer`, to `out`: success
 /// with the peer's address as seen here, or 420 when the request holds an
 /// attribute that must be understood and is not. Returns false, with `out`

@@ -99,6 +99,8 @@ impl Home {
             | Handoff::Send { .. }
             | Handoff::Gone { .. }
             | Handoff::Unreachable { .. }
+            | Handoff::Heard { .. }
+            | Handoff::Silent { .. }
             | Handoff::Holds { .. } => {}
         }
     }

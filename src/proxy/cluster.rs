@@ -101,6 +101,13 @@ impl Branch {
 impl Net {
     /// Watches a flow to an element of the cluster.
     pub fn meet(&mut self, now: Instant, flow: Flow, beats: Beats) {
+        // The questions of such a peer come to one shard. The others must not
+        // take it for silent, and ask it themselves when they need it.
+        let is_far = !self.team.is_alone()
+            && self.flows.is_everybodys(flow)
+            && self.door != Some(flow)
+            && beats == Beats::Theirs;
+        let beats = if is_far { Beats::None } else { beats };
         self.peers.meet(now, flow, beats);
     }
 

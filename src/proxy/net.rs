@@ -92,6 +92,8 @@ pub struct Net {
     pub draining: bool,
     /// The shards of this node.
     pub team: Team,
+    /// The flow of the datagram at hand, where it came to this shard itself.
+    pub door: Option<Flow>,
     /// Room for a branch parameter.
     pub(super) text: Vec<u8>,
     /// The timer of the keep-alives.
@@ -174,6 +176,7 @@ impl Net {
             wall,
             draining: false,
             team,
+            door: None,
             text: Vec::new(),
             beats: None,
             hasher: ahash::RandomState::with_seeds(b, c, d, a),

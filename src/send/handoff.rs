@@ -50,6 +50,16 @@ pub enum Handoff {
         /// Where.
         flow: Flow,
     },
+    /// The answer to a keep-alive of the other one's came to the sender.
+    Heard {
+        /// Over what.
+        flow: Flow,
+    },
+    /// A connection of the sender's has been silent for too long.
+    Silent {
+        /// Which.
+        flow: Flow,
+    },
     /// The sender holds the flow of a phone (by the hash of its user and
     /// instance) until this time; a time that is over: no longer.
     Holds {

@@ -5,7 +5,7 @@ use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::proxy::Turn;
-use crate::send::{Beat, Beats, Hop};
+use crate::send::{Beat, Beats, Handoff, Hop};
 use crate::time::Instant;
 
 /// Why a peer counts as down.
@@ -22,6 +22,11 @@ impl Shard {
                 Beat::Ask(flow) => self.ask(flow),
                 Beat::Suspect(flow) => {
                     self.net.suspect(now, flow, SILENT);
+                    if let Flow::Stream(stream) = flow
+                        && self.net.flows.stream(stream).is_some_and(|s| s.shared)
+                    {
+                        self.net.tell_all(&Handoff::Silent { flow });
+                    }
                     if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
                         proxy.suspected(&mut turn, flow);
                     }
@@ -51,6 +56,8 @@ impl Shard {
                 let mut transaction_id = [0; 12];
                 let (front, back) = transaction_id.split_at_mut(8);
                 front.copy_from_slice(&self.net.chance().to_be_bytes());
+                // The answer may come to another shard, which sees from it whose it is.
+                front[0] = self.net.team.own;
                 back.copy_from_slice(&self.net.chance().to_be_bytes()[..4]);
                 self.net
                     .pool

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use super::{Hands, Shard};
+use crate::frame::stun;
 use crate::id::Flow;
 use crate::proxy::Net;
 use crate::scan::uri::host_ip;
@@ -17,6 +18,7 @@ use crate::txn;
 
 impl Shard {
     pub(super) fn handed(&mut self, now: Instant, from: u8, handoff: Handoff) {
+        self.net.door = None;
         match handoff {
             Handoff::Message {
                 flow,
@@ -29,13 +31,19 @@ impl Shard {
                 self.net.heard(now, flow);
                 self.message(now, (flow, source), &bytes, None, times);
             }
-            Handoff::Send { flow, bytes } => self.send_for(from, flow, &bytes),
+            Handoff::Send { flow, bytes } => self.send_for(now, from, flow, &bytes),
             Handoff::Gone { stream } => {
                 if self.net.flows.unlearn(stream) {
                     self.lost(now, stream, "the connection was closed");
                 }
             }
             Handoff::Unreachable { flow } => self.unreachable(now, flow),
+            Handoff::Heard { flow } => self.net.heard(now, flow),
+            Handoff::Silent { flow } => {
+                if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
+                    proxy.suspected(&mut turn, flow);
+                }
+            }
             Handoff::Holds { .. } | Handoff::Row { .. } | Handoff::Stuck { .. } => {
                 if let Hands::Proxy(_, turn) = self.hands(now) {
                     turn.policy.told(turn.net, now, from, handoff);
@@ -55,7 +63,7 @@ impl Shard {
 
     /// Sends for another shard what leaves by a flow of ours. It hears when the
     /// flow is gone, so that it does not go on waiting.
-    fn send_for(&mut self, from: u8, flow: Flow, bytes: &[u8]) {
+    fn send_for(&mut self, now: Instant, from: u8, flow: Flow, bytes: &[u8]) {
         let net = &mut self.net;
         match flow {
             Flow::Stream(stream) if net.flows.stream(stream).is_none() => {
@@ -64,6 +72,7 @@ impl Shard {
                 }
             }
             Flow::Udp { .. } | Flow::Stream(_) => {
+                net.peers.asked(now, flow);
                 let bytes = net.pool.copy(bytes);
                 net.outbox.push_back(Output::Transmit { flow, bytes });
             }
@@ -72,6 +81,16 @@ impl Shard {
 }
 
 impl Net {
+    /// Gives the answer to a keep-alive to the shard that asked.
+    pub(super) fn hand_pong(&mut self, flow: Flow, bytes: &[u8]) {
+        if !self.team.is_alone()
+            && let Some(asker) = stun::answered(bytes).map(|[first, ..]| first)
+            && self.team.is_other(asker)
+        {
+            self.hand(asker, Handoff::Heard { flow });
+        }
+    }
+
     /// Gives a response to the shard that sent the request; false when that is
     /// this one, or nobody. That the branch is genuine is found out there.
     pub(super) fn hand_response(

@@ -16,7 +16,8 @@ use super::super::settings;
 use super::{EDGES, HOME, Tokens, World};
 
 /// How many shards each node has where a test does not say: all tests must pass
-/// with several (`STEADFAST_SHARDS=2 cargo test --test wire`).
+/// with several (`STEADFAST_SHARDS=2 cargo test --test wire`), but for the one of
+/// what a source may ask for, which each shard counts for itself.
 fn width() -> u8 {
     let asked = std::env::var("STEADFAST_SHARDS").ok();
     asked.map_or(1, |width| width.parse().unwrap())
