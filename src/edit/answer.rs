@@ -122,18 +122,11 @@ impl Fill {
             }
             Self::Received => {
                 out.extend_from_slice(b";received=");
-                ip(source, out);
+                super::ip(out, source.ip());
             }
             Self::Nothing => {}
         }
     }
-}
-
-/// `received` is written without brackets (RFC 5118 §4.5).
-fn ip(source: SocketAddr, out: &mut Vec<u8>) {
-    use std::io::Write as _;
-    let written = write!(out, "{}", source.ip());
-    debug_assert!(written.is_ok(), "a Vec takes every byte");
 }
 
 /// The changes that X-2 asks for on the top Via, in order of place: with

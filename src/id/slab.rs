@@ -3,15 +3,20 @@
 use super::Slot;
 
 /// Values by `Slot`. Grows up to its bound and never shrinks; a freed slot is
-/// the next one used, so the memory in use stays warm.
+/// the next one used, so the memory in use stays warm. Grows by chunks: what is
+/// there never moves, so no message waits while a million entries are copied.
 #[derive(Debug)]
 pub struct Slab<T> {
-    entries: Vec<Entry<T>>,
+    /// All but the last are full.
+    chunks: Vec<Vec<Entry<T>>>,
     free: Vec<u32>,
     max: usize,
     /// The index of the first slot.
     first: u32,
 }
+
+/// Entries in a chunk.
+const CHUNK: usize = 1 << 10;
 
 #[derive(Debug)]
 struct Entry<T> {
@@ -30,21 +35,35 @@ impl<T> Slab<T> {
     #[must_use]
     pub const fn numbered(first: u32, max: usize) -> Self {
         Self {
-            entries: Vec::new(),
+            chunks: Vec::new(),
             free: Vec::new(),
             max,
             first,
         }
     }
 
-    fn place(&self, slot: Slot) -> usize {
-        slot.index.wrapping_sub(self.first) as usize
+    /// Slots there are, free ones included.
+    fn slots(&self) -> usize {
+        let last = self.chunks.last().map_or(0, Vec::len);
+        self.chunks.len().saturating_sub(1) * CHUNK + last
+    }
+
+    #[inline]
+    fn entry(&self, index: u32) -> Option<&Entry<T>> {
+        let place = index.wrapping_sub(self.first) as usize;
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, index: u32) -> Option<&mut Entry<T>> {
+        let place = index.wrapping_sub(self.first) as usize;
+        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
     }
 
     /// Number of values held.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.slots() - self.free.len()
     }
 
     /// True when it holds nothing.
@@ -64,25 +83,32 @@ impl<T> Slab<T> {
     /// # Errors
     /// The value itself, at the bound.
     pub fn insert(&mut self, value: T) -> Result<Slot, T> {
-        if let Some(index) = self.free.pop() {
-            let entry = &mut self.entries[index.wrapping_sub(self.first) as usize];
+        if let Some(index) = self.free.pop()
+            && let Some(entry) = self.entry_mut(index)
+        {
             entry.value = Some(value);
             return Ok(Slot {
                 index,
                 generation: entry.generation,
             });
         }
-        let next = u32::try_from(self.entries.len()).ok();
+        let slots = self.slots();
+        let next = u32::try_from(slots).ok();
         let Some(index) = next.and_then(|next| next.checked_add(self.first)) else {
             return Err(value);
         };
-        if self.entries.len() >= self.max {
+        if slots >= self.max {
             return Err(value);
         }
-        self.entries.push(Entry {
-            generation: 0,
-            value: Some(value),
-        });
+        if slots.is_multiple_of(CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK.min(self.max)));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(Entry {
+                generation: 0,
+                value: Some(value),
+            });
+        }
         Ok(Slot {
             index,
             generation: 0,
@@ -93,7 +119,7 @@ impl<T> Slab<T> {
     #[must_use]
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&T> {
-        let entry = self.entries.get(self.place(slot))?;
+        let entry = self.entry(slot.index)?;
         if entry.generation == slot.generation {
             entry.value.as_ref()
         } else {
@@ -105,8 +131,7 @@ impl<T> Slab<T> {
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        let place = self.place(slot);
-        let entry = self.entries.get_mut(place)?;
+        let entry = self.entry_mut(slot.index)?;
         if entry.generation == slot.generation {
             entry.value.as_mut()
         } else {
@@ -116,8 +141,7 @@ impl<T> Slab<T> {
 
     /// Takes the tenant out; the slot's next tenant has another generation.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
-        let place = self.place(slot);
-        let entry = self.entries.get_mut(place)?;
+        let entry = self.entry_mut(slot.index)?;
         if entry.generation != slot.generation {
             return None;
         }
@@ -129,8 +153,9 @@ impl<T> Slab<T> {
 
     /// Every tenant with its slot, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
-        self.entries
+        self.chunks
             .iter()
+            .flatten()
             .zip(self.first..)
             .filter_map(|(entry, index)| {
                 let value = entry.value.as_ref()?;
@@ -160,6 +185,27 @@ mod tests {
             (b.index, None, Some(&'b'))
         );
         assert_eq!(slab.remove(a), None);
+    }
+
+    #[test]
+    fn what_is_there_stays_where_it_is_while_it_grows() {
+        let mut slab = Slab::new(5 * CHUNK);
+        let slots: Vec<_> = (0..3 * CHUNK + 7)
+            .map(|value| slab.insert(value).unwrap())
+            .collect();
+        assert_eq!(slab.len(), 3 * CHUNK + 7);
+        for (value, slot) in slots.iter().enumerate() {
+            assert_eq!(slab.get(*slot), Some(&value));
+        }
+        assert_eq!(
+            slab.iter().map(|(_, value)| *value).max(),
+            Some(3 * CHUNK + 6)
+        );
+        for slot in &slots {
+            slab.remove(*slot);
+        }
+        assert!(slab.is_empty());
+        assert_eq!(slab.insert(1).unwrap().index, slots[slots.len() - 1].index);
     }
 
     #[test]

@@ -203,6 +203,8 @@ impl Proxy {
             .targets
             .drain(..)
             .take(crate::limits::BRANCHES_MAX);
+        // A subscriber has two edges; a vector left to itself makes room for four.
+        branches.reserve_exact(targets.len().max(2));
         branches.extend(targets.map(Branch::new));
         Context {
             method: request.message.method(),
