@@ -10,6 +10,7 @@
 mod ladder;
 mod options;
 mod phone;
+mod sealed;
 mod story;
 mod wire;
 

@@ -267,8 +267,8 @@ impl Agent {
     }
 
     /// Whether a live flow leads to the host of this URI already.
-    fn leads_to_known(&self, net: &Net, uri: &[u8]) -> bool {
-        let Ok(Hop::To { addr, .. }) = self.hop(uri, 0) else {
+    fn leads_to_known(&self, net: &mut Net, uri: &[u8]) -> bool {
+        let Ok(Hop::To { addr, .. }) = self.hop(net, uri, 0) else {
             return false;
         };
         let live = self.registrations.iter().filter(|r| r.is_live());

@@ -16,8 +16,9 @@ impl Agent {
     /// The hop a URI names: `maddr` first (D-U12), then an address, then a
     /// name that was told us. A URI without `transport` means ours, not UDP:
     /// a phone set to TCP has no other socket. `turn` goes through the
-    /// addresses of a name that has several.
-    pub(super) fn hop(&self, uri: &[u8], turn: usize) -> Result<Hop, Failure> {
+    /// addresses of a name that has several. Over TLS the host of the URI is
+    /// who must be there (D-U12, RFC 5922 §7.3).
+    pub(super) fn hop(&self, net: &mut Net, uri: &[u8], turn: usize) -> Result<Hop, Failure> {
         let shown = || super::text(uri);
         let whole = Span::new(0, uri.len());
         let Ok(parsed) = Uri::parse(uri, whole) else {
@@ -26,10 +27,10 @@ impl Agent {
                 format!("the URI {} is malformed", shown()),
             ));
         };
-        if parsed.scheme != Scheme::Sip {
+        if !matches!(parsed.scheme, Scheme::Sip | Scheme::Sips) {
             return Err(Failure::hopeless(
                 0,
-                format!("{}: only sip: is spoken here", shown()),
+                format!("{}: only SIP is spoken here", shown()),
             ));
         }
         let param = |name| {
@@ -39,9 +40,11 @@ impl Agent {
                 .map(|value: Span| value.of(uri))
         };
         let transport = match param("transport") {
+            _ if parsed.scheme == Scheme::Sips => Transport::Tls,
             None => self.settings.transport,
             Some(token) if token.eq_ignore_ascii_case(b"udp") => Transport::Udp,
             Some(token) if token.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
+            Some(token) if token.eq_ignore_ascii_case(b"tls") => Transport::Tls,
             Some(token) => {
                 let why = format!(
                     "the transport \"{}\" is not spoken here",
@@ -63,7 +66,15 @@ impl Agent {
                 addr
             }
         };
-        Ok(Hop::to(transport, addr))
+        let name = match transport {
+            Transport::Tls => net.flows.names.intern(parsed.host.of(uri)),
+            Transport::Udp | Transport::Tcp => None,
+        };
+        Ok(Hop::To {
+            transport,
+            addr,
+            name,
+        })
     }
 
     fn named(&self, host: &[u8], turn: usize) -> Option<std::net::SocketAddr> {
@@ -85,7 +96,7 @@ impl Agent {
             .routes
             .first()
             .map_or(&ask.uri[..], |route| uri_of(route));
-        let hop = self.hop(target, turn)?;
+        let hop = self.hop(net, target, turn)?;
         net.reach(hop)
             .ok_or_else(|| Failure::lost("there is no socket of that transport"))
     }
@@ -107,7 +118,7 @@ impl Agent {
         if let Some(found) = self.stick.find(now, target, &[], chance) {
             return Ok(found.flow);
         }
-        let literal = self.hop(target, 0);
+        let literal = self.hop(net, target, 0);
         if let Ok(hop) = literal
             && let Some(flow) = net.reach(hop)
         {

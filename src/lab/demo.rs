@@ -8,6 +8,7 @@
 mod stage;
 mod table;
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::processes::Nodes;
@@ -23,7 +24,7 @@ use table::Row;
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoOptions {
     /// What the phones speak
-    #[arg(long, value_enum, default_value_t = Speaks::Tcp)]
+    #[arg(long, value_enum, default_value_t = Speaks::Tls)]
     transport: Speaks,
     /// Seal the tokens as in production, instead of showing what is in them
     #[arg(long)]
@@ -73,7 +74,7 @@ pub fn demo(options: &DemoOptions) -> Result<(), DemoFault> {
     runtime.block_on(async {
         let mut nodes = Nodes::start(folder.path())?;
         nodes.until_all_listen().await?;
-        let played = play(options, &mut nodes).await;
+        let played = play(options, folder.path(), &mut nodes).await;
         nodes.stop().await?;
         let rows = played?;
         println!("\n{}", table::draw(&rows));
@@ -90,8 +91,12 @@ pub fn demo(options: &DemoOptions) -> Result<(), DemoFault> {
     })
 }
 
-async fn play(options: &DemoOptions, nodes: &mut Nodes) -> Result<Vec<Row>, DemoFault> {
-    let mut stage = Stage::new(options.transport, options.verbose)?;
+async fn play(
+    options: &DemoOptions,
+    folder: &Path,
+    nodes: &mut Nodes,
+) -> Result<Vec<Row>, DemoFault> {
+    let mut stage = Stage::new(options.transport, folder, options.verbose)?;
     let mut rows = Vec::new();
 
     say(

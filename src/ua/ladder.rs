@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::frame;
 use crate::time::Instant;
 
 /// Prints what passes, or keeps it.
@@ -47,6 +48,21 @@ impl Ladder {
     pub(super) fn sent(&mut self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
         self.note(now, true, peer, bytes);
         self.show(now, "->", peer, bytes);
+    }
+
+    /// What one read of a stream brought, message by message.
+    pub(super) fn read(&mut self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let cut = match frame::stream(rest, &mut frame::Resume::default()) {
+                frame::Stream::Message { end, .. } => end,
+                frame::Stream::Ping { len } | frame::Stream::Skip { len } => len,
+                frame::Stream::NeedMore { .. } | frame::Stream::Broken { .. } => rest.len(),
+            };
+            let (piece, more) = rest.split_at(cut.clamp(1, rest.len()));
+            self.received(now, peer, piece.trim_ascii_start());
+            rest = more;
+        }
     }
 
     pub(super) fn received(&mut self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
@@ -100,6 +116,19 @@ fn summary(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_read_may_bring_several_messages() {
+        let mut ladder = Ladder::new(0);
+        ladder.keep();
+        let trying = "SIP/2.0 100 Trying\r\nContent-Length: 0\r\n\r\n";
+        let ok = "SIP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nxy";
+        let bytes = [trying, "\r\n", ok, "SIP/2.0 4"].concat();
+        let peer = "127.0.0.11:5061".parse().unwrap();
+        ladder.read(Instant::ZERO, peer, bytes.as_bytes());
+        let texts: Vec<_> = ladder.kept().iter().map(|kept| &kept.text[..]).collect();
+        assert_eq!(texts, [trying, ok, "SIP/2.0 4"]);
+    }
 
     #[test]
     fn a_line_says_what_passed() {

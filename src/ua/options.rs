@@ -1,6 +1,7 @@
 //! What the command line says, as settings of an agent.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,6 +10,7 @@ use sha2::Digest as _;
 use super::Fault;
 use crate::agent;
 use crate::id::Transport;
+use crate::io::tls::{self, Tls};
 
 /// What the user agent is to do.
 #[derive(Clone, Debug, Subcommand)]
@@ -75,6 +77,9 @@ pub struct Who {
     /// What to speak where a URI does not say
     #[arg(long, value_enum, default_value_t = Speaks::Udp)]
     transport: Speaks,
+    /// The certificates of those whose signature is believed, with TLS (PEM)
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Address and port to send from
     #[arg(long, value_name = "ADDRESS:PORT")]
     local: Option<SocketAddr>,
@@ -96,6 +101,8 @@ pub enum Speaks {
     Udp,
     /// TCP
     Tcp,
+    /// TLS over TCP; needs --ca
+    Tls,
 }
 
 impl Speaks {
@@ -104,6 +111,7 @@ impl Speaks {
         match self {
             Self::Udp => Transport::Udp,
             Self::Tcp => Transport::Tcp,
+            Self::Tls => Transport::Tls,
         }
     }
 }
@@ -134,6 +142,7 @@ impl Who {
         home: (&str, u16),
         edge: (&str, u16),
         transport: Speaks,
+        ca: Option<PathBuf>,
         verbose: u8,
     ) -> Result<Self, Fault> {
         let place =
@@ -146,6 +155,7 @@ impl Who {
             home,
             resolve: vec![("edge.example.com".to_owned(), place(edge)?)],
             transport,
+            ca,
             local: None,
             instance: None,
             expires: 3_600,
@@ -176,6 +186,30 @@ impl Who {
 
     pub(super) const fn transport(&self) -> Transport {
         self.transport.transport()
+    }
+
+    /// What connections over TLS share; `None` without TLS.
+    ///
+    /// # Errors
+    /// When there is no file of authorities, or not a good one.
+    pub(super) fn tls(&self) -> Result<Option<Tls>, Fault> {
+        if self.transport != Speaks::Tls {
+            return Ok(None);
+        }
+        let Some(ca) = self.ca.clone() else {
+            let sentence = "TLS needs --ca FILE: whose signature on a certificate to believe";
+            return Err(Fault::Options(sentence.to_owned()));
+        };
+        let settings = tls::Settings {
+            pairs: Vec::new(),
+            ca: Some(ca),
+            require: tls::Require::Never,
+            peers: Vec::new(),
+        };
+        let loaded = Tls::load(&settings);
+        loaded
+            .map(Some)
+            .map_err(|fault| Fault::Options(fault.to_string()))
     }
 
     /// The address to send from: as told, else the one that leads home.

@@ -137,8 +137,8 @@ impl Phone {
         self.now = self.clock();
         match &news {
             News::Datagram { peer, bytes } => self.ladder.received(self.now, *peer, bytes),
-            News::Read { peer, bytes, .. } => self.ladder.received(self.now, *peer, bytes),
-            News::Connected(_) | News::Closed(_) => {}
+            News::Read { peer, bytes, .. } => self.ladder.read(self.now, *peer, bytes),
+            News::Connected(..) | News::Closed(_) => {}
         }
         self.shard.handle(self.now, news.input());
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
@@ -12,6 +13,7 @@ use super::Fault;
 use super::ladder::Ladder;
 use super::options::Who;
 use crate::id::{Flow, SocketId, StreamId, Transport};
+use crate::io::tls::Tls;
 use crate::send::{Local, Output};
 use crate::shard::Input;
 use crate::time::Instant;
@@ -26,8 +28,8 @@ pub(super) enum News {
         /// All of it.
         bytes: Vec<u8>,
     },
-    /// A connection is up.
-    Connected(StreamId),
+    /// A connection is up, to somebody who has proven these domains.
+    Connected(StreamId, Vec<Box<str>>),
     /// By a connection.
     Read {
         /// Which.
@@ -49,9 +51,9 @@ impl News {
                 peer: *peer,
                 bytes,
             },
-            Self::Connected(stream) => Input::Connected {
+            Self::Connected(stream, identities) => Input::Connected {
                 stream: *stream,
-                identities: &[],
+                identities,
             },
             Self::Read { stream, bytes, .. } => Input::Stream {
                 stream: *stream,
@@ -65,6 +67,8 @@ impl News {
 /// All sockets of one agent.
 pub(super) struct Wire {
     local: Local,
+    /// With TLS, what all connections share.
+    tls: Option<Arc<Tls>>,
     udp: Option<UdpSocket>,
     /// The same socket. tokio sends at once only after it has seen the socket
     /// ready, which for the first datagram it has not.
@@ -87,6 +91,7 @@ impl Wire {
         let addr = who.local()?;
         let transport = who.transport();
         let taken = |why: io::Error| Fault::Options(format!("cannot send from {addr}: {why}"));
+        let tls = who.tls()?.map(Arc::new);
         let (mut reserved, mut sender) = (None, None);
         let (udp, addr) = match transport {
             Transport::Udp => {
@@ -110,6 +115,7 @@ impl Wire {
                 addr,
                 upstream: false,
             },
+            tls,
             udp,
             sender,
             _reserved: reserved,
@@ -181,11 +187,16 @@ impl Wire {
                     }
                 }
             }
-            Output::Connect { stream, peer, .. } => {
+            Output::Connect { stream, peer, tls } => {
                 let (queue, waiting) = channel(QUEUE_MAX);
                 self.streams.insert(stream, (peer, queue));
-                let local = self.local.addr;
-                tokio::spawn(carry(stream, local, peer, waiting, self.tell.clone()));
+                let line = Line {
+                    stream,
+                    peer,
+                    tell: self.tell.clone(),
+                };
+                let session = tls.zip(self.tls.clone());
+                tokio::spawn(line.carry(self.local.addr, session, waiting));
             }
             Output::Close { stream } => {
                 self.streams.remove(&stream);
@@ -209,23 +220,73 @@ fn is_passing(why: &io::Error) -> bool {
     )
 }
 
-/// One connection from its beginning to its end.
-async fn carry(
-    stream: StreamId,
-    local: SocketAddr,
-    peer: SocketAddr,
-    waiting: Receiver<Vec<u8>>,
-    tell: Sender<News>,
-) {
-    let connecting = tokio::time::timeout(crate::limits::CONNECT_MAX, connect(local, peer));
-    if let Ok(Ok(socket)) = connecting.await {
-        let told = tell.send(News::Connected(stream)).await;
-        if told.is_ok() {
-            relay(stream, peer, socket, waiting, &tell).await;
+/// One connection, in a task of its own.
+pub(super) struct Line {
+    pub(super) stream: StreamId,
+    pub(super) peer: SocketAddr,
+    pub(super) tell: Sender<News>,
+}
+
+impl Line {
+    /// Lives from the connection's beginning to its end. With a name and what
+    /// TLS needs, that name must be proven first.
+    async fn carry(
+        self,
+        local: SocketAddr,
+        tls: Option<(Box<str>, Arc<Tls>)>,
+        waiting: Receiver<Vec<u8>>,
+    ) {
+        let connecting =
+            tokio::time::timeout(crate::limits::CONNECT_MAX, connect(local, self.peer));
+        if let Ok(Ok(socket)) = connecting.await {
+            match tls {
+                Some((name, tls)) => {
+                    if let Err(why) = self.relay_sealed(socket, &name, &tls, waiting).await {
+                        eprintln!("steadfast: {} as {name}: {why}", self.peer);
+                    }
+                }
+                None => self.relay(socket, waiting).await,
+            }
+        }
+        // An error means that the agent itself is gone.
+        self.tell.send(News::Closed(self.stream)).await.ok();
+    }
+
+    /// False when the agent is gone.
+    pub(super) async fn says(&self, bytes: Vec<u8>) -> bool {
+        let Self { stream, peer, .. } = *self;
+        let news = News::Read {
+            stream,
+            peer,
+            bytes,
+        };
+        self.tell.send(news).await.is_ok()
+    }
+
+    async fn relay(&self, mut socket: TcpStream, mut waiting: Receiver<Vec<u8>>) {
+        let up = News::Connected(self.stream, Vec::new());
+        if self.tell.send(up).await.is_err() {
+            return;
+        }
+        let (mut read, mut write) = socket.split();
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            tokio::select! {
+                bytes = waiting.recv() => {
+                    let Some(bytes) = bytes else { return };
+                    if write.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+                len = read.read(&mut buffer) => {
+                    let Some(len) = len.ok().filter(|len| *len > 0) else { return };
+                    if !self.says(buffer[..len].to_vec()).await {
+                        return;
+                    }
+                }
+            }
         }
     }
-    // An error means that the agent itself is gone.
-    tell.send(News::Closed(stream)).await.ok();
 }
 
 async fn connect(local: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
@@ -243,32 +304,4 @@ fn tcp(local: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_nodelay(true)?;
     socket.bind(local)?;
     Ok(socket)
-}
-
-async fn relay(
-    stream: StreamId,
-    peer: SocketAddr,
-    mut socket: TcpStream,
-    mut waiting: Receiver<Vec<u8>>,
-    tell: &Sender<News>,
-) {
-    let (mut read, mut write) = socket.split();
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        tokio::select! {
-            bytes = waiting.recv() => {
-                let Some(bytes) = bytes else { return };
-                if write.write_all(&bytes).await.is_err() {
-                    return;
-                }
-            }
-            len = read.read(&mut buffer) => {
-                let Some(len) = len.ok().filter(|len| *len > 0) else { return };
-                let bytes = buffer[..len].to_vec();
-                if tell.send(News::Read { stream, peer, bytes }).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
 }

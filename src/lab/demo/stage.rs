@@ -1,9 +1,10 @@
 //! The two phones and what they saw.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use super::super::{EDGES, HOME, PORT, Place};
+use super::super::{EDGES, HOME, PORT, Place, TLS_PORT};
 use super::table::Row;
 use super::{DemoFault, name_of, place_of};
 use crate::agent;
@@ -71,11 +72,23 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(speaks: Speaks, verbose: u8) -> Result<Self, DemoFault> {
+    /// The phones believe whom the lab's own authority has signed.
+    pub(super) fn new(speaks: Speaks, folder: &Path, verbose: u8) -> Result<Self, DemoFault> {
         let began = std::time::Instant::now();
         let [first, second, _] = EDGES;
+        let (port, ca) = match speaks {
+            Speaks::Tls => (TLS_PORT, Some(folder.join("ca.pem"))),
+            Speaks::Udp | Speaks::Tcp => (PORT, None),
+        };
         let phone = |name: &str, edge: Place| -> Result<Phone, DemoFault> {
-            let who = Who::of_lab(name, (HOME.ip, PORT), (edge.ip, PORT), speaks, verbose)?;
+            let who = Who::of_lab(
+                name,
+                (HOME.ip, port),
+                (edge.ip, port),
+                speaks,
+                ca.clone(),
+                verbose,
+            )?;
             let mut phone = Phone::new(&who, Some(Duration::ZERO), began)?;
             phone.ladder().keep();
             Ok(phone)
