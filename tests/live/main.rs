@@ -16,6 +16,7 @@ mod baresip;
 mod call;
 mod capture;
 mod crowd;
+mod demo;
 mod dns;
 mod failover;
 mod fork;
