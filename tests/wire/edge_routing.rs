@@ -308,6 +308,47 @@ fn the_home_may_name_the_edge() {
 }
 
 #[test]
+fn a_route_loop_between_two_edges_ends_after_one_relay() {
+    // H-12, protocol 2.4, 3.30: nobody has the phone. The token names both
+    // edges, or the Route names each of them in turn.
+    let plain = route("joe+e1+e2+other@edge.example.com;lr");
+    let round = [
+        "joe+e1+e2+other@edge.example.com;lr;maddr=127.0.0.12",
+        "joe+e1+e2+other@edge.example.com;lr;maddr=127.0.0.11",
+    ]
+    .map(route)
+    .concat();
+    for (routes, edge, other) in [
+        (&plain, EDGES[0], THIRD),
+        (&plain, THIRD, EDGES[0]),
+        (&round, EDGES[0], THIRD),
+    ] {
+        for method in ["BYE", "INVITE"] {
+            let (mut world, _, _) = lab(Tokens::Clear);
+            let bye = ask(method, "sip:joe@127.0.0.1:5070", HOME, routes, true);
+            world.send(HOME, edge, &bye);
+            let relayed = |world: &World, to: &str| {
+                let requests = world
+                    .trace
+                    .iter()
+                    .filter(|seen| seen.to.to_string() == to && seen.text.starts_with(method));
+                requests.count()
+            };
+            // Towards the first edge only the request itself went.
+            assert_eq!(
+                (relayed(&world, other), relayed(&world, edge)),
+                (1, 1),
+                "{}",
+                world.ladder()
+            );
+            assert_eq!(answer(&world, HOME), "430", "{}", world.ladder());
+            assert_eq!(world.counter(edge, "relays"), 1);
+            assert_eq!(world.counter(other, "relays"), 0);
+        }
+    }
+}
+
+#[test]
 fn from_the_core_a_token_is_needed() {
     // H-11, protocol 3.11
     for routes in [

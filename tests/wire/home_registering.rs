@@ -224,6 +224,41 @@ fn the_path_comes_back_and_service_route_is_its_mirror() {
 }
 
 #[test]
+fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
+    // R-4, S-4, S-10, S-11: the edge is who it is, and the name is not its own.
+    let counts =
+        |world: &World| ["stick_bound", "stick_refused"].map(|name| world.counter(HOME, name));
+    for path in [
+        "<sip:joe@good.example.net;lr;ob>",
+        "<sip:joe@x.edge.example.com;lr;ob>",
+        "<sip:joe@edge.example.com.example.net;lr;ob>",
+    ] {
+        let mut world = lab();
+        let mut joe = Register::new("joe", "127.0.0.11:7000");
+        joe.lines += &format!("Path: {path}\n");
+        let ok = joe.login(&mut world, HOME);
+        check(&ok, 200);
+        assert_eq!(Phone::values(&ok, "Path"), [path]);
+        assert_eq!(counts(&world), [0, 1], "{path}");
+        // Stored all the same: a call takes it along, over the flow it came on.
+        let ann = Phone::new("ann", "127.0.0.1:5080", false);
+        let ask = ann.request("MESSAGE", "sip:joe@example.com", 1, "", "");
+        ann.send(&mut world, HOME, &ask);
+        assert_eq!(
+            Phone::values(world.last("127.0.0.11:7000"), "Route"),
+            [path]
+        );
+        // Whoever asks for the name finds no flow under it.
+        let uri = path.trim_matches(['<', '>']);
+        let facts = world.why(HOME, uri).0;
+        let sticks = facts
+            .iter()
+            .any(|fact| fact.says.contains("127.0.0.11:7000"));
+        assert!(!sticks, "{facts:?}");
+    }
+}
+
+#[test]
 fn contacts_come_back_as_they_were_sent() {
     // RFC 3261 §10.3-8: every parameter, `expires` last and by the registrar.
     let mut world = lab();

@@ -119,6 +119,34 @@ fn every_changed_character_is_noticed() {
 }
 
 #[test]
+fn one_flipped_bit_is_refused() {
+    // O-5, D-E14: whatever the bit makes of the character, as long as it can
+    // stand in a user part.
+    let (mut world, token) = lab(&[[9; 64]]);
+    let mut cseq = 10;
+    for place in 0..token.len() {
+        for bit in 0..7 {
+            let mut forged = token.clone().into_bytes();
+            forged[place] ^= 1 << bit;
+            if !forged[place].is_ascii_alphanumeric() {
+                continue;
+            }
+            let forged = String::from_utf8(forged).unwrap();
+            cseq += 1;
+            let answer = try_token(&mut world, EDGES[0], &forged, cseq);
+            let answer = answer.unwrap_or_else(|| panic!("{place}/{bit}: {}", world.ladder()));
+            assert!(
+                answer.starts_with("SIP/2.0 403 "),
+                "{place}/{bit}: {answer}"
+            );
+            assert!(!world.has(JOE), "{place}/{bit}");
+        }
+    }
+    assert!(cseq > 10 + 2 * u32::try_from(token.len()).unwrap());
+    assert_eq!(world.counter(EDGES[0], "relays"), 0);
+}
+
+#[test]
 fn an_older_key_still_opens_and_the_new_one_mints() {
     let (old, new) = ([9; 64], [8; 64]);
     let (_, minted) = lab(&[old]);
