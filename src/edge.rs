@@ -37,6 +37,7 @@ mod registrations;
 mod route;
 mod seal;
 mod spelling;
+mod sticky;
 mod token;
 mod why;
 

@@ -49,6 +49,10 @@ pub use subscribers::{BadLine, Subscriber, Subscribers};
 pub struct Settings {
     /// The domain served, and the realm of its challenges.
     pub domain: String,
+    /// Its name among several homes that share no location: written into its
+    /// Service-Route and Record-Route, so that what began here comes back here
+    /// while it lives. Empty: the homes stand in for each other.
+    pub name: String,
     /// Contact of the 300, the text between the angle brackets:
     /// `sip:edge.example.com;lr`.
     pub edges: String,
@@ -135,6 +139,7 @@ mod tests {
                 redirect: Redirect::default(),
                 challenges_calls: true,
                 requires_path: false,
+                name: String::new(),
             };
             assert_eq!(
                 settings.is_edge(ip.parse().unwrap()),

@@ -45,6 +45,7 @@ use crate::locate::Waiter;
 use crate::scan::{Message, Name};
 use crate::send::{Handoff, Hop};
 use crate::span::Span;
+use crate::stick::Reopen;
 use crate::time::Instant;
 
 /// One place a request may go.
@@ -267,13 +268,14 @@ pub trait Policy {
     fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// Another shard has news.
     fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff);
-    /// A flow is gone for good.
-    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    /// A flow is gone for good; `back` says where a connection in its place
+    /// would be opened (S-28), for one that was up.
+    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>);
     /// Whether a home or an edge of ours is where a hop leads: nothing is
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
-    /// A keep-alive of such an element came.
+    /// A keep-alive of such an element came, or our connection to it is up.
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// The shard begins: watches whom the configuration names.
     fn begin(&mut self, net: &mut Net, now: Instant);

@@ -24,6 +24,7 @@ mod wire {
     mod forking;
     mod home_registering;
     mod home_routing;
+    mod homes;
     mod keepalive;
     mod locating;
     mod loops;

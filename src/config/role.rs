@@ -69,6 +69,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         "domain",
         "subscribers",
         "store",
+        "name",
         "edges",
         "edge_peers",
         "nonce_key_file",
@@ -81,6 +82,9 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
     let want = "the domain served, such as \"example.com\"";
     let domain = section.parsed("domain", want, names::domain)?;
     let domain = domain.ok_or_else(|| section.missing("domain", want))?;
+    let want = "the home's name among several, such as \"h1\"";
+    let name = section.parsed("name", want, names::node)?;
+    let name = name.unwrap_or_default();
     let want = "the cluster's URI, such as \"sip:edge.example.com;lr\"";
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
@@ -102,6 +106,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
     let settings = home::Settings {
         domain,
+        name,
         edges,
         edge_peers,
         nonce_key,

@@ -130,6 +130,7 @@ fn policies_are_read_and_a_wrong_one_is_named() {
     assert!(edge.requires_path && edge.members[1].retires && !edge.members[0].retires);
     let text =
         format!("{HEAD}{HOME}path = \"accept\"\nchallenge_calls = false\nauthenticate = false\n");
+    let text = format!("{text}name = \"h1\"\n");
     let Role::Home(home) = read(&text).unwrap().role else {
         panic!("not a home")
     };
@@ -137,6 +138,7 @@ fn policies_are_read_and_a_wrong_one_is_named() {
         !home.settings.requires_path
             && !home.settings.challenges_calls
             && !home.settings.authenticates
+            && home.settings.name == "h1"
     );
     check(
         EDGE,
@@ -185,8 +187,8 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "store =",
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, edges, edge_peers, nonce_key_file, algorithms, authenticate, challenge_calls, \
-         path, redirect",
+         store, name, edges, edge_peers, nonce_key_file, algorithms, authenticate, \
+         challenge_calls, path, redirect",
     );
 }
 

@@ -94,6 +94,28 @@ impl Homes {
         located.any(|(_, addr)| addr.ip().to_canonical() == ip)
     }
 
+    /// Whether there is a choice to be made among them.
+    pub(super) const fn are_several(&self) -> bool {
+        self.located.len() > 1
+    }
+
+    /// The URIs that lead to a home at this address by the DNS.
+    pub(super) fn uris_of<'a>(
+        &'a self,
+        net: &'a Net,
+        now: Instant,
+        at: (Transport, SocketAddr),
+    ) -> impl Iterator<Item = &'a str> {
+        self.list.iter().filter_map(move |home| match home {
+            Home::At(_) => None,
+            Home::Named { text, name, .. } => {
+                let mut servers = net.locator.stale(now, (*name)?).iter();
+                let is_it = servers.any(|server| (server.transport, server.addr) == at);
+                is_it.then_some(text.as_str())
+            }
+        })
+    }
+
     /// True for a domain that a home proves by its certificate.
     pub(super) fn prove(&self, domain: &str) -> bool {
         self.list.iter().any(|home| match home {

@@ -14,6 +14,7 @@ use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Target, Verdic
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
 use crate::send::{Beats, Handoff, Hop};
+use crate::stick::{Reopen, Table};
 use crate::time::Instant;
 
 /// Registrations looked at per sweep: bounds the work of one wake.
@@ -37,6 +38,10 @@ pub struct Edge {
     pub(super) again: Message,
     pub(super) text: Vec<u8>,
     pub(super) places: Vec<usize>,
+    /// Which of several homes a URI of theirs sticks to.
+    pub(super) stick: Table,
+    /// The flows that the URI at hand sticks to.
+    pub(super) stuck: Vec<Flow>,
 }
 
 /// Who sent a request, told by the flow it came on and nothing in it (D-H2).
@@ -80,6 +85,8 @@ impl Edge {
             again: Message::default(),
             text: Vec::new(),
             places: Vec::new(),
+            stick: Table::new(seed),
+            stuck: Vec::new(),
             settings,
         }
     }
@@ -217,6 +224,7 @@ impl Policy for Edge {
         edits: &mut Edits,
     ) {
         self.registered_with(net, now, context, response, edits);
+        self.stick_dialog(net, now, context, response);
         grant_keep(response, edits);
     }
 
@@ -241,8 +249,9 @@ impl Policy for Edge {
         None
     }
 
-    fn identified(&mut self, _: &mut Net, _: Instant, _: Flow) {
-        // `origin` asks the flow itself.
+    /// S-2. Who it is, `origin` asks the flow itself.
+    fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        self.meet_home(net, now, flow);
     }
 
     fn told(&mut self, _: &mut Net, now: Instant, from: u8, news: Handoff) {
@@ -251,7 +260,11 @@ impl Policy for Edge {
         }
     }
 
-    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>) {
+        match back {
+            Some(back) => self.stick.lost(now, flow, back),
+            None => self.stick.forget(flow),
+        }
         let (own, directory) = (net.team.own, &mut self.directory);
         self.registrations.flow_lost(flow, |left, subscriber| {
             if let Some(phone) = holding::let_go(left, net, now, subscriber) {
@@ -269,7 +282,9 @@ impl Policy for Edge {
         origin != Origin::Phone
     }
 
-    fn met(&mut self, _: &mut Net, _: Instant, _: Flow) {}
+    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+        self.meet_home(net, now, flow);
+    }
 
     /// The homes, and the other edges: which of them live is known before a
     /// request has to be relayed.
@@ -300,6 +315,7 @@ impl Policy for Edge {
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {
         self.homes.refresh(net, now);
+        self.stick.expire(now, SWEEP);
         let budget = SWEEP.max(self.registrations.len() / 64);
         self.registrations.expire(now, budget);
         let budget = SWEEP.max(self.directory.len() / 64);

@@ -88,7 +88,8 @@ impl Edge {
             Ok(asks) => asks,
             Err(reply) => return Verdict::Answer(reply),
         };
-        self.homes.plan(net, now, plan);
+        let domain = request.message.request_uri();
+        self.to_homes(net, now, domain.of(request.bytes), plan);
         if let Asks::Binding(phone) = asks
             && let Err(reply) = self.path(net, request, &phone, plan)
         {

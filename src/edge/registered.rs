@@ -86,6 +86,8 @@ impl Edge {
                     self.hold(net, now, &subscriber, until);
                 }
                 net.counters.registrations += u64::from(bound.is_ok());
+                let until = now + Duration::from_secs(seconds.into());
+                self.stick_service_route(net, now, token, response, until);
                 let granted = Granted {
                     token,
                     edges,

@@ -297,7 +297,11 @@ impl Edge {
                         pass.net.strip_maddr(pass.request, &uri, pass.plan);
                     }
                 }
-                self.homes.plan(pass.net, pass.now, pass.plan);
+                let target = match next {
+                    Some(Ok(uri)) => uri.whole,
+                    Some(Err(_)) | None => pass.request.message.request_uri(),
+                };
+                self.to_homes(pass.net, pass.now, target.of(bytes), pass.plan);
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {

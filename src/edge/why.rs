@@ -87,7 +87,14 @@ impl Edge {
         }
     }
 
-    fn why_other(&self, net: &mut Net, now: Instant, uri: &[u8], parsed: &Uri, facts: &mut Facts) {
+    fn why_other(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        uri: &[u8],
+        parsed: &Uri,
+        facts: &mut Facts,
+    ) {
         facts.say("uri", "holds no token of this cluster");
         let user = parsed.user.map(|user| user.of(uri)).unwrap_or_default();
         for held in self.registrations.of_user(now, user) {
@@ -101,7 +108,10 @@ impl Edge {
             facts.say("flow", says);
         }
         let mut plan = Plan::default();
-        self.homes.plan(net, now, &mut plan);
+        if self.homes.are_several() {
+            facts.say_stick(net, now, &mut self.stick, uri);
+        }
+        self.to_homes(net, now, uri, &mut plan);
         let homes = plan.targets.iter().map(|target| fact::hop(net, target.hop));
         let homes: Vec<_> = homes.collect();
         facts.say(

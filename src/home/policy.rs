@@ -16,16 +16,12 @@ use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::{Beats, Handoff, Hop, Output};
 use crate::span::Span;
-use crate::stick::{Bound, Dialog, Level, Source, Table};
-use crate::time::{Duration, Instant};
+use crate::stick::{Bound, Dialog, Level, Reopen, Source, Table};
+use crate::time::Instant;
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
 /// bounds the work of one wake.
 const SWEEP: usize = 1_024;
-/// How long a Record-Route is bound to the flow it came on after its dialog's
-/// last 2xx. The URI is that of a subscriber and an edge, not of one dialog
-/// (protocol 2.3 item 13), so a long call renews it with the next one.
-const RECORD_ROUTE: Duration = Duration::from_secs(12 * 3_600);
 
 /// One home of a domain.
 pub struct Home {
@@ -154,11 +150,21 @@ impl Home {
         let edge = self.is_edge(net, flow);
         if edge && net.flows.transport(flow) != Transport::Tls {
             self.stick.link(now, flow, &self.cluster, Source::Link);
-            if !flow.is_reliable() {
+            if flow.is_reliable() {
+                self.returned(net, now, flow);
+            } else {
                 net.meet(now, flow, Beats::Theirs);
             }
         }
         edge
+    }
+
+    /// S-28: what stuck to an earlier connection to the same edge sticks to this
+    /// one, now that it has shown who it is (S-29).
+    fn returned(&mut self, net: &Net, now: Instant, flow: Flow) {
+        if let Some(back) = net.way_back(flow) {
+            self.stick.returned(now, flow, back);
+        }
     }
 
     /// The Record-Route value above our own; none where ours is not there.
@@ -226,6 +232,16 @@ impl Home {
             }
         }
         let known = hops.len();
+        if known == 0
+            && let Some((lost, _)) = self.stick.reopen(now, uri)
+        {
+            // S-28: whoever had it a moment ago, before anybody else.
+            hops.push(Hop::To {
+                transport: lost.transport,
+                addr: lost.addr,
+                name: net.flows.names.intern(&self.cluster),
+            });
+        }
         if known < 2 && !self.edges.is_empty() {
             let host = hops.first().and_then(|hop| net.host(*hop));
             let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
@@ -238,7 +254,7 @@ impl Home {
                 name,
             });
             if known == 0 {
-                net.counters.stick_domain += 1;
+                net.counters.stick_domain += u64::from(hops.is_empty());
                 hops.extend(turn);
             } else {
                 hops.extend(turn.filter(|hop| !net.is_down(now, *hop)).take(1));
@@ -286,7 +302,7 @@ impl Policy for Home {
         if !matches!(context.note, Note::Dialog) {
             return;
         }
-        let until = now + RECORD_ROUTE;
+        let until = now + crate::limits::STICK_RECORD_ROUTE;
         let dialog = dialog_of(net, response.bytes, response.message);
         // S-8: the neighbour downstream wrote the value just above our own.
         if let Some(uri) = self.above_own(net, response) {
@@ -337,7 +353,14 @@ impl Policy for Home {
     /// S-24. As long as a Record-Route: the table tells them apart by their end.
     fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]) {
         self.link(net, now, flow);
-        self.bind(net, now, flow, uri, Source::Redirect, now + RECORD_ROUTE);
+        self.bind(
+            net,
+            now,
+            flow,
+            uri,
+            Source::Redirect,
+            now + crate::limits::STICK_RECORD_ROUTE,
+        );
     }
 
     fn soften(&self, status: u16) -> Option<(u16, &'static str)> {
@@ -350,14 +373,18 @@ impl Policy for Home {
             let domain = domain.as_bytes();
             self.stick.link(now, flow, domain, Source::Certificate);
         }
+        self.returned(net, now, flow);
     }
 
     fn told(&mut self, net: &mut Net, now: Instant, _: u8, news: Handoff) {
         self.take_in(net, now, news);
     }
 
-    fn flow_lost(&mut self, _: &mut Net, _: Instant, flow: Flow) {
-        self.stick.forget(flow);
+    fn flow_lost(&mut self, _: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>) {
+        match back {
+            Some(back) => self.stick.lost(now, flow, back),
+            None => self.stick.forget(flow),
+        }
     }
 
     fn is_peer(&self, net: &Net, hop: Hop) -> bool {

@@ -289,9 +289,9 @@ impl Home {
             }
             let secure = is_sips(message.request_uri().of(bytes));
             let scheme = if secure { "<sips:" } else { "<sip:" };
-            for part in [scheme, &self.settings.domain, ";lr>\r\n"] {
-                out.extend_from_slice(part.as_bytes());
-            }
+            out.extend_from_slice(scheme.as_bytes());
+            self.write_own(out);
+            out.extend_from_slice(b">\r\n");
         }
         out.extend_from_slice(b"Supported: path, outbound\r\n");
         if outbound {

@@ -371,6 +371,20 @@ impl Home {
         net.flows.lives(found.flow).then_some(found.flow)
     }
 
+    /// Writes a URI of this home but for its scheme: its domain, and its name where it
+    /// has one, which makes the URI another one than that of its siblings and
+    /// still equal to the domain's (RFC 3261 §19.1.4, as with H-5).
+    pub(super) fn write_own(&self, out: &mut Vec<u8>) {
+        for part in [&self.settings.domain, ";lr"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if !self.settings.name.is_empty() {
+            for part in [";gunk=", &self.settings.name] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+
     /// H-17: the domain itself, on any transport.
     fn record_route(&self, pass: &mut Pass<'_, '_>) {
         let method = pass.request.message.method();
@@ -384,9 +398,10 @@ impl Home {
         } else {
             "sip:"
         };
-        for part in ["Record-Route: <", scheme, &self.settings.domain, ";lr"] {
+        for part in ["Record-Route: <", scheme] {
             pass.plan.lines.extend_from_slice(part.as_bytes());
         }
+        self.write_own(&mut pass.plan.lines);
         self.write_mark(pass.request, &mut pass.plan.lines);
         pass.plan.lines.extend_from_slice(b">\r\n");
     }

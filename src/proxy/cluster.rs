@@ -10,6 +10,7 @@ use crate::id::{Flow, Slot, Transport};
 use crate::limits;
 use crate::scan::Name;
 use crate::send::{Beats, Hop, Notice, Output};
+use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
 
 impl Proxy {
@@ -109,6 +110,23 @@ impl Net {
             && beats == Beats::Theirs;
         let beats = if is_far { Beats::None } else { beats };
         self.peers.meet(now, flow, beats);
+    }
+
+    /// Where a connection in place of this one would be opened (S-28): where we
+    /// opened it, else the port that its transport has by default, since the
+    /// one it came from says nothing. `None` for a datagram flow, which needs
+    /// no opening, and for a connection that is not up.
+    #[must_use]
+    pub fn way_back(&self, flow: Flow) -> Option<Reopen> {
+        let Flow::Stream(id) = flow else { return None };
+        let stream = self.flows.stream(id).filter(|stream| stream.up)?;
+        let transport = stream.transport;
+        let addr = if stream.opened {
+            stream.peer
+        } else {
+            SocketAddr::new(stream.peer.ip(), transport.default_port())
+        };
+        Some(Reopen { transport, addr })
     }
 
     /// Something came over a flow.

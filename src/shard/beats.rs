@@ -42,7 +42,7 @@ impl Shard {
                 }
                 Beat::Forgotten(flow) => {
                     if let Hands::Proxy(_, turn) = self.hands(now) {
-                        turn.policy.flow_lost(turn.net, now, flow);
+                        turn.policy.flow_lost(turn.net, now, flow, None);
                     }
                 }
             }
@@ -73,13 +73,15 @@ impl Shard {
         self.net.transmit(flow, ping);
     }
 
-    /// Watches a connection of ours that is up, when a peer is at its end.
+    /// Watches a connection of ours that is up, when a peer is at its end, and
+    /// tells the role of it (S-3, S-28).
     pub(super) fn greet(&mut self, now: Instant, flow: Flow) {
         if let Hands::Proxy(_, turn) = self.hands(now)
             && turn.policy.is_peer(turn.net, Hop::Flow(flow))
         {
             turn.net.meet(now, flow, Beats::Ours);
             turn.net.heard(now, flow);
+            turn.policy.met(turn.net, now, flow);
         }
     }
 
@@ -95,7 +97,7 @@ impl Shard {
                         net.down(now, crate::id::Transport::Udp, peer, "nobody is there");
                     }
                 } else if net.txns.is_waited_on(flow) {
-                    policy.flow_lost(net, now, flow);
+                    policy.flow_lost(net, now, flow, None);
                 }
                 proxy.flow_lost(&mut turn, flow);
             }

@@ -34,7 +34,7 @@ impl Shard {
             Handoff::Send { flow, bytes } => self.send_for(now, from, flow, &bytes),
             Handoff::Gone { stream } => {
                 if self.net.flows.unlearn(stream) {
-                    self.lost(now, stream, "the connection was closed");
+                    self.lost(now, stream, "the connection was closed", None);
                 }
             }
             Handoff::Unreachable { flow } => self.unreachable(now, flow),

@@ -10,6 +10,7 @@ use crate::id::{Flow, StreamId};
 use crate::limits;
 use crate::proxy::Timer;
 use crate::send::{Handoff, Notice, Output};
+use crate::stick::Reopen;
 use crate::time::Instant;
 
 impl Shard {
@@ -38,6 +39,7 @@ impl Shard {
     }
 
     pub(super) fn closed(&mut self, now: Instant, stream: StreamId) {
+        let back = self.net.way_back(Flow::Stream(stream));
         let Some(state) = self.net.flows.close(stream) else {
             return;
         };
@@ -63,16 +65,22 @@ impl Shard {
         if state.shared {
             self.net.tell_all(&Handoff::Gone { stream });
         }
-        self.lost(now, stream, why);
+        self.lost(now, stream, why, back);
     }
 
     /// Everyone hears that a stream is gone.
-    pub(super) fn lost(&mut self, now: Instant, stream: StreamId, why: &'static str) {
+    pub(super) fn lost(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        why: &'static str,
+        back: Option<Reopen>,
+    ) {
         let flow = Flow::Stream(stream);
         self.net.peers.forget(flow);
         match self.hands(now) {
             Hands::Proxy(proxy, mut turn) => {
-                turn.policy.flow_lost(turn.net, now, flow);
+                turn.policy.flow_lost(turn.net, now, flow, back);
                 proxy.flow_lost(&mut turn, flow);
             }
             Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, why),

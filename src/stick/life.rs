@@ -48,6 +48,31 @@ impl Table {
         passed
     }
 
+    /// A connection to `at` is there again, and has proven its domains: what was
+    /// lost with earlier ones to the same place passes over to it (S-28, S-29).
+    /// True when anything did.
+    pub fn returned(&mut self, now: Instant, new: Flow, at: Reopen) -> bool {
+        if self.lost.is_empty() || self.links.holder(new).is_none() {
+            return false;
+        }
+        let mut passed = false;
+        // `reopened` forgets what it is given: each turn finds another one.
+        while let Some(old) = self.lost_at(at) {
+            passed |= self.reopened(now, old, new);
+        }
+        passed
+    }
+
+    fn lost_at(&self, at: Reopen) -> Option<Flow> {
+        let entries = self
+            .lost
+            .iter()
+            .map(|&(_, holder)| self.links.entry(holder));
+        let is_it = |state| matches!(state, State::Lost { reopen, .. } if reopen == at);
+        let mut lost = entries.filter(|entry| is_it(entry.state));
+        lost.next().map(|entry| entry.flow)
+    }
+
     /// Drops everything of a flow.
     pub fn forget(&mut self, flow: Flow) {
         let Some(holder) = self.links.holder(flow) else {
@@ -297,6 +322,37 @@ mod tests {
             t.candidates(NOW, b"sip:h", Level::Exact, &[]),
             [flow(1), flow(2)]
         );
+    }
+
+    #[test]
+    fn whoever_returns_to_the_same_place_gets_what_was_lost_there() {
+        // S-28, S-29: twice lost, and one that was lost elsewhere.
+        let mut t = with_flow(1, "h", 2);
+        t.link(NOW, flow(2), b"h", Source::Certificate);
+        t.bind(NOW, flow(2), b"sip:u5@h;lr", Source::Path, FAR);
+        t.link(NOW, flow(3), b"h", Source::Certificate);
+        t.bind(NOW, flow(3), b"sip:u7@h;lr", Source::Path, FAR);
+        let elsewhere = Reopen {
+            addr: "192.0.2.2:5060".parse().unwrap(),
+            ..reopen()
+        };
+        t.lost(NOW, flow(1), reopen());
+        t.lost(NOW, flow(2), reopen());
+        t.lost(NOW, flow(3), elsewhere);
+        // Nothing is proven yet.
+        assert!(!t.returned(NOW, flow(4), reopen()));
+        t.link(NOW, flow(4), b"h", Source::Certificate);
+        assert!(t.returned(NOW, flow(4), reopen()));
+        assert!(!t.returned(NOW, flow(4), reopen()));
+        for (uri, want) in [
+            ("sip:u1@h;lr", Some(flow(4))),
+            ("sip:u5@h;lr", Some(flow(4))),
+            ("sip:u7@h;lr", None),
+        ] {
+            assert_eq!(found(&mut t, NOW, uri), want, "{uri}");
+        }
+        assert!(t.returned(NOW, flow(4), elsewhere));
+        assert_eq!(found(&mut t, NOW, "sip:u7@h;lr"), Some(flow(4)));
     }
 
     #[test]

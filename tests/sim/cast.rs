@@ -122,6 +122,7 @@ impl Cast {
 
     pub(crate) fn home(&self) -> Role {
         let settings = home::Settings {
+            name: String::new(),
             domain: "example.com".to_owned(),
             edges: "sip:edge.example.com;lr".to_owned(),
             edge_peers: self.edges.iter().map(|edge| (edge.ip(), 32)).collect(),

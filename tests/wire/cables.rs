@@ -56,6 +56,10 @@ impl Joined {
         self.far.clone()
     }
 
+    pub(crate) fn here(&self) -> End {
+        self.near.clone()
+    }
+
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.near.addr()
     }

@@ -12,6 +12,7 @@ use super::world::{EDGES, HOME, Tokens};
 
 pub(crate) fn home() -> home::Settings {
     home::Settings {
+        name: String::new(),
         domain: "example.com".to_owned(),
         edges: "sip:edge.example.com;lr".to_owned(),
         edge_peers: vec![

@@ -157,6 +157,20 @@ impl World {
         self.settle();
     }
 
+    /// The network breaks the connections between two nodes; the number of them.
+    #[track_caller]
+    pub(crate) fn cut(&mut self, one: &str, other: &str) -> usize {
+        let (one, other): (SocketAddr, SocketAddr) = (one.parse().unwrap(), other.parse().unwrap());
+        let mut joined = self.cables.all_of(self.nodes[&one].0);
+        joined.retain(|joined| joined.across().addr().ip() == other.ip());
+        for joined in &joined {
+            self.wire.push_back(Event::Closed(joined.here()));
+            self.hang_up(joined.clone());
+        }
+        self.settle();
+        joined.len()
+    }
+
     /// Whether a connection between the two is open.
     pub(crate) fn is_connected(&self, from: &str, to: &str) -> bool {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());

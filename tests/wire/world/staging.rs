@@ -111,6 +111,13 @@ impl World {
         self.add(&[(addr, false)], Kind::Home(settings::home()));
     }
 
+    /// The same with other settings.
+    pub(crate) fn add_home_with(&mut self, addr: &str, change: impl Fn(&mut home::Settings)) {
+        let mut told = settings::home();
+        change(&mut told);
+        self.add(&[(addr, false)], Kind::Home(told));
+    }
+
     /// Adds an edge with sockets of its own (true: towards the home); `change`
     /// makes its settings from those of e1.
     pub(crate) fn add_edge(

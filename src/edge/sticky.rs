@@ -1,0 +1,249 @@
+//! Which of several homes a request goes to (protocol 1.B at the edge).
+//!
+//! Homes that share a location stand in for each other: the configured order
+//! decides. Homes that share none name themselves in their Service-Route and
+//! Record-Route (`name` in their configuration); the edge binds those URIs to
+//! the flow it got them on, so that a phone's calls and their further requests
+//! come to the home that knows them, and to the next one when that is dead,
+//! since by RFC 3261 the URIs are equal. A REGISTER names the domain alone: it
+//! goes by the configured order, and moves its phone to the first home that
+//! lives.
+//!
+//! With one home nothing is asked and nothing is learned here.
+
+use std::net::SocketAddr;
+
+use super::own::Mine;
+use super::policy::{Edge, Origin};
+use crate::id::{Flow, Transport};
+use crate::limits;
+use crate::proxy::{Context, Net, Note, Plan, Response, Target};
+use crate::scan::address::Address;
+use crate::scan::uri::{Uri, same_host};
+use crate::scan::{Name, params, scan};
+use crate::send::Hop;
+use crate::span::Span;
+use crate::stick::{Bound, Level, Source};
+use crate::time::Instant;
+
+impl Edge {
+    /// Links what a home at the end of the flow stands for, once: the domains
+    /// in its certificate, without TLS the domains that homes at that address
+    /// serve (S-2, S-12), and the URI that led there (S-3). Whatever stuck to an
+    /// earlier connection to the same home sticks to this one (S-28, S-29).
+    /// False when it is no home, or the only one.
+    pub(super) fn meet_home(&mut self, net: &mut Net, now: Instant, flow: Flow) -> bool {
+        if !self.homes.are_several() || self.origin(net, flow) != Origin::Home {
+            return false;
+        }
+        let transport = net.flows.transport(flow);
+        if transport == Transport::Tls {
+            for domain in net.flows.identities(flow) {
+                let domain = domain.as_bytes();
+                self.stick.link(now, flow, domain, Source::Certificate);
+            }
+        } else {
+            for domain in &self.settings.home_domains {
+                self.stick.link(now, flow, domain.as_bytes(), Source::Link);
+            }
+        }
+        if let Some(peer) = net.flows.peer(flow) {
+            for uri in self.homes.uris_of(net, now, (transport, peer)) {
+                // Over TLS the certificate matched before the flow was up.
+                self.stick.opened(now, flow, uri.as_bytes());
+            }
+        }
+        if let Some(back) = net.way_back(flow) {
+            self.stick.returned(now, flow, back);
+        }
+        true
+    }
+
+    /// S-7: our own Path in the Service-Route of the 2xx; the next value is the
+    /// home that the phone is registered with.
+    pub(super) fn stick_service_route(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        token: &[u8],
+        response: &Response<'_>,
+        until: Instant,
+    ) {
+        if !self.homes.are_several() {
+            return;
+        }
+        let bytes = response.bytes;
+        let cluster = self.settings.cluster.as_bytes();
+        let is_own = |value: &Span| {
+            uri_of(bytes, *value).is_some_and(|uri| {
+                same_host(uri.host.of(bytes), cluster)
+                    && uri.user.is_some_and(|user| user.of(bytes) == token)
+            })
+        };
+        let values = response.message.values(bytes, Name::ServiceRoute);
+        let mut values = values.skip_while(|value| !is_own(value)).skip(1);
+        if let Some(uri) = values.next().and_then(|value| uri_of(bytes, value)) {
+            let uri = uri.whole.of(bytes);
+            self.stick_home(net, now, response.flow, uri, (Source::ServiceRoute, until));
+        }
+    }
+
+    /// S-5, S-8: the home's Record-Route, in the answer when it is downstream,
+    /// in the request when it is upstream.
+    pub(super) fn stick_dialog(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        context: &Context,
+        response: &Response<'_>,
+    ) {
+        if !matches!(context.note, Note::Dialog) || !self.homes.are_several() {
+            return;
+        }
+        let learned = (Source::RecordRoute, now + limits::STICK_RECORD_ROUTE);
+        let mut above = None;
+        let values = response.message.values(response.bytes, Name::RecordRoute);
+        for value in values {
+            if self.wrote(net, response.bytes, value) {
+                break;
+            }
+            above = Some(value);
+        }
+        if let Some(uri) = above.and_then(|value| uri_of(response.bytes, value)) {
+            let uri = uri.whole.of(response.bytes);
+            self.stick_home(net, now, response.flow, uri, learned);
+        }
+        let Some(base) = context.request() else {
+            return;
+        };
+        let mut again = std::mem::take(&mut self.again);
+        if scan(base, &mut again).is_ok() {
+            let mut values = again.values(base, Name::RecordRoute);
+            // Ours stand above it in what went on.
+            let below = values.find(|value| !self.wrote(net, base, *value));
+            if let Some(uri) = below.and_then(|value| uri_of(base, value)) {
+                self.stick_home(net, now, context.flow, uri.whole.of(base), learned);
+            }
+        }
+        self.again = again;
+    }
+
+    /// Whether an edge of ours wrote the value.
+    fn wrote(&mut self, net: &Net, bytes: &[u8], value: Span) -> bool {
+        let uri = uri_of(bytes, value)
+            .map(|uri| uri.whole)
+            .unwrap_or_default();
+        let mine = self.classify(net, bytes, uri) != Mine::Not;
+        self.token.clear();
+        mine
+    }
+
+    fn stick_home(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        flow: Flow,
+        uri: &[u8],
+        (source, until): (Source, Instant),
+    ) {
+        if !self.meet_home(net, now, flow) {
+            return;
+        }
+        match self.stick.bind(now, flow, uri, source, until) {
+            Bound::New => net.counters.stick_bound += 1,
+            Bound::Refreshed => {}
+            Bound::Refused | Bound::Full => net.counters.stick_refused += 1,
+        }
+    }
+
+    /// To the homes, in the configured order; first the one that a URI of one
+    /// home alone sticks to, those that failed a moment ago last (S-14, S-22, S-28).
+    pub(super) fn to_homes(&mut self, net: &mut Net, now: Instant, uri: &[u8], plan: &mut Plan) {
+        self.homes.plan(net, now, plan);
+        if !self.homes.are_several() || !tells_apart(uri) {
+            return;
+        }
+        let places = self.find_homes(net, now, uri);
+        if self.stuck.is_empty() && places.is_none() {
+            return;
+        }
+        let sticks = |net: &Net, hop: Hop| match hop {
+            Hop::To {
+                transport, addr, ..
+            } => {
+                let mut stuck = self.stuck.iter();
+                let at = Some((transport, addr));
+                places == at || stuck.any(|&flow| place_of(net, flow) == at)
+            }
+            Hop::Flow(_) | Hop::Named(_) => false,
+        };
+        // Few enough for an insertion sort, which keeps the order of equals.
+        plan.targets.sort_by_key(|target| {
+            let hop = target.hop;
+            (net.is_down(now, hop), !sticks(net, hop))
+        });
+        // A home that is known by name alone, or has come to us by itself.
+        if !plan.targets.iter().any(|target| sticks(net, target.hop)) {
+            let mut stuck = self.stuck.iter().map(|&flow| Hop::Flow(flow));
+            if let Some(hop) = stuck.find(|hop| !net.is_down(now, *hop)) {
+                plan.targets.insert(0, Target::at(hop));
+            }
+        }
+        for (place, target) in plan.targets.iter_mut().enumerate() {
+            let before = place.checked_sub(1);
+            target.after = before.and_then(|before| u8::try_from(before).ok());
+        }
+    }
+
+    /// Fills `self.stuck` with the flows that exactly this URI sticks to; the
+    /// others are its equals, among which the configured order decides. Where
+    /// there is none, the place of one that was lost a moment ago.
+    fn find_homes(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        uri: &[u8],
+    ) -> Option<(Transport, SocketAddr)> {
+        let chance = net.chance();
+        self.stuck.clear();
+        while let Some(found) = self.stick.find(now, uri, &self.stuck, chance) {
+            if found.level != Level::Exact || self.stuck.len() >= limits::EDGE_SET_MAX {
+                break;
+            }
+            net.counters.stick_exact += 1;
+            self.stuck.push(found.flow);
+        }
+        self.stuck.retain(|flow| net.flows.lives(*flow));
+        if !self.stuck.is_empty() {
+            return None;
+        }
+        let lost = self.stick.reopen(now, uri);
+        lost.map(|(lost, _)| (lost.transport, lost.addr))
+    }
+}
+
+/// Whether a URI can be one home's among several that serve its domain: the
+/// domain alone is all of theirs.
+fn tells_apart(uri: &[u8]) -> bool {
+    let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
+        return false;
+    };
+    let says_nothing = |name: Span| {
+        let name = name.of(uri);
+        name.eq_ignore_ascii_case(b"lr") || name.eq_ignore_ascii_case(b"transport")
+    };
+    parsed.user.is_some() || !params::iter(uri, parsed.params).all(|param| says_nothing(param.name))
+}
+
+/// Where a home at the end of a flow is configured to be.
+fn place_of(net: &Net, flow: Flow) -> Option<(Transport, SocketAddr)> {
+    match flow {
+        Flow::Udp { peer, .. } => Some((Transport::Udp, peer)),
+        Flow::Stream(_) => net.way_back(flow).map(|back| (back.transport, back.addr)),
+    }
+}
+
+fn uri_of(bytes: &[u8], value: Span) -> Option<Uri> {
+    let address = Address::parse(bytes, value).ok()?;
+    Uri::parse(bytes, address.uri).ok()
+}
