@@ -16,6 +16,8 @@ pub mod error;
 pub mod guard;
 pub mod id;
 pub mod limits;
+#[doc(hidden)]
+pub mod omit;
 pub mod span;
 pub mod time;
 

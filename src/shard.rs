@@ -197,6 +197,13 @@ impl Shard {
         shard
     }
 
+    /// Leaves a behaviour out, to prove that its absence is noticed; in a
+    /// release build nothing is.
+    #[doc(hidden)]
+    pub const fn leave_out(&mut self, what: crate::omit::Omit) {
+        self.net.omit = what;
+    }
+
     /// Nothing is counted against sources in these networks (address and prefix
     /// length), instead of those in `limits::UNLIMITED`.
     pub fn set_unlimited(&mut self, networks: Vec<(IpAddr, u8)>) {

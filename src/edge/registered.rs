@@ -10,6 +10,7 @@ use super::{EdgeSet, Registration, Subscriber};
 use crate::edit::{Edits, decimal, host};
 use crate::id::Transport;
 use crate::limits;
+use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, is_sips};
 use crate::scan::address::Address;
 use crate::scan::uri::Uri;
@@ -88,10 +89,11 @@ impl Edge {
                 net.counters.registrations += u64::from(bound.is_ok());
                 let until = now + Duration::from_secs(seconds.into());
                 self.stick_service_route(net, now, token, response, until);
+                let loud = net.omit.leaves_out(Omit::QuietRefresh);
                 let granted = Granted {
                     token,
                     edges,
-                    initial: *initial,
+                    initial: *initial || loud,
                     transport: net.flows.transport(context.flow),
                     secure: is_sips(again.request_uri().of(base)),
                 };

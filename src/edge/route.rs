@@ -21,6 +21,7 @@ use super::policy::{Edge, Origin};
 use super::record_route::Way;
 use crate::guard::Kind;
 use crate::id::Flow;
+use crate::omit::Omit;
 use crate::proxy::{Net, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
@@ -159,7 +160,9 @@ impl Edge {
         }
         match here {
             Some(flow) => self.incoming(pass, flow),
-            None if pass.origin == Origin::Edge => no_flow(pass),
+            None if pass.origin == Origin::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
+                no_flow(pass)
+            }
             None => match self.redirect(pass) {
                 Some(verdict) => verdict,
                 None => self.relay(pass),

@@ -10,6 +10,7 @@ use super::{Location, Replay, Settings, Subscribers};
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
+use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
@@ -192,6 +193,9 @@ impl Home {
         source: Source,
         until: Instant,
     ) -> Bound {
+        if net.omit.leaves_out(Omit::DomainTest) {
+            self.stick.link(now, flow, &self.cluster, Source::Link);
+        }
         let bound = self.stick.bind(now, flow, uri, source, until);
         match bound {
             Bound::New => net.counters.stick_bound += 1,
@@ -218,8 +222,11 @@ impl Home {
         hops.clear();
         self.failed.clear();
         while let Some(found) = self.stick.find(now, uri, &self.failed, chance) {
-            self.failed.push(found.flow);
-            if !net.flows.lives(found.flow) {
+            let lives = net.flows.lives(found.flow);
+            if !lives || !net.omit.leaves_out(Omit::FailedFlows) {
+                self.failed.push(found.flow);
+            }
+            if !lives {
                 continue;
             }
             match found.level {

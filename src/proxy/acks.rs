@@ -3,6 +3,7 @@
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
 use super::{Context, Proxy, Request, Target, Turn, Verdict, build, validate};
+use crate::omit::Omit;
 use crate::send::Hop;
 
 impl Proxy {
@@ -11,7 +12,8 @@ impl Proxy {
         let before = self.unacknowledged.0;
         self.unacknowledged.0 = before.saturating_sub(1);
         let key = turn.net.server_key(request, Some(b"INVITE"));
-        if let Some(server) = turn.net.txns.find_server(key)
+        if !turn.net.omit.leaves_out(Omit::AckMatching)
+            && let Some(server) = turn.net.txns.find_server(key)
             && turn.net.txns.acked(turn.now, server)
         {
             return;
@@ -30,7 +32,8 @@ impl Proxy {
                 return Some(());
             }
             self.plan.secure(turn.net, request);
-            (verdict == Verdict::Forward && !self.plan.targets.is_empty()).then_some(())?;
+            let forward = verdict == Verdict::Forward && !turn.net.omit.leaves_out(Omit::DialogAck);
+            (forward && !self.plan.targets.is_empty()).then_some(())?;
             self.forward_ack(turn, request, &valid)
         });
         if sent.is_none() {

@@ -6,6 +6,7 @@ use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
+use crate::omit::Omit;
 use crate::send::Hop;
 
 /// What a hop adds to a request without a route of its own, about.
@@ -123,7 +124,7 @@ impl Proxy {
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
-        if invite {
+        if invite && !turn.net.omit.leaves_out(Omit::TimerC) {
             branch.due = turn.now + limits::TIMER_C;
             let timer = Timer::Branch {
                 context: slot,
@@ -293,6 +294,9 @@ fn send(
     let mut part = std::mem::take(&mut net.text);
     part.clear();
     net.txns.write_branch(client, &mut part);
+    if net.omit.leaves_out(Omit::BranchUniqueness) {
+        part.truncate(12);
+    }
     let hop = build::Hopwise {
         target: &target,
         transport,

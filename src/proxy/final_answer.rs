@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot, Transport};
+use crate::omit::Omit;
 use crate::scan::{Message, Name, scan};
 use crate::send::Hop;
 
@@ -43,6 +44,7 @@ impl Proxy {
                 .policy
                 .soften(503)
                 .or(Some((500, "No Server Could Take The Request"))),
+            _ if turn.net.omit.leaves_out(Omit::Softening) => None,
             _ => turn.policy.soften(status),
         };
         let (status, bytes) = match (best, own, softened) {

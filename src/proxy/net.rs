@@ -14,6 +14,7 @@ use crate::guard::Guard;
 use crate::id::{Flow, Slot, Team, Transport};
 use crate::limits;
 use crate::locate::Locator;
+use crate::omit::Omit;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
 use crate::send::{Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
@@ -66,6 +67,8 @@ pub enum Timer {
 /// The machinery of one shard.
 #[derive(Debug)]
 pub struct Net {
+    /// What the simulation leaves out.
+    pub omit: Omit,
     /// Buffers.
     pub pool: Pool,
     /// Flows.
@@ -163,6 +166,7 @@ impl Net {
     pub fn new(flows: Flows, wall: Wall, seed: [u64; 4], team: Team, now: Instant) -> Self {
         let [a, b, c, d] = team.seed;
         Self {
+            omit: Omit::Nothing,
             pool: Pool::new(),
             locator: Locator::new(flows.spoken(), seed),
             located: Vec::new(),

@@ -5,6 +5,7 @@ use super::validate::{self, Valid};
 use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
 use crate::guard::Kind;
 use crate::id::{ServerId, Slot};
+use crate::omit::Omit;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
 use crate::span::Span;
@@ -21,7 +22,9 @@ impl Proxy {
             return self.cancel(turn, request);
         }
         let key = turn.net.server_key(request, None);
-        if let Some(server) = turn.net.txns.find_server(key) {
+        if let Some(server) = turn.net.txns.find_server(key)
+            && !turn.net.omit.leaves_out(Omit::Absorbing)
+        {
             turn.net.counters.retransmissions_in += 1;
             let again = turn.net.txns.request_again(server);
             return turn.net.transmit_send(again);

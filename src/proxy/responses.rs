@@ -6,6 +6,7 @@ use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
+use crate::omit::Omit;
 use crate::scan::uri::host_ip;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
@@ -42,7 +43,9 @@ impl Proxy {
         match heard {
             Heard::Pass => self.heard(turn, slot, index, response),
             Heard::PassAndAck => {
-                turn.net.acknowledge(client, response, &mut self.again);
+                if !turn.net.omit.leaves_out(Omit::HopAck) {
+                    turn.net.acknowledge(client, response, &mut self.again);
+                }
                 self.heard(turn, slot, index, response);
             }
             Heard::Again(send) => {

@@ -213,6 +213,7 @@ impl Cast {
             outbound: phone.speaks == Speaks::Outbound,
             edges: edges.take(2).copied().collect(),
             expires_s: 90,
+            intrudes: (phone.speaks == Speaks::Plain && !phone.tcp).then_some(self.homes[0]),
         }
     }
 }

@@ -32,6 +32,9 @@ mod world;
 
 #[cfg(test)]
 mod tests {
+    #[cfg(debug_assertions)]
+    use steadfast::omit::Omit;
+
     use super::run::{self, Run};
 
     fn number(name: &str) -> Option<u64> {
@@ -65,6 +68,36 @@ mod tests {
                 first.seed,
                 first.report()
             );
+        }
+    }
+
+    /// Only a build with debug assertions can leave anything out.
+    ///
+    /// Every law must be able to fail: each of these behaviours is left out of
+    /// all nodes, and some law or promise must notice within a few runs.
+    #[test]
+    #[cfg(debug_assertions)]
+    fn whatever_is_left_out_is_noticed() {
+        let all = [
+            Omit::DomainTest,
+            Omit::RelayMark,
+            Omit::FailedFlows,
+            Omit::QuietRefresh,
+            Omit::AckMatching,
+            Omit::TimerC,
+            Omit::BranchUniqueness,
+            Omit::HopAck,
+            Omit::Softening,
+            Omit::DialogAck,
+            Omit::Absorbing,
+        ];
+        for omit in all {
+            let mut runs = (1..=150).map(|seed| run::run_without(seed, omit));
+            let caught = runs.find(|run| run.broken.is_some());
+            let caught = caught.unwrap_or_else(|| panic!("nobody misses {omit:?}"));
+            let whole = run::run(caught.seed);
+            assert!(whole.broken.is_none(), "{omit:?}: {}", whole.report());
+            println!("{omit:?} is missed: seed {}", caught.title());
         }
     }
 

@@ -2,7 +2,7 @@
 //! those documents and sharing no code with what it tests: its own parser,
 //! transactions and timers.
 
-mod calls;
+pub(crate) mod calls;
 mod register;
 
 use std::net::SocketAddr;
@@ -33,6 +33,8 @@ pub(crate) struct Who {
     /// What it is configured with.
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) expires_s: u32,
+    /// A villain: it claims the routes of those it calls at this home.
+    pub(crate) intrudes: Option<SocketAddr>,
 }
 
 /// One phone.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use steadfast::time::{Duration, Instant};
 
-use super::cast::{Cast, Speaks};
+use super::cast::Cast;
 use super::dice::Dice;
 use super::world::{Order, Weather};
 
@@ -82,13 +82,10 @@ fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Inst
     if dice.permille(150) {
         // Given up while it rings.
         end = start + dice.millis(1, 3_000);
-    } else if dice.permille(60) {
-        // Forgotten: whatever ends it, it is not the caller. Only early, so
-        // that Timer C runs out before the end.
-        end = start + Duration::from_secs(50);
-        if start < at(40) && cast.phones[caller].speaks != Speaks::Sticky {
-            end = at(QUIET_S - 10);
-        }
+    } else if start < at(60) && dice.permille(200) {
+        // Forgotten: whatever ends it while it rings, it is not the caller.
+        // Only early, so that Timer C runs out before the end.
+        end = at(QUIET_S - 10);
     }
     for _ in 0..dice.below(3) {
         let when = start + dice.millis(4_500, 30_000);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use steadfast::omit::Omit;
+
 use super::dice::Dice;
 use super::judge::{Tested, verdict};
 use super::plot::{self, END_S, at};
@@ -20,7 +22,12 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn run(seed: u64) -> Run {
-    let mut world = World::new(seed);
+    run_without(seed, Omit::Nothing)
+}
+
+/// The same with a behaviour left out.
+pub(crate) fn run_without(seed: u64, omit: Omit) -> Run {
+    let mut world = World::new(seed, omit);
     let script = plot::draw(&world.cast, &Dice::new(seed).fork("plot"));
     for (when, act) in script {
         world.push(when, Event::Act(act));

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use steadfast::agent;
 use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
 use steadfast::locate::{LookupId, Records};
+use steadfast::omit::Omit;
 use steadfast::send::{Accepted, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
@@ -121,6 +122,7 @@ pub(crate) struct World {
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) record: Record,
     pub(crate) judge: Judge,
+    omit: Omit,
 }
 
 /// What becomes of datagrams, in a thousand.
@@ -132,7 +134,7 @@ pub(crate) struct Weather {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, omit: Omit) -> Self {
         let mut dice = Dice::new(seed);
         let cast = Cast::draw(&mut dice.fork("cast"));
         let weather = Weather {
@@ -156,6 +158,7 @@ impl World {
             spells: Vec::new(),
             store: BTreeMap::new(),
             record: Record::default(),
+            omit,
             cast,
         };
         world.people();
@@ -225,7 +228,8 @@ impl World {
             team: Team::alone(seed),
             wall: Wall { unix_at_zero: UNIX },
         };
-        let shard = Shard::new(setup, self.now + node.skew);
+        let mut shard = Shard::new(setup, self.now + node.skew);
+        shard.leave_out(self.omit);
         node.shard = Some(shard);
         node.tick = None;
         if self.cast.is_home(node.addr.ip()) {

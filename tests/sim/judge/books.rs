@@ -7,6 +7,7 @@ use steadfast::time::Instant;
 
 use super::Passage;
 use crate::dice::fnv;
+use crate::phone::calls::CLAIM;
 use crate::text::{Text, Via, param};
 
 /// The calls of a run by Call-ID, and the registrations.
@@ -90,7 +91,7 @@ impl Books {
         }
         let id = text.call_id().to_owned();
         match (text.method(), text.to_tag()) {
-            ("INVITE", None) => {
+            ("INVITE", None) if !id.starts_with(CLAIM) => {
                 let user = text.uri().trim_start_matches("sip:");
                 let call = self.calls.entry(id).or_insert_with(|| Call {
                     caller: me,

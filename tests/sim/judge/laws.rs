@@ -159,7 +159,7 @@ impl Laws {
         method: &str,
     ) -> Result<(), String> {
         let name = if method == "ACK" {
-            format!("ACK {}", passage.to)
+            format!("ACK {} {}", passage.to, passage.conn.is_some())
         } else {
             method.to_owned()
         };

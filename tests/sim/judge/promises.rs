@@ -149,10 +149,15 @@ impl Court<'_> {
         let both = [self.call.caller, fork.callee];
         let whole = self.path_is_clean(fork, self.call.invited, end);
         let served = |phone: &IpAddr| {
-            self.speaks(*phone) != Speaks::Plain && self.is_served(*phone, bye.sent, end)
+            self.speaks(*phone) == Speaks::Sticky && self.is_served(*phone, bye.sent, end)
         };
         let before = bye.sent - Duration::from_secs(2);
-        let backed = both.iter().all(served) && self.homes_are_clean(before, end);
+        // An edge that has forgotten its phone, or never knew it, can only name
+        // the flow itself in the dialog (protocol 2.4): no other edge has that.
+        let begun = self.call.invited;
+        let settled = begun + Duration::from_secs(2);
+        let known = self.is_served_by(self.call.caller, self.call.edge, begun, settled);
+        let backed = known && both.iter().all(served) && self.homes_are_clean(before, end);
         if !whole && !backed {
             return Ok(());
         }
@@ -177,8 +182,11 @@ impl Court<'_> {
     /// Timer C and all other timers: an INVITE has an end.
     fn settled(&self, tested: &mut Tested) -> Result<(), String> {
         let end = self.call.invited + Duration::from_secs(225);
-        if !self.clean(self.call.caller, self.call.invited, end)
-            || !self.clean(self.call.edge, self.call.invited, end)
+        // The edge knows the phone, so that the INVITE has come there.
+        let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.invited);
+        if !self.is_served_by(caller, edge, begun, begun)
+            || !self.clean(caller, begun, end)
+            || !self.clean(edge, begun, end)
         {
             return Ok(());
         }

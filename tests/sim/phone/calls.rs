@@ -9,6 +9,9 @@ use steadfast::time::{Duration, Instant};
 use super::{Phone, Purpose, Sent, Written};
 use crate::text::{Text, addr_of, param, uri_of};
 
+/// How the Call-IDs of a villain begin.
+pub(crate) const CLAIM: &str = "claim";
+
 /// One dialog, or one to be.
 #[derive(Debug)]
 pub(super) struct Leg {
@@ -257,6 +260,7 @@ impl Phone {
             if hangup {
                 self.bye(now, number);
             }
+            self.intrude(now, text);
         }
     }
 
@@ -299,6 +303,33 @@ impl Phone {
         self.out.push(Sent { tcp, to, bytes });
         let leg = self.leg(number).unwrap();
         leg.acks.push((cseq, tag.to_owned(), kept));
+    }
+
+    /// The attack of the draft's section 13: an INVITE straight to the home
+    /// that claims the Record-Route of the phone called before. Whoever answers
+    /// it, the home must not take that URI to where the claim came from.
+    fn intrude(&mut self, now: Instant, text: &Text) {
+        let routes = text.values("record-route");
+        let route = routes.into_iter().find(|r| r.contains("@edge.example.com"));
+        let (Some(home), Some(route)) = (self.who.intrudes, route) else {
+            return;
+        };
+        self.serial += 1;
+        let call_id = format!("{CLAIM}-{}-{}", self.who.addr.ip(), self.serial);
+        let contact = text.first("contact").unwrap_or_default();
+        let extra = format!("Record-Route: {route}\r\nContact: {contact}\r\n");
+        let uri = format!("sip:u{}@example.com", 1 + self.dice.below(6));
+        let written = Written {
+            uri: &uri,
+            routes: &[],
+            from: &format!("{};tag=v{}", self.aor(), self.serial),
+            to: &format!("<{uri}>"),
+            call_id: &call_id,
+            cseq: 1,
+            extra: &extra,
+            body: b"",
+        };
+        self.ask(now, Purpose::Nothing, "INVITE", (false, home), &written);
     }
 
     /// Another device answered too: its call is ended at once.

@@ -137,7 +137,7 @@ impl Phone {
         // Some ring for ever, some answer at once.
         let alarm = match lot {
             15..21 => Some(now + self.dice.millis(1, 50)),
-            21..29 => None,
+            21..33 => None,
             _ => Some(now + self.dice.millis(100, 4_000)),
         };
         let routes = text.values("record-route").into_iter();

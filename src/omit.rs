@@ -1,0 +1,41 @@
+//! Behaviours that the simulation leaves out one at a time, to see that its
+//! laws notice (`tests/sim`). Nothing can be left out of a release build: the
+//! question is a constant there, and what depends on it is not compiled.
+
+/// One behaviour to leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Omit {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A URI binds only to a flow whose domain it has (S-4, S-5, S-11).
+    DomainTest,
+    /// What an edge relayed is not relayed again (H-12, protocol 3.30).
+    RelayMark,
+    /// A flow that failed is not chosen again (S-22).
+    FailedFlows,
+    /// A refresh is not answered with Outbound-Proxy (D-E10).
+    QuietRefresh,
+    /// The ACK of a refusal ends at its INVITE transaction (RFC 3261 §17.1.1.3).
+    AckMatching,
+    /// An INVITE that rings has an end (RFC 3261 §16.6-11).
+    TimerC,
+    /// Every attempt has a branch of its own (RFC 3261 §16.6-8).
+    BranchUniqueness,
+    /// A refusal is acknowledged by the hop that hears it (P-35).
+    HopAck,
+    /// A 430 does not reach the caller (O-21).
+    Softening,
+    /// The ACK of a 2xx travels on (P-34).
+    DialogAck,
+    /// A repeated request is no new one (RFC 3261 §17.2.3).
+    Absorbing,
+}
+
+impl Omit {
+    /// True when `what` is to be left out.
+    #[must_use]
+    pub const fn leaves_out(self, what: Self) -> bool {
+        cfg!(debug_assertions) && self as u8 == what as u8
+    }
+}
