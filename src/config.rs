@@ -139,7 +139,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         text.parse().map_err(|_not_an_address| said)
     })?;
     let want = "a list of networks such as [\"192.0.2.0/24\"]";
-    let unlimited = root.maybe_list("unlimited", want, names::prefix)?;
+    let unlimited = root.any_list("unlimited", want, names::prefix)?;
     let tls = tls::settings(&root, &listen, &role, folder)?;
     Ok(Config {
         control,

@@ -11,19 +11,28 @@
 //!   taken, the source nearest to being full gives its place up, so that many
 //!   addresses cannot wash out the one that is over its bound.
 //! - Hashes are keyed: nobody aims at a set.
+//! - A UDP source that has not shown that it gets what is sent to its address
+//!   is answered with no more bytes than it sent: the address may be forged, and
+//!   whoever has it is not to be flooded through us. It has shown it once it
+//!   registered, or acknowledged a refusal by the tag that only we know.
+//! - What sources hold at once is counted apart (`held`).
 //!
 //! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
 //! what the refused are told.
 
+mod held;
+
 use std::net::IpAddr;
 
+pub use self::held::Held;
+use self::held::Shares;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
 /// What is counted by source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Requests of any method but ACK and CANCEL.
+    /// Requests of any method, retransmissions and broken ones as well.
     Request,
     /// Requests inside a dialog from a source that no flow of ours is to.
     Roaming,
@@ -31,9 +40,11 @@ pub enum Kind {
     Stun,
     /// Credentials that did not prove what they claimed.
     FailedDigest,
+    /// Connections.
+    Connection,
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 impl Kind {
     /// Tokens a second, and the depth of the bucket.
@@ -43,6 +54,7 @@ impl Kind {
             Self::Roaming => limits::SOURCE_ROAMING,
             Self::Stun => limits::SOURCE_STUN,
             Self::FailedDigest => limits::SOURCE_FAILED_DIGESTS,
+            Self::Connection => limits::SOURCE_CONNECTIONS,
         }
     }
 
@@ -66,12 +78,36 @@ struct Source {
     key: u64,
     /// When each bucket is full again.
     full: [Instant; KINDS],
+    /// It gets what is sent to it, as far as is known: until then.
+    proven: Instant,
+    /// Bytes that it sent and that no answer was set against.
+    credit: u32,
 }
 
 impl Source {
-    /// When the last of its buckets is full, and its place free.
-    fn idle(&self) -> Instant {
-        self.full.iter().copied().max().unwrap_or_default()
+    /// When the last of its buckets is full, and its place free. Of two that
+    /// are full, the one that has proven nothing goes first.
+    fn idle(&self) -> (Instant, Instant) {
+        let full = self.full.iter().copied().max().unwrap_or_default();
+        (full, self.proven)
+    }
+
+    /// So many bytes came that an answer may be set against.
+    fn sent(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let credit = self.credit.saturating_add(bytes);
+        self.credit = credit.min(limits::SOURCE_CREDIT_MAX);
+    }
+
+    fn take(&mut self, now: Instant, kind: Kind) -> bool {
+        let (token, depth) = kind.times();
+        let full = &mut self.full[kind as usize];
+        let next = (*full).max(now) + token;
+        let admitted = next.since(now) <= depth;
+        if admitted {
+            *full = next;
+        }
+        admitted
     }
 }
 
@@ -83,6 +119,7 @@ pub struct Guard {
     hasher: ahash::RandomState,
     /// Networks that nothing is counted for: address and prefix length.
     unlimited: Vec<(IpAddr, u8)>,
+    shares: Shares,
 }
 
 impl Guard {
@@ -90,9 +127,11 @@ impl Guard {
     #[must_use]
     pub fn new(seed: [u64; 4]) -> Self {
         let [a, b, c, d] = seed;
+        let hasher = ahash::RandomState::with_seeds(d, c, b, a);
         Self {
             sets: Box::default(),
-            hasher: ahash::RandomState::with_seeds(d, c, b, a),
+            shares: Shares::new(hasher.clone()),
+            hasher,
             unlimited: limits::UNLIMITED.to_vec(),
         }
     }
@@ -104,17 +143,94 @@ impl Guard {
 
     /// Takes a token of the source's bucket. False: it is empty.
     pub fn admit(&mut self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
+        let source = self.source(now, ip);
+        source.is_none_or(|source| source.take(now, kind))
+    }
+
+    /// Takes a token for a request, whose bytes may be answered by as many.
+    pub fn request(&mut self, now: Instant, ip: IpAddr, bytes: usize) -> bool {
         let Some(source) = self.source(now, ip) else {
             return true;
         };
-        let (token, depth) = kind.times();
-        let full = &mut source.full[kind as usize];
-        let next = (*full).max(now) + token;
-        let admitted = next.since(now) <= depth;
-        if admitted {
-            *full = next;
+        source.sent(bytes);
+        source.take(now, Kind::Request)
+    }
+
+    /// The same for a request that took its token elsewhere.
+    pub fn credit(&mut self, now: Instant, ip: IpAddr, bytes: usize) {
+        if let Some(source) = self.source(now, ip) {
+            source.sent(bytes);
         }
-        admitted
+    }
+
+    /// Whether an answer of so many bytes may go to an address that a datagram
+    /// says it came from; they are set against what came.
+    pub fn repay(&mut self, now: Instant, ip: IpAddr, bytes: usize) -> bool {
+        let ip = ip.to_canonical();
+        if self.is_unlimited(ip) {
+            return true;
+        }
+        let Some(source) = self.find(ip) else {
+            return false;
+        };
+        if source.proven > now {
+            return true;
+        }
+        let left = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| source.credit.checked_sub(bytes));
+        source.credit = left.unwrap_or(source.credit);
+        left.is_some()
+    }
+
+    /// Whether the source gets what is sent to it, as far as is known.
+    #[must_use]
+    pub fn is_proven(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.is_unlimited(ip) || self.find(ip).is_some_and(|source| source.proven > now)
+    }
+
+    /// The source has shown that it gets what is sent to it.
+    pub fn prove(&mut self, now: Instant, ip: IpAddr) {
+        if let Some(source) = self.source(now, ip) {
+            source.proven = now + limits::SOURCE_PROVEN;
+        }
+    }
+
+    /// Counts a connection that was accepted; peers of ours are exempt.
+    pub fn open(&mut self, ip: IpAddr, is_peer: bool) -> Held {
+        let ip = ip.to_canonical();
+        self.shares.open(ip, is_peer || self.is_unlimited(ip))
+    }
+
+    /// A connection that was accepted is gone.
+    pub fn close(&mut self, ip: IpAddr) {
+        self.shares.close(ip.to_canonical());
+    }
+
+    /// Counts a handshake; false: the source has too many.
+    pub fn greet(&mut self, ip: IpAddr, is_peer: bool) -> bool {
+        let ip = ip.to_canonical();
+        self.shares.greet(ip, is_peer || self.is_unlimited(ip))
+    }
+
+    /// A handshake is over.
+    pub fn greeted(&mut self, ip: IpAddr) {
+        self.shares.greeted(ip.to_canonical());
+    }
+
+    /// The unfinished message of a connection has `after` bytes and not
+    /// `before`; false: that is too much.
+    pub fn hold(&mut self, ip: IpAddr, before: usize, after: usize) -> bool {
+        let ip = ip.to_canonical();
+        let is_exempt = self.is_unlimited(ip);
+        self.shares.hold(ip, before, after, is_exempt)
+    }
+
+    /// Sources that come near the number of connections they may have.
+    #[must_use]
+    pub const fn near(&self) -> usize {
+        self.shares.near()
     }
 
     /// Whether the bucket has a token; takes none.
@@ -128,6 +244,16 @@ impl Guard {
         let (token, depth) = kind.times();
         let held = self.sets[set].iter().find(|source| source.key == key);
         held.is_none_or(|source| (source.full[kind as usize].max(now) + token).since(now) <= depth)
+    }
+
+    /// The place of a source that has one.
+    fn find(&mut self, ip: IpAddr) -> Option<&mut Source> {
+        if self.sets.is_empty() {
+            return None;
+        }
+        let (key, set) = self.place(ip);
+        let mut ways = self.sets[set].iter_mut();
+        ways.find(|source| source.key == key)
     }
 
     /// The place of a source; `None` when it is not counted.
@@ -148,6 +274,7 @@ impl Guard {
                 ways[free] = Source {
                     key,
                     full: [now; KINDS],
+                    ..Source::default()
                 };
                 free
             }
@@ -163,15 +290,21 @@ impl Guard {
 
     /// The key of a source, and its set.
     fn place(&self, ip: IpAddr) -> (u64, usize) {
-        let network = match ip {
-            IpAddr::V4(v4) => u64::from(v4.to_bits()),
-            IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 64).unwrap_or_default(),
-        };
-        let key = self.hasher.hash_one((ip.is_ipv6(), network)) | 1;
+        let key = self.hasher.hash_one(network(ip)) | 1;
         let set = usize::try_from(key >> 32).unwrap_or_default() % limits::GUARD_SETS;
         (key, set)
     }
 }
+
+/// What one customer has: an IPv4 address, or an IPv6 /64 (then true).
+fn network(ip: IpAddr) -> (bool, u64) {
+    match ip {
+        IpAddr::V4(v4) => (false, u64::from(v4.to_bits())),
+        IpAddr::V6(v6) => (true, u64::try_from(v6.to_bits() >> 64).unwrap_or_default()),
+    }
+}
+
+const _: () = assert!(size_of::<Source>() <= 64, "a line of the cache");
 
 /// Whether `ip` is in a network. A prefix longer than the address means the
 /// address itself; the two families never meet.
@@ -214,7 +347,13 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_depth_and_then_its_rate() {
-        for kind in [Kind::Request, Kind::Roaming, Kind::Stun, Kind::FailedDigest] {
+        for kind in [
+            Kind::Request,
+            Kind::Roaming,
+            Kind::Stun,
+            Kind::FailedDigest,
+            Kind::Connection,
+        ] {
             let (rate, depth) = kind.bound();
             let mut guard = guard();
             assert_eq!(
@@ -246,6 +385,22 @@ mod tests {
         assert!(!guard.admit(START, ip("2001:db8::ffff:2"), Kind::Roaming));
         assert!(guard.admit(START, ip("2001:db8:0:1::1"), Kind::Roaming));
         assert!(!guard.admit(START, ip("::ffff:192.0.2.1"), Kind::Roaming));
+    }
+
+    #[test]
+    fn an_unproven_source_is_answered_with_what_it_sent() {
+        let mut guard = guard();
+        let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        assert!(!guard.repay(START, one, 1));
+        assert!(guard.request(START, one, 500));
+        assert!(!guard.repay(START, one, 501));
+        assert!(guard.repay(START, one, 300) && guard.repay(START, one, 200));
+        assert!(!guard.repay(START, one, 1) && !guard.repay(START, other, 1));
+        guard.prove(START, one);
+        assert!(guard.is_proven(START, one) && guard.repay(START, one, 60_000));
+        let later = START + limits::SOURCE_PROVEN;
+        assert!(!guard.is_proven(later, one) && !guard.repay(later, one, 1));
+        assert!(guard.repay(START, ip("10.1.2.3"), 60_000));
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Options {
     /// Give each node so many shards, one core each
     #[arg(long, value_name = "NUMBER")]
     pub shards: Option<u8>,
+    /// Hold programs of this machine to the bounds that hold for strangers
+    #[arg(long)]
+    pub strict: bool,
     /// Keep configurations and logs in this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -118,8 +121,16 @@ pub fn run(options: &Options) -> Result<(), Fault> {
     } else {
         Transport::Udp
     };
-    let shards = options.shards.unwrap_or(1);
-    files::write(folder.path(), key, files::Shape { core, shards })?;
+    let shape = files::Shape {
+        core,
+        shards: options.shards.unwrap_or(1),
+        counts: if options.strict {
+            files::Counts::Everybody
+        } else {
+            files::Counts::Strangers
+        },
+    };
+    files::write(folder.path(), key, shape)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -110,7 +110,7 @@ pub const FLOW_SILENCE_MAX: Duration = Duration::from_secs(150);
 /// phone connects because it has something to say. Later: it is closed.
 pub const FIRST_MESSAGE_MAX: Duration = Duration::from_secs(20);
 
-/// Sets of the table of sources, of four sources each: 160 bytes a set, 2.5 MiB
+/// Sets of the table of sources, of four sources each: 256 bytes a set, 4 MiB
 /// a shard. At the bound the source nearest to an empty record gives way.
 pub const GUARD_SETS: usize = 1 << 14;
 /// Requests a source may send, per second and at once, and on each shard: a
@@ -126,6 +126,29 @@ pub const SOURCE_STUN: (u32, u32) = (500, 2_000);
 /// Failed credentials of a source, per second and at once: whoever mistypes a
 /// password does it a few times. More: 403 to whatever has credentials.
 pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (1, 60);
+/// Connections a source may open, per second and at once: ten thousand phones
+/// behind one address come back within a minute of an edge's end. More: closed
+/// at once.
+pub const SOURCE_CONNECTIONS: (u32, u32) = (200, 2_000);
+/// Connections a source may have at once. More: closed at once.
+pub const SOURCE_STREAMS_MAX: u32 = 16_384;
+/// Number of them at which the operator is told, once: four fifths.
+pub const SOURCE_STREAMS_ALARM: u32 = SOURCE_STREAMS_MAX / 5 * 4;
+/// TLS handshakes a source may have under way at once. More: closed at once.
+pub const SOURCE_HANDSHAKES_MAX: u32 = 256;
+/// Bytes of unfinished messages of a source: whole ones are never kept, and
+/// hardly a message is cut in two. More: the stream is closed.
+pub const SOURCE_PARTIAL_BYTES_MAX: usize = 4 << 20;
+/// Bytes of unfinished messages of all streams of a shard. More: the stream is
+/// closed.
+pub const PARTIAL_BYTES_MAX: usize = 256 << 20;
+/// Bytes that an unproven UDP source may have sent before it is answered. What
+/// it sends beyond that allows no further answers. An answer to STUN, longer
+/// than its request by 24 bytes at most, is not counted here.
+pub const SOURCE_CREDIT_MAX: u32 = 65_535;
+/// How long a UDP source is believed to get what is sent to it: as long as a
+/// registration lasts at most. Later: as at first.
+pub const SOURCE_PROVEN: Duration = Duration::from_secs(EXPIRES_MAX_S as u64);
 /// Who is not limited unless the configuration says otherwise: programs on the
 /// same machine can do worse than send.
 pub const UNLIMITED: [(IpAddr, u8); 2] = [

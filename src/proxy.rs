@@ -25,6 +25,7 @@ mod requests;
 mod responses;
 mod secure;
 mod timers;
+mod unproven;
 mod validate;
 
 pub use context::{Branch, Context, State};

@@ -17,13 +17,13 @@ use crate::agent::{self, Agent};
 use crate::edge::{self, Edge};
 use crate::error::Malformed;
 use crate::frame;
-use crate::guard::Kind;
+use crate::guard::{Held, Kind};
 use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, SocketId, StreamId, Team};
+use crate::id::{Flow, SocketId, StreamId, Team, Transport};
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::{Accepted, Beat, Flows};
+use crate::send::{Accepted, Beat, Flows, Hop};
 use crate::time::{Duration, Instant, Wall};
 use crate::txn::Due;
 
@@ -210,10 +210,51 @@ impl Shard {
         self.net.guard.set_unlimited(networks);
     }
 
+    /// Whether a connection that was just accepted may stay. Over TLS it then
+    /// counts as a handshake until `greeted`.
+    pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {
+        let is_peer = self.is_peer(now, ip);
+        let guard = &mut self.net.guard;
+        let admitted = (is_peer || guard.admit(now, ip, Kind::Connection))
+            && (transport != Transport::Tls || guard.greet(ip, is_peer));
+        self.net.counters.connections_refused += u64::from(!admitted);
+        admitted
+    }
+
+    /// The handshake of a connection from there is over, well or not.
+    pub fn greeted(&mut self, ip: IpAddr) {
+        self.net.guard.greeted(ip);
+    }
+
+    /// Whether a home or an edge of ours lives at an address.
+    fn is_peer(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let hop = Hop::to(Transport::Tcp, SocketAddr::new(ip, 0));
+        match self.hands(now) {
+            Hands::Proxy(_, turn) => turn.policy.is_peer(turn.net, hop),
+            Hands::Agent(..) => true,
+        }
+    }
+
     /// Names a stream that the shell has just accepted, over TLS once its
     /// handshake is complete; `None` at the bound: close it.
     pub fn accept(&mut self, now: Instant, accepted: &Accepted<'_>) -> Option<StreamId> {
+        let source = accepted.peer.ip();
+        let is_peer = self.is_peer(now, source);
+        match self.net.guard.open(source, is_peer) {
+            Held::Counted => {}
+            Held::Near(held) => {
+                let notice = Notice::SourceNear { source, held };
+                self.net.outbox.push_back(Output::Notice(notice));
+            }
+            Held::Full => {
+                self.net.counters.connections_refused += 1;
+                return None;
+            }
+        }
         let stream = self.net.flows.accept(accepted);
+        if stream.is_none() {
+            self.net.guard.close(source);
+        }
         if let Some(stream) = stream {
             let flow = Flow::Stream(stream);
             self.net.watch_silence(now, flow);
@@ -298,7 +339,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 5] {
+    pub fn gauges(&self) -> [(&'static str, usize); 6] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
@@ -309,6 +350,7 @@ impl Shard {
         [
             ("registered", registered),
             ("streams", self.net.flows.streams()),
+            ("sources_near_bound", self.net.guard.near()),
             ("contexts", self.proxy.len()),
             ("server_transactions", self.net.txns.servers()),
             ("client_transactions", self.net.txns.clients()),
@@ -406,11 +448,35 @@ impl Shard {
             }
             (defect, _) => {
                 let defect = defect.unwrap_or(Malformed::Missing);
-                let net = &mut self.net;
-                net.malformed(bytes, &message, (flow, source), defect);
+                self.malformed(now, bytes, &message, (flow, source), defect);
             }
         }
         self.message = message;
+    }
+
+    fn malformed(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        message: &Message,
+        (flow, source): (Flow, SocketAddr),
+        defect: Malformed,
+    ) {
+        match self.hands(now) {
+            Hands::Proxy(_, mut turn) => {
+                if !turn.admit_bytes(flow, bytes) {
+                    turn.net.counters.limited += 1;
+                } else if let Some(answer) =
+                    turn.net.malformed(bytes, message, (flow, source), defect)
+                {
+                    turn.answer(answer.flow, answer.bytes);
+                }
+            }
+            Hands::Agent(_, net) => {
+                let answer = net.malformed(bytes, message, (flow, source), defect);
+                net.transmit_send(answer);
+            }
+        }
     }
 
     /// Everything that is due.
@@ -420,7 +486,10 @@ impl Shard {
                 Due::Resend(send) => {
                     self.net.counters.retransmissions_out += 1;
                     self.net.peers.asked(now, send.flow);
-                    self.net.transmit_send(Some(send));
+                    match self.hands(now) {
+                        Hands::Proxy(_, mut turn) => turn.resend(send),
+                        Hands::Agent(_, net) => net.transmit_send(Some(send)),
+                    }
                 }
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
                 Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),

@@ -21,6 +21,7 @@ mod wire {
     mod edge_routing;
     mod failover;
     mod flow_tokens;
+    mod forging;
     mod forking;
     mod home_registering;
     mod home_routing;

@@ -127,10 +127,24 @@ impl<'a> Section<'a> {
         want: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, Mistake> {
+        let list = self.any_list(key, want, parse)?;
+        match (list, self.table.get(key)) {
+            (Some(items), Some(value)) if items.is_empty() => Err(self.wrong(key, value, want)),
+            (list, _) => Ok(list),
+        }
+    }
+
+    /// A list of texts that may be there, and empty.
+    pub(super) fn any_list<T>(
+        &self,
+        key: &str,
+        want: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, Mistake> {
         let Some(value) = self.table.get(key) else {
             return Ok(None);
         };
-        let items = value.get_ref().as_array().filter(|items| !items.is_empty());
+        let items = value.get_ref().as_array();
         let items = items.ok_or_else(|| self.wrong(key, value, want))?;
         let items = items.iter().map(|item| {
             let text = item

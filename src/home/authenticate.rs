@@ -6,6 +6,7 @@ use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::guard::Kind;
+use crate::id::Flow;
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
 use crate::scan::uri::host_ip;
@@ -79,6 +80,9 @@ impl Home {
             Ok(proven) => {
                 let bytes = request.bytes;
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
+                    if matches!(request.flow, Flow::Udp { .. }) && source == request.source.ip() {
+                        net.guard.prove(now, source);
+                    }
                     return Ok(());
                 }
                 Err(Reply::stateless(403, "Not Your Address Of Record"))

@@ -39,7 +39,8 @@ counters! {
     udp_unreachable,
     /// Connections accepted.
     tcp_accepted,
-    /// Connections closed at once, for want of room.
+    /// Connections closed at once, for want of room or since their source has
+    /// too many.
     tcp_refused,
     /// Connections opened, or tried to.
     tcp_connects,

@@ -412,7 +412,13 @@ impl Engine {
             let Some((socket, peer)) = listener.accept(&mut self.counters) else {
                 break;
             };
-            if *transport == Transport::Tls {
+            let transport = *transport;
+            if !self.shard.knock(self.now, peer.ip(), transport) {
+                // Dropping the connection closes it.
+                self.counters.tcp_refused += 1;
+                continue;
+            }
+            if transport == Transport::Tls {
                 let counters = &mut self.counters;
                 self.streams
                     .greet(&self.readiness, self.now, socket, peer, counters);

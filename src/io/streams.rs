@@ -41,6 +41,8 @@ pub(super) struct Streams {
     ended: Vec<Slot>,
     /// Accepted connections in their TLS handshake.
     greeting: usize,
+    /// Where those came from whose handshake is over.
+    greeted: Vec<IpAddr>,
     tls: Option<Arc<Tls>>,
     scratch: Scratch,
     /// Of the handshake completed last.
@@ -76,6 +78,7 @@ impl Streams {
             gone: Vec::new(),
             ended: Vec::new(),
             greeting: 0,
+            greeted: Vec::new(),
             tls: None,
             scratch: Scratch::default(),
             identities: Vec::new(),
@@ -400,7 +403,7 @@ impl Streams {
                 self.forget(stream);
                 self.gone.push(stream);
             }
-            State::Greeting => self.greeting -= 1,
+            State::Greeting => self.has_greeted(connection.tls.as_deref()),
             State::Closing => {}
         }
     }

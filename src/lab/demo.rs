@@ -66,6 +66,7 @@ pub fn demo(options: &DemoOptions) -> Result<(), DemoFault> {
     let shape = files::Shape {
         core: options.transport.transport(),
         shards: 1,
+        counts: files::Counts::Strangers,
     };
     files::write(folder.path(), options.sealed.then_some(&key), shape)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -10,6 +10,15 @@ use crate::id::Transport;
 
 use super::{EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
 
+/// Whom the nodes count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Everybody but programs of this machine, as any node does.
+    Strangers,
+    /// Everybody.
+    Everybody,
+}
+
 /// What all nodes of a lab have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
@@ -18,6 +27,8 @@ pub(super) struct Shape {
     pub(super) core: Transport,
     /// Shards of each node.
     pub(super) shards: u8,
+    /// Whose requests and connections are bounded.
+    pub(super) counts: Counts,
 }
 
 /// Writes all of them; without a key the tokens are clear.
@@ -53,7 +64,12 @@ ann example.com password=secret
 ";
 
 /// `pair` names the files of its certificate, for TLS.
-fn head(place: Place, pair: &str, Shape { core, shards }: Shape) -> String {
+fn head(place: Place, pair: &str, shape: Shape) -> String {
+    let Shape {
+        core,
+        shards,
+        counts,
+    } = shape;
     let tls = core == Transport::Tls;
     let Place { name, ip } = place;
     let mut text = format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"");
@@ -63,6 +79,9 @@ fn head(place: Place, pair: &str, Shape { core, shards }: Shape) -> String {
     text.push_str(&format!(
         "]\ncontrol = \"{name}.sock\"\nshards = {shards}\n"
     ));
+    if counts == Counts::Everybody {
+        text.push_str("unlimited = []\n");
+    }
     if tls {
         text.push_str(&format!(
             "\n[tls]\ncerts = [{{ cert = \"{pair}.pem\", key = \"{pair}.key\" }}]\nca = \"ca.pem\"\n"
@@ -139,7 +158,11 @@ mod tests {
     use crate::config::{self, Role};
 
     const fn shape(core: Transport) -> Shape {
-        Shape { core, shards: 1 }
+        Shape {
+            core,
+            shards: 1,
+            counts: Counts::Everybody,
+        }
     }
 
     #[test]
@@ -152,6 +175,7 @@ mod tests {
             let Role::Edge(settings) = config.role else {
                 panic!("not an edge")
             };
+            assert_eq!(config.unlimited, Some(Vec::new()));
             assert_eq!(
                 (config.name.as_str(), settings.members.len()),
                 (edge.name, 3)

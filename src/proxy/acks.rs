@@ -16,6 +16,7 @@ impl Proxy {
             && let Some(server) = turn.net.txns.find_server(key)
             && turn.net.txns.acked(turn.now, server)
         {
+            turn.prove_by_ack(request);
             return;
         }
         self.plan.clear();

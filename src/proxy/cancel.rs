@@ -1,6 +1,6 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
-use super::{Owner, Proxy, Request, State, Timer, Turn, Verdict};
+use super::{Owner, Proxy, Reply, Request, State, Timer, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
@@ -15,7 +15,7 @@ impl Proxy {
         if let Some(server) = turn.net.txns.find_server(key) {
             turn.net.counters.retransmissions_in += 1;
             let again = turn.net.txns.request_again(server);
-            return turn.net.transmit_send(again);
+            return turn.answer_send(again);
         }
         let invite = turn.net.server_key(request, Some(b"INVITE"));
         let owner = turn
@@ -28,10 +28,12 @@ impl Proxy {
         {
             return turn.net.hand_request(shard, request);
         }
-        let (status, reason) = match owner {
-            Some(_) => (200, "OK"),
-            None => (481, "Nothing To Cancel"),
+        let Some(owner) = owner.filter(|owner| !self.is_spoofed(turn, request, *owner)) else {
+            // No transaction: anybody can send any number of these.
+            let reply = Reply::stateless(481, "Nothing To Cancel");
+            return turn.answer_request(request, reply, b"");
         };
+        let (status, reason) = (200, "OK");
         let bytes = turn.net.answer(request, status, reason, b"");
         turn.net.counters.answers += 1;
         match turn.net.txns.open_server(
@@ -43,11 +45,11 @@ impl Proxy {
         ) {
             Some(server) => {
                 let send = turn.net.txns.respond(turn.now, server, status, bytes);
-                turn.net.transmit_send(send);
+                turn.answer_send(send);
             }
-            None => turn.net.transmit(request.reply_flow(), bytes),
+            None => turn.answer(request.reply_flow(), bytes),
         }
-        if let Some(Some(Owner::Proxy { context, .. })) = owner
+        if let Some(Owner::Proxy { context, .. }) = owner
             && self
                 .contexts
                 .get(context)
@@ -73,6 +75,19 @@ impl Proxy {
             Verdict::HandOver(shard) => Some(shard),
             Verdict::Forward | Verdict::Answer(_) | Verdict::Drop => None,
         }
+    }
+
+    /// A CANCEL comes from where its INVITE came from, being hop by hop (RFC
+    /// 3261 §9.1). A branch can be seen or guessed; whoever sends from
+    /// elsewhere gets to know nothing.
+    fn is_spoofed(&self, turn: &mut Turn<'_>, request: &Request<'_>, owner: Option<Owner>) -> bool {
+        let Some(Owner::Proxy { context, .. }) = owner else {
+            return false;
+        };
+        let caller = self.contexts.get(context).map(|context| context.source);
+        let is_spoofed = caller.is_some_and(|caller| caller.ip() != request.source.ip());
+        turn.net.counters.spoofed_cancels += u64::from(is_spoofed);
+        is_spoofed
     }
 
     /// Sends the CANCEL of one branch, to where its INVITE went (P-33). False

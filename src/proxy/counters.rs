@@ -64,6 +64,15 @@ counters! {
     drained,
     /// Requests, and STUN requests, of sources that ask for too much.
     limited,
+    /// Answers withheld from UDP sources that might be forged, since they are
+    /// longer than what came from there.
+    withheld,
+    /// CANCELs that did not come from where their INVITE came from.
+    spoofed_cancels,
+    /// Connections refused since their source has, or opens, too many.
+    connections_refused,
+    /// Streams closed since their source has too much of unfinished messages.
+    partials_refused,
     /// Credentials that did not prove what they claimed.
     failed_digests,
     /// Phones sent to other edges by 300.

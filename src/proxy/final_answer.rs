@@ -82,7 +82,11 @@ impl Proxy {
             .revive_reply_path(server, caller, &bytes, &mut self.again);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
-        turn.net.transmit_send(send);
+        if status < 300 {
+            turn.net.transmit_send(send);
+        } else {
+            turn.answer_send(send);
+        }
     }
 }
 

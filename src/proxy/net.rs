@@ -389,27 +389,26 @@ impl Net {
         tag
     }
 
-    /// Answers a message with a defect where `Malformed::answer` says so: a
-    /// response or an ACK never is, nor what has no Via. A Via that does not
-    /// parse goes back as it is, to where it came from.
+    /// The answer to a message with a defect where `Malformed::answer` gives
+    /// one, and where it goes: a response or an ACK never has one, nor what has
+    /// no Via. A Via that does not parse goes back as it is, to where it came
+    /// from.
     pub(crate) fn malformed(
         &mut self,
         bytes: &[u8],
         message: &Message,
         (flow, source): (Flow, SocketAddr),
         defect: Malformed,
-    ) {
+    ) -> Option<Send> {
         self.counters.malformed += 1;
         let silent = !message.is_request()
             || message.method() == Method::Ack
             || message.first(Name::Via).is_none();
-        let Some(answer) = defect.answer().filter(|_| !silent) else {
-            return;
-        };
+        let answer = defect.answer().filter(|_| !silent)?;
         let bytes = self.build_answer(bytes, message, source, answer, (b"", b""));
         let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
         self.counters.answers += 1;
-        self.transmit(flow, bytes);
+        Some(Send { flow, bytes })
     }
 
     /// Answers without a transaction; a retransmission is answered again.

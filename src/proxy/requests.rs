@@ -3,11 +3,9 @@
 use super::secure;
 use super::validate::{self, Valid};
 use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
-use crate::guard::Kind;
 use crate::id::{ServerId, Slot};
 use crate::omit::Omit;
 use crate::scan::{Method, Name};
-use crate::send::Hop;
 use crate::span::Span;
 use crate::txn::{self, ServerKey};
 
@@ -15,10 +13,17 @@ impl Proxy {
     /// Takes in one request that scanned.
     pub fn request(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
         turn.net.counters.requests_in += u64::from(request.handed == 0);
+        let admitted = turn.admit(request);
         if request.message.method() == Method::Ack {
-            return self.ack(turn, request);
+            if admitted {
+                return self.ack(turn, request);
+            }
+            // Nothing answers an ACK.
+            turn.net.counters.limited += 1;
+            return;
         }
-        if request.message.method() == Method::Cancel {
+        self.plan.clear();
+        if request.message.method() == Method::Cancel && admitted {
             return self.cancel(turn, request);
         }
         let key = turn.net.server_key(request, None);
@@ -26,17 +31,16 @@ impl Proxy {
             && !turn.net.omit.leaves_out(Omit::Absorbing)
         {
             turn.net.counters.retransmissions_in += 1;
-            let again = turn.net.txns.request_again(server);
-            return turn.net.transmit_send(again);
+            if admitted {
+                let again = turn.net.txns.request_again(server);
+                turn.answer_send(again);
+            } else {
+                turn.net.counters.limited += 1;
+            }
+            return;
         }
-        self.plan.clear();
         turn.net.learn_alias(request);
-        let ip = request.source.ip();
-        // What was handed over was counted where it came in.
-        if request.handed == 0
-            && !turn.policy.is_peer(turn.net, Hop::Flow(request.flow))
-            && !turn.net.guard.admit(turn.now, ip, Kind::Request)
-        {
+        if !admitted {
             return self.limit(turn, request);
         }
         if turn.net.pool.is_exhausted() {
@@ -96,19 +100,14 @@ impl Proxy {
                 .open_server(turn.now, key, kind, request.reply_flow(), Owner::Local)
         };
         let Some(server) = server else {
-            return turn.net.answer_stateless(
-                request,
-                reply.status,
-                reply.reason,
-                &self.plan.lines,
-            );
+            return turn.answer_request(request, reply, &self.plan.lines);
         };
         let bytes = turn
             .net
             .answer(request, reply.status, reply.reason, &self.plan.lines);
         turn.net.counters.answers += 1;
         let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);
-        turn.net.transmit_send(send);
+        turn.answer_send(send);
     }
 
     fn forward(
@@ -147,7 +146,11 @@ impl Proxy {
             // T-2: at once, since the next hop's answer may take longer than 200 ms.
             let trying = turn.net.answer(request, 100, "Trying", b"");
             let send = turn.net.txns.respond(turn.now, server, 100, trying);
-            turn.net.transmit_send(send);
+            if turn.is_unproven(request) {
+                turn.net.counters.withheld += 1;
+            } else {
+                turn.net.transmit_send(send);
+            }
         }
         self.advance(turn, slot);
     }
@@ -159,9 +162,8 @@ impl Proxy {
         turn.net.counters.limited += 1;
         if request.flow.is_reliable() {
             turn.net.retry_after(&mut self.plan.lines);
-            let lines = &self.plan.lines;
-            turn.net
-                .answer_stateless(request, 503, "Too Many Requests From Your Address", lines);
+            let reply = Reply::stateless(503, "Too Many Requests From Your Address");
+            turn.answer_request(request, reply, &self.plan.lines);
         }
     }
 

@@ -82,7 +82,7 @@ impl Proxy {
         let from = (context.source, context.flow);
         let bytes = local_answer(turn.net, &base, &mut self.again, from, (100, "Trying"));
         let send = turn.net.txns.respond(turn.now, server, 100, bytes);
-        turn.net.transmit_send(send);
+        turn.answer_send(send);
     }
 
     /// Timer C, or the grace after a CANCEL, fired (P-30).

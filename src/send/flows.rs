@@ -51,6 +51,8 @@ pub struct Stream {
     pub alias: Option<u16>,
     /// Bytes of a message that has begun.
     pub partial: Vec<u8>,
+    /// Bytes of it that are counted for its source.
+    pub counted: usize,
     /// How far `partial` is already searched.
     pub resume: frame::Resume,
     /// When the unfinished message began.
@@ -472,6 +474,7 @@ impl Stream {
             alias: None,
             up: !opened,
             partial: Vec::new(),
+            counted: 0,
             resume: frame::Resume::default(),
             begun: None,
             watched: false,

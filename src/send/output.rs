@@ -1,6 +1,6 @@
 //! What the core asks of the shell.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Event, Handoff};
@@ -81,5 +81,12 @@ pub enum Notice {
         transport: Transport,
         /// What was seen.
         why: &'static str,
+    },
+    /// A source comes near the number of connections that it may have.
+    SourceNear {
+        /// Whose.
+        source: IpAddr,
+        /// So many it has.
+        held: u32,
     },
 }

@@ -43,6 +43,11 @@ impl Shard {
         let Some(state) = self.net.flows.close(stream) else {
             return;
         };
+        if !state.opened {
+            let source = state.peer.ip();
+            self.net.guard.hold(source, state.counted, 0);
+            self.net.guard.close(source);
+        }
         let why = if state.up {
             "the connection was closed"
         } else {
@@ -126,6 +131,15 @@ impl Shard {
         let Some(state) = self.net.flows.stream_mut(stream) else {
             return;
         };
+        let (before, after) = (state.counted, partial.len());
+        if before != after && !opened {
+            if !self.net.guard.hold(peer.ip(), before, after) {
+                self.net.counters.partials_refused += 1;
+                self.keep_memory(partial);
+                return self.abort(now, stream);
+            }
+            state.counted = after;
+        }
         state.partial = partial;
         state.resume = resume;
         state.begun = match state.begun {

@@ -39,6 +39,7 @@ fn notices(world: &World, of: &str) -> Vec<String> {
     said.map(|(_, notice)| match notice {
         Notice::PeerUp { peer, .. } => format!("{peer} up"),
         Notice::PeerDown { peer, .. } => format!("{peer} down"),
+        Notice::SourceNear { source, .. } => format!("{source} near"),
     })
     .collect()
 }

@@ -33,6 +33,9 @@ impl Engine {
             has_failed = true;
             self.shard.handle(self.now, Input::Closed { stream });
         }
+        while let Some(source) = self.streams.take_greeted() {
+            self.shard.greeted(source);
+        }
         while let Some((socket, peer)) = self.unreachable.pop() {
             has_failed = true;
             self.counters.udp_unreachable += 1;
@@ -140,6 +143,10 @@ fn log(notice: &Notice) {
             why,
         } => {
             tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
+        }
+        Notice::SourceNear { source, held } => {
+            let most = limits::SOURCE_STREAMS_MAX;
+            tracing::warn!(%source, held, most, "a source comes near its bound of connections");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Streams over TLS: from the connection to the peer that has proven who it
 //! is, and from its records to the bytes of messages.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use super::super::tls::{self, Progress, Tls};
@@ -49,6 +49,7 @@ impl Streams {
         let Some(Ok(session)) = session.filter(|_| self.greeting < limits::HANDSHAKES_MAX) else {
             // Dropping it closes it.
             counters.tls_refused += 1;
+            self.greeted.push(peer.ip());
             return;
         };
         let wire = Box::new(Wire::new(session, peer));
@@ -57,7 +58,21 @@ impl Streams {
             self.greeting += 1;
             self.greetings
                 .push_back((now + limits::HANDSHAKE_MAX, slot));
+        } else {
+            self.greeted.push(peer.ip());
         }
+    }
+
+    /// A handshake is over, well or not.
+    pub(super) fn has_greeted(&mut self, wire: Option<&Wire>) {
+        self.greeting -= 1;
+        self.greeted.extend(wire.map(|wire| wire.peer.ip()));
+    }
+
+    /// Where a connection came from whose handshake is over, if there is one
+    /// left to tell of.
+    pub(in crate::io) fn take_greeted(&mut self) -> Option<IpAddr> {
+        self.greeted.pop()
     }
 
     /// The TLS half of a connection that is to be opened.
@@ -91,6 +106,8 @@ impl Streams {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.state = State::Open(stream);
             self.greeting -= 1;
+            let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
+            self.greeted.extend(peer);
             self.call(stream, slot);
         }
     }

@@ -13,7 +13,12 @@ impl World {
     /// Opens a connection from an address of the test to a node. What is sent
     /// between the two from now on goes over it.
     pub(crate) fn connect(&mut self, from: &str, to: &str) {
-        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+        assert!(self.knock(from, to), "no connection from {from} to {to}");
+    }
+
+    /// The same, if the node takes it.
+    pub(crate) fn knock(&mut self, from: &str, to: &str) -> bool {
+        let (from, to): (SocketAddr, _) = (from.parse().unwrap(), to.parse().unwrap());
         let place = self.place(from, to);
         let identities = self.proven.get(&from).cloned().unwrap_or_default();
         let transport = speaks(to);
@@ -26,9 +31,20 @@ impl World {
                 &[]
             },
         };
-        let stream = self.shards[place].accept(self.now, &accepted).unwrap();
+        let shard = &mut self.shards[place];
+        if !shard.knock(self.now, from.ip(), transport) {
+            return false;
+        }
+        let stream = shard.accept(self.now, &accepted);
+        if transport == Transport::Tls {
+            shard.greeted(from.ip());
+        }
+        let Some(stream) = stream else {
+            return false;
+        };
         self.cables
             .join(End::test(from), End::node(place, stream, to));
+        true
     }
 
     /// The DNS answers what it has held back.

@@ -1,0 +1,202 @@
+//! What each source holds at this moment: connections, handshakes, and bytes of
+//! messages that are not whole yet.
+//!
+//! Unlike the buckets this must be exact, so a source keeps its entry for as
+//! long as it holds anything. There are never more entries than connections,
+//! and one is touched only when a connection comes or goes or a message stays
+//! unfinished.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::network;
+use crate::limits;
+
+/// Of one source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    streams: u32,
+    handshakes: u32,
+    partial: usize,
+    /// The operator was told that it comes near its bound.
+    is_near: bool,
+}
+
+/// What became of a connection at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is counted.
+    Counted,
+    /// It is counted, and with it the source comes near its bound for the
+    /// first time: so many it holds.
+    Near(u32),
+    /// The source holds as much as it may.
+    Full,
+}
+
+/// Every source that holds anything.
+#[derive(Debug)]
+pub(super) struct Shares {
+    by_source: HashMap<(bool, u64), Share, ahash::RandomState>,
+    partial: usize,
+    near: usize,
+}
+
+impl Shares {
+    pub(super) fn new(hasher: ahash::RandomState) -> Self {
+        Self {
+            by_source: HashMap::with_hasher(hasher),
+            partial: 0,
+            near: 0,
+        }
+    }
+
+    /// Sources near their bound.
+    pub(super) const fn near(&self) -> usize {
+        self.near
+    }
+
+    /// Counts a connection; one of the exempt is counted and never refused.
+    pub(super) fn open(&mut self, ip: IpAddr, is_exempt: bool) -> Held {
+        let share = self.by_source.entry(network(ip)).or_default();
+        if is_exempt {
+            share.streams += 1;
+            return Held::Counted;
+        }
+        if share.streams >= limits::SOURCE_STREAMS_MAX {
+            return Held::Full;
+        }
+        share.streams += 1;
+        if share.is_near || share.streams < limits::SOURCE_STREAMS_ALARM {
+            return Held::Counted;
+        }
+        share.is_near = true;
+        self.near += 1;
+        Held::Near(share.streams)
+    }
+
+    /// A connection is gone.
+    pub(super) fn close(&mut self, ip: IpAddr) {
+        self.change(ip, |share| {
+            share.streams = share.streams.saturating_sub(1);
+        });
+    }
+
+    /// Counts a handshake; false: the source has as many as it may.
+    pub(super) fn greet(&mut self, ip: IpAddr, is_exempt: bool) -> bool {
+        let share = self.by_source.entry(network(ip)).or_default();
+        let admitted = is_exempt || share.handshakes < limits::SOURCE_HANDSHAKES_MAX;
+        share.handshakes += u32::from(admitted);
+        admitted
+    }
+
+    /// A handshake is over, one way or another.
+    pub(super) fn greeted(&mut self, ip: IpAddr) {
+        self.change(ip, |share| {
+            share.handshakes = share.handshakes.saturating_sub(1);
+        });
+    }
+
+    /// The unfinished message of a connection grew or shrank; false: there is
+    /// no room for what it is now, and `before` stays counted.
+    pub(super) fn hold(
+        &mut self,
+        ip: IpAddr,
+        before: usize,
+        after: usize,
+        is_exempt: bool,
+    ) -> bool {
+        let Some(share) = self.by_source.get_mut(&network(ip)) else {
+            return true;
+        };
+        let mine = share.partial.saturating_sub(before) + after;
+        let all = self.partial.saturating_sub(before) + after;
+        let fits = is_exempt || mine <= limits::SOURCE_PARTIAL_BYTES_MAX;
+        if after > before && !(fits && all <= limits::PARTIAL_BYTES_MAX) {
+            return false;
+        }
+        share.partial = mine;
+        self.partial = all;
+        true
+    }
+
+    fn change(&mut self, ip: IpAddr, change: impl FnOnce(&mut Share)) {
+        let key = network(ip);
+        let Some(share) = self.by_source.get_mut(&key) else {
+            return;
+        };
+        change(share);
+        // Told again only after it was well below.
+        if share.is_near && share.streams < limits::SOURCE_STREAMS_ALARM / 2 {
+            share.is_near = false;
+            self.near -= 1;
+        }
+        if (share.streams, share.handshakes, share.partial) == (0, 0, 0) {
+            self.by_source.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares() -> Shares {
+        Shares::new(ahash::RandomState::with_seeds(1, 2, 3, 4))
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_source_fills_up_and_tells_once_on_the_way() {
+        let (mut shares, one) = (shares(), ip("2001:db8::1"));
+        let mut told = Vec::new();
+        let opened = (0..).take_while(|_| match shares.open(one, false) {
+            Held::Counted => true,
+            Held::Near(held) => {
+                told.push(held);
+                true
+            }
+            Held::Full => false,
+        });
+        let opened = opened.count();
+        assert_eq!(opened, usize::try_from(limits::SOURCE_STREAMS_MAX).unwrap());
+        assert_eq!(
+            (told, shares.near()),
+            (vec![limits::SOURCE_STREAMS_ALARM], 1)
+        );
+        // Its neighbour in the same /64 is the same customer; others are not.
+        assert_eq!(shares.open(ip("2001:db8::2"), false), Held::Full);
+        assert_eq!(shares.open(ip("2001:db8:0:1::1"), false), Held::Counted);
+        assert_eq!(shares.open(one, true), Held::Counted);
+        for _ in 0..=opened {
+            shares.close(one);
+        }
+        assert_eq!((shares.near(), shares.by_source.len()), (0, 1));
+    }
+
+    #[test]
+    fn unfinished_messages_of_a_source_and_of_all_are_bounded() {
+        let mut shares = shares();
+        let source = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let most = limits::SOURCE_PARTIAL_BYTES_MAX;
+        for n in 0..100 {
+            assert_eq!(shares.open(source(n), false), Held::Counted);
+        }
+        assert!(shares.hold(source(0), 0, most, false));
+        assert!(!shares.hold(source(0), 0, 1, false));
+        assert!(shares.hold(source(0), most, most - 1, false));
+        assert!(shares.hold(source(0), 0, 1, false));
+        let full = limits::PARTIAL_BYTES_MAX / most;
+        let held = (1..100).take_while(|n| shares.hold(source(*n), 0, most, false));
+        assert_eq!(held.count(), full - 1);
+        assert!(!shares.hold(source(99), 0, 1, true));
+        assert!(shares.hold(source(0), most, 0, false));
+        assert!(shares.hold(source(99), 0, 1, false));
+        shares.close(source(0));
+        assert_eq!(shares.by_source.len(), 99);
+    }
+}

@@ -1,0 +1,100 @@
+//! Answers to UDP sources that may be forged: no more bytes than came, until a
+//! source has shown that it gets what is sent to it (`guard`).
+//!
+//! What may be withheld are our own answers and refusals that pass through: a
+//! forger gets those for any request, a provisional or a 2xx only from a phone
+//! that took the request. Nothing is lost by it: the sender's timers bring the
+//! request again, and with it room for the answer. For that the 100 to an
+//! INVITE is withheld the first time, since it would end those timers.
+
+use crate::bytes::Buf;
+use crate::id::Flow;
+use crate::scan::Name;
+use crate::scan::address::Address;
+use crate::send::Hop;
+use crate::txn::Send;
+
+use super::{Reply, Request, Turn};
+
+impl Turn<'_> {
+    /// Counts a request against its source; false: that asks for too much.
+    pub(super) fn admit(&mut self, request: &Request<'_>) -> bool {
+        if request.handed > 0 {
+            // It was counted where it came in; what answers it counts here.
+            let bytes = request.bytes.len();
+            self.net.guard.credit(self.now, request.source.ip(), bytes);
+            return true;
+        }
+        self.admit_bytes(request.flow, request.bytes)
+    }
+
+    /// The same for what has a defect.
+    pub fn admit_bytes(&mut self, flow: Flow, bytes: &[u8]) -> bool {
+        let Some(peer) = self.net.flows.peer(flow) else {
+            return true;
+        };
+        self.policy.is_peer(self.net, Hop::Flow(flow))
+            || self.net.guard.request(self.now, peer.ip(), bytes.len())
+    }
+
+    /// Puts an answer of our own or a refusal on the wire, if its receiver may
+    /// have it.
+    pub fn answer(&mut self, flow: Flow, bytes: Buf) {
+        if let Flow::Udp { peer, .. } = flow
+            && !self.policy.is_peer(self.net, Hop::Flow(flow))
+            && !self.net.guard.repay(self.now, peer.ip(), bytes.len())
+        {
+            self.net.counters.withheld += 1;
+            return;
+        }
+        self.net.transmit(flow, bytes);
+    }
+
+    /// Answers without a transaction; a retransmission is answered again.
+    pub(super) fn answer_request(&mut self, request: &Request<'_>, reply: Reply, lines: &[u8]) {
+        let Reply { status, reason, .. } = reply;
+        let bytes = self.net.answer(request, status, reason, lines);
+        self.net.counters.answers += 1;
+        self.answer(request.reply_flow(), bytes);
+    }
+
+    /// The same with what a transaction handed back.
+    pub(super) fn answer_send(&mut self, send: Option<Send>) {
+        if let Some(Send { flow, bytes }) = send {
+            self.answer(flow, bytes);
+        }
+    }
+
+    /// The same with what a timer sends again: a request of ours is no answer.
+    pub fn resend(&mut self, send: Send) {
+        let is_answer = send.bytes.starts_with(b"SIP/2.0 ");
+        if is_answer {
+            self.answer(send.flow, send.bytes);
+        } else {
+            self.net.transmit(send.flow, send.bytes);
+        }
+    }
+
+    /// Whether the address that a request came from may be forged.
+    pub(super) fn is_unproven(&mut self, request: &Request<'_>) -> bool {
+        matches!(request.flow, Flow::Udp { .. })
+            && !self.policy.is_peer(self.net, Hop::Flow(request.flow))
+            && !self.net.guard.is_proven(self.now, request.source.ip())
+    }
+
+    /// An ACK with the tag of our own refusal: only who received that has it.
+    pub(super) fn prove_by_ack(&mut self, ack: &Request<'_>) {
+        if !self.is_unproven(ack) {
+            return;
+        }
+        let to = ack.message.first(Name::To);
+        let to = to.and_then(|to| Address::parse(ack.bytes, to.value).ok());
+        let Some(Some(tag)) = to.and_then(|to| to.param(ack.bytes, "tag")) else {
+            return;
+        };
+        let mut own = [0; 16];
+        if self.net.tag(ack.bytes, ack.message, &mut own) == tag.of(ack.bytes) {
+            self.net.guard.prove(self.now, ack.source.ip());
+        }
+    }
+}
