@@ -57,22 +57,26 @@ fn routes(request: &Request<'_>, plan: &Plan, edits: &mut Edits) -> usize {
     let (bytes, message) = (request.bytes, request.message);
     let received = message.request_uri();
     let total = message.values(bytes, Name::Route).count();
+    // A Route that cannot be read, or has header parts, is left to whoever it
+    // is for: it never becomes a Request-URI.
     let uri_of = |value: Span| {
-        Address::parse(bytes, value)
-            .map(|address| address.uri)
-            .unwrap_or_default()
+        let uri = Address::parse(bytes, value).ok()?.uri;
+        Uri::parse(bytes, uri)
+            .ok()
+            .filter(|uri| uri.headers.is_empty())
     };
     let (mut front, mut back) = (plan.pop.min(total), 0);
     let mut uri = (!plan.request_uri.is_empty()).then_some(&plan.request_uri[..]);
     if plan.restore_uri
         && let Some(last) = message.values(bytes, Name::Route).last()
+        && let Some(last) = uri_of(last)
     {
-        uri = Some(uri_of(last).of(bytes));
+        uri = Some(last.whole.of(bytes));
         back = 1;
     }
     if front + back < total
         && let Some(next) = message.values(bytes, Name::Route).nth(front)
-        && !Uri::parse(bytes, uri_of(next)).is_ok_and(|uri| uri.is_loose(bytes))
+        && let Some(next) = uri_of(next).filter(|uri| !uri.is_loose(bytes))
     {
         // A strict router wants its own URI in the Request-URI and the real
         // one at the end of the route.
@@ -84,7 +88,7 @@ fn routes(request: &Request<'_>, plan: &Plan, edits: &mut Edits) -> usize {
                 out.extend_from_slice(b">\r\n");
             });
         }
-        uri = Some(uri_of(next).of(bytes));
+        uri = Some(next.whole.of(bytes));
         front += 1;
     }
     pop(request, front, back, total, edits);
