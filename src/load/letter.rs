@@ -162,6 +162,15 @@ impl Letter {
         Some(line[colon + 1..].trim_ascii_start())
     }
 
+    /// The number in CSeq.
+    pub(super) fn cseq(&self, bytes: &[u8]) -> Option<u32> {
+        let number = self
+            .value(bytes, Head::CSeq)?
+            .split(|byte| *byte == b' ')
+            .next()?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    }
+
     /// The lines of that name as they are, in order, each with its line end.
     pub(super) fn repeat(&self, bytes: &[u8], head: Head, out: &mut Vec<u8>) {
         for line in self.lines(bytes, head) {
@@ -243,6 +252,7 @@ mod tests {
         );
         let routes: Vec<_> = letter.reversed(bytes, Head::RecordRoute).collect();
         assert_eq!(routes, [&b"<sip:c;lr>"[..], b"<sip:b;lr>", b"<sip:a;lr>"]);
+        assert_eq!(letter.cseq(bytes), Some(2));
         assert_eq!(letter.lines(bytes, Head::Via).count(), 2);
         assert_eq!(letter.value(bytes, Head::Contact), None);
     }

@@ -29,8 +29,11 @@ pub(super) struct Registrations {
 struct Registration {
     phone: usize,
     intended: Instant,
-    /// The CSeq sent last, which is what it waits for.
+    /// The CSeq sent last.
     cseq: u32,
+    /// What it waits for: another one for every REGISTER, since the attempt
+    /// before in the same place may have had the same CSeq.
+    stamp: u32,
     challenged: bool,
 }
 
@@ -40,6 +43,7 @@ impl Default for Registration {
             phone: 0,
             intended: Instant::now(),
             cseq: 0,
+            stamp: 0,
             challenged: false,
         }
     }
@@ -73,11 +77,12 @@ impl Registrations {
         let phone = &mut self.phones[registration.phone];
         phone.cseq += 1;
         registration.cseq = phone.cseq;
+        registration.stamp = registration.stamp.wrapping_add(1);
         let number = number(registration.phone);
         phone.register((&self.world, &self.manner), number, mark, out);
         self.waiting.wait(Waiter {
             slot: mark.slot,
-            stamp: registration.cseq,
+            stamp: registration.stamp,
             since: now,
             growth: Growth::Capped,
         });
@@ -121,6 +126,11 @@ impl Scenario for Registrations {
             self.tally.stray += 1;
             return;
         };
+        // A second 401 to what was sent twice is no answer to what was sent since.
+        if self.letter.cseq(arrival.bytes) != Some(registration.cseq) {
+            self.tally.stray += 1;
+            return;
+        }
         if status < 200 {
             return;
         }
@@ -144,7 +154,7 @@ impl Scenario for Registrations {
             let Some((mark, registration)) = self.attempts.at(waiter.slot) else {
                 continue;
             };
-            if registration.cseq != waiter.stamp {
+            if registration.stamp != waiter.stamp {
                 continue;
             }
             let Some(again) = again else {
@@ -181,4 +191,70 @@ impl Scenario for Registrations {
 
 fn number(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::Transport;
+    use crate::load::wires::Wires;
+
+    /// One phone, one place: the second attempt must not be taken for the first
+    /// one, whose interval ends while it waits.
+    #[test]
+    fn an_attempt_that_was_answered_is_not_sent_again_for_the_next_one() {
+        let registrar = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = match registrar.local_addr().unwrap() {
+            std::net::SocketAddr::V4(addr) => addr,
+            std::net::SocketAddr::V6(_) => panic!("bound to IPv4"),
+        };
+        let mut wires = Wires::new().unwrap();
+        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let port = wires.datagrams(any).unwrap();
+        let local = Ipv4Addr::new(127, 16, 0, 1);
+        let line = Line::Datagrams { port, local };
+        let world = World {
+            domain: b"example.com".to_vec(),
+            transport: Transport::Udp,
+            route: Vec::new(),
+        };
+        let manner = Manner {
+            password: None,
+            outbound: false,
+            expires_s: 60,
+        };
+        let phones = vec![Phone::new(line, to), Phone::new(line, to)];
+        let (tally, letter) = (Tally::new().unwrap(), Letter::default());
+        let mut load = Registrations::new((world, manner), phones, 7, tally, letter);
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        for (place, ms) in [0, 400].into_iter().enumerate() {
+            load.start(after(ms), after(ms), &mut wires.out);
+            let mark = Mark {
+                run: 7,
+                slot: 0,
+                number: number(place),
+            };
+            let (mut tag, mut answer) = (Vec::new(), b"SIP/2.0 200 OK\r\nFrom: <x>;tag=".to_vec());
+            mark.write(&mut tag);
+            answer.extend_from_slice(&tag);
+            answer.extend_from_slice(b"\r\nCSeq: 1 REGISTER\r\n\r\n");
+            if place == 0 {
+                let arrival = Arrival {
+                    line,
+                    peer: to,
+                    bytes: &answer,
+                };
+                load.arrived(after(ms), arrival, &mut wires.out);
+            }
+        }
+        assert_eq!((load.tally.done, load.pending()), (1, 1));
+        load.due(after(600), &mut wires.out);
+        assert_eq!(load.tally.retransmitted, 0, "the first one was answered");
+        load.due(after(901), &mut wires.out);
+        assert_eq!(load.tally.retransmitted, 1, "the second one was not");
+    }
 }

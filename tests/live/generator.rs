@@ -49,6 +49,7 @@ fn registrations_and_calls_to_registered_phones_are_counted_as_they_went() {
         "--phones 50 --count 150 --window 10 --outbound",
     );
     has(&line, &[("attempted", 150), ("done", 150), ("failed", 0)]);
+    has(&line, &[("retransmitted", 0), ("stray", 0)]);
     let line = load(
         &lab,
         "calls-to-registered",
