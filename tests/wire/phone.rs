@@ -76,6 +76,11 @@ impl Phone {
             )
         };
         world.send(addr, edge, &request(1, ""));
+        if !world.has(addr) {
+            // An unproven source is asked for its password when it tries again.
+            world.pass(steadfast::limits::T1);
+            world.send(addr, edge, &request(1, ""));
+        }
         let challenge = self.receive(world);
         assert!(challenge.starts_with("SIP/2.0 401 "), "{challenge}");
         world.send(addr, edge, &request(2, &authorization(name, &challenge)));
