@@ -89,7 +89,7 @@ impl Edge {
             Err(reply) => return Verdict::Answer(reply),
         };
         let domain = request.message.request_uri();
-        self.to_homes(net, now, domain.of(request.bytes), plan);
+        self.plan_homes(net, now, domain.of(request.bytes), plan);
         if let Asks::Binding(phone) = asks
             && let Err(reply) = self.path(net, request, &phone, plan)
         {

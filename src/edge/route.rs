@@ -304,7 +304,7 @@ impl Edge {
                     Some(Ok(uri)) => uri.whole,
                     Some(Err(_)) | None => pass.request.message.request_uri(),
                 };
-                self.to_homes(pass.net, pass.now, target.of(bytes), pass.plan);
+                self.plan_homes(pass.net, pass.now, target.of(bytes), pass.plan);
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {

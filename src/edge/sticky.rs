@@ -32,7 +32,7 @@ impl Edge {
     /// serve (S-2, S-12), and the URI that led there (S-3). Whatever stuck to an
     /// earlier connection to the same home sticks to this one (S-28, S-29).
     /// False when it is no home, or the only one.
-    pub(super) fn meet_home(&mut self, net: &mut Net, now: Instant, flow: Flow) -> bool {
+    pub(super) fn meet_home(&mut self, net: &Net, now: Instant, flow: Flow) -> bool {
         if !self.homes.are_several() || self.origin(net, flow) != Origin::Home {
             return false;
         }
@@ -158,7 +158,7 @@ impl Edge {
 
     /// To the homes, in the configured order; first the one that a URI of one
     /// home alone sticks to, those that failed a moment ago last (S-14, S-22, S-28).
-    pub(super) fn to_homes(&mut self, net: &mut Net, now: Instant, uri: &[u8], plan: &mut Plan) {
+    pub(super) fn plan_homes(&mut self, net: &mut Net, now: Instant, uri: &[u8], plan: &mut Plan) {
         self.homes.plan(net, now, plan);
         if !self.homes.are_several() || !tells_apart(uri) {
             return;

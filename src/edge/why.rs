@@ -111,7 +111,7 @@ impl Edge {
         if self.homes.are_several() {
             facts.say_stick(net, now, &mut self.stick, uri);
         }
-        self.to_homes(net, now, uri, &mut plan);
+        self.plan_homes(net, now, uri, &mut plan);
         let homes = plan.targets.iter().map(|target| fact::hop(net, target.hop));
         let homes: Vec<_> = homes.collect();
         facts.say(

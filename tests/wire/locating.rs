@@ -286,9 +286,13 @@ fn a_ttl_that_is_over_asks_again() {
     world.forget();
     world.send(CORE, HOME, &options("l5"));
     world.send(CORE, HOME, &options("l6"));
-    let statuses = world.trace.iter().filter(|seen| seen.text.contains("l6"));
+    let mut statuses = world.trace.iter();
     assert!(
-        statuses.last().unwrap().text.starts_with("SIP/2.0 404 "),
+        statuses
+            .rfind(|seen| seen.text.contains("l6"))
+            .unwrap()
+            .text
+            .starts_with("SIP/2.0 404 "),
         "{}",
         world.ladder()
     );

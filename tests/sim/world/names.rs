@@ -68,7 +68,7 @@ impl World {
         let homes = self.cast.homes.iter().enumerate();
         let service = match self.cast.core {
             Transport::Udp => "_sip._udp.example.com",
-            _ => "_sip._tcp.example.com",
+            Transport::Tcp | Transport::Tls => "_sip._tcp.example.com",
         };
         let found: Vec<Record> = match query.kind {
             Kind::Srv if *query.name == *service => homes
@@ -85,7 +85,7 @@ impl World {
                 let ips = ips.map(|(_, home)| home.ip());
                 ips.map(Record::Address).collect::<Vec<_>>()
             }
-            _ => Vec::new(),
+            Kind::Srv | Kind::Naptr | Kind::Aaaa => Vec::new(),
         };
         if found.is_empty() {
             Set::Nothing { ttl_s: 5 }

@@ -16,7 +16,7 @@ impl World {
     pub(super) fn place(&self, from: SocketAddr, to: SocketAddr) -> usize {
         let (first, count) = self.nodes[&to];
         let chosen = self.steered.get(&from).copied();
-        first + chosen.unwrap_or(usize::from(from.port())) % count
+        first + chosen.unwrap_or_else(|| usize::from(from.port())) % count
     }
 
     /// The shards of the node at `addr`.
