@@ -184,6 +184,17 @@ fn listener_row(address: &str, port: u16) -> String {
     format!("{ip:08X}:{port:04X} 00000000:0000 0A")
 }
 
+/// An edge of its own whose home is at that address.
+fn ninth(home: &str) -> String {
+    format!(
+        "name = \"e9\"\nlisten = [\"udp:127.0.0.19:5060\", \"tcp:127.0.0.19:5060\", \
+         \"tls:127.0.0.19:5061\"]\n[tls]\ncerts = [{{ cert = \"node.pem\", key = \"node.key\" }}]\n\
+         ca = \"roots.pem\"\n[edge]\ncluster = \"edge.example.com\"\n\
+         home = [\"sips:example.com;maddr={home}\"]\n\
+         members = [{{ name = \"e9\", address = \"127.0.0.19\" }}]\n"
+    )
+}
+
 /// C-1 to C-3: a home that does not prove its domain gets nothing.
 #[test]
 fn an_edge_talks_to_no_home_that_is_somebody_else() {
@@ -196,14 +207,7 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
     ours.write_root("roots.pem");
     ours.issue("node", &["sip:edge.example.com"], 10);
     let address = "127.0.0.30";
-    let text = format!(
-        "name = \"e9\"\nlisten = [\"udp:127.0.0.19:5060\", \"tcp:127.0.0.19:5060\", \
-         \"tls:127.0.0.19:5061\"]\n[tls]\ncerts = [{{ cert = \"node.pem\", key = \"node.key\" }}]\n\
-         ca = \"roots.pem\"\n[edge]\ncluster = \"edge.example.com\"\n\
-         home = [\"sips:example.com;maddr={address}\"]\n\
-         members = [{{ name = \"e9\", address = \"127.0.0.19\" }}]\n"
-    );
-    let edge = node(&lab, "e9", &text);
+    let edge = node(&lab, "e9", &ninth(address));
     let cases: [(&str, &Authority<'_>, &[&str], i64, &str); 5] = [
         (
             "other-domain",
