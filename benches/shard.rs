@@ -106,6 +106,8 @@ impl Line {
                 flow: Flow::Udp { .. },
                 bytes,
             } = output
+                // A keep-alive to the home is no part of the call.
+                && bytes.first().is_some_and(u8::is_ascii_alphabetic)
             {
                 texts.push(String::from_utf8_lossy(&bytes).into_owned());
             }
