@@ -371,6 +371,9 @@ pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// itself, before it hands the thread back to its executor, whose sleep and
 /// wake cost three times as much.
 pub const LINGER: Duration = Duration::from_millis(10);
+/// Longest sleep of a shard in its executor. Then it looks for itself, and what
+/// it finds without having been woken is counted (`late_wakes`).
+pub const NAP: Duration = Duration::from_millis(100);
 /// Longest time a busy shard keeps the thread from its executor.
 pub const HOLD: Duration = Duration::from_millis(50);
 /// How long one task of an executor runs before another has its turn.

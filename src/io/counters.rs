@@ -23,6 +23,8 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Sleeps that ended by themselves although something had come.
+    late_wakes,
     /// Datagrams read.
     udp_received,
     /// Datagrams that exceed any SIP message, or have no IP address.

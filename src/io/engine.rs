@@ -60,6 +60,8 @@ pub(super) struct Engine {
     unflushed: Vec<SocketId>,
     /// The last turn ended with output left.
     is_unsettled: bool,
+    /// The last sleep ended by itself.
+    slept: bool,
     counters: Counters,
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
@@ -138,6 +140,7 @@ impl Engine {
             unreachable: Vec::new(),
             unflushed: Vec::new(),
             is_unsettled: false,
+            slept: false,
             counters: Counters::default(),
             ends_at: None,
         })
@@ -159,6 +162,11 @@ impl Engine {
         }
     }
 
+    /// A sleep ended by itself: it should not have, if anything has come.
+    pub(super) fn overslept(&mut self) {
+        self.slept = true;
+    }
+
     /// Waits for something to do, at most as long as `most`, and does it.
     /// False when nothing happened.
     pub(super) fn turn(&mut self, most: Duration) -> io::Result<bool> {
@@ -169,7 +177,10 @@ impl Engine {
         } else {
             most.min(until_due)
         };
+        let overslept = std::mem::take(&mut self.slept);
+        let most = if overslept { Duration::ZERO } else { most };
         let count = self.readiness.wait(most)?;
+        self.counters.late_wakes += u64::from(overslept && count > 0);
         self.mesh.rise();
         self.now = self.clock.now();
         for index in 0..count {

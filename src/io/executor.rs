@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+use glommio::future::timeout;
 use glommio::io::PollableFd;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
@@ -145,7 +146,13 @@ async fn run(mut engine: Engine, clock: Clock) -> io::Result<()> {
     let watched = PollableFd::new(Watched(engine.as_raw_fd()))?;
     while !engine.is_done()? {
         engine.doze()?;
-        watched.readable().await?;
+        // A timer of the executor's own stands beside: a wake that got lost on
+        // the way through it left a shard asleep for as long as nobody rang.
+        if let Ok(woke) = timeout(limits::NAP, watched.readable()).await {
+            woke?;
+        } else {
+            engine.overslept();
+        }
         let woken = clock.now();
         while engine.turn(limits::LINGER)? && clock.now().since(woken) < limits::HOLD {}
     }
