@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,74 +52,34 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments
-        .command
-        .unwrap_or_else(|| Command::Lab(lab::Options::default()))
-    {
-        Command::Run { config } => run(&config),
-        Command::Check { config } => check(&config),
-        Command::Lab(options) => lab::run(&options).map_err(|fault| fault.to_string()),
-        Command::Demo(options) => return demo(&options),
-        Command::Why(options) => return explain(&options),
-        Command::Ua(command) => return user_agent(&command),
-        Command::Load(command) => return generate(&command),
-    };
+    let lab = || Command::Lab(lab::Options::default());
+    match arguments.command.unwrap_or_else(lab) {
+        Command::Run { config } => end(run(&config), WRONG_CONFIGURATION),
+        Command::Check { config } => end(check(&config), WRONG_CONFIGURATION),
+        Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
+        Command::Demo(options) => end(lab::demo(&options), FAILED),
+        Command::Why(options) => end(why::ask(&options).map(|answer| print!("{answer}")), FAILED),
+        Command::Ua(command) => end(ua::run(&command), FAILED),
+        Command::Load(command) => {
+            let result = load::run(&command);
+            let is_wrong = matches!(result, Err(load::Fault::Options(_)));
+            let status = if is_wrong {
+                WRONG_CONFIGURATION
+            } else {
+                FAILED
+            };
+            end(result, status)
+        }
+    }
+}
+
+/// How a command ends: with success, or with its sentence and this status.
+fn end(result: Result<(), impl Display>, status: u8) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("steadfast: {sentence}");
-            ExitCode::from(WRONG_CONFIGURATION)
-        }
-    }
-}
-
-fn user_agent(command: &ua::Command) -> ExitCode {
-    match ua::run(command) {
-        Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("steadfast: {fault}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn demo(options: &lab::DemoOptions) -> ExitCode {
-    match lab::demo(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("steadfast: {fault}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn explain(options: &why::Options) -> ExitCode {
-    match why::ask(options) {
-        Ok(answer) => {
-            print!("{answer}");
-            ExitCode::SUCCESS
-        }
-        Err(fault) => {
-            eprintln!("steadfast: {fault}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn generate(command: &load::Command) -> ExitCode {
-    match load::run(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("steadfast: {fault}");
-            match fault {
-                load::Fault::Options(_) => ExitCode::from(WRONG_CONFIGURATION),
-                load::Fault::Watched { .. }
-                | load::Fault::Callee { .. }
-                | load::Fault::Connect { .. }
-                | load::Fault::Failed { .. }
-                | load::Fault::Kernel(_)
-                | load::Fault::Histogram(_) => ExitCode::FAILURE,
-            }
+            ExitCode::from(status)
         }
     }
 }
@@ -158,5 +119,7 @@ fn log_to_stderr() {
     }));
 }
 
+/// Exit status of what was asked for in vain.
+const FAILED: u8 = 1;
 /// Exit status for what the operator has to put right.
 const WRONG_CONFIGURATION: u8 = 2;
