@@ -60,8 +60,6 @@ pub(super) struct Engine {
     unflushed: Vec<SocketId>,
     /// The last turn ended with output left.
     is_unsettled: bool,
-    /// The last sleep ended by itself.
-    slept: bool,
     counters: Counters,
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
@@ -140,7 +138,6 @@ impl Engine {
             unreachable: Vec::new(),
             unflushed: Vec::new(),
             is_unsettled: false,
-            slept: false,
             counters: Counters::default(),
             ends_at: None,
         })
@@ -162,9 +159,12 @@ impl Engine {
         }
     }
 
-    /// A sleep ended by itself: it should not have, if anything has come.
-    pub(super) fn overslept(&mut self) {
-        self.slept = true;
+    /// Looks around after a sleep that nothing ended: what there is to do now
+    /// should have. False when there is nothing.
+    pub(super) fn look(&mut self) -> io::Result<bool> {
+        let is_late = self.turn(Duration::ZERO)?;
+        self.counters.late_wakes += u64::from(is_late);
+        Ok(is_late)
     }
 
     /// Waits for something to do, at most as long as `most`, and does it.
@@ -177,10 +177,7 @@ impl Engine {
         } else {
             most.min(until_due)
         };
-        let overslept = std::mem::take(&mut self.slept);
-        let most = if overslept { Duration::ZERO } else { most };
         let count = self.readiness.wait(most)?;
-        self.counters.late_wakes += u64::from(overslept && count > 0);
         self.mesh.rise();
         self.now = self.clock.now();
         for index in 0..count {

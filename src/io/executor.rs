@@ -150,8 +150,8 @@ async fn run(mut engine: Engine, clock: Clock) -> io::Result<()> {
         // the way through it left a shard asleep for as long as nobody rang.
         if let Ok(woke) = timeout(limits::NAP, watched.readable()).await {
             woke?;
-        } else {
-            engine.overslept();
+        } else if !engine.look()? {
+            continue;
         }
         let woken = clock.now();
         while engine.turn(limits::LINGER)? && clock.now().since(woken) < limits::HOLD {}
