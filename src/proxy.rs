@@ -249,22 +249,28 @@ pub trait Policy {
         edits: &mut Edits,
     );
     /// Whether our Vias say that a loose redirect is followed here.
-    fn follows_redirects(&self) -> bool;
+    fn follows_redirects(&self) -> bool {
+        false
+    }
     /// A redirect came from `target`: fills in where to go instead, best first.
     /// False when it is not for us but for the caller.
     fn redirected(
         &mut self,
-        net: &mut Net,
-        context: &Context,
-        target: &Target,
-        response: &Response<'_>,
-        instead: &mut Vec<Target>,
-    ) -> bool;
+        _net: &mut Net,
+        _context: &Context,
+        _target: &Target,
+        _response: &Response<'_>,
+        _instead: &mut Vec<Target>,
+    ) -> bool {
+        false
+    }
     /// What a redirect led to was accepted over this flow (S-24).
-    fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]);
+    fn learn(&mut self, _net: &mut Net, _now: Instant, _flow: Flow, _uri: &[u8]) {}
     /// The final status to send upstream instead of `status`, when the role
     /// must not let that one through (O-21).
-    fn soften(&self, status: u16) -> Option<(u16, &'static str)>;
+    fn soften(&self, _status: u16) -> Option<(u16, &'static str)> {
+        None
+    }
     /// A connection is up whose certificate names domains (S-2).
     fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// Another shard has news.
@@ -279,13 +285,16 @@ pub trait Policy {
     /// A keep-alive of such an element came, or our connection to it is up.
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// The shard begins: watches whom the configuration names.
-    fn begin(&mut self, net: &mut Net, now: Instant);
+    fn begin(&mut self, _net: &mut Net, _now: Instant) {}
     /// Whether a silent connection is worth keeping.
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
     /// The DNS has answered.
-    fn located(&mut self, net: &mut Net, now: Instant);
+    fn located(&mut self, _net: &mut Net, _now: Instant) {}
     /// Whether a request may go to this address, which the DNS gave for a name.
-    fn may_reach(&self, addr: SocketAddr) -> bool;
+    /// At a home only edges, and whoever they let in, may name anything.
+    fn may_reach(&self, _addr: SocketAddr) -> bool {
+        true
+    }
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }

@@ -10,7 +10,7 @@ use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Target, Verdict};
+use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
 use crate::send::{Beats, Handoff, Hop};
@@ -226,27 +226,6 @@ impl Policy for Edge {
         self.registered_with(net, now, context, response, edits);
         self.stick_dialog(net, now, context, response);
         grant_keep(response, edits);
-    }
-
-    fn follows_redirects(&self) -> bool {
-        false
-    }
-
-    fn redirected(
-        &mut self,
-        _: &mut Net,
-        _: &Context,
-        _: &Target,
-        _: &Response<'_>,
-        _: &mut Vec<Target>,
-    ) -> bool {
-        false
-    }
-
-    fn learn(&mut self, _: &mut Net, _: Instant, _: Flow, _: &[u8]) {}
-
-    fn soften(&self, _: u16) -> Option<(u16, &'static str)> {
-        None
     }
 
     /// S-2. Who it is, `origin` asks the flow itself.

@@ -407,17 +407,8 @@ impl Policy for Home {
         self.link(net, now, flow);
     }
 
-    fn begin(&mut self, _: &mut Net, _: Instant) {}
-
     fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
         self.is_edge(net, flow)
-    }
-
-    fn located(&mut self, _: &mut Net, _: Instant) {}
-
-    fn may_reach(&self, _: SocketAddr) -> bool {
-        // Only edges, and whoever they let in, may name anything.
-        true
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {
