@@ -17,7 +17,7 @@ mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-pub use keys::random;
+pub use keys::{random, seed};
 
 use reader::{Reader, Section};
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Role, random};
+use crate::config::{Config, Role, seed};
 use crate::control::{self, Control, Dns, DoorFault, Doors, Duties, ListFault, Store, StoreFault};
 use crate::io::{self, Clock, Handle, Record, Start};
 use crate::shard;
@@ -172,13 +172,4 @@ fn restored(store: Option<&Store>) -> Result<Vec<Record>, StoreFault> {
         tracing::info!(records = records.len(), "read the registrations back");
     }
     Ok(records)
-}
-
-fn seed() -> Result<[u64; 4], Fault> {
-    let bytes: [u8; 32] = random()?;
-    let mut seed = [0; 4];
-    for (word, bytes) in seed.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    Ok(seed)
 }

@@ -17,6 +17,7 @@ mod wire;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent;
+use crate::io::Clock;
 use ladder::clock;
 use story::Story;
 
@@ -53,8 +54,7 @@ pub fn run(command: &Command) -> Result<(), Fault> {
 
 async fn drive(command: &Command) -> Result<(), Fault> {
     let who = command.who();
-    let began = std::time::Instant::now();
-    let mut phone = Phone::new(who, command.answer_after(), began)?;
+    let mut phone = Phone::new(who, command.answer_after(), Clock::start())?;
     let mut story = Story::new(command);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

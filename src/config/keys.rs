@@ -18,6 +18,19 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Random numbers for a shard: for its hashes and for its choices.
+///
+/// # Errors
+/// As for `random`.
+pub fn seed() -> io::Result<[u64; 4]> {
+    let bytes: [u8; 32] = random()?;
+    let mut seed = [0; 4];
+    for (word, bytes) in seed.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    Ok(seed)
+}
+
 /// Reads a file of keys in hex, one a line; `#` begins a comment. The error
 /// goes on after the name of the key that names the file.
 pub(super) fn read<const N: usize>(path: &Path) -> Result<Vec<[u8; N]>, String> {

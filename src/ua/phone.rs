@@ -6,11 +6,12 @@ use super::ladder::Ladder;
 use super::options::Who;
 use super::wire::{News, Wire};
 use super::{Fault, agent};
-use crate::config::random;
+use crate::config::seed;
 use crate::id::Team;
+use crate::io::Clock;
 use crate::send::{Event, Output};
 use crate::shard::{Input, Role, Setup, Shard};
-use crate::time::{Instant, Wall};
+use crate::time::Instant;
 
 /// How long the loop sleeps when nothing at all is due.
 const IDLE: Duration = Duration::from_secs(60);
@@ -20,55 +21,44 @@ pub(crate) struct Phone {
     shard: Shard,
     wire: Wire,
     ladder: Ladder,
-    /// The zero of its clock.
-    began: std::time::Instant,
+    clock: Clock,
     now: Instant,
 }
 
 impl Phone {
     /// A phone at rest; one that is called answers after `answer_after`.
-    /// Phones with the same `began` show the same times.
+    /// Phones with the same clock show the same times.
     ///
     /// # Errors
     /// When its sockets cannot be had, or the options contradict one another.
     pub(crate) fn new(
         who: &Who,
         answer_after: Option<Duration>,
-        began: std::time::Instant,
+        clock: Clock,
     ) -> Result<Self, Fault> {
         let settings = who.settings(answer_after)?;
         let wire = Wire::bind(who)?;
-        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let seed: [u8; 32] = random()?;
-        let mut words = seed.chunks_exact(8).map(|chunk| {
-            chunk
-                .iter()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte))
-        });
-        let wall = Wall {
-            unix_at_zero: unix.map_or(0, |since| since.as_secs()),
-        };
-        let seed = std::array::from_fn(|_| words.next().unwrap_or_default());
+        let seed = seed()?;
         let setup = Setup {
             locals: wire.locals(),
             role: Role::Agent(settings),
             seed,
             team: Team::alone(seed),
-            wall,
+            wall: clock.wall(),
         };
-        let now = Instant::ZERO + began.elapsed();
+        let now = clock.now();
         Ok(Self {
             shard: Shard::new(setup, now),
             wire,
             ladder: Ladder::new(who.verbose),
-            began,
+            clock,
             now,
         })
     }
 
     /// The time by its clock.
     pub(crate) fn clock(&self) -> Instant {
-        Instant::ZERO + self.began.elapsed()
+        self.clock.now()
     }
 
     /// What passed, for a phone that keeps it.

@@ -8,6 +8,7 @@ use super::super::{EDGES, HOME, PORT, Place, TLS_PORT};
 use super::table::Row;
 use super::{DemoFault, name_of, place_of};
 use crate::agent;
+use crate::io::Clock;
 use crate::send::Event;
 use crate::time::Instant;
 use crate::ua::{Passed, Phone, Speaks, Who};
@@ -74,7 +75,7 @@ pub(super) struct Stage {
 impl Stage {
     /// The phones believe whom the lab's own authority has signed.
     pub(super) fn new(speaks: Speaks, folder: &Path, verbose: u8) -> Result<Self, DemoFault> {
-        let began = std::time::Instant::now();
+        let clock = Clock::start();
         let [first, second, _] = EDGES;
         let (port, ca) = match speaks {
             Speaks::Tls => (TLS_PORT, Some(folder.join("ca.pem"))),
@@ -89,7 +90,7 @@ impl Stage {
                 ca.clone(),
                 verbose,
             )?;
-            let mut phone = Phone::new(&who, Some(Duration::ZERO), began)?;
+            let mut phone = Phone::new(&who, Some(Duration::ZERO), clock)?;
             phone.ladder().keep();
             Ok(phone)
         };
