@@ -30,6 +30,7 @@ mod validate;
 
 pub use context::{Branch, Context, State};
 pub use counters::Counters;
+pub(crate) use counters::counters;
 pub use fact::{Fact, Facts};
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};

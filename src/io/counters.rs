@@ -1,28 +1,8 @@
 //! What the shell counts, per shard, since the start.
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Counts of one shard's sockets.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub(super) struct Counters {
-            $($(#[doc = $doc])+ pub(super) $name: u64,)+
-        }
-
-        impl Counters {
-            /// Every count under its name.
-            pub(super) fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)+].into_iter()
-            }
-
-            /// What each counter means, in the same order.
-            pub(super) fn meanings() -> impl Iterator<Item = &'static str> {
-                [$(concat!($($doc),+).trim_ascii()),+].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
+crate::proxy::counters! {
+    /// Counts of one shard's sockets.
+    pub(super) struct Counters;
     /// Sleeps that ended by themselves although something had come.
     late_wakes,
     /// Datagrams read.

@@ -1,26 +1,33 @@
 //! What happened, in numbers. Counted where it happens, read by the operator.
 
+/// A set of counters: a struct of them, their rows and what each one means.
 macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Counts since the shard began.
+    (
+        $(#[$about:meta])* $vis:vis struct $set:ident;
+        $($(#[doc = $doc:literal])+ $name:ident,)+
+    ) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counters { $($(#[doc = $doc])+ pub $name: u64,)+ }
+        $vis struct $set { $($(#[doc = $doc])+ $vis $name: u64,)+ }
 
-        impl Counters {
+        impl $set {
             /// Every counter with its name, in the order of declaration.
-            pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            $vis fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),+].into_iter()
             }
 
             /// What each counter means, in the same order.
-            pub fn meanings() -> impl Iterator<Item = &'static str> {
+            $vis fn meanings() -> impl Iterator<Item = &'static str> {
                 [$(concat!($($doc),+).trim_ascii()),+].into_iter()
             }
         }
     };
 }
+pub(crate) use counters;
 
 counters! {
+    /// Counts since the shard began.
+    pub struct Counters;
     /// Requests that parsed.
     requests_in,
     /// Responses that parsed.
