@@ -23,7 +23,7 @@ use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Name, params, scan};
 use crate::send::Hop;
 use crate::span::Span;
-use crate::stick::{Bound, Level, Source};
+use crate::stick::{Level, Source};
 use crate::time::Instant;
 
 impl Edge {
@@ -149,11 +149,8 @@ impl Edge {
         if !self.meet_home(net, now, flow) {
             return;
         }
-        match self.stick.bind(now, flow, uri, source, until) {
-            Bound::New => net.counters.stick_bound += 1,
-            Bound::Refreshed => {}
-            Bound::Refused | Bound::Full => net.counters.stick_refused += 1,
-        }
+        let bound = self.stick.bind(now, flow, uri, source, until);
+        net.counters.bound(bound);
     }
 
     /// To the homes, in the configured order; first the one that a URI of one

@@ -17,7 +17,7 @@ use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::{Beats, Handoff, Hop, Output};
 use crate::span::Span;
-use crate::stick::{Bound, Dialog, Level, Reopen, Source, Table};
+use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::Instant;
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
@@ -43,8 +43,6 @@ pub struct Home {
     /// Where the request at hand may go, best first.
     pub(super) hops: Vec<Hop>,
     failed: Vec<Flow>,
-    /// The dialog of the request at hand.
-    pub(super) dialog: Option<Dialog>,
     /// The bindings of the request at hand: preference, whether the flow is
     /// silent, reg-id and place, in the order in which they are tried.
     pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
@@ -81,7 +79,6 @@ impl Home {
             text: Vec::new(),
             hops: Vec::new(),
             failed: Vec::new(),
-            dialog: None,
             order: Vec::new(),
             groups: Vec::new(),
             paths: Vec::new(),
@@ -197,11 +194,7 @@ impl Home {
             self.stick.link(now, flow, &self.cluster, Source::Link);
         }
         let bound = self.stick.bind(now, flow, uri, source, until);
-        match bound {
-            Bound::New => net.counters.stick_bound += 1,
-            Bound::Refreshed => {}
-            Bound::Refused | Bound::Full => net.counters.stick_refused += 1,
-        }
+        net.counters.bound(bound);
         bound
     }
 
@@ -291,10 +284,7 @@ impl Policy for Home {
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan, from_edge)
         } else {
-            self.dialog = dialog_of(net, request.bytes, request.message);
-            let verdict = self.call(net, now, request, plan, from_edge);
-            self.dialog = None;
-            verdict
+            self.call(net, now, request, plan, from_edge)
         }
     }
 

@@ -12,6 +12,7 @@
 use std::cmp::Reverse;
 
 use super::authenticate::As;
+use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
 use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
@@ -266,8 +267,7 @@ impl Home {
                 let whole = Span::new(0, path.len().min(first_value(path)));
                 let top = Address::parse(path, whole).map(|address| address.uri);
                 if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
-                    let transport = net.flows.transport(pass.request.flow);
-                    self.hops_to(net, pass.now, path, &top, transport);
+                    self.hops_to(net, pass.now, Some(pass.request), path, &top);
                 }
             }
             (None, None) => {
@@ -314,8 +314,7 @@ impl Home {
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return refuse(404, "No Route To That Scheme");
         }
-        let transport = pass.net.flows.transport(pass.request.flow);
-        let known = self.hops_to(pass.net, pass.now, bytes, uri, transport);
+        let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
         let method = pass.request.message.method();
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
@@ -339,22 +338,25 @@ impl Home {
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
     /// else (a proxy between us and an edge, an edge of another domain: D-H9)
-    /// the flow it sticks to, or what it names (RFC 3263). The number of flows
-    /// of the cluster that the table knew.
+    /// the flow it sticks to, or what it names (RFC 3263), as `request` would go
+    /// there. The number of flows of the cluster that the table knew.
     pub(super) fn hops_to(
         &mut self,
         net: &mut Net,
         now: Instant,
+        request: Option<&Request<'_>>,
         bytes: &[u8],
         uri: &Uri,
-        transport: Transport,
     ) -> usize {
         let text = uri.whole.of(bytes);
         self.hops.clear();
         if same_host(uri.host.of(bytes), &self.cluster) {
+            // The edges are asked over what the request came by.
+            let came_by = request.map(|request| net.flows.transport(request.flow));
+            let transport = came_by.unwrap_or(Transport::Udp);
             return self.cluster_hops(net, now, text, transport);
         }
-        if let Some(found) = self.stuck(net, now, text) {
+        if let Some(found) = self.stuck(net, now, request, text) {
             self.hops.push(Hop::Flow(found));
         } else {
             self.hops.extend(net.hop(now, bytes, uri));
@@ -362,9 +364,16 @@ impl Home {
         0
     }
 
-    fn stuck(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Option<Flow> {
+    fn stuck(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: Option<&Request<'_>>,
+        uri: &[u8],
+    ) -> Option<Flow> {
         let chance = net.chance();
-        let found = match self.dialog {
+        let dialog = request.and_then(|request| dialog_of(net, request.bytes, request.message));
+        let found = match dialog {
             Some(dialog) => self.stick.find_in_dialog(now, uri, dialog, &[], chance)?,
             None => self.stick.find(now, uri, &[], chance)?,
         };

@@ -3,7 +3,6 @@
 
 use super::aor;
 use super::policy::Home;
-use crate::id::Transport;
 use crate::proxy::Net;
 use crate::proxy::fact::{self, Facts};
 use crate::scan::address::Address;
@@ -76,7 +75,7 @@ impl Home {
         };
         // A question is no request: nothing of it is counted.
         let counters = net.counters;
-        self.hops_to(net, now, uri, &parsed, Transport::Udp);
+        self.hops_to(net, now, None, uri, &parsed);
         net.counters = counters;
         let hops: Vec<_> = self.hops.iter().map(|&hop| fact::hop(net, hop)).collect();
         if hops.is_empty() {

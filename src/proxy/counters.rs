@@ -1,5 +1,7 @@
 //! What happened, in numbers. Counted where it happens, read by the operator.
 
+use crate::stick::Bound;
+
 /// A set of counters: a struct of them, their rows and what each one means.
 macro_rules! counters {
     (
@@ -126,4 +128,15 @@ counters! {
     stick_equal,
     /// Look-ups answered by the domain alone.
     stick_domain,
+}
+
+impl Counters {
+    /// What became of binding a URI to a flow.
+    pub const fn bound(&mut self, bound: Bound) {
+        match bound {
+            Bound::New => self.stick_bound += 1,
+            Bound::Refreshed => {}
+            Bound::Refused | Bound::Full => self.stick_refused += 1,
+        }
+    }
 }
