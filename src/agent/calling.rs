@@ -294,27 +294,46 @@ impl Agent {
 
     /// BYE.
     pub(super) fn leave(&mut self, net: &mut Net, now: Instant, place: usize) {
-        let call = &mut self.calls[place];
-        let (number, before) = (call.number, call.flow);
-        let Some(dialog) = &mut call.dialog else {
+        let purpose = Purpose::Bye(self.calls[place].number);
+        let Some(ask) = self.next_within(place, purpose, "BYE") else {
             return;
         };
-        dialog.cseq += 1;
+        let call = &mut self.calls[place];
         call.unacked = None;
         call.stage = Stage::Leaving;
-        let Some(dialog) = &self.calls[place].dialog else {
-            return;
-        };
-        let ask = self.within(dialog, Purpose::Bye(number), "BYE");
-        match self.sticky(net, now, &ask) {
-            Ok(flow) => {
-                if before != Some(flow) {
-                    switched(net, number, flow);
-                }
-                self.send(net, now, ask, flow);
-            }
+        match self.way(net, now, place, &ask) {
+            Ok(flow) => self.send(net, now, ask, flow),
             Err(failure) => self.failed(net, now, ask, failure),
         }
+    }
+
+    /// The next request of a call's dialog.
+    pub(super) fn next_within(
+        &mut self,
+        place: usize,
+        purpose: Purpose,
+        method: &'static str,
+    ) -> Option<Ask> {
+        self.calls[place].dialog.as_mut()?.cseq += 1;
+        let dialog = self.calls[place].dialog.as_ref()?;
+        Some(self.within(dialog, purpose, method))
+    }
+
+    /// The flow for a request of a call, and a word when that is another one
+    /// than the call's.
+    pub(super) fn way(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        place: usize,
+        ask: &Ask,
+    ) -> Result<Flow, Failure> {
+        let flow = self.sticky(net, now, ask)?;
+        let call = &self.calls[place];
+        if call.flow != Some(flow) {
+            switched(net, call.number, flow);
+        }
+        Ok(flow)
     }
 
     /// Our BYE was answered.
@@ -397,7 +416,7 @@ impl Agent {
     }
 }
 
-pub(super) fn switched(net: &mut Net, call: u32, flow: Flow) {
+fn switched(net: &mut Net, call: u32, flow: Flow) {
     if let Some(proxy) = net.flows.peer(flow) {
         tell(net, Event::Switched { call, proxy });
     }

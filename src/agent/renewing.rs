@@ -25,22 +25,13 @@ impl Agent {
     }
 
     fn renew_call(&mut self, net: &mut Net, now: Instant, place: usize) {
-        let call = &mut self.calls[place];
-        let (number, before) = (call.number, call.flow);
-        let Some(dialog) = &mut call.dialog else {
+        let purpose = Purpose::Renew(self.calls[place].number);
+        let Some(mut ask) = self.next_within(place, purpose, "INVITE") else {
             return;
         };
-        dialog.cseq += 1;
-        let Some(dialog) = &self.calls[place].dialog else {
-            return;
-        };
-        let mut ask = self.within(dialog, Purpose::Renew(number), "INVITE");
         ask.contact = Contact::Target;
-        match self.sticky(net, now, &ask) {
+        match self.way(net, now, place, &ask) {
             Ok(flow) => {
-                if before != Some(flow) {
-                    super::calling::switched(net, number, flow);
-                }
                 if let Some((_, addr)) = net.flows.sent_by(flow) {
                     sdp::offer(addr, net.chance(), &mut ask.body);
                 }
