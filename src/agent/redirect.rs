@@ -8,7 +8,6 @@ use super::{Agent, tell, text};
 use crate::limits;
 use crate::proxy::{Net, Response};
 use crate::scan::Name;
-use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::send::Event;
 use crate::time::Instant;
@@ -62,10 +61,9 @@ fn next(ask: &Ask, response: &Response<'_>) -> Option<Target> {
     let contacts = response.message.values(bytes, Name::Contact);
     contacts
         .filter_map(|value| {
-            let address = Address::parse(bytes, value).ok()?;
-            let uri = Uri::parse(bytes, address.uri).ok()?;
+            let uri = Uri::in_value(bytes, value).ok()?;
             Some(Target {
-                uri: address.uri.of(bytes).to_vec(),
+                uri: uri.whole.of(bytes).to_vec(),
                 loose: uri.is_loose(bytes),
             })
         })

@@ -446,9 +446,9 @@ fn is_instance(shown: &[u8], instance: &str) -> bool {
 /// Path it returns, or a Flow-Timer (O-26).
 pub(super) fn shows_outbound(response: &Response<'_>) -> bool {
     let bytes = response.bytes;
-    let ob = response.message.values(bytes, Name::Path).any(|value| {
-        let uri = Address::parse(bytes, value).and_then(|path| Uri::parse(bytes, path.uri));
-        uri.is_ok_and(|uri| uri.param(bytes, "ob").is_some())
-    });
+    let ob = response
+        .message
+        .values(bytes, Name::Path)
+        .any(|value| Uri::in_value(bytes, value).is_ok_and(|uri| uri.param(bytes, "ob").is_some()));
     ob || response.message.first(Name::FlowTimer).is_some()
 }

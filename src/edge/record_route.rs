@@ -20,7 +20,6 @@ use super::route::Pass;
 use crate::edit::host_port;
 use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Note, Request};
-use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
@@ -218,11 +217,8 @@ fn needs_record_route(request: &Request<'_>) -> bool {
 /// The user of a From or To.
 fn user_of<'a>(request: &Request<'a>, name: Name) -> &'a [u8] {
     let bytes = request.bytes;
-    let address = request
-        .message
-        .first(name)
-        .and_then(|header| Address::parse(bytes, header.value).ok());
-    let uri = address.and_then(|address| Uri::parse(bytes, address.uri).ok());
+    let header = request.message.first(name);
+    let uri = header.and_then(|header| Uri::in_value(bytes, header.value).ok());
     uri.and_then(|uri| uri.user)
         .map(|user| user.of(bytes))
         .unwrap_or_default()

@@ -8,7 +8,6 @@ use super::policy::{Edge, Origin};
 use super::route::Pass;
 use crate::limits;
 use crate::proxy::{Reply, Request, Verdict, shows_loose};
-use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Method, Name, params};
 
@@ -60,8 +59,7 @@ impl Edge {
         let bytes = request.bytes;
         let mut routes = request.message.values(bytes, Name::Route).take(2);
         routes.find_map(|value| {
-            let address = Address::parse(bytes, value).ok()?;
-            let uri = Uri::parse(bytes, address.uri).ok()?;
+            let uri = Uri::in_value(bytes, value).ok()?;
             let ours = same_host(uri.host.of(bytes), self.settings.cluster.as_bytes());
             (ours && uri.user.is_some()).then_some(uri)
         })

@@ -108,11 +108,8 @@ impl Edge {
         ) {
             return Ok(());
         }
-        let to = request
-            .message
-            .first(Name::To)
-            .and_then(|header| Address::parse(bytes, header.value).ok());
-        let uri = to.and_then(|to| Uri::parse(bytes, to.uri).ok());
+        let to = request.message.first(Name::To);
+        let uri = to.and_then(|to| Uri::in_value(bytes, to.value).ok());
         let domain = uri.map(|uri| uri.host.of(bytes)).unwrap_or_default();
         if !self
             .settings

@@ -211,10 +211,8 @@ fn or_registered<'a>(phone: &Phone, base: &'a [u8], message: &Message) -> &'a [u
     if !phone.user.is_empty() {
         return phone.user.of(base);
     }
-    let to = message
-        .first(Name::To)
-        .and_then(|header| Address::parse(base, header.value).ok());
-    to.and_then(|to| Uri::parse(base, to.uri).ok())
+    let to = message.first(Name::To);
+    to.and_then(|to| Uri::in_value(base, to.value).ok())
         .and_then(|uri| uri.user)
         .map(|user| user.of(base))
         .unwrap_or_default()

@@ -339,8 +339,7 @@ impl Edge {
         let later = pass.request.message.values(bytes, Name::Route);
         let cluster = self.settings.cluster.as_bytes();
         later.skip(pass.plan.pop).any(|value| {
-            Uri::parse(bytes, uri_of(bytes, value))
-                .is_ok_and(|uri| same_host(uri.host.of(bytes), cluster))
+            Uri::in_value(bytes, value).is_ok_and(|uri| same_host(uri.host.of(bytes), cluster))
         })
     }
 

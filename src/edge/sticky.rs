@@ -18,7 +18,6 @@ use super::policy::{Edge, Origin};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Note, Plan, Response, Target};
-use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Name, params, scan};
 use crate::send::Hop;
@@ -75,14 +74,17 @@ impl Edge {
         let bytes = response.bytes;
         let cluster = self.settings.cluster.as_bytes();
         let is_own = |value: &Span| {
-            uri_of(bytes, *value).is_some_and(|uri| {
+            Uri::in_value(bytes, *value).is_ok_and(|uri| {
                 same_host(uri.host.of(bytes), cluster)
                     && uri.user.is_some_and(|user| user.of(bytes) == token)
             })
         };
         let values = response.message.values(bytes, Name::ServiceRoute);
         let mut values = values.skip_while(|value| !is_own(value)).skip(1);
-        if let Some(uri) = values.next().and_then(|value| uri_of(bytes, value)) {
+        if let Some(uri) = values
+            .next()
+            .and_then(|value| Uri::in_value(bytes, value).ok())
+        {
             let uri = uri.whole.of(bytes);
             self.stick_home(net, now, response.flow, uri, (Source::ServiceRoute, until));
         }
@@ -109,7 +111,7 @@ impl Edge {
             }
             above = Some(value);
         }
-        if let Some(uri) = above.and_then(|value| uri_of(response.bytes, value)) {
+        if let Some(uri) = above.and_then(|value| Uri::in_value(response.bytes, value).ok()) {
             let uri = uri.whole.of(response.bytes);
             self.stick_home(net, now, response.flow, uri, learned);
         }
@@ -121,7 +123,7 @@ impl Edge {
             let mut values = again.values(base, Name::RecordRoute);
             // Ours stand above it in what went on.
             let below = values.find(|value| !self.wrote(net, base, *value));
-            if let Some(uri) = below.and_then(|value| uri_of(base, value)) {
+            if let Some(uri) = below.and_then(|value| Uri::in_value(base, value).ok()) {
                 self.stick_home(net, now, context.flow, uri.whole.of(base), learned);
             }
         }
@@ -130,7 +132,7 @@ impl Edge {
 
     /// Whether an edge of ours wrote the value.
     fn wrote(&mut self, net: &Net, bytes: &[u8], value: Span) -> bool {
-        let uri = uri_of(bytes, value)
+        let uri = Uri::in_value(bytes, value)
             .map(|uri| uri.whole)
             .unwrap_or_default();
         let mine = self.classify(net, bytes, uri) != Mine::Not;
@@ -238,9 +240,4 @@ fn place_of(net: &Net, flow: Flow) -> Option<(Transport, SocketAddr)> {
         Flow::Udp { peer, .. } => Some((Transport::Udp, peer)),
         Flow::Stream(_) => net.way_back(flow).map(|back| (back.transport, back.addr)),
     }
-}
-
-fn uri_of(bytes: &[u8], value: Span) -> Option<Uri> {
-    let address = Address::parse(bytes, value).ok()?;
-    Uri::parse(bytes, address.uri).ok()
 }

@@ -170,12 +170,11 @@ impl Home {
         let bytes = response.bytes;
         let mut above = None;
         for value in response.message.values(bytes, Name::RecordRoute) {
-            let address = Address::parse(bytes, value).ok()?;
-            let uri = Uri::parse(bytes, address.uri).ok()?;
+            let uri = Uri::in_value(bytes, value).ok()?;
             if self.is_own(net, bytes, &uri) {
                 return above;
             }
-            above = Some(address.uri);
+            above = Some(uri.whole);
         }
         None
     }

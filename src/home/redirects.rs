@@ -84,8 +84,7 @@ impl Home {
         };
         let contacts = response.message.values(bytes, Name::Contact);
         let named = contacts.filter_map(|value| {
-            let address = Address::parse(bytes, value).ok()?;
-            let uri = Uri::parse(bytes, address.uri).ok()?;
+            let uri = Uri::in_value(bytes, value).ok()?;
             let same = uri.is_loose(bytes)
                 && same_host(uri.host.of(bytes), &self.cluster)
                 && uri.user.map(|user| user.of(bytes)) == Some(user.of(taken));

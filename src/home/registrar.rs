@@ -115,11 +115,8 @@ impl Home {
 
     /// Files the To's address of record in `self.aor`; the span of its user.
     fn address_of_record(&mut self, bytes: &[u8], request: &Request<'_>) -> Result<Span, Reply> {
-        let to = request
-            .message
-            .first(Name::To)
-            .and_then(|header| Address::parse(bytes, header.value).ok());
-        let uri = to.and_then(|to| Uri::parse(bytes, to.uri).ok());
+        let to = request.message.first(Name::To);
+        let uri = to.and_then(|to| Uri::in_value(bytes, to.value).ok());
         let Some(uri) = uri else {
             return Err(Reply::stateless(400, "Malformed To"));
         };
@@ -210,9 +207,7 @@ impl Home {
         let (bytes, message) = (request.bytes, request.message);
         let first_hop = message.values(bytes, Name::Path).last();
         let keeps_flows = first_hop.is_some_and(|value| {
-            let uri =
-                Address::parse(bytes, value).and_then(|address| Uri::parse(bytes, address.uri));
-            uri.is_ok_and(|uri| {
+            Uri::in_value(bytes, value).is_ok_and(|uri| {
                 uri.param(bytes, "ob").is_some() || uri.param(bytes, "keepalive").is_some()
             })
         });

@@ -128,8 +128,7 @@ impl Home {
             return Ok(());
         }
         let from = request.message.first(Name::From);
-        let from = from.and_then(|header| Address::parse(bytes, header.value).ok());
-        let uri = from.and_then(|from| Uri::parse(bytes, from.uri).ok());
+        let uri = from.and_then(|from| Uri::in_value(bytes, from.value).ok());
         let Some(uri) =
             uri.filter(|uri| same_host(uri.host.of(bytes), self.settings.domain.as_bytes()))
         else {
@@ -165,9 +164,7 @@ impl Home {
     fn own_routes(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) {
         let bytes = request.bytes;
         let is_own = |value: Span| {
-            let uri =
-                Address::parse(bytes, value).and_then(|address| Uri::parse(bytes, address.uri));
-            uri.is_ok_and(|uri| self.is_own(net, bytes, &uri))
+            Uri::in_value(bytes, value).is_ok_and(|uri| self.is_own(net, bytes, &uri))
         };
         plan.pop = request
             .message

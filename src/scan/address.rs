@@ -8,6 +8,7 @@ use super::class::{self, Class};
 use super::cursor::Cursor;
 use super::find::find;
 use super::params;
+use super::uri::Uri;
 use crate::error::Malformed;
 use crate::span::Span;
 
@@ -24,6 +25,18 @@ pub struct Address {
     pub bracketed: bool,
     /// Header parameters from their first `;`; empty when none.
     pub params: Span,
+}
+
+impl Uri {
+    /// The URI in a value that is an address: of a Route or a Contact, a From
+    /// or a To.
+    ///
+    /// # Errors
+    /// As for `Address::parse` and `Uri::parse`.
+    pub fn in_value(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
+        let address = Address::parse(bytes, value)?;
+        Self::parse(bytes, address.uri)
+    }
 }
 
 impl Address {
