@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::{Note, Target};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, ServerId, Transport};
+use crate::limits;
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
@@ -157,6 +158,22 @@ impl Context {
     #[must_use]
     pub fn has_target(&self, hop: Hop) -> bool {
         self.branches.iter().any(|branch| branch.target.hop == hop)
+    }
+
+    /// Lines further branches up behind one, in order, before whoever stood by
+    /// for it so far. What finds no room is left out.
+    pub(super) fn line_up(&mut self, index: usize, further: impl Iterator<Item = Branch>) {
+        let before = self.branches.len();
+        let mut last = index;
+        for mut branch in further.take(limits::BRANCHES_MAX.saturating_sub(before)) {
+            branch.target.after = u8::try_from(last).ok();
+            last = self.branches.len();
+            self.branches.push(branch);
+        }
+        let standing_by = self.branches.iter_mut().take(before);
+        for branch in standing_by.filter(|branch| branch.stands_by_for(index)) {
+            branch.target.after = u8::try_from(last).ok();
+        }
     }
 
     /// The request as it goes on (common changes made, no Via of ours), while

@@ -92,29 +92,18 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        let branches = &mut context.branches;
-        let (before, mut last) = (branches.len(), index);
-        for hop in hops.take(limits::BRANCHES_MAX.saturating_sub(before)) {
-            let Some(branch) = branches.get(index) else {
-                break;
-            };
-            let target = Target {
+        let Some(branch) = context.branches.get(index) else {
+            return;
+        };
+        let like = branch.target.clone();
+        let further = hops.map(|hop| Branch {
+            is_located: true,
+            ..Branch::new(Target {
                 hop,
-                after: u8::try_from(last).ok(),
-                ..branch.target.clone()
-            };
-            last = branches.len();
-            branches.push(Branch {
-                is_located: true,
-                ..Branch::new(target)
-            });
-        }
-        let standing_by = branches.iter_mut().take(before);
-        for branch in standing_by.filter(|branch| branch.state == State::Waiting) {
-            if branch.target.after.map(usize::from) == Some(index) {
-                branch.target.after = u8::try_from(last).ok();
-            }
-        }
+                ..like.clone()
+            })
+        });
+        context.line_up(index, further);
     }
 
     /// There is no server: whoever stands by tries as after a failure of the

@@ -32,30 +32,22 @@ impl Proxy {
         if !policy.redirected(net, context, target, response, &mut instead) {
             return false;
         }
-        let waiting = |branch: &Branch| branch.stands_by_for(index);
-        let standby = context.branches.iter().position(waiting);
-        let mut last = u8::try_from(index).ok();
         let from = turn.net.host(context.branches[index].target.hop);
-        for mut target in instead {
-            if context.branches.len() >= limits::BRANCHES_MAX {
+        let mut further = Vec::new();
+        for target in instead {
+            if context.branches.len() + further.len() >= limits::BRANCHES_MAX {
                 break;
             }
             let host = turn.net.host(target.hop);
             let there = |branch: &&mut Branch| turn.net.host(branch.target.hop) == host;
+            let mut all = context.branches.iter_mut().chain(&mut further);
             // Where edges share an address, it says nothing.
-            if host != from
-                && let Some(other) = context.branches.iter_mut().find(there)
-            {
-                other.target.learns = target.learns;
-                continue;
+            match all.find(there).filter(|_| host != from) {
+                Some(other) => other.target.learns = target.learns,
+                None => further.push(Branch::new(target)),
             }
-            target.after = last;
-            last = u8::try_from(context.branches.len()).ok();
-            context.branches.push(Branch::new(target));
         }
-        if let Some(standby) = standby.and_then(|standby| context.branches.get_mut(standby)) {
-            standby.target.after = last;
-        }
+        context.line_up(index, further.into_iter());
         self.ended(turn, slot, index, 430, None);
         true
     }
