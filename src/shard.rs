@@ -6,6 +6,8 @@
 //! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
 
 mod beats;
+mod door;
+mod due;
 mod handoffs;
 mod streams;
 mod why;
@@ -17,15 +19,14 @@ use crate::agent::{self, Agent};
 use crate::edge::{self, Edge};
 use crate::error::Malformed;
 use crate::frame;
-use crate::guard::{Held, Kind};
+use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, SocketId, StreamId, Team, Transport};
+use crate::id::{Flow, SocketId, StreamId, Team};
 use crate::locate::{LookupId, Records};
-use crate::proxy::{Counters, Net, Owner, Policy, Proxy, Request, Response, Timer, Turn};
+use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::{Accepted, Beat, Flows, Hop};
+use crate::send::{Beat, Flows};
 use crate::time::{Duration, Instant, Wall};
-use crate::txn::Due;
 
 use self::beats::pinged;
 pub use crate::send::{Handoff, Local, Notice, Output};
@@ -208,60 +209,6 @@ impl Shard {
     /// length), instead of those in `limits::UNLIMITED`.
     pub fn set_unlimited(&mut self, networks: Vec<(IpAddr, u8)>) {
         self.net.guard.set_unlimited(networks);
-    }
-
-    /// Whether a connection that was just accepted may stay. Over TLS it then
-    /// counts as a handshake until `greeted`.
-    pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {
-        let is_peer = self.is_peer(now, ip);
-        let guard = &mut self.net.guard;
-        let admitted = (is_peer || guard.admit(now, ip, Kind::Connection))
-            && (transport != Transport::Tls || guard.greet(ip, is_peer));
-        self.net.counters.connections_refused += u64::from(!admitted);
-        admitted
-    }
-
-    /// The handshake of a connection from there is over, well or not.
-    pub fn greeted(&mut self, ip: IpAddr) {
-        self.net.guard.greeted(ip);
-    }
-
-    /// Whether a home or an edge of ours lives at an address.
-    fn is_peer(&mut self, now: Instant, ip: IpAddr) -> bool {
-        let hop = Hop::to(Transport::Tcp, SocketAddr::new(ip, 0));
-        match self.hands(now) {
-            Hands::Proxy(_, turn) => turn.policy.is_peer(turn.net, hop),
-            Hands::Agent(..) => true,
-        }
-    }
-
-    /// Names a stream that the shell has just accepted, over TLS once its
-    /// handshake is complete; `None` at the bound: close it.
-    pub fn accept(&mut self, now: Instant, accepted: &Accepted<'_>) -> Option<StreamId> {
-        let source = accepted.peer.ip();
-        let is_peer = self.is_peer(now, source);
-        match self.net.guard.open(source, is_peer) {
-            Held::Counted => {}
-            Held::Near(held) => {
-                let notice = Notice::SourceNear { source, held };
-                self.net.outbox.push_back(Output::Notice(notice));
-            }
-            Held::Full => {
-                self.net.counters.connections_refused += 1;
-                return None;
-            }
-        }
-        let stream = self.net.flows.accept(accepted);
-        if stream.is_none() {
-            self.net.guard.close(source);
-        }
-        if let Some(stream) = stream {
-            let flow = Flow::Stream(stream);
-            self.net.watch_silence(now, flow);
-            self.identified(now, flow);
-        }
-        self.net.counters.overflows += u64::from(stream.is_none());
-        stream
     }
 
     /// Takes in one thing that happened.
@@ -477,72 +424,5 @@ impl Shard {
                 net.transmit_send(answer);
             }
         }
-    }
-
-    /// Everything that is due.
-    fn tick(&mut self, now: Instant) {
-        while let Some(due) = self.net.txns.due(now) {
-            match due {
-                Due::Resend(send) => {
-                    self.net.counters.retransmissions_out += 1;
-                    self.net.peers.asked(now, send.flow);
-                    match self.hands(now) {
-                        Hands::Proxy(_, mut turn) => turn.resend(send),
-                        Hands::Agent(_, net) => net.transmit_send(Some(send)),
-                    }
-                }
-                Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
-                Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
-                Due::User(Timer::Beats) => self.beat(now),
-                Due::ClientTimeout { .. }
-                | Due::Trying { .. }
-                | Due::AckTimeout { .. }
-                | Due::ServerDone { .. }
-                | Due::ClientDone { .. }
-                | Due::User(Timer::Branch { .. } | Timer::Sweep | Timer::Agent(_)) => {
-                    match self.hands(now) {
-                        Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
-                        Hands::Agent(agent, net) => agent_due(agent, net, now, due),
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
-    match due {
-        Due::ClientTimeout { owner, heard, .. } => proxy.timed_out(turn, owner, heard),
-        Due::Trying { id, owner } => proxy.trying(turn, id, owner),
-        Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
-            proxy.server_done(turn.net, owner);
-        }
-        Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
-        Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
-        Due::User(Timer::Sweep) => {
-            turn.policy.sweep(turn.net, turn.now);
-            turn.net
-                .txns
-                .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
-        }
-        Due::User(Timer::Agent(_) | Timer::Beats | Timer::Partial(_) | Timer::Silence(_))
-        | Due::Resend(_) => {}
-    }
-}
-
-fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Timer>) {
-    match due {
-        Due::ClientTimeout { owner, .. } => agent.timed_out(net, now, owner),
-        Due::User(Timer::Agent(number)) => agent.due(net, now, number),
-        Due::User(Timer::Sweep) => {
-            agent.sweep(now);
-            net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
-        }
-        Due::Trying { .. }
-        | Due::AckTimeout { .. }
-        | Due::ServerDone { .. }
-        | Due::ClientDone { .. }
-        | Due::User(Timer::Beats | Timer::Branch { .. } | Timer::Partial(_) | Timer::Silence(_))
-        | Due::Resend(_) => {}
     }
 }

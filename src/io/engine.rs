@@ -6,6 +6,8 @@
 //! output of a batch leaves in as few calls as it has destinations.
 
 mod carry;
+mod report;
+mod take;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,18 +17,17 @@ use std::sync::Arc;
 use super::accept::Listener;
 use super::batch::{ReceiveBatch, SendBatch};
 use super::clock::Clock;
-use super::inbox::{Answer, Inbox, Number, Order, Question};
+use super::inbox::Inbox;
 use super::mesh::Mesh;
 use super::readiness::{Alarm, Readiness, Ready};
-use super::streams::{Came, Streams};
+use super::streams::Streams;
 use super::tls::Tls;
 use super::token::{self, Token};
 use super::udp::UdpPort;
-use super::{Counters, DnsSender, Record, Sockets, StoreSender, icmp};
-use crate::id::{Slot, SocketId, Transport};
+use super::{Counters, DnsSender, Record, Sockets, StoreSender};
+use crate::id::{SocketId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
-use crate::send::Accepted;
 use crate::shard::{Input, Shard};
 use crate::time::{Duration, Instant};
 
@@ -236,45 +237,6 @@ impl Engine {
         Ok(self.mesh.all_done(is_done)? || self.now >= end)
     }
 
-    /// Logs every counter in one line.
-    pub(super) fn report(&self) {
-        let shard = self.shard.counters().rows();
-        let rows = shard.chain(self.counters.rows());
-        let text: Vec<_> = rows
-            .map(|(name, count)| format!("{name}={count}"))
-            .collect();
-        tracing::info!(
-            shard = self.mesh.own(),
-            streams = self.streams.len(),
-            "counters: {}",
-            text.join(" ")
-        );
-    }
-
-    fn respond(&mut self, question: &Question) -> Answer {
-        match question {
-            Question::Numbers => Answer::Numbers(self.numbers()),
-            Question::Why(uri) => Answer::Why(self.shard.why(self.now, uri)),
-        }
-    }
-
-    fn numbers(&self) -> Vec<Number> {
-        let shard = self.shard.counters().rows();
-        let shard = shard.zip(crate::proxy::Counters::meanings());
-        let shell = self.counters.rows().zip(Counters::meanings());
-        let counted = shard.chain(shell).map(|((name, value), meaning)| Number {
-            name,
-            meaning,
-            value,
-        });
-        let held = self.shard.gauges().into_iter().map(|(name, held)| Number {
-            name,
-            meaning: "",
-            value: u64::try_from(held).unwrap_or(u64::MAX),
-        });
-        counted.chain(held).collect()
-    }
-
     fn deadline(&self) -> Option<Instant> {
         let all = [self.shard.deadline(), self.streams.deadline(), self.ends_at];
         all.into_iter().flatten().min()
@@ -287,225 +249,6 @@ impl Engine {
             self.shard.handle(self.now, Input::Tick);
         }
         is_due
-    }
-
-    fn on_inbox(&mut self) -> io::Result<()> {
-        self.inbox.silence()?;
-        while let Some(order) = self.inbox.next() {
-            match order {
-                Order::Drain if self.ends_at.is_none() => {
-                    tracing::info!("draining");
-                    self.ends_at = Some(self.now + limits::DRAIN_MAX);
-                    self.shard.handle(self.now, Input::Drain);
-                }
-                Order::Drain => self.ends_at = Some(self.now),
-                Order::Report => self.report(),
-                Order::Ask {
-                    question,
-                    answer,
-                    shard,
-                } => {
-                    // Nobody waits for it any more: the asker has given up.
-                    if answer.try_send((shard, self.respond(&question))).is_err() {
-                        tracing::debug!("an answer came too late");
-                    }
-                }
-                Order::Resolved { name, records } => {
-                    let records = *records;
-                    self.shard
-                        .handle(self.now, Input::Resolved { name, records });
-                }
-                Order::Subscribers(list) => {
-                    self.shard.handle(self.now, Input::Subscribers(list));
-                }
-                Order::Tls(tls) => {
-                    self.counters.tls_reloads += 1;
-                    self.streams.set_tls(Some(tls));
-                }
-                Order::TlsRefused => self.counters.tls_reloads_refused += 1,
-            }
-            self.settle();
-        }
-        Ok(())
-    }
-
-    /// Takes what the other shards gave; true when there was anything.
-    fn on_rings(&mut self) -> bool {
-        let mut count = 0;
-        while count < limits::HANDOFF_BATCH
-            && let Some((from, handoff)) = self.mesh.take()
-        {
-            count += 1;
-            self.shard
-                .handle(self.now, Input::Handoff { from, handoff });
-            self.settle();
-        }
-        self.mesh.handled(count);
-        count > 0
-    }
-
-    fn on_alarm(&mut self) -> io::Result<()> {
-        self.alarm_at = None;
-        self.alarm.silence()
-    }
-
-    fn on_udp(&mut self, id: SocketId, ready: Ready) {
-        if ready.is_error() {
-            self.read_errors(id);
-        }
-        if ready.is_writable()
-            && let Some(Some(port)) = self.ports.get_mut(usize::from(id.0))
-        {
-            port.unblock();
-            self.unflushed.push(id);
-        }
-        for _ in 0..limits::BATCHES_MAX {
-            let count = self.receive(id);
-            self.settle();
-            if count < limits::DATAGRAM_BATCH {
-                break;
-            }
-            self.now = self.clock.now();
-        }
-    }
-
-    fn receive(&mut self, id: SocketId) -> usize {
-        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
-            return 0;
-        };
-        // An error is what a datagram of ours met; the error queue has more.
-        let Ok(count) = self.received.receive(port.as_fd()) else {
-            return 0;
-        };
-        for index in 0..count {
-            self.counters.udp_received += 1;
-            match self.received.datagram(index) {
-                Some((peer, bytes)) => {
-                    self.shard.handle(
-                        self.now,
-                        Input::Datagram {
-                            socket: id,
-                            peer,
-                            bytes,
-                        },
-                    );
-                }
-                None => self.counters.udp_unreadable += 1,
-            }
-        }
-        count
-    }
-
-    fn read_errors(&mut self, id: SocketId) {
-        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
-            return;
-        };
-        for _ in 0..limits::DATAGRAM_BATCH {
-            match icmp::next_unreachable(port.as_fd()) {
-                Ok(Some(peer)) => self.unreachable.extend(peer.map(|peer| (id, peer))),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read a socket's error queue");
-                    break;
-                }
-            }
-        }
-    }
-
-    fn on_listener(&mut self, place: usize) {
-        for _ in 0..limits::ACCEPTS_MAX {
-            let Some((listener, transport)) = self.listeners.get_mut(place) else {
-                return;
-            };
-            let Some((socket, peer)) = listener.accept(&mut self.counters) else {
-                break;
-            };
-            let transport = *transport;
-            if !self.shard.knock(self.now, peer.ip(), transport) {
-                // Dropping the connection closes it.
-                self.counters.tcp_refused += 1;
-                continue;
-            }
-            if transport == Transport::Tls {
-                let counters = &mut self.counters;
-                self.streams
-                    .greet(&self.readiness, self.now, socket, peer, counters);
-                continue;
-            }
-            // At the bound the connection is dropped, which closes it.
-            let Some(stream) = self.shard.accept(
-                self.now,
-                &Accepted {
-                    transport: Transport::Tcp,
-                    peer,
-                    identities: &[],
-                },
-            ) else {
-                self.counters.tcp_refused += 1;
-                continue;
-            };
-            self.counters.tcp_accepted += 1;
-            self.streams.accept(&self.readiness, stream, socket);
-        }
-        self.settle();
-    }
-
-    fn on_stream(&mut self, slot: Slot, ready: Ready) {
-        if ready.is_writable()
-            && let Some((stream, _)) = self.streams.writable(&self.readiness, slot)
-        {
-            self.shard.handle(
-                self.now,
-                Input::Connected {
-                    stream,
-                    identities: &[],
-                },
-            );
-        }
-        if ready.is_readable() {
-            let (bytes, counters) = (&mut self.bytes, &mut self.counters);
-            let came = self
-                .streams
-                .read(&self.readiness, self.now, slot, bytes, counters);
-            if let Some(came) = came {
-                self.take_in(came);
-            }
-        }
-        self.settle();
-    }
-
-    /// What one read brought, for the core.
-    fn take_in(&mut self, came: Came) {
-        let stream = match came {
-            Came::Clear(stream, count) => {
-                let bytes = self.bytes.get(..count).unwrap_or_default();
-                return self.shard.handle(self.now, Input::Stream { stream, bytes });
-            }
-            Came::Sealed(stream) => stream,
-            Came::Up(stream) => {
-                let identities = self.streams.identities();
-                let input = Input::Connected { stream, identities };
-                self.shard.handle(self.now, input);
-                stream
-            }
-            Came::Greeted(slot, peer) => {
-                let accepted = Accepted {
-                    transport: Transport::Tls,
-                    peer,
-                    identities: self.streams.identities(),
-                };
-                let Some(stream) = self.shard.accept(self.now, &accepted) else {
-                    self.counters.tls_refused += 1;
-                    return self.streams.refuse(slot);
-                };
-                self.streams.name(slot, stream);
-                stream
-            }
-        };
-        let bytes = self.streams.plain();
-        if !bytes.is_empty() {
-            self.shard.handle(self.now, Input::Stream { stream, bytes });
-        }
     }
 }
 

@@ -1,0 +1,46 @@
+//! What a shard says of itself when it is asked.
+
+use super::Engine;
+use crate::io::counters::Counters;
+use crate::io::{Answer, Number, Question};
+
+impl Engine {
+    /// Logs every counter in one line.
+    pub(in crate::io) fn report(&self) {
+        let shard = self.shard.counters().rows();
+        let rows = shard.chain(self.counters.rows());
+        let text: Vec<_> = rows
+            .map(|(name, count)| format!("{name}={count}"))
+            .collect();
+        tracing::info!(
+            shard = self.mesh.own(),
+            streams = self.streams.len(),
+            "counters: {}",
+            text.join(" ")
+        );
+    }
+
+    pub(super) fn respond(&mut self, question: &Question) -> Answer {
+        match question {
+            Question::Numbers => Answer::Numbers(self.numbers()),
+            Question::Why(uri) => Answer::Why(self.shard.why(self.now, uri)),
+        }
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        let shard = self.shard.counters().rows();
+        let shard = shard.zip(crate::proxy::Counters::meanings());
+        let shell = self.counters.rows().zip(Counters::meanings());
+        let counted = shard.chain(shell).map(|((name, value), meaning)| Number {
+            name,
+            meaning,
+            value,
+        });
+        let held = self.shard.gauges().into_iter().map(|(name, held)| Number {
+            name,
+            meaning: "",
+            value: u64::try_from(held).unwrap_or(u64::MAX),
+        });
+        counted.chain(held).collect()
+    }
+}

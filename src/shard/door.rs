@@ -1,0 +1,65 @@
+//! Who may come in: connections that the shell accepts.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Hands, Shard};
+use crate::guard::{Held, Kind};
+use crate::id::{Flow, StreamId, Transport};
+use crate::send::{Accepted, Hop, Notice, Output};
+use crate::time::Instant;
+
+impl Shard {
+    /// Whether a connection that was just accepted may stay. Over TLS it then
+    /// counts as a handshake until `greeted`.
+    pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {
+        let is_peer = self.is_peer(now, ip);
+        let guard = &mut self.net.guard;
+        let admitted = (is_peer || guard.admit(now, ip, Kind::Connection))
+            && (transport != Transport::Tls || guard.greet(ip, is_peer));
+        self.net.counters.connections_refused += u64::from(!admitted);
+        admitted
+    }
+
+    /// The handshake of a connection from there is over, well or not.
+    pub fn greeted(&mut self, ip: IpAddr) {
+        self.net.guard.greeted(ip);
+    }
+
+    /// Whether a home or an edge of ours lives at an address.
+    fn is_peer(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let hop = Hop::to(Transport::Tcp, SocketAddr::new(ip, 0));
+        match self.hands(now) {
+            Hands::Proxy(_, turn) => turn.policy.is_peer(turn.net, hop),
+            Hands::Agent(..) => true,
+        }
+    }
+
+    /// Names a stream that the shell has just accepted, over TLS once its
+    /// handshake is complete; `None` at the bound: close it.
+    pub fn accept(&mut self, now: Instant, accepted: &Accepted<'_>) -> Option<StreamId> {
+        let source = accepted.peer.ip();
+        let is_peer = self.is_peer(now, source);
+        match self.net.guard.open(source, is_peer) {
+            Held::Counted => {}
+            Held::Near(held) => {
+                let notice = Notice::SourceNear { source, held };
+                self.net.outbox.push_back(Output::Notice(notice));
+            }
+            Held::Full => {
+                self.net.counters.connections_refused += 1;
+                return None;
+            }
+        }
+        let stream = self.net.flows.accept(accepted);
+        if stream.is_none() {
+            self.net.guard.close(source);
+        }
+        if let Some(stream) = stream {
+            let flow = Flow::Stream(stream);
+            self.net.watch_silence(now, flow);
+            self.identified(now, flow);
+        }
+        self.net.counters.overflows += u64::from(stream.is_none());
+        stream
+    }
+}

@@ -1,0 +1,77 @@
+//! What time brings to a shard, and whose business it is.
+
+use super::{Hands, SWEEP_EVERY, Shard};
+use crate::agent::Agent;
+use crate::id::StreamId;
+use crate::proxy::{Net, Owner, Proxy, Timer, Turn};
+use crate::time::Instant;
+use crate::txn::Due;
+
+impl Shard {
+    /// Everything that is due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        while let Some(due) = self.net.txns.due(now) {
+            match due {
+                Due::Resend(send) => {
+                    self.net.counters.retransmissions_out += 1;
+                    self.net.peers.asked(now, send.flow);
+                    match self.hands(now) {
+                        Hands::Proxy(_, mut turn) => turn.resend(send),
+                        Hands::Agent(_, net) => net.transmit_send(Some(send)),
+                    }
+                }
+                Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
+                Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
+                Due::User(Timer::Beats) => self.beat(now),
+                Due::ClientTimeout { .. }
+                | Due::Trying { .. }
+                | Due::AckTimeout { .. }
+                | Due::ServerDone { .. }
+                | Due::ClientDone { .. }
+                | Due::User(Timer::Branch { .. } | Timer::Sweep | Timer::Agent(_)) => {
+                    match self.hands(now) {
+                        Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
+                        Hands::Agent(agent, net) => agent_due(agent, net, now, due),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
+    match due {
+        Due::ClientTimeout { owner, heard, .. } => proxy.timed_out(turn, owner, heard),
+        Due::Trying { id, owner } => proxy.trying(turn, id, owner),
+        Due::AckTimeout { owner, .. } | Due::ServerDone { owner, .. } => {
+            proxy.server_done(turn.net, owner);
+        }
+        Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
+        Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
+        Due::User(Timer::Sweep) => {
+            turn.policy.sweep(turn.net, turn.now);
+            turn.net
+                .txns
+                .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
+        }
+        Due::User(Timer::Agent(_) | Timer::Beats | Timer::Partial(_) | Timer::Silence(_))
+        | Due::Resend(_) => {}
+    }
+}
+
+fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Timer>) {
+    match due {
+        Due::ClientTimeout { owner, .. } => agent.timed_out(net, now, owner),
+        Due::User(Timer::Agent(number)) => agent.due(net, now, number),
+        Due::User(Timer::Sweep) => {
+            agent.sweep(now);
+            net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+        }
+        Due::Trying { .. }
+        | Due::AckTimeout { .. }
+        | Due::ServerDone { .. }
+        | Due::ClientDone { .. }
+        | Due::User(Timer::Beats | Timer::Branch { .. } | Timer::Partial(_) | Timer::Silence(_))
+        | Due::Resend(_) => {}
+    }
+}
