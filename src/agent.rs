@@ -69,7 +69,8 @@ pub struct Settings {
 /// What the agent is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Register, through as many flows as there are.
+    /// Register, through as many flows as there are; again: refresh them all
+    /// now, and those that are lost with them.
     Register,
     /// Call this URI.
     Call(String),

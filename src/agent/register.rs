@@ -63,11 +63,19 @@ impl Registration {
 }
 
 impl Agent {
-    /// D-U1: a REGISTER with no Route, to the domain.
+    /// D-U1: a REGISTER with no Route, to the domain. Told again, it refreshes
+    /// every flow at once, and tries those that are lost.
     pub(super) fn begin(&mut self, net: &mut Net, now: Instant) {
         if self.registrations.is_empty() {
             self.add(net, Vec::new());
-            self.register(net, now, 0);
+            return self.register(net, now, 0);
+        }
+        for place in 0..self.registrations.len() {
+            let Registration { reg_id, stage, .. } = self.registrations[place];
+            let purpose = Purpose::Register(reg_id);
+            if stage == Stage::Settled && self.asks.iter().all(|ask| ask.purpose != purpose) {
+                self.register(net, now, place);
+            }
         }
     }
 
@@ -200,18 +208,20 @@ impl Agent {
             self.alarm(net, now + Duration::from_secs(refresh_s.max(1)));
         if !again {
             self.start_beat(net, now, place, response);
-            if let Some(proxy) = self.registrations[place].proxy {
-                let flows = self.registered();
-                tell(
-                    net,
-                    Event::Registered {
-                        reg_id,
-                        proxy,
-                        expires_s,
-                        flows,
-                    },
-                );
-            }
+        }
+        if let Some(proxy) = self.registrations[place].proxy {
+            let flows = self.registered();
+            let news = if again {
+                Event::Refreshed { reg_id, proxy }
+            } else {
+                Event::Registered {
+                    reg_id,
+                    proxy,
+                    expires_s,
+                    flows,
+                }
+            };
+            tell(net, news);
         }
         self.add_proxies(net, now, response);
         if !self.ready && self.patience == 0 {

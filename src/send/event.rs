@@ -23,6 +23,13 @@ pub enum Event {
         /// Flows that are registered now.
         flows: usize,
     },
+    /// The binding of a flow that is registered was granted anew.
+    Refreshed {
+        /// The flow.
+        reg_id: u32,
+        /// Where it leads.
+        proxy: SocketAddr,
+    },
     /// Every flow that the agent knows of is registered or has failed once, or
     /// one is and the others are late.
     Ready {

@@ -107,6 +107,7 @@ impl Story {
             Event::NotRegistered { .. }
             | Event::Redirected { .. }
             | Event::Registered { .. }
+            | Event::Refreshed { .. }
             | Event::FlowLost { .. }
             | Event::Incoming { .. }
             | Event::Ringing { .. }
@@ -227,6 +228,9 @@ pub(super) fn line(event: &Event) -> String {
             expires_s,
             ..
         } => format!("flow {reg_id}: registered through {proxy} for {expires_s} s"),
+        Event::Refreshed { reg_id, proxy } => {
+            format!("flow {reg_id}: refreshed through {proxy}")
+        }
         Event::Ready { flows: 0, .. } => "no flow is registered".to_owned(),
         Event::Ready { flows, of } => format!("ready, with {flows} of {of} flows"),
         Event::NotRegistered {

@@ -1,10 +1,15 @@
 //! Many phones with several flows each in one thread: agents of the core over
-//! plain sockets.
+//! sockets of the test's own.
+
+mod line;
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
+
+use rustls::ClientConfig;
 
 use steadfast::agent::{Command, Settings};
 use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
@@ -12,11 +17,15 @@ use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
 
-use crate::lab::{DOMAIN, HOME, PASSWORD, PHONES, load_user, port};
+use crate::lab::{DOMAIN, HOME, Lab, PASSWORD, PHONES, load_user, port};
+use line::{Line, Seen};
 
 /// Phones that share one clock and one thread.
 pub(crate) struct Crowd {
     began: Clock,
+    transport: Transport,
+    /// Whom they believe, over TLS.
+    trust: Option<Arc<ClientConfig>>,
     phones: Vec<Phone>,
 }
 
@@ -24,24 +33,36 @@ pub(crate) struct Crowd {
 struct Phone {
     shard: Shard,
     udp: UdpSocket,
-    streams: HashMap<StreamId, TcpStream>,
+    trust: Option<Arc<ClientConfig>>,
+    streams: HashMap<StreamId, Line>,
     said: Vec<(Instant, Event)>,
 }
 
 impl Crowd {
     /// The load users from `first` on, to whom the cluster is at `edge`.
-    pub(crate) fn new(first: usize, count: usize, transport: Transport, edge: &str) -> Self {
+    pub(crate) fn new(
+        lab: &Lab,
+        first: usize,
+        count: usize,
+        transport: Transport,
+        edge: &str,
+    ) -> Self {
+        let is_sealed = transport == Transport::Tls;
         let mut crowd = Self {
             began: Clock::now(),
+            transport,
+            trust: is_sealed.then(|| line::trust(&lab.path("lab/ca.pem"))),
             phones: Vec::new(),
         };
-        crowd.join(first, count, transport, edge);
+        crowd.join(first, count, edge);
         crowd
     }
 
     /// Further phones.
-    pub(crate) fn join(&mut self, first: usize, count: usize, transport: Transport, edge: &str) {
-        let phones = (first..first + count).map(|user| Phone::new(user, transport, edge));
+    pub(crate) fn join(&mut self, first: usize, count: usize, edge: &str) {
+        let (transport, trust) = (self.transport, self.trust.clone());
+        let phones =
+            (first..first + count).map(|user| Phone::new(user, transport, trust.clone(), edge));
         self.phones.extend(phones);
     }
 
@@ -94,7 +115,12 @@ impl Crowd {
 }
 
 impl Phone {
-    fn new(user: usize, transport: Transport, edge: &str) -> Self {
+    fn new(
+        user: usize,
+        transport: Transport,
+        trust: Option<Arc<ClientConfig>>,
+        edge: &str,
+    ) -> Self {
         let name = load_user(user);
         let addr: SocketAddr = format!("{PHONES}:{}", port()).parse().expect("an address");
         let udp = UdpSocket::bind(addr).expect("a port just seen free is free");
@@ -104,15 +130,18 @@ impl Phone {
             addr,
             upstream: false,
         };
-        let edge = format!("{edge}:5060").parse().expect("an address");
+        let place = |ip: &str| {
+            let ip = ip.parse().expect("an address");
+            SocketAddr::new(ip, transport.default_port())
+        };
         let settings = Settings {
             user: name.clone(),
             domain: DOMAIN.to_owned(),
             auth_user: name.clone(),
             password: PASSWORD.to_owned(),
             transport,
-            home: format!("{HOME}:5060").parse().expect("an address"),
-            names: vec![(format!("edge.{DOMAIN}"), edge)],
+            home: place(HOME),
+            names: vec![(format!("edge.{DOMAIN}"), place(edge))],
             instance: format!("urn:uuid:{name}"),
             expires_s: 600,
             answer_after: Some(Duration::ZERO),
@@ -120,7 +149,9 @@ impl Phone {
         let seed = u64::from(addr.port()) << 16 | 1;
         let seed = [seed, seed * 3, seed * 5, seed * 7];
         let setup = Setup {
-            locals: vec![local(Transport::Udp), local(Transport::Tcp)],
+            locals: [Transport::Udp, Transport::Tcp, Transport::Tls]
+                .map(local)
+                .to_vec(),
             role: Role::Agent(settings),
             seed,
             team: Team::alone(seed),
@@ -129,6 +160,7 @@ impl Phone {
         Self {
             shard: Shard::new(setup, Instant::ZERO),
             udp,
+            trust,
             streams: HashMap::new(),
             said: Vec::new(),
         }
@@ -153,18 +185,23 @@ impl Phone {
         }
         let streams: Vec<StreamId> = self.streams.keys().copied().collect();
         for stream in streams {
-            let read = self.streams.get(&stream).map(|mut s| s.read(&mut buffer));
-            match read {
-                Some(Ok(len)) if len > 0 => {
+            let Some(line) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            match line.look(&mut buffer) {
+                Seen::Nothing => continue,
+                Seen::Up(name) => {
+                    let identities = &[name];
+                    self.input(now, Input::Connected { stream, identities });
+                }
+                Seen::Bytes(len) => {
                     let bytes = &buffer[..len];
                     self.input(now, Input::Stream { stream, bytes });
                 }
-                Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => continue,
-                Some(_) => {
+                Seen::Gone => {
                     self.streams.remove(&stream);
                     self.input(now, Input::Closed { stream });
                 }
-                None => continue,
             }
             moved = true;
         }
@@ -179,18 +216,7 @@ impl Phone {
         while let Some(output) = self.shard.poll() {
             let failed = match output {
                 Output::Transmit { flow, bytes } => self.transmit(flow, &bytes),
-                Output::Connect { stream, peer, .. } => match TcpStream::connect(peer) {
-                    Ok(socket) => {
-                        socket.set_nonblocking(true).expect("a socket can be asked");
-                        socket.set_nodelay(true).expect("a socket can be told");
-                        self.streams.insert(stream, socket);
-                        let identities = &[];
-                        self.shard
-                            .handle(now, Input::Connected { stream, identities });
-                        None
-                    }
-                    Err(_refused) => Some(Input::Closed { stream }),
-                },
+                Output::Connect { stream, peer, tls } => self.connect(now, stream, peer, tls),
                 Output::Close { stream } => {
                     self.streams.remove(&stream);
                     None
@@ -210,6 +236,27 @@ impl Phone {
         }
     }
 
+    /// Opens a connection; what became of it, if that is known at once.
+    fn connect(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        peer: SocketAddr,
+        name: Option<Box<str>>,
+    ) -> Option<Input<'static>> {
+        let Ok(line) = Line::open(peer, self.trust.as_ref().zip(name)) else {
+            return Some(Input::Closed { stream });
+        };
+        let is_plain = line.is_plain();
+        self.streams.insert(stream, line);
+        if is_plain {
+            let identities = &[];
+            self.shard
+                .handle(now, Input::Connected { stream, identities });
+        }
+        None
+    }
+
     /// What became of it, when it could not be sent. A datagram that finds no
     /// room is a datagram lost.
     fn transmit(&mut self, flow: Flow, bytes: &[u8]) -> Option<Input<'static>> {
@@ -221,8 +268,8 @@ impl Phone {
                 Ok(_) | Err(_) => None,
             },
             Flow::Stream(stream) => {
-                let written = self.streams.get(&stream).map(|mut s| s.write_all(bytes));
-                if matches!(written, Some(Ok(()))) {
+                let is_sent = self.streams.get_mut(&stream).map(|line| line.send(bytes));
+                if is_sent == Some(true) {
                     return None;
                 }
                 self.streams.remove(&stream);

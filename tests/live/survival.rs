@@ -1,6 +1,8 @@
 //! An edge dies with two hundred calls on it, with a bang or without a word,
 //! and nobody loses a call (protocol 1.C).
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use steadfast::agent::Command;
@@ -10,7 +12,7 @@ use steadfast::time::Instant;
 
 use crate::crowd::Crowd;
 use crate::lab::{DOMAIN, EDGES, Lab, load_user, steadfast};
-use crate::process::Process;
+use crate::process::{Process, poll};
 
 /// Calls that are up when the edge dies.
 const CALLS: usize = 200;
@@ -29,8 +31,12 @@ struct Death {
 
 /// Callers are the phones from 0 on, the called ones those from `CALLS` on.
 fn survive(test: &str, transport: Transport, death: &Death) {
-    let lab = Lab::start(test);
-    let mut crowd = Crowd::new(1, 2 * CALLS, transport, EDGES[0]);
+    let flags: &[&str] = match transport {
+        Transport::Tls => &["--tls"],
+        Transport::Udp | Transport::Tcp => &[],
+    };
+    let lab = Lab::start_with(test, flags);
+    let mut crowd = Crowd::new(&lab, 1, 2 * CALLS, transport, EDGES[0]);
     all_up(&mut crowd);
     lab.signal(death.signal, EDGES[0]);
     let dead = crowd.now();
@@ -111,8 +117,9 @@ fn all_up(crowd: &mut Crowd) {
     );
 }
 
-/// The edge comes back: new phones register and call through it, and what was
-/// up all the time still is.
+/// The edge comes back: every phone refreshes both of its flows, the one
+/// through that edge too, a new one registers and calls through it, and what
+/// was up all the time still is.
 fn recover(lab: &Lab, crowd: &mut Crowd, transport: Transport, death: &Death) {
     let _edge = match death.signal {
         "-STOP" => {
@@ -122,17 +129,19 @@ fn recover(lab: &Lab, crowd: &mut Crowd, transport: Transport, death: &Death) {
         _ => {
             let mut run = steadfast();
             run.arg("run").arg("--config").arg(lab.path("lab/e1.toml"));
-            Some(Process::start("e1", &mut run, lab.path("e1.again")))
+            let edge = Process::start("e1", &mut run, lab.path("e1.again"));
+            let listens = || edge.said().contains("listening for SIP").then_some(());
+            assert!(poll(STEP_MAX, listens).is_some(), "{}", edge.last_words());
+            Some(edge)
         }
     };
+    refresh(crowd, transport);
     let new = 2 * CALLS;
-    crowd.join(new + 1, 1, transport, EDGES[0]);
+    crowd.join(new + 1, 1, EDGES[0]);
     let back = crowd.now();
     register(crowd, new..new + 1);
-    let e1 = format!("{}:5060", EDGES[0]).parse().expect("an address");
-    let by_e1 = |event: &Event| matches!(event, Event::Registered { proxy, .. } if *proxy == e1);
     assert!(
-        crowd.said(new).iter().any(|(_, event)| by_e1(event)),
+        leads_to_first_edge(crowd, new, back, transport),
         "{:?}",
         crowd.said(new)
     );
@@ -147,6 +156,46 @@ fn recover(lab: &Lab, crowd: &mut Crowd, transport: Transport, death: &Death) {
     let told =
         |crowd: &Crowd| (0..KEPT + RENEWED).all(|kept| heard(crowd, kept, since, is_ended_there));
     assert!(crowd.until(STEP_MAX, told), "a call that was kept is lost");
+}
+
+/// Everybody registered before refreshes, and stands on two flows again, one
+/// of which goes through the edge that was away.
+fn refresh(crowd: &mut Crowd, transport: Transport) {
+    let since = crowd.now();
+    for phone in 0..2 * CALLS {
+        crowd.command(phone, Command::Register);
+    }
+    let is_whole = |crowd: &Crowd, phone: usize| {
+        let proxies: HashSet<_> = granted(crowd, phone, since).collect();
+        proxies.len() == 2 && leads_to_first_edge(crowd, phone, since, transport)
+    };
+    let all = |crowd: &Crowd| (0..2 * CALLS).all(|phone| is_whole(crowd, phone));
+    let held = crowd.until(STEP_MAX, all);
+    let left: Vec<_> = (0..2 * CALLS)
+        .filter(|phone| !is_whole(crowd, *phone))
+        .collect();
+    assert!(
+        held,
+        "not whole again: {left:?}, the first: {:?}",
+        left.first().map(|phone| crowd.said(*phone))
+    );
+}
+
+/// Through whom a phone's bindings were granted since then.
+fn granted(crowd: &Crowd, phone: usize, since: Instant) -> impl Iterator<Item = SocketAddr> + '_ {
+    let said = crowd.said(phone).iter();
+    said.filter_map(move |(at, event)| {
+        let (Event::Registered { proxy, .. } | Event::Refreshed { proxy, .. }) = event else {
+            return None;
+        };
+        (*at >= since).then_some(*proxy)
+    })
+}
+
+fn leads_to_first_edge(crowd: &Crowd, phone: usize, since: Instant, transport: Transport) -> bool {
+    let ip = EDGES[0].parse().expect("an address");
+    let e1 = SocketAddr::new(ip, transport.default_port());
+    granted(crowd, phone, since).any(|proxy| proxy == e1)
 }
 
 fn register(crowd: &mut Crowd, phones: std::ops::Range<usize>) {
@@ -211,56 +260,46 @@ fn is_ended_there(event: &Event) -> bool {
     )
 }
 
-// H-6 to H-9, H-16
+const fn killed(bound_s: u64) -> Death {
+    Death {
+        signal: "-KILL",
+        bound: Duration::from_secs(bound_s),
+    }
+}
+
+// K-3, 3.20: silent death
+const STOPPED: Death = Death {
+    signal: "-STOP",
+    bound: Duration::from_secs(4),
+};
+
+// H-6 to H-9, H-15, H-16
 #[test]
 fn a_killed_edge_costs_no_call_over_udp() {
-    let bound = Duration::from_secs(2);
-    survive(
-        "survival-udp",
-        Transport::Udp,
-        &Death {
-            signal: "-KILL",
-            bound,
-        },
-    );
+    survive("survival-udp", Transport::Udp, &killed(2));
 }
 
 #[test]
 fn a_killed_edge_costs_no_call_over_tcp() {
-    let bound = Duration::from_secs(1);
-    survive(
-        "survival-tcp",
-        Transport::Tcp,
-        &Death {
-            signal: "-KILL",
-            bound,
-        },
-    );
+    survive("survival-tcp", Transport::Tcp, &killed(1));
 }
 
-// K-3, 3.20: silent death
+#[test]
+fn a_killed_edge_costs_no_call_over_tls() {
+    survive("survival-tls", Transport::Tls, &killed(1));
+}
+
 #[test]
 fn a_stopped_edge_costs_no_call_over_udp() {
-    let bound = Duration::from_secs(4);
-    survive(
-        "survival-stop-udp",
-        Transport::Udp,
-        &Death {
-            signal: "-STOP",
-            bound,
-        },
-    );
+    survive("survival-stop-udp", Transport::Udp, &STOPPED);
 }
 
 #[test]
 fn a_stopped_edge_costs_no_call_over_tcp() {
-    let bound = Duration::from_secs(4);
-    survive(
-        "survival-stop-tcp",
-        Transport::Tcp,
-        &Death {
-            signal: "-STOP",
-            bound,
-        },
-    );
+    survive("survival-stop-tcp", Transport::Tcp, &STOPPED);
+}
+
+#[test]
+fn a_stopped_edge_costs_no_call_over_tls() {
+    survive("survival-stop-tls", Transport::Tls, &STOPPED);
 }

@@ -302,12 +302,45 @@ fn an_idle_flow_that_dies_is_noticed_and_comes_back() {
 }
 
 #[test]
+fn told_to_register_again_it_refreshes_what_it_has_and_tries_what_is_lost() {
+    // H-15
+    let mut world = lab(Tokens::Clear);
+    world.kill(EDGES[0]);
+    let lost = (0..20).find_map(|_| {
+        world.pass(Duration::from_secs(5));
+        world.events(JOE).pop()
+    });
+    assert!(
+        matches!(lost, Some(Event::FlowLost { reg_id: 1, .. })),
+        "{lost:?}"
+    );
+    world.restart(EDGES[0]);
+    world.command(JOE, Command::Register);
+    let events = world.events(JOE);
+    let [
+        Event::Registered {
+            reg_id: 1,
+            proxy,
+            flows: 2,
+            ..
+        },
+        Event::Refreshed { reg_id: 2, .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}\n{}", world.ladder())
+    };
+    assert_eq!(*proxy, EDGES[0].parse().unwrap());
+}
+
+#[test]
 fn bindings_are_refreshed_each_on_its_own_flow_and_removed() {
     // D-U17, D-E2
     let mut world = lab(Tokens::Clear);
     let before = world.trace.len();
     world.pass(Duration::from_secs(1_500));
-    assert_eq!(world.events(JOE), [], "{}", world.ladder());
+    let told = world.events(JOE);
+    let is_refresh = |event: &Event| matches!(event, Event::Refreshed { .. });
+    assert!(told.iter().all(is_refresh), "{}", world.ladder());
     let later = &world.trace[before..];
     let joe = JOE.parse().unwrap();
     let refreshes: Vec<&str> = later
@@ -316,6 +349,7 @@ fn bindings_are_refreshed_each_on_its_own_flow_and_removed() {
         .map(|seen| &seen.text[..])
         .collect();
     assert!(refreshes.len() >= 4, "{refreshes:?}");
+    assert!(told.len() >= 4, "{told:?}");
     for text in refreshes {
         let routes = Phone::values(text, "Route");
         assert!(routes[0].starts_with("<sip:joe+e1+"), "{routes:?}");
@@ -326,7 +360,7 @@ fn bindings_are_refreshed_each_on_its_own_flow_and_removed() {
     world.pass(Duration::from_secs(1));
     let events = world.events(ANN);
     assert!(
-        matches!(&events[..], [Event::Failed { status: 480, .. }]),
+        matches!(&events[..], [.., Event::Failed { status: 480, .. }]),
         "{events:?}"
     );
 }
