@@ -35,6 +35,7 @@ mod wire {
     mod record_routes;
     mod redirects;
     mod registering;
+    mod relearning;
     mod shards;
     mod silence;
     mod strangers;

@@ -183,7 +183,10 @@ fn terminate(child: &Child) {
     let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) else {
         return;
     };
-    // SAFETY: takes numbers only; the child is ours and not waited for yet, so
-    // that nobody else can have its id. One that has ended ignores it.
-    unsafe { libc::kill(id, libc::SIGTERM) };
+    // A node that somebody has stopped hears SIGTERM when it goes on.
+    for signal in [libc::SIGTERM, libc::SIGCONT] {
+        // SAFETY: takes numbers only; the child is ours and not waited for yet,
+        // so that nobody else can have its id. One that has ended ignores it.
+        unsafe { libc::kill(id, signal) };
+    }
 }

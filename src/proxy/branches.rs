@@ -289,6 +289,10 @@ fn send(
     let net = &mut *turn.net;
     let flow = net.reach(target.hop)?;
     net.asked(turn.now, target.hop, flow, turn.policy);
+    // A connection that is being opened to a peer over TLS is not watched yet,
+    // and what waits for it is read by that peer or by nobody.
+    let is_loose = turn.policy.follows_redirects()
+        && (net.peers.is_watched(flow) || turn.policy.is_peer(net, target.hop));
     let (transport, sent_by) = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
@@ -304,7 +308,7 @@ fn send(
         alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth,
-        is_loose: net.peers.is_watched(flow) && turn.policy.follows_redirects(),
+        is_loose,
         replaced: target.replaces_route.then(|| first_route(&base)).flatten(),
     };
     let context = &*context;

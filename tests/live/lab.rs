@@ -1,7 +1,9 @@
 //! A lab for one test: started, proved ready, ended.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -125,6 +127,32 @@ impl Lab {
         found.unwrap_or_else(|| panic!("{name} never logged it\n{}", read()))
     }
 
+    /// The body of a page of the control socket of the node `name`.
+    pub(crate) fn page(&self, name: &str, path: &str) -> String {
+        let socket = self.path(&format!("lab/{name}.sock"));
+        let mut stream = UnixStream::connect(socket).expect("the node listens");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+        answer
+    }
+
+    /// Starts the node `name` again, which has ended, and returns once it listens.
+    pub(crate) fn start_again(&self, name: &str) -> Process {
+        let mut run = steadfast();
+        run.args(["run", "--config"]);
+        run.arg(self.path(&format!("lab/{name}.toml")));
+        let mut node = Process::start(name, &mut run, self.path(&format!("{name}.again")));
+        let listens = poll(READY_MAX, || {
+            (node.ended().is_some() || node.said().contains("listening for SIP")).then_some(())
+        });
+        let is_up = listens.is_some() && node.ended().is_none();
+        assert!(is_up, "{}", node.said());
+        node
+    }
+
     /// What the lab last said.
     pub(crate) fn last_words(&self) -> String {
         self.process.last_words()
@@ -177,6 +205,15 @@ impl Drop for Lab {
             eprintln!("{} stays: {error}", self.dir.display());
         }
     }
+}
+
+/// The value of a metric on its page, summed over the shards.
+pub(crate) fn metric(page: &str, name: &str) -> u64 {
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with(&format!("{name}{{")));
+    rows.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
 }
 
 /// The addresses of the lab for a test that starts its nodes itself, and a

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableTable as _, TableDefinition};
 
 use crate::agent::Agent;
-use crate::lab::{EDGES, HOME, Lab, PHONES, port, steadfast};
-use crate::process::{Process, poll};
+use crate::lab::{EDGES, HOME, Lab, PHONES, port};
+use crate::process::poll;
 use crate::register::register;
 use crate::sipp::Sipp;
 
@@ -146,7 +146,7 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
 
 /// Whether the store holds a registration of `user`: looked for in a copy,
 /// because the home has the file to itself.
-fn is_stored(lab: &Lab, user: &str) -> bool {
+pub(crate) fn is_stored(lab: &Lab, user: &str) -> bool {
     const LOCATION: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("location");
     let copy = lab.path("copy.redb");
     std::fs::copy(lab.path("lab/location.redb"), &copy).expect("the store can be copied");
@@ -175,15 +175,7 @@ fn registrations_survive_a_home_that_is_killed() {
     lab.signal("-KILL", HOME);
     lab.until_said("home was killed by signal 9");
 
-    let mut command = steadfast();
-    command
-        .args(["run", "--config"])
-        .arg(lab.path("lab/home.toml"));
-    let mut home = Process::start("home", &mut command, lab.path("home.again"));
-    let up = poll(STEP_MAX, || {
-        (home.ended().is_some() || home.said().contains("listening for SIP")).then_some(())
-    });
-    assert!(up.is_some() && home.ended().is_none(), "{}", home.said());
+    let home = lab.start_again("home");
     assert!(home.said().contains("read the registrations back"));
 
     let callee = Sipp::new(&lab, "uas_answer", "ann").port(ann).listen();

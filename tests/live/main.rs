@@ -27,6 +27,7 @@ mod load;
 mod mistakes;
 mod process;
 mod register;
+mod relearning;
 mod shards;
 mod sipp;
 mod stream;

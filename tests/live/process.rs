@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a process may take to end once it was asked to.
-const STOP_MAX: Duration = Duration::from_secs(3);
+use steadfast::limits;
+
+/// How long a process may take to end once it was asked to. The lab waits that
+/// long for its nodes, which drain: five seconds while an answer of theirs to an
+/// INVITE is not acknowledged, as after a stop in mid-call.
+const STOP_MAX: Duration = limits::LAB_PATIENCE.saturating_add(Duration::from_secs(1));
 
 /// A running child in a process group of its own; dropped, it is gone.
 pub(crate) struct Process {

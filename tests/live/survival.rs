@@ -11,8 +11,7 @@ use steadfast::send::{Event, Party};
 use steadfast::time::Instant;
 
 use crate::crowd::Crowd;
-use crate::lab::{DOMAIN, EDGES, Lab, load_user, steadfast};
-use crate::process::{Process, poll};
+use crate::lab::{DOMAIN, EDGES, Lab, load_user};
 
 /// Calls that are up when the edge dies.
 const CALLS: usize = 200;
@@ -126,14 +125,7 @@ fn recover(lab: &Lab, crowd: &mut Crowd, transport: Transport, death: &Death) {
             lab.signal("-CONT", EDGES[0]);
             None
         }
-        _ => {
-            let mut run = steadfast();
-            run.arg("run").arg("--config").arg(lab.path("lab/e1.toml"));
-            let edge = Process::start("e1", &mut run, lab.path("e1.again"));
-            let listens = || edge.said().contains("listening for SIP").then_some(());
-            assert!(poll(STEP_MAX, listens).is_some(), "{}", edge.last_words());
-            Some(edge)
-        }
+        _ => Some(lab.start_again("e1")),
     };
     refresh(crowd, transport);
     let new = 2 * CALLS;

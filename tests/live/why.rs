@@ -1,11 +1,7 @@
 //! Questions to running nodes: `steadfast why` and the metrics.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-
 use crate::agent::Agent;
-use crate::lab::{EDGES, Lab, steadfast};
+use crate::lab::{EDGES, Lab, metric, steadfast};
 
 /// What `steadfast why` prints, and whether it was content.
 fn why(lab: &Lab, node: &str, uri: &str, more: &[&str]) -> (bool, String) {
@@ -16,26 +12,6 @@ fn why(lab: &Lab, node: &str, uri: &str, more: &[&str]) -> (bool, String) {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     (output.status.success(), said)
-}
-
-/// The body of one page of a node's control socket.
-fn page(socket: PathBuf, path: &str) -> String {
-    let mut stream = UnixStream::connect(socket).expect("the node listens");
-    let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
-    answer
-}
-
-/// The value of a metric, summed over the shards.
-fn metric(page: &str, name: &str) -> u64 {
-    let rows = page
-        .lines()
-        .filter(|line| line.starts_with(&format!("{name}{{")));
-    rows.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum()
 }
 
 #[test]
@@ -77,8 +53,7 @@ fn a_registered_phone_can_be_asked_for_at_the_home_and_at_its_edge() {
     let (content, said) = why(&lab, "nobody.sock", "sip:ann@example.com", &[]);
     assert!(!content && said.contains("nobody answers on "), "{said}");
 
-    let socket = lab.path("lab").join("home.sock");
-    let metrics = page(socket.clone(), "/metrics");
+    let metrics = lab.page("home", "/metrics");
     assert!(
         metrics.contains("# TYPE steadfast_requests_in_total counter"),
         "{metrics}"
@@ -88,7 +63,10 @@ fn a_registered_phone_can_be_asked_for_at_the_home_and_at_its_edge() {
         metric(&metrics, "steadfast_registrations_total") >= 2,
         "{metrics}"
     );
-    assert!(page(socket, "/healthz").ends_with("1 of 1 shards answer\n"));
+    assert!(
+        lab.page("home", "/healthz")
+            .ends_with("1 of 1 shards answer\n")
+    );
     ann.leave();
     ann.finish();
 }
