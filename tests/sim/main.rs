@@ -37,6 +37,9 @@ mod tests {
 
     use super::run::{self, Run};
 
+    /// So many runs together must have put every promise to the test.
+    const WHOLE: u64 = 100;
+
     fn number(name: &str) -> Option<u64> {
         std::env::var(name).ok()?.parse().ok()
     }
@@ -56,6 +59,11 @@ mod tests {
         let runs = run::many(base, seeds);
         let total = Run::sum(&runs);
         println!("{total}");
+        let untested = total.untested();
+        assert!(
+            seeds < WHOLE || untested.is_empty(),
+            "no run put these promises to the test: {untested:?}"
+        );
         let broken: Vec<&Run> = runs.iter().filter(|run| run.broken.is_some()).collect();
         if let Some(first) = broken.first() {
             let seeds: Vec<u64> = broken.iter().map(|run| run.seed).collect();

@@ -103,6 +103,12 @@ impl Run {
         total
     }
 
+    /// The promises that nothing put to the test: a judge who never sat finds no fault.
+    pub(crate) fn untested(&self) -> Vec<&'static str> {
+        let idle = |(name, times): &(&'static str, u32)| (*times == 0).then_some(*name);
+        self.tested.all().iter().filter_map(idle).collect()
+    }
+
     /// The first line of what was wrong.
     pub(crate) fn title(&self) -> String {
         let broken = self.broken.as_ref();

@@ -33,6 +33,19 @@ impl Tested {
         self.refusals += other.refusals;
         self.reached += other.reached;
     }
+
+    /// Each by its name.
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 7] {
+        [
+            ("answers", self.answers),
+            ("acks", self.acks),
+            ("endings", self.endings),
+            ("failovers", self.failovers),
+            ("settled", self.settled),
+            ("refusals", self.refusals),
+            ("reached", self.reached),
+        ]
+    }
 }
 
 /// RFC 3261 §17: 64·T1.
