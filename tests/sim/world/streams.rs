@@ -142,7 +142,8 @@ impl World {
             return;
         }
         conn.up = true;
-        let waiting = std::mem::take(&mut conn.waiting[0]);
+        // The side that accepted may have written before this one knew.
+        let waiting = std::mem::take(&mut conn.waiting);
         let end = conn.ends[0];
         if let (Some(Actor::Node(place)), Some(stream)) = (end.actor, end.stream) {
             self.input(
@@ -153,8 +154,10 @@ impl World {
                 },
             );
         }
-        for bytes in waiting {
-            self.put(id, 0, &bytes);
+        for (side, waiting) in waiting.into_iter().enumerate() {
+            for bytes in waiting {
+                self.put(id, side, &bytes);
+            }
         }
     }
 
