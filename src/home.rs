@@ -2,10 +2,10 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! `registrar`, `authenticate`, `mark`, `routing` and `sharing` (with the other
-//! shards) are the role itself, what the home
-//! decides when the proxy asks it; the rest parses no header line and decides
-//! on no answer beyond naming its status.
+//! `registrar`, `kin`, `authenticate`, `mark`, `routing` and `sharing` (with the
+//! other shards) are the role itself, what the home decides when the proxy asks
+//! it; the rest parses no header line and decides on no answer beyond naming its
+//! status.
 //!
 //! Decisions: who comes from an edge is told by address, so a REGISTER past the
 //! edges is redirected before anything is looked up, and a stranger is never
@@ -21,6 +21,7 @@ pub mod aor;
 mod authenticate;
 mod contact_uri;
 mod dialog;
+mod kin;
 pub mod location;
 mod mark;
 pub mod nonce;

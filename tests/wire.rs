@@ -43,6 +43,7 @@ mod wire {
     mod tls;
     mod torture;
     mod transport;
+    mod two_edges;
     mod validating;
     mod why;
 }

@@ -51,7 +51,7 @@ impl Agent {
                 out,
                 format_args!("Supported: path, outbound, alt-proxies\r\nExpires: {expires_s}\r\n"),
             ),
-            Contact::Target => put(out, &[b"Supported: outbound\r\n", ALLOW.as_bytes()]),
+            Contact::Target => put(out, &[b"Supported: outbound, sticky\r\n", ALLOW.as_bytes()]),
             Contact::Absent => {}
         }
         self.credentials.write(ask, cnonce, out);

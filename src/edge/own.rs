@@ -15,6 +15,7 @@
 use std::net::IpAddr;
 
 use super::policy::Edge;
+use super::record_route::FLOW_PARAM;
 use super::{BadToken, Kind, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
@@ -112,6 +113,16 @@ impl Edge {
     fn flow_token(&self, user: &[u8]) -> Mine {
         flow_token::read(&self.flow_key, user, self.boot)
             .map_or_else(Mine::Bad, |(flow, shard)| Mine::Flow { flow, shard })
+    }
+
+    /// The flow of this run that a token of ours names beside its phone, and
+    /// its shard.
+    pub(super) fn bare_flow(&self, request: &Request<'_>, count: usize) -> Option<(Flow, u8)> {
+        let bytes = request.bytes;
+        let own = request.message.values(bytes, Name::Route).take(count);
+        let mut uris = own.filter_map(|value| Uri::in_value(bytes, value).ok());
+        let token = uris.find_map(|uri| uri.param(bytes, FLOW_PARAM)?)?;
+        flow_token::read(&self.flow_key, token.of(bytes), self.boot).ok()
     }
 
     fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {

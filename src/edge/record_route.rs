@@ -7,6 +7,11 @@
 //! - A registered phone that resolves its routes gets two: the token towards
 //!   the home, and towards itself the address of this edge, which is where its
 //!   flow is.
+//! - A phone that shows a genuine token on a flow where nobody is registered
+//!   (this edge was restarted, and the phone has not noticed) gets that token
+//!   too, and in a parameter the flow token: while this edge lives it leads to
+//!   the very flow, and when it dies the token leads to the phone's other edge.
+//!   Whoever shows the token of another phone harms its own dialog and no more.
 //! - Anyone else gets a flow token at this edge's own address, twice where the
 //!   two sides differ in transport or address family.
 //!
@@ -15,7 +20,8 @@
 use std::net::SocketAddr;
 
 use super::flow_token;
-use super::policy::Edge;
+use super::policy::{Edge, Origin};
+use super::register::STICKY;
 use super::route::Pass;
 use crate::edit::host_port;
 use crate::id::{Flow, Transport};
@@ -27,6 +33,9 @@ use crate::send::Hop;
 /// Dialog parameter of a Record-Route value: which edge handled the dialog
 /// (protocol 2.3 item 13).
 const DIALOG_PARAM: &str = "gunk";
+/// Parameter of a token in Record-Route: the flow token of a phone that the edge
+/// had forgotten when the dialog began.
+pub(super) const FLOW_PARAM: &str = "flow";
 
 /// Which way a request goes through the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +55,8 @@ struct Side {
 
 /// One Record-Route value.
 enum Value<'a> {
-    /// The token URI with the dialog parameter.
-    Token(&'a [u8]),
+    /// The token URI with the dialog parameter; and with a flow token.
+    Token(&'a [u8], Option<&'a [u8]>),
     /// A flow token at our address.
     Flow(&'a [u8], Side),
     /// Our address, for a phone that resolves its Route.
@@ -72,19 +81,29 @@ impl Edge {
         let home = Side::of(pass.net, home);
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        let sticky = self.write_phone(pass, flow, way, &mut text);
-        let (token, address, single) = match sticky {
-            Some(sticky) => (Value::Token(&text), Value::Address(phone), sticky),
-            None => {
-                text.clear();
-                let shard = pass.net.team.own;
-                flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
-                (
-                    Value::Flow(&text, home),
-                    Value::Flow(&text, phone),
-                    home == phone,
-                )
-            }
+        let known = self.write_phone(pass, flow, way, &mut text);
+        let shown = match known {
+            Some(_) => None,
+            None => self.write_shown(pass, &mut text),
+        };
+        let end = text.len();
+        if known.is_none() {
+            let shard = pass.net.team.own;
+            flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
+        }
+        let (name, bare) = text.split_at(end);
+        let (token, address, single) = match (known, shown) {
+            (Some(sticky), _) => (Value::Token(name, None), Value::Address(phone), sticky),
+            (None, Some(sticky)) => (
+                Value::Token(name, Some(bare)),
+                Value::Address(phone),
+                sticky,
+            ),
+            (None, None) => (
+                Value::Flow(bare, home),
+                Value::Flow(bare, phone),
+                home == phone,
+            ),
         };
         // The topmost value is the one of the side the request goes to.
         let (top, below) = match way {
@@ -129,17 +148,42 @@ impl Edge {
             .then_some(found.is_sticky)
     }
 
+    /// Writes the token that the request itself shows, for a flow that nobody
+    /// is registered on; whether its phone keeps to its flows. `None`, and
+    /// nothing written, when it shows none, or one that names no user (D-E15).
+    fn write_shown(&mut self, pass: &Pass<'_, '_>, out: &mut Vec<u8>) -> Option<bool> {
+        out.clear();
+        if !self.has_token() || self.token.is_anonymous() {
+            return None;
+        }
+        let (edges, flags) = (self.token_set(), self.token.flags());
+        if !self.write_token(&self.token.subscriber(), edges, flags, out) {
+            out.clear();
+            return None;
+        }
+        // A clear token does not say it, but the phone does.
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let says = |tag| message.has_token(bytes, Name::Supported, tag);
+        Some(flags & STICKY != 0 || pass.origin == Origin::Phone && says("sticky"))
+    }
+
     /// P-17: what goes on as `sips` comes back as `sips`.
     fn value(&self, net: &Net, value: &Value<'_>, secure: bool, lines: &mut Vec<u8>) {
         lines.extend_from_slice(b"Record-Route: <");
         lines.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
         match value {
-            Value::Token(token) => {
+            Value::Token(token, flow) => {
                 for part in [token, &b"@"[..], self.settings.cluster.as_bytes(), b";lr;"] {
                     lines.extend_from_slice(part);
                 }
                 for part in [DIALOG_PARAM, "=", &self.settings.name] {
                     lines.extend_from_slice(part.as_bytes());
+                }
+                if let Some(flow) = flow {
+                    for part in [";", FLOW_PARAM, "="] {
+                        lines.extend_from_slice(part.as_bytes());
+                    }
+                    lines.extend_from_slice(flow);
                 }
             }
             Value::Flow(token, side) => {

@@ -18,7 +18,7 @@ use crate::span::Span;
 use crate::time::Instant;
 
 /// Token flag: the phone asked for a list of outbound proxies.
-const STICKY: u8 = 1;
+pub(super) const STICKY: u8 = 1;
 
 /// What a REGISTER says of the phone behind it.
 pub(super) struct Phone {

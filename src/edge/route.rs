@@ -158,7 +158,18 @@ impl Edge {
         {
             return Verdict::HandOver(shard);
         }
-        match here {
+        let bare = match here {
+            Some(_) => None,
+            None => self.bare_flow(pass.request, pass.plan.pop),
+        };
+        if let Some((_, shard)) = bare
+            && pass.net.team.is_other(shard)
+            && pass.request.handed == 0
+        {
+            return Verdict::HandOver(shard);
+        }
+        let bare = bare.map(|(flow, _)| flow);
+        match here.or(bare.filter(|flow| pass.net.flows.lives(*flow))) {
             Some(flow) => self.incoming(pass, flow),
             None if pass.origin == Origin::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
                 no_flow(pass)

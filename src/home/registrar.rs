@@ -197,6 +197,11 @@ impl Home {
         self.text = path;
         applied.map_err(|conflict| reply_of(conflict.answer()))?;
         self.stick_path(net, now, request, &asked);
+        if outbound {
+            let aor = std::mem::take(&mut self.aor);
+            self.stick_kin(net, now, &aor);
+            self.aor = aor;
+        }
         self.store(net, now, &self.aor);
         Ok(outbound)
     }

@@ -275,14 +275,17 @@ impl Home {
             }
         }
         for &hop in &self.hops {
-            // Two flows of one phone have one Path: an edge that was asked for
-            // the one has answered for the other.
-            let again = |target: &Target| {
-                target.hop == hop
-                    && target.uri.as_deref() == uri.as_deref()
-                    && target.route.as_deref() == route.as_deref()
+            // An edge looks for a phone by user and instance, whatever the Path:
+            // asked for the one flow, it has answered for the other. Without an
+            // instance, what is the same in every part is asked for once.
+            let again = |(target, seen): (&Target, &u64)| {
+                let same = group != 0 && *seen == group && !matches!(hop, Hop::Named(_));
+                let equal = target.uri.as_deref() == uri.as_deref()
+                    && target.route.as_deref() == route.as_deref();
+                target.hop == hop && (same || equal)
             };
-            if pass.plan.targets.iter().any(again) {
+            let seen = pass.plan.targets.iter().zip(&self.groups);
+            if seen.into_iter().any(again) {
                 continue;
             }
             let index = u8::try_from(pass.plan.targets.len()).ok()?;

@@ -139,5 +139,6 @@ impl Home {
             self.stick.bind(now, flow, &uri, Source::Path, until);
         }
         self.paths = paths;
+        self.stick_kin(net, now, aor);
     }
 }

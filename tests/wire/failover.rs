@@ -246,6 +246,87 @@ fn by_home(world: &World, method: &str) -> Vec<String> {
     sent.map(|seen| seen.to.to_string()).collect()
 }
 
+/// joe's call through an edge that was restarted behind his back: the token of
+/// his Service-Route is all that it knows of him. His Record-Route is given too.
+fn call_past_a_restart(tokens: Tokens) -> (Call, String) {
+    let mut world = World::lab(tokens);
+    world.icmp = true;
+    let mut joe = Phone::new("joe", JOE, true);
+    let mut ann = Phone::new("ann", ANN, true);
+    ann.register(&mut world, EDGES[1]);
+    joe.register(&mut world, EDGES[0]);
+    let mut answers = world.trace.iter().rev();
+    let ok = answers.find(|seen| seen.to.to_string() == JOE).unwrap();
+    let route = Phone::values(&ok.text, "Service-Route").join(", ");
+    world.restart(EDGES[0]);
+    let lines = format!("Route: {route}\nSupported: outbound, sticky\n");
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, &lines, "");
+    joe.send(&mut world, EDGES[0], &invite);
+    assert_eq!(joe.status(&mut world), 100);
+    let invite = ann.receive(&mut world);
+    let recorded = Phone::values(&invite, "Record-Route").split_off(2);
+    assert_eq!(recorded.len(), 1, "{recorded:?}");
+    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+    let ok = joe.receive(&mut world);
+    joe.dialog(&ok, true);
+    ann.dialog(&invite, false);
+    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+    assert!(ann.receive(&mut world).starts_with("ACK "));
+    world.forget();
+    (Call { world, joe, ann }, recorded[0].clone())
+}
+
+#[test]
+fn a_call_begun_past_a_restart_outlives_its_edge() {
+    // H-5, H-7, H-8, O-6: it names the token that the phone showed, and the flow.
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let (mut call, recorded) = call_past_a_restart(tokens);
+        assert!(recorded.contains(";gunk=e1;flow=f"), "{recorded}");
+        call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
+        let info = call.world.receive(JOE);
+        assert!(info.text.starts_with("INFO "), "{}", call.world.ladder());
+        assert_eq!(info.from.to_string(), EDGES[0], "the very flow");
+        call.joe
+            .answer(&mut call.world, EDGES[0], &info.text, 200, "OK");
+        assert_eq!(call.ann.status(&mut call.world), 200);
+        call.world.kill(EDGES[0]);
+        let backup = call.joe.backup.clone();
+        call.joe.in_dialog(&mut call.world, &backup, "INFO", 2);
+        assert!(call.ann.receive(&mut call.world).starts_with("INFO "));
+        call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 3);
+        let bye = call.world.receive(JOE);
+        assert!(bye.text.starts_with("BYE "), "{}", call.world.ladder());
+        assert_eq!(bye.from.to_string(), backup);
+    }
+}
+
+#[test]
+fn a_flow_beside_a_token_is_read_under_the_key() {
+    // O-5: bent or of an earlier run it says nothing, and the token leads on.
+    let (mut call, recorded) = call_past_a_restart(Tokens::Sealed);
+    let flow = recorded.split(";flow=").nth(1).unwrap();
+    let flow = flow.trim_end_matches('>');
+    let other = if &flow[9..10] == "0" { "1" } else { "0" };
+    let bent = format!("{}{other}{}", &flow[..9], &flow[10..]);
+    assert_ne!(bent, flow);
+    let route = format!("Route: {}\n", recorded.replace(flow, &bent));
+    let home = Phone::new("ann", HOME, false);
+    let info = home.request("MESSAGE", "sip:joe@127.0.0.1:5070", 9, &route, "");
+    home.send(&mut call.world, EDGES[0], &info);
+    let info = call.world.receive(JOE);
+    assert!(info.text.starts_with("MESSAGE "), "{}", info.text);
+    assert_eq!(
+        info.from.to_string(),
+        call.joe.backup,
+        "{flow} {}",
+        call.world.ladder()
+    );
+    call.world.restart(EDGES[0]);
+    call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 3);
+    let bye = call.world.receive(JOE);
+    assert_eq!(bye.from.to_string(), call.joe.backup);
+}
+
 #[test]
 fn when_nobody_is_left_the_caller_hears_it_once() {
     // H-12, O-5, O-21, T-10: both edges of joe have forgotten him.

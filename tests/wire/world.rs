@@ -94,6 +94,8 @@ pub(crate) struct World {
     dead: Vec<IpAddr>,
     /// Certificates of the test's addresses.
     proven: BTreeMap<SocketAddr, Vec<Box<str>>>,
+    /// Counts them, since no two runs of a node have the same seed.
+    restarts: u64,
     frozen: Vec<IpAddr>,
     /// What waits for nodes that are frozen.
     held: VecDeque<Event>,

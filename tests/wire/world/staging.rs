@@ -89,6 +89,7 @@ impl World {
             held: VecDeque::new(),
             icmp: false,
             beats: 0,
+            restarts: 0,
             mute: Vec::new(),
             notices: Vec::new(),
             events: Vec::new(),
@@ -268,12 +269,13 @@ impl World {
         let addr: SocketAddr = addr.parse().unwrap();
         let (first, count) = self.nodes[&addr];
         self.dead.retain(|dead| *dead != addr.ip());
+        self.restarts += 1;
         for place in first..first + count {
             // The kernel ends the connections of a process that ends.
             for joined in self.cables.all_of(place) {
                 self.hang_up(joined);
             }
-            let mut shard = self.start(place, 1_000);
+            let mut shard = self.start(place, 1_000 * self.restarts);
             if matches!(self.kinds[place], Kind::Home(_)) {
                 for (key, value) in &self.store {
                     shard.handle(self.now, Input::Restored { key, value });
