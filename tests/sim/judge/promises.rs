@@ -162,15 +162,10 @@ impl Court<'_> {
         let both = [self.call.caller, fork.callee];
         let whole = self.path_is_clean(fork, self.call.invited, end);
         let served = |phone: &IpAddr| {
-            self.speaks(*phone) == Speaks::Sticky && self.is_served(*phone, bye.sent, end)
+            self.speaks(*phone) != Speaks::Plain && self.is_served(*phone, bye.sent, end)
         };
         let before = bye.sent - Duration::from_secs(2);
-        // An edge that has forgotten its phone, or never knew it, can only name
-        // the flow itself in the dialog (protocol 2.4): no other edge has that.
-        let begun = self.call.invited;
-        let settled = begun + Duration::from_secs(2);
-        let known = self.is_served_by(self.call.caller, self.call.edge, begun, settled);
-        let backed = known && both.iter().all(served) && self.homes_are_clean(before, end);
+        let backed = both.iter().all(served) && self.homes_are_clean(before, end);
         if !whole && !backed {
             return Ok(());
         }
