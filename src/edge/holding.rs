@@ -34,6 +34,26 @@ impl Edge {
         }
     }
 
+    /// What this shard knows of who holds the subscriber's flow, in words;
+    /// `held`: it does itself.
+    pub(super) fn why_held(
+        &self,
+        net: &Net,
+        now: Instant,
+        subscriber: &Subscriber<'_>,
+        held: bool,
+    ) -> String {
+        let phone = phone(net, subscriber);
+        let keeper = net.team.of(phone);
+        let own = net.team.own;
+        match self.directory.holder(now, phone, own) {
+            _ if keeper != own => format!("shard {keeper} knows which shard holds the flow"),
+            _ if held => format!("this shard, {own}, holds the flow"),
+            Some(shard) => format!("shard {shard} holds the flow"),
+            None => "no shard holds a flow of this phone".to_owned(),
+        }
+    }
+
     /// Says that this shard holds a phone until then.
     pub(super) fn hold(
         &mut self,

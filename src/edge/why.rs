@@ -73,18 +73,22 @@ impl Edge {
             facts.say("flow", says);
         }
         let found = self.registrations.flow_of(now, &subscriber, None);
-        match found.filter(|flow| net.flows.lives(*flow)) {
-            Some(flow) => facts.say("chosen", format!("{}, the newest", fact::flow(net, flow))),
-            None => {
-                let others: Vec<_> = edges.iter().filter(|name| *name != own).collect();
-                facts.say("flow", "none of this phone here");
-                let says = match others[..] {
-                    [] => "nobody: 430 Flow Failed".to_owned(),
-                    _ => format!("relayed to {others:?}, and 430 if it came from an edge"),
-                };
-                facts.say("chosen", says);
-            }
+        let found = found.filter(|flow| net.flows.lives(*flow));
+        if !net.team.is_alone() {
+            let held = found.is_some();
+            facts.say("directory", self.why_held(net, now, &subscriber, held));
         }
+        if let Some(flow) = found {
+            return facts.say("chosen", format!("{}, the newest", fact::flow(net, flow)));
+        }
+        facts.say("flow", "none of this phone here");
+        let others: Vec<_> = edges.iter().filter(|name| *name != own).collect();
+        let says = match (self.holder(net, now, &subscriber, 0), &others[..]) {
+            (Some(shard), _) => format!("handed over to shard {shard}"),
+            (None, []) => "nobody: 430 Flow Failed".to_owned(),
+            (None, _) => format!("relayed to {others:?}, and 430 if it came from an edge"),
+        };
+        facts.say("chosen", says);
     }
 
     fn why_other(

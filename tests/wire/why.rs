@@ -111,6 +111,42 @@ fn a_home_that_lost_its_table_says_that_it_would_ask_around() {
 }
 
 #[test]
+fn the_shards_of_an_edge_say_which_of_them_holds_the_flow() {
+    for at in 0..3 {
+        let mut world = World::wide(3, Tokens::Clear, |_| (), |_, _| ());
+        world.steer(JOE, at);
+        Phone::new("joe", JOE, false).register(&mut world, EDGES[0]);
+        let path = Phone::values(&world.ladder(), "Path").pop().unwrap();
+        let uri = path.trim_matches(['<', '>']).to_owned();
+        let all = world.why_by_shard(EDGES[0], &uri);
+        let about = |shard: usize, what: &str| {
+            let mut facts = all[shard].0.iter();
+            let fact = facts.find(|fact| fact.what == what).unwrap();
+            fact.says.clone()
+        };
+        let keeper = (0..3).find(|shard| !about(*shard, "directory").contains(" knows "));
+        let keeper = keeper.unwrap();
+        for shard in 0..3 {
+            let directory = about(shard, "directory");
+            let want = if shard != keeper {
+                format!("shard {keeper} knows which shard holds the flow")
+            } else if shard == at {
+                format!("this shard, {at}, holds the flow")
+            } else {
+                format!("shard {at} holds the flow")
+            };
+            assert_eq!(directory, want, "asked {shard}");
+            let want = match shard {
+                _ if shard == at => "the flow to udp:127.0.0.1:5070, the newest".to_owned(),
+                _ if shard == keeper => format!("handed over to shard {at}"),
+                _ => format!("handed over to shard {keeper}"),
+            };
+            assert_eq!(about(shard, "chosen"), want, "asked {shard}");
+        }
+    }
+}
+
+#[test]
 fn asking_changes_nothing() {
     let (mut world, uri) = registered(Tokens::Clear);
     for node in [HOME, EDGES[0]] {

@@ -301,8 +301,14 @@ impl World {
 
     /// What a node says of a URI.
     pub(crate) fn why(&mut self, addr: &str, uri: &str) -> Facts {
-        let place = self.places(addr).start;
-        self.shards[place].why(self.now, uri.as_bytes())
+        self.why_by_shard(addr, uri).remove(0)
+    }
+
+    /// The same by each of its shards.
+    pub(crate) fn why_by_shard(&mut self, addr: &str, uri: &str) -> Vec<Facts> {
+        let (now, places) = (self.now, self.places(addr));
+        let shards = self.shards[places].iter_mut();
+        shards.map(|shard| shard.why(now, uri.as_bytes())).collect()
     }
 
     /// What a node holds at this moment, over all its shards.
