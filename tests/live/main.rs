@@ -11,6 +11,7 @@
 //! - `STEADFAST_BIN` names another program to start in place of ours.
 //! - After a failure the folder with all logs stays; its path is printed.
 
+mod abuse;
 mod agent;
 mod baresip;
 mod call;
