@@ -44,6 +44,8 @@ pub struct Config {
     /// Networks whose sources are not limited: address and prefix length.
     /// `None`: those of `limits::UNLIMITED`.
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
+    /// Connections that one source may have at once, on each shard.
+    pub connections_per_source: u32,
     /// What it is.
     pub role: Role,
     /// Its certificates, where it speaks TLS.
@@ -113,6 +115,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         "control",
         "metrics",
         "unlimited",
+        "connections_per_source",
         "dns",
     ])?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
@@ -140,12 +143,15 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     })?;
     let want = "a list of networks such as [\"192.0.2.0/24\"]";
     let unlimited = root.any_list("unlimited", want, names::prefix)?;
+    let want = "a number of connections";
+    let connections = root.number("connections_per_source", 1..=u16::MAX, want)?;
     let tls = tls::settings(&root, &listen, &role, folder)?;
     Ok(Config {
         control,
         metrics,
         doors_at: ["control", "metrics"].map(|key| root.place(key)),
         unlimited,
+        connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
         name,
         listen,
         listen_at: root.place("listen"),

@@ -24,8 +24,8 @@ mod held;
 
 use std::net::IpAddr;
 
-pub use self::held::Held;
 use self::held::Shares;
+pub use self::held::{Held, Near};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -139,6 +139,11 @@ impl Guard {
     /// Nothing is counted for these networks, for any other it is.
     pub fn set_unlimited(&mut self, networks: Vec<(IpAddr, u8)>) {
         self.unlimited = networks;
+    }
+
+    /// So many connections a source may have at once.
+    pub const fn set_connections(&mut self, most: u32) {
+        self.shares.set_connections(most);
     }
 
     /// Takes a token of the source's bucket. False: it is empty.
@@ -297,7 +302,7 @@ impl Guard {
 }
 
 /// What one customer has: an IPv4 address, or an IPv6 /64 (then true).
-fn network(ip: IpAddr) -> (bool, u64) {
+pub(crate) fn network(ip: IpAddr) -> (bool, u64) {
     match ip {
         IpAddr::V4(v4) => (false, u64::from(v4.to_bits())),
         IpAddr::V6(v6) => (true, u64::try_from(v6.to_bits() >> 64).unwrap_or_default()),

@@ -130,10 +130,11 @@ pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (1, 60);
 /// behind one address come back within a minute of an edge's end. More: closed
 /// at once.
 pub const SOURCE_CONNECTIONS: (u32, u32) = (200, 2_000);
-/// Connections a source may have at once. More: closed at once.
-pub const SOURCE_STREAMS_MAX: u32 = 16_384;
-/// Number of them at which the operator is told, once: four fifths.
-pub const SOURCE_STREAMS_ALARM: u32 = SOURCE_STREAMS_MAX / 5 * 4;
+/// Connections a source may have at once, and on each shard, unless the
+/// configuration says otherwise. More: closed at once.
+pub const SOURCE_STREAMS: u32 = 16_384;
+/// Share of them, in percent, at which the operator is told, once.
+pub const SOURCE_STREAMS_ALARM_PERCENT: u32 = 80;
 /// TLS handshakes a source may have under way at once. More: closed at once.
 pub const SOURCE_HANDSHAKES_MAX: u32 = 256;
 /// Bytes of unfinished messages of a source: whole ones are never kept, and

@@ -102,6 +102,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             tls: tls.clone(),
             store: files.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
+            connections_per_source: config.connections_per_source,
             dns: to_dns.of(shard),
             restored: restored(files.as_ref().map(|(_, store)| store))?,
         });

@@ -211,6 +211,12 @@ impl Shard {
         self.net.guard.set_unlimited(networks);
     }
 
+    /// A source may have so many connections at once, instead of
+    /// `limits::SOURCE_STREAMS`.
+    pub const fn set_connections_per_source(&mut self, most: u32) {
+        self.net.guard.set_connections(most);
+    }
+
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {

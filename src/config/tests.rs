@@ -93,7 +93,9 @@ fn a_home_is_read_with_its_defaults() {
 #[test]
 fn the_doors_of_the_operator_are_read() {
     let head = format!("{HEAD}control = \"e1.sock\"\nmetrics = \"127.0.0.1:9090\"\n");
-    let config = read(&format!("{head}unlimited = [\"192.0.2.0/24\"]\n{EDGE}")).unwrap();
+    let bounds = "unlimited = [\"192.0.2.0/24\"]\nconnections_per_source = 500\n";
+    let config = read(&format!("{head}{bounds}{EDGE}")).unwrap();
+    assert_eq!(config.connections_per_source, 500);
     assert!(
         config
             .control
@@ -109,9 +111,15 @@ fn the_doors_of_the_operator_are_read() {
         Some(vec![("192.0.2.0".parse().unwrap(), 24)])
     );
     let config = read(&format!("{HEAD}{EDGE}")).unwrap();
+    assert_eq!(config.connections_per_source, limits::SOURCE_STREAMS);
     assert_eq!(
         (config.control, config.metrics, config.unlimited),
         (None, None, None)
+    );
+    let wrong = format!("{HEAD}connections_per_source = 0\n{EDGE}");
+    assert_eq!(
+        read(&wrong).err().unwrap().to_string(),
+        "e1.toml, line 3: `connections_per_source` must be a number of connections, from 1 to 65535, and is 0"
     );
     let wrong = format!("{HEAD}metrics = \"9090\"\n{EDGE}");
     assert_eq!(
@@ -266,7 +274,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited, dns",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, dns",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),

@@ -30,9 +30,18 @@ pub enum Held {
     Counted,
     /// It is counted, and with it the source comes near its bound for the
     /// first time: so many it holds.
-    Near(u32),
+    Near(Near),
     /// The source holds as much as it may.
     Full,
+}
+
+/// How near a source is to its bound of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Near {
+    /// What it holds.
+    pub held: u32,
+    /// What it may hold.
+    pub most: u32,
 }
 
 /// Every source that holds anything.
@@ -41,6 +50,8 @@ pub(super) struct Shares {
     by_source: HashMap<(bool, u64), Share, ahash::RandomState>,
     partial: usize,
     near: usize,
+    /// Connections that one may have.
+    most: u32,
 }
 
 impl Shares {
@@ -49,7 +60,18 @@ impl Shares {
             by_source: HashMap::with_hasher(hasher),
             partial: 0,
             near: 0,
+            most: limits::SOURCE_STREAMS,
         }
+    }
+
+    pub(super) const fn set_connections(&mut self, most: u32) {
+        self.most = most;
+    }
+
+    /// Number of connections of which the operator is told.
+    fn alarm(&self) -> u32 {
+        let share = u64::from(self.most) * u64::from(limits::SOURCE_STREAMS_ALARM_PERCENT);
+        u32::try_from(share.div_ceil(100)).unwrap_or(u32::MAX)
     }
 
     /// Sources near their bound.
@@ -59,21 +81,25 @@ impl Shares {
 
     /// Counts a connection; one of the exempt is counted and never refused.
     pub(super) fn open(&mut self, ip: IpAddr, is_exempt: bool) -> Held {
+        let (most, alarm) = (self.most, self.alarm());
         let share = self.by_source.entry(network(ip)).or_default();
         if is_exempt {
             share.streams += 1;
             return Held::Counted;
         }
-        if share.streams >= limits::SOURCE_STREAMS_MAX {
+        if share.streams >= most {
             return Held::Full;
         }
         share.streams += 1;
-        if share.is_near || share.streams < limits::SOURCE_STREAMS_ALARM {
+        if share.is_near || share.streams < alarm {
             return Held::Counted;
         }
         share.is_near = true;
         self.near += 1;
-        Held::Near(share.streams)
+        Held::Near(Near {
+            held: share.streams,
+            most,
+        })
     }
 
     /// A connection is gone.
@@ -122,13 +148,13 @@ impl Shares {
     }
 
     fn change(&mut self, ip: IpAddr, change: impl FnOnce(&mut Share)) {
-        let key = network(ip);
+        let (key, alarm) = (network(ip), self.alarm());
         let Some(share) = self.by_source.get_mut(&key) else {
             return;
         };
         change(share);
         // Told again only after it was well below.
-        if share.is_near && share.streams < limits::SOURCE_STREAMS_ALARM / 2 {
+        if share.is_near && share.streams < alarm / 2 {
             share.is_near = false;
             self.near -= 1;
         }
@@ -153,21 +179,23 @@ mod tests {
     #[test]
     fn a_source_fills_up_and_tells_once_on_the_way() {
         let (mut shares, one) = (shares(), ip("2001:db8::1"));
+        shares.set_connections(501);
         let mut told = Vec::new();
         let opened = (0..).take_while(|_| match shares.open(one, false) {
             Held::Counted => true,
-            Held::Near(held) => {
-                told.push(held);
+            Held::Near(near) => {
+                told.push(near);
                 true
             }
             Held::Full => false,
         });
         let opened = opened.count();
-        assert_eq!(opened, usize::try_from(limits::SOURCE_STREAMS_MAX).unwrap());
-        assert_eq!(
-            (told, shares.near()),
-            (vec![limits::SOURCE_STREAMS_ALARM], 1)
-        );
+        assert_eq!(opened, 501);
+        let near = Near {
+            held: 401,
+            most: 501,
+        };
+        assert_eq!((told, shares.near()), (vec![near], 1));
         // Its neighbour in the same /64 is the same customer; others are not.
         assert_eq!(shares.open(ip("2001:db8::2"), false), Held::Full);
         assert_eq!(shares.open(ip("2001:db8:0:1::1"), false), Held::Counted);

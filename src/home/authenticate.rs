@@ -52,8 +52,12 @@ enum Unproven {
     Missing,
     /// Checked, and wrong.
     Wrong,
-    /// Right but on an old nonce: the phone need not ask its user again.
+    /// On an old nonce: the phone need not ask its user again.
     Stale,
+    /// On a nonce that was sent to somebody else; the same holds.
+    Elsewhere,
+    /// Right, but used before; the same holds.
+    Replayed,
 }
 
 impl Home {
@@ -76,7 +80,7 @@ impl Home {
             net.retry_after(&mut plan.lines);
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
-        match self.prove(net, now, request, role) {
+        match self.prove(net, now, request, (source, role)) {
             Ok(proven) => {
                 let bytes = request.bytes;
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
@@ -88,13 +92,26 @@ impl Home {
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(unproven) => {
-                if matches!(unproven, Unproven::Wrong) {
-                    net.counters.failed_digests += 1;
-                    net.guard.admit(now, source, Kind::FailedDigest);
-                }
-                let stale = matches!(unproven, Unproven::Stale);
+                let stale = match unproven {
+                    Unproven::Missing => false,
+                    Unproven::Wrong => {
+                        net.counters.failed_digests += 1;
+                        net.guard.admit(now, source, Kind::FailedDigest);
+                        false
+                    }
+                    Unproven::Stale => true,
+                    Unproven::Elsewhere => {
+                        net.counters.foreign_nonces += 1;
+                        true
+                    }
+                    Unproven::Replayed => {
+                        net.counters.replayed_digests += 1;
+                        true
+                    }
+                };
                 let (line, reply) = role.challenge();
-                self.challenge(net, now, (user.of(request.bytes), line, stale), plan);
+                let user = user.of(request.bytes);
+                self.challenge(net, now, source, (user, line, stale), plan);
                 Err(reply)
             }
         }
@@ -120,7 +137,7 @@ impl Home {
         net: &Net,
         now: Instant,
         request: &Request<'_>,
-        role: As,
+        (source, role): (IpAddr, As),
     ) -> Result<Span, Unproven> {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
@@ -132,9 +149,15 @@ impl Home {
             return Err(Unproven::Missing);
         };
         let unix = net.wall.unix(now);
-        let stamp = match nonce::check(&self.settings.nonce_key, given.nonce.of(bytes), unix) {
+        let stamp = match nonce::check(
+            &self.settings.nonce_key,
+            given.nonce.of(bytes),
+            source,
+            unix,
+        ) {
             Nonce::Fresh(stamp) => stamp,
             Nonce::Stale => return Err(Unproven::Stale),
+            Nonce::Elsewhere => return Err(Unproven::Elsewhere),
             Nonce::Forged => return Err(Unproven::Missing),
         };
         let algorithm = Algorithm::from_token(given.algorithm.map(|token| token.of(bytes)))
@@ -179,7 +202,7 @@ impl Home {
         if self.replay.admit(stamp, count, unix) {
             Ok(given.username)
         } else {
-            Err(Unproven::Stale)
+            Err(Unproven::Replayed)
         }
     }
 
@@ -191,13 +214,14 @@ impl Home {
         &mut self,
         net: &mut Net,
         now: Instant,
+        source: IpAddr,
         (user, line, stale): (&[u8], &str, bool),
         plan: &mut Plan,
     ) {
         let known = self.subscribers.find(user, self.settings.domain.as_bytes());
         self.text.clear();
         let (salt, unix) = (net.chance(), net.wall.unix(now));
-        nonce::mint(&self.settings.nonce_key, unix, salt, &mut self.text);
+        nonce::mint(&self.settings.nonce_key, unix, salt, source, &mut self.text);
         for algorithm in &self.settings.algorithms {
             if known.is_some_and(|subscriber| subscriber.ha1(*algorithm).is_none()) {
                 continue;

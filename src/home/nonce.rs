@@ -1,15 +1,21 @@
 //! Nonces that need no memory to be checked, and the little memory that keeps
 //! an answer from being used twice.
 //!
-//! A nonce is 30 bytes in base64url: the second it was minted in (6), a salt
-//! (8), and the first 16 bytes of an HMAC-SHA256 over both under the cluster's
-//! key. Whoever has the key can check it: any home, and a home after a restart.
+//! A nonce is 36 bytes in base64url: the second it was minted in (6), a salt
+//! (6), the network it was sent to (8), and the first 16 bytes of an HMAC-SHA256
+//! over all that under the cluster's key. Whoever has the key can check it: any
+//! home, and a home after a restart.
+//!
+//! It serves the source it was sent to, and is stale for any other: nobody fails
+//! logins in the name of an address that he can write into a datagram but not
+//! read at.
 //!
 //! `Replay` remembers per shard which counts were used (RFC 7616 §3.4.6). An
 //! answer taken to another shard or home within `limits::NONCE_S` passes there
 //! once more: closing that gap would cost every REGISTER a shared table.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use ahash::RandomState;
 use data_encoding::BASE64URL_NOPAD;
@@ -18,13 +24,14 @@ use hashbrown::hash_map::Entry;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::guard::network;
 use crate::limits;
 
 /// Length of a nonce, in characters.
-pub const NONCE_LEN: usize = 40;
+pub const NONCE_LEN: usize = 48;
 
-const SIGNED_LEN: usize = 14;
-const RAW_LEN: usize = 30;
+const SIGNED_LEN: usize = 20;
+const RAW_LEN: usize = 36;
 /// Keeps these MACs apart from all others under the same key.
 const LABEL: &[u8] = b"steadfast nonce";
 
@@ -35,6 +42,8 @@ pub enum Verdict {
     Fresh(Stamp),
     /// Ours, older than `limits::NONCE_S`: a new challenge says `stale=true`.
     Stale,
+    /// Ours and young, but sent to another source; the same holds.
+    Elsewhere,
     /// Not minted by this cluster.
     Forged,
 }
@@ -47,12 +56,14 @@ pub struct Stamp {
     minted_unix: u64,
 }
 
-/// Appends a new nonce, minted at `now_unix` (seconds since 1970). The `salt`
-/// tells apart the nonces of one second; it need not be secret.
-pub fn mint(key: &[u8; 32], now_unix: u64, salt: u64, out: &mut Vec<u8>) {
+/// Appends a new nonce for a source, minted at `now_unix` (seconds since 1970).
+/// The lower 48 bits of `salt` tell apart the nonces of one second; it need not
+/// be secret.
+pub fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out: &mut Vec<u8>) {
     let mut raw = [0; RAW_LEN];
     raw[..6].copy_from_slice(&now_unix.to_be_bytes()[2..]);
-    raw[6..SIGNED_LEN].copy_from_slice(&salt.to_be_bytes());
+    raw[6..12].copy_from_slice(&salt.to_be_bytes()[2..]);
+    raw[12..SIGNED_LEN].copy_from_slice(&sent_to(source));
     let tag = mac(key, &raw[..SIGNED_LEN]).finalize().into_bytes();
     raw[SIGNED_LEN..].copy_from_slice(&tag[..RAW_LEN - SIGNED_LEN]);
     let start = out.len();
@@ -60,9 +71,10 @@ pub fn mint(key: &[u8; 32], now_unix: u64, salt: u64, out: &mut Vec<u8>) {
     BASE64URL_NOPAD.encode_mut(&raw, &mut out[start..]);
 }
 
-/// Judges a nonce at `now_unix`, from its bytes and the key alone.
+/// Judges a nonce that came from `source` at `now_unix`, from its bytes and the
+/// key alone.
 #[must_use]
-pub fn check(key: &[u8; 32], nonce: &[u8], now_unix: u64) -> Verdict {
+pub fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Verdict {
     let mut raw = [0; RAW_LEN];
     if nonce.len() != NONCE_LEN || BASE64URL_NOPAD.decode_mut(nonce, &mut raw).is_err() {
         return Verdict::Forged;
@@ -77,6 +89,9 @@ pub fn check(key: &[u8; 32], nonce: &[u8], now_unix: u64) -> Verdict {
     }
     if has_expired(minted_unix, now_unix) {
         return Verdict::Stale;
+    }
+    if signed[12..] != sent_to(source) {
+        return Verdict::Elsewhere;
     }
     Verdict::Fresh(Stamp {
         id: number(&tag[..8]),
@@ -185,6 +200,12 @@ impl Replay {
     }
 }
 
+/// What of a source's address stands in its nonces. The low half of IPv6 is
+/// whatever one customer likes.
+fn sent_to(source: IpAddr) -> [u8; 8] {
+    network(source.to_canonical()).1.to_be_bytes()
+}
+
 const fn has_expired(minted_unix: u64, now_unix: u64) -> bool {
     now_unix.saturating_sub(minted_unix) > limits::NONCE_S
 }
@@ -213,18 +234,19 @@ mod tests {
 
     const KEY: [u8; 32] = [7; 32];
     const NOW: u64 = 1_700_000_000;
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn minted(now_unix: u64, salt: u64) -> Vec<u8> {
         let mut out = Vec::new();
-        mint(&KEY, now_unix, salt, &mut out);
+        mint(&KEY, now_unix, salt, SOURCE, &mut out);
         out
     }
 
     #[track_caller]
     fn stamp(now_unix: u64, salt: u64) -> Stamp {
-        match check(&KEY, &minted(now_unix, salt), now_unix) {
+        match check(&KEY, &minted(now_unix, salt), SOURCE, now_unix) {
             Verdict::Fresh(stamp) => stamp,
-            other @ (Verdict::Stale | Verdict::Forged) => panic!("{other:?}"),
+            other @ (Verdict::Stale | Verdict::Elsewhere | Verdict::Forged) => panic!("{other:?}"),
         }
     }
 
@@ -232,8 +254,11 @@ mod tests {
     #[test]
     fn every_home_mints_the_same_bytes() {
         let mut out = b"nonce=".to_vec();
-        mint(&KEY, NOW, 0x0102_0304_0506_0708, &mut out);
-        assert_eq!(out, b"nonce=AABlU_EAAQIDBAUGBwiGd2aLIn2G_7t1szhGxx9T");
+        mint(&KEY, NOW, 0x0102_0304_0506_0708, SOURCE, &mut out);
+        assert_eq!(
+            out,
+            b"nonce=AABlU_EAAwQFBgcIAAAAAMAAAgGN6kVUmNAJp-aje2nygZRB"
+        );
         assert_eq!(out.len(), b"nonce=".len() + NONCE_LEN);
     }
 
@@ -243,7 +268,7 @@ mod tests {
         let nonce = minted(NOW, 1);
         let fresh = Verdict::Fresh(stamp(NOW, 1));
         let judge = |now_unix: u64, want: Verdict| {
-            assert_eq!(check(&KEY, &nonce, now_unix), want, "at {now_unix}");
+            assert_eq!(check(&KEY, &nonce, SOURCE, now_unix), want, "at {now_unix}");
         };
         judge(NOW, fresh);
         judge(NOW + limits::NONCE_S, fresh);
@@ -252,7 +277,23 @@ mod tests {
         judge(NOW - limits::NONCE_SKEW_S, fresh);
         judge(NOW - limits::NONCE_SKEW_S - 1, Verdict::Forged);
         judge(0, Verdict::Forged);
-        assert_eq!(check(&[8; 32], &nonce, NOW), Verdict::Forged);
+        assert_eq!(check(&[8; 32], &nonce, SOURCE, NOW), Verdict::Forged);
+    }
+
+    #[test]
+    fn a_nonce_serves_the_source_it_was_sent_to() {
+        let judge = |minted_for: &str, source: &str, want: bool| {
+            let mut nonce = Vec::new();
+            mint(&KEY, NOW, 1, minted_for.parse().unwrap(), &mut nonce);
+            let verdict = check(&KEY, &nonce, source.parse().unwrap(), NOW);
+            assert_eq!(matches!(verdict, Verdict::Fresh(_)), want, "{source}");
+            assert_eq!(verdict == Verdict::Elsewhere, !want, "{source}");
+        };
+        judge("192.0.2.1", "192.0.2.1", true);
+        judge("192.0.2.1", "::ffff:192.0.2.1", true);
+        judge("192.0.2.1", "192.0.2.2", false);
+        judge("2001:db8::1", "2001:db8::2", true);
+        judge("2001:db8::1", "2001:db8:0:1::1", false);
     }
 
     //
@@ -262,17 +303,28 @@ mod tests {
         for place in 0..nonce.len() {
             let mut other = nonce.clone();
             other[place] = if other[place] == b'A' { b'B' } else { b'A' };
-            assert_eq!(check(&KEY, &other, NOW), Verdict::Forged, "at {place}");
+            assert_eq!(
+                check(&KEY, &other, SOURCE, NOW),
+                Verdict::Forged,
+                "at {place}"
+            );
             other[place] = b'=';
-            assert_eq!(check(&KEY, &other, NOW), Verdict::Forged, "at {place}");
+            assert_eq!(
+                check(&KEY, &other, SOURCE, NOW),
+                Verdict::Forged,
+                "at {place}"
+            );
         }
-        assert_eq!(check(&KEY, &nonce[..39], NOW), Verdict::Forged);
+        assert_eq!(check(&KEY, &nonce[..47], SOURCE, NOW), Verdict::Forged);
         assert_eq!(
-            check(&KEY, &[&nonce[..], b"A"].concat(), NOW),
+            check(&KEY, &[&nonce[..], b"A"].concat(), SOURCE, NOW),
             Verdict::Forged
         );
-        assert_eq!(check(&KEY, b"", NOW), Verdict::Forged);
-        assert_eq!(check(&KEY, &[0xff; NONCE_LEN], NOW), Verdict::Forged);
+        assert_eq!(check(&KEY, b"", SOURCE, NOW), Verdict::Forged);
+        assert_eq!(
+            check(&KEY, &[0xff; NONCE_LEN], SOURCE, NOW),
+            Verdict::Forged
+        );
     }
 
     #[test]

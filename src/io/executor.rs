@@ -38,6 +38,8 @@ pub struct Start {
     pub store: Option<StoreSender>,
     /// Networks whose sources are not limited; `None`: `limits::UNLIMITED`.
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
+    /// Connections that one source may have at once.
+    pub connections_per_source: u32,
     /// Where its questions go.
     pub dns: DnsSender,
     /// The registrations there are.
@@ -106,6 +108,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         tls,
         store,
         unlimited,
+        connections_per_source,
         dns,
         restored,
     } = start;
@@ -126,6 +129,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     if let Some(networks) = unlimited {
         shard.set_unlimited(networks);
     }
+    shard.set_connections_per_source(connections_per_source);
     let ends = Ends {
         sockets,
         inbox,

@@ -80,7 +80,8 @@ fn head(place: Place, pair: &str, shape: Shape) -> String {
         "]\ncontrol = \"{name}.sock\"\nshards = {shards}\n"
     ));
     if counts == Counts::Everybody {
-        text.push_str("unlimited = []\n");
+        // Few, so that one attacker can reach it.
+        text.push_str("unlimited = []\nconnections_per_source = 500\n");
     }
     if tls {
         text.push_str(&format!(

@@ -46,6 +46,8 @@ counters! {
     retransmissions_out,
     /// Messages with a defect, answered or not.
     malformed,
+    /// Requests refused by RFC 3261 §16.3, or since a list in them is too long.
+    invalid,
     /// Datagrams that are no message: keep-alives and noise.
     keepalives,
     /// STUN requests answered.
@@ -80,10 +82,20 @@ counters! {
     spoofed_cancels,
     /// Connections refused since their source has, or opens, too many.
     connections_refused,
+    /// Streams closed since a message on them began and did not end in time.
+    partials_late,
     /// Streams closed since their source has too much of unfinished messages.
     partials_refused,
     /// Credentials that did not prove what they claimed.
     failed_digests,
+    /// Credentials that were right and had been used before, or that are too
+    /// old for this shard to know.
+    replayed_digests,
+    /// Credentials on a nonce that was sent to another source.
+    foreign_nonces,
+    /// Requests whose sender names in its own Via where the answer should go
+    /// (`maddr`, `received`). It goes to where they came from.
+    aimed_vias,
     /// Phones sent to other edges by 300.
     moved,
     /// Requests relayed to another edge of the set.

@@ -66,6 +66,7 @@ impl Proxy {
         }
         let transport = turn.net.flows.transport(request.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
+        turn.net.counters.invalid += u64::from(valid.is_err());
         let valid = valid.map_err(Verdict::Answer)?;
         match turn
             .policy

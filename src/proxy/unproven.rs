@@ -25,6 +25,8 @@ impl Turn<'_> {
             self.net.guard.credit(self.now, request.source.ip(), bytes);
             return true;
         }
+        let is_aimed = request.via.maddr.is_some() || request.via.received.is_some();
+        self.net.counters.aimed_vias += u64::from(is_aimed);
         self.admit_bytes(request.flow, request.bytes)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Event, Handoff};
 use crate::bytes::Buf;
+use crate::guard::Near;
 use crate::id::{Flow, StreamId, Transport};
 use crate::locate::{LookupId, Question};
 
@@ -86,7 +87,7 @@ pub enum Notice {
     SourceNear {
         /// Whose.
         source: IpAddr,
-        /// So many it has.
-        held: u32,
+        /// How many it has, and may have.
+        near: Near,
     },
 }

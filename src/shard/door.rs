@@ -41,8 +41,8 @@ impl Shard {
         let is_peer = self.is_peer(now, source);
         match self.net.guard.open(source, is_peer) {
             Held::Counted => {}
-            Held::Near(held) => {
-                let notice = Notice::SourceNear { source, held };
+            Held::Near(near) => {
+                let notice = Notice::SourceNear { source, near };
                 self.net.outbox.push_back(Output::Notice(notice));
             }
             Held::Full => {

@@ -271,7 +271,7 @@ impl Shard {
             self.net.txns.set_timer(due, Timer::Partial(stream.0));
             return;
         }
-        self.net.counters.malformed += 1;
+        self.net.counters.partials_late += 1;
         self.abort(now, stream);
     }
 }

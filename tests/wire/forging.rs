@@ -218,6 +218,7 @@ fn what_a_via_says_aims_nothing() {
             assert!(!reached, "{lie}\n{}", world.ladder());
             let answer = world.receive(FORGED).text;
             assert!(answer.contains(";received=203.0.113.6"), "{answer}");
+            assert_eq!(world.counter(to, "aimed_vias"), 1);
         }
     }
 }
@@ -273,6 +274,13 @@ fn a_captured_register_moves_nobody() {
         "{}",
         world.ladder()
     );
+    // Not even with joe's address, where its nonce was sent.
+    let neighbour = "127.0.0.1:5666";
+    let moved = captured.replace("z9hG4bK", "z9hG4bKn");
+    assert_eq!(world.counter(HOME, "replayed_digests"), 0);
+    world.send(neighbour, EDGES[0], &moved.replace(JOE, neighbour));
+    assert_eq!(world.counter(HOME, "replayed_digests"), 1);
+    assert!(world.receive(neighbour).text.starts_with("SIP/2.0 401 "));
     // joe's calls still go to joe.
     let bob = Phone::new("bob", "127.0.0.1:5090", false);
     let invite = bob.request("INVITE", "sip:joe@example.com", 1, "", "");
@@ -280,6 +288,37 @@ fn a_captured_register_moves_nobody() {
     bob.send(&mut world, HOME, &invite);
     assert!(world.last(JOE).starts_with("INVITE "), "{}", world.ladder());
     assert!(!world.has(FORGED));
+}
+
+#[test]
+fn nobody_fails_logins_in_the_name_of_an_address_he_cannot_read_at() {
+    // A nonce serves where it was sent; whoever forges a source has none.
+    let mut world = World::lab(Tokens::Clear);
+    let mut mallory = Register::new("joe", FORGED);
+    mallory.lines.push_str(&padding());
+    let challenge = mallory.send(&mut world, EDGES[0], "");
+    let proof = Login::new("joe").answer(&challenge);
+    let wrong = |n: u32| {
+        format!(
+            "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};branch=z9hG4bKw{n}\n\
+             Route: <sip:edge.example.com;lr>\nFrom: <sip:joe@example.com>;tag=w\nTo: <sip:joe@example.com>\n\
+             Call-ID: w{n}\nCSeq: 1 REGISTER\nContact: <sip:joe@{FORGED}>\n{proof}Content-Length: 0\n\n"
+        )
+        .replace("uri=\"", "uri=\"sip:other@")
+    };
+    for n in 0..3 * limits::SOURCE_FAILED_DIGESTS.1 {
+        world.send(JOE, EDGES[0], &wrong(n));
+    }
+    assert_eq!(world.counter(HOME, "failed_digests"), 0);
+    assert!(world.counter(HOME, "foreign_nonces") > 0);
+    world.forget();
+    // The right answer from elsewhere asks for one more round, not for a user.
+    let other = Register::new("joe", JOE).send(&mut world, EDGES[0], &proof);
+    assert!(other.contains(", stale=true"), "{other}");
+    let mut joe = Register::new("joe", JOE);
+    let challenge = joe.send(&mut world, EDGES[0], "");
+    let ok = joe.send(&mut world, EDGES[0], &Login::new("joe").answer(&challenge));
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
 }
 
 #[test]
@@ -322,6 +361,10 @@ fn a_source_that_finishes_no_message_loses_its_connections() {
     world.send_bytes("203.0.113.7:10000", EDGES[0], start.as_bytes());
     assert!(world.is_connected("203.0.113.7:10000", EDGES[0]));
     world.pass(limits::PARTIAL_MESSAGE_MAX);
+    assert_eq!(
+        world.counter(EDGES[0], "partials_late"),
+        u64::try_from(fit + 1).unwrap()
+    );
     assert_eq!(world.gauge(EDGES[0], "streams"), 0);
     world.connect(&from(0), EDGES[0]);
     world.send_bytes(&from(0), EDGES[0], start.as_bytes());

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use super::super::token;
 use super::Engine;
+use crate::guard::Near;
 use crate::id::{Flow, SocketId, StreamId};
 use crate::limits;
 use crate::locate::Records;
@@ -144,8 +145,8 @@ fn log(notice: &Notice) {
         } => {
             tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
         }
-        Notice::SourceNear { source, held } => {
-            let most = limits::SOURCE_STREAMS_MAX;
+        Notice::SourceNear { source, near } => {
+            let Near { held, most } = *near;
             tracing::warn!(%source, held, most, "a source comes near its bound of connections");
         }
     }
