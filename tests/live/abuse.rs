@@ -11,9 +11,8 @@ mod streams;
 
 use std::time::Duration;
 
-use crate::lab::{EDGES, Lab, PASSWORD, steadfast};
+use crate::lab::{EDGES, Lab, PASSWORD, metric, steadfast};
 use crate::process::{Process, poll};
-use crate::why::{metric, page};
 
 /// Bound on the call set-up of the well-behaved (p99).
 const SETUP_MAX_US: f64 = 50_000.0;
@@ -51,10 +50,7 @@ fn calls(lab: &Lab, attack: &mut impl FnMut()) -> f64 {
 /// The sum of a metric over all nodes.
 fn measured(lab: &Lab, name: &str) -> u64 {
     let nodes = ["home", "e1", "e2", "e3"];
-    let value = |node: &str| {
-        let socket = lab.path("lab").join(format!("{node}.sock"));
-        metric(&page(socket, "/metrics"), &format!("steadfast_{name}"))
-    };
+    let value = |node: &str| metric(&lab.page(node, "/metrics"), &format!("steadfast_{name}"));
     nodes.into_iter().map(value).sum()
 }
 
