@@ -26,13 +26,10 @@ pub(crate) use head::{decimal, is_sip_line};
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<'a> {
-    /// SIP: the bytes of the message, leading CRLFs skipped and anything past
-    /// Content-Length cut off (RFC 3261 §18.3). A Content-Length that is no
-    /// number or stands twice cuts nothing: `scan` names that defect.
+    /// SIP: the bytes from the start line on, leading CRLFs skipped. Where the
+    /// message in them ends says `scan::Message::end`, which has read its
+    /// Content-Length by then (RFC 3261 §18.3).
     Sip(&'a [u8]),
-    /// SIP whose body is shorter than its Content-Length says, or whose header
-    /// section does not end: requests get 400, responses are dropped.
-    Truncated(&'a [u8]),
     /// CRLFs and nothing else: dropped silently.
     KeepAlive,
     /// STUN by its first octet; `stun::answer` looks at the rest.
@@ -89,7 +86,7 @@ pub struct Resume {
     half_ping: bool,
 }
 
-/// Tells what a datagram is and where its message ends.
+/// Tells what a datagram is and where its message begins.
 #[must_use]
 pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
     match bytes.first() {
@@ -106,22 +103,9 @@ pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
         Some(&first) if !head::may_begin(first) || message.len() > limits::MESSAGE_MAX => {
             return Datagram::Noise;
         }
-        Some(_) => {}
-    }
-    let mut search = Search::default();
-    let Some(end) = search.end_of_head(message) else {
         // Without a single line end it is not worth calling SIP.
-        return if memchr::memchr(b'\n', message).is_some() {
-            Datagram::Truncated(message)
-        } else {
-            Datagram::Noise
-        };
-    };
-    match search.length(message) {
-        Length::Absent | Length::Bad => Datagram::Sip(message),
-        Length::Is(length) => message
-            .get(..end.saturating_add(length))
-            .map_or(Datagram::Truncated(message), Datagram::Sip),
+        Some(_) if memchr::memchr(b'\n', message).is_none() => Datagram::Noise,
+        Some(_) => Datagram::Sip(message),
     }
 }
 

@@ -226,7 +226,7 @@ impl Response<'_> {
     /// Number of Via values; ours is one of them.
     #[must_use]
     pub fn hops(&self) -> usize {
-        self.message.values(self.bytes, Name::Via).count()
+        self.message.count(self.bytes, Name::Via)
     }
 }
 

@@ -43,6 +43,7 @@ use class::Class;
 use cursor::within;
 use line::Lines;
 use uri::{Scheme, Uri};
+use values::Values;
 use via::Via;
 
 /// One header line.
@@ -77,8 +78,7 @@ pub enum StartLine {
     },
 }
 
-/// Scans a whole framed message (`frame` has cut it: `bytes` ends where the
-/// body ends). On error the outline holds all that was found before and after
+/// Scans a message. What stands behind its body in a datagram goes by `Message::end`. On error the outline holds all that was found before and after
 /// the defect, so that an answer can still be built; the first defect is returned.
 ///
 /// # Errors
@@ -209,10 +209,11 @@ impl Pass<'_> {
         {
             self.note(Malformed::Missing);
         }
-        if let Some(header) = self.message.first(Name::ContentLength)
-            && crate::frame::decimal(header.value.of(self.bytes)).is_none()
-        {
-            self.note(Malformed::ContentLength);
+        if let Some(header) = self.message.first(Name::ContentLength) {
+            self.message.length = crate::frame::decimal(header.value.of(self.bytes));
+            if self.message.length.is_none() {
+                self.note(Malformed::ContentLength);
+            }
         }
         let Some(value) = self.message.first(Name::CSeq).map(|header| header.value) else {
             return;
@@ -261,7 +262,9 @@ impl Pass<'_> {
             }
         }
         if let Some(header) = self.message.first(Name::Via).copied() {
-            let value = values::first(self.bytes, header.value).unwrap_or(header.value);
+            let value = Values::new(self.bytes, header.value)
+                .next()
+                .unwrap_or(header.value);
             match Via::parse(self.bytes, value) {
                 Ok(via) => self.message.top_via = Some(via),
                 Err(defect) => self.note(defect),

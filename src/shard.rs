@@ -327,9 +327,6 @@ impl Shard {
         self.net.heard(now, flow);
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => self.message(now, (flow, peer), bytes, None, 0),
-            frame::Datagram::Truncated(bytes) => {
-                self.message(now, (flow, peer), bytes, Some(Malformed::Truncated), 0);
-            }
             frame::Datagram::Stun(bytes) => {
                 self.net.hand_pong(flow, bytes);
                 if let Hands::Agent(agent, net) = self.hands(now) {
@@ -370,7 +367,10 @@ impl Shard {
     ) {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
-        match (scanned, message.top_via().copied()) {
+        let end = message.end();
+        let defect = scanned.or(end.err());
+        let bytes = end.map_or(bytes, |end| &bytes[..end]);
+        match (defect, message.top_via().copied()) {
             (None, Some(via)) if message.is_request() => {
                 let request = Request {
                     bytes,

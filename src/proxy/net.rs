@@ -126,17 +126,14 @@ impl Request<'_> {
     /// True when the To carries a tag: the request stands inside a dialog.
     #[must_use]
     pub fn in_dialog(&self) -> bool {
-        let Some(to) = self.message.first(Name::To) else {
-            return false;
-        };
-        crate::scan::address::Address::parse(self.bytes, to.value)
-            .is_ok_and(|address| matches!(address.param(self.bytes, "tag"), Some(Some(_))))
+        let to = self.message.to();
+        to.is_some_and(|to| matches!(to.param(self.bytes, "tag"), Some(Some(_))))
     }
 
     /// Number of Via values: 1 means that the sender made the request.
     #[must_use]
     pub fn hops(&self) -> usize {
-        self.message.values(self.bytes, Name::Via).count()
+        self.message.count(self.bytes, Name::Via)
     }
 
     /// The address a response over UDP goes to (RFC 3261 §18.2.2, RFC 3581

@@ -3,12 +3,21 @@
 use super::{Net, Reply, Request, secure};
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::uri::{Scheme, Uri};
-use crate::scan::{Method, Name};
+use crate::scan::uri::Scheme;
+use crate::scan::{Header, Method, Name};
 use crate::span::Span;
 
 /// Extensions in Proxy-Require that this proxy honours.
 const EXTENSIONS: [&str; 2] = ["path", "outbound"];
+
+/// The headers whose values are walked.
+const LISTS: [Name; 5] = [
+    Name::Via,
+    Name::Route,
+    Name::RecordRoute,
+    Name::Path,
+    Name::Contact,
+];
 
 /// A request that may be routed, with what validation read.
 #[derive(Clone, Copy, Debug)]
@@ -27,13 +36,8 @@ pub(super) fn check(
     lines: &mut Vec<u8>,
 ) -> Result<Valid, Reply> {
     let bytes = request.bytes;
-    let uri = Uri::parse(bytes, request.message.request_uri()).map_err(|defect| {
-        defect
-            .answer()
-            .map_or(Reply::new(400, "Bad Request"), |(status, reason)| {
-                Reply::new(status, reason)
-            })
-    })?;
+    let uri = request.message.target();
+    let uri = uri.ok_or(Reply::new(400, "Malformed Request-URI"))?;
     within_bounds(request)?;
     match uri.scheme {
         Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => {
@@ -90,20 +94,13 @@ fn within_bounds(request: &Request<'_>) -> Result<(), Reply> {
     if message.headers().len() + limits::ADDED_HEADERS_MAX > limits::HEADERS_MAX {
         return Err(Reply::new(400, "Too Many Headers"));
     }
-    let lists = [
-        Name::Via,
-        Name::Route,
-        Name::RecordRoute,
-        Name::Path,
-        Name::Contact,
-    ];
-    let too_long = |name| {
-        message
-            .values(bytes, name)
-            .nth(limits::VALUES_MAX)
-            .is_some()
-    };
-    if lists.into_iter().any(too_long) {
+    let has_list = |header: &&Header| LISTS.contains(&header.name);
+    let commas = |header: &Header| memchr::memchr_iter(b',', header.value.of(bytes)).count();
+    let lists = message.headers().iter().filter(has_list);
+    // Every value has a line or a comma of its own.
+    let most = lists.fold(0, |sum, header| sum + 1 + commas(header));
+    let too_long = |name| message.count(bytes, name) > limits::VALUES_MAX;
+    if most > limits::VALUES_MAX && LISTS.into_iter().any(too_long) {
         return Err(Reply::new(400, "Too Many Values In A Header"));
     }
     Ok(())

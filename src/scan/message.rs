@@ -29,6 +29,8 @@ pub struct Message {
     pub(super) headers_start: usize,
     pub(super) headers_end: usize,
     pub(super) body: Span,
+    /// What a Content-Length says that is a number and stands once.
+    pub(super) length: Option<usize>,
 }
 
 impl Message {
@@ -169,6 +171,30 @@ impl Message {
     #[must_use]
     pub const fn body(&self) -> Span {
         self.body
+    }
+
+    /// Cuts off what stands behind the body by its Content-Length (RFC 3261
+    /// §18.3), and tells where the message ends. Without one, or with one that
+    /// says nothing, all that was scanned is the message.
+    ///
+    /// # Errors
+    /// `Truncated`, when the body is shorter than it should be or was never
+    /// reached.
+    pub fn end(&mut self) -> Result<usize, Malformed> {
+        let body = self.body.range();
+        let length = self.length.unwrap_or(body.len());
+        if length > body.len() || body.start == 0 {
+            return Err(Malformed::Truncated);
+        }
+        let end = body.start.saturating_add(length);
+        self.body = Span::new(body.start, end);
+        Ok(end)
+    }
+
+    /// Number of comma-separated values of that name over all its lines.
+    #[must_use]
+    pub fn count(&self, bytes: &[u8], name: Name) -> usize {
+        self.values(bytes, name).count()
     }
 
     /// Forgets everything but the memory.

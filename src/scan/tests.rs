@@ -395,3 +395,45 @@ fn no_mutation_panics_or_points_outside() {
         }
     }
 }
+
+/// Where the message ends that these header lines and bytes make.
+#[track_caller]
+fn check_end(rest: &str, want: Result<&str, Malformed>) {
+    let text = format!("{NO_LENGTH}{rest}");
+    let (mut message, _) = scanned(&text);
+    let end = message.end();
+    assert_eq!(end.map(|_| &text[message.body().range()]), want, "{rest:?}");
+    assert_eq!(
+        end.map_or(message.body().range().end, |end| end),
+        message.body().range().end
+    );
+}
+
+const NO_LENGTH: &str = "BYE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n\
+    From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\nCall-ID: a\r\nCSeq: 1 BYE\r\n";
+
+// X-8, X-10
+#[test]
+fn a_message_ends_where_its_content_length_says() {
+    check_end("l: 0\r\n\r\nmore", Ok(""));
+    check_end("Content-Length : \r\n 5\r\n\r\nhello\r\nmore", Ok("hello"));
+    check_end("\r\nto the end", Ok("to the end"));
+    check_end("l: 6\r\n\r\nhello", Err(Malformed::Truncated));
+    check_end(
+        "l: 99999999999999999999999\r\n\r\n",
+        Err(Malformed::Truncated),
+    );
+    check_end("l: 0\r\n", Err(Malformed::Truncated));
+}
+
+#[test]
+fn a_length_that_is_none_cuts_nothing() {
+    for lengths in [
+        "l: -1",
+        "l: 1x",
+        "l:",
+        "X: y\r\n l: 2\r\nLength: 3\r\nContent-Lengthy: 4",
+    ] {
+        check_end(&format!("{lengths}\r\n\r\nhello"), Ok("hello"));
+    }
+}

@@ -24,25 +24,17 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The first value of a header line, which is trimmed already.
-#[inline]
-pub(super) fn first(bytes: &[u8], value: Span) -> Option<Span> {
-    // Quotes and brackets matter only when there is a comma they might hold.
-    if find(b',', value.of(bytes)).is_none() && !value.is_empty() {
-        return Some(value);
-    }
-    Values::new(bytes, value).next()
-}
-
 impl Iterator for Values<'_> {
     type Item = Span;
 
+    #[inline]
     fn next(&mut self) -> Option<Span> {
         while self.at < self.end {
             let start = self.at;
-            let comma =
-                comma(self.bytes.get(start..self.end)?).map(|length| start.saturating_add(length));
-            let end = comma.unwrap_or(self.end);
+            let text = self.bytes.get(start..self.end)?;
+            // Quotes and brackets matter only when there is a comma they might hold.
+            let comma = find(b',', text).and_then(|_| comma(text));
+            let end = comma.map_or(self.end, |length| start.saturating_add(length));
             self.at = end.saturating_add(1);
             let value = class::trim(self.bytes.get(start..end)?, end);
             if !value.is_empty() {
