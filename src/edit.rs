@@ -88,18 +88,26 @@ impl Edits {
 /// Appends a decimal number.
 pub fn decimal(out: &mut Vec<u8>, number: impl Into<u64>) {
     let mut number: u64 = number.into();
+    if number < 10 {
+        return out.push(digit(number));
+    }
     // As many digits as a u64 can have, filled from the end.
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {
         start -= 1;
-        digits[start] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        digits[start] = digit(number % 10);
         number /= 10;
         if number == 0 {
             break;
         }
     }
     out.extend_from_slice(&digits[start..]);
+}
+
+/// One digit, of a number below ten.
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number).unwrap_or_default()
 }
 
 /// Appends `host:port` as a URI or a Via writes it.

@@ -25,6 +25,7 @@ mod message;
 mod method;
 mod name;
 pub mod params;
+mod route;
 mod start;
 pub mod uri;
 mod values;
@@ -37,6 +38,7 @@ use crate::span::Span;
 pub use message::Message;
 pub use method::Method;
 pub use name::Name;
+pub use route::Route;
 
 use address::Address;
 use class::Class;
@@ -260,6 +262,7 @@ impl Pass<'_> {
                 }
                 Err(defect) => self.note(defect),
             }
+            self.route_set();
         }
         if let Some(header) = self.message.first(Name::Via).copied() {
             let value = Values::new(self.bytes, header.value)
@@ -272,6 +275,20 @@ impl Pass<'_> {
         }
         self.message.from = self.address(Name::From);
         self.message.to = self.address(Name::To);
+    }
+
+    /// A value that cannot be read is a defect only where it is followed.
+    fn route_set(&mut self) {
+        let bytes = self.bytes;
+        let Message {
+            headers, routes, ..
+        } = &mut *self.message;
+        let lines = headers.iter().filter(|header| header.name == Name::Route);
+        let values = lines.flat_map(|header| Values::new(bytes, header.value));
+        routes.extend(values.map(|value| Route {
+            value,
+            uri: Uri::in_value(bytes, value).ok(),
+        }));
     }
 
     fn address(&mut self, name: Name) -> Option<Address> {

@@ -19,10 +19,7 @@ use super::record_route::FLOW_PARAM;
 use super::{BadToken, Kind, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
-use crate::scan::Name;
-use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
-use crate::span::Span;
 
 /// What a Route value (or a Request-URI) is to this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +53,14 @@ pub(super) struct Own {
 
 impl Edge {
     /// What `uri` is to us. `self.token` is the token in it, or says nothing.
-    pub(super) fn classify(&mut self, net: &Net, bytes: &[u8], uri: Span) -> Mine {
+    pub(super) fn classify(&mut self, net: &Net, bytes: &[u8], uri: &Uri) -> Mine {
         self.token.clear();
-        let Ok(uri) = Uri::parse(bytes, uri) else {
-            return Mine::Not;
-        };
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return Mine::Not;
         }
         let host = uri.host.of(bytes);
         if same_host(host, self.settings.cluster.as_bytes()) {
-            return self.classify_cluster(net, bytes, &uri);
+            return self.classify_cluster(net, bytes, uri);
         }
         let Some(ip) = host_ip(host) else {
             return Mine::Not;
@@ -119,8 +113,8 @@ impl Edge {
     /// its shard.
     pub(super) fn bare_flow(&self, request: &Request<'_>, count: usize) -> Option<(Flow, u8)> {
         let bytes = request.bytes;
-        let own = request.message.values(bytes, Name::Route).take(count);
-        let mut uris = own.filter_map(|value| Uri::in_value(bytes, value).ok());
+        let own = request.message.routes().iter().take(count);
+        let mut uris = own.filter_map(|route| route.uri);
         let token = uris.find_map(|uri| uri.param(bytes, FLOW_PARAM)?)?;
         flow_token::read(&self.flow_key, token.of(bytes), self.boot).ok()
     }
@@ -158,10 +152,8 @@ impl Edge {
     /// them, or says nothing.
     pub(super) fn own_routes(&mut self, net: &Net, request: &Request<'_>) -> Own {
         let bytes = request.bytes;
-        let route = |place: usize| {
-            let value = request.message.values(bytes, Name::Route).nth(place)?;
-            Address::parse(bytes, value).ok().map(|address| address.uri)
-        };
+        let routes = request.message.routes();
+        let route = |place: usize| routes.get(place)?.uri.as_ref();
         self.token.clear();
         let what = route(0).map_or(Mine::Not, |uri| self.classify(net, bytes, uri));
         let one = Own {
@@ -209,11 +201,10 @@ impl Edge {
     }
 
     /// The address of an edge without a user.
-    fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: Span) -> bool {
-        let uri = Uri::parse(bytes, uri).ok();
-        let Some(uri) = uri.filter(|uri| uri.user.is_none()) else {
+    fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        if uri.user.is_some() {
             return false;
-        };
+        }
         let port = uri.port.unwrap_or(5060);
         host_ip(uri.host.of(bytes))
             .is_some_and(|ip| self.is_own_address(net, ip, port) || self.is_member(ip, port))

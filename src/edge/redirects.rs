@@ -9,7 +9,7 @@ use super::route::Pass;
 use crate::limits;
 use crate::proxy::{Reply, Request, Verdict, shows_loose};
 use crate::scan::uri::{Uri, same_host};
-use crate::scan::{Method, Name, params};
+use crate::scan::{Method, params};
 
 impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of
@@ -57,9 +57,9 @@ impl Edge {
     /// The Route value that the token was read from.
     fn token_uri(&self, request: &Request<'_>) -> Option<Uri> {
         let bytes = request.bytes;
-        let mut routes = request.message.values(bytes, Name::Route).take(2);
-        routes.find_map(|value| {
-            let uri = Uri::in_value(bytes, value).ok()?;
+        let mut routes = request.message.routes().iter().take(2);
+        routes.find_map(|route| {
+            let uri = route.uri?;
             let ours = same_host(uri.host.of(bytes), self.settings.cluster.as_bytes());
             (ours && uri.user.is_some()).then_some(uri)
         })

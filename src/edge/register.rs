@@ -102,10 +102,9 @@ impl Edge {
     /// itself; it means the domain of its To.
     fn retarget(&mut self, net: &Net, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
         let bytes = request.bytes;
-        if !matches!(
-            self.classify(net, bytes, request.message.request_uri()),
-            Mine::Cluster | Mine::Address
-        ) {
+        let uri = request.message.target();
+        let what = uri.map(|uri| self.classify(net, bytes, uri));
+        if !matches!(what, Some(Mine::Cluster | Mine::Address)) {
             return Ok(());
         }
         let to = request.message.first(Name::To);

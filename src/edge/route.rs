@@ -23,11 +23,9 @@ use crate::guard::Kind;
 use crate::id::Flow;
 use crate::omit::Omit;
 use crate::proxy::{Net, Plan, Reply, Request, Target, Verdict};
-use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
-use crate::scan::{Method, Name};
+use crate::scan::{Method, Route};
 use crate::send::Hop;
-use crate::span::Span;
 use crate::time::Instant;
 
 /// A request on its way through the edge, with what is known of it.
@@ -71,8 +69,8 @@ impl Edge {
             plan.restore_uri = true;
             what = mine;
         }
-        let routes = request.message.values(request.bytes, Name::Route).count();
-        let more = routes > plan.pop + usize::from(plan.restore_uri);
+        let routes = request.message.routes();
+        let more = routes.len() > plan.pop + usize::from(plan.restore_uri);
         let mut pass = Pass {
             net,
             now,
@@ -112,10 +110,9 @@ impl Edge {
     /// Our own Record-Route value standing in the Request-URI of a request
     /// that still has routes.
     fn strict(&mut self, net: &Net, request: &Request<'_>, own: super::own::Own) -> Option<Mine> {
-        let uri = request.message.request_uri();
-        request.message.first(Name::Route)?;
-        let parsed = Uri::parse(request.bytes, uri).ok()?;
-        if own.what != Mine::Not || !parsed.is_loose(request.bytes) {
+        let uri = request.message.target()?;
+        let has_route = !request.message.routes().is_empty();
+        if !has_route || own.what != Mine::Not || !uri.is_loose(request.bytes) {
             return None;
         }
         let mine = self.classify(net, request.bytes, uri);
@@ -223,7 +220,9 @@ impl Edge {
 
     /// An OPTIONS to the edge itself: a ping (S-32).
     fn is_for_us(&mut self, pass: &Pass<'_, '_>) -> bool {
-        let uri = pass.request.message.request_uri();
+        let Some(uri) = pass.request.message.target() else {
+            return false;
+        };
         let what = self.classify(pass.net, pass.request.bytes, uri);
         self.token.clear();
         matches!(what, Mine::Cluster | Mine::Address)
@@ -275,10 +274,10 @@ impl Edge {
         let is_subscriber = trust == Trust::Subscriber
             || pass.origin == Origin::Phone
                 && self.registrations.is_used(pass.now, pass.request.flow);
-        let next = pass.next_route().map(|uri| Uri::parse(bytes, uri));
+        let next = pass.next_route().map(|route| route.uri);
         match next {
-            Some(Err(_)) => return refuse(400, "Malformed Route"),
-            Some(Ok(uri)) if !self.is_home(bytes, &uri) => {
+            Some(None) => return refuse(400, "Malformed Route"),
+            Some(Some(uri)) if !self.is_home(bytes, &uri) => {
                 if !is_subscriber {
                     return refuse(403, "Route Leaves The Network");
                 }
@@ -293,7 +292,7 @@ impl Edge {
                 }
                 pass.plan.targets.push(Target::at(hop));
             }
-            Some(Ok(_)) | None => {
+            Some(Some(_)) | None => {
                 let within = match trust {
                     Trust::Subscriber => true,
                     // A dialog of ours leads back to the cluster; a To tag and
@@ -306,14 +305,13 @@ impl Edge {
                 }
                 if next.is_none() && !pass.plan.restore_uri {
                     // P-8; what is not ours is the home's to follow.
-                    let uri = pass.request.message.request_uri();
-                    if let Ok(uri) = Uri::parse(bytes, uri) {
-                        pass.net.strip_maddr(pass.request, &uri, pass.plan);
+                    if let Some(uri) = pass.request.message.target() {
+                        pass.net.strip_maddr(pass.request, uri, pass.plan);
                     }
                 }
-                let target = match next {
-                    Some(Ok(uri)) => uri.whole,
-                    Some(Err(_)) | None => pass.request.message.request_uri(),
+                let target = match next.flatten() {
+                    Some(uri) => uri.whole,
+                    None => pass.request.message.request_uri(),
                 };
                 self.plan_homes(pass.net, pass.now, target.of(bytes), pass.plan);
             }
@@ -347,29 +345,25 @@ impl Edge {
     /// checks its token.
     fn leads_back(&self, pass: &Pass<'_, '_>) -> bool {
         let bytes = pass.request.bytes;
-        let later = pass.request.message.values(bytes, Name::Route);
+        let later = pass.request.message.routes().iter().skip(pass.plan.pop);
+        let mut uris = later.filter_map(|route| route.uri);
         let cluster = self.settings.cluster.as_bytes();
-        later.skip(pass.plan.pop).any(|value| {
-            Uri::in_value(bytes, value).is_ok_and(|uri| same_host(uri.host.of(bytes), cluster))
-        })
+        uris.any(|uri| same_host(uri.host.of(bytes), cluster))
     }
 
     /// True when the request ends at the home: its Request-URI is one that the
     /// home serves, and nothing stands between.
     fn serves(&self, pass: &Pass<'_, '_>) -> bool {
         let bytes = pass.request.bytes;
-        let routes = || pass.request.message.values(bytes, Name::Route);
+        let routes = pass.request.message.routes();
         let uri = if pass.plan.restore_uri {
-            routes()
-                .last()
-                .map_or_else(Span::default, |value| uri_of(bytes, value))
+            routes.last().and_then(|last| last.uri.as_ref())
         } else {
-            pass.request.message.request_uri()
+            pass.request.message.target()
         };
         let passes = usize::from(pass.more) + pass.plan.pop + usize::from(pass.plan.restore_uri);
-        routes().count() <= passes
-            && Uri::parse(bytes, uri)
-                .is_ok_and(|uri| self.is_served(bytes, &uri) && self.stays(pass.net, bytes, &uri))
+        routes.len() <= passes
+            && uri.is_some_and(|uri| self.is_served(bytes, uri) && self.stays(pass.net, bytes, uri))
     }
 
     /// False when a `maddr` leads away from the host of the URI (P-8).
@@ -382,7 +376,7 @@ impl Edge {
     }
 }
 
-impl Pass<'_, '_> {
+impl<'a> Pass<'a, '_> {
     /// What a valid token in the Route is worth on a flow that it is not for.
     fn trust(&self) -> Trust {
         if self.request.in_dialog() {
@@ -403,18 +397,12 @@ impl Pass<'_, '_> {
         may
     }
 
-    /// The URI of the first Route value that is not ours.
-    fn next_route(&self) -> Option<Span> {
-        let bytes = self.request.bytes;
-        let mut routes = self.request.message.values(bytes, Name::Route);
-        let value = routes.nth(self.plan.pop).filter(|_| self.more)?;
-        Some(uri_of(bytes, value))
+    /// The first Route value that is not ours.
+    fn next_route(&self) -> Option<&'a Route> {
+        let request: &'a Request<'_> = self.request;
+        let next = request.message.routes().get(self.plan.pop);
+        next.filter(|_| self.more)
     }
-}
-
-/// Empty when the value does not parse.
-fn uri_of(bytes: &[u8], value: Span) -> Span {
-    Address::parse(bytes, value).map_or_else(|_| Span::default(), |address| address.uri)
 }
 
 /// The flow is gone and nobody else has it: 430 to the proxy (O-5).

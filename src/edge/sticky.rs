@@ -132,10 +132,10 @@ impl Edge {
 
     /// Whether an edge of ours wrote the value.
     fn wrote(&mut self, net: &Net, bytes: &[u8], value: Span) -> bool {
-        let uri = Uri::in_value(bytes, value)
-            .map(|uri| uri.whole)
-            .unwrap_or_default();
-        let mine = self.classify(net, bytes, uri) != Mine::Not;
+        let Ok(uri) = Uri::in_value(bytes, value) else {
+            return false;
+        };
+        let mine = self.classify(net, bytes, &uri) != Mine::Not;
         self.token.clear();
         mine
     }

@@ -19,7 +19,7 @@ impl Edge {
             facts.say("uri", "is malformed, so a request for it gets 400");
             return facts;
         };
-        match self.classify(net, uri, whole) {
+        match self.classify(net, uri, &parsed) {
             Mine::Token => self.why_token(net, now, &mut facts),
             Mine::Elsewhere(place) => {
                 let member = self.settings.members.get(place);

@@ -18,9 +18,7 @@ use super::Redirect;
 use super::policy::Home;
 use crate::proxy::{Plan, Request};
 use crate::scan::Name;
-use crate::scan::address::Address;
 use crate::scan::uri::Uri;
-use crate::span::Span;
 
 /// Bytes of the MAC: 80 bits, as in a flow token (RFC 5626 §5.2).
 const LEN: usize = 10;
@@ -45,20 +43,15 @@ impl Home {
         if self.settings.redirect == Redirect::Always {
             return false;
         }
-        let bytes = request.bytes;
-        let popped = request.message.values(bytes, Name::Route).take(plan.pop);
-        let popped = popped.filter_map(|value| Address::parse(bytes, value).ok());
-        let own = plan.restore_uri.then(|| request.message.request_uri());
-        popped
-            .map(|address| address.uri)
-            .chain(own)
-            .any(|uri| self.is_marked(request, uri))
+        let popped = request.message.routes().iter().take(plan.pop);
+        let popped = popped.filter_map(|route| route.uri.as_ref());
+        let own = request.message.target().filter(|_| plan.restore_uri);
+        popped.chain(own).any(|uri| self.is_marked(request, uri))
     }
 
-    fn is_marked(&self, request: &Request<'_>, uri: Span) -> bool {
+    fn is_marked(&self, request: &Request<'_>, uri: &Uri) -> bool {
         let bytes = request.bytes;
-        let uri = Uri::parse(bytes, uri).ok();
-        let mark = uri.and_then(|uri| uri.param(bytes, PARAM).flatten());
+        let mark = uri.param(bytes, PARAM).flatten();
         let mut raw = [0; LEN];
         let Some(mark) = mark.map(|mark| mark.of(bytes)) else {
             return false;

@@ -65,18 +65,16 @@ impl Home {
             (false, true) => Trust::Dialog,
             (false, false) => Trust::Stranger,
         };
-        let left = request.message.values(bytes, Name::Route).nth(plan.pop);
-        let left = left.filter(|_| {
-            !plan.restore_uri || request.message.values(bytes, Name::Route).count() > 1
-        });
-        let target = match left.map(|value| Address::parse(bytes, value)) {
-            Some(Ok(address)) => address.uri,
-            Some(Err(_)) => return refuse(400, "Malformed Route"),
-            None if plan.restore_uri => last_route(request),
-            None => request.message.request_uri(),
+        let routes = request.message.routes();
+        let left = routes.get(plan.pop);
+        let left = left.filter(|_| !plan.restore_uri || routes.len() > 1);
+        let uri = match left {
+            Some(next) => next.uri,
+            None if plan.restore_uri => routes.last().and_then(|last| last.uri),
+            None => request.message.target().copied(),
         };
-        let Ok(uri) = Uri::parse(bytes, target) else {
-            return refuse(400, "Malformed URI");
+        let Some(uri) = uri else {
+            return refuse(400, "Malformed Route");
         };
         let mut pass = Pass {
             net,
@@ -163,20 +161,18 @@ impl Home {
     /// Takes our own values off: up to two (one per transport).
     fn own_routes(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) {
         let bytes = request.bytes;
-        let is_own = |value: Span| {
-            Uri::in_value(bytes, value).is_ok_and(|uri| self.is_own(net, bytes, &uri))
-        };
-        plan.pop = request
-            .message
-            .values(bytes, Name::Route)
+        let is_own = |uri: &Uri| self.is_own(net, bytes, uri);
+        let routes = request.message.routes();
+        plan.pop = routes
+            .iter()
             .take(2)
-            .take_while(|value| is_own(*value))
+            .take_while(|route| route.uri.as_ref().is_some_and(is_own))
             .count();
-        let uri = Uri::parse(bytes, request.message.request_uri());
+        let uri = request.message.target();
         // P-7: what we record-routed is our domain with `lr`.
         plan.restore_uri = plan.pop == 0
-            && uri.is_ok_and(|uri| uri.is_loose(bytes) && self.is_own(net, bytes, &uri))
-            && request.message.first(Name::Route).is_some();
+            && uri.is_some_and(|uri| uri.is_loose(bytes) && is_own(uri))
+            && !routes.is_empty();
     }
 
     /// RFC 3261 §16.5 with the location service: all contacts, highest q
@@ -435,14 +431,6 @@ fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
 /// An answer that is kept; the proxy gives none to an ACK (P-34).
 const fn refuse(status: u16, reason: &'static str) -> Verdict {
     Verdict::Answer(Reply::new(status, reason))
-}
-
-fn last_route(request: &Request<'_>) -> Span {
-    let bytes = request.bytes;
-    let last = request.message.values(bytes, Name::Route).last();
-    last.and_then(|value| Address::parse(bytes, value).ok())
-        .map(|address| address.uri)
-        .unwrap_or_default()
 }
 
 /// Where the first of the comma-separated values ends. Values are name-addrs

@@ -9,10 +9,7 @@ use crate::edit::answer::fill_received;
 use crate::edit::{Edits, decimal, host_port};
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::Name;
-use crate::scan::address::Address;
-use crate::scan::uri::Uri;
-use crate::span::Span;
+use crate::scan::{Header, Name, Route};
 
 /// Via parameter of an element that follows a loose redirect itself (LR §6):
 /// a 3xx whose Contact has `lr` takes the place of the topmost Route.
@@ -56,27 +53,22 @@ pub(super) fn common(
 fn routes(request: &Request<'_>, plan: &Plan, edits: &mut Edits) -> usize {
     let (bytes, message) = (request.bytes, request.message);
     let received = message.request_uri();
-    let total = message.values(bytes, Name::Route).count();
+    let set = message.routes();
+    let total = set.len();
     // A Route that cannot be read, or has header parts, is left to whoever it
     // is for: it never becomes a Request-URI.
-    let uri_of = |value: Span| {
-        let uri = Address::parse(bytes, value).ok()?.uri;
-        Uri::parse(bytes, uri)
-            .ok()
-            .filter(|uri| uri.headers.is_empty())
-    };
+    let uri_of = |route: &Route| route.uri.filter(|uri| uri.headers.is_empty());
     let (mut front, mut back) = (plan.pop.min(total), 0);
     let mut uri = (!plan.request_uri.is_empty()).then_some(&plan.request_uri[..]);
     if plan.restore_uri
-        && let Some(last) = message.values(bytes, Name::Route).last()
-        && let Some(last) = uri_of(last)
+        && let Some(last) = set.last().and_then(uri_of)
     {
         uri = Some(last.whole.of(bytes));
         back = 1;
     }
     if front + back < total
-        && let Some(next) = message.values(bytes, Name::Route).nth(front)
-        && let Some(next) = uri_of(next).filter(|uri| !uri.is_loose(bytes))
+        && let Some(next) = set.get(front).and_then(uri_of)
+        && !next.is_loose(bytes)
     {
         // A strict router wants its own URI in the Request-URI and the real
         // one at the end of the route.
@@ -91,7 +83,7 @@ fn routes(request: &Request<'_>, plan: &Plan, edits: &mut Edits) -> usize {
         uri = Some(next.whole.of(bytes));
         front += 1;
     }
-    pop(request, front, back, total, edits);
+    pop(request, front, back, edits);
     let Some(uri) = uri else {
         return received.len();
     };
@@ -100,35 +92,35 @@ fn routes(request: &Request<'_>, plan: &Plan, edits: &mut Edits) -> usize {
 }
 
 /// Removes `front` Route values from the front and `back` from the end.
-fn pop(request: &Request<'_>, front: usize, back: usize, total: usize, edits: &mut Edits) {
-    if front + back == 0 {
+fn pop(request: &Request<'_>, front: usize, back: usize, edits: &mut Edits) {
+    let mut rest = request.message.routes();
+    let mut keep = front..rest.len().saturating_sub(back);
+    if keep == (0..rest.len()) {
         return;
     }
-    let bytes = request.bytes;
-    let keep = front..total.saturating_sub(back);
-    let mut place = 0;
     for header in request.message.all(Name::Route) {
-        let inside =
-            |value: &Span| value.start >= header.value.start && value.end <= header.value.end;
-        let values = || request.message.values(bytes, Name::Route).filter(inside);
-        let count = values().count();
-        let kept = keep.start.max(place)..keep.end.min(place + count);
-        if kept.is_empty() {
-            edits.remove(header.line.range());
-        } else {
-            let (first, last) = (kept.start - place, kept.end - 1 - place);
-            if let Some(value) = values().nth(first)
-                && first > 0
-            {
-                edits.remove(usize::from(header.value.start)..usize::from(value.start));
-            }
-            if let Some(value) = values().nth(last)
-                && last + 1 < count
-            {
-                edits.remove(usize::from(value.end)..usize::from(header.value.end));
-            }
+        let inside = rest.iter();
+        let count = inside
+            .take_while(|route| route.value.end <= header.value.end)
+            .count();
+        let (values, after) = rest.split_at(count);
+        match values.get(keep.start.min(count)..keep.end.min(count)) {
+            Some([first, .., last]) => trim(header, values, (first, last), edits),
+            Some([only]) => trim(header, values, (only, only), edits),
+            Some([]) | None => edits.remove(header.line.range()),
         }
-        place += count;
+        keep = keep.start.saturating_sub(count)..keep.end.saturating_sub(count);
+        rest = after;
+    }
+}
+
+/// Leaves of a line with `values` those from `first` to `last`.
+fn trim(header: &Header, values: &[Route], (first, last): (&Route, &Route), edits: &mut Edits) {
+    if values.first() != Some(first) {
+        edits.remove(usize::from(header.value.start)..usize::from(first.value.start));
+    }
+    if values.last() != Some(last) {
+        edits.remove(usize::from(last.value.end)..usize::from(header.value.end));
     }
 }
 

@@ -243,11 +243,8 @@ impl Proxy {
                 .unwrap_or_default()
         };
         let fixed = [request.message.request_uri().of(bytes), value(Name::CallId)];
-        let used = request
-            .message
-            .values(bytes, Name::Route)
-            .take(self.plan.pop + 1)
-            .map(|value| value.of(bytes));
+        let used = request.message.routes().iter().take(self.plan.pop + 1);
+        let used = used.map(|route| route.value.of(bytes));
         let hash = net.hash(fixed.into_iter().chain(used));
         u32::try_from(hash >> 32).unwrap_or_default()
     }

@@ -3,9 +3,8 @@
 
 use super::{Net, Plan, Request, Target};
 use crate::id::{Flow, Transport};
-use crate::scan::Name;
-use crate::scan::address::Address;
 use crate::scan::params;
+use crate::scan::uri::Scheme;
 use crate::send::Hop;
 
 /// What a proxy says that has no way for a `sips` request (RFC 5630 §6).
@@ -23,20 +22,18 @@ impl Plan {
     /// Request-URI or the next Route value is `sips`.
     #[must_use]
     pub fn is_secure(&self, request: &Request<'_>) -> bool {
-        let bytes = request.bytes;
-        let mut routes = request.message.values(bytes, Name::Route);
-        let next = routes.nth(self.pop);
-        let next = next.and_then(|value| Address::parse(bytes, value).ok());
-        is_sips(self.uri(request)) || next.is_some_and(|next| is_sips(next.uri.of(bytes)))
+        let next = request.message.routes().get(self.pop);
+        let next = next.and_then(|next| next.uri);
+        is_sips(self.uri(request)) || next.is_some_and(|next| next.scheme == Scheme::Sips)
     }
 
     fn uri<'a>(&'a self, request: &Request<'a>) -> &'a [u8] {
         let bytes = request.bytes;
         let received = request.message.request_uri().of(bytes);
         if self.restore_uri {
-            let last = request.message.values(bytes, Name::Route).last();
-            let last = last.and_then(|value| Address::parse(bytes, value).ok());
-            last.map_or(received, |last| last.uri.of(bytes))
+            let last = request.message.routes().last();
+            let last = last.and_then(|last| last.uri);
+            last.map_or(received, |last| last.whole.of(bytes))
         } else if self.request_uri.is_empty() {
             received
         } else {

@@ -149,17 +149,24 @@ impl<'a> Lines<'a> {
 fn low_controls(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     match rest.first_chunk::<BLOCK>() {
-        Some(block) => {
-            let (four, _) = block.as_chunks::<LANES>();
-            four.iter().rev().fold(0, |bits, sixteen| {
-                bits << LANES | u64::from(Lanes::load(sixteen).are_from(0, b'\r').bits())
-            })
-        }
-        None => rest
-            .iter()
-            .rev()
-            .fold(0, |bits, &byte| bits << 1 | u64::from(byte <= b'\r')),
+        Some(block) => of_block(block),
+        // The last 64 bytes of all, shifted to where `at` is.
+        None => match bytes.last_chunk::<BLOCK>() {
+            Some(last) if !rest.is_empty() => of_block(last) >> BLOCK.wrapping_sub(rest.len()),
+            Some(_) | None => rest
+                .iter()
+                .rev()
+                .fold(0, |bits, &byte| bits << 1 | u64::from(byte <= b'\r')),
+        },
     }
+}
+
+#[inline]
+fn of_block(block: &[u8; BLOCK]) -> u64 {
+    let (four, _) = block.as_chunks::<LANES>();
+    four.iter().rev().fold(0, |bits, sixteen| {
+        bits << LANES | u64::from(Lanes::load(sixteen).are_from(0, b'\r').bits())
+    })
 }
 
 #[inline]

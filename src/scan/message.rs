@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::name::NAMES;
+use super::route::Route;
 use super::uri::Uri;
 use super::values::Values;
 use super::via::Via;
@@ -18,6 +19,7 @@ pub struct Message {
     pub(super) start: Option<StartLine>,
     pub(super) method: Method,
     pub(super) headers: Vec<Header>,
+    pub(super) routes: Vec<Route>,
     /// Index of the first header of each name, plus one; 0 when there is none.
     first: [u16; NAMES],
     pub(super) target: Option<Uri>,
@@ -74,6 +76,12 @@ impl Message {
     #[must_use]
     pub fn headers(&self) -> &[Header] {
         &self.headers
+    }
+
+    /// The Route set of a request, in order; empty for a response.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
     }
 
     /// First header of that name; O(1). For `Other` the first of any other name.
@@ -200,8 +208,10 @@ impl Message {
     /// Forgets everything but the memory.
     pub(super) fn clear(&mut self) {
         self.headers.clear();
+        self.routes.clear();
         *self = Self {
             headers: std::mem::take(&mut self.headers),
+            routes: std::mem::take(&mut self.routes),
             ..Self::default()
         };
     }

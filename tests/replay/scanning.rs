@@ -28,6 +28,13 @@ pub(crate) fn check(bytes: &[u8], message: &mut Message) -> bool {
     let (want, want_verdict) = twin::scan(bytes);
     assert_eq!(verdict, want_verdict, "{}", bytes.escape_ascii());
     assert_eq!(Outline::of(message), want, "{}", bytes.escape_ascii());
+    let routes = message.routes().iter().map(|route| route.value);
+    let values = message.values(bytes, Name::Route);
+    assert!(
+        !message.is_request() || routes.eq(values),
+        "{}",
+        bytes.escape_ascii()
+    );
     for name in [Name::Via, Name::Supported].into_iter().chain(ADDRESSES) {
         lists(bytes, message, &want, name);
     }
