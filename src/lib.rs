@@ -7,10 +7,11 @@
 //! - Everything from `time` to `shard` is the core: no sockets, clock, threads,
 //!   locks, randomness or `async`. Time, bytes and seeds come in as arguments.
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
-//!   `id`, `span`, `error`, `digest`, `guard`). `edge`, `home` and `agent` do not use
+//!   `id`, `span`, `error`, `digest`, `guard`, `admission`). `edge`, `home` and `agent` do not use
 //!   one another.
 //! - `io` and `control` know the core; the core does not know them.
 
+pub mod admission;
 pub mod digest;
 pub mod error;
 pub mod guard;

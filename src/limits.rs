@@ -217,6 +217,36 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Shortest and longest Retry-After of a draining or overloaded node, in
 /// seconds: spread, so that who was refused together does not return together.
 pub const RETRY_AFTER_S: (u32, u32) = (5, 15);
+/// Longest Retry-After of an overloaded shard, in seconds: the less it takes
+/// in, the further those it refuses are spread. Longer, and a phone that may
+/// only wait would be silent for longer than its keep-alives allow.
+pub const RETRY_AFTER_MAX_S: u32 = 120;
+/// How late a shard may be, smoothed over its turns: what waits longer makes
+/// the phones send again (T1) and answers that nobody waits for. Later: a share
+/// of what is new is refused with 503.
+pub const LATE_MAX: Duration = Duration::from_millis(25);
+/// How often that share is looked at: a few round trips of whoever feels it.
+pub const ADMISSION_PERIOD: Duration = Duration::from_millis(100);
+/// Thousandths of the requests that are taken in again after each period in
+/// time: all of them after five seconds.
+pub const ADMITTED_STEP: u32 = 20;
+/// Thousandths that are taken in however late the shard is: else nobody would
+/// find out that it is over.
+pub const ADMITTED_MIN: u32 = 10;
+/// How long the share that a server asks for holds, where it does not say, in
+/// milliseconds (RFC 7339 §4.3); ours says the same.
+pub const OC_VALIDITY_MS: u32 = 500;
+/// Longest time that it holds, whatever the server says. Longer counts as this.
+pub const OC_VALIDITY_MAX: Duration = Duration::from_secs(10);
+/// How long peers are told that overload is over (RFC 7339 §5.7).
+pub const OC_END: Duration = Duration::from_secs(2);
+/// Servers whose share is remembered. At the bound the one that ends first
+/// gives way, and is asked as if it had said nothing.
+pub const OC_SERVERS_MAX: usize = 64;
+/// Requests that a class of requests must leave unpaid before the next one pays
+/// for them: more than chance brings about, and few enough that the share holds
+/// within a period.
+pub const CLASS_STEP: u32 = 16;
 /// How long a destination that failed is left for last; twice as long after
 /// each further failure.
 pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
@@ -442,6 +472,14 @@ const _: () = assert!(
     "who waits is told first"
 );
 const _: () = assert!(DNS_QUESTIONS_MAX < INBOX_MAX, "every answer finds room");
+const _: () = assert!(
+    LATE_MAX.as_millis() * 4 <= T1.as_millis(),
+    "an answer is well before its request is sent again"
+);
+const _: () = assert!(
+    RETRY_AFTER_MAX_S <= FLOW_TIMER_S,
+    "who waits to come back is not taken for dead"
+);
 const _: () = assert!(DNS_TARGETS_MAX <= 64, "a set of bits in `locate::order`");
 const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
 const _: () = assert!(

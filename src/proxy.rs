@@ -20,10 +20,12 @@ mod final_answer;
 mod locating;
 mod maddr;
 mod net;
+mod overload;
 mod redirects;
 mod requests;
 mod responses;
 mod secure;
+mod shedding;
 mod timers;
 mod unproven;
 mod validate;
@@ -34,6 +36,7 @@ pub(crate) use counters::counters;
 pub use fact::{Fact, Facts};
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
+pub use overload::Restraint;
 pub use redirects::shows_loose;
 pub use secure::is_sips;
 
@@ -287,6 +290,8 @@ pub trait Policy {
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// The shard begins: watches whom the configuration names.
     fn begin(&mut self, _net: &mut Net, _now: Instant) {}
+    /// Whether a REGISTER renews a registration, as far as can be told at once.
+    fn renews(&self, net: &Net, now: Instant, request: &Request<'_>) -> bool;
     /// Whether a silent connection is worth keeping.
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
     /// The DNS has answered.
@@ -321,6 +326,8 @@ pub struct Proxy {
     /// INVITEs with a final answer whose ACK has not come yet, and when the
     /// last of them was answered.
     unacknowledged: (u32, Instant),
+    /// Until when the ACK of an INVITE may come that was refused statelessly.
+    refused_until: Instant,
     /// Who waited for an answer of the DNS.
     waiting: Vec<Waiter>,
     /// Branch lists of past contexts, kept for their memory.
@@ -335,6 +342,7 @@ impl Default for Proxy {
             edits: Edits::default(),
             again: Message::default(),
             unacknowledged: (0, Instant::ZERO),
+            refused_until: Instant::ZERO,
             waiting: Vec::new(),
             spare: Vec::new(),
         }

@@ -25,7 +25,7 @@ use crate::id::{Flow, SocketId, StreamId, Team};
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::{Beat, Flows};
+use crate::send::{Beat, Flows, Hop};
 use crate::time::{Duration, Instant, Wall};
 
 use self::beats::pinged;
@@ -292,7 +292,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 6] {
+    pub fn gauges(&self) -> [(&'static str, usize); 7] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
@@ -304,6 +304,7 @@ impl Shard {
             ("registered", registered),
             ("streams", self.net.flows.streams()),
             ("sources_near_bound", self.net.guard.near()),
+            ("shed_percent", self.net.admission.loss().into()),
             ("contexts", self.proxy.len()),
             ("server_transactions", self.net.txns.servers()),
             ("client_transactions", self.net.txns.clients()),
@@ -372,16 +373,21 @@ impl Shard {
         let bytes = end.map_or(bytes, |end| &bytes[..end]);
         match (defect, message.top_via().copied()) {
             (None, Some(via)) if message.is_request() => {
-                let request = Request {
+                let mut request = Request {
                     bytes,
                     message: &message,
                     via,
                     flow,
                     source,
                     handed,
+                    asks: false,
                 };
                 match &mut self.hands(now) {
-                    Hands::Proxy(proxy, turn) => proxy.request(turn, &request),
+                    Hands::Proxy(proxy, turn) => {
+                        request.asks =
+                            via.oc.is_some() && turn.policy.is_peer(turn.net, Hop::Flow(flow));
+                        proxy.request(turn, &request);
+                    }
                     Hands::Agent(agent, net) => agent.request(net, now, &request),
                 }
             }

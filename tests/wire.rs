@@ -30,6 +30,7 @@ mod wire {
     mod locating;
     mod loops;
     mod moving;
+    mod overload;
     mod privacy;
     mod proxying;
     mod record_routes;

@@ -279,6 +279,11 @@ impl Policy for Edge {
         }
     }
 
+    /// Somebody is registered over the flow it came on.
+    fn renews(&self, _: &Net, now: Instant, request: &Request<'_>) -> bool {
+        self.registrations.is_used(now, request.flow)
+    }
+
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool {
         self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }

@@ -1,10 +1,12 @@
 //! Local answers, built from the request's own spans (RFC 3261 §8.2.6).
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use super::{Edits, decimal};
 use crate::scan::via::Via;
-use crate::scan::{Header, Message, Name};
+use crate::scan::{Header, Message, Name, params};
+use crate::span::Span;
 
 /// What a local answer says.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +22,43 @@ pub struct Answer<'a> {
     pub headers: &'a [u8],
     /// The body, whose type stands in `headers`.
     pub body: &'a [u8],
+    /// What the top Via says of overload in place of what it said; `None`: it
+    /// stays as it is.
+    pub report: Option<Report>,
 }
+
+/// What a server says in the Via of a peer that takes part in overload control
+/// (RFC 7339 §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Share to leave out, in percent.
+    pub loss: u8,
+    /// How long it is valid, in milliseconds; 0: overload is over.
+    pub validity_ms: u32,
+    /// oc-seq: the calendar time of the last change, in hundred-thousandths of a
+    /// second.
+    pub seq: u64,
+}
+
+impl Report {
+    /// Writes its parameters, a `;` in front.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b";oc=");
+        decimal(out, self.loss);
+        out.extend_from_slice(b";oc-algo=\"loss\";oc-validity=");
+        decimal(out, self.validity_ms);
+        out.extend_from_slice(b";oc-seq=");
+        decimal(out, self.seq / SEQ_SECOND);
+        out.push(b'.');
+        for place in [10_000, 1_000, 100, 10, 1] {
+            let digit = self.seq % SEQ_SECOND / place % 10;
+            out.push(b'0' + u8::try_from(digit).unwrap_or_default());
+        }
+    }
+}
+
+/// A second, as oc-seq counts: its fraction has five digits at most.
+pub const SEQ_SECOND: u64 = 100_000;
 
 /// Writes the answer to `request`, which came from `source`.
 pub fn write(
@@ -40,7 +78,8 @@ pub fn write(
         let line = header.line.of(request);
         if header.name == Name::Via && top {
             top = false;
-            top_via(request, message, source, header.line.range(), out);
+            let whole = (header.line.range(), answer.report);
+            top_via(request, message, source, whole, out);
         } else if header.name == Name::To {
             to(request, header, answer.tag, out);
         } else if matches!(
@@ -64,7 +103,7 @@ fn top_via(
     request: &[u8],
     message: &Message,
     source: SocketAddr,
-    line: std::ops::Range<usize>,
+    (line, report): (Range<usize>, Option<Report>),
     out: &mut Vec<u8>,
 ) {
     let parsed = message
@@ -76,12 +115,55 @@ fn top_via(
         return;
     };
     let mut from = line.start;
-    for (cut, put) in received(request, &via, source) {
-        out.extend_from_slice(request.get(from..cut.start).unwrap_or_default());
-        put.write(source, out);
-        from = cut.end;
+    let mut copy = |up_to: usize, next: usize, out: &mut Vec<u8>| {
+        out.extend_from_slice(request.get(from..up_to).unwrap_or_default());
+        from = next;
+    };
+    if let Some(report) = report {
+        let mut cuts: [Option<(Range<usize>, Fill)>; VIA_CUTS] = [const { None }; VIA_CUTS];
+        let old = overload(request, &via).map(|cut| (cut, Fill::Nothing));
+        for (place, cut) in cuts
+            .iter_mut()
+            .zip(received(request, &via, source).chain(old))
+        {
+            *place = Some(cut);
+        }
+        cuts.sort_by_key(|cut| cut.as_ref().map_or(usize::MAX, |(cut, _)| cut.start));
+        for (cut, put) in cuts.into_iter().flatten() {
+            copy(cut.start, cut.end, out);
+            put.write(source, out);
+        }
+        let end = usize::from(via.value.end);
+        copy(end, end, out);
+        report.write(out);
+    } else {
+        for (cut, put) in received(request, &via, source) {
+            copy(cut.start, cut.end, out);
+            put.write(source, out);
+        }
     }
-    out.extend_from_slice(request.get(from..line.end).unwrap_or_default());
+    copy(line.end, line.end, out);
+}
+
+/// Changes that a top Via may need: three of `received`, and the parameters of
+/// RFC 7339 with one to spare.
+const VIA_CUTS: usize = 8;
+
+/// The overload parameters of a Via (RFC 7339 §4), each with its `;`.
+pub fn overload<'a>(bytes: &'a [u8], via: &Via) -> impl Iterator<Item = Range<usize>> + 'a {
+    let all = params::iter(bytes, via.params);
+    let ours = all.filter(move |param| match param.name.of(bytes) {
+        [b'o' | b'O', b'c' | b'C', rest @ ..] => rest.first().is_none_or(|next| *next == b'-'),
+        _ => false,
+    });
+    ours.map(move |param| with_separator(bytes, param.whole))
+}
+
+/// A parameter with the `;` in front of it.
+fn with_separator(bytes: &[u8], param: Span) -> Range<usize> {
+    let before = bytes.get(..usize::from(param.start)).unwrap_or_default();
+    let semicolon = before.iter().rposition(|byte| *byte == b';');
+    semicolon.unwrap_or(before.len())..usize::from(param.end)
 }
 
 /// A To line, with `tag` when it has none. A request that is refused may hold
@@ -136,16 +218,12 @@ pub fn received(
     request: &[u8],
     via: &Via,
     source: SocketAddr,
-) -> impl Iterator<Item = (std::ops::Range<usize>, Fill)> {
+) -> impl Iterator<Item = (Range<usize>, Fill)> {
     let sent_by = crate::scan::uri::host_ip(via.host.of(request));
     let wanted = via.rport.is_some() || sent_by != Some(source.ip());
-    let stale = via.received_param.map(|param| {
-        // The `;` in front of the parameter goes with it.
-        (
-            usize::from(param.start).saturating_sub(1)..usize::from(param.end),
-            Fill::Nothing,
-        )
-    });
+    let stale = via
+        .received_param
+        .map(|param| (with_separator(request, param), Fill::Nothing));
     let at = usize::from(via.sent_by.end);
     let add = wanted.then_some((at..at, Fill::Received));
     let rport = via.rport.map(|(param, _)| (param.range(), Fill::Rport));
@@ -181,6 +259,7 @@ mod tests {
             tag: b"t1",
             headers: b"Allow: BYE\r\n",
             body: b"",
+            report: None,
         };
         write(
             &answer,

@@ -396,6 +396,12 @@ impl Policy for Home {
         self.link(net, now, flow);
     }
 
+    /// It answers a challenge, or has an old one to show: whoever was refused
+    /// after half of the work would have to begin anew.
+    fn renews(&self, _: &Net, _: Instant, request: &Request<'_>) -> bool {
+        request.message.first(Name::Authorization).is_some()
+    }
+
     fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
         self.is_edge(net, flow)
     }

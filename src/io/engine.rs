@@ -59,6 +59,11 @@ pub(super) struct Engine {
     unreachable: Vec<(SocketId, SocketAddr)>,
     /// Ports with something to send since the last flush.
     unflushed: Vec<SocketId>,
+    /// When the shard last looked at the kernel with nothing left from before:
+    /// whatever it has not taken in since came later. `None`: nothing is left.
+    behind_since: Option<Instant>,
+    /// This turn leaves something behind.
+    is_behind: bool,
     /// The last turn ended with output left.
     is_unsettled: bool,
     counters: Counters,
@@ -138,6 +143,8 @@ impl Engine {
             bytes: vec![0; limits::STREAM_READ_MAX].into(),
             unreachable: Vec::new(),
             unflushed: Vec::new(),
+            behind_since: None,
+            is_behind: false,
             is_unsettled: false,
             counters: Counters::default(),
             ends_at: None,
@@ -181,6 +188,8 @@ impl Engine {
         let count = self.readiness.wait(most)?;
         self.mesh.rise();
         self.now = self.clock.now();
+        let since = *self.behind_since.get_or_insert(self.now);
+        self.is_behind = count >= limits::EVENTS_MAX;
         for index in 0..count {
             let (token, ready) = self.readiness.event(index);
             match Token::unpack(token) {
@@ -196,7 +205,15 @@ impl Engine {
         let has_ticked = self.tick();
         self.settle();
         self.mesh.wake()?;
-        Ok(count > 0 || was_handed || has_ticked)
+        let was_busy = count > 0 || was_handed || has_ticked;
+        if was_busy {
+            let now = self.clock.now();
+            self.shard.late(now, now.since(since));
+        }
+        if !self.is_behind {
+            self.behind_since = None;
+        }
+        Ok(was_busy)
     }
 
     /// Makes ready for a sleep outside of `turn`: whatever ends it is a

@@ -19,6 +19,11 @@ impl Proxy {
             turn.prove_by_ack(request);
             return;
         }
+        if turn.now < self.refused_until && turn.has_own_tag(request) {
+            // Of an INVITE that was refused statelessly.
+            turn.prove_by_ack(request);
+            return;
+        }
         self.plan.clear();
         let transport = turn.net.flows.transport(request.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
@@ -93,6 +98,7 @@ fn copy_ack(
         branch: &part,
         breadth: context.breadth.max(1),
         // Nothing answers an ACK, a redirect neither.
+        offers_oc: false,
         is_loose: false,
         replaced: None,
     };

@@ -108,6 +108,14 @@ impl Proxy {
             branch: number,
         };
         let invite = context.is_invite();
+        if !turn.net.restraint.is_empty()
+            && let Some(branch) = context.branches.get_mut(index)
+            && !turn.may_leave(branch.target.hop, context.class)
+        {
+            branch.state = State::Done(503);
+            context.restrained = true;
+            return self.stand_by(turn, slot, index, Failure::Silent(503));
+        }
         let sent = send(turn, context, index, owner);
         let is_silent = sent.is_some_and(|(_, flow)| turn.net.peers.is_suspect(flow));
         let Some(branch) = context.branches.get_mut(index) else {
@@ -293,6 +301,7 @@ fn send(
     // and what waits for it is read by that peer or by nobody.
     let is_loose = turn.policy.follows_redirects()
         && (net.peers.is_watched(flow) || turn.policy.is_peer(net, target.hop));
+    let offers_oc = net.peers.is_watched(flow);
     let (transport, sent_by) = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
@@ -308,6 +317,7 @@ fn send(
         alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth,
+        offers_oc,
         is_loose,
         replaced: target.replaces_route.then(|| first_route(&base)).flatten(),
     };

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::validate::Valid;
-use super::{Context, Plan, Request, Target};
+use super::{Context, Plan, Request, Target, overload};
 use crate::edit::answer::fill_received;
 use crate::edit::{Edits, decimal, host_port};
 use crate::id::Transport;
@@ -26,6 +26,7 @@ pub(super) fn common(
     let (bytes, message) = (request.bytes, request.message);
     edits.clear();
     fill_received(bytes, &request.via, request.source, edits);
+    overload::strip(request, edits);
     let top = message.headers_start();
     edits.insert(top, |out| out.extend_from_slice(&plan.lines));
     match valid.max_forwards {
@@ -135,6 +136,8 @@ pub(super) struct Hopwise<'a> {
     pub(super) branch: &'a [u8],
     /// Max-Breadth of this branch.
     pub(super) breadth: u16,
+    /// Overload control is offered in the Via (V-1).
+    pub(super) offers_oc: bool,
     /// Say in the Via that a loose redirect is followed.
     pub(super) is_loose: bool,
     /// What the target's route stands in for.
@@ -167,6 +170,9 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     if hop.alias {
         // C-9
         out.extend_from_slice(b";alias");
+    }
+    if hop.offers_oc {
+        out.extend_from_slice(overload::OFFER);
     }
     if hop.is_loose {
         out.extend_from_slice(b";");

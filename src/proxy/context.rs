@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Note, Target};
+use crate::admission::Class;
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, ServerId, Transport};
 use crate::limits;
@@ -23,6 +24,12 @@ pub struct Context {
     pub source: SocketAddr,
     /// What the role noted.
     pub note: Note,
+    /// Its sender wants to know of overload (V-2).
+    pub(super) asks: bool,
+    /// What it is worth to a server that wants fewer (V-4).
+    pub(super) class: Class,
+    /// A branch of it was kept back for that.
+    pub(super) restrained: bool,
     pub(super) server: Option<ServerId>,
     /// The request with the common changes made; let go once it cannot be
     /// needed any more.
@@ -154,6 +161,11 @@ impl Branch {
 }
 
 impl Context {
+    /// Where it came from, and whether there they want to know of overload.
+    pub(super) const fn from(&self) -> (SocketAddr, Flow, bool) {
+        (self.source, self.flow, self.asks)
+    }
+
     /// Whether that very hop is one of the request's targets.
     #[must_use]
     pub fn has_target(&self, hop: Hop) -> bool {

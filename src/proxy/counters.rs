@@ -73,6 +73,18 @@ counters! {
     overflows,
     /// Requests refused because the node drains.
     drained,
+    /// Registrations of phones that have none here, and what stands for itself,
+    /// refused because the shard was late.
+    shed_new,
+    /// Renewed registrations refused for that.
+    shed_renewals,
+    /// Calls refused for that.
+    shed_calls,
+    /// Emergency calls refused for that: nothing else was left to refuse.
+    shed_emergencies,
+    /// Requests kept from a server of the cluster since it asked for fewer
+    /// (RFC 7339 §5.4).
+    restrained,
     /// Requests, and STUN requests, of sources that ask for too much.
     limited,
     /// Answers withheld from UDP sources that might be forged, since they are

@@ -39,6 +39,10 @@ impl Proxy {
         let softened = match (status, &own) {
             // What was cancelled and never heard of is over as asked.
             (408, None) if context.closed => Some((487, "Request Terminated")),
+            // V-4: who must wait is told so, unless he can do better elsewhere.
+            (503, None) if context.restrained && !context.asks => {
+                Some((503, "The Next Server Is Too Busy"))
+            }
             // P-24
             (503, _) => turn
                 .policy
@@ -55,8 +59,15 @@ impl Proxy {
             }
             (_, _, softened) => {
                 let answer = softened.unwrap_or_else(|| (status, local_reason(status)));
-                let from = (context.source, context.flow);
-                let bytes = local_answer(turn.net, &base, &mut self.again, from, answer);
+                let from = context.from();
+                let lines = &mut self.plan.lines;
+                lines.clear();
+                if status == 503 {
+                    // Whoever it is, not all at once.
+                    turn.net.retry_after(lines);
+                }
+                let again = &mut self.again;
+                let bytes = local_answer(turn.net, &base, again, from, (answer, lines));
                 (answer.0, bytes)
             }
         };
@@ -138,27 +149,26 @@ pub(super) fn local_answer(
     net: &mut Net,
     base: &[u8],
     message: &mut Message,
-    from: (SocketAddr, Flow),
-    answer: (u16, &str),
+    (source, flow, asks): (SocketAddr, Flow, bool),
+    ((status, reason), lines): ((u16, &str), &[u8]),
 ) -> Buf {
     // It scanned when it came; what was added is our own.
     let (Ok(()), Some(&via)) = (scan(base, message), message.top_via()) else {
         return net.pool.copy(b"");
     };
-    let (source, flow) = from;
     let request = Request {
         handed: 0,
+        asks,
         bytes: base,
         message,
         via,
         flow,
         source,
     };
-    let (status, reason) = answer;
     if status != 100 {
         net.counters.answers += 1;
     }
-    net.answer(&request, status, reason, b"")
+    net.answer(&request, status, reason, lines)
 }
 
 /// P-25: the 401 or 407 of one branch, with the challenges of all the others.

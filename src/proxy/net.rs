@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 
-use super::Counters;
+use super::{Counters, Restraint};
+use crate::admission::Admission;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
 use crate::edit::decimal;
@@ -81,6 +82,10 @@ pub struct Net {
     pub peers: Peers,
     /// Who asks for too much.
     pub guard: Guard,
+    /// How much of what is new is taken in.
+    pub admission: Admission,
+    /// What servers of the cluster ask us to leave out.
+    pub restraint: Restraint,
     /// Names and their servers.
     pub locator: Locator,
     /// Servers of the name at hand, in the order in which to try them.
@@ -120,6 +125,9 @@ pub struct Request<'a> {
     pub source: SocketAddr,
     /// How often one shard handed it to another before.
     pub handed: u8,
+    /// Its sender is an element of the cluster that takes part in overload
+    /// control (V-5).
+    pub asks: bool,
 }
 
 impl Request<'_> {
@@ -172,6 +180,8 @@ impl Net {
             health: Health::default(),
             peers: Peers::new(seed),
             guard: Guard::new(seed),
+            admission: Admission::default(),
+            restraint: Restraint::default(),
             outbox: VecDeque::new(),
             counters: Counters::default(),
             wall,
@@ -205,9 +215,11 @@ impl Net {
         hasher.finish()
     }
 
-    /// Writes a Retry-After, each time another one.
+    /// Writes a Retry-After, each time another one, and the later the less is
+    /// taken in.
     pub fn retry_after(&mut self, lines: &mut Vec<u8>) {
-        let (shortest, longest) = limits::RETRY_AFTER_S;
+        let (shortest, _) = limits::RETRY_AFTER_S;
+        let longest = self.admission.retry_within_s();
         let spread = self.chance() % u64::from(longest - shortest + 1);
         lines.extend_from_slice(b"Retry-After: ");
         decimal(lines, u64::from(shortest) + spread);
@@ -322,9 +334,7 @@ impl Net {
     /// retransmission gets the same one.
     #[must_use]
     pub fn answer(&self, request: &Request<'_>, status: u16, reason: &str, headers: &[u8]) -> Buf {
-        let (bytes, message) = (request.bytes, request.message);
-        let status_line = (status, reason);
-        self.build_answer(bytes, message, request.source, status_line, (headers, b""))
+        self.answer_with(request, status, reason, headers, b"")
     }
 
     /// The same with a body, whose type stands in `headers`.
@@ -338,15 +348,15 @@ impl Net {
         body: &[u8],
     ) -> Buf {
         let (bytes, message) = (request.bytes, request.message);
-        let status_line = (status, reason);
-        self.build_answer(bytes, message, request.source, status_line, (headers, body))
+        let from = (request.source, request.asks);
+        self.build_answer(bytes, message, from, (status, reason), (headers, body))
     }
 
     fn build_answer(
         &self,
         bytes: &[u8],
         message: &Message,
-        source: SocketAddr,
+        (source, asks): (SocketAddr, bool),
         (status, reason): (u16, &str),
         (headers, body): (&[u8], &[u8]),
     ) -> Buf {
@@ -362,6 +372,7 @@ impl Net {
             tag,
             headers,
             body,
+            report: self.report().filter(|_| asks),
         };
         let room = bytes.len() + headers.len() + body.len();
         self.pool.build(room, |out| {
@@ -402,7 +413,7 @@ impl Net {
             || message.method() == Method::Ack
             || message.first(Name::Via).is_none();
         let answer = defect.answer().filter(|_| !silent)?;
-        let bytes = self.build_answer(bytes, message, source, answer, (b"", b""));
+        let bytes = self.build_answer(bytes, message, (source, false), answer, (b"", b""));
         let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
         self.counters.answers += 1;
         Some(Send { flow, bytes })

@@ -3,6 +3,7 @@
 use super::secure;
 use super::validate::{self, Valid};
 use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
+use crate::admission::Class;
 use crate::id::{ServerId, Slot};
 use crate::omit::Omit;
 use crate::scan::{Method, Name};
@@ -42,6 +43,9 @@ impl Proxy {
         turn.net.learn_alias(request);
         if !admitted {
             return self.limit(turn, request);
+        }
+        if turn.net.admission.is_shedding() && !turn.takes_in(request) {
+            return self.shed(turn, request);
         }
         if turn.net.pool.is_exhausted() {
             return self.overflow(turn, request, key, "Out Of Memory For Transactions");
@@ -126,7 +130,8 @@ impl Proxy {
         }
         let invite = request.message.method() == Method::Invite;
         let kind = kind(invite);
-        let context = self.context(turn.net, request, valid, loop_hash);
+        let mut context = self.context(turn.net, request, valid, loop_hash);
+        context.class = turn.rank(request);
         let Ok(slot) = self.contexts.insert(context) else {
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
@@ -154,18 +159,6 @@ impl Proxy {
             }
         }
         self.advance(turn, slot);
-    }
-
-    /// The source asks for too much. Over UDP it need not be who it says, so an
-    /// answer would go to whoever has that address; and a stream without an
-    /// answer would leave its phone waiting.
-    fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
-        turn.net.counters.limited += 1;
-        if request.flow.is_reliable() {
-            turn.net.retry_after(&mut self.plan.lines);
-            let reply = Reply::stateless(503, "Too Many Requests From Your Address");
-            turn.answer_request(request, reply, &self.plan.lines);
-        }
     }
 
     fn overflow(
@@ -217,6 +210,9 @@ impl Proxy {
             flow: request.flow,
             source: request.source,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
+            asks: request.asks,
+            class: Class::Standing,
+            restrained: false,
             server: None,
             base: Some(base),
             uri: Span::new(start, start + uri_len),

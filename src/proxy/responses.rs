@@ -20,6 +20,9 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         };
+        if via.oc.is_some_and(|oc| !oc.is_empty()) {
+            turn.heed(via, response);
+        }
         let owner = turn.net.txns.client_owner(client);
         if matches!(owner, Some(Owner::Proxy { .. }))
             && response.hops() < 2
@@ -67,7 +70,7 @@ impl Proxy {
             300.. => {
                 // P-20: without a further Via it leads nowhere; its status
                 // still ends the branch, and we say it in our own words.
-                let bytes = (response.hops() > 1).then(|| self.strip(turn.net, response));
+                let bytes = (response.hops() > 1).then(|| self.strip(turn.net, slot, response));
                 self.ended(turn, slot, index, response.status, bytes);
             }
         }
@@ -102,7 +105,7 @@ impl Proxy {
         if response.status == 100 || answered {
             return;
         }
-        let bytes = self.strip(turn.net, response);
+        let bytes = self.strip(turn.net, slot, response);
         self.upstream(turn, slot, response.status, bytes);
     }
 
@@ -126,6 +129,7 @@ impl Proxy {
         let edits = &mut self.edits;
         edits.clear();
         remove_top_via(response, edits);
+        turn.net.report_upstream(context, response, edits);
         turn.policy
             .accepted(turn.net, turn.now, context, response, edits);
         if let Some(uri) = learns {
@@ -145,11 +149,14 @@ impl Proxy {
     }
 
     /// The response without our Via.
-    fn strip(&mut self, net: &Net, response: &Response<'_>) -> Buf {
+    fn strip(&mut self, net: &Net, slot: Slot, response: &Response<'_>) -> Buf {
         self.edits.clear();
         remove_top_via(response, &mut self.edits);
         let edits = &mut self.edits;
-        let room = response.bytes.len();
+        if let Some(context) = self.contexts.get(slot) {
+            net.report_upstream(context, response, edits);
+        }
+        let room = response.bytes.len() + edits.growth();
         net.pool.build(room, |out| edits.apply(response.bytes, out))
     }
 }

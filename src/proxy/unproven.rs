@@ -86,17 +86,19 @@ impl Turn<'_> {
 
     /// An ACK with the tag of our own refusal: only who received that has it.
     pub(super) fn prove_by_ack(&mut self, ack: &Request<'_>) {
-        if !self.is_unproven(ack) {
-            return;
+        if self.is_unproven(ack) && self.has_own_tag(ack) {
+            self.net.guard.prove(self.now, ack.source.ip());
         }
+    }
+
+    /// Whether an ACK carries the tag that our own refusal of its INVITE has.
+    pub(super) fn has_own_tag(&self, ack: &Request<'_>) -> bool {
         let to = ack.message.first(Name::To);
         let to = to.and_then(|to| Address::parse(ack.bytes, to.value).ok());
         let Some(Some(tag)) = to.and_then(|to| to.param(ack.bytes, "tag")) else {
-            return;
+            return false;
         };
         let mut own = [0; 16];
-        if self.net.tag(ack.bytes, ack.message, &mut own) == tag.of(ack.bytes) {
-            self.net.guard.prove(self.now, ack.source.ip());
-        }
+        self.net.tag(ack.bytes, ack.message, &mut own) == tag.of(ack.bytes)
     }
 }

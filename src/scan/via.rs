@@ -38,6 +38,9 @@ pub struct Via {
     /// rport: span of the whole `rport[=n]` parameter (without the `;`) and its value if any.
     /// A value that is no port counts as none.
     pub rport: Option<(Span, Option<u16>)>,
+    /// Value of oc, empty when none is written: the sender takes part in overload
+    /// control (RFC 7339 §4.1).
+    pub oc: Option<Span>,
     /// whole `received=..` parameter text without `;`
     pub received_param: Option<Span>,
 }
@@ -91,6 +94,7 @@ impl Via {
             received: None,
             maddr: None,
             rport: None,
+            oc: None,
             received_param: None,
         };
         for param in Walk::new(bytes, params) {
@@ -104,6 +108,10 @@ impl Via {
         let name = param.name.of(bytes);
         let value = Some(param.value.unwrap_or_default());
         let twice = match (name.len(), name.first()? | 0x20) {
+            (2, b'o') if name.eq_ignore_ascii_case(b"oc") => {
+                self.oc = value;
+                false
+            }
             (6, b'b') if name == b"branch" || name.eq_ignore_ascii_case(b"branch") => {
                 std::mem::replace(&mut self.branch, value).is_some()
             }

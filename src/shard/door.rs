@@ -1,4 +1,5 @@
-//! Who may come in: connections that the shell accepts.
+//! Who may come in: connections that the shell accepts, and how much of
+//! everything while it is late.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,9 +7,15 @@ use super::{Hands, Shard};
 use crate::guard::{Held, Kind};
 use crate::id::{Flow, StreamId, Transport};
 use crate::send::{Accepted, Hop, Notice, Output};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Shard {
+    /// The shell has come to the end of a turn in which the oldest message
+    /// may have waited so long (V-6).
+    pub fn late(&mut self, now: Instant, late: Duration) {
+        self.net.admission.measured(now, late);
+    }
+
     /// Whether a connection that was just accepted may stay. Over TLS it then
     /// counts as a handshake until `greeted`.
     pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {

@@ -17,8 +17,16 @@ use std::path::Path;
 use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words};
 
 /// Plain values, under every room.
-const GROUND: [&str; 8] = [
-    "time", "limits", "id", "span", "error", "digest", "guard", "omit",
+const GROUND: [&str; 9] = [
+    "time",
+    "limits",
+    "id",
+    "span",
+    "error",
+    "digest",
+    "guard",
+    "admission",
+    "omit",
 ];
 /// The rooms by place; rooms of one place do not know one another.
 const ROOMS: [&[&str]; 11] = [

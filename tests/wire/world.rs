@@ -299,6 +299,16 @@ impl World {
         &found.unwrap_or_else(|| panic!("nothing for {to}")).text
     }
 
+    /// The shards of a node are so late for so many turns of 10 ms.
+    pub(crate) fn late(&mut self, addr: &str, late: Duration, turns: usize) {
+        for _ in 0..turns {
+            self.pass(Duration::from_millis(10));
+            for place in self.places(addr) {
+                self.shards[place].late(self.now, late);
+            }
+        }
+    }
+
     /// What a node says of a URI.
     pub(crate) fn why(&mut self, addr: &str, uri: &str) -> Facts {
         self.why_by_shard(addr, uri).remove(0)

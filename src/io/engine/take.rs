@@ -66,6 +66,7 @@ impl Engine {
             self.settle();
         }
         self.mesh.handled(count);
+        self.is_behind |= count == limits::HANDOFF_BATCH;
         count > 0
     }
 
@@ -88,10 +89,11 @@ impl Engine {
             let count = self.receive(id);
             self.settle();
             if count < limits::DATAGRAM_BATCH {
-                break;
+                return;
             }
             self.now = self.clock.now();
         }
+        self.is_behind = true;
     }
 
     fn receive(&mut self, id: SocketId) -> usize {
@@ -188,6 +190,7 @@ impl Engine {
             );
         }
         if ready.is_readable() {
+            let before = self.counters.tcp_received;
             let (bytes, counters) = (&mut self.bytes, &mut self.counters);
             let came = self
                 .streams
@@ -195,6 +198,9 @@ impl Engine {
             if let Some(came) = came {
                 self.take_in(came);
             }
+            // A full buffer: there is more where this came from.
+            let read = self.counters.tcp_received - before;
+            self.is_behind |= read >= limits::STREAM_READ_MAX as u64;
         }
         self.settle();
     }

@@ -1,0 +1,111 @@
+//! Requests refused before anything is made for them: of a source that asks
+//! for too much (`guard`), and while the shard is late (`admission`; V-6,
+//! RFC 3261 §21.5.4). They are answered without a transaction, and the ACK of
+//! such an answer is known by its tag.
+
+use crate::admission::Class;
+use crate::limits;
+use crate::scan::{Method, Name};
+use crate::send::Hop;
+
+use super::{Proxy, Reply, Request, Turn};
+
+impl Proxy {
+    /// The source asks for too much. Over UDP it need not be who it says, so an
+    /// answer would go to whoever has that address; and a stream without an
+    /// answer would leave its phone waiting.
+    pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        turn.net.counters.limited += 1;
+        if request.flow.is_reliable() {
+            self.refuse(turn, request, "Too Many Requests From Your Address");
+        }
+    }
+
+    /// The shard is late, and this is what it does not take in.
+    pub(super) fn shed(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+        self.refuse(turn, request, "Too Busy For Something New");
+    }
+
+    fn refuse(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reason: &'static str) {
+        if request.message.method() == Method::Invite {
+            self.refused_until = turn.now + limits::T1_64;
+        }
+        self.plan.lines.clear();
+        if !request.asks {
+            // A peer reads in its Via how much to leave out; a Retry-After
+            // would have it leave out everything (N-7).
+            turn.net.retry_after(&mut self.plan.lines);
+        }
+        turn.answer_request(request, Reply::stateless(503, reason), &self.plan.lines);
+    }
+}
+
+impl Turn<'_> {
+    /// Whether a request that is none of what there is already may be one of
+    /// those that are taken in; one that may not is counted.
+    pub(super) fn takes_in(&mut self, request: &Request<'_>) -> bool {
+        if request.handed > 0 {
+            // Another shard has taken it in.
+            return true;
+        }
+        let class = self.class(request);
+        let admitted = self.net.admission.admits(self.now, class);
+        if !admitted {
+            let counters = &mut self.net.counters;
+            match class {
+                Class::New => counters.shed_new += 1,
+                Class::Renewal => counters.shed_renewals += 1,
+                Class::Call => counters.shed_calls += 1,
+                Class::Emergency => counters.shed_emergencies += 1,
+                Class::Standing => {}
+            }
+        }
+        admitted
+    }
+
+    /// What a request is worth (RFC 7339 §5.10.1).
+    pub(super) fn class(&self, request: &Request<'_>) -> Class {
+        let method = request.message.method();
+        if method == Method::Register {
+            return if self.policy.renews(self.net, self.now, request) {
+                Class::Renewal
+            } else {
+                Class::New
+            };
+        }
+        if matches!(method, Method::Ack | Method::Cancel) || request.in_dialog() {
+            Class::Standing
+        } else if self.is_emergency(request) {
+            Class::Emergency
+        } else if method == Method::Invite {
+            Class::Call
+        } else {
+            Class::New
+        }
+    }
+
+    /// An emergency by its address (RFC 5031) or its Priority (RFC 3261 §20.26);
+    /// by Resource-Priority (RFC 4412) only where an element of the cluster
+    /// vouches for it.
+    fn is_emergency(&self, request: &Request<'_>) -> bool {
+        let bytes = request.bytes;
+        let uri = request.message.request_uri().of(bytes);
+        let prefix = uri.get(..SOS.len()).unwrap_or_default();
+        if prefix.eq_ignore_ascii_case(SOS) {
+            return true;
+        }
+        request.message.all(Name::Other).any(|header| {
+            let line = header.line.of(bytes);
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            let name = name.trim_ascii_end();
+            if name.eq_ignore_ascii_case(b"Priority") {
+                return header.value.of(bytes).eq_ignore_ascii_case(b"emergency");
+            }
+            name.eq_ignore_ascii_case(b"Resource-Priority")
+                && self.policy.is_peer(self.net, Hop::Flow(request.flow))
+        })
+    }
+}
+
+/// How the URN of every emergency service begins.
+const SOS: &[u8] = b"urn:service:sos";
