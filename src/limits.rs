@@ -102,6 +102,9 @@ pub const CONNECT_MAX: Duration = Duration::from_secs(3);
 pub const PARTIAL_MESSAGE_MAX: Duration = Duration::from_secs(10);
 /// Keep-alive interval announced in Flow-Timer, in seconds (RFC 5626 §5.4).
 pub const FLOW_TIMER_S: u32 = 120;
+/// What part of it at most a phone's own interval is shorter: a fifth, so that
+/// phones which registered together do not ask together.
+pub const FLOW_TIMER_SPREAD: u32 = 5;
 /// Silence after which a stream that was promised Flow-Timer is dead: longer
 /// than announced (RFC 5626 §5.4).
 pub const FLOW_SILENCE_MAX: Duration = Duration::from_secs(150);
@@ -166,6 +169,9 @@ pub const EXPIRES_MIN_S: u32 = 60;
 pub const EXPIRES_MAX_S: u32 = 7_200;
 /// Registration granted when the phone names none, in seconds.
 pub const EXPIRES_DEFAULT_S: u32 = 3_600;
+/// What part at most a registration is shorter than it could be: an eighth. Who
+/// registered within a minute comes back within eight, when he asked for an hour.
+pub const EXPIRES_SPREAD: u32 = 8;
 /// Most registrations an edge remembers per shard. At the bound the 200 still
 /// passes, the phone is simply reached through its own edges' relays.
 pub const REGISTRATIONS_MAX: usize = 1 << 20;

@@ -225,7 +225,7 @@ impl Policy for Edge {
     ) {
         self.registered_with(net, now, context, response, edits);
         self.stick_dialog(net, now, context, response);
-        grant_keep(response, edits);
+        grant_keep(net, response, edits);
     }
 
     /// S-2. Who it is, `origin` asks the flow itself.
@@ -310,7 +310,7 @@ impl Policy for Edge {
 /// K-1: the phone offered keep-alives in its Via; it gets the interval, equal
 /// to Flow-Timer (RFC 6223 §4.4, §5). Only the phone's own Via is left below
 /// ours when it is our direct neighbour.
-fn grant_keep(response: &Response<'_>, edits: &mut Edits) {
+fn grant_keep(net: &Net, response: &Response<'_>, edits: &mut Edits) {
     let (bytes, message) = (response.bytes, response.message);
     if response.hops() != 2 {
         return;
@@ -324,7 +324,7 @@ fn grant_keep(response: &Response<'_>, edits: &mut Edits) {
     if let Some(param) = offered {
         edits.insert(usize::from(param.whole.end), |out| {
             out.push(b'=');
-            decimal(out, limits::FLOW_TIMER_S);
+            decimal(out, net.flow_timer_s(response));
         });
     }
 }

@@ -101,7 +101,7 @@ impl Edge {
                     secure: is_sips(again.request_uri().of(base)),
                 };
                 let at = response.message.headers_end();
-                edits.insert(at, |out| self.tell(&granted, response, out));
+                edits.insert(at, |out| self.tell(net, &granted, response, out));
                 if keeps_alive(response) {
                     net.expect_keepalives(context.flow);
                 }
@@ -120,7 +120,7 @@ impl Edge {
     }
 
     /// Writes the header lines the phone gets.
-    fn tell(&self, granted: &Granted<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+    fn tell(&self, net: &Net, granted: &Granted<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
         if granted.initial {
             for place in self.others(granted.edges) {
                 self.outbound_proxy(granted, place, out);
@@ -129,7 +129,7 @@ impl Edge {
         // O-9
         if keeps_alive(response) {
             out.extend_from_slice(b"Flow-Timer: ");
-            decimal(out, limits::FLOW_TIMER_S);
+            decimal(out, net.flow_timer_s(response));
             out.extend_from_slice(b"\r\n");
         }
     }

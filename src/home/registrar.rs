@@ -7,6 +7,7 @@ use super::rules::{self, Outbound, Shown, Way};
 use super::{Change, Redirect, Register};
 use crate::edit::decimal;
 use crate::limits;
+use crate::pacing;
 use crate::proxy::{Net, Plan, Reply, Request, Verdict, is_sips};
 use crate::scan::Name;
 use crate::scan::address::Address;
@@ -162,13 +163,17 @@ impl Home {
             self.store(net, now, &self.aor);
             return Ok(false);
         }
+        // One chance for all of them: they are renewed together.
+        let chance = net.chance();
         let mut asked = Vec::with_capacity(1);
         let mut params = Vec::with_capacity(128);
         for value in message
             .values(bytes, Name::Contact)
             .take(limits::VALUES_MAX)
         {
-            asked.push(ask(bytes, value, default, &mut params, &mut plan.lines)?);
+            let mut contact = ask(bytes, value, default, &mut params, &mut plan.lines)?;
+            contact.expires_s = pacing::expires_s(contact.expires_s, chance);
+            asked.push(contact);
         }
         if !is_secure_throughout(request, &asked) {
             return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 
-use super::{Counters, Restraint};
+use super::{Counters, Response, Restraint};
 use crate::admission::Admission;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
@@ -16,6 +16,7 @@ use crate::id::{Flow, Slot, Team, Transport};
 use crate::limits;
 use crate::locate::Locator;
 use crate::omit::Omit;
+use crate::pacing;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
 use crate::send::{Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
@@ -203,6 +204,16 @@ impl Net {
         self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
+    /// The keep-alive interval that the phone of an accepted REGISTER gets: one
+    /// number, wherever the answer names it (K-1).
+    #[must_use]
+    pub fn flow_timer_s(&self, response: &Response<'_>) -> u32 {
+        let call_id = response.message.first(Name::CallId);
+        let call_id = call_id.map(|header| header.value.of(response.bytes));
+        let cseq = response.message.cseq().to_be_bytes();
+        pacing::flow_timer_s(self.hash([call_id.unwrap_or_default(), &cseq]))
+    }
+
     /// A keyed hash of these parts, the same on all shards of the process for as
     /// long as it lives.
     #[must_use]
@@ -218,11 +229,10 @@ impl Net {
     /// Writes a Retry-After, each time another one, and the later the less is
     /// taken in.
     pub fn retry_after(&mut self, lines: &mut Vec<u8>) {
-        let (shortest, _) = limits::RETRY_AFTER_S;
         let longest = self.admission.retry_within_s();
-        let spread = self.chance() % u64::from(longest - shortest + 1);
+        let after = pacing::retry_after_s(longest, self.chance());
         lines.extend_from_slice(b"Retry-After: ");
-        decimal(lines, u64::from(shortest) + spread);
+        decimal(lines, after);
         lines.extend_from_slice(b"\r\n");
     }
 

@@ -38,8 +38,8 @@ pub struct Via {
     /// rport: span of the whole `rport[=n]` parameter (without the `;`) and its value if any.
     /// A value that is no port counts as none.
     pub rport: Option<(Span, Option<u16>)>,
-    /// Value of oc, empty when none is written: the sender takes part in overload
-    /// control (RFC 7339 §4.1).
+    /// Value of the last oc, empty when none is written: the sender takes part in
+    /// overload control (RFC 7339 §4.1).
     pub oc: Option<Span>,
     /// whole `received=..` parameter text without `;`
     pub received_param: Option<Span>,

@@ -192,6 +192,8 @@ pub(crate) fn via(text: Text<'_>) -> Option<Via> {
     let value = |found: Option<&Param<'_>>| {
         found.map(|param| param.value.map_or_else(Span::default, Text::span))
     };
+    // Whoever writes it twice means the last.
+    let oc = params.iter().rfind(|param| param.name.is("oc"));
     let (branch, received, maddr) = (branch.ok()?, received.ok()?, maddr.ok()?);
     Some(Via {
         value: text.span(),
@@ -204,6 +206,7 @@ pub(crate) fn via(text: Text<'_>) -> Option<Via> {
         received: value(received),
         maddr: value(maddr),
         rport: rport.ok()?.map(|param| (param.whole, rport_value(param))),
+        oc: value(oc),
         received_param: received.map(|param| param.whole),
     })
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words};
 
 /// Plain values, under every room.
-const GROUND: [&str; 9] = [
+const GROUND: [&str; 10] = [
     "time",
     "limits",
     "id",
@@ -26,6 +26,7 @@ const GROUND: [&str; 9] = [
     "digest",
     "guard",
     "admission",
+    "pacing",
     "omit",
 ];
 /// The rooms by place; rooms of one place do not know one another.

@@ -77,7 +77,7 @@ fn a_name_and_a_password_become_two_flows() {
                 reg_id: 2,
                 proxy: second,
                 flows: 2,
-                expires_s: 600,
+                expires_s: 525..=600,
             },
             Event::Ready { flows: 2, of: 2 },
         ] = &events[..]

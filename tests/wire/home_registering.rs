@@ -268,25 +268,35 @@ fn contacts_come_back_as_they_were_sent() {
         "Contact: \"Joe\" <sip:joe@h1;transport=udp>;q=0.5;expires=600;x-odd=\"a;b\";flag;+sip.instance=\"<urn:1>\"\n\
          m: <sip:joe@h2:5070>, sip:joe@h3;q=1\nExpires: 120\n",
     );
+    let lines = ok
+        .split("\r\n")
+        .filter(|line| line.starts_with("Contact: "));
+    let lines: Vec<_> = lines
+        .map(|line| line.rsplit_once(";expires=").unwrap())
+        .collect();
     assert_eq!(
-        ok.split("\r\n")
-            .filter(|line| line.starts_with("Contact: "))
-            .collect::<Vec<_>>(),
+        lines.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
         [
-            "Contact: <sip:joe@h1;transport=udp>;q=0.5;x-odd=\"a;b\";flag;+sip.instance=\"<urn:1>\";expires=600",
-            "Contact: <sip:joe@h2:5070>;expires=120",
-            "Contact: <sip:joe@h3>;q=1;expires=120",
+            "Contact: <sip:joe@h1;transport=udp>;q=0.5;x-odd=\"a;b\";flag;+sip.instance=\"<urn:1>\"",
+            "Contact: <sip:joe@h2:5070>",
+            "Contact: <sip:joe@h3>;q=1",
         ]
     );
+    let granted: Vec<u32> = lines.iter().map(|(_, s)| s.parse().unwrap()).collect();
+    assert!((525..=600).contains(&granted[0]), "{granted:?}");
+    assert!((105..=120).contains(&granted[1]), "{granted:?}");
+    // They are renewed together.
+    assert_eq!(granted[1], granted[2]);
     // A fetch shows them, the time that is left, and changes nothing.
     world.pass(Duration::from_secs(100));
     let shown = register(&mut world, 9, "");
     check(&shown, 200);
-    let left: Vec<_> = Phone::values(&shown, "Contact")
+    let left: Vec<u32> = Phone::values(&shown, "Contact")
         .iter()
-        .map(|value| value.split("expires=").nth(1).unwrap().to_owned())
+        .map(|value| value.split("expires=").nth(1).unwrap().parse().unwrap())
         .collect();
-    assert_eq!(left, ["500", "20", "20"]);
+    let want: Vec<_> = granted.iter().map(|granted| granted - 100).collect();
+    assert_eq!(left, want);
     // Expired ones are not there, swept or not.
     world.pass(Duration::from_millis(20_000));
     assert_eq!(
@@ -297,21 +307,30 @@ fn contacts_come_back_as_they_were_sent() {
 
 #[test]
 fn lifetimes_are_granted_within_bounds() {
-    // RFC 3261 §10.3-7
+    // RFC 3261 §10.3-7: never longer than asked, and each a little shorter.
     for (lines, expires) in [
-        ("Contact: <sip:a@h>\n", "3600"),
-        ("Contact: <sip:a@h>\nExpires: 100000\n", "7200"),
-        ("Contact: <sip:a@h>;expires=60\nExpires: 100\n", "60"),
-        ("Contact: <sip:a@h>;expires=soon\nExpires: 100\n", "100"),
-        ("Contact: <sip:a@h>;expires=99999999999\n", "3600"),
+        ("Contact: <sip:a@h>\n", 3_600),
+        ("Contact: <sip:a@h>\nExpires: 100000\n", 7_200),
+        ("Contact: <sip:a@h>;expires=60\nExpires: 100\n", 60),
+        ("Contact: <sip:a@h>;expires=soon\nExpires: 100\n", 100),
+        ("Contact: <sip:a@h>;expires=99999999999\n", 3_600),
     ] {
         let ok = register(&mut lab(), 0, lines);
         check(&ok, 200);
-        assert!(
-            ok.contains(&format!("Contact: <sip:a@h>;expires={expires}\r\n")),
-            "{lines}{ok}"
-        );
+        let name = "\r\nContact: <sip:a@h>;expires=";
+        let granted = Phone::shortened(&ok, name, expires, limits::EXPIRES_SPREAD);
+        assert!(granted >= limits::EXPIRES_MIN_S, "{lines}{ok}");
     }
+    let mut world = lab();
+    let mut granted: Vec<u32> = (0..8)
+        .map(|n| {
+            let ok = register(&mut world, 10 * n, "Contact: <sip:a@h>\n");
+            Phone::shortened(&ok, ";expires=", 3_600, limits::EXPIRES_SPREAD)
+        })
+        .collect();
+    granted.sort_unstable();
+    granted.dedup();
+    assert!(granted.len() > 4, "{granted:?}");
     for lines in [
         "Contact: <sip:a@h>;expires=59\n",
         "Contact: <sip:a@h>, <sip:b@h>;expires=1\n",
@@ -489,7 +508,11 @@ fn registrations_survive_a_restart() {
     assert_eq!(world.gauge(HOME, "registered"), 2);
     let shown = register(&mut world, 50, "");
     let mut want = Phone::values(&before, "Contact");
-    want[0] = want[0].replace("expires=100", "expires=60");
+    let granted = Phone::shortened(&want[0], "expires=", 100, limits::EXPIRES_SPREAD);
+    want[0] = want[0].replace(
+        &format!("expires={granted}"),
+        &format!("expires={}", granted - 40),
+    );
     assert_eq!(Phone::values(&shown, "Contact"), want);
     // And the phone is reached over the edge its Path names.
     let bob = Phone::new("bob", "127.0.0.1:5090", false);

@@ -216,6 +216,19 @@ impl Phone {
         self.routes.last().unwrap().clone()
     }
 
+    /// The number behind the first `name` in a message, which must be at most
+    /// `whole` and less by no more than a part of `parts` of it.
+    #[track_caller]
+    pub(crate) fn shortened(message: &str, name: &str, whole: u32, parts: u32) -> u32 {
+        let found = message.split(name).nth(1);
+        let found = found.unwrap_or_else(|| panic!("no {name} in {message}"));
+        let digits = found.split(|next: char| !next.is_ascii_digit()).next();
+        let number = digits.unwrap().parse().unwrap();
+        let range = whole - whole / parts..=whole;
+        assert!(range.contains(&number), "{name}{number}, not in {range:?}");
+        number
+    }
+
     /// All values of a header, in order.
     pub(crate) fn values(message: &str, name: &str) -> Vec<String> {
         let prefix = format!("{name}: ");

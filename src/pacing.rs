@@ -1,0 +1,64 @@
+//! When phones are told to come back: spread, so that those whom one moment
+//! brought together (an edge that died, a network that returned) are not
+//! together again an hour later, and always sooner rather than later than asked.
+//!
+//! The chance comes in as an argument, each time another number.
+
+use crate::limits;
+
+/// Keep-alive interval for one phone, in seconds (RFC 5626 §5.4).
+#[must_use]
+pub fn flow_timer_s(chance: u64) -> u32 {
+    shorter(limits::FLOW_TIMER_S, limits::FLOW_TIMER_SPREAD, chance)
+}
+
+/// What a registration lasts for that could last for `granted_s`: never less
+/// than the least that a phone may ask for (RFC 3261 §10.3).
+#[must_use]
+pub fn expires_s(granted_s: u32, chance: u64) -> u32 {
+    let shortened = shorter(granted_s, limits::EXPIRES_SPREAD, chance);
+    shortened.max(granted_s.min(limits::EXPIRES_MIN_S))
+}
+
+/// A Retry-After of at most `longest_s` (RFC 3261 §20.33).
+#[must_use]
+pub fn retry_after_s(longest_s: u32, chance: u64) -> u32 {
+    let (shortest, _) = limits::RETRY_AFTER_S;
+    let spread = longest_s.saturating_sub(shortest);
+    shortest + below(spread + 1, chance)
+}
+
+/// Less than `whole` by up to one part in `parts` of it.
+fn shorter(whole: u32, parts: u32, chance: u64) -> u32 {
+    whole - below(whole / parts + 1, chance)
+}
+
+/// A number below `bound`, all about as likely.
+fn below(bound: u32, chance: u64) -> u32 {
+    u32::try_from(chance % u64::from(bound)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least and the most of it, over many chances.
+    fn range(of: impl Fn(u64) -> u32) -> (u32, u32) {
+        let all = || (0..10_000).map(&of);
+        (all().min().unwrap(), all().max().unwrap())
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_later_than_asked() {
+        assert_eq!(range(flow_timer_s), (96, limits::FLOW_TIMER_S));
+        assert_eq!(range(|chance| expires_s(3_600, chance)), (3_150, 3_600));
+        assert_eq!(range(|chance| expires_s(0, chance)), (0, 0));
+        // Never too brief for the phone to ask for it again.
+        let least = limits::EXPIRES_MIN_S;
+        assert_eq!(range(|chance| expires_s(least, chance)), (least, least));
+        assert_eq!(range(|chance| expires_s(64, chance)), (least, 64));
+        assert_eq!(range(|chance| retry_after_s(15, chance)), (5, 15));
+        assert_eq!(range(|chance| retry_after_s(120, chance)), (5, 120));
+        assert_eq!(range(|chance| retry_after_s(0, chance)), (5, 5));
+    }
+}
