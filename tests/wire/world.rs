@@ -18,6 +18,7 @@ use staging::Kind;
 use super::cables::{Cables, End, Joined};
 use super::names::{Answers, Names};
 
+mod lateness;
 mod proof;
 mod spread;
 mod staging;
@@ -297,16 +298,6 @@ impl World {
         let to: SocketAddr = to.parse().unwrap();
         let found = self.trace.iter().rfind(|seen| seen.to == to);
         &found.unwrap_or_else(|| panic!("nothing for {to}")).text
-    }
-
-    /// The shards of a node are so late for so many turns of 10 ms.
-    pub(crate) fn late(&mut self, addr: &str, late: Duration, turns: usize) {
-        for _ in 0..turns {
-            self.pass(Duration::from_millis(10));
-            for place in self.places(addr) {
-                self.shards[place].late(self.now, late);
-            }
-        }
     }
 
     /// What a node says of a URI.
