@@ -286,6 +286,8 @@ pub trait Policy {
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
+    /// The domain that a home or an edge of ours at this address proves over TLS.
+    fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str>;
     /// A keep-alive of such an element came, or our connection to it is up.
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// The shard begins: watches whom the configuration names.

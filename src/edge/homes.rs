@@ -116,6 +116,20 @@ impl Homes {
         })
     }
 
+    /// The domain that the home at this address proves over TLS.
+    pub(super) fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str> {
+        self.list.iter().find_map(|home| match home {
+            Home::At(home) if home.addr == addr => home.name.as_deref(),
+            Home::At(_) => None,
+            Home::Named { text, uri, name } => {
+                let mut servers = net.locator.stale(now, (*name)?).iter();
+                let lives_there = servers.any(|server| server.addr == addr);
+                let host = text.get(uri.host.range());
+                host.filter(|_| lives_there)
+            }
+        })
+    }
+
     /// True for a domain that a home proves by its certificate.
     pub(super) fn prove(&self, domain: &str) -> bool {
         self.list.iter().any(|home| match home {

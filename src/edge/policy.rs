@@ -261,6 +261,14 @@ impl Policy for Edge {
         origin != Origin::Phone
     }
 
+    fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str> {
+        match self.origin_at(addr.ip()) {
+            Origin::Home => self.homes.domain_at(net, now, addr),
+            Origin::Edge => Some(&self.settings.cluster),
+            Origin::Phone => None,
+        }
+    }
+
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow) {
         self.meet_home(net, now, flow);
     }

@@ -391,6 +391,12 @@ impl Policy for Home {
         }
     }
 
+    fn domain_at(&self, _: &Net, _: Instant, addr: SocketAddr) -> Option<&str> {
+        let is_edge = self.settings.is_edge(addr.ip());
+        let cluster = std::str::from_utf8(&self.cluster).ok();
+        cluster.filter(|_| is_edge)
+    }
+
     /// S-12: an edge that shows itself is one to turn to.
     fn met(&mut self, net: &mut Net, now: Instant, flow: Flow) {
         self.link(net, now, flow);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
-use crate::id::{Flow, Slot, Transport};
+use crate::id::{Flow, ServerId, Slot, Transport};
 use crate::omit::Omit;
 use crate::scan::{Message, Name, scan};
 use crate::send::Hop;
@@ -89,8 +89,7 @@ impl Proxy {
             self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
         let caller = context.source.ip();
-        turn.net
-            .revive_reply_path(server, caller, &bytes, &mut self.again);
+        turn.revive_reply_path(server, caller, &bytes, &mut self.again);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         if status < 300 {
@@ -209,20 +208,23 @@ fn merge_challenges(
     })
 }
 
-impl Net {
+impl Turn<'_> {
     /// when the connection a request came on is gone, its answer goes
-    /// over a new one to the address in its Via.
+    /// over a new one to the address in its Via. Over TLS whoever is there
+    /// proves that address by name, or the domain of the home or edge that we
+    /// know to live there: our own nodes write addresses into their Vias, which
+    /// no certificate of SIP names (RFC 5922 §7.1).
     fn revive_reply_path(
         &mut self,
-        server: crate::id::ServerId,
+        server: ServerId,
         caller: IpAddr,
         response: &[u8],
         message: &mut Message,
     ) {
-        let Some(flow @ Flow::Stream(_)) = self.txns.server_flow(server) else {
+        let Some(flow @ Flow::Stream(_)) = self.net.txns.server_flow(server) else {
             return;
         };
-        if self.flows.lives(flow) || scan(response, message).is_err() {
+        if self.net.flows.lives(flow) || scan(response, message).is_err() {
             return;
         }
         let Some(via) = message.top_via() else { return };
@@ -232,13 +234,16 @@ impl Net {
             return;
         };
         let port = via.port.unwrap_or_else(|| transport.default_port());
+        let addr = SocketAddr::new(caller, port);
+        let domain = self.policy.domain_at(self.net, self.now, addr);
+        let name = domain.map_or(via.host.of(response), str::as_bytes);
         let hop = Hop::To {
             transport,
-            addr: SocketAddr::new(caller, port),
-            name: self.flows.names.intern(via.host.of(response)),
+            addr,
+            name: self.net.flows.names.intern(name),
         };
-        if let Some(flow) = self.reach(hop) {
-            self.txns.set_server_flow(server, flow);
+        if let Some(flow) = self.net.reach(hop) {
+            self.net.txns.set_server_flow(server, flow);
         }
     }
 }

@@ -194,3 +194,36 @@ fn what_registers_by_sips_stays_sips() {
     let asked = world.last(HOME_TLS);
     assert!(asked.contains("\r\nPath: <sip:"), "{asked}");
 }
+
+#[test]
+fn an_answer_returns_over_a_new_connection_to_whoever_proves_the_cluster_or_the_domain() {
+    // the Vias of our nodes name addresses, which no certificate does.
+    for (from, to) in [(EDGES[0], HOME), (HOME, EDGES[1])] {
+        let mut world = over_tls("example.com");
+        let mut joe = Phone::new("joe", "127.0.0.1:6001", true);
+        let mut ann = Phone::new("ann", "127.0.0.1:6002", true);
+        joe.register(&mut world, EDGES[0]);
+        ann.register(&mut world, EDGES[1]);
+        let text = joe.request("MESSAGE", "sip:ann@example.com", 10, "", "");
+        joe.send(&mut world, EDGES[0], &text);
+        let message = ann.receive(&mut world);
+        // The one that asked does not know yet.
+        assert!(world.lose(to, from) > 0);
+        assert!(!world.has("127.0.0.1:6001"));
+        ann.answer(&mut world, EDGES[1], &message, 200, "OK");
+        assert_eq!(
+            joe.status(&mut world),
+            200,
+            "{to} to {from}\n{}",
+            world.ladder()
+        );
+        let ip = |addr: &str| addr.trim_end_matches(":5060").to_owned();
+        let answers = world.trace.iter().rev();
+        let mut answers = answers.filter(|seen| {
+            let way = (seen.from.ip().to_string(), seen.to.to_string());
+            way == (ip(to), format!("{}:5061", ip(from)))
+        });
+        let answer = answers.next().map(|seen| &seen.text[..12]);
+        assert_eq!(answer, Some("SIP/2.0 200 "), "{}", world.ladder());
+    }
+}

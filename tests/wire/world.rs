@@ -174,6 +174,19 @@ impl World {
         joined.len()
     }
 
+    /// The connections between two nodes are gone, and only `one` sees it.
+    pub(crate) fn lose(&mut self, one: &str, other: &str) -> usize {
+        let (one, other): (SocketAddr, SocketAddr) = (one.parse().unwrap(), other.parse().unwrap());
+        let mut joined = self.cables.all_of(self.nodes[&one].0);
+        joined.retain(|joined| joined.across().addr().ip() == other.ip());
+        for joined in &joined {
+            self.wire.push_back(Event::Closed(joined.here()));
+            self.cables.part(joined);
+        }
+        self.settle();
+        joined.len()
+    }
+
     /// Whether a connection between the two is open.
     pub(crate) fn is_connected(&self, from: &str, to: &str) -> bool {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
