@@ -18,6 +18,7 @@ use staging::Kind;
 use super::cables::{Cables, End, Joined};
 use super::names::{Answers, Names};
 
+mod breaking;
 mod lateness;
 mod proof;
 mod spread;
@@ -149,48 +150,6 @@ impl World {
     /// The test takes connections at `addr`.
     pub(crate) fn listen(&mut self, addr: &str) {
         self.cables.listen(addr.parse().unwrap());
-    }
-
-    /// The test closes its connection.
-    pub(crate) fn close(&mut self, from: &str, to: &str) {
-        let end = self
-            .cables
-            .between(from.parse().unwrap(), to.parse().unwrap());
-        self.hang_up(end.unwrap());
-        self.settle();
-    }
-
-    /// The network breaks the connections between two nodes; the number of them.
-    #[track_caller]
-    pub(crate) fn cut(&mut self, one: &str, other: &str) -> usize {
-        let (one, other): (SocketAddr, SocketAddr) = (one.parse().unwrap(), other.parse().unwrap());
-        let mut joined = self.cables.all_of(self.nodes[&one].0);
-        joined.retain(|joined| joined.across().addr().ip() == other.ip());
-        for joined in &joined {
-            self.wire.push_back(Event::Closed(joined.here()));
-            self.hang_up(joined.clone());
-        }
-        self.settle();
-        joined.len()
-    }
-
-    /// The connections between two nodes are gone, and only `one` sees it.
-    pub(crate) fn lose(&mut self, one: &str, other: &str) -> usize {
-        let (one, other): (SocketAddr, SocketAddr) = (one.parse().unwrap(), other.parse().unwrap());
-        let mut joined = self.cables.all_of(self.nodes[&one].0);
-        joined.retain(|joined| joined.across().addr().ip() == other.ip());
-        for joined in &joined {
-            self.wire.push_back(Event::Closed(joined.here()));
-            self.cables.part(joined);
-        }
-        self.settle();
-        joined.len()
-    }
-
-    /// Whether a connection between the two is open.
-    pub(crate) fn is_connected(&self, from: &str, to: &str) -> bool {
-        let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
-        self.cables.between(from, to).is_some()
     }
 
     /// ICMP tells `node` that `peer` is not there.
