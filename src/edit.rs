@@ -133,12 +133,18 @@ pub fn ip(out: &mut Vec<u8>, ip: std::net::IpAddr) {
 /// By hand: the formatting machinery takes ten times as long, and every message
 /// has three of them.
 fn ipv4(out: &mut Vec<u8>, ip: std::net::Ipv4Addr) {
-    for (place, octet) in ip.octets().into_iter().enumerate() {
-        if place > 0 {
-            out.push(b'.');
+    let mut text = [b'.'; 15];
+    let mut at = 0;
+    for octet in ip.octets() {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let zeros = usize::from(octet < 100) + usize::from(octet < 10);
+        for digit in &digits[zeros..] {
+            text[at] = b'0' + digit;
+            at += 1;
         }
-        decimal(out, octet);
+        at += 1;
     }
+    out.extend_from_slice(&text[..at - 1]);
 }
 
 fn written(result: std::io::Result<()>) {

@@ -106,11 +106,7 @@ fn top_via(
     (line, report): (Range<usize>, Option<Report>),
     out: &mut Vec<u8>,
 ) {
-    let parsed = message
-        .values(request, Name::Via)
-        .next()
-        .map(|value| Via::parse(request, value));
-    let Some(Ok(via)) = parsed else {
+    let Some(via) = message.top_via() else {
         out.extend_from_slice(request.get(line).unwrap_or_default());
         return;
     };
@@ -121,10 +117,10 @@ fn top_via(
     };
     if let Some(report) = report {
         let mut cuts: [Option<(Range<usize>, Fill)>; VIA_CUTS] = [const { None }; VIA_CUTS];
-        let old = overload(request, &via).map(|cut| (cut, Fill::Nothing));
+        let old = overload(request, via).map(|cut| (cut, Fill::Nothing));
         for (place, cut) in cuts
             .iter_mut()
-            .zip(received(request, &via, source).chain(old))
+            .zip(received(request, via, source).chain(old))
         {
             *place = Some(cut);
         }
@@ -137,7 +133,7 @@ fn top_via(
         copy(end, end, out);
         report.write(out);
     } else {
-        for (cut, put) in received(request, &via, source) {
+        for (cut, put) in received(request, via, source) {
             copy(cut.start, cut.end, out);
             put.write(source, out);
         }
@@ -170,9 +166,11 @@ fn with_separator(bytes: &[u8], param: Span) -> Range<usize> {
 /// more than one.
 fn to(request: &[u8], header: &Header, tag: &[u8], out: &mut Vec<u8>) {
     let (line, value) = (header.line, header.value);
-    let tagged = crate::scan::address::Address::parse(request, value)
-        .map_or(true, |address| address.param(request, "tag").is_some());
-    if tag.is_empty() || tagged {
+    let tagged = || {
+        crate::scan::address::Address::parse(request, value)
+            .map_or(true, |address| address.param(request, "tag").is_some())
+    };
+    if tag.is_empty() || tagged() {
         out.extend_from_slice(line.of(request));
         return;
     }

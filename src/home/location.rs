@@ -79,9 +79,11 @@ pub struct Change<'a> {
 /// A REGISTER that changed nothing, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// A binding it touches was last updated under the same Call-ID with the
-    /// same or a higher CSeq (RFC 3261 §10.3 steps 6 and 7).
+    /// A binding it touches was last updated under the same Call-ID with a
+    /// higher CSeq (RFC 3261 §10.3 steps 6 and 7).
     OutOfOrder,
+    /// The same, with this CSeq: a retransmission of what was carried out.
+    Repeated,
     /// More than `limits::CONTACTS_MAX` contacts.
     TooMany,
     /// The texts of a binding take more than 65,535 bytes.
@@ -95,7 +97,7 @@ impl Conflict {
     #[must_use]
     pub const fn answer(self) -> (u16, &'static str) {
         match self {
-            Self::OutOfOrder => (500, "CSeq Out Of Order"),
+            Self::OutOfOrder | Self::Repeated => (500, "CSeq Out Of Order"),
             Self::TooMany => (403, "Too Many Contacts"),
             Self::TooLong => (413, "Request Entity Too Large"),
             Self::Full => (503, "Service Unavailable"),

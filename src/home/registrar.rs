@@ -4,7 +4,7 @@
 use super::authenticate::As;
 use super::policy::Home;
 use super::rules::{self, Outbound, Shown, Way};
-use super::{Change, Redirect, Register};
+use super::{Change, Conflict, Redirect, Register};
 use crate::edit::decimal;
 use crate::limits;
 use crate::pacing;
@@ -73,7 +73,14 @@ impl Home {
             Ok(outbound) => {
                 self.describe(now, request, plan, outbound);
                 net.counters.registrations += 1;
-                Verdict::Answer(Reply::new(200, "OK"))
+                // A retransmission finds itself carried out and gets the same
+                // answer, so that none has to be kept for it; but a nonce
+                // counts no request twice.
+                Verdict::Answer(if self.settings.authenticates {
+                    Reply::new(200, "OK")
+                } else {
+                    Reply::stateless(200, "OK")
+                })
             }
             Err(reply) => Verdict::Answer(reply),
         }
@@ -200,6 +207,9 @@ impl Home {
         };
         let applied = self.location.apply(now, &self.aor, &register, &changes);
         self.text = path;
+        if applied == Err(Conflict::Repeated) {
+            return Ok(outbound);
+        }
         applied.map_err(|conflict| reply_of(conflict.answer()))?;
         self.stick_path(net, now, request, &asked);
         if outbound {

@@ -73,8 +73,18 @@ fn a_home_that_does_not_ask_believes_its_subscribers() {
         home.authenticates = false;
     };
     let mut world = World::with(Tokens::Clear, believes, |_, _| ());
-    check(&Register::new("joe", JOE).send(&mut world, HOME, ""), 200);
     check(&Register::new("eve", JOE).send(&mut world, HOME, ""), 404);
+    // RFC 3261 §10.3: a retransmission gets the answer that went missing, and
+    // changes nothing; no transaction is kept for it.
+    let first = Register::new("joe", JOE).send(&mut world, HOME, "");
+    world.pass(Duration::from_secs(4));
+    let again = Register::new("joe", JOE).send(&mut world, HOME, "");
+    check(&first, 200);
+    assert_eq!(
+        Phone::shortened(&again, "expires=", 3600, 1) + 4,
+        Phone::shortened(&first, "expires=", 3600, 1)
+    );
+    assert_eq!(world.gauge(HOME, "server_transactions"), 0);
 }
 
 #[test]

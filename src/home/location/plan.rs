@@ -85,7 +85,11 @@ impl Plan {
             .find(|(place, _)| self.steps.iter().all(|step| step.replaces != Some(*place)))
         {
             Some((_, old)) if old.call_id() == register.call_id && register.cseq <= old.cseq => {
-                return Err(Conflict::OutOfOrder);
+                return Err(if register.cseq == old.cseq {
+                    Conflict::Repeated
+                } else {
+                    Conflict::OutOfOrder
+                });
             }
             Some((place, _)) => Step {
                 replaces: Some(place),

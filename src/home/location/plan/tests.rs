@@ -130,9 +130,13 @@ fn an_old_cseq_changes_nothing_at_all() {
         .apply(at(0), AOR, &register("c", 5), &[plain("sip:a", 60)])
         .unwrap();
     let late = [plain("sip:new", 60), plain("sip:a", 0)];
-    for cseq in [5, 4, 0] {
+    for (cseq, want) in [
+        (5, Conflict::Repeated),
+        (4, Conflict::OutOfOrder),
+        (0, Conflict::OutOfOrder),
+    ] {
         let got = location.apply(at(1), AOR, &register("c", cseq), &late);
-        assert_eq!(got, Err(Conflict::OutOfOrder));
+        assert_eq!(got, Err(want));
         check(&location, at(1), &[("sip:a", 59)]);
     }
     assert_eq!(Conflict::OutOfOrder.answer().0, 500);
