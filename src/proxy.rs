@@ -286,6 +286,9 @@ pub trait Policy {
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
+    /// Whether keep-alives with the peer that a hop leads to are agreed on in
+    /// Vias (K-1), and not by the configuration of both.
+    fn negotiates(&self, net: &Net, hop: Hop) -> bool;
     /// The domain that a home or an edge of ours at this address proves over TLS.
     fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str>;
     /// A keep-alive of such an element came, or our connection to it is up.

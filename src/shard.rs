@@ -381,11 +381,14 @@ impl Shard {
                     source,
                     handed,
                     asks: false,
+                    keeps: false,
                 };
                 match &mut self.hands(now) {
                     Hands::Proxy(proxy, turn) => {
-                        request.asks =
-                            via.oc.is_some() && turn.policy.is_peer(turn.net, Hop::Flow(flow));
+                        let hop = Hop::Flow(flow);
+                        request.asks = via.oc.is_some() && turn.policy.is_peer(turn.net, hop);
+                        request.keeps = via.keep.is_some_and(|(_, value)| value.is_none())
+                            && turn.take_up(flow, handed);
                         proxy.request(turn, &request);
                     }
                     Hands::Agent(agent, net) => agent.request(net, now, &request),

@@ -27,6 +27,7 @@ mod wire {
     mod home_routing;
     mod homes;
     mod keepalive;
+    mod keeping;
     mod locating;
     mod loops;
     mod moving;

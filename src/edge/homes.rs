@@ -62,8 +62,7 @@ impl Homes {
         self.learn(net, now);
     }
 
-    /// Takes over where the names lead by now, and watches who is there: which
-    /// of them live is known before a request needs them.
+    /// Takes over where the names lead by now, and watches who is there.
     pub(super) fn learn(&mut self, net: &mut Net, now: Instant) {
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
@@ -83,7 +82,7 @@ impl Homes {
                 && !self.before.contains(&(transport, addr))
                 && let Some(flow) = net.reach(send::Hop::to(transport, addr))
             {
-                net.meet(now, flow, Beats::Ours);
+                net.meet(now, flow, Beats::None);
             }
         }
     }

@@ -261,6 +261,15 @@ impl Policy for Edge {
         origin != Origin::Phone
     }
 
+    fn negotiates(&self, net: &Net, hop: Hop) -> bool {
+        let origin = match hop {
+            Hop::Flow(flow) => self.origin(net, flow),
+            Hop::To { addr, .. } => self.origin_at(addr.ip()),
+            Hop::Named(_) => Origin::Phone,
+        };
+        origin == Origin::Home
+    }
+
     fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str> {
         match self.origin_at(addr.ip()) {
             Origin::Home => self.homes.domain_at(net, now, addr),

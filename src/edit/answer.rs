@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::{Edits, decimal};
+use crate::limits;
 use crate::scan::via::Via;
 use crate::scan::{Header, Message, Name, params};
 use crate::span::Span;
@@ -22,6 +23,8 @@ pub struct Answer<'a> {
     pub headers: &'a [u8],
     /// The body, whose type stands in `headers`.
     pub body: &'a [u8],
+    /// The keep-alives that the top Via offers are wanted (K-1).
+    pub keeps: bool,
     /// What the top Via says of overload in place of what it said; `None`: it
     /// stays as it is.
     pub report: Option<Report>,
@@ -79,7 +82,7 @@ pub fn write(
         if header.name == Name::Via && top {
             top = false;
             let whole = (header.line.range(), answer.report);
-            top_via(request, message, source, whole, out);
+            top_via(request, message, (source, answer.keeps), whole, out);
         } else if header.name == Name::To {
             to(request, header, answer.tag, out);
         } else if matches!(
@@ -102,7 +105,7 @@ pub fn write(
 fn top_via(
     request: &[u8],
     message: &Message,
-    source: SocketAddr,
+    (source, keeps): (SocketAddr, bool),
     (line, report): (Range<usize>, Option<Report>),
     out: &mut Vec<u8>,
 ) {
@@ -120,7 +123,7 @@ fn top_via(
         let old = overload(request, via).map(|cut| (cut, Fill::Nothing));
         for (place, cut) in cuts
             .iter_mut()
-            .zip(received(request, via, source).chain(old))
+            .zip(received(request, via, source, keeps).chain(old))
         {
             *place = Some(cut);
         }
@@ -133,7 +136,7 @@ fn top_via(
         copy(end, end, out);
         report.write(out);
     } else {
-        for (cut, put) in received(request, via, source) {
+        for (cut, put) in received(request, via, source, keeps) {
             copy(cut.start, cut.end, out);
             put.write(source, out);
         }
@@ -141,7 +144,7 @@ fn top_via(
     copy(line.end, line.end, out);
 }
 
-/// Changes that a top Via may need: three of `received`, and the parameters of
+/// Changes that a top Via may need: four of `received`, and the parameters of
 /// RFC 7339 with one to spare.
 const VIA_CUTS: usize = 8;
 
@@ -181,13 +184,15 @@ fn to(request: &[u8], header: &Header, tag: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(request.get(behind..line.range().end).unwrap_or_default());
 }
 
-/// One of the two things that the top Via of a received request may need.
+/// What the top Via of a received request may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
     /// `rport=PORT`, in place of the bare `rport`.
     Rport,
     /// `;received=IP` behind the sent-by.
     Received,
+    /// `=SECONDS` behind a bare `keep`.
+    Keep,
     /// A `received` that the sender wrote is not to be trusted.
     Nothing,
 }
@@ -204,6 +209,10 @@ impl Fill {
                 out.extend_from_slice(b";received=");
                 super::ip(out, source.ip());
             }
+            Self::Keep => {
+                out.push(b'=');
+                decimal(out, limits::PEER_PING.as_secs());
+            }
             Self::Nothing => {}
         }
     }
@@ -211,11 +220,13 @@ impl Fill {
 
 /// The changes that X-2 asks for on the top Via, in order of place: with
 /// `rport` always both, else `received` when the sent-by is a name or another
-/// address (RFC 3261 §18.2.1, RFC 3581 §4).
+/// address (RFC 3261 §18.2.1, RFC 3581 §4). Where keep-alives are wanted, an
+/// offer of them gets its interval (RFC 6223 §4.4).
 pub fn received(
     request: &[u8],
     via: &Via,
     source: SocketAddr,
+    keeps: bool,
 ) -> impl Iterator<Item = (Range<usize>, Fill)> {
     let sent_by = crate::scan::uri::host_ip(via.host.of(request));
     let wanted = via.rport.is_some() || sent_by != Some(source.ip());
@@ -225,14 +236,24 @@ pub fn received(
     let at = usize::from(via.sent_by.end);
     let add = wanted.then_some((at..at, Fill::Received));
     let rport = via.rport.map(|(param, _)| (param.range(), Fill::Rport));
-    let mut fills = [add, stale, rport];
+    let offer = via.keep.filter(|(_, value)| keeps && value.is_none());
+    let keep = offer.map(|(param, _)| {
+        let end = usize::from(param.end);
+        (end..end, Fill::Keep)
+    });
+    let mut fills = [add, stale, rport, keep];
     fills.sort_by_key(|fill| fill.as_ref().map_or(usize::MAX, |(cut, _)| cut.start));
     fills.into_iter().flatten()
 }
 
 /// The same changes as splices on the request that goes on.
-pub fn fill_received(request: &[u8], via: &Via, source: SocketAddr, edits: &mut Edits) {
-    for (cut, put) in received(request, via, source) {
+pub fn fill_received(
+    request: &[u8],
+    via: &Via,
+    (source, keeps): (SocketAddr, bool),
+    edits: &mut Edits,
+) {
+    for (cut, put) in received(request, via, source, keeps) {
         edits.replace(cut, |out| put.write(source, out));
     }
 }
@@ -257,6 +278,7 @@ mod tests {
             tag: b"t1",
             headers: b"Allow: BYE\r\n",
             body: b"",
+            keeps: false,
             report: None,
         };
         write(

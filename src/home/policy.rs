@@ -15,7 +15,7 @@ use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Target, 
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
-use crate::send::{Beats, Handoff, Hop, Output};
+use crate::send::{Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::Instant;
@@ -150,8 +150,6 @@ impl Home {
             self.stick.link(now, flow, &self.cluster, Source::Link);
             if flow.is_reliable() {
                 self.returned(net, now, flow);
-            } else {
-                net.meet(now, flow, Beats::Theirs);
             }
         }
         edge
@@ -389,6 +387,10 @@ impl Policy for Home {
             Hop::To { addr, .. } => self.settings.is_edge(addr.ip()),
             Hop::Named(_) => false,
         }
+    }
+
+    fn negotiates(&self, net: &Net, hop: Hop) -> bool {
+        self.is_peer(net, hop)
     }
 
     fn domain_at(&self, _: &Net, _: Instant, addr: SocketAddr) -> Option<&str> {

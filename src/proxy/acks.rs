@@ -98,6 +98,7 @@ fn copy_ack(
         branch: &part,
         breadth: context.breadth.max(1),
         // Nothing answers an ACK, a redirect neither.
+        offers_keep: false,
         offers_oc: false,
         is_loose: false,
         replaced: None,

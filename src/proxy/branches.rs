@@ -302,6 +302,8 @@ fn send(
     let is_loose = turn.policy.follows_redirects()
         && (net.peers.is_watched(flow) || turn.policy.is_peer(net, target.hop));
     let offers_oc = net.peers.is_watched(flow);
+    let offers_keep =
+        context.opens && net.flows.is_asker(flow) && turn.policy.negotiates(net, target.hop);
     let (transport, sent_by) = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
@@ -317,6 +319,7 @@ fn send(
         alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth,
+        offers_keep,
         offers_oc,
         is_loose,
         replaced: target.replaces_route.then(|| first_route(&base)).flatten(),

@@ -25,7 +25,7 @@ pub(super) fn common(
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);
     edits.clear();
-    fill_received(bytes, &request.via, request.source, edits);
+    fill_received(bytes, &request.via, (request.source, request.keeps), edits);
     overload::strip(request, edits);
     let top = message.headers_start();
     edits.insert(top, |out| out.extend_from_slice(&plan.lines));
@@ -136,6 +136,8 @@ pub(super) struct Hopwise<'a> {
     pub(super) branch: &'a [u8],
     /// Max-Breadth of this branch.
     pub(super) breadth: u16,
+    /// Keep-alives are offered in the Via (K-1).
+    pub(super) offers_keep: bool,
     /// Overload control is offered in the Via (V-1).
     pub(super) offers_oc: bool,
     /// Say in the Via that a loose redirect is followed.
@@ -170,6 +172,10 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     if hop.alias {
         // C-9
         out.extend_from_slice(b";alias");
+    }
+    if hop.offers_keep {
+        // K-1
+        out.extend_from_slice(b";keep");
     }
     if hop.offers_oc {
         out.extend_from_slice(overload::OFFER);

@@ -10,6 +10,7 @@ use crate::id::{Flow, Slot, Transport};
 use crate::limits;
 use crate::scan::Name;
 use crate::send::{Beats, Hop, Notice, Output};
+use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
 
@@ -99,6 +100,44 @@ impl Branch {
     }
 }
 
+impl Turn<'_> {
+    /// K-1: takes up an offer of keep-alives on a flow of an element of the
+    /// cluster, which is watched for them from now on by the shard they come to.
+    /// False when it is nobody of ours.
+    pub fn take_up(&mut self, flow: Flow, handed: u8) -> bool {
+        let may = self.policy.negotiates(self.net, Hop::Flow(flow));
+        if may && handed == 0 {
+            self.net.meet(self.now, flow, Beats::Theirs);
+        }
+        may
+    }
+
+    /// K-1: a peer wants the keep-alives that our Via has offered it, `asked`
+    /// seconds apart; 0: as we like.
+    pub(super) fn agreed(&mut self, response: &Response<'_>, asked: Span) {
+        let flow = response.flow;
+        let seconds = std::str::from_utf8(asked.of(response.bytes));
+        let seconds = seconds.ok().and_then(|seconds| seconds.parse::<u32>().ok());
+        if let Some(seconds) = seconds
+            && self.net.flows.is_asker(flow)
+            && self.policy.negotiates(self.net, Hop::Flow(flow))
+        {
+            self.net.meet(self.now, flow, Beats::Ours);
+            let pause = Duration::from_secs(seconds.min(limits::FLOW_TIMER_S).into());
+            self.net.peers.pace(flow, pause.max(limits::PEER_PING));
+        }
+    }
+
+    /// What a connection that we have opened to a peer is watched for at first.
+    pub fn opener_beats(&self, hop: Hop) -> Beats {
+        if self.policy.negotiates(self.net, hop) {
+            Beats::None
+        } else {
+            Beats::Ours
+        }
+    }
+}
+
 impl Net {
     /// Watches a flow to an element of the cluster.
     pub fn meet(&mut self, now: Instant, flow: Flow, beats: Beats) {
@@ -148,7 +187,12 @@ impl Net {
                 Flow::Udp { .. } => Some(Beats::None),
                 Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
                     // Who accepted it hears questions first, or asks for nothing.
-                    stream.opened.then_some(Beats::Ours)
+                    let beats = if policy.negotiates(self, Hop::Flow(flow)) {
+                        Beats::None
+                    } else {
+                        Beats::Ours
+                    };
+                    stream.opened.then_some(beats)
                 }),
             };
             if let Some(beats) = beats {

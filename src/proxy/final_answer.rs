@@ -158,6 +158,8 @@ pub(super) fn local_answer(
     let request = Request {
         handed: 0,
         asks,
+        // What is wanted stands in its Via already.
+        keeps: false,
         bytes: base,
         message,
         via,

@@ -129,6 +129,8 @@ pub struct Request<'a> {
     /// Its sender is an element of the cluster that takes part in overload
     /// control (V-5).
     pub asks: bool,
+    /// Its sender is an element of the cluster that offers keep-alives (K-1).
+    pub keeps: bool,
 }
 
 impl Request<'_> {
@@ -358,7 +360,7 @@ impl Net {
         body: &[u8],
     ) -> Buf {
         let (bytes, message) = (request.bytes, request.message);
-        let from = (request.source, request.asks);
+        let from = (request.source, request.asks, request.keeps);
         self.build_answer(bytes, message, from, (status, reason), (headers, body))
     }
 
@@ -366,7 +368,7 @@ impl Net {
         &self,
         bytes: &[u8],
         message: &Message,
-        (source, asks): (SocketAddr, bool),
+        (source, asks, keeps): (SocketAddr, bool, bool),
         (status, reason): (u16, &str),
         (headers, body): (&[u8], &[u8]),
     ) -> Buf {
@@ -382,6 +384,7 @@ impl Net {
             tag,
             headers,
             body,
+            keeps,
             report: self.report().filter(|_| asks),
         };
         let room = bytes.len() + headers.len() + body.len();
@@ -423,7 +426,7 @@ impl Net {
             || message.method() == Method::Ack
             || message.first(Name::Via).is_none();
         let answer = defect.answer().filter(|_| !silent)?;
-        let bytes = self.build_answer(bytes, message, (source, false), answer, (b"", b""));
+        let bytes = self.build_answer(bytes, message, (source, false, false), answer, (b"", b""));
         let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
         self.counters.answers += 1;
         Some(Send { flow, bytes })

@@ -211,6 +211,7 @@ impl Proxy {
             source: request.source,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
             asks: request.asks,
+            opens: !request.in_dialog(),
             class: Class::Standing,
             restrained: false,
             server: None,

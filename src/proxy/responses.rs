@@ -20,6 +20,9 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         };
+        if let Some((_, Some(asked))) = via.keep {
+            turn.agreed(response, asked);
+        }
         if via.oc.is_some_and(|oc| !oc.is_empty()) {
             turn.heed(via, response);
         }

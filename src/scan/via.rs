@@ -41,6 +41,9 @@ pub struct Via {
     /// Value of the last oc, empty when none is written: the sender takes part in
     /// overload control (RFC 7339 §4.1).
     pub oc: Option<Span>,
+    /// keep: span of the whole `keep[=n]` parameter (without the `;`) and its value
+    /// if any: keep-alives are offered, or in a response asked for (RFC 6223).
+    pub keep: Option<(Span, Option<Span>)>,
     /// whole `received=..` parameter text without `;`
     pub received_param: Option<Span>,
 }
@@ -95,6 +98,7 @@ impl Via {
             maddr: None,
             rport: None,
             oc: None,
+            keep: None,
             received_param: None,
         };
         for param in Walk::new(bytes, params) {
@@ -110,6 +114,10 @@ impl Via {
         let twice = match (name.len(), name.first()? | 0x20) {
             (2, b'o') if name.eq_ignore_ascii_case(b"oc") => {
                 self.oc = value;
+                false
+            }
+            (4, b'k') if name.eq_ignore_ascii_case(b"keep") => {
+                self.keep = Some((param.whole, param.value));
                 false
             }
             (6, b'b') if name == b"branch" || name.eq_ignore_ascii_case(b"branch") => {

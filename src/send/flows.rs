@@ -376,6 +376,19 @@ impl Flows {
             .is_some_and(|stream| stream.opened && stream.transport == Transport::Tls)
     }
 
+    /// Whether keep-alives on the flow are ours to send: on a connection that we
+    /// opened, and over UDP by a socket that leads to the homes (RFC 5626 §4.4).
+    #[must_use]
+    pub fn is_asker(&self, flow: Flow) -> bool {
+        match flow {
+            Flow::Stream(id) => self.stream(id).is_some_and(|stream| stream.opened),
+            Flow::Udp { socket, .. } => {
+                let local = self.locals.get(usize::from(socket.0));
+                local.is_some_and(|local| local.upstream)
+            }
+        }
+    }
+
     /// The peer of an accepted connection asks for requests over it (`alias` in
     /// its Via), where it listens at `port` of its address. Granted only over
     /// TLS and to a peer that has proven a domain: it gets what is meant for

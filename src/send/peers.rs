@@ -3,7 +3,8 @@
 //!
 //! Whoever opened a flow asks about once a second, by CRLF on a stream and by
 //! STUN on UDP, and takes anything that comes back for an answer; the other
-//! side goes by the questions. A request that leaves is a question too: over a
+//! side goes by the questions. Between an edge and a home both begin when their
+//! Vias have agreed on it (K-1), between edges at once. A request that leaves is a question too: over a
 //! flow that can be asked, several more follow it within T1, so that a lost
 //! datagram or a phone that thinks for a second is not taken for a dead edge.
 //!
@@ -38,6 +39,8 @@ pub enum Beat {
     Lost(Flow),
     /// It has been silent since and is watched no longer.
     Forgotten(Flow),
+    /// Nothing was said to it or by it for long; it is watched no longer.
+    Idle(Flow),
 }
 
 /// The flows that are watched, at most `limits::PEERS_MAX`: one more is not.
@@ -59,6 +62,8 @@ struct Peer {
     asked: Option<Instant>,
     /// The last keep-alive of ours.
     pinged: Instant,
+    /// From one of them to the next.
+    pause: Duration,
     state: State,
 }
 
@@ -97,10 +102,18 @@ impl Peers {
                 heard: now,
                 asked: None,
                 pinged: now,
+                pause: limits::PEER_PING,
                 state: State::Alive,
             });
         }
         self.hasten(now + limits::PEER_PING);
+    }
+
+    /// The peer wants our keep-alives so far apart.
+    pub fn pace(&mut self, flow: Flow, pause: Duration) {
+        if let Some(peer) = self.find(flow) {
+            peer.pause = pause;
+        }
     }
 
     /// Something came over the flow. True when it was silent for too long
@@ -184,7 +197,7 @@ impl Peers {
             next = Some(next.map_or(due, |other| other.min(due)));
         }
         for at in begin..out.len() {
-            if let Some(Beat::Forgotten(flow)) = out.get(at).copied() {
+            if let Some(Beat::Forgotten(flow) | Beat::Idle(flow)) = out.get(at).copied() {
                 self.forget(flow);
             }
         }
@@ -228,7 +241,7 @@ impl Peer {
         match (self.since(), self.state) {
             (Some(since), State::Alive) => Some(self.pinged.max(since) + limits::PEER_PROBE),
             (Some(_), State::Suspect | State::Lost) => Some(self.pinged + limits::PEER_PING),
-            (None, _) => (self.beats == Beats::Ours).then(|| self.pinged + limits::PEER_PING),
+            (None, _) => (self.beats == Beats::Ours).then(|| self.pinged + self.pause),
         }
     }
 
@@ -264,7 +277,10 @@ impl Peer {
             }
         }
         if self.forget_due().is_some_and(|due| due <= now) {
-            out.push(Beat::Forgotten(self.flow));
+            out.push(match self.state {
+                State::Alive => Beat::Idle(self.flow),
+                State::Suspect | State::Lost => Beat::Forgotten(self.flow),
+            });
         } else if self.ask_due().is_some_and(|due| due <= now) {
             self.pinged = now;
             self.asked.get_or_insert(now);

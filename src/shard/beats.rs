@@ -40,6 +40,7 @@ impl Shard {
                         proxy.lost(&mut turn, flow);
                     }
                 }
+                Beat::Idle(_) => {}
                 Beat::Forgotten(flow) => {
                     if let Hands::Proxy(_, turn) = self.hands(now) {
                         turn.policy.flow_lost(turn.net, now, flow, None);
@@ -79,7 +80,8 @@ impl Shard {
         if let Hands::Proxy(_, turn) = self.hands(now)
             && turn.policy.is_peer(turn.net, Hop::Flow(flow))
         {
-            turn.net.meet(now, flow, Beats::Ours);
+            let beats = turn.opener_beats(Hop::Flow(flow));
+            turn.net.meet(now, flow, beats);
             turn.net.heard(now, flow);
             turn.policy.met(turn.net, now, flow);
         }
@@ -106,11 +108,13 @@ impl Shard {
     }
 }
 
-/// The other side asks whether we are alive. It does so all the time when it
-/// is an element of the cluster, and means nothing else by it otherwise.
+/// The other side asks whether we are alive. An edge does so all the time on
+/// its connections to another edge, as both are told; between an edge and a home
+/// it says nothing that their Vias have not said (K-1).
 pub(super) fn pinged(turn: &mut Turn<'_>, flow: Flow) {
-    if turn.policy.is_peer(turn.net, Hop::Flow(flow)) {
-        if flow.is_reliable() {
+    let hop = Hop::Flow(flow);
+    if turn.policy.is_peer(turn.net, hop) {
+        if flow.is_reliable() && !turn.policy.negotiates(turn.net, hop) {
             turn.net.meet(turn.now, flow, Beats::Theirs);
         }
         turn.policy.met(turn.net, turn.now, flow);

@@ -193,7 +193,8 @@ pub(crate) fn via(text: Text<'_>) -> Option<Via> {
         found.map(|param| param.value.map_or_else(Span::default, Text::span))
     };
     // Whoever writes it twice means the last.
-    let oc = params.iter().rfind(|param| param.name.is("oc"));
+    let last = |name| params.iter().rfind(|param| param.name.is(name));
+    let (oc, keep) = (last("oc"), last("keep"));
     let (branch, received, maddr) = (branch.ok()?, received.ok()?, maddr.ok()?);
     Some(Via {
         value: text.span(),
@@ -207,6 +208,7 @@ pub(crate) fn via(text: Text<'_>) -> Option<Via> {
         maddr: value(maddr),
         rport: rport.ok()?.map(|param| (param.whole, rport_value(param))),
         oc: value(oc),
+        keep: keep.map(|param| (param.whole, param.value.map(Text::span))),
         received_param: received.map(|param| param.whole),
     })
 }

@@ -92,7 +92,7 @@ fn phones_register_and_talk_through_edges_that_reach_the_home_over_tls() {
     assert!(
         asked
             .text
-            .contains("Via: SIP/2.0/TLS 127.0.0.11:5061;alias;branch="),
+            .contains("Via: SIP/2.0/TLS 127.0.0.11:5061;alias;keep;branch="),
         "{}",
         asked.text
     );

@@ -78,7 +78,7 @@ fn a_forwarded_request_carries_what_was_seen_of_its_sender() {
     );
     assert!(
         vias[1].starts_with(
-            "Via: SIP/2.0/UDP 127.0.0.11:40000;received=127.0.0.11;rport=40000;branch="
+            "Via: SIP/2.0/UDP 127.0.0.11:40000;received=127.0.0.11;rport=40000;keep=1;branch="
         ),
         "{vias:?}"
     );
