@@ -163,14 +163,6 @@ impl Admission {
         self.thinning.loss
     }
 
-    /// Longest Retry-After of a refusal now, in seconds: so long that those who
-    /// are refused come back no faster than they would have been taken in.
-    #[must_use]
-    pub fn retry_within_s(&self) -> u32 {
-        let (_, longest) = limits::RETRY_AFTER_S;
-        (longest * ALL / self.admitted).min(limits::RETRY_AFTER_MAX_S)
-    }
-
     /// What peers are told: the share in percent, none for a while after its end,
     /// and when that was settled, which grows with every change. `None`: there
     /// is nothing to tell.
@@ -312,7 +304,6 @@ mod tests {
         );
         let refused = (0..100).filter(|_| !admission.admits(now, Class::New));
         assert_eq!(refused.count(), usize::from(admission.loss()));
-        assert_eq!(admission.retry_within_s(), limits::RETRY_AFTER_MAX_S);
         // In time again: what is taken in grows step by step, also while
         // nobody says how late it is.
         let steps = ALL / limits::ADMITTED_STEP;
@@ -325,6 +316,5 @@ mod tests {
         );
         assert!(admission.admits(now + PERIOD * (steps + 1), Class::New));
         assert!(!admission.is_shedding());
-        assert_eq!(admission.retry_within_s(), limits::RETRY_AFTER_S.1);
     }
 }

@@ -25,6 +25,7 @@ mod phones;
 mod registrations;
 mod relay;
 mod retries;
+mod storm;
 mod tally;
 mod watch;
 mod wires;
@@ -35,6 +36,7 @@ use std::time::{Duration, Instant};
 pub use comparison::Comparison;
 pub use idle::Idle;
 pub use options::{Command, Options, Relay, Speaks};
+pub use storm::Storm;
 
 use calls::{Callees, Calls};
 use compose::World;
@@ -109,6 +111,7 @@ pub fn run(command: &Command) -> Result<(), Fault> {
         Command::Relay(options) => relay::run(options),
         Command::Idle(options) => idle::run(options),
         Command::Compare(options) => comparison::run(options),
+        Command::Storm(options) => storm::run(options),
     }
 }
 

@@ -20,6 +20,15 @@ pub fn expires_s(granted_s: u32, chance: u64) -> u32 {
     shortened.max(granted_s.min(limits::EXPIRES_MIN_S))
 }
 
+/// Longest Retry-After where such a share is refused, in seconds: so long that
+/// those who are refused come back no faster than they would have been taken in.
+#[must_use]
+pub fn retry_within_s(loss_percent: u8) -> u32 {
+    let (_, longest) = limits::RETRY_AFTER_S;
+    let admitted = 100_u32.saturating_sub(loss_percent.into()).max(1);
+    (longest * 100 / admitted).min(limits::RETRY_AFTER_MAX_S)
+}
+
 /// A Retry-After of at most `longest_s` (RFC 3261 §20.33).
 #[must_use]
 pub fn retry_after_s(longest_s: u32, chance: u64) -> u32 {
@@ -60,5 +69,7 @@ mod tests {
         assert_eq!(range(|chance| retry_after_s(15, chance)), (5, 15));
         assert_eq!(range(|chance| retry_after_s(120, chance)), (5, 120));
         assert_eq!(range(|chance| retry_after_s(0, chance)), (5, 5));
+        let within = [0, 50, 80, 99, 100].map(retry_within_s);
+        assert_eq!(within, [15, 30, 75, 120, 120]);
     }
 }

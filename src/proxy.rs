@@ -32,6 +32,7 @@ mod validate;
 
 pub use context::{Branch, Context, State};
 pub use counters::Counters;
+use counters::Fate;
 pub(crate) use counters::counters;
 pub use fact::{Fact, Facts};
 pub use maddr::Maddr;

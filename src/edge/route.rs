@@ -392,7 +392,7 @@ impl<'a> Pass<'a, '_> {
         let may = self.net.guard.admit(self.now, ip, Kind::Roaming);
         self.net.counters.limited += u64::from(!may);
         if !may {
-            self.net.retry_after(&mut self.plan.lines);
+            self.net.retry_after(0, &mut self.plan.lines);
         }
         may
     }

@@ -77,7 +77,7 @@ impl Home {
             && !net.guard.has(now, source, Kind::FailedDigest)
         {
             net.counters.limited += 1;
-            net.retry_after(&mut plan.lines);
+            net.retry_after(0, &mut plan.lines);
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
         match self.prove(net, now, request, (source, role)) {

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::comparison::Comparison;
 use super::idle::Idle;
+use super::storm::Storm;
 use crate::id::Transport;
 use crate::limits;
 
@@ -24,6 +25,8 @@ pub enum Command {
     Idle(Idle),
     /// Put the lines of several loads side by side: medians, ratios, a chart
     Compare(Comparison),
+    /// Let edges die under very many phones, in virtual time, and see them come back
+    Storm(Storm),
 }
 
 /// Which scenario.

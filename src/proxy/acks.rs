@@ -2,13 +2,13 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::{Context, Proxy, Request, Target, Turn, Verdict, build, validate};
+use super::{Context, Fate, Proxy, Request, Target, Turn, Verdict, build, validate};
 use crate::omit::Omit;
 use crate::send::Hop;
 
 impl Proxy {
     /// An ACK came.
-    pub(super) fn ack(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+    pub(super) fn ack(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         let before = self.unacknowledged.0;
         self.unacknowledged.0 = before.saturating_sub(1);
         let key = turn.net.server_key(request, Some(b"INVITE"));
@@ -17,12 +17,12 @@ impl Proxy {
             && turn.net.txns.acked(turn.now, server)
         {
             turn.prove_by_ack(request);
-            return;
+            return Fate::Absorbed;
         }
         if turn.now < self.refused_until && turn.has_own_tag(request) {
             // Of an INVITE that was refused statelessly.
             turn.prove_by_ack(request);
-            return;
+            return Fate::Absorbed;
         }
         self.plan.clear();
         let transport = turn.net.flows.transport(request.flow);
@@ -35,16 +35,18 @@ impl Proxy {
                 // So is the INVITE that it acknowledges.
                 self.unacknowledged.0 = before;
                 turn.net.hand_request(shard, request);
-                return Some(());
+                return Some(Fate::Handed);
             }
             self.plan.secure(turn.net, request);
             let forward = verdict == Verdict::Forward && !turn.net.omit.leaves_out(Omit::DialogAck);
             (forward && !self.plan.targets.is_empty()).then_some(())?;
-            self.forward_ack(turn, request, &valid)
+            self.forward_ack(turn, request, &valid)?;
+            Some(Fate::Forwarded)
         });
         if sent.is_none() {
             turn.net.counters.stray_acks += 1;
         }
+        sent.unwrap_or(Fate::Dropped)
     }
 
     fn forward_ack(

@@ -110,10 +110,10 @@ impl Proxy {
         let invite = context.is_invite();
         if !turn.net.restraint.is_empty()
             && let Some(branch) = context.branches.get_mut(index)
-            && !turn.may_leave(branch.target.hop, context.class)
+            && let Some(loss) = turn.keeps_back(branch.target.hop, context.class)
         {
             branch.state = State::Done(503);
-            context.restrained = true;
+            context.restrained = Some(loss);
             return self.stand_by(turn, slot, index, Failure::Silent(503));
         }
         let sent = send(turn, context, index, owner);

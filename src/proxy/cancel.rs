@@ -1,6 +1,6 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
-use super::{Owner, Proxy, Reply, Request, State, Timer, Turn, Verdict};
+use super::{Fate, Owner, Proxy, Reply, Request, State, Timer, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
@@ -10,12 +10,13 @@ use crate::txn::Kind;
 impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
     /// (P-32); 481 when there is nothing to cancel.
-    pub(super) fn cancel(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+    pub(super) fn cancel(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         let key = turn.net.server_key(request, None);
         if let Some(server) = turn.net.txns.find_server(key) {
             turn.net.counters.retransmissions_in += 1;
             let again = turn.net.txns.request_again(server);
-            return turn.answer_send(again);
+            turn.answer_send(again);
+            return Fate::Absorbed;
         }
         let invite = turn.net.server_key(request, Some(b"INVITE"));
         let owner = turn
@@ -26,12 +27,14 @@ impl Proxy {
         if owner.is_none()
             && let Some(shard) = self.follow(turn, request)
         {
-            return turn.net.hand_request(shard, request);
+            turn.net.hand_request(shard, request);
+            return Fate::Handed;
         }
         let Some(owner) = owner.filter(|owner| !self.is_spoofed(turn, request, *owner)) else {
             // No transaction: anybody can send any number of these.
             let reply = Reply::stateless(481, "Nothing To Cancel");
-            return turn.answer_request(request, reply, b"");
+            turn.answer_request(request, reply, b"");
+            return Fate::Answered;
         };
         let (status, reason) = (200, "OK");
         let bytes = turn.net.answer(request, status, reason, b"");
@@ -59,6 +62,7 @@ impl Proxy {
             // Where nothing was sent yet, nothing else will answer the INVITE.
             self.advance(turn, context);
         }
+        Fate::Answered
     }
 
     /// The shard that the INVITE of a CANCEL was handed to: the two have the same

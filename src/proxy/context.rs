@@ -30,8 +30,9 @@ pub struct Context {
     pub(super) opens: bool,
     /// What it is worth to a server that wants fewer (V-4).
     pub(super) class: Class,
-    /// A branch of it was kept back for that.
-    pub(super) restrained: bool,
+    /// The share that the server wants to lose which a branch of it was kept
+    /// from, in percent.
+    pub(super) restrained: Option<u8>,
     pub(super) server: Option<ServerId>,
     /// The request with the common changes made; let go once it cannot be
     /// needed any more.

@@ -32,6 +32,17 @@ counters! {
     pub struct Counters;
     /// Requests that parsed.
     requests_in,
+    /// Of them, those sent on.
+    taken_forwarded,
+    /// Those answered here at once.
+    taken_answered,
+    /// Those that end here without a word: repeated ones, and ACKs of refusals.
+    taken_absorbed,
+    /// Those that another shard of the node got instead.
+    taken_handed,
+    /// Those dropped: ACKs that lead nowhere, and what goes unanswered so that
+    /// nobody is flooded. The five make up all requests.
+    taken_dropped,
     /// Responses that parsed.
     responses_in,
     /// Requests sent, retransmissions not counted.
@@ -154,7 +165,28 @@ counters! {
     stick_domain,
 }
 
+/// What becomes of a request that parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Forwarded,
+    Answered,
+    Absorbed,
+    Handed,
+    Dropped,
+}
+
 impl Counters {
+    /// What became of a request.
+    pub(super) const fn taken(&mut self, fate: Fate) {
+        match fate {
+            Fate::Forwarded => self.taken_forwarded += 1,
+            Fate::Answered => self.taken_answered += 1,
+            Fate::Absorbed => self.taken_absorbed += 1,
+            Fate::Handed => self.taken_handed += 1,
+            Fate::Dropped => self.taken_dropped += 1,
+        }
+    }
+
     /// What became of binding a URI to a flow.
     pub const fn bound(&mut self, bound: Bound) {
         match bound {

@@ -40,7 +40,7 @@ impl Proxy {
             // What was cancelled and never heard of is over as asked.
             (408, None) if context.closed => Some((487, "Request Terminated")),
             // V-4: who must wait is told so, unless he can do better elsewhere.
-            (503, None) if context.restrained && !context.asks => {
+            (503, None) if context.restrained.is_some() && !context.asks => {
                 Some((503, "The Next Server Is Too Busy"))
             }
             // P-24
@@ -64,7 +64,7 @@ impl Proxy {
                 lines.clear();
                 if status == 503 {
                     // Whoever it is, not all at once.
-                    turn.net.retry_after(lines);
+                    turn.net.retry_after(context.restrained.unwrap_or(0), lines);
                 }
                 let again = &mut self.again;
                 let bytes = local_answer(turn.net, &base, again, from, (answer, lines));

@@ -228,10 +228,10 @@ impl Net {
         hasher.finish()
     }
 
-    /// Writes a Retry-After, each time another one, and the later the less is
-    /// taken in.
-    pub fn retry_after(&mut self, lines: &mut Vec<u8>) {
-        let longest = self.admission.retry_within_s();
+    /// Writes a Retry-After, each time another one, spread the further the
+    /// larger the share that is refused.
+    pub fn retry_after(&mut self, loss_percent: u8, lines: &mut Vec<u8>) {
+        let longest = pacing::retry_within_s(loss_percent);
         let after = pacing::retry_after_s(longest, self.chance());
         lines.extend_from_slice(b"Retry-After: ");
         decimal(lines, after);

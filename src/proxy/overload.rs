@@ -89,16 +89,16 @@ impl Restraint {
         }
     }
 
-    /// V-4: whether a request of that class may leave for a server.
-    fn admits(&mut self, now: Instant, addr: SocketAddr, class: Class) -> bool {
-        let Some(place) = self.servers.iter().position(|server| server.addr == addr) else {
-            return true;
-        };
+    /// V-4: the share that a server wants to lose, when a request of that class
+    /// is in it.
+    fn refuses(&mut self, now: Instant, addr: SocketAddr, class: Class) -> Option<u8> {
+        let place = self.servers.iter().position(|server| server.addr == addr)?;
         if self.servers[place].until <= now {
             self.servers.swap_remove(place);
-            return true;
+            return None;
         }
-        self.servers[place].thinning.admits(class)
+        let thinning = &mut self.servers[place].thinning;
+        (!thinning.admits(class)).then(|| thinning.loss())
     }
 }
 
@@ -170,20 +170,17 @@ impl Turn<'_> {
         }
     }
 
-    /// V-4: whether the server of a branch wants the request now; it is counted
-    /// where not.
-    pub(super) fn may_leave(&mut self, hop: Hop, class: Class) -> bool {
+    /// V-4: the share that the server of a branch wants to lose, when the request
+    /// is in it; that is counted.
+    pub(super) fn keeps_back(&mut self, hop: Hop, class: Class) -> Option<u8> {
         let server = match hop {
             Hop::To { addr, .. } => Some(addr),
             Hop::Flow(flow) => self.net.flows.peer(flow),
             Hop::Named(_) => None,
         };
-        let admitted = server.is_none_or(|server| {
-            let restraint = &mut self.net.restraint;
-            restraint.admits(self.now, server, class)
-        });
-        self.net.counters.restrained += u64::from(!admitted);
-        admitted
+        let loss = self.net.restraint.refuses(self.now, server?, class);
+        self.net.counters.restrained += u64::from(loss.is_some());
+        loss
     }
 }
 
@@ -314,17 +311,17 @@ mod tests {
         let now = Instant::from_micros(1_000_000);
         let ms = |ms| now + Duration::from_millis(ms);
         restraint.heed(now, one, said(100, 500, 5));
-        assert!(!restraint.admits(ms(1), one, Class::New));
-        assert!(restraint.admits(ms(1), one, Class::Standing));
-        assert!(restraint.admits(ms(1), other, Class::New));
+        assert!(restraint.refuses(ms(1), one, Class::New).is_some());
+        assert!(restraint.refuses(ms(1), one, Class::Standing).is_none());
+        assert!(restraint.refuses(ms(1), other, Class::New).is_none());
         // An older word says nothing, a newer one does.
         restraint.heed(ms(2), one, said(0, 0, 4));
-        assert!(!restraint.admits(ms(3), one, Class::New));
-        assert!(restraint.admits(ms(500), one, Class::New));
+        assert!(restraint.refuses(ms(3), one, Class::New).is_some());
+        assert!(restraint.refuses(ms(500), one, Class::New).is_none());
         assert!(restraint.is_empty());
         restraint.heed(now, one, said(100, 500, 5));
         restraint.heed(ms(1), one, said(100, 0, 6));
-        assert!(restraint.admits(ms(1), one, Class::New));
+        assert!(restraint.refuses(ms(1), one, Class::New).is_none());
         for port in 0..2_000 {
             let addr = SocketAddr::new(one.ip(), port);
             restraint.heed(now, addr, said(50, u64::from(port) + 1, 1));

@@ -2,7 +2,7 @@
 
 use super::secure;
 use super::validate::{self, Valid};
-use super::{Branch, Context, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
+use super::{Branch, Context, Fate, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
 use crate::admission::Class;
 use crate::id::{ServerId, Slot};
 use crate::omit::Omit;
@@ -13,7 +13,14 @@ use crate::txn::{self, ServerKey};
 impl Proxy {
     /// Takes in one request that scanned.
     pub fn request(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
-        turn.net.counters.requests_in += u64::from(request.handed == 0);
+        let fate = self.take(turn, request);
+        if request.handed == 0 {
+            turn.net.counters.requests_in += 1;
+            turn.net.counters.taken(fate);
+        }
+    }
+
+    fn take(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         let admitted = turn.admit(request);
         if request.message.method() == Method::Ack {
             if admitted {
@@ -21,7 +28,7 @@ impl Proxy {
             }
             // Nothing answers an ACK.
             turn.net.counters.limited += 1;
-            return;
+            return Fate::Dropped;
         }
         self.plan.clear();
         if request.message.method() == Method::Cancel && admitted {
@@ -38,7 +45,7 @@ impl Proxy {
             } else {
                 turn.net.counters.limited += 1;
             }
-            return;
+            return Fate::Absorbed;
         }
         turn.net.learn_alias(request);
         if !admitted {
@@ -54,8 +61,11 @@ impl Proxy {
         match verdict {
             Ok(valid) => self.forward(turn, request, key, &valid),
             Err(Verdict::Answer(reply)) => self.reply(turn, request, key, reply),
-            Err(Verdict::HandOver(shard)) => turn.net.hand_request(shard, request),
-            Err(Verdict::Drop | Verdict::Forward) => {}
+            Err(Verdict::HandOver(shard)) => {
+                turn.net.hand_request(shard, request);
+                Fate::Handed
+            }
+            Err(Verdict::Drop | Verdict::Forward) => Fate::Dropped,
         }
     }
 
@@ -65,7 +75,7 @@ impl Proxy {
         let opens = request.message.method() == Method::Register || !request.in_dialog();
         if turn.net.draining && opens {
             turn.net.counters.drained += 1;
-            turn.net.retry_after(&mut self.plan.lines);
+            turn.net.retry_after(0, &mut self.plan.lines);
             return Err(answer(503, "Draining, Try Another Server"));
         }
         let transport = turn.net.flows.transport(request.flow);
@@ -94,7 +104,13 @@ impl Proxy {
     }
 
     /// Answers locally. INVITE always keeps a transaction, for its ACK.
-    fn reply(&self, turn: &mut Turn<'_>, request: &Request<'_>, key: ServerKey, reply: Reply) {
+    fn reply(
+        &self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        key: ServerKey,
+        reply: Reply,
+    ) -> Fate {
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None
@@ -105,7 +121,8 @@ impl Proxy {
                 .open_server(turn.now, key, kind, request.reply_flow(), Owner::Local)
         };
         let Some(server) = server else {
-            return turn.answer_request(request, reply, &self.plan.lines);
+            turn.answer_request(request, reply, &self.plan.lines);
+            return Fate::Answered;
         };
         let bytes = turn
             .net
@@ -113,6 +130,7 @@ impl Proxy {
         turn.net.counters.answers += 1;
         let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);
         turn.answer_send(send);
+        Fate::Answered
     }
 
     fn forward(
@@ -121,7 +139,7 @@ impl Proxy {
         request: &Request<'_>,
         key: ServerKey,
         valid: &Valid,
-    ) {
+    ) -> Fate {
         let loop_hash = self.loop_hash(turn.net, request);
         if self.plan.check_loops && turn.net.meets_itself(request, loop_hash) {
             turn.net.counters.loops += 1;
@@ -159,6 +177,7 @@ impl Proxy {
             }
         }
         self.advance(turn, slot);
+        Fate::Forwarded
     }
 
     fn overflow(
@@ -167,11 +186,11 @@ impl Proxy {
         request: &Request<'_>,
         key: ServerKey,
         reason: &'static str,
-    ) {
+    ) -> Fate {
         turn.net.counters.overflows += 1;
         self.plan.lines.clear();
-        turn.net.retry_after(&mut self.plan.lines);
-        self.reply(turn, request, key, Reply::stateless(503, reason));
+        turn.net.retry_after(0, &mut self.plan.lines);
+        self.reply(turn, request, key, Reply::stateless(503, reason))
     }
 
     fn adopt(&mut self, slot: Slot, server: ServerId) {
@@ -213,7 +232,7 @@ impl Proxy {
             asks: request.asks,
             opens: !request.in_dialog(),
             class: Class::Standing,
-            restrained: false,
+            restrained: None,
             server: None,
             base: Some(base),
             uri: Span::new(start, start + uri_len),

@@ -8,25 +8,26 @@ use crate::limits;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
 
-use super::{Proxy, Reply, Request, Turn};
+use super::{Fate, Proxy, Reply, Request, Turn};
 
 impl Proxy {
     /// The source asks for too much. Over UDP it need not be who it says, so an
     /// answer would go to whoever has that address; and a stream without an
     /// answer would leave its phone waiting.
-    pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
+    pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         turn.net.counters.limited += 1;
-        if request.flow.is_reliable() {
-            self.refuse(turn, request, "Too Many Requests From Your Address");
+        if !request.flow.is_reliable() {
+            return Fate::Dropped;
         }
+        self.refuse(turn, request, "Too Many Requests From Your Address")
     }
 
     /// The shard is late, and this is what it does not take in.
-    pub(super) fn shed(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
-        self.refuse(turn, request, "Too Busy For Something New");
+    pub(super) fn shed(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
+        self.refuse(turn, request, "Too Busy For Something New")
     }
 
-    fn refuse(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reason: &'static str) {
+    fn refuse(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reason: &'static str) -> Fate {
         if request.message.method() == Method::Invite {
             self.refused_until = turn.now + limits::T1_64;
         }
@@ -34,9 +35,11 @@ impl Proxy {
         if !request.asks {
             // A peer reads in its Via how much to leave out; a Retry-After
             // would have it leave out everything (N-7).
-            turn.net.retry_after(&mut self.plan.lines);
+            let loss = turn.net.admission.loss();
+            turn.net.retry_after(loss, &mut self.plan.lines);
         }
         turn.answer_request(request, Reply::stateless(503, reason), &self.plan.lines);
+        Fate::Answered
     }
 }
 

@@ -299,6 +299,7 @@ impl World {
     pub(crate) fn drained(&mut self) {
         self.pass(Duration::from_secs(200));
         for (place, shard) in self.shards.iter().enumerate() {
+            lateness::balances(shard);
             let gauges = shard.gauges();
             let held = gauges
                 .iter()

@@ -1,5 +1,6 @@
-//! Nodes that have too much to do.
+//! Nodes that have too much to do, and what became of all of it.
 
+use steadfast::shard::Shard;
 use steadfast::time::Duration;
 
 use super::World;
@@ -14,4 +15,16 @@ impl World {
             }
         }
     }
+}
+
+/// Every request was sent on, answered, absorbed, handed over or dropped.
+#[track_caller]
+pub(super) fn balances(shard: &Shard) {
+    let rows = || shard.counters().rows();
+    let came = rows().find(|(name, _)| *name == "requests_in").unwrap().1;
+    let fates = rows().filter(|(name, _)| name.starts_with("taken_"));
+    let fates: Vec<_> = fates.collect();
+    assert_eq!(fates.len(), 5);
+    let went: u64 = fates.iter().map(|(_, count)| count).sum();
+    assert_eq!(came, went, "{fates:?}");
 }

@@ -1,0 +1,241 @@
+//! A storm on paper: edges die under very many phones, in virtual time, and
+//! all of them come back. What the survivors get to do, what they refuse, and
+//! when every phone has two flows again, with our pacing and without.
+//!
+//! - The phones are light: a flow that failed is replaced by one to a live edge
+//!   (RFC 5626 §4.2), an answer that does not come is asked for again (Timer E),
+//!   a refusal waits as long as it says, a failure backs off (§4.5).
+//! - The servers are queues with a price for every message. How much they take
+//!   in, what they tell one another and when they tell phones to come back is
+//!   the core's own `admission` and `pacing`.
+//! - A run follows from its seed. Nothing here touches the network.
+//!
+//! Not here: what a message looks like, and what a processor costs; prices are
+//! measured elsewhere (`perf/README.md`) and come in as options.
+
+mod calls;
+mod chart;
+mod desks;
+mod flows;
+mod phones;
+mod servers;
+mod world;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Fault;
+use world::{Outcome, World};
+
+/// Who dies under whom, and what things cost.
+#[derive(Args, Clone, Debug)]
+pub struct Storm {
+    /// Phones, each with a flow to two edges
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub phones: u32,
+    /// Edges, in two sites of as many
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub edges: u8,
+    /// Edges that die: the first ones, which are of one site
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub dead: u8,
+    /// Homes
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub homes: u8,
+    /// The two edges of a phone may be of one site
+    #[arg(long)]
+    pub anywhere: bool,
+    /// Phones notice within so long, each at another moment
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    pub noticed: u32,
+    /// Processor time of a REGISTER, at an edge and at a home
+    #[arg(long, value_name = "US", default_value_t = 15)]
+    pub register: i64,
+    /// Processor time of a refusal, or of a repeated request
+    #[arg(long, value_name = "US", default_value_t = 4)]
+    pub refuse: i64,
+    /// Processor time of a call or of its end, at an edge and at a home
+    #[arg(long, value_name = "US", default_value_t = 40)]
+    pub call: i64,
+    /// Calls that are up when it happens; as many begin as end
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub calls: u32,
+    /// Seconds after it to look at: the refreshes come after most of an hour
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 3_400)]
+    pub seconds: u32,
+    /// The seed of everything
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Draw the load of the survivors into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+pub(super) fn run(options: &Storm) -> Result<(), Fault> {
+    options.check().map_err(Fault::Options)?;
+    let runs = [("with pacing", true), ("without", false)]
+        .map(|(name, is_paced)| (name, World::new(options, is_paced).run()));
+    println!("{}", table(options, &runs));
+    match &options.svg {
+        Some(path) => chart::draw(&runs, path).map_err(Fault::Options),
+        None => Ok(()),
+    }
+}
+
+impl Storm {
+    fn check(&self) -> Result<(), String> {
+        let live = self.edges.saturating_sub(self.dead);
+        if self.edges > 64 || live < 2 {
+            return Err(format!(
+                "{} edges of which {} die: at most 64, and two must be left",
+                self.edges, self.dead
+            ));
+        }
+        if self.dead > self.edges / 2 {
+            return Err("at most one site may die, which is half of the edges".to_owned());
+        }
+        let most = 4_000_000;
+        if self.phones == 0 || self.phones > most || self.homes == 0 || self.seconds > 20_000 {
+            return Err(format!(
+                "there must be phones, {most} at most, a home, and an end within 20000 seconds"
+            ));
+        }
+        if self.register < 1 || self.refuse < 1 || self.call < 1 {
+            return Err("everything takes a microsecond at least".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What came of each run, side by side.
+fn table(options: &Storm, runs: &[(&str, Outcome)]) -> String {
+    type Row = (&'static str, fn(&Outcome) -> String);
+    let rows: [Row; 11] = [
+        ("flows lost", |run| run.lost_flows.to_string()),
+        ("all phones have two flows again after, s", |run| {
+            run.whole_after_s
+                .map_or_else(|| "not in time".to_owned(), |s| format!("{s:.1}"))
+        }),
+        ("half of those that lost one after, s", |run| {
+            run.half_after_s
+                .map_or_else(|| "not in time".to_owned(), |s| format!("{s:.1}"))
+        }),
+        ("REGISTERs a second at a live edge, most", |run| {
+            run.most_at_edge.to_string()
+        }),
+        ("the same in the hour after (refreshes)", |run| {
+            run.most_later.to_string()
+        }),
+        ("oldest message in a queue, ms, edges", |run| {
+            run.oldest_ms[0].to_string()
+        }),
+        ("the same, homes", |run| run.oldest_ms[1].to_string()),
+        (
+            "REGISTERs refused, and sent again for want of an answer",
+            |run| format!("{}, {}", run.refused, run.repeated),
+        ),
+        ("dropped from full queues", |run| run.dropped.to_string()),
+        ("calls ended in time, late (over 1 s), lost", |run| {
+            let [well, late, lost] = run.ended;
+            format!("{well}, {late}, {lost}")
+        }),
+        ("new calls set up in time, late, refused or lost", |run| {
+            let [well, late, lost] = run.begun;
+            format!("{well}, {late}, {lost}")
+        }),
+    ];
+    let mut text = format!(
+        "{} of {} edges die under {} phones; {} homes, {} µs a REGISTER\n{:56}",
+        options.dead, options.edges, options.phones, options.homes, options.register, ""
+    );
+    for (name, _) in runs {
+        text += &format!(" {name:>28}");
+    }
+    for (name, cell) in rows {
+        text += &format!("\n{name:56}");
+        for (_, run) in runs {
+            text += &format!(" {:>28}", cell(run));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small(dead: u8) -> Storm {
+        Storm {
+            phones: 20_000,
+            edges: 16,
+            dead,
+            homes: 2,
+            anywhere: false,
+            noticed: 1_000,
+            // As slow as a fiftieth of the phones is few.
+            register: 750,
+            refuse: 200,
+            call: 2_000,
+            calls: 2_000,
+            seconds: 600,
+            seed: 7,
+            svg: None,
+        }
+    }
+
+    #[test]
+    fn a_site_dies_and_no_call_is_lost() {
+        let options = small(8);
+        let paced = World::new(&options, true).run();
+        assert!(paced.lost_flows > 19_000, "{paced:?}");
+        assert!(paced.whole_after_s.is_some(), "{paced:?}");
+        assert_eq!(paced.ended[2], 0, "{paced:?}");
+        assert!(paced.refused > 1_000, "{paced:?}");
+        let wild = World::new(&options, false).run();
+        assert!(
+            wild.oldest_ms[1] > 4 * paced.oldest_ms[1],
+            "{paced:?}\n{wild:?}"
+        );
+        assert_eq!(wild.refused, 0);
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_storm() {
+        let outcome = |seed| {
+            let options = Storm {
+                seed,
+                seconds: 60,
+                ..small(1)
+            };
+            format!("{:?}", World::new(&options, true).run())
+        };
+        assert_eq!(outcome(3), outcome(3));
+        assert_ne!(outcome(3), outcome(4));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for wrong in [
+            Storm {
+                dead: 16,
+                ..small(1)
+            },
+            Storm {
+                dead: 9,
+                ..small(1)
+            },
+            Storm {
+                phones: 0,
+                ..small(1)
+            },
+            Storm {
+                register: 0,
+                ..small(1)
+            },
+        ] {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
+        assert_eq!(small(8).check(), Ok(()));
+    }
+}

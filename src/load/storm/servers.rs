@@ -1,0 +1,133 @@
+//! A server of the storm: a queue, a price for everything, and the core's own
+//! admission.
+
+use std::collections::VecDeque;
+
+use crate::admission::{Admission, Class};
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+/// Messages that find room in the kernel's buffer of a UDP socket.
+const QUEUE_MAX: usize = limits::SOCKET_BUFFER / 1_280;
+/// Length of a turn, in milliseconds and in microseconds of work.
+pub(super) const TURN_MS: u32 = 1;
+const TURN_US: i64 = 1_000;
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A REGISTER without credentials that hold.
+    Asking,
+    /// The same with the answer to the challenge.
+    Proven,
+    /// A call is to begin.
+    Call,
+    /// A call is to end.
+    End,
+}
+
+/// A message in a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message {
+    pub(super) kind: Kind,
+    /// Whose it is: a flow, or a call.
+    pub(super) whose: u32,
+    /// Which of his attempts.
+    pub(super) attempt: u16,
+    /// When it came to this server.
+    pub(super) came_ms: u32,
+    /// The edge it came through, at a home.
+    pub(super) edge: u8,
+}
+
+/// One server with one core.
+#[derive(Debug)]
+pub(super) struct Server {
+    queue: VecDeque<Message>,
+    /// None: it takes in whatever comes.
+    admission: Option<Admission>,
+    /// Work that it may still do in this turn, in microseconds.
+    left_us: i64,
+    /// The message of this turn that waited longest.
+    late_ms: Option<u32>,
+    pub(super) oldest_ms: u32,
+    pub(super) dropped: u64,
+}
+
+pub(super) fn at(ms: u32) -> Instant {
+    Instant::from_micros(u64::from(ms) * 1_000)
+}
+
+impl Server {
+    pub(super) fn new(is_paced: bool) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            admission: is_paced.then(Admission::default),
+            left_us: 0,
+            late_ms: None,
+            oldest_ms: 0,
+            dropped: 0,
+        }
+    }
+
+    /// A message comes; false: there is no room for it, and it is lost.
+    pub(super) fn push(&mut self, message: Message) -> bool {
+        let has_room = self.queue.len() < QUEUE_MAX;
+        if has_room {
+            self.queue.push_back(message);
+        } else {
+            self.dropped += 1;
+        }
+        has_room
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Begins a turn: what the last one overdrew is paid back.
+    pub(super) fn begin(&mut self) {
+        self.left_us = self.left_us.min(0) + TURN_US;
+        self.late_ms = None;
+    }
+
+    /// The next message that there is time for.
+    pub(super) fn next(&mut self, now_ms: u32) -> Option<Message> {
+        if self.left_us <= 0 {
+            return None;
+        }
+        let message = self.queue.pop_front()?;
+        let late = now_ms.saturating_sub(message.came_ms);
+        self.late_ms = Some(self.late_ms.unwrap_or(0).max(late));
+        self.oldest_ms = self.oldest_ms.max(late);
+        Some(message)
+    }
+
+    pub(super) const fn spend(&mut self, us: i64) {
+        self.left_us -= us;
+    }
+
+    /// Ends a turn, as the shell does.
+    pub(super) fn end(&mut self, now_ms: u32) {
+        if let (Some(admission), Some(late)) = (&mut self.admission, self.late_ms) {
+            let late = Duration::from_millis(late.into());
+            admission.measured(at(now_ms), late);
+        }
+    }
+
+    /// Whether it takes a request of that class in.
+    pub(super) fn admits(&mut self, now_ms: u32, class: Class) -> bool {
+        match &mut self.admission {
+            Some(admission) if admission.is_shedding() => admission.admits(at(now_ms), class),
+            Some(_) | None => true,
+        }
+    }
+
+    /// The share that it wants to lose, in percent.
+    pub(super) const fn loss(&self) -> u8 {
+        match &self.admission {
+            Some(admission) => admission.loss(),
+            None => 0,
+        }
+    }
+}
