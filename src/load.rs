@@ -17,6 +17,7 @@ mod calls;
 mod comparison;
 mod compose;
 mod drive;
+mod failure;
 mod idle;
 mod letter;
 mod options;
@@ -35,12 +36,13 @@ use std::time::{Duration, Instant};
 
 pub use comparison::Comparison;
 pub use idle::Idle;
-pub use options::{Command, Options, Relay, Speaks};
+pub use options::{Command, Failover, Options, Relay, Speaks};
 pub use storm::Storm;
 
 use calls::{Callees, Calls};
 use compose::World;
 use drive::{Scenario, drive};
+use failure::Failure;
 use letter::Letter;
 use options::Scene;
 use pace::{Arrivals, Pace};
@@ -105,9 +107,10 @@ pub enum Fault {
 pub fn run(command: &Command) -> Result<(), Fault> {
     batch::wake_on_time();
     match command {
-        Command::Calls(options) => load(options, Scene::Calls),
-        Command::Registrations(options) => load(options, Scene::Registrations),
-        Command::CallsToRegistered(options) => load(options, Scene::CallsToRegistered),
+        Command::Calls(options) => load(options, Scene::Calls, None),
+        Command::Registrations(options) => load(options, Scene::Registrations, None),
+        Command::CallsToRegistered(options) => load(options, Scene::CallsToRegistered, None),
+        Command::Failover(failover) => load(&failover.options, Scene::Failover, Some(failover)),
         Command::Relay(options) => relay::run(options),
         Command::Idle(options) => idle::run(options),
         Command::Compare(options) => comparison::run(options),
@@ -115,7 +118,7 @@ pub fn run(command: &Command) -> Result<(), Fault> {
     }
 }
 
-fn load(options: &Options, scene: Scene) -> Result<(), Fault> {
+fn load(options: &Options, scene: Scene, failover: Option<&Failover>) -> Result<(), Fault> {
     options.check().map_err(Fault::Options)?;
     crate::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
     let mut wires = Wires::new()?;
@@ -137,6 +140,21 @@ fn load(options: &Options, scene: Scene) -> Result<(), Fault> {
             let phones = registered(options, phones, &mut wires, run)?;
             let scenario = calls(options, Callees::Phones, phones, run)?;
             measure(options, scenario, &mut wires, "calls-to-registered")?
+        }
+        Scene::Failover => {
+            let mut scenario = calls(
+                options,
+                Callees::Phones,
+                phones_of_two_edges(options, phones, &mut wires, run)?,
+                run,
+            )?;
+            scenario.failure = failover.map(|failover| {
+                Failure::new(
+                    failover.kill,
+                    Instant::now() + Duration::from_secs(failover.after),
+                )
+            });
+            measure(options, scenario, &mut wires, "failover")?
         }
     };
     println!("{}", report.json());
@@ -233,6 +251,28 @@ fn registered(
     Ok(phones)
 }
 
+/// Registers every phone at the edge it sends to, and at the one that its 200
+/// names.
+fn phones_of_two_edges(
+    options: &Options,
+    phones: Vec<Phone>,
+    wires: &mut Wires,
+    run: u16,
+) -> Result<Vec<Phone>, Fault> {
+    let mut phones = registered(options, phones, wires, run)?;
+    if phones.iter().any(|phone| phone.other(0) == 0) {
+        return Err(Fault::Options(
+            "some phones were told of no second edge (Outbound-Proxy): `failover` needs --outbound \
+             and edges with a `set_size` of 2"
+                .to_owned(),
+        ));
+    }
+    phones.iter_mut().for_each(|phone| phone.preferred = 1);
+    let mut phones = registered(options, phones, wires, run)?;
+    phones.iter_mut().for_each(|phone| phone.preferred = 0);
+    Ok(phones)
+}
+
 /// REGISTERs under way at once before calls to registered phones.
 const REGISTERING: usize = 32;
 
@@ -309,13 +349,15 @@ fn measure<S: Scenario>(
     let after = cpu(options)?;
     let pairs = before.iter().zip(&after);
     let cpu = pairs.map(|((pid, before), (_, after))| (*pid, after - before));
+    let mut more = vec![("closed", count(wires.closed()))];
+    more.extend(scenario.more());
     let report = Report {
         scenario: name,
         label: options.label.clone(),
         tally: scenario.into_tally(),
         lasted,
         cpu: cpu.collect(),
-        more: vec![("closed", count(wires.closed()))],
+        more,
     };
     Ok(report)
 }

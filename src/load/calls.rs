@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::attempts::Attempts;
 use super::compose::{self, OK, RINGING, Request, World, put};
 use super::drive::Scenario;
+use super::failure::Failure;
 use super::letter::{Head, Kind, Letter, Mark, Method, uri};
 use super::phones::Phone;
 use super::retries::{Growth, Retries, Waiter};
@@ -36,6 +37,8 @@ pub(super) struct Calls {
     letter: Letter,
     contact: Vec<u8>,
     tally: Tally,
+    /// What happens to an edge meanwhile.
+    pub(super) failure: Option<Failure>,
 }
 
 /// Who is called.
@@ -51,7 +54,11 @@ pub(super) enum Callees {
 struct Call {
     caller: usize,
     callee: usize,
+    /// Which of the caller's ways it takes.
+    way: usize,
     intended: Instant,
+    /// When the BYE went.
+    hung_up: Instant,
     phase: Phase,
     /// Changes with what the caller waits for.
     stamp: u32,
@@ -85,7 +92,9 @@ impl Default for Call {
         Self {
             caller: 0,
             callee: 0,
+            way: 0,
             intended: Instant::now(),
+            hung_up: Instant::now(),
             phase: Phase::Inviting,
             stamp: 0,
             routes: Vec::new(),
@@ -128,6 +137,7 @@ impl Calls {
             letter: Letter::default(),
             contact: Vec::new(),
             tally,
+            failure: None,
         }
     }
 
@@ -137,6 +147,7 @@ impl Calls {
             return;
         };
         let phone = &self.phones[call.caller];
+        let way = phone.way(call.way);
         let request = Request {
             world: &self.world,
             method,
@@ -145,7 +156,7 @@ impl Calls {
             from: number(call.caller),
         };
         let within = (&call.target[..], &call.routes[..], &call.to[..]);
-        out.write(phone.line, phone.to, |out| match method {
+        out.write(phone.line, way.to, |out| match method {
             Method::Ack => request.within(within, (1, b'a'), out),
             Method::Bye => request.within(within, (2, b'b'), out),
             Method::Invite | Method::Register => {
@@ -153,7 +164,7 @@ impl Calls {
                 put(&mut uri, &[b"sip:"]);
                 compose::user(&mut uri, number(call.callee));
                 put(&mut uri, &[b"@", &self.world.domain]);
-                request.invite(&uri, &phone.routes, out);
+                request.invite(&uri, &way.routes, out);
             }
         });
     }
@@ -174,6 +185,8 @@ impl Calls {
     fn hang_up(&mut self, mark: Mark, now: Instant, out: &mut Out) {
         if let Some(call) = self.attempts.find(mark) {
             call.phase = Phase::Ending;
+            call.way = self.phones[call.caller].preferred;
+            call.hung_up = now;
             self.say(mark, Method::Bye, out);
             self.wait(mark, Growth::Capped, now);
         }
@@ -191,6 +204,7 @@ impl Calls {
             (200..300, Phase::Inviting | Phase::Ringing) => {
                 call.phase = Phase::Up;
                 call.remember(&self.letter, bytes);
+                self.phones[call.caller].preferred = call.way;
                 self.tally.answered(call.intended, now);
                 self.say(mark, Method::Ack, out);
                 if self.hold.is_zero() {
@@ -226,6 +240,7 @@ impl Calls {
             return;
         };
         let phone = &self.phones[call.caller];
+        let way = phone.way(call.way);
         let request = Request {
             world: &self.world,
             method: Method::Ack,
@@ -237,8 +252,8 @@ impl Calls {
         compose::user(&mut target, number(call.callee));
         put(&mut target, &[b"@", &self.world.domain]);
         self.letter.repeat(bytes, Head::To, &mut to);
-        out.write(phone.line, phone.to, |out| {
-            request.within((&target, &phone.routes, &to), (1, b'i'), out);
+        out.write(phone.line, way.to, |out| {
+            request.within((&target, &way.routes, &to), (1, b'i'), out);
         });
     }
 
@@ -297,18 +312,20 @@ impl Calls {
     }
 
     /// The caller hears an answer to its BYE.
-    fn bye_answered(&mut self, mark: Mark, status: u16) {
-        let ends = self
-            .attempts
-            .find(mark)
-            .is_some_and(|call| call.phase == Phase::Ending && status >= 200);
-        match (ends, status) {
-            (true, 200..300) => self.tally.done += 1,
-            (true, _) => self.tally.refuse(status),
-            (false, _) => {
-                self.tally.stray += 1;
-                return;
-            }
+    fn bye_answered(&mut self, mark: Mark, status: u16, now: Instant) {
+        let call = self.attempts.find(mark);
+        let Some(call) = call.filter(|call| call.phase == Phase::Ending && status >= 200) else {
+            self.tally.stray += 1;
+            return;
+        };
+        if let Some(failure) = &mut self.failure {
+            failure.ended(call.intended, call.hung_up, now, status < 300);
+        }
+        if status < 300 {
+            self.phones[call.caller].preferred = call.way;
+            self.tally.done += 1;
+        } else {
+            self.tally.refuse(status);
         }
         self.attempts.end(mark);
     }
@@ -323,11 +340,16 @@ impl Calls {
                 continue;
             }
             let Some(again) = again else {
+                if let Some(failure) = &mut self.failure {
+                    failure.ended(call.intended, call.hung_up, now, false);
+                }
                 self.tally.timed_out += 1;
                 self.attempts.end(mark);
                 continue;
             };
             let phase = call.phase;
+            // Nothing came back from there: the other edge stands in for it.
+            call.way = self.phones[call.caller].other(call.way);
             if matches!(self.phones[call.caller].line, Line::Datagrams { .. }) {
                 let method = match phase {
                     Phase::Inviting => Some(Method::Invite),
@@ -399,6 +421,7 @@ impl Scenario for Calls {
         let callee = (caller + count.div_ceil(2)) % count;
         if let Some(call) = self.attempts.find(mark) {
             call.begin((caller, callee), intended);
+            call.way = self.phones[caller].preferred;
         }
         self.say(mark, Method::Invite, out);
         self.wait(mark, Growth::Doubling, now);
@@ -421,7 +444,7 @@ impl Scenario for Calls {
             Kind::Response(status, Method::Invite) => {
                 self.invited(mark, status, now, arrival.bytes, out);
             }
-            Kind::Response(status, Method::Bye) => self.bye_answered(mark, status),
+            Kind::Response(status, Method::Bye) => self.bye_answered(mark, status, now),
             Kind::Request(Method::Register) | Kind::Response(_, Method::Ack | Method::Register) => {
                 self.tally.stray += 1;
             }
@@ -429,6 +452,9 @@ impl Scenario for Calls {
     }
 
     fn due(&mut self, now: Instant, out: &mut Out) {
+        if let Some(failure) = &mut self.failure {
+            failure.happen(now);
+        }
         while let Some((_, mark)) = self.up.front().copied().filter(|(due, _)| *due <= now) {
             self.up.pop_front();
             self.hang_up(mark, now, out);
@@ -439,7 +465,13 @@ impl Scenario for Calls {
 
     fn deadline(&self) -> Option<Instant> {
         let up = self.up.front().map(|(due, _)| *due);
-        let all = [up, self.asking.deadline(), self.answering.deadline()];
+        let failure = self.failure.as_ref().and_then(Failure::deadline);
+        let all = [
+            up,
+            self.asking.deadline(),
+            self.answering.deadline(),
+            failure,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -453,6 +485,10 @@ impl Scenario for Calls {
 
     fn into_tally(self) -> Tally {
         self.tally
+    }
+
+    fn more(&self) -> Vec<(&'static str, f64)> {
+        self.failure.as_ref().map(Failure::rows).unwrap_or_default()
     }
 }
 

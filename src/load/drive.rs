@@ -24,6 +24,10 @@ pub(super) trait Scenario {
     fn tally(&self) -> &Tally;
     /// The counts in the end.
     fn into_tally(self) -> Tally;
+    /// Further rows of the report.
+    fn more(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
 }
 
 /// How long nothing happens at most between two looks at the progress.

@@ -19,6 +19,9 @@ pub enum Command {
     Registrations(Options),
     /// Register every phone, then have each call another one
     CallsToRegistered(Options),
+    /// The same with two edges for each phone, one of which is killed meanwhile: calls lost, and
+    /// how long the others waited
+    Failover(Failover),
     /// Move datagrams between two sides without reading them: the floor under every proxy
     Relay(Relay),
     /// Hold idle flows over TLS and look at the memory each of them takes at the other end
@@ -35,6 +38,7 @@ pub(super) enum Scene {
     Calls,
     Registrations,
     CallsToRegistered,
+    Failover,
 }
 
 /// How much of it, and where.
@@ -100,6 +104,20 @@ pub struct Options {
     /// Print the line of JSON and no table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Who dies, and when.
+#[derive(Args, Clone, Debug)]
+pub struct Failover {
+    /// The load
+    #[command(flatten)]
+    pub options: Options,
+    /// Process to kill (SIGKILL)
+    #[arg(long, value_name = "PID")]
+    pub kill: u32,
+    /// Seconds after the first call
+    #[arg(long, value_name = "SECONDS", default_value_t = 4)]
+    pub after: u64,
 }
 
 /// The two sides of a relay.

@@ -1,28 +1,43 @@
 //! The phones of a load: where they stand, what they were told when they
 //! registered, and the REGISTER they send.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 
 use super::compose::{Request, World, put, user};
-use super::letter::{Head, Letter, Mark, Method};
+use super::letter::{Head, Letter, Mark, Method, uri};
 use super::wires::{Line, Out};
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::edit::decimal;
 use crate::scan::auth::Digest;
+use crate::scan::uri::{Uri, host_ip};
 use crate::span::Span;
 
 /// One phone, by its number.
 #[derive(Debug)]
 pub(super) struct Phone {
-    /// The flow it speaks over.
+    /// Where it is.
     pub(super) line: Line,
-    /// Where it sends to.
-    pub(super) to: SocketAddrV4,
-    /// The Route lines of its requests outside of dialogs.
-    pub(super) routes: Vec<u8>,
+    /// Its flows: one, and a second one where it was told of another edge
+    /// (D-U9).
+    ways: Vec<Way>,
+    /// The one that answered last.
+    pub(super) preferred: usize,
     /// The CSeq of its last REGISTER.
     pub(super) cseq: u32,
     challenge: Option<Challenge>,
+}
+
+/// A flow through one edge.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Where it sends to.
+    pub(super) to: SocketAddrV4,
+    /// The Route lines of requests outside of dialogs.
+    pub(super) routes: Vec<u8>,
+    /// The Route line of its REGISTERs, where it has one of its own (D-U10).
+    proxy: Vec<u8>,
+    /// RFC 5626 §4.2.1.
+    reg_id: u32,
 }
 
 #[derive(Debug)]
@@ -46,11 +61,16 @@ pub(super) struct Manner {
 }
 
 impl Phone {
-    pub(super) const fn new(line: Line, to: SocketAddrV4) -> Self {
+    pub(super) fn new(line: Line, to: SocketAddrV4) -> Self {
         Self {
             line,
-            to,
-            routes: Vec::new(),
+            ways: vec![Way {
+                to,
+                routes: Vec::new(),
+                proxy: Vec::new(),
+                reg_id: 1,
+            }],
+            preferred: 0,
             cseq: 0,
             challenge: None,
         }
@@ -72,29 +92,38 @@ impl Phone {
             mark,
             from: number,
         };
-        let (line, to, cseq) = (self.line, self.to, self.cseq);
+        let (line, cseq) = (self.line, self.cseq);
+        let way = &self.ways[self.preferred];
+        let (to, reg_id) = (way.to, way.reg_id);
         out.write(line, to, |out| {
             let uri = [b"sip:", &world.domain[..]].concat();
             request.head(&uri, cseq, b'r', out);
-            put(out, &[&world.route, b"To: <sip:"]);
+            let route = if way.proxy.is_empty() {
+                &world.route
+            } else {
+                &way.proxy
+            };
+            put(out, &[route, b"To: <sip:"]);
             user(out, number);
             put(out, &[b"@", &world.domain, b">\r\nCall-ID: register-"]);
             decimal(out, number);
             // Another run is a phone that was started again: its CSeq begins anew.
             out.push(b'-');
             decimal(out, mark.run);
+            out.push(b'-');
+            decimal(out, reg_id);
             out.extend_from_slice(b"@load\r\nCSeq: ");
             decimal(out, cseq);
             out.extend_from_slice(b" REGISTER\r\n");
             if manner.outbound {
                 let text = format!(
-                    ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-{number:012x}>\";reg-id=1"
+                    ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-{number:012x}>\";reg-id={reg_id}"
                 );
                 request.contact(text.as_bytes(), out);
             } else {
                 request.contact(b"", out);
             }
-            self.authorize(manner, number, &uri, out);
+            authorize(&mut self.challenge, manner, number, &uri, out);
             put(
                 out,
                 &[b"Supported: path, outbound\r\nUser-Agent: steadfast load\r\nExpires: "],
@@ -102,52 +131,6 @@ impl Phone {
             decimal(out, manner.expires_s);
             out.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
         });
-    }
-
-    /// The credentials, once there was a challenge.
-    fn authorize(&mut self, manner: &Manner, number: u32, uri: &[u8], out: &mut Vec<u8>) {
-        let (Some(challenge), Some(password)) = (&mut self.challenge, &manner.password) else {
-            return;
-        };
-        challenge.count += 1;
-        let nc = format!("{:08x}", challenge.count);
-        let mut name = Vec::with_capacity(16);
-        user(&mut name, number);
-        let Challenge {
-            realm,
-            nonce,
-            algorithm,
-            ..
-        } = challenge;
-        let ha1 = digest::ha1(*algorithm, &name, realm, password);
-        let cnonce = b"6c6f6164";
-        let answered = Answered {
-            nonce,
-            qop: Qop::Auth {
-                nc: nc.as_bytes(),
-                cnonce,
-            },
-            method: b"REGISTER",
-            uri,
-        };
-        let response = digest::response(*algorithm, ha1.as_bytes(), &answered);
-        put(out, &[b"Authorization: Digest username=\"", &name]);
-        put(out, &[b"\", realm=\"", realm, b"\", nonce=\"", nonce]);
-        put(
-            out,
-            &[b"\", uri=\"", uri, b"\", response=\"", response.as_bytes()],
-        );
-        put(out, &[b"\", algorithm=", algorithm.token().as_bytes()]);
-        put(
-            out,
-            &[
-                b", qop=auth, nc=",
-                nc.as_bytes(),
-                b", cnonce=\"",
-                cnonce,
-                b"\"\r\n",
-            ],
-        );
     }
 
     /// Remembers the first challenge that can be answered; false without one.
@@ -171,13 +154,141 @@ impl Phone {
         is_found
     }
 
-    /// Remembers the way out from a 200 (RFC 3608).
+    /// Remembers from a 200 the way out (RFC 3608), and the way to the first
+    /// further edge that it names.
     pub(super) fn registered(&mut self, letter: &Letter, bytes: &[u8]) {
-        self.routes.clear();
+        let routes = &mut self.ways[self.preferred].routes;
+        routes.clear();
         for line in letter.lines(bytes, Head::ServiceRoute) {
             if let Some(colon) = memchr::memchr(b':', line) {
-                put(&mut self.routes, &[b"Route", &line[colon..], b"\r\n"]);
+                put(routes, &[b"Route", &line[colon..], b"\r\n"]);
             }
         }
+        if self.ways.len() == 1
+            && let Some(value) = letter.reversed(bytes, Head::OutboundProxy).last()
+            && let Some(to) = place(uri(value))
+        {
+            self.ways.push(Way {
+                to,
+                routes: Vec::new(),
+                proxy: [b"Route: ", value, b"\r\n"].concat(),
+                reg_id: 2,
+            });
+        }
+    }
+
+    /// One of its ways, by its place.
+    pub(super) fn way(&self, place: usize) -> &Way {
+        &self.ways[place % self.ways.len()]
+    }
+
+    /// The place of the way to try after that one.
+    pub(super) const fn other(&self, place: usize) -> usize {
+        (place + 1) % self.ways.len()
+    }
+}
+
+/// The credentials, once there was a challenge.
+fn authorize(
+    challenge: &mut Option<Challenge>,
+    manner: &Manner,
+    number: u32,
+    uri: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let (Some(challenge), Some(password)) = (challenge, &manner.password) else {
+        return;
+    };
+    challenge.count += 1;
+    let nc = format!("{:08x}", challenge.count);
+    let mut name = Vec::with_capacity(16);
+    user(&mut name, number);
+    let Challenge {
+        realm,
+        nonce,
+        algorithm,
+        ..
+    } = challenge;
+    let ha1 = digest::ha1(*algorithm, &name, realm, password);
+    let cnonce = b"6c6f6164";
+    let answered = Answered {
+        nonce,
+        qop: Qop::Auth {
+            nc: nc.as_bytes(),
+            cnonce,
+        },
+        method: b"REGISTER",
+        uri,
+    };
+    let response = digest::response(*algorithm, ha1.as_bytes(), &answered);
+    put(out, &[b"Authorization: Digest username=\"", &name]);
+    put(out, &[b"\", realm=\"", realm, b"\", nonce=\"", nonce]);
+    put(
+        out,
+        &[b"\", uri=\"", uri, b"\", response=\"", response.as_bytes()],
+    );
+    put(out, &[b"\", algorithm=", algorithm.token().as_bytes()]);
+    put(
+        out,
+        &[
+            b", qop=auth, nc=",
+            nc.as_bytes(),
+            b", cnonce=\"",
+            cnonce,
+            b"\"\r\n",
+        ],
+    );
+}
+
+/// Where an Outbound-Proxy URI leads: its `maddr` decides (D-U12).
+fn place(uri: &[u8]) -> Option<SocketAddrV4> {
+    let parsed = Uri::parse(uri, Span::new(0, uri.len())).ok()?;
+    let maddr = parsed.param(uri, "maddr").flatten().unwrap_or(parsed.host);
+    match host_ip(maddr.of(uri))? {
+        IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, parsed.port.unwrap_or(5060))),
+        IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_edge_is_where_maddr_says() {
+        let check = |uri: &str, want: Option<&str>| {
+            let want = want.map(|want| want.parse().unwrap());
+            assert_eq!(place(uri.as_bytes()), want, "{uri}");
+        };
+        check(
+            "sip:token@edge.example.com;lr;maddr=127.0.0.13",
+            Some("127.0.0.13:5060"),
+        );
+        check(
+            "sip:token@edge.example.com:5070;lr;maddr=127.0.0.13",
+            Some("127.0.0.13:5070"),
+        );
+        check("sip:token@127.0.0.12;lr", Some("127.0.0.12:5060"));
+        check("sip:token@edge.example.com;lr", None);
+    }
+
+    #[test]
+    fn a_phone_has_two_ways_once_a_200_names_another_edge() {
+        let line = Line::Stream(0);
+        let to = "127.0.0.11:5060".parse().unwrap();
+        let mut phone = Phone::new(line, to);
+        assert_eq!(phone.other(0), 0, "there is no other way");
+        let bytes = b"SIP/2.0 200 OK\r\nFrom: <sip:a@b>;tag=beef0000000701020304\r\n\
+            Service-Route: <sip:t@e;lr>, <sip:h;lr>\r\n\
+            Outbound-Proxy: <sip:t@e;lr;maddr=127.0.0.12>, <sip:t@e;lr;maddr=127.0.0.13>\r\n\
+            CSeq: 1 REGISTER\r\n\r\n";
+        let mut letter = Letter::default();
+        letter.read(bytes).unwrap();
+        phone.registered(&letter, bytes);
+        assert_eq!(phone.way(0).routes, b"Route: <sip:t@e;lr>, <sip:h;lr>\r\n");
+        let other = phone.way(phone.other(0));
+        assert_eq!(other.to, "127.0.0.12:5060".parse().unwrap());
+        assert_eq!(other.proxy, b"Route: <sip:t@e;lr;maddr=127.0.0.12>\r\n");
+        assert_eq!((other.reg_id, phone.other(1)), (2, 0));
     }
 }

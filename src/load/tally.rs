@@ -173,7 +173,7 @@ impl Report {
 
 /// Counts here are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-const fn count(value: u64) -> f64 {
+pub(super) const fn count(value: u64) -> f64 {
     value as f64
 }
 

@@ -88,3 +88,38 @@ fn a_refusal_is_counted_by_its_status() {
         "{said}"
     );
 }
+
+/// The number of a member.
+#[track_caller]
+fn number(line: &str, name: &str) -> f64 {
+    let (_, rest) = line
+        .split_once(&format!("\"{name}\":"))
+        .unwrap_or_else(|| panic!("no {name} in {line}"));
+    let end = rest.find([',', '}']).unwrap_or(rest.len());
+    rest[..end].parse().expect("a number")
+}
+
+#[test]
+fn no_call_is_lost_when_an_edge_is_killed_under_load() {
+    let lab = Lab::start("generator-failover");
+    let mut command = steadfast();
+    command.args(["load", "failover", "--json", "--password", PASSWORD]);
+    command.args(["--to", &format!("{}:5060", EDGES[0])]);
+    command.args(["--kill", &lab.process_of(EDGES[0]), "--after", "3"]);
+    let options = "--outbound --phones 60 --rate 40 --hold 4000 --for 4";
+    command.args(options.split(' '));
+    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    // A call that was still being set up may have died with the edge, which is
+    // no loss of one that was up; so the exit status may be either.
+    let status = process.wait(LOAD_MAX);
+    let said = process.said();
+    assert!(status.is_some(), "{said}");
+    assert_eq!(
+        number(&said, "calls_lost"),
+        0.0,
+        "{said}\n{}",
+        lab.last_words()
+    );
+    assert!(number(&said, "calls_kept") >= 50.0, "{said}");
+    assert!(number(&said, "first_answer_us") > 0.0, "{said}");
+}

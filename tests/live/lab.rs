@@ -105,17 +105,24 @@ impl Lab {
     /// Sends a signal to the node at this address and to nobody else.
     #[track_caller]
     pub(crate) fn signal(&self, signal: &str, address: &str) {
+        let id = self.process_of(address);
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "kill {signal} {id}"
+        );
+    }
+
+    /// The process id of the node at this address.
+    #[track_caller]
+    pub(crate) fn process_of(&self, address: &str) -> String {
         let row = format!("{address}:5060   process ");
         self.until_said(&row);
         let said = self.process.said();
         let id = said
             .split_once(&row)
             .and_then(|(_, rest)| rest.lines().next());
-        let sent = Command::new("kill").arg(signal).args(id).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "kill {signal} {id:?}"
-        );
+        id.expect("the row was there").trim().to_owned()
     }
 
     /// The log of the node `name`, once it holds what is waited for.
