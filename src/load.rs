@@ -110,7 +110,10 @@ pub fn run(command: &Command) -> Result<(), Fault> {
         Command::Calls(options) => load(options, Scene::Calls, None),
         Command::Registrations(options) => load(options, Scene::Registrations, None),
         Command::CallsToRegistered(options) => load(options, Scene::CallsToRegistered, None),
-        Command::Failover(failover) => load(&failover.options, Scene::Failover, Some(failover)),
+        Command::Failover(failover) => {
+            failover.check().map_err(Fault::Options)?;
+            load(&failover.options, Scene::Failover, Some(failover))
+        }
         Command::Relay(options) => relay::run(options),
         Command::Idle(options) => idle::run(options),
         Command::Compare(options) => comparison::run(options),

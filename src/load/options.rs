@@ -190,6 +190,19 @@ impl Options {
     }
 }
 
+impl Failover {
+    /// As `Options::check`.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.options.transport != Speaks::Udp {
+            return Err("failover is over UDP: a phone has one socket for both edges".to_owned());
+        }
+        if self.kill <= 1 {
+            return Err(format!("--kill {} is no process of a node", self.kill));
+        }
+        at_most("--after", self.after, limits::LOAD_SECONDS_MAX)
+    }
+}
+
 impl Relay {
     /// As `Options::check`.
     pub(super) fn check(&self) -> Result<(), String> {
