@@ -28,6 +28,7 @@ mod relay;
 mod retries;
 mod storm;
 mod tally;
+mod trust;
 mod watch;
 mod wires;
 
@@ -49,6 +50,7 @@ use pace::{Arrivals, Pace};
 use phones::{Manner, Phone};
 use registrations::Registrations;
 use tally::{Report, Tally};
+use trust::Trust;
 use wires::{Line, Wires};
 
 use crate::id::Transport;
@@ -282,6 +284,13 @@ const REGISTERING: usize = 32;
 /// The socket at the far side of the proxy.
 fn listen(options: &Options, wires: &mut Wires) -> Result<(), Fault> {
     let addr = options.callee;
+    if options.transport == Speaks::Tls {
+        return Err(Fault::Options(
+            "the callee of `calls` has no certificate: over TLS there are `calls-to-registered` \
+             and `registrations`"
+                .to_owned(),
+        ));
+    }
     let opened = match options.transport.into() {
         Transport::Udp => wires.datagrams(addr).map(|_port| ()),
         Transport::Tcp | Transport::Tls => wires.listen(addr),
@@ -299,12 +308,14 @@ fn phones(options: &Options, wires: &mut Wires) -> Result<Vec<Phone>, Fault> {
             ports.push(wires.datagrams(any)?);
         }
     }
+    let trust = options.ca.as_ref();
+    let trust = trust.map(|ca| Trust::load(ca, &options.name)).transpose()?;
     let mut phones = Vec::new();
     for number in 0..options.phones {
         let to = options.to[number as usize % options.to.len()];
         let line = match ports.len() {
             0 => wires
-                .connect(Ipv4Addr::from(base + number), to)
+                .connect(Ipv4Addr::from(base + number), to, trust.as_ref())
                 .map_err(|why| Fault::Connect { addr: to, why })?,
             sockets => {
                 let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);

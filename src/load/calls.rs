@@ -14,7 +14,7 @@ use super::compose::{self, OK, RINGING, Request, World, put};
 use super::drive::Scenario;
 use super::failure::Failure;
 use super::letter::{Head, Kind, Letter, Mark, Method, uri};
-use super::phones::Phone;
+use super::phones::{Phone, number};
 use super::retries::{Growth, Retries, Waiter};
 use super::tally::Tally;
 use super::wires::{Arrival, Line, Out};
@@ -490,8 +490,4 @@ impl Scenario for Calls {
     fn more(&self) -> Vec<(&'static str, f64)> {
         self.failure.as_ref().map(Failure::rows).unwrap_or_default()
     }
-}
-
-fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -2,7 +2,7 @@
 //! that it counts as a phone's, then held; and what each of them costs the
 //! process at the other end in memory of its own.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Fault;
-use crate::io::tls::{Progress, Require, Scratch, Session, Settings, Tls};
-use crate::limits;
+use super::trust::{Trust, hear};
+use crate::io::tls::Scratch;
 
 /// How many flows, and to whom.
 #[derive(Args, Clone, Debug)]
@@ -42,20 +42,14 @@ pub(super) fn run(options: &Idle) -> Result<(), Fault> {
         return Err(Fault::Options(format!("{} is not on loopback", options.to)));
     }
     crate::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
-    let tls = Tls::load(&Settings {
-        pairs: Vec::new(),
-        ca: Some(options.ca.clone()),
-        require: Require::Never,
-        peers: Vec::new(),
-    })
-    .map_err(|bad| Fault::Options(bad.to_string()))?;
+    let trust = Trust::load(&options.ca, &options.name)?;
     let mut flows = Vec::new();
     for number in 0..WARM {
-        flows.push(open(options, &tls, number)?);
+        flows.push(open(options, &trust, number)?);
     }
     let before = memory(options.watch)?;
     for number in WARM..WARM + options.flows {
-        flows.push(open(options, &tls, number)?);
+        flows.push(open(options, &trust, number)?);
     }
     let after = memory(options.watch)?;
     let each = (after - before) / f64::from(options.flows);
@@ -74,45 +68,25 @@ const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Opens one flow and has it answered once. Its keys are forgotten here: only
 /// the other end holds anything.
-fn open(options: &Idle, tls: &Tls, number: u32) -> Result<TcpStream, Fault> {
+fn open(options: &Idle, trust: &Trust, number: u32) -> Result<TcpStream, Fault> {
     let refused = |why: io::Error| Fault::Connect {
         addr: options.to,
         why,
     };
     let mut socket = TcpStream::connect(options.to).map_err(refused)?;
-    socket.set_read_timeout(Some(limits::HANDSHAKE_MAX))?;
-    let mut session = tls
-        .connect(&options.name)
-        .map_err(|error| refused(io::Error::other(error)))?;
-    let mut scratch = Scratch::default();
-    talk(&mut socket, &mut session, &mut scratch, number).map_err(refused)?;
+    ask(&mut socket, trust, number).map_err(refused)?;
     Ok(socket)
 }
 
-fn talk(
-    socket: &mut TcpStream,
-    session: &mut Session,
-    scratch: &mut Scratch,
-    number: u32,
-) -> io::Result<()> {
-    let mut buffer = [0; 16_384];
-    let mut asked = false;
-    session.begin(scratch).map_err(io::Error::other)?;
+fn ask(socket: &mut TcpStream, trust: &Trust, number: u32) -> io::Result<()> {
+    let mut session = trust.greet(socket)?;
+    let (mut scratch, mut buffer) = (Scratch::default(), [0; 4_096]);
+    session
+        .seal(options(number).as_bytes(), &mut scratch)
+        .map_err(io::Error::other)?;
+    socket.write_all(&scratch.sealed)?;
     while !scratch.plain.ends_with(b"\r\n\r\n") {
-        socket.write_all(&std::mem::take(&mut scratch.sealed))?;
-        let read = socket.read(&mut buffer)?;
-        let bytes = buffer.get_mut(..read).unwrap_or_default();
-        if bytes.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let progress = session.receive(bytes, scratch).map_err(io::Error::other)?;
-        if progress == Progress::Established && !asked {
-            asked = true;
-            let request = options(number);
-            session
-                .seal(request.as_bytes(), scratch)
-                .map_err(io::Error::other)?;
-        }
+        hear(socket, &mut session, &mut buffer, &mut scratch)?;
     }
     Ok(())
 }

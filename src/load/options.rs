@@ -1,6 +1,7 @@
 //! What the command line says of a load, and what of it cannot be.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -53,6 +54,12 @@ pub struct Options {
     /// What the phones speak
     #[arg(long, value_enum, default_value_t = Speaks::Udp)]
     pub transport: Speaks,
+    /// The roots that are believed over TLS, a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The domain that certificates must name
+    #[arg(long, value_name = "NAME", default_value = "edge.example.com")]
+    pub name: String,
     /// Attempts a second, by the clock (open loop)
     #[arg(long, value_name = "N", conflicts_with = "window")]
     pub rate: Option<f64>,
@@ -141,6 +148,8 @@ pub enum Speaks {
     Udp,
     /// TCP
     Tcp,
+    /// TLS, with `--ca`
+    Tls,
 }
 
 impl From<Speaks> for Transport {
@@ -148,6 +157,7 @@ impl From<Speaks> for Transport {
         match speaks {
             Speaks::Udp => Self::Udp,
             Speaks::Tcp => Self::Tcp,
+            Speaks::Tls => Self::Tls,
         }
     }
 }
@@ -174,6 +184,9 @@ impl Options {
             if zero {
                 return Err(format!("{name} is 0, which is nobody"));
             }
+        }
+        if (self.transport == Speaks::Tls) != self.ca.is_some() {
+            return Err("--transport tls and --ca FILE go together".to_owned());
         }
         if let Some(label) = &self.label
             && label.contains(['"', '\\'])
@@ -265,6 +278,10 @@ mod tests {
         check("--to 127.0.0.1:5060 --for 4000", Err(long));
         let none = "--phones is 0, which is nobody";
         check("--to 127.0.0.1:5060 --phones 0", Err(none));
+        let together = "--transport tls and --ca FILE go together";
+        check("--to 127.0.0.1:5061 --transport tls", Err(together));
+        check("--to 127.0.0.1:5060 --ca ca.pem", Err(together));
+        check("--to 127.0.0.1:5061 --transport tls --ca ca.pem", Ok(()));
         let fast = "--rate is 0: it should be more than 0 and at most 1000000";
         check("--to 127.0.0.1:5060 --rate 0", Err(fast));
     }

@@ -188,6 +188,11 @@ impl Phone {
     }
 }
 
+/// The number of the phone at a place.
+pub(super) fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
 /// The credentials, once there was a challenge.
 fn authorize(
     challenge: &mut Option<Challenge>,

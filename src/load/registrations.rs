@@ -6,7 +6,7 @@ use super::attempts::Attempts;
 use super::compose::World;
 use super::drive::Scenario;
 use super::letter::{Kind, Letter, Mark, Method};
-use super::phones::{Manner, Phone};
+use super::phones::{Manner, Phone, number};
 use super::retries::{Growth, Retries, Waiter};
 use super::tally::Tally;
 use super::wires::{Arrival, Line, Out};
@@ -187,10 +187,6 @@ impl Scenario for Registrations {
     fn into_tally(self) -> Tally {
         self.tally
     }
-}
-
-fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{self, Outgoing, Received};
+use super::trust::Trust;
 use crate::frame::{self, Resume};
+use crate::io::tls::{Progress, Scratch, Session};
 use crate::io::{Readiness, Ready};
 use crate::limits;
 
@@ -88,6 +90,7 @@ pub(super) struct Wires {
     listener: Option<TcpListener>,
     received: Received,
     buffer: Box<[u8]>,
+    scratch: Scratch,
     /// What waits to leave.
     pub(super) out: Out,
 }
@@ -95,12 +98,43 @@ pub(super) struct Wires {
 struct Stream {
     socket: TcpStream,
     peer: SocketAddrV4,
+    /// Over TLS.
+    session: Option<Box<Session>>,
+    /// What it has encrypted and the kernel has not taken.
+    sealed: Vec<u8>,
     /// The beginning of a message whose end has not come yet.
     partial: Vec<u8>,
     resume: Resume,
     /// The readiness set tells when it takes more.
     is_watched: bool,
     is_open: bool,
+}
+
+impl Stream {
+    /// Over TLS, encrypts what waits.
+    fn seal(&mut self, queue: &mut Vec<u8>, scratch: &mut Scratch) {
+        let Some(session) = self.session.as_mut().filter(|_| !queue.is_empty()) else {
+            return;
+        };
+        scratch.sealed = std::mem::take(&mut self.sealed);
+        self.is_open &= session.seal(queue, scratch).is_ok();
+        self.sealed = std::mem::take(&mut scratch.sealed);
+        queue.clear();
+    }
+
+    /// Adds what came to the unread.
+    fn open(&mut self, bytes: &mut [u8], scratch: &mut Scratch) {
+        let Some(session) = &mut self.session else {
+            self.partial.extend_from_slice(bytes);
+            return;
+        };
+        scratch.plain.clear();
+        scratch.sealed = std::mem::take(&mut self.sealed);
+        let progress = session.receive(bytes, scratch);
+        self.is_open &= matches!(progress, Ok(Progress::Established));
+        self.sealed = std::mem::take(&mut scratch.sealed);
+        self.partial.extend_from_slice(&scratch.plain);
+    }
 }
 
 /// The token of the listener; sockets and connections count from zero on.
@@ -124,6 +158,7 @@ impl Wires {
             listener: None,
             received: Received::new(),
             buffer: vec![0; limits::STREAM_READ_MAX].into(),
+            scratch: Scratch::default(),
             out,
         })
     }
@@ -145,12 +180,19 @@ impl Wires {
         Ok(port)
     }
 
-    /// Opens a connection from `local`; which it is.
-    pub(super) fn connect(&mut self, local: Ipv4Addr, to: SocketAddrV4) -> io::Result<Line> {
+    /// Opens a connection from `local`, with `trust` over TLS; which it is.
+    pub(super) fn connect(
+        &mut self,
+        local: Ipv4Addr,
+        to: SocketAddrV4,
+        trust: Option<&Trust>,
+    ) -> io::Result<Line> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.bind(&SocketAddrV4::new(local, 0).into())?;
         socket.connect(&to.into())?;
-        self.adopt(socket.into(), to)
+        let mut socket = TcpStream::from(socket);
+        let session = trust.map(|trust| trust.greet(&mut socket)).transpose()?;
+        self.adopt(socket, to, session)
     }
 
     /// Accepts connections at `at`.
@@ -166,7 +208,12 @@ impl Wires {
         Ok(())
     }
 
-    fn adopt(&mut self, socket: TcpStream, peer: SocketAddrV4) -> io::Result<Line> {
+    fn adopt(
+        &mut self,
+        socket: TcpStream,
+        peer: SocketAddrV4,
+        session: Option<Session>,
+    ) -> io::Result<Line> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let index = u32::try_from(self.streams.len()).map_err(io::Error::other)?;
@@ -177,6 +224,8 @@ impl Wires {
         self.streams.push(Stream {
             socket,
             peer,
+            session: session.map(Box::new),
+            sealed: Vec::new(),
             partial: Vec::new(),
             resume: Resume::default(),
             is_watched: false,
@@ -213,6 +262,11 @@ impl Wires {
             queue.clear();
             return Ok(());
         }
+        stream.seal(queue, &mut self.scratch);
+        let queue = match stream.session {
+            Some(_) => &mut stream.sealed,
+            None => queue,
+        };
         match stream.socket.write(queue) {
             Ok(count) => {
                 queue.drain(..count);
@@ -308,7 +362,7 @@ impl Wires {
             let Some(Ok((socket, peer))) = accepted else {
                 break;
             };
-            self.adopt(socket, v4(peer))?;
+            self.adopt(socket, v4(peer), None)?;
         }
         Ok(())
     }
@@ -326,7 +380,10 @@ impl Wires {
                 return;
             }
         };
-        stream.partial.extend_from_slice(&self.buffer[..count]);
+        stream.open(&mut self.buffer[..count], &mut self.scratch);
+        if !stream.sealed.is_empty() {
+            self.out.dirty.push(index);
+        }
         let (mut done, now) = (0, Instant::now());
         loop {
             match frame::stream(&stream.partial[done..], &mut stream.resume) {

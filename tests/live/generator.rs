@@ -1,23 +1,29 @@
 //! `steadfast load` against a real lab: what it counts is what happened.
 
+use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{EDGES, HOME, Lab, PASSWORD, steadfast};
+use crate::lab::{EDGES, HOME, Lab, PASSWORD, metric, steadfast};
 use crate::process::Process;
 
 /// How long a load of a second or two may take.
 const LOAD_MAX: Duration = Duration::from_secs(60);
 
-/// Runs a load through the first two edges; its line of JSON.
-#[track_caller]
-fn load(lab: &Lab, name: &str, options: &str) -> String {
+/// A load of that name through these edges.
+fn command(name: &str, edges: &[&str], port: u16) -> Command {
     let mut command = steadfast();
     command.args(["load", name, "--json", "--password", PASSWORD]);
-    for edge in &EDGES[..2] {
-        command.arg("--to").arg(format!("{edge}:5060"));
+    for edge in edges {
+        command.arg("--to").arg(format!("{edge}:{port}"));
     }
+    command
+}
+
+/// Runs a load that goes well; its line of JSON.
+#[track_caller]
+fn run(lab: &Lab, command: &mut Command, options: &str) -> String {
     command.args(options.split(' '));
-    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    let mut process = Process::start("steadfast load", command, lab.path("load.log"));
     let status = process.wait(LOAD_MAX);
     let said = process.said();
     assert!(
@@ -26,6 +32,12 @@ fn load(lab: &Lab, name: &str, options: &str) -> String {
         lab.last_words()
     );
     said
+}
+
+/// The same through the first two edges.
+#[track_caller]
+fn load(lab: &Lab, name: &str, options: &str) -> String {
+    run(lab, &mut command(name, &EDGES[..2], 5_060), options)
 }
 
 #[track_caller]
@@ -73,6 +85,20 @@ fn registrations_and_calls_to_registered_phones_are_counted_as_they_went() {
 }
 
 #[test]
+fn phones_register_and_call_over_tls() {
+    let lab = Lab::start_with("generator-tls", &["--tls"]);
+    let mut command = command("calls-to-registered", &EDGES[..2], 5_061);
+    command.arg("--ca").arg(lab.path("lab/ca.pem"));
+    let options = "--transport tls --outbound --phones 60 --rate 100 --count 200 --from 127.17.0.1";
+    let said = run(&lab, &mut command, options);
+    let all = [("done", 200), ("failed", 0), ("misrouted", 0)];
+    has(&said, &all);
+    has(&said, &[("closed", 0)]);
+    let accepted = metric(&lab.page("e1", "/metrics"), "steadfast_tls_accepted_total");
+    assert!(accepted >= 30, "{accepted}");
+}
+
+#[test]
 fn a_refusal_is_counted_by_its_status() {
     let lab = Lab::start("generator-refused");
     let mut command = steadfast();
@@ -102,9 +128,7 @@ fn number(line: &str, name: &str) -> f64 {
 #[test]
 fn no_call_is_lost_when_an_edge_is_killed_under_load() {
     let lab = Lab::start("generator-failover");
-    let mut command = steadfast();
-    command.args(["load", "failover", "--json", "--password", PASSWORD]);
-    command.args(["--to", &format!("{}:5060", EDGES[0])]);
+    let mut command = command("failover", &EDGES[..1], 5_060);
     command.args(["--kill", &lab.process_of(EDGES[0]), "--after", "3"]);
     let options = "--outbound --phones 60 --rate 40 --hold 4000 --for 4";
     command.args(options.split(' '));

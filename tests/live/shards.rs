@@ -1,11 +1,9 @@
 //! Two shards a node: the kernel spreads the flows, and the edges never have to
 //! hand anything from one shard to the other.
 
-use std::time::Duration;
-
 use crate::lab::{EDGES, Lab, port};
+use crate::load::brief_calls;
 use crate::register::register;
-use crate::sipp::Sipp;
 
 /// Phones that register, to fall on both shards.
 const PHONES: usize = 6;
@@ -38,20 +36,7 @@ fn the_edges_of_two_shards_hand_nothing_over() {
         register(&lab, "joe", EDGES[2], port());
     }
     let calls = RATE * SECONDS;
-    let limit = Duration::from_secs(40);
-    let callee = Sipp::new(&lab, "uas_brief", "ann")
-        .port(ann)
-        .calls(calls, limit)
-        .listen();
-    let caller = Sipp::new(&lab, "uac_brief", "joe")
-        .to(EDGES[0])
-        .port(joe)
-        .calls(calls, limit);
-    caller
-        .option("-r", &RATE.to_string())
-        .option("-l", &calls.to_string())
-        .run();
-    callee.finish();
+    brief_calls(&lab, (RATE, calls), (joe, ann));
     for (name, edge) in ["e1", "e2"].iter().zip(EDGES) {
         lab.signal("-USR1", edge);
         let log = lab.log_until(name, |log| counted(log, "requests_in").len() >= 2);

@@ -4,8 +4,9 @@ use crate::lab::{EDGES, Lab, port};
 use crate::register::register;
 use crate::sipp::{Running, Sipp, Transport, scenario_path};
 
-/// Ann's phone, registered over TCP at `edge`; it answers calls on that connection.
-fn ann_on_tcp(lab: &Lab, edge: &'static str) -> Running {
+/// Ann's phone, registered over TCP at `edge`, or at a tunnel that leads there;
+/// it answers calls on that connection.
+pub(crate) fn ann_on_tcp(lab: &Lab, edge: &'static str) -> Running {
     let answer = scenario_path("uas_answer").display().to_string();
     let phone = Sipp::new(lab, "register_hold", "ann")
         .to(edge)

@@ -11,7 +11,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 
 use crate::lab::{EDGES, HOME, Lab, PHONES, steadfast};
 use crate::process::{Process, poll};
-use crate::sipp::{Running, Sipp, Transport, scenario_path};
+use crate::sipp::{Sipp, Transport};
+use crate::stream::ann_on_tcp;
 
 /// How long a process may take to listen, or to say what it must.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,25 +38,12 @@ fn tunnel(lab: &Lab, address: &str, edge: &str) -> Process {
     process
 }
 
-/// Ann's phone behind a tunnel; it answers calls on the connection it
-/// registered on.
-fn ann_behind(lab: &Lab, tunnel: &'static str) -> Running {
-    let answer = scenario_path("uas_answer").display().to_string();
-    let phone = Sipp::new(lab, "register_hold", "ann")
-        .to(tunnel)
-        .over(Transport::Tcp);
-    phone
-        .option("-oocsf", &answer)
-        .start()
-        .until_logged("registered")
-}
-
 #[test]
 fn sipp_registers_and_calls_through_stunnel() {
     let lab = Lab::start_with("tls-call", &["--tls"]);
     let tunnels = [("127.0.0.21", EDGES[0]), ("127.0.0.22", EDGES[1])]
         .map(|(address, edge)| tunnel(&lab, address, edge));
-    let ann = ann_behind(&lab, "127.0.0.22");
+    let ann = ann_on_tcp(&lab, "127.0.0.22");
     Sipp::new(&lab, "uac_service_route", "joe")
         .to("127.0.0.21")
         .over(Transport::Tcp)
