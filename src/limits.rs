@@ -421,6 +421,11 @@ pub const SETTLE_ROUNDS: usize = 8;
 /// Locked memory that the rings of one executor need, in bytes. Less: the node
 /// does not start.
 pub const LOCKED_MEMORY_MIN: u64 = 512 * 1024;
+/// Open files below which a node warns at its start: a TCP or TLS phone is one.
+pub const OPEN_FILES: u64 = 65_536;
+/// Flows that the kernel's firewall remembers, below which a node warns at its
+/// start: a UDP phone is one, and one too many is dropped without a trace.
+pub const TRACKED_FLOWS: u64 = 1 << 20;
 /// How long a port may still be held by a process that has just ended, whose
 /// rings the kernel takes down behind its back. Longer: it is taken.
 pub const BIND_PATIENCE: Duration = Duration::from_secs(2);

@@ -59,6 +59,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let clock = Clock::start();
     io::locked_memory()?;
     io::raise_open_files()?;
+    io::warn_about_machine();
     let is_edge = matches!(config.role, Role::Edge(_));
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;

@@ -39,6 +39,14 @@ pub fn raise_open_files() -> Result<(), Fault> {
     }
 }
 
+/// How many files the process may have open.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn open_files() -> io::Result<u64> {
+    Ok(read(libc::RLIMIT_NOFILE)?.rlim_cur)
+}
+
 fn read(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
