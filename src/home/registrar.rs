@@ -170,7 +170,6 @@ impl Home {
             self.store(net, now, &self.aor);
             return Ok(false);
         }
-        // One chance for all of them: they are renewed together.
         let chance = net.chance();
         let mut asked = Vec::with_capacity(1);
         let mut params = Vec::with_capacity(128);
@@ -178,9 +177,9 @@ impl Home {
             .values(bytes, Name::Contact)
             .take(limits::VALUES_MAX)
         {
-            let mut contact = ask(bytes, value, default, &mut params, &mut plan.lines)?;
-            contact.expires_s = pacing::expires_s(contact.expires_s, chance);
-            asked.push(contact);
+            // One chance for all of them: they are renewed together.
+            let lasts = (default, chance);
+            asked.push(ask(bytes, value, lasts, &mut params, &mut plan.lines)?);
         }
         if !is_secure_throughout(request, &asked) {
             return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));
@@ -342,12 +341,13 @@ impl Asked {
     }
 }
 
-/// Reads one Contact; `default` is the Expires header. Its parameters but for
+/// Reads one Contact; `default` is the Expires header, and by `chance` what is
+/// granted is a little shorter. Its parameters but for
 /// `expires`, which changes from answer to answer, are appended to `params`.
 fn ask(
     bytes: &[u8],
     value: Span,
-    default: Option<u32>,
+    (default, chance): (Option<u32>, u64),
     params: &mut Vec<u8>,
     lines: &mut Vec<u8>,
 ) -> Result<Asked, Reply> {
@@ -384,7 +384,7 @@ fn ask(
         instance: address.instance(bytes),
         reg_id,
         q,
-        expires_s,
+        expires_s: pacing::expires_s(expires_s, chance),
         params: (from, params.len()),
     })
 }

@@ -41,7 +41,7 @@ impl World<'_> {
             } else {
                 Kind::Call
             };
-            self.to_edge(self.flow(flow).edge, kind, call, it.attempt);
+            self.deliver(self.flow(flow).edge, kind, call, it.attempt);
         }
         if let Some(wait) = again {
             self.at(self.now + wait, Due::CallAgain, call, it.attempt);

@@ -6,7 +6,7 @@ use super::world::{STORM_MS, World};
 use crate::admission::Class;
 
 impl World<'_> {
-    pub(super) fn to_edge(&mut self, edge: u8, kind: Kind, whose: u32, attempt: u16) {
+    pub(super) fn deliver(&mut self, edge: u8, kind: Kind, whose: u32, attempt: u16) {
         if edge < self.options.dead && self.now >= STORM_MS {
             return;
         }

@@ -43,7 +43,7 @@ impl World<'_> {
             Kind::Asking
         };
         self.second[usize::from(it.edge)] += 1;
-        self.to_edge(it.edge, kind, flow, it.attempt);
+        self.deliver(it.edge, kind, flow, it.attempt);
         if let Some(wait) = again {
             self.at(self.now + wait, Due::FlowAgain, flow, it.attempt);
         }

@@ -156,7 +156,7 @@ impl<'a> World<'a> {
                 self.turn_of_home(place);
             }
             self.now += TURN_MS;
-            if self.now % 1_000 == 0 {
+            if self.now.is_multiple_of(1_000) {
                 self.end_second();
             }
         }
