@@ -73,7 +73,7 @@ impl Failure {
         self.longest_us = self.longest_us.max(waited);
         let since = now.saturating_duration_since(happened).as_micros();
         self.first_us
-            .get_or_insert(u64::try_from(since).unwrap_or(u64::MAX));
+            .get_or_insert_with(|| u64::try_from(since).unwrap_or(u64::MAX));
     }
 
     /// Rows of the report.

@@ -272,7 +272,7 @@ fn logins_that_are_guessed_forged_or_replayed_disturb_nobody() {
     });
     // 40 phones with a binding at an edge and at the home, for each load.
     let signed_in = counted(&lab, "registrations") - before;
-    assert!(signed_in % 40 == 0, "{signed_in}");
+    assert!(signed_in.is_multiple_of(40), "{signed_in}");
 }
 
 #[test]
