@@ -28,6 +28,7 @@ mod sdp;
 use std::net::SocketAddr;
 
 use crate::id::{Flow, Transport};
+use crate::limits;
 use crate::proxy::{Net, Owner, Response, Timer};
 use crate::scan::Message;
 use crate::scan::via::Via;
@@ -194,6 +195,10 @@ impl Agent {
         }
         if let Some(ask) = self.asks.iter_mut().find(|ask| ask.suspicion == number) {
             ask.suspicion = 0;
+            if let Some(why) = ask.outlives {
+                let number = ask.number;
+                return self.give_up(net, now, number, why);
+            }
             if let Some(flow) = ask.flow.filter(|_| !ask.heard) {
                 self.probe(net, now, flow);
             }
@@ -212,18 +217,40 @@ impl Agent {
                 self.lose(net, now, place, why);
             }
         }
-        let (waiting, others) = std::mem::take(&mut self.asks)
-            .into_iter()
-            .partition(|ask| ask.flow == Some(flow));
-        self.asks = others;
-        for ask in waiting {
-            let ask: Ask = ask;
-            if let Some(client) = ask.client {
-                net.txns.abandon(client);
-            }
-            net.counters.transport_failures += 1;
-            self.failed(net, now, ask, Failure::lost(why));
+        let waiting = self.asks.iter();
+        let waiting = waiting.filter(|ask| ask.flow == Some(flow) && ask.outlives.is_none());
+        let waiting: Vec<u32> = waiting.map(|ask| ask.number).collect();
+        for number in waiting {
+            self.give_up(net, now, number, why);
         }
+    }
+
+    /// Nobody answers the keep-alives of a datagram flow. That is no word about
+    /// an INVITE that rings: a 2xx to it may be under way, and is owed its ACK
+    /// (RFC 3261 §13.2.2.4), so it is waited for as long as such a 2xx is sent.
+    fn flow_silent(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
+        for place in 0..self.asks.len() {
+            let ask = &self.asks[place];
+            let rings = ask.heard && ask.method == "INVITE";
+            if ask.flow == Some(flow) && rings && !flow.is_reliable() {
+                let alarm = self.alarm(net, now + limits::T1_64);
+                self.asks[place].outlives = Some(why);
+                self.asks[place].suspicion = alarm;
+            }
+        }
+        self.flow_lost(net, now, flow, why);
+    }
+
+    /// A request is over because its flow is.
+    fn give_up(&mut self, net: &mut Net, now: Instant, number: u32, why: &'static str) {
+        let Some(ask) = self.take_ask(number) else {
+            return;
+        };
+        if let Some(client) = ask.client {
+            net.txns.abandon(client);
+        }
+        net.counters.transport_failures += 1;
+        self.failed(net, now, ask, Failure::lost(why));
     }
 
     /// Bounded house-keeping, about once a second.

@@ -112,7 +112,7 @@ impl Agent {
                 self.put_question(net, now, place, flow, rhythm, question);
             }
             Beat::Asking(_, question) if question.left == 0 => {
-                self.flow_lost(net, now, flow, "its keep-alives are not answered");
+                self.flow_silent(net, now, flow, "its keep-alives are not answered");
             }
             Beat::Asking(rhythm, mut question) => {
                 if question.slows {

@@ -62,6 +62,9 @@ pub(super) struct Ask {
     pub(super) heard: bool,
     /// The timer that ends our patience with the flow.
     pub(super) suspicion: u32,
+    /// Its flow has fallen silent; it waits for an answer that may come all
+    /// the same, until that timer fires.
+    pub(super) outlives: Option<&'static str>,
     /// Where 3xx have led so far (D-U7).
     pub(super) redirects: Vec<Vec<u8>>,
     /// Challenges so far.
@@ -163,6 +166,7 @@ impl Agent {
             flow: None,
             heard: false,
             suspicion: 0,
+            outlives: None,
             redirects: Vec::new(),
             challenges: 0,
             tried: Vec::new(),
@@ -202,6 +206,7 @@ impl Agent {
         net.transmit(flow, bytes);
         ask.client = Some(client);
         ask.heard = false;
+        ask.outlives = None;
         ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
         self.asks.push(ask);
     }

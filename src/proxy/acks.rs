@@ -87,10 +87,16 @@ fn copy_ack(
     let net = &mut *turn.net;
     let flow = net.reach(hop)?;
     let (transport, sent_by) = net.flows.sent_by(flow)?;
-    // P-36: the same branch for every copy of this ACK.
+    // P-36: the same branch for every copy of this ACK, also for one that came
+    // another way and says so in its Via.
     let mut part = *b"z9hG4bK-ack-0123456789abcdef";
     let mut digits = [0; 16];
-    super::net::hex(net.hash([request.via.value.of(request.bytes)]), &mut digits);
+    let (bytes, via) = (request.bytes, &request.via);
+    let hash = match via.branch.filter(|_| via.has_cookie(bytes)) {
+        Some(branch) => net.hash([branch.of(bytes), via.host.of(bytes)]),
+        None => net.hash([via.value.of(bytes)]),
+    };
+    super::net::hex(hash, &mut digits);
     part[12..].copy_from_slice(&digits);
     let hop = build::Hopwise {
         target,

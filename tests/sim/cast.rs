@@ -15,6 +15,8 @@ use super::dice::Dice;
 use super::phone::Who;
 
 pub(crate) const PASSWORD: &str = "secret";
+/// The port towards the home of an edge's first shard; the others follow.
+pub(crate) const UPSTREAM: u16 = 40_000;
 
 /// What a phone understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) struct Cast {
     pub(crate) phones: Vec<Extra>,
     /// What edges speak to the home.
     pub(crate) core: Transport,
+    /// Of every home and edge.
+    pub(crate) shards: u8,
     sealed: bool,
     /// Edges find the homes by name.
     named: bool,
@@ -73,6 +77,7 @@ impl Cast {
             sealed: dice.permille(500),
             named: dice.permille(300),
             set_size: 2 + dice.index(2),
+            shards: 1,
         };
         for host in 0..phones {
             // Some users have two devices.
@@ -89,6 +94,7 @@ impl Cast {
                 tcp: dice.permille(350),
             });
         }
+        cast.shards += u8::from(dice.permille(300));
         cast
     }
 
@@ -104,7 +110,12 @@ impl Cast {
         self.phones.iter().any(|phone| phone.addr.ip() == ip)
     }
 
-    /// The sockets of a node.
+    /// How many shards the node there has.
+    pub(crate) fn shards_at(&self, ip: IpAddr) -> u8 {
+        if self.is_phone(ip) { 1 } else { self.shards }
+    }
+
+    /// The sockets of a node, the same on all its shards.
     pub(crate) fn locals(&self, addr: SocketAddr) -> Vec<Local> {
         let local = |transport, addr, upstream| Local {
             transport,
@@ -113,8 +124,10 @@ impl Cast {
         };
         let mut locals = vec![local(Transport::Udp, addr, false)];
         if self.is_edge(addr.ip()) {
-            let upstream = SocketAddr::new(addr.ip(), 40_000);
-            locals.push(local(Transport::Udp, upstream, true));
+            for shard in 0..u16::from(self.shards) {
+                let upstream = SocketAddr::new(addr.ip(), UPSTREAM + shard);
+                locals.push(local(Transport::Udp, upstream, true));
+            }
         }
         locals.push(local(Transport::Tcp, addr, false));
         locals

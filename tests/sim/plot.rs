@@ -21,11 +21,13 @@ pub(crate) enum Act {
     /// Nothing passes from one to the other; true: nor back.
     Cut(IpAddr, IpAddr, bool, Duration),
     Storm(Weather, Duration),
-    Calm(Weather),
+    Calm,
     Reset(u64),
     Stall(u64, Duration),
     Jump(usize, Duration),
     Drain(usize),
+    /// Rows reach the store late for that long; true: never.
+    Disk(Duration, bool),
     Reboot(usize),
     /// The phones leave.
     Quiet,
@@ -115,7 +117,7 @@ fn fault(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
     let node = if dice.permille(250) { home } else { edge };
     let phone = dice.index(cast.phones.len());
     let edge_ip = cast.edges[edge - homes].ip();
-    match dice.below(20) {
+    match dice.below(22) {
         0..5 => {
             acts.push((when, Act::Crash(edge, dice.permille(300))));
             let back = when + dice.millis(100, 60_000);
@@ -149,6 +151,10 @@ fn fault(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
             acts.push((down, Act::Crash(edge, false)));
             acts.push((down + dice.millis(100, 5_000), Act::Restart(edge)));
         }
-        _ => acts.push((when, Act::Reboot(phone))),
+        18..20 => acts.push((when, Act::Reboot(phone))),
+        _ => {
+            let length = dice.millis(1_000, 40_000);
+            acts.push((when, Act::Disk(length, dice.permille(500))));
+        }
     }
 }

@@ -13,12 +13,12 @@ use steadfast::agent;
 use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::omit::Omit;
-use steadfast::send::{Accepted, Local};
+use steadfast::send::{Accepted, Handoff, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
 
-use super::cast::{Cast, Speaks};
-use super::dice::Dice;
+use super::cast::{Cast, Speaks, UPSTREAM};
+use super::dice::{Dice, fnv};
 use super::judge::{Judge, Passage};
 use super::phone::Phone;
 use super::plot::Act;
@@ -36,9 +36,12 @@ pub(crate) enum Actor {
     Phone(usize),
 }
 
-/// A shard and what surrounds it.
+/// A shard and what surrounds it. Whatever happens to a node happens to all its
+/// shards.
 pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
+    /// The places of all shards of the node, in order.
+    pub(crate) team: Vec<usize>,
     pub(crate) role: Role,
     locals: Vec<Local>,
     pub(crate) shard: Option<Shard>,
@@ -49,6 +52,8 @@ pub(crate) struct Node {
     tick: Option<Instant>,
     paused: bool,
     held: Vec<Event>,
+    /// When the last of its rows reaches the store.
+    written: Instant,
     /// While it is down: the whole machine is, nobody answers for it.
     silent: bool,
 }
@@ -99,6 +104,13 @@ pub(crate) enum Event {
         name: LookupId,
         records: Records,
     },
+    /// From one shard of a node to another.
+    Handoff {
+        place: usize,
+        life: u32,
+        from: u8,
+        handoff: Box<Handoff>,
+    },
     Act(Act),
     Heal,
 }
@@ -117,9 +129,13 @@ pub(crate) struct World {
     conns: BTreeMap<u64, Conn>,
     dice: Dice,
     weather: Weather,
+    /// What it is when no storm blows, and how many do.
+    calm: (Weather, u32),
     cuts: Vec<(IpAddr, IpAddr, Instant)>,
     pub(crate) spells: Vec<Spell>,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Until when rows reach the store late; true: never.
+    disk: (Instant, bool),
     pub(crate) record: Record,
     pub(crate) judge: Judge,
     omit: Omit,
@@ -154,9 +170,11 @@ impl World {
             conns: BTreeMap::new(),
             dice: dice.fork("world"),
             weather,
+            calm: (weather, 0),
             cuts: Vec::new(),
             spells: Vec::new(),
             store: BTreeMap::new(),
+            disk: (Instant::ZERO, false),
             record: Record::default(),
             omit,
             cast,
@@ -191,6 +209,13 @@ impl World {
             self.by_addr.insert(phone.addr, actor);
             self.players.push(actor);
         }
+        let first: Vec<usize> = (0..self.nodes.len()).collect();
+        for place in &first {
+            self.widen(*place);
+        }
+        for place in first {
+            self.start(place);
+        }
     }
 
     fn node(&mut self, addr: SocketAddr, role: Role) -> Actor {
@@ -201,6 +226,7 @@ impl World {
         }
         self.nodes.push(Node {
             addr,
+            team: vec![place],
             role,
             locals,
             shard: None,
@@ -209,15 +235,43 @@ impl World {
             tick: None,
             paused: false,
             held: Vec::new(),
+            written: Instant::ZERO,
             silent: false,
         });
-        self.start(place);
         Actor::Node(place)
     }
 
-    /// Starts a node with an empty memory.
+    /// Adds the further shards of a node. Each has a socket towards the home to
+    /// itself, the rest is shared.
+    fn widen(&mut self, first: usize) {
+        let addr = self.nodes[first].addr;
+        let mut team = vec![first];
+        for _ in 1..self.cast.shards_at(addr.ip()) {
+            team.push(self.nodes.len());
+            let role = self.nodes[first].role.clone();
+            self.node(addr, role);
+        }
+        for local in self.nodes[first].locals.clone() {
+            let own = local.addr.port().checked_sub(UPSTREAM);
+            let place = own.map_or(first, |own| team[usize::from(own)]);
+            self.by_addr.insert(local.addr, Actor::Node(place));
+        }
+        for place in &team {
+            self.nodes[*place].team.clone_from(&team);
+        }
+    }
+
+    /// Starts all shards of a node with an empty memory.
     fn start(&mut self, place: usize) {
         let seed = self.dice.seed4();
+        let team = self.nodes[place].team.clone();
+        for (own, place) in team.into_iter().enumerate() {
+            self.start_shard(place, u8::try_from(own).unwrap(), seed);
+        }
+    }
+
+    fn start_shard(&mut self, place: usize, own: u8, all: [u64; 4]) {
+        let seed = if own == 0 { all } else { self.dice.seed4() };
         let node = &mut self.nodes[place];
         node.life += 1;
         node.silent = false;
@@ -225,7 +279,11 @@ impl World {
             locals: node.locals.clone(),
             role: node.role.clone(),
             seed,
-            team: Team::alone(seed),
+            team: Team {
+                own,
+                count: u8::try_from(node.team.len()).unwrap(),
+                seed: all,
+            },
             wall: Wall { unix_at_zero: UNIX },
         };
         let mut shard = Shard::new(setup, self.now + node.skew);
@@ -298,6 +356,17 @@ impl World {
                     self.input(place, Input::Resolved { name, records });
                 }
             }
+            Event::Handoff {
+                place,
+                life,
+                from,
+                handoff,
+            } => {
+                if self.nodes[place].life == life {
+                    let handoff = *handoff;
+                    self.input(place, Input::Handoff { from, handoff });
+                }
+            }
             Event::Act(act) => self.act(&act),
             Event::Heal => self.heal(),
         }
@@ -312,7 +381,9 @@ impl World {
             Event::Up(conn) => self.end_of(*conn, 0),
             Event::Bytes { conn, side, .. } | Event::Fin(conn, side) => self.end_of(*conn, *side),
             Event::Tick(actor, _) => Some(*actor),
-            Event::Resolved { place, .. } => Some(Actor::Node(*place)),
+            Event::Resolved { place, .. } | Event::Handoff { place, .. } => {
+                Some(Actor::Node(*place))
+            }
             Event::Stuck(..) | Event::Row { .. } | Event::Act(_) | Event::Heal => None,
         }
     }
@@ -371,18 +442,40 @@ impl World {
                 }
             }
             Output::Store { key, value } => {
-                let late = self.dice.millis(1, 60);
-                let life = self.nodes[place].life;
+                let (until, lost) = self.disk;
+                let is_slow = until > self.now;
+                if is_slow && lost {
+                    return;
+                }
+                let late = self.dice.millis(1, if is_slow { 5_000 } else { 60 });
+                let first = self.nodes[place].team[0];
+                let node = &mut self.nodes[first];
+                // One after the other, as they were written.
+                node.written = node.written.max(self.now + late);
+                let (at, life) = (node.written, node.life);
                 let row = Event::Row {
-                    home: place,
+                    home: first,
                     life,
                     key: key.to_vec(),
                     value: value.map(|value| value.to_vec()),
                 };
-                self.push(self.now + late, row);
+                self.push(at, row);
             }
             Output::Resolve { name, question } => self.resolve(place, name, &question),
-            Output::Handoff { .. } | Output::Notice(_) | Output::Event(_) => {}
+            Output::Handoff { to, handoff } => {
+                let node = &self.nodes[place];
+                let from = node.team.iter().position(|own| *own == place).unwrap();
+                let to = node.team[usize::from(to)];
+                let event = Event::Handoff {
+                    place: to,
+                    life: self.nodes[to].life,
+                    from: u8::try_from(from).unwrap(),
+                    handoff: Box::new(handoff),
+                };
+                // Each ring keeps its order.
+                self.push(self.now + Duration::from_micros(5), event);
+            }
+            Output::Notice(_) | Output::Event(_) => {}
         }
     }
 
@@ -461,6 +554,22 @@ impl World {
 
     pub(crate) fn actor(&self, addr: SocketAddr) -> Option<Actor> {
         self.by_addr.get(&addr).copied()
+    }
+
+    /// Who gets what goes from one address to the other: of several shards the
+    /// one that the kernel's hash falls to, but for a socket of its own.
+    fn receiver(&self, from: SocketAddr, to: SocketAddr) -> Option<Actor> {
+        let actor = self.actor(to)?;
+        let Actor::Node(place) = actor else {
+            return Some(actor);
+        };
+        let team = &self.nodes[place].team;
+        if to.port() >= UPSTREAM || team.len() == 1 {
+            return Some(actor);
+        }
+        let hash = fnv(7, format!("{from} {to}").as_bytes());
+        let chosen = hash % u64::try_from(team.len()).unwrap();
+        Some(Actor::Node(team[usize::try_from(chosen).unwrap()]))
     }
 
     fn socket(&self, place: usize, addr: SocketAddr) -> SocketId {

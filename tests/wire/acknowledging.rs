@@ -88,6 +88,10 @@ fn the_ack_of_a_2xx_is_routed_without_state() {
     );
     assert_eq!(mask(&first), want);
     assert_ne!(branch_of(&first), branch_of(&received));
+    // So is one that took another way here, and says so in its Via.
+    let other = ack.replace("Via: SIP/2.0/UDP ", "Via: SIP/2.0/TCP ");
+    world.send(CORE, HOME, &other);
+    assert_eq!(branch_of(&world.receive(FAR).text), branch_of(&first));
     // With another branch it is another ACK.
     world.send(CORE, HOME, &ack.replace("z9hG4bKack", "z9hG4bKnew"));
     assert_ne!(branch_of(&world.receive(FAR).text), branch_of(&first));

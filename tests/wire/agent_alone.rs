@@ -381,3 +381,45 @@ fn of_two_phones_that_answer_one_is_let_go() {
         [ack, "ACK sip:t2@127.0.0.97", "BYE sip:t2@127.0.0.97", ack]
     );
 }
+
+#[test]
+fn an_answer_that_outlives_the_keep_alives_is_acknowledged() {
+    // RFC 3261 §13.2.2.4: the flow has failed by O-26, and the callee answers.
+    for answers in [true, false] {
+        let (mut world, register) = redirected();
+        let lines = "Service-Route: <sip:t@edge.example.com;lr;ob>\n\
+                     Path: <sip:t@edge.example.com;lr;ob>\nRequire: outbound\n";
+        answer(&mut world, EDGE, &register.text, "200 OK", lines);
+        world.events(JOE);
+        world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
+        let invite = world.receive(EDGE).text;
+        let lines = "To: <sip:ann@example.com>;tag=t\nContact: <sip:ann@127.0.0.97>\n";
+        answer(&mut world, EDGE, &invite, "180 Ringing", lines);
+        world.mute.push(EDGE.parse().unwrap());
+        let mut lost = false;
+        for _ in 0..120 {
+            world.pass(Duration::from_secs(1));
+            let events = world.events(JOE);
+            let failed = |event: &Event| matches!(event, Event::Failed { .. });
+            assert!(!events.iter().any(failed), "{events:?}");
+            lost = events
+                .iter()
+                .any(|event| matches!(event, Event::FlowLost { .. }));
+            if lost {
+                break;
+            }
+        }
+        assert!(lost, "{}", world.ladder());
+        if answers {
+            answer(&mut world, EDGE, &invite, "200 OK", lines);
+            let ack = world.receive("127.0.0.97:5060").text;
+            assert!(ack.starts_with("ACK sip:ann@127.0.0.97 "), "{ack}");
+        }
+        world.pass(steadfast::limits::T1_64);
+        let events = world.events(JOE);
+        let failed = events
+            .iter()
+            .any(|event| matches!(event, Event::Failed { call: 1, .. }));
+        assert_eq!(failed, !answers, "{events:?}");
+    }
+}

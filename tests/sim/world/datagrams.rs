@@ -52,7 +52,9 @@ impl World {
     }
 
     pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        let Some(actor) = self.actor(to) else { return };
+        let Some(actor) = self.receiver(from, to) else {
+            return;
+        };
         let way = Way {
             from,
             to,
@@ -93,7 +95,7 @@ impl World {
     }
 
     pub(super) fn unreachable(&mut self, at: SocketAddr, peer: SocketAddr) {
-        if let Some(Actor::Node(place)) = self.actor(at) {
+        if let Some(Actor::Node(place)) = self.receiver(peer, at) {
             let socket = self.socket(place, at);
             self.input(place, Input::Unreachable { socket, peer });
         }

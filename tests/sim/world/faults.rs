@@ -56,12 +56,18 @@ impl World {
                 self.push(until, Event::Heal);
             }
             Act::Storm(weather, length) => {
-                let calm = self.weather;
                 self.weather = *weather;
+                self.calm.1 += 1;
                 self.hurt(None, *length);
-                self.push(self.now + *length, Event::Act(Act::Calm(calm)));
+                self.push(self.now + *length, Event::Act(Act::Calm));
             }
-            Act::Calm(weather) => self.weather = *weather,
+            Act::Calm => {
+                let (calm, storms) = &mut self.calm;
+                *storms -= 1;
+                if *storms == 0 {
+                    self.weather = *calm;
+                }
+            }
             Act::Reset(pick) => {
                 if let Some(addr) = self.spoil_stream(*pick, None) {
                     self.hurt(Some(addr.ip()), Duration::ZERO);
@@ -74,15 +80,21 @@ impl World {
             }
             Act::Jump(place, by) => {
                 let addr = self.nodes[*place].addr;
-                self.nodes[*place].skew += *by;
                 self.hurt(Some(addr.ip()), Duration::ZERO);
-                self.input(*place, Input::Tick);
+                for place in self.nodes[*place].team.clone() {
+                    self.nodes[place].skew += *by;
+                    self.input(place, Input::Tick);
+                }
             }
             Act::Drain(place) => {
-                self.input(*place, Input::Drain);
+                for place in self.nodes[*place].team.clone() {
+                    self.input(place, Input::Drain);
+                }
                 let addr = self.nodes[*place].addr;
                 self.hurt(Some(addr.ip()), Duration::from_secs(10));
             }
+            // Nobody is hurt: what a home has in memory it has.
+            Act::Disk(length, lost) => self.disk = (self.now + *length, *lost),
             Act::Reboot(phone) => self.reboot(*phone),
             Act::Quiet => self.quiet(),
         }
@@ -90,14 +102,18 @@ impl World {
 
     fn crash(&mut self, place: usize, silent: bool) {
         let addr = self.nodes[place].addr;
-        if self.nodes[place].shard.take().is_none() {
+        if self.nodes[place].shard.is_none() {
             return;
         }
         self.hurt(Some(addr.ip()), Duration::ZERO);
-        self.nodes[place].silent = silent;
-        self.nodes[place].paused = false;
-        self.nodes[place].held.clear();
-        self.nodes[place].tick = None;
+        for place in self.nodes[place].team.clone() {
+            let node = &mut self.nodes[place];
+            node.shard = None;
+            node.silent = silent;
+            node.paused = false;
+            node.held.clear();
+            node.tick = None;
+        }
         self.break_streams(addr, silent);
     }
 
@@ -127,17 +143,21 @@ impl World {
         if self.nodes[place].shard.is_none() || self.nodes[place].paused {
             return;
         }
-        self.nodes[place].paused = true;
+        for place in self.nodes[place].team.clone() {
+            self.nodes[place].paused = true;
+        }
         let ip = self.nodes[place].addr.ip();
         self.hurt(Some(ip), length);
         self.push(self.now + length, Event::Act(Act::Resume(place)));
     }
 
     fn unpause(&mut self, place: usize) {
-        self.nodes[place].paused = false;
-        let held = std::mem::take(&mut self.nodes[place].held);
-        for event in held {
-            self.push(self.now, event);
+        for place in self.nodes[place].team.clone() {
+            self.nodes[place].paused = false;
+            let held = std::mem::take(&mut self.nodes[place].held);
+            for event in held {
+                self.push(self.now, event);
+            }
         }
     }
 

@@ -84,7 +84,7 @@ impl World {
         let conn = Conn {
             ends: [
                 end(Some(actor), stream, from),
-                end(self.actor(to), None, to),
+                end(self.receiver(from, to), None, to),
             ],
             up: false,
             waiting: [Vec::new(), Vec::new()],
