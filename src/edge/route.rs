@@ -166,7 +166,8 @@ impl Edge {
             return Verdict::HandOver(shard);
         }
         let bare = bare.map(|(flow, _)| flow);
-        match here.or(bare.filter(|flow| pass.net.flows.lives(*flow))) {
+        let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
+        match here.or(bare) {
             Some(flow) => self.incoming(pass, flow),
             None if pass.origin == Origin::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
                 no_flow(pass)

@@ -211,11 +211,6 @@ impl Home {
         }
         applied.map_err(|conflict| reply_of(conflict.answer()))?;
         self.stick_path(net, now, request, &asked);
-        if outbound {
-            let aor = std::mem::take(&mut self.aor);
-            self.stick_kin(net, now, &aor);
-            self.aor = aor;
-        }
         self.store(net, now, &self.aor);
         Ok(outbound)
     }
@@ -252,7 +247,8 @@ impl Home {
         }
     }
 
-    /// S-4: the topmost Path URI sticks to the flow the REGISTER came on.
+    /// S-4: the topmost Path URI sticks to the flow the REGISTER came on; and the
+    /// Paths of a phone with several flows to all of them.
     fn stick_path(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, asked: &[Asked]) {
         let bytes = request.bytes;
         let seconds = asked.iter().map(|asked| asked.expires_s).max().unwrap_or(0);
@@ -270,6 +266,11 @@ impl Home {
                 Source::Path,
                 until,
             );
+        }
+        if asked.iter().any(|asked| asked.reg_id.is_some()) {
+            let aor = std::mem::take(&mut self.aor);
+            self.stick_kin(net, now, &aor);
+            self.aor = aor;
         }
     }
 
