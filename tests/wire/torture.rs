@@ -185,8 +185,9 @@ fn ours_off(bytes: &[u8]) -> String {
     let mut rest = rest;
     let mut vias = 0;
     while let Some((line, after)) = rest.split_once("\r\n") {
-        let via = line.starts_with("Via: SIP/2.0/UDP 127.0.0.11:40000;rport;branch=z9hG4bK")
-            || line.starts_with("Via: SIP/2.0/TCP 127.0.0.11:5060;branch=z9hG4bK");
+        let ours = ["UDP 127.0.0.11:40000;rport;", "TCP 127.0.0.11:5060;"];
+        let mut ours = ours.iter().map(|via| format!("Via: SIP/2.0/{via}"));
+        let via = ours.any(|via| line.starts_with(&via)) && line.contains(";branch=z9hG4bK");
         let route = line.starts_with("Record-Route: <sip:joe+e1")
             || line == "Record-Route: <sip:127.0.0.11:5060;lr>"
             || line == "Record-Route: <sip:127.0.0.11:5060;transport=tcp;lr>"
