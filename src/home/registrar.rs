@@ -170,15 +170,14 @@ impl Home {
             self.store(net, now, &self.aor);
             return Ok(false);
         }
-        let chance = net.chance();
+        // One chance for all of them: they are renewed together.
+        let lasts = (default, net.chance());
         let mut asked = Vec::with_capacity(1);
         let mut params = Vec::with_capacity(128);
         for value in message
             .values(bytes, Name::Contact)
             .take(limits::VALUES_MAX)
         {
-            // One chance for all of them: they are renewed together.
-            let lasts = (default, chance);
             asked.push(ask(bytes, value, lasts, &mut params, &mut plan.lines)?);
         }
         if !is_secure_throughout(request, &asked) {
