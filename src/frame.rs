@@ -99,9 +99,9 @@ pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
         message = rest;
     }
     match message.first() {
-        None => return Datagram::KeepAlive,
+        None => Datagram::KeepAlive,
         Some(&first) if !head::may_begin(first) || message.len() > limits::MESSAGE_MAX => {
-            return Datagram::Noise;
+            Datagram::Noise
         }
         // Without a single line end it is not worth calling SIP.
         Some(_) if memchr::memchr(b'\n', message).is_none() => Datagram::Noise,

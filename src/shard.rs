@@ -369,7 +369,7 @@ impl Shard {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
         let end = message.end();
-        let defect = scanned.or(end.err());
+        let defect = scanned.or_else(|| end.err());
         let bytes = end.map_or(bytes, |end| &bytes[..end]);
         match (defect, message.top_via().copied()) {
             (None, Some(via)) if message.is_request() => {

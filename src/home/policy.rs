@@ -144,7 +144,7 @@ impl Home {
 
     /// Links the cluster's domain to a flow that an edge is at the end of, once:
     /// without TLS there is no certificate to do it (S-12).
-    pub(super) fn link(&mut self, net: &mut Net, now: Instant, flow: Flow) -> bool {
+    pub(super) fn link(&mut self, net: &Net, now: Instant, flow: Flow) -> bool {
         let edge = self.is_edge(net, flow);
         if edge && net.flows.transport(flow) != Transport::Tls {
             self.stick.link(now, flow, &self.cluster, Source::Link);

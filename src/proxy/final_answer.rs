@@ -238,7 +238,7 @@ impl Turn<'_> {
         let port = via.port.unwrap_or_else(|| transport.default_port());
         let addr = SocketAddr::new(caller, port);
         let domain = self.policy.domain_at(self.net, self.now, addr);
-        let name = domain.map_or(via.host.of(response), str::as_bytes);
+        let name = domain.map_or_else(|| via.host.of(response), str::as_bytes);
         let hop = Hop::To {
             transport,
             addr,

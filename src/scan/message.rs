@@ -190,7 +190,7 @@ impl Message {
     /// reached.
     pub fn end(&mut self) -> Result<usize, Malformed> {
         let body = self.body.range();
-        let length = self.length.unwrap_or(body.len());
+        let length = self.length.unwrap_or_else(|| body.len());
         if length > body.len() || body.start == 0 {
             return Err(Malformed::Truncated);
         }

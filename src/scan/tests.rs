@@ -403,10 +403,8 @@ fn check_end(rest: &str, want: Result<&str, Malformed>) {
     let (mut message, _) = scanned(&text);
     let end = message.end();
     assert_eq!(end.map(|_| &text[message.body().range()]), want, "{rest:?}");
-    assert_eq!(
-        end.map_or(message.body().range().end, |end| end),
-        message.body().range().end
-    );
+    let body_end = message.body().range().end;
+    assert_eq!(end.unwrap_or(body_end), body_end);
 }
 
 const NO_LENGTH: &str = "BYE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n\

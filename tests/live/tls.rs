@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 
-use crate::lab::{EDGES, HOME, Lab, PHONES, steadfast};
+use crate::lab::{EDGES, HOME, Lab, PHONES, metric, steadfast};
 use crate::process::{Process, poll};
 use crate::sipp::{Sipp, Transport};
 use crate::stream::ann_on_tcp;
@@ -175,12 +175,63 @@ fn listener_row(address: &str, port: u16) -> String {
 /// An edge of its own whose home is at that address.
 fn ninth(home: &str) -> String {
     format!(
-        "name = \"e9\"\nlisten = [\"udp:127.0.0.19:5060\", \"tcp:127.0.0.19:5060\", \
+        "name = \"e9\"\ncontrol = \"e9.sock\"\nlisten = [\"udp:127.0.0.19:5060\", \"tcp:127.0.0.19:5060\", \
          \"tls:127.0.0.19:5061\"]\n[tls]\ncerts = [{{ cert = \"node.pem\", key = \"node.key\" }}]\n\
          ca = \"roots.pem\"\n[edge]\ncluster = \"edge.example.com\"\n\
          home = [\"sips:example.com;maddr={home}\"]\n\
          members = [{{ name = \"e9\", address = \"127.0.0.19\" }}]\n"
     )
+}
+
+/// A certificate: its file, who signs it, its names, its days, and what the
+/// edge says of it.
+type Shown<'a> = (
+    &'static str,
+    &'a Authority<'a>,
+    &'static [&'static str],
+    i64,
+    &'static str,
+);
+
+/// Every certificate that does not prove example.com.
+const fn impostors<'a>(ours: &'a Authority<'a>, foreign: &'a Authority<'a>) -> [Shown<'a>; 5] {
+    [
+        (
+            "other-domain",
+            ours,
+            &["sip:other.example.com"],
+            10,
+            "its certificate names other.example.com, not example.com",
+        ),
+        (
+            "expired",
+            ours,
+            &["sip:example.com"],
+            -1,
+            "its certificate has expired",
+        ),
+        (
+            "unknown-ca",
+            foreign,
+            &["sip:example.com"],
+            10,
+            "its certificate is signed by nobody in `ca`",
+        ),
+        (
+            "wildcard",
+            ours,
+            &["dns:*.com", "dns:*.example.com"],
+            10,
+            "its certificate names *.com, *.example.com, not example.com",
+        ),
+        (
+            "hidden",
+            ours,
+            &["dns:example.com", "sip:hidden.example.com"],
+            10,
+            "its certificate names hidden.example.com, not example.com",
+        ),
+    ]
 }
 
 /// C-1 to C-3: a home that does not prove its domain gets nothing.
@@ -196,44 +247,7 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
     ours.issue("node", &["sip:edge.example.com"], 10);
     let address = "127.0.0.30";
     let edge = node(&lab, "e9", &ninth(address));
-    let cases: [(&str, &Authority<'_>, &[&str], i64, &str); 5] = [
-        (
-            "other-domain",
-            &ours,
-            &["sip:other.example.com"],
-            10,
-            "its certificate names other.example.com, not example.com",
-        ),
-        (
-            "expired",
-            &ours,
-            &["sip:example.com"],
-            -1,
-            "its certificate has expired",
-        ),
-        (
-            "unknown-ca",
-            &foreign,
-            &["sip:example.com"],
-            10,
-            "its certificate is signed by nobody in `ca`",
-        ),
-        (
-            "wildcard",
-            &ours,
-            &["dns:*.com", "dns:*.example.com"],
-            10,
-            "its certificate names *.com, *.example.com, not example.com",
-        ),
-        (
-            "hidden",
-            &ours,
-            &["dns:example.com", "sip:hidden.example.com"],
-            10,
-            "its certificate names hidden.example.com, not example.com",
-        ),
-    ];
-    for (number, (file, authority, names, days, want)) in (0..).zip(cases) {
+    for (number, (file, authority, names, days, want)) in (0..).zip(impostors(&ours, &foreign)) {
         authority.issue(file, names, days);
         let mut server = impostor(&lab, address, &folder, file);
         let status = register_at("127.0.0.19", number);
@@ -244,6 +258,9 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
         assert!(!heard.contains("REGISTER"), "{file} heard {heard}");
         server.stop();
     }
+    let page = lab.page("e9", "/metrics");
+    assert_eq!(metric(&page, "steadfast_tls_unproven_total"), 5, "{page}");
+    assert_eq!(metric(&page, "steadfast_stick_bound_total"), 0, "{page}");
     // The same edge does talk to the one that proves it.
     ours.issue("proven", &["dns:Example.COM"], 10);
     let server = impostor(&lab, address, &folder, "proven");
@@ -336,6 +353,9 @@ fn a_peer_without_a_certificate_is_closed_and_a_phone_is_not() {
         line.contains(&format!("peer={}", EDGES[0])) && line.contains("WARN"),
         "{line}"
     );
+    let page = lab.page("home", "/metrics");
+    assert_eq!(metric(&page, "steadfast_tls_unproven_total"), 1, "{page}");
+    assert_eq!(metric(&page, "steadfast_stick_bound_total"), 0, "{page}");
     let mut phone = Client::start(&lab, "phone.txt", PHONES, &["-quiet"]);
     phone.send(&options(1));
     phone.hears("SIP/2.0 200 OK");
@@ -382,6 +402,11 @@ fn a_new_certificate_is_taken_up_and_a_bad_pair_is_not() {
         (said.contains(want) && said.contains("the certificates before stay")).then_some(())
     });
     assert!(refused.is_some(), "the home never refused the bad pair");
+    let page = lab.page("home", "/metrics");
+    for (name, want) in [("tls_reloads", 1), ("tls_reloads_refused", 1)] {
+        let counted = metric(&page, &format!("steadfast_{name}_total"));
+        assert!(counted >= want, "{name} {counted}");
+    }
     let said = served(2_000);
     assert!(issuer.iter().any(|name| said.contains(name)), "{said}");
     flow.send(&options(2));
