@@ -125,7 +125,7 @@ impl Bench {
         self.poll();
     }
 
-    fn from_home(&mut self, bytes: &[u8]) {
+    fn home_says(&mut self, bytes: &[u8]) {
         let input = Input::Datagram {
             socket: SocketId(1),
             peer: HOME.parse().unwrap(),
@@ -155,7 +155,7 @@ impl Bench {
     /// joe's REGISTER, and what the home answered when it was first asked.
     fn register(&mut self, script: &Script) {
         self.read(&script.register);
-        self.from_home(&script.answer);
+        self.home_says(&script.answer);
         self.out.clear();
     }
 }
