@@ -59,7 +59,6 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let clock = Clock::start();
     io::locked_memory()?;
     io::raise_open_files()?;
-    io::warn_about_machine();
     let is_edge = matches!(config.role, Role::Edge(_));
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
@@ -83,6 +82,8 @@ pub fn run(config: Config) -> Result<(), Fault> {
             )
         }
     };
+    // Whoever cannot start is told that alone.
+    io::warn_about_machine();
     // What changes from here on is noticed.
     let certificates = config.tls.map(control::Certificates::new);
     let tls = certificates.as_ref().map(control::Certificates::load);

@@ -18,8 +18,6 @@ pub enum Omit {
     QuietRefresh,
     /// The ACK of a refusal ends at its INVITE transaction (RFC 3261 §17.1.1.3).
     AckMatching,
-    /// An INVITE that rings has an end (RFC 3261 §16.6-11).
-    TimerC,
     /// Every attempt has a branch of its own (RFC 3261 §16.6-8).
     BranchUniqueness,
     /// A refusal is acknowledged by the hop that hears it (P-35).

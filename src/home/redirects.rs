@@ -47,9 +47,6 @@ impl Home {
             return true;
         }
         for (value, hop) in named {
-            if context.has_target(hop) {
-                continue;
-            }
             let route = target.route.as_deref().unwrap_or_default();
             let rest = route.get(first_value(route)..).unwrap_or_default();
             let route = net.pool.build(value.len() + rest.len(), |out| {

@@ -132,7 +132,7 @@ impl Proxy {
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
-        if invite && !turn.net.omit.leaves_out(Omit::TimerC) {
+        if invite {
             branch.due = turn.now + limits::TIMER_C;
             let timer = Timer::Branch {
                 context: slot,

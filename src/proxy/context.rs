@@ -169,10 +169,18 @@ impl Context {
         (self.source, self.flow, self.asks)
     }
 
-    /// Whether that very hop is one of the request's targets.
-    #[must_use]
-    pub fn has_target(&self, hop: Hop) -> bool {
-        self.branches.iter().any(|branch| branch.target.hop == hop)
+    /// The head of the line that a branch stands in. A line leads to one phone,
+    /// by one way after the other; another line leads to another phone.
+    pub(super) fn head(&self, index: usize) -> usize {
+        let mut head = index;
+        for _ in &self.branches {
+            let branch = self.branches.get(head);
+            match branch.and_then(|branch| branch.target.after) {
+                Some(after) => head = after.into(),
+                None => break,
+            }
+        }
+        head
     }
 
     /// Lines further branches up behind one, in order, before whoever stood by

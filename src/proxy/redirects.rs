@@ -33,16 +33,26 @@ impl Proxy {
             return false;
         }
         let from = turn.net.host(context.branches[index].target.hop);
+        let head = context.head(index);
+        let is_in_line: Vec<bool> = (0..context.branches.len())
+            .map(|place| context.head(place) == head)
+            .collect();
         let mut further = Vec::new();
         for target in instead {
             if context.branches.len() + further.len() >= limits::BRANCHES_MAX {
                 break;
             }
             let host = turn.net.host(target.hop);
-            let there = |branch: &&mut Branch| turn.net.host(branch.target.hop) == host;
-            let mut all = context.branches.iter_mut().chain(&mut further);
-            // Where edges share an address, it says nothing.
-            match all.find(there).filter(|_| host != from) {
+            let there = |branch: &&mut Branch| {
+                // Where edges share an address, it says nothing.
+                branch.target.hop == target.hop
+                    || host != from && turn.net.host(branch.target.hop) == host
+            };
+            // That another phone was looked for there says nothing of this one.
+            let line = context.branches.iter_mut().zip(&is_in_line);
+            let line = line.filter(|(_, is_in_line)| **is_in_line);
+            let mut line = line.map(|(branch, _)| branch).chain(&mut further);
+            match line.find(there) {
                 Some(other) => other.target.learns = target.learns,
                 None => further.push(Branch::new(target)),
             }

@@ -92,7 +92,6 @@ mod tests {
             Omit::FailedFlows,
             Omit::QuietRefresh,
             Omit::AckMatching,
-            Omit::TimerC,
             Omit::BranchUniqueness,
             Omit::HopAck,
             Omit::Softening,
