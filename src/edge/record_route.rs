@@ -138,10 +138,11 @@ impl Edge {
         let routed = self
             .registrations
             .has_flow(pass.now, flow, &self.token.subscriber());
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
         let user = match way {
             _ if routed => self.token.user(),
-            Way::Out => user_of(pass.request, Name::From),
-            Way::In => user_of(pass.request, Name::To),
+            Way::Out => user_of(bytes, message.from_uri(bytes)),
+            Way::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, user)?;
         self.write_token(&found.subscriber, found.edges, found.flags, out)
@@ -258,11 +259,8 @@ fn needs_record_route(request: &Request<'_>) -> bool {
     method.forms_dialog() || method == Method::Other
 }
 
-/// The user of a From or To.
-fn user_of<'a>(request: &Request<'a>, name: Name) -> &'a [u8] {
-    let bytes = request.bytes;
-    let header = request.message.first(name);
-    let uri = header.and_then(|header| Uri::in_value(bytes, header.value).ok());
+/// The user of the URI in a From or a To.
+fn user_of(bytes: &[u8], uri: Option<Uri>) -> &[u8] {
     uri.and_then(|uri| uri.user)
         .map(|user| user.of(bytes))
         .unwrap_or_default()

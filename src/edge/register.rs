@@ -12,7 +12,7 @@ use crate::limits;
 use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
-use crate::scan::uri::{Uri, same_host};
+use crate::scan::uri::same_host;
 use crate::scan::{Message, Name};
 use crate::span::Span;
 use crate::time::Instant;
@@ -107,8 +107,7 @@ impl Edge {
         if !matches!(what, Some(Mine::Cluster | Mine::Address)) {
             return Ok(());
         }
-        let to = request.message.first(Name::To);
-        let uri = to.and_then(|to| Uri::in_value(bytes, to.value).ok());
+        let uri = request.message.to_uri(bytes);
         let domain = uri.map(|uri| uri.host.of(bytes)).unwrap_or_default();
         if !self
             .settings

@@ -13,7 +13,6 @@ use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, is_sips};
 use crate::scan::address::Address;
-use crate::scan::uri::Uri;
 use crate::scan::{Message, Name, scan};
 use crate::time::{Duration, Instant};
 
@@ -211,9 +210,8 @@ fn or_registered<'a>(phone: &Phone, base: &'a [u8], message: &Message) -> &'a [u
     if !phone.user.is_empty() {
         return phone.user.of(base);
     }
-    let to = message.first(Name::To);
-    to.and_then(|to| Uri::in_value(base, to.value).ok())
-        .and_then(|uri| uri.user)
+    let uri = message.to_uri(base);
+    uri.and_then(|uri| uri.user)
         .map(|user| user.of(base))
         .unwrap_or_default()
 }

@@ -115,6 +115,6 @@ fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Messag
     }
     let base = context.request()?;
     scan(base, again).ok()?;
-    let first = again.values(base, Name::Route).next()?;
-    uri_of(base, first)
+    let first = again.routes().first()?;
+    uri_of(base, first.value)
 }

@@ -46,8 +46,8 @@ impl Home {
             return Verdict::Answer(Reply::stateless(300, "Register Through An Edge"));
         }
         let bytes = request.bytes;
-        let uri = Uri::parse(bytes, request.message.request_uri());
-        if !uri.is_ok_and(|uri| self.is_own_host(net, bytes, &uri)) {
+        let uri = request.message.target();
+        if !uri.is_some_and(|uri| self.is_own_host(net, bytes, uri)) {
             return Verdict::Answer(Reply::stateless(404, "Domain Not Served Here"));
         }
         let user = match self.address_of_record(bytes, request) {
@@ -123,9 +123,7 @@ impl Home {
 
     /// Files the To's address of record in `self.aor`; the span of its user.
     fn address_of_record(&mut self, bytes: &[u8], request: &Request<'_>) -> Result<Span, Reply> {
-        let to = request.message.first(Name::To);
-        let uri = to.and_then(|to| Uri::in_value(bytes, to.value).ok());
-        let Some(uri) = uri else {
+        let Some(uri) = request.message.to_uri(bytes) else {
             return Err(Reply::stateless(400, "Malformed To"));
         };
         let ours = same_host(uri.host.of(bytes), self.settings.domain.as_bytes());

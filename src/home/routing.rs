@@ -125,8 +125,7 @@ impl Home {
         if !asked {
             return Ok(());
         }
-        let from = request.message.first(Name::From);
-        let uri = from.and_then(|from| Uri::in_value(bytes, from.value).ok());
+        let uri = request.message.from_uri(bytes);
         let Some(uri) =
             uri.filter(|uri| same_host(uri.host.of(bytes), self.settings.domain.as_bytes()))
         else {

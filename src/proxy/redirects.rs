@@ -74,10 +74,11 @@ pub(super) fn first_route(base: &[u8]) -> Option<Range<usize>> {
     let mut message = Message::default();
     scan(base, &mut message).ok()?;
     let line = *message.first(Name::Route)?;
-    let mut values = message.values(base, Name::Route);
-    let first = values.next()?;
-    Some(match values.next() {
-        Some(next) if next.end <= line.value.end => first.start.into()..next.start.into(),
+    let (first, rest) = message.routes().split_first()?;
+    Some(match rest.first() {
+        Some(next) if next.value.end <= line.value.end => {
+            first.value.start.into()..next.value.start.into()
+        }
         Some(_) | None => line.line.range(),
     })
 }

@@ -163,6 +163,18 @@ impl Message {
         self.to.as_ref()
     }
 
+    /// The URI of the From; `None` when either is missing or malformed.
+    #[must_use]
+    pub fn from_uri(&self, bytes: &[u8]) -> Option<Uri> {
+        Uri::parse(bytes, self.from?.uri).ok()
+    }
+
+    /// The URI of the To; `None` when either is missing or malformed.
+    #[must_use]
+    pub fn to_uri(&self, bytes: &[u8]) -> Option<Uri> {
+        Uri::parse(bytes, self.to?.uri).ok()
+    }
+
     /// The CRLF-terminated header section's end = where the blank line starts (position at which a header line could be appended).
     #[must_use]
     pub const fn headers_end(&self) -> usize {

@@ -33,6 +33,11 @@ pub(crate) fn call_in(mut world: World) -> Call {
         EDGES[0],
         &joe.request("INVITE", "sip:ann@example.com", 1, "", ""),
     );
+    take_up(world, joe, ann).0
+}
+
+/// Ann takes up what joe has just sent, as far as the ACK; her INVITE is given too.
+fn take_up(mut world: World, mut joe: Phone, mut ann: Phone) -> (Call, String) {
     assert_eq!(joe.status(&mut world), 100);
     let invite = ann.receive(&mut world);
     ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
@@ -42,18 +47,7 @@ pub(crate) fn call_in(mut world: World) -> Call {
     joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
     assert!(ann.receive(&mut world).starts_with("ACK "));
     world.forget();
-    Call { world, joe, ann }
-}
-
-/// Who was sent requests, in order, the first sender's edge included.
-fn way(world: &World) -> Vec<String> {
-    let requests = world
-        .trace
-        .iter()
-        .filter(|seen| !seen.text.starts_with("SIP/2.0"));
-    let mut way: Vec<_> = requests.map(|seen| seen.to.to_string()).collect();
-    way.dedup();
-    way
+    (Call { world, joe, ann }, invite)
 }
 
 #[test]
@@ -67,7 +61,7 @@ fn a_mid_dialog_request_takes_the_edge_of_its_dialog() {
         call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
         assert!(call.joe.receive(&mut call.world).starts_with("INFO "));
         assert_eq!(call.world.counter(HOME, "stick_exact"), before + 1);
-        let at = way(&call.world);
+        let at = call.world.way();
         assert_eq!(at[..2], [EDGES[1].to_owned(), HOME.to_owned()]);
         // S-33: back over the flow that e1 opened.
         assert_eq!(at[2..], ["127.0.0.11:40000", JOE]);
@@ -262,18 +256,10 @@ fn call_past_a_restart(tokens: Tokens) -> (Call, String) {
     let lines = format!("Route: {route}\nSupported: outbound, sticky\n");
     let invite = joe.request("INVITE", "sip:ann@example.com", 1, &lines, "");
     joe.send(&mut world, EDGES[0], &invite);
-    assert_eq!(joe.status(&mut world), 100);
-    let invite = ann.receive(&mut world);
+    let (call, invite) = take_up(world, joe, ann);
     let recorded = Phone::values(&invite, "Record-Route").split_off(2);
     assert_eq!(recorded.len(), 1, "{recorded:?}");
-    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
-    let ok = joe.receive(&mut world);
-    joe.dialog(&ok, true);
-    ann.dialog(&invite, false);
-    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
-    assert!(ann.receive(&mut world).starts_with("ACK "));
-    world.forget();
-    (Call { world, joe, ann }, recorded[0].clone())
+    (call, recorded[0].clone())
 }
 
 #[test]

@@ -22,17 +22,6 @@ fn at(addr: &str, transport: Transport) -> NextHop {
     })
 }
 
-/// Who was sent requests, in order.
-fn way(world: &World) -> Vec<String> {
-    let requests = world
-        .trace
-        .iter()
-        .filter(|seen| !seen.text.starts_with("SIP/2.0"));
-    let mut way: Vec<_> = requests.map(|seen| seen.to.to_string()).collect();
-    way.dedup();
-    way
-}
-
 /// The Route lines that the last 2xx told this phone.
 fn service_route(world: &World, phone: &str) -> String {
     let values = Phone::values(world.last(phone), "Service-Route");
@@ -101,7 +90,7 @@ fn what_began_at_a_home_comes_back_to_it() {
             world.pass(limits::STICK_REOPEN_MAX - Duration::from_secs(1));
         }
         call(&mut world, &mut joe, &mut ann, &routes);
-        let at = way(&world);
+        let at = world.way();
         assert!(at.contains(&SECOND.to_owned()), "{at:?}");
         assert!(!at.contains(&HOME.to_owned()), "{}", world.ladder());
         world.forget();
@@ -110,7 +99,7 @@ fn what_began_at_a_home_comes_back_to_it() {
         assert!(info.starts_with("INFO "), "{info}");
         joe.answer(&mut world, EDGES[0], &info, 200, "OK");
         assert_eq!(ann.status(&mut world), 200);
-        assert!(!way(&world).contains(&HOME.to_owned()));
+        assert!(!world.way().contains(&HOME.to_owned()));
         // Its home dead, a dialog goes on by the other one.
         world.kill(SECOND);
         world.forget();
@@ -118,7 +107,7 @@ fn what_began_at_a_home_comes_back_to_it() {
         world.pass(Duration::from_secs(2));
         let bye = joe.receive(&mut world);
         assert!(bye.starts_with("BYE "), "{bye}");
-        assert!(way(&world).contains(&HOME.to_owned()));
+        assert!(world.way().contains(&HOME.to_owned()));
     }
 }
 
@@ -159,7 +148,7 @@ fn ask(world: &mut World, ann: &Phone, joe: &Phone, cseq: u32) -> Vec<String> {
     assert!(got.starts_with("MESSAGE "), "{got}");
     joe.answer(world, EDGES[0], &got, 200, "OK");
     assert_eq!(ann.status(world), 200, "{}", world.ladder());
-    way(world).split_off(2)
+    world.way().split_off(2)
 }
 
 fn matches(world: &World) -> [u64; 2] {

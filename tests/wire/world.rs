@@ -267,9 +267,16 @@ impl World {
     /// The last message that went to an address, whoever lives there.
     #[track_caller]
     pub(crate) fn last(&self, to: &str) -> &str {
-        let to: SocketAddr = to.parse().unwrap();
-        let found = self.trace.iter().rfind(|seen| seen.to == to);
-        &found.unwrap_or_else(|| panic!("nothing for {to}")).text
+        &self.last_to(to).text
+    }
+
+    /// Who was sent requests, in order, the first sender's next hop included.
+    pub(crate) fn way(&self) -> Vec<String> {
+        let trace = self.trace.iter();
+        let requests = trace.filter(|seen| !seen.text.starts_with("SIP/2.0"));
+        let mut way: Vec<_> = requests.map(|seen| seen.to.to_string()).collect();
+        way.dedup();
+        way
     }
 
     /// What a node says of a URI.
