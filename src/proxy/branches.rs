@@ -78,8 +78,8 @@ impl Proxy {
             }
         }
         self.finish(turn, slot);
-        let overtaken = |context: &&Context| context.branches.iter().any(Branch::is_pending);
-        if self.contexts.get(slot).filter(overtaken).is_some() {
+        let outrun = |context: &&Context| context.branches.iter().any(Branch::is_pending);
+        if self.contexts.get(slot).filter(outrun).is_some() {
             self.close(turn, slot);
         }
     }

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::context::Standing;
 use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, Turn};
 use crate::id::{Flow, Slot, Transport};
 use crate::limits;
@@ -76,7 +77,7 @@ impl Proxy {
         });
         let Some(next) = next else { return };
         if let Some(silent) = context.branches.get_mut(index) {
-            silent.overtaken = true;
+            silent.standing = Standing::Overtaken;
         }
         turn.net.counters.overtaken += 1;
         self.launch(turn, slot, next, breadth);

@@ -92,13 +92,27 @@ pub struct Branch {
     /// The final answer as it would go upstream, kept while others may be better.
     pub(super) last: Option<Buf>,
     pub(super) detour: Detour,
-    /// Its peer is silent and its stand-by was started beside it.
-    pub(super) overtaken: bool,
+    pub(super) standing: Standing,
+    /// It repeats one that was cut off, and is not repeated itself.
+    pub(super) is_again: bool,
     /// It stands by because the DNS named it as a further server: not for an
     /// answer other than 503 (N-7).
     pub(super) is_located: bool,
     /// Its share of the request's Max-Breadth (L-4).
     pub(super) breadth: u16,
+}
+
+/// Whether the final answer waits for a pending branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does.
+    Awaited,
+    /// Its peer is silent and its stand-by was started beside it: its answer
+    /// counts until somebody has answered the request itself.
+    Overtaken,
+    /// Its connection was lost with nothing heard, and it was sent again: its
+    /// answer counts where the other one found that it had arrived after all.
+    CutOff,
 }
 
 /// Whether a request too long for a datagram took a stream.
@@ -122,7 +136,8 @@ impl Branch {
             due: Instant::ZERO,
             last: None,
             detour: Detour::None,
-            overtaken: false,
+            standing: Standing::Awaited,
+            is_again: false,
             is_located: false,
             breadth: 0,
         }
@@ -215,16 +230,23 @@ impl Context {
             .unwrap_or_default()
     }
 
-    /// Whether the final answer must wait: for every branch under way, for one
-    /// that was overtaken only while nobody has answered the request itself.
+    /// Whether the final answer must wait for a branch under way, as its
+    /// standing says.
     pub(super) fn is_waiting(&self) -> bool {
-        let pending = || self.branches.iter().filter(|branch| branch.is_pending());
-        let is_answer = |branch: &Branch| {
-            // 482: the phone has the request already, by the other branch.
-            matches!(branch.state, State::Done(status) if status != 482 && !Self::is_retryable(status))
+        let is_pending = |standing: Standing| {
+            let mut branches = self.branches.iter();
+            branches.any(|branch| branch.is_pending() && branch.standing == standing)
         };
-        pending().any(|branch| !branch.overtaken)
-            || pending().next().is_some() && !self.branches.iter().any(is_answer)
+        // 482: the phone has the request already, by the other branch.
+        let is_met = |branch: &Branch| branch.state == State::Done(482);
+        let is_answer = |branch: &Branch| {
+            matches!(branch.state, State::Done(status) if !Self::is_retryable(status))
+                && !is_met(branch)
+        };
+        let is_answered = || self.branches.iter().any(is_answer);
+        is_pending(Standing::Awaited)
+            || is_pending(Standing::Overtaken) && !is_answered()
+            || is_pending(Standing::CutOff) && self.branches.iter().any(is_met) && !is_answered()
     }
 
     pub(super) const fn is_invite(&self) -> bool {

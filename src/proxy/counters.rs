@@ -74,6 +74,9 @@ counters! {
     /// Requests whose stand-by was started beside them, since their peer was
     /// silent.
     overtaken,
+    /// Requests sent again over a new connection, since the one that they had
+    /// left on was lost and nothing had been heard.
+    sent_again,
     /// Times that an element of the cluster fell silent.
     peers_silent,
     /// Destinations left for last because they failed or asked for it.

@@ -1,8 +1,9 @@
 //! What time brings: timeouts of transactions, Timer C, the end of things;
 //! and what a lost flow means for the requests that wait on it.
 
+use super::context::Standing;
 use super::final_answer::local_answer;
-use super::{Net, Owner, Proxy, State, Turn};
+use super::{Branch, Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
 use crate::send::Hop;
@@ -21,6 +22,7 @@ impl Proxy {
                         transport, addr, ..
                     } = branch.target.hop
                         && !heard
+                        && branch.standing != Standing::CutOff
                     {
                         if turn.policy.is_peer(turn.net, branch.target.hop) {
                             turn.net
@@ -136,9 +138,10 @@ impl Proxy {
         }
     }
 
-    /// A flow died: every request that waits on it fails (P-31, `Target::failure`),
-    /// without waiting for its timer.
-    pub fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+    /// A flow died: every request that waits on it is sent again, or fails (P-31,
+    /// `Target::failure`) without waiting for its timer. `was_up`: there had been
+    /// a connection, so that there may be another one.
+    pub fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow, was_up: bool) {
         let mut waiting = Vec::new();
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting {
@@ -153,6 +156,9 @@ impl Proxy {
                         continue;
                     }
                     turn.net.counters.transport_failures += 1;
+                    if was_up && self.send_again(turn, context, index) {
+                        continue;
+                    }
                     self.abandon(turn.net, context, index, client);
                     let status = self
                         .branch(context, index)
@@ -167,6 +173,37 @@ impl Proxy {
                 Owner::Local | Owner::Agent(_) => {}
             }
         }
+    }
+
+    /// Sends a request of which nothing was heard once more, over a new
+    /// connection to the same place and before any stand-by: that the old one is
+    /// gone says nothing of who is there (RFC 3263 §4.3; RFC 3261 §18.4). The
+    /// new branch stands beside the old one, whose copy may have arrived: its
+    /// answer then comes over another connection. False when the request
+    /// was for this flow alone, or was sent again before.
+    fn send_again(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return false;
+        };
+        let place = context.branches.len();
+        let open = !context.closed && !context.answered && place < limits::BRANCHES_MAX;
+        let Some(lost) = context.branches.get_mut(index).filter(|lost| {
+            open && !lost.is_again
+                && lost.standing == Standing::Awaited
+                && lost.state == State::Trying { cancel: false }
+                && matches!(lost.target.hop, Hop::To { .. })
+        }) else {
+            return false;
+        };
+        lost.standing = Standing::CutOff;
+        let mut again = Branch::new(lost.target.clone());
+        (again.is_again, again.detour) = (true, lost.detour);
+        let breadth = lost.breadth;
+        context.line_up(index, std::iter::once(again));
+        turn.net.counters.sent_again += 1;
+        self.launch(turn, slot, place, breadth);
+        self.advance(turn, slot);
+        true
     }
 
     /// True when `limits::DRAIN_MAX` need not be waited for.

@@ -101,7 +101,7 @@ impl Shard {
                 } else if net.txns.is_waited_on(flow) {
                     policy.flow_lost(net, now, flow, None);
                 }
-                proxy.flow_lost(&mut turn, flow);
+                proxy.flow_lost(&mut turn, flow, false);
             }
             Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, "nobody is there"),
         }

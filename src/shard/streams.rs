@@ -86,7 +86,7 @@ impl Shard {
         match self.hands(now) {
             Hands::Proxy(proxy, mut turn) => {
                 turn.policy.flow_lost(turn.net, now, flow, back);
-                proxy.flow_lost(&mut turn, flow);
+                proxy.flow_lost(&mut turn, flow, back.is_some());
             }
             Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
         }

@@ -314,9 +314,9 @@ fn naptr_takes_the_request_to_tcp() {
     world.send(CORE, HOME, &options);
     let seen = world.receive(FAR);
     assert_eq!(seen.transport, steadfast::id::Transport::Tcp);
-    // TCP refused: the next service, by UDP.
-    world.close(FAR, HOME);
+    // TCP lost and then refused: the next service, by UDP.
     world.refuse(FAR);
+    world.close(FAR, HOME);
     let again = expect(&mut world, SECOND, "OPTIONS");
     respond(&mut world, SECOND, &again, 200);
     assert_eq!(status(&mut world, CORE), 200);

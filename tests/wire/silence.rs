@@ -12,6 +12,7 @@ use steadfast::shard::Notice;
 use steadfast::time::Duration;
 
 const JOE: &str = "127.0.0.1:5070";
+const ANN: &str = "127.0.0.1:5080";
 const SECOND_HOME: &str = "127.0.0.20:5060";
 
 /// The call of the failover tests, edges and home joined by this transport.
@@ -320,4 +321,58 @@ fn icmp_ends_a_phones_flow_only_when_something_was_under_way() {
     let backup = call.joe.backup.clone();
     call.joe.answer(&mut call.world, &backup, &info, 200, "OK");
     assert_eq!(call.ann.status(&mut call.world), 200);
+}
+
+/// Joe sends a request at the moment in which his edge, awake again, learns
+/// that the home has closed their connection.
+fn sent_into_a_closed_connection(call: &mut Call, method: &str, cseq: u32) {
+    call.world.freeze(EDGES[0]);
+    call.joe.in_dialog(&mut call.world, EDGES[0], method, cseq);
+    assert!(call.world.cut(EDGES[0], HOME) > 0);
+    call.world.thaw(EDGES[0]);
+}
+
+#[test]
+fn a_request_whose_connection_is_lost_goes_again_over_a_new_one() {
+    // RFC 3263 §4.3, P-31
+    let mut call = call(Transport::Tcp);
+    sent_into_a_closed_connection(&mut call, "BYE", 2);
+    let bye = call.ann.receive(&mut call.world);
+    assert!(bye.starts_with("BYE "), "{bye}");
+    call.ann.answer(&mut call.world, EDGES[1], &bye, 200, "OK");
+    assert_eq!(call.joe.status(&mut call.world), 200);
+    assert_eq!(call.world.counter(EDGES[0], "sent_again"), 1);
+    assert!(!call.world.has(JOE) && !call.world.has(ANN));
+    call.world.drained();
+}
+
+#[test]
+fn what_has_arrived_before_its_connection_is_lost_is_answered_once() {
+    // the answer to the first copy comes over another connection, and the
+    // phone's word to the second one, that it has it already, is no answer.
+    let mut call = call(Transport::Tcp);
+    call.joe.in_dialog(&mut call.world, EDGES[0], "INFO", 2);
+    let first = call.ann.receive(&mut call.world);
+    assert!(call.world.cut(EDGES[0], HOME) > 0);
+    let second = call.ann.receive(&mut call.world);
+    let (world, edge) = (&mut call.world, EDGES[1]);
+    call.ann.answer(world, edge, &second, 482, "Loop Detected");
+    assert!(!world.has(JOE));
+    call.ann.answer(world, edge, &first, 200, "OK");
+    assert_eq!(call.joe.status(&mut call.world), 200);
+    assert!(!call.world.has(JOE));
+    // Nothing speaks against the home.
+    call.world.drained();
+    assert_eq!(call.world.counter(EDGES[0], "circuits_opened"), 0);
+}
+
+#[test]
+fn where_nobody_is_there_any_more_it_fails_at_once() {
+    let mut call = call(Transport::Tcp);
+    call.world.icmp = true;
+    call.world.kill(HOME);
+    sent_into_a_closed_connection(&mut call, "BYE", 2);
+    assert_eq!(call.joe.status(&mut call.world), 500);
+    assert_eq!(call.world.counter(EDGES[0], "sent_again"), 1);
+    call.world.drained();
 }
