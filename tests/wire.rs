@@ -31,6 +31,7 @@ mod wire {
     mod locating;
     mod loops;
     mod moving;
+    mod new_dialogs;
     mod overload;
     mod privacy;
     mod proxying;
@@ -40,6 +41,7 @@ mod wire {
     mod relearning;
     mod shards;
     mod silence;
+    mod sticking;
     mod strangers;
     mod streams;
     mod tls;

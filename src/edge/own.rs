@@ -32,7 +32,8 @@ pub(super) enum Mine {
     Flow { flow: Flow, shard: u8 },
     /// One of our own addresses, without a user.
     Address,
-    /// The address of another edge: its phone-side Record-Route value.
+    /// The address of another edge: its phone-side Record-Route value, but over
+    /// TLS, where that is `Elsewhere` without a token.
     Sibling,
     /// The cluster or a token (then in `Edge::token`), at another edge (D-E4).
     Elsewhere(usize),
@@ -164,17 +165,10 @@ impl Edge {
         let pair = |what| Own { count: 2, what };
         match what {
             Mine::Cluster | Mine::Address | Mine::Sibling => {
-                let what = self.classify(net, bytes, second);
-                let names_nobody = matches!(what, Mine::Elsewhere(_)) && !self.has_token();
-                let token = matches!(
-                    what,
-                    Mine::Token | Mine::Flow { .. } | Mine::Elsewhere(_) | Mine::Bad(_)
-                );
-                if token && !names_nobody {
-                    return pair(what);
-                }
-                self.token.clear();
-                one
+                self.token_at(net, bytes, second).map_or(one, pair)
+            }
+            Mine::Elsewhere(_) if !self.has_token() => {
+                self.token_at(net, bytes, second).map_or(one, pair)
             }
             Mine::Flow { .. } => {
                 let again = self.classify(net, bytes, second) == what;
@@ -195,15 +189,36 @@ impl Edge {
         }
     }
 
+    /// What a value behind one that names nobody says, if it names somebody.
+    fn token_at(&mut self, net: &Net, bytes: &[u8], uri: &Uri) -> Option<Mine> {
+        let what = self.classify(net, bytes, uri);
+        let names_nobody = matches!(what, Mine::Elsewhere(_)) && !self.has_token();
+        let is_token = matches!(
+            what,
+            Mine::Token | Mine::Flow { .. } | Mine::Elsewhere(_) | Mine::Bad(_)
+        );
+        if is_token && !names_nobody {
+            return Some(what);
+        }
+        self.token.clear();
+        None
+    }
+
     /// True when the value at hand named a token and not just the cluster.
     pub(super) fn has_token(&self) -> bool {
         self.token.edges().next().is_some()
     }
 
-    /// The address of an edge without a user.
+    /// The address of an edge without a user, by itself or as `maddr` of the
+    /// cluster's name (C-6).
     fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         if uri.user.is_some() {
             return false;
+        }
+        if same_host(uri.host.of(bytes), self.settings.cluster.as_bytes()) {
+            let maddr = uri.param(bytes, "maddr").flatten();
+            let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
+            return ip.is_some_and(|ip| self.member_at(net, ip, uri.port).is_some());
         }
         let port = uri.port.unwrap_or(5060);
         host_ip(uri.host.of(bytes))

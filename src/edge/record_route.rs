@@ -23,7 +23,7 @@ use super::flow_token;
 use super::policy::{Edge, Origin};
 use super::register::STICKY;
 use super::route::Pass;
-use crate::edit::host_port;
+use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Note, Request};
 use crate::scan::uri::Uri;
@@ -197,8 +197,8 @@ impl Edge {
         lines.extend_from_slice(b">\r\n");
     }
 
-    /// The address this edge is known by on one side, as a URI's host, port and
-    /// transport. A listener may stand on the unspecified address or behind
+    /// The address this edge is known by on one side, as a URI's host, port,
+    /// `maddr` and transport. A listener may stand on the unspecified address or behind
     /// address translation, so the configured one is written where it fits.
     fn own_address(&self, net: &Net, side: Side, secure: bool, lines: &mut Vec<u8>) {
         let Side { transport, v6 } = side;
@@ -211,8 +211,10 @@ impl Edge {
             .filter(|addr| addr.is_ipv6() == v6)
             .or_else(|| net.flows.listener(transport, v6))
             .or(known);
-        if let Some(addr) = addr {
-            host_port(lines, addr);
+        match addr {
+            Some(addr) if transport == Transport::Tls => self.proven_address(addr, lines),
+            Some(addr) => host_port(lines, addr),
+            None => {}
         }
         // C-15 wants no `transport=tls`, since DNS can say it instead. Here stands
         // an address that was written for one phone, which speaks TLS with us by
@@ -222,6 +224,18 @@ impl Edge {
             lines.extend_from_slice(transport.uri_token().as_bytes());
         }
         lines.extend_from_slice(b";lr");
+    }
+
+    /// C-6: over TLS the host is what our certificate names, and `maddr` says
+    /// which of the edges it is (D-U12).
+    fn proven_address(&self, addr: SocketAddr, lines: &mut Vec<u8>) {
+        lines.extend_from_slice(self.settings.cluster.as_bytes());
+        if addr.port() != Transport::Tls.default_port() {
+            lines.push(b':');
+            decimal(lines, addr.port());
+        }
+        lines.extend_from_slice(b";maddr=");
+        host(lines, addr.ip());
     }
 }
 

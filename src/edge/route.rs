@@ -116,7 +116,9 @@ impl Edge {
             return None;
         }
         let mine = self.classify(net, request.bytes, uri);
-        if matches!(mine, Mine::Token | Mine::Flow { .. } | Mine::Address) {
+        // Over TLS the address is `maddr` of our name (C-6).
+        let is_ours = mine == Mine::Cluster && uri.param(request.bytes, "maddr").is_some();
+        if is_ours || matches!(mine, Mine::Token | Mine::Flow { .. } | Mine::Address) {
             return Some(mine);
         }
         self.token.clear();

@@ -410,8 +410,9 @@ impl Policy for Home {
         request.message.first(Name::Authorization).is_some()
     }
 
+    /// S-27
     fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
-        self.is_edge(net, flow)
+        self.is_edge(net, flow) || self.stick.holds(flow)
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {

@@ -73,6 +73,18 @@ impl Table {
         lost.next().map(|entry| entry.flow)
     }
 
+    /// Whether the flow has URIs or has proven a domain: as long as it has, its
+    /// connection is worth keeping (S-27). Rows count until they are swept.
+    #[must_use]
+    pub fn holds(&self, flow: Flow) -> bool {
+        let Some(holder) = self.links.holder(flow) else {
+            return false;
+        };
+        let mut links = self.links.of_flow(holder);
+        self.links.entry(holder).rows > 0
+            || links.any(|link| !self.links.link(link).proof.is_empty())
+    }
+
     /// Drops everything of a flow.
     pub fn forget(&mut self, flow: Flow) {
         let Some(holder) = self.links.holder(flow) else {

@@ -67,6 +67,7 @@ fn a_phone_that_knows_nothing_ends_up_with_two_flows() {
         assert_eq!(only(&ok, "Path"), path);
         assert!(!ok.contains("Outbound-Proxy"), "{ok}");
         assert_eq!(Phone::values(&ok, "Contact").len(), 2, "{ok}");
+        // S-1, S-13: of the challenged requests nothing stayed.
         assert_eq!(world.counter(HOME, "stick_bound"), 2);
     }
 }

@@ -6,9 +6,9 @@ use steadfast::id::Transport;
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
-const HOME_TLS: &str = "127.0.0.10:5061";
+pub(super) const HOME_TLS: &str = "127.0.0.10:5061";
 const E1_TLS: &str = "127.0.0.11:5061";
-const FAR: &str = "203.0.113.9:40001";
+pub(super) const FAR: &str = "203.0.113.9:40001";
 
 /// The lab with edges that reach the home over TLS, and make sure of `name`.
 fn over_tls(name: &str) -> World {
@@ -25,7 +25,7 @@ fn over_tls(name: &str) -> World {
     )
 }
 
-fn request(method: &str, uri: &str, number: u32, more: &str) -> String {
+pub(super) fn request(method: &str, uri: &str, number: u32, more: &str) -> String {
     format!(
         "{method} {uri} SIP/2.0\nVia: SIP/2.0/TLS {FAR};branch=z9hG4bKt{number}\n{more}\
          Max-Forwards: 70\nFrom: <sip:joe@example.com>;tag=1\nTo: <sip:joe@example.com>\n\
@@ -36,7 +36,7 @@ fn request(method: &str, uri: &str, number: u32, more: &str) -> String {
 
 /// The status of what came to `FAR` last.
 #[track_caller]
-fn status(world: &mut World) -> String {
+pub(super) fn status(world: &mut World) -> String {
     let text = world.receive(FAR).text;
     text.split(' ').nth(1).unwrap_or_default().to_owned()
 }
@@ -193,6 +193,111 @@ fn what_registers_by_sips_stays_sips() {
     );
     let asked = world.last(HOME_TLS);
     assert!(asked.contains("\r\nPath: <sip:"), "{asked}");
+}
+
+/// A phone that speaks TLS and keeps to no flow, registered at e1.
+fn plain_phone(world: &mut World) {
+    let route = "Route: <sip:edge.example.com;lr>\n";
+    world.connect(FAR, E1_TLS);
+    let register = |number, more: &str| {
+        let lines = format!("{route}{more}");
+        request("REGISTER", "sip:example.com", number, &lines)
+    };
+    world.send(FAR, E1_TLS, &register(1, ""));
+    let challenge = world.receive(FAR).text;
+    let credentials = super::phone::authorization("joe", &challenge);
+    world.send(FAR, E1_TLS, &register(2, &credentials));
+    assert_eq!(status(world), "200");
+}
+
+/// The Record-Route values of the INVITE that an edge sent there first.
+fn recorded_towards(world: &World, home: &str) -> Vec<String> {
+    let mut trace = world.trace.iter();
+    let invite = trace.find(|seen| seen.to.to_string() == home && seen.text.starts_with("INVITE "));
+    Phone::values(&invite.unwrap().text, "Record-Route")
+}
+
+#[test]
+fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
+    // C-6, D-U12, protocol 2.4: this very edge, under the cluster's name. All
+    // edges know it for theirs, in either order (3.10).
+    let address = "<sip:edge.example.com;maddr=127.0.0.11;transport=tls;lr>";
+    for (home, name) in [(HOME, None), (HOME_TLS, Some("example.com"))] {
+        let mut world = name.map_or_else(|| World::lab(Tokens::Clear), over_tls);
+        plain_phone(&mut world);
+        let mut ann = Phone::new("ann", "127.0.0.1:6002", false);
+        ann.register(&mut world, EDGES[1]);
+        let text = request("INVITE", "sip:ann@example.com", 3, "");
+        world.send(FAR, E1_TLS, &text);
+        let recorded = recorded_towards(&world, home);
+        assert_eq!(recorded.len(), 2, "{recorded:?}");
+        assert!(recorded[0].ends_with("@edge.example.com;lr;gunk=e1>"));
+        assert_eq!(recorded[1], address);
+        let invite = ann.receive(&mut world);
+        ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+        assert_eq!(status(&mut world), "100");
+        let ok = world.receive(FAR).text;
+        ann.dialog(&invite, false);
+        ann.in_dialog(&mut world, EDGES[1], "INFO", 1);
+        let info = world.receive(FAR).text;
+        assert!(info.starts_with("INFO ") && !info.contains("\r\nRoute: "));
+        // Its route set, at its edge and at another one.
+        let mut routes = Phone::values(&ok, "Record-Route");
+        routes.reverse();
+        assert_eq!(routes[0], address);
+        let routes: Vec<_> = routes.iter().map(|uri| format!("Route: {uri}\n")).collect();
+        let to = Phone::values(&ok, "To").remove(0);
+        for (number, edge) in [(4, E1_TLS), (5, "127.0.0.13:5061")] {
+            if edge != E1_TLS {
+                world.connect(FAR, edge);
+            }
+            let text = request("INFO", "sip:ann@127.0.0.1:6002", number, &routes.concat());
+            let text = text.replace("To: <sip:joe@example.com>", &format!("To: {to}"));
+            world.send(FAR, edge, &text);
+            let info = ann.receive(&mut world);
+            assert!(info.starts_with("INFO ") && !info.contains("\r\nRoute: "));
+        }
+        // A strict router puts it into the Request-URI (P-7).
+        let strict = address.trim_matches(['<', '>']);
+        let rest = format!("{}Route: <sip:ann@127.0.0.1:6002>\n", routes[1..].concat());
+        let text = request("INFO", strict, 6, &rest);
+        let text = text.replace("To: <sip:joe@example.com>", &format!("To: {to}"));
+        world.send(FAR, E1_TLS, &text);
+        let info = ann.receive(&mut world);
+        assert!(info.starts_with("INFO sip:ann@127.0.0.1:6002 "), "{info}");
+    }
+}
+
+#[test]
+fn a_guest_over_tls_is_recorded_by_what_the_certificate_proves() {
+    // C-6, O-6: who never registered is known by a flow token.
+    let mut world = over_tls("example.com");
+    let mut ann = Phone::new("ann", "127.0.0.1:6002", false);
+    ann.register(&mut world, EDGES[1]);
+    world.connect(FAR, E1_TLS);
+    world.send(
+        FAR,
+        E1_TLS,
+        &request("INVITE", "sip:ann@example.com", 1, ""),
+    );
+    let recorded = recorded_towards(&world, HOME_TLS);
+    assert_eq!(recorded.len(), 1, "{recorded:?}");
+    let end = "@edge.example.com;maddr=127.0.0.11;transport=tls;lr>";
+    assert!(recorded[0].starts_with("<sip:f") && recorded[0].ends_with(end));
+    let invite = ann.receive(&mut world);
+    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+    ann.dialog(&invite, false);
+    world.forget();
+    // S-5: it sticks by name; and the edges are asked in turn when it does not.
+    for restarts in [false, true] {
+        if restarts {
+            world.restart(HOME);
+        }
+        ann.in_dialog(&mut world, EDGES[1], "INFO", 1 + u32::from(restarts));
+        let info = world.receive(FAR).text;
+        assert!(info.starts_with("INFO "), "{info}");
+    }
+    assert_eq!(world.counter(HOME, "stick_refused"), 0);
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn an_edge_says_what_is_wrong_with_a_token() {
 
 #[test]
 fn a_home_lists_bindings_levels_and_the_choice() {
+    // S-1, S-14, S-15, H-4: one URI, two flows.
     let (mut world, uri) = registered(Tokens::Clear);
     let aor = "sip:joe@example.com";
     let bindings = said(&mut world, HOME, aor, "binding");
