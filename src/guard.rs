@@ -34,7 +34,8 @@ use crate::time::{Duration, Instant};
 pub enum Kind {
     /// Requests of any method, retransmissions and broken ones as well.
     Request,
-    /// Requests inside a dialog from a source that no flow of ours is to.
+    /// Requests inside a dialog from a source that no flow of ours is to, and
+    /// answers to a source that has gone, by what it wrote into its Via.
     Roaming,
     /// STUN binding requests.
     Stun,

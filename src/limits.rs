@@ -299,6 +299,12 @@ pub const DNS_QUERIES_MAX: (usize, usize) = (64, 4);
 /// Longest time a request waits for its server's address. Then it goes to what
 /// the DNS said last, or gets 480: before its sender gives up.
 pub const DNS_WAIT_MAX: Duration = Duration::from_secs(4);
+/// Answers of a shard that look for callers whose connections are gone, each
+/// while a connection is being opened or the DNS is asked. One more has its
+/// first try and no further one.
+pub const RETURNS_MAX: usize = 256;
+/// Addresses that such an answer is tried at. Then the caller has to ask again.
+pub const RETURN_TRIES_MAX: usize = 5;
 /// Longest time that the answer to a question may take. Later: it has failed.
 pub const DNS_ANSWER_MAX: Duration = Duration::from_millis(3_500);
 /// When a question without an answer is asked anew: nobody waits for it any

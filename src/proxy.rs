@@ -24,6 +24,7 @@ mod overload;
 mod redirects;
 mod requests;
 mod responses;
+mod returning;
 mod secure;
 mod shedding;
 mod timers;
@@ -336,6 +337,8 @@ pub struct Proxy {
     refused_until: Instant,
     /// Who waited for an answer of the DNS.
     waiting: Vec<Waiter>,
+    /// Answers that look for their callers.
+    returns: Vec<returning::Return>,
     /// Branch lists of past contexts, kept for their memory.
     spare: Vec<Vec<Branch>>,
 }
@@ -350,6 +353,7 @@ impl Default for Proxy {
             unacknowledged: (0, Instant::ZERO),
             refused_until: Instant::ZERO,
             waiting: Vec::new(),
+            returns: Vec::new(),
             spare: Vec::new(),
         }
     }

@@ -39,6 +39,7 @@ mod wire {
     mod redirects;
     mod registering;
     mod relearning;
+    mod returning;
     mod shards;
     mod silence;
     mod sticking;

@@ -1,14 +1,13 @@
 //! The final answer of a request: which one goes upstream, and what is made of
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
-use crate::id::{Flow, ServerId, Slot, Transport};
+use crate::id::{Flow, Slot};
 use crate::omit::Omit;
 use crate::scan::{Message, Name, scan};
-use crate::send::Hop;
 
 impl Proxy {
     /// Every branch is over: the best answer goes upstream (P-23 to P-25).
@@ -89,7 +88,7 @@ impl Proxy {
             self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
         let caller = context.source.ip();
-        turn.revive_reply_path(server, caller, &bytes, &mut self.again);
+        self.revive(turn, server, caller, &bytes);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         if status < 300 {
@@ -208,44 +207,4 @@ fn merge_challenges(
         }
         out.extend_from_slice(back);
     })
-}
-
-impl Turn<'_> {
-    /// when the connection a request came on is gone, its answer goes
-    /// over a new one to the address in its Via. Over TLS whoever is there
-    /// proves that address by name, or the domain of the home or edge that we
-    /// know to live there: our own nodes write addresses into their Vias, which
-    /// no certificate of SIP names (RFC 5922 §7.1).
-    fn revive_reply_path(
-        &mut self,
-        server: ServerId,
-        caller: IpAddr,
-        response: &[u8],
-        message: &mut Message,
-    ) {
-        let Some(flow @ Flow::Stream(_)) = self.net.txns.server_flow(server) else {
-            return;
-        };
-        if self.net.flows.lives(flow) || scan(response, message).is_err() {
-            return;
-        }
-        let Some(via) = message.top_via() else { return };
-        // What the called side wrote into the Via aims nothing: the caller is
-        // where its request came from.
-        let Some(transport) = Transport::from_via_token(via.transport.of(response)) else {
-            return;
-        };
-        let port = via.port.unwrap_or_else(|| transport.default_port());
-        let addr = SocketAddr::new(caller, port);
-        let domain = self.policy.domain_at(self.net, self.now, addr);
-        let name = domain.map_or_else(|| via.host.of(response), str::as_bytes);
-        let hop = Hop::To {
-            transport,
-            addr,
-            name: self.net.flows.names.intern(name),
-        };
-        if let Some(flow) = self.net.reach(hop) {
-            self.net.txns.set_server_flow(server, flow);
-        }
-    }
 }

@@ -143,6 +143,7 @@ impl Proxy {
             self.advance(turn, slot);
         }
         self.waiting = waiting;
+        self.returns_located(turn, name);
     }
 
     /// The DNS is silent: what it said last has to do.
@@ -167,7 +168,7 @@ impl Proxy {
 }
 
 /// A server; over TLS it has to prove the name (N-8).
-const fn to((transport, addr): (Transport, SocketAddr), name: Option<NameId>) -> Hop {
+pub(super) const fn to((transport, addr): (Transport, SocketAddr), name: Option<NameId>) -> Hop {
     Hop::To {
         transport,
         addr,
@@ -176,8 +177,8 @@ const fn to((transport, addr): (Transport, SocketAddr), name: Option<NameId>) ->
 }
 
 impl Turn<'_> {
-    /// Whether a request may go where a name leads.
-    fn may_reach(&self, (_, addr): (Transport, SocketAddr)) -> bool {
+    /// Whether a message may go where a name leads.
+    pub(super) fn may_reach(&self, (_, addr): (Transport, SocketAddr)) -> bool {
         let flows = &self.net.flows;
         let mut locals = flows.locals().iter();
         // A name in the DNS of others opens no way to what listens on this
@@ -210,7 +211,7 @@ impl Net {
 
     /// Who must be at a server of the name, over TLS: the domain of the URI,
     /// wherever the DNS leads (N-8).
-    fn proof(&mut self, name: LookupId) -> Option<NameId> {
+    pub(super) fn proof(&mut self, name: LookupId) -> Option<NameId> {
         let domain = self.locator.domain(name)?;
         self.flows.names.intern(domain.as_bytes())
     }

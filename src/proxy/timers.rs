@@ -142,6 +142,7 @@ impl Proxy {
     /// `Target::failure`) without waiting for its timer. `was_up`: there had been
     /// a connection, so that there may be another one.
     pub fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow, was_up: bool) {
+        self.returns_lost(turn, flow);
         let mut waiting = Vec::new();
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting {

@@ -50,6 +50,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
         Due::User(Timer::Sweep) => {
             turn.policy.sweep(turn.net, turn.now);
+            proxy.sweep(turn.now);
             turn.net
                 .txns
                 .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);

@@ -24,6 +24,7 @@ impl Shard {
             let notice = Notice::PeerUp { peer, transport };
             self.net.outbox.push_back(Output::Notice(notice));
             self.identified(now, Flow::Stream(stream));
+            self.proxy.flow_up(stream);
         }
     }
 

@@ -1,0 +1,255 @@
+//! Answers whose connection is gone: over a new one to where the request
+//! came from, at the port of its Via (RFC 3261 §18.2.2), and when nobody listens
+//! there, to the sent-by itself: an address, a name with a port, or a name that
+//! SRV records lead on from (RFC 3263 §5; N-10).
+//!
+//! An answer waits here only while its connection is being opened or its name
+//! is being looked up. What comes meanwhile for the same request takes its place:
+//! a caller that was away needs the last word. What a connection swallows that
+//! breaks after it was up is gone.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::locating::{Located, to};
+use super::{Net, Proxy, Turn};
+use crate::bytes::Buf;
+use crate::guard::Kind;
+use crate::id::{Flow, ServerId, StreamId, Transport};
+use crate::limits;
+use crate::locate::LookupId;
+use crate::scan::scan;
+use crate::scan::uri::Uri;
+use crate::scan::via::Via;
+use crate::send::Hop;
+use crate::span::Span;
+use crate::time::Instant;
+
+/// An answer under way to a caller whose connection is gone.
+#[derive(Debug)]
+pub(super) struct Return {
+    server: ServerId,
+    bytes: Buf,
+    /// Where its request came from.
+    caller: IpAddr,
+    waits: Option<Waits>,
+    /// The sent-by, until it has been looked up.
+    sent_by: Option<Hop>,
+    /// Where to go on, the next one last.
+    left: Vec<Hop>,
+    /// Where it was tried.
+    tried: Vec<SocketAddr>,
+}
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// This connection.
+    Opening(StreamId),
+    /// The DNS, until then.
+    Asking(LookupId, Instant),
+}
+
+impl Proxy {
+    /// Finds a new way for an answer whose connection is gone, and lets its
+    /// transaction have it. An answer that has to wait for the DNS leaves later.
+    pub(super) fn revive(
+        &mut self,
+        turn: &mut Turn<'_>,
+        server: ServerId,
+        caller: IpAddr,
+        response: &Buf,
+    ) {
+        let Some(flow @ Flow::Stream(_)) = turn.net.txns.server_flow(server) else {
+            return;
+        };
+        let mut under_way = self.returns.iter_mut();
+        if let Some(earlier) = under_way.find(|earlier| earlier.server == server) {
+            earlier.bytes = response.clone();
+            return;
+        }
+        if turn.net.flows.lives(flow) || scan(response, &mut self.again).is_err() {
+            return;
+        }
+        let Some(&via) = self.again.top_via() else {
+            return;
+        };
+        let Some((first, sent_by)) = turn.ways_back(response, &via, caller) else {
+            return;
+        };
+        let mut answer = Return {
+            server,
+            bytes: response.clone(),
+            caller,
+            waits: None,
+            sent_by,
+            left: vec![first],
+            tried: Vec::new(),
+        };
+        answer.go_on(turn);
+        if answer.waits.is_some() && self.returns.len() < limits::RETURNS_MAX {
+            self.returns.push(answer);
+        }
+    }
+
+    /// A connection is up: what waited for it has left.
+    pub fn flow_up(&mut self, stream: StreamId) {
+        self.returns
+            .retain(|answer| answer.waits != Some(Waits::Opening(stream)));
+    }
+
+    /// A connection could not be opened: what waited for it tries the next way.
+    pub(super) fn returns_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+        if let Flow::Stream(stream) = flow {
+            self.returns_go_on(turn, |waits| waits == Waits::Opening(stream));
+        }
+    }
+
+    /// The DNS has answered.
+    pub(super) fn returns_located(&mut self, turn: &mut Turn<'_>, name: LookupId) {
+        let is_it = |waits| matches!(waits, Waits::Asking(asked, _) if asked == name);
+        self.returns_go_on(turn, is_it);
+    }
+
+    /// Gives up what the DNS was too slow for.
+    pub fn sweep(&mut self, now: Instant) {
+        let is_late = |waits| matches!(waits, Waits::Asking(_, until) if until <= now);
+        self.returns
+            .retain(|answer| !answer.waits.is_some_and(is_late));
+    }
+
+    fn returns_go_on(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
+        for answer in &mut self.returns {
+            if answer.waits.is_some_and(&is_ready)
+                && let Some(flow) = answer.go_on(turn)
+            {
+                turn.net.transmit(flow, answer.bytes.clone());
+            }
+        }
+        self.returns.retain(|answer| answer.waits.is_some());
+    }
+}
+
+impl Return {
+    /// Takes the next way there is; the flow, if there is one by now. It may
+    /// still have to be opened: then that is what the answer waits for.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Option<Flow> {
+        self.waits = None;
+        while self.tried.len() < limits::RETURN_TRIES_MAX {
+            let Some(hop) = self.left.pop() else {
+                match self.sent_by.take()? {
+                    Hop::Named(name) => self.look_up(turn, name)?,
+                    hop @ (Hop::To { .. } | Hop::Flow(_)) => self.left.push(hop),
+                }
+                continue;
+            };
+            let Hop::To {
+                transport, addr, ..
+            } = hop
+            else {
+                continue;
+            };
+            if self.tried.contains(&addr) || !self.may_try(turn, (transport, addr)) {
+                continue;
+            }
+            self.tried.push(addr);
+            let hop = turn.proven_by_us(hop);
+            if let Some(flow) = turn.net.reach(hop) {
+                turn.net.txns.set_server_flow(self.server, flow);
+                self.waits = turn.net.opening(flow).map(Waits::Opening);
+                return Some(flow);
+            }
+        }
+        None
+    }
+
+    /// The servers of the sent-by; `None` when they are not known yet, or when
+    /// there are none.
+    fn look_up(&mut self, turn: &mut Turn<'_>, name: LookupId) -> Option<()> {
+        match turn.net.locate(turn.now, name) {
+            Located::Ready => {
+                let located = std::mem::take(&mut turn.net.located);
+                let proof = turn.net.proof(name);
+                self.left = located
+                    .iter()
+                    .rev()
+                    .map(|&server| to(server, proof))
+                    .collect();
+                turn.net.located = located;
+                Some(())
+            }
+            Located::Asked => {
+                self.sent_by = Some(Hop::Named(name));
+                self.waits = Some(Waits::Asking(name, turn.now + limits::DNS_WAIT_MAX));
+                None
+            }
+            Located::Nowhere(_) => None,
+        }
+    }
+
+    /// Where the request came from, always; where its Via leads, some times a
+    /// second for one source, since whoever is named there has not asked for it.
+    fn may_try(&self, turn: &mut Turn<'_>, server: (Transport, SocketAddr)) -> bool {
+        let from = Hop::to(server.0, SocketAddr::new(self.caller, 0));
+        self.tried.is_empty()
+            || turn.may_reach(server)
+                && (turn.policy.is_peer(turn.net, from)
+                    || turn.net.guard.admit(turn.now, self.caller, Kind::Roaming))
+    }
+}
+
+impl Turn<'_> {
+    /// Where the answer to a request goes whose connection is gone: first to the
+    /// caller's address, at the port of the Via, then to the sent-by. What the
+    /// called side wrote into the Via does not aim the first.
+    fn ways_back(&mut self, bytes: &[u8], via: &Via, caller: IpAddr) -> Option<(Hop, Option<Hop>)> {
+        let transport = Transport::from_via_token(via.transport.of(bytes))?;
+        let host = via.host.of(bytes);
+        let port = via.port.unwrap_or_else(|| transport.default_port());
+        let first = Hop::To {
+            transport,
+            addr: SocketAddr::new(caller, port),
+            name: self.net.flows.names.intern(host),
+        };
+        let scheme: &[u8] = match transport {
+            Transport::Tls => b"sips:",
+            Transport::Udp | Transport::Tcp => b"sip:",
+        };
+        // RFC 3263 §5 is §4 with the transport given.
+        let uri = [scheme, via.sent_by.of(bytes), b";transport=tcp"].concat();
+        let parsed = Uri::parse(&uri, Span::new(0, uri.len())).ok();
+        let sent_by = parsed.and_then(|parsed| self.net.hop(self.now, &uri, &parsed));
+        Some((first, sent_by.filter(|_| transport.is_stream())))
+    }
+
+    /// Over TLS whoever is at the end proves the name in the Via, or the domain
+    /// of the home or edge that we know to live there: our own nodes write
+    /// addresses into their Vias, which no certificate of SIP names (RFC 5922
+    /// §7.1).
+    fn proven_by_us(&mut self, hop: Hop) -> Hop {
+        let Hop::To {
+            transport,
+            addr,
+            name,
+        } = hop
+        else {
+            return hop;
+        };
+        let domain = self.policy.domain_at(self.net, self.now, addr);
+        let known = domain.map(str::as_bytes);
+        let name = known.map_or(name, |known| self.net.flows.names.intern(known));
+        Hop::To {
+            transport,
+            addr,
+            name,
+        }
+    }
+}
+
+impl Net {
+    /// The connection behind a flow, while it is being opened.
+    fn opening(&self, flow: Flow) -> Option<StreamId> {
+        let Flow::Stream(id) = flow else { return None };
+        let stream = self.flows.stream(id).filter(|stream| !stream.up);
+        stream.map(|_| id)
+    }
+}
