@@ -271,6 +271,13 @@ pub const PEER_PROBE: Duration = Duration::from_millis(125);
 /// Time without an answer after which a peer is lost; with the pause before
 /// the question, less than three seconds of silence.
 pub const PEER_PATIENCE: Duration = Duration::from_millis(1_800);
+/// Questions of an edge in a row, each within two pauses of the one before,
+/// that promise a home more of them: one may be anybody's.
+pub const PEER_HABIT: u8 = 3;
+/// How long an agreement on keep-alives holds over the connection it was made
+/// on (RFC 6223 §4.2: as long as the registration): every REGISTER and INVITE
+/// renews it.
+pub const PEER_AGREED: Duration = Duration::from_secs(3_600);
 /// Silence after which a peer that nobody configured is watched no longer.
 pub const PEER_FORGET: Duration = Duration::from_secs(60);
 /// Most flows of one shard that are watched: each edge has one per shard of

@@ -291,6 +291,10 @@ pub trait Policy {
     /// Whether keep-alives with the peer that a hop leads to are agreed on in
     /// Vias (K-1), and not by the configuration of both.
     fn negotiates(&self, net: &Net, hop: Hop) -> bool;
+    /// Whether such a peer does all the asking: an edge asks its home.
+    fn is_asked(&self) -> bool {
+        false
+    }
     /// The domain that a home or an edge of ours at this address proves over TLS.
     fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str>;
     /// A keep-alive of such an element came, or our connection to it is up.

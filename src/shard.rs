@@ -28,7 +28,6 @@ use crate::scan::{Message, scan};
 use crate::send::{Beat, Flows, Hop};
 use crate::time::{Duration, Instant, Wall};
 
-use self::beats::pinged;
 pub use crate::send::{Handoff, Local, Notice, Output};
 
 /// How often expired things are swept: memory only, since nothing expired is
@@ -346,7 +345,7 @@ impl Shard {
                     self.net.counters.stun += 1;
                     self.net.transmit(flow, answer);
                     if let Hands::Proxy(_, mut turn) = self.hands(now) {
-                        pinged(&mut turn, flow);
+                        turn.questioned(flow);
                     }
                 }
             }

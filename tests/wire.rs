@@ -39,6 +39,7 @@ mod wire {
     mod redirects;
     mod registering;
     mod relearning;
+    mod restarted;
     mod returning;
     mod shards;
     mod silence;

@@ -393,6 +393,10 @@ impl Policy for Home {
         self.is_peer(net, hop)
     }
 
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     fn domain_at(&self, _: &Net, _: Instant, addr: SocketAddr) -> Option<&str> {
         let is_edge = self.settings.is_edge(addr.ip());
         let cluster = std::str::from_utf8(&self.cluster).ok();

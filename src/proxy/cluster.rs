@@ -125,17 +125,52 @@ impl Turn<'_> {
         {
             self.net.meet(self.now, flow, Beats::Ours);
             let pause = Duration::from_secs(seconds.min(limits::FLOW_TIMER_S).into());
-            self.net.peers.pace(flow, pause.max(limits::PEER_PING));
+            let pause = pause.max(limits::PEER_PING);
+            self.net.peers.pace(flow, pause);
+            if flow.is_reliable()
+                && let Some(far) = self.net.far_side(flow)
+            {
+                self.net.peers.agree(self.now, far, pause);
+            }
         }
     }
 
-    /// What a connection that we have opened to a peer is watched for at first.
-    pub fn opener_beats(&self, hop: Hop) -> Beats {
-        if self.policy.negotiates(self.net, hop) {
-            Beats::None
-        } else {
-            Beats::Ours
+    /// A connection that we have opened to a peer is watched from now on. True
+    /// when its keep-alives are ours to send, by the configuration of both or by
+    /// an agreement over an earlier connection.
+    pub fn watch_opened(&mut self, flow: Flow) -> bool {
+        let negotiates = self.policy.negotiates(self.net, Hop::Flow(flow));
+        let far = self.net.far_side(flow).filter(|_| negotiates);
+        let agreed = far.and_then(|far| self.net.peers.agreement(self.now, far));
+        if negotiates && agreed.is_none() {
+            self.net.meet(self.now, flow, Beats::None);
+            return false;
         }
+        self.net.meet(self.now, flow, Beats::Ours);
+        if let Some(pause) = agreed {
+            self.net.peers.pace(flow, pause);
+        }
+        true
+    }
+
+    /// The other side asks whether we are alive. An edge does so all the time on
+    /// its connections to another edge, as both are told; between an edge and a
+    /// home it says nothing that their Vias have not said (K-1), unless it keeps
+    /// asking: then this home was restarted, and the edge was not.
+    pub fn questioned(&mut self, flow: Flow) {
+        let hop = Hop::Flow(flow);
+        if !self.policy.is_peer(self.net, hop) {
+            return;
+        }
+        let promises = if self.policy.negotiates(self.net, hop) {
+            self.policy.is_asked() && self.net.peers.questioned(self.now, flow)
+        } else {
+            flow.is_reliable()
+        };
+        if promises {
+            self.net.meet(self.now, flow, Beats::Theirs);
+        }
+        self.policy.met(self.net, self.now, flow);
     }
 }
 

@@ -8,12 +8,18 @@
 //! flow that can be asked, several more follow it within T1, so that a lost
 //! datagram or a phone that thinks for a second is not taken for a dead edge.
 //!
+//! An agreement outlives its connection: the edge goes on over the next one to
+//! the same home, and a home that was restarted, and so has agreed on nothing,
+//! takes questions that come regularly for a promise of more.
+//!
 //! Nothing here is kept per phone, and nothing but time and what was heard is
 //! looked at: the shard asks `look` and does what it says.
 
+use std::net::SocketAddr;
+
 use hashbrown::HashMap;
 
-use crate::id::Flow;
+use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -50,6 +56,9 @@ pub struct Peers {
     list: Vec<Peer>,
     /// When `look` is due at the latest; `None`: nothing is watched.
     due: Option<Instant>,
+    /// How often a peer wants to be asked over connections that we open, and
+    /// until when that holds.
+    agreed: HashMap<(Transport, SocketAddr), (Instant, Duration), ahash::RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +74,8 @@ struct Peer {
     /// From one of them to the next.
     pause: Duration,
     state: State,
+    /// Questions of the peer in a row, and the last of them.
+    questions: (u8, Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,10 +90,12 @@ impl Peers {
     #[must_use]
     pub fn new(seed: [u64; 4]) -> Self {
         let [a, b, c, d] = seed;
+        let hasher = ahash::RandomState::with_seeds(d, c, b, a);
         Self {
-            places: HashMap::with_hasher(ahash::RandomState::with_seeds(d, c, b, a)),
+            places: HashMap::with_hasher(hasher.clone()),
             list: Vec::new(),
             due: None,
+            agreed: HashMap::with_hasher(hasher),
         }
     }
 
@@ -104,9 +117,46 @@ impl Peers {
                 pinged: now,
                 pause: limits::PEER_PING,
                 state: State::Alive,
+                questions: (0, now),
             });
         }
         self.hasten(now + limits::PEER_PING);
+    }
+
+    /// The peer asks whether we are alive. True when it has done so regularly
+    /// enough to mean something by falling silent. A flow that is not watched
+    /// is from now on, for its questions alone.
+    pub fn questioned(&mut self, now: Instant, flow: Flow) -> bool {
+        if !self.is_watched(flow) {
+            self.meet(now, flow, Beats::None);
+        }
+        let Some(peer) = self.find(flow) else {
+            return false;
+        };
+        let (count, last) = peer.questions;
+        let goes_on = count > 0 && now <= last + 2 * limits::PEER_PING;
+        let count = if goes_on { count.saturating_add(1) } else { 1 };
+        peer.questions = (count, now);
+        count >= limits::PEER_HABIT
+    }
+
+    /// The peer at that address wants our keep-alives so far apart, over this
+    /// connection and the next ones.
+    pub fn agree(&mut self, now: Instant, far: (Transport, SocketAddr), pause: Duration) {
+        let is_new = !self.agreed.contains_key(&far);
+        if is_new && self.agreed.len() >= limits::PEERS_MAX {
+            self.agreed.retain(|_, (until, _)| *until > now);
+        }
+        if !is_new || self.agreed.len() < limits::PEERS_MAX {
+            self.agreed.insert(far, (now + limits::PEER_AGREED, pause));
+        }
+    }
+
+    /// What was agreed with the peer at that address.
+    #[must_use]
+    pub fn agreement(&self, now: Instant, far: (Transport, SocketAddr)) -> Option<Duration> {
+        let agreed = self.agreed.get(&far);
+        agreed.and_then(|&(until, pause)| (now < until).then_some(pause))
     }
 
     /// The peer wants our keep-alives so far apart.

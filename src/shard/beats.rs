@@ -5,7 +5,7 @@ use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::proxy::Turn;
-use crate::send::{Beat, Beats, Handoff, Hop};
+use crate::send::{Beat, Handoff, Hop};
 use crate::time::Instant;
 
 /// Why a peer counts as down.
@@ -77,13 +77,16 @@ impl Shard {
     /// Watches a connection of ours that is up, when a peer is at its end, and
     /// tells the role of it (S-3, S-28).
     pub(super) fn greet(&mut self, now: Instant, flow: Flow) {
-        if let Hands::Proxy(_, turn) = self.hands(now)
+        if let Hands::Proxy(_, mut turn) = self.hands(now)
             && turn.policy.is_peer(turn.net, Hop::Flow(flow))
         {
-            let beats = turn.opener_beats(Hop::Flow(flow));
-            turn.net.meet(now, flow, beats);
+            let is_asker = turn.watch_opened(flow);
             turn.net.heard(now, flow);
             turn.policy.met(turn.net, now, flow);
+            if is_asker {
+                // So that a home that was restarted soon knows who asks.
+                self.ask(flow);
+            }
         }
     }
 
@@ -105,18 +108,5 @@ impl Shard {
             }
             Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, "nobody is there"),
         }
-    }
-}
-
-/// The other side asks whether we are alive. An edge does so all the time on
-/// its connections to another edge, as both are told; between an edge and a home
-/// it says nothing that their Vias have not said (K-1).
-pub(super) fn pinged(turn: &mut Turn<'_>, flow: Flow) {
-    let hop = Hop::Flow(flow);
-    if turn.policy.is_peer(turn.net, hop) {
-        if flow.is_reliable() && !turn.policy.negotiates(turn.net, hop) {
-            turn.net.meet(turn.now, flow, Beats::Theirs);
-        }
-        turn.policy.met(turn.net, turn.now, flow);
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use super::beats::pinged;
 use super::{Hands, Shard};
 use crate::frame;
 use crate::id::{Flow, StreamId};
@@ -184,7 +183,7 @@ impl Shard {
                         Hands::Agent(agent, net) => agent.pong(net, now, flow),
                         // O-7: who opened the flow pings; two pongs are no ping.
                         Hands::Proxy(_, mut turn) if !opened => {
-                            pinged(&mut turn, flow);
+                            turn.questioned(flow);
                             let pong = turn.net.pool.copy(b"\r\n");
                             turn.net.transmit(flow, pong);
                         }

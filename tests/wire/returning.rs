@@ -173,15 +173,14 @@ fn a_via_opens_no_more_connections_than_its_sender_may() {
     let (mut world, bob, _) = hung_up(HOME, "caller.example.net", &zone);
     let may = limits::SOURCE_ROAMING.1;
     for number in 0..may + 50 {
-        let source = format!("203.0.113.9:{}", 42_000 + number);
-        world.connect(&source, HOME);
+        world.connect(CALLER, HOME);
         let port = 10_000 + number;
         world.listen(&format!("{victim}:{port}"));
         let text = bob.request("MESSAGE", "sip:bob@example.com", 10 + number, "", "");
         let via = format!("TCP caller.example.net:{port};branch");
         let text = text.replace(&format!("UDP {BOB};rport;branch"), &via);
-        world.send(&source, HOME, &text);
-        world.close(&source, HOME);
+        world.send(CALLER, HOME, &text);
+        world.close(CALLER, HOME);
         let message = bob.receive(&mut world);
         bob.answer(&mut world, HOME, &message, 200, "OK");
     }

@@ -24,7 +24,7 @@ fn call(transport: Transport) -> Call {
     ))
 }
 
-fn hop(addr: &str, transport: Transport) -> Hop {
+pub(super) fn hop(addr: &str, transport: Transport) -> Hop {
     let addr = addr.parse().unwrap();
     Hop {
         transport,
@@ -34,7 +34,7 @@ fn hop(addr: &str, transport: Transport) -> Hop {
 }
 
 /// What the node said of others that came or went.
-fn notices(world: &World, of: &str) -> Vec<String> {
+pub(super) fn notices(world: &World, of: &str) -> Vec<String> {
     let said = world.notices.iter();
     let said = said.filter(|(who, _)| who.to_string() == of);
     said.map(|(_, notice)| match notice {

@@ -3,7 +3,7 @@ use crate::id::{Slot, SocketId, StreamId};
 
 const UDP: Flow = Flow::Udp {
     socket: SocketId(0),
-    peer: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060),
+    peer: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060),
 };
 const TCP: Flow = Flow::Stream(StreamId(Slot {
     index: 1,
