@@ -18,6 +18,12 @@ pub enum Omit {
     QuietRefresh,
     /// The ACK of a refusal ends at its INVITE transaction (RFC 3261 §17.1.1.3).
     AckMatching,
+    /// An INVITE that rings has an end (RFC 3261 §16.6-11).
+    TimerC,
+    /// Whoever stands by for a target that failed is tried (O-19, O-20, H-7).
+    StandBy,
+    /// What is pending is cancelled once it is not wanted any more (P-29, P-32).
+    Cancelling,
     /// Every attempt has a branch of its own (RFC 3261 §16.6-8).
     BranchUniqueness,
     /// A refusal is acknowledged by the hop that hears it (P-35).

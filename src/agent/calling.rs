@@ -369,7 +369,7 @@ impl Agent {
         let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
         if failure.flow
             && !rings
-            && let Some(flow) = self.next_flow(net, now, &mut ask)
+            && let Some(flow) = self.next_flow(net, now, place, &mut ask)
         {
             switched(net, number, flow);
             return self.send(net, now, ask, flow);
@@ -393,8 +393,16 @@ impl Agent {
         fail(net, number, failure.status, why);
     }
 
-    /// Another flow for a request that has failed on its own.
-    fn next_flow(&mut self, net: &mut Net, now: Instant, ask: &mut Ask) -> Option<Flow> {
+    /// Another flow for a request that has failed on its own: of those that
+    /// are registered, and with none left the one that the call was set up
+    /// over, which may be better than its keep-alives.
+    fn next_flow(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        place: usize,
+        ask: &mut Ask,
+    ) -> Option<Flow> {
         ask.tried.extend(ask.flow);
         let live = |r: &&super::Registration| {
             r.is_live() && r.flow.is_some_and(|flow| !ask.tried.contains(&flow))
@@ -413,6 +421,10 @@ impl Agent {
         sticky
             .map(|found| found.flow)
             .or_else(|| self.registrations.iter().find(live)?.flow)
+            .or_else(|| {
+                let own = self.calls.get(place)?.flow;
+                own.filter(|flow| net.flows.lives(*flow) && !ask.tried.contains(flow))
+            })
     }
 }
 

@@ -209,7 +209,11 @@ impl Proxy {
         let Some(next) = standby else { return };
         let last_word =
             context.branches[next].target.is_last_resort && failure == Failure::Answer(430);
-        let open = !context.closed && !context.answered && failure.is_retryable() && !last_word;
+        let open = !context.closed
+            && !context.answered
+            && failure.is_retryable()
+            && !last_word
+            && !turn.net.omit.leaves_out(Omit::StandBy);
         let Some(branch) = self.branch(slot, next) else {
             return;
         };
@@ -229,7 +233,7 @@ impl Proxy {
         context.closed = true;
         let count = context.branches.len();
         // Only an INVITE can be cancelled (§9.1).
-        let invite = context.is_invite();
+        let invite = context.is_invite() && !turn.net.omit.leaves_out(Omit::Cancelling);
         for index in 0..count {
             let Some(branch) = self.branch(slot, index) else {
                 break;

@@ -6,6 +6,7 @@ use super::final_answer::local_answer;
 use super::{Branch, Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
+use crate::omit::Omit;
 use crate::send::Hop;
 use crate::time::Instant;
 
@@ -103,7 +104,8 @@ impl Proxy {
             return;
         }
         let (state, client) = (branch.state, branch.client);
-        if state == (State::Proceeding { cancelled: false }) && self.send_cancel(turn, slot, place)
+        let rings = state == (State::Proceeding { cancelled: false });
+        if rings && (turn.net.omit.leaves_out(Omit::TimerC) || self.send_cancel(turn, slot, place))
         {
             return;
         }

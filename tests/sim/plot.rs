@@ -85,9 +85,20 @@ fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Inst
         // Given up while it rings.
         end = start + dice.millis(1, 3_000);
     } else if start < at(60) && dice.permille(200) {
-        // Forgotten: whatever ends it while it rings, it is not the caller.
-        // Only early, so that Timer C runs out before the end.
-        end = at(QUIET_S - 10);
+        // Forgotten by both: while it rings, only Timer C ends it. Early, so
+        // that it runs out before the end; nor do these phones hang up for
+        // another call's sake, since whoever does ends all its calls.
+        let parties: Vec<usize> = devices().chain([caller]).collect();
+        acts.retain(|(when, act)| {
+            let Act::Order(who, Order::HangUp) = act else {
+                return true;
+            };
+            *when < start || !parties.contains(who)
+        });
+        for phone in parties {
+            busy[phone] = at(QUIET_S);
+        }
+        return;
     }
     for _ in 0..dice.below(3) {
         let when = start + dice.millis(4_500, 30_000);

@@ -423,3 +423,46 @@ fn an_answer_that_outlives_the_keep_alives_is_acknowledged() {
         assert_eq!(failed, !answers, "{events:?}");
     }
 }
+
+#[test]
+fn with_no_flow_left_a_call_ends_over_the_one_it_was_set_up_over() {
+    // S-22, H-8: one flow has failed by its keep-alives, and then the other.
+    let (mut world, register) = redirected();
+    let path = "Service-Route: <sip:t@edge.example.com;lr;ob>\n\
+                Path: <sip:t@edge.example.com;lr;ob>\nRequire: outbound\n";
+    let lines = format!(
+        "{path}Outbound-Proxy: <sip:t@edge.example.com;lr;maddr=127.0.0.99>, \
+         <sip:t@edge.example.com;lr;maddr=127.0.0.98>\n"
+    );
+    answer(&mut world, EDGE, &register.text, "200 OK", &lines);
+    let second = world.receive(OTHER).text;
+    answer(&mut world, OTHER, &second, "200 OK", path);
+    world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
+    let invite = world.receive(EDGE).text;
+    let lines = "To: <sip:ann@example.com>;tag=t\nContact: <sip:ann@127.0.0.97>\n\
+                 Record-Route: <sip:t@edge.example.com;lr;gunk=e1>\n";
+    answer(&mut world, EDGE, &invite, "200 OK", lines);
+    assert!(world.receive(EDGE).text.starts_with("ACK "));
+    world.events(JOE);
+    world.mute.push(EDGE.parse().unwrap());
+    let is_lost = |event: &Event| matches!(event, Event::FlowLost { .. });
+    for second in 0.. {
+        assert!(second < 120, "{}", world.ladder());
+        world.pass(Duration::from_secs(1));
+        if world.events(JOE).iter().any(is_lost) {
+            break;
+        }
+    }
+    world.forget();
+    world.command(JOE, Command::Hangup);
+    assert!(world.receive(OTHER).text.starts_with("BYE "));
+    world.unreachable(JOE, OTHER);
+    let bye = world.receive(EDGE).text;
+    assert!(bye.starts_with("BYE "), "{bye}");
+    answer(&mut world, EDGE, &bye, "200 OK", "");
+    let ended = Event::Ended {
+        call: 1,
+        by: Party::Us,
+    };
+    assert!(world.events(JOE).contains(&ended), "{}", world.ladder());
+}

@@ -2,7 +2,8 @@
 //! (S-23 to S-26, S-31, H-12, H-13; protocol 2.3 items 2, 3 and 10).
 
 use super::failover::{Call, call_in};
-use super::phone::Phone;
+use super::peer::{CORE, answer, expect, request, respond, silent, status};
+use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::{Hop, NextHop};
 use steadfast::id::Transport;
@@ -180,4 +181,50 @@ fn a_phones_own_redirect_is_the_callers_business() {
         assert_eq!(Phone::values(&answer, "Contact"), [contact]);
         assert_eq!(call.world.counter(HOME, "redirects_followed"), 0);
     }
+}
+
+/// Edges that the test plays, each with one device of ann's, and who calls her.
+const DEVICES: [(&str, &str); 2] = [("127.0.0.11:6000", "one"), (CORE, "two")];
+const CALLER: &str = "127.0.0.13:6000";
+
+/// The INVITE for each device, as the two edges got it.
+fn asked(world: &mut World, branch: &str) -> [String; 2] {
+    let invite = request("INVITE", "sip:ann@example.com", branch, "").replace(CORE, CALLER);
+    world.send(CALLER, HOME, &invite);
+    assert_eq!(status(world, CALLER), 100);
+    DEVICES.map(|(edge, _)| expect(world, edge, "INVITE"))
+}
+
+#[test]
+fn each_device_of_a_user_is_followed_to_its_own_edge() {
+    // S-23, S-24, 2.3 item 10: that the home has asked an edge for one device
+    // says nothing of the other, which that edge may have.
+    let mut world = World::lab(Tokens::Clear);
+    for (edge, device) in DEVICES {
+        let mut ann = Register::new("ann", edge);
+        (ann.call_id, ann.route) = (device, String::new());
+        ann.lines = format!(
+            "Contact: <sip:{device}@192.0.2.1>;+sip.instance=\"<urn:uuid:{device}>\";reg-id=1\n\
+             Supported: path, outbound\nPath: <sip:{device}@edge.example.com;lr;ob>\n"
+        );
+        let ok = ann.login(&mut world, HOME);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    }
+    let asked_first = asked(&mut world, "i1");
+    for (place, (edge, device)) in DEVICES.into_iter().enumerate() {
+        let (other, _) = DEVICES[1 - place];
+        let (host, port) = other.split_once(':').unwrap();
+        let there = format!("Contact: <sip:{device}@edge.example.com:{port};lr;maddr={host}>\n");
+        let text = answer(&asked_first[place], 302, "edge", &there);
+        world.send(edge, HOME, &text);
+        expect(&mut world, edge, "ACK");
+        let followed = expect(&mut world, other, "INVITE");
+        assert!(followed.contains(&format!("<sip:{device}@")), "{followed}");
+        if place == 1 {
+            respond(&mut world, other, &followed, 200);
+        }
+    }
+    assert_eq!(status(&mut world, CALLER), 200);
+    silent(&world, &[CALLER]);
+    assert_eq!(world.counter(HOME, "redirects_followed"), 2);
 }

@@ -37,6 +37,15 @@ pub(crate) struct Call {
     pub(crate) byes: Vec<Bye>,
     /// Refusals by branch at their sender: who, to whom, when, and the ACK.
     pub(crate) refusals: BTreeMap<(IpAddr, String), Refusal>,
+    /// INVITEs that came to a phone, by branch.
+    pub(crate) rings: BTreeMap<(IpAddr, String), Ring>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) came: Instant,
+    /// The phone gave a final answer, or heard that nobody waits for it.
+    pub(crate) over: Option<Instant>,
 }
 
 /// The answer of one device.
@@ -105,6 +114,7 @@ impl Books {
                     forks: BTreeMap::new(),
                     byes: Vec::new(),
                     refusals: BTreeMap::new(),
+                    rings: BTreeMap::new(),
                 });
                 call.edge = passage.to.ip();
                 call.cseq = call.cseq.max(text.cseq());
@@ -148,6 +158,13 @@ impl Books {
         if text.method() != "INVITE" {
             return;
         }
+        let branch = text.via().map(|via| via.branch.to_owned());
+        let key = (passage.from.ip(), branch.unwrap_or_default());
+        if status >= 200
+            && let Some(ring) = call.rings.get_mut(&key)
+        {
+            ring.over.get_or_insert(now);
+        }
         let tag = text.to_tag().unwrap_or_default().to_owned();
         if (200..300).contains(&status)
             && text.cseq() == call.cseq
@@ -165,8 +182,6 @@ impl Books {
                 acked: None,
             });
         } else if status >= 300 {
-            let branch = text.via().map(|via| via.branch.to_owned());
-            let key = (passage.from.ip(), branch.unwrap_or_default());
             call.refusals.entry(key).or_insert_with(|| Refusal {
                 to: passage.to.ip(),
                 at: now,
@@ -185,13 +200,23 @@ impl Books {
             return Ok(());
         };
         let tag = text.to_tag().unwrap_or_default();
+        let branch = text.via().map(|via| via.branch.to_owned());
+        let key = (me, branch.unwrap_or_default());
         match (text.method(), status) {
             ("INVITE", 0) if tag.is_empty() => {
                 call.reached.get_or_insert(now);
+                let ring = Ring {
+                    came: now,
+                    over: None,
+                };
+                call.rings.entry(key).or_insert(ring);
+            }
+            ("CANCEL", 0) => {
+                if let Some(ring) = call.rings.get_mut(&key) {
+                    ring.over.get_or_insert(now);
+                }
             }
             ("ACK", 0) => {
-                let branch = text.via().map(|via| via.branch.to_owned());
-                let key = (me, branch.unwrap_or_default());
                 if let Some(refusal) = call.refusals.get_mut(&key) {
                     refusal.acked = true;
                 } else if text.cseq() == call.cseq

@@ -21,6 +21,7 @@ pub(crate) struct Tested {
     pub(crate) settled: u32,
     pub(crate) refusals: u32,
     pub(crate) reached: u32,
+    pub(crate) silenced: u32,
 }
 
 impl Tested {
@@ -32,10 +33,11 @@ impl Tested {
         self.settled += other.settled;
         self.refusals += other.refusals;
         self.reached += other.reached;
+        self.silenced += other.silenced;
     }
 
     /// Each by its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u32); 7] {
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 8] {
         [
             ("answers", self.answers),
             ("acks", self.acks),
@@ -44,6 +46,7 @@ impl Tested {
             ("settled", self.settled),
             ("refusals", self.refusals),
             ("reached", self.reached),
+            ("silenced", self.silenced),
         ]
     }
 }
@@ -81,6 +84,7 @@ impl Court<'_> {
         }
         self.settled(tested)?;
         self.refusals(tested)?;
+        self.silenced(tested)?;
         self.reached(tested)
     }
 
@@ -215,6 +219,33 @@ impl Court<'_> {
             tested.refusals += 1;
             if !refusal.acked {
                 return Err("a refused INVITE was not acknowledged".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// No phone rings on for a caller who has hung up or has an answer.
+    fn silenced(&self, tested: &mut Tested) -> Result<(), String> {
+        let call = self.call;
+        let Some(over) = call.cancelled.into_iter().chain(call.settled).min() else {
+            return Ok(());
+        };
+        let end = over + LIFE;
+        // What came later may be another attempt of the caller's.
+        let rings = call.rings.iter().filter(|(_, ring)| ring.came < over);
+        for ((phone, _), ring) in rings {
+            // By which proxies it came is not written on a call without an answer.
+            let mut edges = self.world.cast.edges.iter();
+            if !edges.all(|edge| self.clean(edge.ip(), call.invited, end))
+                || !self.homes_are_clean(call.invited, end)
+                || !self.clean(call.caller, call.invited, end)
+                || !self.clean(*phone, call.invited, end)
+            {
+                continue;
+            }
+            tested.silenced += 1;
+            if ring.over.is_none_or(|over| over > end) {
+                return Err("a phone rang on when its call was over".to_owned());
             }
         }
         Ok(())
