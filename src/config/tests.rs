@@ -338,6 +338,7 @@ fn what_does_not_fit_together_is_said() {
         "e1.toml, line 6: [edge] `members`: `name` is \"e1\" a second time: each member has a \
          name of its own",
     );
+    // X-1
     check(
         EDGE,
         ", \"tcp:127.0.0.11:5060\"",

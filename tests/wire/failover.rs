@@ -391,3 +391,29 @@ fn without_icmp_a_call_still_finds_the_other_flow_by_time() {
     call.world.pass(limits::T1);
     assert!(call.joe.receive(&mut call.world).starts_with("INVITE "));
 }
+
+#[test]
+fn a_cancel_goes_where_its_invite_went_whatever_is_known_since() {
+    // S-20, protocol 3.16: joe's flow by that edge is gone from every table.
+    let mut call = call(Tokens::Clear);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    assert_eq!(call.ann.status(&mut call.world), 100);
+    let rings = call.world.receive(JOE);
+    let edge = rings.from.to_string();
+    call.joe
+        .answer(&mut call.world, &edge, &rings.text, 180, "Ringing");
+    assert_eq!(call.ann.status(&mut call.world), 180);
+    let mut leaves = Register::new("joe", "127.0.0.1:5079");
+    leaves.lines = "Contact: *\nExpires: 0\n".to_owned();
+    let gone = leaves.login(&mut call.world, EDGES[2]);
+    assert!(gone.starts_with("SIP/2.0 200 "), "{gone}");
+    let row = call.world.why(HOME, "sip:joe@example.com");
+    assert!(row.0.iter().any(|fact| fact.says.contains("none of joe")));
+    let cancel = invite.replace("INVITE", "CANCEL");
+    call.ann.send(&mut call.world, EDGES[1], &cancel);
+    assert_eq!(call.ann.status(&mut call.world), 200);
+    let cancel = call.world.receive(JOE);
+    assert!(cancel.text.starts_with("CANCEL "), "{}", cancel.text);
+    assert_eq!(cancel.from.to_string(), edge);
+}

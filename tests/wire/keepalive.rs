@@ -81,6 +81,21 @@ fn stun_refuses_what_it_does_not_know_and_drops_what_is_none() {
 }
 
 #[test]
+fn stun_is_for_datagrams_alone() {
+    // K-6: on a connection it is no SIP, and what follows cannot be cut.
+    for node in [EDGES[0], "127.0.0.11:5061", HOME] {
+        let mut world = World::lab(Tokens::Clear);
+        world.connect(JOE, node);
+        world.send_bytes(JOE, node, &binding(b""));
+        assert!(!world.has(JOE), "{node}");
+        assert!(!world.is_connected(JOE, node), "{node}");
+        for node in [EDGES[0], HOME] {
+            assert_eq!(world.counter(node, "stun"), 0);
+        }
+    }
+}
+
+#[test]
 fn a_keep_alive_does_not_disturb_a_call() {
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", JOE, true);

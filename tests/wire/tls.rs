@@ -78,7 +78,7 @@ fn an_edge_is_told_by_its_certificate_and_not_by_its_address() {
 
 #[test]
 fn phones_register_and_talk_through_edges_that_reach_the_home_over_tls() {
-    // S-2, S-3, S-4, C-9, D-E3
+    // S-2, S-3, S-4, C-9, D-E3; S-35: all edges prove one name.
     let mut world = over_tls("example.com");
     let mut joe = Phone::new("joe", "127.0.0.1:6001", true);
     let mut ann = Phone::new("ann", "127.0.0.1:6002", false);
