@@ -15,6 +15,18 @@ pub(crate) struct Call {
     pub(crate) ann: Phone,
 }
 
+impl Call {
+    /// Joe has got a BYE, takes it over his backup, and ann is told.
+    #[track_caller]
+    pub(crate) fn ends_by_the_backup(&mut self) {
+        let bye = self.joe.receive(&mut self.world);
+        assert!(bye.starts_with("BYE "), "{bye}");
+        let backup = self.joe.backup.clone();
+        self.joe.answer(&mut self.world, &backup, &bye, 200, "OK");
+        assert_eq!(self.ann.status(&mut self.world), 200);
+    }
+}
+
 /// The call in the lab. The network tells of dead nodes.
 fn call(tokens: Tokens) -> Call {
     let mut world = World::lab(tokens);
@@ -22,8 +34,15 @@ fn call(tokens: Tokens) -> Call {
     call_in(world)
 }
 
-/// The call in a world of one's own.
-pub(crate) fn call_in(mut world: World) -> Call {
+/// The call in a world of one's own, and nothing else seen of it.
+pub(crate) fn call_in(world: World) -> Call {
+    let mut call = call_from_the_start(world);
+    call.world.forget();
+    call
+}
+
+/// The same with all that was sent for it.
+pub(crate) fn call_from_the_start(mut world: World) -> Call {
     let mut joe = Phone::new("joe", JOE, true);
     let mut ann = Phone::new("ann", ANN, true);
     joe.register(&mut world, EDGES[0]);
@@ -46,7 +65,6 @@ fn take_up(mut world: World, mut joe: Phone, mut ann: Phone) -> (Call, String) {
     ann.dialog(&invite, false);
     joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
     assert!(ann.receive(&mut world).starts_with("ACK "));
-    world.forget();
     (Call { world, joe, ann }, invite)
 }
 
@@ -256,7 +274,8 @@ fn call_past_a_restart(tokens: Tokens) -> (Call, String) {
     let lines = format!("Route: {route}\nSupported: outbound, sticky\n");
     let invite = joe.request("INVITE", "sip:ann@example.com", 1, &lines, "");
     joe.send(&mut world, EDGES[0], &invite);
-    let (call, invite) = take_up(world, joe, ann);
+    let (mut call, invite) = take_up(world, joe, ann);
+    call.world.forget();
     let recorded = Phone::values(&invite, "Record-Route").split_off(2);
     assert_eq!(recorded.len(), 1, "{recorded:?}");
     (call, recorded[0].clone())

@@ -48,11 +48,7 @@ fn a_restarted_home_knows_of_a_dead_edge_before_it_needs_it() {
         call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
         // The home asks another edge at once, which may not know yet.
         call.world.pass(limits::PEER_PING + limits::T1);
-        let bye = call.joe.receive(&mut call.world);
-        assert!(bye.starts_with("BYE "), "{bye}");
-        let backup = call.joe.backup.clone();
-        call.joe.answer(&mut call.world, &backup, &bye, 200, "OK");
-        assert_eq!(call.ann.status(&mut call.world), 200);
+        call.ends_by_the_backup();
         assert_eq!(call.world.counter(HOME, "overtaken"), 0);
     }
 }
@@ -67,11 +63,7 @@ fn a_request_that_a_restarted_home_relays_to_a_silent_edge_is_overtaken() {
         call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
         // Whoever is asked next may still send it to the silent one first.
         call.world.pass(Duration::from_secs(3));
-        let bye = call.joe.receive(&mut call.world);
-        assert!(bye.starts_with("BYE "), "{bye}");
-        let backup = call.joe.backup.clone();
-        call.joe.answer(&mut call.world, &backup, &bye, 200, "OK");
-        assert_eq!(call.ann.status(&mut call.world), 200);
+        call.ends_by_the_backup();
     }
 }
 

@@ -54,11 +54,7 @@ fn a_request_that_hears_nothing_for_t1_takes_the_next_best_flow() {
     call.world.pass(limits::T1 - Duration::from_millis(1));
     assert!(!call.world.has(JOE));
     call.world.pass(Duration::from_millis(1));
-    let bye = call.joe.receive(&mut call.world);
-    assert!(bye.starts_with("BYE "), "{bye}");
-    let backup = call.joe.backup.clone();
-    call.joe.answer(&mut call.world, &backup, &bye, 200, "OK");
-    assert_eq!(call.ann.status(&mut call.world), 200);
+    call.ends_by_the_backup();
     assert_eq!(call.world.counter(HOME, "overtaken"), 1);
     assert_eq!(notices(&call.world, HOME), ["127.0.0.11:40000 down"]);
     call.world.drained();
@@ -241,11 +237,7 @@ fn a_stopped_edge_is_known_on_its_connection_within_three_seconds() {
     call.world.freeze(EDGES[0]);
     call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
     call.world.pass(limits::PEER_PING + limits::T1);
-    let bye = call.joe.receive(&mut call.world);
-    assert!(bye.starts_with("BYE "), "{bye}");
-    let backup = call.joe.backup.clone();
-    call.joe.answer(&mut call.world, &backup, &bye, 200, "OK");
-    assert_eq!(call.ann.status(&mut call.world), 200);
+    call.ends_by_the_backup();
     call.world
         .pass(Duration::from_secs(3) - limits::PEER_PING - limits::T1);
     assert_eq!(call.world.gauge(HOME, "streams"), streams - 1);

@@ -1,0 +1,237 @@
+//! How what is under way in a `World` arrives: at shards, at the test, or not at
+//! all.
+
+use std::net::SocketAddr;
+
+use steadfast::frame::stun;
+use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::send::{Accepted, Local};
+use steadfast::shard::{Input, Output};
+
+use super::super::cables::{End, Joined};
+use super::super::names::Answers;
+use super::proof::speaks;
+use super::{Event, Seen, World};
+
+impl World {
+    pub(super) fn settle(&mut self) {
+        while let Some(event) = self.wire.pop_front() {
+            if event.place(self).is_some_and(|place| self.is_frozen(place)) {
+                self.held.push_back(event);
+                continue;
+            }
+            match event {
+                Event::Datagram(seen) => self.datagram(seen),
+                Event::Stream(end, seen) => self.stream(end, seen),
+                Event::Connected(End::Node { place, stream, .. }, identities) => {
+                    let identities = &identities;
+                    self.input(place, Input::Connected { stream, identities });
+                }
+                Event::Closed(End::Node { place, stream, .. }) => {
+                    self.input(place, Input::Closed { stream });
+                }
+                Event::Resolved(place, name, records) => {
+                    self.input(place, Input::Resolved { name, records });
+                }
+                Event::Handoff(place, from, handoff) => {
+                    self.input(place, Input::Handoff { from, handoff });
+                }
+                Event::Connected(End::Test { .. }, _) | Event::Closed(End::Test { .. }) => {}
+            }
+        }
+    }
+
+    pub(super) fn input(&mut self, place: usize, input: Input<'_>) {
+        let (shard, now) = (&mut self.shards[place], self.now);
+        let mut input = Some(input);
+        (self.around)(&mut || {
+            if let Some(input) = input.take() {
+                shard.handle(now, input);
+            }
+        });
+        self.collect(place);
+    }
+
+    fn is_lost(&mut self, seen: &Seen) -> bool {
+        if seen.is_beat() && self.nodes.contains_key(&seen.from) {
+            self.beats += 1;
+        } else {
+            self.trace.push(seen.clone());
+        }
+        self.dead.contains(&seen.to.ip()) || self.dead.contains(&seen.from.ip())
+    }
+
+    fn datagram(&mut self, seen: Seen) {
+        if self.is_lost(&seen) {
+            return self.report(&seen);
+        }
+        if !self.nodes.contains_key(&seen.to) {
+            if seen.is_question() && self.nodes.contains_key(&seen.from) {
+                // Nobody plays an element of the cluster that does not answer.
+                return self.answer(&seen);
+            }
+            self.inbox.push_back(seen);
+            return;
+        }
+        let (place, socket) = self.socket(seen.from, seen.to);
+        let input = Input::Datagram {
+            socket,
+            peer: seen.from,
+            bytes: &seen.bytes,
+        };
+        self.input(place, input);
+    }
+
+    /// Answers a STUN question for an element that the test plays.
+    fn answer(&mut self, asked: &Seen) {
+        if self.mute.contains(&asked.to) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        assert!(stun::answer(&asked.bytes, asked.from, &mut bytes));
+        let seen = Seen::new(asked.to, asked.from, &bytes, Transport::Udp);
+        self.wire.push_back(Event::Datagram(seen));
+    }
+
+    /// Port unreachable, to the sender of what was lost.
+    fn report(&mut self, lost: &Seen) {
+        if self.icmp && self.nodes.contains_key(&lost.from) {
+            let (place, socket) = self.socket(lost.to, lost.from);
+            let peer = lost.to;
+            self.input(place, Input::Unreachable { socket, peer });
+        }
+    }
+
+    fn stream(&mut self, end: End, seen: Seen) {
+        if self.is_lost(&seen) {
+            return;
+        }
+        match end {
+            End::Node { place, stream, .. } => {
+                let bytes = &seen.bytes;
+                self.input(place, Input::Stream { stream, bytes });
+            }
+            End::Test { .. } => self.inbox.push_back(seen),
+        }
+    }
+
+    /// Where a datagram of `from` comes in that goes to `addr`.
+    pub(super) fn socket(&self, from: SocketAddr, addr: SocketAddr) -> (usize, SocketId) {
+        let place = self.place(from, addr);
+        let is_it = |local: &Local| local.addr == addr && local.transport == Transport::Udp;
+        let socket = self.locals[place].iter().position(is_it).unwrap();
+        (place, SocketId(u16::try_from(socket).unwrap()))
+    }
+
+    fn collect(&mut self, place: usize) {
+        let around = self.around;
+        loop {
+            let shard = &mut self.shards[place];
+            let mut output = None;
+            around(&mut || output = shard.poll());
+            match &output {
+                Some(Output::Transmit { flow, bytes }) => self.transmit(place, *flow, bytes),
+                Some(Output::Connect { stream, peer, tls }) => {
+                    self.dial(place, *stream, *peer, tls.as_deref());
+                }
+                Some(Output::Close { stream }) => {
+                    if let Some(end) = self.cables.of(place, *stream) {
+                        self.hang_up(end);
+                    }
+                }
+                Some(Output::Store { key, value }) => {
+                    match value {
+                        Some(value) => self.store.insert(key.to_vec(), value.to_vec()),
+                        None => self.store.remove(&key[..]),
+                    };
+                }
+                Some(Output::Resolve { name, question }) => {
+                    self.names.asked.push(question.name.to_string());
+                    if self.names.answers == Answers::Held {
+                        let question = (**question).clone();
+                        self.names.held.push((place, *name, question));
+                    } else {
+                        let records = self.names.records(question);
+                        self.wire.push_back(Event::Resolved(place, *name, records));
+                    }
+                }
+                Some(Output::Event(event)) => {
+                    let who = self.locals[place][0].addr;
+                    self.events.push((who, (**event).clone()));
+                }
+                Some(Output::Notice(notice)) => {
+                    let who = self.locals[place][0].addr;
+                    self.notices.push((who, *notice));
+                }
+                Some(Output::Handoff { to, handoff }) => {
+                    // A full ring drops the newest.
+                    if !self.full.contains(&self.locals[place][0].addr.ip()) {
+                        let Team { own, .. } = self.teams[place];
+                        let to = place - usize::from(own) + usize::from(*to);
+                        let event = Event::Handoff(to, own, handoff.clone());
+                        self.wire.push_back(event);
+                    }
+                }
+                None => return,
+            }
+            around(&mut || drop(output.take()));
+        }
+    }
+
+    fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
+        let event = match flow {
+            Flow::Udp { socket, peer } => {
+                let from = self.locals[place][usize::from(socket.0)].addr;
+                Event::Datagram(Seen::new(from, peer, bytes, Transport::Udp))
+            }
+            Flow::Stream(stream) => {
+                // What was written to a connection that is gone is gone.
+                let Some(end) = self.cables.of(place, stream) else {
+                    return;
+                };
+                let other = end.across();
+                let seen = Seen::new(end.addr(), other.addr(), bytes, speaks(other.addr()));
+                Event::Stream(other, seen)
+            }
+        };
+        self.wire.push_back(event);
+    }
+
+    fn dial(&mut self, place: usize, stream: StreamId, peer: SocketAddr, tls: Option<&str>) {
+        let from = self.locals[place][0].addr;
+        let caller = End::node(place, stream, from);
+        if !self.cables.listens(peer) || self.dead.contains(&peer.ip()) {
+            self.wire.push_back(Event::Closed(caller));
+            return;
+        }
+        let (ours, theirs) = match tls {
+            Some(_) => (self.identities(from), self.identities(peer)),
+            None => (Vec::new(), Vec::new()),
+        };
+        if tls.is_some_and(|name| !theirs.iter().any(|proven| **proven == *name)) {
+            self.wire.push_back(Event::Closed(caller));
+            return;
+        }
+        let called = match self.nodes.get(&peer) {
+            Some(_) => {
+                let place = self.place(from, peer);
+                let accepted = Accepted {
+                    transport: speaks(peer),
+                    peer: from,
+                    identities: &ours,
+                };
+                let stream = self.shards[place].accept(self.now, &accepted).unwrap();
+                End::node(place, stream, peer)
+            }
+            None => End::test(peer),
+        };
+        self.cables.join(caller.clone(), called);
+        self.wire.push_back(Event::Connected(caller, theirs));
+    }
+
+    pub(super) fn hang_up(&mut self, end: Joined) {
+        let other = end.across();
+        self.cables.part(&end);
+        self.wire.push_back(Event::Closed(other));
+    }
+}
