@@ -12,6 +12,10 @@ use steadfast::id::{Flow, SocketId};
 use steadfast::stick::{Bound, Level, Source, Table};
 use steadfast::time::Instant;
 
+/// The proxy's own, whose large pages a table of this size is read through.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NOW: Instant = Instant::from_micros(1);
 const LATER: Instant = Instant::from_micros(2);
 const FLOWS: u64 = 16;

@@ -216,7 +216,7 @@ impl Table {
         let place = u64::from(domain) << 32 | u64::from(key.place());
         let [a, b] = &self.prints;
         let user = (place, key.user());
-        [a.hash_one(user), b.hash_one(user)]
+        [a.hash_one(user), b.hash_one(user) | 1 << 63]
     }
 
     fn row_of(&self, print: Print, is_it: impl Fn(&rows::Row) -> bool) -> Option<u32> {

@@ -85,7 +85,8 @@ impl Store {
     }
 
     /// Writes the records, of which a later one of the same key wins, in one
-    /// transaction: after a crash all of them are there or none.
+    /// transaction: after a crash all of them are there or none. They are left
+    /// sorted by key: neighbours in the tree are written together.
     ///
     /// # Errors
     /// When they cannot be written; then none is.
@@ -93,12 +94,14 @@ impl Store {
         clippy::result_large_err,
         reason = "redb's error, boxed before it leaves"
     )]
-    pub fn write(&self, records: &[Record]) -> Result<(), StoreFault> {
+    pub fn write(&self, records: &mut [Record]) -> Result<(), StoreFault> {
+        records.sort_by(|a, b| a.key.cmp(&b.key));
         let write = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
             {
                 let mut table = transaction.open_table(LOCATION)?;
-                for record in records {
+                for same in records.chunk_by(|a, b| a.key == b.key) {
+                    let Some(record) = same.last() else { continue };
                     match &record.value {
                         Some(value) => drop(table.insert(&*record.key, &**value)?),
                         None => drop(table.remove(&*record.key)?),
@@ -118,7 +121,7 @@ impl Store {
     pub(super) async fn write_behind(self, mut records: Receiver<Record>) {
         let mut batch = Vec::new();
         while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
-            if let Err(fault) = self.write(&batch) {
+            if let Err(fault) = self.write(&mut batch) {
                 tracing::error!("{fault}; {} registrations are not saved", batch.len());
             }
             batch.clear();
@@ -159,18 +162,18 @@ mod tests {
         let place = Place::new("restart");
         let store = Store::open(&place.0).unwrap();
         assert_eq!(store.records().unwrap(), []);
-        let batch = [
+        let mut batch = [
             record("joe", Some("a")),
             record("ann", Some("b")),
             record("joe", Some("c")),
         ];
-        store.write(&batch).unwrap();
+        store.write(&mut batch).unwrap();
         drop(store);
         let store = Store::open(&place.0).unwrap();
         let want = [record("ann", Some("b")), record("joe", Some("c"))];
         assert_eq!(store.records().unwrap(), want);
         store
-            .write(&[record("ann", None), record("eve", None)])
+            .write(&mut [record("ann", None), record("eve", None)])
             .unwrap();
         assert_eq!(store.records().unwrap(), [record("joe", Some("c"))]);
     }

@@ -22,7 +22,7 @@ use crate::time::Instant;
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
 /// bounds the work of one wake.
-const SWEEP: usize = 1_024;
+const SWEEP: usize = 4_096;
 
 /// One home of a domain.
 pub struct Home {

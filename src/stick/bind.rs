@@ -182,7 +182,10 @@ impl Table {
             dialog,
             stamp,
         };
-        self.rows.insert(draft, &mut self.links.link_mut(link).rows);
+        if self.rows.insert(draft, &mut self.links).is_none() {
+            self.sets.release(set);
+            return Bound::Full;
+        }
         self.links.entry_mut(holder).rows += 1;
         self.len += 1;
         if let Some(went) = went {

@@ -29,13 +29,13 @@ enum Flows {
     Lost,
 }
 
-/// The place a URI names, and its set if any row has the same.
+/// The place a URI names.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     domain: u32,
     number: u32,
+    /// Its first row, or `NONE`.
     head: u32,
-    pub(super) set: Option<u32>,
 }
 
 impl Table {
@@ -132,20 +132,26 @@ impl Table {
     #[inline]
     fn select(&mut self, ask: Ask<'_>, uri: &[u8], chance: u64) -> Option<Match> {
         self.with_key(|table, key| {
-            if !key.read(uri) {
+            let tail = key.read_place(uri)?;
+            let domain = table.links.domain(key.host())?;
+            let print = table.print(domain, key);
+            // The row is on its way from memory while the set is read.
+            table.rows.prefetch(print);
+            if !key.read_set(tail) {
                 return None;
             }
-            let place = table.place(key)?;
-            let mut ties = std::mem::take(&mut table.ties);
-            let mut best = |level| {
-                table.collect(level, &ask, key, &place, &mut ties);
-                Some((*ties.get(draw(chance, ties.len()))?, level))
+            let (number, head) = (key.place(), table.rows.head(print));
+            let place = Place {
+                domain,
+                number,
+                head,
             };
-            let found = best(Level::Exact).or_else(|| best(Level::Equal));
-            table.ties = ties;
-            let (row, level) = found?;
+            let (row, level) = table.best(&ask, key, &place, chance)?;
             let row = table.rows.get_mut(row);
-            row.used = true;
+            // What is only read need not be written back.
+            if !row.used {
+                row.used = true;
+            }
             let link = row.link;
             Some(Match {
                 flow: table.links.owner(link).flow,
@@ -154,20 +160,41 @@ impl Table {
         })
     }
 
+    /// The row to take, of those on the best level that has any.
+    #[inline]
+    fn best(
+        &mut self,
+        ask: &Ask<'_>,
+        key: &Key,
+        place: &Place,
+        chance: u64,
+    ) -> Option<(u32, Level)> {
+        if place.head == NONE {
+            return None;
+        }
+        let row = self.rows.get(place.head);
+        if row.next == NONE {
+            let mut levels = [Level::Exact, Level::Equal].into_iter();
+            let level = levels.find(|&level| self.matches(level, place, key, row))?;
+            return self.sees(ask, row).then_some((place.head, level));
+        }
+        let mut ties = std::mem::take(&mut self.ties);
+        let mut among = |level| {
+            self.collect(level, ask, key, place, &mut ties);
+            Some((*ties.get(draw(chance, ties.len()))?, level))
+        };
+        let found = among(Level::Exact).or_else(|| among(Level::Equal));
+        self.ties = ties;
+        found
+    }
+
     #[inline]
     pub(super) fn place(&self, key: &Key) -> Option<Place> {
         let domain = self.links.domain(key.host())?;
-        let head = self.rows.head(self.print(domain, key));
-        let set = if head == NONE {
-            None
-        } else {
-            self.sets.find(key.set())
-        };
         Some(Place {
             domain,
             number: key.place(),
-            head,
-            set,
+            head: self.rows.head(self.print(domain, key)),
         })
     }
 
@@ -193,14 +220,20 @@ impl Table {
     }
 
     /// The row's URI matches; what `sees` says is another matter.
+    #[inline]
     pub(super) fn matches(&self, level: Level, place: &Place, key: &Key, row: &Row) -> bool {
-        let same_set = Some(row.set) == place.set;
         let set = match level {
-            Level::Exact => same_set,
-            Level::Equal => same_set || params::equal(self.sets.text(row.set), key.set()),
+            Level::Exact => self.has_set(key, row),
+            Level::Equal => params::equal(self.sets.text(row.set), key.set()),
             Level::Domain => true,
         };
         set && row.place == place.number && self.links.link(row.link).domain == place.domain
+    }
+
+    /// The row has the very parameters of the key.
+    #[inline]
+    pub(super) fn has_set(&self, key: &Key, row: &Row) -> bool {
+        self.sets.text(row.set) == key.set()
     }
 
     fn sees(&self, ask: &Ask<'_>, row: &Row) -> bool {

@@ -28,17 +28,30 @@ pub(super) struct Key {
     text: Vec<u8>,
     /// Pieces on their way into order.
     spare: Vec<u8>,
-    tails: [Tail; TAILS],
+    endings: [Ending; ENDINGS],
     host: usize,
     user: usize,
     place: u32,
 }
 
-/// What came after the host of some URI before.
+/// What came after the user of some URI before, and what it means. Peers write
+/// the same few endings all day.
 #[derive(Debug, Default)]
-struct Tail {
+struct Ending {
     written: Vec<u8>,
-    canonical: Vec<u8>,
+    host: Vec<u8>,
+    /// The port's part of the place.
+    port: u32,
+    set: Vec<u8>,
+}
+
+/// What is left of a URI once its place is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tail<'a> {
+    /// It ends as one before did.
+    Known(usize),
+    /// All that comes after the user, and of it what comes after the port.
+    New { ending: &'a [u8], params: &'a [u8] },
 }
 
 impl Key {
@@ -46,8 +59,34 @@ impl Key {
     /// other methods then mean nothing.
     #[must_use]
     pub(super) fn read(&mut self, uri: &[u8]) -> bool {
+        self.read_place(uri).is_some_and(|tail| self.read_set(tail))
+    }
+
+    /// As `read`, without the set, which `read_set` adds. A look-up has work to
+    /// do between the two.
+    #[inline]
+    pub(super) fn read_place<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
         self.text.clear();
-        uri.len() <= STICK_URI_MAX && self.parse(uri).is_some()
+        if uri.len() > STICK_URI_MAX {
+            return None;
+        }
+        self.parse(uri)
+    }
+
+    /// Adds the set from the tail of the URI.
+    #[inline]
+    #[must_use]
+    pub(super) fn read_set(&mut self, tail: Tail<'_>) -> bool {
+        match tail {
+            Tail::Known(slot) => self.text.extend_from_slice(&self.endings[slot].set),
+            Tail::New { ending, params } => {
+                if push_set(&mut self.text, params, &mut self.spare).is_none() {
+                    return false;
+                }
+                self.remember(ending);
+            }
+        }
+        true
     }
 
     /// Makes the key of `sip:<host>`, the URI a certificate's domain stands for.
@@ -88,57 +127,74 @@ impl Key {
             || str::from_utf8(host).is_ok_and(|host| host.parse::<Ipv4Addr>().is_ok())
     }
 
-    fn parse(&mut self, uri: &[u8]) -> Option<()> {
-        let (scheme, rest) = uri.split_at_checked(4)?;
-        self.place = match scheme {
-            s if s.eq_ignore_ascii_case(b"sip:") => 0,
-            s if s.eq_ignore_ascii_case(b"sips") => SIPS,
-            _ => return None,
+    fn parse<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
+        let (scheme, rest) = match uri.split_first_chunk() {
+            Some((b"sip:", rest)) => (0, rest),
+            _ => split_scheme(uri)?,
         };
-        let rest = if self.place == SIPS {
-            rest.strip_prefix(b":")?
-        } else {
-            rest
-        };
+        self.place = scheme;
         let (user, rest) = match memchr::memchr(b'@', rest) {
             Some(0) => return None,
             Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
             None => (None, rest),
         };
-        let (host, port, rest) = split_host(rest)?;
-        if let Some(port) = port {
-            self.place |= PORT | u32::from(port);
-        }
-        push_host(&mut self.text, host)?;
+        let slot = slot(rest);
+        let known = &self.endings[slot];
+        let tail = if known.written == rest && !rest.is_empty() {
+            self.place |= known.port;
+            self.text.extend_from_slice(&known.host);
+            Tail::Known(slot)
+        } else {
+            let (host, port, params) = split_host(rest)?;
+            if let Some(port) = port {
+                self.place |= PORT | u32::from(port);
+            }
+            push_host(&mut self.text, host)?;
+            Tail::New {
+                ending: rest,
+                params,
+            }
+        };
         self.host = self.text.len();
         if let Some(user) = user {
             self.place |= USER;
             push_user(&mut self.text, user);
         }
         self.user = self.text.len();
-        self.push_tail(rest)
+        Some(tail)
     }
 
-    /// Appends the set. Peers write the same few tails all day: those are
-    /// remembered.
-    fn push_tail(&mut self, tail: &[u8]) -> Option<()> {
-        let Some(last) = tail.last() else {
-            return Some(());
+    /// Keeps how the URI just read ends, in place of another one.
+    fn remember(&mut self, ending: &[u8]) {
+        if ending.len() > ENDING_MAX {
+            return;
+        }
+        let keep = |to: &mut Vec<u8>, text: &[u8]| {
+            to.clear();
+            to.extend_from_slice(text);
         };
-        let slot = (tail.len() ^ usize::from(*last)) % TAILS;
-        if self.tails[slot].written == tail {
-            self.text.extend_from_slice(&self.tails[slot].canonical);
-            return Some(());
-        }
-        push_set(&mut self.text, tail, &mut self.spare)?;
-        if tail.len() <= TAIL_MAX {
-            let Tail { written, canonical } = &mut self.tails[slot];
-            written.clear();
-            written.extend_from_slice(tail);
-            canonical.clear();
-            canonical.extend_from_slice(&self.text[self.user..]);
-        }
-        Some(())
+        let known = &mut self.endings[slot(ending)];
+        keep(&mut known.written, ending);
+        keep(&mut known.host, &self.text[..self.host]);
+        keep(&mut known.set, &self.text[self.user..]);
+        known.port = self.place & (PORT | (PORT - 1));
+    }
+}
+
+/// Where an ending is kept.
+#[inline]
+fn slot(ending: &[u8]) -> usize {
+    (ending.len() ^ usize::from(ending.last().copied().unwrap_or_default())) % ENDINGS
+}
+
+/// What the scheme says of the place, and what comes after its colon.
+fn split_scheme(uri: &[u8]) -> Option<(u32, &[u8])> {
+    let colon = memchr::memchr(b':', uri)?;
+    let (scheme, rest) = (&uri[..colon], &uri[colon + 1..]);
+    if scheme.eq_ignore_ascii_case(b"sip") {
+        Some((0, rest))
+    } else {
+        scheme.eq_ignore_ascii_case(b"sips").then_some((SIPS, rest))
     }
 }
 
@@ -174,10 +230,10 @@ fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
     push_name(out, host)
 }
 
-/// Tails remembered.
-const TAILS: usize = 16;
-/// Longest tail remembered.
-const TAIL_MAX: usize = 64;
+/// Endings remembered.
+const ENDINGS: usize = 16;
+/// Longest ending remembered.
+const ENDING_MAX: usize = 128;
 const PORT: u32 = 1 << 16;
 const SIPS: u32 = 1 << 17;
 const USER: u32 = 1 << 18;

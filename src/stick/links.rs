@@ -6,6 +6,8 @@
 //! carries rows scoped to a dialog. Domain names are compared in full (RFC
 //! 5922 §7.2), in the canonical form that `key` makes.
 
+use std::cell::Cell;
+
 use ahash::RandomState;
 use hashbrown::HashTable;
 
@@ -24,6 +26,8 @@ pub(super) struct Links {
     by_flow: HashTable<u32>,
     domains: Arena<Domain>,
     by_name: HashTable<u32>,
+    /// The domain found last: a node asks for the same few all day.
+    recent: Cell<u32>,
     links: Arena<Link>,
     by_both: HashTable<u32>,
     name_bytes: usize,
@@ -111,6 +115,7 @@ impl Links {
             by_flow,
             domains,
             by_name,
+            recent: Cell::new(NONE),
             links,
             by_both,
             name_bytes: 0,
@@ -175,11 +180,18 @@ impl Links {
 
     #[inline]
     pub(super) fn domain(&self, name: &[u8]) -> Option<u32> {
-        self.by_name
-            .find(self.hash.hash_one(name), |&at| {
-                *self.domains[at].name == *name
-            })
-            .copied()
+        let is_it = |at: u32| *self.domains[at].name == *name;
+        let recent = self.recent.get();
+        // A dropped domain has no name, and no host is empty.
+        if recent != NONE && is_it(recent) {
+            return Some(recent);
+        }
+        let found = self
+            .by_name
+            .find(self.hash.hash_one(name), |&at| is_it(at))
+            .copied();
+        self.recent.set(found.unwrap_or(recent));
+        found
     }
 
     /// The domain's name.

@@ -1,19 +1,27 @@
 //! Rows: one URI bound to one flow, found by the place its URI names.
 //!
-//! A place is (domain, scheme, port, user); its rows form a chain, and the
-//! index knows the first. The user is kept as a 128-bit keyed fingerprint only:
+//! A place is (domain, scheme, port, user). The first row of a place stands
+//! where the fingerprint of the place says (`segments`), so that finding it is
+//! one read of memory; further rows of the same place hang on it as a chain and
+//! lie in an arena. The user is kept as a 128-bit keyed fingerprint only:
 //! domain, scheme, port and parameters are compared in full, so even a found
 //! collision would stay inside one domain, where whoever may bind one user may
-//! bind them all. A row is one cache line, and the index carries 32 bits of the
-//! fingerprint so that a look-up touches no row but its own.
+//! bind them all. A row is one cache line.
+//!
+//! A row's number holds until rows are inserted or removed: both may move
+//! others.
+
+mod segments;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU64;
 
-use hashbrown::HashTable;
-
 use super::Source;
 use super::arena::{Arena, NONE};
+use super::links::Links;
 use crate::time::Instant;
+use segments::{Moved, Segments};
 
 /// One binding.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +37,7 @@ pub(super) struct Row {
     pub(super) set: u32,
     /// The flow and the domain; `NONE` in a free row.
     pub(super) link: u32,
-    /// Next row of the same place.
+    /// Next row of the same place, in the arena.
     pub(super) next: u32,
     newer: u32,
     older: u32,
@@ -42,7 +50,7 @@ pub(super) struct Row {
 
 const _: () = assert!(size_of::<Row>() == 64, "a row is one cache line");
 
-/// Fingerprint of a place.
+/// Fingerprint of a place; its very top bit is set.
 pub(super) type Print = [u64; 2];
 
 /// The rows of one link, least recently bound last.
@@ -74,54 +82,91 @@ pub(super) struct Draft {
     pub(super) stamp: u32,
 }
 
-/// All rows.
+impl Draft {
+    fn row(self, next: u32) -> Row {
+        Row {
+            print: self.print,
+            until: self.until,
+            dialog: self.dialog,
+            place: self.place,
+            set: self.set,
+            link: self.link,
+            next,
+            newer: NONE,
+            older: NONE,
+            stamp: self.stamp,
+            source: self.source,
+            used: false,
+        }
+    }
+}
+
+/// All rows. Those of the arena have the top bit of their number set.
 #[derive(Debug)]
 pub(super) struct Rows {
-    arena: Arena<Row>,
-    index: HashTable<Head>,
+    heads: Segments,
+    more: Arena<Row>,
+    moved: Moved,
 }
 
-/// The first row of a place.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    print: u32,
-    row: u32,
-}
+/// Marks the number of a row in the arena.
+const MORE: u32 = 1 << 31;
 
 impl Rows {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            arena: Arena::new(),
-            index: HashTable::new(),
+            heads: Segments::new(),
+            more: Arena::new(),
+            moved: Moved::default(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.arena.len()
+        self.heads.len() + self.more.len()
     }
 
-    pub(super) const fn slots(&self) -> u32 {
-        self.arena.slots()
+    /// Number of places a row may be in: `at` takes what is below.
+    pub(super) fn slots(&self) -> u32 {
+        self.heads.slots() + self.more.slots()
+    }
+
+    /// The number of the row in the nth place, if one is there.
+    pub(super) fn at(&self, nth: u32) -> Option<u32> {
+        let row = match nth.checked_sub(self.heads.slots()) {
+            None => nth,
+            Some(more) => more | MORE,
+        };
+        (self.get(row).link != NONE).then_some(row)
     }
 
     #[inline]
     pub(super) fn get(&self, row: u32) -> &Row {
-        &self.arena[row]
+        if row & MORE == 0 {
+            self.heads.get(row)
+        } else {
+            &self.more[row & !MORE]
+        }
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, row: u32) -> &mut Row {
-        &mut self.arena[row]
+        if row & MORE == 0 {
+            self.heads.get_mut(row)
+        } else {
+            &mut self.more[row & !MORE]
+        }
+    }
+
+    /// Begins to read what `head` will look at first.
+    #[inline]
+    pub(super) fn prefetch(&self, print: Print) {
+        self.heads.prefetch(print);
     }
 
     /// First row of the place, or `NONE`.
     #[inline]
     pub(super) fn head(&self, print: Print) -> u32 {
-        let short = short(print);
-        let found = self.index.find(spread(short), |head| {
-            head.print == short && self.arena[head.row].print == print
-        });
-        found.map_or(NONE, |head| head.row)
+        self.heads.find(print).unwrap_or(NONE)
     }
 
     /// Every row of the place.
@@ -137,99 +182,96 @@ impl Rows {
             if at == NONE {
                 return None;
             }
-            let (index, row) = (at, &self.arena[at]);
+            let (index, row) = (at, self.get(at));
             at = row.next;
             Some((index, row))
         })
     }
 
-    /// Takes a row in, as the newest of `list`.
-    pub(super) fn insert(&mut self, draft: Draft, list: &mut Recency) -> u32 {
-        let Draft {
-            print,
-            place,
-            set,
-            link,
-            source,
-            until,
-            dialog,
-            stamp,
-        } = draft;
-        let head = self.head(print);
-        let next = if head == NONE {
-            NONE
+    /// Takes a row in, as the newest of its link. `None` when the place it
+    /// belongs to cannot grow, which its secret key keeps from happening.
+    pub(super) fn insert(&mut self, draft: Draft, links: &mut Links) -> Option<u32> {
+        let head = self.head(draft.print);
+        let row = if head == NONE {
+            let row = self.heads.insert(draft.row(NONE), &mut self.moved);
+            self.follow_moved(links);
+            row?
         } else {
-            self.arena[head].next
+            let row = self.more.insert(draft.row(self.get(head).next)) | MORE;
+            self.get_mut(head).next = row;
+            row
         };
-        let (newer, older) = (NONE, NONE);
-        let row = Row {
-            print,
-            until,
-            dialog,
-            place,
-            set,
-            link,
-            next,
-            newer,
-            older,
-            stamp,
-            source,
-            used: false,
-        };
-        let row = self.arena.insert(row);
-        if head == NONE {
-            let head = Head {
-                print: short(print),
-                row,
-            };
-            self.index
-                .insert_unique(spread(head.print), head, |head| spread(head.print));
-        } else {
-            self.arena[head].next = row;
-        }
-        self.push_newest(row, list);
-        row
+        self.push_newest(row, &mut links.link_mut(draft.link).rows);
+        Some(row)
     }
 
-    /// Takes a row of `list` out and gives it back.
-    pub(super) fn remove(&mut self, row: u32, list: &mut Recency) -> Row {
-        self.take_out(row, list);
-        let gone = self.arena[row];
-        self.unchain(row, gone);
-        self.arena[row].link = NONE;
-        self.arena.remove(row);
+    /// Takes a row out of its link and its place, and gives it back.
+    pub(super) fn remove(&mut self, row: u32, links: &mut Links) -> Row {
+        let gone = *self.get(row);
+        self.take_out(row, &mut links.link_mut(gone.link).rows);
+        if row & MORE != 0 {
+            let mut before = self.head(gone.print);
+            while self.get(before).next != row {
+                before = self.get(before).next;
+            }
+            self.get_mut(before).next = gone.next;
+            self.free(row);
+        } else if gone.next == NONE {
+            self.heads.remove(row);
+        } else {
+            // The next of the chain is its head now.
+            let heir = gone.next;
+            *self.heads.get_mut(row) = *self.get(heir);
+            self.free(heir);
+            self.settle(row, links);
+        }
         gone
     }
 
-    fn unchain(&mut self, row: u32, gone: Row) {
-        let head = self.head(gone.print);
-        if head != row {
-            let mut before = head;
-            while self.arena[before].next != row {
-                before = self.arena[before].next;
-            }
-            self.arena[before].next = gone.next;
-            return;
+    /// Frees a row of the arena.
+    fn free(&mut self, more: u32) {
+        self.get_mut(more).link = NONE;
+        self.more.remove(more & !MORE);
+    }
+
+    /// Tells the neighbours of rows that growth moved.
+    fn follow_moved(&mut self, links: &mut Links) {
+        let moved = std::mem::take(&mut self.moved);
+        // First the rows themselves: neighbours may have moved together.
+        for &row in &moved.rows {
+            let Row { newer, older, .. } = *self.get(row);
+            let entry = self.get_mut(row);
+            (entry.newer, entry.older) = (moved.now(newer), moved.now(older));
         }
-        if let Ok(mut entry) = self
-            .index
-            .find_entry(spread(short(gone.print)), |head| head.row == row)
-        {
-            if gone.next == NONE {
-                entry.remove();
-            } else {
-                entry.get_mut().row = gone.next;
-            }
+        for &row in &moved.rows {
+            self.settle(row, links);
+        }
+        self.moved = moved;
+        self.moved.clear();
+    }
+
+    /// Makes the neighbours of a row in its list point at it.
+    fn settle(&mut self, row: u32, links: &mut Links) {
+        let Row {
+            newer, older, link, ..
+        } = *self.get(row);
+        match newer {
+            NONE => links.link_mut(link).rows.newest = row,
+            newer => self.get_mut(newer).older = row,
+        }
+        match older {
+            NONE => links.link_mut(link).rows.oldest = row,
+            older => self.get_mut(older).newer = row,
         }
     }
 
     /// Puts a row that is in no list in front of `list`.
     pub(super) fn push_newest(&mut self, row: u32, list: &mut Recency) {
-        let entry = &mut self.arena[row];
+        let entry = self.get_mut(row);
         (entry.newer, entry.older) = (NONE, list.newest);
         match list.newest {
             NONE => list.oldest = row,
-            newest => self.arena[newest].newer = row,
+            newest => self.get_mut(newest).newer = row,
         }
         list.newest = row;
         list.len += 1;
@@ -237,86 +279,20 @@ impl Rows {
 
     /// Takes a row out of `list`, leaving it in its chain.
     pub(super) fn take_out(&mut self, row: u32, list: &mut Recency) {
-        let Row { newer, older, .. } = self.arena[row];
+        let Row { newer, older, .. } = *self.get(row);
         match newer {
             NONE => list.newest = older,
-            newer => self.arena[newer].older = older,
+            newer => self.get_mut(newer).older = older,
         }
         match older {
             NONE => list.oldest = newer,
-            older => self.arena[older].newer = newer,
+            older => self.get_mut(older).newer = newer,
         }
         list.len -= 1;
     }
 
     /// Bytes of heap held.
     pub(super) fn memory(&self) -> usize {
-        self.arena.memory() + self.index.allocation_size()
-    }
-}
-
-/// The part of a fingerprint the index holds.
-#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
-const fn short(print: Print) -> u32 {
-    print[0] as u32
-}
-
-/// The index takes its bucket from the low bits and its tag from the high ones.
-const fn spread(short: u32) -> u64 {
-    (short as u64) << 32 | short as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draft(print: Print, set: u32) -> Draft {
-        let until = Instant::from_micros(9);
-        Draft {
-            print,
-            place: 0,
-            set,
-            link: 0,
-            source: Source::Path,
-            until,
-            dialog: None,
-            stamp: 0,
-        }
-    }
-
-    fn sets(rows: &Rows, print: Print) -> Vec<u32> {
-        let mut sets: Vec<u32> = rows.chain(print).map(|(_, row)| row.set).collect();
-        sets.sort_unstable();
-        sets
-    }
-
-    #[test]
-    fn a_chain_survives_the_loss_of_any_of_its_rows() {
-        for gone in 0..3 {
-            let (mut rows, mut list) = (Rows::new(), Recency::EMPTY);
-            let all = [0, 1, 2].map(|set| rows.insert(draft([7, 7], set), &mut list));
-            // Same index bits, other place.
-            rows.insert(draft([7, 8], 9), &mut list);
-            rows.remove(all[gone], &mut list);
-            let mut want = vec![0, 1, 2];
-            want.remove(gone);
-            assert_eq!(
-                (sets(&rows, [7, 7]), sets(&rows, [7, 8]), list.len),
-                (want, vec![9], 3)
-            );
-        }
-    }
-
-    #[test]
-    fn the_list_runs_from_the_newest_to_the_oldest() {
-        let (mut rows, mut list) = (Rows::new(), Recency::EMPTY);
-        let [a, b, c] = [0, 1, 2].map(|n| rows.insert(draft([n, 0], 0), &mut list));
-        rows.take_out(b, &mut list);
-        assert_eq!((list.newest, list.oldest), (c, a));
-        rows.remove(a, &mut list);
-        assert_eq!((list.newest, list.oldest), (c, c));
-        rows.push_newest(b, &mut list);
-        assert_eq!((list.newest, list.oldest, list.len), (b, c, 2));
-        assert_eq!((rows.head([0, 0]), rows.head([1, 0])), (NONE, b));
+        self.heads.memory() + self.more.memory() + self.moved.memory()
     }
 }
