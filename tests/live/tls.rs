@@ -149,6 +149,14 @@ fn register_at(address: &str, number: u32) -> String {
 
 /// `openssl s_server` as a home that shows this certificate.
 fn impostor(lab: &Lab, address: &str, folder: &Path, file: &str) -> Process {
+    let row = listener_row(address, 5061);
+    let is_there = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        table.contains(&row)
+    };
+    // The one before it may take a moment to be gone.
+    let is_free = poll(PATIENCE, || (!is_there()).then_some(()));
+    assert!(is_free.is_some(), "{address} is taken");
     // It hangs up as soon as there is nothing more to read from its terminal.
     let mut command = Command::new("sh");
     let pair = folder.join(file).display().to_string();
@@ -156,11 +164,7 @@ fn impostor(lab: &Lab, address: &str, folder: &Path, file: &str) -> Process {
         "tail -f /dev/null | openssl s_server -quiet -accept {address}:5061 -cert {pair}.pem -key {pair}.key"
     ));
     let process = Process::start("openssl", &mut command, lab.path(&format!("{file}.log")));
-    let row = listener_row(address, 5061);
-    let listens = poll(PATIENCE, || {
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        table.contains(&row).then_some(())
-    });
+    let listens = poll(PATIENCE, || is_there().then_some(()));
     assert!(listens.is_some(), "{}", process.last_words());
     process
 }
