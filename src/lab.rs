@@ -134,10 +134,10 @@ pub fn run(options: &Options) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(live(&folder))
+    runtime.block_on(live(&folder, core))
 }
 
-async fn live(folder: &Folder) -> Result<(), Fault> {
+async fn live(folder: &Folder, core: Transport) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut nodes = Nodes::start(folder.path())?;
@@ -146,7 +146,7 @@ async fn live(folder: &Folder) -> Result<(), Fault> {
         _ = terminate.recv() => return Ok(nodes.stop().await?),
         _ = interrupt.recv() => return Ok(nodes.stop().await?),
     }
-    print!("{}", words::welcome(folder.path(), &nodes.ids()));
+    print!("{}", words::welcome(folder.path(), &nodes.ids(), core));
     loop {
         tokio::select! {
             (name, status) = nodes.next_end() => println!("{}", words::ended(name, &status)),

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::ExitStatus;
 
-use super::{EDGES, HOME, PORT, Place, ending};
+use super::{EDGES, HOME, PORT, Place, TLS_PORT, ending};
+use crate::id::Transport;
 
-/// The page printed once every node listens.
-pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)]) -> String {
+/// The page printed once every node listens; the two phones speak TLS where the
+/// nodes do among themselves.
+pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)], core: Transport) -> String {
     let row = |(Place { name, ip }, id): &(Place, u32)| {
         format!("  {name:<6}{ip}:{PORT}   process {id}\n")
     };
@@ -15,7 +17,15 @@ pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)]) -> String {
         .iter()
         .find(|(place, _)| place.name != HOME.name)
         .map_or(0, |(_, id)| *id);
-    let (home, folder) = (HOME.ip, folder.display());
+    let folder = folder.display();
+    let (port, how) = match core {
+        Transport::Tls => (
+            format!(":{TLS_PORT}"),
+            format!(" --transport tls --ca {folder}/ca.pem"),
+        ),
+        Transport::Udp | Transport::Tcp => (String::new(), String::new()),
+    };
+    let home = HOME.ip;
     let [first, second, _] = EDGES.map(|edge| edge.ip);
     format!(
         "
@@ -27,8 +37,8 @@ The lab is up: example.com with its home and the edge cluster edge.example.com.
 
 Two phones without media, each in a terminal of its own:
 
-  steadfast ua listen sip:ann@example.com --password secret --home {home} --resolve edge.example.com={second} -v
-  steadfast ua call sip:joe@example.com sip:ann@example.com --for 60 --password secret --home {home} --resolve edge.example.com={first} -v
+  steadfast ua listen sip:ann@example.com --password secret --home {home}{port} --resolve edge.example.com={second}{port}{how} -v
+  steadfast ua call sip:joe@example.com sip:ann@example.com --for 60 --password secret --home {home}{port} --resolve edge.example.com={first}{port}{how} -v
 
 or any SIP phone: user joe, domain example.com, password secret, and one of the
 edges above as its outbound proxy. For baresip, this line in ~/.baresip/accounts:
