@@ -160,6 +160,11 @@ impl Lab {
         node
     }
 
+    /// Everything the lab said.
+    pub(crate) fn said(&self) -> String {
+        self.process.said()
+    }
+
     /// What the lab last said.
     pub(crate) fn last_words(&self) -> String {
         self.process.last_words()

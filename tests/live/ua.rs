@@ -1,8 +1,13 @@
 //! The user agent against the lab: its way to two flows, line by line, and a call.
 
-use crate::agent::{Agent, Message};
-use crate::lab::{EDGES, HOME, Lab};
+use std::time::Duration;
 
+use crate::agent::{Agent, Message};
+use crate::lab::{EDGES, HOME, Lab, steadfast};
+use crate::process::{Process, poll};
+
+/// How long a phone may take for what it is told.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// What the cluster is called before a token is known.
 const CLUSTER: &str = "<sip:edge.example.com;lr>";
 
@@ -129,5 +134,50 @@ fn an_agent_calls_an_agent() {
                 && !message.start().starts_with("SIP/2.0 200 ")
         });
         assert!(refused.is_none(), "{refused:#?}");
+    }
+}
+
+/// What the lab says one could type, behind the name of the program.
+fn typed(lab: &Lab, what: &str) -> Vec<String> {
+    let start = format!("  steadfast {what} ");
+    lab.until_said(&start);
+    let said = lab.said();
+    let line = said.lines().find(|line| line.starts_with(&start));
+    let words = line.expect("it was said").split_whitespace().skip(1);
+    words.map(str::to_owned).collect()
+}
+
+/// Runs what the lab says, with an end.
+fn as_told(lab: &Lab, what: &str, more: &[&str]) -> Process {
+    let mut command = steadfast();
+    command.args(typed(lab, what)).args(more);
+    Process::start(what, &mut command, lab.path(&format!("{what}.log")))
+}
+
+#[test]
+fn the_phones_that_a_lab_tells_one_to_start_talk() {
+    for (test, flags, proxy) in [
+        ("ua-told", &[][..], "127.0.0.11:5060"),
+        ("ua-told-tls", &["--tls"][..], "127.0.0.11:5061"),
+    ] {
+        let lab = Lab::start_with(test, flags);
+        let mut ann = as_told(&lab, "ua listen", &["--calls", "1", "--ring", "0"]);
+        let is_ready = poll(PATIENCE, || {
+            ann.said().contains("ready, with 2 of 2").then_some(())
+        });
+        assert!(is_ready.is_some(), "{}", ann.last_words());
+        let mut joe = as_told(&lab, "ua call", &[]);
+        let answers = poll(PATIENCE, || {
+            joe.said().contains("call 1: answered").then_some(())
+        });
+        assert!(answers.is_some(), "{}", joe.last_words());
+        let through = format!("flow 1: registered through {proxy} ");
+        assert!(joe.said().contains(&through), "{}", joe.last_words());
+        // A minute is long: Ctrl-C hangs up.
+        joe.signal("-INT");
+        assert!(joe.wait(PATIENCE).is_some(), "{}", joe.last_words());
+        let end = ann.wait(PATIENCE);
+        let is_well = end.is_some_and(|end| end.success());
+        assert!(is_well, "{}", ann.last_words());
     }
 }
