@@ -13,8 +13,9 @@ use std::rc::Rc;
 
 use crate::limits;
 
-/// Smallest capacity of each size class, in bytes.
-const CLASSES: [usize; 6] = [512, 1024, 2048, 4096, 16_384, 65_536];
+/// Smallest capacity of each size class, in bytes. They lie close where messages
+/// are, since a transaction keeps what it sent for half a minute.
+const CLASSES: [usize; 9] = [512, 768, 1024, 1280, 1536, 2048, 4096, 16_384, 65_536];
 
 type Shelf = Vec<Rc<Vec<u8>>>;
 
