@@ -278,7 +278,6 @@ impl Segment {
 
 /// The directory's entry for a fingerprint.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
 const fn top(print: Print, depth: u32) -> usize {
     // In two steps, since no shift takes all 64 bits away.
     (print[0] >> 1 >> (63 - depth)) as usize

@@ -122,7 +122,7 @@ fn growth_and_removal_lose_no_row_and_no_order() {
         there.push_front(n);
         // Every third goes again, some at once and some much later.
         if n % 3 == 0 {
-            let gone = if n % 2 == 0 { n } else { n / 2 | 1 };
+            let gone = if n % 2 == 0 { n } else { (n / 2) | 1 };
             let row = rows.head(of(gone));
             if row != NONE {
                 rows.remove(row, &mut links);
