@@ -224,6 +224,7 @@ fn settings() -> edge::Settings {
         tcp: 5060,
         tls: 5061,
         retires: false,
+        site: String::new(),
     };
     edge::Settings {
         name: "e1".to_owned(),

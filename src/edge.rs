@@ -92,6 +92,9 @@ pub struct Member {
     /// It is to be taken out of service: no subscriber gets it any more, and
     /// those who have it are moved (D-E17).
     pub retires: bool,
+    /// What it shares its fate with: a building, a power supply. A subscriber's
+    /// edges are of several where there are several.
+    pub site: String,
 }
 
 impl Member {

@@ -173,7 +173,7 @@ fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
 }
 
 fn member(table: &Section<'_>) -> Result<Member, Mistake> {
-    table.only(&["name", "address", "udp", "tcp", "tls", "retire"])?;
+    table.only(&["name", "address", "udp", "tcp", "tls", "retire", "site"])?;
     let want = "the member's name, such as \"e1\"";
     let name = table.parsed("name", want, names::node)?;
     let name = name.ok_or_else(|| table.missing("name", want))?;
@@ -192,6 +192,9 @@ fn member(table: &Section<'_>) -> Result<Member, Mistake> {
         tcp: port("tcp", 5060)?,
         tls: port("tls", 5061)?,
         retires: table.flag("retire", "true or false")?.unwrap_or(false),
+        site: table
+            .text("site", "the name of where it stands, such as \"north\"")?
+            .unwrap_or_default(),
     })
 }
 

@@ -73,6 +73,7 @@ fn an_edge_is_read_with_its_defaults() {
         tcp: 5070,
         tls: 5061,
         retires: false,
+        site: String::new(),
     };
     assert_eq!((edge.members.len(), &edge.members[1]), (2, &second));
     assert_eq!((edge.set_size, edge.token_keys.len()), (2, 0));
@@ -131,11 +132,15 @@ fn the_doors_of_the_operator_are_read() {
 #[test]
 fn policies_are_read_and_a_wrong_one_is_named() {
     let text = format!("{HEAD}{EDGE}path = \"require\"\n");
-    let text = text.replace("tcp = 5070", "retire = true");
+    let text = text.replace("tcp = 5070", "retire = true, site = \"north\"");
     let Role::Edge(edge) = read(&text).unwrap().role else {
         panic!("not an edge")
     };
     assert!(edge.requires_path && edge.members[1].retires && !edge.members[0].retires);
+    assert_eq!(
+        (&*edge.members[0].site, &*edge.members[1].site),
+        ("", "north")
+    );
     let text =
         format!("{HEAD}{HOME}path = \"accept\"\nchallenge_calls = false\nauthenticate = false\n");
     let text = format!("{text}name = \"h1\"\n");

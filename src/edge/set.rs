@@ -53,9 +53,10 @@ impl EdgeSet {
 }
 
 /// Fills `out` with the set of a subscriber that came to member `own`: `own`
-/// first, then the best of the others, `size` in all (D-E5). Fewer when there
-/// are fewer members, and never more than `EDGE_SET_MAX`. Members that retire
-/// are left out, `own` excepted: a phone that cannot be moved is served.
+/// first, then the best of the others, `size` in all (D-E5), those of another
+/// site before those of its own. Fewer when there are fewer members, and never
+/// more than `EDGE_SET_MAX`. Members that retire are left out, `own` excepted: a
+/// phone that cannot be moved is served.
 pub fn choose(
     own: usize,
     members: &[Member],
@@ -66,13 +67,15 @@ pub fn choose(
     out.clear();
     out.extend((own < members.len()).then_some(own));
     let key = subscriber_hash(subscriber);
-    let mut best = [(0, usize::MAX); EDGE_SET_MAX];
+    let site = members.get(own).map(|member| &member.site);
+    let mut best = [((false, 0), usize::MAX); EDGE_SET_MAX];
     for (place, member) in members
         .iter()
         .enumerate()
         .filter(|&(place, member)| place != own && !member.retires)
     {
-        let mut entry = (weight(key, member), place);
+        let is_apart = site != Some(&member.site);
+        let mut entry = ((is_apart, weight(key, member)), place);
         for held in &mut best {
             // Equal weights: the earlier member stays ahead.
             if held.1 == usize::MAX || entry.0 > held.0 {
@@ -154,6 +157,7 @@ mod tests {
                 tcp: 5060,
                 tls: 5061,
                 retires: false,
+                site: String::new(),
             })
             .collect()
     }
@@ -242,6 +246,30 @@ mod tests {
         assert!(
             (320..480).contains(&moved),
             "{moved} of 1000, expected two fifths"
+        );
+    }
+
+    #[test]
+    fn the_backup_is_of_another_site_while_there_is_one() {
+        let mut members = cluster(8);
+        for (place, member) in members.iter_mut().enumerate() {
+            member.site = ["north", "south"][place / 4].to_owned();
+        }
+        let mut load = [0_usize; 8];
+        for user in 0..4_000 {
+            let set = chosen(1, &members, &user.to_string(), 3);
+            assert!(set[1] >= 4 && set[2] >= 4, "{set:?}");
+            load[set[1]] += 1;
+        }
+        assert!(load[4..].iter().all(|&users| (800..1_200).contains(&users)));
+        // The other site is out of service.
+        for member in &mut members[4..] {
+            member.retires = true;
+        }
+        assert!(
+            chosen(1, &members, "joe", 3)[1..]
+                .iter()
+                .all(|&place| place < 4)
         );
     }
 

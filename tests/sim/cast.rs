@@ -161,6 +161,7 @@ impl Cast {
             tcp: 5060,
             tls: 5061,
             retires: false,
+            site: String::new(),
         };
         let home = |addr: &SocketAddr| {
             NextHop::At(edge::Hop {

@@ -42,6 +42,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         tcp: 5060,
         tls: 5061,
         retires: false,
+        site: String::new(),
     };
     edge::Settings {
         name: format!("e{}", place + 1),
