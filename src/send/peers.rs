@@ -59,6 +59,9 @@ pub struct Peers {
     /// How often a peer wants to be asked over connections that we open, and
     /// until when that holds.
     agreed: HashMap<(Transport, SocketAddr), (Instant, Duration), ahash::RandomState>,
+    /// Questions in a row over flows whose peers have promised none, and the
+    /// last of them.
+    habits: HashMap<Flow, (u8, Instant), ahash::RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +77,6 @@ struct Peer {
     /// From one of them to the next.
     pause: Duration,
     state: State,
-    /// Questions of the peer in a row, and the last of them.
-    questions: (u8, Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +96,8 @@ impl Peers {
             places: HashMap::with_hasher(hasher.clone()),
             list: Vec::new(),
             due: None,
-            agreed: HashMap::with_hasher(hasher),
+            agreed: HashMap::with_hasher(hasher.clone()),
+            habits: HashMap::with_hasher(hasher),
         }
     }
 
@@ -117,27 +119,36 @@ impl Peers {
                 pinged: now,
                 pause: limits::PEER_PING,
                 state: State::Alive,
-                questions: (0, now),
             });
         }
         self.hasten(now + limits::PEER_PING);
     }
 
     /// The peer asks whether we are alive. True when it has done so regularly
-    /// enough to mean something by falling silent. A flow that is not watched
-    /// is from now on, for its questions alone.
+    /// enough to mean something by falling silent. Until then nothing is held
+    /// against it: whoever accepted a stream cannot ask in turn.
     pub fn questioned(&mut self, now: Instant, flow: Flow) -> bool {
-        if !self.is_watched(flow) {
-            self.meet(now, flow, Beats::None);
+        if self
+            .peer(flow)
+            .is_some_and(|peer| peer.beats == Beats::Theirs)
+        {
+            return true;
         }
-        let Some(peer) = self.find(flow) else {
-            return false;
-        };
-        let (count, last) = peer.questions;
-        let goes_on = count > 0 && now <= last + 2 * limits::PEER_PING;
-        let count = if goes_on { count.saturating_add(1) } else { 1 };
-        peer.questions = (count, now);
-        count >= limits::PEER_HABIT
+        let is_fresh = |last: Instant| now <= last + 2 * limits::PEER_PING;
+        if self.habits.len() >= limits::PEERS_MAX && !self.habits.contains_key(&flow) {
+            self.habits.retain(|_, (_, last)| is_fresh(*last));
+            if self.habits.len() >= limits::PEERS_MAX {
+                return false;
+            }
+        }
+        let (count, last) = self.habits.entry(flow).or_insert((0, now));
+        *count = if is_fresh(*last) { *count + 1 } else { 1 };
+        *last = now;
+        let is_habit = *count >= limits::PEER_HABIT;
+        if is_habit {
+            self.habits.remove(&flow);
+        }
+        is_habit
     }
 
     /// The peer at that address wants our keep-alives so far apart, over this
@@ -204,6 +215,7 @@ impl Peers {
 
     /// The flow is gone.
     pub fn forget(&mut self, flow: Flow) {
+        self.habits.remove(&flow);
         if let Some(place) = self.places.remove(&flow) {
             self.list.swap_remove(place as usize);
             if let Some(moved) = self.list.get(place as usize) {

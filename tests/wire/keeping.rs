@@ -143,6 +143,28 @@ fn an_edge_that_offers_nothing_may_be_silent_and_one_that_does_may_not() {
 }
 
 #[test]
+fn an_edge_that_asked_once_is_not_lost_while_its_phone_thinks() {
+    // K-1, T-8: it said nothing for seconds, and had not said that it would.
+    let mut world = World::lab(Tokens::Clear);
+    world.connect(OTHER_EDGE, HOME);
+    super::peer::register(&mut world, OTHER_EDGE, "", 1);
+    for pause in [0, 30, 2] {
+        world.pass(Duration::from_secs(pause));
+        world.send_bytes(OTHER_EDGE, HOME, b"\r\n\r\n");
+        assert_eq!(world.receive(OTHER_EDGE).bytes, b"\r\n");
+    }
+    let text = super::peer::request("MESSAGE", "sip:ann@example.com", "think", "");
+    world.send(super::peer::CORE, HOME, &text);
+    let message = super::peer::expect(&mut world, OTHER_EDGE, "MESSAGE");
+    world.pass(Duration::from_secs(3));
+    assert!(world.is_connected(OTHER_EDGE, HOME));
+    assert_eq!(world.counter(HOME, "peers_silent"), 0);
+    assert!(!world.has(OTHER_EDGE), "{}", world.ladder());
+    super::peer::respond(&mut world, OTHER_EDGE, &message, 200);
+    assert_eq!(super::peer::status(&mut world, super::peer::CORE), 200);
+}
+
+#[test]
 fn a_phone_at_the_home_is_promised_nothing() {
     // K-1: whoever has no flow to lose is not asked to keep one.
     let mut world = World::lab(Tokens::Clear);
