@@ -18,7 +18,7 @@ use crate::stick::{Reopen, Table};
 use crate::time::Instant;
 
 /// Registrations looked at per sweep: bounds the work of one wake.
-const SWEEP: usize = 1_024;
+const SWEEP: usize = 4_096;
 
 /// One edge.
 pub struct Edge {

@@ -184,6 +184,9 @@ impl Table {
         };
         if self.rows.insert(draft, &mut self.links).is_none() {
             self.sets.release(set);
+            if let Some(went) = went {
+                self.drop_idle(went);
+            }
             return Bound::Full;
         }
         self.links.entry_mut(holder).rows += 1;

@@ -222,12 +222,12 @@ impl Table {
     /// The row's URI matches; what `sees` says is another matter.
     #[inline]
     pub(super) fn matches(&self, level: Level, place: &Place, key: &Key, row: &Row) -> bool {
-        let set = match level {
+        let same = row.place == place.number && self.links.link(row.link).domain == place.domain;
+        same && match level {
             Level::Exact => self.has_set(key, row),
             Level::Equal => params::equal(self.sets.text(row.set), key.set()),
             Level::Domain => true,
-        };
-        set && row.place == place.number && self.links.link(row.link).domain == place.domain
+        }
     }
 
     /// The row has the very parameters of the key.

@@ -181,10 +181,15 @@ impl Key {
     }
 }
 
-/// Where an ending is kept.
+/// Where an ending is kept: by its two ends, so that `e1` and `e2` of one domain
+/// do not drive each other out.
 #[inline]
 fn slot(ending: &[u8]) -> usize {
-    (ending.len() ^ usize::from(ending.last().copied().unwrap_or_default())) % ENDINGS
+    let ends = ending.first_chunk().zip(ending.last_chunk());
+    let mixed = ends.map_or(ending.len() as u64, |(first, last)| {
+        u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29)
+    });
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as usize % ENDINGS
 }
 
 /// What the scheme says of the place, and what comes after its colon.

@@ -199,7 +199,8 @@ impl Table {
             if let Some(twin) = twin {
                 let until = self.rows.get(twin).until.max(row.until);
                 self.rows.get_mut(twin).until = until;
-                self.drop_row(oldest);
+                // The caller drops the link, idle or not.
+                self.take_row(oldest);
                 continue;
             }
             self.rows
@@ -247,8 +248,9 @@ mod tests {
     use super::*;
     use crate::id::Transport;
     use crate::stick::bind::tests::flow;
-    use crate::stick::{Bound, Level, Source};
+    use crate::stick::{Bound, Dialog, Level, Source};
     use crate::time::Duration;
+    use std::num::NonZeroU64;
 
     const NOW: Instant = Instant::from_micros(1_000);
     const FAR: Instant = Instant::from_micros(u64::MAX / 2);
@@ -414,6 +416,22 @@ mod tests {
         assert!(swept.iter().all(|&rows| rows <= 30), "{swept:?}");
         assert_eq!(swept.iter().sum::<usize>(), 50);
         assert_eq!((t.len(), t.expire(FAR, 1_000)), (1, 0));
+    }
+
+    #[test]
+    fn a_dialog_on_both_connections_passes_over_once() {
+        // S-29
+        let mut t = Table::new([9, 8, 7, 6]);
+        let (uri, dialog) = (b"sip:192.0.2.1;lr", Dialog(NonZeroU64::MIN));
+        t.bind_dialog(NOW, flow(1), uri, dialog, FAR);
+        t.lost(NOW, flow(1), reopen());
+        t.link(NOW, flow(2), b"192.0.2.1", Source::Certificate);
+        t.bind_dialog(NOW, flow(2), uri, dialog, FAR);
+        assert!(t.reopened(NOW, flow(1), flow(2)));
+        let found = t.find_in_dialog(NOW, uri, dialog, &[], 0);
+        assert_eq!(found.map(|found| found.flow), Some(flow(2)));
+        t.expire(NOW, usize::MAX);
+        assert_eq!((t.len(), t.flows()), (2, 1));
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Segments {
     fn grow(&mut self, number: u32, moved: &mut Moved) {
         let segment = &mut self.segments[number as usize];
         let (room, depth) = (segment.rows.len(), segment.depth);
-        let has_marks = segment.live * 4 < room * 3;
+        let has_marks = segment.live * 16 < room * 11;
         let splits = !has_marks && room == SEGMENT;
         if splits && depth == DEPTH_MAX {
             return;
@@ -227,8 +227,8 @@ impl Segment {
     }
 
     fn is_full(&self) -> bool {
-        // Seven eighths: a search meets a free place soon.
-        self.taken >= self.rows.len() - self.rows.len() / 8
+        // A search for what is not there meets a free place after some fifteen at most on average.
+        self.taken >= self.rows.len() - self.rows.len() * 3 / 16
     }
 
     #[inline]

@@ -138,6 +138,67 @@ fn growth_and_removal_lose_no_row_and_no_order() {
 }
 
 #[test]
+fn links_and_chains_keep_their_rows_through_everything() {
+    let (mut links, first) = links();
+    let more = [2, 3].map(|index| {
+        let slot = Slot {
+            index,
+            generation: 0,
+        };
+        let holder = links.hold(Flow::Stream(StreamId(slot))).unwrap();
+        links.join(holder, b"h").unwrap()
+    });
+    let all = [first, more[0], more[1]];
+    let mut rows = Rows::new();
+    // By link what is there, the newest first: its number in the test and its place.
+    let mut there: [Vec<(u32, u64)>; 3] = Default::default();
+    let of = |place: u64| print(mix(place), mix(!place));
+    let find = |rows: &Rows, (set, place): (u32, u64)| {
+        let mut chain = rows.chain(of(place));
+        chain.find(|(_, row)| row.set == set).unwrap().0
+    };
+    for n in 0..40_000u32 {
+        let dice = mix(u64::from(n) + 77);
+        let which = (dice % 3) as usize;
+        let (link, list) = (all[which], &mut there[which]);
+        match dice >> 8 & 7 {
+            0 | 1 if !list.is_empty() => {
+                let gone = list.remove((dice >> 16) as usize % list.len());
+                let row = find(&rows, gone);
+                assert_eq!(rows.remove(row, &mut links).set, gone.0);
+            }
+            2 if !list.is_empty() => {
+                let again = list.remove((dice >> 16) as usize % list.len());
+                let row = find(&rows, again);
+                rows.take_out(row, &mut links.link_mut(link).rows);
+                rows.push_newest(row, &mut links.link_mut(link).rows);
+                list.insert(0, again);
+            }
+            _ => {
+                // Four rows a place, more or less.
+                let place = (dice >> 16) % 6_000;
+                rows.insert(draft(of(place), n, link), &mut links).unwrap();
+                list.insert(0, (n, place));
+            }
+        }
+        if n % 4_000 == 0 || n == 39_999 {
+            for (&link, list) in all.iter().zip(&there) {
+                let want: Vec<u32> = list.iter().map(|&(set, _)| set).collect();
+                assert_eq!(order(&rows, &links, link), want, "after {n}");
+            }
+        }
+    }
+    assert_eq!(rows.len(), there.iter().map(Vec::len).sum::<usize>());
+    assert!(
+        there
+            .iter()
+            .flatten()
+            .all(|&one| rows.get(find(&rows, one)).link != NONE)
+    );
+    assert!(rows.more.len() > 5_000 && rows.heads.len() > 4_000);
+}
+
+#[test]
 fn rows_that_nothing_tells_apart_fill_one_segment_and_no_more() {
     let (mut links, link) = links();
     let mut rows = Rows::new();
