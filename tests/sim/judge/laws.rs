@@ -58,6 +58,21 @@ fn forwards(text: &Text) -> u32 {
     value.unwrap_or(71)
 }
 
+/// What may not differ under one branch. An ACK that came by two ways has two
+/// Vias below ours and is one ACK all the same (P-36): two shards of the home,
+/// of which each has its own way to an edge, send the copies of one that the
+/// edge sent twice.
+fn octets(passage: &Passage<'_>, text: &Text) -> u64 {
+    if text.method() != "ACK" {
+        return fnv(0, passage.bytes);
+    }
+    let headers = text.headers.iter().filter(|(name, _)| name != "via");
+    let start = fnv(fnv(0, text.uri().as_bytes()), &text.body);
+    headers.fold(start, |hash, (name, value)| {
+        fnv(fnv(hash, name.as_bytes()), value.as_bytes())
+    })
+}
+
 fn law(holds: bool, name: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(name.to_owned()) }
 }
@@ -108,7 +123,7 @@ impl Laws {
         let Some(via) = text.via() else {
             return Err("a request left without a Via that can be read".to_owned());
         };
-        self.once(node, passage, &via, text.method())?;
+        self.once(node, passage, &via, text)?;
         law(
             via.sent_by.ip() == passage.from.ip(),
             "a Via names another node than its sender",
@@ -156,8 +171,9 @@ impl Laws {
         node: Node,
         passage: &Passage<'_>,
         via: &Via<'_>,
-        method: &str,
+        text: &Text,
     ) -> Result<(), String> {
+        let method = text.method();
         let name = if method == "ACK" {
             format!("ACK {} {}", passage.to, passage.conn.is_some())
         } else {
@@ -167,7 +183,7 @@ impl Laws {
             node,
             to: passage.to,
             conn: passage.conn,
-            bytes: fnv(0, passage.bytes),
+            bytes: octets(passage, text),
             first: passage.local,
             count: 0,
         };
