@@ -103,7 +103,10 @@ impl Home {
 
 /// The URI of the Route value that led to the target.
 fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Message) -> Option<Buf> {
-    if let Some(learns) = &target.learns {
+    // Where a redirect led, the Route names an edge besides. A stand-by may be
+    // there to learn the URI of a redirect that led to the same edge; the Route
+    // it took is its own.
+    if let Some(learns) = target.learns.as_ref().filter(|_| target.is_redirected) {
         return Some(learns.clone());
     }
     let uri_of = |bytes: &[u8], value: Span| {

@@ -228,3 +228,43 @@ fn each_device_of_a_user_is_followed_to_its_own_edge() {
     silent(&world, &[CALLER]);
     assert_eq!(world.counter(HOME, "redirects_followed"), 2);
 }
+
+#[test]
+fn a_device_with_two_tokens_is_followed_from_edge_to_edge() {
+    // S-23, 2.3 item 10: the first redirect leads to where the device's other
+    // token is asked for next; what that edge says is about its own token.
+    let mut world = World::lab(Tokens::Clear);
+    for (place, (edge, token)) in DEVICES.into_iter().enumerate() {
+        let mut ann = Register::new("ann", edge);
+        (ann.call_id, ann.route) = (token, String::new());
+        ann.lines = format!(
+            "Contact: <sip:ann@192.0.2.1>;+sip.instance=\"<urn:uuid:ann>\";reg-id={}\n\
+             Supported: path, outbound\nPath: <sip:{token}@edge.example.com;lr;ob>\n",
+            place + 1
+        );
+        let ok = ann.login(&mut world, HOME);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    }
+    let invite = request("INVITE", "sip:ann@example.com", "i1", "").replace(CORE, CALLER);
+    world.send(CALLER, HOME, &invite);
+    assert_eq!(status(&mut world, CALLER), 100);
+    let first = usize::from(!world.has(DEVICES[0].0));
+    let (edge, token) = DEVICES[first];
+    let (other, other_token) = DEVICES[1 - first];
+    let to = |token: &str, edge: &str| {
+        let (host, port) = edge.split_once(':').unwrap();
+        format!("Contact: <sip:{token}@edge.example.com:{port};lr;maddr={host}>\n")
+    };
+    let asked = expect(&mut world, edge, "INVITE");
+    let text = answer(&asked, 302, "edge", &to(token, other));
+    world.send(edge, HOME, &text);
+    expect(&mut world, edge, "ACK");
+    let asked = expect(&mut world, other, "INVITE");
+    assert!(asked.contains(&format!("<sip:{other_token}@")), "{asked}");
+    let text = answer(&asked, 302, "edge", &to(other_token, "127.0.0.13:6001"));
+    world.send(other, HOME, &text);
+    silent(&world, &[CALLER]);
+    let asked = expect(&mut world, "127.0.0.13:6001", "INVITE");
+    respond(&mut world, "127.0.0.13:6001", &asked, 200);
+    assert_eq!(status(&mut world, CALLER), 200);
+}
