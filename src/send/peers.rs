@@ -15,6 +15,7 @@
 //! Nothing here is kept per phone, and nothing but time and what was heard is
 //! looked at: the shard asks `look` and does what it says.
 
+use std::hash::Hash;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
@@ -135,11 +136,8 @@ impl Peers {
             return true;
         }
         let is_fresh = |last: Instant| now <= last + 2 * limits::PEER_PING;
-        if self.habits.len() >= limits::PEERS_MAX && !self.habits.contains_key(&flow) {
-            self.habits.retain(|_, (_, last)| is_fresh(*last));
-            if self.habits.len() >= limits::PEERS_MAX {
-                return false;
-            }
+        if !has_room(&mut self.habits, &flow, |&(_, last)| is_fresh(last)) {
+            return false;
         }
         let (count, last) = self.habits.entry(flow).or_insert((0, now));
         *count = if is_fresh(*last) { *count + 1 } else { 1 };
@@ -154,11 +152,7 @@ impl Peers {
     /// The peer at that address wants our keep-alives so far apart, over this
     /// connection and the next ones.
     pub fn agree(&mut self, now: Instant, far: (Transport, SocketAddr), pause: Duration) {
-        let is_new = !self.agreed.contains_key(&far);
-        if is_new && self.agreed.len() >= limits::PEERS_MAX {
-            self.agreed.retain(|_, (until, _)| *until > now);
-        }
-        if !is_new || self.agreed.len() < limits::PEERS_MAX {
+        if has_room(&mut self.agreed, &far, |&(until, _)| until > now) {
             self.agreed.insert(far, (now + limits::PEER_AGREED, pause));
         }
     }
@@ -349,6 +343,20 @@ impl Peer {
             out.push(Beat::Ask(self.flow));
         }
     }
+}
+
+/// Whether a value of that key may be kept: at `limits::PEERS_MAX` what is over
+/// makes room, and where nothing is, what is there stays.
+fn has_room<K: Eq + Hash, V>(
+    kept: &mut HashMap<K, V, ahash::RandomState>,
+    key: &K,
+    is_live: impl Fn(&V) -> bool,
+) -> bool {
+    if kept.len() < limits::PEERS_MAX || kept.contains_key(key) {
+        return true;
+    }
+    kept.retain(|_, value| is_live(value));
+    kept.len() < limits::PEERS_MAX
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod datagrams;
 mod faults;
 mod names;
+mod outputs;
 mod streams;
 mod teams;
 
@@ -11,11 +12,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use steadfast::agent;
-use steadfast::id::{Flow, SocketId, StreamId, Transport};
+use steadfast::id::{SocketId, StreamId, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::omit::Omit;
 use steadfast::send::{Accepted, Handoff, Local};
-use steadfast::shard::{Input, Output, Role, Shard};
+use steadfast::shard::{Input, Role, Shard};
 use steadfast::time::{Duration, Instant};
 
 use super::cast::{Cast, Speaks};
@@ -368,82 +369,6 @@ impl World {
         if node.tick.is_none_or(|tick| due < tick) {
             node.tick = Some(due);
             self.push(due, Event::Tick(Actor::Node(place), due));
-        }
-    }
-
-    fn output(&mut self, place: usize, output: Output) {
-        match output {
-            Output::Transmit { flow, bytes } => self.transmit(place, flow, &bytes),
-            Output::Connect { stream, peer, .. } => {
-                let from = self.nodes[place].addr;
-                self.dial(Actor::Node(place), from, Some(stream), peer);
-            }
-            Output::Close { stream } => {
-                if let Some((conn, side)) = self.conn_of(place, stream) {
-                    self.close(conn, side);
-                }
-            }
-            Output::Store { key, value } => {
-                let (until, lost) = self.disk;
-                let is_slow = until > self.now;
-                if is_slow && lost {
-                    return;
-                }
-                let late = self.dice.millis(1, if is_slow { 5_000 } else { 60 });
-                let first = self.nodes[place].team[0];
-                let node = &mut self.nodes[first];
-                // One after the other, as they were written.
-                node.written = node.written.max(self.now + late);
-                let (at, life) = (node.written, node.life);
-                let row = Event::Row {
-                    home: first,
-                    life,
-                    key: key.to_vec(),
-                    value: value.map(|value| value.to_vec()),
-                };
-                self.push(at, row);
-            }
-            Output::Resolve { name, question } => self.resolve(place, name, &question),
-            Output::Handoff { to, handoff } => {
-                let node = &self.nodes[place];
-                let from = node.team.iter().position(|own| *own == place).unwrap();
-                let to = node.team[usize::from(to)];
-                let event = Event::Handoff {
-                    place: to,
-                    life: self.nodes[to].life,
-                    from: u8::try_from(from).unwrap(),
-                    handoff: Box::new(handoff),
-                };
-                // Each ring keeps its order.
-                self.push(self.now + Duration::from_micros(5), event);
-            }
-            Output::Notice(_) | Output::Event(_) => {}
-        }
-    }
-
-    /// A row reaches the store, unless its writer died before.
-    fn row(&mut self, home: usize, life: u32, key: Vec<u8>, value: Option<Vec<u8>>) {
-        if self.nodes[home].life != life || self.nodes[home].shard.is_none() {
-            return;
-        }
-        match value {
-            Some(value) => self.store.insert(key, value),
-            None => self.store.remove(&key),
-        };
-    }
-
-    fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
-        match flow {
-            Flow::Udp { socket, peer } => {
-                let from = self.nodes[place].locals[usize::from(socket.0)].addr;
-                self.send_datagram(Actor::Node(place), from, peer, bytes);
-            }
-            Flow::Stream(stream) => {
-                // What was written to a connection that is gone is gone.
-                if let Some((conn, side)) = self.conn_of(place, stream) {
-                    self.write(conn, side, bytes);
-                }
-            }
         }
     }
 

@@ -23,6 +23,16 @@ pub(super) fn open() -> World {
     )
 }
 
+/// Somebody's message to joe gets to his contact.
+#[track_caller]
+pub(super) fn reaches_joe(world: &mut World, caller: &Phone) {
+    let message = caller.request("MESSAGE", "sip:joe@example.com", 1, "", "");
+    caller.send(world, HOME, &message);
+    let received = world.receive(JOE).text;
+    let is_joes = received.starts_with("MESSAGE sip:joe@127.0.0.1:5070 ");
+    assert!(is_joes, "{}", world.ladder());
+}
+
 /// joe's REGISTER with these lines; its answer after the challenge.
 #[track_caller]
 pub(super) fn register(world: &mut World, cseq: u32, lines: &str) -> String {
@@ -124,18 +134,7 @@ fn a_phone_without_edge_is_registered_as_by_a_first_hop() {
         "{ok}"
     );
     // O-18: a call finds the flow.
-    let ann = Phone::new("ann", "127.0.0.1:5080", false);
-    ann.send(
-        &mut world,
-        HOME,
-        &ann.request("MESSAGE", "sip:joe@example.com", 1, "", ""),
-    );
-    assert!(
-        world
-            .receive(JOE)
-            .text
-            .starts_with("MESSAGE sip:joe@127.0.0.1:5070 ")
-    );
+    reaches_joe(&mut world, &Phone::new("ann", "127.0.0.1:5080", false));
 }
 
 #[test]

@@ -126,11 +126,11 @@ impl Segments {
             self.directory.push(0);
             self.segments.push(Segment::new(SMALLEST, 0));
         }
-        let number = self.directory[top(row.print, self.depth)];
+        let mut number = self.directory[top(row.print, self.depth)];
         if self.segments[number as usize].is_full() {
             self.grow(number, moved);
+            number = self.directory[top(row.print, self.depth)];
         }
-        let number = self.directory[top(row.print, self.depth)];
         let segment = &mut self.segments[number as usize];
         // Split as often as allowed, and still all in one.
         if segment.live == segment.rows.len() {

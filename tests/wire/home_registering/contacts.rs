@@ -6,7 +6,7 @@ use steadfast::time::Duration;
 
 use super::super::phone::{Phone, Register, authorization};
 use super::super::world::{EDGES, HOME};
-use super::{JOE, check, lab, register};
+use super::{JOE, check, lab, reaches_joe, register};
 
 #[test]
 fn contacts_come_back_as_they_were_sent() {
@@ -265,20 +265,7 @@ fn registrations_survive_a_restart() {
     );
     assert_eq!(Phone::values(&shown, "Contact"), want);
     // And the phone is reached over the edge its Path names.
-    let bob = Phone::new("bob", "127.0.0.1:5090", false);
-    bob.send(
-        &mut world,
-        HOME,
-        &bob.request("MESSAGE", "sip:joe@example.com", 1, "", ""),
-    );
-    assert!(
-        world
-            .receive(JOE)
-            .text
-            .starts_with("MESSAGE sip:joe@127.0.0.1:5070 "),
-        "{}",
-        world.ladder()
-    );
+    reaches_joe(&mut world, &Phone::new("bob", "127.0.0.1:5090", false));
     // What expires goes from the store too.
     world.pass(Duration::from_secs(62));
     assert_eq!((world.gauge(HOME, "registered"), world.store.len()), (1, 1));

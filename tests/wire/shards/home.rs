@@ -32,6 +32,19 @@ fn contacts(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
+const CALLER: &str = "127.0.0.12:4777";
+
+/// Somebody asks for joe at a shard of the home.
+fn ask_for_joe(world: &mut World, shard: usize, call: &str) {
+    world.steer(CALLER, shard);
+    let text = format!(
+        "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {CALLER};rport;branch=z9hG4bK{call}\n\
+         Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nTo: <sip:joe@example.com>\n\
+         Call-ID: {call}\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n"
+    );
+    world.send(CALLER, HOME, &text);
+}
+
 #[test]
 fn two_devices_that_register_through_different_shards_of_the_home_both_ring() {
     // O-20; §10.3: nothing of the one is lost by the other.
@@ -42,19 +55,12 @@ fn two_devices_that_register_through_different_shards_of_the_home_both_ring() {
         desk.register(&mut world, EDGES[0]);
         mobile.register(&mut world, EDGES[1]);
         for shard in 0..3 {
-            let caller = "127.0.0.12:4777";
-            world.steer(caller, shard);
-            let text = format!(
-                "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bK{shard}\n\
-                 Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nTo: <sip:joe@example.com>\n\
-                 Call-ID: {shard}\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n"
-            );
-            world.send(caller, HOME, &text);
+            ask_for_joe(&mut world, shard, &format!("{shard}"));
             for (phone, edge) in [(&desk, EDGES[0]), (&mobile, EDGES[1])] {
                 let received = phone.receive(&mut world);
                 phone.answer(&mut world, edge, &received, 200, "OK");
             }
-            let ok = world.receive(caller).text;
+            let ok = world.receive(CALLER).text;
             assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
         }
         assert!(contacts(&world).len() >= 2, "{:?}", world.store);
@@ -63,15 +69,8 @@ fn two_devices_that_register_through_different_shards_of_the_home_both_ring() {
         }
         world.pass(Duration::from_secs(3_700));
         for shard in 0..3 {
-            let caller = "127.0.0.12:4777";
-            world.steer(caller, shard);
-            let text = format!(
-                "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bKx{shard}\n\
-                 Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nTo: <sip:joe@example.com>\n\
-                 Call-ID: x{shard}\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n"
-            );
-            world.send(caller, HOME, &text);
-            assert!(world.receive(caller).text.starts_with("SIP/2.0 480 "));
+            ask_for_joe(&mut world, shard, &format!("x{shard}"));
+            assert!(world.receive(CALLER).text.starts_with("SIP/2.0 480 "));
         }
         assert!(world.store.is_empty());
     }
