@@ -426,8 +426,13 @@ pub const LINGER: Duration = Duration::from_millis(10);
 pub const NAP: Duration = Duration::from_millis(100);
 /// Longest time a busy shard keeps the thread from its executor.
 pub const HOLD: Duration = Duration::from_millis(50);
-/// How long one task of an executor runs before another has its turn.
-pub const PREEMPT: Duration = Duration::from_millis(2);
+/// How long one task of an executor runs before another has its turn: as good
+/// as for ever, since a shard is one task. It must be long: an executor whose
+/// thread the kernel kept off its core for this time, between setting the timer
+/// and looking at its tasks, takes the timer for its turn, runs none of them
+/// and goes to sleep (at 2 ms one start in a thousand on a crowded core never
+/// ran its shard; at 1 µs none ever does).
+pub const PREEMPT: Duration = Duration::from_secs(3_600);
 /// Rounds of output that answer input that output caused (a write that found
 /// its stream dead). More go on after the next look at the kernel.
 pub const SETTLE_ROUNDS: usize = 8;
