@@ -93,6 +93,10 @@ pub const DATAGRAM_QUEUE_MAX: usize = 4_096;
 /// Longest request sent over UDP where TCP may be tried first: the path MTU is
 /// not known (RFC 3261 §18.1.1).
 pub const UDP_REQUEST_MAX: usize = 1_300;
+/// Longest datagram over IPv4 that asks not to be fragmented, which saves the
+/// kernel an identification for it: what every path of QUIC carries whole
+/// (RFC 9000 §14). Longer ones may be fragmented on their way.
+pub const UNFRAGMENTED_MAX: usize = 1_200;
 /// Buffers of unfinished stream messages kept for the next ones; more are freed.
 pub const PARTIALS_IDLE_MAX: usize = 64;
 /// Longest time a connection attempt may take before it counts as failed.

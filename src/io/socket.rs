@@ -109,12 +109,7 @@ fn report_errors(socket: &Socket, ip: IpAddr) -> io::Result<()> {
     match ip {
         IpAddr::V4(_) => {
             set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
-            set(
-                socket,
-                libc::IPPROTO_IP,
-                libc::IP_MTU_DISCOVER,
-                libc::IP_PMTUDISC_DONT,
-            )
+            allow_fragments(socket, true)
         }
         IpAddr::V6(_) => {
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
@@ -126,6 +121,18 @@ fn report_errors(socket: &Socket, ip: IpAddr) -> io::Result<()> {
             )
         }
     }
+}
+
+/// Whether what an IPv4 socket sends next may be fragmented. If not, the kernel
+/// refuses what is longer than the interface takes (EMSGSIZE), and no ICMP
+/// message makes it refuse more.
+pub(super) fn allow_fragments(socket: &Socket, are_allowed: bool) -> io::Result<()> {
+    let way = if are_allowed {
+        libc::IP_PMTUDISC_DONT
+    } else {
+        libc::IP_PMTUDISC_PROBE
+    };
+    set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, way)
 }
 
 fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {

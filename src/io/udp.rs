@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use socket2::Socket;
+use socket2::{Domain, Socket};
 
 use super::Counters;
 use super::batch::SendBatch;
 use super::readiness::Ready;
+use super::socket;
 use crate::bytes::Buf;
 use crate::id::SocketId;
 use crate::limits;
@@ -17,12 +18,19 @@ use crate::send::DatagramQueue;
 /// A bound socket and its queue.
 pub(super) struct UdpPort {
     id: SocketId,
-    socket: Socket,
+    sender: Sender,
     queue: DatagramQueue,
     /// The kernel took no more the last time.
     is_blocked: bool,
     /// The readiness set tells when it takes more.
     is_watched: bool,
+}
+
+/// The socket, and what it was last told about fragments.
+struct Sender {
+    socket: Socket,
+    /// Nothing it sends is fragmented. `None`: all of it may be, always.
+    is_whole: Option<bool>,
 }
 
 /// Why a flush ended.
@@ -37,9 +45,13 @@ pub(super) enum Flushed {
 impl UdpPort {
     pub(super) fn new(id: SocketId, socket: Socket) -> Self {
         let queue = DatagramQueue::new(limits::DATAGRAM_QUEUE_MAX);
+        let is_v4 = matches!(socket.domain(), Ok(Domain::IPV4));
         Self {
             id,
-            socket,
+            sender: Sender {
+                socket,
+                is_whole: is_v4.then_some(false),
+            },
             queue,
             is_blocked: false,
             is_watched: false,
@@ -92,9 +104,7 @@ impl UdpPort {
         counters: &mut Counters,
         unreachable: &mut Vec<(SocketId, SocketAddr)>,
     ) -> Flushed {
-        let send = |socket: &Socket, queue: &DatagramQueue| {
-            batch.send(socket.as_fd(), queue.front(limits::DATAGRAM_BATCH))
-        };
+        let send = |sender: &mut Sender, queue: &DatagramQueue| sender.send(batch, queue);
         self.flush_with(send, counters, unreachable)
     }
 
@@ -102,13 +112,13 @@ impl UdpPort {
     /// took, as `SendBatch::send` does.
     fn flush_with(
         &mut self,
-        mut send: impl FnMut(&Socket, &DatagramQueue) -> io::Result<usize>,
+        mut send: impl FnMut(&mut Sender, &DatagramQueue) -> io::Result<usize>,
         counters: &mut Counters,
         unreachable: &mut Vec<(SocketId, SocketAddr)>,
     ) -> Flushed {
         let mut failed_before = false;
         while !self.queue.is_empty() {
-            let error = match send(&self.socket, &self.queue) {
+            let error = match send(&mut self.sender, &self.queue) {
                 Ok(sent) => {
                     self.queue.advance(sent);
                     counters.udp_sent += sent as u64;
@@ -142,6 +152,33 @@ impl UdpPort {
     }
 }
 
+impl Sender {
+    /// Sends what is alike at the front of the queue: the short ones whole, or
+    /// the long ones in as many fragments as it takes.
+    fn send(&mut self, batch: &mut SendBatch, queue: &DatagramQueue) -> io::Result<usize> {
+        let front = || queue.front(limits::DATAGRAM_BATCH);
+        let Some(is_whole) = self.is_whole else {
+            return batch.send(self.socket.as_fd(), front());
+        };
+        let is_short = |bytes: &[u8]| bytes.len() <= limits::UNFRAGMENTED_MAX;
+        let whole = front().next().is_some_and(|(_, bytes)| is_short(bytes));
+        if whole != is_whole {
+            socket::allow_fragments(&self.socket, !whole)?;
+            self.is_whole = Some(whole);
+        }
+        let alike = front().take_while(|(_, bytes)| is_short(bytes) == whole);
+        match batch.send(self.socket.as_fd(), alike) {
+            // An interface that is narrower than they all should be.
+            Err(error) if whole && error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                socket::allow_fragments(&self.socket, true)?;
+                self.is_whole = None;
+                batch.send(self.socket.as_fd(), front())
+            }
+            sent => sent,
+        }
+    }
+}
+
 const fn is_unreachable(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
@@ -154,7 +191,7 @@ const fn is_unreachable(kind: io::ErrorKind) -> bool {
 
 impl AsFd for UdpPort {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.sender.socket.as_fd()
     }
 }
 
@@ -165,7 +202,6 @@ mod tests {
     use super::*;
     use crate::bytes::Pool;
     use crate::io::batch::ReceiveBatch;
-    use crate::io::socket;
 
     const PEER: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060);
@@ -192,7 +228,7 @@ mod tests {
             port.push(PEER, pool.copy(&[*byte]), &mut counters);
         }
         let (mut offered, mut answers) = (Vec::new(), answers.iter());
-        let send = |_: &Socket, queue: &DatagramQueue| {
+        let send = |_: &mut Sender, queue: &DatagramQueue| {
             let bytes = queue
                 .front(limits::DATAGRAM_BATCH)
                 .map(|(_, bytes)| char::from(bytes[0]));
@@ -243,7 +279,7 @@ mod tests {
     #[test]
     fn a_burst_toward_a_slow_receiver_arrives_whole_or_not_at_all() {
         let (mut port, mut counters) = (port(), Counters::default());
-        port.socket.set_send_buffer_size(1).unwrap();
+        port.sender.socket.set_send_buffer_size(1).unwrap();
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let peer = receiver.local_addr().unwrap();
         let (pool, count) = (Pool::new(), 4_000);
@@ -298,6 +334,36 @@ mod tests {
             }
         }
         assert_eq!(ReceiveBatch::new().receive(receiver.as_fd()).unwrap(), 10);
+    }
+
+    /// Short ones and long ones keep their order, whole on a loopback that takes
+    /// both, and the socket is told only where the kind changes.
+    #[test]
+    fn the_long_may_be_fragmented_and_the_short_are_not() {
+        let (mut port, mut counters) = (port(), Counters::default());
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = receiver.local_addr().unwrap();
+        let (pool, longest) = (Pool::new(), limits::UNFRAGMENTED_MAX);
+        let lengths = [longest, 10, longest + 1, 60_000, longest];
+        for (number, length) in lengths.into_iter().enumerate() {
+            let bytes = vec![u8::try_from(number).unwrap(); length];
+            port.push(peer, pool.copy(&bytes), &mut counters);
+        }
+        let (mut batch, mut sent) = (SendBatch::new(), Vec::new());
+        let send = |sender: &mut Sender, queue: &DatagramQueue| {
+            let count = sender.send(&mut batch, queue)?;
+            sent.push((count, sender.is_whole));
+            Ok(count)
+        };
+        let flushed = port.flush_with(send, &mut counters, &mut Vec::new());
+        let want = [(2, Some(true)), (2, Some(false)), (1, Some(true))];
+        assert_eq!((flushed, &sent[..]), (Flushed::All, &want[..]));
+        let mut receive = ReceiveBatch::new();
+        assert_eq!(receive.receive(receiver.as_fd()).unwrap(), lengths.len());
+        for (number, length) in lengths.into_iter().enumerate() {
+            let (_, bytes) = receive.datagram(number).unwrap();
+            assert_eq!((usize::from(bytes[0]), bytes.len()), (number, length));
+        }
     }
 
     #[test]
