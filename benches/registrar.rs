@@ -111,6 +111,7 @@ fn settings() -> home::Settings {
         redirect: Redirect::Never,
         challenges_calls: false,
         requires_path: false,
+        is_stored: false,
     }
 }
 

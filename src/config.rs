@@ -70,8 +70,8 @@ pub struct Home {
     pub settings: home::Settings,
     /// The list of subscribers, read again whenever it changes.
     pub subscribers: PathBuf,
-    /// The registrations on disk.
-    pub store: PathBuf,
+    /// The registrations on disk; `None`: in memory alone.
+    pub store: Option<PathBuf>,
 }
 
 /// What is wrong with a configuration, in one sentence.

@@ -73,6 +73,9 @@ pub struct Settings {
     /// A REGISTER with Path whose phone does not show `Supported: path` is
     /// refused.
     pub requires_path: bool,
+    /// Each change is put out as `Output::Store`. Otherwise registrations live as
+    /// long as the process.
+    pub is_stored: bool,
 }
 
 /// What happens to a REGISTER that did not come through an edge.
@@ -140,6 +143,7 @@ mod tests {
                 redirect: Redirect::default(),
                 challenges_calls: true,
                 requires_path: false,
+                is_stored: true,
                 name: String::new(),
             };
             assert_eq!(

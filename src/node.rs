@@ -63,7 +63,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
     let doors = doors(&config)?;
-    let (role, files) = match config.role {
+    let (role, (subscribers, store)) = match config.role {
         Role::Edge(settings) => {
             if settings.token_keys.is_empty() {
                 tracing::warn!(
@@ -71,14 +71,20 @@ pub fn run(config: Config) -> Result<(), Fault> {
                      seals them"
                 );
             }
-            (shard::Role::Edge(settings), None)
+            (shard::Role::Edge(settings), (None, None))
         }
         Role::Home(home) => {
             let subscribers = Arc::new(control::read_subscribers(&home.subscribers)?);
-            let store = Store::open(&home.store)?;
+            let store = home.store.as_deref().map(Store::open).transpose()?;
+            if store.is_none() {
+                tracing::warn!(
+                    "a restart forgets who is registered until the phones refresh: `store` keeps \
+                     it in a file"
+                );
+            }
             (
                 shard::Role::Home(home.settings, subscribers),
-                Some((home.subscribers, store)),
+                (Some(home.subscribers), store),
             )
         }
     };
@@ -102,17 +108,16 @@ pub fn run(config: Config) -> Result<(), Fault> {
             mesh,
             clock,
             tls: tls.clone(),
-            store: files.as_ref().map(|_| to_store.clone()),
+            store: store.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
             connections_per_source: config.connections_per_source,
             dns: to_dns.of(shard),
-            restored: restored(files.as_ref().map(|(_, store)| store))?,
+            restored: restored(store.as_ref())?,
         });
     }
     // The writer ends when the last shard's sender is gone.
     drop(to_store);
     let (shards, handles) = io::start(starts)?.into_iter().unzip();
-    let (subscribers, store) = files.unzip();
     let store = store.map(|store| (store, records));
     let control = control::start(Duties {
         shards,

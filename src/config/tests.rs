@@ -88,7 +88,13 @@ fn a_home_is_read_with_its_defaults() {
         [("127.0.0.11", 32), ("127.0.0.12", 31)].map(|(ip, len)| (ip.parse().unwrap(), len));
     assert_eq!(home.settings.edge_peers, peers);
     assert_eq!(home.settings.redirect, Redirect::Always);
-    assert!(home.store.ends_with("location.redb") && home.store.is_absolute());
+    let store = home.store.unwrap();
+    assert!(home.settings.is_stored && store.ends_with("location.redb") && store.is_absolute());
+    let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"\n", "");
+    let Role::Home(home) = read(&text).unwrap().role else {
+        panic!("not a home")
+    };
+    assert!(!home.settings.is_stored && home.store.is_none());
 }
 
 #[test]

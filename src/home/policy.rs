@@ -106,6 +106,9 @@ impl Home {
 
     /// Hands the record of `aor` to the store and to the other shards.
     pub(super) fn store(&self, net: &mut Net, now: Instant, aor: &[u8]) {
+        if !self.settings.is_stored && net.team.is_alone() {
+            return;
+        }
         let key = net.pool.copy(aor);
         let mut live = false;
         let record = net.pool.build(512, |out| {
@@ -113,7 +116,9 @@ impl Home {
         });
         let value = live.then_some(record);
         self.share(net, now, aor, value.as_deref());
-        net.outbox.push_back(Output::Store { key, value });
+        if self.settings.is_stored {
+            net.outbox.push_back(Output::Store { key, value });
+        }
     }
 
     /// True for a URI that names this home: its domain without a user, or one

@@ -145,6 +145,7 @@ impl Cast {
             challenges_calls: false,
             authenticates: true,
             requires_path: false,
+            is_stored: true,
         };
         let mut text = String::new();
         for user in 0..=self.phones.len() {

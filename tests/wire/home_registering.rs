@@ -267,3 +267,25 @@ fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
         assert!(!sticks, "{facts:?}");
     }
 }
+
+#[test]
+fn a_home_without_a_store_forgets_when_it_is_restarted() {
+    for is_stored in [true, false] {
+        let mut world = World::with(Tokens::Clear, |home| home.is_stored = is_stored, |_, _| ());
+        check(&Register::new("joe", JOE).login(&mut world, EDGES[0]), 200);
+        let ann = Phone::new("ann", "127.0.0.1:5080", false);
+        // With several shards each of them knows, stored or not.
+        reaches_joe(&mut world, &ann);
+        world.restart(HOME);
+        let ask = ann.request("MESSAGE", "sip:joe@example.com", 2, "", "");
+        ann.send(&mut world, HOME, &ask);
+        let got = if is_stored { JOE } else { "127.0.0.1:5080" };
+        let begins = if is_stored {
+            "MESSAGE "
+        } else {
+            "SIP/2.0 480 "
+        };
+        let received = world.receive(got).text;
+        assert!(received.starts_with(begins), "{}", world.ladder());
+    }
+}

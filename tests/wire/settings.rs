@@ -25,6 +25,7 @@ pub(crate) fn home() -> home::Settings {
         redirect: Redirect::Always,
         challenges_calls: false,
         requires_path: false,
+        is_stored: true,
     }
 }
 
