@@ -24,10 +24,15 @@ pub fn canonical(uri: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Appends the canonical form of the address of record of `user` at `domain`.
 pub fn file(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
-    out.extend(unescaped(user));
+    if memchr::memchr(b'%', user).is_some() {
+        out.extend(unescaped(user));
+    } else {
+        out.extend_from_slice(user);
+    }
     out.push(b'@');
-    let domain = domain.strip_suffix(b".").unwrap_or(domain);
-    out.extend(domain.iter().map(u8::to_ascii_lowercase));
+    let start = out.len();
+    out.extend_from_slice(domain.strip_suffix(b".").unwrap_or(domain));
+    out[start..].make_ascii_lowercase();
 }
 
 /// True when a URI's user part, its escapes undone, is the plain name `user`.

@@ -14,6 +14,8 @@ mod binding;
 mod plan;
 mod stored;
 
+use std::cell::Cell;
+
 use ahash::RandomState;
 use hashbrown::HashTable;
 
@@ -35,6 +37,8 @@ pub struct Location {
     hasher: RandomState,
     /// Where the sweep goes on.
     cursor: usize,
+    /// Which one was asked for last: a REGISTER asks several times.
+    last: Cell<usize>,
     max: usize,
 }
 
@@ -127,6 +131,7 @@ impl Location {
             by_name: HashTable::new(),
             hasher,
             cursor: 0,
+            last: Cell::new(0),
             max,
         }
     }
@@ -252,10 +257,17 @@ impl Location {
     }
 
     fn find(&self, name: &[u8]) -> Option<usize> {
+        let last = self.last.get();
+        if self.aors.get(last).is_some_and(|aor| *aor.name == *name) {
+            return Some(last);
+        }
         let hash = self.hasher.hash_one(name);
-        self.by_name
+        let found = self
+            .by_name
             .find(hash, |place| *self.aors[*place].name == *name)
-            .copied()
+            .copied();
+        self.last.set(found.unwrap_or(last));
+        found
     }
 
     /// The name is not there yet.
@@ -263,6 +275,7 @@ impl Location {
         let hash = self.hasher.hash_one(&*aor.name);
         let place = self.aors.len();
         self.aors.push(aor);
+        self.last.set(place);
         let (aors, hasher) = (&self.aors, &self.hasher);
         self.by_name
             .insert_unique(hash, place, |place| hasher.hash_one(&*aors[*place].name));

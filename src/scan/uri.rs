@@ -191,7 +191,9 @@ pub fn host_ip(host: &[u8]) -> Option<IpAddr> {
     match host {
         [b'[', inside @ .., b']'] => ipv6(inside).map(IpAddr::V6),
         [b'0'..=b'9', ..] if !host.contains(&b':') => ipv4(host).map(IpAddr::V4),
-        [b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':', ..] => ipv6(host).map(IpAddr::V6),
+        [b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':', ..] if host.contains(&b':') => {
+            ipv6(host).map(IpAddr::V6)
+        }
         _ => None,
     }
 }
@@ -231,7 +233,9 @@ pub fn same_host(a: &[u8], b: &[u8]) -> bool {
     let (Some(name_a), Some(name_b)) = (a.get(..dotless(a)), b.get(..dotless(b))) else {
         return false;
     };
-    name_a.eq_ignore_ascii_case(name_b)
+    // Nearly every host is written as its owner writes it.
+    name_a == name_b
+        || name_a.eq_ignore_ascii_case(name_b)
         || matches!((host_ip(a), host_ip(b)), (Some(a), Some(b)) if a == b)
 }
 
