@@ -12,7 +12,7 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name, params};
+use crate::scan::{Message, Method, Name};
 use crate::send::{Beats, Handoff, Hop};
 use crate::stick::{Reopen, Table};
 use crate::time::Instant;
@@ -225,7 +225,9 @@ impl Policy for Edge {
     ) {
         self.registered_with(net, now, context, response, edits);
         self.stick_dialog(net, now, context, response);
-        grant_keep(net, response, edits);
+        if context.offers_keep {
+            grant_keep(net, response, edits);
+        }
     }
 
     /// S-2. Who it is, `origin` asks the flow itself.
@@ -336,10 +338,8 @@ fn grant_keep(net: &Net, response: &Response<'_>, edits: &mut Edits) {
     let Some(Ok(via)) = via.map(|value| Via::parse(bytes, value)) else {
         return;
     };
-    let offered = params::iter(bytes, via.params)
-        .find(|param| param.name.of(bytes).eq_ignore_ascii_case(b"keep") && param.value.is_none());
-    if let Some(param) = offered {
-        edits.insert(usize::from(param.whole.end), |out| {
+    if let Some((offer, None)) = via.keep {
+        edits.insert(usize::from(offer.end), |out| {
             out.push(b'=');
             decimal(out, net.flow_timer_s(response));
         });

@@ -228,8 +228,7 @@ pub fn received(
     source: SocketAddr,
     keeps: bool,
 ) -> impl Iterator<Item = (Range<usize>, Fill)> {
-    let sent_by = crate::scan::uri::host_ip(via.host.of(request));
-    let wanted = via.rport.is_some() || sent_by != Some(source.ip());
+    let wanted = via.rport.is_some() || via.ip != Some(source.ip());
     let stale = via
         .received_param
         .map(|param| (with_separator(request, param), Fill::Nothing));

@@ -127,8 +127,11 @@ impl Home {
         let bytes = request.bytes;
         let via = request.message.values(bytes, Name::Via).nth(1);
         let via = via.and_then(|value| Via::parse(bytes, value).ok());
-        via.and_then(|via| host_ip(via.received.unwrap_or(via.host).of(bytes)))
-            .unwrap_or(own)
+        via.and_then(|via| match via.received {
+            Some(received) => host_ip(received.of(bytes)),
+            None => via.ip,
+        })
+        .unwrap_or(own)
     }
 
     /// The user that the credentials prove.

@@ -26,6 +26,8 @@ pub struct Context {
     pub note: Note,
     /// Its sender wants to know of overload (V-2).
     pub(super) asks: bool,
+    /// Its sender offered keep-alives in its Via (K-1).
+    pub(crate) offers_keep: bool,
     /// It belongs to no dialog yet: keep-alives may be agreed on with it (K-2).
     pub(super) opens: bool,
     /// What it is worth to a server that wants fewer (V-4).

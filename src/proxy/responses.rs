@@ -7,7 +7,6 @@ use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
 use crate::omit::Omit;
-use crate::scan::uri::host_ip;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
 use crate::txn::Heard;
@@ -186,8 +185,7 @@ impl Net {
     /// from its INVITE's, since both carry the same branch.
     #[must_use]
     pub fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
-        let host = host_ip(via.host.of(response.bytes))?;
-        if !self.flows.is_local(host, via.port.unwrap_or(5060)) {
+        if !self.flows.is_local(via.ip?, via.port.unwrap_or(5060)) {
             return None;
         }
         let branch = via.branch?.of(response.bytes);

@@ -138,8 +138,9 @@ impl Net {
             let Ok(via) = crate::scan::via::Via::parse(bytes, value) else {
                 return false;
             };
-            let host = crate::scan::uri::host_ip(via.host.of(bytes));
-            let ours = host.is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
+            let ours = via
+                .ip
+                .is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
             ours && via
                 .branch
                 .is_some_and(|branch| super::build::loop_part(branch.of(bytes)) == Some(loop_hash))

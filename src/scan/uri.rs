@@ -92,7 +92,7 @@ impl Uri {
             }
         }
         let start = cursor.at();
-        uri.host = host(&mut cursor, bytes)?;
+        (uri.host, _) = host(&mut cursor, bytes)?;
         uri.port = if cursor.eat(b':') {
             Some(port(&mut cursor)?)
         } else {
@@ -151,23 +151,23 @@ fn scheme(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Scheme> {
     sound.then_some(Scheme::Other)
 }
 
-/// A host: a name, an IPv4 address or an IPv6 address in brackets.
-pub(super) fn host(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Span> {
+/// A host: a name, an IPv4 address or an IPv6 address in brackets; and which address.
+pub(super) fn host(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<(Span, Option<IpAddr>)> {
     let start = cursor.at();
     if cursor.peek() == Some(b'[') {
         cursor.skip(find(b']', cursor.rest())?.checked_add(1)?);
         let host = cursor.since(start);
-        return host_ip(host.of(bytes)).map(|_| host);
+        return host_ip(host.of(bytes)).map(|ip| (host, Some(ip)));
     }
     let host = cursor.take_host();
     let text = host.of(bytes);
-    // Numbers and dots that are no address would be taken for one by somebody.
-    let sound = match text {
-        [] => false,
-        [b'0'..=b'9', ..] => ipv4(text).is_some() || !is_dotted_number(text),
-        _ => true,
+    let ip = match text {
+        [] => return None,
+        [b'0'..=b'9', ..] => ipv4(text).map(IpAddr::V4),
+        _ => return Some((host, None)),
     };
-    sound.then_some(host)
+    // Numbers and dots that are no address would be taken for one by somebody.
+    (ip.is_some() || !is_dotted_number(text)).then_some((host, ip))
 }
 
 fn is_dotted_number(text: &[u8]) -> bool {

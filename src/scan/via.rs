@@ -4,6 +4,8 @@
 //! pass: a request that is refused for its version is still answered by its
 //! Via.
 
+use std::net::IpAddr;
+
 use super::class::Class;
 use super::cursor::Cursor;
 use super::params::{Param, Walk};
@@ -23,6 +25,8 @@ pub struct Via {
     pub transport: Span,
     /// host as written, brackets of an IPv6 literal included.
     pub host: Span,
+    /// The host where it is an address.
+    pub ip: Option<IpAddr>,
     /// The port, when one is written.
     pub port: Option<u16>,
     /// `host[:port]` as written
@@ -77,7 +81,7 @@ impl Via {
             return None;
         }
         let start = cursor.at();
-        let host = uri::host(&mut cursor, bytes)?;
+        let (host, ip) = uri::host(&mut cursor, bytes)?;
         let port = if cursor.eat_spaced(b':') {
             Some(uri::port(&mut cursor)?)
         } else {
@@ -90,6 +94,7 @@ impl Via {
             value,
             transport,
             host,
+            ip,
             port,
             sent_by,
             params,

@@ -10,7 +10,6 @@ use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::proxy::Net;
-use crate::scan::uri::host_ip;
 use crate::scan::via::Via;
 use crate::send::{Far, Handoff, Output};
 use crate::time::Instant;
@@ -105,8 +104,9 @@ impl Net {
         let writer = via
             .branch
             .and_then(|branch| txn::shard_of(branch.of(bytes)));
-        let host = host_ip(via.host.of(bytes));
-        let ours = host.is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
+        let ours = via
+            .ip
+            .is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
         let Some(to) = writer.filter(|to| ours && self.team.is_other(*to)) else {
             return false;
         };

@@ -200,6 +200,11 @@ pub(crate) fn via(text: Text<'_>) -> Option<Via> {
         value: text.span(),
         transport: transport.span(),
         host: host.span(),
+        ip: std::str::from_utf8(host.bytes)
+            .ok()?
+            .trim_matches(['[', ']'])
+            .parse()
+            .ok(),
         port: via_port,
         sent_by: Span::new(host.at, end),
         params: tail.span(),
