@@ -1,4 +1,5 @@
-//! One edge shard at work on one core: an INVITE through it, and a whole call.
+//! One edge shard at work on one core: an INVITE through it, a whole call, and
+//! each message of a call alone.
 //! Only `Shard::handle` and `Shard::poll` are timed; the messages are written
 //! between. The clock moves on with every call, so that the tables hold the
 //! transactions of the last 32 seconds and no more, as in service.
@@ -32,6 +33,10 @@ struct Line {
     route: String,
     /// Time spent in the shard.
     spent: Duration,
+    /// The message of a call that alone is timed, by its place.
+    alone: Option<usize>,
+    /// Messages of this call so far.
+    place: usize,
 }
 
 impl Line {
@@ -56,6 +61,8 @@ impl Line {
             calls: 0,
             route: String::new(),
             spent: Duration::ZERO,
+            alone: None,
+            place: 0,
         };
         line.register();
         line
@@ -102,7 +109,10 @@ impl Line {
         while let Some(output) = self.shard.poll() {
             out.push(output);
         }
-        self.spent += watch.elapsed();
+        if self.alone.is_none_or(|alone| alone == self.place) {
+            self.spent += watch.elapsed();
+        }
+        self.place += 1;
         let mut texts = Vec::new();
         for output in out {
             if let Output::Transmit {
@@ -128,6 +138,7 @@ impl Line {
     /// The next call's INVITE as the phone sends it.
     fn invite(&mut self) -> String {
         self.calls += 1;
+        self.place = 0;
         self.now = self.now + Duration::from_micros(1_000_000 / RATE);
         self.request("INVITE", "sip:ann@example.com", "", "")
     }
@@ -244,8 +255,9 @@ fn settings() -> edge::Settings {
 }
 
 /// Times `work` alone, on a line that is warm.
-fn measure(criterion: &mut Criterion, name: &str, work: fn(&mut Line)) {
+fn measure(criterion: &mut Criterion, name: &str, alone: Option<usize>, work: fn(&mut Line)) {
     let mut line = Line::new();
+    line.alone = alone;
     for _ in 0..40 * RATE {
         work(&mut line);
     }
@@ -261,9 +273,16 @@ fn measure(criterion: &mut Criterion, name: &str, work: fn(&mut Line)) {
 }
 
 fn benches(criterion: &mut Criterion) {
-    measure(criterion, "an INVITE through an edge", Line::attempt);
-    measure(criterion, "a call through an edge", Line::call);
+    measure(criterion, "an INVITE through an edge", None, Line::attempt);
+    measure(criterion, "a call through an edge", None, Line::call);
+    for (place, name) in MESSAGES.into_iter().enumerate() {
+        let name = format!("{name} of a call");
+        measure(criterion, &name, Some(place), Line::call);
+    }
 }
+
+/// In the order of `Line::call`.
+const MESSAGES: [&str; 7] = ["INVITE", "100", "180", "200", "ACK", "BYE", "200 to BYE"];
 
 const SDP: &str = "v=0\r\no=joe 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
