@@ -133,18 +133,36 @@ pub fn ip(out: &mut Vec<u8>, ip: std::net::IpAddr) {
 /// By hand: the formatting machinery takes ten times as long, and every message
 /// has three of them.
 fn ipv4(out: &mut Vec<u8>, ip: std::net::Ipv4Addr) {
-    let mut text = [b'.'; 15];
+    let mut text = [0; 16];
     let mut at = 0;
     for octet in ip.octets() {
-        let digits = [octet / 100, octet / 10 % 10, octet % 10];
-        let zeros = usize::from(octet < 100) + usize::from(octet < 10);
-        for digit in &digits[zeros..] {
-            text[at] = b'0' + digit;
-            at += 1;
-        }
-        at += 1;
+        text[at..at + 4].copy_from_slice(&OCTETS[usize::from(octet)]);
+        at += 2 + usize::from(octet >= 10) + usize::from(octet >= 100);
     }
     out.extend_from_slice(&text[..at - 1]);
+}
+
+/// Each octet as it is written, with a dot behind it.
+static OCTETS: [[u8; 4]; 256] = octets();
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler, over numbers below 256"
+)]
+const fn octets() -> [[u8; 4]; 256] {
+    let mut texts = [[b'.'; 4]; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = 1 + (octet >= 10) as usize + (octet >= 100) as usize;
+        let (mut place, mut rest) = (digits, octet);
+        while place > 0 {
+            place -= 1;
+            texts[octet][place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        octet += 1;
+    }
+    texts
 }
 
 fn written(result: std::io::Result<()>) {

@@ -5,6 +5,7 @@
 //! disk; then the shards, which have their registrations back before they read
 //! their first message; last the control thread, which ends them again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, Role, seed};
@@ -63,31 +64,11 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
     let doors = doors(&config)?;
-    let (role, (subscribers, store)) = match config.role {
-        Role::Edge(settings) => {
-            if settings.token_keys.is_empty() {
-                tracing::warn!(
-                    "tokens are readable and can be forged, which is for a lab: `token_key_file` \
-                     seals them"
-                );
-            }
-            (shard::Role::Edge(settings), (None, None))
-        }
-        Role::Home(home) => {
-            let subscribers = Arc::new(control::read_subscribers(&home.subscribers)?);
-            let store = home.store.as_deref().map(Store::open).transpose()?;
-            if store.is_none() {
-                tracing::warn!(
-                    "a restart forgets who is registered until the phones refresh: `store` keeps \
-                     it in a file"
-                );
-            }
-            (
-                shard::Role::Home(home.settings, subscribers),
-                (Some(home.subscribers), store),
-            )
-        }
-    };
+    let Opened {
+        role,
+        subscribers,
+        store,
+    } = open(config.role)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
     // What changes from here on is noticed.
@@ -134,6 +115,47 @@ pub fn run(config: Config) -> Result<(), Fault> {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
     }
     wait(handles, control)
+}
+
+/// What a node is, with the files it needs for that.
+struct Opened {
+    role: shard::Role,
+    /// The list that is read again when it changes.
+    subscribers: Option<PathBuf>,
+    store: Option<Store>,
+}
+
+fn open(role: Role) -> Result<Opened, Fault> {
+    match role {
+        Role::Edge(settings) => {
+            if settings.token_keys.is_empty() {
+                tracing::warn!(
+                    "tokens are readable and can be forged, which is for a lab: `token_key_file` \
+                     seals them"
+                );
+            }
+            Ok(Opened {
+                role: shard::Role::Edge(settings),
+                subscribers: None,
+                store: None,
+            })
+        }
+        Role::Home(home) => {
+            let subscribers = Arc::new(control::read_subscribers(&home.subscribers)?);
+            let store = home.store.as_deref().map(Store::open).transpose()?;
+            if store.is_none() {
+                tracing::warn!(
+                    "a restart forgets who is registered until the phones refresh: `store` keeps \
+                     it in a file"
+                );
+            }
+            Ok(Opened {
+                role: shard::Role::Home(home.settings, subscribers),
+                subscribers: Some(home.subscribers),
+                store,
+            })
+        }
+    }
 }
 
 /// Finds out whether a node could run, and leaves everything as it was.

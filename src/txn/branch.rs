@@ -29,11 +29,18 @@ impl Branches {
             | u128::from(self.shard) << SLOT_BITS
             | u128::from(slot.generation) << 32
             | u128::from(self.mac(slot)) << 64;
-        out.extend_from_slice(COOKIE);
-        out.extend(
-            (0..LETTERS)
-                .map(|place| ALPHABET[usize::from((bits >> (5 * place)).to_le_bytes()[0] & 31)]),
-        );
+        let mut text = [0; COOKIE.len() + LETTERS];
+        let (cookie, letters) = text.split_at_mut(COOKIE.len());
+        cookie.copy_from_slice(COOKIE);
+        // Sixty bits at a time: shifts of 128 are calls of several steps.
+        for (half, letters) in letters.chunks_exact_mut(HALF).enumerate() {
+            let mut bits = u64::try_from(bits >> (60 * half) & SIXTY).unwrap_or_default();
+            for letter in letters {
+                *letter = ALPHABET[usize::from(bits.to_le_bytes()[0] & 31)];
+                bits >>= 5;
+            }
+        }
+        out.extend_from_slice(&text);
     }
 
     /// The slot of a branch that `write` made, whatever follows it; `None`
@@ -77,17 +84,17 @@ fn letters(branch: &[u8]) -> Option<u128> {
     if !cookie.eq_ignore_ascii_case(COOKIE) {
         return None;
     }
-    let mut bits = 0u128;
-    for letter in letters.iter().rev() {
-        let value = match letter {
-            b'0'..=b'9' => letter - b'0',
-            b'a'..=b'v' => letter - b'a' + 10,
-            b'A'..=b'V' => letter - b'A' + 10,
-            _ => return None,
-        };
-        bits = bits << 5 | u128::from(value);
+    let (mut bits, mut strange) = (0u128, 0);
+    for half in letters.rchunks_exact(HALF) {
+        let mut sixty = 0u64;
+        for letter in half.iter().rev() {
+            let value = VALUES[usize::from(*letter)];
+            strange |= value;
+            sixty = sixty << 5 | u64::from(value & 31);
+        }
+        bits = bits << 60 | u128::from(sixty);
     }
-    Some(bits)
+    (strange < 32).then_some(bits)
 }
 
 /// Bits of a slot's index; the shard stands above them.
@@ -100,7 +107,24 @@ const _: () = assert!(
 const COOKIE: &[u8] = b"z9hG4bK";
 /// 120 bits, five each.
 const LETTERS: usize = 24;
+/// As many of them as fit into 64 bits, twice.
+const HALF: usize = LETTERS / 2;
+const SIXTY: u128 = (1 << 60) - 1;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+/// What each letter stands for, in either case; 255 for all other bytes.
+static VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 32 {
+        let letter = ALPHABET[value as usize];
+        values[letter as usize] = value;
+        values[letter.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+}
 
 #[cfg(test)]
 mod tests {
