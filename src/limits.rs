@@ -464,6 +464,9 @@ pub const CONTROL_ANSWER_MAX: u64 = 16 << 20;
 pub const STORE_QUEUE_MAX: usize = 65_536;
 /// Records written by one transaction of the store.
 pub const STORE_BATCH_MAX: usize = 4_096;
+/// Rows that are written before a shard on the same core has its turn: some 50
+/// µs of work.
+pub const STORE_ROWS_AT_ONCE: usize = 32;
 /// Pause between two transactions of the store: what a crash may lose.
 pub const STORE_PAUSE: Duration = Duration::from_millis(50);
 /// How often a watched file is looked at.
