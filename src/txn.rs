@@ -342,6 +342,15 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.clients.get(id)?.flow
     }
 
+    /// Sends its CANCEL and its ACK another way from now on: the connection of
+    /// the request is gone, and another one leads to the same place (RFC 3261
+    /// §9.1, §17.1.1.3).
+    pub fn set_client_flow(&mut self, id: ClientId, flow: Flow) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.flow = Some(flow);
+        }
+    }
+
     /// Its request as sent: kept until the final response, and after a final
     /// response other than 2xx to an INVITE until `ack`.
     #[must_use]

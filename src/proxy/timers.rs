@@ -159,7 +159,7 @@ impl Proxy {
                         continue;
                     }
                     turn.net.counters.transport_failures += 1;
-                    if was_up && self.send_again(turn, context, index) {
+                    if was_up && self.send_again(turn, context, index, client) {
                         continue;
                     }
                     self.abandon(turn.net, context, index, client);
@@ -184,7 +184,13 @@ impl Proxy {
     /// new branch stands beside the old one, whose copy may have arrived: its
     /// answer then comes over another connection. False when the request
     /// was for this flow alone, or was sent again before.
-    fn send_again(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+    fn send_again(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        index: usize,
+        client: ClientId,
+    ) -> bool {
         let Some(context) = self.contexts.get_mut(slot) else {
             return false;
         };
@@ -205,6 +211,12 @@ impl Proxy {
         context.line_up(index, std::iter::once(again));
         turn.net.counters.sent_again += 1;
         self.launch(turn, slot, place, breadth);
+        // Both copies went to the same place: what is to follow the first one
+        // goes the way of the second.
+        let other = self.branch(slot, place).and_then(|again| again.client);
+        if let Some(flow) = other.and_then(|other| turn.net.txns.client_flow(other)) {
+            turn.net.txns.set_client_flow(client, flow);
+        }
         self.advance(turn, slot);
         true
     }

@@ -3,6 +3,7 @@
 //! the silent one says later does no harm.
 
 use super::failover::{Call, call_in};
+use super::peer::{CORE, FAR, answer, branch_of, expect, of_invite, request, silent, status};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::{self, Hop, NextHop};
@@ -367,4 +368,59 @@ fn where_nobody_is_there_any_more_it_fails_at_once() {
     assert_eq!(call.joe.status(&mut call.world), 500);
     assert_eq!(call.world.counter(EDGES[0], "sent_again"), 1);
     call.world.drained();
+}
+
+/// An INVITE to somebody far away whose connection is lost before he says a
+/// word, as he gets it both times, and as it was sent.
+fn sent_twice(world: &mut World) -> ([String; 2], String) {
+    world.listen(FAR);
+    let invite = request("INVITE", "sip:bob@127.0.0.9;transport=tcp", "twice", "");
+    world.send(CORE, HOME, &invite);
+    assert_eq!(status(world, CORE), 100);
+    let first = expect(world, FAR, "INVITE");
+    assert_eq!(world.cut(HOME, FAR), 1);
+    let second = expect(world, FAR, "INVITE");
+    assert_ne!(branch_of(&first), branch_of(&second));
+    assert_eq!(world.counter(HOME, "sent_again"), 1);
+    ([first, second], invite)
+}
+
+/// He answers the second copy as the merged request that it is.
+fn merges(world: &mut World, second: &str) {
+    world.send(FAR, HOME, &answer(second, 482, "m", ""));
+    let ack = expect(world, FAR, "ACK");
+    assert_eq!(branch_of(&ack), branch_of(second));
+}
+
+#[test]
+fn the_ack_of_a_copy_whose_connection_is_lost_takes_the_new_one() {
+    // RFC 3261 §17.1.1.3, P-35
+    let mut world = World::lab(Tokens::Clear);
+    let ([first, second], _) = sent_twice(&mut world);
+    merges(&mut world, &second);
+    world.send(FAR, HOME, &answer(&first, 486, "b", ""));
+    let ack = expect(&mut world, FAR, "ACK");
+    assert_eq!(branch_of(&ack), branch_of(&first));
+    assert_eq!(status(&mut world, CORE), 486);
+    silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn the_cancel_of_a_copy_whose_connection_is_lost_takes_the_new_one() {
+    // RFC 3261 §9.1, P-33
+    let mut world = World::lab(Tokens::Clear);
+    let ([first, second], invite) = sent_twice(&mut world);
+    merges(&mut world, &second);
+    world.send(FAR, HOME, &answer(&first, 180, "b", ""));
+    assert_eq!(status(&mut world, CORE), 180);
+    world.send(CORE, HOME, &of_invite("CANCEL", &invite));
+    assert_eq!(status(&mut world, CORE), 200);
+    let cancel = expect(&mut world, FAR, "CANCEL");
+    assert_eq!(branch_of(&cancel), branch_of(&first));
+    world.send(FAR, HOME, &answer(&cancel, 200, "b", ""));
+    world.send(FAR, HOME, &answer(&first, 487, "b", ""));
+    let ack = expect(&mut world, FAR, "ACK");
+    assert_eq!(branch_of(&ack), branch_of(&first));
+    assert_eq!(status(&mut world, CORE), 487);
+    silent(&world, &[CORE, FAR]);
 }
