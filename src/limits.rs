@@ -233,7 +233,8 @@ pub const RETRY_AFTER_S: (u32, u32) = (5, 15);
 pub const RETRY_AFTER_MAX_S: u32 = 120;
 /// How late a shard may be, smoothed over its turns: what waits longer makes
 /// the phones send again (T1) and answers that nobody waits for. Later: a share
-/// of what is new is refused with 503.
+/// of what is new is refused with 503, and as much of new TLS connections, since
+/// a handshake takes the time of a dozen requests, is closed at once.
 pub const LATE_MAX: Duration = Duration::from_millis(25);
 /// How often that share is looked at: a few round trips of whoever feels it.
 pub const ADMISSION_PERIOD: Duration = Duration::from_millis(100);
@@ -276,7 +277,8 @@ pub const PEER_PROBE: Duration = Duration::from_millis(125);
 /// the question, less than three seconds of silence.
 pub const PEER_PATIENCE: Duration = Duration::from_millis(1_800);
 /// Questions of an edge in a row, each within two pauses of the one before,
-/// that promise a home more of them: one may be anybody's.
+/// that promise a home more of them: one may be anybody's. An edge that has
+/// agreed to ask sends as many at once over a connection that it opens again.
 pub const PEER_HABIT: u8 = 3;
 /// How long an agreement on keep-alives holds over the connection it was made
 /// on (RFC 6223 §4.2: as long as the registration): every REGISTER and INVITE
@@ -392,8 +394,10 @@ pub const STREAM_READ_MAX: usize = 64 * 1024;
 /// next look, in turn.
 pub const EVENTS_MAX: usize = 256;
 /// Accepted connections of one shard in their TLS handshake. One more is closed
-/// at once: half-open handshakes cost memory and nobody knows whose they are.
-pub const HANDSHAKES_MAX: usize = 4_096;
+/// at once: half-open handshakes cost memory, nobody knows whose they are, and
+/// if all go on at the same moment, a call waits behind them for as long as they
+/// take: 0.2 ms each, together less than T1.
+pub const HANDSHAKES_MAX: usize = 2_048;
 /// Longest time the handshake of an accepted connection may take. Longer: closed.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of messages encrypted before the kernel is asked to take them, about.

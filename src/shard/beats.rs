@@ -4,6 +4,7 @@
 use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
+use crate::limits;
 use crate::proxy::Turn;
 use crate::send::{Beat, Handoff, Hop};
 use crate::time::Instant;
@@ -84,8 +85,11 @@ impl Shard {
             turn.net.heard(now, flow);
             turn.policy.met(turn.net, now, flow);
             if is_asker {
-                // So that a home that was restarted soon knows who asks.
-                self.ask(flow);
+                // So many at once that a home that was restarted knows from the
+                // first moment on that this connection is kept.
+                for _ in 0..limits::PEER_HABIT {
+                    self.ask(flow);
+                }
             }
         }
     }

@@ -54,6 +54,18 @@ fn a_restarted_home_knows_of_a_dead_edge_before_it_needs_it() {
 }
 
 #[test]
+fn a_restarted_home_watches_an_edge_from_its_first_moment_on() {
+    // K-3: the edge shows at once that it keeps the connection it has opened
+    // again, and it is never heard of after that.
+    let mut call = call(Transport::Tcp);
+    call.world.freeze(EDGES[0]);
+    call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
+    call.world.pass(Duration::from_secs(3));
+    assert_eq!(call.world.counter(HOME, "flows_silent"), 1);
+    call.ends_by_the_backup();
+}
+
+#[test]
 fn a_request_that_a_restarted_home_relays_to_a_silent_edge_is_overtaken() {
     // K-3, T-10: two seconds after the edge has come back to it.
     for transport in [Transport::Udp, Transport::Tcp] {
