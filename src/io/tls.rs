@@ -28,7 +28,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 
 pub use identity::{Unreadable, identities};
-pub(crate) use session::{Progress, Scratch, Session};
+pub use session::{Progress, Scratch, Session};
 
 use trust::{Clients, Refusal, Servers, Trust};
 
@@ -140,7 +140,7 @@ impl Tls {
     ///
     /// # Errors
     /// When rustls refuses, which it does not.
-    pub(crate) fn accept(&self, ip: IpAddr) -> Result<Session, rustls::Error> {
+    pub fn accept(&self, ip: IpAddr) -> Result<Session, rustls::Error> {
         let ip = ip.to_canonical();
         let is_peer = self
             .peers
@@ -154,7 +154,7 @@ impl Tls {
     ///
     /// # Errors
     /// When that is no name that anybody could prove.
-    pub(crate) fn connect(&self, name: &str) -> Result<Session, rustls::Error> {
+    pub fn connect(&self, name: &str) -> Result<Session, rustls::Error> {
         let host = name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_not_one| rustls::Error::General(format!("{name} is no host name")))?;

@@ -8,6 +8,8 @@
 //! - The servers are queues with a price for every message. How much they take
 //!   in, what they tell one another and when they tell phones to come back is
 //!   the core's own `admission` and `pacing`.
+//! - A phone over TLS needs a connection first: it waits to be accepted, and its
+//!   handshake is paid for when its first bytes have come.
 //! - A run follows from its seed. Nothing here touches the network.
 //!
 //! Not here: what a message looks like, and what a processor costs; prices are
@@ -26,7 +28,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Fault;
-use world::{Outcome, World};
+use world::{Outcome, Pacing, World};
 
 /// Who dies under whom, and what things cost.
 #[derive(Args, Clone, Debug)]
@@ -52,6 +54,21 @@ pub struct Storm {
     /// Processor time of a REGISTER, at an edge and at a home
     #[arg(long, value_name = "US", default_value_t = 15)]
     pub register: i64,
+    /// Phones that speak TLS, in percent; the others speak UDP
+    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
+    pub tls: u8,
+    /// Edges that a phone has a TLS session with besides its own two, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    pub known: u8,
+    /// Processor time of a full TLS handshake at an edge
+    #[arg(long, value_name = "US", default_value_t = 250)]
+    pub handshake: i64,
+    /// Processor time of a resumed one
+    #[arg(long, value_name = "US", default_value_t = 220)]
+    pub resumed: i64,
+    /// From an edge to a phone and back
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    pub rtt: u32,
     /// Processor time of a refusal, or of a repeated request
     #[arg(long, value_name = "US", default_value_t = 4)]
     pub refuse: i64,
@@ -74,8 +91,12 @@ pub struct Storm {
 
 pub(super) fn run(options: &Storm) -> Result<(), Fault> {
     options.check().map_err(Fault::Options)?;
-    let runs = [("with pacing", true), ("without", false)]
-        .map(|(name, is_paced)| (name, World::new(options, is_paced).run()));
+    let runs = [
+        ("with pacing", Pacing::All),
+        ("of requests alone", Pacing::Requests),
+        ("without", Pacing::None),
+    ]
+    .map(|(name, pacing)| (name, World::new(options, pacing).run()));
     println!("{}", table(options, &runs));
     match &options.svg {
         Some(path) => chart::draw(&runs, path).map_err(Fault::Options),
@@ -101,7 +122,14 @@ impl Storm {
                 "there must be phones, {most} at most, a home, and an end within 20000 seconds"
             ));
         }
-        if self.register < 1 || self.refuse < 1 || self.call < 1 {
+        let prices = [
+            self.register,
+            self.refuse,
+            self.call,
+            self.handshake,
+            self.resumed,
+        ];
+        if prices.iter().any(|price| *price < 1) {
             return Err("everything takes a microsecond at least".to_owned());
         }
         Ok(())
@@ -111,7 +139,7 @@ impl Storm {
 /// What came of each run, side by side.
 fn table(options: &Storm, runs: &[(&str, Outcome)]) -> String {
     type Row = (&'static str, fn(&Outcome) -> String);
-    let rows: [Row; 11] = [
+    let rows: [Row; 14] = [
         ("flows lost", |run| run.lost_flows.to_string()),
         ("all phones have two flows again after, s", |run| {
             run.whole_after_s
@@ -131,6 +159,16 @@ fn table(options: &Storm, runs: &[(&str, Outcome)]) -> String {
             run.oldest_ms[0].to_string()
         }),
         ("the same, homes", |run| run.oldest_ms[1].to_string()),
+        ("oldest message of a call at an edge, ms", |run| {
+            run.oldest_call_ms.to_string()
+        }),
+        ("TLS handshakes, full and resumed", |run| {
+            let [full, resumed] = run.handshakes;
+            format!("{full}, {resumed}")
+        }),
+        ("connections closed as they came", |run| {
+            run.closed.to_string()
+        }),
         (
             "REGISTERs refused, and sent again for want of an answer",
             |run| format!("{}, {}", run.refused, run.repeated),
@@ -177,6 +215,11 @@ mod tests {
             register: 750,
             refuse: 200,
             call: 2_000,
+            tls: 0,
+            known: 0,
+            handshake: 12_500,
+            resumed: 11_000,
+            rtt: 50,
             calls: 2_000,
             seconds: 600,
             seed: 7,
@@ -187,17 +230,43 @@ mod tests {
     #[test]
     fn a_site_dies_and_no_call_is_lost() {
         let options = small(8);
-        let paced = World::new(&options, true).run();
+        let paced = World::new(&options, Pacing::All).run();
         assert!(paced.lost_flows > 19_000, "{paced:?}");
         assert!(paced.whole_after_s.is_some(), "{paced:?}");
         assert_eq!(paced.ended[2], 0, "{paced:?}");
         assert!(paced.refused > 1_000, "{paced:?}");
-        let wild = World::new(&options, false).run();
+        let wild = World::new(&options, Pacing::None).run();
         assert!(
             wild.oldest_ms[1] > 4 * paced.oldest_ms[1],
             "{paced:?}\n{wild:?}"
         );
         assert_eq!(wild.refused, 0);
+    }
+
+    #[test]
+    fn handshakes_leave_calls_their_time() {
+        let options = Storm {
+            tls: 100,
+            ..small(8)
+        };
+        let paced = World::new(&options, Pacing::All).run();
+        assert!(paced.handshakes[0] > 19_000, "{paced:?}");
+        assert!(paced.whole_after_s.is_some(), "{paced:?}");
+        assert!(paced.closed > 1_000, "{paced:?}");
+        assert_eq!(paced.ended[2], 0, "{paced:?}");
+        let open = World::new(&options, Pacing::Requests).run();
+        let harmed = |run: &Outcome| run.ended[1] + run.begun[1] + run.begun[2];
+        assert!(
+            harmed(&paced) < 20 && harmed(&open) > 200,
+            "{paced:?}\n{open:?}"
+        );
+        let knowing = Storm {
+            known: 100,
+            ..options
+        };
+        let resumed = World::new(&knowing, Pacing::All).run();
+        assert_eq!(resumed.handshakes[0], 0, "{resumed:?}");
+        assert!(resumed.handshakes[1] > 19_000, "{resumed:?}");
     }
 
     #[test]
@@ -208,7 +277,7 @@ mod tests {
                 seconds: 60,
                 ..small(1)
             };
-            format!("{:?}", World::new(&options, true).run())
+            format!("{:?}", World::new(&options, Pacing::All).run())
         };
         assert_eq!(outcome(3), outcome(3));
         assert_ne!(outcome(3), outcome(4));
@@ -231,6 +300,10 @@ mod tests {
             },
             Storm {
                 register: 0,
+                ..small(1)
+            },
+            Storm {
+                resumed: 0,
                 ..small(1)
             },
         ] {

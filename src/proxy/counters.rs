@@ -108,6 +108,8 @@ counters! {
     spoofed_cancels,
     /// Connections refused since their source has, or opens, too many.
     connections_refused,
+    /// TLS connections refused for want of time for their handshakes.
+    connections_shed,
     /// Streams closed since a message on them began and did not end in time.
     partials_late,
     /// Streams closed since their source has too much of unfinished messages.

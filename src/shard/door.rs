@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Hands, Shard};
+use crate::admission::Class;
 use crate::guard::{Held, Kind};
 use crate::id::{Flow, StreamId, Transport};
 use crate::send::{Accepted, Hop, Notice, Output};
@@ -18,13 +19,27 @@ impl Shard {
 
     /// Whether a connection that was just accepted may stay. Over TLS it then
     /// counts as a handshake until `greeted`.
+    ///
+    /// A handshake costs as much as a dozen requests, and no call that is up
+    /// depends on it. So while the shard is late it is taken in or refused like
+    /// the request that is worth least; a phone tries again by its back-off
+    /// (RFC 5626 §4.5).
     pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {
         let is_peer = self.is_peer(now, ip);
+        if transport == Transport::Tls && !is_peer && !self.has_time(now) {
+            self.net.counters.connections_shed += 1;
+            return false;
+        }
         let guard = &mut self.net.guard;
         let admitted = (is_peer || guard.admit(now, ip, Kind::Connection))
             && (transport != Transport::Tls || guard.greet(ip, is_peer));
         self.net.counters.connections_refused += u64::from(!admitted);
         admitted
+    }
+
+    fn has_time(&mut self, now: Instant) -> bool {
+        let admission = &mut self.net.admission;
+        !admission.is_shedding() || admission.admits(now, Class::New)
     }
 
     /// The handshake of a connection from there is over, well or not.

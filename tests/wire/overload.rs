@@ -51,6 +51,29 @@ fn refusals(
 }
 
 #[test]
+fn a_handshake_must_find_time_and_a_peer_or_a_standing_connection_need_not() {
+    // V-6, C-8
+    let mut world = World::lab(Tokens::Clear);
+    let tls = format!("{}:5061", EDGES[0].split_once(':').unwrap().0);
+    let from = |n: u32| format!("203.0.113.7:{}", 10_000 + n);
+    assert!(world.knock(&from(0), &tls));
+    overwhelm(&mut world, EDGES[0]);
+    let taken = (1..=100).filter(|n| world.knock(&from(*n), &tls)).count();
+    assert!(taken < 10, "{taken}");
+    let shed = world.counter(EDGES[0], "connections_shed");
+    assert_eq!(shed, 100 - u64::try_from(taken).unwrap());
+    // A connection without a handshake is told more by the 503 of its requests.
+    assert!(world.knock(&from(101), EDGES[0]));
+    let home = HOME.split_once(':').unwrap().0;
+    assert!((0..20).all(|n| world.knock(&format!("{home}:{}", 30_000 + n), &tls)));
+    assert_eq!(world.counter(EDGES[0], "connections_shed"), shed);
+    // And all may come again when it is on time.
+    world.pass(Duration::from_secs(60));
+    world.late(EDGES[0], Duration::ZERO, 1);
+    assert!((200..250).all(|n| world.knock(&from(n), &tls)));
+}
+
+#[test]
 fn new_registrations_are_refused_and_sent_away_for_different_times() {
     // V-6
     let mut world = World::lab(Tokens::Clear);

@@ -14,7 +14,7 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
 /// Either end of a connection.
-pub(crate) struct Session {
+pub struct Session {
     side: Side,
     /// A record that has begun.
     held: Vec<u8>,
@@ -27,7 +27,7 @@ enum Side {
 
 /// Where a session stands after some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub enum Progress {
     /// The handshake goes on.
     Handshaking,
     /// Both sides have proven what they must; messages flow.
@@ -38,11 +38,11 @@ pub(crate) enum Progress {
 
 /// What a session produces, for all sessions of a shard in turn.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     /// Decrypted bytes.
-    pub(crate) plain: Vec<u8>,
+    pub plain: Vec<u8>,
     /// Encrypted bytes, on their way to the peer.
-    pub(crate) sealed: Vec<u8>,
+    pub sealed: Vec<u8>,
 }
 
 /// What to write once the session can.
@@ -95,7 +95,7 @@ impl Session {
 
     /// The handshake is complete on this side. (A server may send before its
     /// client has proven anything; messages wait until it has.)
-    pub(crate) fn is_established(&self) -> bool {
+    pub fn is_established(&self) -> bool {
         !self.state().is_handshaking()
     }
 
@@ -112,7 +112,7 @@ impl Session {
 
     /// The handshake took up an earlier session, so that nobody has looked at
     /// the certificates now.
-    pub(crate) fn is_resumed(&self) -> bool {
+    pub fn is_resumed(&self) -> bool {
         self.state().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
@@ -123,11 +123,7 @@ impl Session {
     /// # Errors
     /// When the peer breaks the protocol, or is not who it must be: the
     /// connection is to be closed.
-    pub(crate) fn receive(
-        &mut self,
-        bytes: &mut [u8],
-        scratch: &mut Scratch,
-    ) -> Result<Progress, Error> {
+    pub fn receive(&mut self, bytes: &mut [u8], scratch: &mut Scratch) -> Result<Progress, Error> {
         let mut held = std::mem::take(&mut self.held);
         let step = if held.is_empty() {
             let (used, step) = self.receive_all(bytes, scratch);
@@ -154,7 +150,7 @@ impl Session {
     ///
     /// # Errors
     /// As for `receive`.
-    pub(crate) fn begin(&mut self, scratch: &mut Scratch) -> Result<(), Error> {
+    pub fn begin(&mut self, scratch: &mut Scratch) -> Result<(), Error> {
         self.write(Wish::Nothing, scratch)
     }
 

@@ -26,7 +26,7 @@ impl World<'_> {
         let now = self.now;
         let it = self.call_mut(call);
         it.attempt = it.attempt.wrapping_add(1);
-        (it.state, it.is_read, it.began_ms) = (next, false, now);
+        (it.state, it.is_read, it.is_sent, it.began_ms) = (next, false, false, now);
         self.send_call(call, again_after_ms(0));
     }
 
@@ -41,7 +41,8 @@ impl World<'_> {
             } else {
                 Kind::Call
             };
-            self.deliver(self.flow(flow).edge, kind, call, it.attempt);
+            let arrived = self.deliver(self.flow(flow).edge, kind, call, it.attempt);
+            self.call_mut(call).is_sent = arrived && self.is_tls(flow);
         }
         if let Some(wait) = again {
             self.at(self.now + wait, Due::CallAgain, call, it.attempt);
@@ -53,8 +54,8 @@ impl World<'_> {
         let Some(wait) = again_after_ms(self.now - it.began_ms) else {
             return self.call_over(call, None);
         };
-        if it.is_read && it.state == CallState::Beginning {
-            // It had a 100.
+        if it.is_sent || it.is_read && it.state == CallState::Beginning {
+            // It is on its connection, or had a 100.
             return self.at(self.now + wait, Due::CallAgain, call, it.attempt);
         }
         self.send_call(call, Some(wait));

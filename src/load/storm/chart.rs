@@ -11,7 +11,11 @@ use plotters::prelude::{
 
 use super::Outcome;
 
-const COLOURS: [RGBColor; 2] = [RGBColor(0x1f, 0x77, 0xb4), RGBColor(0xd6, 0x27, 0x28)];
+const COLOURS: [RGBColor; 3] = [
+    RGBColor(0x1f, 0x77, 0xb4),
+    RGBColor(0x2c, 0xa0, 0x2c),
+    RGBColor(0xd6, 0x27, 0x28),
+];
 /// Seconds of the upper half.
 const FIRST: usize = 180;
 

@@ -2,21 +2,28 @@
 
 use super::phones::Waits;
 use super::servers::{Kind, Message};
-use super::world::{STORM_MS, World};
+use super::world::{Due, Pacing, STORM_MS, World};
 use crate::admission::Class;
+use crate::limits;
 
 impl World<'_> {
-    pub(super) fn deliver(&mut self, edge: u8, kind: Kind, whose: u32, attempt: u16) {
+    /// Brings a message to an edge; false: it has not arrived.
+    pub(super) fn deliver(&mut self, edge: u8, kind: Kind, whose: u32, attempt: u16) -> bool {
         if edge < self.options.dead && self.now >= STORM_MS {
-            return;
+            return false;
         }
-        self.edges[usize::from(edge)].push(Message {
+        let is_stream = match kind {
+            Kind::Call | Kind::End => self.is_tls(self.call(whose).phone * 2),
+            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => self.is_tls(whose),
+        };
+        let message = Message {
             kind,
             whose,
             attempt,
             came_ms: self.now,
             edge,
-        });
+        };
+        self.edges[usize::from(edge)].push(message, is_stream)
     }
 
     pub(super) fn turn_of_edge(&mut self, place: usize) {
@@ -33,6 +40,11 @@ impl World<'_> {
 
     /// An edge reads a message; what that costs it.
     fn at_edge(&mut self, place: usize, message: Message) -> i64 {
+        match message.kind {
+            Kind::Knock => return self.knock(place, message),
+            Kind::Hello => return self.greet(place, message),
+            Kind::Asking | Kind::Proven | Kind::Call | Kind::End => {}
+        }
         let class = self.class_at_edge(message);
         if self.is_repeated(message) {
             return self.options.refuse;
@@ -50,12 +62,57 @@ impl World<'_> {
             return self.options.refuse;
         }
         let came_ms = self.now;
-        if self.homes[home].push(Message { came_ms, ..message }) {
+        if self.homes[home].push(Message { came_ms, ..message }, false) {
             // What is lost on the way to the home, the edge sends again by its
             // own timers, which are those of the phone.
             self.mark_read(message);
         }
         self.price(message)
+    }
+
+    /// A connection is accepted, or closed at once: the phone then sees a flow
+    /// that failed (RFC 5626 §4.5).
+    fn knock(&mut self, place: usize, message: Message) -> i64 {
+        let edge = &mut self.edges[place];
+        let has_room = edge.greeting < limits::HANDSHAKES_MAX;
+        let has_time = self.pacing != Pacing::All || edge.admits(self.now, Class::New);
+        if has_room && has_time {
+            edge.greeting += 1;
+            let due = self.now + self.options.rtt;
+            self.at(due, Due::Hello, message.whose, message.attempt);
+        } else {
+            self.outcome.closed += 1;
+            if self.is_current(message) {
+                self.flow_failed(message.whose);
+            }
+        }
+        self.options.register
+    }
+
+    /// The handshake of a connection, whose other half comes after a way to and
+    /// fro with the REGISTER.
+    fn greet(&mut self, place: usize, message: Message) -> i64 {
+        let edge = &mut self.edges[place];
+        edge.greeting = edge.greeting.saturating_sub(1);
+        if !self.is_current(message) {
+            // Closed by the phone meanwhile; the bytes are read all the same.
+            return self.options.handshake;
+        }
+        let is_known = std::mem::replace(&mut self.flow_mut(message.whose).is_known, true);
+        self.outcome.handshakes[usize::from(is_known)] += 1;
+        let due = self.now + self.options.rtt;
+        self.at(due, Due::Connected, message.whose, message.attempt);
+        if is_known {
+            self.options.resumed
+        } else {
+            self.options.handshake
+        }
+    }
+
+    /// The connection of a flow is up.
+    pub(super) fn connected(&mut self, flow: u32) {
+        self.flow_mut(flow).is_connected = true;
+        self.register(flow);
     }
 
     pub(super) fn turn_of_home(&mut self, place: usize) {
@@ -76,7 +133,7 @@ impl World<'_> {
 
     fn at_home(&mut self, place: usize, message: Message) -> i64 {
         let class = match message.kind {
-            Kind::Asking => Class::New,
+            Kind::Knock | Kind::Hello | Kind::Asking => Class::New,
             Kind::Proven => Class::Renewal,
             Kind::Call => Class::Call,
             Kind::End => Class::Standing,
@@ -88,6 +145,7 @@ impl World<'_> {
         }
         if self.is_current(message) {
             match message.kind {
+                Kind::Knock | Kind::Hello => {}
                 Kind::Asking => self.attempt(message.whose, Waits::Ok),
                 Kind::Proven => self.flow_up(message.whose),
                 Kind::Call | Kind::End => self.call_over(message.whose, Some(())),
@@ -99,7 +157,7 @@ impl World<'_> {
     fn class_at_edge(&self, message: Message) -> Class {
         match message.kind {
             Kind::Asking | Kind::Proven if self.flow(message.whose).is_up => Class::Renewal,
-            Kind::Asking | Kind::Proven => Class::New,
+            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => Class::New,
             Kind::Call => Class::Call,
             Kind::End => Class::Standing,
         }
@@ -107,7 +165,7 @@ impl World<'_> {
 
     const fn price(&self, message: Message) -> i64 {
         match message.kind {
-            Kind::Asking | Kind::Proven => self.options.register,
+            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => self.options.register,
             Kind::Call | Kind::End => self.options.call,
         }
     }
@@ -115,7 +173,9 @@ impl World<'_> {
     fn refused(&mut self, message: Message, loss: u8) {
         if self.is_current(message) {
             match message.kind {
-                Kind::Asking | Kind::Proven => self.flow_refused(message.whose, loss),
+                Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
+                    self.flow_refused(message.whose, loss);
+                }
                 Kind::Call | Kind::End => self.call_over(message.whose, None),
             }
         }
@@ -124,7 +184,9 @@ impl World<'_> {
     /// Whether its sender still waits for an answer to it.
     fn is_current(&self, message: Message) -> bool {
         let attempt = match message.kind {
-            Kind::Asking | Kind::Proven => self.flow(message.whose).attempt,
+            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
+                self.flow(message.whose).attempt
+            }
             Kind::Call | Kind::End => self.call(message.whose).attempt,
         };
         attempt == message.attempt
@@ -133,7 +195,9 @@ impl World<'_> {
     /// Whether the edge has its transaction already.
     fn is_repeated(&self, message: Message) -> bool {
         let is_read = match message.kind {
-            Kind::Asking | Kind::Proven => self.flow(message.whose).is_read,
+            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
+                self.flow(message.whose).is_read
+            }
             Kind::Call | Kind::End => self.call(message.whose).is_read,
         };
         is_read && self.is_current(message)
@@ -144,7 +208,9 @@ impl World<'_> {
             return;
         }
         match message.kind {
-            Kind::Asking | Kind::Proven => self.flow_mut(message.whose).is_read = true,
+            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
+                self.flow_mut(message.whose).is_read = true;
+            }
             Kind::Call | Kind::End => self.call_mut(message.whose).is_read = true,
         }
     }

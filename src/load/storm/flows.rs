@@ -20,11 +20,27 @@ impl World<'_> {
                 break edge;
             }
         };
-        self.flow_mut(flow).edge = next;
+        let is_known = self.below(100) < self.options.known.into();
+        let it = self.flow_mut(flow);
+        if it.edge != next {
+            (it.edge, it.is_known) = (next, is_known);
+        }
+        it.is_connected = false;
     }
 
     pub(super) fn register(&mut self, flow: u32) {
-        self.attempt(flow, Waits::Challenge);
+        let needs = self.is_tls(flow) && !self.flow(flow).is_connected;
+        let waits = if needs {
+            Waits::Connection
+        } else {
+            Waits::Challenge
+        };
+        self.attempt(flow, waits);
+    }
+
+    /// Whether the phone of a flow speaks TLS.
+    pub(super) fn is_tls(&self, flow: u32) -> bool {
+        flow / 2 % 100 < self.options.tls.into()
     }
 
     pub(super) fn attempt(&mut self, flow: u32, waits: Waits) {
@@ -37,14 +53,19 @@ impl World<'_> {
 
     fn send_register(&mut self, flow: u32, again: Option<u32>) {
         let it = *self.flow(flow);
-        let kind = if it.waits == Waits::Ok {
-            Kind::Proven
-        } else {
-            Kind::Asking
+        let kind = match it.waits {
+            Waits::Connection => Kind::Knock,
+            Waits::Ok => Kind::Proven,
+            Waits::Time | Waits::Challenge => Kind::Asking,
         };
-        self.second[usize::from(it.edge)] += 1;
-        self.deliver(it.edge, kind, flow, it.attempt);
-        if let Some(wait) = again {
+        self.second[usize::from(it.edge)] += u32::from(kind != Kind::Knock);
+        let arrived = self.deliver(it.edge, kind, flow, it.attempt);
+        if let Some(mut wait) = again {
+            if arrived && self.is_tls(flow) {
+                // Nothing is sent again over a connection (Timer F).
+                let passed = self.now - it.began_ms;
+                wait = u32::try_from(limits::T1_64.as_millis()).unwrap_or(u32::MAX) - passed;
+            }
             self.at(self.now + wait, Due::FlowAgain, flow, it.attempt);
         }
     }
@@ -59,7 +80,7 @@ impl World<'_> {
     }
 
     /// Nobody answered for half a minute.
-    fn flow_failed(&mut self, flow: u32) {
+    pub(super) fn flow_failed(&mut self, flow: u32) {
         let has_other = self.flow(flow ^ 1).is_up;
         let chance = self.chance();
         let it = self.flow_mut(flow);
@@ -91,7 +112,7 @@ impl World<'_> {
 
     pub(super) fn flow_up(&mut self, flow: u32) {
         let mut granted = limits::EXPIRES_DEFAULT_S;
-        if self.is_paced {
+        if self.pacing.is_any() {
             granted = pacing::expires_s(granted, self.chance());
         }
         let it = self.flow_mut(flow);

@@ -17,6 +17,10 @@ pub(super) struct Flow {
     pub(super) failures: u8,
     /// The edge has read the attempt under way: a repeated one is absorbed.
     pub(super) is_read: bool,
+    /// Its connection is up; nothing of it where it needs none.
+    pub(super) is_connected: bool,
+    /// The phone has a TLS session with this edge, which saves it a signature.
+    pub(super) is_known: bool,
     /// When the attempt under way began.
     pub(super) began_ms: u32,
 }
@@ -26,6 +30,8 @@ pub(super) struct Flow {
 pub(super) enum Waits {
     /// Its time.
     Time,
+    /// Its connection, and the TLS handshake.
+    Connection,
     /// The answer to a REGISTER without credentials.
     Challenge,
     /// The answer to the next one.
@@ -41,6 +47,8 @@ pub(super) struct Call {
     pub(super) began_ms: u32,
     /// The edge has read the attempt under way.
     pub(super) is_read: bool,
+    /// It is on a connection, where nothing is sent again.
+    pub(super) is_sent: bool,
 }
 
 /// Where a call stands.

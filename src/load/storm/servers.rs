@@ -9,6 +9,8 @@ use crate::time::{Duration, Instant};
 
 /// Messages that find room in the kernel's buffer of a UDP socket.
 const QUEUE_MAX: usize = limits::SOCKET_BUFFER / 1_280;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: usize = limits::BACKLOG as usize;
 /// Length of a turn, in milliseconds and in microseconds of work.
 pub(super) const TURN_MS: u32 = 1;
 const TURN_US: i64 = 1_000;
@@ -16,6 +18,10 @@ const TURN_US: i64 = 1_000;
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// A connection waits to be accepted.
+    Knock,
+    /// The handshake that it brings.
+    Hello,
     /// A REGISTER without credentials that hold.
     Asking,
     /// The same with the answer to the challenge.
@@ -44,6 +50,12 @@ pub(super) struct Message {
 #[derive(Debug)]
 pub(super) struct Server {
     queue: VecDeque<Message>,
+    /// Connections that wait to be accepted.
+    backlog: VecDeque<Message>,
+    /// Messages that are left of what the kernel showed last.
+    round: usize,
+    /// Accepted connections in their handshake.
+    pub(super) greeting: usize,
     /// None: it takes in whatever comes.
     admission: Option<Admission>,
     /// Work that it may still do in this turn, in microseconds.
@@ -51,6 +63,8 @@ pub(super) struct Server {
     /// The message of this turn that waited longest.
     late_ms: Option<u32>,
     pub(super) oldest_ms: u32,
+    /// The message of a call that waited longest.
+    pub(super) oldest_call_ms: u32,
     pub(super) dropped: u64,
 }
 
@@ -62,19 +76,30 @@ impl Server {
     pub(super) fn new(is_paced: bool) -> Self {
         Self {
             queue: VecDeque::new(),
+            backlog: VecDeque::new(),
+            round: 0,
+            greeting: 0,
             admission: is_paced.then(Admission::default),
             left_us: 0,
             late_ms: None,
             oldest_ms: 0,
+            oldest_call_ms: 0,
             dropped: 0,
         }
     }
 
-    /// A message comes; false: there is no room for it, and it is lost.
-    pub(super) fn push(&mut self, message: Message) -> bool {
-        let has_room = self.queue.len() < QUEUE_MAX;
+    /// A message comes; false: there is no room for it, and it is lost. What
+    /// comes over a connection waits at its sender instead.
+    pub(super) fn push(&mut self, message: Message, is_stream: bool) -> bool {
+        let is_new = message.kind == Kind::Knock;
+        let (queue, room) = if is_new {
+            (&mut self.backlog, BACKLOG)
+        } else {
+            (&mut self.queue, QUEUE_MAX)
+        };
+        let has_room = queue.len() < room || is_stream && !is_new;
         if has_room {
-            self.queue.push_back(message);
+            queue.push_back(message);
         } else {
             self.dropped += 1;
         }
@@ -82,7 +107,7 @@ impl Server {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.backlog.is_empty()
     }
 
     /// Begins a turn: what the last one overdrew is paid back.
@@ -96,10 +121,19 @@ impl Server {
         if self.left_us <= 0 {
             return None;
         }
+        if self.round == 0 {
+            let count = self.backlog.len().min(limits::ACCEPTS_MAX);
+            self.queue.extend(self.backlog.drain(..count));
+            self.round = self.queue.len().min(limits::EVENTS_MAX);
+        }
         let message = self.queue.pop_front()?;
+        self.round -= 1;
         let late = now_ms.saturating_sub(message.came_ms);
         self.late_ms = Some(self.late_ms.unwrap_or(0).max(late));
         self.oldest_ms = self.oldest_ms.max(late);
+        if matches!(message.kind, Kind::Call | Kind::End) {
+            self.oldest_call_ms = self.oldest_call_ms.max(late);
+        }
         Some(message)
     }
 

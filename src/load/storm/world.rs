@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::Storm;
 use super::flows::renewal_ms;
 use super::phones::{Call, CallState, Flow, Waits};
-use super::servers::{Server, TURN_MS};
+use super::servers::{Kind, Server, TURN_MS};
 use crate::admission::Thinning;
 use crate::limits;
 
@@ -26,6 +26,12 @@ pub(super) struct Outcome {
     pub(super) most_later: u32,
     /// At the edges and at the homes.
     pub(super) oldest_ms: [u32; 2],
+    /// The message of a call that waited longest at an edge.
+    pub(super) oldest_call_ms: u32,
+    /// Handshakes, full and resumed.
+    pub(super) handshakes: [u64; 2],
+    /// Connections closed as soon as they were accepted.
+    pub(super) closed: u64,
     pub(super) refused: u64,
     pub(super) repeated: u64,
     pub(super) dropped: u64,
@@ -34,6 +40,23 @@ pub(super) struct Outcome {
     pub(super) begun: [u64; 3],
     /// REGISTERs that came to a live edge on average, by second from the storm.
     pub(super) load: Vec<f64>,
+}
+
+/// What a server does against being asked for too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pacing {
+    /// It takes in what it has time for, connections as well.
+    All,
+    /// Every connection comes in, and of the requests those there is time for.
+    Requests,
+    /// Nothing.
+    None,
+}
+
+impl Pacing {
+    pub(super) fn is_any(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// What is due.
@@ -45,6 +68,10 @@ pub(super) enum Due {
     Flow,
     /// A REGISTER has no answer.
     FlowAgain,
+    /// The first bytes of a handshake come.
+    Hello,
+    /// A connection is up.
+    Connected,
     /// A call begins or ends.
     Call,
     /// It has no answer.
@@ -54,7 +81,7 @@ pub(super) enum Due {
 /// One run of it.
 pub(super) struct World<'a> {
     pub(super) options: &'a Storm,
-    pub(super) is_paced: bool,
+    pub(super) pacing: Pacing,
     pub(super) now: u32,
     pub(super) chance: u64,
     pub(super) agenda: BinaryHeap<Reverse<(u32, Due, u32, u16)>>,
@@ -71,15 +98,15 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(options: &'a Storm, is_paced: bool) -> Self {
+    pub(super) fn new(options: &'a Storm, pacing: Pacing) -> Self {
         let servers = |count: u8| {
             (0..count)
-                .map(|_| Server::new(is_paced))
+                .map(|_| Server::new(pacing.is_any()))
                 .collect::<Vec<_>>()
         };
         let mut world = Self {
             options,
-            is_paced,
+            pacing,
             now: 0,
             chance: options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             agenda: BinaryHeap::new(),
@@ -115,6 +142,8 @@ impl<'a> World<'a> {
                     attempt: 0,
                     failures: 0,
                     is_read: false,
+                    is_connected: true,
+                    is_known: true,
                     began_ms: 0,
                 });
                 // They have been there for long: somewhere in their hour.
@@ -131,6 +160,7 @@ impl<'a> World<'a> {
                 attempt: 0,
                 began_ms: 0,
                 is_read: false,
+                is_sent: false,
             });
             let lasts = self.call_lasts();
             self.at(lasts, Due::Call, call, 0);
@@ -162,6 +192,8 @@ impl<'a> World<'a> {
         }
         let oldest = |servers: &[Server]| servers.iter().map(|server| server.oldest_ms).max();
         self.outcome.oldest_ms = [&self.edges, &self.homes].map(|all| oldest(all).unwrap_or(0));
+        let calls = self.edges.iter().map(|edge| edge.oldest_call_ms).max();
+        self.outcome.oldest_call_ms = calls.unwrap_or(0);
         let all = self.edges.iter().chain(&self.homes);
         self.outcome.dropped = all.map(|server| server.dropped).sum();
         self.outcome
@@ -170,7 +202,7 @@ impl<'a> World<'a> {
     /// The edges die, and what they had to do with them.
     fn strike(&mut self) {
         for server in self.edges.iter_mut().take(self.options.dead.into()) {
-            *server = Server::new(self.is_paced);
+            *server = Server::new(self.pacing.is_any());
         }
         for flow in 0..u32::try_from(self.flows.len()).unwrap_or(u32::MAX) {
             if self.flow(flow).edge >= self.options.dead {
@@ -179,6 +211,7 @@ impl<'a> World<'a> {
             let lost = self.flow_mut(flow);
             lost.is_up = false;
             lost.waits = Waits::Time;
+            lost.is_connected = false;
             lost.attempt = lost.attempt.wrapping_add(1);
             let attempt = lost.attempt;
             self.outcome.lost_flows += 1;
@@ -195,10 +228,16 @@ impl<'a> World<'a> {
             }
             Due::Flow if self.flow(whose).attempt == attempt => self.register(whose),
             Due::FlowAgain if self.flow(whose).attempt == attempt => self.register_again(whose),
+            // It comes even where the phone has given up.
+            Due::Hello => {
+                let edge = self.flow(whose).edge;
+                self.deliver(edge, Kind::Hello, whose, attempt);
+            }
+            Due::Connected if self.flow(whose).attempt == attempt => self.connected(whose),
             Due::Call if self.call(whose).attempt == attempt => self.call_due(whose),
             Due::CallAgain if self.call(whose).attempt == attempt => self.call_again(whose),
             // Overtaken by an answer.
-            Due::Flow | Due::FlowAgain | Due::Call | Due::CallAgain => {}
+            Due::Flow | Due::FlowAgain | Due::Connected | Due::Call | Due::CallAgain => {}
         }
     }
 
