@@ -26,20 +26,23 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("handshake-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("a folder for the files");
         let file = |name: &str, text: &str| {
             let path = folder.join(name);
-            std::fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).expect("a file is written");
             path
         };
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
+            .expect("an authority");
         let ca = file("ca.pem", &issuer.pem());
         let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::URI("sip:edge.example.com".try_into().unwrap())];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
+        params.subject_alt_names = vec![SanType::URI(
+            "sip:edge.example.com".try_into().expect("a name"),
+        )];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
         let pair = Pair {
             cert: file("edge.pem", &certificate.pem()),
             key: file("edge.key", &key.serialize_pem()),
@@ -51,7 +54,7 @@ impl Bench {
             peers: Vec::new(),
         });
         Self {
-            edge: edge.unwrap(),
+            edge: edge.expect("the files are good"),
             ca,
             folder,
         }
@@ -65,26 +68,31 @@ impl Bench {
             require: Require::Never,
             peers: Vec::new(),
         };
-        Tls::load(&settings).unwrap()
+        Tls::load(&settings).expect("the files are good")
     }
 
     /// One handshake: whether it was resumed, and what it cost the edge, first
     /// for the first bytes and then as a whole.
     fn meet(&self, phone: &Tls) -> (bool, [Duration; 2]) {
         let (mut up, mut down) = (Scratch::default(), Scratch::default());
-        let mut near = phone.connect("edge.example.com").unwrap();
-        near.begin(&mut up).unwrap();
+        let mut near = phone.connect("edge.example.com").expect("a name");
+        near.begin(&mut up).expect("a first flight");
         let begun = Instant::now();
-        let mut far = self.edge.accept(PHONE.parse().unwrap()).unwrap();
+        let mut far = self
+            .edge
+            .accept(PHONE.parse().expect("an address"))
+            .expect("a session");
         let mut spent = begun.elapsed();
         let mut first = None;
         while !up.sealed.is_empty() {
             let begun = Instant::now();
-            far.receive(&mut up.sealed, &mut down).unwrap();
+            far.receive(&mut up.sealed, &mut down)
+                .expect("the edge understands");
             spent += begun.elapsed();
             first.get_or_insert(spent);
             up.sealed.clear();
-            near.receive(&mut down.sealed, &mut up).unwrap();
+            near.receive(&mut down.sealed, &mut up)
+                .expect("the phone understands");
             down.sealed.clear();
         }
         assert!(near.is_established() && far.is_established());
@@ -99,7 +107,7 @@ fn both(near: &Session, far: &Session) -> bool {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.folder).unwrap();
+        std::fs::remove_dir_all(&self.folder).expect("the folder goes");
     }
 }
 
