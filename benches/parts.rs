@@ -120,6 +120,8 @@ fn edits(criterion: &mut Criterion) {
     let via = b"Via: SIP/2.0/UDP 192.0.2.11;branch=z9hG4bKabcdefghijklmnopqrst.12345678\r\n";
     let record = b"Record-Route: <sip:sf3kq7w2m5xj4n6t8r9p1c0v2b4h6d8g0@edge.example.com;lr>\r\n";
     let (mut edits, mut out) = (Edits::default(), Vec::with_capacity(2_000));
+    let x = |count| vec![b'x'; count];
+    let want = [&x(40)[..], via, record, &x(110), b"69", &x(48), &x(560)].concat();
     criterion.bench_function("the edits of a request", |bencher| {
         bencher.iter(|| {
             edits.clear();
@@ -129,7 +131,7 @@ fn edits(criterion: &mut Criterion) {
             edits.replace(150..152, |out| steadfast::edit::decimal(out, 69_u64));
             edits.remove(200..240);
             edits.apply(black_box(&source), &mut out);
-            assert_eq!(out.len(), 760 + via.len() + record.len());
+            assert_eq!(out, want);
         });
     });
 }

@@ -196,6 +196,7 @@ impl Line {
                 self.one(HOME, &answer(&received, 200, ""), "SIP/2.0 200 ");
             }
         }
+        assert_eq!(self.place, MESSAGES.len(), "each message has its name");
     }
 }
 

@@ -203,6 +203,12 @@ mod tests {
             assert!(text.as_bytes().starts_with(&host_part));
             assert_eq!(bare, addr.ip().to_string().into_bytes());
         }
+        for octet in 0..=255 {
+            let addr = std::net::IpAddr::from([octet, 10, 99, octet]);
+            let mut bare = Vec::new();
+            ip(&mut bare, addr);
+            assert_eq!(bare, addr.to_string().into_bytes());
+        }
     }
 
     #[test]

@@ -153,6 +153,16 @@ mod tests {
         );
     }
 
+    /// Another form or another derivation of the keys, and the edges of one
+    /// cluster no longer read each other. Computed by another library: SHA-512,
+    /// AES-SIV, base32hex.
+    #[test]
+    fn the_sealed_form_does_not_change() {
+        let ring = Ring::new(&[[7; 64]]).unwrap();
+        let want = b"s1195c2nprpr8b77jv3l5c0305qjcge9a0";
+        assert_eq!(seal(&ring, b"joe"), want);
+    }
+
     #[test]
     fn a_ring_without_keys_is_none() {
         assert!(Ring::new(&[]).is_none());

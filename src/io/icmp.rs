@@ -15,9 +15,21 @@ use super::address::{NAME_LEN, no_name, socket_addr};
 /// One reported error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Report {
+    errno: u32,
     origin: u8,
     kind: u8,
     code: u8,
+}
+
+/// What one entry of the error queue tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nothing gets to this peer.
+    Unreachable(SocketAddr),
+    /// Something on the way carries no datagram of that length whole.
+    TooLong,
+    /// Nothing that is of use here.
+    Nothing,
 }
 
 impl Report {
@@ -26,7 +38,7 @@ impl Report {
     /// time exceeded, fragmentation needed).
     const fn is_failure(self) -> bool {
         match (self.origin, self.kind, self.code) {
-            (libc::SO_EE_ORIGIN_LOCAL, _, _) => true,
+            (libc::SO_EE_ORIGIN_LOCAL, _, _) => !self.is_too_long(),
             // RFC 792: 3 is unreachable, of which code 4 asks for fragments;
             // 12 is a parameter problem.
             (libc::SO_EE_ORIGIN_ICMP, 3, code) => code != 4,
@@ -36,11 +48,18 @@ impl Report {
             _ => false,
         }
     }
+
+    const fn is_too_long(self) -> bool {
+        match self.origin {
+            libc::SO_EE_ORIGIN_LOCAL => self.errno == libc::EMSGSIZE.cast_unsigned(),
+            libc::SO_EE_ORIGIN_ICMP => self.kind == 3 && self.code == 4,
+            _ => false,
+        }
+    }
 }
 
-/// Takes one entry from the error queue. `None`: it is empty. `Some(None)`:
-/// the entry says nothing about a peer.
-pub(super) fn next_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<Option<SocketAddr>>> {
+/// Takes one entry from the error queue. `None`: it is empty.
+pub(super) fn next(socket: BorrowedFd<'_>) -> io::Result<Option<News>> {
     let mut name = no_name();
     // u64: aligned for the control messages in it.
     let mut control = [0u64; 64];
@@ -57,8 +76,11 @@ pub(super) fn next_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<Opti
         let is_empty = error.kind() == io::ErrorKind::WouldBlock;
         return if is_empty { Ok(None) } else { Err(error) };
     }
-    let failed = report(&header).is_some_and(Report::is_failure);
-    Ok(Some(socket_addr(&name).filter(|_| failed)))
+    Ok(Some(match (report(&header), socket_addr(&name)) {
+        (Some(report), _) if report.is_too_long() => News::TooLong,
+        (Some(report), Some(peer)) if report.is_failure() => News::Unreachable(peer),
+        _ => News::Nothing,
+    }))
 }
 
 /// The extended error among the control messages.
@@ -79,6 +101,7 @@ fn report(header: &libc::msghdr) -> Option<Report> {
             // which may lie unaligned.
             let error = unsafe { ptr::read_unaligned(data) };
             return Some(Report {
+                errno: error.ee_errno,
                 origin: error.ee_origin,
                 kind: error.ee_type,
                 code: error.ee_code,
@@ -100,7 +123,15 @@ mod tests {
 
     #[track_caller]
     fn check(origin: u8, kind: u8, code: u8, want: bool) {
-        assert_eq!(Report { origin, kind, code }.is_failure(), want);
+        let report = Report {
+            errno: 0,
+            origin,
+            kind,
+            code,
+        };
+        assert_eq!(report.is_failure(), want);
+        let asks = (origin, kind, code) == (libc::SO_EE_ORIGIN_ICMP, 3, 4);
+        assert_eq!(report.is_too_long(), asks);
     }
 
     //
@@ -120,6 +151,13 @@ mod tests {
         check(v6, 4, 0, true); // parameter problem
         check(libc::SO_EE_ORIGIN_LOCAL, 0, 0, true);
         check(libc::SO_EE_ORIGIN_NONE, 3, 3, false);
+        let ours = Report {
+            errno: libc::EMSGSIZE.cast_unsigned(),
+            origin: libc::SO_EE_ORIGIN_LOCAL,
+            kind: 0,
+            code: 0,
+        };
+        assert!(ours.is_too_long() && !ours.is_failure());
     }
 
     #[test]
@@ -129,13 +167,13 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        assert_eq!(next_unreachable(socket.as_fd()).unwrap(), None);
+        assert_eq!(next(socket.as_fd()).unwrap(), None);
         socket.send_to(b"OPTIONS", &closed.into()).unwrap();
         // On the loopback the answer is there before `send_to` returns.
         assert_eq!(
-            next_unreachable(socket.as_fd()).unwrap(),
-            Some(Some(closed))
+            next(socket.as_fd()).unwrap(),
+            Some(News::Unreachable(closed))
         );
-        assert_eq!(next_unreachable(socket.as_fd()).unwrap(), None);
+        assert_eq!(next(socket.as_fd()).unwrap(), None);
     }
 }

@@ -124,8 +124,8 @@ fn report_errors(socket: &Socket, ip: IpAddr) -> io::Result<()> {
 }
 
 /// Whether what an IPv4 socket sends next may be fragmented. If not, the kernel
-/// refuses what is longer than the interface takes (EMSGSIZE), and no ICMP
-/// message makes it refuse more.
+/// refuses what is longer than the interface takes (EMSGSIZE), and reports what
+/// ICMP says of narrower ways without learning their MTU from it.
 pub(super) fn allow_fragments(socket: &Socket, are_allowed: bool) -> io::Result<()> {
     let way = if are_allowed {
         libc::IP_PMTUDISC_DONT

@@ -86,6 +86,13 @@ impl UdpPort {
         })
     }
 
+    /// Some way carries no datagram of ours whole: they may be fragmented.
+    pub(super) fn fragment(&mut self) {
+        if let Err(error) = self.sender.fragment() {
+            tracing::warn!(%error, "cannot let datagrams be fragmented");
+        }
+    }
+
     /// Adds a datagram; it leaves with the next flush.
     pub(super) fn push(&mut self, peer: SocketAddr, bytes: Buf, counters: &mut Counters) {
         let is_request = !bytes.starts_with(b"SIP/2.0");
@@ -104,7 +111,9 @@ impl UdpPort {
         counters: &mut Counters,
         unreachable: &mut Vec<(SocketId, SocketAddr)>,
     ) -> Flushed {
-        let send = |sender: &mut Sender, queue: &DatagramQueue| sender.send(batch, queue);
+        let send = |socket: &Socket, queue: &DatagramQueue| {
+            batch.send(socket.as_fd(), queue.front(limits::DATAGRAM_BATCH))
+        };
         self.flush_with(send, counters, unreachable)
     }
 
@@ -112,13 +121,13 @@ impl UdpPort {
     /// took, as `SendBatch::send` does.
     fn flush_with(
         &mut self,
-        mut send: impl FnMut(&mut Sender, &DatagramQueue) -> io::Result<usize>,
+        mut send: impl FnMut(&Socket, &DatagramQueue) -> io::Result<usize>,
         counters: &mut Counters,
         unreachable: &mut Vec<(SocketId, SocketAddr)>,
     ) -> Flushed {
         let mut failed_before = false;
         while !self.queue.is_empty() {
-            let error = match send(&mut self.sender, &self.queue) {
+            let error = match self.sender.send(&self.queue, &mut send) {
                 Ok(sent) => {
                     self.queue.advance(sent);
                     counters.udp_sent += sent as u64;
@@ -153,29 +162,40 @@ impl UdpPort {
 }
 
 impl Sender {
-    /// Sends what is alike at the front of the queue: the short ones whole, or
-    /// the long ones in as many fragments as it takes.
-    fn send(&mut self, batch: &mut SendBatch, queue: &DatagramQueue) -> io::Result<usize> {
-        let front = || queue.front(limits::DATAGRAM_BATCH);
-        let Some(is_whole) = self.is_whole else {
-            return batch.send(self.socket.as_fd(), front());
-        };
-        let is_short = |bytes: &[u8]| bytes.len() <= limits::UNFRAGMENTED_MAX;
-        let whole = front().next().is_some_and(|(_, bytes)| is_short(bytes));
-        if whole != is_whole {
-            socket::allow_fragments(&self.socket, !whole)?;
-            self.is_whole = Some(whole);
+    /// Sends from the front of the queue by `send`: whole where all of that is
+    /// short, and where any way turned out too narrow in as many fragments as
+    /// it takes.
+    fn send(
+        &mut self,
+        queue: &DatagramQueue,
+        mut send: impl FnMut(&Socket, &DatagramQueue) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let is_short = |(_, bytes): (_, &[u8])| bytes.len() <= limits::UNFRAGMENTED_MAX;
+        if let Some(is_whole) = self.is_whole {
+            let whole = queue.front(limits::DATAGRAM_BATCH).all(is_short);
+            if whole != is_whole {
+                socket::allow_fragments(&self.socket, !whole)?;
+                self.is_whole = Some(whole);
+            }
         }
-        let alike = front().take_while(|(_, bytes)| is_short(bytes) == whole);
-        match batch.send(self.socket.as_fd(), alike) {
-            // An interface that is narrower than they all should be.
-            Err(error) if whole && error.raw_os_error() == Some(libc::EMSGSIZE) => {
-                socket::allow_fragments(&self.socket, true)?;
-                self.is_whole = None;
-                batch.send(self.socket.as_fd(), front())
+        match send(&self.socket, queue) {
+            Err(error)
+                if self.is_whole == Some(true) && error.raw_os_error() == Some(libc::EMSGSIZE) =>
+            {
+                self.fragment()?;
+                send(&self.socket, queue)
             }
             sent => sent,
         }
+    }
+
+    /// Lets everything be fragmented from now on. Whoever forges the news that
+    /// asks for it makes each datagram a little dearer, and no more.
+    fn fragment(&mut self) -> io::Result<()> {
+        if self.is_whole.take() == Some(true) {
+            socket::allow_fragments(&self.socket, true)?;
+        }
+        Ok(())
     }
 }
 
@@ -228,7 +248,7 @@ mod tests {
             port.push(PEER, pool.copy(&[*byte]), &mut counters);
         }
         let (mut offered, mut answers) = (Vec::new(), answers.iter());
-        let send = |_: &mut Sender, queue: &DatagramQueue| {
+        let send = |_: &Socket, queue: &DatagramQueue| {
             let bytes = queue
                 .front(limits::DATAGRAM_BATCH)
                 .map(|(_, bytes)| char::from(bytes[0]));
@@ -336,34 +356,51 @@ mod tests {
         assert_eq!(ReceiveBatch::new().receive(receiver.as_fd()).unwrap(), 10);
     }
 
-    /// Short ones and long ones keep their order, whole on a loopback that takes
-    /// both, and the socket is told only where the kind changes.
+    /// In their order and in one call, whole where all of them are short.
     #[test]
-    fn the_long_may_be_fragmented_and_the_short_are_not() {
-        let (mut port, mut counters) = (port(), Counters::default());
-        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let peer = receiver.local_addr().unwrap();
-        let (pool, longest) = (Pool::new(), limits::UNFRAGMENTED_MAX);
-        let lengths = [longest, 10, longest + 1, 60_000, longest];
-        for (number, length) in lengths.into_iter().enumerate() {
-            let bytes = vec![u8::try_from(number).unwrap(); length];
-            port.push(peer, pool.copy(&bytes), &mut counters);
+    fn only_what_is_short_is_sent_whole() {
+        let longest = limits::UNFRAGMENTED_MAX;
+        for (lengths, whole) in [
+            (&[longest, 10][..], true),
+            (&[10, longest + 1, 60_000, longest], false),
+        ] {
+            let (mut port, mut counters) = (port(), Counters::default());
+            let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let peer = receiver.local_addr().unwrap();
+            let pool = Pool::new();
+            for (number, length) in lengths.iter().enumerate() {
+                let bytes = vec![u8::try_from(number).unwrap(); *length];
+                port.push(peer, pool.copy(&bytes), &mut counters);
+            }
+            let flushed = port.flush(&mut SendBatch::new(), &mut counters, &mut Vec::new());
+            assert_eq!((flushed, port.sender.is_whole), (Flushed::All, Some(whole)));
+            let mut receive = ReceiveBatch::new();
+            assert_eq!(receive.receive(receiver.as_fd()).unwrap(), lengths.len());
+            for (number, length) in lengths.iter().enumerate() {
+                let (_, bytes) = receive.datagram(number).unwrap();
+                assert_eq!((usize::from(bytes[0]), bytes.len()), (number, *length));
+            }
         }
-        let (mut batch, mut sent) = (SendBatch::new(), Vec::new());
-        let send = |sender: &mut Sender, queue: &DatagramQueue| {
-            let count = sender.send(&mut batch, queue)?;
-            sent.push((count, sender.is_whole));
-            Ok(count)
-        };
-        let flushed = port.flush_with(send, &mut counters, &mut Vec::new());
-        let want = [(2, Some(true)), (2, Some(false)), (1, Some(true))];
-        assert_eq!((flushed, &sent[..]), (Flushed::All, &want[..]));
-        let mut receive = ReceiveBatch::new();
-        assert_eq!(receive.receive(receiver.as_fd()).unwrap(), lengths.len());
-        for (number, length) in lengths.into_iter().enumerate() {
-            let (_, bytes) = receive.datagram(number).unwrap();
-            assert_eq!((usize::from(bytes[0]), bytes.len()), (number, length));
-        }
+    }
+
+    #[test]
+    fn a_way_that_is_too_narrow_gets_fragments_from_then_on() {
+        let narrow = Err(libc::EMSGSIZE);
+        let counters = check(&[narrow, Ok(5)], &["abcde", "abcde"], Flushed::All);
+        assert_eq!((counters.udp_sent, counters.udp_unsendable), (5, 0));
+        // What no fragments help is lost alone.
+        let counters = check(
+            &[narrow, narrow, narrow, Ok(4)],
+            &["abcde", "abcde", "abcde", "bcde"],
+            Flushed::All,
+        );
+        assert_eq!((counters.udp_sent, counters.udp_unsendable), (4, 1));
+        let mut port = port();
+        port.push(PEER, Pool::new().copy(b"a"), &mut Counters::default());
+        let sent = port.sender.send(&port.queue, |_, _| Ok(1));
+        assert_eq!((sent.unwrap(), port.sender.is_whole), (1, Some(true)));
+        port.fragment();
+        assert_eq!(port.sender.is_whole, None);
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Branches {
         let mut text = [0; COOKIE.len() + LETTERS];
         let (cookie, letters) = text.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(COOKIE);
-        // Sixty bits at a time: shifts of 128 are calls of several steps.
+        // Sixty bits at a time: a shift of 128 bits is several.
         for (half, letters) in letters.chunks_exact_mut(HALF).enumerate() {
             let mut bits = u64::try_from(bits >> (60 * half) & SIXTY).unwrap_or_default();
             for letter in letters {

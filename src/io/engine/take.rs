@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use super::Engine;
 use crate::id::{Slot, SocketId, Transport};
-use crate::io::icmp;
+use crate::io::icmp::{self, News};
 use crate::io::inbox::Order;
 use crate::io::readiness::Ready;
 use crate::io::streams::Came;
@@ -124,12 +124,14 @@ impl Engine {
     }
 
     fn read_errors(&mut self, id: SocketId) {
-        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
+        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
             return;
         };
         for _ in 0..limits::DATAGRAM_BATCH {
-            match icmp::next_unreachable(port.as_fd()) {
-                Ok(Some(peer)) => self.unreachable.extend(peer.map(|peer| (id, peer))),
+            match icmp::next(port.as_fd()) {
+                Ok(Some(News::Unreachable(peer))) => self.unreachable.push((id, peer)),
+                Ok(Some(News::TooLong)) => port.fragment(),
+                Ok(Some(News::Nothing)) => {}
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "cannot read a socket's error queue");
