@@ -19,7 +19,6 @@ mod store;
 mod subscribers;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -30,7 +29,7 @@ pub use admin::{DoorFault, Doors};
 pub use certificates::Certificates;
 pub use dns::Dns;
 pub use store::{Store, StoreFault};
-pub use subscribers::{ListFault, read as read_subscribers};
+pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
 use crate::io::{Order, Orders, Record};
 
@@ -41,7 +40,7 @@ pub struct Duties {
     /// The registrations on disk, and what is to be written there.
     pub store: Option<(Store, mpsc::Receiver<Record>)>,
     /// The file of subscribers.
-    pub subscribers: Option<PathBuf>,
+    pub subscribers: Option<ListFile>,
     /// Where questions come in, and the name of the node that answers them.
     pub doors: (Doors, String),
     /// The files of the certificates.

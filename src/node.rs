@@ -5,11 +5,12 @@
 //! disk; then the shards, which have their registrations back before they read
 //! their first message; last the control thread, which ends them again.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, Role, seed};
-use crate::control::{self, Control, Dns, DoorFault, Doors, Duties, ListFault, Store, StoreFault};
+use crate::control::{
+    self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, Store, StoreFault,
+};
 use crate::io::{self, Clock, Handle, Record, Start};
 use crate::shard;
 
@@ -121,7 +122,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
 struct Opened {
     role: shard::Role,
     /// The list that is read again when it changes.
-    subscribers: Option<PathBuf>,
+    subscribers: Option<ListFile>,
     store: Option<Store>,
 }
 
@@ -141,7 +142,7 @@ fn open(role: Role) -> Result<Opened, Fault> {
             })
         }
         Role::Home(home) => {
-            let subscribers = Arc::new(control::read_subscribers(&home.subscribers)?);
+            let (list, file) = ListFile::open(home.subscribers)?;
             let store = home.store.as_deref().map(Store::open).transpose()?;
             if store.is_none() {
                 tracing::warn!(
@@ -150,8 +151,8 @@ fn open(role: Role) -> Result<Opened, Fault> {
                 );
             }
             Ok(Opened {
-                role: shard::Role::Home(home.settings, subscribers),
-                subscribers: Some(home.subscribers),
+                role: shard::Role::Home(home.settings, Arc::new(list)),
+                subscribers: Some(file),
                 store,
             })
         }

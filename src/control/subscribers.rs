@@ -44,28 +44,46 @@ pub fn read(path: &Path) -> Result<Subscribers, ListFault> {
     })
 }
 
+/// The file of the list, and how it looked before it was read last.
+#[derive(Debug)]
+pub struct ListFile {
+    path: PathBuf,
+    seen: Stamp,
+}
+
+impl ListFile {
+    /// Reads the list, which is read again when its file looks otherwise.
+    ///
+    /// # Errors
+    /// As for `read`.
+    pub fn open(path: PathBuf) -> Result<(Subscribers, Self), ListFault> {
+        let seen = stamp(&path);
+        let list = read(&path)?;
+        log(&list);
+        Ok((list, Self { path, seen }))
+    }
+}
+
 /// Hands a new list to the shards whenever the file has changed. A list that
 /// cannot be used is logged once, and the one before it stays.
-pub(super) async fn watch(path: Option<PathBuf>, shards: &[Orders]) {
-    let Some(path) = path else {
+pub(super) async fn watch(file: Option<ListFile>, shards: &[Orders]) {
+    let Some(ListFile { path, mut seen }) = file else {
         return std::future::pending().await;
     };
-    // The shards have nothing yet: the first look always finds a change.
-    let mut seen = None;
     loop {
-        let found = stamp(&path);
-        if found != seen || seen.is_none() {
-            hand_out(&path, shards);
-            seen = found.or(Some((0, SystemTime::UNIX_EPOCH)));
-        }
         tokio::time::sleep(limits::FILE_WATCH).await;
+        let found = stamp(&path);
+        if found != seen {
+            hand_out(&path, shards);
+            seen = found;
+        }
     }
 }
 
 fn hand_out(path: &Path, shards: &[Orders]) {
     match read(path) {
         Ok(list) => {
-            tracing::info!(subscribers = list.len(), "read the subscribers");
+            log(&list);
             let list = Arc::new(list);
             shards
                 .iter()
@@ -75,8 +93,14 @@ fn hand_out(path: &Path, shards: &[Orders]) {
     }
 }
 
+fn log(list: &Subscribers) {
+    tracing::info!(subscribers = list.len(), "read the subscribers");
+}
+
+type Stamp = Option<(u64, SystemTime)>;
+
 /// What changes when the file does: its length and its time.
-fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
+fn stamp(path: &Path) -> Stamp {
     let found = std::fs::metadata(path).ok()?;
     Some((found.len(), found.modified().ok()?))
 }
