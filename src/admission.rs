@@ -143,7 +143,7 @@ impl Admission {
         }
     }
 
-    /// True while a share is refused: only then `admits` need be asked.
+    /// True while a share is refused: otherwise `admits` takes all in.
     #[must_use]
     pub const fn is_shedding(&self) -> bool {
         self.thinning.loss > 0
@@ -151,6 +151,9 @@ impl Admission {
 
     /// Whether a request of that class is taken in.
     pub fn admits(&mut self, now: Instant, class: Class) -> bool {
+        if !self.is_shedding() {
+            return true;
+        }
         if now >= self.due {
             self.settle(now, Duration::ZERO);
         }

@@ -386,8 +386,7 @@ impl Shard {
                     Hands::Proxy(proxy, turn) => {
                         let hop = Hop::Flow(flow);
                         request.asks = via.oc.is_some() && turn.policy.is_peer(turn.net, hop);
-                        request.keeps = via.keep.is_some_and(|(_, value)| value.is_none())
-                            && turn.take_up(flow, handed);
+                        request.keeps = via.keep_offer().is_some() && turn.take_up(flow, handed);
                         proxy.request(turn, &request);
                     }
                     Hands::Agent(agent, net) => agent.request(net, now, &request),

@@ -104,7 +104,9 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
     let algorithms = section
         .maybe_list("algorithms", want, algorithm)?
         .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
-    let mut settings = home::Settings {
+    let want = "the file that keeps the registrations, such as \"location.redb\"";
+    let store = section.text("store", want)?.map(|file| folder.join(file));
+    let settings = home::Settings {
         domain,
         name,
         edges,
@@ -119,12 +121,9 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
             .flag("challenge_calls", "true or false")?
             .unwrap_or(true),
         requires_path: requires_path(section)?,
-        is_stored: false,
+        is_stored: store.is_some(),
     };
     let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
-    let want = "the file that keeps the registrations, such as \"location.redb\"";
-    let store = section.text("store", want)?.map(|file| folder.join(file));
-    settings.is_stored = store.is_some();
     Ok(Home {
         settings,
         subscribers,

@@ -338,7 +338,7 @@ fn grant_keep(net: &Net, response: &Response<'_>, edits: &mut Edits) {
     let Some(Ok(via)) = via.map(|value| Via::parse(bytes, value)) else {
         return;
     };
-    if let Some((offer, None)) = via.keep {
+    if let Some(offer) = via.keep_offer() {
         edits.insert(usize::from(offer.end), |out| {
             out.push(b'=');
             decimal(out, net.flow_timer_s(response));

@@ -235,9 +235,9 @@ pub fn received(
     let at = usize::from(via.sent_by.end);
     let add = wanted.then_some((at..at, Fill::Received));
     let rport = via.rport.map(|(param, _)| (param.range(), Fill::Rport));
-    let offer = via.keep.filter(|(_, value)| keeps && value.is_none());
-    let keep = offer.map(|(param, _)| {
-        let end = usize::from(param.end);
+    let offer = via.keep_offer().filter(|_| keeps);
+    let keep = offer.map(|offer| {
+        let end = usize::from(offer.end);
         (end..end, Fill::Keep)
     });
     let mut fills = [add, stale, rport, keep];

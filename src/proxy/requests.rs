@@ -230,7 +230,7 @@ impl Proxy {
             source: request.source,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
             asks: request.asks,
-            offers_keep: request.via.keep.is_some_and(|(_, value)| value.is_none()),
+            offers_keep: request.via.keep_offer().is_some(),
             opens: !request.in_dialog(),
             class: Class::Standing,
             restrained: None,

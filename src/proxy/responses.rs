@@ -180,12 +180,18 @@ fn remove_top_via(response: &Response<'_>, edits: &mut crate::edit::Edits) {
 }
 
 impl Net {
+    /// Whether a Via names one of our own addresses.
+    pub(crate) fn wrote(&self, via: &Via) -> bool {
+        via.ip
+            .is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)))
+    }
+
     /// The client transaction a response belongs to: our own sent-by (P-19)
     /// and a branch that we wrote. The CSeq method tells a CANCEL's answer
     /// from its INVITE's, since both carry the same branch.
     #[must_use]
     pub fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
-        if !self.flows.is_local(via.ip?, via.port.unwrap_or(5060)) {
+        if !self.wrote(via) {
             return None;
         }
         let branch = via.branch?.of(response.bytes);

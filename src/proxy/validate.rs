@@ -138,12 +138,10 @@ impl Net {
             let Ok(via) = crate::scan::via::Via::parse(bytes, value) else {
                 return false;
             };
-            let ours = via
-                .ip
-                .is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
-            ours && via
-                .branch
-                .is_some_and(|branch| super::build::loop_part(branch.of(bytes)) == Some(loop_hash))
+            self.wrote(&via)
+                && via.branch.is_some_and(|branch| {
+                    super::build::loop_part(branch.of(bytes)) == Some(loop_hash)
+                })
         })
     }
 }

@@ -144,6 +144,13 @@ impl Via {
         (!twice).then_some(())
     }
 
+    /// The `keep` without a value, which offers keep-alives (RFC 6223 §4.3).
+    #[must_use]
+    pub fn keep_offer(&self) -> Option<Span> {
+        self.keep
+            .and_then(|(whole, value)| value.is_none().then_some(whole))
+    }
+
     /// True when the branch starts with the RFC 3261 cookie (case-insensitive)
     /// and goes on behind it: the cookie alone identifies nothing, so such a
     /// message is matched as RFC 2543 has it (RFC 4475 §3.2.1).

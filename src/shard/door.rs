@@ -26,7 +26,7 @@ impl Shard {
     /// (RFC 5626 §4.5).
     pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {
         let is_peer = self.is_peer(now, ip);
-        if transport == Transport::Tls && !is_peer && !self.has_time(now) {
+        if transport == Transport::Tls && !is_peer && !self.net.admission.admits(now, Class::New) {
             self.net.counters.connections_shed += 1;
             return false;
         }
@@ -35,11 +35,6 @@ impl Shard {
             && (transport != Transport::Tls || guard.greet(ip, is_peer));
         self.net.counters.connections_refused += u64::from(!admitted);
         admitted
-    }
-
-    fn has_time(&mut self, now: Instant) -> bool {
-        let admission = &mut self.net.admission;
-        !admission.is_shedding() || admission.admits(now, Class::New)
     }
 
     /// The handshake of a connection from there is over, well or not.

@@ -104,9 +104,7 @@ impl Net {
         let writer = via
             .branch
             .and_then(|branch| txn::shard_of(branch.of(bytes)));
-        let ours = via
-            .ip
-            .is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)));
+        let ours = self.wrote(via);
         let Some(to) = writer.filter(|to| ours && self.team.is_other(*to)) else {
             return false;
         };

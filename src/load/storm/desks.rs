@@ -12,9 +12,10 @@ impl World<'_> {
         if edge < self.options.dead && self.now >= STORM_MS {
             return false;
         }
-        let is_stream = match kind {
-            Kind::Call | Kind::End => self.is_tls(self.call(whose).phone * 2),
-            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => self.is_tls(whose),
+        let is_stream = if kind.is_of_call() {
+            self.is_tls(self.call(whose).phone * 2)
+        } else {
+            self.is_tls(whose)
         };
         let message = Message {
             kind,
@@ -164,41 +165,39 @@ impl World<'_> {
     }
 
     const fn price(&self, message: Message) -> i64 {
-        match message.kind {
-            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => self.options.register,
-            Kind::Call | Kind::End => self.options.call,
+        if message.kind.is_of_call() {
+            self.options.call
+        } else {
+            self.options.register
         }
     }
 
     fn refused(&mut self, message: Message, loss: u8) {
         if self.is_current(message) {
-            match message.kind {
-                Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
-                    self.flow_refused(message.whose, loss);
-                }
-                Kind::Call | Kind::End => self.call_over(message.whose, None),
+            if message.kind.is_of_call() {
+                self.call_over(message.whose, None);
+            } else {
+                self.flow_refused(message.whose, loss);
             }
         }
     }
 
     /// Whether its sender still waits for an answer to it.
     fn is_current(&self, message: Message) -> bool {
-        let attempt = match message.kind {
-            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
-                self.flow(message.whose).attempt
-            }
-            Kind::Call | Kind::End => self.call(message.whose).attempt,
+        let attempt = if message.kind.is_of_call() {
+            self.call(message.whose).attempt
+        } else {
+            self.flow(message.whose).attempt
         };
         attempt == message.attempt
     }
 
     /// Whether the edge has its transaction already.
     fn is_repeated(&self, message: Message) -> bool {
-        let is_read = match message.kind {
-            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
-                self.flow(message.whose).is_read
-            }
-            Kind::Call | Kind::End => self.call(message.whose).is_read,
+        let is_read = if message.kind.is_of_call() {
+            self.call(message.whose).is_read
+        } else {
+            self.flow(message.whose).is_read
         };
         is_read && self.is_current(message)
     }
@@ -207,11 +206,10 @@ impl World<'_> {
         if !self.is_current(message) {
             return;
         }
-        match message.kind {
-            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => {
-                self.flow_mut(message.whose).is_read = true;
-            }
-            Kind::Call | Kind::End => self.call_mut(message.whose).is_read = true,
+        if message.kind.is_of_call() {
+            self.call_mut(message.whose).is_read = true;
+        } else {
+            self.flow_mut(message.whose).is_read = true;
         }
     }
 }

@@ -32,6 +32,13 @@ pub(super) enum Kind {
     End,
 }
 
+impl Kind {
+    /// Whether `whose` is a call; else it is a flow.
+    pub(super) const fn is_of_call(self) -> bool {
+        matches!(self, Self::Call | Self::End)
+    }
+}
+
 /// A message in a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message {
@@ -131,7 +138,7 @@ impl Server {
         let late = now_ms.saturating_sub(message.came_ms);
         self.late_ms = Some(self.late_ms.unwrap_or(0).max(late));
         self.oldest_ms = self.oldest_ms.max(late);
-        if matches!(message.kind, Kind::Call | Kind::End) {
+        if message.kind.is_of_call() {
             self.oldest_call_ms = self.oldest_call_ms.max(late);
         }
         Some(message)
@@ -151,10 +158,8 @@ impl Server {
 
     /// Whether it takes a request of that class in.
     pub(super) fn admits(&mut self, now_ms: u32, class: Class) -> bool {
-        match &mut self.admission {
-            Some(admission) if admission.is_shedding() => admission.admits(at(now_ms), class),
-            Some(_) | None => true,
-        }
+        let admission = self.admission.as_mut();
+        admission.is_none_or(|admission| admission.admits(at(now_ms), class))
     }
 
     /// The share that it wants to lose, in percent.
