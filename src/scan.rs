@@ -16,9 +16,9 @@
 
 pub mod address;
 pub mod auth;
+mod block;
 mod class;
 mod cursor;
-mod find;
 mod lanes;
 mod line;
 mod message;
@@ -134,7 +134,7 @@ impl Pass<'_> {
         let mut at = self.message.headers_start;
         loop {
             // Past the plain ones only the odd and the blank line take the long way.
-            while let Some(end) = lines.plain(at).filter(|&end| end > at) {
+            while let Some(end) = lines.plain(at) {
                 self.header_line(at, end, end.wrapping_add(2));
                 at = end.wrapping_add(2);
             }
@@ -166,7 +166,7 @@ impl Pass<'_> {
         let Some((id, value)) = Name::usual(text).or_else(|| line::split(text)) else {
             return self.note(Malformed::HeaderLine(whole));
         };
-        let repeated = self.message.first(id).is_some();
+        let repeated = self.message.has(id);
         let many = self.message.headers.len() >= limits::HEADERS_MAX;
         if (repeated || many) && !self.may_stand(id, repeated, whole) {
             return;
@@ -197,10 +197,7 @@ impl Pass<'_> {
     /// What every message must have (RFC 3261 §8.1.1), CSeq and the lengths.
     fn mandatory(&mut self) {
         const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
-        if MANDATORY
-            .iter()
-            .any(|&name| self.message.first(name).is_none())
-        {
+        if !MANDATORY.iter().all(|&name| self.message.has(name)) {
             self.note(Malformed::Missing);
         }
         if self.message.headers.len() > limits::HEADERS_MAX {
@@ -265,10 +262,7 @@ impl Pass<'_> {
             self.route_set();
         }
         if let Some(header) = self.message.first(Name::Via).copied() {
-            let value = Values::new(self.bytes, header.value)
-                .next()
-                .unwrap_or(header.value);
-            match Via::parse(self.bytes, value) {
+            match Via::topmost(self.bytes, header.value) {
                 Ok(via) => self.message.top_via = Some(via),
                 Err(defect) => self.note(defect),
             }
@@ -280,15 +274,22 @@ impl Pass<'_> {
     /// A value that cannot be read is a defect only where it is followed.
     fn route_set(&mut self) {
         let bytes = self.bytes;
-        let Message {
-            headers, routes, ..
-        } = &mut *self.message;
-        let lines = headers.iter().filter(|header| header.name == Name::Route);
-        let values = lines.flat_map(|header| Values::new(bytes, header.value));
-        routes.extend(values.map(|value| Route {
-            value,
-            uri: Uri::in_value(bytes, value).ok(),
-        }));
+        let mut routes = std::mem::take(&mut self.message.routes);
+        for header in self.message.all(Name::Route) {
+            // Nearly every line has one value, and then no comma stands in it.
+            if let Ok(uri) = Uri::in_value(bytes, header.value) {
+                routes.push(Route {
+                    value: header.value,
+                    uri: Some(uri),
+                });
+                continue;
+            }
+            routes.extend(Values::new(bytes, header.value).map(|value| Route {
+                value,
+                uri: Uri::in_value(bytes, value).ok(),
+            }));
+        }
+        self.message.routes = routes;
     }
 
     fn address(&mut self, name: Name) -> Option<Address> {

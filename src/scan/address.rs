@@ -6,7 +6,6 @@
 
 use super::class::{self, Class};
 use super::cursor::Cursor;
-use super::find::find;
 use super::params;
 use super::uri::Uri;
 use crate::error::Malformed;
@@ -34,8 +33,9 @@ impl Uri {
     /// # Errors
     /// As for `Address::parse` and `Uri::parse`.
     pub fn in_value(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
-        let address = Address::parse(bytes, value)?;
-        Self::parse(bytes, address.uri)
+        let mut cursor = Cursor::new(bytes, value).ready();
+        let (address, uri) = Address::read(bytes, &mut cursor).ok_or(Malformed::Address(value))?;
+        Self::read(bytes, uri).ok_or(Malformed::Uri(address.uri))
     }
 }
 
@@ -47,13 +47,16 @@ impl Address {
     /// space in the URI, a display name that should be quoted, a bare URI with
     /// `?` or a comma, a defect in the parameters.
     pub fn parse(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
-        Self::read(bytes, value)
-            .filter(|address| params::are_sound(bytes, address.params))
-            .ok_or(Malformed::Address(value))
+        match Self::read(bytes, &mut Cursor::new(bytes, value)) {
+            Some((address, _)) => Ok(address),
+            None => Err(Malformed::Address(value)),
+        }
     }
 
-    fn read(bytes: &[u8], value: Span) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes, value);
+    /// All that is still to be read, as an address; and its URI, to be read.
+    #[inline]
+    fn read<'a>(bytes: &[u8], cursor: &mut Cursor<'a>) -> Option<(Self, Cursor<'a>)> {
+        let value = cursor.rest_span();
         let start = cursor.at();
         let mut display = Span::default();
         if cursor.peek() == Some(b'"') {
@@ -61,54 +64,56 @@ impl Address {
             display = cursor.since(start);
             cursor.skip_space();
         } else if cursor.peek() != Some(b'<') {
+            let before = *cursor;
             let words = cursor.take(Class::DISPLAY);
             if cursor.peek() != Some(b'<') {
-                return Self::read_bare(bytes, value);
+                *cursor = before;
+                return Self::read_bare(bytes, value, cursor);
             }
             display = class::trim(words.of(bytes), words.range().end);
         }
         if !cursor.eat(b'<') {
             return None;
         }
-        let start = cursor.at();
-        cursor.skip(find(b'>', cursor.rest())?);
-        let uri = cursor.since(start);
-        cursor.skip(1);
+        let inside = *cursor;
+        let uri = uri_text(cursor, b'>')?;
+        if !cursor.eat(b'>') {
+            return None;
+        }
         cursor.skip_space();
-        let sound = has_scheme(uri.of(bytes)) && class::is_uri_text(uri.of(bytes));
-        sound.then(|| Self {
+        let address = Self {
             value,
             display,
             uri,
             bracketed: true,
             params: cursor.rest_span(),
-        })
+        };
+        params::are_sound(*cursor).then(|| (address, inside.until(uri.range().end)))
     }
 
     /// An addr-spec: what follows its first `;` are header parameters.
-    fn read_bare(bytes: &[u8], value: Span) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes, value);
-        let rest = cursor.rest();
-        if rest.contains(&b'?') {
+    fn read_bare<'a>(
+        bytes: &[u8],
+        value: Span,
+        cursor: &mut Cursor<'a>,
+    ) -> Option<(Self, Cursor<'a>)> {
+        if cursor.rest().contains(&b'?') {
             return None;
         }
-        let start = cursor.at();
-        cursor.skip(
-            rest.iter()
-                .position(|&byte| byte == b';' || !Class::URI.holds(byte))
-                .unwrap_or(rest.len()),
-        );
-        let uri = cursor.since(start);
+        let inside = *cursor;
+        let uri = uri_text(cursor, b';')?;
         cursor.skip_space();
-        let text = uri.of(bytes);
-        let sound = has_scheme(text) && !text.contains(&b',');
-        sound.then(|| Self {
+        if uri.of(bytes).contains(&b',') {
+            return None;
+        }
+        let address = Self {
             value,
             display: Span::default(),
             uri,
             bracketed: false,
             params: cursor.rest_span(),
-        })
+        };
+        params::are_sound(*cursor).then(|| (address, inside.until(uri.range().end)))
     }
 
     /// A header parameter: None absent, Some(None) without value, Some(Some(span)) with; quotes are not part of the span.
@@ -139,11 +144,23 @@ impl Address {
     }
 }
 
-/// Whether a colon follows something; the usual schemes are known by sight.
-fn has_scheme(uri: &[u8]) -> bool {
-    uri.starts_with(b"sip:")
-        || uri.starts_with(b"sips:")
-        || find(b':', uri).is_some_and(|at| at > 0)
+/// The bytes that may stand in a URI, up to `last` or whatever else may not;
+/// `None` when no colon follows something in them.
+#[inline]
+fn uri_text(cursor: &mut Cursor<'_>, last: u8) -> Option<Span> {
+    let start = cursor.at();
+    let mut colon = None;
+    while let Some(mark) = cursor.next_mark() {
+        let here = cursor.at();
+        if mark == last || !Class::URI.holds(mark) {
+            break;
+        }
+        if mark == b':' {
+            colon.get_or_insert(here);
+        }
+        cursor.pass();
+    }
+    (colon? > start).then(|| cursor.since(start))
 }
 
 /// Parses a value of Outbound-Proxy (and its older names). In the bare form
@@ -157,7 +174,7 @@ pub fn outbound_proxy(bytes: &[u8], value: Span) -> Result<Address, Malformed> {
     if address.bracketed {
         return Ok(address);
     }
-    if !class::is_uri_text(value.of(bytes)) {
+    if !Class::URI.holds_all(value.of(bytes)) {
         return Err(Malformed::Address(value));
     }
     Ok(Address {

@@ -2,7 +2,7 @@
 //! that header values are surrounded by.
 
 use super::cursor::within;
-use super::lanes::{LANES, Lanes};
+use super::lanes::Lanes;
 use crate::span::Span;
 
 /// A set of bytes.
@@ -53,30 +53,20 @@ impl Class {
 #[inline]
 pub(super) fn token_run(text: &[u8]) -> usize {
     let common = match text.first_chunk() {
-        Some(sixteen) => not_of_host(Lanes::load(sixteen)).trailing_zeros() as usize,
+        Some(sixteen) => (!of_host(Lanes::load(sixteen))).trailing_zeros() as usize,
         None => 0,
     };
     let rest = text.get(common..).unwrap_or_default();
     common.wrapping_add(Class::TOKEN.run(rest))
 }
 
-/// Which of sixteen bytes are not `Class::HOST`; the seventeenth is not.
-#[inline]
-pub(super) fn not_of_host(bytes: Lanes) -> u32 {
+/// Which of sixteen bytes are `Class::HOST`.
+#[inline(always)]
+pub(super) fn of_host(bytes: Lanes) -> u32 {
     let letters = bytes.with(0x20).are_from(b'a', 25);
     let digits = bytes.are_from(b'0', 9);
     let others = bytes.are_from(b'-', 1).or(bytes.are(b'_'));
-    !letters.or(digits).or(others).bits()
-}
-
-/// Which of sixteen bytes are not `Class::PARAM`; the seventeenth is not.
-#[inline]
-pub(super) fn not_of_param(bytes: Lanes) -> u32 {
-    let low = bytes.are_from(0, b' ');
-    // `;`, `<`, `=` and `>` stand in a row.
-    let ends = bytes.are_from(b';', 3);
-    let others = bytes.are(b'"').or(bytes.are(b',')).or(bytes.are(0x7f));
-    low.or(ends).or(others).bits() | 1 << LANES
+    letters.or(digits).or(others).bits()
 }
 
 /// A text that ends at `end`, without the white space at both ends.
@@ -108,27 +98,6 @@ fn trim_all(text: &[u8], end: usize) -> Span {
         text = rest;
     }
     within(start, start.wrapping_add(text.len()))
-}
-
-/// Whether there is at least one byte and all are `Class::URI`: the same as
-/// asking the table, sixteen bytes at a time. The last sixteen may be asked
-/// twice in part.
-#[inline]
-pub(super) fn is_uri_text(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk() else {
-        return Class::URI.holds_all(bytes);
-    };
-    let (sixteens, _) = bytes.as_chunks();
-    sixteens.iter().all(is_uri_sixteen) && is_uri_sixteen(last)
-}
-
-#[inline]
-fn is_uri_sixteen(bytes: &[u8; LANES]) -> bool {
-    let bytes = Lanes::load(bytes);
-    let visible = bytes.are_from(b'!', b'~' - b'!');
-    // `<` and `>` differ in one bit.
-    let delimiters = bytes.are(b'"').or(bytes.with(b'<' ^ b'>').are(b'>'));
-    visible.bits() == (1 << LANES) - 1 && delimiters.bits() == 0
 }
 
 #[inline]
@@ -197,6 +166,7 @@ const fn classes(byte: u8) -> u8 {
 )]
 mod tests {
     use super::*;
+    use crate::scan::lanes::LANES;
 
     #[test]
     fn classes_hold_what_the_grammar_says() {
@@ -215,24 +185,6 @@ mod tests {
     }
 
     #[test]
-    fn many_bytes_at_once_are_judged_as_each_alone() {
-        for byte in 0..=255 {
-            for at in 0..40 {
-                let mut text = [b'x'; 40];
-                text[at] = byte;
-                for end in at + 1..=40 {
-                    assert_eq!(
-                        is_uri_text(&text[..end]),
-                        Class::URI.holds(byte),
-                        "{byte} at {at} of {end}"
-                    );
-                }
-            }
-        }
-        assert!(!is_uri_text(b""));
-    }
-
-    #[test]
     fn sixteen_bytes_at_once_are_judged_as_each_alone() {
         for byte in 0..=255 {
             for at in 0..LANES {
@@ -242,13 +194,11 @@ mod tests {
                 let lanes = Lanes::load(&text);
                 assert_eq!(
                     (
-                        not_of_host(lanes).trailing_zeros() as usize,
-                        not_of_param(lanes).trailing_zeros() as usize,
+                        (!of_host(lanes)).trailing_zeros() as usize,
                         token_run(&text)
                     ),
                     (
                         first(!Class::HOST.holds(byte)),
-                        first(!Class::PARAM.holds(byte)),
                         first(!Class::TOKEN.holds(byte))
                     ),
                     "{byte} at {at}"

@@ -1,8 +1,12 @@
 //! Reads forward through one value of a message. Every typed view is written
 //! with it, so that no offset is ever computed by hand.
+//!
+//! All that separates anything in a value is a byte that no host name has: a
+//! mark. Between two marks nothing has to be looked at, so the cursor finds
+//! them for 64 bytes at a time and steps from one to the next.
 
+use super::block::{self, Found};
 use super::class::{self, Class};
-use super::lanes::{LANES, Lanes};
 use crate::span::Span;
 
 /// `start..end` of a message whose length is known to be within
@@ -26,20 +30,45 @@ pub(super) fn within(start: usize, end: usize) -> Span {
 /// A place in the bytes of a message, and where the value ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
+    /// The whole message.
+    all: &'a [u8],
     /// The message up to the end of the value.
-    bytes: &'a [u8],
+    text: &'a [u8],
     at: usize,
+    marks: Found,
 }
 
 impl<'a> Cursor<'a> {
     /// At the start of `span`.
+    #[inline]
     pub(super) fn new(bytes: &'a [u8], span: Span) -> Self {
         let range = span.range();
-        let bytes = bytes.get(..range.end).unwrap_or_default();
+        let text = bytes.get(..range.end).unwrap_or_default();
+        let at = range.start.min(text.len());
         Self {
-            at: range.start.min(bytes.len()),
-            bytes,
+            all: bytes,
+            text,
+            at,
+            marks: Found::before(at),
         }
+    }
+
+    /// The same place in a value that ends at `end` already.
+    #[inline]
+    pub(super) fn until(self, end: usize) -> Self {
+        Self {
+            text: self.text.get(..end).unwrap_or(self.text),
+            ..self
+        }
+    }
+
+    /// Looks at what is next, so that copies of this cursor need not.
+    #[inline]
+    pub(super) fn ready(mut self) -> Self {
+        if self.marks.is_empty() {
+            self.look_on();
+        }
+        self
     }
 
     /// Offset in the message.
@@ -50,63 +79,112 @@ impl<'a> Cursor<'a> {
     /// What is still to be read.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
+        self.text.get(self.at..).unwrap_or_default()
     }
 
     /// The span of what is still to be read.
+    #[inline]
     pub(super) fn rest_span(&self) -> Span {
-        within(self.at, self.bytes.len())
+        within(self.at, self.text.len())
     }
 
     /// From `start` to here.
+    #[inline]
     pub(super) fn since(&self, start: usize) -> Span {
         within(start, self.at)
     }
 
+    #[inline]
     pub(super) fn is_done(&self) -> bool {
-        self.at >= self.bytes.len()
+        self.at >= self.text.len()
     }
 
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.text.get(self.at).copied()
     }
 
     /// Moves on by `count` bytes, at most to the end.
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {
-        self.at = self.at.saturating_add(count).min(self.bytes.len());
+        self.go(self.at.saturating_add(count));
+    }
+
+    /// Moves on to `at`, at most to the end.
+    #[inline]
+    pub(super) fn go(&mut self, at: usize) {
+        self.at = at.min(self.text.len());
+        self.marks.pass_to(self.at);
     }
 
     /// Moves to the end.
     pub(super) fn finish(&mut self) {
-        self.at = self.bytes.len();
+        self.go(self.text.len());
     }
 
-    /// Moves over `byte` if it is next.
+    /// Moves to the next mark and tells which it is; to the end when there is
+    /// none.
+    #[inline(always)]
+    pub(super) fn next_mark(&mut self) -> Option<u8> {
+        if self.marks.is_empty() {
+            self.look_on();
+        }
+        self.at = self.marks.first();
+        let mark = self.peek();
+        if mark.is_none() {
+            self.at = self.text.len();
+        }
+        mark
+    }
+
+    /// Looks for more marks. What lies behind the message counts as one.
+    #[inline(never)]
+    fn look_on(&mut self) {
+        let which = |at| !block::bits(self.all, at, class::of_host);
+        self.marks.look_on(self.at, self.text.len(), which);
+    }
+
+    /// Moves over the mark that stands here.
+    #[inline(always)]
+    pub(super) fn pass(&mut self) {
+        debug_assert!(!self.peek().is_some_and(|byte| Class::HOST.holds(byte)));
+        self.at = self.at.wrapping_add(1);
+        self.marks.pass();
+    }
+
+    /// Moves over `mark`, which is one, if it is next.
     #[inline]
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
+    pub(super) fn eat(&mut self, mark: u8) -> bool {
+        let found = self.peek() == Some(mark);
         if found {
-            self.at = self.at.wrapping_add(1);
+            self.pass();
         }
         found
     }
 
-    /// Moves over `byte` and white space around it; stays when it is not there.
+    /// Moves over `mark` and white space around it; stays when it is not there.
     #[inline]
-    pub(super) fn eat_spaced(&mut self, byte: u8) -> bool {
-        let before = self.at;
-        if self.peek().is_some_and(|next| next > b' ' && next != byte) {
-            return false;
+    pub(super) fn eat_spaced(&mut self, mark: u8) -> bool {
+        match self.peek() {
+            Some(next) if next == mark => self.pass(),
+            Some(next) if Class::SPACE.holds(next) => return self.eat_behind_space(mark),
+            _ => return false,
         }
         self.skip_space();
-        if self.eat(byte) {
+        true
+    }
+
+    #[cold]
+    fn eat_behind_space(&mut self, mark: u8) -> bool {
+        let before = *self;
+        self.skip_space();
+        let found = self.eat(mark);
+        if found {
             self.skip_space();
-            return true;
+        } else {
+            *self = before;
         }
-        self.at = before;
-        false
+        found
     }
 
     /// Moves over white space, folds included.
@@ -116,40 +194,41 @@ impl<'a> Cursor<'a> {
             && byte <= b' '
             && Class::SPACE.holds(byte)
         {
-            self.at = self.at.wrapping_add(1);
+            self.pass();
         }
     }
 
-    /// The longest run of the class from here; may be empty.
+    /// Moves to the next `mark`, which is one; false and at the end when there
+    /// is none.
+    #[inline]
+    pub(super) fn seek(&mut self, mark: u8) -> bool {
+        while let Some(found) = self.next_mark() {
+            if found == mark {
+                return true;
+            }
+            self.pass();
+        }
+        false
+    }
+
+    /// The longest run of a class that has every byte of a host name; may be
+    /// empty.
     #[inline]
     pub(super) fn take(&mut self, class: Class) -> Span {
         let start = self.at;
-        self.at = start.wrapping_add(class.run(self.rest()));
+        while let Some(mark) = self.next_mark()
+            && class.holds(mark)
+        {
+            self.pass();
+        }
         self.since(start)
     }
 
-    /// As `take`, for a class that is told of sixteen bytes at once: `strangers`
-    /// says which are not in it, the seventeenth included.
+    /// The longest run of `Class::HOST`.
     #[inline]
-    fn take_sixteen(&mut self, class: Class, strangers: fn(Lanes) -> u32) -> Span {
+    pub(super) fn take_host(&mut self) -> Span {
         let start = self.at;
-        while let Some(sixteen) = self.rest().first_chunk() {
-            let length = strangers(Lanes::load(sixteen)).trailing_zeros() as usize;
-            self.at = self.at.wrapping_add(length);
-            if length < LANES {
-                return self.since(start);
-            }
-        }
-        let rest = self.rest();
-        let length = match self.bytes.last_chunk() {
-            // The last sixteen up to the end, without those before the cursor.
-            Some(last) => {
-                let before = LANES.wrapping_sub(rest.len());
-                (strangers(Lanes::load(last)) >> before).trailing_zeros() as usize
-            }
-            None => class.run(rest),
-        };
-        self.skip(length);
+        self.next_mark();
         self.since(start)
     }
 
@@ -165,18 +244,6 @@ impl<'a> Cursor<'a> {
         number
     }
 
-    /// The longest run of `Class::PARAM`.
-    #[inline]
-    pub(super) fn take_param(&mut self) -> Span {
-        self.take_sixteen(Class::PARAM, class::not_of_param)
-    }
-
-    /// The longest run of `Class::HOST`.
-    #[inline]
-    pub(super) fn take_host(&mut self) -> Span {
-        self.take_sixteen(Class::HOST, class::not_of_host)
-    }
-
     /// The inside of a quoted-string that begins here, escapes left as they
     /// are; `None` when it does not begin or does not end (RFC 3261 §25.1).
     pub(super) fn quoted(&mut self) -> Option<Span> {
@@ -185,13 +252,15 @@ impl<'a> Cursor<'a> {
         }
         let start = self.at;
         loop {
-            self.skip(memchr::memchr2(b'"', b'\\', self.rest())?);
-            if self.peek() == Some(b'"') {
-                let inside = self.since(start);
-                self.skip(1);
-                return Some(inside);
+            match self.next_mark()? {
+                b'"' => {
+                    let inside = self.since(start);
+                    self.pass();
+                    return Some(inside);
+                }
+                b'\\' => self.skip(2),
+                _ => self.pass(),
             }
-            self.skip(2);
         }
     }
 }

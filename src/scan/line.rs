@@ -1,8 +1,8 @@
 //! Lines: where one ends, folds included (RFC 3261 §7.3.1), and where the
 //! header name in it does.
 
+use super::block::{self, Found};
 use super::class;
-use super::lanes::{LANES, Lanes};
 use super::name::Name;
 
 /// One line; it begins where it was asked for.
@@ -21,40 +21,38 @@ pub(super) struct Line {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines<'a> {
     bytes: &'a [u8],
-    /// Where the 64 bytes begin.
-    base: usize,
-    /// Those of them that are CR, LF or another low control character.
-    low: u64,
+    /// CR, LF and the other low control characters.
+    low: Found,
 }
-
-/// Bytes remembered.
-const BLOCK: usize = 64;
 
 impl<'a> Lines<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            base: 0,
-            low: low_controls(bytes, 0),
+            low: Found::before(0),
         }
     }
 
     /// The first line of the message: it cannot be folded.
     #[inline]
     pub(super) fn first(&mut self) -> Line {
-        self.end_from(0).unwrap_or_else(|| self.unended())
+        let line = self.end_from(0).unwrap_or_else(|| self.unended());
+        self.low.pass_to(line.next);
+        line
     }
 
     /// The header line that begins at `at`, with its folds. The blank line is one
     /// with `end == at` and has none. `None` at the end of the bytes; a line that
     /// just stops there is not clean.
     pub(super) fn next(&mut self, at: usize) -> Option<Line> {
-        match self.end_from(at) {
-            Some(line) if line.end == at || !is_fold(self.bytes, line.next) => Some(line),
-            Some(line) => Some(self.folded(line)),
-            None if at >= self.bytes.len() => None,
-            None => Some(self.unended()),
-        }
+        let line = match self.end_from(at) {
+            Some(line) if line.end == at || !is_fold(self.bytes, line.next) => line,
+            Some(line) => self.folded(line),
+            None if at >= self.bytes.len() => return None,
+            None => self.unended(),
+        };
+        self.low.pass_to(line.next);
+        Some(line)
     }
 
     /// The line that goes on behind its `first` line end.
@@ -81,13 +79,21 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Where the line that begins at `at` ends, when it ends in CRLF as nearly
-    /// all do, nothing odd stands in it, and no fold follows.
+    /// Where the line that begins at `at` ends, when it is not blank, ends in CRLF
+    /// as nearly all do, nothing odd stands in it, and no fold follows. It is
+    /// passed then.
     #[inline(always)]
     pub(super) fn plain(&mut self, at: usize) -> Option<usize> {
-        let end = self.low_from(at)?;
+        if self.low.is_empty() {
+            self.look_on(at);
+        }
+        let end = self.low.first();
         match self.bytes.get(end..)?.first_chunk()? {
-            [b'\r', b'\n', next] if !matches!(next, b' ' | b'\t') => Some(end),
+            [b'\r', b'\n', next] if !matches!(next, b' ' | b'\t') && end > at => {
+                self.low.pass();
+                self.low.pass();
+                Some(end)
+            }
             _ => None,
         }
     }
@@ -112,61 +118,23 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The first low control character at or behind `at`.
-    #[inline(always)]
+    /// The first low control character at or behind `at`; what lies before is
+    /// passed.
     fn low_from(&mut self, at: usize) -> Option<usize> {
-        // What lies between a line's start and the 64 bytes was looked at before.
-        let from = at.max(self.base);
-        let offset = from.wrapping_sub(self.base);
-        let left = if offset < BLOCK {
-            self.low >> offset
-        } else {
-            0
-        };
-        if left != 0 {
-            return Some(from.wrapping_add(left.trailing_zeros() as usize));
+        self.low.pass_to(at);
+        if self.low.is_empty() {
+            self.look_on(at);
         }
-        self.look_on(at)
+        (!self.low.is_empty()).then_some(self.low.first())
     }
 
-    /// The same behind the 64 bytes at hand.
-    fn look_on(&mut self, at: usize) -> Option<usize> {
-        let mut base = at.max(self.base.wrapping_add(BLOCK));
-        while base < self.bytes.len() {
-            let low = low_controls(self.bytes, base);
-            (self.base, self.low) = (base, low);
-            if low != 0 {
-                return Some(base.wrapping_add(low.trailing_zeros() as usize));
-            }
-            base = base.wrapping_add(BLOCK);
-        }
-        None
+    /// Looks for more of them, from `at` on: bytes no higher than CR.
+    #[inline(never)]
+    fn look_on(&mut self, at: usize) {
+        let bytes = self.bytes;
+        let which = |at| block::bits(bytes, at, |sixteen| sixteen.are_from(0, b'\r').bits());
+        self.low.look_on(at, bytes.len(), which);
     }
-}
-
-/// Which of the 64 bytes from `at` on are no higher than CR.
-#[inline]
-fn low_controls(bytes: &[u8], at: usize) -> u64 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    match rest.first_chunk::<BLOCK>() {
-        Some(block) => of_block(block),
-        // The last 64 bytes of all, shifted to where `at` is.
-        None => match bytes.last_chunk::<BLOCK>() {
-            Some(last) if !rest.is_empty() => of_block(last) >> BLOCK.wrapping_sub(rest.len()),
-            Some(_) | None => rest
-                .iter()
-                .rev()
-                .fold(0, |bits, &byte| bits << 1 | u64::from(byte <= b'\r')),
-        },
-    }
-}
-
-#[inline]
-fn of_block(block: &[u8; BLOCK]) -> u64 {
-    let (four, _) = block.as_chunks::<LANES>();
-    four.iter().rev().fold(0, |bits, sixteen| {
-        bits << LANES | u64::from(Lanes::load(sixteen).are_from(0, b'\r').bits())
-    })
 }
 
 #[inline]

@@ -92,6 +92,14 @@ impl Message {
         self.headers.get(index)
     }
 
+    /// Whether there is a header of that name.
+    #[inline]
+    pub(super) fn has(&self, name: Name) -> bool {
+        self.first
+            .get(name as usize)
+            .is_some_and(|&index| index != 0)
+    }
+
     /// Every header line of that name, in order.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &Header> {
         self.since_first(name)

@@ -4,6 +4,7 @@
 //! around `;` and `=`. A name without anything between two semicolons is a
 //! defect; a name whose value is missing behind `=` has an empty one.
 
+use super::class::Class;
 use super::cursor::Cursor;
 use crate::span::Span;
 
@@ -21,7 +22,7 @@ pub struct Param {
 /// Iterates over `;a=b;c` (span starts at or before the first `;`). Quoted
 /// values may hold `;`. Stops at a defect.
 pub fn iter(bytes: &[u8], params: Span) -> impl Iterator<Item = Param> + '_ {
-    Walk::new(bytes, params).map_while(Result::ok)
+    Walk::new(Cursor::new(bytes, params)).map_while(Result::ok)
 }
 
 /// The first parameter of that name: `None` absent, `Some(None)` without value.
@@ -32,10 +33,10 @@ pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
     found.next().map(|param| param.value)
 }
 
-/// Whether the whole span is a parameter list.
+/// Whether all that is still to be read is a parameter list.
 #[inline]
-pub(super) fn are_sound(bytes: &[u8], params: Span) -> bool {
-    Walk::new(bytes, params).all(|param| param.is_ok())
+pub(super) fn are_sound(cursor: Cursor<'_>) -> bool {
+    cursor.is_done() || Walk::new(cursor).all(|param| param.is_ok())
 }
 
 /// Something that is no parameter.
@@ -49,10 +50,9 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(bytes: &'a [u8], params: Span) -> Self {
-        Self {
-            cursor: Cursor::new(bytes, params),
-        }
+    /// Over what is still to be read.
+    pub(super) fn new(cursor: Cursor<'a>) -> Self {
+        Self { cursor }
     }
 
     #[inline]
@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         cursor.skip_space();
-        let name = cursor.take_param();
+        let name = cursor.take(Class::PARAM);
         if name.is_empty() {
             return None;
         }
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         let value = if cursor.peek() == Some(b'"') {
             cursor.quoted()?
         } else {
-            cursor.take_param()
+            cursor.take(Class::PARAM)
         };
         Some(Param {
             whole: cursor.since(usize::from(name.start)),
@@ -117,7 +117,7 @@ mod tests {
             .map(|param| (part(param.name), param.value.map(part), part(param.whole)))
             .collect();
         assert_eq!(
-            (&got[..], are_sound(bytes, span)),
+            (&got[..], are_sound(Cursor::new(bytes, span))),
             (want, sound),
             "{text:?}"
         );

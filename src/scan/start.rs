@@ -3,7 +3,6 @@
 
 use super::class::Class;
 use super::cursor::Cursor;
-use super::find::find;
 use super::{Method, StartLine};
 use crate::error::Malformed;
 use crate::frame;
@@ -82,7 +81,7 @@ fn response(
 fn word(cursor: &mut Cursor<'_>) -> Span {
     let start = cursor.at();
     let rest = cursor.rest();
-    cursor.skip(find(b' ', rest).unwrap_or(rest.len()));
+    cursor.skip(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
     let word = cursor.since(start);
     cursor.skip(1);
     word
@@ -100,11 +99,8 @@ pub(super) fn cseq(bytes: &[u8], value: Span) -> Option<(u32, Span)> {
     let before = cursor.at();
     cursor.skip_space();
     let spaced = cursor.at() > before;
-    let method = cursor.take(Class::TOKEN);
-    if !spaced || method.is_empty() || !cursor.is_done() {
-        return None;
-    }
-    Some((number, method))
+    let method = cursor.rest_span();
+    (spaced && Class::TOKEN.holds_all(method.of(bytes))).then_some((number, method))
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::class;
+use super::class::Class;
 use super::cursor::{Cursor, within};
-use super::find::find;
 use super::params;
 use crate::error::Malformed;
 use crate::span::Span;
@@ -55,19 +54,15 @@ impl Uri {
     /// # Errors
     /// `Uri` with `whole`.
     pub fn parse(bytes: &[u8], whole: Span) -> Result<Self, Malformed> {
-        Self::read(bytes, whole).ok_or(Malformed::Uri(whole))
+        Self::read(bytes, Cursor::new(bytes, whole).ready()).ok_or(Malformed::Uri(whole))
     }
 
-    fn read(bytes: &[u8], whole: Span) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes, whole);
-        let scheme = scheme(&mut cursor, bytes)?;
-        if !class::is_uri_text(cursor.rest()) {
-            return None;
-        }
+    /// All that is still to be read, as a URI.
+    pub(super) fn read(bytes: &[u8], mut cursor: Cursor<'_>) -> Option<Self> {
         let none = Span::default();
         let mut uri = Self {
-            whole,
-            scheme,
+            whole: cursor.rest_span(),
+            scheme: scheme(&mut cursor)?,
             userinfo: None,
             user: None,
             host: none,
@@ -76,20 +71,19 @@ impl Uri {
             params: none,
             headers: none,
         };
-        if matches!(scheme, Scheme::Tel | Scheme::Other) {
-            return Some(uri);
+        if matches!(uri.scheme, Scheme::Tel | Scheme::Other) {
+            let sound = !cursor.take(Class::URI).is_empty() && cursor.is_done();
+            return sound.then_some(uri);
         }
-        if let Some(length) = find(b'@', cursor.rest()) {
+        let joints = Joints::find(cursor)?;
+        if let Some(at) = joints.at {
             let start = cursor.at();
-            cursor.skip(length);
-            let userinfo = cursor.since(start);
-            let user = find(b':', userinfo.of(bytes)).unwrap_or(length);
-            uri.userinfo = Some(userinfo);
-            uri.user = Some(within(start, start.wrapping_add(user)));
-            cursor.skip(1);
-            if user == 0 || find(b'@', cursor.rest()).is_some() {
+            let user = within(start, joints.colon.unwrap_or(at));
+            if user.is_empty() {
                 return None;
             }
+            (uri.userinfo, uri.user) = (Some(within(start, at)), Some(user));
+            cursor.go(at.wrapping_add(1));
         }
         let start = cursor.at();
         (uri.host, _) = host(&mut cursor, bytes)?;
@@ -99,11 +93,12 @@ impl Uri {
             None
         };
         uri.host_port = cursor.since(start);
-        let tail = cursor.at();
-        cursor.skip(find(b'?', cursor.rest()).unwrap_or(usize::MAX));
-        uri.params = cursor.since(tail);
-        uri.headers = cursor.rest_span();
-        params::are_sound(bytes, uri.params).then_some(uri)
+        let end = uri.whole.range().end;
+        let question = joints.question.unwrap_or(end);
+        let params = cursor.until(question);
+        uri.params = params.rest_span();
+        uri.headers = within(question, end);
+        params::are_sound(params).then_some(uri)
     }
 
     /// Value of a URI parameter, case-insensitive name: None absent, Some(None) present without value.
@@ -125,25 +120,71 @@ impl Uri {
     }
 }
 
-/// The scheme, and moves behind its colon.
-fn scheme(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Scheme> {
-    // The two that matter differ from all others in their first bytes.
-    let known = match cursor.rest() {
-        [a, b, c, b':', ..] if [*a, *b, *c].eq_ignore_ascii_case(b"sip") => Some((Scheme::Sip, 4)),
-        [a, b, c, d, b':', ..] if [*a, *b, *c, *d].eq_ignore_ascii_case(b"sips") => {
-            Some((Scheme::Sips, 5))
+/// Where the parts of a URI meet.
+struct Joints {
+    /// The only `@`.
+    at: Option<usize>,
+    /// The first `:` of the user part.
+    colon: Option<usize>,
+    /// The first `?` behind the host.
+    question: Option<usize>,
+}
+
+impl Joints {
+    /// Looks at all behind the scheme; `None` when nothing is there, there is a
+    /// second `@`, or a byte is of no URI.
+    #[inline]
+    fn find(mut cursor: Cursor<'_>) -> Option<Self> {
+        let mut joints = Self {
+            at: None,
+            colon: None,
+            question: None,
+        };
+        if cursor.is_done() {
+            return None;
         }
-        [a, b, c, b':', ..] if [*a, *b, *c].eq_ignore_ascii_case(b"tel") => Some((Scheme::Tel, 4)),
+        while let Some(mark) = cursor.next_mark() {
+            let here = Some(cursor.at());
+            match mark {
+                b'@' if joints.at.is_some() => return None,
+                b'@' => (joints.at, joints.question) = (here, None),
+                b':' if joints.at.is_none() => joints.colon = joints.colon.or(here),
+                b'?' => joints.question = joints.question.or(here),
+                _ if !Class::URI.holds(mark) => return None,
+                _ => {}
+            }
+            cursor.pass();
+        }
+        Some(joints)
+    }
+}
+
+const SIP: u32 = letters(*b"sip");
+const TEL: u32 = letters(*b"tel");
+
+/// Three letters as one number, the same for small and capital ones; what is no
+/// letter never becomes one.
+const fn letters([a, b, c]: [u8; 3]) -> u32 {
+    u32::from_le_bytes([a, b, c, 0]) | 0x20_20_20
+}
+
+/// The scheme, and moves behind its colon.
+fn scheme(cursor: &mut Cursor<'_>) -> Option<Scheme> {
+    // The ones that matter differ from all others in their first bytes.
+    let known = match cursor.rest() {
+        [a, b, c, b':', ..] if letters([*a, *b, *c]) == SIP => Some((Scheme::Sip, 4)),
+        [a, b, c, b's' | b'S', b':', ..] if letters([*a, *b, *c]) == SIP => Some((Scheme::Sips, 5)),
+        [a, b, c, b':', ..] if letters([*a, *b, *c]) == TEL => Some((Scheme::Tel, 4)),
         _ => None,
     };
     if let Some((scheme, length)) = known {
         cursor.skip(length);
         return Some(scheme);
     }
-    let start = cursor.at();
-    cursor.skip(find(b':', cursor.rest())?);
-    let name = cursor.since(start).of(bytes);
-    cursor.skip(1);
+    let (name, _) = cursor
+        .rest()
+        .split_at_checked(cursor.rest().iter().position(|&byte| byte == b':')?)?;
+    cursor.skip(name.len().saturating_add(1));
     let sound = name.first()?.is_ascii_alphabetic()
         && name
             .iter()
@@ -152,10 +193,22 @@ fn scheme(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<Scheme> {
 }
 
 /// A host: a name, an IPv4 address or an IPv6 address in brackets; and which address.
+#[inline]
 pub(super) fn host(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<(Span, Option<IpAddr>)> {
+    if let Some(b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_') = cursor.peek() {
+        return Some((cursor.take_host(), None));
+    }
+    address(cursor, bytes)
+}
+
+/// A host that begins as an address does, or not at all as one.
+fn address(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Option<(Span, Option<IpAddr>)> {
     let start = cursor.at();
     if cursor.peek() == Some(b'[') {
-        cursor.skip(find(b']', cursor.rest())?.checked_add(1)?);
+        if !cursor.seek(b']') {
+            return None;
+        }
+        cursor.pass();
         let host = cursor.since(start);
         return host_ip(host.of(bytes)).map(|ip| (host, Some(ip)));
     }

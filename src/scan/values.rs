@@ -2,24 +2,21 @@
 //! all headers, so a comma inside quotes or angle brackets never separates.
 
 use super::class;
-use super::find::find;
+use super::cursor::Cursor;
 use crate::span::Span;
 
 /// The values of one header line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values<'a> {
     bytes: &'a [u8],
-    at: usize,
-    end: usize,
+    cursor: Cursor<'a>,
 }
 
 impl<'a> Values<'a> {
     pub(super) fn new(bytes: &'a [u8], value: Span) -> Self {
-        let range = value.range();
         Self {
             bytes,
-            at: range.start,
-            end: range.end,
+            cursor: Cursor::new(bytes, value),
         }
     }
 }
@@ -29,14 +26,12 @@ impl Iterator for Values<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Span> {
-        while self.at < self.end {
-            let start = self.at;
-            let text = self.bytes.get(start..self.end)?;
-            // Quotes and brackets matter only when there is a comma they might hold.
-            let comma = find(b',', text).and_then(|_| comma(text));
-            let end = comma.map_or(self.end, |length| start.saturating_add(length));
-            self.at = end.saturating_add(1);
-            let value = class::trim(self.bytes.get(start..end)?, end);
+        while !self.cursor.is_done() {
+            let start = self.cursor.at();
+            to_comma(&mut self.cursor);
+            let text = self.cursor.since(start);
+            self.cursor.skip(1);
+            let value = class::trim(text.of(self.bytes), text.range().end);
             if !value.is_empty() {
                 return Some(value);
             }
@@ -45,31 +40,21 @@ impl Iterator for Values<'_> {
     }
 }
 
-/// Offset of the first comma that separates. Quotes or brackets that never
-/// close reach to the end.
-fn comma(text: &[u8]) -> Option<usize> {
-    let mut at = 0_usize;
-    loop {
-        let found = at.saturating_add(memchr::memchr3(b',', b'"', b'<', text.get(at..)?)?);
-        let after = found.saturating_add(1);
-        let inside = text.get(after..)?;
-        let length = match text.get(found)? {
-            b'"' => closing_quote(inside)?,
-            b'<' => find(b'>', inside)?,
-            _ => return Some(found),
-        };
-        at = after.saturating_add(length).saturating_add(1);
-    }
-}
-
-fn closing_quote(inside: &[u8]) -> Option<usize> {
-    let mut at = 0_usize;
-    loop {
-        let found = at.saturating_add(memchr::memchr2(b'"', b'\\', inside.get(at..)?)?);
-        if inside.get(found) == Some(&b'"') {
-            return Some(found);
+/// Moves to the first comma that separates, or to the end. Quotes or brackets
+/// that never close reach to the end.
+#[inline]
+fn to_comma(cursor: &mut Cursor<'_>) {
+    while let Some(mark) = cursor.next_mark() {
+        match mark {
+            b',' => return,
+            b'"' if cursor.quoted().is_some() => {}
+            b'"' => return cursor.finish(),
+            b'<' => {
+                cursor.seek(b'>');
+                cursor.skip(1);
+            }
+            _ => cursor.pass(),
         }
-        at = found.saturating_add(2);
     }
 }
 

@@ -10,6 +10,7 @@ use super::class::Class;
 use super::cursor::Cursor;
 use super::params::{Param, Walk};
 use super::uri;
+use super::values::Values;
 use crate::error::Malformed;
 use crate::span::Span;
 
@@ -61,6 +62,19 @@ impl Via {
         Self::read(bytes, value).ok_or(Malformed::Via(value))
     }
 
+    /// The first value of a header line that ends at both ends without space.
+    ///
+    /// # Errors
+    /// `Via` with that value, as for `parse`.
+    pub(super) fn topmost(bytes: &[u8], line: Span) -> Result<Self, Malformed> {
+        // Nearly every line has one value. A comma stands in it only inside
+        // quotes, so what can be read as one value is one.
+        Self::parse(bytes, line).or_else(|_| {
+            let value = Values::new(bytes, line).next().unwrap_or(line);
+            Self::parse(bytes, value)
+        })
+    }
+
     fn read(bytes: &[u8], value: Span) -> Option<Self> {
         let mut cursor = Cursor::new(bytes, value);
         if cursor.rest().starts_with(b"SIP/2.0/") {
@@ -106,7 +120,7 @@ impl Via {
             keep: None,
             received_param: None,
         };
-        for param in Walk::new(bytes, params) {
+        for param in Walk::new(cursor) {
             via.take(bytes, param.ok()?)?;
         }
         Some(via)
