@@ -1,0 +1,29 @@
+//! One message, and the memory that messages are held in.
+
+/// Longest message, in bytes: the largest UDP datagram rounded to what 16-bit
+/// spans hold. Longer on a stream: 513 and close (RFC 3261 §21.5.7).
+pub const MESSAGE_MAX: usize = 65_535;
+/// Most header lines in one message. More: 400.
+pub const HEADERS_MAX: usize = 256;
+/// Header lines that this proxy may add to a request it forwards. A request
+/// that leaves no room for them: 400.
+pub const ADDED_HEADERS_MAX: usize = 16;
+/// Bytes that it may add. A request that leaves no room for them: 513.
+pub const ADDED_BYTES_MAX: usize = 4_096;
+/// Most values of one list header (Via, Route, Record-Route, Path, Contact).
+/// More: 400.
+pub const VALUES_MAX: usize = 64;
+/// Highest status code there is (RFC 3261 §7.2). Higher: dropped.
+pub const STATUS_MAX: u16 = 699;
+/// Idle buffers kept per size class and shard; more are freed. Sized so that
+/// a burst of a few thousand calls a second runs without the allocator.
+pub const POOL_IDLE_MAX: usize = 65_536;
+/// Memory of the idle buffers of one size class, in bytes; more is freed.
+pub const POOL_IDLE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of the buffers in use per shard, which is what transactions hold on
+/// to. At the bound a new request gets 503 statelessly; nothing that runs is
+/// disturbed.
+pub const BUFFER_BYTES_MAX: usize = 1 << 30;
+/// Parameters (or headers) of a contact URI that are compared one by one. A
+/// URI with more equals only itself, byte for byte.
+pub const URI_PARAMS_MAX: usize = 32;

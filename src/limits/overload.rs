@@ -1,0 +1,40 @@
+//! Draining, overload, and what a node tells others of it (RFC 7339).
+
+use crate::time::Duration;
+
+/// Time a draining node leaves its transactions before it exits.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Shortest and longest Retry-After of a draining or overloaded node, in
+/// seconds: spread, so that who was refused together does not return together.
+pub const RETRY_AFTER_S: (u32, u32) = (5, 15);
+/// Longest Retry-After of an overloaded shard, in seconds: the less it takes
+/// in, the further those it refuses are spread. Longer, and a phone that may
+/// only wait would be silent for longer than its keep-alives allow.
+pub const RETRY_AFTER_MAX_S: u32 = 120;
+/// How late a shard may be, smoothed over its turns: what waits longer makes
+/// the phones send again (T1) and answers that nobody waits for. Later: a share
+/// of what is new is refused with 503, and as much of new TLS connections, since
+/// a handshake takes the time of a dozen requests, is closed at once.
+pub const LATE_MAX: Duration = Duration::from_millis(25);
+/// How often that share is looked at: a few round trips of whoever feels it.
+pub const ADMISSION_PERIOD: Duration = Duration::from_millis(100);
+/// Thousandths of the requests that are taken in again after each period in
+/// time: all of them after five seconds.
+pub const ADMITTED_STEP: u32 = 20;
+/// Thousandths that are taken in however late the shard is: else nobody would
+/// find out that it is over.
+pub const ADMITTED_MIN: u32 = 10;
+/// How long the share that a server asks for holds, where it does not say, in
+/// milliseconds (RFC 7339 §4.3); ours says the same.
+pub const OC_VALIDITY_MS: u32 = 500;
+/// Longest time that it holds, whatever the server says. Longer counts as this.
+pub const OC_VALIDITY_MAX: Duration = Duration::from_secs(10);
+/// How long peers are told that overload is over (RFC 7339 §5.7).
+pub const OC_END: Duration = Duration::from_secs(2);
+/// Servers whose share is remembered. At the bound the one that ends first
+/// gives way, and is asked as if it had said nothing.
+pub const OC_SERVERS_MAX: usize = 64;
+/// Requests that a class of requests must leave unpaid before the next one pays
+/// for them: more than chance brings about, and few enough that the share holds
+/// within a period.
+pub const CLASS_STEP: u32 = 16;

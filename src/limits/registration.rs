@@ -1,0 +1,40 @@
+//! Registrations at a home and at an edge, nonces and tokens.
+
+/// Most contacts one address of record may have. More: 403 to the REGISTER.
+pub const CONTACTS_MAX: usize = 10;
+/// Shortest and longest registration granted, and the one given when none is
+/// asked for, in seconds. Shorter: 423 with Min-Expires (RFC 3261 §10.3).
+pub const EXPIRES_MIN_S: u32 = 60;
+/// Longest registration granted, in seconds; longer requests get this.
+pub const EXPIRES_MAX_S: u32 = 7_200;
+/// Registration granted when the phone names none, in seconds.
+pub const EXPIRES_DEFAULT_S: u32 = 3_600;
+/// What part at most a registration is shorter than it could be: an eighth. Who
+/// registered within a minute comes back within eight, when he asked for an hour.
+pub const EXPIRES_SPREAD: u32 = 8;
+/// Most registrations an edge remembers per shard. At the bound the 200 still
+/// passes, the phone is simply reached through its own edges' relays.
+pub const REGISTRATIONS_MAX: usize = 1 << 20;
+/// Longest time a nonce is good, in seconds; then `stale=true` (RFC 7616 §3.3).
+pub const NONCE_S: u64 = 300;
+/// Members of an edge cluster. More is a configuration error.
+pub const MEMBERS_MAX: usize = 64;
+/// Most edges in one subscriber's set.
+pub const EDGE_SET_MAX: usize = 4;
+/// Longest user part of a token. Longer: 403.
+pub const TOKEN_MAX: usize = 512;
+/// Longest user, realm, instance or edge name in a token: its length is one
+/// byte there. Longer: 403 to the REGISTER.
+pub const TOKEN_FIELD_MAX: usize = 255;
+/// Most registrations an edge remembers of one user. One more pushes out the
+/// oldest, which is the one a phone that changes its instance has left behind.
+pub const USER_REGISTRATIONS_MAX: usize = 64;
+/// Most addresses of record with bindings per shard. At the bound the REGISTER
+/// of a further one gets 503.
+pub const AORS_MAX: usize = 1 << 22;
+/// How far another home's clock may run ahead, in seconds. A nonce minted
+/// later than that was not minted by the cluster.
+pub const NONCE_SKEW_S: u64 = 60;
+/// Nonces whose counts a shard remembers, about 3 MiB. At the bound the oldest
+/// is dropped, and nonces as old as it are stale to this shard from then on.
+pub const NONCE_COUNTS_MAX: usize = 1 << 16;

@@ -1,0 +1,99 @@
+//! The shell: sockets, executors, TLS, the control thread, the store.
+
+use crate::time::Duration;
+
+/// Datagrams moved by one `recvmmsg` or `sendmmsg`. More wait for the next.
+pub const DATAGRAM_BATCH: usize = 64;
+/// Batches read from one UDP socket before the other sockets have their turn.
+pub const BATCHES_MAX: usize = 4;
+/// Bytes read from one stream before the other sockets have their turn.
+pub const STREAM_READ_MAX: usize = 64 * 1024;
+/// Sockets that one look at the kernel may report as ready. More wait for the
+/// next look, in turn.
+pub const EVENTS_MAX: usize = 256;
+/// Accepted connections of one shard in their TLS handshake. One more is closed
+/// at once: half-open handshakes cost memory, nobody knows whose they are, and
+/// if all go on at the same moment, a call waits behind them for as long as they
+/// take: 0.2 ms each, together less than T1.
+pub const HANDSHAKES_MAX: usize = 2_048;
+/// Longest time the handshake of an accepted connection may take. Longer: closed.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of messages encrypted before the kernel is asked to take them, about.
+pub const TLS_WRITE_MAX: usize = 64 * 1024;
+/// SIP domains of one certificate. More are left out.
+pub const IDENTITIES_MAX: usize = 64;
+/// Longest name of a SIP domain in a certificate, in bytes: a domain name and
+/// the parts of a URI around it. Longer ones are left out.
+pub const IDENTITY_LEN_MAX: usize = 512;
+/// Lines about refused TLS connections that one shard logs in a second. More
+/// are only counted: anybody can cause them.
+pub const COMPLAINTS_PER_SECOND_MAX: u32 = 16;
+/// Connections accepted from one listener before the other sockets have their
+/// turn.
+pub const ACCEPTS_MAX: usize = 64;
+/// Kernel buffer asked for each way of a UDP socket, in bytes. Less granted: a
+/// warning at start, since a burst beyond it is lost without a trace.
+pub const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+/// Connections that may wait for `accept`. More: the kernel ignores the SYN
+/// and the peer sends it again.
+pub const BACKLOG: i32 = 4_096;
+/// Time after which unacknowledged bytes end a stream (RFC 5482): shorter than
+/// the patience of a transaction, so that a backup is tried within it.
+pub const USER_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Silence on a stream before TCP asks whether the peer is there. Finds the
+/// vanished peers of flows that were promised no Flow-Timer.
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a shard that ran dry waits in the kernel for the next event
+/// itself, before it hands the thread back to its executor, whose sleep and
+/// wake cost three times as much.
+pub const LINGER: Duration = Duration::from_millis(10);
+/// Longest sleep of a shard in its executor. Then it looks for itself, and what
+/// it finds without having been woken is counted (`late_wakes`).
+pub const NAP: Duration = Duration::from_millis(100);
+/// Longest time a busy shard keeps the thread from its executor.
+pub const HOLD: Duration = Duration::from_millis(50);
+/// How long one task of an executor runs before another has its turn: as good
+/// as for ever, since a shard is one task. It must be long: an executor whose
+/// thread the kernel kept off its core for this time, between setting the timer
+/// and looking at its tasks, takes the timer for its turn, runs none of them
+/// and goes to sleep (at 2 ms one start in a thousand on a crowded core never
+/// ran its shard; at 1 µs none ever does).
+pub const PREEMPT: Duration = Duration::from_secs(3_600);
+/// Rounds of output that answer input that output caused (a write that found
+/// its stream dead). More go on after the next look at the kernel.
+pub const SETTLE_ROUNDS: usize = 8;
+/// Locked memory that the rings of one executor need, in bytes. Less: the node
+/// does not start.
+pub const LOCKED_MEMORY_MIN: u64 = 512 * 1024;
+/// Open files below which a node warns at its start: a TCP or TLS phone is one.
+pub const OPEN_FILES: u64 = 65_536;
+/// Flows that the kernel's firewall remembers, below which a node warns at its
+/// start: a UDP phone is one, and one too many is dropped without a trace.
+pub const TRACKED_FLOWS: u64 = 1 << 20;
+/// How long a port may still be held by a process that has just ended, whose
+/// rings the kernel takes down behind its back. Longer: it is taken.
+pub const BIND_PATIENCE: Duration = Duration::from_secs(2);
+/// Messages from the control thread that wait for a shard. More: the newest is
+/// dropped with a warning; none of them is a SIP message.
+pub const INBOX_MAX: usize = 512;
+/// How long a shard may take to answer the control thread. Longer: it is said
+/// to be ill.
+pub const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Longest answer of a control socket that `why` reads, in bytes.
+pub const CONTROL_ANSWER_MAX: u64 = 16 << 20;
+/// Records that wait for the store. More are dropped and counted: the next
+/// refresh of the same registration writes the whole record again.
+pub const STORE_QUEUE_MAX: usize = 65_536;
+/// Records written by one transaction of the store.
+pub const STORE_BATCH_MAX: usize = 4_096;
+/// Rows that are written before a shard on the same core has its turn: some 50
+/// µs of work.
+pub const STORE_ROWS_AT_ONCE: usize = 32;
+/// Pages of the store that are kept in memory, in bytes; others are read from
+/// the file again. Without it redb keeps all of them up to a GiB, several hundred
+/// bytes a phone.
+pub const STORE_CACHE_MAX: usize = 16 << 20;
+/// Pause between two transactions of the store: what a crash may lose.
+pub const STORE_PAUSE: Duration = Duration::from_millis(50);
+/// How often a watched file is looked at.
+pub const FILE_WATCH: Duration = Duration::from_secs(1);

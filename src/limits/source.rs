@@ -1,0 +1,53 @@
+//! What one source may cost, whoever it is.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::registration::EXPIRES_MAX_S;
+use crate::time::Duration;
+
+/// Sets of the table of sources, of four sources each: 256 bytes a set, 4 MiB
+/// a shard. At the bound the source nearest to an empty record gives way.
+pub const GUARD_SETS: usize = 1 << 14;
+/// Requests a source may send, per second and at once, and on each shard: a
+/// carrier's address translation with ten thousand phones behind it asks for
+/// less. More: 503 on a stream, silence over UDP.
+pub const SOURCE_REQUESTS: (u32, u32) = (2_000, 8_000);
+/// Requests inside dialogs from a source without a flow of its own, per second
+/// and at once (protocol 2.4). More: 503.
+pub const SOURCE_ROAMING: (u32, u32) = (20, 100);
+/// STUN requests of a source, per second and at once: a phone asks every half
+/// minute. More: silence (protocol 3.9).
+pub const SOURCE_STUN: (u32, u32) = (500, 2_000);
+/// Failed credentials of a source, per second and at once: whoever mistypes a
+/// password does it a few times. More: 403 to whatever has credentials.
+pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (1, 60);
+/// Connections a source may open, per second and at once: ten thousand phones
+/// behind one address come back within a minute of an edge's end. More: closed
+/// at once.
+pub const SOURCE_CONNECTIONS: (u32, u32) = (200, 2_000);
+/// Connections a source may have at once, and on each shard, unless the
+/// configuration says otherwise. More: closed at once.
+pub const SOURCE_STREAMS: u32 = 16_384;
+/// Share of them, in percent, at which the operator is told, once.
+pub const SOURCE_STREAMS_ALARM_PERCENT: u32 = 80;
+/// TLS handshakes a source may have under way at once. More: closed at once.
+pub const SOURCE_HANDSHAKES_MAX: u32 = 256;
+/// Bytes of unfinished messages of a source: whole ones are never kept, and
+/// hardly a message is cut in two. More: the stream is closed.
+pub const SOURCE_PARTIAL_BYTES_MAX: usize = 4 << 20;
+/// Bytes of unfinished messages of all streams of a shard. More: the stream is
+/// closed.
+pub const PARTIAL_BYTES_MAX: usize = 256 << 20;
+/// Bytes that an unproven UDP source may have sent before it is answered. What
+/// it sends beyond that allows no further answers. An answer to STUN, longer
+/// than its request by 24 bytes at most, is not counted here.
+pub const SOURCE_CREDIT_MAX: u32 = 65_535;
+/// How long a UDP source is believed to get what is sent to it: as long as a
+/// registration lasts at most. Later: as at first.
+pub const SOURCE_PROVEN: Duration = Duration::from_secs(EXPIRES_MAX_S as u64);
+/// Who is not limited unless the configuration says otherwise: programs on the
+/// same machine can do worse than send.
+pub const UNLIMITED: [(IpAddr, u8); 2] = [
+    (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+    (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
