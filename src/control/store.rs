@@ -39,7 +39,9 @@ impl Store {
     /// # Errors
     /// When it cannot be used.
     pub fn open(path: &Path) -> Result<Self, StoreFault> {
-        match Database::create(path) {
+        let mut builder = Database::builder();
+        builder.set_cache_size(limits::STORE_CACHE_MAX);
+        match builder.create(path) {
             Ok(database) => Ok(Self {
                 database,
                 path: path.to_owned(),
@@ -180,6 +182,21 @@ mod tests {
             .write(&mut [record("ann", None), record("eve", None)])
             .unwrap();
         assert_eq!(store.records().unwrap(), [record("joe", Some("c"))]);
+    }
+
+    #[test]
+    fn the_store_keeps_a_bounded_part_of_itself_in_memory() {
+        let place = Place::new("cache");
+        let store = Store::open(&place.0).unwrap();
+        let text = "x".repeat(1_000);
+        let row = |number| record(&format!("{number:08}"), Some(&text));
+        let enough = 2 * limits::STORE_CACHE_MAX / text.len();
+        for first in (0..enough).step_by(limits::STORE_BATCH_MAX) {
+            let mut batch: Vec<_> = (first..first + limits::STORE_BATCH_MAX).map(row).collect();
+            store.write(&mut batch).unwrap();
+        }
+        assert!(store.records().unwrap().len() >= enough);
+        assert!(store.database.cache_stats().evictions() > 0);
     }
 
     #[test]

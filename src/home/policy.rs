@@ -111,7 +111,8 @@ impl Home {
         }
         let key = net.pool.copy(aor);
         let mut live = false;
-        let record = net.pool.build(512, |out| {
+        let room = self.location.encoded_len(now, aor);
+        let record = net.pool.build(room, |out| {
             live = self.location.encode(now, aor, net.wall, out)
         });
         let value = live.then_some(record);

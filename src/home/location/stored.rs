@@ -13,6 +13,8 @@ use super::binding::Places;
 use super::{Aor, Binding, Location};
 
 const VERSION: u8 = 1;
+/// Bytes of a binding beside its texts.
+const FIXED: usize = 32;
 
 /// What was read back from the store could not be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +28,16 @@ pub enum NotRestored {
 }
 
 impl Location {
+    /// How many bytes `encode` appends.
+    #[must_use]
+    pub fn encoded_len(&self, now: Instant, aor: &[u8]) -> usize {
+        let bindings = self.bindings(now, aor);
+        bindings
+            .map(|binding| FIXED + binding.text.len())
+            .sum::<usize>()
+            + 2
+    }
+
     /// Appends the live bindings of an address of record to `out`. False, with
     /// nothing appended, when there are none: the store then forgets it.
     pub fn encode(&self, now: Instant, aor: &[u8], wall: Wall, out: &mut Vec<u8>) -> bool {
@@ -341,6 +353,7 @@ mod tests {
         let location = filled();
         let mut out = Vec::new();
         assert!(location.encode(at(150), AOR, WALL, &mut out));
+        assert_eq!(location.encoded_len(at(150), AOR), out.len());
         assert_eq!(out[..2], [VERSION, 1]);
         out.clear();
         assert!(!location.encode(at(200), AOR, WALL, &mut out));
