@@ -54,6 +54,25 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
 }
 
+impl Config {
+    /// What may surprise the operator of a node that can run, in one sentence
+    /// without a full stop.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        match &self.role {
+            Role::Edge(edge) if edge.token_keys.is_empty() => Some(
+                "tokens are readable and can be forged, which is for a lab: `token_key_file` \
+                 seals them",
+            ),
+            Role::Home(home) if home.store.is_none() => Some(
+                "a restart forgets who is registered until the phones refresh: `store` keeps it \
+                 in a file",
+            ),
+            Role::Edge(_) | Role::Home(_) => None,
+        }
+    }
+}
+
 /// What a node is.
 #[derive(Clone)]
 pub enum Role {

@@ -93,6 +93,9 @@ fn run(path: &std::path::Path) -> Result<(), String> {
 fn check(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
     node::check(&config).map_err(|fault| fault.to_string())?;
+    if let Some(warning) = config.warning() {
+        eprintln!("steadfast: {}: warning: {warning}", path.display());
+    }
     println!(
         "{}: ok, node {} can be started",
         path.display(),

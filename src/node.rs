@@ -65,6 +65,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let sockets = io::open(&config.listen, config.shards, is_edge);
     let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
     let doors = doors(&config)?;
+    let warning = config.warning();
     let Opened {
         role,
         subscribers,
@@ -72,6 +73,9 @@ pub fn run(config: Config) -> Result<(), Fault> {
     } = open(config.role)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
     // What changes from here on is noticed.
     let certificates = config.tls.map(control::Certificates::new);
     let tls = certificates.as_ref().map(control::Certificates::load);
@@ -128,28 +132,14 @@ struct Opened {
 
 fn open(role: Role) -> Result<Opened, Fault> {
     match role {
-        Role::Edge(settings) => {
-            if settings.token_keys.is_empty() {
-                tracing::warn!(
-                    "tokens are readable and can be forged, which is for a lab: `token_key_file` \
-                     seals them"
-                );
-            }
-            Ok(Opened {
-                role: shard::Role::Edge(settings),
-                subscribers: None,
-                store: None,
-            })
-        }
+        Role::Edge(settings) => Ok(Opened {
+            role: shard::Role::Edge(settings),
+            subscribers: None,
+            store: None,
+        }),
         Role::Home(home) => {
             let (list, file) = ListFile::open(home.subscribers)?;
             let store = home.store.as_deref().map(Store::open).transpose()?;
-            if store.is_none() {
-                tracing::warn!(
-                    "a restart forgets who is registered until the phones refresh: `store` keeps \
-                     it in a file"
-                );
-            }
             Ok(Opened {
                 role: shard::Role::Home(home.settings, Arc::new(list)),
                 subscribers: Some(file),

@@ -1,6 +1,11 @@
 //! A configuration that cannot work: one sentence, status 2, the key and its line.
+//! One that can, and may surprise: the same warning before the start and at it.
 
-use crate::lab::{EDGES, Lab, steadfast};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::lab::{EDGES, HOME, Lab, steadfast, turn};
+use crate::process::{Process, poll};
 
 /// What one line of the first edge's file becomes, and the start of the sentence about it.
 const MISTAKES: [(&str, &str, &str); 4] = [
@@ -64,4 +69,66 @@ fn a_configuration_that_is_not_there_is_named() {
                         No such file or directory (os error 2)\n";
         assert_eq!(said, sentence, "{verb}");
     }
+}
+
+/// What `check` says of a node that can be started, on its standard error.
+fn checked(file: &Path) -> String {
+    let mut command = steadfast();
+    let check = command.args(["check", "--config"]).arg(file).output();
+    let check = check.expect("the program starts");
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(check.status.success(), "{said}");
+    let ok = format!("{}: ok, node n can be started\n", file.display());
+    assert_eq!(String::from_utf8_lossy(&check.stdout), ok);
+    said
+}
+
+#[test]
+fn what_a_node_warns_of_when_it_starts_it_warns_of_before() {
+    let (_turn, dir) = turn("warned");
+    std::fs::write(dir.join("users.txt"), "").expect("a file can be written");
+    std::fs::write(dir.join("key"), [b'5'; 128]).expect("a file can be written");
+    let at = HOME;
+    let head =
+        format!("name = \"n\"\nlisten = [\"udp:{at}:5060\", \"tcp:{at}:5060\"]\nshards = 1\n");
+    let home = "[home]\ndomain = \"example.com\"\nsubscribers = \"users.txt\"\n\
+                edges = \"sip:edge.example.com;lr\"\nedge_peers = [\"127.0.0.11\"]\n";
+    let edge = format!(
+        "[edge]\ncluster = \"edge.example.com\"\nhome = [\"sip:127.0.0.99:5060;transport=udp\"]\n\
+         members = [{{ name = \"n\", address = \"{at}\" }}]\n"
+    );
+    for (role, warning, cure) in [
+        (
+            home,
+            "a restart forgets who is registered",
+            "store = \"location.redb\"\n",
+        ),
+        (
+            &edge,
+            "tokens are readable and can be forged",
+            "token_key_file = \"key\"\n",
+        ),
+    ] {
+        let file = dir.join("n.toml");
+        let write = |text: String| std::fs::write(&file, text).expect("a file can be written");
+        write(format!("{head}{role}{cure}"));
+        assert_eq!(checked(&file), "");
+        write(format!("{head}{role}"));
+        let said = checked(&file);
+        let sentence = format!("steadfast: {}: warning: {warning}", file.display());
+        assert!(
+            said.starts_with(&sentence) && said.lines().count() == 1,
+            "{said}"
+        );
+
+        let mut command = steadfast();
+        let run = command.args(["run", "--config"]).arg(&file);
+        let mut node = Process::start("the node", run, dir.join("n.log"));
+        let warned = poll(Duration::from_secs(30), || {
+            node.said().contains(warning).then_some(())
+        });
+        assert!(warned.is_some(), "{}", node.last_words());
+        node.stop();
+    }
+    std::fs::remove_dir_all(&dir).expect("the test folder goes");
 }
