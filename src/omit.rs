@@ -34,6 +34,12 @@ pub enum Omit {
     DialogAck,
     /// A repeated request is no new one (RFC 3261 §17.2.3).
     Absorbing,
+    /// What was lost with its connection before it was heard goes again over a
+    /// new one (RFC 3263 §4.3, P-31).
+    SendingAgain,
+    /// An answer that finds nobody where its request came from goes by the
+    /// sent-by of its Via (X-4, N-10).
+    SentBy,
 }
 
 impl Omit {

@@ -231,8 +231,9 @@ impl Agent {
         Some((flow, bytes))
     }
 
-    /// A further 2xx to an INVITE that was answered: the same one again, or
-    /// another fork, which is ended at once (RFC 3261 §13.2.2.4).
+    /// A further 2xx to an INVITE that had its final answer: the same one
+    /// again, or another fork, or one of a call that is over here; those are
+    /// ended at once (RFC 3261 §13.2.2.4).
     pub(super) fn heard_late(
         &mut self,
         net: &mut Net,
@@ -240,19 +241,19 @@ impl Agent {
         number: u32,
         response: &Response<'_>,
     ) {
-        let Some(place) = self.calls.iter().position(|call| call.invite == number) else {
-            return;
-        };
-        let call = &self.calls[place];
-        if !(200..300).contains(&response.status) {
+        let method = response.message.cseq_method().of(response.bytes);
+        if !(200..300).contains(&response.status) || method != b"INVITE" {
             return;
         }
-        let known = call
-            .dialog
-            .as_ref()
-            .is_some_and(|dialog| dialog.is_from(response.bytes, response.message));
-        if known {
-            if let Some((flow, bytes)) = call.acked.clone() {
+        let mut calls = self.calls.iter();
+        let known = calls.find(|call| {
+            let dialog = call.dialog.as_ref();
+            dialog.is_some_and(|dialog| dialog.is_from(response.bytes, response.message))
+        });
+        if let Some(call) = known {
+            if call.invite == number
+                && let Some((flow, bytes)) = call.acked.clone()
+            {
                 net.transmit(flow, bytes);
             }
             return;

@@ -64,7 +64,8 @@ impl Dialog {
 
     /// Whether a response to our INVITE made this very dialog.
     pub(super) fn is_from(&self, bytes: &[u8], message: &Message) -> bool {
-        tag(&value(bytes, message, Name::To)) == tag(&self.remote)
+        value(bytes, message, Name::CallId) == self.call_id
+            && tag(&value(bytes, message, Name::To)) == tag(&self.remote)
     }
 }
 

@@ -44,7 +44,7 @@ impl Proxy {
     /// Sets an end to the transaction of a branch that has ended without it:
     /// an INVITE that was heard of has no timer but Timer C, which went with
     /// its branch.
-    fn linger(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+    pub(super) fn linger(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
         let Some(branch) = self.branch(slot, index) else {
             return;
         };

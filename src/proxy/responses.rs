@@ -4,7 +4,7 @@
 use super::{Context, Net, Owner, Proxy, Response, State, Turn};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
-use crate::id::{ClientId, Slot};
+use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::via::Via;
@@ -35,6 +35,7 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         }
+        turn.net.go_by(client, response.flow);
         let heard = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
@@ -85,10 +86,19 @@ impl Proxy {
         index: usize,
         response: &Response<'_>,
     ) {
-        let Some(branch) = self.branch(slot, index) else {
+        let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        let wanted = branch.state == State::Trying { cancel: true };
+        let (answered, is_invite) = (context.answered, context.is_invite());
+        let Some(branch) = context.branches.get_mut(index) else {
+            return;
+        };
+        // P-33; or it was given up with its connection, and arrived all the same.
+        let wanted = match branch.state {
+            State::Trying { cancel } => cancel,
+            State::Done(_) => answered && is_invite,
+            State::Waiting | State::Locating | State::Proceeding { .. } | State::Skipped => false,
+        };
         if matches!(branch.state, State::Trying { .. }) {
             branch.state = State::Proceeding { cancelled: false };
         }
@@ -100,10 +110,6 @@ impl Proxy {
             // When there is no room for it, Timer C is left.
             self.send_cancel(turn, slot, index);
         }
-        let answered = self
-            .contexts
-            .get(slot)
-            .is_none_or(|context| context.answered);
         if response.status == 100 || answered {
             return;
         }
@@ -180,6 +186,15 @@ fn remove_top_via(response: &Response<'_>, edits: &mut crate::edit::Edits) {
 }
 
 impl Net {
+    /// What follows the answer to a request, its ACK and its CANCEL, takes the
+    /// connection that the answer came by when that of the request is gone.
+    fn go_by(&mut self, client: ClientId, flow: Flow) {
+        let is_lost = |sent: Flow| sent != flow && !self.flows.lives(sent);
+        if self.txns.client_flow(client).is_some_and(is_lost) {
+            self.txns.set_client_flow(client, flow);
+        }
+    }
+
     /// Whether a Via names one of our own addresses.
     pub(crate) fn wrote(&self, via: &Via) -> bool {
         via.ip

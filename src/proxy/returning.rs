@@ -17,6 +17,7 @@ use crate::guard::Kind;
 use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
+use crate::omit::Omit;
 use crate::scan::scan;
 use crate::scan::uri::Uri;
 use crate::scan::via::Via;
@@ -218,7 +219,8 @@ impl Turn<'_> {
         let uri = [scheme, via.sent_by.of(bytes), b";transport=tcp"].concat();
         let parsed = Uri::parse(&uri, Span::new(0, uri.len())).ok();
         let sent_by = parsed.and_then(|parsed| self.net.hop(self.now, &uri, &parsed));
-        Some((first, sent_by.filter(|_| transport.is_stream())))
+        let leads_on = transport.is_stream() && !self.net.omit.leaves_out(Omit::SentBy);
+        Some((first, sent_by.filter(|_| leads_on)))
     }
 
     /// Over TLS whoever is at the end proves the name in the Via, or the domain

@@ -162,10 +162,15 @@ impl Proxy {
                     if was_up && self.send_again(turn, context, index, client) {
                         continue;
                     }
-                    self.abandon(turn.net, context, index, client);
                     let status = self
                         .branch(context, index)
                         .map_or(503, |branch| branch.target.failure());
+                    if was_up && self.cut_off(context, index) {
+                        self.ended(turn, context, index, status, None);
+                        self.linger(turn, context, index);
+                        continue;
+                    }
+                    self.abandon(turn.net, context, index, client);
                     self.ended(turn, context, index, status, None);
                     self.released(turn.net, context);
                 }
@@ -176,6 +181,19 @@ impl Proxy {
                 Owner::Local | Owner::Agent(_) => {}
             }
         }
+    }
+
+    /// True for an INVITE that may have arrived before its connection was lost:
+    /// its transaction stays for a 2xx over another connection (X-4, P-27).
+    fn cut_off(&mut self, slot: Slot, index: usize) -> bool {
+        let Some(context) = self.contexts.get_mut(slot).filter(|c| c.is_invite()) else {
+            return false;
+        };
+        let branch = context.branches.get_mut(index);
+        branch.is_some_and(|branch| {
+            branch.standing = Standing::CutOff;
+            true
+        })
     }
 
     /// Sends a request of which nothing was heard once more, over a new
@@ -195,7 +213,10 @@ impl Proxy {
             return false;
         };
         let place = context.branches.len();
-        let open = !context.closed && !context.answered && place < limits::BRANCHES_MAX;
+        let open = !context.closed
+            && !context.answered
+            && place < limits::BRANCHES_MAX
+            && !turn.net.omit.leaves_out(Omit::SendingAgain);
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
             open && !lost.is_again
                 && lost.standing == Standing::Awaited

@@ -180,15 +180,17 @@ impl<O: Copy> Client<O> {
                 Heard::Pass,
             ),
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, 300..) => {
-                // Timer D.
-                let end = if is_reliable {
-                    now
-                } else {
-                    now + limits::T1_64
-                };
+                // Timer D; over a stream no refusal comes again, but a 2xx may.
+                let end = now + limits::T1_64;
                 (State::InviteRefused { request, end }, Heard::PassAndAck)
             }
-            (state @ State::InviteAccepted { .. }, 200..300) => (state, Heard::Pass),
+            // After a refusal it is another fork's (RFC 3261 §16.7-5).
+            (
+                state @ (State::InviteAccepted { .. }
+                | State::InviteRefused { .. }
+                | State::InviteCompleted { .. }),
+                200..300,
+            ) => (state, Heard::Pass),
             (
                 State::InviteCompleted {
                     ack: Some(ack),
@@ -377,14 +379,14 @@ mod tests {
             (t.hear(id, 486), t.hear(id, 503)),
             ("again ACK", "again ACK")
         );
-        assert_eq!((t.hear(id, 180), t.hear(id, 200)), ("absorb", "absorb"));
+        assert_eq!((t.hear(id, 180), t.hear(id, 200)), ("absorb", "pass"));
         t.check(99_000, &[(33_000, "client done")]);
         assert_eq!(t.hear(id, 486), "absorb");
     }
 
-    // T-1
+    // T-1, P-27
     #[test]
-    fn on_a_stream_timers_d_and_k_are_zero() {
+    fn on_a_stream_timer_d_waits_for_a_2xx_only() {
         let mut t = Trial::new();
         let id = t.client("INVITE", TCP);
         t.check(20, &[]);
@@ -392,8 +394,15 @@ mod tests {
             (t.hear(id, 486), t.ack(id), t.hear(id, 486)),
             ("pass and ack", "ACK", "absorb")
         );
-        assert_eq!(t.txn.deadline(), Some(t.now));
-        t.check(99_000, &[(20, "client done")]);
+        t.check(32_019, &[]);
+        assert_eq!((t.hear(id, 180), t.hear(id, 200)), ("absorb", "pass"));
+        t.check(99_000, &[(32_020, "client done")]);
+        assert_eq!(t.hear(id, 200), "absorb");
+    }
+
+    // T-1
+    #[test]
+    fn on_a_stream_timer_k_is_zero() {
         let mut t = Trial::new();
         let id = t.client("BYE", TCP);
         assert_eq!(t.hear(id, 200), "pass");

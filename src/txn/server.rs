@@ -135,9 +135,11 @@ impl<O: Copy> Server<O> {
             State::OtherTrying { .. } | State::OtherProceeding { .. } => {
                 self.respond_other(now, status, response)
             }
-            State::InviteCompleted { .. }
-            | State::InviteConfirmed { .. }
-            | State::OtherCompleted { .. } => None,
+            // RFC 3261 §16.7-5: another fork has answered after all.
+            State::InviteCompleted { .. } | State::InviteConfirmed { .. } => {
+                matches!(status, 200..300).then_some(response)
+            }
+            State::OtherCompleted { .. } => None,
         }
     }
 
@@ -171,13 +173,11 @@ impl<O: Copy> Server<O> {
     pub(super) fn acked(&mut self, now: Instant) -> bool {
         match self.state {
             State::InviteCompleted { .. } => {
-                // Timer I.
-                let end = if self.flow.is_reliable() {
-                    now
-                } else {
-                    now + limits::T4
+                // Timer I would end it sooner; as long as Timer D on our other
+                // side, a 2xx may still come.
+                self.state = State::InviteConfirmed {
+                    end: now + limits::T1_64,
                 };
-                self.state = State::InviteConfirmed { end };
                 true
             }
             State::InviteConfirmed { .. } => true,
@@ -251,7 +251,7 @@ mod tests {
 
     // T-1
     #[test]
-    fn an_ack_ends_it_after_timer_i() {
+    fn an_ack_ends_its_repetition() {
         let mut t = Trial::new();
         let id = t.server("INVITE", UDP);
         assert_eq!(t.answer(id, 486), "486");
@@ -259,16 +259,28 @@ mod tests {
         assert!(t.txn.acked(t.now, id));
         t.check(5_999, &[]);
         assert!(t.txn.acked(t.now, id));
+        assert_eq!((t.again(id), t.answer(id, 486)), ("nothing", "nothing"));
+        t.check(99_000, &[(33_000, "server done")]);
+    }
+
+    // P-27
+    #[test]
+    fn a_2xx_passes_a_refusal_that_went_before_it() {
+        let mut t = Trial::new();
+        let id = t.server("INVITE", UDP);
+        assert_eq!((t.answer(id, 486), t.answer(id, 200)), ("486", "200"));
+        t.check(1_000, &[(500, "resend 486")]);
+        assert!(t.txn.acked(t.now, id));
         assert_eq!(
-            (t.again(id), t.answer(id, 486), t.answer(id, 200)),
-            ("nothing", "nothing", "nothing")
+            (t.answer(id, 200), t.answer(id, 180), t.again(id)),
+            ("200", "nothing", "nothing")
         );
-        t.check(99_000, &[(6_000, "server done")]);
+        t.check(99_000, &[(33_000, "server done")]);
     }
 
     // T-1
     #[test]
-    fn on_a_stream_timers_g_i_and_j_are_off() {
+    fn on_a_stream_timers_g_and_j_are_off() {
         let mut t = Trial::new();
         let id = t.server("INVITE", TCP);
         assert_eq!(t.answer(id, 486), "486");
@@ -276,10 +288,10 @@ mod tests {
         let id = t.server("INVITE", TCP);
         assert_eq!(t.answer(id, 486), "486");
         assert!(t.txn.acked(t.now, id));
-        t.check(99_100, &[(99_000, "server done")]);
+        t.check(140_000, &[(131_000, "server done")]);
         let id = t.server("BYE", TCP);
         assert_eq!(t.answer(id, 200), "200");
-        t.check(199_000, &[(99_100, "server done")]);
+        t.check(199_000, &[(140_000, "server done")]);
     }
 
     // T-1

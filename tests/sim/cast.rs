@@ -17,6 +17,8 @@ use super::phone::Who;
 pub(crate) const PASSWORD: &str = "secret";
 /// The port towards the home of an edge's first shard; the others follow.
 pub(crate) const UPSTREAM: u16 = 40_000;
+/// Where a phone listens that gives its name in its Vias, and no port.
+const NAMED_PORT: u16 = 5070;
 
 /// What a phone understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,20 @@ pub(crate) struct Extra {
     pub(crate) addr: SocketAddr,
     pub(crate) speaks: Speaks,
     pub(crate) tcp: bool,
+    /// What it writes into its Vias, if that is a name: only the DNS knows at
+    /// which port it listens.
+    pub(crate) name: Option<String>,
+}
+
+impl Extra {
+    /// What it registers for, in seconds.
+    pub(crate) fn expires_s(&self) -> u32 {
+        if self.speaks == Speaks::Sticky {
+            120
+        } else {
+            90
+        }
+    }
 }
 
 /// The cluster and its phones.
@@ -87,11 +103,18 @@ impl Cast {
                 5..8 => Speaks::Outbound,
                 _ => Speaks::Plain,
             };
+            let tcp = dice.permille(350);
+            let is_named = tcp && speaks != Speaks::Sticky && dice.permille(600);
+            let mut own = addr(2, host);
+            if is_named {
+                own.set_port(NAMED_PORT);
+            }
             cast.phones.push(Extra {
                 user: format!("u{user}"),
-                addr: addr(2, host),
+                addr: own,
                 speaks,
-                tcp: dice.permille(350),
+                tcp,
+                name: is_named.then(|| format!("p{host}.example.net")),
             });
         }
         cast.shards += u8::from(dice.permille(300));
@@ -108,6 +131,12 @@ impl Cast {
 
     pub(crate) fn is_phone(&self, ip: IpAddr) -> bool {
         self.phones.iter().any(|phone| phone.addr.ip() == ip)
+    }
+
+    /// The phone of that address.
+    pub(crate) fn phone(&self, ip: IpAddr) -> &Extra {
+        let mut phones = self.phones.iter();
+        phones.find(|phone| phone.addr.ip() == ip).unwrap()
     }
 
     /// How many shards the node there has.
@@ -212,7 +241,7 @@ impl Cast {
             home: self.homes[0],
             names: edges.take(self.edges.len()).map(name).collect(),
             instance: format!("urn:uuid:{}", phone.addr.ip()),
-            expires_s: 120,
+            expires_s: phone.expires_s(),
             answer_after: Some(dice.millis(50, 3_000)),
         })
     }
@@ -224,10 +253,11 @@ impl Cast {
         Who {
             user: phone.user.clone(),
             addr: phone.addr,
+            sent_by: phone.name.clone().unwrap_or_else(|| phone.addr.to_string()),
             tcp: phone.tcp,
             outbound: phone.speaks == Speaks::Outbound,
             edges: edges.take(2).copied().collect(),
-            expires_s: 90,
+            expires_s: phone.expires_s(),
             intrudes: (phone.speaks == Speaks::Plain && !phone.tcp).then_some(self.homes[0]),
         }
     }

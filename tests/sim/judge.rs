@@ -71,12 +71,18 @@ impl Judge {
             return;
         };
         let verdict = if self.cast.is_phone(passage.to.ip()) {
-            self.books.came(passage, &text)
+            self.books.came(&self.cast, passage, &text)
         } else {
             self.laws.came(&self.cast, passage, &text);
             Ok(())
         };
         self.judge(verdict, passage, &text);
+    }
+
+    /// A proxy sent the BYE of this call once more, over a further connection
+    /// to the same place.
+    fn was_sent_again(&self, call_id: &str) -> bool {
+        self.laws.again.contains(call_id)
     }
 
     fn judge(&mut self, verdict: Result<(), String>, passage: &Passage<'_>, text: &Text) {

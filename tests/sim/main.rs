@@ -100,6 +100,8 @@ mod tests {
             Omit::Softening,
             Omit::DialogAck,
             Omit::Absorbing,
+            Omit::SendingAgain,
+            Omit::SentBy,
         ];
         let mut unmissed = Vec::new();
         for omit in all {

@@ -27,6 +27,8 @@ pub(crate) struct Sent {
 pub(crate) struct Who {
     pub(crate) user: String,
     pub(crate) addr: SocketAddr,
+    /// What it writes into its Vias.
+    pub(crate) sent_by: String,
     pub(crate) tcp: bool,
     /// Speaks RFC 5626: an instance, and a flow to each of its edges.
     pub(crate) outbound: bool,
@@ -384,12 +386,12 @@ impl Phone {
             extra,
             body,
         } = written;
-        let transport = if self.who.tcp { "TCP" } else { "UDP" };
-        let addr = self.who.addr;
-        let routes: String = routes.iter().map(|r| format!("Route: {r}\r\n")).collect();
         let odd = self.odd();
+        let transport = if self.who.tcp { "TCP" } else { "UDP" };
+        let sent_by = &self.who.sent_by;
+        let routes: String = routes.iter().map(|r| format!("Route: {r}\r\n")).collect();
         let mut out = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {addr};rport;branch={branch}\r\n{routes}Max-Forwards: 70\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {sent_by};rport;branch={branch}\r\n{routes}Max-Forwards: 70\r\n\
              From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n{extra}{odd}Content-Length: {}\r\n\r\n",
             body.len()
         )

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use steadfast::id::Transport;
 use steadfast::time::{Duration, Instant};
 
-use super::cast::Cast;
+use super::cast::{Cast, Speaks};
 use super::dice::Dice;
 use super::world::{Order, Weather};
 
@@ -24,6 +25,12 @@ pub(crate) enum Act {
     Calm,
     Reset(u64),
     Stall(u64, Duration),
+    /// The edge of the call that a phone is in is stopped for that long.
+    Standstill(usize, Duration),
+    /// It loses its connections to the homes.
+    Isolate(usize),
+    /// Others see the connections of a phone reset, and it does not.
+    Sever(usize),
     Jump(usize, Duration),
     Drain(usize),
     /// Rows reach the store late for that long; true: never.
@@ -60,6 +67,11 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
             fault(cast, &mut faults, &mut acts);
         }
     }
+    let mut cables = dice.fork("cables");
+    if cast.core == Transport::Tcp {
+        endings(&mut cables, &mut acts);
+    }
+    answers(cast, &mut cables, &mut acts);
     acts.push((at(QUIET_S), Act::Quiet));
     acts
 }
@@ -118,6 +130,51 @@ fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Inst
     for phone in devices().chain([caller]) {
         busy[phone] = end + dice.millis(500, 3_000);
     }
+}
+
+/// Connections towards the homes that are lost while somebody hangs up: cut, or
+/// closed by the home because the edge stands still. What waits for the edge
+/// when it goes on comes to it before it learns of that.
+fn endings(dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    let hang_up = |(when, act): &(Instant, Act)| {
+        let Act::Order(phone, Order::HangUp) = act else {
+            return None;
+        };
+        Some((*when, *phone))
+    };
+    let hang_ups: Vec<(Instant, usize)> = acts.iter().filter_map(hang_up).collect();
+    let share = dice.below(300);
+    for (when, phone) in hang_ups {
+        if !dice.permille(share) {
+            continue;
+        }
+        let line = if dice.permille(500) {
+            (when + dice.millis(5, 80), Act::Isolate(phone))
+        } else {
+            let before = dice.millis(1_200, 2_600);
+            let length = before + dice.millis(300, 1_600);
+            (when - before, Act::Standstill(phone, length))
+        };
+        acts.push(line);
+    }
+}
+
+/// Callers who lose their connection before they have an answer.
+fn answers(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    let is_caller = |phone: usize| {
+        let phone = &cast.phones[phone];
+        phone.tcp && phone.speaks != Speaks::Sticky
+    };
+    let mut severed = Vec::new();
+    for (when, act) in &*acts {
+        if let Act::Order(phone, Order::Call(_)) = act
+            && is_caller(*phone)
+            && dice.permille(250)
+        {
+            severed.push((*when + dice.millis(200, 2_500), Act::Sever(*phone)));
+        }
+    }
+    acts.append(&mut severed);
 }
 
 fn fault(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {

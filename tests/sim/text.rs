@@ -127,7 +127,7 @@ impl Text {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Via<'a> {
     pub(crate) tcp: bool,
-    pub(crate) sent_by: SocketAddr,
+    pub(crate) sent_by: &'a str,
     pub(crate) branch: &'a str,
     pub(crate) rport: bool,
 }
@@ -135,19 +135,21 @@ pub(crate) struct Via<'a> {
 impl<'a> Via<'a> {
     pub(crate) fn read(value: &'a str) -> Option<Self> {
         let (protocol, rest) = value.split_once(' ')?;
-        let host = rest.split(';').next()?.trim();
-        let sent_by = host
-            .parse()
-            .or_else(|_| format!("{host}:5060").parse())
-            .ok()?;
         Some(Self {
             tcp: protocol.ends_with("TCP"),
-            sent_by,
+            sent_by: rest.split(';').next()?.trim(),
             branch: param(value, "branch")?,
             rport: rest
                 .split(';')
                 .any(|param| param == "rport" || param.starts_with("rport=")),
         })
+    }
+
+    /// The sent-by, unless it is a name.
+    pub(crate) fn addr(&self) -> Option<SocketAddr> {
+        let host = self.sent_by;
+        let whole = host.parse().or_else(|_| format!("{host}:5060").parse());
+        whole.ok()
     }
 }
 

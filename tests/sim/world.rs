@@ -26,6 +26,8 @@ use super::phone::Phone;
 use super::plot::Act;
 use super::record::Record;
 use faults::Spell;
+
+pub(crate) use faults::Harm;
 use streams::Conn;
 
 /// The calendar at the start of every run.

@@ -383,6 +383,30 @@ fn of_two_phones_that_answer_one_is_let_go() {
 }
 
 #[test]
+fn a_call_that_was_refused_and_then_taken_is_let_go() {
+    // RFC 3261 §13.2.2.4: otherwise the one who took it waits for its ACK.
+    let mut world = registered();
+    world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
+    let invite = world.receive(EDGE).text;
+    let lines =
+        |tag| format!("To: <sip:ann@example.com>;tag={tag}\nContact: <sip:{tag}@127.0.0.97>\n");
+    answer(&mut world, EDGE, &invite, "486 Busy", &lines("t1"));
+    assert!(world.receive(EDGE).text.starts_with("ACK "));
+    let events = world.events(JOE);
+    let failed = |event: &Event| matches!(event, Event::Failed { status: 486, .. });
+    assert!(events.iter().any(failed), "{events:?}");
+    answer(&mut world, EDGE, &invite, "200 OK", &lines("t2"));
+    for method in ["ACK", "BYE"] {
+        let text = world.receive("127.0.0.97:5060").text;
+        assert!(
+            text.starts_with(&format!("{method} sip:t2@127.0.0.97 ")),
+            "{text}"
+        );
+    }
+    assert_eq!(world.events(JOE), []);
+}
+
+#[test]
 fn an_answer_that_outlives_the_keep_alives_is_acknowledged() {
     // RFC 3261 §13.2.2.4: the flow has failed by O-26, and the callee answers.
     for answers in [true, false] {

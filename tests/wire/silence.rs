@@ -132,6 +132,39 @@ fn the_late_answer_of_the_first_does_no_harm() {
 }
 
 #[test]
+fn a_call_taken_after_it_was_refused_reaches_the_caller_all_the_same() {
+    // P-27: through every hop, also when the transactions of the refusal have
+    // ended towards the caller.
+    for wait in [Duration::ZERO, limits::T4 + limits::T4] {
+        let mut call = call(Transport::Udp);
+        call.world.freeze(EDGES[0]);
+        let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+        call.ann.send(&mut call.world, EDGES[1], &invite);
+        assert_eq!(call.ann.status(&mut call.world), 100);
+        call.world.pass(limits::T1);
+        let first = call.joe.receive(&mut call.world);
+        let backup = call.joe.backup.clone();
+        call.joe
+            .answer(&mut call.world, &backup, &first, 486, "Busy");
+        assert_eq!(call.ann.status(&mut call.world), 486);
+        let ack = of_invite("ACK", &invite);
+        call.ann.send(&mut call.world, EDGES[1], &ack);
+        call.world.thaw(EDGES[0]);
+        let copy = loop {
+            let text = call.joe.receive(&mut call.world);
+            if text.starts_with("INVITE ") && branch_of(&text) != branch_of(&first) {
+                break text;
+            }
+        };
+        call.world.pass(wait);
+        call.joe.answer(&mut call.world, EDGES[0], &copy, 200, "OK");
+        assert_eq!(call.ann.status(&mut call.world), 200, "{wait:?}");
+        assert!(!call.world.has(ANN), "{}", call.world.ladder());
+        call.world.drained();
+    }
+}
+
+#[test]
 fn what_the_backup_answers_does_not_wait_for_the_silent_one() {
     // T-10: a refusal of the phone's own is the answer; the flow that failed
     // at the backup is not, while the first may still deliver.
@@ -357,6 +390,67 @@ fn what_has_arrived_before_its_connection_is_lost_is_answered_once() {
     // Nothing speaks against the home.
     call.world.drained();
     assert_eq!(call.world.counter(EDGES[0], "circuits_opened"), 0);
+}
+
+#[test]
+fn a_call_that_rings_when_its_connection_is_lost_can_still_be_taken() {
+    // X-4, P-27: the stand-by learns that the phone has it already, which ends
+    // the search; the phone's own answer comes over another connection.
+    let mut call = call(Transport::Tcp);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    assert_eq!(call.ann.status(&mut call.world), 100);
+    let first = call.joe.receive(&mut call.world);
+    call.joe
+        .answer(&mut call.world, EDGES[0], &first, 180, "Ringing");
+    assert_eq!(call.ann.status(&mut call.world), 180);
+    assert!(call.world.cut(EDGES[0], HOME) > 0);
+    let copy = call.joe.receive(&mut call.world);
+    let backup = call.joe.backup.clone();
+    call.joe
+        .answer(&mut call.world, &backup, &copy, 482, "Merged Request");
+    assert_eq!(call.ann.status(&mut call.world), 482);
+    let ack = of_invite("ACK", &invite);
+    call.ann.send(&mut call.world, EDGES[1], &ack);
+    assert!(call.joe.receive(&mut call.world).starts_with("ACK "));
+    call.joe
+        .answer(&mut call.world, EDGES[0], &first, 200, "OK");
+    assert_eq!(call.ann.status(&mut call.world), 200);
+    assert!(!call.world.has(ANN), "{}", call.world.ladder());
+    call.world.drained();
+}
+
+#[test]
+fn a_call_that_arrives_when_it_was_given_up_is_cancelled() {
+    // P-33: over the connection that its ringing came by.
+    let mut call = call(Transport::Tcp);
+    call.world.freeze(EDGES[0]);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    assert_eq!(call.ann.status(&mut call.world), 100);
+    assert!(call.world.cut(EDGES[0], HOME) > 0);
+    let copy = call.joe.receive(&mut call.world);
+    let backup = call.joe.backup.clone();
+    call.joe
+        .answer(&mut call.world, &backup, &copy, 486, "Busy");
+    assert_eq!(call.ann.status(&mut call.world), 486);
+    let ack = of_invite("ACK", &invite);
+    call.ann.send(&mut call.world, EDGES[1], &ack);
+    assert!(call.joe.receive(&mut call.world).starts_with("ACK "));
+    call.world.thaw(EDGES[0]);
+    let late = call.joe.receive(&mut call.world);
+    assert!(late.starts_with("INVITE "), "{late}");
+    call.joe
+        .answer(&mut call.world, EDGES[0], &late, 180, "Ringing");
+    let cancel = call.joe.receive(&mut call.world);
+    assert!(cancel.starts_with("CANCEL "), "{cancel}");
+    call.joe
+        .answer(&mut call.world, EDGES[0], &cancel, 200, "OK");
+    call.joe
+        .answer(&mut call.world, EDGES[0], &late, 487, "Terminated");
+    assert!(call.joe.receive(&mut call.world).starts_with("ACK "));
+    assert!(!call.world.has(ANN), "{}", call.world.ladder());
+    call.world.drained();
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn a_draining_node_takes_nothing_new_and_finishes_the_rest() {
 
 #[test]
 fn a_request_that_leaves_no_room_for_ours_is_refused() {
-    // P-1; limits.rs
+    // P-1; limits/message.rs
     let mut world = World::lab(Tokens::Clear);
     let uri = "sip:bob@127.0.0.9";
     let routes = "Route: <sip:example.com;lr>\n".repeat(65);

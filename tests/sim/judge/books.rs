@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use steadfast::time::Instant;
+use steadfast::time::{Duration, Instant};
 
 use super::Passage;
+use crate::cast::Cast;
 use crate::dice::fnv;
 use crate::phone::calls::CLAIM;
 use crate::text::{Text, Via, param};
@@ -56,6 +57,8 @@ pub(crate) struct Fork {
     /// The proxies that the INVITE came through.
     pub(crate) path: Vec<IpAddr>,
     pub(crate) heard: Option<Instant>,
+    /// It came to the caller over a connection that the proxy had opened.
+    pub(crate) called_back: bool,
     pub(crate) acked: Option<Instant>,
 }
 
@@ -86,6 +89,26 @@ fn answer_key(text: &Text) -> String {
 }
 
 impl Books {
+    /// The edge of the call that this phone is in, or has just begun to end.
+    pub(crate) fn edge_of(&self, phone: IpAddr, now: Instant) -> Option<IpAddr> {
+        let is_up = |call: &&Call| {
+            let mut byes = call.byes.iter();
+            byes.all(|bye| bye.sent + Duration::from_secs(1) > now)
+        };
+        let calls = self.calls.values().filter(is_up);
+        let edges = calls.filter_map(|call| {
+            let mut forks = call.forks.values().filter(|fork| fork.acked.is_some());
+            let fork = forks.find(|fork| call.caller == phone || fork.callee == phone)?;
+            let edge = if call.caller == phone {
+                call.edge
+            } else {
+                *fork.path.first()?
+            };
+            Some((call.invited, edge))
+        });
+        edges.max().map(|(_, edge)| edge)
+    }
+
     /// What phones answered there, as hashes: a request that came by two ways
     /// has two answers.
     pub(super) fn residues(&self, text: &Text) -> &[u64] {
@@ -171,14 +194,16 @@ impl Books {
             && passage.from.ip() != call.caller
         {
             let vias = text.values("via");
-            let sent_by = vias.iter().filter_map(|via| Via::read(via));
-            let mut path: Vec<IpAddr> = sent_by.map(|via| via.sent_by.ip()).collect();
-            path.pop();
+            // The last one is the caller's.
+            let proxies = vias.split_last().map_or(&[][..], |(_, proxies)| proxies);
+            let sent_by = proxies.iter().filter_map(|via| Via::read(via)?.addr());
+            let path = sent_by.map(|addr| addr.ip()).collect();
             call.forks.entry(tag).or_insert_with(|| Fork {
                 callee: passage.from.ip(),
                 answered: now,
                 path,
                 heard: None,
+                called_back: false,
                 acked: None,
             });
         } else if status >= 300 {
@@ -191,8 +216,14 @@ impl Books {
     }
 
     /// A phone receives something.
-    pub(super) fn came(&mut self, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
+    pub(super) fn came(
+        &mut self,
+        cast: &Cast,
+        passage: &Passage<'_>,
+        text: &Text,
+    ) -> Result<(), String> {
         let (now, me, status) = (passage.now, passage.to.ip(), text.status());
+        let listens = cast.phone(me).addr;
         if text.method() == "REGISTER" && (200..300).contains(&status) {
             self.granted.push((me, passage.from.ip(), now));
         }
@@ -234,8 +265,11 @@ impl Books {
             }
             ("INVITE", 200..) if text.cseq() <= call.cseq && me == call.caller => {
                 call.settled.get_or_insert(now);
-                if let Some(fork) = call.forks.get_mut(tag) {
-                    fork.heard.get_or_insert(now);
+                if let Some(fork) = call.forks.get_mut(tag)
+                    && fork.heard.is_none()
+                {
+                    fork.heard = Some(now);
+                    fork.called_back = passage.conn.is_some() && passage.to == listens;
                 }
             }
             ("BYE", 200..) => {

@@ -20,6 +20,8 @@ pub(crate) struct Laws {
     left: BTreeMap<(String, String), Left>,
     /// INVITE branches that were refused.
     refused: BTreeSet<(Node, String)>,
+    /// Calls whose BYE went to one place over two connections.
+    pub(super) again: BTreeSet<String>,
 }
 
 /// A request that a proxy received.
@@ -94,7 +96,7 @@ impl Laws {
         let refresh = route.is_some_and(|r| r.contains("@edge.example.com"));
         let received = Received {
             ways: Vec::new(),
-            via_port: via.sent_by.port(),
+            via_port: via.addr().map_or(5060, |addr| addr.port()),
             rport: via.rport,
             residue: fnv(0, &text.residue()),
             forwards: forwards(text),
@@ -125,7 +127,7 @@ impl Laws {
         };
         self.once(node, passage, &via, text)?;
         law(
-            via.sent_by.ip() == passage.from.ip(),
+            via.addr().map(|addr| addr.ip()) == Some(passage.from.ip()),
             "a Via names another node than its sender",
         )?;
         place(cast, passage, text)?;
@@ -158,6 +160,13 @@ impl Laws {
         let target = format!("{} {route}", text.uri());
         let to = (passage.to, passage.conn, target);
         let branch = via.branch.to_owned();
+        let mut others = received.sent.keys();
+        let is_further = |(addr, conn, target): &(SocketAddr, Option<u64>, String)| {
+            *addr == to.0 && *target == to.2 && *conn != to.1
+        };
+        if text.method() == "BYE" && others.any(is_further) {
+            self.again.insert(text.call_id().to_owned());
+        }
         let known = received.sent.entry(to).or_insert_with(|| branch.clone());
         law(
             *known == branch,
@@ -225,10 +234,10 @@ impl Laws {
         let Some(left) = self.left.get(&invite) else {
             return Err(format!("a {method} left for an INVITE that never did"));
         };
-        law(
-            left.to == passage.to,
-            "an ACK or CANCEL does not follow its INVITE",
-        )?;
+        // Over a stream it may take the connection that replaced a lost one.
+        let is_there =
+            left.to == passage.to || passage.conn.is_some() && left.to.ip() == passage.to.ip();
+        law(is_there, "an ACK or CANCEL does not follow its INVITE")?;
         law(
             method == "CANCEL" || self.refused.contains(&(node, via.branch.to_owned())),
             "an ACK left for an answer that never came",

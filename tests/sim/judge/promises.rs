@@ -8,16 +8,22 @@ use steadfast::time::{Duration, Instant};
 use super::books::{Bye, Call, Fork};
 use crate::cast::Speaks;
 use crate::plot::{QUIET_S, at};
-use crate::world::World;
+use crate::world::{Harm, World};
 
 /// How often each promise was put to the test.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tested {
     pub(crate) answers: u32,
+    /// Answers whose caller had lost its connection, and had to be called back.
+    pub(crate) returned: u32,
+    /// The same, where only the name in its Via says where it listens.
+    pub(crate) looked_up: u32,
     pub(crate) acks: u32,
     pub(crate) endings: u32,
     /// Endings with an edge of the dialog lost.
     pub(crate) failovers: u32,
+    /// Endings whose BYE was lost with its connection and went again.
+    pub(crate) resent: u32,
     pub(crate) settled: u32,
     pub(crate) refusals: u32,
     pub(crate) reached: u32,
@@ -27,9 +33,12 @@ pub(crate) struct Tested {
 impl Tested {
     pub(crate) const fn add(&mut self, other: &Self) {
         self.answers += other.answers;
+        self.returned += other.returned;
+        self.looked_up += other.looked_up;
         self.acks += other.acks;
         self.endings += other.endings;
         self.failovers += other.failovers;
+        self.resent += other.resent;
         self.settled += other.settled;
         self.refusals += other.refusals;
         self.reached += other.reached;
@@ -37,12 +46,15 @@ impl Tested {
     }
 
     /// Each by its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u32); 8] {
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 11] {
         [
             ("answers", self.answers),
+            ("returned", self.returned),
+            ("looked up", self.looked_up),
             ("acks", self.acks),
             ("endings", self.endings),
             ("failovers", self.failovers),
+            ("resent", self.resent),
             ("settled", self.settled),
             ("refusals", self.refusals),
             ("reached", self.reached),
@@ -53,14 +65,17 @@ impl Tested {
 
 /// RFC 3261 §17: 64·T1.
 const LIFE: Duration = Duration::from_secs(32);
-/// A registration is certain for this long after its 200.
-const CERTAIN: Duration = Duration::from_secs(85);
+/// What is left of a registration this long before it expires is not certain.
+const UNCERTAIN: Duration = Duration::from_secs(5);
+
+/// No registration is older.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// Judges a whole run.
 pub(crate) fn verdict(world: &World) -> Result<Tested, (String, String)> {
     let mut tested = Tested::default();
     for (id, call) in &world.judge.books.calls {
-        let court = Court { world, call };
+        let court = Court { world, id, call };
         court.judge(&mut tested).map_err(|what| {
             let what = format!("{what}: call {id} {call:#?}");
             (what, id.clone())
@@ -71,6 +86,7 @@ pub(crate) fn verdict(world: &World) -> Result<Tested, (String, String)> {
 
 struct Court<'a> {
     world: &'a World,
+    id: &'a str,
     call: &'a Call,
 }
 
@@ -93,26 +109,52 @@ impl Court<'_> {
     }
 
     fn speaks(&self, phone: IpAddr) -> Speaks {
-        let mut phones = self.world.cast.phones.iter();
-        phones.find(|p| p.addr.ip() == phone).unwrap().speaks
+        self.world.cast.phone(phone).speaks
     }
 
-    fn path_is_clean(&self, fork: &Fork, from: Instant, until: Instant) -> bool {
-        let mut path = fork.path.iter();
-        path.all(|node| self.clean(*node, from, until))
-            && self.clean(self.call.caller, from, until)
-            && self.clean(fork.callee, from, until)
+    /// A registration is certain for this long after its 200.
+    fn certain(&self, phone: IpAddr) -> Duration {
+        let expires = self.world.cast.phone(phone).expires_s();
+        Duration::from_secs(expires.into()) - UNCERTAIN
     }
 
-    /// No 2xx to an INVITE is lost while its way exists, nor is its ACK.
+    /// True when nothing worse hurt `who` than that.
+    fn bore(&self, harm: Harm, who: IpAddr, from: Instant, until: Instant) -> bool {
+        until < at(QUIET_S) && self.world.harm(who, from, until) <= harm
+    }
+
+    /// True when nothing hurt the callee and the proxies of a call, but that
+    /// `own` may have been stopped, or have lost its connections to the homes.
+    fn way_is_clean(&self, fork: &Fork, until: Instant, own: Option<IpAddr>) -> bool {
+        let from = self.call.invited;
+        let bears = |node: &IpAddr| {
+            let most = if own == Some(*node) {
+                Harm::Still
+            } else {
+                Harm::Nothing
+            };
+            self.bore(most, *node, from, until)
+        };
+        fork.path.iter().all(bears) && self.clean(fork.callee, from, until)
+    }
+
+    /// No 2xx to an INVITE is lost while its way exists, nor is its ACK. A
+    /// caller that lost its connection listens all the same.
     fn answer(&self, fork: &Fork, tested: &mut Tested) -> Result<(), String> {
-        let end = fork.answered + LIFE;
-        if !self.path_is_clean(fork, self.call.invited, end) {
+        let (caller, begun, end) = (self.call.caller, self.call.invited, fork.answered + LIFE);
+        if !self.way_is_clean(fork, end, None) || !self.bore(Harm::Severed, caller, begun, end) {
             return Ok(());
         }
         tested.answers += 1;
         if fork.heard.is_none_or(|heard| heard > end) {
             return Err("a 2xx to an INVITE was lost".to_owned());
+        }
+        if !self.clean(caller, begun, end) {
+            // Its ACK may have been lost with the connection.
+            let named = self.world.cast.phone(caller).name.is_some();
+            tested.returned += u32::from(fork.called_back);
+            tested.looked_up += u32::from(fork.called_back && named);
+            return Ok(());
         }
         // A BYE ends the wait for the ACK.
         let over = |bye: &Bye| bye.sent < end;
@@ -142,7 +184,9 @@ impl Court<'_> {
             return false;
         };
         let since = *when - Duration::from_secs(2);
-        *when + CERTAIN > until && self.clean(edge, since, until) && self.clean(phone, since, until)
+        *when + self.certain(phone) > until
+            && self.clean(edge, since, until)
+            && self.clean(phone, since, until)
     }
 
     fn homes_are_clean(&self, from: Instant, until: Instant) -> bool {
@@ -150,7 +194,9 @@ impl Court<'_> {
         homes.all(|home| self.clean(home.ip(), from, until))
     }
 
-    /// An established call can be ended by both sides.
+    /// An established call can be ended by both sides, even when what one of
+    /// them sends waits for its edge to go on, or is lost with the connection
+    /// between that edge and the home.
     fn ending(&self, bye: &Bye, tested: &mut Tested) -> Result<(), String> {
         let forks = &self.call.forks;
         let Some(fork) = forks.iter().find_map(|(tag, fork)| {
@@ -164,7 +210,18 @@ impl Court<'_> {
         }
         let end = bye.sent + LIFE;
         let both = [self.call.caller, fork.callee];
-        let whole = self.path_is_clean(fork, self.call.invited, end);
+        let (mut own, mut other) = (fork.path.last(), fork.path.first());
+        if bye.from == fork.callee {
+            std::mem::swap(&mut own, &mut other);
+        }
+        let own = own.copied().filter(|own| other != Some(own));
+        // A phone of RFC 3261 whose registration ran out has no flow.
+        let has_flow = |phone: &IpAddr| {
+            self.speaks(*phone) != Speaks::Plain || self.is_served(*phone, bye.sent, bye.sent)
+        };
+        let whole = self.way_is_clean(fork, end, own)
+            && self.clean(both[0], self.call.invited, end)
+            && both.iter().all(has_flow);
         let served = |phone: &IpAddr| {
             self.speaks(*phone) != Speaks::Plain && self.is_served(*phone, bye.sent, end)
         };
@@ -175,6 +232,7 @@ impl Court<'_> {
         }
         tested.endings += 1;
         tested.failovers += u32::from(!whole);
+        tested.resent += u32::from(self.world.judge.was_sent_again(self.id));
         // Both may hang up at the same moment: then the call is gone.
         let met = self
             .call
@@ -256,9 +314,10 @@ impl Court<'_> {
         let call = self.call;
         let end = call.invited + LIFE;
         let phones = self.world.cast.phones.iter();
-        let mut devices = phones.filter(|phone| phone.user == call.user);
-        let served = devices.any(|phone| self.is_served(phone.addr.ip(), call.invited, end));
-        let early = call.invited - CERTAIN;
+        let devices = phones.filter(|phone| phone.user == call.user);
+        let mut devices = devices.map(|phone| phone.addr.ip());
+        let served = devices.any(|phone| self.is_served(phone, call.invited, end));
+        let early = call.invited - LONGEST;
         let cancelled = call.cancelled.is_some_and(|when| when < end);
         if cancelled
             || !served

@@ -9,6 +9,17 @@ use steadfast::time::{Duration, Instant};
 use super::{Actor, Event, Weather, World};
 use crate::plot::Act;
 
+/// What was wrong with somebody, from the least to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Harm {
+    Nothing,
+    /// Connections were lost, and nothing that was known.
+    Severed,
+    /// It was stopped for some seconds, in which others gave up their connections.
+    Still,
+    Worse,
+}
+
 /// Something was not as it should be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spell {
@@ -16,24 +27,36 @@ pub(crate) struct Spell {
     pub(crate) who: Option<IpAddr>,
     pub(crate) from: Instant,
     pub(crate) until: Instant,
+    harm: Harm,
 }
 
 impl World {
     /// True when nothing hurt `who` between the two.
     pub(crate) fn is_clean(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
-        let hits = |spell: &Spell| {
+        self.harm(who, from, until) == Harm::Nothing
+    }
+
+    /// The worst that hurt `who` between the two.
+    pub(crate) fn harm(&self, who: IpAddr, from: Instant, until: Instant) -> Harm {
+        let hits = |spell: &&Spell| {
             spell.who.is_none_or(|hurt| hurt == who) && spell.from <= until && spell.until >= from
         };
-        !self.spells.iter().any(hits)
+        let harms = self.spells.iter().filter(hits).map(|spell| spell.harm);
+        harms.max().unwrap_or(Harm::Nothing)
     }
 
     pub(super) fn hurt(&mut self, who: Option<IpAddr>, length: Duration) {
+        self.harmed(who, length, Harm::Worse);
+    }
+
+    fn harmed(&mut self, who: Option<IpAddr>, length: Duration, harm: Harm) {
         // What was under way when it began or ended suffers too.
         let margin = Duration::from_millis(500);
         self.spells.push(Spell {
             who,
             from: self.now - margin,
             until: self.now + length + margin,
+            harm,
         });
     }
 
@@ -43,7 +66,7 @@ impl World {
             Act::Order(phone, order) => self.command(*phone, order),
             Act::Crash(place, silent) => self.crash(*place, *silent),
             Act::Restart(place) => self.restart(*place),
-            Act::Pause(place, length) => self.pause(*place, *length),
+            Act::Pause(place, length) => self.pause(*place, *length, Harm::Worse),
             Act::Resume(place) => self.unpause(*place),
             Act::Cut(one, other, both, length) => {
                 let until = self.now + *length;
@@ -78,6 +101,13 @@ impl World {
                     self.hurt(Some(addr.ip()), *length);
                 }
             }
+            Act::Standstill(phone, length) => self.stand_still(*phone, *length),
+            Act::Isolate(phone) => self.lose_home(*phone),
+            Act::Sever(phone) => {
+                let ip = self.cast.phones[*phone].addr.ip();
+                self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
+                self.sever(ip);
+            }
             Act::Jump(place, by) => {
                 let addr = self.nodes[*place].addr;
                 self.hurt(Some(addr.ip()), Duration::ZERO);
@@ -98,6 +128,31 @@ impl World {
             Act::Reboot(phone) => self.reboot(*phone),
             Act::Quiet => self.quiet(),
         }
+    }
+
+    fn stand_still(&mut self, phone: usize, length: Duration) {
+        if let Some(place) = self.edge_of(phone) {
+            self.pause(place, length, Harm::Still);
+        }
+    }
+
+    fn lose_home(&mut self, phone: usize) {
+        if let Some(place) = self.edge_of(phone) {
+            let ip = self.nodes[place].addr.ip();
+            self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
+            self.isolate(ip);
+        }
+    }
+
+    /// The edge of the call that a phone is in, unless it has enough to bear.
+    fn edge_of(&self, phone: usize) -> Option<usize> {
+        let phone = self.cast.phones[phone].addr.ip();
+        let edge = self.judge.books.edge_of(phone, self.now)?;
+        let before = self.now - Duration::from_secs(1);
+        if !self.is_clean(edge, before, self.now) {
+            return None;
+        }
+        self.nodes.iter().position(|node| node.addr.ip() == edge)
     }
 
     fn crash(&mut self, place: usize, silent: bool) {
@@ -133,13 +188,14 @@ impl World {
 
     fn hurt_since_crash(&mut self, ip: IpAddr) {
         let now = self.now + Duration::from_millis(500);
-        let last = self.spells.iter_mut().rfind(|s| s.who == Some(ip));
+        let of = |s: &&mut Spell| s.who == Some(ip) && s.harm == Harm::Worse;
+        let last = self.spells.iter_mut().rfind(of);
         if let Some(spell) = last {
             spell.until = spell.until.max(now);
         }
     }
 
-    fn pause(&mut self, place: usize, length: Duration) {
+    fn pause(&mut self, place: usize, length: Duration, harm: Harm) {
         if self.nodes[place].shard.is_none() || self.nodes[place].paused {
             return;
         }
@@ -147,7 +203,7 @@ impl World {
             self.nodes[place].paused = true;
         }
         let ip = self.nodes[place].addr.ip();
-        self.hurt(Some(ip), length);
+        self.harmed(Some(ip), length, harm);
         self.push(self.now + length, Event::Act(Act::Resume(place)));
     }
 

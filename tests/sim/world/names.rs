@@ -1,4 +1,5 @@
-//! The DNS: SRV and A records of the homes, answered late, wrongly or never.
+//! The DNS: SRV and A records of the homes and of the phones that go by their
+//! names, answered late, wrongly or never.
 
 use steadfast::id::Transport;
 use steadfast::limits;
@@ -6,6 +7,7 @@ use steadfast::locate::{Kind, LookupId, Query, Question, Record, Records, Set, S
 use steadfast::time::Duration;
 
 use super::{Event, World};
+use crate::cast::Extra;
 
 /// How long a failed answer may be remembered.
 const REMEMBERED: Duration = Duration::from_secs(8);
@@ -70,7 +72,7 @@ impl World {
             Transport::Udp => "_sip._udp.example.com",
             Transport::Tcp | Transport::Tls => "_sip._tcp.example.com",
         };
-        let found: Vec<Record> = match query.kind {
+        let mut found: Vec<Record> = match query.kind {
             Kind::Srv if *query.name == *service => homes
                 .map(|(place, home)| Record::Srv {
                     priority: u16::try_from(place).unwrap(),
@@ -87,6 +89,8 @@ impl World {
             }
             Kind::Srv | Kind::Naptr | Kind::Aaaa => Vec::new(),
         };
+        let named = |phone: &Extra| phone_record(phone, query);
+        found.extend(self.cast.phones.iter().filter_map(named));
         if found.is_empty() {
             Set::Nothing { ttl_s: 5 }
         } else {
@@ -95,5 +99,20 @@ impl World {
                 ttl_s: 20,
             }
         }
+    }
+}
+
+/// What the DNS says of a phone that goes by its name.
+fn phone_record(phone: &Extra, query: &Query) -> Option<Record> {
+    let name = phone.name.as_ref()?;
+    match query.kind {
+        Kind::Srv if *query.name == *format!("_sip._tcp.{name}") => Some(Record::Srv {
+            priority: 0,
+            weight: 0,
+            port: phone.addr.port(),
+            target: name.clone().into(),
+        }),
+        Kind::A if *query.name == **name => Some(Record::Address(phone.addr.ip())),
+        Kind::Srv | Kind::Naptr | Kind::A | Kind::Aaaa => None,
     }
 }

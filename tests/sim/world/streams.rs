@@ -1,6 +1,6 @@
 //! TCP: in order and whole, or broken; refused, half-open, or not read.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use steadfast::id::StreamId;
@@ -276,7 +276,8 @@ impl World {
         }
     }
 
-    /// A phone sends over the connection it has, or a new one.
+    /// A phone sends over the connection it has, or a new one. Its requests
+    /// take none that somebody else has opened (RFC 5923 §5).
     pub(super) fn send_stream(
         &mut self,
         place: usize,
@@ -285,9 +286,12 @@ impl World {
         bytes: &[u8],
     ) {
         let actor = Actor::Phone(place);
+        let is_answer = bytes.starts_with(b"SIP/2.0 ");
         let open = self.conns.iter().rev().find_map(|(id, conn)| {
             let side = conn.ends.iter().position(|e| e.actor == Some(actor))?;
-            (!conn.gone[side] && conn.ends[1 - side].addr == to).then_some((*id, side))
+            let is_ours = side == 0 || is_answer;
+            let fits = is_ours && !conn.gone[side] && conn.ends[1 - side].addr == to;
+            fits.then_some((*id, side))
         });
         let (id, side) = match open {
             Some(found) => found,
@@ -331,7 +335,16 @@ impl World {
             (Some(Actor::Phone(place)), _) => {
                 self.talkers[place].unread.remove(&id);
                 let now = self.now;
-                self.talk(place, |phone| phone.closed(now, far));
+                // Where another one leads there by now, what it carries is not lost;
+                // what this one carried has its timers.
+                let mut others = self.conns.values();
+                let is_replaced = others.any(|conn| {
+                    let (end, other) = (&conn.ends[0], &conn.ends[1]);
+                    !conn.gone[0] && end.actor == near.actor && other.addr == far
+                });
+                if !is_replaced {
+                    self.talk(place, |phone| phone.closed(now, far));
+                }
             }
             (Some(Actor::Node(_)) | None, _) => {}
         }
@@ -381,6 +394,34 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The connections between an edge and the homes break.
+    pub(super) fn isolate(&mut self, edge: IpAddr) {
+        for (id, side) in self.live_ends(edge) {
+            let far = self.conns[&id].ends[1 - side].addr.ip();
+            if self.cast.is_home(far) {
+                self.push(self.now, Event::Fin(id, side));
+                self.push(self.now, Event::Fin(id, 1 - side));
+            }
+        }
+    }
+
+    /// Whatever stands between a phone and the others forgets its connections:
+    /// they see them reset, and the phone learns of it when it writes.
+    pub(super) fn sever(&mut self, phone: IpAddr) {
+        for (id, side) in self.live_ends(phone) {
+            self.push(self.now, Event::Fin(id, 1 - side));
+        }
+    }
+
+    fn live_ends(&self, ip: IpAddr) -> Vec<(u64, usize)> {
+        let live = self.conns.iter().filter(|(_, conn)| conn.is_live());
+        let ends = live.filter_map(|(id, conn)| {
+            let side = conn.ends.iter().position(|end| end.addr.ip() == ip)?;
+            Some((*id, side))
+        });
+        ends.collect()
     }
 
     /// Breaks or stalls a connection by chance.
