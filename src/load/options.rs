@@ -274,8 +274,8 @@ mod tests {
             "--to 127.0.0.1:5060 --from 127.255.255.254 --phones 6",
             Err(away),
         );
-        let long = "--for is 4000, and 3600 is the most";
-        check("--to 127.0.0.1:5060 --for 4000", Err(long));
+        let long = "--for is 90000, and 86400 is the most";
+        check("--to 127.0.0.1:5060 --for 90000", Err(long));
         let none = "--phones is 0, which is nobody";
         check("--to 127.0.0.1:5060 --phones 0", Err(none));
         let together = "--transport tls and --ca FILE go together";

@@ -21,6 +21,8 @@ const RENEWED: usize = 20;
 const KEPT: usize = 10;
 /// How long the crowd may take to register, or to call.
 const STEP_MAX: Duration = Duration::from_secs(60);
+/// The same where the home was late and has told somebody to come back in a minute.
+const REGISTERED_MAX: Duration = Duration::from_secs(150);
 
 /// How an edge dies, and how long its calls may notice.
 struct Death {
@@ -202,7 +204,7 @@ fn register(crowd: &mut Crowd, phones: std::ops::Range<usize>) {
     };
     let all = |crowd: &Crowd| phones.clone().all(|phone| is_ready(crowd, phone));
     assert!(
-        crowd.until(STEP_MAX, all),
+        crowd.until(REGISTERED_MAX, all),
         "{:?}",
         phones
             .clone()
