@@ -285,6 +285,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.clients.reserve_cancel(invite, owner)
     }
 
+    /// Whether a CANCEL for `invite` waits for its answer.
+    #[must_use]
+    pub fn has_cancel(&self, invite: ClientId) -> bool {
+        self.clients.has_cancel(invite)
+    }
+
     /// Appends the branch of that transaction, cookie first. The caller may
     /// let more token characters follow: `find_client` ignores them.
     pub fn write_branch(&self, id: ClientId, out: &mut Vec<u8>) {

@@ -92,11 +92,13 @@ impl Edge {
                 refuse(status, "Token Not Valid Here")
             }
             Mine::Elsewhere(place) if origin == Origin::Home => self.forward_to(&mut pass, place),
+            // The edge that a redirect named relays what names it to another one,
+            // whose 430 then says that none of them has the flow (H-12).
+            Mine::Elsewhere(_) if self.has_token() => self.with_token(&mut pass),
             Mine::Elsewhere(_) if origin == Origin::Edge => {
                 refuse(482, "Relayed Twice Between Edges")
             }
             Mine::Token => self.with_token(&mut pass),
-            Mine::Elsewhere(_) if self.has_token() => self.with_token(&mut pass),
             Mine::Flow { shard, .. } if pass.net.team.is_other(shard) && request.handed == 0 => {
                 Verdict::HandOver(shard)
             }

@@ -34,7 +34,7 @@ impl Proxy {
             else {
                 continue;
             };
-            let status = branch.target.failure();
+            let status = branch.lost(turn.net);
             turn.net.counters.transport_failures += 1;
             self.ended(turn, slot, index, status, None);
             self.linger(turn, slot, index);

@@ -93,10 +93,11 @@ impl Proxy {
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
-        // P-33; or it was given up with its connection, and arrived all the same.
+        // P-33; or it was given up with its connection, and arrived all the same;
+        // with 487 its CANCEL had arrived, too.
         let wanted = match branch.state {
             State::Trying { cancel } => cancel,
-            State::Done(_) => answered && is_invite,
+            State::Done(status) => answered && is_invite && status != 487,
             State::Waiting | State::Locating | State::Proceeding { .. } | State::Skipped => false,
         };
         if matches!(branch.state, State::Trying { .. }) {

@@ -147,40 +147,44 @@ impl Proxy {
         self.returns_lost(turn, flow);
         let mut waiting = Vec::new();
         turn.net.txns.clients_on(flow, &mut waiting);
-        for (client, owner) in waiting {
-            match owner {
-                Owner::Proxy { context, branch } => {
-                    let index = usize::from(branch);
-                    let pending = self
-                        .branch(context, index)
-                        .is_some_and(|branch| branch.is_pending());
-                    if !pending {
-                        // Answered already: the transaction lingers by its own timers.
-                        continue;
-                    }
-                    turn.net.counters.transport_failures += 1;
-                    if was_up && self.send_again(turn, context, index, client) {
-                        continue;
-                    }
-                    let status = self
-                        .branch(context, index)
-                        .map_or(503, |branch| branch.target.failure());
-                    if was_up && self.cut_off(context, index) {
-                        self.ended(turn, context, index, status, None);
-                        self.linger(turn, context, index);
-                        continue;
-                    }
-                    self.abandon(turn.net, context, index, client);
-                    self.ended(turn, context, index, status, None);
-                    self.released(turn.net, context);
-                }
-                Owner::Cancel { context } => {
-                    turn.net.txns.abandon(client);
-                    self.released(turn.net, context);
-                }
-                Owner::Local | Owner::Agent(_) => {}
+        for &(client, owner) in &waiting {
+            if let Owner::Proxy { context, branch } = owner {
+                self.request_lost(turn, (context, branch.into()), client, was_up);
             }
         }
+        // After their INVITEs, which look whether their CANCEL was answered.
+        for (client, owner) in waiting {
+            if let Owner::Cancel { context } = owner {
+                turn.net.txns.abandon(client);
+                self.released(turn.net, context);
+            }
+        }
+    }
+
+    fn request_lost(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (slot, index): (Slot, usize),
+        client: ClientId,
+        was_up: bool,
+    ) {
+        let pending = self.branch(slot, index).filter(|b| b.is_pending());
+        let Some(branch) = pending else {
+            // Answered already: the transaction lingers by its own timers.
+            return;
+        };
+        let status = branch.lost(turn.net);
+        turn.net.counters.transport_failures += 1;
+        if was_up && self.send_again(turn, slot, index, client) {
+            return;
+        }
+        if was_up && self.cut_off(slot, index) {
+            self.ended(turn, slot, index, status, None);
+            return self.linger(turn, slot, index);
+        }
+        self.abandon(turn.net, slot, index, client);
+        self.ended(turn, slot, index, status, None);
+        self.released(turn.net, slot);
     }
 
     /// True for an INVITE that may have arrived before its connection was lost:
@@ -248,5 +252,18 @@ impl Proxy {
         let (waiting, last) = self.unacknowledged;
         (waiting == 0 || now >= last + limits::T4)
             && self.contexts.iter().all(|(_, context)| context.answered)
+    }
+}
+
+impl Branch {
+    /// What it ends with when whoever was to answer it is gone.
+    pub(super) fn lost(&self, net: &Net) -> u16 {
+        let is_cancelled = self.state == (State::Proceeding { cancelled: true });
+        match self.client.filter(|_| is_cancelled) {
+            None => self.target.failure(),
+            // The CANCEL may be lost as well.
+            Some(invite) if net.txns.has_cancel(invite) => 408,
+            Some(_) => 487,
+        }
     }
 }

@@ -105,6 +105,10 @@ impl<O: Copy> Clients<O> {
             .map(ClientId)
     }
 
+    pub(super) fn has_cancel(&self, invite: ClientId) -> bool {
+        self.cancels.contains_key(&invite.0)
+    }
+
     /// `None` also when there is a CANCEL for that INVITE already.
     pub(super) fn reserve_cancel(&mut self, invite: ClientId, owner: O) -> Option<ClientId> {
         if self.cancels.contains_key(&invite.0) {

@@ -421,6 +421,39 @@ fn a_call_that_rings_when_its_connection_is_lost_can_still_be_taken() {
 }
 
 #[test]
+fn a_cancel_that_was_answered_is_not_sent_again_over_a_new_connection() {
+    // P-33: one that may have been lost with its connection is.
+    for (is_stopped, cancels) in [(false, 1), (true, 2)] {
+        let mut call = call(Transport::Tcp);
+        let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+        call.ann.send(&mut call.world, EDGES[1], &invite);
+        let first = call.joe.receive(&mut call.world);
+        call.joe
+            .answer(&mut call.world, EDGES[0], &first, 180, "Ringing");
+        if is_stopped {
+            call.world.freeze(EDGES[0]);
+        }
+        let cancel = of_invite("CANCEL", &invite);
+        call.ann.send(&mut call.world, EDGES[1], &cancel);
+        for heard in [100, 180, 200] {
+            assert_eq!(call.ann.status(&mut call.world), heard);
+        }
+        assert!(call.world.cut(EDGES[0], HOME) > 0);
+        assert_eq!(call.ann.status(&mut call.world), 487);
+        call.world.thaw(EDGES[0]);
+        assert!(call.joe.receive(&mut call.world).starts_with("CANCEL "));
+        call.joe
+            .answer(&mut call.world, EDGES[0], &first, 180, "Ringing");
+        let sent = call
+            .world
+            .trace
+            .iter()
+            .filter(|seen| seen.from.to_string() == HOME && seen.text.starts_with("CANCEL "));
+        assert_eq!(sent.count(), cancels, "{}", call.world.ladder());
+    }
+}
+
+#[test]
 fn a_call_that_arrives_when_it_was_given_up_is_cancelled() {
     // P-33: over the connection that its ringing came by.
     let mut call = call(Transport::Tcp);

@@ -183,10 +183,11 @@ impl Laws {
         text: &Text,
     ) -> Result<(), String> {
         let method = text.method();
-        let name = if method == "ACK" {
-            format!("ACK {} {}", passage.to, passage.conn.is_some())
-        } else {
-            method.to_owned()
+        // Over a stream these two go again when a connection took them along.
+        let name = match (method, passage.conn) {
+            ("ACK" | "CANCEL", Some(conn)) => format!("{method} {} {conn}", passage.to),
+            ("ACK", None) => format!("ACK {}", passage.to),
+            _ => method.to_owned(),
         };
         let left = Left {
             node,
@@ -203,7 +204,7 @@ impl Laws {
         law(left.node == node, "two nodes use one branch")?;
         law(left.bytes == bytes, "one branch has two different requests")?;
         law(
-            left.to == passage.to && left.conn == passage.conn || method == "ACK",
+            left.to == passage.to && left.conn == passage.conn,
             "one branch went to two places",
         )?;
         if method == "ACK" {
