@@ -33,7 +33,8 @@ impl Shard {
             Handoff::Send { flow, bytes } => self.send_for(now, from, flow, &bytes),
             Handoff::Gone { stream } => {
                 if self.net.flows.unlearn(stream) {
-                    self.lost(now, stream, "the connection was closed", None);
+                    // Its own shard opens it again.
+                    self.lost(now, stream, "the connection was closed", (true, None));
                 }
             }
             Handoff::Unreachable { flow } => self.unreachable(now, flow),

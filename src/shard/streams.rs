@@ -70,23 +70,24 @@ impl Shard {
         if state.shared {
             self.net.tell_all(&Handoff::Gone { stream });
         }
-        self.lost(now, stream, why, back);
+        self.lost(now, stream, why, (back.is_some(), back));
     }
 
-    /// Everyone hears that a stream is gone.
+    /// Everyone hears that a stream is gone: whether it had been up, and how it
+    /// is opened again, if that is for this shard.
     pub(super) fn lost(
         &mut self,
         now: Instant,
         stream: StreamId,
         why: &'static str,
-        back: Option<Reopen>,
+        (was_up, back): (bool, Option<Reopen>),
     ) {
         let flow = Flow::Stream(stream);
         self.net.peers.forget(flow);
         match self.hands(now) {
             Hands::Proxy(proxy, mut turn) => {
                 turn.policy.flow_lost(turn.net, now, flow, back);
-                proxy.flow_lost(&mut turn, flow, back.is_some());
+                proxy.flow_lost(&mut turn, flow, was_up);
             }
             Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
         }

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use steadfast::limits;
 use steadfast::time::{Duration, Instant};
 
 use super::books::{Bye, Call, Fork};
@@ -14,6 +15,8 @@ use crate::world::{Harm, World};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tested {
     pub(crate) answers: u32,
+    /// Answers on whose way a node stood still or lost its connections.
+    pub(crate) hindered: u32,
     /// Answers whose caller had lost its connection, and had to be called back.
     pub(crate) returned: u32,
     /// The same, where only the name in its Via says where it listens.
@@ -33,6 +36,7 @@ pub(crate) struct Tested {
 impl Tested {
     pub(crate) const fn add(&mut self, other: &Self) {
         self.answers += other.answers;
+        self.hindered += other.hindered;
         self.returned += other.returned;
         self.looked_up += other.looked_up;
         self.acks += other.acks;
@@ -46,9 +50,10 @@ impl Tested {
     }
 
     /// Each by its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u32); 11] {
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 12] {
         [
             ("answers", self.answers),
+            ("hindered", self.hindered),
             ("returned", self.returned),
             ("looked up", self.looked_up),
             ("acks", self.acks),
@@ -67,6 +72,9 @@ impl Tested {
 const LIFE: Duration = Duration::from_secs(32);
 /// What is left of a registration this long before it expires is not certain.
 const UNCERTAIN: Duration = Duration::from_secs(5);
+/// Within this time a phone that was refused because no home was there is back,
+/// even when the edge it tries first is gone (back-off and Timer F).
+const RETURNED: Duration = Duration::from_secs(60);
 
 /// No registration is older.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -115,7 +123,8 @@ impl Court<'_> {
     /// A registration is certain for this long after its 200.
     fn certain(&self, phone: IpAddr) -> Duration {
         let expires = self.world.cast.phone(phone).expires_s();
-        Duration::from_secs(expires.into()) - UNCERTAIN
+        let spread = expires / limits::EXPIRES_SPREAD;
+        Duration::from_secs((expires - spread).into()) - UNCERTAIN
     }
 
     /// True when nothing worse hurt `who` than that.
@@ -142,10 +151,15 @@ impl Court<'_> {
     /// caller that lost its connection listens all the same.
     fn answer(&self, fork: &Fork, tested: &mut Tested) -> Result<(), String> {
         let (caller, begun, end) = (self.call.caller, self.call.invited, fork.answered + LIFE);
-        if !self.way_is_clean(fork, end, None) || !self.bore(Harm::Severed, caller, begun, end) {
+        let is_clean = self.way_is_clean(fork, end, None);
+        let bears = |node: &IpAddr| self.bore(Harm::Still, *node, begun, end);
+        let callee = self.clean(fork.callee, begun, end);
+        if !callee || !fork.path.iter().all(bears) || !self.bore(Harm::Severed, caller, begun, end)
+        {
             return Ok(());
         }
         tested.answers += 1;
+        tested.hindered += u32::from(!is_clean);
         if fork.heard.is_none_or(|heard| heard > end) {
             return Err("a 2xx to an INVITE was lost".to_owned());
         }
@@ -154,6 +168,9 @@ impl Court<'_> {
             let named = self.world.cast.phone(caller).name.is_some();
             tested.returned += u32::from(fork.called_back);
             tested.looked_up += u32::from(fork.called_back && named);
+            return Ok(());
+        }
+        if !is_clean {
             return Ok(());
         }
         // A BYE ends the wait for the ACK.
@@ -215,9 +232,12 @@ impl Court<'_> {
             std::mem::swap(&mut own, &mut other);
         }
         let own = own.copied().filter(|own| other != Some(own));
-        // A phone of RFC 3261 whose registration ran out has no flow.
+        // Whose registration ran out has no flow: a phone of RFC 3261 at any time,
+        // the others when they were refused for want of a home.
+        let refreshed = self.homes_are_clean(bye.sent - RETURNED, bye.sent);
         let has_flow = |phone: &IpAddr| {
-            self.speaks(*phone) != Speaks::Plain || self.is_served(*phone, bye.sent, bye.sent)
+            let holds = self.speaks(*phone) != Speaks::Plain && refreshed;
+            holds || self.is_served(*phone, bye.sent, bye.sent)
         };
         let whole = self.way_is_clean(fork, end, own)
             && self.clean(both[0], self.call.invited, end)
