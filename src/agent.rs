@@ -27,7 +27,7 @@ mod sdp;
 
 use std::net::SocketAddr;
 
-use crate::id::{Flow, Transport};
+use crate::id::{ClientId, Flow, Transport};
 use crate::limits;
 use crate::proxy::{Net, Owner, Response, Timer};
 use crate::scan::Message;
@@ -91,6 +91,8 @@ pub struct Agent {
     registrations: Vec<Registration>,
     calls: Vec<Call>,
     asks: Vec<Ask>,
+    /// INVITEs whose flows were lost, and the alarms that end the wait for them.
+    given_up: Vec<(u32, ClientId)>,
     stick: Table,
     /// The last number given out.
     last: u32,
@@ -113,6 +115,7 @@ impl Agent {
             registrations: Vec::new(),
             calls: Vec::new(),
             asks: Vec::new(),
+            given_up: Vec::new(),
             stick: Table::new(seed),
             last: 0,
             last_call: 0,
@@ -204,6 +207,10 @@ impl Agent {
             }
             return;
         }
+        if let Some(place) = self.given_up.iter().position(|(alarm, _)| *alarm == number) {
+            let (_, client) = self.given_up.swap_remove(place);
+            return net.txns.abandon(client);
+        }
         self.call_due(net, now, number);
     }
 
@@ -247,7 +254,15 @@ impl Agent {
             return;
         };
         if let Some(client) = ask.client {
-            net.txns.abandon(client);
+            if ask.method == "INVITE" {
+                // It may have arrived: who takes it is to be told that the call
+                // goes another way or is over (RFC 3261 §13.2.2.4).
+                net.txns.hush(client);
+                let alarm = self.alarm(net, now + limits::T1_64);
+                self.given_up.push((alarm, client));
+            } else {
+                net.txns.abandon(client);
+            }
         }
         net.counters.transport_failures += 1;
         self.failed(net, now, ask, Failure::lost(why));

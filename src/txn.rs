@@ -318,6 +318,14 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.clients.remove(id);
     }
 
+    /// Sends an INVITE no more, but hears what is answered to the copies that
+    /// have left. It has no end of its own then: the user abandons it.
+    pub fn hush(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.hush();
+        }
+    }
+
     /// The transport failed it. Ends the transaction without a word if it
     /// still waits for a final response; one that has it stays, since the
     /// peer may yet repeat it.

@@ -19,6 +19,7 @@ pub(super) struct Homes {
     located: Vec<(Transport, SocketAddr)>,
     /// Where they were before.
     before: Vec<(Transport, SocketAddr)>,
+    are_known: bool,
 }
 
 enum Home {
@@ -46,6 +47,7 @@ impl Homes {
             list: settings.iter().filter_map(home).collect(),
             located: Vec::new(),
             before: Vec::new(),
+            are_known: false,
         }
     }
 
@@ -66,14 +68,17 @@ impl Homes {
     pub(super) fn learn(&mut self, net: &mut Net, now: Instant) {
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
+        self.are_known = true;
         for home in &self.list {
             match home {
                 Home::At(hop) => self.located.push((hop.transport, hop.addr)),
                 Home::Named { name, .. } => {
                     let servers = name.map(|name| net.locator.stale(now, name));
-                    let servers = servers.unwrap_or_default().iter();
-                    let servers = servers.map(|server| (server.transport, server.addr));
-                    self.located.extend(servers);
+                    let servers = servers.unwrap_or_default();
+                    self.are_known &= !servers.is_empty();
+                    let servers = servers.iter();
+                    self.located
+                        .extend(servers.map(|server| (server.transport, server.addr)));
                 }
             }
         }
@@ -91,6 +96,11 @@ impl Homes {
     pub(super) fn has(&self, ip: IpAddr) -> bool {
         let mut located = self.located.iter();
         located.any(|(_, addr)| addr.ip().to_canonical() == ip)
+    }
+
+    /// False until the DNS has said of each where it is.
+    pub(super) const fn are_known(&self) -> bool {
+        self.are_known
     }
 
     /// Whether there is a choice to be made among them.

@@ -147,8 +147,7 @@ impl Edge {
                 return self.outgoing(pass, pass.trust());
             }
             if !pass.request.in_dialog() {
-                // Protocol 2.3 item 9: a leaked token opens nothing.
-                return refuse(403, "Token Of Another Flow");
+                return self.turned_away(pass);
             }
             if !pass.may_roam() {
                 return refuse(503, "Too Many Requests From Your Address");
@@ -192,7 +191,7 @@ impl Edge {
                 return self.outgoing(pass, pass.trust());
             }
             if !pass.request.in_dialog() {
-                return refuse(403, "Token Of Another Flow");
+                return self.turned_away(pass);
             }
             if !pass.may_roam() {
                 return refuse(503, "Too Many Requests From Your Address");
@@ -200,6 +199,17 @@ impl Edge {
         }
         if pass.net.flows.lives(flow) {
             self.incoming(pass, flow)
+        } else {
+            no_flow(pass)
+        }
+    }
+
+    /// Protocol 2.3 item 9: a leaked token opens nothing. An edge that does not
+    /// know yet where its homes are may have one before it, which is to try
+    /// the phone's other flow (H-12).
+    fn turned_away(&self, pass: &mut Pass<'_, '_>) -> Verdict {
+        if self.homes.are_known() {
+            refuse(403, "Token Of Another Flow")
         } else {
             no_flow(pass)
         }

@@ -136,6 +136,14 @@ impl<O: Copy> Client<O> {
         };
     }
 
+    /// An INVITE leaves no more.
+    pub(super) fn hush(&mut self) {
+        if let State::InviteCalling { request, .. } = &self.state {
+            let request = request.clone();
+            self.state = State::InviteProceeding { request };
+        }
+    }
+
     /// The request, while it may be needed: for retransmission, CANCEL, ACK.
     pub(super) const fn request(&self) -> Option<&Buf> {
         match &self.state {

@@ -448,9 +448,8 @@ fn an_answer_that_outlives_the_keep_alives_is_acknowledged() {
     }
 }
 
-#[test]
-fn with_no_flow_left_a_call_ends_over_the_one_it_was_set_up_over() {
-    // S-22, H-8: one flow has failed by its keep-alives, and then the other.
+/// joe registered through both edges.
+fn registered_twice() -> World {
     let (mut world, register) = redirected();
     let path = "Service-Route: <sip:t@edge.example.com;lr;ob>\n\
                 Path: <sip:t@edge.example.com;lr;ob>\nRequire: outbound\n";
@@ -461,6 +460,38 @@ fn with_no_flow_left_a_call_ends_over_the_one_it_was_set_up_over() {
     answer(&mut world, EDGE, &register.text, "200 OK", &lines);
     let second = world.receive(OTHER).text;
     answer(&mut world, OTHER, &second, "200 OK", path);
+    world
+}
+
+#[test]
+fn an_invite_whose_flow_is_lost_is_heard_out() {
+    // RFC 3261 §13.2.2.4: it had arrived, and another copy has gone since.
+    for (wait, is_told) in [(0, true), (33, false)] {
+        let mut world = registered_twice();
+        world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
+        let first = world.receive(EDGE).text;
+        world.unreachable(JOE, EDGE);
+        let second = world.receive(OTHER).text;
+        let lines = "To: <sip:ann@example.com>;tag=t\nContact: <sip:ann@127.0.0.97>\n";
+        answer(&mut world, OTHER, &second, "404 Not Found", lines);
+        world.pass(Duration::from_secs(wait));
+        world.forget();
+        answer(&mut world, EDGE, &first, "200 OK", lines);
+        let told = ["ACK ", "BYE "].map(|method| {
+            let mut trace = world.trace.iter();
+            trace.any(|seen| seen.text.starts_with(method))
+        });
+        assert_eq!(told, [is_told; 2], "{}", world.ladder());
+        let copies = world.trace.iter();
+        let copies = copies.filter(|seen| seen.text.starts_with("INVITE "));
+        assert_eq!(copies.count(), 0, "{}", world.ladder());
+    }
+}
+
+#[test]
+fn with_no_flow_left_a_call_ends_over_the_one_it_was_set_up_over() {
+    // S-22, H-8: one flow has failed by its keep-alives, and then the other.
+    let mut world = registered_twice();
     world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
     let invite = world.receive(EDGE).text;
     let lines = "To: <sip:ann@example.com>;tag=t\nContact: <sip:ann@127.0.0.97>\n\

@@ -402,6 +402,28 @@ fn an_edge_finds_its_home_by_name_and_trusts_it() {
 }
 
 #[test]
+fn an_edge_that_does_not_know_its_home_yet_does_not_end_the_search() {
+    // H-12: it takes the home for a stranger, and has no flow in any case.
+    let mut failed = 0;
+    for is_backup in [false, true] {
+        let mut world = by_name(HOMES);
+        let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
+        joe.register(&mut world, EDGES[0]);
+        let edge = if is_backup { &joe.backup } else { EDGES[0] };
+        world.names.zone.clear();
+        world.restart(edge);
+        world.send(
+            CORE,
+            HOME,
+            &invite("i1").replace("bob@far.example.net", "joe@example.com"),
+        );
+        failed += world.counter(edge, "flows_failed");
+        assert!(joe.receive(&mut world).starts_with("INVITE "));
+    }
+    assert_eq!(failed, 1, "the home asks one of them first");
+}
+
+#[test]
 fn an_edge_turns_to_the_second_home_of_the_name() {
     // N-7
     let mut world = by_name(HOMES);

@@ -220,10 +220,13 @@ impl Phone {
     }
 
     fn dialog(&self, text: &Text) -> Option<u32> {
-        let tag = text.to_tag()?;
-        let mut legs = self.legs.iter();
-        let leg =
-            legs.find(|l| l.call_id == text.call_id() && param(&l.local, "tag") == Some(tag))?;
+        // Two forks of a call of ours differ in their remote tag alone.
+        let tags = (text.to_tag(), text.sender_tag());
+        let is_it = |leg: &&Leg| {
+            let own = (param(&leg.local, "tag"), param(&leg.remote, "tag"));
+            leg.call_id == text.call_id() && own == tags
+        };
+        let leg = self.legs.iter().find(is_it)?;
         Some(leg.number)
     }
 
