@@ -44,7 +44,7 @@ pub use asked::{Asked, DnsSender, to_dns};
 pub use clock::Clock;
 pub use executor::{Handle, Start, start};
 pub use inbox::{Answer, Number, Order, Orders, Question};
-pub use machine::warn_about_machine;
+pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
 pub(crate) use readiness::{Readiness, Ready};
 pub use record::{Record, StoreSender, to_store};

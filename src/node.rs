@@ -59,6 +59,7 @@ pub const LISTENING: &str = "listening for SIP";
 /// When it cannot start.
 pub fn run(config: Config) -> Result<(), Fault> {
     let clock = Clock::start();
+    io::take_small_pages();
     io::locked_memory()?;
     io::raise_open_files()?;
     let is_edge = matches!(config.role, Role::Edge(_));

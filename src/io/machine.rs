@@ -15,6 +15,15 @@ pub fn warn_about_machine() {
     }
 }
 
+/// Takes memory by pages of 4 KiB from now on. A huge one is cleared as a whole
+/// when it is first written to, for a millisecond or two in a virtual machine,
+/// and a node that grows does that several times a second.
+pub fn take_small_pages() {
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::warn!(%error, "cannot keep huge pages away, so some answers may be late");
+    }
+}
+
 /// What is wrong: a setting that cannot be read is none of ours to judge.
 fn warnings(read: impl Fn(&str) -> Option<String>, open_files: Option<u64>) -> Vec<String> {
     let number = |path: &str| -> Option<u64> { read(path)?.trim().parse().ok() };
