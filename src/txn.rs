@@ -187,6 +187,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.servers.get(id).map(|server| server.owner)
     }
 
+    /// Gives it another owner.
+    pub fn set_server_owner(&mut self, id: ServerId, owner: O) {
+        if let Some(server) = self.servers.get_mut(id) {
+            server.owner = owner;
+        }
+    }
+
     /// Where its responses go; `None` when it is over.
     #[must_use]
     pub fn server_flow(&self, id: ServerId) -> Option<Flow> {
@@ -230,12 +237,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// An ACK came that matches the transaction. True: it acknowledges a
     /// final response other than 2xx and ends here. False: it does not, and
-    /// is for the user (RFC 6026 §7.1).
-    pub fn acked(&mut self, now: Instant, id: ServerId) -> bool {
+    /// is for the user (RFC 6026 §7.1). `forks`: a 2xx may still follow.
+    pub fn acked(&mut self, now: Instant, id: ServerId, forks: bool) -> bool {
         let is_ours = self
             .servers
             .get_mut(id)
-            .is_some_and(|server| server.acked(now));
+            .is_some_and(|server| server.acked(now, forks));
         self.arm_server(now, id);
         is_ours
     }
@@ -283,6 +290,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// shares; `None` at the bound or when there is one.
     pub fn reserve_cancel(&mut self, invite: ClientId, owner: O) -> Option<ClientId> {
         self.clients.reserve_cancel(invite, owner)
+    }
+
+    /// Whether that INVITE has had a provisional answer and no other.
+    #[must_use]
+    pub fn is_proceeding(&self, invite: ClientId) -> bool {
+        let client = self.clients.get(invite);
+        client.is_some_and(client::Client::is_proceeding)
     }
 
     /// Whether a CANCEL for `invite` waits for its answer.
@@ -348,6 +362,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     #[must_use]
     pub fn client_owner(&self, id: ClientId) -> Option<O> {
         self.clients.get(id).map(|client| client.owner)
+    }
+
+    /// Gives it another owner.
+    pub fn set_client_owner(&mut self, id: ClientId, owner: O) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.owner = owner;
+        }
     }
 
     /// Where its request went; `None` before that and when it is over.

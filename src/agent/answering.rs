@@ -282,7 +282,7 @@ impl Agent {
     fn ack_came(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
         let key = net.server_key(request, Some(b"INVITE"));
         if let Some(server) = net.txns.find_server(key)
-            && net.txns.acked(now, server)
+            && net.txns.acked(now, server, false)
         {
             return;
         }

@@ -250,15 +250,22 @@ impl Agent {
             let dialog = call.dialog.as_ref();
             dialog.is_some_and(|dialog| dialog.is_from(response.bytes, response.message))
         });
+        let cseq = response.message.cseq();
         if let Some(call) = known {
             if call.invite == number
                 && let Some((flow, bytes)) = call.acked.clone()
             {
                 net.transmit(flow, bytes);
+            } else if let Some(dialog) = &call.dialog {
+                // Of a re-INVITE that was given up.
+                let dialog = Dialog {
+                    cseq,
+                    ..dialog.clone()
+                };
+                self.ack(net, now, &dialog);
             }
             return;
         }
-        let cseq = response.message.cseq();
         let mut fork = Dialog::of_answer(response.bytes, response.message, cseq);
         self.ack(net, now, &fork);
         fork.cseq += 1;

@@ -9,7 +9,7 @@ use crate::scan::{Message, Name};
 use crate::span::Span;
 
 /// One dialog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Dialog {
     pub(super) call_id: Vec<u8>,
     /// From (or To) value of our side, tag included.

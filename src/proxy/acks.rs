@@ -2,9 +2,18 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::{Context, Fate, Proxy, Request, Target, Turn, Verdict, build, validate};
+use super::{Context, Fate, Net, Owner, Proxy, Request, Target, Turn, Verdict, build, validate};
+use crate::id::ServerId;
 use crate::omit::Omit;
 use crate::send::Hop;
+
+impl Net {
+    /// Whether the answers of that transaction come from others.
+    fn passes_on(&self, server: ServerId) -> bool {
+        let owner = self.txns.server_owner(server);
+        matches!(owner, Some(Owner::Proxy { .. }))
+    }
+}
 
 impl Proxy {
     /// An ACK came.
@@ -14,7 +23,10 @@ impl Proxy {
         let key = turn.net.server_key(request, Some(b"INVITE"));
         if !turn.net.omit.leaves_out(Omit::AckMatching)
             && let Some(server) = turn.net.txns.find_server(key)
-            && turn.net.txns.acked(turn.now, server)
+            && turn
+                .net
+                .txns
+                .acked(turn.now, server, turn.net.passes_on(server))
         {
             turn.prove_by_ack(request);
             return Fate::Absorbed;

@@ -1,6 +1,7 @@
 //! Branches: when each is started, and what its end means for the others
 //! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3.3).
 
+use super::context::Standing;
 use super::redirects::first_route;
 use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
 use crate::bytes::Buf;
@@ -178,7 +179,9 @@ impl Proxy {
         if let Some(timer) = branch.timer.take() {
             turn.net.txns.cancel_timer(timer);
         }
-        if status == 503 && unheard && open && branch.last.is_none() && branch.leave_stream() {
+        // One that was sent again is not sent a third time.
+        let alone = branch.last.is_none() && branch.standing != Standing::CutOff;
+        if status == 503 && unheard && open && alone && branch.leave_stream() {
             let breadth = branch.breadth;
             self.launch(turn, slot, index, breadth);
             return self.advance(turn, slot);
@@ -251,6 +254,12 @@ impl Proxy {
                     // When there is no room for a CANCEL, Timer C is left.
                     self.send_cancel(turn, slot, index);
                 }
+                // It was given up, and rings all the same.
+                State::Done(status) if invite && status != 487 => {
+                    if branch.client.is_some_and(|client| turn.net.rings(client)) {
+                        self.send_cancel(turn, slot, index);
+                    }
+                }
                 State::Trying { .. }
                 | State::Proceeding { .. }
                 | State::Done(_)
@@ -259,15 +268,37 @@ impl Proxy {
         }
     }
 
+    /// Gives up the context of a request other than INVITE once all is said:
+    /// what its transactions still have to do for half a minute needs no context.
+    pub(super) fn settle(&mut self, net: &mut Net, slot: Slot) {
+        let Some(context) = self.contexts.get(slot) else {
+            return;
+        };
+        let is_over = context.answered && !context.is_invite();
+        if !is_over || context.branches.iter().any(Branch::is_pending) {
+            return;
+        }
+        for client in context.branches.iter().filter_map(|branch| branch.client) {
+            net.txns.set_client_owner(client, Owner::Local);
+        }
+        if let Some(server) = context.server {
+            net.txns.set_server_owner(server, Owner::Local);
+        }
+        self.remove(net, slot);
+    }
+
     /// One transaction less names the context; the last one takes it along.
     pub(super) fn released(&mut self, net: &mut Net, slot: Slot) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
         context.live = context.live.saturating_sub(1);
-        if context.live > 0 {
-            return;
+        if context.live == 0 {
+            self.remove(net, slot);
         }
+    }
+
+    fn remove(&mut self, net: &mut Net, slot: Slot) {
         let Some(mut context) = self.contexts.remove(slot) else {
             return;
         };

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::context::Standing;
 use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, Turn};
-use crate::id::{Flow, Slot, Transport};
+use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::scan::Name;
 use crate::send::{Beats, Hop, Notice, Output};
@@ -35,6 +35,7 @@ impl Proxy {
                 continue;
             };
             let status = branch.lost(turn.net);
+            branch.standing = Standing::CutOff;
             turn.net.counters.transport_failures += 1;
             self.ended(turn, slot, index, status, None);
             self.linger(turn, slot, index);
@@ -98,6 +99,14 @@ impl Branch {
     /// It waits for that one to fail.
     pub(super) fn stands_by_for(&self, index: usize) -> bool {
         self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)
+    }
+}
+
+impl Net {
+    /// Whether an INVITE rings, as far as is known, and can be cancelled.
+    pub(super) fn rings(&self, invite: ClientId) -> bool {
+        let flow = self.txns.client_flow(invite);
+        self.txns.is_proceeding(invite) && flow.is_some_and(|flow| self.flows.lives(flow))
     }
 }
 

@@ -60,6 +60,7 @@ impl Proxy {
             }
             Heard::Absorb => turn.net.counters.retransmissions_in += 1,
         }
+        self.settle(turn.net, slot);
     }
 
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
@@ -89,7 +90,8 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        let (answered, is_invite) = (context.answered, context.is_invite());
+        let answered = context.answered;
+        let is_over = context.is_invite() && (answered || context.closed);
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
@@ -97,7 +99,7 @@ impl Proxy {
         // with 487 its CANCEL had arrived, too.
         let wanted = match branch.state {
             State::Trying { cancel } => cancel,
-            State::Done(status) => answered && is_invite && status != 487,
+            State::Done(status) => is_over && status != 487,
             State::Waiting | State::Locating | State::Proceeding { .. } | State::Skipped => false,
         };
         if matches!(branch.state, State::Trying { .. }) {

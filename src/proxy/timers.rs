@@ -1,7 +1,7 @@
 //! What time brings: timeouts of transactions, Timer C, the end of things;
 //! and what a lost flow means for the requests that wait on it.
 
-use super::context::Standing;
+use super::context::{Detour, Standing};
 use super::final_answer::local_answer;
 use super::{Branch, Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
@@ -147,12 +147,14 @@ impl Proxy {
         self.returns_lost(turn, flow);
         let mut waiting = Vec::new();
         turn.net.txns.clients_on(flow, &mut waiting);
-        for &(client, owner) in &waiting {
+        for (client, owner) in waiting.drain(..) {
             if let Owner::Proxy { context, branch } = owner {
                 self.request_lost(turn, (context, branch.into()), client, was_up);
             }
         }
-        // After their INVITEs, which look whether their CANCEL was answered.
+        // After their INVITEs, which look whether their CANCEL was answered, or
+        // have just sent it to nobody.
+        turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting {
             if let Owner::Cancel { context } = owner {
                 turn.net.txns.abandon(client);
@@ -188,16 +190,22 @@ impl Proxy {
     }
 
     /// True for an INVITE that may have arrived before its connection was lost:
-    /// its transaction stays for a 2xx over another connection (X-4, P-27).
+    /// its transaction stays for a 2xx over another connection (X-4, P-27). Not
+    /// where the same branch goes by UDP next.
     fn cut_off(&mut self, slot: Slot, index: usize) -> bool {
         let Some(context) = self.contexts.get_mut(slot).filter(|c| c.is_invite()) else {
             return false;
         };
         let branch = context.branches.get_mut(index);
-        branch.is_some_and(|branch| {
-            branch.standing = Standing::CutOff;
-            true
-        })
+        let Some(branch) = branch.filter(|branch| {
+            let unheard = matches!(branch.state, State::Trying { .. });
+            let may_leave = unheard && matches!(branch.detour, Detour::Stream(_));
+            !may_leave || branch.standing == Standing::CutOff
+        }) else {
+            return false;
+        };
+        branch.standing = Standing::CutOff;
+        true
     }
 
     /// Sends a request of which nothing was heard once more, over a new
@@ -258,12 +266,17 @@ impl Proxy {
 impl Branch {
     /// What it ends with when whoever was to answer it is gone.
     pub(super) fn lost(&self, net: &Net) -> u16 {
-        let is_cancelled = self.state == (State::Proceeding { cancelled: true });
-        match self.client.filter(|_| is_cancelled) {
-            None => self.target.failure(),
+        match (self.state, self.client) {
+            // It may ring all the same, and is cancelled then.
+            (State::Trying { cancel: true }, _) => 408,
             // The CANCEL may be lost as well.
-            Some(invite) if net.txns.has_cancel(invite) => 408,
-            Some(_) => 487,
+            (State::Proceeding { cancelled: true }, Some(invite))
+                if net.txns.has_cancel(invite) =>
+            {
+                408
+            }
+            (State::Proceeding { cancelled: true }, _) => 487,
+            _ => self.target.failure(),
         }
     }
 }

@@ -159,6 +159,11 @@ impl<O: Copy> Client<O> {
         }
     }
 
+    /// True between the provisional and the final response to an INVITE.
+    pub(super) const fn is_proceeding(&self) -> bool {
+        matches!(self.state, State::InviteProceeding { .. })
+    }
+
     /// True while a final response is still to come.
     pub(super) const fn is_waiting(&self) -> bool {
         match &self.state {

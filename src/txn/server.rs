@@ -170,14 +170,16 @@ impl<O: Copy> Server<O> {
 
     /// An ACK came. False: it is none of this transaction's business, because
     /// it acknowledges a 2xx (RFC 6026 §7.1) or nothing at all.
-    pub(super) fn acked(&mut self, now: Instant) -> bool {
+    pub(super) fn acked(&mut self, now: Instant, forks: bool) -> bool {
         match self.state {
             State::InviteCompleted { .. } => {
-                // Timer I would end it sooner; as long as Timer D on our other
-                // side, a 2xx may still come.
-                self.state = State::InviteConfirmed {
-                    end: now + limits::T1_64,
+                // Timer I, or for as long as Timer D on our other side.
+                let end = match (forks, self.flow.is_reliable()) {
+                    (true, _) => now + limits::T1_64,
+                    (false, true) => now,
+                    (false, false) => now + limits::T4,
                 };
+                self.state = State::InviteConfirmed { end };
                 true
             }
             State::InviteConfirmed { .. } => true,
@@ -256,11 +258,23 @@ mod tests {
         let id = t.server("INVITE", UDP);
         assert_eq!(t.answer(id, 486), "486");
         t.check(1_000, &[(500, "resend 486")]);
-        assert!(t.txn.acked(t.now, id));
+        assert!(t.txn.acked(t.now, id, true));
         t.check(5_999, &[]);
-        assert!(t.txn.acked(t.now, id));
+        assert!(t.txn.acked(t.now, id, true));
         assert_eq!((t.again(id), t.answer(id, 486)), ("nothing", "nothing"));
         t.check(99_000, &[(33_000, "server done")]);
+    }
+
+    // T-1
+    #[test]
+    fn an_answer_of_our_own_ends_by_timer_i() {
+        for (flow, end) in [(UDP, 5_000), (TCP, 0)] {
+            let mut t = Trial::new();
+            let id = t.server("INVITE", flow);
+            assert_eq!(t.answer(id, 486), "486");
+            assert!(t.txn.acked(t.now, id, false));
+            t.check(99_000, &[(end, "server done")]);
+        }
     }
 
     // P-27
@@ -270,7 +284,7 @@ mod tests {
         let id = t.server("INVITE", UDP);
         assert_eq!((t.answer(id, 486), t.answer(id, 200)), ("486", "200"));
         t.check(1_000, &[(500, "resend 486")]);
-        assert!(t.txn.acked(t.now, id));
+        assert!(t.txn.acked(t.now, id, true));
         assert_eq!(
             (t.answer(id, 200), t.answer(id, 180), t.again(id)),
             ("200", "nothing", "nothing")
@@ -287,7 +301,7 @@ mod tests {
         t.check(99_000, &[(32_000, "ack timeout")]);
         let id = t.server("INVITE", TCP);
         assert_eq!(t.answer(id, 486), "486");
-        assert!(t.txn.acked(t.now, id));
+        assert!(t.txn.acked(t.now, id, true));
         t.check(140_000, &[(131_000, "server done")]);
         let id = t.server("BYE", TCP);
         assert_eq!(t.answer(id, 200), "200");
@@ -337,7 +351,10 @@ mod tests {
                 (t.answer(id, 183), t.answer(id, 500), t.again(id)),
                 ("nothing", "nothing", "nothing")
             );
-            assert!(!t.txn.acked(t.now, id), "an ACK to a 2xx is for the user");
+            assert!(
+                !t.txn.acked(t.now, id, true),
+                "an ACK to a 2xx is for the user"
+            );
             t.check(99_000, &[(32_000, "server done")]);
             assert_eq!(t.answer(id, 200), "nothing");
         }

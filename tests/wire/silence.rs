@@ -4,7 +4,7 @@
 
 use super::failover::{Call, call_in};
 use super::peer::{CORE, FAR, answer, branch_of, expect, of_invite, request, silent, status};
-use super::phone::Phone;
+use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::{self, Hop, NextHop};
 use steadfast::id::Transport;
@@ -15,6 +15,10 @@ use steadfast::time::Duration;
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
 const SECOND_HOME: &str = "127.0.0.20:5060";
+/// Two phones' connections, and a later one of the first.
+const FIRST: &str = "127.0.0.13:6001";
+const SECOND: &str = "127.0.0.12:6002";
+const AGAIN: &str = "127.0.0.13:6003";
 
 /// The call of the failover tests, edges and home joined by this transport.
 fn call(transport: Transport) -> Call {
@@ -451,6 +455,51 @@ fn a_cancel_that_was_answered_is_not_sent_again_over_a_new_connection() {
             .filter(|seen| seen.from.to_string() == HOME && seen.text.starts_with("CANCEL "));
         assert_eq!(sent.count(), cancels, "{}", call.world.ladder());
     }
+}
+
+#[test]
+fn a_call_cancelled_before_it_was_heard_of_ends_as_asked_when_its_connection_is_lost() {
+    // P-33: what arrived is cancelled when it rings.
+    let mut call = call(Transport::Tcp);
+    call.world.freeze(EDGES[0]);
+    let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
+    call.ann.send(&mut call.world, EDGES[1], &invite);
+    let cancel = of_invite("CANCEL", &invite);
+    call.ann.send(&mut call.world, EDGES[1], &cancel);
+    for heard in [100, 200] {
+        assert_eq!(call.ann.status(&mut call.world), heard);
+    }
+    assert!(call.world.cut(EDGES[0], HOME) > 0);
+    assert_eq!(call.ann.status(&mut call.world), 487);
+    call.world.thaw(EDGES[0]);
+    let first = call.joe.receive(&mut call.world);
+    assert!(first.starts_with("INVITE "), "{first}");
+    call.joe
+        .answer(&mut call.world, EDGES[0], &first, 180, "Ringing");
+    assert!(call.joe.receive(&mut call.world).starts_with("CANCEL "));
+}
+
+#[test]
+fn a_call_that_rings_again_is_cancelled_when_another_phone_takes_it() {
+    // P-29, P-33: one of two phones has rung over a new connection, and says no more.
+    let mut world = World::lab(Tokens::Clear);
+    for (call_id, phone) in [("r1", FIRST), ("r2", SECOND)] {
+        world.connect(phone, HOME);
+        let mut joe = Register::new("joe", phone);
+        (joe.route, joe.call_id) = (String::new(), call_id);
+        assert!(joe.login(&mut world, HOME).starts_with("SIP/2.0 200 "));
+    }
+    let invite = request("INVITE", "sip:joe@example.com", "fork", "");
+    world.send(CORE, HOME, &invite);
+    let first = expect(&mut world, FIRST, "INVITE");
+    let second = expect(&mut world, SECOND, "INVITE");
+    world.send(FIRST, HOME, &answer(&first, 180, "f", ""));
+    world.close(FIRST, HOME);
+    world.connect(AGAIN, HOME);
+    world.send(AGAIN, HOME, &answer(&first, 180, "f", ""));
+    world.send(SECOND, HOME, &answer(&second, 200, "o", ""));
+    let cancel = expect(&mut world, AGAIN, "CANCEL");
+    assert_eq!(branch_of(&cancel), branch_of(&first));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::peer::{
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::id::Transport;
+use steadfast::limits;
 use steadfast::time::Duration;
 
 const BOB: &str = "sip:bob@127.0.0.9";
@@ -181,6 +182,32 @@ fn a_stream_that_breaks_fails_what_waits_on_it() {
     world.close(FAR, HOME);
     let seen = world.receive(FAR);
     assert_eq!(seen.transport, Transport::Udp);
+    respond(&mut world, FAR, &seen.text, 200);
+    assert_eq!(status(&mut world, CORE), 200);
+    world.drained();
+}
+
+#[test]
+fn a_long_request_goes_by_udp_once_when_tcp_takes_it_and_closes() {
+    // P-31, X-6: a relay in front of nobody accepts, and is gone.
+    let mut world = World::lab(Tokens::Clear);
+    world.listen(FAR);
+    let text = long("INVITE", "mute");
+    world.send(CORE, HOME, &text);
+    assert_eq!(status(&mut world, CORE), 100);
+    for _ in 0..2 {
+        let seen = world.receive(FAR);
+        assert_eq!(seen.transport, Transport::Tcp);
+        world.close(FAR, HOME);
+    }
+    let seen = world.receive(FAR);
+    assert_eq!(seen.transport, Transport::Udp);
+    silent(&world, &[FAR, CORE]);
+    respond(&mut world, FAR, &seen.text, 180);
+    assert_eq!(status(&mut world, CORE), 180);
+    // It rings for longer than the first copies are heard out.
+    world.pass(limits::T1_64 + limits::T1_64);
+    silent(&world, &[FAR, CORE]);
     respond(&mut world, FAR, &seen.text, 200);
     assert_eq!(status(&mut world, CORE), 200);
     world.drained();
