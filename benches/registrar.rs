@@ -101,6 +101,12 @@ impl Registrar {
 
 fn settings() -> home::Settings {
     home::Settings {
+        calls_out: steadfast::trust::CallsOut::anywhere(),
+        destinations: steadfast::trust::Destinations {
+            reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+            deny: Vec::new(),
+        },
+        identities: steadfast::trust::Identities::default(),
         domain: "example.com".to_owned(),
         name: String::new(),
         edges: "sip:edge.example.com;lr".to_owned(),

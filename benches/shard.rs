@@ -239,6 +239,13 @@ fn settings() -> edge::Settings {
         site: String::new(),
     };
     edge::Settings {
+        rules: edge::Rules {
+            destinations: steadfast::trust::Destinations {
+                reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+                deny: Vec::new(),
+            },
+            ..edge::Rules::default()
+        },
         name: "e1".to_owned(),
         cluster: "edge.example.com".to_owned(),
         home: vec![edge::NextHop::At(edge::Hop {

@@ -141,7 +141,10 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let listen = listen(&root)?;
     let shards = shards(&root)?;
     let role = match (root.section("edge")?, root.section("home")?) {
-        (Some(edge), None) => Role::Edge(role::edge(&edge, &name, folder)?),
+        (Some(edge), None) => {
+            let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
+            Role::Edge(role::edge(&edge, (&name, speaks_tls), folder)?)
+        }
         (None, Some(home)) => Role::Home(role::home(&home, folder)?),
         (Some(_), Some(home)) => {
             return Err(

@@ -15,13 +15,14 @@
 //! that a request reaches by mistake relays it once, and the home learns the
 //! rest from its answers.
 //!
-//! What the edge trusts: addresses of homes and edges, the tokens of its keys,
-//! and the user of the credentials that the home accepted. Nothing else in a
-//! message makes a sender anybody.
+//! Who somebody is, is asked once, of the flow that a request comes on
+//! (`policy`); what he may do, in `route` and `allowed`. Tokens say where a
+//! phone is, and nothing of who shows them.
 
 pub mod flow_token;
 pub mod set;
 
+mod allowed;
 mod directory;
 mod holding;
 mod homes;
@@ -51,6 +52,7 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
+use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 /// Who and what an edge is. Equal on all edges of a cluster except `name`.
 #[derive(Clone)]
@@ -72,8 +74,26 @@ pub struct Settings {
     /// Keys of sealed tokens: the first one mints, all of them verify. None:
     /// clear tokens.
     pub token_keys: Vec<[u8; 64]>,
-    /// Key of the RFC 5626 flow tokens.
+    /// Key of the RFC 5626 flow tokens and of the dialog marks.
     pub flow_key: [u8; 32],
+    /// Who may do what.
+    pub rules: Rules,
+}
+
+/// What the operator of an edge allows.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// What strangers get who ask for something other than to be registered.
+    pub strangers: Strangers,
+    /// Where a subscriber's own Route may lead past the homes.
+    pub calls_out: CallsOut,
+    /// Where nobody but a peer is sent to.
+    pub destinations: Destinations,
+    /// What is taken off at the border.
+    pub identities: Identities,
+    /// Nothing is asserted of who begins something over UDP, where a source can
+    /// be forged: the home asks.
+    pub challenges_udp_calls: bool,
 }
 
 /// One edge of the cluster.

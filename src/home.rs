@@ -2,7 +2,7 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! `registrar`, `kin`, `authenticate`, `mark`, `routing` and `sharing` (with the
+//! `registrar`, `kin`, `authenticate`, `caller`, `routing` and `sharing` (with the
 //! other shards) are the role itself, what the home decides when the proxy asks
 //! it; the rest parses no header line and decides on no answer beyond naming its
 //! status.
@@ -19,11 +19,11 @@
 
 pub mod aor;
 mod authenticate;
+mod caller;
 mod contact_uri;
 mod dialog;
 mod kin;
 pub mod location;
-mod mark;
 pub mod nonce;
 mod policy;
 mod redirects;
@@ -38,6 +38,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::digest::Algorithm;
 use crate::guard;
+use crate::trust::{CallsOut, Destinations, Identities};
 
 pub use contact_uri::same_contact;
 pub use location::{Binding, Change, Conflict, Location, Register};
@@ -73,6 +74,12 @@ pub struct Settings {
     /// A REGISTER with Path whose phone does not show `Supported: path` is
     /// refused.
     pub requires_path: bool,
+    /// The domains that subscribers may call besides this one.
+    pub calls_out: CallsOut,
+    /// Where nobody but a peer is sent to.
+    pub destinations: Destinations,
+    /// What is taken off at the border of the trust domain.
+    pub identities: Identities,
     /// Each change is put out as `Output::Store`. Otherwise registrations live as
     /// long as the process.
     pub is_stored: bool,
@@ -143,6 +150,9 @@ mod tests {
                 redirect: Redirect::default(),
                 challenges_calls: true,
                 requires_path: false,
+                calls_out: CallsOut::anywhere(),
+                destinations: Destinations::default(),
+                identities: Identities::default(),
                 is_stored: true,
                 name: String::new(),
             };

@@ -1,7 +1,7 @@
 //! steadfast: a SIP edge proxy whose calls survive the edge.
 //!
 //! Bytes move one way through the rooms:
-//! **bytes → frame → scan → stick → txn → edit → locate → send → proxy → edge | home | agent**,
+//! **bytes → frame → scan → stick → txn → edit → trust → locate → send → proxy → edge | home | agent**,
 //! and `shard` is the corridor that runs them in order and the only stateful door.
 //!
 //! - Everything from `time` to `shard` is the core: no sockets, clock, threads,
@@ -32,6 +32,7 @@ pub mod txn;
 pub mod edit;
 pub mod locate;
 pub mod send;
+pub mod trust;
 
 pub mod proxy;
 

@@ -54,6 +54,7 @@ use crate::send::{Handoff, Hop};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::Instant;
+use crate::trust::{Identities, Mark, MarkKey, Principal};
 
 /// One place a request may go.
 #[derive(Clone, Debug)]
@@ -127,7 +128,13 @@ pub enum Note {
         first_hop: bool,
     },
     /// A dialog-forming request: bind Record-Routes when it is accepted.
-    Dialog,
+    Dialog {
+        /// The mark in our Record-Route, for the called side; none where there
+        /// was nobody whom it could have been made for.
+        mark: Option<Mark>,
+        /// Values of ours that stand above the one with the mark.
+        above: u8,
+    },
 }
 
 /// A role's decision about one request, filled from scratch each time.
@@ -143,6 +150,10 @@ pub struct Plan {
     pub lines: Vec<u8>,
     /// Header lines of the request that go no further.
     pub consumed: Vec<Span>,
+    /// It leaves the trust domain: who asks for privacy gets it (I-3).
+    pub is_leaving: bool,
+    /// Our Via says that its sender is a stranger whom the next hop may answer.
+    pub is_guest: bool,
     /// Where it goes.
     pub targets: Vec<Target>,
     /// An ACK goes to every target and not to the first only: no answer would
@@ -161,6 +172,8 @@ impl Plan {
         self.request_uri.clear();
         self.lines.clear();
         self.consumed.clear();
+        self.is_leaving = false;
+        self.is_guest = false;
         self.targets.clear();
         self.ack_all = false;
         self.check_loops = false;
@@ -237,6 +250,15 @@ impl Response<'_> {
 
 /// What the edge and the home decide, each in its own way.
 pub trait Policy {
+    /// Who sends on a flow, by what the flow itself proves (D-H2). Asked once for
+    /// each request, where it comes in.
+    fn principal(&self, net: &Net, now: Instant, flow: Flow) -> Principal;
+    /// The key of the marks in our Record-Routes.
+    fn marks(&self) -> &MarkKey;
+    /// The headers that are taken off where a message enters the trust domain.
+    fn identities(&self) -> &Identities;
+    /// Whether a request shows the mark of its dialog in a Route of ours.
+    fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool;
     /// Where a request goes. Called once per new request, and for each ACK to a 2xx.
     fn route(
         &mut self,

@@ -25,8 +25,9 @@ use crate::id::{Flow, SocketId, StreamId, Team};
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::{Beat, Flows, Hop};
+use crate::send::{Beat, Flows};
 use crate::time::{Duration, Instant, Wall};
+use crate::trust::Principal;
 
 pub use crate::send::{Handoff, Local, Notice, Output};
 
@@ -152,6 +153,13 @@ enum Acting {
     Agent(Box<Agent>),
 }
 
+/// How often a message was handed over, and who another shard found its sender
+/// to be.
+type Handed = (u8, Option<Principal>);
+
+/// It came to this shard.
+const FIRST: Handed = (0, None);
+
 /// Who handles what comes in: a proxy by some policy, or the end of the way.
 enum Hands<'a> {
     Proxy(&'a mut Proxy, Turn<'a>),
@@ -172,11 +180,13 @@ impl Shard {
         let mut net = Net::new(Flows::new(locals, seed, team), wall, seed, team, now);
         let role = match role {
             Role::Edge(settings) => {
+                net.destinations = settings.rules.destinations.clone();
                 // A flow token of this run is one on every shard.
                 let boot = net.hash([&b"boot"[..]]);
                 Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
+                net.destinations = settings.destinations.clone();
                 Acting::Home(Box::new(Home::new(settings, subscribers, seed)))
             }
             Role::Agent(settings) => Acting::Agent(Box::new(Agent::new(settings, seed))),
@@ -326,7 +336,7 @@ impl Shard {
         self.net.door = Some(flow);
         self.net.heard(now, flow);
         match frame::datagram(bytes) {
-            frame::Datagram::Sip(bytes) => self.message(now, (flow, peer), bytes, None, 0),
+            frame::Datagram::Sip(bytes) => self.message(now, (flow, peer), bytes, None, FIRST),
             frame::Datagram::Stun(bytes) => {
                 self.net.hand_pong(flow, bytes);
                 if let Hands::Agent(agent, net) = self.hands(now) {
@@ -355,20 +365,25 @@ impl Shard {
         }
     }
 
-    /// One framed message; `framing` is what `frame` found wrong with it. It was
-    /// handed over `handed` times.
+    /// One framed message; `framing` is what `frame` found wrong with it.
     fn message(
         &mut self,
         now: Instant,
         (flow, source): (Flow, SocketAddr),
         bytes: &[u8],
         framing: Option<Malformed>,
-        handed: u8,
+        (handed, proven): Handed,
     ) {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
         let end = message.end();
-        let defect = scanned.or_else(|| end.err());
+        let tags = || {
+            message
+                .is_request()
+                .then(|| message.tags(bytes).err())
+                .flatten()
+        };
+        let defect = scanned.or_else(|| end.err()).or_else(tags);
         let bytes = end.map_or(bytes, |end| &bytes[..end]);
         match (defect, message.top_via().copied()) {
             (None, Some(via)) if message.is_request() => {
@@ -379,13 +394,14 @@ impl Shard {
                     flow,
                     source,
                     handed,
-                    asks: false,
+                    principal: proven.unwrap_or(Principal::Stranger),
                     keeps: false,
                 };
                 match &mut self.hands(now) {
                     Hands::Proxy(proxy, turn) => {
-                        let hop = Hop::Flow(flow);
-                        request.asks = via.oc.is_some() && turn.policy.is_peer(turn.net, hop);
+                        if proven.is_none() {
+                            request.principal = turn.policy.principal(turn.net, now, flow);
+                        }
                         request.keeps = via.keep_offer().is_some() && turn.take_up(flow, handed);
                         proxy.request(turn, &request);
                     }

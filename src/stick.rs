@@ -49,6 +49,9 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::Instant;
 
+/// URI parameter with the mark of a dialog. Here it is no part of a URI.
+pub const DIALOG_MARK: &str = "dlg";
+
 /// URIs and the flows they stick to.
 #[derive(Debug)]
 pub struct Table {

@@ -157,6 +157,18 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a header field: a token (RFC 3261 §25.1).
+pub(super) fn header(text: &str) -> Result<String, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_token) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "has {text:?}, which should be the name of a header such as \"X-Customer\""
+        ))
+    }
+}
+
 /// The name of a node, as it stands in tokens: `+` and `.` separate there.
 pub(super) fn node(text: &str) -> Result<String, String> {
     if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {

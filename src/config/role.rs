@@ -8,10 +8,11 @@ use crate::digest::Algorithm;
 use crate::edge::{self, Member};
 use crate::home::{self, Redirect};
 use crate::limits;
+use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 pub(super) fn edge(
     section: &Section<'_>,
-    name: &str,
+    (name, speaks_tls): (&str, bool),
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
     section.only(&[
@@ -22,6 +23,12 @@ pub(super) fn edge(
         "path",
         "set_size",
         "token_key_file",
+        "strangers",
+        "calls_out",
+        "reach",
+        "deny",
+        "identity_headers",
+        "challenge_udp_calls",
     ])?;
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;
@@ -50,6 +57,13 @@ pub(super) fn edge(
         Some(key) => keys::flow_key(key),
         None => random_key(section)?,
     };
+    let want = "\"challenge\", \"answer\" or \"refuse\"";
+    let strangers = section.parsed("strangers", want, strangers)?;
+    let strangers = strangers.unwrap_or_default();
+    let calls_out = calls_out(section)?.unwrap_or_default();
+    let challenges_udp_calls = section
+        .flag("challenge_udp_calls", "true or false")?
+        .unwrap_or(speaks_tls);
     let name = name.to_owned();
     Ok(edge::Settings {
         name,
@@ -61,6 +75,13 @@ pub(super) fn edge(
         set_size,
         token_keys,
         flow_key,
+        rules: edge::Rules {
+            strangers,
+            calls_out,
+            destinations: destinations(section)?,
+            identities: identities(section)?,
+            challenges_udp_calls,
+        },
     })
 }
 
@@ -78,6 +99,10 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         "challenge_calls",
         "path",
         "redirect",
+        "calls_out",
+        "reach",
+        "deny",
+        "identity_headers",
     ])?;
     let want = "the domain served, such as \"example.com\"";
     let domain = section.parsed("domain", want, names::domain)?;
@@ -121,6 +146,9 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
             .flag("challenge_calls", "true or false")?
             .unwrap_or(true),
         requires_path: requires_path(section)?,
+        calls_out: calls_out(section)?.unwrap_or(CallsOut::anywhere()),
+        destinations: destinations(section)?,
+        identities: identities(section)?,
         is_stored: store.is_some(),
     };
     let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
@@ -129,6 +157,48 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         subscribers,
         store,
     })
+}
+
+/// The domains that subscribers may call besides their own; `"*"`: every one.
+fn calls_out(section: &Section<'_>) -> Result<Option<CallsOut>, Mistake> {
+    let want = "a list of domains such as [\"example.org\"], or [\"*\"] for every one";
+    let domain = |text: &str| match text {
+        "*" => Ok(None),
+        _ => names::domain(text).map(Some),
+    };
+    let listed = section.any_list("calls_out", want, domain)?;
+    Ok(listed.map(|listed| CallsOut {
+        anywhere: listed.contains(&None),
+        domains: listed.into_iter().flatten().collect(),
+    }))
+}
+
+fn destinations(section: &Section<'_>) -> Result<Destinations, Mistake> {
+    let want = "a list of networks such as [\"10.1.0.0/16\"]";
+    let networks = |key| section.any_list(key, want, names::prefix);
+    Ok(Destinations {
+        reach: networks("reach")?.unwrap_or_default(),
+        deny: networks("deny")?.unwrap_or_default(),
+    })
+}
+
+fn identities(section: &Section<'_>) -> Result<Identities, Mistake> {
+    let want = "a list of header names such as [\"X-Customer\"]";
+    let more = section.any_list("identity_headers", want, names::header)?;
+    Ok(Identities {
+        more: more.unwrap_or_default(),
+    })
+}
+
+fn strangers(text: &str) -> Result<Strangers, String> {
+    match text {
+        "challenge" => Ok(Strangers::Challenge),
+        "answer" => Ok(Strangers::Answer),
+        "refuse" => Ok(Strangers::Refuse),
+        _ => Err(format!(
+            "is {text:?}, which should be \"challenge\", \"answer\" or \"refuse\""
+        )),
+    }
 }
 
 /// what becomes of a phone that does not show `Supported: path`.

@@ -98,6 +98,14 @@ impl Homes {
         located.any(|(_, addr)| addr.ip().to_canonical() == ip)
     }
 
+    /// True where a home listens, as far as is known, and for the ports of SIP at
+    /// its address.
+    pub(super) fn listens(&self, ip: IpAddr, port: u16) -> bool {
+        let is_sip = [Transport::Udp.default_port(), Transport::Tls.default_port()].contains(&port);
+        let mut located = self.located.iter();
+        located.any(|(_, addr)| addr.ip().to_canonical() == ip && (is_sip || addr.port() == port))
+    }
+
     /// False until the DNS has said of each where it is.
     pub(super) const fn are_known(&self) -> bool {
         self.are_known

@@ -16,6 +16,7 @@ use crate::scan::{Message, Method, Name};
 use crate::send::{Beats, Handoff, Hop};
 use crate::stick::{Reopen, Table};
 use crate::time::Instant;
+use crate::trust::{Identities, MarkKey, Principal};
 
 /// Registrations looked at per sweep: bounds the work of one wake.
 const SWEEP: usize = 4_096;
@@ -28,6 +29,7 @@ pub struct Edge {
     pub(super) homes: Homes,
     pub(super) codec: Codec,
     pub(super) flow_key: flow_token::Key,
+    pub(super) marks: MarkKey,
     pub(super) registrations: Registrations,
     pub(super) directory: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
@@ -78,6 +80,7 @@ impl Edge {
             homes: Homes::new(&settings.home),
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
+            marks: MarkKey::new(&settings.flow_key),
             registrations: Registrations::new(seed),
             directory: Directory::default(),
             boot,
@@ -201,6 +204,29 @@ impl Edge {
 }
 
 impl Policy for Edge {
+    fn principal(&self, net: &Net, now: Instant, flow: Flow) -> Principal {
+        match self.origin(net, flow) {
+            Origin::Home => Principal::Home,
+            Origin::Edge => Principal::Edge,
+            Origin::Phone if self.registrations.is_used(now, flow) => Principal::Subscriber,
+            Origin::Phone => Principal::Stranger,
+        }
+    }
+
+    fn marks(&self) -> &MarkKey {
+        &self.marks
+    }
+
+    fn identities(&self) -> &Identities {
+        &self.settings.rules.identities
+    }
+
+    fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool {
+        let own = self.own_routes(net, request);
+        let strict = self.strict(net, request, own).is_some();
+        self.has_mark(request, own.count, strict)
+    }
+
     fn route(
         &mut self,
         net: &mut Net,

@@ -20,7 +20,7 @@
 use std::net::SocketAddr;
 
 use super::flow_token;
-use super::policy::{Edge, Origin};
+use super::policy::Edge;
 use super::register::STICKY;
 use super::route::Pass;
 use crate::edit::{decimal, host, host_port};
@@ -29,6 +29,7 @@ use crate::proxy::{Net, Note, Request};
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
+use crate::trust::Mark;
 
 /// Dialog parameter of a Record-Route value: which edge handled the dialog
 /// (protocol 2.3 item 13).
@@ -76,7 +77,8 @@ impl Edge {
         if !needs_record_route(pass.request) {
             return;
         }
-        pass.plan.note = Note::Dialog;
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let mark = self.marks.of_request(bytes, message);
         let phone = Side::of(pass.net, Hop::Flow(flow));
         let home = Side::of(pass.net, home);
         let mut text = std::mem::take(&mut self.text);
@@ -110,15 +112,21 @@ impl Edge {
             Way::Out => (token, address),
             Way::In => (address, token),
         };
+        let above = u8::from(way == Way::In && !single);
+        pass.plan.note = Note::Dialog { mark, above };
         let secure = pass.plan.is_secure(pass.request);
         let lines = &mut pass.plan.lines;
-        let mut write = |value| self.value(pass.net, value, secure, lines);
+        let mut write = |value, mark| self.value(pass.net, value, (secure, mark), lines);
         match (single, way) {
-            (true, Way::Out) => write(&top),
-            (true, Way::In) => write(&below),
-            (false, _) => {
-                write(&top);
-                write(&below);
+            (true, Way::Out) => write(&top, mark),
+            (true, Way::In) => write(&below, mark),
+            (false, Way::Out) => {
+                write(&top, mark);
+                write(&below, None);
+            }
+            (false, Way::In) => {
+                write(&top, None);
+                write(&below, mark);
             }
         }
         self.text = text;
@@ -165,11 +173,18 @@ impl Edge {
         // A clear token does not say it, but the phone does.
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
-        Some(flags & STICKY != 0 || pass.origin == Origin::Phone && says("sticky"))
+        Some(flags & STICKY != 0 || !pass.request.principal.is_peer() && says("sticky"))
     }
 
-    /// P-17: what goes on as `sips` comes back as `sips`.
-    fn value(&self, net: &Net, value: &Value<'_>, secure: bool, lines: &mut Vec<u8>) {
+    /// P-17: what goes on as `sips` comes back as `sips`. The mark of the dialog
+    /// stands in the value of the home's side.
+    fn value(
+        &self,
+        net: &Net,
+        value: &Value<'_>,
+        (secure, mark): (bool, Option<Mark>),
+        lines: &mut Vec<u8>,
+    ) {
         lines.extend_from_slice(b"Record-Route: <");
         lines.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
         match value {
@@ -193,6 +208,9 @@ impl Edge {
                 self.own_address(net, *side, secure, lines);
             }
             Value::Address(side) => self.own_address(net, *side, secure, lines),
+        }
+        if let Some(mark) = mark {
+            mark.write(lines);
         }
         lines.extend_from_slice(b">\r\n");
     }

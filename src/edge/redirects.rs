@@ -4,12 +4,13 @@
 //! Only to a home that shows in its Via that it follows a loose redirect, and
 //! only for requests whose answer it can act on; everything else is relayed.
 
-use super::policy::{Edge, Origin};
+use super::policy::Edge;
 use super::route::Pass;
 use crate::limits;
 use crate::proxy::{Reply, Request, Verdict, shows_loose};
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Method, params};
+use crate::trust::Principal;
 
 impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of
@@ -17,7 +18,7 @@ impl Edge {
     /// (H-9). `None` when the request has to be relayed.
     pub(super) fn redirect(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
         let request = pass.request;
-        let may = pass.origin == Origin::Home
+        let may = pass.request.principal == Principal::Home
             && !pass.plan.restore_uri
             && shows_loose(request)
             && is_worth_it(request.message.method());

@@ -6,7 +6,7 @@
 //! another one would be a token for somebody else's calls.
 
 use super::own::Mine;
-use super::policy::{Edge, Origin};
+use super::policy::Edge;
 use super::{EdgeSet, Subscriber, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
@@ -132,7 +132,7 @@ impl Edge {
         plan: &mut Plan,
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
-        let first_hop = request.hops() == 1 && self.origin(net, request.flow) == Origin::Phone;
+        let first_hop = request.hops() == 1 && !request.principal.is_peer();
         if first_hop && self.settings.requires_path && !phone.path {
             // R-2 (RFC 3327 §5.2)
             plan.lines.extend_from_slice(b"Require: path\r\n");

@@ -3,30 +3,29 @@
 //!
 //! Outgoing or incoming is decided by identity: the flow a request came on and
 //! the token in its Route, never by a source port or the direction of the
-//! dialog (protocol 3.4). Decisions beyond the table:
+//! dialog (protocol 3.4). What somebody who is no peer may do beyond that stands
+//! in `allowed`. Decisions beyond the table:
 //!
 //! - A phone's own request whose token carries another edge's `maddr` is served
 //!   here (D-E4 holds for REGISTER and for what comes from the home): sent on,
 //!   it would arrive as if the cluster had vouched for it, and come back to the
 //!   phone as an incoming request.
-//! - The edge is the gate of the network. Subscribers may go anywhere; a request
-//!   inside a dialog with one of our tokens may go to the home, since a phone
-//!   whose address changed still has calls; everyone else reaches the
-//!   subscribers of the served domains through the home, and nothing else.
+//! - A request from a peer is for a phone, and names it: nobody has an edge send
+//!   anything on for him by way of the home.
 
 use super::BadToken;
 use super::homes::push_in_order;
 use super::own::Mine;
-use super::policy::{Edge, Origin};
+use super::policy::Edge;
 use super::record_route::Way;
-use crate::guard::Kind;
 use crate::id::Flow;
 use crate::omit::Omit;
 use crate::proxy::{Net, Plan, Reply, Request, Target, Verdict};
-use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, Route};
 use crate::send::Hop;
+use crate::span::Span;
 use crate::time::Instant;
+use crate::trust::Principal;
 
 /// A request on its way through the edge, with what is known of it.
 pub(super) struct Pass<'a, 'b> {
@@ -34,21 +33,10 @@ pub(super) struct Pass<'a, 'b> {
     pub(super) now: Instant,
     pub(super) request: &'a Request<'b>,
     pub(super) plan: &'a mut Plan,
-    /// Who sent it.
-    pub(super) origin: Origin,
     /// Route values follow those of ours.
     more: bool,
-}
-
-/// How far an outgoing request may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    /// It came on a subscriber's flow, or from the home.
-    Subscriber,
-    /// It is part of a dialog that one of our tokens was made for.
-    Dialog,
-    /// Anybody.
-    Stranger,
+    /// It shows the mark of its dialog. Looked at only where it decides.
+    pub(super) is_marked: bool,
 }
 
 impl Edge {
@@ -60,7 +48,7 @@ impl Edge {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let origin = self.origin(net, request.flow);
+        let principal = request.principal;
         let own = self.own_routes(net, request);
         plan.pop = own.count;
         let mut what = own.what;
@@ -76,26 +64,25 @@ impl Edge {
             now,
             request,
             plan,
-            origin,
             more,
+            is_marked: false,
         };
         match what {
             // A phone keeps its calls when this edge has been restarted.
-            Mine::Bad(BadToken::Stale) if origin == Origin::Phone && more => {
-                let trust = pass.trust();
-                self.outgoing(&mut pass, trust)
-            }
+            Mine::Bad(BadToken::Stale) if !principal.is_peer() && more => self.outgoing(&mut pass),
             Mine::Bad(BadToken::Stale) => no_flow(&mut pass),
             Mine::Bad(bad) => {
                 pass.net.counters.bad_tokens += 1;
                 let (status, _) = bad.answer();
                 refuse(status, "Token Not Valid Here")
             }
-            Mine::Elsewhere(place) if origin == Origin::Home => self.forward_to(&mut pass, place),
+            Mine::Elsewhere(place) if principal == Principal::Home => {
+                self.forward_to(&mut pass, place)
+            }
             // The edge that a redirect named relays what names it to another one,
             // whose 430 then says that none of them has the flow (H-12).
             Mine::Elsewhere(_) if self.has_token() => self.with_token(&mut pass),
-            Mine::Elsewhere(_) if origin == Origin::Edge => {
+            Mine::Elsewhere(_) if principal == Principal::Edge => {
                 refuse(482, "Relayed Twice Between Edges")
             }
             Mine::Token => self.with_token(&mut pass),
@@ -104,14 +91,19 @@ impl Edge {
             }
             Mine::Flow { flow, .. } => self.with_flow(&mut pass, flow),
             Mine::Elsewhere(_) | Mine::Cluster | Mine::Address | Mine::Sibling | Mine::Not => {
-                self.plain(&mut pass, what)
+                self.plain(&mut pass)
             }
         }
     }
 
     /// Our own Record-Route value standing in the Request-URI of a request
     /// that still has routes.
-    fn strict(&mut self, net: &Net, request: &Request<'_>, own: super::own::Own) -> Option<Mine> {
+    pub(super) fn strict(
+        &mut self,
+        net: &Net,
+        request: &Request<'_>,
+        own: super::own::Own,
+    ) -> Option<Mine> {
         let uri = request.message.target()?;
         let has_route = !request.message.routes().is_empty();
         if !has_route || own.what != Mine::Not || !uri.is_loose(request.bytes) {
@@ -138,19 +130,13 @@ impl Edge {
         let here = table
             .flow_of(pass.now, &subscriber, None)
             .filter(|flow| pass.net.flows.lives(*flow));
-        if pass.origin == Origin::Phone {
-            if table.has_flow(pass.now, pass.request.flow, &subscriber) {
-                return self.outgoing(pass, Trust::Subscriber);
+        if !pass.request.principal.is_peer() {
+            // Without its own flow its address changed, or this edge has forgotten it.
+            if pass.more || table.has_flow(pass.now, pass.request.flow, &subscriber) {
+                return self.outgoing(pass);
             }
-            if pass.more {
-                // Its address changed, or this edge has forgotten it.
-                return self.outgoing(pass, pass.trust());
-            }
-            if !pass.request.in_dialog() {
-                return self.turned_away(pass);
-            }
-            if !pass.may_roam() {
-                return refuse(503, "Too Many Requests From Your Address");
+            if let Some(verdict) = self.roams(pass) {
+                return verdict;
             }
         }
         if here.is_none()
@@ -172,7 +158,9 @@ impl Edge {
         let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
         match here.or(bare) {
             Some(flow) => self.incoming(pass, flow),
-            None if pass.origin == Origin::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
+            None if pass.request.principal == Principal::Edge
+                && !pass.net.omit.leaves_out(Omit::RelayMark) =>
+            {
                 no_flow(pass)
             }
             None => match self.redirect(pass) {
@@ -184,17 +172,14 @@ impl Edge {
 
     fn with_flow(&mut self, pass: &mut Pass<'_, '_>, flow: Flow) -> Verdict {
         if flow == pass.request.flow {
-            return self.outgoing(pass, pass.trust());
+            return self.outgoing(pass);
         }
-        if pass.origin == Origin::Phone {
+        if !pass.request.principal.is_peer() {
             if pass.more {
-                return self.outgoing(pass, pass.trust());
+                return self.outgoing(pass);
             }
-            if !pass.request.in_dialog() {
-                return self.turned_away(pass);
-            }
-            if !pass.may_roam() {
-                return refuse(503, "Too Many Requests From Your Address");
+            if let Some(verdict) = self.roams(pass) {
+                return verdict;
             }
         }
         if pass.net.flows.lives(flow) {
@@ -204,19 +189,34 @@ impl Edge {
         }
     }
 
+    /// The answer to a request from nowhere for the phone of a token: it needs the
+    /// mark of its dialog, and there are only so many of them (protocol 2.4).
+    fn roams(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+        if !pass.request.in_dialog() {
+            return Some(self.turned_away(pass));
+        }
+        pass.is_marked = self.has_mark(pass.request, pass.plan.pop, pass.plan.restore_uri);
+        if !pass.is_marked {
+            pass.net.counters.unmarked += 1;
+            return Some(self.turned_away(pass));
+        }
+        let refused = !pass.may_roam();
+        refused.then(|| refuse(503, "Too Many Requests From Your Address"))
+    }
+
     /// Protocol 2.3 item 9: a leaked token opens nothing. An edge that does not
     /// know yet where its homes are may have one before it, which is to try
     /// the phone's other flow (H-12).
     fn turned_away(&self, pass: &mut Pass<'_, '_>) -> Verdict {
         if self.homes.are_known() {
-            refuse(403, "Token Of Another Flow")
+            pass.not_allowed("Token Of Another Flow")
         } else {
             no_flow(pass)
         }
     }
 
     /// No token: from a phone it goes out, from the core it has no flow to go to.
-    fn plain(&mut self, pass: &mut Pass<'_, '_>, what: Mine) -> Verdict {
+    fn plain(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let pings = pass.request.message.method() == Method::Options && !pass.more;
         if pings && self.is_for_us(pass) {
             pass.plan.lines.extend_from_slice(
@@ -224,13 +224,10 @@ impl Edge {
             );
             return Verdict::Answer(Reply::stateless(200, "OK"));
         }
-        match pass.origin {
-            Origin::Phone => self.outgoing(pass, Trust::Stranger),
-            Origin::Home if pass.more && what != Mine::Not => {
-                self.outgoing(pass, Trust::Subscriber)
-            }
-            Origin::Home | Origin::Edge => refuse(404, "No Flow Is Named In The Route"),
+        if pass.request.principal.is_peer() {
+            return refuse(404, "No Flow Is Named In The Route");
         }
+        self.outgoing(pass)
     }
 
     /// An OPTIONS to the edge itself: a ping (S-32).
@@ -279,56 +276,36 @@ impl Edge {
     /// To the phone, over its flow and no other (RFC 5626 §5.3.1).
     fn incoming(&mut self, pass: &mut Pass<'_, '_>, flow: Flow) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
+        pass.plan.is_leaving = true;
         self.record_route(pass, flow, Hop::Flow(pass.request.flow), Way::In);
         Verdict::Forward
     }
 
     /// From a phone: by its next Route, else to the home.
-    fn outgoing(&mut self, pass: &mut Pass<'_, '_>, trust: Trust) -> Verdict {
+    fn outgoing(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let bytes = pass.request.bytes;
-        let is_subscriber = trust == Trust::Subscriber
-            || pass.origin == Origin::Phone
-                && self.registrations.is_used(pass.now, pass.request.flow);
+        let is_stranger = pass.request.principal == Principal::Stranger;
+        if is_stranger && pass.request.in_dialog() {
+            pass.is_marked = self.has_mark(pass.request, pass.plan.pop, pass.plan.restore_uri);
+        }
         let next = pass.next_route().map(|route| route.uri);
         match next {
             Some(None) => return refuse(400, "Malformed Route"),
-            Some(Some(uri)) if !self.is_home(bytes, &uri) => {
-                if !is_subscriber {
-                    return refuse(403, "Route Leaves The Network");
+            Some(Some(uri)) if !self.is_home(pass.net, bytes, &uri) => {
+                match self.way_out(pass, &uri) {
+                    Ok(hop) => pass.plan.targets.push(Target::at(hop)),
+                    Err(verdict) => return verdict,
                 }
-                let Some(hop) = pass.net.hop(pass.now, bytes, &uri) else {
-                    return refuse(404, "Next Hop Cannot Be Resolved");
-                };
-                if let Hop::To { addr, .. } = hop
-                    && self.is_member(addr.ip(), addr.port())
-                {
-                    // What an edge sends counts as vouched for: never a phone's own route.
-                    return refuse(403, "Route Leads To Another Edge");
-                }
-                pass.plan.targets.push(Target::at(hop));
+                pass.plan.is_leaving = true;
             }
             Some(Some(_)) | None => {
-                let within = match trust {
-                    Trust::Subscriber => true,
-                    // A dialog of ours leads back to the cluster; a To tag and
-                    // a token that a guest once read open nothing else.
-                    Trust::Dialog => self.leads_back(pass) || self.serves(pass),
-                    Trust::Stranger => self.serves(pass),
-                };
-                if !within && !is_subscriber {
-                    return refuse(403, "Domain Not Served Here");
+                if is_stranger
+                    && !pass.is_marked
+                    && let Some(verdict) = self.stranger_refusal(pass)
+                {
+                    return verdict;
                 }
-                if next.is_none() && !pass.plan.restore_uri {
-                    // P-8; what is not ours is the home's to follow.
-                    if let Some(uri) = pass.request.message.target() {
-                        pass.net.strip_maddr(pass.request, uri, pass.plan);
-                    }
-                }
-                let target = match next.flatten() {
-                    Some(uri) => uri.whole,
-                    None => pass.request.message.request_uri(),
-                };
-                self.plan_homes(pass.net, pass.now, target.of(bytes), pass.plan);
+                self.to_home(pass, next.flatten().map(|uri| uri.whole));
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
@@ -337,83 +314,24 @@ impl Edge {
         Verdict::Forward
     }
 
-    /// True when a Route value is the home's business: its domains, its
-    /// addresses, and further values of the cluster, which only the home can
-    /// tell the edges of.
-    fn is_home(&self, bytes: &[u8], uri: &Uri) -> bool {
-        self.is_served(bytes, uri)
-            || same_host(uri.host.of(bytes), self.settings.cluster.as_bytes())
-    }
-
-    /// True when the host is a served domain or an address of a home.
-    fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
-        let host = uri.host.of(bytes);
-        let mut domains = self.settings.home_domains.iter();
-        let homes = &self.homes;
-        matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
-            && (domains.any(|domain| same_host(host, domain.as_bytes()))
-                || homes.has_name(host)
-                || host_ip(host).is_some_and(|ip| homes.has(ip)))
-    }
-
-    /// True when a later Route value is one of the cluster's: the edge it names
-    /// checks its token.
-    fn leads_back(&self, pass: &Pass<'_, '_>) -> bool {
-        let bytes = pass.request.bytes;
-        let later = pass.request.message.routes().iter().skip(pass.plan.pop);
-        let mut uris = later.filter_map(|route| route.uri);
-        let cluster = self.settings.cluster.as_bytes();
-        uris.any(|uri| same_host(uri.host.of(bytes), cluster))
-    }
-
-    /// True when the request ends at the home: its Request-URI is one that the
-    /// home serves, and nothing stands between.
-    fn serves(&self, pass: &Pass<'_, '_>) -> bool {
-        let bytes = pass.request.bytes;
-        let routes = pass.request.message.routes();
-        let uri = if pass.plan.restore_uri {
-            routes.last().and_then(|last| last.uri.as_ref())
-        } else {
-            pass.request.message.target()
-        };
-        let passes = usize::from(pass.more) + pass.plan.pop + usize::from(pass.plan.restore_uri);
-        routes.len() <= passes
-            && uri.is_some_and(|uri| self.is_served(bytes, uri) && self.stays(pass.net, bytes, uri))
-    }
-
-    /// False when a `maddr` leads away from the host of the URI (P-8).
-    fn stays(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
-        let Some(maddr) = uri.param(bytes, "maddr") else {
-            return true;
-        };
-        let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
-        ip.is_some_and(|ip| net.flows.is_local(ip, uri.port.unwrap_or(5060)) || self.homes.has(ip))
+    /// To the homes, by the next Route where that names them.
+    fn to_home(&mut self, pass: &mut Pass<'_, '_>, next: Option<Span>) {
+        if next.is_none() && !pass.plan.restore_uri {
+            // P-8; what is not ours is the home's to follow.
+            if let Some(uri) = pass.request.message.target() {
+                pass.net.strip_maddr(pass.request, uri, pass.plan);
+            }
+        }
+        self.assert_identity(pass, pass.request.flow);
+        let target = next.unwrap_or_else(|| pass.request.message.request_uri());
+        let target = target.of(pass.request.bytes);
+        self.plan_homes(pass.net, pass.now, target, pass.plan);
     }
 }
 
 impl<'a> Pass<'a, '_> {
-    /// What a valid token in the Route is worth on a flow that it is not for.
-    fn trust(&self) -> Trust {
-        if self.request.in_dialog() {
-            Trust::Dialog
-        } else {
-            Trust::Stranger
-        }
-    }
-
-    /// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
-    fn may_roam(&mut self) -> bool {
-        let ip = self.request.source.ip();
-        let may = self.net.guard.admit(self.now, ip, Kind::Roaming);
-        self.net.counters.limited += u64::from(!may);
-        if !may {
-            self.net.retry_after(0, &mut self.plan.lines);
-        }
-        may
-    }
-
     /// The first Route value that is not ours.
-    fn next_route(&self) -> Option<&'a Route> {
+    pub(super) fn next_route(&self) -> Option<&'a Route> {
         let request: &'a Request<'_> = self.request;
         let next = request.message.routes().get(self.plan.pop);
         next.filter(|_| self.more)

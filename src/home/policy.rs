@@ -19,6 +19,7 @@ use crate::send::{Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::Instant;
+use crate::trust::{Identities, MarkKey, Principal};
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
 /// bounds the work of one wake.
@@ -28,6 +29,7 @@ const SWEEP: usize = 4_096;
 pub struct Home {
     pub(super) settings: Settings,
     pub(super) subscribers: Arc<Subscribers>,
+    pub(super) marks: MarkKey,
     pub(super) location: Location,
     pub(super) replay: Replay,
     /// Which flow a URI sticks to.
@@ -70,6 +72,7 @@ impl Home {
             .collect();
         Self {
             subscribers,
+            marks: MarkKey::new(&settings.nonce_key),
             location: Location::new(seed),
             replay: Replay::new(seed),
             stick: Table::new(seed),
@@ -276,6 +279,28 @@ impl Home {
 }
 
 impl Policy for Home {
+    fn principal(&self, net: &Net, _: Instant, flow: Flow) -> Principal {
+        if self.is_edge(net, flow) {
+            Principal::Edge
+        } else {
+            Principal::Stranger
+        }
+    }
+
+    fn marks(&self) -> &MarkKey {
+        &self.marks
+    }
+
+    fn identities(&self) -> &Identities {
+        &self.settings.identities
+    }
+
+    fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool {
+        let mut plan = Plan::default();
+        self.own_routes(net, request, &mut plan);
+        self.shows_mark(request, plan.pop, plan.restore_uri)
+    }
+
     fn route(
         &mut self,
         net: &mut Net,
@@ -283,11 +308,14 @@ impl Policy for Home {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let from_edge = self.link(net, now, request.flow);
+        let from_edge = request.principal.is_peer();
+        if from_edge {
+            self.link(net, now, request.flow);
+        }
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan, from_edge)
         } else {
-            self.call(net, now, request, plan, from_edge)
+            self.call(net, now, request, plan)
         }
     }
 
@@ -299,7 +327,7 @@ impl Policy for Home {
         response: &Response<'_>,
         _: &mut Edits,
     ) {
-        if !matches!(context.note, Note::Dialog) {
+        if !matches!(context.note, Note::Dialog { .. }) {
             return;
         }
         let until = now + crate::limits::STICK_RECORD_ROUTE;

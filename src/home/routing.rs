@@ -2,16 +2,14 @@
 //! the Route of a dialog, or on to the rest of the world (RFC 3261 §16.5,
 //! RFC 3327 §5.4, RFC 5626 §7).
 //!
-//! Whose requests go where is decided by who sent them, not by their Routes:
-//! an edge has let in only what may go anywhere. A stranger reaches the
-//! subscribers and, inside a dialog that this home record-routed, the edges;
-//! nothing else. Where phones may register without an edge, requests of their
-//! dialogs come from anywhere too and end at their own addresses, so there our
-//! Record-Route carries a mark (`mark`) that nobody else can make for a dialog.
+//! Whose requests go where is decided by who sent them (`caller`), not by their
+//! Routes. Everybody reaches the subscribers; what leads elsewhere, or past the
+//! services of this home, needs a subscriber, or the mark of a dialog that our
+//! Record-Route carries.
 
 use std::cmp::Reverse;
 
-use super::authenticate::As;
+use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
@@ -25,24 +23,15 @@ use crate::span::Span;
 use crate::time::Instant;
 
 /// A request on its way through the home.
-struct Pass<'a, 'b> {
-    net: &'a mut Net,
-    now: Instant,
-    request: &'a Request<'b>,
-    plan: &'a mut Plan,
-    trust: Trust,
-}
-
-/// How far a request that leaves the domain may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    /// An edge vouches for it, its sender has proved himself, or it belongs to
-    /// a dialog that this home has let in.
-    Anywhere,
-    /// To the edges.
-    Dialog,
-    /// Nowhere.
-    Stranger,
+pub(super) struct Pass<'a, 'b> {
+    pub(super) net: &'a mut Net,
+    pub(super) now: Instant,
+    pub(super) request: &'a Request<'b>,
+    pub(super) plan: &'a mut Plan,
+    /// On whose behalf it comes.
+    pub(super) caller: Caller,
+    /// Whether it shows the mark of its dialog, once that was looked at.
+    pub(super) is_marked: Option<bool>,
 }
 
 impl Home {
@@ -53,18 +42,10 @@ impl Home {
         now: Instant,
         request: &Request<'_>,
         plan: &mut Plan,
-        from_edge: bool,
     ) -> Verdict {
         let bytes = request.bytes;
         self.own_routes(net, request, plan);
         plan.check_loops = true;
-        let routed = plan.pop > 0 || plan.restore_uri;
-        let trust = match (from_edge, routed && request.in_dialog()) {
-            (true, _) => Trust::Anywhere,
-            (false, true) if self.has_mark(request, plan) => Trust::Anywhere,
-            (false, true) => Trust::Dialog,
-            (false, false) => Trust::Stranger,
-        };
         let routes = request.message.routes();
         let left = routes.get(plan.pop);
         let left = left.filter(|_| !plan.restore_uri || routes.len() > 1);
@@ -81,7 +62,8 @@ impl Home {
             now,
             request,
             plan,
-            trust,
+            caller: Caller::Stranger,
+            is_marked: None,
         };
         let ends_here = left.is_none() && self.is_own_host(pass.net, bytes, &uri);
         if ends_here && uri.user.is_none() {
@@ -91,6 +73,9 @@ impl Home {
             return Verdict::Answer(reply);
         }
         self.consume(&mut pass);
+        if left.is_none() && request.is_emergency() {
+            return self.by_location(&mut pass, SOS);
+        }
         // P-8
         let maddr = if left.is_none() && !pass.plan.restore_uri {
             pass.net.strip_maddr(request, &uri, pass.plan)
@@ -98,7 +83,11 @@ impl Home {
             Maddr::Absent
         };
         match maddr {
-            Maddr::Absent | Maddr::Ours if ends_here => self.by_location(&mut pass, &uri),
+            Maddr::Absent | Maddr::Ours if ends_here => {
+                // An address of ours in the host means the domain.
+                let user = uri.user.map(|user| user.of(bytes));
+                self.by_location(&mut pass, user.unwrap_or_default())
+            }
             Maddr::Absent | Maddr::Other => self.by_uri(&mut pass, bytes, &uri),
             Maddr::Ours => self.by_rest(&mut pass),
         }
@@ -113,28 +102,6 @@ impl Home {
         };
         pass.plan.request_uri = rest;
         verdict
-    }
-
-    /// P-6: whoever calls in the name of a subscriber, and came past the edges,
-    /// proves it; then he may call anywhere, as through an edge.
-    fn identify(&mut self, pass: &mut Pass<'_, '_>) -> Result<(), Reply> {
-        let (bytes, request) = (pass.request.bytes, pass.request);
-        let asked = self.settings.challenges_calls
-            && pass.trust == Trust::Stranger
-            && request.message.method() != Method::Ack;
-        if !asked {
-            return Ok(());
-        }
-        let uri = request.message.from_uri(bytes);
-        let Some(uri) =
-            uri.filter(|uri| same_host(uri.host.of(bytes), self.settings.domain.as_bytes()))
-        else {
-            return Ok(());
-        };
-        let claim = (uri.user.unwrap_or_default(), As::Proxy);
-        self.authenticate(pass.net, pass.now, request, claim, pass.plan)?;
-        pass.trust = Trust::Anywhere;
-        Ok(())
     }
 
     /// P-6: credentials for our realm end here, those for others go on.
@@ -158,7 +125,7 @@ impl Home {
     }
 
     /// Takes our own values off: up to two (one per transport).
-    fn own_routes(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) {
+    pub(super) fn own_routes(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) {
         let bytes = request.bytes;
         let is_own = |uri: &Uri| self.is_own(net, bytes, uri);
         let routes = request.message.routes();
@@ -176,12 +143,10 @@ impl Home {
 
     /// RFC 3261 §16.5 with the location service: all contacts, highest q
     /// first, one flow of an instance at a time (O-19, O-20).
-    fn by_location(&mut self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Verdict {
-        // An address of ours in the host means the domain.
-        let user = uri.user.map(|user| user.of(pass.request.bytes));
+    fn by_location(&mut self, pass: &mut Pass<'_, '_>, user: &[u8]) -> Verdict {
         self.aor.clear();
         let domain = self.settings.domain.as_bytes();
-        super::aor::file(user.unwrap_or_default(), domain, &mut self.aor);
+        super::aor::file(user, domain, &mut self.aor);
         let mut bindings = std::mem::take(&mut self.order);
         bindings.clear();
         let ranked = self.location.bindings(pass.now, &self.aor).enumerate();
@@ -254,7 +219,10 @@ impl Home {
             .and_then(|place| u8::try_from(place).ok());
         self.hops.clear();
         match (live, &route) {
-            (Some(flow), _) => self.hops.push(Hop::Flow(flow)),
+            (Some(flow), _) => {
+                pass.plan.is_leaving |= route.is_none();
+                self.hops.push(Hop::Flow(flow));
+            }
             (None, Some(path)) => {
                 let whole = Span::new(0, path.len().min(first_value(path)));
                 let top = Address::parse(path, whole).map(|address| address.uri);
@@ -263,6 +231,7 @@ impl Home {
                 }
             }
             (None, None) => {
+                pass.plan.is_leaving = true;
                 let contact = binding.contact();
                 let uri = Uri::parse(contact, Span::new(0, contact.len()));
                 let hop = uri.map(|uri| net.hop(pass.now, contact, &uri));
@@ -301,15 +270,17 @@ impl Home {
     /// To a Route or a foreign Request-URI, which stands in `bytes`.
     fn by_uri(&mut self, pass: &mut Pass<'_, '_>, bytes: &[u8], uri: &Uri) -> Verdict {
         let cluster = same_host(uri.host.of(bytes), &self.cluster);
-        match pass.trust {
-            Trust::Anywhere => {}
-            Trust::Dialog if cluster => {}
-            Trust::Dialog | Trust::Stranger => return refuse(403, "No Relaying For Strangers"),
+        if let Some(verdict) = self.refusal(pass, bytes, uri) {
+            return verdict;
         }
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return refuse(404, "No Route To That Scheme");
         }
         let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
+        if !cluster && !self.may_go(pass.net) {
+            return pass.not_allowed("Destination Not Allowed");
+        }
+        pass.plan.is_leaving = !cluster;
         let method = pass.request.message.method();
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
@@ -329,6 +300,14 @@ impl Home {
         }
         self.record_route(pass);
         Verdict::Forward
+    }
+
+    /// Whether the addresses at hand may be sent to (I-6).
+    fn may_go(&self, net: &Net) -> bool {
+        self.hops.iter().all(|hop| match hop {
+            Hop::To { addr, .. } => net.permits(*addr),
+            Hop::Flow(_) | Hop::Named(_) => true,
+        })
     }
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
@@ -395,7 +374,10 @@ impl Home {
         if !method.forms_dialog() && method != Method::Other {
             return;
         }
-        pass.plan.note = Note::Dialog;
+        let mark = self
+            .marks
+            .of_request(pass.request.bytes, pass.request.message);
+        pass.plan.note = Note::Dialog { mark, above: 0 };
         // P-17
         let scheme = if pass.plan.is_secure(pass.request) {
             "sips:"
@@ -406,10 +388,15 @@ impl Home {
             pass.plan.lines.extend_from_slice(part.as_bytes());
         }
         self.write_own(&mut pass.plan.lines);
-        self.write_mark(pass.request, &mut pass.plan.lines);
+        if let Some(mark) = mark {
+            mark.write(&mut pass.plan.lines);
+        }
         pass.plan.lines.extend_from_slice(b">\r\n");
     }
 }
+
+/// Whom calls to emergency services go to (RFC 5031): whoever is registered so.
+const SOS: &[u8] = b"sos";
 
 /// Whether the edge that accepts a request has the flow itself: it redirects
 /// where it has not, and relays only what a redirect would not help.

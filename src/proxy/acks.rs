@@ -71,7 +71,7 @@ impl Proxy {
         if !self.plan.ack_all {
             self.plan.targets.truncate(1);
         }
-        let mut context = self.context(turn.net, request, valid, loop_hash);
+        let mut context = self.context(turn, request, valid, loop_hash);
         let mut branches = std::mem::take(&mut context.branches);
         let mut sent = None;
         for branch in branches.drain(..) {
@@ -96,6 +96,10 @@ fn copy_ack(
         Hop::Named(name) => turn.first_server(name, request)?,
         hop @ (Hop::Flow(_) | Hop::To { .. }) => hop,
     };
+    if !turn.may_send(hop) {
+        turn.net.counters.out_of_bounds += 1;
+        return None;
+    }
     let net = &mut *turn.net;
     let flow = net.reach(hop)?;
     let (transport, sent_by) = net.flows.sent_by(flow)?;
@@ -121,6 +125,7 @@ fn copy_ack(
         offers_keep: false,
         offers_oc: false,
         is_loose: false,
+        is_guest: false,
         replaced: None,
     };
     let bytes = net.pool.build(base.len() + build::room(target), |out| {

@@ -329,6 +329,10 @@ fn send(
         branch.prefer_stream();
     }
     let (target, breadth) = (branch.target.clone(), branch.breadth);
+    if !turn.may_send(target.hop) {
+        turn.net.counters.out_of_bounds += 1;
+        return None;
+    }
     let net = &mut *turn.net;
     let flow = net.reach(target.hop)?;
     net.asked(turn.now, target.hop, flow, turn.policy);
@@ -357,6 +361,7 @@ fn send(
         offers_keep,
         offers_oc,
         is_loose,
+        is_guest: context.is_guest,
         replaced: target.replaces_route.then(|| first_route(&base)).flatten(),
     };
     let context = &*context;

@@ -10,17 +10,22 @@ use crate::edit::{Edits, decimal, host_port};
 use crate::id::Transport;
 use crate::limits;
 use crate::scan::{Header, Name, Route};
+use crate::trust::{Identities, identity};
 
 /// Via parameter of an element that follows a loose redirect itself (LR §6):
 /// a 3xx whose Contact has `lr` takes the place of the topmost Route.
 pub(super) const LOOSE: &str = "loose";
+
+/// Via parameter of an edge that lets strangers call the subscribers: the sender
+/// is one, and the home need not ask him who he is.
+pub(super) const GUEST: &str = "guest";
 
 /// Collects the changes every branch shares. Returns the length of the
 /// Request-URI after them.
 pub(super) fn common(
     request: &Request<'_>,
     plan: &Plan,
-    valid: &Valid,
+    (valid, identities): (&Valid, &Identities),
     edits: &mut Edits,
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);
@@ -42,6 +47,11 @@ pub(super) fn common(
         if matches!(header.name, Name::MaxBreadth | Name::OutboundProxy) {
             edits.remove(header.line.range());
         }
+    }
+    if !request.principal.is_trusted() {
+        identities.strip(bytes, message, edits);
+    } else if plan.is_leaving {
+        identity::keep_private(bytes, message, edits);
     }
     for line in &plan.consumed {
         edits.remove(line.range());
@@ -142,6 +152,8 @@ pub(super) struct Hopwise<'a> {
     pub(super) offers_oc: bool,
     /// Say in the Via that a loose redirect is followed.
     pub(super) is_loose: bool,
+    /// Say in the Via that a stranger sent it, whom the next hop may answer.
+    pub(super) is_guest: bool,
     /// What the target's route stands in for.
     pub(super) replaced: Option<Range<usize>>,
 }
@@ -183,6 +195,10 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     if hop.is_loose {
         out.extend_from_slice(b";");
         out.extend_from_slice(LOOSE.as_bytes());
+    }
+    if hop.is_guest {
+        out.extend_from_slice(b";");
+        out.extend_from_slice(GUEST.as_bytes());
     }
     out.extend_from_slice(b";branch=");
     out.extend_from_slice(hop.branch);

@@ -11,6 +11,7 @@ use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
+use crate::trust::Principal;
 use crate::txn::TimerId;
 
 /// One request under way.
@@ -22,12 +23,16 @@ pub struct Context {
     pub flow: Flow,
     /// Where it came from.
     pub source: SocketAddr,
+    /// Who sent it.
+    pub principal: Principal,
     /// What the role noted.
     pub note: Note,
     /// Its sender wants to know of overload (V-2).
     pub(super) asks: bool,
     /// Its sender offered keep-alives in its Via (K-1).
     pub(crate) offers_keep: bool,
+    /// Our Via says that a stranger sent it.
+    pub(super) is_guest: bool,
     /// It belongs to no dialog yet: keep-alives may be agreed on with it (K-2).
     pub(super) opens: bool,
     /// What it is worth to a server that wants fewer (V-4).
@@ -181,9 +186,9 @@ impl Branch {
 }
 
 impl Context {
-    /// Where it came from, and whether there they want to know of overload.
-    pub(super) const fn from(&self) -> (SocketAddr, Flow, bool) {
-        (self.source, self.flow, self.asks)
+    /// Where it came from, and who sent it.
+    pub(super) const fn from(&self) -> (SocketAddr, Flow, Principal) {
+        (self.source, self.flow, self.principal)
     }
 
     /// The head of the line that a branch stands in. A line leads to one phone,

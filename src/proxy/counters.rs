@@ -124,6 +124,14 @@ counters! {
     /// Requests whose sender names in its own Via where the answer should go
     /// (`maddr`, `received`). It goes to where they came from.
     aimed_vias,
+    /// Messages not sent since nobody but a peer may be sent to that address.
+    out_of_bounds,
+    /// Requests refused since their sender may not have what they ask for.
+    not_allowed,
+    /// Of them, those inside a dialog, without the mark that we gave to it.
+    unmarked,
+    /// Requests of strangers refused.
+    strangers_refused,
     /// Phones sent to other edges by 300.
     moved,
     /// Requests relayed to another edge of the set.

@@ -8,6 +8,7 @@ use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
 use crate::omit::Omit;
 use crate::scan::{Message, Name, scan};
+use crate::trust::Principal;
 
 impl Proxy {
     /// Every branch is over: the best answer goes upstream (P-23 to P-25).
@@ -147,7 +148,7 @@ pub(super) fn local_answer(
     net: &mut Net,
     base: &[u8],
     message: &mut Message,
-    (source, flow, asks): (SocketAddr, Flow, bool),
+    (source, flow, principal): (SocketAddr, Flow, Principal),
     ((status, reason), lines): ((u16, &str), &[u8]),
 ) -> Buf {
     // It scanned when it came; what was added is our own.
@@ -156,7 +157,7 @@ pub(super) fn local_answer(
     };
     let request = Request {
         handed: 0,
-        asks,
+        principal,
         // What is wanted stands in its Via already.
         keeps: false,
         bytes: base,

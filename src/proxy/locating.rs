@@ -178,15 +178,21 @@ pub(super) const fn to((transport, addr): (Transport, SocketAddr), name: Option<
 
 impl Turn<'_> {
     /// Whether a message may go where a name leads.
-    pub(super) fn may_reach(&self, (_, addr): (Transport, SocketAddr)) -> bool {
+    pub(super) fn may_reach(&self, (transport, addr): (Transport, SocketAddr)) -> bool {
         let flows = &self.net.flows;
-        let mut locals = flows.locals().iter();
-        // A name in the DNS of others opens no way to what listens on this
-        // machine alone.
-        let is_outside = !addr.ip().to_canonical().is_loopback();
-        let is_in_reach = is_outside || locals.any(|local| local.addr.ip().is_loopback());
         // A name that leads back here is not one that is served here.
-        is_in_reach && !flows.is_local(addr.ip(), addr.port()) && self.policy.may_reach(addr)
+        !flows.is_local(addr.ip(), addr.port())
+            && self.policy.may_reach(addr)
+            && self.may_send(Hop::to(transport, addr))
+    }
+
+    /// The last question before anything leaves that was not planned for a flow
+    /// there is already: whether it may go there at all (I-6).
+    pub(super) fn may_send(&self, hop: Hop) -> bool {
+        match hop {
+            Hop::Flow(_) | Hop::Named(_) => true,
+            Hop::To { addr, .. } => self.policy.is_peer(self.net, hop) || self.net.permits(addr),
+        }
     }
 
     /// The server that an ACK goes to: for every copy of it the same one (N-9).

@@ -18,9 +18,10 @@ use crate::locate::Locator;
 use crate::omit::Omit;
 use crate::pacing;
 use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name};
+use crate::scan::{Message, Method, Name, params};
 use crate::send::{Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
 use crate::time::{Instant, Wall};
+use crate::trust::{Destinations, Principal};
 use crate::txn::{Send, TimerId, Transactions};
 
 /// Whose transaction it is.
@@ -87,6 +88,8 @@ pub struct Net {
     pub admission: Admission,
     /// What servers of the cluster ask us to leave out.
     pub restraint: Restraint,
+    /// Where nothing is sent to on behalf of anybody but a peer.
+    pub destinations: Destinations,
     /// Names and their servers.
     pub locator: Locator,
     /// Servers of the name at hand, in the order in which to try them.
@@ -126,9 +129,8 @@ pub struct Request<'a> {
     pub source: SocketAddr,
     /// How often one shard handed it to another before.
     pub handed: u8,
-    /// Its sender is an element of the cluster that takes part in overload
-    /// control (V-5).
-    pub asks: bool,
+    /// Who sent it.
+    pub principal: Principal,
     /// Its sender is an element of the cluster that offers keep-alives (K-1).
     pub keeps: bool,
 }
@@ -139,6 +141,29 @@ impl Request<'_> {
     pub fn in_dialog(&self) -> bool {
         let to = self.message.to();
         to.is_some_and(|to| matches!(to.param(self.bytes, "tag"), Some(Some(_))))
+    }
+
+    /// Whether it is for an emergency service (RFC 5031), which nobody is kept
+    /// from (I-7).
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        let uri = self.message.request_uri().of(self.bytes);
+        let prefix = uri.get(..SOS.len()).unwrap_or_default();
+        prefix.eq_ignore_ascii_case(SOS) && matches!(uri.get(SOS.len()), None | Some(b'.'))
+    }
+
+    /// Whether an edge says in its Via that a stranger sent it, whom its receiver
+    /// may answer without asking who he is.
+    #[must_use]
+    pub fn shows_guest(&self) -> bool {
+        params::find(self.bytes, self.via.params, super::build::GUEST).is_some()
+    }
+
+    /// Its sender is an element of the cluster that takes part in overload
+    /// control (V-5).
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        self.via.oc.is_some() && self.principal.is_peer()
     }
 
     /// Number of Via values: 1 means that the sender made the request.
@@ -154,6 +179,9 @@ impl Request<'_> {
         reply_flow(self.flow, &self.via)
     }
 }
+
+/// The URN of every emergency service begins so.
+const SOS: &[u8] = b"urn:service:sos";
 
 fn reply_flow(flow: Flow, via: &Via) -> Flow {
     match flow {
@@ -176,6 +204,7 @@ impl Net {
         Self {
             omit: Omit::Nothing,
             pool: Pool::new(),
+            destinations: Destinations::default(),
             locator: Locator::new(flows.spoken(), seed),
             located: Vec::new(),
             flows,
@@ -271,6 +300,17 @@ impl Net {
         self.hand(to, Handoff::Send { flow, bytes });
     }
 
+    /// Whether a message may go to an address on behalf of somebody who is no
+    /// peer, wherever that address stood (I-6).
+    #[must_use]
+    pub fn permits(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        let mut locals = self.flows.locals().iter();
+        let is_host = locals.any(|local| local.addr.ip().to_canonical() == ip);
+        let is_port = is_host && self.flows.is_local(ip, addr.port());
+        self.destinations.permit(addr, (is_host, is_port))
+    }
+
     /// Gives another shard something.
     pub fn hand(&mut self, to: u8, handoff: Handoff) {
         self.outbox.push_back(Output::Handoff { to, handoff });
@@ -288,7 +328,7 @@ impl Net {
         &mut self,
         to: u8,
         (flow, source): (Flow, SocketAddr),
-        times: u8,
+        (times, principal): (u8, Principal),
         bytes: &[u8],
     ) {
         self.flows.share(flow);
@@ -301,6 +341,7 @@ impl Net {
             flow,
             far,
             times: times.saturating_add(1),
+            principal,
             bytes: bytes.into(),
         };
         self.hand(to, message);
@@ -314,7 +355,8 @@ impl Net {
             self.counters.handed_over += 1;
         }
         let from = (request.flow, request.source);
-        self.hand_over(to, from, request.handed, request.bytes);
+        let proven = (request.handed, request.principal);
+        self.hand_over(to, from, proven, request.bytes);
     }
 
     /// Puts on the wire what a transaction handed back.
@@ -360,7 +402,7 @@ impl Net {
         body: &[u8],
     ) -> Buf {
         let (bytes, message) = (request.bytes, request.message);
-        let from = (request.source, request.asks, request.keeps);
+        let from = (request.source, request.asks(), request.keeps);
         self.build_answer(bytes, message, from, (status, reason), (headers, body))
     }
 

@@ -162,7 +162,7 @@ impl Turn<'_> {
 
     /// V-4: what a request counts for where its server wants fewer. Asked only
     /// while some server does.
-    pub(super) fn rank(&self, request: &Request<'_>) -> Class {
+    pub(super) fn rank(&mut self, request: &Request<'_>) -> Class {
         if self.net.restraint.is_empty() {
             Class::Standing
         } else {

@@ -148,7 +148,7 @@ impl Proxy {
         }
         let invite = request.message.method() == Method::Invite;
         let kind = kind(invite);
-        let mut context = self.context(turn.net, request, valid, loop_hash);
+        let mut context = self.context(turn, request, valid, loop_hash);
         context.class = turn.rank(request);
         let Ok(slot) = self.contexts.insert(context) else {
             return self.overflow(turn, request, key, "Transaction Table Full");
@@ -203,12 +203,14 @@ impl Proxy {
     /// Makes the common changes and lays out the branches.
     pub(super) fn context(
         &mut self,
-        net: &Net,
+        turn: &Turn<'_>,
         request: &Request<'_>,
         valid: &Valid,
         loop_hash: u32,
     ) -> Context {
-        let uri_len = build::common(request, &self.plan, valid, &mut self.edits);
+        let net = &*turn.net;
+        let with = (valid, turn.policy.identities());
+        let uri_len = build::common(request, &self.plan, with, &mut self.edits);
         let room = request.bytes.len() + self.edits.growth();
         let edits = &mut self.edits;
         let base = net.pool.build(room, |out| edits.apply(request.bytes, out));
@@ -229,9 +231,11 @@ impl Proxy {
             flow: request.flow,
             source: request.source,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
-            asks: request.asks,
+            asks: request.asks(),
+            principal: request.principal,
             offers_keep: request.via.keep_offer().is_some(),
             opens: !request.in_dialog(),
+            is_guest: self.plan.is_guest,
             class: Class::Standing,
             restrained: None,
             server: None,

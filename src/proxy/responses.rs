@@ -1,14 +1,17 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::{Context, Net, Owner, Proxy, Response, State, Turn};
+use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn};
 use crate::bytes::Buf;
+use crate::edit::Edits;
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
+use crate::send::Hop;
+use crate::trust::identity;
 use crate::txn::Heard;
 
 impl Proxy {
@@ -74,7 +77,7 @@ impl Proxy {
             300.. => {
                 // P-20: without a further Via it leads nowhere; its status
                 // still ends the branch, and we say it in our own words.
-                let bytes = (response.hops() > 1).then(|| self.strip(turn.net, slot, response));
+                let bytes = (response.hops() > 1).then(|| self.strip(turn, slot, response));
                 self.ended(turn, slot, index, response.status, bytes);
             }
         }
@@ -116,7 +119,7 @@ impl Proxy {
         if response.status == 100 || answered {
             return;
         }
-        let bytes = self.strip(turn.net, slot, response);
+        let bytes = self.strip(turn, slot, response);
         self.upstream(turn, slot, response.status, bytes);
     }
 
@@ -140,7 +143,7 @@ impl Proxy {
         let edits = &mut self.edits;
         edits.clear();
         remove_top_via(response, edits);
-        turn.net.report_upstream(context, response, edits);
+        turn.change(context, response, edits);
         turn.policy
             .accepted(turn.net, turn.now, context, response, edits);
         if let Some(uri) = learns {
@@ -160,20 +163,51 @@ impl Proxy {
     }
 
     /// The response without our Via.
-    fn strip(&mut self, net: &Net, slot: Slot, response: &Response<'_>) -> Buf {
+    fn strip(&mut self, turn: &Turn<'_>, slot: Slot, response: &Response<'_>) -> Buf {
         self.edits.clear();
         remove_top_via(response, &mut self.edits);
         let edits = &mut self.edits;
         if let Some(context) = self.contexts.get(slot) {
-            net.report_upstream(context, response, edits);
+            turn.change(context, response, edits);
         }
         let room = response.bytes.len() + edits.growth();
-        net.pool.build(room, |out| edits.apply(response.bytes, out))
+        turn.net
+            .pool
+            .build(room, |out| edits.apply(response.bytes, out))
+    }
+}
+
+impl Turn<'_> {
+    /// What any answer is changed by on its way: the mark of its dialog is turned
+    /// to the calling side (RFC 3261 §16.7-8), and what only the trust domain may
+    /// say, or is to be kept private, is taken off at its border (I-3, I-4).
+    fn change(&self, context: &Context, response: &Response<'_>, edits: &mut Edits) {
+        let (bytes, message) = (response.bytes, response.message);
+        self.net.report_upstream(context, response, edits);
+        if let Note::Dialog {
+            mark: Some(mark),
+            above,
+        } = context.note
+            && (101..300).contains(&response.status)
+        {
+            let marks = self.policy.marks();
+            marks.turn(mark, above.into(), (bytes, message), edits);
+        }
+        let identities = self.policy.identities();
+        if !identities.are_in(bytes, message) {
+            return;
+        }
+        let hop = Hop::Flow(response.flow);
+        if !self.policy.is_peer(self.net, hop) {
+            identities.strip(bytes, message, edits);
+        } else if !context.principal.is_trusted() {
+            identity::keep_private(bytes, message, edits);
+        }
     }
 }
 
 /// Takes our own Via off.
-fn remove_top_via(response: &Response<'_>, edits: &mut crate::edit::Edits) {
+fn remove_top_via(response: &Response<'_>, edits: &mut Edits) {
     let bytes = response.bytes;
     let Some(line) = response.message.first(Name::Via) else {
         return;

@@ -6,7 +6,6 @@
 use crate::admission::Class;
 use crate::limits;
 use crate::scan::{Method, Name};
-use crate::send::Hop;
 
 use super::{Fate, Proxy, Reply, Request, Turn};
 
@@ -32,7 +31,7 @@ impl Proxy {
             self.refused_until = turn.now + limits::T1_64;
         }
         self.plan.lines.clear();
-        if !request.asks {
+        if !request.asks() {
             // A peer reads in its Via how much to leave out; a Retry-After
             // would have it leave out everything (N-7).
             let loss = turn.net.admission.loss();
@@ -67,7 +66,7 @@ impl Turn<'_> {
     }
 
     /// What a request is worth (RFC 7339 §5.10.1).
-    pub(super) fn class(&self, request: &Request<'_>) -> Class {
+    pub(super) fn class(&mut self, request: &Request<'_>) -> Class {
         let method = request.message.method();
         if method == Method::Register {
             return if self.policy.renews(self.net, self.now, request) {
@@ -76,7 +75,7 @@ impl Turn<'_> {
                 Class::New
             };
         }
-        if matches!(method, Method::Ack | Method::Cancel) || request.in_dialog() {
+        if matches!(method, Method::Ack | Method::Cancel) || self.is_of_dialog(request) {
             Class::Standing
         } else if self.is_emergency(request) {
             Class::Emergency
@@ -87,15 +86,22 @@ impl Turn<'_> {
         }
     }
 
-    /// An emergency by its address (RFC 5031) or its Priority (RFC 3261 §20.26);
-    /// by Resource-Priority (RFC 4412) only where an element of the cluster
+    /// A To tag is in anybody's reach: a peer vouches for it, or a mark of ours.
+    fn is_of_dialog(&mut self, request: &Request<'_>) -> bool {
+        request.in_dialog()
+            && (request.principal.is_peer() || self.policy.is_marked(self.net, request))
+    }
+
+    /// An emergency by its address (RFC 5031, I-7); by Priority (RFC 3261 §20.26)
+    /// or Resource-Priority (RFC 4412) only where an element of the cluster
     /// vouches for it.
     fn is_emergency(&self, request: &Request<'_>) -> bool {
         let bytes = request.bytes;
-        let uri = request.message.request_uri().of(bytes);
-        let prefix = uri.get(..SOS.len()).unwrap_or_default();
-        if prefix.eq_ignore_ascii_case(SOS) {
+        if request.is_emergency() {
             return true;
+        }
+        if !request.principal.is_peer() {
+            return false;
         }
         request.message.all(Name::Other).any(|header| {
             let line = header.line.of(bytes);
@@ -105,10 +111,6 @@ impl Turn<'_> {
                 return header.value.of(bytes).eq_ignore_ascii_case(b"emergency");
             }
             name.eq_ignore_ascii_case(b"Resource-Priority")
-                && self.policy.is_peer(self.net, Hop::Flow(request.flow))
         })
     }
 }
-
-/// How the URN of every emergency service begins.
-const SOS: &[u8] = b"urn:service:sos";

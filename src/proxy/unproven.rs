@@ -27,7 +27,8 @@ impl Turn<'_> {
         }
         let is_aimed = request.via.maddr.is_some() || request.via.received.is_some();
         self.net.counters.aimed_vias += u64::from(is_aimed);
-        self.admit_bytes(request.flow, request.bytes)
+        let bytes = request.bytes.len();
+        request.principal.is_peer() || self.net.guard.request(self.now, request.source.ip(), bytes)
     }
 
     /// The same for what has a defect.
@@ -80,7 +81,7 @@ impl Turn<'_> {
     /// Whether the address that a request came from may be forged.
     pub(super) fn is_unproven(&mut self, request: &Request<'_>) -> bool {
         matches!(request.flow, Flow::Udp { .. })
-            && !self.policy.is_peer(self.net, Hop::Flow(request.flow))
+            && !request.principal.is_peer()
             && !self.net.guard.is_proven(self.now, request.source.ip())
     }
 

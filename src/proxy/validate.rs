@@ -49,6 +49,8 @@ pub(super) fn check(
             return Err(Reply::new(480, "SIPS Needs TLS"));
         }
         Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
+        // I-7
+        Scheme::Other if request.is_emergency() => {}
         // P-2
         Scheme::Other => return Err(Reply::new(416, "Unsupported URI Scheme")),
     }

@@ -1,6 +1,7 @@
 //! The outline of one message: what `scan` found, as spans.
 
 use super::address::Address;
+use super::class::Class;
 use super::name::NAMES;
 use super::route::Route;
 use super::uri::Uri;
@@ -181,6 +182,27 @@ impl Message {
     #[must_use]
     pub fn to_uri(&self, bytes: &[u8]) -> Option<Uri> {
         Uri::parse(bytes, self.to?.uri).ok()
+    }
+
+    /// Whether From and To have a tag that is a token, or none (RFC 3261 §25.1;
+    /// I-5): what stands for no tag with one reader and for some tag with
+    /// another would be outside of a dialog here and inside there.
+    ///
+    /// # Errors
+    /// `Address` with the one that has an empty, quoted or second tag.
+    pub fn tags(&self, bytes: &[u8]) -> Result<(), Malformed> {
+        for address in [self.from, self.to].into_iter().flatten() {
+            let params = super::params::iter(bytes, address.params);
+            let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
+            let is_token = |param: super::params::Param| {
+                let value = param.value.unwrap_or_default().of(bytes);
+                Class::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
+            };
+            if !tags.next().is_none_or(is_token) || tags.next().is_some() {
+                return Err(Malformed::Address(address.value));
+            }
+        }
+        Ok(())
     }
 
     /// The CRLF-terminated header section's end = where the blank line starts (position at which a header line could be appended).

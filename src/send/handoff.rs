@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::id::{Flow, StreamId, Transport};
 use crate::time::Instant;
+use crate::trust::Principal;
 
 /// The far side of a flow, as the shard that holds it knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Handoff {
         far: Far,
         /// How often it was handed over, this time included.
         times: u8,
+        /// Who sent it, as the shard found that it came to first.
+        principal: Principal,
         /// All of it.
         bytes: Box<[u8]>,
     },

@@ -13,6 +13,7 @@ use crate::proxy::Net;
 use crate::scan::via::Via;
 use crate::send::{Far, Handoff, Output};
 use crate::time::Instant;
+use crate::trust::Principal;
 use crate::txn;
 
 impl Shard {
@@ -23,12 +24,14 @@ impl Shard {
                 flow,
                 far,
                 times,
+                principal,
                 bytes,
             } => {
                 let source = far.peer;
                 self.learn(now, flow, far);
                 self.net.heard(now, flow);
-                self.message(now, (flow, source), &bytes, None, times);
+                let handed = (times, Some(principal));
+                self.message(now, (flow, source), &bytes, None, handed);
             }
             Handoff::Send { flow, bytes } => self.send_for(now, from, flow, &bytes),
             Handoff::Gone { stream } => {
@@ -110,7 +113,7 @@ impl Net {
             return false;
         };
         self.counters.handed_responses += 1;
-        self.hand_over(to, from, 0, bytes);
+        self.hand_over(to, from, (0, Principal::Stranger), bytes);
         true
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Hands, Shard};
+use super::{FIRST, Hands, Shard};
 use crate::frame;
 use crate::id::{Flow, StreamId};
 use crate::limits;
@@ -204,12 +204,12 @@ impl Shard {
                         state.spoke = true;
                     }
                     let message = front.get(start..end).unwrap_or_default();
-                    self.message(now, (flow, peer), message, None, 0);
+                    self.message(now, (flow, peer), message, None, FIRST);
                     used += end;
                 }
                 frame::Stream::Broken { end, defect } => {
                     let head = front.get(..end).unwrap_or_default();
-                    self.message(now, (flow, peer), head, Some(defect), 0);
+                    self.message(now, (flow, peer), head, Some(defect), FIRST);
                     return None;
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use super::DIALOG_MARK;
 use super::canonical::{Value, push_part};
 use crate::limits::STICK_PARAMS_MAX;
 
@@ -19,7 +20,7 @@ fn push_params(out: &mut Vec<u8>, params: &[u8], spare: &mut Vec<u8>) -> Option<
     let mut pieces = Pieces::new(out);
     for param in params
         .split(|&b| b == b';')
-        .filter(|param| !param.is_empty())
+        .filter(|param| !param.is_empty() && !is_mark(param))
     {
         pieces.push(b';', param, Value::Fold)?;
     }
@@ -81,6 +82,15 @@ pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
             return false;
         }
     }
+}
+
+/// The mark of a dialog, which says nothing of the way: the table holds users
+/// and edges, and not as many rows as there are dialogs (protocol 2.3 item 13).
+fn is_mark(param: &[u8]) -> bool {
+    let name = param.split_at_checked(DIALOG_MARK.len());
+    name.is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(DIALOG_MARK.as_bytes()) && matches!(rest, [] | [b'=', ..])
+    })
 }
 
 /// Parameters that may not be present in one URI only (protocol S-19).

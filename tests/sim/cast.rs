@@ -207,6 +207,13 @@ impl Cast {
             self.homes.iter().map(home).collect()
         };
         Role::Edge(edge::Settings {
+            rules: edge::Rules {
+                destinations: steadfast::trust::Destinations {
+                    reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+                    deny: Vec::new(),
+                },
+                ..edge::Rules::default()
+            },
             name: format!("e{}", place + 1),
             cluster: "edge.example.com".to_owned(),
             home: homes,

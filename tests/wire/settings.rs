@@ -12,6 +12,12 @@ use super::world::{EDGES, HOME, Tokens};
 
 pub(crate) fn home() -> home::Settings {
     home::Settings {
+        calls_out: steadfast::trust::CallsOut::anywhere(),
+        destinations: steadfast::trust::Destinations {
+            reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+            deny: Vec::new(),
+        },
+        identities: steadfast::trust::Identities::default(),
         name: String::new(),
         domain: "example.com".to_owned(),
         edges: "sip:edge.example.com;lr".to_owned(),
@@ -46,6 +52,13 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         site: String::new(),
     };
     edge::Settings {
+        rules: edge::Rules {
+            destinations: steadfast::trust::Destinations {
+                reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+                deny: Vec::new(),
+            },
+            ..edge::Rules::default()
+        },
         name: format!("e{}", place + 1),
         cluster: "edge.example.com".to_owned(),
         home: vec![edge::NextHop::At(edge::Hop {

@@ -1,0 +1,212 @@
+//! What somebody who is no peer may ask of an edge: the table of who may do
+//! what, row by row, and what the home is told of who asks.
+//!
+//! - A subscriber goes to the home, whatever his request is for, under an
+//!   assertion of who he is (RFC 3325); past it only where the operator lets
+//!   him, or where his dialog already leads.
+//! - Whoever shows the mark of a dialog goes on in it, by the recorded way.
+//! - A stranger gets as far as the operator says, and nowhere but to the home.
+
+use super::policy::Edge;
+use super::route::Pass;
+use crate::guard::Kind;
+use crate::id::Flow;
+use crate::proxy::{Net, Reply, Request, Verdict};
+use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
+use crate::scan::{Method, params};
+use crate::send::Hop;
+use crate::stick::DIALOG_MARK;
+use crate::trust::mark::Next;
+use crate::trust::{Principal, Strangers, identity};
+
+impl Edge {
+    /// Whether one of our own values, the first `count` Route values or with
+    /// `strict` the Request-URI, carries the mark of the request's dialog, and
+    /// the request goes on as that says.
+    pub(super) fn has_mark(&self, request: &Request<'_>, count: usize, strict: bool) -> bool {
+        let (bytes, message) = (request.bytes, request.message);
+        let routes = message.routes();
+        let rest = routes.len().saturating_sub(count + usize::from(strict));
+        let next = match routes.get(count).filter(|_| rest > 0) {
+            Some(route) => route.uri.map(|uri| Next::Route(bytes, uri)),
+            None if strict => routes
+                .last()
+                .and_then(|last| last.uri)
+                .map(|uri| Next::Target(bytes, uri)),
+            None => message.target().map(|uri| Next::Target(bytes, *uri)),
+        };
+        let Some(next) = next else { return false };
+        let own = routes
+            .iter()
+            .take(count)
+            .filter_map(|route| route.uri.as_ref());
+        let own = own.chain(message.target().filter(|_| strict));
+        let mut marks = own.filter_map(|uri| uri.param(bytes, DIALOG_MARK)?);
+        marks.any(|text| self.marks.verify(text.of(bytes), bytes, message, next))
+    }
+
+    /// The answer to a stranger who wants to go to the homes; `None`: he may.
+    pub(super) fn stranger_refusal(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+        if pass.request.in_dialog() {
+            pass.net.counters.unmarked += 1;
+            return Some(pass.not_allowed("Not In A Dialog Of Ours"));
+        }
+        if pass.request.is_emergency() {
+            pass.plan.is_guest = true;
+            return None;
+        }
+        if !self.serves(pass) {
+            return Some(pass.not_allowed("Domain Not Served Here"));
+        }
+        match self.settings.rules.strangers {
+            Strangers::Refuse => {
+                pass.net.counters.strangers_refused += 1;
+                Some(pass.not_allowed("Register First"))
+            }
+            Strangers::Challenge => None,
+            Strangers::Answer => {
+                pass.plan.is_guest = true;
+                None
+            }
+        }
+    }
+
+    /// Tells the home who sent the request (RFC 3325 §5): a subscriber, and which
+    /// one, where the flow proves it.
+    pub(super) fn assert_identity(&self, pass: &mut Pass<'_, '_>, flow: Flow) {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let method = message.method();
+        if pass.request.principal != Principal::Subscriber || method == Method::Ack {
+            return;
+        }
+        let begins = matches!(method, Method::Invite | Method::Message) && !pass.is_marked;
+        if begins && self.settings.rules.challenges_udp_calls && !flow.is_reliable() {
+            return;
+        }
+        let wish = identity::preferred(bytes, message);
+        let wish = wish.and_then(|value| Uri::in_value(bytes, value).ok());
+        let named = wish.or_else(|| message.from_uri(bytes));
+        let user = named.and_then(|uri| uri.user).unwrap_or_default();
+        let Some(found) = self.registrations.on_flow(pass.now, flow, user.of(bytes)) else {
+            return;
+        };
+        let lines = &mut pass.plan.lines;
+        for part in [
+            identity::ASSERTED.as_bytes(),
+            b": <sip:",
+            found.subscriber.user,
+            b"@",
+            if found.subscriber.realm.is_empty() {
+                self.settings
+                    .home_domains
+                    .first()
+                    .map_or(&b""[..], |domain| domain.as_bytes())
+            } else {
+                found.subscriber.realm
+            },
+            b">\r\n",
+        ] {
+            lines.extend_from_slice(part);
+        }
+    }
+
+    /// True when a Route value is the home's business: its domains, its
+    /// addresses, and further values of the cluster, which only the home can
+    /// tell the edges of.
+    pub(super) fn is_home(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        self.is_served(bytes, uri) && self.stays(net, bytes, uri)
+            || same_host(uri.host.of(bytes), self.settings.cluster.as_bytes())
+    }
+
+    /// True when the host is a served domain or where a home listens.
+    fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
+        let host = uri.host.of(bytes);
+        let mut domains = self.settings.home_domains.iter();
+        let homes = &self.homes;
+        matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
+            && (domains.any(|domain| same_host(host, domain.as_bytes()))
+                || homes.has_name(host)
+                || host_ip(host).is_some_and(|ip| homes.listens(ip, port_of(bytes, uri))))
+    }
+
+    /// True when the request ends at the home: its Request-URI is one that the
+    /// home serves, and nothing stands between.
+    fn serves(&self, pass: &Pass<'_, '_>) -> bool {
+        let bytes = pass.request.bytes;
+        let routes = pass.request.message.routes();
+        let uri = if pass.plan.restore_uri {
+            routes.last().and_then(|last| last.uri.as_ref())
+        } else {
+            pass.request.message.target()
+        };
+        let next = usize::from(pass.next_route().is_some());
+        let passes = next + pass.plan.pop + usize::from(pass.plan.restore_uri);
+        routes.len() <= passes
+            && uri.is_some_and(|uri| self.is_served(bytes, uri) && self.stays(pass.net, bytes, uri))
+    }
+
+    /// False when a `maddr` leads away from the host of the URI (P-8).
+    pub(super) fn stays(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        let Some(maddr) = uri.param(bytes, "maddr") else {
+            return true;
+        };
+        let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
+        let port = port_of(bytes, uri);
+        ip.is_some_and(|ip| net.flows.is_local(ip, port) || self.homes.listens(ip, port))
+    }
+
+    /// The way to a Route value that is not the home's, for a sender who may go
+    /// there: `reach` what the operator opens, or where the dialog leads.
+    pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
+        let bytes = pass.request.bytes;
+        let may_call = pass.request.principal == Principal::Subscriber
+            && self.settings.rules.calls_out.permit(uri.host.of(bytes));
+        let (count, strict) = (pass.plan.pop, pass.plan.restore_uri);
+        if !may_call && !self.has_mark(pass.request, count, strict) {
+            return Err(pass.not_allowed("Route Leaves The Network"));
+        }
+        let Some(hop) = pass.net.hop(pass.now, bytes, uri) else {
+            return Err(Verdict::Answer(Reply::new(
+                404,
+                "Next Hop Cannot Be Resolved",
+            )));
+        };
+        if let Hop::To { addr, .. } = hop {
+            // What an edge sends counts as vouched for: never a phone's own route.
+            if self.is_member(addr.ip(), addr.port()) {
+                return Err(pass.not_allowed("Route Leads To Another Edge"));
+            }
+            if !pass.net.permits(addr) {
+                return Err(pass.not_allowed("Destination Not Allowed"));
+            }
+        }
+        Ok(hop)
+    }
+}
+
+impl Pass<'_, '_> {
+    /// Somebody asks for what he may not have.
+    pub(super) fn not_allowed(&mut self, reason: &'static str) -> Verdict {
+        self.net.counters.not_allowed += 1;
+        Verdict::Answer(Reply::new(403, reason))
+    }
+
+    /// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
+    pub(super) fn may_roam(&mut self) -> bool {
+        let ip = self.request.source.ip();
+        let may = self.net.guard.admit(self.now, ip, Kind::Roaming);
+        self.net.counters.limited += u64::from(!may);
+        if !may {
+            self.net.retry_after(0, &mut self.plan.lines);
+        }
+        may
+    }
+}
+
+/// The port that a URI leads to.
+fn port_of(bytes: &[u8], uri: &Uri) -> u16 {
+    let transport = params::find(bytes, uri.params, "transport").flatten();
+    let is_tls = uri.scheme == Scheme::Sips
+        || transport.is_some_and(|named| named.of(bytes).eq_ignore_ascii_case(b"tls"));
+    uri.port.unwrap_or(if is_tls { 5061 } else { 5060 })
+}

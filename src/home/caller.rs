@@ -1,0 +1,189 @@
+//! On whose behalf a request comes to the home, and what he may have (P-6,
+//! RFC 3325; the table of who may do what, row by row).
+//!
+//! An edge vouches for the way a request came and says in P-Asserted-Identity
+//! which subscriber sent it; where it says nothing, nobody is known. Whoever
+//! calls in the name of a subscriber without that assertion is asked for his
+//! password; but not within a dialog whose mark he shows, and not when he calls
+//! for help.
+
+use super::authenticate::As;
+use super::policy::Home;
+use super::routing::Pass;
+use crate::proxy::{Reply, Request, Verdict};
+use crate::scan::Method;
+use crate::scan::auth::Digest;
+use crate::scan::uri::{Uri, same_host};
+use crate::scan::{Name, params};
+use crate::span::Span;
+use crate::stick::DIALOG_MARK;
+use crate::trust::mark::Next;
+use crate::trust::{Principal, identity};
+
+/// Who a request is from, whichever way it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A subscriber of this domain.
+    Subscriber,
+    /// Somebody of another carrier, which vouches for him.
+    Carrier,
+    /// Nobody in particular.
+    Stranger,
+}
+
+impl Home {
+    /// Finds out who calls, and asks him where he has to prove it.
+    pub(super) fn identify(&mut self, pass: &mut Pass<'_, '_>) -> Result<(), Reply> {
+        let (bytes, request) = (pass.request.bytes, pass.request);
+        let domain = self.settings.domain.as_bytes();
+        let is_ours = |uri: &Uri| same_host(uri.host.of(bytes), domain);
+        let from = request.message.from_uri(bytes).filter(is_ours);
+        let asserted = self.asserted(request);
+        pass.caller = match (request.principal, asserted.as_ref()) {
+            (Principal::Home | Principal::Edge, Some(uri)) if is_ours(uri) => Caller::Subscriber,
+            (Principal::Home | Principal::Edge, Some(_)) | (Principal::Carrier, _) => {
+                Caller::Carrier
+            }
+            // Somebody before us has asked.
+            (Principal::Home | Principal::Edge, None) if !self.settings.challenges_calls => {
+                Caller::Subscriber
+            }
+            (
+                Principal::Home | Principal::Edge | Principal::Subscriber | Principal::Stranger,
+                _,
+            ) => Caller::Stranger,
+        };
+        let user = |uri: Uri| uri.user.unwrap_or_default();
+        let claims_another =
+            |uri: &Uri| from.is_some_and(|from| user(from).of(bytes) != user(*uri).of(bytes));
+        let is_known = match pass.caller {
+            Caller::Subscriber => !asserted.as_ref().is_some_and(claims_another),
+            Caller::Carrier => true,
+            Caller::Stranger => from.is_none() && !self.comes_unasked(request),
+        };
+        let is_asked = self.settings.challenges_calls
+            && !is_known
+            && request.message.method() != Method::Ack
+            && !request.is_emergency();
+        if !is_asked || request.in_dialog() && self.is_marked(pass) {
+            return Ok(());
+        }
+        let claim = from.map_or_else(|| self.credentials_user(request), user);
+        self.authenticate(pass.net, pass.now, request, (claim, As::Proxy), pass.plan)?;
+        pass.caller = Caller::Subscriber;
+        self.assert(pass, claim);
+        Ok(())
+    }
+
+    /// Whether a request came through an edge from somebody that the edge knows
+    /// nothing of, and that it does not let in as a guest either.
+    fn comes_unasked(&self, request: &Request<'_>) -> bool {
+        request.principal.is_peer() && !request.shows_guest()
+    }
+
+    /// The identity that an element of the trust domain asserts.
+    fn asserted(&self, request: &Request<'_>) -> Option<Uri> {
+        let is_believed = request.principal.is_trusted();
+        let value = identity::asserted(request.bytes, request.message).filter(|_| is_believed)?;
+        Uri::in_value(request.bytes, value).ok()
+    }
+
+    /// The user of the credentials for our realm.
+    fn credentials_user(&self, request: &Request<'_>) -> Span {
+        let bytes = request.bytes;
+        let lines = request.message.all(Name::ProxyAuthorization);
+        let mut ours = lines.filter_map(|header| Digest::parse(bytes, header.value).ok().flatten());
+        let realm = self.settings.domain.as_bytes();
+        ours.find(|digest| digest.realm.of(bytes) == realm)
+            .map_or_else(Span::default, |digest| digest.username)
+    }
+
+    /// Writes down who has proven himself, for whoever is told further on.
+    fn assert(&self, pass: &mut Pass<'_, '_>, user: Span) {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        if pass.request.principal.is_trusted() {
+            let lines = identity::lines(bytes, message, identity::ASSERTED);
+            pass.plan.consumed.extend(lines.map(|header| header.line));
+        }
+        for part in [
+            identity::ASSERTED.as_bytes(),
+            b": <sip:",
+            user.of(bytes),
+            b"@",
+            self.settings.domain.as_bytes(),
+            b">\r\n",
+        ] {
+            pass.plan.lines.extend_from_slice(part);
+        }
+    }
+
+    /// Whether the request shows the mark of its dialog in a Route value of ours
+    /// and goes on as that says. Looked at once.
+    pub(super) fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool {
+        if let Some(known) = pass.is_marked {
+            return known;
+        }
+        let (pop, strict) = (pass.plan.pop, pass.plan.restore_uri);
+        let is_marked = self.shows_mark(pass.request, pop, strict);
+        pass.is_marked = Some(is_marked);
+        is_marked
+    }
+
+    /// The same of a request whose first `pop` Route values, or with `strict`
+    /// whose Request-URI, are ours.
+    pub(super) fn shows_mark(&self, request: &Request<'_>, pop: usize, strict: bool) -> bool {
+        let (bytes, message) = (request.bytes, request.message);
+        let routes = message.routes();
+        let rest = routes.len().saturating_sub(pop + usize::from(strict));
+        let next = match routes.get(pop).filter(|_| rest > 0) {
+            Some(route) => route.uri.map(|uri| Next::Route(bytes, uri)),
+            None if strict => routes
+                .last()
+                .and_then(|last| last.uri)
+                .map(|uri| Next::Target(bytes, uri)),
+            None => message.target().map(|uri| Next::Target(bytes, *uri)),
+        };
+        let Some(next) = next else { return false };
+        let own = routes.iter().take(pop).filter_map(|route| route.uri);
+        let own = own.chain(message.target().copied().filter(|_| strict));
+        let mut marks = own.filter_map(|uri| params::find(bytes, uri.params, DIALOG_MARK)?);
+        marks.any(|text| self.marks.verify(text.of(bytes), bytes, message, next))
+    }
+
+    /// The refusal of a request that is to go to a URI which is not ours;
+    /// `None`: its caller may go there.
+    pub(super) fn refusal(
+        &self,
+        pass: &mut Pass<'_, '_>,
+        bytes: &[u8],
+        uri: &Uri,
+    ) -> Option<Verdict> {
+        let host = uri.host.of(bytes);
+        if same_host(host, &self.cluster) {
+            // Through a token one gets past the services of this home: only within
+            // a dialog that has gone through them.
+            let names_phone = uri.user.is_some();
+            if names_phone && self.is_marked(pass) {
+                return None;
+            }
+            pass.net.counters.unmarked += 1;
+            return Some(pass.not_allowed("Not In A Dialog Of Ours"));
+        }
+        let may_call = pass.caller == Caller::Subscriber && self.settings.calls_out.permit(host);
+        if may_call || self.is_marked(pass) {
+            return None;
+        }
+        Some(pass.not_allowed(match pass.caller {
+            Caller::Subscriber => "Domain Not Allowed",
+            Caller::Carrier | Caller::Stranger => "No Relaying For Strangers",
+        }))
+    }
+}
+
+impl Pass<'_, '_> {
+    /// Somebody asks for what he may not have.
+    pub(super) fn not_allowed(&mut self, reason: &'static str) -> Verdict {
+        self.net.counters.not_allowed += 1;
+        Verdict::Answer(Reply::new(403, reason))
+    }
+}

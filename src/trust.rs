@@ -1,0 +1,96 @@
+//! Who may do what: principals, the marks of dialogs, the headers that assert
+//! an identity, and the addresses that may be sent to.
+//!
+//! One question is asked of every request once, where it comes in: who is this?
+//! The answer is a `Principal`. It travels with the request, to another shard
+//! too, and nobody asks the address, the To tag or a header again.
+//!
+//! - What proves a peer is the business of the roles, which know their
+//!   configuration (`proxy::Policy::principal`).
+//! - `mark`: evidence that a request belongs to a dialog that we let in, and
+//!   goes the way that it was recorded.
+//! - `identity`: what is taken off at the border of the trust domain (RFC 3325).
+//! - `destinations`: where nobody but a peer is sent to.
+//!
+//! A token in a Route says where a phone is. It is read by the far end of every
+//! call, and so it is no credential of whoever shows it.
+
+pub mod destinations;
+pub mod identity;
+pub mod mark;
+
+pub use destinations::Destinations;
+pub use identity::Identities;
+pub use mark::{Mark, MarkKey};
+
+/// Who sent a request, as far as the flow that it came on proves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// A home of the domain.
+    Home,
+    /// An edge of the cluster.
+    Edge,
+    /// Another carrier, which the configuration names.
+    Carrier,
+    /// Whoever a 2xx to a REGISTER has passed to on that flow.
+    Subscriber,
+    /// Nobody in particular.
+    Stranger,
+}
+
+impl Principal {
+    /// A home or an edge of ours: what it sends is vouched for.
+    #[must_use]
+    pub const fn is_peer(self) -> bool {
+        matches!(self, Self::Home | Self::Edge)
+    }
+
+    /// Whether identities that it asserts are believed (RFC 3325 §2.2).
+    #[must_use]
+    pub const fn is_trusted(self) -> bool {
+        match self {
+            Self::Home | Self::Edge | Self::Carrier => true,
+            Self::Subscriber | Self::Stranger => false,
+        }
+    }
+}
+
+/// What an edge makes of strangers that ask for something other than to be
+/// registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strangers {
+    /// They reach the homes, whose answer is a challenge.
+    #[default]
+    Challenge,
+    /// They reach the subscribers, through the home; never as one of its users.
+    Answer,
+    /// They get 403.
+    Refuse,
+}
+
+/// The domains that subscribers may call besides their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallsOut {
+    /// Every one.
+    pub anywhere: bool,
+    /// These.
+    pub domains: Vec<String>,
+}
+
+impl CallsOut {
+    /// Every domain.
+    #[must_use]
+    pub const fn anywhere() -> Self {
+        Self {
+            anywhere: true,
+            domains: Vec::new(),
+        }
+    }
+
+    /// Whether the host of a URI is one that may be called.
+    #[must_use]
+    pub fn permit(&self, host: &[u8]) -> bool {
+        let mut domains = self.domains.iter();
+        self.anywhere || domains.any(|domain| crate::scan::uri::same_host(domain.as_bytes(), host))
+    }
+}

@@ -1,0 +1,181 @@
+//! Headers that say who somebody is, or who pays, and that only an element of
+//! the trust domain may write (RFC 3325, RFC 7315; I-1 to I-4).
+
+use crate::edit::Edits;
+use crate::scan::{Header, Message, Name};
+use crate::span::Span;
+
+/// The header of an asserted identity (RFC 3325 §9.1).
+pub const ASSERTED: &str = "P-Asserted-Identity";
+
+/// What is taken off where a message enters the trust domain.
+const STRIPPED: [&str; 8] = [
+    ASSERTED,
+    "P-Preferred-Identity",
+    "P-Charging-Vector",
+    "P-Charging-Function-Addresses",
+    "P-Access-Network-Info",
+    "P-Visited-Network-ID",
+    "Remote-Party-ID",
+    "Feature-Caps",
+];
+
+/// The headers that count, those that the operator adds included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identities {
+    /// More names.
+    pub more: Vec<String>,
+}
+
+impl Identities {
+    /// Takes them off a message that comes from outside the trust domain.
+    pub fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
+        for header in message.headers() {
+            if header.name == Name::Other && self.counts(name_of(bytes, header)) {
+                edits.remove(header.line.range());
+            }
+        }
+    }
+
+    /// Whether a message has one of them.
+    #[must_use]
+    pub fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
+        let mut headers = message.headers().iter();
+        headers.any(|header| header.name == Name::Other && self.counts(name_of(bytes, header)))
+    }
+
+    fn counts(&self, name: &[u8]) -> bool {
+        // Two first letters leave out nearly every header there is.
+        let is_one = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
+        let may_be = matches!(
+            name,
+            [b'P' | b'p', b'-', ..] | [b'R' | b'r' | b'F' | b'f', b'e' | b'E', ..]
+        );
+        may_be && STRIPPED.into_iter().any(is_one)
+            || !self.more.is_empty() && self.more.iter().any(|more| is_one(more))
+    }
+}
+
+/// The value of the header with an asserted identity, when there is one.
+#[must_use]
+pub fn asserted(bytes: &[u8], message: &Message) -> Option<Span> {
+    lines(bytes, message, ASSERTED)
+        .next()
+        .map(|header| header.value)
+}
+
+/// The value of the header with the identity that its sender would rather have
+/// (RFC 3325 §9.2).
+#[must_use]
+pub fn preferred(bytes: &[u8], message: &Message) -> Option<Span> {
+    let mut lines = lines(bytes, message, "P-Preferred-Identity");
+    lines.next().map(|header| header.value)
+}
+
+/// Takes the asserted identity off a message that leaves the trust domain and
+/// asks for privacy (RFC 3325 §7, RFC 3323 §4.2; I-3).
+pub fn keep_private(bytes: &[u8], message: &Message, edits: &mut Edits) {
+    if asserted(bytes, message).is_none() || !wants_privacy(bytes, message) {
+        return;
+    }
+    for header in lines(bytes, message, ASSERTED) {
+        edits.remove(header.line.range());
+    }
+}
+
+/// Whether the message says `Privacy: id` (RFC 3325 §9.3).
+#[must_use]
+pub fn wants_privacy(bytes: &[u8], message: &Message) -> bool {
+    let wants = |header: &Header| {
+        let tokens = header
+            .value
+            .of(bytes)
+            .split(|byte| matches!(byte, b';' | b','));
+        let mut tokens = tokens.map(<[u8]>::trim_ascii);
+        tokens.any(|token| token.eq_ignore_ascii_case(b"id"))
+    };
+    lines(bytes, message, "Privacy").any(wants)
+}
+
+/// The header lines of that name, which is none that `scan` knows.
+pub fn lines<'a>(
+    bytes: &'a [u8],
+    message: &'a Message,
+    name: &'static str,
+) -> impl Iterator<Item = &'a Header> {
+    let is_it = move |header: &&Header| {
+        header.name == Name::Other && name_of(bytes, header).eq_ignore_ascii_case(name.as_bytes())
+    };
+    message.headers().iter().filter(is_it)
+}
+
+/// The name of a header line as it is written.
+fn name_of<'a>(bytes: &'a [u8], header: &Header) -> &'a [u8] {
+    let line = header.line.of(bytes);
+    let end = memchr::memchr(b':', line).unwrap_or_default();
+    line.get(..end).unwrap_or_default().trim_ascii_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::scan;
+
+    #[track_caller]
+    fn check(edit: impl Fn(&[u8], &Message, &mut Edits), lines: &str, want: &str) {
+        let text = |lines: &str| {
+            let text = format!(
+                "MESSAGE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\nTo: <sip:c@d>\n\
+                 Call-ID: i\nCSeq: 1 MESSAGE\n{lines}\n"
+            );
+            text.replace('\n', "\r\n").into_bytes()
+        };
+        let bytes = text(lines);
+        let (mut message, mut edits, mut out) = (Message::default(), Edits::default(), Vec::new());
+        scan(&bytes, &mut message).unwrap();
+        edit(&bytes, &message, &mut edits);
+        edits.apply(&bytes, &mut out);
+        assert_eq!(
+            out.escape_ascii().to_string(),
+            text(want).escape_ascii().to_string()
+        );
+    }
+
+    #[test]
+    fn what_only_the_trust_domain_may_say_is_taken_off() {
+        // I-1, I-2
+        let identities = Identities {
+            more: vec!["X-Billing".to_owned()],
+        };
+        check(
+            |bytes, message, edits| identities.strip(bytes, message, edits),
+            "P-Asserted-Identity: <sip:x@y>\nSubject: a\np-asserted-identity : <tel:+1>\n\
+             P-Preferred-Identity: <sip:x@y>\nREMOTE-PARTY-ID: <sip:x@y>\nP-Charging-Vector: icid-value=1\n\
+             P-Charging-Function-Addresses: ccf=1\nP-Access-Network-Info: 3GPP\nP-Visited-Network-ID: a\n\
+             Feature-Caps: *\nx-billing: 1\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
+            "Subject: a\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
+        );
+    }
+
+    #[test]
+    fn privacy_takes_the_assertion_off_and_nothing_else() {
+        // I-3
+        let id = "P-Asserted-Identity: <sip:x@y>\n";
+        for privacy in [
+            "Privacy: id\n",
+            "privacy: user; ID ;critical\n",
+            "Privacy: none,id\n",
+        ] {
+            check(keep_private, &format!("{id}{privacy}{id}"), privacy);
+        }
+        for privacy in [
+            "",
+            "Privacy: none\n",
+            "Privacy: header\n",
+            "Privacy: idle\n",
+        ] {
+            let both = format!("{privacy}{id}");
+            check(keep_private, &both, &both);
+        }
+    }
+}
