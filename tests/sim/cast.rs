@@ -164,6 +164,12 @@ impl Cast {
 
     pub(crate) fn home(&self) -> Role {
         let settings = home::Settings {
+            calls_out: steadfast::trust::CallsOut::anywhere(),
+            destinations: steadfast::trust::Destinations {
+                reach: vec![("0.0.0.0".parse().unwrap(), 0)],
+                deny: Vec::new(),
+            },
+            identities: steadfast::trust::Identities::default(),
             name: String::new(),
             domain: "example.com".to_owned(),
             edges: "sip:edge.example.com;lr".to_owned(),
@@ -171,7 +177,7 @@ impl Cast {
             nonce_key: [7; 32],
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             redirect: Redirect::Always,
-            challenges_calls: false,
+            challenges_calls: true,
             authenticates: true,
             requires_path: false,
             is_stored: true,
@@ -209,7 +215,7 @@ impl Cast {
         Role::Edge(edge::Settings {
             rules: edge::Rules {
                 destinations: steadfast::trust::Destinations {
-                    reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+                    reach: vec![("0.0.0.0".parse().unwrap(), 0)],
                     deny: Vec::new(),
                 },
                 ..edge::Rules::default()
