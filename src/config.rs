@@ -12,6 +12,7 @@ mod keys;
 mod names;
 mod reader;
 mod role;
+mod rules;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};

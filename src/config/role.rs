@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::Section;
-use super::{Home, Mistake, keys, names};
+use super::rules::{calls_out, destinations, identities};
+use super::{Home, Mistake, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, Member};
 use crate::home::{self, Redirect};
 use crate::limits;
-use crate::trust::{CallsOut, Destinations, Identities, Strangers};
+use crate::trust::CallsOut;
 
 pub(super) fn edge(
     section: &Section<'_>,
@@ -57,13 +58,7 @@ pub(super) fn edge(
         Some(key) => keys::flow_key(key),
         None => random_key(section)?,
     };
-    let want = "\"challenge\", \"answer\" or \"refuse\"";
-    let strangers = section.parsed("strangers", want, strangers)?;
-    let strangers = strangers.unwrap_or_default();
-    let calls_out = calls_out(section)?.unwrap_or_default();
-    let challenges_udp_calls = section
-        .flag("challenge_udp_calls", "true or false")?
-        .unwrap_or(speaks_tls);
+    let rules = rules::edge(section, speaks_tls)?;
     let name = name.to_owned();
     Ok(edge::Settings {
         name,
@@ -75,13 +70,7 @@ pub(super) fn edge(
         set_size,
         token_keys,
         flow_key,
-        rules: edge::Rules {
-            strangers,
-            calls_out,
-            destinations: destinations(section)?,
-            identities: identities(section)?,
-            challenges_udp_calls,
-        },
+        rules,
     })
 }
 
@@ -157,48 +146,6 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         subscribers,
         store,
     })
-}
-
-/// The domains that subscribers may call besides their own; `"*"`: every one.
-fn calls_out(section: &Section<'_>) -> Result<Option<CallsOut>, Mistake> {
-    let want = "a list of domains such as [\"example.org\"], or [\"*\"] for every one";
-    let domain = |text: &str| match text {
-        "*" => Ok(None),
-        _ => names::domain(text).map(Some),
-    };
-    let listed = section.any_list("calls_out", want, domain)?;
-    Ok(listed.map(|listed| CallsOut {
-        anywhere: listed.contains(&None),
-        domains: listed.into_iter().flatten().collect(),
-    }))
-}
-
-fn destinations(section: &Section<'_>) -> Result<Destinations, Mistake> {
-    let want = "a list of networks such as [\"10.1.0.0/16\"]";
-    let networks = |key| section.any_list(key, want, names::prefix);
-    Ok(Destinations {
-        reach: networks("reach")?.unwrap_or_default(),
-        deny: networks("deny")?.unwrap_or_default(),
-    })
-}
-
-fn identities(section: &Section<'_>) -> Result<Identities, Mistake> {
-    let want = "a list of header names such as [\"X-Customer\"]";
-    let more = section.any_list("identity_headers", want, names::header)?;
-    Ok(Identities {
-        more: more.unwrap_or_default(),
-    })
-}
-
-fn strangers(text: &str) -> Result<Strangers, String> {
-    match text {
-        "challenge" => Ok(Strangers::Challenge),
-        "answer" => Ok(Strangers::Answer),
-        "refuse" => Ok(Strangers::Refuse),
-        _ => Err(format!(
-            "is {text:?}, which should be \"challenge\", \"answer\" or \"refuse\""
-        )),
-    }
 }
 
 /// what becomes of a phone that does not show `Supported: path`.

@@ -4,18 +4,18 @@ use super::*;
 use crate::edge::{Hop, Member, NextHop};
 use crate::home::Redirect;
 
-const HEAD: &str = "\
+pub(super) const HEAD: &str = "\
 name = \"e1\"
 listen = [\"udp:127.0.0.11:5060\", \"tcp:127.0.0.11:5060\"]
 ";
-const EDGE: &str = "\
+pub(super) const EDGE: &str = "\
 [edge]
 cluster = \"edge.example.com\"
 home = [\"sip:127.0.0.10:5060;transport=udp\"]
 members = [{ name = \"e1\", address = \"127.0.0.11\" }, { name = \"e2\", address = \"127.0.0.12\", tcp = 5070 }]
 ";
 /// `Cargo.toml` stands for any file that is there.
-const HOME: &str = "\
+pub(super) const HOME: &str = "\
 [home]
 domain = \"example.com\"
 subscribers = \"Cargo.toml\"
@@ -24,13 +24,13 @@ edges = \"sip:edge.example.com;lr\"
 edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
 ";
 
-fn read(text: &str) -> Result<Config, Mistake> {
+pub(super) fn read(text: &str) -> Result<Config, Mistake> {
     parse("e1.toml", text, Path::new(env!("CARGO_MANIFEST_DIR")))
 }
 
 /// Reads head and section with `old` replaced by `new`.
 #[track_caller]
-fn check(section: &str, old: &str, new: &str, want: &str) {
+pub(super) fn check(section: &str, old: &str, new: &str, want: &str) {
     let text = format!("{HEAD}{section}");
     assert!(text.contains(old), "{old} is not there");
     assert_eq!(

@@ -77,6 +77,9 @@ impl Edge {
             | Mine::Sibling
             | Mine::Not => {}
         }
+        if let Some(reply) = self.strays(net, request, plan) {
+            return Verdict::Answer(reply);
+        }
         // Reads its URI with the token in the Route still needed.
         let token = std::mem::take(&mut self.token);
         let retarget = self.retarget(net, request, plan);
@@ -96,6 +99,26 @@ impl Edge {
             return Verdict::Answer(reply);
         }
         Verdict::Forward
+    }
+
+    /// The answer to a REGISTER that is to go elsewhere than to the homes, by a
+    /// Route behind ours or by `maddr`.
+    fn strays(&self, net: &mut Net, request: &Request<'_>, plan: &Plan) -> Option<Reply> {
+        if request.principal.is_peer() {
+            return None;
+        }
+        let (bytes, message) = (request.bytes, request.message);
+        let mut further = message.routes().iter().skip(plan.pop);
+        let is_home = further.all(|route| {
+            let uri = route.uri.as_ref();
+            uri.is_some_and(|uri| self.is_home(net, bytes, uri))
+        });
+        let mut uri = message.target().into_iter();
+        if is_home && uri.all(|uri| self.stays(net, bytes, uri)) {
+            return None;
+        }
+        net.counters.not_allowed += 1;
+        Some(Reply::stateless(403, "A REGISTER Goes To The Home"))
     }
 
     /// D-E18: a phone that took the 300 for a retarget asks the cluster
