@@ -71,6 +71,19 @@ impl Edge {
         }
     }
 
+    /// A carrier vouches for its own users, and not for those of the domains that
+    /// are served here.
+    pub(super) fn disown(&self, pass: &mut Pass<'_, '_>) {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        for header in identity::lines(bytes, message, identity::ASSERTED) {
+            let uri = Uri::in_value(bytes, header.value).ok();
+            if uri.is_none_or(|uri| self.is_served(bytes, &uri)) {
+                pass.plan.consumed.push(header.line);
+            }
+        }
+        pass.plan.is_guest = true;
+    }
+
     /// Tells the home who sent the request (RFC 3325 §5): a subscriber, and which
     /// one, where the flow proves it.
     pub(super) fn assert_identity(&self, pass: &mut Pass<'_, '_>, flow: Flow) {
