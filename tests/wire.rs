@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod wire {
     pub(crate) mod cables;
+    pub(crate) mod marks;
     pub(crate) mod names;
     pub(crate) mod peer;
     pub(crate) mod phone;
