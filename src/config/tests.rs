@@ -4,6 +4,8 @@ use super::*;
 use crate::edge::{Hop, Member, NextHop};
 use crate::home::Redirect;
 
+mod trust;
+
 const HEAD: &str = "\
 name = \"e1\"
 listen = [\"udp:127.0.0.11:5060\", \"tcp:127.0.0.11:5060\"]
