@@ -52,5 +52,6 @@ mod wire {
     mod transport;
     mod two_edges;
     mod validating;
+    mod who_may;
     mod why;
 }

@@ -200,18 +200,24 @@ fn a_subscriber_goes_past_the_home_where_the_operator_lets_him() {
         anywhere: false,
         domains: vec![domain.to_owned()],
     };
-    for (calls_out, may) in [
-        (CallsOut::default(), false),
-        (only("203.0.113.7"), false),
-        (only("203.0.113.8"), true),
-        (CallsOut::anywhere(), true),
+    let far = "203.0.113.8:5062;lr";
+    for (calls_out, to, may) in [
+        (CallsOut::default(), far, false),
+        (only("203.0.113.7"), far, false),
+        (only("203.0.113.8"), far, true),
+        (CallsOut::anywhere(), far, true),
+        // The name of one is not the address of another.
+        (
+            only("example.org"),
+            "example.org;maddr=203.0.113.8;lr",
+            false,
+        ),
     ] {
         let set = |_: usize, edge: &mut edge::Settings| edge.rules.calls_out = calls_out.clone();
         let mut world = World::with(Tokens::Clear, |_| (), set);
         Phone::new("joe", JOE, true).register(&mut world, EDGES[0]);
         world.forget();
-        let routes = route("203.0.113.8:5062;lr");
-        let text = ask("MESSAGE", "sip:x@203.0.113.9", JOE, &routes, false);
+        let text = ask("MESSAGE", "sip:x@203.0.113.9", JOE, &route(to), false);
         world.send(JOE, EDGES[0], &text);
         if may {
             assert_eq!(reached(&world), ["203.0.113.8:5062"], "{calls_out:?}");
