@@ -173,7 +173,7 @@ impl Edge {
     pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
         let bytes = pass.request.bytes;
         let may_call = pass.request.principal == Principal::Subscriber
-            && self.settings.rules.calls_out.permit(uri.host.of(bytes));
+            && self.settings.rules.calls_out.permit(bytes, uri);
         let (count, strict) = (pass.plan.pop, pass.plan.restore_uri);
         if !may_call && !self.has_mark(pass.request, count, strict) {
             return Err(pass.not_allowed("Route Leaves The Network"));
