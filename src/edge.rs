@@ -15,8 +15,8 @@
 //! that a request reaches by mistake relays it once, and the home learns the
 //! rest from its answers.
 //!
-//! What the edge trusts: addresses of homes and edges, the tokens of its keys,
-//! and the user of the credentials that the home accepted. Nothing else in a
+//! What the edge trusts: homes and edges as the configuration reaches them
+//! (`send::PeerRule`), the tokens of its keys, and the user of the credentials that the home accepted. Nothing else in a
 //! message makes a sender anybody.
 
 pub mod flow_token;
@@ -51,6 +51,7 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
+use crate::send::{Clear, HostRule, PeerRule, Ports};
 
 /// Who and what an edge is. Equal on all edges of a cluster except `name`.
 #[derive(Clone)]
@@ -65,6 +66,10 @@ pub struct Settings {
     pub home_domains: Vec<String>,
     /// Every edge of the cluster, in the same order on every edge.
     pub members: Vec<Member>,
+    /// Other carriers that send calls.
+    pub peers: Vec<PeerRule>,
+    /// The first core port of the homes: theirs are like ours.
+    pub core_port: u16,
     /// A REGISTER whose phone does not show `Supported: path` is refused.
     pub requires_path: bool,
     /// Edges in one subscriber's set, 1 to `limits::EDGE_SET_MAX`.
@@ -89,6 +94,8 @@ pub struct Member {
     pub tcp: u16,
     /// Its TLS port.
     pub tls: u16,
+    /// The first of its core ports.
+    pub core_port: u16,
     /// It is to be taken out of service: no subscriber gets it any more, and
     /// those who have it are moved (D-E17).
     pub retires: bool,
@@ -105,6 +112,13 @@ impl Member {
             Transport::Tcp => self.tcp,
             Transport::Tls => self.tls,
         }
+    }
+
+    /// How it is told over UDP and TCP, where the edges use those.
+    pub(crate) const fn rule(&self) -> HostRule {
+        let udp = Ports::one(self.udp).and_core(self.core_port);
+        let tcp = Ports::one(self.tcp).and_core(self.core_port);
+        HostRule::at(self.address, Clear::Any, udp, tcp)
     }
 
     /// True when one of its listeners has that port.

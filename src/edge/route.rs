@@ -60,7 +60,7 @@ impl Edge {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let origin = self.origin(net, request.flow);
+        let origin = self.origin(net, request.flow).or_phone();
         let own = self.own_routes(net, request);
         plan.pop = own.count;
         let mut what = own.what;
@@ -225,7 +225,7 @@ impl Edge {
             return Verdict::Answer(Reply::stateless(200, "OK"));
         }
         match pass.origin {
-            Origin::Phone => self.outgoing(pass, Trust::Stranger),
+            Origin::Phone | Origin::Carrier => self.outgoing(pass, Trust::Stranger),
             Origin::Home if pass.more && what != Mine::Not => {
                 self.outgoing(pass, Trust::Subscriber)
             }

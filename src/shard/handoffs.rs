@@ -25,7 +25,7 @@ impl Shard {
                 times,
                 bytes,
             } => {
-                let source = far.peer;
+                let source = far.end.addr;
                 self.learn(now, flow, far);
                 self.net.heard(now, flow);
                 self.message(now, (flow, source), &bytes, None, times);

@@ -13,8 +13,8 @@ mod home;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
-/// An address of the home that is no node: the test speaks for it.
-const CORE: &str = "127.0.0.10:7000";
+/// Another home, which the test plays.
+const CORE: &str = "127.0.0.10:40070";
 const HANDED: [&str; 4] = [
     "handed_over",
     "handed_registers",
@@ -23,7 +23,14 @@ const HANDED: [&str; 4] = [
 ];
 
 fn wide(width: u8, set_size: usize) -> World {
-    let edge = |_: usize, edge: &mut Settings| edge.set_size = set_size;
+    let edge = |_: usize, edge: &mut Settings| {
+        edge.set_size = set_size;
+        edge.home.push(NextHop::At(edge::Hop {
+            transport: Transport::Udp,
+            addr: CORE.parse().unwrap(),
+            name: None,
+        }));
+    };
     World::wide(width, Tokens::Clear, |_| (), edge)
 }
 
@@ -158,7 +165,7 @@ fn a_call_that_comes_to_another_shard_is_the_phones_all_the_same() {
             world
                 .receive(CORE)
                 .text
-                .starts_with("BYE sip:ann@127.0.0.10:7000 ")
+                .starts_with("BYE sip:ann@127.0.0.10:40070 ")
         );
         let handed = world.counter(EDGES[0], "handed_over");
         assert_eq!(handed > 0, at != by, "{handed}");

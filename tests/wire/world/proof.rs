@@ -25,6 +25,7 @@ impl World {
         let accepted = Accepted {
             transport,
             peer: from,
+            core_side: false,
             identities: if transport == Transport::Tls {
                 &identities
             } else {
@@ -32,7 +33,7 @@ impl World {
             },
         };
         let shard = &mut self.shards[place];
-        if !shard.knock(self.now, from.ip(), transport) {
+        if !shard.knock(self.now, &accepted.end()) {
             return false;
         }
         let stream = shard.accept(self.now, &accepted);
