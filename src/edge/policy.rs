@@ -392,3 +392,6 @@ fn grant_keep(net: &Net, response: &Response<'_>, edits: &mut Edits) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

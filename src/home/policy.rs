@@ -467,3 +467,6 @@ impl Policy for Home {
         self.changed = changed;
     }
 }
+
+#[cfg(test)]
+mod tests;
