@@ -24,6 +24,7 @@ pub(super) struct Homes {
     /// The first of their core ports.
     core_port: u16,
     are_known: bool,
+    are_clear: bool,
 }
 
 enum Home {
@@ -53,6 +54,7 @@ impl Homes {
             before: Vec::new(),
             rules: Vec::new(),
             core_port,
+            are_clear: false,
             are_known: false,
         }
     }
@@ -75,13 +77,16 @@ impl Homes {
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
         self.are_known = true;
+        self.are_clear = false;
         for home in &self.list {
             match home {
                 Home::At(hop) => self.located.push((hop.transport, hop.addr)),
-                Home::Named { name, .. } => {
+                Home::Named { text, uri, name } => {
                     let servers = name.map(|name| net.locator.stale(now, name));
                     let servers = servers.unwrap_or_default();
                     self.are_known &= !servers.is_empty();
+                    let is_tls = send::Hop::transport_of(text.as_bytes(), uri);
+                    self.are_clear |= servers.is_empty() && is_tls != Some(Transport::Tls);
                     let servers = servers.iter();
                     self.located
                         .extend(servers.map(|server| (server.transport, server.addr)));
@@ -92,6 +97,7 @@ impl Homes {
         self.rules.clear();
         self.rules
             .extend(located.map(|&(transport, addr)| rule(transport, addr, core_port)));
+        self.are_clear |= self.rules.iter().any(|rule| rule.clear != Clear::No);
         for &(transport, addr) in &self.located {
             if transport == Transport::Udp
                 && !self.before.contains(&(transport, addr))
@@ -115,9 +121,11 @@ impl Homes {
     }
 
     /// Whether any of them is reached without a certificate. Where none is, the
-    /// edges do not believe one another without either.
-    pub(super) fn are_clear(&self) -> bool {
-        self.rules.iter().any(|rule| rule.clear != Clear::No)
+    /// edges do not believe one another without either. A name that the DNS has
+    /// not answered for is, unless it is one of TLS: an edge that was restarted
+    /// must know at once what another one relays.
+    pub(super) const fn are_clear(&self) -> bool {
+        self.are_clear
     }
 
     /// Whether a connection may be a home's, before it has shown a certificate.
