@@ -52,6 +52,7 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
+use crate::send::{Clear, HostRule, PeerRule, Ports};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 /// Who and what an edge is. Equal on all edges of a cluster except `name`.
@@ -67,6 +68,10 @@ pub struct Settings {
     pub home_domains: Vec<String>,
     /// Every edge of the cluster, in the same order on every edge.
     pub members: Vec<Member>,
+    /// Other carriers that send calls.
+    pub peers: Vec<PeerRule>,
+    /// The first core port of the homes: theirs are like ours.
+    pub core_port: u16,
     /// A REGISTER whose phone does not show `Supported: path` is refused.
     pub requires_path: bool,
     /// Edges in one subscriber's set, 1 to `limits::EDGE_SET_MAX`.
@@ -109,6 +114,8 @@ pub struct Member {
     pub tcp: u16,
     /// Its TLS port.
     pub tls: u16,
+    /// The first of its core ports.
+    pub core_port: u16,
     /// It is to be taken out of service: no subscriber gets it any more, and
     /// those who have it are moved (D-E17).
     pub retires: bool,
@@ -125,6 +132,13 @@ impl Member {
             Transport::Tcp => self.tcp,
             Transport::Tls => self.tls,
         }
+    }
+
+    /// How it is told over UDP and TCP, where the edges use those.
+    pub(crate) const fn rule(&self) -> HostRule {
+        let udp = Ports::one(self.udp).and_core(self.core_port);
+        let tcp = Ports::one(self.tcp).and_core(self.core_port);
+        HostRule::at(self.address, Clear::Any, udp, tcp)
     }
 
     /// True when one of its listeners has that port.

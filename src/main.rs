@@ -93,7 +93,7 @@ fn run(path: &std::path::Path) -> Result<(), String> {
 fn check(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
     node::check(&config).map_err(|fault| fault.to_string())?;
-    if let Some(warning) = config.warning() {
+    for warning in config.warnings() {
         eprintln!("steadfast: {}: warning: {warning}", path.display());
     }
     println!(

@@ -50,7 +50,7 @@ use crate::id::{Flow, Slab};
 use crate::limits;
 use crate::locate::Waiter;
 use crate::scan::{Message, Name};
-use crate::send::{Handoff, Hop};
+use crate::send::{End, Handoff, Hop};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::Instant;
@@ -308,8 +308,12 @@ pub trait Policy {
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>);
     /// Whether a home or an edge of ours is where a hop leads: nothing is
     /// counted against it, another one may stand in for it, and keep-alives
-    /// pass between us.
+    /// pass between us. Of a flow it is whoever is proven to be at its end; of an
+    /// address whoever lives there, which says nothing of what comes from it.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
+    /// Whether a connection that was just accepted may be such an element's, as
+    /// far as its address and port tell: it is not counted as a stranger's.
+    fn may_be_peer(&self, end: &End) -> bool;
     /// Whether keep-alives with the peer that a hop leads to are agreed on in
     /// Vias (K-1), and not by the configuration of both.
     fn negotiates(&self, net: &Net, hop: Hop) -> bool;

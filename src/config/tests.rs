@@ -3,6 +3,7 @@
 use super::*;
 use crate::edge::{Hop, Member, NextHop};
 use crate::home::Redirect;
+use crate::send::HostRule;
 
 pub(super) const HEAD: &str = "\
 name = \"e1\"
@@ -72,6 +73,7 @@ fn an_edge_is_read_with_its_defaults() {
         udp: 5060,
         tcp: 5070,
         tls: 5061,
+        core_port: 15_060,
         retires: false,
         site: String::new(),
     };
@@ -84,8 +86,8 @@ fn a_home_is_read_with_its_defaults() {
     let Role::Home(home) = read(&format!("{HEAD}{HOME}")).unwrap().role else {
         panic!("not a home")
     };
-    let peers =
-        [("127.0.0.11", 32), ("127.0.0.12", 31)].map(|(ip, len)| (ip.parse().unwrap(), len));
+    let peers = ["127.0.0.11", "127.0.0.12/31"];
+    let peers = peers.map(|text| HostRule::edge(text, Clear::Any, 15_060).unwrap());
     assert_eq!(home.settings.edge_peers, peers);
     assert_eq!(home.settings.redirect, Redirect::Always);
     let store = home.store.unwrap();
@@ -206,7 +208,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "store =",
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, name, edges, edge_peers, nonce_key_file, algorithms, authenticate, \
+         store, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
          challenge_calls, path, redirect, calls_out, reach, deny, identity_headers",
     );
 }
@@ -285,7 +287,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, dns",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, dns",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),
@@ -323,7 +325,8 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "127.0.0.12/31",
         "127.0.0.12/33",
         "e1.toml, line 8: [home] `edge_peers` has \"127.0.0.12/33\", which should be like \
-         \"192.0.2.1\" or \"192.0.2.0/24\"",
+         \"192.0.2.1\" or \"192.0.2.0/24\", or say what is spoken, such as \"udp:192.0.2.1\", \
+         \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\"",
     );
     check(
         HOME,
@@ -489,3 +492,5 @@ fn what_tls_needs_is_said() {
          [tls]",
     );
 }
+
+mod peers;

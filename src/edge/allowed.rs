@@ -11,7 +11,7 @@ use super::policy::Edge;
 use super::route::Pass;
 use crate::guard::Kind;
 use crate::id::Flow;
-use crate::proxy::{Net, Reply, Request, Verdict};
+use crate::proxy::{Net, Policy, Reply, Request, Verdict};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, params};
 use crate::send::Hop;
@@ -186,8 +186,8 @@ impl Edge {
         };
         if let Hop::To { addr, .. } = hop {
             // What an edge sends counts as vouched for: never a phone's own route.
-            if self.is_member(addr.ip(), addr.port()) {
-                return Err(pass.not_allowed("Route Leads To Another Edge"));
+            if self.is_peer(pass.net, hop) {
+                return Err(pass.not_allowed("Route Leads To A Peer"));
             }
             if !pass.net.permits(addr) {
                 return Err(pass.not_allowed("Destination Not Allowed"));

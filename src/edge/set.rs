@@ -156,6 +156,7 @@ mod tests {
                 udp: 5060,
                 tcp: 5060,
                 tls: 5061,
+                core_port: 15_060,
                 retires: false,
                 site: String::new(),
             })

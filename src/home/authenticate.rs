@@ -72,7 +72,7 @@ impl Home {
         (user, role): (Span, As),
         plan: &mut Plan,
     ) -> Result<(), Reply> {
-        let source = self.sender(request);
+        let source = self.sender(net, request);
         if request.message.first(role.credentials()).is_some()
             && !net.guard.has(now, source, Kind::FailedDigest)
         {
@@ -119,9 +119,9 @@ impl Home {
 
     /// The address of whoever made the request. Of one that came through an
     /// edge it is what the edge saw and wrote into the Via below its own.
-    fn sender(&self, request: &Request<'_>) -> IpAddr {
+    fn sender(&self, net: &Net, request: &Request<'_>) -> IpAddr {
         let own = request.source.ip();
-        if !self.settings.is_edge(own) {
+        if !self.is_edge(net, request.flow) {
             return own;
         }
         let bytes = request.bytes;

@@ -305,7 +305,7 @@ impl Home {
     /// Whether the addresses at hand may be sent to (I-6).
     fn may_go(&self, net: &Net) -> bool {
         self.hops.iter().all(|hop| match hop {
-            Hop::To { addr, .. } => net.permits(*addr),
+            Hop::To { addr, .. } => net.permits(*addr) && !self.settings.has_edge_at(addr.ip()),
             Hop::Flow(_) | Hop::Named(_) => true,
         })
     }

@@ -10,7 +10,7 @@ mod report;
 mod take;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
@@ -49,10 +49,9 @@ pub(super) struct Engine {
     /// By `SocketId`; the places of TCP listeners and of other shards' sockets
     /// are empty.
     ports: Vec<Option<UdpPort>>,
-    listeners: Vec<(Listener, Transport)>,
+    /// What each speaks, and whether it is a core-side one.
+    listeners: Vec<(Listener, Transport, bool)>,
     streams: Streams,
-    /// Where connections are opened from.
-    connect_from: Option<IpAddr>,
     received: ReceiveBatch,
     sending: SendBatch,
     bytes: Box<[u8]>,
@@ -95,7 +94,7 @@ impl Engine {
             dns,
         }: Ends,
     ) -> io::Result<Self> {
-        let mut streams = Streams::new();
+        let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
         let readiness = Readiness::new()?;
         let alarm = Alarm::new()?;
@@ -103,13 +102,13 @@ impl Engine {
         readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
         readiness.add(mesh.as_fd(), token::MESH, Ready::READ)?;
         let (mut ports, mut listeners) = (Vec::new(), Vec::new());
-        let connect_from = sockets.connect_from();
-        for (place, (local, socket)) in (0..).zip(sockets.bound) {
-            let Some(socket) = socket else {
+        for (place, bound) in (0..).zip(sockets.bound) {
+            let Some(socket) = bound.socket else {
                 ports.push(None);
                 continue;
             };
-            match local.transport {
+            let transport = bound.local.transport;
+            match transport {
                 Transport::Udp => {
                     readiness.add(socket.as_fd(), token::udp(place), Ready::READ)?;
                     ports.push(Some(UdpPort::new(SocketId(place), socket)));
@@ -117,7 +116,7 @@ impl Engine {
                 Transport::Tcp | Transport::Tls => {
                     let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
                     readiness.add(socket.as_fd(), at, Ready::READ)?;
-                    listeners.push((Listener::new(socket)?, local.transport));
+                    listeners.push((Listener::new(socket)?, transport, bound.is_core_side));
                     ports.push(None);
                 }
             }
@@ -137,7 +136,6 @@ impl Engine {
             ports,
             listeners,
             streams,
-            connect_from,
             received: ReceiveBatch::new(),
             sending: SendBatch::new(),
             bytes: vec![0; limits::STREAM_READ_MAX].into(),

@@ -92,9 +92,14 @@ fn head(place: Place, pair: &str, shape: Shape) -> String {
 }
 
 fn home(shape: Shape) -> String {
+    let by = if shape.core == Transport::Tls {
+        "tls:"
+    } else {
+        ""
+    };
     let peers: Vec<_> = EDGES
         .iter()
-        .map(|edge| format!("\"{}\"", edge.ip))
+        .map(|edge| format!("\"{by}{}\"", edge.ip))
         .collect();
     format!(
         "{}

@@ -19,7 +19,7 @@ use crate::omit::Omit;
 use crate::pacing;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
-use crate::send::{Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
+use crate::send::{End, Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
 use crate::time::{Instant, Wall};
 use crate::trust::{Destinations, Principal};
 use crate::txn::{Send, TimerId, Transactions};
@@ -333,8 +333,7 @@ impl Net {
     ) {
         self.flows.share(flow);
         let far = self.flows.far(flow).unwrap_or_else(|| Far {
-            transport: self.flows.transport(flow),
-            peer: source,
+            end: End::new(self.flows.transport(flow), source),
             identities: Box::default(),
         });
         let message = Handoff::Message {

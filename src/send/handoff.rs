@@ -1,19 +1,16 @@
 //! What one shard of a node says to another. All of it is by value: two shards
 //! share no memory, and a thing handed over belongs to whoever has it.
 
-use std::net::SocketAddr;
-
-use crate::id::{Flow, StreamId, Transport};
+use super::peer_rule::End;
+use crate::id::{Flow, StreamId};
 use crate::time::Instant;
 use crate::trust::Principal;
 
 /// The far side of a flow, as the shard that holds it knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Far {
-    /// What it speaks.
-    pub transport: Transport,
-    /// Its address.
-    pub peer: SocketAddr,
+    /// Its end of the flow.
+    pub end: End,
     /// The domains its certificate names.
     pub identities: Box<[Box<str>]>,
 }

@@ -27,7 +27,7 @@ impl Shard {
                 principal,
                 bytes,
             } => {
-                let source = far.peer;
+                let source = far.end.addr;
                 self.learn(now, flow, far);
                 self.net.heard(now, flow);
                 let handed = (times, Some(principal));

@@ -153,6 +153,7 @@ impl Play {
     fn stream(&mut self, peer: SocketAddr, bytes: &[u8]) {
         if self.streams.is_empty() {
             let accepted = Accepted {
+                core_side: false,
                 transport: Transport::Tcp,
                 peer,
                 identities: &[],

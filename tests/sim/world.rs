@@ -131,6 +131,8 @@ pub(crate) struct World {
     heap: BTreeMap<(Instant, u64), Event>,
     serial: u64,
     conns: BTreeMap<u64, Conn>,
+    /// Connections that nodes have opened.
+    dialed: u16,
     dice: Dice,
     weather: Weather,
     /// What it is when no storm blows, and how many do.
@@ -172,6 +174,7 @@ impl World {
             heap: BTreeMap::new(),
             serial: 0,
             conns: BTreeMap::new(),
+            dialed: 0,
             dice: dice.fork("world"),
             weather,
             calm: (weather, 0),
@@ -464,6 +467,7 @@ impl World {
         let accepted = Accepted {
             transport: Transport::Tcp,
             peer: from,
+            core_side: false,
             identities: &[],
         };
         self.nodes[place].shard.as_mut()?.accept(local, &accepted)

@@ -17,9 +17,9 @@ const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
 const SECOND_HOME: &str = "127.0.0.20:5060";
 /// Two phones' connections, and a later one of the first.
-const FIRST: &str = "127.0.0.13:6001";
-const SECOND: &str = "127.0.0.12:6002";
-const AGAIN: &str = "127.0.0.13:6003";
+const FIRST: &str = "127.0.0.13:40061";
+const SECOND: &str = "127.0.0.12:40062";
+const AGAIN: &str = "127.0.0.13:40063";
 
 /// The call of the failover tests, edges and home joined by this transport.
 fn call(transport: Transport) -> Call {

@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) names: Names,
     wire: VecDeque<Event>,
     cables: Cables,
+    /// Connections that nodes have opened.
+    dialed: u16,
     /// What came to addresses that are no node, oldest first.
     inbox: VecDeque<Seen>,
     /// Every message of the run, for the trace of a failure.

@@ -100,10 +100,9 @@ impl Engine {
     }
 
     fn connect(&mut self, stream: StreamId, peer: SocketAddr, name: Option<&str>) {
-        self.counters.tcp_connects += 1;
-        let ends = (self.connect_from, peer);
+        let (readiness, counters) = (&self.readiness, &mut self.counters);
         self.streams
-            .connect(&self.readiness, self.now, stream, ends, name);
+            .connect(readiness, self.now, stream, peer, name, counters);
     }
 
     fn flush_ports(&mut self) {

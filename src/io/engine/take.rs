@@ -10,7 +10,7 @@ use crate::io::inbox::Order;
 use crate::io::readiness::Ready;
 use crate::io::streams::Came;
 use crate::limits;
-use crate::send::Accepted;
+use crate::send::{Accepted, End};
 use crate::shard::Input;
 
 impl Engine {
@@ -143,19 +143,23 @@ impl Engine {
 
     pub(super) fn on_listener(&mut self, place: usize) {
         for _ in 0..limits::ACCEPTS_MAX {
-            let Some((listener, transport)) = self.listeners.get_mut(place) else {
+            let Some((listener, transport, core_side)) = self.listeners.get_mut(place) else {
                 return;
             };
             let Some((socket, peer)) = listener.accept(&mut self.counters) else {
                 break;
             };
-            let transport = *transport;
-            if !self.shard.knock(self.now, peer.ip(), transport) {
+            let end = End {
+                transport: *transport,
+                addr: peer,
+                core_side: *core_side,
+            };
+            if !self.shard.knock(self.now, &end) {
                 // Dropping the connection closes it.
                 self.counters.tcp_refused += 1;
                 continue;
             }
-            if transport == Transport::Tls {
+            if end.transport == Transport::Tls {
                 let counters = &mut self.counters;
                 self.streams
                     .greet(&self.readiness, self.now, socket, peer, counters);
@@ -167,6 +171,7 @@ impl Engine {
                 &Accepted {
                     transport: Transport::Tcp,
                     peer,
+                    core_side: end.core_side,
                     identities: &[],
                 },
             ) else {
@@ -225,6 +230,7 @@ impl Engine {
                 let accepted = Accepted {
                     transport: Transport::Tls,
                     peer,
+                    core_side: false,
                     identities: self.streams.identities(),
                 };
                 let Some(stream) = self.shard.accept(self.now, &accepted) else {

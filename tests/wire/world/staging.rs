@@ -89,6 +89,7 @@ impl World {
             names: Names::new(),
             wire: VecDeque::new(),
             cables: Cables::default(),
+            dialed: 0,
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
