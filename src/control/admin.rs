@@ -11,8 +11,10 @@
 mod metrics;
 
 use std::collections::HashMap;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -23,9 +25,11 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::private;
 use crate::io::{Answer, Order, Orders, Question};
 use crate::limits;
 use crate::proxy::Facts;
@@ -105,10 +109,14 @@ fn open_socket(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let socket = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = Socket::from(private::keep_socket(socket.into())?);
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(limits::CONTROL_BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    // What a file system makes of a mode is its own affair.
+    std::fs::set_permissions(path, Permissions::from_mode(private::FILE))?;
+    Ok(UnixListener::from(OwnedFd::from(socket)))
 }
 
 /// Who answers: the shards of the node.

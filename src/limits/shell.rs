@@ -81,6 +81,8 @@ pub const INBOX_MAX: usize = 512;
 pub const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Longest answer of a control socket that `why` reads, in bytes.
 pub const CONTROL_ANSWER_MAX: u64 = 16 << 20;
+/// Questions that may wait at the control socket: a person asks them.
+pub const CONTROL_BACKLOG: i32 = 64;
 /// Records that wait for the store. More are dropped and counted: the next
 /// refresh of the same registration writes the whole record again.
 pub const STORE_QUEUE_MAX: usize = 65_536;
