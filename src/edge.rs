@@ -16,7 +16,7 @@
 //! rest from its answers.
 //!
 //! What the edge trusts: addresses of homes and edges, the tokens of its keys,
-//! and the user of the credentials that the home accepted. Nothing else in a
+//! and the address of record that the home's 2xx registered. Nothing else in a
 //! message makes a sender anybody.
 
 pub mod flow_token;
@@ -137,10 +137,11 @@ pub struct Hop {
 /// Who a token or a registration speaks of: one instance of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriber<'a> {
-    /// Name in the credentials. Empty: not authenticated yet (D-E15).
+    /// User of the address of record in the To, in one spelling. Empty: the To
+    /// names none, and nothing may be sent to its token.
     pub user: &'a [u8],
-    /// Realm of the credentials. Empty: not known, since clear tokens do not
-    /// carry it.
+    /// The domain of that address, in lower case: two users of one name in two
+    /// domains have nothing in common.
     pub realm: &'a [u8],
     /// Value of `+sip.instance`, or a `pseudo_instance`.
     pub instance: &'a [u8],

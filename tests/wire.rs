@@ -51,5 +51,6 @@ mod wire {
     mod transport;
     mod two_edges;
     mod validating;
+    mod whose;
     mod why;
 }

@@ -72,7 +72,11 @@ impl Edge {
             .iter()
             .position(|member| member.name == settings.name)
             .unwrap_or_default();
-        let codec = Codec::new(&settings.token_keys);
+        let common = settings.home_domains.first();
+        let codec = Codec::new(
+            &settings.token_keys,
+            common.map(String::as_str).unwrap_or_default(),
+        );
         Self {
             own,
             homes: Homes::new(&settings.home),

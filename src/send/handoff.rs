@@ -60,7 +60,7 @@ pub enum Handoff {
         /// Which.
         flow: Flow,
     },
-    /// The sender holds the flow of a phone (by the hash of its user and
+    /// The sender holds the flow of a phone (by the hash of its user, domain and
     /// instance) until this time; a time that is over: no longer.
     Holds {
         /// Which phone.
