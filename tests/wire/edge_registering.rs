@@ -308,7 +308,7 @@ fn a_token_receives_nothing_before_a_2xx() {
         joe.send(&mut world, EDGES[0], "");
         let path = value(world.last(HOME), "Path");
         let home = Phone::new("ann", HOME, false);
-        let mut called = |world: &mut World, cseq| {
+        let called = |world: &mut World, cseq| {
             let route = format!("Route: {path}\n");
             let text = home.request("MESSAGE", "sip:joe@x", cseq, &route, "");
             home.send(world, EDGES[0], &text);
