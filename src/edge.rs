@@ -7,7 +7,7 @@
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
-//! - `own`, `register`, `moving`, `registered`, `route`, `record_route`: the role itself,
+//! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
 //! Dialogs are not remembered at all: the token in the Record-Route URI carries
@@ -34,6 +34,7 @@ mod redirects;
 mod register;
 mod registered;
 mod registrations;
+mod revoking;
 mod route;
 mod seal;
 mod spelling;

@@ -21,6 +21,7 @@ mod locating;
 mod maddr;
 mod net;
 mod overload;
+mod own;
 mod redirects;
 mod requests;
 mod responses;
@@ -312,6 +313,8 @@ pub trait Policy {
     fn may_reach(&self, _addr: SocketAddr) -> bool {
         true
     }
+    /// The next piece of what the role put off (`Timer::Revoke`).
+    fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }

@@ -41,6 +41,7 @@ mod wire {
     mod relearning;
     mod restarted;
     mod returning;
+    mod revoking;
     mod shards;
     mod silence;
     mod sticking;

@@ -11,11 +11,12 @@
 
 use super::own::Mine;
 use super::policy::{Edge, Origin};
-use super::{EdgeSet, Subscriber, set, spelling};
+use super::{EdgeSet, Subscriber, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::uri::same_host;
+use crate::scan::user::write_user;
 use crate::scan::{Message, Name};
 use crate::span::Span;
 use crate::time::Instant;
@@ -279,7 +280,7 @@ impl Who {
         text.clear();
         let to = message.to_uri(bytes);
         let user = to.and_then(|uri| uri.user).map(|user| user.of(bytes));
-        spelling::write_user(user.unwrap_or_default(), text);
+        write_user(user.unwrap_or_default(), text);
         let user_end = text.len();
         text.push(b'@');
         let host = to.map(|uri| uri.host.of(bytes)).unwrap_or_default();

@@ -134,31 +134,6 @@ pub(super) fn read_field(text: &[u8], out: &mut Vec<u8>) -> Result<(), BadToken>
     }
 }
 
-/// Appends the user of a URI in one spelling, which may stand in a URI again: what
-/// needs no escape has none (RFC 3261 §25.1), as a registrar files it.
-pub(super) fn write_user(user: &[u8], out: &mut Vec<u8>) {
-    let mut rest = user;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = match rest {
-            [b'%', high, low, ..] => digit(high.to_ascii_uppercase())
-                .zip(digit(low.to_ascii_uppercase()))
-                .map(|(high, low)| (high, low, high << 4 | low)),
-            [..] => None,
-        };
-        match escaped {
-            Some((_, _, plain)) if is_user_character(plain) => out.push(plain),
-            Some((high, low, _)) => {
-                out.extend_from_slice(&[b'%', DIGITS[usize::from(high)], DIGITS[usize::from(low)]])
-            }
-            None => out.push(byte),
-        }
-        rest = match escaped {
-            Some(_) => rest.get(3..).unwrap_or_default(),
-            None => after,
-        };
-    }
-}
-
 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The value of an upper-case hexadecimal digit.
@@ -179,11 +154,6 @@ const fn is_unreserved(byte: u8) -> bool {
     is_plain(byte) || matches!(byte, b'_' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
 }
 
-/// `unreserved` and `user-unreserved` of RFC 3261 §25.1.
-const fn is_user_character(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,27 +166,6 @@ mod tests {
             "{}",
             text.escape_ascii()
         );
-    }
-
-    #[test]
-    fn a_user_has_one_spelling() {
-        for (user, want) in [
-            (&b"joe"[..], &b"joe"[..]),
-            (b"%6aoe", b"joe"),
-            (b"%2b49%3bx", b"+49;x"),
-            (b"a%40b", b"a%40b"),
-            (b"a%4fb%3a%20", b"aOb%3A%20"),
-            (b"100%", b"100%"),
-            (b"%zz%4", b"%zz%4"),
-            (b"", b""),
-        ] {
-            let mut out = Vec::new();
-            write_user(user, &mut out);
-            assert_eq!(
-                out.escape_ascii().to_string(),
-                want.escape_ascii().to_string()
-            );
-        }
     }
 
     #[test]

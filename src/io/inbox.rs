@@ -21,7 +21,12 @@ pub enum Order {
     /// Log the counters.
     Report,
     /// A new list of subscribers.
-    Subscribers(Arc<home::Subscribers>),
+    Subscribers {
+        /// All of them.
+        list: Arc<home::Subscribers>,
+        /// The addresses of record that it takes away, or gives another password.
+        revoked: home::Revoked,
+    },
     /// New connections use these certificates.
     Tls(Arc<Tls>),
     /// The files of the certificates changed and cannot be used: to be counted.

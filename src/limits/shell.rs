@@ -97,5 +97,6 @@ pub const STORE_ROWS_AT_ONCE: usize = 32;
 pub const STORE_CACHE_MAX: usize = 16 << 20;
 /// Pause between two transactions of the store: what a crash may lose.
 pub const STORE_PAUSE: Duration = Duration::from_millis(50);
-/// How often a watched file is looked at.
-pub const FILE_WATCH: Duration = Duration::from_secs(1);
+/// How often a watched file is looked at: a subscriber who was taken off the list
+/// is gone within a second, and the second look must find the file as the first.
+pub const FILE_WATCH: Duration = Duration::from_millis(250);

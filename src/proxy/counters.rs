@@ -148,6 +148,8 @@ counters! {
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.
     registrations,
+    /// Registrations taken back, by the list of subscribers or by the operator.
+    revoked,
     /// Requests that met themselves (482).
     loops,
     /// Requests handed to the shard that holds the phone's flow.

@@ -68,6 +68,13 @@ pub enum Handoff {
         /// The end of its registration.
         until: Instant,
     },
+    /// Whoever is registered as this user has been revoked by the home.
+    Revoked {
+        /// The user, in the spelling of `scan::user`.
+        user: Box<[u8]>,
+        /// Its domain, in lower case.
+        realm: Box<[u8]>,
+    },
     /// The record of an address of record has changed.
     Row {
         /// As in `Output::Store`.
