@@ -19,6 +19,7 @@
 
 pub mod aor;
 mod authenticate;
+mod bindings;
 mod contact_uri;
 mod dialog;
 mod kin;
@@ -40,6 +41,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::digest::Algorithm;
 use crate::guard;
 
+pub use bindings::{Bindings, Row};
 pub use contact_uri::same_contact;
 pub use location::{Binding, Change, Conflict, Location, Register};
 pub use nonce::Replay;

@@ -23,6 +23,7 @@ mod net;
 mod overload;
 mod own;
 mod redirects;
+mod rejected;
 mod requests;
 mod responses;
 mod returning;
@@ -41,6 +42,7 @@ pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
 pub use redirects::shows_loose;
+pub use rejected::{Reason, Reject, Rejected};
 pub use secure::is_sips;
 
 use std::net::SocketAddr;

@@ -8,8 +8,6 @@ use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::id::Flow;
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
-use crate::scan::uri::host_ip;
-use crate::scan::via::Via;
 use crate::scan::{Name, StartLine};
 use crate::span::Span;
 use crate::time::Instant;
@@ -98,7 +96,7 @@ impl Home {
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(unproven) => {
-                let stale = match unproven {
+                let stale = match &unproven {
                     Unproven::Missing => false,
                     Unproven::Wrong => {
                         net.counters.failed_digests += 1;
@@ -116,7 +114,11 @@ impl Home {
                         true
                     }
                 };
-                let (line, reply) = role.challenge();
+                let (line, mut reply) = role.challenge();
+                if matches!(unproven, Unproven::Wrong) {
+                    // A challenge as any other, in words that an operator finds.
+                    reply.reason = "Wrong User Or Password";
+                }
                 let user = user.of(request.bytes);
                 self.challenge(net, now, source, (user, line, stale), plan);
                 Err(reply)
@@ -131,14 +133,7 @@ impl Home {
         if !self.settings.is_edge(own) {
             return own;
         }
-        let bytes = request.bytes;
-        let via = request.message.values(bytes, Name::Via).nth(1);
-        let via = via.and_then(|value| Via::parse(bytes, value).ok());
-        via.and_then(|via| match via.received {
-            Some(received) => host_ip(received.of(bytes)),
-            None => via.ip,
-        })
-        .unwrap_or(own)
+        request.sender_below().unwrap_or(own)
     }
 
     /// The credentials for our realm.

@@ -83,6 +83,8 @@ counters! {
     circuits_opened,
     /// Keep-alives sent to elements of the cluster.
     peer_pings,
+    /// Requests refused by an answer of our own, whatever the reason.
+    rejected,
     /// Requests refused because a table was full.
     overflows,
     /// Requests refused because the node drains.
