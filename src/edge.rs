@@ -7,7 +7,7 @@
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
-//! - `own`, `register`, `moving`, `registered`, `route`, `record_route`: the role itself,
+//! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
 //! Dialogs are not remembered at all: the token in the Record-Route URI carries
@@ -35,6 +35,7 @@ mod redirects;
 mod register;
 mod registered;
 mod registrations;
+mod revoking;
 mod route;
 mod seal;
 mod spelling;
@@ -171,10 +172,11 @@ pub struct Hop {
 /// Who a token or a registration speaks of: one instance of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriber<'a> {
-    /// Name in the credentials. Empty: not authenticated yet (D-E15).
+    /// User of the address of record in the To, in one spelling. Empty: the To
+    /// names none, and nothing may be sent to its token.
     pub user: &'a [u8],
-    /// Realm of the credentials. Empty: not known, since clear tokens do not
-    /// carry it.
+    /// The domain of that address, in lower case: two users of one name in two
+    /// domains have nothing in common.
     pub realm: &'a [u8],
     /// Value of `+sip.instance`, or a `pseudo_instance`.
     pub instance: &'a [u8],

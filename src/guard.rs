@@ -15,17 +15,20 @@
 //!   is answered with no more bytes than it sent: the address may be forged, and
 //!   whoever has it is not to be flooded through us. It has shown it once it
 //!   registered, or acknowledged a refusal by the tag that only we know.
-//! - What sources hold at once is counted apart (`held`).
+//! - What sources hold at once is counted apart (`held`), and so is who fails to
+//!   log in (`logins`).
 //!
 //! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
 //! what the refused are told.
 
 mod held;
+mod logins;
 
 use std::net::IpAddr;
 
 use self::held::Shares;
 pub use self::held::{Held, Near};
+use self::logins::{Logins, Standing};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -39,7 +42,7 @@ pub enum Kind {
     Roaming,
     /// STUN binding requests.
     Stun,
-    /// Credentials that did not prove what they claimed.
+    /// Credentials that did not prove what they claimed, whoever's they were.
     FailedDigest,
     /// Connections.
     Connection,
@@ -121,6 +124,7 @@ pub struct Guard {
     /// Networks that nothing is counted for: address and prefix length.
     unlimited: Vec<(IpAddr, u8)>,
     shares: Shares,
+    logins: Logins,
 }
 
 impl Guard {
@@ -132,6 +136,7 @@ impl Guard {
         Self {
             sets: Box::default(),
             shares: Shares::new(hasher.clone()),
+            logins: Logins::new(hasher.clone()),
             hasher,
             unlimited: limits::UNLIMITED.to_vec(),
         }
@@ -237,6 +242,37 @@ impl Guard {
     #[must_use]
     pub const fn near(&self) -> usize {
         self.shares.near()
+    }
+
+    /// Whether credentials of that user are looked at, which come from there. One
+    /// who has failed too often himself waits; where the whole source has, those
+    /// of it wait who have not logged in well for an hour.
+    #[must_use]
+    pub fn may_log_in(&self, now: Instant, ip: IpAddr, user: &[u8]) -> bool {
+        let ip = ip.to_canonical();
+        self.is_unlimited(ip)
+            || match self.logins.standing(now, ip, user) {
+                Standing::Locked => false,
+                Standing::Known => true,
+                Standing::Unknown => self.has(now, ip, Kind::FailedDigest),
+            }
+    }
+
+    /// Credentials of that user were wrong.
+    pub fn failed_login(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+        let ip = ip.to_canonical();
+        if !self.is_unlimited(ip) {
+            self.admit(now, ip, Kind::FailedDigest);
+            self.logins.failed(now, ip, user);
+        }
+    }
+
+    /// Credentials of that user were right.
+    pub fn logged_in(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+        let ip = ip.to_canonical();
+        if !self.is_unlimited(ip) {
+            self.logins.succeeded(now, ip, user);
+        }
     }
 
     /// Whether the bucket has a token; takes none.
@@ -414,6 +450,47 @@ mod tests {
         let mut guard = guard();
         assert_eq!(burst(&mut guard, START, "10.1.2.3", Kind::Stun), 1_000_000);
         assert!(guard.sets.is_empty());
+    }
+
+    #[test]
+    fn who_fails_locks_himself_out_and_no_neighbour() {
+        let (mut guard, nat) = (guard(), ip("192.0.2.1"));
+        let depth = limits::LOGIN_FAILURES.1;
+        for _ in 0..depth {
+            assert!(guard.may_log_in(START, nat, b"mallory"));
+            guard.failed_login(START, nat, b"mallory");
+        }
+        assert!(!guard.may_log_in(START, nat, b"mallory"));
+        assert!(guard.may_log_in(START, nat, b"joe"));
+        assert!(guard.may_log_in(START, ip("192.0.2.2"), b"mallory"));
+        let later = START + Duration::from_secs(1);
+        assert!(guard.may_log_in(later, nat, b"mallory"));
+    }
+
+    #[test]
+    fn guessing_over_many_users_ends_and_spares_who_has_logged_in() {
+        let (mut guard, nat) = (guard(), ip("192.0.2.1"));
+        guard.logged_in(START, nat, b"joe");
+        let (mut guesses, mut user) = (0, 0_u32);
+        while guard.may_log_in(START, nat, &user.to_be_bytes()) {
+            guard.failed_login(START, nat, &user.to_be_bytes());
+            (guesses, user) = (guesses + 1, user + 1);
+        }
+        assert_eq!(guesses, limits::SOURCE_FAILED_DIGESTS.1);
+        assert!(guard.may_log_in(START, nat, b"joe"));
+        assert!(!guard.may_log_in(START, nat, b"ann"));
+        let last = START + limits::LOGIN_KNOWN;
+        assert_eq!(guard.logins.standing(last, nat, b"joe"), Standing::Unknown);
+        // His own mistakes count against him all the same.
+        for _ in 0..limits::LOGIN_FAILURES.1 {
+            guard.failed_login(START, nat, b"joe");
+        }
+        assert!(!guard.may_log_in(START, nat, b"joe"));
+        // Nobody is locked out on this machine.
+        for _ in 0..10_000 {
+            guard.failed_login(START, ip("10.0.0.1"), b"joe");
+        }
+        assert!(guard.may_log_in(START, ip("10.0.0.1"), b"joe"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! `registrar`, `kin`, `authenticate`, `caller`, `routing` and `sharing` (with the
+//! `registrar`, `revoking`, `kin`, `authenticate`, `caller`, `routing` and `sharing` (with the
 //! other shards) are the role itself, what the home decides when the proxy asks
 //! it; the rest parses no header line and decides on no answer beyond naming its
 //! status.
@@ -19,6 +19,7 @@
 
 pub mod aor;
 mod authenticate;
+mod bindings;
 mod caller;
 mod contact_uri;
 mod dialog;
@@ -28,6 +29,7 @@ pub mod nonce;
 mod policy;
 mod redirects;
 mod registrar;
+mod revoking;
 mod routing;
 pub mod rules;
 mod sharing;
@@ -40,11 +42,12 @@ use crate::digest::Algorithm;
 use crate::send::{End, HostRule, PeerRule};
 use crate::trust::{CallsOut, Destinations, Identities};
 
+pub use bindings::{Bindings, Row};
 pub use contact_uri::same_contact;
 pub use location::{Binding, Change, Conflict, Location, Register};
 pub use nonce::Replay;
 pub use policy::Home;
-pub use subscribers::{BadLine, Subscriber, Subscribers};
+pub use subscribers::{BadLine, Revoked, Subscriber, Subscribers};
 
 /// What the operator tells a home.
 #[derive(Clone, Debug)]

@@ -42,11 +42,14 @@ pub mod home;
 
 pub mod shard;
 
+pub mod asking;
+pub mod bindings;
 pub mod config;
 pub mod control;
 pub mod io;
 pub mod lab;
 pub mod load;
 pub mod node;
+pub mod rejected;
 pub mod ua;
 pub mod why;

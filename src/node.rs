@@ -159,7 +159,7 @@ fn open(role: Role) -> Result<Opened, Fault> {
             }
             let store = home.store.as_deref().map(Store::open).transpose()?;
             Ok(Opened {
-                role: shard::Role::Home(home.settings, Arc::new(list)),
+                role: shard::Role::Home(home.settings, list),
                 subscribers: Some(file),
                 store,
             })

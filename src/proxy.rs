@@ -21,7 +21,9 @@ mod locating;
 mod maddr;
 mod net;
 mod overload;
+mod own;
 mod redirects;
+mod rejected;
 mod requests;
 mod responses;
 mod returning;
@@ -40,6 +42,7 @@ pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
 pub use redirects::shows_loose;
+pub use rejected::{Reason, Reject, Rejected};
 pub use secure::is_sips;
 
 use std::net::SocketAddr;
@@ -338,6 +341,8 @@ pub trait Policy {
     fn may_reach(&self, _addr: SocketAddr) -> bool {
         true
     }
+    /// The next piece of what the role put off (`Timer::Revoke`).
+    fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }

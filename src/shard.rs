@@ -125,7 +125,13 @@ pub enum Input<'a> {
         handoff: Handoff,
     },
     /// A new list of subscribers.
-    Subscribers(Arc<Subscribers>),
+    Subscribers {
+        /// All of them.
+        list: Arc<Subscribers>,
+        /// The addresses of record that it takes away, or gives another password
+        /// (`Subscribers::revoked_by`).
+        revoked: home::Revoked,
+    },
     /// What a user agent is to do; nothing to the other roles.
     Command(agent::Command),
     /// No new dialogs or registrations from now on.
@@ -250,13 +256,13 @@ impl Shard {
             },
             Input::Restored { key, value } => {
                 if let Acting::Home(home) = &mut self.role {
-                    home.restore(&self.net, now, key, value);
+                    home.restore(&mut self.net, now, key, value);
                 }
             }
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
-            Input::Subscribers(subscribers) => {
+            Input::Subscribers { list, revoked } => {
                 if let Acting::Home(home) = &mut self.role {
-                    home.set_subscribers(subscribers);
+                    home.set_subscribers(&mut self.net, now, list, revoked);
                 }
             }
             Input::Command(command) => {

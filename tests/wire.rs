@@ -43,6 +43,7 @@ mod wire {
     mod relearning;
     mod restarted;
     mod returning;
+    mod revoking;
     mod shards;
     mod silence;
     mod sticking;
@@ -54,5 +55,6 @@ mod wire {
     mod two_edges;
     mod validating;
     mod who_may;
+    mod whose;
     mod why;
 }

@@ -99,24 +99,19 @@ impl Edge {
         let wish = identity::preferred(bytes, message);
         let wish = wish.and_then(|value| Uri::in_value(bytes, value).ok());
         let named = wish.or_else(|| message.from_uri(bytes));
-        let user = named.and_then(|uri| uri.user).unwrap_or_default();
-        let Some(found) = self.registrations.on_flow(pass.now, flow, user.of(bytes)) else {
+        let claim = named.map(|uri| {
+            let user = uri.user.unwrap_or_default();
+            (user.of(bytes), uri.host.of(bytes))
+        });
+        let claim = claim.unwrap_or_default();
+        let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {
             return;
         };
         let lines = &mut pass.plan.lines;
         for part in [
             identity::ASSERTED.as_bytes(),
             b": <sip:",
-            found.subscriber.user,
-            b"@",
-            if found.subscriber.realm.is_empty() {
-                self.settings
-                    .home_domains
-                    .first()
-                    .map_or(&b""[..], |domain| domain.as_bytes())
-            } else {
-                found.subscriber.realm
-            },
+            found.aor,
             b">\r\n",
         ] {
             lines.extend_from_slice(part);

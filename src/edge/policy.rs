@@ -84,7 +84,11 @@ impl Edge {
             .iter()
             .position(|member| member.name == settings.name)
             .unwrap_or_default();
-        let codec = Codec::new(&settings.token_keys);
+        let common = settings.home_domains.first();
+        let codec = Codec::new(
+            &settings.token_keys,
+            common.map(String::as_str).unwrap_or_default(),
+        );
         let others = settings.members.iter().enumerate();
         let others = others.filter(|(place, _)| *place != own);
         Self {
@@ -271,6 +275,8 @@ impl Policy for Edge {
     ) -> Verdict {
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan)
+        } else if let Some(verdict) = self.revoked(net, now, request) {
+            verdict
         } else {
             self.call(net, now, request, plan)
         }
@@ -296,9 +302,18 @@ impl Policy for Edge {
         self.meet_home(net, now, flow);
     }
 
-    fn told(&mut self, _: &mut Net, now: Instant, from: u8, news: Handoff) {
-        if let Handoff::Holds { phone, until } = news {
-            self.directory.set(now, phone, from, until);
+    fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff) {
+        match news {
+            Handoff::Holds { phone, until } => self.directory.set(now, phone, from, until),
+            Handoff::Revoked { user, realm } => self.forget_user(net, now, (&user, &realm)),
+            Handoff::Message { .. }
+            | Handoff::Send { .. }
+            | Handoff::Gone { .. }
+            | Handoff::Unreachable { .. }
+            | Handoff::Heard { .. }
+            | Handoff::Silent { .. }
+            | Handoff::Row { .. }
+            | Handoff::Stuck { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::dialog::dialog_of;
+use super::revoking::Revoking;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::bytes::Buf;
 use crate::edit::Edits;
@@ -55,6 +56,7 @@ pub struct Home {
     pub(super) paths: Vec<(Flow, Buf, Instant)>,
     pub(super) again: Message,
     changed: Vec<Box<[u8]>>,
+    pub(super) revoking: Revoking,
 }
 
 impl Home {
@@ -94,18 +96,9 @@ impl Home {
             paths: Vec::new(),
             again: Message::default(),
             changed: Vec::new(),
+            revoking: Revoking::default(),
             settings,
         }
-    }
-
-    /// A newer list of subscribers.
-    pub fn set_subscribers(&mut self, subscribers: Arc<Subscribers>) {
-        self.subscribers = subscribers;
-    }
-
-    /// Takes back a row of the store; false when it is not one of ours.
-    pub fn restore(&mut self, net: &Net, now: Instant, aor: &[u8], row: &[u8]) -> bool {
-        self.location.restore(now, net.wall, aor, row).is_ok()
     }
 
     /// Addresses of record with a binding.
@@ -480,6 +473,10 @@ impl Policy for Home {
     /// S-27
     fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
         self.is_edge(net, flow) || self.stick.holds(flow)
+    }
+
+    fn go_on(&mut self, net: &mut Net, now: Instant) {
+        self.go_on_revoking(net, now);
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {

@@ -18,9 +18,22 @@ pub const SOURCE_ROAMING: (u32, u32) = (20, 100);
 /// STUN requests of a source, per second and at once: a phone asks every half
 /// minute. More: silence (protocol 3.9).
 pub const SOURCE_STUN: (u32, u32) = (500, 2_000);
-/// Failed credentials of a source, per second and at once: whoever mistypes a
-/// password does it a few times. More: 403 to whatever has credentials.
-pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (1, 60);
+/// Failed credentials of one user from one source, per second and at once: whoever
+/// mistypes a password does it a few times. More: 403 to his credentials, right
+/// ones too.
+pub const LOGIN_FAILURES: (u32, u32) = (1, 60);
+/// Failed credentials of a source over all its users, per second and at once: an
+/// address translation has thousands of phones, some with old passwords. More:
+/// 403 to the credentials of whoever has not logged in there within
+/// `LOGIN_KNOWN`.
+pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (10, 1_000);
+/// How long a user who has logged in from a source is spared what others fail
+/// from there: about as long as registrations last.
+pub const LOGIN_KNOWN: Duration = Duration::from_secs(3_600);
+/// Sets of the table of who logs in from where, of four pairs each: 128 bytes a
+/// set, 2 MiB a shard, at homes alone. At the bound the pair that would be
+/// forgotten first gives way.
+pub const LOGIN_SETS: usize = 1 << 14;
 /// Connections a source may open, per second and at once: ten thousand phones
 /// behind one address come back within a minute of an edge's end. More: closed
 /// at once.

@@ -83,6 +83,8 @@ counters! {
     circuits_opened,
     /// Keep-alives sent to elements of the cluster.
     peer_pings,
+    /// Requests refused by an answer of our own, whatever the reason.
+    rejected,
     /// Requests refused because a table was full.
     overflows,
     /// Requests refused because the node drains.
@@ -156,6 +158,8 @@ counters! {
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.
     registrations,
+    /// Registrations taken back, by the list of subscribers or by the operator.
+    revoked,
     /// Requests that met themselves (482).
     loops,
     /// Requests handed to the shard that holds the phone's flow.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 
-use super::{Counters, Response, Restraint};
+use super::{Counters, Rejected, Response, Restraint};
 use crate::admission::Admission;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
@@ -61,6 +61,8 @@ pub enum Timer {
     Silence(Slot),
     /// Keep-alives between the elements of the cluster.
     Beats,
+    /// The next of many subscribers to revoke.
+    Revoke,
     /// Bounded sweep of expired registrations and bindings.
     Sweep,
     /// The user agent's own.
@@ -98,6 +100,8 @@ pub struct Net {
     pub outbox: VecDeque<Output>,
     /// What happened.
     pub counters: Counters,
+    /// What was refused, and why.
+    pub rejected: Rejected,
     /// Calendar time of the clock's zero.
     pub wall: Wall,
     /// SIGTERM came.
@@ -216,6 +220,7 @@ impl Net {
             restraint: Restraint::default(),
             outbox: VecDeque::new(),
             counters: Counters::default(),
+            rejected: Rejected::default(),
             wall,
             draining: false,
             team,

@@ -111,6 +111,7 @@ impl Proxy {
         key: ServerKey,
         reply: Reply,
     ) -> Fate {
+        turn.note_refusal(request, reply);
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None

@@ -14,11 +14,13 @@ impl Proxy {
     /// answer would go to whoever has that address; and a stream without an
     /// answer would leave its phone waiting.
     pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
+        const WHY: &str = "Too Many Requests From Your Address";
         turn.net.counters.limited += 1;
         if !request.flow.is_reliable() {
+            turn.note_refusal(request, Reply::stateless(503, WHY));
             return Fate::Dropped;
         }
-        self.refuse(turn, request, "Too Many Requests From Your Address")
+        self.refuse(turn, request, WHY)
     }
 
     /// The shard is late, and this is what it does not take in.
@@ -37,7 +39,9 @@ impl Proxy {
             let loss = turn.net.admission.loss();
             turn.net.retry_after(loss, &mut self.plan.lines);
         }
-        turn.answer_request(request, Reply::stateless(503, reason), &self.plan.lines);
+        let reply = Reply::stateless(503, reason);
+        turn.note_refusal(request, reply);
+        turn.answer_request(request, reply, &self.plan.lines);
         Fate::Answered
     }
 }

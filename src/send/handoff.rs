@@ -60,13 +60,20 @@ pub enum Handoff {
         /// Which.
         flow: Flow,
     },
-    /// The sender holds the flow of a phone (by the hash of its user and
+    /// The sender holds the flow of a phone (by the hash of its user, domain and
     /// instance) until this time; a time that is over: no longer.
     Holds {
         /// Which phone.
         phone: u64,
         /// The end of its registration.
         until: Instant,
+    },
+    /// Whoever is registered as this user has been revoked by the home.
+    Revoked {
+        /// The user, in the spelling of `scan::user`.
+        user: Box<[u8]>,
+        /// Its domain, in lower case.
+        realm: Box<[u8]>,
     },
     /// The record of an address of record has changed.
     Row {

@@ -47,7 +47,10 @@ impl Shard {
                     proxy.suspected(&mut turn, flow);
                 }
             }
-            Handoff::Holds { .. } | Handoff::Row { .. } | Handoff::Stuck { .. } => {
+            Handoff::Holds { .. }
+            | Handoff::Revoked { .. }
+            | Handoff::Row { .. }
+            | Handoff::Stuck { .. } => {
                 if let Hands::Proxy(_, turn) = self.hands(now) {
                     turn.policy.told(turn.net, now, from, handoff);
                 }

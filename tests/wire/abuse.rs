@@ -102,7 +102,7 @@ pub(crate) fn padding() -> String {
 fn guessing_passwords_ends_for_the_one_who_guesses() {
     // The home counts against the phone that an edge saw, not against the edge.
     let mut world = World::lab(Tokens::Clear);
-    let depth = limits::SOURCE_FAILED_DIGESTS.1;
+    let depth = limits::LOGIN_FAILURES.1;
     let wrong = Login {
         password: "guess",
         ..Login::new("joe")
@@ -133,6 +133,33 @@ fn guessing_passwords_ends_for_the_one_who_guesses() {
     world.pass(Duration::from_secs(u64::from(depth)));
     let ok = guesser.login(&mut world, EDGES[0]);
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+}
+
+#[test]
+fn a_guesser_does_not_lock_his_neighbours_out() {
+    // `trust.md` 3.7: behind one address translation.
+    let mut world = World::lab(Tokens::Clear);
+    let register = |world: &mut World, user: &'static str, call_id, password| {
+        let mut phone = Register::new(user, MALLORY);
+        phone.lines += &padding();
+        phone.call_id = call_id;
+        let challenge = phone.send(world, EDGES[0], "");
+        let login = Login {
+            password,
+            ..Login::new(user)
+        };
+        phone.send(world, EDGES[0], &login.answer(&challenge))
+    };
+    let ids: Vec<String> = (0..70).map(|n| n.to_string()).collect();
+    let mut refused = 0;
+    for id in &ids {
+        let answer = register(&mut world, "joe", id, "guess");
+        refused += u32::from(answer.starts_with("SIP/2.0 403 "));
+    }
+    assert_eq!(refused, 70 - limits::LOGIN_FAILURES.1);
+    let ok = register(&mut world, "ann", "a", "secret");
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    assert_eq!(world.counter(HOME, "limited"), u64::from(refused));
 }
 
 #[test]

@@ -40,8 +40,9 @@ impl Engine {
                     self.shard
                         .handle(self.now, Input::Resolved { name, records });
                 }
-                Order::Subscribers(list) => {
-                    self.shard.handle(self.now, Input::Subscribers(list));
+                Order::Subscribers { list, revoked } => {
+                    let input = Input::Subscribers { list, revoked };
+                    self.shard.handle(self.now, input);
                 }
                 Order::Tls(tls) => {
                     self.counters.tls_reloads += 1;
