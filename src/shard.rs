@@ -9,6 +9,7 @@ mod beats;
 mod door;
 mod due;
 mod handoffs;
+mod quotes;
 mod streams;
 mod why;
 
@@ -80,6 +81,8 @@ pub enum Input<'a> {
         socket: SocketId,
         /// Who is not there.
         peer: SocketAddr,
+        /// The beginning of what was sent there, as far as it came back.
+        quoted: &'a [u8],
     },
     /// A connection asked for with `Output::Connect` is up; over TLS, the
     /// peer has proven the name asked for.
@@ -224,13 +227,11 @@ impl Shard {
                 peer,
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
-            Input::Unreachable { socket, peer } => {
-                let flow = Flow::Udp { socket, peer };
-                if self.net.flows.is_everybodys(flow) {
-                    self.net.tell_all(&Handoff::Unreachable { flow });
-                }
-                self.unreachable(now, flow);
-            }
+            Input::Unreachable {
+                socket,
+                peer,
+                quoted,
+            } => self.returned(now, Flow::Udp { socket, peer }, quoted),
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),

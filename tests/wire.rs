@@ -23,6 +23,7 @@ mod wire {
     mod flow_tokens;
     mod forging;
     mod forking;
+    mod hints;
     mod home_registering;
     mod home_routing;
     mod homes;

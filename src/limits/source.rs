@@ -25,6 +25,10 @@ pub const SOURCE_FAILED_DIGESTS: (u32, u32) = (1, 60);
 /// behind one address come back within a minute of an edge's end. More: closed
 /// at once.
 pub const SOURCE_CONNECTIONS: (u32, u32) = (200, 2_000);
+/// Responses that match nothing and news of datagrams that did not arrive, of or
+/// about a source, per second and at once: a phone that is gone answers for a
+/// few requests. More: dropped unread.
+pub const SOURCE_STRAYS: (u32, u32) = (50, 500);
 /// Connections a source may have at once, and on each shard, unless the
 /// configuration says otherwise. More: closed at once.
 pub const SOURCE_STREAMS: u32 = 16_384;
@@ -41,10 +45,14 @@ pub const PARTIAL_BYTES_MAX: usize = 256 << 20;
 /// Bytes that an unproven UDP source may have sent before it is answered. What
 /// it sends beyond that allows no further answers. An answer to STUN, longer
 /// than its request by 24 bytes at most, is not counted here.
-pub const SOURCE_CREDIT_MAX: u32 = 65_535;
-/// How long a UDP source is believed to get what is sent to it: as long as a
-/// registration lasts at most. Later: as at first.
+pub const SOURCE_CREDIT_MAX: usize = 65_535;
+/// How long a UDP source that registered is believed to get what is sent to it:
+/// as long as a registration lasts at most. Later: as at first.
 pub const SOURCE_PROVEN: Duration = Duration::from_secs(EXPIRES_MAX_S as u64);
+/// How long one that acknowledged a refusal is: it comes again with what was
+/// asked for, or not at all. Whoever had the address before it may have known
+/// the tag.
+pub const SOURCE_ACKNOWLEDGED: Duration = super::T1_64;
 /// Who is not limited unless the configuration says otherwise: programs on the
 /// same machine can do worse than send.
 pub const UNLIMITED: [(IpAddr, u8); 2] = [

@@ -298,10 +298,11 @@ impl Proxy {
         }
     }
 
-    fn remove(&mut self, net: &mut Net, slot: Slot) {
+    pub(super) fn remove(&mut self, net: &mut Net, slot: Slot) {
         let Some(mut context) = self.contexts.remove(slot) else {
             return;
         };
+        self.unanswered -= usize::from(!context.answered);
         for branch in context.branches.drain(..) {
             if let Some(timer) = branch.timer {
                 net.txns.cancel_timer(timer);

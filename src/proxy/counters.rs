@@ -71,6 +71,11 @@ counters! {
     timeouts,
     /// Requests whose flow or connection failed under them.
     transport_failures,
+    /// Requests that failed since the network sent their beginning back (ICMP).
+    unreachable_heeded,
+    /// Such words about nothing that was sent there and still waits: late, forged,
+    /// or about something other than a request.
+    unreachable_strange,
     /// Requests whose stand-by was started beside them, since their peer was
     /// silent.
     overtaken,

@@ -153,6 +153,7 @@ impl Proxy {
         let Ok(slot) = self.contexts.insert(context) else {
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
+        self.unanswered += 1;
         let owner = Owner::Proxy {
             context: slot,
             branch: 0,
@@ -162,7 +163,7 @@ impl Proxy {
                 .txns
                 .open_server(turn.now, key, kind, request.reply_flow(), owner)
         else {
-            self.contexts.remove(slot);
+            self.remove(turn.net, slot);
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
         self.adopt(slot, server);

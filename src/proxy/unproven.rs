@@ -87,7 +87,7 @@ impl Turn<'_> {
     /// An ACK with the tag of our own refusal: only who received that has it.
     pub(super) fn prove_by_ack(&mut self, ack: &Request<'_>) {
         if self.is_unproven(ack) && self.has_own_tag(ack) {
-            self.net.guard.prove(self.now, ack.source.ip());
+            self.net.guard.acknowledged(self.now, ack.source.ip());
         }
     }
 
