@@ -16,17 +16,20 @@
 //!   whoever has it is not to be flooded through us. It has shown it for long
 //!   once it registered, and for a moment when it acknowledged a refusal by the
 //!   tag that only we know.
-//! - What sources hold at once is counted apart (`held`).
+//! - What sources hold at once is counted apart (`held`), and so is what they
+//!   make us keep (`ledger`): of that a stranger has a share.
 //!
 //! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
 //! what the refused are told.
 
 mod held;
+mod ledger;
 
 use std::net::IpAddr;
 
 use self::held::Shares;
 pub use self::held::{Held, Near};
+pub use self::ledger::{Charge, Ledger};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -129,6 +132,8 @@ pub struct Guard {
     /// Networks that nothing is counted for: address and prefix length.
     unlimited: Vec<(IpAddr, u8)>,
     shares: Shares,
+    /// Bytes that a stranger may make us keep.
+    memory: usize,
 }
 
 impl Guard {
@@ -142,6 +147,7 @@ impl Guard {
             shares: Shares::new(hasher.clone()),
             hasher,
             unlimited: limits::UNLIMITED.to_vec(),
+            memory: limits::SOURCE_MEMORY,
         }
     }
 
@@ -153,6 +159,26 @@ impl Guard {
     /// So many connections a source may have at once.
     pub const fn set_connections(&mut self, most: u32) {
         self.shares.set_connections(most);
+    }
+
+    /// So many bytes a stranger may make us keep.
+    pub const fn set_memory(&mut self, bytes: usize) {
+        self.memory = bytes;
+    }
+
+    /// Whether a source, peers of ours left out, may make us keep so many bytes
+    /// while so many are free. Who holds most is the first to get no more when
+    /// they become few, the unlimited as well.
+    pub fn may_keep(&mut self, now: Instant, ip: IpAddr, bytes: usize, free: usize) -> bool {
+        let share = free / limits::SOURCE_MEMORY_OF_FREE;
+        if bytes <= self.memory.min(share) {
+            return true;
+        }
+        let ip = ip.to_canonical();
+        if self.is_unlimited(ip) {
+            return bytes <= free;
+        }
+        bytes <= share && bytes <= limits::SOURCE_MEMORY_KNOWN && self.is_known(now, ip)
     }
 
     /// Takes a token of the source's bucket. False: it is empty.
@@ -187,12 +213,13 @@ impl Guard {
         let Some(source) = self.find(ip) else {
             return false;
         };
+        let bytes = u16::try_from(bytes).ok();
+        let left = bytes.and_then(|bytes| source.credit.checked_sub(bytes));
         if source.proven > now {
+            // What is answered now cannot be answered later.
+            source.credit = left.unwrap_or(0);
             return true;
         }
-        let left = u16::try_from(bytes)
-            .ok()
-            .and_then(|bytes| source.credit.checked_sub(bytes));
         source.credit = left.unwrap_or(source.credit);
         left.is_some()
     }
@@ -452,6 +479,30 @@ mod tests {
         let later = START + limits::SOURCE_PROVEN;
         guard.acknowledged(later, one);
         assert!(guard.is_proven(later, one) && !guard.is_known(later, one));
+    }
+
+    #[test]
+    fn a_stranger_keeps_little_and_who_holds_most_stops_first() {
+        const ALL: usize = limits::BUFFER_BYTES_MAX;
+        let mut guard = guard();
+        let (one, near) = (ip("192.0.2.1"), ip("10.1.2.3"));
+        let most = |guard: &mut Guard, from, free| {
+            let steps = (0..1_024).map(|step| step << 20);
+            let kept = steps.take_while(|&bytes| guard.may_keep(START, from, bytes, free));
+            kept.last().unwrap_or(0)
+        };
+        assert_eq!(most(&mut guard, one, ALL), limits::SOURCE_MEMORY);
+        guard.set_memory(4 << 20);
+        assert_eq!(most(&mut guard, one, ALL), 4 << 20);
+        guard.prove(START, one);
+        assert_eq!(most(&mut guard, one, ALL), limits::SOURCE_MEMORY_KNOWN);
+        let few = 40 << 20;
+        assert_eq!(
+            most(&mut guard, one, few),
+            few / limits::SOURCE_MEMORY_OF_FREE
+        );
+        assert_eq!(most(&mut guard, near, few), few);
+        assert_eq!(most(&mut guard, one, 0), 0);
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Shard {
         let role = match role {
             Role::Edge(settings) => {
                 // A flow token of this run is one on every shard.
-                let boot = net.hash([&b"boot"[..]]);
+                let boot = net.mac([&b"boot"[..]]);
                 Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
@@ -219,8 +219,15 @@ impl Shard {
         self.net.guard.set_connections(most);
     }
 
+    /// So many bytes a stranger may make the shard keep, instead of
+    /// `limits::SOURCE_MEMORY`.
+    pub const fn set_source_memory(&mut self, bytes: usize) {
+        self.net.guard.set_memory(bytes);
+    }
+
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.net.clock = now;
         match input {
             Input::Datagram {
                 socket,
@@ -292,7 +299,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 7] {
+    pub fn gauges(&self) -> [(&'static str, usize); 8] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
@@ -304,6 +311,7 @@ impl Shard {
             ("registered", registered),
             ("streams", self.net.flows.streams()),
             ("sources_near_bound", self.net.guard.near()),
+            ("sources_keeping", self.net.txns.sources()),
             ("shed_percent", self.net.admission.loss().into()),
             ("contexts", self.proxy.len()),
             ("server_transactions", self.net.txns.servers()),

@@ -31,6 +31,8 @@ pub use branch::shard_of;
 pub use key::{Keys, ServerKey};
 pub use wheel::{TimerId, Wheel};
 
+use std::net::IpAddr;
+
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, ServerId};
 use crate::time::Instant;
@@ -149,8 +151,8 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         let keys = Keys::new(seed);
         let clients = Clients::new(&keys, shard);
         Self {
+            servers: Servers::new(keys.table()),
             keys,
-            servers: Servers::new(),
             clients,
             agenda: Agenda::new(now),
         }
@@ -227,6 +229,23 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         Some(id)
     }
 
+    /// Charges the source of a request with so many bytes for what is kept of it,
+    /// until it has its final answer; with that one from then on.
+    pub fn charge_server(&mut self, id: ServerId, source: IpAddr, bytes: usize) {
+        self.servers.charge(id, source, bytes);
+    }
+
+    /// Bytes that a source is charged with.
+    pub fn charged(&mut self, source: IpAddr) -> usize {
+        self.servers.ledger.held(source)
+    }
+
+    /// Sources that are charged with any.
+    #[must_use]
+    pub const fn sources(&self) -> usize {
+        self.servers.ledger.len()
+    }
+
     /// The request came again: what to send again, or `None` to be silent.
     #[must_use]
     pub fn request_again(&self, id: ServerId) -> Option<Send> {
@@ -263,6 +282,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         let server = self.servers.get_mut(id)?;
         let flow = server.flow;
         let bytes = server.respond(now, status, response);
+        self.servers.settle(id);
         self.arm_server(now, id);
         Some(Send {
             flow,

@@ -43,6 +43,7 @@ mod wire {
     mod restarted;
     mod returning;
     mod shards;
+    mod shares;
     mod silence;
     mod sticking;
     mod strangers;

@@ -106,6 +106,10 @@ counters! {
     restrained,
     /// Requests, and STUN requests, of sources that ask for too much.
     limited,
+    /// Requests of sources that make us keep more than their share.
+    kept_out,
+    /// Requests that did not leave, since too many wait unheard on their flow.
+    unheard,
     /// Answers withheld from UDP sources that might be forged, since they are
     /// longer than what came from there.
     withheld,

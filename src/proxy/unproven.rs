@@ -98,7 +98,6 @@ impl Turn<'_> {
         let Some(Some(tag)) = to.and_then(|to| to.param(ack.bytes, "tag")) else {
             return false;
         };
-        let mut own = [0; 16];
-        self.net.tag(ack.bytes, ack.message, &mut own) == tag.of(ack.bytes)
+        self.net.has_tag(ack, tag.of(ack.bytes))
     }
 }

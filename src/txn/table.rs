@@ -2,6 +2,8 @@
 //! of their request and client transactions by the branch of their response
 //! (RFC 3261 §17.1.3, §17.2.3).
 
+use std::net::IpAddr;
+
 use hashbrown::{HashMap, HashTable};
 
 use super::branch::Branches;
@@ -9,6 +11,7 @@ use super::client::{Client, Name};
 use super::key::{Keys, ServerKey};
 use super::server::Server;
 use super::ways::{self, Ways};
+use crate::guard::Ledger;
 use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
 use crate::limits;
 
@@ -17,13 +20,16 @@ use crate::limits;
 pub(super) struct Servers<O> {
     slab: Slab<Server<O>>,
     by_key: HashTable<Slot>,
+    /// Who makes us keep them.
+    pub(super) ledger: Ledger,
 }
 
 impl<O: Copy> Servers<O> {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(hasher: ahash::RandomState) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             by_key: HashTable::new(),
+            ledger: Ledger::new(hasher),
         }
     }
 
@@ -56,8 +62,28 @@ impl<O: Copy> Servers<O> {
         Some(ServerId(slot))
     }
 
+    /// Charges a source with so many bytes for a transaction, until it ends.
+    pub(super) fn charge(&mut self, id: ServerId, ip: IpAddr, bytes: usize) {
+        if let Some(server) = self.slab.get_mut(id.0) {
+            let charge = self.ledger.charge(ip, bytes);
+            self.ledger
+                .refund(std::mem::replace(&mut server.charge, charge));
+        }
+    }
+
+    /// Once it has its final answer it costs no more than that.
+    pub(super) fn settle(&mut self, id: ServerId) {
+        if let Some(server) = self.slab.get_mut(id.0)
+            && let Some(kept) = server.kept()
+        {
+            let bytes = limits::TRANSACTION_BYTES + kept;
+            self.ledger.change(&mut server.charge, bytes);
+        }
+    }
+
     pub(super) fn remove(&mut self, id: ServerId) -> Option<Server<O>> {
-        let server = self.slab.remove(id.0)?;
+        let mut server = self.slab.remove(id.0)?;
+        self.ledger.refund(std::mem::take(&mut server.charge));
         if let Ok(entry) = self
             .by_key
             .find_entry(server.key.hash(), |&slot| slot == id.0)

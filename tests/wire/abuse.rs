@@ -77,6 +77,9 @@ fn a_guest_in_a_dialog_is_let_in_some_of_the_time() {
         mallory().send(&mut world, EDGES[0], &text);
         if n <= depth {
             assert!(world.has(JOE), "{n}\n{}", world.ladder());
+            // Not more than so many wait for a phone that says nothing.
+            let info = joe.receive(&mut world);
+            joe.answer(&mut world, EDGES[0], &info, 481, "Not Here");
         } else {
             assert_eq!(mallory().status(&mut world), 503);
             assert!(!world.has(JOE));
