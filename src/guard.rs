@@ -48,8 +48,8 @@ pub enum Kind {
     /// Connections; that they close again needs no other bound.
     Connection,
     /// What nobody asked for: responses that match nothing here, and news that
-    /// datagrams did not arrive there. Their bound keeps them from other shards
-    /// and from being looked at.
+    /// datagrams did not arrive there. Over the bound the news are not read, and
+    /// the responses, which end here anyway, are counted as too many.
     Stray,
 }
 

@@ -149,7 +149,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     #[must_use]
     pub fn new(now: Instant, seed: [u64; 4], shard: u8) -> Self {
         let keys = Keys::new(seed);
-        let clients = Clients::new(&keys, shard);
+        let clients = Clients::new(&keys, seed, shard);
         Self {
             servers: Servers::new(keys.table()),
             keys,

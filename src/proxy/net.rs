@@ -501,14 +501,33 @@ impl Net {
     }
 }
 
-/// Writes `number` as 16 hexadecimal digits.
+/// Writes `number` as 16 hexadecimal digits, all at once.
 pub(crate) fn hex(number: u64, out: &mut [u8; 16]) {
-    for (place, digit) in out.iter_mut().rev().enumerate() {
-        let nibble = u8::try_from(number >> (4 * place) & 15).unwrap_or_default();
-        *digit = if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'a' + nibble - 10
-        };
+    /// This byte, sixteen times.
+    const fn each(byte: u8) -> u128 {
+        u128::from_ne_bytes([byte; 16])
+    }
+    // Four bits to a byte, by halves.
+    let mut digits = u128::from(number);
+    digits = (digits | digits << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & each(0x0f);
+    // One where it is ten or more, and so many further to the letters.
+    let letters = (digits + each(6)) >> 4 & each(1);
+    *out = (digits + each(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn a_number_is_written_as_others_write_it() {
+        for number in [0, 1, 9, 10, 0x0123_4567_89ab_cdef, 0xa0b1_c2d3, u64::MAX] {
+            let mut out = [0; 16];
+            hex(number, &mut out);
+            assert_eq!(out, *format!("{number:016x}").as_bytes());
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::ways::{self, Ways};
 use crate::guard::Ledger;
 use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
 use crate::limits;
+use crate::secret::{Mac, Seed};
 
 /// All server transactions, by id and by key.
 #[derive(Debug)]
@@ -108,11 +109,11 @@ pub(super) struct Clients<O> {
 }
 
 impl<O: Copy> Clients<O> {
-    pub(super) fn new(keys: &Keys, shard: u8) -> Self {
+    pub(super) fn new(keys: &Keys, seed: Seed, shard: u8) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             cancels: HashMap::with_hasher(keys.table()),
-            branches: Branches::new(keys.secret("branch"), shard),
+            branches: Branches::new(Mac::new(seed, "steadfast branches"), shard),
             ways: Ways::new(keys.table()),
             #[cfg(test)]
             steps: std::cell::Cell::new(0),

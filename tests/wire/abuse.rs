@@ -51,9 +51,9 @@ fn requests_over_the_bound_get_silence_over_udp_and_503_on_a_stream() {
     mallory().send(&mut world, EDGES[0], &text);
     assert!(!world.has(MALLORY), "{}", world.ladder());
     assert_eq!(world.counter(EDGES[0], "limited"), 1);
-    world.connect("203.0.113.6:40001", EDGES[0]);
-    world.send("203.0.113.6:40001", EDGES[0], &text);
-    let answer = world.receive("203.0.113.6:40001").text;
+    world.connect("203.0.113.6:40002", EDGES[0]);
+    world.send("203.0.113.6:40002", EDGES[0], &text);
+    let answer = world.receive("203.0.113.6:40002").text;
     assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
     assert!(answer.contains("\r\nRetry-After: "), "{answer}");
     // Peers and this machine are not counted.
@@ -136,7 +136,7 @@ fn guessing_passwords_ends_for_the_one_who_guesses() {
 fn a_connection_without_a_message_is_closed_soon() {
     // Slow loris before the first byte, and bytes that are no message.
     let mut world = World::lab(Tokens::Clear);
-    let mute = "203.0.113.6:40001";
+    let mute = "203.0.113.6:40002";
     let pings = "203.0.113.6:40002";
     let talks = "203.0.113.6:40003";
     for source in [mute, pings, talks] {
