@@ -52,6 +52,8 @@ pub struct Config {
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
     /// Connections that one source may have at once, on each shard.
     pub connections_per_source: u32,
+    /// Bytes that a stranger may make a shard keep.
+    pub source_memory: usize,
     /// What it is.
     pub role: Role,
     /// Its certificates, where it speaks TLS.
@@ -186,6 +188,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         "metrics",
         "unlimited",
         "connections_per_source",
+        "source_memory",
         "dns",
     ])?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
@@ -229,6 +232,9 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let unlimited = root.any_list("unlimited", want, names::prefix)?;
     let want = "a number of connections";
     let connections = root.number("connections_per_source", 1..=u16::MAX, want)?;
+    let want = "a number of MiB";
+    let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
+    let memory = memory.map(|mib| usize::from(mib) << 20);
     let tls = tls::settings(&root, &listen, &role, folder)?;
     Ok(Config {
         control,
@@ -236,6 +242,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         doors_at: ["control", "metrics"].map(|key| root.place(key)),
         unlimited,
         connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
+        source_memory: memory.unwrap_or(limits::SOURCE_MEMORY),
         name,
         listen,
         listen_at: root.place("listen"),

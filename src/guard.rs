@@ -13,21 +13,25 @@
 //! - Hashes are keyed: nobody aims at a set.
 //! - A UDP source that has not shown that it gets what is sent to its address
 //!   is answered with no more bytes than it sent: the address may be forged, and
-//!   whoever has it is not to be flooded through us. It has shown it once it
-//!   registered, or acknowledged a refusal by the tag that only we know.
-//! - What sources hold at once is counted apart (`held`), and so is who fails to
-//!   log in (`logins`).
+//!   whoever has it is not to be flooded through us. It has shown it for long
+//!   once it registered, and for a moment when it acknowledged a refusal by the
+//!   tag that only we know.
+//! - What sources hold at once is counted apart (`held`), so is who fails to log
+//!   in (`logins`), and so is what they make us keep (`ledger`): of that a
+//!   stranger has a share.
 //!
 //! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
 //! what the refused are told.
 
 mod held;
+mod ledger;
 mod logins;
 
 use std::net::IpAddr;
 
 use self::held::Shares;
 pub use self::held::{Held, Near};
+pub use self::ledger::{Charge, Ledger};
 use self::logins::{Logins, Standing};
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -44,11 +48,15 @@ pub enum Kind {
     Stun,
     /// Credentials that did not prove what they claimed, whoever's they were.
     FailedDigest,
-    /// Connections.
+    /// Connections; that they close again needs no other bound.
     Connection,
+    /// What nobody asked for: responses that match nothing here, and news that
+    /// datagrams did not arrive there. Over the bound the news are not read, and
+    /// the responses, which end here anyway, are counted as too many.
+    Stray,
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 impl Kind {
     /// Tokens a second, and the depth of the bucket.
@@ -59,6 +67,7 @@ impl Kind {
             Self::Stun => limits::SOURCE_STUN,
             Self::FailedDigest => limits::SOURCE_FAILED_DIGESTS,
             Self::Connection => limits::SOURCE_CONNECTIONS,
+            Self::Stray => limits::SOURCE_STRAYS,
         }
     }
 
@@ -78,14 +87,16 @@ const WAYS: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Source {
-    /// Its hash; 0: nobody.
-    key: u64,
+    /// A part of its hash; 0: nobody.
+    key: u32,
+    /// Bytes that it sent and that no answer was set against.
+    credit: u16,
+    /// It was proven by a registration or a password.
+    is_known: bool,
     /// When each bucket is full again.
     full: [Instant; KINDS],
     /// It gets what is sent to it, as far as is known: until then.
     proven: Instant,
-    /// Bytes that it sent and that no answer was set against.
-    credit: u32,
 }
 
 impl Source {
@@ -98,9 +109,9 @@ impl Source {
 
     /// So many bytes came that an answer may be set against.
     fn sent(&mut self, bytes: usize) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let credit = self.credit.saturating_add(bytes);
-        self.credit = credit.min(limits::SOURCE_CREDIT_MAX);
+        let credit = usize::from(self.credit).saturating_add(bytes);
+        let credit = credit.min(limits::SOURCE_CREDIT_MAX);
+        self.credit = u16::try_from(credit).unwrap_or(u16::MAX);
     }
 
     fn take(&mut self, now: Instant, kind: Kind) -> bool {
@@ -125,6 +136,8 @@ pub struct Guard {
     unlimited: Vec<(IpAddr, u8)>,
     shares: Shares,
     logins: Logins,
+    /// Bytes that a stranger may make us keep.
+    memory: usize,
 }
 
 impl Guard {
@@ -139,6 +152,7 @@ impl Guard {
             logins: Logins::new(hasher.clone()),
             hasher,
             unlimited: limits::UNLIMITED.to_vec(),
+            memory: limits::SOURCE_MEMORY,
         }
     }
 
@@ -150,6 +164,26 @@ impl Guard {
     /// So many connections a source may have at once.
     pub const fn set_connections(&mut self, most: u32) {
         self.shares.set_connections(most);
+    }
+
+    /// So many bytes a stranger may make us keep.
+    pub const fn set_memory(&mut self, bytes: usize) {
+        self.memory = bytes;
+    }
+
+    /// Whether a source, peers of ours left out, may make us keep so many bytes
+    /// while so many are free. Who holds most is the first to get no more when
+    /// they become few, the unlimited as well.
+    pub fn may_keep(&mut self, now: Instant, ip: IpAddr, bytes: usize, free: usize) -> bool {
+        let share = free / limits::SOURCE_MEMORY_OF_FREE;
+        if bytes <= self.memory.min(share) {
+            return true;
+        }
+        let ip = ip.to_canonical();
+        if self.is_unlimited(ip) {
+            return bytes <= free;
+        }
+        bytes <= share && bytes <= limits::SOURCE_MEMORY_KNOWN && self.is_known(now, ip)
     }
 
     /// Takes a token of the source's bucket. False: it is empty.
@@ -184,12 +218,13 @@ impl Guard {
         let Some(source) = self.find(ip) else {
             return false;
         };
+        let bytes = u16::try_from(bytes).ok();
+        let left = bytes.and_then(|bytes| source.credit.checked_sub(bytes));
         if source.proven > now {
+            // What is answered now cannot be answered later.
+            source.credit = left.unwrap_or(0);
             return true;
         }
-        let left = u32::try_from(bytes)
-            .ok()
-            .and_then(|bytes| source.credit.checked_sub(bytes));
         source.credit = left.unwrap_or(source.credit);
         left.is_some()
     }
@@ -201,11 +236,29 @@ impl Guard {
         self.is_unlimited(ip) || self.find(ip).is_some_and(|source| source.proven > now)
     }
 
-    /// The source has shown that it gets what is sent to it.
+    /// The source has shown that it gets what is sent to it, and who it is.
     pub fn prove(&mut self, now: Instant, ip: IpAddr) {
         if let Some(source) = self.source(now, ip) {
             source.proven = now + limits::SOURCE_PROVEN;
+            source.is_known = true;
         }
+    }
+
+    /// The source has shown that it got one answer.
+    pub fn acknowledged(&mut self, now: Instant, ip: IpAddr) {
+        if let Some(source) = self.source(now, ip)
+            && source.proven < now + limits::SOURCE_ACKNOWLEDGED
+        {
+            source.is_known &= source.proven > now;
+            source.proven = now + limits::SOURCE_ACKNOWLEDGED;
+        }
+    }
+
+    /// Whether the source has shown who it is, as far as is known.
+    #[must_use]
+    pub fn is_known(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let source = self.find(ip.to_canonical());
+        source.is_some_and(|source| source.is_known && source.proven > now)
     }
 
     /// Counts a connection that was accepted; peers of ours are exempt.
@@ -331,10 +384,11 @@ impl Guard {
     }
 
     /// The key of a source, and its set.
-    fn place(&self, ip: IpAddr) -> (u64, usize) {
-        let key = self.hasher.hash_one(network(ip)) | 1;
-        let set = usize::try_from(key >> 32).unwrap_or_default() % limits::GUARD_SETS;
-        (key, set)
+    fn place(&self, ip: IpAddr) -> (u32, usize) {
+        let hash = self.hasher.hash_one(network(ip));
+        let [k0, k1, k2, k3, s0, s1, s2, s3] = hash.to_le_bytes();
+        let set = u32::from_le_bytes([s0, s1, s2, s3]) as usize % limits::GUARD_SETS;
+        (u32::from_le_bytes([k0, k1, k2, k3]) | 1, set)
     }
 }
 
@@ -395,6 +449,7 @@ mod tests {
             Kind::Stun,
             Kind::FailedDigest,
             Kind::Connection,
+            Kind::Stray,
         ] {
             let (rate, depth) = kind.bound();
             let mut guard = guard();
@@ -443,6 +498,47 @@ mod tests {
         let later = START + limits::SOURCE_PROVEN;
         assert!(!guard.is_proven(later, one) && !guard.repay(later, one, 1));
         assert!(guard.repay(START, ip("10.1.2.3"), 60_000));
+    }
+
+    #[test]
+    fn an_ack_proves_for_a_moment_and_a_registration_for_long() {
+        let mut guard = guard();
+        let one = ip("192.0.2.1");
+        guard.acknowledged(START, one);
+        assert!(guard.is_proven(START, one) && !guard.is_known(START, one));
+        let over = START + limits::SOURCE_ACKNOWLEDGED;
+        assert!(!guard.is_proven(over, one));
+        guard.prove(START, one);
+        guard.acknowledged(START, one);
+        assert!(guard.is_proven(over, one) && guard.is_known(over, one));
+        // Who was known is not for ever.
+        let later = START + limits::SOURCE_PROVEN;
+        guard.acknowledged(later, one);
+        assert!(guard.is_proven(later, one) && !guard.is_known(later, one));
+    }
+
+    #[test]
+    fn a_stranger_keeps_little_and_who_holds_most_stops_first() {
+        const ALL: usize = limits::BUFFER_BYTES_MAX;
+        let mut guard = guard();
+        let (one, near) = (ip("192.0.2.1"), ip("10.1.2.3"));
+        let most = |guard: &mut Guard, from, free| {
+            let steps = (0..1_024).map(|step| step << 20);
+            let kept = steps.take_while(|&bytes| guard.may_keep(START, from, bytes, free));
+            kept.last().unwrap_or(0)
+        };
+        assert_eq!(most(&mut guard, one, ALL), limits::SOURCE_MEMORY);
+        guard.set_memory(4 << 20);
+        assert_eq!(most(&mut guard, one, ALL), 4 << 20);
+        guard.prove(START, one);
+        assert_eq!(most(&mut guard, one, ALL), limits::SOURCE_MEMORY_KNOWN);
+        let few = 40 << 20;
+        assert_eq!(
+            most(&mut guard, one, few),
+            few / limits::SOURCE_MEMORY_OF_FREE
+        );
+        assert_eq!(most(&mut guard, near, few), few);
+        assert_eq!(most(&mut guard, one, 0), 0);
     }
 
     #[test]

@@ -107,6 +107,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             store: store.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
             connections_per_source: config.connections_per_source,
+            source_memory: config.source_memory,
             dns: to_dns.of(shard),
             restored: restored(store.as_ref())?,
         });

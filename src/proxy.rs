@@ -368,6 +368,8 @@ pub struct Proxy {
     /// INVITEs with a final answer whose ACK has not come yet, and when the
     /// last of them was answered.
     unacknowledged: (u32, Instant),
+    /// Requests under way that have no final answer.
+    unanswered: usize,
     /// Until when the ACK of an INVITE may come that was refused statelessly.
     refused_until: Instant,
     /// Who waited for an answer of the DNS.
@@ -386,6 +388,7 @@ impl Default for Proxy {
             edits: Edits::default(),
             again: Message::default(),
             unacknowledged: (0, Instant::ZERO),
+            unanswered: 0,
             refused_until: Instant::ZERO,
             waiting: Vec::new(),
             returns: Vec::new(),

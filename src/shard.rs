@@ -9,6 +9,7 @@ mod beats;
 mod door;
 mod due;
 mod handoffs;
+mod quotes;
 mod streams;
 mod why;
 
@@ -81,6 +82,8 @@ pub enum Input<'a> {
         socket: SocketId,
         /// Who is not there.
         peer: SocketAddr,
+        /// The beginning of what was sent there, as far as it came back.
+        quoted: &'a [u8],
     },
     /// A connection asked for with `Output::Connect` is up; over TLS, the
     /// peer has proven the name asked for.
@@ -188,7 +191,7 @@ impl Shard {
             Role::Edge(settings) => {
                 net.destinations = settings.rules.destinations.clone();
                 // A flow token of this run is one on every shard.
-                let boot = net.hash([&b"boot"[..]]);
+                let boot = net.mac([&b"boot"[..]]);
                 Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
@@ -232,21 +235,26 @@ impl Shard {
         self.net.guard.set_connections(most);
     }
 
+    /// So many bytes a stranger may make the shard keep, instead of
+    /// `limits::SOURCE_MEMORY`.
+    pub const fn set_source_memory(&mut self, bytes: usize) {
+        self.net.guard.set_memory(bytes);
+    }
+
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.net.clock = now;
         match input {
             Input::Datagram {
                 socket,
                 peer,
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
-            Input::Unreachable { socket, peer } => {
-                let flow = Flow::Udp { socket, peer };
-                if self.net.flows.is_everybodys(flow) {
-                    self.net.tell_all(&Handoff::Unreachable { flow });
-                }
-                self.unreachable(now, flow);
-            }
+            Input::Unreachable {
+                socket,
+                peer,
+                quoted,
+            } => self.returned(now, Flow::Udp { socket, peer }, quoted),
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
@@ -307,7 +315,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 7] {
+    pub fn gauges(&self) -> [(&'static str, usize); 8] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
@@ -319,6 +327,7 @@ impl Shard {
             ("registered", registered),
             ("streams", self.net.flows.streams()),
             ("sources_near_bound", self.net.guard.near()),
+            ("sources_keeping", self.net.txns.sources()),
             ("shed_percent", self.net.admission.loss().into()),
             ("contexts", self.proxy.len()),
             ("server_transactions", self.net.txns.servers()),

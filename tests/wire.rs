@@ -25,6 +25,7 @@ mod wire {
     mod flow_tokens;
     mod forging;
     mod forking;
+    mod hints;
     mod home_registering;
     mod home_routing;
     mod homes;
@@ -45,6 +46,7 @@ mod wire {
     mod returning;
     mod revoking;
     mod shards;
+    mod shares;
     mod silence;
     mod sticking;
     mod strangers;

@@ -110,7 +110,10 @@ mod tests {
             Strangers::Refuse
         );
         let some = of_edge("calls_out = [\"Example.ORG\"]\n").calls_out;
-        assert_eq!((some.anywhere, &some.domains[..]), (false, &["example.org".to_owned()][..]));
+        assert_eq!(
+            (some.anywhere, &some.domains[..]),
+            (false, &["example.org".to_owned()][..])
+        );
     }
 
     #[test]

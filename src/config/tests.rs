@@ -102,9 +102,13 @@ fn a_home_is_read_with_its_defaults() {
 #[test]
 fn the_doors_of_the_operator_are_read() {
     let head = format!("{HEAD}control = \"e1.sock\"\nmetrics = \"127.0.0.1:9090\"\n");
-    let bounds = "unlimited = [\"192.0.2.0/24\"]\nconnections_per_source = 500\n";
+    let bounds =
+        "unlimited = [\"192.0.2.0/24\"]\nconnections_per_source = 500\nsource_memory = 4\n";
     let config = read(&format!("{head}{bounds}{EDGE}")).unwrap();
-    assert_eq!(config.connections_per_source, 500);
+    assert_eq!(
+        (config.connections_per_source, config.source_memory),
+        (500, 4 << 20)
+    );
     assert!(
         config
             .control
@@ -120,10 +124,18 @@ fn the_doors_of_the_operator_are_read() {
         Some(vec![("192.0.2.0".parse().unwrap(), 24)])
     );
     let config = read(&format!("{HEAD}{EDGE}")).unwrap();
-    assert_eq!(config.connections_per_source, limits::SOURCE_STREAMS);
+    assert_eq!(
+        (config.connections_per_source, config.source_memory),
+        (limits::SOURCE_STREAMS, limits::SOURCE_MEMORY)
+    );
     assert_eq!(
         (config.control, config.metrics, config.unlimited),
         (None, None, None)
+    );
+    let wrong = format!("{HEAD}source_memory = 300\n{EDGE}");
+    assert_eq!(
+        read(&wrong).err().unwrap().to_string(),
+        "e1.toml, line 3: `source_memory` must be a number of MiB, from 1 to 256, and is 300"
     );
     let wrong = format!("{HEAD}connections_per_source = 0\n{EDGE}");
     assert_eq!(
@@ -287,7 +299,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, dns",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, source_memory, dns",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),

@@ -143,7 +143,10 @@ impl Home {
             .map(|flow| net.host(Hop::Flow(*flow)))
             .collect();
         let name = net.flows.names.intern(&cluster);
-        let others = self.edges.iter().filter(|(ip, _)| !told.contains(&Some(*ip)));
+        let others = self
+            .edges
+            .iter()
+            .filter(|(ip, _)| !told.contains(&Some(*ip)));
         let others = others.map(|&(ip, is_clear)| {
             // Over what else would it believe us?
             let transport = if is_clear { transport } else { Transport::Tls };

@@ -55,7 +55,7 @@ pub(super) struct Engine {
     received: ReceiveBatch,
     sending: SendBatch,
     bytes: Box<[u8]>,
-    unreachable: Vec<(SocketId, SocketAddr)>,
+    unreachable: Vec<Unreachable>,
     /// Ports with something to send since the last flush.
     unflushed: Vec<SocketId>,
     /// When the shard last looked at the kernel with nothing left from before:
@@ -69,6 +69,9 @@ pub(super) struct Engine {
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
+
+/// A socket of ours, who is not there, and how what was sent there begins.
+pub(super) type Unreachable = (SocketId, SocketAddr, Box<[u8]>);
 
 /// What connects a shard to the world: the network, its siblings, the control
 /// thread.

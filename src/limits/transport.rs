@@ -29,6 +29,9 @@ pub const UDP_REQUEST_MAX: usize = 1_300;
 /// kernel an identification for it: what every path of QUIC carries whole
 /// (RFC 9000 §14). Longer ones may be fragmented on their way.
 pub const UNFRAGMENTED_MAX: usize = 1_200;
+/// Bytes that are read of a datagram which the network sends back: the longest
+/// ICMP message has no more (RFC 4443 §2.4), and our branch stands in front.
+pub const QUOTE_MAX: usize = 1_280;
 /// Buffers of unfinished stream messages kept for the next ones; more are freed.
 pub const PARTIALS_IDLE_MAX: usize = 64;
 /// Longest time a connection attempt may take before it counts as failed.

@@ -71,6 +71,11 @@ counters! {
     timeouts,
     /// Requests whose flow or connection failed under them.
     transport_failures,
+    /// Requests that failed since the network sent their beginning back (ICMP).
+    unreachable_heeded,
+    /// Such words about nothing that was sent there and still waits: late, forged,
+    /// or about something other than a request.
+    unreachable_strange,
     /// Requests whose stand-by was started beside them, since their peer was
     /// silent.
     overtaken,
@@ -103,6 +108,10 @@ counters! {
     restrained,
     /// Requests, and STUN requests, of sources that ask for too much.
     limited,
+    /// Requests of sources that make us keep more than their share.
+    kept_out,
+    /// Requests that did not leave, since too many wait unheard on their flow.
+    unheard,
     /// Answers withheld from UDP sources that might be forged, since they are
     /// longer than what came from there.
     withheld,

@@ -44,11 +44,14 @@ pub enum Handoff {
         /// Which.
         stream: StreamId,
     },
-    /// Datagrams do not arrive there. The kernel says so to the shard that
-    /// answers from there would come to, which need not be the one that sent.
+    /// A datagram did not arrive there. The kernel says so to the shard
+    /// that answers from there would come to, which need not be the one that
+    /// sent.
     Unreachable {
         /// Where.
         flow: Flow,
+        /// The beginning of it.
+        quoted: Box<[u8]>,
     },
     /// The answer to a keep-alive of the other one's came to the sender.
     Heard {

@@ -40,7 +40,7 @@ impl Shard {
                     self.lost(now, stream, "the connection was closed", (true, None));
                 }
             }
-            Handoff::Unreachable { flow } => self.unreachable(now, flow),
+            Handoff::Unreachable { flow, quoted } => self.unreachable(now, flow, &quoted),
             Handoff::Heard { flow } => self.net.heard(now, flow),
             Handoff::Silent { flow } => {
                 if let Hands::Proxy(proxy, mut turn) = self.hands(now) {

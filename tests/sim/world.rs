@@ -81,6 +81,7 @@ pub(crate) enum Event {
     Unreachable {
         at: SocketAddr,
         peer: SocketAddr,
+        quoted: Rc<[u8]>,
     },
     Syn(u64),
     Up(u64),
@@ -276,7 +277,7 @@ impl World {
         }
         match event {
             Event::Datagram { from, to, bytes } => self.datagram(from, to, &bytes),
-            Event::Unreachable { at, peer } => self.unreachable(at, peer),
+            Event::Unreachable { at, peer, quoted } => self.unreachable(at, peer, &quoted),
             Event::Syn(conn) => self.syn(conn),
             Event::Up(conn) => self.up(conn),
             Event::Bytes {

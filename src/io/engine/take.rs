@@ -130,7 +130,9 @@ impl Engine {
         };
         for _ in 0..limits::DATAGRAM_BATCH {
             match icmp::next(port.as_fd()) {
-                Ok(Some(News::Unreachable(peer))) => self.unreachable.push((id, peer)),
+                Ok(Some(News::Unreachable(peer, quoted))) => {
+                    self.unreachable.push((id, peer, quoted));
+                }
                 Ok(Some(News::TooLong)) => port.fragment(),
                 Ok(Some(News::Nothing)) => {}
                 Ok(None) => break,

@@ -99,8 +99,12 @@ impl World {
     fn report(&mut self, lost: &Seen) {
         if self.icmp && self.nodes.contains_key(&lost.from) {
             let (place, socket) = self.socket(lost.to, lost.from);
-            let peer = lost.to;
-            self.input(place, Input::Unreachable { socket, peer });
+            let input = Input::Unreachable {
+                socket,
+                peer: lost.to,
+                quoted: &lost.bytes,
+            };
+            self.input(place, input);
         }
     }
 
