@@ -13,12 +13,12 @@ use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Maddr, Net, Note, Policy, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
 use crate::scan::{Method, Name};
-use crate::send::Hop;
+use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -277,7 +277,7 @@ impl Home {
             return refuse(404, "No Route To That Scheme");
         }
         let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
-        if !cluster && !self.may_go(pass.net) {
+        if !cluster && !self.may_go(pass) {
             return pass.not_allowed("Destination Not Allowed");
         }
         pass.plan.is_leaving = !cluster;
@@ -303,9 +303,16 @@ impl Home {
     }
 
     /// Whether the addresses at hand may be sent to (I-6).
-    fn may_go(&self, net: &Net) -> bool {
-        self.hops.iter().all(|hop| match hop {
-            Hop::To { addr, .. } => net.permits(*addr) && !self.settings.has_edge_at(addr.ip()),
+    fn may_go(&self, pass: &mut Pass<'_, '_>) -> bool {
+        let mut hops = self.hops.iter();
+        hops.all(|hop| match *hop {
+            // An edge is named by its address in the dialogs of its guests alone.
+            Hop::To {
+                transport, addr, ..
+            } if self.settings.has_edge_at(addr.ip()) => {
+                self.may_be_peer(&End::new(transport, addr)) && self.is_marked(pass)
+            }
+            Hop::To { addr, .. } => pass.net.permits(addr),
             Hop::Flow(_) | Hop::Named(_) => true,
         })
     }
