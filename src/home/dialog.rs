@@ -5,7 +5,6 @@
 use super::policy::Home;
 use crate::id::Flow;
 use crate::proxy::Net;
-use crate::scan::address::Address;
 use crate::scan::{Message, Name};
 use crate::stick::{Bound, Dialog};
 use crate::time::Instant;

@@ -9,8 +9,6 @@
 
 use crate::bytes::Buf;
 use crate::id::Flow;
-use crate::scan::Name;
-use crate::scan::address::Address;
 use crate::send::Hop;
 use crate::txn::Send;
 
