@@ -172,11 +172,10 @@ impl Edge {
             )));
         };
         if let Hop::To { addr, .. } = hop {
-            // What an edge sends counts as vouched for: never a phone's own route.
             if self.is_member(addr.ip(), addr.port()) {
                 return Err(pass.not_allowed("Route Leads To Another Edge"));
             }
-            if !pass.net.permits(addr) {
+            if !self.may_name(addr) || !pass.net.permits(addr) {
                 return Err(pass.not_allowed("Destination Not Allowed"));
             }
         }

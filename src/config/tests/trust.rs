@@ -10,14 +10,14 @@ deny = [\"10.1.2.0/24\"]
 identity_headers = [\"X-Customer\"]
 ";
 
-fn edge(more: &str) -> crate::edge::Rules {
+fn edge(more: &str) -> edge::Rules {
     match read(&format!("{HEAD}{EDGE}{more}")).unwrap().role {
         Role::Edge(edge) => edge.rules,
         Role::Home(_) => panic!("not an edge"),
     }
 }
 
-fn home(more: &str) -> crate::home::Settings {
+fn home(more: &str) -> home::Settings {
     match read(&format!("{HEAD}{HOME}{more}")).unwrap().role {
         Role::Home(home) => home.settings,
         Role::Edge(_) => panic!("not a home"),
