@@ -15,6 +15,7 @@ mod wire {
     mod acknowledging;
     mod agent;
     mod agent_alone;
+    mod attacks;
     mod calling;
     mod cancelling;
     mod digest;

@@ -66,10 +66,8 @@ impl Home {
             // It cannot be asked, and calls in another name than its own.
             pass.caller = Caller::Stranger;
         }
-        let is_asked = self.settings.challenges_calls
-            && !is_known
-            && !is_ack
-            && !request.is_emergency();
+        let is_asked =
+            self.settings.challenges_calls && !is_known && !is_ack && !request.is_emergency();
         if !is_asked || request.in_dialog() && self.is_marked(pass) {
             return Ok(());
         }

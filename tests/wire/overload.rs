@@ -23,14 +23,14 @@ fn lab() -> (World, Phone, Phone) {
 }
 
 /// So late for so long that next to nothing is taken in.
-fn overwhelm(world: &mut World, node: &str) {
+pub(super) fn overwhelm(world: &mut World, node: &str) {
     world.late(node, limits::LATE_MAX * 2, 100);
     assert!(world.gauge(node, "shed_percent") > 95);
 }
 
 /// How many of `count` requests of the phone, made by `text` from a number, are
 /// refused; and their Retry-After.
-fn refusals(
+pub(super) fn refusals(
     world: &mut World,
     phone: &Phone,
     count: u32,

@@ -37,7 +37,7 @@ pub(crate) fn home() -> home::Settings {
 
 pub(crate) fn subscribers() -> Arc<Subscribers> {
     let text = "joe example.com password=secret\nann example.com password=secret\n\
-                bob example.com password=secret\n";
+                bob example.com password=secret\nsos example.com password=secret\n";
     Arc::new(Subscribers::parse(text).unwrap())
 }
 
