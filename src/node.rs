@@ -5,13 +5,15 @@
 //! disk; then the shards, which have their registrations back before they read
 //! their first message; last the control thread, which ends them again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Role, seed};
+use crate::config::{Config, Role, keep, seed};
 use crate::control::{
     self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, Store, StoreFault,
 };
-use crate::io::{self, Clock, Handle, Record, Start};
+use crate::id::Transport;
+use crate::io::{self, Clock, Handle, Listening, Record, Start};
 use crate::shard;
 
 /// Why a node cannot run, each a sentence for the operator.
@@ -45,6 +47,14 @@ pub enum Fault {
     /// The certificates.
     #[error("the certificates cannot be used: {0}")]
     Tls(#[from] io::tls::BadFile),
+    /// The key of the home.
+    #[error("cannot keep the key of the home in {}: {why}; make its folder writable, or name a `nonce_key_file`", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: std::io::Error,
+    },
     /// Threads and randomness, which the kernel has plenty of.
     #[error("the kernel refused what every node needs: {0}")]
     Kernel(#[from] std::io::Error),
@@ -62,11 +72,10 @@ pub fn run(config: Config) -> Result<(), Fault> {
     io::take_small_pages();
     io::locked_memory()?;
     io::raise_open_files()?;
-    let is_edge = matches!(config.role, Role::Edge(_));
-    let sockets = io::open(&config.listen, config.shards, is_edge);
-    let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
+    let sockets = io::open(&listening(&config), config.shards);
+    let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
     let doors = doors(&config)?;
-    let warning = config.warning();
+    let warnings = config.warnings();
     let Opened {
         role,
         subscribers,
@@ -74,7 +83,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     } = open(config.role)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
-    if let Some(warning) = warning {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     // What changes from here on is noticed.
@@ -98,6 +107,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             store: store.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
             connections_per_source: config.connections_per_source,
+            source_memory: config.source_memory,
             dns: to_dns.of(shard),
             restored: restored(store.as_ref())?,
         });
@@ -117,7 +127,9 @@ pub fn run(config: Config) -> Result<(), Fault> {
             questions,
         },
     })?;
-    for (transport, addr) in &config.listen {
+    let core = config.core_listen.iter();
+    let core = core.map(|addr| (Transport::Tcp, *addr));
+    for (transport, addr) in config.listen.iter().copied().chain(core) {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
     }
     wait(handles, control)
@@ -140,9 +152,15 @@ fn open(role: Role) -> Result<Opened, Fault> {
         }),
         Role::Home(home) => {
             let (list, file) = ListFile::open(home.subscribers)?;
+            if let Some(path) = &home.new_key {
+                keep(path, &home.settings.nonce_key).map_err(|why| Fault::Key {
+                    path: path.clone(),
+                    why,
+                })?;
+            }
             let store = home.store.as_deref().map(Store::open).transpose()?;
             Ok(Opened {
-                role: shard::Role::Home(home.settings, Arc::new(list)),
+                role: shard::Role::Home(home.settings, list),
                 subscribers: Some(file),
                 store,
             })
@@ -159,7 +177,7 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
-    io::check(&config.listen).map_err(|fault| listen_fault(&config.listen_at, fault))?;
+    io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     doors(config).map(drop)
 }
 
@@ -174,8 +192,26 @@ fn doors(config: &Config) -> Result<Doors, Fault> {
     })
 }
 
-fn listen_fault(at: &str, fault: io::Fault) -> Fault {
-    let at = at.to_owned();
+/// What a node opens. An edge sends to its homes from ports of its own.
+fn listening(config: &Config) -> Listening<'_> {
+    Listening {
+        listen: &config.listen,
+        core_listen: &config.core_listen,
+        core_port: config.core.port,
+        sends_from_core: matches!(config.role, Role::Edge(_)),
+    }
+}
+
+fn listen_fault(config: &Config, fault: io::Fault) -> Fault {
+    let at = match &fault {
+        io::Fault::CorePort { .. } => &config.core.at,
+        io::Fault::Listen { .. }
+        | io::Fault::LockedMemory { .. }
+        | io::Fault::Cores { .. }
+        | io::Fault::Executor(_)
+        | io::Fault::Kernel(_) => &config.listen_at,
+    };
+    let at = at.clone();
     Fault::Listen { at, fault }
 }
 

@@ -16,6 +16,7 @@ mod wire {
     mod agent;
     mod agent_alone;
     mod attacks;
+    mod believing;
     mod calling;
     mod cancelling;
     mod digest;
@@ -25,6 +26,7 @@ mod wire {
     mod flow_tokens;
     mod forging;
     mod forking;
+    mod hints;
     mod home_registering;
     mod home_routing;
     mod homes;
@@ -43,7 +45,9 @@ mod wire {
     mod relearning;
     mod restarted;
     mod returning;
+    mod revoking;
     mod shards;
+    mod shares;
     mod silence;
     mod sticking;
     mod strangers;
@@ -54,5 +58,6 @@ mod wire {
     mod two_edges;
     mod validating;
     mod who_may;
+    mod whose;
     mod why;
 }

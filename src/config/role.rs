@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::Section;
-use super::{Home, Mistake, keys, names};
+use super::rules::{calls_out, destinations, identities};
+use super::{Core, Home, Mistake, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, Member};
 use crate::home::{self, Redirect};
 use crate::limits;
-use crate::trust::{CallsOut, Destinations, Identities, Strangers};
+use crate::send::{Clear, PeerRule};
+use crate::trust::CallsOut;
 
 pub(super) fn edge(
     section: &Section<'_>,
     (name, speaks_tls): (&str, bool),
+    core: &Core,
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
     section.only(&[
@@ -20,6 +23,7 @@ pub(super) fn edge(
         "home",
         "home_domains",
         "members",
+        "peers",
         "path",
         "set_size",
         "token_key_file",
@@ -40,7 +44,7 @@ pub(super) fn edge(
         Some(domains) => domains,
         None => vec![parent_domain(section, &cluster)?],
     };
-    let members = members(section, name)?;
+    let members = members(section, name, core.port)?;
     let most = u16::try_from(limits::EDGE_SET_MAX.min(members.len())).unwrap_or(u16::MAX);
     let want = "the number of edges that serve one subscriber";
     let default = 2.min(most);
@@ -57,13 +61,7 @@ pub(super) fn edge(
         Some(key) => keys::flow_key(key),
         None => random_key(section)?,
     };
-    let want = "\"challenge\", \"answer\" or \"refuse\"";
-    let strangers = section.parsed("strangers", want, strangers)?;
-    let strangers = strangers.unwrap_or_default();
-    let calls_out = calls_out(section)?.unwrap_or_default();
-    let challenges_udp_calls = section
-        .flag("challenge_udp_calls", "true or false")?
-        .unwrap_or(speaks_tls);
+    let rules = rules::edge(section, speaks_tls)?;
     let name = name.to_owned();
     Ok(edge::Settings {
         name,
@@ -71,21 +69,21 @@ pub(super) fn edge(
         home,
         home_domains,
         members,
+        peers: peers(section)?,
+        core_port: core.port,
         requires_path,
         set_size,
         token_keys,
         flow_key,
-        rules: edge::Rules {
-            strangers,
-            calls_out,
-            destinations: destinations(section)?,
-            identities: identities(section)?,
-            challenges_udp_calls,
-        },
+        rules,
     })
 }
 
-pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake> {
+pub(super) fn home(
+    section: &Section<'_>,
+    (plain, core): (Clear, &Core),
+    folder: &Path,
+) -> Result<Home, Mistake> {
     section.only(&[
         "domain",
         "subscribers",
@@ -93,6 +91,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         "name",
         "edges",
         "edge_peers",
+        "peers",
         "nonce_key_file",
         "algorithms",
         "authenticate",
@@ -114,13 +113,12 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
     let want = "a list of addresses such as [\"192.0.2.1\", \"192.0.2.0/24\"]";
-    let edge_peers = section.list("edge_peers", want, names::prefix)?;
-    let nonce_key = match file(section, "nonce_key_file", folder)? {
-        None => random_key(section)?,
-        Some(path) => keys::read(&path)
-            .map(|keys: Vec<[u8; 32]>| keys[0])
-            .map_err(|why| section.mistake("nonce_key_file", &why))?,
-    };
+    let edge_peers = section.list("edge_peers", want, |text| {
+        names::edge_peer(text, plain, core.port).map(|edge| (edge, names::says_transport(text)))
+    })?;
+    let is_silent = |(_, says_transport): &(_, bool)| !says_transport;
+    let plain_is_tls = plain == Clear::No && edge_peers.iter().any(is_silent);
+    let edge_peers = edge_peers.into_iter().map(|(edge, _)| edge).collect();
     let want = "\"always\", \"if-supported\" or \"never\"";
     let redirect = section
         .parsed("redirect", want, redirect)?
@@ -131,11 +129,13 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
     let want = "the file that keeps the registrations, such as \"location.redb\"";
     let store = section.text("store", want)?.map(|file| folder.join(file));
+    let (nonce_key, new_key) = nonce_key(section, folder, store.as_deref())?;
     let settings = home::Settings {
         domain,
         name,
         edges,
         edge_peers,
+        peers: peers(section)?,
         nonce_key,
         algorithms,
         authenticates: section
@@ -156,49 +156,46 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         settings,
         subscribers,
         store,
+        new_key,
+        plain_is_tls,
     })
 }
 
-/// The domains that subscribers may call besides their own; `"*"`: every one.
-fn calls_out(section: &Section<'_>) -> Result<Option<CallsOut>, Mistake> {
-    let want = "a list of domains such as [\"example.org\"], or [\"*\"] for every one";
-    let domain = |text: &str| match text {
-        "*" => Ok(None),
-        _ => names::domain(text).map(Some),
-    };
-    let listed = section.any_list("calls_out", want, domain)?;
-    Ok(listed.map(|listed| CallsOut {
-        anywhere: listed.contains(&None),
-        domains: listed.into_iter().flatten().collect(),
-    }))
-}
-
-fn destinations(section: &Section<'_>) -> Result<Destinations, Mistake> {
-    let want = "a list of networks such as [\"10.1.0.0/16\"]";
-    let networks = |key| section.any_list(key, want, names::prefix);
-    Ok(Destinations {
-        reach: networks("reach")?.unwrap_or_default(),
-        deny: networks("deny")?.unwrap_or_default(),
-    })
-}
-
-fn identities(section: &Section<'_>) -> Result<Identities, Mistake> {
-    let want = "a list of header names such as [\"X-Customer\"]";
-    let more = section.any_list("identity_headers", want, names::header)?;
-    Ok(Identities {
-        more: more.unwrap_or_default(),
-    })
-}
-
-fn strangers(text: &str) -> Result<Strangers, String> {
-    match text {
-        "challenge" => Ok(Strangers::Challenge),
-        "answer" => Ok(Strangers::Answer),
-        "refuse" => Ok(Strangers::Refuse),
-        _ => Err(format!(
-            "is {text:?}, which should be \"challenge\", \"answer\" or \"refuse\""
-        )),
+/// The key of a home's nonces and dialog marks, and the file that it is to be kept
+/// in from the first start on. The dialogs of a home that has come back with
+/// another key would be strangers' there, so one that keeps its registrations
+/// keeps its key beside them.
+fn nonce_key(
+    section: &Section<'_>,
+    folder: &Path,
+    store: Option<&Path>,
+) -> Result<([u8; 32], Option<PathBuf>), Mistake> {
+    let first = |path: &Path| keys::read(path).map(|keys: Vec<[u8; 32]>| keys[0]);
+    if let Some(path) = file(section, "nonce_key_file", folder)? {
+        let key = first(&path).map_err(|why| section.mistake("nonce_key_file", &why))?;
+        return Ok((key, None));
     }
+    let Some(store) = store else {
+        return Ok((random_key(section)?, None));
+    };
+    let mut path = store.as_os_str().to_owned();
+    path.push(".key");
+    let path = PathBuf::from(path);
+    if path.exists() {
+        let key = first(&path).map_err(|why| {
+            let text = format!("keeps its key beside it, and {why}");
+            section.mistake("store", &text.replace("and names", "and that is"))
+        })?;
+        return Ok((key, None));
+    }
+    Ok((random_key(section)?, Some(path)))
+}
+
+/// Other carriers.
+fn peers(section: &Section<'_>) -> Result<Vec<PeerRule>, Mistake> {
+    let want = "a list of carriers such as [\"tls:carrier.example.net\", \"udp:192.0.2.50:5060\"]";
+    let peers = section.maybe_list("peers", want, names::carrier)?;
+    Ok(peers.unwrap_or_default())
 }
 
 /// what becomes of a phone that does not show `Supported: path`.
@@ -213,7 +210,7 @@ fn requires_path(section: &Section<'_>) -> Result<bool, Mistake> {
     Ok(policy.unwrap_or(false))
 }
 
-fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
+fn members(section: &Section<'_>, own: &str, core_port: u16) -> Result<Vec<Member>, Mistake> {
     let want = "a list such as [{ name = \"e1\", address = \"192.0.2.1\" }]";
     let tables = section.tables("members", want)?;
     if tables.len() > limits::MEMBERS_MAX {
@@ -226,7 +223,7 @@ fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
     }
     let mut members: Vec<Member> = Vec::new();
     for table in &tables {
-        let member = member(table)?;
+        let member = member(table, core_port)?;
         if members.iter().any(|other| other.name == member.name) {
             let text = format!(
                 "is {:?} a second time: each member has a name of its own",
@@ -236,15 +233,33 @@ fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
         }
         members.push(member);
     }
-    if !members.iter().any(|member| member.name == own) {
-        let text = format!("must hold this node too: none of its names is {own:?}");
-        return Err(section.mistake("members", &text));
+    match members.iter().find(|member| member.name == own) {
+        None => {
+            let text = format!("must hold this node too: none of its names is {own:?}");
+            Err(section.mistake("members", &text))
+        }
+        Some(member) if member.core_port != core_port => {
+            let text = format!(
+                "says that the `core_port` of {own:?}, this node, is {}, but it is {core_port}",
+                member.core_port
+            );
+            Err(section.mistake("members", &text))
+        }
+        Some(_) => Ok(members),
     }
-    Ok(members)
 }
 
-fn member(table: &Section<'_>) -> Result<Member, Mistake> {
-    table.only(&["name", "address", "udp", "tcp", "tls", "retire", "site"])?;
+fn member(table: &Section<'_>, core_port: u16) -> Result<Member, Mistake> {
+    table.only(&[
+        "name",
+        "address",
+        "udp",
+        "tcp",
+        "tls",
+        "core_port",
+        "retire",
+        "site",
+    ])?;
     let want = "the member's name, such as \"e1\"";
     let name = table.parsed("name", want, names::node)?;
     let name = name.ok_or_else(|| table.missing("name", want))?;
@@ -262,6 +277,7 @@ fn member(table: &Section<'_>) -> Result<Member, Mistake> {
         udp: port("udp", 5060)?,
         tcp: port("tcp", 5060)?,
         tls: port("tls", 5061)?,
+        core_port: super::core_port(table)?.unwrap_or(core_port),
         retires: table.flag("retire", "true or false")?.unwrap_or(false),
         site: table
             .text("site", "the name of where it stands, such as \"north\"")?

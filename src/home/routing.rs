@@ -277,7 +277,7 @@ impl Home {
             return refuse(404, "No Route To That Scheme");
         }
         let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
-        if !cluster && !self.may_go(pass.net) {
+        if !cluster && !self.may_go(pass) {
             return pass.not_allowed("Destination Not Allowed");
         }
         pass.plan.is_leaving = !cluster;
@@ -302,12 +302,20 @@ impl Home {
         Verdict::Forward
     }
 
-    /// Whether the addresses at hand may be sent to (I-6).
-    fn may_go(&self, net: &Net) -> bool {
-        self.hops.iter().all(|hop| match hop {
-            Hop::To { addr, .. } => net.permits(*addr),
-            Hop::Flow(_) | Hop::Named(_) => true,
-        })
+    /// Whether the addresses at hand may be sent to (I-6). That of an edge only
+    /// where it stands in the recorded way of a dialog: a guest is known by the
+    /// address of his edge.
+    fn may_go(&self, pass: &mut Pass<'_, '_>) -> bool {
+        let mut is_edge = false;
+        for hop in &self.hops {
+            if let Hop::To { addr, .. } = hop {
+                if !pass.net.permits(*addr) {
+                    return false;
+                }
+                is_edge |= self.settings.has_edge_at(addr.ip());
+            }
+        }
+        !is_edge || self.is_marked(pass)
     }
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody

@@ -20,6 +20,7 @@ impl Proxy {
             return;
         }
         context.answered = true;
+        self.unanswered -= 1;
         let best = best(&context.branches);
         let (Some(server), Some(base)) = (context.server, context.base.take()) else {
             return;
@@ -88,7 +89,7 @@ impl Proxy {
         if status >= 200 && context.is_invite() {
             self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
-        let caller = context.source.ip();
+        let caller = (context.source.ip(), context.principal);
         self.revive(turn, server, caller, &bytes);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);

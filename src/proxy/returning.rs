@@ -24,6 +24,7 @@ use crate::scan::via::Via;
 use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
+use crate::trust::Principal;
 
 /// An answer under way to a caller whose connection is gone.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Proxy {
         &mut self,
         turn: &mut Turn<'_>,
         server: ServerId,
-        caller: IpAddr,
+        (caller, principal): (IpAddr, Principal),
         response: &Buf,
     ) {
         let Some(flow @ Flow::Stream(_)) = turn.net.txns.server_flow(server) else {
@@ -77,6 +78,8 @@ impl Proxy {
         let Some((first, sent_by)) = turn.ways_back(response, &via, caller) else {
             return;
         };
+        // A stranger's Via aims nothing at anybody else.
+        let sent_by = sent_by.filter(|_| principal != Principal::Stranger);
         let mut answer = Return {
             server,
             bytes: response.clone(),
@@ -187,14 +190,14 @@ impl Return {
         }
     }
 
-    /// Where the request came from, always; where its Via leads, some times a
+    /// Where the request came from first; where its Via leads, some times a
     /// second for one source, since whoever is named there has not asked for it.
     fn may_try(&self, turn: &mut Turn<'_>, server: (Transport, SocketAddr)) -> bool {
         let from = Hop::to(server.0, SocketAddr::new(self.caller, 0));
-        self.tried.is_empty()
-            || turn.may_reach(server)
-                && (turn.policy.is_peer(turn.net, from)
-                    || turn.net.guard.admit(turn.now, self.caller, Kind::Roaming))
+        turn.may_reach(server)
+            && (self.tried.is_empty()
+                || turn.policy.is_peer(turn.net, from)
+                || turn.net.guard.admit(turn.now, self.caller, Kind::Roaming))
     }
 }
 

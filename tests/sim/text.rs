@@ -97,7 +97,9 @@ impl Text {
 
     /// What no proxy may change: every other header line in order, and the body.
     pub(crate) fn residue(&self) -> Vec<u8> {
-        const OURS: [&str; 13] = [
+        const OURS: [&str; 15] = [
+            "proxy-authorization",
+            "p-asserted-identity",
             "via",
             "route",
             "record-route",

@@ -322,7 +322,7 @@ impl Phone {
         let written = Written {
             uri: &uri,
             routes: &[],
-            from: &format!("{};tag=v{}", self.aor(), self.serial),
+            from: &format!("<sip:mallory@elsewhere.example>;tag=v{}", self.serial),
             to: &format!("<{uri}>"),
             call_id: &call_id,
             cseq: 1,

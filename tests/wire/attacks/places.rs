@@ -141,7 +141,9 @@ fn a_via_opens_no_connection_where_its_sender_may_not_go() {
         ("127.0.0.10:6379", false, &[HOME, EDGES[0]]),
         ("127.0.0.11:6379", false, &[EDGES[0]]),
         ("10.1.2.3:6379", false, &[HOME, EDGES[0]]),
-        ("203.0.113.66:5060", true, &[HOME, EDGES[0]]),
+        (VICTIM, false, &[HOME, EDGES[0]]),
+        // A port of his own address, for the answer that he asked for.
+        ("203.0.113.9:5060", true, &[HOME, EDGES[0]]),
     ] {
         for node in nodes {
             let closed = |_: usize, edge: &mut Settings| {
