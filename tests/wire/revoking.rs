@@ -12,7 +12,8 @@ const ANN: &str = "127.0.0.1:5080";
 const BOB: &str = "127.0.0.1:5090";
 
 /// Everybody but joe.
-const WITHOUT: &str = "ann example.com password=secret\nbob example.com password=secret\n";
+const WITHOUT: &str = "ann example.com password=secret\nbob example.com password=secret\n\
+                       sos example.com password=secret\n";
 
 fn gone(world: &mut World) {
     world.subscribe(HOME, &settings::subscribers(), WITHOUT);
