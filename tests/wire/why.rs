@@ -167,7 +167,7 @@ fn asking_changes_nothing() {
 #[test]
 fn what_was_refused_is_told_with_who_and_why() {
     let mut world = World::lab(Tokens::Clear);
-    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    let bob = Phone::foreign("bob", "127.0.0.1:5090");
     // Nobody is refused by a challenge, or by an answer that is good.
     let mut joe = Register::new("joe", JOE);
     let challenge = joe.send(&mut world, EDGES[0], "");
@@ -187,7 +187,7 @@ fn what_was_refused_is_told_with_who_and_why() {
         sentences,
         [
             "REGISTER of joe@example.com from 127.0.0.1: 401 Wrong User Or Password",
-            "MESSAGE from bob@example.com to joe@example.com, from 127.0.0.1:5090: 480 Not Registered",
+            "MESSAGE from bob@elsewhere.example to joe@example.com, from 127.0.0.1:5090: 480 Not Registered",
         ]
     );
     assert_eq!(world.counter(HOME, "rejected"), 2);
@@ -199,7 +199,7 @@ fn what_was_refused_is_told_with_who_and_why() {
         "{said:?}"
     );
     assert_eq!(
-        said_by_all(&mut world, HOME, "sip:bob@example.com").len(),
+        said_by_all(&mut world, HOME, "sip:bob@elsewhere.example").len(),
         1
     );
     assert!(said_by_all(&mut world, HOME, "sip:ann@example.com").is_empty());
