@@ -13,12 +13,12 @@ use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Maddr, Net, Note, Plan, Policy, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
 use crate::scan::{Method, Name};
-use crate::send::Hop;
+use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -302,20 +302,19 @@ impl Home {
         Verdict::Forward
     }
 
-    /// Whether the addresses at hand may be sent to (I-6). That of an edge only
-    /// where it stands in the recorded way of a dialog: a guest is known by the
-    /// address of his edge.
+    /// Whether the addresses at hand may be sent to (I-6).
     fn may_go(&self, pass: &mut Pass<'_, '_>) -> bool {
-        let mut is_edge = false;
-        for hop in &self.hops {
-            if let Hop::To { addr, .. } = hop {
-                if !pass.net.permits(*addr) {
-                    return false;
-                }
-                is_edge |= self.settings.has_edge_at(addr.ip());
+        let mut hops = self.hops.iter();
+        hops.all(|hop| match *hop {
+            // An edge is named by its address in the dialogs of its guests alone.
+            Hop::To {
+                transport, addr, ..
+            } if self.settings.has_edge_at(addr.ip()) => {
+                self.may_be_peer(&End::new(transport, addr)) && self.is_marked(pass)
             }
-        }
-        !is_edge || self.is_marked(pass)
+            Hop::To { addr, .. } => pass.net.permits(addr),
+            Hop::Flow(_) | Hop::Named(_) => true,
+        })
     }
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
