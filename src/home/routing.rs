@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Policy, Plan, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Maddr, Net, Note, Plan, Policy, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};

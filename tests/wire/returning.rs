@@ -12,25 +12,21 @@ use steadfast::send::PeerRule;
 use steadfast::time::Duration;
 
 const BOB: &str = "127.0.0.1:5090";
-/// Another carrier, whom the home believes.
 const CALLER: &str = "203.0.113.9:40001";
-const CARRIERS: [&str; 2] = ["tcp:203.0.113.9:40001", "tls:carrier.example.net"];
 
-/// An INVITE of `CALLER` to bob that has come to bob, over a connection to
+/// An INVITE of `CALLER`, a carrier, to bob that has come to bob, over a connection to
 /// `node` that is gone by now.
 fn hung_up(node: &str, sent_by: &str, zone: &str) -> (World, Phone, String) {
     let mut world = World::with(
         Tokens::Clear,
         |home| {
             home.redirect = Redirect::Never;
-            // Whom a stranger names has not asked for it.
-            home.peers = CARRIERS
-                .iter()
-                .map(|peer| PeerRule::carrier(peer).unwrap())
-                .collect();
+            let carriers = ["tcp:203.0.113.9:1024-65535", "tls:caller.example.net"];
+            home.peers = carriers.map(|rule| PeerRule::carrier(rule).unwrap()).into();
         },
         |_, _| (),
     );
+    world.prove(CALLER, &["caller.example.net"]);
     world.names.zone = zone.to_owned();
     let bob = Phone::foreign("bob", BOB);
     let mut register = Register::new("bob", BOB);
@@ -41,7 +37,6 @@ fn hung_up(node: &str, sent_by: &str, zone: &str) -> (World, Phone, String) {
     let via = format!("{token} {sent_by};branch");
     let invite = invite.replace(&format!("UDP {BOB};rport;branch"), &via);
     assert!(invite.contains(&via), "{invite}");
-    world.prove(CALLER, &["carrier.example.net"]);
     world.connect(CALLER, node);
     world.send(CALLER, node, &invite);
     assert!(world.receive(CALLER).text.starts_with("SIP/2.0 100 "));
