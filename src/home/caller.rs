@@ -139,12 +139,14 @@ impl Home {
         let routes = message.routes();
         let rest = routes.len().saturating_sub(pop + usize::from(strict));
         let next = match routes.get(pop).filter(|_| rest > 0) {
-            Some(route) => route.uri.map(|uri| Next::Route(bytes, uri)),
+            Some(route) => route.uri.map(|uri| Next::Route(uri.whole.of(bytes))),
             None if strict => routes
                 .last()
                 .and_then(|last| last.uri)
-                .map(|uri| Next::Target(bytes, uri)),
-            None => message.target().map(|uri| Next::Target(bytes, *uri)),
+                .map(|uri| Next::Target(uri.whole.of(bytes))),
+            None => message
+                .target()
+                .map(|uri| Next::Target(uri.whole.of(bytes))),
         };
         let Some(next) = next else { return false };
         let own = routes.iter().take(pop).filter_map(|route| route.uri);

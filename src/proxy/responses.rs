@@ -31,7 +31,7 @@ impl Proxy {
         }
         let owner = turn.net.txns.client_owner(client);
         if matches!(owner, Some(Owner::Proxy { .. }))
-            && response.hops() < 2
+            && !response.message.has_second_via()
             && response.status < 300
         {
             // P-20: nobody is left to send it to. A refusal still ends its
@@ -78,7 +78,8 @@ impl Proxy {
             300.. => {
                 // P-20: without a further Via it leads nowhere; its status
                 // still ends the branch, and we say it in our own words.
-                let bytes = (response.hops() > 1).then(|| self.strip(turn, slot, response));
+                let has_caller = response.message.has_second_via();
+                let bytes = has_caller.then(|| self.strip(turn, slot, response));
                 self.ended(turn, slot, index, response.status, bytes);
             }
         }
@@ -211,9 +212,15 @@ impl Turn<'_> {
 /// Takes our own Via off.
 fn remove_top_via(response: &Response<'_>, edits: &mut Edits) {
     let bytes = response.bytes;
-    let Some(line) = response.message.first(Name::Via) else {
+    let (Some(line), Some(top)) = (
+        response.message.first(Name::Via),
+        response.message.top_via(),
+    ) else {
         return;
     };
+    if top.value.end == line.value.end {
+        return edits.remove(line.line.range());
+    }
     let mut values = response.message.values(bytes, Name::Via);
     let Some(top) = values.next() else { return };
     match values.next() {

@@ -195,6 +195,17 @@ impl Message {
     pub fn tags(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         for (place, address) in [self.from, self.to].into_iter().enumerate() {
             let Some(address) = address else { continue };
+            let params = address.params;
+            if params.is_empty() {
+                continue;
+            }
+            // Nearly everybody writes the tag and nothing else.
+            let alone = params.of(bytes).strip_prefix(b";tag=");
+            if let Some(tag) = alone.filter(|tag| Class::TOKEN.holds_all(tag)) {
+                let end = usize::from(params.end);
+                self.tags[place] = Some(Span::new(end.saturating_sub(tag.len()), end));
+                continue;
+            }
             let params = super::params::iter(bytes, address.params);
             let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
             let is_token = |param: super::params::Param| {
@@ -257,6 +268,14 @@ impl Message {
         let end = body.start.saturating_add(length);
         self.body = Span::new(body.start, end);
         Ok(end)
+    }
+
+    /// Whether a further Via stands behind the topmost one.
+    #[must_use]
+    pub fn has_second_via(&self) -> bool {
+        let mut lines = self.all(Name::Via);
+        let first = lines.next().zip(self.top_via);
+        first.is_some_and(|(line, top)| top.value.end < line.value.end) || lines.next().is_some()
     }
 
     /// Number of comma-separated values of that name over all its lines.

@@ -24,7 +24,6 @@ use cmac::{Cmac, Mac};
 use data_encoding::BASE32_DNSSEC;
 
 use crate::edit::Edits;
-use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
 use crate::stick::DIALOG_MARK as PARAM;
 
@@ -35,7 +34,7 @@ const TEXT_LEN: usize = 17;
 /// Keeps this use of the key apart from any other.
 const CONTEXT: &[u8; 16] = b"steadfast dlg 01";
 /// Longest host that is compared without regard to its case.
-const HOST_MAX: usize = 255;
+const HOST_MAX: usize = 64;
 
 /// A mark as it stands in a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +58,47 @@ impl Side {
     }
 }
 
-/// Who follows behind us in the route set of the side that a mark is for.
+/// Who follows behind us in the route set of the side that a mark is for: the
+/// text of a URI.
 #[derive(Clone, Copy, Debug)]
 pub enum Next<'a> {
-    /// A Route value, in these bytes.
-    Route(&'a [u8], Uri),
+    /// That of a Route value.
+    Route(&'a [u8]),
     /// The far side's Contact, or the Request-URI that was one.
-    Target(&'a [u8], Uri),
+    Target(&'a [u8]),
 }
+
+/// A URI as far as it decides where a request goes.
+struct Way<'a> {
+    user: &'a [u8],
+    /// With its port.
+    host: &'a [u8],
+    maddr: &'a [u8],
+}
+
+impl<'a> Way<'a> {
+    /// Told from the text by its marks: the URI was parsed before, or will be
+    /// when somebody goes there.
+    fn of(uri: &'a [u8]) -> Self {
+        let scheme = memchr::memchr(b':', uri).map_or(0, |at| at + 1);
+        let rest = uri.get(scheme..).unwrap_or_default();
+        let (user, rest) = match memchr::memchr(b'@', rest) {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (&rest[..0], rest),
+        };
+        let end = memchr::memchr2(b';', b'?', rest).unwrap_or(rest.len());
+        let (host, params) = rest.split_at(end);
+        let mut params = params.split(|byte| *byte == b';');
+        let maddr = params.find_map(|param| {
+            let (name, value) = param.split_at_checked(MADDR.len())?;
+            name.eq_ignore_ascii_case(MADDR).then_some(value)
+        });
+        let maddr = maddr.unwrap_or_default();
+        Self { user, host, maddr }
+    }
+}
+
+const MADDR: &[u8] = b"maddr=";
 
 /// The key of the marks.
 #[derive(Clone)]
@@ -105,23 +137,23 @@ impl MarkKey {
     }
 
     fn mac(&self, side: Side, said: &Said<'_>) -> Cmac<Aes128> {
-        let mut mac = self.0.clone();
-        mac.update(&[side.letter()]);
-        field(&mut mac, said.call_id);
-        field(&mut mac, said.peer_tag);
-        field(&mut mac, said.own_tag.unwrap_or_default());
-        match said.next {
-            Next::Route(bytes, uri) => {
-                field(&mut mac, b"route");
-                way(&mut mac, bytes, &uri);
-                field(&mut mac, uri.user.unwrap_or_default().of(bytes));
-            }
-            Next::Target(bytes, uri) => {
-                field(&mut mac, b"target");
-                way(&mut mac, bytes, &uri);
-            }
+        let mut text = Text::of(&self.0);
+        text.put(&[side.letter()]);
+        text.field(said.call_id);
+        text.field(said.peer_tag);
+        text.field(said.own_tag.unwrap_or_default());
+        let (kind, uri) = match said.next {
+            Next::Route(uri) => (b'r', uri),
+            Next::Target(uri) => (b't', uri),
+        };
+        let way = Way::of(uri);
+        text.put(&[kind]);
+        text.host(way.host);
+        text.field(way.maddr);
+        if kind == b'r' {
+            text.field(way.user);
         }
-        mac
+        text.end()
     }
 
     fn mark(&self, side: Side, said: &Said<'_>) -> Mark {
@@ -141,7 +173,7 @@ impl MarkKey {
             own_tag: to_tag(bytes, message),
             peer_tag: from_tag(bytes, message)?,
             next: match message.values(bytes, Name::RecordRoute).next() {
-                Some(value) => Next::Route(bytes, Uri::in_value(bytes, value).ok()?),
+                Some(value) => Next::Route(uri_in(value.of(bytes))?),
                 None => contact(bytes, message)?,
             },
         };
@@ -157,10 +189,7 @@ impl MarkKey {
         (bytes, message): (&[u8], &Message),
         edits: &mut Edits,
     ) {
-        let Some(at) = mark.find(bytes, message) else {
-            return;
-        };
-        let Some(said) = said_of_answer((bytes, message), at, above) else {
+        let Some((at, said)) = mark.find((bytes, message), above) else {
             return;
         };
         let turned = self.mark(Side::Calling, &said);
@@ -206,47 +235,142 @@ impl Mark {
         }
     }
 
-    /// Where it stands in the Record-Route of a message.
-    fn find(&self, bytes: &[u8], message: &Message) -> Option<usize> {
-        let mut lines = message.all(Name::RecordRoute);
-        lines.find_map(|header| {
-            let within = memchr::memmem::find(header.value.of(bytes), &self.0)?;
-            Some(usize::from(header.value.start) + within)
-        })
+    /// Where it stands in the Record-Route of an answer, and what that says of the
+    /// dialog to the calling side: behind us comes the value that stands above
+    /// ours, else the Contact.
+    fn find<'a>(
+        &self,
+        (bytes, message): (&'a [u8], &'a Message),
+        above: usize,
+    ) -> Option<(usize, Said<'a>)> {
+        let mut before = [None; 3];
+        let (at, next) = message.values(bytes, Name::RecordRoute).find_map(|value| {
+            let text = value.of(bytes);
+            if let Some(within) = self.within(text) {
+                return Some((
+                    usize::from(value.start) + within,
+                    before.get(above)?.to_owned(),
+                ));
+            }
+            before.rotate_right(1);
+            before[0] = Some(text);
+            None
+        })?;
+        let said = Said {
+            call_id: call_id(bytes, message)?,
+            own_tag: Some(from_tag(bytes, message)?),
+            peer_tag: to_tag(bytes, message)?,
+            next: match next {
+                Some(value) => Next::Route(uri_in(value)?),
+                None => contact(bytes, message)?,
+            },
+        };
+        Some((at, said))
+    }
+
+    /// Where it stands in a Record-Route value: nearly always where we wrote it,
+    /// at the end.
+    fn within(&self, value: &[u8]) -> Option<usize> {
+        let end = value.len().checked_sub(TEXT_LEN + 1)?;
+        if value.get(end..)?.starts_with(&self.0) {
+            return Some(end);
+        }
+        let mut letters = memchr::memchr_iter(b'=', value);
+        letters.find_map(|at| value.get(at + 1..)?.starts_with(&self.0).then_some(at + 1))
     }
 }
 
-/// What the answer to a request says of its dialog to the calling side: behind
-/// us comes the value that stands above ours, else the Contact.
-fn said_of_answer<'a>(
-    (bytes, message): (&'a [u8], &'a Message),
-    at: usize,
-    above: usize,
-) -> Option<Said<'a>> {
-    let mut before = [None; 3];
-    for value in message.values(bytes, Name::RecordRoute) {
-        if value.range().contains(&at) {
-            break;
+/// What a MAC is over, written into one piece.
+struct Text {
+    mac: Cmac<Aes128>,
+    bytes: [u8; TEXT_MAX],
+    len: usize,
+}
+
+/// More than nearly every dialog needs; a longer one is read in pieces.
+const TEXT_MAX: usize = 384;
+
+impl Text {
+    fn of(mac: &Cmac<Aes128>) -> Self {
+        Self {
+            mac: mac.clone(),
+            bytes: [0; TEXT_MAX],
+            len: 0,
         }
-        before.rotate_right(1);
-        before[0] = Some(value);
     }
-    let next = match *before.get(above)? {
-        Some(value) => Next::Route(bytes, Uri::in_value(bytes, value).ok()?),
-        None => contact(bytes, message)?,
+
+    fn put(&mut self, part: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + part.len()) {
+            room.copy_from_slice(part);
+            self.len += part.len();
+            return;
+        }
+        self.flush();
+        self.mac.update(part);
+    }
+
+    fn flush(&mut self) {
+        self.mac.update(&self.bytes[..self.len]);
+        self.len = 0;
+    }
+
+    /// With its length, so that no two lists of fields are the same octets.
+    fn field(&mut self, field: &[u8]) {
+        let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
+        self.put(&length.to_be_bytes());
+        self.put(field);
+    }
+
+    /// A host in any case is the same one.
+    fn host(&mut self, host: &[u8]) {
+        let mut small = [0; HOST_MAX];
+        match small.get_mut(..host.len()) {
+            Some(small) => {
+                small.copy_from_slice(host);
+                small.make_ascii_lowercase();
+                self.field(small);
+            }
+            None => self.field(host),
+        }
+    }
+
+    fn end(mut self) -> Cmac<Aes128> {
+        self.flush();
+        self.mac
+    }
+}
+
+/// The text of the URI in a value that is an address.
+fn uri_in(value: &[u8]) -> Option<&[u8]> {
+    let rest = match value {
+        [b'"', ..] => {
+            let mut at = 1;
+            while *value.get(at)? != b'"' {
+                at += 1 + usize::from(value[at] == b'\\');
+            }
+            value.get(at..)?
+        }
+        _ => value,
     };
-    Some(Said {
-        call_id: call_id(bytes, message)?,
-        own_tag: Some(from_tag(bytes, message)?),
-        peer_tag: to_tag(bytes, message)?,
-        next,
-    })
+    match memchr::memchr2(b'<', b';', rest) {
+        Some(at) if rest[at] == b'<' => {
+            let inside = &rest[at + 1..];
+            inside.get(..memchr::memchr(b'>', inside)?)
+        }
+        Some(at) => rest.get(..at),
+        None => Some(rest),
+    }
 }
 
 fn contact<'a>(bytes: &'a [u8], message: &Message) -> Option<Next<'a>> {
-    let value = message.values(bytes, Name::Contact).next()?;
-    let uri = Uri::in_value(bytes, value).ok()?;
-    Some(Next::Target(bytes, uri))
+    let line = message.first(Name::Contact)?;
+    let value = message.values(bytes, Name::Contact).next();
+    // Nearly everybody has one, and then it is the line.
+    let value = match memchr::memchr(b',', line.value.of(bytes)) {
+        None => line.value,
+        Some(_) => value?,
+    };
+    Some(Next::Target(uri_in(value.of(bytes))?))
 }
 
 fn call_id<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
@@ -261,35 +385,6 @@ fn from_tag<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
 
 fn to_tag<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
     message.to_tag().map(|tag| tag.of(bytes))
-}
-
-/// With its length, so that no two lists of fields are the same octets.
-fn field(mac: &mut Cmac<Aes128>, field: &[u8]) {
-    let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
-    mac.update(&length.to_be_bytes());
-    mac.update(field);
-}
-
-/// Where a URI leads: its host, its port, and the address that stands in for the
-/// host (RFC 3263 §4).
-fn way(mac: &mut Cmac<Aes128>, bytes: &[u8], uri: &Uri) {
-    host(mac, uri.host.of(bytes));
-    mac.update(&uri.port.unwrap_or_default().to_be_bytes());
-    let maddr = uri.param(bytes, "maddr").flatten().unwrap_or_default();
-    field(mac, maddr.of(bytes));
-}
-
-/// A host in any case is the same one.
-fn host(mac: &mut Cmac<Aes128>, host: &[u8]) {
-    let mut small = [0; HOST_MAX];
-    match small.get_mut(..host.len()) {
-        Some(small) => {
-            small.copy_from_slice(host);
-            small.make_ascii_lowercase();
-            field(mac, small);
-        }
-        None => field(mac, host),
-    }
 }
 
 #[cfg(test)]

@@ -218,7 +218,12 @@ fn an_edge_that_the_home_does_not_know_is_told_of_once() {
     // The likeliest mistake when an edge is added.
     let mut world = World::with(
         Tokens::Clear,
-        |home| home.edge_peers = vec![steadfast::send::HostRule::edge("127.0.0.11", steadfast::send::Clear::Any, 40_000).unwrap()],
+        |home| {
+            home.edge_peers = vec![
+                steadfast::send::HostRule::edge("127.0.0.11", steadfast::send::Clear::Any, 40_000)
+                    .unwrap(),
+            ]
+        },
         |_, _| (),
     );
     for n in 0..10 {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::scan::scan;
-use crate::span::Span;
 
 const KEY: [u8; 32] = [7; 32];
 const ALICE: &str = "sip:alice@192.0.2.1:5070";
@@ -69,11 +68,10 @@ fn text(mark: Mark) -> String {
 /// Whether the mark is good for a request of the call.
 fn is_good(mark: &str, call_id: &str, tags: (&str, &str), next: &str) -> bool {
     let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", call_id, tags, "");
-    let uri = Uri::parse(next.as_bytes(), Span::new(0, next.len())).unwrap();
     let next = if next.contains(";lr") {
-        Next::Route(next.as_bytes(), uri)
+        Next::Route(next.as_bytes())
     } else {
-        Next::Target(next.as_bytes(), uri)
+        Next::Target(next.as_bytes())
     };
     key().verify(mark.as_bytes(), &bytes, &message, next)
 }
@@ -279,7 +277,7 @@ fn where_nobody_could_answer_there_is_no_mark() {
     assert_eq!(of(("alice", ""), ""), None);
     assert_eq!(of(("", ""), &contact(ALICE)), None);
     assert_eq!(of(("alice", ""), "Contact: *\n"), None);
-    assert_eq!(of(("alice", ""), "Record-Route: <\n"), None);
+    assert_eq!(of(("alice", ""), "Record-Route: <sip:a\n"), None);
     // An answer that says too little keeps the mark of the called side, which
     // opens nothing to the other one.
     let mark = called(("alice", ""), &contact(ALICE));
