@@ -83,13 +83,6 @@ impl Pool {
         limits::BUFFER_BYTES_MAX.saturating_sub(self.stock.used.get())
     }
 
-    /// Bytes of a buffer for so many.
-    #[must_use]
-    pub fn size(room: usize) -> usize {
-        let fits = CLASSES.iter().copied().find(|&size| room <= size);
-        fits.unwrap_or(room)
-    }
-
     /// True at `limits::BUFFER_BYTES_MAX`: nothing new is to be begun.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {

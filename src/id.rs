@@ -3,6 +3,7 @@
 
 mod slab;
 
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
 use crate::limits;
@@ -113,7 +114,7 @@ pub struct ClientId(pub Slot);
 
 /// A flow in the sense of RFC 5626: the way back to one peer. For UDP the
 /// local socket and the remote address, for a stream the connection itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
     /// Datagrams between one of our sockets and one address.
     Udp {
@@ -124,6 +125,25 @@ pub enum Flow {
     },
     /// A connection.
     Stream(StreamId),
+}
+
+/// In one piece where it is short: several tables are asked for each message.
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Stream(StreamId(slot)) => {
+                state.write_u64(u64::from(slot.index) << 32 | u64::from(slot.generation));
+            }
+            Self::Udp {
+                socket: SocketId(socket),
+                peer: SocketAddr::V4(peer),
+            } => {
+                let (ip, port) = (peer.ip().to_bits(), peer.port());
+                state.write_u64(u64::from(ip) << 32 | u64::from(port) << 16 | u64::from(*socket));
+            }
+            Self::Udp { socket, peer } => (socket, peer).hash(state),
+        }
+    }
 }
 
 impl Flow {

@@ -282,7 +282,9 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         let server = self.servers.get_mut(id)?;
         let flow = server.flow;
         let bytes = server.respond(now, status, response);
-        self.servers.settle(id);
+        if status >= 200 {
+            self.servers.settle(id);
+        }
         self.arm_server(now, id);
         Some(Send {
             flow,
@@ -425,9 +427,9 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// A response to it arrived.
     #[must_use]
     pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> Heard {
-        let heard = self.clients.change(id, |client, flow| {
-            flow.map_or(Heard::Absorb, |flow| client.response(now, status, flow))
-        });
+        let heard = self
+            .clients
+            .change(id, |client, ways| client.response(now, status, ways));
         self.arm_client(now, id);
         heard.unwrap_or(Heard::Absorb)
     }

@@ -24,6 +24,7 @@ pub struct Slab<T> {
 
 /// Entries in a chunk.
 const CHUNK: usize = 1 << 10;
+const _: () = assert!(CHUNK == 64 * u16::BITS as usize, "a bit for each word");
 
 #[derive(Debug)]
 struct Chunk<T> {
@@ -31,6 +32,8 @@ struct Chunk<T> {
     entries: Vec<Entry<T>>,
     /// A bit for each slot without a tenant.
     free: [u64; CHUNK / 64],
+    /// A bit for each word of them that has any.
+    roomy: u16,
     /// Tenants.
     used: usize,
     /// Where the generations of new entries begin.
@@ -48,6 +51,7 @@ impl<T> Chunk<T> {
         Self {
             entries: Vec::new(),
             free: [u64::MAX; CHUNK / 64],
+            roomy: u16::MAX,
             used: 0,
             floor: 0,
         }
@@ -55,7 +59,8 @@ impl<T> Chunk<T> {
 
     /// The lowest free place.
     fn vacancy(&self) -> Option<usize> {
-        let (at, word) = self.free.iter().enumerate().find(|(_, word)| **word != 0)?;
+        let at = self.roomy.trailing_zeros() as usize;
+        let word = self.free.get(at)?;
         Some(at * 64 + word.trailing_zeros() as usize)
     }
 
@@ -166,7 +171,11 @@ impl<T> Slab<T> {
             self.spare = None;
         }
         chunk.used += 1;
-        chunk.free[place / 64] &= !(1 << (place % 64));
+        let word = &mut chunk.free[place / 64];
+        *word &= *word - 1;
+        if *word == 0 {
+            chunk.roomy &= chunk.roomy - 1;
+        }
         if chunk.used == CHUNK {
             self.open[at / 64] &= !(1 << (at % 64));
         }
@@ -250,6 +259,7 @@ impl<T> Slab<T> {
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
         chunk.free[place / 64] |= 1 << (place % 64);
+        chunk.roomy |= 1 << (place / 64);
         chunk.used -= 1;
         let is_empty = chunk.used == 0;
         self.len -= 1;

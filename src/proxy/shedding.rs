@@ -4,7 +4,6 @@
 //! such an answer is known by its tag.
 
 use crate::admission::Class;
-use crate::bytes::Pool;
 use crate::limits;
 use crate::scan::{Method, Name};
 
@@ -66,7 +65,7 @@ impl Turn<'_> {
         } = &mut *self.net;
         let source = request.source.ip();
         // The request and a copy of it; how many more is not decided yet.
-        let more = limits::TRANSACTION_BYTES + 2 * Pool::size(request.bytes.len());
+        let more = limits::TRANSACTION_BYTES + 2 * request.bytes.len();
         let bytes = txns.charged(source) + more;
         guard.may_keep(self.now, source, bytes, pool.free()) || request.principal.is_peer()
     }

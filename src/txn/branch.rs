@@ -73,21 +73,40 @@ pub fn shard_of(branch: &[u8]) -> Option<u8> {
 /// The bits in the letters behind the cookie.
 fn letters(branch: &[u8]) -> Option<u128> {
     let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
-    let letters = rest.get(..LETTERS)?;
+    let (letters, _) = rest.get(..LETTERS)?.as_chunks::<8>();
     if !cookie.eq_ignore_ascii_case(COOKIE) {
         return None;
     }
     let (mut bits, mut strange) = (0u128, 0);
-    for half in letters.rchunks_exact(HALF) {
-        let mut sixty = 0u64;
-        for letter in half.iter().rev() {
-            let value = VALUES[usize::from(*letter)];
-            strange |= value;
-            sixty = sixty << 5 | u64::from(value & 31);
-        }
-        bits = bits << 60 | u128::from(sixty);
+    for eight in letters.iter().rev() {
+        let (forty, wrong) = values(u64::from_le_bytes(*eight));
+        strange |= wrong;
+        bits = bits << 40 | u128::from(forty);
     }
-    (strange < 32).then_some(bits)
+    (strange == 0).then_some(bits)
+}
+
+/// What eight letters stand for, five bits each, and not 0 when any of them is
+/// none. All eight at once, a byte each.
+fn values(text: u64) -> (u64, u64) {
+    /// This byte, eight times.
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    // Bit 6 tells letters from digits.
+    let letter = text >> 6 & each(1);
+    let is_letter = letter * 0xff;
+    let digits = text & each(0x0f) & !is_letter;
+    let value = digits | ((text & each(0x1f) & is_letter) + letter * 9);
+    // Written again it must be the same, in lower case.
+    let ten = (value + each(0x76)) >> 7 & each(1);
+    let again = value + each(b'0') + ten * u64::from(b'a' - b'0' - 10);
+    let wrong = again ^ (text | letter << 5) | value & each(0x60);
+    // Every second one moves up to the one before it, by pairs of ever more.
+    let pairs = value & 0x001f_001f_001f_001f | value >> 3 & 0x03e0_03e0_03e0_03e0;
+    let fours = pairs & 0x0000_03ff_0000_03ff | pairs >> 6 & 0x000f_fc00_000f_fc00;
+    let eight = fours & 0x000f_ffff | fours >> 12 & 0xff_fff0_0000;
+    (eight, wrong)
 }
 
 /// Bits of a slot's index; the shard stands above them.
@@ -104,20 +123,6 @@ const LETTERS: usize = 24;
 const HALF: usize = LETTERS / 2;
 const SIXTY: u128 = (1 << 60) - 1;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-/// What each letter stands for, in either case; 255 for all other bytes.
-static VALUES: [u8; 256] = values();
-
-const fn values() -> [u8; 256] {
-    let mut values = [u8::MAX; 256];
-    let mut value = 0;
-    while value < 32 {
-        let letter = ALPHABET[value as usize];
-        values[letter as usize] = value;
-        values[letter.to_ascii_uppercase() as usize] = value;
-        value += 1;
-    }
-    values
-}
 
 #[cfg(test)]
 mod tests {
@@ -147,6 +152,21 @@ mod tests {
             assert_eq!(own.read(&text.to_ascii_uppercase()), Some(slot));
             text.extend_from_slice(b".loop");
             assert_eq!(own.read(&text), Some(slot));
+        }
+    }
+
+    #[test]
+    fn each_letter_stands_for_its_place_and_nothing_else_does() {
+        for byte in 0..=u8::MAX {
+            let mut places = ALPHABET.iter();
+            let want = places.position(|letter| letter.eq_ignore_ascii_case(&byte));
+            for place in 0..8 {
+                let mut text = *b"v0v0v0v0";
+                text[place] = byte;
+                let (bits, wrong) = values(u64::from_le_bytes(text));
+                let value = usize::try_from(bits >> (5 * place) & 31).unwrap();
+                assert_eq!((wrong == 0).then_some(value), want, "{byte}");
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 use std::mem;
 
 use super::pace::{Beat, Growth, Pace};
-use super::ways::{NONE, Place};
+use super::ways::{NONE, Place, Ways};
 use super::{Heard, Kind, Send};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
@@ -194,8 +194,8 @@ impl<O: Copy> Client<O> {
         }
     }
 
-    /// A response came; `flow` is where its request went.
-    pub(super) fn response(&mut self, now: Instant, status: u16, flow: Flow) -> Heard {
+    /// A response came; its way is one of these.
+    pub(super) fn response(&mut self, now: Instant, status: u16, ways: &Ways) -> Heard {
         let is_reliable = self.is_reliable;
         let (state, heard) = match (mem::replace(&mut self.state, State::Reserved), status) {
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, ..200) => {
@@ -227,7 +227,8 @@ impl<O: Copy> Client<O> {
                 300..,
             ) => {
                 let bytes = ack.clone();
-                let heard = Heard::Again(Send { flow, bytes });
+                let flow = ways.flow(self.place.way);
+                let heard = flow.map_or(Heard::Absorb, |flow| Heard::Again(Send { flow, bytes }));
                 (
                     State::InviteCompleted {
                         ack: Some(ack),

@@ -137,14 +137,15 @@ impl<O: Copy> Clients<O> {
     pub(super) fn change<R>(
         &mut self,
         id: ClientId,
-        event: impl FnOnce(&mut Client<O>, Option<Flow>) -> R,
+        event: impl FnOnce(&mut Client<O>, &Ways) -> R,
     ) -> Option<R> {
         let client = self.slab.get_mut(id.0)?;
-        let flow = self.ways.flow(client.place.way);
         let was = client.standing();
-        let done = event(client, flow);
+        let done = event(client, &self.ways);
         let is = client.standing();
-        self.ways.stand(&mut self.slab, id.0.index, was, is);
+        if was != is {
+            self.ways.stand(&mut self.slab, id.0.index, was, is);
+        }
         Some(done)
     }
 

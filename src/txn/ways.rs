@@ -7,12 +7,10 @@
 //! last transaction that names it. Of those in the ring it is also known how
 //! many have heard nothing at all.
 
-use std::net::SocketAddr;
-
 use hashbrown::HashTable;
 
 use super::client::{Client, Standing};
-use crate::id::{Flow, Slab, Slot, StreamId};
+use crate::id::{Flow, Slab, Slot};
 use crate::limits;
 
 /// No transaction, or no way.
@@ -102,7 +100,9 @@ impl Ways {
 
     fn seek(&self, flow: Flow) -> Option<u32> {
         let is_it = |&way: &u32| self.flow(way) == Some(flow);
-        self.by_flow.find(hash(&self.hasher, &flow), is_it).copied()
+        self.by_flow
+            .find(self.hasher.hash_one(flow), is_it)
+            .copied()
     }
 
     /// Names the way of a flow once more; `NONE` at the bound, which is that of
@@ -126,9 +126,9 @@ impl Ways {
             return NONE;
         };
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let rehash = |&way: &u32| slab.at(way).map_or(0, |(_, way)| hash(hasher, &way.flow));
+        let rehash = |&way: &u32| slab.at(way).map_or(0, |(_, way)| hasher.hash_one(way.flow));
         self.by_flow
-            .insert_unique(hash(hasher, &flow), index, rehash);
+            .insert_unique(hasher.hash_one(flow), index, rehash);
         self.last = index;
         index
     }
@@ -142,7 +142,7 @@ impl Ways {
         if way.users > 0 {
             return;
         }
-        let hash = hash(&self.hasher, &way.flow);
+        let hash = self.hasher.hash_one(way.flow);
         if let Ok(found) = self.by_flow.find_entry(hash, |&way| way == index) {
             found.remove();
         }
@@ -264,24 +264,6 @@ pub(super) fn ring<O: Copy>(
         }
         Some((slot, client))
     })
-}
-
-/// Of a flow, in one piece where it is short.
-fn hash(hasher: &ahash::RandomState, flow: &Flow) -> u64 {
-    match flow {
-        Flow::Stream(StreamId(slot)) => {
-            hasher.hash_one(u64::from(slot.index) << 32 | u64::from(slot.generation))
-        }
-        Flow::Udp {
-            socket,
-            peer: SocketAddr::V4(peer),
-        } => hasher.hash_one(
-            u64::from(peer.ip().to_bits()) << 32
-                | u64::from(peer.port()) << 16
-                | u64::from(socket.0),
-        ),
-        Flow::Udp { socket, peer } => hasher.hash_one((socket.0, peer)),
-    }
 }
 
 #[cfg(test)]
