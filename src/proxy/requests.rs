@@ -88,6 +88,7 @@ impl Proxy {
         {
             Verdict::Forward if self.plan.targets.is_empty() => {
                 // P-18
+                self.plan.lines.clear();
                 Err(answer(480, "No Target Is Available"))
             }
             Verdict::Forward => {

@@ -70,6 +70,25 @@ pub enum Next<'a> {
     Target(&'a [u8], Uri),
 }
 
+impl<'a> Next<'a> {
+    /// Who is behind us for the side that a request goes to.
+    #[must_use]
+    pub fn behind(bytes: &'a [u8], message: &Message) -> Option<Self> {
+        match message.values(bytes, Name::RecordRoute).next() {
+            Some(value) => Some(Self::Route(bytes, Uri::in_value(bytes, value).ok()?)),
+            None => contact(bytes, message),
+        }
+    }
+
+    /// The URI, and what it stands in.
+    #[must_use]
+    pub const fn uri(&self) -> (&'a [u8], &Uri) {
+        match self {
+            Self::Route(bytes, uri) | Self::Target(bytes, uri) => (bytes, uri),
+        }
+    }
+}
+
 /// The key of the marks.
 #[derive(Clone)]
 pub struct MarkKey(Cmac<Aes128>);
@@ -142,10 +161,7 @@ impl MarkKey {
             // In a dialog that there is already the tag of the called side is known.
             own_tag: tag(bytes, message.to()),
             peer_tag: tag(bytes, message.from())?,
-            next: match message.values(bytes, Name::RecordRoute).next() {
-                Some(value) => Next::Route(bytes, Uri::in_value(bytes, value).ok()?),
-                None => contact(bytes, message)?,
-            },
+            next: Next::behind(bytes, message)?,
         };
         Some(self.mark(Side::Called, &said))
     }

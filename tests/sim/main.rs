@@ -22,11 +22,15 @@ mod phone;
 #[cfg(test)]
 mod plot;
 #[cfg(test)]
+mod proof;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
+mod villain;
 #[cfg(test)]
 mod world;
 
