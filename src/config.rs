@@ -18,7 +18,7 @@ mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-pub use keys::{random, seed};
+pub use keys::{keep, random, seed};
 
 use reader::{Reader, Section};
 
@@ -92,6 +92,8 @@ pub struct Home {
     pub subscribers: PathBuf,
     /// The registrations on disk; `None`: in memory alone.
     pub store: Option<PathBuf>,
+    /// Where a key that was made for this start is to be kept for the next ones.
+    pub new_key: Option<PathBuf>,
 }
 
 /// What is wrong with a configuration, in one sentence.

@@ -5,9 +5,10 @@
 //! disk; then the shards, which have their registrations back before they read
 //! their first message; last the control thread, which ends them again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Role, seed};
+use crate::config::{Config, Role, keep, seed};
 use crate::control::{
     self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, Store, StoreFault,
 };
@@ -45,6 +46,14 @@ pub enum Fault {
     /// The certificates.
     #[error("the certificates cannot be used: {0}")]
     Tls(#[from] io::tls::BadFile),
+    /// The key of the home.
+    #[error("cannot keep the key of the home in {}: {why}; make its folder writable, or name a `nonce_key_file`", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: std::io::Error,
+    },
     /// Threads and randomness, which the kernel has plenty of.
     #[error("the kernel refused what every node needs: {0}")]
     Kernel(#[from] std::io::Error),
@@ -140,6 +149,12 @@ fn open(role: Role) -> Result<Opened, Fault> {
         }),
         Role::Home(home) => {
             let (list, file) = ListFile::open(home.subscribers)?;
+            if let Some(path) = &home.new_key {
+                keep(path, &home.settings.nonce_key).map_err(|why| Fault::Key {
+                    path: path.clone(),
+                    why,
+                })?;
+            }
             let store = home.store.as_deref().map(Store::open).transpose()?;
             Ok(Opened {
                 role: shard::Role::Home(home.settings, Arc::new(list)),

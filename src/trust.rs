@@ -19,6 +19,9 @@ pub mod destinations;
 pub mod identity;
 pub mod mark;
 
+use crate::scan::uri::{Uri, same_host};
+use crate::span::Span;
+
 pub use destinations::Destinations;
 pub use identity::Identities;
 pub use mark::{Mark, MarkKey};
@@ -87,10 +90,45 @@ impl CallsOut {
         }
     }
 
-    /// Whether the host of a URI is one that may be called.
+    /// Whether a URI is of a domain that may be called, and leads nowhere else:
+    /// its `maddr` stands in for the host (RFC 3261 §19.1.1).
     #[must_use]
-    pub fn permit(&self, host: &[u8]) -> bool {
-        let mut domains = self.domains.iter();
-        self.anywhere || domains.any(|domain| crate::scan::uri::same_host(domain.as_bytes(), host))
+    pub fn permit(&self, bytes: &[u8], uri: &Uri) -> bool {
+        let is_listed = |host: &[u8]| {
+            let mut domains = self.domains.iter();
+            domains.any(|domain| same_host(domain.as_bytes(), host))
+        };
+        let maddr = uri.param(bytes, "maddr");
+        let leads = |maddr: Option<Span>| maddr.is_some_and(|maddr| is_listed(maddr.of(bytes)));
+        self.anywhere || is_listed(uri.host.of(bytes)) && maddr.is_none_or(leads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_that_may_be_called_is_no_way_elsewhere() {
+        // I-5
+        let some = CallsOut {
+            anywhere: false,
+            domains: vec!["example.org".to_owned(), "198.51.100.7".to_owned()],
+        };
+        for (uri, want) in [
+            ("sip:a@Example.ORG:5070;transport=tcp", true),
+            ("sip:198.51.100.7", true),
+            ("sip:a@x.example.org", false),
+            ("sip:a@198.51.100.70", false),
+            ("sip:a@example.org;maddr=198.51.100.7", true),
+            ("sip:a@example.org;maddr=198.51.100.8", false),
+            ("sip:a@example.org;maddr", false),
+            ("tel:+4930", false),
+        ] {
+            let parsed = Uri::parse(uri.as_bytes(), Span::new(0, uri.len())).unwrap();
+            assert_eq!(some.permit(uri.as_bytes(), &parsed), want, "{uri}");
+            assert!(CallsOut::anywhere().permit(uri.as_bytes(), &parsed));
+            assert!(!CallsOut::default().permit(uri.as_bytes(), &parsed));
+        }
     }
 }

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod wire {
     pub(crate) mod cables;
+    pub(crate) mod marks;
     pub(crate) mod names;
     pub(crate) mod peer;
     pub(crate) mod phone;
@@ -51,5 +52,6 @@ mod wire {
     mod transport;
     mod two_edges;
     mod validating;
+    mod who_may;
     mod why;
 }

@@ -92,6 +92,9 @@ impl Agent {
     }
 
     fn invited(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
+        if !self.is_served_by(net, request) {
+            return reply(net, now, request, key, 403, "Not From An Edge Of Mine", b"");
+        }
         let mut lines = Vec::new();
         for value in request.message.values(request.bytes, Name::Require) {
             put(
@@ -137,6 +140,18 @@ impl Agent {
         self.calls.push(call);
         let from = text(&dialog::value(request.bytes, request.message, Name::From));
         tell(net, Event::Incoming { call: number, from });
+    }
+
+    /// Whether a request came from where calls come from: an edge or the home that
+    /// it was told of, or that it registered with. Whoever calls a phone past
+    /// them has not been asked who he is.
+    fn is_served_by(&self, net: &Net, request: &Request<'_>) -> bool {
+        let source = request.source.ip();
+        let told = self.settings.names.iter().map(|(_, addr)| addr.ip());
+        let flows = self.registrations.iter().filter_map(|one| one.flow);
+        let flows = flows.filter_map(|flow| net.flows.peer(flow));
+        let mut known = told.chain(flows.map(|peer| peer.ip()));
+        self.settings.home.ip() == source || known.any(|ip| ip == source)
     }
 
     /// RFC 3261 §8.2.2.2: the same INVITE by another way.

@@ -1,7 +1,8 @@
 //! Keys: read from files, or made from the kernel's randomness.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -29,6 +30,16 @@ pub fn seed() -> io::Result<[u64; 4]> {
         *word = u64::from_le_bytes(*bytes);
     }
     Ok(seed)
+}
+
+/// Writes a key into a new file, for `read`; nobody else may read it.
+///
+/// # Errors
+/// When the file cannot be made.
+pub fn keep(path: &Path, key: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", HEXLOWER_PERMISSIVE.encode(key))
 }
 
 /// Reads a file of keys in hex, one a line; `#` begins a comment. The error

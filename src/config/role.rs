@@ -104,12 +104,6 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
     let want = "a list of addresses such as [\"192.0.2.1\", \"192.0.2.0/24\"]";
     let edge_peers = section.list("edge_peers", want, names::prefix)?;
-    let nonce_key = match file(section, "nonce_key_file", folder)? {
-        None => random_key(section)?,
-        Some(path) => keys::read(&path)
-            .map(|keys: Vec<[u8; 32]>| keys[0])
-            .map_err(|why| section.mistake("nonce_key_file", &why))?,
-    };
     let want = "\"always\", \"if-supported\" or \"never\"";
     let redirect = section
         .parsed("redirect", want, redirect)?
@@ -120,6 +114,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
     let want = "the file that keeps the registrations, such as \"location.redb\"";
     let store = section.text("store", want)?.map(|file| folder.join(file));
+    let (nonce_key, new_key) = nonce_key(section, folder, store.as_deref())?;
     let settings = home::Settings {
         domain,
         name,
@@ -145,7 +140,38 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         settings,
         subscribers,
         store,
+        new_key,
     })
+}
+
+/// The key of a home's nonces and dialog marks, and the file that it is to be kept
+/// in from the first start on. The dialogs of a home that has come back with
+/// another key would be strangers' there, so one that keeps its registrations
+/// keeps its key beside them.
+fn nonce_key(
+    section: &Section<'_>,
+    folder: &Path,
+    store: Option<&Path>,
+) -> Result<([u8; 32], Option<PathBuf>), Mistake> {
+    let first = |path: &Path| keys::read(path).map(|keys: Vec<[u8; 32]>| keys[0]);
+    if let Some(path) = file(section, "nonce_key_file", folder)? {
+        let key = first(&path).map_err(|why| section.mistake("nonce_key_file", &why))?;
+        return Ok((key, None));
+    }
+    let Some(store) = store else {
+        return Ok((random_key(section)?, None));
+    };
+    let mut path = store.as_os_str().to_owned();
+    path.push(".key");
+    let path = PathBuf::from(path);
+    if path.exists() {
+        let key = first(&path).map_err(|why| {
+            let text = format!("keeps its key beside it, and {why}");
+            section.mistake("store", &text.replace("and names", "and that is"))
+        })?;
+        return Ok((key, None));
+    }
+    Ok((random_key(section)?, Some(path)))
 }
 
 /// what becomes of a phone that does not show `Supported: path`.

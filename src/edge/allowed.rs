@@ -71,6 +71,19 @@ impl Edge {
         }
     }
 
+    /// A carrier vouches for its own users, and not for those of the domains that
+    /// are served here.
+    pub(super) fn disown(&self, pass: &mut Pass<'_, '_>) {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        for header in identity::lines(bytes, message, identity::ASSERTED) {
+            let uri = Uri::in_value(bytes, header.value).ok();
+            if uri.is_none_or(|uri| self.is_served(bytes, &uri)) {
+                pass.plan.consumed.push(header.line);
+            }
+        }
+        pass.plan.is_guest = true;
+    }
+
     /// Tells the home who sent the request (RFC 3325 §5): a subscriber, and which
     /// one, where the flow proves it.
     pub(super) fn assert_identity(&self, pass: &mut Pass<'_, '_>, flow: Flow) {
@@ -160,7 +173,7 @@ impl Edge {
     pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
         let bytes = pass.request.bytes;
         let may_call = pass.request.principal == Principal::Subscriber
-            && self.settings.rules.calls_out.permit(uri.host.of(bytes));
+            && self.settings.rules.calls_out.permit(bytes, uri);
         let (count, strict) = (pass.plan.pop, pass.plan.restore_uri);
         if !may_call && !self.has_mark(pass.request, count, strict) {
             return Err(pass.not_allowed("Route Leaves The Network"));

@@ -322,6 +322,9 @@ impl Edge {
                 pass.net.strip_maddr(pass.request, uri, pass.plan);
             }
         }
+        if pass.request.principal == Principal::Carrier {
+            self.disown(pass);
+        }
         self.assert_identity(pass, pass.request.flow);
         let target = next.unwrap_or_else(|| pass.request.message.request_uri());
         let target = target.of(pass.request.bytes);

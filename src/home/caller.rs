@@ -61,9 +61,14 @@ impl Home {
             Caller::Carrier => true,
             Caller::Stranger => from.is_none() && !self.comes_unasked(request),
         };
+        let is_ack = request.message.method() == Method::Ack;
+        if is_ack && !is_known {
+            // It cannot be asked, and calls in another name than its own.
+            pass.caller = Caller::Stranger;
+        }
         let is_asked = self.settings.challenges_calls
             && !is_known
-            && request.message.method() != Method::Ack
+            && !is_ack
             && !request.is_emergency();
         if !is_asked || request.in_dialog() && self.is_marked(pass) {
             return Ok(());
@@ -182,7 +187,8 @@ impl Home {
             pass.net.counters.unmarked += 1;
             return Some(pass.not_allowed("Not In A Dialog Of Ours"));
         }
-        let may_call = pass.caller == Caller::Subscriber && self.settings.calls_out.permit(host);
+        let may_call =
+            pass.caller == Caller::Subscriber && self.settings.calls_out.permit(bytes, uri);
         if may_call || self.is_marked(pass) {
             return None;
         }

@@ -306,3 +306,6 @@ fn host(mac: &mut Cmac<Aes128>, host: &[u8]) {
         None => field(mac, host),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ impl Lab {
         });
         lab.write_users();
         lab.until("the home has read the new users", || {
-            answer(EDGES[0], "OPTIONS", &load_user(LOAD_USERS)).starts_with("SIP/2.0 480 ")
+            answer(HOME, "OPTIONS", &load_user(LOAD_USERS)).starts_with("SIP/2.0 480 ")
         });
         for edge in EDGES {
             lab.until(&format!("{edge} relays to the home"), || {
@@ -299,12 +299,17 @@ fn answer(address: &str, method: &str, user: &str) -> String {
         "OPTIONS" => format!("sip:{user}@{DOMAIN}"),
         _ => format!("sip:{DOMAIN}"),
     };
+    // Whoever calls as a subscriber is asked for his password.
+    let from = match method {
+        "OPTIONS" => "sip:probe@elsewhere.example".to_owned(),
+        _ => format!("sip:{user}@{DOMAIN}"),
+    };
     let request = format!(
         "{method} {uri} SIP/2.0\r\n\
          Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-probe-{port}\r\n\
          Max-Forwards: 70\r\n\
          {route}\
-         From: <sip:{user}@{DOMAIN}>;tag=probe-{port}\r\n\
+         From: <{from}>;tag=probe-{port}\r\n\
          To: <sip:{user}@{DOMAIN}>\r\n\
          Call-ID: probe-{port}@{PHONES}\r\n\
          CSeq: 1 {method}\r\n\

@@ -1,5 +1,6 @@
 //! What one source may ask for (protocol 2.4, 3.9; RFC 3261 §8.2.6.1, §21.5.4).
 
+use super::marks::{called_by, unmarked};
 use super::phone::{Login, Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::limits;
@@ -63,25 +64,30 @@ fn requests_over_the_bound_get_silence_over_udp_and_503_on_a_stream() {
 
 #[test]
 fn a_guest_in_a_dialog_is_let_in_some_of_the_time() {
-    // Protocol 2.4: unknown source, To tag present.
+    // Protocol 2.4: unknown source, the mark of the dialog.
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", JOE, true);
     joe.register(&mut world, EDGES[0]);
-    let path = Phone::values(world.last(HOME), "Path").remove(0);
+    let mut called = called_by(&mut world, &joe, EDGES[0], ("mallory", MALLORY));
     let depth = limits::SOURCE_ROAMING.1;
     for n in 1..=depth + 5 {
-        let route = format!("Route: {path}\n");
-        let text = mallory().request("INFO", "sip:joe@127.0.0.1:5070", n, &route, "");
-        let text = text.replace("To: <sip:joe@127.0.0.1:5070>", "To: <sip:joe@x>;tag=1");
         world.forget();
-        mallory().send(&mut world, EDGES[0], &text);
+        called.in_dialog(&mut world, EDGES[0], "INFO", n);
         if n <= depth {
             assert!(world.has(JOE), "{n}\n{}", world.ladder());
         } else {
-            assert_eq!(mallory().status(&mut world), 503);
+            assert_eq!(called.status(&mut world), 503);
             assert!(!world.has(JOE));
         }
     }
+    // A token and a To tag are in anybody's reach.
+    assert_eq!(world.counter(EDGES[0], "unmarked"), 0);
+    called.routes[0] = unmarked(&called.routes[0]);
+    world.forget();
+    called.in_dialog(&mut world, EDGES[0], "INFO", depth + 6);
+    assert_eq!(called.status(&mut world), 403);
+    assert!(!world.has(JOE));
+    assert_eq!(world.counter(EDGES[0], "unmarked"), 1);
 }
 
 /// What makes a REGISTER as long as real ones, and its answer no longer than it.
@@ -156,7 +162,7 @@ fn a_connection_without_a_message_is_closed_soon() {
 fn a_timestamp_comes_back_in_the_100_and_nowhere_else() {
     // RFC 3261 §8.2.6.1
     let mut world = World::lab(Tokens::Clear);
-    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    let bob = Phone::foreign("bob", "127.0.0.1:5090");
     let stamp = "Timestamp: 54.21\n";
     let text = bob.request("INVITE", "sip:joe@example.com", 1, stamp, "");
     let mut joe = Phone::new("joe", JOE, true);

@@ -1,8 +1,10 @@
 //! ACK: absorbed hop by hop, or routed end to end (protocol P-34 to P-36, 3.15).
 
 use super::peer::{
-    CORE, FAR, answer, branch_of, expect, mask, of_invite, request, respond, silent, status,
+    CORE, FAR, VOUCHED, answer, branch_of, expect, mask, of_invite, request, respond, silent,
+    status,
 };
+use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::time::Duration;
 
@@ -69,14 +71,20 @@ fn an_ack_that_never_comes_ends_the_wait() {
 fn the_ack_of_a_2xx_is_routed_without_state() {
     // P-34, P-36
     let mut world = World::lab(Tokens::Clear);
-    world.send(CORE, HOME, &request("INVITE", BOB, "inv", ""));
+    let contact = format!("Contact: <sip:joe@{CORE}>\n");
+    world.send(CORE, HOME, &request("INVITE", BOB, "inv", &contact));
     let received = expect(&mut world, FAR, "INVITE");
-    respond(&mut world, FAR, &received, 200);
+    let ok = answer(&received, 200, "far", &format!("Contact: <{BOB}>\n"));
+    world.send(FAR, HOME, &ok);
+    let route = Phone::values(world.last(CORE), "Record-Route").remove(0);
     world.forget();
-    let ack = request("ACK", BOB, "ack", "Route: <sip:example.com;lr>\n").replace(
-        "To: <sip:ann@example.com>",
-        "To: <sip:ann@example.com>;tag=far",
-    );
+    let ack = request("ACK", BOB, "ack", &format!("Route: {route}\n"))
+        .replace(
+            "To: <sip:ann@example.com>",
+            "To: <sip:ann@example.com>;tag=far",
+        )
+        .replace("Call-ID: ack", "Call-ID: inv")
+        .replace(VOUCHED, "");
     world.send(CORE, HOME, &ack);
     let first = world.receive(FAR).text;
     world.send(CORE, HOME, &ack);
@@ -84,7 +92,7 @@ fn the_ack_of_a_2xx_is_routed_without_state() {
     let want = format!(
         "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch=OURS\r\nMax-Breadth: 60\r\n\
          Via: SIP/2.0/UDP {CORE};branch=z9hG4bKack\r\nMax-Forwards: 69\r\nFrom: <sip:joe@example.com>;tag=j\r\n\
-         To: <sip:ann@example.com>;tag=far\r\nCall-ID: ack\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
+         To: <sip:ann@example.com>;tag=far\r\nCall-ID: inv\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
     );
     assert_eq!(mask(&first), want);
     assert_ne!(branch_of(&first), branch_of(&received));

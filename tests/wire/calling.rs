@@ -1,6 +1,7 @@
 //! Calls between two phones, and what becomes of them when an edge dies
 //! (protocol 2.5 steps 5 to 7; 1.C, 1.D).
 
+use super::marks::mark_of;
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::time::Duration;
@@ -38,13 +39,13 @@ fn a_call_goes_through_both_edges_and_home() {
         assert!(
             routes
                 .iter()
-                .any(|route| route.starts_with("<sip:ann+") && route.ends_with(";lr;gunk=e2>")),
+                .any(|route| route.starts_with("<sip:ann+") && route.contains(";lr;gunk=e2;dlg=q")),
             "{routes:?}"
         );
         assert!(
             routes
                 .iter()
-                .any(|route| route.starts_with("<sip:joe+") && route.ends_with(";lr;gunk=e1>")),
+                .any(|route| route.starts_with("<sip:joe+") && route.contains(";lr;gunk=e1;dlg=q")),
             "{routes:?}"
         );
         ann.answer(&mut world, EDGES[1], &invite, 180, "Ringing");
@@ -52,6 +53,26 @@ fn a_call_goes_through_both_edges_and_home() {
         ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
         let ok = joe.receive(&mut world);
         assert!(ok.starts_with("SIP/2.0 200 OK\r\n"), "{ok}");
+        // The calling side has marks of its own, and each is another one.
+        let marked = |text: &str| {
+            let routes = Phone::values(text, "Record-Route").into_iter();
+            let marks = routes.filter(|route| route.contains(";dlg="));
+            marks.map(|route| mark_of(&route).to_owned()).collect()
+        };
+        let (called, calling): (Vec<_>, Vec<_>) = (marked(&invite), marked(&ok));
+        assert_eq!(
+            (called.len(), calling.len()),
+            (3, 3),
+            "{called:?} {calling:?}"
+        );
+        assert!(
+            called.iter().all(|mark| mark.starts_with('q')),
+            "{called:?}"
+        );
+        assert!(
+            calling.iter().all(|mark| mark.starts_with('s')),
+            "{calling:?}"
+        );
         joe.dialog(&ok, true);
         ann.dialog(&invite, false);
         joe.in_dialog(&mut world, EDGES[0], "ACK", 1);

@@ -5,6 +5,7 @@ use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::{self, NextHop};
 use steadfast::id::Transport;
+use steadfast::trust::CallsOut;
 
 pub(super) const JOE: &str = "127.0.0.1:5070";
 pub(super) const ANN: &str = "127.0.0.1:5080";
@@ -12,7 +13,11 @@ pub(super) const STRANGER: &str = "127.0.0.1:5099";
 
 /// joe registered at e1 and at his backup, and the user part of his token.
 pub(super) fn lab(tokens: Tokens) -> (World, Phone, String) {
-    let mut world = World::lab(tokens);
+    lab_in(World::lab(tokens))
+}
+
+/// The same in a world with other settings.
+pub(super) fn lab_in(mut world: World) -> (World, Phone, String) {
     let mut joe = Phone::new("joe", JOE, true);
     joe.register(&mut world, EDGES[0]);
     let passed = world.last(HOME);
@@ -26,12 +31,13 @@ pub(super) fn route(uri: &str) -> String {
     format!("Route: <sip:{uri}>\n")
 }
 
-/// A request from `from` with these Route lines.
+/// A request from `from` with these Route lines, in joe's name where he is.
 pub(super) fn ask(method: &str, uri: &str, from: &str, routes: &str, dialog: bool) -> String {
     let tag = if dialog { ";tag=t" } else { "" };
+    let user = if from == JOE { "joe" } else { "x" };
     format!(
         "{method} {uri} SIP/2.0\nVia: SIP/2.0/UDP {from};rport;branch=z9hG4bK{method}{}\n{routes}Max-Forwards: 70\n\
-         From: <sip:x@example.com>;tag=x\nTo: <{uri}>{tag}\nCall-ID: c\nCSeq: 1 {method}\nContact: <sip:x@{from}>\n\
+         From: <sip:{user}@example.com>;tag=x\nTo: <{uri}>{tag}\nCall-ID: c\nCSeq: 1 {method}\nContact: <sip:x@{from}>\n\
          Content-Length: 0\n\n",
         routes.len()
     )
@@ -98,8 +104,8 @@ fn the_decision_table_line_by_line() {
     // From another edge: never relayed again.
     check("127.0.0.12:40000", E1, NOBODYS, true, &[], "430");
     check("127.0.0.13:40001", E1, OURS, true, &[JOE], "");
-    // Unknown source: inside a dialog only.
-    check(STRANGER, E1, OURS, true, &[JOE], "");
+    // Unknown source: inside a dialog only, which a To tag does not prove.
+    check(STRANGER, E1, OURS, true, &[], "403");
     check(STRANGER, E1, OURS, false, &[], "403");
     // A bad token, whoever sends it.
     for from in [JOE, HOME, "127.0.0.12:40000", STRANGER] {
@@ -183,15 +189,43 @@ fn the_gate_is_shut_for_strangers() {
     check(STRANGER, foreign, &away, true, &[]);
     // A phone whose edge has forgotten it still calls the subscribers.
     check(STRANGER, "sip:ann@example.com", &with_token, false, &[HOME]);
-    // Subscribers go anywhere.
+    // Subscribers go by way of the home.
     check(JOE, foreign, "", false, &[HOME, "203.0.113.9:5060"]);
-    check(
-        JOE,
-        foreign,
-        &route("203.0.113.8:5062;lr"),
-        false,
-        &["203.0.113.8:5062"],
-    );
+    check(JOE, foreign, &route("203.0.113.8:5062;lr"), false, &[]);
+}
+
+#[test]
+fn a_subscriber_goes_past_the_home_where_the_operator_lets_him() {
+    let only = |domain: &str| CallsOut {
+        anywhere: false,
+        domains: vec![domain.to_owned()],
+    };
+    let far = "203.0.113.8:5062;lr";
+    for (calls_out, to, may) in [
+        (CallsOut::default(), far, false),
+        (only("203.0.113.7"), far, false),
+        (only("203.0.113.8"), far, true),
+        (CallsOut::anywhere(), far, true),
+        // The name of one is not the address of another.
+        (
+            only("example.org"),
+            "example.org;maddr=203.0.113.8;lr",
+            false,
+        ),
+    ] {
+        let set = |_: usize, edge: &mut edge::Settings| edge.rules.calls_out = calls_out.clone();
+        let mut world = World::with(Tokens::Clear, |_| (), set);
+        Phone::new("joe", JOE, true).register(&mut world, EDGES[0]);
+        world.forget();
+        let text = ask("MESSAGE", "sip:x@203.0.113.9", JOE, &route(to), false);
+        world.send(JOE, EDGES[0], &text);
+        if may {
+            assert_eq!(reached(&world), ["203.0.113.8:5062"], "{calls_out:?}");
+        } else {
+            assert_eq!(reached(&world), Vec::<String>::new(), "{calls_out:?}");
+            assert_eq!(answer(&world, JOE), "403");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Mid-dialog high availability (protocol 1.C and 2.5): an edge dies, comes
 //! back, or is asked by mistake, and the call goes on.
 
-use super::phone::{Phone, Register};
+use super::marks::unmarked;
+use super::phone::{Login, Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::limits;
 
@@ -110,7 +111,7 @@ fn the_home_turns_to_the_backup_when_the_primary_is_dead() {
             .find(|seen| seen.to.to_string() == upstream)
             .unwrap();
         assert!(
-            at_backup.text.contains(";gunk=e1>"),
+            at_backup.text.contains(";gunk=e1;dlg=q"),
             "H-9: {}",
             at_backup.text
         );
@@ -135,7 +136,7 @@ fn a_new_call_finds_the_other_flow() {
     let routes = Phone::values(&received, "Record-Route");
     let backup = &call.joe.backup["127.0.0.1".len()..][..1];
     assert!(
-        routes[0].ends_with(&format!(";gunk=e{backup}>")),
+        unmarked(&routes[0]).ends_with(&format!(";gunk=e{backup}>")),
         "{routes:?}"
     );
 }
@@ -272,7 +273,19 @@ fn call_past_a_restart(tokens: Tokens) -> (Call, String) {
     let route = Phone::values(&ok.text, "Service-Route").join(", ");
     world.restart(EDGES[0]);
     let lines = format!("Route: {route}\nSupported: outbound, sticky\n");
-    let invite = joe.request("INVITE", "sip:ann@example.com", 1, &lines, "");
+    let uri = "sip:ann@example.com";
+    let invite = joe.request("INVITE", uri, 1, &lines, "");
+    joe.send(&mut world, EDGES[0], &invite);
+    assert_eq!(joe.status(&mut world), 100);
+    // Nobody vouches for him any more: the home asks who he is.
+    let challenge = joe.receive(&mut world);
+    let login = Login {
+        method: "INVITE",
+        uri,
+        ..Login::new("joe")
+    };
+    let proof = login.answer_proxy(&challenge);
+    let invite = joe.request("INVITE", uri, 2, &format!("{lines}{proof}"), "");
     joe.send(&mut world, EDGES[0], &invite);
     let (mut call, invite) = take_up(world, joe, ann);
     call.world.forget();

@@ -1,5 +1,6 @@
 //! Phones that never registered: RFC 5626 §5.2 and §5.3 without an account.
 
+use super::marks::unmarked;
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
@@ -9,10 +10,10 @@ const ANN: &str = "127.0.0.1:5080";
 /// A guest in a call with ann; the world, both phones, and the guest's values
 /// as ann sees them.
 fn call() -> (World, Phone, Phone, Vec<String>) {
-    let mut world = World::lab(Tokens::Sealed);
+    let mut world = World::hospitable(Tokens::Sealed);
     let mut ann = Phone::new("ann", ANN, true);
     ann.register(&mut world, EDGES[1]);
-    let mut guest = Phone::new("guest", GUEST, false);
+    let mut guest = Phone::foreign("guest", GUEST);
     guest.send(
         &mut world,
         EDGES[0],
@@ -37,7 +38,8 @@ fn a_guest_calls_and_is_reached_in_its_dialog() {
     let (mut world, guest, ann, recorded) = call();
     assert_eq!(recorded.len(), 1, "{recorded:?}");
     assert!(
-        recorded[0].starts_with("<sip:f") && recorded[0].ends_with("@127.0.0.11:5060;lr>"),
+        recorded[0].starts_with("<sip:f")
+            && unmarked(&recorded[0]).ends_with("@127.0.0.11:5060;lr>"),
         "{recorded:?}"
     );
     let all = world.ladder();
@@ -148,23 +150,33 @@ fn a_flow_token_is_its_flows_alone() {
 #[test]
 fn a_guest_is_not_known_by_its_contact() {
     // O-6: `ob` in the Contact or not, and whatever the From says.
-    let mut world = World::lab(Tokens::Clear);
+    let mut world = World::hospitable(Tokens::Clear);
     let mut ann = Phone::new("ann", ANN, true);
     ann.register(&mut world, EDGES[1]);
-    let liar = Phone::new("ann", GUEST, false);
-    let invite = liar.request("INVITE", "sip:ann@example.com", 1, "", "");
-    let invite = invite.replace(
-        "Contact: <sip:ann@127.0.0.1:5099>",
-        "Contact: <sip:ann@127.0.0.1:5099;ob>",
-    );
-    liar.send(&mut world, EDGES[0], &invite);
+    let call = |world: &mut World, who: &Phone, cseq| {
+        let invite = who.request("INVITE", "sip:ann@example.com", cseq, "", "");
+        let invite = invite.replace(
+            "Contact: <sip:ann@127.0.0.1:5099>",
+            "Contact: <sip:ann@127.0.0.1:5099;ob>",
+        );
+        world.forget();
+        who.send(world, EDGES[0], &invite);
+        let at_home = world.trace.iter().find(|seen| seen.to.to_string() == HOME);
+        let routes = Phone::values(&at_home.unwrap().text, "Record-Route");
+        assert!(routes[0].starts_with("<sip:f"), "{routes:?}");
+    };
+    call(&mut world, &Phone::foreign("ann", GUEST), 1);
     let received = ann.receive(&mut world);
-    let routes = Phone::values(&received, "Record-Route");
-    assert!(routes[2].starts_with("<sip:f"), "{routes:?}");
     assert!(
         received.contains("Contact: <sip:ann@127.0.0.1:5099;ob>"),
         "{received}"
     );
+    // In the name of one of the home's own he is asked for the password.
+    let liar = Phone::new("ann", GUEST, false);
+    call(&mut world, &liar, 2);
+    assert_eq!(liar.status(&mut world), 100);
+    assert_eq!(liar.status(&mut world), 407);
+    assert!(!world.has(ANN), "{}", world.ladder());
 }
 
 #[test]

@@ -13,7 +13,7 @@ const JOE: &str = "127.0.0.1:5070";
 const FORGED: &str = "203.0.113.6:5060";
 
 fn forger() -> Phone {
-    Phone::new("mallory", FORGED, false)
+    Phone::foreign("mallory", FORGED)
 }
 
 /// Bytes that came from the forged address, and that went there.
@@ -166,7 +166,7 @@ fn a_cancel_from_elsewhere_cancels_nothing() {
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", JOE, true);
     joe.register(&mut world, EDGES[0]);
-    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    let bob = Phone::foreign("bob", "127.0.0.1:5090");
     let invite = bob.request("INVITE", "sip:joe@example.com", 1, "", "");
     bob.send(&mut world, HOME, &invite);
     let rings = world.receive(JOE);
@@ -282,7 +282,7 @@ fn a_captured_register_moves_nobody() {
     assert_eq!(world.counter(HOME, "replayed_digests"), 1);
     assert!(world.receive(neighbour).text.starts_with("SIP/2.0 401 "));
     // joe's calls still go to joe.
-    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    let bob = Phone::foreign("bob", "127.0.0.1:5090");
     let invite = bob.request("INVITE", "sip:joe@example.com", 1, "", "");
     world.forget();
     bob.send(&mut world, HOME, &invite);

@@ -134,7 +134,7 @@ fn a_phone_without_edge_is_registered_as_by_a_first_hop() {
         "{ok}"
     );
     // O-18: a call finds the flow.
-    reaches_joe(&mut world, &Phone::new("ann", "127.0.0.1:5080", false));
+    reaches_joe(&mut world, &Phone::foreign("ann", "127.0.0.1:5080"));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn the_path_comes_back_and_service_route_is_its_mirror() {
     );
     assert!(!ok.contains("Record-Route"), "{ok}");
     // ahead of any Route, in stored order; but sent where the REGISTER came from.
-    let ann = Phone::new("ann", "127.0.0.1:5080", false);
+    let ann = Phone::foreign("ann", "127.0.0.1:5080");
     ann.send(
         &mut world,
         HOME,
@@ -251,7 +251,7 @@ fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
         assert_eq!(Phone::values(&ok, "Path"), [path]);
         assert_eq!(counts(&world), [0, 1], "{path}");
         // Stored all the same: a call takes it along, over the flow it came on.
-        let ann = Phone::new("ann", "127.0.0.1:5080", false);
+        let ann = Phone::foreign("ann", "127.0.0.1:5080");
         let ask = ann.request("MESSAGE", "sip:joe@example.com", 1, "", "");
         ann.send(&mut world, HOME, &ask);
         assert_eq!(
@@ -273,7 +273,7 @@ fn a_home_without_a_store_forgets_when_it_is_restarted() {
     for is_stored in [true, false] {
         let mut world = World::with(Tokens::Clear, |home| home.is_stored = is_stored, |_, _| ());
         check(&Register::new("joe", JOE).login(&mut world, EDGES[0]), 200);
-        let ann = Phone::new("ann", "127.0.0.1:5080", false);
+        let ann = Phone::foreign("ann", "127.0.0.1:5080");
         // With several shards each of them knows, stored or not.
         reaches_joe(&mut world, &ann);
         world.restart(HOME);

@@ -1,6 +1,7 @@
 //! Requests at the home: to contacts, by Routes, for strangers (RFC 3261
 //! §16.5; protocol 1.C, 1.D, 1.I O-19 to O-21).
 
+use super::marks::unmarked;
 use super::peer::{CORE, FAR, answer, expect, request, silent, status};
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -11,7 +12,7 @@ use steadfast::time::Duration;
 const BOB: &str = "127.0.0.1:5090";
 
 fn bob() -> Phone {
-    Phone::new("bob", BOB, false)
+    Phone::foreign("bob", BOB)
 }
 
 /// A phone of joe's with these contact parameters, registered at a home that
@@ -258,26 +259,24 @@ fn strangers_are_not_relayed() {
     // P-10, S-11
     let home = "Route: <sip:example.com;lr>\n";
     let token = "Route: <sip:joe+e1+e2+urn_3Auuid_3Ajoe@edge.example.com;lr;gunk=e1>\n";
-    for (uri, routes, dialog, allowed) in [
-        ("sip:x@203.0.113.9", String::new(), false, false),
-        ("sip:x@203.0.113.9", String::new(), true, false),
-        ("sip:x@203.0.113.9", home.to_owned(), false, false),
-        ("sip:x@203.0.113.9", home.to_owned(), true, false),
+    for (uri, routes, dialog) in [
+        ("sip:x@203.0.113.9", String::new(), false),
+        ("sip:x@203.0.113.9", String::new(), true),
+        ("sip:x@203.0.113.9", home.to_owned(), false),
+        ("sip:x@203.0.113.9", home.to_owned(), true),
         (
             "sip:joe@example.com",
             "Route: <sip:203.0.113.9;lr>\n".to_owned(),
             true,
-            false,
         ),
         (
             "sip:joe@example.com",
             format!("{home}Route: <sip:203.0.113.9;lr>\n"),
             true,
-            false,
         ),
-        ("sip:joe@x", token.to_owned(), true, false),
-        ("sip:joe@x", format!("{home}{token}"), false, false),
-        ("sip:joe@x", format!("{home}{token}"), true, true),
+        ("sip:joe@x", token.to_owned(), true),
+        ("sip:joe@x", format!("{home}{token}"), false),
+        ("sip:joe@x", format!("{home}{token}"), true),
     ] {
         let mut world = World::lab(Tokens::Clear);
         let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
@@ -290,13 +289,40 @@ fn strangers_are_not_relayed() {
         };
         world.forget();
         bob().send(&mut world, HOME, &text);
-        if allowed {
-            assert!(world.has("127.0.0.1:5070"), "{}", world.ladder());
-        } else {
-            assert_eq!(bob().status(&mut world), 403, "{routes}");
-            assert_eq!(world.trace.len(), 2, "{}", world.ladder());
-        }
+        assert_eq!(bob().status(&mut world), 403, "{routes}");
+        assert_eq!(world.trace.len(), 2, "{}", world.ladder());
     }
+}
+
+/// A call from bob, who comes past the edges, to joe at e1, who has answered.
+fn call_from_bob(world: &mut World) -> (Phone, Phone) {
+    let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
+    joe.register(world, EDGES[0]);
+    invite(world, "sip:joe@example.com");
+    let received = joe.receive(world);
+    joe.answer(world, EDGES[0], &received, 200, "OK");
+    let mut caller = bob();
+    let ok = caller.receive(world);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    caller.dialog(&ok, true);
+    joe.dialog(&received, false);
+    world.forget();
+    (joe, caller)
+}
+
+#[test]
+fn a_stranger_goes_on_in_his_dialog_by_its_mark() {
+    // P-10
+    let mut world = World::lab(Tokens::Clear);
+    let (joe, mut caller) = call_from_bob(&mut world);
+    caller.in_dialog(&mut world, HOME, "INFO", 2);
+    assert!(joe.receive(&mut world).starts_with("INFO "));
+    let unmarked_before = world.counter(HOME, "unmarked");
+    caller.routes[0] = unmarked(&caller.routes[0]);
+    caller.in_dialog(&mut world, HOME, "INFO", 3);
+    assert_eq!(caller.status(&mut world), 403);
+    assert!(!world.has("127.0.0.1:5070"), "{}", world.ladder());
+    assert_eq!(world.counter(HOME, "unmarked"), unmarked_before + 1);
 }
 
 #[test]
@@ -369,13 +395,17 @@ fn the_domain_answers_a_ping_and_takes_no_calls() {
 fn a_strict_router_before_the_home_is_repaired() {
     // P-7
     let mut world = World::lab(Tokens::Clear);
-    let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
-    joe.register(&mut world, EDGES[0]);
-    let path = Phone::values(world.last(HOME), "Path").remove(0);
-    let routes = format!("Route: {path}, <sip:joe@127.0.0.1:5070>\n");
-    let text = bob().request("MESSAGE", "sip:example.com;lr", 1, &routes, "");
-    let text = text.replace("To: <sip:example.com;lr>", "To: <sip:joe@x>;tag=1");
-    bob().send(&mut world, HOME, &text);
+    let (joe, mut caller) = call_from_bob(&mut world);
+    // It takes the first value for the next URI, and puts the last one behind.
+    let first = caller.routes.remove(0);
+    caller.routes.push("<sip:joe@127.0.0.1:5070>".to_owned());
+    let mut ask = |world: &mut World, value: &str, cseq| {
+        caller.remote_target = value.trim_matches(['<', '>']).to_owned();
+        caller.in_dialog(world, HOME, "MESSAGE", cseq);
+    };
+    ask(&mut world, &unmarked(&first), 2);
+    assert_eq!(bob().status(&mut world), 403);
+    ask(&mut world, &first, 3);
     let message = joe.receive(&mut world);
     assert!(
         message.starts_with("MESSAGE sip:joe@127.0.0.1:5070 SIP/2.0\r\n"),

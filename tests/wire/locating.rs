@@ -9,6 +9,7 @@ use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::NextHop;
 use steadfast::time::Duration;
+use steadfast::trust::CallsOut;
 
 /// Further servers of the same name.
 const SECOND: &str = "127.0.0.8:5060";
@@ -339,7 +340,10 @@ fn a_name_leads_neither_back_here_nor_to_everybody() {
 #[test]
 fn strangers_ask_nothing() {
     let mut world = world(ZONE);
-    let from_nobody = invite("x1").replace(CORE, "127.0.0.99:5060");
+    let from_nobody = invite("x1").replace(CORE, "127.0.0.99:5060").replace(
+        "From: <sip:joe@example.com>",
+        "From: <sip:joe@elsewhere.example>",
+    );
     world.send("127.0.0.99:5060", HOME, &from_nobody);
     assert_eq!(status(&mut world, "127.0.0.99:5060"), 403);
     assert!(world.names.asked.is_empty(), "{:?}", world.names.asked);
@@ -438,7 +442,12 @@ fn an_edge_turns_to_the_second_home_of_the_name() {
 #[test]
 fn a_subscriber_goes_by_a_route_with_a_name_and_not_to_another_edge() {
     let zone = "far.example.net 60 A 127.0.0.9\nedge2.example.net 60 A 127.0.0.12";
-    let mut world = world(zone);
+    let mut world = World::with(
+        Tokens::Clear,
+        |_| (),
+        |_, edge| edge.rules.calls_out = CallsOut::anywhere(),
+    );
+    world.names.zone = zone.to_owned();
     let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
     joe.register(&mut world, EDGES[0]);
     world.forget();

@@ -117,7 +117,7 @@ fn what_is_registered_stays_reachable_until_it_has_moved() {
     let mut plain = Register::new("joe", JOE);
     plain.login(&mut world, EDGES[0]);
     world.pass(Duration::from_secs(60));
-    let bob = Phone::new("bob", "127.0.0.1:5090", false);
+    let bob = Phone::foreign("bob", "127.0.0.1:5090");
     let text = bob.request("MESSAGE", "sip:joe@example.com", 1, "", "");
     bob.send(&mut world, HOME, &text);
     let joe = Phone::new("joe", JOE, false);

@@ -1,11 +1,13 @@
 //! What an edge takes for the beginning of a dialog (H-18): the topmost Route
 //! is the Path URI of a registration, the method is not REGISTER, and To has no
 //! tag. Such a request is for the token's own flow, or for whoever vouches for
-//! it; within a dialog the token is enough.
+//! it; within a dialog the mark of that is enough.
 
-use super::edge_routing::{JOE, STRANGER, answer, ask, lab, reached, route};
+use super::edge_routing::{JOE, STRANGER, answer, ask, lab, lab_in, reached, route};
+use super::marks::{called_by, unmarked};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Seen, Tokens, World};
+use steadfast::edge::Settings;
 
 /// The methods that may begin a dialog, and one that nobody knows (P-16).
 const METHODS: [&str; 5] = ["INVITE", "SUBSCRIBE", "REFER", "NOTIFY", "FOO"];
@@ -35,7 +37,8 @@ fn a_request_with_a_path_and_without_a_to_tag_begins_a_dialog() {
                 let text = &passed(&world, to, method).text;
                 let recorded = Phone::values(text, "Record-Route");
                 let want = format!("<sip:{token}@edge.example.com;lr;gunk=e1>");
-                assert_eq!(recorded, [want], "{text}");
+                assert_eq!(recorded.len(), 1, "{text}");
+                assert_eq!(unmarked(&recorded[0]), want, "{text}");
                 assert!(!text.contains("\r\nRoute: "), "{text}");
             }
         }
@@ -44,20 +47,20 @@ fn a_request_with_a_path_and_without_a_to_tag_begins_a_dialog() {
 
 #[test]
 fn who_has_no_flow_of_the_token_begins_no_dialog_by_it_and_goes_on_with_one() {
-    // H-18, protocol 2.3 item 9: the To tag is all the difference.
+    // H-18, protocol 2.3 item 9: the mark is all the difference, not the To tag.
     for method in METHODS {
         for is_dialog in [false, true] {
             let (mut world, _, token) = lab(Tokens::Sealed);
             let path = route(&format!("{token}@edge.example.com;lr;ob"));
             let text = ask(method, AT_JOE, STRANGER, &path, is_dialog);
             world.send(STRANGER, EDGES[0], &text);
-            if is_dialog {
-                assert_eq!(reached(&world), [JOE], "{}", world.ladder());
-            } else {
-                assert_eq!(reached(&world), Vec::<String>::new());
-                assert_eq!(answer(&world, STRANGER), "403");
-            }
+            assert_eq!(reached(&world), Vec::<String>::new());
+            assert_eq!(answer(&world, STRANGER), "403");
         }
+        let (mut world, joe, _) = lab(Tokens::Sealed);
+        let called = called_by(&mut world, &joe, EDGES[0], ("bob", STRANGER));
+        called.in_dialog(&mut world, EDGES[0], method, 2);
+        assert_eq!(reached(&world), [JOE], "{}", world.ladder());
     }
 }
 
@@ -80,13 +83,15 @@ fn a_register_begins_none() {
 fn a_path_below_another_route_begins_none() {
     // H-18: only the topmost value says what a request is.
     let far = "203.0.113.8:5062";
-    for (from, want, status) in [
-        (HOME, &[][..], "404"),
-        (STRANGER, &[], "403"),
-        // A subscriber's goes where it says, and is his by his flow.
-        (JOE, &[far], ""),
+    for (from, may, want, status) in [
+        (HOME, true, &[][..], "404"),
+        (STRANGER, true, &[], "403"),
+        (JOE, false, &[], "403"),
+        // A subscriber's goes where it says, if he may, and is his by his flow.
+        (JOE, true, &[far], ""),
     ] {
-        let (mut world, _, token) = lab(Tokens::Clear);
+        let set = |_: usize, edge: &mut Settings| edge.rules.calls_out.anywhere = may;
+        let (mut world, _, token) = lab_in(World::with(Tokens::Clear, |_| (), set));
         let anns = token.replace("joe", "ann");
         let routes = route(&format!("{far};lr")) + &route(&format!("{anns}@edge.example.com;lr"));
         world.send(

@@ -206,7 +206,7 @@ fn emergencies_come_in_last_and_who_is_registered_comes_before_who_is_not() {
     assert!((30..=50).contains(&loss), "{loss}");
     assert!(theirs > 200 && mine == 0, "{mine} and {theirs} at {loss} %");
     assert_eq!(world.counter(EDGES[0], "shed_renewals"), 0);
-    // Calls next to emergencies, of which they are half.
+    // Calls next to emergencies: what a phone writes into its headers makes none.
     let mut refused = [0; 4];
     for n in 1..=200 {
         let emergency = "Priority : Emergency\nMax-Forwards: 70";
@@ -227,12 +227,13 @@ fn emergencies_come_in_last_and_who_is_registered_comes_before_who_is_not() {
         }
     }
     let [by_address, by_priority, call, resource] = refused;
-    assert_eq!((by_address, by_priority), (0, 0), "{refused:?}");
-    assert!(call + resource > 250, "{refused:?}");
-    assert!(call > 50 && resource > 50, "{refused:?}");
+    let calls = by_priority + call + resource;
+    assert_eq!(by_address, 0, "{refused:?}");
+    assert!(calls > 250, "{refused:?}");
+    assert!(by_priority.min(call).min(resource) > 50, "{refused:?}");
     assert_eq!(
         world.counter(EDGES[0], "shed_calls"),
-        u64::try_from(call + resource).unwrap()
+        u64::try_from(calls).unwrap()
     );
 }
 

@@ -8,13 +8,15 @@ use super::world::{HOME, World};
 pub(crate) const CORE: &str = "127.0.0.12:6000";
 /// Somebody out in the world.
 pub(crate) const FAR: &str = "127.0.0.9:5060";
+/// What an edge says of a request that joe's phone sent (RFC 3325).
+pub(crate) const VOUCHED: &str = "P-Asserted-Identity: <sip:joe@example.com>\n";
 
-/// A request from `CORE`; `extra` holds whole header lines.
+/// A request from `CORE`, which vouches for joe; `extra` holds whole header lines.
 pub(crate) fn request(method: &str, uri: &str, branch: &str, extra: &str) -> String {
     format!(
         "{method} {uri} SIP/2.0\nVia: SIP/2.0/UDP {CORE};branch=z9hG4bK{branch}\nMax-Forwards: 70\n\
          From: <sip:joe@example.com>;tag=j\nTo: <sip:ann@example.com>\nCall-ID: {branch}\nCSeq: 1 {method}\n\
-         {extra}Content-Length: 0\n\n"
+         {VOUCHED}{extra}Content-Length: 0\n\n"
     )
 }
 

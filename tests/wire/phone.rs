@@ -8,14 +8,17 @@ use super::world::World;
 pub(crate) struct Phone {
     name: &'static str,
     addr: &'static str,
+    /// Of its address of record.
+    domain: &'static str,
     sticky: bool,
     /// The other edge of its set, after `register`.
     pub(crate) backup: String,
-    routes: Vec<String>,
+    /// Its route set, in the order in which it writes it.
+    pub(crate) routes: Vec<String>,
     remote: String,
-    remote_target: String,
+    pub(crate) remote_target: String,
     local: String,
-    call_id: String,
+    pub(crate) call_id: String,
 }
 
 impl Phone {
@@ -23,6 +26,7 @@ impl Phone {
         Self {
             name,
             addr,
+            domain: "example.com",
             sticky,
             backup: String::new(),
             routes: Vec::new(),
@@ -30,6 +34,14 @@ impl Phone {
             remote_target: String::new(),
             local: String::new(),
             call_id: String::new(),
+        }
+    }
+
+    /// Somebody of a domain that nobody here serves: he has no password here.
+    pub(crate) fn foreign(name: &'static str, addr: &'static str) -> Self {
+        Self {
+            domain: "elsewhere.example",
+            ..Self::new(name, addr, false)
         }
     }
 
@@ -98,10 +110,10 @@ impl Phone {
         routes: &str,
         body: &str,
     ) -> String {
-        let (name, addr) = (self.name, self.addr);
+        let (name, addr, domain) = (self.name, self.addr, self.domain);
         format!(
             "{method} {uri} SIP/2.0\nVia: SIP/2.0/UDP {addr};rport;branch=z9hG4bK{name}c{cseq}\n{routes}Max-Forwards: 70\n\
-             From: <sip:{name}@example.com>;tag={name}\nTo: <{uri}>\nCall-ID: call-{name}\nCSeq: {cseq} {method}\n\
+             From: <sip:{name}@{domain}>;tag={name}\nTo: <{uri}>\nCall-ID: call-{name}\nCSeq: {cseq} {method}\n\
              Contact: <sip:{name}@{addr}>\nContent-Length: {}\n\n{body}",
             body.len()
         )
@@ -283,6 +295,14 @@ impl<'a> Login<'a> {
                 .next()
                 .unwrap(),
         )
+    }
+
+    /// The Proxy-Authorization line for the nonce of a proxy's `challenge`.
+    #[track_caller]
+    pub(crate) fn answer_proxy(&self, challenge: &str) -> String {
+        assert!(challenge.starts_with("SIP/2.0 407 "), "{challenge}");
+        let as_registrar = challenge.replace("Proxy-Authenticate", "WWW-Authenticate");
+        format!("Proxy-{}", self.answer(&as_registrar))
     }
 
     /// The Authorization line for a nonce.

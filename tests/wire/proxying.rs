@@ -1,6 +1,8 @@
 //! The proxy core hop by hop, at a home that is a plain proxy (protocol 1.D).
 
+use super::marks::unmarked;
 use super::peer::{CORE, FAR, answer, branch_of, expect, mask, request, respond, silent, status};
+use super::phone::Phone;
 use super::world::{HOME, Tokens, World};
 use steadfast::time::Duration;
 
@@ -28,6 +30,7 @@ fn only_the_named_bytes_change() {
         max-forwards:  0068\r\n\
         m: <sip:a@127.0.0.12:6000>\r\n\
         Require: nothing-here-knows\r\n\
+        P-Asserted-Identity: <sip:a@example.com>\r\n\
         l: 6\r\n\r\n\xff\x00\r\n\r\n";
     let mut world = World::lab(Tokens::Clear);
     world.send_bytes(CORE, HOME, message);
@@ -36,8 +39,10 @@ fn only_the_named_bytes_change() {
     let (line, rest) =
         message.split_at(message.windows(2).position(|end| end == b"\r\n").unwrap() + 2);
     let at = rest.windows(4).position(|part| part == b"0068").unwrap();
+    let recorded = Phone::values(&seen.text, "Record-Route").remove(0);
+    assert_eq!(unmarked(&recorded), "<sip:example.com;lr>");
     let ours = format!(
-        "Via: SIP/2.0/UDP {HOME};rport;branch={branch}\r\nMax-Breadth: 60\r\nRecord-Route: <sip:example.com;lr>\r\n"
+        "Via: SIP/2.0/UDP {HOME};rport;branch={branch}\r\nMax-Breadth: 60\r\nRecord-Route: {recorded}\r\n"
     );
     let want = [line, ours.as_bytes(), &rest[..at], b"67", &rest[at + 4..]].concat();
     assert_eq!(seen.bytes, want, "{}", seen.text);

@@ -6,6 +6,7 @@ use steadfast::edge::{Hop, NextHop};
 use steadfast::id::Transport;
 use steadfast::send::Event;
 use steadfast::time::Duration;
+use steadfast::trust::Strangers;
 
 use super::world::{EDGES, HOME, Tokens, World};
 
@@ -42,6 +43,7 @@ fn relearn(core: Transport) {
         Tokens::Clear,
         |_| (),
         |_, edge| {
+            edge.rules.strangers = Strangers::Answer;
             edge.home = vec![NextHop::At(Hop {
                 transport: core,
                 addr: home.parse().unwrap(),
@@ -84,13 +86,13 @@ fn round(world: &mut World, [joe, ann]: [(&str, &str); 2]) {
     call(world, joe.1, ann);
 }
 
-/// A BYE that belongs to no call.
+/// A BYE that belongs to no call, of somebody whom the edges let in.
 fn stray_bye(world: &mut World, number: u32) {
     let from = "127.0.0.1:5099";
     let bye = format!(
         "BYE sip:joe@example.com SIP/2.0\n\
          Via: SIP/2.0/UDP {from};rport;branch=z9hG4bKs{number}\nMax-Forwards: 70\n\
-         From: <sip:x@example.com>;tag=1\nTo: <sip:joe@example.com>;tag=2\n\
+         From: <sip:x@elsewhere.example>;tag=1\nTo: <sip:joe@example.com>\n\
          Call-ID: s{number}\nCSeq: 1 BYE\nContent-Length: 0\n\n"
     );
     world.send(from, EDGES[0], &bye);

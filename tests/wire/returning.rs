@@ -22,7 +22,7 @@ fn hung_up(node: &str, sent_by: &str, zone: &str) -> (World, Phone, String) {
         |_, _| (),
     );
     world.names.zone = zone.to_owned();
-    let bob = Phone::new("bob", BOB, false);
+    let bob = Phone::foreign("bob", BOB);
     let mut register = Register::new("bob", BOB);
     register.route = String::new();
     register.login(&mut world, HOME);

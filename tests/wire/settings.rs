@@ -29,7 +29,7 @@ pub(crate) fn home() -> home::Settings {
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         authenticates: true,
         redirect: Redirect::Always,
-        challenges_calls: false,
+        challenges_calls: true,
         requires_path: false,
         is_stored: true,
     }

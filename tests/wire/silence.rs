@@ -11,6 +11,7 @@ use steadfast::id::Transport;
 use steadfast::limits;
 use steadfast::shard::Notice;
 use steadfast::time::Duration;
+use steadfast::trust::Strangers;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
@@ -202,10 +203,11 @@ fn an_edge_turns_to_the_next_home_and_back() {
         edge.home = [HOME, SECOND_HOME]
             .map(|home| NextHop::At(hop(home, Transport::Udp)))
             .to_vec();
+        edge.rules.strangers = Strangers::Answer;
     };
     let mut world = World::with(Tokens::Sealed, |_| (), homes);
     world.add_home(SECOND_HOME);
-    let joe = Phone::new("joe", JOE, true);
+    let joe = Phone::foreign("joe", JOE);
     let mut cseq = 0;
     let mut ask = |world: &mut World| {
         cseq += 1;
@@ -238,10 +240,11 @@ fn a_home_that_asks_to_be_left_alone_is() {
         edge.home = [HOME, SECOND_HOME]
             .map(|home| NextHop::At(hop(home, Transport::Udp)))
             .to_vec();
+        edge.rules.strangers = Strangers::Answer;
     };
     let mut world = World::with(Tokens::Sealed, |_| (), homes);
     world.add_home(SECOND_HOME);
-    let joe = Phone::new("joe", JOE, true);
+    let joe = Phone::foreign("joe", JOE);
     let asked = |world: &mut World, cseq| {
         world.forget();
         let request = joe.request("MESSAGE", "sip:ann@example.com", cseq, "", "");

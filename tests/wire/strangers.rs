@@ -1,6 +1,7 @@
 //! Who comes past the edges at the home, and where `maddr` leads (P-6, P-8,
 //! D-H9, R-2).
 
+use super::marks::{mark_of, unmarked};
 use super::peer::{CORE, FAR, expect, request, status};
 use super::phone::{Login, Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -24,12 +25,9 @@ fn bob() -> Phone {
     Phone::new("bob", BOB, false)
 }
 
-/// The answer to the challenge of a proxy.
-fn credentials(challenge: &str, login: &Login<'_>) -> String {
-    assert!(challenge.starts_with("SIP/2.0 407 "), "{challenge}");
-    assert!(challenge.contains("\r\nProxy-Authenticate: Digest realm=\"example.com\""));
-    let as_registrar = challenge.replace("Proxy-Authenticate", "WWW-Authenticate");
-    format!("Proxy-{}", login.answer(&as_registrar))
+/// Of another domain, from the same place.
+fn foreign() -> Phone {
+    Phone::foreign("bob", BOB)
 }
 
 fn login<'a>(user: &'a str, method: &'a str, uri: &'a str) -> Login<'a> {
@@ -48,7 +46,7 @@ fn a_subscriber_past_the_edges_proves_it_and_may_call_anywhere() {
     let invite = bob().request("INVITE", uri, 1, "", "");
     bob().send(&mut world, HOME, &invite);
     let challenge = bob().receive(&mut world);
-    let proof = credentials(&challenge, &login("bob", "INVITE", uri));
+    let proof = login("bob", "INVITE", uri).answer_proxy(&challenge);
     bob().send(&mut world, HOME, &bob().request("ACK", uri, 1, "", ""));
     assert!(!world.has(BOB), "an ACK is never challenged");
     let other = "Proxy-Authorization: Digest username=\"bob\", realm=\"other.example\", \
@@ -79,7 +77,7 @@ fn nobody_calls_in_another_name() {
         let uri = "sip:joe@example.com";
         bob().send(&mut world, HOME, &bob().request("MESSAGE", uri, 1, "", ""));
         let challenge = bob().receive(&mut world);
-        let proof = credentials(&challenge, &login(user, "MESSAGE", uri));
+        let proof = login(user, "MESSAGE", uri).answer_proxy(&challenge);
         bob().send(
             &mut world,
             HOME,
@@ -94,19 +92,18 @@ fn strangers_reach_subscribers_unasked_and_nothing_else() {
     // P-6: another domain's callers have no password here.
     let mut world = challenging(|_| ());
     Register::new("joe", JOE).login(&mut world, EDGES[0]);
-    let foreign = |text: String| text.replace("sip:bob@example.com", "sip:bob@elsewhere.example");
-    bob().send(
+    foreign().send(
         &mut world,
         HOME,
-        &foreign(bob().request("MESSAGE", "sip:joe@example.com", 1, "", "")),
+        &foreign().request("MESSAGE", "sip:joe@example.com", 1, "", ""),
     );
     assert!(world.receive(JOE).text.starts_with("MESSAGE "));
-    bob().send(
+    foreign().send(
         &mut world,
         HOME,
-        &foreign(bob().request("MESSAGE", "sip:x@127.0.0.9", 2, "", "")),
+        &foreign().request("MESSAGE", "sip:x@127.0.0.9", 2, "", ""),
     );
-    assert_eq!(bob().status(&mut world), 403);
+    assert_eq!(foreign().status(&mut world), 403);
     // From an edge nobody is asked again.
     world.send(CORE, HOME, &request("MESSAGE", "sip:x@127.0.0.9", "m", ""));
     expect(&mut world, FAR, "MESSAGE");
@@ -115,7 +112,7 @@ fn strangers_reach_subscribers_unasked_and_nothing_else() {
 #[test]
 fn a_maddr_of_ours_is_taken_off() {
     // P-8
-    let mut world = World::lab(Tokens::Clear);
+    let mut world = World::hospitable(Tokens::Clear);
     Register::new("joe", JOE).login(&mut world, EDGES[0]);
     let uris = [
         (HOME, "sip:joe@example.com;maddr=127.0.0.10"),
@@ -127,10 +124,10 @@ fn a_maddr_of_ours_is_taken_off() {
     ];
     for (cseq, (node, uri)) in (1..).zip(uris) {
         world.forget();
-        bob().send(
+        foreign().send(
             &mut world,
             node,
-            &bob().request("MESSAGE", uri, cseq, "", ""),
+            &foreign().request("MESSAGE", uri, cseq, "", ""),
         );
         let got = expect(&mut world, JOE, "MESSAGE");
         assert!(got.starts_with("MESSAGE sip:joe@127.0.0.1:5070 "), "{got}");
@@ -158,14 +155,22 @@ fn a_maddr_elsewhere_is_followed_for_those_who_may() {
     let got = expect(&mut world, FAR, "MESSAGE");
     assert!(got.starts_with(&format!("MESSAGE {uri} ")), "{got}");
     for node in [HOME, EDGES[0]] {
-        bob().send(&mut world, node, &bob().request("MESSAGE", uri, 1, "", ""));
-        assert_eq!(bob().status(&mut world), 403, "{node}");
+        foreign().send(
+            &mut world,
+            node,
+            &foreign().request("MESSAGE", uri, 1, "", ""),
+        );
+        assert_eq!(foreign().status(&mut world), 403, "{node}");
     }
     assert!(!world.has(FAR) && !world.has(JOE), "{}", world.ladder());
     // Another port of ours is another address.
     let uri = "sip:joe@example.com:5062;maddr=127.0.0.10";
-    bob().send(&mut world, HOME, &bob().request("MESSAGE", uri, 2, "", ""));
-    assert_eq!(bob().status(&mut world), 403);
+    foreign().send(
+        &mut world,
+        HOME,
+        &foreign().request("MESSAGE", uri, 2, "", ""),
+    );
+    assert_eq!(foreign().status(&mut world), 403);
 }
 
 #[test]
@@ -182,10 +187,10 @@ fn a_path_of_another_domain_leads_there() {
     let ok = joe.login(&mut world, HOME);
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
     world.restart(HOME);
-    bob().send(
+    foreign().send(
         &mut world,
         HOME,
-        &bob().request("MESSAGE", "sip:joe@example.com", 1, "", ""),
+        &foreign().request("MESSAGE", "sip:joe@example.com", 1, "", ""),
     );
     let got = expect(&mut world, FAR, "MESSAGE");
     assert!(got.starts_with("MESSAGE sip:joe@127.0.0.1:5070 "), "{got}");
@@ -235,43 +240,43 @@ fn an_open_home_knows_its_own_dialogs() {
         |home| home.redirect = Redirect::Never,
         |_, _| (),
     );
-    let mut joe = Register::new("joe", JOE);
-    joe.route = String::new();
-    joe.login(&mut world, HOME);
-    bob().send(
-        &mut world,
-        HOME,
-        &bob().request("INVITE", "sip:joe@example.com", 1, "", ""),
-    );
-    assert_eq!(bob().status(&mut world), 100);
-    let invite = world.receive(JOE).text;
-    let route = Phone::values(&invite, "Record-Route").remove(0);
-    assert!(route.starts_with("<sip:example.com;lr;dlg="), "{route}");
+    let mut registers = Register::new("joe", JOE);
+    registers.route = String::new();
+    registers.login(&mut world, HOME);
+    let (joe, mut caller) = (Phone::new("joe", JOE, false), foreign());
+    let uri = "sip:joe@example.com";
+    caller.send(&mut world, HOME, &caller.request("INVITE", uri, 1, "", ""));
+    assert_eq!(caller.status(&mut world), 100);
+    let invite = joe.receive(&mut world);
+    joe.answer(&mut world, HOME, &invite, 200, "OK");
+    caller.dialog(&caller.receive(&mut world), true);
+    let route = caller.routes[0].clone();
+    assert_eq!(unmarked(&route), "<sip:example.com;lr>");
     let flipped = if route.ends_with("0>") { "1>" } else { "0>" };
     let tampered = format!("{}{flipped}", &route[..route.len() - 2]);
+    // The mark in the request was for the called side, and this one is not.
+    let of_joe = Phone::values(&invite, "Record-Route").remove(0);
+    assert_ne!(mark_of(&of_joe), mark_of(&route));
+    let at_joe = caller.remote_target.clone();
     let tries = [
-        (&route[..], "call-bob", true),
-        (&route, "another", false),
-        (&tampered, "call-bob", false),
-        ("<sip:example.com;lr>", "call-bob", false),
-        ("<sip:example.com;lr;dlg>", "call-bob", false),
+        (&route[..], &at_joe[..], "call-bob", true),
+        (&route, "sip:x@127.0.0.9", "call-bob", false),
+        (&route, &at_joe, "another", false),
+        (&of_joe, &at_joe, "call-bob", false),
+        (&tampered, &at_joe, "call-bob", false),
+        ("<sip:example.com;lr>", &at_joe, "call-bob", false),
+        ("<sip:example.com;lr;dlg>", &at_joe, "call-bob", false),
     ];
-    for (cseq, (route, call_id, may)) in (2..).zip(tries) {
-        let text = bob().request(
-            "BYE",
-            "sip:x@127.0.0.9",
-            cseq,
-            &format!("Route: {route}\n"),
-            "",
-        );
-        let text = text
-            .replace("To: <sip:x@127.0.0.9>", "To: <sip:joe@example.com>;tag=1")
-            .replace("Call-ID: call-bob", &format!("Call-ID: {call_id}"));
+    for (cseq, (route, uri, call_id, may)) in (2..).zip(tries) {
+        caller.routes = vec![route.to_owned()];
+        uri.clone_into(&mut caller.remote_target);
+        call_id.clone_into(&mut caller.call_id);
         world.forget();
-        bob().send(&mut world, HOME, &text);
-        assert_eq!(world.has(FAR), may, "{route} {call_id}\n{}", world.ladder());
+        caller.in_dialog(&mut world, HOME, "BYE", cseq);
+        assert_eq!(world.has(JOE), may, "{route} {uri}\n{}", world.ladder());
+        assert!(!world.has(FAR));
         if !may {
-            assert_eq!(bob().status(&mut world), 403);
+            assert_eq!(caller.status(&mut world), 403);
         }
     }
 }

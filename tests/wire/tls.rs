@@ -2,7 +2,9 @@
 
 use steadfast::edge::{Hop, NextHop};
 use steadfast::id::Transport;
+use steadfast::trust::Strangers;
 
+use super::marks::unmarked;
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
@@ -16,6 +18,7 @@ fn over_tls(name: &str) -> World {
         Tokens::Sealed,
         |_| (),
         |_, edge| {
+            edge.rules.strangers = Strangers::Answer;
             edge.home = vec![NextHop::At(Hop {
                 transport: Transport::Tls,
                 addr: HOME_TLS.parse().unwrap(),
@@ -231,7 +234,7 @@ fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
         world.send(FAR, E1_TLS, &text);
         let recorded = recorded_towards(&world, home);
         assert_eq!(recorded.len(), 2, "{recorded:?}");
-        assert!(recorded[0].ends_with("@edge.example.com;lr;gunk=e1>"));
+        assert!(unmarked(&recorded[0]).ends_with("@edge.example.com;lr;gunk=e1>"));
         assert_eq!(recorded[1], address);
         let invite = ann.receive(&mut world);
         ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
@@ -252,7 +255,9 @@ fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
                 world.connect(FAR, edge);
             }
             let text = request("INFO", "sip:ann@127.0.0.1:6002", number, &routes.concat());
-            let text = text.replace("To: <sip:joe@example.com>", &format!("To: {to}"));
+            let text = text
+                .replace("To: <sip:joe@example.com>", &format!("To: {to}"))
+                .replace(&format!("Call-ID: t{number}"), "Call-ID: t3");
             world.send(FAR, edge, &text);
             let info = ann.receive(&mut world);
             assert!(info.starts_with("INFO ") && !info.contains("\r\nRoute: "));
@@ -261,7 +266,9 @@ fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
         let strict = address.trim_matches(['<', '>']);
         let rest = format!("{}Route: <sip:ann@127.0.0.1:6002>\n", routes[1..].concat());
         let text = request("INFO", strict, 6, &rest);
-        let text = text.replace("To: <sip:joe@example.com>", &format!("To: {to}"));
+        let text = text
+            .replace("To: <sip:joe@example.com>", &format!("To: {to}"))
+            .replace("Call-ID: t6", "Call-ID: t3");
         world.send(FAR, E1_TLS, &text);
         let info = ann.receive(&mut world);
         assert!(info.starts_with("INFO sip:ann@127.0.0.1:6002 "), "{info}");
@@ -275,15 +282,16 @@ fn a_guest_over_tls_is_recorded_by_what_the_certificate_proves() {
     let mut ann = Phone::new("ann", "127.0.0.1:6002", false);
     ann.register(&mut world, EDGES[1]);
     world.connect(FAR, E1_TLS);
-    world.send(
-        FAR,
-        E1_TLS,
-        &request("INVITE", "sip:ann@example.com", 1, ""),
+    let invite = request("INVITE", "sip:ann@example.com", 1, "");
+    let invite = invite.replace(
+        "From: <sip:joe@example.com>",
+        "From: <sip:joe@elsewhere.example>",
     );
+    world.send(FAR, E1_TLS, &invite);
     let recorded = recorded_towards(&world, HOME_TLS);
     assert_eq!(recorded.len(), 1, "{recorded:?}");
     let end = "@edge.example.com;maddr=127.0.0.11;transport=tls;lr>";
-    assert!(recorded[0].starts_with("<sip:f") && recorded[0].ends_with(end));
+    assert!(recorded[0].starts_with("<sip:f") && unmarked(&recorded[0]).ends_with(end));
     let invite = ann.receive(&mut world);
     ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
     ann.dialog(&invite, false);

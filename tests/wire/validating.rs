@@ -21,7 +21,8 @@ fn an_unknown_scheme_gets_416() {
     for uri in [
         "nobodyknows:bob@127.0.0.9",
         "http://127.0.0.9/",
-        "urn:service:sos",
+        "urn:service:counseling",
+        "urn:service:sosfire",
     ] {
         let got = refused(&request("OPTIONS", uri, "sc", ""));
         assert!(got.starts_with("SIP/2.0 416 "), "{uri}: {got}");

@@ -265,7 +265,7 @@ fn registrations_survive_a_restart() {
     );
     assert_eq!(Phone::values(&shown, "Contact"), want);
     // And the phone is reached over the edge its Path names.
-    reaches_joe(&mut world, &Phone::new("bob", "127.0.0.1:5090", false));
+    reaches_joe(&mut world, &Phone::foreign("bob", "127.0.0.1:5090"));
     // What expires goes from the store too.
     world.pass(Duration::from_secs(62));
     assert_eq!((world.gauge(HOME, "registered"), world.store.len()), (1, 1));

@@ -39,7 +39,7 @@ fn ask_for_joe(world: &mut World, shard: usize, call: &str) {
     world.steer(CALLER, shard);
     let text = format!(
         "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {CALLER};rport;branch=z9hG4bK{call}\n\
-         Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nTo: <sip:joe@example.com>\n\
+         Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nP-Asserted-Identity: <sip:ann@example.com>\nTo: <sip:joe@example.com>\n\
          Call-ID: {call}\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n"
     );
     world.send(CALLER, HOME, &text);
@@ -115,7 +115,7 @@ fn a_removed_binding_is_gone_on_every_shard_of_the_home() {
         world.steer(&caller, shard);
         let text = format!(
             "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bKy\n\
-             Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nTo: <sip:joe@example.com>\n\
+             Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nP-Asserted-Identity: <sip:ann@example.com>\nTo: <sip:joe@example.com>\n\
              Call-ID: y\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n"
         );
         world.send(&caller, HOME, &text);

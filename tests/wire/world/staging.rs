@@ -60,6 +60,14 @@ impl World {
         Self::wide(width(), tokens, home, edge)
     }
 
+    /// The lab whose edges let strangers call the subscribers.
+    pub(crate) fn hospitable(tokens: Tokens) -> Self {
+        let answers = |_, edge: &mut edge::Settings| {
+            edge.rules.strangers = steadfast::trust::Strangers::Answer;
+        };
+        Self::with(tokens, |_| (), answers)
+    }
+
     /// The same with so many shards in each node.
     pub(crate) fn wide(
         width: u8,

@@ -1,0 +1,287 @@
+//! One call as both sides have it, and everything that must not pass for it.
+
+use super::*;
+use crate::scan::scan;
+
+const KEY: [u8; 32] = [7; 32];
+const ALICE: &str = "sip:alice@192.0.2.1:5070";
+const BOB: &str = "sip:bob@192.0.2.2";
+/// What stands behind us: below ours in a request, above it in an answer.
+const BEHIND: &str = "sip:joe+e1+x@edge.example.com:5062;lr;maddr=192.0.2.9";
+
+fn key() -> MarkKey {
+    MarkKey::new(&KEY)
+}
+
+/// A message of the call; `tags`: of From and To, empty where there is none.
+fn message(first: &str, call_id: &str, tags: (&str, &str), lines: &str) -> (Vec<u8>, Message) {
+    let tag = |tag: &str| match tag {
+        "" => String::new(),
+        tag => format!(";tag={tag}"),
+    };
+    let text = format!(
+        "{first}\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\n{lines}From: <sip:a@a.example>{}\nTo: <sip:b@b.example>{}\n\
+         Call-ID: {call_id}\nCSeq: 1 INVITE\n\n",
+        tag(tags.0),
+        tag(tags.1)
+    );
+    let bytes = text.replace('\n', "\r\n").into_bytes();
+    let mut message = Message::default();
+    scan(&bytes, &mut message).unwrap();
+    (bytes, message)
+}
+
+/// The mark for the called side, of an INVITE with these lines.
+#[track_caller]
+fn called(tags: (&str, &str), lines: &str) -> Mark {
+    let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", "id", tags, lines);
+    key().of_request(&bytes, &message).unwrap()
+}
+
+/// The mark for the calling side: ours in the 200, whose other lines these are.
+#[track_caller]
+fn calling(mark: Mark, above: &str, ours: &str, lines: &str) -> String {
+    let mut own = b"<sip:us.example;lr".to_vec();
+    mark.write(&mut own);
+    let own = String::from_utf8(own).unwrap();
+    let lines = format!("{above}Record-Route: {ours}{own}>\n{lines}");
+    let (bytes, message) = message("SIP/2.0 200 OK", "id", ("alice", "bob"), &lines);
+    let (mut edits, mut out) = (Edits::default(), Vec::new());
+    let above = ours.matches("us.example").count();
+    key().turn(mark, above, (&bytes, &message), &mut edits);
+    edits.apply(&bytes, &mut out);
+    let out = String::from_utf8(out).unwrap();
+    let place = out.find(";dlg=").unwrap() + ";dlg=".len();
+    // Nothing else of the answer is another.
+    let mut before = String::from_utf8(bytes).unwrap();
+    assert_eq!(out.len(), before.len());
+    before.replace_range(place..place + TEXT_LEN, &out[place..place + TEXT_LEN]);
+    assert_eq!(before, out);
+    out[place..place + TEXT_LEN].to_owned()
+}
+
+fn text(mark: Mark) -> String {
+    String::from_utf8(mark.0.to_vec()).unwrap()
+}
+
+/// Whether the mark is good for a request of the call.
+fn is_good(mark: &str, call_id: &str, tags: (&str, &str), next: &str) -> bool {
+    let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", call_id, tags, "");
+    let uri = Uri::parse(next.as_bytes(), Span::new(0, next.len())).unwrap();
+    let next = if next.contains(";lr") {
+        Next::Route(next.as_bytes(), uri)
+    } else {
+        Next::Target(next.as_bytes(), uri)
+    };
+    key().verify(mark.as_bytes(), &bytes, &message, next)
+}
+
+fn contact(uri: &str) -> String {
+    format!("Contact: <{uri}>\n")
+}
+
+#[test]
+fn each_side_has_its_own_mark_and_no_other() {
+    let of_bob = called(("alice", ""), &contact(ALICE));
+    let of_alice = calling(of_bob, "", "", &contact(BOB));
+    let of_bob = text(of_bob);
+    assert!(of_bob.starts_with('q') && of_alice.starts_with('s'));
+    // (mark, its side's tag, the other's, where that side sends)
+    let sides = [
+        (&of_bob, "bob", "alice", ALICE),
+        (&of_alice, "alice", "bob", BOB),
+    ];
+    for (mark, own, peer, next) in sides {
+        assert!(is_good(mark, "id", (own, peer), next));
+        assert!(!is_good(mark, "id2", (own, peer), next), "another call");
+        assert!(!is_good(mark, "id", (own, "carol"), next), "another peer");
+        assert!(!is_good(mark, "id", (own, ""), next), "no dialog");
+        assert!(!is_good(mark, "id", (peer, own), next), "the other side");
+        let other = mark.replacen(['q', 's'], if *mark == of_bob { "s" } else { "q" }, 1);
+        assert!(
+            !is_good(&other, "id", (own, peer), next),
+            "the other letter"
+        );
+        let there = if next == BOB { ALICE } else { BOB };
+        assert!(!is_good(mark, "id", (own, peer), there), "the other way");
+    }
+    assert!(!is_good(&of_bob, "id", ("alice", "bob"), BOB));
+    assert!(!is_good(&of_alice, "id", ("bob", "alice"), ALICE));
+}
+
+#[test]
+fn the_tag_of_the_called_side_counts_once_it_is_known() {
+    // The INVITE may fork: whoever answers it has a tag of his own.
+    let of_invite = text(called(("alice", ""), &contact(ALICE)));
+    assert!(is_good(&of_invite, "id", ("bob", "alice"), ALICE));
+    assert!(is_good(&of_invite, "id", ("carol", "alice"), ALICE));
+    let of_reinvite = text(called(("alice", "bob"), &contact(ALICE)));
+    assert!(is_good(&of_reinvite, "id", ("bob", "alice"), ALICE));
+    assert!(!is_good(&of_reinvite, "id", ("carol", "alice"), ALICE));
+    let of_alice = calling(
+        called(("alice", ""), &contact(ALICE)),
+        "",
+        "",
+        &contact(BOB),
+    );
+    assert!(!is_good(&of_alice, "id", ("carol", "bob"), BOB));
+}
+
+#[test]
+fn a_mark_leads_where_it_was_written_for() {
+    let behind = format!("Record-Route: <{BEHIND}>\n");
+    let of_bob = called(("alice", ""), &format!("{behind}{}", contact(ALICE)));
+    let of_alice = calling(of_bob, &behind, "", &contact(BOB));
+    let of_bob = text(of_bob);
+    for (mark, tags) in [(of_bob, ("bob", "alice")), (of_alice, ("alice", "bob"))] {
+        for (next, want) in [
+            (BEHIND, true),
+            (
+                "sip:joe+e1+x@EDGE.Example.COM:5062;maddr=192.0.2.9;lr;gunk=e1",
+                true,
+            ),
+            (
+                "sip:joe+e1+x@edge.example.net:5062;lr;maddr=192.0.2.9",
+                false,
+            ),
+            (
+                "sip:joe+e1+x@edge.example.com.:5062;lr;maddr=192.0.2.9",
+                false,
+            ),
+            (
+                "sip:ann+e1+x@edge.example.com:5062;lr;maddr=192.0.2.9",
+                false,
+            ),
+            (
+                "sip:JOE+e1+x@edge.example.com:5062;lr;maddr=192.0.2.9",
+                false,
+            ),
+            ("sip:edge.example.com:5062;lr;maddr=192.0.2.9", false),
+            (
+                "sip:joe+e1+x@edge.example.com:6379;lr;maddr=192.0.2.9",
+                false,
+            ),
+            ("sip:joe+e1+x@edge.example.com;lr;maddr=192.0.2.9", false),
+            (
+                "sip:joe+e1+x@edge.example.com:5062;lr;maddr=127.0.0.1",
+                false,
+            ),
+            ("sip:joe+e1+x@edge.example.com:5062;lr", false),
+            // A Route is one thing and the far side's Contact another.
+            ("sip:joe+e1+x@edge.example.com:5062;maddr=192.0.2.9", false),
+            (ALICE, false),
+            (BOB, false),
+        ] {
+            assert_eq!(is_good(&mark, "id", tags, next), want, "{next}");
+        }
+    }
+}
+
+#[test]
+fn a_contact_may_take_another_user_and_no_other_address() {
+    let mark = text(called(("alice", ""), &contact(ALICE)));
+    for (next, want) in [
+        ("sip:other@192.0.2.1:5070", true),
+        ("sip:192.0.2.1:5070;transport=udp", true),
+        ("sip:alice@192.0.2.1", false),
+        ("sip:alice@192.0.2.1:5060", false),
+        ("sip:alice@192.0.2.3:5070", false),
+        ("sip:alice@192.0.2.1:5070;maddr=192.0.2.3", false),
+        ("sip:alice@192.0.2.1:5070;lr", false),
+    ] {
+        assert_eq!(is_good(&mark, "id", ("bob", "alice"), next), want, "{next}");
+    }
+}
+
+#[test]
+fn what_our_other_value_says_is_not_what_follows() {
+    // Two values of ours stand together, the mark in the lower one.
+    let behind = format!("Record-Route: <{BEHIND}>\n");
+    let mark = called(("alice", ""), &contact(ALICE));
+    let of_alice = calling(mark, &behind, "<sip:us.example:5070;lr>, ", &contact(BOB));
+    assert!(is_good(&of_alice, "id", ("alice", "bob"), BEHIND));
+    assert!(!is_good(
+        &of_alice,
+        "id",
+        ("alice", "bob"),
+        "sip:us.example:5070;lr"
+    ));
+    let of_alice = calling(mark, "", "<sip:us.example:5070;lr>, ", &contact(BOB));
+    assert!(is_good(&of_alice, "id", ("alice", "bob"), BOB));
+}
+
+#[test]
+fn every_node_with_the_key_and_nobody_else_makes_and_knows_it() {
+    let (bytes, made_of) = message(
+        "INVITE sip:b@b.example SIP/2.0",
+        "id",
+        ("alice", ""),
+        &contact(ALICE),
+    );
+    let mark = called(("alice", ""), &contact(ALICE));
+    assert_eq!(MarkKey::new(&KEY).of_request(&bytes, &made_of), Some(mark));
+    for place in 0..32 {
+        let mut other = KEY;
+        other[place] ^= 1;
+        let other = MarkKey::new(&other).of_request(&bytes, &made_of).unwrap();
+        assert_ne!(other, mark, "octet {place} of the key");
+        assert!(!is_good(&text(other), "id", ("bob", "alice"), ALICE));
+    }
+}
+
+#[test]
+fn a_mark_that_is_bent_is_none() {
+    let mark = text(called(("alice", ""), &contact(ALICE)));
+    let is_good = |mark: &str| is_good(mark, "id", ("bob", "alice"), ALICE);
+    assert!(is_good(&mark));
+    for place in 0..TEXT_LEN {
+        for bit in 0..7 {
+            let mut bent = mark.clone().into_bytes();
+            bent[place] ^= 1 << bit;
+            // In base32 a letter is the same in either case.
+            let bent = String::from_utf8(bent).unwrap();
+            let is_same = place > 0 && bent.eq_ignore_ascii_case(&mark);
+            assert_eq!(is_good(&bent), is_same, "{bent}");
+        }
+        assert!(!is_good(&mark[..place]));
+    }
+    assert!(!is_good(&format!("{mark}0")));
+}
+
+#[test]
+fn no_two_dialogs_are_the_same_octets() {
+    let of = |call_id, tags| {
+        let first = "INVITE sip:b@b.example SIP/2.0";
+        let (bytes, message) = message(first, call_id, tags, &contact(ALICE));
+        key().of_request(&bytes, &message).unwrap()
+    };
+    let marks = [
+        of("ab", ("c", "")),
+        of("a", ("bc", "")),
+        of("abc", ("d", "")),
+        of("ab", ("c", "d")),
+        of("ab", ("cd", "")),
+        of("ab", ("d", "c")),
+    ];
+    for (place, mark) in marks.iter().enumerate() {
+        assert!(!marks[..place].contains(mark), "{place}");
+    }
+}
+
+#[test]
+fn where_nobody_could_answer_there_is_no_mark() {
+    let of = |tags, lines: &str| {
+        let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", "id", tags, lines);
+        key().of_request(&bytes, &message)
+    };
+    assert_eq!(of(("alice", ""), ""), None);
+    assert_eq!(of(("", ""), &contact(ALICE)), None);
+    assert_eq!(of(("alice", ""), "Contact: *\n"), None);
+    assert_eq!(of(("alice", ""), "Record-Route: <\n"), None);
+    // An answer that says too little keeps the mark of the called side, which
+    // opens nothing to the other one.
+    let mark = called(("alice", ""), &contact(ALICE));
+    let kept = calling(mark, "", "", "");
+    assert_eq!(kept, text(mark));
+    assert!(!is_good(&kept, "id", ("alice", "bob"), BOB));
+}
