@@ -25,6 +25,7 @@ mod redirects;
 mod requests;
 mod responses;
 mod returning;
+mod route_set;
 mod secure;
 mod shedding;
 mod timers;
@@ -40,6 +41,7 @@ pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
 pub use redirects::shows_loose;
+pub use route_set::RouteSet;
 pub use secure::is_sips;
 
 use std::net::SocketAddr;
@@ -49,6 +51,7 @@ use crate::edit::Edits;
 use crate::id::{Flow, Slab};
 use crate::limits;
 use crate::locate::Waiter;
+use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
 use crate::send::{Handoff, Hop};
 use crate::span::Span;
@@ -134,6 +137,8 @@ pub enum Note {
         mark: Option<Mark>,
         /// Values of ours that stand above the one with the mark.
         above: u8,
+        /// What an answer from outside the trust domain has to bring back.
+        set: Option<RouteSet>,
     },
 }
 
@@ -310,6 +315,10 @@ pub trait Policy {
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
+    /// Whether nobody but an element of ours has such a URI for its own.
+    fn names_peer(&self, _bytes: &[u8], _uri: &Uri) -> bool {
+        false
+    }
     /// Whether keep-alives with the peer that a hop leads to are agreed on in
     /// Vias (K-1), and not by the configuration of both.
     fn negotiates(&self, net: &Net, hop: Hop) -> bool;

@@ -38,7 +38,11 @@ pub fn seed() -> io::Result<[u64; 4]> {
 /// When the file cannot be made.
 pub fn keep(path: &Path, key: &[u8]) -> io::Result<()> {
     let mut options = File::options();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{}", HEXLOWER_PERMISSIVE.encode(key))
 }
 

@@ -78,7 +78,12 @@ impl Edge {
             return;
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let mark = self.marks.of_request(bytes, message);
+        let mark = match way {
+            Way::Out => self.marks.of_phone(bytes, message),
+            // Past the home nobody begins a dialog.
+            Way::In if pass.request.principal.is_peer() => self.marks.of_request(bytes, message),
+            Way::In => None,
+        };
         let phone = Side::of(pass.net, Hop::Flow(flow));
         let home = Side::of(pass.net, home);
         let mut text = std::mem::take(&mut self.text);
@@ -113,7 +118,6 @@ impl Edge {
             Way::In => (address, token),
         };
         let above = u8::from(way == Way::In && !single);
-        pass.plan.note = Note::Dialog { mark, above };
         let secure = pass.plan.is_secure(pass.request);
         let lines = &mut pass.plan.lines;
         let mut write = |value, mark| self.value(pass.net, value, (secure, mark), lines);
@@ -130,6 +134,9 @@ impl Edge {
             }
         }
         self.text = text;
+        let is_answered_outside = pass.plan.is_leaving;
+        let set = is_answered_outside.then(|| pass.net.route_set(lines, bytes, message));
+        pass.plan.note = Note::Dialog { mark, above, set };
     }
 
     /// Writes the token of the phone on `flow`; whether it keeps to its flows.

@@ -66,10 +66,8 @@ impl Home {
             // It cannot be asked, and calls in another name than its own.
             pass.caller = Caller::Stranger;
         }
-        let is_asked = self.settings.challenges_calls
-            && !is_known
-            && !is_ack
-            && !request.is_emergency();
+        let is_asked =
+            self.settings.challenges_calls && !is_known && !is_ack && !request.is_emergency();
         if !is_asked || request.in_dialog() && self.is_marked(pass) {
             return Ok(());
         }
@@ -176,7 +174,6 @@ impl Home {
         bytes: &[u8],
         uri: &Uri,
     ) -> Option<Verdict> {
-        let host = uri.host.of(bytes);
         if self.names_edge(bytes, uri) {
             // Through a token one gets past the services of this home: only within
             // a dialog that has gone through them.

@@ -423,6 +423,10 @@ impl Policy for Home {
         }
     }
 
+    fn names_peer(&self, bytes: &[u8], uri: &Uri) -> bool {
+        self.names_edge(bytes, uri)
+    }
+
     fn negotiates(&self, net: &Net, hop: Hop) -> bool {
         self.is_peer(net, hop)
     }

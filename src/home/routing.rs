@@ -8,6 +8,7 @@
 //! Record-Route carries.
 
 use std::cmp::Reverse;
+use std::net::SocketAddr;
 
 use super::caller::Caller;
 use super::dialog::dialog_of;
@@ -325,9 +326,16 @@ impl Home {
     /// Whether the addresses at hand may be sent to (I-6).
     fn may_go(&self, net: &Net) -> bool {
         self.hops.iter().all(|hop| match hop {
-            Hop::To { addr, .. } => net.permits(*addr),
+            // Whoever may name an edge has shown that he may.
+            Hop::To { addr, .. } => self.has_edge_at(*addr) || net.permits(*addr),
             Hop::Flow(_) | Hop::Named(_) => true,
         })
+    }
+
+    /// Whether an edge is reached at that address.
+    fn has_edge_at(&self, addr: SocketAddr) -> bool {
+        let ports = [Transport::Udp.default_port(), Transport::Tls.default_port()];
+        ports.contains(&addr.port()) && self.settings.is_edge(addr.ip())
     }
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
@@ -405,7 +413,6 @@ impl Home {
         let is_peer = pass.request.principal.is_peer();
         let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
         let mark = self.marks.of_request(bytes, message).filter(|_| !is_false);
-        pass.plan.note = Note::Dialog { mark, above: 0 };
         // P-17
         let scheme = if pass.plan.is_secure(pass.request) {
             "sips:"
@@ -420,6 +427,14 @@ impl Home {
             mark.write(&mut pass.plan.lines);
         }
         pass.plan.lines.extend_from_slice(b">\r\n");
+        let is_leaving = pass.plan.is_leaving;
+        let lines = &pass.plan.lines;
+        let set = is_leaving.then(|| pass.net.route_set(lines, bytes, message));
+        pass.plan.note = Note::Dialog {
+            mark,
+            above: 0,
+            set,
+        };
     }
 }
 

@@ -1,7 +1,7 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn};
+use super::{Context, Net, Note, Owner, Proxy, Response, RouteSet, State, Turn};
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::edit::derive::{self, Derived};
@@ -11,7 +11,8 @@ use crate::omit::Omit;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::Hop;
-use crate::trust::identity;
+use crate::trust::mark::Next;
+use crate::trust::{Mark, MarkKey, identity};
 use crate::txn::Heard;
 
 impl Proxy {
@@ -22,6 +23,10 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         };
+        if turn.is_impostor(client, response.flow) {
+            turn.net.counters.stray_responses += 1;
+            return;
+        }
         if let Some((_, Some(asked))) = via.keep {
             turn.agreed(response, asked);
         }
@@ -178,6 +183,30 @@ impl Proxy {
 }
 
 impl Turn<'_> {
+    /// Whether somebody else answers what was sent to an element of ours: whoever
+    /// a request has come to can read in its Vias what we called it.
+    fn is_impostor(&self, client: ClientId, flow: Flow) -> bool {
+        let is_peer = |flow| self.policy.is_peer(self.net, Hop::Flow(flow));
+        let sent = self
+            .net
+            .txns
+            .client_flow(client)
+            .filter(|sent| *sent != flow);
+        sent.is_some_and(is_peer) && !is_peer(flow)
+    }
+
+    /// Whether an answer from outside the trust domain leaves our Record-Route as it
+    /// was, and claims no element of ours for what is behind whoever gave it.
+    fn may_turn(&self, mark: Mark, above: usize, set: RouteSet, response: &Response<'_>) -> bool {
+        let message = (response.bytes, response.message);
+        let is_claim = |next: Next<'_>| {
+            let (bytes, uri) = next.uri();
+            self.policy.names_peer(bytes, uri)
+        };
+        self.net.has_route_set(set, response)
+            && !MarkKey::behind(mark, above, message).is_some_and(is_claim)
+    }
+
     /// What any answer is changed by on its way: the mark of its dialog is turned
     /// to the calling side (RFC 3261 §16.7-8), and what only the trust domain may
     /// say, or is to be kept private, is taken off at its border (I-3, I-4).
@@ -187,11 +216,20 @@ impl Turn<'_> {
         if let Note::Dialog {
             mark: Some(mark),
             above,
+            set,
         } = context.note
             && (101..300).contains(&response.status)
         {
-            let marks = self.policy.marks();
-            marks.turn(mark, above.into(), (bytes, message), edits);
+            let above = usize::from(above);
+            if set.is_none_or(|set| self.may_turn(mark, above, set, response)) {
+                let marks = self.policy.marks();
+                marks.turn(mark, above, (bytes, message), edits);
+            } else {
+                // Nobody gets a way that this request did not go.
+                for header in message.all(Name::RecordRoute) {
+                    edits.remove(header.line.range());
+                }
+            }
         }
         let identities = self.policy.identities();
         if !identities.are_in(bytes, message) {

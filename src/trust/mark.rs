@@ -50,6 +50,10 @@ enum Side {
     Called,
     /// Made of an answer, for the calling side.
     Calling,
+    /// The same two of a request that an edge took from a phone.
+    CalledOut,
+    /// Its calling side.
+    CallingOut,
 }
 
 impl Side {
@@ -57,6 +61,8 @@ impl Side {
         match self {
             Self::Called => b'q',
             Self::Calling => b's',
+            Self::CalledOut => b'p',
+            Self::CallingOut => b't',
         }
     }
 }
@@ -156,6 +162,16 @@ impl MarkKey {
     /// names no dialog, or nobody who could be answered.
     #[must_use]
     pub fn of_request(&self, bytes: &[u8], message: &Message) -> Option<Mark> {
+        self.of(Side::Called, bytes, message)
+    }
+
+    /// The same of a request that a phone has sent.
+    #[must_use]
+    pub fn of_phone(&self, bytes: &[u8], message: &Message) -> Option<Mark> {
+        self.of(Side::CalledOut, bytes, message)
+    }
+
+    fn of(&self, side: Side, bytes: &[u8], message: &Message) -> Option<Mark> {
         let said = Said {
             call_id: call_id(bytes, message)?,
             // In a dialog that there is already the tag of the called side is known.
@@ -163,7 +179,25 @@ impl MarkKey {
             peer_tag: tag(bytes, message.from())?,
             next: Next::behind(bytes, message)?,
         };
-        Some(self.mark(Side::Called, &said))
+        Some(self.mark(side, &said))
+    }
+
+    /// Who is behind us by an answer, for the calling side.
+    #[must_use]
+    pub fn behind<'a>(
+        mark: Mark,
+        above: usize,
+        (bytes, message): (&'a [u8], &'a Message),
+    ) -> Option<Next<'a>> {
+        let at = mark.find(bytes, message)?;
+        said_of_answer((bytes, message), at, above).map(|said| said.next)
+    }
+
+    /// Whether an edge sends by the Route what shows this mark: not to the phone
+    /// whose flow it has, which is there whatever stands in its Route.
+    #[must_use]
+    pub fn leads_on(text: &[u8]) -> bool {
+        matches!(text.first(), Some(b'q' | b't'))
     }
 
     /// Puts the mark for the calling side in the place of the one that the
@@ -181,7 +215,11 @@ impl MarkKey {
         let Some(said) = said_of_answer((bytes, message), at, above) else {
             return;
         };
-        let turned = self.mark(Side::Calling, &said);
+        let side = match mark.0.first() {
+            Some(b'p') => Side::CallingOut,
+            Some(_) | None => Side::Calling,
+        };
+        let turned = self.mark(side, &said);
         edits.replace(at..at + TEXT_LEN, |out| out.extend_from_slice(&turned.0));
     }
 
@@ -192,6 +230,8 @@ impl MarkKey {
         let side = match text.first() {
             Some(b'q') => Side::Called,
             Some(b's') => Side::Calling,
+            Some(b'p') => Side::CalledOut,
+            Some(b't') => Side::CallingOut,
             Some(_) | None => return false,
         };
         let mut raw = [0; MAC_LEN];
@@ -212,7 +252,8 @@ impl MarkKey {
             self.mac(side, &said).verify_truncated_left(&raw).is_ok()
         };
         // The called side's was made before it had a tag, or when it had one.
-        reads && (side == Side::Called && matches(None) || matches(own_tag))
+        let is_called = matches!(side, Side::Called | Side::CalledOut);
+        reads && (is_called && matches(None) || matches(own_tag))
     }
 }
 

@@ -210,6 +210,10 @@ impl Door {
             return Ok(());
         }
         let origins = self.origins_of(cast, text);
+        if origins.is_empty() && text.method() == "ACK" {
+            // Another node has made it.
+            return Ok(());
+        }
         self.asserted(cast, text, &origins, ends)?;
         if !ends || text.method() == "CANCEL" {
             return Ok(());
@@ -228,6 +232,10 @@ impl Door {
         let mut nodes = vias.iter().filter_map(|via| Via::read(via)?.addr());
         let by_home = nodes.any(|addr| cast.is_home(addr.ip()));
         let is_past = |origin: &Origin| origin.goes_past(cast);
+        if is_victim(passage.to.ip()) {
+            // Whoever calls outside has shown there already who he is.
+            return Ok(());
+        }
         let verdict = if !by_home || origins.iter().all(is_past) {
             within
         } else {

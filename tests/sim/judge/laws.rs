@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use steadfast::time::{Duration, Instant};
 
 use super::Passage;
+use super::door::VISIT;
 use crate::cast::Cast;
 use crate::dice::fnv;
 use crate::text::{Text, Via, addr_of, param, uri_of};
@@ -305,7 +306,10 @@ impl Laws {
 /// Whether a villain has sent the request, or begun its call.
 fn is_evil(text: &Text) -> bool {
     let vias = text.values("via");
-    text.call_id().starts_with(EVIL) || vias.last().is_some_and(|via| via.contains(EVIL))
+    [EVIL, VISIT]
+        .iter()
+        .any(|own| text.call_id().starts_with(own))
+        || vias.last().is_some_and(|via| via.contains(EVIL))
 }
 
 /// Where requests of each kind of node may go at all.
@@ -313,9 +317,11 @@ fn place(cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> 
     let (from, to) = (passage.from.ip(), passage.to.ip());
     if cast.is_phone(to) {
         law(cast.is_edge(from), "a home sent a request to a phone")?;
-        // What villains have a phone asked for in a dialog of theirs is their business.
+        // What a node makes itself follows its INVITE; and what villains have a phone
+        // asked for in a dialog of theirs is their business.
+        let is_own = text.values("via").len() == 1;
         return law(
-            is_evil(text) || addr_of(text.uri()).is_some_and(|addr| addr.ip() == to),
+            is_own || is_evil(text) || addr_of(text.uri()).is_some_and(|addr| addr.ip() == to),
             "a request went to a phone that it was not for",
         );
     }

@@ -1,0 +1,42 @@
+//! The Record-Route that an answer must bring back as it was sent (RFC 3261
+//! §12.1.1): whoever answers may add to it above, where what is behind him
+//! stands, and change nothing. Who changes it would have the marks in it made
+//! for another way than the one that the request went.
+
+use super::{Net, Response};
+use crate::scan::{Message, Name};
+
+/// What stands in the Record-Route of a request that leaves here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteSet {
+    count: u16,
+    hash: u64,
+}
+
+const NAME: &[u8] = b"Record-Route: ";
+
+impl Net {
+    /// The Record-Route of a request with our own values on top, which are among
+    /// these lines.
+    #[must_use]
+    pub fn route_set(&self, lines: &[u8], bytes: &[u8], message: &Message) -> RouteSet {
+        let lines = lines.split(|byte| *byte == b'\n');
+        let own = lines.filter_map(|line| line.strip_prefix(NAME));
+        let own = own.map(<[u8]>::trim_ascii);
+        let rest = message.values(bytes, Name::RecordRoute);
+        let all = own.chain(rest.map(|value| value.of(bytes)));
+        let mut count = 0;
+        let hash = self.hash(all.inspect(|_| count += 1));
+        RouteSet { count, hash }
+    }
+
+    /// Whether an answer ends with it.
+    pub(super) fn has_route_set(&self, set: RouteSet, response: &Response<'_>) -> bool {
+        let values = || response.message.values(response.bytes, Name::RecordRoute);
+        let Some(above) = values().count().checked_sub(set.count.into()) else {
+            return false;
+        };
+        let rest = values().skip(above);
+        self.hash(rest.map(|value| value.of(response.bytes))) == set.hash
+    }
+}
