@@ -111,6 +111,7 @@ fn settings() -> home::Settings {
         name: String::new(),
         edges: "sip:edge.example.com;lr".to_owned(),
         edge_peers: Vec::new(),
+        peers: Vec::new(),
         nonce_key: [3; 32],
         algorithms: vec![Algorithm::Sha256],
         authenticates: false,

@@ -235,6 +235,7 @@ fn settings() -> edge::Settings {
         udp: 5060,
         tcp: 5060,
         tls: 5061,
+        core_port: 40_000,
         retires: false,
         site: String::new(),
     };
@@ -255,6 +256,8 @@ fn settings() -> edge::Settings {
         })],
         home_domains: vec!["example.com".to_owned()],
         members: (1..=3).map(member).collect(),
+        peers: Vec::new(),
+        core_port: 40_000,
         requires_path: false,
         set_size: 2,
         token_keys: vec![[9; 64]],

@@ -214,7 +214,16 @@ impl Agent {
         self.call_due(net, now, number);
     }
 
-    /// A flow is gone: refused by ICMP, closed, or found dead.
+    /// A request did not arrive, as somebody says who has seen it: it goes
+    /// another way, and the flow is asked whether it works.
+    pub fn unreached(&mut self, net: &mut Net, now: Instant, client: ClientId, flow: Flow) {
+        if let Some(Owner::Agent(number)) = net.txns.client_owner(client) {
+            self.give_up(net, now, number, "nobody is there");
+            self.probe(net, now, flow);
+        }
+    }
+
+    /// A flow is gone: closed, or found dead.
     pub fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
         self.stick.forget(flow);
         // Two registrations may share a connection.

@@ -77,6 +77,19 @@ impl Pool {
         self.stock.used.get()
     }
 
+    /// Bytes that may yet come into use.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        limits::BUFFER_BYTES_MAX.saturating_sub(self.stock.used.get())
+    }
+
+    /// Bytes of a buffer for so many.
+    #[must_use]
+    pub fn size(room: usize) -> usize {
+        let fits = CLASSES.iter().copied().find(|&size| room <= size);
+        fits.unwrap_or(room)
+    }
+
     /// True at `limits::BUFFER_BYTES_MAX`: nothing new is to be begun.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
@@ -123,6 +136,15 @@ pub struct Buf {
     /// `Some` until drop.
     memory: Option<Rc<Memory>>,
     pool: Pool,
+}
+
+impl Buf {
+    /// Bytes that it keeps in use.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let memory = self.memory.as_deref();
+        memory.map_or(0, |memory| memory.bytes.capacity())
+    }
 }
 
 impl std::ops::Deref for Buf {

@@ -23,6 +23,7 @@ pub use keys::{keep, random, seed};
 use reader::{Reader, Section};
 
 use crate::id::Transport;
+use crate::send::{Clear, PeerRule, Ports};
 use crate::{edge, home, io, limits};
 
 /// A node, as its file describes it.
@@ -34,6 +35,10 @@ pub struct Config {
     pub listen: Vec<(Transport, SocketAddr)>,
     /// Where the file lists the listeners, to begin a sentence about them.
     pub listen_at: String,
+    /// The core-side listeners, which nobody but peers reaches.
+    pub core_listen: Vec<SocketAddr>,
+    /// The core ports.
+    pub core: Core,
     /// Number of shards, each on a core of its own.
     pub shards: usize,
     /// The control socket, if there is to be one.
@@ -47,6 +52,8 @@ pub struct Config {
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
     /// Connections that one source may have at once, on each shard.
     pub connections_per_source: u32,
+    /// Bytes that a stranger may make a shard keep.
+    pub source_memory: usize,
     /// What it is.
     pub role: Role,
     /// Its certificates, where it speaks TLS.
@@ -55,22 +62,61 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
 }
 
+/// The ports that a node sends from to its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    /// The first of them.
+    pub port: u16,
+    /// Where the file names it, to begin a sentence about it.
+    pub at: String,
+}
+
 impl Config {
-    /// What may surprise the operator of a node that can run, in one sentence
-    /// without a full stop.
+    /// What may surprise the operator of a node that can run, each in one
+    /// sentence without a full stop.
     #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut found = Vec::new();
         match &self.role {
-            Role::Edge(edge) if edge.token_keys.is_empty() => Some(
-                "tokens are readable and can be forged, which is for a lab: `token_key_file` \
-                 seals them",
-            ),
-            Role::Home(home) if home.store.is_none() => Some(
-                "a restart forgets who is registered until the phones refresh: `store` keeps it \
-                 in a file",
-            ),
-            Role::Edge(_) | Role::Home(_) => None,
+            Role::Edge(edge) => {
+                if edge.token_keys.is_empty() {
+                    found.push(
+                        "tokens are readable and can be forged, which is for a lab: \
+                         `token_key_file` seals them",
+                    );
+                }
+                found.extend(self.deaf_to(&edge.peers));
+            }
+            Role::Home(home) => {
+                if home.store.is_none() {
+                    found.push(
+                        "a restart forgets who is registered until the phones refresh: `store` \
+                         keeps it in a file",
+                    );
+                }
+                if home.plain_is_tls {
+                    found.push(
+                        "since there is a `ca`, an address in `edge_peers` is an edge over TLS \
+                         alone: \"udp:ADDRESS\" is one over UDP and TCP too, and \"tls:ADDRESS\" \
+                         says that none is meant",
+                    );
+                }
+                found.extend(self.deaf_to(&home.settings.peers));
+            }
         }
+        found
+    }
+
+    /// A carrier over TCP connects from any port, at which nobody is believed.
+    fn deaf_to(&self, peers: &[PeerRule]) -> Option<&'static str> {
+        let usual = Ports::one(Transport::Tcp.default_port());
+        let mut hosts = peers.iter().filter_map(PeerRule::host);
+        let is_deaf = hosts.any(|host| host.clear == Clear::Tcp && host.tcp == usual);
+        (is_deaf && self.core_listen.is_empty()).then_some(
+            "a carrier \"tcp:ADDRESS\" in `peers` is believed where this node connects to it, but \
+             not when it connects from a port of its own choice: give it a `core_listen`, or its \
+             ports as \"tcp:ADDRESS:FIRST-LAST\"",
+        )
     }
 }
 
@@ -94,6 +140,8 @@ pub struct Home {
     pub store: Option<PathBuf>,
     /// Where a key that was made for this start is to be kept for the next ones.
     pub new_key: Option<PathBuf>,
+    /// Addresses in `edge_peers` that say no transport are edges over TLS alone.
+    pub plain_is_tls: bool,
 }
 
 /// What is wrong with a configuration, in one sentence.
@@ -130,6 +178,8 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     root.only(&[
         "name",
         "listen",
+        "core_listen",
+        "core_port",
         "shards",
         "tls",
         "edge",
@@ -138,17 +188,29 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         "metrics",
         "unlimited",
         "connections_per_source",
+        "source_memory",
         "dns",
     ])?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
+    let core = core(&root, &listen)?;
+    let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
+    let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
     let role = match (root.section("edge")?, root.section("home")?) {
         (Some(edge), None) => {
             let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
-            Role::Edge(role::edge(&edge, (&name, speaks_tls), folder)?)
+            Role::Edge(role::edge(&edge, (&name, speaks_tls), &core, folder)?)
         }
-        (None, Some(home)) => Role::Home(role::home(&home, folder)?),
+        (None, Some(home)) => {
+            // With roots to check certificates by, an address proves nothing.
+            let tls = root.section("tls")?;
+            let plain = match tls.filter(|tls| tls.has("ca")) {
+                Some(_) => Clear::No,
+                None => Clear::Any,
+            };
+            Role::Home(role::home(&home, (plain, &core), folder)?)
+        }
         (Some(_), Some(home)) => {
             return Err(
                 home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them")
@@ -170,6 +232,9 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let unlimited = root.any_list("unlimited", want, names::prefix)?;
     let want = "a number of connections";
     let connections = root.number("connections_per_source", 1..=u16::MAX, want)?;
+    let want = "a number of MiB";
+    let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
+    let memory = memory.map(|mib| usize::from(mib) << 20);
     let tls = tls::settings(&root, &listen, &role, folder)?;
     Ok(Config {
         control,
@@ -177,9 +242,12 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         doors_at: ["control", "metrics"].map(|key| root.place(key)),
         unlimited,
         connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
+        source_memory: memory.unwrap_or(limits::SOURCE_MEMORY),
         name,
         listen,
         listen_at: root.place("listen"),
+        core_listen: core_listen.unwrap_or_default(),
+        core,
         shards,
         role,
         tls,
@@ -205,6 +273,30 @@ fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
         }
     }
     Ok(listen)
+}
+
+/// `core_port`, whose range nothing is listened at.
+fn core(root: &Section<'_>, listen: &[(Transport, SocketAddr)]) -> Result<Core, Mistake> {
+    let port = core_port(root)?.unwrap_or(limits::CORE_PORT);
+    let range = port..=port + (limits::CORE_PORTS - 1);
+    let mut listen = listen.iter();
+    if let Some((transport, addr)) = listen.find(|(_, addr)| range.contains(&addr.port())) {
+        let text = format!(
+            "has \"{}:{addr}\", but the ports {port} to {} are this node's for sending to its \
+             peers: choose another port, or another `core_port`",
+            transport.uri_token(),
+            range.end()
+        );
+        return Err(root.mistake("listen", &text));
+    }
+    let at = root.place("core_port");
+    Ok(Core { port, at })
+}
+
+fn core_port(section: &Section<'_>) -> Result<Option<u16>, Mistake> {
+    let last = u16::MAX - (limits::CORE_PORTS - 1);
+    let want = "the first of the ports that a node sends from to its peers";
+    section.number("core_port", 1_024..=last, want)
 }
 
 /// `[dns] servers`.

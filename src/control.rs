@@ -15,6 +15,7 @@
 mod admin;
 mod certificates;
 mod dns;
+pub(crate) mod private;
 mod store;
 mod subscribers;
 

@@ -7,7 +7,7 @@
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
-//! - `own`, `register`, `moving`, `registered`, `route`, `record_route`: the role itself,
+//! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
 //! Dialogs are not remembered at all: the token in the Record-Route URI carries
@@ -35,6 +35,7 @@ mod redirects;
 mod register;
 mod registered;
 mod registrations;
+mod revoking;
 mod route;
 mod seal;
 mod spelling;
@@ -52,6 +53,7 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
+use crate::send::{Clear, HostRule, PeerRule, Ports};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 /// Who and what an edge is. Equal on all edges of a cluster except `name`.
@@ -67,6 +69,10 @@ pub struct Settings {
     pub home_domains: Vec<String>,
     /// Every edge of the cluster, in the same order on every edge.
     pub members: Vec<Member>,
+    /// Other carriers that send calls.
+    pub peers: Vec<PeerRule>,
+    /// The first core port of the homes: theirs are like ours.
+    pub core_port: u16,
     /// A REGISTER whose phone does not show `Supported: path` is refused.
     pub requires_path: bool,
     /// Edges in one subscriber's set, 1 to `limits::EDGE_SET_MAX`.
@@ -109,6 +115,8 @@ pub struct Member {
     pub tcp: u16,
     /// Its TLS port.
     pub tls: u16,
+    /// The first of its core ports.
+    pub core_port: u16,
     /// It is to be taken out of service: no subscriber gets it any more, and
     /// those who have it are moved (D-E17).
     pub retires: bool,
@@ -125,6 +133,13 @@ impl Member {
             Transport::Tcp => self.tcp,
             Transport::Tls => self.tls,
         }
+    }
+
+    /// How it is told over UDP and TCP, where the edges use those.
+    pub(crate) const fn rule(&self) -> HostRule {
+        let udp = Ports::one(self.udp).and_core(self.core_port);
+        let tcp = Ports::one(self.tcp).and_core(self.core_port);
+        HostRule::at(self.address, Clear::Any, udp, tcp)
     }
 
     /// True when one of its listeners has that port.
@@ -157,10 +172,11 @@ pub struct Hop {
 /// Who a token or a registration speaks of: one instance of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriber<'a> {
-    /// Name in the credentials. Empty: not authenticated yet (D-E15).
+    /// User of the address of record in the To, in one spelling. Empty: the To
+    /// names none, and nothing may be sent to its token.
     pub user: &'a [u8],
-    /// Realm of the credentials. Empty: not known, since clear tokens do not
-    /// carry it.
+    /// The domain of that address, in lower case: two users of one name in two
+    /// domains have nothing in common.
     pub realm: &'a [u8],
     /// Value of `+sip.instance`, or a `pseudo_instance`.
     pub instance: &'a [u8],

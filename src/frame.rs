@@ -15,6 +15,7 @@
 )]
 
 mod head;
+pub mod quote;
 pub mod stun;
 
 use crate::error::Malformed;

@@ -13,19 +13,26 @@
 //! - Hashes are keyed: nobody aims at a set.
 //! - A UDP source that has not shown that it gets what is sent to its address
 //!   is answered with no more bytes than it sent: the address may be forged, and
-//!   whoever has it is not to be flooded through us. It has shown it once it
-//!   registered, or acknowledged a refusal by the tag that only we know.
-//! - What sources hold at once is counted apart (`held`).
+//!   whoever has it is not to be flooded through us. It has shown it for long
+//!   once it registered, and for a moment when it acknowledged a refusal by the
+//!   tag that only we know.
+//! - What sources hold at once is counted apart (`held`), so is who fails to log
+//!   in (`logins`), and so is what they make us keep (`ledger`): of that a
+//!   stranger has a share.
 //!
 //! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
 //! what the refused are told.
 
 mod held;
+mod ledger;
+mod logins;
 
 use std::net::IpAddr;
 
 use self::held::Shares;
 pub use self::held::{Held, Near};
+pub use self::ledger::{Charge, Ledger};
+use self::logins::{Logins, Standing};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -39,13 +46,17 @@ pub enum Kind {
     Roaming,
     /// STUN binding requests.
     Stun,
-    /// Credentials that did not prove what they claimed.
+    /// Credentials that did not prove what they claimed, whoever's they were.
     FailedDigest,
-    /// Connections.
+    /// Connections; that they close again needs no other bound.
     Connection,
+    /// What nobody asked for: responses that match nothing here, and news that
+    /// datagrams did not arrive there. Over the bound the news are not read, and
+    /// the responses, which end here anyway, are counted as too many.
+    Stray,
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 impl Kind {
     /// Tokens a second, and the depth of the bucket.
@@ -56,6 +67,7 @@ impl Kind {
             Self::Stun => limits::SOURCE_STUN,
             Self::FailedDigest => limits::SOURCE_FAILED_DIGESTS,
             Self::Connection => limits::SOURCE_CONNECTIONS,
+            Self::Stray => limits::SOURCE_STRAYS,
         }
     }
 
@@ -75,14 +87,16 @@ const WAYS: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Source {
-    /// Its hash; 0: nobody.
-    key: u64,
+    /// A part of its hash; 0: nobody.
+    key: u32,
+    /// Bytes that it sent and that no answer was set against.
+    credit: u16,
+    /// It was proven by a registration or a password.
+    is_known: bool,
     /// When each bucket is full again.
     full: [Instant; KINDS],
     /// It gets what is sent to it, as far as is known: until then.
     proven: Instant,
-    /// Bytes that it sent and that no answer was set against.
-    credit: u32,
 }
 
 impl Source {
@@ -95,9 +109,9 @@ impl Source {
 
     /// So many bytes came that an answer may be set against.
     fn sent(&mut self, bytes: usize) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let credit = self.credit.saturating_add(bytes);
-        self.credit = credit.min(limits::SOURCE_CREDIT_MAX);
+        let credit = usize::from(self.credit).saturating_add(bytes);
+        let credit = credit.min(limits::SOURCE_CREDIT_MAX);
+        self.credit = u16::try_from(credit).unwrap_or(u16::MAX);
     }
 
     fn take(&mut self, now: Instant, kind: Kind) -> bool {
@@ -121,6 +135,9 @@ pub struct Guard {
     /// Networks that nothing is counted for: address and prefix length.
     unlimited: Vec<(IpAddr, u8)>,
     shares: Shares,
+    logins: Logins,
+    /// Bytes that a stranger may make us keep.
+    memory: usize,
 }
 
 impl Guard {
@@ -132,8 +149,10 @@ impl Guard {
         Self {
             sets: Box::default(),
             shares: Shares::new(hasher.clone()),
+            logins: Logins::new(hasher.clone()),
             hasher,
             unlimited: limits::UNLIMITED.to_vec(),
+            memory: limits::SOURCE_MEMORY,
         }
     }
 
@@ -145,6 +164,26 @@ impl Guard {
     /// So many connections a source may have at once.
     pub const fn set_connections(&mut self, most: u32) {
         self.shares.set_connections(most);
+    }
+
+    /// So many bytes a stranger may make us keep.
+    pub const fn set_memory(&mut self, bytes: usize) {
+        self.memory = bytes;
+    }
+
+    /// Whether a source, peers of ours left out, may make us keep so many bytes
+    /// while so many are free. Who holds most is the first to get no more when
+    /// they become few, the unlimited as well.
+    pub fn may_keep(&mut self, now: Instant, ip: IpAddr, bytes: usize, free: usize) -> bool {
+        let share = free / limits::SOURCE_MEMORY_OF_FREE;
+        if bytes <= self.memory.min(share) {
+            return true;
+        }
+        let ip = ip.to_canonical();
+        if self.is_unlimited(ip) {
+            return bytes <= free;
+        }
+        bytes <= share && bytes <= limits::SOURCE_MEMORY_KNOWN && self.is_known(now, ip)
     }
 
     /// Takes a token of the source's bucket. False: it is empty.
@@ -179,12 +218,13 @@ impl Guard {
         let Some(source) = self.find(ip) else {
             return false;
         };
+        let bytes = u16::try_from(bytes).ok();
+        let left = bytes.and_then(|bytes| source.credit.checked_sub(bytes));
         if source.proven > now {
+            // What is answered now cannot be answered later.
+            source.credit = left.unwrap_or(0);
             return true;
         }
-        let left = u32::try_from(bytes)
-            .ok()
-            .and_then(|bytes| source.credit.checked_sub(bytes));
         source.credit = left.unwrap_or(source.credit);
         left.is_some()
     }
@@ -196,11 +236,29 @@ impl Guard {
         self.is_unlimited(ip) || self.find(ip).is_some_and(|source| source.proven > now)
     }
 
-    /// The source has shown that it gets what is sent to it.
+    /// The source has shown that it gets what is sent to it, and who it is.
     pub fn prove(&mut self, now: Instant, ip: IpAddr) {
         if let Some(source) = self.source(now, ip) {
             source.proven = now + limits::SOURCE_PROVEN;
+            source.is_known = true;
         }
+    }
+
+    /// The source has shown that it got one answer.
+    pub fn acknowledged(&mut self, now: Instant, ip: IpAddr) {
+        if let Some(source) = self.source(now, ip)
+            && source.proven < now + limits::SOURCE_ACKNOWLEDGED
+        {
+            source.is_known &= source.proven > now;
+            source.proven = now + limits::SOURCE_ACKNOWLEDGED;
+        }
+    }
+
+    /// Whether the source has shown who it is, as far as is known.
+    #[must_use]
+    pub fn is_known(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let source = self.find(ip.to_canonical());
+        source.is_some_and(|source| source.is_known && source.proven > now)
     }
 
     /// Counts a connection that was accepted; peers of ours are exempt.
@@ -237,6 +295,37 @@ impl Guard {
     #[must_use]
     pub const fn near(&self) -> usize {
         self.shares.near()
+    }
+
+    /// Whether credentials of that user are looked at, which come from there. One
+    /// who has failed too often himself waits; where the whole source has, those
+    /// of it wait who have not logged in well for an hour.
+    #[must_use]
+    pub fn may_log_in(&self, now: Instant, ip: IpAddr, user: &[u8]) -> bool {
+        let ip = ip.to_canonical();
+        self.is_unlimited(ip)
+            || match self.logins.standing(now, ip, user) {
+                Standing::Locked => false,
+                Standing::Known => true,
+                Standing::Unknown => self.has(now, ip, Kind::FailedDigest),
+            }
+    }
+
+    /// Credentials of that user were wrong.
+    pub fn failed_login(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+        let ip = ip.to_canonical();
+        if !self.is_unlimited(ip) {
+            self.admit(now, ip, Kind::FailedDigest);
+            self.logins.failed(now, ip, user);
+        }
+    }
+
+    /// Credentials of that user were right.
+    pub fn logged_in(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+        let ip = ip.to_canonical();
+        if !self.is_unlimited(ip) {
+            self.logins.succeeded(now, ip, user);
+        }
     }
 
     /// Whether the bucket has a token; takes none.
@@ -295,10 +384,11 @@ impl Guard {
     }
 
     /// The key of a source, and its set.
-    fn place(&self, ip: IpAddr) -> (u64, usize) {
-        let key = self.hasher.hash_one(network(ip)) | 1;
-        let set = usize::try_from(key >> 32).unwrap_or_default() % limits::GUARD_SETS;
-        (key, set)
+    fn place(&self, ip: IpAddr) -> (u32, usize) {
+        let hash = self.hasher.hash_one(network(ip));
+        let [k0, k1, k2, k3, s0, s1, s2, s3] = hash.to_le_bytes();
+        let set = u32::from_le_bytes([s0, s1, s2, s3]) as usize % limits::GUARD_SETS;
+        (u32::from_le_bytes([k0, k1, k2, k3]) | 1, set)
     }
 }
 
@@ -359,6 +449,7 @@ mod tests {
             Kind::Stun,
             Kind::FailedDigest,
             Kind::Connection,
+            Kind::Stray,
         ] {
             let (rate, depth) = kind.bound();
             let mut guard = guard();
@@ -410,10 +501,92 @@ mod tests {
     }
 
     #[test]
+    fn an_ack_proves_for_a_moment_and_a_registration_for_long() {
+        let mut guard = guard();
+        let one = ip("192.0.2.1");
+        guard.acknowledged(START, one);
+        assert!(guard.is_proven(START, one) && !guard.is_known(START, one));
+        let over = START + limits::SOURCE_ACKNOWLEDGED;
+        assert!(!guard.is_proven(over, one));
+        guard.prove(START, one);
+        guard.acknowledged(START, one);
+        assert!(guard.is_proven(over, one) && guard.is_known(over, one));
+        // Who was known is not for ever.
+        let later = START + limits::SOURCE_PROVEN;
+        guard.acknowledged(later, one);
+        assert!(guard.is_proven(later, one) && !guard.is_known(later, one));
+    }
+
+    #[test]
+    fn a_stranger_keeps_little_and_who_holds_most_stops_first() {
+        const ALL: usize = limits::BUFFER_BYTES_MAX;
+        let mut guard = guard();
+        let (one, near) = (ip("192.0.2.1"), ip("10.1.2.3"));
+        let most = |guard: &mut Guard, from, free| {
+            let steps = (0..1_024).map(|step| step << 20);
+            let kept = steps.take_while(|&bytes| guard.may_keep(START, from, bytes, free));
+            kept.last().unwrap_or(0)
+        };
+        assert_eq!(most(&mut guard, one, ALL), limits::SOURCE_MEMORY);
+        guard.set_memory(4 << 20);
+        assert_eq!(most(&mut guard, one, ALL), 4 << 20);
+        guard.prove(START, one);
+        assert_eq!(most(&mut guard, one, ALL), limits::SOURCE_MEMORY_KNOWN);
+        let few = 40 << 20;
+        assert_eq!(
+            most(&mut guard, one, few),
+            few / limits::SOURCE_MEMORY_OF_FREE
+        );
+        assert_eq!(most(&mut guard, near, few), few);
+        assert_eq!(most(&mut guard, one, 0), 0);
+    }
+
+    #[test]
     fn the_unlimited_are_not_counted() {
         let mut guard = guard();
         assert_eq!(burst(&mut guard, START, "10.1.2.3", Kind::Stun), 1_000_000);
         assert!(guard.sets.is_empty());
+    }
+
+    #[test]
+    fn who_fails_locks_himself_out_and_no_neighbour() {
+        let (mut guard, nat) = (guard(), ip("192.0.2.1"));
+        let depth = limits::LOGIN_FAILURES.1;
+        for _ in 0..depth {
+            assert!(guard.may_log_in(START, nat, b"mallory"));
+            guard.failed_login(START, nat, b"mallory");
+        }
+        assert!(!guard.may_log_in(START, nat, b"mallory"));
+        assert!(guard.may_log_in(START, nat, b"joe"));
+        assert!(guard.may_log_in(START, ip("192.0.2.2"), b"mallory"));
+        let later = START + Duration::from_secs(1);
+        assert!(guard.may_log_in(later, nat, b"mallory"));
+    }
+
+    #[test]
+    fn guessing_over_many_users_ends_and_spares_who_has_logged_in() {
+        let (mut guard, nat) = (guard(), ip("192.0.2.1"));
+        guard.logged_in(START, nat, b"joe");
+        let (mut guesses, mut user) = (0, 0_u32);
+        while guard.may_log_in(START, nat, &user.to_be_bytes()) {
+            guard.failed_login(START, nat, &user.to_be_bytes());
+            (guesses, user) = (guesses + 1, user + 1);
+        }
+        assert_eq!(guesses, limits::SOURCE_FAILED_DIGESTS.1);
+        assert!(guard.may_log_in(START, nat, b"joe"));
+        assert!(!guard.may_log_in(START, nat, b"ann"));
+        let last = START + limits::LOGIN_KNOWN;
+        assert_eq!(guard.logins.standing(last, nat, b"joe"), Standing::Unknown);
+        // His own mistakes count against him all the same.
+        for _ in 0..limits::LOGIN_FAILURES.1 {
+            guard.failed_login(START, nat, b"joe");
+        }
+        assert!(!guard.may_log_in(START, nat, b"joe"));
+        // Nobody is locked out on this machine.
+        for _ in 0..10_000 {
+            guard.failed_login(START, ip("10.0.0.1"), b"joe");
+        }
+        assert!(guard.may_log_in(START, ip("10.0.0.1"), b"joe"));
     }
 
     #[test]

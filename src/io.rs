@@ -28,6 +28,7 @@ mod icmp;
 mod inbox;
 mod machine;
 mod mesh;
+mod outgoing;
 mod readiness;
 mod record;
 mod rlimit;
@@ -49,9 +50,10 @@ pub use mesh::{Mesh, mesh};
 pub(crate) use readiness::{Readiness, Ready};
 pub use record::{Record, StoreSender, to_store};
 pub use rlimit::{locked_memory, raise_open_files};
-pub use sockets::{Sockets, check, open};
+pub use sockets::{Listening, Sockets, check, open};
 
 use counters::Counters;
+use outgoing::Outgoing;
 
 use crate::id::Transport;
 
@@ -64,6 +66,14 @@ pub enum Fault {
         /// The listener's transport.
         transport: Transport,
         /// The listener's address.
+        addr: SocketAddr,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// The port that a shard sends to the homes from cannot be bound.
+    #[error("cannot send from udp:{addr}: {}", core_reason(why))]
+    CorePort {
+        /// The address with the port.
         addr: SocketAddr,
         /// What the kernel said.
         why: std::io::Error,
@@ -93,6 +103,16 @@ pub enum Fault {
     /// The kernel refused a descriptor or a call that cannot fail otherwise.
     #[error("the kernel refused what every shard needs: {0}")]
     Kernel(#[from] std::io::Error),
+}
+
+fn core_reason(why: &std::io::Error) -> String {
+    if why.kind() == std::io::ErrorKind::AddrInUse {
+        "another process has that port; end it, if it is this node running already, or name \
+         another `core_port`, here and to its peers"
+            .to_owned()
+    } else {
+        reason(why)
+    }
 }
 
 fn reason(why: &std::io::Error) -> String {

@@ -13,6 +13,8 @@ mod files;
 mod processes;
 mod words;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -174,7 +176,10 @@ impl Folder {
         let path = named.unwrap_or_else(|| {
             std::env::temp_dir().join(format!("steadfast-lab-{}", std::process::id()))
         });
-        std::fs::create_dir_all(&path).map_err(|why| Fault::File {
+        let mut folder = DirBuilder::new();
+        // There are keys and passwords in it.
+        let made = folder.recursive(true).mode(0o700).create(&path);
+        made.map_err(|why| Fault::File {
             path: path.clone(),
             why,
         })?;

@@ -7,8 +7,8 @@
 //! - Everything from `time` to `shard` is the core: no sockets, clock, threads,
 //!   locks, randomness or `async`. Time, bytes and seeds come in as arguments.
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
-//!   `id`, `span`, `error`, `digest`, `guard`, `admission`, `pacing`). `edge`,
-//!   `home` and `agent` do not use one another.
+//!   `id`, `span`, `error`, `digest`, `secret`, `guard`, `admission`, `pacing`).
+//!   `edge`, `home` and `agent` do not use one another.
 //! - `io` and `control` know the core; the core does not know them.
 
 pub mod admission;
@@ -20,6 +20,7 @@ pub mod limits;
 #[doc(hidden)]
 pub mod omit;
 pub mod pacing;
+pub mod secret;
 pub mod span;
 pub mod time;
 
@@ -42,11 +43,14 @@ pub mod home;
 
 pub mod shard;
 
+pub mod asking;
+pub mod bindings;
 pub mod config;
 pub mod control;
 pub mod io;
 pub mod lab;
 pub mod load;
 pub mod node;
+pub mod rejected;
 pub mod ua;
 pub mod why;

@@ -33,6 +33,7 @@ pub use transaction::*;
 pub use transport::*;
 
 const _: () = assert!(MESSAGE_MAX <= u16::MAX as usize, "spans are 16 bits");
+const _: () = assert!(SHARDS_MAX == CORE_PORTS as usize, "a core port for each");
 const _: () = assert!(
     DNS_ANSWER_MAX.as_millis() < DNS_WAIT_MAX.as_millis(),
     "a failure is told in time"

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use steadfast::{config, lab, load, node, ua, why};
+use steadfast::{bindings, config, lab, load, node, rejected, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -42,6 +42,11 @@ enum Command {
     Demo(lab::DemoOptions),
     /// Ask a running node why a request for a URI goes where it goes
     Why(why::Options),
+    /// Ask a running node what it refused of late, and why
+    Rejected(rejected::Options),
+    /// Ask a home for the bindings of an address of record, or take them away
+    #[command(subcommand)]
+    Bindings(bindings::Command),
     /// Be a phone without media: register, call, answer
     #[command(subcommand)]
     Ua(ua::Command),
@@ -58,7 +63,9 @@ fn main() -> ExitCode {
         Command::Check { config } => end(check(&config), WRONG_CONFIGURATION),
         Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
         Command::Demo(options) => end(lab::demo(&options), FAILED),
-        Command::Why(options) => end(why::ask(&options).map(|answer| print!("{answer}")), FAILED),
+        Command::Why(options) => end(why::ask(&options).map(say), FAILED),
+        Command::Rejected(options) => end(rejected::ask(&options).map(say), FAILED),
+        Command::Bindings(command) => end(bindings::run(&command).map(say), FAILED),
         Command::Ua(command) => end(ua::run(&command), FAILED),
         Command::Load(command) => {
             let result = load::run(&command);
@@ -71,6 +78,11 @@ fn main() -> ExitCode {
             end(result, status)
         }
     }
+}
+
+/// Prints the answer of a node, which ends its own lines.
+fn say(answer: String) {
+    print!("{answer}");
 }
 
 /// How a command ends: with success, or with its sentence and this status.
@@ -93,7 +105,7 @@ fn run(path: &std::path::Path) -> Result<(), String> {
 fn check(path: &std::path::Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
     node::check(&config).map_err(|fault| fault.to_string())?;
-    if let Some(warning) = config.warning() {
+    for warning in config.warnings() {
         eprintln!("steadfast: {}: warning: {warning}", path.display());
     }
     println!(

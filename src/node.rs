@@ -12,7 +12,8 @@ use crate::config::{Config, Role, keep, seed};
 use crate::control::{
     self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, Store, StoreFault,
 };
-use crate::io::{self, Clock, Handle, Record, Start};
+use crate::id::Transport;
+use crate::io::{self, Clock, Handle, Listening, Record, Start};
 use crate::shard;
 
 /// Why a node cannot run, each a sentence for the operator.
@@ -71,11 +72,10 @@ pub fn run(config: Config) -> Result<(), Fault> {
     io::take_small_pages();
     io::locked_memory()?;
     io::raise_open_files()?;
-    let is_edge = matches!(config.role, Role::Edge(_));
-    let sockets = io::open(&config.listen, config.shards, is_edge);
-    let sockets = sockets.map_err(|fault| listen_fault(&config.listen_at, fault))?;
+    let sockets = io::open(&listening(&config), config.shards);
+    let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
     let doors = doors(&config)?;
-    let warning = config.warning();
+    let warnings = config.warnings();
     let Opened {
         role,
         subscribers,
@@ -83,7 +83,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     } = open(config.role)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
-    if let Some(warning) = warning {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     // What changes from here on is noticed.
@@ -107,6 +107,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             store: store.as_ref().map(|_| to_store.clone()),
             unlimited: config.unlimited.clone(),
             connections_per_source: config.connections_per_source,
+            source_memory: config.source_memory,
             dns: to_dns.of(shard),
             restored: restored(store.as_ref())?,
         });
@@ -126,7 +127,9 @@ pub fn run(config: Config) -> Result<(), Fault> {
             questions,
         },
     })?;
-    for (transport, addr) in &config.listen {
+    let core = config.core_listen.iter();
+    let core = core.map(|addr| (Transport::Tcp, *addr));
+    for (transport, addr) in config.listen.iter().copied().chain(core) {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
     }
     wait(handles, control)
@@ -157,7 +160,7 @@ fn open(role: Role) -> Result<Opened, Fault> {
             }
             let store = home.store.as_deref().map(Store::open).transpose()?;
             Ok(Opened {
-                role: shard::Role::Home(home.settings, Arc::new(list)),
+                role: shard::Role::Home(home.settings, list),
                 subscribers: Some(file),
                 store,
             })
@@ -174,7 +177,7 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
-    io::check(&config.listen).map_err(|fault| listen_fault(&config.listen_at, fault))?;
+    io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     doors(config).map(drop)
 }
 
@@ -189,8 +192,26 @@ fn doors(config: &Config) -> Result<Doors, Fault> {
     })
 }
 
-fn listen_fault(at: &str, fault: io::Fault) -> Fault {
-    let at = at.to_owned();
+/// What a node opens. An edge sends to its homes from ports of its own.
+fn listening(config: &Config) -> Listening<'_> {
+    Listening {
+        listen: &config.listen,
+        core_listen: &config.core_listen,
+        core_port: config.core.port,
+        sends_from_core: matches!(config.role, Role::Edge(_)),
+    }
+}
+
+fn listen_fault(config: &Config, fault: io::Fault) -> Fault {
+    let at = match &fault {
+        io::Fault::CorePort { .. } => &config.core.at,
+        io::Fault::Listen { .. }
+        | io::Fault::LockedMemory { .. }
+        | io::Fault::Cores { .. }
+        | io::Fault::Executor(_)
+        | io::Fault::Kernel(_) => &config.listen_at,
+    };
+    let at = at.clone();
     Fault::Listen { at, fault }
 }
 

@@ -21,7 +21,9 @@ mod locating;
 mod maddr;
 mod net;
 mod overload;
+mod own;
 mod redirects;
+mod rejected;
 mod requests;
 mod responses;
 mod returning;
@@ -41,6 +43,7 @@ pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
 pub use redirects::shows_loose;
+pub use rejected::{Reason, Reject, Rejected};
 pub use route_set::RouteSet;
 pub use secure::is_sips;
 
@@ -53,7 +56,7 @@ use crate::limits;
 use crate::locate::Waiter;
 use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
-use crate::send::{Handoff, Hop};
+use crate::send::{End, Handoff, Hop};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::Instant;
@@ -313,12 +316,16 @@ pub trait Policy {
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>);
     /// Whether a home or an edge of ours is where a hop leads: nothing is
     /// counted against it, another one may stand in for it, and keep-alives
-    /// pass between us.
+    /// pass between us. Of a flow it is whoever is proven to be at its end; of an
+    /// address whoever lives there, which says nothing of what comes from it.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
     /// Whether nobody but an element of ours has such a URI for its own.
     fn names_peer(&self, _bytes: &[u8], _uri: &Uri) -> bool {
         false
     }
+    /// Whether a connection that was just accepted may be such an element's, as
+    /// far as its address and port tell: it is not counted as a stranger's.
+    fn may_be_peer(&self, end: &End) -> bool;
     /// Whether keep-alives with the peer that a hop leads to are agreed on in
     /// Vias (K-1), and not by the configuration of both.
     fn negotiates(&self, net: &Net, hop: Hop) -> bool;
@@ -343,6 +350,8 @@ pub trait Policy {
     fn may_reach(&self, _addr: SocketAddr) -> bool {
         true
     }
+    /// The next piece of what the role put off (`Timer::Revoke`).
+    fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }
@@ -368,6 +377,8 @@ pub struct Proxy {
     /// INVITEs with a final answer whose ACK has not come yet, and when the
     /// last of them was answered.
     unacknowledged: (u32, Instant),
+    /// Requests under way that have no final answer.
+    unanswered: usize,
     /// Until when the ACK of an INVITE may come that was refused statelessly.
     refused_until: Instant,
     /// Who waited for an answer of the DNS.
@@ -386,6 +397,7 @@ impl Default for Proxy {
             edits: Edits::default(),
             again: Message::default(),
             unacknowledged: (0, Instant::ZERO),
+            unanswered: 0,
             refused_until: Instant::ZERO,
             waiting: Vec::new(),
             returns: Vec::new(),

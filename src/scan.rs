@@ -28,6 +28,7 @@ pub mod params;
 mod route;
 mod start;
 pub mod uri;
+pub mod user;
 mod values;
 pub mod via;
 

@@ -13,6 +13,7 @@ mod health;
 mod hop;
 mod names;
 mod output;
+mod peer_rule;
 mod peers;
 mod stream_queue;
 
@@ -24,5 +25,6 @@ pub use health::Health;
 pub use hop::Hop;
 pub use names::{NameId, Names};
 pub use output::{Notice, Output};
+pub use peer_rule::{Clear, End, HostRule, PeerRule, Ports, network};
 pub use peers::{Beat, Beats, Peers};
 pub use stream_queue::{Overflow, StreamQueue};

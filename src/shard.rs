@@ -9,6 +9,7 @@ mod beats;
 mod door;
 mod due;
 mod handoffs;
+mod quotes;
 mod streams;
 mod why;
 
@@ -81,6 +82,8 @@ pub enum Input<'a> {
         socket: SocketId,
         /// Who is not there.
         peer: SocketAddr,
+        /// The beginning of what was sent there, as far as it came back.
+        quoted: &'a [u8],
     },
     /// A connection asked for with `Output::Connect` is up; over TLS, the
     /// peer has proven the name asked for.
@@ -125,7 +128,13 @@ pub enum Input<'a> {
         handoff: Handoff,
     },
     /// A new list of subscribers.
-    Subscribers(Arc<Subscribers>),
+    Subscribers {
+        /// All of them.
+        list: Arc<Subscribers>,
+        /// The addresses of record that it takes away, or gives another password
+        /// (`Subscribers::revoked_by`).
+        revoked: home::Revoked,
+    },
     /// What a user agent is to do; nothing to the other roles.
     Command(agent::Command),
     /// No new dialogs or registrations from now on.
@@ -182,7 +191,7 @@ impl Shard {
             Role::Edge(settings) => {
                 net.destinations = settings.rules.destinations.clone();
                 // A flow token of this run is one on every shard.
-                let boot = net.hash([&b"boot"[..]]);
+                let boot = net.mac([&b"boot"[..]]);
                 Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
@@ -226,21 +235,26 @@ impl Shard {
         self.net.guard.set_connections(most);
     }
 
+    /// So many bytes a stranger may make the shard keep, instead of
+    /// `limits::SOURCE_MEMORY`.
+    pub const fn set_source_memory(&mut self, bytes: usize) {
+        self.net.guard.set_memory(bytes);
+    }
+
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.net.clock = now;
         match input {
             Input::Datagram {
                 socket,
                 peer,
                 bytes,
             } => self.datagram(now, socket, peer, bytes),
-            Input::Unreachable { socket, peer } => {
-                let flow = Flow::Udp { socket, peer };
-                if self.net.flows.is_everybodys(flow) {
-                    self.net.tell_all(&Handoff::Unreachable { flow });
-                }
-                self.unreachable(now, flow);
-            }
+            Input::Unreachable {
+                socket,
+                peer,
+                quoted,
+            } => self.returned(now, Flow::Udp { socket, peer }, quoted),
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
@@ -250,13 +264,13 @@ impl Shard {
             },
             Input::Restored { key, value } => {
                 if let Acting::Home(home) = &mut self.role {
-                    home.restore(&self.net, now, key, value);
+                    home.restore(&mut self.net, now, key, value);
                 }
             }
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
-            Input::Subscribers(subscribers) => {
+            Input::Subscribers { list, revoked } => {
                 if let Acting::Home(home) = &mut self.role {
-                    home.set_subscribers(subscribers);
+                    home.set_subscribers(&mut self.net, now, list, revoked);
                 }
             }
             Input::Command(command) => {
@@ -301,7 +315,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 7] {
+    pub fn gauges(&self) -> [(&'static str, usize); 8] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
@@ -313,6 +327,7 @@ impl Shard {
             ("registered", registered),
             ("streams", self.net.flows.streams()),
             ("sources_near_bound", self.net.guard.near()),
+            ("sources_keeping", self.net.txns.sources()),
             ("shed_percent", self.net.admission.loss().into()),
             ("contexts", self.proxy.len()),
             ("server_transactions", self.net.txns.servers()),

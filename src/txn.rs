@@ -24,16 +24,20 @@ mod server;
 mod table;
 #[cfg(test)]
 mod trial;
+mod ways;
 mod wheel;
 
 pub use branch::shard_of;
 pub use key::{Keys, ServerKey};
 pub use wheel::{TimerId, Wheel};
 
+use std::net::IpAddr;
+
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, ServerId};
 use crate::time::Instant;
 use agenda::{Agenda, Transaction};
+use client::Standing;
 use server::Server;
 use table::{Clients, Servers};
 
@@ -145,10 +149,10 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     #[must_use]
     pub fn new(now: Instant, seed: [u64; 4], shard: u8) -> Self {
         let keys = Keys::new(seed);
-        let clients = Clients::new(&keys, shard);
+        let clients = Clients::new(&keys, seed, shard);
         Self {
+            servers: Servers::new(keys.table()),
             keys,
-            servers: Servers::new(),
             clients,
             agenda: Agenda::new(now),
         }
@@ -225,6 +229,23 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         Some(id)
     }
 
+    /// Charges the source of a request with so many bytes for what is kept of it,
+    /// until it has its final answer; with that one from then on.
+    pub fn charge_server(&mut self, id: ServerId, source: IpAddr, bytes: usize) {
+        self.servers.charge(id, source, bytes);
+    }
+
+    /// Bytes that a source is charged with.
+    pub fn charged(&mut self, source: IpAddr) -> usize {
+        self.servers.ledger.held(source)
+    }
+
+    /// Sources that are charged with any.
+    #[must_use]
+    pub const fn sources(&self) -> usize {
+        self.servers.ledger.len()
+    }
+
     /// The request came again: what to send again, or `None` to be silent.
     #[must_use]
     pub fn request_again(&self, id: ServerId) -> Option<Send> {
@@ -261,6 +282,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         let server = self.servers.get_mut(id)?;
         let flow = server.flow;
         let bytes = server.respond(now, status, response);
+        self.servers.settle(id);
         self.arm_server(now, id);
         Some(Send {
             flow,
@@ -314,15 +336,14 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Starts a reserved transaction. The caller sends the first copy of
     /// `request`; the others come out of `due`.
     pub fn start(&mut self, now: Instant, id: ClientId, method: &[u8], flow: Flow, request: Buf) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.start(
-                now,
-                Kind::of(method),
-                self.keys.method(method),
-                flow,
-                request,
-            );
+        if self.clients.get(id).is_none_or(client::Client::has_left) {
+            return;
         }
+        self.clients.lead(id, flow);
+        let (kind, print) = (Kind::of(method), self.keys.method(method));
+        self.clients.change(id, |client, _| {
+            client.start(now, kind, print, flow.is_reliable(), request);
+        });
         self.arm_client(now, id);
     }
 
@@ -335,16 +356,15 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Sends an INVITE no more, but hears what is answered to the copies that
     /// have left. It has no end of its own then: the user abandons it.
     pub fn hush(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.hush();
-        }
+        self.clients.change(id, |client, _| client.hush());
     }
 
     /// The transport failed it. Ends the transaction without a word if it
     /// still waits for a final response; one that has it stays, since the
     /// peer may yet repeat it.
     pub fn fail(&mut self, id: ClientId) {
-        if self.clients.get(id).is_some_and(client::Client::is_waiting) {
+        let client = self.clients.get(id);
+        if client.is_some_and(|client| client.standing() != Standing::Settled) {
             self.clients.remove(id);
         }
     }
@@ -356,6 +376,15 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     pub fn find_client(&self, branch: &[u8], method: &[u8]) -> Option<ClientId> {
         self.clients
             .find(branch, self.keys.method(method), method == b"CANCEL")
+    }
+
+    /// The transaction whose request was sent by `flow` with that branch and
+    /// method and still waits for its final response.
+    #[must_use]
+    pub fn waiting_client(&self, flow: Flow, branch: &[u8], method: &[u8]) -> Option<ClientId> {
+        let id = self.find_client(branch, method)?;
+        let waits = self.clients.get(id)?.standing() != Standing::Settled;
+        (waits && self.clients.flow(id) == Some(flow)).then_some(id)
     }
 
     /// Who owns it; `None` when it is over.
@@ -374,15 +403,15 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Where its request went; `None` before that and when it is over.
     #[must_use]
     pub fn client_flow(&self, id: ClientId) -> Option<Flow> {
-        self.clients.get(id)?.flow
+        self.clients.flow(id)
     }
 
     /// Sends its CANCEL and its ACK another way from now on: the connection of
     /// the request is gone, and another one leads to the same place (RFC 3261
     /// §9.1, §17.1.1.3).
     pub fn set_client_flow(&mut self, id: ClientId, flow: Flow) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.flow = Some(flow);
+        if self.clients.get(id).is_some_and(client::Client::has_left) {
+            self.clients.lead(id, flow);
         }
     }
 
@@ -396,30 +425,29 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// A response to it arrived.
     #[must_use]
     pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> Heard {
-        let heard = self
-            .clients
-            .get_mut(id)
-            .map_or(Heard::Absorb, |client| client.response(now, status));
+        let heard = self.clients.change(id, |client, flow| {
+            flow.map_or(Heard::Absorb, |flow| client.response(now, status, flow))
+        });
         self.arm_client(now, id);
-        heard
+        heard.unwrap_or(Heard::Absorb)
     }
 
     /// Takes the ACK that `Heard::PassAndAck` asked for and gives it back to
     /// be sent; `None` when none was asked for. To be called before `due`.
     pub fn ack(&mut self, id: ClientId, ack: Buf) -> Option<Send> {
-        self.clients.get_mut(id)?.ack(ack)
+        let flow = self.clients.flow(id)?;
+        self.clients.get_mut(id)?.ack(ack, flow)
     }
 
     /// Appends every client transaction that still waits for its final
-    /// response on `flow`. Looks at all of them: for the rare death of a flow.
+    /// response on `flow`, the oldest first. Looks at nobody else.
     pub fn clients_on(&self, flow: Flow, out: &mut Vec<(ClientId, O)>) {
         out.extend(self.clients.waiting_on(flow));
     }
 
-    /// Whether a request waits for its final response on `flow`.
-    #[must_use]
-    pub fn is_waited_on(&self, flow: Flow) -> bool {
-        self.clients.waiting_on(flow).next().is_some()
+    /// Requests that wait on `flow` and have heard nothing so far.
+    pub fn unheard_on(&mut self, flow: Flow) -> u32 {
+        self.clients.unheard(flow)
     }
 
     fn arm_client(&mut self, now: Instant, id: ClientId) {

@@ -15,6 +15,7 @@ mod wire {
     mod acknowledging;
     mod agent;
     mod agent_alone;
+    mod believing;
     mod calling;
     mod cancelling;
     mod digest;
@@ -24,6 +25,7 @@ mod wire {
     mod flow_tokens;
     mod forging;
     mod forking;
+    mod hints;
     mod home_registering;
     mod home_routing;
     mod homes;
@@ -42,7 +44,9 @@ mod wire {
     mod relearning;
     mod restarted;
     mod returning;
+    mod revoking;
     mod shards;
+    mod shares;
     mod silence;
     mod sticking;
     mod strangers;
@@ -53,5 +57,6 @@ mod wire {
     mod two_edges;
     mod validating;
     mod who_may;
+    mod whose;
     mod why;
 }

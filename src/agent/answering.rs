@@ -133,7 +133,12 @@ impl Agent {
         };
         let number = self.next_call();
         let mut tag = [0; 16];
-        let tag = net.tag(request.bytes, request.message, &mut tag);
+        let tag = net.tag(
+            request.bytes,
+            request.message,
+            request.source.ip(),
+            &mut tag,
+        );
         let mut call = Call::new(number, Stage::Ringing(incoming));
         call.dialog = Some(Dialog::of_invite(request.bytes, request.message, tag));
         call.flow = Some(request.flow);

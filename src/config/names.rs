@@ -7,7 +7,7 @@ use crate::id::Transport;
 use crate::locate::{Question, Spoken};
 use crate::scan::params;
 use crate::scan::uri::{Uri, host_ip};
-use crate::send;
+use crate::send::{self, Clear, HostRule, PeerRule};
 use crate::span::Span;
 
 /// `udp:192.0.2.1:5060`, `tcp:[2001:db8::1]:5060`.
@@ -117,20 +117,46 @@ pub(super) fn name_server(text: &str) -> Result<SocketAddr, String> {
 
 /// `192.0.2.1` or `192.0.2.0/24`.
 pub(super) fn prefix(text: &str) -> Result<(IpAddr, u8), String> {
-    let parse = || {
-        let (ip, len) = text.split_once('/').unwrap_or((text, ""));
-        let ip: IpAddr = ip.parse().ok()?;
-        let longest = if ip.is_ipv4() { 32 } else { 128 };
-        let len = if len.is_empty() {
-            longest
-        } else {
-            len.parse().ok()?
-        };
-        (len <= longest).then_some((ip, len))
-    };
-    parse().ok_or_else(|| {
+    send::network(text).ok_or_else(|| {
         format!("has {text:?}, which should be like \"192.0.2.1\" or \"192.0.2.0/24\"")
     })
+}
+
+/// Who is an edge to a home (`HostRule::edge`).
+pub(super) fn edge_peer(text: &str, plain: Clear, core_port: u16) -> Result<HostRule, String> {
+    HostRule::edge(text, plain, core_port).ok_or_else(|| {
+        format!(
+            "has {text:?}, which should be like \"192.0.2.1\" or \"192.0.2.0/24\", or say what is \
+             spoken, such as \"udp:192.0.2.1\", \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\""
+        )
+    })
+}
+
+/// Whether it begins with a transport.
+pub(super) fn says_transport(text: &str) -> bool {
+    let first = text.split_once(':').map(|(first, _)| first);
+    first.and_then(transport).is_some()
+}
+
+/// Another carrier (`PeerRule::carrier`).
+pub(super) fn carrier(text: &str) -> Result<PeerRule, String> {
+    PeerRule::carrier(text).ok_or_else(|| {
+        format!(
+            "has {text:?}, which should be like \"tls:carrier.example.net\", \
+             \"udp:192.0.2.50:5060\" or \"tcp:192.0.2.50\""
+        )
+    })
+}
+
+/// `tcp:192.0.2.1:5080`
+pub(super) fn core_listener(text: &str) -> Result<SocketAddr, String> {
+    match listener(text)? {
+        (Transport::Tcp, addr) => Ok(addr),
+        (Transport::Udp | Transport::Tls, _) => Err(format!(
+            "has {text:?}, which should be like \"tcp:192.0.2.1:5080\": over UDP the source port \
+             tells who it is, over TLS the certificate"
+        )),
+    }
 }
 
 /// An IP address.

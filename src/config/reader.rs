@@ -232,6 +232,11 @@ impl<'a> Section<'a> {
         self.at(span.unwrap_or(self.start..self.start), key, text)
     }
 
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// Where a key that is there stands, to begin a sentence about it.
     pub(super) fn place(&self, key: &str) -> String {
         let span = self.table.get_key_value(key).map(|(key, _)| key.span());

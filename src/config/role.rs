@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
-use super::{Home, Mistake, keys, names, rules};
+use super::{Core, Home, Mistake, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, Member};
 use crate::home::{self, Redirect};
 use crate::limits;
+use crate::send::{Clear, PeerRule};
 use crate::trust::CallsOut;
 
 pub(super) fn edge(
     section: &Section<'_>,
     (name, speaks_tls): (&str, bool),
+    core: &Core,
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
     section.only(&[
@@ -21,6 +23,7 @@ pub(super) fn edge(
         "home",
         "home_domains",
         "members",
+        "peers",
         "path",
         "set_size",
         "token_key_file",
@@ -41,7 +44,7 @@ pub(super) fn edge(
         Some(domains) => domains,
         None => vec![parent_domain(section, &cluster)?],
     };
-    let members = members(section, name)?;
+    let members = members(section, name, core.port)?;
     let most = u16::try_from(limits::EDGE_SET_MAX.min(members.len())).unwrap_or(u16::MAX);
     let want = "the number of edges that serve one subscriber";
     let default = 2.min(most);
@@ -66,6 +69,8 @@ pub(super) fn edge(
         home,
         home_domains,
         members,
+        peers: peers(section)?,
+        core_port: core.port,
         requires_path,
         set_size,
         token_keys,
@@ -74,7 +79,11 @@ pub(super) fn edge(
     })
 }
 
-pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake> {
+pub(super) fn home(
+    section: &Section<'_>,
+    (plain, core): (Clear, &Core),
+    folder: &Path,
+) -> Result<Home, Mistake> {
     section.only(&[
         "domain",
         "subscribers",
@@ -82,6 +91,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         "name",
         "edges",
         "edge_peers",
+        "peers",
         "nonce_key_file",
         "algorithms",
         "authenticate",
@@ -103,7 +113,12 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
     let want = "a list of addresses such as [\"192.0.2.1\", \"192.0.2.0/24\"]";
-    let edge_peers = section.list("edge_peers", want, names::prefix)?;
+    let edge_peers = section.list("edge_peers", want, |text| {
+        names::edge_peer(text, plain, core.port).map(|edge| (edge, names::says_transport(text)))
+    })?;
+    let is_silent = |(_, says_transport): &(_, bool)| !says_transport;
+    let plain_is_tls = plain == Clear::No && edge_peers.iter().any(is_silent);
+    let edge_peers = edge_peers.into_iter().map(|(edge, _)| edge).collect();
     let want = "\"always\", \"if-supported\" or \"never\"";
     let redirect = section
         .parsed("redirect", want, redirect)?
@@ -120,6 +135,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         name,
         edges,
         edge_peers,
+        peers: peers(section)?,
         nonce_key,
         algorithms,
         authenticates: section
@@ -141,6 +157,7 @@ pub(super) fn home(section: &Section<'_>, folder: &Path) -> Result<Home, Mistake
         subscribers,
         store,
         new_key,
+        plain_is_tls,
     })
 }
 
@@ -174,6 +191,13 @@ fn nonce_key(
     Ok((random_key(section)?, Some(path)))
 }
 
+/// Other carriers.
+fn peers(section: &Section<'_>) -> Result<Vec<PeerRule>, Mistake> {
+    let want = "a list of carriers such as [\"tls:carrier.example.net\", \"udp:192.0.2.50:5060\"]";
+    let peers = section.maybe_list("peers", want, names::carrier)?;
+    Ok(peers.unwrap_or_default())
+}
+
 /// what becomes of a phone that does not show `Supported: path`.
 fn requires_path(section: &Section<'_>) -> Result<bool, Mistake> {
     let policy = section.parsed("path", "\"accept\" or \"require\"", |text| match text {
@@ -186,7 +210,7 @@ fn requires_path(section: &Section<'_>) -> Result<bool, Mistake> {
     Ok(policy.unwrap_or(false))
 }
 
-fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
+fn members(section: &Section<'_>, own: &str, core_port: u16) -> Result<Vec<Member>, Mistake> {
     let want = "a list such as [{ name = \"e1\", address = \"192.0.2.1\" }]";
     let tables = section.tables("members", want)?;
     if tables.len() > limits::MEMBERS_MAX {
@@ -199,7 +223,7 @@ fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
     }
     let mut members: Vec<Member> = Vec::new();
     for table in &tables {
-        let member = member(table)?;
+        let member = member(table, core_port)?;
         if members.iter().any(|other| other.name == member.name) {
             let text = format!(
                 "is {:?} a second time: each member has a name of its own",
@@ -209,15 +233,33 @@ fn members(section: &Section<'_>, own: &str) -> Result<Vec<Member>, Mistake> {
         }
         members.push(member);
     }
-    if !members.iter().any(|member| member.name == own) {
-        let text = format!("must hold this node too: none of its names is {own:?}");
-        return Err(section.mistake("members", &text));
+    match members.iter().find(|member| member.name == own) {
+        None => {
+            let text = format!("must hold this node too: none of its names is {own:?}");
+            Err(section.mistake("members", &text))
+        }
+        Some(member) if member.core_port != core_port => {
+            let text = format!(
+                "says that the `core_port` of {own:?}, this node, is {}, but it is {core_port}",
+                member.core_port
+            );
+            Err(section.mistake("members", &text))
+        }
+        Some(_) => Ok(members),
     }
-    Ok(members)
 }
 
-fn member(table: &Section<'_>) -> Result<Member, Mistake> {
-    table.only(&["name", "address", "udp", "tcp", "tls", "retire", "site"])?;
+fn member(table: &Section<'_>, core_port: u16) -> Result<Member, Mistake> {
+    table.only(&[
+        "name",
+        "address",
+        "udp",
+        "tcp",
+        "tls",
+        "core_port",
+        "retire",
+        "site",
+    ])?;
     let want = "the member's name, such as \"e1\"";
     let name = table.parsed("name", want, names::node)?;
     let name = name.ok_or_else(|| table.missing("name", want))?;
@@ -235,6 +277,7 @@ fn member(table: &Section<'_>) -> Result<Member, Mistake> {
         udp: port("udp", 5060)?,
         tcp: port("tcp", 5060)?,
         tls: port("tls", 5061)?,
+        core_port: super::core_port(table)?.unwrap_or(core_port),
         retires: table.flag("retire", "true or false")?.unwrap_or(false),
         site: table
             .text("site", "the name of where it stands, such as \"north\"")?

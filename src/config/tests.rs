@@ -3,6 +3,7 @@
 use super::*;
 use crate::edge::{Hop, Member, NextHop};
 use crate::home::Redirect;
+use crate::send::HostRule;
 
 pub(super) const HEAD: &str = "\
 name = \"e1\"
@@ -72,6 +73,7 @@ fn an_edge_is_read_with_its_defaults() {
         udp: 5060,
         tcp: 5070,
         tls: 5061,
+        core_port: 15_060,
         retires: false,
         site: String::new(),
     };
@@ -84,8 +86,8 @@ fn a_home_is_read_with_its_defaults() {
     let Role::Home(home) = read(&format!("{HEAD}{HOME}")).unwrap().role else {
         panic!("not a home")
     };
-    let peers =
-        [("127.0.0.11", 32), ("127.0.0.12", 31)].map(|(ip, len)| (ip.parse().unwrap(), len));
+    let peers = ["127.0.0.11", "127.0.0.12/31"];
+    let peers = peers.map(|text| HostRule::edge(text, Clear::Any, 15_060).unwrap());
     assert_eq!(home.settings.edge_peers, peers);
     assert_eq!(home.settings.redirect, Redirect::Always);
     let store = home.store.unwrap();
@@ -100,9 +102,13 @@ fn a_home_is_read_with_its_defaults() {
 #[test]
 fn the_doors_of_the_operator_are_read() {
     let head = format!("{HEAD}control = \"e1.sock\"\nmetrics = \"127.0.0.1:9090\"\n");
-    let bounds = "unlimited = [\"192.0.2.0/24\"]\nconnections_per_source = 500\n";
+    let bounds =
+        "unlimited = [\"192.0.2.0/24\"]\nconnections_per_source = 500\nsource_memory = 4\n";
     let config = read(&format!("{head}{bounds}{EDGE}")).unwrap();
-    assert_eq!(config.connections_per_source, 500);
+    assert_eq!(
+        (config.connections_per_source, config.source_memory),
+        (500, 4 << 20)
+    );
     assert!(
         config
             .control
@@ -118,10 +124,18 @@ fn the_doors_of_the_operator_are_read() {
         Some(vec![("192.0.2.0".parse().unwrap(), 24)])
     );
     let config = read(&format!("{HEAD}{EDGE}")).unwrap();
-    assert_eq!(config.connections_per_source, limits::SOURCE_STREAMS);
+    assert_eq!(
+        (config.connections_per_source, config.source_memory),
+        (limits::SOURCE_STREAMS, limits::SOURCE_MEMORY)
+    );
     assert_eq!(
         (config.control, config.metrics, config.unlimited),
         (None, None, None)
+    );
+    let wrong = format!("{HEAD}source_memory = 300\n{EDGE}");
+    assert_eq!(
+        read(&wrong).err().unwrap().to_string(),
+        "e1.toml, line 3: `source_memory` must be a number of MiB, from 1 to 256, and is 300"
     );
     let wrong = format!("{HEAD}connections_per_source = 0\n{EDGE}");
     assert_eq!(
@@ -206,7 +220,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "store =",
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, name, edges, edge_peers, nonce_key_file, algorithms, authenticate, \
+         store, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
          challenge_calls, path, redirect, calls_out, reach, deny, identity_headers",
     );
 }
@@ -285,7 +299,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, dns",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, source_memory, dns",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),
@@ -323,7 +337,8 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "127.0.0.12/31",
         "127.0.0.12/33",
         "e1.toml, line 8: [home] `edge_peers` has \"127.0.0.12/33\", which should be like \
-         \"192.0.2.1\" or \"192.0.2.0/24\"",
+         \"192.0.2.1\" or \"192.0.2.0/24\", or say what is spoken, such as \"udp:192.0.2.1\", \
+         \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\"",
     );
     check(
         HOME,
@@ -489,3 +504,5 @@ fn what_tls_needs_is_said() {
          [tls]",
     );
 }
+
+mod peers;

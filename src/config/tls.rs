@@ -107,7 +107,10 @@ fn peers(role: &Role) -> Vec<(IpAddr, u8)> {
             let members = edge.members.iter().map(|member| member.address);
             homes.chain(members).map(host).collect()
         }
-        Role::Home(home) => home.settings.edge_peers.clone(),
+        Role::Home(home) => {
+            let edges = home.settings.edge_peers.iter();
+            edges.map(|edge| edge.network).collect()
+        }
     }
 }
 

@@ -3,16 +3,24 @@
 //!
 //! - `/metrics`: every counter and gauge of every shard, as Prometheus reads it.
 //! - `/why?uri=URI`: why a request for it goes where it goes; `&json` as JSON.
+//! - `/rejected`: what was refused, counted by reason, and the last of it; `?json`.
+//! - `/bindings?aor=URI`: the bindings of an address of record, at a home; with DELETE
+//!   they are taken away, there and at the edges. `&json` as above.
 //! - `/healthz`: 200 while every shard answers, else 503.
 //!
 //! The shards are asked through their inboxes and answer through a bounded
 //! channel; one that does not answer in `limits::ANSWER_MAX` is left out.
 
+mod bindings;
+mod json;
 mod metrics;
+mod rejected;
 
 use std::collections::HashMap;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -23,9 +31,13 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use self::bindings::Deed;
+use self::json::quoted;
+use super::private;
 use crate::io::{Answer, Order, Orders, Question};
 use crate::limits;
 use crate::proxy::Facts;
@@ -105,10 +117,14 @@ fn open_socket(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let socket = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = Socket::from(private::keep_socket(socket.into())?);
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(limits::CONTROL_BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    // What a file system makes of a mode is its own affair.
+    std::fs::set_permissions(path, Permissions::from_mode(private::FILE))?;
+    Ok(UnixListener::from(OwnedFd::from(socket)))
 }
 
 /// Who answers: the shards of the node.
@@ -124,6 +140,8 @@ pub(super) async fn serve(doors: Doors, node: String, shards: Arc<[Orders]>) -> 
     let all = public
         .clone()
         .route("/why", get(why))
+        .route("/rejected", get(rejected))
+        .route("/bindings", get(list_bindings).delete(remove_bindings))
         .route("/healthz", get(health))
         .with_state(Arc::clone(&desk));
     let public = public.with_state(desk);
@@ -170,11 +188,30 @@ impl Desk {
         all.sort_unstable_by_key(|(shard, _)| *shard);
         all
     }
+
+    async fn bindings(&self, asked: &HashMap<String, String>, deed: Deed) -> Response {
+        let Some(aor) = asked.get("aor") else {
+            let text = "ask as in /bindings?aor=sip:joe@example.com\n";
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        };
+        let aor: Arc<[u8]> = aor.as_bytes().into();
+        let question = match deed {
+            Deed::Listed => Question::Bindings(aor),
+            Deed::Removed => Question::Remove(aor),
+        };
+        match bindings::of(self.ask(&question).await) {
+            Ok(found) if asked.contains_key("json") => as_json(bindings::json(&found)),
+            Ok(found) => bindings::words(&found, deed).into_response(),
+            Err(why) => (StatusCode::NOT_FOUND, format!("{why}\n")).into_response(),
+        }
+    }
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     let answers = desk.ask(&Question::Numbers).await;
-    let text = metrics::write(&desk.node, desk.shards.len(), &answers);
+    let mut text = metrics::write(&desk.node, desk.shards.len(), &answers);
+    let reasons = desk.ask(&Question::Reasons).await;
+    text.push_str(&rejected::metrics(&desk.node, &reasons));
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -204,21 +241,50 @@ async fn why(
     let answers = desk.ask(&Question::Why(uri.as_bytes().into())).await;
     let all = answers.iter().filter_map(|(shard, answer)| match answer {
         Answer::Why(facts) => Some((*shard, facts)),
-        Answer::Numbers(_) => None,
+        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Rejected(..) => None,
     });
     if asked.contains_key("json") {
-        let rows: Vec<_> = all.map(|(shard, facts)| json(shard, facts)).collect();
+        let rows: Vec<_> = all.map(|(shard, facts)| why_json(shard, facts)).collect();
         let text = format!(
             "{{\"node\":{},\"shards\":[{}]}}\n",
             quoted(&desk.node),
             rows.join(",")
         );
-        return ([(header::CONTENT_TYPE, "application/json")], text).into_response();
+        return as_json(text);
     }
     let several = desk.shards.len() > 1;
     all.map(|(shard, facts)| words(several.then_some(shard), facts))
         .collect::<String>()
         .into_response()
+}
+
+async fn rejected(
+    State(desk): State<Arc<Desk>>,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
+    let all = rejected::Refused::of(desk.ask(&Question::Rejected).await);
+    if asked.contains_key("json") {
+        return as_json(all.json(&desk.node));
+    }
+    all.words().into_response()
+}
+
+async fn list_bindings(
+    State(desk): State<Arc<Desk>>,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
+    desk.bindings(&asked, Deed::Listed).await
+}
+
+async fn remove_bindings(
+    State(desk): State<Arc<Desk>>,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
+    desk.bindings(&asked, Deed::Removed).await
+}
+
+fn as_json(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// One line a fact, what it is about in a column of its own.
@@ -228,7 +294,7 @@ fn words(shard: Option<usize>, facts: &Facts) -> String {
     head + &facts.0.iter().map(line).collect::<String>()
 }
 
-fn json(shard: usize, facts: &Facts) -> String {
+fn why_json(shard: usize, facts: &Facts) -> String {
     let fact = |fact: &crate::proxy::Fact| {
         format!(
             "{{\"what\":{},\"says\":{}}}",
@@ -240,32 +306,16 @@ fn json(shard: usize, facts: &Facts) -> String {
     format!("{{\"shard\":{shard},\"facts\":[{}]}}", facts.join(","))
 }
 
-/// A JSON string (RFC 8259 §7).
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => out.extend(['\\', letter]),
-            letter if letter < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
-            letter => out.push(letter),
-        }
-    }
-    out.push('"');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn json_strings_are_escaped() {
-        assert_eq!(quoted("a\"b\\c\nd ü"), "\"a\\\"b\\\\c\\u000ad ü\"");
+    fn facts_are_lines_or_json() {
         let mut facts = Facts::default();
         facts.say("uri", "is \"mine\"");
         assert_eq!(
-            json(1, &facts),
+            why_json(1, &facts),
             "{\"shard\":1,\"facts\":[{\"what\":\"uri\",\"says\":\"is \\\"mine\\\"\"}]}"
         );
         assert_eq!(words(Some(1), &facts), "shard 1\n  uri      is \"mine\"\n");

@@ -1,10 +1,14 @@
 //! Registrations on disk.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
 use tokio::sync::mpsc::Receiver;
 
+use super::private;
 use crate::io::Record;
 use crate::limits;
 
@@ -34,14 +38,19 @@ pub enum StoreFault {
 }
 
 impl Store {
-    /// Opens the file, and makes it if there is none.
+    /// Opens the file, and makes it if there is none. Nobody but its owner may
+    /// read it, whoever made it: who is registered from where is nobody's business.
     ///
     /// # Errors
     /// When it cannot be used.
     pub fn open(path: &Path) -> Result<Self, StoreFault> {
         let mut builder = Database::builder();
         builder.set_cache_size(limits::STORE_CACHE_MAX);
-        match builder.create(path) {
+        let file = open_file(path).map_err(|why| StoreFault::Broken {
+            path: path.to_owned(),
+            why: Box::new(redb::Error::Io(why)),
+        })?;
+        match builder.create_file(file) {
             Ok(database) => Ok(Self {
                 database,
                 path: path.to_owned(),
@@ -136,8 +145,18 @@ impl Store {
     }
 }
 
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.mode(private::FILE).open(path)?;
+    private::keep(&file, path)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     /// A file name of this test's own, gone when dropped.
@@ -197,6 +216,19 @@ mod tests {
         }
         assert!(store.records().unwrap().len() >= enough);
         assert!(store.database.cache_stats().evictions() > 0);
+    }
+
+    #[test]
+    fn a_store_is_for_its_owner_alone() {
+        let place = Place::new("private");
+        let mode = || std::fs::metadata(&place.0).unwrap().permissions().mode() & 0o777;
+        drop(Store::open(&place.0).unwrap());
+        assert_eq!(mode(), 0o600);
+        let loose = std::fs::Permissions::from_mode(0o664);
+        std::fs::set_permissions(&place.0, loose).unwrap();
+        let store = Store::open(&place.0).unwrap();
+        assert_eq!(mode(), 0o600);
+        assert_eq!(store.records().unwrap(), []);
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The list of subscribers: read at the start and whenever its file changes.
+//!
+//! Who is not on it any more is revoked, so it is read only once the file has
+//! looked the same twice: an editor that empties it before it writes it takes
+//! nobody's telephone away.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::home::{BadLine, Subscribers};
+use crate::home::{BadLine, Revoked, Subscribers};
 use crate::io::{Order, Orders};
 use crate::limits;
 
@@ -44,11 +49,12 @@ pub fn read(path: &Path) -> Result<Subscribers, ListFault> {
     })
 }
 
-/// The file of the list, and how it looked before it was read last.
+/// The file of the list, how it looked before it was read last, and what it said.
 #[derive(Debug)]
 pub struct ListFile {
     path: PathBuf,
     seen: Stamp,
+    list: Arc<Subscribers>,
 }
 
 impl ListFile {
@@ -56,51 +62,59 @@ impl ListFile {
     ///
     /// # Errors
     /// As for `read`.
-    pub fn open(path: PathBuf) -> Result<(Subscribers, Self), ListFault> {
+    pub fn open(path: PathBuf) -> Result<(Arc<Subscribers>, Self), ListFault> {
         let seen = stamp(&path);
-        let list = read(&path)?;
-        log(&list);
-        Ok((list, Self { path, seen }))
+        let list = Arc::new(read(&path)?);
+        tracing::info!(subscribers = list.len(), "read the subscribers");
+        Ok((Arc::clone(&list), Self { path, seen, list }))
+    }
+
+    /// Reads it again; whom the shards are to revoke for it.
+    fn read_again(&mut self) -> Result<Revoked, ListFault> {
+        let list = read(&self.path)?;
+        let revoked = self.list.revoked_by(&list);
+        self.list = Arc::new(list);
+        Ok(revoked)
     }
 }
 
 /// Hands a new list to the shards whenever the file has changed. A list that
 /// cannot be used is logged once, and the one before it stays.
 pub(super) async fn watch(file: Option<ListFile>, shards: &[Orders]) {
-    let Some(ListFile { path, mut seen }) = file else {
+    let Some(mut file) = file else {
         return std::future::pending().await;
     };
+    let mut last = file.seen;
     loop {
         tokio::time::sleep(limits::FILE_WATCH).await;
-        let found = stamp(&path);
-        if found != seen {
-            hand_out(&path, shards);
-            seen = found;
+        let found = stamp(&file.path);
+        if found != file.seen && found == last {
+            hand_out(&mut file, shards);
+            file.seen = found;
         }
+        last = found;
     }
 }
 
-fn hand_out(path: &Path, shards: &[Orders]) {
-    match read(path) {
-        Ok(list) => {
-            log(&list);
-            let list = Arc::new(list);
-            shards
-                .iter()
-                .for_each(|shard| shard.give(Order::Subscribers(Arc::clone(&list))));
+fn hand_out(file: &mut ListFile, shards: &[Orders]) {
+    match file.read_again() {
+        Ok(revoked) => {
+            let subscribers = file.list.len();
+            let gone = revoked.len();
+            tracing::info!(subscribers, revoked = gone, "read the subscribers");
+            for shard in shards {
+                let (list, revoked) = (Arc::clone(&file.list), Arc::clone(&revoked));
+                shard.give(Order::Subscribers { list, revoked });
+            }
         }
         Err(fault) => tracing::error!("{fault}; the list before it stays"),
     }
 }
 
-fn log(list: &Subscribers) {
-    tracing::info!(subscribers = list.len(), "read the subscribers");
-}
+type Stamp = Option<(u64, u64, SystemTime)>;
 
-type Stamp = Option<(u64, SystemTime)>;
-
-/// What changes when the file does: its length and its time.
+/// What changes when the file does: which one it is, its length and its time.
 fn stamp(path: &Path) -> Stamp {
     let found = std::fs::metadata(path).ok()?;
-    Some((found.len(), found.modified().ok()?))
+    Some((found.ino(), found.len(), found.modified().ok()?))
 }

@@ -11,7 +11,7 @@ use super::policy::Edge;
 use super::route::Pass;
 use crate::guard::Kind;
 use crate::id::Flow;
-use crate::proxy::{Net, Reply, Request, Verdict};
+use crate::proxy::{Net, Policy, Reply, Request, Verdict};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, params};
 use crate::send::Hop;
@@ -112,24 +112,19 @@ impl Edge {
         let wish = identity::preferred(bytes, message);
         let wish = wish.and_then(|value| Uri::in_value(bytes, value).ok());
         let named = wish.or_else(|| message.from_uri(bytes));
-        let user = named.and_then(|uri| uri.user).unwrap_or_default();
-        let Some(found) = self.registrations.on_flow(pass.now, flow, user.of(bytes)) else {
+        let claim = named.map(|uri| {
+            let user = uri.user.unwrap_or_default();
+            (user.of(bytes), uri.host.of(bytes))
+        });
+        let claim = claim.unwrap_or_default();
+        let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {
             return;
         };
         let lines = &mut pass.plan.lines;
         for part in [
             identity::ASSERTED.as_bytes(),
             b": <sip:",
-            found.subscriber.user,
-            b"@",
-            if found.subscriber.realm.is_empty() {
-                self.settings
-                    .home_domains
-                    .first()
-                    .map_or(&b""[..], |domain| domain.as_bytes())
-            } else {
-                found.subscriber.realm
-            },
+            found.aor,
             b">\r\n",
         ] {
             lines.extend_from_slice(part);
@@ -199,8 +194,8 @@ impl Edge {
         };
         if let Hop::To { addr, .. } = hop {
             // What an edge sends counts as vouched for: never a phone's own route.
-            if self.is_member(addr.ip(), addr.port()) {
-                return Err(pass.not_allowed("Route Leads To Another Edge"));
+            if self.is_peer(pass.net, hop) {
+                return Err(pass.not_allowed("Route Leads To A Peer"));
             }
             if !pass.net.permits(addr) {
                 return Err(pass.not_allowed("Destination Not Allowed"));

@@ -1,8 +1,8 @@
 //! Which shard holds a phone's flow, for requests that come to another one
 //! (design: how flows find their core).
 //!
-//! The shards of a node divide the phones among them by the hash of user and
-//! instance. Whoever binds a phone tells the shard that the phone falls to, and
+//! The shards of a node divide the phones among them by the hash of user, domain
+//! and instance. Whoever binds a phone tells the shard that the phone falls to, and
 //! whoever has a token and no flow asks that shard by handing it the request.
 //! An entry that is missing or wrong costs a relay to another edge or a 430, and
 //! the phone's next refresh mends it.

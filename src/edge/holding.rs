@@ -94,8 +94,7 @@ pub(super) fn let_go(
     None
 }
 
-/// What all shards call the phone. Without the realm, which clear tokens do not
-/// carry.
+/// What all shards call the phone.
 fn phone(net: &Net, subscriber: &Subscriber<'_>) -> u64 {
-    net.hash([subscriber.user, subscriber.instance])
+    net.hash([subscriber.user, subscriber.realm, subscriber.instance])
 }

@@ -8,7 +8,7 @@ use crate::id::Transport;
 use crate::locate::LookupId;
 use crate::proxy::{Net, Plan, Target};
 use crate::scan::uri::{Uri, same_host};
-use crate::send::{self, Beats};
+use crate::send::{self, Beats, Clear, End, HostRule, Ports};
 use crate::span::Span;
 use crate::time::Instant;
 
@@ -19,7 +19,12 @@ pub(super) struct Homes {
     located: Vec<(Transport, SocketAddr)>,
     /// Where they were before.
     before: Vec<(Transport, SocketAddr)>,
+    /// How they are told.
+    rules: Vec<HostRule>,
+    /// The first of their core ports.
+    core_port: u16,
     are_known: bool,
+    are_clear: bool,
 }
 
 enum Home {
@@ -34,7 +39,7 @@ enum Home {
 
 impl Homes {
     /// As configured. A text that is no URI is left out.
-    pub(super) fn new(settings: &[NextHop]) -> Self {
+    pub(super) fn new(settings: &[NextHop], core_port: u16) -> Self {
         let home = |hop: &NextHop| match hop {
             NextHop::At(hop) => Some(Home::At(hop.clone())),
             NextHop::Named(text) => {
@@ -47,6 +52,9 @@ impl Homes {
             list: settings.iter().filter_map(home).collect(),
             located: Vec::new(),
             before: Vec::new(),
+            rules: Vec::new(),
+            core_port,
+            are_clear: false,
             are_known: false,
         }
     }
@@ -69,19 +77,27 @@ impl Homes {
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
         self.are_known = true;
+        self.are_clear = false;
         for home in &self.list {
             match home {
                 Home::At(hop) => self.located.push((hop.transport, hop.addr)),
-                Home::Named { name, .. } => {
+                Home::Named { text, uri, name } => {
                     let servers = name.map(|name| net.locator.stale(now, name));
                     let servers = servers.unwrap_or_default();
                     self.are_known &= !servers.is_empty();
+                    let is_tls = send::Hop::transport_of(text.as_bytes(), uri);
+                    self.are_clear |= servers.is_empty() && is_tls != Some(Transport::Tls);
                     let servers = servers.iter();
                     self.located
                         .extend(servers.map(|server| (server.transport, server.addr)));
                 }
             }
         }
+        let (located, core_port) = (self.located.iter(), self.core_port);
+        self.rules.clear();
+        self.rules
+            .extend(located.map(|&(transport, addr)| rule(transport, addr, core_port)));
+        self.are_clear |= self.rules.iter().any(|rule| rule.clear != Clear::No);
         for &(transport, addr) in &self.located {
             if transport == Transport::Udp
                 && !self.before.contains(&(transport, addr))
@@ -104,6 +120,25 @@ impl Homes {
         let is_sip = [Transport::Udp.default_port(), Transport::Tls.default_port()].contains(&port);
         let mut located = self.located.iter();
         located.any(|(_, addr)| addr.ip().to_canonical() == ip && (is_sip || addr.port() == port))
+    }
+
+    /// Whether a home is at the end of a flow without a certificate. With TLS
+    /// to all of them none is.
+    pub(super) fn believe(&self, end: &End) -> bool {
+        self.rules.iter().any(|rule| rule.believes(end))
+    }
+
+    /// Whether any of them is reached without a certificate. Where none is, the
+    /// edges do not believe one another without either. A name that the DNS has
+    /// not answered for is, unless it is one of TLS: an edge that was restarted
+    /// must know at once what another one relays.
+    pub(super) const fn are_clear(&self) -> bool {
+        self.are_clear
+    }
+
+    /// Whether a connection may be a home's, before it has shown a certificate.
+    pub(super) fn may_come(&self, end: &End) -> bool {
+        self.rules.iter().any(|rule| rule.comes_from(end))
     }
 
     /// False until the DNS has said of each where it is.
@@ -190,6 +225,18 @@ impl Homes {
             }
         }
     }
+}
+
+/// A home sends datagrams from where it is reached, and connects from there or
+/// from its core ports. What is too long for UDP takes TCP whatever the
+/// configuration says, and what comes by TCP may be answered by UDP.
+const fn rule(transport: Transport, addr: SocketAddr, core_port: u16) -> HostRule {
+    let clear = match transport {
+        Transport::Udp | Transport::Tcp => Clear::Any,
+        Transport::Tls => Clear::No,
+    };
+    let port = Ports::one(addr.port());
+    HostRule::at(addr.ip(), clear, port, port.and_core(core_port))
 }
 
 /// Each further target stands by for the one before it.

@@ -13,7 +13,7 @@ use crate::limits;
 use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
-use crate::send::{Beats, Handoff, Hop};
+use crate::send::{Beats, End, Handoff, Hop, HostRule};
 use crate::stick::{Reopen, Table};
 use crate::time::Instant;
 use crate::trust::{Identities, MarkKey, Principal};
@@ -27,6 +27,8 @@ pub struct Edge {
     /// Its own place in `settings.members`.
     pub(super) own: usize,
     pub(super) homes: Homes,
+    /// How the other edges are told where they are reached without TLS.
+    siblings: Vec<HostRule>,
     pub(super) codec: Codec,
     pub(super) flow_key: flow_token::Key,
     pub(super) marks: MarkKey,
@@ -50,18 +52,26 @@ pub struct Edge {
 ///
 /// Over TLS the certificate says it: a domain of the home, or the cluster's
 /// name, which all edges share (S-35). A connection without one is a phone's,
-/// whatever its address. Over UDP and TCP the address says it. The port does
-/// not count: homes and edges send from sockets that nobody configures. So a
-/// phone cannot stand behind the address of a home or of another edge; its
-/// REGISTER passes there without `ob` and binds nothing.
+/// whatever its address. Over UDP and TCP address and port say it
+/// (`HostRule`), and only where the configuration reaches the homes so: with TLS
+/// to all homes nobody is a home or an edge without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The home.
     Home,
     /// Another edge of the cluster: a request it relays.
     Edge,
+    /// Another carrier, which sends calls.
+    Carrier,
     /// A phone, or anybody.
     Phone,
+}
+
+impl Origin {
+    /// An element of this cluster.
+    pub(super) const fn is_ours(self) -> bool {
+        matches!(self, Self::Home | Self::Edge)
+    }
 }
 
 impl Edge {
@@ -74,10 +84,17 @@ impl Edge {
             .iter()
             .position(|member| member.name == settings.name)
             .unwrap_or_default();
-        let codec = Codec::new(&settings.token_keys);
+        let common = settings.home_domains.first();
+        let codec = Codec::new(
+            &settings.token_keys,
+            common.map(String::as_str).unwrap_or_default(),
+        );
+        let others = settings.members.iter().enumerate();
+        let others = others.filter(|(place, _)| *place != own);
         Self {
             own,
-            homes: Homes::new(&settings.home),
+            homes: Homes::new(&settings.home, settings.core_port),
+            siblings: others.map(|(_, member)| member.rule()).collect(),
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
             marks: MarkKey::new(&settings.flow_key),
@@ -101,29 +118,41 @@ impl Edge {
     }
 
     pub(super) fn origin(&self, net: &Net, flow: Flow) -> Origin {
-        if net.flows.transport(flow) == Transport::Tls {
-            return self.identified_origin(net, flow);
+        let Some(end) = net.flows.end(flow) else {
+            return Origin::Phone;
+        };
+        let member = if end.transport == Transport::Tls {
+            self.identified_origin(net, flow)
+        } else {
+            self.origin_of(&end)
+        };
+        let identities = net.flows.identities(flow);
+        let mut carriers = self.settings.peers.iter();
+        if member == Origin::Phone && carriers.any(|rule| rule.believes(&end, identities)) {
+            Origin::Carrier
+        } else {
+            member
         }
-        let source = net.flows.peer(flow);
-        source.map_or(Origin::Phone, |source| self.origin_at(source.ip()))
     }
 
-    /// Who lives at an address.
+    /// Who of the cluster is at the end of a flow without a certificate.
+    fn origin_of(&self, end: &End) -> Origin {
+        if self.homes.believe(end) {
+            Origin::Home
+        } else if self.homes.are_clear() && self.siblings.iter().any(|rule| rule.believes(end)) {
+            Origin::Edge
+        } else {
+            Origin::Phone
+        }
+    }
+
+    /// Who lives at an address: where something that we send would arrive, and
+    /// not who sends from there.
     fn origin_at(&self, ip: IpAddr) -> Origin {
         let ip = ip.to_canonical();
         if self.homes.has(ip) {
-            return Origin::Home;
-        }
-        let siblings = self
-            .settings
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| *place != self.own);
-        if siblings
-            .map(|(_, member)| member.address)
-            .any(|address| address == ip)
-        {
+            Origin::Home
+        } else if self.siblings.iter().any(|rule| rule.lives_at(ip)) {
             Origin::Edge
         } else {
             Origin::Phone
@@ -190,11 +219,20 @@ impl Edge {
             .is_ok()
     }
 
-    /// How to reach another member over the transport that `flow` speaks. Over
-    /// TLS it proves the cluster's name, as all edges do (S-35).
+    /// How to reach another member: over the transport that `flow` speaks where
+    /// the edges believe one another over that. Over TLS it proves the cluster's
+    /// name, as all edges do (S-35).
     pub(super) fn member_hop(&self, net: &mut Net, place: usize, flow: Flow) -> Option<Hop> {
         let member = self.settings.members.get(place)?;
-        let transport = net.flows.transport(flow);
+        let speaks_tls = net
+            .flows
+            .listener(Transport::Tls, member.address.is_ipv6())
+            .is_some();
+        let transport = if self.homes.are_clear() || !speaks_tls {
+            net.flows.transport(flow)
+        } else {
+            Transport::Tls
+        };
         Some(Hop::To {
             transport,
             addr: SocketAddr::new(member.address, member.port(transport)),
@@ -208,6 +246,7 @@ impl Policy for Edge {
         match self.origin(net, flow) {
             Origin::Home => Principal::Home,
             Origin::Edge => Principal::Edge,
+            Origin::Carrier => Principal::Carrier,
             Origin::Phone if self.registrations.is_used(now, flow) => Principal::Subscriber,
             Origin::Phone => Principal::Stranger,
         }
@@ -236,6 +275,8 @@ impl Policy for Edge {
     ) -> Verdict {
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan)
+        } else if let Some(verdict) = self.revoked(net, now, request) {
+            verdict
         } else {
             self.call(net, now, request, plan)
         }
@@ -261,9 +302,18 @@ impl Policy for Edge {
         self.meet_home(net, now, flow);
     }
 
-    fn told(&mut self, _: &mut Net, now: Instant, from: u8, news: Handoff) {
-        if let Handoff::Holds { phone, until } = news {
-            self.directory.set(now, phone, from, until);
+    fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff) {
+        match news {
+            Handoff::Holds { phone, until } => self.directory.set(now, phone, from, until),
+            Handoff::Revoked { user, realm } => self.forget_user(net, now, (&user, &realm)),
+            Handoff::Message { .. }
+            | Handoff::Send { .. }
+            | Handoff::Gone { .. }
+            | Handoff::Unreachable { .. }
+            | Handoff::Heard { .. }
+            | Handoff::Silent { .. }
+            | Handoff::Row { .. }
+            | Handoff::Stuck { .. } => {}
         }
     }
 
@@ -286,7 +336,12 @@ impl Policy for Edge {
             Hop::To { addr, .. } => self.origin_at(addr.ip()),
             Hop::Named(_) => Origin::Phone,
         };
-        origin != Origin::Phone
+        origin.is_ours()
+    }
+
+    fn may_be_peer(&self, end: &End) -> bool {
+        let siblings = self.siblings.iter().any(|rule| rule.comes_from(end));
+        siblings || self.homes.may_come(end)
     }
 
     fn negotiates(&self, net: &Net, hop: Hop) -> bool {
@@ -302,7 +357,7 @@ impl Policy for Edge {
         match self.origin_at(addr.ip()) {
             Origin::Home => self.homes.domain_at(net, now, addr),
             Origin::Edge => Some(&self.settings.cluster),
-            Origin::Phone => None,
+            Origin::Carrier | Origin::Phone => None,
         }
     }
 
@@ -371,3 +426,6 @@ fn grant_keep(net: &Net, response: &Response<'_>, edits: &mut Edits) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,12 +154,12 @@ impl Edge {
             .registrations
             .has_flow(pass.now, flow, &self.token.subscriber());
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let user = match way {
-            _ if routed => self.token.user(),
+        let claim = match way {
+            _ if routed => (self.token.user(), self.token.realm()),
             Way::Out => user_of(bytes, message.from_uri(bytes)),
             Way::In => user_of(bytes, message.to_uri(bytes)),
         };
-        let found = self.registrations.on_flow(pass.now, flow, user)?;
+        let found = self.registrations.on_flow(pass.now, flow, claim)?;
         self.write_token(&found.subscriber, found.edges, found.flags, out)
             .then_some(found.is_sticky)
     }
@@ -298,9 +298,8 @@ fn needs_record_route(request: &Request<'_>) -> bool {
     method.forms_dialog() || method == Method::Other
 }
 
-/// The user of the URI in a From or a To.
-fn user_of(bytes: &[u8], uri: Option<Uri>) -> &[u8] {
-    uri.and_then(|uri| uri.user)
-        .map(|user| user.of(bytes))
+/// User and host of the URI in a From or a To.
+fn user_of(bytes: &[u8], uri: Option<Uri>) -> (&[u8], &[u8]) {
+    uri.and_then(|uri| Some((uri.user?.of(bytes), uri.host.of(bytes))))
         .unwrap_or_default()
 }

@@ -1,9 +1,13 @@
 //! REGISTER on its way in: which edge it is for, whose it is, and the Path
 //! (protocol 1.A, D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
 //!
-//! Whose it is follows from the credentials alone, read by the very rule the
-//! home reads them by: what this edge took for the user while the home proved
-//! another one would be a token for somebody else's calls.
+//! Whose it is follows from the To alone: a 2xx of the home registers the address
+//! of record that stands there and no other (RFC 3261 §10.3), however the home
+//! found out that it may. What it was shown for that, credentials of this realm
+//! or of another, an address, a certificate, is not read here: an edge that took
+//! somebody from it whom the home did not register would lead that one's calls to
+//! whoever sent it. So the token names the user from the first REGISTER on (D-E15);
+//! until a 2xx has bound its flow it leads nowhere, or to whoever is registered.
 
 use super::own::Mine;
 use super::policy::Edge;
@@ -11,8 +15,8 @@ use super::{EdgeSet, Subscriber, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
-use crate::scan::auth::Digest;
 use crate::scan::uri::same_host;
+use crate::scan::user::write_user;
 use crate::scan::{Message, Name};
 use crate::span::Span;
 use crate::time::Instant;
@@ -27,9 +31,6 @@ pub(super) struct Phone {
     pub(super) instance: Option<Span>,
     /// 0 when it gave none.
     pub(super) reg_id: u32,
-    /// Credentials' user and realm; empty when there are none.
-    pub(super) user: Span,
-    pub(super) realm: Span,
     /// `Supported: alt-proxies`.
     pub(super) sticky: bool,
     /// `Supported: path`.
@@ -87,7 +88,7 @@ impl Edge {
         if let Err(reply) = retarget {
             return Verdict::Answer(reply);
         }
-        let asks = match self.read(request.bytes, request.message) {
+        let asks = match Self::read(request.bytes, request.message) {
             Ok(asks) => asks,
             Err(reply) => return Verdict::Answer(reply),
         };
@@ -161,26 +162,18 @@ impl Edge {
             plan.lines.extend_from_slice(b"Require: path\r\n");
             return Err(Reply::stateless(421, "The Phone Must Support Path"));
         }
-        let mut instance = std::mem::take(&mut self.text);
-        instance.clear();
-        phone.write_instance(bytes, &mut instance);
-        let subscriber = Subscriber {
-            user: phone.user.of(bytes),
-            realm: phone.realm.of(bytes),
-            instance: &instance,
-        };
+        let mut text = std::mem::take(&mut self.text);
+        let who = Who::write(bytes, request.message, phone, &mut text);
+        let subscriber = who.subscriber(&text);
         // D-E2. A token of somebody else in the Route is no refresh of this
         // phone, and neither is one whose edges are all others: its phone has
         // come to an edge that nobody would look for it at.
-        let theirs = self.token.subscriber();
-        let same = !self.token.is_anonymous()
-            && theirs.user == subscriber.user
-            && theirs.instance == subscriber.instance;
+        let same = !self.token.is_anonymous() && self.token.subscriber() == subscriber;
         if first_hop
             && phone.is_movable()
             && let Some(reply) = self.moved(net, request, &subscriber, same, plan)
         {
-            self.text = instance;
+            self.text = text;
             return Err(reply);
         }
         let old = same.then(|| self.token_set());
@@ -195,7 +188,7 @@ impl Edge {
         let token = net.pool.build(limits::TOKEN_MAX, |out| {
             fits = self.write_token(&subscriber, edges, flags, out)
         });
-        self.text = instance;
+        self.text = text;
         if !fits {
             return Err(Reply::stateless(403, "User Or Instance Too Long"));
         }
@@ -240,8 +233,8 @@ impl Edge {
     }
 
     /// Reads what this edge needs of a REGISTER: the first Contact with an
-    /// instance, else the first, and the user of its credentials (D-E14).
-    pub(super) fn read(&self, bytes: &[u8], message: &Message) -> Result<Asks, Reply> {
+    /// instance, else the first.
+    pub(super) fn read(bytes: &[u8], message: &Message) -> Result<Asks, Reply> {
         let malformed = |_| Reply::stateless(400, "Malformed Contact");
         let mut chosen: Option<Address> = None;
         for value in message
@@ -263,41 +256,16 @@ impl Edge {
         let Some(contact) = chosen else {
             return Ok(Asks::Nothing);
         };
-        let (user, realm) = self.credentials(bytes, message);
         let default = message.number(bytes, Name::Expires).ok().flatten();
         let expires = contact.number(bytes, "expires").or(default);
         Ok(Asks::Binding(Phone {
             contact: contact.uri,
             instance: contact.instance(bytes),
             reg_id: contact.number(bytes, "reg-id").unwrap_or(0),
-            user,
-            realm,
             sticky: message.has_token(bytes, Name::Supported, "alt-proxies"),
             path: message.has_token(bytes, Name::Supported, "path"),
             leaves: expires == Some(0),
         }))
-    }
-
-    /// The first ones for a served realm; else those that stand alone, for a
-    /// home whose realm is not its domain; with several for realms unknown here
-    /// nobody can say whom the home will believe.
-    fn credentials(&self, bytes: &[u8], message: &Message) -> (Span, Span) {
-        let headers = || {
-            let proxy = message.all(Name::ProxyAuthorization);
-            let all = message.all(Name::Authorization).chain(proxy);
-            all.filter_map(|header| Digest::parse(bytes, header.value).ok().flatten())
-        };
-        let served = |digest: &Digest| {
-            let mut domains = self.settings.home_domains.iter();
-            domains.any(|domain| domain.as_bytes() == digest.realm.of(bytes))
-        };
-        let mut alone = headers();
-        let digest = headers()
-            .find(served)
-            .or_else(|| alone.next().filter(|_| alone.next().is_none()));
-        digest
-            .map(|digest| (digest.username, digest.realm))
-            .unwrap_or_default()
     }
 }
 
@@ -313,5 +281,49 @@ impl Phone {
             Some(instance) => out.extend_from_slice(instance.of(bytes)),
             None => super::pseudo_instance(self.contact.of(bytes), out),
         }
+    }
+}
+
+/// Who registers, in a text that was written for it: the address of record,
+/// then the instance.
+#[derive(Clone, Copy)]
+pub(super) struct Who {
+    user_end: usize,
+    aor_end: usize,
+}
+
+impl Who {
+    /// Writes it into `text`, in place of what is there.
+    pub(super) fn write(
+        bytes: &[u8],
+        message: &Message,
+        phone: &Phone,
+        text: &mut Vec<u8>,
+    ) -> Self {
+        text.clear();
+        let to = message.to_uri(bytes);
+        let user = to.and_then(|uri| uri.user).map(|user| user.of(bytes));
+        write_user(user.unwrap_or_default(), text);
+        let user_end = text.len();
+        text.push(b'@');
+        let host = to.map(|uri| uri.host.of(bytes)).unwrap_or_default();
+        text.extend_from_slice(host.strip_suffix(b".").unwrap_or(host));
+        text[user_end..].make_ascii_lowercase();
+        let aor_end = text.len();
+        phone.write_instance(bytes, text);
+        Self { user_end, aor_end }
+    }
+
+    pub(super) fn subscriber(self, text: &[u8]) -> Subscriber<'_> {
+        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        Subscriber {
+            user: part(0..self.user_end),
+            realm: part(self.user_end + 1..self.aor_end),
+            instance: part(self.aor_end..text.len()),
+        }
+    }
+
+    pub(super) fn aor(self, text: &[u8]) -> &[u8] {
+        text.get(..self.aor_end).unwrap_or_default()
     }
 }

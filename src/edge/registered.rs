@@ -5,15 +5,15 @@
 //! relayed came over a flow that is not the phone's (protocol 3.31).
 
 use super::policy::Edge;
-use super::register::{Asks, Phone};
-use super::{EdgeSet, Registration, Subscriber};
+use super::register::{Asks, Phone, Who};
+use super::{EdgeSet, Registration};
 use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, is_sips};
 use crate::scan::address::Address;
-use crate::scan::{Message, Name, scan};
+use crate::scan::{Name, scan};
 use crate::time::{Duration, Instant};
 
 /// What the phone is to know of its registration.
@@ -55,19 +55,15 @@ impl Edge {
             return;
         };
         let mut again = std::mem::take(&mut self.again);
-        let asks = scan(base, &mut again).map(|()| self.read(base, &again));
+        let asks = scan(base, &mut again).map(|()| Self::read(base, &again));
         if let Ok(Ok(Asks::Binding(phone))) = asks {
-            let user = or_registered(&phone, base, &again);
             let seconds = granted(base, &phone, response);
-            let mut instance = std::mem::take(&mut self.text);
-            instance.clear();
-            phone.write_instance(base, &mut instance);
-            let subscriber = Subscriber {
-                user,
-                realm: phone.realm.of(base),
-                instance: &instance,
-            };
-            if seconds == 0 {
+            let mut text = std::mem::take(&mut self.text);
+            let who = Who::write(base, &again, &phone, &mut text);
+            let subscriber = who.subscriber(&text);
+            if subscriber.user.is_empty() {
+                // Nobody could be called by it.
+            } else if seconds == 0 {
                 // D-E11: nothing is told after a de-registration.
                 self.registrations.unbind(&subscriber, phone.reg_id);
                 if self.registrations.flow_of(now, &subscriber, None).is_none() {
@@ -78,6 +74,7 @@ impl Edge {
                 let until = now + Duration::from_secs(seconds.into());
                 let bound = self.registrations.bind(&Registration {
                     subscriber,
+                    aor: who.aor(&text),
                     reg_id: phone.reg_id,
                     flow: context.flow,
                     edges,
@@ -108,7 +105,7 @@ impl Edge {
                     require(response, edits);
                 }
             }
-            self.text = instance;
+            self.text = text;
         }
         self.again = again;
     }
@@ -199,21 +196,6 @@ fn require(response: &Response<'_>, edits: &mut Edits) {
             out.extend_from_slice(b"Require: alt-proxies\r\n");
         }),
     }
-}
-
-/// The user of the credentials, else of the address of record: where the home
-/// knows its phones by other means than digest, what it registered is who it is
-/// (protocol 2.3 item 6). Calls of such a phone are record-routed with its
-/// token; calls to it need a home that challenges, since the Path was written
-/// before anybody was named (D-E15).
-fn or_registered<'a>(phone: &Phone, base: &'a [u8], message: &Message) -> &'a [u8] {
-    if !phone.user.is_empty() {
-        return phone.user.of(base);
-    }
-    let uri = message.to_uri(base);
-    uri.and_then(|uri| uri.user)
-        .map(|user| user.of(base))
-        .unwrap_or_default()
 }
 
 /// The lifetime the 2xx grants this phone's contact, in seconds; 0 when the

@@ -4,14 +4,16 @@
 //! - One registration per (user, realm, instance, reg-id); the newest binding
 //!   of it wins and others of the same instance stay (RFC 5626 §4.2.1, H-10).
 //!   Callers bind only what a 2xx to a REGISTER let pass (D-E13).
+//! - `joe` of one realm and `joe` of another are two people: nothing here finds,
+//!   counts or forgets the one for the other.
 //! - A lookup never returns a registration whose time is over; `expire` merely
 //!   gives memory back, a bounded piece at a time.
 //! - Not the location store: what is lost here costs a redirect, a relay or a
 //!   430, and the next refresh brings it back.
 //!
 //! The token is not stored but written again from what is here (about 1 µs): its
-//! text would double the memory. A record takes 88 bytes, its text (user, realm,
-//! instance) 64 to 80, the two indexes 10 to 22. A million registrations with
+//! text would double the memory. A record takes 88 bytes, its text (address
+//! of record, instance) 64 to 80, the two indexes 10 to 22. A million registrations with
 //! UUID instances measure 197 bytes each, growth of the tables included.
 
 mod table;
@@ -26,8 +28,11 @@ use crate::time::Instant;
 /// One binding of a subscriber to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration<'a> {
-    /// Whose it is. With a realm, when one is known.
+    /// Whose it is.
     pub subscriber: Subscriber<'a>,
+    /// The address of record that the 2xx confirmed: user and realm of the
+    /// subscriber with `@` between, spelled as in a URI.
+    pub aor: &'a [u8],
     /// The phone's number for this flow; 0 when it gave none.
     pub reg_id: u32,
     /// The way to the phone.
@@ -80,7 +85,7 @@ impl Registrations {
         let mut held = 0;
         let mut oldest = None;
         let mut same = None;
-        for (index, record) in self.table.of_user(subscriber.user) {
+        for (index, record) in self.table.of_user((subscriber.user, subscriber.realm)) {
             held += 1;
             oldest = Some(index);
             if record.subscriber() == subscriber && record.reg_id == registration.reg_id {
@@ -104,7 +109,7 @@ impl Registrations {
     }
 
     /// The newest live flow to a subscriber, whatever its reg-id, other than
-    /// `not`. A subscriber without a realm stands for any realm.
+    /// `not`.
     #[must_use]
     pub fn flow_of(
         &self,
@@ -126,8 +131,12 @@ impl Registrations {
         self.live(now, subscriber).map(Record::view)
     }
 
-    /// The live registrations of a user, whatever the instance.
-    pub fn of_user(&self, now: Instant, user: &[u8]) -> impl Iterator<Item = Registration<'_>> {
+    /// The live registrations of a user of a realm, whatever the instance.
+    pub fn of_user(
+        &self,
+        now: Instant,
+        user: (&[u8], &[u8]),
+    ) -> impl Iterator<Item = Registration<'_>> {
         let all = self.table.of_user(user).map(|(_, record)| record);
         all.filter(move |record| record.expires > now)
             .map(Record::view)
@@ -147,11 +156,18 @@ impl Registrations {
     }
 
     /// Whose request came over `flow`: the newest live registration of the user
-    /// it claims to be, else, when all on the flow are of one subscriber, the
-    /// newest of those.
+    /// (and host) it claims to be, else, when all on the flow are of one
+    /// subscriber, the newest of those.
     #[must_use]
-    pub fn on_flow(&self, now: Instant, flow: Flow, user_hint: &[u8]) -> Option<Registration<'_>> {
-        let mut of_user = self.table.of_user(user_hint).map(|(_, record)| record);
+    pub fn on_flow(
+        &self,
+        now: Instant,
+        flow: Flow,
+        (user, host): (&[u8], &[u8]),
+    ) -> Option<Registration<'_>> {
+        let mut room = [0; TOKEN_FIELD_MAX];
+        let claim = (user, lowered(host, &mut room));
+        let mut of_user = self.table.of_user(claim).map(|(_, record)| record);
         if let Some(record) = of_user.find(|record| record.flow == flow && record.expires > now) {
             return Some(record.view());
         }
@@ -165,16 +181,33 @@ impl Registrations {
             .then(|| newest.view())
     }
 
-    /// Forgets one registration; true when there was one. A subscriber without
-    /// a realm stands for the newest of any realm.
+    /// Forgets one registration; true when there was one.
     pub fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
-        let is_it = |record: &Record| record.reg_id == reg_id && record.is_of(subscriber);
+        let is_it = |record: &Record| record.reg_id == reg_id && record.subscriber() == *subscriber;
         let found = self
             .table
-            .of_user(subscriber.user)
+            .of_user((subscriber.user, subscriber.realm))
             .find(|(_, record)| is_it(record))
             .map(|(index, _)| index);
         found.and_then(|index| self.table.remove(index)).is_some()
+    }
+
+    /// Forgets everything of a user of a realm, and tells `gone` of each
+    /// subscriber, with what is left; says how many registrations they were.
+    pub fn forget_user(
+        &mut self,
+        user: (&[u8], &[u8]),
+        mut gone: impl FnMut(&Self, &Subscriber<'_>),
+    ) -> usize {
+        let mut forgotten = 0;
+        loop {
+            let newest = self.table.of_user(user).next().map(|(index, _)| index);
+            let Some(record) = newest.and_then(|index| self.table.remove(index)) else {
+                return forgotten;
+            };
+            gone(self, &record.subscriber());
+            forgotten += 1;
+        }
     }
 
     /// Forgets everything that led over `flow` (O-11), and tells `gone` of each
@@ -226,11 +259,24 @@ impl Registrations {
     }
 
     fn live(&self, now: Instant, subscriber: &Subscriber<'_>) -> impl Iterator<Item = &Record> {
-        let of_user = self
-            .table
-            .of_user(subscriber.user)
-            .map(|(_, record)| record);
-        of_user.filter(move |record| record.expires > now && record.is_of(subscriber))
+        let of_user = self.table.of_user((subscriber.user, subscriber.realm));
+        let of_user = of_user.map(|(_, record)| record);
+        of_user.filter(move |record| record.expires > now && record.subscriber() == *subscriber)
+    }
+}
+
+/// A host in lower case and without a last dot, as realms are kept; in `room`
+/// only where it was not so.
+pub(super) fn lowered<'a>(host: &'a [u8], room: &'a mut [u8; TOKEN_FIELD_MAX]) -> &'a [u8] {
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    match room.get_mut(..host.len()) {
+        Some(room) if host.iter().any(u8::is_ascii_uppercase) => {
+            room.copy_from_slice(host);
+            room.make_ascii_lowercase();
+            room
+        }
+        // One that is too long is nobody's realm.
+        Some(_) | None => host,
     }
 }
 

@@ -110,7 +110,7 @@ fn weight(key: u64, member: &Member) -> u64 {
     mix(key ^ mix(fold(START, member.name.as_bytes())))
 }
 
-/// Over user and instance only: the realm is missing where tokens are clear.
+/// Over user and instance only: namesakes of two domains may well share edges.
 fn subscriber_hash(subscriber: &Subscriber<'_>) -> u64 {
     // 0xFF is no part of UTF-8, so it separates.
     fold(
@@ -156,6 +156,7 @@ mod tests {
                 udp: 5060,
                 tcp: 5060,
                 tls: 5061,
+                core_port: 15_060,
                 retires: false,
                 site: String::new(),
             })

@@ -7,8 +7,9 @@
 //!   the cluster makes them. Clear ones, `joe+e1+e3+instance`, are for the lab:
 //!   everybody can read and make them.
 //! - reg-id is not in it: flows are found by subscriber, whatever the reg-id.
-//! - What a token says is not yet a permission: a token without a user (D-E15)
-//!   must never be sent traffic, and where a request came from decides the rest.
+//! - What a token says is not yet a permission: it is written before the home has
+//!   answered (D-E15), and leads nowhere until a 2xx has bound its subscriber to a
+//!   flow; one without a user never does. Where a request came from decides the rest.
 
 use super::{Ring, Subscriber, spelling};
 use crate::limits::{EDGE_SET_MAX, TOKEN_FIELD_MAX, TOKEN_MAX};
@@ -16,18 +17,19 @@ use crate::span::Span;
 
 /// Writes and reads tokens.
 pub enum Codec {
-    /// As on the slides; carries neither realm nor flags.
-    Clear,
+    /// As on the slides; carries no flags, and the realm only where it is not
+    /// this one: `joe` is of the first domain served, `joe_40example.org` is not.
+    Clear(Box<[u8]>),
     /// Under the keys of the cluster.
     Sealed(Ring),
 }
 
 impl Codec {
     /// Sealed under these keys, the first one minting; clear when there are
-    /// none.
+    /// none, and then `realm` goes without saying.
     #[must_use]
-    pub fn new(keys: &[[u8; 64]]) -> Self {
-        Ring::new(keys).map_or(Self::Clear, Self::Sealed)
+    pub fn new(keys: &[[u8; 64]], realm: &str) -> Self {
+        Ring::new(keys).map_or_else(|| Self::Clear(realm.as_bytes().into()), Self::Sealed)
     }
 
     /// Appends the user part of the token. `edges` are member names in the
@@ -57,8 +59,14 @@ impl Codec {
         }
         let at = out.len();
         match self {
-            Self::Clear => {
+            // No domain holds one, and it would be read back as another.
+            Self::Clear(_) if memchr::memchr(b'@', realm).is_some() => return Err(Unfit),
+            Self::Clear(common) => {
                 spelling::write_field(user, out);
+                if realm != &common[..] || memchr::memchr(b'@', user).is_some() {
+                    spelling::write_field(b"@", out);
+                    spelling::write_field(realm, out);
+                }
                 for field in edges.iter().chain([&instance]) {
                     out.push(b'+');
                     spelling::write_field(field, out);
@@ -89,7 +97,7 @@ impl Codec {
         let mut scratch = [0; TOKEN_MAX];
         let text = spelling::unescape(user_part, &mut scratch)?;
         let read = match self {
-            Self::Clear => read_clear(text, out),
+            Self::Clear(common) => read_clear(text, common, out),
             Self::Sealed(ring) => read_sealed(ring, text, out),
         };
         if read.is_err() {
@@ -128,13 +136,14 @@ impl Token {
         }
     }
 
-    /// The user; empty when the REGISTER it was made for had no credentials.
+    /// The user, as a URI spells it; empty when the To of the REGISTER it was
+    /// made for named none.
     #[must_use]
     pub fn user(&self) -> &[u8] {
         self.user.of(&self.bytes)
     }
 
-    /// The realm of the credentials; always empty in a clear token.
+    /// The domain of the user.
     #[must_use]
     pub fn realm(&self) -> &[u8] {
         self.realm.of(&self.bytes)
@@ -293,12 +302,31 @@ fn read_sealed(ring: &Ring, text: &[u8], out: &mut Token) -> Result<(), BadToken
     }
 }
 
-fn read_clear(text: &[u8], out: &mut Token) -> Result<(), BadToken> {
+fn read_clear(text: &[u8], common: &[u8], out: &mut Token) -> Result<(), BadToken> {
     let mut fields = text.split(|&byte| byte == b'+').peekable();
     let user = fields.next().ok_or(BadToken::Malformed)?;
-    out.user = read_clear_field(user, &mut out.bytes)?;
+    let field = read_clear_field(user, USER_MAX, &mut out.bytes)?;
+    (out.user, out.realm) = match memchr::memrchr(b'@', field.of(&out.bytes)) {
+        Some(at) => {
+            let at = usize::from(field.start) + at;
+            let user = Span::new(field.start.into(), at);
+            let realm = Span::new(at + 1, field.end.into());
+            // Every token has one spelling.
+            let is_needed = realm.of(&out.bytes) != common
+                || memchr::memchr(b'@', user.of(&out.bytes)).is_some();
+            if !is_needed {
+                return Err(BadToken::Malformed);
+            }
+            (user, realm)
+        }
+        None => {
+            out.bytes.extend_from_slice(common);
+            let end = out.bytes.len();
+            (field, Span::new(end - common.len(), end))
+        }
+    };
     while let Some(text) = fields.next() {
-        let field = read_clear_field(text, &mut out.bytes)?;
+        let field = read_clear_field(text, TOKEN_FIELD_MAX, &mut out.bytes)?;
         if fields.peek().is_some() {
             out.push_edge(field)?;
         } else {
@@ -312,14 +340,17 @@ fn read_clear(text: &[u8], out: &mut Token) -> Result<(), BadToken> {
     }
 }
 
-fn read_clear_field(text: &[u8], out: &mut Vec<u8>) -> Result<Span, BadToken> {
+fn read_clear_field(text: &[u8], max: usize, out: &mut Vec<u8>) -> Result<Span, BadToken> {
     let start = out.len();
     spelling::read_field(text, out)?;
-    if out.len() - start > TOKEN_FIELD_MAX {
+    if out.len() - start > max {
         return Err(BadToken::Malformed);
     }
     Ok(Span::new(start, out.len()))
 }
+
+/// A user with its domain.
+const USER_MAX: usize = 2 * TOKEN_FIELD_MAX + 1;
 
 const _: () = assert!(
     TOKEN_FIELD_MAX <= u8::MAX as usize,

@@ -3,6 +3,8 @@
 
 use super::own::Mine;
 use super::policy::Edge;
+use super::registrations;
+use crate::limits;
 use crate::proxy::fact::{self, Facts};
 use crate::proxy::{Net, Plan};
 use crate::scan::uri::Uri;
@@ -101,7 +103,9 @@ impl Edge {
     ) {
         facts.say("uri", "holds no token of this cluster");
         let user = parsed.user.map(|user| user.of(uri)).unwrap_or_default();
-        for held in self.registrations.of_user(now, user) {
+        let mut room = [0; limits::TOKEN_FIELD_MAX];
+        let host = registrations::lowered(parsed.host.of(uri), &mut room);
+        for held in self.registrations.of_user(now, (user, host)) {
             let says = format!(
                 "{}, instance {}, reg-id {}, {}",
                 fact::flow(net, held.flow),

@@ -5,12 +5,9 @@ use std::net::IpAddr;
 use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
-use crate::guard::Kind;
 use crate::id::Flow;
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
-use crate::scan::uri::host_ip;
-use crate::scan::via::Via;
 use crate::scan::{Name, StartLine};
 use crate::span::Span;
 use crate::time::Instant;
@@ -62,8 +59,8 @@ enum Unproven {
 
 impl Home {
     /// Passes when the request proves that it is `user`'s; else the challenge
-    /// with its header lines in the plan. A source that has failed
-    /// too often is not listened to for a while.
+    /// with its header lines in the plan. Who has failed too often
+    /// from one source is not listened to for a while.
     pub(super) fn authenticate(
         &mut self,
         net: &mut Net,
@@ -72,31 +69,39 @@ impl Home {
         (user, role): (Span, As),
         plan: &mut Plan,
     ) -> Result<(), Reply> {
-        let source = self.sender(request);
-        if request.message.first(role.credentials()).is_some()
-            && !net.guard.has(now, source, Kind::FailedDigest)
+        let source = self.sender(net, request);
+        let given = self.given(request, role);
+        if let Some(given) = &given
+            && !net
+                .guard
+                .may_log_in(now, source, given.username.of(request.bytes))
         {
             net.counters.limited += 1;
             net.retry_after(0, &mut plan.lines);
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
-        match self.prove(net, now, request, (source, role)) {
+        let bytes = request.bytes;
+        let proven = given.as_ref().map_or(Err(Unproven::Missing), |given| {
+            self.prove(net, now, request, (source, given))
+        });
+        match proven {
             Ok(proven) => {
-                let bytes = request.bytes;
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
                     if matches!(request.flow, Flow::Udp { .. }) && source == request.source.ip() {
                         net.guard.prove(now, source);
                     }
+                    net.guard.logged_in(now, source, proven.of(bytes));
                     return Ok(());
                 }
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(unproven) => {
-                let stale = match unproven {
+                let stale = match &unproven {
                     Unproven::Missing => false,
                     Unproven::Wrong => {
                         net.counters.failed_digests += 1;
-                        net.guard.admit(now, source, Kind::FailedDigest);
+                        let user = given.map(|given| given.username).unwrap_or_default();
+                        net.guard.failed_login(now, source, user.of(bytes));
                         false
                     }
                     Unproven::Stale => true,
@@ -109,7 +114,11 @@ impl Home {
                         true
                     }
                 };
-                let (line, reply) = role.challenge();
+                let (line, mut reply) = role.challenge();
+                if matches!(unproven, Unproven::Wrong) {
+                    // A challenge as any other, in words that an operator finds.
+                    reply.reason = "Wrong User Or Password";
+                }
                 let user = user.of(request.bytes);
                 self.challenge(net, now, source, (user, line, stale), plan);
                 Err(reply)
@@ -119,19 +128,22 @@ impl Home {
 
     /// The address of whoever made the request. Of one that came through an
     /// edge it is what the edge saw and wrote into the Via below its own.
-    fn sender(&self, request: &Request<'_>) -> IpAddr {
+    fn sender(&self, net: &Net, request: &Request<'_>) -> IpAddr {
         let own = request.source.ip();
-        if !self.settings.is_edge(own) {
+        if !self.is_edge(net, request.flow) {
             return own;
         }
-        let bytes = request.bytes;
-        let via = request.message.values(bytes, Name::Via).nth(1);
-        let via = via.and_then(|value| Via::parse(bytes, value).ok());
-        via.and_then(|via| match via.received {
-            Some(received) => host_ip(received.of(bytes)),
-            None => via.ip,
-        })
-        .unwrap_or(own)
+        request.sender_below().unwrap_or(own)
+    }
+
+    /// The credentials for our realm.
+    fn given(&self, request: &Request<'_>, role: As) -> Option<Digest> {
+        let realm = self.settings.domain.as_bytes();
+        request
+            .message
+            .all(role.credentials())
+            .filter_map(|header| Digest::parse(request.bytes, header.value).ok().flatten())
+            .find(|digest| digest.realm.of(request.bytes) == realm)
     }
 
     /// The user that the credentials prove.
@@ -140,17 +152,10 @@ impl Home {
         net: &Net,
         now: Instant,
         request: &Request<'_>,
-        (source, role): (IpAddr, As),
+        (source, given): (IpAddr, &Digest),
     ) -> Result<Span, Unproven> {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
-        let credentials = message
-            .all(role.credentials())
-            .filter_map(|header| Digest::parse(bytes, header.value).ok().flatten())
-            .find(|digest| digest.realm.of(bytes) == realm);
-        let Some(given) = credentials else {
-            return Err(Unproven::Missing);
-        };
         let unix = net.wall.unix(now);
         let stamp = match nonce::check(
             &self.settings.nonce_key,

@@ -163,7 +163,8 @@ impl Home {
     /// address.
     pub(super) fn names_edge(&self, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
-        same_host(host, &self.cluster) || host_ip(host).is_some_and(|ip| self.settings.is_edge(ip))
+        same_host(host, &self.cluster)
+            || host_ip(host).is_some_and(|ip| self.settings.has_edge_at(ip))
     }
 
     /// The refusal of a request that is to go to a URI which is not ours;

@@ -223,6 +223,17 @@ impl Location {
         Ok(())
     }
 
+    /// Removes every contact of an address of record, whatever its owner asks for,
+    /// and gives them back; some may have expired.
+    pub fn take(&mut self, aor: &[u8]) -> Vec<Binding> {
+        let Some(place) = self.find(aor) else {
+            return Vec::new();
+        };
+        let bindings = std::mem::take(&mut self.aors[place].bindings);
+        self.remove_if_empty(place);
+        bindings
+    }
+
     /// Looks at `budget` addresses of record, going on where the last call
     /// ended, and removes what has expired. Gives the number of bindings
     /// removed; the addresses of record that lost any are appended to

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::dialog::dialog_of;
+use super::revoking::Revoking;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::bytes::Buf;
 use crate::edit::Edits;
@@ -15,7 +16,7 @@ use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Target, 
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
-use crate::send::{Handoff, Hop, Output};
+use crate::send::{Clear, End, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::Instant;
@@ -36,9 +37,10 @@ pub struct Home {
     pub(super) stick: Table,
     /// Host of `settings.edges`: the edge cluster's name.
     pub(super) cluster: Vec<u8>,
-    /// The addresses in `edge_peers`, for a URI of the cluster that sticks
-    /// nowhere (S-16): any edge knows the right one.
-    pub(super) edges: Vec<IpAddr>,
+    /// The addresses in `edge_peers`, and whether they are believed without TLS,
+    /// for a URI of the cluster that sticks nowhere (S-16): any edge knows the
+    /// right one.
+    pub(super) edges: Vec<(IpAddr, bool)>,
     /// Canonical address of record of the request at hand.
     pub(super) aor: Vec<u8>,
     pub(super) text: Vec<u8>,
@@ -54,6 +56,7 @@ pub struct Home {
     pub(super) paths: Vec<(Flow, Buf, Instant)>,
     pub(super) again: Message,
     changed: Vec<Box<[u8]>>,
+    pub(super) revoking: Revoking,
 }
 
 impl Home {
@@ -65,11 +68,17 @@ impl Home {
             .map(|uri| uri.host.of(settings.edges.as_bytes()).to_vec());
         // A prefix names a few neighbours at most; a whole network of edges is
         // found through DNS, not by trying its addresses.
-        let edges = settings
-            .edge_peers
-            .iter()
-            .flat_map(|&(ip, prefix)| super::neighbours(ip, prefix))
-            .collect();
+        let mut edges: Vec<(IpAddr, bool)> = Vec::new();
+        for rule in &settings.edge_peers {
+            let (ip, prefix) = rule.network;
+            let is_clear = rule.clear != Clear::No;
+            for ip in super::neighbours(ip, prefix) {
+                match edges.iter_mut().find(|(known, _)| *known == ip) {
+                    Some((_, clear)) => *clear |= is_clear,
+                    None => edges.push((ip, is_clear)),
+                }
+            }
+        }
         Self {
             subscribers,
             marks: MarkKey::new(&settings.nonce_key),
@@ -87,18 +96,9 @@ impl Home {
             paths: Vec::new(),
             again: Message::default(),
             changed: Vec::new(),
+            revoking: Revoking::default(),
             settings,
         }
-    }
-
-    /// A newer list of subscribers.
-    pub fn set_subscribers(&mut self, subscribers: Arc<Subscribers>) {
-        self.subscribers = subscribers;
-    }
-
-    /// Takes back a row of the store; false when it is not one of ours.
-    pub fn restore(&mut self, net: &Net, now: Instant, aor: &[u8], row: &[u8]) -> bool {
-        self.location.restore(now, net.wall, aor, row).is_ok()
     }
 
     /// Addresses of record with a binding.
@@ -142,13 +142,24 @@ impl Home {
     }
 
     /// Whether an edge is at the end of the flow (D-H2). Over TLS its
-    /// certificate says so by naming the cluster, over UDP and TCP its address.
+    /// certificate says so by naming the cluster, over UDP and TCP its address
+    /// and port, where it may speak those.
     pub(super) fn is_edge(&self, net: &Net, flow: Flow) -> bool {
         if net.flows.transport(flow) == Transport::Tls {
             return net.flows.proves(flow, &self.cluster);
         }
-        let peer = net.flows.peer(flow);
-        peer.is_some_and(|peer| self.settings.is_edge(peer.ip()))
+        let end = net.flows.end(flow);
+        end.is_some_and(|end| self.settings.is_edge(&end))
+    }
+
+    /// Whether another carrier is at the end of the flow.
+    #[must_use]
+    pub fn is_carrier(&self, net: &Net, flow: Flow) -> bool {
+        let identities = net.flows.identities(flow);
+        let mut carriers = self.settings.peers.iter();
+        let end = net.flows.end(flow);
+        end.is_some_and(|end| carriers.any(|carrier| carrier.believes(&end, identities)))
+            && !self.is_edge(net, flow)
     }
 
     /// Links the cluster's domain to a flow that an edge is at the end of, once:
@@ -253,11 +264,15 @@ impl Home {
             let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
             let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
             let name = net.flows.names.intern(&self.cluster);
-            let turn = turn.filter(|ip| Some(**ip) != host);
-            let turn = turn.map(|&ip| Hop::To {
-                transport,
-                addr: SocketAddr::new(ip, transport.default_port()),
-                name,
+            let turn = turn.filter(|(ip, _)| Some(*ip) != host);
+            let turn = turn.map(|&(ip, clear)| {
+                // Over what else would it believe us?
+                let transport = if clear { transport } else { Transport::Tls };
+                Hop::To {
+                    transport,
+                    addr: SocketAddr::new(ip, transport.default_port()),
+                    name,
+                }
             });
             if known == 0 {
                 net.counters.stick_domain += u64::from(hops.is_empty());
@@ -282,6 +297,8 @@ impl Policy for Home {
     fn principal(&self, net: &Net, _: Instant, flow: Flow) -> Principal {
         if self.is_edge(net, flow) {
             Principal::Edge
+        } else if self.is_carrier(net, flow) {
+            Principal::Carrier
         } else {
             Principal::Stranger
         }
@@ -418,13 +435,18 @@ impl Policy for Home {
     fn is_peer(&self, net: &Net, hop: Hop) -> bool {
         match hop {
             Hop::Flow(flow) => self.is_edge(net, flow),
-            Hop::To { addr, .. } => self.settings.is_edge(addr.ip()),
+            Hop::To { addr, .. } => self.settings.has_edge_at(addr.ip()),
             Hop::Named(_) => false,
         }
     }
 
     fn names_peer(&self, bytes: &[u8], uri: &Uri) -> bool {
         self.names_edge(bytes, uri)
+    }
+
+    fn may_be_peer(&self, end: &End) -> bool {
+        let mut edges = self.settings.edge_peers.iter();
+        edges.any(|edge| edge.comes_from(end))
     }
 
     fn negotiates(&self, net: &Net, hop: Hop) -> bool {
@@ -436,7 +458,7 @@ impl Policy for Home {
     }
 
     fn domain_at(&self, _: &Net, _: Instant, addr: SocketAddr) -> Option<&str> {
-        let is_edge = self.settings.is_edge(addr.ip());
+        let is_edge = self.settings.has_edge_at(addr.ip());
         let cluster = std::str::from_utf8(&self.cluster).ok();
         cluster.filter(|_| is_edge)
     }
@@ -457,6 +479,10 @@ impl Policy for Home {
         self.is_edge(net, flow) || self.stick.holds(flow)
     }
 
+    fn go_on(&mut self, net: &mut Net, now: Instant) {
+        self.go_on_revoking(net, now);
+    }
+
     fn sweep(&mut self, net: &mut Net, now: Instant) {
         let budget = SWEEP.max(self.stick.len() / 64);
         self.stick.expire(now, budget);
@@ -472,3 +498,6 @@ impl Policy for Home {
         self.changed = changed;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,7 @@ impl Home {
                 return None;
             };
             // Over TLS the certificate has to name the cluster, wherever it is.
-            let is_edge = transport == Transport::Tls || self.settings.is_edge(addr.ip());
+            let is_edge = transport == Transport::Tls || self.settings.has_edge_at(addr.ip());
             let value = value.of(bytes);
             (is_edge && value.starts_with(b"<")).then_some((value, hop))
         });

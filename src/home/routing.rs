@@ -19,7 +19,7 @@ use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
 use crate::scan::{Method, Name};
-use crate::send::Hop;
+use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
 use crate::trust::mark::Next;
@@ -298,10 +298,11 @@ impl Home {
             return refuse(404, "No Route To That Scheme");
         }
         let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
-        if !cluster && !self.may_go(pass.net) {
+        let names_edge = self.names_edge(bytes, uri);
+        if !cluster && !self.may_go(pass.net, names_edge) {
             return pass.not_allowed("Destination Not Allowed");
         }
-        pass.plan.is_leaving = !self.names_edge(bytes, uri);
+        pass.plan.is_leaving = !names_edge;
         let method = pass.request.message.method();
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
@@ -323,19 +324,25 @@ impl Home {
         Verdict::Forward
     }
 
-    /// Whether the addresses at hand may be sent to (I-6).
-    fn may_go(&self, net: &Net) -> bool {
+    /// Whether the addresses at hand may be sent to (I-6): an edge's where the URI
+    /// names it so, for which its sender has shown a mark.
+    fn may_go(&self, net: &Net, names_edge: bool) -> bool {
         self.hops.iter().all(|hop| match hop {
-            // Whoever may name an edge has shown that he may.
-            Hop::To { addr, .. } => self.has_edge_at(*addr) || net.permits(*addr),
+            Hop::To {
+                transport, addr, ..
+            } if self.settings.has_edge_at(addr.ip()) => {
+                names_edge && self.listens_edge(*transport, *addr)
+            }
+            Hop::To { addr, .. } => net.permits(*addr),
             Hop::Flow(_) | Hop::Named(_) => true,
         })
     }
 
-    /// Whether an edge is reached at that address.
-    fn has_edge_at(&self, addr: SocketAddr) -> bool {
-        let ports = [Transport::Udp.default_port(), Transport::Tls.default_port()];
-        ports.contains(&addr.port()) && self.settings.is_edge(addr.ip())
+    /// Whether an address with its port is an edge's.
+    fn listens_edge(&self, transport: Transport, addr: SocketAddr) -> bool {
+        let end = End::new(transport, addr);
+        let mut edges = self.settings.edge_peers.iter();
+        edges.any(|edge| edge.comes_from(&end))
     }
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody

@@ -101,7 +101,8 @@ impl Home {
             | Handoff::Unreachable { .. }
             | Handoff::Heard { .. }
             | Handoff::Silent { .. }
-            | Handoff::Holds { .. } => {}
+            | Handoff::Holds { .. }
+            | Handoff::Revoked { .. } => {}
         }
     }
 

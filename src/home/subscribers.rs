@@ -9,6 +9,8 @@
 //! A password becomes its three hashes (HA1) at once and is not kept. The list
 //! does not change once read; a new file is a new list, shared by all shards.
 
+use std::sync::Arc;
+
 use ahash::RandomState;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hashbrown::HashTable;
@@ -21,6 +23,9 @@ pub struct Subscribers {
     entries: HashTable<Subscriber>,
     hasher: RandomState,
 }
+
+/// Addresses of record that a newer list takes away or gives another password.
+pub type Revoked = Arc<[Box<[u8]>]>;
 
 /// One subscriber in one realm, and the algorithms it can be challenged with.
 pub struct Subscriber {
@@ -70,6 +75,24 @@ impl Subscribers {
         let hash = self.hasher.hash_one((user, realm));
         self.entries
             .find(hash, |entry| entry.user() == user && entry.realm() == realm)
+    }
+
+    /// The addresses of record, in the form of `home::aor`, whose subscribers
+    /// `newer` does not have, or has with another password. One whose password is
+    /// known by further or fewer hashes keeps it.
+    #[must_use]
+    pub fn revoked_by(&self, newer: &Self) -> Revoked {
+        let stays = |old: &Subscriber| {
+            let new = newer.find(old.user(), old.realm());
+            new.is_some_and(|new| old.agrees_with(new))
+        };
+        let gone = self.entries.iter().filter(|entry| !stays(entry));
+        gone.map(|entry| {
+            let mut aor = [entry.user(), b"@", entry.realm()].concat();
+            aor[entry.user().len()..].make_ascii_lowercase();
+            aor.into_boxed_slice()
+        })
+        .collect()
     }
 
     /// Number of subscribers.
@@ -140,6 +163,13 @@ impl Subscriber {
             .into_iter()
             .zip(self.has)
             .filter_map(|(a, has)| has.then_some(a))
+    }
+
+    /// Whether the two have a hash in common, and none that differs.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let both = Algorithm::STRONGEST_FIRST.map(|a| self.ha1(a).zip(other.ha1(a)));
+        let mut both = both.into_iter().flatten().peekable();
+        both.peek().is_some() && both.all(|(one, other)| one == other)
     }
 
     fn hashes_at(&self) -> usize {
@@ -307,6 +337,26 @@ mod tests {
         assert_eq!(list.find(b"joe", b"c").map(names), None);
         assert_eq!(list.find(b"jo", b"ea").map(names), None);
         assert_eq!(list.find(b"", b"").map(names), None);
+    }
+
+    #[test]
+    fn who_is_gone_or_has_another_password_is_revoked() {
+        let old = "joe A.example password=1\nann A.example password=1\nbob A.example password=1\n";
+        let old = Subscribers::parse(&format!("{old}eve r md5={MD5}\nzoe r md5={MD5}")).unwrap();
+        let revoked = |text: &str| {
+            let newer = Subscribers::parse(text).unwrap();
+            let all = old.revoked_by(&newer);
+            let names = all.iter().map(|aor| String::from_utf8_lossy(aor));
+            let mut names: Vec<_> = names.map(std::borrow::Cow::into_owned).collect();
+            names.sort_unstable();
+            names
+        };
+        let newer = format!(
+            "joe A.example password=1\nann A.example password=2\nnew A.example password=1\n\
+             eve r md5={MD5} sha256={SHA256}\nzoe r sha256={SHA256}"
+        );
+        assert_eq!(revoked(&newer), ["ann@a.example", "bob@a.example", "zoe@r"]);
+        assert_eq!(revoked("").len(), 5);
     }
 
     #[test]

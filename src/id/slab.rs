@@ -2,14 +2,21 @@
 
 use super::Slot;
 
-/// Values by `Slot`. Grows up to its bound and never shrinks; a freed slot is
-/// the next one used, so the memory in use stays warm. Grows by chunks: what is
-/// there never moves, so no message waits while a million entries are copied.
+/// Values by `Slot`. Grows up to its bound by chunks, so that what is there
+/// never moves and no message waits while a million entries are copied, and
+/// gives back what it does not need: the lowest free slot is the next one used,
+/// so that the upper chunks run empty after a flood, and of the empty ones all
+/// but one are freed: a load that swings by as much as a chunk asks the
+/// allocator for nothing. A slot that comes back later goes on counting its
+/// tenants where it was, so that no name of the past means anybody again.
 #[derive(Debug)]
 pub struct Slab<T> {
-    /// All but the last are full.
-    chunks: Vec<Vec<Entry<T>>>,
-    free: Vec<u32>,
+    chunks: Vec<Chunk<T>>,
+    /// A bit for each chunk that has memory and room.
+    open: Vec<u64>,
+    /// The chunk that has memory and no tenant.
+    spare: Option<usize>,
+    len: usize,
     max: usize,
     /// The index of the first slot.
     first: u32,
@@ -19,9 +26,47 @@ pub struct Slab<T> {
 const CHUNK: usize = 1 << 10;
 
 #[derive(Debug)]
+struct Chunk<T> {
+    /// Those that had a tenant since it has memory, in order; none: it has none.
+    entries: Vec<Entry<T>>,
+    /// A bit for each slot without a tenant.
+    free: [u64; CHUNK / 64],
+    /// Tenants.
+    used: usize,
+    /// Where the generations of new entries begin.
+    floor: u32,
+}
+
+#[derive(Debug)]
 struct Entry<T> {
     generation: u32,
     value: Option<T>,
+}
+
+impl<T> Chunk<T> {
+    const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: [u64::MAX; CHUNK / 64],
+            used: 0,
+            floor: 0,
+        }
+    }
+
+    /// The lowest free place.
+    fn vacancy(&self) -> Option<usize> {
+        let (at, word) = self.free.iter().enumerate().find(|(_, word)| **word != 0)?;
+        Some(at * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// Gives its memory back and remembers how far its generations have come;
+    /// they may have gone past the last number to the first.
+    fn release(&mut self) {
+        let tenants = |entry: &Entry<T>| entry.generation.wrapping_sub(self.floor);
+        let most = self.entries.iter().map(tenants).max().unwrap_or(0);
+        self.floor = self.floor.wrapping_add(most);
+        self.entries = Vec::new();
+    }
 }
 
 impl<T> Slab<T> {
@@ -36,46 +81,53 @@ impl<T> Slab<T> {
     pub const fn numbered(first: u32, max: usize) -> Self {
         Self {
             chunks: Vec::new(),
-            free: Vec::new(),
+            open: Vec::new(),
+            spare: None,
+            len: 0,
             max,
             first,
         }
     }
 
-    /// Slots there are, free ones included.
-    fn slots(&self) -> usize {
-        let last = self.chunks.last().map_or(0, Vec::len);
-        self.chunks.len().saturating_sub(1) * CHUNK + last
-    }
-
     #[inline]
     fn entry(&self, index: u32) -> Option<&Entry<T>> {
         let place = index.wrapping_sub(self.first) as usize;
-        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+        let chunk = self.chunks.get(place / CHUNK)?;
+        chunk.entries.get(place % CHUNK)
     }
 
     #[inline]
     fn entry_mut(&mut self, index: u32) -> Option<&mut Entry<T>> {
         let place = index.wrapping_sub(self.first) as usize;
-        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+        let chunk = self.chunks.get_mut(place / CHUNK)?;
+        chunk.entries.get_mut(place % CHUNK)
     }
 
     /// Number of values held.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots() - self.free.len()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// True when it holds nothing.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// True when `insert` would refuse.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.len() >= self.max
+    pub const fn is_full(&self) -> bool {
+        self.len >= self.max
+    }
+
+    /// Slots that have memory, free ones included.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.chunks
+            .iter()
+            .map(|chunk| chunk.entries.capacity())
+            .sum()
     }
 
     /// Takes the value in, or gives it back when the slab is full.
@@ -83,36 +135,64 @@ impl<T> Slab<T> {
     /// # Errors
     /// The value itself, at the bound.
     pub fn insert(&mut self, value: T) -> Result<Slot, T> {
-        if let Some(index) = self.free.pop()
-            && let Some(entry) = self.entry_mut(index)
-        {
-            entry.value = Some(value);
-            return Ok(Slot {
-                index,
-                generation: entry.generation,
-            });
+        if self.is_full() {
+            return Err(value);
         }
-        let slots = self.slots();
-        let next = u32::try_from(slots).ok();
-        let Some(index) = next.and_then(|next| next.checked_add(self.first)) else {
+        let at = self.roomy();
+        let Some((place, chunk)) = self.chunks.get_mut(at).and_then(|chunk| {
+            let place = chunk.vacancy()?;
+            Some((place, chunk))
+        }) else {
             return Err(value);
         };
-        if slots >= self.max {
+        let index = u32::try_from(at * CHUNK + place).ok();
+        let Some(index) = index.and_then(|index| index.checked_add(self.first)) else {
             return Err(value);
+        };
+        let value = Some(value);
+        let generation = match chunk.entries.get_mut(place) {
+            Some(entry) => {
+                entry.value = value;
+                entry.generation
+            }
+            None => {
+                // The free place that is lowest is the one behind the last.
+                let generation = chunk.floor;
+                chunk.entries.push(Entry { generation, value });
+                generation
+            }
+        };
+        if chunk.used == 0 {
+            self.spare = None;
         }
-        if slots.is_multiple_of(CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK.min(self.max)));
+        chunk.used += 1;
+        chunk.free[place / 64] &= !(1 << (place % 64));
+        if chunk.used == CHUNK {
+            self.open[at / 64] &= !(1 << (at % 64));
         }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(Entry {
-                generation: 0,
-                value: Some(value),
-            });
+        self.len += 1;
+        Ok(Slot { index, generation })
+    }
+
+    /// The lowest chunk that has memory and room, or one that gets memory.
+    fn roomy(&mut self) -> usize {
+        let mut words = self.open.iter().enumerate();
+        if let Some((at, word)) = words.find(|(_, word)| **word != 0) {
+            return at * 64 + word.trailing_zeros() as usize;
         }
-        Ok(Slot {
-            index,
-            generation: 0,
-        })
+        // Once for a chunk that has filled up.
+        let cold = self
+            .chunks
+            .iter()
+            .position(|chunk| chunk.entries.is_empty());
+        let at = cold.unwrap_or(self.chunks.len());
+        if cold.is_none() {
+            self.chunks.push(Chunk::new());
+            self.open.resize(self.chunks.len().div_ceil(64), 0);
+        }
+        self.chunks[at].entries.reserve_exact(CHUNK.min(self.max));
+        self.open[at / 64] |= 1 << (at % 64);
+        at
     }
 
     /// The tenant of `slot`, if it still is the same one.
@@ -139,34 +219,71 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The tenant at an index, whichever it is, and its slot: for who keeps
+    /// indices of tenants that cannot go without his knowledge.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, index: u32) -> Option<(Slot, &T)> {
+        let entry = self.entry(index)?;
+        let slot = Slot {
+            index,
+            generation: entry.generation,
+        };
+        Some((slot, entry.value.as_ref()?))
+    }
+
+    /// The same, to change it.
+    #[inline]
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.entry_mut(index)?.value.as_mut()
+    }
+
     /// Takes the tenant out; the slot's next tenant has another generation.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
-        let entry = self.entry_mut(slot.index)?;
+        let place = slot.index.wrapping_sub(self.first) as usize;
+        let (at, place) = (place / CHUNK, place % CHUNK);
+        let chunk = self.chunks.get_mut(at)?;
+        let entry = chunk.entries.get_mut(place)?;
         if entry.generation != slot.generation {
             return None;
         }
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
-        self.free.push(slot.index);
+        chunk.free[place / 64] |= 1 << (place % 64);
+        chunk.used -= 1;
+        let is_empty = chunk.used == 0;
+        self.len -= 1;
+        self.open[at / 64] |= 1 << (at % 64);
+        if is_empty {
+            self.emptied(at);
+        }
         Some(value)
     }
 
-    /// Every tenant with its slot, in slot order.
+    /// Every tenant with its slot, in slot order. Walks over all of them: not for
+    /// what a peer can bring about.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
-        self.chunks
-            .iter()
-            .flatten()
-            .zip(self.first..)
-            .filter_map(|(entry, index)| {
-                let value = entry.value.as_ref()?;
-                Some((
-                    Slot {
-                        index,
-                        generation: entry.generation,
-                    },
-                    value,
-                ))
+        let chunks = (self.first..).step_by(CHUNK).zip(&self.chunks);
+        chunks.flat_map(|(first, chunk)| {
+            (first..).zip(&chunk.entries).filter_map(|(index, entry)| {
+                let slot = Slot {
+                    index,
+                    generation: entry.generation,
+                };
+                Some((slot, entry.value.as_ref()?))
             })
+        })
+    }
+
+    /// Of two empty chunks the upper one is freed.
+    fn emptied(&mut self, at: usize) {
+        let Some(spare) = self.spare.replace(at) else {
+            return;
+        };
+        self.spare = Some(at.min(spare));
+        let gone = at.max(spare);
+        self.chunks[gone].release();
+        self.open[gone / 64] &= !(1 << (gone % 64));
     }
 }
 
@@ -197,15 +314,89 @@ mod tests {
         for (value, slot) in slots.iter().enumerate() {
             assert_eq!(slab.get(*slot), Some(&value));
         }
-        assert_eq!(
-            slab.iter().map(|(_, value)| *value).max(),
-            Some(3 * CHUNK + 6)
-        );
         for slot in &slots {
             slab.remove(*slot);
         }
         assert!(slab.is_empty());
-        assert_eq!(slab.insert(1).unwrap().index, slots[slots.len() - 1].index);
+        assert_eq!(slab.insert(1).unwrap().index, 0);
+    }
+
+    #[test]
+    fn what_a_flood_needed_is_given_back() {
+        let mut slab = Slab::numbered(7, 64 * CHUNK);
+        let flood: Vec<_> = (0..20 * CHUNK).map(|n| slab.insert(n).unwrap()).collect();
+        assert_eq!(slab.slots(), 20 * CHUNK);
+        // One that stays keeps its own chunk and no other.
+        let (stays, rest) = flood.split_last().unwrap();
+        for slot in rest {
+            slab.remove(*slot);
+        }
+        assert_eq!((slab.len(), slab.slots()), (1, 2 * CHUNK));
+        assert_eq!(slab.get(*stays), Some(&(20 * CHUNK - 1)));
+        // It swings by a chunk: nothing is asked for and nothing is given.
+        for _ in 0..3 {
+            let swing: Vec<_> = (0..CHUNK).map(|n| slab.insert(n).unwrap()).collect();
+            assert_eq!(slab.slots(), 2 * CHUNK);
+            for slot in swing {
+                assert!(slot.index < 7 + 1_024);
+                slab.remove(slot);
+            }
+        }
+        assert_eq!(slab.slots(), 2 * CHUNK);
+        slab.remove(*stays);
+        assert_eq!(slab.slots(), CHUNK);
+    }
+
+    #[test]
+    fn no_name_means_anybody_again() {
+        // Random comings and goings, with floods between, beside a naive twin.
+        let mut slab = Slab::new(6 * CHUNK);
+        let (mut live, mut seen) = (Vec::new(), std::collections::HashSet::new());
+        let mut chance = 1_u64;
+        for round in 0..60_000_usize {
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let flood = round / 8_000 % 2 == 0;
+            let number = usize::try_from(chance >> 33).unwrap();
+            if number % 100 < if flood { 80 } else { 15 } {
+                match slab.insert(round) {
+                    Ok(slot) => {
+                        assert!(seen.insert(slot), "{slot:?} was somebody else's name");
+                        live.push((slot, round));
+                    }
+                    Err(_) => assert_eq!(live.len(), 6 * CHUNK),
+                }
+            } else if !live.is_empty() {
+                let (slot, value) = live.swap_remove(number % live.len());
+                assert_eq!((slab.remove(slot), slab.remove(slot)), (Some(value), None));
+            }
+            if round % 512 == 0 {
+                assert_eq!(slab.len(), live.len());
+                assert!(
+                    live.iter()
+                        .all(|(slot, value)| slab.get(*slot) == Some(value))
+                );
+            }
+        }
+        let chunks: std::collections::BTreeSet<_> = live
+            .iter()
+            .map(|(slot, _)| slot.index as usize / CHUNK)
+            .collect();
+        assert!(slab.slots() <= (chunks.len() + 1) * CHUNK);
+    }
+
+    #[test]
+    fn generations_go_on_past_their_last_number() {
+        let mut chunk = Chunk::new();
+        chunk.floor = u32::MAX - 1;
+        let entry = |generation| Entry::<u8> {
+            generation,
+            value: None,
+        };
+        chunk.entries = vec![entry(u32::MAX), entry(3), entry(u32::MAX - 1)];
+        chunk.release();
+        assert_eq!(chunk.floor, 3);
     }
 
     #[test]

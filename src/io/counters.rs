@@ -26,6 +26,8 @@ crate::proxy::counters! {
     tcp_refused,
     /// Connections opened, or tried to.
     tcp_connects,
+    /// Those that left by any port, since all core ports led there already.
+    core_ports_exhausted,
     /// TLS handshakes completed with clients.
     tls_accepted,
     /// TLS handshakes completed with servers.

@@ -10,7 +10,7 @@ mod report;
 mod take;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
@@ -49,14 +49,13 @@ pub(super) struct Engine {
     /// By `SocketId`; the places of TCP listeners and of other shards' sockets
     /// are empty.
     ports: Vec<Option<UdpPort>>,
-    listeners: Vec<(Listener, Transport)>,
+    /// What each speaks, and whether it is a core-side one.
+    listeners: Vec<(Listener, Transport, bool)>,
     streams: Streams,
-    /// Where connections are opened from.
-    connect_from: Option<IpAddr>,
     received: ReceiveBatch,
     sending: SendBatch,
     bytes: Box<[u8]>,
-    unreachable: Vec<(SocketId, SocketAddr)>,
+    unreachable: Vec<Unreachable>,
     /// Ports with something to send since the last flush.
     unflushed: Vec<SocketId>,
     /// When the shard last looked at the kernel with nothing left from before:
@@ -70,6 +69,9 @@ pub(super) struct Engine {
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
+
+/// A socket of ours, who is not there, and how what was sent there begins.
+pub(super) type Unreachable = (SocketId, SocketAddr, Box<[u8]>);
 
 /// What connects a shard to the world: the network, its siblings, the control
 /// thread.
@@ -95,7 +97,7 @@ impl Engine {
             dns,
         }: Ends,
     ) -> io::Result<Self> {
-        let mut streams = Streams::new();
+        let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
         let readiness = Readiness::new()?;
         let alarm = Alarm::new()?;
@@ -103,13 +105,13 @@ impl Engine {
         readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
         readiness.add(mesh.as_fd(), token::MESH, Ready::READ)?;
         let (mut ports, mut listeners) = (Vec::new(), Vec::new());
-        let connect_from = sockets.connect_from();
-        for (place, (local, socket)) in (0..).zip(sockets.bound) {
-            let Some(socket) = socket else {
+        for (place, bound) in (0..).zip(sockets.bound) {
+            let Some(socket) = bound.socket else {
                 ports.push(None);
                 continue;
             };
-            match local.transport {
+            let transport = bound.local.transport;
+            match transport {
                 Transport::Udp => {
                     readiness.add(socket.as_fd(), token::udp(place), Ready::READ)?;
                     ports.push(Some(UdpPort::new(SocketId(place), socket)));
@@ -117,7 +119,7 @@ impl Engine {
                 Transport::Tcp | Transport::Tls => {
                     let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
                     readiness.add(socket.as_fd(), at, Ready::READ)?;
-                    listeners.push((Listener::new(socket)?, local.transport));
+                    listeners.push((Listener::new(socket)?, transport, bound.is_core_side));
                     ports.push(None);
                 }
             }
@@ -137,7 +139,6 @@ impl Engine {
             ports,
             listeners,
             streams,
-            connect_from,
             received: ReceiveBatch::new(),
             sending: SendBatch::new(),
             bytes: vec![0; limits::STREAM_READ_MAX].into(),

@@ -40,6 +40,8 @@ pub struct Start {
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
     /// Connections that one source may have at once.
     pub connections_per_source: u32,
+    /// Bytes that a stranger may make it keep.
+    pub source_memory: usize,
     /// Where its questions go.
     pub dns: DnsSender,
     /// The registrations there are.
@@ -109,6 +111,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         store,
         unlimited,
         connections_per_source,
+        source_memory,
         dns,
         restored,
     } = start;
@@ -130,6 +133,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         shard.set_unlimited(networks);
     }
     shard.set_connections_per_source(connections_per_source);
+    shard.set_source_memory(source_memory);
     let ends = Ends {
         sockets,
         inbox,

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::address::{NAME_LEN, no_name, socket_addr};
+use crate::limits;
 
 /// One reported error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +23,10 @@ struct Report {
 }
 
 /// What one entry of the error queue tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// Nothing gets to this peer.
-    Unreachable(SocketAddr),
+    /// Something did not get to this peer: this is how it began.
+    Unreachable(SocketAddr, Box<[u8]>),
     /// Something on the way carries no datagram of that length whole.
     TooLong,
     /// Nothing that is of use here.
@@ -63,22 +64,32 @@ pub(super) fn next(socket: BorrowedFd<'_>) -> io::Result<Option<News>> {
     let mut name = no_name();
     // u64: aligned for the control messages in it.
     let mut control = [0u64; 64];
+    let mut quoted = [0; limits::QUOTE_MAX];
+    let mut vector = libc::iovec {
+        iov_base: quoted.as_mut_ptr().cast(),
+        iov_len: quoted.len(),
+    };
     // SAFETY: integers and raw pointers only, for which zero is a value.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = (&raw mut name).cast();
     header.msg_namelen = NAME_LEN;
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of_val(&control);
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    // SAFETY: the header points at `name` and `control` with their lengths.
-    if unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) } < 0 {
+    // SAFETY: the header points at `name`, `quoted` and `control` with their
+    // lengths.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    let Ok(length) = usize::try_from(length) else {
         let error = io::Error::last_os_error();
         let is_empty = error.kind() == io::ErrorKind::WouldBlock;
         return if is_empty { Ok(None) } else { Err(error) };
-    }
+    };
+    let quoted = quoted.get(..length).unwrap_or_default();
     Ok(Some(match (report(&header), socket_addr(&name)) {
         (Some(report), _) if report.is_too_long() => News::TooLong,
-        (Some(report), Some(peer)) if report.is_failure() => News::Unreachable(peer),
+        (Some(report), Some(peer)) if report.is_failure() => News::Unreachable(peer, quoted.into()),
         _ => News::Nothing,
     }))
 }
@@ -172,7 +183,7 @@ mod tests {
         // On the loopback the answer is there before `send_to` returns.
         assert_eq!(
             next(socket.as_fd()).unwrap(),
-            Some(News::Unreachable(closed))
+            Some(News::Unreachable(closed, b"OPTIONS"[..].into()))
         );
         assert_eq!(next(socket.as_fd()).unwrap(), None);
     }

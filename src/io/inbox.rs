@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::readiness::Bell;
 use super::tls::Tls;
 use crate::locate::{LookupId, Records};
-use crate::proxy::Facts;
+use crate::proxy::{Facts, Reason, Reject};
 use crate::{home, limits};
 
 /// A message from the control thread.
@@ -21,7 +21,12 @@ pub enum Order {
     /// Log the counters.
     Report,
     /// A new list of subscribers.
-    Subscribers(Arc<home::Subscribers>),
+    Subscribers {
+        /// All of them.
+        list: Arc<home::Subscribers>,
+        /// The addresses of record that it takes away, or gives another password.
+        revoked: home::Revoked,
+    },
     /// New connections use these certificates.
     Tls(Arc<Tls>),
     /// The files of the certificates changed and cannot be used: to be counted.
@@ -51,6 +56,14 @@ pub enum Question {
     Numbers,
     /// Why a request for this URI goes where it goes.
     Why(Arc<[u8]>),
+    /// How often it refused something, by reason.
+    Reasons,
+    /// The same, and the last refusals one by one.
+    Rejected,
+    /// The bindings of this address of record.
+    Bindings(Arc<[u8]>),
+    /// The same, and it is to take them away.
+    Remove(Arc<[u8]>),
 }
 
 /// What a shard answers.
@@ -60,6 +73,10 @@ pub enum Answer {
     Numbers(Vec<Number>),
     /// To `Question::Why`.
     Why(Facts),
+    /// To `Question::Reasons`, and to `Question::Rejected` with the last ones.
+    Rejected(Vec<Reason>, Vec<Reject>),
+    /// To `Question::Bindings` and `Question::Remove`; or why there are none.
+    Bindings(Result<home::Bindings, String>),
 }
 
 /// One number of a shard.

@@ -18,8 +18,8 @@ use crate::limits;
 /// Finds out whether `addr` can be bound, alone. A socket that shares its port
 /// between shards (SO_REUSEPORT) would share it with a second node as well and
 /// take half of its traffic; this one shares with nobody.
-pub(super) fn probe(transport: Transport, addr: SocketAddr) -> Result<(), Fault> {
-    let bind = || match transport {
+pub(super) fn probe(transport: Transport, addr: SocketAddr) -> io::Result<()> {
+    match transport {
         Transport::Udp => Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?
             .bind(&addr.into()),
         Transport::Tcp | Transport::Tls => {
@@ -29,31 +29,31 @@ pub(super) fn probe(transport: Transport, addr: SocketAddr) -> Result<(), Fault>
             socket.bind(&addr.into())?;
             socket.listen(1)
         }
-    };
-    bind().map_err(|why| Fault::Listen {
-        transport,
+    }
+}
+
+/// A bound UDP socket, which shares its port with those of other shards.
+pub(super) fn udp(addr: SocketAddr) -> Result<Socket, Fault> {
+    bound_udp(addr, true).map_err(|why| Fault::Listen {
+        transport: Transport::Udp,
         addr,
         why,
     })
 }
 
-/// A bound UDP socket.
-pub(super) fn udp(addr: SocketAddr) -> Result<Socket, Fault> {
-    let make = || {
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_reuse_port(true)?;
-        socket.set_recv_buffer_size(limits::SOCKET_BUFFER)?;
-        socket.set_send_buffer_size(limits::SOCKET_BUFFER)?;
-        report_errors(&socket, addr.ip())?;
-        socket.bind(&addr.into())?;
-        Ok(socket)
-    };
-    let socket = make().map_err(|why| Fault::Listen {
-        transport: Transport::Udp,
-        addr,
-        why,
-    })?;
+/// One shard's own UDP socket towards the homes.
+pub(super) fn upstream(addr: SocketAddr) -> Result<Socket, Fault> {
+    bound_udp(addr, false).map_err(|why| Fault::CorePort { addr, why })
+}
+
+fn bound_udp(addr: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_recv_buffer_size(limits::SOCKET_BUFFER)?;
+    socket.set_send_buffer_size(limits::SOCKET_BUFFER)?;
+    report_errors(&socket, addr.ip())?;
+    socket.bind(&addr.into())?;
     warn_about_buffers(&socket, addr);
     Ok(socket)
 }
@@ -76,13 +76,15 @@ pub(super) fn tcp(addr: SocketAddr) -> Result<Socket, Fault> {
     })
 }
 
-/// A stream on its way to `peer`, from any port of `local`.
-pub(super) fn connect(local: Option<IpAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
+/// A stream on its way to `peer` from `local`; port 0 is any. A port that leads
+/// elsewhere already leads there as well.
+pub(super) fn connect(local: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    if let Some(local) = local.filter(|local| local.is_ipv4() == peer.is_ipv4()) {
-        socket.bind(&SocketAddr::new(local, 0).into())?;
+    if local.port() != 0 {
+        socket.set_reuse_address(true)?;
     }
+    socket.bind(&local.into())?;
     keep(&socket)?;
     match socket.connect(&peer.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -197,7 +199,12 @@ mod tests {
             let first = make(ANY).unwrap();
             let addr = address(&first);
             let second = make(addr).unwrap();
-            let taken = probe(transport, addr).unwrap_err();
+            let why = probe(transport, addr).unwrap_err();
+            let taken = Fault::Listen {
+                transport,
+                addr,
+                why,
+            };
             let want = format!(
                 "cannot listen on {}:{addr}: another process has that port; end it, if it \
                  is this node running already, or list another port",
@@ -212,9 +219,9 @@ mod tests {
     #[test]
     fn an_opened_stream_comes_from_the_address_of_the_listener() {
         let listener = tcp(ANY).unwrap();
-        let from = IpAddr::from([127, 0, 0, 77]);
-        let stream = connect(Some(from), address(&listener)).unwrap();
-        assert_eq!(stream.local_addr().unwrap().ip(), from);
+        let from = SocketAddr::from(([127, 0, 0, 77], 0));
+        let stream = connect(from, address(&listener)).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), from.ip());
         assert!(stream.nodelay().unwrap());
     }
 }

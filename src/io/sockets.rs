@@ -5,40 +5,76 @@ use std::thread;
 
 use socket2::Socket;
 
-use super::{Fault, socket};
+use super::{Fault, Outgoing, socket};
 use crate::id::Transport;
 use crate::limits;
 use crate::shard::Local;
 
+/// What a node opens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening<'a> {
+    /// Where everybody comes in.
+    pub listen: &'a [(Transport, SocketAddr)],
+    /// Where peers connect to, over TCP.
+    pub core_listen: &'a [SocketAddr],
+    /// The first of the ports from which it sends to peers.
+    pub core_port: u16,
+    /// Each shard gets a UDP socket of its own, at one of those ports of the
+    /// first UDP listener's address: the flow by which the home knows the shard.
+    pub sends_from_core: bool,
+}
+
 /// Everything one shard listens on, bound.
 pub struct Sockets {
-    /// In the order of `shard::Setup::locals`; without a socket where it is
-    /// another shard's.
-    pub(super) bound: Vec<(Local, Option<Socket>)>,
+    /// In the order of `shard::Setup::locals`.
+    pub(super) bound: Vec<Bound>,
+    outgoing: Outgoing,
+}
+
+/// An endpoint.
+pub(super) struct Bound {
+    pub(super) local: Local,
+    /// None where it is another shard's.
+    pub(super) socket: Option<Socket>,
+    pub(super) is_core_side: bool,
 }
 
 impl Sockets {
     /// What the shard is told about them.
     pub fn locals(&self) -> Vec<Local> {
-        self.bound
-            .iter()
-            .map(|(local, _)| Local {
-                transport: local.transport,
-                addr: local.addr,
-                upstream: local.upstream,
-            })
-            .collect()
+        self.bound.iter().map(|bound| bound.local).collect()
     }
 
-    /// The address that connections are opened from: the first TCP listener's,
+    /// Where connections are opened from.
+    pub(super) fn outgoing(&self) -> Outgoing {
+        self.outgoing.clone()
+    }
+}
+
+impl Listening<'_> {
+    /// Every listener, and whether it is a core-side one.
+    fn all(&self) -> impl Iterator<Item = (Transport, SocketAddr, bool)> {
+        let open = self.listen.iter();
+        let open = open.map(|&(transport, addr)| (transport, addr, false));
+        let core = self.core_listen.iter();
+        open.chain(core.map(|&addr| (Transport::Tcp, addr, true)))
+    }
+
+    /// The socket of a shard towards the homes.
+    fn upstream(&self, shard: usize) -> Option<SocketAddr> {
+        let mut udp = self.listen.iter();
+        let (_, addr) = udp.find(|(transport, _)| *transport == Transport::Udp)?;
+        let port = self.core_port + u16::try_from(shard).ok()?;
+        self.sends_from_core
+            .then(|| SocketAddr::new(addr.ip(), port))
+    }
+
+    /// The addresses that connections are opened from: the first TCP listeners',
     /// by which peers know this node.
-    pub(super) fn connect_from(&self) -> Option<IpAddr> {
-        let tcp = self
-            .bound
-            .iter()
-            .find(|(local, _)| local.transport == Transport::Tcp);
-        tcp.or_else(|| self.bound.first())
-            .map(|(local, _)| local.addr.ip())
+    fn connects_from(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        let tcp = |(transport, _): &&(Transport, SocketAddr)| *transport == Transport::Tcp;
+        let first = self.listen.iter().filter(tcp);
+        first.chain(self.listen).map(|(_, addr)| addr.ip())
     }
 }
 
@@ -46,38 +82,48 @@ impl Sockets {
 ///
 /// # Errors
 /// The first address that cannot.
-pub fn check(listen: &[(Transport, SocketAddr)]) -> Result<(), Fault> {
-    listen
-        .iter()
-        .try_for_each(|&(transport, addr)| socket::probe(transport, addr))
+pub fn check(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
+    for (transport, addr, _) in listening.all() {
+        socket::probe(transport, addr).map_err(|why| Fault::Listen {
+            transport,
+            addr,
+            why,
+        })?;
+    }
+    for addr in (0..shards).filter_map(|shard| listening.upstream(shard)) {
+        socket::probe(Transport::Udp, addr).map_err(|why| Fault::CorePort { addr, why })?;
+    }
+    Ok(())
 }
 
-/// Opens the listeners of `shards` shards. With `upstream` each shard gets a
-/// UDP socket of its own as well, on any port of the first UDP listener's
-/// address: the flow by which the home knows the shard.
+/// Opens the sockets of `shards` shards.
 ///
 /// # Errors
 /// The first address that cannot be bound.
-pub fn open(
-    listen: &[(Transport, SocketAddr)],
-    shards: usize,
-    upstream: bool,
-) -> Result<Vec<Sockets>, Fault> {
-    wait_until_free(listen)?;
+pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fault> {
+    wait_until_free(listening, shards)?;
     let (mut all, mut own) = (Vec::new(), Vec::new());
-    for _ in 0..shards {
-        let bound = open_listeners(listen)?;
-        all.push(Sockets { bound });
-        if upstream {
-            own.extend(open_upstream(listen)?);
+    for shard in 0..shards {
+        let number = u16::try_from(shard).unwrap_or_default();
+        let from = listening.connects_from();
+        all.push(Sockets {
+            bound: open_listeners(listening)?,
+            outgoing: Outgoing::new(from, listening.core_port, number),
+        });
+        if let Some(addr) = listening.upstream(shard) {
+            own.push(named(Transport::Udp, socket::upstream(addr)?, true)?);
         }
     }
     // Every shard knows every socket by the same place.
     for (shard, (local, socket)) in own.into_iter().enumerate() {
         let mut socket = Some(socket);
         for (place, sockets) in all.iter_mut().enumerate() {
-            let whose = if place == shard { socket.take() } else { None };
-            sockets.bound.push((local, whose));
+            let socket = if place == shard { socket.take() } else { None };
+            sockets.bound.push(Bound {
+                local,
+                socket,
+                is_core_side: false,
+            });
         }
     }
     Ok(all)
@@ -85,11 +131,11 @@ pub fn open(
 
 /// A process that has just ended may hold its ports a little longer: the
 /// kernel takes io_uring down in the background.
-fn wait_until_free(listen: &[(Transport, SocketAddr)]) -> Result<(), Fault> {
+fn wait_until_free(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
     let start = std::time::Instant::now();
     loop {
-        match check(listen) {
-            Err(Fault::Listen { why, .. })
+        match check(listening, shards) {
+            Err(Fault::Listen { why, .. } | Fault::CorePort { why, .. })
                 if why.kind() == std::io::ErrorKind::AddrInUse
                     && start.elapsed() < limits::BIND_PATIENCE =>
             {
@@ -100,35 +146,24 @@ fn wait_until_free(listen: &[(Transport, SocketAddr)]) -> Result<(), Fault> {
     }
 }
 
-type Bound = (Local, Socket);
-
-fn open_listeners(
-    listen: &[(Transport, SocketAddr)],
-) -> Result<Vec<(Local, Option<Socket>)>, Fault> {
+fn open_listeners(listening: &Listening<'_>) -> Result<Vec<Bound>, Fault> {
     let mut bound = Vec::new();
-    for &(transport, addr) in listen {
+    for (transport, addr, is_core_side) in listening.all() {
         let socket = match transport {
             Transport::Udp => socket::udp(addr)?,
             Transport::Tcp | Transport::Tls => socket::tcp(addr)?,
         };
         let (local, socket) = named(transport, socket, false)?;
-        bound.push((local, Some(socket)));
+        bound.push(Bound {
+            local,
+            socket: Some(socket),
+            is_core_side,
+        });
     }
     Ok(bound)
 }
 
-fn open_upstream(listen: &[(Transport, SocketAddr)]) -> Result<Option<Bound>, Fault> {
-    let mut udp = listen
-        .iter()
-        .filter(|(transport, _)| *transport == Transport::Udp);
-    let Some(&(_, addr)) = udp.next() else {
-        return Ok(None);
-    };
-    let socket = socket::udp(SocketAddr::new(addr.ip(), 0))?;
-    named(Transport::Udp, socket, true).map(Some)
-}
-
-fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<Bound, Fault> {
+fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<(Local, Socket), Fault> {
     let addr = socket.local_addr()?.as_socket();
     let addr = addr.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::Unsupported))?;
     Ok((
@@ -145,10 +180,26 @@ fn named(transport: Transport, socket: Socket, upstream: bool) -> Result<Bound, 
 mod tests {
     use super::*;
 
+    /// Outside of what the kernel gives away, and of what a lab uses.
+    const CORE: u16 = 16_500;
+
+    fn listening(listen: &[(Transport, SocketAddr)], core_port: Option<u16>) -> Listening<'_> {
+        Listening {
+            listen,
+            core_listen: &[],
+            core_port: core_port.unwrap_or(CORE),
+            sends_from_core: core_port.is_some(),
+        }
+    }
+
+    fn any(host: u8) -> SocketAddr {
+        SocketAddr::from(([127, 0, 1, host], 0))
+    }
+
     #[test]
-    fn the_upstream_socket_is_the_last_and_has_a_port_of_its_own() {
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let opened = open(&[(Transport::Tcp, any), (Transport::Udp, any)], 1, true).unwrap();
+    fn the_upstream_socket_is_the_last_and_has_the_core_port() {
+        let listen = [(Transport::Tcp, any(1)), (Transport::Udp, any(1))];
+        let opened = open(&listening(&listen, Some(CORE)), 1).unwrap();
         let locals = opened[0].locals();
         let kinds: Vec<_> = locals
             .iter()
@@ -157,7 +208,41 @@ mod tests {
         let udp = Transport::Udp;
         assert_eq!(kinds, [(Transport::Tcp, false), (udp, false), (udp, true)]);
         assert!(locals.iter().all(|local| local.addr.port() != 0));
-        assert_ne!(locals[1].addr.port(), locals[2].addr.port());
+        assert_eq!(locals[2].addr.port(), CORE);
+    }
+
+    #[test]
+    fn a_core_port_that_is_taken_is_named() {
+        let addr = SocketAddr::new(any(2).ip(), CORE + 1);
+        let taken = std::net::UdpSocket::bind(addr).unwrap();
+        let listen = [(Transport::Udp, any(2))];
+        check(&listening(&listen, Some(CORE)), 1).unwrap();
+        let fault = check(&listening(&listen, Some(CORE)), 2).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "cannot send from udp:127.0.1.2:16501: another process has that port; end it, if it is \
+             this node running already, or name another `core_port`, here and to its peers"
+        );
+        drop(taken);
+        check(&listening(&listen, Some(CORE)), 2).unwrap();
+    }
+
+    #[test]
+    fn core_side_listeners_stand_behind_the_others() {
+        let listen = [(Transport::Tcp, any(3))];
+        let opened = open(
+            &Listening {
+                core_listen: &[any(4)],
+                ..listening(&listen, None)
+            },
+            1,
+        );
+        let opened = opened.unwrap();
+        let sides = opened[0].bound.iter();
+        let sides: Vec<_> = sides
+            .map(|bound| (bound.local.addr.ip(), bound.is_core_side))
+            .collect();
+        assert_eq!(sides, [(any(3).ip(), false), (any(4).ip(), true)]);
     }
 
     #[test]
@@ -166,7 +251,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let opened = open(&[(Transport::Udp, free)], 2, false).unwrap();
+        let opened = open(&listening(&[(Transport::Udp, free)], None), 2).unwrap();
         let ports: Vec<_> = opened
             .iter()
             .flat_map(Sockets::locals)
@@ -177,19 +262,21 @@ mod tests {
 
     #[test]
     fn every_shard_knows_the_upstream_sockets_of_all_by_the_same_place() {
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let opened = open(&[(Transport::Udp, any)], 3, true).unwrap();
+        let listen = [(Transport::Udp, any(5))];
+        let opened = open(&listening(&listen, Some(CORE)), 3).unwrap();
         let upstream = |sockets: &Sockets| {
             let locals = sockets.locals();
             locals[1..]
                 .iter()
-                .map(|local| (local.addr, local.upstream))
+                .map(|local| (local.addr.port(), local.upstream))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(upstream(&opened[0]), upstream(&opened[1]));
-        assert_eq!(upstream(&opened[0]), upstream(&opened[2]));
+        let want = [0, 1, 2].map(|shard| (CORE + shard, true));
         for (shard, sockets) in opened.iter().enumerate() {
-            let own = sockets.bound[1..].iter().position(|(_, own)| own.is_some());
+            assert_eq!(upstream(sockets), want);
+            let own = sockets.bound[1..]
+                .iter()
+                .position(|bound| bound.socket.is_some());
             assert_eq!((own, sockets.bound.len()), (Some(shard), 4));
         }
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::readiness::{Readiness, Ready};
 use super::tls::{Scratch, Tls};
-use super::{Counters, socket, token};
+use super::{Counters, Outgoing, token};
 use crate::bytes::Buf;
 use crate::id::{Slab, Slot, StreamId};
 use crate::limits;
@@ -27,6 +27,7 @@ use handshake::Complaints;
 
 /// All connections of a shard.
 pub(super) struct Streams {
+    outgoing: Outgoing,
     connections: Slab<Connection>,
     /// The connection of each stream, by the stream's index; the generation
     /// is the stream's.
@@ -66,8 +67,9 @@ pub(super) enum Came {
 }
 
 impl Streams {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(outgoing: Outgoing) -> Self {
         Self {
+            outgoing,
             // As many may be closing as are open.
             connections: Slab::new(2 * limits::STREAMS_MAX),
             named: Vec::new(),
@@ -103,8 +105,9 @@ impl Streams {
         readiness: &Readiness,
         now: Instant,
         stream: StreamId,
-        (local, peer): (Option<IpAddr>, SocketAddr),
+        peer: SocketAddr,
         name: Option<&str>,
+        counters: &mut Counters,
     ) {
         let wire = match name.map(|name| self.wire(name, peer)).transpose() {
             Ok(wire) => wire,
@@ -114,7 +117,8 @@ impl Streams {
                 return;
             }
         };
-        match socket::connect(local, peer) {
+        counters.tcp_connects += 1;
+        match self.outgoing.connect(peer, counters) {
             Ok(socket) => {
                 let connection = Connection::new(socket, State::Connecting(stream), wire);
                 if let Some(slot) = self.insert(readiness, stream, connection, Ready::READ_WRITE) {

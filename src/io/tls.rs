@@ -30,7 +30,7 @@ use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 pub use identity::{Unreadable, identities};
 pub use session::{Progress, Scratch, Session};
 
-use trust::{Clients, Refusal, Servers, Trust};
+use trust::{Clients, Servers, Trust};
 
 /// What the configuration says of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,19 +162,18 @@ impl Tls {
     }
 
     /// The domains that the peer of an established session has proven; none
-    /// when it has shown no certificate.
+    /// when it has shown no certificate. Whatever the handshake has looked at,
+    /// the chain is verified here and by what is believed here: a session may be
+    /// a resumed one, or have begun before the files changed.
     ///
     /// # Errors
-    /// When a resumed session rests on a certificate that is believed no more.
+    /// When the session rests on a certificate that is not believed any more.
     pub(crate) fn identities(&self, session: &Session) -> Result<Vec<Box<str>>, rustls::Error> {
         let (Some((first, others)), Some(trust)) = (session.peer().split_first(), &self.trust)
         else {
             return Ok(Vec::new());
         };
-        if session.is_resumed() {
-            return trust.verify(first, others, UnixTime::now());
-        }
-        Ok(identities(first).map_err(Refusal::from)?)
+        trust.verify(first, others, UnixTime::now())
     }
 }
 

@@ -8,6 +8,7 @@ use socket2::{Domain, Socket};
 
 use super::Counters;
 use super::batch::SendBatch;
+use super::engine::Unreachable;
 use super::readiness::Ready;
 use super::socket;
 use crate::bytes::Buf;
@@ -109,7 +110,7 @@ impl UdpPort {
         &mut self,
         batch: &mut SendBatch,
         counters: &mut Counters,
-        unreachable: &mut Vec<(SocketId, SocketAddr)>,
+        unreachable: &mut Vec<Unreachable>,
     ) -> Flushed {
         let send = |socket: &Socket, queue: &DatagramQueue| {
             batch.send(socket.as_fd(), queue.front(limits::DATAGRAM_BATCH))
@@ -123,7 +124,7 @@ impl UdpPort {
         &mut self,
         mut send: impl FnMut(&Socket, &DatagramQueue) -> io::Result<usize>,
         counters: &mut Counters,
-        unreachable: &mut Vec<(SocketId, SocketAddr)>,
+        unreachable: &mut Vec<Unreachable>,
     ) -> Flushed {
         let mut failed_before = false;
         while !self.queue.is_empty() {
@@ -150,7 +151,10 @@ impl UdpPort {
                 counters.udp_unsendable += 1;
                 if is_unreachable(error.kind()) {
                     let first = self.queue.front(1).next();
-                    unreachable.extend(first.map(|(peer, _)| (self.id, peer)));
+                    unreachable.extend(first.map(|(peer, bytes)| {
+                        let quoted = bytes.get(..limits::QUOTE_MAX).unwrap_or(bytes);
+                        (self.id, peer, quoted.into())
+                    }));
                 }
                 self.queue.advance(1);
             }

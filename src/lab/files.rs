@@ -6,6 +6,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
+use crate::control::private;
 use crate::id::Transport;
 
 use super::{EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
@@ -92,9 +93,14 @@ fn head(place: Place, pair: &str, shape: Shape) -> String {
 }
 
 fn home(shape: Shape) -> String {
+    let by = if shape.core == Transport::Tls {
+        "tls:"
+    } else {
+        ""
+    };
     let peers: Vec<_> = EDGES
         .iter()
-        .map(|edge| format!("\"{}\"", edge.ip))
+        .map(|edge| format!("\"{by}{}\"", edge.ip))
         .collect();
     format!(
         "{}
@@ -147,14 +153,21 @@ pub(super) fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
+        .mode(private::FILE)
         .open(&path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = file.and_then(|mut file| {
+        // It may be there already, and be looser.
+        private::keep(&file, &path)?;
+        file.write_all(text.as_bytes())
+    });
     written.map_err(|why| Fault::File { path, why })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::config::{self, Role};
 
@@ -170,7 +183,12 @@ mod tests {
     fn the_nodes_read_what_the_lab_writes() {
         let folder = std::env::temp_dir().join(format!("steadfast-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        let key = folder.join("cluster.key");
+        std::fs::write(&key, "an older one, readable by all").unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
         write(&folder, Some(&[7; 64]), shape(Transport::Udp)).unwrap();
+        let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         for edge in EDGES {
             let config = config::load(&folder.join(config_name(edge))).unwrap();
             let Role::Edge(settings) = config.role else {

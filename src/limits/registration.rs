@@ -1,5 +1,7 @@
 //! Registrations at a home and at an edge, nonces and tokens.
 
+use crate::time::Duration;
+
 /// Most contacts one address of record may have. More: 403 to the REGISTER.
 pub const CONTACTS_MAX: usize = 10;
 /// Shortest and longest registration granted, and the one given when none is
@@ -15,6 +17,11 @@ pub const EXPIRES_SPREAD: u32 = 8;
 /// Most registrations an edge remembers per shard. At the bound the 200 still
 /// passes, the phone is simply reached through its own edges' relays.
 pub const REGISTRATIONS_MAX: usize = 1 << 20;
+/// Addresses of record that are revoked at a time. More wait for
+/// `REVOKE_PAUSE`: each is a message to every edge, and calls are not to wait.
+pub const REVOKED_AT_ONCE: usize = 32;
+/// How long the next ones wait: three thousand are gone within a second.
+pub const REVOKE_PAUSE: Duration = Duration::from_millis(10);
 /// Longest time a nonce is good, in seconds; then `stale=true` (RFC 7616 §3.3).
 pub const NONCE_S: u64 = 300;
 /// Members of an edge cluster. More is a configuration error.

@@ -81,6 +81,8 @@ pub const INBOX_MAX: usize = 512;
 pub const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Longest answer of a control socket that `why` reads, in bytes.
 pub const CONTROL_ANSWER_MAX: u64 = 16 << 20;
+/// Questions that may wait at the control socket: a person asks them.
+pub const CONTROL_BACKLOG: i32 = 64;
 /// Records that wait for the store. More are dropped and counted: the next
 /// refresh of the same registration writes the whole record again.
 pub const STORE_QUEUE_MAX: usize = 65_536;
@@ -95,5 +97,6 @@ pub const STORE_ROWS_AT_ONCE: usize = 32;
 pub const STORE_CACHE_MAX: usize = 16 << 20;
 /// Pause between two transactions of the store: what a crash may lose.
 pub const STORE_PAUSE: Duration = Duration::from_millis(50);
-/// How often a watched file is looked at.
-pub const FILE_WATCH: Duration = Duration::from_secs(1);
+/// How often a watched file is looked at: a subscriber who was taken off the list
+/// is gone within a second, and the second look must find the file as the first.
+pub const FILE_WATCH: Duration = Duration::from_millis(250);

@@ -14,6 +14,14 @@ pub const STREAM_QUEUE_MAX: usize = 512 * 1024;
 /// the oldest request goes (its sender's timer sends it again), else the
 /// oldest of all; both are counted.
 pub const DATAGRAM_QUEUE_MAX: usize = 4_096;
+/// The first core port where the configuration names no other: below the ports
+/// that the kernel gives to whoever asks for none (32768 on).
+pub const CORE_PORT: u16 = 15_060;
+/// Core ports of one node: from these it sends datagrams to its homes, one for
+/// each shard, and opens its connections. With all of them in use towards one
+/// address a further connection leaves from any port, and its far end takes it
+/// for a stranger's.
+pub const CORE_PORTS: u16 = 128;
 /// Longest request sent over UDP where TCP may be tried first: the path MTU is
 /// not known (RFC 3261 §18.1.1).
 pub const UDP_REQUEST_MAX: usize = 1_300;
@@ -21,6 +29,9 @@ pub const UDP_REQUEST_MAX: usize = 1_300;
 /// kernel an identification for it: what every path of QUIC carries whole
 /// (RFC 9000 §14). Longer ones may be fragmented on their way.
 pub const UNFRAGMENTED_MAX: usize = 1_200;
+/// Bytes that are read of a datagram which the network sends back: the longest
+/// ICMP message has no more (RFC 4443 §2.4), and our branch stands in front.
+pub const QUOTE_MAX: usize = 1_280;
 /// Buffers of unfinished stream messages kept for the next ones; more are freed.
 pub const PARTIALS_IDLE_MAX: usize = 64;
 /// Longest time a connection attempt may take before it counts as failed.

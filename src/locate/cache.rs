@@ -151,11 +151,9 @@ impl Locator {
     /// Of a few names the one that was not used for longest goes. One that a
     /// request waits for stays.
     fn make_room(&mut self) {
-        let few = self
-            .names
-            .iter()
-            .skip(self.hand % (limits::DNS_NAMES_MAX - EVICT_FROM))
-            .take(EVICT_FROM);
+        let from = self.hand % (limits::DNS_NAMES_MAX - EVICT_FROM);
+        let few = from..from + EVICT_FROM;
+        let few = few.filter_map(|place| self.names.at(u32::try_from(place).ok()?));
         let idle = few.filter(|(_, entry)| entry.asked_until.is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.used);
         let oldest = oldest.map(|(slot, _)| slot);

@@ -109,8 +109,8 @@ fn copy_ack(
     let mut digits = [0; 16];
     let (bytes, via) = (request.bytes, &request.via);
     let hash = match via.branch.filter(|_| via.has_cookie(bytes)) {
-        Some(branch) => net.hash([branch.of(bytes), via.host.of(bytes)]),
-        None => net.hash([via.value.of(bytes)]),
+        Some(branch) => net.print([branch.of(bytes), via.host.of(bytes)]),
+        None => net.print([via.value.of(bytes)]),
     };
     super::net::hex(hash, &mut digits);
     part[12..].copy_from_slice(&digits);

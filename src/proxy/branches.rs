@@ -298,10 +298,11 @@ impl Proxy {
         }
     }
 
-    fn remove(&mut self, net: &mut Net, slot: Slot) {
+    pub(super) fn remove(&mut self, net: &mut Net, slot: Slot) {
         let Some(mut context) = self.contexts.remove(slot) else {
             return;
         };
+        self.unanswered -= usize::from(!context.answered);
         for branch in context.branches.drain(..) {
             if let Some(timer) = branch.timer {
                 net.txns.cancel_timer(timer);
@@ -335,6 +336,14 @@ fn send(
     }
     let net = &mut *turn.net;
     let flow = net.reach(target.hop)?;
+    let most = match target.hop {
+        Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
+        Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,
+    };
+    if net.txns.unheard_on(flow) >= most && !turn.policy.is_peer(net, Hop::Flow(flow)) {
+        net.counters.unheard += 1;
+        return None;
+    }
     net.asked(turn.now, target.hop, flow, turn.policy);
     // A connection that is being opened to a peer over TLS is not watched yet,
     // and what waits for it is read by that peer or by nobody.

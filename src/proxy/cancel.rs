@@ -47,6 +47,8 @@ impl Proxy {
             Owner::Local,
         ) {
             Some(server) => {
+                let source = request.source.ip();
+                turn.net.txns.charge_server(server, source, 0);
                 let send = turn.net.txns.respond(turn.now, server, status, bytes);
                 turn.answer_send(send);
             }

@@ -216,7 +216,7 @@ impl Net {
     /// Something came over a flow.
     pub fn heard(&mut self, now: Instant, flow: Flow) {
         if self.peers.heard(now, flow)
-            && let Some((transport, peer)) = self.far_side(flow)
+            && let Some((transport, peer)) = self.reached_at(flow)
         {
             self.health.worked(now, transport, peer);
             let notice = Notice::PeerUp { peer, transport };
@@ -257,7 +257,7 @@ impl Net {
     /// A watched flow has been silent for too long.
     pub fn suspect(&mut self, now: Instant, flow: Flow, why: &'static str) {
         self.counters.peers_silent += 1;
-        if let Some((transport, peer)) = self.far_side(flow) {
+        if let Some((transport, peer)) = self.reached_at(flow) {
             self.down(now, transport, peer, why);
         }
     }
@@ -344,6 +344,14 @@ impl Net {
     /// The timer of `arm_beats` fired.
     pub const fn beats_fired(&mut self) {
         self.beats = None;
+    }
+
+    /// Where the peer at the end of a flow is reached by others: it is there
+    /// that it lives or does not, and not at the port that it connected from.
+    fn reached_at(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
+        let back = self.way_back(flow);
+        let back = back.map(|back| (back.transport, back.addr));
+        back.or_else(|| self.far_side(flow))
     }
 
     fn far_side(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {

@@ -71,6 +71,11 @@ counters! {
     timeouts,
     /// Requests whose flow or connection failed under them.
     transport_failures,
+    /// Requests that failed since the network sent their beginning back (ICMP).
+    unreachable_heeded,
+    /// Such words about nothing that was sent there and still waits: late, forged,
+    /// or about something other than a request.
+    unreachable_strange,
     /// Requests whose stand-by was started beside them, since their peer was
     /// silent.
     overtaken,
@@ -83,6 +88,8 @@ counters! {
     circuits_opened,
     /// Keep-alives sent to elements of the cluster.
     peer_pings,
+    /// Requests refused by an answer of our own, whatever the reason.
+    rejected,
     /// Requests refused because a table was full.
     overflows,
     /// Requests refused because the node drains.
@@ -101,6 +108,10 @@ counters! {
     restrained,
     /// Requests, and STUN requests, of sources that ask for too much.
     limited,
+    /// Requests of sources that make us keep more than their share.
+    kept_out,
+    /// Requests that did not leave, since too many wait unheard on their flow.
+    unheard,
     /// Answers withheld from UDP sources that might be forged, since they are
     /// longer than what came from there.
     withheld,
@@ -156,6 +167,8 @@ counters! {
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.
     registrations,
+    /// Registrations taken back, by the list of subscribers or by the operator.
+    revoked,
     /// Requests that met themselves (482).
     loops,
     /// Requests handed to the shard that holds the phone's flow.

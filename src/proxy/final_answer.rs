@@ -20,6 +20,7 @@ impl Proxy {
             return;
         }
         context.answered = true;
+        self.unanswered -= 1;
         let best = best(&context.branches);
         let (Some(server), Some(base)) = (context.server, context.base.take()) else {
             return;

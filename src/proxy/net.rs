@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Counters, Response, Restraint};
+use super::{Counters, Rejected, Response, Restraint};
 use crate::admission::Admission;
 use crate::bytes::{Buf, Pool};
 use crate::edit::answer::{self, Answer};
@@ -19,7 +19,8 @@ use crate::omit::Omit;
 use crate::pacing;
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params};
-use crate::send::{Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
+use crate::secret::{Chance, Mac};
+use crate::send::{End, Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
 use crate::time::{Instant, Wall};
 use crate::trust::{Destinations, Principal};
 use crate::txn::{Send, TimerId, Transactions};
@@ -61,6 +62,8 @@ pub enum Timer {
     Silence(Slot),
     /// Keep-alives between the elements of the cluster.
     Beats,
+    /// The next of many subscribers to revoke.
+    Revoke,
     /// Bounded sweep of expired registrations and bindings.
     Sweep,
     /// The user agent's own.
@@ -98,6 +101,8 @@ pub struct Net {
     pub outbox: VecDeque<Output>,
     /// What happened.
     pub counters: Counters,
+    /// What was refused, and why.
+    pub rejected: Rejected,
     /// Calendar time of the clock's zero.
     pub wall: Wall,
     /// SIGTERM came.
@@ -110,8 +115,11 @@ pub struct Net {
     pub(super) text: Vec<u8>,
     /// The timer of the keep-alives.
     pub(super) beats: Option<(Instant, TimerId)>,
+    /// The time of the step.
+    pub(crate) clock: Instant,
     hasher: ahash::RandomState,
-    chance: u64,
+    mac: Mac,
+    chance: Chance,
 }
 
 /// A received request with what was already read from it.
@@ -216,23 +224,23 @@ impl Net {
             restraint: Restraint::default(),
             outbox: VecDeque::new(),
             counters: Counters::default(),
+            rejected: Rejected::default(),
             wall,
             draining: false,
             team,
             door: None,
             text: Vec::new(),
             beats: None,
+            clock: now,
             hasher: ahash::RandomState::with_seeds(b, c, d, a),
-            chance: seed[0] | 1,
+            mac: Mac::new(team.seed, "steadfast words"),
+            chance: Chance::new(seed),
         }
     }
 
-    /// A number nobody outside can foresee (xorshift64*, seeded by the shell).
-    pub const fn chance(&mut self) -> u64 {
-        self.chance ^= self.chance >> 12;
-        self.chance ^= self.chance << 25;
-        self.chance ^= self.chance >> 27;
-        self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    /// A number nobody outside can foresee.
+    pub fn chance(&mut self) -> u64 {
+        self.chance.number()
     }
 
     /// The keep-alive interval that the phone of an accepted REGISTER gets: one
@@ -242,11 +250,25 @@ impl Net {
         let call_id = response.message.first(Name::CallId);
         let call_id = call_id.map(|header| header.value.of(response.bytes));
         let cseq = response.message.cseq().to_be_bytes();
-        pacing::flow_timer_s(self.hash([call_id.unwrap_or_default(), &cseq]))
+        pacing::flow_timer_s(self.mac([call_id.unwrap_or_default(), &cseq]))
     }
 
-    /// A keyed hash of these parts, the same on all shards of the process for as
-    /// long as it lives.
+    /// A keyed hash of these parts that may be shown to anybody, the same on all
+    /// shards of the process for as long as it lives.
+    #[must_use]
+    pub fn mac<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+        self.mac.of(parts)
+    }
+
+    /// The same at less cost, where two inputs that come to one result do no
+    /// more harm than a collision of the result itself.
+    #[must_use]
+    pub fn print<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+        self.mac.veil(self.hash(parts))
+    }
+
+    /// A fast keyed hash of these parts, the same on all shards of the process
+    /// for as long as it lives. Nobody outside may see it.
     #[must_use]
     pub fn hash<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
@@ -333,8 +355,7 @@ impl Net {
     ) {
         self.flows.share(flow);
         let far = self.flows.far(flow).unwrap_or_else(|| Far {
-            transport: self.flows.transport(flow),
-            peer: source,
+            end: End::new(self.flows.transport(flow), source),
             identities: Box::default(),
         });
         let message = Handoff::Message {
@@ -418,7 +439,7 @@ impl Net {
         let tag = if status == 100 {
             &[][..]
         } else {
-            self.tag(bytes, message, &mut tag)
+            self.tag(bytes, message, source.ip(), &mut tag)
         };
         let answer = Answer {
             status,
@@ -435,9 +456,42 @@ impl Net {
         })
     }
 
-    /// The To tag of our answers to the request, which no other request has.
+    /// The To tag of our answers to the request, which no other request has, and
+    /// none from elsewhere: whoever shows it to us has received it there.
     #[must_use]
-    pub fn tag<'t>(&self, bytes: &[u8], message: &Message, tag: &'t mut [u8; 16]) -> &'t [u8] {
+    pub fn tag<'t>(
+        &self,
+        bytes: &[u8],
+        message: &Message,
+        source: IpAddr,
+        tag: &'t mut [u8; 16],
+    ) -> &'t [u8] {
+        self.tag_of(self.epoch(), bytes, message, source, tag)
+    }
+
+    /// Whether an ACK carries that tag, of now or of a moment ago.
+    pub(super) fn has_tag(&self, ack: &Request<'_>, shown: &[u8]) -> bool {
+        let (now, mut own) = (self.epoch(), [0; 16]);
+        let source = ack.source.ip();
+        [now, now.wrapping_sub(1)]
+            .into_iter()
+            .any(|epoch| self.tag_of(epoch, ack.bytes, ack.message, source, &mut own) == shown)
+    }
+
+    /// A tag is of its time, so that who had an address before cannot show what
+    /// he received there for ever.
+    fn epoch(&self) -> u64 {
+        self.wall.unix(self.clock) / limits::TAG_EPOCH_S
+    }
+
+    fn tag_of<'t>(
+        &self,
+        epoch: u64,
+        bytes: &[u8],
+        message: &Message,
+        source: IpAddr,
+        tag: &'t mut [u8; 16],
+    ) -> &'t [u8] {
         let value = |name| {
             message
                 .first(name)
@@ -447,8 +501,13 @@ impl Net {
         // Without the method, so that a CANCEL is answered with the tag of its
         // INVITE (RFC 3261 §9.2).
         let cseq = message.cseq().to_be_bytes();
-        let hash = self.hash([value(Name::CallId), value(Name::From), &cseq[..]]);
-        hex(hash, tag);
+        let source = match source.to_canonical() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            IpAddr::V6(ip) => ip.octets(),
+        };
+        let (call_id, from) = (value(Name::CallId), value(Name::From));
+        let parts = [call_id, from, &cseq[..], &source, &epoch.to_be_bytes()];
+        hex(self.mac(parts), tag);
         tag
     }
 
@@ -488,14 +547,33 @@ impl Net {
     }
 }
 
-/// Writes `number` as 16 hexadecimal digits.
+/// Writes `number` as 16 hexadecimal digits, all at once.
 pub(crate) fn hex(number: u64, out: &mut [u8; 16]) {
-    for (place, digit) in out.iter_mut().rev().enumerate() {
-        let nibble = u8::try_from(number >> (4 * place) & 15).unwrap_or_default();
-        *digit = if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'a' + nibble - 10
-        };
+    /// This byte, sixteen times.
+    const fn each(byte: u8) -> u128 {
+        u128::from_ne_bytes([byte; 16])
+    }
+    // Four bits to a byte, by halves.
+    let mut digits = u128::from(number);
+    digits = (digits | digits << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & each(0x0f);
+    // One where it is ten or more, and so many further to the letters.
+    let letters = (digits + each(6)) >> 4 & each(1);
+    *out = (digits + each(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn a_number_is_written_as_others_write_it() {
+        for number in [0, 1, 9, 10, 0x0123_4567_89ab_cdef, 0xa0b1_c2d3, u64::MAX] {
+            let mut out = [0; 16];
+            hex(number, &mut out);
+            assert_eq!(out, *format!("{number:016x}").as_bytes());
+        }
     }
 }

@@ -4,7 +4,9 @@ use super::secure;
 use super::validate::{self, Valid};
 use super::{Branch, Context, Fate, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
 use crate::admission::Class;
+use crate::bytes::Buf;
 use crate::id::{ServerId, Slot};
+use crate::limits;
 use crate::omit::Omit;
 use crate::scan::{Method, Name};
 use crate::span::Span;
@@ -53,6 +55,9 @@ impl Proxy {
         }
         if turn.net.admission.is_shedding() && !turn.takes_in(request) {
             return self.shed(turn, request);
+        }
+        if !turn.may_keep(request) {
+            return self.keep_out(turn, request);
         }
         if turn.net.pool.is_exhausted() {
             return self.overflow(turn, request, key, "Out Of Memory For Transactions");
@@ -112,6 +117,7 @@ impl Proxy {
         key: ServerKey,
         reply: Reply,
     ) -> Fate {
+        turn.note_refusal(request, reply);
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None
@@ -129,6 +135,8 @@ impl Proxy {
             .net
             .answer(request, reply.status, reply.reason, &self.plan.lines);
         turn.net.counters.answers += 1;
+        let source = request.source.ip();
+        turn.net.txns.charge_server(server, source, 0);
         let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);
         turn.answer_send(send);
         Fate::Answered
@@ -154,6 +162,7 @@ impl Proxy {
         let Ok(slot) = self.contexts.insert(context) else {
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
+        self.unanswered += 1;
         let owner = Owner::Proxy {
             context: slot,
             branch: 0,
@@ -163,10 +172,10 @@ impl Proxy {
                 .txns
                 .open_server(turn.now, key, kind, request.reply_flow(), owner)
         else {
-            self.contexts.remove(slot);
+            self.remove(turn.net, slot);
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
-        self.adopt(slot, server);
+        self.adopt(turn.net, slot, server);
         if invite {
             // T-2: at once, since the next hop's answer may take longer than 200 ms.
             let trying = turn.net.answer(request, 100, "Trying", b"");
@@ -194,10 +203,15 @@ impl Proxy {
         self.reply(turn, request, key, Reply::stateless(503, reason))
     }
 
-    fn adopt(&mut self, slot: Slot, server: ServerId) {
+    fn adopt(&mut self, net: &mut Net, slot: Slot, server: ServerId) {
         if let Some(context) = self.contexts.get_mut(slot) {
             context.server = Some(server);
             context.live = 1;
+            // The request, and a copy of it for each branch.
+            let request = context.base.as_ref().map_or(0, Buf::size);
+            let kept = request * (1 + context.branches.len());
+            let bytes = limits::TRANSACTION_BYTES + kept;
+            net.txns.charge_server(server, context.source.ip(), bytes);
         }
     }
 
@@ -219,11 +233,7 @@ impl Proxy {
         let start = usize::from(uri.start);
         let sized = request.message.first(Name::ContentLength).is_some();
         let mut branches = self.spare.pop().unwrap_or_default();
-        let targets = self
-            .plan
-            .targets
-            .drain(..)
-            .take(crate::limits::BRANCHES_MAX);
+        let targets = self.plan.targets.drain(..).take(limits::BRANCHES_MAX);
         // A subscriber has two edges; a vector left to itself makes room for four.
         branches.reserve_exact(targets.len().max(2));
         branches.extend(targets.map(Branch::new));
@@ -267,7 +277,7 @@ impl Proxy {
         let fixed = [request.message.request_uri().of(bytes), value(Name::CallId)];
         let used = request.message.routes().iter().take(self.plan.pop + 1);
         let used = used.map(|route| route.value.of(bytes));
-        let hash = net.hash(fixed.into_iter().chain(used));
+        let hash = net.print(fixed.into_iter().chain(used));
         u32::try_from(hash >> 32).unwrap_or_default()
     }
 }

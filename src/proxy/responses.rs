@@ -5,6 +5,7 @@ use super::{Context, Net, Note, Owner, Proxy, Response, RouteSet, State, Turn};
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::edit::derive::{self, Derived};
+use crate::guard::Kind;
 use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
@@ -20,7 +21,7 @@ impl Proxy {
     pub fn response(&mut self, turn: &mut Turn<'_>, via: &Via, response: &Response<'_>) {
         turn.net.counters.responses_in += 1;
         let Some(client) = turn.net.client_of(via, response) else {
-            turn.net.counters.stray_responses += 1;
+            turn.stray(response.flow);
             return;
         };
         if turn.is_impostor(client, response.flow) {
@@ -157,6 +158,7 @@ impl Proxy {
         let room = response.bytes.len() + edits.growth();
         let pool = &turn.net.pool;
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
+        self.unanswered -= usize::from(!context.answered);
         context.answered = true;
         context.base = None;
         for branch in &mut context.branches {
@@ -257,6 +259,19 @@ fn remove_top_via(response: &Response<'_>, edits: &mut Edits) {
             edits.remove(usize::from(top.start)..usize::from(next.start))
         }
         _ => edits.remove(line.line.range()),
+    }
+}
+
+impl Turn<'_> {
+    /// A response matches nothing here.
+    fn stray(&mut self, flow: Flow) {
+        self.net.counters.stray_responses += 1;
+        if let Some(peer) = self.net.flows.peer(flow)
+            && !self.policy.is_peer(self.net, Hop::Flow(flow))
+            && !self.net.guard.admit(self.now, peer.ip(), Kind::Stray)
+        {
+            self.net.counters.limited += 1;
+        }
     }
 }
 

@@ -4,21 +4,35 @@
 //! such an answer is known by its tag.
 
 use crate::admission::Class;
+use crate::bytes::Pool;
 use crate::limits;
 use crate::scan::{Method, Name};
 
-use super::{Fate, Proxy, Reply, Request, Turn};
+use super::{Fate, Net, Proxy, Reply, Request, Turn};
 
 impl Proxy {
     /// The source asks for too much. Over UDP it need not be who it says, so an
     /// answer would go to whoever has that address; and a stream without an
     /// answer would leave its phone waiting.
     pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
+        const WHY: &str = "Too Many Requests From Your Address";
         turn.net.counters.limited += 1;
         if !request.flow.is_reliable() {
+            turn.note_refusal(request, Reply::stateless(503, WHY));
             return Fate::Dropped;
         }
-        self.refuse(turn, request, "Too Many Requests From Your Address")
+        self.refuse(turn, request, WHY)
+    }
+
+    /// The source makes us keep too much.
+    pub(super) fn keep_out(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
+        const WHY: &str = "Too Much Pending From Your Address";
+        turn.net.counters.kept_out += 1;
+        if !request.flow.is_reliable() {
+            turn.note_refusal(request, Reply::stateless(503, WHY));
+            return Fate::Dropped;
+        }
+        self.refuse(turn, request, WHY)
     }
 
     /// The shard is late, and this is what it does not take in.
@@ -37,12 +51,26 @@ impl Proxy {
             let loss = turn.net.admission.loss();
             turn.net.retry_after(loss, &mut self.plan.lines);
         }
-        turn.answer_request(request, Reply::stateless(503, reason), &self.plan.lines);
+        let reply = Reply::stateless(503, reason);
+        turn.note_refusal(request, reply);
+        turn.answer_request(request, reply, &self.plan.lines);
         Fate::Answered
     }
 }
 
 impl Turn<'_> {
+    /// Whether what a request makes us keep is within the share of its source.
+    pub(super) fn may_keep(&mut self, request: &Request<'_>) -> bool {
+        let Net {
+            txns, pool, guard, ..
+        } = &mut *self.net;
+        let source = request.source.ip();
+        // The request and a copy of it; how many more is not decided yet.
+        let more = limits::TRANSACTION_BYTES + 2 * Pool::size(request.bytes.len());
+        let bytes = txns.charged(source) + more;
+        guard.may_keep(self.now, source, bytes, pool.free()) || request.principal.is_peer()
+    }
+
     /// Whether a request that is none of what there is already may be one of
     /// those that are taken in; one that may not is counted.
     pub(super) fn takes_in(&mut self, request: &Request<'_>) -> bool {

@@ -163,6 +163,20 @@ impl Proxy {
         }
     }
 
+    /// One datagram did not arrive: its request fails, and nothing else.
+    pub fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
+        match turn.net.txns.client_owner(client) {
+            Some(Owner::Proxy { context, branch }) => {
+                self.request_lost(turn, (context, branch.into()), client, false);
+            }
+            Some(Owner::Cancel { context }) => {
+                turn.net.txns.abandon(client);
+                self.released(turn.net, context);
+            }
+            Some(Owner::Local | Owner::Agent(_)) | None => turn.net.txns.fail(client),
+        }
+    }
+
     fn request_lost(
         &mut self,
         turn: &mut Turn<'_>,
@@ -258,8 +272,7 @@ impl Proxy {
     #[must_use]
     pub fn is_drained(&self, now: Instant) -> bool {
         let (waiting, last) = self.unacknowledged;
-        (waiting == 0 || now >= last + limits::T4)
-            && self.contexts.iter().all(|(_, context)| context.answered)
+        (waiting == 0 || now >= last + limits::T4) && self.unanswered == 0
     }
 }
 

@@ -88,7 +88,7 @@ impl Turn<'_> {
     /// An ACK with the tag of our own refusal: only who received that has it.
     pub(super) fn prove_by_ack(&mut self, ack: &Request<'_>) {
         if self.is_unproven(ack) && self.has_own_tag(ack) {
-            self.net.guard.prove(self.now, ack.source.ip());
+            self.net.guard.acknowledged(self.now, ack.source.ip());
         }
     }
 
@@ -99,7 +99,6 @@ impl Turn<'_> {
         let Some(Some(tag)) = to.and_then(|to| to.param(ack.bytes, "tag")) else {
             return false;
         };
-        let mut own = [0; 16];
-        self.net.tag(ack.bytes, ack.message, &mut own) == tag.of(ack.bytes)
+        self.net.has_tag(ack, tag.of(ack.bytes))
     }
 }

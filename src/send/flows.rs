@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::handoff::Far;
 use super::hop::Hop;
 use super::names::{NameId, Names};
+use super::peer_rule::End;
 use crate::frame;
 use crate::id::{Flow, Slab, SocketId, StreamId, Team, Transport};
 use crate::limits;
@@ -39,6 +40,8 @@ pub struct Stream {
     pub peer: SocketAddr,
     /// We opened it.
     pub opened: bool,
+    /// It came in at a core-side listener.
+    pub core_side: bool,
     /// Who had to be there when we opened it over TLS.
     pub name: Option<NameId>,
     /// The domains its verified certificate names (RFC 5922 §7.1); none
@@ -76,8 +79,22 @@ pub struct Accepted<'a> {
     pub transport: Transport,
     /// The far side.
     pub peer: SocketAddr,
+    /// Where it came in is a core-side listener.
+    pub core_side: bool,
     /// The domains its verified certificate names (RFC 5922 §7.1).
     pub identities: &'a [Box<str>],
+}
+
+impl Accepted<'_> {
+    /// Its far end.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        End {
+            transport: self.transport,
+            addr: self.peer,
+            core_side: self.core_side,
+        }
+    }
 }
 
 /// What became of `Flows::reach`.
@@ -175,8 +192,7 @@ impl Flows {
     #[must_use]
     pub fn far(&self, flow: Flow) -> Option<Far> {
         Some(Far {
-            transport: self.transport(flow),
-            peer: self.peer(flow)?,
+            end: self.end(flow)?,
             identities: self.identities(flow).into(),
         })
     }
@@ -252,7 +268,24 @@ impl Flows {
             Flow::Stream(id) => self
                 .stream(id)
                 .map(|stream| stream.peer)
-                .or_else(|| self.away.get(&id).map(|far| far.peer)),
+                .or_else(|| self.away.get(&id).map(|far| far.end.addr)),
+        }
+    }
+
+    /// The far end of a flow, by which a peer is told; `None` when a stream is
+    /// gone.
+    #[must_use]
+    pub fn end(&self, flow: Flow) -> Option<End> {
+        match flow {
+            Flow::Udp { peer, .. } => Some(End::new(Transport::Udp, peer)),
+            Flow::Stream(id) => match self.stream(id) {
+                Some(stream) => Some(End {
+                    transport: stream.transport,
+                    addr: stream.peer,
+                    core_side: stream.core_side,
+                }),
+                None => self.away.get(&id).map(|far| far.end),
+            },
         }
     }
 
@@ -266,7 +299,7 @@ impl Flows {
                 None => self
                     .away
                     .get(&id)
-                    .map_or(Transport::Tcp, |far| far.transport),
+                    .map_or(Transport::Tcp, |far| far.end.transport),
             },
         }
     }

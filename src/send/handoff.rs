@@ -1,19 +1,16 @@
 //! What one shard of a node says to another. All of it is by value: two shards
 //! share no memory, and a thing handed over belongs to whoever has it.
 
-use std::net::SocketAddr;
-
-use crate::id::{Flow, StreamId, Transport};
+use super::peer_rule::End;
+use crate::id::{Flow, StreamId};
 use crate::time::Instant;
 use crate::trust::Principal;
 
 /// The far side of a flow, as the shard that holds it knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Far {
-    /// What it speaks.
-    pub transport: Transport,
-    /// Its address.
-    pub peer: SocketAddr,
+    /// Its end of the flow.
+    pub end: End,
     /// The domains its certificate names.
     pub identities: Box<[Box<str>]>,
 }
@@ -47,11 +44,14 @@ pub enum Handoff {
         /// Which.
         stream: StreamId,
     },
-    /// Datagrams do not arrive there. The kernel says so to the shard that
-    /// answers from there would come to, which need not be the one that sent.
+    /// A datagram did not arrive there. The kernel says so to the shard
+    /// that answers from there would come to, which need not be the one that
+    /// sent.
     Unreachable {
         /// Where.
         flow: Flow,
+        /// The beginning of it.
+        quoted: Box<[u8]>,
     },
     /// The answer to a keep-alive of the other one's came to the sender.
     Heard {
@@ -63,13 +63,20 @@ pub enum Handoff {
         /// Which.
         flow: Flow,
     },
-    /// The sender holds the flow of a phone (by the hash of its user and
+    /// The sender holds the flow of a phone (by the hash of its user, domain and
     /// instance) until this time; a time that is over: no longer.
     Holds {
         /// Which phone.
         phone: u64,
         /// The end of its registration.
         until: Instant,
+    },
+    /// Whoever is registered as this user has been revoked by the home.
+    Revoked {
+        /// The user, in the spelling of `scan::user`.
+        user: Box<[u8]>,
+        /// Its domain, in lower case.
+        realm: Box<[u8]>,
     },
     /// The record of an address of record has changed.
     Row {

@@ -194,6 +194,23 @@ impl Peers {
         true
     }
 
+    /// Somebody says that what was sent there did not arrive. True when the peer
+    /// is to be asked at once whether it is there; not again while that question
+    /// is young.
+    pub fn doubt(&mut self, now: Instant, flow: Flow) -> bool {
+        let Some(peer) = self.find(flow) else {
+            return false;
+        };
+        let is_asked = peer.asked.is_some() && now < peer.pinged + limits::PEER_PROBE;
+        if is_asked || peer.state != State::Alive || !peer.listens_to_questions() {
+            return false;
+        }
+        peer.asked.get_or_insert(now);
+        peer.pinged = now;
+        self.hasten(now + limits::PEER_PROBE);
+        true
+    }
+
     /// Whether the flow is watched and was silent for too long.
     #[must_use]
     pub fn is_suspect(&self, flow: Flow) -> bool {

@@ -5,7 +5,6 @@ use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::limits;
-use crate::proxy::Turn;
 use crate::send::{Beat, Handoff, Hop};
 use crate::time::Instant;
 
@@ -52,7 +51,7 @@ impl Shard {
         self.beats = beats;
     }
 
-    fn ask(&mut self, flow: Flow) {
+    pub(super) fn ask(&mut self, flow: Flow) {
         let ping = match flow {
             Flow::Udp { .. } => {
                 let mut transaction_id = [0; 12];
@@ -91,26 +90,6 @@ impl Shard {
                     self.ask(flow);
                 }
             }
-        }
-    }
-
-    /// ICMP says that nobody is there. A phone's flow is over only when
-    /// something was under way to it: anybody can write an ICMP message about a
-    /// flow whose addresses he knows. A peer is asked again soon.
-    pub(super) fn unreachable(&mut self, now: Instant, flow: Flow) {
-        match self.hands(now) {
-            Hands::Proxy(proxy, mut turn) => {
-                let Turn { net, policy, .. } = &mut turn;
-                if net.peers.is_watched(flow) {
-                    if let Flow::Udp { peer, .. } = flow {
-                        net.down(now, crate::id::Transport::Udp, peer, "nobody is there");
-                    }
-                } else if net.txns.is_waited_on(flow) {
-                    policy.flow_lost(net, now, flow, None);
-                }
-                proxy.flow_lost(&mut turn, flow, false);
-            }
-            Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, "nobody is there"),
         }
     }
 }

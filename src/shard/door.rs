@@ -1,13 +1,13 @@
 //! Who may come in: connections that the shell accepts, and how much of
 //! everything while it is late.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::{Hands, Shard};
 use crate::admission::Class;
 use crate::guard::{Held, Kind};
 use crate::id::{Flow, StreamId, Transport};
-use crate::send::{Accepted, Hop, Notice, Output};
+use crate::send::{Accepted, End, Notice, Output};
 use crate::time::{Duration, Instant};
 
 impl Shard {
@@ -24,8 +24,9 @@ impl Shard {
     /// depends on it. So while the shard is late it is taken in or refused like
     /// the request that is worth least; a phone tries again by its back-off
     /// (RFC 5626 §4.5).
-    pub fn knock(&mut self, now: Instant, ip: IpAddr, transport: Transport) -> bool {
-        let is_peer = self.is_peer(now, ip);
+    pub fn knock(&mut self, now: Instant, end: &End) -> bool {
+        let (ip, transport) = (end.addr.ip(), end.transport);
+        let is_peer = self.may_be_peer(now, end);
         if transport == Transport::Tls && !is_peer && !self.net.admission.admits(now, Class::New) {
             self.net.counters.connections_shed += 1;
             return false;
@@ -42,11 +43,10 @@ impl Shard {
         self.net.guard.greeted(ip);
     }
 
-    /// Whether a home or an edge of ours lives at an address.
-    fn is_peer(&mut self, now: Instant, ip: IpAddr) -> bool {
-        let hop = Hop::to(Transport::Tcp, SocketAddr::new(ip, 0));
+    /// Whether a home or an edge of ours may be at the end of a connection.
+    fn may_be_peer(&mut self, now: Instant, end: &End) -> bool {
         match self.hands(now) {
-            Hands::Proxy(_, turn) => turn.policy.is_peer(turn.net, hop),
+            Hands::Proxy(_, turn) => turn.policy.may_be_peer(end),
             Hands::Agent(..) => true,
         }
     }
@@ -55,7 +55,7 @@ impl Shard {
     /// handshake is complete; `None` at the bound: close it.
     pub fn accept(&mut self, now: Instant, accepted: &Accepted<'_>) -> Option<StreamId> {
         let source = accepted.peer.ip();
-        let is_peer = self.is_peer(now, source);
+        let is_peer = self.may_be_peer(now, &accepted.end());
         match self.net.guard.open(source, is_peer) {
             Held::Counted => {}
             Held::Near(near) => {

@@ -27,7 +27,7 @@ impl Shard {
                 principal,
                 bytes,
             } => {
-                let source = far.peer;
+                let source = far.end.addr;
                 self.learn(now, flow, far);
                 self.net.heard(now, flow);
                 let handed = (times, Some(principal));
@@ -40,14 +40,17 @@ impl Shard {
                     self.lost(now, stream, "the connection was closed", (true, None));
                 }
             }
-            Handoff::Unreachable { flow } => self.unreachable(now, flow),
+            Handoff::Unreachable { flow, quoted } => self.unreachable(now, flow, &quoted),
             Handoff::Heard { flow } => self.net.heard(now, flow),
             Handoff::Silent { flow } => {
                 if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
                     proxy.suspected(&mut turn, flow);
                 }
             }
-            Handoff::Holds { .. } | Handoff::Row { .. } | Handoff::Stuck { .. } => {
+            Handoff::Holds { .. }
+            | Handoff::Revoked { .. }
+            | Handoff::Row { .. }
+            | Handoff::Stuck { .. } => {
                 if let Hands::Proxy(_, turn) = self.hands(now) {
                     turn.policy.told(turn.net, now, from, handoff);
                 }

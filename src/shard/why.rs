@@ -1,18 +1,73 @@
 //! What an operator asks of a running shard.
 
 use super::{Acting, Shard};
-use crate::proxy::Facts;
-use crate::time::Instant;
+use crate::home::Bindings;
+use crate::limits;
+use crate::proxy::{Facts, Reason, Reject};
+use crate::scan::uri::Uri;
+use crate::span::Span;
+use crate::time::{Instant, date};
 
 impl Shard {
-    /// Why a request for `uri` goes where it goes: every fact that decides it.
-    /// Changes nothing but the order in which old bindings give way.
+    /// Why a request for `uri` goes where it goes: every fact that decides it, and
+    /// what was refused of late to or from whom it names. Changes nothing but the
+    /// order in which old bindings give way.
     #[must_use]
     pub fn why(&mut self, now: Instant, uri: &[u8]) -> Facts {
-        match &mut self.role {
+        let mut facts = match &mut self.role {
             Acting::Edge(edge) => edge.why(&mut self.net, now, uri),
             Acting::Home(home) => home.why(&mut self.net, now, uri),
             Acting::Agent(_) => Facts::default(),
+        };
+        if let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) {
+            let rejected = &self.net.rejected;
+            let all = rejected.concerning(self.net.wall, uri, &parsed);
+            let all: Vec<_> = all.collect();
+            let first = all.len().saturating_sub(limits::REJECTS_IN_WHY);
+            for reject in all.iter().skip(first) {
+                let when = date(reject.unix_micros / 1_000_000);
+                facts.say("rejected", format!("{when} {}", reject.sentence()));
+            }
+        }
+        facts
+    }
+
+    /// What was refused here: how often for which reason, and the last of it.
+    #[must_use]
+    pub fn rejected(&self) -> (Vec<Reason>, Vec<Reject>) {
+        let rejected = &self.net.rejected;
+        let last = rejected.last(self.net.wall).collect();
+        (rejected.reasons().to_vec(), last)
+    }
+
+    /// The counts alone.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<Reason> {
+        self.net.rejected.reasons().to_vec()
+    }
+
+    /// The bindings of an address of record.
+    ///
+    /// # Errors
+    /// A sentence that says why there can be none.
+    pub fn bindings(&self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+        match &self.role {
+            Acting::Home(home) => home.bindings(&self.net, now, uri),
+            Acting::Edge(_) | Acting::Agent(_) => Err(NO_HOME.to_owned()),
+        }
+    }
+
+    /// Takes them away, here and at the edges. Every shard of a home is to be told.
+    ///
+    /// # Errors
+    /// A sentence that says why there can be none.
+    pub fn remove_bindings(&mut self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+        match &mut self.role {
+            Acting::Home(home) => home.remove(&mut self.net, now, uri),
+            Acting::Edge(_) | Acting::Agent(_) => Err(NO_HOME.to_owned()),
         }
     }
 }
+
+/// What a node says that has no bindings.
+const NO_HOME: &str = "this node is no home, and bindings are kept by homes alone";

@@ -87,8 +87,9 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     }
 
     fn wake_client(&mut self, now: Instant, id: ClientId) -> Option<Due<O, U>> {
+        let flow = self.clients.flow(id);
         let client = self.clients.get_mut(id)?;
-        let (flow, owner) = (client.flow, client.owner);
+        let owner = client.owner;
         let due = match client.wake(now) {
             ClientWake::Done => return self.end_client(id),
             ClientWake::Timeout { heard } => {

@@ -6,21 +6,20 @@
 //! found without a table, and a peer that has not seen a request cannot answer
 //! it. The letters keep their meaning in either case, as §7.3.1 demands.
 
-use std::hash::Hasher;
-
 use crate::id::Slot;
 use crate::limits;
+use crate::secret::Mac;
 
 /// Writes and reads branches, under a secret of this shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Branches {
-    secret: (u64, u64),
+    mac: Mac,
     shard: u8,
 }
 
 impl Branches {
-    pub(super) const fn new(secret: (u64, u64), shard: u8) -> Self {
-        Self { secret, shard }
+    pub(super) const fn new(mac: Mac, shard: u8) -> Self {
+        Self { mac, shard }
     }
 
     /// Appends the branch of `slot`, `COOKIE` first.
@@ -58,15 +57,9 @@ impl Branches {
     }
 
     /// 56 bits that only this shard can compute.
-    #[expect(
-        deprecated,
-        reason = "the successor takes no keys, and the table hash is no authenticator"
-    )]
     fn mac(&self, slot: Slot) -> u64 {
-        let mut hasher = std::hash::SipHasher::new_with_keys(self.secret.0, self.secret.1);
-        hasher.write_u32(slot.index);
-        hasher.write_u32(slot.generation);
-        hasher.finish() >> 8
+        let name = u64::from(slot.index) << 32 | u64::from(slot.generation);
+        self.mac.veil(name) >> 8
     }
 }
 
@@ -130,26 +123,30 @@ const fn values() -> [u8; 256] {
 mod tests {
     use super::*;
 
+    fn branches(seed: u64, shard: u8) -> Branches {
+        Branches::new(Mac::new([seed, 2, 3, 4], "branch"), shard)
+    }
+
     fn branch(slot: Slot) -> Vec<u8> {
         let mut out = Vec::new();
-        Branches::new((1, 2), 3).write(slot, &mut out);
+        branches(1, 3).write(slot, &mut out);
         out
     }
 
     // T-4
     #[test]
     fn a_branch_leads_back_to_its_slot() {
-        let branches = Branches::new((1, 2), 3);
+        let own = branches(1, 3);
         for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (0xff_ffff, u32::MAX)] {
             let slot = Slot { index, generation };
             let mut text = branch(slot);
             assert_eq!((text.len(), &text[..7]), (31, &b"z9hG4bK"[..]));
-            assert_eq!(branches.read(&text), Some(slot));
+            assert_eq!(own.read(&text), Some(slot));
             assert_eq!(shard_of(&text), Some(3));
-            assert_eq!(Branches::new((1, 2), 4).read(&text), None);
-            assert_eq!(branches.read(&text.to_ascii_uppercase()), Some(slot));
+            assert_eq!(branches(1, 4).read(&text), None);
+            assert_eq!(own.read(&text.to_ascii_uppercase()), Some(slot));
             text.extend_from_slice(b".loop");
-            assert_eq!(branches.read(&text), Some(slot));
+            assert_eq!(own.read(&text), Some(slot));
         }
     }
 
@@ -164,18 +161,10 @@ mod tests {
             for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[place])) {
                 let mut forged = text.clone();
                 forged[place] = other;
-                assert_eq!(
-                    Branches::new((1, 2), 3).read(&forged),
-                    None,
-                    "{place} {other}"
-                );
+                assert_eq!(branches(1, 3).read(&forged), None, "{place} {other}");
             }
-            assert_eq!(
-                Branches::new((1, 2), 3).read(&text[..place]),
-                None,
-                "cut at {place}"
-            );
+            assert_eq!(branches(1, 3).read(&text[..place]), None, "cut at {place}");
         }
-        assert_eq!(Branches::new((1, 3), 3).read(&text), None);
+        assert_eq!(branches(2, 3).read(&text), None);
     }
 }

@@ -8,6 +8,7 @@
 use std::mem;
 
 use super::pace::{Beat, Growth, Pace};
+use super::ways::{NONE, Place};
 use super::{Heard, Kind, Send};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
@@ -17,11 +18,13 @@ use crate::time::Instant;
 /// One client transaction.
 #[derive(Debug)]
 pub(super) struct Client<O> {
-    /// Where the request went, once it has gone.
-    pub(super) flow: Option<Flow>,
+    /// Where the request went, once it has gone, and who waits there besides.
+    pub(super) place: Place,
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
+    /// Nothing is sent twice there.
+    is_reliable: bool,
     pub(super) name: Name,
     state: State,
 }
@@ -73,6 +76,17 @@ enum State {
     },
 }
 
+/// What a transaction waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Any response.
+    Unheard,
+    /// The final one, after a provisional.
+    Heard,
+    /// Nothing: it has its final response, or no request yet.
+    Settled,
+}
+
 /// What a wake-up did.
 #[derive(Debug)]
 pub(super) enum ClientWake {
@@ -90,34 +104,32 @@ impl<O: Copy> Client<O> {
     /// Reserved: nothing has been sent.
     pub(super) const fn new(owner: O, name: Name) -> Self {
         Self {
-            flow: None,
+            place: Place::NOWHERE,
             owner,
             is_armed: false,
+            is_reliable: false,
             name,
             state: State::Reserved,
         }
     }
 
-    /// The first copy of `request` goes out now. Once started it stays so.
+    /// The first copy of `request` goes out now, by a flow that is given apart.
     pub(super) fn start(
         &mut self,
         now: Instant,
         kind: Kind,
         method: u32,
-        flow: Flow,
+        is_reliable: bool,
         request: Buf,
     ) {
-        if self.flow.is_some() {
-            return;
-        }
-        self.flow = Some(flow);
+        self.is_reliable = is_reliable;
         if let Name::Own { method: own } = &mut self.name {
             *own = method;
         }
         let pace = |unreliable| {
             Pace::new(
                 now,
-                if flow.is_reliable() {
+                if is_reliable {
                     Growth::Never
                 } else {
                     unreliable
@@ -164,24 +176,27 @@ impl<O: Copy> Client<O> {
         matches!(self.state, State::InviteProceeding { .. })
     }
 
-    /// True while a final response is still to come.
-    pub(super) const fn is_waiting(&self) -> bool {
+    /// True once its request has gone.
+    pub(super) const fn has_left(&self) -> bool {
+        self.place.way != NONE
+    }
+
+    /// What it waits for.
+    pub(super) const fn standing(&self) -> Standing {
         match &self.state {
-            State::InviteCalling { .. }
-            | State::InviteProceeding { .. }
-            | State::OtherTrying { .. }
-            | State::OtherProceeding { .. } => true,
+            State::InviteCalling { .. } | State::OtherTrying { .. } => Standing::Unheard,
+            State::InviteProceeding { .. } | State::OtherProceeding { .. } => Standing::Heard,
             State::Reserved
             | State::InviteAccepted { .. }
             | State::InviteRefused { .. }
             | State::InviteCompleted { .. }
-            | State::OtherCompleted { .. } => false,
+            | State::OtherCompleted { .. } => Standing::Settled,
         }
     }
 
-    /// A response came.
-    pub(super) fn response(&mut self, now: Instant, status: u16) -> Heard {
-        let is_reliable = self.is_reliable();
+    /// A response came; `flow` is where its request went.
+    pub(super) fn response(&mut self, now: Instant, status: u16, flow: Flow) -> Heard {
+        let is_reliable = self.is_reliable;
         let (state, heard) = match (mem::replace(&mut self.state, State::Reserved), status) {
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, ..200) => {
                 (State::InviteProceeding { request }, Heard::Pass)
@@ -211,7 +226,8 @@ impl<O: Copy> Client<O> {
                 },
                 300..,
             ) => {
-                let heard = self.send(ack.clone()).map_or(Heard::Absorb, Heard::Again);
+                let bytes = ack.clone();
+                let heard = Heard::Again(Send { flow, bytes });
                 (
                     State::InviteCompleted {
                         ack: Some(ack),
@@ -246,14 +262,15 @@ impl<O: Copy> Client<O> {
         heard
     }
 
-    /// The ACK for the final response; `None` when none is awaited.
-    pub(super) fn ack(&mut self, ack: Buf) -> Option<Send> {
+    /// The ACK for the final response, which goes by `flow`; `None` when none is
+    /// awaited.
+    pub(super) fn ack(&mut self, ack: Buf, flow: Flow) -> Option<Send> {
         let State::InviteRefused { end, .. } = self.state else {
             return None;
         };
-        let kept = (!self.is_reliable()).then(|| ack.clone());
+        let kept = (!self.is_reliable).then(|| ack.clone());
         self.state = State::InviteCompleted { ack: kept, end };
-        self.send(ack)
+        Some(Send { flow, bytes: ack })
     }
 
     /// When `wake` is to be called; `None` while only an event can go on.
@@ -291,18 +308,10 @@ impl<O: Copy> Client<O> {
             | State::OtherCompleted { .. } => ClientWake::Done,
         }
     }
-
-    fn is_reliable(&self) -> bool {
-        self.flow.is_some_and(|flow| flow.is_reliable())
-    }
-
-    fn send(&self, bytes: Buf) -> Option<Send> {
-        self.flow.map(|flow| Send { flow, bytes })
-    }
 }
 
 const _: () = assert!(
-    size_of::<Client<[u32; 3]>>() <= 104,
+    size_of::<Client<[u32; 3]>>() <= 80,
     "a million of these linger for 32 s"
 );
 

@@ -79,14 +79,6 @@ impl Keys {
     pub(super) fn table(&self) -> RandomState {
         self.states[0].clone()
     }
-
-    /// 128 secret bits for a purpose other than keys.
-    pub(super) fn secret(&self, purpose: &str) -> (u64, u64) {
-        (
-            self.states[0].hash_one(purpose),
-            self.states[1].hash_one(purpose),
-        )
-    }
 }
 
 fn seeded(seed: [u64; 4]) -> RandomState {
@@ -218,7 +210,6 @@ mod tests {
             a.cookie(b"z9hG4bK1", b"h", 1, b"BYE"),
             b.cookie(b"z9hG4bK1", b"h", 1, b"BYE")
         );
-        assert_ne!(a.secret("branch"), b.secret("branch"));
         assert_ne!(a.method(b"BYE"), a.method(b"INFO"));
     }
 }

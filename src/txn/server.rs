@@ -9,6 +9,7 @@ use super::Kind;
 use super::key::ServerKey;
 use super::pace::{Beat, Growth, Pace};
 use crate::bytes::Buf;
+use crate::guard::Charge;
 use crate::id::Flow;
 use crate::limits;
 use crate::time::Instant;
@@ -22,6 +23,8 @@ pub(super) struct Server<O> {
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
+    /// What its source is charged with.
+    pub(super) charge: Charge,
     state: State,
 }
 
@@ -87,7 +90,20 @@ impl<O: Copy> Server<O> {
             flow,
             owner,
             is_armed: false,
+            charge: Charge::default(),
             state,
+        }
+    }
+
+    /// Bytes of the final answer that it keeps; `None` before there is one.
+    pub(super) fn kept(&self) -> Option<usize> {
+        match &self.state {
+            State::InviteProceeding { .. }
+            | State::OtherTrying { .. }
+            | State::OtherProceeding { .. } => None,
+            State::InviteAccepted { .. } | State::InviteConfirmed { .. } => Some(0),
+            State::InviteCompleted { response, .. } => Some(response.size()),
+            State::OtherCompleted { response, .. } => Some(response.as_ref().map_or(0, Buf::size)),
         }
     }
 
@@ -227,7 +243,7 @@ impl<O: Copy> Server<O> {
 }
 
 const _: () = assert!(
-    size_of::<Server<[u32; 3]>>() <= 104,
+    size_of::<Server<[u32; 3]>>() <= 112,
     "a million of these linger for 32 s"
 );
 

@@ -2,27 +2,35 @@
 //! of their request and client transactions by the branch of their response
 //! (RFC 3261 §17.1.3, §17.2.3).
 
+use std::net::IpAddr;
+
 use hashbrown::{HashMap, HashTable};
 
 use super::branch::Branches;
 use super::client::{Client, Name};
 use super::key::{Keys, ServerKey};
 use super::server::Server;
+use super::ways::{self, Ways};
+use crate::guard::Ledger;
 use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
 use crate::limits;
+use crate::secret::{Mac, Seed};
 
 /// All server transactions, by id and by key.
 #[derive(Debug)]
 pub(super) struct Servers<O> {
     slab: Slab<Server<O>>,
     by_key: HashTable<Slot>,
+    /// Who makes us keep them.
+    pub(super) ledger: Ledger,
 }
 
 impl<O: Copy> Servers<O> {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(hasher: ahash::RandomState) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             by_key: HashTable::new(),
+            ledger: Ledger::new(hasher),
         }
     }
 
@@ -55,8 +63,28 @@ impl<O: Copy> Servers<O> {
         Some(ServerId(slot))
     }
 
+    /// Charges a source with so many bytes for a transaction, until it ends.
+    pub(super) fn charge(&mut self, id: ServerId, ip: IpAddr, bytes: usize) {
+        if let Some(server) = self.slab.get_mut(id.0) {
+            let charge = self.ledger.charge(ip, bytes);
+            self.ledger
+                .refund(std::mem::replace(&mut server.charge, charge));
+        }
+    }
+
+    /// Once it has its final answer it costs no more than that.
+    pub(super) fn settle(&mut self, id: ServerId) {
+        if let Some(server) = self.slab.get_mut(id.0)
+            && let Some(kept) = server.kept()
+        {
+            let bytes = limits::TRANSACTION_BYTES + kept;
+            self.ledger.change(&mut server.charge, bytes);
+        }
+    }
+
     pub(super) fn remove(&mut self, id: ServerId) -> Option<Server<O>> {
-        let server = self.slab.remove(id.0)?;
+        let mut server = self.slab.remove(id.0)?;
+        self.ledger.refund(std::mem::take(&mut server.charge));
         if let Ok(entry) = self
             .by_key
             .find_entry(server.key.hash(), |&slot| slot == id.0)
@@ -67,7 +95,7 @@ impl<O: Copy> Servers<O> {
     }
 }
 
-/// All client transactions, by id and by branch.
+/// All client transactions, by id, by branch and by the flow they wait on.
 #[derive(Debug)]
 pub(super) struct Clients<O> {
     slab: Slab<Client<O>>,
@@ -75,14 +103,20 @@ pub(super) struct Clients<O> {
     /// that of the INVITE. They may outlive it.
     cancels: HashMap<Slot, ClientId, ahash::RandomState>,
     branches: Branches,
+    ways: Ways,
+    #[cfg(test)]
+    steps: std::cell::Cell<usize>,
 }
 
 impl<O: Copy> Clients<O> {
-    pub(super) fn new(keys: &Keys, shard: u8) -> Self {
+    pub(super) fn new(keys: &Keys, seed: Seed, shard: u8) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             cancels: HashMap::with_hasher(keys.table()),
-            branches: Branches::new(keys.secret("branch"), shard),
+            branches: Branches::new(Mac::new(seed, "steadfast branches"), shard),
+            ways: Ways::new(keys.table()),
+            #[cfg(test)]
+            steps: std::cell::Cell::new(0),
         }
     }
 
@@ -94,8 +128,41 @@ impl<O: Copy> Clients<O> {
         self.slab.get(id.0)
     }
 
+    /// To change what is no event of the transaction itself.
     pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client<O>> {
         self.slab.get_mut(id.0)
+    }
+
+    /// One event of a transaction, after which it may wait for something else.
+    pub(super) fn change<R>(
+        &mut self,
+        id: ClientId,
+        event: impl FnOnce(&mut Client<O>, Option<Flow>) -> R,
+    ) -> Option<R> {
+        let client = self.slab.get_mut(id.0)?;
+        let flow = self.ways.flow(client.place.way);
+        let was = client.standing();
+        let done = event(client, flow);
+        let is = client.standing();
+        self.ways.stand(&mut self.slab, id.0.index, was, is);
+        Some(done)
+    }
+
+    /// Its request leaves by this flow, or its ACK and CANCEL will.
+    pub(super) fn lead(&mut self, id: ClientId, flow: Flow) {
+        if self.slab.get(id.0).is_some() {
+            self.ways.lead(&mut self.slab, id.0.index, flow);
+        }
+    }
+
+    /// Where its request went.
+    pub(super) fn flow(&self, id: ClientId) -> Option<Flow> {
+        self.ways.flow(self.get(id)?.place.way)
+    }
+
+    /// Requests that wait on a flow and have heard nothing.
+    pub(super) fn unheard(&mut self, flow: Flow) -> u32 {
+        self.ways.unheard(flow)
     }
 
     pub(super) fn reserve(&mut self, owner: O) -> Option<ClientId> {
@@ -141,7 +208,7 @@ impl<O: Copy> Clients<O> {
             None
         };
         let id = cancel.copied().unwrap_or(ClientId(slot));
-        let client = self.get(id).filter(|client| client.flow.is_some())?;
+        let client = self.get(id).filter(|client| client.has_left())?;
         match client.name {
             Name::Own { method: own } => (own == method).then_some(id),
             Name::Cancel { .. } => is_cancel.then_some(id),
@@ -149,6 +216,8 @@ impl<O: Copy> Clients<O> {
     }
 
     pub(super) fn remove(&mut self, id: ClientId) -> Option<Client<O>> {
+        self.slab.get(id.0)?;
+        self.ways.leave(&mut self.slab, id.0.index);
         let client = self.slab.remove(id.0)?;
         if let Name::Cancel { invite } = client.name {
             self.cancels.remove(&invite);
@@ -156,13 +225,26 @@ impl<O: Copy> Clients<O> {
         Some(client)
     }
 
-    /// Those that still wait for a final response on `flow`.
+    /// Those that still wait for a final response on `flow`, the oldest first.
     pub(super) fn waiting_on(&self, flow: Flow) -> impl Iterator<Item = (ClientId, O)> {
-        let waits = move |client: &Client<O>| client.is_waiting() && client.flow == Some(flow);
-        self.slab
-            .iter()
-            .filter(move |(_, client)| waits(client))
+        let step = || {
+            #[cfg(test)]
+            self.steps.set(self.steps.get() + 1);
+        };
+        ways::ring(&self.slab, self.ways.first(flow), step)
             .map(|(slot, client)| (ClientId(slot), client.owner))
+    }
+
+    /// Ways that are known.
+    #[cfg(test)]
+    pub(super) fn ways(&self) -> usize {
+        self.ways.len()
+    }
+
+    /// Transactions that any walk has looked at.
+    #[cfg(test)]
+    pub(super) const fn steps(&self) -> usize {
+        self.steps.get()
     }
 }
 

@@ -214,15 +214,17 @@ impl Phone {
     fn input(&mut self, now: Instant, input: Input<'_>) {
         self.shard.handle(now, input);
         while let Some(output) = self.shard.poll() {
-            let failed = match output {
-                Output::Transmit { flow, bytes } => self.transmit(flow, &bytes),
-                Output::Connect { stream, peer, tls } => self.connect(now, stream, peer, tls),
+            let failed = match &output {
+                Output::Transmit { flow, bytes } => self.transmit(*flow, bytes),
+                Output::Connect { stream, peer, tls } => {
+                    self.connect(now, *stream, *peer, tls.clone())
+                }
                 Output::Close { stream } => {
-                    self.streams.remove(&stream);
+                    self.streams.remove(stream);
                     None
                 }
                 Output::Event(event) => {
-                    self.said.push((now, *event));
+                    self.said.push((now, (**event).clone()));
                     None
                 }
                 Output::Store { .. }
@@ -259,11 +261,16 @@ impl Phone {
 
     /// What became of it, when it could not be sent. A datagram that finds no
     /// room is a datagram lost.
-    fn transmit(&mut self, flow: Flow, bytes: &[u8]) -> Option<Input<'static>> {
+    fn transmit<'a>(&mut self, flow: Flow, bytes: &'a [u8]) -> Option<Input<'a>> {
         match flow {
             Flow::Udp { socket, peer } => match self.udp.send_to(bytes, peer) {
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    Some(Input::Unreachable { socket, peer })
+                    let quoted = bytes;
+                    Some(Input::Unreachable {
+                        socket,
+                        peer,
+                        quoted,
+                    })
                 }
                 Ok(_) | Err(_) => None,
             },

@@ -122,8 +122,14 @@ impl Play {
             b'u' => {
                 let socket = SocketId(u16::from(rest.len() > 1));
                 let peer = HOME.parse().unwrap();
-                self.shard
-                    .handle(self.now, Input::Unreachable { socket, peer });
+                let sent = self.sent.last().map(|(_, bytes)| &bytes[..]);
+                let quoted = sent.unwrap_or(rest);
+                let input = Input::Unreachable {
+                    socket,
+                    peer,
+                    quoted,
+                };
+                self.shard.handle(self.now, input);
             }
             b'w' => {
                 // Nothing is known of the name.
@@ -153,6 +159,7 @@ impl Play {
     fn stream(&mut self, peer: SocketAddr, bytes: &[u8]) {
         if self.streams.is_empty() {
             let accepted = Accepted {
+                core_side: false,
                 transport: Transport::Tcp,
                 peer,
                 identities: &[],

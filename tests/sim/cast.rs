@@ -8,7 +8,7 @@ use steadfast::digest::Algorithm;
 use steadfast::edge::{self, Member, NextHop};
 use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::Transport;
-use steadfast::send::Local;
+use steadfast::send::{Clear, HostRule, Local};
 use steadfast::shard::Role;
 use steadfast::trust::{CallsOut, Destinations, Identities, Strangers};
 
@@ -238,6 +238,9 @@ impl Cast {
     }
 
     pub(crate) fn home(&self) -> Role {
+        let peer = |edge: &SocketAddr| {
+            HostRule::edge(&edge.ip().to_string(), Clear::Any, UPSTREAM).unwrap()
+        };
         let settings = home::Settings {
             calls_out: CallsOut {
                 anywhere: self.calls_out,
@@ -249,7 +252,8 @@ impl Cast {
             name: String::new(),
             domain: "example.com".to_owned(),
             edges: "sip:edge.example.com;lr".to_owned(),
-            edge_peers: self.edges.iter().map(|edge| (edge.ip(), 32)).collect(),
+            edge_peers: self.edges.iter().map(peer).collect(),
+            peers: Vec::new(),
             nonce_key: [7; 32],
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             redirect: Redirect::Always,
@@ -275,6 +279,7 @@ impl Cast {
             udp: 5060,
             tcp: 5060,
             tls: 5061,
+            core_port: UPSTREAM,
             retires: false,
             site: String::new(),
         };
@@ -303,6 +308,8 @@ impl Cast {
             home: homes,
             home_domains: vec!["example.com".to_owned()],
             members: self.edges.iter().enumerate().map(member).collect(),
+            peers: Vec::new(),
+            core_port: UPSTREAM,
             requires_path: false,
             set_size: self.set_size.min(self.edges.len()),
             token_keys: if self.sealed {

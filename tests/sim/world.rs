@@ -84,6 +84,7 @@ pub(crate) enum Event {
     Unreachable {
         at: SocketAddr,
         peer: SocketAddr,
+        quoted: Rc<[u8]>,
     },
     Syn(u64),
     Up(u64),
@@ -138,6 +139,8 @@ pub(crate) struct World {
     heap: BTreeMap<(Instant, u64), Event>,
     serial: u64,
     conns: BTreeMap<u64, Conn>,
+    /// Connections that nodes have opened.
+    dialed: u16,
     dice: Dice,
     weather: Weather,
     /// What it is when no storm blows, and how many do.
@@ -181,6 +184,7 @@ impl World {
             heap: BTreeMap::new(),
             serial: 0,
             conns: BTreeMap::new(),
+            dialed: 0,
             dice: dice.fork("world"),
             weather,
             calm: (weather, 0),
@@ -285,7 +289,7 @@ impl World {
         }
         match event {
             Event::Datagram { from, to, bytes } => self.datagram(from, to, &bytes),
-            Event::Unreachable { at, peer } => self.unreachable(at, peer),
+            Event::Unreachable { at, peer, quoted } => self.unreachable(at, peer, &quoted),
             Event::Syn(conn) => self.syn(conn),
             Event::Up(conn) => self.up(conn),
             Event::Bytes {
@@ -485,6 +489,7 @@ impl World {
         let accepted = Accepted {
             transport: Transport::Tcp,
             peer: from,
+            core_side: false,
             identities: &[],
         };
         self.nodes[place].shard.as_mut()?.accept(local, &accepted)

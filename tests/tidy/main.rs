@@ -17,7 +17,7 @@ use std::path::Path;
 use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words};
 
 /// Plain values, under every room.
-const GROUND: [&str; 10] = [
+const GROUND: [&str; 11] = [
     "time",
     "limits",
     "id",
@@ -27,6 +27,7 @@ const GROUND: [&str; 10] = [
     "guard",
     "admission",
     "pacing",
+    "secret",
     "omit",
 ];
 /// The rooms by place; rooms of one place do not know one another.

@@ -52,9 +52,9 @@ fn requests_over_the_bound_get_silence_over_udp_and_503_on_a_stream() {
     mallory().send(&mut world, EDGES[0], &text);
     assert!(!world.has(MALLORY), "{}", world.ladder());
     assert_eq!(world.counter(EDGES[0], "limited"), 1);
-    world.connect("203.0.113.6:40001", EDGES[0]);
-    world.send("203.0.113.6:40001", EDGES[0], &text);
-    let answer = world.receive("203.0.113.6:40001").text;
+    world.connect("203.0.113.6:40002", EDGES[0]);
+    world.send("203.0.113.6:40002", EDGES[0], &text);
+    let answer = world.receive("203.0.113.6:40002").text;
     assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
     assert!(answer.contains("\r\nRetry-After: "), "{answer}");
     // Peers and this machine are not counted.
@@ -75,6 +75,9 @@ fn a_guest_in_a_dialog_is_let_in_some_of_the_time() {
         called.in_dialog(&mut world, EDGES[0], "INFO", n);
         if n <= depth {
             assert!(world.has(JOE), "{n}\n{}", world.ladder());
+            // Not more than so many wait for a phone that says nothing.
+            let info = joe.receive(&mut world);
+            joe.answer(&mut world, EDGES[0], &info, 481, "Not Here");
         } else {
             assert_eq!(called.status(&mut world), 503);
             assert!(!world.has(JOE));
@@ -102,7 +105,7 @@ pub(crate) fn padding() -> String {
 fn guessing_passwords_ends_for_the_one_who_guesses() {
     // The home counts against the phone that an edge saw, not against the edge.
     let mut world = World::lab(Tokens::Clear);
-    let depth = limits::SOURCE_FAILED_DIGESTS.1;
+    let depth = limits::LOGIN_FAILURES.1;
     let wrong = Login {
         password: "guess",
         ..Login::new("joe")
@@ -136,10 +139,37 @@ fn guessing_passwords_ends_for_the_one_who_guesses() {
 }
 
 #[test]
+fn a_guesser_does_not_lock_his_neighbours_out() {
+    // `trust.md` 3.7: behind one address translation.
+    let mut world = World::lab(Tokens::Clear);
+    let register = |world: &mut World, user: &'static str, call_id, password| {
+        let mut phone = Register::new(user, MALLORY);
+        phone.lines += &padding();
+        phone.call_id = call_id;
+        let challenge = phone.send(world, EDGES[0], "");
+        let login = Login {
+            password,
+            ..Login::new(user)
+        };
+        phone.send(world, EDGES[0], &login.answer(&challenge))
+    };
+    let ids: Vec<String> = (0..70).map(|n| n.to_string()).collect();
+    let mut refused = 0;
+    for id in &ids {
+        let answer = register(&mut world, "joe", id, "guess");
+        refused += u32::from(answer.starts_with("SIP/2.0 403 "));
+    }
+    assert_eq!(refused, 70 - limits::LOGIN_FAILURES.1);
+    let ok = register(&mut world, "ann", "a", "secret");
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    assert_eq!(world.counter(HOME, "limited"), u64::from(refused));
+}
+
+#[test]
 fn a_connection_without_a_message_is_closed_soon() {
     // Slow loris before the first byte, and bytes that are no message.
     let mut world = World::lab(Tokens::Clear);
-    let mute = "203.0.113.6:40001";
+    let mute = "203.0.113.6:40002";
     let pings = "203.0.113.6:40002";
     let talks = "203.0.113.6:40003";
     for source in [mute, pings, talks] {

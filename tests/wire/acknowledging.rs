@@ -1,8 +1,7 @@
 //! ACK: absorbed hop by hop, or routed end to end (protocol P-34 to P-36, 3.15).
 
 use super::peer::{
-    CORE, FAR, VOUCHED, answer, branch_of, expect, mask, of_invite, request, respond, silent,
-    status,
+    CORE, FAR, VOUCHED, answer, branch_of, expect, mask, of_invite, request, silent, status,
 };
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};

@@ -359,10 +359,9 @@ fn bindings_are_refreshed_each_on_its_own_flow_and_removed() {
     world.command(ANN, Command::Call("sip:joe@example.com".to_owned()));
     world.pass(Duration::from_secs(1));
     let events = world.events(ANN);
-    assert!(
-        matches!(&events[..], [.., Event::Failed { status: 480, .. }]),
-        "{events:?}"
-    );
+    // Her own flows are refreshed when chance will have it.
+    let is_failed = |event: &Event| matches!(event, Event::Failed { status: 480, .. });
+    assert!(events.iter().any(is_failed), "{events:?}");
 }
 
 #[test]

@@ -300,26 +300,40 @@ fn the_user_is_the_one_the_home_proves() {
 }
 
 #[test]
-fn a_token_without_user_receives_nothing() {
-    // D-E15
+fn a_token_receives_nothing_before_a_2xx() {
+    // D-E15: it names the user of the To from the start, and is worth nothing.
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         let mut world = World::lab(tokens);
         let mut joe = sticky("joe", "1", 1);
         joe.send(&mut world, EDGES[0], "");
         let path = value(world.last(HOME), "Path");
-        joe.login(&mut world, EDGES[0]);
         let home = Phone::new("ann", HOME, false);
-        let route = format!("Route: {path}\n");
-        home.send(
-            &mut world,
-            EDGES[0],
-            &home.request("MESSAGE", "sip:joe@x", 1, &route, ""),
-        );
+        let called = |world: &mut World, cseq| {
+            let route = format!("Route: {path}\n");
+            let text = home.request("MESSAGE", "sip:joe@x", cseq, &route, "");
+            home.send(world, EDGES[0], &text);
+            world.has(JOE)
+        };
+        assert!(!called(&mut world, 1), "{}", world.ladder());
         let refused = world.last(HOME);
-        assert!(refused.starts_with("SIP/2.0 403 "), "{refused}");
-        assert!(!world.has(JOE), "{}", world.ladder());
-        assert_eq!(world.counter(EDGES[0], "bad_tokens"), 1);
+        assert!(refused.starts_with("SIP/2.0 430 "), "{refused}");
+        let ok = joe.login(&mut world, EDGES[0]);
+        assert_eq!(value(&ok, "Path"), path);
+        assert!(called(&mut world, 2), "{}", world.ladder());
     }
+}
+
+#[test]
+fn a_token_that_names_nobody_is_refused() {
+    // D-E15
+    let mut world = World::lab(Tokens::Clear);
+    let home = Phone::new("ann", HOME, false);
+    let route = "Route: <sip:+e1+e3+urn_3Auuid_3A1@edge.example.com;lr;ob>\n";
+    let text = home.request("MESSAGE", "sip:joe@x", 1, route, "");
+    home.send(&mut world, EDGES[0], &text);
+    let refused = world.last(HOME);
+    assert!(refused.starts_with("SIP/2.0 403 "), "{refused}");
+    assert_eq!(world.counter(EDGES[0], "bad_tokens"), 1);
 }
 
 #[test]

@@ -110,6 +110,36 @@ fn a_refused_invite_is_repeated_only_to_who_acknowledges() {
     let refusal = forger().receive(&mut world);
     assert!(refusal.contains(&to), "the tag follows from the request");
     assert!(!withheld(&mut world, 2), "{}", world.ladder());
+    // It shows that it got that one, not what comes for hours.
+    world.pass(limits::SOURCE_ACKNOWLEDGED);
+    assert!(withheld(&mut world, 3), "{}", world.ladder());
+}
+
+#[test]
+fn a_tag_that_was_received_elsewhere_proves_nothing() {
+    // Learned once at one's own address, shown from the victim's.
+    const OWN: &str = "203.0.113.7:5060";
+    let mut world = World::lab(Tokens::Clear);
+    let invite = forger().request("INVITE", "sip:nobody@example.com", 1, "", "");
+    world.send(OWN, HOME, &invite);
+    let learned = Phone::values(&world.receive(OWN).text, "To").remove(0);
+    forger().send(
+        &mut world,
+        HOME,
+        &invite.replace("branch=z9", "branch=z9hG4bKo.z9"),
+    );
+    let ack = forger().request("ACK", "sip:nobody@example.com", 1, "", "");
+    let ack = ack.replace("To: <sip:nobody@example.com>", &format!("To: {learned}"));
+    forger().send(&mut world, HOME, &ack);
+    let refusal = forger().receive(&mut world);
+    assert!(!refusal.contains(&learned), "{refusal}");
+    let before = world.counter(HOME, "withheld");
+    world.pass(Duration::from_secs(3));
+    assert!(
+        world.counter(HOME, "withheld") > before,
+        "{}",
+        world.ladder()
+    );
 }
 
 #[test]

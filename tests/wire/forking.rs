@@ -8,7 +8,7 @@ use super::world::{HOME, Tokens, World};
 use steadfast::time::Duration;
 
 /// Flows of up to three contacts of ann.
-const ANNS: [&str; 3] = ["127.0.0.12:6001", "127.0.0.12:6002", "127.0.0.13:6003"];
+const ANNS: [&str; 3] = ["127.0.0.12:40061", "127.0.0.12:40062", "127.0.0.13:40063"];
 
 /// A home at which ann has these contacts, told by their parameters.
 fn home(contacts: &[&str]) -> World {

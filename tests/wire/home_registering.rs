@@ -190,7 +190,7 @@ fn outbound_takes_a_first_hop_that_keeps_flows() {
     ] {
         let mut world = lab();
         // D-H9: through a proxy that the home takes for an edge.
-        let mut joe = Register::new("joe", "127.0.0.11:7000");
+        let mut joe = Register::new("joe", "127.0.0.11:40070");
         joe.lines =
             format!("Contact: <sip:joe@{JOE}>{params}\nSupported: {supported}\nPath: {path}\n");
         let answer = joe.login(&mut world, HOME);
@@ -208,7 +208,7 @@ fn outbound_takes_a_first_hop_that_keeps_flows() {
 fn the_path_comes_back_and_service_route_is_its_mirror() {
     // R-3, R-7, R-8, D-H6, protocol 3.29, D-H8
     let mut world = lab();
-    let mut joe = Register::new("joe", "127.0.0.11:7000");
+    let mut joe = Register::new("joe", "127.0.0.11:40070");
     joe.lines += "Path: <sip:near.example.net;lr>, <sip:far.example.net;lr>\nPath: <sip:p@edge.example.com;lr;ob>\n\
                   Record-Route: <sip:x.example.net;lr>\n";
     let ok = joe.login(&mut world, HOME);
@@ -230,7 +230,7 @@ fn the_path_comes_back_and_service_route_is_its_mirror() {
         HOME,
         &ann.request("MESSAGE", "sip:joe@example.com", 1, "", ""),
     );
-    assert_eq!(Phone::values(world.last("127.0.0.11:7000"), "Route"), path);
+    assert_eq!(Phone::values(world.last("127.0.0.11:40070"), "Route"), path);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
         "<sip:joe@edge.example.com.example.net;lr;ob>",
     ] {
         let mut world = lab();
-        let mut joe = Register::new("joe", "127.0.0.11:7000");
+        let mut joe = Register::new("joe", "127.0.0.11:40070");
         joe.lines += &format!("Path: {path}\n");
         let ok = joe.login(&mut world, HOME);
         check(&ok, 200);
@@ -255,7 +255,7 @@ fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
         let ask = ann.request("MESSAGE", "sip:joe@example.com", 1, "", "");
         ann.send(&mut world, HOME, &ask);
         assert_eq!(
-            Phone::values(world.last("127.0.0.11:7000"), "Route"),
+            Phone::values(world.last("127.0.0.11:40070"), "Route"),
             [path]
         );
         // Whoever asks for the name finds no flow under it.
@@ -263,7 +263,7 @@ fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
         let facts = world.why(HOME, uri).0;
         let sticks = facts
             .iter()
-            .any(|fact| fact.says.contains("127.0.0.11:7000"));
+            .any(|fact| fact.says.contains("127.0.0.11:40070"));
         assert!(!sticks, "{facts:?}");
     }
 }

@@ -14,7 +14,7 @@ const JOE: &str = "127.0.0.1:5070";
 /// A home that the test plays.
 const OTHER_HOME: &str = "127.0.0.99:5060";
 /// An edge that the test plays.
-const OTHER_EDGE: &str = "127.0.0.12:7000";
+const OTHER_EDGE: &str = "127.0.0.12:40070";
 
 /// The topmost Via of every request from one node to another, with its method.
 fn vias(world: &World, from: &str, to: &str) -> Vec<(String, String)> {

@@ -6,6 +6,7 @@ use super::peer::{
     CORE, FAR, answer, branch_of, expect, of_invite, request, respond, silent, status,
 };
 use super::phone::Phone;
+use super::settings::edge_peer;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::NextHop;
 use steadfast::time::Duration;
@@ -477,7 +478,7 @@ fn a_cluster_without_addresses_is_found_by_name() {
     // S-16, H-13
     let mut world = World::with(
         Tokens::Clear,
-        |home| home.edge_peers = vec![("127.0.0.0".parse().unwrap(), 8)],
+        |home| home.edge_peers = vec![edge_peer("127.0.0.0/8")],
         |_, _| (),
     );
     world.names.zone =

@@ -5,8 +5,8 @@ use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
 /// Somebody the home trusts, to whom requests go and from whom they come back.
-const BACK: &str = "127.0.0.13:7000";
-const BOB: &str = "sip:bob@127.0.0.13:7000";
+const BACK: &str = "127.0.0.13:40070";
+const BOB: &str = "sip:bob@127.0.0.13:40070";
 
 /// A request that was at the home and comes back, as `change` makes it.
 #[track_caller]
@@ -59,7 +59,7 @@ fn a_request_that_meets_itself_gets_482() {
 fn a_request_that_comes_back_changed_is_a_spiral() {
     // L-2, L-3: another Request-URI, another call.
     for (old, new) in [
-        (BOB, "sip:carol@127.0.0.13:7000"),
+        (BOB, "sip:carol@127.0.0.13:40070"),
         ("Call-ID: loop", "Call-ID: other"),
     ] {
         let (mut world, received) = returned("MESSAGE", |text| text.replace(old, new));

@@ -84,7 +84,9 @@ fn a_refresh_with_a_retired_edge_in_its_token_starts_anew() {
         );
         let mut joe = sticky(2);
         joe.route = "<sip:joe+e2+e1+urn_3Auuid_3A1@edge.example.com;lr>".to_owned();
-        let moved = joe.login(&mut world, "127.0.0.12:5070");
+        // His To and his token are one, so that nobody need be asked first.
+        let moved = joe.send(&mut world, "127.0.0.12:5070", "");
+        assert!(moved.starts_with("SIP/2.0 300 "), "{moved}");
         assert_eq!(contacts(&moved), ["<sip:edge.example.com;lr>"]);
         joe.route = "<sip:edge.example.com;lr>".to_owned();
         let ok = joe.login(&mut world, "127.0.0.12:5070");

@@ -65,7 +65,7 @@ fn a_handshake_must_find_time_and_a_peer_or_a_standing_connection_need_not() {
     // A connection without a handshake is told more by the 503 of its requests.
     assert!(world.knock(&from(101), EDGES[0]));
     let home = HOME.split_once(':').unwrap().0;
-    assert!((0..20).all(|n| world.knock(&format!("{home}:{}", 30_000 + n), &tls)));
+    assert!((0..20).all(|n| world.knock(&format!("{home}:{}", 40_000 + n), &tls)));
     assert_eq!(world.counter(EDGES[0], "connections_shed"), shed);
     // And all may come again when it is on time.
     world.pass(Duration::from_secs(60));

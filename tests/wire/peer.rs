@@ -5,7 +5,7 @@ use super::phone::authorization;
 use super::world::{HOME, World};
 
 /// An element that the home trusts as an edge.
-pub(crate) const CORE: &str = "127.0.0.12:6000";
+pub(crate) const CORE: &str = "127.0.0.12:40060";
 /// Somebody out in the world.
 pub(crate) const FAR: &str = "127.0.0.9:5060";
 /// What an edge says of a request that joe's phone sent (RFC 3325).

@@ -19,7 +19,7 @@ fn through(text: &str, at: &str) -> String {
 fn only_the_named_bytes_change() {
     // P-1, P-3, P-14, X-12, L-4
     let message: &[u8] = b"INVITE sip:bob@127.0.0.9;x=%41 SIP/2.0\r\n\
-        v:  SIP/2.0/UDP  127.0.0.12:6000 ;branch=z9hG4bKa;x=\"1\"\r\n\
+        v:  SIP/2.0/UDP  127.0.0.12:40060 ;branch=z9hG4bKa;x=\"1\"\r\n\
         f: \"A, <B>\" <sip:a@example.com>;tag=1\r\n\
         t: sip:bob@127.0.0.9\r\n\
         i: c1\r\n\
@@ -28,7 +28,7 @@ fn only_the_named_bytes_change() {
         Date: no date at all\r\n\
         X-Odd:;;,,;,;\r\n\
         max-forwards:  0068\r\n\
-        m: <sip:a@127.0.0.12:6000>\r\n\
+        m: <sip:a@127.0.0.12:40060>\r\n\
         Require: nothing-here-knows\r\n\
         P-Asserted-Identity: <sip:a@example.com>\r\n\
         l: 6\r\n\r\n\xff\x00\r\n\r\n";

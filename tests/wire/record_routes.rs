@@ -4,6 +4,7 @@
 use super::edge_routing::{ANN, JOE, STRANGER, ask, lab, reached, route};
 use super::marks::unmarked;
 use super::phone::{Phone, Register};
+use super::settings::edge_peer;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::trust::Strangers;
 
@@ -206,7 +207,7 @@ fn an_edge_between_address_families_is_named_on_each_side() {
     const SIX: &str = "[::1]:5060";
     let mut world = World::with(
         Tokens::Clear,
-        |home| home.edge_peers.push(("127.0.0.14".parse().unwrap(), 32)),
+        |home| home.edge_peers.push(edge_peer("127.0.0.14")),
         |_, _| (),
     );
     world.add_edge(

@@ -11,8 +11,8 @@ use steadfast::id::Transport;
 use steadfast::time::Duration;
 
 const ANN: &str = "127.0.0.1:5080";
-/// Another port of the host that the edges take for the home's.
-const OTHER_HOME: &str = "127.0.0.10:7000";
+/// Another home, which the test plays.
+const OTHER_HOME: &str = "127.0.0.10:40070";
 
 /// Joe, whose edges are e1 and its partner, in a call with ann of e2, at homes
 /// that are spoken to over this transport.
@@ -22,10 +22,15 @@ fn call(tokens: Tokens, transport: Transport) -> Call {
         addr: HOME.parse().unwrap(),
         name: None,
     };
+    let other = Hop {
+        addr: OTHER_HOME.parse().unwrap(),
+        ..home.clone()
+    };
+    let homes = [home, other].map(NextHop::At);
     call_in(World::with(
         tokens,
         |_| (),
-        |_, edge| edge.home = vec![NextHop::At(home.clone())],
+        |_, edge| edge.home = homes.to_vec(),
     ))
 }
 
@@ -185,8 +190,8 @@ fn a_phones_own_redirect_is_the_callers_business() {
 }
 
 /// Edges that the test plays, each with one device of ann's, and who calls her.
-const DEVICES: [(&str, &str); 2] = [("127.0.0.11:6000", "one"), (CORE, "two")];
-const CALLER: &str = "127.0.0.13:6000";
+const DEVICES: [(&str, &str); 2] = [("127.0.0.11:40060", "one"), (CORE, "two")];
+const CALLER: &str = "127.0.0.13:40060";
 
 /// The INVITE for each device, as the two edges got it.
 fn asked(world: &mut World, branch: &str) -> [String; 2] {
@@ -262,10 +267,10 @@ fn a_device_with_two_tokens_is_followed_from_edge_to_edge() {
     expect(&mut world, edge, "ACK");
     let asked = expect(&mut world, other, "INVITE");
     assert!(asked.contains(&format!("<sip:{other_token}@")), "{asked}");
-    let text = answer(&asked, 302, "edge", &to(other_token, "127.0.0.13:6001"));
+    let text = answer(&asked, 302, "edge", &to(other_token, "127.0.0.13:40061"));
     world.send(other, HOME, &text);
     silent(&world, &[CALLER]);
-    let asked = expect(&mut world, "127.0.0.13:6001", "INVITE");
-    respond(&mut world, "127.0.0.13:6001", &asked, 200);
+    let asked = expect(&mut world, "127.0.0.13:40061", "INVITE");
+    respond(&mut world, "127.0.0.13:40061", &asked, 200);
     assert_eq!(status(&mut world, CALLER), 200);
 }

@@ -7,6 +7,7 @@ use steadfast::digest::Algorithm;
 use steadfast::edge::{self, Member};
 use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::Transport;
+use steadfast::send::{Clear, HostRule};
 
 use super::world::{EDGES, HOME, Tokens};
 
@@ -21,10 +22,8 @@ pub(crate) fn home() -> home::Settings {
         name: String::new(),
         domain: "example.com".to_owned(),
         edges: "sip:edge.example.com;lr".to_owned(),
-        edge_peers: vec![
-            ("127.0.0.11".parse().unwrap(), 32),
-            ("127.0.0.12".parse().unwrap(), 31),
-        ],
+        edge_peers: vec![edge_peer("127.0.0.11"), edge_peer("127.0.0.12/31")],
+        peers: Vec::new(),
         nonce_key: [7; 32],
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         authenticates: true,
@@ -33,6 +32,14 @@ pub(crate) fn home() -> home::Settings {
         requires_path: false,
         is_stored: true,
     }
+}
+
+/// The first core port of every node: their sockets towards the homes have it.
+pub(crate) const CORE_PORT: u16 = 40_000;
+
+/// An edge, as `edge_peers` of a home without TLS names it.
+pub(crate) fn edge_peer(text: &str) -> HostRule {
+    HostRule::edge(text, Clear::Any, CORE_PORT).unwrap()
 }
 
 pub(crate) fn subscribers() -> Arc<Subscribers> {
@@ -48,6 +55,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         udp: 5060,
         tcp: 5060,
         tls: 5061,
+        core_port: CORE_PORT,
         retires: false,
         site: String::new(),
     };
@@ -68,6 +76,8 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         })],
         home_domains: vec!["example.com".to_owned()],
         members: (0..3).map(member).collect(),
+        peers: Vec::new(),
+        core_port: CORE_PORT,
         requires_path: false,
         set_size: 2,
         token_keys: match tokens {

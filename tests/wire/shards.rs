@@ -14,8 +14,8 @@ mod home;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
-/// An address of the home that is no node: the test speaks for it.
-const CORE: &str = "127.0.0.10:7000";
+/// Another home, which the test plays.
+const CORE: &str = "127.0.0.10:40070";
 /// Where those are whom the core calls for.
 const ANN_AWAY: &str = "127.0.0.9:5060";
 const HANDED: [&str; 4] = [
@@ -29,6 +29,11 @@ fn wide(width: u8, set_size: usize) -> World {
     let edge = |_: usize, edge: &mut Settings| {
         edge.set_size = set_size;
         edge.rules.strangers = Strangers::Answer;
+        edge.home.push(NextHop::At(edge::Hop {
+            transport: Transport::Udp,
+            addr: CORE.parse().unwrap(),
+            name: None,
+        }));
     };
     World::wide(width, Tokens::Clear, |_| (), edge)
 }

@@ -17,12 +17,12 @@ const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
 const SECOND_HOME: &str = "127.0.0.20:5060";
 /// Two phones' connections, and a later one of the first.
-const FIRST: &str = "127.0.0.13:6001";
-const SECOND: &str = "127.0.0.12:6002";
-const AGAIN: &str = "127.0.0.13:6003";
+const FIRST: &str = "127.0.0.13:40061";
+const SECOND: &str = "127.0.0.12:40062";
+const AGAIN: &str = "127.0.0.13:40063";
 
 /// The call of the failover tests, edges and home joined by this transport.
-fn call(transport: Transport) -> Call {
+pub(super) fn call(transport: Transport) -> Call {
     call_in(World::with(
         Tokens::Sealed,
         |_| (),
@@ -332,28 +332,6 @@ fn silence_is_nobodys_fault_when_it_was_our_own() {
         assert_eq!(call.world.counter(HOME, "peers_silent"), 0);
         assert_eq!(call.world.gauge(HOME, "streams"), streams);
     }
-}
-
-#[test]
-fn icmp_ends_a_phones_flow_only_when_something_was_under_way() {
-    // O-11, X-11: the next request goes to the other edge at once.
-    let mut call = call(Transport::Udp);
-    let registered = call.world.gauge(EDGES[0], "registered");
-    // Anybody may write this about a phone whose address he knows.
-    call.world.unreachable(EDGES[0], JOE);
-    assert_eq!(call.world.gauge(EDGES[0], "registered"), registered);
-    call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 1);
-    // Another port of the phone's host is another flow.
-    call.world.unreachable(EDGES[0], "127.0.0.1:5071");
-    assert_eq!(call.world.gauge(EDGES[0], "registered"), registered);
-    call.world.unreachable(EDGES[0], JOE);
-    assert_eq!(call.world.gauge(EDGES[0], "registered"), registered - 1);
-    call.world.forget();
-    call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 2);
-    let info = call.joe.receive(&mut call.world);
-    let backup = call.joe.backup.clone();
-    call.joe.answer(&mut call.world, &backup, &info, 200, "OK");
-    assert_eq!(call.ann.status(&mut call.world), 200);
 }
 
 /// Joe sends a request at the moment in which his edge, awake again, learns

@@ -61,7 +61,7 @@ fn a_connection_is_kept_as_long_as_it_has_uris() {
     // S-27: silent for days. Who has proven a domain has a URI (S-2); an edge
     // is kept without one.
     let long = limits::FLOW_SILENCE_MAX.mul_f64(4.0);
-    let of_edge = "127.0.0.12:7000";
+    let of_edge = "127.0.0.12:40070";
     for (from, proves, is_kept) in [
         (FAR, &["trunk.example.net"][..], true),
         (FAR, &["edge.example.com"][..], true),

@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) names: Names,
     wire: VecDeque<Event>,
     cables: Cables,
+    /// Connections that nodes have opened.
+    dialed: u16,
     /// What came to addresses that are no node, oldest first.
     inbox: VecDeque<Seen>,
     /// Every message of the run, for the trace of a failure.
@@ -151,11 +153,25 @@ impl World {
         self.cables.listen(addr.parse().unwrap());
     }
 
-    /// ICMP tells `node` that `peer` is not there.
+    /// ICMP tells `node` that `peer` is not there, and quotes what went there last.
     pub(crate) fn unreachable(&mut self, node: &str, peer: &str) {
+        let (from, to) = (node.parse().unwrap(), peer.parse().unwrap());
+        let mut trace = self.trace.iter().rev();
+        let last = trace.find(|seen| (seen.from, seen.to) == (from, to));
+        let quoted = last.map(|seen| seen.bytes.clone()).unwrap_or_default();
+        self.object(node, peer, &quoted);
+    }
+
+    /// ICMP sends `quoted` back to `node`, as if it had gone to `peer`.
+    pub(crate) fn object(&mut self, node: &str, peer: &str, quoted: &[u8]) {
         let peer = peer.parse().unwrap();
         let (place, socket) = self.socket(peer, node.parse().unwrap());
-        self.input(place, Input::Unreachable { socket, peer });
+        let input = Input::Unreachable {
+            socket,
+            peer,
+            quoted,
+        };
+        self.input(place, input);
         self.settle();
     }
 

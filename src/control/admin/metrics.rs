@@ -10,7 +10,7 @@ pub(super) fn write(node: &str, shards: usize, answers: &[(usize, Answer)]) -> S
         .iter()
         .filter_map(|(shard, answer)| match answer {
             Answer::Numbers(numbers) => Some((*shard, &numbers[..])),
-            Answer::Why(_) => None,
+            Answer::Bindings(_) | Answer::Rejected(..) | Answer::Why(_) => None,
         })
         .collect();
     let mut out = String::new();

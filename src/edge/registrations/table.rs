@@ -28,7 +28,7 @@ pub(super) struct Table {
 /// A registration at rest.
 #[derive(Debug)]
 pub(super) struct Record {
-    /// user, realm and instance, one after the other.
+    /// The address of record, `user@realm`, and the instance behind it.
     text: Box<[u8]>,
     pub(super) flow: Flow,
     pub(super) expires: Instant,
@@ -87,11 +87,15 @@ impl Table {
         self.records.get(index as usize)?.as_ref()
     }
 
-    /// The records of a user name in any realm, the newest first.
-    pub(super) fn of_user(&self, user: &[u8]) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
-        let hash = self.hasher.hash_one(user);
+    /// The records of a user of a realm, the newest first.
+    pub(super) fn of_user(
+        &self,
+        (user, realm): (&[u8], &[u8]),
+    ) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+        let hash = self.hasher.hash_one((user, realm));
         let head = self.users.find(hash, |&head| {
-            self.get(head).is_some_and(|record| record.user() == user)
+            self.get(head)
+                .is_some_and(|record| record.user() == (user, realm))
         });
         self.chain(Axis::User, head.copied())
     }
@@ -211,14 +215,17 @@ impl Record {
             realm,
             instance,
         } = registration.subscriber;
-        if [user, realm, instance]
-            .iter()
-            .any(|field| field.len() > TOKEN_FIELD_MAX)
+        let aor = registration.aor;
+        let is_whole = aor.len() == user.len() + 1 + realm.len();
+        if !is_whole
+            || [user, realm, instance]
+                .iter()
+                .any(|field| field.len() > TOKEN_FIELD_MAX)
         {
             return None;
         }
         Some(Self {
-            text: [user, realm, instance].concat().into_boxed_slice(),
+            text: [aor, instance].concat().into_boxed_slice(),
             flow: registration.flow,
             expires: registration.expires,
             reg_id: registration.reg_id,
@@ -245,6 +252,7 @@ impl Record {
     pub(super) fn view(&self) -> Registration<'_> {
         Registration {
             subscriber: self.subscriber(),
+            aor: self.aor(),
             reg_id: self.reg_id,
             flow: self.flow,
             edges: self.edges,
@@ -255,25 +263,26 @@ impl Record {
     }
 
     pub(super) fn subscriber(&self) -> Subscriber<'_> {
-        let (user, rest) = self.text.split_at(usize::from(self.user_len));
-        let (realm, instance) = rest.split_at(usize::from(self.realm_len));
+        let (aor, instance) = self.text.split_at(self.aor_len());
+        let (user, realm) = aor.split_at(usize::from(self.user_len));
         Subscriber {
             user,
-            realm,
+            realm: realm.get(1..).unwrap_or_default(),
             instance,
         }
     }
 
-    /// True when it is the subscriber's, whose realm counts only if known.
-    pub(super) fn is_of(&self, subscriber: &Subscriber<'_>) -> bool {
-        let own = self.subscriber();
-        own.user == subscriber.user
-            && own.instance == subscriber.instance
-            && (subscriber.realm.is_empty() || own.realm == subscriber.realm)
+    fn aor(&self) -> &[u8] {
+        self.text.get(..self.aor_len()).unwrap_or_default()
     }
 
-    fn user(&self) -> &[u8] {
-        self.subscriber().user
+    fn aor_len(&self) -> usize {
+        usize::from(self.user_len) + 1 + usize::from(self.realm_len)
+    }
+
+    fn user(&self) -> (&[u8], &[u8]) {
+        let Subscriber { user, realm, .. } = self.subscriber();
+        (user, realm)
     }
 
     const fn links(&self, axis: Axis) -> Links {

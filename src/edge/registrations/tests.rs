@@ -17,10 +17,16 @@ const fn flow(index: u32) -> Flow {
     }))
 }
 
+/// The address of record of everybody here.
+fn aor_of(subscriber: &Subscriber<'_>) -> &'static [u8] {
+    [subscriber.user, b"@", subscriber.realm].concat().leak()
+}
+
 fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registration<'_> {
     let edges = EdgeSet::new(&[0, 2]).unwrap();
     Registration {
         subscriber,
+        aor: aor_of(&subscriber),
         reg_id,
         flow: flow(to),
         edges,
@@ -63,7 +69,10 @@ fn a_refresh_takes_over_what_the_token_says() {
         ..registration(JOE, 1, 10)
     };
     table.bind(&renewed).unwrap();
-    assert_eq!(table.on_flow(NOW, flow(10), b"joe"), Some(renewed));
+    assert_eq!(
+        table.on_flow(NOW, flow(10), (b"joe", b"example.com")),
+        Some(renewed)
+    );
 }
 
 #[test]
@@ -90,10 +99,10 @@ fn users_and_instances_and_realms_are_kept_apart() {
         table.flow_of(NOW, &Subscriber { user: b"jo", ..JOE }, None),
         None
     );
-    // A clear token names no realm.
+    // Without a realm it is nobody.
     assert_eq!(
         table.flow_of(NOW, &Subscriber { realm: b"", ..JOE }, None),
-        Some(flow(30))
+        None
     );
     // Fields that run together are not the same fields.
     assert!(!table.has_flow(
@@ -115,25 +124,28 @@ fn a_flow_knows_its_subscriber() {
     };
     let mut table = table(&[registration(JOE, 1, 10), registration(JOE, 2, 10)]);
     assert_eq!(
-        table.on_flow(NOW, flow(10), b"alias"),
+        table.on_flow(NOW, flow(10), (b"alias", b"example.com")),
         Some(registration(JOE, 2, 10))
     );
     assert_eq!(
-        table.on_flow(NOW, flow(10), b""),
+        table.on_flow(NOW, flow(10), (b"", b"example.com")),
         Some(registration(JOE, 2, 10))
     );
-    assert_eq!(table.on_flow(NOW, flow(11), b"joe"), None);
+    assert_eq!(table.on_flow(NOW, flow(11), (b"joe", b"example.com")), None);
     // Several on one flow: the claimed user decides, nobody is guessed.
     table.bind(&registration(ann, 1, 10)).unwrap();
     assert_eq!(
-        table.on_flow(NOW, flow(10), b"joe"),
+        table.on_flow(NOW, flow(10), (b"joe", b"example.com")),
         Some(registration(JOE, 2, 10))
     );
     assert_eq!(
-        table.on_flow(NOW, flow(10), b"ann"),
+        table.on_flow(NOW, flow(10), (b"ann", b"example.com")),
         Some(registration(ann, 1, 10))
     );
-    assert_eq!(table.on_flow(NOW, flow(10), b"alias"), None);
+    assert_eq!(
+        table.on_flow(NOW, flow(10), (b"alias", b"example.com")),
+        None
+    );
 }
 
 #[test]
@@ -143,7 +155,10 @@ fn what_is_over_is_not_found() {
     assert_eq!(table.flow_of(before, &JOE, None), Some(flow(10)));
     assert_eq!(table.flow_of(LATER, &JOE, None), None);
     assert!(!table.has_flow(LATER, flow(10), &JOE));
-    assert_eq!(table.on_flow(LATER, flow(10), b"joe"), None);
+    assert_eq!(
+        table.on_flow(LATER, flow(10), (b"joe", b"example.com")),
+        None
+    );
 }
 
 #[test]
@@ -165,12 +180,62 @@ fn a_lost_flow_takes_everyone_on_it_along() {
 }
 
 #[test]
+fn a_user_is_forgotten_with_all_instances_and_nobody_else() {
+    let second = Subscriber {
+        instance: b"i2",
+        ..JOE
+    };
+    let namesake = Subscriber {
+        realm: b"example.org",
+        ..JOE
+    };
+    let mut table = table(&[
+        registration(JOE, 1, 10),
+        registration(JOE, 2, 20),
+        registration(second, 1, 30),
+        registration(namesake, 1, 10),
+    ]);
+    let mut gone = Vec::new();
+    let forgotten = table.forget_user((b"joe", b"example.com"), |left, it| {
+        gone.push((it.instance.to_vec(), left.flow_of(NOW, it, None)));
+    });
+    assert_eq!((forgotten, gone.len(), table.len()), (3, 3, 1));
+    let i1 = gone.iter().filter(|(instance, _)| instance == b"i1");
+    let flows: Vec<_> = i1.map(|(_, flow)| *flow).collect();
+    assert_eq!(flows, [Some(flow(10)), None]);
+    assert_eq!(table.flow_of(NOW, &namesake, None), Some(flow(10)));
+    // The other one's sixty-four are not his.
+    for reg_id in 0..100 {
+        table.bind(&registration(JOE, reg_id, 40)).unwrap();
+    }
+    assert_eq!(table.len(), 65);
+    assert_eq!(table.flow_of(NOW, &namesake, None), Some(flow(10)));
+}
+
+#[test]
+fn a_claim_is_read_as_hosts_are_written() {
+    let ann = Subscriber {
+        user: b"ann",
+        ..JOE
+    };
+    let table = table(&[registration(JOE, 1, 10), registration(ann, 1, 10)]);
+    let found = |host: &'static [u8]| {
+        let found = table.on_flow(NOW, flow(10), (b"joe", host));
+        found.map(|found| found.aor)
+    };
+    assert_eq!(found(b"Example.COM."), Some(&b"joe@example.com"[..]));
+    assert_eq!(found(b"example.org"), None);
+    assert_eq!(found(&[b'X'; 400]), None);
+}
+
+#[test]
 fn a_departed_registration_leaves_the_other_reg_ids() {
     let mut table = table(&[registration(JOE, 1, 10), registration(JOE, 2, 20)]);
     assert!(table.unbind(&JOE, 2));
     assert!(!table.unbind(&JOE, 2));
     assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(10)));
-    assert!(table.unbind(&Subscriber { realm: b"", ..JOE }, 1));
+    assert!(!table.unbind(&Subscriber { realm: b"", ..JOE }, 1));
+    assert!(table.unbind(&JOE, 1));
     assert!(table.is_empty());
 }
 
@@ -252,7 +317,10 @@ fn datagram_flows_differ_by_socket_and_peer() {
     }]);
     assert!(table.has_flow(NOW, at, &JOE));
     assert!(!table.has_flow(NOW, udp(1, "192.0.2.1:5060"), &JOE));
-    assert_eq!(table.on_flow(NOW, udp(0, "192.0.2.1:5062"), b"joe"), None);
+    assert_eq!(
+        table.on_flow(NOW, udp(0, "192.0.2.1:5062"), (b"joe", b"example.com")),
+        None
+    );
 }
 
 /// The obvious way: a list, the newest last.
@@ -330,7 +398,7 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
         assert_eq!(table.has_flow(now, flow(to), &subscriber), has);
         assert_eq!(
             table
-                .on_flow(now, flow(to), user)
+                .on_flow(now, flow(to), (user, b"example.com"))
                 .is_some_and(|it| it.subscriber.user == user),
             has
         );

@@ -8,7 +8,11 @@ const JOE: Subscriber<'_> = Subscriber {
 const PAIR: &[&[u8]] = &[b"e1", b"e3"];
 
 fn sealed(keys: &[[u8; 64]]) -> Codec {
-    Codec::new(keys)
+    Codec::new(keys, "")
+}
+
+fn clear() -> Codec {
+    Codec::new(&[], "example.com")
 }
 
 fn text(codec: &Codec, subscriber: &Subscriber<'_>, edges: &[&[u8]]) -> Vec<u8> {
@@ -41,7 +45,7 @@ fn read(codec: &Codec, text: &[u8]) -> Result<Said, BadToken> {
 
 #[track_caller]
 fn check_clear(subscriber: Subscriber<'_>, edges: &[&[u8]], want: &[u8]) {
-    let out = text(&Codec::Clear, &subscriber, edges);
+    let out = text(&clear(), &subscriber, edges);
     assert_eq!(
         out.escape_ascii().to_string(),
         want.escape_ascii().to_string()
@@ -49,12 +53,12 @@ fn check_clear(subscriber: Subscriber<'_>, edges: &[&[u8]], want: &[u8]) {
     let edges = edges.iter().map(|edge| edge.to_vec()).collect();
     let said = (
         subscriber.user.to_vec(),
-        Vec::new(),
+        subscriber.realm.to_vec(),
         edges,
         subscriber.instance.to_vec(),
         0,
     );
-    assert_eq!(read(&Codec::Clear, &out), Ok(said));
+    assert_eq!(read(&clear(), &out), Ok(said));
     assert_eq!(Kind::of(&out), Kind::Clear);
 }
 
@@ -84,9 +88,19 @@ fn clear_tokens_look_as_on_the_slides() {
             ..JOE
         },
         &[b"e.1", b"e-2", b"e3", b"e4"],
-        b"_2B49_5F30_40x+e.1+e-2+e3+e4+",
+        b"_2B49_5F30_40x_40example.com+e.1+e-2+e3+e4+",
     );
-    // D-E15: the first REGISTER has no user.
+    // The domain is left out where it goes without saying, and nowhere else.
+    check_clear(
+        Subscriber {
+            realm: b"example.org",
+            instance: b"i1",
+            ..JOE
+        },
+        PAIR,
+        b"joe_40example.org+e1+e3+i1",
+    );
+    // A To without a user: nobody's.
     check_clear(
         Subscriber {
             user: b"",
@@ -111,16 +125,17 @@ fn clear_tokens_have_one_spelling() {
         b"j_6Fe+e1+i1",
         b"joe+e1+urn:i",
         b"joe%2Be1+e3+i1",
+        b"joe_40example.com+e1+i1",
     ] {
         assert_eq!(
-            read(&Codec::Clear, text),
+            read(&clear(), text),
             Err(BadToken::Malformed),
             "{}",
             text.escape_ascii()
         );
     }
-    let plain = read(&Codec::Clear, b"joe+e1+urn_3Ai");
-    assert_eq!(read(&Codec::Clear, b"%6Aoe+e1+urn%5f3Ai"), plain);
+    let plain = read(&clear(), b"joe+e1+urn_3Ai");
+    assert_eq!(read(&clear(), b"%6Aoe+e1+urn%5f3Ai"), plain);
     assert!(matches!(plain, Ok((user, ..)) if user == b"joe"));
 }
 
@@ -273,11 +288,11 @@ fn escapes_pass_and_changed_case_does_not() {
 fn the_modes_do_not_read_one_another() {
     let codec = sealed(&[[1; 64]]);
     assert_eq!(
-        read(&Codec::Clear, &text(&codec, &JOE, PAIR)),
+        read(&clear(), &text(&codec, &JOE, PAIR)),
         Err(BadToken::Malformed)
     );
     assert_eq!(
-        read(&codec, &text(&Codec::Clear, &JOE, PAIR)),
+        read(&codec, &text(&clear(), &JOE, PAIR)),
         Err(BadToken::Malformed)
     );
     assert_eq!(Kind::of(b"s+e1+i1"), Kind::Clear);
@@ -290,7 +305,7 @@ fn the_modes_do_not_read_one_another() {
 fn what_does_not_fit_is_not_written() {
     let long = [b'x'; TOKEN_FIELD_MAX + 1];
     let odd = [b':'; TOKEN_FIELD_MAX];
-    for codec in [Codec::Clear, sealed(&[[1; 64]])] {
+    for codec in [clear(), sealed(&[[1; 64]])] {
         let mut out = b"sip:".to_vec();
         for (subscriber, edges) in [
             (JOE, &[][..]),
@@ -323,7 +338,7 @@ fn what_does_not_fit_is_not_written() {
 #[test]
 fn every_length_that_fits_reads_back() {
     let long = [b'x'; TOKEN_FIELD_MAX];
-    for codec in [Codec::Clear, sealed(&[[1; 64]])] {
+    for codec in [clear(), sealed(&[[1; 64]])] {
         for len in 0..=TOKEN_FIELD_MAX {
             let instance = &long[..len];
             let out = text(&codec, &Subscriber { instance, ..JOE }, PAIR);
@@ -335,9 +350,9 @@ fn every_length_that_fits_reads_back() {
 #[test]
 fn a_refused_token_leaves_nothing_of_the_one_before() {
     let mut token = Token::new();
-    Codec::Clear.read(b"joe+e1+i1", &mut token).unwrap();
+    clear().read(b"joe+e1+i1", &mut token).unwrap();
     assert_eq!(
-        Codec::Clear.read(b"ann+e3+i:2", &mut token),
+        clear().read(b"ann+e3+i:2", &mut token),
         Err(BadToken::Malformed)
     );
     assert_eq!(token.subscriber(), Subscriber::default());

@@ -91,7 +91,7 @@ impl Binding {
         u32::try_from(left.as_secs().saturating_add(up)).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn is_live(&self, now: Instant) -> bool {
+    pub(in crate::home) fn is_live(&self, now: Instant) -> bool {
         self.expires > now
     }
 

@@ -37,11 +37,15 @@ impl Engine {
         while let Some(source) = self.streams.take_greeted() {
             self.shard.greeted(source);
         }
-        while let Some((socket, peer)) = self.unreachable.pop() {
+        while let Some((socket, peer, quoted)) = self.unreachable.pop() {
             has_failed = true;
             self.counters.udp_unreachable += 1;
-            self.shard
-                .handle(self.now, Input::Unreachable { socket, peer });
+            let input = Input::Unreachable {
+                socket,
+                peer,
+                quoted: &quoted,
+            };
+            self.shard.handle(self.now, input);
         }
         while let Some(name) = self.unasked.pop() {
             has_failed = true;
@@ -100,10 +104,9 @@ impl Engine {
     }
 
     fn connect(&mut self, stream: StreamId, peer: SocketAddr, name: Option<&str>) {
-        self.counters.tcp_connects += 1;
-        let ends = (self.connect_from, peer);
+        let (readiness, counters) = (&self.readiness, &mut self.counters);
         self.streams
-            .connect(&self.readiness, self.now, stream, ends, name);
+            .connect(readiness, self.now, stream, peer, name, counters);
     }
 
     fn flush_ports(&mut self) {

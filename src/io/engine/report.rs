@@ -12,6 +12,10 @@ impl Engine {
         let text: Vec<_> = rows
             .map(|(name, count)| format!("{name}={count}"))
             .collect();
+        for reason in self.shard.reasons() {
+            let (status, why, count) = (reason.status, reason.reason, reason.count);
+            tracing::info!(shard = self.mesh.own(), status, count, "refused: {why}");
+        }
         tracing::info!(
             shard = self.mesh.own(),
             streams = self.streams.len(),
@@ -24,6 +28,13 @@ impl Engine {
         match question {
             Question::Numbers => Answer::Numbers(self.numbers()),
             Question::Why(uri) => Answer::Why(self.shard.why(self.now, uri)),
+            Question::Reasons => Answer::Rejected(self.shard.reasons(), Vec::new()),
+            Question::Rejected => {
+                let (reasons, last) = self.shard.rejected();
+                Answer::Rejected(reasons, last)
+            }
+            Question::Bindings(uri) => Answer::Bindings(self.shard.bindings(self.now, uri)),
+            Question::Remove(uri) => Answer::Bindings(self.shard.remove_bindings(self.now, uri)),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::io::inbox::Order;
 use crate::io::readiness::Ready;
 use crate::io::streams::Came;
 use crate::limits;
-use crate::send::Accepted;
+use crate::send::{Accepted, End};
 use crate::shard::Input;
 
 impl Engine {
@@ -40,8 +40,9 @@ impl Engine {
                     self.shard
                         .handle(self.now, Input::Resolved { name, records });
                 }
-                Order::Subscribers(list) => {
-                    self.shard.handle(self.now, Input::Subscribers(list));
+                Order::Subscribers { list, revoked } => {
+                    let input = Input::Subscribers { list, revoked };
+                    self.shard.handle(self.now, input);
                 }
                 Order::Tls(tls) => {
                     self.counters.tls_reloads += 1;
@@ -129,7 +130,9 @@ impl Engine {
         };
         for _ in 0..limits::DATAGRAM_BATCH {
             match icmp::next(port.as_fd()) {
-                Ok(Some(News::Unreachable(peer))) => self.unreachable.push((id, peer)),
+                Ok(Some(News::Unreachable(peer, quoted))) => {
+                    self.unreachable.push((id, peer, quoted));
+                }
                 Ok(Some(News::TooLong)) => port.fragment(),
                 Ok(Some(News::Nothing)) => {}
                 Ok(None) => break,
@@ -143,19 +146,23 @@ impl Engine {
 
     pub(super) fn on_listener(&mut self, place: usize) {
         for _ in 0..limits::ACCEPTS_MAX {
-            let Some((listener, transport)) = self.listeners.get_mut(place) else {
+            let Some((listener, transport, core_side)) = self.listeners.get_mut(place) else {
                 return;
             };
             let Some((socket, peer)) = listener.accept(&mut self.counters) else {
                 break;
             };
-            let transport = *transport;
-            if !self.shard.knock(self.now, peer.ip(), transport) {
+            let end = End {
+                transport: *transport,
+                addr: peer,
+                core_side: *core_side,
+            };
+            if !self.shard.knock(self.now, &end) {
                 // Dropping the connection closes it.
                 self.counters.tcp_refused += 1;
                 continue;
             }
-            if transport == Transport::Tls {
+            if end.transport == Transport::Tls {
                 let counters = &mut self.counters;
                 self.streams
                     .greet(&self.readiness, self.now, socket, peer, counters);
@@ -167,6 +174,7 @@ impl Engine {
                 &Accepted {
                     transport: Transport::Tcp,
                     peer,
+                    core_side: end.core_side,
                     identities: &[],
                 },
             ) else {
@@ -225,6 +233,7 @@ impl Engine {
                 let accepted = Accepted {
                     transport: Transport::Tls,
                     peer,
+                    core_side: false,
                     identities: self.streams.identities(),
                 };
                 let Some(stream) = self.shard.accept(self.now, &accepted) else {

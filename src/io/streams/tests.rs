@@ -16,7 +16,9 @@ fn name(index: u32) -> StreamId {
 
 /// Two streams, `name(0)` and `name(1)`, with their far ends.
 fn two() -> (Streams, Readiness, [TcpStream; 2]) {
-    let (mut streams, readiness) = (Streams::new(), Readiness::new().unwrap());
+    let here = [IpAddr::from([127, 0, 0, 78])].into_iter();
+    let outgoing = Outgoing::new(here, limits::CORE_PORT, 0);
+    let (mut streams, readiness) = (Streams::new(outgoing), Readiness::new().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let far_ends = [0, 1].map(|index| {
         let far_end = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -110,7 +112,8 @@ fn what_is_sent_before_a_connection_is_up_arrives_first() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = listener.local_addr().unwrap();
     let local = IpAddr::from([127, 0, 0, 78]);
-    streams.connect(&readiness, NOW, name(2), (Some(local), peer), None);
+    let opening = &mut Counters::default();
+    streams.connect(&readiness, NOW, name(2), peer, None, opening);
     streams.push(&readiness, name(2), pool.copy(b"first"), &mut counters);
     let is_up = |streams: &Streams| streams.connections.iter().all(|(_, c)| !c.is_blocked);
     assert_eq!(serve(&mut streams, &mut readiness, is_up), [name(2)]);
@@ -127,7 +130,8 @@ fn a_refused_or_late_connection_is_gone_once() {
         .unwrap()
         .local_addr()
         .unwrap();
-    streams.connect(&readiness, NOW, name(2), (None, closed), None);
+    let counters = &mut Counters::default();
+    streams.connect(&readiness, NOW, name(2), closed, None, counters);
     serve(&mut streams, &mut readiness, |streams| streams.len() == 2);
     assert_eq!(
         (streams.take_gone(), streams.take_gone()),
@@ -135,7 +139,7 @@ fn a_refused_or_late_connection_is_gone_once() {
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = listener.local_addr().unwrap();
-    streams.connect(&readiness, NOW, name(3), (None, peer), None);
+    streams.connect(&readiness, NOW, name(3), peer, None, counters);
     let due = NOW + limits::CONNECT_MAX;
     assert_eq!(streams.deadline(), Some(due));
     streams.expire(due - Duration::from_micros(1), &mut Counters::default());

@@ -291,6 +291,47 @@ fn a_resumed_session_is_verified_all_the_same() {
 }
 
 #[test]
+fn a_certificate_that_has_expired_meanwhile_ends_with_the_ticket() {
+    let ca = Authority::new("meanwhile");
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let brief = |params: &mut CertificateParams| params.not_after = end.into();
+    let edge = ca.node(ca.pair(&["sip:e.example"], brief), Require::Peers);
+    let home = ca.node(ca.pair(&["sip:h.example"], brief), Require::Peers);
+    let (first, _) = meet(&edge, &home, PEER, "h.example");
+    assert!(!first.is_resumed());
+    let (near, far) = meet(&edge, &home, PEER, "h.example");
+    assert!(near.is_resumed() && far.is_resumed());
+    assert_eq!(home.identities(&far).unwrap().join(" "), "e.example");
+    assert_eq!(edge.identities(&near).unwrap().join(" "), "h.example");
+    let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+    std::thread::sleep(left + Duration::from_millis(1_100));
+    // Nobody looks at a certificate here but `identities`.
+    let (near, far) = meet(&edge, &home, PEER, "h.example");
+    assert!(near.is_resumed() && far.is_resumed());
+    let expired = CertificateError::Expired.into();
+    assert_eq!(home.identities(&far).unwrap_err(), expired);
+    assert_eq!(edge.identities(&near).unwrap_err(), expired);
+}
+
+#[test]
+fn roots_that_are_believed_no_more_end_what_was_begun_before() {
+    let (ca, other) = (Authority::new("before"), Authority::new("after"));
+    let edge = ca.node(ca.pair(&["sip:e.example"], |_| ()), Require::Peers);
+    let mut settings = ca.settings(vec![ca.pair(&["sip:h.example"], |_| ())], Require::Peers);
+    let home = Tls::load(&settings).unwrap();
+    let (_, far) = meet(&edge, &home, PEER, "h.example");
+    settings.ca = Some(other.folder.join("ca.pem"));
+    let later = Tls::load(&settings).unwrap();
+    // Its handshake ends after the file has changed.
+    let unknown: rustls::Error = CertificateError::UnknownIssuer.into();
+    assert!(!far.is_resumed());
+    assert_eq!(later.identities(&far).unwrap_err(), unknown);
+    // The ticket of before is worth nothing.
+    let want = "its certificate is signed by nobody in `ca`";
+    check_refused(&edge, &later, PEER, "h.example", want);
+}
+
+#[test]
 fn files_that_cannot_be_used_are_named() {
     let ca = Authority::new("files");
     let (one, two) = (

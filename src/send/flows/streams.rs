@@ -72,6 +72,7 @@ impl Flows {
     pub fn accept(&mut self, accepted: &Accepted<'_>) -> Option<StreamId> {
         let mut stream = Stream::new(accepted.transport, accepted.peer, false);
         stream.identities = accepted.identities.into();
+        stream.core_side = accepted.core_side;
         self.streams.insert(stream).ok().map(StreamId)
     }
 
@@ -120,6 +121,7 @@ impl Stream {
             transport,
             peer,
             opened,
+            core_side: false,
             name: None,
             identities: Box::default(),
             alias: None,

@@ -94,6 +94,7 @@ fn an_alias_leads_to_the_domains_that_its_peer_has_proven() {
     let accepted = |transport, identities| Accepted {
         transport,
         peer: "127.0.0.12:40001".parse().unwrap(),
+        core_side: false,
         identities,
     };
     let proven = ["edge.example.com".into()];
@@ -127,6 +128,7 @@ fn an_accepted_stream_is_never_found_by_its_source_port() {
     let accepted = Accepted {
         transport: Transport::Tcp,
         peer: addr,
+        core_side: false,
         identities: &[],
     };
     let id = flows.accept(&accepted).unwrap();
@@ -170,6 +172,7 @@ fn each_shard_knows_the_sockets_and_streams_of_the_others() {
     let accepted = Accepted {
         transport: Transport::Tls,
         peer,
+        core_side: true,
         identities: &["edge.example.com".into()],
     };
     let stream = Flow::Stream(one.accept(&accepted).unwrap());
@@ -179,9 +182,10 @@ fn each_shard_knows_the_sockets_and_streams_of_the_others() {
     );
     assert!(one.lives(stream) && !zero.lives(stream));
     let far = one.far(stream).unwrap();
+    assert_eq!(far.end, accepted.end());
     assert!(zero.learn(stream, far.clone()) && !zero.learn(stream, far));
     assert!(zero.proves(stream, b"edge.example.com"));
-    assert_eq!(zero.transport(stream), Transport::Tls);
+    assert_eq!(zero.end(stream), Some(accepted.end()));
     assert_eq!(zero.reach(Hop::Flow(stream)), Reach::Flow(stream));
     let Flow::Stream(id) = stream else { panic!() };
     assert!(zero.unlearn(id) && !zero.lives(stream));

@@ -35,7 +35,7 @@ const METHODS: [&str; 9] = [
 impl Gang {
     pub(super) fn attack(&mut self, face: usize) -> Vec<Blow> {
         let is_known = self.cast.rogues[face].user.is_some();
-        match self.dice.below(16) {
+        match self.dice.below(17) {
             0 | 1 if is_known => vec![self.honest_call(face)],
             0..6 => self.mangle().into_iter().collect(),
             6 => vec![self.theft(face)],
@@ -46,6 +46,7 @@ impl Gang {
             12 => vec![self.foreigner(face)],
             13 => self.crossfire(),
             14 => vec![self.false_binding(face)],
+            15 => vec![self.disguise(face)],
             _ => self.hang_up().into_iter().collect(),
         }
     }
@@ -431,6 +432,23 @@ impl Gang {
         draft.extra += &self.contact(face);
         let to = self.edge();
         self.send_as(face, phone.addr, (false, to), &draft)
+    }
+
+    /// A datagram from where a node lives, but from none of its ports.
+    fn disguise(&mut self, face: usize) -> Blow {
+        let from = format!("sip:{}@example.com", self.user());
+        let mut draft = self.fresh(&from);
+        draft.via = ";guest;oc;keep".to_owned();
+        if self.dice.permille(500) {
+            draft.routes.push(self.hostile_route());
+        }
+        draft.to += self.to_tag();
+        draft.extra += &format!("P-Asserted-Identity: <{from}>\r\n");
+        draft.extra += &self.contact(face);
+        let mut as_node = self.node();
+        as_node.set_port(7_000 + u16::try_from(self.dice.below(1_000)).unwrap());
+        let to = self.node();
+        self.send_as(face, as_node, (false, to), &draft)
     }
 
     /// From another domain.

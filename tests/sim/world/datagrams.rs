@@ -61,7 +61,9 @@ impl World {
             conn: None,
         };
         match actor {
-            Actor::Node(place) if self.nodes[place].shard.is_none() => self.refused(from, to),
+            Actor::Node(place) if self.nodes[place].shard.is_none() => {
+                self.refused(from, to, bytes);
+            }
             Actor::Node(place) => {
                 self.show(false, actor, way, bytes);
                 let socket = self.socket(place, to);
@@ -88,20 +90,31 @@ impl World {
     }
 
     /// Nobody has that port: its machine says so, if there is one.
-    fn refused(&mut self, from: SocketAddr, to: SocketAddr) {
+    fn refused(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let silent = matches!(self.actor(to), Some(Actor::Node(place)) if self.nodes[place].silent);
         if silent || self.is_cut(to.ip(), from.ip()) {
             return;
         }
         let late = self.latency(from.ip(), to.ip());
-        let event = Event::Unreachable { at: from, peer: to };
+        // As much as Linux sends back.
+        let quoted = bytes.get(..520).unwrap_or(bytes).into();
+        let event = Event::Unreachable {
+            at: from,
+            peer: to,
+            quoted,
+        };
         self.push(self.now + late, event);
     }
 
-    pub(super) fn unreachable(&mut self, at: SocketAddr, peer: SocketAddr) {
+    pub(super) fn unreachable(&mut self, at: SocketAddr, peer: SocketAddr, quoted: &[u8]) {
         if let Some(Actor::Node(place)) = self.receiver(peer, at) {
             let socket = self.socket(place, at);
-            self.input(place, Input::Unreachable { socket, peer });
+            let input = Input::Unreachable {
+                socket,
+                peer,
+                quoted,
+            };
+            self.input(place, input);
         }
     }
 }

@@ -11,7 +11,7 @@ impl World {
         match output {
             Output::Transmit { flow, bytes } => self.transmit(place, flow, &bytes),
             Output::Connect { stream, peer, .. } => {
-                let from = self.nodes[place].addr;
+                let from = self.core_port(self.nodes[place].addr);
                 self.dial(Actor::Node(place), from, Some(stream), peer);
             }
             Output::Close { stream } => {

@@ -9,6 +9,7 @@ use steadfast::shard::Input;
 use steadfast::time::{Duration, Instant};
 
 use super::{Actor, Event, Way, World};
+use crate::cast::UPSTREAM;
 use crate::cast::is_victim;
 use crate::text::Text;
 
@@ -115,6 +116,12 @@ impl World {
             self.push(self.now + late, Event::Syn(id));
         }
         id
+    }
+
+    /// Where a connection of a node comes from: the next of its core ports.
+    pub(super) fn core_port(&mut self, node: SocketAddr) -> SocketAddr {
+        self.dialed += 1;
+        SocketAddr::new(node.ip(), UPSTREAM + self.dialed % limits::CORE_PORTS)
     }
 
     /// Somebody wants to connect.

@@ -32,7 +32,7 @@ fn contacts(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
-const CALLER: &str = "127.0.0.12:4777";
+const CALLER: &str = "127.0.0.12:40077";
 
 /// Somebody asks for joe at a shard of the home.
 fn ask_for_joe(world: &mut World, shard: usize, call: &str) {

@@ -104,6 +104,7 @@ impl Bench {
         };
         let mut shard = Shard::new(setup, Instant::ZERO);
         let accepted = Accepted {
+            core_side: false,
             transport: Transport::Tcp,
             peer: PHONE.parse().unwrap(),
             identities: &[],

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 
 use steadfast::frame::stun;
 use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::limits;
 use steadfast::send::{Accepted, Local};
 use steadfast::shard::{Input, Output};
 
 use super::super::cables::{End, Joined};
 use super::super::names::Answers;
+use super::super::settings::CORE_PORT;
 use super::proof::speaks;
 use super::{Event, Seen, World};
 
@@ -97,8 +99,12 @@ impl World {
     fn report(&mut self, lost: &Seen) {
         if self.icmp && self.nodes.contains_key(&lost.from) {
             let (place, socket) = self.socket(lost.to, lost.from);
-            let peer = lost.to;
-            self.input(place, Input::Unreachable { socket, peer });
+            let input = Input::Unreachable {
+                socket,
+                peer: lost.to,
+                quoted: &lost.bytes,
+            };
+            self.input(place, input);
         }
     }
 
@@ -217,7 +223,8 @@ impl World {
                 let place = self.place(from, peer);
                 let accepted = Accepted {
                     transport: speaks(peer),
-                    peer: from,
+                    peer: self.core_port(from),
+                    core_side: false,
                     identities: &ours,
                 };
                 let stream = self.shards[place].accept(self.now, &accepted).unwrap();
@@ -227,6 +234,13 @@ impl World {
         };
         self.cables.join(caller.clone(), called);
         self.wire.push_back(Event::Connected(caller, theirs));
+    }
+
+    /// Where a connection of a node comes from: the next of its core ports.
+    fn core_port(&mut self, node: SocketAddr) -> SocketAddr {
+        let port = CORE_PORT + self.dialed % limits::CORE_PORTS;
+        self.dialed += 1;
+        SocketAddr::new(node.ip(), port)
     }
 
     pub(super) fn hang_up(&mut self, end: Joined) {

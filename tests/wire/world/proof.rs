@@ -16,8 +16,17 @@ impl World {
         assert!(self.knock(from, to), "no connection from {from} to {to}");
     }
 
+    /// The same to a core-side listener of the node.
+    pub(crate) fn connect_at_core(&mut self, from: &str, to: &str) {
+        assert!(self.knock_at(from, to, true), "no way from {from} to {to}");
+    }
+
     /// The same, if the node takes it.
     pub(crate) fn knock(&mut self, from: &str, to: &str) -> bool {
+        self.knock_at(from, to, false)
+    }
+
+    fn knock_at(&mut self, from: &str, to: &str, core_side: bool) -> bool {
         let (from, to): (SocketAddr, _) = (from.parse().unwrap(), to.parse().unwrap());
         let place = self.place(from, to);
         let identities = self.proven.get(&from).cloned().unwrap_or_default();
@@ -25,6 +34,7 @@ impl World {
         let accepted = Accepted {
             transport,
             peer: from,
+            core_side,
             identities: if transport == Transport::Tls {
                 &identities
             } else {
@@ -32,7 +42,7 @@ impl World {
             },
         };
         let shard = &mut self.shards[place];
-        if !shard.knock(self.now, from.ip(), transport) {
+        if !shard.knock(self.now, &accepted.end()) {
             return false;
         }
         let stream = shard.accept(self.now, &accepted);

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use steadfast::home::Subscribers;
 use steadfast::id::{Team, Transport};
 use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Role, Setup, Shard};
@@ -89,6 +91,7 @@ impl World {
             names: Names::new(),
             wire: VecDeque::new(),
             cables: Cables::default(),
+            dialed: 0,
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
@@ -270,6 +273,17 @@ impl World {
             wall: Wall { unix_at_zero: UNIX },
         };
         Shard::new(setup, self.now)
+    }
+
+    /// Gives a home the list `text` in place of `old`.
+    pub(crate) fn subscribe(&mut self, addr: &str, old: &Subscribers, text: &str) {
+        let list = Arc::new(Subscribers::parse(text).unwrap());
+        let revoked = old.revoked_by(&list);
+        for place in self.places(addr) {
+            let (list, revoked) = (Arc::clone(&list), Arc::clone(&revoked));
+            self.input(place, Input::Subscribers { list, revoked });
+        }
+        self.settle();
     }
 
     /// Starts a node anew, alive again: it remembers what its store gives back.

@@ -1,0 +1,105 @@
+//! Questions to a running node, over its control socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use crate::{config, limits};
+
+/// Why there is no answer, each a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Configuration(#[from] config::Mistake),
+    /// It names no socket.
+    #[error("{} has no `control` key, so the node cannot be asked", .0.display())]
+    NoSocket(PathBuf),
+    /// Nobody answers.
+    #[error("nobody answers on {}: {why}", socket.display())]
+    Silent {
+        /// The socket.
+        socket: PathBuf,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// The node says why not.
+    #[error("{0}")]
+    Told(String),
+    /// The node did not answer with 200.
+    #[error("the node answered {0}")]
+    Refused(String),
+}
+
+/// Asks `node`, its control socket or its configuration file, for a page; the
+/// page as it is to be printed.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn ask(node: &Path, method: &str, page: &str) -> Result<String, Fault> {
+    let socket = socket(node)?;
+    let silent = |why| Fault::Silent {
+        socket: socket.clone(),
+        why,
+    };
+    let answer = fetch(&socket, method, page).map_err(silent)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| Fault::Refused("without an end of its head".to_owned()))?;
+    let status = head.lines().next().unwrap_or_default();
+    match status.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        // The page is there: it is what was asked for that is not.
+        Some("404") if !body.trim().is_empty() => Err(Fault::Told(body.trim_end().to_owned())),
+        Some(_) | None => Err(Fault::Refused(format!("{status}: {}", body.trim_end()))),
+    }
+}
+
+/// Percent-encodes everything that is not unreserved (RFC 3986 §2.3): in a
+/// query a `+` is a space.
+pub(crate) fn escaped(uri: &str) -> String {
+    let letter = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    };
+    uri.bytes().map(letter).collect()
+}
+
+fn socket(node: &Path) -> Result<PathBuf, Fault> {
+    if node.extension().is_none_or(|extension| extension != "toml") {
+        return Ok(node.to_owned());
+    }
+    let config = config::load(node)?;
+    config
+        .control
+        .ok_or_else(|| Fault::NoSocket(node.to_owned()))
+}
+
+/// HTTP/1.0, so that the answer ends with the connection.
+fn fetch(socket: &Path, method: &str, page: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    let patience = Some(limits::ANSWER_MAX * 2);
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
+    stream.write_all(format!("{method} {page} HTTP/1.0\r\nHost: node\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream
+        .take(limits::CONTROL_ANSWER_MAX)
+        .read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_the_query() {
+        assert_eq!(
+            escaped("sip:joe+e1@edge.example.com;lr"),
+            "sip%3Ajoe%2Be1%40edge.example.com%3Blr"
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! What the home takes back: a subscriber who is none any more, or has another
+//! password, is nobody's phone here from that moment on (`trust.md` 3.6).
+//!
+//! The home says so by a NOTIFY in the manner of RFC 3680, with the address of
+//! record in its From; `home::revoking` has the other side. It is believed from a
+//! home that made it itself: what a home relays for somebody has his Via too. Every flow of that address is forgotten, whatever the
+//! instance and the reg-id and whichever shard holds it, and so is who holds it. His
+//! connections stay: they are a stranger's, until he registers again. What the
+//! subscriber has under way goes on, and so does a call, whose requests prove
+//! themselves by what we wrote into its routes.
+
+use super::policy::{Edge, Origin};
+use super::{holding, registrations};
+use crate::limits::TOKEN_FIELD_MAX;
+use crate::proxy::{Net, Reply, Request, Verdict};
+use crate::scan::user::write_user;
+use crate::scan::{Method, Name};
+use crate::send::Handoff;
+use crate::time::Instant;
+
+impl Edge {
+    /// The answer to a home that revokes somebody; `None` for everything else.
+    pub(super) fn revoked(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+    ) -> Option<Verdict> {
+        let (bytes, message) = (request.bytes, request.message);
+        let is_it = message.method() == Method::Notify
+            && request.hops() == 1
+            && message.routes().is_empty()
+            && says(request, b"Event", b"reg")
+            && says(
+                request,
+                b"Subscription-State",
+                b"terminated;reason=deactivated",
+            )
+            && self.origin(net, request.flow) == Origin::Home;
+        if !is_it {
+            return None;
+        }
+        let from = message.from_uri(bytes)?;
+        let mut user = Vec::new();
+        write_user(from.user?.of(bytes), &mut user);
+        let mut room = [0; TOKEN_FIELD_MAX];
+        let realm = registrations::lowered(from.host.of(bytes), &mut room);
+        self.forget_user(net, now, (&user, realm));
+        net.tell_all(&Handoff::Revoked {
+            user: user.into(),
+            realm: realm.into(),
+        });
+        Some(Verdict::Answer(Reply::new(200, "OK")))
+    }
+
+    /// Nobody is registered as this user over a flow of this shard any more.
+    pub(super) fn forget_user(&mut self, net: &mut Net, now: Instant, user: (&[u8], &[u8])) {
+        let (own, directory) = (net.team.own, &mut self.directory);
+        let forgotten = self.registrations.forget_user(user, |left, subscriber| {
+            if let Some(phone) = holding::let_go(left, net, now, subscriber) {
+                directory.set(now, phone, own, Instant::ZERO);
+            }
+        });
+        net.counters.revoked += u64::try_from(forgotten).unwrap_or_default();
+    }
+}
+
+/// Whether a header that no room here has a name for says this.
+fn says(request: &Request<'_>, name: &[u8], value: &[u8]) -> bool {
+    let mut others = request.message.all(Name::Other);
+    others.any(|header| {
+        let line = header.line.of(request.bytes);
+        let found = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        found.trim_ascii_end().eq_ignore_ascii_case(name)
+            && header.value.of(request.bytes).eq_ignore_ascii_case(value)
+    })
+}

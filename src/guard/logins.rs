@@ -1,0 +1,115 @@
+//! Failed logins, counted by source and user together: whoever mistypes his own
+//! password locks himself out for a while, and none of those who share his
+//! address (`trust.md` 3.7).
+//!
+//! The table has a fixed size and keyed hashes, as that of the sources. Where a
+//! set is taken, the pair gives way that would be forgotten first: one that failed
+//! before one that logged in well, which is remembered for an hour. Who makes his
+//! pair give way finds the bound of his whole source (`Kind::FailedDigest`).
+
+use std::net::IpAddr;
+
+use super::network;
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+/// Pairs of one set.
+const WAYS: usize = 4;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pair {
+    /// Its hash; 0: nobody.
+    key: u64,
+    /// When its bucket of failures is full again.
+    full: Instant,
+    /// It has logged in well not long ago: until then.
+    known: Instant,
+}
+
+/// Every pair that is remembered.
+#[derive(Debug)]
+pub(super) struct Logins {
+    /// Made with the first login: an edge sees none.
+    sets: Box<[[Pair; WAYS]]>,
+    hasher: ahash::RandomState,
+}
+
+/// What is known of one who wants to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// He has failed too often.
+    Locked,
+    /// He has logged in well within the last hour.
+    Known,
+    /// Nothing that would decide.
+    Unknown,
+}
+
+impl Logins {
+    pub(super) fn new(hasher: ahash::RandomState) -> Self {
+        Self {
+            sets: Box::default(),
+            hasher,
+        }
+    }
+
+    pub(super) fn standing(&self, now: Instant, ip: IpAddr, user: &[u8]) -> Standing {
+        let (key, set) = self.place(ip, user);
+        let ways = self.sets.get(set);
+        let pair = ways.and_then(|ways| ways.iter().find(|pair| pair.key == key));
+        match pair {
+            Some(pair) if spent(now, pair.full).is_none() => Standing::Locked,
+            Some(pair) if pair.known > now => Standing::Known,
+            Some(_) | None => Standing::Unknown,
+        }
+    }
+
+    pub(super) fn failed(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+        if let Some(pair) = self.pair(ip, user) {
+            pair.full = spent(now, pair.full).unwrap_or(pair.full);
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+        if let Some(pair) = self.pair(ip, user) {
+            pair.known = now + limits::LOGIN_KNOWN;
+        }
+    }
+
+    /// The place of a pair, made where there is none.
+    fn pair(&mut self, ip: IpAddr, user: &[u8]) -> Option<&mut Pair> {
+        if self.sets.is_empty() {
+            self.sets = vec![[Pair::default(); WAYS]; limits::LOGIN_SETS].into();
+        }
+        let (key, set) = self.place(ip, user);
+        let ways = self.sets.get_mut(set)?;
+        let at = match ways.iter().position(|pair| pair.key == key) {
+            Some(at) => at,
+            None => {
+                let lasts = |at: &usize| ways.get(*at).map(|pair| pair.full.max(pair.known));
+                let first = (0..WAYS).min_by_key(lasts)?;
+                *ways.get_mut(first)? = Pair {
+                    key,
+                    ..Pair::default()
+                };
+                first
+            }
+        };
+        ways.get_mut(at)
+    }
+
+    fn place(&self, ip: IpAddr, user: &[u8]) -> (u64, usize) {
+        let key = self.hasher.hash_one((network(ip), user)) | 1;
+        let set = usize::try_from(key >> 32).unwrap_or_default() % limits::LOGIN_SETS;
+        (key, set)
+    }
+}
+
+/// When the bucket is full again after one more failure; `None`: there is no
+/// token left for it.
+fn spent(now: Instant, full: Instant) -> Option<Instant> {
+    let (rate, depth) = limits::LOGIN_FAILURES;
+    let next = full.max(now) + Duration::from_micros(1_000_000 / u64::from(rate));
+    let whole = Duration::from_micros(u64::from(depth) * 1_000_000 / u64::from(rate));
+    (next.since(now) <= whole).then_some(next)
+}

@@ -1,0 +1,102 @@
+//! The bindings of an address of record, for an operator who asks for them or takes
+//! them away (`steadfast bindings`).
+
+use super::aor;
+use super::location::Binding;
+use super::policy::Home;
+use crate::proxy::Net;
+use crate::proxy::fact;
+use crate::scan::uri::{Uri, same_host};
+use crate::span::Span;
+use crate::time::Instant;
+
+/// What one shard has of an address of record, or had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bindings {
+    /// The address in its canonical form.
+    pub aor: String,
+    /// This shard is the one that keeps it.
+    pub is_keeper: bool,
+    /// Least recently updated first.
+    pub rows: Vec<Row>,
+}
+
+/// One binding, to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The contact URI.
+    pub contact: String,
+    /// Its instance and reg-id, as far as there are any.
+    pub phone: String,
+    /// The Path; empty: none.
+    pub path: String,
+    /// The flow that its REGISTER came on.
+    pub flow: String,
+    /// Seconds that it has left.
+    pub left_s: u32,
+}
+
+impl Home {
+    /// The bindings of the address of record that `uri` is; the error says why it
+    /// is none of ours.
+    pub fn bindings(&self, net: &Net, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+        let filed = self.filed(uri)?;
+        let rows = self.location.bindings(now, &filed);
+        let rows = rows.map(|binding| row(net, now, binding)).collect();
+        Ok(Self::said(net, &filed, rows))
+    }
+
+    /// Takes them away, here and at the edges; gives back what they were.
+    pub fn remove(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+        let filed = self.filed(uri)?;
+        let removed = self.revoke(net, now, &filed);
+        let live = removed.iter().filter(|binding| binding.is_live(now));
+        let rows = live.map(|binding| row(net, now, binding)).collect();
+        Ok(Self::said(net, &filed, rows))
+    }
+
+    fn said(net: &Net, filed: &[u8], rows: Vec<Row>) -> Bindings {
+        Bindings {
+            aor: String::from_utf8_lossy(filed).into_owned(),
+            is_keeper: Self::keeper(net, filed) == net.team.own,
+            rows,
+        }
+    }
+
+    fn filed(&self, uri: &[u8]) -> Result<Vec<u8>, String> {
+        let text = String::from_utf8_lossy(uri);
+        let parsed = Uri::parse(uri, Span::new(0, uri.len()));
+        let Ok(parsed) = parsed else {
+            return Err(format!("{text} is no URI: write sip:user@domain"));
+        };
+        let domain = &self.settings.domain;
+        if !same_host(parsed.host.of(uri), domain.as_bytes()) {
+            return Err(format!(
+                "{text} is not of the domain {domain}, which this home serves"
+            ));
+        }
+        let mut filed = Vec::new();
+        if !aor::canonical(uri, &mut filed) {
+            return Err(format!("{text} names no user: write sip:user@{domain}"));
+        }
+        Ok(filed)
+    }
+}
+
+fn row(net: &Net, now: Instant, binding: &Binding) -> Row {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let instance = binding.instance().map(text);
+    let reg_id = binding.reg_id().map(|number| format!("reg-id {number}"));
+    let phone: Vec<_> = instance.into_iter().chain(reg_id).collect();
+    Row {
+        contact: text(binding.contact()),
+        phone: phone.join(", "),
+        path: text(binding.path()),
+        flow: match binding.flow {
+            Some(at) if net.flows.lives(at) => fact::flow(net, at),
+            Some(_) => "gone".to_owned(),
+            None => "not since the restart".to_owned(),
+        },
+        left_s: binding.left_s(now),
+    }
+}

@@ -1,0 +1,195 @@
+//! Revocation: a subscriber who is taken off the list, or whose password changed,
+//! is gone at once, and so is whom the operator removes (`trust.md` 3.6).
+//!
+//! - Here his bindings go, on every shard and in the store. Nothing is granted
+//!   again on an old nonce, whose answer was made with a password that is no more.
+//! - The edges hear it, since they vouch for whoever registered through them: each
+//!   edge that this home knows gets one in-cluster NOTIFY in the manner of RFC 3680
+//!   (Event: reg, terminated, deactivated) in whose From the address of record
+//!   stands. An edge believes it from a home and from nobody else, and forgets every
+//!   flow of that address (`edge::revoking`). All edges are told, since a phone
+//!   may have flows that its bindings here no longer show.
+//! - A call that is up goes on until somebody ends it: nothing of it stands on a
+//!   registration.
+//!
+//! A list can revoke everybody at once, so that the work is done in pieces: the
+//! first at once, the others a moment later each.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::location::Binding;
+use super::policy::Home;
+use super::{Revoked, Subscribers};
+use crate::edit::decimal;
+use crate::id::{Flow, Transport};
+use crate::limits;
+use crate::proxy::{Net, Timer};
+use crate::scan::user::write_name;
+use crate::send::Hop;
+use crate::time::Instant;
+
+/// Addresses of record that are still to be revoked.
+#[derive(Debug, Default)]
+pub(super) struct Revoking {
+    /// With the place of the next one.
+    lists: VecDeque<(Revoked, usize)>,
+    is_armed: bool,
+}
+
+impl Revoking {
+    fn next(&mut self) -> Option<Box<[u8]>> {
+        loop {
+            let (list, place) = self.lists.front_mut()?;
+            if let Some(aor) = list.get(*place) {
+                *place += 1;
+                return Some(aor.clone());
+            }
+            self.lists.pop_front();
+        }
+    }
+}
+
+impl Home {
+    /// A newer list of subscribers, and the addresses of record that it takes
+    /// away or gives another password.
+    pub fn set_subscribers(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        subscribers: Arc<Subscribers>,
+        revoked: Revoked,
+    ) {
+        self.subscribers = subscribers;
+        if !revoked.is_empty() {
+            self.revoking.lists.push_back((revoked, 0));
+        }
+        if !self.revoking.is_armed {
+            self.go_on_revoking(net, now);
+        }
+    }
+
+    /// Takes back a row of the store; false when it is not one of ours. Who is no
+    /// subscriber any more is revoked as soon as there is traffic.
+    pub fn restore(&mut self, net: &mut Net, now: Instant, aor: &[u8], row: &[u8]) -> bool {
+        let restored = self.location.restore(now, net.wall, aor, row).is_ok();
+        let at = memchr::memrchr(b'@', aor).unwrap_or_default();
+        let user = aor.get(..at).unwrap_or_default();
+        let is_known = self.subscribers.find(user, self.settings.domain.as_bytes());
+        if restored && is_known.is_none() {
+            self.revoking.lists.push_back((Arc::new([aor.into()]), 0));
+            self.arm_revoking(net, now);
+        }
+        restored
+    }
+
+    /// The next piece of it.
+    pub(super) fn go_on_revoking(&mut self, net: &mut Net, now: Instant) {
+        self.revoking.is_armed = false;
+        for _ in 0..limits::REVOKED_AT_ONCE {
+            let Some(aor) = self.revoking.next() else {
+                return;
+            };
+            self.revoke(net, now, &aor);
+        }
+        if !self.revoking.lists.is_empty() {
+            self.arm_revoking(net, now);
+        }
+    }
+
+    fn arm_revoking(&mut self, net: &mut Net, now: Instant) {
+        if !self.revoking.is_armed {
+            self.revoking.is_armed = true;
+            let due = now + limits::REVOKE_PAUSE;
+            net.txns.set_timer(due, Timer::Revoke);
+        }
+    }
+
+    /// Takes away every binding of an address of record. The shard that keeps it
+    /// tells the store and the edges.
+    pub(super) fn revoke(&mut self, net: &mut Net, now: Instant, aor: &[u8]) -> Vec<Binding> {
+        let bindings = self.location.take(aor);
+        if Self::keeper(net, aor) == net.team.own {
+            let live = bindings.iter().filter(|binding| binding.is_live(now));
+            net.counters.revoked += u64::try_from(live.count()).unwrap_or_default();
+            if !bindings.is_empty() {
+                self.store(net, now, aor);
+            }
+            self.tell_edges(net, now, aor, &bindings);
+        }
+        bindings
+    }
+
+    /// One NOTIFY to each edge: over the flow that a binding came on, else over one
+    /// that the edge is known by, else to its address.
+    fn tell_edges(&mut self, net: &mut Net, now: Instant, aor: &[u8], bindings: &[Binding]) {
+        let cluster = std::mem::take(&mut self.cluster);
+        // Without edges before them, phones register here themselves.
+        let bound = bindings.iter().filter_map(|binding| binding.flow);
+        let mut flows: Vec<Flow> = bound.filter(|flow| self.is_edge(net, *flow)).collect();
+        flows.dedup();
+        for flow in self.stick.domain(now, &cluster) {
+            let host = net.host(Hop::Flow(flow));
+            if net.flows.lives(flow) && !flows.iter().any(|told| net.host(Hop::Flow(*told)) == host)
+            {
+                flows.push(flow);
+            }
+        }
+        let first = flows.first().copied();
+        let transport = first.map_or(Transport::Udp, |flow| net.flows.transport(flow));
+        let told: Vec<_> = flows
+            .iter()
+            .map(|flow| net.host(Hop::Flow(*flow)))
+            .collect();
+        let name = net.flows.names.intern(&cluster);
+        let others = self
+            .edges
+            .iter()
+            .filter(|(ip, _)| !told.contains(&Some(*ip)));
+        let others = others.map(|&(ip, is_clear)| {
+            // Over what else would it believe us?
+            let transport = if is_clear { transport } else { Transport::Tls };
+            Hop::To {
+                transport,
+                addr: SocketAddr::new(ip, transport.default_port()),
+                name,
+            }
+        });
+        let hops = flows.iter().map(|flow| Hop::Flow(*flow)).chain(others);
+        for hop in hops.take(limits::MEMBERS_MAX) {
+            self.notify(net, now, hop, (aor, &cluster));
+        }
+        self.cluster = cluster;
+    }
+
+    fn notify(&self, net: &mut Net, now: Instant, hop: Hop, (aor, cluster): (&[u8], &[u8])) {
+        let at = memchr::memrchr(b'@', aor).unwrap_or_default();
+        let (user, domain) = aor.split_at(at);
+        let id = net.chance();
+        let own = self.settings.domain.as_bytes();
+        net.send_own(now, hop, b"NOTIFY", |via, out| {
+            for part in [&b"NOTIFY sip:"[..], cluster, b" SIP/2.0\r\n", via] {
+                out.extend_from_slice(part);
+            }
+            out.extend_from_slice(b"Max-Forwards: 70\r\nFrom: <sip:");
+            write_name(user, out);
+            for part in [domain, b">;tag="] {
+                out.extend_from_slice(part);
+            }
+            decimal(out, id);
+            // The tag says that it begins nothing: an edge that is late takes it.
+            for part in [b"\r\nTo: <sip:", cluster, b">;tag=reg\r\nCall-ID: "] {
+                out.extend_from_slice(part);
+            }
+            decimal(out, id);
+            for part in [b"@", own, b"\r\nCSeq: 1 NOTIFY\r\nContact: <sip:", own] {
+                out.extend_from_slice(part);
+            }
+            out.extend_from_slice(
+                b">\r\nEvent: reg\r\nSubscription-State: terminated;reason=deactivated\r\n\
+                  Content-Length: 0\r\n\r\n",
+            );
+        });
+    }
+}

@@ -1,0 +1,177 @@
+//! Numbers that nobody outside can foresee, and hashes that nobody outside can
+//! compute. Whatever strangers get to see of us and must not learn from comes
+//! from here: nonces' salts, tags, branches, Call-IDs, transaction ids of STUN,
+//! boot numbers. The hashes of our tables are faster, and stay inside: their
+//! results would give their keys away.
+//!
+//! All of it follows from the seed that the shell gives a shard, 32 bytes of the
+//! operating system; each use has a key of its own.
+
+use std::fmt;
+use std::hash::Hasher;
+
+use aes::Aes256Enc;
+use aes::cipher::{BlockEncrypt, KeyInit};
+use sha2::{Digest, Sha256};
+
+/// 32 bytes of the operating system.
+pub type Seed = [u64; 4];
+
+/// The key of one use.
+fn key(seed: Seed, purpose: &str) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(purpose);
+    for word in seed {
+        hash.update(word.to_le_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// A generator of random numbers: AES-256 in counter mode.
+pub struct Chance {
+    cipher: Aes256Enc,
+    blocks: u128,
+    ready: [u64; READY],
+    /// Numbers of `ready` that are left.
+    left: usize,
+}
+
+/// Numbers made at a time.
+const READY: usize = 16;
+
+impl Chance {
+    /// The generator of this seed.
+    #[must_use]
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            cipher: Aes256Enc::new(&key(seed, "steadfast chance").into()),
+            blocks: 0,
+            ready: [0; READY],
+            left: 0,
+        }
+    }
+
+    /// The next number.
+    pub fn number(&mut self) -> u64 {
+        if self.left == 0 {
+            self.refill();
+        }
+        self.left -= 1;
+        std::mem::take(&mut self.ready[self.left])
+    }
+
+    fn refill(&mut self) {
+        let mut blocks = [aes::Block::default(); READY / 2];
+        for block in &mut blocks {
+            *block = self.blocks.to_le_bytes().into();
+            self.blocks += 1;
+        }
+        self.cipher.encrypt_blocks(&mut blocks);
+        for (pair, block) in self.ready.chunks_exact_mut(2).zip(&blocks) {
+            let bits = u128::from_le_bytes((*block).into());
+            let [low, high] = [bits, bits >> 64].map(|half| half & u128::from(u64::MAX));
+            let halves = [low, high].map(|half| u64::try_from(half).unwrap_or_default());
+            pair.copy_from_slice(&halves);
+        }
+        self.left = READY;
+    }
+}
+
+impl fmt::Debug for Chance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chance")
+    }
+}
+
+/// A keyed hash that gives nothing of its key away: SipHash-2-4.
+#[derive(Clone, Copy)]
+pub struct Mac(u64, u64);
+
+impl Mac {
+    /// That of this seed for one purpose.
+    #[must_use]
+    pub fn new(seed: Seed, purpose: &str) -> Self {
+        let key = key(seed, purpose);
+        let word = |at: usize| {
+            let bytes = key.iter().skip(at).take(8);
+            bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+        };
+        Self(word(0), word(8))
+    }
+
+    /// Over these parts, each with its end.
+    #[must_use]
+    pub fn of<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+        let mut hasher = self.hasher();
+        for part in parts {
+            hasher.write(part);
+            hasher.write_usize(part.len());
+        }
+        hasher.finish()
+    }
+
+    /// Over a secret hash, so that it may be shown.
+    #[must_use]
+    pub fn veil(&self, hash: u64) -> u64 {
+        let mut hasher = self.hasher();
+        hasher.write_u64(hash);
+        hasher.finish()
+    }
+
+    #[expect(
+        deprecated,
+        reason = "the successor takes no keys, and the table hash is no authenticator"
+    )]
+    fn hasher(&self) -> impl Hasher + use<> {
+        std::hash::SipHasher::new_with_keys(self.0, self.1)
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mac")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: Seed = [1, 2, 3, 4];
+
+    #[test]
+    fn the_numbers_are_those_of_aes_in_counter_mode() {
+        let cipher = Aes256Enc::new(&key(SEED, "steadfast chance").into());
+        let mut want: Vec<u64> = (0..64_u128)
+            .flat_map(|block| {
+                let mut block = block.to_le_bytes().into();
+                cipher.encrypt_block(&mut block);
+                let bytes: [u8; 16] = block.into();
+                let (low, high) = bytes.split_at(8);
+                [low, high].map(|half| u64::from_le_bytes(half.try_into().unwrap()))
+            })
+            .collect();
+        let mut chance = Chance::new(SEED);
+        let mut got: Vec<u64> = (0..128).map(|_| chance.number()).collect();
+        // A buffer is used up from its end.
+        got.chunks_mut(READY).for_each(<[u64]>::reverse);
+        assert_eq!(got, want);
+        want.sort_unstable();
+        want.dedup();
+        assert_eq!(want.len(), 128);
+        assert_ne!(
+            Chance::new([1, 2, 3, 5]).number(),
+            Chance::new(SEED).number()
+        );
+    }
+
+    #[test]
+    fn a_mac_is_of_its_seed_its_purpose_and_each_part() {
+        let mac = Mac::new(SEED, "tag");
+        let of = |parts: &[&[u8]]| mac.of(parts.iter().copied());
+        assert_eq!(of(&[b"a", b"bc"]), of(&[b"a", b"bc"]));
+        assert_ne!(of(&[b"a", b"bc"]), of(&[b"ab", b"c"]));
+        assert_ne!(of(&[b"a"]), Mac::new(SEED, "loop").of([&b"a"[..]]));
+        assert_ne!(mac.veil(1), Mac::new([1, 2, 3, 5], "tag").veil(1));
+        assert_ne!(mac.veil(1), mac.veil(2));
+    }
+}

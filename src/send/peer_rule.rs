@@ -1,0 +1,409 @@
+//! Who is believed to be a peer, as the configuration names him: where he
+//! lives, what he speaks, and which ports are his. This is the only place that
+//! reads the notation, and the only one that compares it with a flow.
+//!
+//! An address alone is nobody: whoever shares it, or writes it into a datagram,
+//! would be an edge. So a port of his must be at the far end too, the one at
+//! which he listens or one of his core ports, from which our nodes send what is
+//! for one another; or he has come to a core-side listener, where strangers do
+//! not get. Over TLS none of this counts, but the certificate.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::guard::is_within;
+use crate::id::Transport;
+use crate::limits;
+
+/// The far end of a flow, as the sockets tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// What is spoken with it.
+    pub transport: Transport,
+    /// Its address, with the port.
+    pub addr: SocketAddr,
+    /// It is a connection that came in at a core-side listener.
+    pub core_side: bool,
+}
+
+impl End {
+    /// The far end of a flow that no core-side listener has taken in.
+    #[must_use]
+    pub const fn new(transport: Transport, addr: SocketAddr) -> Self {
+        Self {
+            transport,
+            addr,
+            core_side: false,
+        }
+    }
+}
+
+/// Ports of one peer: at most two ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports([(u16, u16); 2]);
+
+impl Ports {
+    /// This one.
+    #[must_use]
+    pub const fn one(port: u16) -> Self {
+        Self([(port, port), (1, 0)])
+    }
+
+    /// From the first to the last.
+    #[must_use]
+    pub const fn range(first: u16, last: u16) -> Self {
+        Self([(first, last), (1, 0)])
+    }
+
+    /// The first range, and the core ports that begin there.
+    #[must_use]
+    pub const fn and_core(self, first: u16) -> Self {
+        let Self([own, _]) = self;
+        Self([own, (first, first.saturating_add(limits::CORE_PORTS - 1))])
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn has(&self, port: u16) -> bool {
+        let Self(ranges) = self;
+        ranges
+            .iter()
+            .any(|&(first, last)| (first..=last).contains(&port))
+    }
+}
+
+/// Which transports without certificates a peer may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    /// None.
+    No,
+    /// TCP.
+    Tcp,
+    /// UDP, and TCP for what is too long for it.
+    Any,
+}
+
+/// A peer who lives at known addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostRule {
+    /// Address and prefix length.
+    pub network: (IpAddr, u8),
+    /// What he may speak.
+    pub clear: Clear,
+    /// His ports over UDP.
+    pub udp: Ports,
+    /// His ports over TCP: those he listens at and those he connects from.
+    pub tcp: Ports,
+}
+
+impl HostRule {
+    /// Whoever lives at exactly this address.
+    #[must_use]
+    pub const fn at(ip: IpAddr, clear: Clear, udp: Ports, tcp: Ports) -> Self {
+        let network = (ip, if ip.is_ipv4() { 32 } else { 128 });
+        Self {
+            network,
+            clear,
+            udp,
+            tcp,
+        }
+    }
+
+    /// Whether he lives at the address, whatever comes from there.
+    #[must_use]
+    pub fn lives_at(&self, ip: IpAddr) -> bool {
+        let (network, len) = self.network;
+        is_within(ip.to_canonical(), network.to_canonical(), len)
+    }
+
+    /// Whether he is at the end of a flow without a certificate.
+    #[must_use]
+    pub fn believes(&self, end: &End) -> bool {
+        let may = match end.transport {
+            Transport::Udp => self.clear == Clear::Any,
+            Transport::Tcp => self.clear != Clear::No,
+            Transport::Tls => false,
+        };
+        may && self.comes_from(end)
+    }
+
+    /// Whether address and port are his: enough not to be counted as a stranger
+    /// before a handshake has told, and never more.
+    #[must_use]
+    pub fn comes_from(&self, end: &End) -> bool {
+        let ports = match end.transport {
+            Transport::Udp => &self.udp,
+            Transport::Tcp | Transport::Tls => &self.tcp,
+        };
+        (end.core_side || ports.has(end.addr.port())) && self.lives_at(end.addr.ip())
+    }
+
+    /// Reads who is an edge: `192.0.2.11`, `192.0.2.0/24`, which speak in clear
+    /// as far as `plain` says; `udp:192.0.2.11`, `tcp:192.0.2.11:5070`,
+    /// `udp:192.0.2.11:15060-15187`, whatever that is; `tls:192.0.2.11`. Without
+    /// a port: the usual one and the core ports from `core_port` on.
+    #[must_use]
+    pub fn edge(text: &str, plain: Clear, core_port: u16) -> Option<Self> {
+        let usual = Ports::one(Transport::Udp.default_port()).and_core(core_port);
+        let (clear, rest) = match text.split_once(':') {
+            Some(("udp", rest)) => (Clear::Any, rest),
+            Some(("tcp", rest)) => (Clear::Tcp, rest),
+            Some(("tls", rest)) => (Clear::No, rest),
+            Some(_) | None => (plain, text),
+        };
+        let named = rest.len() < text.len() && clear != Clear::No;
+        let host = host(rest, clear, usual)?;
+        // Only what says how it comes says from which ports.
+        (named || host.udp == usual).then_some(host)
+    }
+}
+
+/// A peer of any kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerRule {
+    /// Whoever proves this domain by his certificate.
+    Domain(String),
+    /// Whoever lives there.
+    Host(HostRule),
+}
+
+impl PeerRule {
+    /// Whether it is this peer who is at the far end: over TLS by what his
+    /// certificate names, otherwise by where he is.
+    #[must_use]
+    pub fn believes(&self, end: &End, identities: &[Box<str>]) -> bool {
+        match self {
+            Self::Domain(domain) => {
+                let mut names = identities.iter();
+                end.transport == Transport::Tls
+                    && names.any(|name| name.eq_ignore_ascii_case(domain))
+            }
+            Self::Host(host) => host.believes(end),
+        }
+    }
+
+    /// The addresses it names; none for a domain.
+    #[must_use]
+    pub const fn host(&self) -> Option<&HostRule> {
+        match self {
+            Self::Domain(_) => None,
+            Self::Host(host) => Some(host),
+        }
+    }
+
+    /// Reads who is another carrier: `tls:carrier.example.net` by certificate,
+    /// `udp:192.0.2.50`, `tcp:192.0.2.50:5070` by where he is, with a port or a
+    /// range of them that is not the usual one. He has no core ports.
+    #[must_use]
+    pub fn carrier(text: &str) -> Option<Self> {
+        let usual = Ports::one(Transport::Udp.default_port());
+        let (transport, rest) = text.split_once(':')?;
+        match transport {
+            "udp" => host(rest, Clear::Any, usual).map(Self::Host),
+            "tcp" => host(rest, Clear::Tcp, usual).map(Self::Host),
+            "tls" => is_domain(rest).then(|| Self::Domain(rest.to_ascii_lowercase())),
+            _ => None,
+        }
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.0/24:5060`, `[2001:db8::1]:5060-5070`.
+fn host(text: &str, clear: Clear, usual: Ports) -> Option<HostRule> {
+    let (network, ports) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (network, ports) = rest.split_once(']')?;
+            let ports = match ports {
+                "" => None,
+                ports => Some(ports.strip_prefix(':')?),
+            };
+            (network, ports)
+        }
+        // Several colons are those of an IPv6 address.
+        None => match text.split_once(':') {
+            Some((network, ports)) if !ports.contains(':') => (network, Some(ports)),
+            Some(_) | None => (text, None),
+        },
+    };
+    let ports = ports.map_or(Some(usual), range)?;
+    Some(HostRule {
+        network: self::network(network)?,
+        clear,
+        udp: ports,
+        tcp: ports,
+    })
+}
+
+fn range(text: &str) -> Option<Ports> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (0 < first && first <= last).then_some(Ports::range(first, last))
+}
+
+/// `192.0.2.1` or `192.0.2.0/24`.
+#[must_use]
+pub fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (ip, len) = text.split_once('/').unwrap_or((text, ""));
+    let ip: IpAddr = ip.parse().ok()?;
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    let len = if len.is_empty() {
+        longest
+    } else {
+        len.parse().ok()?
+    };
+    (len <= longest).then_some((ip, len))
+}
+
+/// A name of letters, digits, hyphens and dots that is no address.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        !label.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text.split('.').all(is_label) && text.parse::<IpAddr>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORE: u16 = 15_060;
+
+    fn end(text: &str) -> End {
+        let (core_side, text) = match text.strip_prefix("core ") {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let (transport, addr) = text.split_once(':').unwrap();
+        let transport = match transport {
+            "udp" => Transport::Udp,
+            "tcp" => Transport::Tcp,
+            _ => Transport::Tls,
+        };
+        End {
+            core_side,
+            ..End::new(transport, addr.parse().unwrap())
+        }
+    }
+
+    /// Who of these is the peer that the rule names.
+    #[track_caller]
+    fn check(rule: Option<PeerRule>, peers: &[&str], strangers: &[&str]) {
+        let rule = rule.unwrap();
+        for peer in peers {
+            assert!(rule.believes(&end(peer), &[]), "{peer} by {rule:?}");
+        }
+        for stranger in strangers {
+            assert!(
+                !rule.believes(&end(stranger), &[]),
+                "{stranger} by {rule:?}"
+            );
+        }
+    }
+
+    // D-H2
+    #[test]
+    fn an_edge_is_told_by_its_address_and_its_port() {
+        let edge = |text| HostRule::edge(text, Clear::Any, CORE).map(PeerRule::Host);
+        let all = [
+            "udp:192.0.2.1:5060",
+            "udp:192.0.2.1:15060",
+            "udp:192.0.2.1:15187",
+            "tcp:192.0.2.1:5060",
+            "tcp:192.0.2.1:15100",
+            "core tcp:192.0.2.1:40000",
+            "udp:[::ffff:192.0.2.1]:5060",
+        ];
+        let none = [
+            "udp:192.0.2.1:5061",
+            "udp:192.0.2.1:15188",
+            "udp:192.0.2.1:15059",
+            "udp:192.0.2.2:5060",
+            "udp:[2001:db8::1]:5060",
+            "tcp:192.0.2.1:40000",
+            "tls:192.0.2.1:5060",
+            "core tcp:192.0.2.2:15060",
+            "core tls:192.0.2.1:5060",
+        ];
+        check(edge("192.0.2.1"), &all, &none);
+        check(edge("udp:192.0.2.1"), &all, &none);
+        check(edge("192.0.2.0/31"), &all, &none);
+        let (udp, tcp): (Vec<&str>, _) = all.iter().partition(|end| end.starts_with("udp"));
+        check(edge("tcp:192.0.2.1"), &tcp, &[&udp[..], &none].concat());
+        check(edge("tls:192.0.2.1"), &[], &[&all[..], &none].concat());
+        let plain = HostRule::edge("192.0.2.1", Clear::No, CORE).map(PeerRule::Host);
+        check(plain, &[], &[&all[..], &none].concat());
+        let other = HostRule::edge("192.0.2.1", Clear::Any, 20_000).map(PeerRule::Host);
+        check(
+            other,
+            &["udp:192.0.2.1:5060", "udp:192.0.2.1:20127"],
+            &["udp:192.0.2.1:15060", "udp:192.0.2.1:20128"],
+        );
+        check(
+            edge("2001:db8:1::/48"),
+            &["udp:[2001:db8:1:ffff::9]:5060"],
+            &["udp:[2001:db8:2::9]:5060"],
+        );
+    }
+
+    #[test]
+    fn ports_that_are_given_are_the_only_ones() {
+        let edge = |text| HostRule::edge(text, Clear::No, CORE).map(PeerRule::Host);
+        check(
+            edge("udp:192.0.2.1:5070"),
+            &["udp:192.0.2.1:5070", "tcp:192.0.2.1:5070"],
+            &["udp:192.0.2.1:5060", "udp:192.0.2.1:15060"],
+        );
+        check(
+            edge("tcp:[2001:db8::1]:1024-65535"),
+            &["tcp:[2001:db8::1]:40000", "core tcp:[2001:db8::1]:7"],
+            &["tcp:[2001:db8::1]:1023", "udp:[2001:db8::1]:40000"],
+        );
+        check(
+            PeerRule::carrier("udp:192.0.2.0/24"),
+            &["udp:192.0.2.50:5060", "tcp:192.0.2.50:5060"],
+            &["udp:192.0.2.50:15060", "tcp:192.0.2.50:40000"],
+        );
+        check(
+            PeerRule::carrier("tcp:2001:db8::1"),
+            &["core tcp:[2001:db8::1]:40000"],
+            &["tcp:[2001:db8::1]:40000"],
+        );
+    }
+
+    #[test]
+    fn a_certificate_counts_over_tls_alone() {
+        let rule = PeerRule::carrier("tls:Carrier.example.net").unwrap();
+        let named = ["other.example".into(), "CARRIER.example.net".into()];
+        assert!(rule.believes(&end("tls:192.0.2.1:7"), &named));
+        assert!(!rule.believes(&end("tcp:192.0.2.1:7"), &named));
+        assert!(!rule.believes(&end("tls:192.0.2.1:7"), &named[..1]));
+        assert!(!rule.believes(&end("tls:192.0.2.1:7"), &["example.net".into()]));
+    }
+
+    #[test]
+    fn what_means_nobody_is_refused() {
+        for text in [
+            "192.0.2.1:5060",
+            "[192.0.2.1]x",
+            "udp:192.0.2.1:0",
+            "udp:192.0.2.1:9-8",
+            "udp:192.0.2.1:",
+            "192.0.2.1/33",
+            "sctp:192.0.2.1",
+            "tls:192.0.2.1:5061",
+            "tls:edge.example.com",
+            "edge.example.com",
+            "",
+        ] {
+            assert_eq!(HostRule::edge(text, Clear::Any, CORE), None, "{text}");
+        }
+        for text in [
+            "192.0.2.1",
+            "tls:192.0.2.1",
+            "tls:",
+            "udp:a.example",
+            "tls:a b",
+        ] {
+            assert_eq!(PeerRule::carrier(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What one source makes a node keep, and what one silent phone makes it send
+//! (trust: cost).
+
+use super::phone::Phone;
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::limits;
+use steadfast::time::Duration;
+
+const STRANGER: &str = "203.0.113.6:5060";
+const OTHER: &str = "203.0.113.77:5060";
+const JOE: &str = "127.0.0.1:5070";
+const ANN: &str = "127.0.0.1:5080";
+
+/// A first REGISTER of so many bytes, about.
+fn register(from: &str, number: usize, length: usize) -> String {
+    let subject = "x".repeat(length);
+    format!(
+        "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {from};branch=z9hG4bKr{number}\n\
+         Route: <sip:edge.example.com;lr>\nMax-Forwards: 70\nFrom: <sip:joe@example.com>;tag=f\n\
+         To: <sip:joe@example.com>\nCall-ID: r{number}\nCSeq: 1 REGISTER\n\
+         Contact: <sip:joe@{from}>\nSubject: {subject}\nContent-Length: 0\n\n"
+    )
+}
+
+#[test]
+fn what_a_stranger_makes_an_edge_keep_is_bounded() {
+    // Nobody answers, so that all of it stays.
+    let mut world = World::lab(Tokens::Clear);
+    world.kill(HOME);
+    let most = limits::SOURCE_MEMORY / (2 * 60_000);
+    for number in 0..2 * most {
+        world.send(STRANGER, EDGES[0], &register(STRANGER, number, 60_000));
+    }
+    let kept = world.gauge(EDGES[0], "contexts");
+    assert!((most / 2..=most).contains(&kept), "{kept} of {most}");
+    let refused = usize::try_from(world.counter(EDGES[0], "kept_out")).unwrap();
+    assert_eq!(refused, 2 * most - kept);
+    // Over UDP it is told nothing, and nobody else is refused for it.
+    assert!(!world.has(STRANGER));
+    world.send(OTHER, EDGES[0], &register(OTHER, 0, 60_000));
+    assert_eq!(world.gauge(EDGES[0], "contexts"), kept + 1);
+    assert_eq!(world.gauge(EDGES[0], "sources_keeping"), 2);
+    // What ends is given back.
+    world.forget();
+    world.drained();
+    world.send(STRANGER, EDGES[0], &register(STRANGER, 9_999, 60_000));
+    assert_eq!(world.gauge(EDGES[0], "contexts"), 1);
+    world.drained();
+}
+
+#[test]
+fn requests_to_a_silent_phone_do_not_multiply() {
+    let mut world = World::lab(Tokens::Clear);
+    let mut joe = Phone::new("joe", JOE, true);
+    let mut ann = Phone::new("ann", ANN, true);
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    world.forget();
+    let flood = 4 * limits::FLOW_UNHEARD_MAX;
+    for cseq in 1..=flood {
+        let message = ann.request("MESSAGE", "sip:joe@example.com", cseq, "", "");
+        ann.send(&mut world, EDGES[1], &message);
+    }
+    let to = |addr: &str, begins: &str, world: &World| {
+        let trace = world.trace.iter();
+        let seen = trace.filter(|seen| seen.to.to_string() == addr);
+        u32::try_from(seen.filter(|seen| seen.text.starts_with(begins)).count()).unwrap()
+    };
+    // He has two flows, and each is tried.
+    let most = 2 * limits::FLOW_UNHEARD_MAX;
+    assert_eq!(to(JOE, "MESSAGE ", &world), most);
+    let refused = to(ANN, "SIP/2.0 480 ", &world);
+    assert_eq!(refused, flood - most);
+    // What was refused is sent to nobody again.
+    world.pass(Duration::from_secs(40));
+    let sent = to(JOE, "MESSAGE ", &world);
+    assert!(sent <= 12 * most, "{sent}");
+    // Once it speaks again it is reached again.
+    world.forget();
+    let message = ann.request("MESSAGE", "sip:joe@example.com", flood + 1, "", "");
+    ann.send(&mut world, EDGES[1], &message);
+    let message = joe.receive(&mut world);
+    joe.answer(&mut world, EDGES[0], &message, 200, "OK");
+    assert_eq!(ann.status(&mut world), 200);
+    world.drained();
+}
