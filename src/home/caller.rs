@@ -10,6 +10,7 @@
 use super::authenticate::As;
 use super::policy::Home;
 use super::routing::Pass;
+use crate::omit::Omit;
 use crate::proxy::{Reply, Request, Verdict};
 use crate::scan::Method;
 use crate::scan::auth::Digest;
@@ -66,8 +67,11 @@ impl Home {
             // It cannot be asked, and calls in another name than its own.
             pass.caller = Caller::Stranger;
         }
-        let is_asked =
-            self.settings.challenges_calls && !is_known && !is_ack && !request.is_emergency();
+        let is_asked = self.settings.challenges_calls
+            && !is_known
+            && !is_ack
+            && !request.is_emergency()
+            && !pass.net.omit.leaves_out(Omit::Asking);
         if !is_asked || request.in_dialog() && self.is_marked(pass) {
             return Ok(());
         }
@@ -133,7 +137,8 @@ impl Home {
             return known;
         }
         let (pop, strict) = (pass.plan.pop, pass.plan.restore_uri);
-        let is_marked = self.shows_mark(pass.request, pop, strict);
+        let is_marked =
+            pass.net.omit.leaves_out(Omit::HomeMark) || self.shows_mark(pass.request, pop, strict);
         pass.is_marked = Some(is_marked);
         is_marked
     }

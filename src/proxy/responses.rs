@@ -234,7 +234,7 @@ impl Turn<'_> {
             }
         }
         let identities = self.policy.identities();
-        if !identities.are_in(bytes, message) {
+        if !identities.are_in(bytes, message) || self.net.omit.leaves_out(Omit::Stripping) {
             return;
         }
         let hop = Hop::Flow(response.flow);

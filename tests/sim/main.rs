@@ -106,6 +106,12 @@ mod tests {
             Omit::Absorbing,
             Omit::SendingAgain,
             Omit::SentBy,
+            Omit::EdgeMark,
+            Omit::HomeMark,
+            Omit::Destinations,
+            Omit::Stripping,
+            Omit::Asking,
+            Omit::RouteSet,
         ];
         let mut unmissed = Vec::new();
         for omit in all {

@@ -279,7 +279,10 @@ impl Laws {
             "a response went elsewhere than its Via says",
         )?;
         let phone = cast.is_phone(passage.to.ip());
-        law(!(phone && status == 430), "a 430 went to a phone")?;
+        law(
+            !(phone && status == 430) || is_evil(text),
+            "a 430 went to a phone",
+        )?;
         law(
             method == "INVITE" || status != 408,
             "a request other than INVITE was answered 408",

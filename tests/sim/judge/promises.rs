@@ -228,8 +228,10 @@ impl Court<'_> {
             self.speaks(*phone) != Speaks::Plain && self.world.is_served(*phone, bye.sent, end)
         };
         let before = bye.sent - Duration::from_secs(2);
-        let backed = both.iter().all(served) && self.world.homes_are_clean(before, end);
         let other = both[usize::from(bye.from == both[0])];
+        // Where it has gone in the call its other edge need not know yet.
+        let stays = !self.world.has_moved(other, self.call.invited, end);
+        let backed = stays && both.iter().all(served) && self.world.homes_are_clean(before, end);
         let moved = self.moved(fork, bye.from, end) && self.clean(other, self.call.invited, end);
         let moved = moved && has_flow(&other);
         if !whole && !backed && !moved {
@@ -270,6 +272,11 @@ impl Court<'_> {
         let end = self.call.invited + Duration::from_secs(225);
         // The edge knows the phone, so that the INVITE has come there.
         let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.invited);
+        let mut rogues = self.world.cast.rogues.iter();
+        if rogues.any(|rogue| rogue.user.as_ref() == Some(&self.call.user)) {
+            // A villain says once what a phone says until it is acknowledged.
+            return Ok(());
+        }
         if !self.world.is_served_by(caller, edge, begun, begun)
             || !self.clean(caller, begun, end)
             || !self.clean(edge, begun, end)

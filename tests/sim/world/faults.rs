@@ -47,6 +47,17 @@ impl World {
         harms.max().unwrap_or(Harm::Nothing)
     }
 
+    /// True when `who` went on from another address between the two.
+    pub(crate) fn has_moved(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
+        let hits = |spell: &Spell| {
+            spell.who == Some(who)
+                && spell.harm == Harm::Moved
+                && spell.from <= until
+                && spell.until >= from
+        };
+        self.spells.iter().any(hits)
+    }
+
     pub(super) fn hurt(&mut self, who: Option<IpAddr>, length: Duration) {
         self.harmed(who, length, Harm::Worse);
     }
