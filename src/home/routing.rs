@@ -8,13 +8,12 @@
 //! Record-Route carries.
 
 use std::cmp::Reverse;
-use std::net::SocketAddr;
 
 use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Maddr, Net, Note, Plan, Policy, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
@@ -298,11 +297,10 @@ impl Home {
             return refuse(404, "No Route To That Scheme");
         }
         let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
-        let names_edge = self.names_edge(bytes, uri);
-        if !cluster && !self.may_go(pass.net, names_edge) {
+        if !cluster && !self.may_go(pass) {
             return pass.not_allowed("Destination Not Allowed");
         }
-        pass.plan.is_leaving = !names_edge;
+        pass.plan.is_leaving = !self.names_edge(bytes, uri);
         let method = pass.request.message.method();
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
@@ -324,25 +322,19 @@ impl Home {
         Verdict::Forward
     }
 
-    /// Whether the addresses at hand may be sent to (I-6): an edge's where the URI
-    /// names it so, for which its sender has shown a mark.
-    fn may_go(&self, net: &Net, names_edge: bool) -> bool {
-        self.hops.iter().all(|hop| match hop {
+    /// Whether the addresses at hand may be sent to (I-6).
+    fn may_go(&self, pass: &mut Pass<'_, '_>) -> bool {
+        let mut hops = self.hops.iter();
+        hops.all(|hop| match *hop {
+            // An edge is named by its address in the dialogs of its guests alone.
             Hop::To {
                 transport, addr, ..
             } if self.settings.has_edge_at(addr.ip()) => {
-                names_edge && self.listens_edge(*transport, *addr)
+                self.may_be_peer(&End::new(transport, addr)) && self.is_marked(pass)
             }
-            Hop::To { addr, .. } => net.permits(*addr),
+            Hop::To { addr, .. } => pass.net.permits(addr),
             Hop::Flow(_) | Hop::Named(_) => true,
         })
-    }
-
-    /// Whether an address with its port is an edge's.
-    fn listens_edge(&self, transport: Transport, addr: SocketAddr) -> bool {
-        let end = End::new(transport, addr);
-        let mut edges = self.settings.edge_peers.iter();
-        edges.any(|edge| edge.comes_from(&end))
     }
 
     /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody

@@ -1,19 +1,19 @@
 //! Loops and spirals (RFC 5393; protocol 1.L, 3.14).
 
-use super::peer::{CORE, expect, mask, request, respond, silent, status};
+use super::peer::{CORE, FAR, expect, mask, request, respond, silent, status};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
-/// Somebody the home trusts, to whom requests go and from whom they come back.
+/// Somebody the home trusts, from whom requests come back that went to `FAR`.
 const BACK: &str = "127.0.0.13:40070";
-const BOB: &str = "sip:bob@127.0.0.13:40070";
+const BOB: &str = "sip:bob@127.0.0.9";
 
 /// A request that was at the home and comes back, as `change` makes it.
 #[track_caller]
 fn returned(method: &str, change: impl Fn(&str) -> String) -> (World, String) {
     let mut world = World::lab(Tokens::Clear);
     world.send(CORE, HOME, &request(method, BOB, "loop", ""));
-    let received = expect(&mut world, BACK, method);
+    let received = expect(&mut world, FAR, method);
     world.forget();
     let (start, rest) = received.split_once("\r\n").unwrap();
     let hop = format!("{start}\r\nVia: SIP/2.0/UDP {BACK};branch=z9hG4bKback\r\n{rest}");
@@ -59,17 +59,17 @@ fn a_request_that_meets_itself_gets_482() {
 fn a_request_that_comes_back_changed_is_a_spiral() {
     // L-2, L-3: another Request-URI, another call.
     for (old, new) in [
-        (BOB, "sip:carol@127.0.0.13:40070"),
+        (BOB, "sip:carol@127.0.0.9"),
         ("Call-ID: loop", "Call-ID: other"),
     ] {
         let (mut world, received) = returned("MESSAGE", |text| text.replace(old, new));
-        let again = world.receive(BACK).text;
+        let again = world.receive(FAR).text;
         assert!(again.starts_with("MESSAGE "), "{again}");
         assert_ne!(mask(&again), mask(&received));
         assert_eq!(world.counter(HOME, "loops"), 0);
-        respond(&mut world, BACK, &again, 200);
+        respond(&mut world, FAR, &again, 200);
         assert_eq!(status(&mut world, BACK), 200);
-        respond(&mut world, BACK, &received, 200);
+        respond(&mut world, FAR, &received, 200);
         assert_eq!(status(&mut world, CORE), 200);
         world.drained();
     }
@@ -77,8 +77,8 @@ fn a_request_that_comes_back_changed_is_a_spiral() {
     let (mut world, received) = returned("MESSAGE", |text| {
         text.replacen("Via:", "Route: <sip:example.com;lr>\r\nVia:", 1)
     });
-    assert!(world.receive(BACK).text.starts_with("MESSAGE "));
-    respond(&mut world, BACK, &received, 200);
+    assert!(world.receive(FAR).text.starts_with("MESSAGE "));
+    respond(&mut world, FAR, &received, 200);
     world.drained();
 }
 
@@ -89,7 +89,7 @@ fn odd_parameters_in_other_vias_are_no_obstacle() {
     let mut world = World::lab(Tokens::Clear);
     let text = request("MESSAGE", BOB, "odd", "").replace("Max-Forwards", odd);
     world.send(CORE, HOME, &text);
-    let received = expect(&mut world, BACK, "MESSAGE");
+    let received = expect(&mut world, FAR, "MESSAGE");
     assert!(
         received.contains(
             &odd.replace('\n', "\r\n")
@@ -97,7 +97,7 @@ fn odd_parameters_in_other_vias_are_no_obstacle() {
         ),
         "{received}"
     );
-    respond(&mut world, BACK, &received, 200);
+    respond(&mut world, FAR, &received, 200);
     assert_eq!(status(&mut world, CORE), 200);
     world.drained();
 }

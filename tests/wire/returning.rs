@@ -8,19 +8,25 @@ use super::world::{HOME, Tokens, World};
 use steadfast::home::Redirect;
 use steadfast::id::Transport;
 use steadfast::limits;
+use steadfast::send::PeerRule;
 use steadfast::time::Duration;
 
 const BOB: &str = "127.0.0.1:5090";
 const CALLER: &str = "203.0.113.9:40001";
 
-/// An INVITE of `CALLER` to bob that has come to bob, over a connection to
+/// An INVITE of `CALLER`, a carrier, to bob that has come to bob, over a connection to
 /// `node` that is gone by now.
 fn hung_up(node: &str, sent_by: &str, zone: &str) -> (World, Phone, String) {
     let mut world = World::with(
         Tokens::Clear,
-        |home| home.redirect = Redirect::Never,
+        |home| {
+            home.redirect = Redirect::Never;
+            let carriers = ["tcp:203.0.113.9:1024-65535", "tls:caller.example.net"];
+            home.peers = carriers.map(|rule| PeerRule::carrier(rule).unwrap()).into();
+        },
         |_, _| (),
     );
+    world.prove(CALLER, &["caller.example.net"]);
     world.names.zone = zone.to_owned();
     let bob = Phone::foreign("bob", BOB);
     let mut register = Register::new("bob", BOB);

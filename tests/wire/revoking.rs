@@ -25,7 +25,7 @@ fn held(world: &World) -> [usize; 3] {
 
 /// The status of a MESSAGE to joe, sent to the home.
 fn called(world: &mut World, cseq: u32) -> u16 {
-    let bob = Phone::new("bob", BOB, false);
+    let bob = Phone::foreign("bob", BOB);
     let text = bob.request("MESSAGE", "sip:joe@example.com", cseq, "", "");
     bob.send(world, HOME, &text);
     bob.status(world)
@@ -156,7 +156,7 @@ fn namesakes_and_neighbours_stay() {
     gone(&mut world);
     assert_eq!(held(&world), [2, 0, 0]);
     let ladder = world.ladder();
-    let text = Phone::new("bob", BOB, false).request("MESSAGE", "sip:ann@example.com", 1, "", "");
+    let text = Phone::foreign("bob", BOB).request("MESSAGE", "sip:ann@example.com", 1, "", "");
     world.send(BOB, HOME, &text);
     let message = world.receive(JOE).text;
     assert!(

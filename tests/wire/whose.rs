@@ -91,7 +91,7 @@ fn a_home_that_believes_has_phones_that_are_called() {
         let mut joe = Register::new("joe", JOE);
         let ok = joe.send(&mut world, EDGES[0], "");
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
-        let bob = Phone::new("bob", "127.0.0.1:5090", false);
+        let bob = Phone::foreign("bob", "127.0.0.1:5090");
         let text = bob.request("MESSAGE", "sip:joe@example.com", 1, "", "");
         bob.send(&mut world, HOME, &text);
         let message = world.receive(JOE).text;

@@ -111,7 +111,7 @@ fn a_removed_binding_is_gone_on_every_shard_of_the_home() {
     );
     assert!(world.receive(JOE).text.starts_with("SIP/2.0 200 "));
     for shard in 0..3 {
-        let caller = format!("127.0.0.12:477{shard}");
+        let caller = format!("127.0.0.12:4006{shard}");
         world.steer(&caller, shard);
         let text = format!(
             "OPTIONS sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bKy\n\
