@@ -24,10 +24,6 @@ impl Proxy {
             turn.stray(response.flow);
             return;
         };
-        if turn.is_impostor(client, response.flow) {
-            turn.net.counters.stray_responses += 1;
-            return;
-        }
         if let Some((_, Some(asked))) = via.keep {
             turn.agreed(response, asked);
         }
@@ -41,6 +37,10 @@ impl Proxy {
         {
             // P-20: nobody is left to send it to. A refusal still ends its
             // branch, and the request is answered in our own words.
+            turn.net.counters.stray_responses += 1;
+            return;
+        }
+        if self.is_impostor(turn, owner, (client, response.flow)) {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -70,6 +70,25 @@ impl Proxy {
             Heard::Absorb => turn.net.counters.retransmissions_in += 1,
         }
         self.settle(turn.net, slot);
+    }
+
+    /// Whether somebody else answers what was sent to an element of ours: whoever
+    /// a request has come to can read in its Vias what we called it.
+    fn is_impostor(
+        &mut self,
+        turn: &Turn<'_>,
+        owner: Option<Owner>,
+        (client, flow): (ClientId, Flow),
+    ) -> bool {
+        let Some(Owner::Proxy { context, branch }) = owner else {
+            return false;
+        };
+        let is_elsewhere = turn.net.txns.client_flow(client) != Some(flow);
+        is_elsewhere
+            && self
+                .branch(context, branch.into())
+                .is_some_and(|branch| branch.is_inside)
+            && !turn.policy.is_peer(turn.net, Hop::Flow(flow))
     }
 
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
@@ -185,18 +204,6 @@ impl Proxy {
 }
 
 impl Turn<'_> {
-    /// Whether somebody else answers what was sent to an element of ours: whoever
-    /// a request has come to can read in its Vias what we called it.
-    fn is_impostor(&self, client: ClientId, flow: Flow) -> bool {
-        let is_peer = |flow| self.policy.is_peer(self.net, Hop::Flow(flow));
-        let sent = self
-            .net
-            .txns
-            .client_flow(client)
-            .filter(|sent| *sent != flow);
-        sent.is_some_and(is_peer) && !is_peer(flow)
-    }
-
     /// Whether an answer from outside the trust domain leaves our Record-Route as it
     /// was, and claims no element of ours for what is behind whoever gave it.
     fn may_turn(&self, mark: Mark, above: usize, set: RouteSet, response: &Response<'_>) -> bool {

@@ -169,9 +169,15 @@ impl Laws {
         if text.method() == "BYE" && others.any(is_further) {
             self.again.insert(text.call_id().to_owned());
         }
+        // A copy that a phone sent when it had another port is for another shard.
+        let ports = |way: &(SocketAddr, Option<u64>)| (way.1.is_none()).then(|| way.0.port());
+        let mut ports: Vec<u16> = received.ways.iter().filter_map(ports).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let is_moved = cast.shards > 1 && ports.len() > 1;
         let known = received.sent.entry(to).or_insert_with(|| branch.clone());
         law(
-            *known == branch || is_evil(text),
+            *known == branch || is_evil(text) || is_moved,
             "a request went to the same place under two branches",
         )
     }

@@ -229,11 +229,18 @@ impl Court<'_> {
         };
         let before = bye.sent - Duration::from_secs(2);
         let other = both[usize::from(bye.from == both[0])];
-        // Where it has gone in the call its other edge need not know yet.
-        let stays = !self.world.has_moved(other, self.call.invited, end);
-        let backed = stays && both.iter().all(served) && self.world.homes_are_clean(before, end);
+        // An edge, or a shard of it, that it has left without a word takes it to be
+        // where it was until that registration is over.
+        let early = self.call.invited - LONGEST;
+        let world = self.world;
+        let stays = !world.has_borne(Harm::Moved, other, early, end);
+        // What it has sent over a connection that others have forgotten is lost.
+        let is_heard = !world.has_borne(Harm::Severed, bye.from, self.call.invited, end);
+        let backed =
+            stays && is_heard && both.iter().all(served) && world.homes_are_clean(before, end);
+        let whole = whole && stays;
         let moved = self.moved(fork, bye.from, end) && self.clean(other, self.call.invited, end);
-        let moved = moved && has_flow(&other);
+        let moved = moved && stays && has_flow(&other);
         if !whole && !backed && !moved {
             return Ok(());
         }

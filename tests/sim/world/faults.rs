@@ -47,11 +47,11 @@ impl World {
         harms.max().unwrap_or(Harm::Nothing)
     }
 
-    /// True when `who` went on from another address between the two.
-    pub(crate) fn has_moved(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
+    /// True when that hurt `who` between the two, whatever else did.
+    pub(crate) fn has_borne(&self, harm: Harm, who: IpAddr, from: Instant, until: Instant) -> bool {
         let hits = |spell: &Spell| {
             spell.who == Some(who)
-                && spell.harm == Harm::Moved
+                && spell.harm == harm
                 && spell.from <= until
                 && spell.until >= from
         };
