@@ -197,31 +197,8 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
     let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
-    let role = match (root.section("edge")?, root.section("home")?) {
-        (Some(edge), None) => {
-            let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
-            Role::Edge(role::edge(&edge, (&name, speaks_tls), &core, folder)?)
-        }
-        (None, Some(home)) => {
-            // With roots to check certificates by, an address proves nothing.
-            let tls = root.section("tls")?;
-            let plain = match tls.filter(|tls| tls.has("ca")) {
-                Some(_) => Clear::No,
-                None => Clear::Any,
-            };
-            Role::Home(role::home(&home, (plain, &core), folder)?)
-        }
-        (Some(_), Some(home)) => {
-            return Err(
-                home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them")
-            );
-        }
-        (None, None) => {
-            return Err(root.mistake_at_head(
-                "a section [edge] or [home] is missing: it says which of the two the node is",
-            ));
-        }
-    };
+    let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
+    let role = role(&root, (&name, speaks_tls), &core, folder)?;
     let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
     let control = root.text("control", want)?.map(|path| folder.join(path));
     let metrics = root.parsed("metrics", "an address and port", |text| {
@@ -253,6 +230,33 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         tls,
         dns_servers: dns_servers(&root)?,
     })
+}
+
+/// What the node is.
+fn role(
+    root: &Section<'_>,
+    name: (&str, bool),
+    core: &Core,
+    folder: &Path,
+) -> Result<Role, Mistake> {
+    match (root.section("edge")?, root.section("home")?) {
+        (Some(edge), None) => Ok(Role::Edge(role::edge(&edge, name, core, folder)?)),
+        (None, Some(home)) => {
+            // With roots to check certificates by, an address proves nothing.
+            let tls = root.section("tls")?;
+            let plain = match tls.filter(|tls| tls.has("ca")) {
+                Some(_) => Clear::No,
+                None => Clear::Any,
+            };
+            Ok(Role::Home(role::home(&home, (plain, core), folder)?))
+        }
+        (Some(_), Some(home)) => {
+            Err(home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them"))
+        }
+        (None, None) => Err(root.mistake_at_head(
+            "a section [edge] or [home] is missing: it says which of the two the node is",
+        )),
+    }
 }
 
 fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {

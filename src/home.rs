@@ -34,6 +34,7 @@ mod routing;
 pub mod rules;
 mod sharing;
 pub mod subscribers;
+mod unrecognised;
 mod why;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -392,13 +392,12 @@ impl Shard {
         let mut message = std::mem::take(&mut self.message);
         let scanned = scan(bytes, &mut message).err().or(framing);
         let end = message.end();
-        let tags = || {
-            message
-                .is_request()
-                .then(|| message.tags(bytes).err())
-                .flatten()
-        };
-        let defect = scanned.or_else(|| end.err()).or_else(tags);
+        let mut defect = scanned.or_else(|| end.err());
+        if defect.is_none() {
+            // A bad tag in an answer harms nobody but whoever wrote it.
+            let bad = message.tags(bytes).err();
+            defect = bad.filter(|_| message.is_request());
+        }
         let bytes = end.map_or(bytes, |end| &bytes[..end]);
         match (defect, message.top_via().copied()) {
             (None, Some(via)) if message.is_request() => {

@@ -16,6 +16,7 @@ mod wire {
     mod acknowledging;
     mod agent;
     mod agent_alone;
+    mod attacks;
     mod believing;
     mod calling;
     mod cancelling;

@@ -9,7 +9,7 @@ use crate::digest::Algorithm;
 use crate::edge::{self, Member};
 use crate::home::{self, Redirect};
 use crate::limits;
-use crate::send::{Clear, PeerRule};
+use crate::send::{Clear, HostRule, PeerRule};
 use crate::trust::CallsOut;
 
 pub(super) fn edge(
@@ -112,13 +112,7 @@ pub(super) fn home(
     let want = "the cluster's URI, such as \"sip:edge.example.com;lr\"";
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
-    let want = "a list of addresses such as [\"192.0.2.1\", \"192.0.2.0/24\"]";
-    let edge_peers = section.list("edge_peers", want, |text| {
-        names::edge_peer(text, plain, core.port).map(|edge| (edge, names::says_transport(text)))
-    })?;
-    let is_silent = |(_, says_transport): &(_, bool)| !says_transport;
-    let plain_is_tls = plain == Clear::No && edge_peers.iter().any(is_silent);
-    let edge_peers = edge_peers.into_iter().map(|(edge, _)| edge).collect();
+    let (edge_peers, plain_is_tls) = edge_peers(section, plain, core.port)?;
     let want = "\"always\", \"if-supported\" or \"never\"";
     let redirect = section
         .parsed("redirect", want, redirect)?
@@ -189,6 +183,22 @@ fn nonce_key(
         return Ok((key, None));
     }
     Ok((random_key(section)?, Some(path)))
+}
+
+/// Who is an edge, and whether some are over TLS alone without saying so.
+fn edge_peers(
+    section: &Section<'_>,
+    plain: Clear,
+    core_port: u16,
+) -> Result<(Vec<HostRule>, bool), Mistake> {
+    let want = "a list of addresses such as [\"192.0.2.1\", \"192.0.2.0/24\"]";
+    let edge_peers = section.list("edge_peers", want, |text| {
+        names::edge_peer(text, plain, core_port).map(|edge| (edge, names::says_transport(text)))
+    })?;
+    let is_silent = |(_, says_transport): &(_, bool)| !says_transport;
+    let plain_is_tls = plain == Clear::No && edge_peers.iter().any(is_silent);
+    let edges = edge_peers.into_iter().map(|(edge, _)| edge).collect();
+    Ok((edges, plain_is_tls))
 }
 
 /// Other carriers.

@@ -12,7 +12,7 @@
 //! cluster name in front of a token is also what a phone sends whose
 //! configuration puts its outbound proxy before every route set.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::policy::Edge;
 use super::record_route::FLOW_PARAM;
@@ -130,6 +130,18 @@ impl Edge {
     pub(super) fn is_member(&self, ip: IpAddr, port: u16) -> bool {
         let mut members = self.settings.members.iter();
         members.any(|member| member.address == ip && member.listens(port))
+    }
+
+    /// False for what nobody outside has us send to: another edge, since what an
+    /// edge sends counts as vouched for, and any port of a node of ours that is
+    /// none of its listeners.
+    pub(super) fn may_name(&self, addr: SocketAddr) -> bool {
+        let (ip, port) = (addr.ip().to_canonical(), addr.port());
+        if self.homes.has(ip) && !self.is_member(ip, port) {
+            return self.homes.listens(ip, port);
+        }
+        let mut members = self.settings.members.iter();
+        !members.any(|member| member.address == ip)
     }
 
     /// The member that an address means; the port decides between those that

@@ -393,8 +393,7 @@ impl Policy for Edge {
     }
 
     fn may_reach(&self, addr: SocketAddr) -> bool {
-        // What an edge sends counts as vouched for: never by a phone's own route.
-        !self.is_member(addr.ip(), addr.port())
+        self.may_name(addr)
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {

@@ -9,7 +9,7 @@
 //! subscriber has under way goes on, and so does a call, whose requests prove
 //! themselves by what we wrote into its routes.
 
-use super::policy::{Edge, Origin};
+use super::policy::Edge;
 use super::{holding, registrations};
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Net, Reply, Request, Verdict};
@@ -17,6 +17,7 @@ use crate::scan::user::write_user;
 use crate::scan::{Method, Name};
 use crate::send::Handoff;
 use crate::time::Instant;
+use crate::trust::Principal;
 
 impl Edge {
     /// The answer to a home that revokes somebody; `None` for everything else.
@@ -36,7 +37,7 @@ impl Edge {
                 b"Subscription-State",
                 b"terminated;reason=deactivated",
             )
-            && self.origin(net, request.flow) == Origin::Home;
+            && request.principal == Principal::Home;
         if !is_it {
             return None;
         }

@@ -5,7 +5,6 @@
 use super::policy::Home;
 use crate::id::Flow;
 use crate::proxy::Net;
-use crate::scan::address::Address;
 use crate::scan::{Message, Name};
 use crate::stick::{Bound, Dialog};
 use crate::time::Instant;
@@ -34,12 +33,7 @@ impl Home {
 
 /// The dialog of a message, whichever side sent it; `None` outside of one.
 pub(super) fn dialog_of(net: &Net, bytes: &[u8], message: &Message) -> Option<Dialog> {
-    let tag = |name| {
-        let header = message.first(name)?;
-        let address = Address::parse(bytes, header.value).ok()?;
-        Some(address.param(bytes, "tag")??.of(bytes))
-    };
-    let (from, to) = (tag(Name::From)?, tag(Name::To)?);
+    let (from, to) = (message.from_tag()?.of(bytes), message.to_tag()?.of(bytes));
     let call_id = message.first(Name::CallId)?.value.of(bytes);
     let hash = net.hash([call_id, from.min(to), from.max(to)]);
     NonZeroU64::new(hash).map(Dialog)

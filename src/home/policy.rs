@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::dialog::dialog_of;
 use super::revoking::Revoking;
+use super::unrecognised::Unrecognised;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::bytes::Buf;
 use crate::edit::Edits;
@@ -57,6 +58,7 @@ pub struct Home {
     pub(super) again: Message,
     changed: Vec<Box<[u8]>>,
     pub(super) revoking: Revoking,
+    pub(super) unrecognised: Unrecognised,
 }
 
 impl Home {
@@ -97,6 +99,7 @@ impl Home {
             again: Message::default(),
             changed: Vec::new(),
             revoking: Revoking::default(),
+            unrecognised: Unrecognised::default(),
             settings,
         }
     }

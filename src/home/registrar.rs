@@ -40,6 +40,7 @@ impl Home {
     ) -> Verdict {
         if !from_edge && self.redirects(request) {
             // D-H1, D-H3: before anything is created.
+            self.note_redirected(net, now, request);
             for part in ["Contact: <", &self.settings.edges, ">\r\n"] {
                 plan.lines.extend_from_slice(part.as_bytes());
             }

@@ -32,8 +32,8 @@ impl Outgoing {
         });
         let chance = u16::try_from(chance).unwrap_or_default();
         Self {
-            v4: of(true).unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
-            v6: of(false).unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
+            v4: of(true).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            v6: of(false).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             first,
             turn: chance.wrapping_add(shard.wrapping_mul(limits::CORE_PORTS / 4)),
         }

@@ -17,6 +17,14 @@ pub const EXPIRES_SPREAD: u32 = 8;
 /// Most registrations an edge remembers per shard. At the bound the 200 still
 /// passes, the phone is simply reached through its own edges' relays.
 pub const REGISTRATIONS_MAX: usize = 1 << 20;
+/// REGISTERs that passed an edge and are redirected all the same, until the operator
+/// is told of the address they came from.
+pub const UNRECOGNISED_SEEN: u32 = 3;
+/// Such addresses that are remembered. More: the least recently seen is forgotten,
+/// and may be told of again.
+pub const UNRECOGNISED_MAX: usize = 64;
+/// Time between two such notices: anybody can cause them.
+pub const UNRECOGNISED_QUIET: Duration = Duration::from_secs(10);
 /// Addresses of record that are revoked at a time. More wait for
 /// `REVOKE_PAUSE`: each is a message to every edge, and calls are not to wait.
 pub const REVOKED_AT_ONCE: usize = 32;

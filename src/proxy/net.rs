@@ -147,8 +147,7 @@ impl Request<'_> {
     /// True when the To carries a tag: the request stands inside a dialog.
     #[must_use]
     pub fn in_dialog(&self) -> bool {
-        let to = self.message.to();
-        to.is_some_and(|to| matches!(to.param(self.bytes, "tag"), Some(Some(_))))
+        self.message.to_tag().is_some()
     }
 
     /// Whether it is for an emergency service (RFC 5031), which nobody is kept

@@ -266,8 +266,12 @@ fn write_aor(bytes: &[u8], uri: Option<Uri>, out: &mut Vec<u8>) {
 }
 
 const _: () = assert!(
-    limits::REJECT_USER_MAX <= u8::MAX as usize && limits::REJECT_METHOD_MAX <= u8::MAX as usize,
+    limits::REJECT_USER_MAX <= u8::MAX as usize,
     "lengths in the ring are one byte"
+);
+const _: () = assert!(
+    limits::REJECT_METHOD_MAX <= limits::REJECT_USER_MAX,
+    "and this one"
 );
 
 #[cfg(test)]

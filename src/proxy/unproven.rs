@@ -9,8 +9,6 @@
 
 use crate::bytes::Buf;
 use crate::id::Flow;
-use crate::scan::Name;
-use crate::scan::address::Address;
 use crate::send::Hop;
 use crate::txn::Send;
 
@@ -94,11 +92,7 @@ impl Turn<'_> {
 
     /// Whether an ACK carries the tag that our own refusal of its INVITE has.
     pub(super) fn has_own_tag(&self, ack: &Request<'_>) -> bool {
-        let to = ack.message.first(Name::To);
-        let to = to.and_then(|to| Address::parse(ack.bytes, to.value).ok());
-        let Some(Some(tag)) = to.and_then(|to| to.param(ack.bytes, "tag")) else {
-            return false;
-        };
-        self.net.has_tag(ack, tag.of(ack.bytes))
+        let tag = ack.message.to_tag();
+        tag.is_some_and(|tag| self.net.has_tag(ack, tag.of(ack.bytes)))
     }
 }

@@ -27,6 +27,8 @@ pub struct Message {
     pub(super) top_via: Option<Via>,
     pub(super) from: Option<Address>,
     pub(super) to: Option<Address>,
+    /// The tags of From and To, once `tags` has read them.
+    tags: [Option<Span>; 2],
     pub(super) cseq: u32,
     pub(super) cseq_method: Span,
     pub(super) headers_start: usize,
@@ -190,19 +192,35 @@ impl Message {
     ///
     /// # Errors
     /// `Address` with the one that has an empty, quoted or second tag.
-    pub fn tags(&self, bytes: &[u8]) -> Result<(), Malformed> {
-        for address in [self.from, self.to].into_iter().flatten() {
+    pub fn tags(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        for (place, address) in [self.from, self.to].into_iter().enumerate() {
+            let Some(address) = address else { continue };
             let params = super::params::iter(bytes, address.params);
             let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
             let is_token = |param: super::params::Param| {
                 let value = param.value.unwrap_or_default().of(bytes);
                 Class::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
             };
-            if !tags.next().is_none_or(is_token) || tags.next().is_some() {
+            let tag = tags.next();
+            if !tag.is_none_or(is_token) || tags.next().is_some() {
                 return Err(Malformed::Address(address.value));
             }
+            self.tags[place] = tag.and_then(|tag| tag.value);
         }
         Ok(())
+    }
+
+    /// The tag of the From, read by `tags`.
+    #[must_use]
+    pub const fn from_tag(&self) -> Option<Span> {
+        self.tags[0]
+    }
+
+    /// The tag of the To, read by `tags`: with one the message stands inside a
+    /// dialog.
+    #[must_use]
+    pub const fn to_tag(&self) -> Option<Span> {
+        self.tags[1]
     }
 
     /// The CRLF-terminated header section's end = where the blank line starts (position at which a header line could be appended).

@@ -83,6 +83,14 @@ pub enum Notice {
         /// What was seen.
         why: &'static str,
     },
+    /// A REGISTER that had passed an edge was redirected again, since this home does
+    /// not take the address that it came from for an edge's.
+    UnrecognisedEdge {
+        /// Which.
+        source: IpAddr,
+        /// It came over TLS, where the certificate says who is an edge.
+        is_tls: bool,
+    },
     /// A source comes near the number of connections that it may have.
     SourceNear {
         /// Whose.

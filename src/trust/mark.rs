@@ -24,10 +24,8 @@ use cmac::{Cmac, Mac};
 use data_encoding::BASE32_DNSSEC;
 
 use crate::edit::Edits;
-use crate::scan::address::Address;
 use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
-use crate::span::Span;
 use crate::stick::DIALOG_MARK as PARAM;
 
 /// 80 bits, as in the example of RFC 5626 §5.2.
@@ -175,8 +173,8 @@ impl MarkKey {
         let said = Said {
             call_id: call_id(bytes, message)?,
             // In a dialog that there is already the tag of the called side is known.
-            own_tag: tag(bytes, message.to()),
-            peer_tag: tag(bytes, message.from())?,
+            own_tag: to_tag(bytes, message),
+            peer_tag: from_tag(bytes, message)?,
             next: Next::behind(bytes, message)?,
         };
         Some(self.mark(side, &said))
@@ -237,11 +235,11 @@ impl MarkKey {
         let mut raw = [0; MAC_LEN];
         let text = text.get(1..).unwrap_or_default();
         let reads = text.len() == TEXT_LEN - 1 && BASE32_DNSSEC.decode_mut(text, &mut raw).is_ok();
-        let (Some(call_id), Some(peer_tag)) = (call_id(bytes, message), tag(bytes, message.to()))
+        let (Some(call_id), Some(peer_tag)) = (call_id(bytes, message), to_tag(bytes, message))
         else {
             return false;
         };
-        let own_tag = tag(bytes, message.from());
+        let own_tag = from_tag(bytes, message);
         let matches = |own_tag| {
             let said = Said {
                 call_id,
@@ -296,8 +294,8 @@ fn said_of_answer<'a>(
     };
     Some(Said {
         call_id: call_id(bytes, message)?,
-        own_tag: Some(tag(bytes, message.from())?),
-        peer_tag: tag(bytes, message.to())?,
+        own_tag: Some(from_tag(bytes, message)?),
+        peer_tag: to_tag(bytes, message)?,
         next,
     })
 }
@@ -314,9 +312,12 @@ fn call_id<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
         .map(|header| header.value.of(bytes))
 }
 
-fn tag<'a>(bytes: &'a [u8], address: Option<&Address>) -> Option<&'a [u8]> {
-    let tag: Span = address?.param(bytes, "tag")??;
-    Some(tag.of(bytes))
+fn from_tag<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
+    message.from_tag().map(|tag| tag.of(bytes))
+}
+
+fn to_tag<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
+    message.to_tag().map(|tag| tag.of(bytes))
 }
 
 /// With its length, so that no two lists of fields are the same octets.

@@ -26,6 +26,7 @@ mod lab;
 mod lifecycle;
 mod load;
 mod mistakes;
+mod peers;
 mod process;
 mod register;
 mod relearning;

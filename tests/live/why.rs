@@ -1,13 +1,27 @@
-//! Questions to running nodes: `steadfast why` and the metrics.
+//! Questions to running nodes: `steadfast why`, `bindings` and `rejected`, and the
+//! metrics.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::lab::{EDGES, Lab, metric, steadfast};
+use crate::process::poll;
 
 /// What `steadfast why` prints, and whether it was content.
 fn why(lab: &Lab, node: &str, uri: &str, more: &[&str]) -> (bool, String) {
+    let words: Vec<_> = ["why", uri]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    ask(lab, node, &words)
+}
+
+/// The same of any question.
+fn ask(lab: &Lab, node: &str, words: &[&str]) -> (bool, String) {
     let mut command = steadfast();
     let node = lab.path("lab").join(node);
-    command.args(["why", uri, "--node"]).arg(node).args(more);
+    command.args(words).arg("--node").arg(node);
     let output = command.output().expect("steadfast can be started");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
@@ -69,4 +83,82 @@ fn a_registered_phone_can_be_asked_for_at_the_home_and_at_its_edge() {
     );
     ann.leave();
     ann.finish();
+}
+
+/// Registrations that the edges hold.
+fn held(lab: &Lab) -> u64 {
+    let names = ["e1", "e2", "e3"];
+    let pages = names.map(|name| lab.page(name, "/metrics"));
+    pages
+        .iter()
+        .map(|page| metric(page, "steadfast_registered"))
+        .sum()
+}
+
+#[test]
+fn who_is_taken_away_is_gone_within_a_second_and_is_told_why() {
+    let lab = Lab::start("revoked");
+    let mut ann = Agent::start(&lab, "listen", "ann", EDGES[0], &[]);
+    ann.first_edge();
+    assert_eq!(held(&lab), 2);
+    let (content, said) = ask(&lab, "home.sock", &["bindings", "list", "ann@example.com"]);
+    assert!(
+        content && said.starts_with("ann@example.com has 2 bindings\n"),
+        "{said}"
+    );
+    let (content, said) = ask(
+        &lab,
+        "home.toml",
+        &["bindings", "remove", "sip:ann@example.com"],
+    );
+    assert!(
+        content && said.starts_with("removed 2 bindings of ann@example.com"),
+        "{said}"
+    );
+    let (content, said) = ask(&lab, "e1.sock", &["bindings", "list", "ann@example.com"]);
+    assert!(
+        !content
+            && said == "steadfast: this node is no home, and bindings are kept by homes alone\n",
+        "{said}"
+    );
+    let gone = || (held(&lab) == 0).then_some(());
+    assert!(poll(Duration::from_secs(1), gone).is_some());
+    drop(ann);
+
+    let mut joe = Agent::start(&lab, "listen", "joe", EDGES[1], &[]);
+    joe.first_edge();
+    assert_eq!(held(&lab), 2);
+    let users = lab.path("lab/users.txt");
+    let text = std::fs::read_to_string(&users).expect("users.txt can be read");
+    let rest = text.lines().filter(|line| !line.starts_with("joe "));
+    let rest: Vec<_> = rest.collect();
+    let begin = Instant::now();
+    std::fs::write(&users, rest.join("\n")).expect("users.txt can be written");
+    // A second, and one for a machine that does something else.
+    assert!(
+        poll(Duration::from_secs(2), gone).is_some(),
+        "{}",
+        held(&lab)
+    );
+    eprintln!("gone after {:?}", begin.elapsed());
+    let (_, said) = ask(&lab, "home.sock", &["bindings", "list", "joe@example.com"]);
+    assert_eq!(said, "joe@example.com has no bindings\n");
+    drop(joe);
+
+    let again = Agent::start(&lab, "register", "joe", EDGES[1], &[]).end();
+    assert_ne!(again.status, Some(0), "{}", again.said);
+    let (content, said) = ask(&lab, "home.sock", &["rejected"]);
+    assert!(
+        content && said.contains("401 Wrong User Or Password"),
+        "{said}"
+    );
+    let metrics = lab.page("home", "/metrics");
+    assert!(
+        metrics.contains("reason=\"Wrong User Or Password\"} "),
+        "{metrics}"
+    );
+    for name in ["location.redb", "home.sock", "users.txt"] {
+        let found = std::fs::metadata(lab.path(&format!("lab/{name}"))).expect("it is there");
+        assert_eq!(found.permissions().mode() & 0o777, 0o600, "{name}");
+    }
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use steadfast::edge::{self, NextHop};
 use steadfast::id::Transport;
 use steadfast::send::{Clear, HostRule, PeerRule};
+use steadfast::time::Duration;
 
 use super::phone::Phone;
 use super::settings::CORE_PORT;
@@ -171,7 +172,7 @@ fn a_home_that_the_dns_names_is_where_the_dns_says() {
     let believed = |zone: &str, source: &str| {
         let mut world = edges(1, std::slice::from_ref(&named));
         world.names.zone = zone.to_owned();
-        world.pass(steadfast::time::Duration::from_secs(3));
+        world.pass(Duration::from_secs(3));
         reaches(&mut world, source)
     };
     let udp = "_sip._udp.home.example.com 60 SRV 10 0 5060 h.example.com
@@ -181,6 +182,25 @@ fn a_home_that_the_dns_names_is_where_the_dns_says() {
     }
     for source in STRANGERS {
         assert!(!believed(udp, source), "{source}");
+    }
+}
+
+#[test]
+fn where_the_dns_leads_to_tls_alone_certificates_alone_count() {
+    let named = |text: &str| NextHop::Named(text.to_owned());
+    let zone = "example.com 60 NAPTR 10 10 s SIPS+D2T _sips._tcp.example.com
+        _sips._tcp.example.com 60 SRV 10 0 5061 h.example.com
+        h.example.com 60 A 127.0.0.10";
+    for home in ["sip:example.com", "sips:example.com"] {
+        let believed = |source: &str| {
+            let mut world = edges(1, &[named(home)]);
+            world.names.zone = zone.to_owned();
+            world.pass(Duration::from_secs(3));
+            reaches(&mut world, source)
+        };
+        for source in CLEAR_HOME.iter().chain(&SIBLINGS) {
+            assert_eq!(believed(source), source.starts_with("tls"), "{source}");
+        }
     }
 }
 

@@ -23,14 +23,14 @@ fn lab() -> (World, Phone, Phone) {
 }
 
 /// So late for so long that next to nothing is taken in.
-fn overwhelm(world: &mut World, node: &str) {
+pub(super) fn overwhelm(world: &mut World, node: &str) {
     world.late(node, limits::LATE_MAX * 2, 100);
     assert!(world.gauge(node, "shed_percent") > 95);
 }
 
 /// How many of `count` requests of the phone, made by `text` from a number, are
 /// refused; and their Retry-After.
-fn refusals(
+pub(super) fn refusals(
     world: &mut World,
     phone: &Phone,
     count: u32,
@@ -231,9 +231,10 @@ fn emergencies_come_in_last_and_who_is_registered_comes_before_who_is_not() {
     assert_eq!(by_address, 0, "{refused:?}");
     assert!(calls > 250, "{refused:?}");
     assert!(by_priority.min(call).min(resource) > 50, "{refused:?}");
-    // Some of them found too many waiting for one phone.
-    let counted = ["shed_calls", "shed_new", "unheard"].map(|name| world.counter(EDGES[0], name));
-    assert_eq!(counted.iter().sum::<u64>(), u64::try_from(calls).unwrap());
+    // Where too many wait for ann at her edge the home asks here for her other flow,
+    // and is refused, too.
+    let shed = world.counter(EDGES[0], "shed_calls");
+    assert!(shed >= u64::try_from(calls).unwrap(), "{shed} {calls}");
 }
 
 /// Whether the Vias of a message hold overload parameters, topmost first.

@@ -6,7 +6,7 @@ use super::world::World;
 
 /// One phone at one UDP port.
 pub(crate) struct Phone {
-    name: &'static str,
+    pub(crate) name: &'static str,
     addr: &'static str,
     /// Of its address of record.
     domain: &'static str,
@@ -167,7 +167,7 @@ impl Phone {
         world.send(self.addr, edge, &self.response(request, status, reason));
     }
 
-    fn response(&self, request: &str, status: u16, reason: &str) -> String {
+    pub(crate) fn response(&self, request: &str, status: u16, reason: &str) -> String {
         let mut out = format!("SIP/2.0 {status} {reason}\n");
         for line in request.split("\r\n") {
             let name = line.split(':').next().unwrap();
@@ -206,6 +206,15 @@ impl Phone {
         (self.local, self.remote) = if caller { (from, to) } else { (to, from) };
         self.remote_target = value("Contact").trim_matches(['<', '>']).to_owned();
         self.call_id = value("Call-ID");
+    }
+
+    /// Enters the dialog that another phone is in, with all that it knows of it.
+    pub(crate) fn enter(&mut self, other: &Self) {
+        self.routes.clone_from(&other.routes);
+        self.local.clone_from(&other.local);
+        self.remote.clone_from(&other.remote);
+        self.remote_target.clone_from(&other.remote_target);
+        self.call_id.clone_from(&other.call_id);
     }
 
     /// Sends a request of the dialog.

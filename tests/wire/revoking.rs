@@ -12,7 +12,8 @@ const ANN: &str = "127.0.0.1:5080";
 const BOB: &str = "127.0.0.1:5090";
 
 /// Everybody but joe.
-const WITHOUT: &str = "ann example.com password=secret\nbob example.com password=secret\n";
+const WITHOUT: &str = "ann example.com password=secret\nbob example.com password=secret\n\
+                       sos example.com password=secret\n";
 
 fn gone(world: &mut World) {
     world.subscribe(HOME, &settings::subscribers(), WITHOUT);
@@ -204,4 +205,45 @@ fn thousands_at_once_are_gone_within_a_second_in_pieces() {
     world.pass(Duration::from_secs(1));
     assert!(told(&world) >= 3 * count);
     assert_eq!((held(&world), world.gauge(HOME, "registered")), ([0; 3], 0));
+}
+
+#[test]
+fn an_operator_lists_and_removes_the_bindings_of_one_address() {
+    let mut world = World::lab(Tokens::Sealed);
+    Phone::new("joe", JOE, true).register(&mut world, EDGES[0]);
+    Phone::new("ann", ANN, false).register(&mut world, EDGES[0]);
+    let removed = world
+        .remove_bindings(HOME, "sip:%6aoe@EXAMPLE.com")
+        .unwrap();
+    assert_eq!(removed.aor, "joe@example.com");
+    assert_eq!(removed.rows.len(), 2, "{removed:?}");
+    let row = &removed.rows[0];
+    assert_eq!(row.contact, format!("sip:joe@{JOE}"));
+    assert!(row.path.ends_with("@edge.example.com;lr;ob>"), "{row:?}");
+    assert!(row.flow.starts_with("the flow to udp:127.0.0.1"), "{row:?}");
+    assert!(
+        row.phone.ends_with(", reg-id 1") && row.left_s > 0,
+        "{row:?}"
+    );
+    assert_eq!(held(&world), [1, 0, 0]);
+    assert_eq!((world.gauge(HOME, "registered"), world.store.len()), (1, 1));
+    assert_eq!(called(&mut world, 1), 480);
+    // He may come back: he is a subscriber.
+    let ok = Register::new("joe", JOE).login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    let none = world.remove_bindings(HOME, "sip:bob@example.com").unwrap();
+    assert_eq!(none.rows, []);
+    for (node, uri, why) in [
+        (
+            HOME,
+            "sip:joe@example.net",
+            "is not of the domain example.com",
+        ),
+        (HOME, "sip:example.com", "names no user"),
+        (HOME, "joe", "is no URI"),
+        (EDGES[0], "sip:joe@example.com", "this node is no home"),
+    ] {
+        let said = world.remove_bindings(node, uri).unwrap_err();
+        assert!(said.contains(why), "{said}");
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn edge_peer(text: &str) -> HostRule {
 
 pub(crate) fn subscribers() -> Arc<Subscribers> {
     let text = "joe example.com password=secret\nann example.com password=secret\n\
-                bob example.com password=secret\n";
+                bob example.com password=secret\nsos example.com password=secret\n";
     Arc::new(Subscribers::parse(text).unwrap())
 }
 

@@ -47,6 +47,7 @@ pub(super) fn notices(world: &World, of: &str) -> Vec<String> {
         Notice::PeerUp { peer, .. } => format!("{peer} up"),
         Notice::PeerDown { peer, .. } => format!("{peer} down"),
         Notice::SourceNear { source, .. } => format!("{source} near"),
+        Notice::UnrecognisedEdge { source, .. } => format!("{source} unrecognised"),
     })
     .collect()
 }

@@ -143,13 +143,18 @@ fn outcome(world: &World) -> (Option<&Seen>, Option<u16>) {
     (forwarded.copied(), finals.next())
 }
 
-/// The lab with a subscriber's phone at `PHONE`: for a stranger's the edge is
-/// no way to other domains.
-fn registered() -> World {
+/// The lab with edges that let a subscriber's own Route lead anywhere.
+fn open() -> World {
     let open = |_: usize, edge: &mut steadfast::edge::Settings| {
         edge.rules.calls_out = steadfast::trust::CallsOut::anywhere();
     };
-    let mut world = World::with(Tokens::Clear, |_| (), open);
+    World::with(Tokens::Clear, |_| (), open)
+}
+
+/// The lab with a subscriber's phone at `PHONE`: for a stranger's the edge is
+/// no way to other domains.
+fn registered() -> World {
+    let mut world = open();
     Phone::new("joe", PHONE, false).register(&mut world, EDGES[0]);
     world.forget();
     world

@@ -234,7 +234,7 @@ fn of_home(world: &mut World, [joe, ann]: &[Phone; 2]) -> Vec<Who> {
             "subscriber-as-ann",
             (CORE, "ann@example.com"),
             ("", vouched),
-            began.clone(),
+            began,
         ),
         who("unvouched", (CORE, joes), ("", ""), stolen.clone()),
         who(

@@ -1,7 +1,8 @@
 //! What a node says of a URI (`steadfast why`), held against what it does.
 
-use super::phone::{Phone, Register};
+use super::phone::{Login, Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::shard::Notice;
 
 const JOE: &str = "127.0.0.1:5070";
 
@@ -161,4 +162,96 @@ fn asking_changes_nothing() {
     let ok = Register::new("ann", "127.0.0.1:5080").login(&mut world, EDGES[0]);
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
     world.drained();
+}
+
+#[test]
+fn what_was_refused_is_told_with_who_and_why() {
+    let mut world = World::lab(Tokens::Clear);
+    let bob = Phone::foreign("bob", "127.0.0.1:5090");
+    // Nobody is refused by a challenge, or by an answer that is good.
+    let mut joe = Register::new("joe", JOE);
+    let challenge = joe.send(&mut world, EDGES[0], "");
+    assert!(world.rejected(HOME).is_empty());
+    let wrong = Login {
+        password: "guess",
+        ..Login::new("joe")
+    };
+    joe.send(&mut world, EDGES[0], &wrong.answer(&challenge));
+    let text = bob.request("MESSAGE", "sip:joe@example.com", 1, "", "");
+    bob.send(&mut world, HOME, &text);
+    assert_eq!(bob.status(&mut world), 480);
+    let mut all = world.rejected(HOME);
+    all.sort_by_key(|reject| reject.status);
+    let sentences: Vec<_> = all.iter().map(|reject| reject.sentence()).collect();
+    assert_eq!(
+        sentences,
+        [
+            "REGISTER of joe@example.com from 127.0.0.1: 401 Wrong User Or Password",
+            "MESSAGE from bob@elsewhere.example to joe@example.com, from 127.0.0.1:5090: 480 Not Registered",
+        ]
+    );
+    assert_eq!(world.counter(HOME, "rejected"), 2);
+    let said = said_by_all(&mut world, HOME, "sip:joe@example.com");
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said.iter()
+            .all(|line| line.starts_with("2027-01-15 08:00:00 UTC ")),
+        "{said:?}"
+    );
+    assert_eq!(
+        said_by_all(&mut world, HOME, "sip:bob@elsewhere.example").len(),
+        1
+    );
+    assert!(said_by_all(&mut world, HOME, "sip:ann@example.com").is_empty());
+}
+
+/// What all shards of a node say that was refused.
+fn said_by_all(world: &mut World, node: &str, uri: &str) -> Vec<String> {
+    let all = world.why_by_shard(node, uri).into_iter();
+    let facts = all.flat_map(|facts| facts.0);
+    let refused = facts.filter(|fact| fact.what == "rejected");
+    refused.map(|fact| fact.says).collect()
+}
+
+#[test]
+fn an_edge_that_the_home_does_not_know_is_told_of_once() {
+    // The likeliest mistake when an edge is added.
+    let mut world = World::with(
+        Tokens::Clear,
+        |home| {
+            home.edge_peers = vec![
+                steadfast::send::HostRule::edge("127.0.0.11", steadfast::send::Clear::Any, 40_000)
+                    .unwrap(),
+            ]
+        },
+        |_, _| (),
+    );
+    for n in 0..10 {
+        for edge in [EDGES[0], EDGES[1]] {
+            let mut joe = Register::new("joe", JOE);
+            joe.call_id = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"][n];
+            let want = if edge == EDGES[0] { "401" } else { "300" };
+            let answer = joe.send(&mut world, edge, "");
+            assert!(answer.starts_with(&format!("SIP/2.0 {want} ")), "{answer}");
+        }
+        // A phone that is sent to the edges is no edge.
+        let mut ann = Register::new("ann", "127.0.0.1:5080");
+        ann.call_id = "z";
+        ann.cseq = u32::try_from(n).unwrap();
+        assert!(ann.send(&mut world, HOME, "").starts_with("SIP/2.0 300 "));
+    }
+    let told: Vec<_> = world
+        .notices
+        .iter()
+        .filter(|(_, notice)| matches!(notice, Notice::UnrecognisedEdge { .. }))
+        .collect();
+    let want = Notice::UnrecognisedEdge {
+        source: "127.0.0.12".parse().unwrap(),
+        is_tls: false,
+    };
+    assert!(
+        !told.is_empty() && told.len() <= usize::from(world.width),
+        "{told:?}"
+    );
+    assert!(told.iter().all(|(_, notice)| *notice == want), "{told:?}");
 }

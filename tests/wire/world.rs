@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use steadfast::home::Bindings;
 use steadfast::id::{Team, Transport};
 use steadfast::locate::{LookupId, Records};
-use steadfast::proxy::Facts;
+use steadfast::proxy::{Facts, Reject};
 use steadfast::send::{self, Handoff, Local};
 use steadfast::shard::{Input, Notice, Shard};
 use steadfast::time::{Duration, Instant};
@@ -304,6 +305,29 @@ impl World {
         let (now, places) = (self.now, self.places(addr));
         let shards = self.shards[places].iter_mut();
         shards.map(|shard| shard.why(now, uri.as_bytes())).collect()
+    }
+
+    /// What a node refused of late, shard by shard.
+    pub(crate) fn rejected(&self, addr: &str) -> Vec<Reject> {
+        let shards = self.shards[self.places(addr)].iter();
+        shards.flat_map(|shard| shard.rejected().1).collect()
+    }
+
+    /// Has a home take the bindings of an address of record away; what its keeper
+    /// says.
+    pub(crate) fn remove_bindings(&mut self, addr: &str, uri: &str) -> Result<Bindings, String> {
+        let (now, places) = (self.now, self.places(addr));
+        let shards = self.shards[places.clone()].iter_mut();
+        let said: Vec<_> = shards
+            .map(|shard| shard.remove_bindings(now, uri.as_bytes()))
+            .collect();
+        for place in places {
+            self.input(place, Input::Tick);
+        }
+        self.settle();
+        let is_keeper = |said: &Result<Bindings, _>| said.as_ref().is_ok_and(|it| it.is_keeper);
+        let place = said.iter().position(is_keeper).unwrap_or_default();
+        said.into_iter().nth(place).unwrap()
     }
 
     /// What a node holds at this moment, over all its shards.

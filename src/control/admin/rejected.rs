@@ -1,5 +1,6 @@
 //! What the shards refused, as a table, as JSON and as metrics.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use super::json::quoted;
@@ -29,7 +30,7 @@ impl Refused {
             }
             all.last.extend(last);
         }
-        all.reasons.sort_by(|a, b| b.count.cmp(&a.count));
+        all.reasons.sort_by_key(|reason| Reverse(reason.count));
         all.last.sort_by_key(|reject| reject.unix_micros);
         let older = all.last.len().saturating_sub(limits::REJECTS_KEPT);
         all.last.drain(..older);

@@ -148,6 +148,14 @@ fn log(notice: &Notice) {
         } => {
             tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
         }
+        Notice::UnrecognisedEdge { source, is_tls } => {
+            let why = if *is_tls {
+                "its certificate does not name the cluster: if it is an edge, give it one that does"
+            } else {
+                "it is not in `edge_peers`: if it is an edge, add it there"
+            };
+            tracing::warn!(%source, "phones that register through this address are sent away: {why}");
+        }
         Notice::SourceNear { source, near } => {
             let Near { held, most } = *near;
             tracing::warn!(%source, held, most, "a source comes near its bound of connections");

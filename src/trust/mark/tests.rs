@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::scan::scan;
+use crate::span::Span;
 
 const KEY: [u8; 32] = [7; 32];
 const ALICE: &str = "sip:alice@192.0.2.1:5070";
@@ -28,6 +29,7 @@ fn message(first: &str, call_id: &str, tags: (&str, &str), lines: &str) -> (Vec<
     let bytes = text.replace('\n', "\r\n").into_bytes();
     let mut message = Message::default();
     scan(&bytes, &mut message).unwrap();
+    message.tags(&bytes).unwrap();
     (bytes, message)
 }
 

@@ -10,7 +10,7 @@ use steadfast::time::{Instant, Wall};
 
 use super::super::phone::{Phone, authorization};
 use super::super::settings;
-use super::super::world::{EDGES, HOME, Tokens, World};
+use super::super::world::{EDGES, HOME, Tokens};
 use super::{Answer, Forward, Outcome, PHONE, RFC_4475, RFC_5118, Silence, compare, corpus};
 
 /// Where a stream is not a datagram.
@@ -55,7 +55,7 @@ fn over_a_stream_the_table_holds_but_for_its_length() {
     // Protocol 4.1, X-9
     let Some(corpus) = corpus() else { return };
     for (file, bytes, want) in files(&corpus) {
-        let mut world = World::lab(Tokens::Clear);
+        let mut world = super::open();
         world.connect(PHONE, EDGES[0]);
         Phone::new("joe", PHONE, false).register(&mut world, EDGES[0]);
         world.forget();
