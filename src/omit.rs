@@ -40,6 +40,18 @@ pub enum Omit {
     /// An answer that finds nobody where its request came from goes by the
     /// sent-by of its Via (X-4, N-10).
     SentBy,
+    /// An edge lets nobody go on in a dialog without its mark.
+    EdgeMark,
+    /// Nor does a home.
+    HomeMark,
+    /// Nothing is sent to where nobody is to be sent (I-6).
+    Destinations,
+    /// What only the trust domain may say is taken off at its border (I-1, I-4).
+    Stripping,
+    /// Whoever calls in a subscriber's name is asked whether he is that (P-6).
+    Asking,
+    /// An answer from outside leaves the Record-Route as it was.
+    RouteSet,
 }
 
 impl Omit {

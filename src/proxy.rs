@@ -27,6 +27,7 @@ mod rejected;
 mod requests;
 mod responses;
 mod returning;
+mod route_set;
 mod secure;
 mod shedding;
 mod timers;
@@ -43,6 +44,7 @@ pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
 pub use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
+pub use route_set::RouteSet;
 pub use secure::is_sips;
 
 use std::net::SocketAddr;
@@ -137,6 +139,8 @@ pub enum Note {
         mark: Option<Mark>,
         /// Values of ours that stand above the one with the mark.
         above: u8,
+        /// What an answer from outside the trust domain has to bring back.
+        set: Option<RouteSet>,
     },
 }
 
@@ -314,6 +318,10 @@ pub trait Policy {
     /// pass between us. Of a flow it is whoever is proven to be at its end; of an
     /// address whoever lives there, which says nothing of what comes from it.
     fn is_peer(&self, net: &Net, hop: Hop) -> bool;
+    /// Whether nobody but an element of ours has such a URI for its own.
+    fn names_peer(&self, _uri: &[u8]) -> bool {
+        false
+    }
     /// Whether a connection that was just accepted may be such an element's, as
     /// far as its address and port tell: it is not counted as a stranger's.
     fn may_be_peer(&self, end: &End) -> bool;

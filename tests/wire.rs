@@ -12,6 +12,7 @@ mod wire {
     pub(crate) mod world;
 
     mod abuse;
+    mod accomplices;
     mod acknowledging;
     mod agent;
     mod agent_alone;

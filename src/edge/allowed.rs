@@ -11,19 +11,40 @@ use super::policy::Edge;
 use super::route::Pass;
 use crate::guard::Kind;
 use crate::id::Flow;
+use crate::omit::Omit;
 use crate::proxy::{Net, Policy, Reply, Request, Verdict};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, params};
 use crate::send::Hop;
 use crate::stick::DIALOG_MARK;
 use crate::trust::mark::Next;
-use crate::trust::{Principal, Strangers, identity};
+use crate::trust::{MarkKey, Principal, Strangers, identity};
 
 impl Edge {
     /// Whether one of our own values, the first `count` Route values or with
     /// `strict` the Request-URI, carries the mark of the request's dialog, and
     /// the request goes on as that says.
-    pub(super) fn has_mark(&self, request: &Request<'_>, count: usize, strict: bool) -> bool {
+    pub(super) fn has_mark(
+        &self,
+        net: &Net,
+        request: &Request<'_>,
+        count: usize,
+        strict: bool,
+    ) -> bool {
+        self.has_such_mark(net, request, (count, strict), |_| true)
+    }
+
+    /// The same with a mark that `is_it`.
+    fn has_such_mark(
+        &self,
+        net: &Net,
+        request: &Request<'_>,
+        (count, strict): (usize, bool),
+        is_it: impl Fn(&[u8]) -> bool,
+    ) -> bool {
+        if net.omit.leaves_out(Omit::EdgeMark) {
+            return true;
+        }
         let (bytes, message) = (request.bytes, request.message);
         let routes = message.routes();
         let rest = routes.len().saturating_sub(count + usize::from(strict));
@@ -44,7 +65,10 @@ impl Edge {
             .filter_map(|route| route.uri.as_ref());
         let own = own.chain(message.target().filter(|_| strict));
         let mut marks = own.filter_map(|uri| uri.param(bytes, DIALOG_MARK)?);
-        marks.any(|text| self.marks.verify(text.of(bytes), bytes, message, next))
+        marks.any(|text| {
+            let text = text.of(bytes);
+            is_it(text) && self.marks.verify(text, bytes, message, next)
+        })
     }
 
     /// The answer to a stranger who wants to go to the homes; `None`: he may.
@@ -171,8 +195,8 @@ impl Edge {
         let bytes = pass.request.bytes;
         let may_call = pass.request.principal == Principal::Subscriber
             && self.settings.rules.calls_out.permit(bytes, uri);
-        let (count, strict) = (pass.plan.pop, pass.plan.restore_uri);
-        if !may_call && !self.has_mark(pass.request, count, strict) {
+        let own = (pass.plan.pop, pass.plan.restore_uri);
+        if !may_call && !self.has_such_mark(pass.net, pass.request, own, MarkKey::leads_on) {
             return Err(pass.not_allowed("Route Leaves The Network"));
         }
         let Some(hop) = pass.net.hop(pass.now, bytes, uri) else {

@@ -263,7 +263,7 @@ impl Policy for Edge {
     fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool {
         let own = self.own_routes(net, request);
         let strict = self.strict(net, request, own).is_some();
-        self.has_mark(request, own.count, strict)
+        self.has_mark(net, request, own.count, strict)
     }
 
     fn route(

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use super::flow_token;
 use super::policy::Edge;
 use super::register::STICKY;
+use super::registrations::Registration;
 use super::route::Pass;
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
@@ -78,7 +79,12 @@ impl Edge {
             return;
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let mark = self.marks.of_request(bytes, message);
+        let mark = match way {
+            Way::Out => self.marks.of_phone(bytes, message),
+            // Past the home nobody begins a dialog.
+            Way::In if pass.request.principal.is_peer() => self.marks.of_request(bytes, message),
+            Way::In => None,
+        };
         let phone = Side::of(pass.net, Hop::Flow(flow));
         let home = Side::of(pass.net, home);
         let mut text = std::mem::take(&mut self.text);
@@ -113,7 +119,6 @@ impl Edge {
             Way::In => (address, token),
         };
         let above = u8::from(way == Way::In && !single);
-        pass.plan.note = Note::Dialog { mark, above };
         let secure = pass.plan.is_secure(pass.request);
         let lines = &mut pass.plan.lines;
         let mut write = |value, mark| self.value(pass.net, value, (secure, mark), lines);
@@ -130,6 +135,9 @@ impl Edge {
             }
         }
         self.text = text;
+        let is_answered_outside = pass.plan.is_leaving;
+        let set = is_answered_outside.then(|| pass.net.route_set(lines, bytes, message));
+        pass.plan.note = Note::Dialog { mark, above, set };
     }
 
     /// Writes the token of the phone on `flow`; whether it keeps to its flows.
@@ -153,8 +161,32 @@ impl Edge {
             Way::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
+        if routed && self.copy_token(pass.request, &found, out) {
+            return Some(found.is_sticky);
+        }
         self.write_token(&found.subscriber, found.edges, found.flags, out)
             .then_some(found.is_sticky)
+    }
+
+    /// Copies the token of a registration from the Route, where it stands as it
+    /// would be written: it is the same bytes from every edge. False, and nothing
+    /// written, where it does not.
+    fn copy_token(
+        &self,
+        request: &Request<'_>,
+        found: &Registration<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let text = self.token_uri(request).and_then(|uri| uri.user);
+        let text = text.unwrap_or_default().of(request.bytes);
+        let is_same = self.token.subscriber() == found.subscriber
+            && self.token.flags() == found.flags
+            && self.token_places().eq(found.edges.iter())
+            && self.codec.writes_like(text);
+        if is_same {
+            out.extend_from_slice(text);
+        }
+        is_same
     }
 
     /// Writes the token that the request itself shows, for a flow that nobody

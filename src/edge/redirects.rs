@@ -56,7 +56,7 @@ impl Edge {
     }
 
     /// The Route value that the token was read from.
-    fn token_uri(&self, request: &Request<'_>) -> Option<Uri> {
+    pub(super) fn token_uri(&self, request: &Request<'_>) -> Option<Uri> {
         let bytes = request.bytes;
         let mut routes = request.message.routes().iter().take(2);
         routes.find_map(|route| {

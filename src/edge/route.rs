@@ -195,7 +195,8 @@ impl Edge {
         if !pass.request.in_dialog() {
             return Some(self.turned_away(pass));
         }
-        pass.is_marked = self.has_mark(pass.request, pass.plan.pop, pass.plan.restore_uri);
+        pass.is_marked =
+            self.has_mark(pass.net, pass.request, pass.plan.pop, pass.plan.restore_uri);
         if !pass.is_marked {
             pass.net.counters.unmarked += 1;
             return Some(self.turned_away(pass));
@@ -286,7 +287,8 @@ impl Edge {
         let bytes = pass.request.bytes;
         let is_stranger = pass.request.principal == Principal::Stranger;
         if is_stranger && pass.request.in_dialog() {
-            pass.is_marked = self.has_mark(pass.request, pass.plan.pop, pass.plan.restore_uri);
+            pass.is_marked =
+                self.has_mark(pass.net, pass.request, pass.plan.pop, pass.plan.restore_uri);
         }
         let next = pass.next_route().map(|route| route.uri);
         match next {

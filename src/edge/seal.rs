@@ -64,6 +64,16 @@ impl Ring {
         true
     }
 
+    /// Whether a sealed text that opened here was sealed by the key that seals.
+    pub(super) fn seals_like(&self, text: &[u8]) -> bool {
+        let mut id = [0];
+        let letters = text.get(1..3).unwrap_or_default();
+        letters.len() == 2
+            && matches!(HEXLOWER.decode_mut(letters, &mut id), Ok(1))
+            && id == [self.mint.id]
+            && !self.older.iter().any(|key| key.id == self.mint.id)
+    }
+
     /// The plain bytes of a sealed text (unescaped), written into `room`.
     ///
     /// # Errors

@@ -32,6 +32,16 @@ impl Codec {
         Ring::new(keys).map_or_else(|| Self::Clear(realm.as_bytes().into()), Self::Sealed)
     }
 
+    /// Whether the text of a token that was read is spelled as `write` would spell
+    /// it, and sealed by the key that seals.
+    #[must_use]
+    pub fn writes_like(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Clear(_) => false,
+            Self::Sealed(ring) => ring.seals_like(text) && memchr::memchr(b'%', text).is_none(),
+        }
+    }
+
     /// Appends the user part of the token. `edges` are member names in the
     /// order in which they are written; `flags` mean nothing to this room.
     ///

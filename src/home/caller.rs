@@ -10,10 +10,11 @@
 use super::authenticate::As;
 use super::policy::Home;
 use super::routing::Pass;
+use crate::omit::Omit;
 use crate::proxy::{Reply, Request, Verdict};
 use crate::scan::Method;
 use crate::scan::auth::Digest;
-use crate::scan::uri::{Uri, same_host};
+use crate::scan::uri::{Uri, host_ip, same_host};
 use crate::scan::{Name, params};
 use crate::span::Span;
 use crate::stick::DIALOG_MARK;
@@ -66,15 +67,18 @@ impl Home {
             // It cannot be asked, and calls in another name than its own.
             pass.caller = Caller::Stranger;
         }
-        let is_asked =
-            self.settings.challenges_calls && !is_known && !is_ack && !request.is_emergency();
+        let is_asked = self.settings.challenges_calls
+            && !is_known
+            && !is_ack
+            && !request.is_emergency()
+            && !pass.net.omit.leaves_out(Omit::Asking);
         if !is_asked || request.in_dialog() && self.is_marked(pass) {
             return Ok(());
         }
         let claim = from.map_or_else(|| self.credentials_user(request), user);
         self.authenticate(pass.net, pass.now, request, (claim, As::Proxy), pass.plan)?;
         pass.caller = Caller::Subscriber;
-        self.assert(pass, claim);
+        pass.proven = Some(claim);
         Ok(())
     }
 
@@ -101,12 +105,18 @@ impl Home {
             .map_or_else(Span::default, |digest| digest.username)
     }
 
-    /// Writes down who has proven himself, for whoever is told further on.
-    fn assert(&self, pass: &mut Pass<'_, '_>, user: Span) {
+    /// Writes down who has proven himself, for whoever is told further on: not
+    /// for himself in a refusal, and not for another domain where he asks for
+    /// privacy (I-1, I-3).
+    pub(super) fn assert(&self, pass: &mut Pass<'_, '_>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let Some(user) = pass.proven else { return };
         if pass.request.principal.is_trusted() {
             let lines = identity::lines(bytes, message, identity::ASSERTED);
             pass.plan.consumed.extend(lines.map(|header| header.line));
+        }
+        if pass.plan.is_leaving && identity::wants_privacy(bytes, message) {
+            return;
         }
         for part in [
             identity::ASSERTED.as_bytes(),
@@ -127,7 +137,8 @@ impl Home {
             return known;
         }
         let (pop, strict) = (pass.plan.pop, pass.plan.restore_uri);
-        let is_marked = self.shows_mark(pass.request, pop, strict);
+        let is_marked =
+            pass.net.omit.leaves_out(Omit::HomeMark) || self.shows_mark(pass.request, pop, strict);
         pass.is_marked = Some(is_marked);
         is_marked
     }
@@ -155,6 +166,14 @@ impl Home {
         marks.any(|text| self.marks.verify(text.of(bytes), bytes, message, next))
     }
 
+    /// Whether a URI means an edge: the cluster by its name, or one of them by its
+    /// address.
+    pub(super) fn names_edge(&self, bytes: &[u8], uri: &Uri) -> bool {
+        let host = uri.host.of(bytes);
+        same_host(host, &self.cluster)
+            || host_ip(host).is_some_and(|ip| self.settings.has_edge_at(ip))
+    }
+
     /// The refusal of a request that is to go to a URI which is not ours;
     /// `None`: its caller may go there.
     pub(super) fn refusal(
@@ -163,8 +182,7 @@ impl Home {
         bytes: &[u8],
         uri: &Uri,
     ) -> Option<Verdict> {
-        let host = uri.host.of(bytes);
-        if same_host(host, &self.cluster) {
+        if self.names_edge(bytes, uri) {
             // Through a token one gets past the services of this home: only within
             // a dialog that has gone through them.
             let names_phone = uri.user.is_some();

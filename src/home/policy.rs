@@ -443,6 +443,11 @@ impl Policy for Home {
         }
     }
 
+    fn names_peer(&self, uri: &[u8]) -> bool {
+        let parsed = Uri::parse(uri, Span::new(0, uri.len()));
+        parsed.is_ok_and(|parsed| self.names_edge(uri, &parsed))
+    }
+
     fn may_be_peer(&self, end: &End) -> bool {
         let mut edges = self.settings.edge_peers.iter();
         edges.any(|edge| edge.comes_from(end))

@@ -21,6 +21,7 @@ use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
+use crate::trust::mark::Next;
 
 /// A request on its way through the home.
 pub(super) struct Pass<'a, 'b> {
@@ -32,6 +33,8 @@ pub(super) struct Pass<'a, 'b> {
     pub(super) caller: Caller,
     /// Whether it shows the mark of its dialog, once that was looked at.
     pub(super) is_marked: Option<bool>,
+    /// The user that has proven here who he is.
+    pub(super) proven: Option<Span>,
 }
 
 impl Home {
@@ -64,6 +67,7 @@ impl Home {
             plan,
             caller: Caller::Stranger,
             is_marked: None,
+            proven: None,
         };
         let ends_here = left.is_none() && self.is_own_host(pass.net, bytes, &uri);
         if ends_here && uri.user.is_none() {
@@ -73,12 +77,28 @@ impl Home {
             return Verdict::Answer(reply);
         }
         self.consume(&mut pass);
-        if left.is_none() && request.is_emergency() {
-            return self.by_location(&mut pass, SOS);
+        let verdict = self.after(&mut pass, (left.is_none(), ends_here), &uri);
+        if verdict == Verdict::Forward {
+            self.assert(&mut pass);
+        }
+        verdict
+    }
+
+    /// Routes a request whose caller is known, by `uri`. `is_last`: no Route is
+    /// left; `ends_here`: and the URI is of our domain.
+    fn after(
+        &mut self,
+        pass: &mut Pass<'_, '_>,
+        (is_last, ends_here): (bool, bool),
+        uri: &Uri,
+    ) -> Verdict {
+        let (bytes, request) = (pass.request.bytes, pass.request);
+        if is_last && request.is_emergency() {
+            return self.by_location(pass, SOS);
         }
         // P-8
-        let maddr = if left.is_none() && !pass.plan.restore_uri {
-            pass.net.strip_maddr(request, &uri, pass.plan)
+        let maddr = if is_last && !pass.plan.restore_uri {
+            pass.net.strip_maddr(request, uri, pass.plan)
         } else {
             Maddr::Absent
         };
@@ -86,10 +106,10 @@ impl Home {
             Maddr::Absent | Maddr::Ours if ends_here => {
                 // An address of ours in the host means the domain.
                 let user = uri.user.map(|user| user.of(bytes));
-                self.by_location(&mut pass, user.unwrap_or_default())
+                self.by_location(pass, user.unwrap_or_default())
             }
-            Maddr::Absent | Maddr::Other => self.by_uri(&mut pass, bytes, &uri),
-            Maddr::Ours => self.by_rest(&mut pass),
+            Maddr::Absent | Maddr::Other => self.by_uri(pass, bytes, uri),
+            Maddr::Ours => self.by_rest(pass),
         }
     }
 
@@ -280,7 +300,7 @@ impl Home {
         if !cluster && !self.may_go(pass) {
             return pass.not_allowed("Destination Not Allowed");
         }
-        pass.plan.is_leaving = !cluster;
+        pass.plan.is_leaving = !self.names_edge(bytes, uri);
         let method = pass.request.message.method();
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
@@ -381,10 +401,14 @@ impl Home {
         if !method.forms_dialog() && method != Method::Other {
             return;
         }
-        let mark = self
-            .marks
-            .of_request(pass.request.bytes, pass.request.message);
-        pass.plan.note = Note::Dialog { mark, above: 0 };
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        // Nobody but an edge stands behind a URI of the cluster. Whoever else
+        // claims one would have the called side's requests go there, past the
+        // services of this home.
+        let is_claim = |next: Next<'_>| self.names_peer(next.uri());
+        let is_peer = pass.request.principal.is_peer();
+        let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
+        let mark = self.marks.of_request(bytes, message).filter(|_| !is_false);
         // P-17
         let scheme = if pass.plan.is_secure(pass.request) {
             "sips:"
@@ -399,6 +423,14 @@ impl Home {
             mark.write(&mut pass.plan.lines);
         }
         pass.plan.lines.extend_from_slice(b">\r\n");
+        let is_leaving = pass.plan.is_leaving;
+        let lines = &pass.plan.lines;
+        let set = is_leaving.then(|| pass.net.route_set(lines, bytes, message));
+        pass.plan.note = Note::Dialog {
+            mark,
+            above: 0,
+            set,
+        };
     }
 }
 

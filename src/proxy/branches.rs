@@ -349,6 +349,8 @@ fn send(
     // and what waits for it is read by that peer or by nobody.
     let is_loose = turn.policy.follows_redirects()
         && (net.peers.is_watched(flow) || turn.policy.is_peer(net, target.hop));
+    branch.is_inside =
+        turn.policy.is_peer(net, Hop::Flow(flow)) || turn.policy.is_peer(net, target.hop);
     let offers_oc = net.peers.is_watched(flow);
     let offers_keep =
         context.opens && net.flows.is_asker(flow) && turn.policy.negotiates(net, target.hop);

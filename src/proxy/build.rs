@@ -25,7 +25,7 @@ pub(super) const GUEST: &str = "guest";
 pub(super) fn common(
     request: &Request<'_>,
     plan: &Plan,
-    (valid, identities): (&Valid, &Identities),
+    (valid, identities): (&Valid, Option<&Identities>),
     edits: &mut Edits,
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);
@@ -49,7 +49,9 @@ pub(super) fn common(
         }
     }
     if !request.principal.is_trusted() {
-        identities.strip(bytes, message, edits);
+        if let Some(identities) = identities {
+            identities.strip(bytes, message, edits);
+        }
     } else if plan.is_leaving {
         identity::keep_private(bytes, message, edits);
     }

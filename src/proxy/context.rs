@@ -100,6 +100,8 @@ pub struct Branch {
     pub(super) last: Option<Buf>,
     pub(super) detour: Detour,
     pub(super) standing: Standing,
+    /// It went to an element of ours, and nobody else answers it.
+    pub(super) is_inside: bool,
     /// It repeats one that was cut off, and is not repeated itself.
     pub(super) is_again: bool,
     /// It stands by because the DNS named it as a further server: not for an
@@ -144,6 +146,7 @@ impl Branch {
             last: None,
             detour: Detour::None,
             standing: Standing::Awaited,
+            is_inside: false,
             is_again: false,
             is_located: false,
             breadth: 0,

@@ -93,6 +93,7 @@ impl Proxy {
         {
             Verdict::Forward if self.plan.targets.is_empty() => {
                 // P-18
+                self.plan.lines.clear();
                 Err(answer(480, "No Target Is Available"))
             }
             Verdict::Forward => {
@@ -223,7 +224,8 @@ impl Proxy {
         loop_hash: u32,
     ) -> Context {
         let net = &*turn.net;
-        let with = (valid, turn.policy.identities());
+        let strips = !net.omit.leaves_out(Omit::Stripping);
+        let with = (valid, strips.then(|| turn.policy.identities()));
         let uri_len = build::common(request, &self.plan, with, &mut self.edits);
         let room = request.bytes.len() + self.edits.growth();
         let edits = &mut self.edits;

@@ -13,6 +13,7 @@ use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, scan};
 use crate::send::Hop;
 use crate::trust::identity;
+use crate::trust::mark::Next;
 use crate::txn::Heard;
 
 impl Proxy {
@@ -36,6 +37,10 @@ impl Proxy {
         {
             // P-20: nobody is left to send it to. A refusal still ends its
             // branch, and the request is answered in our own words.
+            turn.net.counters.stray_responses += 1;
+            return;
+        }
+        if self.is_impostor(turn, owner, (client, response.flow)) {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -65,6 +70,25 @@ impl Proxy {
             Heard::Absorb => turn.net.counters.retransmissions_in += 1,
         }
         self.settle(turn.net, slot);
+    }
+
+    /// Whether somebody else answers what was sent to an element of ours: whoever
+    /// a request has come to can read in its Vias what we called it.
+    fn is_impostor(
+        &mut self,
+        turn: &Turn<'_>,
+        owner: Option<Owner>,
+        (client, flow): (ClientId, Flow),
+    ) -> bool {
+        let Some(Owner::Proxy { context, branch }) = owner else {
+            return false;
+        };
+        let is_elsewhere = turn.net.txns.client_flow(client) != Some(flow);
+        is_elsewhere
+            && self
+                .branch(context, branch.into())
+                .is_some_and(|branch| branch.is_inside)
+            && !turn.policy.is_peer(turn.net, Hop::Flow(flow))
     }
 
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
@@ -190,14 +214,25 @@ impl Turn<'_> {
         if let Note::Dialog {
             mark: Some(mark),
             above,
+            set,
         } = context.note
             && (101..300).contains(&response.status)
         {
+            // An answer from outside leaves our Record-Route as it was, and claims no
+            // element of ours for what is behind whoever gave it.
+            let is_claim = |next: Next<'_>| set.is_some() && self.policy.names_peer(next.uri());
             let marks = self.policy.marks();
-            marks.turn(mark, above.into(), (bytes, message), edits);
+            let is_sound = set.is_none_or(|set| self.net.has_route_set(set, response))
+                && marks.turn(mark, above.into(), (bytes, message), (edits, is_claim));
+            if !is_sound {
+                // Nobody gets a way that this request did not go.
+                for header in message.all(Name::RecordRoute) {
+                    edits.remove(header.line.range());
+                }
+            }
         }
         let identities = self.policy.identities();
-        if !identities.are_in(bytes, message) {
+        if !identities.are_in(bytes, message) || self.net.omit.leaves_out(Omit::Stripping) {
             return;
         }
         let hop = Hop::Flow(response.flow);

@@ -47,6 +47,10 @@ enum Side {
     Called,
     /// Made of an answer, for the calling side.
     Calling,
+    /// The same two of a request that an edge took from a phone.
+    CalledOut,
+    /// Its calling side.
+    CallingOut,
 }
 
 impl Side {
@@ -54,6 +58,8 @@ impl Side {
         match self {
             Self::Called => b'q',
             Self::Calling => b's',
+            Self::CalledOut => b'p',
+            Self::CallingOut => b't',
         }
     }
 }
@@ -69,17 +75,17 @@ pub enum Next<'a> {
 }
 
 /// A URI as far as it decides where a request goes.
-struct Way<'a> {
-    user: &'a [u8],
+pub(crate) struct Way<'a> {
+    pub(crate) user: &'a [u8],
     /// With its port.
-    host: &'a [u8],
-    maddr: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) maddr: &'a [u8],
 }
 
 impl<'a> Way<'a> {
     /// Told from the text by its marks: the URI was parsed before, or will be
     /// when somebody goes there.
-    fn of(uri: &'a [u8]) -> Self {
+    pub(crate) fn of(uri: &'a [u8]) -> Self {
         let scheme = memchr::memchr(b':', uri).map_or(0, |at| at + 1);
         let rest = uri.get(scheme..).unwrap_or_default();
         let (user, rest) = match memchr::memchr(b'@', rest) {
@@ -99,6 +105,25 @@ impl<'a> Way<'a> {
 }
 
 const MADDR: &[u8] = b"maddr=";
+
+impl<'a> Next<'a> {
+    /// Who is behind us for the side that a request goes to.
+    #[must_use]
+    pub fn behind(bytes: &'a [u8], message: &Message) -> Option<Self> {
+        match message.values(bytes, Name::RecordRoute).next() {
+            Some(value) => Some(Self::Route(uri_in(value.of(bytes))?)),
+            None => contact(bytes, message),
+        }
+    }
+
+    /// The URI.
+    #[must_use]
+    pub const fn uri(&self) -> &'a [u8] {
+        match self {
+            Self::Route(uri) | Self::Target(uri) => uri,
+        }
+    }
+}
 
 /// The key of the marks.
 #[derive(Clone)]
@@ -167,33 +192,57 @@ impl MarkKey {
     /// names no dialog, or nobody who could be answered.
     #[must_use]
     pub fn of_request(&self, bytes: &[u8], message: &Message) -> Option<Mark> {
+        self.of(Side::Called, bytes, message)
+    }
+
+    /// The same of a request that a phone has sent.
+    #[must_use]
+    pub fn of_phone(&self, bytes: &[u8], message: &Message) -> Option<Mark> {
+        self.of(Side::CalledOut, bytes, message)
+    }
+
+    fn of(&self, side: Side, bytes: &[u8], message: &Message) -> Option<Mark> {
         let said = Said {
             call_id: call_id(bytes, message)?,
             // In a dialog that there is already the tag of the called side is known.
             own_tag: to_tag(bytes, message),
             peer_tag: from_tag(bytes, message)?,
-            next: match message.values(bytes, Name::RecordRoute).next() {
-                Some(value) => Next::Route(uri_in(value.of(bytes))?),
-                None => contact(bytes, message)?,
-            },
+            next: Next::behind(bytes, message)?,
         };
-        Some(self.mark(Side::Called, &said))
+        Some(self.mark(side, &said))
+    }
+
+    /// Whether an edge sends by the Route what shows this mark: not to the phone
+    /// whose flow it has, which is there whatever stands in its Route.
+    #[must_use]
+    pub fn leads_on(text: &[u8]) -> bool {
+        matches!(text.first(), Some(b'q' | b't'))
     }
 
     /// Puts the mark for the calling side in the place of the one that the
-    /// request carried. `above`: so many of our own values stand above it.
+    /// request carried, unless `is_claim` says of who is behind us by the answer
+    /// that nobody who gave it has him there. `above`: so many of our own values
+    /// stand above the mark. False when there is such a claim.
     pub fn turn(
         &self,
         mark: Mark,
         above: usize,
         (bytes, message): (&[u8], &Message),
-        edits: &mut Edits,
-    ) {
+        (edits, is_claim): (&mut Edits, impl Fn(Next<'_>) -> bool),
+    ) -> bool {
         let Some((at, said)) = mark.find((bytes, message), above) else {
-            return;
+            return true;
         };
-        let turned = self.mark(Side::Calling, &said);
+        if is_claim(said.next) {
+            return false;
+        }
+        let side = match mark.0.first() {
+            Some(b'p') => Side::CallingOut,
+            Some(_) | None => Side::Calling,
+        };
+        let turned = self.mark(side, &said);
         edits.replace(at..at + TEXT_LEN, |out| out.extend_from_slice(&turned.0));
+        true
     }
 
     /// Whether `text` is the mark of the dialog of a request that goes on to
@@ -203,6 +252,8 @@ impl MarkKey {
         let side = match text.first() {
             Some(b'q') => Side::Called,
             Some(b's') => Side::Calling,
+            Some(b'p') => Side::CalledOut,
+            Some(b't') => Side::CallingOut,
             Some(_) | None => return false,
         };
         let mut raw = [0; MAC_LEN];
@@ -223,7 +274,8 @@ impl MarkKey {
             self.mac(side, &said).verify_truncated_left(&raw).is_ok()
         };
         // The called side's was made before it had a tag, or when it had one.
-        reads && (side == Side::Called && matches(None) || matches(own_tag))
+        let is_called = matches!(side, Side::Called | Side::CalledOut);
+        reads && (is_called && matches(None) || matches(own_tag))
     }
 }
 
@@ -341,7 +393,7 @@ impl Text {
 }
 
 /// The text of the URI in a value that is an address.
-fn uri_in(value: &[u8]) -> Option<&[u8]> {
+pub(crate) fn uri_in(value: &[u8]) -> Option<&[u8]> {
     let rest = match value {
         [b'"', ..] => {
             let mut at = 1;
@@ -364,11 +416,10 @@ fn uri_in(value: &[u8]) -> Option<&[u8]> {
 
 fn contact<'a>(bytes: &'a [u8], message: &Message) -> Option<Next<'a>> {
     let line = message.first(Name::Contact)?;
-    let value = message.values(bytes, Name::Contact).next();
     // Nearly everybody has one, and then it is the line.
     let value = match memchr::memchr(b',', line.value.of(bytes)) {
         None => line.value,
-        Some(_) => value?,
+        Some(_) => message.values(bytes, Name::Contact).next()?,
     };
     Some(Next::Target(uri_in(value.of(bytes))?))
 }

@@ -10,6 +10,7 @@ use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::Transport;
 use steadfast::send::{Clear, HostRule, Local};
 use steadfast::shard::Role;
+use steadfast::trust::{CallsOut, Destinations, Identities, Strangers};
 
 use super::dice::Dice;
 use super::phone::Who;
@@ -17,6 +18,10 @@ use super::phone::Who;
 pub(crate) const PASSWORD: &str = "secret";
 /// The port towards the home of an edge's first shard; the others follow.
 pub(crate) const UPSTREAM: u16 = 40_000;
+/// The password of the villains' accounts.
+pub(crate) const EVIL_PASSWORD: &str = "evil";
+/// Whom calls to emergency services go to.
+pub(crate) const SOS: &str = "sos";
 /// Where a phone listens that gives its name in its Vias, and no port.
 const NAMED_PORT: u16 = 5070;
 
@@ -54,12 +59,22 @@ impl Extra {
     }
 }
 
+/// Somebody who means no good.
+#[derive(Clone, Debug)]
+pub(crate) struct Rogue {
+    pub(crate) addr: SocketAddr,
+    pub(crate) tcp: bool,
+    /// His account, if he has one.
+    pub(crate) user: Option<String>,
+}
+
 /// The cluster and its phones.
 #[derive(Clone, Debug)]
 pub(crate) struct Cast {
     pub(crate) homes: Vec<SocketAddr>,
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) phones: Vec<Extra>,
+    pub(crate) rogues: Vec<Rogue>,
     /// What edges speak to the home.
     pub(crate) core: Transport,
     /// Of every home and edge.
@@ -68,6 +83,11 @@ pub(crate) struct Cast {
     /// Edges find the homes by name.
     named: bool,
     set_size: usize,
+    pub(crate) strangers: Strangers,
+    /// The edges assert nothing of calls over UDP.
+    pub(crate) asks_udp: bool,
+    /// Subscribers may call other domains.
+    pub(crate) calls_out: bool,
 }
 
 fn addr(net: u8, host: usize) -> SocketAddr {
@@ -89,11 +109,19 @@ impl Cast {
             homes: (0..homes).map(|host| addr(0, host)).collect(),
             edges: (0..edges).map(|host| addr(1, host)).collect(),
             phones: Vec::new(),
+            rogues: Vec::new(),
             core,
             sealed: dice.permille(500),
             named: dice.permille(300),
             set_size: 2 + dice.index(2),
             shards: 1,
+            strangers: match dice.below(10) {
+                0..4 => Strangers::Challenge,
+                4..8 => Strangers::Answer,
+                _ => Strangers::Refuse,
+            },
+            asks_udp: dice.permille(400),
+            calls_out: dice.permille(400),
         };
         for host in 0..phones {
             // Some users have two devices.
@@ -118,7 +146,54 @@ impl Cast {
             });
         }
         cast.shards += u8::from(dice.permille(300));
+        if dice.permille(500) {
+            cast.phones.last_mut().unwrap().user = SOS.to_owned();
+        }
+        for (host, user) in [Some("v1"), Some("v2"), None].into_iter().enumerate() {
+            cast.rogues.push(Rogue {
+                addr: addr(3, host),
+                tcp: dice.permille(400),
+                user: user.map(str::to_owned),
+            });
+        }
         cast
+    }
+
+    /// A home or an edge.
+    pub(crate) fn is_node(&self, ip: IpAddr) -> bool {
+        self.is_home(ip) || self.is_edge(ip)
+    }
+
+    pub(crate) fn is_rogue(&self, ip: IpAddr) -> bool {
+        self.rogues.iter().any(|rogue| rogue.addr.ip() == ip)
+    }
+
+    /// Whether whoever lives there has the password of that user.
+    pub(crate) fn owns(&self, ip: IpAddr, user: &str) -> bool {
+        let mut rogues = self.rogues.iter();
+        rogues.any(|rogue| rogue.addr.ip() == ip && rogue.user.as_deref() == Some(user))
+            || self.is_phone(ip) && self.phone(ip).user == user
+    }
+
+    /// Whether an address is one that a request may go to at all: where a node
+    /// listens, and whoever else takes part. Everything else is this machine,
+    /// its network, or another port of its own.
+    pub(crate) fn is_open(&self, to: SocketAddr) -> bool {
+        let nodes = self.homes.iter().chain(&self.edges);
+        let mut locals = nodes.flat_map(|node| self.locals(*node));
+        locals.any(|local| local.addr == to)
+            || self.is_phone(to.ip())
+            || self.is_rogue(to.ip())
+            || is_victim(to.ip())
+    }
+
+    /// What is private and may be reached all the same.
+    fn destinations(networks: &[&str]) -> Destinations {
+        let network = |text: &&str| (text.parse().unwrap(), 24);
+        Destinations {
+            reach: networks.iter().map(network).collect(),
+            deny: Vec::new(),
+        }
     }
 
     pub(crate) fn is_edge(&self, ip: IpAddr) -> bool {
@@ -167,12 +242,13 @@ impl Cast {
             HostRule::edge(&edge.ip().to_string(), Clear::Any, UPSTREAM).unwrap()
         };
         let settings = home::Settings {
-            calls_out: steadfast::trust::CallsOut::anywhere(),
-            destinations: steadfast::trust::Destinations {
-                reach: vec![("0.0.0.0".parse().unwrap(), 0)],
-                deny: Vec::new(),
+            calls_out: CallsOut {
+                anywhere: self.calls_out,
+                domains: Vec::new(),
             },
-            identities: steadfast::trust::Identities::default(),
+            // Phones are behind the edges; who calls from elsewhere is not.
+            destinations: Self::destinations(&["10.0.3.0"]),
+            identities: Identities::default(),
             name: String::new(),
             domain: "example.com".to_owned(),
             edges: "sip:edge.example.com;lr".to_owned(),
@@ -186,7 +262,10 @@ impl Cast {
             requires_path: false,
             is_stored: true,
         };
-        let mut text = String::new();
+        let mut text = format!("{SOS} example.com password={PASSWORD}\n");
+        for user in self.rogues.iter().filter_map(|rogue| rogue.user.as_ref()) {
+            text += &format!("{user} example.com password={EVIL_PASSWORD}\n");
+        }
         for user in 0..=self.phones.len() {
             text += &format!("u{user} example.com password={PASSWORD}\n");
         }
@@ -219,10 +298,9 @@ impl Cast {
         };
         Role::Edge(edge::Settings {
             rules: edge::Rules {
-                destinations: steadfast::trust::Destinations {
-                    reach: vec![("0.0.0.0".parse().unwrap(), 0)],
-                    deny: Vec::new(),
-                },
+                strangers: self.strangers,
+                destinations: Self::destinations(&["10.0.2.0", "10.0.3.0"]),
+                challenges_udp_calls: self.asks_udp,
                 ..edge::Rules::default()
             },
             name: format!("e{}", place + 1),
@@ -281,4 +359,11 @@ impl Cast {
             intrudes: (phone.speaks == Speaks::Plain && !phone.tcp).then_some(self.homes[0]),
         }
     }
+}
+
+/// Somebody in the world outside who has asked for nothing.
+pub(crate) const VICTIM: &str = "198.51.100.7";
+
+pub(crate) fn is_victim(ip: IpAddr) -> bool {
+    ip.to_string() == VICTIM
 }

@@ -2,18 +2,23 @@
 //! on the wire, and promises about what becomes of calls.
 
 mod books;
+mod door;
+mod guests;
 mod laws;
 mod promises;
+mod standing;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use steadfast::time::Instant;
 
 use super::cast::Cast;
 use super::text::Text;
 use books::Books;
+use door::Door;
 use laws::Laws;
 
+pub(crate) use door::VISIT;
 pub(crate) use promises::{Tested, verdict};
 
 /// A message as it leaves or arrives.
@@ -25,6 +30,8 @@ pub(crate) struct Passage<'a> {
     pub(crate) local: Instant,
     /// Which life of theirs.
     pub(crate) life: u32,
+    /// Who sends it, whatever address it writes.
+    pub(crate) who: IpAddr,
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) conn: Option<u64>,
@@ -36,6 +43,7 @@ pub(crate) struct Judge {
     cast: Cast,
     laws: Laws,
     pub(crate) books: Books,
+    pub(crate) door: Door,
     /// The first thing that was wrong, and the word to look for in the ladder.
     pub(crate) broken: Option<(String, String)>,
 }
@@ -46,6 +54,7 @@ impl Judge {
             cast,
             laws: Laws::default(),
             books: Books::default(),
+            door: Door::default(),
             broken: None,
         }
     }
@@ -54,15 +63,23 @@ impl Judge {
         let Some(text) = Text::read(passage.bytes) else {
             return;
         };
-        let verdict = if self.cast.is_phone(passage.from.ip()) {
-            self.books.sent(passage, &text);
-            Ok(())
-        } else if text.is_request() {
-            self.laws.request(&self.cast, passage, &text)
+        let cast = &self.cast;
+        if !cast.is_node(passage.who) {
+            self.door.sent(passage, &text);
+            if cast.is_phone(passage.who) {
+                self.books.sent(passage, &text);
+            } else if !text.is_request() {
+                self.books.answered(&text);
+            }
+            return;
+        }
+        let verdict = if text.is_request() {
+            self.laws.request(cast, passage, &text)
         } else {
             let known = self.books.residues(&text);
-            self.laws.response(&self.cast, passage, &text, known)
+            self.laws.response(cast, passage, &text, known)
         };
+        let verdict = verdict.and_then(|()| self.door.left(&self.cast, passage, &text));
         self.judge(verdict, passage, &text);
     }
 
@@ -70,13 +87,24 @@ impl Judge {
         let Some(text) = Text::read(passage.bytes) else {
             return;
         };
-        let verdict = if self.cast.is_phone(passage.to.ip()) {
-            self.books.came(&self.cast, passage, &text)
-        } else {
-            self.laws.came(&self.cast, passage, &text);
-            Ok(())
-        };
-        self.judge(verdict, passage, &text);
+        if self.cast.is_node(passage.to.ip()) {
+            return self.laws.came(&self.cast, passage, &text);
+        }
+        self.door.came(passage, &text);
+        if self.cast.is_phone(passage.to.ip()) {
+            let verdict = self.books.came(&self.cast, passage, &text);
+            self.judge(verdict, passage, &text);
+        }
+    }
+
+    /// A node opens a connection.
+    pub(crate) fn opens(&mut self, who: IpAddr, to: SocketAddr) {
+        if self.cast.is_node(who)
+            && let Err(what) = Door::opens(&self.cast, to)
+            && self.broken.is_none()
+        {
+            self.broken = Some((format!("{what}: {who} to {to}"), String::new()));
+        }
     }
 
     /// A proxy sent the BYE of this call once more, over a further connection

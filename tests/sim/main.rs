@@ -22,11 +22,15 @@ mod phone;
 #[cfg(test)]
 mod plot;
 #[cfg(test)]
+mod proof;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
+mod villain;
 #[cfg(test)]
 mod world;
 
@@ -102,6 +106,12 @@ mod tests {
             Omit::Absorbing,
             Omit::SendingAgain,
             Omit::SentBy,
+            Omit::EdgeMark,
+            Omit::HomeMark,
+            Omit::Destinations,
+            Omit::Stripping,
+            Omit::Asking,
+            Omit::RouteSet,
         ];
         let mut unmissed = Vec::new();
         for omit in all {

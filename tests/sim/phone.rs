@@ -136,6 +136,13 @@ impl Phone {
         self.start(now);
     }
 
+    /// The phone goes on from another address, and tells its registrar later.
+    pub(crate) fn relocate(&mut self, now: Instant, addr: SocketAddr) {
+        self.who.addr = addr;
+        self.who.sent_by = addr.to_string();
+        self.register_soon(now);
+    }
+
     pub(crate) const fn quiet(&mut self) {
         self.quiet = true;
     }
@@ -296,6 +303,7 @@ impl Phone {
             _ if again => {}
             Purpose::Register(binding) if status < 300 => self.registered(now, binding, text),
             Purpose::Register(binding) if status == 401 => self.challenged(now, binding, text),
+            Purpose::Invite(leg) if status == 407 && self.invite_again(now, leg, place, text) => {}
             Purpose::Bye(leg) => self.left(leg),
             Purpose::Register(_) | Purpose::Invite(_) | Purpose::Reinvite(_) => {
                 self.failed(now, purpose, status);

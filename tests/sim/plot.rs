@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use steadfast::id::Transport;
 use steadfast::time::{Duration, Instant};
+use steadfast::trust::Strangers;
 
 use super::cast::{Cast, Speaks};
 use super::dice::Dice;
@@ -29,6 +30,12 @@ pub(crate) enum Act {
     Standstill(usize, Duration),
     /// It loses its connections to the homes.
     Isolate(usize),
+    /// A phone goes on from another address.
+    Move(usize),
+    /// A villain does something.
+    Prowl(usize),
+    /// Somebody from elsewhere calls.
+    Visit(usize, String),
     /// Others see the connections of a phone reset, and it does not.
     Sever(usize),
     Jump(usize, Duration),
@@ -72,6 +79,8 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
         endings(&mut cables, &mut acts);
     }
     answers(cast, &mut cables, &mut acts);
+    moves(cast, &mut dice.fork("moves"), &mut acts);
+    villains(cast, &mut dice.fork("villains"), &mut acts);
     acts.push((at(QUIET_S), Act::Quiet));
     acts
 }
@@ -175,6 +184,54 @@ fn answers(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
         }
     }
     acts.append(&mut severed);
+}
+
+/// Phones whose address changes just before they have something to say in a call.
+fn moves(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    let may_move = |phone: usize| {
+        let phone = &cast.phones[phone];
+        phone.speaks != Speaks::Sticky && phone.name.is_none()
+    };
+    let mut moves = Vec::new();
+    for (when, act) in &*acts {
+        if let Act::Order(phone, Order::HangUp | Order::Reinvite) = act
+            && may_move(*phone)
+            && dice.permille(120)
+        {
+            moves.push((*when - dice.millis(50, 900), Act::Move(*phone)));
+        }
+    }
+    acts.append(&mut moves);
+}
+
+/// What villains do and when, and the calls of those who may call without an
+/// account; and subscribers call villains, who then are in a dialog.
+fn villains(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    for villain in 0..cast.rogues.len() {
+        let mut when = at(5) + dice.millis(0, 3_000);
+        while when < at(FAULTS_END_S + 20) {
+            acts.push((when, Act::Prowl(villain)));
+            when = when + dice.millis(50, 3_000);
+        }
+    }
+    for _ in 0..4 {
+        let caller = dice.index(cast.phones.len());
+        let villain = 1 + dice.below(2);
+        let start = at(15) + dice.millis(0, 150_000);
+        let uri = format!("sip:v{villain}@example.com");
+        acts.push((start, Act::Order(caller, Order::Call(uri))));
+    }
+    for _ in 0..6 {
+        let start = at(15) + dice.millis(0, 160_000);
+        let is_foreign = cast.strangers == Strangers::Answer && dice.permille(500);
+        let callee = &cast.phones[dice.index(cast.phones.len())].user;
+        let uri = if is_foreign {
+            format!("sip:{callee}@example.com")
+        } else {
+            "urn:service:sos".to_owned()
+        };
+        acts.push((start, Act::Visit(dice.index(cast.edges.len()), uri)));
+    }
 }
 
 fn fault(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {

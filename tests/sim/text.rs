@@ -3,6 +3,18 @@
 
 use std::net::SocketAddr;
 
+/// What only the trust domain may say of who somebody is (RFC 3325, RFC 7315).
+pub(crate) const IDENTITIES: [&str; 8] = [
+    "p-asserted-identity",
+    "p-preferred-identity",
+    "p-charging-vector",
+    "p-charging-function-addresses",
+    "p-access-network-info",
+    "p-visited-network-id",
+    "remote-party-id",
+    "feature-caps",
+];
+
 /// One message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Text {
@@ -91,15 +103,19 @@ impl Text {
         param(self.first("from")?, "tag")
     }
 
+    /// User and host of the From.
+    pub(crate) fn sender(&self) -> (&str, &str) {
+        user_and_host(uri_of(self.first("from").unwrap_or_default()))
+    }
+
     pub(crate) fn via(&self) -> Option<Via<'_>> {
         Via::read(self.values("via").first()?)
     }
 
     /// What no proxy may change: every other header line in order, and the body.
     pub(crate) fn residue(&self) -> Vec<u8> {
-        const OURS: [&str; 15] = [
+        const OURS: [&str; 14] = [
             "proxy-authorization",
-            "p-asserted-identity",
             "via",
             "route",
             "record-route",
@@ -116,7 +132,7 @@ impl Text {
         ];
         let mut out = Vec::new();
         for (name, value) in &self.headers {
-            if !OURS.contains(&&name[..]) {
+            if !OURS.contains(&&name[..]) && !IDENTITIES.contains(&&name[..]) {
                 out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
             }
         }
@@ -161,6 +177,13 @@ pub(crate) fn param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     params
         .find(|(own, _)| *own == name)
         .map(|(_, value)| value.trim())
+}
+
+/// User and host of a URI.
+pub(crate) fn user_and_host(uri: &str) -> (&str, &str) {
+    let rest = uri.split_once(':').map_or("", |(_, rest)| rest);
+    let rest = rest.split(';').next().unwrap_or_default();
+    rest.split_once('@').unwrap_or(("", rest))
 }
 
 /// The URI between the angle brackets, else all of it.

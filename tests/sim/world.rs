@@ -6,6 +6,7 @@ mod names;
 mod outputs;
 mod streams;
 mod teams;
+mod villains;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ use super::judge::{Judge, Passage};
 use super::phone::Phone;
 use super::plot::Act;
 use super::record::Record;
+use super::villain::{Blow, Gang};
 use faults::Spell;
 
 pub(crate) use faults::Harm;
@@ -38,6 +40,7 @@ const UNIX: u64 = 1_800_000_000;
 pub(crate) enum Actor {
     Node(usize),
     Phone(usize),
+    Villain(usize),
 }
 
 /// A shard and what surrounds it. Whatever happens to a node happens to all its
@@ -117,6 +120,7 @@ pub(crate) enum Event {
         handoff: Box<Handoff>,
     },
     Act(Act),
+    Blow(Box<Blow>),
     Heal,
 }
 
@@ -126,6 +130,9 @@ pub(crate) struct World {
     pub(crate) cast: Cast,
     pub(crate) nodes: Vec<Node>,
     pub(crate) talkers: Vec<Talker>,
+    pub(super) gang: Gang,
+    /// What of a message has come to a villain, by connection.
+    unread: BTreeMap<u64, Vec<u8>>,
     /// Who plays each phone of the cast.
     pub(crate) players: Vec<Actor>,
     by_addr: BTreeMap<SocketAddr, Actor>,
@@ -170,6 +177,8 @@ impl World {
             judge: Judge::new(cast.clone()),
             nodes: Vec::new(),
             talkers: Vec::new(),
+            gang: Gang::new(cast.clone(), dice.fork("gang")),
+            unread: BTreeMap::new(),
             players: Vec::new(),
             by_addr: BTreeMap::new(),
             heap: BTreeMap::new(),
@@ -216,6 +225,9 @@ impl World {
             };
             self.by_addr.insert(phone.addr, actor);
             self.players.push(actor);
+        }
+        for (place, rogue) in cast.rogues.iter().enumerate() {
+            self.by_addr.insert(rogue.addr, Actor::Villain(place));
         }
         let first: Vec<usize> = (0..self.nodes.len()).collect();
         for place in &first {
@@ -317,6 +329,7 @@ impl World {
                 }
             }
             Event::Act(act) => self.act(&act),
+            Event::Blow(blow) => self.blow(&blow),
             Event::Heal => self.heal(),
         }
     }
@@ -333,7 +346,9 @@ impl World {
             Event::Resolved { place, .. } | Event::Handoff { place, .. } => {
                 Some(Actor::Node(*place))
             }
-            Event::Stuck(..) | Event::Row { .. } | Event::Act(_) | Event::Heal => None,
+            Event::Stuck(..) | Event::Row { .. } | Event::Act(_) | Event::Blow(_) | Event::Heal => {
+                None
+            }
         }
     }
 
@@ -348,7 +363,7 @@ impl World {
                 let now = self.now;
                 self.talk(place, |phone| phone.tick(now));
             }
-            Actor::Node(_) | Actor::Phone(_) => {}
+            Actor::Node(_) | Actor::Phone(_) | Actor::Villain(_) => {}
         }
     }
 
@@ -384,7 +399,7 @@ impl World {
         let from = self.talkers[place].addr;
         for sent in self.talkers[place].phone.take() {
             if sent.tcp {
-                self.send_stream(place, from, sent.to, &sent.bytes);
+                self.send_stream(Actor::Phone(place), from, sent.to, &sent.bytes);
             } else {
                 self.send_datagram(Actor::Phone(place), from, sent.to, &sent.bytes);
             }
@@ -407,12 +422,17 @@ impl World {
                 let node = &self.nodes[place];
                 (node.life, self.now + node.skew)
             }
-            Actor::Phone(_) => (0, self.now),
+            Actor::Phone(_) | Actor::Villain(_) => (0, self.now),
+        };
+        let who = match actor {
+            Actor::Villain(place) if leaves => self.cast.rogues[place].addr.ip(),
+            _ => way.from.ip(),
         };
         let passage = Passage {
             now: self.now,
             local: now,
             life,
+            who,
             from: way.from,
             to: way.to,
             conn: way.conn,
@@ -456,6 +476,7 @@ impl World {
                 Order::HangUp => phone.hang_up(now),
                 Order::Reinvite => phone.reinvite(now),
             }),
+            Actor::Villain(_) => {}
         }
     }
 

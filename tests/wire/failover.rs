@@ -111,7 +111,7 @@ fn the_home_turns_to_the_backup_when_the_primary_is_dead() {
             .find(|seen| seen.to.to_string() == upstream)
             .unwrap();
         assert!(
-            at_backup.text.contains(";gunk=e1;dlg=q"),
+            at_backup.text.contains(";gunk=e1;dlg=p"),
             "H-9: {}",
             at_backup.text
         );

@@ -4,7 +4,7 @@
 use super::phone::Phone;
 use super::world::World;
 
-/// The letter of its side and its MAC.
+/// The letter of its side and way, and its MAC.
 const LEN: usize = 17;
 
 /// Where the mark of a value begins and ends; it has one.
@@ -21,7 +21,10 @@ fn place(value: &str) -> (usize, usize) {
     let is_base32 = mark
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v'));
-    assert!(mark.starts_with(['q', 's']) && is_base32, "{value}");
+    assert!(
+        mark.starts_with(['p', 'q', 's', 't']) && is_base32,
+        "{value}"
+    );
     assert!(value[end..].starts_with([';', '>']), "{value}");
     (begin, end)
 }

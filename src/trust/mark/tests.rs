@@ -49,7 +49,7 @@ fn calling(mark: Mark, above: &str, ours: &str, lines: &str) -> String {
     let (bytes, message) = message("SIP/2.0 200 OK", "id", ("alice", "bob"), &lines);
     let (mut edits, mut out) = (Edits::default(), Vec::new());
     let above = ours.matches("us.example").count();
-    key().turn(mark, above, (&bytes, &message), &mut edits);
+    assert!(key().turn(mark, above, (&bytes, &message), (&mut edits, |_| false)));
     edits.apply(&bytes, &mut out);
     let out = String::from_utf8(out).unwrap();
     let place = out.find(";dlg=").unwrap() + ";dlg=".len();

@@ -171,10 +171,15 @@ impl Books {
         }
     }
 
-    fn answers(&mut self, passage: &Passage<'_>, text: &Text) {
-        let (status, now) = (text.status(), passage.now);
+    /// Somebody who is no node has answered so.
+    pub(super) fn answered(&mut self, text: &Text) {
         let residues = self.residues.entry(answer_key(text)).or_default();
         residues.push(fnv(0, &text.residue()));
+    }
+
+    fn answers(&mut self, passage: &Passage<'_>, text: &Text) {
+        let (status, now) = (text.status(), passage.now);
+        self.answered(text);
         let Some(call) = self.calls.get_mut(text.call_id()) else {
             return;
         };
@@ -263,6 +268,8 @@ impl Books {
                     bye.came.get_or_insert(now);
                 }
             }
+            // Whoever is asked who he is calls again.
+            ("INVITE", 407) if call.cseq == 1 => {}
             ("INVITE", 200..) if text.cseq() <= call.cseq && me == call.caller => {
                 call.settled.get_or_insert(now);
                 if let Some(fork) = call.forks.get_mut(tag)

@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use steadfast::time::{Duration, Instant};
 
 use super::Passage;
+use super::door::VISIT;
 use crate::cast::Cast;
 use crate::dice::fnv;
 use crate::text::{Text, Via, addr_of, param, uri_of};
+use crate::villain::EVIL;
 
 /// A node in one of its lives.
 type Node = (IpAddr, u32);
@@ -167,9 +169,15 @@ impl Laws {
         if text.method() == "BYE" && others.any(is_further) {
             self.again.insert(text.call_id().to_owned());
         }
+        // A copy that a phone sent when it had another port is for another shard.
+        let ports = |way: &(SocketAddr, Option<u64>)| (way.1.is_none()).then(|| way.0.port());
+        let mut ports: Vec<u16> = received.ways.iter().filter_map(ports).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let is_moved = cast.shards > 1 && ports.len() > 1;
         let known = received.sent.entry(to).or_insert_with(|| branch.clone());
         law(
-            *known == branch,
+            *known == branch || is_evil(text) || is_moved,
             "a request went to the same place under two branches",
         )
     }
@@ -277,7 +285,10 @@ impl Laws {
             "a response went elsewhere than its Via says",
         )?;
         let phone = cast.is_phone(passage.to.ip());
-        law(!(phone && status == 430), "a 430 went to a phone")?;
+        law(
+            !(phone && status == 430) || is_evil(text),
+            "a 430 went to a phone",
+        )?;
         law(
             method == "INVITE" || status != 408,
             "a request other than INVITE was answered 408",
@@ -301,13 +312,25 @@ impl Laws {
     }
 }
 
+/// Whether a villain has sent the request, or begun its call.
+fn is_evil(text: &Text) -> bool {
+    let vias = text.values("via");
+    [EVIL, VISIT]
+        .iter()
+        .any(|own| text.call_id().starts_with(own))
+        || vias.last().is_some_and(|via| via.contains(EVIL))
+}
+
 /// Where requests of each kind of node may go at all.
 fn place(cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
     let (from, to) = (passage.from.ip(), passage.to.ip());
     if cast.is_phone(to) {
         law(cast.is_edge(from), "a home sent a request to a phone")?;
+        // What a node makes itself follows its INVITE; and what villains have a phone
+        // asked for in a dialog of theirs is their business.
+        let is_own = text.values("via").len() == 1;
         return law(
-            addr_of(text.uri()).is_some_and(|addr| addr.ip() == to),
+            is_own || is_evil(text) || addr_of(text.uri()).is_some_and(|addr| addr.ip() == to),
             "a request went to a phone that it was not for",
         );
     }

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use steadfast::limits;
 use steadfast::time::{Duration, Instant};
 
 use super::books::{Bye, Call, Fork};
@@ -31,6 +30,11 @@ pub(crate) struct Tested {
     pub(crate) refusals: u32,
     pub(crate) reached: u32,
     pub(crate) silenced: u32,
+    /// Endings by a phone whose address has changed.
+    pub(crate) moved: u32,
+    pub(crate) emergencies: u32,
+    /// Calls from other domains.
+    pub(crate) guests: u32,
 }
 
 impl Tested {
@@ -47,10 +51,13 @@ impl Tested {
         self.refusals += other.refusals;
         self.reached += other.reached;
         self.silenced += other.silenced;
+        self.moved += other.moved;
+        self.emergencies += other.emergencies;
+        self.guests += other.guests;
     }
 
     /// Each by its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u32); 12] {
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 15] {
         [
             ("answers", self.answers),
             ("hindered", self.hindered),
@@ -64,20 +71,23 @@ impl Tested {
             ("refusals", self.refusals),
             ("reached", self.reached),
             ("silenced", self.silenced),
+            ("moved", self.moved),
+            ("emergencies", self.emergencies),
+            ("guests", self.guests),
         ]
     }
 }
 
 /// RFC 3261 §17: 64·T1.
-const LIFE: Duration = Duration::from_secs(32);
+pub(super) const LIFE: Duration = Duration::from_secs(32);
 /// What is left of a registration this long before it expires is not certain.
-const UNCERTAIN: Duration = Duration::from_secs(5);
+pub(super) const UNCERTAIN: Duration = Duration::from_secs(5);
 /// Within this time a phone that was refused because no home was there is back,
 /// even when the edge it tries first is gone (back-off and Timer F).
 const RETURNED: Duration = Duration::from_secs(60);
 
 /// No registration is older.
-const LONGEST: Duration = Duration::from_secs(120);
+pub(super) const LONGEST: Duration = Duration::from_secs(120);
 
 /// Judges a whole run.
 pub(crate) fn verdict(world: &World) -> Result<Tested, (String, String)> {
@@ -88,6 +98,11 @@ pub(crate) fn verdict(world: &World) -> Result<Tested, (String, String)> {
             let what = format!("{what}: call {id} {call:#?}");
             (what, id.clone())
         })?;
+    }
+    for (id, visit) in &world.judge.door.visits {
+        visit
+            .judge(world, &mut tested)
+            .map_err(|what| (format!("{what}: {id} {visit:#?}"), id.clone()))?;
     }
     Ok(tested)
 }
@@ -113,18 +128,11 @@ impl Court<'_> {
     }
 
     fn clean(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
-        until < at(QUIET_S) && self.world.is_clean(who, from, until)
+        self.world.was_clean(who, from, until)
     }
 
     fn speaks(&self, phone: IpAddr) -> Speaks {
         self.world.cast.phone(phone).speaks
-    }
-
-    /// A registration is certain for this long after its 200.
-    fn certain(&self, phone: IpAddr) -> Duration {
-        let expires = self.world.cast.phone(phone).expires_s();
-        let spread = expires / limits::EXPIRES_SPREAD;
-        Duration::from_secs((expires - spread).into()) - UNCERTAIN
     }
 
     /// True when nothing worse hurt `who` than that.
@@ -185,32 +193,6 @@ impl Court<'_> {
         Ok(())
     }
 
-    /// True when the phone is registered for certain through some edge.
-    fn is_served(&self, phone: IpAddr, from: Instant, until: Instant) -> bool {
-        let mut edges = self.world.cast.edges.iter();
-        edges.any(|edge| self.is_served_by(phone, edge.ip(), from, until))
-    }
-
-    /// The same through this edge.
-    fn is_served_by(&self, phone: IpAddr, edge: IpAddr, from: Instant, until: Instant) -> bool {
-        let granted = self.world.judge.books.granted.iter();
-        let mut granted = granted.filter(|(who, at, when)| {
-            (*who, *at) == (phone, edge) && *when + Duration::from_secs(1) < from
-        });
-        let Some((.., when)) = granted.next_back() else {
-            return false;
-        };
-        let since = *when - Duration::from_secs(2);
-        *when + self.certain(phone) > until
-            && self.clean(edge, since, until)
-            && self.clean(phone, since, until)
-    }
-
-    fn homes_are_clean(&self, from: Instant, until: Instant) -> bool {
-        let mut homes = self.world.cast.homes.iter();
-        homes.all(|home| self.clean(home.ip(), from, until))
-    }
-
     /// An established call can be ended by both sides, even when what one of
     /// them sends waits for its edge to go on, or is lost with the connection
     /// between that edge and the home.
@@ -234,24 +216,37 @@ impl Court<'_> {
         let own = own.copied().filter(|own| other != Some(own));
         // Whose registration ran out has no flow: a phone of RFC 3261 at any time,
         // the others when they were refused for want of a home.
-        let refreshed = self.homes_are_clean(bye.sent - RETURNED, bye.sent);
+        let refreshed = self.world.homes_are_clean(bye.sent - RETURNED, bye.sent);
         let has_flow = |phone: &IpAddr| {
             let holds = self.speaks(*phone) != Speaks::Plain && refreshed;
-            holds || self.is_served(*phone, bye.sent, bye.sent)
+            holds || self.world.is_served(*phone, bye.sent, bye.sent)
         };
         let whole = self.way_is_clean(fork, end, own)
             && self.clean(both[0], self.call.invited, end)
             && both.iter().all(has_flow);
         let served = |phone: &IpAddr| {
-            self.speaks(*phone) != Speaks::Plain && self.is_served(*phone, bye.sent, end)
+            self.speaks(*phone) != Speaks::Plain && self.world.is_served(*phone, bye.sent, end)
         };
         let before = bye.sent - Duration::from_secs(2);
-        let backed = both.iter().all(served) && self.homes_are_clean(before, end);
-        if !whole && !backed {
+        let other = both[usize::from(bye.from == both[0])];
+        // An edge, or a shard of it, that it has left without a word takes it to be
+        // where it was until that registration is over.
+        let early = self.call.invited - LONGEST;
+        let world = self.world;
+        let stays = !world.has_borne(Harm::Moved, other, early, end);
+        // What it has sent over a connection that others have forgotten is lost.
+        let is_heard = !world.has_borne(Harm::Severed, bye.from, self.call.invited, end);
+        let backed =
+            stays && is_heard && both.iter().all(served) && world.homes_are_clean(before, end);
+        let whole = whole && stays;
+        let moved = self.moved(fork, bye.from, end) && self.clean(other, self.call.invited, end);
+        let moved = moved && stays && has_flow(&other);
+        if !whole && !backed && !moved {
             return Ok(());
         }
+        tested.moved += u32::from(moved);
         tested.endings += 1;
-        tested.failovers += u32::from(!whole);
+        tested.failovers += u32::from(!whole && !moved);
         tested.resent += u32::from(self.world.judge.was_sent_again(self.id));
         // Both may hang up at the same moment: then the call is gone.
         let met = self
@@ -269,12 +264,27 @@ impl Court<'_> {
         }
     }
 
+    /// True when nothing hurt a call but that one of its phones has gone on from
+    /// another address: there it shows the mark of its dialog.
+    fn moved(&self, fork: &Fork, phone: IpAddr, end: Instant) -> bool {
+        let from = self.call.invited;
+        let mut path = fork.path.iter();
+        end < at(QUIET_S)
+            && self.world.harm(phone, from, end) == Harm::Moved
+            && path.all(|node| self.clean(*node, from, end))
+    }
+
     /// Timer C and all other timers: an INVITE has an end.
     fn settled(&self, tested: &mut Tested) -> Result<(), String> {
         let end = self.call.invited + Duration::from_secs(225);
         // The edge knows the phone, so that the INVITE has come there.
         let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.invited);
-        if !self.is_served_by(caller, edge, begun, begun)
+        let mut rogues = self.world.cast.rogues.iter();
+        if rogues.any(|rogue| rogue.user.as_ref() == Some(&self.call.user)) {
+            // A villain says once what a phone says until it is acknowledged.
+            return Ok(());
+        }
+        if !self.world.is_served_by(caller, edge, begun, begun)
             || !self.clean(caller, begun, end)
             || !self.clean(edge, begun, end)
         {
@@ -315,7 +325,7 @@ impl Court<'_> {
             // By which proxies it came is not written on a call without an answer.
             let mut edges = self.world.cast.edges.iter();
             if !edges.all(|edge| self.clean(edge.ip(), call.invited, end))
-                || !self.homes_are_clean(call.invited, end)
+                || !self.world.homes_are_clean(call.invited, end)
                 || !self.clean(call.caller, call.invited, end)
                 || !self.clean(*phone, call.invited, end)
             {
@@ -336,13 +346,15 @@ impl Court<'_> {
         let phones = self.world.cast.phones.iter();
         let devices = phones.filter(|phone| phone.user == call.user);
         let mut devices = devices.map(|phone| phone.addr.ip());
-        let served = devices.any(|phone| self.is_served(phone, call.invited, end));
+        let served = devices.any(|phone| self.world.is_served(phone, call.invited, end));
         let early = call.invited - LONGEST;
         let cancelled = call.cancelled.is_some_and(|when| when < end);
         if cancelled
             || !served
-            || !self.homes_are_clean(early, end)
-            || !self.is_served_by(call.caller, call.edge, call.invited, end)
+            || !self.world.homes_are_clean(early, end)
+            || !self
+                .world
+                .is_served_by(call.caller, call.edge, call.invited, end)
         {
             return Ok(());
         }

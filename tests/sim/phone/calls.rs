@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use steadfast::time::{Duration, Instant};
 
 use super::{Phone, Purpose, Sent, Written};
+use crate::cast::PASSWORD;
+use crate::proof;
 use crate::text::{Text, addr_of, param, uri_of};
 
 /// How the Call-IDs of a villain begin.
@@ -114,6 +116,48 @@ impl Phone {
             hangup: false,
             acks: Vec::new(),
         });
+        true
+    }
+
+    /// The proxy asks who calls (RFC 3261 §22.3); false when it has been told.
+    pub(super) fn invite_again(
+        &mut self,
+        now: Instant,
+        number: u32,
+        place: usize,
+        text: &Text,
+    ) -> bool {
+        let uri = self.clients[place].text.uri().to_owned();
+        let login = (&self.who.user[..], PASSWORD);
+        let line = proof::answer(text, login, "INVITE", &uri);
+        let way = (self.clients[place].tcp, self.clients[place].to);
+        let is_first = self.clients[place]
+            .text
+            .first("proxy-authorization")
+            .is_none();
+        let body = self.body();
+        let contact = self.contact();
+        let (Some(line), Some(leg)) = (line.filter(|_| is_first), self.leg(number)) else {
+            return false;
+        };
+        let Stage::Calling { heard, .. } = &mut leg.stage else {
+            return false;
+        };
+        *heard = false;
+        leg.cseq += 1;
+        let (routes, cseq) = (leg.routes.clone(), leg.cseq);
+        let (from, to, call_id) = (leg.local.clone(), leg.remote.clone(), leg.call_id.clone());
+        let written = Written {
+            uri: &uri,
+            routes: &routes,
+            from: &from,
+            to: &to,
+            call_id: &call_id,
+            cseq,
+            extra: &format!("Contact: {contact}\r\n{line}"),
+            body: &body,
+        };
+        self.ask(now, Purpose::Invite(number), "INVITE", way, &written);
         true
     }
 

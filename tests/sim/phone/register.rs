@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use steadfast::digest::{self, Algorithm, Answered, Qop};
 use steadfast::time::{Duration, Instant};
 
 use super::{Phone, Purpose, Who, Written};
+use crate::cast::PASSWORD;
+use crate::proof;
 use crate::text::Text;
 
 /// One binding: of RFC 5626 one per edge, else one that goes from edge to edge
@@ -104,32 +105,10 @@ impl Phone {
     }
 
     pub(super) fn challenged(&mut self, now: Instant, place: usize, text: &Text) {
-        let md5 = text
-            .headers
-            .iter()
-            .find(|(name, value)| name == "www-authenticate" && value.contains("algorithm=MD5"));
-        let nonce = md5.and_then(|(_, value)| value.split("nonce=\"").nth(1)?.split('"').next());
-        let Some(nonce) = nonce else {
+        let login = (&self.who.user[..], PASSWORD);
+        let Some(line) = proof::answer(text, login, "REGISTER", "sip:example.com") else {
             return self.failed(now, Purpose::Register(place), 401);
         };
-        let user = self.who.user.clone();
-        let (md5, password) = (Algorithm::Md5, super::super::cast::PASSWORD.as_bytes());
-        let ha1 = digest::ha1(md5, user.as_bytes(), b"example.com", password);
-        let answered = Answered {
-            nonce: nonce.as_bytes(),
-            qop: Qop::Auth {
-                nc: b"00000001",
-                cnonce: b"xyz",
-            },
-            method: b"REGISTER",
-            uri: b"sip:example.com",
-        };
-        let response = digest::response(md5, ha1.as_bytes(), &answered);
-        let response = String::from_utf8_lossy(response.as_bytes()).into_owned();
-        let line = format!(
-            "Authorization: Digest username=\"{user}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"sip:example.com\", \
-             response=\"{response}\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"xyz\"\r\n"
-        );
         self.register(now, place, &line);
     }
 
@@ -151,6 +130,18 @@ impl Phone {
         binding.until = None;
         binding.turn += 1;
         binding.alarm = Some(now + wait);
+    }
+
+    /// The phone has another address: it registers there before long.
+    pub(super) fn register_soon(&mut self, now: Instant) {
+        for place in 0..self.bindings.len() {
+            let wait = self.dice.millis(1_500, 5_000);
+            let binding = &mut self.bindings[place];
+            if binding.until.is_some() {
+                binding.busy = false;
+                binding.alarm = Some(now + wait);
+            }
+        }
     }
 
     /// O-11: a flow that is gone is registered anew.

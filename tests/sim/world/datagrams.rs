@@ -82,6 +82,10 @@ impl World {
                 let now = self.now;
                 self.talk(place, |phone| phone.receive(now, from, false, bytes));
             }
+            Actor::Villain(place) => {
+                self.show(false, actor, way, bytes);
+                self.told(place, from, false, bytes);
+            }
         }
     }
 

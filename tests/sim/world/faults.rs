@@ -1,7 +1,7 @@
 //! What goes wrong, and the memory of it: a promise holds only where nothing
 //! it stands on was hurt.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use steadfast::shard::Input;
 use steadfast::time::{Duration, Instant};
@@ -17,6 +17,8 @@ pub(crate) enum Harm {
     Severed,
     /// It was stopped for some seconds, in which others gave up their connections.
     Still,
+    /// It has another address.
+    Moved,
     Worse,
 }
 
@@ -45,6 +47,17 @@ impl World {
         harms.max().unwrap_or(Harm::Nothing)
     }
 
+    /// True when that hurt `who` between the two, whatever else did.
+    pub(crate) fn has_borne(&self, harm: Harm, who: IpAddr, from: Instant, until: Instant) -> bool {
+        let hits = |spell: &Spell| {
+            spell.who == Some(who)
+                && spell.harm == harm
+                && spell.from <= until
+                && spell.until >= from
+        };
+        self.spells.iter().any(hits)
+    }
+
     pub(super) fn hurt(&mut self, who: Option<IpAddr>, length: Duration) {
         self.harmed(who, length, Harm::Worse);
     }
@@ -61,7 +74,9 @@ impl World {
     }
 
     pub(super) fn act(&mut self, act: &Act) {
-        self.record.event(self.now, &format!("{act:?}"));
+        if !matches!(act, Act::Prowl(_)) {
+            self.record.event(self.now, &format!("{act:?}"));
+        }
         match act {
             Act::Order(phone, order) => self.command(*phone, order),
             Act::Crash(place, silent) => self.crash(*place, *silent),
@@ -108,6 +123,16 @@ impl World {
                 self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
                 self.sever(ip);
             }
+            Act::Prowl(villain) => {
+                let blows = self.gang.prowl(self.now, *villain);
+                self.strike(blows);
+            }
+            Act::Visit(edge, uri) => {
+                let edge = self.cast.edges[*edge];
+                let blows = self.gang.visit(edge, uri);
+                self.strike(blows);
+            }
+            Act::Move(phone) => self.relocate(*phone),
             Act::Jump(place, by) => {
                 let addr = self.nodes[*place].addr;
                 self.hurt(Some(addr.ip()), Duration::ZERO);
@@ -128,6 +153,24 @@ impl World {
             Act::Reboot(phone) => self.reboot(*phone),
             Act::Quiet => self.quiet(),
         }
+    }
+
+    /// A phone goes on from another port, without a word to anybody.
+    fn relocate(&mut self, phone: usize) {
+        let Actor::Phone(place) = self.players[phone] else {
+            return;
+        };
+        let old = self.talkers[place].addr;
+        self.harmed(Some(old.ip()), Duration::ZERO, Harm::Moved);
+        self.break_streams(old, false);
+        self.serial += 1;
+        let port = 6_000 + u16::try_from(self.serial % 10_000).unwrap();
+        let new = SocketAddr::new(old.ip(), port);
+        self.by_addr.remove(&old);
+        self.by_addr.insert(new, Actor::Phone(place));
+        self.talkers[place].addr = new;
+        let now = self.now;
+        self.talk(place, |phone| phone.relocate(now, new));
     }
 
     fn stand_still(&mut self, phone: usize, length: Duration) {
@@ -230,6 +273,7 @@ impl World {
                 let now = self.now;
                 self.talk(place, |phone| phone.reboot(now));
             }
+            Actor::Villain(_) => {}
         }
     }
 
@@ -243,6 +287,7 @@ impl World {
         for talker in &mut self.talkers {
             talker.phone.quiet();
         }
+        self.gang.quiet();
     }
 
     /// What a node still holds at the end, which must be nothing.

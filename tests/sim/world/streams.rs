@@ -10,6 +10,7 @@ use steadfast::time::{Duration, Instant};
 
 use super::{Actor, Event, Way, World};
 use crate::cast::UPSTREAM;
+use crate::cast::is_victim;
 use crate::text::Text;
 
 /// One connection; side 0 opened it.
@@ -47,7 +48,7 @@ impl World {
     fn life(&self, actor: Option<Actor>) -> u32 {
         match actor {
             Some(Actor::Node(place)) => self.nodes[place].life,
-            Some(Actor::Phone(_)) | None => 0,
+            Some(Actor::Phone(_) | Actor::Villain(_)) | None => 0,
         }
     }
 
@@ -74,6 +75,7 @@ impl World {
         stream: Option<StreamId>,
         to: SocketAddr,
     ) -> u64 {
+        self.judge.opens(from.ip(), to);
         self.serial += 1;
         let id = self.serial;
         let end = |actor, stream, addr| End {
@@ -102,8 +104,9 @@ impl World {
                 let node = &self.nodes[place];
                 (node.shard.is_none(), node.silent)
             }
-            Some(Actor::Phone(_)) => (false, false),
-            None => (true, false),
+            Some(Actor::Phone(_) | Actor::Villain(_)) => (false, false),
+            // Whoever it is takes what he gets.
+            None => (!is_victim(to.ip()), false),
         };
         if dark || deaf && silent {
             self.push(self.now + limits::CONNECT_MAX, Event::Fin(id, 0));
@@ -131,7 +134,7 @@ impl World {
                 Some(stream) => Some(stream),
                 None => return self.push(self.now + late, Event::Fin(id, 0)),
             },
-            Some(Actor::Phone(_)) | None => None,
+            Some(Actor::Phone(_) | Actor::Villain(_)) | None => None,
         };
         let life = self.life(actor);
         let conn = self.conns.get_mut(&id).unwrap();
@@ -262,6 +265,7 @@ impl World {
             }
             (Actor::Node(_), None) => {}
             (Actor::Phone(place), _) => self.read(place, id, far.addr, bytes),
+            (Actor::Villain(place), _) => self.overhear(place, id, far.addr, bytes),
         }
     }
 
@@ -287,12 +291,11 @@ impl World {
     /// take none that somebody else has opened (RFC 5923 §5).
     pub(super) fn send_stream(
         &mut self,
-        place: usize,
+        actor: Actor,
         from: SocketAddr,
         to: SocketAddr,
         bytes: &[u8],
     ) {
-        let actor = Actor::Phone(place);
         let is_answer = bytes.starts_with(b"SIP/2.0 ");
         let open = self.conns.iter().rev().find_map(|(id, conn)| {
             let side = conn.ends.iter().position(|e| e.actor == Some(actor))?;
@@ -353,7 +356,7 @@ impl World {
                     self.talk(place, |phone| phone.closed(now, far));
                 }
             }
-            (Some(Actor::Node(_)) | None, _) => {}
+            (Some(Actor::Node(_) | Actor::Villain(_)) | None, _) => {}
         }
     }
 

@@ -1,0 +1,34 @@
+//! Promises to those who are no subscribers: calls for help, and calls from
+//! other domains where the edges let them in.
+
+use super::door::Visit;
+use super::promises::{LIFE, Tested};
+use crate::world::World;
+
+impl Visit {
+    /// A call of theirs arrives at a phone that is registered for certain.
+    pub(super) fn judge(&self, world: &World, tested: &mut Tested) -> Result<(), String> {
+        let end = self.sent + LIFE;
+        let phones = world.cast.phones.iter();
+        let devices = phones.filter(|phone| phone.user == self.user);
+        let mut devices = devices.map(|phone| phone.addr.ip());
+        let is_served = devices.any(|phone| world.is_served(phone, self.sent, end));
+        let early = self.sent - super::promises::LONGEST;
+        if !is_served
+            || !world.homes_are_clean(early, end)
+            || !world.was_clean(self.edge, early, end)
+        {
+            return Ok(());
+        }
+        let count = if self.user == crate::cast::SOS {
+            &mut tested.emergencies
+        } else {
+            &mut tested.guests
+        };
+        *count += 1;
+        if self.reached.is_none_or(|reached| reached > end) {
+            return Err("a caller who needs no account did not get through".to_owned());
+        }
+        Ok(())
+    }
+}
