@@ -421,7 +421,9 @@ fn contact<'a>(bytes: &'a [u8], message: &Message) -> Option<Next<'a>> {
         None => line.value,
         Some(_) => message.values(bytes, Name::Contact).next()?,
     };
-    Some(Next::Target(uri_in(value.of(bytes))?))
+    // `*` is nobody.
+    let uri = uri_in(value.of(bytes)).filter(|uri| uri.len() > 1)?;
+    Some(Next::Target(uri))
 }
 
 fn call_id<'a>(bytes: &'a [u8], message: &Message) -> Option<&'a [u8]> {
