@@ -8,7 +8,6 @@
 //! operating system; each use has a key of its own.
 
 use std::fmt;
-use std::hash::Hasher;
 
 use aes::Aes256Enc;
 use aes::cipher::{BlockEncrypt, KeyInit};
@@ -98,44 +97,51 @@ impl Mac {
         Self(word(0), word(8))
     }
 
-    /// Over these parts, each with its end.
+    /// Over these parts, each behind its length and filled up to whole words.
     #[must_use]
     pub fn of<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
-        let mut hasher = self.hasher();
+        let (mut state, mut words) = (self.start(), 0_u64);
         for part in parts {
-            hasher.write(part);
-            hasher.write_usize(part.len());
+            let (whole, rest) = part.as_chunks::<8>();
+            state = absorb(state, part.len() as u64);
+            for word in whole {
+                state = absorb(state, u64::from_le_bytes(*word));
+            }
+            let last = rest.iter().rev();
+            let last = last.fold(0, |word, byte| word << 8 | u64::from(*byte));
+            state = absorb(state, last);
+            words += 2 + whole.len() as u64;
         }
-        hasher.finish()
+        finish(state, 8 * words)
     }
 
     /// Over a secret hash, so that it may be shown.
     #[must_use]
-    pub fn veil(&self, hash: u64) -> u64 {
-        // As `of` would do it with these eight bytes and no length of a part.
-        let mut v = [
+    pub const fn veil(&self, hash: u64) -> u64 {
+        finish(absorb(self.start(), hash), 8)
+    }
+
+    const fn start(&self) -> [u64; 4] {
+        [
             self.0 ^ 0x736f_6d65_7073_6575,
             self.1 ^ 0x646f_7261_6e64_6f6d,
             self.0 ^ 0x6c79_6765_6e65_7261,
             self.1 ^ 0x7465_6462_7974_6573,
-        ];
-        for word in [hash, 8 << 56] {
-            v[3] ^= word;
-            v = round(round(v));
-            v[0] ^= word;
-        }
-        v[2] ^= 0xff;
-        v = round(round(round(round(v))));
-        v[0] ^ v[1] ^ v[2] ^ v[3]
+        ]
     }
+}
 
-    #[expect(
-        deprecated,
-        reason = "the successor takes no keys, and the table hash is no authenticator"
-    )]
-    fn hasher(&self) -> impl Hasher + use<> {
-        std::hash::SipHasher::new_with_keys(self.0, self.1)
-    }
+/// One word more.
+const fn absorb([v0, v1, v2, v3]: [u64; 4], word: u64) -> [u64; 4] {
+    let [v0, v1, v2, v3] = round(round([v0, v1, v2, v3 ^ word]));
+    [v0 ^ word, v1, v2, v3]
+}
+
+/// The hash of so many bytes, which were whole words.
+const fn finish(state: [u64; 4], length: u64) -> u64 {
+    let [v0, v1, v2, v3] = absorb(state, length << 56);
+    let [v0, v1, v2, v3] = round(round(round(round([v0, v1, v2 ^ 0xff, v3]))));
+    v0 ^ v1 ^ v2 ^ v3
 }
 
 /// SipRound.
@@ -161,6 +167,8 @@ impl fmt::Debug for Mac {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::Hasher;
+
     use super::*;
 
     const SEED: Seed = [1, 2, 3, 4];
@@ -197,13 +205,26 @@ mod tests {
         let of = |parts: &[&[u8]]| mac.of(parts.iter().copied());
         assert_eq!(of(&[b"a", b"bc"]), of(&[b"a", b"bc"]));
         assert_ne!(of(&[b"a", b"bc"]), of(&[b"ab", b"c"]));
+        assert_ne!(of(&[b"a", b""]), of(&[b"a"]));
         assert_ne!(of(&[b"a"]), Mac::new(SEED, "loop").of([&b"a"[..]]));
         assert_ne!(mac.veil(1), Mac::new([1, 2, 3, 5], "tag").veil(1));
         assert_ne!(mac.veil(1), mac.veil(2));
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "the library's own is the twin")]
+    fn it_is_siphash() {
+        let mac = Mac::new(SEED, "tag");
+        let twin = |words: &[u64]| {
+            let mut hasher = std::hash::SipHasher::new_with_keys(mac.0, mac.1);
+            words.iter().for_each(|word| hasher.write_u64(word.to_le()));
+            hasher.finish()
+        };
         for word in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
-            let mut hasher = mac.hasher();
-            hasher.write(&word.to_le_bytes());
-            assert_eq!(mac.veil(word), hasher.finish());
+            assert_eq!(mac.veil(word), twin(&[word]));
         }
+        let [one, two] = [u64::from_le_bytes(*b"Call-ID1"), 0x3332];
+        assert_eq!(mac.of([&b"Call-ID123"[..]]), twin(&[10, one, two]));
+        assert_eq!(mac.of([&b"Call-ID1"[..], b""]), twin(&[8, one, 0, 0, 0]));
     }
 }

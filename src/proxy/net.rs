@@ -508,8 +508,11 @@ impl Net {
             IpAddr::V6(ip) => ip.octets(),
         };
         let (call_id, from) = (value(Name::CallId), value(Name::From));
-        let parts = [call_id, from, &cseq[..], &source, &epoch.to_be_bytes()];
-        hex(self.mac(parts), tag);
+        let mut rest = [0; 28];
+        rest[..16].copy_from_slice(&source);
+        rest[16..24].copy_from_slice(&epoch.to_be_bytes());
+        rest[24..].copy_from_slice(&cseq);
+        hex(self.mac([call_id, from, &rest[..]]), tag);
         tag
     }
 
