@@ -135,6 +135,7 @@ fn accept(shard: &mut Shard) -> StreamId {
         transport: Transport::Tcp,
         peer: parse(PHONE),
         identities: &[],
+        core_side: false,
     };
     let stream = shard.accept(Instant::ZERO, &accepted);
     stream.expect("there is room")
@@ -161,6 +162,7 @@ fn settings() -> edge::Settings {
             udp: 5060,
             tcp: 5060,
             tls: 5061,
+            core_port: 40_000,
             retires: false,
             site: String::new(),
         }],
@@ -168,6 +170,15 @@ fn settings() -> edge::Settings {
         set_size: 1,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
+        peers: Vec::new(),
+        core_port: 40_000,
+        rules: edge::Rules {
+            destinations: steadfast::trust::Destinations {
+                reach: vec![(std::net::IpAddr::from([127, 0, 0, 0]), 8)],
+                deny: Vec::new(),
+            },
+            ..edge::Rules::default()
+        },
     }
 }
 

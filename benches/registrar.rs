@@ -103,7 +103,7 @@ fn settings() -> home::Settings {
     home::Settings {
         calls_out: steadfast::trust::CallsOut::anywhere(),
         destinations: steadfast::trust::Destinations {
-            reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+            reach: vec![(std::net::IpAddr::from([127, 0, 0, 0]), 8)],
             deny: Vec::new(),
         },
         identities: steadfast::trust::Identities::default(),

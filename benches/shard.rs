@@ -242,7 +242,7 @@ fn settings() -> edge::Settings {
     edge::Settings {
         rules: edge::Rules {
             destinations: steadfast::trust::Destinations {
-                reach: vec![("127.0.0.0".parse().unwrap(), 8)],
+                reach: vec![(std::net::IpAddr::from([127, 0, 0, 0]), 8)],
                 deny: Vec::new(),
             },
             ..edge::Rules::default()

@@ -307,7 +307,7 @@ impl Edge {
                 {
                     return verdict;
                 }
-                self.to_home(pass, next.flatten().map(|uri| uri.whole));
+                self.plan_home(pass, next.flatten().map(|uri| uri.whole));
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
@@ -317,7 +317,7 @@ impl Edge {
     }
 
     /// To the homes, by the next Route where that names them.
-    fn to_home(&mut self, pass: &mut Pass<'_, '_>, next: Option<Span>) {
+    fn plan_home(&mut self, pass: &mut Pass<'_, '_>, next: Option<Span>) {
         if next.is_none() && !pass.plan.restore_uri {
             // P-8; what is not ours is the home's to follow.
             if let Some(uri) = pass.request.message.target() {

@@ -193,31 +193,7 @@ impl Message {
     /// # Errors
     /// `Address` with the one that has an empty, quoted or second tag.
     pub fn tags(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        for (place, address) in [self.from, self.to].into_iter().enumerate() {
-            let Some(address) = address else { continue };
-            let params = address.params;
-            if params.is_empty() {
-                continue;
-            }
-            // Nearly everybody writes the tag and nothing else.
-            let alone = params.of(bytes).strip_prefix(b";tag=");
-            if let Some(tag) = alone.filter(|tag| Class::TOKEN.holds_all(tag)) {
-                let end = usize::from(params.end);
-                self.tags[place] = Some(Span::new(end.saturating_sub(tag.len()), end));
-                continue;
-            }
-            let params = super::params::iter(bytes, address.params);
-            let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
-            let is_token = |param: super::params::Param| {
-                let value = param.value.unwrap_or_default().of(bytes);
-                Class::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
-            };
-            let tag = tags.next();
-            if !tag.is_none_or(is_token) || tags.next().is_some() {
-                return Err(Malformed::Address(address.value));
-            }
-            self.tags[place] = tag.and_then(|tag| tag.value);
-        }
+        self.tags = [tag_of(bytes, self.from)?, tag_of(bytes, self.to)?];
         Ok(())
     }
 
@@ -313,4 +289,28 @@ impl Message {
             .and_then(|index| self.headers.get(index..))
             .unwrap_or_default()
     }
+}
+
+/// The tag of an address, which is a token and stands once.
+fn tag_of(bytes: &[u8], address: Option<Address>) -> Result<Option<Span>, Malformed> {
+    let Some(address) = address.filter(|address| !address.params.is_empty()) else {
+        return Ok(None);
+    };
+    // Nearly everybody writes the tag and nothing else.
+    let alone = address.params.of(bytes).strip_prefix(b";tag=");
+    if let Some(tag) = alone.filter(|tag| Class::TOKEN.holds_all(tag)) {
+        let end = usize::from(address.params.end);
+        return Ok(Some(Span::new(end.saturating_sub(tag.len()), end)));
+    }
+    let params = super::params::iter(bytes, address.params);
+    let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
+    let is_token = |param: super::params::Param| {
+        let value = param.value.unwrap_or_default().of(bytes);
+        Class::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
+    };
+    let tag = tags.next();
+    if !tag.is_none_or(is_token) || tags.next().is_some() {
+        return Err(Malformed::Address(address.value));
+    }
+    Ok(tag.and_then(|tag| tag.value))
 }
