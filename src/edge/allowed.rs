@@ -153,7 +153,7 @@ impl Edge {
     }
 
     /// True when the host is a served domain or where a home listens.
-    fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
+    pub(super) fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
         let mut domains = self.settings.home_domains.iter();
         let homes = &self.homes;

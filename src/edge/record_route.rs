@@ -11,7 +11,8 @@
 //!   (this edge was restarted, and the phone has not noticed) gets that token
 //!   too, and in a parameter the flow token: while this edge lives it leads to
 //!   the very flow, and when it dies the token leads to the phone's other edge.
-//!   Whoever shows the token of another phone harms its own dialog and no more.
+//!   It has to call in the name that stands in the token, which the home has it
+//!   prove.
 //! - Anyone else gets a flow token at this edge's own address, twice where the
 //!   two sides differ in transport or address family.
 //!
@@ -197,6 +198,9 @@ impl Edge {
         if !self.has_token() || self.token.is_anonymous() {
             return None;
         }
+        if !pass.request.principal.is_peer() && !self.claims_own(pass) {
+            return None;
+        }
         let (edges, flags) = (self.token_set(), self.token.flags());
         if !self.write_token(&self.token.subscriber(), edges, flags, out) {
             out.clear();
@@ -206,6 +210,19 @@ impl Edge {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
         Some(flags & STICKY != 0 || !pass.request.principal.is_peer() && says("sticky"))
+    }
+
+    /// Whether whoever shows the token at hand calls in the name that stands in it:
+    /// then the home asks him whether he is that. Another one's token would have
+    /// the called side's requests go to that one's phone.
+    fn claims_own(&self, pass: &Pass<'_, '_>) -> bool {
+        let (bytes, request) = (pass.request.bytes, pass.request);
+        let from = request.message.from_uri(bytes);
+        !request.is_emergency()
+            && from.is_some_and(|from| {
+                let user = from.user.unwrap_or_default().of(bytes);
+                user == self.token.user() && self.is_served(bytes, &from)
+            })
     }
 
     /// P-17: what goes on as `sips` comes back as `sips`. The mark of the dialog

@@ -107,6 +107,28 @@ fn nobody_is_behind_the_token_of_another() {
 }
 
 #[test]
+fn who_shows_the_token_of_another_is_not_reached_there() {
+    // The edge was restarted, and mallory says that he is bob's phone.
+    let mut world = World::hospitable(Tokens::Clear);
+    for (name, addr, edge) in [("ann", ANN, 1), ("bob", BOB, 2)] {
+        let ok = Register::new(name, addr).login(&mut world, EDGES[edge]);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    }
+    let ann = Phone::new("ann", ANN, false);
+    let mallory = Phone::foreign("mallory", "127.0.0.1:5099");
+    let lines = format!("Route: {TOKEN}\nRoute: <sip:example.com;lr>\n");
+    let invite = mallory.request("INVITE", "sip:ann@example.com", 1, &lines, "");
+    mallory.send(&mut world, EDGES[0], &invite);
+    let invite = ann.receive(&mut world);
+    assert!(invite.starts_with("INVITE "), "{invite}");
+    let routes = Phone::values(&invite, "Record-Route");
+    assert!(
+        !routes.iter().any(|route| route.contains("bob")),
+        "{routes:?}"
+    );
+}
+
+#[test]
 fn what_leads_to_a_phone_leads_to_no_route_of_its_own() {
     // The mark that ann's side has at joe's edge is for joe's flow, whatever joe
     // says is behind him.
