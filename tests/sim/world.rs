@@ -426,7 +426,7 @@ impl World {
         };
         let who = match actor {
             Actor::Villain(place) if leaves => self.cast.rogues[place].addr.ip(),
-            _ => way.from.ip(),
+            Actor::Villain(_) | Actor::Node(_) | Actor::Phone(_) => way.from.ip(),
         };
         let passage = Passage {
             now: self.now,

@@ -269,7 +269,7 @@ impl Books {
                 }
             }
             // Whoever is asked who he is calls again.
-            ("INVITE", 407) if call.cseq == 1 => {}
+            ("INVITE", 407) if text.cseq() == 1 => {}
             ("INVITE", 200..) if text.cseq() <= call.cseq && me == call.caller => {
                 call.settled.get_or_insert(now);
                 if let Some(fork) = call.forks.get_mut(tag)

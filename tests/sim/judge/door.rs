@@ -122,10 +122,7 @@ impl Door {
             let values = text.values(header);
             values.iter().any(|value| value.contains(VICTIM))
         };
-        if ["contact", "record-route"]
-            .iter()
-            .any(|header| names(header))
-        {
+        if ["contact", "record-route"].iter().any(names) {
             self.led.insert(call.clone());
         }
         if !text.is_request() {
@@ -165,7 +162,7 @@ impl Door {
             } else {
                 user_and_host(text.uri()).0
             };
-            self.visits.entry(call).or_insert(Visit {
+            self.visits.entry(call).or_insert_with(|| Visit {
                 edge: passage.to.ip(),
                 user: user.to_owned(),
                 sent: passage.now,
@@ -226,24 +223,25 @@ impl Door {
         )?;
         let call = text.call_id().to_owned();
         let from = tag(text, "from").unwrap_or_default().to_owned();
+        self.met
+            .insert((call.clone(), from.clone(), passage.to.ip()));
+        if is_victim(passage.to.ip()) || cast.is_rogue(passage.to.ip()) {
+            // Whoever calls outside has shown there already who he is, and what comes
+            // to villains harms nobody.
+            return Ok(());
+        }
         let names = (&call[..], &from[..], all.first().copied());
         let within = self.within(cast, names, passage.to.ip(), &origins);
         let vias = text.values("via");
         let mut nodes = vias.iter().filter_map(|via| Via::read(via)?.addr());
         let by_home = nodes.any(|addr| cast.is_home(addr.ip()));
         let is_past = |origin: &Origin| origin.goes_past(cast);
-        if is_victim(passage.to.ip()) {
-            // Whoever calls outside has shown there already who he is.
-            return Ok(());
-        }
-        let verdict = if !by_home || origins.iter().all(is_past) {
+        if !by_home || origins.iter().all(is_past) {
             within
         } else {
             // A tag that is of no dialog is as good as none.
             within.or_else(|_| self.begins(cast, text, &origins))
-        };
-        self.met.insert((call, from, passage.to.ip()));
-        verdict
+        }
     }
 
     /// A node opens a connection.

@@ -2,8 +2,8 @@
 //! other domains where the edges let them in.
 
 use super::door::Visit;
-use super::promises::{LIFE, Tested};
-use crate::world::World;
+use super::promises::{LIFE, LONGEST, Tested};
+use crate::world::{Harm, World};
 
 impl Visit {
     /// A call of theirs arrives at a phone that is registered for certain.
@@ -12,9 +12,14 @@ impl Visit {
         let phones = world.cast.phones.iter();
         let devices = phones.filter(|phone| phone.user == self.user);
         let mut devices = devices.map(|phone| phone.addr.ip());
-        let is_served = devices.any(|phone| world.is_served(phone, self.sent, end));
-        let early = self.sent - super::promises::LONGEST;
+        let early = self.sent - LONGEST;
+        // Where a phone was before, an edge may look for it first.
+        let is_served = devices.any(|phone| {
+            world.is_served(phone, self.sent, end)
+                && !world.has_borne(Harm::Moved, phone, early, end)
+        });
         if !is_served
+            || !world.has_one_registrar()
             || !world.homes_are_clean(early, end)
             || !world.was_clean(self.edge, early, end)
         {

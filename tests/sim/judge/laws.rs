@@ -175,9 +175,11 @@ impl Laws {
         ports.sort_unstable();
         ports.dedup();
         let is_moved = cast.shards > 1 && ports.len() > 1;
+        // Of two homes the first is asked again when the second is gone too.
+        let is_asked_again = cast.homes.len() > 1 && cast.is_home(passage.to.ip());
         let known = received.sent.entry(to).or_insert_with(|| branch.clone());
         law(
-            *known == branch || is_evil(text) || is_moved,
+            *known == branch || is_evil(text) || is_moved || is_asked_again,
             "a request went to the same place under two branches",
         )
     }

@@ -239,7 +239,7 @@ impl Court<'_> {
         let backed =
             stays && is_heard && both.iter().all(served) && world.homes_are_clean(before, end);
         let whole = whole && stays;
-        let moved = self.moved(fork, bye.from, end) && self.clean(other, self.call.invited, end);
+        let moved = self.moved(fork, bye, end) && self.clean(other, self.call.invited, end);
         let moved = moved && stays && has_flow(&other);
         if !whole && !backed && !moved {
             return Ok(());
@@ -264,13 +264,15 @@ impl Court<'_> {
         }
     }
 
-    /// True when nothing hurt a call but that one of its phones has gone on from
-    /// another address: there it shows the mark of its dialog.
-    fn moved(&self, fork: &Fork, phone: IpAddr, end: Instant) -> bool {
-        let from = self.call.invited;
+    /// True when nothing hurt a call but that whoever ends it has gone on from
+    /// another address before: there it shows the mark of its dialog.
+    fn moved(&self, fork: &Fork, bye: &Bye, end: Instant) -> bool {
+        let (world, from) = (self.world, self.call.invited);
         let mut path = fork.path.iter();
         end < at(QUIET_S)
-            && self.world.harm(phone, from, end) == Harm::Moved
+            && world.harm(bye.from, from, end) == Harm::Moved
+            && !world.has_borne(Harm::Severed, bye.from, from, end)
+            && !world.moves_after(bye.from, bye.sent, end)
             && path.all(|node| self.clean(*node, from, end))
     }
 
@@ -346,11 +348,15 @@ impl Court<'_> {
         let phones = self.world.cast.phones.iter();
         let devices = phones.filter(|phone| phone.user == call.user);
         let mut devices = devices.map(|phone| phone.addr.ip());
-        let served = devices.any(|phone| self.world.is_served(phone, call.invited, end));
         let early = call.invited - LONGEST;
+        let served = devices.any(|phone| {
+            self.world.is_served(phone, call.invited, end)
+                && !self.world.has_borne(Harm::Moved, phone, early, end)
+        });
         let cancelled = call.cancelled.is_some_and(|when| when < end);
         if cancelled
             || !served
+            || !self.world.has_one_registrar()
             || !self.world.homes_are_clean(early, end)
             || !self
                 .world

@@ -32,6 +32,9 @@ pub(crate) struct Spell {
     harm: Harm,
 }
 
+/// What was under way when something began or ended suffers too.
+const MARGIN: Duration = Duration::from_millis(500);
+
 impl World {
     /// True when nothing hurt `who` between the two.
     pub(crate) fn is_clean(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
@@ -58,17 +61,24 @@ impl World {
         self.spells.iter().any(hits)
     }
 
+    /// True when `who` went on from another address after that moment.
+    pub(crate) fn moves_after(&self, who: IpAddr, when: Instant, until: Instant) -> bool {
+        let hits = |spell: &Spell| {
+            let moved = spell.from + MARGIN;
+            spell.who == Some(who) && spell.harm == Harm::Moved && moved > when && moved <= until
+        };
+        self.spells.iter().any(hits)
+    }
+
     pub(super) fn hurt(&mut self, who: Option<IpAddr>, length: Duration) {
         self.harmed(who, length, Harm::Worse);
     }
 
     fn harmed(&mut self, who: Option<IpAddr>, length: Duration, harm: Harm) {
-        // What was under way when it began or ended suffers too.
-        let margin = Duration::from_millis(500);
         self.spells.push(Spell {
             who,
-            from: self.now - margin,
-            until: self.now + length + margin,
+            from: self.now - MARGIN,
+            until: self.now + length + MARGIN,
             harm,
         });
     }
@@ -93,19 +103,8 @@ impl World {
                 self.hurt(Some(*other), *length);
                 self.push(until, Event::Heal);
             }
-            Act::Storm(weather, length) => {
-                self.weather = *weather;
-                self.calm.1 += 1;
-                self.hurt(None, *length);
-                self.push(self.now + *length, Event::Act(Act::Calm));
-            }
-            Act::Calm => {
-                let (calm, storms) = &mut self.calm;
-                *storms -= 1;
-                if *storms == 0 {
-                    self.weather = *calm;
-                }
-            }
+            Act::Storm(weather, length) => self.storm(*weather, *length),
+            Act::Calm => self.calm_down(),
             Act::Reset(pick) => {
                 if let Some(addr) = self.spoil_stream(*pick, None) {
                     self.hurt(Some(addr.ip()), Duration::ZERO);
@@ -152,6 +151,21 @@ impl World {
             Act::Disk(length, lost) => self.disk = (self.now + *length, *lost),
             Act::Reboot(phone) => self.reboot(*phone),
             Act::Quiet => self.quiet(),
+        }
+    }
+
+    fn storm(&mut self, weather: Weather, length: Duration) {
+        self.weather = weather;
+        self.calm.1 += 1;
+        self.hurt(None, length);
+        self.push(self.now + length, Event::Act(Act::Calm));
+    }
+
+    fn calm_down(&mut self) {
+        let (calm, storms) = &mut self.calm;
+        *storms -= 1;
+        if *storms == 0 {
+            self.weather = *calm;
         }
     }
 
