@@ -78,6 +78,8 @@ struct Peer {
     /// From one of them to the next.
     pause: Duration,
     state: State,
+    /// The network has sent something back since it was heard last.
+    is_doubted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +122,7 @@ impl Peers {
                 pinged: now,
                 pause: limits::PEER_PING,
                 state: State::Alive,
+                is_doubted: false,
             });
         }
         self.hasten(now + limits::PEER_PING);
@@ -172,14 +175,15 @@ impl Peers {
     }
 
     /// Something came over the flow. True when it was silent for too long
-    /// before.
+    /// before, or in doubt.
     pub fn heard(&mut self, now: Instant, flow: Flow) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
         peer.heard = now;
         peer.asked = None;
-        std::mem::replace(&mut peer.state, State::Alive) != State::Alive
+        let was_doubted = std::mem::take(&mut peer.is_doubted);
+        std::mem::replace(&mut peer.state, State::Alive) != State::Alive || was_doubted
     }
 
     /// A request left over the flow. False when it is not watched.
@@ -194,15 +198,18 @@ impl Peers {
         true
     }
 
-    /// Somebody says that what was sent there did not arrive. True when the peer
-    /// is to be asked at once whether it is there; not again while that question
-    /// is young.
+    /// The network says that what was sent there did not arrive: until the peer
+    /// says anything it is left for last. True when it is to be asked at once
+    /// whether it is there; not again while that question is young.
     pub fn doubt(&mut self, now: Instant, flow: Flow) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
-        let is_asked = peer.asked.is_some() && now < peer.pinged + limits::PEER_PROBE;
-        if is_asked || peer.state != State::Alive || !peer.listens_to_questions() {
+        if peer.state != State::Alive || !peer.listens_to_questions() {
+            return false;
+        }
+        peer.is_doubted = true;
+        if peer.asked.is_some() && now < peer.pinged + limits::PEER_PROBE {
             return false;
         }
         peer.asked.get_or_insert(now);
@@ -211,11 +218,11 @@ impl Peers {
         true
     }
 
-    /// Whether the flow is watched and was silent for too long.
+    /// Whether the flow is watched and was silent for too long, or is in doubt.
     #[must_use]
     pub fn is_suspect(&self, flow: Flow) -> bool {
         self.peer(flow)
-            .is_some_and(|peer| peer.state != State::Alive)
+            .is_some_and(|peer| peer.is_doubted || peer.state != State::Alive)
     }
 
     /// Whether the flow is watched.

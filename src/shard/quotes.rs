@@ -3,13 +3,13 @@
 //!
 //! It counts where it quotes a branch that we sent by that very flow, whose
 //! request still waits: then that request goes another way at once. It removes
-//! nothing that is registered or bound, and says nothing about the destination;
-//! whether an element of the cluster is there it is asked itself.
+//! nothing that is registered or bound. An element of the cluster is asked itself
+//! whether it is there, and until it answers it is left for last.
 
 use super::{Hands, Shard};
 use crate::frame::quote;
 use crate::guard::Kind;
-use crate::id::Flow;
+use crate::id::{Flow, Transport};
 use crate::proxy::Net;
 use crate::send::{Handoff, Hop};
 use crate::time::Instant;
@@ -62,6 +62,11 @@ impl Shard {
         }
         if self.net.peers.doubt(now, flow) {
             self.ask(flow);
+        }
+        if let Flow::Udp { peer, .. } = flow
+            && self.net.peers.is_suspect(flow)
+        {
+            self.net.down(now, Transport::Udp, peer, "nobody is there");
         }
     }
 }

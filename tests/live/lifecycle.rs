@@ -23,17 +23,19 @@ const PROMPT: Duration = Duration::from_secs(7);
 /// A socket that speaks SIP by hand.
 struct Hand {
     socket: UdpSocket,
+    user: &'static str,
     port: u16,
     asked: u32,
 }
 
 impl Hand {
-    fn new(port: u16) -> Self {
+    fn new(user: &'static str, port: u16) -> Self {
         let socket = UdpSocket::bind((PHONES, port)).expect("a port just seen free is free");
         let set = socket.set_read_timeout(Some(ASK_MAX));
         set.expect("a socket takes a time-out");
         Self {
             socket,
+            user,
             port,
             asked: 0,
         }
@@ -42,16 +44,16 @@ impl Hand {
     /// Sends a request of its own to an edge.
     fn ask(&mut self, edge: &str, method: &str, uri: &str) {
         self.asked += 1;
-        let (port, number) = (self.port, self.asked);
+        let (user, port, number) = (self.user, self.port, self.asked);
         let request = format!(
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-{port}-{number}\r\n\
              Max-Forwards: 70\r\n\
-             From: <sip:joe@example.com>;tag=hand-{port}\r\n\
+             From: <sip:{user}@example.com>;tag=hand-{port}\r\n\
              To: <{uri}>\r\n\
              Call-ID: hand-{port}-{number}\r\n\
              CSeq: 1 {method}\r\n\
-             Contact: <sip:joe@{PHONES}:{port}>\r\n\
+             Contact: <sip:{user}@{PHONES}:{port}>\r\n\
              Content-Length: 0\r\n\r\n"
         );
         let sent = self.socket.send_to(request.as_bytes(), (edge, 5060));
@@ -110,9 +112,10 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
     joe.until("call 1: answered");
     assert_eq!(joe.first_edge(), EDGES[0]);
     // A second call that rings keeps the edge from ending at once.
-    let busy = port();
+    let (busy, caller) = (port(), port());
     register(&lab, "u0001", EDGES[1], busy);
-    let (busy, mut caller) = (Hand::new(busy), Hand::new(port()));
+    register(&lab, "u0003", EDGES[0], caller);
+    let (busy, mut caller) = (Hand::new("u0001", busy), Hand::new("u0003", caller));
     caller.ask(EDGES[0], "INVITE", "sip:u0001@example.com");
     let invite = busy.invited();
 
@@ -122,7 +125,8 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
         ("INVITE", "sip:u0002@example.com"),
         ("REGISTER", "sip:example.com"),
     ] {
-        let refusal = Hand::new(port()).until_answered(EDGES[0], method, uri, "SIP/2.0 503 ");
+        let refusal =
+            Hand::new("u0002", port()).until_answered(EDGES[0], method, uri, "SIP/2.0 503 ");
         assert!(refusal.contains("\r\nRetry-After: "), "{refusal}");
     }
     joe.leave();

@@ -149,3 +149,15 @@ fn at_the_bound_one_more_is_not_watched() {
     assert_eq!(peers.len(), limits::PEERS_MAX);
     assert!(peers.is_watched(flow(0)) && !peers.is_watched(flow(limits::PEERS_MAX)));
 }
+
+#[test]
+fn what_the_network_sent_back_is_believed_until_the_peer_says_anything() {
+    let mut peers = peers();
+    peers.meet(ms(0), UDP, Beats::None);
+    assert!(!peers.doubt(ms(100), TCP), "nobody watches it");
+    assert!(peers.doubt(ms(100), UDP), "it is asked at once");
+    assert!(peers.is_suspect(UDP));
+    assert!(!peers.doubt(ms(110), UDP), "and not for every datagram");
+    assert!(peers.heard(ms(120), UDP) && !peers.is_suspect(UDP));
+    assert_eq!(run(&mut peers, 600), []);
+}

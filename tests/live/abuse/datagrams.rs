@@ -301,11 +301,14 @@ fn strangers_cancel_no_call() {
     let (callee, caller) = (bind(attacker(40)), bind(attacker(41)));
     let user = load_user(499);
     sign_in(&callee, near, &user);
-    sign_in(&caller, far, &load_user(498));
+    let own = load_user(498);
+    sign_in(&caller, far, &own);
     let at = caller.local_addr().expect("it is bound");
     let call = |method: &str| {
         let text = request(method, 7, at, "Route: <sip:edge.example.com;lr>\r\n");
-        String::from_utf8_lossy(&text).replace("sip:7@", &format!("sip:{user}@"))
+        let text = String::from_utf8_lossy(&text);
+        let text = text.replace("From: <sip:7@", &format!("From: <sip:{own}@"));
+        text.replace("sip:7@", &format!("sip:{user}@"))
     };
     caller
         .send_to(call("INVITE").as_bytes(), (far, 5_060))
