@@ -91,6 +91,12 @@ impl Edge {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         let known = self.write_phone(pass, flow, way, &mut text);
+        if known.is_none() && way == Way::Out && is_within(pass.request) {
+            // A mark lets it pass from any address, and over UDP that may be forged:
+            // a route to it would be one to somebody else. The dialog has its own.
+            self.text = text;
+            return;
+        }
         let shown = match known {
             Some(_) => None,
             None => self.write_shown(pass, &mut text),
@@ -332,6 +338,11 @@ impl Side {
             },
         }
     }
+}
+
+/// Whether somebody who is no peer sends it within a dialog.
+fn is_within(request: &Request<'_>) -> bool {
+    request.in_dialog() && !request.principal.is_peer()
 }
 
 /// P-16: what may create a dialog or a usage, and what nobody here knows.
