@@ -56,8 +56,8 @@ fn icmp_fails_the_request_that_it_quotes_and_nothing_else() {
 
 #[test]
 fn icmp_about_a_peer_has_it_asked_and_nothing_more() {
-    // The home answers: nothing is held against it, and it is not asked again
-    // for each word of somebody who forges them.
+    // The home answers: nothing is held against it any longer, and it is not asked
+    // again for each word of somebody who forges them.
     let mut call = call(Transport::Udp);
     call.world.pass(Duration::from_millis(1_500));
     call.joe.in_dialog(&mut call.world, EDGES[0], "INFO", 2);
@@ -76,5 +76,10 @@ fn icmp_about_a_peer_has_it_asked_and_nothing_more() {
     assert_eq!(call.joe.status(&mut call.world), 500);
     call.joe.in_dialog(&mut call.world, EDGES[0], "INFO", 3);
     assert!(call.ann.receive(&mut call.world).starts_with("INFO "));
-    assert_eq!(call.world.counter(EDGES[0], "circuits_opened"), 0);
+    assert_eq!(
+        call.world.counter(EDGES[0], "circuits_opened"),
+        1,
+        "until it answered"
+    );
+    assert_eq!(call.world.counter(EDGES[0], "peers_silent"), 0);
 }

@@ -498,7 +498,7 @@ impl Gang {
         for name in ["from", "call-id"] {
             out += &format!("{name}: {}\r\n", text.first(name).unwrap_or_default());
         }
-        let tag = if cancels || text.called_tag().is_some() {
+        let tag = if cancels || text.to_tag().is_some() {
             ""
         } else {
             ";tag=crossfire"
