@@ -189,7 +189,7 @@ impl Gang {
     }
 
     /// A tag, or what might be taken for one.
-    fn called_tag(&mut self) -> &'static str {
+    fn false_tag(&mut self) -> &'static str {
         if self.dice.permille(500) {
             return "";
         }
@@ -337,7 +337,7 @@ impl Gang {
         if let Some(contact) = any(&self.lore.contacts, &mut self.dice) {
             draft.uri.clone_from(contact);
         }
-        draft.to += self.called_tag();
+        draft.to += self.false_tag();
         draft.extra += &self.contact(face);
         let edge = self.node();
         self.keep(face, edge, draft)
@@ -357,7 +357,7 @@ impl Gang {
         for _ in 0..1 + self.dice.below(3) {
             draft.routes.push(self.hostile_route());
         }
-        draft.to += self.called_tag();
+        draft.to += self.false_tag();
         draft.extra += &self.contact(face);
         let to = self.node();
         self.keep(face, to, draft)
@@ -374,7 +374,7 @@ impl Gang {
         if self.dice.permille(300) {
             draft.via = format!(";received={VICTIM};maddr={VICTIM};guest;loose;keep");
         }
-        draft.to += self.called_tag();
+        draft.to += self.false_tag();
         let to = self.node();
         self.keep(face, to, draft)
     }
@@ -389,7 +389,7 @@ impl Gang {
         if self.dice.permille(200) {
             draft.uri = "urn:service:sos.police".to_owned();
         }
-        draft.to += self.called_tag();
+        draft.to += self.false_tag();
         draft.via = if self.dice.permille(500) {
             ";guest".to_owned()
         } else {
@@ -442,7 +442,7 @@ impl Gang {
         if self.dice.permille(500) {
             draft.routes.push(self.hostile_route());
         }
-        draft.to += self.called_tag();
+        draft.to += self.false_tag();
         draft.extra += &format!("P-Asserted-Identity: <{from}>\r\n");
         draft.extra += &self.contact(face);
         let mut as_node = self.node();
