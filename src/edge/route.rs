@@ -127,9 +127,6 @@ impl Edge {
         }
         let subscriber = self.token.subscriber();
         let table = &self.registrations;
-        // Whoever showed the token of another one when the dialog began is at the
-        // end of the flow that stands beside it, and not that other one.
-        let bare = self.bare_flow(pass.request, pass.plan.pop);
         let here = table
             .flow_of(pass.now, &subscriber, None)
             .filter(|flow| pass.net.flows.lives(*flow));
@@ -143,11 +140,14 @@ impl Edge {
             }
         }
         if here.is_none()
-            && bare.is_none()
             && let Some(shard) = self.holder(pass.net, pass.now, &subscriber, pass.request.handed)
         {
             return Verdict::HandOver(shard);
         }
+        let bare = match here {
+            Some(_) => None,
+            None => self.bare_flow(pass.request, pass.plan.pop),
+        };
         if let Some((_, shard)) = bare
             && pass.net.team.is_other(shard)
             && pass.request.handed == 0
@@ -156,7 +156,7 @@ impl Edge {
         }
         let bare = bare.map(|(flow, _)| flow);
         let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
-        match bare.or(here) {
+        match here.or(bare) {
             Some(flow) => self.incoming(pass, flow),
             None if pass.request.principal == Principal::Edge
                 && !pass.net.omit.leaves_out(Omit::RelayMark) =>
