@@ -111,6 +111,12 @@ impl Lab {
             sent.is_ok_and(|status| status.success()),
             "kill {signal} {id}"
         );
+        // The signal is only on its way: a node that relays a BYE before it stops
+        // loses the answer to it, which is nobody's fault.
+        if signal == "-STOP" {
+            let stopped = poll(READY_MAX, || is_stopped(&id).then_some(()));
+            assert!(stopped.is_some(), "{address} does not stop");
+        }
     }
 
     /// The process id of the node at this address.
@@ -323,4 +329,16 @@ fn answer(address: &str, method: &str, user: &str) -> String {
         Ok(len) => String::from_utf8_lossy(&buffer[..len]).into_owned(),
         Err(_silent) => String::new(),
     }
+}
+
+/// Whether no thread of the process runs (proc(5): the state follows the name).
+fn is_stopped(id: &str) -> bool {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else {
+        return false;
+    };
+    let states = tasks.flatten().filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        Some(stat.rsplit_once(") ")?.1.starts_with('T'))
+    });
+    states.into_iter().all(|is_it| is_it)
 }
