@@ -50,6 +50,9 @@ impl Proxy {
                 .soften(503)
                 .or(Some((500, "No Server Could Take The Request"))),
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
+            // O-21: a 430 is between proxies; one of our own may be the best of what
+            // ways round a lost home have left.
+            (430, _) if !context.principal.is_peer() => Some((480, "The Phone Cannot Be Reached")),
             _ => turn.policy.soften(status),
         };
         let (status, bytes) = match (best, own, softened) {
