@@ -39,6 +39,7 @@ pub use counters::Counters;
 use counters::Fate;
 pub(crate) use counters::counters;
 pub use fact::{Fact, Facts};
+pub use final_answer::PHONE_AWAY;
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
@@ -302,8 +303,8 @@ pub trait Policy {
     /// What a redirect led to was accepted over this flow (S-24).
     fn learn(&mut self, _net: &mut Net, _now: Instant, _flow: Flow, _uri: &[u8]) {}
     /// The final status to send upstream instead of `status`, when the role
-    /// must not let that one through (O-21).
-    fn soften(&self, _status: u16) -> Option<(u16, &'static str)> {
+    /// must not let that one through to such a sender (O-21).
+    fn soften(&self, _status: u16, _sender: Principal) -> Option<(u16, &'static str)> {
         None
     }
     /// A connection is up whose certificate names domains (S-2).

@@ -16,8 +16,6 @@ use crate::proxy::{Net, Policy, Reply, Request, Verdict};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, params};
 use crate::send::Hop;
-use crate::stick::DIALOG_MARK;
-use crate::trust::mark::Next;
 use crate::trust::{MarkKey, Principal, Strangers, identity};
 
 impl Edge {
@@ -42,33 +40,8 @@ impl Edge {
         (count, strict): (usize, bool),
         is_it: impl Fn(&[u8]) -> bool,
     ) -> bool {
-        if net.omit.leaves_out(Omit::EdgeMark) {
-            return true;
-        }
-        let (bytes, message) = (request.bytes, request.message);
-        let routes = message.routes();
-        let rest = routes.len().saturating_sub(count + usize::from(strict));
-        let next = match routes.get(count).filter(|_| rest > 0) {
-            Some(route) => route.uri.map(|uri| Next::Route(uri.whole.of(bytes))),
-            None if strict => routes
-                .last()
-                .and_then(|last| last.uri)
-                .map(|uri| Next::Target(uri.whole.of(bytes))),
-            None => message
-                .target()
-                .map(|uri| Next::Target(uri.whole.of(bytes))),
-        };
-        let Some(next) = next else { return false };
-        let own = routes
-            .iter()
-            .take(count)
-            .filter_map(|route| route.uri.as_ref());
-        let own = own.chain(message.target().filter(|_| strict));
-        let mut marks = own.filter_map(|uri| uri.param(bytes, DIALOG_MARK)?);
-        marks.any(|text| {
-            let text = text.of(bytes);
-            is_it(text) && self.marks.verify(text, bytes, message, next)
-        })
+        let shown = (request.bytes, request.message);
+        net.omit.leaves_out(Omit::EdgeMark) || self.marks.are_shown(shown, (count, strict), is_it)
     }
 
     /// The answer to a stranger who wants to go to the homes; `None`: he may.
@@ -133,15 +106,7 @@ impl Edge {
         let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {
             return;
         };
-        let lines = &mut pass.plan.lines;
-        for part in [
-            identity::ASSERTED.as_bytes(),
-            b": <sip:",
-            found.aor,
-            b">\r\n",
-        ] {
-            lines.extend_from_slice(part);
-        }
+        identity::assert(&[found.aor], &mut pass.plan.lines);
     }
 
     /// True when a Route value is the home's business: its domains, its

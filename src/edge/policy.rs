@@ -10,7 +10,7 @@ use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Context, Net, Plan, Policy, Request, Response, Verdict};
+use crate::proxy::{Context, Net, PHONE_AWAY, Plan, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
 use crate::send::{Beats, End, Handoff, Hop, HostRule};
@@ -295,6 +295,11 @@ impl Policy for Edge {
         if context.offers_keep {
             grant_keep(net, response, edits);
         }
+    }
+
+    fn soften(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
+        // O-21: one of our own may be the best of what ways round a lost home have left.
+        (status == 430 && !sender.is_peer()).then_some(PHONE_AWAY)
     }
 
     /// S-2. Who it is, `origin` asks the flow itself.

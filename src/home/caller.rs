@@ -13,12 +13,10 @@ use super::routing::Pass;
 use crate::omit::Omit;
 use crate::proxy::{Reply, Request, Verdict};
 use crate::scan::Method;
+use crate::scan::Name;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Uri, host_ip, same_host};
-use crate::scan::{Name, params};
 use crate::span::Span;
-use crate::stick::DIALOG_MARK;
-use crate::trust::mark::Next;
 use crate::trust::{Principal, identity};
 
 /// Who a request is from, whichever way it came.
@@ -118,16 +116,8 @@ impl Home {
         if pass.plan.is_leaving && identity::wants_privacy(bytes, message) {
             return;
         }
-        for part in [
-            identity::ASSERTED.as_bytes(),
-            b": <sip:",
-            user.of(bytes),
-            b"@",
-            self.settings.domain.as_bytes(),
-            b">\r\n",
-        ] {
-            pass.plan.lines.extend_from_slice(part);
-        }
+        let aor = [user.of(bytes), b"@", self.settings.domain.as_bytes()];
+        identity::assert(&aor, &mut pass.plan.lines);
     }
 
     /// Whether the request shows the mark of its dialog in a Route value of ours
@@ -146,24 +136,8 @@ impl Home {
     /// The same of a request whose first `pop` Route values, or with `strict`
     /// whose Request-URI, are ours.
     pub(super) fn shows_mark(&self, request: &Request<'_>, pop: usize, strict: bool) -> bool {
-        let (bytes, message) = (request.bytes, request.message);
-        let routes = message.routes();
-        let rest = routes.len().saturating_sub(pop + usize::from(strict));
-        let next = match routes.get(pop).filter(|_| rest > 0) {
-            Some(route) => route.uri.map(|uri| Next::Route(uri.whole.of(bytes))),
-            None if strict => routes
-                .last()
-                .and_then(|last| last.uri)
-                .map(|uri| Next::Target(uri.whole.of(bytes))),
-            None => message
-                .target()
-                .map(|uri| Next::Target(uri.whole.of(bytes))),
-        };
-        let Some(next) = next else { return false };
-        let own = routes.iter().take(pop).filter_map(|route| route.uri);
-        let own = own.chain(message.target().copied().filter(|_| strict));
-        let mut marks = own.filter_map(|uri| params::find(bytes, uri.params, DIALOG_MARK)?);
-        marks.any(|text| self.marks.verify(text.of(bytes), bytes, message, next))
+        let shown = (request.bytes, request.message);
+        self.marks.are_shown(shown, (pop, strict), |_| true)
     }
 
     /// Whether a URI means an edge: the cluster by its name, or one of them by its

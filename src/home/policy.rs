@@ -13,7 +13,9 @@ use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
 use crate::omit::Omit;
-use crate::proxy::{Context, Net, Note, Plan, Policy, Request, Response, Target, Verdict};
+use crate::proxy::{
+    Context, Net, Note, PHONE_AWAY, Plan, Policy, Request, Response, Target, Verdict,
+};
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan};
@@ -411,9 +413,9 @@ impl Policy for Home {
         );
     }
 
-    fn soften(&self, status: u16) -> Option<(u16, &'static str)> {
+    fn soften(&self, status: u16, _: Principal) -> Option<(u16, &'static str)> {
         // O-21: a 430 is between proxies; to the caller the phone is away.
-        (status == 430).then_some((480, "The Phone Cannot Be Reached"))
+        (status == 430).then_some(PHONE_AWAY)
     }
 
     fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow) {

@@ -10,6 +10,9 @@ use crate::omit::Omit;
 use crate::scan::{Message, Name, scan};
 use crate::trust::Principal;
 
+/// What a caller is told for a 430, which is between proxies (O-21).
+pub const PHONE_AWAY: (u16, &str) = (480, "The Phone Cannot Be Reached");
+
 impl Proxy {
     /// Every branch is over: the best answer goes upstream (P-23 to P-25).
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>, slot: Slot) {
@@ -47,13 +50,10 @@ impl Proxy {
             // P-24
             (503, _) => turn
                 .policy
-                .soften(503)
+                .soften(503, context.principal)
                 .or(Some((500, "No Server Could Take The Request"))),
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
-            // O-21: a 430 is between proxies; one of our own may be the best of what
-            // ways round a lost home have left.
-            (430, _) if !context.principal.is_peer() => Some((480, "The Phone Cannot Be Reached")),
-            _ => turn.policy.soften(status),
+            _ => turn.policy.soften(status, context.principal),
         };
         let (status, bytes) = match (best, own, softened) {
             (Some((index, _)), Some(response), None) => {

@@ -8,6 +8,17 @@ use crate::span::Span;
 /// The header of an asserted identity (RFC 3325 §9.1).
 pub const ASSERTED: &str = "P-Asserted-Identity";
 
+/// Appends the line that asserts an address of record, given in parts without
+/// its scheme (RFC 3325 §9.1).
+pub fn assert(aor: &[&[u8]], lines: &mut Vec<u8>) {
+    lines.extend_from_slice(ASSERTED.as_bytes());
+    lines.extend_from_slice(b": <sip:");
+    for part in aor {
+        lines.extend_from_slice(part);
+    }
+    lines.extend_from_slice(b">\r\n");
+}
+
 /// What is taken off where a message enters the trust domain.
 const STRIPPED: [&str; 8] = [
     ASSERTED,

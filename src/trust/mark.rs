@@ -245,6 +245,40 @@ impl MarkKey {
         true
     }
 
+    /// Whether a request shows a mark of its dialog that `is_it` in one of the
+    /// values that are ours, the first `own` Route values or with `strict` the
+    /// Request-URI, and goes on as that mark says.
+    #[must_use]
+    pub fn are_shown(
+        &self,
+        (bytes, message): (&[u8], &Message),
+        (own, strict): (usize, bool),
+        is_it: impl Fn(&[u8]) -> bool,
+    ) -> bool {
+        let routes = message.routes();
+        let rest = routes.len().saturating_sub(own + usize::from(strict));
+        let next = match routes.get(own).filter(|_| rest > 0) {
+            Some(route) => route.uri.map(|uri| Next::Route(uri.whole.of(bytes))),
+            // Where the last Route value stood in for the Request-URI.
+            None if strict => routes
+                .last()
+                .and_then(|last| last.uri)
+                .map(|uri| Next::Target(uri.whole.of(bytes))),
+            None => message
+                .target()
+                .map(|uri| Next::Target(uri.whole.of(bytes))),
+        };
+        let Some(next) = next else { return false };
+        let ours = routes.iter().take(own);
+        let ours = ours.filter_map(|route| route.uri.as_ref());
+        let ours = ours.chain(message.target().filter(|_| strict));
+        let mut marks = ours.filter_map(|uri| uri.param(bytes, PARAM)?);
+        marks.any(|text| {
+            let text = text.of(bytes);
+            is_it(text) && self.verify(text, bytes, message, next)
+        })
+    }
+
     /// Whether `text` is the mark of the dialog of a request that goes on to
     /// `next`.
     #[must_use]
