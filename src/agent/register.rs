@@ -37,9 +37,15 @@ pub(super) struct Registration {
     /// Route set of requests outside dialogs (D-U13, D-U14).
     pub(super) service_route: Vec<Vec<u8>>,
     pub(super) beat: Beat,
-    /// The timer of its next REGISTER.
+    /// The timer of its next REGISTER, and when that is.
     pub(super) alarm: u32,
+    due: Instant,
+    /// A Retry-After has set that time.
+    is_told: bool,
     failures: u32,
+    /// Which of the addresses of a name is tried: the next one when it does not
+    /// register us. One that did is asked first when its flow is lost.
+    turn: usize,
     stage: Stage,
 }
 
@@ -96,7 +102,10 @@ impl Agent {
             service_route: Vec::new(),
             beat: Beat::Still,
             alarm: 0,
+            due: Instant::ZERO,
+            is_told: false,
             failures: 0,
+            turn: 0,
             stage: Stage::New,
         });
         self.registrations.len() - 1
@@ -139,7 +148,7 @@ impl Agent {
     /// Which of a name's addresses is next.
     pub(super) fn turn(&self, reg_id: u32) -> usize {
         self.place(reg_id)
-            .map_or(0, |place| self.registrations[place].failures as usize)
+            .map_or(0, |place| self.registrations[place].turn)
     }
 
     fn place(&self, reg_id: u32) -> Option<usize> {
@@ -204,8 +213,7 @@ impl Agent {
             u64::from(expires_s) * 8 / 10,
             u64::from(expires_s) * 9 / 10,
         );
-        self.registrations[place].alarm =
-            self.alarm(net, now + Duration::from_secs(refresh_s.max(1)));
+        self.wait(net, now, place, refresh_s.max(1));
         if !again {
             self.start_beat(net, now, place, response);
         }
@@ -309,18 +317,24 @@ impl Agent {
         let told = failure.retry_after_s.filter(|_| failure.status == 503);
         if let Some(told) = told.filter(|_| self.registrations[place].is_live()) {
             // O-28: the binding and its flow are as good as before.
-            let at = now + Duration::from_secs(told.into());
-            self.registrations[place].alarm = self.alarm(net, at);
-            return;
+            return self.wait(net, now, place, told.into());
+        }
+        if self.registrations[place].alarm != 0 {
+            // Its flow was lost, which has been counted and told.
+            return self.settle(net);
         }
         self.unbind(place);
+        let turn = self.registrations[place].turn;
+        self.registrations[place].turn = turn.wrapping_add(1);
         let retry_s = (!failure.is_final).then(|| {
             let told = failure.retry_after_s.map(u64::from);
             told.unwrap_or_else(|| self.back_off(net, place))
         });
         if let Some(retry_s) = retry_s {
-            self.registrations[place].alarm = self.alarm(net, now + Duration::from_secs(retry_s));
+            self.wait(net, now, place, retry_s);
+            self.registrations[place].is_told = failure.retry_after_s.is_some();
         }
+        self.hasten(net, now);
         let Failure { status, why, .. } = failure;
         tell(
             net,
@@ -342,7 +356,8 @@ impl Agent {
         let (reg_id, proxy) = (registration.reg_id, registration.proxy);
         self.unbind(place);
         let retry_s = self.back_off(net, place);
-        self.registrations[place].alarm = self.alarm(net, now + Duration::from_secs(retry_s));
+        self.wait(net, now, place, retry_s);
+        self.hasten(net, now);
         if let Some(proxy) = proxy {
             tell(
                 net,
@@ -364,6 +379,33 @@ impl Agent {
         registration.failures = registration.failures.saturating_add(1);
         if let Some(flow) = registration.flow.take() {
             self.stick.forget(flow);
+        }
+    }
+
+    /// Sends its next REGISTER then.
+    fn wait(&mut self, net: &mut Net, now: Instant, place: usize, wait_s: u64) {
+        let due = now + Duration::from_secs(wait_s);
+        let alarm = self.alarm(net, due);
+        let registration = &mut self.registrations[place];
+        (registration.alarm, registration.due, registration.is_told) = (alarm, due, false);
+    }
+
+    /// The last flow that worked is gone: what waits as long as it may while
+    /// another one works waits as when all have failed (O-27).
+    fn hasten(&mut self, net: &mut Net, now: Instant) {
+        if self.registered() > 0 {
+            return;
+        }
+        for place in 0..self.registrations.len() {
+            let registration = &self.registrations[place];
+            if registration.alarm == 0 || registration.is_told {
+                continue;
+            }
+            let due = registration.due;
+            let retry_s = self.back_off(net, place);
+            if now + Duration::from_secs(retry_s) < due {
+                self.wait(net, now, place, retry_s);
+            }
         }
     }
 

@@ -302,6 +302,50 @@ fn an_idle_flow_that_dies_is_noticed_and_comes_back() {
 }
 
 #[test]
+fn a_flow_that_is_lost_under_its_refresh_is_one_failure() {
+    // O-27: one base time and not two. The address that has served it is asked first.
+    let mut world = lab(Tokens::Clear);
+    world.kill(EDGES[0]);
+    world.command(JOE, Command::Register);
+    world.pass(Duration::from_secs(2));
+    let events = world.events(JOE);
+    let lost = |event: &&Event| !matches!(event, Event::Refreshed { .. });
+    let lost: Vec<&Event> = events.iter().filter(lost).collect();
+    assert!(
+        matches!(lost[..], [Event::FlowLost { reg_id: 1, .. }]),
+        "{lost:?}"
+    );
+    world.restart(EDGES[0]);
+    world.pass(Duration::from_secs(91));
+    let back = world.events(JOE);
+    let edge = EDGES[0].parse().unwrap();
+    let is_back = |event: &Event| matches!(event, Event::Registered { reg_id: 1, proxy, .. } if *proxy == edge);
+    assert!(back.iter().any(is_back), "{back:?}");
+}
+
+#[test]
+fn when_the_last_flow_is_lost_the_others_wait_no_longer_than_it() {
+    // O-27: the base time is that of a phone without any flow.
+    let mut world = lab(Tokens::Clear);
+    world.kill(EDGES[0]);
+    world.command(JOE, Command::Register);
+    world.pass(Duration::from_secs(2));
+    for edge in &EDGES[1..] {
+        world.kill(edge);
+    }
+    world.command(JOE, Command::Register);
+    world.pass(Duration::from_secs(2));
+    let events = world.events(JOE);
+    let lost = |event: &&Event| matches!(event, Event::FlowLost { .. });
+    assert_eq!(events.iter().filter(lost).count(), 2, "{events:?}");
+    world.restart(EDGES[0]);
+    world.pass(Duration::from_secs(31));
+    let back = world.events(JOE);
+    let is_back = |event: &Event| matches!(event, Event::Registered { reg_id: 1, .. });
+    assert!(back.iter().any(is_back), "{back:?}\n{}", world.ladder());
+}
+
+#[test]
 fn told_to_register_again_it_refreshes_what_it_has_and_tries_what_is_lost() {
     // H-15
     let mut world = lab(Tokens::Clear);
