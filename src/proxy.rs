@@ -314,6 +314,13 @@ pub trait Policy {
     /// A flow is gone for good; `back` says where a connection in its place
     /// would be opened (S-28), for one that was up.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>);
+
+    /// Where a request goes again that was sent over a connection, by whoever
+    /// opened it, to an element of the cluster which is lost (S-28). `None` when
+    /// nobody listens there for us, as with phones.
+    fn reopened(&self, _: &mut Net, _: Reopen) -> Option<Hop> {
+        None
+    }
     /// Whether a home or an edge of ours is where a hop leads: nothing is
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us. Of a flow it is whoever is proven to be at its end; of an

@@ -35,6 +35,7 @@ mod wire {
     mod keeping;
     mod locating;
     mod loops;
+    mod lost_connections;
     mod moving;
     mod new_dialogs;
     mod overload;

@@ -12,6 +12,7 @@ use super::{Location, Replay, Settings, Subscribers};
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
+use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{
     Context, Net, Note, PHONE_AWAY, Plan, Policy, Request, Response, Target, Verdict,
@@ -50,6 +51,8 @@ pub struct Home {
     /// Where the request at hand may go, best first.
     pub(super) hops: Vec<Hop>,
     failed: Vec<Flow>,
+    /// Where those lead.
+    hosts: Vec<IpAddr>,
     /// The bindings of the request at hand: preference, whether the flow is
     /// silent, reg-id and place, in the order in which they are tried.
     pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
@@ -95,6 +98,7 @@ impl Home {
             text: Vec::new(),
             hops: Vec::new(),
             failed: Vec::new(),
+            hosts: Vec::new(),
             order: Vec::new(),
             groups: Vec::new(),
             paths: Vec::new(),
@@ -222,9 +226,10 @@ impl Home {
 
     /// Fills `self.hops` for a URI of the cluster, best first: the flows it
     /// sticks to, else the edges in turn from a random one on (S-14 to S-18);
-    /// the silent ones last. Behind a single flow stands one more edge, since
-    /// the rest of the set may have been learned by another home (S-22). The
-    /// number of hops that the table itself knew.
+    /// the silent ones last. Behind the flows stand edges that none of them
+    /// leads to, up to `limits::EDGES_TRIED` in all: the rest of the set may have
+    /// been learned by another home (S-22), and a phone whose set is gone is at
+    /// another edge by now. The number of hops that the table itself knew.
     pub(super) fn cluster_hops(
         &mut self,
         net: &mut Net,
@@ -249,7 +254,7 @@ impl Home {
                 Level::Equal | Level::Domain => net.counters.stick_equal += 1,
             }
             hops.push(Hop::Flow(found.flow));
-            if hops.len() >= crate::limits::EDGE_SET_MAX {
+            if hops.len() >= limits::EDGE_SET_MAX {
                 break;
             }
         }
@@ -258,18 +263,16 @@ impl Home {
             && let Some((lost, _)) = self.stick.reopen(now, uri)
         {
             // S-28: whoever had it a moment ago, before anybody else.
-            hops.push(Hop::To {
-                transport: lost.transport,
-                addr: lost.addr,
-                name: net.flows.names.intern(&self.cluster),
-            });
+            hops.push(at_edge(net, &self.cluster, lost));
         }
-        if known < 2 && !self.edges.is_empty() {
-            let host = hops.first().and_then(|hop| net.host(*hop));
+        if !self.edges.is_empty() {
             let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
             let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
             let name = net.flows.names.intern(&self.cluster);
-            let turn = turn.filter(|(ip, _)| Some(*ip) != host);
+            self.hosts.clear();
+            self.hosts
+                .extend(hops.iter().filter_map(|hop| net.host(*hop)));
+            let turn = turn.filter(|(ip, _)| !self.hosts.contains(ip));
             let turn = turn.map(|&(ip, clear)| {
                 // Over what else would it believe us?
                 let transport = if clear { transport } else { Transport::Tls };
@@ -283,7 +286,8 @@ impl Home {
                 net.counters.stick_domain += u64::from(hops.is_empty());
                 hops.extend(turn);
             } else {
-                hops.extend(turn.filter(|hop| !net.is_down(now, *hop)).take(1));
+                let most = limits::EDGES_TRIED.saturating_sub(self.hosts.len()).max(1);
+                hops.extend(turn.filter(|hop| !net.is_down(now, *hop)).take(most));
             }
         }
         if hops.is_empty() {
@@ -352,7 +356,7 @@ impl Policy for Home {
         if !matches!(context.note, Note::Dialog { .. }) {
             return;
         }
-        let until = now + crate::limits::STICK_RECORD_ROUTE;
+        let until = now + limits::STICK_RECORD_ROUTE;
         let dialog = dialog_of(net, response.bytes, response.message);
         // S-8: the neighbour downstream wrote the value just above our own.
         if let Some(uri) = self.above_own(net, response) {
@@ -409,7 +413,7 @@ impl Policy for Home {
             flow,
             uri,
             Source::Redirect,
-            now + crate::limits::STICK_RECORD_ROUTE,
+            now + limits::STICK_RECORD_ROUTE,
         );
     }
 
@@ -435,6 +439,11 @@ impl Policy for Home {
             Some(back) => self.stick.lost(now, flow, back),
             None => self.stick.forget(flow),
         }
+    }
+
+    fn reopened(&self, net: &mut Net, lost: Reopen) -> Option<Hop> {
+        let is_edge = self.settings.has_edge_at(lost.addr.ip());
+        is_edge.then(|| at_edge(net, &self.cluster, lost))
     }
 
     fn is_peer(&self, net: &Net, hop: Hop) -> bool {
@@ -502,6 +511,15 @@ impl Policy for Home {
             }
         }
         self.changed = changed;
+    }
+}
+
+/// The edge that a lost connection led to.
+fn at_edge(net: &mut Net, cluster: &[u8], lost: Reopen) -> Hop {
+    Hop::To {
+        transport: lost.transport,
+        addr: lost.addr,
+        name: net.flows.names.intern(cluster),
     }
 }
 

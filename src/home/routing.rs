@@ -305,12 +305,13 @@ impl Home {
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
         for (place, &hop) in self.hops.iter().enumerate() {
+            let is_known = matches!(hop, Hop::Flow(_));
             let after = place
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());
             pass.plan.targets.push(Target {
                 after,
-                is_last_resort: known == 1 && place > 0,
+                is_last_resort: known > 0 && !is_known,
                 learns: learns.clone(),
                 ..Target::at(hop)
             });

@@ -36,6 +36,9 @@ pub const NONCE_S: u64 = 300;
 pub const MEMBERS_MAX: usize = 64;
 /// Most edges in one subscriber's set.
 pub const EDGE_SET_MAX: usize = 4;
+/// How many edges a home tries for a dialog, of which it knows some: two of a set
+/// may be gone, and the phone at a third.
+pub const EDGES_TRIED: usize = 3;
 /// Longest user part of a token. Longer: 403.
 pub const TOKEN_MAX: usize = 512;
 /// Longest user, realm, instance or edge name in a token: its length is one

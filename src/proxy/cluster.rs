@@ -96,6 +96,11 @@ fn branches_on(net: &Net, flow: Flow) -> impl Iterator<Item = (Slot, usize)> + u
 }
 
 impl Branch {
+    /// It waits for another one to fail.
+    pub(super) fn is_standby(&self) -> bool {
+        self.state == State::Waiting && self.target.after.is_some()
+    }
+
     /// It waits for that one to fail.
     pub(super) fn stands_by_for(&self, index: usize) -> bool {
         self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)

@@ -113,6 +113,8 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
         match status {
             600.. => 0,
             401 | 407 | 415 | 420 | 484 => 400,
+            // A proxy says it of the way as well: what only the phone can know comes first.
+            480 if answered => 470,
             487 => 480,
             // Met by another branch of the same request: not the phone's word.
             482 => 485,

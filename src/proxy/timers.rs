@@ -8,6 +8,7 @@ use crate::id::{ClientId, Flow, ServerId, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::send::Hop;
+use crate::stick::Reopen;
 use crate::time::Instant;
 
 impl Proxy {
@@ -142,14 +143,20 @@ impl Proxy {
 
     /// A flow died: every request that waits on it is sent again, or fails (P-31,
     /// `Target::failure`) without waiting for its timer. `was_up`: there had been
-    /// a connection, so that there may be another one.
-    pub fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow, was_up: bool) {
+    /// a connection, so that there may be another one; `back`: to there.
+    pub fn flow_lost(
+        &mut self,
+        turn: &mut Turn<'_>,
+        flow: Flow,
+        was_up: bool,
+        back: Option<Reopen>,
+    ) {
         self.returns_lost(turn, flow);
         let mut waiting = Vec::new();
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting.drain(..) {
             if let Owner::Proxy { context, branch } = owner {
-                self.request_lost(turn, (context, branch.into()), client, was_up);
+                self.request_lost(turn, (context, branch.into()), client, (was_up, back));
             }
         }
         // After their INVITEs, which look whether their CANCEL was answered, or
@@ -167,7 +174,7 @@ impl Proxy {
     pub fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
         match turn.net.txns.client_owner(client) {
             Some(Owner::Proxy { context, branch }) => {
-                self.request_lost(turn, (context, branch.into()), client, false);
+                self.request_lost(turn, (context, branch.into()), client, (false, None));
             }
             Some(Owner::Cancel { context }) => {
                 turn.net.txns.abandon(client);
@@ -182,7 +189,7 @@ impl Proxy {
         turn: &mut Turn<'_>,
         (slot, index): (Slot, usize),
         client: ClientId,
-        was_up: bool,
+        (was_up, back): (bool, Option<Reopen>),
     ) {
         let pending = self.branch(slot, index).filter(|b| b.is_pending());
         let Some(branch) = pending else {
@@ -191,7 +198,7 @@ impl Proxy {
         };
         let status = branch.lost(turn.net);
         turn.net.counters.transport_failures += 1;
-        if was_up && self.send_again(turn, slot, index, client) {
+        if was_up && self.send_again(turn, (slot, index), client, back) {
             return;
         }
         if was_up && self.cut_off(slot, index) {
@@ -227,13 +234,14 @@ impl Proxy {
     /// gone says nothing of who is there (RFC 3263 §4.3; RFC 3261 §18.4). The
     /// new branch stands beside the old one, whose copy may have arrived: its
     /// answer then comes over another connection. False when the request
-    /// was for this flow alone, or was sent again before.
+    /// was for the flow of a phone, for one of the flows of a set, or was sent again
+    /// before.
     fn send_again(
         &mut self,
         turn: &mut Turn<'_>,
-        slot: Slot,
-        index: usize,
+        (slot, index): (Slot, usize),
         client: ClientId,
+        back: Option<Reopen>,
     ) -> bool {
         let Some(context) = self.contexts.get_mut(slot) else {
             return false;
@@ -243,17 +251,30 @@ impl Proxy {
             && !context.answered
             && place < limits::BRANCHES_MAX
             && !turn.net.omit.leaves_out(Omit::SendingAgain);
+        let stands_elsewhere = context.branches.iter().any(|branch| {
+            let host = turn.net.host(branch.target.hop);
+            branch.is_standby() && host != back.map(|back| back.addr.ip())
+        });
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
             open && !lost.is_again
                 && lost.standing == Standing::Awaited
                 && lost.state == State::Trying { cancel: false }
-                && matches!(lost.target.hop, Hop::To { .. })
         }) else {
+            return false;
+        };
+        let hop = match lost.target.hop {
+            hop @ Hop::To { .. } => Some(hop),
+            // Nobody may listen there, which takes time to find out.
+            Hop::Flow(_) if stands_elsewhere => None,
+            Hop::Flow(_) => back.and_then(|back| turn.policy.reopened(turn.net, back)),
+            Hop::Named(_) => None,
+        };
+        let Some(hop) = hop else {
             return false;
         };
         lost.standing = Standing::CutOff;
         let mut again = Branch::new(lost.target.clone());
-        (again.is_again, again.detour) = (true, lost.detour);
+        (again.is_again, again.detour, again.target.hop) = (true, lost.detour, hop);
         let breadth = lost.breadth;
         context.line_up(index, std::iter::once(again));
         turn.net.counters.sent_again += 1;

@@ -87,7 +87,7 @@ impl Shard {
         match self.hands(now) {
             Hands::Proxy(proxy, mut turn) => {
                 turn.policy.flow_lost(turn.net, now, flow, back);
-                proxy.flow_lost(&mut turn, flow, was_up);
+                proxy.flow_lost(&mut turn, flow, was_up, back);
             }
             Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
         }

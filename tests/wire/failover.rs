@@ -57,10 +57,11 @@ pub(crate) fn call_from_the_start(mut world: World) -> Call {
 }
 
 /// Ann takes up what joe has just sent, as far as the ACK; her INVITE is given too.
-fn take_up(mut world: World, mut joe: Phone, mut ann: Phone) -> (Call, String) {
+pub(crate) fn take_up(mut world: World, mut joe: Phone, mut ann: Phone) -> (Call, String) {
     assert_eq!(joe.status(&mut world), 100);
+    let edge = world.last_to(ann.addr()).from.to_string();
     let invite = ann.receive(&mut world);
-    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+    ann.answer(&mut world, &edge, &invite, 200, "OK");
     let ok = joe.receive(&mut world);
     joe.dialog(&ok, true);
     ann.dialog(&invite, false);
@@ -162,6 +163,30 @@ fn a_phone_that_is_gone_from_one_flow_is_reached_by_the_other() {
     let trace = call.world.trace.iter();
     let failed = trace.filter(|seen| seen.text.starts_with("SIP/2.0 430 "));
     assert_eq!(failed.count(), 1, "{}", call.world.ladder());
+}
+
+#[test]
+fn a_phone_whose_edges_are_both_dead_is_reached_at_a_third() {
+    // S-22: where it has registered since.
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let mut call = call(tokens);
+        for edge in [EDGES[0].to_owned(), call.joe.backup.clone()] {
+            call.world.kill(&edge);
+        }
+        let mut register = Register::new("joe", JOE);
+        register.call_id = "again";
+        register.lines = format!(
+            "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:uuid:joe>\";reg-id=1\n\
+             Supported: path, outbound, alt-proxies\n"
+        );
+        register.login(&mut call.world, EDGES[1]);
+        call.world.forget();
+        call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
+        let bye = call.joe.receive(&mut call.world);
+        assert!(bye.starts_with("BYE "), "{bye}");
+        call.joe.answer(&mut call.world, EDGES[1], &bye, 200, "OK");
+        assert_eq!(call.ann.status(&mut call.world), 200);
+    }
 }
 
 #[test]

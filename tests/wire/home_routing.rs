@@ -222,6 +222,20 @@ fn an_answer_outweighs_a_failed_flow() {
 }
 
 #[test]
+fn the_word_of_a_phone_outweighs_one_about_the_way_to_it() {
+    // P-23: 480 is what proxies make of a failed flow.
+    let mut world = open();
+    let away = direct(&mut world, "127.0.0.1:5071", "");
+    let busy = direct(&mut world, "127.0.0.1:5072", "");
+    invite(&mut world, "sip:joe@example.com");
+    for (phone, status, reason) in [(&away, 480, "Away"), (&busy, 486, "Busy Here")] {
+        let received = phone.receive(&mut world);
+        phone.answer(&mut world, HOME, &received, status, reason);
+    }
+    assert_eq!(bob().status(&mut world), 486);
+}
+
+#[test]
 fn every_name_of_a_subscriber_leads_to_it() {
     // C-17, P-18
     for (uri, status) in [
