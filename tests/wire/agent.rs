@@ -333,7 +333,7 @@ fn when_the_last_flow_is_lost_the_others_wait_no_longer_than_it() {
     for edge in &EDGES[1..] {
         world.kill(edge);
     }
-    world.command(JOE, Command::Register);
+    world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
     world.pass(Duration::from_secs(2));
     let events = world.events(JOE);
     let lost = |event: &&Event| matches!(event, Event::FlowLost { .. });

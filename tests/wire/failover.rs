@@ -165,27 +165,49 @@ fn a_phone_that_is_gone_from_one_flow_is_reached_by_the_other() {
     assert_eq!(failed.count(), 1, "{}", call.world.ladder());
 }
 
+/// Joe's edges are dead, he registers at another one, and ann hangs up there.
+#[track_caller]
+fn goes_on_at(mut call: Call, dead: [&str; 2], edge: &str, instance: &str) {
+    for dead in dead {
+        call.world.kill(dead);
+    }
+    let mut register = Register::new("joe", JOE);
+    register.call_id = "again";
+    register.lines = format!("Contact: <sip:joe@{JOE}>{instance}\nSupported: path, outbound\n");
+    register.login(&mut call.world, edge);
+    call.world.forget();
+    call.ann.in_dialog(&mut call.world, edge, "BYE", 1);
+    let bye = call.joe.receive(&mut call.world);
+    assert!(bye.starts_with("BYE "), "{bye}");
+    call.joe.answer(&mut call.world, edge, &bye, 200, "OK");
+    assert_eq!(call.ann.status(&mut call.world), 200);
+}
+
 #[test]
 fn a_phone_whose_edges_are_both_dead_is_reached_at_a_third() {
     // S-22: where it has registered since.
     for tokens in [Tokens::Clear, Tokens::Sealed] {
-        let mut call = call(tokens);
-        for edge in [EDGES[0].to_owned(), call.joe.backup.clone()] {
-            call.world.kill(&edge);
-        }
-        let mut register = Register::new("joe", JOE);
-        register.call_id = "again";
-        register.lines = format!(
-            "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:uuid:joe>\";reg-id=1\n\
-             Supported: path, outbound, alt-proxies\n"
-        );
-        register.login(&mut call.world, EDGES[1]);
-        call.world.forget();
-        call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
-        let bye = call.joe.receive(&mut call.world);
-        assert!(bye.starts_with("BYE "), "{bye}");
-        call.joe.answer(&mut call.world, EDGES[1], &bye, 200, "OK");
-        assert_eq!(call.ann.status(&mut call.world), 200);
+        let call = call(tokens);
+        let backup = call.joe.backup.clone();
+        let instance = ";+sip.instance=\"<urn:uuid:joe>\";reg-id=1";
+        goes_on_at(call, [EDGES[0], &backup], EDGES[1], instance);
+    }
+}
+
+#[test]
+fn a_phone_of_one_flow_is_reached_wherever_it_has_gone() {
+    // S-22: the home knows one edge of the set, and tries the two others.
+    for (dead, edge) in [(EDGES[1], EDGES[2]), (EDGES[2], EDGES[1])] {
+        let mut world = World::lab(Tokens::Clear);
+        world.icmp = true;
+        let mut joe = Phone::new("joe", JOE, false);
+        let mut ann = Phone::new("ann", ANN, false);
+        joe.register(&mut world, EDGES[0]);
+        ann.register(&mut world, edge);
+        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, EDGES[0], &invite);
+        let (call, _) = take_up(world, joe, ann);
+        goes_on_at(call, [EDGES[0], dead], edge, "");
     }
 }
 
