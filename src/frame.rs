@@ -54,7 +54,8 @@ pub enum Stream {
         /// Bytes to skip.
         len: usize,
     },
-    /// A single CRLF, a pong or noise: nothing to answer.
+    /// A single CRLF, a pong or noise: nothing to answer. Noise is what no message
+    /// and no other protocol begins with, as trunks send it to keep a connection.
     Skip {
         /// Bytes to skip.
         len: usize,
@@ -124,6 +125,15 @@ pub fn stream(bytes: &[u8], resume: &mut Resume) -> Stream {
         [b'\r', b'\n', ..] => {
             resume.half_ping = true;
             return Stream::Skip { len: 2 };
+        }
+        [b'\0' | b'\n' | b'\r' | b' ' | b'\t', rest @ ..] => {
+            resume.half_ping = false;
+            let noise = rest
+                .iter()
+                .take_while(|byte| matches!(byte, b'\0' | b'\n' | b' ' | b'\t'));
+            return Stream::Skip {
+                len: noise.count().saturating_add(1),
+            };
         }
         [first, ..] if !head::may_begin(*first) => {
             return Stream::Broken {

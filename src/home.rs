@@ -21,7 +21,6 @@ pub mod aor;
 mod authenticate;
 mod bindings;
 mod caller;
-mod contact_uri;
 mod dialog;
 mod kin;
 pub mod location;
@@ -44,7 +43,6 @@ use crate::send::{End, HostRule, PeerRule};
 use crate::trust::{CallsOut, Destinations, Identities};
 
 pub use bindings::{Bindings, Row};
-pub use contact_uri::same_contact;
 pub use location::{Binding, Change, Conflict, Location, Register};
 pub use nonce::Replay;
 pub use policy::Home;

@@ -18,6 +18,7 @@ pub mod address;
 pub mod auth;
 mod block;
 mod class;
+pub mod contact_uri;
 mod cursor;
 mod lanes;
 mod line;

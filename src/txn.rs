@@ -268,6 +268,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         is_ours
     }
 
+    /// Whether an ACK to that INVITE comes before any final response: it is of this
+    /// transaction (RFC 3261 §17.2.3), and acknowledges nothing.
+    #[must_use]
+    pub fn is_early(&self, id: ServerId) -> bool {
+        self.servers.get(id).is_some_and(Server::is_early)
+    }
+
     /// The user answers. `None` when nothing may be sent: a final response
     /// has gone before (only a 2xx to an INVITE may follow a 2xx), or it is a
     /// provisional to a non-INVITE that is not a 100 or comes too early, or a

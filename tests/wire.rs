@@ -45,6 +45,7 @@ mod wire {
     mod redirects;
     mod registering;
     mod relearning;
+    mod reported;
     mod restarted;
     mod returning;
     mod revoking;

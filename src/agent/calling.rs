@@ -168,7 +168,7 @@ impl Agent {
         };
         let again = &self.again;
         let bytes = net.pool.build(sent.len(), |out| {
-            derive::write(Derived::Cancel, &sent, again, out)
+            derive::write(Derived::Cancel { reason: b"" }, &sent, again, out)
         });
         net.txns.start(now, id, b"CANCEL", flow, bytes.clone());
         net.transmit(flow, bytes);

@@ -68,8 +68,11 @@ impl Edge {
         };
         let port = uri.port.unwrap_or(5060);
         match (self.is_own_address(net, ip, port), uri.user) {
-            (true, Some(user)) => self.flow_token(user.of(bytes)),
-            (true, None) => Mine::Address,
+            (true, Some(user)) if Kind::of(user.of(bytes)) == Kind::Flow => {
+                self.flow_token(user.of(bytes))
+            }
+            // Phones put a user into their outbound proxy, which says nothing.
+            (true, _) => Mine::Address,
             (false, None) if self.is_member(ip, port) => Mine::Sibling,
             (false, _) => Mine::Not,
         }

@@ -233,9 +233,11 @@ impl Edge {
     }
 
     /// Reads what this edge needs of a REGISTER: the first Contact with an
-    /// instance, else the first.
+    /// instance, else the first; one that is removed only where none is bound.
     pub(super) fn read(bytes: &[u8], message: &Message) -> Result<Asks, Reply> {
         let malformed = |_| Reply::stateless(400, "Malformed Contact");
+        let default = message.number(bytes, Name::Expires).ok().flatten();
+        let expires = |contact: &Address| contact.number(bytes, "expires").or(default);
         let mut chosen: Option<Address> = None;
         for value in message
             .values(bytes, Name::Contact)
@@ -245,19 +247,21 @@ impl Edge {
                 return Ok(Asks::Nothing);
             }
             let address = Address::parse(bytes, value).map_err(malformed)?;
-            let has_instance = address.param(bytes, "+sip.instance").is_some();
-            if chosen.is_none() || has_instance {
+            let rank = |contact: &Address| {
+                let has_instance = contact.param(bytes, "+sip.instance").is_some();
+                (expires(contact) != Some(0), has_instance)
+            };
+            if chosen
+                .as_ref()
+                .is_none_or(|chosen| rank(&address) > rank(chosen))
+            {
                 chosen = Some(address);
-            }
-            if has_instance {
-                break;
             }
         }
         let Some(contact) = chosen else {
             return Ok(Asks::Nothing);
         };
-        let default = message.number(bytes, Name::Expires).ok().flatten();
-        let expires = contact.number(bytes, "expires").or(default);
+        let expires = expires(&contact);
         Ok(Asks::Binding(Phone {
             contact: contact.uri,
             instance: contact.instance(bytes),

@@ -13,6 +13,7 @@ use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, is_sips};
 use crate::scan::address::Address;
+use crate::scan::contact_uri::same_contact;
 use crate::scan::{Name, scan};
 use crate::time::{Duration, Instant};
 
@@ -208,21 +209,36 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
         .ok()
         .flatten()
         .unwrap_or(limits::EXPIRES_DEFAULT_S);
-    let contacts = response.message.values(bytes, Name::Contact);
-    let ours = contacts
-        .filter_map(|value| Address::parse(bytes, value).ok())
-        .find(|address| {
-            let instance = address.instance(bytes).map(|value| value.of(bytes));
-            let reg_id = address.number(bytes, "reg-id");
-            match phone.instance {
-                Some(wanted) if instance.is_some() => {
-                    instance == Some(wanted.of(base))
-                        && reg_id.is_none_or(|reg_id| reg_id == phone.reg_id)
-                }
-                _ => address.uri.of(bytes) == phone.contact.of(base),
-            }
-        });
+    let ours = contact_of(base, phone, response);
     ours.map_or(0, |address| {
         address.number(bytes, "expires").unwrap_or(default)
     })
+}
+
+/// Which Contact of the 2xx is this phone's: the one of its URI (RFC 3261
+/// §19.1.4), since a phone without flows may have several, else the one of its
+/// instance and reg-id (RFC 5626 §6).
+fn contact_of(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Address> {
+    let bytes = response.bytes;
+    let contacts = || {
+        let values = response.message.values(bytes, Name::Contact);
+        values.filter_map(|value| Address::parse(bytes, value).ok())
+    };
+    let reg_id = |address: &Address| address.number(bytes, "reg-id").unwrap_or(0);
+    let is_instance = |address: &Address| {
+        let instance = address.instance(bytes).map(|value| value.of(bytes));
+        let wanted = phone.instance.map(|value| value.of(base));
+        wanted.is_some() && instance == wanted
+    };
+    let is_flow = |address: &Address| is_instance(address) && reg_id(address) == phone.reg_id;
+    let is_contact =
+        |address: &Address| same_contact(address.uri.of(bytes), phone.contact.of(base));
+    // One URI may be that of several flows.
+    let both = |address: &Address| is_contact(address) && is_flow(address);
+    contacts()
+        .find(both)
+        .or_else(|| contacts().find(is_contact).filter(|_| phone.reg_id == 0))
+        .or_else(|| contacts().find(is_flow))
+        .or_else(|| contacts().find(|address| is_instance(address) && reg_id(address) == 0))
+        .or_else(|| contacts().find(is_contact))
 }

@@ -208,8 +208,8 @@ impl Token {
     }
 }
 
-/// Which reader a user part belongs to, told by its first character and the
-/// separator alone: only clear tokens hold a `+`.
+/// Which reader a user part belongs to, told by its first character, its length
+/// and the separator alone: only clear tokens hold a `+`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A clear token.
@@ -229,7 +229,11 @@ impl Kind {
         if memchr::memchr(b'+', user_part).is_some() {
             return Self::Clear;
         }
+        /// No token under a key is shorter: ten octets of MAC or sixteen of tag, and
+        /// what they are over. A shorter user is the name of somebody.
+        const SHORTEST: usize = 28;
         match spelling::first(user_part) {
+            Some(_) if user_part.len() < SHORTEST => Self::Foreign,
             Some((b's', _)) => Self::Sealed,
             Some((b'f', _)) => Self::Flow,
             Some(_) | None => Self::Foreign,

@@ -14,7 +14,10 @@ pub enum Derived<'a> {
         to: &'a [u8],
     },
     /// CANCEL.
-    Cancel,
+    Cancel {
+        /// Reason header lines, CRLF included (RFC 3326).
+        reason: &'a [u8],
+    },
 }
 
 /// Writes it for the request `sent`, outlined by `message`.
@@ -24,7 +27,7 @@ pub fn write(derived: Derived<'_>, sent: &[u8], message: &Message, out: &mut Vec
     };
     let method = match derived {
         Derived::Ack { .. } => "ACK",
-        Derived::Cancel => "CANCEL",
+        Derived::Cancel { .. } => "CANCEL",
     };
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
@@ -43,6 +46,9 @@ pub fn write(derived: Derived<'_>, sent: &[u8], message: &Message, out: &mut Vec
             (Name::Route | Name::From | Name::CallId | Name::To, _) => out.extend_from_slice(line),
             _ => {}
         }
+    }
+    if let Derived::Cancel { reason } = derived {
+        out.extend_from_slice(reason);
     }
     out.extend_from_slice(b"Max-Forwards: 70\r\nCSeq: ");
     decimal(out, message.cseq());
@@ -86,9 +92,11 @@ mod tests {
     fn cancel_keeps_the_route_and_leaves_require() {
         // P-33
         check(
-            Derived::Cancel,
+            Derived::Cancel {
+                reason: b"Reason: SIP;cause=200\r\n",
+            },
             "CANCEL sip:ann@h SIP/2.0\r\nVia: SIP/2.0/UDP me;branch=z9hG4bK1\r\nRoute: <sip:p;lr>\r\n\
-             From: <sip:x@y>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: c\r\nMax-Forwards: 70\r\nCSeq: 9 CANCEL\r\n\
+             From: <sip:x@y>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: c\r\nReason: SIP;cause=200\r\nMax-Forwards: 70\r\nCSeq: 9 CANCEL\r\n\
              Content-Length: 0\r\n\r\n",
         );
     }

@@ -191,13 +191,28 @@ fn a_stream_without_a_sound_length_cannot_be_framed() {
 fn garbage_on_a_stream_is_known_by_its_first_line() {
     for bytes in [
         &b"\x16\x03\x01"[..],
-        b"\n",
-        b" ",
         b"GET / HTTP/1.1\r\n",
         b"hello\r\nworld",
-        b"\rx",
     ] {
         check_broken(bytes, (0, Malformed::NotSip));
+    }
+}
+
+#[test]
+fn what_neither_a_message_nor_another_protocol_begins_with_is_skipped() {
+    let message = b"BYE sip:a@h SIP/2.0\r\nl: 0\r\n\r\n";
+    for noise in [
+        &b"\0"[..],
+        b"\n\r\n",
+        b"\r\n\0",
+        b" \t\n",
+        b"\r",
+        b"\r\r\n",
+        b"\0\0\0\r\n",
+    ] {
+        let read = read(&[noise, message, noise, message]);
+        assert_eq!(read.broken, None, "{noise:?}");
+        assert_eq!(read.messages.len(), 2, "{noise:?}");
     }
 }
 

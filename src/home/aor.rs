@@ -1,7 +1,7 @@
 //! Addresses of record in the one form the registrar files them under:
 //! `user@domain` (RFC 3261 §10.3 step 5).
 
-use super::contact_uri::{Parts, unescaped};
+use crate::scan::contact_uri::{Parts, unescaped};
 
 /// Appends the canonical form of a `sip` or `sips` URI to `out`: the user with
 /// its escapes undone and its case kept, the domain in lower case. Scheme (the

@@ -67,7 +67,8 @@ impl Home {
         if let Err(reply) = proven {
             return Verdict::Answer(reply);
         }
-        if let Err(reply) = self.knows_path(request, plan) {
+        let served = Self::meets_requirements(request, plan);
+        if let Err(reply) = served.and_then(|()| self.knows_path(request, plan)) {
             return Verdict::Answer(reply);
         }
         match self.update(net, now, request, plan) {
@@ -106,6 +107,31 @@ impl Home {
         }
         plan.lines.extend_from_slice(b"Unsupported: path\r\n");
         Err(Reply::new(420, "The Phone Must Support Path"))
+    }
+
+    /// RFC 3261 §8.2.2.3: what the phone requires of a registrar must be known here.
+    fn meets_requirements(request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
+        /// What a phone may require of this registrar.
+        const KNOWN: [&str; 3] = ["path", "outbound", "alt-proxies"];
+        let tags = request.message.values(request.bytes, Name::Require);
+        let tags = tags.map(|tag| tag.of(request.bytes));
+        let is_known = |tag: &&[u8]| {
+            KNOWN
+                .iter()
+                .any(|known| tag.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        let mut is_first = true;
+        for tag in tags.filter(|tag| !is_known(tag)) {
+            let before: &[u8] = if is_first { b"Unsupported: " } else { b", " };
+            plan.lines.extend_from_slice(before);
+            plan.lines.extend_from_slice(tag);
+            is_first = false;
+        }
+        if is_first {
+            return Ok(());
+        }
+        plan.lines.extend_from_slice(b"\r\n");
+        Err(Reply::new(420, "Bad Extension"))
     }
 
     /// D-H5.
@@ -150,9 +176,9 @@ impl Home {
             .first(Name::CallId)
             .map(|header| header.value.of(bytes))
             .unwrap_or_default();
-        let default = message
-            .number(bytes, Name::Expires)
-            .or(Err(Reply::new(400, "Malformed Expires")))?;
+        let expires = message.number(bytes, Name::Expires);
+        let bad = || Reply::new(400, "Malformed Expires");
+        let default = expires.ok().flatten();
         let mut contacts = message.values(bytes, Name::Contact);
         let Some(first) = contacts.next() else {
             return Ok(false);
@@ -177,7 +203,12 @@ impl Home {
             .values(bytes, Name::Contact)
             .take(limits::VALUES_MAX)
         {
-            asked.push(ask(bytes, value, lasts, &mut params, &mut plan.lines)?);
+            let one = ask(bytes, value, lasts, &mut params, &mut plan.lines)?;
+            // Who says it at the Contact has said it.
+            if expires.is_err() && one.address.param(bytes, "expires").is_none() {
+                return Err(bad());
+            }
+            asked.push(one);
         }
         if !is_secure_throughout(request, &asked) {
             return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));

@@ -25,16 +25,18 @@ pub const fn lifetime_s(asked_s: Option<u32>) -> Result<u32, TooBrief> {
     }
 }
 
-/// A `q` parameter in thousandths: `0`, `1`, and up to three decimals between
-/// (RFC 3261 §25.1, qvalue). `None` when it is none of these.
+/// A `q` parameter in thousandths: `0`, `1`, and decimals between (RFC 3261
+/// §25.1, qvalue). More than three decimals, or none before the dot, are read as
+/// they are meant. `None` when it is none of these.
 #[must_use]
 pub fn preference(q: &[u8]) -> Option<u16> {
     let (whole, decimals) = match q {
         [whole] => (whole, &[][..]),
         [whole, b'.', decimals @ ..] => (whole, decimals),
+        [b'.', decimals @ ..] if !decimals.is_empty() => (&b'0', decimals),
         _ => return None,
     };
-    if decimals.len() > 3 {
+    if !decimals.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let mut value = match whole {
@@ -44,9 +46,6 @@ pub fn preference(q: &[u8]) -> Option<u16> {
     };
     for place in 0..3 {
         let digit = *decimals.get(place).unwrap_or(&b'0');
-        if !digit.is_ascii_digit() {
-            return None;
-        }
         value = value * 10 + u16::from(digit - b'0');
     }
     (value <= 1000).then_some(value)
@@ -152,10 +151,12 @@ mod tests {
         check("0.7", Some(700));
         check("0.05", Some(50));
         check("0.123", Some(123));
+        check("0.1234", Some(123));
+        check(".5", Some(500));
         check("1.001", None);
-        check("0.1234", None);
         check("2", None);
-        check(".5", None);
+        check(".", None);
+        check("0.12x4", None);
         check("0,5", None);
         check("0.x", None);
         check("", None);

@@ -13,6 +13,9 @@ pub const ADDED_BYTES_MAX: usize = 4_096;
 /// Most values of one list header (Via, Route, Record-Route, Path, Contact).
 /// More: 400.
 pub const VALUES_MAX: usize = 64;
+/// Bytes of the Reason header lines of a CANCEL that pass on with it (RFC 3326).
+/// More: they are left out.
+pub const REASON_MAX: usize = 512;
 /// Highest status code there is (RFC 3261 §7.2). Higher: dropped.
 pub const STATUS_MAX: u16 = 699;
 /// Idle buffers kept per size class and shard; more are freed. Sized so that

@@ -2,7 +2,8 @@
 
 use crate::time::Duration;
 
-/// Most contacts one address of record may have. More: 403 to the REGISTER.
+/// Most contacts one address of record may have. One more takes the place of the
+/// oldest one of the same instance; where there is none: 403 to the REGISTER.
 pub const CONTACTS_MAX: usize = 10;
 /// Shortest and longest registration granted, and the one given when none is
 /// asked for, in seconds. Shorter: 423 with Min-Expires (RFC 3261 §10.3).

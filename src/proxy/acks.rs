@@ -23,13 +23,17 @@ impl Proxy {
         let key = turn.net.server_key(request, Some(b"INVITE"));
         if !turn.net.omit.leaves_out(Omit::AckMatching)
             && let Some(server) = turn.net.txns.find_server(key)
-            && turn
-                .net
-                .txns
-                .acked(turn.now, server, turn.net.passes_on(server))
         {
-            turn.prove_by_ack(request);
-            return Fate::Absorbed;
+            let passes_on = turn.net.passes_on(server);
+            if turn.net.txns.acked(turn.now, server, passes_on) {
+                turn.prove_by_ack(request);
+                return Fate::Absorbed;
+            }
+            if turn.net.txns.is_early(server) {
+                self.unacknowledged.0 = before;
+                turn.net.counters.stray_acks += 1;
+                return Fate::Dropped;
+            }
         }
         if turn.now < self.refused_until && turn.has_own_tag(request) {
             // Of an INVITE that was refused statelessly.

@@ -4,8 +4,12 @@ use super::{Fate, Owner, Proxy, Reply, Request, State, Timer, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
-use crate::scan::scan;
+use crate::scan::{Name, scan};
 use crate::txn::Kind;
+
+/// Why a phone stops ringing when another one has taken the call: without it
+/// every other phone of the user shows a missed call (RFC 3326 §3.2).
+const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
 
 impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
@@ -60,6 +64,7 @@ impl Proxy {
                 .get(context)
                 .is_some_and(|context| !context.answered)
         {
+            self.note_reason(turn, request, context);
             self.close(turn, context);
             // Where nothing was sent yet, nothing else will answer the INVITE.
             self.advance(turn, context);
@@ -96,12 +101,39 @@ impl Proxy {
         is_spoofed
     }
 
+    /// What the caller says of why it cancels passes on with it (RFC 3326 §2).
+    fn note_reason(&mut self, turn: &Turn<'_>, request: &Request<'_>, slot: Slot) {
+        let bytes = request.bytes;
+        let headers = request.message.headers().iter();
+        let others = headers.filter(|header| header.name == Name::Other);
+        let lines = others.map(|header| header.line.of(bytes));
+        let reasons = lines.filter(|line| line.get(..7).is_some_and(is_reason));
+        let pool = &turn.net.pool;
+        let text = pool.build(limits::REASON_MAX, |out| {
+            for reason in reasons {
+                out.extend_from_slice(reason);
+            }
+        });
+        if let Some(context) = self.contexts.get_mut(slot)
+            && (1..=limits::REASON_MAX).contains(&text.len())
+        {
+            context.reason = Some(text);
+        }
+    }
+
     /// Sends the CANCEL of one branch, to where its INVITE went (P-33). False
     /// when there is no room for one.
     pub(super) fn send_cancel(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
         let owner = Owner::Cancel { context: slot };
         let client = self.branch(slot, index).and_then(|branch| branch.client);
-        let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner));
+        let context = self.contexts.get(slot);
+        let own = context.and_then(|context| context.reason.clone());
+        let reason = match (&own, context) {
+            (Some(reason), _) => &reason[..],
+            (None, Some(context)) if context.is_taken => ELSEWHERE,
+            (None, _) => b"",
+        };
+        let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner, reason));
         let Some(context) = self.contexts.get_mut(slot).filter(|_| sent.is_some()) else {
             return false;
         };
@@ -123,18 +155,30 @@ impl Proxy {
         true
     }
 
-    fn derive_cancel(&mut self, turn: &mut Turn<'_>, invite: ClientId, owner: Owner) -> Option<()> {
+    fn derive_cancel(
+        &mut self,
+        turn: &mut Turn<'_>,
+        invite: ClientId,
+        owner: Owner,
+        reason: &[u8],
+    ) -> Option<()> {
         let net = &mut *turn.net;
         let sent = net.txns.client_request(invite)?.clone();
         let flow = net.txns.client_flow(invite)?;
         scan(&sent, &mut self.again).ok()?;
         let id = net.txns.reserve_cancel(invite, owner)?;
         let again = &self.again;
-        let bytes = net.pool.build(sent.len(), |out| {
-            derive::write(Derived::Cancel, &sent, again, out)
+        let bytes = net.pool.build(sent.len() + reason.len(), |out| {
+            derive::write(Derived::Cancel { reason }, &sent, again, out)
         });
         net.txns.start(turn.now, id, b"CANCEL", flow, bytes.clone());
         net.transmit(flow, bytes);
         Some(())
     }
+}
+
+/// Whether a header line begins so that its field is a Reason.
+fn is_reason(start: &[u8]) -> bool {
+    let (name, end) = start.split_at(6);
+    name.eq_ignore_ascii_case(b"Reason") && matches!(end, b":" | b" " | b"\t")
 }

@@ -57,6 +57,10 @@ pub struct Context {
     pub(super) branches: Vec<Branch>,
     /// Transactions that still name this context.
     pub(super) live: u16,
+    /// The Reason lines of the CANCEL that came (RFC 3326).
+    pub(super) reason: Option<Buf>,
+    /// Somebody has taken the call.
+    pub(super) is_taken: bool,
     /// A final answer went upstream.
     pub(super) answered: bool,
     /// CANCEL came or a 6xx: nothing new is started.

@@ -259,6 +259,8 @@ impl Proxy {
             breadth: valid.breadth,
             branches,
             live: 0,
+            reason: None,
+            is_taken: false,
             answered: false,
             closed: false,
         }

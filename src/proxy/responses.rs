@@ -3,8 +3,8 @@
 
 use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn};
 use crate::bytes::Buf;
-use crate::edit::Edits;
 use crate::edit::derive::{self, Derived};
+use crate::edit::{Edits, decimal};
 use crate::guard::Kind;
 use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
@@ -168,7 +168,7 @@ impl Proxy {
         }
         let edits = &mut self.edits;
         edits.clear();
-        remove_top_via(response, edits);
+        take_off(response, edits);
         turn.change(context, response, edits);
         turn.policy
             .accepted(turn.net, turn.now, context, response, edits);
@@ -180,6 +180,7 @@ impl Proxy {
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
         self.unanswered -= usize::from(!context.answered);
         context.answered = true;
+        context.is_taken = true;
         context.base = None;
         for branch in &mut context.branches {
             branch.last = None;
@@ -192,7 +193,7 @@ impl Proxy {
     /// The response without our Via.
     fn strip(&mut self, turn: &Turn<'_>, slot: Slot, response: &Response<'_>) -> Buf {
         self.edits.clear();
-        remove_top_via(response, &mut self.edits);
+        take_off(response, &mut self.edits);
         let edits = &mut self.edits;
         if let Some(context) = self.contexts.get(slot) {
             turn.change(context, response, edits);
@@ -242,6 +243,24 @@ impl Turn<'_> {
             identity::keep_private(bytes, message, edits);
         }
     }
+}
+
+/// Takes our own Via off, and gives what came by datagram and may leave on a
+/// stream the length of its body (RFC 3261 §20.14).
+fn take_off(response: &Response<'_>, edits: &mut Edits) {
+    remove_top_via(response, edits);
+    let message = response.message;
+    if message.is_sized() {
+        return;
+    }
+    for header in message.all(Name::ContentLength) {
+        edits.remove(header.line.range());
+    }
+    edits.insert(message.headers_end(), |out| {
+        out.extend_from_slice(b"Content-Length: ");
+        decimal(out, message.body().len() as u64);
+        out.extend_from_slice(b"\r\n");
+    });
 }
 
 /// Takes our own Via off.

@@ -228,6 +228,12 @@ impl Message {
         self.body
     }
 
+    /// True when one Content-Length stands in it that is a number.
+    #[must_use]
+    pub const fn is_sized(&self) -> bool {
+        self.length.is_some()
+    }
+
     /// Cuts off what stands behind the body by its Content-Length (RFC 3261
     /// §18.3), and tells where the message ends. Without one, or with one that
     /// says nothing, all that was scanned is the message.

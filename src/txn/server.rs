@@ -184,6 +184,11 @@ impl<O: Copy> Server<O> {
         response
     }
 
+    /// True while an INVITE has no final response: there is nothing to acknowledge.
+    pub(super) const fn is_early(&self) -> bool {
+        matches!(self.state, State::InviteProceeding { .. })
+    }
+
     /// An ACK came. False: it is none of this transaction's business, because
     /// it acknowledges a 2xx (RFC 6026 §7.1) or nothing at all.
     pub(super) fn acked(&mut self, now: Instant, forks: bool) -> bool {

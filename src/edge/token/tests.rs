@@ -298,7 +298,9 @@ fn the_modes_do_not_read_one_another() {
     assert_eq!(Kind::of(b"s+e1+i1"), Kind::Clear);
     assert_eq!(Kind::of(b""), Kind::Foreign);
     assert_eq!(Kind::of(b"joe"), Kind::Foreign);
-    assert_eq!(Kind::of(b"%66abc"), Kind::Flow);
+    assert_eq!(Kind::of(b"%66abcdefghijklmnopqrstuvwxyz"), Kind::Flow);
+    assert_eq!(Kind::of(b"fred"), Kind::Foreign);
+    assert_eq!(Kind::of(b"sue"), Kind::Foreign);
 }
 
 #[test]

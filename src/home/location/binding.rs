@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::home::same_contact;
 use crate::id::Flow;
+use crate::scan::contact_uri::same_contact;
 use crate::time::Instant;
 
 use super::{Change, Register};

@@ -39,19 +39,36 @@ impl Plan {
                 return Err(Conflict::TooMany);
             }
         }
-        let live = existing
-            .iter()
-            .filter(|binding| binding.is_live(now))
-            .count();
-        let gone = plan
-            .steps
-            .iter()
-            .filter(|step| step.replaces.is_some())
-            .count();
-        if plan.puts() > 0 && live - gone + plan.puts() > limits::CONTACTS_MAX {
-            return Err(Conflict::TooMany);
+        let live = existing.iter().filter(|binding| binding.is_live(now));
+        let live = live.count();
+        while plan.puts() > 0 && live - plan.gone() + plan.puts() > limits::CONTACTS_MAX {
+            let old = plan.left_behind(now, existing);
+            plan.steps.push(Step {
+                replaces: Some(old.ok_or(Conflict::TooMany)?),
+                puts: None,
+            });
         }
         Ok(plan)
+    }
+
+    /// The oldest binding of a phone that binds another one: it has moved on, as
+    /// behind a NAT that gives it port after port, or after a restart.
+    fn left_behind(&self, now: Instant, existing: &[Binding]) -> Option<usize> {
+        let puts = || self.steps.iter().filter_map(|step| step.puts.as_ref());
+        let is_moved = |(place, binding): &(usize, &Binding)| {
+            let is_same = |put: &Binding| {
+                binding.instance().is_some() && put.instance() == binding.instance()
+            };
+            let stays = self.steps.iter().all(|step| step.replaces != Some(*place));
+            binding.is_live(now) && stays && puts().any(is_same)
+        };
+        let mut bindings = existing.iter().enumerate();
+        bindings.find(is_moved).map(|(place, _)| place)
+    }
+
+    fn gone(&self) -> usize {
+        let gone = self.steps.iter().filter(|step| step.replaces.is_some());
+        gone.count()
     }
 
     fn add(

@@ -30,18 +30,18 @@ pub fn same_contact(a: &[u8], b: &[u8]) -> bool {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     Sip,
     Sips,
 }
 
 /// The pieces of a `sip` or `sips` URI, as written.
-pub(super) struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     scheme: Scheme,
     /// With the password, without the `@`.
-    pub(super) userinfo: Option<&'a [u8]>,
+    pub(crate) userinfo: Option<&'a [u8]>,
     /// With the brackets of IPv6; never empty.
-    pub(super) host: &'a [u8],
+    pub(crate) host: &'a [u8],
     /// Without leading zeros. An explicit 5060 is not an absent port.
     port: Option<&'a [u8]>,
     /// Without the first `;`.
@@ -51,7 +51,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn of(uri: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of(uri: &'a [u8]) -> Option<Self> {
         let (scheme, rest) = cut(uri, b':');
         let rest = rest?;
         let scheme = if scheme.eq_ignore_ascii_case(b"sip") {
@@ -204,7 +204,7 @@ fn symbols(bytes: &[u8]) -> impl Iterator<Item = Symbol> {
 }
 
 /// The bytes with every escape undone; a `%` that starts none is itself.
-pub(super) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> {
     Characters { rest: bytes }.map(|(byte, _)| byte)
 }
 
