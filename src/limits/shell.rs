@@ -4,6 +4,11 @@ use crate::time::Duration;
 
 /// Datagrams moved by one `recvmmsg` or `sendmmsg`. More wait for the next.
 pub const DATAGRAM_BATCH: usize = 64;
+/// Times in a row that the kernel may refuse a datagram before it is given up. Each
+/// refusal may be what the socket remembers of another datagram's ICMP error; they
+/// come thousands of times a second if somebody forges them, and so many between
+/// one call and the next do not.
+pub const SEND_TRIES_MAX: u32 = 16;
 /// Batches read from one UDP socket before the other sockets have their turn.
 pub const BATCHES_MAX: usize = 4;
 /// Bytes read from one stream before the other sockets have their turn.
