@@ -245,7 +245,7 @@ impl Streams {
     ) -> Option<Came> {
         let connection = self.connections.get_mut(slot)?;
         match connection.socket.read(buffer) {
-            Ok(0) => self.fail(slot),
+            Ok(0) => self.left(slot, counters),
             Ok(read) => {
                 counters.tcp_received += read as u64;
                 if connection.tls.is_some() {
@@ -259,7 +259,7 @@ impl Streams {
             Err(error) => {
                 let is_for_later = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
                 if !is_for_later.contains(&error.kind()) {
-                    self.fail(slot);
+                    self.left(slot, counters);
                 }
             }
         }
@@ -395,6 +395,12 @@ impl Streams {
         if self.slot(stream).is_some() {
             self.named[stream.place()] = None;
         }
+    }
+
+    /// Drops a connection whose peer is gone.
+    fn left(&mut self, slot: Slot, counters: &mut Counters) {
+        counters.tls_abandoned += u64::from(self.state(slot) == Some(State::Greeting));
+        self.fail(slot);
     }
 
     /// Drops a connection, and remembers to tell the core if it had a name.

@@ -151,7 +151,7 @@ impl Streams {
             Ok(Progress::Handshaking | Progress::Established) => {}
         }
         if sent.is_err() {
-            self.fail(slot);
+            self.left(slot, counters);
             return None;
         }
         // The kernel may not have taken all of it.
