@@ -49,11 +49,16 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     pub(crate) fn new() -> io::Result<Self> {
+        Self::with_room(EVENTS_MAX)
+    }
+
+    /// One whose `wait` finds no more than so many events.
+    pub(super) fn with_room(events: usize) -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let set = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         Ok(Self {
             set,
-            events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; events].into(),
         })
     }
 
@@ -65,6 +70,11 @@ impl Readiness {
     /// Changes what a watched descriptor is asked for.
     pub(crate) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    /// Watches a descriptor no longer.
+    pub(super) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, Ready(0))
     }
 
     /// Waits for events, at most as long as `most`, rounded up to
@@ -119,6 +129,12 @@ impl Readiness {
         } else {
             Ok(())
         }
+    }
+}
+
+impl AsFd for Readiness {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
     }
 }
 

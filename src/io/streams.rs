@@ -363,12 +363,7 @@ impl Streams {
         };
         if connection.is_blocked == is_done {
             connection.is_blocked = !is_done;
-            let interest = if is_done {
-                Ready::READ
-            } else {
-                Ready::READ_WRITE
-            };
-            let fd = connection.socket.as_fd();
+            let (fd, interest) = (connection.socket.as_fd(), connection.interest());
             if readiness.change(fd, token::stream(slot), interest).is_err() {
                 return self.fail(slot);
             }
@@ -399,7 +394,7 @@ impl Streams {
 
     /// Drops a connection whose peer is gone.
     fn left(&mut self, slot: Slot, counters: &mut Counters) {
-        counters.tls_abandoned += u64::from(self.state(slot) == Some(State::Greeting));
+        counters.tls_abandoned += u64::from(self.is_greeting(slot));
         self.fail(slot);
     }
 
