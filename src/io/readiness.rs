@@ -263,6 +263,29 @@ mod tests {
     }
 
     #[test]
+    fn a_set_in_another_one_reports_a_few_at_a_time_and_nothing_twice() {
+        let (mut outer, mut inner) = (Readiness::new().unwrap(), Readiness::with_room(2).unwrap());
+        outer.add(inner.as_fd(), 7, Ready::READ).unwrap();
+        let bells = [(); 5].map(|()| Bell::new().unwrap());
+        for (bell, token) in bells.iter().zip(0..) {
+            inner.add(bell.as_fd(), token, Ready::READ).unwrap();
+            bell.ring().unwrap();
+        }
+        inner.remove(bells[4].as_fd()).unwrap();
+        let mut counts = Vec::new();
+        while outer.wait(Duration::ZERO).unwrap() > 0 {
+            assert_eq!(outer.event(0), (7, Ready::READ));
+            let count = inner.wait(Duration::ZERO).unwrap();
+            for index in 0..count {
+                let (token, _) = inner.event(index);
+                bells[usize::try_from(token).unwrap()].silence().unwrap();
+            }
+            counts.push(count);
+        }
+        assert_eq!(counts, [2, 2]);
+    }
+
+    #[test]
     fn an_alarm_in_the_past_rings_at_once() {
         let mut readiness = Readiness::new().unwrap();
         let alarm = Alarm::new().unwrap();
