@@ -283,6 +283,12 @@ impl Guard {
         self.shares.greeted(ip.to_canonical());
     }
 
+    /// Handshakes under way, of all sources.
+    #[must_use]
+    pub const fn handshakes(&self) -> usize {
+        self.shares.handshakes()
+    }
+
     /// The unfinished message of a connection has `after` bytes and not
     /// `before`; false: that is too much.
     pub fn hold(&mut self, ip: IpAddr, before: usize, after: usize) -> bool {

@@ -8,7 +8,7 @@ use super::policy::Edge;
 use super::register::{Asks, Phone, Who};
 use super::{EdgeSet, Registration};
 use crate::edit::{Edits, decimal, host};
-use crate::id::{Flow, Transport};
+use crate::id::Transport;
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, is_sips};
@@ -49,9 +49,7 @@ impl Edge {
         else {
             return;
         };
-        if matches!(context.flow, Flow::Udp { .. }) {
-            net.guard.prove(now, context.source.ip());
-        }
+        net.guard.prove(now, context.source.ip());
         let Some(base) = context.request() else {
             return;
         };

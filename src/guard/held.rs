@@ -50,6 +50,8 @@ pub(super) struct Shares {
     by_source: HashMap<(bool, u64), Share, ahash::RandomState>,
     partial: usize,
     near: usize,
+    /// Handshakes of all of them.
+    handshakes: usize,
     /// Connections that one may have.
     most: u32,
 }
@@ -60,6 +62,7 @@ impl Shares {
             by_source: HashMap::with_hasher(hasher),
             partial: 0,
             near: 0,
+            handshakes: 0,
             most: limits::SOURCE_STREAMS,
         }
     }
@@ -72,6 +75,11 @@ impl Shares {
     fn alarm(&self) -> u32 {
         let share = u64::from(self.most) * u64::from(limits::SOURCE_STREAMS_ALARM_PERCENT);
         u32::try_from(share.div_ceil(100)).unwrap_or(u32::MAX)
+    }
+
+    /// Handshakes under way.
+    pub(super) const fn handshakes(&self) -> usize {
+        self.handshakes
     }
 
     /// Sources near their bound.
@@ -114,14 +122,18 @@ impl Shares {
         let share = self.by_source.entry(network(ip)).or_default();
         let admitted = is_exempt || share.handshakes < limits::SOURCE_HANDSHAKES_MAX;
         share.handshakes += u32::from(admitted);
+        self.handshakes += usize::from(admitted);
         admitted
     }
 
     /// A handshake is over, one way or another.
     pub(super) fn greeted(&mut self, ip: IpAddr) {
+        let mut was_counted = false;
         self.change(ip, |share| {
-            share.handshakes = share.handshakes.saturating_sub(1);
+            was_counted = share.handshakes > 0;
+            share.handshakes -= u32::from(was_counted);
         });
+        self.handshakes -= usize::from(was_counted);
     }
 
     /// The unfinished message of a connection grew or shrank; false: there is
@@ -204,6 +216,23 @@ mod tests {
             shares.close(one);
         }
         assert_eq!((shares.near(), shares.by_source.len()), (0, 1));
+    }
+
+    #[test]
+    fn handshakes_are_counted_for_each_and_for_all() {
+        let mut shares = shares();
+        let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let most = limits::SOURCE_HANDSHAKES_MAX as usize;
+        let greeted = (0..).take_while(|_| shares.greet(one, false)).count();
+        assert_eq!((greeted, shares.handshakes()), (most, most));
+        assert!(shares.greet(one, true) && shares.greet(other, false));
+        assert_eq!(shares.handshakes(), most + 2);
+        for _ in 0..most + 2 {
+            shares.greeted(one);
+        }
+        assert_eq!(shares.handshakes(), 1);
+        shares.greeted(other);
+        assert_eq!((shares.handshakes(), shares.by_source.len()), (0, 0));
     }
 
     #[test]

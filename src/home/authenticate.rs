@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
-use crate::id::Flow;
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
 use crate::scan::{Name, StartLine};
@@ -87,7 +86,7 @@ impl Home {
         match proven {
             Ok(proven) => {
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
-                    if matches!(request.flow, Flow::Udp { .. }) && source == request.source.ip() {
+                    if source == request.source.ip() {
                         net.guard.prove(now, source);
                     }
                     net.guard.logged_in(now, source, proven.of(bytes));

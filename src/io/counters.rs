@@ -39,6 +39,8 @@ crate::proxy::counters! {
     tls_failed,
     /// Those of them where somebody is not who they must be, or found that of us.
     tls_unproven,
+    /// TLS connections whose client went away in the handshake.
+    tls_abandoned,
     /// Connections closed at once, for want of room for handshakes.
     tls_refused,
     /// Times that changed certificates were taken up.

@@ -37,6 +37,9 @@ pub(super) struct Engine {
     clock: Clock,
     now: Instant,
     readiness: Readiness,
+    /// The accepted connections that are in their handshake have a set of their
+    /// own, in the other one: nothing else waits behind many of them.
+    greetings: Readiness,
     alarm: Alarm,
     /// What the alarm is set to.
     alarm_at: Option<Instant>,
@@ -100,6 +103,8 @@ impl Engine {
         let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
         let readiness = Readiness::new()?;
+        let greetings = Readiness::with_room(limits::HANDSHAKE_STEPS_MAX)?;
+        readiness.add(greetings.as_fd(), token::GREETINGS, Ready::READ)?;
         let alarm = Alarm::new()?;
         readiness.add(inbox.as_fd(), token::INBOX, Ready::READ)?;
         readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
@@ -129,6 +134,7 @@ impl Engine {
             now: clock.now(),
             clock,
             readiness,
+            greetings,
             alarm,
             alarm_at: None,
             inbox,
@@ -200,6 +206,7 @@ impl Engine {
                 Token::Udp(place) => self.on_udp(SocketId(place), ready),
                 Token::Listener(place) => self.on_listener(usize::from(place)),
                 Token::Stream(slot) => self.on_stream(slot, ready),
+                Token::Greetings => self.on_greetings()?,
             }
         }
         let was_handed = self.on_rings();

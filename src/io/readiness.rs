@@ -49,11 +49,16 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     pub(crate) fn new() -> io::Result<Self> {
+        Self::with_room(EVENTS_MAX)
+    }
+
+    /// One whose `wait` finds no more than so many events.
+    pub(super) fn with_room(events: usize) -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let set = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         Ok(Self {
             set,
-            events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; events].into(),
         })
     }
 
@@ -65,6 +70,11 @@ impl Readiness {
     /// Changes what a watched descriptor is asked for.
     pub(crate) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    /// Watches a descriptor no longer.
+    pub(super) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, Ready(0))
     }
 
     /// Waits for events, at most as long as `most`, rounded up to
@@ -119,6 +129,12 @@ impl Readiness {
         } else {
             Ok(())
         }
+    }
+}
+
+impl AsFd for Readiness {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
     }
 }
 
@@ -244,6 +260,29 @@ mod tests {
         assert_eq!(readiness.event(0), (7, Ready::READ));
         bell.silence().unwrap();
         assert_eq!(readiness.wait(Duration::ZERO).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_set_in_another_one_reports_a_few_at_a_time_and_nothing_twice() {
+        let (mut outer, mut inner) = (Readiness::new().unwrap(), Readiness::with_room(2).unwrap());
+        outer.add(inner.as_fd(), 7, Ready::READ).unwrap();
+        let bells = [(); 5].map(|()| Bell::new().unwrap());
+        for (bell, token) in bells.iter().zip(0..) {
+            inner.add(bell.as_fd(), token, Ready::READ).unwrap();
+            bell.ring().unwrap();
+        }
+        inner.remove(bells[4].as_fd()).unwrap();
+        let mut counts = Vec::new();
+        while outer.wait(Duration::ZERO).unwrap() > 0 {
+            assert_eq!(outer.event(0), (7, Ready::READ));
+            let count = inner.wait(Duration::ZERO).unwrap();
+            for index in 0..count {
+                let (token, _) = inner.event(index);
+                bells[usize::try_from(token).unwrap()].silence().unwrap();
+            }
+            counts.push(count);
+        }
+        assert_eq!(counts, [2, 2]);
     }
 
     #[test]

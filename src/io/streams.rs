@@ -245,7 +245,7 @@ impl Streams {
     ) -> Option<Came> {
         let connection = self.connections.get_mut(slot)?;
         match connection.socket.read(buffer) {
-            Ok(0) => self.fail(slot),
+            Ok(0) => self.left(slot, counters),
             Ok(read) => {
                 counters.tcp_received += read as u64;
                 if connection.tls.is_some() {
@@ -259,7 +259,7 @@ impl Streams {
             Err(error) => {
                 let is_for_later = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
                 if !is_for_later.contains(&error.kind()) {
-                    self.fail(slot);
+                    self.left(slot, counters);
                 }
             }
         }
@@ -363,12 +363,7 @@ impl Streams {
         };
         if connection.is_blocked == is_done {
             connection.is_blocked = !is_done;
-            let interest = if is_done {
-                Ready::READ
-            } else {
-                Ready::READ_WRITE
-            };
-            let fd = connection.socket.as_fd();
+            let (fd, interest) = (connection.socket.as_fd(), connection.interest());
             if readiness.change(fd, token::stream(slot), interest).is_err() {
                 return self.fail(slot);
             }
@@ -395,6 +390,12 @@ impl Streams {
         if self.slot(stream).is_some() {
             self.named[stream.place()] = None;
         }
+    }
+
+    /// Drops a connection whose peer is gone.
+    fn left(&mut self, slot: Slot, counters: &mut Counters) {
+        counters.tls_abandoned += u64::from(self.is_greeting(slot));
+        self.fail(slot);
     }
 
     /// Drops a connection, and remembers to tell the core if it had a name.

@@ -17,6 +17,8 @@ pub(super) enum Token {
     Listener(u16),
     /// A connection.
     Stream(Slot),
+    /// The set of the accepted connections that are in their handshake.
+    Greetings,
 }
 
 /// Bits of a slot's index; the kind stands above it, the generation below.
@@ -27,6 +29,7 @@ pub(super) const INBOX: u64 = 0;
 pub(super) const ALARM: u64 = 1 << KIND_SHIFT;
 
 pub(super) const MESH: u64 = 5 << KIND_SHIFT;
+pub(super) const GREETINGS: u64 = 6 << KIND_SHIFT;
 
 pub(super) const fn udp(place: u16) -> u64 {
     2 << KIND_SHIFT | place as u64
@@ -53,6 +56,7 @@ impl Token {
             2 => Self::Udp(low as u16),
             3 => Self::Listener(low as u16),
             5 => Self::Mesh,
+            6 => Self::Greetings,
             _ => {
                 let index = (token >> 32) as u32 & ((1 << INDEX_BITS) - 1);
                 Self::Stream(Slot {

@@ -126,13 +126,13 @@ impl UdpPort {
         counters: &mut Counters,
         unreachable: &mut Vec<Unreachable>,
     ) -> Flushed {
-        let mut failed_before = false;
+        let mut refusals = 0;
         while !self.queue.is_empty() {
             let error = match self.sender.send(&self.queue, &mut send) {
                 Ok(sent) => {
                     self.queue.advance(sent);
                     counters.udp_sent += sent as u64;
-                    failed_before = false;
+                    refusals = 0;
                     continue;
                 }
                 Err(error) => error,
@@ -144,21 +144,23 @@ impl UdpPort {
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
             }
-            // The first failure may be the socket's memory of an ICMP error
-            // about another datagram; reading it clears it. A second one is
-            // about this datagram.
-            if failed_before {
-                counters.udp_unsendable += 1;
-                if is_unreachable(error.kind()) {
-                    let first = self.queue.front(1).next();
-                    unreachable.extend(first.map(|(peer, bytes)| {
-                        let quoted = bytes.get(..limits::QUOTE_MAX).unwrap_or(bytes);
-                        (self.id, peer, quoted.into())
-                    }));
-                }
-                self.queue.advance(1);
+            // It may be the socket's memory of an ICMP error about another
+            // datagram, which this call has cleared, and the next one may be
+            // too: who forges them is not to fail what others send.
+            refusals += 1;
+            if refusals < limits::SEND_TRIES_MAX {
+                continue;
             }
-            failed_before = !failed_before;
+            refusals = 0;
+            counters.udp_unsendable += 1;
+            if is_unreachable(error.kind()) {
+                let first = self.queue.front(1).next();
+                unreachable.extend(first.map(|(peer, bytes)| {
+                    let quoted = bytes.get(..limits::QUOTE_MAX).unwrap_or(bytes);
+                    (self.id, peer, quoted.into())
+                }));
+            }
+            self.queue.advance(1);
         }
         self.is_blocked = false;
         Flushed::All
@@ -203,13 +205,14 @@ impl Sender {
     }
 }
 
+/// Whether the kernel knows no way there. That a connection is refused it says of
+/// a datagram that has left, and never of one that is about to.
 const fn is_unreachable(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
         io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
-            | io::ErrorKind::ConnectionRefused
     )
 }
 
@@ -284,16 +287,22 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_may_be_an_earlier_datagrams_and_two_are_its_own() {
-        let refused = Err(libc::ECONNREFUSED);
-        let counters = check(&[refused, Ok(5)], &["abcde", "abcde"], Flushed::All);
-        assert_eq!((counters.udp_sent, counters.udp_unsendable), (5, 0));
-        let counters = check(
-            &[Ok(2), refused, refused, Ok(2)],
-            &["abcde", "cde", "cde", "de"],
-            Flushed::All,
-        );
-        assert_eq!((counters.udp_sent, counters.udp_unsendable), (4, 1));
+    fn many_failures_may_be_those_of_other_datagrams_and_too_many_are_its_own() {
+        let most = limits::SEND_TRIES_MAX as usize;
+        for error in [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::EPROTO] {
+            let mut answers = vec![Err(error); most - 1];
+            answers.push(Ok(5));
+            let counters = check(&answers, &vec!["abcde"; most], Flushed::All);
+            assert_eq!((counters.udp_sent, counters.udp_unsendable), (5, 0));
+            let mut answers = vec![Ok(2)];
+            answers.extend(vec![Err(error); most]);
+            answers.push(Ok(2));
+            let mut want = vec!["abcde"];
+            want.extend(vec!["cde"; most]);
+            want.push("de");
+            let counters = check(&answers, &want, Flushed::All);
+            assert_eq!((counters.udp_sent, counters.udp_unsendable), (4, 1));
+        }
     }
 
     /// The loopback takes a datagram from the sender's buffer at once and
@@ -392,12 +401,13 @@ mod tests {
         let narrow = Err(libc::EMSGSIZE);
         let counters = check(&[narrow, Ok(5)], &["abcde", "abcde"], Flushed::All);
         assert_eq!((counters.udp_sent, counters.udp_unsendable), (5, 0));
-        // What no fragments help is lost alone.
-        let counters = check(
-            &[narrow, narrow, narrow, Ok(4)],
-            &["abcde", "abcde", "abcde", "bcde"],
-            Flushed::All,
-        );
+        // What no fragments help is lost alone. The first try is two.
+        let most = limits::SEND_TRIES_MAX as usize;
+        let mut answers = vec![narrow; most + 1];
+        answers.push(Ok(4));
+        let mut want = vec!["abcde"; most + 1];
+        want.push("bcde");
+        let counters = check(&answers, &want, Flushed::All);
         assert_eq!((counters.udp_sent, counters.udp_unsendable), (4, 1));
         let mut port = port();
         port.push(PEER, Pool::new().copy(b"a"), &mut Counters::default());

@@ -4,6 +4,11 @@ use crate::time::Duration;
 
 /// Datagrams moved by one `recvmmsg` or `sendmmsg`. More wait for the next.
 pub const DATAGRAM_BATCH: usize = 64;
+/// Times in a row that the kernel may refuse a datagram before it is given up. Each
+/// refusal may be what the socket remembers of another datagram's ICMP error; they
+/// come thousands of times a second if somebody forges them, and so many between
+/// one call and the next do not.
+pub const SEND_TRIES_MAX: u32 = 16;
 /// Batches read from one UDP socket before the other sockets have their turn.
 pub const BATCHES_MAX: usize = 4;
 /// Bytes read from one stream before the other sockets have their turn.
@@ -13,9 +18,15 @@ pub const STREAM_READ_MAX: usize = 64 * 1024;
 pub const EVENTS_MAX: usize = 256;
 /// Accepted connections of one shard in their TLS handshake. One more is closed
 /// at once: half-open handshakes cost memory, nobody knows whose they are, and
-/// if all go on at the same moment, a call waits behind them for as long as they
-/// take: 0.2 ms each, together less than T1.
+/// the last one waits for as long as all of them take: 0.2 ms each, together less
+/// than T1.
 pub const HANDSHAKES_MAX: usize = 2_048;
+/// As many more may come from the addresses of homes and edges, whose connections
+/// calls wait for.
+pub const HANDSHAKES_OF_PEERS_MAX: usize = 256;
+/// Accepted handshakes that one look at the kernel goes on with. More wait for the
+/// next: a call waits behind 3 ms of them.
+pub const HANDSHAKE_STEPS_MAX: usize = 16;
 /// Longest time the handshake of an accepted connection may take. Longer: closed.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of messages encrypted before the kernel is asked to take them, about.

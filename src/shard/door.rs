@@ -7,6 +7,7 @@ use super::{Hands, Shard};
 use crate::admission::Class;
 use crate::guard::{Held, Kind};
 use crate::id::{Flow, StreamId, Transport};
+use crate::limits;
 use crate::send::{Accepted, End, Notice, Output};
 use crate::time::{Duration, Instant};
 
@@ -27,7 +28,9 @@ impl Shard {
     pub fn knock(&mut self, now: Instant, end: &End) -> bool {
         let (ip, transport) = (end.addr.ip(), end.transport);
         let is_peer = self.may_be_peer(now, end);
-        if transport == Transport::Tls && !is_peer && !self.net.admission.admits(now, Class::New) {
+        let is_strange = transport == Transport::Tls && !is_peer;
+        let is_crowded = self.net.guard.handshakes() >= limits::HANDSHAKES_MAX;
+        if is_strange && (is_crowded || !self.net.admission.admits(now, Class::New)) {
             self.net.counters.connections_shed += 1;
             return false;
         }

@@ -55,6 +55,11 @@ impl Process {
         poll(limit, || self.ended())
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// The last lines it wrote.
     pub(crate) fn last_words(&self) -> String {
         tail(&self.out, 4_000)

@@ -74,6 +74,20 @@ fn a_handshake_must_find_time_and_a_peer_or_a_standing_connection_need_not() {
 }
 
 #[test]
+fn handshakes_of_strangers_leave_room_for_those_of_peers() {
+    // C-8
+    let mut world = World::lab(Tokens::Clear);
+    let tls = format!("{}:5061", EDGES[0].split_once(':').unwrap().0);
+    let from = |n: usize| format!("203.0.{}.{}:10000", n / 200, n % 200 + 1);
+    let most = limits::HANDSHAKES_MAX;
+    assert!((0..most).all(|n| world.greet(&from(n), &tls)));
+    assert!(!world.greet(&from(most), &tls));
+    assert_eq!(world.counter(EDGES[0], "connections_shed"), 1);
+    let home = HOME.split_once(':').unwrap().0;
+    assert!((0..20).all(|n| world.greet(&format!("{home}:{}", 40_000 + n), &tls)));
+}
+
+#[test]
 fn new_registrations_are_refused_and_sent_away_for_different_times() {
     // V-6
     let mut world = World::lab(Tokens::Clear);

@@ -49,6 +49,25 @@ fn what_a_stranger_makes_an_edge_keep_is_bounded() {
 }
 
 #[test]
+fn who_has_registered_may_make_an_edge_keep_more() {
+    // Many phones may be behind his address, over whatever they speak.
+    for is_stream in [false, true] {
+        let mut world = World::lab(Tokens::Clear);
+        if is_stream {
+            world.connect(STRANGER, EDGES[0]);
+        }
+        Phone::new("joe", STRANGER, false).register(&mut world, EDGES[0]);
+        world.kill(HOME);
+        let number = 2 * limits::SOURCE_MEMORY / (2 * 60_000);
+        for number in 0..number {
+            world.send(STRANGER, EDGES[0], &register(STRANGER, number, 60_000));
+        }
+        assert_eq!(world.gauge(EDGES[0], "contexts"), number, "{is_stream}");
+        assert_eq!(world.counter(EDGES[0], "kept_out"), 0, "{is_stream}");
+    }
+}
+
+#[test]
 fn requests_to_a_silent_phone_do_not_multiply() {
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", JOE, true);

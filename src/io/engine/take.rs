@@ -9,9 +9,11 @@ use crate::io::icmp::{self, News};
 use crate::io::inbox::Order;
 use crate::io::readiness::Ready;
 use crate::io::streams::Came;
+use crate::io::token::Token;
 use crate::limits;
 use crate::send::{Accepted, End};
 use crate::shard::Input;
+use crate::time::Duration;
 
 impl Engine {
     pub(super) fn on_inbox(&mut self) -> io::Result<()> {
@@ -165,7 +167,7 @@ impl Engine {
             if end.transport == Transport::Tls {
                 let counters = &mut self.counters;
                 self.streams
-                    .greet(&self.readiness, self.now, socket, peer, counters);
+                    .greet(&self.greetings, self.now, socket, peer, counters);
                 continue;
             }
             // At the bound the connection is dropped, which closes it.
@@ -187,9 +189,26 @@ impl Engine {
         self.settle();
     }
 
+    /// Goes on with some handshakes; the kernel reports the others again.
+    pub(super) fn on_greetings(&mut self) -> io::Result<()> {
+        let count = self.greetings.wait(Duration::ZERO)?;
+        for index in 0..count {
+            let (token, ready) = self.greetings.event(index);
+            if let Token::Stream(slot) = Token::unpack(token) {
+                self.on_stream(slot, ready);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn on_stream(&mut self, slot: Slot, ready: Ready) {
+        let readiness = if self.streams.is_greeting(slot) {
+            &self.greetings
+        } else {
+            &self.readiness
+        };
         if ready.is_writable()
-            && let Some((stream, _)) = self.streams.writable(&self.readiness, slot)
+            && let Some((stream, _)) = self.streams.writable(readiness, slot)
         {
             self.shard.handle(
                 self.now,
@@ -204,7 +223,7 @@ impl Engine {
             let (bytes, counters) = (&mut self.bytes, &mut self.counters);
             let came = self
                 .streams
-                .read(&self.readiness, self.now, slot, bytes, counters);
+                .read(readiness, self.now, slot, bytes, counters);
             if let Some(came) = came {
                 self.take_in(came);
             }
@@ -240,7 +259,8 @@ impl Engine {
                     self.counters.tls_refused += 1;
                     return self.streams.refuse(slot);
                 };
-                self.streams.name(slot, stream);
+                let sets = (&self.greetings, &self.readiness);
+                self.streams.name(sets, slot, stream);
                 stream
             }
         };

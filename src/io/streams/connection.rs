@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use super::super::readiness::Ready;
 use super::super::tls::{Scratch, Session};
 use crate::id::StreamId;
 use crate::limits;
@@ -54,6 +55,15 @@ impl Connection {
             is_blocked,
             is_unflushed: false,
             tls,
+        }
+    }
+
+    /// What its readiness set is to be asked for.
+    pub(super) const fn interest(&self) -> Ready {
+        if self.is_blocked {
+            Ready::READ_WRITE
+        } else {
+            Ready::READ
         }
     }
 

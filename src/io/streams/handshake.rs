@@ -2,9 +2,11 @@
 //! is, and from its records to the bytes of messages.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::super::tls::{self, Progress, Tls};
+use super::super::token;
 use super::connection::{Connection, State, Wire};
 use super::{Came, Counters, Readiness, Ready, Streams};
 use crate::id::{Slot, StreamId};
@@ -46,7 +48,8 @@ impl Streams {
         counters: &mut Counters,
     ) {
         let session = self.tls.as_ref().map(|tls| tls.accept(peer.ip()));
-        let Some(Ok(session)) = session.filter(|_| self.greeting < limits::HANDSHAKES_MAX) else {
+        let most = limits::HANDSHAKES_MAX + limits::HANDSHAKES_OF_PEERS_MAX;
+        let Some(Ok(session)) = session.filter(|_| self.greeting < most) else {
             // Dropping it closes it.
             counters.tls_refused += 1;
             self.greeted.push(peer.ip());
@@ -101,15 +104,34 @@ impl Streams {
         self.write(readiness, slot);
     }
 
-    /// Gives a greeted connection the name that the core has for it.
-    pub(in crate::io) fn name(&mut self, slot: Slot, stream: StreamId) {
-        if let Some(connection) = self.connections.get_mut(slot) {
-            connection.state = State::Open(stream);
-            self.greeting -= 1;
-            let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
-            self.greeted.extend(peer);
-            self.call(stream, slot);
+    /// Gives a greeted connection the name that the core has for it, and moves it
+    /// from the set of handshakes to that of all others.
+    pub(in crate::io) fn name(
+        &mut self,
+        (greetings, readiness): (&Readiness, &Readiness),
+        slot: Slot,
+        stream: StreamId,
+    ) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.state = State::Open(stream);
+        self.greeting -= 1;
+        let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
+        self.greeted.extend(peer);
+        let (fd, interest) = (connection.socket.as_fd(), connection.interest());
+        let left = greetings.remove(fd);
+        let moved = left.and_then(|()| readiness.add(fd, token::stream(slot), interest));
+        self.call(stream, slot);
+        if let Err(error) = moved {
+            tracing::warn!(%error, "cannot watch a connection");
+            self.fail(slot);
         }
+    }
+
+    /// Whether an accepted connection is in its handshake.
+    pub(in crate::io) fn is_greeting(&self, slot: Slot) -> bool {
+        self.state(slot) == Some(State::Greeting)
     }
 
     /// Closes a greeted connection that the core has no room for.
@@ -151,7 +173,7 @@ impl Streams {
             Ok(Progress::Handshaking | Progress::Established) => {}
         }
         if sent.is_err() {
-            self.fail(slot);
+            self.left(slot, counters);
             return None;
         }
         // The kernel may not have taken all of it.

@@ -1,168 +1,22 @@
 //! Floods, lies and scans over UDP. Whatever is sent, nobody gets more bytes
 //! than he sent, and a victim that sends nothing gets none.
 
-use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::net::{SocketAddr, UdpSocket};
 
-use md5::Digest as _;
-
+use super::mob::{
+    ANSWER_MAX, Line as _, Mob, ROUTE, attacker, between, bind, nonce, proof, register, request,
+    ringing, sign_in,
+};
 use super::{counted, withstand};
-use crate::lab::{DOMAIN, EDGES, HOME, Lab, PASSWORD, PHONES, load_user};
+use crate::lab::{DOMAIN, EDGES, HOME, Lab, PHONES, load_user};
 use crate::process::poll;
 
 /// What an attacker sends at once, about a hundred times a second.
 const BURST: u32 = 50;
 /// What one sends that is to exceed the bound on one source.
 const FLOOD: u32 = 200;
-/// Attackers' sockets.
-const SOCKETS: u8 = 8;
 /// Who is to be flooded through the nodes.
 const VICTIM: &str = "127.66.2.1";
-/// How long an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How long before a question is repeated.
-const REPEAT: Duration = Duration::from_millis(500);
-
-/// Attackers, a socket each.
-struct Mob {
-    sockets: Vec<UdpSocket>,
-    number: u32,
-    /// Bytes that they sent, and that came back.
-    balance: (usize, usize),
-}
-
-impl Mob {
-    fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self {
-            sockets: addresses.into_iter().map(bind).collect(),
-            number: 0,
-            balance: (0, 0),
-        }
-    }
-
-    fn new() -> Self {
-        Self::of((1..=SOCKETS).map(attacker))
-    }
-
-    /// Sends so many datagrams; `write` makes each from its number and the
-    /// address it comes from. What the kernel does not take is not sent.
-    fn burst(&mut self, count: u32, to: &str, write: &dyn Fn(u32, SocketAddr) -> Vec<u8>) {
-        for _ in 0..count {
-            self.number += 1;
-            let socket = &self.sockets[self.number as usize % self.sockets.len()];
-            let from = socket.local_addr().expect("it is bound");
-            let bytes = write(self.number, from);
-            self.balance.0 += socket.send_to(&bytes, (to, 5_060)).unwrap_or_default();
-            self.listen();
-        }
-    }
-
-    /// Takes in what came.
-    fn listen(&mut self) {
-        let mut answer = [0; 4_096];
-        for socket in &self.sockets {
-            while let Ok(len) = socket.recv(&mut answer) {
-                self.balance.1 += len;
-            }
-        }
-    }
-}
-
-fn attacker(number: u8) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::new(127, 66, 0, number), 5_060))
-}
-
-fn bind(address: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind(address).expect("127.0.0.0/8 is this machine");
-    socket.set_nonblocking(true).expect("a socket can be told");
-    socket
-}
-
-/// A request as scanners write them, to an extension of its own.
-fn request(method: &str, number: u32, from: SocketAddr, more: &str) -> Vec<u8> {
-    let uri = match method {
-        "REGISTER" => format!("sip:{DOMAIN}"),
-        _ => format!("sip:{number}@{DOMAIN}"),
-    };
-    let text = format!(
-        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};rport;branch=z9hG4bK-{number}\r\n\
-         Max-Forwards: 70\r\nFrom: <sip:{number}@{DOMAIN}>;tag=t{number}\r\nTo: <sip:{number}@{DOMAIN}>\r\n\
-         Call-ID: scan-{number}-{from}\r\nCSeq: 1 {method}\r\nContact: <sip:{number}@{from}>\r\n{more}\
-         User-Agent: friendly-scanner\r\nContent-Length: 0\r\n\r\n"
-    );
-    text.into_bytes()
-}
-
-/// The REGISTER of a load user.
-fn register(user: &str, number: u32, from: SocketAddr, proof: &str) -> Vec<u8> {
-    let text = format!(
-        "REGISTER sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {from};rport;branch=z9hG4bK-r{number}\r\n\
-         Route: <sip:edge.example.com;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:{user}@{DOMAIN}>;tag=r\r\n\
-         To: <sip:{user}@{DOMAIN}>\r\nCall-ID: {user}-{from}\r\nCSeq: {number} REGISTER\r\n\
-         Contact: <sip:{user}@{from}>\r\n{proof}User-Agent: {:300}\r\nContent-Length: 0\r\n\r\n",
-        "x"
-    );
-    text.into_bytes()
-}
-
-/// What `to` says to a REGISTER, which is repeated until then.
-#[track_caller]
-fn ask(socket: &UdpSocket, to: &str, user: &str, number: u32, proof: &str) -> String {
-    let from = socket.local_addr().expect("it is bound");
-    let bytes = register(user, number, from, proof);
-    let is_it = |said: &String| said.contains(&format!("CSeq: {number} "));
-    let said = poll(ANSWER_MAX, || {
-        socket
-            .send_to(&bytes, (to, 5_060))
-            .expect("a datagram can be sent");
-        poll(REPEAT, || heard(socket).filter(is_it))
-    });
-    said.expect("there is an answer")
-}
-
-fn heard(socket: &UdpSocket) -> Option<String> {
-    let mut answer = [0; 4_096];
-    let len = socket.recv(&mut answer).ok()?;
-    Some(String::from_utf8_lossy(&answer[..len]).into_owned())
-}
-
-/// A nonce of the home for this socket's address, as anybody gets one.
-#[track_caller]
-fn nonce(socket: &UdpSocket, edge: &str, user: &str) -> String {
-    let said = ask(socket, edge, user, 1, "");
-    let nonce = said.split_once("nonce=\"").map(|(_, rest)| rest);
-    let nonce = nonce.and_then(|rest| rest.split('"').next());
-    nonce
-        .unwrap_or_else(|| panic!("no nonce: {said}"))
-        .to_owned()
-}
-
-/// The Authorization of a REGISTER, with this response or with the right one.
-fn proof(user: &str, nonce: &str, count: u32, response: Option<u32>) -> String {
-    let hex = |text: String| data_encoding::HEXLOWER.encode(&md5::Md5::digest(text));
-    let response = match response {
-        Some(guess) => format!("{guess:032x}"),
-        None => {
-            let secret = hex(format!("{user}:{DOMAIN}:{PASSWORD}"));
-            let asked = hex(format!("REGISTER:sip:{DOMAIN}"));
-            hex(format!("{secret}:{nonce}:{count:08x}:c:auth:{asked}"))
-        }
-    };
-    format!(
-        "Authorization: Digest username=\"{user}\", realm=\"{DOMAIN}\", nonce=\"{nonce}\", \
-         uri=\"sip:{DOMAIN}\", response=\"{response}\", algorithm=MD5, qop=auth, nc={count:08x}, cnonce=\"c\"\r\n"
-    )
-}
-
-/// Registers a phone for good.
-#[track_caller]
-fn sign_in(socket: &UdpSocket, edge: &str, user: &str) -> String {
-    let proof = proof(user, &nonce(socket, edge, user), 1, None);
-    let said = ask(socket, edge, user, 2, &proof);
-    assert!(said.starts_with("SIP/2.0 200 "), "{said}");
-    proof
-}
 
 #[test]
 fn floods_of_datagrams_disturb_nobody() {
@@ -303,35 +157,24 @@ fn strangers_cancel_no_call() {
     sign_in(&callee, near, &user);
     let own = load_user(498);
     sign_in(&caller, far, &own);
-    let at = caller.local_addr().expect("it is bound");
-    let call = |method: &str| {
-        let text = request(method, 7, at, "Route: <sip:edge.example.com;lr>\r\n");
-        let text = String::from_utf8_lossy(&text);
-        let text = text.replace("From: <sip:7@", &format!("From: <sip:{own}@"));
-        text.replace("sip:7@", &format!("sip:{user}@"))
-    };
-    caller
-        .send_to(call("INVITE").as_bytes(), (far, 5_060))
-        .expect("a datagram can be sent");
+    let at = caller.own();
+    let call = |method: &str| between(method, 7, at, (&own, &user), ROUTE);
+    caller.say(far, &call("INVITE"));
     let mut said = String::new();
     let invite = poll(ANSWER_MAX, || {
-        said.extend(heard(&caller));
-        heard(&callee).filter(|said| said.starts_with("INVITE "))
+        said.extend(caller.heard());
+        callee.heard().filter(|said| said.starts_with("INVITE "))
     });
     let invite = invite.unwrap_or_else(|| panic!("the phone does not ring: {said}"));
-    callee
-        .send_to(ringing(&invite).as_bytes(), (near, 5_060))
-        .expect("a datagram can be sent");
+    callee.say(near, ringing(&invite).as_bytes());
     // They know all of it.
     let mut strangers = Mob::of((50..54).map(attacker));
     let cancel = call("CANCEL");
     withstand(&lab, "CANCEL by strangers", "spoofed_cancels", || {
-        strangers.burst(BURST, far, &|_, _| cancel.clone().into_bytes());
+        strangers.burst(BURST, far, &|_, _| cancel.clone());
     });
     assert!(!is_cancelled(&callee), "a stranger cancelled the call");
-    caller
-        .send_to(cancel.as_bytes(), (far, 5_060))
-        .expect("a datagram can be sent");
+    caller.say(far, &cancel);
     let cancelled = poll(ANSWER_MAX, || is_cancelled(&callee).then_some(()));
     assert!(cancelled.is_some(), "its caller may");
 }
@@ -354,23 +197,7 @@ fn aimed(n: u32, from: SocketAddr) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The 180 to an INVITE.
-fn ringing(invite: &str) -> String {
-    let mut text = String::from("SIP/2.0 180 Ringing\r\n");
-    for line in invite.lines() {
-        let name = line.split(':').next().unwrap_or_default();
-        match name {
-            "To" => write!(text, "{line};tag=callee\r\n").expect("a string takes text"),
-            "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => {
-                write!(text, "{line}\r\n").expect("a string takes text");
-            }
-            _ => {}
-        }
-    }
-    text + "Content-Length: 0\r\n\r\n"
-}
-
 /// Whether a CANCEL is among what came.
 fn is_cancelled(phone: &UdpSocket) -> bool {
-    std::iter::from_fn(|| heard(phone)).any(|said| said.starts_with("CANCEL "))
+    std::iter::from_fn(|| phone.heard()).any(|said| said.starts_with("CANCEL "))
 }

@@ -20,7 +20,7 @@ const BURST: usize = 20;
 const TLS_PORT: u16 = 5_061;
 
 /// Opens a connection from an address of the attackers.
-fn connect(from: u8, port: u16) -> Option<TcpStream> {
+pub(super) fn connect(from: u8, port: u16) -> Option<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
     let from = SocketAddr::from((Ipv4Addr::new(127, 66, 0, from), 0));
     socket.bind(&from.into()).ok()?;

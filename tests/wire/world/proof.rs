@@ -26,6 +26,18 @@ impl World {
         self.knock_at(from, to, false)
     }
 
+    /// Whether the node takes a connection over TLS, which then says nothing.
+    pub(crate) fn greet(&mut self, from: &str, to: &str) -> bool {
+        let (addr, to) = (from.parse().unwrap(), to.parse().unwrap());
+        let end = steadfast::send::End {
+            transport: Transport::Tls,
+            addr,
+            core_side: false,
+        };
+        let place = self.place(addr, to);
+        self.shards[place].knock(self.now, &end)
+    }
+
     fn knock_at(&mut self, from: &str, to: &str, core_side: bool) -> bool {
         let (from, to): (SocketAddr, _) = (from.parse().unwrap(), to.parse().unwrap());
         let place = self.place(from, to);
