@@ -389,6 +389,11 @@ impl Policy for Edge {
         self.registrations.is_used(now, request.flow)
     }
 
+    /// The flow of a flow token, which any datagram from there has it write.
+    fn is_hearsay(&self, net: &Net, now: Instant, flow: Flow) -> bool {
+        !self.uses(net, now, flow)
+    }
+
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool {
         self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }

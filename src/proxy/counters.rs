@@ -112,8 +112,8 @@ counters! {
     kept_out,
     /// Requests that did not leave, since too many wait unheard on their flow.
     unheard,
-    /// Answers withheld from UDP sources that might be forged, since they are
-    /// longer than what came from there.
+    /// Answers, and repetitions of requests, withheld from UDP sources that might
+    /// be forged, since they are longer than what came from there.
     withheld,
     /// CANCELs that did not come from where their INVITE came from.
     spoofed_cancels,
