@@ -76,6 +76,9 @@ impl Home {
         if let Err(reply) = self.identify(&mut pass) {
             return Verdict::Answer(reply);
         }
+        if !self.may_acknowledge(&mut pass) {
+            return Verdict::Drop;
+        }
         self.consume(&mut pass);
         let verdict = self.after(&mut pass, (left.is_none(), ends_here), &uri);
         if verdict == Verdict::Forward {

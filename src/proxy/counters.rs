@@ -139,7 +139,7 @@ counters! {
     out_of_bounds,
     /// Requests refused since their sender may not have what they ask for.
     not_allowed,
-    /// Of them, those inside a dialog, without the mark that we gave to it.
+    /// Of them, those inside a dialog, without the mark that we gave to it; and ACKs.
     unmarked,
     /// Requests of strangers refused.
     strangers_refused,
