@@ -292,7 +292,12 @@ fn what_a_via_says_aims_nothing() {
     ] {
         for to in [EDGES[0], HOME] {
             let mut world = World::lab(Tokens::Clear);
-            let text = forger().request("OPTIONS", "sip:example.com", 1, "", "");
+            let uri = if to == HOME {
+                "sip:example.com"
+            } else {
+                "sip:edge.example.com"
+            };
+            let text = forger().request("OPTIONS", uri, 1, "", "");
             let text = text.replace(FORGED, victim).replace(";rport", lie);
             let text = text.replace("Content-Length", &format!("{}Content-Length", padding()));
             forger().send(&mut world, to, &text);

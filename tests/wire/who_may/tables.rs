@@ -16,18 +16,17 @@ subscriber
 subscriber-as-ann
     served            : 407      407      407      407      407      407
     dialog            : 407      ann      ann      ann      ann      ann
-    domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     route             : 403      403      403      403      403      403
     phone cluster     : 403      403      407      407      407      407
     *                 : 407      407      407      407      407      407
 caller-away called-away
     served            : 407      403      403      403      403      403
     dialog            : 403      403      ann      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 stranger foreigner
     served            : 407      403      403      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 ";
 
@@ -37,11 +36,11 @@ caller-away called-away
                         none     tag      mark     other    side     bare
     served            : 407      403      403      403      403      403
     dialog            : 403      403      ann      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 stranger
     served            : 407      403      403      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 foreigner
     served            : ann~-    403      403      403      403      403
