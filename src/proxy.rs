@@ -15,6 +15,7 @@ mod cancel;
 mod cluster;
 mod context;
 mod counters;
+mod evicting;
 pub mod fact;
 mod final_answer;
 mod locating;

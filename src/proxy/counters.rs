@@ -110,6 +110,9 @@ counters! {
     limited,
     /// Requests of sources that make us keep more than their share.
     kept_out,
+    /// Pending requests of strangers given up for others, since memory was short
+    /// and their sources held much of it.
+    evicted,
     /// Requests that did not leave, since too many wait unheard on their flow.
     unheard,
     /// Answers, and repetitions of requests, withheld from UDP sources that might
