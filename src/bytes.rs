@@ -33,11 +33,23 @@ pub struct Pool {
     stock: Rc<Stock>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stock {
     shelves: RefCell<[Shelf; CLASSES.len()]>,
     /// Bytes of the buffers in use.
     used: Cell<usize>,
+    /// Their bound.
+    most: Cell<usize>,
+}
+
+impl Default for Stock {
+    fn default() -> Self {
+        Self {
+            shelves: RefCell::default(),
+            used: Cell::new(0),
+            most: Cell::new(limits::BUFFER_BYTES_MAX),
+        }
+    }
 }
 
 impl Pool {
@@ -80,13 +92,18 @@ impl Pool {
     /// Bytes that may yet come into use.
     #[must_use]
     pub fn free(&self) -> usize {
-        limits::BUFFER_BYTES_MAX.saturating_sub(self.stock.used.get())
+        self.stock.most.get().saturating_sub(self.stock.used.get())
     }
 
-    /// True at `limits::BUFFER_BYTES_MAX`: nothing new is to be begun.
+    /// True at the bound: nothing new is to be begun.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.stock.used.get() >= limits::BUFFER_BYTES_MAX
+        self.stock.used.get() >= self.stock.most.get()
+    }
+
+    /// The bound is so many bytes, instead of `limits::BUFFER_BYTES_MAX`.
+    pub fn set_bound(&self, bytes: usize) {
+        self.stock.most.set(bytes);
     }
 
     /// Buffers that lie ready, over all classes.

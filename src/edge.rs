@@ -47,7 +47,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use instance::pseudo_instance;
 pub use policy::Edge;
-pub use registrations::{Full, Registration, Registrations};
+pub use registrations::{Full, Known, Registration, Registrations};
 pub use seal::Ring;
 pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};

@@ -15,6 +15,7 @@ mod cancel;
 mod cluster;
 mod context;
 mod counters;
+mod evicting;
 pub mod fact;
 mod final_answer;
 mod locating;
@@ -348,6 +349,10 @@ pub trait Policy {
     fn begin(&mut self, _net: &mut Net, _now: Instant) {}
     /// Whether a REGISTER renews a registration, as far as can be told at once.
     fn renews(&self, net: &Net, now: Instant, request: &Request<'_>) -> bool;
+    /// Whether nothing but what came on a flow says who is at its end.
+    fn is_hearsay(&self, _net: &Net, _now: Instant, _flow: Flow) -> bool {
+        false
+    }
     /// Whether a silent connection is worth keeping.
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
     /// The DNS has answered.

@@ -241,6 +241,13 @@ impl Shard {
         self.net.guard.set_memory(bytes);
     }
 
+    /// Buffers of so many bytes may be in use, instead of
+    /// `limits::BUFFER_BYTES_MAX`, to see what happens at the bound.
+    #[doc(hidden)]
+    pub fn set_buffer_bytes(&mut self, bytes: usize) {
+        self.net.pool.set_bound(bytes);
+    }
+
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.net.clock = now;

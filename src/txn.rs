@@ -88,7 +88,14 @@ pub enum Heard {
 /// Something that is due.
 #[derive(Clone, Debug)]
 pub enum Due<O, U> {
-    /// A retransmission of a request or of a final response.
+    /// A retransmission of a request.
+    Repeat {
+        /// Its owner.
+        owner: O,
+        /// The request, as it went.
+        send: Send,
+    },
+    /// A retransmission of a final response.
     Resend(Send),
     /// Timer B or F: the client transaction is over without a final response.
     ClientTimeout {

@@ -127,7 +127,8 @@ pub(super) fn edge_peer(text: &str, plain: Clear, core_port: u16) -> Result<Host
     HostRule::edge(text, plain, core_port).ok_or_else(|| {
         format!(
             "has {text:?}, which should be like \"192.0.2.1\" or \"192.0.2.0/24\", or say what is \
-             spoken, such as \"udp:192.0.2.1\", \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\""
+             spoken, such as \"udp:192.0.2.1\", \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\"; with \
+             its first core port behind it, such as \"192.0.2.1+20000\", where that is another"
         )
     })
 }

@@ -338,7 +338,8 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "127.0.0.12/33",
         "e1.toml, line 8: [home] `edge_peers` has \"127.0.0.12/33\", which should be like \
          \"192.0.2.1\" or \"192.0.2.0/24\", or say what is spoken, such as \"udp:192.0.2.1\", \
-         \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\"",
+         \"tcp:192.0.2.1:5070\" or \"tls:192.0.2.1\"; with its first core port behind it, such as \
+         \"192.0.2.1+20000\", where that is another",
     );
     check(
         HOME,

@@ -46,7 +46,9 @@ impl Edge {
 
     /// The answer to a stranger who wants to go to the homes; `None`: he may.
     pub(super) fn stranger_refusal(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
-        if pass.request.in_dialog() {
+        // The ACK of a refusal goes no further than who refused.
+        let is_ack = pass.request.message.method() == Method::Ack;
+        if is_ack || pass.request.in_dialog() {
             pass.net.counters.unmarked += 1;
             return Some(pass.not_allowed("Not In A Dialog Of Ours"));
         }

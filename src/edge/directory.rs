@@ -46,6 +46,12 @@ impl Directory {
         }
     }
 
+    /// Whether `shard` holds `phone`.
+    pub(super) fn has(&self, now: Instant, phone: u64, shard: u8) -> bool {
+        let found = self.find(phone, |entry| entry.shard == shard);
+        found.is_some_and(|place| self.entries[place].until > now)
+    }
+
     /// The shard other than `not` that holds `phone` the longest.
     pub(super) fn holder(&self, now: Instant, phone: u64, not: u8) -> Option<u8> {
         let entries = self.by_phone.iter_hash(phone);

@@ -8,7 +8,7 @@
 use super::policy::Edge;
 use super::{Registrations, Subscriber};
 use crate::proxy::Net;
-use crate::send::Handoff;
+use crate::send::{Handoff, Held};
 use crate::time::Instant;
 
 impl Edge {
@@ -54,23 +54,78 @@ impl Edge {
         }
     }
 
-    /// Says that this shard holds a phone until then.
+    /// Says that this shard holds a phone until then; `came`: by a registration
+    /// with this reg-id that it did not have before.
     pub(super) fn hold(
         &mut self,
         net: &mut Net,
         now: Instant,
         subscriber: &Subscriber<'_>,
-        until: Instant,
+        (until, came): (Instant, Option<u32>),
     ) {
         if net.team.is_alone() {
             return;
         }
         let phone = phone(net, subscriber);
         let keeper = net.team.of(phone);
-        if keeper == net.team.own {
-            self.directory.set(now, phone, keeper, until);
-        } else {
-            net.hand(keeper, Handoff::Holds { phone, until });
+        let came = came.map(|reg_id| Held {
+            user: subscriber.user.into(),
+            realm: subscriber.realm.into(),
+            instance: subscriber.instance.into(),
+            reg_id,
+        });
+        if keeper != net.team.own {
+            return net.hand(keeper, Handoff::Holds { phone, until, came });
+        }
+        self.directory.set(now, phone, keeper, until);
+        if let Some(held) = came {
+            self.moved_to(net, now, (phone, keeper), &held);
+        }
+    }
+
+    /// A registration of a phone came to a shard: whoever else holds that phone
+    /// gives it up. Its old flow is nobody's then, as if it had come to the same
+    /// shard again.
+    pub(super) fn moved_to(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        (phone, shard): (u64, u8),
+        held: &Held,
+    ) {
+        for other in (0..net.team.count).filter(|other| *other != shard) {
+            if !self.directory.has(now, phone, other) {
+                continue;
+            }
+            if other == net.team.own {
+                self.give_up(net, now, held);
+            } else {
+                net.hand(other, Handoff::Moved(held.clone()));
+            }
+        }
+    }
+
+    /// A registration of this shard is another one's.
+    pub(super) fn give_up(&mut self, net: &mut Net, now: Instant, held: &Held) {
+        let subscriber = Subscriber {
+            user: &held.user,
+            realm: &held.realm,
+            instance: &held.instance,
+        };
+        self.leave(net, now, &subscriber, held.reg_id);
+    }
+
+    /// Forgets a registration, and says so where the phone has no other here.
+    pub(super) fn leave(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        subscriber: &Subscriber<'_>,
+        reg_id: u32,
+    ) {
+        self.registrations.unbind(subscriber, reg_id);
+        if self.registrations.flow_of(now, subscriber, None).is_none() {
+            self.hold(net, now, subscriber, (Instant::ZERO, None));
         }
     }
 }
@@ -90,7 +145,8 @@ pub(super) fn let_go(
         return Some(phone);
     }
     let until = Instant::ZERO;
-    net.hand(keeper, Handoff::Holds { phone, until });
+    let came = None;
+    net.hand(keeper, Handoff::Holds { phone, until, came });
     None
 }
 

@@ -309,7 +309,13 @@ impl Policy for Edge {
 
     fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff) {
         match news {
-            Handoff::Holds { phone, until } => self.directory.set(now, phone, from, until),
+            Handoff::Holds { phone, until, came } => {
+                self.directory.set(now, phone, from, until);
+                if let Some(held) = came {
+                    self.moved_to(net, now, (phone, from), &held);
+                }
+            }
+            Handoff::Moved(held) => self.give_up(net, now, &held),
             Handoff::Revoked { user, realm } => self.forget_user(net, now, (&user, &realm)),
             Handoff::Message { .. }
             | Handoff::Send { .. }
@@ -387,6 +393,11 @@ impl Policy for Edge {
     /// Somebody is registered over the flow it came on.
     fn renews(&self, _: &Net, now: Instant, request: &Request<'_>) -> bool {
         self.registrations.is_used(now, request.flow)
+    }
+
+    /// The flow of a flow token, which any datagram from there has it write.
+    fn is_hearsay(&self, net: &Net, now: Instant, flow: Flow) -> bool {
+        !self.uses(net, now, flow)
     }
 
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool {

@@ -6,7 +6,7 @@
 
 use super::policy::Edge;
 use super::register::{Asks, Phone, Who};
-use super::{EdgeSet, Registration};
+use super::{EdgeSet, Known, Registration};
 use crate::edit::{Edits, decimal, host};
 use crate::id::Transport;
 use crate::limits;
@@ -64,10 +64,7 @@ impl Edge {
                 // Nobody could be called by it.
             } else if seconds == 0 {
                 // D-E11: nothing is told after a de-registration.
-                self.registrations.unbind(&subscriber, phone.reg_id);
-                if self.registrations.flow_of(now, &subscriber, None).is_none() {
-                    self.hold(net, now, &subscriber, Instant::ZERO);
-                }
+                self.leave(net, now, &subscriber, phone.reg_id);
             } else if self.codec.read(token, &mut self.token).is_ok() {
                 let edges = self.token_set();
                 let until = now + Duration::from_secs(seconds.into());
@@ -81,8 +78,9 @@ impl Edge {
                     is_sticky: phone.sticky,
                     expires: until,
                 });
-                if bound.is_ok() {
-                    self.hold(net, now, &subscriber, until);
+                if let Ok(known) = bound {
+                    let came = (known == Known::First).then_some(phone.reg_id);
+                    self.hold(net, now, &subscriber, (until, came));
                 }
                 net.counters.registrations += u64::from(bound.is_ok());
                 let until = now + Duration::from_secs(seconds.into());

@@ -57,6 +57,15 @@ pub struct Registrations {
     cursor: u32,
 }
 
+/// What a registration was to the table that remembers it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// One with its subscriber and reg-id was there.
+    Before,
+    /// None was.
+    First,
+}
+
 /// Nothing was bound: the table is at its bound, or a field is longer than any
 /// token can name. The phone is reached through its other edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +89,7 @@ impl Registrations {
     ///
     /// # Errors
     /// `Full`, with what was remembered unchanged.
-    pub fn bind(&mut self, registration: &Registration<'_>) -> Result<(), Full> {
+    pub fn bind(&mut self, registration: &Registration<'_>) -> Result<Known, Full> {
         let subscriber = registration.subscriber;
         let mut held = 0;
         let mut oldest = None;
@@ -96,7 +105,7 @@ impl Registrations {
         if let Some(mut record) = same.and_then(|index| self.table.remove(index)) {
             record.renew(registration);
             self.table.insert(record);
-            return Ok(());
+            return Ok(Known::Before);
         }
         let record = Record::new(registration).ok_or(Full)?;
         if held >= USER_REGISTRATIONS_MAX {
@@ -105,7 +114,7 @@ impl Registrations {
             return Err(Full);
         }
         self.table.insert(record);
-        Ok(())
+        Ok(Known::First)
     }
 
     /// The newest live flow to a subscriber, whatever its reg-id, other than

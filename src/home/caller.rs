@@ -80,6 +80,15 @@ impl Home {
         Ok(())
     }
 
+    /// Whether an ACK may go on, as every other request may: that of a 2xx belongs
+    /// to the dialog, and shows its mark; that of a refusal ends with who refused.
+    pub(super) fn may_acknowledge(&self, pass: &mut Pass<'_, '_>) -> bool {
+        let is_ack = pass.request.message.method() == Method::Ack;
+        let may = !is_ack || pass.caller == Caller::Subscriber || self.is_marked(pass);
+        pass.net.counters.unmarked += u64::from(!may);
+        may
+    }
+
     /// Whether a request came through an edge from somebody that the edge knows
     /// nothing of, and that it does not let in as a guest either.
     fn comes_unasked(&self, request: &Request<'_>) -> bool {

@@ -70,11 +70,20 @@ impl Home {
             proven: None,
         };
         let ends_here = left.is_none() && self.is_own_host(pass.net, bytes, &uri);
-        if ends_here && uri.user.is_none() {
+        let is_for_us = ends_here && uri.user.is_none();
+        // Whoever stands next to us may ask whether we live (S-32); what comes by
+        // way of an edge asks for a service.
+        if is_for_us && request.hops() == 1 {
             return for_us(&mut pass);
         }
         if let Err(reply) = self.identify(&mut pass) {
             return Verdict::Answer(reply);
+        }
+        if is_for_us {
+            return for_us(&mut pass);
+        }
+        if !self.may_acknowledge(&mut pass) {
+            return Verdict::Drop;
         }
         self.consume(&mut pass);
         let verdict = self.after(&mut pass, (left.is_none(), ends_here), &uri);

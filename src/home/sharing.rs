@@ -102,6 +102,7 @@ impl Home {
             | Handoff::Heard { .. }
             | Handoff::Silent { .. }
             | Handoff::Holds { .. }
+            | Handoff::Moved(_)
             | Handoff::Revoked { .. } => {}
         }
     }

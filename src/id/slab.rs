@@ -135,6 +135,17 @@ impl<T> Slab<T> {
             .sum()
     }
 
+    /// One past the highest slot that has had a tenant since it has memory.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        let used = self
+            .chunks
+            .iter()
+            .rposition(|chunk| !chunk.entries.is_empty());
+        let last = used.and_then(|at| Some((at, self.chunks.get(at)?)));
+        self.first as usize + last.map_or(0, |(at, chunk)| at * CHUNK + chunk.entries.len())
+    }
+
     /// Takes the value in, or gives it back when the slab is full.
     ///
     /// # Errors

@@ -230,8 +230,8 @@ mod tests {
     use crate::time::Instant;
 
     const fn word(phone: u64) -> Handoff {
-        let until = Instant::ZERO;
-        Handoff::Holds { phone, until }
+        let (until, came) = (Instant::ZERO, None);
+        Handoff::Holds { phone, until, came }
     }
 
     #[test]

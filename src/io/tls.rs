@@ -42,7 +42,8 @@ pub struct Settings {
     pub ca: Option<PathBuf>,
     /// Who must show a certificate.
     pub require: Require,
-    /// The networks of the homes and edges: address and prefix length.
+    /// The networks of the homes and edges, address and prefix length, for
+    /// `Require::Peers`.
     pub peers: Vec<(IpAddr, u8)>,
 }
 
@@ -56,9 +57,15 @@ pub struct Pair {
 }
 
 /// Which clients must show a certificate. One that is shown is always verified.
+///
+/// Nobody is trusted by this. It says who is turned away in the handshake, and
+/// who a client is follows from `Tls::identities` alone, from what the certificate
+/// names: one that shows none is a stranger, at whatever address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Require {
-    /// Those at the addresses of homes and edges.
+    /// Those at the addresses of homes and edges: a peer whose certificate is
+    /// missing is refused with its reason, where it would be served as a stranger.
+    /// So is a phone that shares such an address.
     #[default]
     Peers,
     /// All.

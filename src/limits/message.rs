@@ -24,9 +24,12 @@ pub const POOL_IDLE_MAX: usize = 65_536;
 /// Memory of the idle buffers of one size class, in bytes; more is freed.
 pub const POOL_IDLE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of the buffers in use per shard, which is what transactions hold on
-/// to. At the bound a new request gets 503 statelessly; nothing that runs is
-/// disturbed.
+/// to. At the bound a new request gets 503 statelessly, unless a stranger holds
+/// much (`SOURCE_EVICTED_FROM`); nothing else that runs is disturbed.
 pub const BUFFER_BYTES_MAX: usize = 1 << 30;
 /// Parameters (or headers) of a contact URI that are compared one by one. A
 /// URI with more equals only itself, byte for byte.
 pub const URI_PARAMS_MAX: usize = 32;
+/// What an answer of our own repeats of its request at most, as a rule: Vias, From,
+/// To, Call-ID and CSeq. One that repeats more costs the allocator a call.
+pub const ANSWER_ROOM: usize = 2_048;

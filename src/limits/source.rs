@@ -74,6 +74,16 @@ pub const SOURCE_MEMORY_KNOWN: usize = 128 << 20;
 /// What part of the bytes that are free a source may keep at most, as one over
 /// this: when many have their share, each has less, and some is always left.
 pub const SOURCE_MEMORY_OF_FREE: usize = 4;
+/// Bytes that a stranger may make a shard keep without losing any of them when
+/// memory becomes short: some hundred calls. Of who has more, pending requests are
+/// given up for whoever has less.
+pub const SOURCE_EVICTED_FROM: usize = 1 << 20;
+/// Pending requests that are looked at, at random, for one of the source that holds
+/// most. Who holds a tenth of them is met four times out of five.
+pub const EVICTION_SAMPLE: u64 = 16;
+/// Requests given up at most for one, which by `SOURCE_MEMORY_OF_FREE` needs the
+/// room of four like it. Where they are not enough it is refused.
+pub const EVICTIONS_MAX: usize = 8;
 /// What a transaction counts for beside its messages: both of its sides, its
 /// context, and its places in the tables.
 pub const TRANSACTION_BYTES: usize = 768;

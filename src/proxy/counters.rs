@@ -110,10 +110,13 @@ counters! {
     limited,
     /// Requests of sources that make us keep more than their share.
     kept_out,
+    /// Pending requests of strangers given up for others, since memory was short
+    /// and their sources held much of it.
+    evicted,
     /// Requests that did not leave, since too many wait unheard on their flow.
     unheard,
-    /// Answers withheld from UDP sources that might be forged, since they are
-    /// longer than what came from there.
+    /// Answers, and repetitions of requests, withheld from UDP sources that might
+    /// be forged, since they are longer than what came from there.
     withheld,
     /// CANCELs that did not come from where their INVITE came from.
     spoofed_cancels,
@@ -139,7 +142,7 @@ counters! {
     out_of_bounds,
     /// Requests refused since their sender may not have what they ask for.
     not_allowed,
-    /// Of them, those inside a dialog, without the mark that we gave to it.
+    /// Of them, those inside a dialog, without the mark that we gave to it; and ACKs.
     unmarked,
     /// Requests of strangers refused.
     strangers_refused,

@@ -452,7 +452,8 @@ impl Net {
             keeps,
             report: self.report().filter(|_| asks),
         };
-        let room = bytes.len() + headers.len() + body.len();
+        // Of a long request it repeats little, and it is kept for half a minute.
+        let room = bytes.len().min(limits::ANSWER_ROOM) + headers.len() + body.len();
         self.pool.build(room, |out| {
             answer::write(&answer, bytes, message, source, out);
         })

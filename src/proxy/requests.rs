@@ -56,11 +56,11 @@ impl Proxy {
         if turn.net.admission.is_shedding() && !turn.takes_in(request) {
             return self.shed(turn, request);
         }
-        if !turn.may_keep(request) {
+        if !turn.has_room(request) && !self.makes_room(turn, request) {
+            if turn.net.pool.is_exhausted() {
+                return self.overflow(turn, request, key, "Out Of Memory For Transactions");
+            }
             return self.keep_out(turn, request);
-        }
-        if turn.net.pool.is_exhausted() {
-            return self.overflow(turn, request, key, "Out Of Memory For Transactions");
         }
         let verdict = self.decide(turn, request);
         match verdict {

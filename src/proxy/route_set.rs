@@ -55,7 +55,8 @@ impl Net {
         let ways = values.flat_map(|value| {
             count += 1;
             let way = Way::of(uri_in(value).unwrap_or(value));
-            [way.user, way.host, way.maddr]
+            let scheme: &[u8] = if way.is_secure { b"sips" } else { b"sip" };
+            [scheme, way.user, way.host, way.maddr, way.transport]
         });
         let hash = self.hash(ways);
         RouteSet { count, hash }

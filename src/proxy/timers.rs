@@ -134,7 +134,7 @@ impl Proxy {
 
     /// Drops the transaction of a branch without a word. Its place in the
     /// context is given up by `released`.
-    fn abandon(&mut self, net: &mut Net, slot: Slot, index: usize, client: ClientId) {
+    pub(super) fn abandon(&mut self, net: &mut Net, slot: Slot, index: usize, client: ClientId) {
         net.txns.abandon(client);
         if let Some(branch) = self.branch(slot, index) {
             branch.client = None;

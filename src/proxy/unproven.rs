@@ -6,13 +6,36 @@
 //! that took the request. Nothing is lost by it: the sender's timers bring the
 //! request again, and with it room for the answer. For that the 100 to an
 //! INVITE is withheld the first time, since it would end those timers.
+//!
+//! A request for whoever is known by such a datagram alone goes there once, as
+//! its sender might have sent it himself, and again as an answer would: a forged
+//! INVITE and one to answer it made eleven copies of each request in its dialog.
 
 use crate::bytes::Buf;
 use crate::id::Flow;
 use crate::send::Hop;
 use crate::txn::Send;
 
-use super::{Reply, Request, Turn};
+use super::{Owner, Proxy, Reply, Request, Turn};
+
+impl Proxy {
+    /// A timer sends a request again.
+    pub fn repeat(&mut self, turn: &mut Turn<'_>, owner: Owner, send: Send) {
+        let Send { flow, bytes } = send;
+        let is_learned = match owner {
+            Owner::Proxy { context, branch } => self
+                .branch(context, branch.into())
+                .is_some_and(|branch| branch.target.hop == Hop::Flow(flow)),
+            // It follows a provisional of whoever is there.
+            Owner::Cancel { .. } | Owner::Local | Owner::Agent(_) => false,
+        };
+        if is_learned && turn.policy.is_hearsay(turn.net, turn.now, flow) {
+            turn.answer(flow, bytes);
+        } else {
+            turn.net.transmit(flow, bytes);
+        }
+    }
+}
 
 impl Turn<'_> {
     /// Counts a request against its source; false: that asks for too much.
@@ -63,16 +86,6 @@ impl Turn<'_> {
     pub(super) fn answer_send(&mut self, send: Option<Send>) {
         if let Some(Send { flow, bytes }) = send {
             self.answer(flow, bytes);
-        }
-    }
-
-    /// The same with what a timer sends again: a request of ours is no answer.
-    pub fn resend(&mut self, send: Send) {
-        let is_answer = send.bytes.starts_with(b"SIP/2.0 ");
-        if is_answer {
-            self.answer(send.flow, send.bytes);
-        } else {
-            self.net.transmit(send.flow, send.bytes);
         }
     }
 

@@ -15,6 +15,20 @@ pub struct Far {
     pub identities: Box<[Box<str>]>,
 }
 
+/// A registration that a shard of an edge has over a flow of its own: one phone,
+/// and which of its flows it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// As in `edge::Subscriber`.
+    pub user: Box<[u8]>,
+    /// As in `edge::Subscriber`.
+    pub realm: Box<[u8]>,
+    /// As in `edge::Subscriber`.
+    pub instance: Box<[u8]>,
+    /// The phone's number for the flow.
+    pub reg_id: u32,
+}
+
 /// A piece of work, or a piece of news, for another shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handoff {
@@ -70,7 +84,11 @@ pub enum Handoff {
         phone: u64,
         /// The end of its registration.
         until: Instant,
+        /// The registration, when the sender did not have it before.
+        came: Option<Held>,
     },
+    /// Another shard has this registration now, over a flow of its own.
+    Moved(Held),
     /// Whoever is registered as this user has been revoked by the home.
     Revoked {
         /// The user, in the spelling of `scan::user`.

@@ -140,9 +140,14 @@ impl HostRule {
     /// Reads who is an edge: `192.0.2.11`, `192.0.2.0/24`, which speak in clear
     /// as far as `plain` says; `udp:192.0.2.11`, `tcp:192.0.2.11:5070`,
     /// `udp:192.0.2.11:15060-15187`, whatever that is; `tls:192.0.2.11`. Without
-    /// a port: the usual one and the core ports from `core_port` on.
+    /// a port: the usual one and the core ports from `core_port` on. `+20000` behind
+    /// any of them: its core ports begin there.
     #[must_use]
     pub fn edge(text: &str, plain: Clear, core_port: u16) -> Option<Self> {
+        let (text, own) = match text.split_once('+') {
+            Some((text, own)) => (text, Some(core(own)?)),
+            None => (text, None),
+        };
         let usual = Ports::one(Transport::Udp.default_port()).and_core(core_port);
         let (clear, rest) = match text.split_once(':') {
             Some(("udp", rest)) => (Clear::Any, rest),
@@ -151,9 +156,14 @@ impl HostRule {
             Some(_) | None => (plain, text),
         };
         let named = rest.len() < text.len() && clear != Clear::No;
-        let host = host(rest, clear, usual)?;
+        let mut host = host(rest, clear, usual)?;
         // Only what says how it comes says from which ports.
-        (named || host.udp == usual).then_some(host)
+        let may = named || host.udp == usual;
+        if let Some(own) = own {
+            host.udp = host.udp.and_core(own);
+            host.tcp = host.tcp.and_core(own);
+        }
+        may.then_some(host)
     }
 }
 
@@ -230,6 +240,13 @@ fn host(text: &str, clear: Clear, usual: Ports) -> Option<HostRule> {
         udp: ports,
         tcp: ports,
     })
+}
+
+/// The first of the core ports of a node.
+fn core(text: &str) -> Option<u16> {
+    let first = text.parse().ok()?;
+    let last = u16::MAX - (limits::CORE_PORTS - 1);
+    (1_024..=last).contains(&first).then_some(first)
 }
 
 fn range(text: &str) -> Option<Ports> {
@@ -345,6 +362,30 @@ mod tests {
     }
 
     #[test]
+    fn an_edge_may_have_core_ports_of_its_own() {
+        for plain in [
+            "192.0.2.1+20000",
+            "192.0.2.0/31+20000",
+            "udp:192.0.2.1+20000",
+        ] {
+            check(
+                HostRule::edge(plain, Clear::Any, CORE).map(PeerRule::Host),
+                &[
+                    "udp:192.0.2.1:5060",
+                    "udp:192.0.2.1:20000",
+                    "tcp:192.0.2.1:20127",
+                ],
+                &["udp:192.0.2.1:15060", "tcp:192.0.2.1:20128"],
+            );
+        }
+        check(
+            HostRule::edge("udp:[2001:db8::1]:5070+1024", Clear::No, CORE).map(PeerRule::Host),
+            &["udp:[2001:db8::1]:5070", "udp:[2001:db8::1]:1151"],
+            &["udp:[2001:db8::1]:5060", "udp:[2001:db8::1]:15060"],
+        );
+    }
+
+    #[test]
     fn ports_that_are_given_are_the_only_ones() {
         let edge = |text| HostRule::edge(text, Clear::No, CORE).map(PeerRule::Host);
         check(
@@ -390,6 +431,11 @@ mod tests {
             "192.0.2.1/33",
             "sctp:192.0.2.1",
             "tls:192.0.2.1:5061",
+            "192.0.2.1+",
+            "192.0.2.1+80",
+            "192.0.2.1+65409",
+            "192.0.2.1:5060+20000",
+            "192.0.2.1+20000+20000",
             "tls:edge.example.com",
             "edge.example.com",
             "",

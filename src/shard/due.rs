@@ -12,11 +12,19 @@ impl Shard {
     pub(super) fn tick(&mut self, now: Instant) {
         while let Some(due) = self.net.txns.due(now) {
             match due {
+                Due::Repeat { owner, send } => {
+                    self.net.counters.retransmissions_out += 1;
+                    self.net.peers.asked(now, send.flow);
+                    match self.hands(now) {
+                        Hands::Proxy(proxy, mut turn) => proxy.repeat(&mut turn, owner, send),
+                        Hands::Agent(_, net) => net.transmit_send(Some(send)),
+                    }
+                }
                 Due::Resend(send) => {
                     self.net.counters.retransmissions_out += 1;
                     self.net.peers.asked(now, send.flow);
                     match self.hands(now) {
-                        Hands::Proxy(_, mut turn) => turn.resend(send),
+                        Hands::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
                         Hands::Agent(_, net) => net.transmit_send(Some(send)),
                     }
                 }
@@ -57,6 +65,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
                 .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
         }
         Due::User(Timer::Agent(_) | Timer::Beats | Timer::Partial(_) | Timer::Silence(_))
+        | Due::Repeat { .. }
         | Due::Resend(_) => {}
     }
 }
@@ -80,6 +89,7 @@ fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Tim
             | Timer::Revoke
             | Timer::Silence(_),
         )
+        | Due::Repeat { .. }
         | Due::Resend(_) => {}
     }
 }

@@ -48,6 +48,7 @@ impl Shard {
                 }
             }
             Handoff::Holds { .. }
+            | Handoff::Moved(_)
             | Handoff::Revoked { .. }
             | Handoff::Row { .. }
             | Handoff::Stuck { .. } => {

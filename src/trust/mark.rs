@@ -14,8 +14,9 @@
 //! So neither side can go the other one's way, and neither of them elsewhere.
 //! Nothing is remembered for it, and every node with the key judges alike.
 //!
-//! What follows behind us is covered as far as it decides on the way, and with
-//! its user part where it is a Route value, which is then a token. The far
+//! What follows behind us is covered as far as it decides on the way (scheme, host
+//! and port, `maddr`, `transport`), and with its user part where it is a Route
+//! value, which is then a token. The far
 //! side's Contact may take another user part within a dialog (target refresh,
 //! RFC 3261 §12.2), but no other address without a new proof of who sends there.
 
@@ -80,31 +81,51 @@ pub(crate) struct Way<'a> {
     /// With its port.
     pub(crate) host: &'a [u8],
     pub(crate) maddr: &'a [u8],
+    pub(crate) transport: &'a [u8],
+    /// It says `sips`.
+    pub(crate) is_secure: bool,
 }
 
 impl<'a> Way<'a> {
     /// Told from the text by its marks: the URI was parsed before, or will be
     /// when somebody goes there.
     pub(crate) fn of(uri: &'a [u8]) -> Self {
-        let scheme = memchr::memchr(b':', uri).map_or(0, |at| at + 1);
-        let rest = uri.get(scheme..).unwrap_or_default();
+        let colon = memchr::memchr(b':', uri).map_or(0, |at| at + 1);
+        let (scheme, rest) = uri.split_at(colon);
         let (user, rest) = match memchr::memchr(b'@', rest) {
             Some(at) => (&rest[..at], &rest[at + 1..]),
             None => (&rest[..0], rest),
         };
         let end = memchr::memchr2(b';', b'?', rest).unwrap_or(rest.len());
         let (host, params) = rest.split_at(end);
-        let mut params = params.split(|byte| *byte == b';');
-        let maddr = params.find_map(|param| {
-            let (name, value) = param.split_at_checked(MADDR.len())?;
-            name.eq_ignore_ascii_case(MADDR).then_some(value)
-        });
-        let maddr = maddr.unwrap_or_default();
-        Self { user, host, maddr }
+        // What headers say is nothing of the way.
+        let end = memchr::memchr(b'?', params).unwrap_or(params.len());
+        let mut way = Self {
+            user,
+            host,
+            maddr: &[],
+            transport: &[],
+            is_secure: scheme.eq_ignore_ascii_case(b"sips:"),
+        };
+        for param in params[..end].split(|byte| *byte == b';') {
+            if let Some(maddr) = value_of(param, MADDR) {
+                way.maddr = maddr;
+            } else if let Some(transport) = value_of(param, TRANSPORT) {
+                way.transport = transport;
+            }
+        }
+        way
     }
 }
 
 const MADDR: &[u8] = b"maddr=";
+const TRANSPORT: &[u8] = b"transport=";
+
+/// What stands behind `name` in a parameter that begins so.
+fn value_of<'a>(param: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (shown, value) = param.split_at_checked(name.len())?;
+    shown.eq_ignore_ascii_case(name).then_some(value)
+}
 
 impl<'a> Next<'a> {
     /// Who is behind us for the side that a request goes to.
@@ -172,9 +193,17 @@ impl MarkKey {
             Next::Target(uri) => (b't', uri),
         };
         let way = Way::of(uri);
+        let kind = if way.is_secure {
+            kind.to_ascii_uppercase()
+        } else {
+            kind
+        };
         text.put(&[kind]);
-        text.host(way.host);
+        text.caseless(way.host);
         text.field(way.maddr);
+        if !way.transport.is_empty() {
+            text.caseless(way.transport);
+        }
         if kind == b'r' {
             text.field(way.user);
         }
@@ -407,16 +436,16 @@ impl Text {
         self.put(field);
     }
 
-    /// A host in any case is the same one.
-    fn host(&mut self, host: &[u8]) {
+    /// What is the same in any case.
+    fn caseless(&mut self, name: &[u8]) {
         let mut small = [0; HOST_MAX];
-        match small.get_mut(..host.len()) {
+        match small.get_mut(..name.len()) {
             Some(small) => {
-                small.copy_from_slice(host);
+                small.copy_from_slice(name);
                 small.make_ascii_lowercase();
                 self.field(small);
             }
-            None => self.field(host),
+            None => self.field(name),
         }
     }
 

@@ -97,7 +97,10 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
                 return Some(Due::ClientTimeout { id, owner, heard });
             }
             ClientWake::Rest => None,
-            ClientWake::Resend(bytes) => flow.map(|flow| Due::Resend(Send { flow, bytes })),
+            ClientWake::Resend(bytes) => flow.map(|flow| Due::Repeat {
+                owner,
+                send: Send { flow, bytes },
+            }),
         };
         self.arm_client(now, id);
         due

@@ -129,7 +129,9 @@ impl Trial {
 
 fn tell(due: &Due<u32, &'static str>) -> String {
     match due {
-        Due::Resend(send) => format!("resend {}", String::from_utf8_lossy(&send.bytes)),
+        Due::Repeat { send, .. } | Due::Resend(send) => {
+            format!("resend {}", String::from_utf8_lossy(&send.bytes))
+        }
         Due::ClientTimeout { heard, .. } => format!("client timeout, heard: {heard}"),
         Due::Trying { .. } => "trying".into(),
         Due::AckTimeout { .. } => "ack timeout".into(),

@@ -1,5 +1,7 @@
 //! ACK: absorbed hop by hop, or routed end to end (protocol P-34 to P-36, 3.15).
 
+use super::failover::call_in;
+use super::marks::unmarked;
 use super::peer::{
     CORE, FAR, VOUCHED, answer, branch_of, expect, mask, of_invite, request, silent, status,
 };
@@ -144,4 +146,97 @@ fn an_ack_that_leads_nowhere_is_dropped() {
             "Route: <sip:nonsense@edge.example.com;lr>\n",
         ),
     );
+}
+
+#[test]
+fn the_ack_of_a_2xx_passes_by_whatever_way_its_caller_has() {
+    // H-7, H-8; protocol 2.4: the flow of the call, another address of the phone,
+    // the other edge of either side, an edge and a home that have forgotten all.
+    type Change = fn(&mut World);
+    let nothing: Change = |_| ();
+    let shapes: [(&str, Option<&'static str>, Change); 5] = [
+        (EDGES[0], None, nothing),
+        (EDGES[0], Some("127.0.0.1:5999"), nothing),
+        ("backup", None, |world| world.kill(EDGES[0])),
+        (EDGES[0], None, |world| world.kill(EDGES[1])),
+        (EDGES[0], None, |world| {
+            for node in [HOME, EDGES[0]] {
+                world.restart(node);
+            }
+        }),
+    ];
+    for (shape, (to, from, change)) in shapes.into_iter().enumerate() {
+        let mut world = World::lab(Tokens::Sealed);
+        world.icmp = true;
+        let mut call = call_in(world);
+        let to = if to == "backup" {
+            call.joe.backup.clone()
+        } else {
+            to.to_owned()
+        };
+        change(&mut call.world);
+        let mut joe = Phone::new("joe", from.unwrap_or("127.0.0.1:5070"), true);
+        joe.enter(&call.joe);
+        // Nobody says so where an ACK does not arrive; of this the home learns it.
+        joe.in_dialog(&mut call.world, &to, "INFO", 2);
+        assert!(call.ann.receive(&mut call.world).starts_with("INFO "));
+        joe.in_dialog(&mut call.world, &to, "ACK", 1);
+        let got = call.ann.receive(&mut call.world);
+        assert!(got.starts_with("ACK "), "{shape}: {got}");
+    }
+}
+
+#[test]
+fn an_ack_without_the_mark_of_its_dialog_reaches_nobody() {
+    // Whoever it names, and whoever sends it: it cannot be asked who he is.
+    for (node, principal) in [(EDGES[0], "joe"), (EDGES[0], "nobody"), (HOME, "nobody")] {
+        let mut call = call_in(World::hospitable(Tokens::Clear));
+        let from = if principal == "joe" {
+            call.joe.addr()
+        } else {
+            "127.0.0.1:5999"
+        };
+        let mut caller = Phone::foreign("x", from);
+        caller.enter(&call.joe);
+        for (uri, routes) in [
+            ("sip:ann@example.com", ""),
+            (&*call.joe.remote_target, "bare"),
+        ] {
+            caller.remote_target = uri.to_owned();
+            let bare = call
+                .joe
+                .routes
+                .iter()
+                .map(|route| match route.contains(";dlg=") {
+                    true => unmarked(route),
+                    false => route.clone(),
+                });
+            caller.routes = if routes.is_empty() {
+                Vec::new()
+            } else {
+                bare.collect()
+            };
+            let unmarked = |world: &World| {
+                world.counter(EDGES[0], "unmarked") + world.counter(HOME, "unmarked")
+            };
+            let before = unmarked(&call.world);
+            caller.in_dialog(&mut call.world, node, "ACK", 7);
+            silent(&call.world, &[from, call.ann.addr()]);
+            assert_eq!(
+                unmarked(&call.world),
+                before + 1,
+                "{principal} at {node}: {uri}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_strangers_ack_outside_dialogs_ends_at_the_edge() {
+    let mut world = World::hospitable(Tokens::Clear);
+    let nobody = Phone::foreign("x", "127.0.0.1:5999");
+    let ack = nobody.request("ACK", "sip:ann@example.com", 1, "", "");
+    nobody.send(&mut world, EDGES[0], &ack);
+    assert_eq!(world.trace.len(), 1, "{}", world.ladder());
+    assert_eq!(world.counter(EDGES[0], "unmarked"), 1);
 }

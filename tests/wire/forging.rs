@@ -9,6 +9,7 @@ use steadfast::limits;
 use steadfast::time::Duration;
 
 const JOE: &str = "127.0.0.1:5070";
+const ANN: &str = "127.0.0.1:5080";
 /// Addresses that anybody may write into a datagram.
 const FORGED: &str = "203.0.113.6:5060";
 
@@ -142,6 +143,60 @@ fn a_tag_that_was_received_elsewhere_proves_nothing() {
     );
 }
 
+/// How often `method` goes to the caller of a call that ann has taken, who then
+/// sends it in the dialog and gets no answer to it; `caller` begins the call.
+fn copies(method: &str, caller: impl Fn(&mut World) -> Phone) -> (usize, u64) {
+    let mut world = World::hospitable(Tokens::Clear);
+    let mut ann = Phone::new("ann", ANN, true);
+    ann.register(&mut world, EDGES[1]);
+    let caller = caller(&mut world);
+    let invite = caller.request("INVITE", "sip:ann@example.com", 1, "", "");
+    caller.send(&mut world, EDGES[0], &invite);
+    let invite = ann.receive(&mut world);
+    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+    ann.dialog(&invite, false);
+    let before = world.counter(EDGES[0], "withheld");
+    ann.in_dialog(&mut world, EDGES[1], method, 1);
+    world.pass(Duration::from_secs(40));
+    let to_caller = world.trace.iter().filter(|seen| {
+        seen.to.to_string() == caller.addr() && seen.text.starts_with(&format!("{method} "))
+    });
+    let withheld = world.counter(EDGES[0], "withheld") - before;
+    (to_caller.count(), withheld)
+}
+
+#[test]
+fn a_request_is_repeated_to_nobody_who_is_known_by_a_forged_call() {
+    // Whoever forges the INVITE has a phone that takes it up.
+    let forged = |_: &mut World| forger();
+    for method in ["BYE", "INFO", "INVITE"] {
+        let (sent, withheld) = copies(method, forged);
+        let most = if method == "INVITE" { 7 } else { 11 };
+        assert_eq!(sent, 1, "{method}");
+        assert_eq!(withheld, most - 1, "{method}");
+    }
+}
+
+#[test]
+fn a_request_is_repeated_to_whoever_registered_or_sent_as_much() {
+    // The flow of a registration is proven, however long ago it began.
+    let registered = |world: &mut World| {
+        let mut joe = Phone::new("joe", FORGED, false);
+        joe.register(world, EDGES[0]);
+        joe
+    };
+    assert_eq!(copies("BYE", registered), (11, 0));
+    // What a stranger has sent pays for as much that goes there.
+    let talkative = |world: &mut World| {
+        let padded = padding().repeat(6);
+        let options = forger().request("OPTIONS", "sip:edge.example.com", 7, &padded, "");
+        forger().send(world, EDGES[0], &options);
+        forger()
+    };
+    let (sent, withheld) = copies("BYE", talkative);
+    assert!(sent > 2 && withheld > 2, "{sent} {withheld}");
+}
+
 #[test]
 fn a_phone_whose_challenge_is_longer_asks_again_and_is_known_from_then_on() {
     let mut world = World::lab(Tokens::Clear);
@@ -237,7 +292,12 @@ fn what_a_via_says_aims_nothing() {
     ] {
         for to in [EDGES[0], HOME] {
             let mut world = World::lab(Tokens::Clear);
-            let text = forger().request("OPTIONS", "sip:example.com", 1, "", "");
+            let uri = if to == HOME {
+                "sip:example.com"
+            } else {
+                "sip:edge.example.com"
+            };
+            let text = forger().request("OPTIONS", uri, 1, "", "");
             let text = text.replace(FORGED, victim).replace(";rport", lie);
             let text = text.replace("Content-Length", &format!("{}Content-Length", padding()));
             forger().send(&mut world, to, &text);

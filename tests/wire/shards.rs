@@ -228,6 +228,63 @@ fn a_flow_that_is_gone_is_gone_on_every_shard() {
     });
 }
 
+/// Registers a flow of joe's phone from `from`.
+fn register_flow(world: &mut World, from: &str, call_id: &str, reg_id: u32) {
+    let contact = format!("<sip:joe@{from}>;+sip.instance=\"<urn:uuid:joe>\";reg-id={reg_id}");
+    let text = |cseq, proof: &str| {
+        let lines = format!("Supported: outbound\n{proof}");
+        text(call_id, cseq, &contact, &lines)
+            .replace(&format!("UDP {JOE};"), &format!("UDP {from};"))
+    };
+    world.send(from, EDGES[0], &text(1, ""));
+    let challenge = world.receive(from).text;
+    world.send(from, EDGES[0], &text(2, &authorization("joe", &challenge)));
+    let ok = world.receive(from).text;
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+}
+
+#[test]
+fn a_phone_that_came_to_another_shard_is_nobody_at_the_first() {
+    // RFC 5626 §4.2.1: the new flow takes the place of the old one, wherever that
+    // is; and wherever the directory of the phone is.
+    const SECOND: &str = "127.0.0.1:5071";
+    const MOVED: &str = "127.0.0.1:5072";
+    for (before, after) in [(0, 1), (1, 0), (1, 2), (2, 1), (0, 2), (2, 0)] {
+        for over_tcp in [false, true] {
+            let mut world = wide(3, 1);
+            for (addr, shard) in [(JOE, before), (SECOND, before), (MOVED, after)] {
+                world.steer(addr, shard);
+            }
+            register_flow(&mut world, JOE, "one", 1);
+            register_flow(&mut world, SECOND, "two", 2);
+            assert_eq!(world.gauge(EDGES[0], "registered"), 2);
+            if over_tcp {
+                world.connect(MOVED, EDGES[0]);
+            }
+            register_flow(&mut world, MOVED, "three", 1);
+            assert_eq!(world.gauge(EDGES[0], "registered"), 2, "{before} {after}");
+            // The old flow is a stranger's, and in joe's name he is asked.
+            let asks = |world: &mut World, from: &'static str, cseq: u32| {
+                let who = Phone::new("joe", from, false);
+                let options = who.request("OPTIONS", "sip:ann@example.com", cseq, "", "");
+                who.send(world, EDGES[0], &options);
+                who.status(world)
+            };
+            assert_eq!(asks(&mut world, JOE, 1), 407, "{before} {after}");
+            for joe in [SECOND, MOVED] {
+                assert_eq!(asks(&mut world, joe, 1), 480, "{before} {after}");
+            }
+            // He comes back, and then goes away.
+            register_flow(&mut world, JOE, "four", 1);
+            assert_eq!(world.gauge(EDGES[0], "registered"), 2, "{before} {after}");
+            assert_eq!(
+                (asks(&mut world, JOE, 2), asks(&mut world, MOVED, 2)),
+                (480, 407)
+            );
+        }
+    }
+}
+
 #[test]
 fn a_phone_that_left_is_asked_for_at_the_other_edge_once() {
     // H-12, D-E11

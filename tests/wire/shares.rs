@@ -103,3 +103,39 @@ fn requests_to_a_silent_phone_do_not_multiply() {
     assert_eq!(ann.status(&mut world), 200);
     world.drained();
 }
+
+#[test]
+fn when_memory_is_short_it_is_taken_from_who_holds_most() {
+    // Even ports, which is one shard: each has buffers of its own.
+    let source = |n: usize| format!("198.51.100.{n}:5060");
+    let mut world = World::lab(Tokens::Clear);
+    world.kill(HOME);
+    world.shrink(EDGES[0], 12 << 20);
+    let flood = |world: &mut World, n: usize, first: usize| {
+        for number in first..first + 60 {
+            world.send(&source(n), EDGES[0], &register(&source(n), number, 60_000));
+        }
+    };
+    for n in 1..5 {
+        flood(&mut world, n, 0);
+    }
+    let contexts = world.gauge(EDGES[0], "contexts");
+    assert!((40..70).contains(&contexts), "{contexts}");
+    assert_eq!(world.counter(EDGES[0], "evicted"), 0);
+    // What they hold is all that there is.
+    world.shrink(EDGES[0], contexts * (2 << 16) + 1);
+    let kept_out = world.counter(EDGES[0], "kept_out");
+    // Somebody who holds little gets what he asks for, and so do others like him.
+    for n in 100..110 {
+        world.send(&source(n), EDGES[0], &register(&source(n), 0, 60_000));
+    }
+    assert_eq!(world.counter(EDGES[0], "kept_out"), kept_out);
+    let evicted = usize::try_from(world.counter(EDGES[0], "evicted")).unwrap();
+    assert!((10..20).contains(&evicted), "{evicted}");
+    assert_eq!(world.gauge(EDGES[0], "contexts"), contexts + 10 - evicted);
+    // Who holds much himself takes nothing from anybody.
+    flood(&mut world, 1, 1_000);
+    let taken = usize::try_from(world.counter(EDGES[0], "evicted")).unwrap();
+    assert_eq!(taken, evicted);
+    world.drained();
+}

@@ -261,6 +261,12 @@ fn an_open_home_knows_its_own_dialogs() {
     let tries = [
         (&route[..], &at_joe[..], "call-bob", true),
         (&route, "sip:x@127.0.0.9", "call-bob", false),
+        (
+            &route,
+            &format!("{at_joe};transport=tcp"),
+            "call-bob",
+            false,
+        ),
         (&route, &at_joe, "another", false),
         (&of_joe, &at_joe, "call-bob", false),
         (&tampered, &at_joe, "call-bob", false),
@@ -276,7 +282,7 @@ fn an_open_home_knows_its_own_dialogs() {
         assert_eq!(world.has(JOE), may, "{route} {uri}\n{}", world.ladder());
         assert!(!world.has(FAR));
         if !may {
-            assert_eq!(caller.status(&mut world), 403);
+            assert_eq!(caller.status(&mut world), 403, "{route} {uri}");
         }
     }
 }

@@ -167,6 +167,22 @@ fn a_mark_leads_where_it_was_written_for() {
                 false,
             ),
             ("sip:joe+e1+x@edge.example.com:5062;lr", false),
+            (
+                "sip:joe+e1+x@edge.example.com:5062;lr;maddr=192.0.2.9;transport=tcp",
+                false,
+            ),
+            (
+                "sips:joe+e1+x@edge.example.com:5062;lr;maddr=192.0.2.9",
+                false,
+            ),
+            (
+                "SIP:joe+e1+x@edge.example.com:5062;lr;maddr=192.0.2.9?a=b;transport=tcp",
+                true,
+            ),
+            (
+                "sip:joe+e1+x@edge.example.com:5062;lr?a=b;maddr=192.0.2.9",
+                false,
+            ),
             // A Route is one thing and the far side's Contact another.
             ("sip:joe+e1+x@edge.example.com:5062;maddr=192.0.2.9", false),
             (ALICE, false),
@@ -182,7 +198,10 @@ fn a_contact_may_take_another_user_and_no_other_address() {
     let mark = text(called(("alice", ""), &contact(ALICE)));
     for (next, want) in [
         ("sip:other@192.0.2.1:5070", true),
-        ("sip:192.0.2.1:5070;transport=udp", true),
+        ("sip:192.0.2.1:5070;ob", true),
+        ("sip:192.0.2.1:5070;transport=udp", false),
+        ("sip:192.0.2.1:5070;transport=tcp", false),
+        ("sips:alice@192.0.2.1:5070", false),
         ("sip:alice@192.0.2.1", false),
         ("sip:alice@192.0.2.1:5060", false),
         ("sip:alice@192.0.2.3:5070", false),
@@ -190,6 +209,26 @@ fn a_contact_may_take_another_user_and_no_other_address() {
         ("sip:alice@192.0.2.1:5070;lr", false),
     ] {
         assert_eq!(is_good(&mark, "id", ("bob", "alice"), next), want, "{next}");
+    }
+}
+
+#[test]
+fn a_contact_keeps_the_transport_and_the_scheme_that_it_had() {
+    let of_tcp = text(called(
+        ("alice", ""),
+        &contact(&format!("{ALICE};transport=tcp")),
+    ));
+    let of_sips = text(called(("alice", ""), &contact("sips:alice@192.0.2.1:5070")));
+    for (next, want) in [
+        ("sip:alice@192.0.2.1:5070;transport=tcp", [true, false]),
+        ("sip:alice@192.0.2.1:5070;ob;Transport=TCP", [true, false]),
+        ("sip:alice@192.0.2.1:5070;transport=tls", [false, false]),
+        ("sip:alice@192.0.2.1:5070", [false, false]),
+        ("sips:alice@192.0.2.1:5070;transport=tcp", [false, false]),
+        ("SIPS:alice@192.0.2.1:5070", [false, true]),
+    ] {
+        let good = [&of_tcp, &of_sips].map(|mark| is_good(mark, "id", ("bob", "alice"), next));
+        assert_eq!(good, want, "{next}");
     }
 }
 

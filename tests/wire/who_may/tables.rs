@@ -8,26 +8,25 @@ home edge
     phone             : bob      bob      joe      joe      joe      joe
     *                 : 404      404      joe      joe      joe      joe
 subscriber
-    served            : ann      ann      ann      ann      ann      ann
+    served            : ann~-    ann~-    ann~-    ann~-    ann~-    ann~-
     dialog            : 403      ann      ann      ann      ann      ann
     domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     foreign maddr     : victim~- victim~- victim~- victim~- victim~- victim~-
     *                 : 403      403      403      403      403      403
 subscriber-as-ann
-    served            : 407~ann  407~ann  407~ann  407~ann  407~ann  407~ann
+    served            : 407      407      407      407      407      407
     dialog            : 407      ann      ann      ann      ann      ann
-    domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     route             : 403      403      403      403      403      403
     phone cluster     : 403      403      407      407      407      407
     *                 : 407      407      407      407      407      407
 caller-away called-away
-    served            : 407~ann  403      403      403      403      403
+    served            : 407      403      403      403      403      403
     dialog            : 403      403      ann      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 stranger foreigner
-    served            : 407~ann  403      403      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    served            : 407      403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 ";
 
@@ -35,16 +34,16 @@ stranger foreigner
 pub(super) const HOSPITABLE: &str = "
 caller-away called-away
                         none     tag      mark     other    side     bare
-    served            : 407~ann  403      403      403      403      403
+    served            : 407      403      403      403      403      403
     dialog            : 403      403      ann      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 stranger
-    served            : 407~ann  403      403      403      403      403
-    domain            : 404|200  403      403      403      403      403
+    served            : 407      403      403      403      403      403
+    domain            : 407      403      403      403      403      403
     *                 : 403      403      403      403      403      403
 foreigner
-    served            : ann      403      403      403      403      403
+    served            : ann~-    403      403      403      403      403
     domain            : 404|200  403      403      403      403      403
     *                 : 403      403      403      403      403      403
 ";
@@ -71,20 +70,20 @@ subscriber
     maddr             : victim   victim   victim   victim   victim   victim
     *                 : 403      403      403      403      403      403
 subscriber-as-ann
-    served            : 407~ann  407~ann  407~ann  407~ann  407~ann  407~ann
+    served            : 407      407      407      407      407      407
     dialog            : 407      407      ann      407      407      407
     domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     *                 : 407      407      407      407      407      407
 unvouched unvouched-foreigner guest stranger
-    served            : 407~ann  407~ann  407~ann  407~ann  407~ann  407~ann
+    served            : 407      407      407      407      407      407
     domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     *                 : 407      407      407      407      407      407
 guest-foreigner foreigner
-    served            : ann      ann      ann      ann      ann      ann
+    served            : ann~-    ann~-    ann~-    ann~-    ann~-    ann~-
     domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     *                 : 403      403      403      403      403      403
 caller called
-    served            : ann      ann      ann      ann      ann      ann
+    served            : ann~-    ann~-    ann~-    ann~-    ann~-    ann~-
     dialog            : 403      403      joe      403      403      403
     domain            : 404|200  404|200  404|200  404|200  404|200  404|200
     *                 : 403      403      403      403      403      403

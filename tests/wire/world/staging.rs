@@ -183,6 +183,13 @@ impl World {
         self.add(&[(addr, false)], Kind::Agent(settings));
     }
 
+    /// Gives each shard of a node buffers of so many bytes and no more.
+    pub(crate) fn shrink(&mut self, addr: &str, bytes: usize) {
+        for place in self.places(addr) {
+            self.shards[place].set_buffer_bytes(bytes);
+        }
+    }
+
     /// Tells an agent what to do, and lets everything settle.
     pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
         let place = self.places(addr).start;
