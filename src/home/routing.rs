@@ -21,7 +21,7 @@ use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
-use crate::trust::mark::Next;
+use crate::trust::mark::{Next, Own};
 
 /// A request on its way through the home.
 pub(super) struct Pass<'a, 'b> {
@@ -409,7 +409,8 @@ impl Home {
         let is_claim = |next: Next<'_>| self.names_peer(next.uri());
         let is_peer = pass.request.principal.is_peer();
         let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
-        let mark = self.marks.of_request(bytes, message).filter(|_| !is_false);
+        let mark = self.marks.of_request(bytes, message, Own::default());
+        let mark = mark.filter(|_| !is_false);
         // P-17
         let scheme = if pass.plan.is_secure(pass.request) {
             "sips:"

@@ -55,7 +55,7 @@ impl Net {
         let ways = values.flat_map(|value| {
             count += 1;
             let way = Way::of(uri_in(value).unwrap_or(value));
-            [way.user, way.host, way.maddr]
+            [way.user, way.host, way.maddr, way.flow]
         });
         let hash = self.hash(ways);
         RouteSet { count, hash }

@@ -9,6 +9,7 @@ use steadfast::home::Redirect;
 mod claims;
 mod good;
 mod places;
+mod thieves;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
