@@ -6,9 +6,11 @@ use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::home::Redirect;
 
+mod answers;
 mod claims;
 mod good;
 mod places;
+mod spellings;
 mod thieves;
 
 const JOE: &str = "127.0.0.1:5070";
