@@ -12,6 +12,7 @@ mod good;
 mod places;
 mod spellings;
 mod thieves;
+mod voices;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
