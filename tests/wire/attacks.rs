@@ -8,6 +8,7 @@ use steadfast::home::Redirect;
 
 mod answers;
 mod claims;
+mod company;
 mod good;
 mod places;
 mod spellings;
