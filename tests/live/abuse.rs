@@ -6,6 +6,7 @@
 //! connections at a bounded rate, and end with the load they disturb.
 
 mod datagrams;
+mod places;
 mod scanners;
 mod streams;
 

@@ -20,12 +20,12 @@ const SOCKETS: u8 = 8;
 /// Who is to be flooded through the nodes.
 const VICTIM: &str = "127.66.2.1";
 /// How long an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long before a question is repeated.
 const REPEAT: Duration = Duration::from_millis(500);
 
 /// Attackers, a socket each.
-struct Mob {
+pub(super) struct Mob {
     sockets: Vec<UdpSocket>,
     number: u32,
     /// Bytes that they sent, and that came back.
@@ -41,13 +41,18 @@ impl Mob {
         }
     }
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::of((1..=SOCKETS).map(attacker))
     }
 
     /// Sends so many datagrams; `write` makes each from its number and the
     /// address it comes from. What the kernel does not take is not sent.
-    fn burst(&mut self, count: u32, to: &str, write: &dyn Fn(u32, SocketAddr) -> Vec<u8>) {
+    pub(super) fn burst(
+        &mut self,
+        count: u32,
+        to: &str,
+        write: &dyn Fn(u32, SocketAddr) -> Vec<u8>,
+    ) {
         for _ in 0..count {
             self.number += 1;
             let socket = &self.sockets[self.number as usize % self.sockets.len()];
@@ -69,18 +74,18 @@ impl Mob {
     }
 }
 
-fn attacker(number: u8) -> SocketAddr {
+pub(super) fn attacker(number: u8) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 66, 0, number), 5_060))
 }
 
-fn bind(address: SocketAddr) -> UdpSocket {
+pub(super) fn bind(address: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind(address).expect("127.0.0.0/8 is this machine");
     socket.set_nonblocking(true).expect("a socket can be told");
     socket
 }
 
 /// A request as scanners write them, to an extension of its own.
-fn request(method: &str, number: u32, from: SocketAddr, more: &str) -> Vec<u8> {
+pub(super) fn request(method: &str, number: u32, from: SocketAddr, more: &str) -> Vec<u8> {
     let uri = match method {
         "REGISTER" => format!("sip:{DOMAIN}"),
         _ => format!("sip:{number}@{DOMAIN}"),
@@ -121,7 +126,7 @@ fn ask(socket: &UdpSocket, to: &str, user: &str, number: u32, proof: &str) -> St
     said.expect("there is an answer")
 }
 
-fn heard(socket: &UdpSocket) -> Option<String> {
+pub(super) fn heard(socket: &UdpSocket) -> Option<String> {
     let mut answer = [0; 4_096];
     let len = socket.recv(&mut answer).ok()?;
     Some(String::from_utf8_lossy(&answer[..len]).into_owned())
@@ -157,7 +162,7 @@ fn proof(user: &str, nonce: &str, count: u32, response: Option<u32>) -> String {
 
 /// Registers a phone for good.
 #[track_caller]
-fn sign_in(socket: &UdpSocket, edge: &str, user: &str) -> String {
+pub(super) fn sign_in(socket: &UdpSocket, edge: &str, user: &str) -> String {
     let proof = proof(user, &nonce(socket, edge, user), 1, None);
     let said = ask(socket, edge, user, 2, &proof);
     assert!(said.starts_with("SIP/2.0 200 "), "{said}");
