@@ -244,7 +244,17 @@ fn claims(world: &mut World, round: u32) {
 }
 
 /// Of requests that the nodes have sent, of some that they have not, and of none.
-fn errors(world: &mut World, _: u32) {
+fn errors(world: &mut World, round: u32) {
+    // Her own calls are what is pending.
+    for uri in ["sip:joe@example.com", TO_ANN, "urn:service:sos"] {
+        let text = eve().request("INVITE", uri, round, "", "");
+        eve().send(world, HOME, &text.replace("call-eve", uri));
+    }
+    for phone in [JOE, ANN, SOS] {
+        for edge in EDGES {
+            world.unreachable(edge, phone);
+        }
+    }
     let all = world.trace.iter();
     let sent = all.filter(|seen| EDGES.contains(&&*seen.from.to_string()));
     let quoted: Vec<_> = sent
