@@ -53,7 +53,7 @@ use std::net::SocketAddr;
 
 use crate::bytes::Buf;
 use crate::edit::Edits;
-use crate::id::{Flow, Slab};
+use crate::id::{Flow, Slab, Transport};
 use crate::limits;
 use crate::locate::Waiter;
 use crate::scan::{Message, Name};
@@ -357,11 +357,9 @@ pub trait Policy {
     fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
     /// The DNS has answered.
     fn located(&mut self, _net: &mut Net, _now: Instant) {}
-    /// Whether a request may go to this address, which the DNS gave for a name.
-    /// At a home only edges, and whoever they let in, may name anything.
-    fn may_reach(&self, _addr: SocketAddr) -> bool {
-        true
-    }
+    /// Whether something may go to this server, which the DNS gave for a domain,
+    /// or which a Via names.
+    fn may_reach(&self, server: (Transport, SocketAddr), domain: Option<&str>) -> bool;
     /// The next piece of what the role put off (`Timer::Revoke`).
     fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.

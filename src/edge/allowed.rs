@@ -76,12 +76,9 @@ impl Edge {
     /// are served here.
     pub(super) fn disown(&self, pass: &mut Pass<'_, '_>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        for header in identity::lines(bytes, message, identity::ASSERTED) {
-            let uri = Uri::in_value(bytes, header.value).ok();
-            if uri.is_none_or(|uri| self.is_served(bytes, &uri)) {
-                pass.plan.consumed.push(header.line);
-            }
-        }
+        let is_served = |uri: &Uri| self.is_served(bytes, uri);
+        let disowned = identity::disowned(bytes, message, is_served);
+        pass.plan.consumed.extend(disowned);
         pass.plan.is_guest = true;
     }
 

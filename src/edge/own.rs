@@ -15,11 +15,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::policy::Edge;
-use super::record_route::FLOW_PARAM;
 use super::{BadToken, Kind, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
+use crate::trust::mark::FLOW_PARAM;
 
 /// What a Route value (or a Request-URI) is to this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -408,7 +408,7 @@ impl Policy for Edge {
         self.homes.learn(net, now);
     }
 
-    fn may_reach(&self, addr: SocketAddr) -> bool {
+    fn may_reach(&self, (_, addr): (Transport, SocketAddr), _: Option<&str>) -> bool {
         self.may_name(addr)
     }
 

@@ -31,14 +31,11 @@ use crate::proxy::{Net, Note, Request};
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
-use crate::trust::Mark;
+use crate::trust::mark::{FLOW_PARAM, Mark, Own};
 
 /// Dialog parameter of a Record-Route value: which edge handled the dialog
 /// (protocol 2.3 item 13).
 const DIALOG_PARAM: &str = "gunk";
-/// Parameter of a token in Record-Route: the flow token of a phone that the edge
-/// had forgotten when the dialog began.
-pub(super) const FLOW_PARAM: &str = "flow";
 
 /// Which way a request goes through the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +77,6 @@ impl Edge {
             return;
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let mark = match way {
-            Way::Out => self.marks.of_phone(bytes, message),
-            // Past the home nobody begins a dialog.
-            Way::In if pass.request.principal.is_peer() => self.marks.of_request(bytes, message),
-            Way::In => None,
-        };
         let phone = Side::of(pass.net, Hop::Flow(flow));
         let home = Side::of(pass.net, home);
         let mut text = std::mem::take(&mut self.text);
@@ -107,6 +98,15 @@ impl Edge {
             flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
         }
         let (name, bare) = text.split_at(end);
+        let own = Own::named(name, bare);
+        let mark = match way {
+            Way::Out => self.marks.of_phone(bytes, message, own),
+            // Past the home nobody begins a dialog.
+            Way::In if pass.request.principal.is_peer() => {
+                self.marks.of_request(bytes, message, own)
+            }
+            Way::In => None,
+        };
         let (token, address, single) = match (known, shown) {
             (Some(sticky), _) => (Value::Token(name, None), Value::Address(phone), sticky),
             (None, Some(sticky)) => (

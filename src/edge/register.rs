@@ -60,7 +60,11 @@ impl Edge {
         plan.pop = own.count;
         match own.what {
             Mine::Elsewhere(place) => {
-                // D-E4: the phone means another edge; that one is not its first hop.
+                // D-E4: the phone means another edge; that one is not its first hop,
+                // and takes what comes from here for vouched for.
+                if let Some(reply) = self.strays(net, request, plan) {
+                    return Verdict::Answer(reply);
+                }
                 plan.pop = 0;
                 net.counters.relays += 1;
                 let hop = self.member_hop(net, place, request.flow);

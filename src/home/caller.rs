@@ -36,7 +36,13 @@ impl Home {
         let (bytes, request) = (pass.request.bytes, pass.request);
         let domain = self.settings.domain.as_bytes();
         let is_ours = |uri: &Uri| same_host(uri.host.of(bytes), domain);
-        let from = request.message.from_uri(bytes).filter(is_ours);
+        let from = request.message.from_uri(bytes);
+        if from.is_none() && !request.is_emergency() {
+            // Whoever is called may read a host of ours in it.
+            return Err(Reply::new(400, "Malformed From"));
+        }
+        // An address of ours in the host means the domain.
+        let from = from.filter(|uri| self.is_own_host(pass.net, bytes, uri));
         let asserted = self.asserted(request);
         pass.caller = match (request.principal, asserted.as_ref()) {
             (Principal::Home | Principal::Edge, Some(uri)) if is_ours(uri) => Caller::Subscriber,
@@ -52,12 +58,18 @@ impl Home {
                 _,
             ) => Caller::Stranger,
         };
+        if request.principal == Principal::Carrier {
+            let is_ours = |uri: &Uri| self.is_own_host(pass.net, bytes, uri);
+            let disowned = identity::disowned(bytes, request.message, is_ours);
+            pass.plan.consumed.extend(disowned);
+        }
         let user = |uri: Uri| uri.user.unwrap_or_default();
         let claims_another =
             |uri: &Uri| from.is_some_and(|from| user(from).of(bytes) != user(*uri).of(bytes));
         let is_known = match pass.caller {
             Caller::Subscriber => !asserted.as_ref().is_some_and(claims_another),
-            Caller::Carrier => true,
+            // It vouches for its own.
+            Caller::Carrier => from.is_none(),
             Caller::Stranger => from.is_none() && !self.comes_unasked(request),
         };
         let is_ack = request.message.method() == Method::Ack;

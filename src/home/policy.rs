@@ -468,6 +468,18 @@ impl Policy for Home {
         self.is_peer(net, hop)
     }
 
+    /// An edge believes what a home sends: whoever has the DNS lead another name
+    /// there would speak with our voice. And of an edge nobody reaches a port that
+    /// is none of its listeners; over TLS the certificate tells.
+    fn may_reach(&self, (transport, addr): (Transport, SocketAddr), domain: Option<&str>) -> bool {
+        let is_cluster = |domain: &str| same_host(domain.as_bytes(), &self.cluster);
+        let listens = || {
+            let end = End::new(transport, addr);
+            transport == Transport::Tls || self.may_be_peer(&end)
+        };
+        !self.settings.has_edge_at(addr.ip()) || domain.is_none_or(is_cluster) && listens()
+    }
+
     fn is_asked(&self) -> bool {
         true
     }

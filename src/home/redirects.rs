@@ -7,11 +7,11 @@ use super::routing::first_value;
 use crate::bytes::Buf;
 use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Context, Net, Response, Target};
+use crate::proxy::{Context, Net, Policy, Response, Target};
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Message, Name, scan};
-use crate::send::Hop;
+use crate::send::{End, Hop};
 use crate::span::Span;
 
 impl Home {
@@ -92,8 +92,10 @@ impl Home {
             else {
                 return None;
             };
-            // Over TLS the certificate has to name the cluster, wherever it is.
-            let is_edge = transport == Transport::Tls || self.settings.has_edge_at(addr.ip());
+            // Over TLS the certificate has to name the cluster, wherever it is. A
+            // phone may have written it, and means any port.
+            let is_edge =
+                transport == Transport::Tls || self.may_be_peer(&End::new(transport, addr));
             let value = value.of(bytes);
             (is_edge && value.starts_with(b"<")).then_some((value, hop))
         });

@@ -71,6 +71,10 @@ impl Home {
         if let Err(reply) = served.and_then(|()| self.knows_path(request, plan)) {
             return Verdict::Answer(reply);
         }
+        if !from_edge && self.has_path_of_edges(request) {
+            net.counters.not_allowed += 1;
+            return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
+        }
         match self.update(net, now, request, plan) {
             Ok(outbound) => {
                 self.describe(now, request, plan, outbound);
@@ -132,6 +136,14 @@ impl Home {
         }
         plan.lines.extend_from_slice(b"\r\n");
         Err(Reply::new(420, "Bad Extension"))
+    }
+
+    /// Whether a Path leads through an edge, which is to say to a phone behind it,
+    /// whoever's that may be.
+    fn has_path_of_edges(&self, request: &Request<'_>) -> bool {
+        let bytes = request.bytes;
+        let mut path = request.message.values(bytes, Name::Path);
+        path.any(|value| Uri::in_value(bytes, value).is_ok_and(|uri| self.names_edge(bytes, &uri)))
     }
 
     /// D-H5.

@@ -21,7 +21,7 @@ use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
-use crate::trust::mark::Next;
+use crate::trust::mark::{Next, Own};
 
 /// A request on its way through the home.
 pub(super) struct Pass<'a, 'b> {
@@ -261,10 +261,8 @@ impl Home {
             }
             (None, None) => {
                 pass.plan.is_leaving = true;
-                let contact = binding.contact();
-                let uri = Uri::parse(contact, Span::new(0, contact.len()));
-                let hop = uri.map(|uri| net.hop(pass.now, contact, &uri));
-                self.hops.extend(hop.ok().flatten());
+                let hop = self.contact_hop(net, pass.now, binding.contact());
+                self.hops.extend(hop);
             }
         }
         for &hop in &self.hops {
@@ -294,6 +292,21 @@ impl Home {
             after = Some(index);
         }
         Some(())
+    }
+
+    /// Where a contact leads by itself. A node of ours is nobody's phone: what is sent
+    /// there comes back, once for each contact and each time.
+    fn contact_hop(&self, net: &mut Net, now: Instant, contact: &[u8]) -> Option<Hop> {
+        let uri = Uri::parse(contact, Span::new(0, contact.len())).ok()?;
+        let hop = net.hop(now, contact, &uri)?;
+        let is_node = match hop {
+            Hop::To { addr, .. } => {
+                let is_own = net.flows.is_local(addr.ip().to_canonical(), addr.port());
+                is_own || self.settings.has_edge_at(addr.ip())
+            }
+            Hop::Flow(_) | Hop::Named(_) => false,
+        };
+        (!is_node).then_some(hop)
     }
 
     /// To a Route or a foreign Request-URI, which stands in `bytes`.
@@ -418,7 +431,8 @@ impl Home {
         let is_claim = |next: Next<'_>| self.names_peer(next.uri());
         let is_peer = pass.request.principal.is_peer();
         let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
-        let mark = self.marks.of_request(bytes, message).filter(|_| !is_false);
+        let mark = self.marks.of_request(bytes, message, Own::default());
+        let mark = mark.filter(|_| !is_false);
         // P-17
         let scheme = if pass.plan.is_secure(pass.request) {
             "sips:"

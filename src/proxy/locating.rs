@@ -77,7 +77,9 @@ impl Proxy {
         let located = std::mem::take(&mut turn.net.located);
         let name = self.name_of(slot, index);
         let name = name.and_then(|name| turn.net.proof(name));
-        let servers = located.iter().filter(|server| turn.may_reach(**server));
+        let servers = located
+            .iter()
+            .filter(|server| turn.may_reach(**server, name));
         let mut hops = servers.map(|&server| to(server, name));
         let first = hops.next();
         if let (Some(hop), Some(branch)) = (first, self.branch(slot, index)) {
@@ -178,11 +180,16 @@ pub(super) const fn to((transport, addr): (Transport, SocketAddr), name: Option<
 
 impl Turn<'_> {
     /// Whether a message may go where a name leads.
-    pub(super) fn may_reach(&self, (transport, addr): (Transport, SocketAddr)) -> bool {
+    pub(super) fn may_reach(
+        &self,
+        (transport, addr): (Transport, SocketAddr),
+        domain: Option<NameId>,
+    ) -> bool {
         let flows = &self.net.flows;
+        let domain = domain.and_then(|domain| flows.names.get(domain));
         // A name that leads back here is not one that is served here.
         !flows.is_local(addr.ip(), addr.port())
-            && self.policy.may_reach(addr)
+            && self.policy.may_reach((transport, addr), domain)
             && self.may_send(Hop::to(transport, addr))
     }
 
@@ -200,9 +207,9 @@ impl Turn<'_> {
         let chance = self.net.hash([request.via.value.of(request.bytes)]);
         self.net.foresee(self.now, name);
         self.net.locate_last(self.now, name, chance);
-        let mut servers = self.net.located.iter().copied();
-        let server = servers.find(|server| self.may_reach(*server))?;
         let proof = self.net.proof(name);
+        let mut servers = self.net.located.iter().copied();
+        let server = servers.find(|server| self.may_reach(*server, proof))?;
         Some(to(server, proof))
     }
 }

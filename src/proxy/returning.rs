@@ -18,9 +18,9 @@ use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
 use crate::omit::Omit;
-use crate::scan::scan;
 use crate::scan::uri::Uri;
 use crate::scan::via::Via;
+use crate::scan::{Message, scan};
 use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
@@ -72,9 +72,14 @@ impl Proxy {
         if turn.net.flows.lives(flow) || scan(response, &mut self.again).is_err() {
             return;
         }
+        // Whoever was called can write another Via than his caller's.
         let Some(&via) = self.again.top_via() else {
             return;
         };
+        if turn.net.server_of((response, &self.again), &via) != Some(server) {
+            turn.net.counters.stray_responses += 1;
+            return;
+        }
         let Some((first, sent_by)) = turn.ways_back(response, &via, caller) else {
             return;
         };
@@ -194,7 +199,7 @@ impl Return {
     /// second for one source, since whoever is named there has not asked for it.
     fn may_try(&self, turn: &mut Turn<'_>, server: (Transport, SocketAddr)) -> bool {
         let from = Hop::to(server.0, SocketAddr::new(self.caller, 0));
-        turn.may_reach(server)
+        turn.may_reach(server, None)
             && (self.tried.is_empty()
                 || turn.policy.is_peer(turn.net, from)
                 || turn.net.guard.admit(turn.now, self.caller, Kind::Roaming))
@@ -203,8 +208,7 @@ impl Return {
 
 impl Turn<'_> {
     /// Where the answer to a request goes whose connection is gone: first to the
-    /// caller's address, at the port of the Via, then to the sent-by. What the
-    /// called side wrote into the Via does not aim the first.
+    /// caller's address, at the port of the Via, then to the sent-by.
     fn ways_back(&mut self, bytes: &[u8], via: &Via, caller: IpAddr) -> Option<(Hop, Option<Hop>)> {
         let transport = Transport::from_via_token(via.transport.of(bytes))?;
         let host = via.host.of(bytes);
@@ -251,6 +255,19 @@ impl Turn<'_> {
 }
 
 impl Net {
+    /// The transaction of the request that an answer with this topmost Via is of:
+    /// its branch and its sent-by are those of the request (RFC 3261 §17.2.3).
+    fn server_of(&self, (bytes, message): (&[u8], &Message), via: &Via) -> Option<ServerId> {
+        let branch = via.branch.filter(|_| via.has_cookie(bytes))?;
+        let key = self.txns.keys().cookie(
+            branch.of(bytes),
+            via.host.of(bytes),
+            via.port.unwrap_or(5060),
+            message.cseq_method().of(bytes),
+        );
+        self.txns.find_server(key)
+    }
+
     /// The connection behind a flow, while it is being opened.
     fn opening(&self, flow: Flow) -> Option<StreamId> {
         let Flow::Stream(id) = flow else { return None };

@@ -56,7 +56,14 @@ impl Net {
             count += 1;
             let way = Way::of(uri_in(value).unwrap_or(value));
             let scheme: &[u8] = if way.is_secure { b"sips" } else { b"sip" };
-            [scheme, way.user, way.host, way.maddr, way.transport]
+            [
+                scheme,
+                way.user,
+                way.host,
+                way.maddr,
+                way.transport,
+                way.flow,
+            ]
         });
         let hash = self.hash(ways);
         RouteSet { count, hash }

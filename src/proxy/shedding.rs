@@ -119,9 +119,10 @@ impl Turn<'_> {
             && (request.principal.is_peer() || self.policy.is_marked(self.net, request))
     }
 
-    /// An emergency by its address (RFC 5031, I-7); by Priority (RFC 3261 §20.26)
-    /// or Resource-Priority (RFC 4412) only where an element of the cluster
-    /// vouches for it.
+    /// An emergency by its address (RFC 5031, I-7); by Resource-Priority (RFC 4412)
+    /// only where an element of the cluster vouches for it, which takes the header
+    /// off at its border. Priority is for whoever is called, and says nothing of
+    /// what it may cost (RFC 3261 §20.26).
     fn is_emergency(&self, request: &Request<'_>) -> bool {
         let bytes = request.bytes;
         if request.is_emergency() {
@@ -134,9 +135,6 @@ impl Turn<'_> {
             let line = header.line.of(bytes);
             let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
             let name = name.trim_ascii_end();
-            if name.eq_ignore_ascii_case(b"Priority") {
-                return header.value.of(bytes).eq_ignore_ascii_case(b"emergency");
-            }
             name.eq_ignore_ascii_case(b"Resource-Priority")
         })
     }

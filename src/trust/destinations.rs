@@ -44,8 +44,7 @@ impl Destinations {
     /// whether one of them has it with a port.
     #[must_use]
     pub fn permit(&self, addr: SocketAddr, is_ours: (bool, bool)) -> bool {
-        // An IPv4 address in an IPv6 one is where it leads.
-        let ip = addr.ip().to_canonical();
+        let ip = end_of(addr.ip());
         let is_in = |networks: &[(IpAddr, u8)]| {
             let mut networks = networks.iter();
             networks.any(|&(network, len)| is_within(ip, network.to_canonical(), len))
@@ -55,6 +54,23 @@ impl Destinations {
             return false;
         }
         is_in(&self.reach) || !is_in(&SPECIAL) && !is_in(&PRIVATE)
+    }
+}
+
+/// Where an address leads: an IPv4 one that an IPv6 one stands for is that (RFC
+/// 4291 §2.5.5, RFC 3056 §2, RFC 6052 §2.1).
+fn end_of(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else {
+        return ip.to_canonical();
+    };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let octets = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
+    match [a, b, c, d, e, f] {
+        // `::` and `::1` are no IPv4 addresses.
+        [0, 0, 0, 0, 0, 0] if octets(g, h) > 1 => Ipv4Addr::from_bits(octets(g, h)).into(),
+        [0x64, 0xff9b, 0, 0, 0, 0] => Ipv4Addr::from_bits(octets(g, h)).into(),
+        [0x2002, ..] => Ipv4Addr::from_bits(octets(b, c)).into(),
+        _ => v6.into(),
     }
 }
 
@@ -90,6 +106,11 @@ mod tests {
             "[::1]:5060",
             "[::ffff:127.0.0.1]:5060",
             "[::ffff:10.0.0.1]:5060",
+            "[::127.0.0.1]:5060",
+            "[64:ff9b::7f00:1]:5060",
+            "[64:ff9b::a9fe:a9fe]:5060",
+            "[2002:7f00:1::]:5060",
+            "[2002:a00:1::1]:5060",
             "[fe80::1]:5060",
             "[fd00::1]:5060",
             "[ff02::1]:5060",
@@ -102,6 +123,9 @@ mod tests {
             "100.128.0.1:5060",
             "223.255.255.255:5060",
             "[2001:db8::1]:5060",
+            "[64:ff9b::c633:6401]:5060",
+            "[2002:c633:6401::1]:5060",
+            "[::198.51.100.1]:5060",
         ] {
             check(&rules, addr, (false, false), true);
         }

@@ -2,6 +2,7 @@
 //! the trust domain may write (RFC 3325, RFC 7315; I-1 to I-4).
 
 use crate::edit::Edits;
+use crate::scan::uri::Uri;
 use crate::scan::{Header, Message, Name};
 use crate::span::Span;
 
@@ -20,7 +21,7 @@ pub fn assert(aor: &[&[u8]], lines: &mut Vec<u8>) {
 }
 
 /// What is taken off where a message enters the trust domain.
-const STRIPPED: [&str; 8] = [
+const STRIPPED: [&str; 9] = [
     ASSERTED,
     "P-Preferred-Identity",
     "P-Charging-Vector",
@@ -29,6 +30,8 @@ const STRIPPED: [&str; 8] = [
     "P-Visited-Network-ID",
     "Remote-Party-ID",
     "Feature-Caps",
+    // What a peer says of it counts (RFC 4412 §11, `proxy::shedding`).
+    "Resource-Priority",
 ];
 
 /// The headers that count, those that the operator adds included.
@@ -81,6 +84,20 @@ pub fn asserted(bytes: &[u8], message: &Message) -> Option<Span> {
 pub fn preferred(bytes: &[u8], message: &Message) -> Option<Span> {
     let mut lines = lines(bytes, message, "P-Preferred-Identity");
     lines.next().map(|header| header.value)
+}
+
+/// The lines of a carrier that assert a user of ours, who is not its to vouch for,
+/// or nobody that can be read; `is_served`: the URI is one of ours.
+pub fn disowned<'a>(
+    bytes: &'a [u8],
+    message: &'a Message,
+    is_served: impl Fn(&Uri) -> bool,
+) -> impl Iterator<Item = Span> {
+    let lines = lines(bytes, message, ASSERTED).filter(move |header| {
+        let uri = Uri::in_value(bytes, header.value).ok();
+        uri.is_none_or(|uri| is_served(&uri))
+    });
+    lines.map(|header| header.line)
 }
 
 /// Takes the asserted identity off a message that leaves the trust domain and
@@ -163,7 +180,7 @@ mod tests {
             "P-Asserted-Identity: <sip:x@y>\nSubject: a\np-asserted-identity : <tel:+1>\n\
              P-Preferred-Identity: <sip:x@y>\nREMOTE-PARTY-ID: <sip:x@y>\nP-Charging-Vector: icid-value=1\n\
              P-Charging-Function-Addresses: ccf=1\nP-Access-Network-Info: 3GPP\nP-Visited-Network-ID: a\n\
-             Feature-Caps: *\nx-billing: 1\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
+             Feature-Caps: *\nResource-Priority: esnet.0\nx-billing: 1\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
             "Subject: a\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
         );
     }

@@ -11,7 +11,9 @@
 //! - In the answers we put another mark in its place, as RFC 3261 §16.7-8
 //!   allows, so that the calling side gets the one that is good for it.
 //!
-//! So neither side can go the other one's way, and neither of them elsewhere.
+//! So neither side can go the other one's way, and neither of them elsewhere;
+//! and since it is over the phone that its own value names, nobody gets to
+//! another phone with it, whose token every call of that one has shown him.
 //! Nothing is remembered for it, and every node with the key judges alike.
 //!
 //! What follows behind us is covered as far as it decides on the way (scheme, host
@@ -75,6 +77,36 @@ pub enum Next<'a> {
     Target(&'a [u8]),
 }
 
+/// The value of ours that a mark stands in, as far as it says which phone it is
+/// of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own<'a> {
+    /// Its user part: a token, or a flow token.
+    pub user: &'a [u8],
+    /// The flow token that stands beside a token.
+    pub flow: &'a [u8],
+}
+
+impl<'a> Own<'a> {
+    /// Of a token and a flow token; where there is no token the other one stands
+    /// alone.
+    #[must_use]
+    pub const fn named(token: &'a [u8], flow: &'a [u8]) -> Self {
+        match token {
+            [] => Self {
+                user: flow,
+                flow: token,
+            },
+            _ => Self { user: token, flow },
+        }
+    }
+
+    fn of(uri: &'a [u8]) -> Self {
+        let Way { user, flow, .. } = Way::of(uri);
+        Self { user, flow }
+    }
+}
+
 /// A URI as far as it decides where a request goes.
 pub(crate) struct Way<'a> {
     pub(crate) user: &'a [u8],
@@ -84,6 +116,8 @@ pub(crate) struct Way<'a> {
     pub(crate) transport: &'a [u8],
     /// It says `sips`.
     pub(crate) is_secure: bool,
+    /// The flow token in a value of an edge.
+    pub(crate) flow: &'a [u8],
 }
 
 impl<'a> Way<'a> {
@@ -100,32 +134,31 @@ impl<'a> Way<'a> {
         let (host, params) = rest.split_at(end);
         // What headers say is nothing of the way.
         let end = memchr::memchr(b'?', params).unwrap_or(params.len());
-        let mut way = Self {
+        let (mut maddr, mut transport, mut flow) = (None, None, None);
+        for param in params[..end].split(|byte| *byte == b';') {
+            let value = |name: &str| {
+                let (begin, value) = param.split_at_checked(name.len())?;
+                let value = value.strip_prefix(b"=")?;
+                begin.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+            };
+            maddr = maddr.or_else(|| value("maddr"));
+            transport = transport.or_else(|| value("transport"));
+            flow = flow.or_else(|| value(FLOW_PARAM));
+        }
+        Self {
             user,
             host,
-            maddr: &[],
-            transport: &[],
+            maddr: maddr.unwrap_or_default(),
+            transport: transport.unwrap_or_default(),
             is_secure: scheme.eq_ignore_ascii_case(b"sips:"),
-        };
-        for param in params[..end].split(|byte| *byte == b';') {
-            if let Some(maddr) = value_of(param, MADDR) {
-                way.maddr = maddr;
-            } else if let Some(transport) = value_of(param, TRANSPORT) {
-                way.transport = transport;
-            }
+            flow: flow.unwrap_or_default(),
         }
-        way
     }
 }
 
-const MADDR: &[u8] = b"maddr=";
-const TRANSPORT: &[u8] = b"transport=";
-
-/// What stands behind `name` in a parameter that begins so.
-fn value_of<'a>(param: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (shown, value) = param.split_at_checked(name.len())?;
-    shown.eq_ignore_ascii_case(name).then_some(value)
-}
+/// Parameter of a token in Record-Route: the flow token of a phone that the edge
+/// had forgotten when the dialog began.
+pub(crate) const FLOW_PARAM: &str = "flow";
 
 impl<'a> Next<'a> {
     /// Who is behind us for the side that a request goes to.
@@ -162,6 +195,7 @@ struct Said<'a> {
     /// The tag of the side that the mark is for; none where it is not known.
     own_tag: Option<&'a [u8]>,
     peer_tag: &'a [u8],
+    own: Own<'a>,
     next: Next<'a>,
 }
 
@@ -188,6 +222,8 @@ impl MarkKey {
         text.field(said.call_id);
         text.field(said.peer_tag);
         text.field(said.own_tag.unwrap_or_default());
+        text.field(said.own.user);
+        text.field(said.own.flow);
         let (kind, uri) = match said.next {
             Next::Route(uri) => (b'r', uri),
             Next::Target(uri) => (b't', uri),
@@ -217,21 +253,23 @@ impl MarkKey {
         Mark(text)
     }
 
-    /// The mark for the side that a request goes to. `None` where the request
-    /// names no dialog, or nobody who could be answered.
+    /// The mark for the side that a request goes to, to stand in a value that
+    /// says this. `None` where the request names no dialog, or nobody who could
+    /// be answered.
     #[must_use]
-    pub fn of_request(&self, bytes: &[u8], message: &Message) -> Option<Mark> {
-        self.of(Side::Called, bytes, message)
+    pub fn of_request(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
+        self.of(Side::Called, (bytes, message), own)
     }
 
     /// The same of a request that a phone has sent.
     #[must_use]
-    pub fn of_phone(&self, bytes: &[u8], message: &Message) -> Option<Mark> {
-        self.of(Side::CalledOut, bytes, message)
+    pub fn of_phone(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
+        self.of(Side::CalledOut, (bytes, message), own)
     }
 
-    fn of(&self, side: Side, bytes: &[u8], message: &Message) -> Option<Mark> {
+    fn of(&self, side: Side, (bytes, message): (&[u8], &Message), own: Own<'_>) -> Option<Mark> {
         let said = Said {
+            own,
             call_id: call_id(bytes, message)?,
             // In a dialog that there is already the tag of the called side is known.
             own_tag: to_tag(bytes, message),
@@ -301,17 +339,23 @@ impl MarkKey {
         let ours = routes.iter().take(own);
         let ours = ours.filter_map(|route| route.uri.as_ref());
         let ours = ours.chain(message.target().filter(|_| strict));
-        let mut marks = ours.filter_map(|uri| uri.param(bytes, PARAM)?);
-        marks.any(|text| {
-            let text = text.of(bytes);
-            is_it(text) && self.verify(text, bytes, message, next)
+        let mut marks = ours.filter_map(|uri| Some((uri, uri.param(bytes, PARAM)??)));
+        marks.any(|(uri, text)| {
+            let (text, own) = (text.of(bytes), Own::of(uri.whole.of(bytes)));
+            is_it(text) && self.verify((text, own), bytes, message, next)
         })
     }
 
     /// Whether `text` is the mark of the dialog of a request that goes on to
-    /// `next`.
+    /// `next`, in a value that says `own`.
     #[must_use]
-    pub fn verify(&self, text: &[u8], bytes: &[u8], message: &Message, next: Next<'_>) -> bool {
+    pub fn verify(
+        &self,
+        (text, own): (&[u8], Own<'_>),
+        bytes: &[u8],
+        message: &Message,
+        next: Next<'_>,
+    ) -> bool {
         let side = match text.first() {
             Some(b'q') => Side::Called,
             Some(b's') => Side::Calling,
@@ -332,6 +376,7 @@ impl MarkKey {
                 call_id,
                 own_tag,
                 peer_tag,
+                own,
                 next,
             };
             self.mac(side, &said).verify_truncated_left(&raw).is_ok()
@@ -359,11 +404,12 @@ impl Mark {
         above: usize,
     ) -> Option<(usize, Said<'a>)> {
         let mut before = [None; 3];
-        let (at, next) = message.values(bytes, Name::RecordRoute).find_map(|value| {
+        let (at, own, next) = message.values(bytes, Name::RecordRoute).find_map(|value| {
             let text = value.of(bytes);
             if let Some(within) = self.within(text) {
                 return Some((
                     usize::from(value.start) + within,
+                    Own::of(uri_in(text)?),
                     before.get(above)?.to_owned(),
                 ));
             }
@@ -375,6 +421,7 @@ impl Mark {
             call_id: call_id(bytes, message)?,
             own_tag: Some(from_tag(bytes, message)?),
             peer_tag: to_tag(bytes, message)?,
+            own,
             next: match next {
                 Some(value) => Next::Route(uri_in(value)?),
                 None => contact(bytes, message)?,

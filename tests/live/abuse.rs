@@ -10,6 +10,7 @@ mod datagrams;
 mod icmp;
 mod memory;
 mod mob;
+mod places;
 mod scanners;
 mod silent;
 mod streams;

@@ -6,9 +6,14 @@ use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::home::Redirect;
 
+mod answers;
 mod claims;
+mod company;
 mod good;
 mod places;
+mod spellings;
+mod thieves;
+mod voices;
 
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";

@@ -432,11 +432,11 @@ fn a_strict_router_before_the_home_is_repaired() {
 
 #[test]
 fn what_meets_itself_is_ended() {
-    // L-3: joe forwards to himself.
+    // L-3: joe forwards to somebody who forwards to him.
     let mut world = open();
     let mut joe = Register::new("joe", "127.0.0.1:5071");
     joe.route = String::new();
-    joe.lines = "Contact: <sip:joe@127.0.0.10:5060>\n".to_owned();
+    joe.lines = format!("Contact: <sip:joe@{FAR}>\n");
     joe.login(&mut world, HOME);
     // The flow it registered over would be taken; after a restart only the contact is left.
     world.restart(HOME);
@@ -445,6 +445,16 @@ fn what_meets_itself_is_ended() {
         HOME,
         &bob().request("MESSAGE", "sip:joe@example.com", 1, "", ""),
     );
-    assert_eq!(bob().status(&mut world), 482);
+    let message = expect(&mut world, FAR, "MESSAGE").replace("\r\n", "\n");
+    let back = message.replacen(
+        &format!("MESSAGE sip:joe@{FAR} SIP/2.0\n"),
+        &format!(
+            "MESSAGE sip:joe@example.com SIP/2.0\nVia: SIP/2.0/UDP {FAR};branch=z9hG4bKback\n"
+        ),
+        1,
+    );
+    assert_ne!(back, message);
+    world.send(FAR, HOME, &back);
+    assert_eq!(status(&mut world, FAR), 482);
     assert_eq!(world.counter(HOME, "loops"), 1, "{}", world.ladder());
 }

@@ -36,7 +36,7 @@ fn message(first: &str, call_id: &str, tags: (&str, &str), lines: &str) -> (Vec<
 #[track_caller]
 fn called(tags: (&str, &str), lines: &str) -> Mark {
     let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", "id", tags, lines);
-    key().of_request(&bytes, &message).unwrap()
+    key().of_request(&bytes, &message, Own::default()).unwrap()
 }
 
 /// The mark for the calling side: ours in the 200, whose other lines these are.
@@ -73,7 +73,7 @@ fn is_good(mark: &str, call_id: &str, tags: (&str, &str), next: &str) -> bool {
     } else {
         Next::Target(next.as_bytes())
     };
-    key().verify(mark.as_bytes(), &bytes, &message, next)
+    key().verify((mark.as_bytes(), Own::default()), &bytes, &message, next)
 }
 
 fn contact(uri: &str) -> String {
@@ -250,6 +250,38 @@ fn what_our_other_value_says_is_not_what_follows() {
 }
 
 #[test]
+fn a_mark_is_of_the_value_that_it_stands_in() {
+    // Whoever shows it beside another token, or with a flow token besides, means
+    // another phone.
+    let own = |user: &'static str, flow: &'static str| Own {
+        user: user.as_bytes(),
+        flow: flow.as_bytes(),
+    };
+    let first = "INVITE sip:b@b.example SIP/2.0";
+    let lines = contact(ALICE);
+    let (bytes, made_of) = message(first, "id", ("alice", ""), &lines);
+    let mark = key()
+        .of_request(&bytes, &made_of, own("joe", "f1"))
+        .unwrap();
+    let (bytes, shown) = message(first, "id", ("bob", "alice"), "");
+    let next = Next::Target(ALICE.as_bytes());
+    for (other, want) in [
+        (own("joe", "f1"), true),
+        (own("ann", "f1"), false),
+        (own("joe", ""), false),
+        (own("joe", "f2"), false),
+        (own("joef1", ""), false),
+        (own("", "f1"), false),
+        (Own::default(), false),
+    ] {
+        let is_good = key().verify((&mark.0, other), &bytes, &shown, next);
+        assert_eq!(is_good, want, "{other:?}");
+    }
+    assert_eq!(Own::of(b"sip:joe@h;lr;FLOW=f1").flow, b"f1");
+    assert_eq!(Own::named(b"", b"f1").user, b"f1");
+}
+
+#[test]
 fn every_node_with_the_key_and_nobody_else_makes_and_knows_it() {
     let (bytes, made_of) = message(
         "INVITE sip:b@b.example SIP/2.0",
@@ -258,11 +290,16 @@ fn every_node_with_the_key_and_nobody_else_makes_and_knows_it() {
         &contact(ALICE),
     );
     let mark = called(("alice", ""), &contact(ALICE));
-    assert_eq!(MarkKey::new(&KEY).of_request(&bytes, &made_of), Some(mark));
+    assert_eq!(
+        MarkKey::new(&KEY).of_request(&bytes, &made_of, Own::default()),
+        Some(mark)
+    );
     for place in 0..32 {
         let mut other = KEY;
         other[place] ^= 1;
-        let other = MarkKey::new(&other).of_request(&bytes, &made_of).unwrap();
+        let other = MarkKey::new(&other)
+            .of_request(&bytes, &made_of, Own::default())
+            .unwrap();
         assert_ne!(other, mark, "octet {place} of the key");
         assert!(!is_good(&text(other), "id", ("bob", "alice"), ALICE));
     }
@@ -292,7 +329,7 @@ fn no_two_dialogs_are_the_same_octets() {
     let of = |call_id, tags| {
         let first = "INVITE sip:b@b.example SIP/2.0";
         let (bytes, message) = message(first, call_id, tags, &contact(ALICE));
-        key().of_request(&bytes, &message).unwrap()
+        key().of_request(&bytes, &message, Own::default()).unwrap()
     };
     let marks = [
         of("ab", ("c", "")),
@@ -311,7 +348,7 @@ fn no_two_dialogs_are_the_same_octets() {
 fn where_nobody_could_answer_there_is_no_mark() {
     let of = |tags, lines: &str| {
         let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", "id", tags, lines);
-        key().of_request(&bytes, &message)
+        key().of_request(&bytes, &message, Own::default())
     };
     assert_eq!(of(("alice", ""), ""), None);
     assert_eq!(of(("", ""), &contact(ALICE)), None);

@@ -1,5 +1,6 @@
 //! Where messages go: what a URI, a `maddr`, a Route or a Via names.
 
+use super::super::phone::Register;
 use super::super::world::{EDGES, HOME, Tokens, World};
 use super::{EVE, JOE, SERVICE, TO_ANN, VICTIM, eve, in_vain, phones};
 use steadfast::edge::Settings;
@@ -172,5 +173,102 @@ fn a_via_opens_no_connection_where_its_sender_may_not_go() {
                 world.ladder()
             );
         }
+    }
+}
+
+#[test]
+fn a_node_of_ours_is_nobodys_phone() {
+    // At a home that phones reach directly, contacts that name it had one message
+    // come back to it again and again, and those that name an edge led to any port;
+    // a Path of another one's phone led to that.
+    let contacts = [
+        "sip:joe@127.0.0.10",
+        "sip:joe@127.0.0.10:6379;transport=tcp",
+        "sip:x@127.0.0.12:6379;transport=tcp",
+        "sip:x@127.0.0.12",
+        "sip:x@203.0.113.9:6379;maddr=127.0.0.12",
+        "sip:x@[::ffff:127.0.0.10]:5060",
+        "sip:x@example.com",
+        "sip:x@edge.example.com",
+    ];
+    let open = |home: &mut steadfast::home::Settings| {
+        home.redirect = steadfast::home::Redirect::Never;
+    };
+    for contact in contacts {
+        let mut world = World::with(Tokens::Clear, open, |_, _| ());
+        world.names.zone =
+            "example.com 60 A 127.0.0.10\nedge.example.com 60 A 127.0.0.12".to_owned();
+        for at in ["127.0.0.10:6379", "127.0.0.12:6379"] {
+            world.listen(at);
+        }
+        let mut register = Register::new("joe", JOE);
+        register.route = String::new();
+        let values = (0..5).map(|n| format!("<{contact};x={n}>;q=0.{}", n + 1));
+        register.lines = format!("Contact: {}\n", values.collect::<Vec<_>>().join(", "));
+        let ok = register.login(&mut world, HOME);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        // With the flow that it registered on only the contacts are left.
+        world.restart(HOME);
+        world.forget();
+        let text = eve().request("MESSAGE", "sip:joe@example.com", 1, "", "");
+        eve().send(&mut world, HOME, &text);
+        world.pass(steadfast::time::Duration::from_secs(40));
+        let (inside, reached) = super::sent(&world);
+        assert_eq!(
+            reached,
+            Vec::<String>::new(),
+            "{contact}\n{}",
+            world.ladder()
+        );
+        // An edge is asked for the cluster's own name, once for each contact.
+        assert!(inside <= 5, "{contact}: {inside}");
+    }
+    let mut world = World::with(Tokens::Clear, open, |_, _| ());
+    let (_, ann) = phones(&mut world);
+    ann.send(
+        &mut world,
+        EDGES[1],
+        &ann.request("MESSAGE", "sip:x@203.0.113.66", 1, "", ""),
+    );
+    let token = "<sip:ann+e2+e1+urn_3Auuid_3Aann@edge.example.com;lr;ob>";
+    for (call_id, path, may) in [
+        ("a", token, false),
+        ("b", "<sip:127.0.0.12;lr>", false),
+        (
+            "c",
+            "<sip:203.0.113.9;lr>, <sip:x@EDGE.example.com.;lr>",
+            false,
+        ),
+        ("d", "<sip:203.0.113.9;lr>", true),
+    ] {
+        let mut register = Register::new("joe", JOE);
+        register.route = String::new();
+        register.call_id = call_id;
+        register.lines = format!("Contact: <sip:joe@{JOE}>\nSupported: path\nPath: {path}\n");
+        let said = register.login(&mut world, HOME);
+        assert_eq!(said.starts_with("SIP/2.0 200 "), may, "{path}: {said}");
+    }
+}
+
+#[test]
+fn a_path_that_a_phone_writes_is_behind_its_edge() {
+    let mut world = World::lab(Tokens::Clear);
+    let (_, ann) = phones(&mut world);
+    let mut register = Register::new("joe", JOE);
+    register.lines = format!(
+        "Contact: <sip:joe@{JOE}>\nSupported: path\nPath: <sip:203.0.113.66;lr;ob>, <sip:127.0.0.2:6379;lr>\n"
+    );
+    let ok = register.login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    for (cseq, from, node) in [(1, &ann, EDGES[1]), (2, &eve(), HOME)] {
+        world.forget();
+        from.send(
+            &mut world,
+            node,
+            &from.request("MESSAGE", "sip:joe@example.com", cseq, "", ""),
+        );
+        let (_, reached) = super::sent(&world);
+        // He has two bindings, over one flow.
+        assert_eq!(reached, [JOE, JOE], "{}", world.ladder());
     }
 }
