@@ -5,7 +5,11 @@
 //! results would give their keys away.
 //!
 //! All of it follows from the seed that the shell gives a shard, 32 bytes of the
-//! operating system; each use has a key of its own.
+//! operating system; each use has a key of its own. What other nodes have to read
+//! too is made under keys that the configuration gives, by `cmac` and `siv`.
+
+pub mod cmac;
+pub mod siv;
 
 use std::fmt;
 

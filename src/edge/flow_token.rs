@@ -16,26 +16,32 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use aes::Aes256;
-use cmac::{Cmac, Mac};
+use aes::Aes256Enc;
 
 use super::{BadToken, spelling};
 use crate::id::{Flow, Slot, SocketId, StreamId};
 use crate::limits::TOKEN_MAX;
+use crate::secret::cmac::{self, BLOCK, Cmac, State};
 
 /// The key that vouches for flow tokens, with its rounds laid out.
 #[derive(Clone)]
-pub struct Key(Cmac<Aes256>);
+pub struct Key {
+    cmac: Cmac<Aes256Enc>,
+    /// After `CONTEXT`, with which everything that it vouches for begins.
+    start: State,
+}
 
 impl Key {
     /// The key of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(<Cmac<Aes256> as cmac::digest::KeyInit>::new(bytes.into()))
+        let cmac = Cmac::new(bytes.into());
+        let start = cmac.go_on(State::default(), &[*CONTEXT]);
+        Self { cmac, start }
     }
 
-    fn authenticator(&self, body: &[u8]) -> Cmac<Aes256> {
-        self.0.clone().chain_update(CONTEXT).chain_update(body)
+    fn authenticator(&self, body: &[u8]) -> [u8; BLOCK] {
+        self.cmac.end(self.start, body)
     }
 }
 
@@ -51,7 +57,7 @@ pub fn write(key: &Key, (flow, shard): (&Flow, u8), boot: u64, out: &mut Vec<u8>
         .get_mut(at..)
         .and_then(<[u8]>::split_first_chunk_mut::<MAC_LEN>)
     {
-        let mac = key.authenticator(body).finalize().into_bytes();
+        let mac = key.authenticator(body);
         room.copy_from_slice(&mac[..MAC_LEN]);
     }
     spelling::base32_tail(out, at);
@@ -73,7 +79,7 @@ pub fn read(key: &Key, user_part: &[u8], boot: u64) -> Result<(Flow, u8), BadTok
     let (mac, body) = bytes
         .split_first_chunk::<MAC_LEN>()
         .ok_or(BadToken::Malformed)?;
-    if key.authenticator(body).verify_truncated_left(mac).is_err() {
+    if !cmac::begins_with(&key.authenticator(body), mac) {
         return Err(BadToken::Forged);
     }
     let (&of, flow) = body.split_first_chunk().ok_or(BadToken::Malformed)?;
@@ -168,7 +174,7 @@ const UDP_V6: u8 = 6;
 /// Authenticator, boot number, shard and the longest flow.
 const BYTES_MAX: usize = MAC_LEN + 8 + 1 + 1 + 2 + 2 + 16 + 4 + 4;
 /// Keeps this use of the key apart from any other.
-const CONTEXT: &[u8] = b"steadfast flow 2";
+const CONTEXT: &[u8; BLOCK] = b"steadfast flow 2";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
 //! Sealing: bytes that only the edges of the cluster can read or make, spelled
 //! as `s`, two hexadecimal digits of key id, and base32.
 //!
-//! The cipher is AES-SIV (RFC 5297) with a 512-bit key. It is deterministic:
+//! The cipher is AES-SIV (RFC 5297) with a 512-bit key. What ties its texts to
+//! this use and this format is how the key is derived: as associated data it
+//! would cost two more passes of the cipher for each token. It is deterministic:
 //! equal bytes under equal keys are equal text on every edge, which is what
 //! makes two edges' Path URIs strongly equivalent (H-3). That two registrations
 //! are equal is all an observer learns.
@@ -10,14 +12,12 @@
 //! rotation the new key stands first and mints; the old one verifies for as
 //! long as the longest registration and dialog made under it.
 
-use std::cell::RefCell;
-
-use aes_siv::siv::{Aes256Siv, IV_SIZE};
-use aes_siv::{KeyInit, Tag};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha512};
 
 use super::{BadToken, spelling};
+use crate::secret::cmac::BLOCK;
+use crate::secret::siv::Siv;
 
 /// The live keys of a cluster.
 pub struct Ring {
@@ -27,9 +27,7 @@ pub struct Ring {
 
 struct Key {
     id: u8,
-    /// Borrowed for the length of one sealing or opening; the cipher wants
-    /// `&mut` for its scratch state only.
-    siv: RefCell<Aes256Siv>,
+    siv: Siv,
 }
 
 impl Ring {
@@ -43,25 +41,16 @@ impl Ring {
         })
     }
 
-    /// Replaces `out[at..]`, the plain bytes, by their sealed text. False, and
-    /// then `out` ends at `at`, when the cipher refuses: unsealed bytes must
-    /// not leave.
-    #[must_use]
-    pub(super) fn seal_tail(&self, out: &mut Vec<u8>, at: usize) -> bool {
+    /// Replaces `out[at..]`, the plain bytes, by their sealed text.
+    pub(super) fn seal_tail(&self, out: &mut Vec<u8>, at: usize) {
         let id = self.mint.id;
         let mut head = [b's', 0, 0];
         HEXLOWER.encode_mut(&[id], &mut head[1..]);
-        let tag_at = at + head.len();
-        out.splice(at..at, head.into_iter().chain([0; IV_SIZE]));
-        let (before, plain) = out.split_at_mut(tag_at + IV_SIZE);
-        let mut siv = self.mint.siv.borrow_mut();
-        let Ok(tag) = siv.encrypt_in_place_detached(NO_HEADERS, plain) else {
-            out.truncate(at);
-            return false;
-        };
-        before[tag_at..].copy_from_slice(&tag);
-        spelling::base32_tail(out, tag_at);
-        true
+        let iv_at = at + head.len();
+        out.splice(at..at, head.into_iter().chain([0; BLOCK]));
+        let (before, plain) = out.split_at_mut(iv_at + BLOCK);
+        before[iv_at..].copy_from_slice(&self.mint.siv.seal(plain));
+        spelling::base32_tail(out, iv_at);
     }
 
     /// Whether a sealed text that opened here was sealed by the key that seals.
@@ -88,22 +77,15 @@ impl Ring {
         if !matches!(HEXLOWER.decode_mut(&[high, low], &mut id), Ok(1)) {
             return Err(BadToken::Malformed);
         }
-        let Some((tag, sealed)) =
-            spelling::unbase32(body, room)?.split_first_chunk_mut::<IV_SIZE>()
-        else {
+        let Some((iv, sealed)) = spelling::unbase32(body, room)?.split_first_chunk_mut() else {
             return Err(BadToken::Malformed);
         };
-        let tag = Tag::from(*tag);
         let mut verdict = BadToken::UnknownKey;
         let keys = std::iter::once(&*self.mint).chain(&self.older);
         for key in keys.filter(|key| [key.id] == id) {
             // A failed opening leaves the bytes sealed, for a further key whose
             // id happens to be the same.
-            let mut siv = key.siv.borrow_mut();
-            if siv
-                .decrypt_in_place_detached(NO_HEADERS, sealed, &tag)
-                .is_ok()
-            {
+            if key.siv.open(iv, sealed) {
                 return Ok(sealed);
             }
             verdict = BadToken::Forged;
@@ -119,14 +101,10 @@ impl Key {
         let key = own(b"steadfast edge token 2, key").finalize();
         Self {
             id,
-            siv: RefCell::new(Aes256Siv::new(&key)),
+            siv: Siv::new(&key.into()),
         }
     }
 }
-
-/// What ties ciphertexts to this use and this format is the derived key: as
-/// associated data it would cost two more passes of the cipher for each token.
-const NO_HEADERS: [&[u8]; 0] = [];
 
 #[cfg(test)]
 mod tests {
@@ -135,7 +113,7 @@ mod tests {
     fn seal(ring: &Ring, plain: &[u8]) -> Vec<u8> {
         let mut out = b"sip:".to_vec();
         out.extend_from_slice(plain);
-        assert!(ring.seal_tail(&mut out, 4));
+        ring.seal_tail(&mut out, 4);
         assert_eq!(&out[..4], b"sip:");
         out.split_off(4)
     }

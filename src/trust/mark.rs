@@ -22,12 +22,12 @@
 //! side's Contact may take another user part within a dialog (target refresh,
 //! RFC 3261 §12.2), but no other address without a new proof of who sends there.
 
-use aes::Aes128;
-use cmac::{Cmac, Mac};
+use aes::Aes128Enc;
 use data_encoding::BASE32_DNSSEC;
 
 use crate::edit::Edits;
 use crate::scan::{Message, Name};
+use crate::secret::cmac::{self, BLOCK, Cmac, State};
 use crate::stick::DIALOG_MARK as PARAM;
 
 /// 80 bits, as in the example of RFC 5626 §5.2.
@@ -181,7 +181,7 @@ impl<'a> Next<'a> {
 
 /// The key of the marks.
 #[derive(Clone)]
-pub struct MarkKey(Cmac<Aes128>);
+pub struct MarkKey(Cmac<Aes128Enc>);
 
 impl std::fmt::Debug for MarkKey {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -210,13 +210,12 @@ impl MarkKey {
             key.copy_from_slice(half);
             key
         };
-        let derive = <Cmac<Aes128> as cmac::digest::KeyInit>::new(&fixed(first).into());
-        let derived = derive.chain_update(CONTEXT).chain_update(second);
-        let key = derived.finalize().into_bytes();
-        Self(<Cmac<Aes128> as cmac::digest::KeyInit>::new(&key))
+        let derive = Cmac::<Aes128Enc>::new(&fixed(first).into());
+        let derived = derive.of(&[&CONTEXT[..], second].concat());
+        Self(Cmac::new(&derived.into()))
     }
 
-    fn mac(&self, side: Side, said: &Said<'_>) -> Cmac<Aes128> {
+    fn mac(&self, side: Side, said: &Said<'_>) -> [u8; BLOCK] {
         let mut text = Text::of(&self.0);
         text.put(&[side.letter()]);
         text.field(said.call_id);
@@ -247,7 +246,7 @@ impl MarkKey {
     }
 
     fn mark(&self, side: Side, said: &Said<'_>) -> Mark {
-        let mac = self.mac(side, said).finalize().into_bytes();
+        let mac = self.mac(side, said);
         let mut text = [side.letter(); TEXT_LEN];
         BASE32_DNSSEC.encode_mut(&mac[..MAC_LEN], &mut text[1..]);
         Mark(text)
@@ -379,7 +378,7 @@ impl MarkKey {
                 own,
                 next,
             };
-            self.mac(side, &said).verify_truncated_left(&raw).is_ok()
+            cmac::begins_with(&self.mac(side, &said), &raw)
         };
         // The called side's was made before it had a tag, or when it had one.
         let is_called = matches!(side, Side::Called | Side::CalledOut);
@@ -443,37 +442,40 @@ impl Mark {
 }
 
 /// What a MAC is over, written into one piece.
-struct Text {
-    mac: Cmac<Aes128>,
+struct Text<'a> {
+    key: &'a Cmac<Aes128Enc>,
+    /// What was read of it before.
+    state: State,
     bytes: [u8; TEXT_MAX],
     len: usize,
 }
 
-/// More than nearly every dialog needs; a longer one is read in pieces.
-const TEXT_MAX: usize = 384;
+/// More than nearly every dialog needs, in whole blocks; a longer one is read in
+/// pieces.
+const TEXT_MAX: usize = 24 * BLOCK;
 
-impl Text {
-    fn of(mac: &Cmac<Aes128>) -> Self {
+impl<'a> Text<'a> {
+    fn of(key: &'a Cmac<Aes128Enc>) -> Self {
         Self {
-            mac: mac.clone(),
+            key,
+            state: State::default(),
             bytes: [0; TEXT_MAX],
             len: 0,
         }
     }
 
-    fn put(&mut self, part: &[u8]) {
-        if let Some(room) = self.bytes.get_mut(self.len..self.len + part.len()) {
-            room.copy_from_slice(part);
-            self.len += part.len();
-            return;
+    fn put(&mut self, mut part: &[u8]) {
+        while let Some((now, later)) = part.split_at_checked(TEXT_MAX - self.len)
+            && !later.is_empty()
+        {
+            self.bytes[self.len..].copy_from_slice(now);
+            self.state = self.key.go_on(self.state, self.bytes.as_chunks().0);
+            self.len = 0;
+            part = later;
         }
-        self.flush();
-        self.mac.update(part);
-    }
-
-    fn flush(&mut self) {
-        self.mac.update(&self.bytes[..self.len]);
-        self.len = 0;
+        let end = self.len + part.len();
+        self.bytes[self.len..end].copy_from_slice(part);
+        self.len = end;
     }
 
     /// With its length, so that no two lists of fields are the same octets.
@@ -496,9 +498,8 @@ impl Text {
         }
     }
 
-    fn end(mut self) -> Cmac<Aes128> {
-        self.flush();
-        self.mac
+    fn end(self) -> [u8; BLOCK] {
+        self.key.end(self.state, &self.bytes[..self.len])
     }
 }
 

@@ -361,3 +361,14 @@ fn where_nobody_could_answer_there_is_no_mark() {
     assert_eq!(kept, text(mark));
     assert!(!is_good(&kept, "id", ("alice", "bob"), BOB));
 }
+
+#[test]
+fn a_text_is_read_whole_however_long_it_is() {
+    let (MarkKey(key), long) = (key(), [9; 3 * TEXT_MAX]);
+    for (first, len) in [(0, 0), (1, 400), (384, 384), (380, 3 * TEXT_MAX), (5, 769)] {
+        let mut text = Text::of(&key);
+        text.put(&long[..first]);
+        text.put(&long[first..len]);
+        assert_eq!(text.end(), key.of(&long[..len]), "{first} {len}");
+    }
+}
