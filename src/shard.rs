@@ -162,6 +162,17 @@ enum Acting {
     Agent(Box<Agent>),
 }
 
+impl Acting {
+    fn hands<'a>(&'a mut self, proxy: &'a mut Proxy, net: &'a mut Net, now: Instant) -> Hands<'a> {
+        let policy: &mut dyn Policy = match self {
+            Self::Edge(edge) => &mut **edge,
+            Self::Home(home) => &mut **home,
+            Self::Agent(agent) => return Hands::Agent(agent, net),
+        };
+        Hands::Proxy(proxy, Turn { net, policy, now })
+    }
+}
+
 /// How often a message was handed over, and who another shard found its sender
 /// to be.
 type Handed = (u8, Option<Principal>);
@@ -344,13 +355,7 @@ impl Shard {
 
     /// Who acts, and what one step of theirs works with.
     fn hands(&mut self, now: Instant) -> Hands<'_> {
-        let policy: &mut dyn Policy = match &mut self.role {
-            Acting::Edge(edge) => &mut **edge,
-            Acting::Home(home) => &mut **home,
-            Acting::Agent(agent) => return Hands::Agent(agent, &mut self.net),
-        };
-        let net = &mut self.net;
-        Hands::Proxy(&mut self.proxy, Turn { net, policy, now })
+        self.role.hands(&mut self.proxy, &mut self.net, now)
     }
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
@@ -396,8 +401,14 @@ impl Shard {
         framing: Option<Malformed>,
         (handed, proven): Handed,
     ) {
-        let mut message = std::mem::take(&mut self.message);
-        let scanned = scan(bytes, &mut message).err().or(framing);
+        let Self {
+            net,
+            proxy,
+            role,
+            message,
+            ..
+        } = self;
+        let scanned = scan(bytes, message).err().or(framing);
         let end = message.end();
         let mut defect = scanned.or_else(|| end.err());
         if defect.is_none() {
@@ -405,12 +416,12 @@ impl Shard {
             let bad = message.tags(bytes).err();
             defect = bad.filter(|_| message.is_request());
         }
-        let bytes = end.map_or(bytes, |end| &bytes[..end]);
-        match (defect, message.top_via().copied()) {
+        let (bytes, message) = (end.map_or(bytes, |end| &bytes[..end]), &*message);
+        match (defect, message.top_via()) {
             (None, Some(via)) if message.is_request() => {
                 let mut request = Request {
                     bytes,
-                    message: &message,
+                    message,
                     via,
                     flow,
                     source,
@@ -418,7 +429,7 @@ impl Shard {
                     principal: proven.unwrap_or(Principal::Stranger),
                     keeps: false,
                 };
-                match &mut self.hands(now) {
+                match &mut role.hands(proxy, net, now) {
                     Hands::Proxy(proxy, turn) => {
                         if proven.is_none() {
                             request.principal = turn.policy.principal(turn.net, now, flow);
@@ -429,38 +440,38 @@ impl Shard {
                     Hands::Agent(agent, net) => agent.request(net, now, &request),
                 }
             }
-            (None, Some(via))
-                if handed == 0 && self.net.hand_response(&via, (flow, source), bytes) => {}
+            (None, Some(via)) if handed == 0 && net.hand_response(via, (flow, source), bytes) => {}
             (None, Some(via)) => {
                 let response = Response {
                     bytes,
-                    message: &message,
+                    message,
                     status: message.status(),
                     flow,
                 };
-                match &mut self.hands(now) {
-                    Hands::Proxy(proxy, turn) => proxy.response(turn, &via, &response),
-                    Hands::Agent(agent, net) => agent.response(net, now, &via, &response),
+                match &mut role.hands(proxy, net, now) {
+                    Hands::Proxy(proxy, turn) => proxy.response(turn, via, &response),
+                    Hands::Agent(agent, net) => agent.response(net, now, via, &response),
                 }
             }
             (defect, _) => {
                 let defect = defect.unwrap_or(Malformed::Missing);
-                self.malformed(now, bytes, &message, (flow, source), defect);
+                let hands = role.hands(proxy, net, now);
+                hands.malformed((bytes, message), (flow, source), defect);
             }
         }
-        self.message = message;
     }
+}
 
+impl Hands<'_> {
+    /// A message with a defect came.
     fn malformed(
-        &mut self,
-        now: Instant,
-        bytes: &[u8],
-        message: &Message,
+        self,
+        (bytes, message): (&[u8], &Message),
         (flow, source): (Flow, SocketAddr),
         defect: Malformed,
     ) {
-        match self.hands(now) {
-            Hands::Proxy(_, mut turn) => {
+        match self {
+            Self::Proxy(_, mut turn) => {
                 if !turn.admit_bytes(flow, bytes) {
                     turn.net.counters.limited += 1;
                 } else if let Some(answer) =
@@ -469,7 +480,7 @@ impl Shard {
                     turn.answer(answer.flow, answer.bytes);
                 }
             }
-            Hands::Agent(_, net) => {
+            Self::Agent(_, net) => {
                 let answer = net.malformed(bytes, message, (flow, source), defect);
                 net.transmit_send(answer);
             }

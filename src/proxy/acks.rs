@@ -111,7 +111,7 @@ fn copy_ack(
     // another way and says so in its Via.
     let mut part = *b"z9hG4bK-ack-0123456789abcdef";
     let mut digits = [0; 16];
-    let (bytes, via) = (request.bytes, &request.via);
+    let (bytes, via) = (request.bytes, request.via);
     let hash = match via.branch.filter(|_| via.has_cookie(bytes)) {
         Some(branch) => net.print([branch.of(bytes), via.host.of(bytes)]),
         None => net.print([via.value.of(bytes)]),

@@ -30,7 +30,7 @@ pub(super) fn common(
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);
     edits.clear();
-    fill_received(bytes, &request.via, (request.source, request.keeps), edits);
+    fill_received(bytes, request.via, (request.source, request.keeps), edits);
     overload::strip(request, edits);
     let top = message.headers_start();
     edits.insert(top, |out| out.extend_from_slice(&plan.lines));

@@ -158,7 +158,7 @@ pub(super) fn local_answer(
     ((status, reason), lines): ((u16, &str), &[u8]),
 ) -> Buf {
     // It scanned when it came; what was added is our own.
-    let (Ok(()), Some(&via)) = (scan(base, message), message.top_via()) else {
+    let (Ok(()), Some(via)) = (scan(base, message), message.top_via()) else {
         return net.pool.copy(b"");
     };
     let request = Request {

@@ -130,7 +130,7 @@ pub struct Request<'a> {
     /// Its outline.
     pub message: &'a Message,
     /// Its topmost Via.
-    pub via: Via,
+    pub via: &'a Via,
     /// The flow it came on.
     pub flow: Flow,
     /// Where it came from.
@@ -183,7 +183,7 @@ impl Request<'_> {
     /// §4). `maddr` is not followed: it would let a sender aim our answers.
     #[must_use]
     pub fn reply_flow(&self) -> Flow {
-        reply_flow(self.flow, &self.via)
+        reply_flow(self.flow, self.via)
     }
 }
 

@@ -228,7 +228,7 @@ impl Net {
 pub(super) fn strip(request: &Request<'_>, edits: &mut Edits) {
     let (bytes, message) = (request.bytes, request.message);
     if request.via.oc.is_some() {
-        for cut in answer::overload(bytes, &request.via) {
+        for cut in answer::overload(bytes, request.via) {
             edits.remove(cut);
         }
     }

@@ -305,7 +305,7 @@ impl Net {
     pub fn server_key(&self, request: &Request<'_>, method: Option<&[u8]>) -> ServerKey {
         let (bytes, message) = (request.bytes, request.message);
         let method = method.unwrap_or_else(|| message.cseq_method().of(bytes));
-        let via = &request.via;
+        let via = request.via;
         if via.has_cookie(bytes)
             && let Some(branch) = via.branch
         {
