@@ -160,7 +160,7 @@ impl Edge {
         plan: &mut Plan,
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
-        let first_hop = request.hops() == 1 && !request.principal.is_peer();
+        let first_hop = request.is_first_hop() && !request.principal.is_peer();
         if first_hop && self.settings.requires_path && !phone.path {
             // R-2 (RFC 3327 §5.2)
             plan.lines.extend_from_slice(b"Require: path\r\n");

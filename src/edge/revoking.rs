@@ -29,7 +29,7 @@ impl Edge {
     ) -> Option<Verdict> {
         let (bytes, message) = (request.bytes, request.message);
         let is_it = message.method() == Method::Notify
-            && request.hops() == 1
+            && request.is_first_hop()
             && message.routes().is_empty()
             && says(request, b"Event", b"reg")
             && says(

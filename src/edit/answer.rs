@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{Edits, decimal};
 use crate::limits;
+use crate::scan::address::Address;
 use crate::scan::via::Via;
 use crate::scan::{Header, Message, Name, params};
 use crate::span::Span;
@@ -84,7 +85,7 @@ pub fn write(
             let whole = (header.line.range(), answer.report);
             top_via(request, message, (source, answer.keeps), whole, out);
         } else if header.name == Name::To {
-            to(request, header, answer.tag, out);
+            to(request, (message, header), answer.tag, out);
         } else if matches!(
             header.name,
             Name::Via | Name::From | Name::CallId | Name::CSeq
@@ -167,11 +168,12 @@ fn with_separator(bytes: &[u8], param: Span) -> Range<usize> {
 
 /// A To line, with `tag` when it has none. A request that is refused may hold
 /// more than one.
-fn to(request: &[u8], header: &Header, tag: &[u8], out: &mut Vec<u8>) {
+fn to(request: &[u8], (message, header): (&Message, &Header), tag: &[u8], out: &mut Vec<u8>) {
     let (line, value) = (header.line, header.value);
     let tagged = || {
-        crate::scan::address::Address::parse(request, value)
-            .map_or(true, |address| address.param(request, "tag").is_some())
+        let known = message.to().filter(|to| to.value == value).copied();
+        let address = known.map_or_else(|| Address::parse(request, value), Ok);
+        address.map_or(true, |address| address.param(request, "tag").is_some())
     };
     if tag.is_empty() || tagged() {
         out.extend_from_slice(line.of(request));

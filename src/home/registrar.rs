@@ -168,7 +168,8 @@ impl Home {
         let ours = same_host(uri.host.of(bytes), self.settings.domain.as_bytes());
         self.aor.clear();
         match uri.user {
-            Some(user) if ours && super::aor::canonical(uri.whole.of(bytes), &mut self.aor) => {
+            Some(user) if ours => {
+                super::aor::file(user.of(bytes), uri.host.of(bytes), &mut self.aor);
                 Ok(user)
             }
             _ => Err(Reply::stateless(404, "No Such Address Of Record Here")),
@@ -211,8 +212,8 @@ impl Home {
         let lasts = (default, net.chance());
         let mut asked = Vec::with_capacity(1);
         let mut params = Vec::with_capacity(128);
-        for value in message
-            .values(bytes, Name::Contact)
+        for value in std::iter::once(first)
+            .chain(contacts)
             .take(limits::VALUES_MAX)
         {
             let one = ask(bytes, value, lasts, &mut params, &mut plan.lines)?;
@@ -268,7 +269,7 @@ impl Home {
         });
         let way = match (first_hop.is_some(), keeps_flows) {
             (_, true) => Way::Flow,
-            (false, false) if request.hops() == 1 => Way::Direct,
+            (false, false) if request.is_first_hop() => Way::Direct,
             (_, false) => Way::Plain,
         };
         let supported = message.has_token(bytes, Name::Supported, "outbound");

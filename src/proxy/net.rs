@@ -173,10 +173,11 @@ impl Request<'_> {
         self.via.oc.is_some() && self.principal.is_peer()
     }
 
-    /// Number of Via values: 1 means that the sender made the request.
+    /// Whether it has one Via value: its sender has made it.
     #[must_use]
-    pub fn hops(&self) -> usize {
-        self.message.count(self.bytes, Name::Via)
+    pub fn is_first_hop(&self) -> bool {
+        // Where anything stands behind the first it may still be no value.
+        !self.message.has_second_via() || self.message.count(self.bytes, Name::Via) == 1
     }
 
     /// The address a response over UDP goes to (RFC 3261 §18.2.2, RFC 3581

@@ -10,13 +10,17 @@ use crate::span::Span;
 pub(super) struct Values<'a> {
     bytes: &'a [u8],
     cursor: Cursor<'a>,
+    /// The whole line, where no comma stands in it: nearly always.
+    alone: Option<Span>,
 }
 
 impl<'a> Values<'a> {
     pub(super) fn new(bytes: &'a [u8], value: Span) -> Self {
+        let is_alone = memchr::memchr(b',', value.of(bytes)).is_none();
         Self {
             bytes,
             cursor: Cursor::new(bytes, value),
+            alone: is_alone.then_some(value),
         }
     }
 }
@@ -26,6 +30,11 @@ impl Iterator for Values<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Span> {
+        if let Some(value) = self.alone.take() {
+            self.cursor.finish();
+            let value = class::trim(value.of(self.bytes), value.range().end);
+            return Some(value).filter(|value| !value.is_empty());
+        }
         while !self.cursor.is_done() {
             let start = self.cursor.at();
             to_comma(&mut self.cursor);
