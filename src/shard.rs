@@ -28,7 +28,7 @@ use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn}
 use crate::scan::{Message, scan};
 use crate::send::{Beat, Flows};
 use crate::time::{Duration, Instant, Wall};
-use crate::trust::Principal;
+use crate::trust::Ingress;
 
 pub use crate::send::{Handoff, Local, Notice, Output};
 
@@ -172,13 +172,6 @@ impl Acting {
         Hands::Proxy(proxy, Turn { net, policy, now })
     }
 }
-
-/// How often a message was handed over, and who another shard found its sender
-/// to be.
-type Handed = (u8, Option<Principal>);
-
-/// It came to this shard.
-const FIRST: Handed = (0, None);
 
 /// Who handles what comes in: a proxy by some policy, or the end of the way.
 enum Hands<'a> {
@@ -360,10 +353,12 @@ impl Shard {
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
-        self.net.door = Some(flow);
+        self.net.ingress_flow = Some(flow);
         self.net.heard(now, flow);
         match frame::datagram(bytes) {
-            frame::Datagram::Sip(bytes) => self.message(now, (flow, peer), bytes, None, FIRST),
+            frame::Datagram::Sip(bytes) => {
+                self.message(now, Ingress::by(flow, peer), bytes, None);
+            }
             frame::Datagram::Stun(bytes) => {
                 self.net.hand_pong(flow, bytes);
                 if let Hands::Agent(agent, net) = self.hands(now) {
@@ -396,10 +391,9 @@ impl Shard {
     fn message(
         &mut self,
         now: Instant,
-        (flow, source): (Flow, SocketAddr),
+        ingress: Ingress,
         bytes: &[u8],
         framing: Option<Malformed>,
-        (handed, proven): Handed,
     ) {
         let Self {
             net,
@@ -423,30 +417,25 @@ impl Shard {
                     bytes,
                     message,
                     via,
-                    flow,
-                    source,
-                    handed,
-                    principal: proven.unwrap_or(Principal::Stranger),
-                    keeps: false,
+                    ingress,
                 };
                 match &mut role.hands(proxy, net, now) {
                     Hands::Proxy(proxy, turn) => {
-                        if proven.is_none() {
-                            request.principal = turn.policy.principal(turn.net, now, flow);
+                        if ingress.handed == 0 {
+                            request.ingress = turn.ingress(ingress.flow, ingress.source, via);
                         }
-                        request.keeps = via.keep_offer().is_some() && turn.take_up(flow, handed);
                         proxy.request(turn, &request);
                     }
                     Hands::Agent(agent, net) => agent.request(net, now, &request),
                 }
             }
-            (None, Some(via)) if handed == 0 && net.hand_response(via, (flow, source), bytes) => {}
+            (None, Some(via)) if ingress.handed == 0 && net.hand_response(via, ingress, bytes) => {}
             (None, Some(via)) => {
                 let response = Response {
                     bytes,
                     message,
                     status: message.status(),
-                    flow,
+                    flow: ingress.flow,
                 };
                 match &mut role.hands(proxy, net, now) {
                     Hands::Proxy(proxy, turn) => proxy.response(turn, via, &response),
@@ -456,7 +445,7 @@ impl Shard {
             (defect, _) => {
                 let defect = defect.unwrap_or(Malformed::Missing);
                 let hands = role.hands(proxy, net, now);
-                hands.malformed((bytes, message), (flow, source), defect);
+                hands.malformed((bytes, message), (ingress.flow, ingress.source), defect);
             }
         }
     }

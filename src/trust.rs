@@ -7,6 +7,8 @@
 //!
 //! - What proves a peer is the business of the roles, which know their
 //!   configuration (`proxy::Policy::principal`).
+//! - `ingress`: where a request came in and what was found out there, which goes
+//!   with it.
 //! - `mark`: evidence that a request belongs to a dialog that we let in, and
 //!   goes the way that it was recorded.
 //! - `identity`: what is taken off at the border of the trust domain (RFC 3325).
@@ -17,6 +19,7 @@
 
 pub mod destinations;
 pub mod identity;
+pub mod ingress;
 pub mod mark;
 
 use crate::scan::uri::{Uri, same_host};
@@ -24,6 +27,7 @@ use crate::span::Span;
 
 pub use destinations::Destinations;
 pub use identity::Identities;
+pub use ingress::{Ingress, Keep};
 pub use mark::{Mark, MarkKey};
 
 /// Who sent a request, as far as the flow that it came on proves it.

@@ -136,12 +136,12 @@ impl Agent {
         let tag = net.tag(
             request.bytes,
             request.message,
-            request.source.ip(),
+            request.ingress.source.ip(),
             &mut tag,
         );
         let mut call = Call::new(number, Stage::Ringing(incoming));
         call.dialog = Some(Dialog::of_invite(request.bytes, request.message, tag));
-        call.flow = Some(request.flow);
+        call.flow = Some(request.ingress.flow);
         self.calls.push(call);
         let from = text(&dialog::value(request.bytes, request.message, Name::From));
         tell(net, Event::Incoming { call: number, from });
@@ -151,7 +151,7 @@ impl Agent {
     /// it was told of, or that it registered with. Whoever calls a phone past
     /// them has not been asked who he is.
     fn is_served_by(&self, net: &Net, request: &Request<'_>) -> bool {
-        let source = request.source.ip();
+        let source = request.ingress.source.ip();
         let told = self.settings.names.iter().map(|(_, addr)| addr.ip());
         let flows = self.registrations.iter().filter_map(|one| one.flow);
         let flows = flows.filter_map(|flow| net.flows.peer(flow));
@@ -177,7 +177,7 @@ impl Agent {
         for header in request.message.all(Name::RecordRoute) {
             lines.extend_from_slice(header.line.of(request.bytes));
         }
-        if let Some((transport, addr)) = net.flows.sent_by(request.flow) {
+        if let Some((transport, addr)) = net.flows.sent_by(request.ingress.flow) {
             self.write_contact(Contact::Target, transport, addr, lines);
         }
         lines.extend_from_slice(ALLOW.as_bytes());
@@ -185,7 +185,7 @@ impl Agent {
 
     fn ok(&self, net: &mut Net, request: &Request<'_>, mut lines: Vec<u8>) -> Buf {
         let mut body = Vec::new();
-        if let Some((_, addr)) = net.flows.sent_by(request.flow) {
+        if let Some((_, addr)) = net.flows.sent_by(request.ingress.flow) {
             let offered = request.message.body().of(request.bytes);
             sdp::answer(offered, addr, net.chance(), &mut body);
         }

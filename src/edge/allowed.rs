@@ -87,7 +87,7 @@ impl Edge {
     pub(super) fn assert_identity(&self, pass: &mut Pass<'_, '_>, flow: Flow) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let method = message.method();
-        if pass.request.principal != Principal::Subscriber || method == Method::Ack {
+        if pass.request.ingress.principal != Principal::Subscriber || method == Method::Ack {
             return;
         }
         let begins = matches!(method, Method::Invite | Method::Message) && !pass.is_marked;
@@ -157,7 +157,7 @@ impl Edge {
     /// there: `reach` what the operator opens, or where the dialog leads.
     pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
         let bytes = pass.request.bytes;
-        let may_call = pass.request.principal == Principal::Subscriber
+        let may_call = pass.request.ingress.principal == Principal::Subscriber
             && self.settings.rules.calls_out.permit(bytes, uri);
         let own = (pass.plan.pop, pass.plan.restore_uri);
         if !may_call && !self.has_such_mark(pass.net, pass.request, own, MarkKey::leads_on) {
@@ -191,7 +191,7 @@ impl Pass<'_, '_> {
 
     /// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
     pub(super) fn may_roam(&mut self) -> bool {
-        let ip = self.request.source.ip();
+        let ip = self.request.ingress.source.ip();
         let may = self.net.guard.admit(self.now, ip, Kind::Roaming);
         self.net.counters.limited += u64::from(!may);
         if !may {

@@ -34,7 +34,7 @@ impl Edge {
             return None;
         }
         if retires {
-            self.other_edges(net.flows.transport(request.flow), subscriber, plan);
+            self.other_edges(net.flows.transport(request.ingress.flow), subscriber, plan);
         } else {
             for part in ["Contact: <sip:", &self.settings.cluster, ";lr>\r\n"] {
                 plan.lines.extend_from_slice(part.as_bytes());

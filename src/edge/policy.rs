@@ -16,7 +16,7 @@ use crate::scan::{Message, Method, Name};
 use crate::send::{Beats, End, Handoff, Hop, HostRule};
 use crate::stick::{Reopen, Table};
 use crate::time::Instant;
-use crate::trust::{Identities, MarkKey, Principal};
+use crate::trust::{Identities, Keep, MarkKey, Principal};
 
 /// Registrations looked at per sweep: bounds the work of one wake.
 const SWEEP: usize = 4_096;
@@ -292,7 +292,7 @@ impl Policy for Edge {
     ) {
         self.registered_with(net, now, context, response, edits);
         self.stick_dialog(net, now, context, response);
-        if context.offers_keep {
+        if context.ingress.keep != Keep::Silent {
             grant_keep(net, response, edits);
         }
     }
@@ -392,7 +392,7 @@ impl Policy for Edge {
 
     /// Somebody is registered over the flow it came on.
     fn renews(&self, _: &Net, now: Instant, request: &Request<'_>) -> bool {
-        self.registrations.is_used(now, request.flow)
+        self.registrations.is_used(now, request.ingress.flow)
     }
 
     /// The flow of a flow token, which any datagram from there has it write.

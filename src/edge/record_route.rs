@@ -102,7 +102,7 @@ impl Edge {
         let mark = match way {
             Way::Out => self.marks.of_phone(bytes, message, own),
             // Past the home nobody begins a dialog.
-            Way::In if pass.request.principal.is_peer() => {
+            Way::In if pass.request.ingress.principal.is_peer() => {
                 self.marks.of_request(bytes, message, own)
             }
             Way::In => None,
@@ -204,7 +204,7 @@ impl Edge {
         if !self.has_token() || self.token.is_anonymous() {
             return None;
         }
-        if !pass.request.principal.is_peer() && !self.claims_own(pass) {
+        if !pass.request.ingress.principal.is_peer() && !self.claims_own(pass) {
             return None;
         }
         let (edges, flags) = (self.token_set(), self.token.flags());
@@ -215,7 +215,7 @@ impl Edge {
         // A clear token does not say it, but the phone does.
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
-        Some(flags & STICKY != 0 || !pass.request.principal.is_peer() && says("sticky"))
+        Some(flags & STICKY != 0 || !pass.request.ingress.principal.is_peer() && says("sticky"))
     }
 
     /// Whether whoever shows the token at hand calls in the name that stands in it:
@@ -342,7 +342,7 @@ impl Side {
 
 /// Whether somebody who is no peer sends it within a dialog.
 fn is_within(request: &Request<'_>) -> bool {
-    request.in_dialog() && !request.principal.is_peer()
+    request.in_dialog() && !request.ingress.principal.is_peer()
 }
 
 /// P-16: what may create a dialog or a usage, and what nobody here knows.

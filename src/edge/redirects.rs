@@ -18,7 +18,7 @@ impl Edge {
     /// (H-9). `None` when the request has to be relayed.
     pub(super) fn redirect(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
         let request = pass.request;
-        let may = pass.request.principal == Principal::Home
+        let may = pass.request.ingress.principal == Principal::Home
             && !pass.plan.restore_uri
             && shows_loose(request)
             && is_worth_it(request.message.method());
@@ -35,10 +35,10 @@ impl Edge {
                 count += 1;
             }
         }
-        let transport = pass.net.flows.transport(request.flow);
+        let transport = pass.net.flows.transport(request.ingress.flow);
         let before = pass.plan.lines.len();
         for place in self.token_places() {
-            let hop = self.member_hop(pass.net, place, request.flow);
+            let hop = self.member_hop(pass.net, place, request.ingress.flow);
             if place != self.own && hop.is_some_and(|hop| !pass.net.is_down(pass.now, hop)) {
                 let how = (pass.plan.is_secure(pass.request), transport);
                 let lines = &mut pass.plan.lines;

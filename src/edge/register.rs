@@ -67,7 +67,7 @@ impl Edge {
                 }
                 plan.pop = 0;
                 net.counters.relays += 1;
-                let hop = self.member_hop(net, place, request.flow);
+                let hop = self.member_hop(net, place, request.ingress.flow);
                 plan.targets.extend(hop.map(Target::at));
                 return Verdict::Forward;
             }
@@ -109,7 +109,7 @@ impl Edge {
     /// The answer to a REGISTER that is to go elsewhere than to the homes, by a
     /// Route behind ours or by `maddr`.
     fn strays(&self, net: &mut Net, request: &Request<'_>, plan: &Plan) -> Option<Reply> {
-        if request.principal.is_peer() {
+        if request.ingress.principal.is_peer() {
             return None;
         }
         let (bytes, message) = (request.bytes, request.message);
@@ -160,7 +160,7 @@ impl Edge {
         plan: &mut Plan,
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
-        let first_hop = request.is_first_hop() && !request.principal.is_peer();
+        let first_hop = request.is_first_hop() && !request.ingress.principal.is_peer();
         if first_hop && self.settings.requires_path && !phone.path {
             // R-2 (RFC 3327 §5.2)
             plan.lines.extend_from_slice(b"Require: path\r\n");

@@ -49,7 +49,7 @@ impl Edge {
         else {
             return;
         };
-        net.guard.prove(now, context.source.ip());
+        net.guard.prove(now, context.ingress.source.ip());
         let Some(base) = context.request() else {
             return;
         };
@@ -72,7 +72,7 @@ impl Edge {
                     subscriber,
                     aor: who.aor(&text),
                     reg_id: phone.reg_id,
-                    flow: context.flow,
+                    flow: context.ingress.flow,
                     edges,
                     flags: self.token.flags(),
                     is_sticky: phone.sticky,
@@ -90,13 +90,13 @@ impl Edge {
                     token,
                     edges,
                     initial: *initial || loud,
-                    transport: net.flows.transport(context.flow),
+                    transport: net.flows.transport(context.ingress.flow),
                     secure: is_sips(again.request_uri().of(base)),
                 };
                 let at = response.message.headers_end();
                 edits.insert(at, |out| self.tell(net, &granted, response, out));
                 if keeps_alive(response) {
-                    net.expect_keepalives(context.flow);
+                    net.expect_keepalives(context.ingress.flow);
                 }
                 if granted.initial && phone.sticky && self.others(edges).next().is_some() {
                     require(response, edits);

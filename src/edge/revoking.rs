@@ -37,7 +37,7 @@ impl Edge {
                 b"Subscription-State",
                 b"terminated;reason=deactivated",
             )
-            && request.principal == Principal::Home;
+            && request.ingress.principal == Principal::Home;
         if !is_it {
             return None;
         }

@@ -48,7 +48,7 @@ impl Edge {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let principal = request.principal;
+        let principal = request.ingress.principal;
         let own = self.own_routes(net, request);
         plan.pop = own.count;
         let mut what = own.what;
@@ -86,7 +86,9 @@ impl Edge {
                 refuse(482, "Relayed Twice Between Edges")
             }
             Mine::Token => self.with_token(&mut pass),
-            Mine::Flow { shard, .. } if pass.net.team.is_other(shard) && request.handed == 0 => {
+            Mine::Flow { shard, .. }
+                if pass.net.team.is_other(shard) && request.ingress.handed == 0 =>
+            {
                 Verdict::HandOver(shard)
             }
             Mine::Flow { flow, .. } => self.with_flow(&mut pass, flow),
@@ -130,9 +132,9 @@ impl Edge {
         let here = table
             .flow_of(pass.now, &subscriber, None)
             .filter(|flow| pass.net.flows.lives(*flow));
-        if !pass.request.principal.is_peer() {
+        if !pass.request.ingress.principal.is_peer() {
             // Without its own flow its address changed, or this edge has forgotten it.
-            if pass.more || table.has_flow(pass.now, pass.request.flow, &subscriber) {
+            if pass.more || table.has_flow(pass.now, pass.request.ingress.flow, &subscriber) {
                 return self.outgoing(pass);
             }
             if let Some(verdict) = self.roams(pass) {
@@ -140,7 +142,8 @@ impl Edge {
             }
         }
         if here.is_none()
-            && let Some(shard) = self.holder(pass.net, pass.now, &subscriber, pass.request.handed)
+            && let Some(shard) =
+                self.holder(pass.net, pass.now, &subscriber, pass.request.ingress.handed)
         {
             return Verdict::HandOver(shard);
         }
@@ -150,7 +153,7 @@ impl Edge {
         };
         if let Some((_, shard)) = bare
             && pass.net.team.is_other(shard)
-            && pass.request.handed == 0
+            && pass.request.ingress.handed == 0
         {
             return Verdict::HandOver(shard);
         }
@@ -158,7 +161,7 @@ impl Edge {
         let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
         match here.or(bare) {
             Some(flow) => self.incoming(pass, flow),
-            None if pass.request.principal == Principal::Edge
+            None if pass.request.ingress.principal == Principal::Edge
                 && !pass.net.omit.leaves_out(Omit::RelayMark) =>
             {
                 no_flow(pass)
@@ -171,10 +174,10 @@ impl Edge {
     }
 
     fn with_flow(&mut self, pass: &mut Pass<'_, '_>, flow: Flow) -> Verdict {
-        if flow == pass.request.flow {
+        if flow == pass.request.ingress.flow {
             return self.outgoing(pass);
         }
-        if !pass.request.principal.is_peer() {
+        if !pass.request.ingress.principal.is_peer() {
             if pass.more {
                 return self.outgoing(pass);
             }
@@ -225,7 +228,7 @@ impl Edge {
             );
             return Verdict::Answer(Reply::stateless(200, "OK"));
         }
-        if pass.request.principal.is_peer() {
+        if pass.request.ingress.principal.is_peer() {
             return refuse(404, "No Flow Is Named In The Route");
         }
         self.outgoing(pass)
@@ -250,7 +253,7 @@ impl Edge {
         pass.plan.restore_uri = false;
         for is_down in [false, true] {
             for place in set.iter().filter(|place| *place != self.own) {
-                let hop = self.member_hop(pass.net, place, pass.request.flow);
+                let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
                 if let Some(hop) = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down) {
                     push_in_order(pass.plan, hop);
                 }
@@ -269,7 +272,7 @@ impl Edge {
     fn forward_to(&self, pass: &mut Pass<'_, '_>, place: usize) -> Verdict {
         pass.plan.pop = 0;
         pass.net.counters.relays += 1;
-        let hop = self.member_hop(pass.net, place, pass.request.flow);
+        let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
         pass.plan.targets.extend(hop.map(Target::at));
         Verdict::Forward
     }
@@ -278,14 +281,14 @@ impl Edge {
     fn incoming(&mut self, pass: &mut Pass<'_, '_>, flow: Flow) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
-        self.record_route(pass, flow, Hop::Flow(pass.request.flow), Way::In);
+        self.record_route(pass, flow, Hop::Flow(pass.request.ingress.flow), Way::In);
         Verdict::Forward
     }
 
     /// From a phone: by its next Route, else to the home.
     fn outgoing(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let bytes = pass.request.bytes;
-        let is_stranger = pass.request.principal == Principal::Stranger;
+        let is_stranger = pass.request.ingress.principal == Principal::Stranger;
         if is_stranger && pass.request.in_dialog() {
             pass.is_marked =
                 self.has_mark(pass.net, pass.request, pass.plan.pop, pass.plan.restore_uri);
@@ -311,7 +314,7 @@ impl Edge {
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
-            self.record_route(pass, pass.request.flow, hop, Way::Out);
+            self.record_route(pass, pass.request.ingress.flow, hop, Way::Out);
         }
         Verdict::Forward
     }
@@ -324,10 +327,10 @@ impl Edge {
                 pass.net.strip_maddr(pass.request, uri, pass.plan);
             }
         }
-        if pass.request.principal == Principal::Carrier {
+        if pass.request.ingress.principal == Principal::Carrier {
             self.disown(pass);
         }
-        self.assert_identity(pass, pass.request.flow);
+        self.assert_identity(pass, pass.request.ingress.flow);
         let target = next.unwrap_or_else(|| pass.request.message.request_uri());
         let target = target.of(pass.request.bytes);
         self.plan_homes(pass.net, pass.now, target, pass.plan);

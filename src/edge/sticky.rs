@@ -124,7 +124,7 @@ impl Edge {
             // Ours stand above it in what went on.
             let below = values.find(|value| !self.wrote(net, base, *value));
             if let Some(uri) = below.and_then(|value| Uri::in_value(base, value).ok()) {
-                self.stick_home(net, now, context.flow, uri.whole.of(base), learned);
+                self.stick_home(net, now, context.ingress.flow, uri.whole.of(base), learned);
             }
         }
         self.again = again;

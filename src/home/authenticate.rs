@@ -86,7 +86,7 @@ impl Home {
         match proven {
             Ok(proven) => {
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
-                    if source == request.source.ip() {
+                    if source == request.ingress.source.ip() {
                         net.guard.prove(now, source);
                     }
                     net.guard.logged_in(now, source, proven.of(bytes));
@@ -128,8 +128,8 @@ impl Home {
     /// The address of whoever made the request. Of one that came through an
     /// edge it is what the edge saw and wrote into the Via below its own.
     fn sender(&self, net: &Net, request: &Request<'_>) -> IpAddr {
-        let own = request.source.ip();
-        if !self.is_edge(net, request.flow) {
+        let own = request.ingress.source.ip();
+        if !self.is_edge(net, request.ingress.flow) {
             return own;
         }
         request.sender_below().unwrap_or(own)

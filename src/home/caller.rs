@@ -44,7 +44,7 @@ impl Home {
         // An address of ours in the host means the domain.
         let from = from.filter(|uri| self.is_own_host(pass.net, bytes, uri));
         let asserted = self.asserted(request);
-        pass.caller = match (request.principal, asserted.as_ref()) {
+        pass.caller = match (request.ingress.principal, asserted.as_ref()) {
             (Principal::Home | Principal::Edge, Some(uri)) if is_ours(uri) => Caller::Subscriber,
             (Principal::Home | Principal::Edge, Some(_)) | (Principal::Carrier, _) => {
                 Caller::Carrier
@@ -104,12 +104,12 @@ impl Home {
     /// Whether a request came through an edge from somebody that the edge knows
     /// nothing of, and that it does not let in as a guest either.
     fn comes_unasked(&self, request: &Request<'_>) -> bool {
-        request.principal.is_peer() && !request.shows_guest()
+        request.ingress.principal.is_peer() && !request.shows_guest()
     }
 
     /// The identity that an element of the trust domain asserts.
     fn asserted(&self, request: &Request<'_>) -> Option<Uri> {
-        let is_believed = request.principal.is_trusted();
+        let is_believed = request.ingress.principal.is_trusted();
         let value = identity::asserted(request.bytes, request.message).filter(|_| is_believed)?;
         Uri::in_value(request.bytes, value).ok()
     }
@@ -130,7 +130,7 @@ impl Home {
     pub(super) fn assert(&self, pass: &mut Pass<'_, '_>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let Some(user) = pass.proven else { return };
-        if pass.request.principal.is_trusted() {
+        if pass.request.ingress.principal.is_trusted() {
             let lines = identity::lines(bytes, message, identity::ASSERTED);
             pass.plan.consumed.extend(lines.map(|header| header.line));
         }

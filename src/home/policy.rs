@@ -334,9 +334,9 @@ impl Policy for Home {
         request: &Request<'_>,
         plan: &mut Plan,
     ) -> Verdict {
-        let from_edge = request.principal.is_peer();
+        let from_edge = request.ingress.principal.is_peer();
         if from_edge {
-            self.link(net, now, request.flow);
+            self.link(net, now, request.ingress.flow);
         }
         if request.message.method() == Method::Register {
             self.register(net, now, request, plan, from_edge)
@@ -380,7 +380,7 @@ impl Policy for Home {
             && let Ok(address) = Address::parse(base, value)
         {
             let uri = address.uri.of(base);
-            let flow = context.flow;
+            let flow = context.ingress.flow;
             if !self.bind_in_dialog(net, now, flow, uri, (dialog, until)) {
                 let bound = self.bind(net, now, flow, uri, Source::RecordRoute, until);
                 self.share_bound(net, flow, uri, bound, until);

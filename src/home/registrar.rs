@@ -56,7 +56,7 @@ impl Home {
             Err(reply) => return Verdict::Answer(reply),
         };
         let keeper = Self::keeper(net, &self.aor);
-        if net.team.is_other(keeper) && request.handed == 0 {
+        if net.team.is_other(keeper) && request.ingress.handed == 0 {
             return Verdict::HandOver(keeper);
         }
         let proven = if self.settings.authenticates {
@@ -244,7 +244,7 @@ impl Home {
             call_id,
             cseq: message.cseq(),
             path: &path,
-            flow: Some(request.flow),
+            flow: Some(request.ingress.flow),
         };
         let applied = self.location.apply(now, &self.aor, &register, &changes);
         self.text = path;
@@ -303,7 +303,7 @@ impl Home {
             self.bind(
                 net,
                 now,
-                request.flow,
+                request.ingress.flow,
                 top.uri.of(bytes),
                 Source::Path,
                 until,

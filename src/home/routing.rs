@@ -376,7 +376,7 @@ impl Home {
         self.hops.clear();
         if same_host(uri.host.of(bytes), &self.cluster) {
             // The edges are asked over what the request came by.
-            let came_by = request.map(|request| net.flows.transport(request.flow));
+            let came_by = request.map(|request| net.flows.transport(request.ingress.flow));
             let transport = came_by.unwrap_or(Transport::Udp);
             return self.cluster_hops(net, now, text, transport);
         }
@@ -429,7 +429,7 @@ impl Home {
         // claims one would have the called side's requests go there, past the
         // services of this home.
         let is_claim = |next: Next<'_>| self.names_peer(next.uri());
-        let is_peer = pass.request.principal.is_peer();
+        let is_peer = pass.request.ingress.principal.is_peer();
         let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
         let mark = self.marks.of_request(bytes, message, Own::default());
         let mark = mark.filter(|_| !is_false);

@@ -70,9 +70,9 @@ impl Home {
             let uri = Uri::in_value(bytes, value);
             uri.is_ok_and(|uri| same_host(uri.host.of(bytes), &self.cluster))
         });
-        let source = request.source.ip().to_canonical();
+        let source = request.ingress.source.ip().to_canonical();
         if passed && self.unrecognised.see(now, source) {
-            let is_tls = net.flows.transport(request.flow) == Transport::Tls;
+            let is_tls = net.flows.transport(request.ingress.flow) == Transport::Tls;
             let notice = Notice::UnrecognisedEdge { source, is_tls };
             net.outbox.push_back(Output::Notice(notice));
         }

@@ -41,7 +41,7 @@ impl Proxy {
             return Fate::Absorbed;
         }
         self.plan.clear();
-        let transport = turn.net.flows.transport(request.flow);
+        let transport = turn.net.flows.transport(request.ingress.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
         let sent = valid.ok().and_then(|valid| {
             let verdict = turn

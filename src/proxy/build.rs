@@ -10,7 +10,7 @@ use crate::edit::{Edits, decimal, host_port};
 use crate::id::Transport;
 use crate::limits;
 use crate::scan::{Header, Name, Route};
-use crate::trust::{Identities, identity};
+use crate::trust::{Identities, Keep, identity};
 
 /// Via parameter of an element that follows a loose redirect itself (LR §6):
 /// a 3xx whose Contact has `lr` takes the place of the topmost Route.
@@ -30,7 +30,13 @@ pub(super) fn common(
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);
     edits.clear();
-    fill_received(bytes, request.via, (request.source, request.keeps), edits);
+    let is_wanted = request.ingress.keep == Keep::Wanted;
+    fill_received(
+        bytes,
+        request.via,
+        (request.ingress.source, is_wanted),
+        edits,
+    );
     overload::strip(request, edits);
     let top = message.headers_start();
     edits.insert(top, |out| out.extend_from_slice(&plan.lines));
@@ -48,7 +54,7 @@ pub(super) fn common(
             edits.remove(header.line.range());
         }
     }
-    if !request.principal.is_trusted() {
+    if !request.ingress.principal.is_trusted() {
         if let Some(identities) = identities {
             identities.strip(bytes, message, edits);
         }

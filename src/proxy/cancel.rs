@@ -51,7 +51,7 @@ impl Proxy {
             Owner::Local,
         ) {
             Some(server) => {
-                let source = request.source.ip();
+                let source = request.ingress.source.ip();
                 turn.net.txns.charge_server(server, source, 0);
                 let send = turn.net.txns.respond(turn.now, server, status, bytes);
                 turn.answer_send(send);
@@ -95,8 +95,11 @@ impl Proxy {
         let Some(Owner::Proxy { context, .. }) = owner else {
             return false;
         };
-        let caller = self.contexts.get(context).map(|context| context.source);
-        let is_spoofed = caller.is_some_and(|caller| caller.ip() != request.source.ip());
+        let caller = self
+            .contexts
+            .get(context)
+            .map(|context| context.ingress.source);
+        let is_spoofed = caller.is_some_and(|caller| caller.ip() != request.ingress.source.ip());
         turn.net.counters.spoofed_cancels += u64::from(is_spoofed);
         is_spoofed
     }

@@ -10,10 +10,12 @@ use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, T
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::scan::Name;
+use crate::scan::via::Via;
 use crate::send::{Beats, Hop, Notice, Output};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
+use crate::trust::{Ingress, Keep};
 
 impl Proxy {
     /// A peer has been silent for too long: every request that has heard
@@ -116,12 +118,29 @@ impl Net {
 }
 
 impl Turn<'_> {
+    /// Finds out what is to be known of a request beside its text, once: here it
+    /// came in.
+    pub fn ingress(&mut self, flow: Flow, source: SocketAddr, via: &Via) -> Ingress {
+        let principal = self.policy.principal(self.net, self.now, flow);
+        let keep = match via.keep_offer() {
+            Some(_) if self.take_up(flow) => Keep::Wanted,
+            Some(_) => Keep::Offered,
+            None => Keep::Silent,
+        };
+        Ingress {
+            principal,
+            keep,
+            wants_report: via.oc.is_some() && principal.is_peer(),
+            ..Ingress::by(flow, source)
+        }
+    }
+
     /// K-1: takes up an offer of keep-alives on a flow of an element of the
     /// cluster, which is watched for them from now on by the shard they come to.
     /// False when it is nobody of ours.
-    pub fn take_up(&mut self, flow: Flow, handed: u8) -> bool {
+    fn take_up(&mut self, flow: Flow) -> bool {
         let may = self.policy.negotiates(self.net, Hop::Flow(flow));
-        if may && handed == 0 {
+        if may {
             self.net.meet(self.now, flow, Beats::Theirs);
         }
         may
@@ -195,7 +214,7 @@ impl Net {
         // take it for silent, and ask it themselves when they need it.
         let is_far = !self.team.is_alone()
             && self.flows.is_everybodys(flow)
-            && self.door != Some(flow)
+            && self.ingress_flow != Some(flow)
             && beats == Beats::Theirs;
         let beats = if is_far { Beats::None } else { beats };
         self.peers.meet(now, flow, beats);

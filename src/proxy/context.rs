@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use super::{Note, Target};
 use crate::admission::Class;
 use crate::bytes::Buf;
-use crate::id::{ClientId, Flow, ServerId, Transport};
+use crate::id::{ClientId, ServerId, Transport};
 use crate::limits;
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
-use crate::trust::Principal;
+use crate::trust::Ingress;
 use crate::txn::TimerId;
 
 /// One request under way.
@@ -19,18 +19,10 @@ use crate::txn::TimerId;
 pub struct Context {
     /// Its method.
     pub method: Method,
-    /// The flow it came on.
-    pub flow: Flow,
-    /// Where it came from.
-    pub source: SocketAddr,
-    /// Who sent it.
-    pub principal: Principal,
+    /// Where it came in, and what was found out there.
+    pub ingress: Ingress,
     /// What the role noted.
     pub note: Note,
-    /// Its sender wants to know of overload (V-2).
-    pub(super) asks: bool,
-    /// Its sender offered keep-alives in its Via (K-1).
-    pub(crate) offers_keep: bool,
     /// Our Via says that a stranger sent it.
     pub(super) is_guest: bool,
     /// It belongs to no dialog yet: keep-alives may be agreed on with it (K-2).
@@ -193,11 +185,6 @@ impl Branch {
 }
 
 impl Context {
-    /// Where it came from, and who sent it.
-    pub(super) const fn from(&self) -> (SocketAddr, Flow, Principal) {
-        (self.source, self.flow, self.principal)
-    }
-
     /// The head of the line that a branch stands in. A line leads to one phone,
     /// by one way after the other; another line leads to another phone.
     pub(super) fn head(&self, index: usize) -> usize {

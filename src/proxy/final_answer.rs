@@ -1,14 +1,12 @@
 //! The final answer of a request: which one goes upstream, and what is made of
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
 
-use std::net::SocketAddr;
-
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
-use crate::id::{Flow, Slot};
+use crate::id::Slot;
 use crate::omit::Omit;
 use crate::scan::{Message, Name, scan};
-use crate::trust::Principal;
+use crate::trust::Ingress;
 
 /// What a caller is told for a 430, which is between proxies (O-21).
 pub const PHONE_AWAY: (u16, &str) = (480, "The Phone Cannot Be Reached");
@@ -44,16 +42,16 @@ impl Proxy {
             // What was cancelled and never heard of is over as asked.
             (408, None) if context.closed => Some((487, "Request Terminated")),
             // V-4: who must wait is told so, unless he can do better elsewhere.
-            (503, None) if context.restrained.is_some() && !context.asks => {
+            (503, None) if context.restrained.is_some() && !context.ingress.wants_report => {
                 Some((503, "The Next Server Is Too Busy"))
             }
             // P-24
             (503, _) => turn
                 .policy
-                .soften(503, context.principal)
+                .soften(503, context.ingress.principal)
                 .or(Some((500, "No Server Could Take The Request"))),
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
-            _ => turn.policy.soften(status, context.principal),
+            _ => turn.policy.soften(status, context.ingress.principal),
         };
         let (status, bytes) = match (best, own, softened) {
             (Some((index, _)), Some(response), None) => {
@@ -63,7 +61,7 @@ impl Proxy {
             }
             (_, _, softened) => {
                 let answer = softened.unwrap_or_else(|| (status, local_reason(status)));
-                let from = context.from();
+                let from = context.ingress;
                 let lines = &mut self.plan.lines;
                 lines.clear();
                 if status == 503 {
@@ -92,7 +90,7 @@ impl Proxy {
         if status >= 200 && context.is_invite() {
             self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
-        let caller = (context.source.ip(), context.principal);
+        let caller = (context.ingress.source.ip(), context.ingress.principal);
         self.revive(turn, server, caller, &bytes);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
@@ -149,12 +147,12 @@ const fn local_reason(status: u16) -> &'static str {
 }
 
 /// An answer of our own to a request that only exists as `base` by now and
-/// came `from` there.
+/// came in there.
 pub(super) fn local_answer(
     net: &mut Net,
     base: &[u8],
     message: &mut Message,
-    (source, flow, principal): (SocketAddr, Flow, Principal),
+    ingress: Ingress,
     ((status, reason), lines): ((u16, &str), &[u8]),
 ) -> Buf {
     // It scanned when it came; what was added is our own.
@@ -162,15 +160,14 @@ pub(super) fn local_answer(
         return net.pool.copy(b"");
     };
     let request = Request {
-        handed: 0,
-        principal,
-        // What is wanted stands in its Via already.
-        keeps: false,
         bytes: base,
         message,
         via,
-        flow,
-        source,
+        ingress: Ingress {
+            // Its Via no longer says so.
+            wants_report: false,
+            ..ingress
+        },
     };
     if status != 100 {
         net.counters.answers += 1;

@@ -22,7 +22,7 @@ use crate::scan::{Message, Method, Name, params};
 use crate::secret::{Chance, Mac};
 use crate::send::{End, Far, Flows, Handoff, Health, Hop, Output, Peers, Reach};
 use crate::time::{Instant, Wall};
-use crate::trust::{Destinations, Principal};
+use crate::trust::{Destinations, Ingress, Keep};
 use crate::txn::{Send, TimerId, Transactions};
 
 /// Whose transaction it is.
@@ -110,7 +110,7 @@ pub struct Net {
     /// The shards of this node.
     pub team: Team,
     /// The flow of the datagram at hand, where it came to this shard itself.
-    pub door: Option<Flow>,
+    pub ingress_flow: Option<Flow>,
     /// Room for a branch parameter.
     pub(super) text: Vec<u8>,
     /// The timer of the keep-alives.
@@ -131,16 +131,8 @@ pub struct Request<'a> {
     pub message: &'a Message,
     /// Its topmost Via.
     pub via: &'a Via,
-    /// The flow it came on.
-    pub flow: Flow,
-    /// Where it came from.
-    pub source: SocketAddr,
-    /// How often one shard handed it to another before.
-    pub handed: u8,
-    /// Who sent it.
-    pub principal: Principal,
-    /// Its sender is an element of the cluster that offers keep-alives (K-1).
-    pub keeps: bool,
+    /// Where it came in, and what was found out there.
+    pub ingress: Ingress,
 }
 
 impl Request<'_> {
@@ -166,13 +158,6 @@ impl Request<'_> {
         params::find(self.bytes, self.via.params, super::build::GUEST).is_some()
     }
 
-    /// Its sender is an element of the cluster that takes part in overload
-    /// control (V-5).
-    #[must_use]
-    pub const fn asks(&self) -> bool {
-        self.via.oc.is_some() && self.principal.is_peer()
-    }
-
     /// Whether it has one Via value: its sender has made it.
     #[must_use]
     pub fn is_first_hop(&self) -> bool {
@@ -184,7 +169,7 @@ impl Request<'_> {
     /// §4). `maddr` is not followed: it would let a sender aim our answers.
     #[must_use]
     pub fn reply_flow(&self) -> Flow {
-        reply_flow(self.flow, self.via)
+        reply_flow(self.ingress.flow, self.via)
     }
 }
 
@@ -228,7 +213,7 @@ impl Net {
             wall,
             draining: false,
             team,
-            door: None,
+            ingress_flow: None,
             text: Vec::new(),
             beats: None,
             clock: now,
@@ -349,23 +334,17 @@ impl Net {
     }
 
     /// Hands a message over as it came.
-    pub fn hand_over(
-        &mut self,
-        to: u8,
-        (flow, source): (Flow, SocketAddr),
-        (times, principal): (u8, Principal),
-        bytes: &[u8],
-    ) {
+    pub fn hand_over(&mut self, to: u8, mut ingress: Ingress, bytes: &[u8]) {
+        let Ingress { flow, source, .. } = ingress;
         self.flows.share(flow);
         let far = self.flows.far(flow).unwrap_or_else(|| Far {
             end: End::new(self.flows.transport(flow), source),
             identities: Box::default(),
         });
+        ingress.handed = ingress.handed.saturating_add(1);
         let message = Handoff::Message {
-            flow,
+            ingress,
             far,
-            times: times.saturating_add(1),
-            principal,
             bytes: bytes.into(),
         };
         self.hand(to, message);
@@ -378,9 +357,7 @@ impl Net {
         } else {
             self.counters.handed_over += 1;
         }
-        let from = (request.flow, request.source);
-        let proven = (request.handed, request.principal);
-        self.hand_over(to, from, proven, request.bytes);
+        self.hand_over(to, request.ingress, request.bytes);
     }
 
     /// Puts on the wire what a transaction handed back.
@@ -426,19 +403,19 @@ impl Net {
         body: &[u8],
     ) -> Buf {
         let (bytes, message) = (request.bytes, request.message);
-        let from = (request.source, request.asks(), request.keeps);
-        self.build_answer(bytes, message, from, (status, reason), (headers, body))
+        let ingress = &request.ingress;
+        self.build_answer(bytes, message, ingress, (status, reason), (headers, body))
     }
 
     fn build_answer(
         &self,
         bytes: &[u8],
         message: &Message,
-        (source, asks, keeps): (SocketAddr, bool, bool),
+        ingress: &Ingress,
         (status, reason): (u16, &str),
         (headers, body): (&[u8], &[u8]),
     ) -> Buf {
-        let mut tag = [0; 16];
+        let (source, mut tag) = (ingress.source, [0; 16]);
         let tag = if status == 100 {
             &[][..]
         } else {
@@ -450,8 +427,8 @@ impl Net {
             tag,
             headers,
             body,
-            keeps,
-            report: self.report().filter(|_| asks),
+            keeps: ingress.keep == Keep::Wanted,
+            report: self.report().filter(|_| ingress.wants_report),
         };
         // Of a long request it repeats little, and it is kept for half a minute.
         let room = bytes.len().min(limits::ANSWER_ROOM) + headers.len() + body.len();
@@ -476,7 +453,7 @@ impl Net {
     /// Whether an ACK carries that tag, of now or of a moment ago.
     pub(super) fn has_tag(&self, ack: &Request<'_>, shown: &[u8]) -> bool {
         let (now, mut own) = (self.epoch(), [0; 16]);
-        let source = ack.source.ip();
+        let source = ack.ingress.source.ip();
         [now, now.wrapping_sub(1)]
             .into_iter()
             .any(|epoch| self.tag_of(epoch, ack.bytes, ack.message, source, &mut own) == shown)
@@ -534,7 +511,8 @@ impl Net {
             || message.method() == Method::Ack
             || message.first(Name::Via).is_none();
         let answer = defect.answer().filter(|_| !silent)?;
-        let bytes = self.build_answer(bytes, message, (source, false, false), answer, (b"", b""));
+        let ingress = Ingress::by(flow, source);
+        let bytes = self.build_answer(bytes, message, &ingress, answer, (b"", b""));
         let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
         self.counters.answers += 1;
         Some(Send { flow, bytes })

@@ -208,7 +208,9 @@ impl Net {
         let (bytes, message) = (response.bytes, response.message);
         let headers = bytes.get(..message.headers_end()).unwrap_or_default();
         let report = self.report();
-        if !context.asks || report.is_none() && memchr::memmem::find(headers, b";oc").is_none() {
+        if !context.ingress.wants_report
+            || report.is_none() && memchr::memmem::find(headers, b";oc").is_none()
+        {
             return;
         }
         let next = message.values(bytes, Name::Via).nth(1);

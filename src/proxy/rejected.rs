@@ -219,8 +219,10 @@ impl Turn<'_> {
             return;
         }
         let (bytes, message) = (request.bytes, request.message);
-        let mut source = request.source;
-        if self.policy.is_peer(self.net, Hop::Flow(request.flow))
+        let mut source = request.ingress.source;
+        if self
+            .policy
+            .is_peer(self.net, Hop::Flow(request.ingress.flow))
             && let Some(below) = request.sender_below()
         {
             source = SocketAddr::new(below, 0);

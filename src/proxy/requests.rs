@@ -16,7 +16,7 @@ impl Proxy {
     /// Takes in one request that scanned.
     pub fn request(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
         let fate = self.take(turn, request);
-        if request.handed == 0 {
+        if request.ingress.handed == 0 {
             turn.net.counters.requests_in += 1;
             turn.net.counters.taken(fate);
         }
@@ -83,7 +83,7 @@ impl Proxy {
             turn.net.retry_after(0, &mut self.plan.lines);
             return Err(answer(503, "Draining, Try Another Server"));
         }
-        let transport = turn.net.flows.transport(request.flow);
+        let transport = turn.net.flows.transport(request.ingress.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
         turn.net.counters.invalid += u64::from(valid.is_err());
         let valid = valid.map_err(Verdict::Answer)?;
@@ -135,7 +135,7 @@ impl Proxy {
             .net
             .answer(request, reply.status, reply.reason, &self.plan.lines);
         turn.net.counters.answers += 1;
-        let source = request.source.ip();
+        let source = request.ingress.source.ip();
         turn.net.txns.charge_server(server, source, 0);
         let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);
         turn.answer_send(send);
@@ -211,7 +211,8 @@ impl Proxy {
             let request = context.base.as_ref().map_or(0, Buf::size);
             let kept = request * (1 + context.branches.len());
             let bytes = limits::TRANSACTION_BYTES + kept;
-            net.txns.charge_server(server, context.source.ip(), bytes);
+            net.txns
+                .charge_server(server, context.ingress.source.ip(), bytes);
         }
     }
 
@@ -240,12 +241,8 @@ impl Proxy {
         branches.extend(targets.map(Branch::new));
         Context {
             method: request.message.method(),
-            flow: request.flow,
-            source: request.source,
+            ingress: request.ingress,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
-            asks: request.asks(),
-            principal: request.principal,
-            offers_keep: request.via.keep_offer().is_some(),
             opens: !request.in_dialog(),
             is_guest: self.plan.is_guest,
             class: Class::Standing,

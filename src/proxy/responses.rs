@@ -239,7 +239,7 @@ impl Turn<'_> {
         let hop = Hop::Flow(response.flow);
         if !self.policy.is_peer(self.net, hop) {
             identities.strip(bytes, message, edits);
-        } else if !context.principal.is_trusted() {
+        } else if !context.ingress.principal.is_trusted() {
             identity::keep_private(bytes, message, edits);
         }
     }

@@ -91,11 +91,11 @@ impl Net {
     /// C-10: a peer that has proven who it is may have its connection used for
     /// requests to where it listens.
     pub(super) fn learn_alias(&mut self, request: &Request<'_>) {
-        let Flow::Stream(stream) = request.flow else {
+        let Flow::Stream(stream) = request.ingress.flow else {
             return;
         };
         // Most flows are phones' and have proven nothing.
-        if self.flows.identities(request.flow).is_empty() {
+        if self.flows.identities(request.ingress.flow).is_empty() {
             return;
         }
         let via = request.via;

@@ -16,7 +16,7 @@ impl Proxy {
     pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         const WHY: &str = "Too Many Requests From Your Address";
         turn.net.counters.limited += 1;
-        if !request.flow.is_reliable() {
+        if !request.ingress.flow.is_reliable() {
             turn.note_refusal(request, Reply::stateless(503, WHY));
             return Fate::Dropped;
         }
@@ -27,7 +27,7 @@ impl Proxy {
     pub(super) fn keep_out(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         const WHY: &str = "Too Much Pending From Your Address";
         turn.net.counters.kept_out += 1;
-        if !request.flow.is_reliable() {
+        if !request.ingress.flow.is_reliable() {
             turn.note_refusal(request, Reply::stateless(503, WHY));
             return Fate::Dropped;
         }
@@ -44,7 +44,7 @@ impl Proxy {
             self.refused_until = turn.now + limits::T1_64;
         }
         self.plan.lines.clear();
-        if !request.asks() {
+        if !request.ingress.wants_report {
             // A peer reads in its Via how much to leave out; a Retry-After
             // would have it leave out everything (N-7).
             let loss = turn.net.admission.loss();
@@ -63,17 +63,17 @@ impl Turn<'_> {
         let Net {
             txns, pool, guard, ..
         } = &mut *self.net;
-        let source = request.source.ip();
+        let source = request.ingress.source.ip();
         // The request and a copy of it; how many more is not decided yet.
         let more = limits::TRANSACTION_BYTES + 2 * request.bytes.len();
         let bytes = txns.charged(source) + more;
-        guard.may_keep(self.now, source, bytes, pool.free()) || request.principal.is_peer()
+        guard.may_keep(self.now, source, bytes, pool.free()) || request.ingress.principal.is_peer()
     }
 
     /// Whether a request that is none of what there is already may be one of
     /// those that are taken in; one that may not is counted.
     pub(super) fn takes_in(&mut self, request: &Request<'_>) -> bool {
-        if request.handed > 0 {
+        if request.ingress.handed > 0 {
             // Another shard has taken it in.
             return true;
         }
@@ -116,7 +116,7 @@ impl Turn<'_> {
     /// A To tag is in anybody's reach: a peer vouches for it, or a mark of ours.
     fn is_of_dialog(&mut self, request: &Request<'_>) -> bool {
         request.in_dialog()
-            && (request.principal.is_peer() || self.policy.is_marked(self.net, request))
+            && (request.ingress.principal.is_peer() || self.policy.is_marked(self.net, request))
     }
 
     /// An emergency by its address (RFC 5031, I-7); by Resource-Priority (RFC 4412)
@@ -128,7 +128,7 @@ impl Turn<'_> {
         if request.is_emergency() {
             return true;
         }
-        if !request.principal.is_peer() {
+        if !request.ingress.principal.is_peer() {
             return false;
         }
         request.message.all(Name::Other).any(|header| {

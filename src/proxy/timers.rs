@@ -83,7 +83,7 @@ impl Proxy {
         let Some(base) = context.base.clone() else {
             return;
         };
-        let (from, trying) = (context.from(), ((100, "Trying"), &b""[..]));
+        let (from, trying) = (context.ingress, ((100, "Trying"), &b""[..]));
         let bytes = local_answer(turn.net, &base, &mut self.again, from, trying);
         let send = turn.net.txns.respond(turn.now, server, 100, bytes);
         turn.answer_send(send);

@@ -40,16 +40,22 @@ impl Proxy {
 impl Turn<'_> {
     /// Counts a request against its source; false: that asks for too much.
     pub(super) fn admit(&mut self, request: &Request<'_>) -> bool {
-        if request.handed > 0 {
+        if request.ingress.handed > 0 {
             // It was counted where it came in; what answers it counts here.
             let bytes = request.bytes.len();
-            self.net.guard.credit(self.now, request.source.ip(), bytes);
+            self.net
+                .guard
+                .credit(self.now, request.ingress.source.ip(), bytes);
             return true;
         }
         let is_aimed = request.via.maddr.is_some() || request.via.received.is_some();
         self.net.counters.aimed_vias += u64::from(is_aimed);
         let bytes = request.bytes.len();
-        request.principal.is_peer() || self.net.guard.request(self.now, request.source.ip(), bytes)
+        request.ingress.principal.is_peer()
+            || self
+                .net
+                .guard
+                .request(self.now, request.ingress.source.ip(), bytes)
     }
 
     /// The same for what has a defect.
@@ -91,15 +97,20 @@ impl Turn<'_> {
 
     /// Whether the address that a request came from may be forged.
     pub(super) fn is_unproven(&mut self, request: &Request<'_>) -> bool {
-        matches!(request.flow, Flow::Udp { .. })
-            && !request.principal.is_peer()
-            && !self.net.guard.is_proven(self.now, request.source.ip())
+        matches!(request.ingress.flow, Flow::Udp { .. })
+            && !request.ingress.principal.is_peer()
+            && !self
+                .net
+                .guard
+                .is_proven(self.now, request.ingress.source.ip())
     }
 
     /// An ACK with the tag of our own refusal: only who received that has it.
     pub(super) fn prove_by_ack(&mut self, ack: &Request<'_>) {
         if self.is_unproven(ack) && self.has_own_tag(ack) {
-            self.net.guard.acknowledged(self.now, ack.source.ip());
+            self.net
+                .guard
+                .acknowledged(self.now, ack.ingress.source.ip());
         }
     }
 

@@ -4,7 +4,7 @@
 use super::peer_rule::End;
 use crate::id::{Flow, StreamId};
 use crate::time::Instant;
-use crate::trust::Principal;
+use crate::trust::Ingress;
 
 /// The far side of a flow, as the shard that holds it knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,10 @@ pub enum Handoff {
     /// A message that came to one shard and is the business of another, which
     /// takes it as if it had come there.
     Message {
-        /// What it came on.
-        flow: Flow,
-        /// Where it came from.
+        /// What the shard found out that it came to first, this time counted.
+        ingress: Ingress,
+        /// The far side of its flow.
         far: Far,
-        /// How often it was handed over, this time included.
-        times: u8,
-        /// Who sent it, as the shard found that it came to first.
-        principal: Principal,
         /// All of it.
         bytes: Box<[u8]>,
     },

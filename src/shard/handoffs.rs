@@ -4,8 +4,6 @@
 //! A request is handed on by the role, which alone knows whose it is; a response
 //! by its branch, which names the shard that wrote it.
 
-use std::net::SocketAddr;
-
 use super::{Hands, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
@@ -13,25 +11,21 @@ use crate::proxy::Net;
 use crate::scan::via::Via;
 use crate::send::{Far, Handoff, Output};
 use crate::time::Instant;
-use crate::trust::Principal;
+use crate::trust::Ingress;
 use crate::txn;
 
 impl Shard {
     pub(super) fn handed(&mut self, now: Instant, from: u8, handoff: Handoff) {
-        self.net.door = None;
+        self.net.ingress_flow = None;
         match handoff {
             Handoff::Message {
-                flow,
+                ingress,
                 far,
-                times,
-                principal,
                 bytes,
             } => {
-                let source = far.end.addr;
-                self.learn(now, flow, far);
-                self.net.heard(now, flow);
-                let handed = (times, Some(principal));
-                self.message(now, (flow, source), &bytes, None, handed);
+                self.learn(now, ingress.flow, far);
+                self.net.heard(now, ingress.flow);
+                self.message(now, ingress, &bytes, None);
             }
             Handoff::Send { flow, bytes } => self.send_for(now, from, flow, &bytes),
             Handoff::Gone { stream } => {
@@ -100,12 +94,7 @@ impl Net {
 
     /// Gives a response to the shard that sent the request; false when that is
     /// this one, or nobody. That the branch is genuine is found out there.
-    pub(super) fn hand_response(
-        &mut self,
-        via: &Via,
-        from: (Flow, SocketAddr),
-        bytes: &[u8],
-    ) -> bool {
+    pub(super) fn hand_response(&mut self, via: &Via, ingress: Ingress, bytes: &[u8]) -> bool {
         if self.team.is_alone() {
             return false;
         }
@@ -117,7 +106,7 @@ impl Net {
             return false;
         };
         self.counters.handed_responses += 1;
-        self.hand_over(to, from, (0, Principal::Stranger), bytes);
+        self.hand_over(to, ingress, bytes);
         true
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{FIRST, Hands, Shard};
+use super::{Hands, Shard};
 use crate::frame;
 use crate::id::{Flow, StreamId};
 use crate::limits;
@@ -11,6 +11,7 @@ use crate::proxy::Timer;
 use crate::send::{Handoff, Notice, Output};
 use crate::stick::Reopen;
 use crate::time::Instant;
+use crate::trust::Ingress;
 
 impl Shard {
     pub(super) fn connected(&mut self, now: Instant, stream: StreamId, identities: &[Box<str>]) {
@@ -204,12 +205,12 @@ impl Shard {
                         state.spoke = true;
                     }
                     let message = front.get(start..end).unwrap_or_default();
-                    self.message(now, (flow, peer), message, None, FIRST);
+                    self.message(now, Ingress::by(flow, peer), message, None);
                     used += end;
                 }
                 frame::Stream::Broken { end, defect } => {
                     let head = front.get(..end).unwrap_or_default();
-                    self.message(now, (flow, peer), head, Some(defect), FIRST);
+                    self.message(now, Ingress::by(flow, peer), head, Some(defect));
                     return None;
                 }
             }
