@@ -23,6 +23,7 @@ mod maddr;
 mod net;
 mod overload;
 mod own;
+mod pass;
 mod redirects;
 mod rejected;
 mod requests;
@@ -44,6 +45,7 @@ pub use final_answer::PHONE_AWAY;
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
+pub use pass::Pass;
 pub use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
 pub use route_set::RouteSet;
@@ -266,16 +268,11 @@ pub trait Policy {
     fn marks(&self) -> &MarkKey;
     /// The headers that are taken off where a message enters the trust domain.
     fn identities(&self) -> &Identities;
-    /// Whether a request shows the mark of its dialog in a Route of ours.
-    fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool;
+    /// Whether a request that nothing is planned for yet shows the mark of its
+    /// dialog in a Route of ours.
+    fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool;
     /// Where a request goes. Called once per new request, and for each ACK to a 2xx.
-    fn route(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Verdict;
+    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict;
     /// A 2xx is about to pass upstream: learn from it and change it.
     fn accepted(
         &mut self,
@@ -413,6 +410,14 @@ impl Default for Proxy {
             returns: Vec::new(),
             spare: Vec::new(),
         }
+    }
+}
+
+impl Turn<'_> {
+    /// Has the role decide where a request goes.
+    fn route(&mut self, request: &Request<'_>, plan: &mut Plan) -> Verdict {
+        let mut pass = Pass::new(self.net, self.now, request, plan);
+        self.policy.route(&mut pass)
     }
 }
 

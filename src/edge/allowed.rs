@@ -8,40 +8,25 @@
 //! - A stranger gets as far as the operator says, and nowhere but to the home.
 
 use super::policy::Edge;
-use super::route::Pass;
-use crate::guard::Kind;
 use crate::id::Flow;
 use crate::omit::Omit;
-use crate::proxy::{Net, Policy, Reply, Request, Verdict};
+use crate::proxy::{Net, Pass, Policy, Verdict};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Method, params};
 use crate::send::Hop;
-use crate::trust::{MarkKey, Principal, Strangers, identity};
+use crate::trust::mark::Shown;
+use crate::trust::{Principal, Strangers, identity};
 
 impl Edge {
-    /// Whether one of our own values, the first `count` Route values or with
-    /// `strict` the Request-URI, carries the mark of the request's dialog, and
-    /// the request goes on as that says.
-    pub(super) fn has_mark(
-        &self,
-        net: &Net,
-        request: &Request<'_>,
-        count: usize,
-        strict: bool,
-    ) -> bool {
-        self.has_such_mark(net, request, (count, strict), |_| true)
-    }
-
-    /// The same with a mark that `is_it`.
-    fn has_such_mark(
-        &self,
-        net: &Net,
-        request: &Request<'_>,
-        (count, strict): (usize, bool),
-        is_it: impl Fn(&[u8]) -> bool,
-    ) -> bool {
-        let shown = (request.bytes, request.message);
-        net.omit.leaves_out(Omit::EdgeMark) || self.marks.are_shown(shown, (count, strict), is_it)
+    /// Which marks of its dialog the request shows in the values that are ours.
+    pub(super) fn shown(&self, pass: &mut Pass<'_, '_>) -> Shown {
+        if pass.net.omit.leaves_out(Omit::EdgeMark) {
+            return Shown {
+                any: true,
+                leads_on: true,
+            };
+        }
+        pass.shown(&self.marks)
     }
 
     /// The answer to a stranger who wants to go to the homes; `None`: he may.
@@ -90,7 +75,7 @@ impl Edge {
         if pass.request.ingress.principal != Principal::Subscriber || method == Method::Ack {
             return;
         }
-        let begins = matches!(method, Method::Invite | Method::Message) && !pass.is_marked;
+        let begins = matches!(method, Method::Invite | Method::Message);
         if begins && self.settings.rules.challenges_udp_calls && !flow.is_reliable() {
             return;
         }
@@ -159,15 +144,11 @@ impl Edge {
         let bytes = pass.request.bytes;
         let may_call = pass.request.ingress.principal == Principal::Subscriber
             && self.settings.rules.calls_out.permit(bytes, uri);
-        let own = (pass.plan.pop, pass.plan.restore_uri);
-        if !may_call && !self.has_such_mark(pass.net, pass.request, own, MarkKey::leads_on) {
+        if !may_call && !self.shown(pass).leads_on {
             return Err(pass.not_allowed("Route Leaves The Network"));
         }
         let Some(hop) = pass.net.hop(pass.now, bytes, uri) else {
-            return Err(Verdict::Answer(Reply::new(
-                404,
-                "Next Hop Cannot Be Resolved",
-            )));
+            return Err(Verdict::refuse(404, "Next Hop Cannot Be Resolved"));
         };
         if let Hop::To { addr, .. } = hop {
             // What an edge sends counts as vouched for: never a phone's own route.
@@ -179,25 +160,6 @@ impl Edge {
             }
         }
         Ok(hop)
-    }
-}
-
-impl Pass<'_, '_> {
-    /// Somebody asks for what he may not have.
-    pub(super) fn not_allowed(&mut self, reason: &'static str) -> Verdict {
-        self.net.counters.not_allowed += 1;
-        Verdict::Answer(Reply::new(403, reason))
-    }
-
-    /// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
-    pub(super) fn may_roam(&mut self) -> bool {
-        let ip = self.request.ingress.source.ip();
-        let may = self.net.guard.admit(self.now, ip, Kind::Roaming);
-        self.net.counters.limited += u64::from(!may);
-        if !may {
-            self.net.retry_after(0, &mut self.plan.lines);
-        }
-        may
     }
 }
 

@@ -10,26 +10,26 @@
 //! the others go where they are configured to go, and are served there.
 
 use super::policy::Edge;
-use super::{Subscriber, set};
+use super::{Subscriber, Token, set};
 use crate::edit::{decimal, host};
 use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Net, Plan, Reply, Request};
 
 impl Edge {
-    /// The answer that moves a phone; `None` where it may stay. `old` says
-    /// whether the token in its Route is its own, so that this is a refresh.
+    /// The answer that moves a phone; `None` where it may stay. `old` is
+    /// the token in its Route where that is its own, so that this is a refresh.
     pub(super) fn moved(
         &mut self,
         net: &mut Net,
         request: &Request<'_>,
         subscriber: &Subscriber<'_>,
-        old: bool,
+        old: Option<&Token>,
         plan: &mut Plan,
     ) -> Option<Reply> {
         let own = self.settings.members.get(self.own);
         let retires = own.is_some_and(|own| own.retires);
-        let moves = retires || old && self.names_retired();
+        let moves = retires || old.is_some_and(|old| self.names_retired(old));
         if !moves {
             return None;
         }
@@ -48,13 +48,13 @@ impl Edge {
         Some(Reply::stateless(300, "Register Through Another Edge"))
     }
 
-    /// Whether the token at hand names an edge that retires or is gone.
-    fn names_retired(&self) -> bool {
+    /// Whether a token names an edge that retires or is gone.
+    fn names_retired(&self, token: &Token) -> bool {
         let stays = |name: &[u8]| {
             let mut staying = self.settings.members.iter().filter(|m| !m.retires);
             staying.any(|member| member.name.as_bytes() == name)
         };
-        !self.token.edges().all(stays)
+        !token.edges().all(stays)
     }
 
     /// The name of the cluster may lead back here, so the edges that would

@@ -15,7 +15,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::policy::Edge;
-use super::{BadToken, Kind, flow_token};
+use super::{BadToken, Kind, Token, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
@@ -26,7 +26,7 @@ use crate::trust::mark::FLOW_PARAM;
 pub(super) enum Mine {
     /// The cluster, nobody in particular.
     Cluster,
-    /// A token of this cluster, now in `Edge::token`.
+    /// A token of this cluster, which is returned besides.
     Token,
     /// An RFC 5626 flow token, and the shard whose flow it is.
     Flow { flow: Flow, shard: u8 },
@@ -35,7 +35,7 @@ pub(super) enum Mine {
     /// The address of another edge: its phone-side Record-Route value, but over
     /// TLS, where that is `Elsewhere` without a token.
     Sibling,
-    /// The cluster or a token (then in `Edge::token`), at another edge (D-E4).
+    /// The cluster or a token (which is then returned besides), at another edge (D-E4).
     Elsewhere(usize),
     /// A token that does not verify.
     Bad(BadToken),
@@ -53,15 +53,15 @@ pub(super) struct Own {
 }
 
 impl Edge {
-    /// What `uri` is to us. `self.token` is the token in it, or says nothing.
-    pub(super) fn classify(&mut self, net: &Net, bytes: &[u8], uri: &Uri) -> Mine {
-        self.token.clear();
+    /// What `uri` is to us. `token` becomes the token in it, or says nothing.
+    pub(super) fn classify(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Mine {
+        token.clear();
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return Mine::Not;
         }
         let host = uri.host.of(bytes);
         if same_host(host, self.settings.cluster.as_bytes()) {
-            return self.classify_cluster(net, bytes, uri);
+            return self.classify_cluster(net, bytes, uri, token);
         }
         let Some(ip) = host_ip(host) else {
             return Mine::Not;
@@ -78,7 +78,7 @@ impl Edge {
         }
     }
 
-    fn classify_cluster(&mut self, net: &Net, bytes: &[u8], uri: &Uri) -> Mine {
+    fn classify_cluster(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Mine {
         // `maddr` decides whose it is (D-U12).
         let place = match uri.param(bytes, "maddr") {
             Some(Some(maddr)) => {
@@ -97,7 +97,7 @@ impl Edge {
                 Kind::Flow => self.flow_token(user),
                 Kind::Clear | Kind::Sealed => self
                     .codec
-                    .read(user, &mut self.token)
+                    .read(user, token)
                     .map_or_else(Mine::Bad, |()| Mine::Token),
                 Kind::Foreign => Mine::Bad(BadToken::Malformed),
             },
@@ -164,14 +164,14 @@ impl Edge {
             .or_else(|| places().find(|place| members.get(*place).is_some_and(|m| m.address == ip)))
     }
 
-    /// Our values at the front of the Route set. `self.token` is the token in
-    /// them, or says nothing.
-    pub(super) fn own_routes(&mut self, net: &Net, request: &Request<'_>) -> Own {
+    /// Our values at the front of the Route set. `token` becomes the token in them,
+    /// or says nothing.
+    pub(super) fn own_routes(&self, net: &Net, request: &Request<'_>, token: &mut Token) -> Own {
         let bytes = request.bytes;
         let routes = request.message.routes();
         let route = |place: usize| routes.get(place)?.uri.as_ref();
-        self.token.clear();
-        let what = route(0).map_or(Mine::Not, |uri| self.classify(net, bytes, uri));
+        token.clear();
+        let what = route(0).map_or(Mine::Not, |uri| self.classify(net, bytes, uri, token));
         let one = Own {
             count: usize::from(what != Mine::Not),
             what,
@@ -180,14 +180,14 @@ impl Edge {
         let pair = |what| Own { count: 2, what };
         match what {
             Mine::Cluster | Mine::Address | Mine::Sibling => {
-                self.token_at(net, bytes, second).map_or(one, pair)
+                self.token_at(net, bytes, second, token).map_or(one, pair)
             }
-            Mine::Elsewhere(_) if !self.has_token() => {
-                self.token_at(net, bytes, second).map_or(one, pair)
+            Mine::Elsewhere(_) if token.is_empty() => {
+                self.token_at(net, bytes, second, token).map_or(one, pair)
             }
             Mine::Flow { .. } => {
-                let again = self.classify(net, bytes, second) == what;
-                self.token.clear();
+                let again = self.classify(net, bytes, second, token) == what;
+                token.clear();
                 if again { pair(what) } else { one }
             }
             // The token at hand must stay the first one's.
@@ -196,8 +196,8 @@ impl Edge {
             }
             // The same phone's, of another run of this edge.
             Mine::Bad(BadToken::Stale) => {
-                let again = self.classify(net, bytes, second) == Mine::Bad(BadToken::Stale);
-                self.token.clear();
+                let again = self.classify(net, bytes, second, token) == Mine::Bad(BadToken::Stale);
+                token.clear();
                 if again { pair(what) } else { one }
             }
             Mine::Token | Mine::Elsewhere(_) | Mine::Bad(_) | Mine::Not => one,
@@ -205,9 +205,9 @@ impl Edge {
     }
 
     /// What a value behind one that names nobody says, if it names somebody.
-    fn token_at(&mut self, net: &Net, bytes: &[u8], uri: &Uri) -> Option<Mine> {
-        let what = self.classify(net, bytes, uri);
-        let names_nobody = matches!(what, Mine::Elsewhere(_)) && !self.has_token();
+    fn token_at(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Option<Mine> {
+        let what = self.classify(net, bytes, uri, token);
+        let names_nobody = matches!(what, Mine::Elsewhere(_)) && token.is_empty();
         let is_token = matches!(
             what,
             Mine::Token | Mine::Flow { .. } | Mine::Elsewhere(_) | Mine::Bad(_)
@@ -215,13 +215,8 @@ impl Edge {
         if is_token && !names_nobody {
             return Some(what);
         }
-        self.token.clear();
+        token.clear();
         None
-    }
-
-    /// True when the value at hand named a token and not just the cluster.
-    pub(super) fn has_token(&self) -> bool {
-        self.token.edges().next().is_some()
     }
 
     /// The address of an edge without a user, by itself or as `maddr` of the

@@ -10,7 +10,7 @@ use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Context, Net, PHONE_AWAY, Plan, Policy, Request, Response, Verdict};
+use crate::proxy::{Context, Net, PHONE_AWAY, Pass, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
 use crate::send::{Beats, End, Handoff, Hop, HostRule};
@@ -36,8 +36,6 @@ pub struct Edge {
     pub(super) directory: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
-    /// The token of the request at hand.
-    pub(super) token: Token,
     /// Outline of a request looked at again when its response comes.
     pub(super) again: Message,
     pub(super) text: Vec<u8>,
@@ -101,7 +99,6 @@ impl Edge {
             registrations: Registrations::new(seed),
             directory: Directory::default(),
             boot,
-            token: Token::new(),
             again: Message::default(),
             text: Vec::new(),
             places: Vec::new(),
@@ -175,18 +172,18 @@ impl Edge {
     }
 
     /// The places of the edges a token names; names nobody has are left out.
-    pub(super) fn token_places(&self) -> impl Iterator<Item = usize> {
-        self.token.edges().filter_map(|name| {
+    pub(super) fn token_places(&self, token: &Token) -> impl Iterator<Item = usize> {
+        token.edges().filter_map(|name| {
             let mut members = self.settings.members.iter();
             members.position(|member| member.name.as_bytes() == name)
         })
     }
 
     /// The same as a set; of this edge alone when nobody is left.
-    pub(super) fn token_set(&mut self) -> EdgeSet {
+    pub(super) fn token_set(&mut self, token: &Token) -> EdgeSet {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
-        places.extend(self.token_places());
+        places.extend(self.token_places(token));
         self.places = places;
         EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
     }
@@ -260,25 +257,18 @@ impl Policy for Edge {
         &self.settings.rules.identities
     }
 
-    fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool {
-        let own = self.own_routes(net, request);
-        let strict = self.strict(net, request, own).is_some();
-        self.has_mark(net, request, own.count, strict)
+    fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool {
+        self.find_own(pass, &mut Token::new());
+        self.shown(pass).any
     }
 
-    fn route(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Verdict {
-        if request.message.method() == Method::Register {
-            self.register(net, now, request, plan)
-        } else if let Some(verdict) = self.revoked(net, now, request) {
+    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        if pass.request.message.method() == Method::Register {
+            self.register(pass)
+        } else if let Some(verdict) = self.revoked(pass) {
             verdict
         } else {
-            self.call(net, now, request, plan)
+            self.call(pass)
         }
     }
 

@@ -20,14 +20,13 @@
 
 use std::net::SocketAddr;
 
-use super::flow_token;
 use super::policy::Edge;
 use super::register::STICKY;
 use super::registrations::Registration;
-use super::route::Pass;
+use super::{Token, flow_token};
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
-use crate::proxy::{Net, Note, Request};
+use crate::proxy::{Net, Note, Pass, Request};
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
@@ -69,9 +68,9 @@ impl Edge {
     pub(super) fn record_route(
         &mut self,
         pass: &mut Pass<'_, '_>,
-        flow: Flow,
-        home: Hop,
+        (flow, home): (Flow, Hop),
         way: Way,
+        token: &Token,
     ) {
         if !needs_record_route(pass.request) {
             return;
@@ -81,7 +80,7 @@ impl Edge {
         let home = Side::of(pass.net, home);
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        let known = self.write_phone(pass, flow, way, &mut text);
+        let known = self.write_phone(pass, (flow, token), way, &mut text);
         if known.is_none() && way == Way::Out && is_within(pass.request) {
             // A mark lets it pass from any address, and over UDP that may be forged:
             // a route to it would be one to somebody else. The dialog has its own.
@@ -90,7 +89,7 @@ impl Edge {
         }
         let shown = match known {
             Some(_) => None,
-            None => self.write_shown(pass, &mut text),
+            None => self.write_shown(pass, token, &mut text),
         };
         let end = text.len();
         if known.is_none() {
@@ -152,7 +151,7 @@ impl Edge {
     fn write_phone(
         &self,
         pass: &Pass<'_, '_>,
-        flow: Flow,
+        (flow, token): (Flow, &Token),
         way: Way,
         out: &mut Vec<u8>,
     ) -> Option<bool> {
@@ -160,15 +159,15 @@ impl Edge {
         // the user of From or To tells the subscribers of one flow apart.
         let routed = self
             .registrations
-            .has_flow(pass.now, flow, &self.token.subscriber());
+            .has_flow(pass.now, flow, &token.subscriber());
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = match way {
-            _ if routed => (self.token.user(), self.token.realm()),
+            _ if routed => (token.user(), token.realm()),
             Way::Out => user_of(bytes, message.from_uri(bytes)),
             Way::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
-        if routed && self.copy_token(pass.request, &found, out) {
+        if routed && self.copy_token(pass.request, token, &found, out) {
             return Some(found.is_sticky);
         }
         self.write_token(&found.subscriber, found.edges, found.flags, out)
@@ -181,14 +180,15 @@ impl Edge {
     fn copy_token(
         &self,
         request: &Request<'_>,
+        token: &Token,
         found: &Registration<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
         let text = self.token_uri(request).and_then(|uri| uri.user);
         let text = text.unwrap_or_default().of(request.bytes);
-        let is_same = self.token.subscriber() == found.subscriber
-            && self.token.flags() == found.flags
-            && self.token_places().eq(found.edges.iter())
+        let is_same = token.subscriber() == found.subscriber
+            && token.flags() == found.flags
+            && self.token_places(token).eq(found.edges.iter())
             && self.codec.writes_like(text);
         if is_same {
             out.extend_from_slice(text);
@@ -199,16 +199,21 @@ impl Edge {
     /// Writes the token that the request itself shows, for a flow that nobody
     /// is registered on; whether its phone keeps to its flows. `None`, and
     /// nothing written, when it shows none, or one that names no user (D-E15).
-    fn write_shown(&mut self, pass: &Pass<'_, '_>, out: &mut Vec<u8>) -> Option<bool> {
+    fn write_shown(
+        &mut self,
+        pass: &Pass<'_, '_>,
+        token: &Token,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
         out.clear();
-        if !self.has_token() || self.token.is_anonymous() {
+        if token.is_empty() || token.is_anonymous() {
             return None;
         }
-        if !pass.request.ingress.principal.is_peer() && !self.claims_own(pass) {
+        if !pass.request.ingress.principal.is_peer() && !self.claims_own(pass, token) {
             return None;
         }
-        let (edges, flags) = (self.token_set(), self.token.flags());
-        if !self.write_token(&self.token.subscriber(), edges, flags, out) {
+        let (edges, flags) = (self.token_set(token), token.flags());
+        if !self.write_token(&token.subscriber(), edges, flags, out) {
             out.clear();
             return None;
         }
@@ -221,13 +226,13 @@ impl Edge {
     /// Whether whoever shows the token at hand calls in the name that stands in it:
     /// then the home asks him whether he is that. Another one's token would have
     /// the called side's requests go to that one's phone.
-    fn claims_own(&self, pass: &Pass<'_, '_>) -> bool {
+    fn claims_own(&self, pass: &Pass<'_, '_>, token: &Token) -> bool {
         let (bytes, request) = (pass.request.bytes, pass.request);
         let from = request.message.from_uri(bytes);
         !request.is_emergency()
             && from.is_some_and(|from| {
                 let user = from.user.unwrap_or_default().of(bytes);
-                user == self.token.user() && self.is_served(bytes, &from)
+                user == token.user() && self.is_served(bytes, &from)
             })
     }
 

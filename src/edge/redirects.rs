@@ -4,10 +4,10 @@
 //! Only to a home that shows in its Via that it follows a loose redirect, and
 //! only for requests whose answer it can act on; everything else is relayed.
 
+use super::Token;
 use super::policy::Edge;
-use super::route::Pass;
 use crate::limits;
-use crate::proxy::{Reply, Request, Verdict, shows_loose};
+use crate::proxy::{Pass, Request, Verdict, shows_loose};
 use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Method, params};
 use crate::trust::Principal;
@@ -16,7 +16,7 @@ impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of
     /// the Route it came in: the next edge is to see what the first one wrote
     /// (H-9). `None` when the request has to be relayed.
-    pub(super) fn redirect(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+    pub(super) fn redirect(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Verdict> {
         let request = pass.request;
         let may = pass.request.ingress.principal == Principal::Home
             && !pass.plan.restore_uri
@@ -24,7 +24,7 @@ impl Edge {
             && is_worth_it(request.message.method());
         let uri = self.token_uri(request).filter(|_| may)?;
         let bytes = request.bytes;
-        let token = uri.user?.of(bytes);
+        let text = uri.user?.of(bytes);
         let mut kept = [&b""[..]; limits::URI_PARAMS_MAX];
         let mut count = 0;
         for param in params::iter(bytes, uri.params) {
@@ -37,13 +37,13 @@ impl Edge {
         }
         let transport = pass.net.flows.transport(request.ingress.flow);
         let before = pass.plan.lines.len();
-        for place in self.token_places() {
+        for place in self.token_places(token) {
             let hop = self.member_hop(pass.net, place, request.ingress.flow);
             if place != self.own && hop.is_some_and(|hop| !pass.net.is_down(pass.now, hop)) {
                 let how = (pass.plan.is_secure(pass.request), transport);
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");
-                self.write_at(token, kept.get(..count)?, place, how, lines);
+                self.write_at(text, kept.get(..count)?, place, how, lines);
                 lines.extend_from_slice(b"\r\n");
             }
         }
@@ -51,8 +51,7 @@ impl Edge {
             return None;
         }
         pass.net.counters.redirects += 1;
-        let reply = Reply::new(302, "Another Edge Has The Flow");
-        Some(Verdict::Answer(reply))
+        Some(Verdict::refuse(302, "Another Edge Has The Flow"))
     }
 
     /// The Route value that the token was read from.

@@ -11,15 +11,14 @@
 
 use super::own::Mine;
 use super::policy::Edge;
-use super::{EdgeSet, Subscriber, set};
+use super::{EdgeSet, Subscriber, Token, set};
 use crate::limits;
-use crate::proxy::{Net, Note, Plan, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::uri::same_host;
 use crate::scan::user::write_user;
 use crate::scan::{Message, Name};
 use crate::span::Span;
-use crate::time::Instant;
 
 /// Token flag: the phone asked for a list of outbound proxies.
 pub(super) const STICKY: u8 = 1;
@@ -49,14 +48,11 @@ pub(super) enum Asks {
 
 impl Edge {
     /// Routes a REGISTER.
-    pub(super) fn register(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Verdict {
-        let own = self.own_routes(net, request);
+    pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let mut token = Token::new();
+        let (net, now) = (&mut *pass.net, pass.now);
+        let (request, plan) = (pass.request, &mut *pass.plan);
+        let own = self.own_routes(net, request, &mut token);
         plan.pop = own.count;
         match own.what {
             Mine::Elsewhere(place) => {
@@ -85,11 +81,7 @@ impl Edge {
         if let Some(reply) = self.strays(net, request, plan) {
             return Verdict::Answer(reply);
         }
-        // Reads its URI with the token in the Route still needed.
-        let token = std::mem::take(&mut self.token);
-        let retarget = self.retarget(net, request, plan);
-        self.token = token;
-        if let Err(reply) = retarget {
+        if let Err(reply) = self.retarget(net, request, plan) {
             return Verdict::Answer(reply);
         }
         let asks = match Self::read(request.bytes, request.message) {
@@ -99,7 +91,7 @@ impl Edge {
         let domain = request.message.request_uri();
         self.plan_homes(net, now, domain.of(request.bytes), plan);
         if let Asks::Binding(phone) = asks
-            && let Err(reply) = self.path(net, request, &phone, plan)
+            && let Err(reply) = self.path(net, request, (&phone, &token), plan)
         {
             return Verdict::Answer(reply);
         }
@@ -128,10 +120,10 @@ impl Edge {
 
     /// D-E18: a phone that took the 300 for a retarget asks the cluster
     /// itself; it means the domain of its To.
-    fn retarget(&mut self, net: &Net, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
+    fn retarget(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
         let bytes = request.bytes;
         let uri = request.message.target();
-        let what = uri.map(|uri| self.classify(net, bytes, uri));
+        let what = uri.map(|uri| self.classify(net, bytes, uri, &mut Token::new()));
         if !matches!(what, Some(Mine::Cluster | Mine::Address)) {
             return Ok(());
         }
@@ -156,7 +148,7 @@ impl Edge {
         &mut self,
         net: &mut Net,
         request: &Request<'_>,
-        phone: &Phone,
+        (phone, token): (&Phone, &Token),
         plan: &mut Plan,
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
@@ -172,7 +164,8 @@ impl Edge {
         // D-E2. A token of somebody else in the Route is no refresh of this
         // phone, and neither is one whose edges are all others: its phone has
         // come to an edge that nobody would look for it at.
-        let same = !self.token.is_anonymous() && self.token.subscriber() == subscriber;
+        let is_same = !token.is_anonymous() && token.subscriber() == subscriber;
+        let same = Some(token).filter(|_| is_same);
         if first_hop
             && phone.is_movable()
             && let Some(reply) = self.moved(net, request, &subscriber, same, plan)
@@ -180,16 +173,15 @@ impl Edge {
             self.text = text;
             return Err(reply);
         }
-        let old = same.then(|| self.token_set());
+        let old = same.map(|token| self.token_set(token));
         let old = old.filter(|set| {
-            set.iter().any(|place| place == self.own)
-                && set.iter().count() == self.token.edges().count()
+            set.iter().any(|place| place == self.own) && set.iter().count() == token.edges().count()
         });
         let refresh = old.is_some();
         let edges = old.unwrap_or_else(|| self.choose(&subscriber, phone.sticky));
         let flags = if phone.sticky { STICKY } else { 0 };
         let mut fits = true;
-        let token = net.pool.build(limits::TOKEN_MAX, |out| {
+        let path = net.pool.build(limits::TOKEN_MAX, |out| {
             fits = self.write_token(&subscriber, edges, flags, out)
         });
         self.text = text;
@@ -204,7 +196,7 @@ impl Edge {
             } else {
                 b"Path: <sip:"
             },
-            &token[..],
+            &path[..],
             b"@",
             self.settings.cluster.as_bytes(),
             b";lr",
@@ -215,7 +207,7 @@ impl Edge {
         plan.lines
             .extend_from_slice(if first_hop { b";ob>\r\n" } else { b">\r\n" });
         plan.note = Note::Register {
-            token,
+            token: path,
             initial: !refresh,
             first_hop,
         };

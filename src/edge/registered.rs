@@ -6,7 +6,7 @@
 
 use super::policy::Edge;
 use super::register::{Asks, Phone, Who};
-use super::{EdgeSet, Known, Registration};
+use super::{EdgeSet, Known, Registration, Token};
 use crate::edit::{Edits, decimal, host};
 use crate::id::Transport;
 use crate::limits;
@@ -53,6 +53,7 @@ impl Edge {
         let Some(base) = context.request() else {
             return;
         };
+        let mut named = Token::new();
         let mut again = std::mem::take(&mut self.again);
         let asks = scan(base, &mut again).map(|()| Self::read(base, &again));
         if let Ok(Ok(Asks::Binding(phone))) = asks {
@@ -65,8 +66,8 @@ impl Edge {
             } else if seconds == 0 {
                 // D-E11: nothing is told after a de-registration.
                 self.leave(net, now, &subscriber, phone.reg_id);
-            } else if self.codec.read(token, &mut self.token).is_ok() {
-                let edges = self.token_set();
+            } else if self.codec.read(token, &mut named).is_ok() {
+                let edges = self.token_set(&named);
                 let until = now + Duration::from_secs(seconds.into());
                 let bound = self.registrations.bind(&Registration {
                     subscriber,
@@ -74,7 +75,7 @@ impl Edge {
                     reg_id: phone.reg_id,
                     flow: context.ingress.flow,
                     edges,
-                    flags: self.token.flags(),
+                    flags: named.flags(),
                     is_sticky: phone.sticky,
                     expires: until,
                 });

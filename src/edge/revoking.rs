@@ -12,7 +12,7 @@
 use super::policy::Edge;
 use super::{holding, registrations};
 use crate::limits::TOKEN_FIELD_MAX;
-use crate::proxy::{Net, Reply, Request, Verdict};
+use crate::proxy::{Net, Pass, Reply, Request, Verdict};
 use crate::scan::user::write_user;
 use crate::scan::{Method, Name};
 use crate::send::Handoff;
@@ -21,12 +21,8 @@ use crate::trust::Principal;
 
 impl Edge {
     /// The answer to a home that revokes somebody; `None` for everything else.
-    pub(super) fn revoked(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-    ) -> Option<Verdict> {
+    pub(super) fn revoked(&mut self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+        let (request, now) = (pass.request, pass.now);
         let (bytes, message) = (request.bytes, request.message);
         let is_it = message.method() == Method::Notify
             && request.is_first_hop()
@@ -46,8 +42,8 @@ impl Edge {
         write_user(from.user?.of(bytes), &mut user);
         let mut room = [0; TOKEN_FIELD_MAX];
         let realm = registrations::lowered(from.host.of(bytes), &mut room);
-        self.forget_user(net, now, (&user, realm));
-        net.tell_all(&Handoff::Revoked {
+        self.forget_user(pass.net, now, (&user, realm));
+        pass.net.tell_all(&Handoff::Revoked {
             user: user.into(),
             realm: realm.into(),
         });

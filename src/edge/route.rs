@@ -13,137 +13,121 @@
 //! - A request from a peer is for a phone, and names it: nobody has an edge send
 //!   anything on for him by way of the home.
 
-use super::BadToken;
 use super::homes::push_in_order;
-use super::own::Mine;
+use super::own::{Mine, Own};
 use super::policy::Edge;
 use super::record_route::Way;
+use super::{BadToken, Token};
+use crate::guard::Kind;
 use crate::id::Flow;
 use crate::omit::Omit;
-use crate::proxy::{Net, Plan, Reply, Request, Target, Verdict};
-use crate::scan::{Method, Route};
+use crate::proxy::{Net, Pass, Reply, Request, Target, Verdict};
+use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
-use crate::time::Instant;
-use crate::trust::Principal;
-
-/// A request on its way through the edge, with what is known of it.
-pub(super) struct Pass<'a, 'b> {
-    pub(super) net: &'a mut Net,
-    pub(super) now: Instant,
-    pub(super) request: &'a Request<'b>,
-    pub(super) plan: &'a mut Plan,
-    /// Route values follow those of ours.
-    more: bool,
-    /// It shows the mark of its dialog. Looked at only where it decides.
-    pub(super) is_marked: bool,
-}
+use crate::trust::{Ingress, Principal};
 
 impl Edge {
     /// Routes a request.
-    pub(super) fn call(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Verdict {
-        let principal = request.ingress.principal;
-        let own = self.own_routes(net, request);
-        plan.pop = own.count;
-        let mut what = own.what;
-        if let Some(mine) = self.strict(net, request, own) {
-            // P-7: a strict router upstream left our own value in the Request-URI.
-            plan.restore_uri = true;
-            what = mine;
-        }
-        let routes = request.message.routes();
-        let more = routes.len() > plan.pop + usize::from(plan.restore_uri);
-        let mut pass = Pass {
-            net,
-            now,
-            request,
-            plan,
-            more,
-            is_marked: false,
-        };
+    pub(super) fn call(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let Ingress {
+            principal, handed, ..
+        } = pass.request.ingress;
+        let mut token = Token::new();
+        let what = self.find_own(pass, &mut token);
+        let token = &token;
         match what {
             // A phone keeps its calls when this edge has been restarted.
-            Mine::Bad(BadToken::Stale) if !principal.is_peer() && more => self.outgoing(&mut pass),
-            Mine::Bad(BadToken::Stale) => no_flow(&mut pass),
+            Mine::Bad(BadToken::Stale) if !principal.is_peer() && pass.next_route().is_some() => {
+                self.outgoing(pass, token)
+            }
+            Mine::Bad(BadToken::Stale) => no_flow(pass),
             Mine::Bad(bad) => {
                 pass.net.counters.bad_tokens += 1;
                 let (status, _) = bad.answer();
-                refuse(status, "Token Not Valid Here")
+                Verdict::refuse(status, "Token Not Valid Here")
             }
-            Mine::Elsewhere(place) if principal == Principal::Home => {
-                self.forward_to(&mut pass, place)
-            }
+            Mine::Elsewhere(place) if principal == Principal::Home => self.forward_to(pass, place),
             // The edge that a redirect named relays what names it to another one,
             // whose 430 then says that none of them has the flow (H-12).
-            Mine::Elsewhere(_) if self.has_token() => self.with_token(&mut pass),
+            Mine::Elsewhere(_) if !token.is_empty() => self.with_token(pass, token),
             Mine::Elsewhere(_) if principal == Principal::Edge => {
-                refuse(482, "Relayed Twice Between Edges")
+                Verdict::refuse(482, "Relayed Twice Between Edges")
             }
-            Mine::Token => self.with_token(&mut pass),
-            Mine::Flow { shard, .. }
-                if pass.net.team.is_other(shard) && request.ingress.handed == 0 =>
-            {
+            Mine::Token => self.with_token(pass, token),
+            Mine::Flow { shard, .. } if pass.net.team.is_other(shard) && handed == 0 => {
                 Verdict::HandOver(shard)
             }
-            Mine::Flow { flow, .. } => self.with_flow(&mut pass, flow),
+            Mine::Flow { flow, .. } => self.with_flow(pass, flow, token),
             Mine::Elsewhere(_) | Mine::Cluster | Mine::Address | Mine::Sibling | Mine::Not => {
-                self.plain(&mut pass)
+                self.plain(pass, token)
             }
         }
     }
 
+    /// Says in the plan which values are ours, and what they say; `token` is the
+    /// token in them.
+    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>, token: &mut Token) -> Mine {
+        let own = self.own_routes(pass.net, pass.request, token);
+        pass.plan.pop = own.count;
+        let strict = self.strict(pass.net, pass.request, own, token);
+        // P-7: a strict router upstream left our own value in the Request-URI.
+        pass.plan.restore_uri = strict.is_some();
+        strict.unwrap_or(own.what)
+    }
+
     /// Our own Record-Route value standing in the Request-URI of a request
     /// that still has routes.
-    pub(super) fn strict(
-        &mut self,
+    fn strict(
+        &self,
         net: &Net,
         request: &Request<'_>,
-        own: super::own::Own,
+        own: Own,
+        token: &mut Token,
     ) -> Option<Mine> {
         let uri = request.message.target()?;
         let has_route = !request.message.routes().is_empty();
         if !has_route || own.what != Mine::Not || !uri.is_loose(request.bytes) {
             return None;
         }
-        let mine = self.classify(net, request.bytes, uri);
+        let mine = self.classify(net, request.bytes, uri, token);
         // Over TLS the address is `maddr` of our name (C-6).
         let is_ours = mine == Mine::Cluster && uri.param(request.bytes, "maddr").is_some();
         if is_ours || matches!(mine, Mine::Token | Mine::Flow { .. } | Mine::Address) {
             return Some(mine);
         }
-        self.token.clear();
+        token.clear();
         None
     }
 
-    fn with_token(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        if self.token.is_anonymous() {
+    fn with_token(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
+        let Ingress {
+            principal,
+            flow,
+            handed,
+            ..
+        } = pass.request.ingress;
+        if token.is_anonymous() {
             // D-E15
             pass.net.counters.bad_tokens += 1;
-            return refuse(403, "Token Names No User");
+            return Verdict::refuse(403, "Token Names No User");
         }
-        let subscriber = self.token.subscriber();
+        let subscriber = token.subscriber();
         let table = &self.registrations;
         let here = table
             .flow_of(pass.now, &subscriber, None)
             .filter(|flow| pass.net.flows.lives(*flow));
-        if !pass.request.ingress.principal.is_peer() {
+        if !principal.is_peer() {
             // Without its own flow its address changed, or this edge has forgotten it.
-            if pass.more || table.has_flow(pass.now, pass.request.ingress.flow, &subscriber) {
-                return self.outgoing(pass);
+            if pass.next_route().is_some() || table.has_flow(pass.now, flow, &subscriber) {
+                return self.outgoing(pass, token);
             }
             if let Some(verdict) = self.roams(pass) {
                 return verdict;
             }
         }
         if here.is_none()
-            && let Some(shard) =
-                self.holder(pass.net, pass.now, &subscriber, pass.request.ingress.handed)
+            && let Some(shard) = self.holder(pass.net, pass.now, &subscriber, handed)
         {
             return Verdict::HandOver(shard);
         }
@@ -153,40 +137,38 @@ impl Edge {
         };
         if let Some((_, shard)) = bare
             && pass.net.team.is_other(shard)
-            && pass.request.ingress.handed == 0
+            && handed == 0
         {
             return Verdict::HandOver(shard);
         }
         let bare = bare.map(|(flow, _)| flow);
         let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
         match here.or(bare) {
-            Some(flow) => self.incoming(pass, flow),
-            None if pass.request.ingress.principal == Principal::Edge
-                && !pass.net.omit.leaves_out(Omit::RelayMark) =>
-            {
+            Some(flow) => self.incoming(pass, flow, token),
+            None if principal == Principal::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
                 no_flow(pass)
             }
-            None => match self.redirect(pass) {
+            None => match self.redirect(pass, token) {
                 Some(verdict) => verdict,
-                None => self.relay(pass),
+                None => self.relay(pass, token),
             },
         }
     }
 
-    fn with_flow(&mut self, pass: &mut Pass<'_, '_>, flow: Flow) -> Verdict {
+    fn with_flow(&mut self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
         if flow == pass.request.ingress.flow {
-            return self.outgoing(pass);
+            return self.outgoing(pass, token);
         }
         if !pass.request.ingress.principal.is_peer() {
-            if pass.more {
-                return self.outgoing(pass);
+            if pass.next_route().is_some() {
+                return self.outgoing(pass, token);
             }
             if let Some(verdict) = self.roams(pass) {
                 return verdict;
             }
         }
         if pass.net.flows.lives(flow) {
-            self.incoming(pass, flow)
+            self.incoming(pass, flow, token)
         } else {
             no_flow(pass)
         }
@@ -198,14 +180,12 @@ impl Edge {
         if !pass.request.in_dialog() {
             return Some(self.turned_away(pass));
         }
-        pass.is_marked =
-            self.has_mark(pass.net, pass.request, pass.plan.pop, pass.plan.restore_uri);
-        if !pass.is_marked {
+        if !self.shown(pass).any {
             pass.net.counters.unmarked += 1;
             return Some(self.turned_away(pass));
         }
-        let refused = !pass.may_roam();
-        refused.then(|| refuse(503, "Too Many Requests From Your Address"))
+        let refused = !may_roam(pass);
+        refused.then(|| Verdict::refuse(503, "Too Many Requests From Your Address"))
     }
 
     /// Protocol 2.3 item 9: a leaked token opens nothing. An edge that does not
@@ -220,8 +200,8 @@ impl Edge {
     }
 
     /// No token: from a phone it goes out, from the core it has no flow to go to.
-    fn plain(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        let pings = pass.request.message.method() == Method::Options && !pass.more;
+    fn plain(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
+        let pings = pass.request.message.method() == Method::Options && pass.next_route().is_none();
         if pings && self.is_for_us(pass) {
             pass.plan.lines.extend_from_slice(
                 b"Accept: application/sdp\r\nSupported: path, outbound, sticky\r\n",
@@ -229,26 +209,25 @@ impl Edge {
             return Verdict::Answer(Reply::stateless(200, "OK"));
         }
         if pass.request.ingress.principal.is_peer() {
-            return refuse(404, "No Flow Is Named In The Route");
+            return Verdict::refuse(404, "No Flow Is Named In The Route");
         }
-        self.outgoing(pass)
+        self.outgoing(pass, token)
     }
 
     /// An OPTIONS to the edge itself: a ping (S-32).
-    fn is_for_us(&mut self, pass: &Pass<'_, '_>) -> bool {
+    fn is_for_us(&self, pass: &Pass<'_, '_>) -> bool {
         let Some(uri) = pass.request.message.target() else {
             return false;
         };
-        let what = self.classify(pass.net, pass.request.bytes, uri);
-        self.token.clear();
+        let what = self.classify(pass.net, pass.request.bytes, uri, &mut Token::new());
         matches!(what, Mine::Cluster | Mine::Address)
     }
 
     /// H-12: another edge of the token may hold the flow. The Route stays, so
     /// that edge finds the token again; that it comes from an edge is the mark
     /// that ends the relaying there.
-    fn relay(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        let set = self.token_set();
+    fn relay(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
+        let set = self.token_set(token);
         pass.plan.pop = 0;
         pass.plan.restore_uri = false;
         for is_down in [false, true] {
@@ -278,24 +257,21 @@ impl Edge {
     }
 
     /// To the phone, over its flow and no other (RFC 5626 §5.3.1).
-    fn incoming(&mut self, pass: &mut Pass<'_, '_>, flow: Flow) -> Verdict {
+    fn incoming(&mut self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
-        self.record_route(pass, flow, Hop::Flow(pass.request.ingress.flow), Way::In);
+        let home = Hop::Flow(pass.request.ingress.flow);
+        self.record_route(pass, (flow, home), Way::In, token);
         Verdict::Forward
     }
 
     /// From a phone: by its next Route, else to the home.
-    fn outgoing(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+    fn outgoing(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
         let bytes = pass.request.bytes;
         let is_stranger = pass.request.ingress.principal == Principal::Stranger;
-        if is_stranger && pass.request.in_dialog() {
-            pass.is_marked =
-                self.has_mark(pass.net, pass.request, pass.plan.pop, pass.plan.restore_uri);
-        }
         let next = pass.next_route().map(|route| route.uri);
         match next {
-            Some(None) => return refuse(400, "Malformed Route"),
+            Some(None) => return Verdict::refuse(400, "Malformed Route"),
             Some(Some(uri)) if !self.is_home(pass.net, bytes, &uri) => {
                 match self.way_out(pass, &uri) {
                     Ok(hop) => pass.plan.targets.push(Target::at(hop)),
@@ -305,7 +281,7 @@ impl Edge {
             }
             Some(Some(_)) | None => {
                 if is_stranger
-                    && !pass.is_marked
+                    && !(pass.request.in_dialog() && self.shown(pass).any)
                     && let Some(verdict) = self.stranger_refusal(pass)
                 {
                     return verdict;
@@ -314,7 +290,7 @@ impl Edge {
             }
         }
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
-            self.record_route(pass, pass.request.ingress.flow, hop, Way::Out);
+            self.record_route(pass, (pass.request.ingress.flow, hop), Way::Out, token);
         }
         Verdict::Forward
     }
@@ -337,22 +313,19 @@ impl Edge {
     }
 }
 
-impl<'a> Pass<'a, '_> {
-    /// The first Route value that is not ours.
-    pub(super) fn next_route(&self) -> Option<&'a Route> {
-        let request: &'a Request<'_> = self.request;
-        let next = request.message.routes().get(self.plan.pop);
-        next.filter(|_| self.more)
-    }
-}
-
 /// The flow is gone and nobody else has it: 430 to the proxy (O-5).
 fn no_flow(pass: &mut Pass<'_, '_>) -> Verdict {
     pass.net.counters.flows_failed += 1;
-    refuse(430, "Flow Failed")
+    Verdict::refuse(430, "Flow Failed")
 }
 
-/// An answer that is kept; the proxy gives none to an ACK (P-34).
-const fn refuse(status: u16, reason: &'static str) -> Verdict {
-    Verdict::Answer(Reply::new(status, reason))
+/// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
+fn may_roam(pass: &mut Pass<'_, '_>) -> bool {
+    let ip = pass.request.ingress.source.ip();
+    let may = pass.net.guard.admit(pass.now, ip, Kind::Roaming);
+    pass.net.counters.limited += u64::from(!may);
+    if !may {
+        pass.net.retry_after(0, &mut pass.plan.lines);
+    }
+    may
 }

@@ -107,11 +107,15 @@ pub(super) fn write_field(field: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the bytes that a field of a clear token stands for.
+/// Gives away, one by one, the bytes that a field of a clear token stands for.
 ///
 /// # Errors
-/// `Malformed` for anything that `write_field` does not write.
-pub(super) fn read_field(text: &[u8], out: &mut Vec<u8>) -> Result<(), BadToken> {
+/// `Malformed` for anything that `write_field` does not write, and what `push`
+/// returns.
+pub(super) fn read_field(
+    text: &[u8],
+    mut push: impl FnMut(u8) -> Result<(), BadToken>,
+) -> Result<(), BadToken> {
     let mut rest = text;
     loop {
         match rest {
@@ -124,11 +128,11 @@ pub(super) fn read_field(text: &[u8], out: &mut Vec<u8>) -> Result<(), BadToken>
                 if is_plain(byte) {
                     return Err(BadToken::Malformed);
                 }
-                out.push(byte);
+                push(byte)?;
                 rest = after;
             }
             [byte, after @ ..] if is_plain(*byte) => {
-                out.push(*byte);
+                push(*byte)?;
                 rest = after;
             }
             [..] => return Err(BadToken::Malformed),
@@ -223,9 +227,15 @@ mod tests {
             text.iter().find(|&&byte| !is_plain(byte) && byte != b'_'),
             None
         );
-        let mut back = Vec::new();
-        assert_eq!(read_field(&text, &mut back), Ok(()));
-        assert_eq!(back, all);
+        let read = |text: &[u8]| {
+            let mut back = Vec::new();
+            let keep = |byte| {
+                back.push(byte);
+                Ok(())
+            };
+            read_field(text, keep).map(|()| back)
+        };
+        assert_eq!(read(&text), Ok(all));
         for text in [
             &b"_3a"[..],
             b"_41",
@@ -237,7 +247,7 @@ mod tests {
             b"_G0",
         ] {
             assert_eq!(
-                read_field(text, &mut back),
+                read(text),
                 Err(BadToken::Malformed),
                 "{}",
                 text.escape_ascii()

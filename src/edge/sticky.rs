@@ -13,6 +13,7 @@
 
 use std::net::SocketAddr;
 
+use super::Token;
 use super::own::Mine;
 use super::policy::{Edge, Origin};
 use crate::id::{Flow, Transport};
@@ -131,13 +132,11 @@ impl Edge {
     }
 
     /// Whether an edge of ours wrote the value.
-    fn wrote(&mut self, net: &Net, bytes: &[u8], value: Span) -> bool {
+    fn wrote(&self, net: &Net, bytes: &[u8], value: Span) -> bool {
         let Ok(uri) = Uri::in_value(bytes, value) else {
             return false;
         };
-        let mine = self.classify(net, bytes, &uri) != Mine::Not;
-        self.token.clear();
-        mine
+        self.classify(net, bytes, &uri, &mut Token::new()) != Mine::Not
     }
 
     fn stick_home(

@@ -95,8 +95,7 @@ impl Codec {
     }
 
     /// Reads a received user part, in which unreserved characters may be
-    /// escaped. `out` keeps its memory from one token to the next and is empty
-    /// after an error.
+    /// escaped. `out` is empty after an error.
     ///
     /// # Errors
     /// Why the token is refused.
@@ -115,10 +114,12 @@ impl Codec {
     }
 }
 
-/// What a token says. Reused from one reading to the next.
-#[derive(Debug, Default)]
+/// What a token says.
+#[derive(Debug)]
 pub struct Token {
-    bytes: Vec<u8>,
+    /// Its fields, one behind the other.
+    bytes: [u8; ROOM],
+    len: usize,
     user: Span,
     realm: Span,
     instance: Span,
@@ -127,11 +128,37 @@ pub struct Token {
     flags: u8,
 }
 
+/// Octets of what a text of `TOKEN_MAX` can say, and the realm that a clear token
+/// leaves out.
+const ROOM: usize = TOKEN_MAX + TOKEN_FIELD_MAX;
+
+impl Default for Token {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Token {
     /// One that says nothing yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        let none = Span { start: 0, end: 0 };
+        Self {
+            bytes: [0; ROOM],
+            len: 0,
+            user: none,
+            realm: none,
+            instance: none,
+            edges: [none; EDGE_SET_MAX],
+            edge_count: 0,
+            flags: 0,
+        }
+    }
+
+    /// True when it says nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.edge_count == 0
     }
 
     /// Whom it speaks of.
@@ -185,12 +212,17 @@ impl Token {
 
     /// Says nothing any more.
     pub(super) fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        *self = Self {
-            bytes,
-            ..Self::default()
-        };
+        (self.len, self.edge_count, self.flags) = (0, 0, 0);
+        (self.user, self.realm, self.instance) = Default::default();
+    }
+
+    /// Takes in further bytes; where they stand.
+    fn append(&mut self, part: &[u8]) -> Result<Span, BadToken> {
+        let (start, end) = (self.len, self.len + part.len());
+        let room = self.bytes.get_mut(start..end);
+        room.ok_or(BadToken::Malformed)?.copy_from_slice(part);
+        self.len = end;
+        Ok(Span::new(start, end))
     }
 
     fn push_edge(&mut self, edge: Span) -> Result<(), BadToken> {
@@ -292,7 +324,7 @@ fn write_plain(subscriber: &Subscriber<'_>, edges: &[&[u8]], flags: u8, out: &mu
 fn read_sealed(ring: &Ring, text: &[u8], out: &mut Token) -> Result<(), BadToken> {
     let mut room = [0; spelling::BYTES_MAX];
     let plain = ring.open(text, &mut room)?;
-    out.bytes.extend_from_slice(plain);
+    out.append(plain)?;
     let (&flags, _) = plain.split_first().ok_or(BadToken::Malformed)?;
     out.flags = flags;
     let mut at = 1;
@@ -317,7 +349,7 @@ fn read_sealed(ring: &Ring, text: &[u8], out: &mut Token) -> Result<(), BadToken
 fn read_clear(text: &[u8], common: &[u8], out: &mut Token) -> Result<(), BadToken> {
     let mut fields = text.split(|&byte| byte == b'+').peekable();
     let user = fields.next().ok_or(BadToken::Malformed)?;
-    let field = read_clear_field(user, USER_MAX, &mut out.bytes)?;
+    let field = read_clear_field(user, USER_MAX, out)?;
     (out.user, out.realm) = match memchr::memrchr(b'@', field.of(&out.bytes)) {
         Some(at) => {
             let at = usize::from(field.start) + at;
@@ -331,14 +363,10 @@ fn read_clear(text: &[u8], common: &[u8], out: &mut Token) -> Result<(), BadToke
             }
             (user, realm)
         }
-        None => {
-            out.bytes.extend_from_slice(common);
-            let end = out.bytes.len();
-            (field, Span::new(end - common.len(), end))
-        }
+        None => (field, out.append(common)?),
     };
     while let Some(text) = fields.next() {
-        let field = read_clear_field(text, TOKEN_FIELD_MAX, &mut out.bytes)?;
+        let field = read_clear_field(text, TOKEN_FIELD_MAX, out)?;
         if fields.peek().is_some() {
             out.push_edge(field)?;
         } else {
@@ -352,13 +380,13 @@ fn read_clear(text: &[u8], common: &[u8], out: &mut Token) -> Result<(), BadToke
     }
 }
 
-fn read_clear_field(text: &[u8], max: usize, out: &mut Vec<u8>) -> Result<Span, BadToken> {
-    let start = out.len();
-    spelling::read_field(text, out)?;
-    if out.len() - start > max {
+fn read_clear_field(text: &[u8], max: usize, out: &mut Token) -> Result<Span, BadToken> {
+    let start = out.len;
+    spelling::read_field(text, |byte| out.append(&[byte]).map(drop))?;
+    if out.len - start > max {
         return Err(BadToken::Malformed);
     }
-    Ok(Span::new(start, out.len()))
+    Ok(Span::new(start, out.len))
 }
 
 /// A user with its domain.

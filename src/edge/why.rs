@@ -1,6 +1,7 @@
 //! What an edge says of a URI: the token in it, the phone's flows, and what a
 //! request for it would meet (`steadfast why`).
 
+use super::Token;
 use super::own::Mine;
 use super::policy::Edge;
 use super::registrations;
@@ -21,14 +22,15 @@ impl Edge {
             facts.say("uri", "is malformed, so a request for it gets 400");
             return facts;
         };
-        match self.classify(net, uri, &parsed) {
-            Mine::Token => self.why_token(net, now, &mut facts),
+        let mut token = Token::new();
+        match self.classify(net, uri, &parsed, &mut token) {
+            Mine::Token => self.why_token(net, now, &token, &mut facts),
             Mine::Elsewhere(place) => {
                 let member = self.settings.members.get(place);
                 let name = member.map_or("nobody", |member| member.name.as_str());
                 facts.say("edge", format!("its maddr names {name}"));
-                if self.has_token() {
-                    self.why_token(net, now, &mut facts);
+                if !token.is_empty() {
+                    self.why_token(net, now, &token, &mut facts);
                 }
             }
             Mine::Flow { flow: at, .. } => {
@@ -44,13 +46,11 @@ impl Edge {
             Mine::Sibling => facts.say("uri", "names another edge"),
             Mine::Not => self.why_other(net, now, uri, &parsed, &mut facts),
         }
-        self.token.clear();
         facts
     }
 
-    fn why_token(&self, net: &Net, now: Instant, facts: &mut Facts) {
+    fn why_token(&self, net: &Net, now: Instant, token: &Token, facts: &mut Facts) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let token = &self.token;
         let edges: Vec<_> = token.edges().map(text).collect();
         let subscriber = token.subscriber();
         let says = format!(

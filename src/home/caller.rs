@@ -9,9 +9,8 @@
 
 use super::authenticate::As;
 use super::policy::Home;
-use super::routing::Pass;
 use crate::omit::Omit;
-use crate::proxy::{Reply, Request, Verdict};
+use crate::proxy::{Pass, Reply, Request, Verdict};
 use crate::scan::Method;
 use crate::scan::Name;
 use crate::scan::auth::Digest;
@@ -31,8 +30,12 @@ pub(super) enum Caller {
 }
 
 impl Home {
-    /// Finds out who calls, and asks him where he has to prove it.
-    pub(super) fn identify(&mut self, pass: &mut Pass<'_, '_>) -> Result<(), Reply> {
+    /// Finds out who calls, and asks him where he has to prove it; and the user
+    /// that has proven here who he is.
+    pub(super) fn identify(
+        &mut self,
+        pass: &mut Pass<'_, '_>,
+    ) -> Result<(Caller, Option<Span>), Reply> {
         let (bytes, request) = (pass.request.bytes, pass.request);
         let domain = self.settings.domain.as_bytes();
         let is_ours = |uri: &Uri| same_host(uri.host.of(bytes), domain);
@@ -44,7 +47,7 @@ impl Home {
         // An address of ours in the host means the domain.
         let from = from.filter(|uri| self.is_own_host(pass.net, bytes, uri));
         let asserted = self.asserted(request);
-        pass.caller = match (request.ingress.principal, asserted.as_ref()) {
+        let mut caller = match (request.ingress.principal, asserted.as_ref()) {
             (Principal::Home | Principal::Edge, Some(uri)) if is_ours(uri) => Caller::Subscriber,
             (Principal::Home | Principal::Edge, Some(_)) | (Principal::Carrier, _) => {
                 Caller::Carrier
@@ -58,7 +61,7 @@ impl Home {
                 _,
             ) => Caller::Stranger,
         };
-        if request.principal == Principal::Carrier {
+        if request.ingress.principal == Principal::Carrier {
             let is_ours = |uri: &Uri| self.is_own_host(pass.net, bytes, uri);
             let disowned = identity::disowned(bytes, request.message, is_ours);
             pass.plan.consumed.extend(disowned);
@@ -66,7 +69,7 @@ impl Home {
         let user = |uri: Uri| uri.user.unwrap_or_default();
         let claims_another =
             |uri: &Uri| from.is_some_and(|from| user(from).of(bytes) != user(*uri).of(bytes));
-        let is_known = match pass.caller {
+        let is_known = match caller {
             Caller::Subscriber => !asserted.as_ref().is_some_and(claims_another),
             // It vouches for its own.
             Caller::Carrier => from.is_none(),
@@ -75,28 +78,26 @@ impl Home {
         let is_ack = request.message.method() == Method::Ack;
         if is_ack && !is_known {
             // It cannot be asked, and calls in another name than its own.
-            pass.caller = Caller::Stranger;
+            caller = Caller::Stranger;
         }
         let is_asked = self.settings.challenges_calls
             && !is_known
             && !is_ack
             && !request.is_emergency()
             && !pass.net.omit.leaves_out(Omit::Asking);
-        if !is_asked || request.in_dialog() && self.is_marked(pass) {
-            return Ok(());
+        if !is_asked || request.in_dialog() && self.shows_mark(pass) {
+            return Ok((caller, None));
         }
         let claim = from.map_or_else(|| self.credentials_user(request), user);
         self.authenticate(pass.net, pass.now, request, (claim, As::Proxy), pass.plan)?;
-        pass.caller = Caller::Subscriber;
-        pass.proven = Some(claim);
-        Ok(())
+        Ok((Caller::Subscriber, Some(claim)))
     }
 
     /// Whether an ACK may go on, as every other request may: that of a 2xx belongs
     /// to the dialog, and shows its mark; that of a refusal ends with who refused.
-    pub(super) fn may_acknowledge(&self, pass: &mut Pass<'_, '_>) -> bool {
+    pub(super) fn may_acknowledge(&self, pass: &mut Pass<'_, '_>, caller: Caller) -> bool {
         let is_ack = pass.request.message.method() == Method::Ack;
-        let may = !is_ack || pass.caller == Caller::Subscriber || self.is_marked(pass);
+        let may = !is_ack || caller == Caller::Subscriber || self.shows_mark(pass);
         pass.net.counters.unmarked += u64::from(!may);
         may
     }
@@ -127,9 +128,9 @@ impl Home {
     /// Writes down who has proven himself, for whoever is told further on: not
     /// for himself in a refusal, and not for another domain where he asks for
     /// privacy (I-1, I-3).
-    pub(super) fn assert(&self, pass: &mut Pass<'_, '_>) {
+    pub(super) fn assert(&self, pass: &mut Pass<'_, '_>, proven: Option<Span>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let Some(user) = pass.proven else { return };
+        let Some(user) = proven else { return };
         if pass.request.ingress.principal.is_trusted() {
             let lines = identity::lines(bytes, message, identity::ASSERTED);
             pass.plan.consumed.extend(lines.map(|header| header.line));
@@ -142,23 +143,9 @@ impl Home {
     }
 
     /// Whether the request shows the mark of its dialog in a Route value of ours
-    /// and goes on as that says. Looked at once.
-    pub(super) fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool {
-        if let Some(known) = pass.is_marked {
-            return known;
-        }
-        let (pop, strict) = (pass.plan.pop, pass.plan.restore_uri);
-        let is_marked =
-            pass.net.omit.leaves_out(Omit::HomeMark) || self.shows_mark(pass.request, pop, strict);
-        pass.is_marked = Some(is_marked);
-        is_marked
-    }
-
-    /// The same of a request whose first `pop` Route values, or with `strict`
-    /// whose Request-URI, are ours.
-    pub(super) fn shows_mark(&self, request: &Request<'_>, pop: usize, strict: bool) -> bool {
-        let shown = (request.bytes, request.message);
-        self.marks.are_shown(shown, (pop, strict), |_| true)
+    /// and goes on as that says.
+    pub(super) fn shows_mark(&self, pass: &mut Pass<'_, '_>) -> bool {
+        pass.net.omit.leaves_out(Omit::HomeMark) || pass.shown(&self.marks).any
     }
 
     /// Whether a URI means an edge: the cluster by its name, or one of them by its
@@ -174,6 +161,7 @@ impl Home {
     pub(super) fn refusal(
         &self,
         pass: &mut Pass<'_, '_>,
+        caller: Caller,
         bytes: &[u8],
         uri: &Uri,
     ) -> Option<Verdict> {
@@ -181,28 +169,19 @@ impl Home {
             // Through a token one gets past the services of this home: only within
             // a dialog that has gone through them.
             let names_phone = uri.user.is_some();
-            if names_phone && self.is_marked(pass) {
+            if names_phone && self.shows_mark(pass) {
                 return None;
             }
             pass.net.counters.unmarked += 1;
             return Some(pass.not_allowed("Not In A Dialog Of Ours"));
         }
-        let may_call =
-            pass.caller == Caller::Subscriber && self.settings.calls_out.permit(bytes, uri);
-        if may_call || self.is_marked(pass) {
+        let may_call = caller == Caller::Subscriber && self.settings.calls_out.permit(bytes, uri);
+        if may_call || self.shows_mark(pass) {
             return None;
         }
-        Some(pass.not_allowed(match pass.caller {
+        Some(pass.not_allowed(match caller {
             Caller::Subscriber => "Domain Not Allowed",
             Caller::Carrier | Caller::Stranger => "No Relaying For Strangers",
         }))
-    }
-}
-
-impl Pass<'_, '_> {
-    /// Somebody asks for what he may not have.
-    pub(super) fn not_allowed(&mut self, reason: &'static str) -> Verdict {
-        self.net.counters.not_allowed += 1;
-        Verdict::Answer(Reply::new(403, reason))
     }
 }

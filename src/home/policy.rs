@@ -15,7 +15,7 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{
-    Context, Net, Note, PHONE_AWAY, Plan, Policy, Request, Response, Target, Verdict,
+    Context, Net, Note, PHONE_AWAY, Pass, Policy, Request, Response, Target, Verdict,
 };
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
@@ -24,7 +24,7 @@ use crate::send::{Clear, End, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::Instant;
-use crate::trust::{Identities, MarkKey, Principal};
+use crate::trust::{Identities, Ingress, MarkKey, Principal};
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
 /// bounds the work of one wake.
@@ -321,27 +321,22 @@ impl Policy for Home {
         &self.settings.identities
     }
 
-    fn is_marked(&mut self, net: &Net, request: &Request<'_>) -> bool {
-        let mut plan = Plan::default();
-        self.own_routes(net, request, &mut plan);
-        self.shows_mark(request, plan.pop, plan.restore_uri)
+    fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool {
+        self.find_own(pass);
+        self.shows_mark(pass)
     }
 
-    fn route(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Verdict {
-        let from_edge = request.ingress.principal.is_peer();
-        if from_edge {
-            self.link(net, now, request.ingress.flow);
+    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let Ingress {
+            principal, flow, ..
+        } = pass.request.ingress;
+        if principal.is_peer() {
+            self.link(pass.net, pass.now, flow);
         }
-        if request.message.method() == Method::Register {
-            self.register(net, now, request, plan, from_edge)
+        if pass.request.message.method() == Method::Register {
+            self.register(pass)
         } else {
-            self.call(net, now, request, plan)
+            self.call(pass)
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Change, Conflict, Redirect, Register};
 use crate::edit::decimal;
 use crate::limits;
 use crate::pacing;
-use crate::proxy::{Net, Plan, Reply, Request, Verdict, is_sips};
+use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, is_sips};
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
@@ -30,15 +30,10 @@ struct Asked {
 
 impl Home {
     /// Serves a REGISTER.
-    pub(super) fn register(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-        from_edge: bool,
-    ) -> Verdict {
-        if !from_edge && self.redirects(request) {
+    pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let (net, now) = (&mut *pass.net, pass.now);
+        let (request, plan) = (pass.request, &mut *pass.plan);
+        if !request.ingress.principal.is_peer() && self.redirects(request) {
             // D-H1, D-H3: before anything is created.
             self.note_redirected(net, now, request);
             for part in ["Contact: <", &self.settings.edges, ">\r\n"] {

@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Plan, Policy, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Maddr, Net, Note, Pass, Policy, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::uri::{Scheme, Uri, same_host};
@@ -23,72 +23,42 @@ use crate::span::Span;
 use crate::time::Instant;
 use crate::trust::mark::{Next, Own};
 
-/// A request on its way through the home.
-pub(super) struct Pass<'a, 'b> {
-    pub(super) net: &'a mut Net,
-    pub(super) now: Instant,
-    pub(super) request: &'a Request<'b>,
-    pub(super) plan: &'a mut Plan,
-    /// On whose behalf it comes.
-    pub(super) caller: Caller,
-    /// Whether it shows the mark of its dialog, once that was looked at.
-    pub(super) is_marked: Option<bool>,
-    /// The user that has proven here who he is.
-    pub(super) proven: Option<Span>,
-}
-
 impl Home {
     /// Routes a request.
-    pub(super) fn call(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Verdict {
-        let bytes = request.bytes;
-        self.own_routes(net, request, plan);
-        plan.check_loops = true;
-        let routes = request.message.routes();
-        let left = routes.get(plan.pop);
-        let left = left.filter(|_| !plan.restore_uri || routes.len() > 1);
+    pub(super) fn call(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        self.find_own(pass);
+        pass.plan.check_loops = true;
+        let left = pass.next_route();
         let uri = match left {
             Some(next) => next.uri,
-            None if plan.restore_uri => routes.last().and_then(|last| last.uri),
-            None => request.message.target().copied(),
+            None if pass.plan.restore_uri => message.routes().last().and_then(|last| last.uri),
+            None => message.target().copied(),
         };
         let Some(uri) = uri else {
-            return refuse(400, "Malformed Route");
-        };
-        let mut pass = Pass {
-            net,
-            now,
-            request,
-            plan,
-            caller: Caller::Stranger,
-            is_marked: None,
-            proven: None,
+            return Verdict::refuse(400, "Malformed Route");
         };
         let ends_here = left.is_none() && self.is_own_host(pass.net, bytes, &uri);
         let is_for_us = ends_here && uri.user.is_none();
         // Whoever stands next to us may ask whether we live (S-32); what comes by
         // way of an edge asks for a service.
-        if is_for_us && request.hops() == 1 {
-            return for_us(&mut pass);
+        if is_for_us && pass.request.is_first_hop() {
+            return for_us(pass);
         }
-        if let Err(reply) = self.identify(&mut pass) {
-            return Verdict::Answer(reply);
-        }
+        let (caller, proven) = match self.identify(pass) {
+            Ok(found) => found,
+            Err(reply) => return Verdict::Answer(reply),
+        };
         if is_for_us {
-            return for_us(&mut pass);
+            return for_us(pass);
         }
-        if !self.may_acknowledge(&mut pass) {
+        if !self.may_acknowledge(pass, caller) {
             return Verdict::Drop;
         }
-        self.consume(&mut pass);
-        let verdict = self.after(&mut pass, (left.is_none(), ends_here), &uri);
+        self.consume(pass);
+        let verdict = self.after(pass, caller, (left.is_none(), ends_here), &uri);
         if verdict == Verdict::Forward {
-            self.assert(&mut pass);
+            self.assert(pass, proven);
         }
         verdict
     }
@@ -98,6 +68,7 @@ impl Home {
     fn after(
         &mut self,
         pass: &mut Pass<'_, '_>,
+        caller: Caller,
         (is_last, ends_here): (bool, bool),
         uri: &Uri,
     ) -> Verdict {
@@ -117,17 +88,17 @@ impl Home {
                 let user = uri.user.map(|user| user.of(bytes));
                 self.by_location(pass, user.unwrap_or_default())
             }
-            Maddr::Absent | Maddr::Other => self.by_uri(pass, bytes, uri),
-            Maddr::Ours => self.by_rest(pass),
+            Maddr::Absent | Maddr::Other => self.by_uri(pass, caller, bytes, uri),
+            Maddr::Ours => self.by_rest(pass, caller),
         }
     }
 
     /// To what a Request-URI says without the `maddr` that was ours.
-    fn by_rest(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+    fn by_rest(&mut self, pass: &mut Pass<'_, '_>, caller: Caller) -> Verdict {
         let rest = std::mem::take(&mut pass.plan.request_uri);
         let verdict = match Uri::parse(&rest, Span::new(0, rest.len())) {
-            Ok(uri) => self.by_uri(pass, &rest, &uri),
-            Err(_) => refuse(400, "Malformed URI"),
+            Ok(uri) => self.by_uri(pass, caller, &rest, &uri),
+            Err(_) => Verdict::refuse(400, "Malformed URI"),
         };
         pass.plan.request_uri = rest;
         verdict
@@ -153,19 +124,19 @@ impl Home {
         pass.plan.consumed.extend(ours.map(|header| header.line));
     }
 
-    /// Takes our own values off: up to two (one per transport).
-    pub(super) fn own_routes(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) {
-        let bytes = request.bytes;
-        let is_own = |uri: &Uri| self.is_own(net, bytes, uri);
-        let routes = request.message.routes();
-        plan.pop = routes
+    /// Says in the plan which values are ours: up to two (one per transport).
+    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>) {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let is_own = |uri: &Uri| self.is_own(pass.net, bytes, uri);
+        let routes = message.routes();
+        pass.plan.pop = routes
             .iter()
             .take(2)
             .take_while(|route| route.uri.as_ref().is_some_and(is_own))
             .count();
-        let uri = request.message.target();
+        let uri = message.target();
         // P-7: what we record-routed is our domain with `lr`.
-        plan.restore_uri = plan.pop == 0
+        pass.plan.restore_uri = pass.plan.pop == 0
             && uri.is_some_and(|uri| uri.is_loose(bytes) && is_own(uri))
             && !routes.is_empty();
     }
@@ -212,9 +183,9 @@ impl Home {
         let user = self.aor.get(..at).unwrap_or_default();
         let domain = self.settings.domain.as_bytes();
         if self.subscribers.find(user, domain).is_some() {
-            refuse(480, "Not Registered")
+            Verdict::refuse(480, "Not Registered")
         } else {
-            refuse(404, "No Such Subscriber")
+            Verdict::refuse(404, "No Such Subscriber")
         }
     }
 
@@ -310,13 +281,19 @@ impl Home {
     }
 
     /// To a Route or a foreign Request-URI, which stands in `bytes`.
-    fn by_uri(&mut self, pass: &mut Pass<'_, '_>, bytes: &[u8], uri: &Uri) -> Verdict {
+    fn by_uri(
+        &mut self,
+        pass: &mut Pass<'_, '_>,
+        caller: Caller,
+        bytes: &[u8],
+        uri: &Uri,
+    ) -> Verdict {
         let cluster = same_host(uri.host.of(bytes), &self.cluster);
-        if let Some(verdict) = self.refusal(pass, bytes, uri) {
+        if let Some(verdict) = self.refusal(pass, caller, bytes, uri) {
             return verdict;
         }
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
-            return refuse(404, "No Route To That Scheme");
+            return Verdict::refuse(404, "No Route To That Scheme");
         }
         let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
         if !cluster && !self.may_go(pass) {
@@ -339,7 +316,7 @@ impl Home {
             });
         }
         if pass.plan.targets.is_empty() {
-            return refuse(404, "Next Hop Cannot Be Resolved");
+            return Verdict::refuse(404, "Next Hop Cannot Be Resolved");
         }
         self.record_route(pass);
         Verdict::Forward
@@ -353,7 +330,7 @@ impl Home {
             Hop::To {
                 transport, addr, ..
             } if self.settings.has_edge_at(addr.ip()) => {
-                self.may_be_peer(&End::new(transport, addr)) && self.is_marked(pass)
+                self.may_be_peer(&End::new(transport, addr)) && self.shows_mark(pass)
             }
             Hop::To { addr, .. } => pass.net.permits(addr),
             Hop::Flow(_) | Hop::Named(_) => true,
@@ -474,12 +451,7 @@ fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
         pass.plan.lines.extend_from_slice(lines);
         return Verdict::Answer(Reply::stateless(200, "OK"));
     }
-    refuse(404, "The Domain Itself Takes No Calls")
-}
-
-/// An answer that is kept; the proxy gives none to an ACK (P-34).
-const fn refuse(status: u16, reason: &'static str) -> Verdict {
-    Verdict::Answer(Reply::new(status, reason))
+    Verdict::refuse(404, "The Domain Itself Takes No Calls")
 }
 
 /// Where the first of the comma-separated values ends. Values are name-addrs

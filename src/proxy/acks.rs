@@ -44,9 +44,7 @@ impl Proxy {
         let transport = turn.net.flows.transport(request.ingress.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
         let sent = valid.ok().and_then(|valid| {
-            let verdict = turn
-                .policy
-                .route(turn.net, turn.now, request, &mut self.plan);
+            let verdict = turn.route(request, &mut self.plan);
             if let Verdict::HandOver(shard) = verdict {
                 // So is the INVITE that it acknowledges.
                 self.unacknowledged.0 = before;

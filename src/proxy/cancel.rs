@@ -79,10 +79,7 @@ impl Proxy {
             return None;
         }
         self.plan.clear();
-        let verdict = turn
-            .policy
-            .route(turn.net, turn.now, request, &mut self.plan);
-        match verdict {
+        match turn.route(request, &mut self.plan) {
             Verdict::HandOver(shard) => Some(shard),
             Verdict::Forward | Verdict::Answer(_) | Verdict::Drop => None,
         }

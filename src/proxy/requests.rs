@@ -87,10 +87,7 @@ impl Proxy {
         let valid = validate::check(request, transport, &mut self.plan.lines);
         turn.net.counters.invalid += u64::from(valid.is_err());
         let valid = valid.map_err(Verdict::Answer)?;
-        match turn
-            .policy
-            .route(turn.net, turn.now, request, &mut self.plan)
-        {
+        match turn.route(request, &mut self.plan) {
             Verdict::Forward if self.plan.targets.is_empty() => {
                 // P-18
                 self.plan.lines.clear();

@@ -7,7 +7,7 @@ use crate::admission::Class;
 use crate::limits;
 use crate::scan::{Method, Name};
 
-use super::{Fate, Net, Proxy, Reply, Request, Turn};
+use super::{Fate, Net, Pass, Plan, Proxy, Reply, Request, Turn};
 
 impl Proxy {
     /// The source asks for too much. Over UDP it need not be who it says, so an
@@ -115,8 +115,10 @@ impl Turn<'_> {
 
     /// A To tag is in anybody's reach: a peer vouches for it, or a mark of ours.
     fn is_of_dialog(&mut self, request: &Request<'_>) -> bool {
+        let mut plan = Plan::default();
+        let mut pass = Pass::new(self.net, self.now, request, &mut plan);
         request.in_dialog()
-            && (request.ingress.principal.is_peer() || self.policy.is_marked(self.net, request))
+            && (request.ingress.principal.is_peer() || self.policy.is_marked(&mut pass))
     }
 
     /// An emergency by its address (RFC 5031, I-7); by Resource-Priority (RFC 4412)

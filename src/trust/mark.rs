@@ -179,6 +179,16 @@ impl<'a> Next<'a> {
     }
 }
 
+/// Which marks of its dialog a request shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// One at least.
+    pub any: bool,
+    /// One for which an edge sends it by its Route: not to the phone whose flow it
+    /// has, which is there whatever stands in the Route.
+    pub leads_on: bool,
+}
+
 /// The key of the marks.
 #[derive(Clone)]
 pub struct MarkKey(Cmac<Aes128Enc>);
@@ -278,13 +288,6 @@ impl MarkKey {
         Some(self.mark(side, &said))
     }
 
-    /// Whether an edge sends by the Route what shows this mark: not to the phone
-    /// whose flow it has, which is there whatever stands in its Route.
-    #[must_use]
-    pub fn leads_on(text: &[u8]) -> bool {
-        matches!(text.first(), Some(b'q' | b't'))
-    }
-
     /// Puts the mark for the calling side in the place of the one that the
     /// request carried, unless `is_claim` says of who is behind us by the answer
     /// that nobody who gave it has him there. `above`: so many of our own values
@@ -311,16 +314,15 @@ impl MarkKey {
         true
     }
 
-    /// Whether a request shows a mark of its dialog that `is_it` in one of the
-    /// values that are ours, the first `own` Route values or with `strict` the
-    /// Request-URI, and goes on as that mark says.
+    /// Which marks of its dialog a request shows in the values that are ours, the
+    /// first `own` Route values or with `strict` the Request-URI, and goes on as
+    /// they say.
     #[must_use]
-    pub fn are_shown(
+    pub fn shown(
         &self,
         (bytes, message): (&[u8], &Message),
         (own, strict): (usize, bool),
-        is_it: impl Fn(&[u8]) -> bool,
-    ) -> bool {
+    ) -> Shown {
         let routes = message.routes();
         let rest = routes.len().saturating_sub(own + usize::from(strict));
         let next = match routes.get(own).filter(|_| rest > 0) {
@@ -334,14 +336,18 @@ impl MarkKey {
                 .target()
                 .map(|uri| Next::Target(uri.whole.of(bytes))),
         };
-        let Some(next) = next else { return false };
+        let Some(next) = next else {
+            return Shown::default();
+        };
         let ours = routes.iter().take(own);
         let ours = ours.filter_map(|route| route.uri.as_ref());
         let ours = ours.chain(message.target().filter(|_| strict));
-        let mut marks = ours.filter_map(|uri| Some((uri, uri.param(bytes, PARAM)??)));
-        marks.any(|(uri, text)| {
-            let (text, own) = (text.of(bytes), Own::of(uri.whole.of(bytes)));
-            is_it(text) && self.verify((text, own), bytes, message, next)
+        let marks = ours.filter_map(|uri| Some((uri, uri.param(bytes, PARAM)??)));
+        let marks = marks.map(|(uri, text)| (text.of(bytes), Own::of(uri.whole.of(bytes))));
+        let good = marks.filter(|shown| self.verify(*shown, bytes, message, next));
+        good.fold(Shown::default(), |shown, (text, _)| Shown {
+            any: true,
+            leads_on: shown.leads_on || matches!(text.first(), Some(b'q' | b't')),
         })
     }
 

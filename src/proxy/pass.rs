@@ -1,0 +1,78 @@
+//! A request on its way through a role: what the role works with, what is known
+//! of the request, and what becomes of it.
+//!
+//! Every rule of who may do what asks this and nothing else. What it finds out
+//! it returns; here is kept only what more than one rule would look for.
+
+use super::{Net, Plan, Reply, Request, Verdict};
+use crate::scan::Route;
+use crate::time::Instant;
+use crate::trust::MarkKey;
+use crate::trust::mark::Shown;
+
+/// One request and one decision.
+pub struct Pass<'a, 'b> {
+    /// The machinery.
+    pub net: &'a mut Net,
+    /// The time of the step.
+    pub now: Instant,
+    /// The request, with what was found out where it came in.
+    pub request: &'a Request<'b>,
+    /// What becomes of it.
+    pub plan: &'a mut Plan,
+    /// The marks of its dialog, once they were looked at.
+    shown: Option<Shown>,
+}
+
+impl<'a, 'b> Pass<'a, 'b> {
+    /// A request that nothing was decided about yet.
+    #[must_use]
+    pub const fn new(
+        net: &'a mut Net,
+        now: Instant,
+        request: &'a Request<'b>,
+        plan: &'a mut Plan,
+    ) -> Self {
+        Self {
+            net,
+            now,
+            request,
+            plan,
+            shown: None,
+        }
+    }
+
+    /// The first Route value that is not ours, once the plan says which are.
+    #[must_use]
+    pub fn next_route(&self) -> Option<&'a Route> {
+        let request: &'a Request<'b> = self.request;
+        let routes = request.message.routes();
+        // One of ours in the Request-URI left the real one at the end (P-7).
+        let own = self.plan.pop + usize::from(self.plan.restore_uri);
+        routes.get(self.plan.pop).filter(|_| routes.len() > own)
+    }
+
+    /// Which marks of its dialog the request shows in the values that are ours, once
+    /// the plan says which those are. Looked at once, and only where it decides.
+    pub fn shown(&mut self, marks: &MarkKey) -> Shown {
+        let (request, plan) = (self.request, &*self.plan);
+        *self.shown.get_or_insert_with(|| {
+            let own = (plan.pop, plan.restore_uri);
+            marks.shown((request.bytes, request.message), own)
+        })
+    }
+
+    /// Somebody asks for what he may not have.
+    pub fn not_allowed(&mut self, reason: &'static str) -> Verdict {
+        self.net.counters.not_allowed += 1;
+        Verdict::refuse(403, reason)
+    }
+}
+
+impl Verdict {
+    /// An answer that is kept; the proxy gives none to an ACK (P-34).
+    #[must_use]
+    pub const fn refuse(status: u16, reason: &'static str) -> Self {
+        Self::Answer(Reply::new(status, reason))
+    }
+}
