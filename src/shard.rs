@@ -5,8 +5,8 @@
 //!
 //! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
 
+mod accepting;
 mod beats;
-mod door;
 mod due;
 mod handoffs;
 mod quotes;
