@@ -157,9 +157,10 @@ impl Edge {
     ) -> Option<bool> {
         // With a token in the Route the dialog is that subscriber's; without,
         // the user of From or To tells the subscribers of one flow apart.
-        let routed = self
-            .registrations
-            .has_flow(pass.now, flow, &token.subscriber());
+        let routed = !token.is_empty()
+            && self
+                .registrations
+                .has_flow(pass.now, flow, &token.subscriber());
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = match way {
             _ if routed => (token.user(), token.realm()),

@@ -124,7 +124,7 @@ fn top_via(
         let old = overload(request, via).map(|cut| (cut, Fill::Nothing));
         for (place, cut) in cuts
             .iter_mut()
-            .zip(received(request, via, source, keeps).chain(old))
+            .zip(in_order(request, via, source, keeps).chain(old))
         {
             *place = Some(cut);
         }
@@ -137,7 +137,7 @@ fn top_via(
         copy(end, end, out);
         report.write(out);
     } else {
-        for (cut, put) in received(request, via, source, keeps) {
+        for (cut, put) in in_order(request, via, source, keeps) {
             copy(cut.start, cut.end, out);
             put.write(source, out);
         }
@@ -188,7 +188,7 @@ fn to(request: &[u8], (message, header): (&Message, &Header), tag: &[u8], out: &
 
 /// What the top Via of a received request may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
+enum Fill {
     /// `rport=PORT`, in place of the bare `rport`.
     Rport,
     /// `;received=IP` behind the sent-by.
@@ -201,7 +201,7 @@ pub enum Fill {
 
 impl Fill {
     /// Writes the text of it.
-    pub fn write(self, source: SocketAddr, out: &mut Vec<u8>) {
+    fn write(self, source: SocketAddr, out: &mut Vec<u8>) {
         match self {
             Self::Rport => {
                 out.extend_from_slice(b"rport=");
@@ -220,16 +220,16 @@ impl Fill {
     }
 }
 
-/// The changes that X-2 asks for on the top Via, in order of place: with
+/// The changes that X-2 asks for on the top Via, in no order: with
 /// `rport` always both, else `received` when the sent-by is a name or another
 /// address (RFC 3261 §18.2.1, RFC 3581 §4). Where keep-alives are wanted, an
 /// offer of them gets its interval (RFC 6223 §4.4).
-pub fn received(
+fn received(
     request: &[u8],
     via: &Via,
     source: SocketAddr,
     keeps: bool,
-) -> impl Iterator<Item = (Range<usize>, Fill)> {
+) -> [Option<(Range<usize>, Fill)>; 4] {
     let wanted = via.rport.is_some() || via.ip != Some(source.ip());
     let stale = via
         .received_param
@@ -242,7 +242,17 @@ pub fn received(
         let end = usize::from(offer.end);
         (end..end, Fill::Keep)
     });
-    let mut fills = [add, stale, rport, keep];
+    [add, stale, rport, keep]
+}
+
+/// The same in the order in which they stand.
+fn in_order(
+    request: &[u8],
+    via: &Via,
+    source: SocketAddr,
+    keeps: bool,
+) -> impl Iterator<Item = (Range<usize>, Fill)> {
+    let mut fills = received(request, via, source, keeps);
     fills.sort_by_key(|fill| fill.as_ref().map_or(usize::MAX, |(cut, _)| cut.start));
     fills.into_iter().flatten()
 }
@@ -254,7 +264,7 @@ pub fn fill_received(
     (source, keeps): (SocketAddr, bool),
     edits: &mut Edits,
 ) {
-    for (cut, put) in received(request, via, source, keeps) {
+    for (cut, put) in received(request, via, source, keeps).into_iter().flatten() {
         edits.replace(cut, |out| put.write(source, out));
     }
 }

@@ -28,6 +28,13 @@ pub fn iter(bytes: &[u8], params: Span) -> impl Iterator<Item = Param> + '_ {
 /// The first parameter of that name: `None` absent, `Some(None)` without value.
 #[must_use]
 pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
+    if params.is_empty() {
+        return None;
+    }
+    // Most of what is looked for is not there, and neither is its first letter.
+    let first = name.as_bytes().first()?;
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    memchr::memchr2(lower, upper, params.of(bytes))?;
     let mut found = iter(bytes, params)
         .filter(|param| param.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
     found.next().map(|param| param.value)

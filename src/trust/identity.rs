@@ -45,7 +45,7 @@ impl Identities {
     /// Takes them off a message that comes from outside the trust domain.
     pub fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
         for header in message.headers() {
-            if header.name == Name::Other && self.counts(name_of(bytes, header)) {
+            if self.counts(bytes, header) {
                 edits.remove(header.line.range());
             }
         }
@@ -55,18 +55,24 @@ impl Identities {
     #[must_use]
     pub fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
         let mut headers = message.headers().iter();
-        headers.any(|header| header.name == Name::Other && self.counts(name_of(bytes, header)))
+        headers.any(|header| self.counts(bytes, header))
     }
 
-    fn counts(&self, name: &[u8]) -> bool {
+    fn counts(&self, bytes: &[u8], header: &Header) -> bool {
+        if header.name != Name::Other {
+            return false;
+        }
         // Two first letters leave out nearly every header there is.
-        let is_one = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
         let may_be = matches!(
-            name,
+            header.line.of(bytes),
             [b'P' | b'p', b'-', ..] | [b'R' | b'r' | b'F' | b'f', b'e' | b'E', ..]
         );
-        may_be && STRIPPED.into_iter().any(is_one)
-            || !self.more.is_empty() && self.more.iter().any(|more| is_one(more))
+        if !may_be && self.more.is_empty() {
+            return false;
+        }
+        let name = name_of(bytes, header);
+        let is_one = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
+        may_be && STRIPPED.into_iter().any(is_one) || self.more.iter().any(|more| is_one(more))
     }
 }
 
