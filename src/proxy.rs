@@ -345,7 +345,7 @@ pub trait Policy {
     /// The shard begins: watches whom the configuration names.
     fn begin(&mut self, _net: &mut Net, _now: Instant) {}
     /// Whether a REGISTER renews a registration, as far as can be told at once.
-    fn renews(&self, net: &Net, now: Instant, request: &Request<'_>) -> bool;
+    fn renews(&self, request: &Request<'_>) -> bool;
     /// Whether nothing but what came on a flow says who is at its end.
     fn is_hearsay(&self, _net: &Net, _now: Instant, _flow: Flow) -> bool {
         false

@@ -381,8 +381,8 @@ impl Policy for Edge {
     }
 
     /// Somebody is registered over the flow it came on.
-    fn renews(&self, _: &Net, now: Instant, request: &Request<'_>) -> bool {
-        self.registrations.is_used(now, request.ingress.flow)
+    fn renews(&self, request: &Request<'_>) -> bool {
+        request.ingress.principal == Principal::Subscriber
     }
 
     /// The flow of a flow token, which any datagram from there has it write.

@@ -68,7 +68,7 @@ impl Home {
         (user, role): (Span, As),
         plan: &mut Plan,
     ) -> Result<(), Reply> {
-        let source = self.sender(net, request);
+        let source = Self::sender(request);
         let given = self.given(request, role);
         if let Some(given) = &given
             && !net
@@ -127,9 +127,9 @@ impl Home {
 
     /// The address of whoever made the request. Of one that came through an
     /// edge it is what the edge saw and wrote into the Via below its own.
-    fn sender(&self, net: &Net, request: &Request<'_>) -> IpAddr {
+    fn sender(request: &Request<'_>) -> IpAddr {
         let own = request.ingress.source.ip();
-        if !self.is_edge(net, request.ingress.flow) {
+        if !request.ingress.principal.is_peer() {
             return own;
         }
         request.sender_below().unwrap_or(own)

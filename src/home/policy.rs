@@ -492,7 +492,7 @@ impl Policy for Home {
 
     /// It answers a challenge, or has an old one to show: whoever was refused
     /// after half of the work would have to begin anew.
-    fn renews(&self, _: &Net, _: Instant, request: &Request<'_>) -> bool {
+    fn renews(&self, request: &Request<'_>) -> bool {
         request.message.first(Name::Authorization).is_some()
     }
 

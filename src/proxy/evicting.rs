@@ -44,7 +44,7 @@ impl Proxy {
                 .ok()
                 .and_then(|at| self.contexts.at(at));
             if let Some((slot, context)) = found.filter(|(_, context)| context.is_evictable()) {
-                let held = turn.net.txns.charged(context.source.ip());
+                let held = turn.net.txns.charged(context.ingress.source.ip());
                 if held > most.0 {
                     most = (held, Some(slot));
                 }
@@ -89,7 +89,7 @@ impl Proxy {
 impl Context {
     /// A stranger's, which has not been given up before.
     const fn is_evictable(&self) -> bool {
-        matches!(self.principal, Principal::Stranger) && !self.answered && !self.closed
+        matches!(self.ingress.principal, Principal::Stranger) && !self.answered && !self.closed
     }
 }
 

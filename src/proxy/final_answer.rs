@@ -90,8 +90,7 @@ impl Proxy {
         if status >= 200 && context.is_invite() {
             self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
-        let caller = (context.ingress.source.ip(), context.ingress.principal);
-        self.revive(turn, server, caller, &bytes);
+        self.revive(turn, server, context.ingress, &bytes);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         if status < 300 {

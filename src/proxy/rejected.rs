@@ -16,7 +16,6 @@ use crate::scan::uri::{Uri, host_ip};
 use crate::scan::user::write_user;
 use crate::scan::via::Via;
 use crate::scan::{Method, Name, StartLine};
-use crate::send::Hop;
 use crate::time::{Instant, Wall};
 
 /// The refusals of one shard.
@@ -220,9 +219,7 @@ impl Turn<'_> {
         }
         let (bytes, message) = (request.bytes, request.message);
         let mut source = request.ingress.source;
-        if self
-            .policy
-            .is_peer(self.net, Hop::Flow(request.ingress.flow))
+        if request.ingress.principal.is_peer()
             && let Some(below) = request.sender_below()
         {
             source = SocketAddr::new(below, 0);

@@ -24,15 +24,15 @@ use crate::scan::{Message, scan};
 use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
-use crate::trust::Principal;
+use crate::trust::{Ingress, Principal};
 
 /// An answer under way to a caller whose connection is gone.
 #[derive(Debug)]
 pub(super) struct Return {
     server: ServerId,
     bytes: Buf,
-    /// Where its request came from.
-    caller: IpAddr,
+    /// Where its request came in.
+    ingress: Ingress,
     waits: Option<Waits>,
     /// The sent-by, until it has been looked up.
     sent_by: Option<Hop>,
@@ -58,7 +58,7 @@ impl Proxy {
         &mut self,
         turn: &mut Turn<'_>,
         server: ServerId,
-        (caller, principal): (IpAddr, Principal),
+        ingress: Ingress,
         response: &Buf,
     ) {
         let Some(flow @ Flow::Stream(_)) = turn.net.txns.server_flow(server) else {
@@ -80,15 +80,15 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         }
-        let Some((first, sent_by)) = turn.ways_back(response, &via, caller) else {
+        let Some((first, sent_by)) = turn.ways_back(response, &via, ingress.source.ip()) else {
             return;
         };
         // A stranger's Via aims nothing at anybody else.
-        let sent_by = sent_by.filter(|_| principal != Principal::Stranger);
+        let sent_by = sent_by.filter(|_| ingress.principal != Principal::Stranger);
         let mut answer = Return {
             server,
             bytes: response.clone(),
-            caller,
+            ingress,
             waits: None,
             sent_by,
             left: vec![first],
@@ -198,11 +198,13 @@ impl Return {
     /// Where the request came from first; where its Via leads, some times a
     /// second for one source, since whoever is named there has not asked for it.
     fn may_try(&self, turn: &mut Turn<'_>, server: (Transport, SocketAddr)) -> bool {
-        let from = Hop::to(server.0, SocketAddr::new(self.caller, 0));
+        let Ingress {
+            source, principal, ..
+        } = self.ingress;
         turn.may_reach(server, None)
             && (self.tried.is_empty()
-                || turn.policy.is_peer(turn.net, from)
-                || turn.net.guard.admit(turn.now, self.caller, Kind::Roaming))
+                || principal.is_peer()
+                || turn.net.guard.admit(turn.now, source.ip(), Kind::Roaming))
     }
 }
 

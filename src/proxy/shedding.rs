@@ -96,7 +96,7 @@ impl Turn<'_> {
     pub(super) fn class(&mut self, request: &Request<'_>) -> Class {
         let method = request.message.method();
         if method == Method::Register {
-            return if self.policy.renews(self.net, self.now, request) {
+            return if self.policy.renews(request) {
                 Class::Renewal
             } else {
                 Class::New
