@@ -33,7 +33,8 @@ impl Home {
     pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let (net, now) = (&mut *pass.net, pass.now);
         let (request, plan) = (pass.request, &mut *pass.plan);
-        if !request.ingress.principal.is_peer() && self.redirects(request) {
+        let from_edge = request.ingress.principal.is_peer();
+        if !from_edge && self.redirects(request) {
             // D-H1, D-H3: before anything is created.
             self.note_redirected(net, now, request);
             for part in ["Contact: <", &self.settings.edges, ">\r\n"] {
