@@ -63,7 +63,10 @@ impl<'a> Parts<'a> {
         };
         // No `@` may stand unescaped behind the user, whose own `;` and `?` may.
         let (userinfo, rest) = match memchr::memrchr(b'@', rest) {
-            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+            Some(at) => {
+                let (user, host) = around(rest, at);
+                (Some(user), host)
+            }
             None => (None, rest),
         };
         let (rest, headers) = cut(rest, b'?');
@@ -84,22 +87,33 @@ impl<'a> Parts<'a> {
 /// Splits at the first `sep`: what is before it, and what is behind if it is there.
 fn cut(bytes: &[u8], sep: u8) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(sep, bytes) {
-        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        Some(at) => {
+            let (before, behind) = around(bytes, at);
+            (before, Some(behind))
+        }
         None => (bytes, None),
     }
 }
 
+/// What is before the byte at `at`, and what is behind it.
+fn around(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
+    let (before, rest) = bytes.split_at(at);
+    let behind = rest.split_first().map(|(_, behind)| behind);
+    (before, behind.unwrap_or_default())
+}
+
 fn split_port(host_port: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let host_len = match host_port.first() {
-        Some(b'[') => memchr::memchr(b']', host_port)? + 1,
+        Some(b'[') => memchr::memchr(b']', host_port)?.saturating_add(1),
         _ => memchr::memchr(b':', host_port).unwrap_or(host_port.len()),
     };
     let (host, rest) = host_port.split_at(host_len);
     match rest {
         [] => Some((host, None)),
         [b':', port @ ..] if !port.is_empty() && port.iter().all(u8::is_ascii_digit) => {
-            let zeros = port.iter().take_while(|digit| **digit == b'0').count();
-            Some((host, Some(&port[zeros.min(port.len() - 1)..])))
+            let first = port.iter().position(|digit| *digit != b'0');
+            let port = first.map_or(&b"0"[..], |first| port.split_at(first).1);
+            Some((host, Some(port)))
         }
         _ => None,
     }
@@ -117,8 +131,8 @@ fn same_host(a: &[u8], b: &[u8]) -> bool {
     match (ipv6(a), ipv6(b)) {
         (Some(a), Some(b)) => a == b,
         (None, None) => {
-            let name = |host: &'_ [u8]| host.strip_suffix(b".").unwrap_or(host).len();
-            a[..name(a)].eq_ignore_ascii_case(&b[..name(b)])
+            let b = b.strip_suffix(b".").unwrap_or(b);
+            a.strip_suffix(b".").unwrap_or(a).eq_ignore_ascii_case(b)
         }
         (Some(_), None) | (None, Some(_)) => false,
     }
