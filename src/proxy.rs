@@ -82,6 +82,9 @@ pub struct Target {
     /// It stands by for silence and for failures of the way only: a 430 of the
     /// one before it is the cluster's last word.
     pub is_last_resort: bool,
+    /// It leads to an edge that may have the flow of the phone: when it fails, a flow
+    /// has (O-5), and no server.
+    pub is_for_flow: bool,
     /// `route` stands in place of the request's first Route value and not in
     /// front of it, as a loose redirect wants.
     pub replaces_route: bool,
@@ -103,6 +106,7 @@ impl Target {
             rank: 0,
             after: None,
             is_last_resort: false,
+            is_for_flow: false,
             replaces_route: false,
             is_redirected: false,
             learns: None,
@@ -116,6 +120,7 @@ impl Target {
     pub const fn failure(&self) -> u16 {
         match self.hop {
             Hop::Flow(_) => 430,
+            Hop::To { .. } | Hop::Named(_) if self.is_for_flow => 430,
             Hop::To { .. } | Hop::Named(_) => 503,
         }
     }

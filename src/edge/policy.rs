@@ -179,7 +179,15 @@ impl Edge {
         })
     }
 
-    /// The same as a set; of this edge alone when nobody is left.
+    /// The other members: a phone whose set is gone has come to one of them.
+    pub(super) fn outside(&self, token: &Token) -> impl Iterator<Item = usize> {
+        let mut all = (0..self.settings.members.len()).filter(|place| *place != self.own);
+        std::iter::from_fn(move || {
+            all.find(|place| self.token_places(token).all(|known| known != *place))
+        })
+    }
+
+    /// The edges of a token as a set; of this edge alone when nobody is left.
     pub(super) fn token_set(&mut self, token: &Token) -> EdgeSet {
         let mut places = std::mem::take(&mut self.places);
         places.clear();

@@ -20,6 +20,7 @@ use super::record_route::Way;
 use super::{BadToken, Token};
 use crate::guard::Kind;
 use crate::id::Flow;
+use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Net, Pass, Reply, Request, Target, Verdict};
 use crate::scan::Method;
@@ -223,9 +224,10 @@ impl Edge {
         matches!(what, Mine::Cluster | Mine::Address)
     }
 
-    /// H-12: another edge of the token may hold the flow. The Route stays, so
-    /// that edge finds the token again; that it comes from an edge is the mark
-    /// that ends the relaying there.
+    /// H-12: another edge of the token may hold the flow, or any other that works,
+    /// where the phone has registered since. The Route stays, so that edge finds
+    /// the token again; that it comes from an edge is the mark that ends the
+    /// relaying there.
     fn relay(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
         let set = self.token_set(token);
         pass.plan.pop = 0;
@@ -237,6 +239,18 @@ impl Edge {
                     push_in_order(pass.plan, hop);
                 }
             }
+        }
+        for place in self.outside(token) {
+            let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
+            let hop = hop.filter(|hop| !pass.net.is_down(pass.now, *hop));
+            if pass.plan.targets.len() < limits::EDGES_ASKED
+                && let Some(hop) = hop
+            {
+                push_in_order(pass.plan, hop);
+            }
+        }
+        for target in &mut pass.plan.targets {
+            target.is_for_flow = true;
         }
         if pass.plan.targets.is_empty() {
             return no_flow(pass);

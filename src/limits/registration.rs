@@ -37,6 +37,8 @@ pub const NONCE_S: u64 = 300;
 pub const MEMBERS_MAX: usize = 64;
 /// Most edges in one subscriber's set.
 pub const EDGE_SET_MAX: usize = 4;
+/// Most edges that one without the flow of a phone asks for it, one after the other.
+pub const EDGES_ASKED: usize = 8;
 /// How many edges a home tries for a dialog, of which it knows some: two of a set
 /// may be gone, and the phone at a third.
 pub const EDGES_TRIED: usize = 3;

@@ -181,7 +181,7 @@ impl Proxy {
         }
         // One that was sent again is not sent a third time.
         let alone = branch.last.is_none() && branch.standing != Standing::CutOff;
-        if status == 503 && unheard && open && alone && branch.leave_stream() {
+        if status == branch.target.failure() && unheard && open && alone && branch.leave_stream() {
             let breadth = branch.breadth;
             self.launch(turn, slot, index, breadth);
             return self.advance(turn, slot);

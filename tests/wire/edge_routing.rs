@@ -99,8 +99,8 @@ fn the_decision_table_line_by_line() {
     check(HOME, BACKUP, OURS, true, &[JOE], "");
     // The home, without one: the other edges of the token.
     check(HOME, THIRD, OURS, true, &[E1, JOE], "");
-    // Nobody has it: each edge is asked once, and 430.
-    check(HOME, E1, NOBODYS, true, &[THIRD], "430");
+    // Nobody has it: each edge is asked once, those of the token first, and 430.
+    check(HOME, E1, NOBODYS, true, &[THIRD, BACKUP], "430");
     // From another edge: never relayed again.
     check("127.0.0.12:40000", E1, NOBODYS, true, &[], "430");
     check("127.0.0.13:40001", E1, OURS, true, &[JOE], "");

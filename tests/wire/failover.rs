@@ -195,6 +195,42 @@ fn a_phone_whose_edges_are_both_dead_is_reached_at_a_third() {
 }
 
 #[test]
+fn an_edge_without_the_flow_asks_those_outside_the_set() {
+    // H-12: one of the set is dead, the other one has forgotten him.
+    for tokens in [Tokens::Clear, Tokens::Sealed] {
+        let mut call = call(tokens);
+        let backup = call.joe.backup.clone();
+        call.world.restart(&backup);
+        let instance = ";+sip.instance=\"<urn:uuid:joe>\";reg-id=1";
+        goes_on_at(call, [EDGES[0], "127.0.0.9:5060"], EDGES[1], instance);
+    }
+}
+
+#[test]
+fn when_no_edge_has_the_flow_its_failure_is_said_and_no_servers() {
+    // O-5, P-24: to an element before the edge a 430, whatever edges are dead.
+    let mut call = call(Tokens::Clear);
+    let backup = call.joe.backup.clone();
+    call.world.kill(EDGES[0]);
+    call.world.kill(EDGES[1]);
+    call.world.restart(&backup);
+    let text = format!(
+        "MESSAGE sip:joe@{JOE} SIP/2.0\nVia: SIP/2.0/UDP {HOME};branch=z9hG4bKm\nRoute: {}\n\
+         Max-Forwards: 70\nFrom: <sip:x@y>;tag=f\nTo: <sip:joe@example.com>\nCall-ID: m\n\
+         CSeq: 1 MESSAGE\nContent-Length: 0\n\n",
+        call.ann.route_to_far_edge()
+    );
+    call.world.send(HOME, &backup, &text);
+    let said = call
+        .world
+        .trace
+        .iter()
+        .rfind(|seen| seen.to.to_string() == HOME);
+    let said = &said.expect("there is an answer").text;
+    assert!(said.starts_with("SIP/2.0 430 "), "{said}");
+}
+
+#[test]
 fn a_phone_of_one_flow_is_reached_wherever_it_has_gone() {
     // S-22: the home knows one edge of the set, and tries the two others.
     for (dead, edge) in [(EDGES[1], EDGES[2]), (EDGES[2], EDGES[1])] {

@@ -224,7 +224,9 @@ fn a_flow_that_is_gone_is_gone_on_every_shard() {
         world.send(CORE, &to, &for_joe("OPTIONS", "o", &token(&world), ""));
         assert_eq!(status(&mut world, &to), 430, "{at} {by} {door:?}");
         assert!(world.counter(EDGES[0], "handed_over") <= 1);
-        assert_eq!(world.counter(EDGES[0], "flows_failed"), 1);
+        // The others have been asked, since the phone may have come to one of them.
+        let failed = EDGES.map(|edge| world.counter(edge, "flows_failed"));
+        assert_eq!(failed, [0, 1, 1], "{at} {by} {door:?}");
     });
 }
 
