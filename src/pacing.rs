@@ -13,11 +13,21 @@ pub fn flow_timer_s(chance: u64) -> u32 {
 }
 
 /// What a registration lasts for that could last for `granted_s`: never less
-/// than the least that a phone may ask for (RFC 3261 §10.3).
+/// than the least that a phone may ask for (RFC 3261 §10.3). People choose round
+/// numbers; one that is not round was granted by this function, to a phone that
+/// asks each time for what it got last, and is granted again: shortened each time
+/// it would come down to the least.
 #[must_use]
 pub fn expires_s(granted_s: u32, chance: u64) -> u32 {
+    /// Seconds that people count in.
+    const ROUND: u32 = 10;
+    if !granted_s.is_multiple_of(ROUND) {
+        return granted_s;
+    }
     let shortened = shorter(granted_s, limits::EXPIRES_SPREAD, chance);
-    shortened.max(granted_s.min(limits::EXPIRES_MIN_S))
+    let is_round = shortened < granted_s && shortened.is_multiple_of(ROUND);
+    let spread = shortened + u32::from(is_round);
+    spread.max(granted_s.min(limits::EXPIRES_MIN_S))
 }
 
 /// Longest Retry-After where such a share is refused, in seconds: so long that
@@ -58,14 +68,23 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_what_was_granted_last_is_not_ground_down() {
+        for chance in 0..10_000 {
+            let granted = expires_s(3_600, chance);
+            let again = (0..100).fold(granted, |asked, more| expires_s(asked, chance + more));
+            assert!(again >= 3_151, "{granted} became {again}");
+        }
+    }
+
+    #[test]
     fn nobody_is_told_to_come_later_than_asked() {
         assert_eq!(range(flow_timer_s), (96, limits::FLOW_TIMER_S));
-        assert_eq!(range(|chance| expires_s(3_600, chance)), (3_150, 3_600));
+        assert_eq!(range(|chance| expires_s(3_600, chance)), (3_151, 3_600));
         assert_eq!(range(|chance| expires_s(0, chance)), (0, 0));
         // Never too brief for the phone to ask for it again.
         let least = limits::EXPIRES_MIN_S;
         assert_eq!(range(|chance| expires_s(least, chance)), (least, least));
-        assert_eq!(range(|chance| expires_s(64, chance)), (least, 64));
+        assert_eq!(range(|chance| expires_s(70, chance)), (62, 70));
         assert_eq!(range(|chance| retry_after_s(15, chance)), (5, 15));
         assert_eq!(range(|chance| retry_after_s(120, chance)), (5, 120));
         assert_eq!(range(|chance| retry_after_s(0, chance)), (5, 5));

@@ -120,7 +120,7 @@ pub(super) fn home(
     let want = "a list of \"SHA-512-256\", \"SHA-256\" and \"MD5\", strongest first";
     let algorithms = section
         .maybe_list("algorithms", want, algorithm)?
-        .unwrap_or_else(|| vec![Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5]);
+        .unwrap_or_else(|| vec![Algorithm::Sha256, Algorithm::Md5]);
     let want = "the file that keeps the registrations, such as \"location.redb\"";
     let store = section.text("store", want)?.map(|file| folder.join(file));
     let (nonce_key, new_key) = nonce_key(section, folder, store.as_deref())?;

@@ -31,12 +31,12 @@ impl Proxy {
             turn.heed(via, response);
         }
         let owner = turn.net.txns.client_owner(client);
-        if matches!(owner, Some(Owner::Proxy { .. }))
-            && !response.message.has_second_via()
+        if let Some(Owner::Proxy { context, .. }) = owner
             && response.status < 300
+            && !self.has_its_vias(context, response)
         {
-            // P-20: nobody is left to send it to. A refusal still ends its
-            // branch, and the request is answered in our own words.
+            // P-20: nobody is left to send it to, or somebody else. A refusal still
+            // ends its branch, and the request is answered in our own words.
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -72,6 +72,14 @@ impl Proxy {
         self.settle(turn.net, slot);
     }
 
+    /// Whether a response has as many Vias as the request that it answers: phones
+    /// and ALGs leave some out or write some twice, and then it reaches nobody.
+    fn has_its_vias(&self, slot: Slot, response: &Response<'_>) -> bool {
+        let count = response.message.count(response.bytes, Name::Via);
+        let context = self.contexts.get(slot);
+        context.is_some_and(|context| count == context.vias + 1)
+    }
+
     /// Whether somebody else answers what was sent to an element of ours: whoever
     /// a request has come to can read in its Vias what we called it.
     fn is_impostor(
@@ -100,9 +108,9 @@ impl Proxy {
             200..300 => self.success(turn, slot, index, response),
             300..400 if self.redirected(turn, slot, index, response) => {}
             300.. => {
-                // P-20: without a further Via it leads nowhere; its status
-                // still ends the branch, and we say it in our own words.
-                let has_caller = response.message.has_second_via();
+                // P-20: with other Vias it leads nowhere; its status still ends the
+                // branch, and we say it in our own words.
+                let has_caller = self.has_its_vias(slot, response);
                 let bytes = has_caller.then(|| self.strip(turn, slot, response));
                 self.ended(turn, slot, index, response.status, bytes);
             }

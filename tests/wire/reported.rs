@@ -275,3 +275,37 @@ fn an_ack_with_the_branch_of_an_invite_under_way_goes_nowhere() {
     joe.send(&mut world, EDGES[0], &invite.replace("INVITE", "ACK"));
     assert!(!world.has(ANN), "{}", world.ladder());
 }
+
+#[test]
+fn an_answer_with_other_vias_is_nobodys_answer() {
+    // P-20: ALGs and sloppy phones leave Vias out or write them twice.
+    for other in ["SIP/2.0/UDP 127.0.0.9:5060;branch=z9hG4bKmore", ""] {
+        let (mut world, joe, ann) = phones();
+        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, EDGES[0], &invite);
+        assert_eq!(joe.status(&mut world), 100);
+        let ring = ann.receive(&mut world);
+        // One Via more below the edge's own, or the lowest one missing.
+        let bent = |answer: &str| {
+            let lowest = answer
+                .lines()
+                .rfind(|line| line.starts_with("Via: "))
+                .unwrap();
+            let bent = match other {
+                "" => String::new(),
+                other => format!("{lowest}\nVia: {other}\n"),
+            };
+            answer.replacen(&format!("{lowest}\n"), &bent, 1)
+        };
+        for status in [180, 200] {
+            let answer = bent(&ann.response(&ring, status, "So"));
+            world.send(ANN, EDGES[1], &answer);
+            assert!(!world.has(JOE), "{}", world.ladder());
+        }
+        ann.answer(&mut world, EDGES[1], &ring, 180, "Ringing");
+        assert_eq!(joe.status(&mut world), 180);
+        let refusal = bent(&ann.response(&ring, 486, "Busy Here"));
+        world.send(ANN, EDGES[1], &refusal);
+        assert_eq!(joe.status(&mut world), 486, "{}", world.ladder());
+    }
+}
