@@ -148,12 +148,15 @@ impl Home {
         pass.net.omit.leaves_out(Omit::HomeMark) || pass.shown(&self.marks).any
     }
 
-    /// Whether a URI means an edge: the cluster by its name, or one of them by its
-    /// address.
+    /// Whether a URI leads to an edge: to the cluster by its name, or to one of them by
+    /// its address, in the `maddr` where it has one (RFC 3263 §4).
     pub(super) fn names_edge(&self, bytes: &[u8], uri: &Uri) -> bool {
-        let host = uri.host.of(bytes);
-        same_host(host, &self.cluster)
-            || host_ip(host).is_some_and(|ip| self.settings.has_edge_at(ip))
+        let target = uri.param(bytes, "maddr").flatten().unwrap_or(uri.host);
+        let is_cluster = |host: Span| same_host(host.of(bytes), &self.cluster);
+        // The cluster's name is served from the table, whatever stands behind it.
+        is_cluster(uri.host)
+            || is_cluster(target)
+            || host_ip(target.of(bytes)).is_some_and(|ip| self.settings.has_edge_at(ip))
     }
 
     /// The refusal of a request that is to go to a URI which is not ours;

@@ -12,6 +12,7 @@ use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, is_sips};
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
+use crate::send::Hop;
 use crate::span::Span;
 use crate::stick::Source;
 use crate::time::{Duration, Instant};
@@ -70,6 +71,10 @@ impl Home {
         if !from_edge && self.has_path_of_edges(request) {
             net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
+        }
+        if !from_edge && self.has_contact_at_edges(net, request) {
+            net.counters.not_allowed += 1;
+            return Verdict::Answer(Reply::new(403, "Only Who Is There Is Called There"));
         }
         match self.update(net, now, request, plan) {
             Ok(outbound) => {
@@ -140,6 +145,22 @@ impl Home {
         let bytes = request.bytes;
         let mut path = request.message.values(bytes, Name::Path);
         path.any(|value| Uri::in_value(bytes, value).is_ok_and(|uri| self.names_edge(bytes, &uri)))
+    }
+
+    /// Whether a Contact by which the phone would be called names an address of the
+    /// edges that the phone itself has not: it may share one, as behind one address
+    /// translation, but nobody else has us knock at the ports there.
+    fn has_contact_at_edges(&self, net: &mut Net, request: &Request<'_>) -> bool {
+        let (bytes, message) = (request.bytes, request.message);
+        let source = request.ingress.source.ip().to_canonical();
+        let mut contacts = message.values(bytes, Name::Contact);
+        message.first(Name::Path).is_none()
+            && contacts.any(|value| {
+                let uri = Uri::in_value(bytes, value).ok();
+                let hop = uri.and_then(|uri| Hop::literal(&mut net.flows.names, bytes, &uri));
+                matches!(hop, Some(Hop::To { addr, .. })
+                    if self.settings.has_edge_at(addr.ip()) && addr.ip().to_canonical() != source)
+            })
     }
 
     /// D-H5.

@@ -228,12 +228,18 @@ impl Home {
                 let top = Address::parse(path, whole).map(|address| address.uri);
                 if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
                     self.hops_to(net, pass.now, Some(pass.request), path, &top);
+                    if !same_host(top.host.of(path), &self.cluster) {
+                        self.keep_phones(net);
+                    }
                 }
             }
             (None, None) => {
                 pass.plan.is_leaving = true;
-                let hop = self.contact_hop(net, pass.now, binding.contact());
-                self.hops.extend(hop);
+                let contact = binding.contact();
+                let uri = Uri::parse(contact, Span::new(0, contact.len()));
+                let hop = uri.map(|uri| net.hop(pass.now, contact, &uri));
+                self.hops.extend(hop.ok().flatten());
+                self.keep_phones(net);
             }
         }
         for &hop in &self.hops {
@@ -265,19 +271,26 @@ impl Home {
         Some(())
     }
 
-    /// Where a contact leads by itself. A node of ours is nobody's phone: what is sent
-    /// there comes back, once for each contact and each time.
-    fn contact_hop(&self, net: &mut Net, now: Instant, contact: &[u8]) -> Option<Hop> {
-        let uri = Uri::parse(contact, Span::new(0, contact.len())).ok()?;
-        let hop = net.hop(now, contact, &uri)?;
-        let is_node = match hop {
-            Hop::To { addr, .. } => {
-                let is_own = net.flows.is_local(addr.ip().to_canonical(), addr.port());
-                is_own || self.settings.has_edge_at(addr.ip())
-            }
-            Hop::Flow(_) | Hop::Named(_) => false,
-        };
-        (!is_node).then_some(hop)
+    /// Leaves in `self.hops` what a contact, or a Path that is no edge's, may lead to.
+    /// A node of ours is nobody's phone: what is sent there comes back, once for each
+    /// binding and each time. Beside an edge, at its address, there may be one.
+    fn keep_phones(&mut self, net: &mut Net) {
+        let mut hops = std::mem::take(&mut self.hops);
+        hops.retain(|hop| {
+            let may = match *hop {
+                Hop::To {
+                    transport, addr, ..
+                } => {
+                    let is_own = net.flows.is_local(addr.ip().to_canonical(), addr.port());
+                    let is_edge = self.may_be_peer(&End::new(transport, addr));
+                    !is_own && !is_edge && net.permits(addr)
+                }
+                Hop::Flow(_) | Hop::Named(_) => true,
+            };
+            net.counters.out_of_bounds += u64::from(!may);
+            may
+        });
+        self.hops = hops;
     }
 
     /// To a Route or a foreign Request-URI, which stands in `bytes`.

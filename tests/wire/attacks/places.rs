@@ -176,50 +176,62 @@ fn a_via_opens_no_connection_where_its_sender_may_not_go() {
     }
 }
 
+fn open(home: &mut steadfast::home::Settings) {
+    home.redirect = steadfast::home::Redirect::Never;
+}
+
+/// joe registers `contact` five times over, directly at the home, from `from`; his flow
+/// is lost, and somebody calls him: the status of the REGISTER, the requests inside,
+/// and whom else the home sent to.
+fn called_at(from: &str, contact: &str, path: &str) -> (String, usize, Vec<String>, World) {
+    let mut world = World::with(Tokens::Clear, open, |_, _| ());
+    world.names.zone = "example.com 60 A 127.0.0.10\nedge.example.com 60 A 127.0.0.12".to_owned();
+    for at in ["127.0.0.10:6379", "127.0.0.12:6379"] {
+        world.listen(at);
+    }
+    let mut register = Register::new("joe", from);
+    register.route = String::new();
+    let values = (0..5).map(|n| format!("<{contact};x={n}>;q=0.{}", n + 1));
+    register.lines = format!("Contact: {}\n", values.collect::<Vec<_>>().join(", "));
+    if !path.is_empty() {
+        register.lines += &format!("Supported: path\nPath: {path}\n");
+    }
+    let said = register.login(&mut world, HOME);
+    // With the flow that it registered on only what it wrote is left.
+    world.restart(HOME);
+    world.forget();
+    let text = eve().request("MESSAGE", "sip:joe@example.com", 1, "", "");
+    eve().send(&mut world, HOME, &text);
+    world.pass(steadfast::time::Duration::from_secs(40));
+    let (inside, reached) = super::sent(&world);
+    (
+        said["SIP/2.0 ".len()..][..3].to_owned(),
+        inside,
+        reached,
+        world,
+    )
+}
+
 #[test]
 fn a_node_of_ours_is_nobodys_phone() {
     // At a home that phones reach directly, contacts that name it had one message
     // come back to it again and again, and those that name an edge led to any port;
     // a Path of another one's phone led to that.
-    let contacts = [
-        "sip:joe@127.0.0.10",
-        "sip:joe@127.0.0.10:6379;transport=tcp",
-        "sip:x@127.0.0.12:6379;transport=tcp",
-        "sip:x@127.0.0.12",
-        "sip:x@203.0.113.9:6379;maddr=127.0.0.12",
-        "sip:x@[::ffff:127.0.0.10]:5060",
-        "sip:x@example.com",
-        "sip:x@edge.example.com",
-    ];
-    let open = |home: &mut steadfast::home::Settings| {
-        home.redirect = steadfast::home::Redirect::Never;
-    };
-    for contact in contacts {
-        let mut world = World::with(Tokens::Clear, open, |_, _| ());
-        world.names.zone =
-            "example.com 60 A 127.0.0.10\nedge.example.com 60 A 127.0.0.12".to_owned();
-        for at in ["127.0.0.10:6379", "127.0.0.12:6379"] {
-            world.listen(at);
-        }
-        let mut register = Register::new("joe", JOE);
-        register.route = String::new();
-        let values = (0..5).map(|n| format!("<{contact};x={n}>;q=0.{}", n + 1));
-        register.lines = format!("Contact: {}\n", values.collect::<Vec<_>>().join(", "));
-        let ok = register.login(&mut world, HOME);
-        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
-        // With the flow that it registered on only the contacts are left.
-        world.restart(HOME);
-        world.forget();
-        let text = eve().request("MESSAGE", "sip:joe@example.com", 1, "", "");
-        eve().send(&mut world, HOME, &text);
-        world.pass(steadfast::time::Duration::from_secs(40));
-        let (inside, reached) = super::sent(&world);
-        assert_eq!(
-            reached,
-            Vec::<String>::new(),
-            "{contact}\n{}",
-            world.ladder()
-        );
+    for (contact, status) in [
+        ("sip:joe@127.0.0.10", "200"),
+        ("sip:joe@127.0.0.10:6379;transport=tcp", "200"),
+        ("sip:x@127.0.0.12:6379;transport=tcp", "403"),
+        ("sip:x@127.0.0.12", "403"),
+        ("sip:x@203.0.113.9:6379;maddr=127.0.0.12", "403"),
+        ("sip:x@[::ffff:127.0.0.12]:6379;transport=tcp", "403"),
+        ("sip:x@[::ffff:127.0.0.10]:5060", "200"),
+        ("sip:x@example.com", "200"),
+        ("sip:x@edge.example.com", "200"),
+    ] {
+        let (said, inside, reached, world) = called_at(JOE, contact, "");
+        assert_eq!(said, status, "{contact}");
+        let ladder = world.ladder();
+        assert_eq!(reached, Vec::<String>::new(), "{contact}\n{ladder}");
         // An edge is asked for the cluster's own name, once for each contact.
         assert!(inside <= 5, "{contact}: {inside}");
     }
@@ -247,6 +259,61 @@ fn a_node_of_ours_is_nobodys_phone() {
         register.lines = format!("Contact: <sip:joe@{JOE}>\nSupported: path\nPath: {path}\n");
         let said = register.login(&mut world, HOME);
         assert_eq!(said.starts_with("SIP/2.0 200 "), may, "{path}: {said}");
+    }
+}
+
+#[test]
+fn a_path_leads_to_no_node_of_ours_either() {
+    // Seen: one message made 1,630 requests inside, and any port of an edge was sent to.
+    for (path, status) in [
+        ("<sip:127.0.0.10;lr>", "200"),
+        ("<sip:127.0.0.10:6379;transport=tcp;lr>", "200"),
+        ("<sip:203.0.113.9;maddr=127.0.0.10;lr>", "200"),
+        ("<sip:[::ffff:127.0.0.10];lr>", "200"),
+        (
+            "<sip:203.0.113.9:6379;maddr=127.0.0.12;transport=tcp;lr>",
+            "403",
+        ),
+        ("<sip:203.0.113.9;maddr=EDGE.example.com;lr>", "403"),
+        (
+            "<sip:203.0.113.9;lr>, <sip:203.0.113.9;maddr=127.0.0.12;lr>",
+            "403",
+        ),
+    ] {
+        let (said, inside, reached, world) = called_at(JOE, "sip:joe@example.com", path);
+        assert_eq!(said, status, "{path}");
+        let ladder = world.ladder();
+        assert_eq!((inside, reached), (0, Vec::new()), "{path}\n{ladder}");
+        let refused = world.counter(HOME, "out_of_bounds");
+        assert_eq!(refused, if status == "200" { 5 } else { 0 }, "{path}");
+    }
+    // A proxy between a phone and the home is asked.
+    let (said, _, reached, world) = called_at(JOE, "sip:joe@example.com", "<sip:203.0.113.66;lr>");
+    assert_eq!(said, "200");
+    assert!(reached.iter().any(|at| at == VICTIM), "{}", world.ladder());
+}
+
+#[test]
+fn a_phone_at_the_address_of_an_edge_is_called_there() {
+    // As behind one address translation. Seen: 480 once the home had started anew.
+    for (contact, may) in [
+        ("sip:joe@127.0.0.12:5070", true),
+        ("sip:joe@127.0.0.12:5070;transport=udp", true),
+        ("sip:joe@127.0.0.12", false),
+        ("sip:joe@203.0.113.9:40000;maddr=127.0.0.12", false),
+        ("sip:joe@127.0.0.12;transport=tcp", false),
+    ] {
+        let (said, inside, reached, world) = called_at("127.0.0.12:5070", contact, "");
+        assert_eq!((&*said, inside), ("200", 0), "{contact}");
+        let is_there = reached.iter().any(|at| at == "127.0.0.12:5070");
+        assert_eq!(
+            (is_there, reached.is_empty()),
+            (may, !may),
+            "{contact}\n{}",
+            world.ladder()
+        );
+        let refused = world.counter(HOME, "out_of_bounds");
+        assert_eq!(refused, if may { 0 } else { 5 }, "{contact}");
     }
 }
 
