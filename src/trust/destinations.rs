@@ -44,24 +44,27 @@ impl Destinations {
     /// whether one of them has it with a port.
     #[must_use]
     pub fn permit(&self, addr: SocketAddr, is_ours: (bool, bool)) -> bool {
-        let ip = end_of(addr.ip());
-        let is_in = |networks: &[(IpAddr, u8)]| {
+        let ip = addr.ip().to_canonical();
+        let end = end_of(ip);
+        let is_in = |ip, networks: &[(IpAddr, u8)]| {
             let mut networks = networks.iter();
             networks.any(|&(network, len)| is_within(ip, network.to_canonical(), len))
         };
+        // The operator may name the network of an address, or where it leads.
+        let is_named = |networks: &[_]| is_in(ip, networks) || is_in(end, networks);
         let (host_is_ours, port_is_ours) = is_ours;
-        if addr.port() == 0 || is_in(&self.deny) || host_is_ours && !port_is_ours {
+        if addr.port() == 0 || is_named(&self.deny) || host_is_ours && !port_is_ours {
             return false;
         }
-        is_in(&self.reach) || !is_in(&SPECIAL) && !is_in(&PRIVATE)
+        is_named(&self.reach) || !is_in(end, &SPECIAL) && !is_in(end, &PRIVATE)
     }
 }
 
-/// Where an address leads: an IPv4 one that an IPv6 one stands for is that (RFC
-/// 4291 §2.5.5, RFC 3056 §2, RFC 6052 §2.1).
+/// Where a canonical address leads: an IPv4 one that an IPv6 one stands for is
+/// that (RFC 4291 §2.5.5, RFC 3056 §2, RFC 6052 §2.1).
 fn end_of(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip.to_canonical() else {
-        return ip.to_canonical();
+    let IpAddr::V6(v6) = ip else {
+        return ip;
     };
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let octets = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
@@ -156,5 +159,46 @@ mod tests {
         check(&rules, "127.0.0.9:5060", (false, false), true);
         check(&rules, "127.0.0.1:5060", (false, false), false);
         check(&rules, "198.51.100.7:5060", (false, false), false);
+    }
+
+    #[test]
+    fn an_address_is_in_the_network_that_it_is_of_and_in_that_where_it_leads() {
+        // I-6
+        let network = |text: &str, len| (text.parse().unwrap(), len);
+        let translated = ("64:ff9b::", 96);
+        let six_to_four = ("2002::", 16);
+        let compatible = ("::", 96);
+        for (networks, addr) in [
+            (translated, "[64:ff9b::c633:6401]:5060"),
+            (six_to_four, "[2002:c633:6401::1]:5060"),
+            (("2000::", 3), "[2002:c633:6401::1]:5060"),
+            (compatible, "[::198.51.100.1]:5060"),
+            (("198.51.100.0", 24), "[64:ff9b::c633:6401]:5060"),
+            (("198.51.100.0", 24), "[2002:c633:6401::1]:5060"),
+            (("198.51.100.0", 24), "[::ffff:198.51.100.1]:5060"),
+        ] {
+            let rules = Destinations {
+                reach: Vec::new(),
+                deny: vec![network(networks.0, networks.1)],
+            };
+            check(&rules, addr, (false, false), false);
+            // Nobody is closed out by the network of others.
+            check(&rules, "203.0.113.1:5060", (false, false), true);
+        }
+        for (networks, addr) in [
+            (translated, "[64:ff9b::a01:101]:5060"),
+            (six_to_four, "[2002:a01:101::1]:5060"),
+            (compatible, "[::10.1.1.1]:5060"),
+            (("10.1.0.0", 16), "[64:ff9b::a01:101]:5060"),
+        ] {
+            let mut rules = Destinations {
+                reach: vec![network(networks.0, networks.1)],
+                deny: Vec::new(),
+            };
+            check(&rules, addr, (false, false), true);
+            check(&rules, "10.2.0.1:5060", (false, false), false);
+            rules.deny.push(network("10.1.1.0", 24));
+            check(&rules, addr, (false, false), false);
+        }
     }
 }

@@ -136,9 +136,16 @@ impl<'a> Way<'a> {
         let end = memchr::memchr(b'?', params).unwrap_or(params.len());
         let (mut maddr, mut transport, mut flow) = (None, None, None);
         for param in params[..end].split(|byte| *byte == b';') {
+            // As whoever goes there reads it: the first of a name counts, and one
+            // without a value is as good as none. White space and quotes are in
+            // no URI, and a name with escapes is another.
             let value = |name: &str| {
-                let (begin, value) = param.split_at_checked(name.len())?;
-                let value = value.strip_prefix(b"=")?;
+                let (begin, rest) = param.split_at_checked(name.len())?;
+                let value = match rest {
+                    [b'=', value @ ..] => value,
+                    [] => rest,
+                    _ => return None,
+                };
                 begin.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
             };
             maddr = maddr.or_else(|| value("maddr"));
