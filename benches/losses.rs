@@ -166,7 +166,7 @@ fn settings() -> edge::Settings {
             retires: false,
             site: String::new(),
         }],
-        requires_path: false,
+        path: edge::PathPolicy::Accept,
         set_size: 1,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],

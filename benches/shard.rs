@@ -258,7 +258,7 @@ fn settings() -> edge::Settings {
         members: (1..=3).map(member).collect(),
         peers: Vec::new(),
         core_port: 40_000,
-        requires_path: false,
+        path: edge::PathPolicy::Accept,
         set_size: 2,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],

@@ -56,6 +56,19 @@ use crate::id::Transport;
 use crate::send::{Clear, HostRule, PeerRule, Ports};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
+/// What becomes of a phone that does not say that it knows Path (RFC 3327 §5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathPolicy {
+    /// Its REGISTER goes on with a Path, and the registrar decides.
+    Accept,
+    /// It is refused.
+    Require,
+    /// The edge says it for the phone, since strict registrars answer 420
+    /// otherwise, and takes the Path out of its 2xx. The phone has no use for it.
+    #[default]
+    Vouch,
+}
+
 /// Who and what an edge is. Equal on all edges of a cluster except `name`.
 #[derive(Clone)]
 pub struct Settings {
@@ -73,8 +86,8 @@ pub struct Settings {
     pub peers: Vec<PeerRule>,
     /// The first core port of the homes: theirs are like ours.
     pub core_port: u16,
-    /// A REGISTER whose phone does not show `Supported: path` is refused.
-    pub requires_path: bool,
+    /// What becomes of a REGISTER whose phone does not show `Supported: path`.
+    pub path: PathPolicy,
     /// Edges in one subscriber's set, 1 to `limits::EDGE_SET_MAX`.
     pub set_size: usize,
     /// Keys of sealed tokens: the first one mints, all of them verify. None:

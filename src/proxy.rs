@@ -140,6 +140,8 @@ pub enum Note {
         initial: bool,
         /// The phone itself sent it.
         first_hop: bool,
+        /// The edge has said for the phone that it knows Path.
+        vouched: bool,
     },
     /// A dialog-forming request: bind Record-Routes when it is accepted.
     Dialog {

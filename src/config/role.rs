@@ -6,7 +6,7 @@ use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
 use super::{Core, Home, Mistake, keys, names, rules};
 use crate::digest::Algorithm;
-use crate::edge::{self, Member};
+use crate::edge::{self, Member, PathPolicy};
 use crate::home::{self, Redirect};
 use crate::limits;
 use crate::send::{Clear, HostRule, PeerRule};
@@ -52,7 +52,7 @@ pub(super) fn edge(
         .number("set_size", 1..=most, want)?
         .unwrap_or(default)
         .into();
-    let requires_path = requires_path(section)?;
+    let path = edge_path(section)?;
     let token_keys = file(section, "token_key_file", folder)?
         .map(|path| keys::read(&path).map_err(|why| section.mistake("token_key_file", &why)))
         .transpose()?
@@ -71,7 +71,7 @@ pub(super) fn edge(
         members,
         peers: peers(section)?,
         core_port: core.port,
-        requires_path,
+        path,
         set_size,
         token_keys,
         flow_key,
@@ -206,6 +206,18 @@ fn peers(section: &Section<'_>) -> Result<Vec<PeerRule>, Mistake> {
     let want = "a list of carriers such as [\"tls:carrier.example.net\", \"udp:192.0.2.50:5060\"]";
     let peers = section.maybe_list("peers", want, names::carrier)?;
     Ok(peers.unwrap_or_default())
+}
+
+/// what an edge makes of a phone that does not show `Supported: path`.
+fn edge_path(section: &Section<'_>) -> Result<PathPolicy, Mistake> {
+    const WANT: &str = "\"vouch\", \"accept\" or \"require\"";
+    let policy = section.parsed("path", WANT, |text| match text {
+        "vouch" => Ok(PathPolicy::Vouch),
+        "accept" => Ok(PathPolicy::Accept),
+        "require" => Ok(PathPolicy::Require),
+        _ => Err(format!("is {text:?}, which should be {WANT}")),
+    })?;
+    Ok(policy.unwrap_or_default())
 }
 
 /// what becomes of a phone that does not show `Supported: path`.

@@ -1,7 +1,7 @@
 //! Configurations and the exact sentence each mistake in one is answered with.
 
 use super::*;
-use crate::edge::{Hop, Member, NextHop};
+use crate::edge::{Hop, Member, NextHop, PathPolicy};
 use crate::home::Redirect;
 use crate::send::HostRule;
 
@@ -156,7 +156,9 @@ fn policies_are_read_and_a_wrong_one_is_named() {
     let Role::Edge(edge) = read(&text).unwrap().role else {
         panic!("not an edge")
     };
-    assert!(edge.requires_path && edge.members[1].retires && !edge.members[0].retires);
+    assert!(
+        edge.path == PathPolicy::Require && edge.members[1].retires && !edge.members[0].retires
+    );
     assert_eq!(
         (&*edge.members[0].site, &*edge.members[1].site),
         ("", "north")

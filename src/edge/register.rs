@@ -11,7 +11,7 @@
 
 use super::own::Mine;
 use super::policy::Edge;
-use super::{EdgeSet, Subscriber, Token, set};
+use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
@@ -153,10 +153,17 @@ impl Edge {
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
         let first_hop = request.is_first_hop() && !request.ingress.principal.is_peer();
-        if first_hop && self.settings.requires_path && !phone.path {
+        match self.settings.path {
             // R-2 (RFC 3327 §5.2)
-            plan.lines.extend_from_slice(b"Require: path\r\n");
-            return Err(Reply::stateless(421, "The Phone Must Support Path"));
+            PathPolicy::Require if first_hop && !phone.path => {
+                plan.lines.extend_from_slice(b"Require: path\r\n");
+                return Err(Reply::stateless(421, "The Phone Must Support Path"));
+            }
+            PathPolicy::Accept | PathPolicy::Require | PathPolicy::Vouch => {}
+        }
+        let vouched = self.settings.path == PathPolicy::Vouch && first_hop && !phone.path;
+        if vouched {
+            plan.lines.extend_from_slice(b"Supported: path\r\n");
         }
         let mut text = std::mem::take(&mut self.text);
         let who = Who::write(bytes, request.message, phone, &mut text);
@@ -210,6 +217,7 @@ impl Edge {
             token: path,
             initial: !refresh,
             first_hop,
+            vouched,
         };
         Ok(())
     }

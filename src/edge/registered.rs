@@ -45,6 +45,7 @@ impl Edge {
             token,
             initial,
             first_hop: true,
+            vouched,
         } = &context.note
         else {
             return;
@@ -56,6 +57,11 @@ impl Edge {
         let mut named = Token::new();
         let mut again = std::mem::take(&mut self.again);
         let asks = scan(base, &mut again).map(|()| Self::read(base, &again));
+        if *vouched {
+            for header in response.message.all(Name::Path) {
+                edits.remove(header.line.range());
+            }
+        }
         if let Ok(Ok(Asks::Binding(phone))) = asks {
             let seconds = granted(base, &phone, response);
             let mut text = std::mem::take(&mut self.text);

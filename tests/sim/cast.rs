@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steadfast::agent;
 use steadfast::digest::Algorithm;
-use steadfast::edge::{self, Member, NextHop};
+use steadfast::edge::{self, Member, NextHop, PathPolicy};
 use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::Transport;
 use steadfast::send::{Clear, HostRule, Local};
@@ -310,7 +310,7 @@ impl Cast {
             members: self.edges.iter().enumerate().map(member).collect(),
             peers: Vec::new(),
             core_port: UPSTREAM,
-            requires_path: false,
+            path: PathPolicy::Accept,
             set_size: self.set_size.min(self.edges.len()),
             token_keys: if self.sealed {
                 vec![[9; 64]]

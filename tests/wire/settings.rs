@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use steadfast::digest::Algorithm;
-use steadfast::edge::{self, Member};
+use steadfast::edge::{self, Member, PathPolicy};
 use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::Transport;
 use steadfast::send::{Clear, HostRule};
@@ -78,7 +78,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         members: (0..3).map(member).collect(),
         peers: Vec::new(),
         core_port: CORE_PORT,
-        requires_path: false,
+        path: PathPolicy::Accept,
         set_size: 2,
         token_keys: match tokens {
             Tokens::Clear => Vec::new(),

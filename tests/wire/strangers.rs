@@ -5,6 +5,7 @@ use super::marks::{mark_of, unmarked};
 use super::peer::{CORE, FAR, expect, request, status};
 use super::phone::{Login, Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::edge::PathPolicy;
 use steadfast::home::{Redirect, Settings};
 
 const JOE: &str = "127.0.0.1:5070";
@@ -207,14 +208,15 @@ fn a_path_of_another_domain_leads_there() {
 fn a_phone_that_knows_no_path_is_served_or_refused_as_configured() {
     // R-2, RFC 3327 §5.2 and §5.3
     for (edge, home, want) in [
-        (false, false, "SIP/2.0 200 "),
-        (false, true, "SIP/2.0 420 "),
-        (true, false, "SIP/2.0 421 "),
+        (PathPolicy::Accept, false, "SIP/2.0 200 "),
+        (PathPolicy::Accept, true, "SIP/2.0 420 "),
+        (PathPolicy::Require, false, "SIP/2.0 421 "),
+        (PathPolicy::Vouch, true, "SIP/2.0 200 "),
     ] {
         let mut world = World::with(
             Tokens::Clear,
             |told| told.requires_path = home,
-            |_, told| told.requires_path = edge,
+            |_, told| told.path = edge,
         );
         let mut joe = Register::new("joe", JOE);
         let answer = joe.send(&mut world, EDGES[0], "");
@@ -224,11 +226,16 @@ fn a_phone_that_knows_no_path_is_served_or_refused_as_configured() {
             answer
         };
         assert!(answer.starts_with(want), "{answer}");
-        assert_eq!(answer.contains("\r\nUnsupported: path\r\n"), home);
-        assert_eq!(answer.contains("\r\nRequire: path\r\n"), edge);
+        let says = |name: &str| answer.contains(&format!("\r\n{name}: path\r\n"));
+        assert_eq!(says("Unsupported"), want.contains("420"));
+        assert_eq!(says("Require"), edge == PathPolicy::Require);
+        // What it does not know it does not get.
+        let has_path = !Phone::values(&answer, "Path").is_empty();
+        assert_eq!(has_path, edge == PathPolicy::Accept && !home, "{answer}");
         joe.lines += "Supported: path\n";
         let ok = joe.login(&mut world, EDGES[0]);
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        assert_eq!(Phone::values(&ok, "Path").len(), 1, "{ok}");
     }
 }
 

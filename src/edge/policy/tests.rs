@@ -1,7 +1,7 @@
 //! Whose a flow is, for what no request shows.
 
 use super::*;
-use crate::edge::{Member, NextHop};
+use crate::edge::{Member, NextHop, PathPolicy};
 use crate::id::{SocketId, Team};
 use crate::send::{Accepted, Flows, Local, PeerRule};
 use crate::time::Wall;
@@ -48,7 +48,7 @@ fn edge(net: &mut Net) -> Edge {
             members: vec![member("e1", "192.0.2.11"), member("e2", "192.0.2.50")],
             peers: carriers.map(|text| PeerRule::carrier(text).unwrap()).into(),
             core_port: 15_060,
-            requires_path: false,
+            path: PathPolicy::Accept,
             set_size: 2,
             token_keys: Vec::new(),
             flow_key: [3; 32],
