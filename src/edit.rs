@@ -59,6 +59,13 @@ impl Edits {
         self.replace(cut, |_| ());
     }
 
+    /// The same where another rule may have taken it out already.
+    pub fn remove_once(&mut self, cut: Range<usize>) {
+        if !self.splices.iter().any(|splice| splice.cut == cut) {
+            self.remove(cut);
+        }
+    }
+
     /// Writes `source` with all changes made to `out`.
     pub fn apply(&mut self, source: &[u8], out: &mut Vec<u8>) {
         // Stable: insertions at one place keep their order and stand before a

@@ -54,9 +54,14 @@ pub enum Stream {
         /// Bytes to skip.
         len: usize,
     },
-    /// A single CRLF, a pong or noise: nothing to answer. Noise is what no message
-    /// and no other protocol begins with, as trunks send it to keep a connection.
+    /// A single CRLF or a pong: nothing to answer.
     Skip {
+        /// Bytes to skip.
+        len: usize,
+    },
+    /// What no message and no other protocol begins with, as trunks send it to keep
+    /// a connection. It says nothing.
+    Noise {
         /// Bytes to skip.
         len: usize,
     },
@@ -131,7 +136,7 @@ pub fn stream(bytes: &[u8], resume: &mut Resume) -> Stream {
             let noise = rest
                 .iter()
                 .take_while(|byte| matches!(byte, b'\0' | b'\n' | b' ' | b'\t'));
-            return Stream::Skip {
+            return Stream::Noise {
                 len: noise.count().saturating_add(1),
             };
         }

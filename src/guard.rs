@@ -246,11 +246,21 @@ impl Guard {
 
     /// The source has shown that it got one answer.
     pub fn acknowledged(&mut self, now: Instant, ip: IpAddr) {
+        self.reached(now, ip, limits::SOURCE_ACKNOWLEDGED);
+    }
+
+    /// The source has shown a mark that we sent to its flow and to nobody else.
+    pub fn in_dialog(&mut self, now: Instant, ip: IpAddr) {
+        self.reached(now, ip, limits::SOURCE_PROVEN);
+    }
+
+    /// It gets what is sent to it, whoever it is.
+    fn reached(&mut self, now: Instant, ip: IpAddr, lasts: Duration) {
         if let Some(source) = self.source(now, ip)
-            && source.proven < now + limits::SOURCE_ACKNOWLEDGED
+            && source.proven < now + lasts
         {
             source.is_known &= source.proven > now;
-            source.proven = now + limits::SOURCE_ACKNOWLEDGED;
+            source.proven = now + lasts;
         }
     }
 

@@ -40,8 +40,8 @@ pub(super) struct Registration {
     /// The timer of its next REGISTER, and when that is.
     pub(super) alarm: u32,
     due: Instant,
-    /// A Retry-After has set that time.
-    is_told: bool,
+    /// That was drawn while another flow worked, and is so long.
+    is_patient: bool,
     failures: u32,
     /// Which of the addresses of a name is tried: the next one when it does not
     /// register us. One that did is asked first when its flow is lost.
@@ -103,7 +103,7 @@ impl Agent {
             beat: Beat::Still,
             alarm: 0,
             due: Instant::ZERO,
-            is_told: false,
+            is_patient: false,
             failures: 0,
             turn: 0,
             stage: Stage::New,
@@ -332,7 +332,8 @@ impl Agent {
         });
         if let Some(retry_s) = retry_s {
             self.wait(net, now, place, retry_s);
-            self.registrations[place].is_told = failure.retry_after_s.is_some();
+            let is_drawn = failure.retry_after_s.is_none();
+            self.registrations[place].is_patient = is_drawn && self.registered() > 0;
         }
         self.hasten(net, now);
         let Failure { status, why, .. } = failure;
@@ -357,6 +358,7 @@ impl Agent {
         self.unbind(place);
         let retry_s = self.back_off(net, place);
         self.wait(net, now, place, retry_s);
+        self.registrations[place].is_patient = self.registered() > 0;
         self.hasten(net, now);
         if let Some(proxy) = proxy {
             tell(
@@ -387,7 +389,8 @@ impl Agent {
         let due = now + Duration::from_secs(wait_s);
         let alarm = self.alarm(net, due);
         let registration = &mut self.registrations[place];
-        (registration.alarm, registration.due, registration.is_told) = (alarm, due, false);
+        (registration.alarm, registration.due) = (alarm, due);
+        registration.is_patient = false;
     }
 
     /// The last flow that worked is gone: what waits as long as it may while
@@ -398,11 +401,12 @@ impl Agent {
         }
         for place in 0..self.registrations.len() {
             let registration = &self.registrations[place];
-            if registration.alarm == 0 || registration.is_told {
+            if registration.alarm == 0 || !registration.is_patient {
                 continue;
             }
             let due = registration.due;
             let retry_s = self.back_off(net, place);
+            self.registrations[place].is_patient = false;
             if now + Duration::from_secs(retry_s) < due {
                 self.wait(net, now, place, retry_s);
             }

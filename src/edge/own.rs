@@ -123,6 +123,21 @@ impl Edge {
         flow_token::read(&self.flow_key, token.of(bytes), self.boot).ok()
     }
 
+    /// Whether all of our values at the front name the flow that the request came by:
+    /// a mark in any of them is then over that flow.
+    pub(super) fn names_its_flow(&self, request: &Request<'_>, count: usize) -> bool {
+        let bytes = request.bytes;
+        let mut own = request.message.routes().iter().take(count);
+        count > 0
+            && own.all(|route| {
+                let uri = route.uri.as_ref();
+                let param = uri.and_then(|uri| uri.param(bytes, FLOW_PARAM).flatten());
+                let token = param.or_else(|| uri.and_then(|uri| uri.user));
+                let flow = token.map(|token| self.flow_token(token.of(bytes)));
+                matches!(flow, Some(Mine::Flow { flow, .. }) if flow == request.ingress.flow)
+            })
+    }
+
     fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {
         let own = self.settings.members.get(self.own);
         own.is_some_and(|own| own.address == ip && own.listens(port))

@@ -136,9 +136,11 @@ impl Edge {
             Some(_) => None,
             None => self.bare_flow(pass.request, pass.plan.pop),
         };
+        // The shard that was thought to hold it may have sent it here: the flow's own
+        // one knows whether somebody is at its end.
         if let Some((_, shard)) = bare
             && pass.net.team.is_other(shard)
-            && handed == 0
+            && handed < 2
         {
             return Verdict::HandOver(shard);
         }
@@ -294,10 +296,10 @@ impl Edge {
                 pass.plan.is_leaving = true;
             }
             Some(Some(_)) | None => {
-                if is_stranger
-                    && !(pass.request.in_dialog() && self.shown(pass).any)
-                    && let Some(verdict) = self.stranger_refusal(pass)
-                {
+                let is_marked = is_stranger && pass.request.in_dialog() && self.shown(pass).any;
+                if is_marked {
+                    self.prove_by_mark(pass);
+                } else if is_stranger && let Some(verdict) = self.stranger_refusal(pass) {
                     return verdict;
                 }
                 self.plan_home(pass, next.flatten().map(|uri| uri.whole));
@@ -307,6 +309,16 @@ impl Edge {
             self.record_route(pass, (pass.request.ingress.flow, hop), Way::Out, token);
         }
         Verdict::Forward
+    }
+
+    /// A mark over a flow went to that flow and to nobody else: who shows it there is
+    /// there, and gets requests repeated like a registered phone.
+    fn prove_by_mark(&self, pass: &mut Pass<'_, '_>) {
+        let Ingress { flow, source, .. } = pass.request.ingress;
+        let is_datagram = matches!(flow, Flow::Udp { .. });
+        if is_datagram && self.names_its_flow(pass.request, pass.plan.pop) {
+            pass.net.guard.in_dialog(pass.now, source.ip());
+        }
     }
 
     /// To the homes, by the next Route where that names them.

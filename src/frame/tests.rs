@@ -63,7 +63,7 @@ fn read(pieces: &[&[u8]]) -> Seen {
                     seen.pings += 1;
                     len
                 }
-                Stream::Skip { len } => len,
+                Stream::Skip { len } | Stream::Noise { len } => len,
                 Stream::Message { start, end } => {
                     seen.messages.push(unread.get(start..end).unwrap().to_vec());
                     end

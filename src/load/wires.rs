@@ -388,7 +388,9 @@ impl Wires {
         loop {
             match frame::stream(&stream.partial[done..], &mut stream.resume) {
                 frame::Stream::NeedMore { .. } => break,
-                frame::Stream::Ping { len } | frame::Stream::Skip { len } => done += len,
+                frame::Stream::Ping { len }
+                | frame::Stream::Skip { len }
+                | frame::Stream::Noise { len } => done += len,
                 frame::Stream::Message { start, end } => {
                     let (line, peer) = (Line::Stream(index), stream.peer);
                     let bytes = &stream.partial[done + start..done + end];

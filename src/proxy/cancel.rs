@@ -105,7 +105,11 @@ impl Proxy {
     fn note_reason(&mut self, turn: &Turn<'_>, request: &Request<'_>, slot: Slot) {
         let bytes = request.bytes;
         let headers = request.message.headers().iter();
-        let others = headers.filter(|header| header.name == Name::Other);
+        let is_trusted = request.ingress.principal.is_trusted();
+        let identities = turn.policy.identities();
+        let others = headers.filter(|header| {
+            header.name == Name::Other && (is_trusted || !identities.counts(bytes, header))
+        });
         let lines = others.map(|header| header.line.of(bytes));
         let reasons = lines.filter(|line| line.get(..7).is_some_and(is_reason));
         let pool = &turn.net.pool;

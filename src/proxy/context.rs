@@ -49,7 +49,7 @@ pub struct Context {
     pub(super) branches: Vec<Branch>,
     /// Transactions that still name this context.
     pub(super) live: u16,
-    /// How many Via values it came with: those of an answer to whoever sent it.
+    /// How many Via lines it came with: those of an answer to whoever sent it.
     pub(super) vias: usize,
     /// The Reason lines of the CANCEL that came (RFC 3326).
     pub(super) reason: Option<Buf>,

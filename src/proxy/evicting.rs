@@ -7,6 +7,7 @@
 //! random, since it is the one who holds most that is met most often; so nothing is
 //! kept in order for it while memory is not short.
 
+use super::net::is_sos;
 use super::{Context, Proxy, Request, State, Turn};
 use crate::id::Slot;
 use crate::limits;
@@ -87,9 +88,13 @@ impl Proxy {
 }
 
 impl Context {
-    /// A stranger's, which has not been given up before.
-    const fn is_evictable(&self) -> bool {
-        matches!(self.ingress.principal, Principal::Stranger) && !self.answered && !self.closed
+    /// A stranger's, which has not been given up before; not an emergency call.
+    fn is_evictable(&self) -> bool {
+        let uri = self.base.as_deref().map(|base| self.uri.of(base));
+        matches!(self.ingress.principal, Principal::Stranger)
+            && !self.answered
+            && !self.closed
+            && !uri.is_some_and(is_sos)
     }
 }
 

@@ -146,9 +146,7 @@ impl Request<'_> {
     /// from (I-7).
     #[must_use]
     pub fn is_emergency(&self) -> bool {
-        let uri = self.message.request_uri().of(self.bytes);
-        let prefix = uri.get(..SOS.len()).unwrap_or_default();
-        prefix.eq_ignore_ascii_case(SOS) && matches!(uri.get(SOS.len()), None | Some(b'.'))
+        is_sos(self.message.request_uri().of(self.bytes))
     }
 
     /// Whether an edge says in its Via that a stranger sent it, whom its receiver
@@ -175,6 +173,12 @@ impl Request<'_> {
 
 /// The URN of every emergency service begins so.
 const SOS: &[u8] = b"urn:service:sos";
+
+/// Whether a Request-URI is that of an emergency call (RFC 5031).
+pub(super) fn is_sos(uri: &[u8]) -> bool {
+    let prefix = uri.get(..SOS.len()).unwrap_or_default();
+    prefix.eq_ignore_ascii_case(SOS) && matches!(uri.get(SOS.len()), None | Some(b'.'))
+}
 
 fn reply_flow(flow: Flow, via: &Via) -> Flow {
     match flow {

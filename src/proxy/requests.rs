@@ -253,7 +253,7 @@ impl Proxy {
             breadth: valid.breadth,
             branches,
             live: 0,
-            vias: request.message.count(request.bytes, Name::Via),
+            vias: request.message.all(Name::Via).count(),
             reason: None,
             is_taken: false,
             answered: false,

@@ -74,10 +74,21 @@ impl Proxy {
 
     /// Whether a response has as many Vias as the request that it answers: phones
     /// and ALGs leave some out or write some twice, and then it reaches nobody.
-    fn has_its_vias(&self, slot: Slot, response: &Response<'_>) -> bool {
-        let count = response.message.count(response.bytes, Name::Via);
-        let context = self.contexts.get(slot);
-        context.is_some_and(|context| count == context.vias + 1)
+    fn has_its_vias(&mut self, slot: Slot, response: &Response<'_>) -> bool {
+        let (bytes, message) = (response.bytes, response.message);
+        let Some(context) = self.contexts.get(slot) else {
+            return false;
+        };
+        if message.all(Name::Via).count() == context.vias + 1 {
+            return true;
+        }
+        // Lines may have been joined on the way (RFC 3261 §7.3.1).
+        match &context.base {
+            Some(base) if scan(base, &mut self.again).is_ok() => {
+                message.count(bytes, Name::Via) == self.again.count(base, Name::Via) + 1
+            }
+            Some(_) | None => message.has_second_via(),
+        }
     }
 
     /// Whether somebody else answers what was sent to an element of ours: whoever

@@ -237,7 +237,7 @@ fn streamed(bytes: &[u8], split: usize) -> Vec<Vec<u8>> {
         loop {
             at += match frame::stream(bytes.get(at..end).unwrap_or_default(), &mut resume) {
                 Stream::NeedMore { .. } => break,
-                Stream::Ping { len } | Stream::Skip { len } => len,
+                Stream::Ping { len } | Stream::Skip { len } | Stream::Noise { len } => len,
                 Stream::Message { start, end } => {
                     messages.push(bytes[at + start..at + end].to_vec());
                     end

@@ -193,6 +193,7 @@ impl Shard {
                     }
                     used += len;
                 }
+                frame::Stream::Noise { len } => used += len,
                 frame::Stream::Skip { len } => {
                     self.net.counters.keepalives += 1;
                     if let Hands::Agent(agent, net) = self.hands(now) {

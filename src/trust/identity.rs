@@ -58,7 +58,9 @@ impl Identities {
         headers.any(|header| self.counts(bytes, header))
     }
 
-    fn counts(&self, bytes: &[u8], header: &Header) -> bool {
+    /// Whether that header is one of them.
+    #[must_use]
+    pub fn counts(&self, bytes: &[u8], header: &Header) -> bool {
         if header.name != Name::Other {
             return false;
         }

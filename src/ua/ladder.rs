@@ -56,7 +56,9 @@ impl Ladder {
         while !rest.is_empty() {
             let cut = match frame::stream(rest, &mut frame::Resume::default()) {
                 frame::Stream::Message { end, .. } => end,
-                frame::Stream::Ping { len } | frame::Stream::Skip { len } => len,
+                frame::Stream::Ping { len }
+                | frame::Stream::Skip { len }
+                | frame::Stream::Noise { len } => len,
                 frame::Stream::NeedMore { .. } | frame::Stream::Broken { .. } => rest.len(),
             };
             let (piece, more) = rest.split_at(cut.clamp(1, rest.len()));

@@ -45,7 +45,7 @@ fn messages(bytes: &[u8], ends: &[usize]) -> Vec<Result<Vec<u8>, usize>> {
             let rest = &bytes[at.min(end)..end];
             match frame::stream(rest, &mut resume) {
                 Stream::NeedMore { .. } => break,
-                Stream::Ping { len } | Stream::Skip { len } => {
+                Stream::Ping { len } | Stream::Skip { len } | Stream::Noise { len } => {
                     assert!((1..=rest.len()).contains(&len));
                     at += len;
                 }

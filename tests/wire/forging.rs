@@ -146,15 +146,26 @@ fn a_tag_that_was_received_elsewhere_proves_nothing() {
 /// How often `method` goes to the caller of a call that ann has taken, who then
 /// sends it in the dialog and gets no answer to it; `caller` begins the call.
 fn copies(method: &str, caller: impl Fn(&mut World) -> Phone) -> (usize, u64) {
+    copies_after(method, caller, |_, _, _| ())
+}
+
+/// The same after the caller has done something of its own: it, and ann who is in
+/// the dialog.
+fn copies_after(
+    method: &str,
+    caller: impl Fn(&mut World) -> Phone,
+    then: impl Fn(&mut World, &mut Phone, &Phone),
+) -> (usize, u64) {
     let mut world = World::hospitable(Tokens::Clear);
     let mut ann = Phone::new("ann", ANN, true);
     ann.register(&mut world, EDGES[1]);
-    let caller = caller(&mut world);
+    let mut caller = caller(&mut world);
     let invite = caller.request("INVITE", "sip:ann@example.com", 1, "", "");
     caller.send(&mut world, EDGES[0], &invite);
     let invite = ann.receive(&mut world);
     ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
     ann.dialog(&invite, false);
+    then(&mut world, &mut caller, &ann);
     let before = world.counter(EDGES[0], "withheld");
     ann.in_dialog(&mut world, EDGES[1], method, 1);
     world.pass(Duration::from_secs(40));
@@ -195,6 +206,38 @@ fn a_request_is_repeated_to_whoever_registered_or_sent_as_much() {
     };
     let (sent, withheld) = copies("BYE", talkative);
     assert!(sent > 2 && withheld > 2, "{sent} {withheld}");
+}
+
+#[test]
+fn a_caller_is_where_it_shows_the_mark_that_came_with_its_answer() {
+    // Nobody else has got it.
+    let acknowledges = |world: &mut World, caller: &mut Phone, _: &Phone| {
+        let mut ok = caller.receive(world);
+        while !ok.starts_with("SIP/2.0 200 ") {
+            ok = caller.receive(world);
+        }
+        caller.dialog(&ok, true);
+        caller.in_dialog(world, EDGES[0], "ACK", 1);
+    };
+    let stranger = |_: &mut World| forger();
+    assert_eq!(copies_after("BYE", stranger, acknowledges), (11, 0));
+}
+
+#[test]
+fn the_marks_of_the_called_side_prove_nothing_of_the_caller() {
+    // An accomplice has them, and the flow token beside them.
+    let pretends = |world: &mut World, caller: &mut Phone, ann: &Phone| {
+        caller.enter(ann);
+        caller.routes.reverse();
+        for routes in [ann.routes.clone(), caller.routes.clone()] {
+            caller.routes = routes;
+            caller.in_dialog(world, EDGES[0], "INFO", 7);
+            caller.in_dialog(world, EDGES[0], "ACK", 1);
+        }
+    };
+    let stranger = |_: &mut World| forger();
+    let (sent, withheld) = copies_after("BYE", stranger, pretends);
+    assert!(sent < 11 && withheld > 0, "{sent} {withheld}");
 }
 
 #[test]

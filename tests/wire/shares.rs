@@ -139,3 +139,41 @@ fn when_memory_is_short_it_is_taken_from_who_holds_most() {
     assert_eq!(taken, evicted);
     world.drained();
 }
+
+#[test]
+fn an_emergency_call_is_given_up_for_nobody() {
+    // Its source holds more than anybody else when memory is short.
+    let source = |number: usize| format!("198.51.100.{number}:5060");
+    let mut world = World::lab(Tokens::Clear);
+    world.kill(HOME);
+    world.shrink(EDGES[0], 12 << 20);
+    let caller = source(1);
+    for call in 0..12 {
+        let text = format!(
+            "INVITE urn:service:sos SIP/2.0\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bKsos{call}\n\
+             Max-Forwards: 70\nFrom: <sip:help@elsewhere.example>;tag=x\nTo: <urn:service:sos>\n\
+             Call-ID: sos{call}\nCSeq: 1 INVITE\nContact: <sip:help@{caller}>\nContent-Length: 0\n\n"
+        );
+        world.send(&caller, EDGES[0], &text);
+    }
+    for number in 0..60 {
+        let from = source(1 + number % 2);
+        world.send(&from, EDGES[0], &register(&from, number, 60_000));
+    }
+    let contexts = world.gauge(EDGES[0], "contexts");
+    world.shrink(EDGES[0], (contexts - 12) * (2 << 16) + 1);
+    for number in 100..140 {
+        let from = source(number);
+        world.send(&from, EDGES[0], &register(&from, 0, 60_000));
+    }
+    assert!(world.counter(EDGES[0], "evicted") > 0);
+    let mut answers = world
+        .trace
+        .iter()
+        .filter(|seen| seen.to.to_string() == caller && seen.text.contains("CSeq: 1 INVITE"));
+    assert!(
+        answers.all(|seen| seen.text.starts_with("SIP/2.0 100 ")),
+        "{}",
+        world.ladder()
+    );
+}

@@ -3,7 +3,7 @@
 
 use super::super::overload::overwhelm;
 use super::super::peer::{CORE, request};
-use super::super::phone::Phone;
+use super::super::phone::{Login, Phone};
 use super::super::world::{EDGES, HOME, Tokens, World};
 use super::{EVE, TO_ANN, eve, phones};
 use steadfast::send::PeerRule;
@@ -252,4 +252,26 @@ fn who_is_called_says_nothing_of_the_trust_domain_in_any_spelling() {
             assert!(ok.starts_with("SIP/2.0 200 ") && is_clean(&ok), "{ok}");
         }
     }
+}
+
+#[test]
+fn who_is_disowned_and_proves_himself_all_the_same_is_named_once() {
+    // The assertion that the carrier made is taken out by both rules.
+    let mut world = carried();
+    let (_, ann) = phones(&mut world);
+    let carrier = Phone::foreign("x", CARRIER);
+    let asserted = "P-Asserted-Identity: <sip:joe@example.com>\n";
+    let message = |cseq, lines: &str| {
+        let text = carrier.request("MESSAGE", TO_ANN, cseq, lines, "");
+        text.replace("x@elsewhere.example", "joe@example.com")
+    };
+    carrier.send(&mut world, HOME, &message(1, asserted));
+    let refused = world.last(CARRIER).to_owned();
+    assert!(refused.starts_with("SIP/2.0 407 "), "{refused}");
+    let mut login = Login::new("joe");
+    (login.method, login.uri) = ("MESSAGE", TO_ANN);
+    let lines = format!("{asserted}{}", login.answer_proxy(&refused));
+    carrier.send(&mut world, HOME, &message(2, &lines));
+    let came = ann.receive(&mut world);
+    assert!(came.starts_with("MESSAGE "), "{came}");
 }
