@@ -7,6 +7,7 @@ use steadfast::time::{Duration, Instant};
 
 use super::Passage;
 use super::door::VISIT;
+use super::promises::LIFE;
 use crate::cast::Cast;
 use crate::dice::fnv;
 use crate::text::{Text, Via, addr_of, param, uri_of};
@@ -177,9 +178,12 @@ impl Laws {
         let is_moved = cast.shards > 1 && ports.len() > 1;
         // Of two homes the first is asked again when the second is gone too.
         let is_asked_again = cast.homes.len() > 1 && cast.is_home(passage.to.ip());
+        // A copy that comes when its transaction is over begins another one (RFC 3261
+        // §17.2, RFC 6026 §7.1): a caller that has moved hears no answer, and goes on.
+        let is_over = passage.local.since(received.first) >= LIFE;
         let known = received.sent.entry(to).or_insert_with(|| branch.clone());
         law(
-            *known == branch || is_evil(text) || is_moved || is_asked_again,
+            *known == branch || is_evil(text) || is_moved || is_asked_again || is_over,
             "a request went to the same place under two branches",
         )
     }
