@@ -33,6 +33,22 @@ fn phones(world: &mut World) -> (Phone, Phone) {
     (joe, ann)
 }
 
+/// Joe at e1 has called ann at e2, and both are in the call.
+fn in_call(world: &mut World) -> (Phone, Phone) {
+    let (mut joe, mut ann) = phones(world);
+    let (caller, called) = ((&mut joe, EDGES[0]), (&mut ann, EDGES[1]));
+    talk(world, caller, called, TO_ANN);
+    (joe, ann)
+}
+
+/// Joe calls ann, who gets this.
+fn ring(world: &mut World, joe: &Phone, ann: &Phone) -> String {
+    let invite = joe.request("INVITE", TO_ANN, 1, "", "");
+    joe.send(world, EDGES[0], &invite);
+    assert_eq!(joe.status(world), 100);
+    ann.receive(world)
+}
+
 /// A call that is answered: both sides know their route sets.
 fn talk(
     world: &mut World,

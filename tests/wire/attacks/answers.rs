@@ -2,7 +2,7 @@
 
 use super::super::phone::Phone;
 use super::super::world::{EDGES, HOME, Tokens, World};
-use super::{ANN, JOE, TO_ANN, VICTIM, eve, phones, sent, talk};
+use super::{ANN, JOE, TO_ANN, VICTIM, eve, phones, ring, sent, talk};
 use steadfast::edge::{self, NextHop, Settings};
 use steadfast::id::Transport;
 use steadfast::trust::{CallsOut, Destinations};
@@ -78,13 +78,7 @@ fn nobody_is_led_where_a_contact_of_an_answer_points() {
         world.listen("127.0.0.2:6379");
         world.listen("127.0.0.10:6379");
         let (mut joe, mut ann) = phones(&mut world);
-        joe.send(
-            &mut world,
-            EDGES[0],
-            &joe.request("INVITE", TO_ANN, 1, "", ""),
-        );
-        assert_eq!(joe.status(&mut world), 100);
-        let invite = ann.receive(&mut world);
+        let invite = ring(&mut world, &joe, &ann);
         world.forget();
         ann.redirect(&mut world, EDGES[1], &invite, &format!("<{uri}>"));
         let (_, reached) = sent(&world);
@@ -180,13 +174,7 @@ fn an_answer_goes_where_its_request_came_from_whatever_its_vias_say() {
             if !victim.is_empty() && victim != EDGES[2] {
                 world.listen(victim);
             }
-            joe.send(
-                &mut world,
-                EDGES[0],
-                &joe.request("INVITE", TO_ANN, 1, "", ""),
-            );
-            assert_eq!(joe.status(&mut world), 100);
-            let invite = ann.receive(&mut world);
+            let invite = ring(&mut world, &joe, &ann);
             let vias = Phone::values(&invite, "Via");
             let host = vias[2].split([' ', ';']).nth(1).unwrap();
             assert!(host.starts_with("127.0.0.11:"), "{vias:?}");

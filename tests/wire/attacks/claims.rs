@@ -4,7 +4,7 @@ use super::super::marks::mark_of;
 use super::super::overload::{overwhelm, refusals};
 use super::super::phone::{Login, Phone};
 use super::super::world::{EDGES, HOME, Tokens, World};
-use super::{ANN, EVE, JOE, TO_ANN, eve, in_vain, phones, talk, with_to};
+use super::{ANN, EVE, JOE, TO_ANN, eve, in_call, in_vain, phones, with_to};
 use steadfast::edge::Settings;
 use steadfast::time::Duration;
 use steadfast::trust::Strangers;
@@ -132,13 +132,7 @@ fn an_identity_is_asserted_by_nobody_outside() {
 fn a_to_tag_and_a_priority_promote_nothing() {
     // Seen: with either of them nobody was ever refused under load.
     let mut world = World::lab(Tokens::Clear);
-    let (mut joe, mut ann) = phones(&mut world);
-    talk(
-        &mut world,
-        (&mut joe, EDGES[0]),
-        (&mut ann, EDGES[1]),
-        TO_ANN,
-    );
+    let (joe, ann) = in_call(&mut world);
     overwhelm(&mut world, EDGES[0]);
     let emergency = "Priority: emergency\nResource-Priority: esnet.0\n";
     let tagged = |n: u32| {

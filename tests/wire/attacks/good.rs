@@ -3,7 +3,7 @@
 
 use super::super::phone::{Phone, Register};
 use super::super::world::{EDGES, HOME, Tokens, World};
-use super::{ANN, EVE, JOE, TO_ANN, eve, phones, talk};
+use super::{ANN, EVE, JOE, TO_ANN, eve, in_call, phones, talk};
 use steadfast::trust::Strangers;
 
 /// Where a phone is after its address changed.
@@ -51,13 +51,7 @@ fn a_call_goes_on_from_another_address() {
                     edge.rules.strangers = strangers
                 };
                 let mut world = World::with(tokens, |_| (), set);
-                let (mut joe, mut ann) = phones(&mut world);
-                talk(
-                    &mut world,
-                    (&mut joe, EDGES[0]),
-                    (&mut ann, EDGES[1]),
-                    TO_ANN,
-                );
+                let (joe, ann) = in_call(&mut world);
                 goes_on(&mut world, (&moved(&joe), EDGES[0]), &ann, is_stream);
                 // The side that was called, too.
                 if is_stream {
@@ -76,13 +70,7 @@ fn a_call_goes_on_from_another_address_past_an_edge_that_died() {
         for dead in [0, 1] {
             let mut world = World::lab(tokens);
             world.icmp = true;
-            let (mut joe, mut ann) = phones(&mut world);
-            talk(
-                &mut world,
-                (&mut joe, EDGES[0]),
-                (&mut ann, EDGES[1]),
-                TO_ANN,
-            );
+            let (joe, ann) = in_call(&mut world);
             world.kill(EDGES[dead]);
             let (lost, kept, its) = if dead == 0 {
                 (&joe, &ann, EDGES[1])
@@ -192,13 +180,7 @@ fn guests_call_and_are_heard_where_the_operator_lets_them() {
 #[test]
 fn a_phone_that_registers_from_another_address_is_in_its_calls_there() {
     let mut world = World::wide(1, Tokens::Clear, |_| (), |_, _| ());
-    let (mut joe, mut ann) = phones(&mut world);
-    talk(
-        &mut world,
-        (&mut joe, EDGES[0]),
-        (&mut ann, EDGES[1]),
-        TO_ANN,
-    );
+    let (joe, ann) = in_call(&mut world);
     let mut register = Register::new("joe", AWAY);
     register.call_id = "moved";
     register.lines = format!(

@@ -4,7 +4,7 @@
 use super::super::marks::{called_by, mark_of};
 use super::super::phone::{Phone, Register};
 use super::super::world::{EDGES, HOME, Tokens, World};
-use super::{ANN, EVE, JOE, TO_ANN, phones, talk};
+use super::{ANN, EVE, JOE, TO_ANN, in_call, phones, talk};
 use steadfast::trust::Strangers;
 
 const BOB: &str = "127.0.0.1:5085";
@@ -186,13 +186,7 @@ fn a_mark_is_no_password_and_begins_nothing() {
     // dialog, and at a node that did not make it.
     for is_stream in [false, true] {
         let mut world = lab(1, Tokens::Clear);
-        let (mut joe, mut ann) = phones(&mut world);
-        talk(
-            &mut world,
-            (&mut joe, EDGES[0]),
-            (&mut ann, EDGES[1]),
-            TO_ANN,
-        );
+        let (joe, ann) = in_call(&mut world);
         let mut thief = Phone::new("joe", EVE, false);
         thief.enter(&joe);
         let routes: String = joe
