@@ -61,6 +61,16 @@ pub struct Header {
     pub value: Span,
 }
 
+impl Header {
+    /// Its name as it is written.
+    #[must_use]
+    pub fn spelled<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let line = self.line.of(bytes);
+        let end = memchr::memchr(b':', line).unwrap_or_default();
+        line.get(..end).unwrap_or_default().trim_ascii_end()
+    }
+}
+
 /// Request-Line or Status-Line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartLine {

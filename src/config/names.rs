@@ -89,8 +89,7 @@ pub(super) fn hop(text: &str) -> Result<Hop, String> {
         }
         let transport = send::Hop::transport_of(bytes, &uri)?;
         let host = std::str::from_utf8(uri.host.of(bytes)).ok()?;
-        let maddr = uri.param(bytes, "maddr").flatten();
-        let ip = host_ip(maddr.unwrap_or(uri.host).of(bytes))?;
+        let ip = host_ip(uri.target(bytes).of(bytes))?;
         let port = uri.port.unwrap_or_else(|| transport.default_port());
         Some(Hop {
             transport,

@@ -13,8 +13,8 @@ use super::policy::Edge;
 use super::{holding, registrations};
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Net, Pass, Reply, Request, Verdict};
+use crate::scan::Method;
 use crate::scan::user::write_user;
-use crate::scan::{Method, Name};
 use crate::send::Handoff;
 use crate::time::Instant;
 use crate::trust::Principal;
@@ -27,10 +27,10 @@ impl Edge {
         let is_it = message.method() == Method::Notify
             && request.is_first_hop()
             && message.routes().is_empty()
-            && says(request, b"Event", b"reg")
+            && says(request, "Event", b"reg")
             && says(
                 request,
-                b"Subscription-State",
+                "Subscription-State",
                 b"terminated;reason=deactivated",
             )
             && request.ingress.principal == Principal::Home;
@@ -63,12 +63,7 @@ impl Edge {
 }
 
 /// Whether a header that no room here has a name for says this.
-fn says(request: &Request<'_>, name: &[u8], value: &[u8]) -> bool {
-    let mut others = request.message.all(Name::Other);
-    others.any(|header| {
-        let line = header.line.of(request.bytes);
-        let found = line.split(|&byte| byte == b':').next().unwrap_or_default();
-        found.trim_ascii_end().eq_ignore_ascii_case(name)
-            && header.value.of(request.bytes).eq_ignore_ascii_case(value)
-    })
+fn says(request: &Request<'_>, name: &str, value: &[u8]) -> bool {
+    let mut lines = request.message.others(request.bytes, name);
+    lines.any(|header| header.value.of(request.bytes).eq_ignore_ascii_case(value))
 }

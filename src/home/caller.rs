@@ -132,7 +132,7 @@ impl Home {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let Some(user) = proven else { return };
         if pass.request.ingress.principal.is_trusted() {
-            let lines = identity::lines(bytes, message, identity::ASSERTED);
+            let lines = message.others(bytes, identity::ASSERTED);
             pass.plan.consumed.extend(lines.map(|header| header.line));
         }
         if pass.plan.is_leaving && identity::wants_privacy(bytes, message) {
@@ -151,7 +151,7 @@ impl Home {
     /// Whether a URI leads to an edge: to the cluster by its name, or to one of them by
     /// its address, in the `maddr` where it has one (RFC 3263 §4).
     pub(super) fn names_edge(&self, bytes: &[u8], uri: &Uri) -> bool {
-        let target = uri.param(bytes, "maddr").flatten().unwrap_or(uri.host);
+        let target = uri.target(bytes);
         let is_cluster = |host: Span| same_host(host.of(bytes), &self.cluster);
         // The cluster's name is served from the table, whatever stands behind it.
         is_cluster(uri.host)

@@ -1,18 +1,20 @@
 //! REGISTER at the home: redirect to the edges, challenge, bind, answer
 //! (protocol 1.A D-H1 to D-H9; RFC 3261 §10.3, RFC 3327, 3608, 5626 §6).
 
+use std::net::IpAddr;
+
 use super::authenticate::As;
 use super::policy::Home;
 use super::rules::{self, Outbound, Shown, Way};
 use super::{Change, Conflict, Redirect, Register};
 use crate::edit::decimal;
+use crate::error::Malformed;
 use crate::limits;
 use crate::pacing;
 use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, is_sips};
 use crate::scan::Name;
 use crate::scan::address::Address;
-use crate::scan::uri::{Uri, same_host};
-use crate::send::Hop;
+use crate::scan::uri::{Uri, host_ip, same_host};
 use crate::span::Span;
 use crate::stick::Source;
 use crate::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     address: Address,
+    uri: Uri,
     instance: Option<Span>,
     reg_id: Option<u32>,
     q: u16,
@@ -71,10 +74,6 @@ impl Home {
         if !from_edge && self.has_path_of_edges(request) {
             net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
-        }
-        if !from_edge && self.has_contact_at_edges(net, request) {
-            net.counters.not_allowed += 1;
-            return Verdict::Answer(Reply::new(403, "Only Who Is There Is Called There"));
         }
         match self.update(net, now, request, plan) {
             Ok(outbound) => {
@@ -150,17 +149,11 @@ impl Home {
     /// Whether a Contact by which the phone would be called names an address of the
     /// edges that the phone itself has not: it may share one, as behind one address
     /// translation, but nobody else has us knock at the ports there.
-    fn has_contact_at_edges(&self, net: &mut Net, request: &Request<'_>) -> bool {
-        let (bytes, message) = (request.bytes, request.message);
-        let source = request.ingress.source.ip().to_canonical();
-        let mut contacts = message.values(bytes, Name::Contact);
-        message.first(Name::Path).is_none()
-            && contacts.any(|value| {
-                let uri = Uri::in_value(bytes, value).ok();
-                let hop = uri.and_then(|uri| Hop::literal(&mut net.flows.names, bytes, &uri));
-                matches!(hop, Some(Hop::To { addr, .. })
-                    if self.settings.has_edge_at(addr.ip()) && addr.ip().to_canonical() != source)
-            })
+    fn is_called_at_edges(&self, request: &Request<'_>, asked: &[Asked]) -> bool {
+        let (bytes, source) = (request.bytes, request.ingress.source.ip().to_canonical());
+        let is_edge = |ip: IpAddr| self.settings.has_edge_at(ip) && ip.to_canonical() != source;
+        let leads = |asked: &Asked| host_ip(asked.uri.target(bytes).of(bytes)).is_some_and(is_edge);
+        request.message.first(Name::Path).is_none() && asked.iter().any(leads)
     }
 
     /// D-H5.
@@ -207,14 +200,12 @@ impl Home {
             .map(|header| header.value.of(bytes))
             .unwrap_or_default();
         let expires = message.number(bytes, Name::Expires);
-        let bad = || Reply::new(400, "Malformed Expires");
-        let default = expires.ok().flatten();
         let mut contacts = message.values(bytes, Name::Contact);
         let Some(first) = contacts.next() else {
             return Ok(false);
         };
         if first.of(bytes) == b"*" {
-            if default != Some(0) || contacts.next().is_some() {
+            if expires != Ok(Some(0)) || contacts.next().is_some() {
                 return Err(Reply::new(
                     400,
                     "Contact * Needs Expires 0 And Stands Alone",
@@ -225,24 +216,9 @@ impl Home {
             self.store(net, now, &self.aor);
             return Ok(false);
         }
-        // One chance for all of them: they are renewed together.
-        let lasts = (default, net.chance());
-        let mut asked = Vec::with_capacity(1);
+        let contacts = std::iter::once(first).chain(contacts);
         let mut params = Vec::with_capacity(128);
-        for value in std::iter::once(first)
-            .chain(contacts)
-            .take(limits::VALUES_MAX)
-        {
-            let one = ask(bytes, value, lasts, &mut params, &mut plan.lines)?;
-            // Who says it at the Contact has said it.
-            if expires.is_err() && one.address.param(bytes, "expires").is_none() {
-                return Err(bad());
-            }
-            asked.push(one);
-        }
-        if !is_secure_throughout(request, &asked) {
-            return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));
-        }
+        let mut asked = self.read_contacts(net, request, (contacts, expires), &mut params, plan)?;
         let mut outbound = false;
         for asked in &mut asked {
             outbound |= self.outbound(request, asked)?;
@@ -272,6 +248,38 @@ impl Home {
         self.stick_path(net, now, request, &asked);
         self.store(net, now, &self.aor);
         Ok(outbound)
+    }
+
+    /// Reads the Contacts, with what the Expires header says; their parameters go to
+    /// `params`.
+    fn read_contacts(
+        &self,
+        net: &mut Net,
+        request: &Request<'_>,
+        (contacts, expires): (impl Iterator<Item = Span>, Result<Option<u32>, Malformed>),
+        params: &mut Vec<u8>,
+        plan: &mut Plan,
+    ) -> Result<Vec<Asked>, Reply> {
+        let bytes = request.bytes;
+        // One chance for all of them: they are renewed together.
+        let lasts = (expires.ok().flatten(), net.chance());
+        let mut asked = Vec::with_capacity(1);
+        for value in contacts.take(limits::VALUES_MAX) {
+            let one = ask(bytes, value, lasts, params, &mut plan.lines)?;
+            // Who says it at the Contact has said it.
+            if expires.is_err() && one.address.param(bytes, "expires").is_none() {
+                return Err(Reply::new(400, "Malformed Expires"));
+            }
+            asked.push(one);
+        }
+        if !request.ingress.principal.is_peer() && self.is_called_at_edges(request, &asked) {
+            net.counters.not_allowed += 1;
+            return Err(Reply::new(403, "Only Who Is There Is Called There"));
+        }
+        if !is_secure_throughout(request, &asked) {
+            return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));
+        }
+        Ok(asked)
     }
 
     /// O-12, O-13: whether outbound governs a contact; takes its reg-id away
@@ -413,7 +421,7 @@ fn ask(
 ) -> Result<Asked, Reply> {
     let bad = |_| Reply::new(400, "Malformed Contact");
     let address = Address::parse(bytes, value).map_err(bad)?;
-    Uri::parse(bytes, address.uri).map_err(bad)?;
+    let uri = Uri::parse(bytes, address.uri).map_err(bad)?;
     let param = |name| {
         address
             .param(bytes, name)
@@ -441,6 +449,7 @@ fn ask(
     }
     Ok(Asked {
         address,
+        uri,
         instance: address.instance(bytes),
         reg_id,
         q,

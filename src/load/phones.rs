@@ -248,8 +248,7 @@ fn authorize(
 /// Where an Outbound-Proxy URI leads: its `maddr` decides (D-U12).
 fn place(uri: &[u8]) -> Option<SocketAddrV4> {
     let parsed = Uri::parse(uri, Span::new(0, uri.len())).ok()?;
-    let maddr = parsed.param(uri, "maddr").flatten().unwrap_or(parsed.host);
-    match host_ip(maddr.of(uri))? {
+    match host_ip(parsed.target(uri).of(uri))? {
         IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, parsed.port.unwrap_or(5060))),
         IpAddr::V6(_) => None,
     }

@@ -4,7 +4,7 @@ use super::{Fate, Owner, Proxy, Reply, Request, State, Timer, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
-use crate::scan::{Name, scan};
+use crate::scan::{Header, scan};
 use crate::txn::Kind;
 
 /// Why a phone stops ringing when another one has taken the call: without it
@@ -103,24 +103,18 @@ impl Proxy {
 
     /// What the caller says of why it cancels passes on with it (RFC 3326 §2).
     fn note_reason(&mut self, turn: &Turn<'_>, request: &Request<'_>, slot: Slot) {
-        let bytes = request.bytes;
-        let headers = request.message.headers().iter();
+        let (bytes, message) = (request.bytes, request.message);
         let is_trusted = request.ingress.principal.is_trusted();
         let identities = turn.policy.identities();
-        let others = headers.filter(|header| {
-            header.name == Name::Other && (is_trusted || !identities.counts(bytes, header))
-        });
-        let lines = others.map(|header| header.line.of(bytes));
-        let reasons = lines.filter(|line| line.get(..7).is_some_and(is_reason));
-        let pool = &turn.net.pool;
-        let text = pool.build(limits::REASON_MAX, |out| {
-            for reason in reasons {
-                out.extend_from_slice(reason);
-            }
-        });
+        let passes = |header: &&Header| is_trusted || !identities.counts(bytes, header);
+        let lines = || message.others(bytes, "Reason").filter(passes);
+        let len = lines().map(|header| header.line.of(bytes).len()).sum();
         if let Some(context) = self.contexts.get_mut(slot)
-            && (1..=limits::REASON_MAX).contains(&text.len())
+            && (1..=limits::REASON_MAX).contains(&len)
         {
+            let text = turn.net.pool.build(len, |out| {
+                lines().for_each(|header| out.extend_from_slice(header.line.of(bytes)));
+            });
             context.reason = Some(text);
         }
     }
@@ -134,7 +128,7 @@ impl Proxy {
         let own = context.and_then(|context| context.reason.clone());
         let reason = match (&own, context) {
             (Some(reason), _) => &reason[..],
-            (None, Some(context)) if context.is_taken => ELSEWHERE,
+            (None, Some(context)) if context.is_taken() => ELSEWHERE,
             (None, _) => b"",
         };
         let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner, reason));
@@ -179,10 +173,4 @@ impl Proxy {
         net.transmit(flow, bytes);
         Some(())
     }
-}
-
-/// Whether a header line begins so that its field is a Reason.
-fn is_reason(start: &[u8]) -> bool {
-    let (name, end) = start.split_at(6);
-    name.eq_ignore_ascii_case(b"Reason") && matches!(end, b":" | b" " | b"\t")
 }

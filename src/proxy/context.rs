@@ -53,8 +53,6 @@ pub struct Context {
     pub(super) vias: usize,
     /// The Reason lines of the CANCEL that came (RFC 3326).
     pub(super) reason: Option<Buf>,
-    /// Somebody has taken the call.
-    pub(super) is_taken: bool,
     /// A final answer went upstream.
     pub(super) answered: bool,
     /// CANCEL came or a 6xx: nothing new is started.
@@ -187,6 +185,12 @@ impl Branch {
 }
 
 impl Context {
+    /// Somebody has taken the call.
+    pub(super) fn is_taken(&self) -> bool {
+        let mut branches = self.branches.iter();
+        branches.any(|branch| matches!(branch.state, State::Done(200..300)))
+    }
+
     /// The head of the line that a branch stands in. A line leads to one phone,
     /// by one way after the other; another line leads to another phone.
     pub(super) fn head(&self, index: usize) -> usize {

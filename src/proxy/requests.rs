@@ -255,7 +255,6 @@ impl Proxy {
             live: 0,
             vias: request.message.all(Name::Via).count(),
             reason: None,
-            is_taken: false,
             answered: false,
             closed: false,
         }

@@ -199,7 +199,6 @@ impl Proxy {
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
         self.unanswered -= usize::from(!context.answered);
         context.answered = true;
-        context.is_taken = true;
         context.base = None;
         for branch in &mut context.branches {
             branch.last = None;

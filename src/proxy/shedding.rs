@@ -5,7 +5,7 @@
 
 use crate::admission::Class;
 use crate::limits;
-use crate::scan::{Method, Name};
+use crate::scan::Method;
 
 use super::{Fate, Net, Pass, Plan, Proxy, Reply, Request, Turn};
 
@@ -126,18 +126,10 @@ impl Turn<'_> {
     /// off at its border. Priority is for whoever is called, and says nothing of
     /// what it may cost (RFC 3261 §20.26).
     fn is_emergency(&self, request: &Request<'_>) -> bool {
-        let bytes = request.bytes;
-        if request.is_emergency() {
-            return true;
-        }
-        if !request.ingress.principal.is_peer() {
-            return false;
-        }
-        request.message.all(Name::Other).any(|header| {
-            let line = header.line.of(bytes);
-            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-            let name = name.trim_ascii_end();
-            name.eq_ignore_ascii_case(b"Resource-Priority")
-        })
+        let ranked = || {
+            let mut lines = request.message.others(request.bytes, "Resource-Priority");
+            lines.next().is_some()
+        };
+        request.is_emergency() || request.ingress.principal.is_peer() && ranked()
     }
 }

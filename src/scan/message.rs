@@ -110,6 +110,16 @@ impl Message {
             .filter(move |header| header.name == name)
     }
 
+    /// Every header line of a name that `Name` does not have, in order.
+    pub fn others<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Header> {
+        let is_it = |header: &&Header| header.spelled(bytes).eq_ignore_ascii_case(name.as_bytes());
+        self.all(Name::Other).filter(is_it)
+    }
+
     /// Every comma-separated value of that name over all its lines, in order,
     /// trimmed; commas inside quotes and angle brackets do not separate. Empty
     /// elements are skipped.

@@ -107,6 +107,13 @@ impl Uri {
         params::find(bytes, self.params, name)
     }
 
+    /// The host that a request for it goes to (TARGET in RFC 3263 §4): that of its
+    /// `maddr`, else its own.
+    #[must_use]
+    pub fn target(&self, bytes: &[u8]) -> Span {
+        self.param(bytes, "maddr").flatten().unwrap_or(self.host)
+    }
+
     /// `lr` present in any form (`;lr`, `;lr=on`).
     #[must_use]
     pub fn is_loose(&self, bytes: &[u8]) -> bool {

@@ -45,8 +45,7 @@ impl Hop {
     /// for a transport not spoken, and for `sips` over another one than TLS.
     #[must_use]
     pub fn literal(names: &mut Names, bytes: &[u8], uri: &Uri) -> Option<Self> {
-        let target = uri.param(bytes, "maddr").flatten().unwrap_or(uri.host);
-        let ip = host_ip(target.of(bytes))?;
+        let ip = host_ip(uri.target(bytes).of(bytes))?;
         let transport = Self::transport_of(bytes, uri)?;
         let name = match transport {
             Transport::Tls => Some(names.intern(uri.host.of(bytes))?),

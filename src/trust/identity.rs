@@ -72,7 +72,7 @@ impl Identities {
         if !may_be && self.more.is_empty() {
             return false;
         }
-        let name = name_of(bytes, header);
+        let name = header.spelled(bytes);
         let is_one = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
         may_be && STRIPPED.into_iter().any(is_one) || self.more.iter().any(|more| is_one(more))
     }
@@ -81,7 +81,8 @@ impl Identities {
 /// The value of the header with an asserted identity, when there is one.
 #[must_use]
 pub fn asserted(bytes: &[u8], message: &Message) -> Option<Span> {
-    lines(bytes, message, ASSERTED)
+    message
+        .others(bytes, ASSERTED)
         .next()
         .map(|header| header.value)
 }
@@ -90,7 +91,7 @@ pub fn asserted(bytes: &[u8], message: &Message) -> Option<Span> {
 /// (RFC 3325 §9.2).
 #[must_use]
 pub fn preferred(bytes: &[u8], message: &Message) -> Option<Span> {
-    let mut lines = lines(bytes, message, "P-Preferred-Identity");
+    let mut lines = message.others(bytes, "P-Preferred-Identity");
     lines.next().map(|header| header.value)
 }
 
@@ -101,7 +102,7 @@ pub fn disowned<'a>(
     message: &'a Message,
     is_served: impl Fn(&Uri) -> bool,
 ) -> impl Iterator<Item = Span> {
-    let lines = lines(bytes, message, ASSERTED).filter(move |header| {
+    let lines = message.others(bytes, ASSERTED).filter(move |header| {
         let uri = Uri::in_value(bytes, header.value).ok();
         uri.is_none_or(|uri| is_served(&uri))
     });
@@ -114,7 +115,7 @@ pub fn keep_private(bytes: &[u8], message: &Message, edits: &mut Edits) {
     if asserted(bytes, message).is_none() || !wants_privacy(bytes, message) {
         return;
     }
-    for header in lines(bytes, message, ASSERTED) {
+    for header in message.others(bytes, ASSERTED) {
         edits.remove(header.line.range());
     }
 }
@@ -130,26 +131,7 @@ pub fn wants_privacy(bytes: &[u8], message: &Message) -> bool {
         let mut tokens = tokens.map(<[u8]>::trim_ascii);
         tokens.any(|token| token.eq_ignore_ascii_case(b"id"))
     };
-    lines(bytes, message, "Privacy").any(wants)
-}
-
-/// The header lines of that name, which is none that `scan` knows.
-pub fn lines<'a>(
-    bytes: &'a [u8],
-    message: &'a Message,
-    name: &'static str,
-) -> impl Iterator<Item = &'a Header> {
-    let is_it = move |header: &&Header| {
-        header.name == Name::Other && name_of(bytes, header).eq_ignore_ascii_case(name.as_bytes())
-    };
-    message.headers().iter().filter(is_it)
-}
-
-/// The name of a header line as it is written.
-fn name_of<'a>(bytes: &'a [u8], header: &Header) -> &'a [u8] {
-    let line = header.line.of(bytes);
-    let end = memchr::memchr(b':', line).unwrap_or_default();
-    line.get(..end).unwrap_or_default().trim_ascii_end()
+    message.others(bytes, "Privacy").any(wants)
 }
 
 #[cfg(test)]
