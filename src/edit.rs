@@ -54,16 +54,9 @@ impl Edits {
         self.replace(at..at, write);
     }
 
-    /// Takes `cut` out.
+    /// Takes `cut` out, however many rules want that.
     pub fn remove(&mut self, cut: Range<usize>) {
         self.replace(cut, |_| ());
-    }
-
-    /// The same where another rule may have taken it out already.
-    pub fn remove_once(&mut self, cut: Range<usize>) {
-        if !self.splices.iter().any(|splice| splice.cut == cut) {
-            self.remove(cut);
-        }
     }
 
     /// Writes `source` with all changes made to `out`.
@@ -72,12 +65,14 @@ impl Edits {
         // cut that starts there. At most a dozen.
         self.splices
             .sort_by_key(|splice| (splice.cut.start, splice.cut.end));
-        let mut at = 0;
+        let (mut at, mut last) = (0, 0..0);
         for splice in &self.splices {
             if splice.cut.start < at {
-                debug_assert!(splice.cut.start >= at, "overlapping cuts");
+                let is_again = splice.cut == last && splice.put.is_empty();
+                debug_assert!(is_again, "overlapping cuts");
                 continue;
             }
+            last = splice.cut.clone();
             out.extend_from_slice(source.get(at..splice.cut.start).unwrap_or_default());
             out.extend_from_slice(&self.text[splice.put.clone()]);
             at = splice.cut.end;

@@ -153,15 +153,13 @@ impl Edge {
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
         let first_hop = request.is_first_hop() && !request.ingress.principal.is_peer();
-        match self.settings.path {
-            // R-2 (RFC 3327 §5.2)
-            PathPolicy::Require if first_hop && !phone.path => {
-                plan.lines.extend_from_slice(b"Require: path\r\n");
-                return Err(Reply::stateless(421, "The Phone Must Support Path"));
-            }
-            PathPolicy::Accept | PathPolicy::Require | PathPolicy::Vouch => {}
+        // R-2 (RFC 3327 §5.2)
+        let unsaid = first_hop && !phone.path;
+        if unsaid && self.settings.path == PathPolicy::Require {
+            plan.lines.extend_from_slice(b"Require: path\r\n");
+            return Err(Reply::stateless(421, "The Phone Must Support Path"));
         }
-        let vouched = self.settings.path == PathPolicy::Vouch && first_hop && !phone.path;
+        let vouched = unsaid && self.settings.path == PathPolicy::Vouch;
         if vouched {
             plan.lines.extend_from_slice(b"Supported: path\r\n");
         }

@@ -220,28 +220,28 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
 
 /// Which Contact of the 2xx is this phone's: the one of its URI (RFC 3261
 /// §19.1.4), since a phone without flows may have several, else the one of its
-/// instance and reg-id (RFC 5626 §6).
+/// instance and reg-id (RFC 5626 §6). One URI may be that of several flows.
 fn contact_of(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Address> {
     let bytes = response.bytes;
-    let contacts = || {
-        let values = response.message.values(bytes, Name::Contact);
-        values.filter_map(|value| Address::parse(bytes, value).ok())
-    };
-    let reg_id = |address: &Address| address.number(bytes, "reg-id").unwrap_or(0);
-    let is_instance = |address: &Address| {
+    let wanted = phone.instance.map(|value| value.of(base));
+    // How far it is from being this phone's; `None`: it is another one's.
+    let distance = |address: &Address| {
         let instance = address.instance(bytes).map(|value| value.of(bytes));
-        let wanted = phone.instance.map(|value| value.of(base));
-        wanted.is_some() && instance == wanted
+        let is_instance = wanted.is_some() && instance == wanted;
+        let reg_id = address.number(bytes, "reg-id").unwrap_or(0);
+        let is_contact = same_contact(address.uri.of(bytes), phone.contact.of(base));
+        match (is_contact, is_instance) {
+            (true, true) if reg_id == phone.reg_id => Some(0),
+            (true, _) if phone.reg_id == 0 => Some(1),
+            (_, true) if reg_id == phone.reg_id => Some(2),
+            (_, true) if reg_id == 0 => Some(3),
+            (true, _) => Some(4),
+            (false, _) => None,
+        }
     };
-    let is_flow = |address: &Address| is_instance(address) && reg_id(address) == phone.reg_id;
-    let is_contact =
-        |address: &Address| same_contact(address.uri.of(bytes), phone.contact.of(base));
-    // One URI may be that of several flows.
-    let both = |address: &Address| is_contact(address) && is_flow(address);
-    contacts()
-        .find(both)
-        .or_else(|| contacts().find(is_contact).filter(|_| phone.reg_id == 0))
-        .or_else(|| contacts().find(is_flow))
-        .or_else(|| contacts().find(|address| is_instance(address) && reg_id(address) == 0))
-        .or_else(|| contacts().find(is_contact))
+    let contacts = response.message.values(bytes, Name::Contact);
+    let contacts = contacts.filter_map(|value| Address::parse(bytes, value).ok());
+    let ours = contacts.filter_map(|address| Some((distance(&address)?, address)));
+    ours.min_by_key(|(distance, _)| *distance)
+        .map(|(_, address)| address)
 }

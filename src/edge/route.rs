@@ -242,14 +242,13 @@ impl Edge {
                 }
             }
         }
-        for place in self.outside(token) {
+        let left = limits::EDGES_ASKED.saturating_sub(pass.plan.targets.len());
+        let outside = self.outside(token).filter_map(|place| {
             let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
-            let hop = hop.filter(|hop| !pass.net.is_down(pass.now, *hop));
-            if pass.plan.targets.len() < limits::EDGES_ASKED
-                && let Some(hop) = hop
-            {
-                push_in_order(pass.plan, hop);
-            }
+            hop.filter(|hop| !pass.net.is_down(pass.now, *hop))
+        });
+        for hop in outside.take(left) {
+            push_in_order(pass.plan, hop);
         }
         for target in &mut pass.plan.targets {
             target.is_for_flow = true;

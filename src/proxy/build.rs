@@ -62,7 +62,7 @@ pub(super) fn common(
         identity::keep_private(bytes, message, edits);
     }
     for line in &plan.consumed {
-        edits.remove_once(line.range());
+        edits.remove(line.range());
     }
     routes(request, plan, edits)
 }
