@@ -28,6 +28,9 @@ const ROUNDS: usize = 3;
 const CALLS: u32 = 200;
 /// How long a load of a few seconds may take, and an attack with it.
 const LOAD_MAX: Duration = Duration::from_secs(40);
+/// How long nodes may be late with what came before an attack: until then they
+/// refuse the first registration of the phones that are to call.
+const CALM_MAX: Duration = Duration::from_secs(30);
 /// How long what ends by time may take to show in a counter.
 const COUNTED_MAX: Duration = Duration::from_secs(25);
 
@@ -88,6 +91,10 @@ fn withstand_for(
     counter: &str,
     mut attack: impl FnMut(),
 ) -> u64 {
+    let calm = poll(CALM_MAX, || {
+        (measured(lab, "shed_percent") == 0).then_some(())
+    });
+    assert!(calm.is_some(), "{what}: still late: {}", lab.last_words());
     let before = counted(lab, counter);
     let mut rounds = Vec::new();
     let is_good = |p99: &f64| *p99 < SETUP_MAX_US;
