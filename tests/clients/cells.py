@@ -1,0 +1,320 @@
+"""The cells of the table: what one phone does with its edges up, and what it
+and the other side of its call can still do when its edge has been killed.
+
+The phone under test registers through e1 (and e3); the other side is a baresip
+that registers through e2 over the same transport, where nothing is killed."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from phones import Account, Baresip
+from world import STEP, Lost, until
+
+# How long a request may wait for its answer when an edge has just died: beyond
+# that people hang up. What must hold is far shorter and printed (p99).
+ANSWER = 12.0
+# Silence after which a phone has said all that it says on its own after an answer.
+QUIET = 0.3
+
+
+class Column:
+    """What a cell is about, in the table at the end."""
+
+    BASICS = "registers, calls, hold, CANCEL"
+    FAR = "edge killed: the far side goes on"
+    OWN = "its own side goes on"
+    AGAIN = "reachable again"
+
+
+class Cell:
+    """One line: how many of how many went well, and what went wrong first."""
+
+    def __init__(self, phone, transport, what, column=Column.BASICS):
+        self.phone, self.transport, self.what, self.column = phone, transport, what, column
+        self.good = self.all = 0
+        self.waits = []
+        self.wrong = None
+
+    def passed(self, wait=None):
+        self.all += 1
+        self.good += 1
+        if wait is not None:
+            self.waits.append(wait)
+
+    def failed(self, why):
+        self.all += 1
+        # One line, however much the phone had to say.
+        self.wrong = self.wrong or " ".join(str(why).split())[:300]
+
+    def is_yes(self):
+        return self.all > 0 and self.good == self.all
+
+    def p99(self):
+        waits = sorted(self.waits)
+        return waits[min(len(waits) - 1, int(len(waits) * 0.99))] if waits else None
+
+    def line(self):
+        text = f"{self.phone:<12}{self.transport:<5}{self.what:<34}{'yes' if self.is_yes() else 'NO ':<4}{self.good:>3} of {self.all:<3}"
+        if self.waits:
+            text += f"  p99 {self.p99() * 1000:5.0f} ms"
+        if self.wrong:
+            text += f"  {self.wrong}"
+        return text.rstrip()
+
+    def facts(self):
+        """The same for machines."""
+        p99 = self.p99()
+        return {
+            "phone": self.phone,
+            "transport": self.transport,
+            "what": self.what,
+            "column": self.column,
+            "good": self.good,
+            "all": self.all,
+            "p99_ms": None if p99 is None else round(p99 * 1000),
+            "wrong": self.wrong,
+        }
+
+
+def table(cells):
+    """A row for each phone and transport, a column for each kind of cell."""
+    columns = [Column.BASICS, Column.FAR, Column.OWN, Column.AGAIN]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for phone, transport in dict.fromkeys((cell.phone, cell.transport) for cell in cells):
+        row = [f"{phone}, {transport.upper()}"]
+        for column in columns:
+            row.append(entry([c for c in cells if (c.phone, c.transport, c.column) == (phone, transport, column)]))
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def entry(cells):
+    """What a row says in one column: yes, or how many of how many, and the longest wait."""
+    if not cells:
+        return ""
+    good, every = sum(cell.good for cell in cells), sum(cell.all for cell in cells)
+    text = "yes" if all(cell.is_yes() for cell in cells) else "**no**" if not good else f"**{good} of {every}**"
+    waits = [cell.p99() for cell in cells if cell.waits]
+    return f"{text}, {max(waits):.2f} s" if waits else text
+
+
+class Pair:
+    """A phone under test and the other side."""
+
+    def __init__(self, kind, transport, edges, world):
+        ca = world.ca(transport)
+        account = Account(world.new_user(), transport, edges, world.ca(transport, kind), world.names)
+        self.own = kind(account, world.folder)
+        try:
+            self.far = Baresip(Account(world.new_user(), transport, ["e2"], world.ca(transport), world.names), world.folder)
+        except Lost:
+            self.own.stop()
+            raise
+
+    def until_registered(self):
+        self.own.until_registered()
+        self.far.until_registered()
+
+    def stop(self):
+        self.own.stop()
+        self.far.stop()
+
+    def sides(self, whose):
+        return (self.own, self.far) if whose == "own" else (self.far, self.own)
+
+
+def ring(caller, called):
+    """One calls the other, who rings."""
+    since = caller.dial(called)
+    if not called.trace.request("INVITE", since, STEP):
+        raise Lost(f"no call arrives: {caller.trace.last_words()}")
+    if not caller.trace.answer("INVITE", since, STEP, codes=range(180, 700)):
+        raise Lost(f"no ringing: {caller.trace.last_words()}")
+    return since
+
+
+def call(caller, called):
+    since = ring(caller, called)
+    called.answer()
+    final = caller.trace.answer("INVITE", since, STEP)
+    if not final or final.code != 200:
+        raise Lost(f"the call is not answered: {caller.trace.last_words()}")
+    if not called.trace.request("ACK", since, STEP):
+        raise Lost(f"no ACK: {called.trace.last_words()}")
+    for side in (caller, called):
+        side.trace.until_quiet(QUIET, STEP)
+
+
+def renew(side, order, seconds=STEP):
+    """A re-INVITE by one side; how long its answer took."""
+    return answered(side, getattr(side, order)(), "INVITE", seconds)
+
+
+def end(side, seconds=STEP):
+    return answered(side, side.hangup(), "BYE", seconds)
+
+
+def answered(side, since, method, seconds):
+    final = side.trace.answer(method, since, seconds)
+    if not final:
+        sent = side.trace.request(method, since, 0)
+        raise Lost(f"{method} {'not answered' if sent else 'not sent'} in {seconds:.0f} s{side.gone()}")
+    if final.code >= 300:
+        raise Lost(f"{method}: {final.start}")
+    return final.at - since
+
+
+def cancel(caller, called):
+    since = ring(caller, called)
+    caller.hangup()
+    final = caller.trace.answer("INVITE", since, STEP)
+    if not final or final.code != 487:
+        raise Lost(f"CANCEL: {final.start if final else 'the INVITE has no answer'}")
+    if not called.trace.request("CANCEL", since, STEP):
+        raise Lost("the other side has seen no CANCEL")
+
+
+def edges_of(kind):
+    """Through which edges the phone under test registers."""
+    return ["e1", "e3"][: kind.flows]
+
+
+def basics(kind, transport, world):
+    """Everything that must work while all edges live."""
+    cell = lambda what: Cell(kind.title, transport, what)
+    cells = [cell("registers")]
+    pair = None
+    try:
+        pair = Pair(kind, transport, edges_of(kind), world)
+        pair.until_registered()
+        cells[0].passed()
+    except Lost as lost:
+        cells[0].failed(lost)
+        if pair:
+            pair.stop()
+        return cells
+    own, far = pair.own, pair.far
+    steps = [
+        ("calls", lambda: call(own, far)),
+        ("holds and resumes", lambda: (renew(own, "hold"), renew(own, "resume"))),
+        ("is held and resumed", lambda: (renew(far, "hold"), renew(far, "resume"))),
+        ("hangs up", lambda: end(own)),
+        ("is called", lambda: call(far, own)),
+        ("is hung up on", lambda: end(far)),
+        ("CANCEL by it", lambda: cancel(own, far)),
+        ("CANCEL to it", lambda: cancel(far, own)),
+    ]
+    for what, step in steps:
+        row = cell(what)
+        cells.append(row)
+        try:
+            step()
+            row.passed()
+        except Lost as lost:
+            row.failed(lost)
+            break
+    pair.stop()
+    return cells
+
+
+# Phones of each kind whose only edge dies.
+REACHED = 3
+
+KILL = [("own", "BYE"), ("far", "BYE"), ("own", "re-INVITE"), ("far", "re-INVITE")]
+
+
+def killed(kind, transport, world):
+    """So many calls for each request and side: e1 dies, and that request is the first in its call.
+
+    A phone that knows an address of e1 alone has nowhere to go: without names its
+    own side is not asked."""
+    title = {"own": "its own side", "far": "the far side"}
+    asked = [(side, what) for side, what in KILL if side == "far" or world.names]
+    column = {"own": Column.OWN, "far": Column.FAR}
+    cells = {
+        (side, what): Cell(kind.title, transport, f"e1 dies: {what}, {title[side]}", column[side]) for side, what in asked
+    }
+    left = world.calls
+    while left > 0:
+        size = min(left, world.pairs)
+        left -= size
+        for side, what in asked:
+            killed_once(kind, transport, size, world, cells[side, what], side, what)
+    return list(cells.values())
+
+
+def killed_once(kind, transport, size, world, cell, side, what):
+    with ThreadPoolExecutor(size) as pool:
+        pairs = []
+        try:
+            for _ in range(size):
+                pairs.append(Pair(kind, transport, edges_of(kind), world))
+
+            def set_up(number):
+                pair = pairs[number]
+                pair.until_registered()
+                # Both directions: the way back is written otherwise for who called.
+                call(*pair.sides("own" if number % 2 else "far"))
+
+            ready = []
+            for number, done in enumerate([pool.submit(set_up, number) for number in range(size)]):
+                try:
+                    done.result()
+                    ready.append(pairs[number])
+                except Lost as lost:
+                    cell.failed(f"no call to begin with: {lost}")
+            dead = world.lab.kill("e1")
+
+            def first(pair):
+                asking, _ = pair.sides(side)
+                # A phone of one flow is nowhere until it has registered elsewhere.
+                if side == "far" and kind.flows == 1 and not pair.own.trace.registered(1, world.patience, dead):
+                    raise Lost(f"it does not register again{pair.own.gone()}")
+                if what == "BYE":
+                    return end(asking, ANSWER)
+                return renew(asking, "hold", ANSWER)
+
+            for pair, done in [(pair, pool.submit(first, pair)) for pair in ready]:
+                try:
+                    cell.passed(done.result())
+                except Lost as lost:
+                    cell.failed(f"{pair.own.user}: {lost}")
+        finally:
+            for pair in pairs:
+                pair.stop()
+            world.lab.restart("e1")
+
+
+def reachable(kinds, transport, world):
+    """Phones of one edge: seconds until a call arrives again after that edge has died."""
+    rows = {kind: Cell(kind.title, transport, "its only edge dies: reachable", Column.AGAIN) for kind in kinds}
+    pairs = []
+    try:
+        for kind in kinds:
+            for _ in range(REACHED):
+                pair = Pair(kind, transport, ["e1"], world)
+                pairs.append((kind, pair))
+        for _, pair in pairs:
+            pair.until_registered()
+        since = world.lab.kill("e1")
+
+        def again(pair):
+            while time.monotonic() < since + world.patience:
+                dialled = pair.far.dial(pair.own)
+                if pair.own.trace.request("INVITE", dialled, 2.0):
+                    return time.monotonic() - since
+                pair.far.hangup()
+                pair.far.trace.answer("INVITE", dialled, 2.0)
+            raise Lost(f"not within {world.patience:.0f} s")
+
+        with ThreadPoolExecutor(len(pairs)) as pool:
+            for kind, done in [(kind, pool.submit(again, pair)) for kind, pair in pairs]:
+                try:
+                    rows[kind].passed(done.result())
+                except Lost as lost:
+                    rows[kind].failed(lost)
+    finally:
+        for _, pair in pairs:
+            pair.stop()
+        world.lab.restart("e1")
+    return list(rows.values())

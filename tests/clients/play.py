@@ -1,0 +1,139 @@
+"""Plays the table: phones and homes that nobody here wrote, on edges that are
+killed. `run` installs what it needs and starts it in namespaces of its own."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import cells
+import homes
+import phones
+from world import Dns, Lab, Lost, new_user
+
+TRANSPORTS = ("udp", "tcp", "tls")
+# What tests/run plays.
+CORE = ("baresip-tcp", "baresip-tls", "pjsua2-tcp", "kamailio-udp")
+
+
+class World:
+    """The lab, or the edges and the home, of the moment, and what every cell asks of it."""
+
+    def __init__(self, options):
+        self.binary = Path(options.binary).resolve()
+        self.folder = Path(options.dir).resolve()
+        self.names = options.names
+        self.calls = options.calls
+        # Three requests each, after the kill.
+        self.home_calls = options.home_calls
+        self.pairs = options.pairs
+        # How long a phone may take to be reachable again before the cell says no.
+        self.patience = 120.0 if options.names else 30.0
+        self.dns = Dns(self.folder)
+        self.lab = self.home = None
+        self.new_user = new_user
+
+    def ca(self, transport, kind=None):
+        """Whose signature a phone believes, if it is to compare the names in certificates:
+        not where it knows an address alone."""
+        by_name = self.names or (kind and kind.flows == 1)
+        return self.lab.folder / "ca.pem" if transport == "tls" and by_name else None
+
+    def start(self, transport, name):
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        self.dns.start()
+        self.lab = Lab(self.binary, folder, tls=transport == "tls")
+
+    def start_behind(self, home, transport, name):
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        self.dns.start(spread=transport)
+        self.home = home(folder)
+        self.lab = homes.Edges(self.binary, folder, transport)
+
+    def stop(self):
+        for one in (self.lab, self.home):
+            if one:
+                one.stop()
+        self.lab = self.home = None
+
+
+def parts(item, world):
+    """The parts of one item of the plan, in order; each returns its cells."""
+    kind, transport = item.split("-")
+    if kind in homes.KINDS:
+        world.start_behind(homes.KINDS[kind], transport, item)
+        return [lambda: homes.behind(homes.KINDS[kind], transport, world)]
+    world.start(transport, item)
+    if kind == "reachable":
+        return [lambda: cells.reachable(phones.KINDS.values(), transport, world)]
+    kind = phones.KINDS[kind]
+    return [lambda: cells.basics(kind, transport, world), lambda: cells.killed(kind, transport, world)]
+
+
+def play(plan, world):
+    """All cells of the plan, each printed when it is done."""
+    done = []
+    for item in plan:
+        try:
+            for part in parts(item, world):
+                for cell in part():
+                    print(cell.line(), flush=True)
+                    done.append(cell)
+        except Lost as lost:
+            cell = cells.Cell(*item.split("-"), "can be played")
+            cell.failed(lost)
+            print(cell.line(), flush=True)
+            done.append(cell)
+        finally:
+            world.stop()
+    return done
+
+
+def arguments():
+    parse = argparse.ArgumentParser(description=__doc__)
+    parse.add_argument("--binary", required=True)
+    parse.add_argument("--dir", required=True, help="an empty folder for logs")
+    parse.add_argument("--json", required=True, help="where the cells go for machines")
+    parse.add_argument("--core", action="store_true", help=f"only {', '.join(CORE)}, few calls")
+    parse.add_argument("--only", help="items of the plan: baresip-tcp,reachable-tls,kamailio-udp")
+    parse.add_argument("--calls", type=int, help="calls for each request and side after a kill")
+    parse.add_argument("--pairs", type=int, default=10, help="pairs of phones at a time")
+    parse.add_argument("--names", action="store_true", help="phones know their edges by name")
+    options = parse.parse_args()
+    options.home_calls = options.calls or (4 if options.core else 67)
+    options.calls = options.calls or (3 if options.core else 20)
+    return options
+
+
+def whole_plan(names):
+    """Everything; a phone that knows one address is reachable again when that is."""
+    for transport in TRANSPORTS:
+        yield from (f"{kind}-{transport}" for kind in phones.KINDS)
+        if names:
+            yield f"reachable-{transport}"
+    yield from ("kamailio-udp", "kamailio-tcp")
+
+
+def main():
+    options = arguments()
+    began = time.monotonic()
+    world = World(options)
+    plan = options.only.split(",") if options.only else CORE if options.core else whole_plan(options.names)
+    done = play(plan, world)
+    world.dns.stop()
+    versions = [kind.version() for kind in (*phones.KINDS.values(), *homes.KINDS.values())]
+    print("\n" + cells.table(done))
+    print("; ".join(version for version in versions if version))
+    Path(options.json).write_text(json.dumps({"versions": versions, "cells": [cell.facts() for cell in done]}, indent=1) + "\n")
+    good = sum(cell.is_yes() for cell in done)
+    bad = len(done) - good
+    print(f"{time.monotonic() - began:.0f} s; logs in {options.dir}")
+    print(f"test result: {'FAILED' if bad else 'ok'}. {good} passed; {bad} failed;")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""What everything else stands on: deadlines, processes that end with us, the
+lab, and the DNS that the phones ask.
+
+All of it runs in a network namespace of its own (`tests/clients/run` makes it),
+so addresses and ports are ours alone; and in a process namespace, so nothing
+outlives it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HOME = "127.0.0.10"
+EDGES = {"e1": "127.0.0.11", "e2": "127.0.0.12", "e3": "127.0.0.13"}
+DOMAIN = "example.com"
+CLUSTER = "edge.example.com"
+PASSWORD = "secret"
+# Where phones and homes ask, and who knows the answer.
+DNS = "127.0.0.53"
+DNSMASQ = "127.0.0.54"
+# What an answer of the DNS takes at the least. Linphone's resolver forgets to go on,
+# one time in twelve, when all answers are there at once.
+DNS_TAKES = 0.01
+# Longest wait for what a person would call immediate.
+STEP = 10.0
+# How long a process may take to end after it was asked to; the lab drains.
+STOP = 12.0
+# Users beside those of the lab: u0001 to this one.
+USERS = 400
+
+
+class Lost(Exception):
+    """Something that had to happen did not; the sentence says what."""
+
+
+def until(ask, seconds, what=None):
+    """The first true answer of `ask`; after `seconds` None, or Lost if `what` is named."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() >= end:
+            if what:
+                raise Lost(f"{what} (waited {seconds:.0f} s)")
+            return None
+        time.sleep(0.01)
+
+
+_ports = iter(range(20_000, 32_000, 10))
+_ports_lock = threading.Lock()
+
+
+def port():
+    """The first of ten ports that nobody else here has had. They lie below the kernel's own."""
+    with _ports_lock:
+        return next(_ports)
+
+
+class Process:
+    """A child with its output in a file, or handed line by line to `reader`."""
+
+    def __init__(self, words, log, reader=None, cwd=None, env=None):
+        self.name = Path(words[0]).name
+        self.log = Path(log)
+        self._file = open(self.log, "wb")
+        self._child = subprocess.Popen(
+            [str(word) for word in words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if reader else self._file,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+        self.pid = self._child.pid
+        if reader:
+            threading.Thread(target=self._read, args=(reader,), daemon=True).start()
+
+    def _read(self, reader):
+        for line in self._child.stdout:
+            now = time.monotonic()
+            self._file.write(line)
+            reader(line.decode("utf-8", "replace").rstrip("\r\n"), now)
+        self._file.flush()
+
+    def say(self, line):
+        """One line to its standard input."""
+        try:
+            self._child.stdin.write(line.encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise Lost(f"{self.name} is gone: {self.last_words()}") from None
+
+    def status(self):
+        """None while it runs; the number of a signal is negative."""
+        return self._child.poll()
+
+    def ended(self):
+        return self.status() is not None
+
+    def last_words(self):
+        self._file.flush()
+        return self.log.read_text(errors="replace")[-1500:]
+
+    def said(self):
+        return self.log.read_text(errors="replace")
+
+    def kill(self):
+        """As a power cut would."""
+        if not self.ended():
+            os.killpg(self.pid, signal.SIGKILL)
+            self._child.wait(STOP)
+
+    def stop(self):
+        """Politely, then not."""
+        if self.ended():
+            return
+        os.killpg(self.pid, signal.SIGTERM)
+        try:
+            self._child.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Lab:
+    """`steadfast lab` with more users, whose edges can be killed and started again."""
+
+    def __init__(self, binary, folder, tls=False, flags=()):
+        self.binary = binary
+        self.folder = Path(folder) / "lab"
+        self.tls = tls
+        self.again = {}
+        words = [binary, "lab", "--dir", self.folder, *flags]
+        if tls:
+            words.append("--tls")
+        self.process = Process(words, Path(folder) / "lab.log")
+        until(lambda: "The lab is up" in self.process.said() or self._gone(), 30, "the lab is not up")
+        self.pids = dict(re.findall(r"^  (\w+) +127\.\S+ +process (\d+)$", self.process.said(), re.M))
+        self._add_users()
+
+    def _gone(self):
+        if self.process.ended():
+            raise Lost(f"the lab ended: {self.process.last_words()}")
+
+    def _add_users(self):
+        with open(self.folder / "users.txt", "a") as users:
+            for number in range(1, USERS + 1):
+                users.write(f"{user(number)} {DOMAIN} password={PASSWORD}\n")
+        until(lambda: options(HOME, user(USERS)).startswith("SIP/2.0 480 "), STEP, "the home did not read the users")
+
+    def kill(self, edge):
+        """SIGKILL; returns when it happened."""
+        now = time.monotonic()
+        if edge in self.again:
+            self.again.pop(edge).kill()
+        else:
+            os.kill(int(self.pids[edge]), signal.SIGKILL)
+        return now
+
+    def restart(self, edge):
+        words = [self.binary, "run", "--config", self.folder / f"{edge}.toml"]
+        node = Process(words, self.folder / f"{edge}.again.log")
+        self.again[edge] = node
+        until(lambda: "listening for SIP" in node.said() or node.ended(), STEP, f"{edge} did not start again")
+        if node.ended():
+            raise Lost(f"{edge} did not start again: {node.last_words()}")
+
+    def stop(self):
+        for node in self.again.values():
+            node.stop()
+        self.process.stop()
+
+
+class Dns:
+    """The names of the edges: dnsmasq, and a resolv.conf that leads to it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.process = None
+        threading.Thread(target=self._serve, daemon=True).start()
+        resolv = self.folder / "resolv.conf"
+        resolv.write_text(f"nameserver {DNS}\n")
+        # In a mount namespace of its own: nobody else sees it.
+        subprocess.run(["mount", "--bind", resolv, "/etc/resolv.conf"], check=True)
+
+    def _serve(self):
+        ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        ours.bind((DNS, 53))
+
+        def answer(query, asker):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs:
+                theirs.settimeout(STEP)
+                theirs.connect((DNSMASQ, 53))
+                try:
+                    theirs.send(query)
+                    text = theirs.recv(4_096)
+                    time.sleep(DNS_TAKES)
+                    ours.sendto(text, asker)
+                except OSError:
+                    # Not up yet: who asks asks again.
+                    pass
+
+        with ThreadPoolExecutor(32) as pool:
+            while True:
+                pool.submit(answer, *ours.recvfrom(4_096))
+
+    def start(self, spread=None):
+        """Serves the names as phones see them; or, `spread` over all edges by chance,
+        as a home of that transport does."""
+        self.stop()
+        lines = ["no-resolv", "no-hosts", "bind-interfaces", f"listen-address={DNSMASQ}", "user=root"]
+        for name, address in EDGES.items():
+            lines.append(f"address=/{name}.{CLUSTER}/{address}")
+        names = list(EDGES)
+        # Itself first, its siblings after it; the domain and the cluster lead to e1 first.
+        orders = {f"{name}.{CLUSTER}": [name] + [other for other in names if other != name] for name in names}
+        orders[DOMAIN] = orders[CLUSTER] = names
+        for owner, order in orders.items():
+            core = spread and owner == CLUSTER
+            for service, port in (("_sip._udp", 5060), ("_sip._tcp", 5080 if core else 5060), ("_sips._tcp", 5061)):
+                for priority, edge in enumerate(order, 1):
+                    lines.append(f"srv-host={service}.{owner},{edge}.{CLUSTER},{port},{1 if core else priority},10")
+        if spread:
+            kind = spread[0].upper()
+            lines.append(f"naptr-record={CLUSTER},10,10,s,SIP+D2{kind},,_sip._{spread}.{CLUSTER}")
+        conf = self.folder / "dnsmasq.conf"
+        conf.write_text("\n".join(lines) + "\n")
+        self.process = Process(["dnsmasq", "--no-daemon", f"--conf-file={conf}"], self.folder / "dnsmasq.log")
+        until(lambda: resolves(CLUSTER), STEP, "the DNS does not answer")
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+
+
+def resolves(name):
+    try:
+        return socket.getaddrinfo(f"e1.{name}", 5060)
+    except OSError:
+        return None
+
+
+def user(number):
+    return f"u{number:04}"
+
+
+_next_user = iter(range(1, USERS))
+
+
+def new_user():
+    """Somebody who has never registered: no binding of an earlier cell is in the way."""
+    return user(next(_next_user))
+
+
+def options(address, name):
+    """The first answer to OPTIONS for a user, over UDP; empty when there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.settimeout(0.25)
+        ours.bind(("127.0.0.1", 0))
+        local = f"127.0.0.1:{ours.getsockname()[1]}"
+        tag = os.urandom(6).hex()
+        text = (
+            f"OPTIONS sip:{name}@{DOMAIN} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {local};branch=z9hG4bK{tag};rport\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:probe@127.0.0.1>;tag={tag}\r\n"
+            f"To: <sip:{name}@{DOMAIN}>\r\nCall-ID: {tag}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+        try:
+            ours.sendto(text.encode(), (address, 5060))
+            return ours.recv(65_535).decode(errors="replace")
+        except OSError:
+            return ""
