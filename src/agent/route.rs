@@ -54,15 +54,16 @@ impl Agent {
             }
         };
         let host = param("maddr").unwrap_or_else(|| parsed.host.of(uri));
+        let port = parsed.port.filter(|port| *port != 0);
         let addr = match host_ip(host) {
-            Some(ip) => (ip, parsed.port.unwrap_or_else(|| transport.default_port())).into(),
+            Some(ip) => (ip, port.unwrap_or_else(|| transport.default_port())).into(),
             None => {
                 let Some(mut addr) = self.named(host, turn) else {
                     let host = super::text(host);
                     let why = format!("nobody said where {host} is: give --resolve {host}=ADDRESS");
                     return Err(Failure::hopeless(0, why));
                 };
-                addr.set_port(parsed.port.unwrap_or_else(|| addr.port()));
+                addr.set_port(port.unwrap_or_else(|| addr.port()));
                 addr
             }
         };

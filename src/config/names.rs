@@ -91,7 +91,7 @@ pub(super) fn hop(text: &str) -> Result<Hop, String> {
         let host = std::str::from_utf8(uri.host.of(bytes)).ok()?;
         let ip = host_ip(uri.target(bytes).of(bytes))?;
         let port = uri.port.unwrap_or_else(|| transport.default_port());
-        Some(Hop {
+        (port != 0).then_some(Hop {
             transport,
             addr: SocketAddr::new(ip, port),
             name: (transport == Transport::Tls).then(|| host.to_ascii_lowercase()),

@@ -88,7 +88,7 @@ impl Spoken {
 
 impl Question {
     /// What the URI asks for; `None` for an address, for a scheme or transport
-    /// that is not spoken, and for what is no domain name.
+    /// that is not spoken, for port 0, and for what is no domain name.
     #[must_use]
     pub fn of(bytes: &[u8], uri: &Uri, spoken: Spoken) -> Option<Self> {
         let mut key = Vec::new();
@@ -125,6 +125,7 @@ impl Facts {
     /// all URIs that ask the same.
     pub(super) fn read(bytes: &[u8], uri: &Uri, spoken: Spoken, key: &mut Vec<u8>) -> Option<Self> {
         let secure = match uri.scheme {
+            Scheme::Sip | Scheme::Sips if uri.port == Some(0) => return None,
             Scheme::Sip => false,
             Scheme::Sips => true,
             Scheme::Tel | Scheme::Other => return None,

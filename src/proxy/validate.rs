@@ -3,7 +3,7 @@
 use super::{Net, Reply, Request, secure};
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::uri::Scheme;
+use crate::scan::uri::{Scheme, Uri};
 use crate::scan::{Method, Name};
 use crate::span::Span;
 
@@ -80,9 +80,30 @@ pub(super) fn check(
     if !matches!(request.message.method(), Method::Ack | Method::Cancel) {
         proxy_require(request, lines)?;
     }
+    if request.message.method().forms_dialog() && !has_target(request) {
+        return Err(Reply::new(400, "Contact Cannot Be Called"));
+    }
     Ok(Valid {
         max_forwards,
         breadth,
+    })
+}
+
+/// Whether the far side's requests of the dialog may have the Contact for their
+/// Request-URI (RFC 3261 §8.1.1.8): where it is none that is taken there, the call
+/// would begin, and its ACK and BYE be refused one by one. Port 0 is taken: it
+/// leads nowhere, and the phone is reached over its flow. None at all is RFC
+/// 2543's; of several the far side takes the first.
+fn has_target(request: &Request<'_>) -> bool {
+    let bytes = request.bytes;
+    let mut contacts = request.message.values(bytes, Name::Contact);
+    contacts.next().is_none_or(|first| {
+        let uri = Uri::in_value(bytes, first);
+        uri.is_ok_and(|uri| match uri.scheme {
+            Scheme::Sip | Scheme::Sips => uri.headers.is_empty(),
+            Scheme::Tel => true,
+            Scheme::Other => false,
+        })
     })
 }
 

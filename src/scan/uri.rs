@@ -88,7 +88,8 @@ impl Uri {
         let start = cursor.at();
         (uri.host, _) = host(&mut cursor, bytes)?;
         uri.port = if cursor.eat(b':') {
-            Some(port(&mut cursor)?)
+            // Zero is well-formed and leads nowhere (RFC 3261 §25.1).
+            Some(u16::try_from(cursor.number()?).ok()?)
         } else {
             None
         };

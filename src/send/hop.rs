@@ -42,7 +42,8 @@ impl Hop {
     /// The hop a URI names by itself: a host (or `maddr`) that is an address
     /// needs no DNS (RFC 3263 §4; N-2, N-3). Over TLS the host is who must be
     /// there, whatever `maddr` says (D-U12, RFC 5922 §7.3). `None` for a name,
-    /// for a transport not spoken, and for `sips` over another one than TLS.
+    /// for a transport not spoken, for `sips` over another one than TLS, and for
+    /// port 0.
     #[must_use]
     pub fn literal(names: &mut Names, bytes: &[u8], uri: &Uri) -> Option<Self> {
         let ip = host_ip(uri.target(bytes).of(bytes))?;
@@ -51,9 +52,10 @@ impl Hop {
             Transport::Tls => Some(names.intern(uri.host.of(bytes))?),
             Transport::Udp | Transport::Tcp => None,
         };
-        Some(Self::To {
+        let port = uri.port.unwrap_or_else(|| transport.default_port());
+        (port != 0).then_some(Self::To {
             transport,
-            addr: SocketAddr::new(ip, uri.port.unwrap_or_else(|| transport.default_port())),
+            addr: SocketAddr::new(ip, port),
             name,
         })
     }

@@ -265,6 +265,113 @@ fn an_extension_that_nobody_has_is_named_to_who_requires_it() {
 }
 
 #[test]
+fn a_contact_that_leads_nowhere_is_reached_over_its_flow() {
+    // Port 0 in the Contact, on either side: the ACK and the BYE go the way of the
+    // INVITE, and nothing is sent to port 0.
+    let (mut world, mut joe, mut ann) = phones();
+    let nowhere = |text: &str, addr: &str| {
+        let (host, _) = addr.split_once(':').unwrap();
+        let out = text.replace(&format!("@{addr}>"), &format!("@{host}:0>"));
+        assert_ne!(out, text);
+        out
+    };
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &nowhere(&invite, JOE));
+    let ring = ann.receive(&mut world);
+    let answer = ann.response(&ring, 200, "OK");
+    world.send(ANN, EDGES[1], &nowhere(&answer, ANN));
+    assert_eq!(joe.status(&mut world), 100);
+    let ok = joe.receive(&mut world);
+    joe.dialog(&ok, true);
+    ann.dialog(&ring, false);
+    assert_eq!(joe.remote_target, "sip:ann@127.0.0.1:0");
+    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+    let ack = ann.receive(&mut world);
+    assert!(ack.starts_with("ACK sip:ann@127.0.0.1:0 "), "{ack}");
+    for (cseq, method) in (2..).zip(["INFO", "BYE"]) {
+        joe.in_dialog(&mut world, EDGES[0], method, cseq);
+        let got = ann.receive(&mut world);
+        assert!(got.starts_with(&format!("{method} ")), "{got}");
+        ann.answer(&mut world, EDGES[1], &got, 200, "OK");
+        assert_eq!(joe.status(&mut world), 200);
+        ann.in_dialog(&mut world, EDGES[1], method, cseq);
+        let got = joe.receive(&mut world);
+        assert!(
+            got.starts_with(&format!("{method} sip:joe@127.0.0.1:0 ")),
+            "{got}"
+        );
+        joe.answer(&mut world, EDGES[0], &got, 200, "OK");
+        assert_eq!(ann.status(&mut world), 200);
+    }
+    assert!(world.trace.iter().all(|seen| seen.to.port() != 0));
+}
+
+#[test]
+fn a_phone_with_port_0_registers_and_is_called() {
+    let mut world = World::lab(Tokens::Sealed);
+    let mut ann = Phone::new("ann", ANN, false);
+    ann.register(&mut world, EDGES[1]);
+    let mut joe = Register::new("joe", JOE);
+    joe.lines = "Contact: <sip:joe@127.0.0.1:0>\n".to_owned();
+    let ok = joe.login(&mut world, EDGES[0]);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    let invite = ann.request("INVITE", "sip:joe@example.com", 1, "", "");
+    ann.send(&mut world, EDGES[1], &invite);
+    let got = world.receive(JOE).text;
+    assert!(got.starts_with("INVITE sip:joe@127.0.0.1:0 "), "{got}");
+    // Once its flow is forgotten nobody knows where it is.
+    world.restart(EDGES[0]);
+    ann.send(
+        &mut world,
+        EDGES[1],
+        &ann.request("MESSAGE", "sip:joe@example.com", 2, "", ""),
+    );
+    world.pass(steadfast::limits::T1_64);
+    let mut answers = std::iter::from_fn(|| world.has(ANN).then(|| ann.status(&mut world)));
+    assert!(answers.any(|status| status == 480), "{}", world.ladder());
+}
+
+#[test]
+fn a_call_whose_contact_nobody_could_call_does_not_begin() {
+    // RFC 3261 §8.1.1.8: its ACK and BYE would be refused one by one.
+    let (mut world, joe, ann) = phones();
+    for (cseq, contact) in (1..).zip([
+        "*",
+        "<sip:joe@127.0.0.1:65536>",
+        "<sip:joe@[127.0.0.1]>",
+        "<sip:joe@127.0.0.1?Subject=hello>",
+        "<mailto:joe@example.com>",
+        "<>",
+    ]) {
+        for method in ["INVITE", "SUBSCRIBE"] {
+            let request = joe.request(method, "sip:ann@example.com", cseq, "", "");
+            let bent = request.replace(&format!("<sip:joe@{JOE}>"), contact);
+            joe.send(&mut world, EDGES[0], &bent);
+            assert_eq!(joe.status(&mut world), 400, "{contact}");
+            joe.send(&mut world, EDGES[0], &bent.replace("INVITE", "ACK"));
+        }
+        // What makes no dialog passes as it is (RFC 3261 §16.3-1).
+        let message = joe.request("MESSAGE", "sip:ann@example.com", cseq, "", "");
+        let bent = message.replace(&format!("<sip:joe@{JOE}>"), contact);
+        joe.send(&mut world, EDGES[0], &bent);
+        assert!(ann.receive(&mut world).starts_with("MESSAGE "), "{contact}");
+    }
+    for contact in ["Contact: <tel:+1201>\n", ""] {
+        world.forget();
+        let request = joe.request(
+            "INVITE",
+            "sip:ann@example.com",
+            100 + u32::try_from(contact.len()).unwrap(),
+            "",
+            "",
+        );
+        let bent = request.replace(&format!("Contact: <sip:joe@{JOE}>\n"), contact);
+        joe.send(&mut world, EDGES[0], &bent);
+        assert!(ann.receive(&mut world).starts_with("INVITE "), "{contact}");
+    }
+}
+
+#[test]
 fn an_ack_with_the_branch_of_an_invite_under_way_goes_nowhere() {
     // RFC 3261 §17.2.3: it is that transaction's, and there is nothing to acknowledge.
     let (mut world, joe, ann) = phones();
