@@ -118,6 +118,7 @@ fn settings() -> home::Settings {
         redirect: Redirect::Never,
         challenges_calls: false,
         requires_path: false,
+        requires_outbound: false,
         is_stored: false,
     }
 }

@@ -21,6 +21,7 @@ pub mod aor;
 mod authenticate;
 mod bindings;
 mod caller;
+mod challenged;
 mod dialog;
 mod kin;
 pub mod location;
@@ -78,6 +79,10 @@ pub struct Settings {
     /// A REGISTER with Path whose phone does not show `Supported: path` is
     /// refused.
     pub requires_path: bool,
+    /// A phone that asks for RFC 5626 where its first hop has no part in it gets
+    /// 439 (O-12). Otherwise it is registered as if it had not asked, which
+    /// pjsua, to which a 439 is the end, takes as well.
+    pub requires_outbound: bool,
     /// The domains that subscribers may call besides this one.
     pub calls_out: CallsOut,
     /// Where nobody but a peer is sent to.
@@ -93,10 +98,11 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Redirect {
     /// It gets the 300.
-    #[default]
     Always,
     /// It gets the 300 when the phone showed that it understands one; others
-    /// are registered as by a first hop of RFC 5626.
+    /// are registered as by a first hop of RFC 5626: no phone in the shops
+    /// follows a 300 whose Contact has `lr`.
+    #[default]
     IfSupported,
     /// It is registered as by a first hop of RFC 5626.
     Never,

@@ -97,6 +97,7 @@ pub(super) fn home(
         "authenticate",
         "challenge_calls",
         "path",
+        "outbound",
         "redirect",
         "calls_out",
         "reach",
@@ -140,6 +141,7 @@ pub(super) fn home(
             .flag("challenge_calls", "true or false")?
             .unwrap_or(true),
         requires_path: requires_path(section)?,
+        requires_outbound: requires_outbound(section)?,
         calls_out: calls_out(section)?.unwrap_or(CallsOut::anywhere()),
         destinations: destinations(section)?,
         identities: identities(section)?,
@@ -228,6 +230,17 @@ fn requires_path(section: &Section<'_>) -> Result<bool, Mistake> {
         _ => Err(format!(
             "is {text:?}, which should be \"accept\" or \"require\""
         )),
+    })?;
+    Ok(policy.unwrap_or(false))
+}
+
+/// O-12: what becomes of a phone whose first hop has no part in RFC 5626.
+fn requires_outbound(section: &Section<'_>) -> Result<bool, Mistake> {
+    const WANT: &str = "\"ignore\" or \"require\"";
+    let policy = section.parsed("outbound", WANT, |text| match text {
+        "ignore" => Ok(false),
+        "require" => Ok(true),
+        _ => Err(format!("is {text:?}, which should be {WANT}")),
     })?;
     Ok(policy.unwrap_or(false))
 }

@@ -89,7 +89,8 @@ fn a_home_is_read_with_its_defaults() {
     let peers = ["127.0.0.11", "127.0.0.12/31"];
     let peers = peers.map(|text| HostRule::edge(text, Clear::Any, 15_060).unwrap());
     assert_eq!(home.settings.edge_peers, peers);
-    assert_eq!(home.settings.redirect, Redirect::Always);
+    assert_eq!(home.settings.redirect, Redirect::IfSupported);
+    assert!(!home.settings.requires_outbound);
     let store = home.store.unwrap();
     assert!(home.settings.is_stored && store.ends_with("location.redb") && store.is_absolute());
     let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"\n", "");
@@ -223,7 +224,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
          store, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
-         challenge_calls, path, redirect, calls_out, reach, deny, identity_headers",
+         challenge_calls, path, outbound, redirect, calls_out, reach, deny, identity_headers",
     );
 }
 
@@ -349,6 +350,12 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "[home]\nredirect = \"sometimes\"\n",
         "e1.toml, line 4: [home] `redirect` is \"sometimes\", which should be \"always\", \
          \"if-supported\" or \"never\"",
+    );
+    check(
+        HOME,
+        "[home]\n",
+        "[home]\noutbound = \"maybe\"\n",
+        "e1.toml, line 4: [home] `outbound` is \"maybe\", which should be \"ignore\" or \"require\"",
     );
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
+use crate::guard;
 use crate::proxy::{Net, Plan, Reply, Request};
 use crate::scan::auth::Digest;
 use crate::scan::{Name, StartLine};
@@ -80,6 +81,7 @@ impl Home {
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
         let bytes = request.bytes;
+        let wants_md5 = self.wants_md5(net, request, (user, role, source), given.as_ref());
         let proven = given.as_ref().map_or(Err(Unproven::Missing), |given| {
             self.prove(net, now, request, (source, given))
         });
@@ -119,7 +121,7 @@ impl Home {
                     reply.reason = "Wrong User Or Password";
                 }
                 let user = user.of(request.bytes);
-                self.challenge(net, now, source, (user, line, stale), plan);
+                self.challenge(net, now, source, (user, line, stale, wants_md5), plan);
                 Err(reply)
             }
         }
@@ -133,6 +135,35 @@ impl Home {
             return own;
         }
         request.sender_below().unwrap_or(own)
+    }
+
+    /// Whether the phone that registers is to be asked for MD5 alone, since it has
+    /// not answered when it was asked for more.
+    fn wants_md5(
+        &mut self,
+        net: &Net,
+        request: &Request<'_>,
+        (user, role, source): (Span, As, IpAddr),
+        given: Option<&Digest>,
+    ) -> bool {
+        let algorithms = &self.settings.algorithms;
+        if role == As::Proxy || algorithms.len() < 2 || !algorithms.contains(&Algorithm::Md5) {
+            return false;
+        }
+        let (bytes, message) = (request.bytes, request.message);
+        let call_id = message
+            .first(Name::CallId)
+            .map(|header| header.value.of(bytes));
+        let network = guard::network(source.to_canonical()).1.to_be_bytes();
+        let phone = [&network[..], user.of(bytes), call_id.unwrap_or_default()];
+        let phone = net.hash(phone) | 1;
+        let Some(given) = given else {
+            return self.challenged.asks_again(phone, message.cseq());
+        };
+        let algorithm = Algorithm::from_token(given.algorithm.map(|token| token.of(bytes)));
+        let is_md5 = algorithm == Some(Algorithm::Md5);
+        self.challenged.answered(phone, is_md5);
+        self.challenged.wants_md5(phone)
     }
 
     /// The credentials for our realm.
@@ -222,15 +253,19 @@ impl Home {
         net: &mut Net,
         now: Instant,
         source: IpAddr,
-        (user, line, stale): (&[u8], &str, bool),
+        (user, line, stale, wants_md5): (&[u8], &str, bool, bool),
         plan: &mut Plan,
     ) {
         let known = self.subscribers.find(user, self.settings.domain.as_bytes());
         self.text.clear();
         let (salt, unix) = (net.chance(), net.wall.unix(now));
         nonce::mint(&self.settings.nonce_key, unix, salt, source, &mut self.text);
+        let is_known = |algorithm: Algorithm| {
+            known.is_none_or(|subscriber| subscriber.ha1(algorithm).is_some())
+        };
+        let is_alone = wants_md5 && is_known(Algorithm::Md5);
         for algorithm in &self.settings.algorithms {
-            if known.is_some_and(|subscriber| subscriber.ha1(*algorithm).is_none()) {
+            if !is_known(*algorithm) || is_alone && *algorithm != Algorithm::Md5 {
                 continue;
             }
             let out = &mut plan.lines;

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::challenged::Challenged;
 use super::dialog::dialog_of;
 use super::revoking::Revoking;
 use super::unrecognised::Unrecognised;
@@ -37,6 +38,7 @@ pub struct Home {
     pub(super) marks: MarkKey,
     pub(super) location: Location,
     pub(super) replay: Replay,
+    pub(super) challenged: Challenged,
     /// Which flow a URI sticks to.
     pub(super) stick: Table,
     /// Host of `settings.edges`: the edge cluster's name.
@@ -91,6 +93,7 @@ impl Home {
             marks: MarkKey::new(&settings.nonce_key),
             location: Location::new(seed),
             replay: Replay::new(seed),
+            challenged: Challenged::default(),
             stick: Table::new(seed),
             cluster: cluster.unwrap_or_default(),
             edges,

@@ -11,7 +11,7 @@ use crate::edit::decimal;
 use crate::error::Malformed;
 use crate::limits;
 use crate::pacing;
-use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, is_sips};
+use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, is_sips, shows_loose};
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, host_ip, same_host};
@@ -40,7 +40,7 @@ impl Home {
         let from_edge = request.ingress.principal.is_peer();
         if !from_edge && self.redirects(request) {
             // D-H1, D-H3: before anything is created.
-            self.note_redirected(net, now, request);
+            self.note_unrecognised(net, now, request);
             for part in ["Contact: <", &self.settings.edges, ">\r\n"] {
                 plan.lines.extend_from_slice(part.as_bytes());
             }
@@ -72,6 +72,7 @@ impl Home {
             return Verdict::Answer(reply);
         }
         if !from_edge && self.has_path_of_edges(request) {
+            self.note_unrecognised(net, now, request);
             net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
         }
@@ -158,14 +159,14 @@ impl Home {
 
     /// D-H5.
     fn redirects(&self, request: &Request<'_>) -> bool {
-        let shows = |tag| {
-            request
-                .message
-                .has_token(request.bytes, Name::Supported, tag)
-        };
+        let (bytes, message) = (request.bytes, request.message);
+        let shows = |tag| message.has_token(bytes, Name::Supported, tag);
         match self.settings.redirect {
             Redirect::Always => true,
-            Redirect::IfSupported => ["alt-proxies", "ua-loose", "sr"].into_iter().any(shows),
+            // D-U8: by an option tag, or in the Via, as hops do (LR §6).
+            Redirect::IfSupported => {
+                ["alt-proxies", "ua-loose", "sr"].into_iter().any(shows) || shows_loose(request)
+            }
             Redirect::Never => false,
         }
     }
@@ -298,6 +299,8 @@ impl Home {
             (_, false) => Way::Plain,
         };
         let supported = message.has_token(bytes, Name::Supported, "outbound");
+        // RFC 3261 §20.32: who requires it is not served without it.
+        let requires = message.has_token(bytes, Name::Require, "outbound");
         let shown = Shown {
             reg_id: asked.reg_id,
             instance: asked.instance.is_some(),
@@ -306,11 +309,13 @@ impl Home {
         };
         match shown.outbound() {
             Outbound::Used => Ok(true),
-            Outbound::Ignored => {
+            Outbound::FirstHopLacks if self.settings.requires_outbound || requires => {
+                Err(Reply::new(439, "First Hop Lacks Outbound Support"))
+            }
+            Outbound::Ignored | Outbound::FirstHopLacks => {
                 asked.reg_id = None;
                 Ok(false)
             }
-            Outbound::FirstHopLacks => Err(Reply::new(439, "First Hop Lacks Outbound Support")),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Edges that this home does not take for edges: the likeliest mistake when an edge
 //! is added to a cluster is to forget it in `edge_peers`, and all that can be seen of
-//! it is phones that are redirected again and again.
+//! it is phones that are sent away again and again.
 //!
-//! A REGISTER that is redirected although the Path of the cluster stands in it has
-//! passed an edge. After a few from one address the operator is told, once. Anybody
+//! A REGISTER that is redirected, or refused, although the Path of the cluster stands
+//! in it has passed an edge. After a few from one address the operator is told, once. Anybody
 //! can write such a Path, so that there is a place for some addresses only, and a
 //! while between two notices.
 
@@ -62,8 +62,8 @@ impl Unrecognised {
 }
 
 impl Home {
-    /// A REGISTER is redirected: to be told of where an edge had sent it.
-    pub(super) fn note_redirected(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
+    /// A REGISTER is sent away: to be told of where an edge had sent it.
+    pub(super) fn note_unrecognised(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
         let bytes = request.bytes;
         let mut paths = request.message.values(bytes, Name::Path);
         let passed = paths.any(|value| {

@@ -33,6 +33,10 @@ pub const REVOKED_AT_ONCE: usize = 32;
 pub const REVOKE_PAUSE: Duration = Duration::from_millis(10);
 /// Longest time a nonce is good, in seconds; then `stale=true` (RFC 7616 §3.3).
 pub const NONCE_S: u64 = 300;
+/// Phones of which a home remembers per shard that it has challenged them, 256 KiB.
+/// At the bound one more takes the place of another, which is then asked for
+/// every algorithm once more.
+pub const CHALLENGED_MAX: usize = 1 << 14;
 /// Members of an edge cluster. More is a configuration error.
 pub const MEMBERS_MAX: usize = 64;
 /// Most edges in one subscriber's set.

@@ -313,6 +313,7 @@ fn answer(address: &str, method: &str, user: &str) -> String {
     let request = format!(
         "{method} {uri} SIP/2.0\r\n\
          Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-probe-{port}\r\n\
+         Supported: alt-proxies\r\n\
          Max-Forwards: 70\r\n\
          {route}\
          From: <{from}>;tag=probe-{port}\r\n\

@@ -61,7 +61,11 @@ fn whoever_shares_the_address_of_a_node_is_a_stranger() {
         let lab = Lab::start_with("peers-strangers", flags);
         for over in ["UDP", "TCP"] {
             // An edge would be asked for credentials.
-            let register = request("REGISTER", "sip:example.com", "Supported: path\n");
+            let register = request(
+                "REGISTER",
+                "sip:example.com",
+                "Supported: path, alt-proxies\n",
+            );
             let said = answer(over, EDGES[0], HOME, &register);
             assert!(said.starts_with("SIP/2.0 300 "), "{flags:?} {over}: {said}");
             // A home would hear that no flow is named (404).

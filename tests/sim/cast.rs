@@ -260,6 +260,7 @@ impl Cast {
             challenges_calls: true,
             authenticates: true,
             requires_path: false,
+            requires_outbound: false,
             is_stored: true,
         };
         let mut text = format!("{SOS} example.com password={PASSWORD}\n");

@@ -3,7 +3,8 @@
 use super::home_registering::{JOE, check, lab, open};
 use super::phone::{Login, Register, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::digest::Algorithm;
+use steadfast::digest::{self, Algorithm};
+use steadfast::home::Subscribers;
 use steadfast::limits;
 use steadfast::time::Duration;
 
@@ -70,6 +71,61 @@ fn every_algorithm_is_offered_and_taken() {
             &joe.send(&mut world, EDGES[0], &login.answer(&challenge)),
             200,
         );
+    }
+}
+
+/// What a 401 asks for, in order.
+#[track_caller]
+fn asked_for(challenge: &str) -> Vec<&str> {
+    check(challenge, 401);
+    let parts = challenge.split("algorithm=").skip(1);
+    parts.map(|part| part.split(',').next().unwrap()).collect()
+}
+
+#[test]
+fn a_phone_that_cannot_answer_the_first_challenge_is_asked_for_md5() {
+    // it reads the first challenge alone, and registers again after a while.
+    let mut world = lab();
+    let both = ["SHA-256", "MD5"];
+    let mut old = Register::new("joe", JOE);
+    assert_eq!(asked_for(&old.send(&mut world, EDGES[0], "")), both);
+    // A retransmission says nothing.
+    old.cseq -= 1;
+    assert_eq!(asked_for(&old.send(&mut world, EDGES[0], "")), both);
+    world.pass(Duration::from_secs(60));
+    let challenge = old.send(&mut world, EDGES[1], "");
+    assert_eq!(asked_for(&challenge), ["MD5"]);
+    let login = authorization("joe", &challenge);
+    check(&old.send(&mut world, EDGES[1], &login), 200);
+    // It need not fail once each time it refreshes.
+    let challenge = old.send(&mut world, EDGES[1], "");
+    assert_eq!(asked_for(&challenge), ["MD5"]);
+    // Another phone of his, and one that answers, are asked for everything.
+    let mut new = Register::new("joe", JOE);
+    new.call_id = "new";
+    for _ in 0..2 {
+        let challenge = new.send(&mut world, EDGES[0], "");
+        assert_eq!(asked_for(&challenge), both);
+        let login = Login {
+            algorithm: Algorithm::Sha256,
+            ..Login::new("joe")
+        };
+        let login = login.answer(&challenge);
+        check(&new.send(&mut world, EDGES[0], &login), 200);
+    }
+}
+
+#[test]
+fn a_password_known_by_its_sha256_alone_is_asked_for_so() {
+    let mut world = lab();
+    let ha1 = digest::ha1(Algorithm::Sha256, b"joe", b"example.com", b"secret");
+    let ha1 = String::from_utf8_lossy(ha1.as_bytes());
+    let text = format!("joe example.com sha256={ha1}\n");
+    world.subscribe(HOME, &Subscribers::default(), &text);
+    let mut joe = Register::new("joe", JOE);
+    for _ in 0..2 {
+        let challenge = joe.send(&mut world, EDGES[0], "");
+        assert_eq!(asked_for(&challenge), ["SHA-256"]);
     }
 }
 

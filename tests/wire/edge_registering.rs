@@ -178,7 +178,8 @@ fn a_phone_that_comes_to_a_third_edge_gets_a_new_set() {
 #[test]
 fn a_register_meant_for_another_edge_goes_there_without_flow() {
     // D-E4, O-1, O-12, protocol 3.31
-    let mut world = World::lab(Tokens::Clear);
+    let strict = |home: &mut steadfast::home::Settings| home.requires_outbound = true;
+    let mut world = World::with(Tokens::Clear, strict, |_, _| ());
     let mut joe = sticky("joe", "1", 1);
     let first = joe.login(&mut world, EDGES[0]);
     let outbound = value(&first, "Outbound-Proxy");

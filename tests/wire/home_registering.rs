@@ -106,6 +106,9 @@ fn the_redirect_follows_the_operators_policy() {
         (Redirect::IfSupported, "path, outbound", false),
         (Redirect::IfSupported, "alt-proxies", true),
         (Redirect::IfSupported, "ua-loose", true),
+        (Redirect::IfSupported, "path, ALT-PROXIES", true),
+        (Redirect::default(), "path, outbound", false),
+        (Redirect::default(), "path, outbound, alt-proxies", true),
         (Redirect::Never, "alt-proxies", false),
     ] {
         let mut world = World::with(Tokens::Clear, |home| home.redirect = redirect, |_, _| ());
@@ -188,7 +191,8 @@ fn outbound_takes_a_first_hop_that_keeps_flows() {
             false,
         ),
     ] {
-        let mut world = lab();
+        let strict = |home: &mut steadfast::home::Settings| home.requires_outbound = true;
+        let mut world = World::with(Tokens::Clear, strict, |_, _| ());
         // D-H9: through a proxy that the home takes for an edge.
         let mut joe = Register::new("joe", "127.0.0.11:40070");
         joe.lines =
@@ -201,6 +205,33 @@ fn outbound_takes_a_first_hop_that_keeps_flows() {
             "{answer}"
         );
         assert_eq!(world.gauge(HOME, "registered"), usize::from(status == 200));
+    }
+}
+
+#[test]
+fn outbound_without_a_first_hop_for_it_is_ignored_unless_required() {
+    // O-12: pjsua gives up at a 439, and says nowhere that it could not do without.
+    for (required, status) in [("", 200), ("Require: outbound\n", 439)] {
+        let mut world = lab();
+        let mut joe = Register::new("joe", "127.0.0.11:40070");
+        joe.lines = format!(
+            "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:1>\";reg-id=1\n\
+             Supported: outbound, path\n{required}Path: <sip:p.example.net;lr>\n"
+        );
+        let answer = joe.login(&mut world, HOME);
+        check(&answer, status);
+        assert!(!answer.contains("Require: outbound"), "{answer}");
+        if status == 439 {
+            continue;
+        }
+        // O-15 does not hold for it: the Contact is what tells bindings apart.
+        joe.lines = joe.lines.replace("reg-id=1", "reg-id=2");
+        let answer = joe.login(&mut world, HOME);
+        check(&answer, 200);
+        assert_eq!(Phone::values(&answer, "Contact").len(), 1, "{answer}");
+        joe.lines = joe.lines.replace(JOE, "127.0.0.1:5071");
+        let answer = joe.login(&mut world, HOME);
+        assert_eq!(Phone::values(&answer, "Contact").len(), 2, "{answer}");
     }
 }
 

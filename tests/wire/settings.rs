@@ -30,6 +30,7 @@ pub(crate) fn home() -> home::Settings {
         redirect: Redirect::Always,
         challenges_calls: true,
         requires_path: false,
+        requires_outbound: false,
         is_stored: true,
     }
 }

@@ -1,7 +1,8 @@
 //! What a node says of a URI (`steadfast why`), held against what it does.
 
-use super::phone::{Login, Phone, Register};
+use super::phone::{Login, Phone, Register, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::home::Redirect;
 use steadfast::shard::Notice;
 
 const JOE: &str = "127.0.0.1:5070";
@@ -216,9 +217,17 @@ fn said_by_all(world: &mut World, node: &str, uri: &str) -> Vec<String> {
 #[test]
 fn an_edge_that_the_home_does_not_know_is_told_of_once() {
     // The likeliest mistake when an edge is added.
+    for (redirect, sent_away) in [(Redirect::Always, "300"), (Redirect::IfSupported, "403")] {
+        told_once(redirect, sent_away);
+    }
+}
+
+#[track_caller]
+fn told_once(redirect: Redirect, sent_away: &str) {
     let mut world = World::with(
         Tokens::Clear,
         |home| {
+            home.redirect = redirect;
             home.edge_peers = vec![
                 steadfast::send::HostRule::edge("127.0.0.11", steadfast::send::Clear::Any, 40_000)
                     .unwrap(),
@@ -230,14 +239,18 @@ fn an_edge_that_the_home_does_not_know_is_told_of_once() {
         for edge in [EDGES[0], EDGES[1]] {
             let mut joe = Register::new("joe", JOE);
             joe.call_id = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"][n];
-            let want = if edge == EDGES[0] { "401" } else { "300" };
-            let answer = joe.send(&mut world, edge, "");
+            let want = if edge == EDGES[0] { "200" } else { sent_away };
+            let mut answer = joe.send(&mut world, edge, "");
+            if answer.starts_with("SIP/2.0 401 ") {
+                answer = joe.send(&mut world, edge, &authorization("joe", &answer));
+            }
             assert!(answer.starts_with(&format!("SIP/2.0 {want} ")), "{answer}");
         }
         // A phone that is sent to the edges is no edge.
         let mut ann = Register::new("ann", "127.0.0.1:5080");
         ann.call_id = "z";
         ann.cseq = u32::try_from(n).unwrap();
+        ann.lines += "Supported: alt-proxies\n";
         assert!(ann.send(&mut world, HOME, "").starts_with("SIP/2.0 300 "));
     }
     let told: Vec<_> = world

@@ -40,6 +40,7 @@ fn home() -> Home {
         redirect: Redirect::default(),
         challenges_calls: true,
         requires_path: false,
+        requires_outbound: false,
         is_stored: false,
     };
     Home::new(settings, Arc::new(Subscribers::default()), SEED)
