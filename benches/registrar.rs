@@ -116,6 +116,7 @@ fn settings() -> home::Settings {
         algorithms: vec![Algorithm::Sha256],
         authenticates: false,
         redirect: Redirect::Never,
+        ring_time: Some(steadfast::limits::RING_TIME),
         challenges_calls: false,
         requires_path: false,
         requires_outbound: false,

@@ -41,6 +41,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::digest::Algorithm;
 use crate::send::{End, HostRule, PeerRule};
+use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, Identities};
 
 pub use bindings::{Bindings, Row};
@@ -74,6 +75,9 @@ pub struct Settings {
     pub authenticates: bool,
     /// When a REGISTER that passed no edge is sent to one.
     pub redirect: Redirect,
+    /// How long contacts ring before those of a lower `q` are tried; `None`: until
+    /// Timer C.
+    pub ring_time: Option<Duration>,
     /// Whoever calls in a subscriber's name past the edges must prove it (P-6).
     pub challenges_calls: bool,
     /// A REGISTER with Path whose phone does not show `Supported: path` is

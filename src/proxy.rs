@@ -62,7 +62,7 @@ use crate::scan::{Message, Name};
 use crate::send::{End, Handoff, Hop};
 use crate::span::Span;
 use crate::stick::Reopen;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trust::{Identities, Mark, MarkKey, Principal};
 
 /// One place a request may go.
@@ -307,6 +307,11 @@ pub trait Policy {
     }
     /// What a redirect led to was accepted over this flow (S-24).
     fn learn(&mut self, _net: &mut Net, _now: Instant, _flow: Flow, _uri: &[u8]) {}
+    /// How long contacts ring before those of a lower preference are tried;
+    /// `None`: until Timer C.
+    fn ring_time(&self) -> Option<Duration> {
+        None
+    }
     /// The final status to send upstream instead of `status`, when the role
     /// must not let that one through to such a sender (O-21).
     fn soften(&self, _status: u16, _sender: Principal) -> Option<(u16, &'static str)> {

@@ -49,6 +49,7 @@ mod wire {
     mod restarted;
     mod returning;
     mod revoking;
+    mod ringing;
     mod shards;
     mod shares;
     mod silence;

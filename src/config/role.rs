@@ -10,6 +10,7 @@ use crate::edge::{self, Member, PathPolicy};
 use crate::home::{self, Redirect};
 use crate::limits;
 use crate::send::{Clear, HostRule, PeerRule};
+use crate::time::Duration;
 use crate::trust::CallsOut;
 
 pub(super) fn edge(
@@ -99,6 +100,7 @@ pub(super) fn home(
         "path",
         "outbound",
         "redirect",
+        "ring_time",
         "calls_out",
         "reach",
         "deny",
@@ -114,10 +116,6 @@ pub(super) fn home(
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
     let (edge_peers, plain_is_tls) = edge_peers(section, plain, core.port)?;
-    let want = "\"always\", \"if-supported\" or \"never\"";
-    let redirect = section
-        .parsed("redirect", want, redirect)?
-        .unwrap_or_default();
     let want = "a list of \"SHA-512-256\", \"SHA-256\" and \"MD5\", strongest first";
     let algorithms = section
         .maybe_list("algorithms", want, algorithm)?
@@ -136,7 +134,8 @@ pub(super) fn home(
         authenticates: section
             .flag("authenticate", "true or false")?
             .unwrap_or(true),
-        redirect,
+        redirect: redirect(section)?,
+        ring_time: ring_time(section)?,
         challenges_calls: section
             .flag("challenge_calls", "true or false")?
             .unwrap_or(true),
@@ -245,6 +244,15 @@ fn requires_outbound(section: &Section<'_>) -> Result<bool, Mistake> {
     Ok(policy.unwrap_or(false))
 }
 
+/// How long contacts ring before those of a lower `q`; zero: until Timer C.
+fn ring_time(section: &Section<'_>) -> Result<Option<Duration>, Mistake> {
+    let most = u16::try_from(limits::TIMER_C.as_secs()).unwrap_or(u16::MAX);
+    let want = "the seconds that phones ring before others of a lower q are tried";
+    let seconds = section.number("ring_time", 0..=most, want)?;
+    let time = seconds.map_or(limits::RING_TIME, |s| Duration::from_secs(s.into()));
+    Ok((time > Duration::ZERO).then_some(time))
+}
+
 fn members(section: &Section<'_>, own: &str, core_port: u16) -> Result<Vec<Member>, Mistake> {
     let want = "a list such as [{ name = \"e1\", address = \"192.0.2.1\" }]";
     let tables = section.tables("members", want)?;
@@ -351,15 +359,16 @@ fn algorithm(text: &str) -> Result<Algorithm, String> {
     })
 }
 
-fn redirect(text: &str) -> Result<Redirect, String> {
-    match text {
+/// D-H5: whether a REGISTER that passed no edge is sent to one.
+fn redirect(section: &Section<'_>) -> Result<Redirect, Mistake> {
+    const WANT: &str = "\"always\", \"if-supported\" or \"never\"";
+    let policy = section.parsed("redirect", WANT, |text| match text {
         "always" => Ok(Redirect::Always),
         "if-supported" => Ok(Redirect::IfSupported),
         "never" => Ok(Redirect::Never),
-        _ => Err(format!(
-            "is {text:?}, which should be \"always\", \"if-supported\" or \"never\""
-        )),
-    }
+        _ => Err(format!("is {text:?}, which should be {WANT}")),
+    })?;
+    Ok(policy.unwrap_or_default())
 }
 
 /// A file named relative to the folder of the configuration.

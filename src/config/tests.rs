@@ -91,6 +91,7 @@ fn a_home_is_read_with_its_defaults() {
     assert_eq!(home.settings.edge_peers, peers);
     assert_eq!(home.settings.redirect, Redirect::IfSupported);
     assert!(!home.settings.requires_outbound);
+    assert_eq!(home.settings.ring_time, Some(limits::RING_TIME));
     let store = home.store.unwrap();
     assert!(home.settings.is_stored && store.ends_with("location.redb") && store.is_absolute());
     let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"\n", "");
@@ -224,7 +225,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
          store, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
-         challenge_calls, path, outbound, redirect, calls_out, reach, deny, identity_headers",
+         challenge_calls, path, outbound, redirect, ring_time, calls_out, reach, deny, identity_headers",
     );
 }
 
@@ -351,6 +352,18 @@ fn a_value_that_means_nothing_is_shown_beside_one_that_does() {
         "e1.toml, line 4: [home] `redirect` is \"sometimes\", which should be \"always\", \
          \"if-supported\" or \"never\"",
     );
+    check(
+        HOME,
+        "[home]\n",
+        "[home]\nring_time = 200\n",
+        "e1.toml, line 4: [home] `ring_time` must be the seconds that phones ring before others of \
+         a lower q are tried, from 0 to 185, and is 200",
+    );
+    let text = format!("{HEAD}{HOME}").replace("[home]\n", "[home]\nring_time = 0\n");
+    let Role::Home(home) = read(&text).unwrap().role else {
+        panic!("not a home")
+    };
+    assert_eq!(home.settings.ring_time, None);
     check(
         HOME,
         "[home]\n",

@@ -24,7 +24,7 @@ use crate::scan::{Message, Method, Name, scan};
 use crate::send::{Clear, End, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trust::{Identities, Ingress, MarkKey, Principal};
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
@@ -389,6 +389,10 @@ impl Policy for Home {
 
     fn follows_redirects(&self) -> bool {
         true
+    }
+
+    fn ring_time(&self) -> Option<Duration> {
+        self.settings.ring_time
     }
 
     fn redirected(

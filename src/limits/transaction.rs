@@ -15,6 +15,12 @@ pub const T1_64: Duration = Duration::from_secs(32);
 pub const NON_INVITE_TRYING: Duration = Duration::from_millis(3_500);
 /// Timer C: more than three minutes (RFC 3261 §16.6-11).
 pub const TIMER_C: Duration = Duration::from_secs(185);
+/// How long contacts ring, unless the operator says something else, before those of
+/// a lower preference are tried.
+pub const RING_TIME: Duration = Duration::from_secs(30);
+/// Grace of a branch that was cancelled for others to be tried: they have waited
+/// long enough, and a 2xx that comes later is passed on all the same.
+pub const RANG_OUT_GRACE: Duration = T2;
 /// Grace of a cancelled branch without a final answer (RFC 3261 §9.1: 64·T1).
 pub const CANCEL_GRACE: Duration = T1_64;
 /// Most transactions of each side per shard. At the bound a new request gets

@@ -9,6 +9,7 @@ use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::send::Hop;
+use crate::time::Duration;
 
 /// What a hop adds to a request without a route of its own, about.
 const HOP_ROOM: usize = 160;
@@ -119,6 +120,7 @@ impl Proxy {
         }
         let sent = send(turn, context, index, owner);
         let is_silent = sent.is_some_and(|(_, flow)| turn.net.peers.is_suspect(flow));
+        let patience = turn.patience(context, index);
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
@@ -134,7 +136,7 @@ impl Proxy {
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
         if invite {
-            branch.due = turn.now + limits::TIMER_C;
+            branch.due = turn.now + patience;
             let timer = Timer::Branch {
                 context: slot,
                 branch: number,
@@ -311,6 +313,25 @@ impl Proxy {
         if self.spare.len() < limits::POOL_IDLE_MAX {
             self.spare.push(context.branches);
         }
+    }
+}
+
+impl Turn<'_> {
+    /// How long a branch may stay without a final answer: Timer C, or where others
+    /// wait for it as long as it rings, and before that as long as whoever is
+    /// behind the next hop may be silent.
+    fn patience(&self, context: &Context, index: usize) -> Duration {
+        let ring = self.ring_time(context, index);
+        ring.map_or(limits::TIMER_C, |ring| {
+            limits::TIMER_C.min(limits::T1_64 + ring)
+        })
+    }
+
+    /// How long a branch rings before the next ones are tried, where there are any.
+    pub(super) fn ring_time(&self, context: &Context, index: usize) -> Option<Duration> {
+        let rank = context.branches.get(index)?.target.rank;
+        let ring = self.policy.ring_time()?;
+        context.has_lower(rank).then_some(ring)
     }
 }
 

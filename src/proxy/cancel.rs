@@ -1,6 +1,6 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
-use super::{Fate, Owner, Proxy, Reply, Request, State, Timer, Turn, Verdict};
+use super::{Fate, Owner, Proxy, Reply, Request, State, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
@@ -10,6 +10,9 @@ use crate::txn::Kind;
 /// Why a phone stops ringing when another one has taken the call: without it
 /// every other phone of the user shows a missed call (RFC 3326 §3.2).
 const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
+
+/// Why a phone stops ringing that nobody has taken up: its user has missed a call.
+const UNANSWERED: &[u8] = b"Reason: SIP;cause=408;text=\"No Answer\"\r\n";
 
 impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
@@ -129,6 +132,7 @@ impl Proxy {
         let reason = match (&own, context) {
             (Some(reason), _) => &reason[..],
             (None, Some(context)) if context.is_taken() => ELSEWHERE,
+            (None, Some(context)) if !context.closed => UNANSWERED,
             (None, _) => b"",
         };
         let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner, reason));
@@ -137,19 +141,18 @@ impl Proxy {
         };
         context.live += 1;
         turn.net.counters.requests_out += 1;
+        let rang_out = turn.ring_time(context, index).is_some();
         let Some(branch) = context.branches.get_mut(index) else {
             return false;
         };
         branch.state = State::Proceeding { cancelled: true };
-        branch.due = turn.now + limits::CANCEL_GRACE;
-        if let Some(timer) = branch.timer.take() {
-            turn.net.txns.cancel_timer(timer);
-        }
-        let timer = Timer::Branch {
-            context: slot,
-            branch: u8::try_from(index).unwrap_or(u8::MAX),
+        branch.rang_out = rang_out;
+        let grace = if rang_out {
+            limits::RANG_OUT_GRACE
+        } else {
+            limits::CANCEL_GRACE
         };
-        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+        branch.set_due(turn, (slot, index), grace);
         true
     }
 

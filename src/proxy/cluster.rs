@@ -54,12 +54,7 @@ impl Proxy {
         if branch.client.is_none() || !matches!(branch.state, State::Done(_)) {
             return;
         }
-        branch.due = turn.now + limits::T1_64;
-        let timer = Timer::Branch {
-            context: slot,
-            branch: u8::try_from(index).unwrap_or(u8::MAX),
-        };
-        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+        branch.set_due(turn, (slot, index), limits::T1_64);
     }
 
     /// Starts the stand-by of a branch that has heard nothing, beside it. Not

@@ -100,6 +100,10 @@ pub struct Branch {
     pub(super) is_inside: bool,
     /// It repeats one that was cut off, and is not repeated itself.
     pub(super) is_again: bool,
+    /// A provisional other than 100 came.
+    pub(super) rings: bool,
+    /// It rang as long as it may while others wait, and was cancelled.
+    pub(super) rang_out: bool,
     /// It stands by because the DNS named it as a further server: not for an
     /// answer other than 503 (N-7).
     pub(super) is_located: bool,
@@ -144,6 +148,8 @@ impl Branch {
             standing: Standing::Awaited,
             is_inside: false,
             is_again: false,
+            rings: false,
+            rang_out: false,
             is_located: false,
             breadth: 0,
         }
@@ -189,6 +195,16 @@ impl Context {
     pub(super) fn is_taken(&self) -> bool {
         let mut branches = self.branches.iter();
         branches.any(|branch| matches!(branch.state, State::Done(200..300)))
+    }
+
+    /// Whether others are to be tried once all of this preference have ended.
+    pub(super) fn has_lower(&self, rank: u16) -> bool {
+        let waits =
+            |branch: &Branch| branch.state == State::Waiting && branch.target.after.is_none();
+        let mut branches = self.branches.iter();
+        !self.closed
+            && !self.answered
+            && branches.any(|branch| branch.target.rank > rank && waits(branch))
     }
 
     /// The head of the line that a branch stands in. A line leads to one phone,

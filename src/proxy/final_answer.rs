@@ -38,7 +38,10 @@ impl Proxy {
             debug_assert!(silence.is_none(), "T-9");
             return;
         }
+        let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
         let softened = match (status, &own) {
+            // The caller has cancelled nothing.
+            (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
             // What was cancelled and never heard of is over as asked.
             (408, None) if context.closed => Some((487, "Request Terminated")),
             // V-4: who must wait is told so, unless he can do better elsewhere.

@@ -140,6 +140,7 @@ impl Proxy {
         };
         let answered = context.answered;
         let is_over = context.is_invite() && (answered || context.closed);
+        let ring = turn.ring_time(context, index);
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
@@ -154,8 +155,14 @@ impl Proxy {
             branch.state = State::Proceeding { cancelled: false };
         }
         if response.status > 100 && branch.state == (State::Proceeding { cancelled: false }) {
-            // P-30: the timer on the wheel stays where it is and looks here.
-            branch.due = turn.now + limits::TIMER_C;
+            match ring {
+                // P-30: the timer on the wheel stays where it is and looks here.
+                None => branch.due = turn.now + limits::TIMER_C,
+                // From the first sign on, whatever else is heard.
+                Some(ring) if !branch.rings => branch.set_due(turn, (slot, index), ring),
+                Some(_) => {}
+            }
+            branch.rings = true;
         }
         if wanted {
             // When there is no room for it, Timer C is left.

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::omit::Omit;
 use crate::send::Hop;
 use crate::stick::Reopen;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Proxy {
     /// No final answer came (Timer B or F).
@@ -105,6 +105,7 @@ impl Proxy {
             return;
         }
         let (state, client) = (branch.state, branch.client);
+        let goes_on = branch.rang_out && state == (State::Proceeding { cancelled: true });
         let rings = state == (State::Proceeding { cancelled: false });
         if rings && (turn.net.omit.leaves_out(Omit::TimerC) || self.send_cancel(turn, slot, place))
         {
@@ -125,6 +126,11 @@ impl Proxy {
             State::Waiting | State::Skipped => return,
         };
         turn.net.counters.timeouts += 1;
+        if goes_on {
+            // The others have waited long enough; a 2xx may still be on its way.
+            self.ended(turn, slot, place, status, None);
+            return self.linger(turn, slot, place);
+        }
         if let Some(client) = client {
             self.abandon(turn.net, slot, place, client);
         }
@@ -298,6 +304,24 @@ impl Proxy {
 }
 
 impl Branch {
+    /// Has its timer fire after a while, and not when it was to fire before.
+    pub(super) fn set_due(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (slot, index): (Slot, usize),
+        after: Duration,
+    ) {
+        if let Some(timer) = self.timer.take() {
+            turn.net.txns.cancel_timer(timer);
+        }
+        self.due = turn.now + after;
+        let timer = super::Timer::Branch {
+            context: slot,
+            branch: u8::try_from(index).unwrap_or(u8::MAX),
+        };
+        self.timer = Some(turn.net.txns.set_timer(self.due, timer));
+    }
+
     /// What it ends with when whoever was to answer it is gone.
     pub(super) fn lost(&self, net: &Net) -> u16 {
         match (self.state, self.client) {

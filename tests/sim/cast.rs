@@ -257,6 +257,7 @@ impl Cast {
             nonce_key: [7; 32],
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             redirect: Redirect::Always,
+            ring_time: Some(steadfast::limits::RING_TIME),
             challenges_calls: true,
             authenticates: true,
             requires_path: false,

@@ -347,7 +347,11 @@ fn a_call_rings_as_long_as_timer_c_lets_it() {
 #[test]
 fn a_cancelled_branch_that_stays_silent_is_given_up() {
     // P-30, §9.1
-    let mut world = home(&["", ";q=0.1"]);
+    let mut world = World::with(Tokens::Clear, |home| home.ring_time = None, |_, _| ());
+    for (flow, params) in ANNS.iter().zip(["", ";q=0.1"]) {
+        register(&mut world, flow, params, 1);
+    }
+    world.forget();
     call(&mut world, "gup");
     let received = expect(&mut world, ANNS[0], "INVITE");
     respond(&mut world, ANNS[0], &received, 180);

@@ -28,6 +28,7 @@ pub(crate) fn home() -> home::Settings {
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         authenticates: true,
         redirect: Redirect::Always,
+        ring_time: Some(steadfast::limits::RING_TIME),
         challenges_calls: true,
         requires_path: false,
         requires_outbound: false,

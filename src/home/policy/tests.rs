@@ -38,6 +38,7 @@ fn home() -> Home {
         algorithms: Vec::new(),
         authenticates: true,
         redirect: Redirect::default(),
+        ring_time: Some(limits::RING_TIME),
         challenges_calls: true,
         requires_path: false,
         requires_outbound: false,
