@@ -293,3 +293,79 @@ fn an_open_home_knows_its_own_dialogs() {
         }
     }
 }
+
+#[test]
+fn whoever_calls_for_help_is_put_through_from_wherever_he_is() {
+    // I-7, RFC 5031: by way of an edge under any Route of it, and at the home itself.
+    const SOS: &str = "127.0.0.1:5099";
+    let cluster = "Route: <sip:edge.example.com;lr>\n";
+    let address = "Route: <sip:any@127.0.0.11:5060;lr>\n";
+    let service = "Route: <sip:edge.example.com;lr>, <sip:example.com;lr>\n";
+    for (node, route) in [
+        (EDGES[0], ""),
+        (EDGES[0], cluster),
+        (EDGES[0], address),
+        (EDGES[0], service),
+        (HOME, ""),
+        (HOME, "Route: <sip:example.com;lr>\n"),
+    ] {
+        for uri in [
+            "urn:service:sos",
+            "urn:service:sos.fire",
+            "URN:Service:SOS.ambulance",
+        ] {
+            let mut world = challenging(|_| ());
+            Register::new("sos", SOS).login(&mut world, EDGES[1]);
+            Register::new("bob", BOB).login(&mut world, EDGES[0]);
+            let mut sos = Phone::new("sos", SOS, false);
+            for (from, mut caller) in [(1, bob()), (11, foreign())] {
+                let invite = caller.request("INVITE", uri, from, route, "");
+                caller.send(&mut world, node, &invite);
+                assert_eq!(caller.status(&mut world), 100, "{node} {route}{uri}");
+                let ring = sos.receive(&mut world);
+                assert!(ring.starts_with("INVITE sip:sos@127.0.0.1:5099 "), "{ring}");
+                sos.answer(&mut world, EDGES[1], &ring, 180, "Ringing");
+                assert_eq!(caller.status(&mut world), 180);
+                // It can be given up, and begun anew.
+                caller.send(&mut world, node, &invite.replace("INVITE", "CANCEL"));
+                assert_eq!(caller.status(&mut world), 200);
+                let cancel = sos.receive(&mut world);
+                assert!(cancel.starts_with("CANCEL "), "{cancel}");
+                sos.answer(&mut world, EDGES[1], &cancel, 200, "OK");
+                sos.answer(&mut world, EDGES[1], &ring, 487, "Request Terminated");
+                assert!(sos.receive(&mut world).starts_with("ACK "));
+                assert_eq!(caller.status(&mut world), 487);
+                caller.send(&mut world, node, &invite.replace("INVITE", "ACK"));
+                assert!(!world.has(SOS), "{}", world.ladder());
+                caller.send(
+                    &mut world,
+                    node,
+                    &caller.request("INVITE", uri, from + 1, route, ""),
+                );
+                assert_eq!(caller.status(&mut world), 100);
+                let ring = sos.receive(&mut world);
+                sos.answer(&mut world, EDGES[1], &ring, 200, "OK");
+                caller.dialog(&caller.receive(&mut world), true);
+                sos.dialog(&ring, false);
+                for (place, method) in [(1, "ACK"), (2, "INFO"), (3, "BYE")] {
+                    let cseq = from + place;
+                    caller.in_dialog(&mut world, node, method, cseq);
+                    let got = sos.receive(&mut world);
+                    assert!(got.starts_with(&format!("{method} ")), "{got}");
+                    if method != "ACK" {
+                        sos.answer(&mut world, EDGES[1], &got, 200, "OK");
+                        assert_eq!(caller.status(&mut world), 200);
+                    }
+                    if method == "INFO" {
+                        sos.in_dialog(&mut world, EDGES[1], "INFO", cseq);
+                        let got = caller.receive(&mut world);
+                        assert!(got.starts_with("INFO "), "{got}");
+                        caller.answer(&mut world, node, &got, 200, "OK");
+                        assert_eq!(sos.status(&mut world), 200);
+                    }
+                }
+                world.forget();
+            }
+        }
+    }
+}
