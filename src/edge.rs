@@ -27,6 +27,7 @@ mod directory;
 mod holding;
 mod homes;
 mod instance;
+mod keep_open;
 mod moving;
 mod own;
 mod policy;
@@ -100,7 +101,7 @@ pub struct Settings {
 }
 
 /// What the operator of an edge allows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// What strangers get who ask for something other than to be registered.
     pub strangers: Strangers,
@@ -110,9 +111,24 @@ pub struct Rules {
     pub destinations: Destinations,
     /// What is taken off at the border.
     pub identities: Identities,
+    /// Phones behind an address translation that agreed on no keep-alive get some.
+    pub pings_nat: bool,
     /// Nothing is asserted of who begins something over UDP, where a source can
     /// be forged: the home asks.
     pub challenges_udp_calls: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            strangers: Strangers::default(),
+            calls_out: CallsOut::default(),
+            destinations: Destinations::default(),
+            identities: Identities::default(),
+            pings_nat: true,
+            challenges_udp_calls: false,
+        }
+    }
 }
 
 /// One edge of the cluster.

@@ -369,7 +369,7 @@ pub trait Policy {
     /// Whether something may go to this server, which the DNS gave for a domain,
     /// or which a Via names.
     fn may_reach(&self, server: (Transport, SocketAddr), domain: Option<&str>) -> bool;
-    /// The next piece of what the role put off (`Timer::Revoke`).
+    /// The next piece of what the role put off (`Timer::Later`).
     fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);

@@ -34,6 +34,7 @@ pub(super) fn edge(
         "deny",
         "identity_headers",
         "challenge_udp_calls",
+        "nat_keepalive",
     ])?;
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;

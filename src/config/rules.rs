@@ -12,11 +12,18 @@ pub(super) fn edge(section: &Section<'_>, speaks_tls: bool) -> Result<edge::Rule
     let want = "\"challenge\", \"answer\" or \"refuse\"";
     let strangers = section.parsed("strangers", want, strangers)?;
     let asks = section.flag("challenge_udp_calls", "true or false")?;
+    let want = "\"ping\" or \"off\"";
+    let pings_nat = section.parsed("nat_keepalive", want, |text| match text {
+        "ping" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("is {text:?}, which should be {want}")),
+    })?;
     Ok(edge::Rules {
         strangers: strangers.unwrap_or_default(),
         calls_out: calls_out(section)?.unwrap_or_default(),
         destinations: destinations(section)?,
         identities: identities(section)?,
+        pings_nat: pings_nat.unwrap_or(true),
         challenges_udp_calls: asks.unwrap_or(speaks_tls),
     })
 }
@@ -90,6 +97,7 @@ mod tests {
         assert_eq!(rules.destinations, Destinations::default());
         assert_eq!(rules.identities, Identities::default());
         assert!(!rules.challenges_udp_calls);
+        assert!(rules.pings_nat && !of_edge("nat_keepalive = \"off\"\n").pings_nat);
     }
 
     #[test]
@@ -134,6 +142,12 @@ mod tests {
             "maybe",
             "e1.toml, line 7: [edge] `strangers` is \"maybe\", which should be \"challenge\", \
              \"answer\" or \"refuse\"",
+        );
+        check(
+            &format!("{EDGE}nat_keepalive = \"short\"\n"),
+            "short",
+            "short",
+            "e1.toml, line 7: [edge] `nat_keepalive` is \"short\", which should be \"ping\" or \"off\"",
         );
         check(
             &format!("{EDGE}identity_headers = [\"A B\"]\n"),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::directory::Directory;
 use super::homes::Homes;
+use super::keep_open::Pings;
 use super::{Codec, EdgeSet, Registrations, Settings, Token};
 use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
@@ -44,6 +45,7 @@ pub struct Edge {
     pub(super) stick: Table,
     /// The flows that the URI at hand sticks to.
     pub(super) stuck: Vec<Flow>,
+    pub(super) pings: Pings,
 }
 
 /// Who sent a request, told by the flow it came on and nothing in it (D-H2).
@@ -104,6 +106,7 @@ impl Edge {
             places: Vec::new(),
             stick: Table::new(seed),
             stuck: Vec::new(),
+            pings: Pings::default(),
             settings,
         }
     }
@@ -408,6 +411,10 @@ impl Policy for Edge {
 
     fn may_reach(&self, (_, addr): (Transport, SocketAddr), _: Option<&str>) -> bool {
         self.may_name(addr)
+    }
+
+    fn go_on(&mut self, net: &mut Net, now: Instant) {
+        self.keep_open(net, now);
     }
 
     fn sweep(&mut self, net: &mut Net, now: Instant) {

@@ -83,14 +83,15 @@ impl Edge {
                     edges,
                     flags: named.flags(),
                     is_sticky: phone.sticky,
+                    is_kept_open: self.is_kept_open(&context.ingress, &again, response),
                     expires: until,
                 });
+                self.arm_pings(net, now);
                 if let Ok(known) = bound {
                     let came = (known == Known::First).then_some(phone.reg_id);
                     self.hold(net, now, &subscriber, (until, came));
                 }
                 net.counters.registrations += u64::from(bound.is_ok());
-                let until = now + Duration::from_secs(seconds.into());
                 self.stick_service_route(net, now, token, response, until);
                 let loud = net.omit.leaves_out(Omit::QuietRefresh);
                 let granted = Granted {

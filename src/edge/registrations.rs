@@ -44,6 +44,8 @@ pub struct Registration<'a> {
     /// True when the phone showed that it takes Outbound-Proxy values and
     /// keeps to the flow a route was learned on.
     pub is_sticky: bool,
+    /// True when the edge keeps the flow open, since the phone does not.
+    pub is_kept_open: bool,
     /// From when on it counts as gone.
     pub expires: Instant,
 }
@@ -55,6 +57,8 @@ pub struct Registrations {
     max: usize,
     /// Where `expire` goes on.
     cursor: u32,
+    /// Where `next_kept_open` goes on.
+    open_cursor: u32,
 }
 
 /// What a registration was to the table that remembers it now.
@@ -80,6 +84,7 @@ impl Registrations {
             table: Table::new(seeds),
             max: REGISTRATIONS_MAX,
             cursor: 0,
+            open_cursor: 0,
         }
     }
 
@@ -252,6 +257,36 @@ impl Registrations {
             self.cursor += 1;
         }
         forgotten
+    }
+
+    /// Number of registrations whose flows the edge keeps open, those included
+    /// whose time is over but which `expire` has not come to.
+    #[must_use]
+    pub const fn kept_open(&self) -> u32 {
+        self.table.kept_open()
+    }
+
+    /// Looks at the next places, one part of so many of all, and tells `each` of the
+    /// flows there that are to be kept open. Calls in a row come around; as many as
+    /// there are parts tell of each flow once.
+    pub fn next_kept_open(&mut self, now: Instant, parts: u32, mut each: impl FnMut(Flow)) {
+        let places = self.table.places();
+        for _ in 0..places.div_ceil(parts.max(1)) {
+            if self.open_cursor >= places {
+                self.open_cursor = 0;
+            }
+            let is_due = |record: &Record| record.is_kept_open() && record.expires > now;
+            let record = self.table.get(self.open_cursor);
+            if let Some(record) = record.filter(|record| is_due(record)) {
+                // Of several on one flow, the newest one asks for it.
+                let mut all = self.table.on_flow(record.flow);
+                let first = all.find(|(_, record)| is_due(record));
+                if first.is_some_and(|(index, _)| index == self.open_cursor) {
+                    each(record.flow);
+                }
+            }
+            self.open_cursor += 1;
+        }
     }
 
     /// Number of registrations remembered, those included whose time is over

@@ -102,7 +102,7 @@ impl Home {
         if !self.revoking.is_armed {
             self.revoking.is_armed = true;
             let due = now + limits::REVOKE_PAUSE;
-            net.txns.set_timer(due, Timer::Revoke);
+            net.txns.set_timer(due, Timer::Later);
         }
     }
 

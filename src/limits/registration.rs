@@ -60,6 +60,15 @@ pub const AORS_MAX: usize = 1 << 22;
 /// How far another home's clock may run ahead, in seconds. A nonce minted
 /// later than that was not minted by the cluster.
 pub const NONCE_SKEW_S: u64 = 60;
+/// How often an edge keeps the flow of a phone behind an address translation open:
+/// the briefest mappings in use last half a minute (RFC 4787 §4.3 wants two minutes).
+pub const NAT_PING_EVERY: Duration = Duration::from_secs(25);
+/// About how many such keep-alives are sent at once, so that no call waits behind
+/// them.
+pub const NAT_PINGS_AT_ONCE: u32 = 64;
+/// Into how many parts their round is cut at most. A node with more phones than
+/// this many times `NAT_PINGS_AT_ONCE` sends more at once.
+pub const NAT_PING_PARTS: u32 = 2_500;
 /// Nonces whose counts a shard remembers, about 3 MiB. At the bound the oldest
 /// is dropped, and nonces as old as it are stale to this shard from then on.
 pub const NONCE_COUNTS_MAX: usize = 1 << 16;

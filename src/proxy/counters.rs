@@ -63,6 +63,8 @@ counters! {
     keepalives,
     /// STUN requests answered.
     stun,
+    /// Keep-alives sent to phones behind an address translation that agreed on none.
+    nat_pings,
     /// Responses that match no transaction (RFC 6026 §8).
     stray_responses,
     /// ACKs that lead nowhere.

@@ -62,8 +62,8 @@ pub enum Timer {
     Silence(Slot),
     /// Keep-alives between the elements of the cluster.
     Beats,
-    /// The next of many subscribers to revoke.
-    Revoke,
+    /// The next piece of what the role has put off.
+    Later,
     /// Bounded sweep of expired registrations and bindings.
     Sweep,
     /// The user agent's own.

@@ -36,12 +36,12 @@ impl Shard {
                 | Due::AckTimeout { .. }
                 | Due::ServerDone { .. }
                 | Due::ClientDone { .. }
-                | Due::User(
-                    Timer::Branch { .. } | Timer::Revoke | Timer::Sweep | Timer::Agent(_),
-                ) => match self.hands(now) {
-                    Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
-                    Hands::Agent(agent, net) => agent_due(agent, net, now, due),
-                },
+                | Due::User(Timer::Branch { .. } | Timer::Later | Timer::Sweep | Timer::Agent(_)) => {
+                    match self.hands(now) {
+                        Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
+                        Hands::Agent(agent, net) => agent_due(agent, net, now, due),
+                    }
+                }
             }
         }
     }
@@ -56,7 +56,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         }
         Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
         Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
-        Due::User(Timer::Revoke) => turn.policy.go_on(turn.net, turn.now),
+        Due::User(Timer::Later) => turn.policy.go_on(turn.net, turn.now),
         Due::User(Timer::Sweep) => {
             turn.policy.sweep(turn.net, turn.now);
             proxy.sweep(turn.now);
@@ -86,7 +86,7 @@ fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Tim
             Timer::Beats
             | Timer::Branch { .. }
             | Timer::Partial(_)
-            | Timer::Revoke
+            | Timer::Later
             | Timer::Silence(_),
         )
         | Due::Repeat { .. }

@@ -1,7 +1,7 @@
 //! Keep-alives on the sockets phones talk to (RFC 5626 §4.4 and §5.4,
 //! RFC 8489; protocol 1.M, 3.8, 3.9).
 
-use super::phone::Phone;
+use super::phone::{Phone, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::limits;
 use steadfast::time::Duration;
@@ -153,4 +153,95 @@ fn an_offer_to_keep_alive_is_taken_up() {
     joe.send(&mut world, EDGES[0], &again);
     let via = Phone::values(&joe.receive(&mut world), "Via").remove(0);
     assert!(!via.contains("keep"), "{via}");
+}
+
+/// joe registers from `JOE` with this sent-by and these parameters in his Via, and
+/// these lines; the answer.
+#[track_caller]
+fn registers(world: &mut World, sent_by: &str, via: &str, lines: &str) -> String {
+    let request = |cseq: u32, more: &str| {
+        format!(
+            "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {sent_by};rport;branch=z9hG4bKnat{cseq}{via}\n\
+             Route: <sip:edge.example.com;lr>\nMax-Forwards: 70\nFrom: <sip:joe@example.com>;tag=f\n\
+             To: <sip:joe@example.com>\nCall-ID: nat\nCSeq: {cseq} REGISTER\n{lines}{more}Content-Length: 0\n\n"
+        )
+    };
+    let cseq = u32::try_from(world.now.since(steadfast::time::Instant::ZERO).as_secs()).unwrap();
+    world.send(JOE, EDGES[0], &request(2 * cseq + 1, ""));
+    let challenge = world.receive(JOE).text;
+    let proof = authorization("joe", &challenge);
+    world.send(JOE, EDGES[0], &request(2 * cseq + 2, &proof));
+    let answer = world.receive(JOE).text;
+    assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    answer
+}
+
+/// What comes to joe in that time, which must be keep-alives.
+#[track_caller]
+fn pings(world: &mut World, time: Duration) -> usize {
+    world.pass(time);
+    let mut count = 0;
+    while world.has(JOE) {
+        let seen = world.receive(JOE);
+        assert_eq!(seen.bytes, [0; 4], "{}", seen.text);
+        assert_eq!(seen.from.to_string(), EDGES[0]);
+        count += 1;
+    }
+    count
+}
+
+const CONTACT: &str = "Contact: <sip:joe@10.1.1.1:5060>;expires=600\n";
+
+#[test]
+fn a_phone_behind_a_nat_is_kept_reachable() {
+    // What its Via says is not where it is (RFC 3581 §4): it would be deaf before long.
+    let mut world = World::lab(Tokens::Sealed);
+    registers(&mut world, "10.1.1.1:5060", "", CONTACT);
+    assert_eq!(pings(&mut world, limits::NAT_PING_EVERY / 2), 0);
+    assert_eq!(pings(&mut world, limits::NAT_PING_EVERY / 2), 1);
+    assert_eq!(pings(&mut world, 10 * limits::NAT_PING_EVERY), 10);
+    assert_eq!(world.counter(EDGES[0], "nat_pings"), 11);
+    // A refresh makes no second one of it.
+    registers(&mut world, "10.1.1.1:5060", "", CONTACT);
+    assert_eq!(pings(&mut world, 4 * limits::NAT_PING_EVERY), 4);
+    // They end with the registration, and the timer with them.
+    assert!(pings(&mut world, Duration::from_secs(600)) <= 20);
+    assert_eq!(pings(&mut world, Duration::from_secs(600)), 0);
+    registers(&mut world, "10.1.1.1:5060", "", CONTACT);
+    assert_eq!(pings(&mut world, limits::NAT_PING_EVERY), 1);
+    let leaves = CONTACT.replace("=600", "=0");
+    registers(&mut world, "10.1.1.1:5060", "", &leaves);
+    assert_eq!(pings(&mut world, Duration::from_secs(600)), 0);
+}
+
+#[test]
+fn who_keeps_himself_reachable_is_left_alone() {
+    let outbound = "Contact: <sip:joe@10.1.1.1:5060>;reg-id=1;+sip.instance=\"<urn:1>\"\n\
+                    Supported: path, outbound\n";
+    for (sent_by, via, lines) in [
+        // No translation.
+        (JOE, "", CONTACT),
+        // RFC 6223, RFC 5626.
+        ("10.1.1.1:5060", ";keep", CONTACT),
+        ("10.1.1.1:5060", "", outbound),
+    ] {
+        let mut world = World::lab(Tokens::Sealed);
+        registers(&mut world, sent_by, via, lines);
+        assert_eq!(
+            pings(&mut world, 4 * limits::NAT_PING_EVERY),
+            0,
+            "{via}{lines}"
+        );
+    }
+    // The port alone is enough, and so is a name.
+    for sent_by in ["127.0.0.1:5060", "phone.local:5070"] {
+        let mut world = World::lab(Tokens::Sealed);
+        registers(&mut world, sent_by, "", CONTACT);
+        assert_eq!(pings(&mut world, limits::NAT_PING_EVERY), 1, "{sent_by}");
+    }
+    // And the operator may not want it.
+    let off = |_, edge: &mut steadfast::edge::Settings| edge.rules.pings_nat = false;
+    let mut world = World::with(Tokens::Sealed, |_| (), off);
+    registers(&mut world, "10.1.1.1:5060", "", CONTACT);
+    assert_eq!(pings(&mut world, 4 * limits::NAT_PING_EVERY), 0);
 }

@@ -23,6 +23,8 @@ pub(super) struct Table {
     users: HashTable<u32>,
     flows: HashTable<u32>,
     hasher: RandomState,
+    /// Records whose flows the edge keeps open.
+    kept_open: u32,
 }
 
 /// A registration at rest.
@@ -39,8 +41,12 @@ pub(super) struct Record {
     user_len: u8,
     realm_len: u8,
     flags: u8,
-    is_sticky: bool,
+    marks: u8,
 }
+
+/// Bits of `marks`: the phone is sticky; the edge keeps its flow open.
+const STICKY: u8 = 1;
+const KEPT_OPEN: u8 = 4;
 
 /// Neighbours on a chain.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +77,16 @@ impl Table {
             users: HashTable::new(),
             flows: HashTable::new(),
             hasher: RandomState::with_seeds(a, b, c, d),
+            kept_open: 0,
         }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.records.len() - self.free.len()
+    }
+
+    pub(super) const fn kept_open(&self) -> u32 {
+        self.kept_open
     }
 
     /// One past the highest place in use.
@@ -120,6 +131,7 @@ impl Table {
         if index as usize == self.records.len() {
             self.records.push(None);
         }
+        self.kept_open += u32::from(record.is_kept_open());
         self.records[index as usize] = Some(record);
         self.link(Axis::User, index);
         self.link(Axis::Flow, index);
@@ -130,7 +142,9 @@ impl Table {
         self.unlink(Axis::User, index);
         self.unlink(Axis::Flow, index);
         self.free.push(index);
-        self.records[index as usize].take()
+        let record = self.records[index as usize].take()?;
+        self.kept_open -= u32::from(record.is_kept_open());
+        Some(record)
     }
 
     fn chain(
@@ -235,7 +249,7 @@ impl Record {
             user_len: u8::try_from(user.len()).ok()?,
             realm_len: u8::try_from(realm.len()).ok()?,
             flags: registration.flags,
-            is_sticky: registration.is_sticky,
+            marks: marks(registration),
         })
     }
 
@@ -246,7 +260,11 @@ impl Record {
         self.expires = registration.expires;
         self.edges = registration.edges;
         self.flags = registration.flags;
-        self.is_sticky = registration.is_sticky;
+        self.marks = marks(registration);
+    }
+
+    pub(super) const fn is_kept_open(&self) -> bool {
+        self.marks & KEPT_OPEN != 0
     }
 
     pub(super) fn view(&self) -> Registration<'_> {
@@ -257,7 +275,8 @@ impl Record {
             flow: self.flow,
             edges: self.edges,
             flags: self.flags,
-            is_sticky: self.is_sticky,
+            is_sticky: self.marks & STICKY != 0,
+            is_kept_open: self.is_kept_open(),
             expires: self.expires,
         }
     }
@@ -305,6 +324,11 @@ impl Record {
             Axis::Flow => self.flow == other.flow,
         }
     }
+}
+
+fn marks(registration: &Registration<'_>) -> u8 {
+    let sticky = u8::from(registration.is_sticky) * STICKY;
+    sticky | (u8::from(registration.is_kept_open) * KEPT_OPEN)
 }
 
 const _: () = assert!(

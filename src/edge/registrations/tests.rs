@@ -32,6 +32,7 @@ fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registratio
         edges,
         flags: 0,
         is_sticky: true,
+        is_kept_open: false,
         expires: LATER,
     }
 }
@@ -66,6 +67,7 @@ fn a_refresh_takes_over_what_the_token_says() {
         edges,
         flags: 3,
         is_sticky: false,
+        is_kept_open: false,
         ..registration(JOE, 1, 10)
     };
     table.bind(&renewed).unwrap();
@@ -404,4 +406,60 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
         );
         assert_eq!(table.len(), twin.0.len());
     }
+}
+
+#[test]
+fn each_flow_that_is_kept_open_comes_once_a_round() {
+    let kept = |number: u32, to: u32, is_kept_open| {
+        let instance = number.to_be_bytes().to_vec().leak();
+        let user = format!("u{}", number / 8).into_bytes().leak();
+        let subscriber = Subscriber {
+            user,
+            instance,
+            ..JOE
+        };
+        Registration {
+            is_kept_open,
+            ..registration(subscriber, 0, to)
+        }
+    };
+    let mut table = table(&[]);
+    for number in 0..1_000 {
+        // Two on each flow; every other flow keeps itself open.
+        table
+            .bind(&kept(number, number / 2, number % 4 < 2))
+            .unwrap();
+    }
+    assert_eq!(table.kept_open(), 500);
+    for parts in [1, 7, 100, 2_500] {
+        let mut seen = Vec::new();
+        for _ in 0..parts {
+            let before = seen.len();
+            table.next_kept_open(NOW, parts, |flow| seen.push(flow));
+            let most = 1_000_u32.div_ceil(parts);
+            assert!(seen.len() - before <= most as usize, "{parts}");
+        }
+        // Where the parts are more than the places the next round has begun.
+        let rounds = (parts * 1_000_u32.div_ceil(parts)).div_ceil(1_000);
+        for number in (0..500).step_by(2) {
+            let times = seen.iter().filter(|seen| **seen == flow(number)).count();
+            assert!((1..=rounds as usize).contains(&times), "{parts}: {times}");
+        }
+        assert!(seen.iter().all(|seen| *seen != flow(1)));
+    }
+    // It stops with the registration, whether that is over, renewed without or gone.
+    let count = |table: &mut Registrations, now| {
+        let mut seen = 0;
+        table.next_kept_open(now, 1, |_| seen += 1);
+        seen
+    };
+    assert_eq!(count(&mut table, LATER), 0);
+    for number in 0..1_000 {
+        table.bind(&kept(number, number / 2, number < 4)).unwrap();
+    }
+    assert_eq!((table.kept_open(), count(&mut table, NOW)), (4, 2));
+    table.flow_lost(flow(0), |_, _| ());
+    assert_eq!((table.kept_open(), count(&mut table, NOW)), (2, 1));
+    table.expire(LATER, 1_000);
+    assert_eq!((table.kept_open(), table.len()), (0, 0));
 }
