@@ -19,6 +19,9 @@ use crate::stick::{Reopen, Table};
 use crate::time::Instant;
 use crate::trust::{Identities, Keep, MarkKey, Principal};
 
+/// What a phone is told when no home takes its request.
+const HOMES_AWAY: (u16, &str) = (503, "No Home Takes Requests Now");
+
 /// Registrations looked at per sweep: bounds the work of one wake.
 const SWEEP: usize = 4_096;
 
@@ -299,8 +302,16 @@ impl Policy for Edge {
     }
 
     fn soften(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
-        // O-21: one of our own may be the best of what ways round a lost home have left.
-        (status == 430 && !sender.is_peer()).then_some(PHONE_AWAY)
+        match status {
+            // O-21: one of our own may be the best of what ways round a lost home
+            // have left. Before the edge knows its homes, one of them may be asking.
+            430 if !sender.is_peer() && self.homes.are_known() => Some(PHONE_AWAY),
+            // P-24: all that a phone asks goes to the homes. Where they cannot be
+            // reached or are too busy the next request would fare no better here, and
+            // a phone that hears 503 waits as it is told, or takes its other edge.
+            503 if !sender.is_peer() => Some(HOMES_AWAY),
+            _ => None,
+        }
     }
 
     /// S-2. Who it is, `origin` asks the flow itself.

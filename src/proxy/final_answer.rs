@@ -48,10 +48,11 @@ impl Proxy {
             (503, None) if context.restrained.is_some() && !context.ingress.wants_report => {
                 Some((503, "The Next Server Is Too Busy"))
             }
-            // P-24
-            (503, _) => turn
-                .policy
-                .soften(503, context.ingress.principal)
+            // P-24: the next request might fare better elsewhere, except where
+            // an element of ours is all there is.
+            (503, _) => best
+                .filter(|(index, _)| turn.leads_inside(&context.branches[*index]))
+                .and_then(|_| turn.policy.soften(503, context.ingress.principal))
                 .or(Some((500, "No Server Could Take The Request"))),
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
             _ => turn.policy.soften(status, context.ingress.principal),
@@ -101,6 +102,13 @@ impl Proxy {
         } else {
             turn.answer_send(send);
         }
+    }
+}
+
+impl Turn<'_> {
+    /// Whether a branch went to an element of ours, or would have.
+    fn leads_inside(&self, branch: &Branch) -> bool {
+        branch.is_inside || self.policy.is_peer(self.net, branch.target.hop)
     }
 }
 

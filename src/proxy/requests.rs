@@ -114,6 +114,16 @@ impl Proxy {
         key: ServerKey,
         reply: Reply,
     ) -> Fate {
+        // O-21: what is between proxies no phone hears, from whichever of us.
+        let softened = turn.policy.soften(reply.status, request.ingress.principal);
+        let reply = match softened.filter(|_| reply.status == 430) {
+            Some((status, reason)) => Reply {
+                status,
+                reason,
+                ..reply
+            },
+            None => reply,
+        };
         turn.note_refusal(request, reply);
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {

@@ -84,6 +84,34 @@ fn a_flow_token_dies_with_its_edge() {
 }
 
 #[test]
+fn whoever_is_no_proxy_hears_of_no_flow() {
+    // O-21: what an edge itself makes of a flow that is gone, whoever shows its token.
+    let (mut world, guest, ann, recorded) = call();
+    world.restart(EDGES[0]);
+    let route = format!("Route: {}\n", recorded[0]);
+    for (cseq, method) in (9..).zip(["MESSAGE", "SUBSCRIBE", "INVITE", "BYE", "REGISTER"]) {
+        let request = guest.request(method, "sip:guest@127.0.0.1:5099", cseq, &route, "");
+        guest.send(&mut world, EDGES[0], &request);
+        let status = guest.status(&mut world);
+        // A REGISTER goes to the home; its token says nothing of where it comes from.
+        let want = if method == "REGISTER" { 403 } else { 480 };
+        assert_eq!(status, want, "{method}");
+        if method == "INVITE" {
+            guest.send(&mut world, EDGES[0], &request.replace("INVITE", "ACK"));
+        }
+    }
+    // Nor does the far side, by way of the home, in its dialog or without one.
+    for (cseq, method) in (3..).zip(["INFO", "INVITE", "MESSAGE", "BYE"]) {
+        ann.in_dialog(&mut world, EDGES[1], method, cseq);
+        let mut status = ann.status(&mut world);
+        if status == 100 {
+            status = ann.status(&mut world);
+        }
+        assert_eq!(status, 480, "{method}");
+    }
+}
+
+#[test]
 fn a_guest_keeps_its_call_when_its_edge_has_been_restarted() {
     // Protocol 3.5: a 430 is for proxies; the rest of the Route leads on.
     let (mut world, guest, ann, _) = call();

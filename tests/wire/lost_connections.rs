@@ -42,6 +42,29 @@ fn a_request_whose_connection_is_lost_goes_again_over_a_new_one() {
 }
 
 #[test]
+fn a_phone_whose_edge_reaches_no_home_may_try_the_other_edge() {
+    // P-24: whatever it asks this edge next would fare the same (RFC 3261 §16.7).
+    let mut call = call(Transport::Tcp);
+    call.world.refuse(HOME);
+    assert!(call.world.cut(EDGES[0], HOME) > 0);
+    for (cseq, method) in (20..).zip(["MESSAGE", "INVITE", "SUBSCRIBE", "OPTIONS", "REGISTER"]) {
+        let uri = if method == "REGISTER" {
+            "sip:example.com"
+        } else {
+            "sip:ann@example.com"
+        };
+        let request = call.joe.request(method, uri, cseq, "", "");
+        call.joe.send(&mut call.world, EDGES[0], &request);
+        let mut said = call.joe.receive(&mut call.world);
+        if said.starts_with("SIP/2.0 100 ") {
+            said = call.joe.receive(&mut call.world);
+        }
+        assert!(said.starts_with("SIP/2.0 503 "), "{method}: {said}");
+        assert!(said.contains("\r\nRetry-After: "), "{method}: {said}");
+    }
+}
+
+#[test]
 fn what_has_arrived_before_its_connection_is_lost_is_answered_once() {
     // the answer to the first copy comes over another connection, and the
     // phone's word to the second one, that it has it already, is no answer.
@@ -238,7 +261,8 @@ fn where_nobody_is_there_any_more_it_fails_at_once() {
     call.world.icmp = true;
     call.world.kill(HOME);
     sent_into_a_closed_connection(&mut call, "BYE", 2);
-    assert_eq!(call.joe.status(&mut call.world), 500);
+    // P-24: another edge may reach it.
+    assert_eq!(call.joe.status(&mut call.world), 503);
     assert_eq!(call.world.counter(EDGES[0], "sent_again"), 1);
     call.world.drained();
 }

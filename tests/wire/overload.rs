@@ -361,9 +361,10 @@ fn a_late_home_asks_its_edges_for_less_and_they_do_not_send_it() {
     assert!(!refused.contains("Retry-After"), "{refused}");
     let [_, _, _, second] = report(&refused);
     assert!(first.parse::<f64>().unwrap() < second.parse::<f64>().unwrap());
-    // P-24: a lone 503 of the home itself does not pass.
+    // P-24: the home's own does not pass as it is. What the phone hears is what it
+    // would have heard had the edge kept the request back, and when to come again.
     let refusal = joe.receive(&mut world);
-    assert!(refusal.starts_with("SIP/2.0 500 "), "{refusal}");
+    assert!(refusal.starts_with("SIP/2.0 503 "), "{refusal}");
     assert!(refusal.contains("\r\nRetry-After: "), "{refusal}");
 }
 

@@ -132,8 +132,8 @@ fn a_home_that_is_somebody_else_gets_nothing() {
         E1_TLS,
         &request("REGISTER", "sip:example.com", 1, route),
     );
-    // P-24: a 503 is for the next hop only.
-    assert_eq!(status(&mut world), "500");
+    // P-24: there is no home, and another edge may know one.
+    assert_eq!(status(&mut world), "503");
     assert!(
         !world
             .trace
