@@ -80,7 +80,7 @@ pub(super) fn check(
     if !matches!(request.message.method(), Method::Ack | Method::Cancel) {
         proxy_require(request, lines)?;
     }
-    if request.message.method().forms_dialog() && !has_target(request) {
+    if request.message.method().forms_dialog() && !has_target(request, transport) {
         return Err(Reply::new(400, "Contact Cannot Be Called"));
     }
     Ok(Valid {
@@ -93,13 +93,15 @@ pub(super) fn check(
 /// Request-URI (RFC 3261 §8.1.1.8): where it is none that is taken there, the call
 /// would begin, and its ACK and BYE be refused one by one. Port 0 is taken: it
 /// leads nowhere, and the phone is reached over its flow. None at all is RFC
-/// 2543's; of several the far side takes the first.
-fn has_target(request: &Request<'_>) -> bool {
+/// 2543's; of several the far side takes the first. A phone that is not there by TLS
+/// is not reached by a `sips` either (C-15).
+fn has_target(request: &Request<'_>, transport: Transport) -> bool {
     let bytes = request.bytes;
     let mut contacts = request.message.values(bytes, Name::Contact);
     contacts.next().is_none_or(|first| {
         let uri = Uri::in_value(bytes, first);
         uri.is_ok_and(|uri| match uri.scheme {
+            Scheme::Sips if transport != Transport::Tls && request.is_first_hop() => false,
             Scheme::Sip | Scheme::Sips => uri.headers.is_empty(),
             Scheme::Tel => true,
             Scheme::Other => false,

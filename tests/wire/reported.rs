@@ -341,6 +341,7 @@ fn a_call_whose_contact_nobody_could_call_does_not_begin() {
         "<sip:joe@[127.0.0.1]>",
         "<sip:joe@127.0.0.1?Subject=hello>",
         "<mailto:joe@example.com>",
+        "<sips:joe@127.0.0.1>",
         "<>",
     ]) {
         for method in ["INVITE", "SUBSCRIBE"] {
