@@ -193,6 +193,14 @@ impl Homes {
         })
     }
 
+    /// Whether the DNS was asked for this name of a home.
+    pub(super) fn are_asked_for(&self, asked: LookupId) -> bool {
+        self.list.iter().any(|home| match home {
+            Home::At(_) => false,
+            Home::Named { name, .. } => *name == Some(asked),
+        })
+    }
+
     /// True for the name of a home.
     pub(super) fn has_name(&self, host: &[u8]) -> bool {
         self.list.iter().any(|home| match home {

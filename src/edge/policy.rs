@@ -357,6 +357,7 @@ impl Policy for Edge {
         let origin = match hop {
             Hop::Flow(flow) => self.origin(net, flow),
             Hop::To { addr, .. } => self.origin_at(addr.ip()),
+            Hop::Named(name) if self.homes.are_asked_for(name) => Origin::Home,
             Hop::Named(_) => Origin::Phone,
         };
         origin.is_ours()

@@ -39,6 +39,7 @@ impl Proxy {
             return;
         }
         let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
+        let is_inside = best.is_some_and(|(index, _)| turn.leads_inside(&context.branches[index]));
         let softened = match (status, &own) {
             // The caller has cancelled nothing.
             (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
@@ -48,12 +49,15 @@ impl Proxy {
             (503, None) if context.restrained.is_some() && !context.ingress.wants_report => {
                 Some((503, "The Next Server Is Too Busy"))
             }
-            // P-24: the next request might fare better elsewhere, except where
-            // an element of ours is all there is.
-            (503, _) => best
-                .filter(|(index, _)| turn.leads_inside(&context.branches[*index]))
-                .and_then(|_| turn.policy.soften(503, context.ingress.principal))
+            // P-24: the next request might fare better elsewhere, except where an
+            // element of ours is all there is.
+            (503, _) => turn
+                .policy
+                .soften(503, context.ingress.principal)
+                .filter(|_| is_inside)
                 .or(Some((500, "No Server Could Take The Request"))),
+            // What the DNS says of such an element says nothing of whoever is asked for.
+            (404 | 480, None) if is_inside => turn.policy.soften(503, context.ingress.principal),
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
             _ => turn.policy.soften(status, context.ingress.principal),
         };
@@ -68,7 +72,7 @@ impl Proxy {
                 let from = context.ingress;
                 let lines = &mut self.plan.lines;
                 lines.clear();
-                if status == 503 {
+                if status == 503 || answer.0 == 503 {
                     // Whoever it is, not all at once.
                     turn.net.retry_after(context.restrained.unwrap_or(0), lines);
                 }

@@ -5,7 +5,7 @@ use super::names::Answers;
 use super::peer::{
     CORE, FAR, answer, branch_of, expect, of_invite, request, respond, silent, status,
 };
-use super::phone::Phone;
+use super::phone::{Phone, Register};
 use super::settings::edge_peer;
 use super::world::{EDGES, HOME, Tokens, World};
 use steadfast::edge::NextHop;
@@ -426,6 +426,41 @@ fn an_edge_that_does_not_know_its_home_yet_does_not_end_the_search() {
         assert!(joe.receive(&mut world).starts_with("INVITE "));
     }
     assert_eq!(failed, 1, "the home asks one of them first");
+}
+
+#[test]
+fn a_phone_is_told_to_wait_where_the_dns_knows_no_home() {
+    // P-24: a 404 to its REGISTER would be the end of it for many a phone.
+    for (answers, wait) in [
+        (Answers::AtOnce, 0),
+        (Answers::Failed, 0),
+        (Answers::Held, 5),
+    ] {
+        let mut world = by_name("");
+        world.names.answers = answers;
+        let mut joe = Register::new("joe", "127.0.0.1:5070");
+        let phone = Phone::new("joe", "127.0.0.1:5070", false);
+        for (cseq, method) in (1..).zip(["REGISTER", "INVITE"]) {
+            let request = match method {
+                "REGISTER" => phone.request(method, "sip:example.com", cseq, "", ""),
+                _ => phone.request(method, "sip:ann@example.com", cseq, "", ""),
+            };
+            phone.send(&mut world, EDGES[0], &request);
+            world.pass(Duration::from_secs(wait));
+            let mut said = phone.receive(&mut world);
+            while said.starts_with("SIP/2.0 100 ") {
+                said = phone.receive(&mut world);
+            }
+            assert!(said.starts_with("SIP/2.0 503 "), "{method}: {said}");
+            assert!(said.contains("\r\nRetry-After: "), "{said}");
+        }
+        world.names.zone = HOMES.to_owned();
+        world.answer_names(Answers::AtOnce);
+        world.pass(Duration::from_secs(60));
+        world.forget();
+        let ok = joe.login(&mut world, EDGES[0]);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    }
 }
 
 #[test]
