@@ -147,7 +147,9 @@ def call(caller, called):
 
 def renew(side, order, seconds=STEP):
     """A re-INVITE by one side; how long its answer took."""
-    return answered(side, getattr(side, order)(), "INVITE", seconds)
+    wait = answered(side, getattr(side, order)(), "INVITE", seconds)
+    side.trace.until_quiet(QUIET, STEP)
+    return wait
 
 
 def end(side, seconds=STEP):

@@ -140,6 +140,13 @@ class Lab:
         if tls:
             words.append("--tls")
         self.process = Process(words, Path(folder) / "lab.log")
+        try:
+            self._until_ready()
+        except Lost:
+            self.stop()
+            raise
+
+    def _until_ready(self):
         until(lambda: "The lab is up" in self.process.said() or self._gone(), 30, "the lab is not up")
         self.pids = dict(re.findall(r"^  (\w+) +127\.\S+ +process (\d+)$", self.process.said(), re.M))
         self._add_users()
@@ -161,6 +168,7 @@ class Lab:
             self.again.pop(edge).kill()
         else:
             os.kill(int(self.pids[edge]), signal.SIGKILL)
+        until_dead(edge)
         return now
 
     def restart(self, edge):
@@ -175,6 +183,20 @@ class Lab:
         for node in self.again.values():
             node.stop()
         self.process.stop()
+
+
+def until_dead(edge):
+    """Waits until nobody listens for an edge any more: its connections ended with that, and
+    what its phones send from then on is sent to a dead edge."""
+
+    def is_dead():
+        try:
+            socket.create_connection((EDGES[edge], 5060)).close()
+        except OSError:
+            return True
+        return False
+
+    until(is_dead, STEP, f"{edge} outlives SIGKILL")
 
 
 class Dns:
