@@ -8,6 +8,7 @@
 //! Not here: whether the addresses can be bound (`io::check`), and the lists
 //! that may change while the node runs (`control`).
 
+mod dns;
 mod keys;
 mod names;
 mod reader;
@@ -24,6 +25,7 @@ use reader::{Reader, Section};
 
 use crate::id::Transport;
 use crate::send::{Clear, PeerRule, Ports};
+use crate::zone::Zone;
 use crate::{edge, home, io, limits};
 
 /// A node, as its file describes it.
@@ -60,6 +62,21 @@ pub struct Config {
     pub tls: Option<io::tls::Settings>,
     /// The name servers it asks; none: those of the system.
     pub dns_servers: Vec<SocketAddr>,
+    /// The name server that it is, for the names of its cluster.
+    pub name_server: Option<NameServer>,
+}
+
+/// What a node serves of the DNS, and where.
+#[derive(Clone, Debug)]
+pub struct NameServer {
+    /// Where it is asked, over UDP and TCP.
+    pub listen: Vec<(Transport, SocketAddr)>,
+    /// Where the file lists that, to begin a sentence about it.
+    pub at: String,
+    /// The domains of the home are served as well.
+    pub home_domains: bool,
+    /// The records.
+    pub zone: Zone,
 }
 
 /// The ports that a node sends from to its peers.
@@ -171,7 +188,7 @@ fn file_name(name: &std::ffi::OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
+pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let reader = Reader { file, text };
     let document = reader.document()?;
     let root = reader.root(&document);
@@ -213,7 +230,7 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
     let memory = memory.map(|mib| usize::from(mib) << 20);
     let tls = tls::settings(&root, &listen, &role, folder)?;
-    Ok(Config {
+    let mut config = Config {
         control,
         metrics,
         doors_at: ["control", "metrics"].map(|key| root.place(key)),
@@ -228,8 +245,11 @@ fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
         shards,
         role,
         tls,
-        dns_servers: dns_servers(&root)?,
-    })
+        dns_servers: Vec::new(),
+        name_server: None,
+    };
+    dns::read(&root, &mut config)?;
+    Ok(config)
 }
 
 /// What the node is.
@@ -301,16 +321,6 @@ fn core_port(section: &Section<'_>) -> Result<Option<u16>, Mistake> {
     let last = u16::MAX - (limits::CORE_PORTS - 1);
     let want = "the first of the ports that a node sends from to its peers";
     section.number("core_port", 1_024..=last, want)
-}
-
-/// `[dns] servers`.
-fn dns_servers(root: &Section<'_>) -> Result<Vec<SocketAddr>, Mistake> {
-    let Some(dns) = root.section("dns")? else {
-        return Ok(Vec::new());
-    };
-    dns.only(&["servers"])?;
-    let want = "a list of name servers such as [\"192.0.2.53\", \"127.0.0.1:5353\"]";
-    dns.list("servers", want, names::name_server)
 }
 
 fn shards(root: &Section<'_>) -> Result<usize, Mistake> {

@@ -2,7 +2,7 @@
 //!
 //! One tokio runtime on a thread of its own handles signals, keeps the
 //! registrations on disk, watches the list of subscribers and the certificates,
-//! and asks the DNS. It talks to the
+//! asks the DNS, and answers it for the names of the cluster. It talks to the
 //! shards through bounded channels and never blocks one; the shards never
 //! wait for it.
 //!
@@ -15,6 +15,7 @@
 mod admin;
 mod certificates;
 mod dns;
+mod name_server;
 pub(crate) mod private;
 mod store;
 mod subscribers;
@@ -28,7 +29,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use admin::{DoorFault, Doors};
 pub use certificates::Certificates;
-pub use dns::Dns;
+pub use dns::{Dns, look_up};
+pub use name_server::{NameServer, NameServerFault};
 pub use store::{Store, StoreFault};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
@@ -48,6 +50,8 @@ pub struct Duties {
     pub certificates: Option<Certificates>,
     /// The names that the shards want located.
     pub dns: Dns,
+    /// What it answers of the DNS itself.
+    pub name_server: Option<NameServer>,
 }
 
 /// The running thread.
@@ -96,6 +100,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         doors: (doors, node),
         certificates,
         dns,
+        name_server,
     } = duties;
     let shards: Arc<[Orders]> = shards.into();
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
@@ -105,6 +110,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         result = admin::serve(doors, node, Arc::clone(&shards)) => result?,
         () = certificates::watch(certificates, &shards) => {}
         () = dns::serve(dns, &shards) => {}
+        result = name_server::serve(name_server) => result?,
         _ = ended => {}
     }
     if let Some(writer) = writer {

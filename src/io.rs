@@ -115,7 +115,8 @@ fn core_reason(why: &std::io::Error) -> String {
     }
 }
 
-fn reason(why: &std::io::Error) -> String {
+/// What the operator may do about an address that cannot be had.
+pub(crate) fn reason(why: &std::io::Error) -> String {
     let known = [
         (
             std::io::ErrorKind::AddrInUse,

@@ -109,6 +109,8 @@ const EDGES: [Place; 3] = [
 ];
 const PORT: u16 = 5060;
 const TLS_PORT: u16 = 5061;
+/// Where the edges answer the DNS: not where multicast DNS is, on many machines.
+const DNS_PORT: u16 = 5300;
 
 /// Runs the lab until a signal ends it.
 ///

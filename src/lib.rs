@@ -54,3 +54,4 @@ pub mod node;
 pub mod rejected;
 pub mod ua;
 pub mod why;
+pub mod zone;

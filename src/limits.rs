@@ -17,6 +17,7 @@ mod stickiness;
 mod tools;
 mod transaction;
 mod transport;
+mod zone;
 
 pub use agent::*;
 pub use message::*;
@@ -31,6 +32,7 @@ pub use stickiness::*;
 pub use tools::*;
 pub use transaction::*;
 pub use transport::*;
+pub use zone::*;
 
 const _: () = assert!(MESSAGE_MAX <= u16::MAX as usize, "spans are 16 bits");
 const _: () = assert!(SHARDS_MAX == CORE_PORTS as usize, "a core port for each");
@@ -52,6 +54,11 @@ const _: () = assert!(
     "who waits to come back is not taken for dead"
 );
 const _: () = assert!(DNS_TARGETS_MAX <= 64, "a set of bits in `locate::order`");
+const _: () = assert!(MEMBERS_MAX <= 64, "a set of bits in `zone`");
+const _: () = assert!(
+    ZONE_SILENCE_MAX.as_millis() > 3 * ZONE_ASK.as_millis(),
+    "two lost datagrams are no death"
+);
 const _: () = assert!(TIMER_C.as_secs() > 180, "RFC 3261 §16.6-11");
 const _: () = assert!(
     FLOW_SILENCE_MAX.as_secs() > FLOW_TIMER_S as u64,

@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use steadfast::{bindings, config, lab, load, node, rejected, ua, why};
+use steadfast::zone::{self, Difference, Weight, Zone};
+use steadfast::{bindings, config, control, lab, load, node, rejected, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -35,6 +36,15 @@ enum Command {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Ask the DNS instead whether it has what phones and members need, with status 2 if not
+        #[arg(long)]
+        dns: bool,
+    },
+    /// Print the records that the DNS needs for an edge's cluster, as a master file to include
+    Zone {
+        /// The configuration file of an edge
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Run a home and three edges on this machine, to try things out (also without any command)
     Lab(lab::Options),
@@ -60,7 +70,9 @@ fn main() -> ExitCode {
     let lab = || Command::Lab(lab::Options::default());
     match arguments.command.unwrap_or_else(lab) {
         Command::Run { config } => end(run(&config), WRONG_CONFIGURATION),
-        Command::Check { config } => end(check(&config), WRONG_CONFIGURATION),
+        Command::Check { config, dns: false } => end(check(&config), WRONG_CONFIGURATION),
+        Command::Check { config, dns: true } => end(check_dns(&config), WRONG_CONFIGURATION),
+        Command::Zone { config } => end(zone_of(&config).map(say), WRONG_CONFIGURATION),
         Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
         Command::Demo(options) => end(lab::demo(&options), FAILED),
         Command::Why(options) => end(why::ask(&options).map(say), FAILED),
@@ -96,13 +108,13 @@ fn end(result: Result<(), impl Display>, status: u8) -> ExitCode {
     }
 }
 
-fn run(path: &std::path::Path) -> Result<(), String> {
+fn run(path: &Path) -> Result<(), String> {
     log_to_stderr();
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
     node::run(config).map_err(|fault| fault.to_string())
 }
 
-fn check(path: &std::path::Path) -> Result<(), String> {
+fn check(path: &Path) -> Result<(), String> {
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
     node::check(&config).map_err(|fault| fault.to_string())?;
     for warning in config.warnings() {
@@ -114,6 +126,44 @@ fn check(path: &std::path::Path) -> Result<(), String> {
         config.name
     );
     Ok(())
+}
+
+fn zone_of(path: &Path) -> Result<String, String> {
+    let config = config::load(path).map_err(|mistake| mistake.to_string())?;
+    zone(path, &config).map(|zone| zone.to_string())
+}
+
+fn zone(path: &Path, config: &config::Config) -> Result<Zone, String> {
+    Zone::of(config).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Says each difference between the live DNS and the zone; an error when phones
+/// miss something.
+fn check_dns(path: &Path) -> Result<(), String> {
+    let config = config::load(path).map_err(|mistake| mistake.to_string())?;
+    let zone = zone(path, &config)?;
+    let found = control::look_up(&config.dns_servers, &zone::queries(&zone));
+    let found = found.map_err(|why| format!("cannot ask the DNS: {why}"))?;
+    let differences = zone::differences(&zone, &found);
+    for Difference { weight, says } in &differences {
+        let weight = match weight {
+            Weight::Missing => "missing",
+            Weight::Odd => "warning",
+        };
+        eprintln!("steadfast: {}: {weight}: {says}", path.display());
+    }
+    let missing = differences
+        .iter()
+        .filter(|one| one.weight == Weight::Missing);
+    match missing.count() {
+        0 => {
+            let cluster = zone.cluster();
+            println!("{}: ok, the DNS has what {cluster} needs", path.display());
+            Ok(())
+        }
+        1 => Err("the DNS lacks a thing that phones need".to_owned()),
+        many => Err(format!("the DNS lacks {many} things that phones need")),
+    }
 }
 
 /// Structured lines; `RUST_LOG` chooses which, `info` and above without it.

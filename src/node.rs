@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use crate::config::{Config, Role, keep, seed};
 use crate::control::{
-    self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, Store, StoreFault,
+    self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, NameServer, NameServerFault,
+    Store, StoreFault,
 };
 use crate::id::Transport;
 use crate::io::{self, Clock, Handle, Listening, Record, Start};
@@ -40,6 +41,14 @@ pub enum Fault {
         at: String,
         /// What is wrong with it.
         fault: DoorFault,
+    },
+    /// The sockets of the name server.
+    #[error("{at}: {fault}")]
+    Names {
+        /// Where the configuration lists them.
+        at: String,
+        /// What is wrong with one.
+        fault: NameServerFault,
     },
     /// The list of subscribers.
     #[error(transparent)]
@@ -75,6 +84,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let sockets = io::open(&listening(&config), config.shards);
     let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
     let doors = doors(&config)?;
+    let name_server = name_server(&config)?;
     let warnings = config.warnings();
     let Opened {
         role,
@@ -126,6 +136,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
             servers: config.dns_servers,
             questions,
         },
+        name_server,
     })?;
     let core = config.core_listen.iter();
     let core = core.map(|addr| (Transport::Tcp, *addr));
@@ -178,7 +189,20 @@ pub fn check(config: &Config) -> Result<(), Fault> {
         control::read_subscribers(&home.subscribers)?;
     }
     io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
+    name_server(config)?;
     doors(config).map(drop)
+}
+
+fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {
+    let Some(settings) = &config.name_server else {
+        return Ok(None);
+    };
+    let opened = NameServer::open(settings, config.unlimited.as_deref(), seed()?);
+    let opened = opened.map_err(|fault| Fault::Names {
+        at: settings.at.clone(),
+        fault,
+    })?;
+    Ok(Some(opened))
 }
 
 fn doors(config: &Config) -> Result<Doors, Fault> {

@@ -528,4 +528,5 @@ fn what_tls_needs_is_said() {
     );
 }
 
+mod dns;
 mod peers;

@@ -52,6 +52,31 @@ pub(super) async fn serve(dns: Dns, shards: &[Orders]) {
     }
 }
 
+/// Asks the name servers, or those of the system, for all of these; in their order.
+///
+/// # Errors
+/// When there can be no sockets.
+pub fn look_up(servers: &[SocketAddr], queries: &[Query]) -> std::io::Result<Vec<(Query, Set)>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let resolver = resolver(servers);
+        let mut found = Vec::new();
+        for round in queries.chunks(limits::ZONE_CHECKED_AT_ONCE) {
+            let asked = round.iter().map(|query| {
+                let (resolver, query) = (resolver.clone(), query.clone());
+                tokio::spawn(async move { (ask(resolver, &query).await, query) })
+            });
+            for asked in asked.collect::<Vec<_>>() {
+                let (set, query) = asked.await?;
+                found.push((query, set));
+            }
+        }
+        Ok(found)
+    })
+}
+
 fn resolver(servers: &[SocketAddr]) -> Option<TokioResolver> {
     let builder = if servers.is_empty() {
         TokioResolver::builder_tokio()

@@ -1,6 +1,7 @@
 //! The files of the lab's nodes.
 
 use std::io::Write;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use data_encoding::HEXLOWER;
 use crate::control::private;
 use crate::id::Transport;
 
-use super::{EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
+use super::{DNS_PORT, EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
 
 /// Whom the nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,8 +143,24 @@ set_size = 2
     if is_sealed {
         text.push_str("token_key_file = \"cluster.key\"\n");
     }
-    text
+    text + &name_server(place)
 }
+
+/// Each edge answers for the names of all, and for the domain; on the usual port as
+/// well where that may be had, since some phones know no other.
+fn name_server(place: Place) -> String {
+    let Place { ip, .. } = place;
+    let usual = (ip, USUAL_DNS_PORT);
+    let is_free = UdpSocket::bind(usual).is_ok() && TcpListener::bind(usual).is_ok();
+    let ports = std::iter::once(DNS_PORT).chain(is_free.then_some(USUAL_DNS_PORT));
+    let both = ports.map(|port| format!("\"udp:{ip}:{port}\", \"tcp:{ip}:{port}\""));
+    let both: Vec<_> = both.collect();
+    let listen = both.join(", ");
+    format!("\n[dns]\nlisten = [{listen}]\nhome_domains = true\n")
+}
+
+/// The port of the DNS (RFC 1035 §4.2).
+const USUAL_DNS_PORT: u16 = 53;
 
 /// Readable by nobody else: there are a key and passwords among them.
 pub(super) fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
@@ -195,6 +212,10 @@ mod tests {
                 panic!("not an edge")
             };
             assert_eq!(config.unlimited, Some(Vec::new()));
+            let server = config.name_server.unwrap();
+            let asked = format!("{}:{DNS_PORT}", edge.ip).parse().unwrap();
+            assert_eq!(server.listen.first(), Some(&(Transport::Udp, asked)));
+            assert_eq!(server.zone.domains(), ["example.com"]);
             assert_eq!(
                 (config.name.as_str(), settings.members.len()),
                 (edge.name, 3)

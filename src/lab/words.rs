@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitStatus;
 
-use super::{EDGES, HOME, PORT, Place, TLS_PORT, ending};
+use super::{DNS_PORT, EDGES, HOME, PORT, Place, TLS_PORT, ending};
 use crate::id::Transport;
 
 /// The page printed once every node listens; the two phones speak TLS where the
@@ -44,6 +44,14 @@ or any SIP phone: user joe, domain example.com, password secret, and one of the
 edges above as its outbound proxy. For baresip, this line in ~/.baresip/accounts:
 
   <sip:joe@example.com>;auth_pass=secret;outbound=\"sip:127.0.0.11;lr\"
+
+Every edge is a name server too, for example.com and edge.example.com. A phone that
+asks it needs no outbound proxy and finds the edges by SRV: in ~/.baresip/config the
+line \"dns_server {first}:{DNS_PORT}\", or pjsua --nameserver={first} where the lab may
+have port 53. What it says, and once an edge is dead:
+
+  dig @{second} -p {DNS_PORT} _sip._udp.example.com SRV
+  steadfast zone --config {folder}/e1.toml
 
 While they talk, kill the edge that carries joe's side of the call:
 

@@ -43,8 +43,12 @@ impl Phone {
             Answer::Auto => "auto",
             Answer::Manual => "manual",
         };
+        let proxies = match proxies {
+            "" => String::new(),
+            some => format!(";{some}"),
+        };
         let account = format!(
-            "<sip:{user}@{DOMAIN}>;auth_user={user};auth_pass={PASSWORD};{proxies};regint=60;answermode={mode}\n"
+            "<sip:{user}@{DOMAIN}>;auth_user={user};auth_pass={PASSWORD}{proxies};regint=60;answermode={mode}\n"
         );
         for (name, text) in [
             ("config", config(user, control)),
@@ -197,4 +201,22 @@ fn baresip_calls_baresip_with_two_flows_each() {
         "baresip-outbound",
         [&flows(EDGES[0], EDGES[1]), &flows(EDGES[1], EDGES[2])],
     );
+}
+
+// A phone that knows its domain, its password and a name server: SRV leads it to the edges.
+#[test]
+fn baresip_finds_the_edges_by_the_name_of_its_domain() {
+    let lab = Lab::start("baresip-srv");
+    let mut joe = Phone::start(&lab, "joe", Answer::Manual, "");
+    let mut ann = Phone::start(&lab, "ann", Answer::Auto, "");
+    joe.until_registered();
+    ann.until_registered();
+    let bindings = lab.page("home", "/bindings?aor=sip:joe@example.com&json");
+    assert!(bindings.contains("edge.example.com"), "{bindings}");
+    joe.order("dial", &format!("sip:ann@{DOMAIN}"));
+    joe.until_event("CALL_ESTABLISHED");
+    ann.until_event("CALL_ESTABLISHED");
+    joe.order("hangup", "");
+    joe.until_event("CALL_CLOSED");
+    ann.until_event("CALL_CLOSED");
 }

@@ -14,7 +14,7 @@ use crate::lab::{EDGES, PHONES, port, steadfast, turn};
 use crate::process::{Process, poll};
 
 /// The name server.
-const SERVER: &str = "127.0.0.53:5353";
+pub(crate) const SERVER: &str = "127.0.0.53:5353";
 /// Two homes.
 const ONE: &str = "127.0.0.21:5060";
 const TWO: &str = "127.0.0.20:5060";
@@ -157,7 +157,8 @@ home = [\"sip:home.example.com\"]
 members = [{ name = \"e1\", address = \"IP\" }]
 ";
 
-fn serve(dir: &std::path::Path, records: &[&str]) -> Process {
+/// A name server that knows these records of example.com and no others.
+pub(crate) fn serve(dir: &std::path::Path, records: &[&str]) -> Process {
     let (ip, port) = SERVER.split_once(':').expect("an address with a port");
     let mut command = Command::new("dnsmasq");
     command

@@ -38,3 +38,4 @@ mod tls;
 mod ua;
 mod why;
 mod worked_flow;
+mod zone;

@@ -1,0 +1,335 @@
+//! The name server of an edge: authoritative for the names of its cluster
+//! (`zone`), and where the operator says so for the domains of the home.
+//!
+//! The wire format is hickory's; what is answered is in `answers`. The sockets
+//! are ours, because everything about them is bounded here: questions in all
+//! (`limits::ZONE_QUESTIONS`), so that a flood takes no processor from a shard;
+//! whole answers to one source (`pace`), so that nobody is flooded through us;
+//! connections, their questions and their idleness.
+//!
+//! Which members live is asked of them (`heartbeat`): the shards of an edge watch
+//! no sibling that they have nothing to send to.
+//!
+//! Not here: recursion, zone transfers, DNSSEC.
+
+mod answers;
+mod heartbeat;
+mod pace;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use self::answers::{Answers, Room};
+use self::pace::Pace;
+use crate::config;
+use crate::id::Transport;
+use crate::limits;
+use crate::zone::{Silent, Zone};
+
+/// The sockets of the name server, and what it answers.
+pub struct NameServer {
+    datagrams: Vec<UdpSocket>,
+    listeners: Vec<TcpListener>,
+    zone: Zone,
+    domains: Domains,
+    unlimited: Vec<(IpAddr, u8)>,
+    seed: [u64; 4],
+}
+
+/// Whether the domains of the home are served as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Domains {
+    Served,
+    NotServed,
+}
+
+/// A socket that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot answer the DNS on {}:{addr}: {}", transport.uri_token(), crate::io::reason(why))]
+pub struct NameServerFault {
+    transport: Transport,
+    addr: SocketAddr,
+    why: io::Error,
+}
+
+impl NameServer {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// The first that cannot be had.
+    pub fn open(
+        settings: &config::NameServer,
+        unlimited: Option<&[(IpAddr, u8)]>,
+        seed: [u64; 4],
+    ) -> Result<Self, NameServerFault> {
+        let (mut datagrams, mut listeners) = (Vec::new(), Vec::new());
+        for &(transport, addr) in &settings.listen {
+            let opened = match transport {
+                Transport::Udp => open_udp(addr).map(|socket| datagrams.push(socket)),
+                Transport::Tcp | Transport::Tls => {
+                    open_tcp(addr).map(|listener| listeners.push(listener))
+                }
+            };
+            opened.map_err(|why| NameServerFault {
+                transport,
+                addr,
+                why,
+            })?;
+        }
+        Ok(Self {
+            datagrams,
+            listeners,
+            zone: settings.zone.clone(),
+            domains: if settings.home_domains {
+                Domains::Served
+            } else {
+                Domains::NotServed
+            },
+            unlimited: unlimited.unwrap_or(&limits::UNLIMITED).to_vec(),
+            seed,
+        })
+    }
+}
+
+fn open_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(addr)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// What all sockets share.
+struct Desk {
+    answers: Mutex<Arc<Answers>>,
+    books: Mutex<Books>,
+    unlimited: Vec<(IpAddr, u8)>,
+}
+
+/// What was taken of late, and what is held.
+struct Books {
+    pace: Pace,
+    /// Since when questions are counted, and how many there were.
+    stretch: (Instant, u32),
+    streams: HashMap<IpAddr, usize>,
+}
+
+/// Answers until the thread ends.
+pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
+    let Some(server) = server else {
+        return std::future::pending().await;
+    };
+    let NameServer {
+        datagrams,
+        listeners,
+        zone,
+        domains,
+        unlimited,
+        seed,
+    } = server;
+    let served = domains == Domains::Served;
+    let answers = Answers::new(&zone, served, Silent::default());
+    let desk = Arc::new(Desk {
+        answers: Mutex::new(Arc::new(answers)),
+        books: Mutex::new(Books {
+            pace: Pace::new(seed),
+            stretch: (Instant::now(), 0),
+            streams: HashMap::new(),
+        }),
+        unlimited,
+    });
+    let mut all = JoinSet::new();
+    for socket in datagrams {
+        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        all.spawn(answer_datagrams(socket, Arc::clone(&desk)));
+    }
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        all.spawn(accept(listener, Arc::clone(&desk)));
+    }
+    heartbeat::watch(&zone, |silent| {
+        let answers = Answers::new(&zone, served, silent);
+        *lock(&desk.answers) = Arc::new(answers);
+    })
+    .await
+}
+
+/// Nothing under these locks can be left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer_datagrams(socket: tokio::net::UdpSocket, desk: Arc<Desk>) {
+    let mut question = [0; limits::ZONE_QUESTION_MAX + 1];
+    let mut answer = Vec::new();
+    loop {
+        desk.breathe().await;
+        let (len, from) = match socket.recv_from(&mut question).await {
+            Ok(received) => received,
+            Err(error) => {
+                tracing::debug!(%error, "a name server's socket has an error");
+                sleep(limits::ZONE_STRETCH).await;
+                continue;
+            }
+        };
+        let Some(question) = question.get(..len.min(limits::ZONE_QUESTION_MAX)) else {
+            continue;
+        };
+        if len > question.len() {
+            continue;
+        }
+        let room = desk.room(from.ip());
+        if desk.answers().reply(question, room, &mut answer) {
+            // Who does not take it asks again.
+            if let Err(error) = socket.try_send_to(&answer, from) {
+                tracing::debug!(%error, "the answer of a name server did not leave");
+            }
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, desk: Arc<Desk>) {
+    let mut streams = JoinSet::new();
+    loop {
+        desk.breathe().await;
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = streams.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, from)) if desk.begin(from.ip()) => {
+                let held = Held {
+                    desk: Arc::clone(&desk),
+                    source: from.ip(),
+                };
+                streams.spawn(answer_stream(stream, held));
+            }
+            // Closed at once.
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a name server cannot accept a connection");
+                sleep(limits::ZONE_STRETCH).await;
+            }
+        }
+    }
+}
+
+/// One connection in the books.
+struct Held {
+    desk: Arc<Desk>,
+    source: IpAddr,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut books = lock(&self.desk.books);
+        if let Some(count) = books.streams.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                books.streams.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// Answers what comes over one connection, in order (RFC 7766 §6.2.1.1 allows
+/// another one, which would take memory).
+async fn answer_stream(mut stream: TcpStream, held: Held) {
+    let mut answer = Vec::new();
+    for _ in 0..limits::ZONE_STREAM_QUESTIONS {
+        let asked = timeout(limits::ZONE_STREAM_IDLE, read_question(&mut stream)).await;
+        let Ok(Ok(Some(question))) = asked else {
+            return;
+        };
+        held.desk.breathe().await;
+        if !held
+            .desk
+            .answers()
+            .reply(&question, Room::Stream, &mut answer)
+        {
+            return;
+        }
+        let Ok(len) = u16::try_from(answer.len()) else {
+            return;
+        };
+        let framed = [&len.to_be_bytes()[..], &answer].concat();
+        let written = timeout(limits::ZONE_STREAM_IDLE, stream.write_all(&framed)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// `None` for one that is too long to be a question.
+async fn read_question(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let len = usize::from(stream.read_u16().await?);
+    if len > limits::ZONE_QUESTION_MAX {
+        return Ok(None);
+    }
+    let mut question = vec![0; len];
+    stream.read_exact(&mut question).await?;
+    Ok(Some(question))
+}
+
+impl Desk {
+    /// Counts one question; waits until the stretch is over when it has enough.
+    async fn breathe(&self) {
+        loop {
+            let end = {
+                let mut books = lock(&self.books);
+                let (begin, count) = &mut books.stretch;
+                let now = Instant::now();
+                if now.duration_since(*begin) >= limits::ZONE_STRETCH {
+                    (*begin, *count) = (now, 0);
+                }
+                if *count < limits::ZONE_QUESTIONS {
+                    *count += 1;
+                    return;
+                }
+                *begin + limits::ZONE_STRETCH
+            };
+            sleep_until(end.into()).await;
+        }
+    }
+
+    fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&lock(&self.answers))
+    }
+
+    /// How much a datagram to that source may hold.
+    fn room(&self, source: IpAddr) -> Room {
+        let mut networks = self.unlimited.iter();
+        let is_unlimited =
+            networks.any(|&(network, len)| crate::guard::is_within(source, network, len));
+        if is_unlimited || lock(&self.books).pace.take(Instant::now(), source) {
+            Room::Datagram
+        } else {
+            Room::Header
+        }
+    }
+
+    /// Notes a connection of that source; false where there are enough.
+    fn begin(&self, source: IpAddr) -> bool {
+        let (all, one) = limits::ZONE_STREAMS;
+        let mut books = lock(&self.books);
+        let held: usize = books.streams.values().sum();
+        let count = books.streams.get(&source).copied().unwrap_or(0);
+        let has_room = held < all && count < one;
+        if has_room {
+            books.streams.insert(source, count + 1);
+        }
+        has_room
+    }
+}
