@@ -37,6 +37,8 @@ pub struct Config {
     pub listen: Vec<(Transport, SocketAddr)>,
     /// Where the file lists the listeners, to begin a sentence about them.
     pub listen_at: String,
+    /// The listeners of other members, for when their addresses come here.
+    pub covered: Vec<(Transport, SocketAddr)>,
     /// The core-side listeners, which nobody but peers reaches.
     pub core_listen: Vec<SocketAddr>,
     /// The core ports.
@@ -216,6 +218,10 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let shards = shards(&root)?;
     let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
     let role = role(&root, (&name, speaks_tls), &core, folder)?;
+    let covered = match (root.section("edge")?, &role) {
+        (Some(section), Role::Edge(edge)) => role::covered(&section, edge, &listen)?,
+        (Some(_) | None, _) => Vec::new(),
+    };
     let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
     let control = root.text("control", want)?.map(|path| folder.join(path));
     let metrics = root.parsed("metrics", "an address and port", |text| {
@@ -240,6 +246,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         name,
         listen,
         listen_at: root.place("listen"),
+        covered,
         core_listen: core_listen.unwrap_or_default(),
         core,
         shards,

@@ -140,7 +140,8 @@ pub fn run(config: Config) -> Result<(), Fault> {
     })?;
     let core = config.core_listen.iter();
     let core = core.map(|addr| (Transport::Tcp, *addr));
-    for (transport, addr) in config.listen.iter().copied().chain(core) {
+    let all = config.listen.iter().chain(&config.covered).copied();
+    for (transport, addr) in all.chain(core) {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
     }
     wait(handles, control)
@@ -220,6 +221,7 @@ fn doors(config: &Config) -> Result<Doors, Fault> {
 fn listening(config: &Config) -> Listening<'_> {
     Listening {
         listen: &config.listen,
+        covered: &config.covered,
         core_listen: &config.core_listen,
         core_port: config.core.port,
         sends_from_core: matches!(config.role, Role::Edge(_)),

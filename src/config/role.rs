@@ -1,5 +1,6 @@
 //! The sections `[edge]` and `[home]`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::reader::Section;
@@ -8,6 +9,7 @@ use super::{Core, Home, Mistake, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, Member, PathPolicy};
 use crate::home::{self, Redirect};
+use crate::id::Transport;
 use crate::limits;
 use crate::send::{Clear, HostRule, PeerRule};
 use crate::time::Duration;
@@ -35,6 +37,7 @@ pub(super) fn edge(
         "identity_headers",
         "challenge_udp_calls",
         "nat_keepalive",
+        "covers",
     ])?;
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;
@@ -291,6 +294,36 @@ fn members(section: &Section<'_>, own: &str, core_port: u16) -> Result<Vec<Membe
         }
         Some(_) => Ok(members),
     }
+}
+
+/// `covers`: where those members listen, for what this node listens for itself.
+pub(super) fn covered(
+    section: &Section<'_>,
+    edge: &edge::Settings,
+    listen: &[(Transport, SocketAddr)],
+) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
+    let find = |name: &str| {
+        let mut members = edge.members.iter();
+        let member = members.find(|member| member.name == name);
+        match member {
+            Some(_) if name == edge.name => Err("names this node itself".to_owned()),
+            Some(member) => Ok(member),
+            None => Err(format!("names {name:?}, which is none of `members`")),
+        }
+    };
+    let want = "a list of other members such as [\"e1\"]";
+    let members = section.maybe_list("covers", want, find)?;
+    let mut covered = Vec::new();
+    for member in members.unwrap_or_default() {
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            let addr = SocketAddr::new(member.address, member.port(transport));
+            let is_spoken = listen.iter().any(|(spoken, _)| *spoken == transport);
+            if is_spoken && !covered.contains(&(transport, addr)) {
+                covered.push((transport, addr));
+            }
+        }
+    }
+    Ok(covered)
 }
 
 fn member(table: &Section<'_>, core_port: u16) -> Result<Member, Mistake> {

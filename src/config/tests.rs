@@ -82,6 +82,24 @@ fn an_edge_is_read_with_its_defaults() {
 }
 
 #[test]
+fn an_edge_covers_what_other_members_listen_at() {
+    let text = format!("{HEAD}{EDGE}covers = [\"e2\"]\n");
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let want = [
+        (Transport::Udp, at("127.0.0.12:5060")),
+        (Transport::Tcp, at("127.0.0.12:5070")),
+    ];
+    assert_eq!(read(&text).unwrap().covered, want);
+    let with = format!("{EDGE}covers = [\"e2\"]\n");
+    let wrong = |new: &str, what: &str| {
+        let want = format!("e1.toml, line 7: [edge] `covers` {what}");
+        check(&with, "[\"e2\"]", new, &want);
+    };
+    wrong("[\"e1\"]", "names this node itself");
+    wrong("[\"e4\"]", "names \"e4\", which is none of `members`");
+}
+
+#[test]
 fn a_home_is_read_with_its_defaults() {
     let Role::Home(home) = read(&format!("{HEAD}{HOME}")).unwrap().role else {
         panic!("not a home")

@@ -131,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::io::socket;
+    use crate::io::sockets::Purpose;
 
     #[track_caller]
     fn check(origin: u8, kind: u8, code: u8, want: bool) {
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_closed_port_is_reported_with_its_address() {
-        let socket = socket::udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = socket::udp("127.0.0.1:0".parse().unwrap(), Purpose::Everybody).unwrap();
         let closed = UdpSocket::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

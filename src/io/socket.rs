@@ -12,29 +12,32 @@ use std::os::fd::AsRawFd;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::Fault;
+use super::sockets::Purpose;
 use crate::id::Transport;
 use crate::limits;
 
 /// Finds out whether `addr` can be bound, alone. A socket that shares its port
 /// between shards (SO_REUSEPORT) would share it with a second node as well and
 /// take half of its traffic; this one shares with nobody.
-pub(super) fn probe(transport: Transport, addr: SocketAddr) -> io::Result<()> {
+pub(super) fn probe(transport: Transport, addr: SocketAddr, purpose: Purpose) -> io::Result<()> {
     match transport {
-        Transport::Udp => Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?
-            .bind(&addr.into()),
+        Transport::Udp => {
+            let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+            bind_for(&socket, addr, purpose)
+        }
         Transport::Tcp | Transport::Tls => {
             let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
             // Past connections of this port are no reason to refuse it.
             socket.set_reuse_address(true)?;
-            socket.bind(&addr.into())?;
+            bind_for(&socket, addr, purpose)?;
             socket.listen(1)
         }
     }
 }
 
 /// A bound UDP socket, which shares its port with those of other shards.
-pub(super) fn udp(addr: SocketAddr) -> Result<Socket, Fault> {
-    bound_udp(addr, true).map_err(|why| Fault::Listen {
+pub(super) fn udp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
+    bound_udp(addr, (true, purpose)).map_err(|why| Fault::Listen {
         transport: Transport::Udp,
         addr,
         why,
@@ -43,29 +46,41 @@ pub(super) fn udp(addr: SocketAddr) -> Result<Socket, Fault> {
 
 /// One shard's own UDP socket towards the homes.
 pub(super) fn upstream(addr: SocketAddr) -> Result<Socket, Fault> {
-    bound_udp(addr, false).map_err(|why| Fault::CorePort { addr, why })
+    bound_udp(addr, (false, Purpose::CoreSide)).map_err(|why| Fault::CorePort { addr, why })
 }
 
-fn bound_udp(addr: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+fn bound_udp(addr: SocketAddr, (is_shared, purpose): (bool, Purpose)) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_port(is_shared)?;
     socket.set_recv_buffer_size(limits::SOCKET_BUFFER)?;
     socket.set_send_buffer_size(limits::SOCKET_BUFFER)?;
     report_errors(&socket, addr.ip())?;
-    socket.bind(&addr.into())?;
+    bind_for(&socket, addr, purpose)?;
     warn_about_buffers(&socket, addr);
     Ok(socket)
 }
 
+/// Binds; to another member's address also while this machine does not have it.
+fn bind_for(socket: &Socket, addr: SocketAddr, purpose: Purpose) -> io::Result<()> {
+    if purpose == Purpose::Covering {
+        if addr.is_ipv4() {
+            socket.set_freebind_v4(true)?;
+        } else {
+            socket.set_freebind_v6(true)?;
+        }
+    }
+    socket.bind(&addr.into())
+}
+
 /// A listening TCP socket.
-pub(super) fn tcp(addr: SocketAddr) -> Result<Socket, Fault> {
+pub(super) fn tcp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
     let make = || {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.bind(&addr.into())?;
+        bind_for(&socket, addr, purpose)?;
         socket.listen(limits::BACKLOG)?;
         Ok(socket)
     };
@@ -193,13 +208,13 @@ mod tests {
     fn shards_share_a_port_but_nodes_do_not() {
         for transport in [Transport::Udp, Transport::Tcp] {
             let make = |addr| match transport {
-                Transport::Udp => udp(addr),
-                Transport::Tcp | Transport::Tls => tcp(addr),
+                Transport::Udp => udp(addr, Purpose::Everybody),
+                Transport::Tcp | Transport::Tls => tcp(addr, Purpose::Everybody),
             };
             let first = make(ANY).unwrap();
             let addr = address(&first);
             let second = make(addr).unwrap();
-            let why = probe(transport, addr).unwrap_err();
+            let why = probe(transport, addr, Purpose::Everybody).unwrap_err();
             let taken = Fault::Listen {
                 transport,
                 addr,
@@ -212,13 +227,13 @@ mod tests {
             );
             assert_eq!(taken.to_string(), want);
             drop((first, second));
-            probe(transport, addr).unwrap();
+            probe(transport, addr, Purpose::Everybody).unwrap();
         }
     }
 
     #[test]
     fn an_opened_stream_comes_from_the_address_of_the_listener() {
-        let listener = tcp(ANY).unwrap();
+        let listener = tcp(ANY, Purpose::Everybody).unwrap();
         let from = SocketAddr::from(([127, 0, 0, 77], 0));
         let stream = connect(from, address(&listener)).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), from.ip());

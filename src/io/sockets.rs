@@ -15,6 +15,8 @@ use crate::shard::Local;
 pub struct Listening<'a> {
     /// Where everybody comes in.
     pub listen: &'a [(Transport, SocketAddr)],
+    /// The same at addresses of other members, which may come to this machine later.
+    pub covered: &'a [(Transport, SocketAddr)],
     /// Where peers connect to, over TCP.
     pub core_listen: &'a [SocketAddr],
     /// The first of the ports from which it sends to peers.
@@ -22,6 +24,17 @@ pub struct Listening<'a> {
     /// Each shard gets a UDP socket of its own, at one of those ports of the
     /// first UDP listener's address: the flow by which the home knows the shard.
     pub sends_from_core: bool,
+}
+
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Everybody.
+    Everybody,
+    /// The phones of another member, once its address has come here.
+    Covering,
+    /// Peers.
+    CoreSide,
 }
 
 /// Everything one shard listens on, bound.
@@ -52,12 +65,15 @@ impl Sockets {
 }
 
 impl Listening<'_> {
-    /// Every listener, and whether it is a core-side one.
-    fn all(&self) -> impl Iterator<Item = (Transport, SocketAddr, bool)> {
-        let open = self.listen.iter();
-        let open = open.map(|&(transport, addr)| (transport, addr, false));
+    /// Every listener, and what it is for. Those of this node's own addresses come
+    /// first: by them others reach it.
+    fn all(&self) -> impl Iterator<Item = (Transport, SocketAddr, Purpose)> {
+        let with = |purpose| move |&(transport, addr)| (transport, addr, purpose);
+        let open = self.listen.iter().map(with(Purpose::Everybody));
+        let covered = self.covered.iter().map(with(Purpose::Covering));
         let core = self.core_listen.iter();
-        open.chain(core.map(|&addr| (Transport::Tcp, addr, true)))
+        let core = core.map(|&addr| (Transport::Tcp, addr, Purpose::CoreSide));
+        open.chain(covered).chain(core)
     }
 
     /// The socket of a shard towards the homes.
@@ -83,15 +99,16 @@ impl Listening<'_> {
 /// # Errors
 /// The first address that cannot.
 pub fn check(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
-    for (transport, addr, _) in listening.all() {
-        socket::probe(transport, addr).map_err(|why| Fault::Listen {
+    for (transport, addr, purpose) in listening.all() {
+        socket::probe(transport, addr, purpose).map_err(|why| Fault::Listen {
             transport,
             addr,
             why,
         })?;
     }
     for addr in (0..shards).filter_map(|shard| listening.upstream(shard)) {
-        socket::probe(Transport::Udp, addr).map_err(|why| Fault::CorePort { addr, why })?;
+        socket::probe(Transport::Udp, addr, Purpose::CoreSide)
+            .map_err(|why| Fault::CorePort { addr, why })?;
     }
     Ok(())
 }
@@ -148,16 +165,16 @@ fn wait_until_free(listening: &Listening<'_>, shards: usize) -> Result<(), Fault
 
 fn open_listeners(listening: &Listening<'_>) -> Result<Vec<Bound>, Fault> {
     let mut bound = Vec::new();
-    for (transport, addr, is_core_side) in listening.all() {
+    for (transport, addr, purpose) in listening.all() {
         let socket = match transport {
-            Transport::Udp => socket::udp(addr)?,
-            Transport::Tcp | Transport::Tls => socket::tcp(addr)?,
+            Transport::Udp => socket::udp(addr, purpose)?,
+            Transport::Tcp | Transport::Tls => socket::tcp(addr, purpose)?,
         };
         let (local, socket) = named(transport, socket, false)?;
         bound.push(Bound {
             local,
             socket: Some(socket),
-            is_core_side,
+            is_core_side: purpose == Purpose::CoreSide,
         });
     }
     Ok(bound)
@@ -186,6 +203,7 @@ mod tests {
     fn listening(listen: &[(Transport, SocketAddr)], core_port: Option<u16>) -> Listening<'_> {
         Listening {
             listen,
+            covered: &[],
             core_listen: &[],
             core_port: core_port.unwrap_or(CORE),
             sends_from_core: core_port.is_some(),
@@ -225,6 +243,28 @@ mod tests {
         );
         drop(taken);
         check(&listening(&listen, Some(CORE)), 2).unwrap();
+    }
+
+    // 192.0.2.0/24 is nobody's (RFC 5737).
+    #[test]
+    fn an_address_of_another_member_is_listened_at_before_it_comes() {
+        let listen = [(Transport::Udp, any(6)), (Transport::Tcp, any(6))];
+        let away: SocketAddr = "192.0.2.11:5060".parse().unwrap();
+        let covered = [(Transport::Udp, away), (Transport::Tcp, away)];
+        let without = listening(&covered, None);
+        let fault = open(&without, 1).err().unwrap().to_string();
+        assert!(
+            fault.contains("no interface of this machine has"),
+            "{fault}"
+        );
+        let listening = Listening {
+            covered: &covered,
+            ..listening(&listen, None)
+        };
+        let opened = open(&listening, 1).unwrap();
+        let ips = opened[0].bound.iter().map(|bound| bound.local.addr.ip());
+        let own = any(6).ip();
+        assert_eq!(ips.collect::<Vec<_>>(), [own, own, away.ip(), away.ip()]);
     }
 
     #[test]

@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::bytes::Pool;
     use crate::io::batch::ReceiveBatch;
+    use crate::io::sockets::Purpose;
 
     const PEER: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060);
@@ -236,7 +237,7 @@ mod tests {
     fn port() -> UdpPort {
         UdpPort::new(
             SocketId(0),
-            socket::udp("127.0.0.1:0".parse().unwrap()).unwrap(),
+            socket::udp("127.0.0.1:0".parse().unwrap(), Purpose::Everybody).unwrap(),
         )
     }
 
