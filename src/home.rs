@@ -35,6 +35,7 @@ pub mod rules;
 mod sharing;
 pub mod subscribers;
 mod unrecognised;
+mod ways;
 mod why;
 
 use std::net::{IpAddr, Ipv4Addr};

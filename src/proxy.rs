@@ -77,10 +77,12 @@ pub struct Target {
     /// Serial group: lower first, equal in parallel.
     pub rank: u16,
     /// The target (by place in the plan) this one stands by for: tried only
-    /// when that one failed with 430, 408, 503, 504 or without an answer.
+    /// when that one failed with 430, 408, 503, 504 or without an answer, and
+    /// whoever the request is for has not answered himself.
     pub after: Option<u8>,
     /// It stands by for silence and for failures of the way only: a 430 of the
-    /// one before it is the cluster's last word.
+    /// one before it is the cluster's last word, and by a 408 that one has asked
+    /// the phone, as whoever is asked next would have it do again.
     pub is_last_resort: bool,
     /// It leads to an edge that may have the flow of the phone: when it fails, a flow
     /// has (O-5), and no server.

@@ -61,6 +61,7 @@ mod wire {
     mod transport;
     mod two_edges;
     mod validating;
+    mod ways;
     mod who_may;
     mod whose;
     mod why;

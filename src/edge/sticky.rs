@@ -170,8 +170,9 @@ impl Edge {
                 transport, addr, ..
             } => {
                 let mut stuck = self.stuck.iter();
-                let at = Some((transport, addr));
-                places == at || stuck.any(|&flow| place_of(net, flow) == at)
+                let is_there = |at| is_one((transport, addr), at);
+                places.is_some_and(is_there)
+                    || stuck.any(|&flow| place_of(net, flow).is_some_and(is_there))
             }
             Hop::Flow(_) | Hop::Named(_) => false,
         };
@@ -231,6 +232,13 @@ fn tells_apart(uri: &[u8]) -> bool {
         name.eq_ignore_ascii_case(b"lr") || name.eq_ignore_ascii_case(b"transport")
     };
     parsed.user.is_some() || !params::iter(uri, parsed.params).all(|param| says_nothing(param.name))
+}
+
+/// Whether one home is in both places, which it is whatever it speaks there: what is
+/// too long for UDP has come over TCP.
+fn is_one((one, at): (Transport, SocketAddr), (other, there): (Transport, SocketAddr)) -> bool {
+    let usual = at.port() == one.default_port() && there.port() == other.default_port();
+    at.ip().to_canonical() == there.ip().to_canonical() && (usual || at.port() == there.port())
 }
 
 /// Where a home at the end of a flow is configured to be.

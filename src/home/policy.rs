@@ -9,7 +9,7 @@ use super::challenged::Challenged;
 use super::dialog::dialog_of;
 use super::revoking::Revoking;
 use super::unrecognised::Unrecognised;
-use super::{Location, Replay, Settings, Subscribers};
+use super::{Location, Replay, Settings, Subscribers, ways};
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
@@ -256,7 +256,15 @@ impl Home {
                 Level::Exact => net.counters.stick_exact += 1,
                 Level::Equal | Level::Domain => net.counters.stick_equal += 1,
             }
-            hops.push(Hop::Flow(found.flow));
+            let hop = Hop::Flow(found.flow);
+            // Two flows to one edge are one way: the better one of them.
+            let is_it = |known: &Hop| ways::are_one(&self.settings, net, [*known, hop]);
+            let same = hops.iter().position(is_it);
+            match same {
+                Some(same) if net.is_down(now, hops[same]) => hops[same] = hop,
+                Some(_) if !net.omit.leaves_out(Omit::FailedFlows) => {}
+                Some(_) | None => hops.push(hop),
+            }
             if hops.len() >= limits::EDGE_SET_MAX {
                 break;
             }

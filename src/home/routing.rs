@@ -12,6 +12,8 @@ use std::cmp::Reverse;
 use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
+use super::ways;
+use crate::bytes::Buf;
 use crate::id::{Flow, Transport};
 use crate::proxy::{Maddr, Net, Note, Pass, Policy, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
@@ -196,17 +198,7 @@ impl Home {
     fn add_binding(&mut self, pass: &mut Pass<'_, '_>, place: usize, rank: u16) -> Option<()> {
         let net = &mut *pass.net;
         let binding = self.location.bindings(pass.now, &self.aor).nth(place)?;
-        // C-15: a phone that registered `sips` is called as it was called.
-        let secure = is_sips(pass.request.message.request_uri().of(pass.request.bytes));
-        let uri = Some(match binding.contact().get(5..) {
-            Some(rest) if is_sips(binding.contact()) && !secure => {
-                net.pool.build(binding.contact().len(), |out| {
-                    out.extend_from_slice(b"sip:");
-                    out.extend_from_slice(rest);
-                })
-            }
-            Some(_) | None => net.pool.copy(binding.contact()),
-        });
+        let uri = Some(as_called(net, pass.request, binding.contact()));
         let route = (!binding.path().is_empty()).then(|| net.pool.copy(binding.path()));
         let live = binding.flow.filter(|flow| net.flows.lives(*flow));
         // Bindings of one instance share a group; 0 stands alone.
@@ -250,7 +242,11 @@ impl Home {
                 let same = group != 0 && *seen == group && !matches!(hop, Hop::Named(_));
                 let equal = target.uri.as_deref() == uri.as_deref()
                     && target.route.as_deref() == route.as_deref();
-                target.hop == hop && (same || equal)
+                // Without a Path the flow is the phone's own.
+                let is_one = target.route.is_some()
+                    && route.is_some()
+                    && ways::are_one(&self.settings, net, [target.hop, hop]);
+                (target.hop == hop || is_one) && (same || equal)
             };
             let seen = pass.plan.targets.iter().zip(&self.groups);
             if seen.into_iter().any(again) {
@@ -450,6 +446,18 @@ impl Home {
 
 /// Whom calls to emergency services go to (RFC 5031): whoever is registered so.
 const SOS: &[u8] = b"sos";
+
+/// C-15: a phone that registered `sips` is called as it was called.
+fn as_called(net: &Net, request: &Request<'_>, contact: &[u8]) -> Buf {
+    let secure = is_sips(request.message.request_uri().of(request.bytes));
+    match contact.get(5..) {
+        Some(rest) if is_sips(contact) && !secure => net.pool.build(contact.len(), |out| {
+            out.extend_from_slice(b"sip:");
+            out.extend_from_slice(rest);
+        }),
+        Some(_) | None => net.pool.copy(contact),
+    }
+}
 
 /// Whether the edge that accepts a request has the flow itself: it redirects
 /// where it has not, and relays only what a redirect would not help.

@@ -17,8 +17,11 @@ const HOP_ROOM: usize = 160;
 /// How a branch came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// This was answered.
+    /// This was answered, by an element on the way.
     Answer(u16),
+    /// This was answered by whoever the request was for: no other way leads to
+    /// anybody else.
+    Said(u16),
     /// Nothing was heard, which comes to this.
     Silent(u16),
 }
@@ -26,8 +29,10 @@ pub(super) enum Failure {
 impl Failure {
     /// Whether a stand-by may try.
     const fn is_retryable(self) -> bool {
-        let (Self::Answer(status) | Self::Silent(status)) = self;
-        Context::is_retryable(status)
+        match self {
+            Self::Answer(status) | Self::Silent(status) => Context::is_retryable(status),
+            Self::Said(_) => false,
+        }
     }
 
     /// Whether another server of the same name may do better (RFC 3263 §4.3).
@@ -173,6 +178,9 @@ impl Proxy {
         }
         let unheard = matches!(branch.state, State::Trying { .. });
         let failure = match &last {
+            // From outside it may be a proxy of others before the phone, which has
+            // the same to say of a way (RFC 5626 §7, RFC 3263 §4.3).
+            _ if branch.is_said && branch.is_inside => Failure::Said(status),
             Some(_) => Failure::Answer(status),
             None => Failure::Silent(status),
         };
@@ -212,8 +220,8 @@ impl Proxy {
         let mut branches = context.branches.iter();
         let standby = branches.position(|branch| branch.stands_by_for(index));
         let Some(next) = standby else { return };
-        let last_word =
-            context.branches[next].target.is_last_resort && failure == Failure::Answer(430);
+        let is_heard = matches!(failure, Failure::Answer(408 | 430));
+        let last_word = context.branches[next].target.is_last_resort && is_heard;
         let open = !context.closed
             && !context.answered
             && failure.is_retryable()

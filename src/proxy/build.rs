@@ -20,6 +20,11 @@ pub(super) const LOOSE: &str = "loose";
 /// is one, and the home need not ask him who he is.
 pub(super) const GUEST: &str = "guest";
 
+/// Parameter that an element of the cluster adds to the Via of another one in an
+/// answer which lets stand-bys try: whoever the request was for gave it, and the
+/// way to him works.
+pub(super) const SAID: &str = "said";
+
 /// Collects the changes every branch shares. Returns the length of the
 /// Request-URI after them.
 pub(super) fn common(

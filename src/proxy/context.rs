@@ -98,6 +98,9 @@ pub struct Branch {
     pub(super) standing: Standing,
     /// It went to an element of ours, and nobody else answers it.
     pub(super) is_inside: bool,
+    /// Its final answer is that of whoever the request was for, and not of an
+    /// element on the way there.
+    pub(super) is_said: bool,
     /// It repeats one that was cut off, and is not repeated itself.
     pub(super) is_again: bool,
     /// A provisional other than 100 came.
@@ -147,6 +150,7 @@ impl Branch {
             detour: Detour::None,
             standing: Standing::Awaited,
             is_inside: false,
+            is_said: false,
             is_again: false,
             rings: false,
             rang_out: false,

@@ -1,6 +1,7 @@
 //! The final answer of a request: which one goes upstream, and what is made of
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
 
+use super::build::SAID;
 use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
@@ -78,7 +79,14 @@ impl Proxy {
                 }
                 let again = &mut self.again;
                 let bytes = local_answer(turn.net, &base, again, from, (answer, lines));
-                (answer.0, bytes)
+                // P-20: it is said for whoever the request was for.
+                let is_said = best.is_some_and(|(index, _)| context.branches[index].is_said);
+                let speaks_for_him = softened.is_none() && is_said && from.principal.is_peer();
+                if speaks_for_him {
+                    (answer.0, say(turn.net, bytes, again))
+                } else {
+                    (answer.0, bytes)
+                }
             }
         };
         for branch in &mut context.branches {
@@ -148,6 +156,22 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
             | State::Skipped => None,
         });
     done.min().map(|(_, index, status)| (index, status))
+}
+
+/// The answer with the word that it is of whoever the request was for.
+fn say(net: &Net, answer: Buf, message: &mut Message) -> Buf {
+    let Ok(()) = scan(&answer, message) else {
+        return answer;
+    };
+    let end = message.top_via().map(|via| usize::from(via.value.end));
+    let Some((front, back)) = end.and_then(|end| answer.split_at_checked(end)) else {
+        return answer;
+    };
+    net.pool.build(answer.len() + SAID.len() + 1, |out| {
+        for part in [front, b";", SAID.as_bytes(), back] {
+            out.extend_from_slice(part);
+        }
+    })
 }
 
 const fn local_reason(status: u16) -> &'static str {

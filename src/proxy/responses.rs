@@ -1,6 +1,7 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
+use super::build::SAID;
 use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
@@ -10,7 +11,7 @@ use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name, scan};
+use crate::scan::{Message, Method, Name, params, scan};
 use crate::send::Hop;
 use crate::trust::identity;
 use crate::trust::mark::Next;
@@ -113,6 +114,7 @@ impl Proxy {
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         if let Some(branch) = self.branch(slot, index) {
             turn.net.judge(turn.now, &branch.target, response);
+            branch.is_said = turn.is_of_target(response);
         }
         match response.status {
             ..200 => self.provisional(turn, slot, index, response),
@@ -237,6 +239,9 @@ impl Turn<'_> {
     fn change(&self, context: &Context, response: &Response<'_>, edits: &mut Edits) {
         let (bytes, message) = (response.bytes, response.message);
         self.net.report_upstream(context, response, edits);
+        if context.ingress.principal.is_peer() && self.is_of_target(response) {
+            say_upstream(response, edits);
+        }
         if let Note::Dialog {
             mark: Some(mark),
             above,
@@ -267,6 +272,37 @@ impl Turn<'_> {
         } else if !context.ingress.principal.is_trusted() {
             identity::keep_private(bytes, message, edits);
         }
+    }
+}
+
+impl Turn<'_> {
+    /// Whether a final answer that lets stand-bys try is that of whoever the request
+    /// was for: a phone, or whoever else stands behind the cluster. An element of
+    /// the cluster says so of what it passes on, and speaks for itself else.
+    fn is_of_target(&self, response: &Response<'_>) -> bool {
+        if !Context::is_retryable(response.status) {
+            return false;
+        }
+        if !self.policy.is_peer(self.net, Hop::Flow(response.flow)) {
+            return true;
+        }
+        let via = response.message.top_via();
+        via.is_some_and(|via| params::find(response.bytes, via.params, SAID).is_some())
+    }
+}
+
+/// Writes into the Via of a peer that the answer is of whoever the request was for.
+fn say_upstream(response: &Response<'_>, edits: &mut Edits) {
+    let (bytes, message) = (response.bytes, response.message);
+    let next = message.values(bytes, Name::Via).nth(1);
+    let Some(Ok(via)) = next.map(|value| Via::parse(bytes, value)) else {
+        return;
+    };
+    if params::find(bytes, via.params, SAID).is_none() {
+        edits.insert(usize::from(via.value.end), |out| {
+            out.push(b';');
+            out.extend_from_slice(SAID.as_bytes());
+        });
     }
 }
 

@@ -18,8 +18,10 @@ impl Proxy {
             Owner::Proxy { context, branch } => {
                 turn.net.counters.timeouts += 1;
                 let index = usize::from(branch);
+                let mut is_inside = false;
                 if let Some(branch) = self.branch(context, index) {
                     branch.client = None;
+                    is_inside = branch.is_inside;
                     if let Hop::To {
                         transport, addr, ..
                     } = branch.target.hop
@@ -34,9 +36,13 @@ impl Proxy {
                         }
                     }
                 }
-                if heard && let Some(context) = self.contexts.get_mut(context) {
+                if let Some(context) = self.contexts.get_mut(context)
+                    && (heard || is_inside && !context.is_invite())
+                {
                     // The next hop lives; whoever is behind it did not answer,
-                    // and the sender has given up by now (RFC 4320 §3).
+                    // and the sender has given up by now (RFC 4320 §3). An element
+                    // of ours without a word may have one that nobody passes on
+                    // (RFC 4320 §4.2), and has not been found silent all the time.
                     context.closed = true;
                 }
                 self.ended(turn, context, index, 408, None);
