@@ -23,6 +23,7 @@ mod bindings;
 mod caller;
 mod challenged;
 mod dialog;
+mod former;
 mod kin;
 pub mod location;
 pub mod nonce;

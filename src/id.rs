@@ -1,6 +1,7 @@
 //! Identities: small values that name a thing owned by a shard. Slots are
 //! reused, generations are not, so a stale id finds nothing.
 
+mod keyed;
 mod slab;
 
 use std::hash::{Hash, Hasher};
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
+pub use keyed::Keyed;
 pub use slab::Slab;
 
 /// The shards of a node, and which of them this is.

@@ -33,6 +33,7 @@ mod wire {
     mod homes;
     mod keepalive;
     mod keeping;
+    mod kin;
     mod locating;
     mod loops;
     mod lost_connections;

@@ -8,10 +8,19 @@
 //! sticks to the other flows too, as next best behind the flow that a dialog was
 //! recorded on, and the edge there finds the phone by user and instance. A phone
 //! that takes Outbound-Proxy has one Path on all flows, and nothing is added.
+//!
+//! A phone that registers over another flow in place of an earlier one, through
+//! another edge or from another address, takes its dialogs along: what stuck to the
+//! old flow for it sticks to the new one from then on, for as long as the last of
+//! them would have, and `former` remembers under which Paths that was. Both are
+//! bounded, and lost with the process: then any edge is asked, and the edges look for a
+//! phone by user and instance.
 
+use super::location::Change;
 use super::location::same_instance;
 use super::policy::Home;
 use super::{Binding, routing};
+use crate::id::Flow;
 use crate::proxy::Net;
 use crate::scan::address::Address;
 use crate::span::Span;
@@ -37,6 +46,61 @@ impl Home {
             self.bind(net, now, flow, &uri, Source::Path, until);
         }
         self.paths = paths;
+    }
+}
+
+impl Home {
+    /// The bindings that this REGISTER replaces by another flow.
+    pub(super) fn to_be_left(
+        &self,
+        now: Instant,
+        aor: &[u8],
+        (flow, changes): (Flow, &[Change<'_>]),
+    ) -> Vec<Binding> {
+        let is_left = |binding: &&Binding| {
+            binding.flow.is_some_and(|own| own != flow)
+                && changes.iter().any(|change| binding.is_replaced_by(change))
+        };
+        let bindings = self.location.bindings(now, aor);
+        bindings.filter(is_left).cloned().collect()
+    }
+
+    /// Has the dialogs of bindings that were there before go where their phones are
+    /// now.
+    pub(super) fn follow(&mut self, net: &mut Net, now: Instant, aor: &[u8], before: &[Binding]) {
+        let all = || self.location.bindings(now, aor);
+        // The last one that stands in for this one, which may still be there.
+        let heir = |one: &Binding| {
+            let place = all().position(|binding| binding == one);
+            let later = all().skip(place.map_or(0, |place| place + 1));
+            let other = later.filter(|later| later.flow.is_some() && later.flow != one.flow);
+            other.filter(|later| one.is_followed_by(later)).last()
+        };
+        let mut moves = Vec::new();
+        for one in before {
+            let (Some(left), Some(uri)) = (one.flow, top(one.path())) else {
+                continue;
+            };
+            let is_left = |other: &Binding| {
+                other.flow != Some(left) || top(other.path()) != Some(uri) || heir(other).is_some()
+            };
+            if let Some(heir) = heir(one)
+                && let (Some(flow), Some(path)) = (heir.flow, top(heir.path()))
+                && all().all(is_left)
+            {
+                moves.push((left, flow, net.pool.copy(uri), net.pool.copy(path)));
+            }
+        }
+        for (left, flow, uri, path) in moves {
+            let end = self.stick.leave(now, &uri, left);
+            if let Some(end) = end.filter(|_| uri[..] == path[..]) {
+                self.bind(net, now, flow, &uri, Source::RecordRoute, end);
+            }
+            for (former, end) in self.former.go_on(net, now, (&uri, &path), end) {
+                self.stick.leave(now, &former, left);
+                self.bind(net, now, flow, &former, Source::RecordRoute, end);
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::challenged::Challenged;
 use super::dialog::dialog_of;
+use super::former::Former;
 use super::revoking::Revoking;
 use super::unrecognised::Unrecognised;
 use super::{Location, Replay, Settings, Subscribers, ways};
@@ -41,6 +42,8 @@ pub struct Home {
     pub(super) challenged: Challenged,
     /// Which flow a URI sticks to.
     pub(super) stick: Table,
+    /// Under which Paths phones were known before.
+    pub(super) former: Former,
     /// Host of `settings.edges`: the edge cluster's name.
     pub(super) cluster: Vec<u8>,
     /// The addresses in `edge_peers`, and whether they are believed without TLS,
@@ -95,6 +98,7 @@ impl Home {
             replay: Replay::new(seed),
             challenged: Challenged::default(),
             stick: Table::new(seed),
+            former: Former::default(),
             cluster: cluster.unwrap_or_default(),
             edges,
             aor: Vec::new(),
@@ -523,6 +527,8 @@ impl Policy for Home {
     fn sweep(&mut self, net: &mut Net, now: Instant) {
         let budget = SWEEP.max(self.stick.len() / 64);
         self.stick.expire(now, budget);
+        let budget = SWEEP.max(self.former.len() / 64);
+        self.former.expire(now, budget);
         let mut changed = std::mem::take(&mut self.changed);
         let budget = SWEEP.max(self.location.len() / 64);
         self.location.expire(now, budget, &mut changed);

@@ -240,6 +240,8 @@ impl Home {
             path: &path,
             flow: Some(request.ingress.flow),
         };
+        let flow = request.ingress.flow;
+        let left = self.to_be_left(now, &self.aor, (flow, &changes));
         let applied = self.location.apply(now, &self.aor, &register, &changes);
         self.text = path;
         if applied == Err(Conflict::Repeated) {
@@ -247,6 +249,11 @@ impl Home {
         }
         applied.map_err(|conflict| reply_of(conflict.answer()))?;
         self.stick_path(net, now, request, &asked);
+        if !left.is_empty() {
+            let aor = std::mem::take(&mut self.aor);
+            self.follow(net, now, &aor, &left);
+            self.aor = aor;
+        }
         self.store(net, now, &self.aor);
         Ok(outbound)
     }

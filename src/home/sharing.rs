@@ -75,6 +75,17 @@ impl Home {
         match news {
             Handoff::Row { key, value, flows } => {
                 let (wall, value) = (net.wall, value.as_deref());
+                let is_new = |flow: &Flow| {
+                    let mut known = self.location.bindings(now, &key);
+                    known.all(|binding| binding.flow != Some(*flow))
+                };
+                let mut came = flows.iter().flatten();
+                let moves = came.any(|(flow, _)| is_new(flow));
+                let before: Vec<_> = if moves {
+                    self.location.bindings(now, &key).cloned().collect()
+                } else {
+                    Vec::new()
+                };
                 let only_flows = flows
                     .iter()
                     .map(|flow| flow.as_ref().map(|(flow, _)| *flow));
@@ -84,6 +95,7 @@ impl Home {
                     .is_ok()
                 {
                     self.stick_row(net, now, &key, flows);
+                    self.follow(net, now, &key, &before);
                 }
             }
             Handoff::Stuck {

@@ -26,6 +26,12 @@ pub const STICK_PARAMS_MAX: usize = 16;
 /// item 13), so a long call renews it with the next one. Later: the request is
 /// routed as if nothing had been learned.
 pub const STICK_RECORD_ROUTE: Duration = Duration::from_secs(12 * 3_600);
+/// Most earlier Paths of one phone whose dialogs follow it. More: the oldest is
+/// forgotten, and the edges are asked for the phone.
+pub const FORMER_PATHS_MAX: usize = 4;
+/// Most phones of one shard that have such Paths. At the bound one of them is
+/// forgotten.
+pub const FORMER_PHONES_MAX: usize = 1 << 16;
 /// How long the URIs of a lost connection wait for it to be opened again
 /// (draft-jennings §6; protocol S-28). Later: they are dropped.
 pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);

@@ -109,6 +109,35 @@ impl Table {
         })
     }
 
+    /// Unbinds from the flow whatever has the user of this URI, host and port as well,
+    /// since that one has left it. The end of the last that was learned of a dialog or
+    /// by a redirect, where that is to come; `None` where there was none.
+    pub fn leave(&mut self, now: Instant, uri: &[u8], flow: Flow) -> Option<Instant> {
+        self.with_key(|table, key| {
+            if !key.read(uri) {
+                return None;
+            }
+            let (holder, domain) = table
+                .links
+                .holder(flow)
+                .zip(table.links.domain(key.host()))?;
+            let link = table.links.between(holder, domain)?;
+            let print = table.print(domain, key);
+            let mut last = None;
+            while let Some(index) =
+                table.row_of(print, |row| row.link == link && row.place == key.place())
+            {
+                let row = table.rows.get(index);
+                let learned = matches!(row.source, Source::RecordRoute | Source::Redirect);
+                if learned && row.until > now {
+                    last = last.max(Some(row.until));
+                }
+                table.drop_row(index);
+            }
+            last
+        })
+    }
+
     /// The live flow's link to the key's domain, if it is proven.
     fn proven(&self, flow: Flow, key: &Key) -> Option<u32> {
         let holder = self.links.holder(flow)?;
@@ -330,6 +359,33 @@ pub(super) mod tests {
             ),
             Bound::New
         );
+    }
+
+    #[test]
+    fn who_leaves_a_flow_leaves_nothing_there() {
+        // RFC 5626 §6: the registration was replaced.
+        let (mut t, at) = (table(), Instant::from_micros);
+        for on in [1, 2] {
+            t.link(NOW, flow(on), b"h", Source::Link);
+            path(&mut t, on, "sip:joe@h;lr;ob");
+            path(&mut t, on, "sip:ann@h;lr;ob");
+        }
+        for (gunk, end) in [
+            (b"sip:joe@h;lr;gunk=1", 2_500),
+            (b"sip:joe@h;lr;gunk=2", 900),
+        ] {
+            t.bind(NOW, flow(1), gunk, Source::RecordRoute, at(end));
+        }
+        assert_eq!(t.leave(NOW, b"sip:ann@h;lr", flow(1)), None);
+        assert_eq!(t.leave(NOW, b"sip:joe@h;lr;ob", flow(1)), Some(at(2_500)));
+        assert_eq!(t.leave(NOW, b"sip:joe@h;lr;ob", flow(1)), None);
+        for uri in ["sip:joe@h;lr;gunk=1", "sip:ann@h;lr;gunk=1"] {
+            assert_eq!(found(&mut t, uri), Some((2, Level::Equal)), "{uri}");
+        }
+        assert_eq!(t.leave(NOW, b"sip:joe@h;lr", flow(9)), None);
+        assert_eq!(t.leave(NOW, b"tel:1", flow(2)), None);
+        // The domains of both flows, and the phones of the second.
+        assert_eq!(t.len(), 4);
     }
 
     #[test]

@@ -139,6 +139,34 @@ impl Binding {
         })
     }
 
+    /// Whether a later one is of the same phone and stands in for this one: the same
+    /// instance where it is no flow beside this one (RFC 5626 §4.2.1), else the same
+    /// contact.
+    pub(in crate::home) fn is_followed_by(&self, later: &Self) -> bool {
+        let later_one = (later.contact(), later.instance(), later.reg_id());
+        self.is_followed(later_one)
+    }
+
+    /// The same of what a REGISTER asks for.
+    pub(in crate::home) fn is_replaced_by(&self, change: &Change<'_>) -> bool {
+        let reg_id = change.flow_key().map(|(_, reg_id)| reg_id);
+        let instance = change.instance.filter(|instance| !instance.is_empty());
+        let later = (change.contact, instance, reg_id);
+        change.expires_s > 0 && self.is_followed(later)
+    }
+
+    fn is_followed(&self, later: (&[u8], Option<&[u8]>, Option<u32>)) -> bool {
+        let (contact, instance, reg_id) = later;
+        let is_beside = |own| reg_id.is_some_and(|reg_id| reg_id != own);
+        match (self.instance(), instance) {
+            (Some(own), Some(instance)) if same_instance(own, instance) => {
+                !self.reg_id().is_some_and(is_beside)
+            }
+            (None, None) => same_contact(contact, self.contact()),
+            _ => false,
+        }
+    }
+
     /// The same binding in the sense of a registrar: by instance and reg-id
     /// when the change has both (RFC 5626 §6, the contact does not count), else
     /// by contact URI among those that go by it.

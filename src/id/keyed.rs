@@ -1,0 +1,197 @@
+//! Values found by a keyed hash that stands for what they are of, and swept a
+//! bounded piece at a time.
+//!
+//! They lie in a row, so that the sweep goes from one to the next and comes around;
+//! the table says where in it one is. The hash itself is the key: whoever makes it
+//! keeps its own key secret, and nobody aims at a chain.
+
+use hashbrown::HashTable;
+
+/// Values by the hash of what they are of.
+#[derive(Debug)]
+pub struct Keyed<T> {
+    /// Dense: a removed one is replaced by the last.
+    rows: Vec<(u64, T)>,
+    places: HashTable<u32>,
+    /// Where the sweep goes on.
+    cursor: usize,
+}
+
+impl<T> Default for Keyed<T> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            places: HashTable::new(),
+            cursor: 0,
+        }
+    }
+}
+
+impl<T> Keyed<T> {
+    /// Number of values.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True when there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: u64) -> Option<&T> {
+        let place = self.place(key)?;
+        self.rows.get(place).map(|(_, value)| value)
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn get_mut(&mut self, key: u64) -> Option<&mut T> {
+        let place = self.place(key)?;
+        self.rows.get_mut(place).map(|(_, value)| value)
+    }
+
+    /// Puts a value in the place of the one that its key had.
+    pub fn insert(&mut self, key: u64, value: T) {
+        if let Some(known) = self.get_mut(key) {
+            *known = value;
+            return;
+        }
+        let Ok(place) = u32::try_from(self.rows.len()) else {
+            return;
+        };
+        self.rows.push((key, value));
+        let rows = &self.rows;
+        let rehash = |at: &u32| rows[*at as usize].0;
+        self.places.insert_unique(key, place, rehash);
+    }
+
+    /// Takes the value of a key out.
+    pub fn remove(&mut self, key: u64) -> Option<T> {
+        let place = self.place(key)?;
+        Some(self.take(place))
+    }
+
+    /// Takes out the value that the sweep comes to next, where one has to give way.
+    pub fn remove_any(&mut self) -> Option<(u64, T)> {
+        let place = self.cursor.checked_rem(self.rows.len())?;
+        let key = self.rows.get(place)?.0;
+        self.cursor = place + 1;
+        Some((key, self.take(place)))
+    }
+
+    /// Shows `is_over` the next values, `budget` of them, and takes out those that it
+    /// says it of.
+    pub fn sweep(&mut self, budget: usize, mut is_over: impl FnMut(u64, &mut T) -> bool) {
+        for _ in 0..budget.min(self.rows.len()) {
+            if self.cursor >= self.rows.len() {
+                self.cursor = 0;
+            }
+            let Some((key, value)) = self.rows.get_mut(self.cursor) else {
+                return;
+            };
+            if is_over(*key, value) {
+                // The last one takes its place, and is looked at next.
+                self.take(self.cursor);
+            } else {
+                self.cursor += 1;
+            }
+        }
+    }
+
+    fn place(&self, key: u64) -> Option<usize> {
+        let is_it = |at: &u32| self.rows[*at as usize].0 == key;
+        let found = self.places.find(key, is_it)?;
+        Some(*found as usize)
+    }
+
+    fn take(&mut self, place: usize) -> T {
+        self.rename(place, None);
+        let last = self.rows.len() - 1;
+        if last != place {
+            self.rename(last, Some(place));
+        }
+        self.rows.swap_remove(place).1
+    }
+
+    /// Makes the table find a row at another place, or not at all.
+    fn rename(&mut self, place: usize, to: Option<usize>) {
+        let key = self.rows[place].0;
+        let is_it = |at: &u32| *at as usize == place;
+        let Ok(found) = self.places.find_entry(key, is_it) else {
+            return;
+        };
+        match to.and_then(|to| u32::try_from(to).ok()) {
+            Some(to) => *found.into_mut() = to,
+            None => {
+                found.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn it_does_what_a_map_does() {
+        let (mut keyed, mut twin) = (Keyed::default(), BTreeMap::new());
+        let mut chance = 7_u64;
+        for round in 0..20_000_u64 {
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            // Keys that share a chain too.
+            let key = (chance >> 56) << 40;
+            match chance >> 33 & 7 {
+                0..=3 => {
+                    keyed.insert(key, round);
+                    twin.insert(key, round);
+                }
+                4 | 5 => assert_eq!(keyed.remove(key), twin.remove(&key)),
+                6 => {
+                    let gone = keyed.remove_any();
+                    assert_eq!(
+                        gone.map(|(key, _)| key).and_then(|key| twin.remove(&key)),
+                        gone.map(|(_, value)| value)
+                    );
+                }
+                _ => {
+                    let old = round.saturating_sub(200);
+                    twin.retain(|_, made| *made >= old);
+                    // One that has been looked at may come again in the place of
+                    // one that goes, so that once around is not always all.
+                    for _ in 0..3 {
+                        keyed.sweep(usize::MAX, |_, made| *made < old);
+                    }
+                }
+            }
+            assert_eq!(keyed.get(key), twin.get(&key));
+            assert_eq!(
+                (keyed.len(), keyed.is_empty()),
+                (twin.len(), twin.is_empty())
+            );
+        }
+    }
+
+    #[test]
+    fn a_sweep_comes_around() {
+        let mut keyed = Keyed::default();
+        for key in 0..10_u64 {
+            keyed.insert(key, 0);
+        }
+        for _ in 0..5 {
+            keyed.sweep(4, |_, seen| {
+                *seen += 1;
+                false
+            });
+        }
+        assert!((0..10).all(|key| keyed.get(key) == Some(&2)));
+    }
+}
