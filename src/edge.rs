@@ -7,10 +7,11 @@
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
+//! - `refreshed`: dialogs that a phone has gone on with over another flow.
 //! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
-//! Dialogs are not remembered at all: the token in the Record-Route URI carries
+//! Dialogs are not remembered otherwise: the token in the Record-Route URI carries
 //! what the next request needs. Nothing is asked of another edge either; one
 //! that a request reaches by mistake relays it once, and the home learns the
 //! rest from its answers.
@@ -33,6 +34,7 @@ mod own;
 mod policy;
 mod record_route;
 mod redirects;
+mod refreshed;
 mod register;
 mod registered;
 mod registrations;

@@ -59,7 +59,7 @@ use crate::id::{Flow, Slab, Transport};
 use crate::limits;
 use crate::locate::Waiter;
 use crate::scan::{Message, Name};
-use crate::send::{End, Handoff, Hop};
+use crate::send::{End, Handoff, Hop, Refresh};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
@@ -183,6 +183,8 @@ pub struct Plan {
     pub check_loops: bool,
     /// For the response.
     pub note: Note,
+    /// When it is accepted, its dialog is at the flow that it came on.
+    pub refresh: Option<Refresh>,
 }
 
 impl Plan {
@@ -198,6 +200,7 @@ impl Plan {
         self.ack_all = false;
         self.check_loops = false;
         self.note = Note::Nothing;
+        self.refresh = None;
     }
 }
 

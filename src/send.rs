@@ -20,7 +20,7 @@ mod stream_queue;
 pub use datagram_queue::{DatagramQueue, Dropped};
 pub use event::{Event, Party};
 pub use flows::{Accepted, Flows, Local, Reach, Stream};
-pub use handoff::{Far, Handoff, Held};
+pub use handoff::{Far, Handoff, Held, Refresh};
 pub use health::Health;
 pub use hop::Hop;
 pub use names::{NameId, Names};

@@ -326,7 +326,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 8] {
+    pub fn gauges(&self) -> [(&'static str, usize); 9] {
         let registered = match &self.role {
             Acting::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
@@ -334,9 +334,14 @@ impl Shard {
             Acting::Home(_) => 0,
             Acting::Agent(agent) => agent.registered(),
         };
+        let refreshed = match &self.role {
+            Acting::Edge(edge) => edge.refreshed(),
+            Acting::Home(_) | Acting::Agent(_) => 0,
+        };
         [
             ("registered", registered),
             ("streams", self.net.flows.streams()),
+            ("refreshed_dialogs", refreshed),
             ("sources_near_bound", self.net.guard.near()),
             ("sources_keeping", self.net.txns.sources()),
             ("shed_percent", self.net.admission.loss().into()),

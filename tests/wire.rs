@@ -57,6 +57,7 @@ mod wire {
     mod sticking;
     mod strangers;
     mod streams;
+    mod target_refresh;
     mod tls;
     mod torture;
     mod transport;

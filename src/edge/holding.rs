@@ -151,6 +151,6 @@ pub(super) fn let_go(
 }
 
 /// What all shards call the phone.
-fn phone(net: &Net, subscriber: &Subscriber<'_>) -> u64 {
+pub(super) fn phone(net: &Net, subscriber: &Subscriber<'_>) -> u64 {
     net.hash([subscriber.user, subscriber.realm, subscriber.instance])
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::directory::Directory;
 use super::homes::Homes;
 use super::keep_open::Pings;
+use super::refreshed::Refreshed;
 use super::{Codec, EdgeSet, Registrations, Settings, Token};
 use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
@@ -38,6 +39,7 @@ pub struct Edge {
     pub(super) marks: MarkKey,
     pub(super) registrations: Registrations,
     pub(super) directory: Directory,
+    pub(super) refreshed: Refreshed,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
     /// Outline of a request looked at again when its response comes.
@@ -103,6 +105,7 @@ impl Edge {
             marks: MarkKey::new(&settings.flow_key),
             registrations: Registrations::new(seed),
             directory: Directory::default(),
+            refreshed: Refreshed::default(),
             boot,
             again: Message::default(),
             text: Vec::new(),
@@ -112,6 +115,12 @@ impl Edge {
             pings: Pings::default(),
             settings,
         }
+    }
+
+    /// Dialogs that their phones have gone on with over another flow.
+    #[must_use]
+    pub const fn refreshed(&self) -> usize {
+        self.refreshed.len()
     }
 
     /// Phones bound to flows of this shard.
@@ -295,6 +304,7 @@ impl Policy for Edge {
         edits: &mut Edits,
     ) {
         self.registered_with(net, now, context, response, edits);
+        self.refreshed_with(net, now, context);
         self.stick_dialog(net, now, context, response);
         if context.ingress.keep != Keep::Silent {
             grant_keep(net, response, edits);
@@ -329,6 +339,16 @@ impl Policy for Edge {
             }
             Handoff::Moved(held) => self.give_up(net, now, &held),
             Handoff::Revoked { user, realm } => self.forget_user(net, now, (&user, &realm)),
+            Handoff::Refreshed {
+                refresh,
+                flow,
+                far,
+                is_proven,
+            } => self.told_of_refresh(net, now, refresh, (flow, far, is_proven)),
+            Handoff::Over { dialog } => self.refreshed.end(dialog),
+            Handoff::Renewed { phone } => {
+                self.refreshed.end_all_of(phone);
+            }
             Handoff::Message { .. }
             | Handoff::Send { .. }
             | Handoff::Gone { .. }
@@ -436,6 +456,8 @@ impl Policy for Edge {
         self.registrations.expire(now, budget);
         let budget = SWEEP.max(self.directory.len() / 64);
         self.directory.expire(now, budget);
+        let budget = SWEEP.max(self.refreshed.len() / 64);
+        self.refreshed.expire(now, budget);
     }
 }
 

@@ -90,14 +90,14 @@ impl Edge {
                 if let Ok(known) = bound {
                     let came = (known == Known::First).then_some(phone.reg_id);
                     self.hold(net, now, &subscriber, (until, came));
+                    self.refreshed.outdate(net, &subscriber);
                 }
                 net.counters.registrations += u64::from(bound.is_ok());
                 self.stick_service_route(net, now, token, response, until);
-                let loud = net.omit.leaves_out(Omit::QuietRefresh);
                 let granted = Granted {
                     token,
                     edges,
-                    initial: *initial || loud,
+                    initial: *initial || net.omit.leaves_out(Omit::QuietRefresh),
                     transport: net.flows.transport(context.ingress.flow),
                     secure: is_sips(again.request_uri().of(base)),
                 };

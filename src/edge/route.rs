@@ -31,9 +31,7 @@ use crate::trust::{Ingress, Principal};
 impl Edge {
     /// Routes a request.
     pub(super) fn call(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        let Ingress {
-            principal, handed, ..
-        } = pass.request.ingress;
+        let Ingress { principal, .. } = pass.request.ingress;
         let mut token = Token::new();
         let what = self.find_own(pass, &mut token);
         let token = &token;
@@ -42,7 +40,14 @@ impl Edge {
             Mine::Bad(BadToken::Stale) if !principal.is_peer() && pass.next_route().is_some() => {
                 self.outgoing(pass, token)
             }
-            Mine::Bad(BadToken::Stale) => no_flow(pass),
+            Mine::Bad(BadToken::Stale) => {
+                let followed = if principal.is_peer() {
+                    self.follow(pass, token)
+                } else {
+                    None
+                };
+                followed.unwrap_or_else(|| no_flow(pass))
+            }
             Mine::Bad(bad) => {
                 pass.net.counters.bad_tokens += 1;
                 let (status, _) = bad.answer();
@@ -56,10 +61,7 @@ impl Edge {
                 Verdict::refuse(482, "Relayed Twice Between Edges")
             }
             Mine::Token => self.with_token(pass, token),
-            Mine::Flow { shard, .. } if pass.net.team.is_other(shard) && handed == 0 => {
-                Verdict::HandOver(shard)
-            }
-            Mine::Flow { flow, .. } => self.with_flow(pass, flow, token),
+            Mine::Flow { flow, shard } => self.with_flow(pass, (flow, shard), token),
             Mine::Elsewhere(_) | Mine::Cluster | Mine::Address | Mine::Sibling | Mine::Not => {
                 self.plain(pass, token)
             }
@@ -120,12 +122,18 @@ impl Edge {
             .filter(|flow| pass.net.flows.lives(*flow));
         if !principal.is_peer() {
             // Without its own flow its address changed, or this edge has forgotten it.
-            if pass.next_route().is_some() || table.has_flow(pass.now, flow, &subscriber) {
+            if pass.next_route().is_some()
+                || table.has_flow(pass.now, flow, &subscriber)
+                || self.shown(pass).leads_on
+            {
                 return self.outgoing(pass, token);
             }
             if let Some(verdict) = self.roams(pass) {
                 return verdict;
             }
+        }
+        if let Some(verdict) = self.follow(pass, token) {
+            return verdict;
         }
         if here.is_none()
             && let Some(shard) = self.holder(pass.net, pass.now, &subscriber, handed)
@@ -158,15 +166,34 @@ impl Edge {
         }
     }
 
-    fn with_flow(&mut self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
+    fn with_flow(
+        &mut self,
+        pass: &mut Pass<'_, '_>,
+        (flow, shard): (Flow, u8),
+        token: &Token,
+    ) -> Verdict {
+        let Ingress {
+            principal, handed, ..
+        } = pass.request.ingress;
+        if principal.is_peer()
+            && let Some(verdict) = self.follow(pass, token)
+        {
+            return verdict;
+        }
+        if pass.net.team.is_other(shard) && handed == 0 {
+            return Verdict::HandOver(shard);
+        }
         if flow == pass.request.ingress.flow {
             return self.outgoing(pass, token);
         }
-        if !pass.request.ingress.principal.is_peer() {
-            if pass.next_route().is_some() {
+        if !principal.is_peer() {
+            if pass.next_route().is_some() || self.shown(pass).leads_on {
                 return self.outgoing(pass, token);
             }
             if let Some(verdict) = self.roams(pass) {
+                return verdict;
+            }
+            if let Some(verdict) = self.follow(pass, token) {
                 return verdict;
             }
         }
@@ -272,7 +299,12 @@ impl Edge {
     }
 
     /// To the phone, over its flow and no other (RFC 5626 §5.3.1).
-    fn incoming(&mut self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
+    pub(super) fn incoming(
+        &mut self,
+        pass: &mut Pass<'_, '_>,
+        flow: Flow,
+        token: &Token,
+    ) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
         let home = Hop::Flow(pass.request.ingress.flow);
@@ -304,6 +336,7 @@ impl Edge {
                 self.plan_home(pass, next.flatten().map(|uri| uri.whole));
             }
         }
+        self.note_refresh(pass, token);
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
             self.record_route(pass, (pass.request.ingress.flow, hop), Way::Out, token);
         }

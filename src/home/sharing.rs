@@ -115,6 +115,9 @@ impl Home {
             | Handoff::Silent { .. }
             | Handoff::Holds { .. }
             | Handoff::Moved(_)
+            | Handoff::Refreshed { .. }
+            | Handoff::Over { .. }
+            | Handoff::Renewed { .. }
             | Handoff::Revoked { .. } => {}
         }
     }

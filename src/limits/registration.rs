@@ -54,6 +54,16 @@ pub const TOKEN_FIELD_MAX: usize = 255;
 /// Most registrations an edge remembers of one user. One more pushes out the
 /// oldest, which is the one a phone that changes its instance has left behind.
 pub const USER_REGISTRATIONS_MAX: usize = 64;
+/// Dialogs per shard whose phones have gone on over another flow than they were
+/// recorded on. At the bound an old one gives way, and its phone is reached as before
+/// until it registers.
+pub const REFRESHED_MAX: usize = 1 << 15;
+/// Such dialogs of one phone. Further ones are reached as before: nobody has the
+/// others give way.
+pub const REFRESHED_OF_PHONE_MAX: usize = 32;
+/// How long such a dialog is remembered after its phone has last refreshed it, as
+/// long as a Record-Route sticks.
+pub const REFRESHED_FOR: Duration = Duration::from_secs(12 * 3_600);
 /// Most addresses of record with bindings per shard. At the bound the REGISTER
 /// of a further one gets 503.
 pub const AORS_MAX: usize = 1 << 22;

@@ -8,7 +8,7 @@ use crate::bytes::Buf;
 use crate::id::{ClientId, ServerId, Transport};
 use crate::limits;
 use crate::scan::Method;
-use crate::send::Hop;
+use crate::send::{Hop, Refresh};
 use crate::span::Span;
 use crate::time::Instant;
 use crate::trust::Ingress;
@@ -23,6 +23,8 @@ pub struct Context {
     pub ingress: Ingress,
     /// What the role noted.
     pub note: Note,
+    /// When it is accepted, its dialog is at the flow that it came on.
+    pub refresh: Option<Refresh>,
     /// Our Via says that a stranger sent it.
     pub(super) is_guest: bool,
     /// It belongs to no dialog yet: keep-alives may be agreed on with it (K-2).

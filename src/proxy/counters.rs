@@ -150,6 +150,9 @@ counters! {
     strangers_refused,
     /// Phones sent to other edges by 300.
     moved,
+    /// Dialogs that their phones have gone on with over another flow than they were
+    /// recorded on.
+    refreshed,
     /// Requests relayed to another edge of the set.
     relays,
     /// Requests answered with a redirect to the edges of their token.

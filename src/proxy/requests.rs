@@ -250,6 +250,7 @@ impl Proxy {
             method: request.message.method(),
             ingress: request.ingress,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
+            refresh: self.plan.refresh.take(),
             opens: !request.in_dialog(),
             is_guest: self.plan.is_guest,
             class: Class::Standing,

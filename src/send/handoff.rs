@@ -29,6 +29,15 @@ pub struct Held {
     pub reg_id: u32,
 }
 
+/// A dialog as one of its phones has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// The dialog, by a keyed hash of its Call-ID, its tags, the side and the phone.
+    pub dialog: u64,
+    /// The phone, by the hash of its user, domain and instance, or of its flow token.
+    pub phone: u64,
+}
+
 /// A piece of work, or a piece of news, for another shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handoff {
@@ -85,6 +94,29 @@ pub enum Handoff {
     },
     /// Another shard has this registration now, over a flow of its own.
     Moved(Held),
+    /// A phone has gone on with a dialog over this flow, which its requests take from
+    /// now on.
+    Refreshed {
+        /// Which dialog of which phone.
+        refresh: Refresh,
+        /// The flow.
+        flow: Flow,
+        /// Its far side.
+        far: Far,
+        /// The sender knows that it is where it says.
+        is_proven: bool,
+    },
+    /// Such a dialog is over.
+    Over {
+        /// Which, as in `Refresh`.
+        dialog: u64,
+    },
+    /// A phone has registered anew, or has renewed that: what was known of its dialogs
+    /// is older.
+    Renewed {
+        /// Which phone, by the hash of its user, domain and instance.
+        phone: u64,
+    },
     /// Whoever is registered as this user has been revoked by the home.
     Revoked {
         /// The user, in the spelling of `scan::user`.

@@ -43,6 +43,9 @@ impl Shard {
             }
             Handoff::Holds { .. }
             | Handoff::Moved(_)
+            | Handoff::Refreshed { .. }
+            | Handoff::Over { .. }
+            | Handoff::Renewed { .. }
             | Handoff::Revoked { .. }
             | Handoff::Row { .. }
             | Handoff::Stuck { .. } => {

@@ -219,17 +219,21 @@ impl Phone {
 
     /// Sends a request of the dialog.
     pub(crate) fn in_dialog(&self, world: &mut World, edge: &str, method: &str, cseq: u32) {
+        world.send(self.addr, edge, &self.of_dialog(method, cseq));
+    }
+
+    /// A request of the dialog.
+    pub(crate) fn of_dialog(&self, method: &str, cseq: u32) -> String {
         let routes: String = self
             .routes
             .iter()
             .map(|route| format!("Route: {route}\n"))
             .collect();
-        let text = format!(
+        format!(
             "{method} {} SIP/2.0\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bK{}d{method}{cseq}\n{routes}Max-Forwards: 70\n\
              From: {}\nTo: {}\nCall-ID: {}\nCSeq: {cseq} {method}\nContent-Length: 0\n\n",
             self.remote_target, self.addr, self.name, self.local, self.remote, self.call_id
-        );
-        world.send(self.addr, edge, &text);
+        )
     }
 
     /// The last value of its route set: the far side's edge.
