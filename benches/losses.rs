@@ -170,6 +170,7 @@ fn settings() -> edge::Settings {
         set_size: 1,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
+        keeps_flows: false,
         peers: Vec::new(),
         core_port: 40_000,
         rules: edge::Rules {

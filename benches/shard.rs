@@ -262,6 +262,7 @@ fn settings() -> edge::Settings {
         set_size: 2,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
+        keeps_flows: false,
     }
 }
 

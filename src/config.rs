@@ -60,6 +60,8 @@ pub struct Config {
     pub source_memory: usize,
     /// What it is.
     pub role: Role,
+    /// Where an edge keeps the flows of its UDP phones, if it does.
+    pub flows: Option<Flows>,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<io::tls::Settings>,
     /// The name servers it asks; none: those of the system.
@@ -90,6 +92,17 @@ pub struct Core {
     pub at: String,
 }
 
+/// A file for the flows of UDP phones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows {
+    /// Where.
+    pub path: PathBuf,
+    /// For how many it has room.
+    pub most: u32,
+    /// Where the configuration names it, to begin a sentence about it.
+    pub at: String,
+}
+
 impl Config {
     /// What may surprise the operator of a node that can run, each in one
     /// sentence without a full stop.
@@ -102,6 +115,12 @@ impl Config {
                     found.push(
                         "tokens are readable and can be forged, which is for a lab: \
                          `token_key_file` seals them",
+                    );
+                }
+                if self.flows.is_none() {
+                    found.push(
+                        "a restart makes this edge deaf to its UDP phones until they refresh: \
+                         `flows` keeps where they are in a file",
                     );
                 }
                 found.extend(self.deaf_to(&edge.peers));
@@ -222,6 +241,8 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         (Some(section), Role::Edge(edge)) => role::covered(&section, edge, &listen)?,
         (Some(_) | None, _) => Vec::new(),
     };
+    let flows = root.section("edge")?;
+    let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
     let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
     let control = root.text("control", want)?.map(|path| folder.join(path));
     let metrics = root.parsed("metrics", "an address and port", |text| {
@@ -251,6 +272,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         core,
         shards,
         role,
+        flows: flows.flatten(),
         tls,
         dns_servers: Vec::new(),
         name_server: None,

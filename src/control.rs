@@ -1,8 +1,9 @@
 //! The cold thread: whatever may wait for a disk or a person.
 //!
 //! One tokio runtime on a thread of its own handles signals, keeps the
-//! registrations on disk, watches the list of subscribers and the certificates,
-//! asks the DNS, and answers it for the names of the cluster. It talks to the
+//! registrations of a home and the flows of an edge on disk, watches the list of
+//! subscribers and the certificates, asks the DNS, and answers it for the names
+//! of the cluster. It talks to the
 //! shards through bounded channels and never blocks one; the shards never
 //! wait for it.
 //!
@@ -15,6 +16,7 @@
 mod admin;
 mod certificates;
 mod dns;
+mod flow_table;
 mod name_server;
 pub(crate) mod private;
 mod store;
@@ -22,6 +24,7 @@ mod subscribers;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use admin::{DoorFault, Doors};
 pub use certificates::Certificates;
 pub use dns::{Dns, look_up};
+pub use flow_table::{FlowTable, FlowsFault, Opened, check as check_flows};
 pub use name_server::{NameServer, NameServerFault};
 pub use store::{Store, StoreFault};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
@@ -42,6 +46,9 @@ pub struct Duties {
     pub shards: Vec<Orders>,
     /// The registrations on disk, and what is to be written there.
     pub store: Option<(Store, mpsc::Receiver<Record>)>,
+    /// The flows of UDP phones on disk, what is to be written there, and whether
+    /// something was dropped on the way.
+    pub flows: Option<(FlowTable, mpsc::Receiver<Record>, Arc<AtomicBool>)>,
     /// The file of subscribers.
     pub subscribers: Option<ListFile>,
     /// Where questions come in, and the name of the node that answers them.
@@ -96,6 +103,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
     let Duties {
         shards,
         store,
+        flows,
         subscribers,
         doors: (doors, node),
         certificates,
@@ -104,6 +112,8 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
     } = duties;
     let shards: Arc<[Orders]> = shards.into();
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
+    let flows =
+        flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));
     tokio::select! {
         result = obey_signals(&shards) => result?,
         () = subscribers::watch(subscribers, &shards) => {}
@@ -113,7 +123,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         result = name_server::serve(name_server) => result?,
         _ = ended => {}
     }
-    if let Some(writer) = writer {
+    for writer in [writer, flows].into_iter().flatten() {
         writer.await?;
     }
     Ok(())

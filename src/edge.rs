@@ -6,6 +6,7 @@
 //!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `registrations`: which flow leads to which subscriber, on this shard.
+//! - `restoring`, `row`: what of it an earlier run has left, where it leads over UDP.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
 //! - `refreshed`: dialogs that a phone has gone on with over another flow.
 //! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
@@ -38,8 +39,10 @@ mod refreshed;
 mod register;
 mod registered;
 mod registrations;
+mod restoring;
 mod revoking;
 mod route;
+mod row;
 mod seal;
 mod spelling;
 mod sticky;
@@ -51,6 +54,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use instance::pseudo_instance;
 pub use policy::Edge;
 pub use registrations::{Full, Known, Registration, Registrations};
+pub use row::is_live;
 pub use seal::Ring;
 pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
@@ -100,6 +104,8 @@ pub struct Settings {
     pub flow_key: [u8; 32],
     /// Who may do what.
     pub rules: Rules,
+    /// Registrations over UDP are put out as `Output::Store`, for the next run.
+    pub keeps_flows: bool,
 }
 
 /// What the operator of an edge allows.

@@ -8,11 +8,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Role, keep, seed};
+use crate::config::{self, Config, Role, keep, seed};
 use crate::control::{
-    self, Control, Dns, DoorFault, Doors, Duties, ListFault, ListFile, NameServer, NameServerFault,
-    Store, StoreFault,
+    self, Control, Dns, DoorFault, Doors, Duties, FlowTable, FlowsFault, ListFault, ListFile,
+    NameServer, NameServerFault, Opened as Flows, Store, StoreFault,
 };
+use crate::edge::is_live;
 use crate::id::Transport;
 use crate::io::{self, Clock, Handle, Listening, Record, Start};
 use crate::shard;
@@ -34,6 +35,14 @@ pub enum Fault {
     /// The registrations on disk.
     #[error(transparent)]
     Store(#[from] StoreFault),
+    /// The flows of UDP phones on disk.
+    #[error("{at}: {fault}")]
+    Flows {
+        /// Where the configuration names them.
+        at: String,
+        /// What is wrong with them.
+        fault: FlowsFault,
+    },
     /// The control socket and the port of the metrics.
     #[error("{at}: {fault}")]
     Door {
@@ -86,11 +95,10 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let doors = doors(&config)?;
     let name_server = name_server(&config)?;
     let warnings = config.warnings();
-    let Opened {
-        role,
-        subscribers,
-        store,
-    } = open(config.role)?;
+    let flows = flows(&config, clock)?;
+    let opened = open(config.role)?;
+    let (role, subscribers) = (opened.role, opened.subscribers);
+    let (disk, restored) = disk(opened.store, flows)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
     for warning in warnings {
@@ -101,6 +109,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let tls = certificates.as_ref().map(control::Certificates::load);
     let tls = tls.transpose()?.map(Arc::new);
     let (to_store, records) = io::to_store();
+    let has_dropped = to_store.has_dropped();
     let (to_dns, questions) = io::to_dns();
     let mut starts = Vec::new();
     let node_seed = seed()?;
@@ -114,21 +123,27 @@ pub fn run(config: Config) -> Result<(), Fault> {
             mesh,
             clock,
             tls: tls.clone(),
-            store: store.as_ref().map(|_| to_store.clone()),
+            store: (!matches!(disk, Disk::Nothing)).then(|| to_store.clone()),
             unlimited: config.unlimited.clone(),
             connections_per_source: config.connections_per_source,
             source_memory: config.source_memory,
             dns: to_dns.of(shard),
-            restored: restored(store.as_ref())?,
+            restored: Arc::clone(&restored),
         });
     }
     // The writer ends when the last shard's sender is gone.
     drop(to_store);
     let (shards, handles) = io::start(starts)?.into_iter().unzip();
-    let store = store.map(|store| (store, records));
+    drop(restored);
+    let (store, flows) = match disk {
+        Disk::Nothing => (None, None),
+        Disk::Store(store) => (Some((store, records)), None),
+        Disk::Flows(table) => (None, Some((*table, records, has_dropped))),
+    };
     let control = control::start(Duties {
         shards,
         store,
+        flows,
         subscribers,
         doors: (doors, config.name.clone()),
         certificates,
@@ -145,6 +160,31 @@ pub fn run(config: Config) -> Result<(), Fault> {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
     }
     wait(handles, control)
+}
+
+/// What a node keeps on disk.
+enum Disk {
+    Nothing,
+    /// The registrations of a home.
+    Store(Store),
+    /// The flows of an edge.
+    Flows(Box<FlowTable>),
+}
+
+/// What is kept, and what of it there is.
+fn disk(store: Option<Store>, flows: Flows) -> Result<(Disk, Arc<[Record]>), Fault> {
+    let (disk, records) = match (store, flows.table) {
+        (Some(store), _) => {
+            let records = store.records()?;
+            (Disk::Store(store), records)
+        }
+        (None, Some(table)) => (Disk::Flows(Box::new(table)), flows.rows),
+        (None, None) => (Disk::Nothing, Vec::new()),
+    };
+    if !records.is_empty() {
+        tracing::info!(records = records.len(), "read the registrations back");
+    }
+    Ok((disk, records.into()))
 }
 
 /// What a node is, with the files it needs for that.
@@ -189,6 +229,9 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
+    if let Some(flows) = &config.flows {
+        control::check_flows(&flows.path).map_err(flows_fault(flows))?;
+    }
     io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     name_server(config)?;
     doors(config).map(drop)
@@ -204,6 +247,25 @@ fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {
         fault,
     })?;
     Ok(Some(opened))
+}
+
+/// The flows that an earlier run has left.
+fn flows(config: &Config, clock: Clock) -> Result<Flows, Fault> {
+    let (Some(flows), Role::Edge(edge)) = (&config.flows, &config.role) else {
+        let (table, rows) = (None, Vec::new());
+        return Ok(Flows { table, rows });
+    };
+    let owner = format!("{}/{}", edge.cluster, edge.name);
+    let is_live = |key: &[u8], value: &[u8]| is_live(clock.now(), clock.wall(), key, value);
+    let opened = FlowTable::open(&flows.path, &owner, flows.most, is_live);
+    opened.map_err(flows_fault(flows))
+}
+
+fn flows_fault(flows: &config::Flows) -> impl Fn(FlowsFault) -> Fault + '_ {
+    |fault| Fault::Flows {
+        at: flows.at.clone(),
+        fault,
+    }
 }
 
 fn doors(config: &Config) -> Result<Doors, Fault> {
@@ -248,12 +310,4 @@ fn wait(handles: Vec<Handle>, control: Control) -> Result<(), Fault> {
     control.finish()?;
     tracing::info!("ended");
     Ok(())
-}
-
-fn restored(store: Option<&Store>) -> Result<Vec<Record>, StoreFault> {
-    let records = store.map(Store::records).transpose()?.unwrap_or_default();
-    if !records.is_empty() {
-        tracing::info!(records = records.len(), "read the registrations back");
-    }
-    Ok(records)
 }

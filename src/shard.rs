@@ -113,7 +113,8 @@ pub enum Input<'a> {
         /// What was found.
         records: Records,
     },
-    /// A row of the store, read back before any traffic.
+    /// A row of the store, read back before any traffic; of an edge, a flow that an
+    /// earlier run has left. Every shard is given all of them.
     Restored {
         /// As in `Output::Store`.
         key: &'a [u8],
@@ -273,11 +274,13 @@ impl Shard {
                 Hands::Proxy(proxy, mut turn) => proxy.resolved(&mut turn, name, &records),
                 Hands::Agent(..) => {}
             },
-            Input::Restored { key, value } => {
-                if let Acting::Home(home) = &mut self.role {
+            Input::Restored { key, value } => match &mut self.role {
+                Acting::Edge(edge) => edge.restore(&mut self.net, now, key, value),
+                Acting::Home(home) => {
                     home.restore(&mut self.net, now, key, value);
                 }
-            }
+                Acting::Agent(_) => {}
+            },
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
             Input::Subscribers { list, revoked } => {
                 if let Acting::Home(home) = &mut self.role {
@@ -293,6 +296,9 @@ impl Shard {
             Input::Tick => {}
         }
         self.tick(now);
+        if let Acting::Edge(edge) = &mut self.role {
+            edge.write_down(&mut self.net, now);
+        }
         self.net.arm_beats();
     }
 
@@ -424,6 +430,12 @@ impl Shard {
                     via,
                     ingress,
                 };
+                if let Acting::Edge(edge) = &*role
+                    && ingress.handed == 0
+                    && edge.hand_stray(net, now, &request)
+                {
+                    return;
+                }
                 match &mut role.hands(proxy, net, now) {
                     Hands::Proxy(proxy, turn) => {
                         if ingress.handed == 0 {

@@ -33,6 +33,7 @@ mod wire {
     mod homes;
     mod keepalive;
     mod keeping;
+    mod kept_flows;
     mod kin;
     mod locating;
     mod loops;

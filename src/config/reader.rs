@@ -1,5 +1,6 @@
 //! A TOML document read key by key, so that every mistake knows its line.
 
+use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
@@ -157,17 +158,18 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number that may be there.
-    pub(super) fn number(
+    pub(super) fn number<T: TryFrom<u32> + PartialOrd + Display>(
         &self,
         key: &str,
-        range: RangeInclusive<u16>,
+        range: RangeInclusive<T>,
         want: &str,
-    ) -> Result<Option<u16>, Mistake> {
+    ) -> Result<Option<T>, Mistake> {
         let Some(value) = self.table.get(key) else {
             return Ok(None);
         };
         let number = value.get_ref().as_integer();
-        let number = number.and_then(|n| u16::from_str_radix(n.as_str(), n.radix()).ok());
+        let number = number.and_then(|n| u32::from_str_radix(n.as_str(), n.radix()).ok());
+        let number = number.and_then(|number| T::try_from(number).ok());
         match number.filter(|number| range.contains(number)) {
             Some(number) => Ok(Some(number)),
             None => {

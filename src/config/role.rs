@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
-use super::{Core, Home, Mistake, keys, names, rules};
+use super::{Core, Flows, Home, Mistake, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, Member, PathPolicy};
 use crate::home::{self, Redirect};
@@ -38,6 +38,8 @@ pub(super) fn edge(
         "challenge_udp_calls",
         "nat_keepalive",
         "covers",
+        "flows",
+        "flows_max",
     ])?;
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;
@@ -81,6 +83,7 @@ pub(super) fn edge(
         token_keys,
         flow_key,
         rules,
+        keeps_flows: section.has("flows"),
     })
 }
 
@@ -158,6 +161,25 @@ pub(super) fn home(
         new_key,
         plain_is_tls,
     })
+}
+
+/// The file that keeps the flows of UDP phones, and how many.
+pub(super) fn flows(section: &Section<'_>, folder: &Path) -> Result<Option<Flows>, Mistake> {
+    let want = "the file that keeps the flows of UDP phones, such as \"flows.table\"";
+    let path = section.text("flows", want)?.map(|file| folder.join(file));
+    let want = "the number of flows that are kept at the most";
+    let most = section.number("flows_max", 1..=limits::FLOWS_KEPT_MAX, want)?;
+    if path.is_none() && most.is_some() {
+        return Err(section.mistake(
+            "flows_max",
+            "says how many flows the file `flows` is to keep, and there is none: name one",
+        ));
+    }
+    Ok(path.map(|path| Flows {
+        path,
+        most: most.unwrap_or(limits::FLOWS_KEPT),
+        at: section.place("flows"),
+    }))
 }
 
 /// The key of a home's nonces and dialog marks, and the file that it is to be kept

@@ -85,6 +85,7 @@ impl Store {
                 Ok(Record {
                     key: key.value().into(),
                     value: Some(value.value().into()),
+                    shard: 0,
                 })
             });
             rows.collect()
@@ -179,6 +180,7 @@ mod tests {
         Record {
             key: key.as_bytes().into(),
             value: value.map(|value| value.as_bytes().into()),
+            shard: 0,
         }
     }
 

@@ -90,6 +90,11 @@ impl Edge {
         let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {
             return;
         };
+        // He may have been revoked while this edge was down. In a dialog the mark
+        // says who may.
+        if found.is_restored && !pass.request.in_dialog() {
+            return;
+        }
         identity::assert(&[found.aor], &mut pass.plan.lines);
     }
 

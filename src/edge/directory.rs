@@ -52,6 +52,12 @@ impl Directory {
         found.is_some_and(|place| self.entries[place].until > now)
     }
 
+    /// Whether `shard` is known to hold `phone` for longer than that.
+    pub(super) fn is_later(&self, phone: u64, shard: u8, until: Instant) -> bool {
+        let found = self.find(phone, |entry| entry.shard == shard);
+        found.is_some_and(|place| self.entries[place].until > until)
+    }
+
     /// The shard other than `not` that holds `phone` the longest.
     pub(super) fn holder(&self, now: Instant, phone: u64, not: u8) -> Option<u8> {
         let entries = self.by_phone.iter_hash(phone);

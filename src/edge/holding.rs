@@ -83,6 +83,23 @@ impl Edge {
         }
     }
 
+    /// Takes note of who holds a phone, where it falls to this shard to know.
+    pub(super) fn note_holder(
+        &mut self,
+        net: &Net,
+        now: Instant,
+        subscriber: &Subscriber<'_>,
+        (holder, until): (u8, Instant),
+    ) {
+        if net.team.is_alone() {
+            return;
+        }
+        let phone = phone(net, subscriber);
+        if net.team.of(phone) == net.team.own && !self.directory.is_later(phone, holder, until) {
+            self.directory.set(now, phone, holder, until);
+        }
+    }
+
     /// A registration of a phone came to a shard: whoever else holds that phone
     /// gives it up. Its old flow is nobody's then, as if it had come to the same
     /// shard again.

@@ -40,6 +40,8 @@ pub struct Edge {
     pub(super) registrations: Registrations,
     pub(super) directory: Directory,
     pub(super) refreshed: Refreshed,
+    /// Flows that an earlier run left to other shards.
+    pub(super) strays: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
     /// Outline of a request looked at again when its response comes.
@@ -96,6 +98,10 @@ impl Edge {
         );
         let others = settings.members.iter().enumerate();
         let others = others.filter(|(place, _)| *place != own);
+        let mut registrations = Registrations::new(seed);
+        if settings.keeps_flows {
+            registrations.keep_notes();
+        }
         Self {
             own,
             homes: Homes::new(&settings.home, settings.core_port),
@@ -103,9 +109,10 @@ impl Edge {
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
             marks: MarkKey::new(&settings.flow_key),
-            registrations: Registrations::new(seed),
+            registrations,
             directory: Directory::default(),
             refreshed: Refreshed::default(),
+            strays: Directory::default(),
             boot,
             again: Message::default(),
             text: Vec::new(),
@@ -356,6 +363,7 @@ impl Policy for Edge {
             | Handoff::Heard { .. }
             | Handoff::Silent { .. }
             | Handoff::Row { .. }
+            | Handoff::Stray { .. }
             | Handoff::Stuck { .. } => {}
         }
     }
@@ -458,6 +466,7 @@ impl Policy for Edge {
         self.directory.expire(now, budget);
         let budget = SWEEP.max(self.refreshed.len() / 64);
         self.refreshed.expire(now, budget);
+        self.strays.expire(now, budget);
     }
 }
 

@@ -84,6 +84,7 @@ impl Edge {
                     flags: named.flags(),
                     is_sticky: phone.sticky,
                     is_kept_open: self.is_kept_open(&context.ingress, &again, response),
+                    is_restored: false,
                     expires: until,
                 });
                 self.arm_pings(net, now);

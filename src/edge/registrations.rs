@@ -9,15 +9,21 @@
 //! - A lookup never returns a registration whose time is over; `expire` merely
 //!   gives memory back, a bounded piece at a time.
 //! - Not the location store: what is lost here costs a redirect, a relay or a
-//!   430, and the next refresh brings it back.
+//!   430, and the next refresh brings it back. Only what leads over UDP is kept
+//!   outside the process as well, where the edge has a table for it (`restoring`):
+//!   each change to it is noted, whoever brings it about.
 //!
 //! The token is not stored but written again from what is here (about 1 µs): its
 //! text would double the memory. A record takes 88 bytes, its text (address
 //! of record, instance) 64 to 80, the two indexes 10 to 22. A million registrations with
 //! UUID instances measure 197 bytes each, growth of the tables included.
 
+mod notes;
 mod table;
 
+pub(super) use notes::Note;
+
+use notes::Notes;
 use table::{Record, Table};
 
 use super::{EdgeSet, Subscriber};
@@ -46,6 +52,10 @@ pub struct Registration<'a> {
     pub is_sticky: bool,
     /// True when the edge keeps the flow open, since the phone does not.
     pub is_kept_open: bool,
+    /// True when the 2xx passed in an earlier run of this edge, and none since: who
+    /// is revoked in between is not told of here, so it says where the phone is and
+    /// not who calls.
+    pub is_restored: bool,
     /// From when on it counts as gone.
     pub expires: Instant,
 }
@@ -59,6 +69,7 @@ pub struct Registrations {
     cursor: u32,
     /// Where `next_kept_open` goes on.
     open_cursor: u32,
+    notes: Notes,
 }
 
 /// What a registration was to the table that remembers it now.
@@ -85,7 +96,35 @@ impl Registrations {
             max: REGISTRATIONS_MAX,
             cursor: 0,
             open_cursor: 0,
+            notes: Notes::new(),
         }
+    }
+
+    /// From now on every change to what leads over UDP is noted.
+    pub const fn keep_notes(&mut self) {
+        self.notes.begin();
+    }
+
+    /// The oldest change that was noted, and who is registered where it happened.
+    pub(super) fn next_note(&mut self) -> Option<Note> {
+        self.notes.next()
+    }
+
+    /// What is bound at a place that a note names.
+    pub(super) fn at(&self, index: u32) -> Option<Registration<'_>> {
+        self.table.get(index).map(Record::view)
+    }
+
+    /// Takes back what an earlier run of the edge has bound; nothing is noted, since
+    /// it is kept already.
+    ///
+    /// # Errors
+    /// As for `bind`.
+    pub(super) fn restore(&mut self, registration: &Registration<'_>) -> Result<Known, Full> {
+        let notes = std::mem::replace(&mut self.notes, Notes::new());
+        let bound = self.bind(registration);
+        self.notes = notes;
+        bound
     }
 
     /// Remembers the registration as its subscriber's newest, in place of one
@@ -108,17 +147,20 @@ impl Registrations {
             }
         }
         if let Some(mut record) = same.and_then(|index| self.table.remove(index)) {
+            self.notes.renewed(&record.view(), registration);
             record.renew(registration);
-            self.table.insert(record);
+            let index = self.table.insert(record);
+            self.notes.bound(index, registration);
             return Ok(Known::Before);
         }
         let record = Record::new(registration).ok_or(Full)?;
         if held >= USER_REGISTRATIONS_MAX {
-            oldest.and_then(|index| self.table.remove(index));
+            oldest.and_then(|index| self.remove(index));
         } else if self.table.len() >= self.max {
             return Err(Full);
         }
-        self.table.insert(record);
+        let index = self.table.insert(record);
+        self.notes.bound(index, registration);
         Ok(Known::First)
     }
 
@@ -203,7 +245,7 @@ impl Registrations {
             .of_user((subscriber.user, subscriber.realm))
             .find(|(_, record)| is_it(record))
             .map(|(index, _)| index);
-        found.and_then(|index| self.table.remove(index)).is_some()
+        found.and_then(|index| self.remove(index)).is_some()
     }
 
     /// Forgets everything of a user of a realm, and tells `gone` of each
@@ -216,7 +258,7 @@ impl Registrations {
         let mut forgotten = 0;
         loop {
             let newest = self.table.of_user(user).next().map(|(index, _)| index);
-            let Some(record) = newest.and_then(|index| self.table.remove(index)) else {
+            let Some(record) = newest.and_then(|index| self.remove(index)) else {
                 return forgotten;
             };
             gone(self, &record.subscriber());
@@ -229,7 +271,7 @@ impl Registrations {
     pub fn flow_lost(&mut self, flow: Flow, mut gone: impl FnMut(&Self, &Subscriber<'_>)) -> usize {
         let mut lost = 0;
         while let Some(index) = self.table.newest_on_flow(flow) {
-            if let Some(record) = self.table.remove(index) {
+            if let Some(record) = self.remove(index) {
                 gone(self, &record.subscriber());
             }
             lost += 1;
@@ -251,7 +293,7 @@ impl Registrations {
                 .get(self.cursor)
                 .is_some_and(|record| record.expires <= now)
             {
-                self.table.remove(self.cursor);
+                self.remove(self.cursor);
                 forgotten += 1;
             }
             self.cursor += 1;
@@ -300,6 +342,12 @@ impl Registrations {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn remove(&mut self, index: u32) -> Option<Record> {
+        let record = self.table.remove(index)?;
+        self.notes.gone(&record.view());
+        Some(record)
     }
 
     fn live(&self, now: Instant, subscriber: &Subscriber<'_>) -> impl Iterator<Item = &Record> {

@@ -118,6 +118,7 @@ impl Home {
             | Handoff::Refreshed { .. }
             | Handoff::Over { .. }
             | Handoff::Renewed { .. }
+            | Handoff::Stray { .. }
             | Handoff::Revoked { .. } => {}
         }
     }

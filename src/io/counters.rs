@@ -55,8 +55,8 @@ crate::proxy::counters! {
     tcp_overflows,
     /// Hand-overs to other shards dropped, because they are too far behind.
     handoff_drops,
-    /// Records handed to the store.
+    /// Records handed to the store, or to the table of flows.
     store_written,
-    /// Records dropped because the store is too far behind.
+    /// Records dropped because it is too far behind.
     store_dropped,
 }

@@ -45,7 +45,7 @@ pub struct Start {
     /// Where its questions go.
     pub dns: DnsSender,
     /// The registrations there are.
-    pub restored: Vec<Record>,
+    pub restored: Arc<[Record]>,
 }
 
 /// A running shard.

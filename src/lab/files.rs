@@ -140,6 +140,10 @@ set_size = 2
         head(place, "edge", shape),
         members.concat()
     );
+    text.push_str(&format!(
+        "flows = \"{}.flows\"\nflows_max = 20000\n",
+        place.name
+    ));
     if is_sealed {
         text.push_str("token_key_file = \"cluster.key\"\n");
     }

@@ -82,3 +82,12 @@ pub const NAT_PING_PARTS: u32 = 2_500;
 /// Nonces whose counts a shard remembers, about 3 MiB. At the bound the oldest
 /// is dropped, and nonces as old as it are stale to this shard from then on.
 pub const NONCE_COUNTS_MAX: usize = 1 << 16;
+/// Longest row of the table of flows, key and value together, in bytes: what a slot
+/// of the file holds beside its seal. It is enough for 160 bytes of user, domain and
+/// instance. Longer: the registration is not kept (`flows_too_long`).
+pub const FLOW_ROW_MAX: usize = 236;
+/// Flows that the table of an edge has room for, if nothing else is configured: a file
+/// of 50 MiB. More are not kept, with a warning.
+pub const FLOWS_KEPT: u32 = 200_000;
+/// The most it can have room for: what four shards remember, in a file of 1 GiB.
+pub const FLOWS_KEPT_MAX: u32 = 1 << 22;

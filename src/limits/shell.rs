@@ -108,6 +108,9 @@ pub const STORE_ROWS_AT_ONCE: usize = 32;
 pub const STORE_CACHE_MAX: usize = 16 << 20;
 /// Pause between two transactions of the store: what a crash may lose.
 pub const STORE_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two batches of rows for the table of flows, unless there is a whole
+/// batch already: what SIGKILL may lose.
+pub const FLOWS_PAUSE: Duration = Duration::from_millis(20);
 /// How often a watched file is looked at: a subscriber who was taken off the list
 /// is gone within a second, and the second look must find the file as the first.
 pub const FILE_WATCH: Duration = Duration::from_millis(250);

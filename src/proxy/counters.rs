@@ -175,12 +175,18 @@ counters! {
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.
     registrations,
+    /// Registrations of UDP phones that an earlier run of this edge has left.
+    restored,
+    /// Registrations of UDP phones whose names are too long for the table of flows.
+    flows_too_long,
     /// Registrations taken back, by the list of subscribers or by the operator.
     revoked,
     /// Requests that met themselves (482).
     loops,
     /// Requests handed to the shard that holds the phone's flow.
     handed_over,
+    /// Requests handed to the shard that holds their flow since before a restart.
+    handed_strays,
     /// REGISTERs handed to the shard that keeps the address of record.
     handed_registers,
     /// Responses handed to the shard that sent the request.

@@ -51,6 +51,14 @@ pub enum Handoff {
         /// All of it.
         bytes: Box<[u8]>,
     },
+    /// A request on a UDP flow that the other one holds since an earlier run; it
+    /// takes it as if it had come there.
+    Stray {
+        /// The flow.
+        flow: Flow,
+        /// All of it.
+        bytes: Box<[u8]>,
+    },
     /// Bytes to send on a flow that the other one holds.
     Send {
         /// Where.

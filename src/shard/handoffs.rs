@@ -5,9 +5,11 @@
 //! by its branch, which names the shard that wrote it.
 
 use super::{Hands, Shard};
+use crate::edge::Edge;
 use crate::frame::stun;
 use crate::id::Flow;
-use crate::proxy::Net;
+use crate::proxy::{Net, Request};
+use crate::scan::Method;
 use crate::scan::via::Via;
 use crate::send::{Far, Handoff, Output};
 use crate::time::Instant;
@@ -26,6 +28,12 @@ impl Shard {
                 self.learn(now, ingress.flow, far);
                 self.net.heard(now, ingress.flow);
                 self.message(now, ingress, &bytes, None);
+            }
+            Handoff::Stray { flow, bytes } => {
+                if let Flow::Udp { peer, .. } = flow {
+                    self.net.ingress_flow = Some(flow);
+                    self.message(now, Ingress::by(flow, peer), &bytes, None);
+                }
             }
             Handoff::Send { flow, bytes } => self.send_for(now, from, flow, &bytes),
             Handoff::Gone { stream } => {
@@ -81,6 +89,24 @@ impl Shard {
                 net.outbox.push_back(Output::Transmit { flow, bytes });
             }
         }
+    }
+}
+
+impl Edge {
+    /// Gives a request to the shard that holds its flow since an earlier run; false
+    /// when there is none. A REGISTER stays: it makes the flow ours.
+    pub(super) fn hand_stray(&self, net: &mut Net, now: Instant, request: &Request<'_>) -> bool {
+        let flow = request.ingress.flow;
+        if flow.is_reliable() || request.message.method() == Method::Register {
+            return false;
+        }
+        let Some(keeper) = self.keeper_of(net, now, flow) else {
+            return false;
+        };
+        net.counters.handed_strays += 1;
+        let bytes = request.bytes.into();
+        net.hand(keeper, Handoff::Stray { flow, bytes });
+        true
     }
 }
 

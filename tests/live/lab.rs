@@ -87,6 +87,19 @@ impl Lab {
         lab
     }
 
+    /// Returns once the home has read this user.
+    pub(crate) fn until_known(&self, user: &str) {
+        let known = poll(READY_MAX, || {
+            let answer = answer(HOME, "OPTIONS", user);
+            answer.starts_with("SIP/2.0 480 ").then_some(())
+        });
+        assert!(
+            known.is_some(),
+            "{user} is not known: {}",
+            self.last_words()
+        );
+    }
+
     /// A path inside this test's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

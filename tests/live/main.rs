@@ -23,6 +23,7 @@ mod dns;
 mod failover;
 mod fork;
 mod generator;
+mod kept_flows;
 mod lab;
 mod lifecycle;
 mod load;

@@ -320,6 +320,7 @@ impl Cast {
                 Vec::new()
             },
             flow_key: [3; 32],
+            keeps_flows: false,
         })
     }
 

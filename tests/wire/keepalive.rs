@@ -193,6 +193,15 @@ fn pings(world: &mut World, time: Duration) -> usize {
 const CONTACT: &str = "Contact: <sip:joe@10.1.1.1:5060>;expires=600\n";
 
 #[test]
+fn a_restarted_edge_goes_on_keeping_a_phone_behind_a_nat_reachable() {
+    let keeps = |_, edge: &mut steadfast::edge::Settings| edge.keeps_flows = true;
+    let mut world = World::with(Tokens::Sealed, |_| (), keeps);
+    registers(&mut world, "10.1.1.1:5060", "", CONTACT);
+    world.restart(EDGES[0]);
+    assert_eq!(pings(&mut world, 10 * limits::NAT_PING_EVERY), 10);
+}
+
+#[test]
 fn a_phone_behind_a_nat_is_kept_reachable() {
     // What its Via says is not where it is (RFC 3581 §4): it would be deaf before long.
     let mut world = World::lab(Tokens::Sealed);

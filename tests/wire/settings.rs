@@ -87,5 +87,6 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
             Tokens::Sealed => vec![[9; 64]],
         },
         flow_key: [3; 32],
+        keeps_flows: false,
     }
 }

@@ -85,6 +85,10 @@ pub(crate) struct World {
     kinds: Vec<Kind>,
     /// What the homes handed to their store.
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What each edge keeps for its next run, and which shard said so last.
+    pub(crate) flows: BTreeMap<(IpAddr, Vec<u8>), (Vec<u8>, u8)>,
+    /// How often it was told something of that.
+    pub(crate) flow_writes: usize,
     /// The DNS.
     pub(crate) names: Names,
     wire: VecDeque<Event>,

@@ -9,7 +9,8 @@ fn peers_and_the_ports_of_the_core_are_read() {
         format!("{HEAD}core_port = 20000\ncore_listen = [\"tcp:127.0.0.11:5080\"]\nshards = 1\n");
     let edge = EDGE.replace("tcp = 5070", "core_port = 30000");
     let peers = "peers = [\"tls:Carrier.example.net\", \"tcp:192.0.2.50\"]\n";
-    let config = read(&format!("{head}{edge}{peers}")).unwrap();
+    let flows = "flows = \"flows.table\"\n";
+    let config = read(&format!("{head}{edge}{peers}{flows}")).unwrap();
     assert_eq!(config.core_listen, ["127.0.0.11:5080".parse().unwrap()]);
     assert_eq!(
         (config.core.port, &*config.core.at),

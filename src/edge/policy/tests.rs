@@ -52,6 +52,7 @@ fn edge(net: &mut Net) -> Edge {
             set_size: 2,
             token_keys: Vec::new(),
             flow_key: [3; 32],
+            keeps_flows: false,
         },
         SEED,
         1,

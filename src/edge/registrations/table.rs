@@ -44,8 +44,10 @@ pub(super) struct Record {
     marks: u8,
 }
 
-/// Bits of `marks`: the phone is sticky; the edge keeps its flow open.
+/// Bits of `marks`: the phone is sticky; the registration is of an earlier run; the
+/// edge keeps its flow open.
 const STICKY: u8 = 1;
+const RESTORED: u8 = 2;
 const KEPT_OPEN: u8 = 4;
 
 /// Neighbours on a chain.
@@ -125,8 +127,8 @@ impl Table {
             .copied()
     }
 
-    /// Puts the record at the head of its chains.
-    pub(super) fn insert(&mut self, record: Record) {
+    /// Puts the record at the head of its chains; says where it is.
+    pub(super) fn insert(&mut self, record: Record) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| self.places());
         if index as usize == self.records.len() {
             self.records.push(None);
@@ -135,6 +137,7 @@ impl Table {
         self.records[index as usize] = Some(record);
         self.link(Axis::User, index);
         self.link(Axis::Flow, index);
+        index
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Record> {
@@ -277,6 +280,7 @@ impl Record {
             flags: self.flags,
             is_sticky: self.marks & STICKY != 0,
             is_kept_open: self.is_kept_open(),
+            is_restored: self.marks & RESTORED != 0,
             expires: self.expires,
         }
     }
@@ -328,7 +332,9 @@ impl Record {
 
 fn marks(registration: &Registration<'_>) -> u8 {
     let sticky = u8::from(registration.is_sticky) * STICKY;
-    sticky | (u8::from(registration.is_kept_open) * KEPT_OPEN)
+    let restored = u8::from(registration.is_restored) * RESTORED;
+    let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
+    sticky | restored | kept_open
 }
 
 const _: () = assert!(

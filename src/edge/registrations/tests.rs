@@ -33,6 +33,7 @@ fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registratio
         flags: 0,
         is_sticky: true,
         is_kept_open: false,
+        is_restored: false,
         expires: LATER,
     }
 }

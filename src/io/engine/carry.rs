@@ -85,7 +85,8 @@ impl Engine {
             Output::Close { stream } => self.streams.close(self.now, stream),
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
-                    store.put(&key, value.as_deref(), &mut self.counters);
+                    let shard = u8::try_from(self.mesh.own()).unwrap_or(u8::MAX);
+                    store.put(shard, &key, value.as_deref(), &mut self.counters);
                 }
             }
             Output::Resolve { name, question } => {

@@ -145,6 +145,9 @@ impl World {
                         self.hang_up(end);
                     }
                 }
+                Some(Output::Store { key, value }) if self.is_edge(place) => {
+                    self.keep_flow(place, key, value.as_deref());
+                }
                 Some(Output::Store { key, value }) => {
                     match value {
                         Some(value) => self.store.insert(key.to_vec(), value.to_vec()),

@@ -88,6 +88,8 @@ impl World {
             locals: Vec::new(),
             kinds: Vec::new(),
             store: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            flow_writes: 0,
             names: Names::new(),
             wire: VecDeque::new(),
             cables: Cables::default(),
@@ -305,13 +307,53 @@ impl World {
                 self.hang_up(joined);
             }
             let mut shard = self.start(place, 1_000 * self.restarts);
-            if matches!(self.kinds[place], Kind::Home(_)) {
-                for (key, value) in &self.store {
-                    shard.handle(self.now, Input::Restored { key, value });
+            match self.kinds[place] {
+                Kind::Home(_) => {
+                    for (key, value) in &self.store {
+                        shard.handle(self.now, Input::Restored { key, value });
+                    }
                 }
+                Kind::Edge(_) => {
+                    let rows = self.flows.iter().filter(|((ip, _), _)| *ip == addr.ip());
+                    for ((_, key), (value, _)) in rows {
+                        shard.handle(self.now, Input::Restored { key, value });
+                    }
+                }
+                Kind::Agent(_) => {}
             }
             self.shards[place] = shard;
         }
+        // In the file nobody of this run has written yet.
+        for ((ip, _), (_, shard)) in &mut self.flows {
+            if *ip == addr.ip() {
+                *shard = u8::MAX;
+            }
+        }
+        for place in first..first + count {
+            self.input(place, Input::Tick);
+        }
         self.settle();
+    }
+
+    pub(super) fn is_edge(&self, place: usize) -> bool {
+        matches!(self.kinds[place], Kind::Edge(_))
+    }
+
+    /// As the table of flows of an edge takes a row, or takes it out.
+    pub(super) fn keep_flow(&mut self, place: usize, key: &[u8], value: Option<&[u8]>) {
+        let (own, ip) = (self.teams[place].own, self.locals[place][0].addr.ip());
+        self.flow_writes += 1;
+        let key = (ip, key.to_vec());
+        match value {
+            Some(value) => {
+                self.flows.insert(key, (value.to_vec(), own));
+            }
+            None => {
+                let owner = self.flows.get(&key).map_or(own, |(_, owner)| *owner);
+                if owner == own || owner == u8::MAX {
+                    self.flows.remove(&key);
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,176 @@
+//! UDP phones do not notice that their edge was restarted, and would be deaf until
+//! their next refresh, an hour perhaps, while STUN goes on telling them that all is
+//! well (RFC 5626 §4.4.2). So what leads over UDP is kept outside the process: a row
+//! for each registration (`row`), put out as `Output::Store` and given back as
+//! `Input::Restored` at the next start.
+//!
+//! - Every shard is given every row, and all of them come to one opinion of who
+//!   holds it: the shard that held it before, modulo how many there are. Nothing has
+//!   to be handed over.
+//! - The kernel may give a phone's datagrams to another shard than before: after a
+//!   reboot, or when there are more shards or fewer. That one has the flow among its
+//!   `strays` and hands its requests on, until the phone's next REGISTER makes the
+//!   flow its own.
+//! - A row is believed as far as it goes: it says where a phone is. That its user is
+//!   a subscriber still and has the same password, nobody has told an edge that was
+//!   down, so the home asks whoever calls over such a flow, until the phone refreshes
+//!   (`trust.md` 3.6).
+
+use std::net::SocketAddr;
+
+use super::policy::Edge;
+use super::registrations::Note;
+use super::row::{self, Clock, Row};
+use super::{EdgeSet, Registration, Subscriber};
+use crate::id::{Flow, SocketId, Transport};
+use crate::limits;
+use crate::proxy::Net;
+use crate::send::Output;
+use crate::time::Instant;
+
+impl Edge {
+    /// Takes back a row of an earlier run, before any traffic.
+    pub fn restore(&mut self, net: &mut Net, now: Instant, key: &[u8], value: &[u8]) {
+        let clock = Clock {
+            now,
+            wall: net.wall,
+        };
+        let row = Row::read(clock, key, value);
+        let found = row.and_then(|row| Some((row, flow_of(net, &row)?)));
+        match found {
+            Some((row, flow)) => self.take_back(net, now, &row, flow),
+            // Over, or of a listener that is gone.
+            None if net.team.own == 0 => {
+                let key = net.pool.copy(key);
+                net.outbox.push_back(Output::Store { key, value: None });
+            }
+            None => {}
+        }
+    }
+
+    fn take_back(&mut self, net: &mut Net, now: Instant, row: &Row<'_>, flow: Flow) {
+        let holder = row.shard % net.team.count.max(1);
+        // It was proven before: its address gets what is sent to it.
+        net.guard.prove(now, row.peer.ip());
+        if holder == net.team.own {
+            let edges = self.named(row);
+            let Subscriber { user, realm, .. } = row.subscriber;
+            let aor = [user, b"@", realm].concat();
+            let bound = self.registrations.restore(&Registration {
+                subscriber: row.subscriber,
+                aor: &aor,
+                reg_id: row.reg_id,
+                flow,
+                edges,
+                flags: row.flags,
+                is_sticky: row.is_sticky,
+                is_restored: true,
+                is_kept_open: row.is_kept_open && self.settings.rules.pings_nat,
+                expires: row.expires,
+            });
+            net.counters.restored += u64::from(bound.is_ok());
+            self.arm_pings(net, now);
+        } else {
+            let stray = stray(net, flow);
+            self.strays.set(now, stray, holder, row.expires);
+        }
+        self.note_holder(net, now, &row.subscriber, (holder, row.expires));
+    }
+
+    /// The edges that a row names, of those that there are.
+    fn named(&mut self, row: &Row<'_>) -> EdgeSet {
+        let members = &self.settings.members;
+        let place = |name: &[u8]| members.iter().position(|it| it.name.as_bytes() == name);
+        self.places.clear();
+        self.places.extend(row.edges().filter_map(place));
+        match EdgeSet::new(&self.places) {
+            Some(set) if !self.places.is_empty() => set,
+            Some(_) | None => self.alone(),
+        }
+    }
+
+    /// The shard that holds the flow of a request, where it is another one's by
+    /// what an earlier run has left.
+    #[must_use]
+    pub fn keeper_of(&self, net: &Net, now: Instant, flow: Flow) -> Option<u8> {
+        if self.strays.len() == 0 || self.registrations.is_used(now, flow) {
+            return None;
+        }
+        self.strays.holder(now, stray(net, flow), net.team.own)
+    }
+
+    /// Puts out what has changed of what leads over UDP.
+    pub fn write_down(&mut self, net: &mut Net, now: Instant) {
+        while let Some(note) = self.registrations.next_note() {
+            match note {
+                Note::Bound(index) => {
+                    if let Some(registration) = self.registrations.at(index) {
+                        self.write_row(net, now, &registration);
+                    }
+                }
+                Note::Gone(gone) => {
+                    let subscriber = gone.subscriber();
+                    let room = 6 + subscriber.user.len() + subscriber.instance.len();
+                    let key = net.pool.build(room, |out| {
+                        row::write_key(&subscriber, gone.reg_id, out);
+                    });
+                    net.outbox.push_back(Output::Store { key, value: None });
+                }
+            }
+        }
+    }
+
+    fn write_row(&self, net: &mut Net, now: Instant, registration: &Registration<'_>) {
+        let Flow::Udp { socket, peer } = registration.flow else {
+            return;
+        };
+        let locals = net.flows.locals();
+        let Some(local) = locals.get(usize::from(socket.0)).map(|local| local.addr) else {
+            return;
+        };
+        let key = net.pool.build(limits::FLOW_ROW_MAX, |out| {
+            row::write_key(&registration.subscriber, registration.reg_id, out);
+        });
+        let clock = Clock {
+            now,
+            wall: net.wall,
+        };
+        let value = net.pool.build(limits::FLOW_ROW_MAX, |out| {
+            row::write_value(registration, net.team.own, (local, peer), clock, out);
+            for place in registration.edges.iter() {
+                if let Some(member) = self.settings.members.get(place) {
+                    row::write_name(member.name.as_bytes(), out);
+                }
+            }
+        });
+        // What does not fit takes what stands in its place with it: it leads elsewhere.
+        let fits = key.len() + value.len() <= limits::FLOW_ROW_MAX;
+        net.counters.flows_too_long += u64::from(!fits);
+        let value = fits.then_some(value);
+        net.outbox.push_back(Output::Store { key, value });
+    }
+}
+
+/// The flow that a row names; `None` where nothing listens there any more.
+fn flow_of(net: &Net, row: &Row<'_>) -> Option<Flow> {
+    let mut locals = net.flows.locals().iter();
+    let socket = locals.position(|local| {
+        local.transport == Transport::Udp && local.addr == row.local && !local.upstream
+    })?;
+    Some(Flow::Udp {
+        socket: SocketId(u16::try_from(socket).ok()?),
+        peer: row.peer,
+    })
+}
+
+/// What this shard calls a flow among its strays.
+fn stray(net: &Net, flow: Flow) -> u64 {
+    let Flow::Udp { socket, peer } = flow else {
+        return 0;
+    };
+    let ends = [socket.0, peer.port()].map(u16::to_be_bytes);
+    match peer {
+        SocketAddr::V4(peer) => net.hash([&peer.ip().octets()[..], ends.as_flattened()]),
+        SocketAddr::V6(peer) => net.hash([&peer.ip().octets()[..], ends.as_flattened()]),
+    }
+}
