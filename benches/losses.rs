@@ -171,6 +171,8 @@ fn settings() -> edge::Settings {
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
         keeps_flows: false,
+        member_names: false,
+        names: Vec::new(),
         peers: Vec::new(),
         core_port: 40_000,
         rules: edge::Rules {

@@ -256,6 +256,8 @@ fn settings() -> edge::Settings {
         })],
         home_domains: vec!["example.com".to_owned()],
         members: (1..=3).map(member).collect(),
+        member_names: false,
+        names: Vec::new(),
         peers: Vec::new(),
         core_port: 40_000,
         path: edge::PathPolicy::Accept,

@@ -9,6 +9,7 @@
 //! that may change while the node runs (`control`).
 
 mod dns;
+mod host_names;
 mod keys;
 mod names;
 mod reader;
@@ -16,6 +17,7 @@ mod role;
 mod rules;
 mod tls;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,9 @@ pub struct Config {
     pub flows: Option<Flows>,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<io::tls::Settings>,
+    /// Names of other edges that none of its certificates is for, though phones are
+    /// to resolve them.
+    pub unproven: Vec<String>,
     /// The name servers it asks; none: those of the system.
     pub dns_servers: Vec<SocketAddr>,
     /// The name server that it is, for the names of its cluster.
@@ -107,39 +112,50 @@ impl Config {
     /// What may surprise the operator of a node that can run, each in one
     /// sentence without a full stop.
     #[must_use]
-    pub fn warnings(&self) -> Vec<&'static str> {
-        let mut found = Vec::new();
+    pub fn warnings(&self) -> Vec<Cow<'static, str>> {
+        let mut found: Vec<Cow<'static, str>> = Vec::new();
         match &self.role {
             Role::Edge(edge) => {
                 if edge.token_keys.is_empty() {
                     found.push(
                         "tokens are readable and can be forged, which is for a lab: \
-                         `token_key_file` seals them",
+                         `token_key_file` seals them"
+                            .into(),
                     );
                 }
                 if self.flows.is_none() {
                     found.push(
                         "a restart makes this edge deaf to its UDP phones until they refresh: \
-                         `flows` keeps where they are in a file",
+                         `flows` keeps where they are in a file"
+                            .into(),
                     );
                 }
-                found.extend(self.deaf_to(&edge.peers));
+                found.extend(self.deaf_to(&edge.peers).map(Cow::Borrowed));
+                if !self.unproven.is_empty() {
+                    found.push(Cow::Owned(format!(
+                        "none of the certificates in `certs` is for {}: phones over TLS whose own \
+                         edge is dead, and that come here by its name, will not believe this one",
+                        self.unproven.join(", ")
+                    )));
+                }
             }
             Role::Home(home) => {
                 if home.store.is_none() {
                     found.push(
                         "a restart forgets who is registered until the phones refresh: `store` \
-                         keeps it in a file",
+                         keeps it in a file"
+                            .into(),
                     );
                 }
                 if home.plain_is_tls {
                     found.push(
                         "since there is a `ca`, an address in `edge_peers` is an edge over TLS \
                          alone: \"udp:ADDRESS\" is one over UDP and TCP too, and \"tls:ADDRESS\" \
-                         says that none is meant",
+                         says that none is meant"
+                            .into(),
                     );
                 }
-                found.extend(self.deaf_to(&home.settings.peers));
+                found.extend(self.deaf_to(&home.settings.peers).map(Cow::Borrowed));
             }
         }
         found
@@ -256,7 +272,10 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let want = "a number of MiB";
     let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
     let memory = memory.map(|mib| usize::from(mib) << 20);
-    let tls = tls::settings(&root, &listen, &role, folder)?;
+    let tls::Read {
+        settings: tls,
+        unproven,
+    } = tls::read(&root, &listen, &role, folder)?;
     let mut config = Config {
         control,
         metrics,
@@ -274,6 +293,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         role,
         flows: flows.flatten(),
         tls,
+        unproven,
         dns_servers: Vec::new(),
         name_server: None,
     };

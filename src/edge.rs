@@ -8,6 +8,7 @@
 //! - `registrations`: which flow leads to which subscriber, on this shard.
 //! - `restoring`, `row`: what of it an earlier run has left, where it leads over UDP.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
+//! - `names`: by which host names the edges are known.
 //! - `refreshed`: dialogs that a phone has gone on with over another flow.
 //! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
@@ -31,6 +32,7 @@ mod homes;
 mod instance;
 mod keep_open;
 mod moving;
+mod names;
 mod own;
 mod policy;
 mod record_route;
@@ -53,7 +55,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use instance::pseudo_instance;
 pub use policy::Edge;
-pub use registrations::{Full, Known, Registration, Registrations};
+pub use registrations::{Follows, Full, Known, Registration, Registrations};
 pub use row::is_live;
 pub use seal::Ring;
 pub use set::EdgeSet;
@@ -89,6 +91,11 @@ pub struct Settings {
     pub home_domains: Vec<String>,
     /// Every edge of the cluster, in the same order on every edge.
     pub members: Vec<Member>,
+    /// The DNS has the name of every member below the cluster's, so that routes
+    /// for phones that resolve carry names (RFC 3263 §4.3).
+    pub member_names: bool,
+    /// Further host names that lead to this edge.
+    pub names: Vec<String>,
     /// Other carriers that send calls.
     pub peers: Vec<PeerRule>,
     /// The first core port of the homes: theirs are like ours.

@@ -144,6 +144,8 @@ pub enum Note {
         first_hop: bool,
         /// The edge has said for the phone that it knows Path.
         vouched: bool,
+        /// A name led the phone here, and no address.
+        by_name: bool,
     },
     /// A dialog-forming request: bind Record-Routes when it is accepted.
     Dialog {

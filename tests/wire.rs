@@ -5,6 +5,7 @@
 mod wire {
     pub(crate) mod cables;
     pub(crate) mod marks;
+    pub(crate) mod named_edges;
     pub(crate) mod names;
     pub(crate) mod peer;
     pub(crate) mod phone;
@@ -54,6 +55,7 @@ mod wire {
     mod ringing;
     mod shards;
     mod shares;
+    mod sibling_edges;
     mod silence;
     mod sticking;
     mod strangers;

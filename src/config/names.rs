@@ -6,7 +6,7 @@ use crate::edge::{Hop, NextHop};
 use crate::id::Transport;
 use crate::locate::{Question, Spoken};
 use crate::scan::params;
-use crate::scan::uri::{Uri, host_ip};
+use crate::scan::uri::{Uri, host_ip, same_host};
 use crate::send::{self, Clear, HostRule, PeerRule};
 use crate::span::Span;
 
@@ -56,6 +56,19 @@ pub(super) fn is_tls(hop: &NextHop) -> bool {
         }
     };
     transport == Some(Transport::Tls)
+}
+
+/// Whether a next hop is given by this host name.
+pub(super) fn is_named(hop: &NextHop, name: &str) -> bool {
+    match hop {
+        NextHop::At(hop) => hop
+            .name
+            .as_deref()
+            .is_some_and(|host| host.eq_ignore_ascii_case(name)),
+        NextHop::Named(text) => {
+            uri(text).is_some_and(|uri| same_host(uri.host.of(text.as_bytes()), name.as_bytes()))
+        }
+    }
 }
 
 fn uri(text: &str) -> Option<Uri> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
-use super::{Core, Flows, Home, Mistake, keys, names, rules};
+use super::{Core, Flows, Home, Mistake, host_names, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, Member, PathPolicy};
 use crate::home::{self, Redirect};
@@ -26,6 +26,8 @@ pub(super) fn edge(
         "home",
         "home_domains",
         "members",
+        "member_names",
+        "names",
         "peers",
         "path",
         "set_size",
@@ -52,6 +54,9 @@ pub(super) fn edge(
         None => vec![parent_domain(section, &cluster)?],
     };
     let members = members(section, name, core.port)?;
+    let homes = (&home[..], &home_domains[..]);
+    let member_names = host_names::of_members(section, (&cluster, &members), homes)?;
+    let host_names = host_names::listed(section, homes)?;
     let most = u16::try_from(limits::EDGE_SET_MAX.min(members.len())).unwrap_or(u16::MAX);
     let want = "the number of edges that serve one subscriber";
     let default = 2.min(most);
@@ -76,6 +81,8 @@ pub(super) fn edge(
         home,
         home_domains,
         members,
+        member_names,
+        names: host_names,
         peers: peers(section)?,
         core_port: core.port,
         path,

@@ -605,4 +605,5 @@ fn what_tls_needs_is_said() {
 }
 
 mod dns;
+mod host_names;
 mod peers;

@@ -6,18 +6,27 @@ use std::path::Path;
 use super::reader::Section;
 use super::role::existing;
 use super::{Mistake, Role, names};
-use crate::edge::NextHop;
+use crate::edge::{self, NextHop};
 use crate::id::Transport;
 use crate::io::tls::{Pair, Require, Settings, Tls};
 
-/// The files of the certificates, which can be used as they are; `None` for a
-/// node that does not speak TLS.
-pub(super) fn settings(
+/// What a file says of TLS.
+#[derive(Default)]
+pub(super) struct Read {
+    /// The files of the certificates, which can be used as they are; `None` for a
+    /// node that does not speak TLS.
+    pub(super) settings: Option<Settings>,
+    /// Names of other edges that none of the certificates is for.
+    pub(super) unproven: Vec<String>,
+}
+
+/// Reads it.
+pub(super) fn read(
     root: &Section<'_>,
     listen: &[(Transport, SocketAddr)],
     role: &Role,
     folder: &Path,
-) -> Result<Option<Settings>, Mistake> {
+) -> Result<Read, Mistake> {
     let listens = listen
         .iter()
         .any(|(transport, _)| *transport == Transport::Tls);
@@ -27,7 +36,7 @@ pub(super) fn settings(
     };
     let Some(section) = root.section("tls")? else {
         return match (listens, opens) {
-            (false, false) => Ok(None),
+            (false, false) => Ok(Read::default()),
             (true, _) => {
                 let text = "has a \"tls:\" listener, which needs a section [tls] with `certs`";
                 Err(root.mistake("listen", text))
@@ -44,12 +53,12 @@ pub(super) fn settings(
         let text = "needs a \"tls:ADDRESS:PORT\" too, since there is a section [tls]";
         return Err(root.mistake("listen", text));
     }
-    let settings = read(&section, role, folder)?;
+    let settings = settings(&section, role, folder)?;
     if settings.ca.is_none() && opens {
         let text = "is missing: the file of the roots that the home's certificate is checked with";
         return Err(section.mistake_at_head(&format!("`ca` {text}")));
     }
-    Tls::load(&settings).map_err(|fault| {
+    let tls = Tls::load(&settings).map_err(|fault| {
         let key = if settings.ca.as_ref() == Some(&fault.path) {
             "ca"
         } else {
@@ -58,10 +67,45 @@ pub(super) fn settings(
         let text = format!("names {}, which {}", fault.path.display(), fault.why);
         section.mistake(key, &text)
     })?;
-    Ok(Some(settings))
+    let unproven = match role {
+        Role::Edge(edge) => unproven(&section, edge, &tls)?,
+        Role::Home(_) => Vec::new(),
+    };
+    Ok(Read {
+        settings: Some(settings),
+        unproven,
+    })
 }
 
-fn read(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Settings, Mistake> {
+/// C-6, M-3: the names that the edge writes for phones over TLS, and that it
+/// answers to, are names that it can prove. The error: not even its own.
+fn unproven(
+    section: &Section<'_>,
+    edge: &edge::Settings,
+    tls: &Tls,
+) -> Result<Vec<String>, Mistake> {
+    if !edge.member_names {
+        return Ok(Vec::new());
+    }
+    let names = edge.members.iter().map(|member| {
+        let full = format!("{}.{}", member.name, edge.cluster);
+        (member, full)
+    });
+    let mut unproven = Vec::new();
+    for (member, full) in names.filter(|(_, full)| !tls.shows(full)) {
+        if member.name == edge.name {
+            let text = format!(
+                "needs a certificate for {full:?}, which `member_names` has phones resolve: as a \
+                 DNS name, and as the URI \"sip:{full}\" where the certificate has such URIs"
+            );
+            return Err(section.mistake("certs", &text));
+        }
+        unproven.push(full);
+    }
+    Ok(unproven)
+}
+
+fn settings(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Settings, Mistake> {
     let want = "a list such as [{ cert = \"e1.pem\", key = \"e1.key\" }]";
     let tables = section.tables("certs", want)?;
     let pairs = tables.iter().map(|table| {

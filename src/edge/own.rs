@@ -1,9 +1,10 @@
 //! How an edge tells its own Route values from all others (RFC 3261 §16.4;
 //! D-E1 to D-E4, protocol 3.10 and 3.11).
 //!
-//! Ours are the cluster's name and the literal addresses of its members. The
-//! name says nothing by itself: the user part (a token) and `maddr` do. Ports
-//! and transports are only looked at where two members share an address.
+//! Ours are the cluster's name, the names of its members (`names`) and their
+//! literal addresses. A name says nothing by itself: the user part (a token) and
+//! `maddr` do. Ports are looked at where two members share an address, and behind
+//! the name of a member. Transports are not.
 //!
 //! One pass takes one pair off. A pair is what one passage through an edge can
 //! have put in: the side of the phone (an address) and the side of the home (a
@@ -30,7 +31,8 @@ pub(super) enum Mine {
     Token,
     /// An RFC 5626 flow token, and the shard whose flow it is.
     Flow { flow: Flow, shard: u8 },
-    /// One of our own addresses, without a user.
+    /// One of our own addresses, or the name of any edge, without a user that says
+    /// anything.
     Address,
     /// The address of another edge: its phone-side Record-Route value, but over
     /// TLS, where that is `Elsewhere` without a token.
@@ -61,7 +63,10 @@ impl Edge {
         }
         let host = uri.host.of(bytes);
         if same_host(host, self.settings.cluster.as_bytes()) {
-            return self.classify_cluster(net, bytes, uri, token);
+            return self.classify_named(net, bytes, (uri, Mine::Cluster), token);
+        }
+        if self.is_our_name(net, bytes, uri) {
+            return self.classify_named(net, bytes, (uri, Mine::Address), token);
         }
         let Some(ip) = host_ip(host) else {
             return Mine::Not;
@@ -74,11 +79,26 @@ impl Edge {
             // Phones put a user into their outbound proxy, which says nothing.
             (true, _) => Mine::Address,
             (false, None) if self.is_member(ip, port) => Mine::Sibling,
+            // Of a phone that the DNS has led here from there: its flow is not here,
+            // and the mark beside the token is as good as at its own edge.
+            (false, Some(user))
+                if Kind::of(user.of(bytes)) == Kind::Flow && self.is_member(ip, port) =>
+            {
+                self.flow_token(user.of(bytes))
+            }
             (false, _) => Mine::Not,
         }
     }
 
-    fn classify_cluster(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Mine {
+    /// What a URI is whose host is the cluster's name or that of an edge; without
+    /// a user it is `nobody`.
+    fn classify_named(
+        &self,
+        net: &Net,
+        bytes: &[u8],
+        (uri, nobody): (&Uri, Mine),
+        token: &mut Token,
+    ) -> Mine {
         // `maddr` decides whose it is (D-U12).
         let place = match uri.param(bytes, "maddr") {
             Some(Some(maddr)) => {
@@ -92,7 +112,9 @@ impl Edge {
             Some(None) | None => self.own,
         };
         let what = match uri.user.map(|user| user.of(bytes)) {
-            None => Mine::Cluster,
+            None => nobody,
+            // Phones put a user into their outbound proxy, which says nothing.
+            Some(user) if nobody == Mine::Address && !self.looks_minted(user) => nobody,
             Some(user) => match Kind::of(user) {
                 Kind::Flow => self.flow_token(user),
                 Kind::Clear | Kind::Sealed => self
@@ -102,7 +124,7 @@ impl Edge {
                 Kind::Foreign => Mine::Bad(BadToken::Malformed),
             },
         };
-        if place != self.own && matches!(what, Mine::Cluster | Mine::Token) {
+        if place != self.own && (what == nobody || what == Mine::Token) {
             return Mine::Elsewhere(place);
         }
         what
@@ -123,19 +145,23 @@ impl Edge {
         flow_token::read(&self.flow_key, token.of(bytes), self.boot).ok()
     }
 
-    /// Whether all of our values at the front name the flow that the request came by:
-    /// a mark in any of them is then over that flow.
+    /// Whether our values at the front name the flow that the request came by, and no
+    /// other: a mark in any of them is then over that flow. The phone's side of a pair
+    /// may name nobody, and has no mark.
     pub(super) fn names_its_flow(&self, request: &Request<'_>, count: usize) -> bool {
         let bytes = request.bytes;
-        let mut own = request.message.routes().iter().take(count);
-        count > 0
-            && own.all(|route| {
-                let uri = route.uri.as_ref();
-                let param = uri.and_then(|uri| uri.param(bytes, FLOW_PARAM).flatten());
-                let token = param.or_else(|| uri.and_then(|uri| uri.user));
-                let flow = token.map(|token| self.flow_token(token.of(bytes)));
-                matches!(flow, Some(Mine::Flow { flow, .. }) if flow == request.ingress.flow)
-            })
+        let own = request.message.routes().iter().take(count);
+        let named = own.filter_map(|route| {
+            let uri = route.uri.as_ref()?;
+            uri.param(bytes, FLOW_PARAM).flatten().or(uri.user)
+        });
+        let mut flows = named.map(|token| {
+            let flow = self.flow_token(token.of(bytes));
+            matches!(flow, Mine::Flow { flow, .. } if flow == request.ingress.flow)
+        });
+        flows
+            .next()
+            .is_some_and(|is_its| is_its && flows.all(|is_its| is_its))
     }
 
     fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {
@@ -200,12 +226,17 @@ impl Edge {
             Mine::Elsewhere(_) if token.is_empty() => {
                 self.token_at(net, bytes, second, token).map_or(one, pair)
             }
+            // The token at hand must stay the first one's.
+            Mine::Flow { .. } | Mine::Bad(BadToken::Stale)
+                if self.is_phone_side(net, bytes, second) =>
+            {
+                pair(what)
+            }
             Mine::Flow { .. } => {
                 let again = self.classify(net, bytes, second, token) == what;
                 token.clear();
                 if again { pair(what) } else { one }
             }
-            // The token at hand must stay the first one's.
             Mine::Token | Mine::Elsewhere(_) if self.is_phone_side(net, bytes, second) => {
                 pair(what)
             }
@@ -234,9 +265,9 @@ impl Edge {
         None
     }
 
-    /// The address of an edge without a user, by itself or as `maddr` of the
-    /// cluster's name (C-6).
-    fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+    /// The address or the name of an edge without a user, or its address as `maddr`
+    /// of the cluster's name (C-6).
+    pub(super) fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         if uri.user.is_some() {
             return false;
         }
@@ -246,7 +277,8 @@ impl Edge {
             return ip.is_some_and(|ip| self.member_at(net, ip, uri.port).is_some());
         }
         let port = uri.port.unwrap_or(5060);
-        host_ip(uri.host.of(bytes))
-            .is_some_and(|ip| self.is_own_address(net, ip, port) || self.is_member(ip, port))
+        let ip = host_ip(uri.host.of(bytes));
+        ip.is_some_and(|ip| self.is_own_address(net, ip, port) || self.is_member(ip, port))
+            || ip.is_none() && self.is_our_name(net, bytes, uri)
     }
 }

@@ -5,8 +5,8 @@
 //!   value, its token with the dialog parameter: equal to the Path URI under
 //!   RFC 3261, and not the same.
 //! - A registered phone that resolves its routes gets two: the token towards
-//!   the home, and towards itself the address of this edge, which is where its
-//!   flow is.
+//!   the home, and towards itself the name of this edge, or its address, which is
+//!   where its flow is (`names` says to whom which).
 //! - A phone that shows a genuine token on a flow where nobody is registered
 //!   (this edge was restarted, and the phone has not noticed) gets that token
 //!   too, and in a parameter the flow token: while this edge lives it leads to
@@ -14,7 +14,8 @@
 //!   It has to call in the name that stands in the token, which the home has it
 //!   prove.
 //! - Anyone else gets a flow token at this edge's own address, twice where the
-//!   two sides differ in transport or address family.
+//!   two sides differ in transport or address family; one who resolves gets this
+//!   edge's name on his own side.
 //!
 //! `ob` is in none of them (protocol 3.26).
 
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use super::policy::Edge;
 use super::register::STICKY;
 use super::registrations::Registration;
-use super::{Token, flow_token};
+use super::{Follows, Token, flow_token};
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Note, Pass, Request};
@@ -58,8 +59,10 @@ enum Value<'a> {
     Token(&'a [u8], Option<&'a [u8]>),
     /// A flow token at our address.
     Flow(&'a [u8], Side),
-    /// Our address, for a phone that resolves its Route.
+    /// Our address, for a phone that goes where its Route says.
     Address(Side),
+    /// Our name, for one that resolves what it says.
+    Name(Transport),
 }
 
 impl Edge {
@@ -106,13 +109,11 @@ impl Edge {
             }
             Way::In => None,
         };
-        let (token, address, single) = match (known, shown) {
-            (Some(sticky), _) => (Value::Token(name, None), Value::Address(phone), sticky),
-            (None, Some(sticky)) => (
-                Value::Token(name, Some(bare)),
-                Value::Address(phone),
-                sticky,
-            ),
+        let asked_by_name = way == Way::Out && self.came_by_name(bytes, message);
+        let (token, own, single) = match (known, shown) {
+            (Some(follows), _) => phone.values(Value::Token(name, None), follows),
+            (None, Some(follows)) => phone.values(Value::Token(name, Some(bare)), follows),
+            (None, None) if asked_by_name => phone.values(Value::Flow(bare, home), Follows::Name),
             (None, None) => (
                 Value::Flow(bare, home),
                 Value::Flow(bare, phone),
@@ -121,8 +122,8 @@ impl Edge {
         };
         // The topmost value is the one of the side the request goes to.
         let (top, below) = match way {
-            Way::Out => (token, address),
-            Way::In => (address, token),
+            Way::Out => (token, own),
+            Way::In => (own, token),
         };
         let above = u8::from(way == Way::In && !single);
         let secure = pass.plan.is_secure(pass.request);
@@ -146,7 +147,7 @@ impl Edge {
         pass.plan.note = Note::Dialog { mark, above, set };
     }
 
-    /// Writes the token of the phone on `flow`; whether it keeps to its flows.
+    /// Writes the token of the phone on `flow`; what that one does with a route.
     /// `None` when nobody in particular is registered there.
     fn write_phone(
         &self,
@@ -154,7 +155,7 @@ impl Edge {
         (flow, token): (Flow, &Token),
         way: Way,
         out: &mut Vec<u8>,
-    ) -> Option<bool> {
+    ) -> Option<Follows> {
         // With a token in the Route the dialog is that subscriber's; without,
         // the user of From or To tells the subscribers of one flow apart.
         let routed = !token.is_empty()
@@ -168,11 +169,12 @@ impl Edge {
             Way::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
-        if routed && self.copy_token(pass.request, token, &found, out) {
-            return Some(found.is_sticky);
+        let follows = self.asked_to(found.follows);
+        if routed && self.copy_token(pass, token, &found, out) {
+            return Some(follows);
         }
         self.write_token(&found.subscriber, found.edges, found.flags, out)
-            .then_some(found.is_sticky)
+            .then_some(follows)
     }
 
     /// Copies the token of a registration from the Route, where it stands as it
@@ -180,13 +182,14 @@ impl Edge {
     /// written, where it does not.
     fn copy_token(
         &self,
-        request: &Request<'_>,
+        pass: &Pass<'_, '_>,
         token: &Token,
         found: &Registration<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let text = self.token_uri(request).and_then(|uri| uri.user);
-        let text = text.unwrap_or_default().of(request.bytes);
+        let uri = self.token_uri(pass.request, pass.plan.pop);
+        let text = uri.and_then(|uri| uri.user);
+        let text = text.unwrap_or_default().of(pass.request.bytes);
         let is_same = token.subscriber() == found.subscriber
             && token.flags() == found.flags
             && self.token_places(token).eq(found.edges.iter())
@@ -198,14 +201,14 @@ impl Edge {
     }
 
     /// Writes the token that the request itself shows, for a flow that nobody
-    /// is registered on; whether its phone keeps to its flows. `None`, and
+    /// is registered on; what its phone does with a route. `None`, and
     /// nothing written, when it shows none, or one that names no user (D-E15).
     fn write_shown(
         &mut self,
         pass: &Pass<'_, '_>,
         token: &Token,
         out: &mut Vec<u8>,
-    ) -> Option<bool> {
+    ) -> Option<Follows> {
         out.clear();
         if token.is_empty() || token.is_anonymous() {
             return None;
@@ -221,7 +224,14 @@ impl Edge {
         // A clear token does not say it, but the phone does.
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
-        Some(flags & STICKY != 0 || !pass.request.ingress.principal.is_peer() && says("sticky"))
+        let is_peer = pass.request.ingress.principal.is_peer();
+        Some(if flags & STICKY != 0 || !is_peer && says("sticky") {
+            Follows::Flow
+        } else if !is_peer && self.came_by_name(bytes, message) {
+            Follows::Name
+        } else {
+            Follows::Address
+        })
     }
 
     /// Whether whoever shows the token at hand calls in the name that stands in it:
@@ -269,6 +279,10 @@ impl Edge {
                 self.own_address(net, *side, secure, lines);
             }
             Value::Address(side) => self.own_address(net, *side, secure, lines),
+            Value::Name(transport) => {
+                self.own_name(*transport, secure, lines);
+                lines.extend_from_slice(b";lr");
+            }
         }
         if let Some(mark) = mark {
             mark.write(lines);
@@ -319,6 +333,16 @@ impl Edge {
 }
 
 impl Side {
+    /// The values of a phone on this side: the home's, its own, and whether the
+    /// home's is that of both.
+    fn values(self, home: Value<'_>, follows: Follows) -> (Value<'_>, Value<'_>, bool) {
+        let own = match follows {
+            Follows::Flow | Follows::Address => Value::Address(self),
+            Follows::Name => Value::Name(self.transport),
+        };
+        (home, own, follows == Follows::Flow)
+    }
+
     fn of(net: &Net, hop: Hop) -> Self {
         match hop {
             Hop::To {

@@ -4,12 +4,13 @@
 //! Only to a home that shows in its Via that it follows a loose redirect, and
 //! only for requests whose answer it can act on; everything else is relayed.
 
-use super::Token;
 use super::policy::Edge;
+use super::{Kind, Token};
 use crate::limits;
 use crate::proxy::{Pass, Request, Verdict, shows_loose};
-use crate::scan::uri::{Uri, same_host};
+use crate::scan::uri::Uri;
 use crate::scan::{Method, params};
+use crate::span::Span;
 use crate::trust::Principal;
 
 impl Edge {
@@ -22,7 +23,7 @@ impl Edge {
             && !pass.plan.restore_uri
             && shows_loose(request)
             && is_worth_it(request.message.method());
-        let uri = self.token_uri(request).filter(|_| may)?;
+        let uri = self.token_uri(request, pass.plan.pop).filter(|_| may)?;
         let bytes = request.bytes;
         let text = uri.user?.of(bytes);
         let mut kept = [&b""[..]; limits::URI_PARAMS_MAX];
@@ -54,14 +55,15 @@ impl Edge {
         Some(Verdict::refuse(302, "Another Edge Has The Flow"))
     }
 
-    /// The Route value that the token was read from.
-    pub(super) fn token_uri(&self, request: &Request<'_>) -> Option<Uri> {
+    /// The Route value that the token was read from, one of the first `count`, which
+    /// are ours.
+    pub(super) fn token_uri(&self, request: &Request<'_>, count: usize) -> Option<Uri> {
         let bytes = request.bytes;
-        let mut routes = request.message.routes().iter().take(2);
+        let mut routes = request.message.routes().iter().take(count);
         routes.find_map(|route| {
             let uri = route.uri?;
-            let ours = same_host(uri.host.of(bytes), self.settings.cluster.as_bytes());
-            (ours && uri.user.is_some()).then_some(uri)
+            let is_token = |user: Span| Kind::of(user.of(bytes)) == self.codec.kind();
+            uri.user.is_some_and(is_token).then_some(uri)
         })
     }
 }

@@ -9,9 +9,10 @@
 //! whoever sent it. So the token names the user from the first REGISTER on (D-E15);
 //! until a 2xx has bound its flow it leads nowhere, or to whoever is registered.
 
+use super::names::is_named;
 use super::own::Mine;
 use super::policy::Edge;
-use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
+use super::{EdgeSet, Follows, PathPolicy, Subscriber, Token, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
@@ -19,6 +20,7 @@ use crate::scan::uri::same_host;
 use crate::scan::user::write_user;
 use crate::scan::{Message, Name};
 use crate::span::Span;
+use crate::trust::Principal;
 
 /// Token flag: the phone asked for a list of outbound proxies.
 pub(super) const STICKY: u8 = 1;
@@ -55,6 +57,9 @@ impl Edge {
         let own = self.own_routes(net, request, &mut token);
         plan.pop = own.count;
         match own.what {
+            Mine::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
+                return Verdict::Answer(Reply::stateless(482, "Relayed Twice Between Edges"));
+            }
             Mine::Elsewhere(place) => {
                 // D-E4: the phone means another edge; that one is not its first hop,
                 // and takes what comes from here for vouched for.
@@ -216,6 +221,7 @@ impl Edge {
             initial: !refresh,
             first_hop,
             vouched,
+            by_name: by_name(bytes, request.message),
         };
         Ok(())
     }
@@ -275,7 +281,26 @@ impl Edge {
     }
 }
 
+/// Whether the phone that sends a REGISTER was led here by a name, that in its Route
+/// or its Request-URI, and by no address.
+fn by_name(bytes: &[u8], message: &Message) -> bool {
+    let uri = match message.routes().first() {
+        Some(route) => route.uri.as_ref(),
+        None => message.target(),
+    };
+    uri.is_some_and(|uri| is_named(bytes, uri))
+}
+
 impl Phone {
+    /// What it does with a route, where a name has led it here or not.
+    pub(super) const fn follows(&self, by_name: bool) -> Follows {
+        match (self.sticky, by_name) {
+            (true, _) => Follows::Flow,
+            (false, true) => Follows::Name,
+            (false, false) => Follows::Address,
+        }
+    }
+
     /// D-E17: it can be sent elsewhere, and is not about to leave anyway.
     const fn is_movable(&self) -> bool {
         self.sticky && !self.leaves

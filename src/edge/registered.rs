@@ -6,9 +6,9 @@
 
 use super::policy::Edge;
 use super::register::{Asks, Phone, Who};
-use super::{EdgeSet, Known, Registration, Token};
+use super::{EdgeSet, Follows, Known, Registration, Token};
 use crate::edit::{Edits, decimal, host};
-use crate::id::Transport;
+use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, is_sips};
@@ -25,6 +25,8 @@ struct Granted<'a> {
     edges: EdgeSet,
     /// Not a refresh.
     initial: bool,
+    /// What it does with a route.
+    follows: Follows,
     /// What it speaks to us.
     transport: Transport,
     /// It registers `sips`.
@@ -46,6 +48,7 @@ impl Edge {
             initial,
             first_hop: true,
             vouched,
+            by_name,
         } = &context.note
         else {
             return;
@@ -75,6 +78,7 @@ impl Edge {
             } else if self.codec.read(token, &mut named).is_ok() {
                 let edges = self.token_set(&named);
                 let until = now + Duration::from_secs(seconds.into());
+                let follows = phone.follows(*by_name);
                 let bound = self.registrations.bind(&Registration {
                     subscriber,
                     aor: who.aor(&text),
@@ -82,7 +86,7 @@ impl Edge {
                     flow: context.ingress.flow,
                     edges,
                     flags: named.flags(),
-                    is_sticky: phone.sticky,
+                    follows,
                     is_kept_open: self.is_kept_open(&context.ingress, &again, response),
                     is_restored: false,
                     expires: until,
@@ -99,21 +103,39 @@ impl Edge {
                     token,
                     edges,
                     initial: *initial || net.omit.leaves_out(Omit::QuietRefresh),
+                    follows,
                     transport: net.flows.transport(context.ingress.flow),
                     secure: is_sips(again.request_uri().of(base)),
                 };
-                let at = response.message.headers_end();
-                edits.insert(at, |out| self.tell(net, &granted, response, out));
-                if keeps_alive(response) {
-                    net.expect_keepalives(context.ingress.flow);
-                }
-                if granted.initial && phone.sticky && self.others(edges).next().is_some() {
-                    require(response, edits);
-                }
+                self.answer_phone(net, context.ingress.flow, &granted, response, edits);
             }
             self.text = text;
         }
         self.again = again;
+    }
+
+    /// What the phone on `flow` is told besides what the home says.
+    fn answer_phone(
+        &self,
+        net: &mut Net,
+        flow: Flow,
+        granted: &Granted<'_>,
+        response: &Response<'_>,
+        edits: &mut Edits,
+    ) {
+        if self.asked_to(granted.follows) == Follows::Name {
+            let how = (granted.transport, granted.secure);
+            self.name_service_route(granted.token, how, response, edits);
+        }
+        let at = response.message.headers_end();
+        edits.insert(at, |out| self.tell(net, granted, response, out));
+        if keeps_alive(response) {
+            net.expect_keepalives(flow);
+        }
+        let is_sticky = granted.follows == Follows::Flow;
+        if granted.initial && is_sticky && self.others(granted.edges).next().is_some() {
+            require(response, edits);
+        }
     }
 
     fn others(&self, edges: EdgeSet) -> impl Iterator<Item = usize> + use<> {

@@ -47,9 +47,8 @@ pub struct Registration<'a> {
     pub edges: EdgeSet,
     /// The flags of its token.
     pub flags: u8,
-    /// True when the phone showed that it takes Outbound-Proxy values and
-    /// keeps to the flow a route was learned on.
-    pub is_sticky: bool,
+    /// What it does with a route.
+    pub follows: Follows,
     /// True when the edge keeps the flow open, since the phone does not.
     pub is_kept_open: bool,
     /// True when the 2xx passed in an earlier run of this edge, and none since: who
@@ -58,6 +57,19 @@ pub struct Registration<'a> {
     pub is_restored: bool,
     /// From when on it counts as gone.
     pub expires: Instant,
+}
+
+/// What a phone does with a route that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// It keeps to the flow that the route was learned on: it has shown that it
+    /// takes Outbound-Proxy values.
+    Flow,
+    /// It resolves the name in it: a name has led it here.
+    Name,
+    /// It goes to the address in it: one has led it here, and whether it resolves
+    /// anything it has not shown.
+    Address,
 }
 
 /// The registrations of one shard.

@@ -63,7 +63,7 @@ impl Edge {
                 flow,
                 edges,
                 flags: row.flags,
-                is_sticky: row.is_sticky,
+                follows: row.follows,
                 is_restored: true,
                 is_kept_open: row.is_kept_open && self.settings.rules.pings_nat,
                 expires: row.expires,

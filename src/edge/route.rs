@@ -80,7 +80,8 @@ impl Edge {
     }
 
     /// Our own Record-Route value standing in the Request-URI of a request
-    /// that still has routes.
+    /// that still has routes; the first one of a pair, whose second one is in the
+    /// Route, says what that one says.
     fn strict(
         &self,
         net: &Net,
@@ -89,9 +90,13 @@ impl Edge {
         token: &mut Token,
     ) -> Option<Mine> {
         let uri = request.message.target()?;
-        let has_route = !request.message.routes().is_empty();
-        if !has_route || own.what != Mine::Not || !uri.is_loose(request.bytes) {
+        if request.message.routes().len() <= own.count || !uri.is_loose(request.bytes) {
             return None;
+        }
+        if own.what != Mine::Not {
+            let says = matches!(own.what, Mine::Token | Mine::Flow { .. });
+            let is_pair = own.count == 1 && says && self.is_phone_side(net, request.bytes, uri);
+            return is_pair.then_some(own.what);
         }
         let mine = self.classify(net, request.bytes, uri, token);
         // Over TLS the address is `maddr` of our name (C-6).

@@ -12,13 +12,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Registration, Subscriber};
+use super::{Follows, Registration, Subscriber};
 use crate::time::{Duration, Instant, Wall};
 
 const VERSION: u8 = 1;
 /// Bits of the phone's flags. The others are not written, and not read.
 const STICKY: u8 = 1;
 const KEPT_OPEN: u8 = 2;
+const BY_NAME: u8 = 4;
 const V4: u8 = 4;
 const V6: u8 = 6;
 
@@ -27,7 +28,7 @@ const V6: u8 = 6;
 pub(super) struct Row<'a> {
     pub(super) subscriber: Subscriber<'a>,
     pub(super) reg_id: u32,
-    pub(super) is_sticky: bool,
+    pub(super) follows: Follows,
     pub(super) is_kept_open: bool,
     /// The flags of its token.
     pub(super) flags: u8,
@@ -72,9 +73,13 @@ pub(super) fn write_value(
     Clock { now, wall }: Clock,
     out: &mut Vec<u8>,
 ) {
-    let sticky = u8::from(registration.is_sticky) * STICKY;
+    let follows = match registration.follows {
+        Follows::Flow => STICKY,
+        Follows::Name => BY_NAME,
+        Follows::Address => 0,
+    };
     let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
-    let phone = sticky | kept_open;
+    let phone = follows | kept_open;
     out.extend([VERSION, phone, registration.flags, shard]);
     out.extend(wall.unix(now).to_be_bytes());
     // Rounded up, so that writing and reading do not take a second off.
@@ -120,7 +125,11 @@ impl<'a> Row<'a> {
                 instance,
             },
             reg_id: u32::from_be_bytes(reg_id),
-            is_sticky: phone & STICKY != 0,
+            follows: match phone & (STICKY | BY_NAME) {
+                0 => Follows::Address,
+                BY_NAME => Follows::Name,
+                _ => Follows::Flow,
+            },
             is_kept_open: phone & KEPT_OPEN != 0,
             flags,
             shard,
@@ -215,7 +224,7 @@ mod tests {
             },
             edges: EdgeSet::of(0),
             flags: 6,
-            is_sticky: true,
+            follows: Follows::Name,
             is_restored: false,
             is_kept_open: true,
             expires: Instant::from_micros(100_000_001),
@@ -241,7 +250,7 @@ mod tests {
                 (&b"joe"[..], &b"example.com"[..])
             );
             assert_eq!((row.subscriber.instance, row.reg_id), (&b"i1"[..], 2));
-            assert_eq!((row.is_sticky, row.flags, row.shard), (true, 6, 3));
+            assert_eq!((row.follows, row.flags, row.shard), (Follows::Name, 6, 3));
             assert!(row.is_kept_open);
             assert_eq!(
                 (row.local, row.peer),

@@ -73,6 +73,20 @@ impl Edge {
             return;
         }
         let bytes = response.bytes;
+        let next = self.own_service_route(token, response).nth(1);
+        if let Some(uri) = next.and_then(|value| Uri::in_value(bytes, value).ok()) {
+            let uri = uri.whole.of(bytes);
+            self.stick_home(net, now, response.flow, uri, (Source::ServiceRoute, until));
+        }
+    }
+
+    /// The Service-Route of a 2xx from our own Path in it on, which `token` is of.
+    pub(super) fn own_service_route<'a>(
+        &self,
+        token: &[u8],
+        response: &Response<'a>,
+    ) -> impl Iterator<Item = Span> + use<'a> {
+        let bytes = response.bytes;
         let cluster = self.settings.cluster.as_bytes();
         let is_own = |value: &Span| {
             Uri::in_value(bytes, *value).is_ok_and(|uri| {
@@ -80,15 +94,9 @@ impl Edge {
                     && uri.user.is_some_and(|user| user.of(bytes) == token)
             })
         };
-        let values = response.message.values(bytes, Name::ServiceRoute);
-        let mut values = values.skip_while(|value| !is_own(value)).skip(1);
-        if let Some(uri) = values
-            .next()
-            .and_then(|value| Uri::in_value(bytes, value).ok())
-        {
-            let uri = uri.whole.of(bytes);
-            self.stick_home(net, now, response.flow, uri, (Source::ServiceRoute, until));
-        }
+        let values = || response.message.values(bytes, Name::ServiceRoute);
+        let before = values().take_while(|value| !is_own(value)).count();
+        values().skip(before)
     }
 
     /// S-5, S-8: the home's Record-Route, in the answer when it is downstream,

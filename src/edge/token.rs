@@ -32,6 +32,15 @@ impl Codec {
         Ring::new(keys).map_or_else(|| Self::Clear(realm.as_bytes().into()), Self::Sealed)
     }
 
+    /// The kind of what it writes.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Clear(_) => Kind::Clear,
+            Self::Sealed(_) => Kind::Sealed,
+        }
+    }
+
     /// Whether the text of a token that was read is spelled as `write` would spell
     /// it, and sealed by the key that seals.
     #[must_use]

@@ -42,7 +42,10 @@ impl Edge {
                 facts.say("token", format!("is refused with {status}: {reason}"));
             }
             Mine::Cluster => facts.say("uri", "names the cluster and nobody in it"),
-            Mine::Address => facts.say("uri", "names this edge itself"),
+            Mine::Address => facts.say(
+                "uri",
+                "names this edge, or another one that it stands in for",
+            ),
             Mine::Sibling => facts.say("uri", "names another edge"),
             Mine::Not => self.why_other(net, now, uri, &parsed, &mut facts),
         }

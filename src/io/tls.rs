@@ -91,6 +91,7 @@ pub struct Tls {
     /// For clients that must.
     strict: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    shown: Arc<Shown>,
     trust: Option<Arc<Trust>>,
     peers: Vec<(IpAddr, u8)>,
 }
@@ -138,9 +139,19 @@ impl Tls {
             server,
             strict,
             client,
+            shown,
             trust,
             peers,
         })
+    }
+
+    /// Whether one of the certificates that this node shows is for `name`.
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        let names = self.shown.0.iter().flat_map(|(names, _)| names);
+        names
+            .into_iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// A session with a client at `ip`.

@@ -1,5 +1,6 @@
 //! The lab's own certificate authority: one root, a certificate for the home
-//! and one that all edges share (S-35), and one for phones that want to show any.
+//! and one that all edges share (S-35), with the name of each of them (C-6, M-3), and
+//! one for phones that want to show any.
 
 use std::path::Path;
 
@@ -13,10 +14,18 @@ use super::{Fault, files};
 /// The domains that each certificate is for, by the name of its files. An
 /// ordinary client may look at the DNS name; whoever speaks SIP looks at the
 /// URI, which hides it (RFC 5922 §7.1).
-const PAIRS: [(&str, &str); 3] = [
-    ("home", "example.com"),
-    ("edge", "edge.example.com"),
-    ("phone", "phone.example.com"),
+const PAIRS: [(&str, &[&str]); 3] = [
+    ("home", &["example.com"]),
+    (
+        "edge",
+        &[
+            "edge.example.com",
+            "e1.edge.example.com",
+            "e2.edge.example.com",
+            "e3.edge.example.com",
+        ],
+    ),
+    ("phone", &["phone.example.com"]),
 ];
 
 /// Writes the root and all pairs.
@@ -36,13 +45,17 @@ fn make() -> Result<Vec<(String, String)>, rcgen::Error> {
     root.distinguished_name = name("steadfast lab");
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
     let mut made = vec![("ca.pem".to_owned(), root.pem())];
-    for (file, domain) in PAIRS {
+    for (file, domains) in PAIRS {
         let mut params = CertificateParams::default();
-        params.distinguished_name = name(domain);
-        params.subject_alt_names = vec![
-            SanType::URI(format!("sip:{domain}").try_into()?),
-            SanType::DnsName(domain.try_into()?),
-        ];
+        params.distinguished_name = name(domains.first().copied().unwrap_or_default());
+        for &domain in domains {
+            params
+                .subject_alt_names
+                .push(SanType::URI(format!("sip:{domain}").try_into()?));
+            params
+                .subject_alt_names
+                .push(SanType::DnsName(domain.try_into()?));
+        }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &root)?;
         made.push((format!("{file}.pem"), certificate.pem()));

@@ -1,5 +1,6 @@
 //! The shell: sockets, executors, TLS, the control thread, the store.
 
+use super::MEMBERS_MAX;
 use crate::time::Duration;
 
 /// Datagrams moved by one `recvmmsg` or `sendmmsg`. More wait for the next.
@@ -31,8 +32,9 @@ pub const HANDSHAKE_STEPS_MAX: usize = 16;
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of messages encrypted before the kernel is asked to take them, about.
 pub const TLS_WRITE_MAX: usize = 64 * 1024;
-/// SIP domains of one certificate. More are left out.
-pub const IDENTITIES_MAX: usize = 64;
+/// SIP domains of one certificate: the cluster's, that of each of its members, and
+/// as many again for whoever shares it. More are left out.
+pub const IDENTITIES_MAX: usize = 2 * MEMBERS_MAX;
 /// Longest name of a SIP domain in a certificate, in bytes: a domain name and
 /// the parts of a URI around it. Longer ones are left out.
 pub const IDENTITY_LEN_MAX: usize = 512;

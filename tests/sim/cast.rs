@@ -310,6 +310,8 @@ impl Cast {
             home: homes,
             home_domains: vec!["example.com".to_owned()],
             members: self.edges.iter().enumerate().map(member).collect(),
+            member_names: false,
+            names: Vec::new(),
             peers: Vec::new(),
             core_port: UPSTREAM,
             path: PathPolicy::Accept,

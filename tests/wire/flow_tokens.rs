@@ -161,7 +161,7 @@ fn a_flow_token_is_its_flows_alone() {
     );
     assert_eq!(other.status(&mut world), 403);
     assert!(!world.has(GUEST), "{}", world.ladder());
-    // At another edge it is nobody's: that one neither reads it nor relays it.
+    // O-5: at another edge its flow is gone: that one does not relay it.
     let home = Phone::new("ann", HOME, false);
     home.send(
         &mut world,
@@ -169,7 +169,7 @@ fn a_flow_token_is_its_flows_alone() {
         &home.request("MESSAGE", "sip:guest@127.0.0.1:5099", 2, &route, ""),
     );
     assert!(
-        world.last(HOME).starts_with("SIP/2.0 404 "),
+        world.last(HOME).starts_with("SIP/2.0 430 "),
         "{}",
         world.last(HOME)
     );

@@ -219,11 +219,21 @@ impl Phone {
 
     /// Sends a request of the dialog.
     pub(crate) fn in_dialog(&self, world: &mut World, edge: &str, method: &str, cseq: u32) {
-        world.send(self.addr, edge, &self.of_dialog(method, cseq));
+        self.in_dialog_with(world, edge, (method, cseq), "");
     }
 
-    /// A request of the dialog.
-    pub(crate) fn of_dialog(&self, method: &str, cseq: u32) -> String {
+    /// The same with further header lines.
+    pub(crate) fn in_dialog_with(
+        &self,
+        world: &mut World,
+        edge: &str,
+        what: (&str, u32),
+        lines: &str,
+    ) {
+        world.send(self.addr, edge, &self.of_dialog(what, lines));
+    }
+
+    fn of_dialog(&self, (method, cseq): (&str, u32), lines: &str) -> String {
         let routes: String = self
             .routes
             .iter()
@@ -231,7 +241,7 @@ impl Phone {
             .collect();
         format!(
             "{method} {} SIP/2.0\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bK{}d{method}{cseq}\n{routes}Max-Forwards: 70\n\
-             From: {}\nTo: {}\nCall-ID: {}\nCSeq: {cseq} {method}\nContent-Length: 0\n\n",
+             From: {}\nTo: {}\nCall-ID: {}\nCSeq: {cseq} {method}\n{lines}Content-Length: 0\n\n",
             self.remote_target, self.addr, self.name, self.local, self.remote, self.call_id
         )
     }

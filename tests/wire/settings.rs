@@ -78,6 +78,8 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         })],
         home_domains: vec!["example.com".to_owned()],
         members: (0..3).map(member).collect(),
+        member_names: false,
+        names: Vec::new(),
         peers: Vec::new(),
         core_port: CORE_PORT,
         path: PathPolicy::Accept,

@@ -83,7 +83,7 @@ fn what_names_no_peer_is_said() {
 fn what_a_file_means_otherwise_than_it_seems_is_said_in_one_sentence() {
     let said = |text: &str| {
         let config = read(text).unwrap();
-        config.warnings().last().copied().unwrap_or_default()
+        config.warnings().pop().unwrap_or_default()
     };
     let deaf = "a carrier \"tcp:ADDRESS\" in `peers` is believed where this node connects to it";
     let peers = "peers = [\"tcp:192.0.2.50\"]\n";

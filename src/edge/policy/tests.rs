@@ -46,6 +46,8 @@ fn edge(net: &mut Net) -> Edge {
             home: vec![NextHop::At(home)],
             home_domains: vec!["example.com".to_owned()],
             members: vec![member("e1", "192.0.2.11"), member("e2", "192.0.2.50")],
+            member_names: false,
+            names: Vec::new(),
             peers: carriers.map(|text| PeerRule::carrier(text).unwrap()).into(),
             core_port: 15_060,
             path: PathPolicy::Accept,

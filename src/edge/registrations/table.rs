@@ -9,7 +9,7 @@
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::Registration;
+use super::{Follows, Registration};
 use crate::edge::{EdgeSet, Subscriber};
 use crate::id::Flow;
 use crate::limits::TOKEN_FIELD_MAX;
@@ -45,9 +45,10 @@ pub(super) struct Record {
 }
 
 /// Bits of `marks`: the phone is sticky; the registration is of an earlier run; the
-/// edge keeps its flow open.
+/// edge keeps its flow open; the phone resolves names.
 const STICKY: u8 = 1;
 const RESTORED: u8 = 2;
+const BY_NAME: u8 = 8;
 const KEPT_OPEN: u8 = 4;
 
 /// Neighbours on a chain.
@@ -266,6 +267,14 @@ impl Record {
         self.marks = marks(registration);
     }
 
+    const fn follows(&self) -> Follows {
+        match self.marks & (STICKY | BY_NAME) {
+            0 => Follows::Address,
+            BY_NAME => Follows::Name,
+            _ => Follows::Flow,
+        }
+    }
+
     pub(super) const fn is_kept_open(&self) -> bool {
         self.marks & KEPT_OPEN != 0
     }
@@ -278,7 +287,7 @@ impl Record {
             flow: self.flow,
             edges: self.edges,
             flags: self.flags,
-            is_sticky: self.marks & STICKY != 0,
+            follows: self.follows(),
             is_kept_open: self.is_kept_open(),
             is_restored: self.marks & RESTORED != 0,
             expires: self.expires,
@@ -331,10 +340,14 @@ impl Record {
 }
 
 fn marks(registration: &Registration<'_>) -> u8 {
-    let sticky = u8::from(registration.is_sticky) * STICKY;
+    let follows = match registration.follows {
+        Follows::Flow => STICKY,
+        Follows::Name => BY_NAME,
+        Follows::Address => 0,
+    };
     let restored = u8::from(registration.is_restored) * RESTORED;
     let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
-    sticky | restored | kept_open
+    follows | restored | kept_open
 }
 
 const _: () = assert!(

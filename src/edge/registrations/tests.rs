@@ -31,7 +31,7 @@ fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registratio
         flow: flow(to),
         edges,
         flags: 0,
-        is_sticky: true,
+        follows: Follows::Flow,
         is_kept_open: false,
         is_restored: false,
         expires: LATER,
@@ -67,7 +67,7 @@ fn a_refresh_takes_over_what_the_token_says() {
     let renewed = Registration {
         edges,
         flags: 3,
-        is_sticky: false,
+        follows: Follows::Name,
         is_kept_open: false,
         ..registration(JOE, 1, 10)
     };

@@ -1,0 +1,140 @@
+//! `member_names` and `names`.
+
+use super::*;
+
+fn edge_of(text: &str) -> edge::Settings {
+    match read(text).unwrap().role {
+        Role::Edge(edge) => edge,
+        Role::Home(_) => panic!("not an edge"),
+    }
+}
+
+#[test]
+fn the_names_of_an_edge_are_read() {
+    let edge = edge_of(&format!("{HEAD}{EDGE}"));
+    assert_eq!((edge.member_names, edge.names.len()), (false, 0));
+    let lines = "member_names = true\nnames = [\"SBC.example.net\", \"e4.edge.example.com\"]\n";
+    let edge = edge_of(&format!("{HEAD}{EDGE}{lines}"));
+    assert!(edge.member_names);
+    assert_eq!(edge.names, ["sbc.example.net", "e4.edge.example.com"]);
+}
+
+#[track_caller]
+fn refused(section: &str, want: &str) {
+    let said = read(&format!("{HEAD}{section}")).err().unwrap().to_string();
+    assert_eq!(said, want);
+}
+
+#[test]
+fn member_names_are_names_that_the_dns_can_have() {
+    // RFC 1035 §2.3.1, RFC 1123 §2.1
+    const SAYS: &str = "e1.toml, line 7: [edge] `member_names` says that the DNS has a name for \
+                        each of `members`, and";
+    let with = |name: &str| {
+        let edge = EDGE.replace("\"e2\"", &format!("{name:?}"));
+        format!("{edge}member_names = true\n")
+    };
+    let long = "e".repeat(64);
+    for name in ["-e2", "e2-", &long] {
+        let why = "is no label of the DNS: 1 to 63 letters, digits and hyphens, and no hyphen \
+                   first or last";
+        refused(&with(name), &format!("{SAYS} {name:?} {why}"));
+        // Without it they are what they always were.
+        let without = with(name).replace("member_names = true", "");
+        assert!(!edge_of(&format!("{HEAD}{without}")).member_names);
+    }
+    let same = "\"e1\" and \"E1\" are the same there: it knows no case";
+    refused(&with("E1"), &format!("{SAYS} {same}"));
+    let served = format!("{}home_domains = [\"e2.edge.example.com\"]\n", with("e2"));
+    let home = "\"e2.edge.example.com\" is a home's: give that member another name";
+    refused(&served, &format!("{SAYS} {home}"));
+    let labels = [
+        "a".repeat(63),
+        "b".repeat(63),
+        "c".repeat(63),
+        "d".repeat(59),
+    ];
+    let deep = with("e2").replace("edge.example.com", &labels.join("."));
+    let full = format!("e1.{}", labels.join("."));
+    let why = format!("{full:?} is longer than the 253 characters of a name there");
+    refused(&deep, &format!("{SAYS} {why}"));
+}
+
+#[test]
+fn further_names_are_names_and_not_a_homes() {
+    const SAYS: &str = "e1.toml, line 7: [edge] `names` has";
+    let with = |name: &str| format!("{EDGE}names = [{name:?}]\n");
+    refused(
+        &with("192.0.2.1"),
+        &format!(
+            "{SAYS} \"192.0.2.1\", an address: what the DNS resolves stands here, such as \
+             \"sbc.example.net\""
+        ),
+    );
+    refused(
+        &with("a..b"),
+        &format!("{SAYS} \"a..b\", which should be a domain such as \"example.com\""),
+    );
+    for name in ["example.com", "Example.com"] {
+        refused(
+            &with(name),
+            &format!("{SAYS} {name:?}, which is a home's: what is for the home would end here"),
+        );
+    }
+    let home = with("home.example.net")
+        .replace("sip:127.0.0.10:5060;transport=udp", "sip:home.example.net");
+    refused(
+        &home,
+        &format!(
+            "{SAYS} \"home.example.net\", which is a home's: what is for the home would end here"
+        ),
+    );
+}
+
+/// Writes a certificate for these names, and says where it is.
+fn certificate(folder: &Path, names: &[&str]) {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(folder.join("edge.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("edge.key"), made.signing_key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn certificates_prove_the_names_that_phones_resolve() {
+    // C-6, M-3
+    let folder = std::env::temp_dir().join(format!("steadfast-names-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let tls = "[tls]\ncerts = [{ cert = \"edge.pem\", key = \"edge.key\" }]\n\
+               require_client_cert = \"never\"\n";
+    let head = HEAD.replace("\"tcp:", "\"tls:127.0.0.11:5061\", \"tcp:");
+    let text = format!("{head}{EDGE}member_names = true\n{tls}");
+    let read = |text: &str| parse("e1.toml", text, &folder);
+    certificate(&folder, &["edge.example.com", "E1.edge.example.com"]);
+    let config = read(&text).unwrap();
+    assert_eq!(config.unproven, ["e2.edge.example.com"]);
+    let said = config.warnings().pop().unwrap();
+    assert_eq!(
+        said,
+        "none of the certificates in `certs` is for e2.edge.example.com: phones over TLS whose \
+         own edge is dead, and that come here by its name, will not believe this one"
+    );
+    let without = text.replace("member_names = true\n", "");
+    assert_eq!(read(&without).unwrap().unproven.len(), 0);
+    certificate(
+        &folder,
+        &[
+            "edge.example.com",
+            "e1.edge.example.com",
+            "e2.edge.example.com",
+        ],
+    );
+    assert_eq!(read(&text).unwrap().unproven.len(), 0);
+    certificate(&folder, &["edge.example.com", "*.edge.example.com"]);
+    assert_eq!(
+        read(&text).err().unwrap().to_string(),
+        "e1.toml, line 9: [tls] `certs` needs a certificate for \"e1.edge.example.com\", which \
+         `member_names` has phones resolve: as a DNS name, and as the URI \
+         \"sip:e1.edge.example.com\" where the certificate has such URIs"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}

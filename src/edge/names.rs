@@ -1,0 +1,136 @@
+//! The host names of the edges (RFC 3263 §4.3; protocol 1.S, M-1 to M-3).
+//!
+//! A phone that resolves its routes goes where they lead. An address leads to one
+//! edge and dies with it; a name leads on: that of an edge is `e1.edge.example.com`,
+//! below the cluster's, and the DNS lists the edge itself first and its siblings
+//! after it. So any edge serves any edge's name as if it were its own, and what
+//! follows it (a token, the mark of a dialog) says whose the request is and what it
+//! may do. A name is therefore never a reason to send a request to another edge.
+//!
+//! What is written towards whom:
+//!
+//! - A registered phone that keeps to its flows gets the token under the cluster's
+//!   name, as ever.
+//! - One that resolves gets this edge's name, where the operator says that the DNS
+//!   has the names (`member_names`). One that came by an address literal, or by
+//!   `maddr`, has not shown that it resolves anything, and keeps to literals: what
+//!   it could not resolve would end its calls at the first ACK.
+//! - A phone that never registered gets its flow token under an address literal
+//!   on the side of the home, since that token leads to one edge and to no other,
+//!   which would answer 430. What the phone itself sends needs no flow but the mark
+//!   of its dialog, which every edge judges alike: so its own side is the name, if
+//!   its Route came by one. Without a Route it may be a trunk that is configured
+//!   with an address.
+//! - The Path stays the same from every edge, so the cluster's name stands there.
+
+use super::policy::Edge;
+use super::{Follows, Kind};
+use crate::edit::Edits;
+use crate::id::Transport;
+use crate::proxy::{Net, Response};
+use crate::scan::Message;
+use crate::scan::uri::{Uri, host_ip, same_host};
+
+impl Edge {
+    /// What a phone is to do with a route, of what it can: there are names to be
+    /// resolved where the operator says so.
+    pub(super) const fn asked_to(&self, follows: Follows) -> Follows {
+        match follows {
+            Follows::Name if !self.settings.member_names => Follows::Address,
+            Follows::Flow | Follows::Name | Follows::Address => follows,
+        }
+    }
+
+    /// Whether the Route of a request has come by a name, so that its sender has
+    /// shown that he resolves one.
+    pub(super) fn came_by_name(&self, bytes: &[u8], message: &Message) -> bool {
+        let top = message.routes().first();
+        let uri = top.and_then(|route| route.uri);
+        self.settings.member_names && uri.is_some_and(|uri| is_named(bytes, &uri))
+    }
+
+    /// The place of the edge whose name a host is, in any case and with or without
+    /// a last dot. A name that the homes are known by is theirs.
+    fn member_named(&self, host: &[u8]) -> Option<usize> {
+        let cluster = self.settings.cluster.as_bytes();
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let (label, rest) = host.split_at_checked(host.len().checked_sub(cluster.len() + 1)?)?;
+        let (dot, rest) = rest.split_first()?;
+        if *dot != b'.' || !rest.eq_ignore_ascii_case(cluster) {
+            return None;
+        }
+        let mut members = self.settings.members.iter();
+        let place =
+            members.position(|member| member.name.as_bytes().eq_ignore_ascii_case(label))?;
+        let mut domains = self.settings.home_domains.iter();
+        let is_home = domains.any(|domain| same_host(host, domain.as_bytes()));
+        (!is_home && !self.homes.has_name(host)).then_some(place)
+    }
+
+    /// Whether host and port of a URI are a name that leads to us: that of an edge,
+    /// or one of those that the operator lists. A port is one of that edge's.
+    pub(super) fn is_our_name(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        let host = uri.host.of(bytes);
+        let place = self.member_named(host).or_else(|| {
+            let mut names = self.settings.names.iter();
+            names
+                .any(|name| same_host(host, name.as_bytes()))
+                .then_some(self.own)
+        });
+        let (Some(place), Some(port)) = (place, uri.port) else {
+            return place.is_some();
+        };
+        let members = &self.settings.members;
+        let mut locals = net.flows.locals().iter();
+        members
+            .get(place)
+            .is_some_and(|member| member.listens(port))
+            || place == self.own && locals.any(|local| !local.upstream && local.addr.port() == port)
+    }
+
+    /// Whether the user part of a URI is a token as this cluster writes them, to
+    /// look at it alone.
+    pub(super) fn looks_minted(&self, user: &[u8]) -> bool {
+        let kind = Kind::of(user);
+        kind == Kind::Flow || kind == self.codec.kind()
+    }
+
+    /// Writes this edge's name with `transport`, as the host of a URI. No port: one
+    /// would keep the reader from the SRV records (RFC 3263 §4.2), and so from the
+    /// siblings. Without `transport` the reader would ask for NAPTR records, and go
+    /// on over another transport than the one of his flow.
+    pub(super) fn own_name(&self, transport: Transport, secure: bool, out: &mut Vec<u8>) {
+        for part in [&self.settings.name, ".", &self.settings.cluster] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if !secure {
+            out.extend_from_slice(b";transport=");
+            out.extend_from_slice(transport.uri_token().as_bytes());
+        }
+    }
+
+    /// M-1: puts this edge's name into our own value of the Service-Route of a phone
+    /// that resolves, since the cluster's would lead it to any edge, without its flow
+    /// and over any transport. `token` is that of its Path.
+    pub(super) fn name_service_route(
+        &self,
+        token: &[u8],
+        (transport, secure): (Transport, bool),
+        response: &Response<'_>,
+        edits: &mut Edits,
+    ) {
+        let own = self.own_service_route(token, response).next();
+        let uri = own.and_then(|value| Uri::in_value(response.bytes, value).ok());
+        let Some(uri) = uri.filter(|uri| uri.param(response.bytes, "transport").is_none()) else {
+            return;
+        };
+        edits.replace(uri.host_port.range(), |out| {
+            self.own_name(transport, secure, out);
+        });
+    }
+}
+
+/// Whether a URI leads to its host by a name.
+pub(super) fn is_named(bytes: &[u8], uri: &Uri) -> bool {
+    host_ip(uri.host.of(bytes)).is_none() && uri.param(bytes, "maddr").is_none()
+}
