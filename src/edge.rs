@@ -62,7 +62,7 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
-use crate::send::{Clear, HostRule, PeerRule, Ports};
+use crate::send::{Clear, HostRule, KnownAs, PeerRule, Ports};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 /// What becomes of a phone that does not say that it knows Path (RFC 3327 §5.2).
@@ -113,6 +113,16 @@ pub struct Settings {
     pub rules: Rules,
     /// Registrations over UDP are put out as `Output::Store`, for the next run.
     pub keeps_flows: bool,
+}
+
+impl Settings {
+    /// What this edge is called besides the addresses of its sockets. All edges
+    /// share the cluster's name, and prove it (S-35).
+    pub(crate) fn known_as(&self) -> KnownAs {
+        KnownAs {
+            names: vec![self.cluster.clone()],
+        }
+    }
 }
 
 /// What the operator of an edge allows.

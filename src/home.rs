@@ -42,7 +42,7 @@ mod why;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::digest::Algorithm;
-use crate::send::{End, HostRule, PeerRule};
+use crate::send::{End, HostRule, KnownAs, PeerRule};
 use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, Identities};
 
@@ -115,6 +115,13 @@ pub enum Redirect {
 }
 
 impl Settings {
+    /// What this home is called besides the addresses of its sockets.
+    pub(crate) fn known_as(&self) -> KnownAs {
+        KnownAs {
+            names: vec![self.domain.clone()],
+        }
+    }
+
     /// True when an edge is at this end of a flow without a certificate: the way
     /// a request came, not a header in it, makes it an edge's.
     #[must_use]

@@ -19,7 +19,7 @@ mod stream_queue;
 
 pub use datagram_queue::{DatagramQueue, Dropped};
 pub use event::{Event, Party};
-pub use flows::{Accepted, Flows, Local, Reach, Stream};
+pub use flows::{Accepted, Flows, KnownAs, Local, Reach, SentBy, Stream};
 pub use handoff::{Far, Handoff, Held, Refresh};
 pub use health::Health;
 pub use hop::Hop;

@@ -177,7 +177,7 @@ impl Agent {
         for header in request.message.all(Name::RecordRoute) {
             lines.extend_from_slice(header.line.of(request.bytes));
         }
-        if let Some((transport, addr)) = net.flows.sent_by(request.ingress.flow) {
+        if let Some((transport, addr)) = net.flows.reached_at(request.ingress.flow) {
             self.write_contact(Contact::Target, transport, addr, lines);
         }
         lines.extend_from_slice(ALLOW.as_bytes());
@@ -185,7 +185,7 @@ impl Agent {
 
     fn ok(&self, net: &mut Net, request: &Request<'_>, mut lines: Vec<u8>) -> Buf {
         let mut body = Vec::new();
-        if let Some((_, addr)) = net.flows.sent_by(request.ingress.flow) {
+        if let Some((_, addr)) = net.flows.reached_at(request.ingress.flow) {
             let offered = request.message.body().of(request.bytes);
             sdp::answer(offered, addr, net.chance(), &mut body);
         }

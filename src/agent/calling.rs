@@ -96,7 +96,7 @@ impl Agent {
         ask.to = bracketed(uri.as_bytes());
         ask.call_id = format!("{:016x}{:016x}", net.chance(), net.chance()).into_bytes();
         ask.contact = Contact::Target;
-        if let Some((_, addr)) = net.flows.sent_by(flow) {
+        if let Some((_, addr)) = net.flows.reached_at(flow) {
             sdp::offer(addr, net.chance(), &mut ask.body);
         }
         let stage = Stage::Calling {
@@ -217,7 +217,7 @@ impl Agent {
     ) -> Option<(Flow, Buf)> {
         let ask = self.within(dialog, Purpose::Excess, "ACK");
         let flow = self.sticky(net, now, &ask).ok()?;
-        let (transport, sent_by) = net.flows.sent_by(flow)?;
+        let (transport, sent_by) = net.flows.reached_at(flow)?;
         // Only the branch is wanted of it.
         let client = net.txns.reserve(Owner::Local)?;
         let mut branch = Vec::new();

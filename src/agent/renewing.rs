@@ -32,7 +32,7 @@ impl Agent {
         ask.contact = Contact::Target;
         match self.way(net, now, place, &ask) {
             Ok(flow) => {
-                if let Some((_, addr)) = net.flows.sent_by(flow) {
+                if let Some((_, addr)) = net.flows.reached_at(flow) {
                     sdp::offer(addr, net.chance(), &mut ask.body);
                 }
                 self.send(net, now, ask, flow);

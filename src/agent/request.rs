@@ -190,7 +190,7 @@ impl Agent {
         // Named before anything can fail, so that the next attempt leaves it out.
         ask.flow = Some(flow);
         let reserved = net.txns.reserve(Owner::Agent(ask.number));
-        let Some((client, (transport, sent_by))) = reserved.zip(net.flows.sent_by(flow)) else {
+        let Some((client, (transport, sent_by))) = reserved.zip(net.flows.reached_at(flow)) else {
             let failure = Failure::lost("there is no socket towards the next hop");
             return self.failed(net, now, ask, failure);
         };

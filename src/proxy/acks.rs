@@ -104,7 +104,7 @@ fn copy_ack(
     }
     let net = &mut *turn.net;
     let flow = net.reach(hop)?;
-    let (transport, sent_by) = net.flows.sent_by(flow)?;
+    let sent_by = net.flows.sent_by(flow)?;
     // P-36: the same branch for every copy of this ACK, also for one that came
     // another way and says so in its Via.
     let mut part = *b"z9hG4bK-ack-0123456789abcdef";
@@ -118,7 +118,6 @@ fn copy_ack(
     part[12..].copy_from_slice(&digits);
     let hop = build::Hopwise {
         target,
-        transport,
         sent_by,
         alias: net.flows.offers_alias(flow),
         branch: &part,

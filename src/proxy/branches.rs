@@ -383,7 +383,7 @@ fn send(
     let offers_oc = net.peers.is_watched(flow);
     let offers_keep =
         context.opens && net.flows.is_asker(flow) && turn.policy.negotiates(net, target.hop);
-    let (transport, sent_by) = net.flows.sent_by(flow)?;
+    let sent_by = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
     part.clear();
@@ -393,7 +393,6 @@ fn send(
     }
     let hop = build::Hopwise {
         target: &target,
-        transport,
         sent_by,
         alias: net.flows.offers_alias(flow),
         branch: &part,

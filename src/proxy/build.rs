@@ -6,10 +6,11 @@ use std::ops::Range;
 use super::validate::Valid;
 use super::{Context, Plan, Request, Target, overload};
 use crate::edit::answer::fill_received;
-use crate::edit::{Edits, decimal, host_port};
+use crate::edit::{Edits, decimal};
 use crate::id::Transport;
 use crate::limits;
 use crate::scan::{Header, Name, Route};
+use crate::send::SentBy;
 use crate::trust::{Identities, Keep, identity};
 
 /// Via parameter of an element that follows a loose redirect itself (LR §6):
@@ -151,8 +152,7 @@ fn trim(header: &Header, values: &[Route], (first, last): (&Route, &Route), edit
 /// What a branch adds to the base.
 pub(super) struct Hopwise<'a> {
     pub(super) target: &'a Target,
-    pub(super) transport: Transport,
-    pub(super) sent_by: std::net::SocketAddr,
+    pub(super) sent_by: SentBy<'a>,
     /// Requests may come back over this connection (RFC 5923 §8.1).
     pub(super) alias: bool,
     /// Transaction part of the branch parameter.
@@ -188,10 +188,10 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
             .unwrap_or_default(),
     );
     out.extend_from_slice(b"Via: SIP/2.0/");
-    out.extend_from_slice(hop.transport.via_token().as_bytes());
+    out.extend_from_slice(hop.sent_by.transport.via_token().as_bytes());
     out.push(b' ');
-    host_port(out, hop.sent_by);
-    if hop.transport == Transport::Udp {
+    hop.sent_by.write(out);
+    if hop.sent_by.transport == Transport::Udp {
         out.extend_from_slice(b";rport");
     }
     if hop.alias {
@@ -225,7 +225,7 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
         out.extend_from_slice(b"\r\n");
     }
     if let Some(length) = context.unsized_body
-        && hop.transport != Transport::Udp
+        && hop.sent_by.transport != Transport::Udp
     {
         // P-15: a stream cannot do without.
         out.extend_from_slice(b"Content-Length: ");

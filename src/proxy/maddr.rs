@@ -25,7 +25,7 @@ impl Net {
             return Maddr::Absent;
         };
         let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
-        let came_by = self.flows.sent_by(request.ingress.flow);
+        let came_by = self.flows.reached_at(request.ingress.flow);
         let is_ours = ip.zip(came_by).is_some_and(|(ip, (transport, local))| {
             let named = uri.param(bytes, "transport").flatten();
             let named = named.map_or(&b"udp"[..], |named| named.of(bytes));

@@ -2,7 +2,6 @@
 //! transactions repeat them; nobody waits for the answer.
 
 use super::{Net, Owner};
-use crate::edit::host_port;
 use crate::id::Transport;
 use crate::send::Hop;
 use crate::time::Instant;
@@ -21,7 +20,7 @@ impl Net {
         let Some(flow) = self.reach(hop) else {
             return;
         };
-        let Some((transport, sent_by)) = self.flows.sent_by(flow) else {
+        let Some(sent_by) = self.flows.sent_by(flow) else {
             return;
         };
         let Some(client) = self.txns.reserve(Owner::Local) else {
@@ -30,11 +29,15 @@ impl Net {
         };
         let mut via = std::mem::take(&mut self.text);
         via.clear();
-        for part in [b"Via: SIP/2.0/", transport.via_token().as_bytes(), b" "] {
+        for part in [
+            b"Via: SIP/2.0/",
+            sent_by.transport.via_token().as_bytes(),
+            b" ",
+        ] {
             via.extend_from_slice(part);
         }
-        host_port(&mut via, sent_by);
-        if transport == Transport::Udp {
+        sent_by.write(&mut via);
+        if sent_by.transport == Transport::Udp {
             via.extend_from_slice(b";rport");
         }
         via.extend_from_slice(b";branch=");

@@ -369,10 +369,13 @@ impl Net {
         }
     }
 
-    /// Whether a Via names one of our own addresses.
-    pub(crate) fn wrote(&self, via: &Via) -> bool {
-        via.ip
-            .is_some_and(|ip| self.flows.is_local(ip, via.port.unwrap_or(5060)))
+    /// Whether a Via has a sent-by of ours (P-19): one of our addresses, or a
+    /// name that our certificate proves.
+    pub(crate) fn wrote(&self, bytes: &[u8], via: &Via) -> bool {
+        match via.ip {
+            Some(ip) => self.flows.is_local(ip, via.port.unwrap_or(5060)),
+            None => self.flows.is_named(via.host.of(bytes), via.port),
+        }
     }
 
     /// The client transaction a response belongs to: our own sent-by (P-19)
@@ -380,7 +383,7 @@ impl Net {
     /// from its INVITE's, since both carry the same branch.
     #[must_use]
     pub fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
-        if !self.wrote(via) {
+        if !self.wrote(response.bytes, via) {
             return None;
         }
         let branch = via.branch?.of(response.bytes);

@@ -233,9 +233,8 @@ impl Turn<'_> {
     }
 
     /// Over TLS whoever is at the end proves the name in the Via, or the domain
-    /// of the home or edge that we know to live there: our own nodes write
-    /// addresses into their Vias, which no certificate of SIP names (RFC 5922
-    /// §7.1).
+    /// of the home or edge that we know to live there: an address in a Via is
+    /// nothing that a certificate of SIP names (RFC 5922 §7.1).
     fn proven_by_us(&mut self, hop: Hop) -> Hop {
         let Hop::To {
             transport,

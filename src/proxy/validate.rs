@@ -163,7 +163,7 @@ impl Net {
             let Ok(via) = crate::scan::via::Via::parse(bytes, value) else {
                 return false;
             };
-            self.wrote(&via)
+            self.wrote(bytes, &via)
                 && via.branch.is_some_and(|branch| {
                     super::build::loop_part(branch.of(bytes)) == Some(loop_hash)
                 })

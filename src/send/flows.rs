@@ -1,12 +1,12 @@
 //! The flow table: this shard's own sockets and the streams it holds, and what
 //! it was told of those of the other shards.
 //!
-//! It knows which flows live, what to write into a Via for each, and which
-//! stream already leads to an address. It carries the unfinished message of a
+//! It knows which flows live, what to write into a Via for each (`locals`), and
+//! which stream already leads to an address. It carries the unfinished message of a
 //! stream from one read to the next and nothing else; what waits to be written
 //! is the shell's queue.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
@@ -15,21 +15,12 @@ use super::hop::Hop;
 use super::names::{NameId, Names};
 use super::peer_rule::End;
 use crate::frame;
-use crate::id::{Flow, Slab, SocketId, StreamId, Team, Transport};
+use crate::id::{Flow, Slab, StreamId, Team, Transport};
 use crate::limits;
-use crate::locate::{Spoken, is_unicast};
+use crate::locate::is_unicast;
 use crate::time::Instant;
 
-/// A bound local endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Local {
-    /// What it speaks.
-    pub transport: Transport,
-    /// The bound address, with its real port.
-    pub addr: SocketAddr,
-    /// One shard's own socket towards the home, not a listener.
-    pub upstream: bool,
-}
+pub use locals::{KnownAs, Local, SentBy};
 
 /// One connection.
 #[derive(Debug)]
@@ -114,6 +105,8 @@ pub enum Reach {
 pub struct Flows {
     team: Team,
     locals: Vec<Local>,
+    /// What they are called besides.
+    known_as: KnownAs,
     /// Whose each of `locals` is; `None`: a listener, which is everybody's.
     owners: Vec<Option<u8>>,
     streams: Slab<Stream>,
@@ -141,8 +134,9 @@ impl Flows {
         let first = StreamId::first(team.own);
         Self {
             team,
-            owners: owners(&locals, team),
+            owners: locals::owners(&locals, team),
             locals,
+            known_as: KnownAs::default(),
             streams: Slab::numbered(first, limits::STREAMS_MAX),
             away: HashMap::with_hasher(hash.clone()),
             by_alias: HashMap::with_hasher(hash.clone()),
@@ -208,55 +202,6 @@ impl Flows {
             && let Some(stream) = self.stream_mut(stream)
         {
             stream.shared = true;
-        }
-    }
-
-    /// The endpoints.
-    #[must_use]
-    pub fn locals(&self) -> &[Local] {
-        &self.locals
-    }
-
-    /// True when `ip` and `port` are one of our own endpoints.
-    #[must_use]
-    pub fn is_local(&self, ip: IpAddr, port: u16) -> bool {
-        self.locals
-            .iter()
-            .any(|local| local.addr.ip() == ip && local.addr.port() == port)
-    }
-
-    /// What can be spoken from here: over TCP only where a listener can be
-    /// named in a Via.
-    #[must_use]
-    pub fn spoken(&self) -> Spoken {
-        let locals = self.locals.iter();
-        let usable = locals.filter(|local| !local.upstream || local.transport == Transport::Udp);
-        Spoken::over(usable.map(|local| (local.transport, local.addr)))
-    }
-
-    /// The first listener of that transport and family, where others reach us.
-    #[must_use]
-    pub fn listener(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
-        let fits = |local: &&Local| {
-            !local.upstream && local.transport == transport && local.addr.is_ipv6() == v6
-        };
-        self.locals.iter().find(fits).map(|local| local.addr)
-    }
-
-    /// What to write as sent-by into the Via of a request over `flow`: an
-    /// address where the answer reaches us even after the flow is lost.
-    #[must_use]
-    pub fn sent_by(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
-        match flow {
-            Flow::Udp { socket, .. } => self
-                .locals
-                .get(usize::from(socket.0))
-                .map(|local| (Transport::Udp, local.addr)),
-            Flow::Stream(_) => {
-                let (transport, peer) = (self.transport(flow), self.peer(flow)?);
-                self.listener(transport, peer.is_ipv6())
-                    .map(|addr| (transport, addr))
-            }
         }
     }
 
@@ -365,47 +310,9 @@ impl Flows {
             }
         }
     }
-
-    /// Our upstream socket where there is one, else the first listener.
-    fn socket_towards(&self, addr: SocketAddr) -> Option<SocketId> {
-        let fits = |local: &Local| {
-            local.transport == Transport::Udp && local.addr.is_ipv6() == addr.is_ipv6()
-        };
-        let place = |owner: Option<u8>| {
-            let mut locals = self.locals.iter().zip(&self.owners);
-            locals.position(|(local, whose)| fits(local) && *whose == owner)
-        };
-        let place = place(Some(self.team.own)).or_else(|| place(None))?;
-        u16::try_from(place).ok().map(SocketId)
-    }
-
-    /// Whether keep-alives on the flow are ours to send: on a connection that we
-    /// opened, and over UDP by a socket that leads to the homes (RFC 5626 §4.4).
-    #[must_use]
-    pub fn is_asker(&self, flow: Flow) -> bool {
-        match flow {
-            Flow::Stream(id) => self.stream(id).is_some_and(|stream| stream.opened),
-            Flow::Udp { socket, .. } => {
-                let local = self.locals.get(usize::from(socket.0));
-                local.is_some_and(|local| local.upstream)
-            }
-        }
-    }
 }
 
-/// Upstream sockets stand behind the listeners, shard by shard.
-fn owners(locals: &[Local], team: Team) -> Vec<Option<u8>> {
-    let total = locals.iter().filter(|local| local.upstream).count();
-    let each = (total / usize::from(team.count.max(1))).max(1);
-    let mut seen = 0;
-    let owner = |local: &Local| {
-        let rank = local.upstream.then_some(seen / each)?;
-        seen += 1;
-        u8::try_from(rank).ok()
-    };
-    locals.iter().map(owner).collect()
-}
-
+mod locals;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -130,7 +130,7 @@ impl Net {
         let writer = via
             .branch
             .and_then(|branch| txn::shard_of(branch.of(bytes)));
-        let ours = self.wrote(via);
+        let ours = self.wrote(bytes, via);
         let Some(to) = writer.filter(|to| ours && self.team.is_other(*to)) else {
             return false;
         };

@@ -95,7 +95,7 @@ fn phones_register_and_talk_through_edges_that_reach_the_home_over_tls() {
     assert!(
         asked
             .text
-            .contains("Via: SIP/2.0/TLS 127.0.0.11:5061;alias;keep;branch="),
+            .contains("Via: SIP/2.0/TLS edge.example.com:5061;alias;keep;branch="),
         "{}",
         asked.text
     );
@@ -213,6 +213,56 @@ fn plain_phone(world: &mut World) {
     assert_eq!(status(world), "200");
 }
 
+#[test]
+fn the_via_over_tls_is_a_name_that_our_certificate_proves() {
+    // M-3, P-19, X-2 (RFC 3261 §18.2.2): a phone whose connection is gone comes
+    // back to where `received` says, and checks the certificate by the sent-by.
+    const AGAIN: &str = "203.0.113.9:40002";
+    let mut world = over_tls("example.com");
+    plain_phone(&mut world);
+    let mut ann = Phone::new("ann", "127.0.0.1:6002", true);
+    ann.register(&mut world, EDGES[1]);
+    for (number, from, sent_by, passes) in [
+        (1, FAR, "edge.example.com:5061", true),
+        (2, AGAIN, "EDGE.example.com.:5061", true),
+        (3, AGAIN, "edge.example.com", true),
+        // Of the home it is, and of nobody.
+        (4, AGAIN, "example.com:5061", false),
+        (5, AGAIN, "edge.example.com:5060", false),
+    ] {
+        let text = ann.request("MESSAGE", "sip:joe@example.com", 20 + number, "", "");
+        ann.send(&mut world, EDGES[1], &text);
+        let asked = world.receive(FAR);
+        let via = Phone::values(&asked.text, "Via").remove(0);
+        assert!(
+            via.starts_with("SIP/2.0/TLS edge.example.com:5061;branch="),
+            "{via}"
+        );
+        assert_eq!(asked.from.to_string(), E1_TLS);
+        // The home's is its domain.
+        let mut its = world.trace.iter();
+        let sent =
+            its.find(|seen| seen.from.to_string() == HOME_TLS && seen.text.starts_with("MESSAGE "));
+        let via = Phone::values(&sent.unwrap().text, "Via").remove(0);
+        assert!(via.starts_with("SIP/2.0/TLS example.com:5061;"), "{via}");
+        if from == AGAIN && !world.is_connected(AGAIN, E1_TLS) {
+            world.connect(AGAIN, E1_TLS);
+        }
+        let ok = Phone::new("joe", FAR, false).response(&asked.text, 200, "OK");
+        let ok = ok.replacen(
+            "edge.example.com:5061;",
+            &format!("{sent_by};received=127.0.0.11;"),
+            1,
+        );
+        let stray = world.counter(EDGES[0], "stray_responses");
+        world.send(from, E1_TLS, &ok);
+        assert_eq!(world.has("127.0.0.1:6002"), passes, "{sent_by}");
+        let strays = world.counter(EDGES[0], "stray_responses") - stray;
+        assert_eq!(strays, u64::from(!passes), "{sent_by}");
+        world.forget();
+    }
+}
+
 /// The Record-Route values of the INVITE that an edge sent there first.
 fn recorded_towards(world: &World, home: &str) -> Vec<String> {
     let mut trace = world.trace.iter();
@@ -310,7 +360,7 @@ fn a_guest_over_tls_is_recorded_by_what_the_certificate_proves() {
 
 #[test]
 fn an_answer_returns_over_a_new_connection_to_whoever_proves_the_cluster_or_the_domain() {
-    // the Vias of our nodes name addresses, which no certificate does.
+    // X-4, M-3
     for (from, to) in [(EDGES[0], HOME), (HOME, EDGES[1])] {
         let mut world = over_tls("example.com");
         let mut joe = Phone::new("joe", "127.0.0.1:6001", true);

@@ -1,6 +1,7 @@
 //! The flow table over made-up endpoints.
 
 use super::*;
+use crate::id::SocketId;
 
 fn flows() -> Flows {
     let local = |transport, addr: &str, upstream| Local {
@@ -17,6 +18,15 @@ fn flows() -> Flows {
     Flows::new(locals, [1, 2, 3, 4], Team::alone([5; 4]))
 }
 
+/// What stands in a Via for the flow.
+fn via(flows: &Flows, flow: Flow) -> String {
+    let sent_by = flows.sent_by(flow).unwrap();
+    let mut out = Vec::new();
+    sent_by.write(&mut out);
+    let out = String::from_utf8(out).unwrap();
+    format!("{} {out}", sent_by.transport.via_token())
+}
+
 #[test]
 fn requests_leave_by_the_upstream_socket_and_name_it() {
     let mut flows = flows();
@@ -31,10 +41,7 @@ fn requests_leave_by_the_upstream_socket_and_name_it() {
             peer: addr
         }
     );
-    assert_eq!(
-        flows.sent_by(flow),
-        Some((Transport::Udp, "127.0.0.11:40000".parse().unwrap()))
-    );
+    assert_eq!(via(&flows, flow), "UDP 127.0.0.11:40000");
 }
 
 #[test]
@@ -73,10 +80,7 @@ fn a_stream_over_tls_belongs_to_the_name_it_was_opened_for() {
     };
     let flow = Flow::Stream(first);
     assert_eq!(flows.reach(hop(a)), Reach::Flow(flow));
-    assert_eq!(
-        flows.sent_by(flow),
-        Some((Transport::Tls, "127.0.0.11:5061".parse().unwrap()))
-    );
+    assert_eq!(via(&flows, flow), "TLS 127.0.0.11:5061");
     assert!(matches!(flows.reach(hop(b)), Reach::Open(other) if other != first));
     assert!(matches!(
         flows.reach(Hop::to(Transport::Tcp, addr)),
@@ -85,6 +89,40 @@ fn a_stream_over_tls_belongs_to_the_name_it_was_opened_for() {
     assert_eq!(flows.reach(hop(None)), Reach::Nowhere);
     assert_eq!(flows.close(first).map(|stream| stream.name), Some(a));
     assert!(matches!(flows.reach(hop(a)), Reach::Open(_)));
+}
+
+#[test]
+fn a_name_stands_in_the_via_over_tls_and_is_known_again() {
+    // M-3
+    let mut flows = flows();
+    flows.be_known_as(KnownAs {
+        names: ["e1.a.example", "a.example"].map(str::to_owned).into(),
+    });
+    let Reach::Flow(datagrams) =
+        flows.reach(Hop::to(Transport::Udp, "127.0.0.10:5060".parse().unwrap()))
+    else {
+        panic!("no flow")
+    };
+    assert_eq!(via(&flows, datagrams), "UDP 127.0.0.11:40000");
+    let name = flows.names.intern(b"b.example");
+    let hop = Hop::To {
+        transport: Transport::Tls,
+        addr: "127.0.0.10:5061".parse().unwrap(),
+        name,
+    };
+    let Reach::Open(stream) = flows.reach(hop) else {
+        panic!("no stream")
+    };
+    assert_eq!(via(&flows, Flow::Stream(stream)), "TLS e1.a.example:5061");
+    for (host, port, want) in [
+        ("e1.a.example", Some(5061), true),
+        ("A.Example.", None, true),
+        ("a.example", Some(5060), false),
+        ("e2.a.example", Some(5061), false),
+        ("127.0.0.11", Some(5061), false),
+    ] {
+        assert_eq!(flows.is_named(host.as_bytes(), port), want, "{host}");
+    }
 }
 
 #[test]

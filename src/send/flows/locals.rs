@@ -1,0 +1,176 @@
+//! Our own ends of the flows: the sockets of this node, what stands for them in
+//! a Via, and how they are told again there (RFC 3261 §18.1.1, §18.1.2).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Flows;
+use crate::edit::{decimal, host_port};
+use crate::id::{Flow, SocketId, Team, Transport};
+use crate::locate::Spoken;
+use crate::scan::uri::same_host;
+
+/// A bound local endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// What it speaks.
+    pub transport: Transport,
+    /// The bound address, with its real port.
+    pub addr: SocketAddr,
+    /// One shard's own socket towards the home, not a listener.
+    pub upstream: bool,
+}
+
+/// What a node is called besides the addresses of its sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownAs {
+    /// The domains that its certificates name. Over TLS the first one stands in
+    /// its Vias, since whoever opens a connection for an answer checks the
+    /// certificate against that (RFC 3261 §18.2.2, RFC 5922 §7.3; M-3). Which of
+    /// the nodes of that name it is, `received` tells him, which he must add
+    /// where a name stands (§18.2.1).
+    pub names: Vec<String>,
+}
+
+/// What a Via of ours says: an address where the answer reaches us even after
+/// the flow is lost, or the name that stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentBy<'a> {
+    /// What is spoken.
+    pub transport: Transport,
+    /// Where we listen.
+    pub addr: SocketAddr,
+    /// What is written instead of the address.
+    pub name: Option<&'a str>,
+}
+
+impl SentBy<'_> {
+    /// Appends it. The port is always there: a name without one would have SRV
+    /// records lead to any node of that name (RFC 3263 §5).
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let Some(name) = self.name else {
+            return host_port(out, self.addr);
+        };
+        out.extend_from_slice(name.as_bytes());
+        out.push(b':');
+        decimal(out, self.addr.port());
+    }
+}
+
+impl Flows {
+    /// What the node is called besides the addresses of its sockets.
+    pub fn be_known_as(&mut self, known_as: KnownAs) {
+        self.known_as = known_as;
+    }
+
+    /// The endpoints.
+    #[must_use]
+    pub fn locals(&self) -> &[Local] {
+        &self.locals
+    }
+
+    /// True when `ip` and `port` are one of our own endpoints.
+    #[must_use]
+    pub fn is_local(&self, ip: IpAddr, port: u16) -> bool {
+        self.locals
+            .iter()
+            .any(|local| local.addr.ip() == ip && local.addr.port() == port)
+    }
+
+    /// True for a name of ours with the port of a TLS listener, as it stands in
+    /// our Vias.
+    #[must_use]
+    pub fn is_named(&self, host: &[u8], port: Option<u16>) -> bool {
+        let port = port.unwrap_or(Transport::Tls.default_port());
+        let mut names = self.known_as.names.iter();
+        let mut locals = self.locals.iter();
+        names.any(|name| same_host(name.as_bytes(), host))
+            && locals.any(|local| local.transport == Transport::Tls && local.addr.port() == port)
+    }
+
+    /// What can be spoken from here: over TCP only where a listener can be
+    /// named in a Via.
+    #[must_use]
+    pub fn spoken(&self) -> Spoken {
+        let locals = self.locals.iter();
+        let usable = locals.filter(|local| !local.upstream || local.transport == Transport::Udp);
+        Spoken::over(usable.map(|local| (local.transport, local.addr)))
+    }
+
+    /// The first listener of that transport and family, where others reach us.
+    #[must_use]
+    pub fn listener(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
+        let fits = |local: &&Local| {
+            !local.upstream && local.transport == transport && local.addr.is_ipv6() == v6
+        };
+        self.locals.iter().find(fits).map(|local| local.addr)
+    }
+
+    /// Where requests over a flow reach us: our own end of it over UDP, else the
+    /// listener of its kind.
+    #[must_use]
+    pub fn reached_at(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
+        match flow {
+            Flow::Udp { socket, .. } => self
+                .locals
+                .get(usize::from(socket.0))
+                .map(|local| (Transport::Udp, local.addr)),
+            Flow::Stream(_) => {
+                let (transport, peer) = (self.transport(flow), self.peer(flow)?);
+                self.listener(transport, peer.is_ipv6())
+                    .map(|addr| (transport, addr))
+            }
+        }
+    }
+
+    /// What to write as sent-by into the Via of a request over `flow`.
+    #[must_use]
+    pub fn sent_by(&self, flow: Flow) -> Option<SentBy<'_>> {
+        let (transport, addr) = self.reached_at(flow)?;
+        let name = self.known_as.names.first();
+        let name = name.filter(|_| transport == Transport::Tls);
+        Some(SentBy {
+            transport,
+            addr,
+            name: name.map(String::as_str),
+        })
+    }
+
+    /// Our upstream socket where there is one, else the first listener.
+    pub(super) fn socket_towards(&self, addr: SocketAddr) -> Option<SocketId> {
+        let fits = |local: &Local| {
+            local.transport == Transport::Udp && local.addr.is_ipv6() == addr.is_ipv6()
+        };
+        let place = |owner: Option<u8>| {
+            let mut locals = self.locals.iter().zip(&self.owners);
+            locals.position(|(local, whose)| fits(local) && *whose == owner)
+        };
+        let place = place(Some(self.team.own)).or_else(|| place(None))?;
+        u16::try_from(place).ok().map(SocketId)
+    }
+
+    /// Whether keep-alives on the flow are ours to send: on a connection that we
+    /// opened, and over UDP by a socket that leads to the homes (RFC 5626 §4.4).
+    #[must_use]
+    pub fn is_asker(&self, flow: Flow) -> bool {
+        match flow {
+            Flow::Stream(id) => self.stream(id).is_some_and(|stream| stream.opened),
+            Flow::Udp { socket, .. } => {
+                let local = self.locals.get(usize::from(socket.0));
+                local.is_some_and(|local| local.upstream)
+            }
+        }
+    }
+}
+
+/// Upstream sockets stand behind the listeners, shard by shard.
+pub(super) fn owners(locals: &[Local], team: Team) -> Vec<Option<u8>> {
+    let total = locals.iter().filter(|local| local.upstream).count();
+    let each = (total / usize::from(team.count.max(1))).max(1);
+    let mut seen = 0;
+    let owner = |local: &Local| {
+        let rank = local.upstream.then_some(seen / each)?;
+        seen += 1;
+        u8::try_from(rank).ok()
+    };
+    locals.iter().map(owner).collect()
+}
