@@ -150,6 +150,7 @@ fn settings() -> edge::Settings {
     edge::Settings {
         name: "e1".to_owned(),
         cluster: "edge.example.com".to_owned(),
+        core_name: None,
         home: vec![edge::NextHop::At(edge::Hop {
             transport: Transport::Udp,
             addr: parse(HOME),
@@ -157,14 +158,8 @@ fn settings() -> edge::Settings {
         })],
         home_domains: vec!["example.com".to_owned()],
         members: vec![Member {
-            name: "e1".to_owned(),
-            address: [127, 0, 0, 11].into(),
-            udp: 5060,
-            tcp: 5060,
-            tls: 5061,
             core_port: 40_000,
-            retires: false,
-            site: String::new(),
+            ..Member::at("e1", [127, 0, 0, 11].into())
         }],
         path: edge::PathPolicy::Accept,
         set_size: 1,

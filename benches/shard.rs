@@ -230,14 +230,8 @@ fn answer(request: &str, status: u16, extra: &str) -> String {
 
 fn settings() -> edge::Settings {
     let member = |place: u8| Member {
-        name: format!("e{place}"),
-        address: [127, 0, 0, 10 + place].into(),
-        udp: 5060,
-        tcp: 5060,
-        tls: 5061,
         core_port: 40_000,
-        retires: false,
-        site: String::new(),
+        ..Member::at(&format!("e{place}"), [127, 0, 0, 10 + place].into())
     };
     edge::Settings {
         rules: edge::Rules {
@@ -249,6 +243,7 @@ fn settings() -> edge::Settings {
         },
         name: "e1".to_owned(),
         cluster: "edge.example.com".to_owned(),
+        core_name: None,
         home: vec![edge::NextHop::At(edge::Hop {
             transport: Transport::Udp,
             addr: parse(HOME),

@@ -11,6 +11,7 @@
 mod dns;
 mod host_names;
 mod keys;
+mod members;
 mod names;
 mod reader;
 mod role;
@@ -43,6 +44,8 @@ pub struct Config {
     pub covered: Vec<(Transport, SocketAddr)>,
     /// The core-side listeners, which nobody but peers reaches.
     pub core_listen: Vec<SocketAddr>,
+    /// The core side of an edge that has one.
+    pub core_side: Vec<(Transport, SocketAddr)>,
     /// The core ports.
     pub core: Core,
     /// Number of shards, each on a core of its own.
@@ -87,6 +90,9 @@ pub struct NameServer {
     /// The records.
     pub zone: Zone,
 }
+
+/// What is spoken, and where.
+type Listener = (Transport, SocketAddr);
 
 /// The ports that a node sends from to its peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,8 +257,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
     let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
-    let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
-    let role = role(&root, (&name, speaks_tls), &core, folder)?;
+    let role = role(&root, (&name, &listen), &core, folder)?;
     let covered = match (root.section("edge")?, &role) {
         (Some(section), Role::Edge(edge)) => role::covered(&section, edge, &listen)?,
         (Some(_) | None, _) => Vec::new(),
@@ -272,10 +277,14 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let want = "a number of MiB";
     let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
     let memory = memory.map(|mib| usize::from(mib) << 20);
+    let core_side = match &role {
+        Role::Edge(edge) => edge.core_side(),
+        Role::Home(_) => Vec::new(),
+    };
     let tls::Read {
         settings: tls,
         unproven,
-    } = tls::read(&root, &listen, &role, folder)?;
+    } = tls::read(&root, (&listen, &core_side), &role, folder)?;
     let mut config = Config {
         control,
         metrics,
@@ -288,6 +297,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         listen_at: root.place("listen"),
         covered,
         core_listen: core_listen.unwrap_or_default(),
+        core_side,
         core,
         shards,
         role,
@@ -304,7 +314,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
 /// What the node is.
 fn role(
     root: &Section<'_>,
-    name: (&str, bool),
+    name: (&str, &[(Transport, SocketAddr)]),
     core: &Core,
     folder: &Path,
 ) -> Result<Role, Mistake> {

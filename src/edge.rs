@@ -31,6 +31,7 @@ mod holding;
 mod homes;
 mod instance;
 mod keep_open;
+mod member;
 mod moving;
 mod names;
 mod own;
@@ -54,6 +55,7 @@ mod why;
 use std::net::{IpAddr, SocketAddr};
 
 pub use instance::pseudo_instance;
+pub use member::Member;
 pub use policy::Edge;
 pub use registrations::{Follows, Full, Known, Registration, Registrations};
 pub use row::is_live;
@@ -62,7 +64,8 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
-use crate::send::{Clear, HostRule, KnownAs, PeerRule, Ports};
+use crate::scan::uri::same_host;
+use crate::send::{KnownAs, PeerRule};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 /// What becomes of a phone that does not say that it knows Path (RFC 3327 §5.2).
@@ -89,6 +92,9 @@ pub struct Settings {
     pub home: Vec<NextHop>,
     /// Domains linked to the flows of the home.
     pub home_domains: Vec<String>,
+    /// What leads a home without stickiness to the core side of any edge; `None`:
+    /// `cluster` does.
+    pub core_name: Option<CoreName>,
     /// Every edge of the cluster, in the same order on every edge.
     pub members: Vec<Member>,
     /// The DNS has the name of every member below the cluster's, so that routes
@@ -121,8 +127,81 @@ impl Settings {
     pub(crate) fn known_as(&self) -> KnownAs {
         KnownAs {
             names: vec![self.cluster.clone()],
+            advertised: self.advertised(),
+            core: self.core_side(),
+            edges: self.sibling_ips(),
         }
     }
+
+    /// Its own addresses that phones know by others.
+    fn advertised(&self) -> Vec<(IpAddr, IpAddr)> {
+        let Some(own) = self.own() else {
+            return Vec::new();
+        };
+        let told = own.addresses.iter().filter_map(|ip| {
+            let mut told = own.advertised.iter();
+            let told = told.find(|told| told.is_ipv6() == ip.is_ipv6())?;
+            Some((*ip, *told))
+        });
+        told.collect()
+    }
+
+    /// Where homes and other edges meet this one, if not where everybody does.
+    #[must_use]
+    pub fn core_side(&self) -> Vec<(Transport, SocketAddr)> {
+        self.own().map(|own| own.core.clone()).unwrap_or_default()
+    }
+
+    fn own(&self) -> Option<&Member> {
+        let mut members = self.members.iter();
+        members.find(|member| member.name == self.name)
+    }
+
+    /// Where the other edges are met.
+    fn sibling_ips(&self) -> Vec<IpAddr> {
+        let others = self
+            .members
+            .iter()
+            .filter(|member| member.name != self.name);
+        let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
+        let addrs = others.flat_map(|member| all.map(|one| member.peer_addrs(one)));
+        let mut ips: Vec<_> = addrs
+            .flatten()
+            .map(|addr| addr.ip().to_canonical())
+            .collect();
+        ips.sort_unstable();
+        ips.dedup();
+        ips
+    }
+
+    /// True for a name that all edges share.
+    pub(crate) fn is_cluster(&self, host: &[u8]) -> bool {
+        same_host(host, self.cluster.as_bytes()) || self.is_core_name(host)
+    }
+
+    /// True for the name of the core sides.
+    pub(crate) fn is_core_name(&self, host: &[u8]) -> bool {
+        let core = self.core_name.as_ref();
+        core.is_some_and(|core| same_host(host, core.host.as_bytes()))
+    }
+
+    /// What stands behind a token where a home reads it: the cluster's name, or
+    /// that of the core sides.
+    pub(crate) fn home_side(&self) -> &[u8] {
+        let core = self.core_name.as_ref();
+        core.map_or(&self.cluster, |core| &core.written).as_bytes()
+    }
+}
+
+/// The name of the core sides of all edges, as it stands in Path and in the
+/// home's side of Record-Route. A home that has no stickiness resolves it
+/// (RFC 3263) and reaches any edge there, over the transport that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreName {
+    /// The host alone.
+    pub host: String,
+    /// Host, port and transport, as they stand behind the user part.
+    pub written: String,
 }
 
 /// What the operator of an edge allows.
@@ -153,52 +232,6 @@ impl Default for Rules {
             pings_nat: true,
             challenges_udp_calls: false,
         }
-    }
-}
-
-/// One edge of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// How tokens name it.
-    pub name: String,
-    /// The address phones and other edges reach it at.
-    pub address: IpAddr,
-    /// Its UDP port.
-    pub udp: u16,
-    /// Its TCP port.
-    pub tcp: u16,
-    /// Its TLS port.
-    pub tls: u16,
-    /// The first of its core ports.
-    pub core_port: u16,
-    /// It is to be taken out of service: no subscriber gets it any more, and
-    /// those who have it are moved (D-E17).
-    pub retires: bool,
-    /// What it shares its fate with: a building, a power supply. A subscriber's
-    /// edges are of several where there are several.
-    pub site: String,
-}
-
-impl Member {
-    /// Its port of that transport.
-    pub(crate) const fn port(&self, transport: Transport) -> u16 {
-        match transport {
-            Transport::Udp => self.udp,
-            Transport::Tcp => self.tcp,
-            Transport::Tls => self.tls,
-        }
-    }
-
-    /// How it is told over UDP and TCP, where the edges use those.
-    pub(crate) const fn rule(&self) -> HostRule {
-        let udp = Ports::one(self.udp).and_core(self.core_port);
-        let tcp = Ports::one(self.tcp).and_core(self.core_port);
-        HostRule::at(self.address, Clear::Any, udp, tcp)
-    }
-
-    /// True when one of its listeners has that port.
-    pub(crate) fn listens(&self, port: u16) -> bool {
-        [self.udp, self.tcp, self.tls].contains(&port)
     }
 }
 

@@ -119,6 +119,7 @@ impl Settings {
     pub(crate) fn known_as(&self) -> KnownAs {
         KnownAs {
             names: vec![self.domain.clone()],
+            ..KnownAs::default()
         }
     }
 

@@ -155,6 +155,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     })?;
     let core = config.core_listen.iter();
     let core = core.map(|addr| (Transport::Tcp, *addr));
+    let core = core.chain(config.core_side.iter().copied());
     let all = config.listen.iter().chain(&config.covered).copied();
     for (transport, addr) in all.chain(core) {
         tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
@@ -285,6 +286,7 @@ fn listening(config: &Config) -> Listening<'_> {
         listen: &config.listen,
         covered: &config.covered,
         core_listen: &config.core_listen,
+        core: &config.core_side,
         core_port: config.core.port,
         sends_from_core: matches!(config.role, Role::Edge(_)),
     }

@@ -42,7 +42,10 @@ pub struct Zone {
 #[derive(Clone, Debug)]
 struct Node {
     name: String,
+    /// Where phones reach it.
     addresses: Vec<IpAddr>,
+    /// Where its siblings do.
+    listens: Option<IpAddr>,
     /// What it speaks, safest first, and where.
     ports: Vec<(Transport, u16)>,
     retires: bool,
@@ -227,8 +230,9 @@ impl Zone {
         others.filter_map(|(place, node)| {
             let mut ports = node.ports.iter();
             let (_, port) = ports.find(|(transport, _)| *transport == Transport::Udp)?;
-            let ip = node.addresses.first()?;
-            (place != self.own).then_some((place, *ip, *port))
+            // Not as phones reach it: that may lead through an address translation.
+            let ip = node.listens?;
+            (place != self.own).then_some((place, ip, *port))
         })
     }
 
@@ -258,7 +262,8 @@ fn node(edge: &Settings, member: &Member, spoken: &[Transport]) -> Result<Node, 
     let ports = spoken.iter().map(|&one| (one, member.port(one)));
     Ok(Node {
         name,
-        addresses: vec![member.address],
+        addresses: member.publics().collect(),
+        listens: member.addresses.first().copied(),
         ports: ports.collect(),
         retires: member.retires,
     })

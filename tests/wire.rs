@@ -15,12 +15,14 @@ mod wire {
     mod abuse;
     mod accomplices;
     mod acknowledging;
+    mod addresses;
     mod agent;
     mod agent_alone;
     mod attacks;
     mod believing;
     mod calling;
     mod cancelling;
+    mod core_side;
     mod digest;
     mod edge_registering;
     mod edge_routing;

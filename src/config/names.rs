@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::edge::{Hop, NextHop};
+use crate::edge::{CoreName, Hop, NextHop};
 use crate::id::Transport;
 use crate::locate::{Question, Spoken};
 use crate::scan::params;
@@ -172,10 +172,45 @@ pub(super) fn core_listener(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// `core.edge.example.com:5070;transport=tcp`; port and transport may be left out.
+pub(super) fn core_name(text: &str) -> Result<CoreName, String> {
+    let (at, transport) = match text.split_once(";transport=") {
+        Some((at, transport)) => (at, Some(transport)),
+        None => (text, None),
+    };
+    let (host, port) = match at.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (at, None),
+    };
+    let host = domain(host)
+        .ok()
+        .filter(|host| host.parse::<IpAddr>().is_err());
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let is_known = transport.is_none_or(|one| self::transport(one).is_some());
+    host.filter(|_| is_port && is_known)
+        .map(|host| CoreName {
+            written: text.to_ascii_lowercase(),
+            host,
+        })
+        .ok_or_else(|| {
+            format!(
+                "is {text:?}, which should be like \"core.edge.example.com\" or \
+                 \"core.edge.example.com:5070;transport=tcp\""
+            )
+        })
+}
+
 /// An IP address.
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_not_one| {
         format!("is {text:?}, which should be an IP address such as \"192.0.2.1\"")
+    })
+}
+
+/// One IP address of a list.
+pub(super) fn one_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_not_one| {
+        format!("has {text:?}, which should be an IP address such as \"192.0.2.1\"")
     })
 }
 

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::members::members;
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
 use super::{Core, Flows, Home, Mistake, host_names, keys, names, rules};
 use crate::digest::Algorithm;
-use crate::edge::{self, Member, PathPolicy};
+use crate::edge::{self, PathPolicy};
 use crate::home::{self, Redirect};
 use crate::id::Transport;
 use crate::limits;
@@ -17,12 +18,13 @@ use crate::trust::CallsOut;
 
 pub(super) fn edge(
     section: &Section<'_>,
-    (name, speaks_tls): (&str, bool),
+    (name, listen): (&str, &[(Transport, SocketAddr)]),
     core: &Core,
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
     section.only(&[
         "cluster",
+        "core_name",
         "home",
         "home_domains",
         "members",
@@ -46,6 +48,8 @@ pub(super) fn edge(
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;
     let cluster = cluster.ok_or_else(|| section.missing("cluster", want))?;
+    let want = "the name of the core sides, such as \"core.edge.example.com;transport=tcp\"";
+    let core_name = section.parsed("core_name", want, names::core_name)?;
     let want = "a list of next hops such as [\"sip:192.0.2.1:5060;transport=udp\"] or [\"sip:home.example.com\"]";
     let home = section.list("home", want, names::next_hop)?;
     let want = "a list of domains such as [\"example.com\"]";
@@ -53,7 +57,7 @@ pub(super) fn edge(
         Some(domains) => domains,
         None => vec![parent_domain(section, &cluster)?],
     };
-    let members = members(section, name, core.port)?;
+    let members = members(section, name, listen, core.port)?;
     let homes = (&home[..], &home_domains[..]);
     let member_names = host_names::of_members(section, (&cluster, &members), homes)?;
     let host_names = host_names::listed(section, homes)?;
@@ -73,11 +77,13 @@ pub(super) fn edge(
         Some(key) => keys::flow_key(key),
         None => random_key(section)?,
     };
+    let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
     let rules = rules::edge(section, speaks_tls)?;
     let name = name.to_owned();
     Ok(edge::Settings {
         name,
         cluster,
+        core_name,
         home,
         home_domains,
         members,
@@ -286,45 +292,6 @@ fn ring_time(section: &Section<'_>) -> Result<Option<Duration>, Mistake> {
     Ok((time > Duration::ZERO).then_some(time))
 }
 
-fn members(section: &Section<'_>, own: &str, core_port: u16) -> Result<Vec<Member>, Mistake> {
-    let want = "a list such as [{ name = \"e1\", address = \"192.0.2.1\" }]";
-    let tables = section.tables("members", want)?;
-    if tables.len() > limits::MEMBERS_MAX {
-        let text = format!(
-            "has {} members, and {} is the most",
-            tables.len(),
-            limits::MEMBERS_MAX
-        );
-        return Err(section.mistake("members", &text));
-    }
-    let mut members: Vec<Member> = Vec::new();
-    for table in &tables {
-        let member = member(table, core_port)?;
-        if members.iter().any(|other| other.name == member.name) {
-            let text = format!(
-                "is {:?} a second time: each member has a name of its own",
-                member.name
-            );
-            return Err(table.mistake("name", &text));
-        }
-        members.push(member);
-    }
-    match members.iter().find(|member| member.name == own) {
-        None => {
-            let text = format!("must hold this node too: none of its names is {own:?}");
-            Err(section.mistake("members", &text))
-        }
-        Some(member) if member.core_port != core_port => {
-            let text = format!(
-                "says that the `core_port` of {own:?}, this node, is {}, but it is {core_port}",
-                member.core_port
-            );
-            Err(section.mistake("members", &text))
-        }
-        Some(_) => Ok(members),
-    }
-}
-
 /// `covers`: where those members listen, for what this node listens for itself.
 pub(super) fn covered(
     section: &Section<'_>,
@@ -345,50 +312,16 @@ pub(super) fn covered(
     let mut covered = Vec::new();
     for member in members.unwrap_or_default() {
         for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
-            let addr = SocketAddr::new(member.address, member.port(transport));
             let is_spoken = listen.iter().any(|(spoken, _)| *spoken == transport);
-            if is_spoken && !covered.contains(&(transport, addr)) {
-                covered.push((transport, addr));
+            for ip in member.addresses.iter().filter(|_| is_spoken) {
+                let addr = SocketAddr::new(*ip, member.port(transport));
+                if !covered.contains(&(transport, addr)) {
+                    covered.push((transport, addr));
+                }
             }
         }
     }
     Ok(covered)
-}
-
-fn member(table: &Section<'_>, core_port: u16) -> Result<Member, Mistake> {
-    table.only(&[
-        "name",
-        "address",
-        "udp",
-        "tcp",
-        "tls",
-        "core_port",
-        "retire",
-        "site",
-    ])?;
-    let want = "the member's name, such as \"e1\"";
-    let name = table.parsed("name", want, names::node)?;
-    let name = name.ok_or_else(|| table.missing("name", want))?;
-    let want = "the member's IP address, such as \"192.0.2.1\"";
-    let address = table.parsed("address", want, names::address)?;
-    let address = address.ok_or_else(|| table.missing("address", want))?;
-    let port = |key, default| {
-        Ok(table
-            .number(key, 1..=u16::MAX, "a port")?
-            .unwrap_or(default))
-    };
-    Ok(Member {
-        name,
-        address,
-        udp: port("udp", 5060)?,
-        tcp: port("tcp", 5060)?,
-        tls: port("tls", 5061)?,
-        core_port: super::core_port(table)?.unwrap_or(core_port),
-        retires: table.flag("retire", "true or false")?.unwrap_or(false),
-        site: table
-            .text("site", "the name of where it stands, such as \"north\"")?
-            .unwrap_or_default(),
-    })
 }
 
 fn parent_domain(section: &Section<'_>, cluster: &str) -> Result<String, Mistake> {

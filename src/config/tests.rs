@@ -68,14 +68,8 @@ fn an_edge_is_read_with_its_defaults() {
         (vec![NextHop::At(hop)], vec!["example.com".into()])
     );
     let second = Member {
-        name: "e2".into(),
-        address: "127.0.0.12".parse().unwrap(),
-        udp: 5060,
         tcp: 5070,
-        tls: 5061,
-        core_port: 15_060,
-        retires: false,
-        site: String::new(),
+        ..Member::at("e2", "127.0.0.12".parse().unwrap())
     };
     assert_eq!((edge.members.len(), &edge.members[1]), (2, &second));
     assert_eq!((edge.set_size, edge.token_keys.len()), (2, 0));
@@ -606,4 +600,5 @@ fn what_tls_needs_is_said() {
 
 mod dns;
 mod host_names;
+mod members;
 mod peers;

@@ -1,12 +1,12 @@
 //! The section `[tls]`, and whether what the rest says of TLS can be done.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::reader::Section;
 use super::role::existing;
-use super::{Mistake, Role, names};
-use crate::edge::{self, NextHop};
+use super::{Listener, Mistake, Role, names};
+use crate::edge::{self, Member, NextHop};
 use crate::id::Transport;
 use crate::io::tls::{Pair, Require, Settings, Tls};
 
@@ -23,7 +23,7 @@ pub(super) struct Read {
 /// Reads it.
 pub(super) fn read(
     root: &Section<'_>,
-    listen: &[(Transport, SocketAddr)],
+    (listen, core): (&[Listener], &[Listener]),
     role: &Role,
     folder: &Path,
 ) -> Result<Read, Mistake> {
@@ -35,7 +35,15 @@ pub(super) fn read(
         Role::Home(_) => false,
     };
     let Some(section) = root.section("tls")? else {
+        let is_core = core
+            .iter()
+            .any(|(transport, _)| *transport == Transport::Tls);
         return match (listens, opens) {
+            (false, false) if is_core => {
+                let text = "needs a \"tls:ADDRESS:PORT\" and the file a section [tls], since the \
+                            `core` of this node has a \"tls:\" one";
+                Err(root.mistake("listen", text))
+            }
             (false, false) => Ok(Read::default()),
             (true, _) => {
                 let text = "has a \"tls:\" listener, which needs a section [tls] with `certs`";
@@ -148,7 +156,7 @@ fn peers(role: &Role) -> Vec<(IpAddr, u8)> {
                 NextHop::At(home) => Some(home.addr.ip()),
                 NextHop::Named(_) => None,
             });
-            let members = edge.members.iter().map(|member| member.address);
+            let members = edge.members.iter().flat_map(Member::ips);
             homes.chain(members).map(host).collect()
         }
         Role::Home(home) => {

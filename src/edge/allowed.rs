@@ -103,7 +103,7 @@ impl Edge {
     /// tell the edges of.
     pub(super) fn is_home(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         self.is_served(bytes, uri) && self.stays(net, bytes, uri)
-            || same_host(uri.host.of(bytes), self.settings.cluster.as_bytes())
+            || self.settings.is_cluster(uri.host.of(bytes))
     }
 
     /// True when the host is a served domain or where a home listens.

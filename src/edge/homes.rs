@@ -93,6 +93,8 @@ impl Homes {
                 }
             }
         }
+        let ips = self.located.iter().map(|(_, addr)| addr.ip());
+        net.flows.meet_homes_at(ips);
         let (located, core_port) = (self.located.iter(), self.core_port);
         self.rules.clear();
         self.rules

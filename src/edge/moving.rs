@@ -10,6 +10,7 @@
 //! the others go where they are configured to go, and are served there.
 
 use super::policy::Edge;
+use super::register::is_v6;
 use super::{Subscriber, Token, set};
 use crate::edit::{decimal, host};
 use crate::id::Transport;
@@ -34,7 +35,9 @@ impl Edge {
             return None;
         }
         if retires {
-            self.other_edges(net.flows.transport(request.ingress.flow), subscriber, plan);
+            let v6 = is_v6(net, request);
+            let transport = net.flows.transport(request.ingress.flow);
+            self.other_edges((transport, v6), subscriber, plan);
         } else {
             for part in ["Contact: <sip:", &self.settings.cluster, ";lr>\r\n"] {
                 plan.lines.extend_from_slice(part.as_bytes());
@@ -59,14 +62,19 @@ impl Edge {
 
     /// The name of the cluster may lead back here, so the edges that would
     /// serve this phone are named by address, best first.
-    fn other_edges(&mut self, transport: Transport, subscriber: &Subscriber<'_>, plan: &mut Plan) {
+    fn other_edges(
+        &mut self,
+        (transport, v6): (Transport, bool),
+        subscriber: &Subscriber<'_>,
+        plan: &mut Plan,
+    ) {
         let members = &self.settings.members;
         let size = limits::EDGE_SET_MAX;
-        set::choose(self.own, members, subscriber, size, &mut self.places);
+        set::choose(self.own, members, (subscriber, v6), size, &mut self.places);
         for member in self.places.iter().filter_map(|&place| members.get(place)) {
-            if member.retires {
+            let Some(ip) = member.public(v6).filter(|_| !member.retires) else {
                 continue;
-            }
+            };
             let port = member.port(transport);
             let out = &mut plan.lines;
             out.extend_from_slice(b"Contact: <sip:");
@@ -76,7 +84,7 @@ impl Edge {
                 decimal(out, port);
             }
             out.extend_from_slice(b";lr;maddr=");
-            host(out, member.address);
+            host(out, ip);
             if transport != Transport::Udp {
                 out.extend_from_slice(b";transport=");
                 out.extend_from_slice(transport.uri_token().as_bytes());

@@ -1,7 +1,7 @@
 //! How an edge tells its own Route values from all others (RFC 3261 §16.4;
 //! D-E1 to D-E4, protocol 3.10 and 3.11).
 //!
-//! Ours are the cluster's name, the names of its members (`names`) and their
+//! Ours are the cluster's names, the names of its members (`names`) and their
 //! literal addresses. A name says nothing by itself: the user part (a token) and
 //! `maddr` do. Ports are looked at where two members share an address, and behind
 //! the name of a member. Transports are not.
@@ -19,7 +19,7 @@ use super::policy::Edge;
 use super::{BadToken, Kind, Token, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
-use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
+use crate::scan::uri::{Scheme, Uri, host_ip};
 use crate::trust::mark::FLOW_PARAM;
 
 /// What a Route value (or a Request-URI) is to this edge.
@@ -62,7 +62,7 @@ impl Edge {
             return Mine::Not;
         }
         let host = uri.host.of(bytes);
-        if same_host(host, self.settings.cluster.as_bytes()) {
+        if self.settings.is_cluster(host) {
             return self.classify_named(net, bytes, (uri, Mine::Cluster), token);
         }
         if self.is_our_name(net, bytes, uri) {
@@ -166,14 +166,13 @@ impl Edge {
 
     fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {
         let own = self.settings.members.get(self.own);
-        own.is_some_and(|own| own.address == ip && own.listens(port))
-            || net.flows.is_local(ip, port)
+        own.is_some_and(|own| own.listens_at(ip, port)) || net.flows.is_local(ip, port)
     }
 
     /// True when a member is reached at that address and port.
     pub(super) fn is_member(&self, ip: IpAddr, port: u16) -> bool {
         let mut members = self.settings.members.iter();
-        members.any(|member| member.address == ip && member.listens(port))
+        members.any(|member| member.listens_at(ip, port))
     }
 
     /// False for what nobody outside has us send to: another edge, since what an
@@ -185,7 +184,7 @@ impl Edge {
             return self.homes.listens(ip, port);
         }
         let mut members = self.settings.members.iter();
-        !members.any(|member| member.address == ip)
+        !members.any(|member| member.has(ip))
     }
 
     /// The member that an address means; the port decides between those that
@@ -194,15 +193,15 @@ impl Edge {
         let members = &self.settings.members;
         let claims = |place: &usize| {
             members.get(*place).is_some_and(|member| {
-                member.address == ip && port.is_none_or(|port| member.listens(port))
+                port.map_or_else(|| member.has(ip), |port| member.listens_at(ip, port))
             })
         };
         let places = || std::iter::once(self.own).chain(0..members.len());
-        let local = || net.flows.locals().iter().any(|local| local.addr.ip() == ip);
+        let local = || net.flows.is_host(ip);
         places()
             .find(claims)
             .or_else(|| local().then_some(self.own))
-            .or_else(|| places().find(|place| members.get(*place).is_some_and(|m| m.address == ip)))
+            .or_else(|| places().find(|place| members.get(*place).is_some_and(|m| m.has(ip))))
     }
 
     /// Our values at the front of the Route set. `token` becomes the token in them,
@@ -237,7 +236,9 @@ impl Edge {
                 token.clear();
                 if again { pair(what) } else { one }
             }
-            Mine::Token | Mine::Elsewhere(_) if self.is_phone_side(net, bytes, second) => {
+            Mine::Token | Mine::Elsewhere(_)
+                if self.is_phone_side(net, bytes, second) || self.are_both_names(request) =>
+            {
                 pair(what)
             }
             // The same phone's, of another run of this edge.
@@ -248,6 +249,22 @@ impl Edge {
             }
             Mine::Token | Mine::Elsewhere(_) | Mine::Bad(_) | Mine::Not => one,
         }
+    }
+
+    /// One token by both names, that of the phones and that of the homes.
+    fn are_both_names(&self, request: &Request<'_>) -> bool {
+        let bytes = request.bytes;
+        let routes = request.message.routes();
+        let uri = |place: usize| routes.get(place)?.uri.as_ref();
+        let (Some(one), Some(other)) = (uri(0), uri(1)) else {
+            return false;
+        };
+        let is_core = |uri: &Uri| self.settings.is_core_name(uri.host.of(bytes));
+        let text = |uri: &Uri| uri.user.map(|user| user.of(bytes));
+        is_core(one) != is_core(other)
+            && self.settings.is_cluster(other.host.of(bytes))
+            && text(one).is_some()
+            && text(one) == text(other)
     }
 
     /// What a value behind one that names nobody says, if it names somebody.
@@ -271,7 +288,7 @@ impl Edge {
         if uri.user.is_some() {
             return false;
         }
-        if same_host(uri.host.of(bytes), self.settings.cluster.as_bytes()) {
+        if self.settings.is_cluster(uri.host.of(bytes)) {
             let maddr = uri.param(bytes, "maddr").flatten();
             let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
             return ip.is_some_and(|ip| self.member_at(net, ip, uri.port).is_some());

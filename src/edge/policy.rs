@@ -105,7 +105,7 @@ impl Edge {
         Self {
             own,
             homes: Homes::new(&settings.home, settings.core_port),
-            siblings: others.map(|(_, member)| member.rule()).collect(),
+            siblings: others.flat_map(|(_, member)| member.rules()).collect(),
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
             marks: MarkKey::new(&settings.flow_key),
@@ -171,11 +171,17 @@ impl Edge {
         let ip = ip.to_canonical();
         if self.homes.has(ip) {
             Origin::Home
-        } else if self.siblings.iter().any(|rule| rule.lives_at(ip)) {
+        } else if self.is_sibling(ip) {
             Origin::Edge
         } else {
             Origin::Phone
         }
+    }
+
+    /// True for any address of another edge, on whatever side.
+    fn is_sibling(&self, ip: IpAddr) -> bool {
+        let mut members = self.settings.members.iter().enumerate();
+        members.any(|(place, member)| place != self.own && member.has(ip))
     }
 
     fn identified_origin(&self, net: &Net, flow: Flow) -> Origin {
@@ -251,18 +257,17 @@ impl Edge {
     /// name, as all edges do (S-35).
     pub(super) fn member_hop(&self, net: &mut Net, place: usize, flow: Flow) -> Option<Hop> {
         let member = self.settings.members.get(place)?;
-        let speaks_tls = net
-            .flows
-            .listener(Transport::Tls, member.address.is_ipv6())
-            .is_some();
-        let transport = if self.homes.are_clear() || !speaks_tls {
-            net.flows.transport(flow)
-        } else {
-            Transport::Tls
+        let over = |transport| {
+            let mut addrs = member.peer_addrs(transport);
+            addrs.find(|addr| net.flows.speaks(transport, *addr))
         };
+        let tls = Some(Transport::Tls).filter(|_| !self.homes.are_clear());
+        let all = [tls, Some(net.flows.transport(flow))];
+        let mut ways = all.into_iter().flatten();
+        let (transport, addr) = ways.find_map(|transport| Some((transport, over(transport)?)))?;
         Some(Hop::To {
             transport,
-            addr: SocketAddr::new(member.address, member.port(transport)),
+            addr,
             name: net.flows.names.intern(self.settings.cluster.as_bytes()),
         })
     }
@@ -423,9 +428,10 @@ impl Policy for Edge {
         self.homes.refresh(net, now);
         let others = self.settings.members.iter().enumerate();
         let others = others.filter(|(place, _)| *place != self.own);
-        let others = others.map(|(_, member)| SocketAddr::new(member.address, member.udp));
-        for addr in others {
-            if let Some(flow) = net.reach(Hop::to(Transport::Udp, addr)) {
+        for (_, member) in others {
+            let mut addrs = member.peer_addrs(Transport::Udp);
+            let addr = addrs.find(|addr| net.flows.speaks(Transport::Udp, *addr));
+            if let Some(flow) = addr.and_then(|addr| net.reach(Hop::to(Transport::Udp, addr))) {
                 net.meet(now, flow, Beats::Ours);
             }
         }

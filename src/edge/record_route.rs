@@ -51,12 +51,18 @@ pub(super) enum Way {
 struct Side {
     transport: Transport,
     v6: bool,
+    /// Peers alone are there.
+    core: bool,
 }
 
 /// One Record-Route value.
 enum Value<'a> {
-    /// The token URI with the dialog parameter; and with a flow token.
+    /// The token URI with the dialog parameter, as the homes resolve it; and with
+    /// a flow token.
     Token(&'a [u8], Option<&'a [u8]>),
+    /// The token URI with the dialog parameter, as phones know it, where homes
+    /// know it by another name.
+    Known(&'a [u8]),
     /// A flow token at our address.
     Flow(&'a [u8], Side),
     /// Our address, for a phone that goes where its Route says.
@@ -79,8 +85,7 @@ impl Edge {
             return;
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let phone = Side::of(pass.net, Hop::Flow(flow));
-        let home = Side::of(pass.net, home);
+        let (phone, home) = Side::both(pass.net, flow, home);
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         let known = self.write_phone(pass, (flow, token), way, &mut text);
@@ -111,6 +116,10 @@ impl Edge {
         };
         let asked_by_name = way == Way::Out && self.came_by_name(bytes, message);
         let (token, own, single) = match (known, shown) {
+            // A phone that keeps to its flows finds them by the cluster's name.
+            (Some(Follows::Flow), _) if self.settings.core_name.is_some() => {
+                (Value::Token(name, None), Value::Known(name), false)
+            }
             (Some(follows), _) => phone.values(Value::Token(name, None), follows),
             (None, Some(follows)) => phone.values(Value::Token(name, Some(bare)), follows),
             (None, None) if asked_by_name => phone.values(Value::Flow(bare, home), Follows::Name),
@@ -260,12 +269,7 @@ impl Edge {
         lines.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
         match value {
             Value::Token(token, flow) => {
-                for part in [token, &b"@"[..], self.settings.cluster.as_bytes(), b";lr;"] {
-                    lines.extend_from_slice(part);
-                }
-                for part in [DIALOG_PARAM, "=", &self.settings.name] {
-                    lines.extend_from_slice(part.as_bytes());
-                }
+                self.token(token, self.settings.home_side(), lines);
                 if let Some(flow) = flow {
                     for part in [";", FLOW_PARAM, "="] {
                         lines.extend_from_slice(part.as_bytes());
@@ -278,6 +282,7 @@ impl Edge {
                 lines.push(b'@');
                 self.own_address(net, *side, secure, lines);
             }
+            Value::Known(token) => self.token(token, self.settings.cluster.as_bytes(), lines),
             Value::Address(side) => self.own_address(net, *side, secure, lines),
             Value::Name(transport) => {
                 self.own_name(*transport, secure, lines);
@@ -290,20 +295,35 @@ impl Edge {
         lines.extend_from_slice(b">\r\n");
     }
 
+    fn token(&self, token: &[u8], host: &[u8], lines: &mut Vec<u8>) {
+        for part in [token, &b"@"[..], host, b";lr;"] {
+            lines.extend_from_slice(part);
+        }
+        for part in [DIALOG_PARAM, "=", &self.settings.name] {
+            lines.extend_from_slice(part.as_bytes());
+        }
+    }
+
     /// The address this edge is known by on one side, as a URI's host, port,
     /// `maddr` and transport. A listener may stand on the unspecified address or behind
     /// address translation, so the configured one is written where it fits.
     fn own_address(&self, net: &Net, side: Side, secure: bool, lines: &mut Vec<u8>) {
-        let Side { transport, v6 } = side;
-        let known = self
-            .settings
-            .members
-            .get(self.own)
-            .map(|own| SocketAddr::new(own.address, own.port(transport)));
-        let addr = known
-            .filter(|addr| addr.is_ipv6() == v6)
+        let Side {
+            transport,
+            v6,
+            core,
+        } = side;
+        let own = self.settings.members.get(self.own);
+        let met = own.filter(|_| core);
+        let known = |v6| {
+            let own = own?;
+            Some(SocketAddr::new(own.public(v6)?, own.port(transport)))
+        };
+        let addr = met
+            .and_then(|own| own.core_addr(transport, v6))
+            .or_else(|| known(v6))
             .or_else(|| net.flows.listener(transport, v6))
-            .or(known);
+            .or_else(|| known(!v6));
         match addr {
             Some(addr) if transport == Transport::Tls => self.proven_address(addr, lines),
             Some(addr) => host_port(lines, addr),
@@ -343,6 +363,15 @@ impl Side {
         (home, own, follows == Follows::Flow)
     }
 
+    /// That of the phone, who is never on the core side, and the other one.
+    fn both(net: &Net, flow: Flow, home: Hop) -> (Self, Self) {
+        let phone = Self {
+            core: false,
+            ..Self::of(net, Hop::Flow(flow))
+        };
+        (phone, Self::of(net, home))
+    }
+
     fn of(net: &Net, hop: Hop) -> Self {
         match hop {
             Hop::To {
@@ -350,21 +379,28 @@ impl Side {
             } => Self {
                 transport,
                 v6: addr.is_ipv6(),
+                core: net.flows.is_beyond_core(addr.ip()),
             },
             // Where it leads as far as is known; else what a URI means by itself.
             Hop::Named(name) => match net.locator.last_known(name).first() {
                 Some(server) => Self {
                     transport: server.transport,
                     v6: server.addr.is_ipv6(),
+                    core: net.flows.is_beyond_core(server.addr.ip()),
                 },
                 None => Self {
                     transport: Transport::Udp,
                     v6: net.flows.listener(Transport::Udp, false).is_none(),
+                    core: false,
                 },
             },
             Hop::Flow(flow) => Self {
                 transport: net.flows.transport(flow),
                 v6: net.flows.peer(flow).is_some_and(|peer| peer.is_ipv6()),
+                core: net
+                    .flows
+                    .peer(flow)
+                    .is_some_and(|peer| net.flows.is_beyond_core(peer.ip())),
             },
         }
     }

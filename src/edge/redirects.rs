@@ -40,11 +40,15 @@ impl Edge {
         let before = pass.plan.lines.len();
         for place in self.token_places(token) {
             let hop = self.member_hop(pass.net, place, request.ingress.flow);
-            if place != self.own && hop.is_some_and(|hop| !pass.net.is_down(pass.now, hop)) {
+            let hop = hop.filter(|hop| place != self.own && !pass.net.is_down(pass.now, *hop));
+            // Where the homes reach it by the transport of this one.
+            let member = self.settings.members.get(place).filter(|_| hop.is_some());
+            let addr = member.and_then(|member| member.peer_addrs(transport).next());
+            if let Some(addr) = addr {
                 let how = (pass.plan.is_secure(pass.request), transport);
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");
-                self.write_at(text, kept.get(..count)?, place, how, lines);
+                self.write_at(text, kept.get(..count)?, addr, how, lines);
                 lines.extend_from_slice(b"\r\n");
             }
         }

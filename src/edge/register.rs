@@ -188,7 +188,8 @@ impl Edge {
             set.iter().any(|place| place == self.own) && set.iter().count() == token.edges().count()
         });
         let refresh = old.is_some();
-        let edges = old.unwrap_or_else(|| self.choose(&subscriber, phone.sticky));
+        let v6 = is_v6(net, request);
+        let edges = old.unwrap_or_else(|| self.choose((&subscriber, v6), phone.sticky));
         let flags = if phone.sticky { STICKY } else { 0 };
         let mut fits = true;
         let path = net.pool.build(limits::TOKEN_MAX, |out| {
@@ -208,7 +209,7 @@ impl Edge {
             },
             &path[..],
             b"@",
-            self.settings.cluster.as_bytes(),
+            self.settings.home_side(),
             b";lr",
         ] {
             plan.lines.extend_from_slice(part);
@@ -229,13 +230,13 @@ impl Edge {
     /// D-E5, D-E7. A phone that knows nothing of Outbound-Proxy registers
     /// through its configured edges one by one; for it the set is written in
     /// one order everywhere (protocol 2.4).
-    fn choose(&mut self, subscriber: &Subscriber<'_>, sticky: bool) -> EdgeSet {
+    fn choose(&mut self, phone: (&Subscriber<'_>, bool), sticky: bool) -> EdgeSet {
         let members = &self.settings.members;
         let size = self.settings.set_size;
         if sticky {
-            set::choose(self.own, members, subscriber, size, &mut self.places);
+            set::choose(self.own, members, phone, size, &mut self.places);
         } else {
-            set::canonical(self.own, members, subscriber, size, &mut self.places);
+            set::canonical(self.own, members, phone, size, &mut self.places);
         }
         EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
     }
@@ -357,4 +358,10 @@ impl Who {
     pub(super) fn aor(self, text: &[u8]) -> &[u8] {
         text.get(..self.aor_end).unwrap_or_default()
     }
+}
+
+/// Whether the phone came over IPv6: it is told addresses that it can reach.
+pub(super) fn is_v6(net: &Net, request: &Request<'_>) -> bool {
+    let peer = net.flows.peer(request.ingress.flow);
+    peer.is_some_and(|peer| peer.is_ipv6())
 }

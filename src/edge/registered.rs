@@ -4,6 +4,8 @@
 //! Only the phone's first hop does any of it: a REGISTER that another proxy
 //! relayed came over a flow that is not the phone's (protocol 3.31).
 
+use std::net::SocketAddr;
+
 use super::policy::Edge;
 use super::register::{Asks, Phone, Who};
 use super::{EdgeSet, Follows, Known, Registration, Token};
@@ -29,6 +31,8 @@ struct Granted<'a> {
     follows: Follows,
     /// What it speaks to us.
     transport: Transport,
+    /// It came over IPv6.
+    v6: bool,
     /// It registers `sips`.
     secure: bool,
 }
@@ -61,9 +65,7 @@ impl Edge {
         let mut again = std::mem::take(&mut self.again);
         let asks = scan(base, &mut again).map(|()| Self::read(base, &again));
         if *vouched {
-            for header in response.message.all(Name::Path) {
-                edits.remove(header.line.range());
-            }
+            take_path(response, edits);
         }
         if let Ok(Ok(Asks::Binding(phone))) = asks {
             let seconds = granted(base, &phone, response);
@@ -105,6 +107,7 @@ impl Edge {
                     initial: *initial || net.omit.leaves_out(Omit::QuietRefresh),
                     follows,
                     transport: net.flows.transport(context.ingress.flow),
+                    v6: context.ingress.source.is_ipv6(),
                     secure: is_sips(again.request_uri().of(base)),
                 };
                 self.answer_phone(net, context.ingress.flow, &granted, response, edits);
@@ -162,27 +165,34 @@ impl Edge {
     /// transport where they are not what `maddr` alone means (protocol 2.3
     /// item 3).
     fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
+        let member = self.settings.members.get(place);
+        let transport = granted.transport;
+        let addr = member.and_then(|member| {
+            let ip = member.public(granted.v6)?;
+            Some(SocketAddr::new(ip, member.port(transport)))
+        });
+        // One that its family does not lead to was of its set before.
+        let Some(addr) = addr else {
+            return;
+        };
         out.extend_from_slice(b"Outbound-Proxy: ");
-        let how = (granted.secure, granted.transport);
-        self.write_at(granted.token, &[b"lr"], place, how, out);
+        let how = (granted.secure, transport);
+        self.write_at(granted.token, &[b"lr"], addr, how, out);
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Writes the URI of a token at the edge of that place, in brackets: its
+    /// Writes the URI of a token at the edge that is there, in brackets: its
     /// address as `maddr`, port and transport where they are not what that
     /// alone means.
     pub(super) fn write_at(
         &self,
         token: &[u8],
         params: &[&[u8]],
-        place: usize,
+        addr: SocketAddr,
         (secure, transport): (bool, Transport),
         out: &mut Vec<u8>,
     ) {
-        let Some(member) = self.settings.members.get(place) else {
-            return;
-        };
-        let port = member.port(transport);
+        let port = addr.port();
         let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
         for part in [scheme, token, b"@", self.settings.cluster.as_bytes()] {
             out.extend_from_slice(part);
@@ -196,7 +206,7 @@ impl Edge {
             out.extend_from_slice(param);
         }
         out.extend_from_slice(b";maddr=");
-        host(out, member.address);
+        host(out, addr.ip());
         // `transport=tls` for the reason given at `own_address`: the address is
         // for one peer, which speaks TLS by `sip` URIs.
         if transport != Transport::Udp && !secure {
@@ -204,6 +214,13 @@ impl Edge {
             out.extend_from_slice(transport.uri_token().as_bytes());
         }
         out.push(b'>');
+    }
+}
+
+/// a phone that never asked for Path gets none.
+fn take_path(response: &Response<'_>, edits: &mut Edits) {
+    for header in response.message.all(Name::Path) {
+        edits.remove(header.line.range());
     }
 }
 

@@ -56,11 +56,12 @@ impl EdgeSet {
 /// first, then the best of the others, `size` in all (D-E5), those of another
 /// site before those of its own. Fewer when there are fewer members, and never
 /// more than `EDGE_SET_MAX`. Members that retire are left out, `own` excepted: a
-/// phone that cannot be moved is served.
+/// phone that cannot be moved is served. So are those without an address of the
+/// phone's family (`v6`), which it could open no flow to.
 pub fn choose(
     own: usize,
     members: &[Member],
-    subscriber: &Subscriber<'_>,
+    (subscriber, v6): (&Subscriber<'_>, bool),
     size: usize,
     out: &mut Vec<usize>,
 ) {
@@ -72,7 +73,7 @@ pub fn choose(
     for (place, member) in members
         .iter()
         .enumerate()
-        .filter(|&(place, member)| place != own && !member.retires)
+        .filter(|&(place, member)| place != own && !member.retires && member.public(v6).is_some())
     {
         let is_apart = site != Some(&member.site);
         let mut entry = ((is_apart, weight(key, member)), place);
@@ -98,11 +99,11 @@ pub fn choose(
 pub fn canonical(
     own: usize,
     members: &[Member],
-    subscriber: &Subscriber<'_>,
+    phone: (&Subscriber<'_>, bool),
     size: usize,
     out: &mut Vec<usize>,
 ) {
-    choose(own, members, subscriber, size, out);
+    choose(own, members, phone, size, out);
     out.sort_unstable();
 }
 
@@ -150,16 +151,7 @@ mod tests {
 
     fn cluster(count: usize) -> Vec<Member> {
         (1..=count)
-            .map(|n| Member {
-                name: format!("e{n}"),
-                address: [192, 0, 2, 1].into(),
-                udp: 5060,
-                tcp: 5060,
-                tls: 5061,
-                core_port: 15_060,
-                retires: false,
-                site: String::new(),
-            })
+            .map(|n| Member::at(&format!("e{n}"), [192, 0, 2, 1].into()))
             .collect()
     }
 
@@ -170,7 +162,7 @@ mod tests {
             realm: b"",
             instance: b"urn:uuid:1",
         };
-        choose(own, members, &subscriber, size, &mut out);
+        choose(own, members, (&subscriber, false), size, &mut out);
         out
     }
 
@@ -275,6 +267,27 @@ mod tests {
     }
 
     #[test]
+    fn a_phone_gets_no_edge_that_its_family_does_not_lead_to() {
+        let mut members = cluster(6);
+        for member in &mut members[..3] {
+            member.addresses.push("2001:db8::1".parse().unwrap());
+        }
+        let joe = Subscriber {
+            user: b"joe",
+            ..Subscriber::default()
+        };
+        let mut out = Vec::new();
+        choose(0, &members, (&joe, true), 4, &mut out);
+        out.sort_unstable();
+        assert_eq!(out, [0, 1, 2]);
+        choose(0, &members, (&joe, false), 4, &mut out);
+        assert_eq!(out.len(), 4);
+        // Whatever it came by leads to this one.
+        choose(5, &members, (&joe, true), 2, &mut out);
+        assert_eq!((out.len(), out[0]), (2, 5));
+    }
+
+    #[test]
     fn a_pair_agrees_on_one_set() {
         // D-E6, H-3: both edges write the same Path URI.
         let members = cluster(2);
@@ -284,7 +297,7 @@ mod tests {
         };
         let mut out = Vec::new();
         for own in 0..2 {
-            canonical(own, &members, &joe, 2, &mut out);
+            canonical(own, &members, (&joe, false), 2, &mut out);
             assert_eq!(out, [0, 1]);
         }
     }

@@ -19,7 +19,7 @@ use super::policy::{Edge, Origin};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Note, Plan, Response, Target};
-use crate::scan::uri::{Uri, same_host};
+use crate::scan::uri::Uri;
 use crate::scan::{Name, params, scan};
 use crate::send::Hop;
 use crate::span::Span;
@@ -87,10 +87,9 @@ impl Edge {
         response: &Response<'a>,
     ) -> impl Iterator<Item = Span> + use<'a> {
         let bytes = response.bytes;
-        let cluster = self.settings.cluster.as_bytes();
         let is_own = |value: &Span| {
             Uri::in_value(bytes, *value).is_ok_and(|uri| {
-                same_host(uri.host.of(bytes), cluster)
+                self.settings.is_cluster(uri.host.of(bytes))
                     && uri.user.is_some_and(|user| user.of(bytes) == token)
             })
         };

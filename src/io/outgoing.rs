@@ -40,13 +40,16 @@ impl Outgoing {
     }
 
     /// A stream on its way to `peer`, from the next core port that does not lead
-    /// there yet; from any port when all do.
+    /// there yet; from any port when all do. From that address, or else by which
+    /// peers know this node.
     pub(super) fn connect(
         &mut self,
+        from: Option<IpAddr>,
         peer: SocketAddr,
         counters: &mut Counters,
     ) -> io::Result<TcpStream> {
-        let local = if peer.is_ipv4() { self.v4 } else { self.v6 };
+        let usual = if peer.is_ipv4() { self.v4 } else { self.v6 };
+        let local = from.unwrap_or(usual);
         for _ in 0..limits::CORE_PORTS {
             let port = self.first + self.turn % limits::CORE_PORTS;
             self.turn = self.turn.wrapping_add(1);
@@ -89,7 +92,7 @@ mod tests {
             let mut streams = Vec::new();
             let mut ports = Vec::new();
             for _ in 0..limits::CORE_PORTS {
-                streams.push(ours.connect(addr, &mut counters).unwrap());
+                streams.push(ours.connect(None, addr, &mut counters).unwrap());
                 let (far_end, from) = peer.accept().unwrap();
                 drop(far_end);
                 assert_eq!(from.ip(), here);
@@ -112,11 +115,15 @@ mod tests {
         let mut shards = [0, 1].map(|shard| Outgoing::new([here].into_iter(), FIRST, shard));
         let mut held = Vec::new();
         for place in 0..usize::from(limits::CORE_PORTS) {
-            held.push(shards[place % 2].connect(addr, &mut counters).unwrap());
+            held.push(
+                shards[place % 2]
+                    .connect(None, addr, &mut counters)
+                    .unwrap(),
+            );
             held.push(peer.accept().unwrap().0);
         }
         assert_eq!(counters.core_ports_exhausted, 0);
-        let more = shards[0].connect(addr, &mut counters).unwrap();
+        let more = shards[0].connect(None, addr, &mut counters).unwrap();
         assert_eq!(counters.core_ports_exhausted, 1);
         let port = more.local_addr().unwrap().port();
         assert!(!(FIRST..FIRST + limits::CORE_PORTS).contains(&port));

@@ -19,10 +19,14 @@ pub struct Listening<'a> {
     pub covered: &'a [(Transport, SocketAddr)],
     /// Where peers connect to, over TCP.
     pub core_listen: &'a [SocketAddr],
+    /// Its core side, where it has one: peers connect there too, and datagrams to
+    /// them leave from there.
+    pub core: &'a [(Transport, SocketAddr)],
     /// The first of the ports from which it sends to peers.
     pub core_port: u16,
-    /// Each shard gets a UDP socket of its own, at one of those ports of the
-    /// first UDP listener's address: the flow by which the home knows the shard.
+    /// Each shard gets a UDP socket of its own: the flow by which the home knows
+    /// the shard. It is at one of those ports of the first UDP listener's address,
+    /// or of the core side's; the first shard's is the core side's own.
     pub sends_from_core: bool,
 }
 
@@ -73,16 +77,30 @@ impl Listening<'_> {
         let covered = self.covered.iter().map(with(Purpose::Covering));
         let core = self.core_listen.iter();
         let core = core.map(|&addr| (Transport::Tcp, addr, Purpose::CoreSide));
-        open.chain(covered).chain(core)
+        let side = self.core.iter();
+        let side = side.filter(|(transport, _)| transport.is_stream());
+        open.chain(covered)
+            .chain(core)
+            .chain(side.map(with(Purpose::CoreSide)))
     }
 
-    /// The socket of a shard towards the homes.
-    fn upstream(&self, shard: usize) -> Option<SocketAddr> {
-        let mut udp = self.listen.iter();
-        let (_, addr) = udp.find(|(transport, _)| *transport == Transport::Udp)?;
-        let port = self.core_port + u16::try_from(shard).ok()?;
-        self.sends_from_core
-            .then(|| SocketAddr::new(addr.ip(), port))
+    /// The sockets of a shard towards the homes: as many of each shard.
+    fn upstream(&self, shard: usize) -> impl Iterator<Item = SocketAddr> {
+        let is_udp = |(transport, _): &&(Transport, SocketAddr)| *transport == Transport::Udp;
+        let core = self.core.iter().filter(is_udp);
+        let first = self.listen.iter().find(is_udp);
+        let first = first.filter(|_| core.clone().next().is_none());
+        let port = u16::try_from(shard)
+            .ok()
+            .map(|shard| self.core_port + shard);
+        let at_port = move |addr: SocketAddr| Some(SocketAddr::new(addr.ip(), port?));
+        let core = core.filter_map(move |(_, addr)| match shard {
+            0 => Some(*addr),
+            _ => at_port(*addr),
+        });
+        let first = first.and_then(|(_, addr)| at_port(*addr));
+        let sends = self.sends_from_core;
+        core.chain(first).filter(move |_| sends)
     }
 
     /// The addresses that connections are opened from: the first TCP listeners',
@@ -106,7 +124,7 @@ pub fn check(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
             why,
         })?;
     }
-    for addr in (0..shards).filter_map(|shard| listening.upstream(shard)) {
+    for addr in (0..shards).flat_map(|shard| listening.upstream(shard)) {
         socket::probe(Transport::Udp, addr, Purpose::CoreSide)
             .map_err(|why| Fault::CorePort { addr, why })?;
     }
@@ -127,12 +145,12 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
             bound: open_listeners(listening)?,
             outgoing: Outgoing::new(from, listening.core_port, number),
         });
-        if let Some(addr) = listening.upstream(shard) {
-            own.push(named(Transport::Udp, socket::upstream(addr)?, true)?);
+        for addr in listening.upstream(shard) {
+            own.push((shard, named(Transport::Udp, socket::upstream(addr)?, true)?));
         }
     }
     // Every shard knows every socket by the same place.
-    for (shard, (local, socket)) in own.into_iter().enumerate() {
+    for (shard, (local, socket)) in own {
         let mut socket = Some(socket);
         for (place, sockets) in all.iter_mut().enumerate() {
             let socket = if place == shard { socket.take() } else { None };
@@ -205,6 +223,7 @@ mod tests {
             listen,
             covered: &[],
             core_listen: &[],
+            core: &[],
             core_port: core_port.unwrap_or(CORE),
             sends_from_core: core_port.is_some(),
         }
@@ -283,6 +302,38 @@ mod tests {
             .map(|bound| (bound.local.addr.ip(), bound.is_core_side))
             .collect();
         assert_eq!(sides, [(any(3).ip(), false), (any(4).ip(), true)]);
+    }
+
+    #[test]
+    fn the_first_shard_sends_from_the_core_side_and_the_others_from_core_ports_there() {
+        let listen = [(Transport::Udp, any(6))];
+        let free = std::net::UdpSocket::bind(any(7)).unwrap();
+        let core = free.local_addr().unwrap();
+        drop(free);
+        let opened = open(
+            &Listening {
+                core: &[(Transport::Udp, core), (Transport::Tcp, core)],
+                ..listening(&listen, Some(CORE))
+            },
+            2,
+        );
+        let opened = opened.unwrap();
+        let shape: Vec<_> = opened[0]
+            .locals()
+            .iter()
+            .map(|local| (local.transport, local.addr, local.upstream))
+            .skip(1)
+            .collect();
+        let second = SocketAddr::new(core.ip(), CORE + 1);
+        assert_eq!(
+            shape,
+            [
+                (Transport::Tcp, core, false),
+                (Transport::Udp, core, true),
+                (Transport::Udp, second, true)
+            ]
+        );
+        assert!(opened[0].bound[1].is_core_side);
     }
 
     #[test]

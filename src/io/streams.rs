@@ -105,7 +105,7 @@ impl Streams {
         readiness: &Readiness,
         now: Instant,
         stream: StreamId,
-        peer: SocketAddr,
+        (from, peer): (Option<IpAddr>, SocketAddr),
         name: Option<&str>,
         counters: &mut Counters,
     ) {
@@ -118,7 +118,7 @@ impl Streams {
             }
         };
         counters.tcp_connects += 1;
-        match self.outgoing.connect(peer, counters) {
+        match self.outgoing.connect(from, peer, counters) {
             Ok(socket) => {
                 let connection = Connection::new(socket, State::Connecting(stream), wire);
                 if let Some(slot) = self.insert(readiness, stream, connection, Ready::READ_WRITE) {

@@ -37,6 +37,9 @@ pub const NONCE_S: u64 = 300;
 /// At the bound one more takes the place of another, which is then asked for
 /// every algorithm once more.
 pub const CHALLENGED_MAX: usize = 1 << 14;
+/// Addresses of one member: each is compared with what stands in a Route. More is
+/// a configuration error.
+pub const MEMBER_ADDRESSES_MAX: usize = 8;
 /// Members of an edge cluster. More is a configuration error.
 pub const MEMBERS_MAX: usize = 64;
 /// Most edges in one subscriber's set.

@@ -319,8 +319,7 @@ impl Net {
             return true;
         }
         let ip = addr.ip().to_canonical();
-        let mut locals = self.flows.locals().iter();
-        let is_host = locals.any(|local| local.addr.ip().to_canonical() == ip);
+        let is_host = self.flows.is_host(ip);
         let is_port = is_host && self.flows.is_local(ip, addr.port());
         self.destinations.permit(addr, (is_host, is_port))
     }
@@ -378,9 +377,11 @@ impl Net {
             Reach::Open(stream) => {
                 let opened = self.flows.stream(stream)?;
                 let tls = opened.name.and_then(|name| self.flows.names.get(name));
+                let from = self.flows.connects_from(opened.transport, opened.peer);
                 self.outbox.push_back(Output::Connect {
                     stream,
                     peer: opened.peer,
+                    from,
                     tls: tls.map(Into::into),
                 });
                 Some(Flow::Stream(stream))

@@ -6,7 +6,7 @@
 //! stream from one read to the next and nothing else; what waits to be written
 //! is the shell's queue.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
@@ -107,6 +107,10 @@ pub struct Flows {
     locals: Vec<Local>,
     /// What they are called besides.
     known_as: KnownAs,
+    /// Which of `locals` stand on the core side.
+    are_core: Vec<bool>,
+    /// Where the homes are.
+    homes: Vec<IpAddr>,
     /// Whose each of `locals` is; `None`: a listener, which is everybody's.
     owners: Vec<Option<u8>>,
     streams: Slab<Stream>,
@@ -135,6 +139,8 @@ impl Flows {
         Self {
             team,
             owners: locals::owners(&locals, team),
+            are_core: vec![false; locals.len()],
+            homes: Vec::new(),
             locals,
             known_as: KnownAs::default(),
             streams: Slab::numbered(first, limits::STREAMS_MAX),
@@ -304,7 +310,7 @@ impl Flows {
                     return Reach::Flow(Flow::Stream(id));
                 }
                 // Without a listener there is nothing to write into a Via.
-                self.listener(transport, addr.is_ipv6())
+                self.listener_towards(transport, addr)
                     .and_then(|_| self.open(transport, addr, name))
                     .map_or(Reach::Nowhere, Reach::Open)
             }

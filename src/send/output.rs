@@ -20,13 +20,14 @@ pub enum Output {
         /// What.
         bytes: Buf,
     },
-    /// Open a connection from the address of the first TCP listener, so that
-    /// the peer knows us by it.
+    /// Open a connection from an address by which the peer knows us.
     Connect {
         /// Its name from now on.
         stream: StreamId,
         /// The far side.
         peer: SocketAddr,
+        /// Our core side's; `None`: that of the first TCP listener.
+        from: Option<IpAddr>,
         /// Over TLS: the domain that the peer's certificate must name, and that
         /// it is asked for (RFC 5922 §7.3, §7.8). Over TCP: nothing.
         tls: Option<Box<str>>,

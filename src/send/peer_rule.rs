@@ -42,6 +42,9 @@ impl End {
 pub struct Ports([(u16, u16); 2]);
 
 impl Ports {
+    /// None at all.
+    pub const NONE: Self = Self([(1, 0), (1, 0)]);
+
     /// This one.
     #[must_use]
     pub const fn one(port: u16) -> Self {

@@ -187,7 +187,9 @@ impl Wire {
                     }
                 }
             }
-            Output::Connect { stream, peer, tls } => {
+            Output::Connect {
+                stream, peer, tls, ..
+            } => {
                 let (queue, waiting) = channel(QUEUE_MAX);
                 self.streams.insert(stream, (peer, queue));
                 let line = Line {

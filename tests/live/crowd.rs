@@ -216,9 +216,9 @@ impl Phone {
         while let Some(output) = self.shard.poll() {
             let failed = match &output {
                 Output::Transmit { flow, bytes } => self.transmit(*flow, bytes),
-                Output::Connect { stream, peer, tls } => {
-                    self.connect(now, *stream, *peer, tls.clone())
-                }
+                Output::Connect {
+                    stream, peer, tls, ..
+                } => self.connect(now, *stream, *peer, tls.clone()),
                 Output::Close { stream } => {
                     self.streams.remove(stream);
                     None

@@ -33,6 +33,7 @@ mod process;
 mod register;
 mod relearning;
 mod shards;
+mod sides;
 mod sipp;
 mod stream;
 mod survival;

@@ -276,14 +276,8 @@ impl Cast {
 
     pub(crate) fn edge(&self, place: usize) -> Role {
         let member = |(place, addr): (usize, &SocketAddr)| Member {
-            name: format!("e{}", place + 1),
-            address: addr.ip(),
-            udp: 5060,
-            tcp: 5060,
-            tls: 5061,
             core_port: UPSTREAM,
-            retires: false,
-            site: String::new(),
+            ..Member::at(&format!("e{}", place + 1), addr.ip())
         };
         let home = |addr: &SocketAddr| {
             NextHop::At(edge::Hop {
@@ -307,6 +301,7 @@ impl Cast {
             },
             name: format!("e{}", place + 1),
             cluster: "edge.example.com".to_owned(),
+            core_name: None,
             home: homes,
             home_domains: vec!["example.com".to_owned()],
             members: self.edges.iter().enumerate().map(member).collect(),

@@ -355,8 +355,8 @@ fn a_register_is_relayed_once() {
     // D-E4: each of two edges takes an address for that of another one.
     let mut world = named_with(|place, edge| {
         if place == 1 {
-            edge.members[1].address = "127.0.0.99".parse().unwrap();
-            edge.members[2].address = "127.0.0.12".parse().unwrap();
+            edge.members[1].addresses = vec!["127.0.0.99".parse().unwrap()];
+            edge.members[2].addresses = vec!["127.0.0.12".parse().unwrap()];
         }
     });
     let mut register = Register::new("joe", JOE);

@@ -217,7 +217,7 @@ fn an_edge_between_address_families_is_named_on_each_side() {
             ("127.0.0.14:40000", true),
         ],
         |edge| {
-            edge.members[0].address = "127.0.0.14".parse().unwrap();
+            edge.members[0].addresses = vec!["127.0.0.14".parse().unwrap()];
             edge.rules.strangers = Strangers::Answer;
         },
     );

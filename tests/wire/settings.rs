@@ -52,14 +52,11 @@ pub(crate) fn subscribers() -> Arc<Subscribers> {
 
 pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
     let member = |place: usize| Member {
-        name: format!("e{}", place + 1),
-        address: EDGES[place].parse::<SocketAddr>().unwrap().ip(),
-        udp: 5060,
-        tcp: 5060,
-        tls: 5061,
         core_port: CORE_PORT,
-        retires: false,
-        site: String::new(),
+        ..Member::at(
+            &format!("e{}", place + 1),
+            EDGES[place].parse::<SocketAddr>().unwrap().ip(),
+        )
     };
     edge::Settings {
         rules: edge::Rules {
@@ -71,6 +68,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         },
         name: format!("e{}", place + 1),
         cluster: "edge.example.com".to_owned(),
+        core_name: None,
         home: vec![edge::NextHop::At(edge::Hop {
             transport: Transport::Udp,
             addr: HOME.parse().unwrap(),

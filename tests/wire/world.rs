@@ -100,6 +100,8 @@ pub(crate) struct World {
     /// Every message of the run, for the trace of a failure.
     pub(crate) trace: Vec<Seen>,
     dead: Vec<IpAddr>,
+    /// Addresses inside, and the one each has for whoever is no node.
+    translated: Vec<(IpAddr, IpAddr)>,
     /// Certificates of the test's addresses.
     proven: BTreeMap<SocketAddr, Vec<Box<str>>>,
     /// Counts them, since no two runs of a node have the same seed.
@@ -146,6 +148,12 @@ impl World {
         self.wire.append(&mut self.held);
         self.settle();
         self.tick();
+    }
+
+    /// A 1:1 address translation stands between a node and whoever is none.
+    pub(crate) fn translate(&mut self, inside: &str, outside: &str) {
+        let pair = [inside, outside].map(|ip| ip.parse().unwrap());
+        self.translated.push(pair.into());
     }
 
     /// Connections to `addr` are refused from now on.

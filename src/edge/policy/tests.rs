@@ -23,14 +23,9 @@ fn net() -> Net {
 /// An edge whose home, sibling and carrier share one address.
 fn edge(net: &mut Net) -> Edge {
     let member = |name: &str, address: &str| Member {
-        name: name.to_owned(),
-        address: address.parse().unwrap(),
         udp: 5062,
         tcp: 5062,
-        tls: 5061,
-        core_port: 15_060,
-        retires: false,
-        site: String::new(),
+        ..Member::at(name, address.parse().unwrap())
     };
     let carriers = ["udp:192.0.2.50:5064", "tls:carrier.example.net"];
     let home = super::super::Hop {
@@ -43,6 +38,7 @@ fn edge(net: &mut Net) -> Edge {
             rules: super::super::Rules::default(),
             name: "e1".to_owned(),
             cluster: "edge.example.com".to_owned(),
+            core_name: None,
             home: vec![NextHop::At(home)],
             home_domains: vec!["example.com".to_owned()],
             members: vec![member("e1", "192.0.2.11"), member("e2", "192.0.2.50")],

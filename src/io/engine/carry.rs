@@ -1,6 +1,6 @@
 //! Carrying a shard's output out of the core.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use super::super::token;
@@ -81,7 +81,12 @@ impl Engine {
                 self.streams
                     .push(&self.readiness, stream, bytes, &mut self.counters);
             }
-            Output::Connect { stream, peer, tls } => self.connect(stream, peer, tls.as_deref()),
+            Output::Connect {
+                stream,
+                peer,
+                from,
+                tls,
+            } => self.connect(stream, (from, peer), tls.as_deref()),
             Output::Close { stream } => self.streams.close(self.now, stream),
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
@@ -104,10 +109,10 @@ impl Engine {
         }
     }
 
-    fn connect(&mut self, stream: StreamId, peer: SocketAddr, name: Option<&str>) {
+    fn connect(&mut self, stream: StreamId, way: (Option<IpAddr>, SocketAddr), name: Option<&str>) {
         let (readiness, counters) = (&self.readiness, &mut self.counters);
         self.streams
-            .connect(readiness, self.now, stream, peer, name, counters);
+            .connect(readiness, self.now, stream, way, name, counters);
     }
 
     fn flush_ports(&mut self) {

@@ -113,7 +113,7 @@ fn what_is_sent_before_a_connection_is_up_arrives_first() {
     let peer = listener.local_addr().unwrap();
     let local = IpAddr::from([127, 0, 0, 78]);
     let opening = &mut Counters::default();
-    streams.connect(&readiness, NOW, name(2), peer, None, opening);
+    streams.connect(&readiness, NOW, name(2), (None, peer), None, opening);
     streams.push(&readiness, name(2), pool.copy(b"first"), &mut counters);
     let is_up = |streams: &Streams| streams.connections.iter().all(|(_, c)| !c.is_blocked);
     assert_eq!(serve(&mut streams, &mut readiness, is_up), [name(2)]);
@@ -131,7 +131,7 @@ fn a_refused_or_late_connection_is_gone_once() {
         .local_addr()
         .unwrap();
     let counters = &mut Counters::default();
-    streams.connect(&readiness, NOW, name(2), closed, None, counters);
+    streams.connect(&readiness, NOW, name(2), (None, closed), None, counters);
     serve(&mut streams, &mut readiness, |streams| streams.len() == 2);
     assert_eq!(
         (streams.take_gone(), streams.take_gone()),
@@ -139,7 +139,7 @@ fn a_refused_or_late_connection_is_gone_once() {
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = listener.local_addr().unwrap();
-    streams.connect(&readiness, NOW, name(3), peer, None, counters);
+    streams.connect(&readiness, NOW, name(3), (None, peer), None, counters);
     let due = NOW + limits::CONNECT_MAX;
     assert_eq!(streams.deadline(), Some(due));
     streams.expire(due - Duration::from_micros(1), &mut Counters::default());

@@ -29,6 +29,26 @@ pub struct KnownAs {
     /// the nodes of that name it is, `received` tells him, which he must add
     /// where a name stands (§18.2.1).
     pub names: Vec<String>,
+    /// Addresses of its listeners behind a 1:1 address translation, each with the
+    /// one that it has for those outside.
+    pub advertised: Vec<(IpAddr, IpAddr)>,
+    /// Its core side: sockets that nobody but peers is met at. Empty: it has none,
+    /// and meets them where it meets everybody.
+    pub core: Vec<(Transport, SocketAddr)>,
+    /// Where the other edges are met.
+    pub edges: Vec<IpAddr>,
+}
+
+impl KnownAs {
+    /// Upstream sockets of a core side share its address.
+    fn has_core(&self, local: &Local) -> bool {
+        let mut core = self.core.iter();
+        core.any(|(transport, addr)| {
+            *transport == local.transport
+                && addr.ip() == local.addr.ip()
+                && (local.upstream || addr.port() == local.addr.port())
+        })
+    }
 }
 
 /// What a Via of ours says: an address where the answer reaches us even after
@@ -60,6 +80,23 @@ impl Flows {
     /// What the node is called besides the addresses of its sockets.
     pub fn be_known_as(&mut self, known_as: KnownAs) {
         self.known_as = known_as;
+        let locals = self.locals.iter();
+        self.are_core = locals.map(|local| self.known_as.has_core(local)).collect();
+    }
+
+    /// Where the homes are from now on.
+    pub fn meet_homes_at(&mut self, ips: impl Iterator<Item = IpAddr>) {
+        self.homes.clear();
+        self.homes.extend(ips.map(|ip| ip.to_canonical()));
+    }
+
+    /// True for an address that requests to leave from the core side: that of a
+    /// home or of another edge, where this node has such a side.
+    #[must_use]
+    pub fn is_beyond_core(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        !self.known_as.core.is_empty()
+            && (self.homes.contains(&ip) || self.known_as.edges.contains(&ip))
     }
 
     /// The endpoints.
@@ -68,12 +105,43 @@ impl Flows {
         &self.locals
     }
 
-    /// True when `ip` and `port` are one of our own endpoints.
+    /// True when `ip` and `port` are one of our own endpoints, as it is bound or
+    /// as it is known outside.
     #[must_use]
     pub fn is_local(&self, ip: IpAddr, port: u16) -> bool {
-        self.locals
-            .iter()
-            .any(|local| local.addr.ip() == ip && local.addr.port() == port)
+        let mut locals = self.locals.iter();
+        locals.any(|local| {
+            local.addr.port() == port
+                && (local.addr.ip() == ip || self.outside(local).addr.ip() == ip)
+        })
+    }
+
+    /// True for an address of this node, whatever the port.
+    #[must_use]
+    pub fn is_host(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let mut advertised = self.known_as.advertised.iter();
+        let mut locals = self.locals.iter();
+        locals.any(|local| local.addr.ip().to_canonical() == ip)
+            || advertised.any(|(_, told)| *told == ip)
+    }
+
+    /// A listener as it is known outside; anything else as it is.
+    fn outside(&self, local: &Local) -> Local {
+        let mut advertised = self.known_as.advertised.iter();
+        let told = advertised.find(|(own, _)| !local.upstream && *own == local.addr.ip());
+        let ip = told.map_or_else(|| local.addr.ip(), |(_, told)| *told);
+        Local {
+            addr: SocketAddr::new(ip, local.addr.port()),
+            ..*local
+        }
+    }
+
+    /// Whether something can be sent there.
+    #[must_use]
+    pub fn speaks(&self, transport: Transport, addr: SocketAddr) -> bool {
+        let mut locals = self.locals.iter();
+        locals.any(|local| local.transport == transport && local.addr.is_ipv6() == addr.is_ipv6())
     }
 
     /// True for a name of ours with the port of a TLS listener, as it stands in
@@ -96,13 +164,45 @@ impl Flows {
         Spoken::over(usable.map(|local| (local.transport, local.addr)))
     }
 
-    /// The first listener of that transport and family, where others reach us.
+    /// The first listener of that transport and family, as it is known outside:
+    /// where others reach us.
     #[must_use]
     pub fn listener(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
-        let fits = |local: &&Local| {
-            !local.upstream && local.transport == transport && local.addr.is_ipv6() == v6
+        self.listening((transport, v6), false)
+            .map(|local| self.outside(local).addr)
+    }
+
+    /// The first listener of a kind, on the core side or on the other.
+    fn listening(&self, (transport, v6): (Transport, bool), is_core: bool) -> Option<&Local> {
+        let fits = |(local, core): &(&Local, &bool)| {
+            **core == is_core
+                && !local.upstream
+                && local.transport == transport
+                && local.addr.is_ipv6() == v6
         };
-        self.locals.iter().find(fits).map(|local| local.addr)
+        let mut locals = self.locals.iter().zip(&self.are_core);
+        locals.find(fits).map(|(local, _)| local)
+    }
+
+    /// Where what we open a connection to reaches us.
+    pub(super) fn listener_towards(
+        &self,
+        transport: Transport,
+        addr: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let kind = (transport, addr.is_ipv6());
+        let core = self.listening(kind, true);
+        let core = core.filter(|_| self.is_beyond_core(addr.ip()));
+        core.map(|local| local.addr)
+            .or_else(|| self.listener(transport, addr.is_ipv6()))
+    }
+
+    /// The address that a connection is opened from; `None`: the node's usual.
+    #[must_use]
+    pub fn connects_from(&self, transport: Transport, addr: SocketAddr) -> Option<IpAddr> {
+        let core = self.listening((transport, addr.is_ipv6()), true);
+        let core = core.filter(|_| self.is_beyond_core(addr.ip()));
+        core.map(|local| local.addr.ip())
     }
 
     /// Where requests over a flow reach us: our own end of it over UDP, else the
@@ -113,10 +213,10 @@ impl Flows {
             Flow::Udp { socket, .. } => self
                 .locals
                 .get(usize::from(socket.0))
-                .map(|local| (Transport::Udp, local.addr)),
+                .map(|local| (Transport::Udp, self.outside(local).addr)),
             Flow::Stream(_) => {
                 let (transport, peer) = (self.transport(flow), self.peer(flow)?);
-                self.listener(transport, peer.is_ipv6())
+                self.listener_towards(transport, peer)
                     .map(|addr| (transport, addr))
             }
         }
@@ -135,14 +235,19 @@ impl Flows {
         })
     }
 
-    /// Our upstream socket where there is one, else the first listener.
+    /// Our upstream socket where there is one, else the first listener. From a
+    /// core side nothing goes to anybody but peers.
     pub(super) fn socket_towards(&self, addr: SocketAddr) -> Option<SocketId> {
-        let fits = |local: &Local| {
-            local.transport == Transport::Udp && local.addr.is_ipv6() == addr.is_ipv6()
+        let may_leave = self.is_beyond_core(addr.ip());
+        let fits = |local: &Local, is_core: bool| {
+            local.transport == Transport::Udp
+                && local.addr.is_ipv6() == addr.is_ipv6()
+                && (may_leave || !is_core)
         };
         let place = |owner: Option<u8>| {
-            let mut locals = self.locals.iter().zip(&self.owners);
-            locals.position(|(local, whose)| fits(local) && *whose == owner)
+            let locals = self.locals.iter().zip(&self.are_core);
+            let mut locals = locals.zip(&self.owners);
+            locals.position(|((local, is_core), whose)| fits(local, *is_core) && *whose == owner)
         };
         let place = place(Some(self.team.own)).or_else(|| place(None))?;
         u16::try_from(place).ok().map(SocketId)

@@ -97,6 +97,7 @@ fn a_name_stands_in_the_via_over_tls_and_is_known_again() {
     let mut flows = flows();
     flows.be_known_as(KnownAs {
         names: ["e1.a.example", "a.example"].map(str::to_owned).into(),
+        ..KnownAs::default()
     });
     let Reach::Flow(datagrams) =
         flows.reach(Hop::to(Transport::Udp, "127.0.0.10:5060".parse().unwrap()))
@@ -123,6 +124,37 @@ fn a_name_stands_in_the_via_over_tls_and_is_known_again() {
     ] {
         assert_eq!(flows.is_named(host.as_bytes(), port), want, "{host}");
     }
+}
+
+#[test]
+fn a_translated_listener_is_called_by_its_address_outside() {
+    let mut flows = flows();
+    let ips = ["127.0.0.11", "198.51.100.11"].map(|ip| ip.parse().unwrap());
+    flows.be_known_as(KnownAs {
+        advertised: vec![ips.into()],
+        ..KnownAs::default()
+    });
+    let peer = "203.0.113.1:5060".parse().unwrap();
+    let over = |socket| Flow::Udp {
+        socket: SocketId(socket),
+        peer,
+    };
+    assert_eq!(via(&flows, over(0)), "UDP 198.51.100.11:5060");
+    // Towards the homes there is no translation.
+    assert_eq!(via(&flows, over(2)), "UDP 127.0.0.11:40000");
+    assert_eq!(
+        flows.listener(Transport::Tls, false),
+        Some("198.51.100.11:5061".parse().unwrap())
+    );
+    for (ip, port, want) in [
+        (ips[0], 5060, true),
+        (ips[1], 5060, true),
+        (ips[0], 40000, true),
+        (ips[1], 40000, false),
+    ] {
+        assert_eq!(flows.is_local(ip, port), want, "{ip}:{port}");
+    }
+    assert!(flows.is_host(ips[1]) && flows.is_host(ips[0]));
 }
 
 #[test]

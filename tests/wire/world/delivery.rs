@@ -1,7 +1,7 @@
 //! How what is under way in a `World` arrives: at shards, at the test, or not at
 //! all.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use steadfast::frame::stun;
 use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
@@ -63,7 +63,11 @@ impl World {
         self.dead.contains(&seen.to.ip()) || self.dead.contains(&seen.from.ip())
     }
 
-    fn datagram(&mut self, seen: Seen) {
+    fn datagram(&mut self, mut seen: Seen) {
+        let mut translated = self.translated.iter();
+        if let Some((inside, _)) = translated.find(|(_, outside)| *outside == seen.to.ip()) {
+            seen.to.set_ip(*inside);
+        }
         if self.is_lost(&seen) {
             return self.report(&seen);
         }
@@ -137,8 +141,13 @@ impl World {
             around(&mut || output = shard.poll());
             match &output {
                 Some(Output::Transmit { flow, bytes }) => self.transmit(place, *flow, bytes),
-                Some(Output::Connect { stream, peer, tls }) => {
-                    self.dial(place, *stream, *peer, tls.as_deref());
+                Some(Output::Connect {
+                    stream,
+                    peer,
+                    from,
+                    tls,
+                }) => {
+                    self.dial(place, *stream, (*from, *peer), tls.as_deref());
                 }
                 Some(Output::Close { stream }) => {
                     if let Some(end) = self.cables.of(place, *stream) {
@@ -190,7 +199,13 @@ impl World {
     fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
         let event = match flow {
             Flow::Udp { socket, peer } => {
-                let from = self.locals[place][usize::from(socket.0)].addr;
+                let mut from = self.locals[place][usize::from(socket.0)].addr;
+                let mut translated = self.translated.iter();
+                if let Some((_, outside)) = translated.find(|(inside, _)| *inside == from.ip())
+                    && !self.nodes.contains_key(&peer)
+                {
+                    from.set_ip(*outside);
+                }
                 Event::Datagram(Seen::new(from, peer, bytes, Transport::Udp))
             }
             Flow::Stream(stream) => {
@@ -206,15 +221,22 @@ impl World {
         self.wire.push_back(event);
     }
 
-    fn dial(&mut self, place: usize, stream: StreamId, peer: SocketAddr, tls: Option<&str>) {
-        let from = self.locals[place][0].addr;
+    fn dial(
+        &mut self,
+        place: usize,
+        stream: StreamId,
+        (local, peer): (Option<IpAddr>, SocketAddr),
+        tls: Option<&str>,
+    ) {
+        let node = self.locals[place][0].addr;
+        let from = local.map_or(node, |ip| SocketAddr::new(ip, node.port()));
         let caller = End::node(place, stream, from);
         if !self.cables.listens(peer) || self.dead.contains(&peer.ip()) {
             self.wire.push_back(Event::Closed(caller));
             return;
         }
         let (ours, theirs) = match tls {
-            Some(_) => (self.identities(from), self.identities(peer)),
+            Some(_) => (self.identities(node), self.identities(peer)),
             None => (Vec::new(), Vec::new()),
         };
         if tls.is_some_and(|name| !theirs.iter().any(|proven| **proven == *name)) {

@@ -97,6 +97,7 @@ impl World {
             inbox: VecDeque::new(),
             trace: Vec::new(),
             dead: Vec::new(),
+            translated: Vec::new(),
             proven: BTreeMap::new(),
             frozen: Vec::new(),
             held: VecDeque::new(),
@@ -212,7 +213,8 @@ impl World {
         shards.all(|shard| shard.is_idle(self.now))
     }
 
-    /// Adds a node with these sockets; true: towards the home.
+    /// Adds a node with these sockets; true: towards the home. With `tcp:` or
+    /// `tls:` before it an address has that listener alone.
     fn add(&mut self, addrs: &[(&str, bool)], kind: Kind) {
         let local = |transport, addr: &str, upstream| Local {
             transport,
@@ -226,6 +228,13 @@ impl World {
         let first = self.shards.len();
         let mut locals: Vec<Local> = Vec::new();
         for (addr, _) in addrs.iter().filter(|(_, upstream)| !upstream) {
+            let one = [("tcp:", Transport::Tcp), ("tls:", Transport::Tls)];
+            let one = one.map(|(token, only)| Some((addr.strip_prefix(token)?, only)));
+            if let Some((addr, only)) = one.into_iter().flatten().next() {
+                locals.push(local(only, addr, false));
+                self.cables.listen(addr.parse().unwrap());
+                continue;
+            }
             locals.push(local(Transport::Udp, addr, false));
             locals.push(local(Transport::Tcp, addr, false));
             self.cables.listen(addr.parse().unwrap());

@@ -1,0 +1,320 @@
+//! Edges that meet homes and one another on a side of their own.
+
+use steadfast::edge::{self, CoreName, Hop, Member, NextHop};
+use steadfast::id::Transport;
+use steadfast::send::{Clear, HostRule};
+
+use super::marks::unmarked;
+use super::phone::Phone;
+use super::settings::CORE_PORT;
+use super::world::{HOME, Tokens, World};
+
+const JOE: &str = "127.0.0.7:5070";
+const ANN: &str = "127.0.0.8:5070";
+/// A home that the test plays: it knows Path, and nothing else of all this.
+const PLAIN: &str = "127.0.0.9:5060";
+const PLAIN_TLS: &str = "127.0.0.9:5061";
+const OPEN: [&str; 2] = ["127.0.0.21:5060", "127.0.0.22:5060"];
+const CORE: [&str; 2] = ["127.0.1.21:5070", "127.0.1.22:5070"];
+const CORE_TLS: [&str; 2] = ["127.0.1.21:5061", "127.0.1.22:5061"];
+
+/// Two edges with both sides, and the lab's home.
+fn cluster(change: impl Fn(&mut edge::Settings)) -> World {
+    let mut world = World::with(
+        Tokens::Clear,
+        |home| {
+            let peers = CORE.map(|addr| format!("udp:{addr}+{CORE_PORT}"));
+            let peers = peers.iter();
+            home.edge_peers = peers
+                .map(|text| HostRule::edge(text, Clear::Any, 15_060).unwrap())
+                .collect();
+        },
+        |_, _| (),
+    );
+    for place in 0..2 {
+        let member = |place: usize| Member {
+            core: vec![
+                (Transport::Udp, CORE[place].parse().unwrap()),
+                (Transport::Tcp, CORE[place].parse().unwrap()),
+                (Transport::Tls, CORE_TLS[place].parse().unwrap()),
+            ],
+            core_port: CORE_PORT,
+            ..Member::at(
+                &format!("e{}", place + 1),
+                OPEN[place].parse::<std::net::SocketAddr>().unwrap().ip(),
+            )
+        };
+        let tcp = format!("tcp:{}", CORE[place]);
+        let tls = format!("tls:{}", CORE_TLS[place]);
+        let sockets = [
+            (OPEN[place], false),
+            (&*tcp, false),
+            (&*tls, false),
+            (CORE[place], true),
+        ];
+        world.add_edge(&sockets, |told| {
+            told.name = format!("e{}", place + 1);
+            told.members = (0..2).map(member).collect();
+            change(told);
+        });
+    }
+    world
+}
+
+/// Everything between a home and the edges, and between the edges, is on the core
+/// side.
+#[track_caller]
+fn meet_at_the_core(world: &World) {
+    let is_open = |ip: &str| OPEN.iter().any(|open| *open == format!("{ip}:5060"));
+    for seen in &world.trace {
+        let (from, to) = (seen.from.ip().to_string(), seen.to.ip().to_string());
+        let is_peer =
+            |ip: &str| ip == "127.0.0.10" || ip == "127.0.0.9" || ip.starts_with("127.0.1.");
+        assert!(
+            !(is_open(&from) && is_peer(&to) || is_peer(&from) && is_open(&to)),
+            "{from} to {to}: {}",
+            seen.text
+        );
+    }
+}
+
+#[test]
+fn requests_to_the_home_leave_from_the_core_side_and_come_back_there() {
+    let mut world = cluster(|_| ());
+    let mut joe = Phone::new("joe", JOE, true);
+    let mut ann = Phone::new("ann", ANN, false);
+    joe.register(&mut world, OPEN[0]);
+    ann.register(&mut world, OPEN[1]);
+    let asked = world.trace.iter().find(|seen| seen.to.to_string() == HOME);
+    let asked = asked.unwrap();
+    assert_eq!(asked.from.ip().to_string(), "127.0.1.21");
+    let via = Phone::values(&asked.text, "Via").remove(0);
+    assert!(
+        via.starts_with(&format!("SIP/2.0/UDP {};rport;", asked.from)),
+        "{via}"
+    );
+    let path = Phone::values(&asked.text, "Path").remove(0);
+    assert!(path.ends_with("@edge.example.com;lr;ob>"), "{path}");
+
+    // Both ways, and by the other edge when the first is dead.
+    let invite = ann.request("INVITE", "sip:joe@example.com", 1, "", "");
+    ann.send(&mut world, OPEN[1], &invite);
+    let came = world.receive(JOE);
+    let edge = came.from.to_string();
+    world.send(JOE, &edge, &joe.response(&came.text, 200, "OK"));
+    assert_eq!(ann.status(&mut world), 100);
+    let ok = ann.receive(&mut world);
+    ann.dialog(&ok, true);
+    // Whoever resolves its route goes to the access side.
+    let first = Phone::values(&ok, "Record-Route").pop().unwrap();
+    assert_eq!(first, "<sip:127.0.0.22:5060;lr>");
+    let last = world.last(HOME);
+    assert!(!Phone::values(last, "Record-Route").is_empty(), "{last}");
+    meet_at_the_core(&world);
+    world.kill(&edge);
+    let dead = OPEN.iter().position(|open| *open == edge).unwrap();
+    world.kill(CORE[dead]);
+    world.pass(steadfast::time::Duration::from_secs(4));
+    world.forget();
+    let living = OPEN[1 - dead];
+    ann.in_dialog(&mut world, living, "INFO", 2);
+    let came = world.receive(JOE);
+    assert!(came.text.starts_with("INFO "), "{}", world.ladder());
+    assert_eq!(came.from.to_string(), living);
+    meet_at_the_core(&world);
+}
+
+#[test]
+fn what_names_a_core_address_names_the_edge_and_nobody_outside_reaches_it() {
+    // P-9, protocol 3.11; may_reach: no phone has an edge send to a core side.
+    let mut world = cluster(|edge| {
+        edge.rules.calls_out = steadfast::trust::CallsOut::anywhere();
+    });
+    let mut ann = Phone::new("ann", ANN, false);
+    ann.register(&mut world, OPEN[1]);
+    let route = format!("Route: <sip:{};lr>\n", CORE[0]);
+    let text = ann.request("MESSAGE", "sip:joe@example.com", 1, &route, "");
+    ann.send(&mut world, OPEN[0], &text);
+    let asked = world.last(HOME);
+    assert!(
+        asked.starts_with("MESSAGE ") && !asked.contains("\r\nRoute: "),
+        "{asked}"
+    );
+    world.forget();
+    let there = |world: &World| {
+        let mut trace = world.trace.iter();
+        trace.any(|seen| seen.to.to_string() == CORE[0] && seen.text.starts_with("OPTIONS "))
+    };
+    let route = "Route: <sip:example.org:5070;maddr=127.0.1.21;lr>\n";
+    let text = ann.request("OPTIONS", "sip:joe@example.org", 2, route, "");
+    ann.send(&mut world, OPEN[1], &text);
+    assert_eq!(ann.status(&mut world), 403, "{}", world.ladder());
+    assert!(!there(&world));
+}
+
+/// A plain home's answer to what came to it, sent back the way it came.
+fn answer(world: &mut World, home: &str, status: u16) -> String {
+    let came = world.receive(home);
+    let lines = Phone::values(&came.text, "Path")
+        .iter()
+        .fold(String::new(), |mut lines, path| {
+            lines += &format!("Path: {path}\n");
+            lines
+        });
+    let contact = Phone::values(&came.text, "Contact").remove(0);
+    let more = format!("{lines}Contact: {contact};expires=600\n");
+    let text = super::peer::answer(&came.text, status, "h", &more);
+    world.send(home, &came.from.to_string(), &text);
+    came.text
+}
+
+/// A home of the test's, the transport to it, where the edges meet it, what they
+/// say of themselves in Via, and what they write into Path behind the token.
+struct Plain {
+    home: &'static str,
+    transport: Transport,
+    core: [&'static str; 2],
+    via: &'static str,
+    written: &'static str,
+}
+
+const PLAIN_HOMES: [Plain; 3] = [
+    Plain {
+        home: PLAIN,
+        transport: Transport::Udp,
+        core: CORE,
+        via: "SIP/2.0/UDP 127.0.1.21:507",
+        written: "core.example.com:5070;transport=udp",
+    },
+    Plain {
+        home: PLAIN,
+        transport: Transport::Tcp,
+        core: CORE,
+        via: "SIP/2.0/TCP 127.0.1.21:5070;",
+        written: "core.example.com;transport=tcp",
+    },
+    Plain {
+        home: PLAIN_TLS,
+        transport: Transport::Tls,
+        core: CORE_TLS,
+        via: "SIP/2.0/TLS edge.example.com:5061;",
+        written: "core.example.com;transport=tls",
+    },
+];
+
+impl Plain {
+    fn world(&self) -> World {
+        let is_tls = self.transport == Transport::Tls;
+        let mut world = cluster(|edge| {
+            edge.core_name = Some(CoreName {
+                host: "core.example.com".to_owned(),
+                written: self.written.to_owned(),
+            });
+            edge.home = vec![NextHop::At(Hop {
+                transport: self.transport,
+                addr: self.home.parse().unwrap(),
+                name: is_tls.then(|| "example.com".to_owned()),
+            })];
+        });
+        world.prove(self.home, &["example.com"]);
+        world.listen(self.home);
+        world
+    }
+
+    /// Registers joe at e1; his Path.
+    fn register(&self, world: &mut World) -> String {
+        let register = format!(
+            "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};rport;branch=z9hG4bKr\n\
+             Route: <sip:edge.example.com;lr>\nMax-Forwards: 70\nFrom: <sip:joe@example.com>;tag=f\n\
+             To: <sip:joe@example.com>\nCall-ID: r\nCSeq: 1 REGISTER\n\
+             Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:uuid:joe>\";reg-id=1\n\
+             Supported: path, outbound, alt-proxies\nContent-Length: 0\n\n"
+        );
+        world.send(JOE, OPEN[0], &register);
+        let asked = answer(world, self.home, 200);
+        let top = Phone::values(&asked, "Via").remove(0);
+        assert!(top.starts_with(self.via), "{top}");
+        let ok = world.receive(JOE).text;
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        // The phone's side knows nothing of it.
+        let told = Phone::values(&ok, "Outbound-Proxy").remove(0);
+        let at = "@edge.example.com;lr;maddr=127.0.0.22>";
+        assert!(told.ends_with(at), "{told}");
+        Phone::values(&asked, "Path").remove(0)
+    }
+
+    /// Where the home sends from, towards the edge that has no flow of joe's.
+    fn connect(&self, world: &mut World) -> &'static str {
+        if self.transport == Transport::Udp {
+            return self.home;
+        }
+        let here = "127.0.0.9:33333";
+        world.prove(here, &["example.com"]);
+        world.connect_at_core(here, self.core[1]);
+        here
+    }
+
+    fn invite(&self, path: &str) -> String {
+        let (home, token) = (self.home, self.transport.via_token());
+        format!(
+            "INVITE sip:joe@{JOE} SIP/2.0\nVia: SIP/2.0/{token} {home};branch=z9hG4bKh1\nRoute: {path}\n\
+             Max-Forwards: 70\nFrom: <sip:ann@example.com>;tag=a\nTo: <sip:joe@example.com>\n\
+             Call-ID: h1\nCSeq: 1 INVITE\nContact: <sip:ann@127.0.0.9>\nContent-Length: 0\n\n"
+        )
+    }
+}
+
+#[test]
+fn a_home_that_knows_path_alone_is_led_to_the_core_side_of_any_edge() {
+    // H-12, H-13 for a home without stickiness (RFC 3327 §5.4, RFC 3263).
+    for plain in PLAIN_HOMES {
+        let (mut world, there) = (plain.world(), plain.core[1]);
+        let path = plain.register(&mut world);
+        let written = plain.written;
+        assert!(path.ends_with(&format!("@{written};lr;ob>")), "{path}");
+
+        // It resolves the name, and the DNS picks the edge that has no flow.
+        let here = plain.connect(&mut world);
+        let invite = plain.invite(&path);
+        world.send(here, there, &invite);
+        let came = world.receive(JOE).text;
+        assert!(came.starts_with("INVITE "), "{}", world.ladder());
+        // The phone's is on top; the home resolves the other.
+        let recorded = Phone::values(&came, "Record-Route");
+        let token = path.split('@').next().unwrap();
+        assert_eq!(recorded.len(), 2, "{recorded:?}");
+        let known = format!("{token}@edge.example.com;lr;gunk=e1>");
+        assert_eq!(recorded[0], known);
+        let resolved = format!("{token}@{written};lr;gunk=e1>");
+        assert_eq!(unmarked(&recorded[1]), resolved);
+        let mut joe = Phone::new("joe", JOE, true);
+        world.send(JOE, OPEN[0], &joe.response(&came, 200, "OK"));
+        let trying = world.receive(here).text;
+        assert!(trying.starts_with("SIP/2.0 100 "), "{trying}");
+        let ok = world.receive(here).text;
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+
+        // In the dialog, from the home: both values, and both are the edge's.
+        let mut routes = Phone::values(&ok, "Record-Route");
+        routes.reverse();
+        let to = &Phone::values(&ok, "To")[0];
+        let info = invite
+            .replace("INVITE", "INFO")
+            .replace("1 INFO", "2 INFO")
+            .replace("z9hG4bKh1", "z9hG4bKh2")
+            .replace(&path, &routes.join(", "))
+            .replace("To: <sip:joe@example.com>", &format!("To: {to}"));
+        world.send(here, there, &info);
+        let info = world.receive(JOE).text;
+        assert!(info.starts_with("INFO "), "{}", world.ladder());
+        assert!(!info.contains("\r\nRoute: "), "{info}");
+
+        // And from the phone, in the other order, to the home.
+        joe.dialog(&came, false);
+        joe.in_dialog(&mut world, OPEN[0], "BYE", 1);
+        let bye = world.receive(plain.home).text;
+        assert!(bye.starts_with("BYE "), "{}", world.ladder());
+        assert!(!bye.contains("\r\nRoute: "), "{bye}");
+        meet_at_the_core(&world);
+    }
+}
