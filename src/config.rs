@@ -258,18 +258,10 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
     let role = role(&root, (&name, &listen), &core, folder)?;
-    let covered = match (root.section("edge")?, &role) {
-        (Some(section), Role::Edge(edge)) => role::covered(&section, edge, &listen)?,
-        (Some(_) | None, _) => Vec::new(),
-    };
+    let covered = role::covered(&root, &role, &listen)?;
     let flows = root.section("edge")?;
     let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
-    let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
-    let control = root.text("control", want)?.map(|path| folder.join(path));
-    let metrics = root.parsed("metrics", "an address and port", |text| {
-        let said = format!("is {text:?}, which should be like \"127.0.0.1:9090\"");
-        text.parse().map_err(|_not_an_address| said)
-    })?;
+    let (control, metrics) = doors(&root, folder)?;
     let want = "a list of networks such as [\"192.0.2.0/24\"]";
     let unlimited = root.any_list("unlimited", want, names::prefix)?;
     let want = "a number of connections";
@@ -309,6 +301,20 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     };
     dns::read(&root, &mut config)?;
     Ok(config)
+}
+
+/// Where its operator asks it.
+fn doors(
+    root: &Section<'_>,
+    folder: &Path,
+) -> Result<(Option<PathBuf>, Option<SocketAddr>), Mistake> {
+    let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
+    let control = root.text("control", want)?.map(|path| folder.join(path));
+    let metrics = root.parsed("metrics", "an address and port", |text| {
+        let said = format!("is {text:?}, which should be like \"127.0.0.1:9090\"");
+        text.parse().map_err(|_not_an_address| said)
+    })?;
+    Ok((control, metrics))
 }
 
 /// What the node is.

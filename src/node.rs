@@ -5,6 +5,7 @@
 //! disk; then the shards, which have their registrations back before they read
 //! their first message; last the control thread, which ends them again.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -157,10 +158,15 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let core = core.map(|addr| (Transport::Tcp, *addr));
     let core = core.chain(config.core_side.iter().copied());
     let all = config.listen.iter().chain(&config.covered).copied();
-    for (transport, addr) in all.chain(core) {
-        tracing::info!(node = config.name, transport = transport.uri_token(), %addr, "{LISTENING}");
-    }
+    say_listening(&config.name, all.chain(core));
     wait(handles, control)
+}
+
+/// Tells of every listener, which whoever waits for the start of a node reads.
+fn say_listening(node: &str, all: impl Iterator<Item = (Transport, SocketAddr)>) {
+    for (transport, addr) in all {
+        tracing::info!(node, transport = transport.uri_token(), %addr, "{LISTENING}");
+    }
 }
 
 /// What a node keeps on disk.

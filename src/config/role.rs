@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::members::members;
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
-use super::{Core, Flows, Home, Mistake, host_names, keys, names, rules};
+use super::{Core, Flows, Home, Mistake, Role, host_names, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, PathPolicy};
 use crate::home::{self, Redirect};
@@ -61,22 +61,9 @@ pub(super) fn edge(
     let homes = (&home[..], &home_domains[..]);
     let member_names = host_names::of_members(section, (&cluster, &members), homes)?;
     let host_names = host_names::listed(section, homes)?;
-    let most = u16::try_from(limits::EDGE_SET_MAX.min(members.len())).unwrap_or(u16::MAX);
-    let want = "the number of edges that serve one subscriber";
-    let default = 2.min(most);
-    let set_size = section
-        .number("set_size", 1..=most, want)?
-        .unwrap_or(default)
-        .into();
+    let set_size = set_size(section, members.len())?;
     let path = edge_path(section)?;
-    let token_keys = file(section, "token_key_file", folder)?
-        .map(|path| keys::read(&path).map_err(|why| section.mistake("token_key_file", &why)))
-        .transpose()?
-        .unwrap_or_default();
-    let flow_key = match token_keys.first() {
-        Some(key) => keys::flow_key(key),
-        None => random_key(section)?,
-    };
+    let (token_keys, flow_key) = cluster_keys(section, folder)?;
     let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
     let rules = rules::edge(section, speaks_tls)?;
     let name = name.to_owned();
@@ -98,6 +85,30 @@ pub(super) fn edge(
         rules,
         keeps_flows: section.has("flows"),
     })
+}
+
+/// How many edges serve one subscriber of a cluster of so many.
+fn set_size(section: &Section<'_>, members: usize) -> Result<usize, Mistake> {
+    let most = u16::try_from(limits::EDGE_SET_MAX.min(members)).unwrap_or(u16::MAX);
+    let want = "the number of edges that serve one subscriber";
+    let size = section.number("set_size", 1..=most, want)?;
+    Ok(size.unwrap_or_else(|| 2.min(most)).into())
+}
+
+/// The keys that seal tokens, and the one under flow tokens and marks.
+fn cluster_keys(
+    section: &Section<'_>,
+    folder: &Path,
+) -> Result<(Vec<[u8; 64]>, [u8; 32]), Mistake> {
+    let token_keys = file(section, "token_key_file", folder)?
+        .map(|path| keys::read(&path).map_err(|why| section.mistake("token_key_file", &why)))
+        .transpose()?
+        .unwrap_or_default();
+    let flow_key = match token_keys.first() {
+        Some(key) => keys::flow_key(key),
+        None => random_key(section)?,
+    };
+    Ok((token_keys, flow_key))
 }
 
 pub(super) fn home(
@@ -294,10 +305,13 @@ fn ring_time(section: &Section<'_>) -> Result<Option<Duration>, Mistake> {
 
 /// `covers`: where those members listen, for what this node listens for itself.
 pub(super) fn covered(
-    section: &Section<'_>,
-    edge: &edge::Settings,
+    root: &Section<'_>,
+    role: &Role,
     listen: &[(Transport, SocketAddr)],
 ) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
+    let (Some(section), Role::Edge(edge)) = (root.section("edge")?, role) else {
+        return Ok(Vec::new());
+    };
     let find = |name: &str| {
         let mut members = edge.members.iter();
         let member = members.find(|member| member.name == name);
