@@ -86,7 +86,7 @@ fn transactions(criterion: &mut Criterion) {
 }
 
 fn tokens(criterion: &mut Criterion) {
-    let codec = Codec::new(&[[9; 64]], "");
+    let codec = Codec::new(&[[9; 64]], "example.com");
     let joe = Subscriber {
         user: b"joe",
         realm: b"example.com",

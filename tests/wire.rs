@@ -30,6 +30,7 @@ mod wire {
     mod flow_tokens;
     mod forging;
     mod forking;
+    mod growth;
     mod hints;
     mod home_registering;
     mod home_routing;

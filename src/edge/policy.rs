@@ -91,11 +91,13 @@ impl Edge {
             .iter()
             .position(|member| member.name == settings.name)
             .unwrap_or_default();
-        let common = settings.home_domains.first();
-        let codec = Codec::new(
-            &settings.token_keys,
-            common.map(String::as_str).unwrap_or_default(),
-        );
+        // What a sealed token leaves out must follow from the URI that it stands in: the
+        // list of domains may change while phones have it.
+        let common = match &settings.token_keys[..] {
+            [] => settings.home_domains.first().cloned(),
+            [_, ..] => parent(&settings.cluster),
+        };
+        let codec = Codec::new(&settings.token_keys, &common.unwrap_or_default());
         let others = settings.members.iter().enumerate();
         let others = others.filter(|(place, _)| *place != own);
         let mut registrations = Registrations::new(seed);
@@ -474,6 +476,12 @@ impl Policy for Edge {
         self.refreshed.expire(now, budget);
         self.strays.expire(now, budget);
     }
+}
+
+/// The domain that a name is in, as realms are spelled.
+fn parent(name: &str) -> Option<String> {
+    let (_, parent) = name.strip_suffix('.').unwrap_or(name).split_once('.')?;
+    Some(parent.to_ascii_lowercase())
 }
 
 /// K-1: the phone offered keep-alives in its Via; it gets the interval, equal

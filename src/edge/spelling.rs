@@ -1,19 +1,19 @@
-//! How tokens are spelled in the user part of a URI: base32 for sealed bytes,
-//! `_HH` for odd bytes of clear fields, and the `%HH` escapes that others may
-//! put in on the way.
+//! How tokens are spelled in the user part of a URI: base64url for sealed bytes,
+//! base32 for those of flow tokens, `_HH` for odd bytes of clear fields, and the
+//! `%HH` escapes that others may put in on the way.
 //!
 //! Every token has exactly one spelling apart from those escapes: digits of
 //! the other case and needless `_HH` are refused, because the far end compares
 //! user parts byte for byte (RFC 3261 §19.1.4). No spelling holds a reserved
 //! character, since `%2B` is not `+` there.
 
-use data_encoding::BASE32_DNSSEC;
+use data_encoding::{BASE32_DNSSEC, BASE64URL_NOPAD, Encoding};
 
 use super::BadToken;
 use crate::limits::TOKEN_MAX;
 
 /// Bytes that a token of `TOKEN_MAX` characters can stand for at most.
-pub(super) const BYTES_MAX: usize = TOKEN_MAX * 5 / 8;
+pub(super) const BYTES_MAX: usize = TOKEN_MAX * 3 / 4;
 
 /// Takes `%HH` of unreserved characters back (RFC 3261 §25.1). The scratch is
 /// only written when there is an escape.
@@ -62,11 +62,22 @@ pub(super) fn first(text: &[u8]) -> Option<(u8, &[u8])> {
 /// Replaces `out[at..]` by its text in lower-case base32 (the extended hex
 /// alphabet of RFC 4648 §7, no padding).
 pub(super) fn base32_tail(out: &mut Vec<u8>, at: usize) {
+    tail(&BASE32_DNSSEC, out, at);
+}
+
+/// The same in base64url without padding (RFC 4648 §5), whose characters are all
+/// unreserved in a URI. A user part is compared with regard to case (RFC 3261
+/// §19.1.4).
+pub(super) fn base64_tail(out: &mut Vec<u8>, at: usize) {
+    tail(&BASE64URL_NOPAD, out, at);
+}
+
+fn tail(how: &Encoding, out: &mut Vec<u8>, at: usize) {
     let end = out.len();
-    let text = BASE32_DNSSEC.encode_len(end.saturating_sub(at));
+    let text = how.encode_len(end.saturating_sub(at));
     out.resize(end + text, 0);
     let (bytes, room) = out.split_at_mut(end);
-    BASE32_DNSSEC.encode_mut(bytes.get(at..).unwrap_or_default(), room);
+    how.encode_mut(bytes.get(at..).unwrap_or_default(), room);
     out.drain(at..end);
 }
 
@@ -81,11 +92,23 @@ pub(super) fn unbase32<'a>(text: &[u8], room: &'a mut [u8]) -> Result<&'a mut [u
     if uppercase.fold(false, |any, is_one| any | is_one) {
         return Err(BadToken::Malformed);
     }
-    let Ok(len) = BASE32_DNSSEC.decode_len(text.len()) else {
+    decode(&BASE32_DNSSEC, text, room)
+}
+
+/// The same of what `base64_tail` writes.
+///
+/// # Errors
+/// As there.
+pub(super) fn unbase64<'a>(text: &[u8], room: &'a mut [u8]) -> Result<&'a mut [u8], BadToken> {
+    decode(&BASE64URL_NOPAD, text, room)
+}
+
+fn decode<'a>(how: &Encoding, text: &[u8], room: &'a mut [u8]) -> Result<&'a mut [u8], BadToken> {
+    let Ok(len) = how.decode_len(text.len()) else {
         return Err(BadToken::Malformed);
     };
     let room = room.get_mut(..len).ok_or(BadToken::Malformed)?;
-    match BASE32_DNSSEC.decode_mut(text, room) {
+    match how.decode_mut(text, room) {
         Ok(written) if written == len => Ok(room),
         Ok(_) | Err(_) => Err(BadToken::Malformed),
     }
@@ -216,6 +239,28 @@ mod tests {
             );
         }
         assert_eq!(unbase32(&[b'0'; 16], &mut room), Err(BadToken::Malformed));
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        let mut out = b"t".to_vec();
+        out.extend_from_slice(&[0xfb, 0xef, 0xff, b'f']);
+        base64_tail(&mut out, 1);
+        assert_eq!(out, b"t--__Zg"); // RFC 4648 §5, unpadded
+        let mut room = [0; 8];
+        assert_eq!(
+            unbase64(b"--__Zg", &mut room),
+            Ok(&mut [0xfb, 0xef, 0xff, b'f'][..])
+        );
+        for text in [&b"++__Zg"[..], b"--__Zh", b"--__Z", b"--__Zg=="] {
+            assert_eq!(
+                unbase64(text, &mut room),
+                Err(BadToken::Malformed),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+        assert_eq!(unbase64(&[b'0'; 12], &mut room), Err(BadToken::Malformed));
     }
 
     #[test]

@@ -4,13 +4,17 @@
 //!
 //! - The same subscriber, edge set and keys give the same bytes on every edge.
 //! - Sealed tokens tell the far end neither user nor topology, and nobody but
-//!   the cluster makes them. Clear ones, `joe+e1+e3+instance`, are for the lab:
+//!   the cluster makes them. They are short (`packed`): no more than 90 characters
+//!   for a phone with a UUID at edges with names of a few letters. Clear ones, `joe+e1+e3+instance`, are for the lab:
 //!   everybody can read and make them.
 //! - reg-id is not in it: flows are found by subscriber, whatever the reg-id.
 //! - What a token says is not yet a permission: it is written before the home has
 //!   answered (D-E15), and leads nowhere until a 2xx has bound its subscriber to a
 //!   flow; one without a user never does. Where a request came from decides the rest.
 
+mod packed;
+
+use super::seal::Form;
 use super::{Ring, Subscriber, spelling};
 use crate::limits::{EDGE_SET_MAX, TOKEN_FIELD_MAX, TOKEN_MAX};
 use crate::span::Span;
@@ -20,16 +24,21 @@ pub enum Codec {
     /// As on the slides; carries no flags, and the realm only where it is not
     /// this one: `joe` is of the first domain served, `joe_40example.org` is not.
     Clear(Box<[u8]>),
-    /// Under the keys of the cluster.
-    Sealed(Ring),
+    /// Under the keys of the cluster; this realm is not written into them.
+    Sealed(Ring, Box<[u8]>),
 }
 
 impl Codec {
     /// Sealed under these keys, the first one minting; clear when there are
-    /// none, and then `realm` goes without saying.
+    /// none. In either `realm` goes without saying, so it is to be the same on all
+    /// edges, and for as long as their tokens are good.
     #[must_use]
     pub fn new(keys: &[[u8; 64]], realm: &str) -> Self {
-        Ring::new(keys).map_or_else(|| Self::Clear(realm.as_bytes().into()), Self::Sealed)
+        let realm = realm.as_bytes().into();
+        match Ring::new(keys) {
+            Some(ring) => Self::Sealed(ring, realm),
+            None => Self::Clear(realm),
+        }
     }
 
     /// The kind of what it writes.
@@ -37,7 +46,7 @@ impl Codec {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Clear(_) => Kind::Clear,
-            Self::Sealed(_) => Kind::Sealed,
+            Self::Sealed(..) => Kind::Sealed,
         }
     }
 
@@ -47,7 +56,7 @@ impl Codec {
     pub fn writes_like(&self, text: &[u8]) -> bool {
         match self {
             Self::Clear(_) => false,
-            Self::Sealed(ring) => ring.seals_like(text) && memchr::memchr(b'%', text).is_none(),
+            Self::Sealed(ring, _) => ring.seals_like(text) && memchr::memchr(b'%', text).is_none(),
         }
     }
 
@@ -73,6 +82,7 @@ impl Codec {
         if !(1..=EDGE_SET_MAX).contains(&edges.len())
             || !edges.iter().all(named)
             || ![user, realm, instance].into_iter().all(fits)
+            || flags > packed::FLAGS_MAX
         {
             return Err(Unfit);
         }
@@ -91,8 +101,8 @@ impl Codec {
                     spelling::write_field(field, out);
                 }
             }
-            Self::Sealed(ring) => {
-                write_plain(subscriber, edges, flags, out);
+            Self::Sealed(ring, common) => {
+                packed::write(subscriber, edges, (flags, common), out);
                 ring.seal_tail(out, at);
             }
         }
@@ -114,7 +124,7 @@ impl Codec {
         let text = spelling::unescape(user_part, &mut scratch)?;
         let read = match self {
             Self::Clear(common) => read_clear(text, common, out),
-            Self::Sealed(ring) => read_sealed(ring, text, out),
+            Self::Sealed(ring, common) => read_sealed(ring, common, text, out),
         };
         if read.is_err() {
             out.clear();
@@ -137,9 +147,9 @@ pub struct Token {
     flags: u8,
 }
 
-/// Octets of what a text of `TOKEN_MAX` can say, and the realm that a clear token
-/// leaves out.
-const ROOM: usize = TOKEN_MAX + TOKEN_FIELD_MAX;
+/// Octets of what a text of `TOKEN_MAX` can say, the realm that a token leaves out, and
+/// what a number is longer than its half octets.
+const ROOM: usize = TOKEN_MAX + 2 * TOKEN_FIELD_MAX;
 
 impl Default for Token {
     fn default() -> Self {
@@ -234,6 +244,15 @@ impl Token {
         Ok(Span::new(start, end))
     }
 
+    /// The same of several pieces of one field.
+    fn append_all(&mut self, parts: &[&[u8]]) -> Result<Span, BadToken> {
+        let start = self.len;
+        for part in parts {
+            self.append(part)?;
+        }
+        Ok(Span::new(start, self.len))
+    }
+
     fn push_edge(&mut self, edge: Span) -> Result<(), BadToken> {
         if edge.is_empty() {
             return Err(BadToken::Malformed);
@@ -268,12 +287,12 @@ impl Kind {
         if memchr::memchr(b'+', user_part).is_some() {
             return Self::Clear;
         }
-        /// No token under a key is shorter: ten octets of MAC or sixteen of tag, and
+        /// No token under a key is shorter: ten octets of MAC or twelve of tag, and
         /// what they are over. A shorter user is the name of somebody.
-        const SHORTEST: usize = 28;
+        const SHORTEST: usize = 25;
         match spelling::first(user_part) {
             Some(_) if user_part.len() < SHORTEST => Self::Foreign,
-            Some((b's', _)) => Self::Sealed,
+            Some((b's' | b't', _)) => Self::Sealed,
             Some((b'f', _)) => Self::Flow,
             Some(_) | None => Self::Foreign,
         }
@@ -315,43 +334,11 @@ impl BadToken {
 #[error("the subscriber does not fit into a token")]
 pub struct Unfit;
 
-/// flags, user, realm, instance, then the edges to the end; each field behind
-/// one byte of length.
-fn write_plain(subscriber: &Subscriber<'_>, edges: &[&[u8]], flags: u8, out: &mut Vec<u8>) {
-    let Subscriber {
-        user,
-        realm,
-        instance,
-    } = *subscriber;
-    out.push(flags);
-    for field in [user, realm, instance].iter().chain(edges) {
-        out.push(u8::try_from(field.len()).unwrap_or(u8::MAX));
-        out.extend_from_slice(field);
-    }
-}
-
-fn read_sealed(ring: &Ring, text: &[u8], out: &mut Token) -> Result<(), BadToken> {
+fn read_sealed(ring: &Ring, common: &[u8], text: &[u8], out: &mut Token) -> Result<(), BadToken> {
     let mut room = [0; spelling::BYTES_MAX];
-    let plain = ring.open(text, &mut room)?;
-    out.append(plain)?;
-    let (&flags, _) = plain.split_first().ok_or(BadToken::Malformed)?;
-    out.flags = flags;
-    let mut at = 1;
-    let mut next = || {
-        let len = usize::from(*plain.get(at)?);
-        let start = at + 1;
-        at = start + len;
-        (at <= plain.len()).then(|| (Span::new(start, at), at))
-    };
-    for field in [&mut out.user, &mut out.realm, &mut out.instance] {
-        (*field, _) = next().ok_or(BadToken::Malformed)?;
-    }
-    loop {
-        let (edge, end) = next().ok_or(BadToken::Malformed)?;
-        out.push_edge(edge)?;
-        if end == plain.len() {
-            return Ok(());
-        }
+    match ring.open(text, &mut room)? {
+        (Form::Packed, plain) => packed::read(plain, common, out),
+        (Form::SpelledOut, plain) => packed::read_spelled_out(plain, out),
     }
 }
 

@@ -1,0 +1,183 @@
+//! How much longer a call becomes on its way from a phone over its edge, the home
+//! and another edge to a phone: over UDP what does not fit into one packet is
+//! lost behind many address translations.
+
+use super::phone::{Phone, authorization};
+use super::settings::subscribers;
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::limits;
+
+/// Bytes that may be added on the way: what it is today, so that it grows no more. It
+/// is to become 450.
+const BOUND: usize = 810;
+/// The same over TCP, where `;transport=tcp` stands in every value.
+const BOUND_OVER_TCP: usize = 845;
+/// What two users of fifteen digits may add to that.
+const MORE_OF_NUMBERS: usize = 35;
+/// Bytes of the INVITE as the caller sends it.
+const SENT: usize = 883;
+
+/// The two phones of a call.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    transport: &'static str,
+    /// They keep to the flow a route was learned on, and say so.
+    is_sticky: bool,
+    route: Route,
+    users: [&'static str; 2],
+}
+
+/// What the caller puts before its INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// Nothing: the DNS of its domain led it to its edge.
+    Nothing,
+    /// The outbound proxy that it is configured with.
+    Proxy,
+    /// The Service-Route of its registration (RFC 3608), as phones do that keep to
+    /// their flows.
+    Service,
+}
+
+const ADDRS: [&str; 2] = ["127.0.0.1:5070", "127.0.0.1:5080"];
+
+impl Case {
+    /// Registers a phone; the Route lines of what it sends outside of dialogs.
+    fn register(&self, world: &mut World, place: usize) -> String {
+        let (user, addr, edge) = (self.users[place], ADDRS[place], EDGES[place]);
+        if self.transport == "TCP" {
+            world.connect(addr, edge);
+        }
+        let tags = if self.is_sticky { ", alt-proxies" } else { "" };
+        let via = format!("SIP/2.0/{}", self.transport);
+        let transport = self.uri_transport();
+        let lines = format!(
+            "Contact: <sip:{user}@{addr}{transport}>;reg-id=1;\
+             +sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf{place}>\"\n\
+             Supported: path, outbound{tags}\n"
+        );
+        let text = |cseq: u32, credentials: &str| {
+            format!(
+                "REGISTER sip:example.com SIP/2.0\nVia: {via} {addr};rport;branch=z9hG4bK{cseq}{user}\n\
+                 Route: <sip:edge.example.com;lr>\nMax-Forwards: 70\nFrom: <sip:{user}@example.com>;tag=f\n\
+                 To: <sip:{user}@example.com>\nCall-ID: {user}\nCSeq: {cseq} REGISTER\n{lines}{credentials}Content-Length: 0\n\n"
+            )
+        };
+        world.send(addr, edge, &text(1, ""));
+        if !world.has(addr) {
+            // An unproven source is asked for its password when it tries again.
+            world.pass(limits::T1);
+            world.send(addr, edge, &text(1, ""));
+        }
+        let challenge = world.receive(addr).text;
+        world.send(addr, edge, &text(2, &authorization(user, &challenge)));
+        let ok = world.receive(addr).text;
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        match self.route {
+            Route::Nothing => String::new(),
+            Route::Proxy => "Route: <sip:edge.example.com;lr>\n".to_owned(),
+            Route::Service => {
+                format!("Route: {}\n", Phone::values(&ok, "Service-Route").join(","))
+            }
+        }
+    }
+
+    /// What its URIs say of the transport.
+    fn uri_transport(&self) -> &'static str {
+        match self.transport {
+            "UDP" => "",
+            _ => ";transport=tcp",
+        }
+    }
+
+    /// What the caller sends and what the called phone gets.
+    fn call(&self) -> (String, String) {
+        let mut world = World::lab(Tokens::Sealed);
+        let list = self
+            .users
+            .map(|user| format!("{user} example.com password=secret\n"));
+        world.subscribe(HOME, &subscribers(), &list.concat());
+        let routes = self.register(&mut world, 0);
+        self.register(&mut world, 1);
+        world.forget();
+        let sent = self.invite(&routes);
+        world.send(ADDRS[0], EDGES[0], &sent);
+        let got = world.receive(ADDRS[1]).text;
+        assert!(got.starts_with("INVITE "), "{got}");
+        (sent.replace('\n', "\r\n"), got)
+    }
+
+    /// An INVITE as phones send them, `SENT` bytes long.
+    fn invite(&self, routes: &str) -> String {
+        let ([joe, ann], [addr, _]) = (self.users, ADDRS);
+        let body = |padding: usize| {
+            format!(
+                "v=0\no={joe} 3958744801 3958744801 IN IP4 127.0.0.1\ns=call\nc=IN IP4 127.0.0.1\nt=0 0\n\
+                 m=audio 4000 RTP/AVP 96 9 8 0 101\na=rtpmap:96 opus/48000/2\na=rtpmap:101 telephone-event/8000\n\
+                 a=sendrecv\na=tool:{}\n",
+                "x".repeat(padding)
+            )
+        };
+        let transport = self.uri_transport();
+        let text = |padding: usize| {
+            let body = body(padding);
+            format!(
+                "INVITE sip:{ann}@example.com SIP/2.0\nVia: SIP/2.0/{} {addr};rport;branch=z9hG4bK-524287-1---3c5c08\n\
+                 {routes}Max-Forwards: 70\nFrom: \"A\" <sip:{joe}@example.com>;tag=b29c4f0e\nTo: <sip:{ann}@example.com>\n\
+                 Call-ID: 5FA1C0E8@127.0.0.1\nCSeq: 1 INVITE\n\
+                 Contact: <sip:{joe}@{addr}{transport};ob>\nAllow: INVITE, ACK, CANCEL, BYE, UPDATE\n\
+                 Supported: replaces, outbound\nUser-Agent: phone\nContent-Type: application/sdp\n\
+                 Content-Length: {}\n\n{body}",
+                self.transport,
+                body.replace('\n', "\r\n").len()
+            )
+        };
+        let least = text(0).replace('\n', "\r\n").len();
+        assert!((SENT - 700..=SENT).contains(&least), "{least}");
+        // With a number of three digits in either.
+        text(SENT - least)
+    }
+}
+
+#[test]
+fn a_call_grows_by_no_more_than_its_bound() {
+    // joe and ann, and two numbers of fifteen digits, whose headers are longer as well.
+    let mut over = Vec::new();
+    for users in [["joe", "ann"], ["491701234567890", "491701234567891"]] {
+        for transport in ["UDP", "TCP"] {
+            for (is_sticky, route) in [
+                (false, Route::Nothing),
+                (false, Route::Proxy),
+                (false, Route::Service),
+                (true, Route::Service),
+            ] {
+                let case = Case {
+                    transport,
+                    is_sticky,
+                    route,
+                    users,
+                };
+                let (sent, got) = case.call();
+                assert_eq!(sent.len(), SENT);
+                let grown = got.len() - SENT;
+                println!("{grown} {case:?}\n{got}");
+                let bound = if transport == "TCP" {
+                    BOUND_OVER_TCP
+                } else {
+                    BOUND
+                };
+                // A token has its number in half octets.
+                let bound = bound
+                    + if users[0] == "joe" {
+                        0
+                    } else {
+                        MORE_OF_NUMBERS
+                    };
+                if grown > bound {
+                    over.push((grown, case));
+                }
+            }
+        }
+    }
+    assert!(over.is_empty(), "{over:#?}");
+}
