@@ -356,5 +356,5 @@ fn a_name_goes_away_and_a_name_server_may() {
     assert_eq!(rig.ask().as_deref(), Some("SIP/2.0 200 One"));
     // It is back and knows no such name.
     rig.change(&[]);
-    rig.until("SIP/2.0 404 Next Hop Cannot Be Resolved");
+    rig.until("SIP/2.0 503 No Home Takes Requests Now");
 }
