@@ -108,7 +108,7 @@ fn a_refusal_is_counted_by_its_status() {
     let status = process.wait(LOAD_MAX);
     assert_eq!(status.and_then(|status| status.code()), Some(1));
     let said = process.said();
-    has(&said, &[("done", 0), ("failed", 20), ("refused_300", 20)]);
+    has(&said, &[("done", 0), ("failed", 20), ("refused_401", 20)]);
     assert!(
         said.contains("steadfast: 20 of 20 attempts failed"),
         "{said}"
