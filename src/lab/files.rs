@@ -136,6 +136,7 @@ home = [\"{home}\"]
 members = [
 {}]
 set_size = 2
+member_names = true
 ",
         head(place, "edge", shape),
         members.concat()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cells import ANSWER, Cell, Column, call, end, renew
 from phones import Account, Baresip
-from world import DOMAIN, EDGES, HOME, PASSWORD, STEP, USERS, Lost, Process, new_user, options, until, user
+from world import DOMAIN, EDGES, HOME, PASSWORD, STEP, USERS, Lost, Process, options, until, until_dead, user
 
 TUNING = Path(__file__).resolve().parents[2] / "tuning/homes"
 
@@ -30,9 +30,10 @@ class Edges:
             text = re.sub(r"^core_listen.*\n", "", text, flags=re.M)
         for name in EDGES:
             # Each has its own name and address; `members` names them all.
-            head, rest = text.split("[edge]")
-            head = head.replace('"e1"', f'"{name}"').replace(EDGES["e1"], EDGES[name])
-            (self.folder / f"{name}.toml").write_text(f"{head}shards = 1\n\n[edge]{rest}")
+            head, members = text.split("[edge]")
+            members, tail = members.split("[dns]")
+            head, tail = (part.replace('"e1"', f'"{name}"').replace(EDGES["e1"], EDGES[name]) for part in (head, tail))
+            (self.folder / f"{name}.toml").write_text(f"{head}shards = 1\n\n[edge]{members}[dns]{tail}")
             self.restart(name)
 
     def restart(self, name):
@@ -44,9 +45,8 @@ class Edges:
             raise Lost(f"{name} did not start: {node.last_words()}")
 
     def kill(self, name):
-        now = time.monotonic()
         self.nodes[name].kill()
-        return now
+        until_dead(name)
 
     def stop(self):
         for node in self.nodes.values():
@@ -95,23 +95,20 @@ class Kamailio:
 KINDS = {"kamailio": Kamailio}
 
 
-# What is asked of a home after an edge has died, each of as many phones.
-AFTER = ("e1 dies: re-INVITE to it", "e1 dies: BYE to it", "e1 dies: incoming call")
-
-
 def behind(home, transport, world):
     """Phones of two flows and whoever they talk to, with all edges and then without e1."""
-    columns = {"registers": Column.BASICS, "calls, is called": Column.BASICS} | dict.fromkeys(AFTER, Column.FAR)
+    columns = {what: column for what, (column, _) in (*FAR.items(), *OWN.items())}
+    columns = {"registers": Column.BASICS, "calls, is called": Column.BASICS} | columns
     rows = {what: Cell(home.title, transport, what, column) for what, column in columns.items()}
-    left = world.home_calls
-    while left > 0:
-        size = min(left, world.pairs)
-        left -= size
-        batch(size, rows, world)
+    for calls, after in ((world.home_calls, FAR), (world.calls, OWN)):
+        while calls > 0:
+            size = min(calls, world.pairs)
+            calls -= size
+            batch(size, rows, after, world)
     return list(rows.values())
 
 
-def batch(size, rows, world):
+def batch(size, rows, after, world):
     phones = []
     with ThreadPoolExecutor(size) as pool:
 
@@ -128,13 +125,13 @@ def batch(size, rows, world):
 
         try:
             for _ in range(size):
-                phones.append(Baresip(Account(new_user(), "tcp", ["e1", "e3"]), world.folder))
-                phones.append(Baresip(Account(new_user(), "tcp", ["e2"]), world.folder))
+                phones.append(Baresip(Account(world.new_user(), "tcp", ["e1", "e3"]), world.folder))
+                phones.append(Baresip(Account(world.new_user(), "tcp", ["e2"]), world.folder))
             pairs = each("registers", register, list(zip(phones[::2], phones[1::2])))
             pairs = each("calls, is called", call_both_ways, pairs)
             world.lab.kill("e1")
             # All at once, so that none profits from what the one before it found out.
-            for what, do in zip(AFTER, (hold, hang_up, be_called)):
+            for what, (_, do) in after.items():
                 pairs = each(what, do, pairs)
         finally:
             for phone in phones:
@@ -154,12 +151,16 @@ def call_both_ways(own, far):
     call(far, own)
 
 
-def hold(_own, far):
+def be_held(_own, far):
     return renew(far, "hold", ANSWER)
 
 
-def hang_up(_own, far):
+def be_hung_up_on(_own, far):
     return end(far, ANSWER)
+
+
+def hang_up(own, _far):
+    return end(own, ANSWER)
 
 
 def be_called(own, far):
@@ -174,3 +175,12 @@ def be_called(own, far):
         raise Lost(f"the call: {final.start if final else 'no answer'}")
     end(far, ANSWER)
     return arrived.at - since
+
+
+# What is asked of a home after an edge has died, in this order, of as many phones.
+FAR = {
+    "e1 dies: re-INVITE to it": (Column.FAR, be_held),
+    "e1 dies: BYE to it": (Column.FAR, be_hung_up_on),
+    "e1 dies: incoming call": (Column.FAR, be_called),
+}
+OWN = {"e1 dies: BYE by it": (Column.OWN, hang_up)}

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from ladder import Trace
-from world import CLUSTER, DNS, DOMAIN, EDGES, PASSWORD, STEP, Lost, Process, port, until
+from world import CLUSTER, DNS, DOMAIN, PASSWORD, STEP, Lost, Process, port, until
 
 HERE = Path(__file__).resolve().parent
 
@@ -21,27 +21,25 @@ HERE = Path(__file__).resolve().parent
 class Account:
     """Who a phone is and how it reaches the edges."""
 
-    def __init__(self, user, transport, edges, ca=None, names=False):
+    def __init__(self, user, transport, edges, ca=None):
         self.user = user
         self.transport = transport
         # The names of the edges, in the order of reg-id.
         self.edges = edges
         # The authority whose signature on an edge's certificate counts.
         self.ca = ca
-        # Whether edges are given by name, and the DNS says the rest.
-        self.names = names
 
     def proxies(self):
-        """The URIs of the edges."""
-        port = ":5061" if self.transport == "tls" and not self.names else ""
-        place = (lambda edge: f"{edge}.edge.{DOMAIN}") if self.names else EDGES.get
-        return [f"sip:{place(edge)}{port};transport={self.transport}" for edge in self.edges]
+        """The URIs of the edges: names, whose DNS lists the siblings behind each."""
+        return [f"sip:{edge}.{CLUSTER};transport={self.transport}" for edge in self.edges]
 
 
 class Phone:
     """What all of them have in common; `order` is each one's own."""
 
     flows = 2
+    # Whether its ACK finds the sibling that took its re-INVITE.
+    retries_ack = True
 
     def __init__(self, account, folder):
         self.account = account
@@ -95,6 +93,9 @@ class Baresip(Phone):
     """baresip as Debian has it, over its control socket."""
 
     title = "baresip 1.0"
+    # It goes to the first address of the DNS alone, which is the dead edge until that is
+    # listed last, and again there when the 2xx is repeated.
+    retries_ack = False
     words = {"answer": "accept"}
 
     @staticmethod
@@ -187,6 +188,7 @@ class Pjsua2(Scripted):
 
 class Baresip4(Scripted):
     title = "baresip 4"
+    retries_ack = False
     script = "baresip4_phone.py"
 
     @staticmethod
@@ -195,7 +197,7 @@ class Baresip4(Scripted):
 
 
 class Linphone(Phone):
-    """linphonec over its standard input. It knows its domain or its cluster, and the DNS the edges."""
+    """linphonec over its standard input. It keeps one flow, and goes where the DNS leads it."""
 
     title = "linphonec"
     flows = 1
@@ -221,7 +223,7 @@ class Linphone(Phone):
                 text += f"{name}={account.ca.with_name(file)}\n"
         text += f"[rtp]\naudio_rtp_port={port()}\n"
         text += f"[auth_info_0]\nusername={account.user}\npasswd={PASSWORD}\nrealm={DOMAIN}\n"
-        text += f"[proxy_0]\nreg_proxy=<sip:{CLUSTER};transport={account.transport}>\nreg_identity=sip:{account.user}@{DOMAIN}\n"
+        text += f"[proxy_0]\nreg_proxy=<{account.proxies()[0]}>\nreg_identity=sip:{account.user}@{DOMAIN}\n"
         text += "reg_expires=60\nreg_sendregister=1\npublish=0\n"
         (home / "linphonerc").write_text(text)
         env = dict(os.environ, HOME=str(home))

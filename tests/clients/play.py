@@ -10,7 +10,7 @@ from pathlib import Path
 import cells
 import homes
 import phones
-from world import Dns, Lab, Lost, new_user
+from world import USERS, Dns, Lab, Lost, user
 
 TRANSPORTS = ("udp", "tcp", "tls")
 # What tests/run plays.
@@ -22,36 +22,42 @@ class World:
 
     def __init__(self, options):
         self.binary = Path(options.binary).resolve()
-        self.folder = Path(options.dir).resolve()
-        self.names = options.names
+        self.logs = Path(options.dir).resolve()
         self.calls = options.calls
         # Three requests each, after the kill.
         self.home_calls = options.home_calls
         self.pairs = options.pairs
         # How long a phone may take to be reachable again before the cell says no.
-        self.patience = 120.0 if options.names else 30.0
-        self.dns = Dns(self.folder)
+        self.patience = 120.0
+        self.dns = Dns(self.logs)
         self.lab = self.home = None
-        self.new_user = new_user
 
-    def ca(self, transport, kind=None):
-        """Whose signature a phone believes, if it is to compare the names in certificates:
-        not where it knows an address alone."""
-        by_name = self.names or (kind and kind.flows == 1)
-        return self.lab.folder / "ca.pem" if transport == "tls" and by_name else None
+    def ca(self, transport):
+        """Whose signature on an edge's certificate phones believe."""
+        return self.lab.folder / "ca.pem" if transport == "tls" else None
+
+    def new_user(self):
+        """Somebody who has never registered here: no binding of an earlier cell is in the way."""
+        return user(next(self._users))
+
+    def _begin(self, name):
+        """A folder and users of its own for each item of the plan."""
+        self.folder = self.logs / name
+        self.folder.mkdir(parents=True)
+        self._users = iter(range(1, USERS))
+        return self.folder
 
     def start(self, transport, name):
-        folder = self.folder / name
-        folder.mkdir(parents=True)
-        self.dns.start()
+        folder = self._begin(name)
         self.lab = Lab(self.binary, folder, tls=transport == "tls")
+        self.dns.ask_edges()
 
     def start_behind(self, home, transport, name):
-        folder = self.folder / name
-        folder.mkdir(parents=True)
-        self.dns.start(spread=transport)
-        self.home = home(folder)
+        folder = self._begin(name)
         self.lab = homes.Edges(self.binary, folder, transport)
+        self.dns.ask_edges()
+        self.dns.serve_home(transport)
+        self.home = home(folder)
 
     def stop(self):
         for one in (self.lab, self.home):
@@ -101,19 +107,16 @@ def arguments():
     parse.add_argument("--only", help="items of the plan: baresip-tcp,reachable-tls,kamailio-udp")
     parse.add_argument("--calls", type=int, help="calls for each request and side after a kill")
     parse.add_argument("--pairs", type=int, default=10, help="pairs of phones at a time")
-    parse.add_argument("--names", action="store_true", help="phones know their edges by name")
     options = parse.parse_args()
     options.home_calls = options.calls or (4 if options.core else 67)
     options.calls = options.calls or (3 if options.core else 20)
     return options
 
 
-def whole_plan(names):
-    """Everything; a phone that knows one address is reachable again when that is."""
+def whole_plan():
     for transport in TRANSPORTS:
         yield from (f"{kind}-{transport}" for kind in phones.KINDS)
-        if names:
-            yield f"reachable-{transport}"
+        yield f"reachable-{transport}"
     yield from ("kamailio-udp", "kamailio-tcp")
 
 
@@ -121,7 +124,7 @@ def main():
     options = arguments()
     began = time.monotonic()
     world = World(options)
-    plan = options.only.split(",") if options.only else CORE if options.core else whole_plan(options.names)
+    plan = options.only.split(",") if options.only else CORE if options.core else whole_plan()
     done = play(plan, world)
     world.dns.stop()
     versions = [kind.version() for kind in (*phones.KINDS.values(), *homes.KINDS.values())]

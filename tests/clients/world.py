@@ -5,6 +5,7 @@ All of it runs in a network namespace of its own (`tests/clients/run` makes it),
 so addresses and ports are ours alone; and in a process namespace, so nothing
 outlives it."""
 
+import itertools
 import os
 import re
 import signal
@@ -20,9 +21,10 @@ EDGES = {"e1": "127.0.0.11", "e2": "127.0.0.12", "e3": "127.0.0.13"}
 DOMAIN = "example.com"
 CLUSTER = "edge.example.com"
 PASSWORD = "secret"
-# Where phones and homes ask, and who knows the answer.
+# Where phones ask for names, and where homes do.
 DNS = "127.0.0.53"
-DNSMASQ = "127.0.0.54"
+HOME_DNS = "127.0.0.54"
+EDGE_DNS_PORT = 5300
 # What an answer of the DNS takes at the least. Linphone's resolver forgets to go on,
 # one time in twelve, when all answers are there at once.
 DNS_TAKES = 0.01
@@ -52,12 +54,13 @@ def until(ask, seconds, what=None):
         time.sleep(0.01)
 
 
-_ports = iter(range(20_000, 32_000, 10))
+_ports = itertools.cycle(range(17_000, 32_000, 10))
 _ports_lock = threading.Lock()
 
 
 def port():
-    """The first of ten ports that nobody else here has had. They lie below the kernel's own."""
+    """The first of ten ports that nobody here has, below the kernel's own; whoever had them
+    has ended when they come round again."""
     with _ports_lock:
         return next(_ports)
 
@@ -131,12 +134,12 @@ class Process:
 class Lab:
     """`steadfast lab` with more users, whose edges can be killed and started again."""
 
-    def __init__(self, binary, folder, tls=False, flags=()):
+    def __init__(self, binary, folder, tls=False):
         self.binary = binary
         self.folder = Path(folder) / "lab"
         self.tls = tls
         self.again = {}
-        words = [binary, "lab", "--dir", self.folder, *flags]
+        words = [binary, "lab", "--dir", self.folder]
         if tls:
             words.append("--tls")
         self.process = Process(words, Path(folder) / "lab.log")
@@ -162,16 +165,19 @@ class Lab:
         until(lambda: options(HOME, user(USERS)).startswith("SIP/2.0 480 "), STEP, "the home did not read the users")
 
     def kill(self, edge):
-        """SIGKILL; returns when it happened."""
-        now = time.monotonic()
+        """SIGKILL; returns when that was, once it is dead."""
+        since = time.monotonic()
         if edge in self.again:
             self.again.pop(edge).kill()
         else:
             os.kill(int(self.pids[edge]), signal.SIGKILL)
         until_dead(edge)
-        return now
+        return since
 
     def restart(self, edge):
+        """Starts an edge that was killed; nothing if it runs again already."""
+        if edge in self.again:
+            return
         words = [self.binary, "run", "--config", self.folder / f"{edge}.toml"]
         node = Process(words, self.folder / f"{edge}.again.log")
         self.again[edge] = node
@@ -200,84 +206,89 @@ def until_dead(edge):
 
 
 class Dns:
-    """The names of the edges: dnsmasq, and a resolv.conf that leads to it."""
+    """The DNS that phones are pointed at, which passes their questions on to the edges and
+    remembers for a second; and the one of homes, dnsmasq."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.process = None
+        self._dnsmasq = None
+        self._upstream = []
+        self._known = {}
         threading.Thread(target=self._serve, daemon=True).start()
-        resolv = self.folder / "resolv.conf"
-        resolv.write_text(f"nameserver {DNS}\n")
+        self._resolv = self.folder / "resolv.conf"
+        self._resolv.touch()
         # In a mount namespace of its own: nobody else sees it.
-        subprocess.run(["mount", "--bind", resolv, "/etc/resolv.conf"], check=True)
+        subprocess.run(["mount", "--bind", self._resolv, "/etc/resolv.conf"], check=True)
 
     def _serve(self):
         ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         ours.bind((DNS, 53))
 
         def answer(query, asker):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs:
-                theirs.settimeout(STEP)
-                theirs.connect((DNSMASQ, 53))
-                try:
-                    theirs.send(query)
-                    text = theirs.recv(4_096)
-                    time.sleep(DNS_TAKES)
-                    ours.sendto(text, asker)
-                except OSError:
-                    # Not up yet: who asks asks again.
-                    pass
+            reply = self._reply(query)
+            if reply:
+                time.sleep(DNS_TAKES)
+                ours.sendto(query[:2] + reply[2:], asker)
 
         with ThreadPoolExecutor(32) as pool:
             while True:
                 pool.submit(answer, *ours.recvfrom(4_096))
 
-    def start(self, spread=None):
-        """Serves the names as phones see them; or, `spread` over all edges by chance,
-        as a home of that transport does."""
-        self.stop()
-        lines = ["no-resolv", "no-hosts", "bind-interfaces", f"listen-address={DNSMASQ}", "user=root"]
+    def _reply(self, query):
+        until_then, reply = self._known.get(query[2:], (0, None))
+        if time.monotonic() < until_then:
+            return reply
+        for place in self._upstream:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs:
+                theirs.settimeout(1.0)
+                theirs.connect(place)
+                try:
+                    theirs.send(query)
+                    reply = theirs.recv(4_096)
+                except OSError:
+                    # A dead edge; the next one knows the same.
+                    continue
+            self._known[query[2:]] = (time.monotonic() + 1.0, reply)
+            return reply
+        return None
+
+    def ask_edges(self):
+        """Phones ask the edges, who say how they are found; the one that is killed is asked last."""
+        self._upstream = [(EDGES[name], EDGE_DNS_PORT) for name in ("e2", "e3", "e1")]
+        self._known = {}
+        self._resolv.write_text(f"nameserver {DNS}\n")
+        until(lambda: resolves(f"e1.{CLUSTER}"), STEP, "the edges do not answer for their names")
+
+    def serve_home(self, core):
+        """What a home of this transport asks, while phones ask the edges: the cluster
+        leads to the core side of all edges, each as likely as another."""
+        lines = ["no-resolv", "no-hosts", "bind-interfaces", f"listen-address={HOME_DNS}", "user=root"]
+        port = {"udp": 5060, "tcp": 5080}[core]
         for name, address in EDGES.items():
             lines.append(f"address=/{name}.{CLUSTER}/{address}")
-        names = list(EDGES)
-        # Itself first, its siblings after it; the domain and the cluster lead to e1 first.
-        orders = {f"{name}.{CLUSTER}": [name] + [other for other in names if other != name] for name in names}
-        orders[DOMAIN] = orders[CLUSTER] = names
-        for owner, order in orders.items():
-            core = spread and owner == CLUSTER
-            for service, port in (("_sip._udp", 5060), ("_sip._tcp", 5080 if core else 5060), ("_sips._tcp", 5061)):
-                for priority, edge in enumerate(order, 1):
-                    lines.append(f"srv-host={service}.{owner},{edge}.{CLUSTER},{port},{1 if core else priority},10")
-        if spread:
-            kind = spread[0].upper()
-            lines.append(f"naptr-record={CLUSTER},10,10,s,SIP+D2{kind},,_sip._{spread}.{CLUSTER}")
+            lines.append(f"srv-host=_sip._{core}.{CLUSTER},{name}.{CLUSTER},{port},1,10")
+        lines.append(f"naptr-record={CLUSTER},10,10,s,SIP+D2{core[0].upper()},,_sip._{core}.{CLUSTER}")
         conf = self.folder / "dnsmasq.conf"
         conf.write_text("\n".join(lines) + "\n")
-        self.process = Process(["dnsmasq", "--no-daemon", f"--conf-file={conf}"], self.folder / "dnsmasq.log")
-        until(lambda: resolves(CLUSTER), STEP, "the DNS does not answer")
+        self.stop()
+        self._dnsmasq = Process(["dnsmasq", "--no-daemon", f"--conf-file={conf}"], self.folder / "dnsmasq.log")
+        self._resolv.write_text(f"nameserver {HOME_DNS}\n")
+        until(lambda: resolves(f"e1.{CLUSTER}"), STEP, "dnsmasq does not answer")
 
     def stop(self):
-        if self.process:
-            self.process.stop()
+        if self._dnsmasq:
+            self._dnsmasq.stop()
 
 
 def resolves(name):
     try:
-        return socket.getaddrinfo(f"e1.{name}", 5060)
+        return socket.getaddrinfo(name, 5060)
     except OSError:
         return None
 
 
 def user(number):
     return f"u{number:04}"
-
-
-_next_user = iter(range(1, USERS))
-
-
-def new_user():
-    """Somebody who has never registered: no binding of an earlier cell is in the way."""
-    return user(next(_next_user))
 
 
 def options(address, name):
