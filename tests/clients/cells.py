@@ -2,7 +2,9 @@
 and the other side of its call can still do when its edge has been killed.
 
 The phone under test registers through e1 (and e3); the other side is a baresip
-that registers through e2 over the same transport, where nothing is killed."""
+that registers through e2 over the same transport. A phone that goes where the DNS
+leads it (linphonec) may be on any edge: the one it is on dies, and the other side
+registers through another."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,12 @@ from world import STEP, Lost, until
 # How long a request may wait for its answer when an edge has just died: beyond
 # that people hang up. What must hold is far shorter and printed (p99).
 ANSWER = 12.0
+# What a phone that keeps its connections is given to see that one has ended, before it has
+# something to say: a request written into a dead connection is lost with it, and no edge
+# can change that. UDP phones are asked at once.
+NOTICES = 0.2
+# How long the ACK of a phone that does not look for a living sibling is waited for.
+ACK = 2.0
 # Silence after which a phone has said all that it says on its own after an answer.
 QUIET = 0.3
 
@@ -34,6 +42,8 @@ class Cell:
         self.good = self.all = 0
         self.waits = []
         self.wrong = None
+        # Answered re-INVITEs whose ACK did not arrive, of a phone known for that.
+        self.unacknowledged = 0
 
     def passed(self, wait=None):
         self.all += 1
@@ -54,9 +64,11 @@ class Cell:
         return waits[min(len(waits) - 1, int(len(waits) * 0.99))] if waits else None
 
     def line(self):
-        text = f"{self.phone:<12}{self.transport:<5}{self.what:<34}{'yes' if self.is_yes() else 'NO ':<4}{self.good:>3} of {self.all:<3}"
+        text = f"{self.phone:<12}{self.transport:<5}{self.what:<40}{'yes' if self.is_yes() else 'NO ':<4}{self.good:>3} of {self.all:<3}"
         if self.waits:
             text += f"  p99 {self.p99() * 1000:5.0f} ms"
+        if self.unacknowledged:
+            text += f"  {self.unacknowledged} without ACK"
         if self.wrong:
             text += f"  {self.wrong}"
         return text.rstrip()
@@ -72,6 +84,7 @@ class Cell:
             "good": self.good,
             "all": self.all,
             "p99_ms": None if p99 is None else round(p99 * 1000),
+            "unacknowledged": self.unacknowledged,
             "wrong": self.wrong,
         }
 
@@ -95,29 +108,33 @@ def entry(cells):
     good, every = sum(cell.good for cell in cells), sum(cell.all for cell in cells)
     text = "yes" if all(cell.is_yes() for cell in cells) else "**no**" if not good else f"**{good} of {every}**"
     waits = [cell.p99() for cell in cells if cell.waits]
-    return f"{text}, {max(waits):.2f} s" if waits else text
+    text = f"{text}, {max(waits):.2f} s" if waits else text
+    lost = sum(cell.unacknowledged for cell in cells)
+    return f"{text}; {lost} re-INVITEs without ACK" if lost else text
 
 
 class Pair:
-    """A phone under test and the other side."""
+    """A phone under test and, once they have met, the other side."""
 
     def __init__(self, kind, transport, edges, world):
-        ca = world.ca(transport)
-        account = Account(world.new_user(), transport, edges, world.ca(transport))
-        self.own = kind(account, world.folder)
-        try:
-            self.far = Baresip(Account(world.new_user(), transport, ["e2"], world.ca(transport)), world.folder)
-        except Lost:
-            self.own.stop()
-            raise
+        self.world, self.transport = world, transport
+        self.own = kind(self._account(edges), world.folder)
+        self.far = None
 
-    def until_registered(self):
+    def _account(self, edges):
+        return Account(self.world.new_user(), self.transport, edges, self.world.ca(self.transport))
+
+    def meet(self):
+        """Starts the other side, which registers where the first is not."""
         self.own.until_registered()
+        edge = "e2" if self.own.edge() != "e2" else "e1"
+        self.far = Baresip(self._account([edge]), self.world.folder)
         self.far.until_registered()
 
     def stop(self):
         self.own.stop()
-        self.far.stop()
+        if self.far:
+            self.far.stop()
 
     def sides(self, whose):
         return (self.own, self.far) if whose == "own" else (self.far, self.own)
@@ -188,7 +205,7 @@ def basics(kind, transport, world):
     pair = None
     try:
         pair = Pair(kind, transport, edges_of(kind), world)
-        pair.until_registered()
+        pair.meet()
         cells[0].passed()
     except Lost as lost:
         cells[0].failed(lost)
@@ -225,104 +242,134 @@ REACHED = 3
 KILL = [("own", "BYE"), ("far", "BYE"), ("own", "re-INVITE"), ("far", "re-INVITE")]
 
 
+def by_edge(pairs, failed):
+    """The pairs by the edge that serves the phone under test."""
+    edges = {}
+    for pair in pairs:
+        try:
+            pair.own.until_registered()
+            edges.setdefault(pair.own.edge(), []).append(pair)
+        except Lost as lost:
+            failed(pair, lost)
+    return sorted(edges.items())
+
+
 def killed(kind, transport, world):
-    """So many calls for each request and side: e1 dies, and that request is the first in its call."""
+    """So many calls for each request and side: the edge dies, and that request is the first in its call."""
     title = {"own": "its own side", "far": "the far side"}
     column = {"own": Column.OWN, "far": Column.FAR}
     cells = {
-        (side, what): Cell(kind.title, transport, f"e1 dies: {what}, {title[side]}", column[side]) for side, what in KILL
+        (side, what): Cell(kind.title, transport, f"its edge dies: {what}, {title[side]}", column[side])
+        for side, what in KILL
     }
-    left = world.calls
-    while left > 0:
-        size = min(left, world.pairs)
-        left -= size
-        for side, what in KILL:
-            killed_once(kind, transport, size, world, cells[side, what], side, what)
+    for side, what in KILL:
+        cell = cells[side, what]
+        while cell.all < world.calls:
+            killed_once(kind, transport, min(world.calls - cell.all, world.pairs), world, cell, side, what)
     return list(cells.values())
 
 
 def killed_once(kind, transport, size, world, cell, side, what):
-    with ThreadPoolExecutor(size) as pool:
-        pairs = []
+    pairs = []
+    try:
+        for _ in range(size):
+            pairs.append(Pair(kind, transport, edges_of(kind), world))
+        for edge, those in by_edge(pairs, lambda _, lost: cell.failed(lost)):
+            with ThreadPoolExecutor(len(those)) as pool:
+                killed_under(edge, those, pool, world, cell, side, what)
+    finally:
+        for pair in pairs:
+            pair.stop()
+        world.lab.restart_all()
+
+
+def killed_under(edge, pairs, pool, world, cell, side, what):
+    """Kills the edge that these phones are on, in their calls."""
+
+    def set_up(number):
+        pair = pairs[number]
+        pair.meet()
+        # Both directions: the way back is written otherwise for who called.
+        call(*pair.sides("own" if number % 2 else "far"))
+
+    ready = []
+    for pair, done in zip(pairs, [pool.submit(set_up, number) for number in range(len(pairs))]):
         try:
-            for _ in range(size):
-                pairs.append(Pair(kind, transport, edges_of(kind), world))
+            done.result()
+            ready.append(pair)
+        except Lost as lost:
+            cell.failed(f"no call to begin with: {lost}")
+    since = world.lab.kill(edge)
+    is_udp = pairs[0].transport == "udp"
+    if side == "own" and not is_udp:
+        time.sleep(NOTICES)
+    firsts = [(pair, pool.submit(first, pair, side, what, since, cell, world)) for pair in ready]
+    # Over UDP a phone sends again and again to where it did; an edge is back
+    # within seconds (tuning/steadfast.service).
+    if is_udp and side == "own":
+        world.lab.restart(edge)
+    for pair, done in firsts:
+        try:
+            cell.passed(done.result())
+        except Lost as lost:
+            cell.failed(f"{pair.own.user}: {lost}")
+    for pair in pairs:
+        pair.stop()
+    world.lab.restart(edge)
 
-            def set_up(number):
-                pair = pairs[number]
-                pair.until_registered()
-                # Both directions: the way back is written otherwise for who called.
-                call(*pair.sides("own" if number % 2 else "far"))
 
-            ready = []
-            for number, done in enumerate([pool.submit(set_up, number) for number in range(size)]):
-                try:
-                    done.result()
-                    ready.append(pairs[number])
-                except Lost as lost:
-                    cell.failed(f"no call to begin with: {lost}")
-            since = world.lab.kill("e1")
-
-            def first(pair):
-                asking, other = pair.sides(side)
-                # A phone of one flow is nowhere until it has registered elsewhere, and what
-                # it says before it has noticed is lost with its connection.
-                if kind.flows == 1 and not pair.own.trace.registered(1, world.patience, since):
-                    raise Lost(f"it does not register again{pair.own.gone()}")
-                if what == "BYE":
-                    return end(asking, ANSWER)
-                asked = time.monotonic()
-                wait = renew(asking, "hold", ANSWER)
-                if asking.retries_ack and not other.trace.request("ACK", asked, ANSWER):
-                    raise Lost(f"the re-INVITE is answered after {wait:.2f} s and never acknowledged")
-                return wait
-
-            firsts = [(pair, pool.submit(first, pair)) for pair in ready]
-            # Over UDP a phone sends again and again to where it did; an edge is back
-            # within seconds (tuning/steadfast.service).
-            if transport == "udp" and side == "own":
-                world.lab.restart("e1")
-            for pair, done in firsts:
-                try:
-                    cell.passed(done.result())
-                except Lost as lost:
-                    cell.failed(f"{pair.own.user}: {lost}")
-        finally:
-            for pair in pairs:
-                pair.stop()
-            world.lab.restart("e1")
+def first(pair, side, what, since, cell, world):
+    """The first request in a call whose edge died at `since`; how long its answer took."""
+    asking, other = pair.sides(side)
+    # A phone of one flow is nowhere until it has registered elsewhere, and what
+    # it says before it has noticed is lost with its connection.
+    if pair.own.flows == 1 and not pair.own.trace.registered(1, world.patience, since):
+        raise Lost(f"it does not register again{pair.own.gone()}")
+    if what == "BYE":
+        return end(asking, ANSWER)
+    asked = time.monotonic()
+    wait = renew(asking, "hold", ANSWER)
+    if not other.trace.request("ACK", asked, ANSWER if asking.retries_ack else ACK):
+        if asking.retries_ack:
+            raise Lost(f"the re-INVITE is answered after {wait:.2f} s and never acknowledged")
+        cell.unacknowledged += 1
+    return wait
 
 
 def reachable(kinds, transport, world):
     """Phones of one edge: seconds until a call arrives again after that edge has died."""
     rows = {kind: Cell(kind.title, transport, "its only edge dies: reachable", Column.AGAIN) for kind in kinds}
+    failed = lambda pair, lost: rows[type(pair.own)].failed(f"{pair.own.user}: {lost}")
     pairs = []
     try:
         for kind in kinds:
-            for _ in range(REACHED):
-                pair = Pair(kind, transport, ["e1"], world)
-                pairs.append((kind, pair))
-        for _, pair in pairs:
-            pair.until_registered()
-        since = world.lab.kill("e1")
-
-        def again(pair):
-            while time.monotonic() < since + world.patience:
-                dialled = pair.far.dial(pair.own)
-                if pair.own.trace.request("INVITE", dialled, 2.0):
-                    return time.monotonic() - since
-                pair.far.hangup()
-                pair.far.trace.answer("INVITE", dialled, 2.0)
-            raise Lost(f"not within {world.patience:.0f} s")
-
-        with ThreadPoolExecutor(len(pairs)) as pool:
-            for kind, done in [(kind, pool.submit(again, pair)) for kind, pair in pairs]:
-                try:
-                    rows[kind].passed(done.result())
-                except Lost as lost:
-                    rows[kind].failed(lost)
+            pairs += [Pair(kind, transport, ["e1"], world) for _ in range(REACHED)]
+        for edge, those in by_edge(pairs, failed):
+            for pair in those:
+                pair.meet()
+            since = world.lab.kill(edge)
+            with ThreadPoolExecutor(len(those)) as pool:
+                for pair, done in [(pair, pool.submit(again, pair, since, world)) for pair in those]:
+                    try:
+                        rows[type(pair.own)].passed(done.result())
+                    except Lost as lost:
+                        failed(pair, lost)
+            for pair in those:
+                pair.stop()
+            world.lab.restart(edge)
     finally:
-        for _, pair in pairs:
+        for pair in pairs:
             pair.stop()
-        world.lab.restart("e1")
+        world.lab.restart_all()
     return list(rows.values())
+
+
+def again(pair, since, world):
+    """Calls until a call arrives; how long after `since` that was."""
+    while time.monotonic() < since + world.patience:
+        dialled = pair.far.dial(pair.own)
+        if pair.own.trace.request("INVITE", dialled, 2.0):
+            return time.monotonic() - since
+        pair.far.hangup()
+        pair.far.trace.answer("INVITE", dialled, 2.0)
+    raise Lost(f"not within {world.patience:.0f} s")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 _REQUEST = re.compile(r"([A-Z]{3,12}) (sips?:\S+|tel:\S+|urn:\S+) SIP/2\.0$")
 _ANSWER = re.compile(r"SIP/2\.0 (\d{3}) ?(.*)$")
 _CALL_ID = re.compile(r"(?:call-id|i)\s*:\s*(\S+)", re.I)
+_SERVICE_ROUTE = re.compile(r"service-route\s*:\s*<sips?:[^>]*@(e\d)\.", re.I)
 _CSEQ = re.compile(r"cseq\s*:\s*(\d+)\s+([A-Z]+)", re.I)
 
 
@@ -31,10 +32,14 @@ class Trace:
 
     def __init__(self):
         self.messages = []
+        # The edge that named itself in the last Service-Route.
+        self.served_by = None
         self._news = threading.Condition()
         self._open = None
 
     def feed(self, line, at):
+        if served := _SERVICE_ROUTE.match(line):
+            self.served_by = served[1]
         started = _REQUEST.search(line) or _ANSWER.search(line)
         if started:
             code = int(started[1]) if started.re is _ANSWER else None

@@ -59,6 +59,13 @@ class Phone:
         if not self.trace.registered(len(self.account.edges), seconds):
             raise Lost(f"{self.user} is not registered: {self.trace.last_words() or self.process.last_words()}")
 
+    def edge(self):
+        """The edge that serves it, whose death is the one that counts: the first of its two,
+        or the one that has named itself in the Service-Route."""
+        if len(self.account.edges) > 1:
+            return self.account.edges[0]
+        return until(lambda: self.trace.served_by, STEP, f"no edge names itself to {self.user}")
+
     def gone(self):
         """How the phone itself ended, if it did; empty otherwise."""
         status = self.process.status()
@@ -121,6 +128,8 @@ class Baresip(Phone):
             "@modules@": modules,
         }.items():
             text = text.replace(word, str(value))
+        # One DNS, as all phones here have, instead of the edges themselves.
+        text = re.sub(r"^(# The edges of the lab\.|dns_server .*)\n", "", text, flags=re.M)
         text += f"dns_server {DNS}:53\n"
         if self.account.ca:
             text += f"sip_cafile {self.account.ca}\n"
@@ -197,7 +206,9 @@ class Baresip4(Scripted):
 
 
 class Linphone(Phone):
-    """linphonec over its standard input. It keeps one flow, and goes where the DNS leads it."""
+    """linphonec over its standard input. It keeps one flow, and goes where the DNS leads it:
+    with the address of the name it was given in hand, it often goes to another target of
+    the SRV records."""
 
     title = "linphonec"
     flows = 1

@@ -139,6 +139,7 @@ class Lab:
         self.folder = Path(folder) / "lab"
         self.tls = tls
         self.again = {}
+        self.dead = set()
         words = [binary, "lab", "--dir", self.folder]
         if tls:
             words.append("--tls")
@@ -167,6 +168,7 @@ class Lab:
     def kill(self, edge):
         """SIGKILL; returns when that was, once it is dead."""
         since = time.monotonic()
+        self.dead.add(edge)
         if edge in self.again:
             self.again.pop(edge).kill()
         else:
@@ -174,10 +176,15 @@ class Lab:
         until_dead(edge)
         return since
 
+    def restart_all(self):
+        for edge in sorted(self.dead):
+            self.restart(edge)
+
     def restart(self, edge):
-        """Starts an edge that was killed; nothing if it runs again already."""
-        if edge in self.again:
+        """Starts an edge that was killed; nothing if it runs."""
+        if edge not in self.dead:
             return
+        self.dead.remove(edge)
         words = [self.binary, "run", "--config", self.folder / f"{edge}.toml"]
         node = Process(words, self.folder / f"{edge}.again.log")
         self.again[edge] = node

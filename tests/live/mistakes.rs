@@ -23,7 +23,7 @@ const MISTAKES: [(&str, &str, &str); 4] = [
     (
         "cluster.key",
         "other.key",
-        "steadfast: wrong.toml, line 15: [edge] `token_key_file` names ",
+        "steadfast: wrong.toml, line 18: [edge] `token_key_file` names ",
     ),
     // The edge of the lab has it.
     (
