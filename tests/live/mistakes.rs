@@ -97,6 +97,7 @@ fn what_a_node_warns_of_when_it_starts_it_warns_of_before() {
         "[edge]\ncluster = \"edge.example.com\"\nhome = [\"sip:127.0.0.99:5060;transport=udp\"]\n\
          members = [{{ name = \"n\", address = \"{at}\" }}]\n"
     );
+    let (sealed, kept) = ("token_key_file = \"key\"\n", "flows = \"n.flows\"\n");
     for (role, warning, cure) in [
         (
             home,
@@ -104,9 +105,14 @@ fn what_a_node_warns_of_when_it_starts_it_warns_of_before() {
             "store = \"location.redb\"\n",
         ),
         (
-            &edge,
+            &format!("{edge}{kept}"),
             "tokens are readable and can be forged",
-            "token_key_file = \"key\"\n",
+            sealed,
+        ),
+        (
+            &format!("{edge}{sealed}"),
+            "a restart makes this edge deaf to its UDP phones",
+            kept,
         ),
     ] {
         let file = dir.join("n.toml");
