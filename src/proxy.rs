@@ -376,6 +376,10 @@ pub trait Policy {
     /// Whether something may go to this server, which the DNS gave for a domain,
     /// or which a Via names.
     fn may_reach(&self, server: (Transport, SocketAddr), domain: Option<&str>) -> bool;
+    /// Whether the answer to what a peer sent may go there, where nothing else may.
+    fn may_return(&self, _to: SocketAddr) -> bool {
+        false
+    }
     /// The next piece of what the role put off (`Timer::Later`).
     fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.

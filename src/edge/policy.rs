@@ -461,6 +461,13 @@ impl Policy for Edge {
         self.may_name(addr)
     }
 
+    /// A sibling that lost its connection hears the answers to what it relayed.
+    fn may_return(&self, to: SocketAddr) -> bool {
+        let ip = to.ip().to_canonical();
+        let mut others = self.settings.members.iter().enumerate();
+        others.any(|(place, member)| place != self.own && member.listens_at(ip, to.port()))
+    }
+
     fn go_on(&mut self, net: &mut Net, now: Instant) {
         self.keep_open(net, now);
     }

@@ -201,7 +201,9 @@ impl Return {
         let Ingress {
             source, principal, ..
         } = self.ingress;
-        turn.may_reach(server, None)
+        // What a sibling relayed may not come from outside, and its answer goes there.
+        let is_ours = principal.is_peer() && turn.policy.may_return(server.1);
+        (is_ours || turn.may_reach(server, None))
             && (self.tried.is_empty()
                 || principal.is_peer()
                 || turn.net.guard.admit(turn.now, source.ip(), Kind::Roaming))

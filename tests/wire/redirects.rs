@@ -128,6 +128,28 @@ fn who_does_not_say_that_it_follows_is_relayed_for() {
     assert_eq!(call.world.counter(EDGES[0], "relays"), 1);
 }
 
+#[test]
+fn what_was_relayed_is_answered_when_the_connection_of_the_edges_is_gone() {
+    // X-4, S-26: seen in the simulation, where the caller never heard of a 200.
+    for status in [200, 486] {
+        let mut call = call(Tokens::Clear, Transport::Tcp);
+        let partner = call.joe.backup.clone();
+        call.world.restart(EDGES[0]);
+        call.world.connect(OTHER_HOME, EDGES[0]);
+        assert_eq!(message(&mut call, "1", ""), "");
+        let asked = call.joe.receive(&mut call.world);
+        assert!(asked.starts_with("MESSAGE "), "{asked}");
+        assert_eq!(call.world.counter(EDGES[0], "relays"), 1);
+        // The edge that relays does not know of it, and waits.
+        assert_eq!(call.world.lose(&partner, EDGES[0]), 1);
+        call.joe
+            .answer(&mut call.world, &partner, &asked, status, "Said");
+        assert!(call.world.has(OTHER_HOME), "{}", call.world.ladder());
+        let answer = call.world.receive(OTHER_HOME).text;
+        assert_eq!(&answer[8..11], status.to_string(), "{answer}");
+    }
+}
+
 /// A home that the test plays asks e1 for joe, with that mark in its Via; what
 /// it hears at once, if anything.
 fn message(call: &mut Call, branch: &str, mark: &str) -> String {
