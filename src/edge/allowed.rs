@@ -90,9 +90,9 @@ impl Edge {
         let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {
             return;
         };
-        // He may have been revoked while this edge was down. In a dialog the mark
-        // says who may.
-        if found.is_restored && !pass.request.in_dialog() {
+        // He may have been revoked while this edge was down. In a dialog its mark
+        // says who may, and a To tag nothing.
+        if found.is_restored && !self.shown(pass).any {
             return;
         }
         identity::assert(&[found.aor], &mut pass.plan.lines);
@@ -147,7 +147,9 @@ impl Edge {
     /// there: `reach` what the operator opens, or where the dialog leads.
     pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
         let bytes = pass.request.bytes;
-        let may_call = pass.request.ingress.principal == Principal::Subscriber
+        let ingress = &pass.request.ingress;
+        let may_call = ingress.principal == Principal::Subscriber
+            && self.registrations.is_fresh(pass.now, ingress.flow)
             && self.settings.rules.calls_out.permit(bytes, uri);
         if !may_call && !self.shown(pass).leads_on {
             return Err(pass.not_allowed("Route Leaves The Network"));

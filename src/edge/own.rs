@@ -140,8 +140,10 @@ impl Edge {
     pub(super) fn bare_flow(&self, request: &Request<'_>, count: usize) -> Option<(Flow, u8)> {
         let bytes = request.bytes;
         let own = request.message.routes().iter().take(count);
-        let mut uris = own.filter_map(|route| route.uri);
-        let token = uris.find_map(|uri| uri.param(bytes, FLOW_PARAM)?)?;
+        // Beside the token that the mark is over, and not in a value before it.
+        let mut named = own.filter_map(|route| route.uri);
+        let named = named.rfind(|uri| uri.user.is_some())?;
+        let token = named.param(bytes, FLOW_PARAM)??;
         flow_token::read(&self.flow_key, token.of(bytes), self.boot).ok()
     }
 
@@ -243,7 +245,9 @@ impl Edge {
             }
             // The same phone's, of another run of this edge.
             Mine::Bad(BadToken::Stale) => {
-                let again = self.classify(net, bytes, second, token) == Mine::Bad(BadToken::Stale);
+                let text = |uri: &Uri| uri.user.map(|user| user.of(bytes));
+                let again = route(0).and_then(text) == text(second)
+                    && self.classify(net, bytes, second, token) == Mine::Bad(BadToken::Stale);
                 token.clear();
                 if again { pair(what) } else { one }
             }

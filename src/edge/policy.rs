@@ -142,6 +142,13 @@ impl Edge {
         let Some(end) = net.flows.end(flow) else {
             return Origin::Phone;
         };
+        // Peers come to the core side, where there is one.
+        if let Flow::Udp { socket, .. } = flow
+            && net.flows.is_beyond_core(end.addr.ip())
+            && net.flows.misses_core(socket)
+        {
+            return Origin::Phone;
+        }
         let member = if end.transport == Transport::Tls {
             self.identified_origin(net, flow)
         } else {

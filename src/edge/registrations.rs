@@ -223,6 +223,14 @@ impl Registrations {
         all.any(|(_, record)| record.expires > now)
     }
 
+    /// True when somebody has registered over `flow` in this run: what an earlier run
+    /// has left may have been revoked in between.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant, flow: Flow) -> bool {
+        let mut all = self.table.on_flow(flow).map(|(_, record)| record.view());
+        all.any(|one| one.expires > now && !one.is_restored)
+    }
+
     /// Whose request came over `flow`: the newest live registration of the user
     /// (and host) it claims to be, else, when all on the flow are of one
     /// subscriber, the newest of those.

@@ -99,6 +99,14 @@ impl Edge {
         self.strays.holder(now, stray(net, flow), net.team.own)
     }
 
+    /// A request of that flow was handed to this shard: it is nobody else's.
+    pub fn forget_strays(&mut self, net: &Net, now: Instant, flow: Flow) {
+        let stray = stray(net, flow);
+        while let Some(shard) = self.strays.holder(now, stray, net.team.own) {
+            self.strays.set(now, stray, shard, Instant::ZERO);
+        }
+    }
+
     /// Puts out what has changed of what leads over UDP.
     pub fn write_down(&mut self, net: &mut Net, now: Instant) {
         while let Some(note) = self.registrations.next_note() {

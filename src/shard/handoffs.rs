@@ -4,7 +4,7 @@
 //! A request is handed on by the role, which alone knows whose it is; a response
 //! by its branch, which names the shard that wrote it.
 
-use super::{Hands, Shard};
+use super::{Acting, Hands, Shard};
 use crate::edge::Edge;
 use crate::frame::stun;
 use crate::id::Flow;
@@ -32,6 +32,11 @@ impl Shard {
             Handoff::Stray { flow, bytes } => {
                 if let Flow::Udp { peer, .. } = flow {
                     self.net.ingress_flow = Some(flow);
+                    // It is handed on once: what this shard believes of the others is
+                    // as old.
+                    if let Acting::Edge(edge) = &mut self.role {
+                        edge.forget_strays(&self.net, now, flow);
+                    }
                     self.message(now, Ingress::by(flow, peer), &bytes, None);
                 }
             }

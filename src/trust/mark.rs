@@ -26,6 +26,7 @@ use aes::Aes128Enc;
 use data_encoding::BASE32_DNSSEC;
 
 use crate::edit::Edits;
+use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
 use crate::secret::cmac::{self, BLOCK, Cmac, State};
 use crate::stick::DIALOG_MARK as PARAM;
@@ -349,6 +350,11 @@ impl MarkKey {
         let ours = routes.iter().take(own);
         let ours = ours.filter_map(|route| route.uri.as_ref());
         let ours = ours.chain(message.target().filter(|_| strict));
+        // The last one that names anybody says whose request it is: the mark of another
+        // value is another phone's.
+        let user = |uri: &Uri| uri.user.map(|user| user.of(bytes));
+        let named = ours.clone().filter_map(user).next_back();
+        let ours = ours.filter(|uri| user(uri) == named);
         let marks = ours.filter_map(|uri| Some((uri, uri.param(bytes, PARAM)??)));
         let marks = marks.map(|(uri, text)| (text.of(bytes), Own::of(uri.whole.of(bytes))));
         let good = marks.filter(|shown| self.verify(*shown, bytes, message, next));

@@ -184,6 +184,19 @@ impl Flows {
         locals.find(fits).map(|(local, _)| local)
     }
 
+    /// True for a socket beside the core side, where one of its kind is on that side.
+    #[must_use]
+    pub fn misses_core(&self, SocketId(at): SocketId) -> bool {
+        let at = usize::from(at);
+        let (Some(here), Some(false)) = (self.locals.get(at), self.are_core.get(at)) else {
+            return false;
+        };
+        let mut all = self.locals.iter().zip(&self.are_core);
+        all.any(|(one, is_core)| {
+            *is_core && one.transport == here.transport && one.addr.is_ipv6() == here.addr.is_ipv6()
+        })
+    }
+
     /// Where what we open a connection to reaches us.
     pub(super) fn listener_towards(
         &self,

@@ -361,6 +361,32 @@ fn a_mark_is_of_the_value_that_it_stands_in() {
 }
 
 #[test]
+fn a_mark_beside_the_value_of_another_phone_is_none() {
+    let lines = contact(ALICE);
+    let first = "INVITE sip:b@b.example SIP/2.0";
+    let (bytes, made_of) = message(first, "id", ("alice", ""), &lines);
+    let own = Own::named(b"joe", b"");
+    let mark = text(key().of_request(&bytes, &made_of, own).unwrap());
+    let any = |routes: &str| {
+        let routes = routes.replace("MARK", &mark);
+        let lines = format!("Route: {routes}\n");
+        let first = format!("INVITE {ALICE} SIP/2.0");
+        let (bytes, shown) = message(&first, "id", ("bob", "alice"), &lines);
+        let count = shown.routes().len();
+        key().shown((&bytes, &shown), (count, false)).any
+    };
+    assert!(any("<sip:joe@us.example;lr;dlg=MARK>"));
+    // The phone's side beside it names nobody.
+    assert!(any("<sip:192.0.2.7;lr>, <sip:joe@us.example;lr;dlg=MARK>"));
+    assert!(any("<sip:joe@us.example;lr;dlg=MARK>, <sip:192.0.2.7;lr>"));
+    // At our address a user says nothing, and the next value says who is meant.
+    assert!(!any(
+        "<sip:joe@192.0.2.7;lr;dlg=MARK>, <sip:ann@us.example;lr>"
+    ));
+    assert!(!any("<sip:ann@us.example;lr;dlg=MARK>"));
+}
+
+#[test]
 fn every_node_with_the_key_and_nobody_else_makes_and_knows_it() {
     let (bytes, made_of) = message(
         "INVITE sip:b@b.example SIP/2.0",
