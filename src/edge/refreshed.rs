@@ -197,6 +197,12 @@ impl Edge {
             return;
         };
         let (now, flow) = (pass.now, request.ingress.flow);
+        let is_own = self.leads_to(pass, token, flow);
+        // A datagram that bears the address of another phone is no word of this one's.
+        let is_used = principal == Principal::Subscriber;
+        if matches!(flow, Flow::Udp { .. }) && is_used && !is_own {
+            return;
+        }
         if method == Method::Ack {
             let row = self.refreshed.row(now, refresh.dialog);
             let is_awaited = row.is_some_and(|row| row.awaited == Some(flow));
@@ -206,7 +212,7 @@ impl Edge {
             return;
         }
         let is_known = self.refreshed.row(now, refresh.dialog).is_some();
-        let is_elsewhere = refreshes && !self.leads_to(pass, token, flow);
+        let is_elsewhere = refreshes && !is_own;
         if (is_known || is_elsewhere) && self.shown(pass).leads_on {
             pass.plan.refresh = Some(refresh);
         }

@@ -314,19 +314,28 @@ fn an_address_that_may_be_forged_gets_nothing() {
     // trust.md 3.4: whoever has seen joe's mark writes another one's address into a
     // datagram, and ann takes it for joe's.
     for (mut call, _) in calls() {
-        let forged = moved(&call.joe, STRANGER);
-        let (world, ann) = (&mut call.world, &call.ann);
-        for (cseq, method) in [(50, "UPDATE"), (51, "INVITE")] {
-            forged.in_dialog(world, EDGES[0], method, cseq);
-            let asked = ann.receive(world);
-            ann.answer(world, EDGES[1], &asked, 200, "OK");
-        }
-        forged.in_dialog(world, EDGES[0], "ACK", 51);
-        assert!(ann.receive(world).starts_with("ACK "));
+        get_nothing_by_a_forged_address(&mut call, (STRANGER, 50));
+        // Nor is it his where another phone is registered.
+        Phone::new("ann", MOVED, false).register(&mut call.world, EDGES[0]);
         call.world.forget();
-        call.arrives("INFO", 5, JOE);
-        assert_eq!(call.refreshed(), 0);
+        get_nothing_by_a_forged_address(&mut call, (MOVED, 60));
     }
+}
+
+#[track_caller]
+fn get_nothing_by_a_forged_address(call: &mut Call, (address, cseq): (&'static str, u32)) {
+    let forged = moved(&call.joe, address);
+    let (world, ann) = (&mut call.world, &call.ann);
+    for (cseq, method) in [(cseq, "UPDATE"), (cseq + 1, "INVITE")] {
+        forged.in_dialog(world, EDGES[0], method, cseq);
+        let asked = ann.receive(world);
+        ann.answer(world, EDGES[1], &asked, 200, "OK");
+    }
+    forged.in_dialog(world, EDGES[0], "ACK", cseq + 1);
+    assert!(ann.receive(world).starts_with("ACK "));
+    call.world.forget();
+    call.arrives("INFO", cseq, JOE);
+    assert_eq!(call.refreshed(), 0);
 }
 
 #[test]
