@@ -265,9 +265,11 @@ impl Home {
             let is_it = |known: &Hop| ways::are_one(&self.settings, net, [*known, hop]);
             let same = hops.iter().position(is_it);
             match same {
+                // The same flow again and again, which must come to an end.
+                Some(_) if net.omit.leaves_out(Omit::FailedFlows) => hops.push(hop),
                 Some(same) if net.is_down(now, hops[same]) => hops[same] = hop,
-                Some(_) if !net.omit.leaves_out(Omit::FailedFlows) => {}
-                Some(_) | None => hops.push(hop),
+                Some(_) => {}
+                None => hops.push(hop),
             }
             if hops.len() >= limits::EDGE_SET_MAX {
                 break;
