@@ -7,25 +7,20 @@
 //! An entry that is missing or wrong costs a relay to another edge or a 430, and
 //! the phone's next refresh mends it.
 
-use hashbrown::HashTable;
-
+use crate::id::Keyed;
 use crate::limits::DIRECTORY_MAX;
 use crate::time::Instant;
 
 /// The phones that fall to this shard, and who holds them.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    /// Dense: a removed one is replaced by the last.
-    entries: Vec<Entry>,
-    by_phone: HashTable<u32>,
-    /// Where `expire` goes on.
-    cursor: usize,
+    /// By the hash of the phone, one for each shard that holds it.
+    entries: Keyed<Entry>,
 }
 
 /// One phone on one shard.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    phone: u64,
     until: Instant,
     shard: u8,
 }
@@ -33,98 +28,39 @@ struct Entry {
 impl Directory {
     /// `shard` holds `phone` until then; a time that is over: no longer.
     pub(super) fn set(&mut self, now: Instant, phone: u64, shard: u8, until: Instant) {
-        let found = self.find(phone, |entry| entry.shard == shard);
-        match found {
-            Some(place) if until <= now => self.remove(place),
-            Some(place) => self.entries[place].until = until,
-            None if until <= now || self.entries.len() >= DIRECTORY_MAX => {}
-            None => self.insert(Entry {
-                phone,
-                until,
-                shard,
-            }),
+        let is_it = |entry: &Entry| entry.shard == shard;
+        let has_room = self.entries.len() < DIRECTORY_MAX;
+        match self.entries.get_mut_if(phone, is_it) {
+            Some(entry) if until > now => entry.until = until,
+            Some(_) => {
+                self.entries.remove_if(phone, is_it);
+            }
+            None if until > now && has_room => self.entries.push(phone, Entry { until, shard }),
+            None => {}
         }
-    }
-
-    /// Whether `shard` holds `phone`.
-    pub(super) fn has(&self, now: Instant, phone: u64, shard: u8) -> bool {
-        let found = self.find(phone, |entry| entry.shard == shard);
-        found.is_some_and(|place| self.entries[place].until > now)
     }
 
     /// Whether `shard` is known to hold `phone` for longer than that.
     pub(super) fn is_later(&self, phone: u64, shard: u8, until: Instant) -> bool {
-        let found = self.find(phone, |entry| entry.shard == shard);
-        found.is_some_and(|place| self.entries[place].until > until)
+        let found = self.entries.get_if(phone, |entry| entry.shard == shard);
+        found.is_some_and(|entry| entry.until > until)
     }
 
     /// The shard other than `not` that holds `phone` the longest.
     pub(super) fn holder(&self, now: Instant, phone: u64, not: u8) -> Option<u8> {
-        let entries = self.by_phone.iter_hash(phone);
-        let entries = entries.filter_map(|place| self.entries.get(*place as usize));
-        let live = |entry: &&Entry| entry.phone == phone && entry.shard != not && entry.until > now;
-        let best = entries.filter(live).max_by_key(|entry| entry.until);
+        let entries = self.entries.all(phone);
+        let live = entries.filter(|entry| entry.shard != not && entry.until > now);
+        let best = live.max_by_key(|entry| entry.until);
         best.map(|entry| entry.shard)
     }
 
     /// Looks at the next `budget` entries and forgets those that are over.
     pub(super) fn expire(&mut self, now: Instant, budget: usize) {
-        for _ in 0..budget.min(self.entries.len()) {
-            if self.cursor >= self.entries.len() {
-                self.cursor = 0;
-            }
-            // The last one takes the place of a removed one: it is looked at next.
-            match self.entries.get(self.cursor) {
-                Some(entry) if entry.until <= now => self.remove(self.cursor),
-                Some(_) | None => self.cursor += 1,
-            }
-        }
+        self.entries.sweep(budget, |_, entry| entry.until <= now);
     }
 
     pub(super) const fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    fn find(&self, phone: u64, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let found = self.by_phone.find(phone, |place| {
-            let entry = self.entries.get(*place as usize);
-            entry.is_some_and(|entry| entry.phone == phone && is_it(entry))
-        });
-        found.map(|place| *place as usize)
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        let Ok(place) = u32::try_from(self.entries.len()) else {
-            return;
-        };
-        self.entries.push(entry);
-        let entries = &self.entries;
-        self.by_phone
-            .insert_unique(entry.phone, place, |place| entries[*place as usize].phone);
-    }
-
-    fn remove(&mut self, place: usize) {
-        self.rename(place, None);
-        let last = self.entries.len() - 1;
-        if last != place {
-            self.rename(last, Some(place));
-        }
-        self.entries.swap_remove(place);
-    }
-
-    /// Makes the table find an entry at another place, or not at all.
-    fn rename(&mut self, place: usize, to: Option<usize>) {
-        let phone = self.entries[place].phone;
-        let is_it = |at: &u32| *at as usize == place;
-        let Ok(found) = self.by_phone.find_entry(phone, is_it) else {
-            return;
-        };
-        match to.and_then(|to| u32::try_from(to).ok()) {
-            Some(to) => *found.into_mut() = to,
-            None => {
-                found.remove();
-            }
-        }
     }
 }
 

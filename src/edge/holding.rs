@@ -111,7 +111,7 @@ impl Edge {
         held: &Held,
     ) {
         for other in (0..net.team.count).filter(|other| *other != shard) {
-            if !self.directory.has(now, phone, other) {
+            if !self.directory.is_later(phone, other, now) {
                 continue;
             }
             if other == net.team.own {

@@ -43,23 +43,46 @@ impl<T> Keyed<T> {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: u64) -> Option<&T> {
-        let place = self.place(key)?;
-        self.rows.get(place).map(|(_, value)| value)
+        self.get_if(key, |_| true)
     }
 
     /// The same, to be changed.
     #[must_use]
     pub fn get_mut(&mut self, key: u64) -> Option<&mut T> {
-        let place = self.place(key)?;
+        self.get_mut_if(key, |_| true)
+    }
+
+    /// One of the values of a key that has several.
+    #[must_use]
+    pub fn get_if(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
+        let place = self.place(key, is_it)?;
+        self.rows.get(place).map(|(_, value)| value)
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn get_mut_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let place = self.place(key, is_it)?;
         self.rows.get_mut(place).map(|(_, value)| value)
+    }
+
+    /// All values of a key.
+    pub fn all(&self, key: u64) -> impl Iterator<Item = &T> {
+        let places = self.places.iter_hash(key);
+        let rows = places.filter_map(|place| self.rows.get(*place as usize));
+        rows.filter(move |row| row.0 == key).map(|(_, value)| value)
     }
 
     /// Puts a value in the place of the one that its key had.
     pub fn insert(&mut self, key: u64, value: T) {
-        if let Some(known) = self.get_mut(key) {
-            *known = value;
-            return;
+        match self.get_mut(key) {
+            Some(known) => *known = value,
+            None => self.push(key, value),
         }
+    }
+
+    /// Puts a value beside those that its key has.
+    pub fn push(&mut self, key: u64, value: T) {
         let Ok(place) = u32::try_from(self.rows.len()) else {
             return;
         };
@@ -71,7 +94,12 @@ impl<T> Keyed<T> {
 
     /// Takes the value of a key out.
     pub fn remove(&mut self, key: u64) -> Option<T> {
-        let place = self.place(key)?;
+        self.remove_if(key, |_| true)
+    }
+
+    /// Takes out one of the values of a key that has several.
+    pub fn remove_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
+        let place = self.place(key, is_it)?;
         Some(self.take(place))
     }
 
@@ -102,9 +130,11 @@ impl<T> Keyed<T> {
         }
     }
 
-    fn place(&self, key: u64) -> Option<usize> {
-        let is_it = |at: &u32| self.rows[*at as usize].0 == key;
-        let found = self.places.find(key, is_it)?;
+    fn place(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+        let found = self.places.find(key, |at| {
+            let (own, value) = &self.rows[*at as usize];
+            *own == key && is_it(value)
+        })?;
         Some(*found as usize)
     }
 
