@@ -163,15 +163,8 @@ impl Settings {
             .members
             .iter()
             .filter(|member| member.name != self.name);
-        let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
-        let addrs = others.flat_map(|member| all.map(|one| member.peer_addrs(one)));
-        let mut ips: Vec<_> = addrs
-            .flatten()
-            .map(|addr| addr.ip().to_canonical())
-            .collect();
-        ips.sort_unstable();
-        ips.dedup();
-        ips
+        let ips = others.flat_map(Member::peer_ips);
+        ips.map(|ip| ip.to_canonical()).collect()
     }
 
     /// True for a name that all edges share.

@@ -109,12 +109,15 @@ impl Edge {
     /// True when the host is a served domain or where a home listens.
     pub(super) fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
-        let mut domains = self.settings.home_domains.iter();
-        let homes = &self.homes;
+        let is_home_at = |ip| self.homes.listens(ip, port_of(bytes, uri));
         matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
-            && (domains.any(|domain| same_host(host, domain.as_bytes()))
-                || homes.has_name(host)
-                || host_ip(host).is_some_and(|ip| homes.listens(ip, port_of(bytes, uri))))
+            && (self.is_name_of_home(host) || host_ip(host).is_some_and(is_home_at))
+    }
+
+    /// True for a served domain, and for a name by which the homes are known.
+    pub(super) fn is_name_of_home(&self, host: &[u8]) -> bool {
+        let mut domains = self.settings.home_domains.iter();
+        domains.any(|domain| same_host(host, domain.as_bytes())) || self.homes.has_name(host)
     }
 
     /// True when the request ends at the home: its Request-URI is one that the

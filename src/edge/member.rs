@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::id::Transport;
 use crate::limits;
+use crate::proxy::Net;
 use crate::send::{Clear, HostRule, Ports};
 
 /// One edge of the cluster.
@@ -95,6 +96,31 @@ impl Member {
             .chain(access.filter(move |_| !has_core))
     }
 
+    /// The first of these that this node speaks to.
+    pub(crate) fn peer_addr(&self, net: &Net, transport: Transport) -> Option<SocketAddr> {
+        let mut addrs = self.peer_addrs(transport);
+        addrs.find(|addr| net.flows.speaks(transport, *addr))
+    }
+
+    /// Where phones of a family are told to reach it over a transport.
+    pub(crate) fn public_addr(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
+        let ip = self.public(v6)?;
+        Some(SocketAddr::new(ip, self.port(transport)))
+    }
+
+    /// The addresses where the homes and the other edges reach it.
+    pub(crate) fn peer_ips(&self) -> Vec<IpAddr> {
+        let mut ips = Vec::new();
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            for addr in self.peer_addrs(transport) {
+                if !ips.contains(&addr.ip()) {
+                    ips.push(addr.ip());
+                }
+            }
+        }
+        ips
+    }
+
     /// Its core-side address of a transport and family.
     pub(crate) fn core_addr(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
         let mut core = self.core.iter();
@@ -108,15 +134,6 @@ impl Member {
     /// is reached, and by its core ports there.
     pub(crate) fn rules(&self) -> Vec<HostRule> {
         let addrs = |transport| self.peer_addrs(transport);
-        let all = addrs(Transport::Udp)
-            .chain(addrs(Transport::Tcp))
-            .chain(addrs(Transport::Tls));
-        let mut ips: Vec<IpAddr> = Vec::new();
-        for addr in all {
-            if !ips.contains(&addr.ip()) {
-                ips.push(addr.ip());
-            }
-        }
         let ports = |ip, transport| {
             let found = addrs(transport).find(|addr| addr.ip() == ip);
             found.map(|addr| Ports::one(addr.port()).and_core(self.core_port))
@@ -136,7 +153,7 @@ impl Member {
                 streams.unwrap_or(Ports::NONE),
             )
         };
-        ips.into_iter().map(rule).collect()
+        self.peer_ips().into_iter().map(rule).collect()
     }
 
     /// Every address that is its own.

@@ -62,9 +62,7 @@ impl Edge {
         let mut members = self.settings.members.iter();
         let place =
             members.position(|member| member.name.as_bytes().eq_ignore_ascii_case(label))?;
-        let mut domains = self.settings.home_domains.iter();
-        let is_home = domains.any(|domain| same_host(host, domain.as_bytes()));
-        (!is_home && !self.homes.has_name(host)).then_some(place)
+        (!self.is_name_of_home(host)).then_some(place)
     }
 
     /// Whether host and port of a URI are a name that leads to us: that of an edge,

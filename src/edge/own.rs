@@ -153,17 +153,19 @@ impl Edge {
     pub(super) fn names_its_flow(&self, request: &Request<'_>, count: usize) -> bool {
         let bytes = request.bytes;
         let own = request.message.routes().iter().take(count);
-        let named = own.filter_map(|route| {
+        let mut named = own.filter_map(|route| {
             let uri = route.uri.as_ref()?;
-            uri.param(bytes, FLOW_PARAM).flatten().or(uri.user)
+            let token = uri.param(bytes, FLOW_PARAM).flatten().or(uri.user);
+            token.map(|token| token.of(bytes))
         });
-        let mut flows = named.map(|token| {
-            let flow = self.flow_token(token.of(bytes));
+        let is_its = |token: &[u8]| {
+            let flow = self.flow_token(token);
             matches!(flow, Mine::Flow { flow, .. } if flow == request.ingress.flow)
-        });
-        flows
-            .next()
-            .is_some_and(|is_its| is_its && flows.all(|is_its| is_its))
+        };
+        // Both values of a pair have the same one, mostly.
+        named.next().is_some_and(|first| {
+            is_its(first) && named.all(|token| token == first || is_its(token))
+        })
     }
 
     fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {

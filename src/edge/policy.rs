@@ -7,7 +7,7 @@ use super::directory::Directory;
 use super::homes::Homes;
 use super::keep_open::Pings;
 use super::refreshed::Refreshed;
-use super::{Codec, EdgeSet, Registrations, Settings, Token};
+use super::{Codec, EdgeSet, Member, Registrations, Settings, Token};
 use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
@@ -187,10 +187,15 @@ impl Edge {
         }
     }
 
+    fn other_members(&self) -> impl Iterator<Item = &Member> {
+        let all = self.settings.members.iter().enumerate();
+        let others = all.filter(|(place, _)| *place != self.own);
+        others.map(|(_, member)| member)
+    }
+
     /// True for any address of another edge, on whatever side.
     fn is_sibling(&self, ip: IpAddr) -> bool {
-        let mut members = self.settings.members.iter().enumerate();
-        members.any(|(place, member)| place != self.own && member.has(ip))
+        self.other_members().any(|member| member.has(ip))
     }
 
     fn identified_origin(&self, net: &Net, flow: Flow) -> Origin {
@@ -266,10 +271,7 @@ impl Edge {
     /// name, as all edges do (S-35).
     pub(super) fn member_hop(&self, net: &mut Net, place: usize, flow: Flow) -> Option<Hop> {
         let member = self.settings.members.get(place)?;
-        let over = |transport| {
-            let mut addrs = member.peer_addrs(transport);
-            addrs.find(|addr| net.flows.speaks(transport, *addr))
-        };
+        let over = |transport| member.peer_addr(net, transport);
         let tls = Some(Transport::Tls).filter(|_| !self.homes.are_clear());
         let all = [tls, Some(net.flows.transport(flow))];
         let mut ways = all.into_iter().flatten();
@@ -435,11 +437,8 @@ impl Policy for Edge {
     /// request has to be relayed.
     fn begin(&mut self, net: &mut Net, now: Instant) {
         self.homes.refresh(net, now);
-        let others = self.settings.members.iter().enumerate();
-        let others = others.filter(|(place, _)| *place != self.own);
-        for (_, member) in others {
-            let mut addrs = member.peer_addrs(Transport::Udp);
-            let addr = addrs.find(|addr| net.flows.speaks(Transport::Udp, *addr));
+        for member in self.other_members() {
+            let addr = member.peer_addr(net, Transport::Udp);
             if let Some(flow) = addr.and_then(|addr| net.reach(Hop::to(Transport::Udp, addr))) {
                 net.meet(now, flow, Beats::Ours);
             }
@@ -471,8 +470,8 @@ impl Policy for Edge {
     /// A sibling that lost its connection hears the answers to what it relayed.
     fn may_return(&self, to: SocketAddr) -> bool {
         let ip = to.ip().to_canonical();
-        let mut others = self.settings.members.iter().enumerate();
-        others.any(|(place, member)| place != self.own && member.listens_at(ip, to.port()))
+        self.other_members()
+            .any(|member| member.listens_at(ip, to.port()))
     }
 
     fn go_on(&mut self, net: &mut Net, now: Instant) {
@@ -482,13 +481,12 @@ impl Policy for Edge {
     fn sweep(&mut self, net: &mut Net, now: Instant) {
         self.homes.refresh(net, now);
         self.stick.expire(now, SWEEP);
-        let budget = SWEEP.max(self.registrations.len() / 64);
-        self.registrations.expire(now, budget);
-        let budget = SWEEP.max(self.directory.len() / 64);
-        self.directory.expire(now, budget);
-        let budget = SWEEP.max(self.refreshed.len() / 64);
-        self.refreshed.expire(now, budget);
-        self.strays.expire(now, budget);
+        let budget = |len: usize| SWEEP.max(len / 64);
+        self.registrations
+            .expire(now, budget(self.registrations.len()));
+        self.directory.expire(now, budget(self.directory.len()));
+        self.refreshed.expire(now, budget(self.refreshed.len()));
+        self.strays.expire(now, budget(self.strays.len()));
     }
 }
 

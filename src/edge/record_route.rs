@@ -114,7 +114,6 @@ impl Edge {
             }
             Way::In => None,
         };
-        let asked_by_name = way == Way::Out && self.came_by_name(bytes, message);
         let (token, own, single) = match (known, shown) {
             // A phone that keeps to its flows finds them by the cluster's name.
             (Some(Follows::Flow), _) if self.settings.core_name.is_some() => {
@@ -122,7 +121,9 @@ impl Edge {
             }
             (Some(follows), _) => phone.values(Value::Token(name, None), follows),
             (None, Some(follows)) => phone.values(Value::Token(name, Some(bare)), follows),
-            (None, None) if asked_by_name => phone.values(Value::Flow(bare, home), Follows::Name),
+            (None, None) if way == Way::Out && self.came_by_name(bytes, message) => {
+                phone.values(Value::Flow(bare, home), Follows::Name)
+            }
             (None, None) => (
                 Value::Flow(bare, home),
                 Value::Flow(bare, phone),
@@ -234,13 +235,9 @@ impl Edge {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
         let is_peer = pass.request.ingress.principal.is_peer();
-        Some(if flags & STICKY != 0 || !is_peer && says("sticky") {
-            Follows::Flow
-        } else if !is_peer && self.came_by_name(bytes, message) {
-            Follows::Name
-        } else {
-            Follows::Address
-        })
+        let is_sticky = flags & STICKY != 0 || !is_peer && says("sticky");
+        let by_name = !is_sticky && !is_peer && self.came_by_name(bytes, message);
+        Some(Follows::of(is_sticky, by_name))
     }
 
     /// Whether whoever shows the token at hand calls in the name that stands in it:
@@ -315,10 +312,7 @@ impl Edge {
         } = side;
         let own = self.settings.members.get(self.own);
         let met = own.filter(|_| core);
-        let known = |v6| {
-            let own = own?;
-            Some(SocketAddr::new(own.public(v6)?, own.port(transport)))
-        };
+        let known = |v6| own?.public_addr(transport, v6);
         let addr = met
             .and_then(|own| own.core_addr(transport, v6))
             .or_else(|| known(v6))
@@ -372,36 +366,40 @@ impl Side {
         (phone, Self::of(net, home))
     }
 
+    /// That of an address.
+    fn at(net: &Net, transport: Transport, addr: SocketAddr) -> Self {
+        Self {
+            transport,
+            v6: addr.is_ipv6(),
+            core: net.flows.is_beyond_core(addr.ip()),
+        }
+    }
+
     fn of(net: &Net, hop: Hop) -> Self {
         match hop {
             Hop::To {
                 transport, addr, ..
-            } => Self {
-                transport,
-                v6: addr.is_ipv6(),
-                core: net.flows.is_beyond_core(addr.ip()),
-            },
+            } => Self::at(net, transport, addr),
             // Where it leads as far as is known; else what a URI means by itself.
             Hop::Named(name) => match net.locator.last_known(name).first() {
-                Some(server) => Self {
-                    transport: server.transport,
-                    v6: server.addr.is_ipv6(),
-                    core: net.flows.is_beyond_core(server.addr.ip()),
-                },
+                Some(server) => Self::at(net, server.transport, server.addr),
                 None => Self {
                     transport: Transport::Udp,
                     v6: net.flows.listener(Transport::Udp, false).is_none(),
                     core: false,
                 },
             },
-            Hop::Flow(flow) => Self {
-                transport: net.flows.transport(flow),
-                v6: net.flows.peer(flow).is_some_and(|peer| peer.is_ipv6()),
-                core: net
-                    .flows
-                    .peer(flow)
-                    .is_some_and(|peer| net.flows.is_beyond_core(peer.ip())),
-            },
+            Hop::Flow(flow) => {
+                let transport = net.flows.transport(flow);
+                match net.flows.peer(flow) {
+                    Some(peer) => Self::at(net, transport, peer),
+                    None => Self {
+                        transport,
+                        v6: false,
+                        core: false,
+                    },
+                }
+            }
         }
     }
 }

@@ -193,16 +193,16 @@ impl Edge {
         if !(ends || refreshes) || !is_phone || !request.in_dialog() {
             return;
         }
+        let (now, flow) = (pass.now, request.ingress.flow);
+        // A datagram that bears the address of another phone is no word of this one's.
+        let is_doubtful = principal == Principal::Subscriber && matches!(flow, Flow::Udp { .. });
+        let is_own = (refreshes || is_doubtful) && self.leads_to(pass, token, flow);
+        if is_doubtful && !is_own || is_own && self.refreshed.is_empty() {
+            return;
+        }
         let Some(refresh) = self.refresh_of(pass, token, End::Sender) else {
             return;
         };
-        let (now, flow) = (pass.now, request.ingress.flow);
-        let is_own = self.leads_to(pass, token, flow);
-        // A datagram that bears the address of another phone is no word of this one's.
-        let is_used = principal == Principal::Subscriber;
-        if matches!(flow, Flow::Udp { .. }) && is_used && !is_own {
-            return;
-        }
         if method == Method::Ack {
             let row = self.refreshed.row(now, refresh.dialog);
             let is_awaited = row.is_some_and(|row| row.awaited == Some(flow));

@@ -12,7 +12,7 @@
 use super::names::is_named;
 use super::own::Mine;
 use super::policy::Edge;
-use super::{EdgeSet, Follows, PathPolicy, Subscriber, Token, set};
+use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict, is_sips};
 use crate::scan::address::Address;
@@ -293,15 +293,6 @@ fn by_name(bytes: &[u8], message: &Message) -> bool {
 }
 
 impl Phone {
-    /// What it does with a route, where a name has led it here or not.
-    pub(super) const fn follows(&self, by_name: bool) -> Follows {
-        match (self.sticky, by_name) {
-            (true, _) => Follows::Flow,
-            (false, true) => Follows::Name,
-            (false, false) => Follows::Address,
-        }
-    }
-
     /// D-E17: it can be sent elsewhere, and is not about to leave anyway.
     const fn is_movable(&self) -> bool {
         self.sticky && !self.leaves

@@ -80,7 +80,7 @@ impl Edge {
             } else if self.codec.read(token, &mut named).is_ok() {
                 let edges = self.token_set(&named);
                 let until = now + Duration::from_secs(seconds.into());
-                let follows = phone.follows(*by_name);
+                let follows = Follows::of(phone.sticky, *by_name);
                 let bound = self.registrations.bind(&Registration {
                     subscriber,
                     aor: who.aor(&text),
@@ -167,10 +167,7 @@ impl Edge {
     fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
         let member = self.settings.members.get(place);
         let transport = granted.transport;
-        let addr = member.and_then(|member| {
-            let ip = member.public(granted.v6)?;
-            Some(SocketAddr::new(ip, member.port(transport)))
-        });
+        let addr = member.and_then(|member| member.public_addr(transport, granted.v6));
         // One that its family does not lead to was of its set before.
         let Some(addr) = addr else {
             return;

@@ -72,6 +72,36 @@ pub enum Follows {
     Address,
 }
 
+impl Follows {
+    /// The bits that say it, in memory and on disk.
+    pub(super) const BITS: u8 = Self::FLOW | Self::NAME;
+    const FLOW: u8 = 1;
+    const NAME: u8 = 4;
+
+    /// What a phone does that has shown that it is sticky, or was led here by a name.
+    pub(super) const fn of(is_sticky: bool, by_name: bool) -> Self {
+        match (is_sticky, by_name) {
+            (true, _) => Self::Flow,
+            (false, true) => Self::Name,
+            (false, false) => Self::Address,
+        }
+    }
+
+    /// As bits.
+    pub(super) const fn bits(self) -> u8 {
+        match self {
+            Self::Flow => Self::FLOW,
+            Self::Name => Self::NAME,
+            Self::Address => 0,
+        }
+    }
+
+    /// From bits, whatever else is among them.
+    pub(super) const fn of_bits(bits: u8) -> Self {
+        Self::of(bits & Self::FLOW != 0, bits & Self::NAME != 0)
+    }
+}
+
 /// The registrations of one shard.
 #[derive(Debug)]
 pub struct Registrations {

@@ -16,10 +16,9 @@ use super::{Follows, Registration, Subscriber};
 use crate::time::{Duration, Instant, Wall};
 
 const VERSION: u8 = 1;
-/// Bits of the phone's flags. The others are not written, and not read.
-const STICKY: u8 = 1;
+/// Bit of the phone's flags, beside those of `Follows`. The others are not written, and
+/// not read.
 const KEPT_OPEN: u8 = 2;
-const BY_NAME: u8 = 4;
 const V4: u8 = 4;
 const V6: u8 = 6;
 
@@ -73,13 +72,8 @@ pub(super) fn write_value(
     Clock { now, wall }: Clock,
     out: &mut Vec<u8>,
 ) {
-    let follows = match registration.follows {
-        Follows::Flow => STICKY,
-        Follows::Name => BY_NAME,
-        Follows::Address => 0,
-    };
     let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
-    let phone = follows | kept_open;
+    let phone = registration.follows.bits() | kept_open;
     out.extend([VERSION, phone, registration.flags, shard]);
     out.extend(wall.unix(now).to_be_bytes());
     // Rounded up, so that writing and reading do not take a second off.
@@ -125,11 +119,7 @@ impl<'a> Row<'a> {
                 instance,
             },
             reg_id: u32::from_be_bytes(reg_id),
-            follows: match phone & (STICKY | BY_NAME) {
-                0 => Follows::Address,
-                BY_NAME => Follows::Name,
-                _ => Follows::Flow,
-            },
+            follows: Follows::of_bits(phone),
             is_kept_open: phone & KEPT_OPEN != 0,
             flags,
             shard,

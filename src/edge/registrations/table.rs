@@ -44,12 +44,10 @@ pub(super) struct Record {
     marks: u8,
 }
 
-/// Bits of `marks`: the phone is sticky; the registration is of an earlier run; the
-/// edge keeps its flow open; the phone resolves names.
-const STICKY: u8 = 1;
-const RESTORED: u8 = 2;
-const BY_NAME: u8 = 8;
-const KEPT_OPEN: u8 = 4;
+/// Bits of `marks` beside those of `Follows`: the edge keeps the flow open; the
+/// registration is of an earlier run.
+const KEPT_OPEN: u8 = 2;
+const RESTORED: u8 = 8;
 
 /// Neighbours on a chain.
 #[derive(Clone, Copy, Debug)]
@@ -267,14 +265,6 @@ impl Record {
         self.marks = marks(registration);
     }
 
-    const fn follows(&self) -> Follows {
-        match self.marks & (STICKY | BY_NAME) {
-            0 => Follows::Address,
-            BY_NAME => Follows::Name,
-            _ => Follows::Flow,
-        }
-    }
-
     pub(super) const fn is_kept_open(&self) -> bool {
         self.marks & KEPT_OPEN != 0
     }
@@ -287,7 +277,7 @@ impl Record {
             flow: self.flow,
             edges: self.edges,
             flags: self.flags,
-            follows: self.follows(),
+            follows: Follows::of_bits(self.marks),
             is_kept_open: self.is_kept_open(),
             is_restored: self.marks & RESTORED != 0,
             expires: self.expires,
@@ -340,16 +330,15 @@ impl Record {
 }
 
 fn marks(registration: &Registration<'_>) -> u8 {
-    let follows = match registration.follows {
-        Follows::Flow => STICKY,
-        Follows::Name => BY_NAME,
-        Follows::Address => 0,
-    };
     let restored = u8::from(registration.is_restored) * RESTORED;
     let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
-    follows | restored | kept_open
+    registration.follows.bits() | restored | kept_open
 }
 
+const _: () = assert!(
+    (KEPT_OPEN | RESTORED) & Follows::BITS == 0,
+    "two marks are one bit"
+);
 const _: () = assert!(
     size_of::<Option<Record>>() <= 88,
     "a record grew: mind the memory of a million phones"
