@@ -33,13 +33,8 @@ impl Agent {
                 format!("{}: only SIP is spoken here", shown()),
             ));
         }
-        let param = |name| {
-            parsed
-                .param(uri, name)
-                .flatten()
-                .map(|value: Span| value.of(uri))
-        };
-        let transport = match param("transport") {
+        let transport = parsed.param(uri, "transport").flatten();
+        let transport = match transport.map(|token| token.of(uri)) {
             _ if parsed.scheme == Scheme::Sips => Transport::Tls,
             None => self.settings.transport,
             Some(token) if token.eq_ignore_ascii_case(b"udp") => Transport::Udp,
@@ -53,7 +48,7 @@ impl Agent {
                 return Err(Failure::hopeless(0, why));
             }
         };
-        let host = param("maddr").unwrap_or_else(|| parsed.host.of(uri));
+        let host = parsed.target(uri).of(uri);
         let port = parsed.port.filter(|port| *port != 0);
         let addr = match host_ip(host) {
             Some(ip) => (ip, port.unwrap_or_else(|| transport.default_port())).into(),

@@ -162,8 +162,7 @@ impl Home {
         };
         let algorithm = Algorithm::from_token(given.algorithm.map(|token| token.of(bytes)));
         let is_md5 = algorithm == Some(Algorithm::Md5);
-        self.challenged.answered(phone, is_md5);
-        self.challenged.wants_md5(phone)
+        self.challenged.answered(phone, is_md5)
     }
 
     /// The credentials for our realm.

@@ -49,18 +49,18 @@ impl Challenged {
         wants_md5
     }
 
-    /// A phone has answered a challenge, rightly or not, with this algorithm.
-    pub(super) fn answered(&mut self, phone: u64, is_md5: bool) {
+    /// A phone has answered a challenge, rightly or not, with this algorithm. True: it
+    /// is asked for MD5 alone still.
+    pub(super) fn answered(&mut self, phone: u64, is_md5: bool) -> bool {
         let place = self.place(phone);
-        if place.phone == phone && !(is_md5 && place.wants_md5) {
+        if place.phone != phone {
+            return false;
+        }
+        let wants_md5 = is_md5 && place.wants_md5;
+        if !wants_md5 {
             *place = Place::default();
         }
-    }
-
-    /// Whether a phone is asked for MD5 alone.
-    pub(super) fn wants_md5(&mut self, phone: u64) -> bool {
-        let place = self.place(phone);
-        place.phone == phone && place.wants_md5
+        wants_md5
     }
 
     fn place(&mut self, phone: u64) -> &mut Place {
@@ -81,9 +81,9 @@ mod tests {
         assert!(!all.asks_again(7, 1), "a retransmission");
         assert!(all.asks_again(7, 2));
         assert!(all.asks_again(7, 2), "a retransmission");
-        assert!(all.asks_again(7, 9) && all.wants_md5(7));
+        assert!(all.asks_again(7, 9) && all.answered(7, true));
         assert!(!all.asks_again(7, 3), "it has started anew");
-        assert!(!all.wants_md5(8));
+        assert!(!all.answered(8, true));
     }
 
     #[test]

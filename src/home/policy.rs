@@ -10,7 +10,8 @@ use super::dialog::dialog_of;
 use super::former::Former;
 use super::revoking::Revoking;
 use super::unrecognised::Unrecognised;
-use super::{Location, Replay, Settings, Subscribers, ways};
+use super::ways::Element;
+use super::{Location, Replay, Settings, Subscribers};
 use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
@@ -262,8 +263,10 @@ impl Home {
             }
             let hop = Hop::Flow(found.flow);
             // Two flows to one edge are one way: the better one of them.
-            let is_it = |known: &Hop| ways::are_one(&self.settings, net, [*known, hop]);
-            let same = hops.iter().position(is_it);
+            let same = Element::at(&self.settings, net, hop).and_then(|here| {
+                hops.iter()
+                    .position(|known| here.is_at(&self.settings, net, *known))
+            });
             match same {
                 // The same flow again and again, which must come to an end.
                 Some(_) if net.omit.leaves_out(Omit::FailedFlows) => hops.push(hop),

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use super::caller::Caller;
 use super::dialog::dialog_of;
 use super::policy::Home;
-use super::ways;
+use super::ways::Element;
 use crate::bytes::Buf;
 use crate::id::{Flow, Transport};
 use crate::proxy::{Maddr, Net, Note, Pass, Policy, Reply, Request, Target, Verdict, is_sips};
@@ -243,10 +243,13 @@ impl Home {
                 let equal = target.uri.as_deref() == uri.as_deref()
                     && target.route.as_deref() == route.as_deref();
                 // Without a Path the flow is the phone's own.
-                let is_one = target.route.is_some()
-                    && route.is_some()
-                    && ways::are_one(&self.settings, net, [target.hop, hop]);
-                (target.hop == hop || is_one) && (same || equal)
+                let is_one = || {
+                    target.route.is_some()
+                        && route.is_some()
+                        && Element::at(&self.settings, net, target.hop)
+                            .is_some_and(|there| there.is_at(&self.settings, net, hop))
+                };
+                (same || equal) && (target.hop == hop || is_one())
             };
             let seen = pass.plan.targets.iter().zip(&self.groups);
             if seen.into_iter().any(again) {

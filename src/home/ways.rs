@@ -10,14 +10,14 @@ use crate::send::{End, Hop};
 
 /// An edge as far as its address and ports tell it from others: where it lives, and
 /// who it is among those that the configuration has living there.
-struct Element {
+pub(super) struct Element {
     ip: IpAddr,
     rule: Option<usize>,
 }
 
 impl Element {
     /// Which edge a hop leads to; `None` where it is no edge's.
-    fn at(settings: &Settings, net: &Net, hop: Hop) -> Option<Self> {
+    pub(super) fn at(settings: &Settings, net: &Net, hop: Hop) -> Option<Self> {
         let end = match hop {
             Hop::Flow(flow) => net.flows.end(flow)?,
             Hop::To {
@@ -30,13 +30,14 @@ impl Element {
         let rule = rules.position(|rule| rule.comes_from(&end));
         settings.has_edge_at(ip).then_some(Self { ip, rule })
     }
-}
 
-/// Whether both lead to one edge: at one address, and the ports do not tell them apart.
-pub(super) fn are_one(settings: &Settings, net: &Net, hops: [Hop; 2]) -> bool {
-    let [Some(one), Some(other)] = hops.map(|hop| Element::at(settings, net, hop)) else {
-        return false;
-    };
-    let ports_tell = one.rule.is_some() && other.rule.is_some() && one.rule != other.rule;
-    one.ip == other.ip && !ports_tell
+    /// Whether it is the edge that a hop leads to: at one address, and the ports do
+    /// not tell them apart.
+    pub(super) fn is_at(&self, settings: &Settings, net: &Net, hop: Hop) -> bool {
+        let Some(other) = Self::at(settings, net, hop) else {
+            return false;
+        };
+        let ports_tell = self.rule.is_some() && other.rule.is_some() && self.rule != other.rule;
+        self.ip == other.ip && !ports_tell
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::context::Standing;
 use super::redirects::first_route;
-use super::{Branch, Context, Net, Owner, Proxy, State, Timer, Turn, build};
+use super::{Branch, Context, Net, Owner, Proxy, State, Turn, build};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
@@ -52,8 +52,7 @@ impl Proxy {
             if context.answered || context.is_waiting() {
                 return;
             }
-            let ready =
-                |branch: &&Branch| branch.state == State::Waiting && branch.target.after.is_none();
+            let ready = |branch: &&Branch| branch.is_ready();
             let rank = context
                 .branches
                 .iter()
@@ -77,8 +76,7 @@ impl Proxy {
                 let Some(branch) = self.branch(slot, index) else {
                     break;
                 };
-                let waits = branch.state == State::Waiting && branch.target.after.is_none();
-                if waits && branch.target.rank == rank && started < parallel {
+                if branch.is_ready() && branch.target.rank == rank && started < parallel {
                     started += 1;
                     self.launch(turn, slot, index, share);
                 }
@@ -141,12 +139,7 @@ impl Proxy {
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
         if invite {
-            branch.due = turn.now + patience;
-            let timer = Timer::Branch {
-                context: slot,
-                branch: number,
-            };
-            branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+            branch.set_due(turn, (slot, index), patience);
         }
         context.live += 1;
         turn.net.counters.requests_out += 1;

@@ -93,6 +93,11 @@ fn branches_on(net: &Net, flow: Flow) -> impl Iterator<Item = (Slot, usize)> + u
 }
 
 impl Branch {
+    /// It stands by for nobody, and has not been started.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Waiting && self.target.after.is_none()
+    }
+
     /// It waits for another one to fail.
     pub(super) fn is_standby(&self) -> bool {
         self.state == State::Waiting && self.target.after.is_some()

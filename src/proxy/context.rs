@@ -205,12 +205,10 @@ impl Context {
 
     /// Whether others are to be tried once all of this preference have ended.
     pub(super) fn has_lower(&self, rank: u16) -> bool {
-        let waits =
-            |branch: &Branch| branch.state == State::Waiting && branch.target.after.is_none();
         let mut branches = self.branches.iter();
         !self.closed
             && !self.answered
-            && branches.any(|branch| branch.target.rank > rank && waits(branch))
+            && branches.any(|branch| branch.target.rank > rank && branch.is_ready())
     }
 
     /// The head of the line that a branch stands in. A line leads to one phone,

@@ -40,7 +40,8 @@ impl Proxy {
             return;
         }
         let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
-        let is_inside = best.is_some_and(|(index, _)| turn.leads_inside(&context.branches[index]));
+        let is_inside =
+            || best.is_some_and(|(index, _)| turn.leads_inside(&context.branches[index]));
         let softened = match (status, &own) {
             // The caller has cancelled nothing.
             (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
@@ -55,10 +56,10 @@ impl Proxy {
             (503, _) => turn
                 .policy
                 .soften(503, context.ingress.principal)
-                .filter(|_| is_inside)
+                .filter(|_| is_inside())
                 .or(Some((500, "No Server Could Take The Request"))),
             // What the DNS says of such an element says nothing of whoever is asked for.
-            (404 | 480, None) if is_inside => turn.policy.soften(503, context.ingress.principal),
+            (404 | 480, None) if is_inside() => turn.policy.soften(503, context.ingress.principal),
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
             _ => turn.policy.soften(status, context.ingress.principal),
         };

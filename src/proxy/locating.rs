@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::branches::Failure;
-use super::{Branch, Net, Proxy, Request, State, Target, Timer, Turn};
+use super::{Branch, Net, Proxy, Request, State, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
 use crate::locate::{Answered, Find, LookupId, Question, Records, Waiter, order};
@@ -57,12 +57,7 @@ impl Proxy {
             return;
         };
         branch.state = State::Locating;
-        branch.due = turn.now + limits::DNS_WAIT_MAX;
-        let timer = Timer::Branch {
-            context: slot,
-            branch: number,
-        };
-        branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
+        branch.set_due(turn, (slot, index), limits::DNS_WAIT_MAX);
         turn.net.counters.names_waited += 1;
         let waiter = Waiter {
             context: slot,

@@ -115,8 +115,9 @@ impl Proxy {
         reply: Reply,
     ) -> Fate {
         // O-21: what is between proxies no phone hears, from whichever of us.
-        let softened = turn.policy.soften(reply.status, request.ingress.principal);
-        let reply = match softened.filter(|_| reply.status == 430) {
+        let is_between = reply.status == 430;
+        let softened = is_between.then(|| turn.policy.soften(430, request.ingress.principal));
+        let reply = match softened.flatten() {
             Some((status, reason)) => Reply {
                 status,
                 reason,

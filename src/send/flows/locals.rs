@@ -197,25 +197,28 @@ impl Flows {
         })
     }
 
+    /// The listener on the core side by which whoever is beyond it knows us.
+    fn core_towards(&self, transport: Transport, addr: SocketAddr) -> Option<&Local> {
+        let is_beyond = self.is_beyond_core(addr.ip());
+        is_beyond.then(|| self.listening((transport, addr.is_ipv6()), true))?
+    }
+
     /// Where what we open a connection to reaches us.
     pub(super) fn listener_towards(
         &self,
         transport: Transport,
         addr: SocketAddr,
     ) -> Option<SocketAddr> {
-        let kind = (transport, addr.is_ipv6());
-        let core = self.listening(kind, true);
-        let core = core.filter(|_| self.is_beyond_core(addr.ip()));
-        core.map(|local| local.addr)
+        self.core_towards(transport, addr)
+            .map(|local| local.addr)
             .or_else(|| self.listener(transport, addr.is_ipv6()))
     }
 
     /// The address that a connection is opened from; `None`: the node's usual.
     #[must_use]
     pub fn connects_from(&self, transport: Transport, addr: SocketAddr) -> Option<IpAddr> {
-        let core = self.listening((transport, addr.is_ipv6()), true);
-        let core = core.filter(|_| self.is_beyond_core(addr.ip()));
-        core.map(|local| local.addr.ip())
+        self.core_towards(transport, addr)
+            .map(|local| local.addr.ip())
     }
 
     /// Where requests over a flow reach us: our own end of it over UDP, else the
