@@ -303,6 +303,11 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     Ok(config)
 }
 
+/// True for UDP at an address where none of the listeners speaks TCP.
+fn lacks_tcp(all: &[Listener], (transport, addr): Listener) -> bool {
+    transport == Transport::Udp && !all.contains(&(Transport::Tcp, addr))
+}
+
 /// Where its operator asks it.
 fn doors(
     root: &Section<'_>,
@@ -355,7 +360,7 @@ fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
     }
     // RFC 3261 §18.2.1.
     for &(transport, addr) in &listen {
-        if transport == Transport::Udp && !listen.contains(&(Transport::Tcp, addr)) {
+        if lacks_tcp(&listen, (transport, addr)) {
             let text =
                 format!("has \"udp:{addr}\" without \"tcp:{addr}\", but large messages need both");
             return Err(root.mistake("listen", &text));

@@ -394,9 +394,7 @@ impl Guard {
     }
 
     fn is_unlimited(&self, ip: IpAddr) -> bool {
-        self.unlimited
-            .iter()
-            .any(|&(network, len)| is_within(ip, network.to_canonical(), len))
+        is_in_any(ip, &self.unlimited)
     }
 
     /// The key of a source, and its set.
@@ -417,6 +415,13 @@ pub(crate) fn network(ip: IpAddr) -> (bool, u64) {
 }
 
 const _: () = assert!(size_of::<Source>() <= 64, "a line of the cache");
+
+/// Whether `ip` is in one of these networks.
+#[must_use]
+pub fn is_in_any(ip: IpAddr, networks: &[(IpAddr, u8)]) -> bool {
+    let mut networks = networks.iter();
+    networks.any(|&(network, len)| is_within(ip, network.to_canonical(), len))
+}
 
 /// Whether `ip` is in a network. A prefix longer than the address means the
 /// address itself; the two families never meet.

@@ -51,6 +51,15 @@ struct Node {
     retires: bool,
 }
 
+impl Node {
+    /// Where it speaks that, if it does.
+    fn port(&self, transport: Transport) -> Option<u16> {
+        let mut ports = self.ports.iter();
+        let (_, port) = ports.find(|(one, _)| *one == transport)?;
+        Some(*port)
+    }
+}
+
 /// Members that are not heard of, by their places in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Silent(u64);
@@ -228,11 +237,10 @@ impl Zone {
     pub fn siblings(&self) -> impl Iterator<Item = (usize, IpAddr, u16)> {
         let others = self.nodes.iter().enumerate();
         others.filter_map(|(place, node)| {
-            let mut ports = node.ports.iter();
-            let (_, port) = ports.find(|(transport, _)| *transport == Transport::Udp)?;
+            let port = node.port(Transport::Udp)?;
             // Not as phones reach it: that may lead through an address translation.
             let ip = node.listens?;
-            (place != self.own).then_some((place, ip, *port))
+            (place != self.own).then_some((place, ip, port))
         })
     }
 
@@ -300,29 +308,27 @@ enum Reach {
 /// NAPTR and SRV of a name that leads to these members.
 fn services(name: &str, ranked: &[(u16, &Node)], reach: Reach, records: &mut Vec<Record>) {
     let mut order = 0;
-    let begin = records.len();
+    let mut servers = Vec::new();
     for (transport, service, front) in SERVICES {
         if reach == Reach::InTheClear && transport == Transport::Tls {
             continue;
         }
         let below = format!("{front}.{name}");
         let targets = ranked.iter().filter_map(|(priority, node)| {
-            let mut ports = node.ports.iter();
-            let (_, port) = ports.find(|(one, _)| *one == transport)?;
             Some(Record {
                 name: below.clone(),
                 ttl_s: limits::ZONE_TTL_S,
                 data: locate::Record::Srv {
                     priority: *priority,
                     weight: WEIGHT,
-                    port: *port,
+                    port: node.port(transport)?,
                     target: node.name.as_str().into(),
                 },
             })
         });
-        let before = records.len();
-        records.extend(targets);
-        if records.len() > before {
+        let before = servers.len();
+        servers.extend(targets);
+        if servers.len() > before {
             order += ORDER;
             let naptr = Record {
                 name: name.to_owned(),
@@ -335,9 +341,10 @@ fn services(name: &str, ranked: &[(u16, &Node)], reach: Reach, records: &mut Vec
                     replacement: below.into(),
                 },
             };
-            records.insert(begin + usize::from(order / ORDER) - 1, naptr);
+            records.push(naptr);
         }
     }
+    records.append(&mut servers);
 }
 
 fn address(name: &str, ttl_s: u32, ip: IpAddr) -> Record {

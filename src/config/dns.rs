@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::reader::Section;
-use super::{Config, Mistake, NameServer, names};
+use super::{Config, Mistake, NameServer, lacks_tcp, names};
 use crate::id::Transport;
 use crate::zone::{Unfit, Zone};
 
@@ -32,7 +32,7 @@ fn name_server(dns: &Section<'_>, config: &Config) -> Result<Option<NameServer>,
     };
     // RFC 7766 §5: what is too long for a datagram is asked for again.
     for &(transport, addr) in &listen {
-        if transport == Transport::Udp && !listen.contains(&(Transport::Tcp, addr)) {
+        if lacks_tcp(&listen, (transport, addr)) {
             let text =
                 format!("has \"udp:{addr}\" without \"tcp:{addr}\", but long answers need both");
             return Err(dns.mistake("listen", &text));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::reader::Section;
 use super::{Mistake, names};
 use crate::edge::{Member, NextHop};
+use crate::limits;
 
 /// Where requests of phones go, and what is served there: their names lead there
 /// and not to us.
@@ -36,9 +37,10 @@ pub(super) fn of_members(
                  hyphen first or last"
             ));
         }
-        if full.len() > NAME_MAX {
+        if full.len() > limits::DNS_NAME_MAX {
             return refuse(format!(
-                "{full:?} is longer than the {NAME_MAX} characters of a name there"
+                "{full:?} is longer than the {} characters of a name there",
+                limits::DNS_NAME_MAX
             ));
         }
         let mut earlier = members.iter().take(place);
@@ -87,13 +89,8 @@ fn is_home(name: &str, (hops, domains): Homes<'_>) -> bool {
 /// One part of a name (RFC 1035 §2.3.1, RFC 1123 §2.1).
 fn is_label(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    (1..=LABEL_MAX).contains(&text.len())
+    (1..=limits::DNS_LABEL_MAX).contains(&text.len())
         && text.bytes().all(is_plain)
         && !text.starts_with('-')
         && !text.ends_with('-')
 }
-
-/// RFC 1035 §2.3.4.
-const LABEL_MAX: usize = 63;
-/// As text, without the last dot (RFC 1035 §2.3.4 counts octets of the wire).
-const NAME_MAX: usize = 253;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::reader::Section;
-use super::{Mistake, core_port, names};
+use super::{Mistake, core_port, lacks_tcp, names};
 use crate::edge::Member;
 use crate::id::Transport;
 use crate::limits;
@@ -165,7 +165,7 @@ fn core(table: &Section<'_>, port: u16) -> Result<Vec<(Transport, SocketAddr)>, 
             return Err(table.mistake("core", &text));
         }
         // RFC 3261 §18.2.1.
-        if transport == Transport::Udp && !core.contains(&(Transport::Tcp, addr)) {
+        if lacks_tcp(&core, (transport, addr)) {
             let text =
                 format!("has \"udp:{addr}\" without \"tcp:{addr}\", but large messages need both");
             return Err(table.mistake("core", &text));

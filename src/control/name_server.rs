@@ -30,6 +30,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use self::answers::{Answers, Room};
 use self::pace::Pace;
 use crate::config;
+use crate::guard;
 use crate::id::Transport;
 use crate::limits;
 use crate::zone::{Silent, Zone};
@@ -39,16 +40,10 @@ pub struct NameServer {
     datagrams: Vec<UdpSocket>,
     listeners: Vec<TcpListener>,
     zone: Zone,
-    domains: Domains,
+    /// The domains of the home are served as well.
+    home_domains: bool,
     unlimited: Vec<(IpAddr, u8)>,
     seed: [u64; 4],
-}
-
-/// Whether the domains of the home are served as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Domains {
-    Served,
-    NotServed,
 }
 
 /// A socket that cannot be had.
@@ -88,11 +83,7 @@ impl NameServer {
             datagrams,
             listeners,
             zone: settings.zone.clone(),
-            domains: if settings.home_domains {
-                Domains::Served
-            } else {
-                Domains::NotServed
-            },
+            home_domains: settings.home_domains,
             unlimited: unlimited.unwrap_or(&limits::UNLIMITED).to_vec(),
             seed,
         })
@@ -135,12 +126,11 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
         datagrams,
         listeners,
         zone,
-        domains,
+        home_domains,
         unlimited,
         seed,
     } = server;
-    let served = domains == Domains::Served;
-    let answers = Answers::new(&zone, served, Silent::default());
+    let answers = Answers::new(&zone, home_domains, Silent::default());
     let desk = Arc::new(Desk {
         answers: Mutex::new(Arc::new(answers)),
         books: Mutex::new(Books {
@@ -160,7 +150,7 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
         all.spawn(accept(listener, Arc::clone(&desk)));
     }
     heartbeat::watch(&zone, |silent| {
-        let answers = Answers::new(&zone, served, silent);
+        let answers = Answers::new(&zone, home_domains, silent);
         *lock(&desk.answers) = Arc::new(answers);
     })
     .await
@@ -184,12 +174,10 @@ async fn answer_datagrams(socket: tokio::net::UdpSocket, desk: Arc<Desk>) {
                 continue;
             }
         };
-        let Some(question) = question.get(..len.min(limits::ZONE_QUESTION_MAX)) else {
+        let question = question.get(..len);
+        let Some(question) = question.filter(|it| it.len() <= limits::ZONE_QUESTION_MAX) else {
             continue;
         };
-        if len > question.len() {
-            continue;
-        }
         let room = desk.room(from.ip());
         if desk.answers().reply(question, room, &mut answer) {
             // Who does not take it asks again.
@@ -310,10 +298,9 @@ impl Desk {
 
     /// How much a datagram to that source may hold.
     fn room(&self, source: IpAddr) -> Room {
-        let mut networks = self.unlimited.iter();
-        let is_unlimited =
-            networks.any(|&(network, len)| crate::guard::is_within(source, network, len));
-        if is_unlimited || lock(&self.books).pace.take(Instant::now(), source) {
+        if guard::is_in_any(source, &self.unlimited)
+            || lock(&self.books).pace.take(Instant::now(), source)
+        {
             Room::Datagram
         } else {
             Room::Header

@@ -1,7 +1,6 @@
 //! What the live DNS says, beside what the members need.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use super::{Record, Silent, Zone};
 use crate::locate::{self, Kind, Query, Set};
@@ -75,9 +74,9 @@ pub fn differences(zone: &Zone, found: &[(Query, Set)]) -> Vec<Difference> {
         };
         let domain = zone.domains.iter().find(|domain| leads(query, domain));
         match domain {
-            Some(domain) if wanted.is_empty() => domain_leads(zone, domain, found, query)
-                .into_iter()
-                .for_each(|one| differences.push(one)),
+            Some(domain) if wanted.is_empty() => {
+                differences.extend(domain_leads(zone, domain, found, query));
+            }
             Some(_) | None => compare(query, &wanted, found, &mut differences),
         }
     }
@@ -122,12 +121,7 @@ fn compare(
     let want: BTreeSet<_> = wanted.iter().map(|record| goal(&record.data)).collect();
     let have: BTreeSet<_> = found.iter().map(goal).collect();
     if have.is_empty() && !want.is_empty() {
-        let mut list = String::new();
-        for (place, one) in want.iter().enumerate() {
-            let comma = if place > 0 { ", " } else { "" };
-            let written = write!(list, "{comma}{one}");
-            debug_assert!(written.is_ok(), "a String takes every character");
-        }
+        let list = Vec::from_iter(want).join(", ");
         differences.push(missing(format!("{title} does not exist: it needs {list}")));
         return;
     }

@@ -111,13 +111,10 @@ impl Answers {
             return written(&head.refusal(), out);
         };
         let mut answer = self.answer(&asked);
-        if room == Room::Header {
-            answer = answer.truncate();
-            return written(&answer, out);
-        }
         let longest = match room {
+            Room::Header => return written(&answer.truncate(), out),
             Room::Stream => usize::from(u16::MAX),
-            Room::Datagram | Room::Header => usize::from(longest(&asked)),
+            Room::Datagram => usize::from(longest(&asked)),
         };
         if !written(&answer, out) {
             return false;

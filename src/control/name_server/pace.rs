@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::guard;
 use crate::limits;
 
 /// When the bucket of each source is full again (as `guard` keeps them), for all
@@ -27,13 +28,8 @@ impl Pace {
     pub(super) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
         let (rate, depth) = limits::ZONE_ANSWERS;
         let token = Duration::from_secs(1) / rate;
-        let customer = match source {
-            IpAddr::V4(ip) => u64::from(ip.to_bits()),
-            // What one customer has (RFC 6177).
-            IpAddr::V6(ip) => u64::try_from(ip.to_bits() >> 64).unwrap_or_default(),
-        };
         let places = u64::try_from(self.full.len()).unwrap_or(1);
-        let place = self.hasher.hash_one((source.is_ipv4(), customer)) % places;
+        let place = self.hasher.hash_one(guard::network(source)) % places;
         let place = usize::try_from(place).unwrap_or_default();
         let Some(full) = self.full.get_mut(place) else {
             return false;
