@@ -50,7 +50,7 @@ fn ring(world: &mut World, joe: &Phone, ann: &Phone) -> String {
 }
 
 /// A call that is answered: both sides know their route sets.
-fn talk(
+pub(super) fn talk(
     world: &mut World,
     (caller, its): (&mut Phone, &str),
     (called, at): (&mut Phone, &str),

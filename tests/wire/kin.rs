@@ -2,6 +2,7 @@
 //! phone has gone (`home::kin`; RFC 5626 §6, RFC 3261 §10.3): to another edge, to
 //! another address, with an instance and without.
 
+use super::attacks::talk;
 use super::peer;
 use super::phone::{Phone, Register};
 use super::ways::{FOREIGN, before_a_foreign_home, call_by_bob, of_bob, register_there};
@@ -67,17 +68,7 @@ fn call(width: u8, told: Told, is_made_by_joe: bool) -> (World, Phone, Phone, St
         (&mut ann, &mut joe, [EDGES[1], EDGES[0]])
     };
     let uri = format!("sip:{}@example.com", called.name);
-    let invite = caller.request("INVITE", &uri, 1, "", "");
-    caller.send(&mut world, at[0], &invite);
-    assert_eq!(caller.status(&mut world), 100);
-    let invite = called.receive(&mut world);
-    called.answer(&mut world, at[1], &invite, 200, "OK");
-    let ok = caller.receive(&mut world);
-    caller.dialog(&ok, true);
-    called.dialog(&invite, false);
-    caller.in_dialog(&mut world, at[0], "ACK", 1);
-    assert!(called.receive(&mut world).starts_with("ACK "));
-    world.forget();
+    talk(&mut world, (caller, at[0]), (called, at[1]), &uri);
     (world, joe, ann, edges)
 }
 

@@ -251,11 +251,7 @@ fn ping(uri: &str, want: &str) {
     });
     Stock::register(&mut world, ("joe", JOE), EDGES[0], "");
     world.send(JOE, EDGES[0], &ask("OPTIONS", uri, JOE, "", false));
-    let got = match reached(&world).first() {
-        Some(who) => who.clone(),
-        None => answer(&world, JOE),
-    };
-    assert_eq!(got, want, "{uri}\n{}", world.ladder());
+    assert_eq!(came_to(&world), want, "{uri}\n{}", world.ladder());
 }
 
 #[test]
@@ -301,11 +297,7 @@ fn led(first: &str, want: &str) {
     let routes = format!("{}Route: <sip:example.com;lr>\n", route(&first));
     let text = ask("MESSAGE", "sip:ann@example.com", JOE, &routes, false);
     world.send(JOE, EDGES[0], &text);
-    let got = match reached(&world).first() {
-        Some(who) => who.clone(),
-        None => answer(&world, JOE),
-    };
-    assert_eq!(got, want, "{first}\n{}", world.ladder());
+    assert_eq!(came_to(&world), want, "{first}\n{}", world.ladder());
 }
 
 #[test]
@@ -363,4 +355,12 @@ fn a_register_is_relayed_once() {
     register.route = "<sip:edge.example.com;lr;maddr=127.0.0.12>".to_owned();
     let got = register.send(&mut world, EDGES[0], "");
     assert!(got.starts_with("SIP/2.0 482 "), "{got}\n{}", world.ladder());
+}
+
+/// Who got what joe has sent, or what he was answered.
+fn came_to(world: &World) -> String {
+    match reached(world).first() {
+        Some(who) => who.clone(),
+        None => answer(world, JOE),
+    }
 }

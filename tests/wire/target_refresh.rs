@@ -2,6 +2,7 @@
 //! re-INVITE or UPDATE refreshes the target (RFC 3261 §12.2), and what the far side
 //! sends from then on reaches it there. Nobody else gets it by saying the same.
 
+use super::attacks::talk;
 use super::failover::{Call, take_up};
 use super::marks::mark_of;
 use super::peer;
@@ -50,17 +51,24 @@ fn call(width: u8, made: Made, is_registered: bool) -> Call {
         joe.send(&mut world, EDGES[0], &invite);
         return take_up(world, joe, ann).0;
     }
-    let invite = ann.request("INVITE", "sip:joe@example.com", 1, "", "");
-    ann.send(&mut world, EDGES[1], &invite);
-    assert_eq!(ann.status(&mut world), 100);
-    let invite = joe.receive(&mut world);
-    joe.answer(&mut world, EDGES[0], &invite, 200, "OK");
-    let ok = ann.receive(&mut world);
-    ann.dialog(&ok, true);
-    joe.dialog(&invite, false);
-    ann.in_dialog(&mut world, EDGES[1], "ACK", 1);
-    assert!(joe.receive(&mut world).starts_with("ACK "));
+    let sides = ((&mut ann, EDGES[1]), (&mut joe, EDGES[0]));
+    talk(&mut world, sides.0, sides.1, "sip:joe@example.com");
     Call { world, joe, ann }
+}
+
+/// joe, who is connected to his edge, in a call with ann that he has made.
+fn call_over_a_connection(width: u8) -> Call {
+    let mut world = World::wide(width, Tokens::Sealed, |_| (), |_, _| ());
+    world.steer(JOE, 0);
+    world.steer(MOVED, usize::from(width - 1));
+    world.connect(JOE, EDGES[0]);
+    let mut joe = Phone::new("joe", JOE, false);
+    let mut ann = Phone::new("ann", ANN, false);
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &invite);
+    take_up(world, joe, ann).0
 }
 
 /// All calls that there can be: who made it, whether joe is registered, and on how
@@ -176,17 +184,7 @@ fn what_the_far_side_sends_follows_an_update() {
 fn a_new_connection_takes_the_place_of_one_that_is_gone() {
     // Where the old flow is known to be gone, the answer was 480.
     for width in [1, 2] {
-        let mut world = World::wide(width, Tokens::Sealed, |_| (), |_, _| ());
-        world.steer(JOE, 0);
-        world.steer(MOVED, usize::from(width - 1));
-        world.connect(JOE, EDGES[0]);
-        let mut joe = Phone::new("joe", JOE, false);
-        let mut ann = Phone::new("ann", ANN, false);
-        joe.register(&mut world, EDGES[0]);
-        ann.register(&mut world, EDGES[1]);
-        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-        joe.send(&mut world, EDGES[0], &invite);
-        let mut call = take_up(world, joe, ann).0;
+        let mut call = call_over_a_connection(width);
         call.world.close(JOE, EDGES[0]);
         call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", 5);
         assert_eq!(call.ann.status(&mut call.world), 480);
@@ -431,16 +429,7 @@ fn another_edge_takes_the_dialog_with_the_connection() {
     // not register there, or not yet.
     for width in [1, 2] {
         for edge in [EDGES[1], EDGES[2]] {
-            let mut world = World::wide(width, Tokens::Sealed, |_| (), |_, _| ());
-            world.steer(MOVED, usize::from(width - 1));
-            world.connect(JOE, EDGES[0]);
-            let mut joe = Phone::new("joe", JOE, false);
-            let mut ann = Phone::new("ann", ANN, false);
-            joe.register(&mut world, EDGES[0]);
-            ann.register(&mut world, EDGES[1]);
-            let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-            joe.send(&mut world, EDGES[0], &invite);
-            let mut call = take_up(world, joe, ann).0;
+            let mut call = call_over_a_connection(width);
             call.world.close(JOE, EDGES[0]);
             call.world.connect(MOVED, edge);
             let joe = moved(&call.joe, MOVED);
