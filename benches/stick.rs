@@ -2,7 +2,7 @@
 //!
 //! The home of a cluster of edges: every phone's Path URI, bound to one flow of
 //! sixteen. `cargo bench --bench stick`; the bounds are 150 ns and 150 bytes
-//! (architecture section 7). Each look-up's answer is checked.
+//! (perf/README.md). Each look-up's answer is checked.
 
 use std::hint::black_box;
 use std::net::SocketAddr;

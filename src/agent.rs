@@ -1,7 +1,7 @@
 //! The user agent of one address of record: starts with nothing but a name and
 //! a password, finds its edges by redirect, registers over every flow they
-//! offer, keeps the flows alive, calls and answers (protocol 1.A D-U1 to
-//! D-U17, 1.I O-22 to O-28).
+//! offer, keeps the flows alive, calls and answers (D-U3 to
+//! D-U17, O-22 to O-28).
 //!
 //! It is not a phone: there is no media, and an answer's SDP says so. It is
 //! not fast either: what it does once in a while it does with plain vectors.

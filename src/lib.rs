@@ -10,6 +10,12 @@
 //!   `id`, `span`, `error`, `digest`, `secret`, `guard`, `admission`, `pacing`).
 //!   `edge`, `home` and `agent` do not use one another.
 //! - `io` and `control` know the core; the core does not know them.
+//!
+//! What all of it does on the wire stands in [`protocol`], rule by rule; marks
+//! such as `S-14` lead there.
+
+#[doc = include_str!("protocol.md")]
+pub mod protocol {}
 
 pub mod admission;
 pub mod digest;

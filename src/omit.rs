@@ -10,7 +10,7 @@ pub enum Omit {
     Nothing,
     /// A URI binds only to a flow whose domain it has (S-4, S-5, S-11).
     DomainTest,
-    /// What an edge relayed is not relayed again (H-12, protocol 3.30).
+    /// What an edge relayed is not relayed again (H-12).
     RelayMark,
     /// A flow that failed is not chosen again (S-22).
     FailedFlows,

@@ -1,4 +1,4 @@
-//! Stickiness: which flow is this URI's (protocol 1.B).
+//! Stickiness: which flow is this URI's (S-1 to S-35).
 //!
 //! A table maps URIs to the flows that proved them. It is a trie of domain,
 //! user and parameter set, and its three depths are the three match levels:

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_domain_that_may_be_called_is_no_way_elsewhere() {
-        // I-5
+        // I-12
         let some = CallsOut {
             anywhere: false,
             domains: vec!["example.org".to_owned(), "198.51.100.7".to_owned()],

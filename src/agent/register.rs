@@ -1,5 +1,5 @@
 //! Registrations: one per flow, each with its own reg-id, Call-ID and Route
-//! (D-U1 to D-U17; RFC 5626 §4.2).
+//! (D-U1, D-U3 to D-U17; RFC 5626 §4.2).
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! The host names of the edges (RFC 3263 §4.3; protocol 1.S, M-1 to M-3).
+//! The host names of the edges (RFC 3263 §4.3; M-1 to M-3).
 //!
 //! A phone that resolves its routes goes where they lead. An address leads to one
 //! edge and dies with it; a name leads on: that of an edge is `e1.edge.example.com`,

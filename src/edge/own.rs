@@ -1,5 +1,5 @@
 //! How an edge tells its own Route values from all others (RFC 3261 §16.4;
-//! D-E1 to D-E4, protocol 3.10 and 3.11).
+//! D-E1 to D-E4, R-6).
 //!
 //! Ours are the cluster's names, the names of its members (`names`) and their
 //! literal addresses. A name says nothing by itself: the user part (a token) and

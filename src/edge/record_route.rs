@@ -1,5 +1,5 @@
 //! The Record-Route values an edge writes (RFC 3261 §16.6-4, RFC 5626 §5.3;
-//! H-5, O-4, O-6, protocol 2.4 and 3.10).
+//! H-5, O-4, O-6, B-4, R-6).
 //!
 //! - A registered phone that keeps to the flow a route was learned on gets one
 //!   value, its token with the dialog parameter: equal to the Path URI under
@@ -17,7 +17,7 @@
 //!   two sides differ in transport or address family; one who resolves gets this
 //!   edge's name on his own side.
 //!
-//! `ob` is in none of them (protocol 3.26).
+//! `ob` is in none of them (O-4).
 
 use std::net::SocketAddr;
 
@@ -34,7 +34,7 @@ use crate::send::Hop;
 use crate::trust::mark::{FLOW_PARAM, Mark, Own};
 
 /// Dialog parameter of a Record-Route value: which edge handled the dialog
-/// (protocol 2.3 item 13).
+/// (B-13).
 const DIALOG_PARAM: &str = "gunk";
 
 /// Which way a request goes through the edge.

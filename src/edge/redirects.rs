@@ -1,5 +1,5 @@
-//! The wrong edge knows the right ones and says so (S-25, S-26, H-12; protocol
-//! 2.3 items 2, 3 and 10).
+//! The wrong edge knows the right ones and says so (S-25, S-26, H-12; B-2,
+//! B-3, B-10).
 //!
 //! Only to a home that shows in its Via that it follows a loose redirect, and
 //! only for requests whose answer it can act on; everything else is relayed.

@@ -1,5 +1,5 @@
 //! REGISTER on its way in: which edge it is for, whose it is, and the Path
-//! (protocol 1.A, D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
+//! (D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
 //!
 //! Whose it is follows from the To alone: a 2xx of the home registers the address
 //! of record that stands there and no other (RFC 3261 §10.3), however the home
@@ -229,7 +229,7 @@ impl Edge {
 
     /// D-E5, D-E7. A phone that knows nothing of Outbound-Proxy registers
     /// through its configured edges one by one; for it the set is written in
-    /// one order everywhere (protocol 2.4).
+    /// one order everywhere (B-5).
     fn choose(&mut self, phone: (&Subscriber<'_>, bool), sticky: bool) -> EdgeSet {
         let members = &self.settings.members;
         let size = self.settings.set_size;

@@ -2,7 +2,7 @@
 //! what the phone is told (D-E9 to D-E12; RFC 5626 §5.4).
 //!
 //! Only the phone's first hop does any of it: a REGISTER that another proxy
-//! relayed came over a flow that is not the phone's (protocol 3.31).
+//! relayed came over a flow that is not the phone's (D-E4).
 
 use std::net::SocketAddr;
 
@@ -162,8 +162,7 @@ impl Edge {
     }
 
     /// The Path URI without `ob`, with the address of the other edge; port and
-    /// transport where they are not what `maddr` alone means (protocol 2.3
-    /// item 3).
+    /// transport where they are not what `maddr` alone means (B-3).
     fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
         let member = self.settings.members.get(place);
         let transport = granted.transport;

@@ -14,7 +14,7 @@
 //! - A row is believed as far as it goes: it says where a phone is. That its user is
 //!   a subscriber still and has the same password, nobody has told an edge that was
 //!   down, so the home asks whoever calls over such a flow, until the phone refreshes
-//!   (`trust.md` 3.6).
+//!   (I-14).
 
 use std::net::SocketAddr;
 

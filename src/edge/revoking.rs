@@ -1,5 +1,5 @@
 //! What the home takes back: a subscriber who is none any more, or has another
-//! password, is nobody's phone here from that moment on (`trust.md` 3.6).
+//! password, is nobody's phone here from that moment on (I-14).
 //!
 //! The home says so by a NOTIFY in the manner of RFC 3680, with the address of
 //! record in its From; `home::revoking` has the other side. It is believed from a

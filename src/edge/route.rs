@@ -1,9 +1,9 @@
 //! Where an edge sends everything but REGISTER: the decision table of
-//! protocol 2.4 (RFC 5626 §5.3; H-5, H-10 to H-12).
+//! B-1 (RFC 5626 §5.3; H-5, H-10 to H-12).
 //!
 //! Outgoing or incoming is decided by identity: the flow a request came on and
 //! the token in its Route, never by a source port or the direction of the
-//! dialog (protocol 3.4). What somebody who is no peer may do beyond that stands
+//! dialog (O-3). What somebody who is no peer may do beyond that stands
 //! in `allowed`. Decisions beyond the table:
 //!
 //! - A phone's own request whose token carries another edge's `maddr` is served
@@ -210,7 +210,7 @@ impl Edge {
     }
 
     /// The answer to a request from nowhere for the phone of a token: it needs the
-    /// mark of its dialog, and there are only so many of them (protocol 2.4).
+    /// mark of its dialog, and there are only so many of them (B-1).
     fn roams(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
         if !pass.request.in_dialog() {
             return Some(self.turned_away(pass));
@@ -223,7 +223,7 @@ impl Edge {
         refused.then(|| Verdict::refuse(503, "Too Many Requests From Your Address"))
     }
 
-    /// Protocol 2.3 item 9: a leaked token opens nothing. An edge that does not
+    /// B-9: a leaked token opens nothing. An edge that does not
     /// know yet where its homes are may have one before it, which is to try
     /// the phone's other flow (H-12).
     fn turned_away(&self, pass: &mut Pass<'_, '_>) -> Verdict {
@@ -382,7 +382,7 @@ fn no_flow(pass: &mut Pass<'_, '_>) -> Verdict {
     Verdict::refuse(430, "Flow Failed")
 }
 
-/// Protocol 2.4: a request from nowhere into a dialog passes, some of them.
+/// B-1: a request from nowhere into a dialog passes, some of them.
 fn may_roam(pass: &mut Pass<'_, '_>) -> bool {
     let ip = pass.request.ingress.source.ip();
     let may = pass.net.guard.admit(pass.now, ip, Kind::Roaming);

@@ -202,7 +202,7 @@ mod tests {
         check_unescape(b"joe+e1", Ok(b"joe+e1"));
         check_unescape(b"%6Aoe%5f41", Ok(b"joe_41"));
         check_unescape(b"%6aoe", Ok(b"joe"));
-        check_unescape(b"joe%2Be1", Err(BadToken::Malformed)); // protocol 2.3-7: %2B is not +
+        check_unescape(b"joe%2Be1", Err(BadToken::Malformed)); // B-7: %2B is not +
         check_unescape(b"joe%40", Err(BadToken::Malformed));
         check_unescape(b"joe%4", Err(BadToken::Malformed));
         check_unescape(b"joe%", Err(BadToken::Malformed));

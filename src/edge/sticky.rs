@@ -1,4 +1,4 @@
-//! Which of several homes a request goes to (protocol 1.B at the edge).
+//! Which of several homes a request goes to (S-14 to S-18 at the edge).
 //!
 //! Homes that share a location stand in for each other: the configured order
 //! decides. Homes that share none name themselves in their Service-Route and

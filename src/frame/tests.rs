@@ -112,7 +112,7 @@ fn a_stream_gives_the_same_messages_at_every_split() {
     check_stream(b"\r\n", &[], 0);
 }
 
-// protocol.md 3.8
+// O-7
 #[test]
 fn a_crlfcrlf_inside_a_body_is_no_ping() {
     let message = b"INFO sip:a@h SIP/2.0\r\nl: 8\r\n\r\n\r\n\r\n\r\n\r\n";

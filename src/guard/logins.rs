@@ -1,6 +1,6 @@
 //! Failed logins, counted by source and user together: whoever mistypes his own
 //! password locks himself out for a while, and none of those who share his
-//! address (`trust.md` 3.7).
+//! address (I-15).
 //!
 //! The table has a fixed size and keyed hashes, as that of the sources. Where a
 //! set is taken, the pair gives way that would be forgotten first: one that failed

@@ -1,5 +1,5 @@
 //! Following the redirect of an edge that has not the flow (S-23 to S-25,
-//! protocol 2.3 item 10): never to the caller, never twice, and only to where
+//! B-10): never to the caller, never twice, and only to where
 //! edges live.
 
 use super::policy::Home;

@@ -1,5 +1,5 @@
 //! REGISTER at the home: redirect to the edges, challenge, bind, answer
-//! (protocol 1.A D-H1 to D-H9; RFC 3261 §10.3, RFC 3327, 3608, 5626 §6).
+//! (D-H1, D-H8; RFC 3261 §10.3, RFC 3327, 3608, 5626 §6).
 
 use std::net::IpAddr;
 
@@ -163,7 +163,7 @@ impl Home {
         let shows = |tag| message.has_token(bytes, Name::Supported, tag);
         match self.settings.redirect {
             Redirect::Always => true,
-            // D-U8: by an option tag, or in the Via, as hops do (LR §6).
+            // D-U8: by an option tag, or in the Via, as hops do.
             Redirect::IfSupported => {
                 ["alt-proxies", "ua-loose", "sr"].into_iter().any(shows) || shows_loose(request)
             }
@@ -371,7 +371,7 @@ impl Home {
             join(bytes, message.values(bytes, Name::Path), out);
             out.extend_from_slice(b"\r\nService-Route: ");
             // Path is nearest the registrar first, Service-Route nearest the
-            // phone first (protocol 3.29).
+            // phone first.
             let count = message.values(bytes, Name::Path).count();
             for place in (0..count).rev() {
                 let value = message

@@ -1,5 +1,5 @@
 //! Revocation: a subscriber who is taken off the list, or whose password changed,
-//! is gone at once, and so is whom the operator removes (`trust.md` 3.6).
+//! is gone at once, and so is whom the operator removes (I-14).
 //!
 //! - Here his bindings go, on every shard and in the store. Nothing is granted
 //!   again on an old nonce, whose answer was made with a password that is no more.

@@ -13,10 +13,10 @@ pub const GUARD_SETS: usize = 1 << 14;
 /// less. More: 503 on a stream, silence over UDP.
 pub const SOURCE_REQUESTS: (u32, u32) = (2_000, 8_000);
 /// Requests inside dialogs from a source without a flow of its own, per second
-/// and at once (protocol 2.4). More: 503.
+/// and at once (B-1). More: 503.
 pub const SOURCE_ROAMING: (u32, u32) = (20, 100);
 /// STUN requests of a source, per second and at once: a phone asks every half
-/// minute. More: silence (protocol 3.9).
+/// minute. More: silence (K-4).
 pub const SOURCE_STUN: (u32, u32) = (500, 2_000);
 /// Failed credentials of one user from one source, per second and at once: whoever
 /// mistypes a password does it a few times. More: 403 to his credentials, right

@@ -22,9 +22,9 @@ pub const STICK_URI_MAX: usize = 1_024;
 /// More: no stickiness.
 pub const STICK_PARAMS_MAX: usize = 16;
 /// How long a Record-Route is bound to the flow it came on after its dialog's
-/// last 2xx. The URI names a subscriber and a node, not one dialog (protocol 2.3
-/// item 13), so a long call renews it with the next one. Later: the request is
-/// routed as if nothing had been learned.
+/// last 2xx. The URI names a subscriber and a node, not one dialog (B-13), so a
+/// long call renews it with the next one. Later: the request is routed as if
+/// nothing had been learned.
 pub const STICK_RECORD_ROUTE: Duration = Duration::from_secs(12 * 3_600);
 /// Most earlier Paths of one phone whose dialogs follow it. More: the oldest is
 /// forgotten, and the edges are asked for the phone.
@@ -33,5 +33,5 @@ pub const FORMER_PATHS_MAX: usize = 4;
 /// forgotten.
 pub const FORMER_PHONES_MAX: usize = 1 << 16;
 /// How long the URIs of a lost connection wait for it to be opened again
-/// (draft-jennings §6; protocol S-28). Later: they are dropped.
+/// (draft-jennings §6; S-28). Later: they are dropped.
 pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn no_address_is_tried_twice_and_ipv6_goes_first() {
-        // N-11, detail 22
+        // N-11
         let servers = [
             server(1, 0, 0, "192.0.2.1:5060"),
             server(1, 0, 0, "[2001:db8::1]:5060"),

@@ -13,7 +13,7 @@ use crate::scan::{Header, Name, Route};
 use crate::send::SentBy;
 use crate::trust::{Identities, Keep, identity};
 
-/// Via parameter of an element that follows a loose redirect itself (LR §6):
+/// Via parameter of an element that follows a loose redirect itself (S-26):
 /// a 3xx whose Contact has `lr` takes the place of the topmost Route.
 pub(super) const LOOSE: &str = "loose";
 

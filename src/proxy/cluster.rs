@@ -1,6 +1,6 @@
 //! Requests between elements of the cluster, where one may stand in for
 //! another: a peer that is silent for T1 is overtaken by the stand-by while it
-//! may still answer (protocol 3.20; issue of mid-dialog failover), and one that
+//! may still answer (T-10), and one that
 //! is silent for good fails.
 
 use std::net::{IpAddr, SocketAddr};

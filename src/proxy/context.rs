@@ -280,8 +280,8 @@ impl Context {
         matches!(self.method, Method::Invite)
     }
 
-    /// Whether a failure of this status lets a stand-by try (protocol 2.3
-    /// item 11, O-20): nobody has answered the request itself.
+    /// Whether a failure of this status lets a stand-by try (B-11,
+    /// O-20): nobody has answered the request itself.
     pub(super) const fn is_retryable(status: u16) -> bool {
         matches!(status, 408 | 430 | 503 | 504)
     }

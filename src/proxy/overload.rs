@@ -1,5 +1,5 @@
-//! Overload control between the elements of the cluster (RFC 7339, protocol
-//! 1.O): what a peer asks us to leave out, and what we ask of it.
+//! Overload control between the elements of the cluster (RFC 7339, V-1
+//! to V-6): what a peer asks us to leave out, and what we ask of it.
 //!
 //! - Our Vias towards an element of the cluster offer it (V-1). A peer that
 //!   offered it finds in the responses which share to leave out, while there is

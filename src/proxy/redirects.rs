@@ -1,5 +1,5 @@
 //! Redirects between proxies: a hop that knows better is followed here and
-//! never shown to the caller (LR §6, protocol 2.3 item 10).
+//! never shown to the caller (S-26, B-10).
 
 use std::ops::Range;
 

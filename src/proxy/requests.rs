@@ -273,7 +273,7 @@ impl Proxy {
     }
 
     /// Hash over what the decision stands on: Request-URI and the Route values
-    /// used, not the method, not the Vias (L-2, protocol 3.14).
+    /// used, not the method, not the Vias (L-2).
     pub(super) fn loop_hash(&self, net: &Net, request: &Request<'_>) -> u32 {
         let bytes = request.bytes;
         let value = |name| {

@@ -46,7 +46,7 @@ fn verdict(bytes: &[u8]) -> String {
 
 const TRUNCATED: &str = "Cut short, Ok";
 
-/// protocol.md 4.1; in the order of the sections of RFC 4475.
+/// In the order of the sections of RFC 4475.
 const RFC4475: [(&str, &str); 50] = [
     ("wsinv", "Ok"),
     ("intmeth", "Ok"),

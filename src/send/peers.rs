@@ -1,5 +1,5 @@
 //! The elements of the cluster at the other end of our flows: which of them
-//! are alive (RFC 6223, RFC 5626 §4.4; K-3, protocol 3.20).
+//! are alive (RFC 6223, RFC 5626 §4.4; K-3, T-10).
 //!
 //! Whoever opened a flow asks about once a second, by CRLF on a stream and by
 //! STUN on UDP, and takes anything that comes back for an answer; the other

@@ -1,5 +1,5 @@
 //! Keep-alives between the elements of the cluster, and what their silence
-//! means for the requests under way (K-3, protocol 3.20, O-11).
+//! means for the requests under way (K-3, T-10, O-11).
 
 use super::{Hands, Shard};
 use crate::frame::stun;

@@ -318,7 +318,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_flow_opened_to_a_uri_gets_that_uri_and_its_domain() {
-        // S-3, 2.3 item 2: the flow to e3 carries both URIs.
+        // S-3, B-2: the flow to e3 carries both URIs.
         let mut t = table();
         assert!(t.opened(NOW, flow(3), b"sip:joe@edge.example.com;lr;maddr=192.0.2.3"));
         assert_eq!(found(&mut t, "sip:joe@edge.example.com;lr"), None);

@@ -1,5 +1,5 @@
 //! Canonical keys: two URIs have equal keys exactly when they are strongly
-//! equivalent (protocol S-14), whatever their case, escapes and order.
+//! equivalent (S-14), whatever their case, escapes and order.
 //!
 //! A key has four parts: the place (scheme, port), the host, the user and the
 //! parameter set. The first three must be the same in every match; two sets

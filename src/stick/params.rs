@@ -85,7 +85,7 @@ pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The mark of a dialog, which says nothing of the way: the table holds users
-/// and edges, and not as many rows as there are dialogs (protocol 2.3 item 13).
+/// and edges, and not as many rows as there are dialogs (B-13).
 fn is_mark(param: &[u8]) -> bool {
     let name = param.split_at_checked(DIALOG_MARK.len());
     name.is_some_and(|(name, rest)| {
@@ -93,7 +93,7 @@ fn is_mark(param: &[u8]) -> bool {
     })
 }
 
-/// Parameters that may not be present in one URI only (protocol S-19).
+/// Parameters that may not be present in one URI only (S-19).
 fn is_decisive(name: &[u8]) -> bool {
     matches!(name, b"maddr" | b"method" | b"transport" | b"ttl" | b"user")
 }

@@ -1,5 +1,5 @@
 //! An edge dies with two hundred calls on it, with a bang or without a word,
-//! and nobody loses a call (protocol 1.C).
+//! and nobody loses a call (H-6, H-7).
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -261,7 +261,7 @@ const fn killed(bound_s: u64) -> Death {
     }
 }
 
-// K-3, 3.20: silent death
+// K-3, T-10: silent death
 const STOPPED: Death = Death {
     signal: "-STOP",
     bound: Duration::from_secs(4),

@@ -9,7 +9,10 @@
 //!   shard**: messages pass `edit` and `send` last, but those two know nothing
 //!   of who decides, so for dependencies they stand left of `proxy`.
 //! - A configuration key is read when some code says `.key`.
+//! - A mark such as `S-14` leads to a rule of `src/protocol.md`, and each rule has
+//!   a test that cites it.
 
+mod rules;
 mod source;
 
 use std::path::Path;
@@ -223,6 +226,20 @@ fn rooms_look_left() {
 #[test]
 fn every_configuration_key_is_read() {
     none(&unread_keys(&sources(&["src"])));
+}
+
+#[test]
+fn every_mark_leads_to_a_rule_and_every_rule_to_a_test() {
+    let mut all = sources(&["src", "tests", "benches"]);
+    all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
+    let texts = [
+        "README.md",
+        "perf/README.md",
+        "tests/README.md",
+        "tuning/README.md",
+    ];
+    all.extend(texts.map(Source::read));
+    none(&rules::faults(&Source::read("src/protocol.md"), &all));
 }
 
 #[test]

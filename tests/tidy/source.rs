@@ -21,6 +21,13 @@ impl Source {
         }
     }
 
+    /// The file of that path from the project folder.
+    pub(crate) fn read(path: &str) -> Self {
+        let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let text = std::fs::read_to_string(&full);
+        Self::new(path, &text.unwrap_or_else(|why| panic!("{path}: {why}")))
+    }
+
     /// The module under the crate root that the file belongs to.
     pub(crate) fn top(&self) -> &str {
         let inside = self.path.strip_prefix("src").unwrap_or(&self.path);

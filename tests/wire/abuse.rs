@@ -1,4 +1,4 @@
-//! What one source may ask for (protocol 2.4, 3.9; RFC 3261 §8.2.6.1, §21.5.4).
+//! What one source may ask for (B-1, I-13; RFC 3261 §8.2.6.1, §21.5.4).
 
 use super::marks::{called_by, unmarked};
 use super::phone::{Login, Phone, Register};
@@ -64,7 +64,7 @@ fn requests_over_the_bound_get_silence_over_udp_and_503_on_a_stream() {
 
 #[test]
 fn a_guest_in_a_dialog_is_let_in_some_of_the_time() {
-    // Protocol 2.4: unknown source, the mark of the dialog.
+    // B-1: unknown source, the mark of the dialog.
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", JOE, true);
     joe.register(&mut world, EDGES[0]);
@@ -140,7 +140,7 @@ fn guessing_passwords_ends_for_the_one_who_guesses() {
 
 #[test]
 fn a_guesser_does_not_lock_his_neighbours_out() {
-    // `trust.md` 3.7: behind one address translation.
+    // I-15: behind one address translation.
     let mut world = World::lab(Tokens::Clear);
     let register = |world: &mut World, user: &'static str, call_id, password| {
         let mut phone = Register::new(user, MALLORY);

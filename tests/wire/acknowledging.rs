@@ -1,4 +1,4 @@
-//! ACK: absorbed hop by hop, or routed end to end (protocol P-34 to P-36, 3.15).
+//! ACK: absorbed hop by hop, or routed end to end (P-34 to P-36).
 
 use super::failover::call_in;
 use super::marks::unmarked;
@@ -115,7 +115,7 @@ fn the_ack_of_a_2xx_is_routed_without_state() {
 
 #[test]
 fn an_ack_that_leads_nowhere_is_dropped() {
-    // P-34, 3.15
+    // P-34
     #[track_caller]
     fn check(to: &str, text: &str) {
         let mut world = World::lab(Tokens::Clear);
@@ -150,7 +150,7 @@ fn an_ack_that_leads_nowhere_is_dropped() {
 
 #[test]
 fn the_ack_of_a_2xx_passes_by_whatever_way_its_caller_has() {
-    // H-7, H-8; protocol 2.4: the flow of the call, another address of the phone,
+    // H-7, H-8, B-1: the flow of the call, another address of the phone,
     // the other edge of either side, an edge and a home that have forgotten all.
     type Change = fn(&mut World);
     let nothing: Change = |_| ();

@@ -128,7 +128,7 @@ fn a_phone_is_told_the_edges_that_its_family_leads_to() {
 
 #[test]
 fn an_edge_behind_a_translation_is_known_by_what_it_advertises() {
-    // D-E3, D-E9, X-7, protocol 3.10: 198.51.100.N is 10.1.1.N inside.
+    // D-E3, D-E9, X-7, R-6: 198.51.100.N is 10.1.1.N inside.
     const JOE: &str = "203.0.113.7:5070";
     const ANN: &str = "203.0.113.8:5070";
     let behind = |name, n: u8| Member {

@@ -1,5 +1,5 @@
 //! The user agent against the lab: an address of record and a password are
-//! all it knows (protocol 1.A D-U1 to D-U17, 1.C H-8).
+//! all it knows (D-U3 to D-U17, H-8).
 
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
@@ -193,7 +193,7 @@ fn agents_call_each_other_through_edges_and_home() {
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         let mut world = lab(tokens);
         call(&mut world);
-        // D-U14
+        // D-U13, D-U14
         let invite = sent(&world, JOE, EDGES[0], "INVITE sip:ann@example.com ")[0];
         let routes = Phone::values(invite, "Route");
         assert!(

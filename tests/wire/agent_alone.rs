@@ -1,5 +1,5 @@
 //! The user agent against an edge that the test plays: what the lab's edges
-//! and home never say (protocol 1.A D-U4, D-U7, D-U9, D-U16; RFC 3261 §8, §13).
+//! and home never say (D-U4, D-U7, D-U9, D-U16; RFC 3261 §8, §13).
 
 use super::phone::Phone;
 use super::world::{HOME, Seen, Tokens, World};
@@ -21,7 +21,7 @@ fn redirected() -> (World, Seen) {
     (world, register)
 }
 
-/// joe registered through the edge, which offers him nothing more.
+/// joe registered through the edge, which offers him nothing more (D-U15).
 fn registered() -> World {
     let (mut world, register) = redirected();
     let lines = "Service-Route: <sip:t@edge.example.com;lr;ob>\n";
@@ -335,6 +335,45 @@ fn a_connection_that_two_registrations_share_is_lost_to_both() {
     let why = "no flow is registered";
     assert!(
         matches!(&events[..], [Event::Failed { why: it, .. }] if it == why),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_connection_is_asked_by_empty_lines_and_given_up_when_it_is_silent() {
+    // O-25: at 80 to 100 % of Flow-Timer, and ten seconds for the answer.
+    let mut world = World::lab(Tokens::Clear);
+    world.listen(EDGE);
+    world.add_stream_agent("joe", JOE, "secret", &[EDGE]);
+    world.command(JOE, Command::Register);
+    let register = world.receive(EDGE).text;
+    let lines = "Service-Route: <sip:t@edge.example.com;lr;ob>\nPath: <sip:t@edge.example.com;lr;ob>\n\
+                 Require: outbound\nFlow-Timer: 100\n";
+    answer(&mut world, EDGE, &register, "200 OK", lines);
+    world.events(JOE);
+    for _ in 0..3 {
+        world.pass(Duration::from_millis(79_900));
+        assert!(!world.has(EDGE), "{}", world.ladder());
+        let mut waited = 0;
+        while !world.has(EDGE) {
+            world.pass(Duration::from_millis(10));
+            waited += 1;
+            assert!(waited < 2_020, "{}", world.ladder());
+        }
+        assert_eq!(world.receive(EDGE).text, "\r\n\r\n");
+        assert_eq!(world.events(JOE), []);
+        world.send_bytes(EDGE, JOE, b"\r\n");
+    }
+    // Asked once more, it says nothing.
+    while !world.has(EDGE) {
+        world.pass(Duration::from_millis(10));
+    }
+    world.pass(Duration::from_millis(9_980));
+    assert_eq!(world.events(JOE), []);
+    world.pass(Duration::from_millis(30));
+    let events = world.events(JOE);
+    assert!(
+        matches!(&events[..], [Event::FlowLost { reg_id: 1, .. }]),
         "{events:?}"
     );
 }

@@ -221,7 +221,7 @@ fn one_message_is_one_request_and_no_storm() {
 
 #[test]
 fn an_empty_tag_is_no_dialog() {
-    // Seen: phones take it for a new call, and nodes took it for an old one.
+    // I-5. Seen: phones take it for a new call, and nodes took it for an old one.
     for is_stream in [false, true] {
         let mut world = World::lab(Tokens::Clear);
         let (joe, mut ann) = phones(&mut world);

@@ -1,5 +1,5 @@
 //! Who is believed to be a home or an edge: by transport, address, port and
-//! listener, for every way of configuring them (D-H2; protocol 1.B).
+//! listener, for every way of configuring them (D-H2, S-12).
 //!
 //! An edge shows it by what it does with a request for a phone of its own,
 //! which a peer's token brings through; a home by its answer to a REGISTER,

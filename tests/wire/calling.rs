@@ -1,5 +1,5 @@
 //! Calls between two phones, and what becomes of them when an edge dies
-//! (protocol 2.5 steps 5 to 7; 1.C, 1.D).
+//! (worked flow of `src/protocol.md`, steps 5 to 7).
 
 use super::marks::mark_of;
 use super::phone::Phone;

@@ -1,4 +1,4 @@
-//! CANCEL in every order (RFC 3261 §9, §16.10; protocol P-32, P-33, 3.16).
+//! CANCEL in every order (RFC 3261 §9, §16.10; P-32, P-33).
 
 use super::peer::{CORE, FAR, branch_of, expect, of_invite, request, respond, silent, status};
 use super::world::{HOME, Tokens, World};

@@ -126,7 +126,7 @@ fn requests_to_the_home_leave_from_the_core_side_and_come_back_there() {
 
 #[test]
 fn what_names_a_core_address_names_the_edge_and_nobody_outside_reaches_it() {
-    // P-9, protocol 3.11; may_reach: no phone has an edge send to a core side.
+    // P-9, D-E3; may_reach: no phone has an edge send to a core side.
     let mut world = cluster(|edge| {
         edge.rules.calls_out = steadfast::trust::CallsOut::anywhere();
     });

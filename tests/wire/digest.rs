@@ -1,4 +1,4 @@
-//! Digest at the home (protocol 1.P; RFC 3261 §22, RFC 7616, RFC 8760).
+//! Digest at the home (A-1 to A-6; RFC 3261 §22, RFC 7616, RFC 8760).
 
 use super::home_registering::{JOE, check, lab, open};
 use super::phone::{Login, Register, authorization};

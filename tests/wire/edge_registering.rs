@@ -1,4 +1,4 @@
-//! REGISTER through an edge (protocol 1.A, D-E1 to D-E18; 1.H, 1.I).
+//! REGISTER through an edge (D-E1 to D-E18; RFC 3327, RFC 5626).
 
 use super::phone::{Login, Phone, Register, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -91,7 +91,7 @@ fn the_path_and_the_header_name_one_set() {
 
 #[test]
 fn a_backup_on_another_port_is_named_with_it() {
-    // Protocol 2.3 item 3
+    // B-3
     let mut world = World::with(
         Tokens::Clear,
         |_| (),
@@ -177,7 +177,7 @@ fn a_phone_that_comes_to_a_third_edge_gets_a_new_set() {
 
 #[test]
 fn a_register_meant_for_another_edge_goes_there_without_flow() {
-    // D-E4, O-1, O-12, protocol 3.31
+    // D-E4, O-1, O-12
     let strict = |home: &mut steadfast::home::Settings| home.requires_outbound = true;
     let mut world = World::with(Tokens::Clear, strict, |_, _| ());
     let mut joe = sticky("joe", "1", 1);
@@ -434,7 +434,7 @@ fn a_flow_is_forgotten_with_its_registration() {
 
 #[test]
 fn a_phone_with_two_configured_edges_has_one_path() {
-    // H-3, protocol 2.4: RFC 5626 without Outbound-Proxy. A pair that chooses
+    // H-3, B-5: RFC 5626 without Outbound-Proxy. A pair that chooses
     // one another writes the same token from both sides.
     let mut world = World::with(Tokens::Clear, |_| (), |_, edge| edge.members.truncate(2));
     let mut paths = Vec::new();
@@ -456,7 +456,7 @@ fn a_phone_with_two_configured_edges_has_one_path() {
 
 #[test]
 fn the_register_itself_stays_as_it_came() {
-    // P-1, P-14, 2.4: reg-id, +sip.instance and Supported are the registrar's.
+    // P-1, P-14: reg-id, +sip.instance and Supported are the registrar's.
     let mut world = World::lab(Tokens::Clear);
     let mut joe = sticky("joe", "1", 1);
     joe.lines += "X-Odd: \"\nDate: whenever\n";

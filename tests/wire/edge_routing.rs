@@ -1,5 +1,5 @@
-//! Requests through an edge: the decision table of protocol 2.4, who may go
-//! where, and the Record-Route pairs of protocol 3.10.
+//! Requests through an edge: the decision table of B-1, who may go
+//! where, and the Record-Route pairs of R-6.
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -89,7 +89,7 @@ fn check(from: &str, edge: &str, user: &str, dialog: bool, want: &[&str], status
 
 #[test]
 fn the_decision_table_line_by_line() {
-    // Protocol 2.4, H-10 to H-12, 2.3 item 9
+    // B-1, H-10 to H-12, B-9
     const E1: &str = EDGES[0];
     // That user's own flow: outgoing.
     check(JOE, E1, OURS, false, &[HOME], "480");
@@ -115,7 +115,7 @@ fn the_decision_table_line_by_line() {
 
 #[test]
 fn an_ack_is_never_answered() {
-    // P-34, protocol 3.15
+    // P-34
     for routes in [
         "joe@edge.example.com;lr",
         "joe+e1+e2+other@edge.example.com;lr",
@@ -230,7 +230,7 @@ fn a_subscriber_goes_past_the_home_where_the_operator_lets_him() {
 
 #[test]
 fn nobody_borrows_the_voice_of_an_edge() {
-    // 2.3 item 9: what an edge sends counts as vouched for.
+    // B-9: what an edge sends counts as vouched for.
     let (world, joe, token) = lab(Tokens::Clear);
     drop(world);
     let backup = joe.backup.trim_end_matches(":5060").to_owned();
@@ -355,7 +355,7 @@ fn the_home_may_name_the_edge() {
 
 #[test]
 fn a_route_loop_between_two_edges_ends_after_one_relay() {
-    // H-12, protocol 2.4, 3.30: nobody has the phone. The token names both
+    // H-12, B-1: nobody has the phone. The token names both
     // edges, or the Route names each of them in turn.
     let plain = route("joe+e1+e2+other@edge.example.com;lr");
     let round = [
@@ -396,7 +396,7 @@ fn a_route_loop_between_two_edges_ends_after_one_relay() {
 
 #[test]
 fn from_the_core_a_token_is_needed() {
-    // H-11, protocol 3.11
+    // H-11
     for routes in [
         String::new(),
         route("127.0.0.11;lr"),
@@ -436,7 +436,7 @@ fn an_edge_answers_a_ping() {
 
 #[test]
 fn an_escaped_token_is_read_and_another_case_is_not() {
-    // Protocol 3.28, 2.3 item 7
+    // B-7
     let (_, _, token) = lab(Tokens::Sealed);
     let escaped: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
     for (spelling, status) in [

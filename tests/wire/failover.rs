@@ -1,4 +1,4 @@
-//! Mid-dialog high availability (protocol 1.C and 2.5): an edge dies, comes
+//! Mid-dialog high availability (H-1 to H-19): an edge dies, comes
 //! back, or is asked by mistake, and the call goes on.
 
 use super::marks::unmarked;
@@ -90,7 +90,7 @@ fn a_mid_dialog_request_takes_the_edge_of_its_dialog() {
 
 #[test]
 fn the_home_turns_to_the_backup_when_the_primary_is_dead() {
-    // H-7, H-9, H-10, H-16, H-19, 2.5 step 6
+    // H-7, H-9, H-10, H-16, H-19 (worked flow, step 6)
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         let mut call = call(tokens);
         call.world.kill(EDGES[0]);
@@ -265,7 +265,7 @@ fn a_recovered_primary_serves_its_dialogs_by_its_partner() {
 
 #[test]
 fn a_home_that_lost_its_table_finds_the_phone() {
-    // H-13, S-16, S-31, 2.5 step 7: any edge knows which are the right ones,
+    // H-13, S-16, S-31 (worked flow, step 7): any edge knows which are the right ones,
     // also when one of them is dead.
     for dead in [None, Some(EDGES[0]), Some(EDGES[2])] {
         let mut call = call(Tokens::Sealed);
@@ -281,7 +281,7 @@ fn a_home_that_lost_its_table_finds_the_phone() {
 
 #[test]
 fn an_ack_finds_its_way_past_a_restart() {
-    // P-34, S-20, protocol 3.15
+    // P-34, S-20
     let mut call = call(Tokens::Clear);
     call.world.restart(HOME);
     call.joe.in_dialog(&mut call.world, EDGES[0], "ACK", 1);
@@ -470,7 +470,7 @@ fn an_edge_is_asked_once_for_both_flows_of_a_phone() {
 
 #[test]
 fn the_phone_goes_on_by_its_other_flow() {
-    // H-8, H-14, 2.5 step 6: its re-INVITE and its BYE.
+    // H-8, H-14 (worked flow, step 6): its re-INVITE and its BYE.
     let mut call = call(Tokens::Sealed);
     call.world.kill(EDGES[0]);
     let backup = call.joe.backup.clone();
@@ -495,7 +495,7 @@ fn the_phone_goes_on_by_its_other_flow() {
 
 #[test]
 fn without_icmp_a_call_still_finds_the_other_flow_by_time() {
-    // O-20, 3.20: T1 without a sign of life, then the next reg-id.
+    // O-20, T-10: T1 without a sign of life, then the next reg-id.
     let mut call = call(Tokens::Clear);
     call.world.icmp = false;
     call.world.kill(EDGES[0]);
@@ -509,7 +509,7 @@ fn without_icmp_a_call_still_finds_the_other_flow_by_time() {
 
 #[test]
 fn a_cancel_goes_where_its_invite_went_whatever_is_known_since() {
-    // S-20, protocol 3.16: joe's flow by that edge is gone from every table.
+    // S-20, P-33: joe's flow by that edge is gone from every table.
     let mut call = call(Tokens::Clear);
     let invite = call.ann.request("INVITE", "sip:joe@example.com", 9, "", "");
     call.ann.send(&mut call.world, EDGES[1], &invite);

@@ -34,7 +34,7 @@ fn call() -> (World, Phone, Phone, Vec<String>) {
 
 #[test]
 fn a_guest_calls_and_is_reached_in_its_dialog() {
-    // O-1, O-3, O-4, O-6, protocol 3.26
+    // O-1, O-3, O-4, O-6
     let (mut world, guest, ann, recorded) = call();
     assert_eq!(recorded.len(), 1, "{recorded:?}");
     assert!(
@@ -150,7 +150,7 @@ fn a_forged_flow_token_is_refused() {
 
 #[test]
 fn a_flow_token_is_its_flows_alone() {
-    // O-3, 2.3 item 9
+    // O-3, B-9
     let (mut world, _, _, recorded) = call();
     let other = Phone::new("other", "127.0.0.1:5098", false);
     let route = format!("Route: {}\n", recorded[0]);
@@ -209,7 +209,7 @@ fn a_guest_is_not_known_by_its_contact() {
 
 #[test]
 fn a_guest_takes_nothing_from_its_dialog_but_the_dialog() {
-    // Protocol 2.3 item 9: the token it read and an invented To tag lead
+    // B-9: the token it read and an invented To tag lead
     // nowhere but to the phone it talks to.
     let (mut world, guest, _, recorded) = call();
     let routes = format!("Route: {}, <sip:example.com;lr>\n", recorded[0]);

@@ -1,6 +1,6 @@
 //! Who lies about where he is, or fills what is bounded: no answer is longer
-//! than what came, nobody else gets one, and nobody's place is taken (protocol
-//! 1.F, 3.1; RFC 3261 §18.2, §26.3.2.4).
+//! than what came, nobody else gets one, and nobody's place is taken (X-2,
+//! X-5, I-13; RFC 3261 §18.2, §26.3.2.4).
 
 use super::abuse::padding;
 use super::phone::{Login, Phone, Register};

@@ -1,5 +1,5 @@
 //! Forking at the home: to whom and when, and which answer goes back
-//! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3; protocol P-13, P-22 to P-30).
+//! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3; P-13, P-22 to P-30).
 
 use super::peer::{
     CORE, answer, branch_of, expect, of_invite, register, request, respond, silent, status,

@@ -1,5 +1,5 @@
-//! REGISTER at the home: redirect and bindings (protocol 1.A D-H1 to D-H9;
-//! 1.H, 1.I; RFC 3261 §10.3).
+//! REGISTER at the home: redirect and bindings (D-H1, D-H9;
+//! RFC 3261 §10.3, RFC 3327, RFC 5626 §6).
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -142,7 +142,7 @@ fn a_phone_without_edge_is_registered_as_by_a_first_hop() {
 
 #[test]
 fn outbound_takes_a_first_hop_that_keeps_flows() {
-    // O-10, O-12, O-13, protocol 3.6
+    // O-10, O-12, O-13
     let flow = ";+sip.instance=\"<urn:1>\";reg-id=1";
     for (params, supported, path, status, outbound) in [
         (flow, "outbound", "<sip:p.example.net;lr;ob>", 200, true),
@@ -237,7 +237,7 @@ fn outbound_without_a_first_hop_for_it_is_ignored_unless_required() {
 
 #[test]
 fn the_path_comes_back_and_service_route_is_its_mirror() {
-    // R-3, R-7, R-8, D-H6, protocol 3.29, D-H8
+    // R-3, R-7, R-8, D-H6, D-H8
     let mut world = lab();
     let mut joe = Register::new("joe", "127.0.0.11:40070");
     joe.lines += "Path: <sip:near.example.net;lr>, <sip:far.example.net;lr>\nPath: <sip:p@edge.example.com;lr;ob>\n\

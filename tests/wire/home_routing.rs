@@ -1,5 +1,5 @@
 //! Requests at the home: to contacts, by Routes, for strangers (RFC 3261
-//! §16.5; protocol 1.C, 1.D, 1.I O-19 to O-21).
+//! §16.5; O-19 to O-21).
 
 use super::marks::unmarked;
 use super::peer::{CORE, FAR, answer, expect, request, silent, status};
@@ -159,7 +159,7 @@ fn two_flows() -> (World, Phone, Phone) {
 
 #[test]
 fn one_flow_of_an_instance_at_a_time() {
-    // O-19, O-20: 430 lets the next flow try.
+    // O-19, O-20, B-11: 430 lets the next flow try.
     let (mut world, first, second) = two_flows();
     invite(&mut world, "sip:joe@example.com");
     let received = first.receive(&mut world);
@@ -186,7 +186,7 @@ fn an_instance_that_answered_is_not_tried_again() {
 
 #[test]
 fn silence_lets_the_next_flow_try() {
-    // O-20: 408
+    // O-20, B-11: 408
     let (mut world, _, second) = two_flows();
     invite(&mut world, "sip:joe@example.com");
     world.pass(Duration::from_secs(33));
@@ -197,7 +197,7 @@ fn silence_lets_the_next_flow_try() {
 
 #[test]
 fn a_failed_flow_never_reaches_the_caller() {
-    // O-21, protocol 3.5: 430 on all flows is 480 to the caller.
+    // O-21: 430 on all flows is 480 to the caller.
     let (mut world, first, second) = two_flows();
     invite(&mut world, "sip:joe@example.com");
     for phone in [&first, &second] {

@@ -1,5 +1,5 @@
 //! Several homes that share no location, and connections that break and come
-//! back (protocol 1.B at the edge and at the home).
+//! back (S-14 to S-29).
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};

@@ -1,5 +1,5 @@
 //! Keep-alives on the sockets phones talk to (RFC 5626 §4.4 and §5.4,
-//! RFC 8489; protocol 1.M, 3.8, 3.9).
+//! RFC 8489).
 
 use super::phone::{Phone, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -19,7 +19,7 @@ fn binding(attributes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn noise_is_counted_and_not_answered() {
-    // Protocol 3.8
+    // O-7, K-4
     let mut world = World::lab(Tokens::Clear);
     for noise in [
         &b"\r\n\r\n"[..],

@@ -1,5 +1,5 @@
 //! Keep-alives between an edge and a home are agreed on in the Vias (RFC 6223;
-//! protocol K-1 to K-3): who offers nothing owes nothing, and who is asked for
+//! K-1 to K-3): who offers nothing owes nothing, and who is asked for
 //! nothing sends nothing.
 
 use super::failover::call_from_the_start;

@@ -1,6 +1,6 @@
 //! UDP phones do not notice that their edge was restarted: what an edge knew of them
 //! it knows again from the first moment on, and nothing that has ended (RFC 5626
-//! §4.4.2: STUN goes on being answered; `trust.md` 3.6).
+//! §4.4.2: STUN goes on being answered; I-14).
 
 use steadfast::limits;
 use steadfast::time::Duration;

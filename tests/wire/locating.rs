@@ -1,4 +1,4 @@
-//! Next hops by name (RFC 3263; protocol 1.G): requests that wait for the DNS,
+//! Next hops by name (RFC 3263): requests that wait for the DNS,
 //! and what they do with the servers it names.
 
 use super::names::Answers;
@@ -79,7 +79,7 @@ fn a_request_waits_for_its_server_and_goes_on() {
 
 #[test]
 fn servers_are_tried_in_order_each_with_a_branch_of_its_own() {
-    // N-1, N-7, H-19, detail 22
+    // N-1, N-7, H-19
     let mut world = world(ZONE);
     world.send(CORE, HOME, &invite("o1"));
     assert_eq!(status(&mut world, CORE), 100);

@@ -1,4 +1,4 @@
-//! Loops and spirals (RFC 5393; protocol 1.L, 3.14).
+//! Loops and spirals (RFC 5393; L-1 to L-6).
 
 use super::peer::{CORE, FAR, expect, mask, request, respond, silent, status};
 use super::phone::Phone;
@@ -73,7 +73,7 @@ fn a_request_that_comes_back_changed_is_a_spiral() {
         assert_eq!(status(&mut world, CORE), 200);
         world.drained();
     }
-    // Another Route of ours in front (protocol 3.14: the values it used).
+    // Another Route of ours in front (L-2: the values it used).
     let (mut world, received) = returned("MESSAGE", |text| {
         text.replacen("Via:", "Route: <sip:example.com;lr>\r\nVia:", 1)
     });
@@ -104,7 +104,7 @@ fn odd_parameters_in_other_vias_are_no_obstacle() {
 
 #[test]
 fn a_call_between_two_phones_of_one_edge_spirals() {
-    // L-3, protocol 3.10: the edge is passed twice.
+    // L-3, R-6: the edge is passed twice.
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", "127.0.0.1:5070", true);
     let mut ann = Phone::new("ann", "127.0.0.1:5080", true);

@@ -1,5 +1,5 @@
 //! The names of the edges in what they write and in what they take for their own
-//! (protocol 1.S): who gets a name, who keeps an address, and which spellings of
+//! (M-1 to M-3): who gets a name, who keeps an address, and which spellings of
 //! a name are one.
 
 use super::edge_routing::{ANN, JOE, STRANGER, answer, ask, reached, route};
@@ -256,7 +256,7 @@ fn ping(uri: &str, want: &str) {
 
 #[test]
 fn a_name_is_one_in_any_case_and_at_the_ports_of_its_edge() {
-    // D-E3, protocol 3.11: neither too wide nor too narrow.
+    // D-E3: neither too wide nor too narrow.
     for uri in [
         "sip:e1.edge.example.com",
         "sip:E1.EDGE.example.com.",

@@ -23,7 +23,7 @@ fn passed<'a>(world: &'a World, to: &str, method: &str) -> &'a Seen {
 
 #[test]
 fn a_request_with_a_path_and_without_a_to_tag_begins_a_dialog() {
-    // H-18, H-5: it is record-routed by the Path URI, which is not `ob` there.
+    // H-18, H-5, B-13: it is record-routed by the Path URI, which is not `ob` there.
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         for (from, uri, to) in [
             (HOME, AT_JOE, JOE),
@@ -47,7 +47,7 @@ fn a_request_with_a_path_and_without_a_to_tag_begins_a_dialog() {
 
 #[test]
 fn who_has_no_flow_of_the_token_begins_no_dialog_by_it_and_goes_on_with_one() {
-    // H-18, protocol 2.3 item 9: the mark is all the difference, not the To tag.
+    // H-18, B-9: the mark is all the difference, not the To tag.
     for method in METHODS {
         for is_dialog in [false, true] {
             let (mut world, _, token) = lab(Tokens::Sealed);

@@ -1,4 +1,4 @@
-//! What tokens tell, and to whom (protocol 2.3 items 7 and 8; O-5, D-E15).
+//! What tokens tell, and to whom (B-7, B-8, O-5, D-E15).
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -35,6 +35,7 @@ fn try_token(world: &mut World, edge: &str, token: &str, cseq: u32) -> Option<St
 
 #[test]
 fn a_sealed_token_names_neither_user_nor_edge() {
+    // B-8
     let mut world = World::lab(Tokens::Sealed);
     let mut joe = Phone::new("joe", JOE, true);
     let mut ann = Phone::new("ann", ANN, true);
@@ -52,7 +53,7 @@ fn a_sealed_token_names_neither_user_nor_edge() {
     assert_ne!(anns, joes);
     for token in [&anns, &joes] {
         assert!(token.starts_with('t') && token.len() > 40, "{token}");
-        // No reserved character (protocol 2.3 item 7).
+        // No reserved character (B-7).
         assert!(
             token
                 .bytes()

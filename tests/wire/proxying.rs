@@ -1,4 +1,4 @@
-//! The proxy core hop by hop, at a home that is a plain proxy (protocol 1.D).
+//! The proxy core hop by hop, at a home that is a plain proxy (RFC 3261 §16).
 
 use super::marks::unmarked;
 use super::peer::{CORE, FAR, answer, branch_of, expect, mask, request, respond, silent, status};
@@ -116,7 +116,7 @@ fn own_routes_are_taken_off_the_front() {
         ),
         &[&format!("{next}, <sip:z;lr>")],
     );
-    // A third one belongs to an earlier pass (protocol 3.10) and to nobody else.
+    // A third one belongs to an earlier pass and to nobody else.
     check(
         &format!("Route: {next}, <sip:example.com;lr>\n"),
         &[&format!("{next}, <sip:example.com;lr>")],
@@ -158,7 +158,7 @@ fn a_strict_router_downstream_gets_its_uri() {
     let (uri, routes) = route_of(&through(&text, FAR));
     assert_eq!(uri, "sip:127.0.0.9;x=1");
     assert_eq!(routes, ["<sip:127.0.0.7;lr>", "<sip:bob@127.0.0.8;a=b>"]);
-    // `lr=on` and `lr=true` are loose (protocol 3.13).
+    // `lr=on` and `lr=true` are loose (P-11).
     let text = request(
         "MESSAGE",
         "sip:bob@127.0.0.8",

@@ -1,4 +1,4 @@
-//! The Record-Route values of an edge, and their way back (protocol 3.10, 3.26;
+//! The Record-Route values of an edge, and their way back (R-6, O-4;
 //! H-5, H-17).
 
 use super::edge_routing::{ANN, JOE, STRANGER, ask, lab, reached, route};
@@ -19,7 +19,7 @@ fn recorded(world: &World, to: &str) -> Vec<String> {
 
 #[test]
 fn a_phone_that_keeps_to_its_flows_gets_one_value() {
-    // H-5, H-17, protocol 3.26
+    // H-5, H-17
     let (mut world, joe, token) = lab(Tokens::Sealed);
     let mut ann = Phone::new("ann", ANN, true);
     ann.register(&mut world, EDGES[1]);
@@ -44,7 +44,7 @@ fn a_phone_that_keeps_to_its_flows_gets_one_value() {
 
 #[test]
 fn a_phone_that_resolves_its_routes_gets_the_address_of_its_edge() {
-    // Protocol 2.4, 3.10: the token towards the home, the address towards the phone.
+    // B-4, R-6: the token towards the home, the address towards the phone.
     let mut world = World::lab(Tokens::Clear);
     let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
     joe.register(&mut world, EDGES[0]);
@@ -72,7 +72,7 @@ fn a_phone_that_resolves_its_routes_gets_the_address_of_its_edge() {
 
 #[test]
 fn a_pair_goes_in_either_order_and_one_at_a_time() {
-    // P-9, protocol 3.10
+    // P-9, R-6
     let mut world = World::lab(Tokens::Clear);
     let mut joe = Phone::new("joe", JOE, false);
     joe.register(&mut world, EDGES[0]);
@@ -159,7 +159,7 @@ fn two_flows(world: &mut World, user: &'static str, addr: &'static str) -> Phone
 
 #[test]
 fn a_phone_of_rfc_5626_alone_calls_and_is_called() {
-    // Protocol 2.4, O-19, O-23: the phone resolves its routes, the home fails over.
+    // B-4, O-19, O-23: the phone resolves its routes, the home fails over.
     let mut world = World::with(Tokens::Sealed, |_| (), |_, edge| edge.members.truncate(2));
     world.icmp = true;
     let mut joe = two_flows(&mut world, "joe", JOE);
@@ -203,7 +203,7 @@ fn a_phone_of_rfc_5626_alone_calls_and_is_called() {
 
 #[test]
 fn an_edge_between_address_families_is_named_on_each_side() {
-    // R-6, protocol 3.10: an IPv6 phone, an IPv4 home.
+    // an IPv6 phone, an IPv4 home.
     const SIX: &str = "[::1]:5060";
     let mut world = World::with(
         Tokens::Clear,

@@ -1,5 +1,5 @@
 //! The wrong edge redirects a home that follows, and relays for everybody else
-//! (S-23 to S-26, S-31, H-12, H-13; protocol 2.3 items 2, 3 and 10).
+//! (S-23 to S-26, S-31, H-12, H-13; B-2, B-3, B-10).
 
 use super::failover::{Call, call_in};
 use super::marks::unmarked;
@@ -52,7 +52,7 @@ fn ask(call: &mut Call, cseq: u32) {
 
 #[test]
 fn a_home_that_lost_its_table_learns_it_again() {
-    // S-24, S-31, H-13, 2.5 step 7: a redirect or two, then none.
+    // S-24, S-31, H-13 (worked flow, step 7): a redirect or two, then none.
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut call = call(Tokens::Sealed, transport);
         call.world.restart(HOME);
@@ -71,7 +71,7 @@ fn a_home_that_lost_its_table_learns_it_again() {
 
 #[test]
 fn one_contact_names_each_live_edge_of_the_token() {
-    // S-25, H-9, 2.3 items 2 and 3
+    // S-25, H-9, B-2, B-3
     for (transport, more) in [(Transport::Udp, ""), (Transport::Tcp, ";transport=tcp")] {
         let mut call = call(Tokens::Clear, Transport::Udp);
         let partner = call.joe.backup.trim_end_matches(":5060").to_owned();
@@ -95,7 +95,7 @@ fn one_contact_names_each_live_edge_of_the_token() {
 
 #[test]
 fn a_followed_redirect_binds_the_uri_without_maddr() {
-    // S-23, S-24, 2.3 item 2
+    // S-23, S-24, B-2
     let mut call = call(Tokens::Clear, Transport::Udp);
     call.world.restart(EDGES[0]);
     ask(&mut call, 1);
@@ -107,7 +107,7 @@ fn a_followed_redirect_binds_the_uri_without_maddr() {
 
 #[test]
 fn what_a_redirect_would_not_help_is_relayed() {
-    // S-26, 2.3 item 10
+    // S-26, B-10
     let mut call = call(Tokens::Sealed, Transport::Udp);
     call.world.restart(EDGES[0]);
     call.ann.in_dialog(&mut call.world, EDGES[1], "ACK", 1);
@@ -174,7 +174,7 @@ fn message(call: &mut Call, branch: &str, mark: &str) -> String {
 
 #[test]
 fn a_redirect_never_reaches_the_caller() {
-    // O-21, 2.3 item 10: every edge of joe has forgotten him.
+    // O-21, B-10: every edge of joe has forgotten him.
     let mut call = call(Tokens::Sealed, Transport::Udp);
     for edge in EDGES {
         call.world.restart(edge);
@@ -226,7 +226,7 @@ fn asked(world: &mut World, branch: &str) -> [String; 2] {
 
 #[test]
 fn each_device_of_a_user_is_followed_to_its_own_edge() {
-    // S-23, S-24, 2.3 item 10: that the home has asked an edge for one device
+    // S-23, S-24, B-10: that the home has asked an edge for one device
     // says nothing of the other, which that edge may have.
     let mut world = World::lab(Tokens::Clear);
     for (edge, device) in DEVICES {
@@ -260,7 +260,7 @@ fn each_device_of_a_user_is_followed_to_its_own_edge() {
 
 #[test]
 fn a_device_with_two_tokens_is_followed_from_edge_to_edge() {
-    // S-23, 2.3 item 10: the first redirect leads to where the device's other
+    // S-23, B-10: the first redirect leads to where the device's other
     // token is asked for next; what that edge says is about its own token.
     let mut world = World::lab(Tokens::Clear);
     for (place, (edge, token)) in DEVICES.into_iter().enumerate() {

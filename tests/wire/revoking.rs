@@ -1,5 +1,5 @@
 //! A subscriber who is taken off the list, or has another password, is gone at once:
-//! bindings at the home, flows at the edges (`trust.md` 3.6; RFC 3680).
+//! bindings at the home, flows at the edges (I-14; RFC 3680).
 
 use super::phone::{Login, Phone, Register};
 use super::settings;
@@ -34,6 +34,7 @@ fn called(world: &mut World, cseq: u32) -> u16 {
 
 #[test]
 fn who_is_off_the_list_is_gone_from_home_and_edges() {
+    // I-14
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         for width in [1, 3] {
             let mut world = World::wide(width, tokens, |_| (), |_, _| ());

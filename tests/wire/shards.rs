@@ -1,6 +1,6 @@
 //! Several shards, one node: whatever comes to the wrong one is served as if it
 //! had come to the right one, and in the steady state nothing does
-//! (RFC 3261 §18.2.2; protocol S-4 to S-6, H-6, H-10, H-12, X-3).
+//! (RFC 3261 §18.2.2; S-4 to S-6, H-6, H-10, H-12, X-3).
 
 use steadfast::edge::{self, NextHop, Settings};
 use steadfast::id::Transport;

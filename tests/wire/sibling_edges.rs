@@ -186,7 +186,7 @@ fn the_far_side_reaches_it_over_its_second_flow() {
 
 #[test]
 fn without_the_mark_a_sibling_lets_nobody_in() {
-    // trust.md 2: a To tag, a token and a name prove nothing.
+    // I-12: a To tag, a token and a name prove nothing.
     for over in ALL {
         for method in ["BYE", "INVITE", "INFO", "UPDATE", "ACK"] {
             let mut call = call(over, false);

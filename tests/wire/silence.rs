@@ -1,5 +1,5 @@
 //! Elements that fall silent without a word, over UDP and over TCP (K-3,
-//! protocol 3.20): what is under way goes to the next best at once, and what
+//! T-10): what is under way goes to the next best at once, and what
 //! the silent one says later does no harm.
 
 use super::failover::{Call, call_in};
@@ -50,7 +50,7 @@ pub(super) fn notices(world: &World, of: &str) -> Vec<String> {
 
 #[test]
 fn a_request_that_hears_nothing_for_t1_takes_the_next_best_flow() {
-    // H-7, H-19, S-22, T-10, 3.20
+    // H-7, H-19, S-22, T-10
     let mut call = call(Transport::Udp);
     call.world.kill(EDGES[0]);
     call.ann.in_dialog(&mut call.world, EDGES[1], "BYE", 1);
@@ -195,7 +195,7 @@ fn what_the_backup_answers_does_not_wait_for_the_silent_one() {
 
 #[test]
 fn an_edge_turns_to_the_next_home_and_back() {
-    // N-7, H-13, 3.20: several homes, in order.
+    // N-7, H-13, T-10: several homes, in order.
     let homes = |_: usize, edge: &mut edge::Settings| {
         edge.home = [HOME, SECOND_HOME]
             .map(|home| NextHop::At(hop(home, Transport::Udp)))

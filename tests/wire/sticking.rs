@@ -1,5 +1,5 @@
 //! What sticks to a connection, what does not, and how long a connection is
-//! worth keeping (protocol 1.B).
+//! worth keeping (S-2 to S-30).
 
 use super::phone::{Phone, Register};
 use super::tls::{FAR, HOME_TLS, status};

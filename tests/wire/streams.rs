@@ -1,5 +1,5 @@
 //! Streams: where a message ends, how long it may take, and what stands
-//! between messages (RFC 3261 §18.3, RFC 5626 §4.4.1; protocol 1.F, 1.M).
+//! between messages (RFC 3261 §18.3, RFC 5626 §4.4.1).
 
 use super::peer::{CORE, FAR, answer, expect, long, request, silent, status};
 use super::world::{EDGES, HOME, Tokens, World};
@@ -106,7 +106,7 @@ fn a_message_that_does_not_end_closes_its_stream() {
 
 #[test]
 fn keep_alives_are_answered_where_they_ask_for_it() {
-    // O-7, O-8, protocol 3.8, 3.9
+    // O-7, O-8, K-4
     let phone = "127.0.0.1:5070";
     let mut world = World::lab(Tokens::Clear);
     world.send(phone, EDGES[0], "\n\n");

@@ -251,7 +251,7 @@ fn a_registration_is_newer_evidence_than_a_refresh() {
 
 #[test]
 fn a_stranger_gets_nothing_by_what_he_knows_of_a_dialog() {
-    // trust.md 1: Call-ID, tags and Routes, without the mark of joe's side.
+    // I-11: Call-ID, tags and Routes, without the mark of joe's side.
     for (mut call, _) in calls() {
         let own = call.joe.routes.clone();
         let mark = own.iter().find(|route| route.contains(";dlg=")).unwrap();
@@ -309,7 +309,7 @@ fn the_far_side_cannot_take_the_other_one_over() {
 
 #[test]
 fn an_address_that_may_be_forged_gets_nothing() {
-    // trust.md 3.4: whoever has seen joe's mark writes another one's address into a
+    // I-13: whoever has seen joe's mark writes another one's address into a
     // datagram, and ann takes it for joe's.
     for (mut call, _) in calls() {
         get_nothing_by_a_forged_address(&mut call, (STRANGER, 50));

@@ -1,4 +1,4 @@
-//! Who somebody is by certificate, and `sips` (protocol 1.K).
+//! Who somebody is by certificate, and `sips` (RFC 5922, RFC 5923, RFC 5630).
 
 use steadfast::edge::{Hop, NextHop};
 use steadfast::id::Transport;
@@ -272,7 +272,7 @@ fn recorded_towards(world: &World, home: &str) -> Vec<String> {
 
 #[test]
 fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
-    // C-6, D-U12, protocol 2.4: this very edge, under the cluster's name. All
+    // C-6, D-U12, B-4: this very edge, under the cluster's name. All
     // edges know it for theirs, in either order (3.10).
     let address = "<sip:edge.example.com;maddr=127.0.0.11;transport=tls;lr>";
     for (home, name) in [(HOME, None), (HOME_TLS, Some("example.com"))] {

@@ -1,5 +1,5 @@
 //! The torture messages of RFC 4475 and RFC 5118 at an edge, as a phone's
-//! datagrams and over its stream (protocol section 4).
+//! datagrams and over its stream (RFC 4475, RFC 5118).
 
 mod streams;
 

@@ -1,5 +1,5 @@
 //! Datagrams and streams: where answers go, where messages begin and end, and
-//! what a broken way means (RFC 3261 §18, RFC 3581; protocol 1.F, 1.M).
+//! what a broken way means (RFC 3261 §18, RFC 3581).
 
 use super::peer::{
     CORE, FAR, answer, branch_of, expect, long, mask, of_invite, request, respond, silent, status,

@@ -1,5 +1,5 @@
 //! Phones that speak RFC 5626 and know two edges by configuration: the edges
-//! give them different Paths (protocol 2.4), and the registrar alone knows that
+//! give them different Paths (B-5), and the registrar alone knows that
 //! both lead to one phone (`home::kin`).
 
 use super::phone::{Phone, Register};

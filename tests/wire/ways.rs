@@ -171,7 +171,7 @@ fn a_request_that_nobody_answers_is_not_asked_again_when_its_sender_has_gone() {
 
 #[test]
 fn what_an_edge_says_itself_is_a_reason_to_ask_the_next_one() {
-    // O-20, S-22: e1 was restarted and does not know joe any more.
+    // O-20, S-22, B-11: e1 was restarted and does not know joe any more.
     let mut call = call_in(World::lab(Tokens::Clear));
     call.world.restart(EDGES[0]);
     let world = &mut call.world;

@@ -1,6 +1,6 @@
 //! Whose a registration is at the edge: his whom the home's 2xx registers, with or
 //! without digest, and nobody's whom the REGISTER names besides (D-E13 to D-E15;
-//! `trust.md` 1).
+//! I-11).
 
 use super::peer::{FAR, answer};
 use super::phone::{Phone, Register};

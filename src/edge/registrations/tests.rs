@@ -54,7 +54,7 @@ fn the_newest_flow_of_any_reg_id_is_found() {
     assert_eq!(table.flow_of(NOW, &JOE, Some(flow(20))), Some(flow(10)));
     table.bind(&registration(JOE, 1, 11)).unwrap();
     assert_eq!(table.flow_of(NOW, &JOE, None), Some(flow(11)));
-    // protocol 2.3-12: the newer flow of a reg-id replaces the older one.
+    // B-12: the newer flow of a reg-id replaces the older one.
     assert!(!table.has_flow(NOW, flow(10), &JOE));
     assert!(table.has_flow(NOW, flow(20), &JOE));
     assert_eq!(table.len(), 2);

@@ -387,7 +387,7 @@ fn the_old_key_reads_for_as_long_as_it_is_live() {
 
 #[test]
 fn escapes_pass_and_changed_case_does_not() {
-    // protocol 3.28
+    // B-7
     let codec = sealed(&[[1; 64]]);
     let token = text(&codec, &JOE, PAIR);
     let escaped: Vec<u8> = token

@@ -301,7 +301,7 @@ mod tests {
         assert!(!made(65_536 - 26));
     }
 
-    // The budget of architecture.md for a phone at its home.
+    // The budget (perf/README.md) for a phone at its home.
     #[test]
     fn a_binding_is_small() {
         assert!(size_of::<Binding>() <= 88, "{}", size_of::<Binding>());

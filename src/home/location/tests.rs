@@ -130,7 +130,7 @@ fn an_address_is_found_by_its_very_bytes() {
     assert_eq!(location.bindings(at(0), b"joe").count(), 0);
 }
 
-// The budget of architecture.md: 1 KiB for a phone, edge and home together.
+// The budget (perf/README.md): 1 KiB for a phone, edge and home together.
 #[test]
 fn a_phone_takes_less_than_450_bytes() {
     let params = b";+sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>\";reg-id=1";

@@ -84,7 +84,7 @@ fn claims(text: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn an_identity_is_asserted_by_nobody_outside() {
-    // Seen: requests and answers of phones and strangers kept what they claimed.
+    // I-1 to I-4. Seen: requests and answers of phones and strangers kept what they claimed.
     let mut world = World::hospitable(Tokens::Clear);
     let (joe, ann) = phones(&mut world);
     let joes = vec!["<sip:joe@example.com>".to_owned()];

@@ -1,5 +1,5 @@
 //! What a home keeps of a REGISTER, for how long, and how much of it (RFC 3261
-//! §10.3; protocol 1.H, 1.I).
+//! §10.3; RFC 3327, RFC 5626 §6).
 
 use steadfast::limits;
 use steadfast::time::Duration;
@@ -188,7 +188,7 @@ fn one_register_makes_one_flow() {
 
 #[test]
 fn flows_of_one_instance_stand_side_by_side() {
-    // O-15, O-17, protocol 3.25
+    // O-15, O-17
     let mut world = lab();
     for (reg_id, port) in [(1, 1), (2, 1), (1, 2)] {
         let lines = format!(
@@ -244,7 +244,7 @@ fn every_spelling_of_an_address_is_one() {
 
 #[test]
 fn registrations_survive_a_restart() {
-    // architecture: the store; H-13: nothing else is remembered.
+    // The store; H-13: nothing else is remembered.
     let mut world = lab();
     let mut joe = Register::new("joe", JOE);
     joe.lines = format!(

@@ -276,7 +276,7 @@ fn old_and_new_registrations_share_an_address() {
     check(&location, at(0), &[("sip:a", 70)]);
 }
 
-// protocol.md 3.25
+// O-15
 #[test]
 fn a_refresh_through_one_edge_leaves_the_other_flow_alone() {
     let mut location = empty();
