@@ -11,8 +11,12 @@
 //!   `edge`, `home` and `agent` do not use one another.
 //! - `io` and `control` know the core; the core does not know them.
 //!
+//! The rooms, the decisions and the way of a message stand in [`architecture`].
 //! What all of it does on the wire stands in [`protocol`], rule by rule; marks
 //! such as `S-14` lead there.
+
+#[doc = include_str!("README.md")]
+pub mod architecture {}
 
 #[doc = include_str!("protocol.md")]
 pub mod protocol {}

@@ -11,7 +11,9 @@
 //! - A configuration key is read when some code says `.key`.
 //! - A mark such as `S-14` leads to a rule of `src/protocol.md`, and each rule has
 //!   a test that cites it.
+//! - What the pages for readers name is there.
 
+mod pages;
 mod rules;
 mod source;
 
@@ -99,6 +101,16 @@ const WORDS: [&str; 14] = [
     "# Fields",
     "// ===",
     "#[ignore",
+];
+/// The pages for readers.
+const PAGES: [&str; 7] = [
+    "README.md",
+    "src/README.md",
+    "src/CONTRIBUTING.md",
+    "perf/README.md",
+    "tests/README.md",
+    "tuning/README.md",
+    "tuning/homes.md",
 ];
 /// Lines a source file may have.
 const LINES_MAX: usize = 600;
@@ -232,14 +244,32 @@ fn every_configuration_key_is_read() {
 fn every_mark_leads_to_a_rule_and_every_rule_to_a_test() {
     let mut all = sources(&["src", "tests", "benches"]);
     all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
-    let texts = [
-        "README.md",
-        "perf/README.md",
-        "tests/README.md",
-        "tuning/README.md",
-    ];
-    all.extend(texts.map(Source::read));
+    all.extend(PAGES.map(Source::read));
     none(&rules::faults(&Source::read("src/protocol.md"), &all));
+}
+
+#[test]
+fn what_the_pages_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let exists = |path: &str| root.join(path).exists();
+    let all = sources(&["src"]);
+    let mut found: Vec<String> = PAGES
+        .map(Source::read)
+        .iter()
+        .flat_map(|page| pages::dead_paths(page, exists))
+        .collect();
+    let architecture = Source::read("src/README.md");
+    found.extend(pages::unknown_names(&architecture, &all));
+    let mut rooms: Vec<&str> = all.iter().map(Source::top).collect();
+    rooms.retain(|room| !["lib", "main"].contains(room));
+    rooms.dedup();
+    found.extend(pages::gaps(&architecture, &rooms));
+    let order: Vec<String> = ROOMS.map(|rooms| rooms.join(" | ")).to_vec();
+    let order = order.join(" → ");
+    if !architecture.text.contains(&order) {
+        found.push(architecture.at(0, "the rooms stand in another order"));
+    }
+    none(&found);
 }
 
 #[test]
