@@ -12,7 +12,9 @@
 //! - A mark such as `S-14` leads to a rule of `src/protocol.md`, and each rule has
 //!   a test that cites it.
 //! - What the pages for readers name is there.
+//! - A function with a namesake in another room has a reason.
 
+mod namesakes;
 mod pages;
 mod rules;
 mod source;
@@ -270,6 +272,11 @@ fn what_the_pages_name_is_there() {
         found.push(architecture.at(0, "the rooms stand in another order"));
     }
     none(&found);
+}
+
+#[test]
+fn what_stands_in_two_rooms_has_a_reason() {
+    none(&namesakes::found(&sources(&["src"]), &namesakes::ALLOWED));
 }
 
 #[test]
