@@ -9,6 +9,7 @@
 //! that may change while the node runs (`control`).
 
 mod dns;
+mod endpoints;
 mod host_names;
 mod keys;
 mod members;
@@ -38,24 +39,22 @@ pub struct Config {
     pub name: String,
     /// Where it listens, in the order of the file.
     pub listen: Vec<(Transport, SocketAddr)>,
-    /// Where the file lists the listeners, to begin a sentence about them.
-    pub listen_at: String,
     /// The listeners of other members, for when their addresses come here.
     pub covered: Vec<(Transport, SocketAddr)>,
     /// The core-side listeners, which nobody but peers reaches.
     pub core_listen: Vec<SocketAddr>,
     /// The core side of an edge that has one.
     pub core_side: Vec<(Transport, SocketAddr)>,
-    /// The core ports.
-    pub core: Core,
+    /// The first of the ports that it sends from to its peers.
+    pub core_port: u16,
     /// Number of shards, each on a core of its own.
     pub shards: usize,
     /// The control socket, if there is to be one.
     pub control: Option<PathBuf>,
     /// Where the metrics are served as well.
     pub metrics: Option<SocketAddr>,
-    /// Where the file names the two, to begin a sentence about them.
-    pub doors_at: [String; 2],
+    /// Where the file names what is bound, to begin a sentence about it.
+    pub places: Places,
     /// Networks whose sources are not limited: address and prefix length.
     /// `None`: those of `limits::UNLIMITED`.
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
@@ -94,13 +93,23 @@ pub struct NameServer {
 /// What is spoken, and where.
 type Listener = (Transport, SocketAddr);
 
-/// The ports that a node sends from to its peers.
+/// The keys of everything that a node binds, each with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Core {
-    /// The first of them.
-    pub port: u16,
-    /// Where the file names it, to begin a sentence about it.
-    pub at: String,
+pub struct Places {
+    /// `listen`
+    pub listen: String,
+    /// `covers`
+    pub covers: String,
+    /// `core_listen`
+    pub core_listen: String,
+    /// `core` of the node's own entry in `members`.
+    pub core: String,
+    /// `core_port`
+    pub core_port: String,
+    /// `control`
+    pub control: String,
+    /// `metrics`
+    pub metrics: String,
 }
 
 /// A file for the flows of UDP phones.
@@ -253,11 +262,11 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     ])?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
-    let core = core(&root, &listen)?;
+    let core_port = core(&root, &listen)?;
     let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
     let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
-    let role = role(&root, (&name, &listen), &core, folder)?;
+    let role = role(&root, (&name, &listen), core_port, folder)?;
     let covered = role::covered(&root, &role, &listen)?;
     let flows = root.section("edge")?;
     let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
@@ -277,20 +286,20 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         settings: tls,
         unproven,
     } = tls::read(&root, (&listen, &core_side), &role, folder)?;
+    let places = places(&root, &name)?;
     let mut config = Config {
         control,
         metrics,
-        doors_at: ["control", "metrics"].map(|key| root.place(key)),
         unlimited,
         connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
         source_memory: memory.unwrap_or(limits::SOURCE_MEMORY),
         name,
         listen,
-        listen_at: root.place("listen"),
         covered,
         core_listen: core_listen.unwrap_or_default(),
         core_side,
-        core,
+        core_port,
+        places,
         shards,
         role,
         flows: flows.flatten(),
@@ -300,7 +309,23 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         name_server: None,
     };
     dns::read(&root, &mut config)?;
+    endpoints::apart(&root, &config)?;
     Ok(config)
+}
+
+fn places(root: &Section<'_>, name: &str) -> Result<Places, Mistake> {
+    let edge = root.section("edge")?;
+    let own = edge.as_ref().map(|edge| members::own(edge, name));
+    let own = own.transpose()?.flatten();
+    Ok(Places {
+        listen: root.place("listen"),
+        covers: edge.as_ref().unwrap_or(root).place("covers"),
+        core_listen: root.place("core_listen"),
+        core: own.as_ref().unwrap_or(root).place("core"),
+        core_port: root.place("core_port"),
+        control: root.place("control"),
+        metrics: root.place("metrics"),
+    })
 }
 
 /// True for UDP at an address where none of the listeners speaks TCP.
@@ -326,11 +351,11 @@ fn doors(
 fn role(
     root: &Section<'_>,
     name: (&str, &[(Transport, SocketAddr)]),
-    core: &Core,
+    core_port: u16,
     folder: &Path,
 ) -> Result<Role, Mistake> {
     match (root.section("edge")?, root.section("home")?) {
-        (Some(edge), None) => Ok(Role::Edge(role::edge(&edge, name, core, folder)?)),
+        (Some(edge), None) => Ok(Role::Edge(role::edge(&edge, name, core_port, folder)?)),
         (None, Some(home)) => {
             // With roots to check certificates by, an address proves nothing.
             let tls = root.section("tls")?;
@@ -338,7 +363,7 @@ fn role(
                 Some(_) => Clear::No,
                 None => Clear::Any,
             };
-            Ok(Role::Home(role::home(&home, (plain, core), folder)?))
+            Ok(Role::Home(role::home(&home, (plain, core_port), folder)?))
         }
         (Some(_), Some(home)) => {
             Err(home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them"))
@@ -370,7 +395,7 @@ fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {
 }
 
 /// `core_port`, whose range nothing is listened at.
-fn core(root: &Section<'_>, listen: &[(Transport, SocketAddr)]) -> Result<Core, Mistake> {
+fn core(root: &Section<'_>, listen: &[(Transport, SocketAddr)]) -> Result<u16, Mistake> {
     let port = core_port(root)?.unwrap_or(limits::CORE_PORT);
     let range = port..=port + (limits::CORE_PORTS - 1);
     let mut listen = listen.iter();
@@ -383,8 +408,7 @@ fn core(root: &Section<'_>, listen: &[(Transport, SocketAddr)]) -> Result<Core, 
         );
         return Err(root.mistake("listen", &text));
     }
-    let at = root.place("core_port");
-    Ok(Core { port, at })
+    Ok(port)
 }
 
 fn core_port(section: &Section<'_>) -> Result<Option<u16>, Mistake> {

@@ -50,7 +50,7 @@ pub use mesh::{Mesh, mesh};
 pub(crate) use readiness::{Readiness, Ready};
 pub use record::{Record, StoreSender, to_store};
 pub use rlimit::{locked_memory, raise_open_files};
-pub use sockets::{Listening, Sockets, check, open};
+pub use sockets::{Listening, Purpose, Sockets, check, open};
 
 use counters::Counters;
 use outgoing::Outgoing;
@@ -67,6 +67,8 @@ pub enum Fault {
         transport: Transport,
         /// The listener's address.
         addr: SocketAddr,
+        /// Whom it was for, by which the configuration lists it.
+        purpose: Purpose,
         /// What the kernel said.
         why: std::io::Error,
     },

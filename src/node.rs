@@ -277,11 +277,11 @@ fn flows_fault(flows: &config::Flows) -> impl Fn(FlowsFault) -> Fault + '_ {
 
 fn doors(config: &Config) -> Result<Doors, Fault> {
     Doors::open(config.control.as_deref(), config.metrics).map_err(|fault| {
-        let [control, metrics] = config.doors_at.clone();
         let at = match fault {
-            DoorFault::Control { .. } => control,
-            DoorFault::Metrics { .. } => metrics,
+            DoorFault::Control { .. } => &config.places.control,
+            DoorFault::Metrics { .. } => &config.places.metrics,
         };
+        let at = at.clone();
         Fault::Door { at, fault }
     })
 }
@@ -293,19 +293,25 @@ fn listening(config: &Config) -> Listening<'_> {
         covered: &config.covered,
         core_listen: &config.core_listen,
         core: &config.core_side,
-        core_port: config.core.port,
+        core_port: config.core_port,
         sends_from_core: matches!(config.role, Role::Edge(_)),
     }
 }
 
 fn listen_fault(config: &Config, fault: io::Fault) -> Fault {
+    let places = &config.places;
     let at = match &fault {
-        io::Fault::CorePort { .. } => &config.core.at,
-        io::Fault::Listen { .. }
-        | io::Fault::LockedMemory { .. }
+        io::Fault::CorePort { .. } => &places.core_port,
+        io::Fault::Listen { purpose, .. } => match purpose {
+            io::Purpose::Everybody => &places.listen,
+            io::Purpose::Covering => &places.covers,
+            io::Purpose::Peers => &places.core_listen,
+            io::Purpose::CoreSide => &places.core,
+        },
+        io::Fault::LockedMemory { .. }
         | io::Fault::Cores { .. }
         | io::Fault::Executor(_)
-        | io::Fault::Kernel(_) => &config.listen_at,
+        | io::Fault::Kernel(_) => return Fault::Io(fault),
     };
     let at = at.clone();
     Fault::Listen { at, fault }
@@ -318,4 +324,91 @@ fn wait(handles: Vec<Handle>, control: Control) -> Result<(), Fault> {
     control.finish()?;
     tracing::info!("ended");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::path::Path;
+
+    use super::*;
+
+    /// What `check` says of an edge at `127.0.1.31` with these lines, and this more
+    /// in its entry.
+    fn said(root: &str, entry: &str, edge: &str) -> String {
+        let text = format!(
+            "name = \"e1\"\nlisten = [\"udp:127.0.1.31:0\", \"tcp:127.0.1.31:0\"]\nshards = 1\n{root}\n\
+             [edge]\ncluster = \"edge.example.com\"\nhome = [\"sip:127.0.0.10:5060;transport=udp\"]\n\
+             members = [{{ name = \"e1\", address = \"127.0.1.31\"{entry} }},\n\
+             {{ name = \"e2\", address = \"127.0.1.32\", udp = PORT, tcp = PORT }}]\n{edge}\n"
+        );
+        let taken = UdpSocket::bind("127.0.1.32:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let _stream = TcpListener::bind(addr).unwrap();
+        let port = addr.port().to_string();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let config = config::parse("e1.toml", &text.replace("PORT", &port), folder);
+        let said = check(&config.unwrap()).unwrap_err().to_string();
+        said.replace(&port, "PORT")
+    }
+
+    // 192.0.2.0/24 is nobody's (RFC 5737).
+    #[test]
+    fn what_cannot_be_bound_is_named_by_its_own_key() {
+        let nobodys = "no interface of this machine has that address; list one that `ip address` \
+                       shows";
+        let core = ", core = [\"udp:192.0.2.1:5070\", \"tcp:192.0.2.1:5070\"]";
+        assert_eq!(
+            said("", core, ""),
+            format!("e1.toml, line 8: `core`: cannot listen on tcp:192.0.2.1:5070: {nobodys}")
+        );
+        let listens = "core_listen = [\"tcp:192.0.2.1:5080\"]";
+        assert_eq!(
+            said(listens, "", ""),
+            format!(
+                "e1.toml, line 4: `core_listen`: cannot listen on tcp:192.0.2.1:5080: {nobodys}"
+            )
+        );
+        let dns = "[dns]\nlisten = [\"tcp:192.0.2.1:53\"]";
+        assert_eq!(
+            said("", "", dns),
+            format!(
+                "e1.toml, line 11: `listen`: cannot answer the DNS on tcp:192.0.2.1:53: {nobodys}"
+            )
+        );
+        assert_eq!(
+            said("metrics = \"192.0.2.1:9090\"", "", ""),
+            format!(
+                "e1.toml, line 4: `metrics`: cannot serve metrics on 192.0.2.1:9090: {nobodys}"
+            )
+        );
+        assert_eq!(
+            said("", "", "covers = [\"e2\"]"),
+            "e1.toml, line 10: `covers`: cannot listen on udp:127.0.1.32:PORT: another process has \
+             that port; end it, if it is this node running already, or list another port"
+        );
+    }
+
+    #[test]
+    fn the_datagrams_of_the_core_side_are_its_own_business_and_the_others_the_core_port_s() {
+        let taken = UdpSocket::bind("127.0.1.33:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let core = format!(", core = [\"udp:{addr}\", \"tcp:{addr}\"]");
+        assert_eq!(
+            said("", &core, ""),
+            format!(
+                "e1.toml, line 8: `core`: cannot listen on udp:{addr}: another process has that port; \
+                 end it, if it is this node running already, or list another port"
+            )
+        );
+        let taken = UdpSocket::bind("127.0.1.31:16600").unwrap();
+        let said = said("core_port = 16600", ", core_port = 16600", "");
+        drop(taken);
+        assert!(
+            said.starts_with(
+                "e1.toml, line 4: `core_port`: cannot send from udp:127.0.1.31:16600: "
+            ),
+            "{said}"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::reader::Section;
-use super::{Mistake, core_port, lacks_tcp, names};
+use super::{Mistake, core_port, endpoints, lacks_tcp, names};
 use crate::edge::Member;
 use crate::id::Transport;
 use crate::limits;
@@ -25,6 +25,7 @@ pub(super) fn members(
         );
         return Err(section.mistake("members", &text));
     }
+    let spoken = |transport| listen.iter().any(|(one, _)| *one == transport);
     let mut members: Vec<Member> = Vec::new();
     for table in &tables {
         let member = member(table, core_port)?;
@@ -39,6 +40,7 @@ pub(super) fn members(
             own_addresses(table, &member, listen)?;
             own_core(table, &member, listen)?;
         }
+        endpoints::of_its_own(table, &member, &members, &spoken)?;
         members.push(member);
     }
     match members.iter().find(|member| member.name == own) {
@@ -55,6 +57,12 @@ pub(super) fn members(
         }
         Some(_) => Ok(members),
     }
+}
+
+/// The entry of this node, `name`.
+pub(super) fn own<'a>(section: &Section<'a>, name: &str) -> Result<Option<Section<'a>>, Mistake> {
+    let mut tables = section.tables("members", "a list of members")?.into_iter();
+    Ok(tables.find(|table| matches!(table.text("name", "a name"), Ok(Some(one)) if one == name)))
 }
 
 fn member(table: &Section<'_>, default_port: u16) -> Result<Member, Mistake> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::members::members;
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
-use super::{Core, Flows, Home, Mistake, Role, host_names, keys, names, rules};
+use super::{Flows, Home, Mistake, Role, host_names, keys, names, rules};
 use crate::digest::Algorithm;
 use crate::edge::{self, PathPolicy};
 use crate::home::{self, Redirect};
@@ -19,7 +19,7 @@ use crate::trust::CallsOut;
 pub(super) fn edge(
     section: &Section<'_>,
     (name, listen): (&str, &[(Transport, SocketAddr)]),
-    core: &Core,
+    core_port: u16,
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
     section.only(&[
@@ -57,7 +57,7 @@ pub(super) fn edge(
         Some(domains) => domains,
         None => vec![parent_domain(section, &cluster)?],
     };
-    let members = members(section, name, listen, core.port)?;
+    let members = members(section, name, listen, core_port)?;
     let homes = (&home[..], &home_domains[..]);
     let member_names = host_names::of_members(section, (&cluster, &members), homes)?;
     let host_names = host_names::listed(section, homes)?;
@@ -77,7 +77,7 @@ pub(super) fn edge(
         member_names,
         names: host_names,
         peers: peers(section)?,
-        core_port: core.port,
+        core_port,
         path,
         set_size,
         token_keys,
@@ -113,7 +113,7 @@ fn cluster_keys(
 
 pub(super) fn home(
     section: &Section<'_>,
-    (plain, core): (Clear, &Core),
+    (plain, core_port): (Clear, u16),
     folder: &Path,
 ) -> Result<Home, Mistake> {
     section.only(&[
@@ -146,7 +146,7 @@ pub(super) fn home(
     let want = "the cluster's URI, such as \"sip:edge.example.com;lr\"";
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
-    let (edge_peers, plain_is_tls) = edge_peers(section, plain, core.port)?;
+    let (edge_peers, plain_is_tls) = edge_peers(section, plain, core_port)?;
     let want = "a list of \"SHA-512-256\", \"SHA-256\" and \"MD5\", strongest first";
     let algorithms = section
         .maybe_list("algorithms", want, algorithm)?

@@ -112,7 +112,7 @@ fn the_doors_of_the_operator_are_read() {
     );
     assert_eq!(config.metrics, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(
-        config.doors_at,
+        [config.places.control, config.places.metrics],
         ["e1.toml, line 3: `control`", "e1.toml, line 4: `metrics`"]
     );
     assert_eq!(
@@ -523,6 +523,7 @@ fn what_tls_needs_is_said() {
 }
 
 mod dns;
+mod endpoints;
 mod host_names;
 mod keeping;
 mod members;

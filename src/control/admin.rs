@@ -54,7 +54,7 @@ pub enum DoorFault {
         why: io::Error,
     },
     /// The port.
-    #[error("cannot serve metrics on {addr}: {why}")]
+    #[error("cannot serve metrics on {addr}: {}", crate::io::reason(why))]
     Metrics {
         /// Where.
         addr: SocketAddr,

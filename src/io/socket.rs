@@ -40,13 +40,14 @@ pub(super) fn udp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
     bound_udp(addr, (true, purpose)).map_err(|why| Fault::Listen {
         transport: Transport::Udp,
         addr,
+        purpose,
         why,
     })
 }
 
 /// One shard's own UDP socket towards the homes.
-pub(super) fn upstream(addr: SocketAddr) -> Result<Socket, Fault> {
-    bound_udp(addr, (false, Purpose::CoreSide)).map_err(|why| Fault::CorePort { addr, why })
+pub(super) fn upstream(addr: SocketAddr) -> io::Result<Socket> {
+    bound_udp(addr, (false, Purpose::CoreSide))
 }
 
 fn bound_udp(addr: SocketAddr, (is_shared, purpose): (bool, Purpose)) -> io::Result<Socket> {
@@ -87,6 +88,7 @@ pub(super) fn tcp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
     make().map_err(|why| Fault::Listen {
         transport: Transport::Tcp,
         addr,
+        purpose,
         why,
     })
 }
@@ -218,6 +220,7 @@ mod tests {
             let taken = Fault::Listen {
                 transport,
                 addr,
+                purpose: Purpose::Everybody,
                 why,
             };
             let want = format!(

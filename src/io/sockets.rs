@@ -32,12 +32,14 @@ pub struct Listening<'a> {
 
 /// Whom a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// Everybody.
     Everybody,
     /// The phones of another member, once its address has come here.
     Covering,
-    /// Peers.
+    /// Peers, who connect to `core_listen`.
+    Peers,
+    /// Peers, who meet the node on its core side.
     CoreSide,
 }
 
@@ -76,7 +78,7 @@ impl Listening<'_> {
         let open = self.listen.iter().map(with(Purpose::Everybody));
         let covered = self.covered.iter().map(with(Purpose::Covering));
         let core = self.core_listen.iter();
-        let core = core.map(|&addr| (Transport::Tcp, addr, Purpose::CoreSide));
+        let core = core.map(|&addr| (Transport::Tcp, addr, Purpose::Peers));
         let side = self.core.iter();
         let side = side.filter(|(transport, _)| transport.is_stream());
         open.chain(covered)
@@ -103,6 +105,21 @@ impl Listening<'_> {
         core.chain(first).filter(move |_| sends)
     }
 
+    /// Why there is no socket to send from: the core side's own is listed as one, and
+    /// the others are core ports.
+    fn upstream_fault(&self, addr: SocketAddr, why: std::io::Error) -> Fault {
+        if self.core.contains(&(Transport::Udp, addr)) {
+            Fault::Listen {
+                transport: Transport::Udp,
+                addr,
+                purpose: Purpose::CoreSide,
+                why,
+            }
+        } else {
+            Fault::CorePort { addr, why }
+        }
+    }
+
     /// The addresses that connections are opened from: the first TCP listeners',
     /// by which peers know this node.
     fn connects_from(&self) -> impl Iterator<Item = IpAddr> + Clone {
@@ -121,12 +138,13 @@ pub fn check(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
         socket::probe(transport, addr, purpose).map_err(|why| Fault::Listen {
             transport,
             addr,
+            purpose,
             why,
         })?;
     }
     for addr in (0..shards).flat_map(|shard| listening.upstream(shard)) {
         socket::probe(Transport::Udp, addr, Purpose::CoreSide)
-            .map_err(|why| Fault::CorePort { addr, why })?;
+            .map_err(|why| listening.upstream_fault(addr, why))?;
     }
     Ok(())
 }
@@ -146,7 +164,9 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
             outgoing: Outgoing::new(from, listening.core_port, number),
         });
         for addr in listening.upstream(shard) {
-            own.push((shard, named(Transport::Udp, socket::upstream(addr)?, true)?));
+            let socket = socket::upstream(addr);
+            let socket = socket.map_err(|why| listening.upstream_fault(addr, why))?;
+            own.push((shard, named(Transport::Udp, socket, true)?));
         }
     }
     // Every shard knows every socket by the same place.
@@ -192,7 +212,7 @@ fn open_listeners(listening: &Listening<'_>) -> Result<Vec<Bound>, Fault> {
         bound.push(Bound {
             local,
             socket: Some(socket),
-            is_core_side: purpose == Purpose::CoreSide,
+            is_core_side: matches!(purpose, Purpose::Peers | Purpose::CoreSide),
         });
     }
     Ok(bound)

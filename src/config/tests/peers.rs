@@ -13,7 +13,7 @@ fn peers_and_the_ports_of_the_core_are_read() {
     let config = read(&format!("{head}{edge}{peers}{flows}")).unwrap();
     assert_eq!(config.core_listen, ["127.0.0.11:5080".parse().unwrap()]);
     assert_eq!(
-        (config.core.port, &*config.core.at),
+        (config.core_port, &*config.places.core_port),
         (20_000, "e1.toml, line 3: `core_port`")
     );
     assert_eq!(config.warnings().len(), 1, "{:?}", config.warnings());
