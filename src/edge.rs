@@ -198,7 +198,7 @@ pub struct CoreName {
 }
 
 /// What the operator of an edge allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// What strangers get who ask for something other than to be registered.
     pub strangers: Strangers,
@@ -208,24 +208,24 @@ pub struct Rules {
     pub destinations: Destinations,
     /// What is taken off at the border.
     pub identities: Identities,
-    /// Phones behind an address translation that agreed on no keep-alive get some.
-    pub pings_nat: bool,
+    /// What becomes of phones behind an address translation.
+    pub nat_keepalive: NatKeepalive,
     /// Nothing is asserted of who begins something over UDP, where a source can
     /// be forged: the home asks.
     pub challenges_udp_calls: bool,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            strangers: Strangers::default(),
-            calls_out: CallsOut::default(),
-            destinations: Destinations::default(),
-            identities: Identities::default(),
-            pings_nat: true,
-            challenges_udp_calls: false,
-        }
-    }
+/// How a phone over UDP behind an address translation stays reachable that agreed on
+/// no keep-alive of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NatKeepalive {
+    /// The edge sends it something every now and then.
+    #[default]
+    Ping,
+    /// The edge has it register again soon.
+    Short,
+    /// Not at all.
+    Off,
 }
 
 /// Where the configuration says that a home is.

@@ -53,6 +53,10 @@ const _: () = assert!(
     RETRY_AFTER_MAX_S <= FLOW_TIMER_S,
     "who waits to come back is not taken for dead"
 );
+const _: () = assert!(
+    NAT_EXPIRES_S - NAT_EXPIRES_S / EXPIRES_SPREAD >= EXPIRES_MIN_S,
+    "who asks for what he got last is not refused"
+);
 const _: () = assert!(DNS_TARGETS_MAX <= 64, "a set of bits in `locate::order`");
 const _: () = assert!(MEMBERS_MAX <= 64, "a set of bits in `zone`");
 const _: () = assert!(

@@ -30,6 +30,12 @@ pub fn expires_s(granted_s: u32, chance: u64) -> u32 {
     spread.max(granted_s.min(limits::EXPIRES_MIN_S))
 }
 
+/// When a phone behind an address translation is to register again, in seconds.
+#[must_use]
+pub fn nat_expires_s(chance: u64) -> u32 {
+    shorter(limits::NAT_EXPIRES_S, limits::EXPIRES_SPREAD, chance)
+}
+
 /// Longest Retry-After where such a share is refused, in seconds: so long that
 /// those who are refused come back no faster than they would have been taken in.
 #[must_use]
@@ -85,6 +91,8 @@ mod tests {
         let least = limits::EXPIRES_MIN_S;
         assert_eq!(range(|chance| expires_s(least, chance)), (least, least));
         assert_eq!(range(|chance| expires_s(70, chance)), (62, 70));
+        // Nor so brief that a registrar refuses who asks for what he got.
+        assert_eq!(range(nat_expires_s), (least, limits::NAT_EXPIRES_S));
         assert_eq!(range(|chance| retry_after_s(15, chance)), (5, 15));
         assert_eq!(range(|chance| retry_after_s(120, chance)), (5, 120));
         assert_eq!(range(|chance| retry_after_s(0, chance)), (5, 5));

@@ -58,6 +58,7 @@ mod wire {
     mod ringing;
     mod shards;
     mod shares;
+    mod short_grants;
     mod sibling_edges;
     mod silence;
     mod sticking;

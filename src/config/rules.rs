@@ -3,7 +3,7 @@
 
 use super::reader::Section;
 use super::{Mistake, names};
-use crate::edge;
+use crate::edge::{self, NatKeepalive};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
 
 /// What an edge allows; `speaks_tls`: it listens for phones that can prove where
@@ -12,10 +12,11 @@ pub(super) fn edge(section: &Section<'_>, speaks_tls: bool) -> Result<edge::Rule
     let want = "\"challenge\", \"answer\" or \"refuse\"";
     let strangers = section.parsed("strangers", want, strangers)?;
     let asks = section.flag("challenge_udp_calls", "true or false")?;
-    let want = "\"ping\" or \"off\"";
-    let pings_nat = section.parsed("nat_keepalive", want, |text| match text {
-        "ping" => Ok(true),
-        "off" => Ok(false),
+    let want = "\"ping\", \"short\" or \"off\"";
+    let nat_keepalive = section.parsed("nat_keepalive", want, |text| match text {
+        "ping" => Ok(NatKeepalive::Ping),
+        "short" => Ok(NatKeepalive::Short),
+        "off" => Ok(NatKeepalive::Off),
         _ => Err(format!("is {text:?}, which should be {want}")),
     })?;
     Ok(edge::Rules {
@@ -23,7 +24,7 @@ pub(super) fn edge(section: &Section<'_>, speaks_tls: bool) -> Result<edge::Rule
         calls_out: calls_out(section)?.unwrap_or_default(),
         destinations: destinations(section)?,
         identities: identities(section)?,
-        pings_nat: pings_nat.unwrap_or(true),
+        nat_keepalive: nat_keepalive.unwrap_or_default(),
         challenges_udp_calls: asks.unwrap_or(speaks_tls),
     })
 }
@@ -97,7 +98,15 @@ mod tests {
         assert_eq!(rules.destinations, Destinations::default());
         assert_eq!(rules.identities, Identities::default());
         assert!(!rules.challenges_udp_calls);
-        assert!(rules.pings_nat && !of_edge("nat_keepalive = \"off\"\n").pings_nat);
+        assert_eq!(rules.nat_keepalive, NatKeepalive::Ping);
+        for (text, want) in [
+            ("ping", NatKeepalive::Ping),
+            ("short", NatKeepalive::Short),
+            ("off", NatKeepalive::Off),
+        ] {
+            let rules = of_edge(&format!("nat_keepalive = \"{text}\"\n"));
+            assert_eq!(rules.nat_keepalive, want);
+        }
     }
 
     #[test]
@@ -144,10 +153,11 @@ mod tests {
              \"answer\" or \"refuse\"",
         );
         check(
-            &format!("{EDGE}nat_keepalive = \"short\"\n"),
-            "short",
-            "short",
-            "e1.toml, line 7: [edge] `nat_keepalive` is \"short\", which should be \"ping\" or \"off\"",
+            &format!("{EDGE}nat_keepalive = \"brief\"\n"),
+            "brief",
+            "brief",
+            "e1.toml, line 7: [edge] `nat_keepalive` is \"brief\", which should be \"ping\", \"short\" \
+             or \"off\"",
         );
         check(
             &format!("{EDGE}identity_headers = [\"A B\"]\n"),

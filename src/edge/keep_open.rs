@@ -8,11 +8,22 @@
 //! as well (RFC 4787 §4.3, which only demands it of what goes out). Once in
 //! `limits::NAT_PING_EVERY` each, in parts, so that a hundred thousand are no burst;
 //! the walk goes along the records that there are, and keeps nothing of its own.
+//!
+//! A translation that only what goes out keeps open is helped by having the phone
+//! register again soon (`NatKeepalive::Short`), for which the phone alone is told a
+//! shorter time than its registrar has granted. Nothing ends with that time: the
+//! binding at the registrar and the flow here live as long as the registrar says, so
+//! a phone that is late for its edge is in time for everybody else.
 
+use super::NatKeepalive;
 use super::policy::Edge;
+use crate::edit::{Edits, decimal};
 use crate::id::Flow;
 use crate::limits;
+use crate::pacing;
 use crate::proxy::{Net, Response, Timer};
+use crate::scan::address::Address;
+use crate::scan::params::{self, Param};
 use crate::scan::{Message, Name};
 use crate::time::Instant;
 use crate::trust::Ingress;
@@ -28,30 +39,30 @@ pub(super) struct Pings {
 }
 
 impl Edge {
-    /// Whether the phone behind a REGISTER that `response` grants is to be kept
-    /// reachable by the edge.
-    pub(super) fn is_kept_open(
+    /// Whether the edge is to keep its phones reachable by sending them something.
+    pub(super) fn pings(&self) -> bool {
+        self.settings.rules.nat_keepalive == NatKeepalive::Ping
+    }
+
+    /// Does what the operator wants for the phone whose REGISTER, `request`, is granted
+    /// by `response`, where `ours` is its Contact. True: it is to be sent something
+    /// every now and then.
+    pub(super) fn keep_reachable(
         &self,
-        ingress: &Ingress,
-        request: &Message,
-        response: &Response<'_>,
+        net: &mut Net,
+        (ingress, request): (&Ingress, &Message),
+        (response, ours): (&Response<'_>, Option<(Address, u32)>),
+        edits: &mut Edits,
     ) -> bool {
-        let agreed = || {
-            let message = response.message;
-            message.has_token(response.bytes, Name::Require, "outbound")
-                || message.first(Name::FlowTimer).is_some()
-        };
-        let Some(via) = request.top_via() else {
-            return false;
-        };
-        let source = ingress.source;
-        let is_translated = via.ip.map(|ip| ip.to_canonical()) != Some(source.ip().to_canonical())
-            || via.port.unwrap_or(5060) != source.port();
-        self.settings.rules.pings_nat
-            && matches!(ingress.flow, Flow::Udp { .. })
-            && is_translated
-            && via.keep.is_none()
-            && !agreed()
+        let is_translated = || is_translated(ingress, request, response);
+        match self.settings.rules.nat_keepalive {
+            NatKeepalive::Ping => is_translated(),
+            NatKeepalive::Short if is_translated() => {
+                shorten(response, ours, pacing::nat_expires_s(net.chance()), edits);
+                false
+            }
+            NatKeepalive::Short | NatKeepalive::Off => false,
+        }
     }
 
     /// Sends what is due, and sets the timer again while there is anybody left.
@@ -77,5 +88,48 @@ impl Edge {
         self.pings.parts = Some(parts);
         net.txns
             .set_timer(now + limits::NAT_PING_EVERY / parts, Timer::Later);
+    }
+}
+
+/// Whether a phone over UDP is elsewhere than it says, and has agreed on nothing that
+/// keeps the way there open.
+fn is_translated(ingress: &Ingress, request: &Message, response: &Response<'_>) -> bool {
+    let agreed = || {
+        let message = response.message;
+        message.has_token(response.bytes, Name::Require, "outbound")
+            || message.first(Name::FlowTimer).is_some()
+    };
+    let Some(via) = request.top_via() else {
+        return false;
+    };
+    let source = ingress.source;
+    let is_elsewhere = via.ip.map(|ip| ip.to_canonical()) != Some(source.ip().to_canonical())
+        || via.port.unwrap_or(5060) != source.port();
+    matches!(ingress.flow, Flow::Udp { .. }) && is_elsewhere && via.keep.is_none() && !agreed()
+}
+
+/// Has the phone whose Contact of the 2xx is `ours` come again in so many seconds, if
+/// it need not sooner. The other Contacts are not this phone's, and the Expires header
+/// is theirs too where there are several; 0 is a binding that has ended.
+fn shorten(response: &Response<'_>, ours: Option<(Address, u32)>, seconds: u32, edits: &mut Edits) {
+    let Some((ours, _)) = ours.filter(|(_, granted_s)| *granted_s > seconds) else {
+        return;
+    };
+    let (bytes, message) = (response.bytes, response.message);
+    let mut params = params::iter(bytes, ours.params);
+    let is_expires = |param: &Param| param.name.of(bytes).eq_ignore_ascii_case(b"expires");
+    match params.find(is_expires) {
+        Some(param) => edits.replace(param.whole.range(), |out| {
+            out.extend_from_slice(b"expires=");
+            decimal(out, seconds);
+        }),
+        None => edits.insert(usize::from(ours.value.end), |out| {
+            out.extend_from_slice(b";expires=");
+            decimal(out, seconds);
+        }),
+    }
+    let is_alone = message.values(bytes, Name::Contact).nth(1).is_none();
+    if let Some(expires) = message.first(Name::Expires).filter(|_| is_alone) {
+        edits.replace(expires.value.range(), |out| decimal(out, seconds));
     }
 }

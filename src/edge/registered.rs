@@ -68,7 +68,8 @@ impl Edge {
             take_path(response, edits);
         }
         if let Ok(Ok(Asks::Binding(phone))) = asks {
-            let seconds = granted(base, &phone, response);
+            let ours = granted(base, &phone, response);
+            let seconds = lifetime(ours);
             let mut text = std::mem::take(&mut self.text);
             let who = Who::write(base, &again, &phone, &mut text);
             let subscriber = who.subscriber(&text);
@@ -81,6 +82,8 @@ impl Edge {
                 let edges = self.token_set(&named);
                 let until = now + Duration::from_secs(seconds.into());
                 let follows = Follows::of(phone.sticky, *by_name);
+                let asked = (&context.ingress, &again);
+                let is_kept_open = self.keep_reachable(net, asked, (response, ours), edits);
                 let bound = self.registrations.bind(&Registration {
                     subscriber,
                     aor: who.aor(&text),
@@ -89,7 +92,7 @@ impl Edge {
                     edges,
                     flags: named.flags(),
                     follows,
-                    is_kept_open: self.is_kept_open(&context.ingress, &again, response),
+                    is_kept_open,
                     is_restored: false,
                     expires: until,
                 });
@@ -239,9 +242,14 @@ fn require(response: &Response<'_>, edits: &mut Edits) {
     }
 }
 
-/// The lifetime the 2xx grants this phone's contact, in seconds; 0 when the
-/// contact is not among those bound.
-fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
+/// For how long a contact is bound, in seconds; 0 where it is not.
+fn lifetime(contact: Option<(Address, u32)>) -> u32 {
+    contact.map_or(0, |(_, seconds)| seconds)
+}
+
+/// This phone's contact in the 2xx, and the lifetime that it grants that, in seconds;
+/// `None` when the contact is not among those bound.
+fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<(Address, u32)> {
     let bytes = response.bytes;
     let default = response
         .message
@@ -249,10 +257,9 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> u32 {
         .ok()
         .flatten()
         .unwrap_or(limits::EXPIRES_DEFAULT_S);
-    let ours = contact_of(base, phone, response);
-    ours.map_or(0, |address| {
-        address.number(bytes, "expires").unwrap_or(default)
-    })
+    let ours = contact_of(base, phone, response)?;
+    let seconds = ours.number(bytes, "expires").unwrap_or(default);
+    Some((ours, seconds))
 }
 
 /// Which Contact of the 2xx is this phone's: the one of its URI (RFC 3261

@@ -65,7 +65,7 @@ impl Edge {
                 flags: row.flags,
                 follows: row.follows,
                 is_restored: true,
-                is_kept_open: row.is_kept_open && self.settings.rules.pings_nat,
+                is_kept_open: row.is_kept_open && self.pings(),
                 expires: row.expires,
             });
             net.counters.restored += u64::from(bound.is_ok());

@@ -76,6 +76,11 @@ pub const NONCE_SKEW_S: u64 = 60;
 /// How often an edge keeps the flow of a phone behind an address translation open:
 /// the briefest mappings in use last half a minute (RFC 4787 §4.3 wants two minutes).
 pub const NAT_PING_EVERY: Duration = Duration::from_secs(25);
+/// Longest time that such a phone is told that it is registered for, where it is to
+/// keep its mapping open itself, in seconds: it comes again before the two minutes of
+/// RFC 4787 §4.3, and with all of `EXPIRES_SPREAD` taken off asks for no less than
+/// registrars commonly grant.
+pub const NAT_EXPIRES_S: u32 = 68;
 /// About how many such keep-alives are sent at once, so that no call waits behind
 /// them.
 pub const NAT_PINGS_AT_ONCE: u32 = 64;

@@ -3,6 +3,7 @@
 
 use super::phone::{Phone, authorization};
 use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::edge::NatKeepalive;
 use steadfast::limits;
 use steadfast::time::Duration;
 
@@ -249,7 +250,8 @@ fn who_keeps_himself_reachable_is_left_alone() {
         assert_eq!(pings(&mut world, limits::NAT_PING_EVERY), 1, "{sent_by}");
     }
     // And the operator may not want it.
-    let off = |_, edge: &mut steadfast::edge::Settings| edge.rules.pings_nat = false;
+    let off =
+        |_, edge: &mut steadfast::edge::Settings| edge.rules.nat_keepalive = NatKeepalive::Off;
     let mut world = World::with(Tokens::Sealed, |_| (), off);
     registers(&mut world, "10.1.1.1:5060", "", CONTACT);
     assert_eq!(pings(&mut world, 4 * limits::NAT_PING_EVERY), 0);

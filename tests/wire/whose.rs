@@ -33,6 +33,14 @@ fn credentials(header: &str, user: &str, realm: &str) -> String {
 
 /// Edges whose home is somebody else's registrar, played by the test.
 fn foreign(tokens: Tokens) -> World {
+    foreign_with(tokens, |_| ())
+}
+
+/// The same with this changed at each edge.
+pub(crate) fn foreign_with(
+    tokens: Tokens,
+    change: impl Fn(&mut steadfast::edge::Settings),
+) -> World {
     World::with(
         tokens,
         |_| (),
@@ -43,6 +51,7 @@ fn foreign(tokens: Tokens) -> World {
                 name: None,
             })];
             edge.home_domains = vec!["example.com".to_owned(), "example.org".to_owned()];
+            change(edge);
         },
     )
 }
