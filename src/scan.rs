@@ -117,6 +117,18 @@ pub fn scan(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
 }
 
 /// One scan under way.
+/// Scans a request once more that was taken in, without the Route values that were
+/// ours: what its Request-URI says was of no account then.
+///
+/// # Errors
+/// As for `scan`.
+pub fn scan_again(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
+    match scan(bytes, message) {
+        Err(Malformed::Uri(uri)) if uri == message.request_uri() => Ok(()),
+        verdict => verdict,
+    }
+}
+
 struct Pass<'a> {
     bytes: &'a [u8],
     message: &'a mut Message,
@@ -257,21 +269,21 @@ impl Pass<'_> {
     fn typed(&mut self) {
         if let Some(StartLine::Request { method, uri, .. }) = self.message.start {
             self.message.method = method;
+            self.route_set();
             match Uri::parse(self.bytes, uri) {
                 // Header parts have no place in a Request-URI (RFC 3261 §19.1.1).
                 Ok(parsed)
                     if matches!(parsed.scheme, Scheme::Sip | Scheme::Sips)
                         && !parsed.headers.is_empty() =>
                 {
-                    self.note(Malformed::Uri(uri));
+                    self.unread(Malformed::Uri(uri));
                 }
                 Ok(parsed) => self.message.target = Some(parsed),
                 Err(_) if !Class::URI.holds_all(uri.of(self.bytes)) => {
                     self.note(Malformed::StartLine)
                 }
-                Err(defect) => self.note(defect),
+                Err(defect) => self.unread(defect),
             }
-            self.route_set();
         }
         if let Some(header) = self.message.first(Name::Via).copied() {
             match Via::topmost(self.bytes, header.value) {
@@ -281,6 +293,17 @@ impl Pass<'_> {
         }
         self.message.from = self.address(Name::From);
         self.message.to = self.address(Name::To);
+    }
+
+    /// The Request-URI cannot be read, which is a defect where it is followed.
+    #[cold]
+    fn unread(&mut self, defect: Malformed) {
+        let to = self.message.first(Name::To);
+        let to = to.and_then(|to| Address::parse(self.bytes, to.value).ok());
+        let in_dialog = to.is_some_and(|to| to.param(self.bytes, "tag").is_some());
+        if !(in_dialog && self.message.goes_by_route(self.bytes)) {
+            self.note(defect);
+        }
     }
 
     /// A value that cannot be read is a defect only where it is followed.

@@ -69,6 +69,7 @@ mod wire {
     mod torture;
     mod transport;
     mod two_edges;
+    mod uncallable;
     mod validating;
     mod ways;
     mod who_may;

@@ -20,7 +20,7 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Note, Plan, Response, Target};
 use crate::scan::uri::Uri;
-use crate::scan::{Name, params, scan};
+use crate::scan::{Name, params, scan_again};
 use crate::send::Hop;
 use crate::span::Span;
 use crate::stick::{Level, Source};
@@ -127,7 +127,7 @@ impl Edge {
             return;
         };
         let mut again = std::mem::take(&mut self.again);
-        if scan(base, &mut again).is_ok() {
+        if scan_again(base, &mut again).is_ok() {
             let mut values = again.values(base, Name::RecordRoute);
             // Ours stand above it in what went on.
             let below = values.find(|value| !self.wrote(net, base, *value));

@@ -22,7 +22,7 @@ use crate::proxy::{
 };
 use crate::scan::address::Address;
 use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
-use crate::scan::{Message, Method, Name, scan};
+use crate::scan::{Message, Method, Name, scan_again};
 use crate::send::{Clear, End, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
@@ -390,7 +390,7 @@ impl Policy for Home {
             return;
         };
         let mut again = std::mem::take(&mut self.again);
-        if scan(base, &mut again).is_ok()
+        if scan_again(base, &mut again).is_ok()
             && let Some(value) = again.values(base, Name::RecordRoute).nth(1)
             && let Ok(address) = Address::parse(base, value)
         {

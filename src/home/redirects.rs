@@ -10,7 +10,7 @@ use crate::limits;
 use crate::proxy::{Context, Net, Policy, Response, Target};
 use crate::scan::address::Address;
 use crate::scan::uri::{Uri, same_host};
-use crate::scan::{Message, Name, scan};
+use crate::scan::{Message, Name, scan_again};
 use crate::send::{End, Hop};
 use crate::span::Span;
 
@@ -119,7 +119,7 @@ fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Messag
         return uri_of(route, Span::new(0, first_value(route)));
     }
     let base = context.request()?;
-    scan(base, again).ok()?;
+    scan_again(base, again).ok()?;
     let first = again.routes().first()?;
     uri_of(base, first.value)
 }

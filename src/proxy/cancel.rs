@@ -4,7 +4,7 @@ use super::{Fate, Owner, Proxy, Reply, Request, State, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
 use crate::limits;
-use crate::scan::{Header, scan};
+use crate::scan::{Header, scan_again};
 use crate::txn::Kind;
 
 /// Why a phone stops ringing when another one has taken the call: without it
@@ -166,7 +166,7 @@ impl Proxy {
         let net = &mut *turn.net;
         let sent = net.txns.client_request(invite)?.clone();
         let flow = net.txns.client_flow(invite)?;
-        scan(&sent, &mut self.again).ok()?;
+        scan_again(&sent, &mut self.again).ok()?;
         let id = net.txns.reserve_cancel(invite, owner)?;
         let again = &self.again;
         let bytes = net.pool.build(sent.len() + reason.len(), |out| {

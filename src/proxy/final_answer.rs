@@ -6,7 +6,7 @@ use super::{Branch, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
 use crate::omit::Omit;
-use crate::scan::{Message, Name, scan};
+use crate::scan::{Message, Name, scan, scan_again};
 use crate::trust::Ingress;
 
 /// What a caller is told for a 430, which is between proxies (O-21).
@@ -195,7 +195,7 @@ pub(super) fn local_answer(
     ((status, reason), lines): ((u16, &str), &[u8]),
 ) -> Buf {
     // It scanned when it came; what was added is our own.
-    let (Ok(()), Some(via)) = (scan(base, message), message.top_via()) else {
+    let (Ok(()), Some(via)) = (scan_again(base, message), message.top_via()) else {
         return net.pool.copy(b"");
     };
     let request = Request {

@@ -7,7 +7,7 @@ use super::build::LOOSE;
 use super::{Branch, Proxy, Request, Response, Turn};
 use crate::id::Slot;
 use crate::limits;
-use crate::scan::{Message, Name, params, scan};
+use crate::scan::{Message, Name, params, scan_again};
 
 impl Proxy {
     /// A branch was redirected. False when that is for the caller to follow.
@@ -72,7 +72,7 @@ pub fn shows_loose(request: &Request<'_>) -> bool {
 /// Where the first Route value stands: its whole line when it is alone there.
 pub(super) fn first_route(base: &[u8]) -> Option<Range<usize>> {
     let mut message = Message::default();
-    scan(base, &mut message).ok()?;
+    scan_again(base, &mut message).ok()?;
     let line = *message.first(Name::Route)?;
     let (first, rest) = message.routes().split_first()?;
     Some(match rest.first() {

@@ -11,7 +11,7 @@ use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name, params, scan};
+use crate::scan::{Message, Method, Name, params, scan_again};
 use crate::send::Hop;
 use crate::trust::identity;
 use crate::trust::mark::Next;
@@ -85,7 +85,7 @@ impl Proxy {
         }
         // Lines may have been joined on the way (RFC 3261 §7.3.1).
         match &context.base {
-            Some(base) if scan(base, &mut self.again).is_ok() => {
+            Some(base) if scan_again(base, &mut self.again).is_ok() => {
                 message.count(bytes, Name::Via) == self.again.count(base, Name::Via) + 1
             }
             Some(_) | None => message.has_second_via(),
@@ -397,7 +397,7 @@ impl Net {
         let Some(sent) = self.txns.client_request(client).cloned() else {
             return;
         };
-        if scan(&sent, again).is_err() {
+        if scan_again(&sent, again).is_err() {
             return;
         }
         let to = response

@@ -36,24 +36,8 @@ pub(super) fn check(
     lines: &mut Vec<u8>,
 ) -> Result<Valid, Reply> {
     let bytes = request.bytes;
-    let uri = request.message.target();
-    let uri = uri.ok_or(Reply::new(400, "Malformed Request-URI"))?;
     within_bounds(request)?;
-    match uri.scheme {
-        Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => {
-            return Err(Reply::new(400, "Headers In The Request-URI"));
-        }
-        // C-15: what came over less was downgraded already.
-        Scheme::Sips if transport != Transport::Tls => {
-            lines.extend_from_slice(secure::NOT_ALLOWED);
-            return Err(Reply::new(480, "SIPS Needs TLS"));
-        }
-        Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
-        // I-7
-        Scheme::Other if request.is_emergency() => {}
-        // P-2
-        Scheme::Other => return Err(Reply::new(416, "Unsupported URI Scheme")),
-    }
+    check_uri(request, transport, lines)?;
     let bad_number = |_| Reply::new(400, "Malformed Number");
     let number = request
         .message
@@ -87,6 +71,34 @@ pub(super) fn check(
         max_forwards,
         breadth,
     })
+}
+
+/// Whether a Request-URI can be routed by, or need not be.
+fn check_uri(
+    request: &Request<'_>,
+    transport: Transport,
+    lines: &mut Vec<u8>,
+) -> Result<(), Reply> {
+    let goes_by_route = || request.in_dialog() && request.message.goes_by_route(request.bytes);
+    let Some(uri) = request.message.target() else {
+        return if goes_by_route() {
+            Ok(())
+        } else {
+            Err(Reply::new(400, "Malformed Request-URI"))
+        };
+    };
+    match uri.scheme {
+        // C-15: what came over less was downgraded already.
+        Scheme::Sips if transport != Transport::Tls => {
+            lines.extend_from_slice(secure::NOT_ALLOWED);
+            Err(Reply::new(480, "SIPS Needs TLS"))
+        }
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => Ok(()),
+        // I-7
+        Scheme::Other if request.is_emergency() || goes_by_route() => Ok(()),
+        // P-2
+        Scheme::Other => Err(Reply::new(416, "Unsupported URI Scheme")),
+    }
 }
 
 /// Whether the far side's requests of the dialog may have the Contact for their

@@ -160,7 +160,21 @@ impl Message {
         self.cseq_method
     }
 
-    /// The parsed Request-URI; `None` for a response or a malformed one.
+    /// Whether the Routes say all that is to be known of the way: nobody on it follows
+    /// the Request-URI, which in a dialog is the Contact of the far side (RFC 3261
+    /// §12.2.1.1). The far side's 2xx made the call, whatever stood there, and its own
+    /// nonsense would keep ACK and BYE from it. A strict router would make a Route of
+    /// the Request-URI.
+    #[must_use]
+    pub fn goes_by_route(&self, bytes: &[u8]) -> bool {
+        let is_loose = |route: &Route| route.uri.is_some_and(|uri| uri.is_loose(bytes));
+        self.method != Method::Register
+            && !self.routes.is_empty()
+            && self.routes.iter().all(is_loose)
+    }
+
+    /// The parsed Request-URI; `None` for a response, and for one that cannot be read
+    /// and need not be.
     #[must_use]
     pub const fn target(&self) -> Option<&Uri> {
         self.target.as_ref()

@@ -339,10 +339,11 @@ fn typed(bytes: &[u8], outline: &mut Outline, defects: &mut Vec<Malformed>) {
         let text = Text::of(bytes, uri);
         let is_sip = |parsed: &Uri| matches!(parsed.scheme, Scheme::Sip | Scheme::Sips);
         match values::uri(text) {
-            Some(parsed) if is_sip(&parsed) && !parsed.headers.is_empty() => {
-                defects.push(Malformed::Uri(uri));
+            Some(parsed) if !is_sip(&parsed) || parsed.headers.is_empty() => {
+                outline.target = Some(parsed);
             }
-            Some(parsed) => outline.target = Some(parsed),
+            Some(_) | None if goes_by_route(bytes, outline) && text.is_all(is_uri) => {}
+            Some(_) => defects.push(Malformed::Uri(uri)),
             None if text.is_all(is_uri) => defects.push(Malformed::Uri(uri)),
             None => defects.push(Malformed::StartLine),
         }
@@ -365,4 +366,30 @@ fn typed(bytes: &[u8], outline: &mut Outline, defects: &mut Vec<Malformed>) {
     };
     let (from, to) = (address(Name::From), address(Name::To));
     (outline.from, outline.to) = (from, to);
+}
+
+/// Whether nobody follows the Request-URI: a request of a dialog, whose Routes can all be
+/// read and are of loose routers.
+fn goes_by_route(bytes: &[u8], outline: &Outline) -> bool {
+    let has = |text, name| {
+        let params = values::params(text).unwrap_or_default();
+        params.iter().any(|param| param.name.is(name))
+    };
+    let to = outline.first(Name::To).map(|to| Text::of(bytes, to.value));
+    let to = to.and_then(values::address);
+    let in_dialog = to.is_some_and(|to| has(Text::of(bytes, to.params), "tag"));
+    let lines = outline
+        .headers
+        .iter()
+        .filter(|header| header.name == Name::Route);
+    let routes = lines.flat_map(|line| values::list(Text::of(bytes, line.value)));
+    let is_loose = |value| {
+        let uri = values::address(value).and_then(|to| values::uri(Text::of(bytes, to.uri)));
+        uri.is_some_and(|uri| has(Text::of(bytes, uri.params), "lr"))
+    };
+    let routes: Vec<bool> = routes.map(is_loose).collect();
+    in_dialog
+        && outline.method != Method::Register
+        && !routes.is_empty()
+        && !routes.contains(&false)
 }
