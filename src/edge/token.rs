@@ -21,7 +21,7 @@ use crate::span::Span;
 
 /// Writes and reads tokens.
 pub enum Codec {
-    /// As on the slides; carries no flags, and the realm only where it is not
+    /// For everybody to read; carries no flags, and the realm only where it is not
     /// this one: `joe` is of the first domain served, `joe_40example.org` is not.
     Clear(Box<[u8]>),
     /// Under the keys of the cluster; this realm is not written into them.

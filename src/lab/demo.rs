@@ -1,4 +1,4 @@
-//! `steadfast demo`: the story of the slides, played with real processes.
+//! `steadfast demo`: a call that outlives its edge, played with real processes.
 //!
 //! A fresh lab and two phones that know their names and passwords. joe finds
 //! his edges, calls ann, and his primary edge is killed while they talk. What

@@ -33,5 +33,5 @@ pub const FORMER_PATHS_MAX: usize = 4;
 /// forgotten.
 pub const FORMER_PHONES_MAX: usize = 1 << 16;
 /// How long the URIs of a lost connection wait for it to be opened again
-/// (draft-jennings §6; S-28). Later: they are dropped.
+/// (S-28). Later: they are dropped.
 pub const STICK_REOPEN_MAX: Duration = Duration::from_secs(10);

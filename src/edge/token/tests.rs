@@ -63,7 +63,7 @@ fn check_clear(subscriber: Subscriber<'_>, edges: &[&[u8]], want: &[u8]) {
 }
 
 #[test]
-fn clear_tokens_look_as_on_the_slides() {
+fn clear_tokens_can_be_read_by_anybody() {
     // D-E6, D-E7: the set travels in the token; it may be any one.
     check_clear(
         Subscriber {
