@@ -172,6 +172,8 @@ pub struct Plan {
     pub lines: Vec<u8>,
     /// Header lines of the request that go no further.
     pub consumed: Vec<Span>,
+    /// Where a `sips` begins that goes on as `sip` (C-15).
+    pub(crate) sips_contact: Option<usize>,
     /// It leaves the trust domain: who asks for privacy gets it (I-3).
     pub is_leaving: bool,
     /// Our Via says that its sender is a stranger whom the next hop may answer.
@@ -196,6 +198,7 @@ impl Plan {
         self.request_uri.clear();
         self.lines.clear();
         self.consumed.clear();
+        self.sips_contact = None;
         self.is_leaving = false;
         self.is_guest = false;
         self.targets.clear();

@@ -61,6 +61,7 @@ mod wire {
     mod short_grants;
     mod sibling_edges;
     mod silence;
+    mod sips;
     mod sticking;
     mod strangers;
     mod streams;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::validate::Valid;
-use super::{Context, Plan, Request, Target, overload};
+use super::{Context, Plan, Request, Target, overload, secure};
 use crate::edit::answer::fill_received;
 use crate::edit::{Edits, decimal};
 use crate::id::Transport;
@@ -69,6 +69,9 @@ pub(super) fn common(
     }
     for line in &plan.consumed {
         edits.remove(line.range());
+    }
+    if let Some(sips) = plan.sips_contact {
+        secure::relax(sips, edits);
     }
     routes(request, plan, edits)
 }

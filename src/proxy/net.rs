@@ -107,6 +107,8 @@ pub struct Net {
     pub wall: Wall,
     /// SIGTERM came.
     pub draining: bool,
+    /// The operator knows that `sips` is refused.
+    pub(super) told_of_sips: bool,
     /// The shards of this node.
     pub team: Team,
     /// The flow of the datagram at hand, where it came to this shard itself.
@@ -216,6 +218,7 @@ impl Net {
             rejected: Rejected::default(),
             wall,
             draining: false,
+            told_of_sips: false,
             team,
             ingress_flow: None,
             text: Vec::new(),

@@ -95,7 +95,9 @@ impl Proxy {
             }
             Verdict::Forward => {
                 let taken = self.plan.secure(turn.net, request);
+                self.plan.relax_contact(turn.net, valid.sips_contact);
                 if taken && self.plan.targets.is_empty() {
+                    turn.net.tell_of_sips(request);
                     self.plan.lines.clear();
                     self.plan.lines.extend_from_slice(secure::NOT_ALLOWED);
                     return Err(answer(480, "SIPS Not Allowed"));

@@ -1,11 +1,13 @@
 //! `sips` on its way: never less than TLS on any hop (RFC 5630 §5.3, C-15;
 //! S-21, P-12); and which connections over TLS serve both directions (RFC 5923).
 
-use super::{Net, Plan, Request, Target};
+use super::{Net, Plan, Request, Response, Target};
+use crate::edit::Edits;
 use crate::id::{Flow, Transport};
-use crate::scan::params;
+use crate::scan::address::Address;
 use crate::scan::uri::Scheme;
-use crate::send::Hop;
+use crate::scan::{Method, Name, params};
+use crate::send::{Hop, Notice, Output};
 
 /// What a proxy says that has no way for a `sips` request (RFC 5630 §6).
 pub(super) const NOT_ALLOWED: &[u8] = b"Warning: 380 steadfast \"SIPS Not Allowed\"\r\n";
@@ -58,6 +60,15 @@ impl Plan {
         self.targets.len() < count
     }
 
+    /// C-15: a `sips` Contact of whoever goes on by `sip`, and not over TLS alone, becomes
+    /// `sip` on the way there: the other side does not come back over TLS, and each of its
+    /// requests of the dialog would be refused where they come in, the BYE too. The last
+    /// hop, to the phone, is its own TLS flow all the same.
+    pub(super) fn relax_contact(&mut self, net: &Net, contact: Option<usize>) {
+        let is_tls = |target: &Target| transport_of(net, target) == Transport::Tls;
+        self.sips_contact = contact.filter(|_| !self.targets.iter().all(is_tls));
+    }
+
     /// Who stood by for it stands by for whom it stood by for.
     fn take_out(&mut self, place: usize) {
         let gone = self.targets.remove(place).after;
@@ -78,16 +89,56 @@ fn fits(net: &Net, target: &Target, secure: bool, uri_is_sips: bool) -> bool {
     if uri_is_sips && contact == Some(false) {
         return false;
     }
-    let transport = match target.hop {
+    transport_of(net, target) == Transport::Tls || !(secure || contact == Some(true))
+}
+
+/// Over what a target is reached; a name that may lead to anything counts as the least.
+fn transport_of(net: &Net, target: &Target) -> Transport {
+    match target.hop {
         Hop::To { transport, .. } => transport,
         Hop::Flow(flow) => net.flows.transport(flow),
         Hop::Named(name) if net.locator.is_secure(name) => Transport::Tls,
         Hop::Named(_) => Transport::Udp,
-    };
-    transport == Transport::Tls || !(secure || contact == Some(true))
+    }
+}
+
+/// Writes `sip` in place of the `sips` that begins there.
+pub(super) fn relax(sips: usize, edits: &mut Edits) {
+    edits.replace(sips..sips + b"sips".len(), |out| {
+        out.extend_from_slice(b"sip")
+    });
+}
+
+/// The same in an answer on its way to a caller who does not speak TLS to us.
+pub(super) fn relax_answer(
+    net: &Net,
+    (method, to): (Method, Flow),
+    response: &Response<'_>,
+    edits: &mut Edits,
+) {
+    let is_target = method.refreshes_target() && (101..300).contains(&response.status);
+    if !is_target || net.flows.transport(to) == Transport::Tls {
+        return;
+    }
+    let (bytes, message) = (response.bytes, response.message);
+    let contact = message.values(bytes, Name::Contact).next();
+    let contact = contact.and_then(|value| Address::parse(bytes, value).ok());
+    if let Some(contact) = contact.filter(|contact| is_sips(contact.uri.of(bytes))) {
+        relax(contact.uri.start.into(), edits);
+    }
 }
 
 impl Net {
+    /// Tells the operator, once, that `sips` asks for more than this node has.
+    pub(super) fn tell_of_sips(&mut self, request: &Request<'_>) {
+        if !self.told_of_sips {
+            self.told_of_sips = true;
+            let source = request.ingress.source.ip().to_canonical();
+            let notice = Notice::SipsRefused { source };
+            self.outbox.push_back(Output::Notice(notice));
+        }
+    }
+
     /// C-10: a peer that has proven who it is may have its connection used for
     /// requests to where it listens.
     pub(super) fn learn_alias(&mut self, request: &Request<'_>) {

@@ -1,6 +1,7 @@
 //! Request validation, RFC 3261 §16.3: only what the proxy itself uses.
 
 use super::{Net, Reply, Request, secure};
+use crate::error::Malformed;
 use crate::id::Transport;
 use crate::limits;
 use crate::scan::uri::{Scheme, Uri};
@@ -26,6 +27,8 @@ pub(super) struct Valid {
     pub(super) max_forwards: Option<(u32, Span)>,
     /// Max-Breadth as received or by default, capped.
     pub(super) breadth: u16,
+    /// Where the URI of a `sips` Contact begins, by which the far side is to come back.
+    pub(super) sips_contact: Option<usize>,
 }
 
 /// Checks `request`, which `transport` has carried; an `Err` is the answer it gets, with the header lines
@@ -64,12 +67,20 @@ pub(super) fn check(
     if !matches!(request.message.method(), Method::Ack | Method::Cancel) {
         proxy_require(request, lines)?;
     }
-    if request.message.method().forms_dialog() && !has_target(request, transport) {
-        return Err(Reply::new(400, "Contact Cannot Be Called"));
+    let mut sips_contact = None;
+    if request.message.method().refreshes_target() {
+        let contact = contact(request);
+        if request.message.method().forms_dialog() && !can_be_called(request, transport, contact) {
+            return Err(Reply::new(400, "Contact Cannot Be Called"));
+        }
+        let contact = contact.and_then(Result::ok);
+        let contact = contact.filter(|uri| uri.scheme == Scheme::Sips);
+        sips_contact = contact.map(|uri| uri.whole.start.into());
     }
     Ok(Valid {
         max_forwards,
         breadth,
+        sips_contact,
     })
 }
 
@@ -107,11 +118,12 @@ fn check_uri(
 /// leads nowhere, and the phone is reached over its flow. None at all is RFC
 /// 2543's; of several the far side takes the first. A phone that is not there by TLS
 /// is not reached by a `sips` either (C-15).
-fn has_target(request: &Request<'_>, transport: Transport) -> bool {
-    let bytes = request.bytes;
-    let mut contacts = request.message.values(bytes, Name::Contact);
-    contacts.next().is_none_or(|first| {
-        let uri = Uri::in_value(bytes, first);
+fn can_be_called(
+    request: &Request<'_>,
+    transport: Transport,
+    contact: Option<Result<Uri, Malformed>>,
+) -> bool {
+    contact.is_none_or(|uri| {
         uri.is_ok_and(|uri| match uri.scheme {
             Scheme::Sips if transport != Transport::Tls && request.is_first_hop() => false,
             Scheme::Sip | Scheme::Sips => uri.headers.is_empty(),
@@ -119,6 +131,13 @@ fn has_target(request: &Request<'_>, transport: Transport) -> bool {
             Scheme::Other => false,
         })
     })
+}
+
+/// The first Contact, which is the one that the far side takes.
+fn contact(request: &Request<'_>) -> Option<Result<Uri, Malformed>> {
+    let mut contacts = request.message.values(request.bytes, Name::Contact);
+    let first = contacts.next()?;
+    Some(Uri::in_value(request.bytes, first))
 }
 
 /// What this proxy adds must fit too, since it reads its own requests again;

@@ -54,6 +54,13 @@ impl Method {
             Self::Invite | Self::Notify | Self::Refer | Self::Subscribe
         )
     }
+
+    /// Whether its Contact, and that of a 2xx to it, is where the other side sends its
+    /// requests from then on (RFC 3261 §12.2, RFC 3311 §5.2).
+    #[must_use]
+    pub const fn refreshes_target(self) -> bool {
+        self.forms_dialog() || matches!(self, Self::Update)
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,11 @@ pub enum Notice {
         /// It came over TLS, where the certificate says who is an edge.
         is_tls: bool,
     },
+    /// A request by `sips` was refused, since what it leads to is not reached over TLS.
+    SipsRefused {
+        /// Who asked.
+        source: IpAddr,
+    },
     /// A source comes near the number of connections that it may have.
     SourceNear {
         /// Whose.

@@ -44,6 +44,7 @@ pub(super) fn notices(world: &World, of: &str) -> Vec<String> {
         Notice::PeerDown { peer, .. } => format!("{peer} down"),
         Notice::SourceNear { source, .. } => format!("{source} near"),
         Notice::UnrecognisedEdge { source, .. } => format!("{source} unrecognised"),
+        Notice::SipsRefused { source } => format!("{source} asks for sips"),
     })
     .collect()
 }

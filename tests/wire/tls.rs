@@ -9,11 +9,11 @@ use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
 pub(super) const HOME_TLS: &str = "127.0.0.10:5061";
-const E1_TLS: &str = "127.0.0.11:5061";
+pub(super) const E1_TLS: &str = "127.0.0.11:5061";
 pub(super) const FAR: &str = "203.0.113.9:40001";
 
 /// The lab with edges that reach the home over TLS, and make sure of `name`.
-fn over_tls(name: &str) -> World {
+pub(super) fn over_tls(name: &str) -> World {
     World::with(
         Tokens::Sealed,
         |_| (),
@@ -199,7 +199,7 @@ fn what_registers_by_sips_stays_sips() {
 }
 
 /// A phone that speaks TLS and keeps to no flow, registered at e1.
-fn plain_phone(world: &mut World) {
+pub(super) fn plain_phone(world: &mut World) {
     let route = "Route: <sip:edge.example.com;lr>\n";
     world.connect(FAR, E1_TLS);
     let register = |number, more: &str| {

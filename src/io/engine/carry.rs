@@ -162,6 +162,13 @@ fn log(notice: &Notice) {
             };
             tracing::warn!(%source, "phones that register through this address are sent away: {why}");
         }
+        Notice::SipsRefused { source } => {
+            tracing::warn!(
+                %source,
+                "`sips` is refused with 480, here and from now on, where the way on is not TLS: \
+                 reach the homes over TLS (`home`), or have such phones use `sip` over TLS"
+            );
+        }
         Notice::SourceNear { source, near } => {
             let Near { held, most } = *near;
             tracing::warn!(%source, held, most, "a source comes near its bound of connections");
