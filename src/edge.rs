@@ -123,10 +123,15 @@ pub struct Settings {
 
 impl Settings {
     /// What this edge is called besides the addresses of its sockets. All edges
-    /// share the cluster's name, and prove it (S-35).
+    /// share the cluster's name, and prove it (S-35); where each has a name of its own
+    /// in the DNS, which its certificate is then for, that stands in its Vias: who opens
+    /// a connection for an answer, or for what comes next, then comes to this very edge.
     pub(crate) fn known_as(&self) -> KnownAs {
+        let own = self
+            .member_names
+            .then(|| format!("{}.{}", self.name, self.cluster));
         KnownAs {
-            names: vec![self.cluster.clone()],
+            names: own.into_iter().chain([self.cluster.clone()]).collect(),
             advertised: self.advertised(),
             core: self.core_side(),
             edges: self.sibling_ips(),

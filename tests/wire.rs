@@ -72,6 +72,7 @@ mod wire {
     mod two_edges;
     mod uncallable;
     mod validating;
+    mod via_names;
     mod ways;
     mod who_may;
     mod whose;

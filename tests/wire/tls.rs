@@ -1,6 +1,6 @@
 //! Who somebody is by certificate, and `sips` (RFC 5922, RFC 5923, RFC 5630).
 
-use steadfast::edge::{Hop, NextHop};
+use steadfast::edge::{self, Hop, NextHop};
 use steadfast::id::Transport;
 use steadfast::trust::Strangers;
 
@@ -14,6 +14,11 @@ pub(super) const FAR: &str = "203.0.113.9:40001";
 
 /// The lab with edges that reach the home over TLS, and make sure of `name`.
 pub(super) fn over_tls(name: &str) -> World {
+    tls_with(name, |_| ())
+}
+
+/// The same with this changed at each edge.
+pub(super) fn tls_with(name: &str, change: impl Fn(&mut edge::Settings)) -> World {
     World::with(
         Tokens::Sealed,
         |_| (),
@@ -24,6 +29,7 @@ pub(super) fn over_tls(name: &str) -> World {
                 addr: HOME_TLS.parse().unwrap(),
                 name: Some(name.to_owned()),
             })];
+            change(edge);
         },
     )
 }
@@ -361,8 +367,13 @@ fn a_guest_over_tls_is_recorded_by_what_the_certificate_proves() {
 #[test]
 fn an_answer_returns_over_a_new_connection_to_whoever_proves_the_cluster_or_the_domain() {
     // X-4, M-3
-    for (from, to) in [(EDGES[0], HOME), (HOME, EDGES[1])] {
-        let mut world = over_tls("example.com");
+    for (from, to, named) in [
+        (EDGES[0], HOME, false),
+        (HOME, EDGES[1], false),
+        (EDGES[0], HOME, true),
+        (HOME, EDGES[1], true),
+    ] {
+        let mut world = tls_with("example.com", |edge| edge.member_names = named);
         let mut joe = Phone::new("joe", "127.0.0.1:6001", true);
         let mut ann = Phone::new("ann", "127.0.0.1:6002", true);
         joe.register(&mut world, EDGES[0]);
