@@ -15,7 +15,7 @@ use crate::limits;
 
 /// Smallest capacity of each size class, in bytes. They lie close where messages
 /// are, since a transaction keeps what it sent for half a minute.
-const CLASSES: [usize; 9] = [512, 768, 1024, 1280, 1536, 2048, 4096, 16_384, 65_536];
+const CLASSES: [usize; 10] = [128, 512, 768, 1024, 1280, 1536, 2048, 4096, 16_384, 65_536];
 
 type Shelf = Vec<Rc<Memory>>;
 

@@ -80,6 +80,14 @@ impl Edits {
         out.extend_from_slice(source.get(at..).unwrap_or_default());
     }
 
+    /// Length of what `apply` makes of so many bytes; what is taken out twice counts
+    /// twice.
+    #[must_use]
+    pub fn length_of(&self, source: usize) -> usize {
+        let cuts = self.splices.iter().map(|splice| splice.cut.len());
+        (source + self.text.len()).saturating_sub(cuts.sum())
+    }
+
     /// Bytes that `apply` adds at most.
     #[must_use]
     pub fn growth(&self) -> usize {

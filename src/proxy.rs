@@ -152,8 +152,9 @@ pub enum Note {
         /// The mark in our Record-Route, for the called side; none where there
         /// was nobody whom it could have been made for.
         mark: Option<Mark>,
-        /// Values of ours that stand above the one with the mark.
-        above: u8,
+        /// Our URI for the calling side, up to its mark, where it is not the one that
+        /// the request has.
+        there: Option<Buf>,
         /// What an answer from outside the trust domain has to bring back.
         set: Option<RouteSet>,
     },
@@ -170,12 +171,16 @@ pub struct Plan {
     pub request_uri: Vec<u8>,
     /// Whole header lines to put on top; with `Verdict::Answer`, to add.
     pub lines: Vec<u8>,
+    /// Our values for the Record-Route, the topmost first, separated by commas.
+    pub record_route: Vec<u8>,
     /// Header lines of the request that go no further.
     pub consumed: Vec<Span>,
     /// Where a `sips` begins that goes on as `sip` (C-15).
     pub(crate) sips_contact: Option<usize>,
     /// It leaves the trust domain: who asks for privacy gets it (I-3).
     pub is_leaving: bool,
+    /// It goes to a phone in a datagram, whatever its length, and carries nothing twice.
+    pub is_datagram: bool,
     /// Our Via says that its sender is a stranger whom the next hop may answer.
     pub is_guest: bool,
     /// Where it goes.
@@ -197,9 +202,11 @@ impl Plan {
         self.restore_uri = false;
         self.request_uri.clear();
         self.lines.clear();
+        self.record_route.clear();
         self.consumed.clear();
         self.sips_contact = None;
         self.is_leaving = false;
+        self.is_datagram = false;
         self.is_guest = false;
         self.targets.clear();
         self.ack_all = false;

@@ -6,12 +6,12 @@
 //! `maddr` do. Ports are looked at where two members share an address, and behind
 //! the name of a member. Transports are not.
 //!
-//! One pass takes one pair off. A pair is what one passage through an edge can
-//! have put in: the side of the phone (an address) and the side of the home (a
-//! token), in either order. It may have been another edge that put it in, since
-//! any edge of a token stands in for any other; and an address or the bare
-//! cluster name in front of a token is also what a phone sends whose
-//! configuration puts its outbound proxy before every route set.
+//! One passage through an edge has put in one value, or a pair where its request had
+//! no mark (`record_route`), and one pass takes that off: the side of the phone (an
+//! address) and the side of the home (a token), in either order. It may have been another
+//! edge that put it in, since any edge of a token stands in for any other. A pair is
+//! also what a phone sends whose configuration puts its outbound proxy, an address or
+//! the bare name of the cluster, before every route set.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -34,8 +34,8 @@ pub(super) enum Mine {
     /// One of our own addresses, or the name of any edge, without a user that says
     /// anything.
     Address,
-    /// The address of another edge: its phone-side Record-Route value, but over
-    /// TLS, where that is `Elsewhere` without a token.
+    /// The address of another edge: the value of its phone's side, but over TLS, where
+    /// that is `Elsewhere` without a token.
     Sibling,
     /// The cluster or a token (which is then returned besides), at another edge (D-E4).
     Elsewhere(usize),
@@ -78,15 +78,15 @@ impl Edge {
             }
             // Phones put a user into their outbound proxy, which says nothing.
             (true, _) => Mine::Address,
-            (false, None) if self.is_member(ip, port) => Mine::Sibling,
-            // Of a phone that the DNS has led here from there: its flow is not here,
-            // and the mark beside the token is as good as at its own edge.
-            (false, Some(user))
-                if Kind::of(user.of(bytes)) == Kind::Flow && self.is_member(ip, port) =>
-            {
-                self.flow_token(user.of(bytes))
-            }
-            (false, _) => Mine::Not,
+            (false, _) if !self.is_member(ip, port) => Mine::Not,
+            (false, None) => Mine::Sibling,
+            // Of a phone that has come here from there: its flow is not here, and the
+            // mark in the value is as good as at its own edge.
+            (false, Some(user)) => match Kind::of(user.of(bytes)) {
+                Kind::Flow => self.flow_token(user.of(bytes)),
+                Kind::Foreign => Mine::Sibling,
+                Kind::Clear | Kind::Sealed => Mine::Not,
+            },
         }
     }
 
@@ -100,8 +100,9 @@ impl Edge {
         token: &mut Token,
     ) -> Mine {
         // `maddr` decides whose it is (D-U12).
-        let place = match uri.param(bytes, "maddr") {
-            Some(Some(maddr)) => {
+        let maddr = uri.param(bytes, "maddr").flatten();
+        let place = match maddr {
+            Some(maddr) => {
                 let ip = host_ip(maddr.of(bytes));
                 match ip.and_then(|ip| self.member_at(net, ip, uri.port)) {
                     Some(place) => place,
@@ -109,7 +110,7 @@ impl Edge {
                     None => return Mine::Bad(BadToken::Malformed),
                 }
             }
-            Some(None) | None => self.own,
+            None => self.own,
         };
         let what = match uri.user.map(|user| user.of(bytes)) {
             None => nobody,
@@ -121,6 +122,8 @@ impl Edge {
                     .codec
                     .read(user, token)
                     .map_or_else(Mine::Bad, |()| Mine::Token),
+                // At the address of an edge it says nothing to whoever routes.
+                Kind::Foreign if maddr.is_some() => nobody,
                 Kind::Foreign => Mine::Bad(BadToken::Malformed),
             },
         };
@@ -224,7 +227,12 @@ impl Edge {
         let pair = |what| Own { count: 2, what };
         match what {
             Mine::Cluster | Mine::Address | Mine::Sibling => {
-                self.token_at(net, bytes, second, token).map_or(one, pair)
+                match self.token_at(net, bytes, second, token) {
+                    Some(what) => pair(what),
+                    // What a phone puts before its route set.
+                    None if self.leads_to_edge(net, bytes, second) => pair(what),
+                    None => one,
+                }
             }
             Mine::Elsewhere(_) if token.is_empty() => {
                 self.token_at(net, bytes, second, token).map_or(one, pair)
@@ -291,7 +299,13 @@ impl Edge {
     /// The address or the name of an edge without a user, or its address as `maddr`
     /// of the cluster's name (C-6).
     pub(super) fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
-        if uri.user.is_some() {
+        uri.user.is_none() && self.leads_to_edge(net, bytes, uri)
+    }
+
+    /// The same with any user that is no token: the name of a phone.
+    fn leads_to_edge(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+        let user = uri.user.map(|user| Kind::of(user.of(bytes)));
+        if !matches!(user, None | Some(Kind::Foreign)) {
             return false;
         }
         if self.settings.is_cluster(uri.host.of(bytes)) {

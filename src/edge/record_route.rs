@@ -4,18 +4,27 @@
 //! - A registered phone that keeps to the flow a route was learned on gets one
 //!   value, its token with the dialog parameter: equal to the Path URI under
 //!   RFC 3261, and not the same.
-//! - A registered phone that resolves its routes gets two: the token towards
+//! - A registered phone that resolves its routes needs two: the token towards
 //!   the home, and towards itself the name of this edge, or its address, which is
-//!   where its flow is (`names` says to whom which).
+//!   where its flow is (`names` says to whom which). The user part of that says in
+//!   five letters which phone it is (`trust::mark::PhoneName`), for a request that
+//!   comes from where no phone is registered (`refreshed`).
 //! - A phone that shows a genuine token on a flow where nobody is registered
 //!   (this edge was restarted, and the phone has not noticed) gets that token
 //!   too, and in a parameter the flow token: while this edge lives it leads to
 //!   the very flow, and when it dies the token leads to the phone's other edge.
 //!   It has to call in the name that stands in the token, which the home has it
 //!   prove.
-//! - Anyone else gets a flow token at this edge's own address, twice where the
-//!   two sides differ in transport or address family; one who resolves gets this
-//!   edge's name on his own side.
+//! - Anyone else gets a flow token at this edge's own address, another one for each
+//!   side where the two differ in transport or address family; one who resolves gets
+//!   it at this edge's name on his own side.
+//!
+//! Where the two sides need two values, a request carries the one of the side that it
+//! goes to, and the answers the other one in its place (RFC 3261 §16.7-8): each value is
+//! of use to one side alone, and both of them in every INVITE, at both edges, are what
+//! makes it too long for one packet. The mark of the dialog, which changes in the answers
+//! as well, is how ours is found there. Without one (nobody could be answered, or the
+//! dialog is not ours to vouch for) both stand in the request.
 //!
 //! `ob` is in none of them (O-4).
 
@@ -31,11 +40,10 @@ use crate::proxy::{Net, Note, Pass, Request};
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
-use crate::trust::mark::{FLOW_PARAM, Mark, Own};
+use crate::trust::mark::{FLOW_PARAM, Mark, Own, PhoneName, begin_param, write_param};
 
-/// Dialog parameter of a Record-Route value: which edge handled the dialog
-/// (B-13).
-const DIALOG_PARAM: &str = "gunk";
+/// Octets of a value that is kept for the answers, about.
+const THERE: usize = 128;
 
 /// Which way a request goes through the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +71,11 @@ enum Value<'a> {
     /// The token URI with the dialog parameter, as phones know it, where homes
     /// know it by another name.
     Known(&'a [u8]),
-    /// A flow token at our address.
-    Flow(&'a [u8], Side),
-    /// Our address, for a phone that goes where its Route says.
-    Address(Side),
-    /// Our name, for one that resolves what it says.
-    Name(Transport),
+    /// Our address, for a phone that goes where its Route says. The user part says
+    /// who it is: a name without meaning, or a flow token.
+    Address(&'a [u8], Side),
+    /// The same with our name, for one that resolves what it says.
+    Name(&'a [u8], Transport),
 }
 
 impl Edge {
@@ -105,56 +112,72 @@ impl Edge {
             flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
         }
         let (name, bare) = text.split_at(end);
-        let own = Own::named(name, bare);
-        let mark = match way {
-            Way::Out => self.marks.of_phone(bytes, message, own),
-            // Past the home nobody begins a dialog.
-            Way::In if pass.request.ingress.principal.is_peer() => {
-                self.marks.of_request(bytes, message, own)
-            }
-            Way::In => None,
-        };
-        let (token, own, single) = match (known, shown) {
+        let (token, own, is_single) = match (&known, &shown) {
             // A phone that keeps to its flows finds them by the cluster's name.
-            (Some(Follows::Flow), _) if self.settings.core_name.is_some() => {
+            (Some((Follows::Flow, _)), _) if self.settings.core_name.is_some() => {
                 (Value::Token(name, None), Value::Known(name), false)
             }
-            (Some(follows), _) => phone.values(Value::Token(name, None), follows),
-            (None, Some(follows)) => phone.values(Value::Token(name, Some(bare)), follows),
+            (Some((follows, user)), _) => {
+                phone.values(Value::Token(name, None), (*follows, user.as_bytes()))
+            }
+            (None, Some((follows, user))) => {
+                phone.values(Value::Token(name, Some(bare)), (*follows, user.as_bytes()))
+            }
             (None, None) if way == Way::Out && self.came_by_name(bytes, message) => {
-                phone.values(Value::Flow(bare, home), Follows::Name)
+                phone.values(Value::Address(bare, home), (Follows::Name, bare))
             }
             (None, None) => (
-                Value::Flow(bare, home),
-                Value::Flow(bare, phone),
+                Value::Address(bare, home),
+                Value::Address(bare, phone),
                 home == phone,
             ),
         };
-        // The topmost value is the one of the side the request goes to.
-        let (top, below) = match way {
-            Way::Out => (token, own),
-            Way::In => (own, token),
+        // The one of the side the request goes to, and the one of the side it came from.
+        let (here, there) = match way {
+            Way::In if !is_single => (own, token),
+            Way::In | Way::Out => (token, own),
         };
-        let above = u8::from(way == Way::In && !single);
-        let secure = pass.plan.is_secure(pass.request);
-        let lines = &mut pass.plan.lines;
-        let mut write = |value, mark| self.value(pass.net, value, (secure, mark), lines);
-        match (single, way) {
-            (true, Way::Out) => write(&top, mark),
-            (true, Way::In) => write(&below, mark),
-            (false, Way::Out) => {
-                write(&top, mark);
-                write(&below, None);
-            }
-            (false, Way::In) => {
-                write(&top, None);
-                write(&below, mark);
-            }
-        }
+        let there = Some(there).filter(|_| !is_single);
+        self.write_values(pass, way, &here, there.as_ref());
         self.text = text;
+    }
+
+    /// Writes the value of the side that the request goes to, and keeps `there`, that of
+    /// the side it came from, for the answers.
+    fn write_values(
+        &self,
+        pass: &mut Pass<'_, '_>,
+        way: Way,
+        here: &Value<'_>,
+        there: Option<&Value<'_>>,
+    ) {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let mark = match way {
+            Way::Out => self.marks.of_phone(bytes, message, here.own()),
+            // Past the home nobody begins a dialog.
+            Way::In if pass.request.ingress.principal.is_peer() => {
+                self.marks.of_request(bytes, message, here.own())
+            }
+            Way::In => None,
+        };
+        let secure = pass.plan.is_secure(pass.request);
+        let (net, own) = (&*pass.net, &mut pass.plan.record_route);
+        self.value(net, here, (secure, mark), own);
+        let there = match (there, mark) {
+            (Some(there), Some(_)) => Some(net.pool.build(THERE, |out| {
+                self.uri(net, there, secure, out);
+                begin_param(self.dialog_name(there), out);
+            })),
+            (Some(there), None) => {
+                own.extend_from_slice(b", ");
+                self.value(net, there, (secure, None), own);
+                None
+            }
+            (None, _) => None,
+        };
         let is_answered_outside = pass.plan.is_leaving;
-        let set = is_answered_outside.then(|| pass.net.route_set(lines, bytes, message));
-        pass.plan.note = Note::Dialog { mark, above, set };
+        let set = is_answered_outside.then(|| net.route_set(own, bytes, message));
+        pass.plan.note = Note::Dialog { mark, there, set };
     }
 
     /// Writes the token of the phone on `flow`; what that one does with a route.
@@ -165,7 +188,7 @@ impl Edge {
         (flow, token): (Flow, &Token),
         way: Way,
         out: &mut Vec<u8>,
-    ) -> Option<Follows> {
+    ) -> Option<(Follows, PhoneName)> {
         // With a token in the Route the dialog is that subscriber's; without,
         // the user of From or To tells the subscribers of one flow apart.
         let routed = !token.is_empty()
@@ -180,11 +203,9 @@ impl Edge {
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
         let follows = self.asked_to(found.follows);
-        if routed && self.copy_token(pass, token, &found, out) {
-            return Some(follows);
-        }
-        self.write_token(&found.subscriber, found.edges, found.flags, out)
-            .then_some(follows)
+        let is_written = routed && self.copy_token(pass, token, &found, out)
+            || self.write_token(&found.subscriber, found.edges, found.flags, out);
+        is_written.then(|| (follows, self.phone_name(&found.subscriber)))
     }
 
     /// Copies the token of a registration from the Route, where it stands as it
@@ -218,7 +239,7 @@ impl Edge {
         pass: &Pass<'_, '_>,
         token: &Token,
         out: &mut Vec<u8>,
-    ) -> Option<Follows> {
+    ) -> Option<(Follows, PhoneName)> {
         out.clear();
         if token.is_empty() || token.is_anonymous() {
             return None;
@@ -237,7 +258,8 @@ impl Edge {
         let is_peer = pass.request.ingress.principal.is_peer();
         let is_sticky = flags & STICKY != 0 || !is_peer && says("sticky");
         let by_name = !is_sticky && !is_peer && self.came_by_name(bytes, message);
-        Some(Follows::of(is_sticky, by_name))
+        let follows = Follows::of(is_sticky, by_name);
+        Some((follows, self.phone_name(&token.subscriber())))
     }
 
     /// Whether whoever shows the token at hand calls in the name that stands in it:
@@ -253,51 +275,60 @@ impl Edge {
             })
     }
 
-    /// P-17: what goes on as `sips` comes back as `sips`. The mark of the dialog
-    /// stands in the value of the home's side.
+    /// Writes a value with the parameter of its dialog.
     fn value(
         &self,
         net: &Net,
         value: &Value<'_>,
         (secure, mark): (bool, Option<Mark>),
-        lines: &mut Vec<u8>,
+        out: &mut Vec<u8>,
     ) {
-        lines.extend_from_slice(b"Record-Route: <");
-        lines.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
+        out.push(b'<');
+        self.uri(net, value, secure, out);
+        write_param(self.dialog_name(value), mark, out);
+        out.push(b'>');
+    }
+
+    /// Who handles the dialog, where a value says it.
+    fn dialog_name(&self, value: &Value<'_>) -> &[u8] {
+        match value {
+            Value::Token(..) | Value::Known(_) => self.settings.name.as_bytes(),
+            Value::Address(..) | Value::Name(..) => &[],
+        }
+    }
+
+    /// P-17: what goes on as `sips` comes back as `sips`. The parameter of the dialog
+    /// comes behind.
+    fn uri(&self, net: &Net, value: &Value<'_>, secure: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
         match value {
             Value::Token(token, flow) => {
-                self.token(token, self.settings.home_side(), lines);
+                self.token(token, self.settings.home_side(), out);
                 if let Some(flow) = flow {
                     for part in [";", FLOW_PARAM, "="] {
-                        lines.extend_from_slice(part.as_bytes());
+                        out.extend_from_slice(part.as_bytes());
                     }
-                    lines.extend_from_slice(flow);
+                    out.extend_from_slice(flow);
                 }
             }
-            Value::Flow(token, side) => {
-                lines.extend_from_slice(token);
-                lines.push(b'@');
-                self.own_address(net, *side, secure, lines);
+            Value::Known(token) => self.token(token, self.settings.cluster.as_bytes(), out),
+            Value::Address(user, side) => {
+                out.extend_from_slice(user);
+                out.push(b'@');
+                self.own_address(net, *side, secure, out);
             }
-            Value::Known(token) => self.token(token, self.settings.cluster.as_bytes(), lines),
-            Value::Address(side) => self.own_address(net, *side, secure, lines),
-            Value::Name(transport) => {
-                self.own_name(*transport, secure, lines);
-                lines.extend_from_slice(b";lr");
+            Value::Name(user, transport) => {
+                out.extend_from_slice(user);
+                out.push(b'@');
+                self.own_name(*transport, secure, out);
+                out.extend_from_slice(b";lr");
             }
         }
-        if let Some(mark) = mark {
-            mark.write(lines);
-        }
-        lines.extend_from_slice(b">\r\n");
     }
 
     fn token(&self, token: &[u8], host: &[u8], lines: &mut Vec<u8>) {
-        for part in [token, &b"@"[..], host, b";lr;"] {
+        for part in [token, &b"@"[..], host, b";lr"] {
             lines.extend_from_slice(part);
-        }
-        for part in [DIALOG_PARAM, "=", &self.settings.name] {
-            lines.extend_from_slice(part.as_bytes());
         }
     }
 
@@ -320,6 +351,8 @@ impl Edge {
             .or_else(|| known(!v6));
         match addr {
             Some(addr) if transport == Transport::Tls => self.proven_address(addr, lines),
+            // RFC 3261 §19.1.2: it is what a URI without a port means.
+            Some(addr) if addr.port() == transport.default_port() => host(lines, addr.ip()),
             Some(addr) => host_port(lines, addr),
             None => {}
         }
@@ -346,13 +379,35 @@ impl Edge {
     }
 }
 
+impl<'a> Value<'a> {
+    /// The phone that it names.
+    const fn own(&self) -> Own<'a> {
+        match *self {
+            Self::Token(token, flow) => Own {
+                user: token,
+                flow: match flow {
+                    Some(flow) => flow,
+                    None => &[],
+                },
+            },
+            Self::Known(user) | Self::Address(user, _) | Self::Name(user, _) => {
+                Own { user, flow: &[] }
+            }
+        }
+    }
+}
+
 impl Side {
     /// The values of a phone on this side: the home's, its own, and whether the
     /// home's is that of both.
-    fn values(self, home: Value<'_>, follows: Follows) -> (Value<'_>, Value<'_>, bool) {
+    fn values<'a>(
+        self,
+        home: Value<'a>,
+        (follows, user): (Follows, &'a [u8]),
+    ) -> (Value<'a>, Value<'a>, bool) {
         let own = match follows {
-            Follows::Flow | Follows::Address => Value::Address(self),
-            Follows::Name => Value::Name(self.transport),
+            Follows::Flow | Follows::Address => Value::Address(user, self),
+            Follows::Name => Value::Name(user, self.transport),
         };
         (home, own, follows == Follows::Flow)
     }
@@ -416,7 +471,7 @@ fn needs_record_route(request: &Request<'_>) -> bool {
 }
 
 /// User and host of the URI in a From or a To.
-fn user_of(bytes: &[u8], uri: Option<Uri>) -> (&[u8], &[u8]) {
+pub(super) fn user_of(bytes: &[u8], uri: Option<Uri>) -> (&[u8], &[u8]) {
     uri.and_then(|uri| Some((uri.user?.of(bytes), uri.host.of(bytes))))
         .unwrap_or_default()
 }

@@ -17,14 +17,16 @@
 //! the death of the edge or at a bound, the next registration or refresh mends.
 
 use super::policy::Edge;
-use super::{Kind, Subscriber, Token, holding};
+use super::record_route::user_of;
+use super::{Kind, Subscriber, Token};
 use crate::id::{Flow, Keyed};
 use crate::limits;
-use crate::proxy::{Context, Net, Pass, Request, Verdict};
+use crate::proxy::{Context, Net, Pass, Verdict};
 use crate::scan::{Method, Name};
 use crate::send::{Far, Handoff, Refresh};
 use crate::time::Instant;
 use crate::trust::Principal;
+use crate::trust::mark::{MarkKey, PhoneName};
 
 /// The rows of one shard.
 #[derive(Debug, Default)]
@@ -137,11 +139,11 @@ impl Refreshed {
 
     /// The registration of a phone is made or renewed, or somebody has revoked it:
     /// its rows are over on all shards.
-    pub(super) fn outdate(&mut self, net: &mut Net, subscriber: &Subscriber<'_>) {
+    pub(super) fn outdate(&mut self, net: &mut Net, marks: &MarkKey, subscriber: &Subscriber<'_>) {
         if self.is_empty() {
             return;
         }
-        let phone = holding::phone(net, subscriber);
+        let phone = phone(net, &marks.phone_name(&fields(subscriber)));
         if self.end_all_of(phone) {
             net.tell_all(&Handoff::Renewed { phone });
         }
@@ -221,10 +223,20 @@ impl Edge {
     /// Whether what the Route names is at the flow in any case.
     fn leads_to(&self, pass: &Pass<'_, '_>, token: &Token, flow: Flow) -> bool {
         if token.is_empty() {
-            return self.names_its_flow(pass.request, pass.plan.pop);
+            return self.names_its_flow(pass.request, pass.plan.pop)
+                || self.names_its_phone(pass, flow);
         }
         let subscriber = token.subscriber();
         self.registrations.has_flow(pass.now, flow, &subscriber)
+    }
+
+    /// Whether the values that are ours name the phone of the flow that calls like this.
+    fn names_its_phone(&self, pass: &Pass<'_, '_>, flow: Flow) -> bool {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let claim = user_of(bytes, message.from_uri(bytes));
+        let found = self.registrations.on_flow(pass.now, flow, claim);
+        let name = found.map(|found| self.phone_name(&found.subscriber));
+        name.is_some() && name == self.named_in_route(pass)
     }
 
     /// Whether somebody is at the far end of a flow, and nobody has only written it
@@ -313,7 +325,7 @@ impl Edge {
     /// give himself any tag.
     fn refresh_of(&self, pass: &Pass<'_, '_>, token: &Token, end: End) -> Option<Refresh> {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let phone = self.phone_of(pass.net, pass.request, token)?;
+        let phone = self.phone_of(pass, token)?;
         let (from, to) = (message.from_tag()?.of(bytes), message.to_tag()?.of(bytes));
         let (own, other) = match end {
             End::Sender => (from, to),
@@ -325,19 +337,47 @@ impl Edge {
         Some(Refresh { dialog, phone })
     }
 
-    fn phone_of(&self, net: &Net, request: &Request<'_>, token: &Token) -> Option<u64> {
-        if !token.is_empty() {
-            return (!token.is_anonymous()).then(|| holding::phone(net, &token.subscriber()));
-        }
-        let (bytes, message) = (request.bytes, request.message);
-        let routes = message.routes().iter().take(2);
-        let mut uris = routes.filter_map(|route| route.uri.as_ref());
-        let flow = uris.find_map(|uri| {
-            uri.user
-                .filter(|user| Kind::of(user.of(bytes)) == Kind::Flow)
-        })?;
-        Some(net.hash([b"flow", flow.of(bytes)]))
+    /// The hash of the phone that the request names by its values that are ours.
+    fn phone_of(&self, pass: &Pass<'_, '_>, token: &Token) -> Option<u64> {
+        let name = if token.is_empty() {
+            self.named_in_route(pass)?
+        } else if token.is_anonymous() {
+            return None;
+        } else {
+            self.phone_name(&token.subscriber())
+        };
+        Some(phone(pass.net, &name))
     }
+
+    /// Who the values that are ours and have no token say it is: a flow token, or the
+    /// name that we gave to a phone.
+    fn named_in_route(&self, pass: &Pass<'_, '_>) -> Option<PhoneName> {
+        let (bytes, message) = (pass.request.bytes, pass.request.message);
+        let routes = message.routes().iter().take(pass.plan.pop);
+        let routes = routes.filter_map(|route| route.uri.as_ref());
+        let target = message.target().filter(|_| pass.plan.restore_uri);
+        // Behind the one that a phone puts before every route set.
+        let mut users = routes.chain(target).filter_map(|uri| uri.user);
+        let user = users.next_back()?.of(bytes);
+        Some(match Kind::of(user) {
+            Kind::Flow => self.marks.phone_name(&[user]),
+            Kind::Clear | Kind::Sealed | Kind::Foreign => PhoneName::read(user)?,
+        })
+    }
+
+    /// What a phone is called in the value of its own side.
+    pub(super) fn phone_name(&self, phone: &Subscriber<'_>) -> PhoneName {
+        self.marks.phone_name(&fields(phone))
+    }
+}
+
+const fn fields<'a>(phone: &Subscriber<'a>) -> [&'a [u8]; 3] {
+    [phone.user, phone.realm, phone.instance]
+}
+
+/// What all shards call a phone.
+fn phone(net: &Net, name: &PhoneName) -> u64 {
+    net.hash([b"phone", name.as_bytes()])
 }
 
 /// Whose side of a dialog.

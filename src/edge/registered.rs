@@ -100,7 +100,7 @@ impl Edge {
                 if let Ok(known) = bound {
                     let came = (known == Known::First).then_some(phone.reg_id);
                     self.hold(net, now, &subscriber, (until, came));
-                    self.refreshed.outdate(net, &subscriber);
+                    self.refreshed.outdate(net, &self.marks, &subscriber);
                 }
                 net.counters.registrations += u64::from(bound.is_ok());
                 self.stick_service_route(net, now, token, response, until);

@@ -312,6 +312,7 @@ impl Edge {
     ) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
+        pass.plan.is_datagram = matches!(flow, Flow::Udp { .. });
         let home = Hop::Flow(pass.request.ingress.flow);
         self.record_route(pass, (flow, home), Way::In, token);
         Verdict::Forward

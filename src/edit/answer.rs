@@ -159,6 +159,17 @@ pub fn overload<'a>(bytes: &'a [u8], via: &Via) -> impl Iterator<Item = Range<us
     ours.map(move |param| with_separator(bytes, param.whole))
 }
 
+/// The parameter of a Via with that name, as we write it: with its `;` and without a value.
+#[must_use]
+pub fn param_of(bytes: &[u8], via: &Via, name: &str) -> Option<Range<usize>> {
+    let params = via.params.of(bytes);
+    let mut found = memchr::memmem::find_iter(params, name.as_bytes());
+    let ends = |at: usize| params.get(at + name.len()).is_none_or(|next| *next == b';');
+    let at = found.find(|at| ends(*at) && at.checked_sub(1).map(|at| params[at]) == Some(b';'))?;
+    let start = usize::from(via.params.start) + at;
+    Some(start - 1..start + name.len())
+}
+
 /// A parameter with the `;` in front of it.
 fn with_separator(bytes: &[u8], param: Span) -> Range<usize> {
     let before = bytes.get(..usize::from(param.start)).unwrap_or_default();

@@ -384,7 +384,7 @@ impl Home {
             let secure = is_sips(message.request_uri().of(bytes));
             let scheme = if secure { "<sips:" } else { "<sip:" };
             out.extend_from_slice(scheme.as_bytes());
-            self.write_own(out);
+            self.write_own(None, out);
             out.extend_from_slice(b">\r\n");
         }
         out.extend_from_slice(b"Supported: path, outbound\r\n");

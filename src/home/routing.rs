@@ -23,7 +23,7 @@ use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
-use crate::trust::mark::{Next, Own};
+use crate::trust::mark::{Mark, Next, Own, write_param};
 
 impl Home {
     /// Routes a request.
@@ -393,18 +393,14 @@ impl Home {
         net.flows.lives(found.flow).then_some(found.flow)
     }
 
-    /// Writes a URI of this home but for its scheme: its domain, and its name where it
-    /// has one, which makes the URI another one than that of its siblings and
+    /// Writes a URI of this home but for its scheme: its domain, the mark of a dialog
+    /// where it is for one, and its name where it has one, which makes the URI another one than that of its siblings and
     /// still equal to the domain's (RFC 3261 §19.1.4, as with H-5).
-    pub(super) fn write_own(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_own(&self, mark: Option<Mark>, out: &mut Vec<u8>) {
         for part in [&self.settings.domain, ";lr"] {
             out.extend_from_slice(part.as_bytes());
         }
-        if !self.settings.name.is_empty() {
-            for part in [";gunk=", &self.settings.name] {
-                out.extend_from_slice(part.as_bytes());
-            }
-        }
+        write_param(self.settings.name.as_bytes(), mark, out);
     }
 
     /// H-17: the domain itself, on any transport.
@@ -428,20 +424,17 @@ impl Home {
         } else {
             "sip:"
         };
-        for part in ["Record-Route: <", scheme] {
-            pass.plan.lines.extend_from_slice(part.as_bytes());
+        let own = &mut pass.plan.record_route;
+        for part in ["<", scheme] {
+            own.extend_from_slice(part.as_bytes());
         }
-        self.write_own(&mut pass.plan.lines);
-        if let Some(mark) = mark {
-            mark.write(&mut pass.plan.lines);
-        }
-        pass.plan.lines.extend_from_slice(b">\r\n");
+        self.write_own(mark, own);
+        own.push(b'>');
         let is_leaving = pass.plan.is_leaving;
-        let lines = &pass.plan.lines;
-        let set = is_leaving.then(|| pass.net.route_set(lines, bytes, message));
+        let set = is_leaving.then(|| pass.net.route_set(own, bytes, message));
         pass.plan.note = Note::Dialog {
             mark,
-            above: 0,
+            there: None,
             set,
         };
     }

@@ -252,6 +252,15 @@ impl<T> Slab<T> {
         Some((slot, entry.value.as_ref()?))
     }
 
+    /// The slots of an index whose tenants somebody may still speak of: that of the
+    /// tenant it has or is to have next, and that of the one before.
+    pub fn slots_at(&self, index: u32) -> impl Iterator<Item = Slot> + use<T> {
+        let entry = self.entry(index).map(|entry| entry.generation);
+        let both = entry.map(|now| [now, now.wrapping_sub(1)]);
+        let both = both.into_iter().flatten();
+        both.map(move |generation| Slot { index, generation })
+    }
+
     /// The same, to change it.
     #[inline]
     pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {

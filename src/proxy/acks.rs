@@ -119,6 +119,7 @@ fn copy_ack(
     let hop = build::Hopwise {
         target,
         sent_by,
+        is_inside: turn.policy.is_peer(net, Hop::Flow(flow)),
         alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth: context.breadth.max(1),

@@ -8,11 +8,12 @@ use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::omit::Omit;
+use crate::scan::Method;
 use crate::send::Hop;
 use crate::time::Duration;
 
 /// What a hop adds to a request without a route of its own, about.
-const HOP_ROOM: usize = 160;
+pub(super) const HOP_ROOM: usize = 160;
 
 /// How a branch came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,8 +375,13 @@ fn send(
     branch.is_inside =
         turn.policy.is_peer(net, Hop::Flow(flow)) || turn.policy.is_peer(net, target.hop);
     let offers_oc = net.peers.is_watched(flow);
-    let offers_keep =
-        context.opens && net.flows.is_asker(flow) && turn.policy.negotiates(net, target.hop);
+    // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
+    // what is to be short.
+    let asks = context.method == Method::Register || !net.peers.is_paced(flow);
+    let offers_keep = context.opens
+        && asks
+        && net.flows.is_asker(flow)
+        && turn.policy.negotiates(net, target.hop);
     let sent_by = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
@@ -387,6 +393,7 @@ fn send(
     let hop = build::Hopwise {
         target: &target,
         sent_by,
+        is_inside: branch.is_inside,
         alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth,

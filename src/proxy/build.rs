@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
+use super::branches::HOP_ROOM;
 use super::validate::Valid;
 use super::{Context, Plan, Request, Target, overload, secure};
-use crate::edit::answer::fill_received;
+use crate::edit::answer::{self, fill_received};
 use crate::edit::{Edits, decimal};
 use crate::id::Transport;
 use crate::limits;
@@ -14,7 +15,8 @@ use crate::send::SentBy;
 use crate::trust::{Identities, Keep, identity};
 
 /// Via parameter of an element that follows a loose redirect itself (S-26):
-/// a 3xx whose Contact has `lr` takes the place of the topmost Route.
+/// a 3xx whose Contact has `lr` takes the place of the topmost Route. Like the next one
+/// it is for the next hop, which takes it off.
 pub(super) const LOOSE: &str = "loose";
 
 /// Via parameter of an edge that lets strangers call the subscribers: the sender
@@ -44,8 +46,14 @@ pub(super) fn common(
         edits,
     );
     overload::strip(request, edits);
+    if request.ingress.principal.is_peer() {
+        let params = [LOOSE, GUEST].into_iter();
+        let cuts = params.filter_map(|name| answer::param_of(bytes, request.via, name));
+        cuts.for_each(|cut| edits.remove(cut));
+    }
     let top = message.headers_start();
     edits.insert(top, |out| out.extend_from_slice(&plan.lines));
+    record_route(request, plan, edits);
     match valid.max_forwards {
         Some((number, span)) => edits.replace(span.range(), |out| decimal(out, number - 1)),
         None => edits.insert(top, |out| {
@@ -73,7 +81,35 @@ pub(super) fn common(
     if let Some(sips) = plan.sips_contact {
         secure::relax(sips, edits);
     }
-    routes(request, plan, edits)
+    let uri = routes(request, plan, edits);
+    // Fragments are lost behind many address translations (RFC 3261 §18.1.1).
+    if plan.is_datagram
+        && request.ingress.principal.is_trusted()
+        && edits.length_of(bytes.len()) + HOP_ROOM > limits::UDP_REQUEST_MAX
+    {
+        identity::take_repeated(bytes, message, edits);
+    }
+    uri
+}
+
+/// Puts our own values before those that are there, into the same line: the name of the
+/// header once more is as long as half of a value (RFC 3261 §7.3.1).
+fn record_route(request: &Request<'_>, plan: &Plan, edits: &mut Edits) {
+    if plan.record_route.is_empty() {
+        return;
+    }
+    let (own, message) = (&plan.record_route, request.message);
+    match message.first(Name::RecordRoute) {
+        Some(first) if !first.value.is_empty() => edits.insert(first.value.start.into(), |out| {
+            out.extend_from_slice(own);
+            out.extend_from_slice(b", ");
+        }),
+        Some(_) | None => edits.insert(message.headers_start(), |out| {
+            for part in [&b"Record-Route: "[..], own, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }),
+    }
 }
 
 /// Takes our own values off the Route set and makes the two strict-routing
@@ -156,6 +192,8 @@ fn trim(header: &Header, values: &[Route], (first, last): (&Route, &Route), edit
 pub(super) struct Hopwise<'a> {
     pub(super) target: &'a Target,
     pub(super) sent_by: SentBy<'a>,
+    /// It is an element of ours.
+    pub(super) is_inside: bool,
     /// Requests may come back over this connection (RFC 5923 §8.1).
     pub(super) alias: bool,
     /// Transaction part of the branch parameter.
@@ -194,7 +232,9 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     out.extend_from_slice(hop.sent_by.transport.via_token().as_bytes());
     out.push(b' ');
     hop.sent_by.write(out);
-    if hop.sent_by.transport == Transport::Udp {
+    if hop.sent_by.transport == Transport::Udp && !hop.is_inside {
+        // An element of ours is told by its address and port: no NAT is in between,
+        // and what it would fill in goes all the way to the phone.
         out.extend_from_slice(b";rport");
     }
     if hop.alias {
@@ -218,7 +258,9 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     }
     out.extend_from_slice(b";branch=");
     out.extend_from_slice(hop.branch);
-    write_loop_part(context.loop_hash, out);
+    if let Some(hash) = context.loop_hash {
+        write_loop_part(hash, out);
+    }
     out.extend_from_slice(b"\r\nMax-Breadth: ");
     decimal(out, hop.breadth);
     out.extend_from_slice(b"\r\n");
@@ -242,22 +284,27 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mu
     }
 }
 
+/// Appends the loop-detection part to a branch, where loops are looked for (L-1).
 fn write_loop_part(hash: u32, out: &mut Vec<u8>) {
-    let mut digits = [0; 16];
-    super::net::hex(u64::from(hash), &mut digits);
-    out.push(b'.');
-    out.extend_from_slice(&digits[8..]);
+    out.extend((0..LOOP_LETTERS).map(|place| {
+        let digit = char::from_digit(hash >> (5 * place) & 31, 32);
+        u8::try_from(digit.unwrap_or_default()).unwrap_or_default()
+    }));
 }
 
-/// The loop-detection part of one of our branches.
+/// The loop-detection part of a branch that is ours.
 pub(super) fn loop_part(branch: &[u8]) -> Option<u32> {
-    let at = branch
-        .len()
-        .checked_sub(9)
-        .filter(|&at| branch[at] == b'.')?;
-    let digits = std::str::from_utf8(&branch[at + 1..]).ok()?;
-    u32::from_str_radix(digits, 16).ok()
+    let letters = branch.last_chunk::<{ LOOP_LETTERS as usize }>()?;
+    letters.iter().rev().try_fold(0, |hash, letter| {
+        Some(hash << 5 | char::from(*letter).to_digit(32)?)
+    })
 }
+
+/// 30 bits: of the Vias of ours that another decision wrote, one in a thousand million
+/// is taken for a loop.
+const LOOP_LETTERS: u32 = 6;
+/// Bits of the hash.
+pub(super) const LOOP_BITS: u32 = 5 * LOOP_LETTERS;
 
 #[cfg(test)]
 mod tests {
@@ -266,12 +313,20 @@ mod tests {
     #[test]
     fn a_branch_has_two_parts() {
         // L-2
-        let mut branch = b"z9hG4bKabc.d".to_vec();
-        write_loop_part(0x1f, &mut branch);
-        assert_eq!(branch, b"z9hG4bKabc.d.0000001f");
-        assert_eq!(
-            (loop_part(&branch), loop_part(b"short"), loop_part(b"")),
-            (Some(0x1f), None, None)
-        );
+        for (hash, text) in [
+            (0x1f, "v00000"),
+            (1 << 5, "010000"),
+            ((1 << LOOP_BITS) - 1, "vvvvvv"),
+            (0, "000000"),
+        ] {
+            let mut branch = b"z9hG4bKabc.d".to_vec();
+            write_loop_part(hash, &mut branch);
+            assert_eq!(branch, format!("z9hG4bKabc.d{text}").as_bytes());
+            assert_eq!(loop_part(&branch), Some(hash));
+            assert_eq!(loop_part(&branch.to_ascii_uppercase()), Some(hash));
+        }
+        for other in ["short", "", "z9hG4bKabcv0000w", "z9hG4bKabc.0000"] {
+            assert_eq!(loop_part(other.as_bytes()), None, "{other}");
+        }
     }
 }

@@ -45,7 +45,7 @@ pub struct Context {
     /// Length of a body that came without Content-Length.
     pub(super) unsized_body: Option<usize>,
     /// Second part of our branches (L-2).
-    pub(super) loop_hash: u32,
+    pub(super) loop_hash: Option<u32>,
     /// Max-Breadth still to give away.
     pub(super) breadth: u16,
     pub(super) branches: Vec<Branch>,

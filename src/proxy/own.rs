@@ -2,7 +2,6 @@
 //! transactions repeat them; nobody waits for the answer.
 
 use super::{Net, Owner};
-use crate::id::Transport;
 use crate::send::Hop;
 use crate::time::Instant;
 
@@ -37,9 +36,6 @@ impl Net {
             via.extend_from_slice(part);
         }
         sent_by.write(&mut via);
-        if sent_by.transport == Transport::Udp {
-            via.extend_from_slice(b";rport");
-        }
         via.extend_from_slice(b";branch=");
         self.txns.write_branch(client, &mut via);
         via.extend_from_slice(b"\r\n");

@@ -160,7 +160,7 @@ impl Proxy {
         valid: &Valid,
     ) -> Fate {
         let loop_hash = self.loop_hash(turn.net, request);
-        if self.plan.check_loops && turn.net.meets_itself(request, loop_hash) {
+        if loop_hash.is_some_and(|hash| turn.net.meets_itself(request, hash)) {
             turn.net.counters.loops += 1;
             self.plan.lines.clear();
             return self.reply(turn, request, key, Reply::new(482, "Loop Detected"));
@@ -232,7 +232,7 @@ impl Proxy {
         turn: &Turn<'_>,
         request: &Request<'_>,
         valid: &Valid,
-        loop_hash: u32,
+        loop_hash: Option<u32>,
     ) -> Context {
         let net = &*turn.net;
         let strips = !net.omit.leaves_out(Omit::Stripping);
@@ -275,8 +275,12 @@ impl Proxy {
     }
 
     /// Hash over what the decision stands on: Request-URI and the Route values
-    /// used, not the method, not the Vias (L-2).
-    pub(super) fn loop_hash(&self, net: &Net, request: &Request<'_>) -> u32 {
+    /// used, not the method, not the Vias (L-2). `None` where the role
+    /// looks for no loops.
+    pub(super) fn loop_hash(&self, net: &Net, request: &Request<'_>) -> Option<u32> {
+        if !self.plan.check_loops {
+            return None;
+        }
         let bytes = request.bytes;
         let value = |name| {
             request
@@ -289,7 +293,7 @@ impl Proxy {
         let used = request.message.routes().iter().take(self.plan.pop + 1);
         let used = used.map(|route| route.value.of(bytes));
         let hash = net.print(fixed.into_iter().chain(used));
-        u32::try_from(hash >> 32).unwrap_or_default()
+        u32::try_from(hash >> (64 - build::LOOP_BITS)).ok()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name, params, scan_again};
 use crate::send::Hop;
 use crate::trust::identity;
-use crate::trust::mark::Next;
+use crate::trust::mark::{Next, Turned};
 use crate::txn::Heard;
 
 impl Proxy {
@@ -246,17 +246,23 @@ impl Turn<'_> {
         }
         if let Note::Dialog {
             mark: Some(mark),
-            above,
+            there,
             set,
-        } = context.note
+        } = &context.note
             && (101..300).contains(&response.status)
         {
             // An answer from outside leaves our Record-Route as it was, and claims no
             // element of ours for what is behind whoever gave it.
             let is_claim = |next: Next<'_>| set.is_some() && self.policy.names_peer(next.uri());
+            let place = set.map(|set| self.net.route_set_at(set, response));
+            let turned = Turned {
+                mark: *mark,
+                there: there.as_deref(),
+                place: place.flatten(),
+            };
             let marks = self.policy.marks();
-            let is_sound = set.is_none_or(|set| self.net.has_route_set(set, response))
-                && marks.turn(mark, above.into(), (bytes, message), (edits, is_claim));
+            let is_sound = place.is_none_or(|place| place.is_some())
+                && marks.turn(&turned, (bytes, message), (edits, is_claim));
             if !is_sound {
                 // Nobody gets a way that this request did not go.
                 for header in message.all(Name::RecordRoute) {

@@ -15,37 +15,27 @@ pub struct RouteSet {
     hash: u64,
 }
 
-const NAME: &[u8] = b"Record-Route: ";
-
 impl Net {
-    /// The Record-Route of a request with our own values on top, which are among
-    /// these lines.
+    /// The Record-Route of a request with these values of our own on top, separated by
+    /// commas.
     #[must_use]
-    pub fn route_set(&self, lines: &[u8], bytes: &[u8], message: &Message) -> RouteSet {
-        let mut own = lines;
-        let own = std::iter::from_fn(|| {
-            let end = memchr::memchr(b'\n', own)?;
-            let (line, rest) = own.split_at(end + 1);
-            own = rest;
-            Some(line)
-        });
-        let own = own.filter_map(|line| line.strip_prefix(NAME));
-        let own = own.map(<[u8]>::trim_ascii);
+    pub fn route_set(&self, own: &[u8], bytes: &[u8], message: &Message) -> RouteSet {
+        let own = own.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         let rest = message.values(bytes, Name::RecordRoute);
         self.set_of(own.chain(rest.map(|value| value.of(bytes))))
     }
 
-    /// Whether an answer ends with it.
-    pub(super) fn has_route_set(&self, set: RouteSet, response: &Response<'_>) -> bool {
-        if self.omit.leaves_out(Omit::RouteSet) {
-            return true;
-        }
+    /// Where it begins among the values of an answer, which ends with it; `None` for
+    /// an answer that does not.
+    pub(super) fn route_set_at(&self, set: RouteSet, response: &Response<'_>) -> Option<usize> {
         let values = || response.message.values(response.bytes, Name::RecordRoute);
-        let Some(above) = values().count().checked_sub(set.count.into()) else {
-            return false;
-        };
-        let rest = values().skip(above);
-        self.set_of(rest.map(|value| value.of(response.bytes))) == set
+        let above = values().count().checked_sub(set.count.into());
+        if self.omit.leaves_out(Omit::RouteSet) {
+            return above.or(Some(0));
+        }
+        let rest = values().skip(above?);
+        let is_it = self.set_of(rest.map(|value| value.of(response.bytes))) == set;
+        above.filter(|_| is_it)
     }
 
     /// Values as far as they decide on the way: a phone may write their parameters

@@ -187,7 +187,7 @@ fn proxy_require(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<(), Reply
 
 impl Net {
     /// L-3: whether the request passed here before with the same decision
-    /// before it. Our own branches end in `.` and eight digits.
+    /// before it. The branches of who looks for loops end with that.
     pub(super) fn meets_itself(&self, request: &Request<'_>, loop_hash: u32) -> bool {
         let bytes = request.bytes;
         request.message.values(bytes, Name::Via).any(|value| {

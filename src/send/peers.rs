@@ -77,6 +77,8 @@ struct Peer {
     pinged: Instant,
     /// From one of them to the next.
     pause: Duration,
+    /// That is what it asked for.
+    is_paced: bool,
     state: State,
     /// The network has sent something back since it was heard last.
     is_doubted: bool,
@@ -121,6 +123,7 @@ impl Peers {
                 asked: None,
                 pinged: now,
                 pause: limits::PEER_PING,
+                is_paced: false,
                 state: State::Alive,
                 is_doubted: false,
             });
@@ -170,8 +173,16 @@ impl Peers {
     /// The peer wants our keep-alives so far apart.
     pub fn pace(&mut self, flow: Flow, pause: Duration) {
         if let Some(peer) = self.find(flow) {
-            peer.pause = pause;
+            (peer.pause, peer.is_paced) = (pause, true);
         }
+    }
+
+    /// Whether it has said how far apart it wants them: it need not be asked again.
+    #[must_use]
+    pub fn is_paced(&self, flow: Flow) -> bool {
+        let place = self.places.get(&flow).copied();
+        let peer = place.and_then(|place| self.list.get(usize::try_from(place).ok()?));
+        peer.is_some_and(|peer| peer.is_paced)
     }
 
     /// Something came over the flow. True when it was silent for too long

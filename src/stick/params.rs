@@ -5,8 +5,8 @@
 
 use std::cmp::Ordering;
 
-use super::DIALOG_MARK;
 use super::canonical::{Value, push_part};
+use super::{DIALOG_PARAM, MARK_PARAM, mark_in};
 use crate::limits::STICK_PARAMS_MAX;
 
 /// Appends the canonical form of a URI's tail; `None` when it has none.
@@ -18,10 +18,7 @@ pub(super) fn push_set(out: &mut Vec<u8>, tail: &[u8], spare: &mut Vec<u8>) -> O
 
 fn push_params(out: &mut Vec<u8>, params: &[u8], spare: &mut Vec<u8>) -> Option<()> {
     let mut pieces = Pieces::new(out);
-    for param in params
-        .split(|&b| b == b';')
-        .filter(|param| !param.is_empty() && !is_mark(param))
-    {
+    for param in params.split(|&b| b == b';').filter_map(unmarked) {
         pieces.push(b';', param, Value::Fold)?;
     }
     if pieces.is_sorted {
@@ -84,13 +81,23 @@ pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// The mark of a dialog, which says nothing of the way: the table holds users
-/// and edges, and not as many rows as there are dialogs (B-13).
-fn is_mark(param: &[u8]) -> bool {
-    let name = param.split_at_checked(DIALOG_MARK.len());
-    name.is_some_and(|(name, rest)| {
-        name.eq_ignore_ascii_case(DIALOG_MARK.as_bytes()) && matches!(rest, [] | [b'=', ..])
-    })
+/// A parameter without the mark of a dialog; `None` where nothing is left.
+fn unmarked(param: &[u8]) -> Option<&[u8]> {
+    let value = |name: &str| {
+        let (begin, rest) = param.split_at_checked(name.len())?;
+        begin.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
+    };
+    if matches!(value(MARK_PARAM), Some([] | [b'=', ..])) {
+        return None;
+    }
+    if let Some([b'=', value @ ..]) = value(DIALOG_PARAM)
+        && let Some(at) = mark_in(value)
+    {
+        // A mark that stands alone is behind a dot as well.
+        let end = param.len() - value.len() + at - 1;
+        return param.get(..end).filter(|_| at > 1);
+    }
+    (!param.is_empty()).then_some(param)
 }
 
 /// Parameters that may not be present in one URI only (S-19).
@@ -215,6 +222,36 @@ impl<'a> Pieces<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_is_without_the_marks_of_dialogs() {
+        // B-13
+        for (tail, want) in [
+            (";lr;gunk=e1.q0123456789abv", ";gunk=e1;lr"),
+            (";LR;Gunk=E1.Q0123456789ABV", ";gunk=e1;lr"),
+            (";lr;gunk=.q0123456789abv", ";lr"),
+            (";gunk=.q0123456789abv;lr", ";lr"),
+            (";lr;gunk=e.1.q0123456789abv", ";gunk=e.1;lr"),
+            (";lr;dlg=q0123456789abcdef", ";lr"),
+            (";lr;dlg", ";lr"),
+            // None of ours.
+            (";lr;gunk=q0123456789abv", ";gunk=q0123456789abv;lr"),
+            (";lr;gunk=e1.q0123456789abw", ";gunk=e1.q0123456789abw;lr"),
+            (";lr;gunk=e1.q0123456789ab", ";gunk=e1.q0123456789ab;lr"),
+            (";lr;gunk=e1", ";gunk=e1;lr"),
+            (";lr;gunk=", ";gunk=;lr"),
+            (";lr;gunk", ";gunk;lr"),
+            (";lr;gunks=e1.q0123456789abv", ";gunks=e1.q0123456789abv;lr"),
+            (";lr;dlgs=1", ";dlgs=1;lr"),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(
+                push_set(&mut out, tail.as_bytes(), &mut Vec::new()),
+                Some(())
+            );
+            assert_eq!(out.escape_ascii().to_string(), want, "{tail}");
+        }
+    }
 
     #[test]
     fn parameters_in_one_set_only_count_when_they_are_decisive() {

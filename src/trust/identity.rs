@@ -120,16 +120,40 @@ pub fn keep_private(bytes: &[u8], message: &Message, edits: &mut Edits) {
     }
 }
 
+/// Takes an asserted identity off that says what From says: a message over UDP is to fit
+/// into one packet. RFC 3325 §5 leaves it to the trust domain what it says to whoever is
+/// not of it. It stays where it says more (a name, another scheme, a parameter such as
+/// `verstat`), where there are several, and where the caller asks for it
+/// (`Privacy: none`).
+pub fn take_repeated(bytes: &[u8], message: &Message, edits: &mut Edits) {
+    let mut lines = message.others(bytes, ASSERTED);
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let value = line.value.of(bytes);
+    let asserted = value
+        .strip_prefix(b"<")
+        .and_then(|rest| rest.strip_suffix(b">"));
+    let from = message.from_uri(bytes).map(|uri| uri.whole.of(bytes));
+    if asserted.is_some() && asserted == from && !says_privacy(bytes, message, b"none") {
+        edits.remove(line.line.range());
+    }
+}
+
 /// Whether the message says `Privacy: id` (RFC 3325 §9.3).
 #[must_use]
 pub fn wants_privacy(bytes: &[u8], message: &Message) -> bool {
+    says_privacy(bytes, message, b"id")
+}
+
+fn says_privacy(bytes: &[u8], message: &Message, what: &[u8]) -> bool {
     let wants = |header: &Header| {
         let tokens = header
             .value
             .of(bytes)
             .split(|byte| matches!(byte, b';' | b','));
         let mut tokens = tokens.map(<[u8]>::trim_ascii);
-        tokens.any(|token| token.eq_ignore_ascii_case(b"id"))
+        tokens.any(|token| token.eq_ignore_ascii_case(what))
     };
     message.others(bytes, "Privacy").any(wants)
 }
@@ -173,6 +197,28 @@ mod tests {
              Feature-Caps: *\nResource-Priority: esnet.0\nx-billing: 1\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
             "Subject: a\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
         );
+    }
+
+    #[test]
+    fn an_assertion_that_says_what_from_says_goes_to_no_phone() {
+        let pai = "P-Asserted-Identity";
+        check(
+            take_repeated,
+            &format!("Subject: x\n{pai}: <sip:a@b>\n"),
+            "Subject: x\n",
+        );
+        for kept in [
+            format!("{pai}: <sip:x@b>\n"),
+            format!("{pai}: <sips:a@b>\n"),
+            format!("{pai}: <sip:a@b;verstat=TN-Validation-Passed>\n"),
+            format!("{pai}: \"A\" <sip:a@b>\n"),
+            format!("{pai}: <sip:a@b>, <tel:+1>\n"),
+            format!("{pai}: <sip:a@b>\n{pai}: <tel:+1>\n"),
+            format!("{pai}: <sip:a@b>\nPrivacy: none\n"),
+            "Subject: x\n".to_owned(),
+        ] {
+            check(take_repeated, &kept, &kept);
+        }
     }
 
     #[test]

@@ -22,23 +22,35 @@
 //! side's Contact may take another user part within a dialog (target refresh,
 //! RFC 3261 §12.2), but no other address without a new proof of who sends there.
 
+mod phone;
+mod text;
+mod turned;
+
 use aes::Aes128Enc;
 use data_encoding::BASE32_DNSSEC;
 
+pub use self::phone::PhoneName;
+use self::text::Text;
+pub use self::turned::Turned;
 use crate::edit::Edits;
 use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
-use crate::secret::cmac::{self, BLOCK, Cmac, State};
-use crate::stick::DIALOG_MARK as PARAM;
+use crate::secret::cmac::{self, BLOCK, Cmac};
+use crate::stick::{DIALOG_PARAM, MARK_LEN as TEXT_LEN, MARK_PARAM, mark_in};
 
-/// 80 bits, as in the example of RFC 5626 §5.2.
-const MAC_LEN: usize = 10;
-/// One character for its kind and the base32 of the MAC.
-const TEXT_LEN: usize = 17;
+/// Octets of the MAC: one character for its kind, and the base32 of these, are the text.
+///
+/// 64 bits suffice. Whoever guesses one can try it only by a request to a node, which
+/// counts them by source and lets a few a second pass; it is good for one dialog, whose
+/// Call-ID and tags he knows already, along the way that it has; and it can be tried
+/// nowhere else, since nothing is encrypted under the key. A thousand million guesses a
+/// second find one in three hundred years.
+const MAC_LEN: usize = 8;
+/// What it was, in a mark of 17 characters: the dialogs of the nodes before an upgrade
+/// have such marks.
+const MAC_LEN_BEFORE: usize = 10;
 /// Keeps this use of the key apart from any other.
 const CONTEXT: &[u8; 16] = b"steadfast dlg 01";
-/// Longest host that is compared without regard to its case.
-const HOST_MAX: usize = 64;
 
 /// A mark as it stands in a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,19 +101,6 @@ pub struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    /// Of a token and a flow token; where there is no token the other one stands
-    /// alone.
-    #[must_use]
-    pub const fn named(token: &'a [u8], flow: &'a [u8]) -> Self {
-        match token {
-            [] => Self {
-                user: flow,
-                flow: token,
-            },
-            _ => Self { user: token, flow },
-        }
-    }
-
     fn of(uri: &'a [u8]) -> Self {
         let Way { user, flow, .. } = Way::of(uri);
         Self { user, flow }
@@ -297,28 +296,36 @@ impl MarkKey {
     }
 
     /// Puts the mark for the calling side in the place of the one that the
-    /// request carried, unless `is_claim` says of who is behind us by the answer
-    /// that nobody who gave it has him there. `above`: so many of our own values
-    /// stand above the mark. False when there is such a claim.
+    /// request carried, and `turned.there` in the place of our value where the calling
+    /// side needs another one; unless `is_claim` says of who is behind us by the answer
+    /// that nobody who gave it has him there. False when there is such a claim.
     pub fn turn(
         &self,
-        mark: Mark,
-        above: usize,
+        turned: &Turned<'_>,
         (bytes, message): (&[u8], &Message),
         (edits, is_claim): (&mut Edits, impl Fn(Next<'_>) -> bool),
     ) -> bool {
-        let Some((at, said)) = mark.find((bytes, message), above) else {
+        let Some((place, said)) = turned.find(bytes, message) else {
+            return true;
+        };
+        let Some(said) = said else {
+            if let Some(there) = turned.unmarked() {
+                edits.replace(place, |out| out.extend_from_slice(there));
+            }
             return true;
         };
         if is_claim(said.next) {
             return false;
         }
-        let side = match mark.0.first() {
+        let side = match turned.mark.0.first() {
             Some(b'p') => Side::CallingOut,
             Some(_) | None => Side::Calling,
         };
-        let turned = self.mark(side, &said);
-        edits.replace(at..at + TEXT_LEN, |out| out.extend_from_slice(&turned.0));
+        let mark = self.mark(side, &said);
+        edits.replace(place, |out| {
+            out.extend_from_slice(turned.there.unwrap_or_default());
+            out.extend_from_slice(&mark.0);
+        });
         true
     }
 
@@ -355,8 +362,8 @@ impl MarkKey {
         let user = |uri: &Uri| uri.user.map(|user| user.of(bytes));
         let named = ours.clone().filter_map(user).next_back();
         let ours = ours.filter(|uri| user(uri) == named);
-        let marks = ours.filter_map(|uri| Some((uri, uri.param(bytes, PARAM)??)));
-        let marks = marks.map(|(uri, text)| (text.of(bytes), Own::of(uri.whole.of(bytes))));
+        let marks =
+            ours.filter_map(|uri| Some((mark_of(bytes, uri)?, Own::of(uri.whole.of(bytes)))));
         let good = marks.filter(|shown| self.verify(*shown, bytes, message, next));
         good.fold(Shown::default(), |shown, (text, _)| Shown {
             any: true,
@@ -381,9 +388,10 @@ impl MarkKey {
             Some(b't') => Side::CallingOut,
             Some(_) | None => return false,
         };
-        let mut raw = [0; MAC_LEN];
         let text = text.get(1..).unwrap_or_default();
-        let reads = text.len() == TEXT_LEN - 1 && BASE32_DNSSEC.decode_mut(text, &mut raw).is_ok();
+        let Some(shown) = Shortened::read(text) else {
+            return false;
+        };
         let (Some(call_id), Some(peer_tag)) = (call_id(bytes, message), to_tag(bytes, message))
         else {
             return false;
@@ -397,128 +405,71 @@ impl MarkKey {
                 own,
                 next,
             };
-            cmac::begins_with(&self.mac(side, &said), &raw)
+            shown.begins(&self.mac(side, &said))
         };
         // The called side's was made before it had a tag, or when it had one.
         let is_called = matches!(side, Side::Called | Side::CalledOut);
-        reads && (is_called && matches(None) || matches(own_tag))
+        is_called && matches(None) || matches(own_tag)
     }
 }
 
-impl Mark {
-    /// Writes the parameter.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        for part in [b";", PARAM.as_bytes(), b"=", &self.0] {
-            out.extend_from_slice(part);
+/// A MAC as a mark shows it.
+enum Shortened {
+    Now([u8; MAC_LEN]),
+    Before([u8; MAC_LEN_BEFORE]),
+}
+
+impl Shortened {
+    fn read(text: &[u8]) -> Option<Self> {
+        fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+            let mut raw = [0; N];
+            let fits = text.len() == BASE32_DNSSEC.encode_len(N);
+            (fits && BASE32_DNSSEC.decode_mut(text, &mut raw) == Ok(N)).then_some(raw)
         }
+        let now = || decode(text).map(Self::Now);
+        now().or_else(|| decode(text).map(Self::Before))
     }
 
-    /// Where it stands in the Record-Route of an answer, and what that says of the
-    /// dialog to the calling side: behind us comes the value that stands above
-    /// ours, else the Contact.
-    fn find<'a>(
-        &self,
-        (bytes, message): (&'a [u8], &'a Message),
-        above: usize,
-    ) -> Option<(usize, Said<'a>)> {
-        let mut before = [None; 3];
-        let (at, own, next) = message.values(bytes, Name::RecordRoute).find_map(|value| {
-            let text = value.of(bytes);
-            if let Some(within) = self.within(text) {
-                return Some((
-                    usize::from(value.start) + within,
-                    Own::of(uri_in(text)?),
-                    before.get(above)?.to_owned(),
-                ));
+    fn begins(&self, mac: &[u8; BLOCK]) -> bool {
+        match self {
+            Self::Now(shown) => cmac::begins_with(mac, shown),
+            Self::Before(shown) => cmac::begins_with(mac, shown),
+        }
+    }
+}
+
+/// The mark in a URI: behind the name of who handles the dialog, or alone.
+fn mark_of<'a>(bytes: &'a [u8], uri: &Uri) -> Option<&'a [u8]> {
+    let param = |name| Some(uri.param(bytes, name)??.of(bytes));
+    let named = param(DIALOG_PARAM).and_then(|value| value.get(mark_in(value)?..));
+    named.or_else(|| param(MARK_PARAM))
+}
+
+/// Writes the parameter of a value of ours: who handles the dialog, and its mark; nothing
+/// where there is neither.
+pub fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
+    match mark {
+        Some(mark) => {
+            begin_param(name, out);
+            out.extend_from_slice(&mark.0);
+        }
+        None if !name.is_empty() => {
+            for part in [b";", DIALOG_PARAM.as_bytes(), b"=", name] {
+                out.extend_from_slice(part);
             }
-            before.rotate_right(1);
-            before[0] = Some(text);
-            None
-        })?;
-        let said = Said {
-            call_id: call_id(bytes, message)?,
-            own_tag: Some(from_tag(bytes, message)?),
-            peer_tag: to_tag(bytes, message)?,
-            own,
-            next: match next {
-                Some(value) => Next::Route(uri_in(value)?),
-                None => contact(bytes, message)?,
-            },
-        };
-        Some((at, said))
-    }
-
-    /// Where it stands in a Record-Route value: nearly always where we wrote it,
-    /// at the end.
-    fn within(&self, value: &[u8]) -> Option<usize> {
-        let end = value.len().checked_sub(TEXT_LEN + 1)?;
-        if value.get(end..)?.starts_with(&self.0) {
-            return Some(end);
         }
-        let mut letters = memchr::memchr_iter(b'=', value);
-        letters.find_map(|at| value.get(at + 1..)?.starts_with(&self.0).then_some(at + 1))
+        None => {}
     }
 }
 
-/// What a MAC is over, written into one piece.
-struct Text<'a> {
-    key: &'a Cmac<Aes128Enc>,
-    /// What was read of it before.
-    state: State,
-    bytes: [u8; TEXT_MAX],
-    len: usize,
-}
-
-/// More than nearly every dialog needs, in whole blocks; a longer one is read in
-/// pieces.
-const TEXT_MAX: usize = 24 * BLOCK;
-
-impl<'a> Text<'a> {
-    fn of(key: &'a Cmac<Aes128Enc>) -> Self {
-        Self {
-            key,
-            state: State::default(),
-            bytes: [0; TEXT_MAX],
-            len: 0,
-        }
-    }
-
-    fn put(&mut self, mut part: &[u8]) {
-        while let Some((now, later)) = part.split_at_checked(TEXT_MAX - self.len)
-            && !later.is_empty()
-        {
-            self.bytes[self.len..].copy_from_slice(now);
-            self.state = self.key.go_on(self.state, self.bytes.as_chunks().0);
-            self.len = 0;
-            part = later;
-        }
-        let end = self.len + part.len();
-        self.bytes[self.len..end].copy_from_slice(part);
-        self.len = end;
-    }
-
-    /// With its length, so that no two lists of fields are the same octets.
-    fn field(&mut self, field: &[u8]) {
-        let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
-        self.put(&length.to_be_bytes());
-        self.put(field);
-    }
-
-    /// What is the same in any case.
-    fn caseless(&mut self, name: &[u8]) {
-        let mut small = [0; HOST_MAX];
-        match small.get_mut(..name.len()) {
-            Some(small) => {
-                small.copy_from_slice(name);
-                small.make_ascii_lowercase();
-                self.field(small);
-            }
-            None => self.field(name),
-        }
-    }
-
-    fn end(self) -> [u8; BLOCK] {
-        self.key.end(self.state, &self.bytes[..self.len])
+/// Writes the same up to the mark.
+pub fn begin_param(name: &[u8], out: &mut Vec<u8>) {
+    let parts: [&[u8]; 5] = match name {
+        [] => [b";", MARK_PARAM.as_bytes(), b"=", b"", b""],
+        _ => [b";", DIALOG_PARAM.as_bytes(), b"=", name, b"."],
+    };
+    for part in parts {
+        out.extend_from_slice(part);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Branches of client transactions: the name of the transaction, readable by
 //! its writer alone.
 //!
-//! After the cookie of RFC 3261 §8.1.1.7 stand the slot with the shard it is on,
-//! its generation and 56 bits of SipHash over both, in 24 letters of five bits each. A response is
-//! found without a table, and a peer that has not seen a request cannot answer
-//! it. The letters keep their meaning in either case, as §7.3.1 demands.
+//! After the cookie of RFC 3261 §8.1.1.7 stand the index of the slot, the shard it is on,
+//! and 56 bits of SipHash over slot and generation, in 17 letters of five bits each. A
+//! response is found without a table, and a peer that has not seen a request cannot answer
+//! it: the generation is known where the slot is, so it need not be written. The letters
+//! keep their meaning in either case, as §7.3.1 demands.
 
 use crate::id::Slot;
 use crate::limits;
@@ -17,6 +18,14 @@ pub(super) struct Branches {
     shard: u8,
 }
 
+/// A branch that one of our shards may have written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    /// The index of the slot that it names.
+    pub(super) index: u32,
+    mac: u64,
+}
+
 impl Branches {
     pub(super) const fn new(mac: Mac, shard: u8) -> Self {
         Self { mac, shard }
@@ -25,14 +34,13 @@ impl Branches {
     /// Appends the branch of `slot`, `COOKIE` first.
     pub(super) fn write(&self, slot: Slot, out: &mut Vec<u8>) {
         let bits = u128::from(slot.index)
-            | u128::from(self.shard) << SLOT_BITS
-            | u128::from(slot.generation) << 32
-            | u128::from(self.mac(slot)) << 64;
+            | u128::from(self.shard) << INDEX_BITS
+            | u128::from(self.mac(slot)) << PLACE_BITS;
         let mut text = [0; COOKIE.len() + LETTERS];
         let (cookie, letters) = text.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(COOKIE);
         // Sixty bits at a time: a shift of 128 bits is several.
-        for (half, letters) in letters.chunks_exact_mut(HALF).enumerate() {
+        for (half, letters) in letters.chunks_mut(HALF).enumerate() {
             let mut bits = u64::try_from(bits >> (60 * half) & SIXTY).unwrap_or_default();
             for letter in letters {
                 *letter = ALPHABET[usize::from(bits.to_le_bytes()[0] & 31)];
@@ -42,48 +50,53 @@ impl Branches {
         out.extend_from_slice(&text);
     }
 
-    /// The slot of a branch that `write` made, whatever follows it; `None`
-    /// for any other.
-    pub(super) fn read(&self, branch: &[u8]) -> Option<Slot> {
-        let [i0, i1, i2, shard, g0, g1, g2, g3, mac @ ..] = letters(branch)?.to_le_bytes();
-        if shard != self.shard {
-            return None;
-        }
-        let slot = Slot {
-            index: u32::from_le_bytes([i0, i1, i2, 0]),
-            generation: u32::from_le_bytes([g0, g1, g2, g3]),
-        };
-        (u64::from_le_bytes(mac) == self.mac(slot)).then_some(slot)
+    /// What a branch says, whatever follows it; `None` for one that this shard does
+    /// not write.
+    pub(super) fn read(&self, branch: &[u8]) -> Option<Read> {
+        let bits = letters(branch)?;
+        let place = u32::try_from(bits & PLACE).unwrap_or_default();
+        let is_own = place >> INDEX_BITS == u32::from(self.shard);
+        is_own.then(|| Read {
+            index: place & INDEX,
+            mac: u64::try_from(bits >> PLACE_BITS).unwrap_or_default(),
+        })
+    }
+
+    /// Whether the branch is that of `slot`, which has its index.
+    pub(super) fn is_of(&self, read: Read, slot: Slot) -> bool {
+        read.mac == self.mac(slot)
     }
 
     /// 56 bits that only this shard can compute.
     fn mac(&self, slot: Slot) -> u64 {
         let name = u64::from(slot.index) << 32 | u64::from(slot.generation);
-        self.mac.veil(name) >> 8
+        self.mac.veil(name) >> (64 - MAC_BITS)
     }
 }
 
 /// The shard that a branch of ours names. Whether it wrote it, it finds out.
 #[must_use]
 pub fn shard_of(branch: &[u8]) -> Option<u8> {
-    let [_, _, _, shard, ..] = letters(branch)?.to_le_bytes();
-    Some(shard)
+    let place = letters(branch)? & PLACE;
+    u8::try_from(place >> INDEX_BITS).ok()
 }
 
 /// The bits in the letters behind the cookie.
 fn letters(branch: &[u8]) -> Option<u128> {
     let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
-    let (letters, _) = rest.get(..LETTERS)?.as_chunks::<8>();
+    let letters: &[u8; LETTERS] = rest.first_chunk()?;
     if !cookie.eq_ignore_ascii_case(COOKIE) {
         return None;
     }
-    let (mut bits, mut strange) = (0u128, 0);
-    for eight in letters.iter().rev() {
-        let (forty, wrong) = values(u64::from_le_bytes(*eight));
-        strange |= wrong;
-        bits = bits << 40 | u128::from(forty);
-    }
-    (strange == 0).then_some(bits)
+    // The last eight are read whole, though some of them were read before.
+    let eight = |at: usize| {
+        let mut text = [0; 8];
+        text.copy_from_slice(&letters[at..at + 8]);
+        values(u64::from_le_bytes(text))
+    };
+    let [(first, a), (second, b), (last, c)] = [eight(0), eight(8), eight(LETTERS - 8)];
+    let bits = u128::from(first) | u128::from(second) << 40 | u128::from(last >> OVERLAP) << 80;
+    (a | b | c == 0 && bits >> (PLACE_BITS + MAC_BITS) == 0).then_some(bits)
 }
 
 /// What eight letters stand for, five bits each, and not 0 when any of them is
@@ -110,17 +123,28 @@ fn values(text: u64) -> (u64, u64) {
 }
 
 /// Bits of a slot's index; the shard stands above them.
-const SLOT_BITS: u32 = 24;
+const INDEX_BITS: u32 = 20;
+const INDEX: u32 = (1 << INDEX_BITS) - 1;
+/// Bits of both.
+const PLACE_BITS: u32 = INDEX_BITS + 7;
+const PLACE: u128 = (1 << PLACE_BITS) - 1;
+const MAC_BITS: u32 = 56;
 const _: () = assert!(
-    limits::TRANSACTIONS_MAX <= 1 << SLOT_BITS,
-    "a slot fits its bits"
+    limits::TRANSACTIONS_MAX <= 1 << INDEX_BITS && limits::SHARDS_MAX <= 1 << 7,
+    "a slot and a shard fit their bits"
 );
 /// What every branch since RFC 3261 begins with.
 const COOKIE: &[u8] = b"z9hG4bK";
-/// 120 bits, five each.
-const LETTERS: usize = 24;
-/// As many of them as fit into 64 bits, twice.
-const HALF: usize = LETTERS / 2;
+/// 85 bits, five each; the last two are 0.
+const LETTERS: usize = 17;
+const _: () = assert!(
+    (PLACE_BITS + MAC_BITS) as usize <= LETTERS * 5,
+    "a place and its MAC fit the letters"
+);
+/// Bits of the last eight letters that are in the second eight as well.
+const OVERLAP: usize = (24 - LETTERS) * 5;
+/// As many of them as fit into 64 bits.
+const HALF: usize = 12;
 const SIXTY: u128 = (1 << 60) - 1;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
@@ -138,20 +162,49 @@ mod tests {
         out
     }
 
+    /// Whether it is the branch of that slot.
+    fn is_of(own: Branches, branch: &[u8], slot: Slot) -> bool {
+        let read = own.read(branch);
+        read.is_some_and(|read| read.index == slot.index && own.is_of(read, slot))
+    }
+
     // T-4
     #[test]
     fn a_branch_leads_back_to_its_slot() {
         let own = branches(1, 3);
-        for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (0xff_ffff, u32::MAX)] {
+        for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (0xf_fffe, u32::MAX)] {
             let slot = Slot { index, generation };
             let mut text = branch(slot);
-            assert_eq!((text.len(), &text[..7]), (31, &b"z9hG4bK"[..]));
-            assert_eq!(own.read(&text), Some(slot));
+            assert_eq!((text.len(), &text[..7]), (24, &b"z9hG4bK"[..]));
+            assert!(is_of(own, &text, slot));
             assert_eq!(shard_of(&text), Some(3));
-            assert_eq!(branches(1, 4).read(&text), None);
-            assert_eq!(own.read(&text.to_ascii_uppercase()), Some(slot));
+            assert!(!is_of(branches(1, 4), &text, slot));
+            assert!(is_of(own, &text.to_ascii_uppercase(), slot));
+            for other in [index ^ 1, index ^ 0x8_0000] {
+                let other = Slot {
+                    index: other,
+                    generation,
+                };
+                assert!(!is_of(own, &text, other));
+            }
+            let later = Slot {
+                index,
+                generation: generation.wrapping_add(1),
+            };
+            assert!(!is_of(own, &text, later), "another tenant of the slot");
             text.extend_from_slice(b".loop");
-            assert_eq!(own.read(&text), Some(slot));
+            assert!(is_of(own, &text, slot));
+        }
+        for shard in [0, 1, 64, 127] {
+            let slot = Slot {
+                index: 0xf_ffff,
+                generation: 5,
+            };
+            let own = branches(1, shard);
+            let mut text = Vec::new();
+            own.write(slot, &mut text);
+            assert!(is_of(own, &text, slot));
+            assert_eq!(shard_of(&text), Some(shard));
         }
     }
 
@@ -173,18 +226,23 @@ mod tests {
     // T-4, T-7
     #[test]
     fn a_flipped_character_finds_nothing() {
-        let text = branch(Slot {
+        let slot = Slot {
             index: 5,
             generation: 9,
-        });
+        };
+        let text = branch(slot);
         for place in 0..text.len() {
             for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[place])) {
                 let mut forged = text.clone();
                 forged[place] = other;
-                assert_eq!(branches(1, 3).read(&forged), None, "{place} {other}");
+                let found = is_of(branches(1, 3), &forged, slot);
+                assert!(!found, "{place} {other}");
             }
-            assert_eq!(branches(1, 3).read(&text[..place]), None, "cut at {place}");
+            assert!(
+                !is_of(branches(1, 3), &text[..place], slot),
+                "cut at {place}"
+            );
         }
-        assert_eq!(branches(2, 3).read(&text), None);
+        assert!(!is_of(branches(2, 3), &text, slot));
     }
 }

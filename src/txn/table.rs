@@ -202,7 +202,9 @@ impl<O: Copy> Clients<O> {
     /// The transaction of a response by the branch of its top Via and the
     /// fingerprint of its CSeq method.
     pub(super) fn find(&self, branch: &[u8], method: u32, is_cancel: bool) -> Option<ClientId> {
-        let slot = self.branches.read(branch)?;
+        let read = self.branches.read(branch)?;
+        let mut slots = self.slab.slots_at(read.index);
+        let slot = slots.find(|slot| self.branches.is_of(read, *slot))?;
         let cancel = if is_cancel {
             self.cancels.get(&slot)
         } else {

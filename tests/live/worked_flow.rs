@@ -54,9 +54,10 @@ fn unmarked(seen: &Seen, name: &str) -> Vec<String> {
     let values = seen.header(name).into_iter();
     let split = values.map(|value| {
         let (uri, mark) = value
-            .split_once(";dlg=")
+            .rsplit_once(";dlg=")
+            .or_else(|| value.rsplit_once('.'))
             .unwrap_or_else(|| panic!("{value}"));
-        assert_eq!(mark.len(), "p0123456789abcdef>".len(), "{value}");
+        assert_eq!(mark.len(), "p0123456789abv>".len(), "{value}");
         format!("{uri}>")
     });
     split.collect()

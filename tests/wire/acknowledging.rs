@@ -1,7 +1,7 @@
 //! ACK: absorbed hop by hop, or routed end to end (P-34 to P-36).
 
 use super::failover::call_in;
-use super::marks::unmarked;
+use super::marks::{is_marked, unmarked};
 use super::peer::{
     CORE, FAR, VOUCHED, answer, branch_of, expect, mask, of_invite, request, silent, status,
 };
@@ -27,7 +27,7 @@ fn a_refusal_is_acknowledged_hop_by_hop() {
     let busy = answer(&received, 486, "busy", "");
     world.send(FAR, HOME, &busy);
     let want = format!(
-        "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch={}\r\nFrom: <sip:joe@example.com>;tag=j\r\n\
+        "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.10;rport;branch={}\r\nFrom: <sip:joe@example.com>;tag=j\r\n\
          To: <sip:ann@example.com>;tag=busy\r\nCall-ID: hop\r\nRoute: <sip:127.0.0.9;lr>, <sip:x;lr>\r\n\
          Max-Forwards: 70\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
         branch_of(&received)
@@ -91,7 +91,7 @@ fn the_ack_of_a_2xx_is_routed_without_state() {
     world.send(CORE, HOME, &ack);
     assert_eq!(world.receive(FAR).text, first);
     let want = format!(
-        "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch=OURS\r\nMax-Breadth: 60\r\n\
+        "ACK {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.10;rport;branch=OURS\r\nMax-Breadth: 60\r\n\
          Via: SIP/2.0/UDP {CORE};branch=z9hG4bKack\r\nMax-Forwards: 69\r\nFrom: <sip:joe@example.com>;tag=j\r\n\
          To: <sip:ann@example.com>;tag=far\r\nCall-ID: inv\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
     );
@@ -203,14 +203,10 @@ fn an_ack_without_the_mark_of_its_dialog_reaches_nobody() {
             (&*call.joe.remote_target, "bare"),
         ] {
             caller.remote_target = uri.to_owned();
-            let bare = call
-                .joe
-                .routes
-                .iter()
-                .map(|route| match route.contains(";dlg=") {
-                    true => unmarked(route),
-                    false => route.clone(),
-                });
+            let bare = call.joe.routes.iter().map(|route| match is_marked(route) {
+                true => unmarked(route),
+                false => route.clone(),
+            });
             caller.routes = if routes.is_empty() {
                 Vec::new()
             } else {

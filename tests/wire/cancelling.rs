@@ -32,7 +32,7 @@ fn a_cancel_is_the_invite_of_its_branch_in_short() {
         "{ok}"
     );
     let want = format!(
-        "CANCEL {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {HOME};rport;branch={}\r\n\
+        "CANCEL {BOB} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.10;rport;branch={}\r\n\
          From: <sip:joe@example.com>;tag=j\r\nTo: <sip:ann@example.com>\r\nCall-ID: can\r\n\
          Route: <sip:127.0.0.9;lr>, <sip:x;lr>\r\nMax-Forwards: 70\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n",
         branch_of(&received)

@@ -3,6 +3,7 @@
 //! another address, with an instance and without.
 
 use super::attacks::talk;
+use super::marks::mark_of;
 use super::peer;
 use super::phone::{Phone, Register};
 use super::ways::{FOREIGN, before_a_foreign_home, call_by_bob, of_bob, register_there};
@@ -231,7 +232,7 @@ fn a_home_that_knows_nothing_of_kin_sends_to_any_edge() {
             }
             // Somebody else who has found out where the call goes by is nobody to it.
             let request = of_bob("BYE", 9, (&routes, ";tag=joe"));
-            let request = request.replace(";dlg=", ";dlg=x");
+            let request = request.replace(mark_of(&routes), "q0123456789abc");
             world.send("127.0.0.1:5099", asked, &request);
             assert!(!world.has(MOVED), "{}", world.ladder());
         }

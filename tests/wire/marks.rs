@@ -5,18 +5,24 @@ use super::phone::Phone;
 use super::world::World;
 
 /// The letter of its side and way, and its MAC.
-const LEN: usize = 17;
+const LEN: usize = 14;
+/// The parameter of one that stands alone, and of one behind the name of who handles the
+/// dialog.
+const ALONE: &str = ";dlg=";
+const NAMED: &str = ";gunk=";
 
-/// Where the mark of a value begins and ends; it has one.
+/// Where the mark of a value and what belongs to it begins, and where the mark itself
+/// begins and ends; it has one.
 #[track_caller]
-fn place(value: &str) -> (usize, usize) {
-    let mut places = value.match_indices(";dlg=");
-    let at = places
-        .next()
-        .unwrap_or_else(|| panic!("no mark in {value}"));
-    assert_eq!(places.next(), None, "{value}");
-    let begin = at.0 + ";dlg=".len();
-    let end = begin + LEN;
+fn place(value: &str) -> (usize, usize, usize) {
+    let alone = value.match_indices(ALONE);
+    let places: Vec<_> = alone.chain(value.match_indices(NAMED)).collect();
+    let [(param, name)] = places[..] else {
+        panic!("no mark in {value}, or two");
+    };
+    let behind = value[param + 1..].find([';', '>']);
+    let end = behind.unwrap_or_else(|| panic!("{value}")) + param + 1;
+    let begin = end - LEN;
     let mark = &value[begin..end];
     let is_base32 = mark
         .bytes()
@@ -25,22 +31,45 @@ fn place(value: &str) -> (usize, usize) {
         mark.starts_with(['p', 'q', 's', 't']) && is_base32,
         "{value}"
     );
-    assert!(value[end..].starts_with([';', '>']), "{value}");
-    (begin, end)
+    let before = &value[param..begin];
+    assert!(before == ALONE || before.ends_with('.'), "{value}");
+    let from = if name == ALONE { param } else { begin - 1 };
+    (from, begin, end)
 }
 
 /// The mark of a value.
 #[track_caller]
 pub(crate) fn mark_of(value: &str) -> &str {
-    let (begin, end) = place(value);
+    let (_, begin, end) = place(value);
     &value[begin..end]
 }
 
 /// The value without it.
 #[track_caller]
 pub(crate) fn unmarked(value: &str) -> String {
-    let (begin, end) = place(value);
-    format!("{}{}", &value[..begin - ";dlg=".len()], &value[end..])
+    let (from, _, end) = place(value);
+    format!("{}{}", &value[..from], &value[end..])
+}
+
+/// The value without it and without the name of a phone.
+#[track_caller]
+pub(crate) fn bare(value: &str) -> String {
+    let value = if is_marked(value) {
+        unmarked(value)
+    } else {
+        value.to_owned()
+    };
+    match value.split_once('@') {
+        Some((before, host)) if before.len() - before.find(':').unwrap() == 6 => {
+            format!("{}:{host}", before.split(':').next().unwrap())
+        }
+        _ => value,
+    }
+}
+
+/// Whether a value has one.
+pub(crate) fn is_marked(value: &str) -> bool {
+    value.contains(ALONE) || value.contains(NAMED)
 }
 
 /// Somebody past the home whom a registered phone has called: he knows the

@@ -3,7 +3,7 @@
 //! a name are one.
 
 use super::edge_routing::{ANN, JOE, STRANGER, answer, ask, reached, route};
-use super::marks::unmarked;
+use super::marks::{bare, unmarked};
 use super::phone::{Phone, Register};
 use super::tls::HOME_TLS;
 use super::world::{EDGES, HOME, Seen, Tokens, World};
@@ -13,6 +13,7 @@ use steadfast::trust::Strangers;
 
 /// Where joe's phone speaks TLS to e1.
 const E1_TLS: &str = "127.0.0.11:5061";
+const E2_TLS: &str = "127.0.0.12:5061";
 
 /// The lab, whose DNS has the names of its members.
 pub(super) fn named() -> World {
@@ -60,19 +61,43 @@ impl Stock {
         }
     }
 
-    /// Calls somebody; the Record-Route that went to the home.
+    /// Calls ann, who keeps to her flows and rings; what went to the home and what came
+    /// in her answer, of the values of the edge.
     #[track_caller]
-    fn records(&self, world: &mut World, edge: &str, routes: &str) -> Vec<String> {
-        let invite = self
-            .phone
-            .request("INVITE", "sip:ann@example.com", 1, routes, "");
-        self.phone.send(world, edge, &invite);
-        let mut trace = world.trace.iter();
-        let is_it = |text: &str| text.starts_with("INVITE ");
-        let passed = trace.rfind(|seen| seen.to.to_string() == HOME && is_it(&seen.text));
-        let passed = passed.unwrap_or_else(|| panic!("nothing for the home\n{}", world.ladder()));
-        Phone::values(&passed.text, "Record-Route")
+    fn records(&self, world: &mut World, edge: &str, routes: &str) -> [String; 2] {
+        let mut ann = Phone::new("ann", ANN, true);
+        ann.register(world, EDGES[1]);
+        world.forget();
+        self.call(world, edge, routes);
+        recorded(world, (&self.phone, HOME), (&ann, EDGES[1]))
     }
+
+    fn call(&self, world: &mut World, edge: &str, routes: &str) {
+        let uri = "sip:ann@example.com";
+        let invite = self.phone.request("INVITE", uri, 1, routes, "");
+        self.phone.send(world, edge, &invite);
+    }
+}
+
+/// The values of a caller's edge in the INVITE for the home and in the answer of who
+/// was called.
+#[track_caller]
+fn recorded(
+    world: &mut World,
+    (phone, home): (&Phone, &str),
+    (ann, edge): (&Phone, &str),
+) -> [String; 2] {
+    let mut trace = world.trace.iter();
+    let is_it = |seen: &&Seen| seen.to.to_string() == home && seen.text.starts_with("INVITE ");
+    let passed = trace.rfind(is_it);
+    let passed = passed.unwrap_or_else(|| panic!("nothing for the home\n{}", world.ladder()));
+    let out = Phone::values(&passed.text, "Record-Route");
+    let [out] = <[String; 1]>::try_from(out).unwrap();
+    let invite = ann.receive(world);
+    ann.answer(world, edge, &invite, 180, "Ringing");
+    let back = phone.ringing(world);
+    let back = Phone::values(&back, "Record-Route").pop().unwrap();
+    [out, back]
 }
 
 /// What joe's own value of the Record-Route is when `route` has led him to an edge.
@@ -88,7 +113,7 @@ fn check(edge: &str, route: &str, want: &str) {
         unmarked(&out[0]).ends_with("@edge.example.com;lr;gunk=e1>"),
         "{route}: {out:?}"
     );
-    assert_eq!(out[1..], [want.to_owned()], "{route}");
+    assert_eq!(bare(&out[1]), want, "{route}");
     // M-1: the Service-Route is the way to the same edge, the Path everybody's.
     let way = want.trim_start_matches("<sip:").trim_end_matches(";lr>");
     let host = if way.starts_with("e1.") {
@@ -105,7 +130,7 @@ fn check(edge: &str, route: &str, want: &str) {
 fn who_came_by_a_name_gets_one_and_who_came_by_an_address_keeps_that() {
     // M-1, N-6: no port, or there would be no SRV.
     const NAME: &str = "<sip:e1.edge.example.com;transport=udp;lr>";
-    const ADDRESS: &str = "<sip:127.0.0.11:5060;lr>";
+    const ADDRESS: &str = "<sip:127.0.0.11;lr>";
     for route in [
         "<sip:edge.example.com;lr>",
         "<sip:edge.example.com:5060;lr>",
@@ -145,16 +170,19 @@ fn an_incoming_call_has_the_name_too() {
             "<sip:edge.example.com;lr>",
             "<sip:e2.edge.example.com;transport=udp;lr>",
         ),
-        ("<sip:127.0.0.12;lr>", "<sip:127.0.0.12:5060;lr>"),
+        ("<sip:127.0.0.12;lr>", "<sip:127.0.0.12;lr>"),
     ] {
         let mut world = named();
         let joe = Stock::register(&mut world, ("joe", JOE), EDGES[0], "");
         let ann = Stock::register(&mut world, ("ann", ANN), EDGES[1], led_by);
-        joe.records(&mut world, EDGES[0], "");
+        joe.call(&mut world, EDGES[0], "");
         let invite = ann.phone.receive(&mut world);
         let routes = Phone::values(&invite, "Record-Route");
-        assert_eq!(routes[0], want, "{invite}");
-        assert!(unmarked(&routes[1]).ends_with("@edge.example.com;lr;gunk=e2>"));
+        assert_eq!(bare(&routes[0]), want, "{invite}");
+        ann.phone
+            .answer(&mut world, EDGES[1], &invite, 180, "Ringing");
+        let back = Phone::values(world.last(HOME), "Record-Route").remove(0);
+        assert!(unmarked(&back).ends_with("@edge.example.com;lr;gunk=e2>"));
     }
 }
 
@@ -168,7 +196,7 @@ fn without_the_names_in_the_dns_everybody_gets_an_address() {
         "<sip:edge.example.com;lr>",
     );
     let out = joe.records(&mut world, EDGES[0], "");
-    assert_eq!(out[1], "<sip:127.0.0.11:5060;lr>");
+    assert_eq!(bare(&out[1]), "<sip:127.0.0.11;lr>");
     assert!(joe.service[0].ends_with("@edge.example.com;lr;ob>"));
 }
 
@@ -183,7 +211,7 @@ fn a_phone_that_keeps_to_its_flows_gets_the_cluster() {
         service: Vec::new(),
     };
     let out = joe.records(&mut world, EDGES[0], "");
-    assert_eq!(out.len(), 1, "{out:?}");
+    assert_eq!(unmarked(&out[0]), unmarked(&out[1]));
     assert!(unmarked(&out[0]).ends_with("@edge.example.com;lr;gunk=e1>"));
 }
 
@@ -209,12 +237,16 @@ fn a_secure_registration_has_a_secure_name() {
     let joe = Phone::new("joe", JOE, false);
     let invite = joe.request("INVITE", "sips:ann@example.com", 1, "", "");
     let invite = invite.replace("<sip:joe@127", "<sips:joe@127");
+    let ann = Phone::new("ann", ANN, false);
+    world.connect(ANN, E2_TLS);
+    let mut register = Register::new("ann", ANN);
+    (register.uri, register.route) = ("sips:example.com", String::new());
+    register.lines = format!("Contact: <sips:ann@{ANN}>\n");
+    let ok = register.login(&mut world, E2_TLS);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
     joe.send(&mut world, E1_TLS, &invite);
-    let mut trace = world.trace.iter();
-    let is_it = |seen: &&Seen| seen.to.to_string() == HOME_TLS && seen.text.starts_with("INVITE ");
-    let passed = trace.rfind(is_it).unwrap();
-    let routes = Phone::values(&passed.text, "Record-Route");
-    assert_eq!(routes[1], "<sips:e1.edge.example.com;lr>", "{routes:?}");
+    let out = recorded(&mut world, (&joe, HOME_TLS), (&ann, E2_TLS));
+    assert_eq!(bare(&out[1]), "<sips:e1.edge.example.com;lr>", "{out:?}");
 }
 
 #[test]
@@ -228,16 +260,19 @@ fn who_never_registered_has_the_name_on_his_own_side() {
     };
     let by_name = "Route: <sip:edge.example.com;lr>\n";
     let out = guest.records(&mut world, EDGES[0], by_name);
+    assert!(unmarked(&out[0]).ends_with("@127.0.0.11;lr>"), "{out:?}");
+    // The same flow by both.
+    let (user, own) = out[1].split_once('@').unwrap();
+    assert!(out[0].starts_with(&format!("{user}@")), "{out:?}");
     assert!(
-        unmarked(&out[0]).ends_with("@127.0.0.11:5060;lr>"),
+        own.starts_with("e1.edge.example.com;transport=udp;lr;dlg="),
         "{out:?}"
     );
-    assert_eq!(out[1..], ["<sip:e1.edge.example.com;transport=udp;lr>"]);
     for other in ["", "Route: <sip:127.0.0.11;lr>\n"] {
         let mut world = named_with(guests);
         let out = guest.records(&mut world, EDGES[0], other);
-        assert_eq!(out.len(), 1, "{out:?}");
-        assert!(unmarked(&out[0]).ends_with("@127.0.0.11:5060;lr>"));
+        assert_eq!(unmarked(&out[0]), unmarked(&out[1]));
+        assert!(unmarked(&out[0]).ends_with("@127.0.0.11;lr>"));
     }
 }
 

@@ -123,6 +123,17 @@ impl Phone {
         world.send(self.addr, to, text);
     }
 
+    /// The 180 to what it has sent, past answers that say less.
+    #[track_caller]
+    pub(crate) fn ringing(&self, world: &mut World) -> String {
+        loop {
+            let text = self.receive(world);
+            if text.starts_with("SIP/2.0 180 ") {
+                return text;
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn receive(&self, world: &mut World) -> String {
         world.receive(self.addr).text

@@ -4,7 +4,7 @@ use steadfast::edge::{self, Hop, NextHop};
 use steadfast::id::Transport;
 use steadfast::trust::Strangers;
 
-use super::marks::unmarked;
+use super::marks::{bare, unmarked};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
 
@@ -289,9 +289,8 @@ fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
         let text = request("INVITE", "sip:ann@example.com", 3, "");
         world.send(FAR, E1_TLS, &text);
         let recorded = recorded_towards(&world, home);
-        assert_eq!(recorded.len(), 2, "{recorded:?}");
+        assert_eq!(recorded.len(), 1, "{recorded:?}");
         assert!(unmarked(&recorded[0]).ends_with("@edge.example.com;lr;gunk=e1>"));
-        assert_eq!(recorded[1], address);
         let invite = ann.receive(&mut world);
         ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
         assert_eq!(status(&mut world), "100");
@@ -303,7 +302,7 @@ fn what_is_recorded_for_tls_is_what_the_certificate_proves() {
         // Its route set, at its edge and at another one.
         let mut routes = Phone::values(&ok, "Record-Route");
         routes.reverse();
-        assert_eq!(routes[0], address);
+        assert_eq!(bare(&routes[0]), address);
         let routes: Vec<_> = routes.iter().map(|uri| format!("Route: {uri}\n")).collect();
         let to = Phone::values(&ok, "To").remove(0);
         for (number, edge) in [(4, E1_TLS), (5, "127.0.0.13:5061")] {

@@ -62,7 +62,7 @@ fn an_answer_goes_back_the_way_the_request_came() {
 
 #[test]
 fn a_forwarded_request_carries_what_was_seen_of_its_sender() {
-    // X-2, X-12: and the phone's answer comes from the socket it wrote to.
+    // X-2, X-12, between elements of ours without rport: and the phone's answer comes from the socket it wrote to.
     let mut world = World::lab(Tokens::Clear);
     Phone::new("joe", "127.0.0.1:5070", false).register(&mut world, EDGES[0]);
     let text =
@@ -78,9 +78,7 @@ fn a_forwarded_request_carries_what_was_seen_of_its_sender() {
         "Via: SIP/2.0/UDP 10.0.0.1:5060;received=127.0.0.1;rport=5070;branch=z9hG4bKnat"
     );
     assert!(
-        vias[1].starts_with(
-            "Via: SIP/2.0/UDP 127.0.0.11:40000;received=127.0.0.11;rport=40000;keep=1;branch="
-        ),
+        vias[1].starts_with("Via: SIP/2.0/UDP 127.0.0.11:40000;branch="),
         "{vias:?}"
     );
     respond(&mut world, FAR, &received, 486);
@@ -107,7 +105,7 @@ fn a_long_request_goes_by_tcp() {
         );
         let via = mask(&seen.text);
         assert!(
-            via.contains("\r\nVia: SIP/2.0/TCP 127.0.0.10:5060;branch=OURS\r\n"),
+            via.contains("\r\nVia: SIP/2.0/TCP 127.0.0.10;branch=OURS\r\n"),
             "{via}"
         );
         world.send(FAR, HOME, &answer(&seen.text, 200, "far", ""));
@@ -137,7 +135,7 @@ fn a_long_request_goes_by_udp_when_tcp_is_refused() {
         assert_eq!(seen.transport, Transport::Udp);
         assert!(
             seen.text
-                .contains(&format!("\r\nVia: SIP/2.0/UDP {HOME};rport;branch=")),
+                .contains("\r\nVia: SIP/2.0/UDP 127.0.0.10;rport;branch="),
             "{}",
             seen.text
         );
@@ -312,7 +310,7 @@ fn a_body_without_a_length_gets_one_on_a_stream() {
     world.send(CORE, HOME, &text);
     let seen = world.receive(FAR);
     assert_eq!(seen.transport, Transport::Tcp);
-    let head = "MESSAGE sip:bob@127.0.0.9;transport=tcp SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.10:5060;branch=OURS\r\n\
+    let head = "MESSAGE sip:bob@127.0.0.9;transport=tcp SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.10;branch=OURS\r\n\
         Max-Breadth: 60\r\nContent-Length: 5\r\nVia: ";
     let got = mask(&seen.text);
     assert!(

@@ -318,8 +318,8 @@ fn a_phone_cannot_say_that_its_edge_said_it() {
     let edge = world.last_to(JOE).from.to_string();
     let answer = call.joe.response(&asked, 430, "Flow Failed");
     let answer = answer.replace(
-        "Via: SIP/2.0/UDP 127.0.0.10:5060",
-        "Via: SIP/2.0/UDP 127.0.0.10:5060;said",
+        "Via: SIP/2.0/UDP 127.0.0.10;",
+        "Via: SIP/2.0/UDP 127.0.0.10;said;",
     );
     assert!(answer.contains(";said"), "{answer}");
     world.send(JOE, &edge, &answer);

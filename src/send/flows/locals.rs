@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Flows;
-use crate::edit::{decimal, host_port};
+use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, SocketId, Team, Transport};
 use crate::locate::Spoken;
 use crate::scan::uri::same_host;
@@ -64,11 +64,15 @@ pub struct SentBy<'a> {
 }
 
 impl SentBy<'_> {
-    /// Appends it. The port is always there: a name without one would have SRV
-    /// records lead to any node of that name (RFC 3263 §5).
+    /// Appends it. A name always has its port: without one SRV records would lead
+    /// to any node of that name (RFC 3263 §5).
     pub fn write(&self, out: &mut Vec<u8>) {
         let Some(name) = self.name else {
-            return host_port(out, self.addr);
+            // RFC 3261 §18.2.2: what UDP and TCP mean without one.
+            return match (self.transport, self.addr.port()) {
+                (Transport::Udp | Transport::Tcp, 5060) => host(out, self.addr.ip()),
+                _ => host_port(out, self.addr),
+            };
         };
         out.extend_from_slice(name.as_bytes());
         out.push(b':');

@@ -1,5 +1,6 @@
 //! One call as both sides have it, and everything that must not pass for it.
 
+use super::text::TEXT_MAX;
 use super::*;
 use crate::scan::scan;
 use crate::scan::uri::Uri;
@@ -43,24 +44,33 @@ fn called(tags: (&str, &str), lines: &str) -> Mark {
 
 /// The mark for the calling side: ours in the 200, whose other lines these are.
 #[track_caller]
-fn calling(mark: Mark, above: &str, ours: &str, lines: &str) -> String {
+fn calling(mark: Mark, above: &str, lines: &str) -> String {
     let mut own = b"<sip:us.example;lr".to_vec();
-    mark.write(&mut own);
+    write_param(b"e1", Some(mark), &mut own);
     let own = String::from_utf8(own).unwrap();
-    let lines = format!("{above}Record-Route: {ours}{own}>\n{lines}");
-    let (bytes, message) = message("SIP/2.0 200 OK", "id", ("alice", "bob"), &lines);
-    let (mut edits, mut out) = (Edits::default(), Vec::new());
-    let above = ours.matches("us.example").count();
-    assert!(key().turn(mark, above, (&bytes, &message), (&mut edits, |_| false)));
-    edits.apply(&bytes, &mut out);
-    let out = String::from_utf8(out).unwrap();
-    let place = out.find(";dlg=").unwrap() + ";dlg=".len();
+    let turned = Turned {
+        mark,
+        there: None,
+        place: None,
+    };
+    let (before, out) = turn(turned, &format!("{above}Record-Route: {own}>\n{lines}"));
+    let place = out.find(";gunk=e1.").unwrap() + ";gunk=e1.".len();
     // Nothing else of the answer is another.
-    let mut before = String::from_utf8(bytes).unwrap();
+    let mut before = String::from_utf8(before).unwrap();
     assert_eq!(out.len(), before.len());
     before.replace_range(place..place + TEXT_LEN, &out[place..place + TEXT_LEN]);
     assert_eq!(before, out);
     out[place..place + TEXT_LEN].to_owned()
+}
+
+/// The 200 with these lines, and what becomes of it.
+#[track_caller]
+fn turn(turned: Turned<'_>, lines: &str) -> (Vec<u8>, String) {
+    let (bytes, message) = message("SIP/2.0 200 OK", "id", ("alice", "bob"), lines);
+    let (mut edits, mut out) = (Edits::default(), Vec::new());
+    assert!(key().turn(&turned, (&bytes, &message), (&mut edits, |_| false)));
+    edits.apply(&bytes, &mut out);
+    (bytes, String::from_utf8(out).unwrap())
 }
 
 fn text(mark: Mark) -> String {
@@ -85,7 +95,7 @@ fn contact(uri: &str) -> String {
 #[test]
 fn each_side_has_its_own_mark_and_no_other() {
     let of_bob = called(("alice", ""), &contact(ALICE));
-    let of_alice = calling(of_bob, "", "", &contact(BOB));
+    let of_alice = calling(of_bob, "", &contact(BOB));
     let of_bob = text(of_bob);
     assert!(of_bob.starts_with('q') && of_alice.starts_with('s'));
     // (mark, its side's tag, the other's, where that side sends)
@@ -120,12 +130,7 @@ fn the_tag_of_the_called_side_counts_once_it_is_known() {
     let of_reinvite = text(called(("alice", "bob"), &contact(ALICE)));
     assert!(is_good(&of_reinvite, "id", ("bob", "alice"), ALICE));
     assert!(!is_good(&of_reinvite, "id", ("carol", "alice"), ALICE));
-    let of_alice = calling(
-        called(("alice", ""), &contact(ALICE)),
-        "",
-        "",
-        &contact(BOB),
-    );
+    let of_alice = calling(called(("alice", ""), &contact(ALICE)), "", &contact(BOB));
     assert!(!is_good(&of_alice, "id", ("carol", "bob"), BOB));
 }
 
@@ -133,7 +138,7 @@ fn the_tag_of_the_called_side_counts_once_it_is_known() {
 fn a_mark_leads_where_it_was_written_for() {
     let behind = format!("Record-Route: <{BEHIND}>\n");
     let of_bob = called(("alice", ""), &format!("{behind}{}", contact(ALICE)));
-    let of_alice = calling(of_bob, &behind, "", &contact(BOB));
+    let of_alice = calling(of_bob, &behind, &contact(BOB));
     let of_bob = text(of_bob);
     for (mark, tags) in [(of_bob, ("bob", "alice")), (of_alice, ("alice", "bob"))] {
         for (next, want) in [
@@ -312,20 +317,108 @@ fn a_way_is_read_as_the_router_reads_it() {
 }
 
 #[test]
-fn what_our_other_value_says_is_not_what_follows() {
-    // Two values of ours stand together, the mark in the lower one.
+fn the_calling_side_may_get_another_value() {
+    // RFC 3261 §16.7-8: what the called side needs of us is of no use to it.
     let behind = format!("Record-Route: <{BEHIND}>\n");
     let mark = called(("alice", ""), &contact(ALICE));
-    let of_alice = calling(mark, &behind, "<sip:us.example:5070;lr>, ", &contact(BOB));
-    assert!(is_good(&of_alice, "id", ("alice", "bob"), BEHIND));
-    assert!(!is_good(
-        &of_alice,
+    let there = b"sip:joe+e1+x@edge.example.com;lr;gunk=e1.";
+    let own = Own {
+        user: b"joe+e1+x",
+        flow: b"",
+    };
+    let (_, shown) = message("INVITE sip:b@b.example SIP/2.0", "id", ("alice", "bob"), "");
+    let (bytes, _) = message("INVITE sip:b@b.example SIP/2.0", "id", ("alice", "bob"), "");
+    let ours = text(mark);
+    for (ours, place) in [
+        (format!("<sip:192.0.2.7;lr;dlg={ours}>"), None),
+        (format!("<sip:192.0.2.7;lr;dlg={ours}>;x=y"), Some(1)),
+        (format!("\"e <1>\" <sip:192.0.2.7;dlg={ours};lr>"), None),
+        // A phone that leaves out what it does not know.
+        ("<sip:192.0.2.7;lr>".to_owned(), Some(1)),
+    ] {
+        let turned = Turned {
+            mark,
+            there: Some(there),
+            place,
+        };
+        let lines = format!(
+            "{behind}Record-Route: {ours}, <sip:below.example;lr>\n{}",
+            contact(BOB)
+        );
+        let (before, out) = turn(turned, &lines);
+        let uri = &ours[ours.find("<sip:").unwrap() + 1..ours.rfind('>').unwrap()];
+        let there = std::str::from_utf8(there).unwrap();
+        let at = out.find(there).unwrap_or_else(|| panic!("{out}")) + there.len();
+        let turned = &out[at..at + TEXT_LEN];
+        let want = String::from_utf8(before).unwrap();
+        assert_eq!(out, want.replacen(uri, &format!("{there}{turned}"), 1));
+        assert!(turned.starts_with('s'));
+        let verify = |own, next: &str| {
+            key().verify(
+                (turned.as_bytes(), own),
+                &bytes,
+                &shown,
+                Next::Route(next.as_bytes()),
+            )
+        };
+        // It is over the value that it stands in, and what is behind us.
+        assert!(verify(own, BEHIND));
+        assert!(!verify(Own::default(), BEHIND) && !verify(own, "sip:below.example;lr"));
+    }
+    // Nothing of ours is there: it stays as it is.
+    let turned = Turned {
+        mark,
+        there: Some(there),
+        place: None,
+    };
+    let lines = format!("Record-Route: <sip:192.0.2.7;lr>\n{}", contact(BOB));
+    let (before, out) = turn(turned, &lines);
+    assert_eq!(out.as_bytes(), before);
+}
+
+#[test]
+fn a_mark_is_read_as_it_was_before() {
+    // Ten octets of MAC, where a dialog began before an upgrade.
+    let lines = contact(ALICE);
+    let (bytes, made_of) = message(
+        "INVITE sip:b@b.example SIP/2.0",
         "id",
-        ("alice", "bob"),
-        "sip:us.example:5070;lr"
-    ));
-    let of_alice = calling(mark, "", "<sip:us.example:5070;lr>, ", &contact(BOB));
-    assert!(is_good(&of_alice, "id", ("alice", "bob"), BOB));
+        ("alice", ""),
+        &lines,
+    );
+    let said = Said {
+        call_id: b"id",
+        own_tag: None,
+        peer_tag: b"alice",
+        own: Own::default(),
+        next: Next::Target(ALICE.as_bytes()),
+    };
+    let mac = key().mac(Side::Called, &said);
+    let alone = format!("q{}", BASE32_DNSSEC.encode(&mac[..10]));
+    assert_eq!(alone.len(), 17);
+    assert!(is_good(&alone, "id", ("bob", "alice"), ALICE));
+    assert!(!is_good(&alone[..16], "id", ("bob", "alice"), ALICE));
+    let now = text(key().of_request(&bytes, &made_of, Own::default()).unwrap());
+    assert_eq!(now.len(), 14);
+    for (param, want) in [
+        (format!("gunk=e1.{now}"), true),
+        (format!("dlg={now}"), true),
+        (format!("gunk=.{now}"), true),
+        (format!("GUNK=h.1.{now}"), true),
+        (format!("gunk=e1;dlg={alone}"), true),
+        (format!("gunk={now}"), false),
+        (format!("gunk=e1.{alone}"), false),
+        (format!("gunk=e1.{now}0"), false),
+        ("gunk=e1".to_owned(), false),
+        ("dlg".to_owned(), false),
+    ] {
+        let route = format!("Route: <sip:us.example;lr;{param}>\n");
+        let first = format!("INVITE {ALICE} SIP/2.0");
+        let (bytes, shown) = message(&first, "id", ("bob", "alice"), &route);
+        let shown = key().shown((&bytes, &shown), (1, false));
+        assert_eq!(shown.any, want, "{param}");
+        assert_eq!(shown.leads_on, want);
+    }
 }
 
 #[test]
@@ -357,7 +450,6 @@ fn a_mark_is_of_the_value_that_it_stands_in() {
         assert_eq!(is_good, want, "{other:?}");
     }
     assert_eq!(Own::of(b"sip:joe@h;lr;FLOW=f1").flow, b"f1");
-    assert_eq!(Own::named(b"", b"f1").user, b"f1");
 }
 
 #[test]
@@ -365,7 +457,10 @@ fn a_mark_beside_the_value_of_another_phone_is_none() {
     let lines = contact(ALICE);
     let first = "INVITE sip:b@b.example SIP/2.0";
     let (bytes, made_of) = message(first, "id", ("alice", ""), &lines);
-    let own = Own::named(b"joe", b"");
+    let own = Own {
+        user: b"joe",
+        flow: b"",
+    };
     let mark = text(key().of_request(&bytes, &made_of, own).unwrap());
     let any = |routes: &str| {
         let routes = routes.replace("MARK", &mark);
@@ -462,7 +557,7 @@ fn where_nobody_could_answer_there_is_no_mark() {
     // An answer that says too little keeps the mark of the called side, which
     // opens nothing to the other one.
     let mark = called(("alice", ""), &contact(ALICE));
-    let kept = calling(mark, "", "", "");
+    let kept = calling(mark, "", "");
     assert_eq!(kept, text(mark));
     assert!(!is_good(&kept, "id", ("alice", "bob"), BOB));
 }

@@ -563,14 +563,17 @@ impl Gang {
 
 /// The mark in a Route value.
 fn mark(value: &str) -> Option<&str> {
-    param(value, "dlg")
+    let named = || Some(param(value, "gunk")?.rsplit_once('.')?.1);
+    param(value, "dlg").or_else(named)
 }
 
 /// The value with another mark.
 fn remark(value: &str, other: Option<&str>) -> String {
     match (mark(value), other) {
         (Some(own), Some(other)) => value.replace(own, other),
-        (Some(own), None) => value.replace(&format!(";dlg={own}"), ""),
+        (Some(own), None) => value
+            .replace(&format!(";dlg={own}"), "")
+            .replace(&format!(".{own}"), ""),
         (None, Some(other)) => value.replace(";lr", &format!(";lr;dlg={other}")),
         (None, None) => value.to_owned(),
     }

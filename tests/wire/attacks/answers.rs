@@ -177,7 +177,7 @@ fn an_answer_goes_where_its_request_came_from_whatever_its_vias_say() {
             let invite = ring(&mut world, &joe, &ann);
             let vias = Phone::values(&invite, "Via");
             let host = vias[2].split([' ', ';']).nth(1).unwrap();
-            assert!(host.starts_with("127.0.0.11:"), "{vias:?}");
+            assert_eq!(host, "127.0.0.11", "{vias:?}");
             let mut answer = ann.response(&invite, status, "Said");
             if !victim.is_empty() {
                 answer = answer.replace(&vias[2], &vias[2].replace(host, victim));

@@ -71,7 +71,7 @@ fn a_mark_opens_no_other_phone_than_the_one_it_was_made_for() {
                 vec![own.clone(), stolen.clone()],
                 vec![stolen.clone(), own.clone()],
                 vec![
-                    stolen.replace(&format!("dlg={mark}"), "x"),
+                    stolen.replace(&format!(".{mark}"), "x"),
                     format!("<sip:127.0.0.11;lr;dlg={mark}>"),
                 ],
             ];

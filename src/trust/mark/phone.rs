@@ -1,0 +1,75 @@
+//! What a phone is called in the value of its own side of a dialog, where its token
+//! is of no use to anybody and ten times as long.
+
+use super::{MarkKey, Text};
+
+/// The name of a phone among the values of one dialog: the same at every edge that has
+/// the key, and without a meaning to anybody else.
+///
+/// It has 30 bits. It tells the phones that one call has forked to from each other, and
+/// the mark in the same value vouches for it; so nobody gains by guessing another
+/// phone's, and no two of a dialog have the same one but by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhoneName([u8; LEN]);
+
+const LEN: usize = 5;
+/// Of base64url (RFC 4648 §5): all of them are unreserved in a URI.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// Keeps it apart from the marks, which begin with the letters of their sides.
+const CONTEXT: u8 = b'n';
+
+impl PhoneName {
+    /// The name that a user part is; `None` for what is none. Who it is of, the mark
+    /// beside it says.
+    #[must_use]
+    pub fn read(user: &[u8]) -> Option<Self> {
+        user.try_into().ok().map(Self)
+    }
+
+    /// The user part of its URI.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl MarkKey {
+    /// The name of the phone that these fields tell from any other.
+    #[must_use]
+    pub fn phone_name(&self, fields: &[&[u8]]) -> PhoneName {
+        let mut text = Text::of(&self.0);
+        text.put(&[CONTEXT]);
+        fields.iter().for_each(|field| text.field(field));
+        let mut name = [0; LEN];
+        for (letter, byte) in name.iter_mut().zip(text.end()) {
+            *letter = ALPHABET[usize::from(byte & 63)];
+        }
+        PhoneName(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_of_one_phone_and_one_key() {
+        let [one, other] = [1, 2].map(|byte| MarkKey::new(&[byte; 32]));
+        let name = one.phone_name(&[b"joe", b"example.com", b"urn:uuid:1"]);
+        assert_eq!(
+            name,
+            one.phone_name(&[b"joe", b"example.com", b"urn:uuid:1"])
+        );
+        for fields in [
+            [&b"joe"[..], b"example.com", b"urn:uuid:2"],
+            [b"joe", b"example.co", b"murn:uuid:1"],
+            [b"joe", b"example.com", b""],
+        ] {
+            assert_ne!(name, one.phone_name(&fields));
+        }
+        let fields: [&[u8]; 3] = [b"joe", b"example.com", b"urn:uuid:1"];
+        assert_ne!(name, other.phone_name(&fields));
+        let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        assert!(name.as_bytes().iter().all(is_unreserved));
+    }
+}

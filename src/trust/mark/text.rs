@@ -1,0 +1,70 @@
+//! What the MAC of a mark is over, as octets that no two lists of fields share.
+
+use aes::Aes128Enc;
+
+use crate::secret::cmac::{BLOCK, Cmac, State};
+
+/// What a MAC is over, written into one piece.
+pub(super) struct Text<'a> {
+    key: &'a Cmac<Aes128Enc>,
+    /// What was read of it before.
+    state: State,
+    bytes: [u8; TEXT_MAX],
+    len: usize,
+}
+
+/// More than nearly every dialog needs, in whole blocks; a longer one is read in
+/// pieces.
+pub(super) const TEXT_MAX: usize = 24 * BLOCK;
+
+impl<'a> Text<'a> {
+    pub(super) fn of(key: &'a Cmac<Aes128Enc>) -> Self {
+        Self {
+            key,
+            state: State::default(),
+            bytes: [0; TEXT_MAX],
+            len: 0,
+        }
+    }
+
+    pub(super) fn put(&mut self, mut part: &[u8]) {
+        while let Some((now, later)) = part.split_at_checked(TEXT_MAX - self.len)
+            && !later.is_empty()
+        {
+            self.bytes[self.len..].copy_from_slice(now);
+            self.state = self.key.go_on(self.state, self.bytes.as_chunks().0);
+            self.len = 0;
+            part = later;
+        }
+        let end = self.len + part.len();
+        self.bytes[self.len..end].copy_from_slice(part);
+        self.len = end;
+    }
+
+    /// With its length, so that no two lists of fields are the same octets.
+    pub(super) fn field(&mut self, field: &[u8]) {
+        let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
+        self.put(&length.to_be_bytes());
+        self.put(field);
+    }
+
+    /// What is the same in any case.
+    pub(super) fn caseless(&mut self, name: &[u8]) {
+        let mut small = [0; HOST_MAX];
+        match small.get_mut(..name.len()) {
+            Some(small) => {
+                small.copy_from_slice(name);
+                small.make_ascii_lowercase();
+                self.field(small);
+            }
+            None => self.field(name),
+        }
+    }
+
+    pub(super) fn end(self) -> [u8; BLOCK] {
+        self.key.end(self.state, &self.bytes[..self.len])
+    }
+}
+
+/// Longest host that is compared without regard to its case.
+const HOST_MAX: usize = 64;
