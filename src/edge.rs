@@ -31,6 +31,7 @@ mod holding;
 mod homes;
 mod instance;
 mod keep_open;
+mod left_behind;
 mod member;
 mod moving;
 mod names;

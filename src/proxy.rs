@@ -84,6 +84,8 @@ pub struct Target {
     /// one before it is the cluster's last word, and by a 408 that one has asked
     /// the phone, as whoever is asked next would have it do again.
     pub is_last_resort: bool,
+    /// How long it may be silent before who stands by for it is asked beside it.
+    pub silence: Option<Duration>,
     /// It leads to an edge that may have the flow of the phone: when it fails, a flow
     /// has (O-5), and no server.
     pub is_for_flow: bool,
@@ -108,6 +110,7 @@ impl Target {
             rank: 0,
             after: None,
             is_last_resort: false,
+            silence: None,
             is_for_flow: false,
             replaces_route: false,
             is_redirected: false,

@@ -39,6 +39,7 @@ mod wire {
     mod keeping;
     mod kept_flows;
     mod kin;
+    mod left_behind;
     mod locating;
     mod loops;
     mod lost_connections;

@@ -44,7 +44,7 @@ impl Edge {
         self.settings.rules.nat_keepalive == NatKeepalive::Ping
     }
 
-    /// Does what the operator wants for the phone whose REGISTER, `request`, is granted
+    /// K-7: does what the operator wants for the phone whose REGISTER, `request`, is granted
     /// by `response`, where `ours` is its Contact. True: it is to be sent something
     /// every now and then.
     pub(super) fn keep_reachable(

@@ -160,7 +160,11 @@ impl Edge {
         let bare = bare.map(|(flow, _)| flow);
         let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
         match here.or(bare) {
-            Some(flow) => self.incoming(pass, flow, token),
+            Some(flow) => {
+                let verdict = self.incoming(pass, flow, token);
+                self.doubt(pass, flow, token);
+                verdict
+            }
             None if principal == Principal::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
                 no_flow(pass)
             }

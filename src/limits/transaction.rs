@@ -23,6 +23,9 @@ pub const RING_TIME: Duration = Duration::from_secs(30);
 pub const RANG_OUT_GRACE: Duration = T2;
 /// Grace of a cancelled branch without a final answer (RFC 3261 §9.1: 64·T1).
 pub const CANCEL_GRACE: Duration = T1_64;
+/// How long a phone over UDP may leave a request of its dialog without a word before
+/// the other edges are asked for it beside it: it has been sent three times by then.
+pub const PHONE_SILENCE: Duration = Duration::from_millis(2_000);
 /// Most transactions of each side per shard. At the bound a new request gets
 /// 503 statelessly; nothing that runs is disturbed.
 pub const TRANSACTIONS_MAX: usize = 1 << 20;

@@ -139,7 +139,9 @@ impl Proxy {
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
-        if invite {
+        if let Some(silence) = branch.target.silence {
+            branch.set_due(turn, (slot, index), silence.min(patience));
+        } else if invite {
             branch.set_due(turn, (slot, index), patience);
         }
         context.live += 1;
@@ -322,7 +324,7 @@ impl Turn<'_> {
     /// How long a branch may stay without a final answer: Timer C, or where others
     /// wait for it as long as it rings, and before that as long as whoever is
     /// behind the next hop may be silent.
-    fn patience(&self, context: &Context, index: usize) -> Duration {
+    pub(super) fn patience(&self, context: &Context, index: usize) -> Duration {
         let ring = self.ring_time(context, index);
         ring.map_or(limits::TIMER_C, |ring| {
             limits::TIMER_C.min(limits::T1_64 + ring)

@@ -155,6 +155,10 @@ impl Proxy {
         };
         if matches!(branch.state, State::Trying { .. }) {
             branch.state = State::Proceeding { cancelled: false };
+            if branch.target.silence.take().is_some() {
+                // It is heard: what is left is Timer C, of an INVITE.
+                branch.due = turn.now + limits::TIMER_C;
+            }
         }
         if response.status > 100 && branch.state == (State::Proceeding { cancelled: false }) {
             match ring {

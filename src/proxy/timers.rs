@@ -110,6 +110,9 @@ impl Proxy {
             branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
             return;
         }
+        if branch.target.silence.take().is_some() && branch.is_pending() {
+            return self.silent(turn, slot, place);
+        }
         let (state, client) = (branch.state, branch.client);
         let goes_on = branch.rang_out && state == (State::Proceeding { cancelled: true });
         let rings = state == (State::Proceeding { cancelled: false });
@@ -142,6 +145,18 @@ impl Proxy {
         }
         self.ended(turn, slot, place, status, None);
         self.released(turn.net, slot);
+    }
+
+    /// A branch has been silent for as long as it may while others stand by.
+    fn silent(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let Some(context) = self.contexts.get(slot) else {
+            return;
+        };
+        let patience = context.is_invite().then(|| turn.patience(context, index));
+        if let Some((branch, patience)) = self.branch(slot, index).zip(patience) {
+            branch.set_due(turn, (slot, index), patience);
+        }
+        self.overtake(turn, slot, index);
     }
 
     /// Drops the transaction of a branch without a word. Its place in the

@@ -204,7 +204,7 @@ fn a_restarted_edge_goes_on_keeping_a_phone_behind_a_nat_reachable() {
 
 #[test]
 fn a_phone_behind_a_nat_is_kept_reachable() {
-    // What its Via says is not where it is (RFC 3581 §4): it would be deaf before long.
+    // K-7: what its Via says is not where it is (RFC 3581 §4): it would be deaf before long.
     let mut world = World::lab(Tokens::Sealed);
     registers(&mut world, "10.1.1.1:5060", "", CONTACT);
     assert_eq!(pings(&mut world, limits::NAT_PING_EVERY / 2), 0);

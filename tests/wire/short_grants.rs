@@ -80,6 +80,7 @@ fn a_phone_behind_a_nat_is_told_to_come_again_soon_and_is_reached_as_long_as_gra
 
 #[test]
 fn the_contact_of_the_phone_alone_is_shortened() {
+    // K-7
     let asked = format!("Contact: <sip:joe@{INSIDE}>\nExpires: 600\n");
     let told = |lines: &str| told(INSIDE, &asked, lines);
     let ours = format!("Contact: <sip:joe@{INSIDE}>");

@@ -1,0 +1,75 @@
+//! A phone over UDP that has registered through another edge, from another address,
+//! while this one still has the flow that it has left (H-20): nobody tells this edge, since
+//! nothing is replicated, and nothing but silence shows that a datagram went nowhere.
+//!
+//! A steadfast home sends what belongs to the calls of the phone to where it has gone
+//! (`home::kin`). Another home goes by the Record-Route, to whichever edge the DNS names,
+//! and waits for half a minute where that is the old one. So where it has a request of a
+//! dialog for a phone of one flow, and the phone is silent for `limits::PHONE_SILENCE`,
+//! the other edges are asked beside it: whoever has a flow of the same phone sends it
+//! there, and a 430 of all of them leaves the phone its time. A phone of several flows
+//! (RFC 5626) is not looked for: its home has its other Path, and would have the phone
+//! asked twice.
+
+use super::Token;
+use super::homes::push_in_order;
+use super::policy::Edge;
+use crate::id::Flow;
+use crate::limits;
+use crate::proxy::{Pass, shows_loose};
+use crate::scan::Method;
+use crate::trust::Principal;
+
+impl Edge {
+    /// Has the other edges stand by for the flow that a request of a dialog goes to.
+    pub(super) fn doubt(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) {
+        let request = pass.request;
+        let may = matches!(flow, Flow::Udp { .. })
+            && request.ingress.principal == Principal::Home
+            && request.in_dialog()
+            && !pass.plan.restore_uri
+            && pass.plan.pop > 0
+            && !shows_loose(request);
+        // Nobody answers an ACK: it goes to all of them while something else is unanswered,
+        // as the INVITE is that was taken elsewhere.
+        let is_ack = request.message.method() == Method::Ack;
+        let is_moot = is_ack && pass.net.txns.unheard_on(flow) == 0;
+        if !may || is_moot || !self.is_alone_with(pass, flow, token) {
+            return;
+        }
+        pass.plan.ack_all = is_ack;
+        let own = request.message.routes().iter().take(pass.plan.pop);
+        let own = own.map(|route| route.value.of(request.bytes));
+        let route = pass.net.pool.build(limits::TOKEN_MAX, |out| {
+            for (place, value) in own.enumerate() {
+                if place > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                out.extend_from_slice(value);
+            }
+        });
+        let first = pass.plan.targets.len();
+        let set = self.token_places(token).filter(|place| *place != self.own);
+        for place in set.chain(self.outside(token)).take(limits::EDGES_ASKED) {
+            let hop = self.member_hop(pass.net, place, request.ingress.flow);
+            if let Some(hop) = hop.filter(|hop| !pass.net.is_down(pass.now, *hop)) {
+                push_in_order(pass.plan, hop);
+            }
+        }
+        for target in pass.plan.targets.iter_mut().skip(first) {
+            target.route = Some(route.clone());
+            target.is_for_flow = true;
+        }
+        let is_any = pass.plan.targets.len() > first;
+        if let Some(phone) = pass.plan.targets.first_mut().filter(|_| is_any) {
+            phone.silence = Some(limits::PHONE_SILENCE);
+        }
+    }
+
+    /// Whether the phone of a token has this flow and has said of no other.
+    fn is_alone_with(&self, pass: &Pass<'_, '_>, flow: Flow, token: &Token) -> bool {
+        let subscriber = token.subscriber();
+        let mut all = self.registrations.of(pass.now, &subscriber);
+        all.any(|one| one.flow == flow && one.reg_id == 0)
+    }
+}
