@@ -117,7 +117,9 @@ pub(super) fn relax_answer(
     edits: &mut Edits,
 ) {
     let is_target = method.refreshes_target() && (101..300).contains(&response.status);
-    if !is_target || net.flows.transport(to) == Transport::Tls {
+    let is_tls = |flow| net.flows.transport(flow) == Transport::Tls;
+    // Where it leaves TLS: elsewhere there is nothing to be looked for.
+    if !is_target || is_tls(to) || !is_tls(response.flow) {
         return;
     }
     let (bytes, message) = (response.bytes, response.message);
