@@ -323,7 +323,7 @@ def first(pair, side, what, since, cell, world):
     asking, other = pair.sides(side)
     # A phone of one flow is nowhere until it has registered elsewhere, and what
     # it says before it has noticed is lost with its connection.
-    if pair.own.flows == 1 and not pair.own.trace.registered(1, world.patience, since):
+    if pair.own.flows == 1 and not pair.own.trace.registered(1, world.patience(pair.transport), since):
         raise Lost(f"it does not register again{pair.own.gone()}")
     if what == "BYE":
         return end(asking, ANSWER)
@@ -366,10 +366,11 @@ def reachable(kinds, transport, world):
 
 def again(pair, since, world):
     """Calls until a call arrives; how long after `since` that was."""
-    while time.monotonic() < since + world.patience:
+    patience = world.patience(pair.transport)
+    while time.monotonic() < since + patience:
         dialled = pair.far.dial(pair.own)
         if pair.own.trace.request("INVITE", dialled, 2.0):
             return time.monotonic() - since
         pair.far.hangup()
         pair.far.trace.answer("INVITE", dialled, 2.0)
-    raise Lost(f"not within {world.patience:.0f} s")
+    raise Lost(f"not within {patience:.0f} s")

@@ -176,11 +176,13 @@ def baresip_account(account):
 class Scripted(Phone):
     """A library from PyPI in a process of its own, which takes orders line by line."""
 
+    env = {}
+
     def start(self):
         log = self.log()
         words = [sys.executable, "-B", "-u", HERE / self.script, self.account.user, self.folder, self.account.transport]
         words += [self.account.ca or "-", port(), port(), *self.account.proxies()]
-        return Process(words, log, reader=self.trace.feed)
+        return Process(words, log, reader=self.trace.feed, env=dict(os.environ, **self.env))
 
     def order(self, word, *rest):
         self.process.say(" ".join([word, *rest]))
@@ -193,6 +195,15 @@ class Pjsua2(Scripted):
     @staticmethod
     def version():
         return "pjsua2 " + installed("pjsua2-python") + " (PyPI pjsua2-python)"
+
+
+class Pjsua2Inside(Pjsua2):
+    """One that takes itself to be elsewhere, as behind an address translation, speaks no
+    RFC 5626 and sends no keep-alives."""
+
+    title = "pjsua2 in NAT"
+    flows = 1
+    env = {"INSIDE": "10.9.9.9"}
 
 
 class Baresip4(Scripted):

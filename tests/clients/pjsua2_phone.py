@@ -10,6 +10,8 @@ import uuid
 import pjsua2 as pj
 
 USER, FOLDER, TRANSPORT, CA, PORT, RTP, *PROXIES = sys.argv[1:]
+# What it believes its address to be, behind an address translation that it does nothing about.
+INSIDE = os.environ.get("INSIDE")
 DOMAIN, PASSWORD, DNS = "example.com", "secret", "127.0.0.53"
 TYPES = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
@@ -64,7 +66,8 @@ settings.medConfig.noVad = True
 endpoint.libInit(settings)
 transport = pj.TransportConfig()
 transport.port = int(PORT)
-transport.boundAddress = transport.publicAddress = "127.0.0.1"
+transport.boundAddress = "127.0.0.1"
+transport.publicAddress = INSIDE or transport.boundAddress
 if TRANSPORT == "tls":
     transport.tlsConfig.verifyServer = CA != "-"
     if CA != "-":
@@ -83,7 +86,10 @@ for number, proxy in enumerate(PROXIES, 1):
     account.regConfig.retryIntervalSec = account.regConfig.firstRetryIntervalSec = 2
     account.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", USER, 0, PASSWORD))
     account.sipConfig.proxies.append(f"{proxy};lr")
-    account.natConfig.sipOutboundUse = 1
+    account.natConfig.sipOutboundUse = 0 if INSIDE else 1
+    if INSIDE:
+        account.natConfig.contactRewriteUse = account.natConfig.viaRewriteUse = 0
+        account.natConfig.udpKaIntervalSec = 0
     account.natConfig.sipOutboundInstanceId = instance
     account.natConfig.sipOutboundRegId = str(number)
     # No re-INVITE of its own right after the answer, to agree on one codec.

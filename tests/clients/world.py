@@ -176,6 +176,14 @@ class Lab:
         until_dead(edge)
         return since
 
+    def configure(self, line):
+        """One line more in the section [edge] of every edge, each started again."""
+        for edge in EDGES:
+            file = self.folder / f"{edge}.toml"
+            file.write_text(file.read_text().replace("[edge]\n", f"[edge]\n{line}\n", 1))
+            self.kill(edge)
+            self.restart(edge)
+
     def restart_all(self):
         for edge in sorted(self.dead):
             self.restart(edge)
