@@ -158,6 +158,8 @@ pub enum Note {
         /// Our URI for the calling side, up to its mark, where it is not the one that
         /// the request has.
         there: Option<Buf>,
+        /// The way that our value with the mark says, by `Net::route_way`.
+        own: u64,
         /// What an answer from outside the trust domain has to bring back.
         set: Option<RouteSet>,
     },

@@ -22,6 +22,7 @@ mod wire {
     mod believing;
     mod calling;
     mod cancelling;
+    mod copied_marks;
     mod core_side;
     mod digest;
     mod edge_registering;

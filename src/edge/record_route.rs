@@ -163,6 +163,7 @@ impl Edge {
         let secure = pass.plan.is_secure(pass.request);
         let (net, own) = (&*pass.net, &mut pass.plan.record_route);
         self.value(net, here, (secure, mark), own);
+        let way = net.route_way(own);
         let there = match (there, mark) {
             (Some(there), Some(_)) => Some(net.pool.build(THERE, |out| {
                 self.uri(net, there, secure, out);
@@ -177,7 +178,12 @@ impl Edge {
         };
         let is_answered_outside = pass.plan.is_leaving;
         let set = is_answered_outside.then(|| net.route_set(own, bytes, message));
-        pass.plan.note = Note::Dialog { mark, there, set };
+        pass.plan.note = Note::Dialog {
+            mark,
+            there,
+            own: way,
+            set,
+        };
     }
 
     /// Writes the token of the phone on `flow`; what that one does with a route.

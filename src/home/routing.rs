@@ -430,11 +430,13 @@ impl Home {
         }
         self.write_own(mark, own);
         own.push(b'>');
+        let way = pass.net.route_way(own);
         let is_leaving = pass.plan.is_leaving;
         let set = is_leaving.then(|| pass.net.route_set(own, bytes, message));
         pass.plan.note = Note::Dialog {
             mark,
             there: None,
+            own: way,
             set,
         };
     }

@@ -251,13 +251,15 @@ impl Turn<'_> {
         if let Note::Dialog {
             mark: Some(mark),
             there,
+            own,
             set,
         } = &context.note
             && (101..300).contains(&response.status)
         {
-            // An answer from outside leaves our Record-Route as it was, and claims no
+            // An answer from outside leaves the Record-Route as it was, and claims no
             // element of ours for what is behind whoever gave it.
             let is_claim = |next: Next<'_>| set.is_some() && self.policy.names_peer(next.uri());
+            let is_own = |value: &[u8]| self.net.route_way(value) == *own;
             let place = set.map(|set| self.net.route_set_at(set, response));
             let turned = Turned {
                 mark: *mark,
@@ -266,7 +268,7 @@ impl Turn<'_> {
             };
             let marks = self.policy.marks();
             let is_sound = place.is_none_or(|place| place.is_some())
-                && marks.turn(&turned, (bytes, message), (edits, is_claim));
+                && marks.turn(&turned, (bytes, message), (edits, is_own, is_claim));
             if !is_sound {
                 // Nobody gets a way that this request did not go.
                 for header in message.all(Name::RecordRoute) {

@@ -38,24 +38,33 @@ impl Net {
         above.filter(|_| is_it)
     }
 
-    /// Values as far as they decide on the way: a phone may write their parameters
-    /// in its own manner.
+    /// One value as far as it decides on the way.
+    #[must_use]
+    pub fn route_way(&self, value: &[u8]) -> u64 {
+        self.hash(way(value))
+    }
+
     fn set_of<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> RouteSet {
         let mut count = 0;
         let ways = values.flat_map(|value| {
             count += 1;
-            let way = Way::of(uri_in(value).unwrap_or(value));
-            let scheme: &[u8] = if way.is_secure { b"sips" } else { b"sip" };
-            [
-                scheme,
-                way.user,
-                way.host,
-                way.maddr,
-                way.transport,
-                way.flow,
-            ]
+            way(value)
         });
         let hash = self.hash(ways);
         RouteSet { count, hash }
     }
+}
+
+/// A value as far as it decides on the way: a phone may write its parameters in its own
+/// manner.
+fn way(value: &[u8]) -> [&[u8]; 6] {
+    let way = Way::of(uri_in(value).unwrap_or(value));
+    [
+        if way.is_secure { b"sips" } else { b"sip" },
+        way.user,
+        way.host,
+        way.maddr,
+        way.transport,
+        way.flow,
+    ]
 }

@@ -297,15 +297,20 @@ impl MarkKey {
 
     /// Puts the mark for the calling side in the place of the one that the
     /// request carried, and `turned.there` in the place of our value where the calling
-    /// side needs another one; unless `is_claim` says of who is behind us by the answer
-    /// that nobody who gave it has him there. False when there is such a claim.
+    /// side needs another one; `is_own` knows that value from others. Unless `is_claim`
+    /// says of who is behind us by the answer that nobody who gave it has him there: false
+    /// when there is such a claim.
     pub fn turn(
         &self,
         turned: &Turned<'_>,
         (bytes, message): (&[u8], &Message),
-        (edits, is_claim): (&mut Edits, impl Fn(Next<'_>) -> bool),
+        (edits, is_own, is_claim): (
+            &mut Edits,
+            impl Fn(&[u8]) -> bool,
+            impl Fn(Next<'_>) -> bool,
+        ),
     ) -> bool {
-        let Some((place, said)) = turned.find(bytes, message) else {
+        let Some((place, said)) = turned.find((bytes, message), is_own) else {
             return true;
         };
         let Some(said) = said else {

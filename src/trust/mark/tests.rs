@@ -68,7 +68,11 @@ fn calling(mark: Mark, above: &str, lines: &str) -> String {
 fn turn(turned: Turned<'_>, lines: &str) -> (Vec<u8>, String) {
     let (bytes, message) = message("SIP/2.0 200 OK", "id", ("alice", "bob"), lines);
     let (mut edits, mut out) = (Edits::default(), Vec::new());
-    assert!(key().turn(&turned, (&bytes, &message), (&mut edits, |_| false)));
+    let says = |value: &[u8]| {
+        let host = uri_in(value).map(|uri| Way::of(uri).host);
+        matches!(host, Some(b"us.example" | b"192.0.2.7"))
+    };
+    assert!(key().turn(&turned, (&bytes, &message), (&mut edits, says, |_| false)));
     edits.apply(&bytes, &mut out);
     (bytes, String::from_utf8(out).unwrap())
 }
@@ -365,15 +369,21 @@ fn the_calling_side_may_get_another_value() {
         assert!(verify(own, BEHIND));
         assert!(!verify(Own::default(), BEHIND) && !verify(own, "sip:below.example;lr"));
     }
-    // Nothing of ours is there: it stays as it is.
-    let turned = Turned {
-        mark,
-        there: Some(there),
-        place: None,
-    };
-    let lines = format!("Record-Route: <sip:192.0.2.7;lr>\n{}", contact(BOB));
-    let (before, out) = turn(turned, &lines);
-    assert_eq!(out.as_bytes(), before);
+    // Nothing of ours is there, though the mark is: it stays as it is.
+    for there in [Some(&there[..]), None] {
+        let turned = Turned {
+            mark,
+            there,
+            place: None,
+        };
+        let lines = format!(
+            "Record-Route: <sip:192.0.2.8;lr;dlg={}>\n{}",
+            text(mark),
+            contact(BOB)
+        );
+        let (before, out) = turn(turned, &lines);
+        assert_eq!(out.as_bytes(), before);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::{Mark, Next, Own, Said, TEXT_LEN, call_id, contact, from_tag, to_tag, uri_in};
 use crate::scan::{Message, Name};
+use crate::span::Span;
 use crate::stick::MARK_PARAM;
 
 /// What becomes of our value in the answers (RFC 3261 §16.7-8).
@@ -28,32 +29,54 @@ impl Turned<'_> {
     /// side has no mark.
     pub(super) fn find<'a>(
         &'a self,
+        (bytes, message): (&'a [u8], &'a Message),
+        is_own: impl Fn(&[u8]) -> bool,
+    ) -> Option<(Range<usize>, Option<Said<'a>>)> {
+        let Ours { value, mark, above } = self.ours(bytes, message, is_own)?;
+        let (text, start) = (value.of(bytes), usize::from(value.start));
+        let uri = uri_in(text)?;
+        let (place, own) = match self.there {
+            Some(there) => {
+                let start = start + memchr::memmem::find(text, uri)?;
+                (start..start + uri.len(), Own::of(there))
+            }
+            None => {
+                let start = start + mark?;
+                (start..start + TEXT_LEN, Own::of(uri))
+            }
+        };
+        Some((place, said(bytes, message, own, above)))
+    }
+
+    /// Our value in an answer. Whoever has read the mark can write it anywhere, and then
+    /// another one would be made for what is not ours: our value is where the answer
+    /// has to have it, else the last one that says the way that ours does, since what
+    /// is added to an answer is added above. One with the mark comes first among those,
+    /// as one and the same request may have passed here twice.
+    fn ours<'a>(
+        &self,
         bytes: &'a [u8],
         message: &'a Message,
-    ) -> Option<(Range<usize>, Option<Said<'a>>)> {
-        let mut above = None;
-        let mut values = message.values(bytes, Name::RecordRoute).enumerate();
-        let (place, own, next) = values.find_map(|(place, value)| {
+        is_own: impl Fn(&[u8]) -> bool,
+    ) -> Option<Ours<'a>> {
+        let (mut above, mut found) = (None, None::<Ours<'_>>);
+        for (place, value) in message.values(bytes, Name::RecordRoute).enumerate() {
             let text = value.of(bytes);
-            let start = usize::from(value.start);
             let mark = self.mark.within(text);
-            match self.there {
-                Some(there) if mark.is_some() || self.place == Some(place) => {
-                    let uri = uri_in(text)?;
-                    let before = memchr::memmem::find(text, uri)?;
-                    let start = start + before;
-                    return Some((start..start + uri.len(), Own::of(there), above));
+            let is_ours = match self.place {
+                Some(ours) => place == ours,
+                None => {
+                    let is_marked = found.as_ref().is_some_and(|ours| ours.mark.is_some());
+                    let may_be = mark.is_some() || self.there.is_some() && !is_marked;
+                    may_be && is_own(text)
                 }
-                None if let Some(at) = mark => {
-                    let start = start + at;
-                    return Some((start..start + TEXT_LEN, Own::of(uri_in(text)?), above));
-                }
-                Some(_) | None => {}
+            };
+            if is_ours {
+                found = Some(Ours { value, mark, above });
             }
             above = Some(text);
-            None
-        })?;
-        Some((place, said(bytes, message, own, next)))
+        }
+        found
     }
 
     /// The URI for the calling side without a mark, and without what is written for one
@@ -66,6 +89,15 @@ impl Turned<'_> {
         });
         alone.or_else(|| there.strip_suffix(b"."))
     }
+}
+
+/// The value of ours in an answer.
+struct Ours<'a> {
+    value: Span,
+    /// Where the mark stands in it.
+    mark: Option<usize>,
+    /// The value above.
+    above: Option<&'a [u8]>,
 }
 
 fn said<'a>(
