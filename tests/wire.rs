@@ -19,6 +19,7 @@ mod wire {
     mod agent;
     mod agent_alone;
     mod attacks;
+    mod before_upgrade;
     mod believing;
     mod calling;
     mod cancelling;

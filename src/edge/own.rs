@@ -11,7 +11,9 @@
 //! address) and the side of the home (a token), in either order. It may have been another
 //! edge that put it in, since any edge of a token stands in for any other. A pair is
 //! also what a phone sends whose configuration puts its outbound proxy, an address or
-//! the bare name of the cluster, before every route set.
+//! the bare name of the cluster, before every route set. The value of a phone's side with
+//! a mark is never the first of a pair: behind it, where the home does not record-route,
+//! comes that of the other phone.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,7 +22,8 @@ use super::{BadToken, Kind, Token, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
 use crate::scan::uri::{Scheme, Uri, host_ip};
-use crate::trust::mark::FLOW_PARAM;
+use crate::stick::MARK_PARAM;
+use crate::trust::mark::{FLOW_PARAM, PhoneName};
 
 /// What a Route value (or a Request-URI) is to this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +226,9 @@ impl Edge {
             count: usize::from(what != Mine::Not),
             what,
         };
-        let Some(second) = route(1) else { return one };
+        let Some(second) = route(1).filter(|_| !is_whole(route(0), bytes)) else {
+            return one;
+        };
         let pair = |what| Own { count: 2, what };
         match what {
             Mine::Cluster | Mine::Address | Mine::Sibling => {
@@ -318,4 +323,12 @@ impl Edge {
         ip.is_some_and(|ip| self.is_own_address(net, ip, port) || self.is_member(ip, port))
             || ip.is_none() && self.is_our_name(net, bytes, uri)
     }
+}
+
+/// Whether a value is that of a phone's own side with the mark of its dialog: what is
+/// behind it is of another passage, also where no home stands between.
+fn is_whole(uri: Option<&Uri>, bytes: &[u8]) -> bool {
+    let marked = uri.filter(|uri| uri.param(bytes, MARK_PARAM).is_some());
+    let user = marked.and_then(|uri| uri.user);
+    user.is_some_and(|user| PhoneName::read(user.of(bytes)).is_some())
 }

@@ -411,3 +411,102 @@ fn two_subscribers_share_a_port() {
         assert_eq!(routes.len(), 2, "{routes:?}");
     }
 }
+
+#[test]
+fn the_value_of_the_far_phone_is_none_of_a_pair() {
+    // at a home that does not record-route the values of both phones stand side by
+    // side, and what the one sends goes by the home as ever.
+    for edge in [EDGES[0], EDGES[1]] {
+        let mut world = World::lab(Tokens::Sealed);
+        let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
+        joe.register(&mut world, EDGES[0]);
+        ann.register(&mut world, edge);
+        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, EDGES[0], &invite);
+        assert_eq!(joe.status(&mut world), 100);
+        let invite = ann.receive(&mut world);
+        ann.answer(&mut world, edge, &invite, 200, "OK");
+        joe.dialog(&joe.receive(&mut world), true);
+        ann.dialog(&invite, false);
+        for (phone, its) in [(&mut joe, EDGES[0]), (&mut ann, edge)] {
+            phone.routes.remove(1);
+            world.forget();
+            phone.in_dialog(&mut world, its, "INFO", 2);
+            let first = world.trace.iter().find(|seen| seen.to.to_string() != its);
+            let first = first.unwrap();
+            assert_eq!(first.to.to_string(), HOME, "{}", world.ladder());
+            let routes = Phone::values(&first.text, "Route");
+            assert_eq!(routes, phone.routes[1..], "{}", world.ladder());
+        }
+    }
+}
+
+#[test]
+fn no_mix_of_values_leads_to_another_phone() {
+    // I-11: ann has her own value with a mark that is good, and joe's token with one; by
+    // his flow, by hers and from elsewhere neither says anything beside the other.
+    let mut world = World::lab(Tokens::Sealed);
+    let mut phones = [
+        ("joe", JOE, 0),
+        ("ann", ANN, 0),
+        ("bob", "127.0.0.1:5090", 0),
+    ]
+    .map(|(name, addr, edge)| {
+        let mut phone = Phone::new(name, addr, false);
+        phone.register(&mut world, EDGES[edge]);
+        phone
+    });
+    let [joe, ann, bob] = &mut phones;
+    // bob has called ann before, so that she knows his token.
+    let mut tokens = Vec::new();
+    for caller in [&mut *bob, &mut *joe] {
+        let invite = caller.request("INVITE", "sip:ann@example.com", 1, "", "");
+        caller.send(&mut world, EDGES[0], &invite);
+        assert_eq!(caller.status(&mut world), 100);
+        let invite = ann.receive(&mut world);
+        ann.answer(&mut world, EDGES[0], &invite, 200, "OK");
+        assert_eq!(caller.status(&mut world), 200);
+        ann.dialog(&invite, false);
+        tokens.push(ann.route_to_far_edge());
+    }
+    let near = ann.routes[0].clone();
+    let (bobs, joes) = (tokens[0].clone(), tokens[1].clone());
+    let (_, marked) = joes.split_once("@").unwrap();
+    let user = |value: &str| value.split_once('@').unwrap().0.to_owned();
+    let stolen = format!("{}@{marked}", user(&bobs));
+    let renamed = near.replace(&user(&near), &user(&bobs));
+    let proxy = "<sip:127.0.0.11;lr>".to_owned();
+    let mut cseq = 10;
+    for from in [ANN, STRANGER] {
+        for first in [&near, &proxy, &renamed, &stolen, &bobs, &joes] {
+            for second in [&near, &stolen, &renamed, &bobs] {
+                for third in [None, Some(&bobs), Some(&near)] {
+                    let mut thief = Phone::new("ann", from, false);
+                    thief.enter(ann);
+                    thief.routes = [Some(first), Some(second), third]
+                        .into_iter()
+                        .flatten()
+                        .cloned()
+                        .collect();
+                    cseq += 1;
+                    world.pass(steadfast::limits::T1);
+                    world.forget();
+                    thief.in_dialog(&mut world, EDGES[0], "MESSAGE", cseq);
+                    let bobs = world
+                        .trace
+                        .iter()
+                        .any(|seen| seen.to.to_string() == bob.addr());
+                    assert!(!bobs, "{:?}\n{}", thief.routes, world.ladder());
+                }
+            }
+        }
+    }
+    // With what he was given anybody goes on, to joe.
+    world.pass(steadfast::limits::T1);
+    world.forget();
+    let mut moved = Phone::new("ann", STRANGER, false);
+    moved.enter(ann);
+    moved.routes = vec![joes];
+    moved.in_dialog(&mut world, EDGES[0], "MESSAGE", cseq + 1);
+    assert!(joe.receive(&mut world).starts_with("MESSAGE "));
+}
