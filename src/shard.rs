@@ -36,6 +36,9 @@ pub use crate::send::{Handoff, Local, Notice, Output};
 /// ever used.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// How a request begins that is answered at once by whoever is there (RFC 3261 §17.2.1).
+const INVITE: &[u8] = b"INVITE ";
+
 /// What a shard is told at its start.
 pub struct Setup {
     /// Its endpoints; a UDP one is `SocketId` by its place. First the listeners,
@@ -374,6 +377,9 @@ impl Shard {
             }
             frame::Datagram::Stun(bytes) => {
                 self.net.hand_pong(flow, bytes);
+                if frame::stun::answered(bytes).is_some() {
+                    self.net.peers.answers(flow);
+                }
                 if let Hands::Agent(agent, net) = self.hands(now) {
                     agent.stun(net, now, flow, bytes);
                 }

@@ -347,6 +347,7 @@ fn send(
     owner: Owner,
 ) -> Option<(ClientId, Flow)> {
     let base = context.base.clone()?;
+    let is_invite = context.is_invite();
     let branch = context.branches.get_mut(index)?;
     if base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX
         && let Hop::To { addr, .. } = branch.target.hop
@@ -369,7 +370,7 @@ fn send(
         net.counters.unheard += 1;
         return None;
     }
-    net.asked(turn.now, target.hop, flow, turn.policy);
+    net.asked(turn.now, (target.hop, flow), is_invite, turn.policy);
     // A connection that is being opened to a peer over TLS is not watched yet,
     // and what waits for it is read by that peer or by nobody.
     let is_loose = turn.policy.follows_redirects()

@@ -177,6 +177,9 @@ impl Turn<'_> {
         let agreed = far.and_then(|far| self.net.peers.agreement(self.now, far));
         if negotiates && agreed.is_none() {
             self.net.meet(self.now, flow, Beats::None);
+            if self.policy.is_asked() {
+                self.net.peers.answers(flow);
+            }
             return false;
         }
         self.net.meet(self.now, flow, Beats::Ours);
@@ -249,9 +252,15 @@ impl Net {
     }
 
     /// A request leaves to a hop over a flow, which is watched from now on when
-    /// an element of the cluster is at its end.
-    pub(super) fn asked(&mut self, now: Instant, hop: Hop, flow: Flow, policy: &dyn Policy) {
-        if !self.peers.asked(now, flow) && policy.is_peer(self, Hop::Flow(flow)) {
+    /// an element of the cluster is at its end. An INVITE is answered at once.
+    pub(super) fn asked(
+        &mut self,
+        now: Instant,
+        (hop, flow): (Hop, Flow),
+        is_invite: bool,
+        policy: &dyn Policy,
+    ) {
+        if !self.peers.asked(now, flow, is_invite) && policy.is_peer(self, Hop::Flow(flow)) {
             let beats = match flow {
                 Flow::Udp { .. } => Some(Beats::None),
                 Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
@@ -266,7 +275,12 @@ impl Net {
             };
             if let Some(beats) = beats {
                 self.peers.meet(now, flow, beats);
-                self.peers.asked(now, flow);
+                if policy.is_asked() || !policy.negotiates(self, Hop::Flow(flow)) {
+                    // Edges answer homes and one another. A home may be of somebody
+                    // else's.
+                    self.peers.answers(flow);
+                }
+                self.peers.asked(now, flow, is_invite);
             }
         }
         if !self.health.is_empty()

@@ -43,7 +43,8 @@ impl Net {
         let bytes = self.pool.build(room, |out| write(&via, out));
         self.text = via;
         self.txns.start(now, client, method, flow, bytes.clone());
-        self.peers.asked(now, flow);
+        // No node of its own accord begins a call.
+        self.peers.asked(now, flow, false);
         self.counters.requests_out += 1;
         self.transmit(flow, bytes);
     }

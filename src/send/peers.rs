@@ -12,6 +12,11 @@
 //! the same home, and a home that was restarted, and so has agreed on nothing,
 //! takes questions that come regularly for a promise of more.
 //!
+//! A home that nobody here wrote may have agreed to nothing. It answers an INVITE at
+//! once (RFC 3261 §17.2.1), and whatever else it is asked when it knows the answer:
+//! silence after that is held against nobody who has not shown that he answers
+//! questions, since requests that ring over the same flow would end with it.
+//!
 //! Nothing here is kept per phone, and nothing but time and what was heard is
 //! looked at: the shard asks `look` and does what it says.
 
@@ -82,6 +87,20 @@ struct Peer {
     state: State,
     /// The network has sent something back since it was heard last.
     is_doubted: bool,
+    voice: Voice,
+    /// Since it was heard last it was asked what it owes an answer to at once.
+    owes: bool,
+}
+
+/// What a peer has said so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    /// Nothing: it may not be there at all.
+    Unheard,
+    /// Messages, but no answer to a question.
+    Messages,
+    /// It answers questions, or has agreed to.
+    Answers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +132,9 @@ impl Peers {
             if peer.beats == Beats::None || beats == Beats::Ours {
                 peer.beats = beats;
             }
+            if beats != Beats::None {
+                peer.voice = Voice::Answers;
+            }
         } else if self.list.len() < limits::PEERS_MAX {
             let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
             self.places.insert(flow, place);
@@ -126,6 +148,13 @@ impl Peers {
                 is_paced: false,
                 state: State::Alive,
                 is_doubted: false,
+                voice: match (beats, flow) {
+                    (Beats::Ours | Beats::Theirs, _) => Voice::Answers,
+                    // Somebody has taken the connection.
+                    (Beats::None, Flow::Stream(_)) => Voice::Messages,
+                    (Beats::None, Flow::Udp { .. }) => Voice::Unheard,
+                },
+                owes: false,
             });
         }
         self.hasten(now + limits::PEER_PING);
@@ -193,17 +222,35 @@ impl Peers {
         };
         peer.heard = now;
         peer.asked = None;
+        peer.owes = false;
+        if peer.voice == Voice::Unheard {
+            peer.voice = Voice::Messages;
+        }
         let was_doubted = std::mem::take(&mut peer.is_doubted);
         std::mem::replace(&mut peer.state, State::Alive) != State::Alive || was_doubted
     }
 
-    /// A request left over the flow. False when it is not watched.
-    pub fn asked(&mut self, now: Instant, flow: Flow) -> bool {
+    /// The peer answers questions: it has done so, or is one that does.
+    pub fn answers(&mut self, flow: Flow) {
+        if let Some(peer) = self.find(flow) {
+            peer.voice = Voice::Answers;
+        }
+    }
+
+    /// A request left over the flow; `at_once`: something comes back at once from
+    /// whoever is there. False when it is not watched.
+    pub fn asked(&mut self, now: Instant, flow: Flow, at_once: bool) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
-        if peer.asked.is_none() && peer.listens_to_questions() {
+        if !peer.listens_to_questions() {
+            return true;
+        }
+        let owed = at_once || peer.voice != Voice::Messages;
+        if peer.asked.is_none() || owed && !peer.owes {
+            // What it owes nothing to has no part in how long it is silent.
             peer.asked = Some(now);
+            peer.owes |= owed;
             self.hasten(now + limits::PEER_PROBE);
         }
         true
@@ -223,6 +270,10 @@ impl Peers {
         if peer.asked.is_some() && now < peer.pinged + limits::PEER_PROBE {
             return false;
         }
+        if !peer.owes {
+            peer.asked = None;
+        }
+        peer.owes = true;
         peer.asked.get_or_insert(now);
         peer.pinged = now;
         self.hasten(now + limits::PEER_PROBE);
@@ -330,17 +381,28 @@ impl Peer {
             return None;
         }
         match (self.since(), self.state) {
+            (Some(since), State::Alive) if !self.owes && self.asked.is_some() => {
+                Some(self.pinged.max(since) + limits::PEER_PING)
+            }
             (Some(since), State::Alive) => Some(self.pinged.max(since) + limits::PEER_PROBE),
             (Some(_), State::Suspect | State::Lost) => Some(self.pinged + limits::PEER_PING),
             (None, _) => (self.beats == Beats::Ours).then(|| self.pinged + self.pause),
         }
     }
 
+    /// Since when its silence says that it is gone.
+    fn silent_since(&self) -> Option<Instant> {
+        self.since()
+            .filter(|_| self.owes || self.beats == Beats::Theirs)
+    }
+
     /// When its state grows worse, if nothing is heard.
     fn worse_due(&self) -> Option<Instant> {
         match self.state {
-            State::Alive => self.since().map(|since| since + limits::T1),
-            State::Suspect => self.since().map(|since| since + limits::PEER_PATIENCE),
+            State::Alive => self.silent_since().map(|since| since + limits::T1),
+            State::Suspect => self
+                .silent_since()
+                .map(|since| since + limits::PEER_PATIENCE),
             State::Lost => None,
         }
     }
@@ -348,7 +410,12 @@ impl Peer {
     /// When it is no longer of interest; a configured peer always is.
     fn forget_due(&self) -> Option<Instant> {
         let last = self.heard.max(self.asked.unwrap_or(self.heard));
-        (self.beats != Beats::Ours).then(|| last + limits::PEER_FORGET)
+        // That it has answered no question is known for longer.
+        let memory = match (self.voice, self.state) {
+            (Voice::Messages, State::Alive) => limits::PEER_AGREED,
+            (Voice::Unheard | Voice::Messages | Voice::Answers, _) => limits::PEER_FORGET,
+        };
+        (self.beats != Beats::Ours).then(|| last + memory)
     }
 
     fn due(&self) -> Instant {
@@ -375,6 +442,7 @@ impl Peer {
         } else if self.ask_due().is_some_and(|due| due <= now) {
             self.pinged = now;
             self.asked.get_or_insert(now);
+            self.owes |= self.voice != Voice::Messages;
             out.push(Beat::Ask(self.flow));
         }
     }

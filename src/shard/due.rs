@@ -1,6 +1,6 @@
 //! What time brings to a shard, and whose business it is.
 
-use super::{Hands, SWEEP_EVERY, Shard};
+use super::{Hands, INVITE, SWEEP_EVERY, Shard};
 use crate::agent::Agent;
 use crate::id::StreamId;
 use crate::proxy::{Net, Owner, Proxy, Timer, Turn};
@@ -14,7 +14,8 @@ impl Shard {
             match due {
                 Due::Repeat { owner, send } => {
                     self.net.counters.retransmissions_out += 1;
-                    self.net.peers.asked(now, send.flow);
+                    let is_invite = send.bytes.starts_with(INVITE);
+                    self.net.peers.asked(now, send.flow, is_invite);
                     match self.hands(now) {
                         Hands::Proxy(proxy, mut turn) => proxy.repeat(&mut turn, owner, send),
                         Hands::Agent(_, net) => net.transmit_send(Some(send)),
@@ -22,7 +23,7 @@ impl Shard {
                 }
                 Due::Resend(send) => {
                     self.net.counters.retransmissions_out += 1;
-                    self.net.peers.asked(now, send.flow);
+                    self.net.peers.asked(now, send.flow, false);
                     match self.hands(now) {
                         Hands::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
                         Hands::Agent(_, net) => net.transmit_send(Some(send)),

@@ -4,7 +4,7 @@
 //! A request is handed on by the role, which alone knows whose it is; a response
 //! by its branch, which names the shard that wrote it.
 
-use super::{Acting, Hands, Shard};
+use super::{Acting, Hands, INVITE, Shard};
 use crate::edge::Edge;
 use crate::frame::stun;
 use crate::id::Flow;
@@ -48,7 +48,10 @@ impl Shard {
                 }
             }
             Handoff::Unreachable { flow, quoted } => self.unreachable(now, flow, &quoted),
-            Handoff::Heard { flow } => self.net.heard(now, flow),
+            Handoff::Heard { flow } => {
+                self.net.heard(now, flow);
+                self.net.peers.answers(flow);
+            }
             Handoff::Silent { flow } => {
                 if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
                     proxy.suspected(&mut turn, flow);
@@ -89,7 +92,7 @@ impl Shard {
                 }
             }
             Flow::Udp { .. } | Flow::Stream(_) => {
-                net.peers.asked(now, flow);
+                net.peers.asked(now, flow, bytes.starts_with(INVITE));
                 let bytes = net.pool.copy(bytes);
                 net.outbox.push_back(Output::Transmit { flow, bytes });
             }

@@ -189,15 +189,16 @@ impl Shard {
                             let pong = turn.net.pool.copy(b"\r\n");
                             turn.net.transmit(flow, pong);
                         }
-                        Hands::Proxy(..) => {}
+                        Hands::Proxy(_, turn) => turn.net.peers.answers(flow),
                     }
                     used += len;
                 }
                 frame::Stream::Noise { len } => used += len,
                 frame::Stream::Skip { len } => {
                     self.net.counters.keepalives += 1;
-                    if let Hands::Agent(agent, net) = self.hands(now) {
-                        agent.pong(net, now, flow);
+                    match self.hands(now) {
+                        Hands::Agent(agent, net) => agent.pong(net, now, flow),
+                        Hands::Proxy(_, turn) => turn.net.peers.answers(flow),
                     }
                     used += len;
                 }

@@ -318,3 +318,49 @@ fn a_home_that_knows_path_alone_is_led_to_the_core_side_of_any_edge() {
         meet_at_the_core(&world);
     }
 }
+
+#[test]
+fn a_home_that_answers_no_keep_alive_is_given_its_time() {
+    // K-1, K-3: it has agreed to nothing, and a request other than INVITE has no
+    // answer before its final one (RFC 4320).
+    for plain in PLAIN_HOMES {
+        let mut world = plain.world();
+        world.mute.push(plain.home.parse().unwrap());
+        plain.register(&mut world);
+        let mut joe = Phone::new("joe", JOE, true);
+        let to_home = |world: &World, method: &str| {
+            let mut trace = world.trace.iter();
+            let is_it = |text: &str| text.starts_with(method);
+            let seen = trace.rfind(|seen| seen.to.to_string() == plain.home && is_it(&seen.text));
+            seen.unwrap_or_else(|| panic!("{}", world.ladder())).clone()
+        };
+        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, OPEN[0], &invite);
+        let came = to_home(&world, "INVITE");
+        let back = came.from.to_string();
+        let trying = super::peer::answer(&came.text, 180, "h", "Contact: <sip:ann@127.0.0.9>\n");
+        world.send(plain.home, &back, &trying);
+        assert_eq!(joe.status(&mut world), 100);
+        assert_eq!(joe.status(&mut world), 180);
+        world.forget();
+
+        joe.call_id = "another".to_owned();
+        let message = joe.request("MESSAGE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, OPEN[0], &message);
+        for _ in 0..5 {
+            world.pass(steadfast::time::Duration::from_secs(1));
+        }
+        let asked = to_home(&world, "MESSAGE");
+        let ok = super::peer::answer(&asked.text, 200, "m", "");
+        world.send(plain.home, &asked.from.to_string(), &ok);
+        let ok = super::peer::answer(&came.text, 200, "h", "Contact: <sip:ann@127.0.0.9>\n");
+        world.send(plain.home, &back, &ok);
+        let mut heard = Vec::new();
+        while world.has(JOE) {
+            heard.push(joe.status(&mut world));
+        }
+        heard.retain(|status| *status >= 200);
+        assert_eq!(heard, [200, 200], "{}", world.ladder());
+        assert_eq!(world.counter(OPEN[0], "peers_silent"), 0);
+    }
+}

@@ -67,7 +67,7 @@ fn the_other_side_goes_by_the_questions() {
         assert_eq!(run(&mut peers, at), []);
         peers.heard(ms(at), TCP);
         // A phone may think for long while its edge is well.
-        peers.asked(ms(at), TCP);
+        peers.asked(ms(at), TCP, false);
     }
     assert_eq!(
         run(&mut peers, 9_000),
@@ -82,7 +82,7 @@ fn a_request_is_followed_by_questions_within_t1() {
     for beats in [Beats::None, Beats::Theirs] {
         let mut peers = peers();
         peers.meet(ms(0), UDP, beats);
-        assert!(peers.asked(ms(100), UDP));
+        assert!(peers.asked(ms(100), UDP, false));
         let asks = |at: u64| (at, Beat::Ask(UDP));
         let want = [asks(225), asks(350), asks(475), (600, Beat::Suspect(UDP))];
         assert_eq!(run(&mut peers, 600)[..4], want);
@@ -105,7 +105,7 @@ fn over_udp_a_peer_that_does_not_ask_is_asked() {
 fn anything_that_comes_is_an_answer() {
     let mut peers = peers();
     peers.meet(ms(0), UDP, Beats::None);
-    peers.asked(ms(100), UDP);
+    peers.asked(ms(100), UDP, false);
     assert_eq!(run(&mut peers, 300), [(225, Beat::Ask(UDP))]);
     peers.heard(ms(300), UDP);
     assert_eq!(run(&mut peers, 10_000), []);
@@ -126,12 +126,12 @@ fn a_peer_that_is_not_configured_is_forgotten_some_time() {
     let mut peers = peers();
     peers.meet(ms(0), UDP, Beats::None);
     peers.meet(ms(0), TCP, Beats::Ours);
-    peers.asked(ms(0), UDP);
+    peers.asked(ms(0), UDP, false);
     let told = run(&mut peers, 61_000);
     assert!(told.contains(&(60_000, Beat::Forgotten(UDP))), "{told:?}");
     assert_eq!((peers.len(), peers.is_watched(TCP)), (1, true));
     peers.forget(TCP);
-    assert!(peers.is_empty() && !peers.asked(ms(0), TCP));
+    assert!(peers.is_empty() && !peers.asked(ms(0), TCP, false));
 }
 
 #[test]
@@ -160,4 +160,43 @@ fn what_the_network_sent_back_is_believed_until_the_peer_says_anything() {
     assert!(!peers.doubt(ms(110), UDP), "and not for every datagram");
     assert!(peers.heard(ms(120), UDP) && !peers.is_suspect(UDP));
     assert_eq!(run(&mut peers, 600), []);
+}
+
+#[test]
+fn who_answers_no_question_is_not_blamed_for_being_slow() {
+    // K-1: a home that has agreed to nothing.
+    let mut peers = peers();
+    peers.meet(ms(0), UDP, Beats::None);
+    let asks = |at: u64| (at, Beat::Ask(UDP));
+    // It is asked seldom, in case that it does.
+    peers.heard(ms(0), UDP);
+    peers.asked(ms(100), UDP, false);
+    assert_eq!(run(&mut peers, 2_500), [asks(1_100), asks(2_100)]);
+    assert!(!peers.is_suspect(UDP));
+    // What it answers at once tells.
+    peers.asked(ms(2_500), UDP, true);
+    let told = run(&mut peers, 4_300);
+    assert!(told.contains(&(3_000, Beat::Suspect(UDP))), "{told:?}");
+    assert!(told.contains(&(4_300, Beat::Lost(UDP))), "{told:?}");
+    // And so does a question, of one that has ever answered one.
+    peers.heard(ms(5_000), UDP);
+    peers.answers(UDP);
+    peers.asked(ms(5_000), UDP, false);
+    let told = run(&mut peers, 6_800);
+    assert!(told.contains(&(5_500, Beat::Suspect(UDP))), "{told:?}");
+    assert!(told.contains(&(6_800, Beat::Lost(UDP))), "{told:?}");
+}
+
+#[test]
+fn that_a_peer_answers_no_question_is_not_forgotten_in_a_minute() {
+    let mut peers = peers();
+    peers.meet(ms(0), UDP, Beats::None);
+    peers.heard(ms(0), UDP);
+    assert_eq!(run(&mut peers, 600_000), []);
+    assert!(peers.asked(ms(600_000), UDP, false));
+    let told = run(&mut peers, 605_000);
+    assert!(
+        told.iter().all(|(_, beat)| *beat == Beat::Ask(UDP)),
+        "{told:?}"
+    );
 }
