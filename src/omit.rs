@@ -52,6 +52,8 @@ pub enum Omit {
     Asking,
     /// An answer from outside leaves the Record-Route as it was.
     RouteSet,
+    /// What stands in routes for phones that resolve is a name (M-1).
+    Names,
 }
 
 impl Omit {

@@ -36,6 +36,7 @@ use super::registrations::Registration;
 use super::{Follows, Token, flow_token};
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
+use crate::omit::Omit;
 use crate::proxy::{Net, Note, Pass, Request};
 use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
@@ -208,7 +209,10 @@ impl Edge {
             Way::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
-        let follows = self.asked_to(found.follows);
+        let follows = match self.asked_to(found.follows) {
+            Follows::Name if pass.net.omit.leaves_out(Omit::Names) => Follows::Address,
+            follows @ (Follows::Flow | Follows::Name | Follows::Address) => follows,
+        };
         let is_written = routed && self.copy_token(pass, token, &found, out)
             || self.write_token(&found.subscriber, found.edges, found.flags, out);
         is_written.then(|| (follows, self.phone_name(&found.subscriber)))

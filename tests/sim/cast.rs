@@ -13,13 +13,17 @@ use steadfast::shard::Role;
 use steadfast::trust::{CallsOut, Destinations, Identities, Strangers};
 
 use super::dice::Dice;
+use super::foreign;
 use super::phone::Who;
+use super::zone::{CLUSTER, Zone, name_of};
 
 pub(crate) const PASSWORD: &str = "secret";
 /// The port towards the home of an edge's first shard; the others follow.
 pub(crate) const UPSTREAM: u16 = 40_000;
 /// The password of the villains' accounts.
 pub(crate) const EVIL_PASSWORD: &str = "evil";
+/// Where an edge takes connections in that come from the home alone, from any port.
+pub(crate) const CORE_LISTEN: u16 = 5080;
 /// Whom calls to emergency services go to.
 pub(crate) const SOS: &str = "sos";
 /// Where a phone listens that gives its name in its Vias, and no port.
@@ -46,9 +50,30 @@ pub(crate) struct Extra {
     /// What it writes into its Vias, if that is a name: only the DNS knows at
     /// which port it listens.
     pub(crate) name: Option<String>,
+    /// How its edges are configured in it.
+    pub(crate) led: Led,
+}
+
+/// What a phone of somebody else's knows of its edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Led {
+    /// Their addresses; it calls them by the cluster's name, which it does not
+    /// resolve.
+    Told,
+    /// Their addresses alone.
+    Address,
+    /// The name of each, and it resolves what stands in its routes.
+    Edge,
+    /// The cluster's name, and it does.
+    Cluster,
 }
 
 impl Extra {
+    /// Whether it goes where the names in its routes lead.
+    pub(crate) fn resolves(&self) -> bool {
+        matches!(self.led, Led::Edge | Led::Cluster)
+    }
+
     /// What it registers for, in seconds.
     pub(crate) fn expires_s(&self) -> u32 {
         if self.speaks == Speaks::Sticky {
@@ -72,6 +97,11 @@ pub(crate) struct Rogue {
 #[derive(Clone, Debug)]
 pub(crate) struct Cast {
     pub(crate) homes: Vec<SocketAddr>,
+    /// The home is somebody else's.
+    pub(crate) is_foreign: bool,
+    /// Edges have a side of their own for it over TCP, and not a listener alone: then
+    /// their Vias lead there too.
+    pub(crate) core_side: bool,
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) phones: Vec<Extra>,
     pub(crate) rogues: Vec<Rogue>,
@@ -82,6 +112,8 @@ pub(crate) struct Cast {
     sealed: bool,
     /// Edges find the homes by name.
     named: bool,
+    /// The DNS has the names of the edges.
+    pub(crate) member_names: bool,
     set_size: usize,
     pub(crate) strangers: Strangers,
     /// The edges assert nothing of calls over UDP.
@@ -108,11 +140,14 @@ impl Cast {
         let mut cast = Self {
             homes: (0..homes).map(|host| addr(0, host)).collect(),
             edges: (0..edges).map(|host| addr(1, host)).collect(),
+            is_foreign: false,
+            core_side: false,
             phones: Vec::new(),
             rogues: Vec::new(),
             core,
             sealed: dice.permille(500),
             named: dice.permille(300),
+            member_names: false,
             set_size: 2 + dice.index(2),
             shards: 1,
             strangers: match dice.below(10) {
@@ -143,6 +178,7 @@ impl Cast {
                 speaks,
                 tcp,
                 name: is_named.then(|| format!("p{host}.example.net")),
+                led: Led::Told,
             });
         }
         cast.shards += u8::from(dice.permille(300));
@@ -156,7 +192,40 @@ impl Cast {
                 user: user.map(str::to_owned),
             });
         }
+        cast.estrange(&mut dice.fork("foreign"));
+        cast.name(&mut dice.fork("names"));
         cast
+    }
+
+    /// In some runs the home is no steadfast. It has no stickiness, so no phone that
+    /// lives by it.
+    fn estrange(&mut self, dice: &mut Dice) {
+        self.is_foreign = dice.permille(250);
+        if !self.is_foreign {
+            return;
+        }
+        self.homes.truncate(1);
+        self.core_side = self.core == Transport::Tcp && dice.permille(500);
+        for phone in &mut self.phones {
+            if phone.speaks == Speaks::Sticky {
+                phone.speaks = Speaks::Outbound;
+            }
+        }
+    }
+
+    /// In some runs the edges have names that phones resolve.
+    fn name(&mut self, dice: &mut Dice) {
+        self.member_names = dice.permille(400);
+        for phone in &mut self.phones {
+            let led = match dice.below(10) {
+                0..6 => Led::Edge,
+                6..9 => Led::Cluster,
+                _ => Led::Address,
+            };
+            if self.member_names && phone.speaks != Speaks::Sticky {
+                phone.led = led;
+            }
+        }
     }
 
     /// A home or an edge.
@@ -234,7 +303,32 @@ impl Cast {
             }
         }
         locals.push(local(Transport::Tcp, addr, false));
+        if self.is_foreign && self.is_edge(addr.ip()) {
+            let core = SocketAddr::new(addr.ip(), CORE_LISTEN);
+            locals.push(local(Transport::Tcp, core, false));
+        }
         locals
+    }
+
+    /// The home that is somebody else's.
+    pub(crate) fn foreign(&self, dice: &mut Dice) -> foreign::Setup {
+        let mut edges = self.edges.clone();
+        if self.core == Transport::Tcp {
+            for edge in &mut edges {
+                edge.set_port(CORE_LISTEN);
+            }
+        }
+        let account = |(user, password): (&str, &str)| (user.to_owned(), password.to_owned());
+        let rogues = self.rogues.iter().filter_map(|rogue| rogue.user.as_deref());
+        let rogues = rogues.map(|user| (user, EVIL_PASSWORD));
+        let phones = self.phones.iter().map(|phone| (&phone.user[..], PASSWORD));
+        foreign::Setup {
+            addr: self.homes[0],
+            tcp: self.core == Transport::Tcp,
+            zone: Zone { edges },
+            accounts: rogues.chain(phones).map(account).collect(),
+            says_service_route: dice.permille(500),
+        }
     }
 
     pub(crate) fn home(&self) -> Role {
@@ -275,8 +369,14 @@ impl Cast {
     }
 
     pub(crate) fn edge(&self, place: usize) -> Role {
+        let core = |addr: &SocketAddr| {
+            let core = SocketAddr::new(addr.ip(), CORE_LISTEN);
+            let core = self.core_side.then_some((Transport::Tcp, core));
+            core.into_iter().collect()
+        };
         let member = |(place, addr): (usize, &SocketAddr)| Member {
             core_port: UPSTREAM,
+            core: core(addr),
             ..Member::at(&format!("e{}", place + 1), addr.ip())
         };
         let home = |addr: &SocketAddr| {
@@ -305,7 +405,7 @@ impl Cast {
             home: homes,
             home_domains: vec!["example.com".to_owned()],
             members: self.edges.iter().enumerate().map(member).collect(),
-            member_names: false,
+            member_names: self.member_names,
             names: Vec::new(),
             peers: Vec::new(),
             core_port: UPSTREAM,
@@ -348,6 +448,17 @@ impl Cast {
     pub(crate) fn who(&self, phone: &Extra, dice: &mut Dice) -> Who {
         let turn = dice.index(self.edges.len());
         let edges = self.edges.iter().cycle().skip(turn);
+        let led_by = (0..2).map(|flow| match phone.led {
+            Led::Told | Led::Cluster => format!("<sip:{CLUSTER};lr>"),
+            Led::Address => {
+                let edge = self.edges[(turn + flow) % self.edges.len()];
+                format!("<sip:{edge};lr>")
+            }
+            Led::Edge => {
+                let name = name_of((turn + flow) % self.edges.len());
+                format!("<sip:{name};lr>")
+            }
+        });
         Who {
             user: phone.user.clone(),
             addr: phone.addr,
@@ -355,8 +466,13 @@ impl Cast {
             tcp: phone.tcp,
             outbound: phone.speaks == Speaks::Outbound,
             edges: edges.take(2).copied().collect(),
+            led_by: led_by.collect(),
+            zone: phone.resolves().then(|| Zone {
+                edges: self.edges.clone(),
+            }),
             expires_s: phone.expires_s(),
-            intrudes: (phone.speaks == Speaks::Plain && !phone.tcp).then_some(self.homes[0]),
+            intrudes: (phone.speaks == Speaks::Plain && !phone.tcp && !self.is_foreign)
+                .then_some(self.homes[0]),
         }
     }
 }

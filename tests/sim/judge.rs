@@ -64,6 +64,10 @@ impl Judge {
             return;
         };
         let cast = &self.cast;
+        if cast.is_foreign && cast.is_home(passage.who) {
+            // What somebody else's home does is not ours to judge.
+            return;
+        }
         if !cast.is_node(passage.who) {
             self.door.sent(passage, &text);
             if cast.is_phone(passage.who) {
@@ -99,7 +103,8 @@ impl Judge {
 
     /// A node opens a connection.
     pub(crate) fn opens(&mut self, who: IpAddr, to: SocketAddr) {
-        if self.cast.is_node(who)
+        let is_ours = self.cast.is_node(who) && !(self.cast.is_foreign && self.cast.is_home(who));
+        if is_ours
             && let Err(what) = Door::opens(&self.cast, to)
             && self.broken.is_none()
         {

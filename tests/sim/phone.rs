@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use steadfast::time::{Duration, Instant};
 
 use super::dice::Dice;
-use super::text::{Text, Via};
+use super::text::{Text, Via, uri_of};
+use super::zone::Zone;
 use calls::Leg;
 use register::Binding;
 
@@ -34,6 +35,11 @@ pub(crate) struct Who {
     pub(crate) outbound: bool,
     /// What it is configured with.
     pub(crate) edges: Vec<SocketAddr>,
+    /// The Route of its REGISTER, of each flow.
+    pub(crate) led_by: Vec<String>,
+    /// It resolves what stands in a Route, and goes on to the next server when one is
+    /// not there (RFC 3263 §4.3). It has no other idea of where to go.
+    pub(crate) zone: Option<Zone>,
     pub(crate) expires_s: u32,
     /// A villain: it claims the routes of those it calls at this home.
     pub(crate) intrudes: Option<SocketAddr>,
@@ -83,6 +89,8 @@ struct Client {
     purpose: Purpose,
     /// It has been sent another way.
     moved: bool,
+    /// Where the DNS leads besides, after `to`.
+    rest: Vec<SocketAddr>,
 }
 
 /// A server transaction.
@@ -181,6 +189,8 @@ impl Phone {
             .retain(|client| client.done.is_none_or(|done| done + LIFE > now));
         let mut failed = Vec::new();
         let mut moves = Vec::new();
+        let mut silent = Vec::new();
+        let resolves = self.who.zone.is_some();
         for (place, client) in self.clients.iter_mut().enumerate() {
             if client.done.is_some() {
                 continue;
@@ -188,10 +198,14 @@ impl Phone {
             let waits = client.method == "INVITE" && client.heard;
             if now >= client.start + LIFE && !waits {
                 client.done = Some(now);
-                failed.push((client.purpose, client.moved));
+                if client.rest.is_empty() {
+                    failed.push((client.purpose, client.moved));
+                } else {
+                    silent.push(place);
+                }
                 continue;
             }
-            if now >= client.start + PATIENCE && !client.heard && !client.moved {
+            if now >= client.start + PATIENCE && !client.heard && !client.moved && !resolves {
                 moves.push(place);
             }
             if now < client.next {
@@ -217,6 +231,9 @@ impl Phone {
         }
         for place in moves {
             self.move_client(now, place);
+        }
+        for place in silent {
+            self.ask_next(now, place);
         }
         for (purpose, moved) in failed {
             if !moved {
@@ -247,8 +264,8 @@ impl Phone {
             .retain(|server| server.refusal.is_some() || server.born + LIFE * 20 > now);
     }
 
-    /// A connection of the phone is gone.
-    pub(crate) fn closed(&mut self, now: Instant, peer: SocketAddr) {
+    /// A connection of the phone is gone; `refused`: it never was there.
+    pub(crate) fn closed(&mut self, now: Instant, peer: SocketAddr, refused: bool) {
         let hit: Vec<usize> = (0..self.clients.len())
             .filter(|place| {
                 let client = &self.clients[*place];
@@ -256,13 +273,36 @@ impl Phone {
             })
             .collect();
         for place in hit {
-            if self.clients[place].moved || !self.move_client(now, place) {
+            if refused && self.ask_next(now, place) {
+                continue;
+            }
+            // Stock phones do not say again what they wrote to a connection that is lost.
+            let stays = self.clients[place].moved || self.who.zone.is_some();
+            if stays || !self.move_client(now, place) {
                 self.clients[place].done = Some(now);
                 let purpose = self.clients[place].purpose;
                 self.failed(now, purpose, 503);
             }
         }
         self.lost_flow(now, peer);
+    }
+
+    /// Sends a request to the next server of its name, in a new transaction (RFC 3263
+    /// §4.3); false when there is none.
+    fn ask_next(&mut self, now: Instant, place: usize) -> bool {
+        let Some((next, rest)) = self.clients[place].rest.split_first() else {
+            return false;
+        };
+        let (next, rest) = (*next, rest.to_vec());
+        let branch = self.branch();
+        let client = &mut self.clients[place];
+        client.done.get_or_insert(now);
+        client.rest.clear();
+        let (purpose, method) = (client.purpose, client.method);
+        let bytes = client.under(&branch);
+        self.start_client(now, purpose, method, (self.who.tcp, next), branch, bytes);
+        self.clients.last_mut().unwrap().rest = rest;
+        true
     }
 
     /// One message, or one datagram.
@@ -295,7 +335,16 @@ impl Phone {
         if client.method == "INVITE" && status >= 300 {
             self.ack_refusal(place, text);
         }
+        // RFC 3263 §4.3
+        if status == 503 && !again && self.ask_next(now, place) {
+            return;
+        }
         let purpose = self.clients[place].purpose;
+        if let Purpose::Register(binding) = purpose
+            && !again
+        {
+            self.registers_at(binding, self.clients[place].to);
+        }
         match purpose {
             Purpose::Invite(leg) | Purpose::Reinvite(leg) if status < 300 => {
                 self.accepted(now, leg, purpose, text);
@@ -373,8 +422,30 @@ impl Phone {
             done: None,
             purpose,
             moved: false,
+            rest: Vec::new(),
         });
         self.out.push(Sent { tcp, to, bytes });
+    }
+
+    /// Sends a request in a new transaction to the first of some servers.
+    fn ask_any(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        method: &'static str,
+        servers: &[SocketAddr],
+        written: &Written<'_>,
+    ) {
+        self.ask(now, purpose, method, (self.who.tcp, servers[0]), written);
+        self.clients.last_mut().unwrap().rest = servers[1..].to_vec();
+    }
+
+    /// Where a Route leads, when the phone resolves it; none where it has no idea.
+    fn servers(&mut self, route: Option<&String>) -> Vec<SocketAddr> {
+        let (Some(zone), Some(route)) = (&self.who.zone, route) else {
+            return Vec::new();
+        };
+        zone.servers(uri_of(route), &mut self.dice)
     }
 
     fn branch(&mut self) -> String {
@@ -439,6 +510,18 @@ impl Phone {
     fn key(via: &Via<'_>, method: &str) -> String {
         let method = if method == "ACK" { "INVITE" } else { method };
         format!("{} {} {method}", via.branch, via.sent_by)
+    }
+}
+
+impl Client {
+    /// The request under another branch. Bodies are octets: only the head is rewritten.
+    fn under(&self, branch: &str) -> Vec<u8> {
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let end = text.find("\r\n\r\n").unwrap_or(text.len());
+        let mut bytes = text[..end].replace(&self.branch, branch).into_bytes();
+        bytes.extend_from_slice(b"\r\n\r\n");
+        bytes.extend_from_slice(&self.text.body);
+        bytes
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Act {
     Standstill(usize, Duration),
     /// It loses its connections to the homes.
     Isolate(usize),
+    /// It dies for that long; true: with its machine.
+    Kill(usize, bool, Duration),
     /// A phone goes on from another address.
     Move(usize),
     /// A villain does something.
@@ -80,6 +82,7 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
     }
     answers(cast, &mut cables, &mut acts);
     moves(cast, &mut dice.fork("moves"), &mut acts);
+    kills(cast, &mut dice.fork("kills"), &mut acts);
     villains(cast, &mut dice.fork("villains"), &mut acts);
     acts.push((at(QUIET_S), Act::Quiet));
     acts
@@ -202,6 +205,24 @@ fn moves(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
         }
     }
     acts.append(&mut moves);
+}
+
+/// Edges that die under phones that resolve names, some of them just before these
+/// have something to say in their calls.
+fn kills(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    let share = dice.below(500);
+    let mut kills = Vec::new();
+    for (when, act) in &*acts {
+        if let Act::Order(phone, Order::HangUp | Order::Reinvite) = act
+            && cast.phones[*phone].resolves()
+            && dice.permille(share)
+        {
+            let length = dice.millis(200, 40_000);
+            let kill = Act::Kill(*phone, dice.permille(300), length);
+            kills.push((*when - dice.millis(20, 4_000), kill));
+        }
+    }
+    acts.append(&mut kills);
 }
 
 /// What villains do and when, and the calls of those who may call without an

@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod faults;
+mod foreign;
 mod names;
 mod outputs;
 mod streams;
@@ -20,7 +21,7 @@ use steadfast::send::{Accepted, Handoff, Local};
 use steadfast::shard::{Input, Role, Shard};
 use steadfast::time::{Duration, Instant};
 
-use super::cast::{Cast, Speaks};
+use super::cast::{CORE_LISTEN, Cast, Speaks};
 use super::dice::Dice;
 use super::judge::{Judge, Passage};
 use super::phone::Phone;
@@ -28,6 +29,7 @@ use super::plot::Act;
 use super::record::Record;
 use super::villain::{Blow, Gang};
 use faults::Spell;
+use foreign::Station;
 
 pub(crate) use faults::Harm;
 use streams::Conn;
@@ -41,6 +43,8 @@ pub(crate) enum Actor {
     Node(usize),
     Phone(usize),
     Villain(usize),
+    /// The home that is no node of ours.
+    Foreign,
 }
 
 /// A shard and what surrounds it. Whatever happens to a node happens to all its
@@ -130,6 +134,7 @@ pub(crate) struct World {
     pub(crate) cast: Cast,
     pub(crate) nodes: Vec<Node>,
     pub(crate) talkers: Vec<Talker>,
+    foreign: Option<Station>,
     pub(super) gang: Gang,
     /// What of a message has come to a villain, by connection.
     unread: BTreeMap<u64, Vec<u8>>,
@@ -177,6 +182,7 @@ impl World {
             judge: Judge::new(cast.clone()),
             nodes: Vec::new(),
             talkers: Vec::new(),
+            foreign: None,
             gang: Gang::new(cast.clone(), dice.fork("gang")),
             unread: BTreeMap::new(),
             players: Vec::new(),
@@ -202,8 +208,12 @@ impl World {
 
     fn people(&mut self) {
         let cast = self.cast.clone();
-        for home in &cast.homes {
-            self.node(*home, cast.home());
+        if cast.is_foreign {
+            self.settle();
+        } else {
+            for home in &cast.homes {
+                self.node(*home, cast.home());
+            }
         }
         for (place, edge) in cast.edges.iter().enumerate() {
             self.node(*edge, cast.edge(place));
@@ -287,6 +297,13 @@ impl World {
             self.nodes[place].held.push(event);
             return;
         }
+        let event = match self.aim(&event) {
+            Some(Actor::Foreign) => match self.delay(event) {
+                Some(event) => event,
+                None => return,
+            },
+            Some(Actor::Node(_) | Actor::Phone(_) | Actor::Villain(_)) | None => event,
+        };
         match event {
             Event::Datagram { from, to, bytes } => self.datagram(from, to, &bytes),
             Event::Unreachable { at, peer, quoted } => self.unreachable(at, peer, &quoted),
@@ -363,6 +380,7 @@ impl World {
                 let now = self.now;
                 self.talk(place, |phone| phone.tick(now));
             }
+            Actor::Foreign => self.foreign_tick(at),
             Actor::Node(_) | Actor::Phone(_) | Actor::Villain(_) => {}
         }
     }
@@ -422,11 +440,11 @@ impl World {
                 let node = &self.nodes[place];
                 (node.life, self.now + node.skew)
             }
-            Actor::Phone(_) | Actor::Villain(_) => (0, self.now),
+            Actor::Phone(_) | Actor::Villain(_) | Actor::Foreign => (0, self.now),
         };
         let who = match actor {
             Actor::Villain(place) if leaves => self.cast.rogues[place].addr.ip(),
-            Actor::Villain(_) | Actor::Node(_) | Actor::Phone(_) => way.from.ip(),
+            Actor::Villain(_) | Actor::Node(_) | Actor::Phone(_) | Actor::Foreign => way.from.ip(),
         };
         let passage = Passage {
             now: self.now,
@@ -476,7 +494,7 @@ impl World {
                 Order::HangUp => phone.hang_up(now),
                 Order::Reinvite => phone.reinvite(now),
             }),
-            Actor::Villain(_) => {}
+            Actor::Villain(_) | Actor::Foreign => {}
         }
     }
 
@@ -484,12 +502,12 @@ impl World {
         self.now + self.nodes[place].skew
     }
 
-    fn accept(&mut self, place: usize, from: SocketAddr) -> Option<StreamId> {
+    fn accept(&mut self, place: usize, from: SocketAddr, at: SocketAddr) -> Option<StreamId> {
         let local = self.local(place);
         let accepted = Accepted {
             transport: Transport::Tcp,
             peer: from,
-            core_side: false,
+            core_side: at.port() == CORE_LISTEN,
             identities: &[],
         };
         self.nodes[place].shard.as_mut()?.accept(local, &accepted)

@@ -28,6 +28,8 @@ pub(crate) struct Call {
     /// The edge that the INVITE went to last.
     pub(crate) edge: IpAddr,
     pub(crate) invited: Instant,
+    /// When it went to that edge first.
+    pub(crate) asked: Instant,
     pub(crate) cseq: u32,
     /// A device of the callee got the INVITE.
     pub(crate) reached: Option<Instant>,
@@ -130,6 +132,7 @@ impl Books {
                     user: user.split('@').next().unwrap_or_default().to_owned(),
                     edge: passage.to.ip(),
                     invited: now,
+                    asked: now,
                     cseq: text.cseq(),
                     reached: None,
                     settled: None,
@@ -139,7 +142,10 @@ impl Books {
                     refusals: BTreeMap::new(),
                     rings: BTreeMap::new(),
                 });
-                call.edge = passage.to.ip();
+                if call.edge != passage.to.ip() {
+                    // The one before was not there: the DNS has led on.
+                    (call.edge, call.asked) = (passage.to.ip(), now);
+                }
                 call.cseq = call.cseq.max(text.cseq());
             }
             ("CANCEL", _) => {

@@ -235,6 +235,10 @@ impl Door {
         let vias = text.values("via");
         let mut nodes = vias.iter().filter_map(|via| Via::read(via)?.addr());
         let by_home = nodes.any(|addr| cast.is_home(addr.ip()));
+        if cast.is_foreign && by_home && !all.is_empty() {
+            // Such a home marks no dialogs: whatever has a To tag goes by its Route.
+            return Ok(());
+        }
         let is_past = |origin: &Origin| origin.goes_past(cast);
         if !by_home || origins.iter().all(is_past) {
             within
@@ -362,7 +366,12 @@ impl Door {
     fn begins(&self, cast: &Cast, text: &Text, origins: &[Origin]) -> Result<(), String> {
         let may = |origin: &Origin| {
             let users = self.proven(cast, origin, true, text);
-            let is_invited = cast.is_home(origin.way.0) || cast.strangers == Strangers::Answer;
+            // A home of somebody else's asks nobody of another domain for a password.
+            let gets_there =
+                || cast.strangers == Strangers::Challenge || self.flows.contains_key(&origin.way);
+            let is_invited = cast.is_home(origin.way.0)
+                || cast.strangers == Strangers::Answer
+                || cast.is_foreign && gets_there();
             if is_emergency(&origin.uri) {
                 true
             } else if origin.host == OURS {

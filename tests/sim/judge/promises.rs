@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use steadfast::id::Transport;
 use steadfast::time::{Duration, Instant};
 
 use super::books::{Bye, Call, Fork};
@@ -32,6 +33,8 @@ pub(crate) struct Tested {
     pub(crate) silenced: u32,
     /// Endings by a phone whose address has changed.
     pub(crate) moved: u32,
+    /// Endings by a phone whose edge had died, and which the DNS led to a sibling.
+    pub(crate) led_on: u32,
     pub(crate) emergencies: u32,
     /// Calls from other domains.
     pub(crate) guests: u32,
@@ -52,12 +55,13 @@ impl Tested {
         self.reached += other.reached;
         self.silenced += other.silenced;
         self.moved += other.moved;
+        self.led_on += other.led_on;
         self.emergencies += other.emergencies;
         self.guests += other.guests;
     }
 
     /// Each by its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u32); 15] {
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 16] {
         [
             ("answers", self.answers),
             ("hindered", self.hindered),
@@ -72,6 +76,7 @@ impl Tested {
             ("reached", self.reached),
             ("silenced", self.silenced),
             ("moved", self.moved),
+            ("led on", self.led_on),
             ("emergencies", self.emergencies),
             ("guests", self.guests),
         ]
@@ -85,6 +90,11 @@ pub(super) const UNCERTAIN: Duration = Duration::from_secs(5);
 /// Within this time a phone that was refused because no home was there is back,
 /// even when the edge it tries first is gone (back-off and Timer F).
 const RETURNED: Duration = Duration::from_secs(60);
+
+/// A phone knows by then that its connection is lost.
+const LEARNED: Duration = Duration::from_millis(200);
+/// Where one server refuses the connection, the next one has answered by then.
+const REFUSED: Duration = Duration::from_secs(8);
 
 /// No registration is older.
 pub(super) const LONGEST: Duration = Duration::from_secs(120);
@@ -160,7 +170,12 @@ impl Court<'_> {
     fn answer(&self, fork: &Fork, tested: &mut Tested) -> Result<(), String> {
         let (caller, begun, end) = (self.call.caller, self.call.invited, fork.answered + LIFE);
         let is_clean = self.way_is_clean(fork, end, None);
-        let bears = |node: &IpAddr| self.bore(Harm::Still, *node, begun, end);
+        // A home of somebody else's that has lost the connection answers where the Via
+        // says, and nobody there knows it unless that is the core side.
+        let cast = &self.world.cast;
+        let is_known = !cast.is_foreign || cast.core_side || cast.core == Transport::Udp;
+        let most = if is_known { Harm::Still } else { Harm::Nothing };
+        let bears = |node: &IpAddr| self.bore(most, *node, begun, end);
         let callee = self.clean(fork.callee, begun, end);
         if !callee || !fork.path.iter().all(bears) || !self.bore(Harm::Severed, caller, begun, end)
         {
@@ -213,7 +228,8 @@ impl Court<'_> {
         if bye.from == fork.callee {
             std::mem::swap(&mut own, &mut other);
         }
-        let own = own.copied().filter(|own| other != Some(own));
+        let own_edge = own.copied();
+        let own = own_edge.filter(|own| other != Some(own));
         // Whose registration ran out has no flow: a phone of RFC 3261 at any time,
         // the others when they were refused for want of a home.
         let refreshed = self.world.homes_are_clean(bye.sent - RETURNED, bye.sent);
@@ -236,24 +252,32 @@ impl Court<'_> {
         let stays = !world.has_borne(Harm::Moved, other, early, end);
         // What it has sent over a connection that others have forgotten is lost.
         let is_heard = !world.has_borne(Harm::Severed, bye.from, self.call.invited, end);
-        let backed =
-            stays && is_heard && both.iter().all(served) && world.homes_are_clean(before, end);
+        // Who resolves his routes has no other way than where they lead.
+        let keeps_to = own_edge.filter(|_| world.cast.phone(bye.from).resolves());
+        let leads = keeps_to.is_none_or(|own| self.clean(own, self.call.invited, end));
+        let backed = stays
+            && is_heard
+            && leads
+            && both.iter().all(served)
+            && world.homes_are_clean(before, end);
         let whole = whole && stays;
         let moved = self.moved(fork, bye, end) && self.clean(other, self.call.invited, end);
         let moved = moved && stays && has_flow(&other);
-        if !whole && !backed && !moved {
+        let led_on = stays && has_flow(&other) && !whole && !moved;
+        let led_on = led_on.then(|| self.led_on(fork, bye)).flatten();
+        if !whole && !backed && !moved && led_on.is_none() {
             return Ok(());
         }
+        let end = if backed { end } else { led_on.unwrap_or(end) };
         tested.moved += u32::from(moved);
+        tested.led_on += u32::from(led_on.is_some());
         tested.endings += 1;
-        tested.failovers += u32::from(!whole && !moved);
+        tested.failovers += u32::from(!whole && !moved && backed);
         tested.resent += u32::from(self.world.judge.was_sent_again(self.id));
         // Both may hang up at the same moment: then the call is gone.
-        let met = self
-            .call
-            .byes
-            .iter()
-            .any(|other| other.from != bye.from && other.sent < end && other.came.is_some());
+        let met = self.call.byes.iter().any(|other| {
+            other.from != bye.from && other.sent < end.min(bye.sent + LIFE) && other.came.is_some()
+        });
         if bye.came.is_none_or(|came| came > end) && !met {
             return Err("a call could not be ended: the BYE did not arrive".to_owned());
         }
@@ -276,11 +300,49 @@ impl Court<'_> {
             && path.all(|node| self.clean(*node, from, end))
     }
 
+    /// Until when an ending is answered whose phone resolves its routes, and whose edge
+    /// has died before: the DNS leads it to a sibling (RFC 3263 §4.3), at once where
+    /// the connection is refused, else when nobody has answered for 64·T1. What it
+    /// sends before it can have heard of that death is lost with the connection.
+    fn led_on(&self, fork: &Fork, bye: &Bye) -> Option<Instant> {
+        let (world, from) = (self.world, self.call.invited);
+        let phone = world.cast.phone(bye.from);
+        let (callers, callees) = (*fork.path.last()?, *fork.path.first()?);
+        let (own, other) = if bye.from == fork.callee {
+            (callees, self.call.caller)
+        } else {
+            (callers, fork.callee)
+        };
+        let (end, most) = if phone.tcp {
+            (bye.sent + REFUSED, Harm::Dead)
+        } else {
+            (bye.sent + LIFE * 2, Harm::Gone)
+        };
+        let learned = bye.sent - LEARNED;
+        let has_died = world.has_died(own, fork.answered, learned)
+            && !world.has_died(own, learned, end)
+            && self.bore(most, own, from, end);
+        let mut further = fork.path.iter().filter(|node| **node != own);
+        let mut siblings = world.cast.edges.iter().filter(|edge| edge.ip() != own);
+        // Its connection to the sibling may be one that others have forgotten before.
+        let is_heard = !world.has_borne(Harm::Severed, bye.from, from - LONGEST, end);
+        // One edge of both has taken the flow of the other side with it.
+        (phone.resolves()
+            && is_heard
+            && callers != callees
+            && has_died
+            && further.all(|node| self.clean(*node, from, end))
+            && siblings.all(|edge| self.clean(edge.ip(), learned, end))
+            && self.clean(bye.from, from, end)
+            && self.clean(other, from, end))
+        .then_some(end)
+    }
+
     /// Timer C and all other timers: an INVITE has an end.
     fn settled(&self, tested: &mut Tested) -> Result<(), String> {
-        let end = self.call.invited + Duration::from_secs(225);
+        let end = self.call.asked + Duration::from_secs(225);
         // The edge knows the phone, so that the INVITE has come there.
-        let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.invited);
+        let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.asked);
         let mut rogues = self.world.cast.rogues.iter();
         if rogues.any(|rogue| rogue.user.as_ref() == Some(&self.call.user)) {
             // A villain says once what a phone says until it is acknowledged.
@@ -344,13 +406,13 @@ impl Court<'_> {
     /// A call to a phone that is registered for certain arrives there.
     fn reached(&self, tested: &mut Tested) -> Result<(), String> {
         let call = self.call;
-        let end = call.invited + LIFE;
+        let end = call.asked + LIFE;
         let phones = self.world.cast.phones.iter();
         let devices = phones.filter(|phone| phone.user == call.user);
         let mut devices = devices.map(|phone| phone.addr.ip());
-        let early = call.invited - LONGEST;
+        let early = call.asked - LONGEST;
         let served = devices.any(|phone| {
-            self.world.is_served(phone, call.invited, end)
+            self.world.is_served(phone, call.asked, end)
                 && !self.world.has_borne(Harm::Moved, phone, early, end)
         });
         let cancelled = call.cancelled.is_some_and(|when| when < end);
@@ -360,7 +422,7 @@ impl Court<'_> {
             || !self.world.homes_are_clean(early, end)
             || !self
                 .world
-                .is_served_by(call.caller, call.edge, call.invited, end)
+                .is_served_by(call.caller, call.edge, call.asked, end)
         {
             return Ok(());
         }

@@ -94,8 +94,12 @@ impl Phone {
             extra: &extra,
             body: &body,
         };
-        let way = (self.who.tcp, edge);
-        self.ask(now, Purpose::Invite(number), "INVITE", way, &written);
+        let mut servers = self.servers(routes.first());
+        if servers.is_empty() {
+            servers.push(edge);
+        }
+        let way = (self.who.tcp, servers[0]);
+        self.ask_any(now, Purpose::Invite(number), "INVITE", &servers, &written);
         self.legs.push(Leg {
             number,
             call_id,
@@ -205,7 +209,7 @@ impl Phone {
     fn within(&mut self, now: Instant, number: u32, purpose: Purpose, method: &'static str) {
         let body = self.body();
         let extra = format!("Contact: {}\r\n", self.contact());
-        let way = self.way(number);
+        let servers = self.ways(number);
         let leg = self.leg(number).unwrap();
         leg.cseq += 1;
         let (uri, routes) = (leg.target.clone(), leg.routes.clone());
@@ -221,16 +225,27 @@ impl Phone {
             extra: &extra,
             body: &body,
         };
-        self.ask(now, purpose, method, way, &written);
+        self.ask_any(now, purpose, method, &servers, &written);
     }
 
     /// Where a request of the dialog goes: by its topmost Route when that is
-    /// an address, else where the dialog was set up.
-    fn way(&mut self, number: u32) -> (bool, SocketAddr) {
-        let tcp = self.who.tcp;
+    /// an address, or a name and the phone resolves it; else where the dialog was set
+    /// up.
+    fn ways(&mut self, number: u32) -> Vec<SocketAddr> {
         let leg = self.leg(number).unwrap();
-        let first = leg.routes.first().map(|route| uri_of(route));
-        first.and_then(addr_of).map_or(leg.way, |addr| (tcp, addr))
+        let (first, set_up) = (leg.routes.first().cloned(), leg.way.1);
+        let servers = self.servers(first.as_ref());
+        if !servers.is_empty() {
+            return servers;
+        }
+        let named = first.as_deref().map(uri_of).and_then(addr_of);
+        vec![named.unwrap_or(set_up)]
+    }
+
+    /// The first of these.
+    fn way(&mut self, number: u32) -> (bool, SocketAddr) {
+        let servers = self.ways(number);
+        (self.who.tcp, servers[0])
     }
 
     fn cancel(&mut self, now: Instant, number: u32) {
@@ -448,16 +463,8 @@ impl Phone {
         let Some(edge) = self.live(now, Some(at)).map(super::Binding::edge) else {
             return false;
         };
-        let client = &self.clients[place];
-        let (old, text) = (client.branch.clone(), client.bytes.clone());
         let branch = self.branch();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        // Bodies are octets: only the head is rewritten.
-        let end = text.find("\r\n\r\n").unwrap_or(text.len());
-        let head = text[..end].replace(&old, &branch);
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(b"\r\n\r\n");
-        bytes.extend_from_slice(&self.clients[place].text.body.clone());
+        let bytes = self.clients[place].under(&branch);
         let way = (self.who.tcp, edge);
         self.start_client(now, purpose, method, way, branch, bytes);
         self.clients.last_mut().unwrap().moved = true;

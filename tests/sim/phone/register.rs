@@ -15,6 +15,9 @@ use crate::text::Text;
 pub(super) struct Binding {
     pub(super) edges: Vec<SocketAddr>,
     turn: usize,
+    /// Where the DNS has led it.
+    at: Option<SocketAddr>,
+    led_by: String,
     reg_id: u32,
     call_id: String,
     cseq: u32,
@@ -30,6 +33,8 @@ impl Binding {
         let binding = |(place, edges): (usize, Vec<SocketAddr>)| Self {
             edges,
             turn: 0,
+            at: None,
+            led_by: who.led_by[place].clone(),
             reg_id: u32::try_from(place).unwrap() + 1,
             call_id: format!("reg-{}-{place}-{boot}", who.addr.ip()),
             cseq: 0,
@@ -47,7 +52,7 @@ impl Binding {
     }
 
     pub(super) fn edge(&self) -> SocketAddr {
-        self.edges[self.turn % self.edges.len()]
+        self.at.unwrap_or(self.edges[self.turn % self.edges.len()])
     }
 }
 
@@ -74,7 +79,16 @@ impl Phone {
         let binding = &mut self.bindings[place];
         binding.cseq += 1;
         let (cseq, reg_id, edge) = (binding.cseq, binding.reg_id, binding.edge());
-        let call_id = binding.call_id.clone();
+        let (call_id, led_by) = (binding.call_id.clone(), binding.led_by.clone());
+        // It stays where it is as long as it is there.
+        let stays = binding.until.is_some() || !credentials.is_empty();
+        let mut servers = self.servers(Some(&led_by));
+        if servers.is_empty() {
+            servers.push(edge);
+        } else if stays {
+            servers.retain(|server| *server != edge);
+            servers.insert(0, edge);
+        }
         let host = self.who.addr.ip();
         let (mark, tags) = if self.who.outbound {
             (
@@ -92,7 +106,7 @@ impl Phone {
         let aor = self.aor();
         let written = Written {
             uri: "sip:example.com",
-            routes: &["<sip:edge.example.com;lr>".to_owned()],
+            routes: &[led_by],
             from: &format!("{aor};tag=f{host}"),
             to: &aor,
             call_id: &call_id,
@@ -100,8 +114,15 @@ impl Phone {
             extra: &extra,
             body: b"",
         };
-        let way = (self.who.tcp, edge);
-        self.ask(now, Purpose::Register(place), "REGISTER", way, &written);
+        let purpose = Purpose::Register(place);
+        self.ask_any(now, purpose, "REGISTER", &servers, &written);
+    }
+
+    /// A server of its name has answered a REGISTER: that is where the phone is.
+    pub(super) fn registers_at(&mut self, place: usize, server: SocketAddr) {
+        if self.who.zone.is_some() {
+            self.bindings[place].at = Some(server);
+        }
     }
 
     pub(super) fn challenged(&mut self, now: Instant, place: usize, text: &Text) {

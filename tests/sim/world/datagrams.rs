@@ -19,7 +19,9 @@ impl World {
     ) {
         let conn = None;
         self.show(true, actor, Way { from, to, conn }, bytes);
-        let lost = self.is_cut(from.ip(), to.ip()) || self.dice.permille(self.weather.loss);
+        let lost = self.is_cut(from.ip(), to.ip())
+            || self.is_walled(actor, to)
+            || self.dice.permille(self.weather.loss);
         let what = if lost { "lost" } else { "" };
         self.record
             .message(self.now, (from, to), false, what, bytes);
@@ -77,6 +79,11 @@ impl World {
                     },
                 );
             }
+            Actor::Foreign if self.is_down(actor) => self.refused(from, to, bytes),
+            Actor::Foreign => {
+                self.show(false, actor, way, bytes);
+                self.foreign_hears((false, from), bytes);
+            }
             Actor::Phone(place) => {
                 self.show(false, actor, way, bytes);
                 let now = self.now;
@@ -91,7 +98,7 @@ impl World {
 
     /// Nobody has that port: its machine says so, if there is one.
     fn refused(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        let silent = matches!(self.actor(to), Some(Actor::Node(place)) if self.nodes[place].silent);
+        let silent = self.actor(to).is_some_and(|actor| self.is_silent(actor));
         if silent || self.is_cut(to.ip(), from.ip()) {
             return;
         }

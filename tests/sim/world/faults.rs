@@ -19,6 +19,10 @@ pub(crate) enum Harm {
     Still,
     /// It has another address.
     Moved,
+    /// Its process died, and came back with an empty memory.
+    Dead,
+    /// The same with its machine, which says nothing to anybody.
+    Gone,
     Worse,
 }
 
@@ -30,6 +34,20 @@ pub(crate) struct Spell {
     pub(crate) from: Instant,
     pub(crate) until: Instant,
     harm: Harm,
+}
+
+impl Harm {
+    const fn is_death(self) -> bool {
+        matches!(self, Self::Dead | Self::Gone)
+    }
+}
+
+impl Spell {
+    /// Whether somebody died in it, between the two.
+    fn is_death(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
+        let died = self.from + MARGIN;
+        self.who == Some(who) && self.harm.is_death() && died >= from && died <= until
+    }
 }
 
 /// What was under way when something began or ended suffers too.
@@ -70,11 +88,17 @@ impl World {
         self.spells.iter().any(hits)
     }
 
+    /// True when `who` died between the two.
+    pub(crate) fn has_died(&self, who: IpAddr, from: Instant, until: Instant) -> bool {
+        let mut spells = self.spells.iter();
+        spells.any(|spell| spell.is_death(who, from, until))
+    }
+
     pub(super) fn hurt(&mut self, who: Option<IpAddr>, length: Duration) {
         self.harmed(who, length, Harm::Worse);
     }
 
-    fn harmed(&mut self, who: Option<IpAddr>, length: Duration, harm: Harm) {
+    pub(super) fn harmed(&mut self, who: Option<IpAddr>, length: Duration, harm: Harm) {
         self.spells.push(Spell {
             who,
             from: self.now - MARGIN,
@@ -83,10 +107,16 @@ impl World {
         });
     }
 
-    pub(super) fn act(&mut self, act: &Act) {
+    /// What is to be done by nodes of ours, of what the script says.
+    fn begun(&mut self, act: &Act) -> Option<Act> {
         if !matches!(act, Act::Prowl(_)) {
             self.record.event(self.now, &format!("{act:?}"));
         }
+        self.foreign_act(act)
+    }
+
+    pub(super) fn act(&mut self, act: &Act) {
+        let Some(act) = &self.begun(act) else { return };
         match act {
             Act::Order(phone, order) => self.command(*phone, order),
             Act::Crash(place, silent) => self.crash(*place, *silent),
@@ -117,6 +147,7 @@ impl World {
             }
             Act::Standstill(phone, length) => self.stand_still(*phone, *length),
             Act::Isolate(phone) => self.lose_home(*phone),
+            Act::Kill(phone, silent, length) => self.kill(*phone, *silent, *length),
             Act::Sever(phone) => {
                 let ip = self.cast.phones[*phone].addr.ip();
                 self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
@@ -201,6 +232,14 @@ impl World {
         }
     }
 
+    fn kill(&mut self, phone: usize, silent: bool, length: Duration) {
+        if let Some(place) = self.edge_of(phone) {
+            self.crash(place, silent);
+            let place = self.in_script(place);
+            self.push(self.now + length, Event::Act(Act::Restart(place)));
+        }
+    }
+
     /// The edge of the call that a phone is in, unless it has enough to bear.
     fn edge_of(&self, phone: usize) -> Option<usize> {
         let phone = self.cast.phones[phone].addr.ip();
@@ -217,7 +256,8 @@ impl World {
         if self.nodes[place].shard.is_none() {
             return;
         }
-        self.hurt(Some(addr.ip()), Duration::ZERO);
+        let harm = if silent { Harm::Gone } else { Harm::Dead };
+        self.harmed(Some(addr.ip()), Duration::ZERO, harm);
         for place in self.nodes[place].team.clone() {
             let node = &mut self.nodes[place];
             node.shard = None;
@@ -243,9 +283,9 @@ impl World {
         }
     }
 
-    fn hurt_since_crash(&mut self, ip: IpAddr) {
+    pub(super) fn hurt_since_crash(&mut self, ip: IpAddr) {
         let now = self.now + Duration::from_millis(500);
-        let of = |s: &&mut Spell| s.who == Some(ip) && s.harm == Harm::Worse;
+        let of = |s: &&mut Spell| s.who == Some(ip) && s.harm.is_death();
         let last = self.spells.iter_mut().rfind(of);
         if let Some(spell) = last {
             spell.until = spell.until.max(now);
@@ -261,6 +301,7 @@ impl World {
         }
         let ip = self.nodes[place].addr.ip();
         self.harmed(Some(ip), length, harm);
+        let place = self.in_script(place);
         self.push(self.now + length, Event::Act(Act::Resume(place)));
     }
 
@@ -287,7 +328,7 @@ impl World {
                 let now = self.now;
                 self.talk(place, |phone| phone.reboot(now));
             }
-            Actor::Villain(_) => {}
+            Actor::Villain(_) | Actor::Foreign => {}
         }
     }
 

@@ -48,6 +48,7 @@ impl World {
     fn life(&self, actor: Option<Actor>) -> u32 {
         match actor {
             Some(Actor::Node(place)) => self.nodes[place].life,
+            Some(Actor::Foreign) => self.foreign_life(),
             Some(Actor::Phone(_) | Actor::Villain(_)) | None => 0,
         }
     }
@@ -98,11 +99,12 @@ impl World {
         };
         self.conns.insert(id, conn);
         let late = self.latency(from.ip(), to.ip());
-        let dark = self.is_cut(from.ip(), to.ip()) || self.is_cut(to.ip(), from.ip());
+        let dark = self.is_cut(from.ip(), to.ip())
+            || self.is_cut(to.ip(), from.ip())
+            || self.is_walled(actor, to);
         let (deaf, silent) = match self.actor(to) {
-            Some(Actor::Node(place)) => {
-                let node = &self.nodes[place];
-                (node.shard.is_none(), node.silent)
+            Some(there @ (Actor::Node(_) | Actor::Foreign)) => {
+                (self.is_down(there), self.is_silent(there))
             }
             Some(Actor::Phone(_) | Actor::Villain(_)) => (false, false),
             // Whoever it is takes what he gets.
@@ -130,11 +132,11 @@ impl World {
         let (from, to, actor) = (conn.ends[0].addr, conn.ends[1].addr, conn.ends[1].actor);
         let late = self.latency(from.ip(), to.ip());
         let stream = match actor {
-            Some(Actor::Node(place)) => match self.accept(place, from) {
+            Some(Actor::Node(place)) => match self.accept(place, from, to) {
                 Some(stream) => Some(stream),
                 None => return self.push(self.now + late, Event::Fin(id, 0)),
             },
-            Some(Actor::Phone(_) | Actor::Villain(_)) | None => None,
+            Some(Actor::Phone(_) | Actor::Villain(_) | Actor::Foreign) | None => None,
         };
         let life = self.life(actor);
         let conn = self.conns.get_mut(&id).unwrap();
@@ -196,8 +198,8 @@ impl World {
         let (near, far) = (conn.ends[side].addr, conn.ends[1 - side].addr);
         let cut = self.is_cut(near.ip(), far.ip()) || self.is_cut(far.ip(), near.ip());
         let late = self.latency(near.ip(), far.ip());
-        let silent = matches!(self.conns[&id].ends[1 - side].actor,
-            Some(Actor::Node(place)) if self.nodes[place].silent);
+        let there = self.conns[&id].ends[1 - side].actor;
+        let silent = there.is_some_and(|actor| self.is_silent(actor));
         if self.conns[&id].gone[1 - side] && !silent && !cut {
             // Whoever is there now knows nothing of it: RST.
             return self.push(self.now + late * 2, Event::Fin(id, side));
@@ -266,6 +268,7 @@ impl World {
             (Actor::Node(_), None) => {}
             (Actor::Phone(place), _) => self.read(place, id, far.addr, bytes),
             (Actor::Villain(place), _) => self.overhear(place, id, far.addr, bytes),
+            (Actor::Foreign, _) => self.foreign_reads(id, far.addr, bytes),
         }
     }
 
@@ -334,6 +337,7 @@ impl World {
         if std::mem::replace(&mut conn.gone[side], true) {
             return;
         }
+        let refused = !conn.up;
         let (near, far) = (conn.ends[side], conn.ends[1 - side].addr);
         if self.life(near.actor) != near.life {
             return;
@@ -353,9 +357,10 @@ impl World {
                     !conn.gone[0] && end.actor == near.actor && other.addr == far
                 });
                 if !is_replaced {
-                    self.talk(place, |phone| phone.closed(now, far));
+                    self.talk(place, |phone| phone.closed(now, far, refused));
                 }
             }
+            (Some(Actor::Foreign), _) => self.foreign_loses(id, far, refused),
             (Some(Actor::Node(_) | Actor::Villain(_)) | None, _) => {}
         }
     }
