@@ -65,9 +65,9 @@ pub use set::EdgeSet;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
-use crate::scan::uri::same_host;
 use crate::send::{KnownAs, PeerRule};
 use crate::trust::{CallsOut, Destinations, Identities, Strangers};
+use crate::uri::same_host;
 
 /// What becomes of a phone that does not say that it knows Path (RFC 3327 §5.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! steadfast: a SIP edge proxy whose calls survive the edge.
 //!
 //! Bytes move one way through the rooms:
-//! **bytes → frame → scan → stick → txn → edit → trust → locate → send → proxy → edge | home | agent**,
+//! **bytes → frame → grammar → uri → scan → stick → txn → edit → trust → locate → send → proxy → edge | home | agent**,
 //! and `shard` is the corridor that runs them in order and the only stateful door.
 //!
 //! - Everything from `time` to `shard` is the core: no sockets, clock, threads,
@@ -36,9 +36,11 @@ pub mod time;
 
 pub mod bytes;
 pub mod frame;
+pub mod grammar;
 pub mod scan;
 pub mod stick;
 pub mod txn;
+pub mod uri;
 
 pub mod edit;
 pub mod locate;

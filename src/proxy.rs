@@ -49,7 +49,6 @@ pub use pass::Pass;
 pub use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
 pub use route_set::RouteSet;
-pub use secure::is_sips;
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! What a message says: one pass over the bytes, spans instead of copies.
 //!
 //! `scan` finds the start line and every header line and checks what routing
-//! stands on (RFC 3261 §7, §8.1.1, §16.3-1); the typed views (`via`, `uri`,
+//! stands on (RFC 3261 §7, §8.1.1, §16.3-1); the typed views (`via`,
 //! `address`, `auth`) parse one value when somebody asks for it. Headers the
 //! proxy has no business with are never looked into.
 //!
@@ -16,26 +16,21 @@
 
 pub mod address;
 pub mod auth;
-mod block;
-mod class;
-pub mod contact_uri;
-mod cursor;
-mod lanes;
 mod line;
 mod message;
 mod method;
 mod name;
-pub mod params;
 mod route;
 mod start;
-pub mod uri;
-pub mod user;
 mod values;
 pub mod via;
 
 use crate::error::Malformed;
+use crate::grammar::class::{self, Class};
+use crate::grammar::cursor::within;
 use crate::limits;
 use crate::span::Span;
+use crate::uri::{Scheme, Uri};
 
 pub use message::Message;
 pub use method::Method;
@@ -43,10 +38,7 @@ pub use name::Name;
 pub use route::Route;
 
 use address::Address;
-use class::Class;
-use cursor::within;
 use line::Lines;
-use uri::{Scheme, Uri};
 use values::Values;
 use via::Via;
 

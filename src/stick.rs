@@ -21,14 +21,11 @@
 
 mod arena;
 mod bind;
-mod canonical;
 mod evict;
 mod explain;
 mod find;
-mod key;
 mod life;
 mod links;
-mod params;
 mod rows;
 mod sets;
 #[cfg(test)]
@@ -41,31 +38,13 @@ use std::num::NonZeroU64;
 use ahash::RandomState;
 
 pub use self::explain::Line;
-use self::key::Key;
 use self::links::Links;
 use self::rows::{Print, Rows};
 use self::sets::Sets;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::Instant;
-
-/// URI parameter of a dialog: which element handles it, and behind a dot the mark of the
-/// dialog. Here the mark is no part of a URI: the table holds users and edges, and not
-/// as many rows as there are dialogs (B-13).
-pub const DIALOG_PARAM: &str = "gunk";
-/// Characters of such a mark.
-pub const MARK_LEN: usize = 14;
-/// URI parameter of a mark that stands alone, in the value of an element without a name.
-pub const MARK_PARAM: &str = "dlg";
-
-/// Where the mark begins in the value of a dialog parameter; `None` where it has none.
-#[must_use]
-pub fn mark_in(value: &[u8]) -> Option<usize> {
-    let at = value.len().checked_sub(MARK_LEN)?;
-    let (before, mark) = value.split_at(at);
-    let is_letter = |byte: &u8| matches!(byte.to_ascii_lowercase(), b'0'..=b'9' | b'a'..=b'v');
-    (before.last() == Some(&b'.') && mark.iter().all(is_letter)).then_some(at)
-}
+use crate::uri::Key;
 
 /// URIs and the flows they stick to.
 #[derive(Debug)]

@@ -22,8 +22,8 @@ pub mod identity;
 pub mod ingress;
 pub mod mark;
 
-use crate::scan::uri::{Uri, same_host};
 use crate::span::Span;
+use crate::uri::{Uri, same_host};
 
 pub use destinations::Destinations;
 pub use identity::Identities;
@@ -129,7 +129,7 @@ mod tests {
             ("sip:a@example.org;maddr", false),
             ("tel:+4930", false),
         ] {
-            let parsed = Uri::parse(uri.as_bytes(), Span::new(0, uri.len())).unwrap();
+            let parsed = Uri::of(uri.as_bytes()).unwrap();
             assert_eq!(some.permit(uri.as_bytes(), &parsed), want, "{uri}");
             assert!(CallsOut::anywhere().permit(uri.as_bytes(), &parsed));
             assert!(!CallsOut::default().permit(uri.as_bytes(), &parsed));

@@ -4,9 +4,9 @@ use super::request::{Ask, Contact, Purpose};
 use super::route::uri_of;
 use super::{Agent, compose};
 use crate::scan::address::Address;
-use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
 use crate::span::Span;
+use crate::uri::Uri;
 
 /// One dialog.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl Agent {
 }
 
 fn is_loose(uri: &[u8]) -> bool {
-    Uri::parse(uri, Span::new(0, uri.len())).is_ok_and(|parsed| parsed.is_loose(uri))
+    Uri::of(uri).is_ok_and(|parsed| parsed.is_loose(uri))
 }
 
 /// The value of a header that stands once.

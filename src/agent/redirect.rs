@@ -8,9 +8,9 @@ use super::{Agent, tell, text};
 use crate::limits;
 use crate::proxy::{Net, Response};
 use crate::scan::Name;
-use crate::scan::uri::Uri;
 use crate::send::Event;
 use crate::time::Instant;
+use crate::uri::Uri;
 
 impl Agent {
     /// A 3xx came.

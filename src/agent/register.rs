@@ -13,10 +13,10 @@ use crate::limits;
 use crate::proxy::{Net, Response};
 use crate::scan::Name;
 use crate::scan::address::{self, Address};
-use crate::scan::uri::Uri;
 use crate::send::{Event, Hop};
 use crate::stick::Source;
 use crate::time::{Duration, Instant};
+use crate::uri::Uri;
 
 /// One flow and its binding.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use super::Agent;
 use crate::id::{Flow, Transport};
 use crate::proxy::Net;
 use crate::scan::address::Address;
-use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::send::Hop;
 use crate::span::Span;
 use crate::time::Instant;
+use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 use super::request::{Ask, Failure};
 
@@ -20,8 +20,7 @@ impl Agent {
     /// who must be there (D-U12, RFC 5922 §7.3).
     pub(super) fn hop(&self, net: &mut Net, uri: &[u8], turn: usize) -> Result<Hop, Failure> {
         let shown = || super::text(uri);
-        let whole = Span::new(0, uri.len());
-        let Ok(parsed) = Uri::parse(uri, whole) else {
+        let Ok(parsed) = Uri::of(uri) else {
             return Err(Failure::hopeless(
                 0,
                 format!("the URI {} is malformed", shown()),

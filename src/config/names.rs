@@ -3,12 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::edge::{CoreName, Hop, NextHop};
+use crate::grammar::params;
 use crate::id::Transport;
 use crate::locate::{Question, Spoken};
-use crate::scan::params;
-use crate::scan::uri::{Uri, host_ip, same_host};
 use crate::send::{self, Clear, HostRule, PeerRule};
-use crate::span::Span;
+use crate::uri::{Uri, host_ip, same_host};
 
 /// `udp:192.0.2.1:5060`, `tcp:[2001:db8::1]:5060`.
 pub(super) fn listener(text: &str) -> Result<(Transport, SocketAddr), String> {
@@ -72,8 +71,7 @@ pub(super) fn is_named(hop: &NextHop, name: &str) -> bool {
 }
 
 fn uri(text: &str) -> Option<Uri> {
-    let length = u16::try_from(text.len()).ok()?;
-    Uri::parse(text.as_bytes(), Span::new(0, length.into())).ok()
+    Uri::of(text.as_bytes()).ok()
 }
 
 /// What a node can speak at most: a name that even that does not lead to is a
@@ -91,7 +89,7 @@ const SOMEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5
 pub(super) fn hop(text: &str) -> Result<Hop, String> {
     let bytes = text.as_bytes();
     let parse = || {
-        let uri = Uri::parse(bytes, Span::new(0, bytes.len())).ok()?;
+        let uri = Uri::of(bytes).ok()?;
         let params = params::iter(bytes, uri.params).map(|param| param.name.of(bytes));
         let known = [&b"transport"[..], b"maddr", b"lr"];
         let plain = uri.userinfo.is_none() && uri.headers.is_empty();

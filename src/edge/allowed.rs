@@ -8,14 +8,15 @@
 //! - A stranger gets as far as the operator says, and nowhere but to the home.
 
 use super::policy::Edge;
+use crate::grammar::params;
 use crate::id::Flow;
 use crate::omit::Omit;
 use crate::proxy::{Net, Pass, Policy, Verdict};
-use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
-use crate::scan::{Method, params};
+use crate::scan::Method;
 use crate::send::Hop;
 use crate::trust::mark::Shown;
 use crate::trust::{Principal, Strangers, identity};
+use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 impl Edge {
     /// Which marks of its dialog the request shows in the values that are ours.

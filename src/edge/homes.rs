@@ -7,10 +7,9 @@ use super::{Hop, NextHop};
 use crate::id::Transport;
 use crate::locate::LookupId;
 use crate::proxy::{Net, Plan, Target};
-use crate::scan::uri::{Uri, same_host};
 use crate::send::{self, Beats, Clear, End, HostRule, Ports};
-use crate::span::Span;
 use crate::time::Instant;
+use crate::uri::{Uri, same_host};
 
 /// The homes, in order of preference.
 pub(super) struct Homes {
@@ -43,7 +42,7 @@ impl Homes {
         let home = |hop: &NextHop| match hop {
             NextHop::At(hop) => Some(Home::At(hop.clone())),
             NextHop::Named(text) => {
-                let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).ok()?;
+                let uri = Uri::of(text.as_bytes()).ok()?;
                 let (text, name) = (text.clone(), None);
                 Some(Home::Named { text, uri, name })
             }

@@ -18,12 +18,12 @@
 use super::NatKeepalive;
 use super::policy::Edge;
 use crate::edit::{Edits, decimal};
+use crate::grammar::params::{self, Param};
 use crate::id::Flow;
 use crate::limits;
 use crate::pacing;
 use crate::proxy::{Net, Response, Timer};
 use crate::scan::address::Address;
-use crate::scan::params::{self, Param};
 use crate::scan::{Message, Name};
 use crate::time::Instant;
 use crate::trust::Ingress;

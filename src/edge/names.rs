@@ -29,7 +29,7 @@ use crate::edit::Edits;
 use crate::id::Transport;
 use crate::proxy::{Net, Response};
 use crate::scan::Message;
-use crate::scan::uri::{Uri, host_ip, same_host};
+use crate::uri::{Uri, host_ip, same_host};
 
 impl Edge {
     /// What a phone is to do with a route, of what it can: there are names to be

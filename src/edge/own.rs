@@ -21,9 +21,9 @@ use super::policy::Edge;
 use super::{BadToken, Kind, Token, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};
-use crate::scan::uri::{Scheme, Uri, host_ip};
-use crate::stick::MARK_PARAM;
-use crate::trust::mark::{FLOW_PARAM, PhoneName};
+use crate::trust::mark::PhoneName;
+use crate::uri::own::{FLOW_PARAM, MARK_PARAM};
+use crate::uri::{Scheme, Uri, host_ip};
 
 /// What a Route value (or a Request-URI) is to this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

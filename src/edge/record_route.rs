@@ -38,10 +38,11 @@ use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
 use crate::omit::Omit;
 use crate::proxy::{Net, Note, Pass, Request};
-use crate::scan::uri::Uri;
 use crate::scan::{Method, Name};
 use crate::send::Hop;
-use crate::trust::mark::{FLOW_PARAM, Mark, Own, PhoneName, begin_param, write_param};
+use crate::trust::mark::{Mark, Own, PhoneName, begin_param, write_param};
+use crate::uri::Uri;
+use crate::uri::own::FLOW_PARAM;
 
 /// Octets of a value that is kept for the answers, about.
 const THERE: usize = 128;

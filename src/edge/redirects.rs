@@ -6,12 +6,13 @@
 
 use super::policy::Edge;
 use super::{Kind, Token};
+use crate::grammar::params;
 use crate::limits;
 use crate::proxy::{Pass, Request, Verdict, shows_loose};
-use crate::scan::uri::Uri;
-use crate::scan::{Method, params};
+use crate::scan::Method;
 use crate::span::Span;
 use crate::trust::Principal;
+use crate::uri::Uri;
 
 impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of

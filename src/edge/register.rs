@@ -14,13 +14,13 @@ use super::own::Mine;
 use super::policy::Edge;
 use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
-use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
-use crate::scan::uri::same_host;
-use crate::scan::user::write_user;
 use crate::scan::{Message, Name};
 use crate::span::Span;
 use crate::trust::Principal;
+use crate::uri::write_user;
+use crate::uri::{is_sips, same_host};
 
 /// Token flag: the phone asked for a list of outbound proxies.
 pub(super) const STICKY: u8 = 1;

@@ -13,11 +13,11 @@ use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
-use crate::proxy::{Context, Net, Note, Response, is_sips};
+use crate::proxy::{Context, Net, Note, Response};
 use crate::scan::address::Address;
-use crate::scan::contact_uri::same_contact;
 use crate::scan::{Name, scan};
 use crate::time::{Duration, Instant};
+use crate::uri::{self, is_sips};
 
 /// What the phone is to know of its registration.
 struct Granted<'a> {
@@ -273,7 +273,7 @@ fn contact_of(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Add
         let instance = address.instance(bytes).map(|value| value.of(bytes));
         let is_instance = wanted.is_some() && instance == wanted;
         let reg_id = address.number(bytes, "reg-id").unwrap_or(0);
-        let is_contact = same_contact(address.uri.of(bytes), phone.contact.of(base));
+        let is_contact = uri::equal(address.uri.of(bytes), phone.contact.of(base));
         match (is_contact, is_instance) {
             (true, true) if reg_id == phone.reg_id => Some(0),
             (true, _) if phone.reg_id == 0 => Some(1),

@@ -14,10 +14,10 @@ use super::{holding, registrations};
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Net, Pass, Reply, Request, Verdict};
 use crate::scan::Method;
-use crate::scan::user::write_user;
 use crate::send::Handoff;
 use crate::time::Instant;
 use crate::trust::Principal;
+use crate::uri::write_user;
 
 impl Edge {
     /// The answer to a home that revokes somebody; `None` for everything else.

@@ -11,6 +11,7 @@ use data_encoding::{BASE32_DNSSEC, BASE64URL_NOPAD, Encoding};
 
 use super::BadToken;
 use crate::limits::TOKEN_MAX;
+use crate::uri::escape;
 
 /// Bytes that a token of `TOKEN_MAX` characters can stand for at most.
 pub(super) const BYTES_MAX: usize = TOKEN_MAX * 3 / 4;
@@ -49,13 +50,10 @@ pub(super) fn unescape<'a>(
 /// The first character, unescaped, and what follows it; `None` at the end and
 /// at an escape that no token may hold.
 pub(super) fn first(text: &[u8]) -> Option<(u8, &[u8])> {
-    match text {
-        [b'%', high, low, rest @ ..] => {
-            let byte = digit(high.to_ascii_uppercase())? << 4 | digit(low.to_ascii_uppercase())?;
-            is_unreserved(byte).then_some((byte, rest))
-        }
-        [b'%', ..] | [] => None,
-        [byte, rest @ ..] => Some((*byte, rest)),
+    match escape::first(text)? {
+        (byte, true, rest) => escape::is_unreserved(byte).then_some((byte, rest)),
+        (b'%', false, _) => None,
+        (byte, false, rest) => Some((byte, rest)),
     }
 }
 
@@ -176,11 +174,6 @@ const fn digit(byte: u8) -> Option<u8> {
 
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
-}
-
-/// `unreserved` of RFC 3261 §25.1.
-const fn is_unreserved(byte: u8) -> bool {
-    is_plain(byte) || matches!(byte, b'_' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
 }
 
 #[cfg(test)]

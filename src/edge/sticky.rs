@@ -16,15 +16,16 @@ use std::net::SocketAddr;
 use super::Token;
 use super::own::Mine;
 use super::policy::{Edge, Origin};
+use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Note, Plan, Response, Target};
-use crate::scan::uri::Uri;
-use crate::scan::{Name, params, scan_again};
+use crate::scan::{Name, scan_again};
 use crate::send::Hop;
 use crate::span::Span;
 use crate::stick::{Level, Source};
 use crate::time::Instant;
+use crate::uri::Uri;
 
 impl Edge {
     /// Links what a home at the end of the flow stands for, once: the domains
@@ -231,7 +232,7 @@ impl Edge {
 /// Whether a URI can be one home's among several that serve its domain: the
 /// domain alone is all of theirs.
 fn tells_apart(uri: &[u8]) -> bool {
-    let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
+    let Ok(parsed) = Uri::of(uri) else {
         return false;
     };
     let says_nothing = |name: Span| {

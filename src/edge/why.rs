@@ -8,17 +8,15 @@ use super::registrations;
 use crate::limits;
 use crate::proxy::fact::{self, Facts};
 use crate::proxy::{Net, Plan};
-use crate::scan::uri::Uri;
-use crate::span::Span;
 use crate::time::Instant;
+use crate::uri::Uri;
 
 impl Edge {
     /// Everything that decides where a request with `uri` in its Route goes.
     #[must_use]
     pub fn why(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Facts {
         let mut facts = Facts::default();
-        let whole = Span::new(0, uri.len());
-        let Ok(parsed) = Uri::parse(uri, whole) else {
+        let Ok(parsed) = Uri::of(uri) else {
             facts.say("uri", "is malformed, so a request for it gets 400");
             return facts;
         };

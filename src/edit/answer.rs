@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::{Edits, decimal};
+use crate::grammar::params;
 use crate::limits;
 use crate::scan::address::Address;
 use crate::scan::via::Via;
-use crate::scan::{Header, Message, Name, params};
+use crate::scan::{Header, Message, Name};
 use crate::span::Span;
 
 /// What a local answer says.

@@ -1,24 +1,22 @@
 //! Addresses of record in the one form the registrar files them under:
 //! `user@domain` (RFC 3261 §10.3 step 5).
 
-use crate::scan::contact_uri::{Parts, unescaped};
+use crate::uri::escape::unescaped;
+use crate::uri::{Scheme, Uri};
 
 /// Appends the canonical form of a `sip` or `sips` URI to `out`: the user with
 /// its escapes undone and its case kept, the domain in lower case. Scheme (the
 /// two are one at a registrar, RFC 5630 §5.2), password, port, parameters and
 /// headers do not count. False, with nothing appended, for any other URI and
 /// for one without a user.
-pub fn canonical(uri: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some(parts) = Parts::of(uri) else {
+pub fn canonical(bytes: &[u8], uri: &Uri, out: &mut Vec<u8>) -> bool {
+    let user = uri
+        .user
+        .filter(|_| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+    let Some(user) = user else {
         return false;
     };
-    let user = parts
-        .userinfo
-        .and_then(|userinfo| userinfo.split(|byte| *byte == b':').next());
-    let Some(user) = user.filter(|user| !user.is_empty()) else {
-        return false;
-    };
-    file(user, parts.host, out);
+    file(user.of(bytes), uri.host.of(bytes), out);
     true
 }
 
@@ -35,6 +33,14 @@ pub fn file(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
     out[start..].make_ascii_lowercase();
 }
 
+/// User and domain of an address of record in its canonical form.
+#[must_use]
+pub fn parts(aor: &[u8]) -> (&[u8], &[u8]) {
+    let at = memchr::memrchr(b'@', aor).unwrap_or_default();
+    let (user, domain) = aor.split_at(at);
+    (user, domain.get(1..).unwrap_or_default())
+}
+
 /// True when a URI's user part, its escapes undone, is the plain name `user`.
 #[must_use]
 pub fn is_user(part: &[u8], user: &[u8]) -> bool {
@@ -48,7 +54,8 @@ mod tests {
     #[track_caller]
     fn check(uri: &str, want: Option<&str>) {
         let mut out = b"> ".to_vec();
-        let is_aor = canonical(uri.as_bytes(), &mut out);
+        let parsed = Uri::of(uri.as_bytes());
+        let is_aor = parsed.is_ok_and(|parsed| canonical(uri.as_bytes(), &parsed, &mut out));
         let got = String::from_utf8(out.split_off(2)).unwrap();
         assert_eq!(is_aor.then_some(got.as_str()), want, "{uri}");
         assert!(is_aor || got.is_empty(), "{uri}");

@@ -6,9 +6,8 @@ use super::location::Binding;
 use super::policy::Home;
 use crate::proxy::Net;
 use crate::proxy::fact;
-use crate::scan::uri::{Uri, same_host};
-use crate::span::Span;
 use crate::time::Instant;
+use crate::uri::{Uri, same_host};
 
 /// What one shard has of an address of record, or had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl Home {
 
     fn filed(&self, uri: &[u8]) -> Result<Vec<u8>, String> {
         let text = String::from_utf8_lossy(uri);
-        let parsed = Uri::parse(uri, Span::new(0, uri.len()));
+        let parsed = Uri::of(uri);
         let Ok(parsed) = parsed else {
             return Err(format!("{text} is no URI: write sip:user@domain"));
         };
@@ -76,7 +75,7 @@ impl Home {
             ));
         }
         let mut filed = Vec::new();
-        if !aor::canonical(uri, &mut filed) {
+        if !aor::canonical(uri, &parsed, &mut filed) {
             return Err(format!("{text} names no user: write sip:user@{domain}"));
         }
         Ok(filed)

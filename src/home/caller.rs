@@ -14,9 +14,9 @@ use crate::proxy::{Pass, Reply, Request, Verdict};
 use crate::scan::Method;
 use crate::scan::Name;
 use crate::scan::auth::Digest;
-use crate::scan::uri::{Uri, host_ip, same_host};
 use crate::span::Span;
 use crate::trust::{Principal, identity};
+use crate::uri::{Uri, host_ip, same_host};
 
 /// Who a request is from, whichever way it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,13 +21,13 @@ use crate::proxy::{
     Context, Net, Note, PHONE_AWAY, Pass, Policy, Request, Response, Target, Verdict,
 };
 use crate::scan::address::Address;
-use crate::scan::uri::{Scheme, Uri, host_ip, same_host};
 use crate::scan::{Message, Method, Name, scan_again};
 use crate::send::{Clear, End, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::{Duration, Instant};
 use crate::trust::{Identities, Ingress, MarkKey, Principal};
+use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
 /// bounds the work of one wake.
@@ -76,8 +76,7 @@ impl Home {
     /// A home with these subscribers and no registrations.
     #[must_use]
     pub fn new(settings: Settings, subscribers: Arc<Subscribers>, seed: [u64; 4]) -> Self {
-        let whole = Span::new(0, settings.edges.len());
-        let cluster = Uri::parse(settings.edges.as_bytes(), whole)
+        let cluster = Uri::of(settings.edges.as_bytes())
             .map(|uri| uri.host.of(settings.edges.as_bytes()).to_vec());
         // A prefix names a few neighbours at most; a whole network of edges is
         // found through DNS, not by trying its addresses.
@@ -312,7 +311,7 @@ impl Home {
         }
         if hops.is_empty() {
             // S-16: too many edges to try one after the other.
-            let uri = Uri::parse(uri, Span::new(0, uri.len())).map(|parsed| (uri, parsed));
+            let uri = Uri::of(uri).map(|parsed| (uri, parsed));
             let hop = uri.map(|(bytes, parsed)| net.hop(now, bytes, &parsed));
             hops.extend(hop.ok().flatten());
         }
@@ -474,7 +473,7 @@ impl Policy for Home {
     }
 
     fn names_peer(&self, uri: &[u8]) -> bool {
-        let parsed = Uri::parse(uri, Span::new(0, uri.len()));
+        let parsed = Uri::of(uri);
         parsed.is_ok_and(|parsed| self.names_edge(uri, &parsed))
     }
 

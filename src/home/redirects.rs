@@ -9,10 +9,10 @@ use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Context, Net, Policy, Response, Target};
 use crate::scan::address::Address;
-use crate::scan::uri::{Uri, same_host};
 use crate::scan::{Message, Name, scan_again};
 use crate::send::{End, Hop};
 use crate::span::Span;
+use crate::uri::{Uri, same_host};
 
 impl Home {
     /// Fills in the edges that a redirect names. False when it is an ordinary
@@ -75,7 +75,7 @@ impl Home {
         taken: &[u8],
     ) -> Vec<(&'a [u8], Hop)> {
         let bytes = response.bytes;
-        let whole = Uri::parse(taken, Span::new(0, taken.len()));
+        let whole = Uri::of(taken);
         let Some(user) = whole.ok().and_then(|uri| uri.user) else {
             return Vec::new();
         };

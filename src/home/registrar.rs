@@ -11,13 +11,13 @@ use crate::edit::decimal;
 use crate::error::Malformed;
 use crate::limits;
 use crate::pacing;
-use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, is_sips, shows_loose};
+use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, shows_loose};
 use crate::scan::Name;
 use crate::scan::address::Address;
-use crate::scan::uri::{Uri, host_ip, same_host};
 use crate::span::Span;
 use crate::stick::Source;
 use crate::time::{Duration, Instant};
+use crate::uri::{Uri, host_ip, is_sips, same_host};
 
 /// One Contact of a REGISTER, before it becomes a `Change`.
 #[derive(Clone, Copy, Debug)]
@@ -453,7 +453,7 @@ fn ask(
         .ok_or(Reply::new(400, "Malformed Contact"))?;
     let reg_id = param("reg-id").and_then(rules::reg_id);
     let from = params.len();
-    for param in crate::scan::params::iter(bytes, address.params) {
+    for param in crate::grammar::params::iter(bytes, address.params) {
         if !param.name.of(bytes).eq_ignore_ascii_case(b"expires") {
             params.push(b';');
             params.extend_from_slice(param.whole.of(bytes));

@@ -26,9 +26,9 @@ use crate::edit::decimal;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Net, Timer};
-use crate::scan::user::write_name;
 use crate::send::Hop;
 use crate::time::Instant;
+use crate::uri::write_name;
 
 /// Addresses of record that are still to be revoked.
 #[derive(Debug, Default)]
@@ -74,8 +74,7 @@ impl Home {
     /// subscriber any more is revoked as soon as there is traffic.
     pub fn restore(&mut self, net: &mut Net, now: Instant, aor: &[u8], row: &[u8]) -> bool {
         let restored = self.location.restore(now, net.wall, aor, row).is_ok();
-        let at = memchr::memrchr(b'@', aor).unwrap_or_default();
-        let user = aor.get(..at).unwrap_or_default();
+        let (user, _) = super::aor::parts(aor);
         let is_known = self.subscribers.find(user, self.settings.domain.as_bytes());
         if restored && is_known.is_none() {
             self.revoking.lists.push_back((Arc::new([aor.into()]), 0));
@@ -164,8 +163,7 @@ impl Home {
     }
 
     fn notify(&self, net: &mut Net, now: Instant, hop: Hop, (aor, cluster): (&[u8], &[u8])) {
-        let at = memchr::memrchr(b'@', aor).unwrap_or_default();
-        let (user, domain) = aor.split_at(at);
+        let (user, domain) = super::aor::parts(aor);
         let id = net.chance();
         let own = self.settings.domain.as_bytes();
         net.send_own(now, hop, b"NOTIFY", |via, out| {
@@ -174,7 +172,7 @@ impl Home {
             }
             out.extend_from_slice(b"Max-Forwards: 70\r\nFrom: <sip:");
             write_name(user, out);
-            for part in [domain, b">;tag="] {
+            for part in [&b"@"[..], domain, b">;tag="] {
                 out.extend_from_slice(part);
             }
             decimal(out, id);

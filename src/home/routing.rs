@@ -15,15 +15,15 @@ use super::policy::Home;
 use super::ways::Element;
 use crate::bytes::Buf;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Pass, Policy, Reply, Request, Target, Verdict, is_sips};
+use crate::proxy::{Maddr, Net, Note, Pass, Policy, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
-use crate::scan::uri::{Scheme, Uri, same_host};
 use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::time::Instant;
 use crate::trust::mark::{Mark, Next, Own, write_param};
+use crate::uri::{Scheme, Uri, is_sips, same_host};
 
 impl Home {
     /// Routes a request.
@@ -98,7 +98,7 @@ impl Home {
     /// To what a Request-URI says without the `maddr` that was ours.
     fn by_rest(&mut self, pass: &mut Pass<'_, '_>, caller: Caller) -> Verdict {
         let rest = std::mem::take(&mut pass.plan.request_uri);
-        let verdict = match Uri::parse(&rest, Span::new(0, rest.len())) {
+        let verdict = match Uri::of(&rest) {
             Ok(uri) => self.by_uri(pass, caller, &rest, &uri),
             Err(_) => Verdict::refuse(400, "Malformed URI"),
         };
@@ -181,8 +181,7 @@ impl Home {
             return Verdict::Forward;
         }
         // P-18
-        let at = memchr::memrchr(b'@', &self.aor).unwrap_or_default();
-        let user = self.aor.get(..at).unwrap_or_default();
+        let (user, _) = super::aor::parts(&self.aor);
         let domain = self.settings.domain.as_bytes();
         if self.subscribers.find(user, domain).is_some() {
             Verdict::refuse(480, "Not Registered")
@@ -228,7 +227,7 @@ impl Home {
             (None, None) => {
                 pass.plan.is_leaving = true;
                 let contact = binding.contact();
-                let uri = Uri::parse(contact, Span::new(0, contact.len()));
+                let uri = Uri::of(contact);
                 let hop = uri.map(|uri| net.hop(pass.now, contact, &uri));
                 self.hops.extend(hop.ok().flatten());
                 self.keep_phones(net);

@@ -14,9 +14,9 @@ use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Net, Request};
 use crate::scan::Name;
-use crate::scan::uri::{Uri, same_host};
 use crate::send::{Notice, Output};
 use crate::time::Instant;
+use crate::uri::{Uri, same_host};
 
 /// Addresses of which such a REGISTER came.
 #[derive(Debug, Default)]

@@ -6,22 +6,22 @@ use super::policy::Home;
 use crate::proxy::Net;
 use crate::proxy::fact::{self, Facts};
 use crate::scan::address::Address;
-use crate::scan::uri::{Uri, same_host};
 use crate::span::Span;
 use crate::time::Instant;
+use crate::uri::{Uri, same_host};
 
 impl Home {
     /// Everything that decides where a request for `uri` goes.
     #[must_use]
     pub fn why(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Facts {
         let mut facts = Facts::default();
-        let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
+        let Ok(parsed) = Uri::of(uri) else {
             facts.say("uri", "is malformed, so a request for it gets 400");
             return facts;
         };
         let ours = same_host(parsed.host.of(uri), self.settings.domain.as_bytes());
         if ours && parsed.user.is_some() {
-            self.why_aor(net, now, uri, &mut facts);
+            self.why_aor(net, now, (uri, &parsed), &mut facts);
         } else if ours {
             facts.say("uri", "names this home itself");
         } else {
@@ -30,9 +30,15 @@ impl Home {
         facts
     }
 
-    fn why_aor(&mut self, net: &mut Net, now: Instant, uri: &[u8], facts: &mut Facts) {
+    fn why_aor(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        (uri, parsed): (&[u8], &Uri),
+        facts: &mut Facts,
+    ) {
         let mut filed = Vec::new();
-        aor::canonical(uri, &mut filed);
+        aor::canonical(uri, parsed, &mut filed);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut paths = Vec::new();
         for binding in self.location.bindings(now, &filed) {
@@ -70,7 +76,7 @@ impl Home {
         if facts.say_stick(net, now, &mut self.stick, uri).is_some() {
             return;
         }
-        let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) else {
+        let Ok(parsed) = Uri::of(uri) else {
             return;
         };
         // A question is no request: nothing of it is counted.

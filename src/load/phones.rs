@@ -9,8 +9,8 @@ use super::wires::{Line, Out};
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::edit::decimal;
 use crate::scan::auth::Digest;
-use crate::scan::uri::{Uri, host_ip};
 use crate::span::Span;
+use crate::uri::{Uri, host_ip};
 
 /// One phone, by its number.
 #[derive(Debug)]
@@ -247,7 +247,7 @@ fn authorize(
 
 /// Where an Outbound-Proxy URI leads: its `maddr` decides (D-U12).
 fn place(uri: &[u8]) -> Option<SocketAddrV4> {
-    let parsed = Uri::parse(uri, Span::new(0, uri.len())).ok()?;
+    let parsed = Uri::of(uri).ok()?;
     match host_ip(parsed.target(uri).of(uri))? {
         IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, parsed.port.unwrap_or(5060))),
         IpAddr::V6(_) => None,

@@ -17,8 +17,8 @@ use super::question::Facts;
 use super::{Found, Question, Records, Server, Spoken, Step, walk};
 use crate::id::{Slab, Slot, Transport};
 use crate::limits;
-use crate::scan::uri::Uri;
 use crate::time::{Duration, Instant};
+use crate::uri::Uri;
 
 /// A name in the cache. Finds nothing once the name had to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::uri::{Scheme, Uri, host_ip};
+use crate::uri::{Scheme, Uri, host_ip};
 
 /// What a shard can speak, and over which address families: nothing else is
 /// asked for.

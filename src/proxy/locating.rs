@@ -10,9 +10,9 @@ use super::{Branch, Net, Proxy, Request, State, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
 use crate::locate::{Answered, Find, LookupId, Question, Records, Waiter, order};
-use crate::scan::uri::Uri;
 use crate::send::{Hop, NameId, Output};
 use crate::time::Instant;
+use crate::uri::Uri;
 
 /// What became of the search for a name's servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! request came to is taken off, any other one is where the request goes.
 
 use super::{Net, Plan, Request};
-use crate::scan::params;
-use crate::scan::uri::{Uri, host_ip};
+use crate::grammar::params;
+use crate::uri::{Uri, host_ip};
 
 /// What the `maddr` of a Request-URI says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

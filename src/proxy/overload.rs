@@ -18,9 +18,10 @@ use super::{Context, Net, Request, Response, Turn};
 use crate::admission::{Class, Thinning};
 use crate::edit::Edits;
 use crate::edit::answer::{self, Report, SEQ_SECOND};
+use crate::grammar::params;
 use crate::limits;
+use crate::scan::Name;
 use crate::scan::via::Via;
-use crate::scan::{Name, params};
 use crate::send::Hop;
 use crate::time::{Duration, Instant};
 

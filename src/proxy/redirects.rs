@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use super::build::LOOSE;
 use super::{Branch, Proxy, Request, Response, Turn};
+use crate::grammar::params;
 use crate::id::Slot;
 use crate::limits;
-use crate::scan::{Message, Name, params, scan_again};
+use crate::scan::{Message, Name, scan_again};
 
 impl Proxy {
     /// A branch was redirected. False when that is for the caller to follow.

@@ -12,11 +12,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Reply, Request, Turn};
 use crate::limits;
-use crate::scan::uri::{Uri, host_ip};
-use crate::scan::user::write_user;
 use crate::scan::via::Via;
 use crate::scan::{Method, Name, StartLine};
 use crate::time::{Instant, Wall};
+use crate::uri::write_user;
+use crate::uri::{Uri, host_ip};
 
 /// The refusals of one shard.
 #[derive(Debug, Default)]
@@ -276,7 +276,6 @@ const _: () = assert!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::Span;
     use crate::time::Duration;
 
     fn entry(seconds: u64, user: &str, reason: &'static str) -> Entry {
@@ -321,7 +320,7 @@ mod tests {
             rejected.add(entry(1, user, "No"));
         }
         let found = |text: &str| {
-            let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap();
+            let uri = Uri::of(text.as_bytes()).unwrap();
             rejected.concerning(WALL, text.as_bytes(), &uri).count()
         };
         assert_eq!(found("sip:%6aoe@EXAMPLE.com;x=y"), 1);

@@ -18,13 +18,12 @@ use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
 use crate::omit::Omit;
-use crate::scan::uri::Uri;
 use crate::scan::via::Via;
 use crate::scan::{Message, scan};
 use crate::send::Hop;
-use crate::span::Span;
 use crate::time::Instant;
 use crate::trust::{Ingress, Principal};
+use crate::uri::Uri;
 
 /// An answer under way to a caller whose connection is gone.
 #[derive(Debug)]
@@ -228,7 +227,7 @@ impl Turn<'_> {
         };
         // RFC 3263 §5 is §4 with the transport given.
         let uri = [scheme, via.sent_by.of(bytes), b";transport=tcp"].concat();
-        let parsed = Uri::parse(&uri, Span::new(0, uri.len())).ok();
+        let parsed = Uri::of(&uri).ok();
         let sent_by = parsed.and_then(|parsed| self.net.hop(self.now, &uri, &parsed));
         let leads_on = transport.is_stream() && !self.net.omit.leaves_out(Omit::SentBy);
         Some((first, sent_by.filter(|_| leads_on)))

@@ -6,7 +6,8 @@
 use super::{Net, Response};
 use crate::omit::Omit;
 use crate::scan::{Message, Name};
-use crate::trust::mark::{Way, uri_in};
+use crate::trust::mark::uri_in;
+use crate::uri::Way;
 
 /// What stands in the Record-Route of a request that leaves here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

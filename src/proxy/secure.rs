@@ -3,21 +3,15 @@
 
 use super::{Net, Plan, Request, Response, Target};
 use crate::edit::Edits;
+use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::scan::address::Address;
-use crate::scan::uri::Scheme;
-use crate::scan::{Method, Name, params};
+use crate::scan::{Method, Name};
 use crate::send::{Hop, Notice, Output};
+use crate::uri::{Scheme, is_sips};
 
 /// What a proxy says that has no way for a `sips` request (RFC 5630 §6).
 pub(super) const NOT_ALLOWED: &[u8] = b"Warning: 380 steadfast \"SIPS Not Allowed\"\r\n";
-
-/// True for the text of a `sips` URI.
-#[must_use]
-pub fn is_sips(uri: &[u8]) -> bool {
-    uri.get(..5)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
-}
 
 impl Plan {
     /// Whether the request, as planned, asks for TLS on its further way: its

@@ -4,9 +4,9 @@ use super::{Net, Reply, Request, secure};
 use crate::error::Malformed;
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::uri::{Scheme, Uri};
 use crate::scan::{Method, Name};
 use crate::span::Span;
+use crate::uri::{Scheme, Uri};
 
 /// Extensions in Proxy-Require that this proxy honours.
 const EXTENSIONS: [&str; 2] = ["path", "outbound"];

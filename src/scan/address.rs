@@ -4,12 +4,12 @@
 //! The URI is found, not parsed: `Uri::parse` does that when somebody needs
 //! it. `Contact: *` is no address.
 
-use super::class::{self, Class};
-use super::cursor::Cursor;
-use super::params;
-use super::uri::Uri;
 use crate::error::Malformed;
+use crate::grammar::class::{self, Class};
+use crate::grammar::cursor::Cursor;
+use crate::grammar::params;
 use crate::span::Span;
+use crate::uri::Uri;
 
 /// Where the parts of an address stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! Nothing is checked here but the grammar; which fields must be there is for
 //! whoever verifies.
 
-use super::class::Class;
-use super::cursor::Cursor;
 use crate::error::Malformed;
+use crate::grammar::class::Class;
+use crate::grammar::cursor::Cursor;
 use crate::span::Span;
 
 /// The fields of an Authorization or Proxy-Authorization, or of a challenge (WWW-/Proxy-Authenticate). Quotes are not part of the spans; backslash escapes inside stay.

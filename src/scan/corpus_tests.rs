@@ -217,7 +217,7 @@ fn values_come_out_of_the_corpus_as_they_are() {
     assert_eq!(message.cseq_method().of(&bytes), b"RE%47IST%45R");
     let received = |name| {
         let (bytes, message, _) = scanned(&corpus, name);
-        uri::host_ip(message.top_via().unwrap().received.unwrap().of(&bytes))
+        crate::uri::host_ip(message.top_via().unwrap().received.unwrap().of(&bytes))
     };
     let want = "2001:db8::9:255".parse().ok();
     assert_eq!(

@@ -1,9 +1,9 @@
 //! Lines: where one ends, folds included (RFC 3261 §7.3.1), and where the
 //! header name in it does.
 
-use super::block::{self, Found};
-use super::class;
 use super::name::Name;
+use crate::grammar::block::{self, Found};
+use crate::grammar::class;
 
 /// One line; it begins where it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,16 @@
 //! The outline of one message: what `scan` found, as spans.
 
 use super::address::Address;
-use super::class::Class;
 use super::name::NAMES;
 use super::route::Route;
-use super::uri::Uri;
 use super::values::Values;
 use super::via::Via;
 use super::{Header, Method, Name, StartLine};
 use crate::error::Malformed;
 use crate::frame;
+use crate::grammar::class::Class;
 use crate::span::Span;
+use crate::uri::Uri;
 
 /// The outline of one message. Reused from message to message: scanning
 /// allocates nothing once `headers` has grown. Every span in it refers to the
@@ -332,9 +332,9 @@ fn tag_of(bytes: &[u8], address: Option<Address>) -> Result<Option<Span>, Malfor
         let end = usize::from(address.params.end);
         return Ok(Some(Span::new(end.saturating_sub(tag.len()), end)));
     }
-    let params = super::params::iter(bytes, address.params);
+    let params = crate::grammar::params::iter(bytes, address.params);
     let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
-    let is_token = |param: super::params::Param| {
+    let is_token = |param: crate::grammar::params::Param| {
         let value = param.value.unwrap_or_default().of(bytes);
         Class::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
     };

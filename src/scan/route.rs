@@ -1,8 +1,8 @@
 //! The Route set of a request, read once: the role, the checks and the edits
 //! all decide by it.
 
-use super::uri::Uri;
 use crate::span::Span;
+use crate::uri::Uri;
 
 /// One value of a Route header field (RFC 3261 §20.34).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The start line (RFC 3261 §7.1, §7.2) and CSeq (§20.16), which repeats the
 //! half of it that responses lack.
 
-use super::class::Class;
-use super::cursor::Cursor;
 use super::{Method, StartLine};
 use crate::error::Malformed;
 use crate::frame;
+use crate::grammar::class::Class;
+use crate::grammar::cursor::Cursor;
 use crate::limits;
 use crate::span::Span;
 

@@ -1,8 +1,8 @@
 //! Comma-separated header values (RFC 3261 §7.3.1): the list rule is one for
 //! all headers, so a comma inside quotes or angle brackets never separates.
 
-use super::class;
-use super::cursor::Cursor;
+use crate::grammar::class;
+use crate::grammar::cursor::Cursor;
 use crate::span::Span;
 
 /// The values of one header line.

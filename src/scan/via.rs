@@ -6,13 +6,13 @@
 
 use std::net::IpAddr;
 
-use super::class::Class;
-use super::cursor::Cursor;
-use super::params::{Param, Walk};
-use super::uri;
 use super::values::Values;
 use crate::error::Malformed;
+use crate::grammar::class::Class;
+use crate::grammar::cursor::Cursor;
+use crate::grammar::params::{Param, Walk};
 use crate::span::Span;
+use crate::uri;
 
 /// What begins the branch of everyone who knows RFC 3261 (§8.1.1.7).
 const COOKIE: &[u8] = b"z9hG4bK";

@@ -127,7 +127,7 @@ pub enum Handoff {
     },
     /// Whoever is registered as this user has been revoked by the home.
     Revoked {
-        /// The user, in the spelling of `scan::user`.
+        /// The user, in the spelling of `uri::write_user`.
         user: Box<[u8]>,
         /// Its domain, in lower case.
         realm: Box<[u8]>,

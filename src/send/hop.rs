@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::names::{NameId, Names};
 use crate::id::{Flow, Transport};
 use crate::locate::LookupId;
-use crate::scan::uri::{Scheme, Uri, host_ip};
 use crate::span::Span;
+use crate::uri::{Scheme, Uri, host_ip};
 
 /// Where a request is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ mod tests {
     #[track_caller]
     fn check(uri: &str, want: Option<(Transport, &str, Option<&str>)>) {
         let mut names = Names::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
-        let parsed = Uri::parse(uri.as_bytes(), Span::new(0, uri.len())).unwrap();
+        let parsed = Uri::of(uri.as_bytes()).unwrap();
         let hop = Hop::literal(&mut names, uri.as_bytes(), &parsed);
         let got = hop.map(|hop| match hop {
             Hop::To {

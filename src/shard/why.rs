@@ -4,9 +4,8 @@ use super::{Acting, Shard};
 use crate::home::Bindings;
 use crate::limits;
 use crate::proxy::{Facts, Reason, Reject};
-use crate::scan::uri::Uri;
-use crate::span::Span;
 use crate::time::{Instant, date};
+use crate::uri::Uri;
 
 impl Shard {
     /// Why a request for `uri` goes where it goes: every fact that decides it, and
@@ -19,7 +18,7 @@ impl Shard {
             Acting::Home(home) => home.why(&mut self.net, now, uri),
             Acting::Agent(_) => Facts::default(),
         };
-        if let Ok(parsed) = Uri::parse(uri, Span::new(0, uri.len())) {
+        if let Ok(parsed) = Uri::of(uri) {
             let rejected = &self.net.rejected;
             let all = rejected.concerning(self.net.wall, uri, &parsed);
             let all: Vec<_> = all.collect();

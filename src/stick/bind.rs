@@ -1,11 +1,11 @@
 //! Binding: what proves a domain, and what may then be learned over the flow.
 
-use super::key::Key;
 use super::links::State;
 use super::rows::Draft;
 use super::{Bound, Dialog, FOREVER, Source, Table};
 use crate::id::Flow;
 use crate::time::Instant;
+use crate::uri::Key;
 
 impl Table {
     /// Links a domain that the flow has proven, by its certificate or by the

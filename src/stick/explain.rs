@@ -1,10 +1,10 @@
 //! Explanations: what the table weighs for a URI, for people.
 
-use super::key::Key;
 use super::links::State;
 use super::{FOREVER, Level, Reopen, Source, Table};
 use crate::id::Flow;
 use crate::time::Instant;
+use crate::uri::Key;
 
 /// A binding or a link as `Table::explain` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,13 +6,12 @@
 use std::num::NonZeroU64;
 
 use super::arena::NONE;
-use super::key::Key;
 use super::links::State;
-use super::params;
 use super::rows::Row;
 use super::{Dialog, Level, Match, Reopen, Table};
 use crate::id::Flow;
 use crate::time::Instant;
+use crate::uri::{self, Key};
 
 /// Who asks: what of the table a look-up may see.
 #[derive(Clone, Copy)]
@@ -225,7 +224,7 @@ impl Table {
         let same = row.place == place.number && self.links.link(row.link).domain == place.domain;
         same && match level {
             Level::Exact => self.has_set(key, row),
-            Level::Equal => params::equal(self.sets.text(row.set), key.set()),
+            Level::Equal => uri::sets_equal(self.sets.text(row.set), key.set()),
             Level::Domain => true,
         }
     }

@@ -4,7 +4,7 @@
 //! domain. A link with a source is proven: it lets URIs of the domain be bound
 //! and makes the flow a candidate for the domain. A link without a source only
 //! carries rows scoped to a dialog. Domain names are compared in full (RFC
-//! 5922 §7.2), in the canonical form that `key` makes.
+//! 5922 §7.2), in the canonical form that `uri::Key` makes.
 
 use std::cell::Cell;
 

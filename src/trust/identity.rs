@@ -2,9 +2,9 @@
 //! the trust domain may write (RFC 3325, RFC 7315; I-1 to I-4).
 
 use crate::edit::Edits;
-use crate::scan::uri::Uri;
 use crate::scan::{Header, Message, Name};
 use crate::span::Span;
+use crate::uri::Uri;
 
 /// The header of an asserted identity (RFC 3325 §9.1).
 pub const ASSERTED: &str = "P-Asserted-Identity";

@@ -33,10 +33,10 @@ pub use self::phone::PhoneName;
 use self::text::Text;
 pub use self::turned::Turned;
 use crate::edit::Edits;
-use crate::scan::uri::Uri;
 use crate::scan::{Message, Name};
 use crate::secret::cmac::{self, BLOCK, Cmac};
-use crate::stick::{DIALOG_PARAM, MARK_LEN as TEXT_LEN, MARK_PARAM, mark_in};
+use crate::uri::own::{DIALOG_PARAM, MARK_LEN as TEXT_LEN, MARK_PARAM, mark_in};
+use crate::uri::{Uri, Way};
 
 /// Octets of the MAC: one character for its kind, and the base32 of these, are the text.
 ///
@@ -106,66 +106,6 @@ impl<'a> Own<'a> {
         Self { user, flow }
     }
 }
-
-/// A URI as far as it decides where a request goes.
-pub(crate) struct Way<'a> {
-    pub(crate) user: &'a [u8],
-    /// With its port.
-    pub(crate) host: &'a [u8],
-    pub(crate) maddr: &'a [u8],
-    pub(crate) transport: &'a [u8],
-    /// It says `sips`.
-    pub(crate) is_secure: bool,
-    /// The flow token in a value of an edge.
-    pub(crate) flow: &'a [u8],
-}
-
-impl<'a> Way<'a> {
-    /// Told from the text by its marks: the URI was parsed before, or will be
-    /// when somebody goes there.
-    pub(crate) fn of(uri: &'a [u8]) -> Self {
-        let colon = memchr::memchr(b':', uri).map_or(0, |at| at + 1);
-        let (scheme, rest) = uri.split_at(colon);
-        let (user, rest) = match memchr::memchr(b'@', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (&rest[..0], rest),
-        };
-        let end = memchr::memchr2(b';', b'?', rest).unwrap_or(rest.len());
-        let (host, params) = rest.split_at(end);
-        // What headers say is nothing of the way.
-        let end = memchr::memchr(b'?', params).unwrap_or(params.len());
-        let (mut maddr, mut transport, mut flow) = (None, None, None);
-        for param in params[..end].split(|byte| *byte == b';') {
-            // As whoever goes there reads it: the first of a name counts, and one
-            // without a value is as good as none. White space and quotes are in
-            // no URI, and a name with escapes is another.
-            let value = |name: &str| {
-                let (begin, rest) = param.split_at_checked(name.len())?;
-                let value = match rest {
-                    [b'=', value @ ..] => value,
-                    [] => rest,
-                    _ => return None,
-                };
-                begin.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
-            };
-            maddr = maddr.or_else(|| value("maddr"));
-            transport = transport.or_else(|| value("transport"));
-            flow = flow.or_else(|| value(FLOW_PARAM));
-        }
-        Self {
-            user,
-            host,
-            maddr: maddr.unwrap_or_default(),
-            transport: transport.unwrap_or_default(),
-            is_secure: scheme.eq_ignore_ascii_case(b"sips:"),
-            flow: flow.unwrap_or_default(),
-        }
-    }
-}
-
-/// Parameter of a token in Record-Route: the flow token of a phone that the edge
-/// had forgotten when the dialog began.
-pub(crate) const FLOW_PARAM: &str = "flow";
 
 impl<'a> Next<'a> {
     /// Who is behind us for the side that a request goes to.

@@ -230,10 +230,9 @@ impl Who {
 
 /// User and domain of `sip:user@domain`.
 fn parts(aor: &str) -> Result<(String, String), String> {
-    let whole = crate::span::Span::new(0, aor.len());
-    let parsed = crate::scan::uri::Uri::parse(aor.as_bytes(), whole).ok();
+    let parsed = crate::uri::Uri::of(aor.as_bytes()).ok();
     let user = parsed.and_then(|uri| uri.user);
-    let sip = parsed.filter(|uri| uri.scheme == crate::scan::uri::Scheme::Sip);
+    let sip = parsed.filter(|uri| uri.scheme == crate::uri::Scheme::Sip);
     match sip.zip(user) {
         Some((uri, user)) => Ok((
             aor[user.range()].to_owned(),

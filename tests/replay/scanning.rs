@@ -1,10 +1,10 @@
 //! `scan` against its twin: every verdict, every span.
 
 use steadfast::scan::address::{self, Address};
-use steadfast::scan::uri::Uri;
 use steadfast::scan::via::Via;
 use steadfast::scan::{self, Message, Name};
 use steadfast::span::Span;
+use steadfast::uri::Uri;
 
 use super::text::Text;
 use super::twin::{self, Outline};

@@ -5,10 +5,10 @@
 use steadfast::error::Malformed;
 use steadfast::limits;
 use steadfast::scan::address::Address;
-use steadfast::scan::uri::{Scheme, Uri};
 use steadfast::scan::via::Via;
 use steadfast::scan::{Header, Message, Method, Name, StartLine};
 use steadfast::span::Span;
+use steadfast::uri::{Scheme, Uri};
 
 use super::text::{Text, is_space, is_token, is_uri, number};
 use super::values;

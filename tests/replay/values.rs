@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use steadfast::scan::address::Address;
-use steadfast::scan::uri::{Scheme, Uri};
 use steadfast::scan::via::Via;
 use steadfast::span::Span;
+use steadfast::uri::{Scheme, Uri};
 
 use super::text::{
     Text, is_display, is_host, is_param, is_space, is_token, is_uri, number, pieces, quoted,

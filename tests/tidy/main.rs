@@ -5,7 +5,7 @@
 //! snippet, so that one that has gone blind fails too.
 //!
 //! - A room may name the ground floor and the rooms to its left. The order is
-//!   **bytes, frame, scan, stick, txn, edit, trust, locate, send, proxy, edge | home | agent,
+//!   **bytes, frame, grammar, uri, scan, stick, txn, edit, trust, locate, send, proxy, edge | home | agent,
 //!   shard**: messages pass `edit` and `send` last, but those two know nothing
 //!   of who decides, so for dependencies they stand left of `proxy`.
 //! - A configuration key is read when some code says `.key`.
@@ -38,9 +38,11 @@ const GROUND: [&str; 11] = [
     "omit",
 ];
 /// The rooms by place; rooms of one place do not know one another.
-const ROOMS: [&[&str]; 12] = [
+const ROOMS: [&[&str]; 14] = [
     &["bytes"],
     &["frame"],
+    &["grammar"],
+    &["uri"],
     &["scan"],
     &["stick"],
     &["txn"],

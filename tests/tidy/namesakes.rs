@@ -10,29 +10,13 @@ use std::collections::BTreeMap;
 use crate::source::{Source, is_word, words};
 
 /// Names that stand in two rooms, each with its reason.
-pub(crate) const ALLOWED: [(&str, &str); 14] = [
+pub(crate) const ALLOWED: [(&str, &str); 10] = [
     ("ask", "each command puts its own question to a node"),
     (
         "connect",
         "io's does not block and has the options of a node, the phone's waits on tokio",
     ),
-    (
-        "cut",
-        "stick's is for a few bytes, scan's searches by memchr",
-    ),
-    (
-        "digit",
-        "tokens have capital digits only, and one spelling; a user part has any",
-    ),
     ("each", "a byte repeated over a word of another width"),
-    (
-        "is_plain",
-        "what a token keeps as it is, and what a user part does",
-    ),
-    (
-        "is_unreserved",
-        "RFC 3261 §25.1 in the token and in the key, which know nothing of one another",
-    ),
     ("place", "of a slot in a file, and of a number in a table"),
     (
         "put",

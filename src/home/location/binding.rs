@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use crate::id::Flow;
-use crate::scan::contact_uri::same_contact;
 use crate::time::Instant;
+use crate::uri;
 
 use super::{Change, Register};
 
@@ -162,7 +162,7 @@ impl Binding {
             (Some(own), Some(instance)) if same_instance(own, instance) => {
                 !self.reg_id().is_some_and(is_beside)
             }
-            (None, None) => same_contact(contact, self.contact()),
+            (None, None) => uri::equal(contact, self.contact()),
             _ => false,
         }
     }
@@ -175,7 +175,7 @@ impl Binding {
             (Some((wanted, reg_id)), Some(own), Some(instance)) => {
                 reg_id == own && same_instance(wanted, instance)
             }
-            (None, None, _) => same_contact(change.contact, self.contact()),
+            (None, None, _) => uri::equal(change.contact, self.contact()),
             (Some(_), _, _) | (None, Some(_), _) => false,
         }
     }

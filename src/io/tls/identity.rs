@@ -15,8 +15,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::limits;
-use crate::scan::uri::{Scheme, Uri};
-use crate::span::Span;
+use crate::uri::{Scheme, Uri};
 
 /// The bytes are no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +64,7 @@ fn domain_of(uri: &str) -> Option<&str> {
     if bytes.len() > limits::IDENTITY_LEN_MAX {
         return None;
     }
-    let parsed = Uri::parse(bytes, Span::new(0, bytes.len())).ok()?;
+    let parsed = Uri::of(bytes).ok()?;
     if parsed.scheme != Scheme::Sip || parsed.userinfo.is_some() {
         return None;
     }

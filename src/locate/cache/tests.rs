@@ -1,7 +1,6 @@
 use super::*;
 use crate::id::Transport;
 use crate::locate::{Kind, Query, Record, Set};
-use crate::span::Span;
 
 const AT: Instant = Instant::ZERO;
 
@@ -11,7 +10,7 @@ fn locator() -> Locator {
 }
 
 fn name(locator: &mut Locator, text: &str) -> LookupId {
-    let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap();
+    let uri = Uri::of(text.as_bytes()).unwrap();
     locator.name(AT, text.as_bytes(), &uri).unwrap()
 }
 

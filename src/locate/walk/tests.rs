@@ -1,7 +1,6 @@
 use super::*;
 use crate::locate::Spoken;
-use crate::scan::uri::Uri;
-use crate::span::Span;
+use crate::uri::Uri;
 
 fn spoken(transports: &[Transport]) -> Spoken {
     let v4 = "192.0.2.9:5060".parse().unwrap();
@@ -11,7 +10,7 @@ fn spoken(transports: &[Transport]) -> Spoken {
 const BOTH: [Transport; 2] = [Transport::Udp, Transport::Tcp];
 
 fn question(text: &str, transports: &[Transport]) -> Option<Question> {
-    let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap();
+    let uri = Uri::of(text.as_bytes()).unwrap();
     Question::of(text.as_bytes(), &uri, spoken(transports))
 }
 

@@ -7,7 +7,7 @@ use super::Flows;
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, SocketId, Team, Transport};
 use crate::locate::Spoken;
-use crate::scan::uri::same_host;
+use crate::uri::same_host;
 
 /// A bound local endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,6 @@
 use super::text::TEXT_MAX;
 use super::*;
 use crate::scan::scan;
-use crate::scan::uri::Uri;
-use crate::span::Span;
 
 const KEY: [u8; 32] = [7; 32];
 const ALICE: &str = "sip:alice@192.0.2.1:5070";
@@ -270,54 +268,6 @@ fn a_parameter_without_a_value_hides_no_other_way() {
         let good = [&named, &plain].map(|mark| is_good(mark, "id", ("bob", "alice"), &next));
         assert_eq!(good, want, "{next}");
     }
-}
-
-#[test]
-fn a_way_is_read_as_the_router_reads_it() {
-    let pieces = [
-        "maddr",
-        "maddr=",
-        "MADDR=1.1.1.1",
-        "maddr=2.2.2.2",
-        "transport",
-        "Transport=tcp",
-        "transport=tls",
-        "flow",
-        "flow=f1",
-        "flows=f2",
-        "%6daddr=3.3.3.3",
-        "m",
-        "maddr =4.4.4.4",
-        "x=\"",
-        "\"",
-        "",
-        "lr?maddr=5.5.5.5",
-    ];
-    let mut sound = 0;
-    for (first, second, third) in pieces.iter().flat_map(|first| {
-        let rest = pieces.iter();
-        let pairs = rest.flat_map(|second| pieces.iter().map(move |third| (second, third)));
-        pairs.map(move |(second, third)| (first, second, third))
-    }) {
-        let text = format!("sip:joe@h.example:5070;{first};{second};{third}");
-        let bytes = text.as_bytes();
-        let Ok(uri) = Uri::parse(bytes, Span::new(0, bytes.len())) else {
-            continue;
-        };
-        sound += 1;
-        let read = |name| {
-            let value = uri.param(bytes, name).flatten();
-            value.map_or(&b""[..], |value| value.of(bytes))
-        };
-        let way = Way::of(bytes);
-        assert_eq!(
-            [way.maddr, way.transport, way.flow],
-            [read("maddr"), read("transport"), read(FLOW_PARAM)],
-            "{text}"
-        );
-        assert_eq!(way.host, uri.host_port.of(bytes), "{text}");
-    }
-    assert!(sound > 12 * 12 * 12, "{sound}");
 }
 
 #[test]

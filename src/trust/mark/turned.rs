@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{Mark, Next, Own, Said, TEXT_LEN, call_id, contact, from_tag, to_tag, uri_in};
 use crate::scan::{Message, Name};
 use crate::span::Span;
-use crate::stick::MARK_PARAM;
+use crate::uri::own::MARK_PARAM;
 
 /// What becomes of our value in the answers (RFC 3261 §16.7-8).
 #[derive(Clone, Copy, Debug)]

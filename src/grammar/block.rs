@@ -8,7 +8,7 @@ const BLOCK: usize = 64;
 
 /// What was found in the 64 bytes looked at last, and was not passed yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Where the 64 bytes begin.
     base: usize,
     /// Which of them.
@@ -18,7 +18,7 @@ pub(super) struct Found {
 impl Found {
     /// Nothing yet; the bytes from `at` on are the first to be looked at.
     #[inline]
-    pub(super) const fn before(at: usize) -> Self {
+    pub(crate) const fn before(at: usize) -> Self {
         Self {
             base: at.wrapping_sub(BLOCK),
             left: 0,
@@ -27,25 +27,25 @@ impl Found {
 
     /// Whether nothing is left of it.
     #[inline]
-    pub(super) const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.left == 0
     }
 
     /// Where the first stands; behind all that was looked at when nothing is left.
     #[inline]
-    pub(super) const fn first(self) -> usize {
+    pub(crate) const fn first(self) -> usize {
         self.base.wrapping_add(self.left.trailing_zeros() as usize)
     }
 
     /// Passes the first.
     #[inline]
-    pub(super) const fn pass(&mut self) {
+    pub(crate) const fn pass(&mut self) {
         self.left &= self.left.wrapping_sub(1);
     }
 
     /// Passes all before `at`.
     #[inline]
-    pub(super) const fn pass_to(&mut self, at: usize) {
+    pub(crate) const fn pass_to(&mut self, at: usize) {
         let passed = at.saturating_sub(self.base);
         self.left = if passed < BLOCK {
             self.left >> passed << passed
@@ -57,7 +57,7 @@ impl Found {
     /// Looks behind the 64 bytes at hand, from `at` to `end`, until there is
     /// something; `which` tells of the 64 from where it is asked.
     #[inline(always)]
-    pub(super) fn look_on(&mut self, at: usize, end: usize, which: impl Fn(usize) -> u64) {
+    pub(crate) fn look_on(&mut self, at: usize, end: usize, which: impl Fn(usize) -> u64) {
         while self.left == 0 {
             self.base = at.max(self.base.wrapping_add(BLOCK));
             if self.base >= end {
@@ -71,7 +71,7 @@ impl Found {
 /// The answers for the bytes from `at` on, the first one's lowest; nothing is
 /// said of what lies behind the end.
 #[inline(always)]
-pub(super) fn bits(bytes: &[u8], at: usize, which: impl Fn(Lanes) -> u32) -> u64 {
+pub(crate) fn bits(bytes: &[u8], at: usize, which: impl Fn(Lanes) -> u32) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     match (rest.first_chunk::<BLOCK>(), bytes.last_chunk::<BLOCK>()) {
         (Some(block), _) => of_block(block, which),

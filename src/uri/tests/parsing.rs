@@ -1,16 +1,19 @@
 //! URIs by example, good and bad.
 
-use super::*;
+use crate::error::Malformed;
+use crate::span::Span;
+use crate::uri::host::ipv4;
+use crate::uri::{Scheme, Uri, same_host};
 
 fn parse(text: &str) -> Result<Uri, Malformed> {
-    Uri::parse(text.as_bytes(), Span::new(0, text.len()))
+    Uri::of(text.as_bytes())
 }
 
 /// user, host, port, params, headers.
 type Parts<'a> = (Option<&'a str>, &'a str, Option<u16>, &'a str, &'a str);
 
 #[track_caller]
-fn check(text: &str, want: Parts<'_>) {
+fn reads(text: &str, want: Parts<'_>) {
     let part = |span: Span| &text[span.range()];
     let uri = parse(text).unwrap();
     assert_eq!(
@@ -28,26 +31,26 @@ fn check(text: &str, want: Parts<'_>) {
 
 #[test]
 fn sip_uris_come_apart() {
-    check("sip:example.com", (None, "example.com", None, "", ""));
-    check(
+    reads("sip:example.com", (None, "example.com", None, "", ""));
+    reads(
         "SIP:a@Example.COM.:5070;lr;x=y?h=v&i=w",
         (Some("a"), "Example.COM.", Some(5070), ";lr;x=y", "?h=v&i=w"),
     );
-    check("sips:a:secret@h", (Some("a"), "h", None, "", ""));
-    check("sip:a@h:0", (Some("a"), "h", Some(0), "", ""));
-    check(
+    reads("sips:a:secret@h", (Some("a"), "h", None, "", ""));
+    reads("sip:a@h:0", (Some("a"), "h", Some(0), "", ""));
+    reads(
         "sip:a@[2001:db8::10]:5070",
         (Some("a"), "[2001:db8::10]", Some(5070), "", ""),
     );
-    check(
+    reads(
         "sip:[2001:db8::10:5070]",
         (None, "[2001:db8::10:5070]", None, "", ""),
     );
-    check(
+    reads(
         "sip:+1972@192.0.2.1;user=phone",
         (Some("+1972"), "192.0.2.1", None, ";user=phone", ""),
     );
-    check(
+    reads(
         "sip:joe+e1+3+%3Curn%3E@edge.example.com;lr;ob",
         (
             Some("joe+e1+3+%3Curn%3E"),
@@ -57,7 +60,7 @@ fn sip_uris_come_apart() {
             "",
         ),
     );
-    check(
+    reads(
         "sip:under_score.example",
         (None, "under_score.example", None, "", ""),
     );
@@ -66,7 +69,7 @@ fn sip_uris_come_apart() {
 // RFC 4475 §3.1.1.2, §3.1.1.3, §3.1.1.9
 #[test]
 fn user_parts_may_hold_what_would_end_a_host() {
-    check(
+    reads(
         "sip:user;par=u%40example.net@example.com",
         (
             Some("user;par=u%40example.net"),
@@ -76,7 +79,7 @@ fn user_parts_may_hold_what_would_end_a_host() {
             "",
         ),
     );
-    check(
+    reads(
         "sip:sips%3Auser%40example.com@example.net",
         (
             Some("sips%3Auser%40example.com"),
@@ -87,11 +90,11 @@ fn user_parts_may_hold_what_would_end_a_host() {
         ),
     );
     let odd = "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*";
-    check(
+    reads(
         &format!("sip:{odd}:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com"),
         (Some(odd), "example.com", None, "", ""),
     );
-    check("sip:*#31#123@h", (Some("*#31#123"), "h", None, "", ""));
+    reads("sip:*#31#123@h", (Some("*#31#123"), "h", None, "", ""));
 }
 
 #[test]

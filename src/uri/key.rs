@@ -3,32 +3,38 @@
 //!
 //! A key has four parts: the place (scheme, port), the host, the user and the
 //! parameter set. The first three must be the same in every match; two sets
-//! may differ and still be equal under RFC 3261 §19.1.4 (`params::equal`).
+//! may differ and still be equal under RFC 3261 §19.1.4 (`sets_equal`).
 //!
-//! - `%XX` of an unreserved character is that character; a character that may
-//!   not stand for itself is always `%XX`; `%XX` of a reserved one stays, so
+//! - `%HH` of an unreserved character is that character; a character that may
+//!   not stand for itself is always `%HH`; `%HH` of a reserved one stays, so
 //!   `%2B` is not `+`. The user keeps its case, host and parameters do not.
 //! - Header components match when their names and, byte by byte, their values
 //!   do: the rules per header (RFC 3261 §20) could only add matches.
-//! - What RFC 3261 §25.1 does not allow (a second `@`, a repeated parameter, a
+//! - What RFC 3261 §19.1.1 and §25.1 do not allow (a second `@`, a repeated parameter, a
 //!   host with stray bytes) has no key and therefore never matches anything.
+
+mod set;
+mod spelling;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
-use super::canonical::{push_name, push_user};
-use super::params::push_set;
+pub(crate) use self::set::equal as sets_equal;
+use self::set::push_set;
+use self::spelling::{push_name, push_user};
+use super::Scheme;
+use super::parts::{Ending, Front};
 use crate::limits::STICK_URI_MAX;
 
 /// The key of the URI last read, in buffers that are used again.
 #[derive(Debug, Default)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// Host, user and set, one after another.
     text: Vec<u8>,
     /// Pieces on their way into order.
     spare: Vec<u8>,
-    endings: [Ending; ENDINGS],
+    endings: [Known; ENDINGS],
     host: usize,
     user: usize,
     place: u32,
@@ -37,7 +43,7 @@ pub(super) struct Key {
 /// What came after the user of some URI before, and what it means. Peers write
 /// the same few endings all day.
 #[derive(Debug, Default)]
-struct Ending {
+struct Known {
     written: Vec<u8>,
     host: Vec<u8>,
     /// The port's part of the place.
@@ -47,25 +53,28 @@ struct Ending {
 
 /// What is left of a URI once its place is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Tail<'a> {
+pub(crate) enum Tail<'a> {
     /// It ends as one before did.
     Known(usize),
-    /// All that comes after the user, and of it what comes after the port.
-    New { ending: &'a [u8], params: &'a [u8] },
+    /// All that comes after the user, and its parts.
+    New {
+        written: &'a [u8],
+        parts: Ending<'a>,
+    },
 }
 
 impl Key {
     /// Makes the key of a URI without brackets. False when it has none; the
     /// other methods then mean nothing.
     #[must_use]
-    pub(super) fn read(&mut self, uri: &[u8]) -> bool {
+    pub(crate) fn read(&mut self, uri: &[u8]) -> bool {
         self.read_place(uri).is_some_and(|tail| self.read_set(tail))
     }
 
     /// As `read`, without the set, which `read_set` adds. A look-up has work to
     /// do between the two.
     #[inline]
-    pub(super) fn read_place<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
+    pub(crate) fn read_place<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
         self.text.clear();
         if uri.len() > STICK_URI_MAX {
             return None;
@@ -76,14 +85,14 @@ impl Key {
     /// Adds the set from the tail of the URI.
     #[inline]
     #[must_use]
-    pub(super) fn read_set(&mut self, tail: Tail<'_>) -> bool {
+    pub(crate) fn read_set(&mut self, tail: Tail<'_>) -> bool {
         match tail {
             Tail::Known(slot) => self.text.extend_from_slice(&self.endings[slot].set),
-            Tail::New { ending, params } => {
-                if push_set(&mut self.text, params, &mut self.spare).is_none() {
+            Tail::New { written, parts } => {
+                if push_set(&mut self.text, parts, &mut self.spare).is_none() {
                     return false;
                 }
-                self.remember(ending);
+                self.remember(written);
             }
         }
         true
@@ -91,7 +100,7 @@ impl Key {
 
     /// Makes the key of `sip:<host>`, the URI a certificate's domain stands for.
     #[must_use]
-    pub(super) fn read_host(&mut self, host: &[u8]) -> bool {
+    pub(crate) fn read_host(&mut self, host: &[u8]) -> bool {
         self.text.clear();
         self.place = 0;
         let found = host.len() <= STICK_URI_MAX && push_host(&mut self.text, host).is_some();
@@ -100,65 +109,69 @@ impl Key {
     }
 
     /// The host in lower case, without the root's dot.
-    pub(super) fn host(&self) -> &[u8] {
+    pub(crate) fn host(&self) -> &[u8] {
         &self.text[..self.host]
     }
 
     /// User and password; empty when there is none.
-    pub(super) fn user(&self) -> &[u8] {
+    pub(crate) fn user(&self) -> &[u8] {
         &self.text[self.host..self.user]
     }
 
     /// Parameters sorted by name, each after `;`, then the headers, sorted,
     /// after `?` and `&`.
-    pub(super) fn set(&self) -> &[u8] {
+    pub(crate) fn set(&self) -> &[u8] {
         &self.text[self.user..]
     }
 
     /// Scheme, port and whether there is a user.
-    pub(super) const fn place(&self) -> u32 {
+    pub(crate) const fn place(&self) -> u32 {
         self.place
     }
 
     /// The host is an address, not a name.
-    pub(super) fn is_literal(&self) -> bool {
+    pub(crate) fn is_literal(&self) -> bool {
         let host = self.host();
         host.starts_with(b"[")
             || str::from_utf8(host).is_ok_and(|host| host.parse::<Ipv4Addr>().is_ok())
     }
 
     fn parse<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
-        let (scheme, rest) = match uri.split_first_chunk() {
-            Some((b"sip:", rest)) => (0, rest),
-            _ => split_scheme(uri)?,
+        let Front {
+            scheme,
+            userinfo,
+            ending,
+        } = Front::of(uri);
+        self.place = match scheme {
+            Scheme::Sip => 0,
+            Scheme::Sips => SIPS,
+            Scheme::Tel | Scheme::Other => return None,
         };
-        self.place = scheme;
-        let (user, rest) = match memchr::memchr(b'@', rest) {
-            Some(0) => return None,
-            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
-            None => (None, rest),
-        };
-        let slot = slot(rest);
+        if userinfo.is_some_and(<[u8]>::is_empty) {
+            return None;
+        }
+        let slot = slot(ending);
         let known = &self.endings[slot];
-        let tail = if known.written == rest && !rest.is_empty() {
+        let tail = if known.written == ending && !ending.is_empty() {
             self.place |= known.port;
             self.text.extend_from_slice(&known.host);
             Tail::Known(slot)
         } else {
-            let (host, port, params) = split_host(rest)?;
+            let parts = Ending::of(ending);
+            let (host, port) = parts.host()?;
             if let Some(port) = port {
                 self.place |= PORT | u32::from(port);
             }
             push_host(&mut self.text, host)?;
             Tail::New {
-                ending: rest,
-                params,
+                written: ending,
+                parts,
             }
         };
         self.host = self.text.len();
-        if let Some(user) = user {
+        if let Some(userinfo) = userinfo {
             self.place |= USER;
-            push_user(&mut self.text, user);
+            push_user(&mut self.text, userinfo);
         }
         self.user = self.text.len();
         Some(tail)
@@ -190,39 +203,6 @@ fn slot(ending: &[u8]) -> usize {
         u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29)
     });
     (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as usize % ENDINGS
-}
-
-/// What the scheme says of the place, and what comes after its colon.
-fn split_scheme(uri: &[u8]) -> Option<(u32, &[u8])> {
-    let colon = memchr::memchr(b':', uri)?;
-    let (scheme, rest) = (&uri[..colon], &uri[colon + 1..]);
-    if scheme.eq_ignore_ascii_case(b"sip") {
-        Some((0, rest))
-    } else {
-        scheme.eq_ignore_ascii_case(b"sips").then_some((SIPS, rest))
-    }
-}
-
-/// Host, port and what comes after them, from its `;` or `?` on.
-fn split_host(rest: &[u8]) -> Option<(&[u8], Option<u16>, &[u8])> {
-    let from = if rest.starts_with(b"[") {
-        memchr::memchr(b']', rest)?
-    } else {
-        0
-    };
-    let ends = |b: &u8| matches!(b, b';' | b'?' | b':');
-    let Some(end) = rest[from..].iter().position(ends) else {
-        return Some((rest, None, &[]));
-    };
-    let (host, rest) = rest.split_at(from + end);
-    let Some(after) = rest.strip_prefix(b":") else {
-        return Some((host, None, rest));
-    };
-    let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (digits, rest) = after.split_at(digits);
-    let port = str::from_utf8(digits).ok()?.parse().ok()?;
-    let ends = matches!(rest.first(), None | Some(b';' | b'?'));
-    ends.then_some((host, Some(port), rest))
 }
 
 fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {

@@ -16,7 +16,7 @@ use crate::span::Span;
     clippy::cast_possible_truncation,
     reason = "offsets in a message that was checked, or in a span, fit 16 bits"
 )]
-pub(super) fn within(start: usize, end: usize) -> Span {
+pub(crate) fn within(start: usize, end: usize) -> Span {
     debug_assert!(
         start <= end && end <= usize::from(u16::MAX),
         "{start}..{end}"
@@ -29,7 +29,7 @@ pub(super) fn within(start: usize, end: usize) -> Span {
 
 /// A place in the bytes of a message, and where the value ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     /// The whole message.
     all: &'a [u8],
     /// The message up to the end of the value.
@@ -41,7 +41,7 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// At the start of `span`.
     #[inline]
-    pub(super) fn new(bytes: &'a [u8], span: Span) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], span: Span) -> Self {
         let range = span.range();
         let text = bytes.get(..range.end).unwrap_or_default();
         let at = range.start.min(text.len());
@@ -55,7 +55,7 @@ impl<'a> Cursor<'a> {
 
     /// The same place in a value that ends at `end` already.
     #[inline]
-    pub(super) fn until(self, end: usize) -> Self {
+    pub(crate) fn until(self, end: usize) -> Self {
         Self {
             text: self.text.get(..end).unwrap_or(self.text),
             ..self
@@ -64,7 +64,7 @@ impl<'a> Cursor<'a> {
 
     /// Looks at what is next, so that copies of this cursor need not.
     #[inline]
-    pub(super) fn ready(mut self) -> Self {
+    pub(crate) fn ready(mut self) -> Self {
         if self.marks.is_empty() {
             self.look_on();
         }
@@ -72,60 +72,60 @@ impl<'a> Cursor<'a> {
     }
 
     /// Offset in the message.
-    pub(super) const fn at(&self) -> usize {
+    pub(crate) const fn at(&self) -> usize {
         self.at
     }
 
     /// What is still to be read.
     #[inline]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
     /// The span of what is still to be read.
     #[inline]
-    pub(super) fn rest_span(&self) -> Span {
+    pub(crate) fn rest_span(&self) -> Span {
         within(self.at, self.text.len())
     }
 
     /// From `start` to here.
     #[inline]
-    pub(super) fn since(&self, start: usize) -> Span {
+    pub(crate) fn since(&self, start: usize) -> Span {
         within(start, self.at)
     }
 
     #[inline]
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.at >= self.text.len()
     }
 
     #[inline]
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
     /// Moves on by `count` bytes, at most to the end.
     #[inline]
-    pub(super) fn skip(&mut self, count: usize) {
+    pub(crate) fn skip(&mut self, count: usize) {
         self.go(self.at.saturating_add(count));
     }
 
     /// Moves on to `at`, at most to the end.
     #[inline]
-    pub(super) fn go(&mut self, at: usize) {
+    pub(crate) fn go(&mut self, at: usize) {
         self.at = at.min(self.text.len());
         self.marks.pass_to(self.at);
     }
 
     /// Moves to the end.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.go(self.text.len());
     }
 
     /// Moves to the next mark and tells which it is; to the end when there is
     /// none.
     #[inline(always)]
-    pub(super) fn next_mark(&mut self) -> Option<u8> {
+    pub(crate) fn next_mark(&mut self) -> Option<u8> {
         if self.marks.is_empty() {
             self.look_on();
         }
@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
 
     /// Moves over the mark that stands here.
     #[inline(always)]
-    pub(super) fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         debug_assert!(!self.peek().is_some_and(|byte| Class::HOST.holds(byte)));
         self.at = self.at.wrapping_add(1);
         self.marks.pass();
@@ -154,7 +154,7 @@ impl<'a> Cursor<'a> {
 
     /// Moves over `mark`, which is one, if it is next.
     #[inline]
-    pub(super) fn eat(&mut self, mark: u8) -> bool {
+    pub(crate) fn eat(&mut self, mark: u8) -> bool {
         let found = self.peek() == Some(mark);
         if found {
             self.pass();
@@ -164,7 +164,7 @@ impl<'a> Cursor<'a> {
 
     /// Moves over `mark` and white space around it; stays when it is not there.
     #[inline]
-    pub(super) fn eat_spaced(&mut self, mark: u8) -> bool {
+    pub(crate) fn eat_spaced(&mut self, mark: u8) -> bool {
         match self.peek() {
             Some(next) if next == mark => self.pass(),
             Some(next) if Class::SPACE.holds(next) => return self.eat_behind_space(mark),
@@ -189,7 +189,7 @@ impl<'a> Cursor<'a> {
 
     /// Moves over white space, folds included.
     #[inline]
-    pub(super) fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while let Some(byte) = self.peek()
             && byte <= b' '
             && Class::SPACE.holds(byte)
@@ -201,7 +201,7 @@ impl<'a> Cursor<'a> {
     /// Moves to the next `mark`, which is one; false and at the end when there
     /// is none.
     #[inline]
-    pub(super) fn seek(&mut self, mark: u8) -> bool {
+    pub(crate) fn seek(&mut self, mark: u8) -> bool {
         while let Some(found) = self.next_mark() {
             if found == mark {
                 return true;
@@ -214,7 +214,7 @@ impl<'a> Cursor<'a> {
     /// The longest run of a class that has every byte of a host name; may be
     /// empty.
     #[inline]
-    pub(super) fn take(&mut self, class: Class) -> Span {
+    pub(crate) fn take(&mut self, class: Class) -> Span {
         let start = self.at;
         while let Some(mark) = self.next_mark()
             && class.holds(mark)
@@ -226,7 +226,7 @@ impl<'a> Cursor<'a> {
 
     /// The longest run of `Class::HOST`.
     #[inline]
-    pub(super) fn take_host(&mut self) -> Span {
+    pub(crate) fn take_host(&mut self) -> Span {
         let start = self.at;
         self.next_mark();
         self.since(start)
@@ -234,7 +234,7 @@ impl<'a> Cursor<'a> {
 
     /// A decimal number without sign or space; too large ones are `u32::MAX`.
     #[inline]
-    pub(super) fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         let mut number = None;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
             let before = number.unwrap_or(0_u32).saturating_mul(10);
@@ -246,7 +246,7 @@ impl<'a> Cursor<'a> {
 
     /// The inside of a quoted-string that begins here, escapes left as they
     /// are; `None` when it does not begin or does not end (RFC 3261 §25.1).
-    pub(super) fn quoted(&mut self) -> Option<Span> {
+    pub(crate) fn quoted(&mut self) -> Option<Span> {
         if !self.eat(b'"') {
             return None;
         }

@@ -42,23 +42,23 @@ pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
 
 /// Whether all that is still to be read is a parameter list.
 #[inline]
-pub(super) fn are_sound(cursor: Cursor<'_>) -> bool {
+pub(crate) fn are_sound(cursor: Cursor<'_>) -> bool {
     cursor.is_done() || Walk::new(cursor).all(|param| param.is_ok())
 }
 
 /// Something that is no parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Defect;
+pub(crate) struct Defect;
 
 /// Every parameter up to the first defect, and that.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     cursor: Cursor<'a>,
 }
 
 impl<'a> Walk<'a> {
     /// Over what is still to be read.
-    pub(super) fn new(cursor: Cursor<'a>) -> Self {
+    pub(crate) fn new(cursor: Cursor<'a>) -> Self {
         Self { cursor }
     }
 

@@ -7,35 +7,35 @@ use crate::span::Span;
 
 /// A set of bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Class(u8);
+pub(crate) struct Class(u8);
 
 impl Class {
     /// `token`: method, header name, unquoted display name, transport.
-    pub(super) const TOKEN: Self = Self(1);
+    pub(crate) const TOKEN: Self = Self(1);
     /// A host name or IPv4 address. The underscore is no host name's, but names with it are in use.
-    pub(super) const HOST: Self = Self(2);
+    pub(crate) const HOST: Self = Self(2);
     /// A URI: visible ASCII without `<`, `>` and `"`.
-    pub(super) const URI: Self = Self(4);
+    pub(crate) const URI: Self = Self(4);
     /// A parameter's name or unquoted value: whatever cannot end it. Laxer
     /// than RFC 3261, since parameters we do not know are not ours to judge.
-    pub(super) const PARAM: Self = Self(8);
+    pub(crate) const PARAM: Self = Self(8);
     /// Linear white space, folds included.
-    pub(super) const SPACE: Self = Self(16);
+    pub(crate) const SPACE: Self = Self(16);
     /// An unquoted display name: tokens, white space, and UTF-8 that should
     /// have been quoted.
-    pub(super) const DISPLAY: Self = Self(32);
+    pub(crate) const DISPLAY: Self = Self(32);
     /// Decimal digits.
-    pub(super) const DIGIT: Self = Self(64);
+    pub(crate) const DIGIT: Self = Self(64);
 
     /// Whether the byte is in the class.
     #[inline]
-    pub(super) fn holds(self, byte: u8) -> bool {
+    pub(crate) fn holds(self, byte: u8) -> bool {
         bits(byte) & self.0 != 0
     }
 
     /// How many bytes from the start are in the class.
     #[inline]
-    pub(super) fn run(self, text: &[u8]) -> usize {
+    pub(crate) fn run(self, text: &[u8]) -> usize {
         text.iter()
             .position(|&byte| !self.holds(byte))
             .unwrap_or(text.len())
@@ -43,7 +43,7 @@ impl Class {
 
     /// Whether there is at least one byte and all are in the class.
     #[inline]
-    pub(super) fn holds_all(self, bytes: &[u8]) -> bool {
+    pub(crate) fn holds_all(self, bytes: &[u8]) -> bool {
         !bytes.is_empty() && bytes.iter().all(|&byte| self.holds(byte))
     }
 }
@@ -51,7 +51,7 @@ impl Class {
 /// How many bytes from the start are of a token, for a header's name: all but
 /// a few consist of the bytes that tokens and host names share.
 #[inline]
-pub(super) fn token_run(text: &[u8]) -> usize {
+pub(crate) fn token_run(text: &[u8]) -> usize {
     let common = match text.first_chunk() {
         Some(sixteen) => (!of_host(Lanes::load(sixteen))).trailing_zeros() as usize,
         None => 0,
@@ -62,7 +62,7 @@ pub(super) fn token_run(text: &[u8]) -> usize {
 
 /// Which of sixteen bytes are `Class::HOST`.
 #[inline(always)]
-pub(super) fn of_host(bytes: Lanes) -> u32 {
+pub(crate) fn of_host(bytes: Lanes) -> u32 {
     let letters = bytes.with(0x20).are_from(b'a', 25);
     let digits = bytes.are_from(b'0', 9);
     let others = bytes.are_from(b'-', 1).or(bytes.are(b'_'));
@@ -71,7 +71,7 @@ pub(super) fn of_host(bytes: Lanes) -> u32 {
 
 /// A text that ends at `end`, without the white space at both ends.
 #[inline(always)]
-pub(super) fn trim(text: &[u8], end: usize) -> Span {
+pub(crate) fn trim(text: &[u8], end: usize) -> Span {
     // As nearly everybody writes it: one space before, none behind.
     if let [b' ', rest @ ..] = text
         && let [first, .., last] = rest
@@ -166,7 +166,7 @@ const fn classes(byte: u8) -> u8 {
 )]
 mod tests {
     use super::*;
-    use crate::scan::lanes::LANES;
+    use crate::grammar::lanes::LANES;
 
     #[test]
     fn classes_hold_what_the_grammar_says() {

@@ -1,7 +1,9 @@
 //! Canonical characters: one spelling for all that RFC 3261 §19.1.4 calls equal.
 //!
-//! `%XX` of an unreserved character is that character; what may not stand for
-//! itself is always `%XX`; `%XX` of a reserved character stays as it is.
+//! `%HH` of an unreserved character is that character; what may not stand for
+//! itself is always `%HH`; `%HH` of a reserved character stays as it is.
+
+use super::super::escape::{characters, is_reserved, is_unreserved, push_escape};
 
 /// Appends a user (and password): its case counts.
 pub(super) fn push_user(out: &mut Vec<u8>, user: &[u8]) {
@@ -72,55 +74,18 @@ pub(super) fn push_part(out: &mut Vec<u8>, part: &[u8], case: Value) -> Option<(
 }
 
 fn push_canonical(out: &mut Vec<u8>, bytes: &[u8], case: Value) {
-    let mut rest = bytes;
-    while let [byte, after @ ..] = rest {
-        let (byte, stands) = match (byte, after) {
-            (b'%', [high, low, left @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                rest = left;
-                let byte = digit(*high) << 4 | digit(*low);
-                (byte, is_unreserved(byte))
-            }
-            _ => {
-                rest = after;
-                (*byte, PLAIN[usize::from(*byte)])
-            }
+    for (byte, was_escaped) in characters(bytes) {
+        let stands = if was_escaped {
+            is_unreserved(byte)
+        } else {
+            PLAIN[usize::from(byte)]
         };
         match (stands, case) {
             (true, Value::Keep) => out.push(byte),
             (true, Value::Fold) => out.push(byte.to_ascii_lowercase()),
-            (false, _) => out.extend([
-                b'%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
+            (false, _) => push_escape(byte, out),
         }
     }
-}
-
-/// Value of a hexadecimal digit.
-const fn digit(byte: u8) -> u8 {
-    match byte {
-        b'0'..=b'9' => byte - b'0',
-        _ => (byte | 0x20) - b'a' + 10,
-    }
-}
-
-/// RFC 2396 §2.3, the `unreserved` of RFC 3261 §25.1.
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
-        )
-}
-
-const fn is_reserved(byte: u8) -> bool {
-    matches!(
-        byte,
-        b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b','
-    )
 }
 
 /// Bytes that stand for themselves in a key.
@@ -133,8 +98,6 @@ const PLAIN: [bool; 256] = {
     }
     plain
 };
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Lower case of the bytes that stand for themselves in a key, `@` excepted;
 /// zero for all others.

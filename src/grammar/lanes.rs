@@ -8,12 +8,12 @@
 //! compare with.
 
 /// Bytes looked at in one step.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) use plain::Lanes;
+pub(crate) use plain::Lanes;
 #[cfg(target_arch = "x86_64")]
-pub(super) use sse2::Lanes;
+pub(crate) use sse2::Lanes;
 
 #[cfg(target_arch = "x86_64")]
 #[expect(
@@ -27,18 +27,18 @@ mod sse2 {
 
     /// Sixteen bytes, or an answer for each: all ones or all zeros.
     #[derive(Clone, Copy, Debug)]
-    pub(in crate::scan) struct Lanes(arch::__m128i);
+    pub(crate) struct Lanes(arch::__m128i);
 
     impl Lanes {
         #[inline(always)]
-        pub(in crate::scan) const fn load(bytes: &[u8; LANES]) -> Self {
+        pub(crate) const fn load(bytes: &[u8; LANES]) -> Self {
             // SAFETY: any sixteen bytes are a value of either type.
             Self(unsafe { core::mem::transmute::<[u8; LANES], arch::__m128i>(*bytes) })
         }
 
         /// Which bytes are this one.
         #[inline(always)]
-        pub(in crate::scan) fn are(self, byte: u8) -> Self {
+        pub(crate) fn are(self, byte: u8) -> Self {
             let all = Self::load(&[byte; LANES]);
             // SAFETY: SSE2 is part of x86-64.
             Self(unsafe { arch::_mm_cmpeq_epi8(self.0, all.0) })
@@ -46,7 +46,7 @@ mod sse2 {
 
         /// Which bytes are `low`, or up to `more` above it.
         #[inline(always)]
-        pub(in crate::scan) fn are_from(self, low: u8, more: u8) -> Self {
+        pub(crate) fn are_from(self, low: u8, more: u8) -> Self {
             let (low, more) = (Self::load(&[low; LANES]), Self::load(&[more; LANES]));
             // SAFETY: SSE2 is part of x86-64.
             let above = unsafe { arch::_mm_sub_epi8(self.0, low.0) };
@@ -58,20 +58,20 @@ mod sse2 {
 
         /// Every byte with these bits set.
         #[inline(always)]
-        pub(in crate::scan) fn with(self, bits: u8) -> Self {
+        pub(crate) fn with(self, bits: u8) -> Self {
             self.or(Self::load(&[bits; LANES]))
         }
 
         /// Which of two answers is yes.
         #[inline(always)]
-        pub(in crate::scan) fn or(self, other: Self) -> Self {
+        pub(crate) fn or(self, other: Self) -> Self {
             // SAFETY: SSE2 is part of x86-64.
             Self(unsafe { arch::_mm_or_si128(self.0, other.0) })
         }
 
         /// The answers, the first byte's lowest.
         #[inline(always)]
-        pub(in crate::scan) fn bits(self) -> u32 {
+        pub(crate) fn bits(self) -> u32 {
             // SAFETY: SSE2 is part of x86-64.
             unsafe { arch::_mm_movemask_epi8(self.0) }.cast_unsigned()
         }
@@ -84,20 +84,20 @@ mod plain {
 
     /// Sixteen bytes, or an answer for each: all ones or all zeros.
     #[derive(Clone, Copy, Debug)]
-    pub(in crate::scan) struct Lanes([u8; LANES]);
+    pub(crate) struct Lanes([u8; LANES]);
 
     impl Lanes {
-        pub(in crate::scan) fn load(bytes: &[u8; LANES]) -> Self {
+        pub(crate) fn load(bytes: &[u8; LANES]) -> Self {
             Self(*bytes)
         }
 
         /// Which bytes are this one.
-        pub(in crate::scan) fn are(self, byte: u8) -> Self {
+        pub(crate) fn are(self, byte: u8) -> Self {
             self.are_from(byte, 0)
         }
 
         /// Which bytes are `low`, or up to `more` above it.
-        pub(in crate::scan) fn are_from(self, low: u8, more: u8) -> Self {
+        pub(crate) fn are_from(self, low: u8, more: u8) -> Self {
             let answer = |byte: u8| {
                 if byte.wrapping_sub(low) <= more {
                     0xff
@@ -109,12 +109,12 @@ mod plain {
         }
 
         /// Every byte with these bits set.
-        pub(in crate::scan) fn with(self, bits: u8) -> Self {
+        pub(crate) fn with(self, bits: u8) -> Self {
             Self(self.0.map(|byte| byte | bits))
         }
 
         /// Which of two answers is yes.
-        pub(in crate::scan) fn or(self, other: Self) -> Self {
+        pub(crate) fn or(self, other: Self) -> Self {
             let mut answers = self.0;
             for (answer, other) in answers.iter_mut().zip(other.0) {
                 *answer |= other;
@@ -123,7 +123,7 @@ mod plain {
         }
 
         /// The answers, the first byte's lowest.
-        pub(in crate::scan) fn bits(self) -> u32 {
+        pub(crate) fn bits(self) -> u32 {
             let bit = |bits: u32, answer: &u8| bits << 1 | u32::from(answer >> 7);
             self.0.iter().rev().fold(0, bit)
         }

@@ -5,15 +5,20 @@
 
 use std::cmp::Ordering;
 
-use super::canonical::{Value, push_part};
-use super::{DIALOG_PARAM, MARK_PARAM, mark_in};
+use super::super::compare::DECISIVE;
+use super::super::own::unmarked;
+use super::super::parts::{Ending, Pair, pairs};
+use super::spelling::{Value, push_part};
 use crate::limits::STICK_PARAMS_MAX;
 
-/// Appends the canonical form of a URI's tail; `None` when it has none.
-pub(super) fn push_set(out: &mut Vec<u8>, tail: &[u8], spare: &mut Vec<u8>) -> Option<()> {
-    let (params, headers) = cut(tail, b'?');
-    push_params(out, params, spare)?;
-    headers.map_or(Some(()), |headers| push_headers(out, headers, spare))
+/// Appends the canonical form of what comes after the port of a URI; `None` when it
+/// has none.
+pub(super) fn push_set(out: &mut Vec<u8>, parts: Ending<'_>, spare: &mut Vec<u8>) -> Option<()> {
+    push_params(out, parts.params, spare)?;
+    match parts.headers {
+        [] => Some(()),
+        [_, headers @ ..] => push_headers(out, headers, spare),
+    }
 }
 
 fn push_params(out: &mut Vec<u8>, params: &[u8], spare: &mut Vec<u8>) -> Option<()> {
@@ -54,25 +59,27 @@ fn push_headers(out: &mut Vec<u8>, headers: &[u8], spare: &mut Vec<u8>) -> Optio
 /// True when two sets are equal under RFC 3261 §19.1.4. Not transitive: a set
 /// may equal two that differ from each other.
 #[must_use]
-pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     if a == b {
         return true;
     }
-    let ((a, a_headers), (b, b_headers)) = (cut(a, b'?'), cut(b, b'?'));
-    if a_headers != b_headers {
+    let (a, b) = (Ending::of(a), Ending::of(b));
+    if a.headers != b.headers {
         return false;
     }
-    let (mut a, mut b) = (params(a).peekable(), params(b).peekable());
+    let mut a = pairs(a.params, b';').peekable();
+    let mut b = pairs(b.params, b';').peekable();
+    let may_be_alone = |only: Option<Pair<'_>>| only.is_none_or(|only| !is_decisive(only.name));
     loop {
         let order = match (a.peek(), b.peek()) {
             (None, None) => return true,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => name(a).cmp(name(b)),
+            (Some(a), Some(b)) => a.name.cmp(b.name),
         };
         let matches = match order {
-            Ordering::Less => a.next().is_none_or(|only| !is_decisive(name(only))),
-            Ordering::Greater => b.next().is_none_or(|only| !is_decisive(name(only))),
+            Ordering::Less => may_be_alone(a.next()),
+            Ordering::Greater => may_be_alone(b.next()),
             Ordering::Equal => a.next() == b.next(),
         };
         if !matches {
@@ -81,47 +88,9 @@ pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// A parameter without the mark of a dialog; `None` where nothing is left.
-fn unmarked(param: &[u8]) -> Option<&[u8]> {
-    let value = |name: &str| {
-        let (begin, rest) = param.split_at_checked(name.len())?;
-        begin.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
-    };
-    if matches!(value(MARK_PARAM), Some([] | [b'=', ..])) {
-        return None;
-    }
-    if let Some([b'=', value @ ..]) = value(DIALOG_PARAM)
-        && let Some(at) = mark_in(value)
-    {
-        // A mark that stands alone is behind a dot as well.
-        let end = param.len() - value.len() + at - 1;
-        return param.get(..end).filter(|_| at > 1);
-    }
-    (!param.is_empty()).then_some(param)
-}
-
-/// Parameters that may not be present in one URI only (S-19).
+/// Whether a name in its canonical form is one of those (S-19).
 fn is_decisive(name: &[u8]) -> bool {
-    matches!(name, b"maddr" | b"method" | b"transport" | b"ttl" | b"user")
-}
-
-fn params(set: &[u8]) -> impl Iterator<Item = &[u8]> {
-    set.split(|&b| b == b';').filter(|param| !param.is_empty())
-}
-
-/// A parameter's name.
-fn name(param: &[u8]) -> &[u8] {
-    cut(param, b'=').0
-}
-
-/// What stands before the first `byte`, and what after it if there is one.
-#[inline]
-fn cut(bytes: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
-    // What is cut here is short.
-    match bytes.iter().position(|&b| b == byte) {
-        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
-        None => (bytes, None),
-    }
+    DECISIVE.contains(&name)
 }
 
 /// Parameters or headers at the end of a text, on their way into order.
@@ -168,8 +137,8 @@ impl<'a> Pieces<'a> {
     fn push(&mut self, separator: u8, piece: &[u8], case: Value) -> Option<()> {
         let start = self.text.len();
         self.text.push(separator);
-        let (name, value) =
-            piece.split_at(piece.iter().position(|&b| b == b'=').unwrap_or(piece.len()));
+        let Pair { name, .. } = Pair::of(piece);
+        let (name, value) = piece.split_at(name.len());
         push_part(self.text, name, Value::Fold)?;
         let name = self.text.len();
         push_part(self.text, value, case)?;
@@ -246,7 +215,7 @@ mod tests {
         ] {
             let mut out = Vec::new();
             assert_eq!(
-                push_set(&mut out, tail.as_bytes(), &mut Vec::new()),
+                push_set(&mut out, Ending::of(tail.as_bytes()), &mut Vec::new()),
                 Some(())
             );
             assert_eq!(out.escape_ascii().to_string(), want, "{tail}");
