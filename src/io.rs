@@ -47,7 +47,6 @@ pub use executor::{Handle, Start, start};
 pub use inbox::{Answer, Number, Order, Orders, Question};
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
-pub(crate) use readiness::{Readiness, Ready};
 pub use record::{Record, StoreSender, to_store};
 pub use rlimit::{locked_memory, raise_open_files};
 pub use sockets::{Listening, Purpose, Sockets, check, open};

@@ -61,7 +61,6 @@ pub mod config;
 pub mod control;
 pub mod io;
 pub mod lab;
-pub mod load;
 pub mod node;
 pub mod rejected;
 pub mod ua;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use steadfast::zone::{self, Difference, Weight, Zone};
-use steadfast::{bindings, config, control, lab, load, node, rejected, ua, why};
+use steadfast::{bindings, config, control, lab, node, rejected, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -60,9 +61,12 @@ enum Command {
     /// Be a phone without media: register, call, answer
     #[command(subcommand)]
     Ua(ua::Command),
-    /// Load a proxy on this machine and say what it cost
-    #[command(subcommand)]
-    Load(load::Command),
+    /// What to write instead
+    #[command(hide = true, disable_help_flag = true)]
+    Load {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -79,17 +83,22 @@ fn main() -> ExitCode {
         Command::Rejected(options) => end(rejected::ask(&options).map(say), FAILED),
         Command::Bindings(command) => end(bindings::run(&command).map(say), FAILED),
         Command::Ua(command) => end(ua::run(&command), FAILED),
-        Command::Load(command) => {
-            let result = load::run(&command);
-            let is_wrong = matches!(result, Err(load::Fault::Options(_)));
-            let status = if is_wrong {
-                WRONG_CONFIGURATION
-            } else {
-                FAILED
-            };
-            end(result, status)
-        }
+        Command::Load { arguments } => end(Err(load_is_apart(&arguments)), WRONG_CONFIGURATION),
     }
+}
+
+/// What to write for a command that went with the load generator, which a node
+/// has no use for.
+fn load_is_apart(arguments: &[OsString]) -> String {
+    let mut instead = "steadfast-load".to_owned();
+    for argument in arguments {
+        instead.push(' ');
+        instead.push_str(&argument.to_string_lossy());
+    }
+    format!(
+        "the load generator is a program of its own, which `cargo build --release -p \
+         steadfast-load` makes: write `{instead}`"
+    )
 }
 
 /// Prints the answer of a node, which ends its own lines.

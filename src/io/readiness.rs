@@ -20,19 +20,19 @@ use crate::time::Duration;
 
 /// What a socket is asked for, and what it reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ready(u32);
+pub(super) struct Ready(u32);
 
 impl Ready {
     /// Something can be read, or the peer has ended its side.
-    pub(crate) const READ: Self = Self(libc::EPOLLIN as u32);
+    pub(super) const READ: Self = Self(libc::EPOLLIN as u32);
     /// As `READ`, or the kernel takes bytes again.
-    pub(crate) const READ_WRITE: Self = Self((libc::EPOLLIN | libc::EPOLLOUT) as u32);
+    pub(super) const READ_WRITE: Self = Self((libc::EPOLLIN | libc::EPOLLOUT) as u32);
 
-    pub(crate) const fn is_readable(self) -> bool {
+    pub(super) const fn is_readable(self) -> bool {
         self.0 & (libc::EPOLLIN | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
     }
 
-    pub(crate) const fn is_writable(self) -> bool {
+    pub(super) const fn is_writable(self) -> bool {
         self.0 & libc::EPOLLOUT as u32 != 0
     }
 
@@ -42,13 +42,13 @@ impl Ready {
 }
 
 /// The epoll set of a shard.
-pub(crate) struct Readiness {
+pub(super) struct Readiness {
     set: OwnedFd,
     events: Box<[libc::epoll_event]>,
 }
 
 impl Readiness {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Self::with_room(EVENTS_MAX)
     }
 
@@ -63,12 +63,12 @@ impl Readiness {
     }
 
     /// Watches a descriptor until it is closed; its events carry `token`.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
+    pub(super) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
     }
 
     /// Changes what a watched descriptor is asked for.
-    pub(crate) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
+    pub(super) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Ready) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
@@ -79,7 +79,7 @@ impl Readiness {
 
     /// Waits for events, at most as long as `most`, rounded up to
     /// milliseconds; how many there are.
-    pub(crate) fn wait(&mut self, most: Duration) -> io::Result<usize> {
+    pub(super) fn wait(&mut self, most: Duration) -> io::Result<usize> {
         let ms = i32::try_from(most.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
         let room = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
         // SAFETY: `events` has room for `room` events.
@@ -99,7 +99,7 @@ impl Readiness {
     }
 
     /// The event at `index` of the last `wait`.
-    pub(crate) fn event(&self, index: usize) -> (u64, Ready) {
+    pub(super) fn event(&self, index: usize) -> (u64, Ready) {
         let event = self.events[index];
         (event.u64, Ready(event.events))
     }

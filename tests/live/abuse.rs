@@ -17,7 +17,8 @@ mod streams;
 
 use std::time::Duration;
 
-use crate::lab::{EDGES, Lab, PASSWORD, metric, steadfast};
+use crate::generator::number;
+use crate::lab::{EDGES, Lab, PASSWORD, metric, steadfast_load};
 use crate::process::{Process, poll};
 
 /// Bound on the call set-up of the well-behaved (p99).
@@ -36,8 +37,8 @@ const COUNTED_MAX: Duration = Duration::from_secs(25);
 
 /// Calls between good phones; p99 of their set-up in microseconds.
 fn calls(lab: &Lab, count: u32, attack: &mut impl FnMut()) -> f64 {
-    let mut command = steadfast();
-    command.args(["load", "calls-to-registered", "--json", "--outbound"]);
+    let mut command = steadfast_load();
+    command.args(["calls-to-registered", "--json", "--outbound"]);
     for edge in &EDGES[..2] {
         command.arg("--to").arg(format!("{edge}:5060"));
     }
@@ -49,7 +50,7 @@ fn calls(lab: &Lab, count: u32, attack: &mut impl FnMut()) -> f64 {
     }
     command.args(["--rate", "100", "--hold", "100"]);
     command.arg("--count").arg(count.to_string());
-    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    let mut process = Process::start("steadfast-load", &mut command, lab.path("load.log"));
     let ended = poll(LOAD_MAX, || {
         attack();
         process.ended()
@@ -57,11 +58,8 @@ fn calls(lab: &Lab, count: u32, attack: &mut impl FnMut()) -> f64 {
     let said = process.said();
     let has_worked = ended.is_some_and(|status| status.success());
     assert!(has_worked, "{said}\n{}", lab.last_words());
-    assert!(said.contains("\"failed\":0,"), "{said}");
-    let p99 = said.split_once("\"p99_us\":").map(|(_, rest)| rest);
-    let p99 = p99.and_then(|rest| rest.split([',', '}']).next());
-    p99.and_then(|p99| p99.parse().ok())
-        .unwrap_or_else(|| panic!("no p99 in {said}"))
+    assert_eq!(number(&said, "failed"), 0.0, "{said}");
+    number(&said, "p99_us")
 }
 
 /// The sum of a metric over all nodes.

@@ -1,9 +1,11 @@
-//! `steadfast load` against a real lab: what it counts is what happened.
+//! `steadfast-load` against a real lab: what it counts is what happened.
 
 use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{EDGES, HOME, Lab, PASSWORD, metric, steadfast};
+use serde_json::Value;
+
+use crate::lab::{EDGES, HOME, Lab, PASSWORD, metric, steadfast_load};
 use crate::process::Process;
 
 /// How long a load of a second or two may take.
@@ -11,8 +13,8 @@ const LOAD_MAX: Duration = Duration::from_secs(60);
 
 /// A load of that name through these edges.
 fn command(name: &str, edges: &[&str], port: u16) -> Command {
-    let mut command = steadfast();
-    command.args(["load", name, "--json", "--password", PASSWORD]);
+    let mut command = steadfast_load();
+    command.args([name, "--json", "--password", PASSWORD]);
     for edge in edges {
         command.arg("--to").arg(format!("{edge}:{port}"));
     }
@@ -23,7 +25,7 @@ fn command(name: &str, edges: &[&str], port: u16) -> Command {
 #[track_caller]
 fn run(lab: &Lab, command: &mut Command, options: &str) -> String {
     command.args(options.split(' '));
-    let mut process = Process::start("steadfast load", command, lab.path("load.log"));
+    let mut process = Process::start("steadfast-load", command, lab.path("load.log"));
     let status = process.wait(LOAD_MAX);
     let said = process.said();
     assert!(
@@ -40,15 +42,21 @@ fn load(lab: &Lab, name: &str, options: &str) -> String {
     run(lab, &mut command(name, &EDGES[..2], 5_060), options)
 }
 
+/// The report in what a load said.
 #[track_caller]
-fn has(line: &str, members: &[(&str, u32)]) {
+fn report(said: &str) -> Value {
+    let line = said.lines().find(|line| line.starts_with('{'));
+    let report = line.map(serde_json::from_str);
+    report
+        .and_then(Result::ok)
+        .unwrap_or_else(|| panic!("no report: {said}"))
+}
+
+#[track_caller]
+fn has(said: &str, members: &[(&str, u32)]) {
+    let report = report(said);
     for (name, value) in members {
-        let member = format!("\"{name}\":{value}");
-        let ends = [",", "}"].map(|end| format!("{member}{end}"));
-        assert!(
-            ends.iter().any(|whole| line.contains(whole)),
-            "no {member} in {line}"
-        );
+        assert_eq!(report[name], *value, "{name} in {said}");
     }
 }
 
@@ -101,28 +109,25 @@ fn phones_register_and_call_over_tls() {
 #[test]
 fn a_refusal_is_counted_by_its_status() {
     let lab = Lab::start("generator-refused");
-    let mut command = steadfast();
-    command.args(["load", "registrations", "--json", "--count", "20"]);
+    let mut command = steadfast_load();
+    command.args(["registrations", "--json", "--count", "20"]);
     command.args(["--to", &format!("{HOME}:5060")]);
-    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    let mut process = Process::start("steadfast-load", &mut command, lab.path("load.log"));
     let status = process.wait(LOAD_MAX);
     assert_eq!(status.and_then(|status| status.code()), Some(1));
     let said = process.said();
     has(&said, &[("done", 0), ("failed", 20), ("refused_401", 20)]);
     assert!(
-        said.contains("steadfast: 20 of 20 attempts failed"),
+        said.contains("steadfast-load: 20 of 20 attempts failed"),
         "{said}"
     );
 }
 
 /// The number of a member.
 #[track_caller]
-fn number(line: &str, name: &str) -> f64 {
-    let (_, rest) = line
-        .split_once(&format!("\"{name}\":"))
-        .unwrap_or_else(|| panic!("no {name} in {line}"));
-    let end = rest.find([',', '}']).unwrap_or(rest.len());
-    rest[..end].parse().expect("a number")
+pub(crate) fn number(said: &str, name: &str) -> f64 {
+    let number = report(said)[name].as_f64();
+    number.unwrap_or_else(|| panic!("no {name} in {said}"))
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn no_call_is_lost_when_an_edge_is_killed_under_load() {
     command.args(["--kill", &lab.process_of(EDGES[0]), "--after", "3"]);
     let options = "--outbound --phones 60 --rate 40 --hold 4000 --for 4";
     command.args(options.split(' '));
-    let mut process = Process::start("steadfast load", &mut command, lab.path("load.log"));
+    let mut process = Process::start("steadfast-load", &mut command, lab.path("load.log"));
     // A call that was still being set up may have died with the edge, which is
     // no loss of one that was up; so the exit status may be either.
     let status = process.wait(LOAD_MAX);

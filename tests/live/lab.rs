@@ -266,6 +266,30 @@ pub(crate) fn steadfast() -> Command {
     Command::new(program)
 }
 
+/// The load generator, with no argument yet. It is of another package, so it
+/// stands beside the program under test once `cargo test --workspace` has built
+/// it; an old one would show what it was then.
+pub(crate) fn steadfast_load() -> Command {
+    let program = Path::new(env!("CARGO_BIN_EXE_steadfast")).with_file_name("steadfast-load");
+    let changed = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("perf/load/src");
+    let mut waiting = vec![sources];
+    while let Some(path) = waiting.pop() {
+        assert!(
+            path.is_dir() || changed(&program) >= changed(&path),
+            "{} is missing or older than {}: build it with `cargo test --workspace --no-run`, in \
+             the profile of this test",
+            program.display(),
+            path.display()
+        );
+        if path.is_dir() {
+            let entries = path.read_dir().expect("the sources are there");
+            waiting.extend(entries.map(|entry| entry.expect("they can be read").path()));
+        }
+    }
+    Command::new(program)
+}
+
 /// The name of load user `number`, from 1.
 pub(crate) fn load_user(number: usize) -> String {
     format!("u{number:04}")

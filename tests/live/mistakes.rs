@@ -138,3 +138,16 @@ fn what_a_node_warns_of_when_it_starts_it_warns_of_before() {
     }
     std::fs::remove_dir_all(&dir).expect("the test folder goes");
 }
+
+#[test]
+fn a_command_of_another_program_says_what_to_write() {
+    let arguments = ["load", "calls", "--to", "127.0.0.1:5060", "--help"];
+    let run = steadfast().args(arguments).output();
+    let run = run.expect("the program starts");
+    assert_eq!(
+        String::from_utf8_lossy(&run.stderr),
+        "steadfast: the load generator is a program of its own, which `cargo build --release -p \
+         steadfast-load` makes: write `steadfast-load calls --to 127.0.0.1:5060 --help`\n"
+    );
+    assert_eq!((run.status.code(), run.stdout.len()), (Some(2), 0));
+}

@@ -246,7 +246,7 @@ fn every_configuration_key_is_read() {
 
 #[test]
 fn every_mark_leads_to_a_rule_and_every_rule_to_a_test() {
-    let mut all = sources(&["src", "tests", "benches"]);
+    let mut all = sources(&["src", "tests", "benches", "perf"]);
     all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
     all.extend(PAGES.map(Source::read));
     none(&rules::faults(&Source::read("src/protocol.md"), &all));
@@ -278,12 +278,13 @@ fn what_the_pages_name_is_there() {
 
 #[test]
 fn what_stands_in_two_rooms_has_a_reason() {
-    none(&namesakes::found(&sources(&["src"]), &namesakes::ALLOWED));
+    let all = sources(&["src", "perf/load/src"]);
+    none(&namesakes::found(&all, &namesakes::ALLOWED));
 }
 
 #[test]
 fn sources_are_tidy() {
-    let mut all = sources(&["src", "tests", "benches"]);
+    let mut all = sources(&["src", "tests", "benches", "perf"]);
     all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
     none(&all.iter().flat_map(untidy).collect::<Vec<_>>());
 }

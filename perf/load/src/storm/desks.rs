@@ -1,10 +1,11 @@
 //! What the edges and homes of the storm make of a message.
 
+use steadfast::admission::Class;
+use steadfast::limits;
+
 use super::phones::Waits;
 use super::servers::{Kind, Message};
 use super::world::{Due, Pacing, STORM_MS, World};
-use crate::admission::Class;
-use crate::limits;
 
 impl World<'_> {
     /// Brings a message to an edge; false: it has not arrived.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::unistd::{SysconfVar, sysconf};
+
 /// Processor seconds that a process has used so far, in user space and in the
 /// kernel, all its threads together (proc(5), `utime` and `stime`).
 ///
@@ -24,11 +26,11 @@ fn ticks(stat: &str) -> Option<f64> {
     Some(times.next()? + times.next()?)
 }
 
-#[expect(unsafe_code, reason = "sysconf has no safe interface in std")]
+/// 100 where the kernel does not say, as it does everywhere.
+#[expect(clippy::cast_precision_loss, reason = "some hundred")]
 fn ticks_a_second() -> f64 {
-    // SAFETY: takes no pointer.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    i32::try_from(ticks).map_or(100.0, f64::from)
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
+    ticks.map_or(100.0, |ticks| ticks as f64)
 }
 
 #[cfg(test)]

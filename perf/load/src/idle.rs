@@ -2,7 +2,7 @@
 //! that it counts as a phone's, then held; and what each of them costs the
 //! process at the other end in memory of its own.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,27 +10,26 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Fault;
-use super::trust::{Trust, hear};
-use crate::io::tls::Scratch;
+use super::trust::Trust;
 
 /// How many flows, and to whom.
 #[derive(Args, Clone, Debug)]
-pub struct Idle {
+pub(crate) struct Idle {
     /// The TLS listener
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub to: SocketAddrV4,
+    pub(crate) to: SocketAddrV4,
     /// The domain that its certificate must name
     #[arg(long, value_name = "NAME", default_value = "edge.example.com")]
-    pub name: String,
+    pub(crate) name: String,
     /// The roots that are believed, a PEM file
     #[arg(long, value_name = "FILE")]
-    pub ca: PathBuf,
+    pub(crate) ca: PathBuf,
     /// How many
     #[arg(long, value_name = "N", default_value_t = 5_000)]
-    pub flows: u32,
+    pub(crate) flows: u32,
     /// The process whose memory is looked at
     #[arg(long, value_name = "PID")]
-    pub watch: u32,
+    pub(crate) watch: u32,
 }
 
 /// Flows opened before the memory is looked at for the first time: what the
@@ -41,7 +40,7 @@ pub(super) fn run(options: &Idle) -> Result<(), Fault> {
     if !options.to.ip().is_loopback() {
         return Err(Fault::Options(format!("{} is not on loopback", options.to)));
     }
-    crate::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
+    steadfast::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
     let trust = Trust::load(&options.ca, &options.name)?;
     let mut flows = Vec::new();
     for number in 0..WARM {
@@ -80,13 +79,15 @@ fn open(options: &Idle, trust: &Trust, number: u32) -> Result<TcpStream, Fault> 
 
 fn ask(socket: &mut TcpStream, trust: &Trust, number: u32) -> io::Result<()> {
     let mut session = trust.greet(socket)?;
-    let (mut scratch, mut buffer) = (Scratch::default(), [0; 4_096]);
-    session
-        .seal(options(number).as_bytes(), &mut scratch)
-        .map_err(io::Error::other)?;
-    socket.write_all(&scratch.sealed)?;
-    while !scratch.plain.ends_with(b"\r\n\r\n") {
-        hear(socket, &mut session, &mut buffer, &mut scratch)?;
+    let mut stream = rustls::Stream::new(&mut session, socket);
+    stream.write_all(options(number).as_bytes())?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut bytes = [0; 4_096];
+        match stream.read(&mut bytes)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => answer.extend_from_slice(&bytes[..read]),
+        }
     }
     Ok(())
 }

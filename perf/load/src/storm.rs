@@ -26,67 +26,68 @@ mod world;
 use std::path::PathBuf;
 
 use clap::Args;
+use comfy_table::{Cell, CellAlignment, Table};
 
 use super::Fault;
 use world::{Outcome, Pacing, World};
 
 /// Who dies under whom, and what things cost.
 #[derive(Args, Clone, Debug)]
-pub struct Storm {
+pub(crate) struct Storm {
     /// Phones, each with a flow to two edges
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    pub phones: u32,
+    pub(crate) phones: u32,
     /// Edges, in two sites of as many
     #[arg(long, value_name = "N", default_value_t = 16)]
-    pub edges: u8,
+    pub(crate) edges: u8,
     /// Edges that die: the first ones, which are of one site
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub dead: u8,
+    pub(crate) dead: u8,
     /// Homes
     #[arg(long, value_name = "N", default_value_t = 2)]
-    pub homes: u8,
+    pub(crate) homes: u8,
     /// The two edges of a phone may be of one site
     #[arg(long)]
-    pub anywhere: bool,
+    pub(crate) anywhere: bool,
     /// Phones notice within so long, each at another moment
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
-    pub noticed: u32,
+    pub(crate) noticed: u32,
     /// Processor time of a REGISTER, at an edge and at a home
     #[arg(long, value_name = "US", default_value_t = 15)]
-    pub register: i64,
+    pub(crate) register: i64,
     /// Phones that speak TLS, in percent; the others speak UDP
     #[arg(long, value_name = "PERCENT", default_value_t = 100)]
-    pub tls: u8,
+    pub(crate) tls: u8,
     /// Edges that a phone has a TLS session with besides its own two, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
-    pub known: u8,
+    pub(crate) known: u8,
     /// Processor time of a full TLS handshake at an edge
     #[arg(long, value_name = "US", default_value_t = 250)]
-    pub handshake: i64,
+    pub(crate) handshake: i64,
     /// Processor time of a resumed one
     #[arg(long, value_name = "US", default_value_t = 220)]
-    pub resumed: i64,
+    pub(crate) resumed: i64,
     /// From an edge to a phone and back
     #[arg(long, value_name = "MS", default_value_t = 50)]
-    pub rtt: u32,
+    pub(crate) rtt: u32,
     /// Processor time of a refusal, or of a repeated request
     #[arg(long, value_name = "US", default_value_t = 4)]
-    pub refuse: i64,
+    pub(crate) refuse: i64,
     /// Processor time of a call or of its end, at an edge and at a home
     #[arg(long, value_name = "US", default_value_t = 40)]
-    pub call: i64,
+    pub(crate) call: i64,
     /// Calls that are up when it happens; as many begin as end
     #[arg(long, value_name = "N", default_value_t = 20_000)]
-    pub calls: u32,
+    pub(crate) calls: u32,
     /// Seconds after it to look at: the refreshes come after most of an hour
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 3_400)]
-    pub seconds: u32,
+    pub(crate) seconds: u32,
     /// The seed of everything
     #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Draw the load of the survivors into this file
     #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
 }
 
 pub(super) fn run(options: &Storm) -> Result<(), Fault> {
@@ -183,20 +184,19 @@ fn table(options: &Storm, runs: &[(&str, Outcome)]) -> String {
             format!("{well}, {late}, {lost}")
         }),
     ];
-    let mut text = format!(
-        "{} of {} edges die under {} phones; {} homes, {} µs a REGISTER\n{:56}",
-        options.dead, options.edges, options.phones, options.homes, options.register, ""
-    );
-    for (name, _) in runs {
-        text += &format!(" {name:>28}");
-    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    let names = runs.iter().map(|(name, _)| *name);
+    table.set_header([""].into_iter().chain(names));
     for (name, cell) in rows {
-        text += &format!("\n{name:56}");
-        for (_, run) in runs {
-            text += &format!(" {:>28}", cell(run));
-        }
+        let right = |run| Cell::new(cell(run)).set_alignment(CellAlignment::Right);
+        let cells = runs.iter().map(|(_, run)| right(run));
+        table.add_row([Cell::new(name)].into_iter().chain(cells));
     }
-    text
+    format!(
+        "{} of {} edges die under {} phones; {} homes, {} µs a REGISTER\n{table}",
+        options.dead, options.edges, options.phones, options.homes, options.register
+    )
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 
 use std::net::{IpAddr, SocketAddrV4};
 
+use steadfast::digest::{self, Algorithm, Answered, Qop};
+use steadfast::edit::decimal;
+use steadfast::scan::auth::Digest;
+use steadfast::span::Span;
+use steadfast::uri::{Uri, host_ip};
+
 use super::compose::{Request, World, put, user};
 use super::letter::{Head, Letter, Mark, Method, uri};
 use super::wires::{Line, Out};
-use crate::digest::{self, Algorithm, Answered, Qop};
-use crate::edit::decimal;
-use crate::scan::auth::Digest;
-use crate::span::Span;
-use crate::uri::{Uri, host_ip};
 
 /// One phone, by its number.
 #[derive(Debug)]

@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::limits::{LOAD_PATIENCE, T1, T2};
+use steadfast::limits::{T1, T2};
+
+use crate::bounds::PATIENCE;
 
 /// Somebody who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl Retries {
             Growth::Capped => place,
         };
         let waits_until = now.duration_since(waiter.since) + interval(grown);
-        let is_over = grown >= INTERVALS || waits_until > LOAD_PATIENCE;
+        let is_over = grown >= INTERVALS || waits_until > PATIENCE;
         Some((waiter, (!is_over).then_some(Again { place: grown })))
     }
 

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use crate::admission::{Admission, Class};
-use crate::limits;
-use crate::time::{Duration, Instant};
+use steadfast::admission::{Admission, Class};
+use steadfast::limits;
+use steadfast::time::{Duration, Instant};
 
 /// Messages that find room in the kernel's buffer of a UDP socket.
 const QUEUE_MAX: usize = limits::SOCKET_BUFFER / 1_280;

@@ -2,7 +2,6 @@
 //! table, and the processor time as a chart.
 //!
 //! Reads the lines of JSON that loads printed with a label `MEASURE/SYSTEM`.
-//! Not a JSON reader: only what `Report::json` writes.
 
 use std::path::PathBuf;
 
@@ -12,17 +11,32 @@ use plotters::prelude::{
     Rectangle, SVGBackend, SegmentValue, WHITE,
 };
 
+use serde::Deserialize;
+
 use super::Fault;
 
 /// What is to be compared.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// The lines that loads printed
     #[arg(value_name = "FILE")]
-    pub lines: PathBuf,
+    pub(crate) lines: PathBuf,
     /// Draw the processor time of one attempt into this file
     #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// What is read of a load's line.
+#[derive(Deserialize)]
+struct Run {
+    label: Option<String>,
+    rate: f64,
+    /// Nothing where no process was watched.
+    cpu_us_each: Option<f64>,
+    p50_us: f64,
+    p99_us: f64,
+    failed: u64,
+    retransmitted: u64,
 }
 
 /// Medians of one system in one measure.
@@ -35,8 +49,8 @@ struct Row {
     cpu_us: f64,
     p50_us: f64,
     p99_us: f64,
-    failed: f64,
-    retransmitted: f64,
+    failed: u64,
+    retransmitted: u64,
 }
 
 /// Prints the table, and draws the chart where one is asked for.
@@ -44,7 +58,8 @@ pub(super) fn run(options: &Comparison) -> Result<(), Fault> {
     let path = &options.lines;
     let text = std::fs::read_to_string(path)
         .map_err(|why| Fault::Options(format!("cannot read {}: {why}", path.display())))?;
-    let rows = rows(&text);
+    let runs = runs(&text).map_err(|why| Fault::Options(format!("{}: {why}", path.display())))?;
+    let rows = rows(&runs);
     if rows.is_empty() {
         return Err(Fault::Options(format!(
             "{} holds no line of a load with a label",
@@ -58,68 +73,58 @@ pub(super) fn run(options: &Comparison) -> Result<(), Fault> {
     }
 }
 
-/// Measures and systems in the order in which they came first.
-fn rows(text: &str) -> Vec<Row> {
-    let mut labels: Vec<&str> = Vec::new();
-    for label in text.lines().filter_map(|line| quoted(line, "label")) {
-        if !labels.contains(&label) {
-            labels.push(label);
-        }
-    }
-    let measures = labels.iter().filter_map(|label| label.split_once('/'));
-    let mut measures: Vec<_> = measures.map(|(measure, _)| measure).collect();
-    measures.dedup();
-    let mut rows = Vec::new();
-    for (place, measure) in measures.iter().enumerate() {
-        if measures[..place].contains(measure) {
-            continue;
-        }
-        for label in &labels {
-            if let Some((of, system)) = label.split_once('/')
-                && of == *measure
-            {
-                rows.push(row(text, label, measure, system));
-            }
-        }
-    }
-    rows
+/// The lines with a label; what does not begin like JSON is what a load without
+/// `--json` prints for people.
+fn runs(text: &str) -> Result<Vec<Run>, String> {
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| line.starts_with('{'));
+    let runs = lines.map(|(before, line)| {
+        serde_json::from_str(line).map_err(|why| format!("line {}: {why}", before + 1))
+    });
+    let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
+    Ok(runs.into_iter().filter(|run| run.label.is_some()).collect())
 }
 
-fn row(text: &str, label: &str, measure: &str, system: &str) -> Row {
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| quoted(line, "label") == Some(label))
-        .collect();
-    let all = |name: &str| -> Vec<f64> {
-        let values = lines.iter().filter_map(|line| value(line, name));
-        values.collect()
-    };
+/// Measures and systems in the order in which they came first.
+fn rows(runs: &[Run]) -> Vec<Row> {
+    let mut measures: Vec<(&str, Vec<&str>)> = Vec::new();
+    for label in runs.iter().filter_map(|run| run.label.as_deref()) {
+        let Some((measure, system)) = label.split_once('/') else {
+            continue;
+        };
+        let known = measures.iter().position(|(known, _)| *known == measure);
+        let known = known.unwrap_or_else(|| {
+            measures.push((measure, Vec::new()));
+            measures.len() - 1
+        });
+        let (_, systems) = &mut measures[known];
+        if !systems.contains(&system) {
+            systems.push(system);
+        }
+    }
+    let rows = measures.iter().flat_map(|(measure, systems)| {
+        let rows = systems.iter().map(|system| row(runs, measure, system));
+        rows.collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+fn row(runs: &[Run], measure: &str, system: &str) -> Row {
+    let label = format!("{measure}/{system}");
+    let runs = runs.iter().filter(|run| run.label.as_ref() == Some(&label));
+    let runs: Vec<&Run> = runs.collect();
+    let all = |value: fn(&Run) -> f64| median(runs.iter().map(|run| value(run)).collect());
     Row {
         measure: measure.to_owned(),
         system: system.to_owned(),
-        runs: lines.len(),
-        rate: median(all("rate")),
-        cpu_us: median(all("cpu_us_each")),
-        p50_us: median(all("p50_us")),
-        p99_us: median(all("p99_us")),
-        failed: all("failed").iter().sum(),
-        retransmitted: all("retransmitted").iter().sum(),
+        runs: runs.len(),
+        rate: all(|run| run.rate),
+        cpu_us: median(runs.iter().filter_map(|run| run.cpu_us_each).collect()),
+        p50_us: all(|run| run.p50_us),
+        p99_us: all(|run| run.p99_us),
+        failed: runs.iter().map(|run| run.failed).sum(),
+        retransmitted: runs.iter().map(|run| run.retransmitted).sum(),
     }
-}
-
-/// The number of a member.
-fn value(line: &str, name: &str) -> Option<f64> {
-    let name = format!("\"{name}\":");
-    let (_, rest) = line.split_once(&name)?;
-    let end = rest.find([',', '}'])?;
-    rest[..end].parse().ok()
-}
-
-/// The text of a member.
-fn quoted<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let name = format!("\"{name}\":\"");
-    let (_, rest) = line.split_once(&name)?;
-    rest.split_once('"').map(|(text, _)| text)
 }
 
 /// The middle value; of an even number the mean of both; 0 of none.
@@ -145,15 +150,15 @@ fn table(rows: &[Row]) -> Table {
         let first = rows.iter().find(|first| first.measure == row.measure);
         let first = first.unwrap_or(row);
         let numbers = [
-            format!("{}", row.runs),
+            row.runs.to_string(),
             format!("{:.0}", row.rate),
             ratio(row.rate, first.rate),
             format!("{:.1}", row.cpu_us),
             ratio(row.cpu_us, first.cpu_us),
             format!("{:.2}", row.p50_us / 1e3),
             format!("{:.2}", row.p99_us / 1e3),
-            format!("{:.0}", row.failed),
-            format!("{:.0}", row.retransmitted),
+            row.failed.to_string(),
+            row.retransmitted.to_string(),
         ];
         let is_first = first.system == row.system;
         let measure = if is_first { &row.measure[..] } else { "" };
@@ -264,7 +269,7 @@ noise
 
     #[test]
     fn runs_of_one_label_become_their_median() {
-        let rows = rows(LINES);
+        let rows = rows(&runs(LINES).unwrap());
         let seen: Vec<_> = rows
             .iter()
             .map(|row| (&row.measure[..], &row.system[..], row.runs, row.rate))
@@ -278,17 +283,26 @@ noise
             ]
         );
         assert_eq!((rows[0].cpu_us, rows[0].p50_us), (40.0, 12.0));
-        assert_eq!((rows[0].failed, rows[0].retransmitted), (1.0, 1.0));
+        assert_eq!((rows[0].failed, rows[0].retransmitted), (1, 1));
         let table = table(&rows).to_string();
         assert!(table.contains("2.00"), "b takes twice the time: {table}");
         assert!(table.contains("0.45"), "b is slower: {table}");
     }
 
     #[test]
+    fn what_is_no_report_is_named_by_its_line() {
+        let broken = LINES.replacen("\"rate\":50,", "\"rate\":", 1);
+        let why = runs(&broken).err().unwrap();
+        assert!(why.starts_with("line 3: "), "{why}");
+        let unlabelled = "{\"rate\":1,\"p50_us\":1,\"p99_us\":1,\"failed\":0,\"retransmitted\":0}";
+        assert!(runs(unlabelled).unwrap().is_empty());
+    }
+
+    #[test]
     fn the_chart_is_a_picture_that_names_its_systems() {
         let name = format!("steadfast-chart-{}.svg", std::process::id());
         let path = std::env::temp_dir().join(name);
-        draw(&rows(LINES), &path).unwrap();
+        draw(&rows(&runs(LINES).unwrap()), &path).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("slow"), "{svg}");

@@ -6,15 +6,24 @@
 //! address it was sent to. A batch then costs one call, however many phones
 //! are in it, and the generator stays cheaper than what it loads.
 
-#![expect(unsafe_code, reason = "recvmmsg, sendmmsg and ppoll take raw pointers")]
+#![expect(
+    unsafe_code,
+    reason = "recvmmsg and sendmmsg, with an address for each datagram, take raw pointers"
+)]
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::ptr;
 use std::time::Duration;
 
-use crate::limits::{LOAD_BATCH, LOAD_MESSAGE_MAX};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::prctl::set_timerslack;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv4PacketInfo;
+
+use crate::bounds::{BATCH, MESSAGE_MAX};
 
 /// One control message that says which local address a datagram belongs to,
 /// laid out as `struct cmsghdr` followed by `struct in_pktinfo`.
@@ -90,10 +99,9 @@ impl Slots {
             iov_base: ptr::null_mut(),
             iov_len: 0,
         };
-        let mut names = vec![name_of(nowhere); LOAD_BATCH].into_boxed_slice();
-        let mut locals =
-            vec![LocalAddress::new(Ipv4Addr::UNSPECIFIED); LOAD_BATCH].into_boxed_slice();
-        let mut vectors = vec![empty; LOAD_BATCH].into_boxed_slice();
+        let mut names = vec![name_of(nowhere); BATCH].into_boxed_slice();
+        let mut locals = vec![LocalAddress::new(Ipv4Addr::UNSPECIFIED); BATCH].into_boxed_slice();
+        let mut vectors = vec![empty; BATCH].into_boxed_slice();
         let headers = names
             .iter_mut()
             .zip(&mut locals)
@@ -139,12 +147,12 @@ pub(super) struct Datagram<'a> {
 
 impl Received {
     pub(super) fn new() -> Self {
-        let mut bytes = vec![0; LOAD_BATCH * LOAD_MESSAGE_MAX].into_boxed_slice();
+        let mut bytes = vec![0; BATCH * MESSAGE_MAX].into_boxed_slice();
         let mut slots = Slots::new();
-        let rooms = bytes.chunks_exact_mut(LOAD_MESSAGE_MAX);
+        let rooms = bytes.chunks_exact_mut(MESSAGE_MAX);
         for (vector, room) in slots.vectors.iter_mut().zip(rooms) {
             vector.iov_base = room.as_mut_ptr().cast();
-            vector.iov_len = LOAD_MESSAGE_MAX;
+            vector.iov_len = MESSAGE_MAX;
         }
         Self {
             slots,
@@ -185,7 +193,7 @@ impl Received {
         if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
             return None;
         }
-        let (name, start) = (&self.slots.names[index], index * LOAD_MESSAGE_MAX);
+        let (name, start) = (&self.slots.names[index], index * MESSAGE_MAX);
         Some(Datagram {
             peer: SocketAddrV4::new(ipv4(name.sin_addr), u16::from_be(name.sin_port)),
             local: self.slots.locals[index].addr(),
@@ -276,7 +284,7 @@ impl Outgoing {
     /// Points the headers at what waits from `done` on; how many.
     fn prepare(&mut self, done: usize) -> libc::c_uint {
         let mut count = 0;
-        for (index, waiting) in self.waiting[done..].iter().take(LOAD_BATCH).enumerate() {
+        for (index, waiting) in self.waiting[done..].iter().take(BATCH).enumerate() {
             self.slots.names[index] = name_of(waiting.to);
             self.slots.locals[index] = LocalAddress::new(waiting.from);
             let bytes = &self.bytes[waiting.start..waiting.end];
@@ -290,52 +298,30 @@ impl Outgoing {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a batch is small")]
-const COUNT: libc::c_uint = LOAD_BATCH as libc::c_uint;
+const COUNT: libc::c_uint = BATCH as libc::c_uint;
 
 /// Waits until `set` has something to do, at most as long as `most`, which
 /// counts to the nanosecond where epoll counts milliseconds.
-pub(super) fn wait(set: RawFd, most: Duration) -> io::Result<()> {
-    let mut asked = libc::pollfd {
-        fd: set,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let most = libc::timespec {
-        tv_sec: libc::time_t::try_from(most.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: most.subsec_nanos().into(),
-    };
-    // SAFETY: one descriptor is asked for, and both structures outlive the call.
-    let found = unsafe { libc::ppoll(&raw mut asked, 1, &raw const most, ptr::null()) };
-    if found < 0 {
-        none_yet()?;
+pub(super) fn wait(set: BorrowedFd<'_>, most: Duration) -> io::Result<()> {
+    let mut asked = [PollFd::new(set, PollFlags::POLLIN)];
+    match ppoll(&mut asked, Some(most.into()), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(why) => Err(why.into()),
     }
-    Ok(())
 }
 
 /// Has `socket` tell the address each datagram was sent to.
-pub(super) fn tell_addresses(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: `on` is read during the call only, with its own length.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_PKTINFO,
-            (&raw const on).cast(),
-            4,
-        )
-    };
-    if done < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+pub(super) fn tell_addresses(socket: &impl AsFd) -> io::Result<()> {
+    Ok(setsockopt(socket, Ipv4PacketInfo, &true)?)
 }
 
 /// Lets waits end when they should: threads are woken up to 50 µs late
 /// otherwise (prctl(2), `PR_SET_TIMERSLACK`).
-pub(super) fn wake_on_time() {
-    // SAFETY: takes no pointer; a refusal leaves the slack as it was.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+///
+/// # Errors
+/// When the kernel refuses; the slack is then what it was.
+pub(super) fn wake_on_time() -> io::Result<()> {
+    Ok(set_timerslack(1)?)
 }
 
 fn none_yet() -> io::Result<usize> {
@@ -350,7 +336,6 @@ fn none_yet() -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
-    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -358,7 +343,7 @@ mod tests {
     fn a_datagram_leaves_from_its_address_and_says_where_it_went() {
         let [a, b] = [(); 2].map(|()| UdpSocket::bind("0.0.0.0:0").unwrap());
         let [a_port, b_port] = [&a, &b].map(|socket| socket.local_addr().unwrap().port());
-        tell_addresses(b.as_fd()).unwrap();
+        tell_addresses(&b).unwrap();
         let mut out = Outgoing::new();
         for last in 1..=200 {
             let (from, to) = (

@@ -94,7 +94,8 @@ impl World<'_> {
         reason = "some minutes in milliseconds"
     )]
     pub(super) fn call_lasts(&mut self) -> u32 {
-        let share = f64::from(self.below(1 << 20) + 1) / f64::from(1 << 20);
+        // Of what is above zero, which has no logarithm.
+        let share = 1.0 - self.chance.f64();
         (-share.ln() * CALL_MS) as u32 + 1
     }
 }

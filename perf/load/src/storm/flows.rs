@@ -1,9 +1,10 @@
 //! What the phones of the storm do with their flows.
 
+use steadfast::{limits, pacing};
+
 use super::phones::{Waits, again_after_ms, back_off_ms};
 use super::servers::Kind;
 use super::world::{Due, STORM_MS, World};
-use crate::{limits, pacing};
 
 /// What part of its registration a phone lets pass before it renews it.
 const RENEWS_AT: f64 = 0.9;

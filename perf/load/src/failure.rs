@@ -1,13 +1,15 @@
 //! An edge dies in the middle of a load: when, and what became of the calls
 //! that were up.
 
-use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// A process that is killed, and the calls that it may have taken along.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pid: u32,
+    pid: Pid,
     at: Instant,
     happened: Option<Instant>,
     /// Calls begun before and hung up after it that ended as they should.
@@ -24,7 +26,7 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Kills `pid` at that time.
-    pub(super) const fn new(pid: u32, at: Instant) -> Self {
+    pub(super) const fn new(pid: Pid, at: Instant) -> Self {
         Self {
             pid,
             at,
@@ -47,11 +49,11 @@ impl Failure {
             return;
         }
         self.happened = Some(now);
-        let mut kill = Command::new("kill");
-        let kill = kill.args(["-KILL", &self.pid.to_string()]);
-        let killed = kill.stderr(Stdio::null()).status();
-        if !killed.is_ok_and(|status| status.success()) {
-            eprintln!("steadfast: process {} could not be killed", self.pid);
+        if let Err(why) = kill(self.pid, Signal::SIGKILL) {
+            eprintln!(
+                "steadfast-load: process {} could not be killed: {why}",
+                self.pid
+            );
         }
     }
 
@@ -77,21 +79,19 @@ impl Failure {
     }
 
     /// Rows of the report.
-    pub(super) fn rows(&self) -> Vec<(&'static str, f64)> {
-        vec![
-            ("calls_kept", super::tally::count(self.kept)),
-            ("calls_lost", super::tally::count(self.lost)),
-            ("bye_longest_us", super::tally::count(self.longest_us)),
-            (
-                "first_answer_us",
-                super::tally::count(self.first_us.unwrap_or_default()),
-            ),
+    pub(super) fn rows(&self) -> [(&'static str, u64); 4] {
+        [
+            ("calls_kept", self.kept),
+            ("calls_lost", self.lost),
+            ("bye_longest_us", self.longest_us),
+            ("first_answer_us", self.first_us.unwrap_or_default()),
         ]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
     use std::time::Duration;
 
     use super::*;
@@ -101,7 +101,8 @@ mod tests {
         let mut child = Command::new("sleep").arg("600").spawn().unwrap();
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);
-        let mut failure = Failure::new(child.id(), ms(100));
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        let mut failure = Failure::new(pid, ms(100));
         failure.happen(ms(99));
         assert_eq!(failure.deadline(), Some(ms(100)));
         assert!(child.try_wait().unwrap().is_none());
@@ -115,7 +116,9 @@ mod tests {
         failure.ended(ms(0), ms(110), ms(710), true);
         failure.ended(ms(10), ms(150), ms(160), true);
         failure.ended(ms(10), ms(150), ms(900), false);
-        let rows: Vec<_> = failure.rows().iter().map(|(_, value)| *value).collect();
-        assert_eq!(rows, [2.0, 1.0, 600_000.0, 610_000.0]);
+        assert_eq!(
+            failure.rows().map(|(_, value)| value),
+            [2, 1, 600_000, 610_000]
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::pace::{Next, Pace};
 use super::tally::Tally;
 use super::wires::{Arrival, Out, Wires};
-use crate::limits::{LOAD_PATIENCE, LOAD_STARTS_MAX};
+use crate::bounds::{PATIENCE, STARTS_MAX};
 
 /// What is attempted.
 pub(super) trait Scenario {
@@ -25,7 +25,7 @@ pub(super) trait Scenario {
     /// The counts in the end.
     fn into_tally(self) -> Tally;
     /// Further rows of the report.
-    fn more(&self) -> Vec<(&'static str, f64)> {
+    fn more(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn drive(
             break;
         }
         // Bounded whatever a scenario forgets.
-        if is_over && now > pace.until + 3 * LOAD_PATIENCE {
+        if is_over && now > pace.until + 3 * PATIENCE {
             break;
         }
         let most = patience(scenario, next, now);
@@ -83,7 +83,7 @@ fn begin(
     begun: &mut u64,
     now: Instant,
 ) -> Next {
-    for _ in 0..LOAD_STARTS_MAX {
+    for _ in 0..STARTS_MAX {
         match pace.next(now, *begun, scenario.pending()) {
             Next::Now(intended) => {
                 *begun += 1;

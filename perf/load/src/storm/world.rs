@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use steadfast::admission::Thinning;
+use steadfast::limits;
+
 use super::Storm;
 use super::flows::renewal_ms;
 use super::phones::{Call, CallState, Flow, Waits};
 use super::servers::{Kind, Server, TURN_MS};
-use crate::admission::Thinning;
-use crate::limits;
 
 /// When the edges die: after a while in peace.
 pub(super) const STORM_MS: u32 = 5_000;
@@ -83,7 +84,7 @@ pub(super) struct World<'a> {
     pub(super) options: &'a Storm,
     pub(super) pacing: Pacing,
     pub(super) now: u32,
-    pub(super) chance: u64,
+    pub(super) chance: fastrand::Rng,
     pub(super) agenda: BinaryHeap<Reverse<(u32, Due, u32, u16)>>,
     pub(super) flows: Vec<Flow>,
     pub(super) calls: Vec<Call>,
@@ -108,7 +109,7 @@ impl<'a> World<'a> {
             options,
             pacing,
             now: 0,
-            chance: options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            chance: fastrand::Rng::with_seed(options.seed),
             agenda: BinaryHeap::new(),
             flows: Vec::new(),
             calls: Vec::new(),
@@ -280,14 +281,11 @@ impl<'a> World<'a> {
 
     /// A number below `bound`.
     pub(super) fn below(&mut self, bound: u32) -> u32 {
-        u32::try_from(self.chance() % u64::from(bound)).unwrap_or_default()
+        self.chance.u32(..bound)
     }
 
-    /// xorshift64*
-    pub(super) const fn chance(&mut self) -> u64 {
-        self.chance ^= self.chance >> 12;
-        self.chance ^= self.chance << 25;
-        self.chance ^= self.chance >> 27;
-        self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 8
+    /// Any number.
+    pub(super) fn chance(&mut self) -> u64 {
+        self.chance.u64(..)
     }
 }

@@ -1,9 +1,11 @@
 //! What came of a load: counts, latencies, and the processor time it took.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// The counts of a running load.
 #[derive(Debug)]
@@ -80,22 +82,72 @@ pub(super) struct Report {
     pub(super) lasted: Duration,
     /// Processor seconds of each watched process, and of this one last.
     pub(super) cpu: Vec<(u32, f64)>,
-    /// Further rows: a name, a value.
-    pub(super) more: Vec<(&'static str, f64)>,
+    /// Further rows: a name, a count.
+    pub(super) more: Vec<(&'static str, u64)>,
 }
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
+/// What stands in a row.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[serde(untagged)]
+enum Figure {
+    /// How many, or how many microseconds.
+    Count(u64),
+    /// How much; a thousandth is the least that means something.
+    Measure(f64),
+}
+
+impl Figure {
+    fn measure(value: f64) -> Self {
+        Self::Measure((value * 1e3).round() / 1e3)
+    }
+
+    fn is_nothing(self) -> bool {
+        match self {
+            Self::Count(count) => count == 0,
+            Self::Measure(value) => value <= 0.0,
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(out, "{count}"),
+            Self::Measure(value) if *value >= 1e3 => write!(out, "{value:.0}"),
+            Self::Measure(value) => write!(out, "{value:.3}"),
+        }
+    }
+}
+
+/// The rows in their order, below what the run is called.
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut members = out.serialize_map(None)?;
+        members.serialize_entry("scenario", self.scenario)?;
+        if let Some(label) = &self.label {
+            members.serialize_entry("label", label)?;
+        }
+        for (name, figure) in self.rows() {
+            members.serialize_entry(&name, &figure)?;
+        }
+        members.end()
+    }
+}
+
 impl Report {
     /// Attempts finished a second.
     pub(super) fn rate(&self) -> f64 {
-        count(self.tally.done) / self.lasted.as_secs_f64().max(1e-9)
+        exact(self.tally.done) / self.lasted.as_secs_f64().max(1e-9)
     }
 
     /// Every row by its name, in the order in which both forms show them.
-    fn rows(&self) -> Vec<(String, f64)> {
+    fn rows(&self) -> Vec<(String, Figure)> {
         let tally = &self.tally;
-        let counts = [
+        let mut rows = Vec::new();
+        let mut row = |name: &str, figure| rows.push((name.to_owned(), figure));
+        for (name, value) in [
             ("attempted", tally.attempted),
             ("done", tally.done),
             ("failed", tally.failed()),
@@ -104,54 +156,36 @@ impl Report {
             ("misrouted", tally.misrouted),
             ("retransmitted", tally.retransmitted),
             ("stray", tally.stray),
-        ];
-        let mut rows: Vec<_> = counts
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), count(*value)))
-            .collect();
-        for (status, times) in &tally.refused {
-            rows.push((format!("refused_{status}"), count(*times)));
+        ] {
+            row(name, Figure::Count(value));
         }
-        rows.push(("seconds".into(), self.lasted.as_secs_f64()));
-        rows.push(("rate".into(), self.rate()));
+        for (status, times) in &tally.refused {
+            row(&format!("refused_{status}"), Figure::Count(*times));
+        }
+        row("seconds", Figure::measure(self.lasted.as_secs_f64()));
+        row("rate", Figure::measure(self.rate()));
         for (name, quantile) in QUANTILES {
             let micros = tally.latency.value_at_quantile(quantile);
-            rows.push((format!("{name}_us"), count(micros)));
+            row(&format!("{name}_us"), Figure::Count(micros));
         }
-        rows.push(("max_us".into(), count(tally.latency.max())));
+        row("max_us", Figure::Count(tally.latency.max()));
         let (own, watched) = match self.cpu.split_last() {
             Some(((_, own), watched)) => (*own, watched),
             None => (0.0, &[][..]),
         };
         for (pid, seconds) in watched {
-            rows.push((format!("cpu_s_{pid}"), *seconds));
+            row(&format!("cpu_s_{pid}"), Figure::measure(*seconds));
         }
         if !watched.is_empty() {
             let seconds: f64 = watched.iter().map(|(_, seconds)| seconds).sum();
-            let each = seconds * 1e6 / count(tally.done.max(1));
-            rows.push(("cpu_us_each".into(), each));
+            let each = seconds * 1e6 / exact(tally.done.max(1));
+            row("cpu_us_each", Figure::measure(each));
         }
-        rows.push(("cpu_s_load".into(), own));
-        let more = self.more.iter();
-        rows.extend(more.map(|(name, value)| ((*name).to_owned(), *value)));
+        row("cpu_s_load", Figure::measure(own));
+        for (name, value) in &self.more {
+            row(name, Figure::Count(*value));
+        }
         rows
-    }
-
-    /// One line of JSON.
-    pub(super) fn json(&self) -> String {
-        let rows = self.rows();
-        let members = rows
-            .iter()
-            .map(|(name, value)| format!("\"{name}\":{}", number(*value)));
-        let members: Vec<_> = members.collect();
-        let label = self.label.as_ref();
-        let label = label.map(|label| format!("\"label\":\"{label}\","));
-        format!(
-            "{{\"scenario\":\"{}\",{}{}}}",
-            self.scenario,
-            label.unwrap_or_default(),
-            members.join(",")
-        )
     }
 
     /// For people: the same rows without those that are zero and tell nothing.
@@ -159,31 +193,21 @@ impl Report {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
         table.set_header([self.scenario, ""]);
-        for (name, value) in self.rows() {
+        for (name, figure) in self.rows() {
             let always = ["attempted", "done", "failed", "retransmitted"];
-            if value > 0.0 || always.contains(&name.as_str()) {
-                let value = comfy_table::Cell::new(number(value));
-                let value = value.set_alignment(comfy_table::CellAlignment::Right);
-                table.add_row([comfy_table::Cell::new(name.replace('_', " ")), value]);
+            if !figure.is_nothing() || always.contains(&name.as_str()) {
+                let figure = comfy_table::Cell::new(figure);
+                let figure = figure.set_alignment(comfy_table::CellAlignment::Right);
+                table.add_row([comfy_table::Cell::new(name.replace('_', " ")), figure]);
             }
         }
         table.to_string()
     }
 }
 
-/// Counts here are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-pub(super) const fn count(value: u64) -> f64 {
-    value as f64
-}
-
-/// Whole numbers without a point, others with the digits that mean something.
-fn number(value: f64) -> String {
-    if value.fract() == 0.0 || value.abs() >= 1000.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.3}")
-    }
+const fn exact(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
@@ -202,23 +226,24 @@ mod tests {
         tally.refuse(503);
         Report {
             scenario: "calls",
-            label: Some("full/here".into()),
+            label: Some("full/\"here\"".into()),
             tally,
             lasted: Duration::from_secs(2),
             cpu: vec![(17, 0.5), (18, 0.1), (1, 0.25)],
-            more: Vec::new(),
+            more: vec![("closed", 4)],
         }
     }
 
     #[test]
     fn a_report_is_one_line_of_json() {
         assert_eq!(
-            report().json(),
-            "{\"scenario\":\"calls\",\"label\":\"full/here\",\"attempted\":1003,\"done\":1000,\"failed\":3,\
-             \"timed_out\":1,\"not_begun\":0,\"misrouted\":0,\"retransmitted\":0,\"stray\":0,\
-             \"refused_503\":2,\"seconds\":2,\"rate\":500,\"p50_us\":500223,\"p90_us\":900095,\
-             \"p99_us\":990207,\"p99.9_us\":999423,\"max_us\":1000447,\"cpu_s_17\":0.500,\
-             \"cpu_s_18\":0.100,\"cpu_us_each\":600,\"cpu_s_load\":0.250}"
+            serde_json::to_string(&report()).unwrap(),
+            "{\"scenario\":\"calls\",\"label\":\"full/\\\"here\\\"\",\"attempted\":1003,\"done\":1000,\
+             \"failed\":3,\"timed_out\":1,\"not_begun\":0,\"misrouted\":0,\"retransmitted\":0,\
+             \"stray\":0,\"refused_503\":2,\"seconds\":2.0,\"rate\":500.0,\"p50_us\":500223,\
+             \"p90_us\":900095,\"p99_us\":990207,\"p99.9_us\":999423,\"max_us\":1000447,\
+             \"cpu_s_17\":0.5,\"cpu_s_18\":0.1,\"cpu_us_each\":600.0,\"cpu_s_load\":0.25,\
+             \"closed\":4}"
         );
     }
 

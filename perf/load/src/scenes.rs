@@ -1,131 +1,39 @@
-//! The load generator: many phones in one thread, callers and callees alike,
-//! and what it cost whoever they went through.
-//!
-//! - Open loop: attempts begin by the clock, and their latency counts from the
-//!   moment they should have begun, so a stall shows as what it is. Closed
-//!   loop: so many attempts at once, as fast as they end.
-//! - Datagrams move in batches and leave from as many addresses as there are
-//!   phones; nothing is allocated for a call once its place was used before.
-//! - Bounded in time and number, and to loopback: it is a load, not a weapon.
-//!
-//! Not here: correct phones (`ua`); what is sent here is always the same few
-//! messages, and what comes back is only looked at as far as they need it.
-
-mod attempts;
-mod batch;
-mod calls;
-mod comparison;
-mod compose;
-mod drive;
-mod failure;
-mod idle;
-mod letter;
-mod options;
-mod pace;
-mod phones;
-mod registrations;
-mod relay;
-mod retries;
-mod storm;
-mod tally;
-mod trust;
-mod watch;
-mod wires;
+//! The loads of the command line: the phones of each, its two ends, and what
+//! is measured meanwhile.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-pub use comparison::Comparison;
-pub use idle::Idle;
-pub use options::{Command, Failover, Options, Relay, Speaks};
-pub use storm::Storm;
+use nix::unistd::Pid;
+use steadfast::id::Transport;
 
-use calls::{Callees, Calls};
-use compose::World;
-use drive::{Scenario, drive};
-use failure::Failure;
-use letter::Letter;
-use options::Scene;
-use pace::{Arrivals, Pace};
-use phones::{Manner, Phone};
-use registrations::Registrations;
-use tally::{Report, Tally};
-use trust::Trust;
-use wires::{Line, Wires};
+use super::Fault;
+use super::bounds;
+use super::calls::{self, Callees, Calls};
+use super::compose::World;
+use super::drive::{Scenario, drive};
+use super::failure::Failure;
+use super::letter::Letter;
+use super::options::{Failover, Options, Scene, Speaks};
+use super::pace::{Arrivals, Pace};
+use super::phones::{Manner, Phone};
+use super::registrations::Registrations;
+use super::tally::{Report, Tally};
+use super::trust::Trust;
+use super::watch;
+use super::wires::{Line, Wires};
 
-use crate::id::Transport;
-use crate::limits;
-
-/// Why a load cannot run, each a sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// What was asked for cannot be.
-    #[error("{0}")]
-    Options(String),
-    /// A watched process is not there.
-    #[error("there is no process {pid} to watch: {why}")]
-    Watched {
-        /// Its id.
-        pid: u32,
-        /// What the kernel said.
-        why: std::io::Error,
-    },
-    /// The callee's address cannot be bound.
-    #[error("the callee cannot listen on {addr}: {why}")]
-    Callee {
-        /// Its address.
-        addr: SocketAddrV4,
-        /// What the kernel said.
-        why: std::io::Error,
-    },
-    /// A connection cannot be opened.
-    #[error("cannot connect to {addr}: {why}")]
-    Connect {
-        /// Who should be there.
-        addr: SocketAddrV4,
-        /// What the kernel said.
-        why: std::io::Error,
-    },
-    /// Some attempts did not go as they should.
-    #[error("{failed} of {attempted} attempts failed")]
-    Failed {
-        /// How many.
-        failed: u64,
-        /// Of how many.
-        attempted: u64,
-    },
-    /// Sockets and memory.
-    #[error("the kernel refused what a load needs: {0}")]
-    Kernel(#[from] std::io::Error),
-    /// The histogram's bounds.
-    #[error("cannot count latencies: {0}")]
-    Histogram(#[from] hdrhistogram::CreationError),
-}
-
-/// Runs a load and prints what came of it.
+/// Runs one and prints what came of it.
 ///
 /// # Errors
 /// When it cannot run, or when an attempt failed.
-pub fn run(command: &Command) -> Result<(), Fault> {
-    batch::wake_on_time();
-    match command {
-        Command::Calls(options) => load(options, Scene::Calls, None),
-        Command::Registrations(options) => load(options, Scene::Registrations, None),
-        Command::CallsToRegistered(options) => load(options, Scene::CallsToRegistered, None),
-        Command::Failover(failover) => {
-            failover.check().map_err(Fault::Options)?;
-            load(&failover.options, Scene::Failover, Some(failover))
-        }
-        Command::Relay(options) => relay::run(options),
-        Command::Idle(options) => idle::run(options),
-        Command::Compare(options) => comparison::run(options),
-        Command::Storm(options) => storm::run(options),
-    }
-}
-
-fn load(options: &Options, scene: Scene, failover: Option<&Failover>) -> Result<(), Fault> {
+pub(super) fn run(
+    options: &Options,
+    scene: Scene,
+    failover: Option<&Failover>,
+) -> Result<(), Fault> {
     options.check().map_err(Fault::Options)?;
-    crate::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
+    steadfast::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
     let mut wires = Wires::new()?;
     if scene == Scene::Calls {
         listen(options, &mut wires)?;
@@ -155,14 +63,14 @@ fn load(options: &Options, scene: Scene, failover: Option<&Failover>) -> Result<
             )?;
             scenario.failure = failover.map(|failover| {
                 Failure::new(
-                    failover.kill,
+                    Pid::from_raw(failover.kill),
                     Instant::now() + Duration::from_secs(failover.after),
                 )
             });
             measure(options, scenario, &mut wires, "failover")?
         }
     };
-    println!("{}", report.json());
+    println!("{}", serde_json::to_string(&report)?);
     if !options.json {
         println!("{}", report.table());
     }
@@ -237,7 +145,7 @@ fn registered(
         arrivals: Arrivals::Closed {
             window: REGISTERING,
         },
-        until: Instant::now() + Duration::from_secs(limits::LOAD_SECONDS_MAX),
+        until: Instant::now() + Duration::from_secs(bounds::SECONDS_MAX),
         most: scenario.phones.len() as u64,
     };
     drive(&mut scenario, wires, &pace, |_| {})?;
@@ -363,7 +271,7 @@ fn measure<S: Scenario>(
     let after = cpu(options)?;
     let pairs = before.iter().zip(&after);
     let cpu = pairs.map(|((pid, before), (_, after))| (*pid, after - before));
-    let mut more = vec![("closed", count(wires.closed()))];
+    let mut more = vec![("closed", wires.closed() as u64)];
     more.extend(scenario.more());
     let report = Report {
         scenario: name,
@@ -384,11 +292,6 @@ fn progress(options: &Options) -> indicatif::ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_plain) => bar,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-const fn count(connections: usize) -> f64 {
-    connections as f64
 }
 
 /// Processor seconds of the watched processes and, last, of this one.

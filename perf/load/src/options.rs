@@ -4,16 +4,16 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use steadfast::id::Transport;
 
 use super::comparison::Comparison;
 use super::idle::Idle;
 use super::storm::Storm;
-use crate::id::Transport;
-use crate::limits;
+use crate::bounds;
 
 /// What is to be loaded with what.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// INVITE 180 200 ACK BYE 200 through a proxy that sends calls to our callee
     Calls(Options),
     /// REGISTER, new ones and refreshes, with digest where a password is given
@@ -44,106 +44,106 @@ pub(super) enum Scene {
 
 /// How much of it, and where.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the phones send to; several: in turn
     #[arg(long, value_name = "ADDRESS:PORT", required = true)]
-    pub to: Vec<SocketAddrV4>,
+    pub(crate) to: Vec<SocketAddrV4>,
     /// Where the callee of `calls` listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5090")]
-    pub callee: SocketAddrV4,
+    pub(crate) callee: SocketAddrV4,
     /// What the phones speak
     #[arg(long, value_enum, default_value_t = Speaks::Udp)]
-    pub transport: Speaks,
+    pub(crate) transport: Speaks,
     /// The roots that are believed over TLS, a PEM file
     #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// The domain that certificates must name
     #[arg(long, value_name = "NAME", default_value = "edge.example.com")]
-    pub name: String,
+    pub(crate) name: String,
     /// Attempts a second, by the clock (open loop)
     #[arg(long, value_name = "N", conflicts_with = "window")]
-    pub rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// Attempts at once, a new one when one ends (closed loop)
     #[arg(long, value_name = "N", default_value_t = 64)]
-    pub window: usize,
+    pub(crate) window: usize,
     /// Begin attempts for so long
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 10)]
-    pub seconds: u64,
+    pub(crate) seconds: u64,
     /// Begin no more attempts than this
     #[arg(long, value_name = "N")]
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
     /// Phones, each with a flow of its own
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub phones: u32,
+    pub(crate) phones: u32,
     /// UDP sockets that the phones share; the others differ in their address
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub sockets: u32,
+    pub(crate) sockets: u32,
     /// Address of the first phone; the others follow
     #[arg(long, value_name = "ADDRESS", default_value = "127.16.0.1")]
-    pub from: Ipv4Addr,
+    pub(crate) from: Ipv4Addr,
     /// Milliseconds from the answer of a call to its end
     #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub hold: u64,
+    pub(crate) hold: u64,
     /// Domain of the phones, which are u0001, u0002, ...
     #[arg(long, value_name = "NAME", default_value = "example.com")]
-    pub domain: String,
+    pub(crate) domain: String,
     /// Password of every phone
     #[arg(long)]
-    pub password: Option<String>,
+    pub(crate) password: Option<String>,
     /// Route of every REGISTER, as in sip:edge.example.com;lr
     #[arg(long, value_name = "URI")]
-    pub route: Option<String>,
+    pub(crate) route: Option<String>,
     /// Register with instance and reg-id (RFC 5626)
     #[arg(long)]
-    pub outbound: bool,
+    pub(crate) outbound: bool,
     /// Registration asked for, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
-    pub expires: u32,
+    pub(crate) expires: u32,
     /// Process whose processor time counts; may be given several times
     #[arg(long, value_name = "PID")]
-    pub watch: Vec<u32>,
+    pub(crate) watch: Vec<u32>,
     /// Name in the line of JSON, as in calls/steadfast
     #[arg(long, value_name = "MEASURE/SYSTEM")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Keep the flows open for so long when everything is done
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub linger: u64,
+    pub(crate) linger: u64,
     /// Print the line of JSON and no table
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Who dies, and when.
 #[derive(Args, Clone, Debug)]
-pub struct Failover {
+pub(crate) struct Failover {
     /// The load
     #[command(flatten)]
-    pub options: Options,
+    pub(crate) options: Options,
     /// Process to kill (SIGKILL)
     #[arg(long, value_name = "PID")]
-    pub kill: u32,
+    pub(crate) kill: i32,
     /// Seconds after the first call
     #[arg(long, value_name = "SECONDS", default_value_t = 4)]
-    pub after: u64,
+    pub(crate) after: u64,
 }
 
 /// The two sides of a relay.
 #[derive(Args, Clone, Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     /// Where it listens
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddrV4,
+    pub(crate) listen: SocketAddrV4,
     /// The far side
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub to: SocketAddrV4,
+    pub(crate) to: SocketAddrV4,
     /// End after so long
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 600)]
-    pub seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 /// A transport by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Speaks {
+pub(crate) enum Speaks {
     /// UDP
     Udp,
     /// TCP
@@ -171,11 +171,11 @@ impl Options {
         }
         let last = u32::from(self.from).checked_add(self.phones);
         loopback(Ipv4Addr::from(last.unwrap_or(u32::MAX)))?;
-        at_most("--for", self.seconds, limits::LOAD_SECONDS_MAX)?;
-        at_most("--linger", self.linger, limits::LOAD_SECONDS_MAX)?;
-        at_most("--phones", self.phones, limits::LOAD_PHONES_MAX)?;
-        at_most("--sockets", self.sockets, limits::LOAD_SOCKETS_MAX)?;
-        at_most("--window", self.window, limits::LOAD_PENDING_MAX)?;
+        at_most("--for", self.seconds, bounds::SECONDS_MAX)?;
+        at_most("--linger", self.linger, bounds::SECONDS_MAX)?;
+        at_most("--phones", self.phones, bounds::PHONES_MAX)?;
+        at_most("--sockets", self.sockets, bounds::SOCKETS_MAX)?;
+        at_most("--window", self.window, bounds::PENDING_MAX)?;
         for (name, zero) in [
             ("--phones", self.phones == 0),
             ("--sockets", self.sockets == 0),
@@ -188,15 +188,10 @@ impl Options {
         if (self.transport == Speaks::Tls) != self.ca.is_some() {
             return Err("--transport tls and --ca FILE go together".to_owned());
         }
-        if let Some(label) = &self.label
-            && label.contains(['"', '\\'])
-        {
-            return Err("--label must do without quotes and backslashes".to_owned());
-        }
         match self.rate {
-            Some(rate) if !(rate > 0.0 && rate <= limits::LOAD_RATE_MAX) => Err(format!(
+            Some(rate) if !(rate > 0.0 && rate <= bounds::RATE_MAX) => Err(format!(
                 "--rate is {rate}: it should be more than 0 and at most {}",
-                limits::LOAD_RATE_MAX
+                bounds::RATE_MAX
             )),
             _ => Ok(()),
         }
@@ -212,7 +207,7 @@ impl Failover {
         if self.kill <= 1 {
             return Err(format!("--kill {} is no process of a node", self.kill));
         }
-        at_most("--after", self.after, limits::LOAD_SECONDS_MAX)
+        at_most("--after", self.after, bounds::SECONDS_MAX)
     }
 }
 
@@ -221,7 +216,7 @@ impl Relay {
     pub(super) fn check(&self) -> Result<(), String> {
         loopback(*self.listen.ip())?;
         loopback(*self.to.ip())?;
-        at_most("--for", self.seconds, limits::LOAD_SECONDS_MAX)
+        at_most("--for", self.seconds, bounds::SECONDS_MAX)
     }
 }
 

@@ -2,7 +2,7 @@
 //! another.
 
 use super::letter::Mark;
-use crate::limits::LOAD_PENDING_MAX;
+use crate::bounds::PENDING_MAX;
 
 /// Unfinished attempts by their mark.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl<T: Default> Attempts<T> {
     pub(super) fn begin(&mut self) -> Option<Mark> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.places.len() < LOAD_PENDING_MAX => {
+            None if self.places.len() < PENDING_MAX => {
                 let slot = u32::try_from(self.places.len()).ok()?;
                 let (number, attempt) = (None, T::default());
                 self.places.push(Place { number, attempt });
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn there_is_an_end_to_the_room() {
         let mut attempts = Attempts::<()>::new(7);
-        for _ in 0..LOAD_PENDING_MAX {
+        for _ in 0..PENDING_MAX {
             attempts.begin().unwrap();
         }
         assert_eq!(attempts.begin(), None);

@@ -487,7 +487,8 @@ impl Scenario for Calls {
         self.tally
     }
 
-    fn more(&self) -> Vec<(&'static str, f64)> {
-        self.failure.as_ref().map(Failure::rows).unwrap_or_default()
+    fn more(&self) -> Vec<(&'static str, u64)> {
+        let rows = self.failure.as_ref().map(Failure::rows);
+        rows.into_iter().flatten().collect()
     }
 }

@@ -3,17 +3,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
+use steadfast::frame::{self, Resume};
+use steadfast::limits;
 
 use super::batch::{self, Outgoing, Received};
+use super::bounds;
 use super::trust::Trust;
-use crate::frame::{self, Resume};
-use crate::io::tls::{Progress, Scratch, Session};
-use crate::io::{Readiness, Ready};
-use crate::limits;
 
 /// Where a message came in or goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +85,13 @@ impl Out {
 
 /// All sockets.
 pub(super) struct Wires {
-    ready: Readiness,
+    ready: Epoll,
+    events: Box<[EpollEvent]>,
     ports: Vec<UdpSocket>,
     streams: Vec<Stream>,
     listener: Option<TcpListener>,
     received: Received,
     buffer: Box<[u8]>,
-    scratch: Scratch,
     /// What waits to leave.
     pub(super) out: Out,
 }
@@ -99,9 +100,7 @@ struct Stream {
     socket: TcpStream,
     peer: SocketAddrV4,
     /// Over TLS.
-    session: Option<Box<Session>>,
-    /// What it has encrypted and the kernel has not taken.
-    sealed: Vec<u8>,
+    session: Option<Box<ClientConnection>>,
     /// The beginning of a message whose end has not come yet.
     partial: Vec<u8>,
     resume: Resume,
@@ -111,29 +110,48 @@ struct Stream {
 }
 
 impl Stream {
-    /// Over TLS, encrypts what waits.
-    fn seal(&mut self, queue: &mut Vec<u8>, scratch: &mut Scratch) {
-        let Some(session) = self.session.as_mut().filter(|_| !queue.is_empty()) else {
-            return;
+    /// Sends what waits, as far as the kernel takes it; whether some of it is
+    /// left.
+    fn send(&mut self, queue: &mut Vec<u8>) -> io::Result<bool> {
+        let Some(session) = &mut self.session else {
+            let count = later(self.socket.write(queue))?;
+            queue.drain(..count.unwrap_or(0));
+            return Ok(!queue.is_empty());
         };
-        scratch.sealed = std::mem::take(&mut self.sealed);
-        self.is_open &= session.seal(queue, scratch).is_ok();
-        self.sealed = std::mem::take(&mut scratch.sealed);
+        session.writer().write_all(queue)?;
         queue.clear();
+        while session.wants_write() {
+            if later(session.write_tls(&mut self.socket))?.is_none() {
+                break;
+            }
+        }
+        Ok(session.wants_write())
     }
 
-    /// Adds what came to the unread.
-    fn open(&mut self, bytes: &mut [u8], scratch: &mut Scratch) {
+    /// Adds what came to the unread; false: it was the end.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let Some(session) = &mut self.session else {
-            self.partial.extend_from_slice(bytes);
-            return;
+            let count = later(self.socket.read(buffer))?;
+            self.partial
+                .extend_from_slice(&buffer[..count.unwrap_or(0)]);
+            return Ok(count != Some(0));
         };
-        scratch.plain.clear();
-        scratch.sealed = std::mem::take(&mut self.sealed);
-        let progress = session.receive(bytes, scratch);
-        self.is_open &= matches!(progress, Ok(Progress::Established));
-        self.sealed = std::mem::take(&mut scratch.sealed);
-        self.partial.extend_from_slice(&scratch.plain);
+        let count = later(session.read_tls(&mut self.socket))?;
+        let state = session.process_new_packets().map_err(io::Error::other)?;
+        let unread = self.partial.len();
+        self.partial
+            .resize(unread + state.plaintext_bytes_to_read(), 0);
+        session.reader().read_exact(&mut self.partial[unread..])?;
+        Ok(count != Some(0))
+    }
+}
+
+/// `None` for what the kernel does not do yet.
+fn later(done: io::Result<usize>) -> io::Result<Option<usize>> {
+    match done {
+        Ok(count) => Ok(Some(count)),
+        Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(why) => Err(why),
     }
 }
 
@@ -152,13 +170,13 @@ impl Wires {
             dirty: Vec::new(),
         };
         Ok(Self {
-            ready: Readiness::new()?,
+            ready: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            events: vec![EpollEvent::empty(); limits::EVENTS_MAX].into(),
             ports: Vec::new(),
             streams: Vec::new(),
             listener: None,
             received: Received::new(),
             buffer: vec![0; limits::STREAM_READ_MAX].into(),
-            scratch: Scratch::default(),
             out,
         })
     }
@@ -169,11 +187,12 @@ impl Wires {
         socket.set_nonblocking(true)?;
         socket.set_recv_buffer_size(limits::SOCKET_BUFFER)?;
         socket.set_send_buffer_size(limits::SOCKET_BUFFER)?;
-        batch::tell_addresses(socket.as_fd())?;
+        batch::tell_addresses(&socket)?;
         socket.bind(&at.into())?;
         let socket = UdpSocket::from(socket);
         let port = u16::try_from(self.ports.len()).map_err(io::Error::other)?;
-        self.ready.add(socket.as_fd(), port.into(), Ready::READ)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, port.into());
+        self.ready.add(&socket, event)?;
         self.out.numbers.push(socket.local_addr()?.port());
         self.out.ports.push(Outgoing::new());
         self.ports.push(socket);
@@ -203,7 +222,8 @@ impl Wires {
         socket.bind(&at.into())?;
         socket.listen(limits::BACKLOG)?;
         let listener = TcpListener::from(socket);
-        self.ready.add(listener.as_fd(), LISTENER, Ready::READ)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+        self.ready.add(&listener, event)?;
         self.listener = Some(listener);
         Ok(())
     }
@@ -212,20 +232,19 @@ impl Wires {
         &mut self,
         socket: TcpStream,
         peer: SocketAddrV4,
-        session: Option<Session>,
+        session: Option<ClientConnection>,
     ) -> io::Result<Line> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let index = u32::try_from(self.streams.len()).map_err(io::Error::other)?;
-        self.ready
-            .add(socket.as_fd(), STREAM | u64::from(index), Ready::READ)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, STREAM | u64::from(index));
+        self.ready.add(&socket, event)?;
         self.out.ends.push(v4(socket.local_addr()?));
         self.out.streams.push(Vec::new());
         self.streams.push(Stream {
             socket,
             peer,
             session: session.map(Box::new),
-            sealed: Vec::new(),
             partial: Vec::new(),
             resume: Resume::default(),
             is_watched: false,
@@ -262,33 +281,19 @@ impl Wires {
             queue.clear();
             return Ok(());
         }
-        stream.seal(queue, &mut self.scratch);
-        let queue = match stream.session {
-            Some(_) => &mut stream.sealed,
-            None => queue,
-        };
-        match stream.socket.write(queue) {
-            Ok(count) => {
-                queue.drain(..count);
-            }
-            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                stream.is_open = false;
-                queue.clear();
-            }
-        }
-        let is_full = !queue.is_empty();
+        let is_full = stream.send(queue).unwrap_or_else(|_gone| {
+            stream.is_open = false;
+            queue.clear();
+            false
+        });
         if is_full == stream.is_watched {
             return Ok(());
         }
         stream.is_watched = is_full;
-        let interest = if is_full {
-            Ready::READ_WRITE
-        } else {
-            Ready::READ
-        };
-        let token = STREAM | u64::from(index);
-        self.ready.change(stream.socket.as_fd(), token, interest)
+        let mut interest = EpollFlags::EPOLLIN;
+        interest.set(EpollFlags::EPOLLOUT, is_full);
+        let mut event = EpollEvent::new(interest, STREAM | u64::from(index));
+        Ok(self.ready.modify(&stream.socket, &mut event)?)
     }
 
     /// Waits at most as long as `most`, then takes all there is; false when
@@ -299,19 +304,20 @@ impl Wires {
         mut each: impl FnMut(Instant, Arrival<'_>, &mut Out),
     ) -> io::Result<bool> {
         if !most.is_zero() {
-            batch::wait(self.ready.as_raw_fd(), most)?;
+            batch::wait(self.ready.0.as_fd(), most)?;
         }
-        let count = self.ready.wait(Duration::ZERO)?;
+        let count = self.ready.wait(&mut self.events, EpollTimeout::ZERO)?;
         for index in 0..count {
-            let (token, ready) = self.ready.event(index);
+            let event = self.events[index];
+            let token = event.data();
             match (token, token & STREAM != 0) {
                 (LISTENER, _) => self.accept()?,
                 (_, true) => {
                     let index = u32::try_from(token & (STREAM - 1)).map_err(io::Error::other)?;
-                    if ready.is_writable() {
+                    if event.events().contains(EpollFlags::EPOLLOUT) {
                         self.flush_stream(index)?;
                     }
-                    self.read(index, &mut each);
+                    self.read(index, &mut each)?;
                 }
                 (_, false) => {
                     self.drain(u16::try_from(token).map_err(io::Error::other)?, &mut each)?;
@@ -348,7 +354,7 @@ impl Wires {
                 };
                 each(now, arrival, &mut self.out);
             }
-            if count < limits::LOAD_BATCH {
+            if count < bounds::BATCH {
                 break;
             }
             self.flush()?;
@@ -367,21 +373,15 @@ impl Wires {
         Ok(())
     }
 
-    fn read(&mut self, index: u32, each: &mut impl FnMut(Instant, Arrival<'_>, &mut Out)) {
+    fn read(
+        &mut self,
+        index: u32,
+        each: &mut impl FnMut(Instant, Arrival<'_>, &mut Out),
+    ) -> io::Result<()> {
         let stream = &mut self.streams[place(index)];
-        let count = match stream.socket.read(&mut self.buffer) {
-            Ok(0) => {
-                stream.is_open = false;
-                return;
-            }
-            Ok(count) => count,
-            Err(why) => {
-                stream.is_open &= why.kind() == io::ErrorKind::WouldBlock;
-                return;
-            }
-        };
-        stream.open(&mut self.buffer[..count], &mut self.scratch);
-        if !stream.sealed.is_empty() {
+        let goes_on = stream.receive(&mut self.buffer).unwrap_or(false);
+        stream.is_open &= goes_on;
+        if stream.session.as_ref().is_some_and(|it| it.wants_write()) {
             self.out.dirty.push(index);
         }
         let (mut done, now) = (0, Instant::now());
@@ -399,11 +399,16 @@ impl Wires {
                 }
                 frame::Stream::Broken { .. } => {
                     stream.is_open = false;
-                    return;
+                    break;
                 }
             }
         }
         stream.partial.drain(..done);
+        if !stream.is_open {
+            // Else it would be ready for ever.
+            self.ready.delete(&stream.socket)?;
+        }
+        Ok(())
     }
 }
 

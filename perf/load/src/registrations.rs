@@ -195,8 +195,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::id::Transport;
-    use crate::load::wires::Wires;
+    use crate::wires::Wires;
+    use steadfast::id::Transport;
 
     /// One phone, one place: the second attempt must not be taken for the first
     /// one, whose interval ends while it waits.
