@@ -8,7 +8,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use criterion::Criterion;
 use steadfast::edge::{self, Member};
-use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::send::{Accepted, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
@@ -47,7 +47,7 @@ impl Edge {
             ],
             role: Role::Edge(settings()),
             seed: [1, 2, 3, 4],
-            team: Team::alone([1, 2, 3, 4]),
+            shard_set: ShardSet::alone([1, 2, 3, 4]),
             wall: Wall {
                 unix_at_zero: 1_800_000_000,
             },

@@ -12,7 +12,7 @@ use steadfast::edit::Edits;
 use steadfast::id::{Flow, SocketId};
 use steadfast::stick::{Bound, Source, Table};
 use steadfast::time::{Duration, Instant};
-use steadfast::txn::{Due, Heard, Kind, Transactions};
+use steadfast::txn::{Due, Kind, ResponseAction, Transactions};
 
 /// The proxy's own.
 #[global_allocator]
@@ -69,7 +69,10 @@ fn transactions(criterion: &mut Criterion) {
         txns.write_branch(client, &mut branch);
         txns.start(now, client, b"OPTIONS", flow(), pool.copy(&request));
         assert_eq!(txns.find_client(&branch, b"OPTIONS"), Some(client));
-        assert!(matches!(txns.response(now, client, 200), Heard::Pass));
+        assert!(matches!(
+            txns.response(now, client, 200),
+            ResponseAction::Pass
+        ));
         assert!(txns.respond(now, server, 200, pool.copy(&answer)).is_some());
         assert_eq!(txns.find_server(key), Some(server));
         while let Some(due) = txns.due(now) {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use criterion::Criterion;
 use steadfast::digest::Algorithm;
 use steadfast::home::{self, Redirect, Subscribers};
-use steadfast::id::{SocketId, Team, Transport};
+use steadfast::id::{ShardSet, SocketId, Transport};
 use steadfast::send::Local;
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
@@ -47,7 +47,7 @@ impl Registrar {
             }],
             role: Role::Home(settings(), Arc::new(subscribers)),
             seed: [1, 2, 3, 4],
-            team: Team::alone([1, 2, 3, 4]),
+            shard_set: ShardSet::alone([1, 2, 3, 4]),
             wall: Wall {
                 unix_at_zero: 1_800_000_000,
             },

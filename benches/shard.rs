@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use criterion::Criterion;
 use steadfast::edge::{self, Member};
-use steadfast::id::{Flow, SocketId, Team, Transport};
+use steadfast::id::{Flow, ShardSet, SocketId, Transport};
 use steadfast::send::Local;
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
@@ -50,7 +50,7 @@ impl Line {
             locals: vec![local(EDGE, false), local(UPSTREAM, true)],
             role: Role::Edge(settings()),
             seed: [1, 2, 3, 4],
-            team: Team::alone([1, 2, 3, 4]),
+            shard_set: ShardSet::alone([1, 2, 3, 4]),
             wall: Wall {
                 unix_at_zero: 1_800_000_000,
             },

@@ -17,7 +17,7 @@ mod calling;
 mod compose;
 mod credentials;
 mod dialog;
-mod heartbeat;
+mod keepalive;
 mod redirect;
 mod register;
 mod renewing;
@@ -35,12 +35,12 @@ use crate::scan::via::Via;
 use crate::send::{Event, Output};
 use crate::stick::Table;
 use crate::time::{Duration, Instant};
-use crate::txn::Heard;
+use crate::txn::ResponseAction;
 
 use calling::Call;
 use credentials::Credentials;
 use register::Registration;
-use request::{Ask, Failure};
+use request::{ClientRequest, Failure};
 
 /// What a user agent is told.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ pub struct Agent {
     credentials: Credentials,
     registrations: Vec<Registration>,
     calls: Vec<Call>,
-    asks: Vec<Ask>,
+    requests: Vec<ClientRequest>,
     /// INVITEs whose flows were lost, and the alarms that end the wait for them.
     given_up: Vec<(u32, ClientId)>,
     stick: Table,
@@ -114,7 +114,7 @@ impl Agent {
             settings,
             registrations: Vec::new(),
             calls: Vec::new(),
-            asks: Vec::new(),
+            requests: Vec::new(),
             given_up: Vec::new(),
             stick: Table::new(seed),
             last: 0,
@@ -137,7 +137,7 @@ impl Agent {
     /// True when no call and no request is under way.
     #[must_use]
     pub const fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.asks.is_empty()
+        self.calls.is_empty() && self.requests.is_empty()
     }
 
     /// Does as it is told.
@@ -161,10 +161,10 @@ impl Agent {
         let owner = net.txns.client_owner(client);
         let heard = net.txns.response(now, client, response.status);
         match heard {
-            Heard::Again(send) => return net.transmit_send(Some(send)),
-            Heard::Absorb => return,
-            Heard::PassAndAck => net.acknowledge(client, response, &mut self.again),
-            Heard::Pass => {}
+            ResponseAction::Again(send) => return net.transmit_send(Some(send)),
+            ResponseAction::Absorb => return,
+            ResponseAction::PassAndAck => net.acknowledge(client, response, &mut self.again),
+            ResponseAction::Pass => {}
         }
         if let Some(Owner::Agent(number)) = owner {
             self.heard(net, now, number, response);
@@ -174,7 +174,7 @@ impl Agent {
     /// No final answer came in time (Timer B or F).
     pub fn timed_out(&mut self, net: &mut Net, now: Instant, owner: Owner) {
         if let Owner::Agent(number) = owner
-            && let Some(ask) = self.take_ask(number)
+            && let Some(ask) = self.take_request(number)
         {
             net.counters.timeouts += 1;
             self.failed(net, now, ask, Failure::silence());
@@ -192,11 +192,11 @@ impl Agent {
         if let Some(place) = self
             .registrations
             .iter()
-            .position(|r| r.beat.alarm() == Some(number))
+            .position(|r| r.keepalive.alarm() == Some(number))
         {
-            return self.beat(net, now, place);
+            return self.on_keepalive_timer(net, now, place);
         }
-        if let Some(ask) = self.asks.iter_mut().find(|ask| ask.suspicion == number) {
+        if let Some(ask) = self.requests.iter_mut().find(|ask| ask.suspicion == number) {
             ask.suspicion = 0;
             if let Some(why) = ask.outlives {
                 let number = ask.number;
@@ -233,7 +233,7 @@ impl Agent {
                 self.lose(net, now, place, why);
             }
         }
-        let waiting = self.asks.iter();
+        let waiting = self.requests.iter();
         let waiting = waiting.filter(|ask| ask.flow == Some(flow) && ask.outlives.is_none());
         let waiting: Vec<u32> = waiting.map(|ask| ask.number).collect();
         for number in waiting {
@@ -245,13 +245,13 @@ impl Agent {
     /// an INVITE that rings: a 2xx to it may be under way, and is owed its ACK
     /// (RFC 3261 §13.2.2.4), so it is waited for as long as such a 2xx is sent.
     fn flow_silent(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
-        for place in 0..self.asks.len() {
-            let ask = &self.asks[place];
+        for place in 0..self.requests.len() {
+            let ask = &self.requests[place];
             let rings = ask.heard && ask.method == "INVITE";
             if ask.flow == Some(flow) && rings && !flow.is_reliable() {
                 let alarm = self.alarm(net, now + limits::T1_64);
-                self.asks[place].outlives = Some(why);
-                self.asks[place].suspicion = alarm;
+                self.requests[place].outlives = Some(why);
+                self.requests[place].suspicion = alarm;
             }
         }
         self.flow_lost(net, now, flow, why);
@@ -259,14 +259,14 @@ impl Agent {
 
     /// A request is over because its flow is.
     fn give_up(&mut self, net: &mut Net, now: Instant, number: u32, why: &'static str) {
-        let Some(ask) = self.take_ask(number) else {
+        let Some(ask) = self.take_request(number) else {
             return;
         };
         if let Some(client) = ask.client {
             if ask.method == "INVITE" {
                 // It may have arrived: who takes it is to be told that the call
                 // goes another way or is over (RFC 3261 §13.2.2.4).
-                net.txns.hush(client);
+                net.txns.stop_retransmitting(client);
                 let alarm = self.alarm(net, now + limits::T1_64);
                 self.given_up.push((alarm, client));
             } else {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::asking::{self, Fault};
+use crate::control_client::{self, Fault};
 
 /// What is to be done.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -41,6 +41,6 @@ pub fn run(command: &Command) -> Result<String, Fault> {
         Some(_) | None => format!("sip:{}", options.aor),
     };
     let flag = if options.json { "&json" } else { "" };
-    let page = format!("/bindings?aor={}{flag}", asking::escaped(&aor));
-    asking::ask(&options.node, method, &page)
+    let page = format!("/bindings?aor={}{flag}", control_client::escaped(&aor));
+    control_client::ask(&options.node, method, &page)
 }

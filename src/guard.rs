@@ -283,14 +283,15 @@ impl Guard {
     }
 
     /// Counts a handshake; false: the source has too many.
-    pub fn greet(&mut self, ip: IpAddr, is_peer: bool) -> bool {
+    pub fn handshake_started(&mut self, ip: IpAddr, is_peer: bool) -> bool {
         let ip = ip.to_canonical();
-        self.shares.greet(ip, is_peer || self.is_unlimited(ip))
+        self.shares
+            .handshake_started(ip, is_peer || self.is_unlimited(ip))
     }
 
     /// A handshake is over.
-    pub fn greeted(&mut self, ip: IpAddr) {
-        self.shares.greeted(ip.to_canonical());
+    pub fn handshake_done(&mut self, ip: IpAddr) {
+        self.shares.handshake_done(ip.to_canonical());
     }
 
     /// Handshakes under way, of all sources.

@@ -14,7 +14,7 @@ pub use slab::Slab;
 
 /// The shards of a node, and which of them this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Team {
+pub struct ShardSet {
     /// This one, from 0.
     pub own: u8,
     /// How many there are.
@@ -24,7 +24,7 @@ pub struct Team {
     pub seed: [u64; 4],
 }
 
-impl Team {
+impl ShardSet {
     /// The only shard of its node.
     #[must_use]
     pub const fn alone(seed: [u64; 4]) -> Self {

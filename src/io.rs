@@ -18,10 +18,10 @@
 
 mod accept;
 mod address;
-mod asked;
 mod batch;
 mod clock;
 mod counters;
+mod dns_request;
 mod engine;
 mod executor;
 mod icmp;
@@ -41,8 +41,8 @@ mod udp;
 
 use std::net::SocketAddr;
 
-pub use asked::{Asked, DnsSender, to_dns};
 pub use clock::Clock;
+pub use dns_request::{DnsRequest, DnsSender, to_dns};
 pub use executor::{Handle, Start, start};
 pub use inbox::{Answer, Number, Order, Orders, Question};
 pub use machine::{take_small_pages, warn_about_machine};

@@ -55,10 +55,10 @@ pub mod home;
 
 pub mod shard;
 
-pub mod asking;
 pub mod bindings;
 pub mod config;
 pub mod control;
+pub mod control_client;
 pub mod io;
 pub mod lab;
 pub mod node;

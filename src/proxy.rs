@@ -302,7 +302,7 @@ pub trait Policy {
     /// Where a request goes. Called once per new request, and for each ACK to a 2xx.
     fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict;
     /// A 2xx is about to pass upstream: learn from it and change it.
-    fn accepted(
+    fn on_accepted(
         &mut self,
         net: &mut Net,
         now: Instant,
@@ -316,7 +316,7 @@ pub trait Policy {
     }
     /// A redirect came from `target`: fills in where to go instead, best first.
     /// False when it is not for us but for the caller.
-    fn redirected(
+    fn on_redirect(
         &mut self,
         _net: &mut Net,
         _context: &Context,
@@ -327,7 +327,7 @@ pub trait Policy {
         false
     }
     /// What a redirect led to was accepted over this flow (S-24).
-    fn learn(&mut self, _net: &mut Net, _now: Instant, _flow: Flow, _uri: &[u8]) {}
+    fn on_redirect_accepted(&mut self, _net: &mut Net, _now: Instant, _flow: Flow, _uri: &[u8]) {}
     /// How long contacts ring before those of a lower preference are tried;
     /// `None`: until Timer C.
     fn ring_time(&self) -> Option<Duration> {
@@ -335,13 +335,13 @@ pub trait Policy {
     }
     /// The final status to send upstream instead of `status`, when the role
     /// must not let that one through to such a sender (O-21).
-    fn soften(&self, _status: u16, _sender: Principal) -> Option<(u16, &'static str)> {
+    fn map_final_status(&self, _status: u16, _sender: Principal) -> Option<(u16, &'static str)> {
         None
     }
     /// A connection is up whose certificate names domains (S-2).
-    fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    fn on_peer_certificate(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// Another shard has news.
-    fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff);
+    fn on_handoff(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff);
     /// A flow is gone for good; `back` says where a connection in its place
     /// would be opened (S-28), for one that was up.
     fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>);
@@ -349,44 +349,44 @@ pub trait Policy {
     /// Where a request goes again that was sent over a connection, by whoever
     /// opened it, to an element of the cluster which is lost (S-28). `None` when
     /// nobody listens there for us, as with phones.
-    fn reopened(&self, _: &mut Net, _: Reopen) -> Option<Hop> {
+    fn hop_to_reopen(&self, _: &mut Net, _: Reopen) -> Option<Hop> {
         None
     }
     /// Whether a home or an edge of ours is where a hop leads: nothing is
     /// counted against it, another one may stand in for it, and keep-alives
     /// pass between us. Of a flow it is whoever is proven to be at its end; of an
     /// address whoever lives there, which says nothing of what comes from it.
-    fn is_peer(&self, net: &Net, hop: Hop) -> bool;
+    fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool;
     /// Whether nobody but an element of ours has such a URI for its own.
-    fn names_peer(&self, _uri: &[u8]) -> bool {
+    fn names_cluster_node(&self, _uri: &[u8]) -> bool {
         false
     }
     /// Whether a connection that was just accepted may be such an element's, as
     /// far as its address and port tell: it is not counted as a stranger's.
-    fn may_be_peer(&self, end: &End) -> bool;
+    fn may_be_cluster_node(&self, end: &End) -> bool;
     /// Whether keep-alives with the peer that a hop leads to are agreed on in
     /// Vias (K-1), and not by the configuration of both.
-    fn negotiates(&self, net: &Net, hop: Hop) -> bool;
+    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool;
     /// Whether such a peer does all the asking: an edge asks its home.
-    fn is_asked(&self) -> bool {
+    fn is_probed(&self) -> bool {
         false
     }
     /// The domain that a home or an edge of ours at this address proves over TLS.
     fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str>;
     /// A keep-alive of such an element came, or our connection to it is up.
-    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow);
+    fn on_peer_seen(&mut self, net: &mut Net, now: Instant, flow: Flow);
     /// The shard begins: watches whom the configuration names.
-    fn begin(&mut self, _net: &mut Net, _now: Instant) {}
+    fn on_start(&mut self, _net: &mut Net, _now: Instant) {}
     /// Whether a REGISTER renews a registration, as far as can be told at once.
     fn renews(&self, request: &Request<'_>) -> bool;
     /// Whether nothing but what came on a flow says who is at its end.
-    fn is_hearsay(&self, _net: &Net, _now: Instant, _flow: Flow) -> bool {
+    fn is_known_by_address_alone(&self, _net: &Net, _now: Instant, _flow: Flow) -> bool {
         false
     }
     /// Whether a silent connection is worth keeping.
-    fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool;
+    fn keeps_idle_connection(&self, net: &Net, now: Instant, flow: Flow) -> bool;
     /// The DNS has answered.
-    fn located(&mut self, _net: &mut Net, _now: Instant) {}
+    fn on_dns_answer(&mut self, _net: &mut Net, _now: Instant) {}
     /// Whether something may go to this server, which the DNS gave for a domain,
     /// or which a Via names.
     fn may_reach(&self, server: (Transport, SocketAddr), domain: Option<&str>) -> bool;
@@ -395,7 +395,7 @@ pub trait Policy {
         false
     }
     /// The next piece of what the role put off (`Timer::Later`).
-    fn go_on(&mut self, _net: &mut Net, _now: Instant) {}
+    fn run_deferred(&mut self, _net: &mut Net, _now: Instant) {}
     /// Bounded house-keeping, about once a second.
     fn sweep(&mut self, net: &mut Net, now: Instant);
 }
@@ -428,7 +428,7 @@ pub struct Proxy {
     /// Who waited for an answer of the DNS.
     waiting: Vec<Waiter>,
     /// Answers that look for their callers.
-    returns: Vec<returning::Return>,
+    returns: Vec<returning::PendingResponse>,
     /// Branch lists of past contexts, kept for their memory.
     spare: Vec<Vec<Branch>>,
 }

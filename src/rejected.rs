@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::asking::{self, Fault};
+use crate::control_client::{self, Fault};
 
 /// What is asked of whom.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,5 +21,5 @@ pub struct Options {
 /// Why there is none.
 pub fn ask(options: &Options) -> Result<String, Fault> {
     let flag = if options.json { "?json" } else { "" };
-    asking::ask(&options.node, "GET", &format!("/rejected{flag}"))
+    control_client::ask(&options.node, "GET", &format!("/rejected{flag}"))
 }

@@ -216,19 +216,19 @@ mod tests {
     }
 
     #[test]
-    #[expect(deprecated, reason = "the library's own is the twin")]
+    #[expect(deprecated, reason = "the library's own is the reference")]
     fn it_is_siphash() {
         let mac = Mac::new(SEED, "tag");
-        let twin = |words: &[u64]| {
+        let naive = |words: &[u64]| {
             let mut hasher = std::hash::SipHasher::new_with_keys(mac.0, mac.1);
             words.iter().for_each(|word| hasher.write_u64(word.to_le()));
             hasher.finish()
         };
         for word in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
-            assert_eq!(mac.veil(word), twin(&[word]));
+            assert_eq!(mac.veil(word), naive(&[word]));
         }
         let [one, two] = [u64::from_le_bytes(*b"Call-ID1"), 0x3332];
-        assert_eq!(mac.of([&b"Call-ID123"[..]]), twin(&[10, one, two]));
-        assert_eq!(mac.of([&b"Call-ID1"[..], b""]), twin(&[8, one, 0, 0, 0]));
+        assert_eq!(mac.of([&b"Call-ID123"[..]]), naive(&[10, one, two]));
+        assert_eq!(mac.of([&b"Call-ID1"[..], b""]), naive(&[8, one, 0, 0, 0]));
     }
 }

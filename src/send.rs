@@ -26,5 +26,5 @@ pub use hop::Hop;
 pub use names::{NameId, Names};
 pub use output::{Notice, Output};
 pub use peer_rule::{Clear, End, HostRule, PeerRule, Ports, network};
-pub use peers::{Beat, Beats, Peers};
+pub use peers::{KeepaliveRole, LivenessEvent, Peers};
 pub use stream_queue::{Overflow, StreamQueue};

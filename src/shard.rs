@@ -6,11 +6,11 @@
 //! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
 
 mod accepting;
-mod beats;
-mod due;
 mod handoffs;
+mod liveness;
 mod quotes;
 mod streams;
+mod timers;
 mod why;
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,11 +22,11 @@ use crate::error::Malformed;
 use crate::frame;
 use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, SocketId, StreamId, Team};
+use crate::id::{Flow, ShardSet, SocketId, StreamId};
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
 use crate::scan::{Message, scan};
-use crate::send::{Beat, Flows};
+use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant, Wall};
 use crate::trust::Ingress;
 
@@ -51,7 +51,7 @@ pub struct Setup {
     /// Secret, from the operating system, different on each shard.
     pub seed: [u64; 4],
     /// The shards of its node.
-    pub team: Team,
+    pub shard_set: ShardSet,
     /// The calendar at the clock's zero.
     pub wall: Wall,
 }
@@ -151,34 +151,39 @@ pub enum Input<'a> {
 pub struct Shard {
     net: Net,
     proxy: Proxy,
-    role: Acting,
+    role: RoleState,
     /// Outline of the message at hand.
     message: Message,
     /// Memory for unfinished messages of streams.
     partials: Vec<Vec<u8>>,
     /// What is to be done about silent peers.
-    beats: Vec<Beat>,
+    liveness: Vec<LivenessEvent>,
 }
 
-enum Acting {
+enum RoleState {
     Edge(Box<Edge>),
     Home(Box<Home>),
     Agent(Box<Agent>),
 }
 
-impl Acting {
-    fn hands<'a>(&'a mut self, proxy: &'a mut Proxy, net: &'a mut Net, now: Instant) -> Hands<'a> {
+impl RoleState {
+    fn with_proxy<'a>(
+        &'a mut self,
+        proxy: &'a mut Proxy,
+        net: &'a mut Net,
+        now: Instant,
+    ) -> RoleMut<'a> {
         let policy: &mut dyn Policy = match self {
             Self::Edge(edge) => &mut **edge,
             Self::Home(home) => &mut **home,
-            Self::Agent(agent) => return Hands::Agent(agent, net),
+            Self::Agent(agent) => return RoleMut::Agent(agent, net),
         };
-        Hands::Proxy(proxy, Turn { net, policy, now })
+        RoleMut::Proxy(proxy, Turn { net, policy, now })
     }
 }
 
 /// Who handles what comes in: a proxy by some policy, or the end of the way.
-enum Hands<'a> {
+enum RoleMut<'a> {
     Proxy(&'a mut Proxy, Turn<'a>),
     Agent(&'a mut Agent, &'a mut Net),
 }
@@ -191,24 +196,30 @@ impl Shard {
             locals,
             role,
             seed,
-            team,
+            shard_set,
             wall,
         } = setup;
-        let mut net = Net::new(Flows::new(locals, seed, team), wall, seed, team, now);
+        let mut net = Net::new(
+            Flows::new(locals, seed, shard_set),
+            wall,
+            seed,
+            shard_set,
+            now,
+        );
         let role = match role {
             Role::Edge(settings) => {
                 net.destinations = settings.rules.destinations.clone();
                 net.flows.be_known_as(settings.known_as());
                 // A flow token of this run is one on every shard.
                 let boot = net.mac([&b"boot"[..]]);
-                Acting::Edge(Box::new(Edge::new(settings, seed, boot)))
+                RoleState::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
                 net.destinations = settings.destinations.clone();
                 net.flows.be_known_as(settings.known_as());
-                Acting::Home(Box::new(Home::new(settings, subscribers, seed)))
+                RoleState::Home(Box::new(Home::new(settings, subscribers, seed)))
             }
-            Role::Agent(settings) => Acting::Agent(Box::new(Agent::new(settings, seed))),
+            Role::Agent(settings) => RoleState::Agent(Box::new(Agent::new(settings, seed))),
         };
         net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
         let mut shard = Self {
@@ -217,12 +228,12 @@ impl Shard {
             role,
             message: Message::default(),
             partials: Vec::new(),
-            beats: Vec::new(),
+            liveness: Vec::new(),
         };
-        if let Hands::Proxy(_, turn) = shard.hands(now) {
-            turn.policy.begin(turn.net, now);
+        if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
+            turn.policy.on_start(turn.net, now);
         }
-        shard.net.arm_beats();
+        shard.net.arm_liveness_timer();
         shard
     }
 
@@ -275,25 +286,25 @@ impl Shard {
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
-            Input::Resolved { name, records } => match self.hands(now) {
-                Hands::Proxy(proxy, mut turn) => proxy.resolved(&mut turn, name, &records),
-                Hands::Agent(..) => {}
+            Input::Resolved { name, records } => match self.role_mut(now) {
+                RoleMut::Proxy(proxy, mut turn) => proxy.resolved(&mut turn, name, &records),
+                RoleMut::Agent(..) => {}
             },
             Input::Restored { key, value } => match &mut self.role {
-                Acting::Edge(edge) => edge.restore(&mut self.net, now, key, value),
-                Acting::Home(home) => {
+                RoleState::Edge(edge) => edge.restore(&mut self.net, now, key, value),
+                RoleState::Home(home) => {
                     home.restore(&mut self.net, now, key, value);
                 }
-                Acting::Agent(_) => {}
+                RoleState::Agent(_) => {}
             },
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
             Input::Subscribers { list, revoked } => {
-                if let Acting::Home(home) = &mut self.role {
+                if let RoleState::Home(home) = &mut self.role {
                     home.set_subscribers(&mut self.net, now, list, revoked);
                 }
             }
             Input::Command(command) => {
-                if let Acting::Agent(agent) = &mut self.role {
+                if let RoleState::Agent(agent) = &mut self.role {
                     agent.command(&mut self.net, now, command);
                 }
             }
@@ -301,10 +312,10 @@ impl Shard {
             Input::Tick => {}
         }
         self.tick(now);
-        if let Acting::Edge(edge) = &mut self.role {
+        if let RoleState::Edge(edge) = &mut self.role {
             edge.write_down(&mut self.net, now);
         }
-        self.net.arm_beats();
+        self.net.arm_liveness_timer();
     }
 
     /// The next thing to do, until `None`.
@@ -323,8 +334,8 @@ impl Shard {
     #[must_use]
     pub fn is_idle(&self, now: Instant) -> bool {
         let agent = match &self.role {
-            Acting::Agent(agent) => agent.is_idle(),
-            Acting::Edge(_) | Acting::Home(_) => true,
+            RoleState::Agent(agent) => agent.is_idle(),
+            RoleState::Edge(_) | RoleState::Home(_) => true,
         };
         agent && self.proxy.is_drained(now)
     }
@@ -339,15 +350,15 @@ impl Shard {
     #[must_use]
     pub fn gauges(&self) -> [(&'static str, usize); 9] {
         let registered = match &self.role {
-            Acting::Edge(edge) => edge.registered(),
+            RoleState::Edge(edge) => edge.registered(),
             // Every shard has all of them, so that one speaks for all.
-            Acting::Home(home) if self.net.team.own == 0 => home.registered(),
-            Acting::Home(_) => 0,
-            Acting::Agent(agent) => agent.registered(),
+            RoleState::Home(home) if self.net.shard_set.own == 0 => home.registered(),
+            RoleState::Home(_) => 0,
+            RoleState::Agent(agent) => agent.registered(),
         };
         let refreshed = match &self.role {
-            Acting::Edge(edge) => edge.refreshed(),
-            Acting::Home(_) | Acting::Agent(_) => 0,
+            RoleState::Edge(edge) => edge.refreshed(),
+            RoleState::Home(_) | RoleState::Agent(_) => 0,
         };
         [
             ("registered", registered),
@@ -363,14 +374,14 @@ impl Shard {
     }
 
     /// Who acts, and what one step of theirs works with.
-    fn hands(&mut self, now: Instant) -> Hands<'_> {
-        self.role.hands(&mut self.proxy, &mut self.net, now)
+    fn role_mut(&mut self, now: Instant) -> RoleMut<'_> {
+        self.role.with_proxy(&mut self.proxy, &mut self.net, now)
     }
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
         self.net.ingress_flow = Some(flow);
-        self.net.heard(now, flow);
+        self.net.note_heard(now, flow);
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => {
                 self.message(now, Ingress::by(flow, peer), bytes, None);
@@ -380,7 +391,7 @@ impl Shard {
                 if frame::stun::answered(bytes).is_some() {
                     self.net.peers.answers(flow);
                 }
-                if let Hands::Agent(agent, net) = self.hands(now) {
+                if let RoleMut::Agent(agent, net) = self.role_mut(now) {
                     agent.stun(net, now, flow, bytes);
                 }
                 if !self.net.guard.admit(now, peer.ip(), Kind::Stun) {
@@ -395,8 +406,8 @@ impl Shard {
                 if answered {
                     self.net.counters.stun += 1;
                     self.net.transmit(flow, answer);
-                    if let Hands::Proxy(_, mut turn) = self.hands(now) {
-                        turn.questioned(flow);
+                    if let RoleMut::Proxy(_, mut turn) = self.role_mut(now) {
+                        turn.on_keepalive(flow);
                     }
                 }
             }
@@ -438,20 +449,20 @@ impl Shard {
                     via,
                     ingress,
                 };
-                if let Acting::Edge(edge) = &*role
+                if let RoleState::Edge(edge) = &*role
                     && ingress.handed == 0
                     && edge.hand_stray(net, now, &request)
                 {
                     return;
                 }
-                match &mut role.hands(proxy, net, now) {
-                    Hands::Proxy(proxy, turn) => {
+                match &mut role.with_proxy(proxy, net, now) {
+                    RoleMut::Proxy(proxy, turn) => {
                         if ingress.handed == 0 {
                             request.ingress = turn.ingress(ingress.flow, ingress.source, via);
                         }
                         proxy.request(turn, &request);
                     }
-                    Hands::Agent(agent, net) => agent.request(net, now, &request),
+                    RoleMut::Agent(agent, net) => agent.request(net, now, &request),
                 }
             }
             (None, Some(via)) if ingress.handed == 0 && net.hand_response(via, ingress, bytes) => {}
@@ -462,21 +473,21 @@ impl Shard {
                     status: message.status(),
                     flow: ingress.flow,
                 };
-                match &mut role.hands(proxy, net, now) {
-                    Hands::Proxy(proxy, turn) => proxy.response(turn, via, &response),
-                    Hands::Agent(agent, net) => agent.response(net, now, via, &response),
+                match &mut role.with_proxy(proxy, net, now) {
+                    RoleMut::Proxy(proxy, turn) => proxy.response(turn, via, &response),
+                    RoleMut::Agent(agent, net) => agent.response(net, now, via, &response),
                 }
             }
             (defect, _) => {
                 let defect = defect.unwrap_or(Malformed::Missing);
-                let hands = role.hands(proxy, net, now);
+                let hands = role.with_proxy(proxy, net, now);
                 hands.malformed((bytes, message), (ingress.flow, ingress.source), defect);
             }
         }
     }
 }
 
-impl Hands<'_> {
+impl RoleMut<'_> {
     /// A message with a defect came.
     fn malformed(
         self,

@@ -26,10 +26,10 @@ mod explain;
 mod find;
 mod life;
 mod links;
+#[cfg(test)]
+mod naive;
 mod rows;
 mod sets;
-#[cfg(test)]
-mod twin;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -48,7 +48,7 @@ pub enum Principal {
 impl Principal {
     /// A home or an edge of ours: what it sends is vouched for.
     #[must_use]
-    pub const fn is_peer(self) -> bool {
+    pub const fn is_cluster_node(self) -> bool {
         matches!(self, Self::Home | Self::Edge)
     }
 

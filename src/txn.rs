@@ -73,7 +73,7 @@ pub struct Send {
 
 /// What a response means to the user above.
 #[derive(Clone, Debug)]
-pub enum Heard {
+pub enum ResponseAction {
     /// Pass it up: a provisional, the first final, or any 2xx to an INVITE.
     Pass,
     /// The first final to an INVITE, and not a 2xx: pass it up, build an ACK
@@ -371,8 +371,9 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Sends an INVITE no more, but hears what is answered to the copies that
     /// have left. It has no end of its own then: the user abandons it.
-    pub fn hush(&mut self, id: ClientId) {
-        self.clients.change(id, |client, _| client.hush());
+    pub fn stop_retransmitting(&mut self, id: ClientId) {
+        self.clients
+            .change(id, |client, _| client.stop_retransmitting());
     }
 
     /// The transport failed it. Ends the transaction without a word if it
@@ -440,15 +441,15 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// A response to it arrived.
     #[must_use]
-    pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> Heard {
+    pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> ResponseAction {
         let heard = self
             .clients
             .change(id, |client, ways| client.response(now, status, ways));
         self.arm_client(now, id);
-        heard.unwrap_or(Heard::Absorb)
+        heard.unwrap_or(ResponseAction::Absorb)
     }
 
-    /// Takes the ACK that `Heard::PassAndAck` asked for and gives it back to
+    /// Takes the ACK that `ResponseAction::PassAndAck` asked for and gives it back to
     /// be sent; `None` when none was asked for. To be called before `due`.
     pub fn ack(&mut self, id: ClientId, ack: Buf) -> Option<Send> {
         let flow = self.clients.flow(id)?;

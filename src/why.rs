@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::asking::{self, Fault};
+use crate::control_client::{self, Fault};
 
 /// What is asked of whom.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +24,6 @@ pub struct Options {
 /// Why there is none.
 pub fn ask(options: &Options) -> Result<String, Fault> {
     let flag = if options.json { "&json" } else { "" };
-    let page = format!("/why?uri={}{flag}", asking::escaped(&options.uri));
-    asking::ask(&options.node, "GET", &page)
+    let page = format!("/why?uri={}{flag}", control_client::escaped(&options.uri));
+    control_client::ask(&options.node, "GET", &page)
 }

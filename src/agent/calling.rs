@@ -5,7 +5,7 @@
 use super::answering::{Incoming, Unacked};
 use super::compose::bracketed;
 use super::dialog::Dialog;
-use super::request::{Ask, Contact, Failure, Purpose};
+use super::request::{ClientRequest, Contact, Failure, Purpose};
 use super::route::uri_of;
 use super::{Agent, sdp, tell};
 use crate::bytes::Buf;
@@ -88,7 +88,7 @@ impl Agent {
             };
             return fail(net, number, 0, why.to_owned());
         };
-        let mut ask = self.ask(Purpose::Invite(number), "INVITE");
+        let mut ask = self.start_request(Purpose::Invite(number), "INVITE");
         ask.uri = uri.as_bytes().to_vec();
         ask.routes = routes;
         let tag = format!(";tag={:016x}", net.chance());
@@ -151,7 +151,7 @@ impl Agent {
     /// CANCEL, to where the INVITE went.
     fn cancel(&mut self, net: &mut Net, now: Instant, number: u32) {
         let invite = self
-            .asks
+            .requests
             .iter()
             .find(|ask| ask.purpose == Purpose::Invite(number));
         let Some((client, flow)) = invite.and_then(|ask| ask.client.zip(ask.flow)) else {
@@ -181,7 +181,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         number: u32,
-        ask: Ask,
+        ask: ClientRequest,
         response: &Response<'_>,
     ) {
         let Some((place, flow)) = self.call_place(number).zip(ask.flow) else {
@@ -321,7 +321,7 @@ impl Agent {
         place: usize,
         purpose: Purpose,
         method: &'static str,
-    ) -> Option<Ask> {
+    ) -> Option<ClientRequest> {
         self.calls[place].dialog.as_mut()?.cseq += 1;
         let dialog = self.calls[place].dialog.as_ref()?;
         Some(self.within(dialog, purpose, method))
@@ -334,7 +334,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         place: usize,
-        ask: &Ask,
+        ask: &ClientRequest,
     ) -> Result<Flow, Failure> {
         let flow = self.sticky(net, now, ask)?;
         let call = &self.calls[place];
@@ -360,7 +360,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         number: u32,
-        mut ask: Ask,
+        mut ask: ClientRequest,
         failure: Failure,
     ) {
         let Some(place) = self.call_place(number) else {
@@ -409,7 +409,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         place: usize,
-        ask: &mut Ask,
+        ask: &mut ClientRequest,
     ) -> Option<Flow> {
         ask.tried.extend(ask.flow);
         let live = |r: &&super::Registration| {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::Agent;
-use super::request::{Ask, Contact};
+use super::request::{ClientRequest, Contact};
 use crate::edit::host_port;
 use crate::id::Transport;
 use crate::limits;
@@ -16,7 +16,7 @@ impl Agent {
     /// Writes `ask` as it goes out from `sent_by`.
     pub(super) fn write(
         &mut self,
-        ask: &Ask,
+        ask: &ClientRequest,
         transport: Transport,
         sent_by: SocketAddr,
         branch: &[u8],

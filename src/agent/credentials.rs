@@ -3,7 +3,7 @@
 //! other side names a new one.
 
 use super::compose::{print, put};
-use super::request::Ask;
+use super::request::ClientRequest;
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::proxy::Response;
 use crate::scan::Name;
@@ -19,7 +19,7 @@ pub(super) struct Credentials {
 
 /// Who asks for credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asker {
+enum Challenger {
     /// The end of the way (401).
     Server,
     /// A proxy on it (407).
@@ -28,7 +28,7 @@ enum Asker {
 
 #[derive(Debug)]
 struct Challenge {
-    asker: Asker,
+    challenger: Challenger,
     realm: Vec<u8>,
     nonce: Vec<u8>,
     opaque: Option<Vec<u8>>,
@@ -64,8 +64,8 @@ impl Credentials {
     pub(super) fn learn(&mut self, response: &Response<'_>) -> Learned {
         let mut learned = Learned::Nothing;
         for (asker, name) in [
-            (Asker::Server, Name::WwwAuthenticate),
-            (Asker::Proxy, Name::ProxyAuthenticate),
+            (Challenger::Server, Name::WwwAuthenticate),
+            (Challenger::Proxy, Name::ProxyAuthenticate),
         ] {
             let mut realms: Vec<Vec<u8>> = Vec::new();
             for header in response.message.all(name) {
@@ -85,7 +85,7 @@ impl Credentials {
                     stale: offer.stale || before,
                 };
                 self.known.retain(|known| {
-                    (known.asker, &known.realm) != (challenge.asker, &challenge.realm)
+                    (known.challenger, &known.realm) != (challenge.challenger, &challenge.realm)
                 });
                 self.known.push(challenge);
             }
@@ -96,13 +96,14 @@ impl Credentials {
     }
 
     /// Appends the credentials that belong into `ask`.
-    pub(super) fn write(&mut self, ask: &Ask, cnonce: u64, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, ask: &ClientRequest, cnonce: u64, out: &mut Vec<u8>) {
         let (user, password) = (&self.user, &self.password);
         for challenge in &mut self.known {
             // A registrar's nonce is good for every REGISTER; elsewhere a
             // server is answered only when it has asked.
-            let wanted =
-                challenge.asker == Asker::Proxy || ask.method == "REGISTER" || ask.challenges > 0;
+            let wanted = challenge.challenger == Challenger::Proxy
+                || ask.method == "REGISTER"
+                || ask.challenges > 0;
             if wanted {
                 challenge.answer(user, password, ask, cnonce, out);
             }
@@ -114,7 +115,7 @@ impl Credentials {
 const REALMS_KEPT: usize = 8;
 
 impl Challenge {
-    fn read(bytes: &[u8], asker: Asker, offer: &Digest) -> Option<Self> {
+    fn read(bytes: &[u8], asker: Challenger, offer: &Digest) -> Option<Self> {
         let algorithm = Algorithm::from_token(offer.algorithm.map(|span| span.of(bytes)))?;
         let qops = offer.qop.map(|span| span.of(bytes));
         let auth = qops.is_some_and(|qops| {
@@ -126,7 +127,7 @@ impl Challenge {
             return None;
         }
         Some(Self {
-            asker,
+            challenger: asker,
             realm: offer.realm.of(bytes).to_vec(),
             nonce: offer.nonce.of(bytes).to_vec(),
             opaque: offer.opaque.map(|span| span.of(bytes).to_vec()),
@@ -136,7 +137,14 @@ impl Challenge {
         })
     }
 
-    fn answer(&mut self, user: &[u8], password: &[u8], ask: &Ask, cnonce: u64, out: &mut Vec<u8>) {
+    fn answer(
+        &mut self,
+        user: &[u8],
+        password: &[u8],
+        ask: &ClientRequest,
+        cnonce: u64,
+        out: &mut Vec<u8>,
+    ) {
         self.count += 1;
         let nc = format!("{:08x}", self.count);
         let cnonce = format!("{cnonce:016x}");
@@ -156,9 +164,9 @@ impl Challenge {
             uri: &ask.uri,
         };
         let response = digest::response(self.algorithm, ha1.as_bytes(), &answered);
-        let name: &[u8] = match self.asker {
-            Asker::Server => b"Authorization",
-            Asker::Proxy => b"Proxy-Authorization",
+        let name: &[u8] = match self.challenger {
+            Challenger::Server => b"Authorization",
+            Challenger::Proxy => b"Proxy-Authorization",
         };
         put(out, &[name, b": Digest username=\"", user]);
         put(out, &[b"\", realm=\"", &self.realm]);

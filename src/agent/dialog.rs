@@ -1,6 +1,6 @@
 //! A dialog as one of its ends keeps it (RFC 3261 §12).
 
-use super::request::{Ask, Contact, Purpose};
+use super::request::{ClientRequest, Contact, Purpose};
 use super::route::uri_of;
 use super::{Agent, compose};
 use crate::scan::address::Address;
@@ -72,8 +72,13 @@ impl Dialog {
 impl Agent {
     /// A request of the dialog, with its Route set as the next hop wants it
     /// (RFC 3261 §12.2.1.1).
-    pub(super) fn within(&self, dialog: &Dialog, purpose: Purpose, method: &'static str) -> Ask {
-        let mut ask = self.ask(purpose, method);
+    pub(super) fn within(
+        &self,
+        dialog: &Dialog,
+        purpose: Purpose,
+        method: &'static str,
+    ) -> ClientRequest {
+        let mut ask = self.start_request(purpose, method);
         ask.uri.clone_from(&dialog.target);
         ask.routes.clone_from(&dialog.routes);
         let first = ask.routes.first().map(|route| uri_of(route).to_vec());

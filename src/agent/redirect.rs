@@ -3,7 +3,7 @@
 //! never more than `limits::AGENT_REDIRECTS_MAX` (D-U7).
 
 use super::compose::bracketed;
-use super::request::{Ask, Failure, Purpose};
+use super::request::{ClientRequest, Failure, Purpose};
 use super::{Agent, tell, text};
 use crate::limits;
 use crate::proxy::{Net, Response};
@@ -18,7 +18,7 @@ impl Agent {
         &mut self,
         net: &mut Net,
         now: Instant,
-        mut ask: Ask,
+        mut ask: ClientRequest,
         response: &Response<'_>,
     ) {
         let Some(target) = next(&ask, response) else {
@@ -56,7 +56,7 @@ struct Target {
 }
 
 /// The first Contact that was not tried yet.
-fn next(ask: &Ask, response: &Response<'_>) -> Option<Target> {
+fn next(ask: &ClientRequest, response: &Response<'_>) -> Option<Target> {
     let bytes = response.bytes;
     let contacts = response.message.values(bytes, Name::Contact);
     contacts
@@ -71,7 +71,7 @@ fn next(ask: &Ask, response: &Response<'_>) -> Option<Target> {
 }
 
 /// D-U5: everything but Route (or Request-URI) and CSeq stays.
-fn push(ask: &mut Ask, target: &Target) {
+fn push(ask: &mut ClientRequest, target: &Target) {
     ask.redirects.push(target.uri.clone());
     ask.cseq += 1;
     if target.loose {

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use super::compose::bracketed;
-use super::heartbeat::Beat;
-use super::request::{Ask, Contact, Failure, Purpose};
+use super::keepalive::Keepalive;
+use super::request::{ClientRequest, Contact, Failure, Purpose};
 use super::route::uri_of;
 use super::{Agent, between, tell};
 use crate::id::Flow;
@@ -36,7 +36,7 @@ pub(super) struct Registration {
     pub(super) until: Option<Instant>,
     /// Route set of requests outside dialogs (D-U13, D-U14).
     pub(super) service_route: Vec<Vec<u8>>,
-    pub(super) beat: Beat,
+    pub(super) keepalive: Keepalive,
     /// The timer of its next REGISTER, and when that is.
     pub(super) alarm: u32,
     due: Instant,
@@ -79,7 +79,7 @@ impl Agent {
         for place in 0..self.registrations.len() {
             let Registration { reg_id, stage, .. } = self.registrations[place];
             let purpose = Purpose::Register(reg_id);
-            if stage == Stage::Settled && self.asks.iter().all(|ask| ask.purpose != purpose) {
+            if stage == Stage::Settled && self.requests.iter().all(|ask| ask.purpose != purpose) {
                 self.register(net, now, place);
             }
         }
@@ -100,7 +100,7 @@ impl Agent {
             proxy: None,
             until: None,
             service_route: Vec::new(),
-            beat: Beat::Still,
+            keepalive: Keepalive::Still,
             alarm: 0,
             due: Instant::ZERO,
             is_patient: false,
@@ -119,7 +119,7 @@ impl Agent {
             Stage::New | Stage::Settled => self.settings.expires_s,
             Stage::Leaving | Stage::Left => 0,
         };
-        let mut ask = self.ask(Purpose::Register(reg_id), "REGISTER");
+        let mut ask = self.start_request(Purpose::Register(reg_id), "REGISTER");
         let registration = &mut self.registrations[place];
         registration.alarm = 0;
         ask.uri.clone_from(&registration.uri);
@@ -156,7 +156,7 @@ impl Agent {
     }
 
     /// A 423: the interval it asks for, if it is longer than ours.
-    pub(super) fn lengthen(&mut self, ask: &mut Ask, response: &Response<'_>) -> bool {
+    pub(super) fn lengthen(&mut self, ask: &mut ClientRequest, response: &Response<'_>) -> bool {
         let least = response.message.number(response.bytes, Name::MinExpires);
         let (Ok(Some(least)), Contact::Binding { reg_id, expires_s }) = (least, ask.contact) else {
             return false;
@@ -178,7 +178,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         reg_id: u32,
-        ask: Ask,
+        ask: ClientRequest,
         response: &Response<'_>,
     ) {
         let Some((place, flow)) = self.place(reg_id).zip(ask.flow) else {
@@ -215,7 +215,7 @@ impl Agent {
         );
         self.wait(net, now, place, refresh_s.max(1));
         if !again {
-            self.start_beat(net, now, place, response);
+            self.start_keepalives(net, now, place, response);
         }
         if let Some(proxy) = self.registrations[place].proxy {
             let flows = self.registered();
@@ -239,7 +239,14 @@ impl Agent {
     }
 
     /// S-3, S-7: what the flow was opened for, and the topmost Service-Route.
-    fn bind(&mut self, now: Instant, place: usize, ask: &Ask, flow: Flow, until: Instant) {
+    fn bind(
+        &mut self,
+        now: Instant,
+        place: usize,
+        ask: &ClientRequest,
+        flow: Flow,
+        until: Instant,
+    ) {
         let opened = ask
             .routes
             .first()
@@ -300,7 +307,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         reg_id: u32,
-        ask: Ask,
+        ask: ClientRequest,
         failure: Failure,
     ) {
         let Some(place) = self.place(reg_id) else {
@@ -376,7 +383,7 @@ impl Agent {
     fn unbind(&mut self, place: usize) {
         let registration = &mut self.registrations[place];
         registration.until = None;
-        registration.beat = Beat::Still;
+        registration.keepalive = Keepalive::Still;
         registration.alarm = 0;
         registration.failures = registration.failures.saturating_add(1);
         if let Some(flow) = registration.flow.take() {
@@ -465,7 +472,7 @@ impl Agent {
 }
 
 /// The seconds granted to our binding: of its own Contact, else of the answer.
-fn granted(ask: &Ask, instance: &str, response: &Response<'_>) -> u32 {
+fn granted(ask: &ClientRequest, instance: &str, response: &Response<'_>) -> u32 {
     let bytes = response.bytes;
     let Contact::Binding { reg_id, expires_s } = ask.contact else {
         return 0;

@@ -3,7 +3,7 @@
 
 use super::calling::Stage;
 use super::dialog;
-use super::request::{Ask, Contact, Purpose};
+use super::request::{ClientRequest, Contact, Purpose};
 use super::{Agent, sdp, tell};
 use crate::proxy::{Net, Response};
 use crate::send::Event;
@@ -15,7 +15,7 @@ impl Agent {
         for place in 0..self.calls.len() {
             let call = &self.calls[place];
             let number = call.number;
-            let waits = self.asks.iter().any(
+            let waits = self.requests.iter().any(
                 |ask| matches!(ask.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
             );
             if matches!(call.stage, Stage::Up) && call.unacked.is_none() && !waits {
@@ -47,7 +47,7 @@ impl Agent {
         net: &mut Net,
         now: Instant,
         number: u32,
-        ask: Ask,
+        ask: ClientRequest,
         response: &Response<'_>,
     ) {
         let Some(place) = self.call_place(number) else {

@@ -42,7 +42,7 @@ pub(super) enum Contact {
 
 /// One request.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct ClientRequest {
     pub(super) purpose: Purpose,
     pub(super) method: &'static str,
     pub(super) uri: Vec<u8>,
@@ -149,8 +149,8 @@ impl Failure {
 
 impl Agent {
     /// A request of that purpose with nothing in it that tells it apart.
-    pub(super) fn ask(&self, purpose: Purpose, method: &'static str) -> Ask {
-        Ask {
+    pub(super) fn start_request(&self, purpose: Purpose, method: &'static str) -> ClientRequest {
+        ClientRequest {
             purpose,
             method,
             uri: Vec::new(),
@@ -179,13 +179,13 @@ impl Agent {
         format!("<sip:{}@{}>", settings.user, settings.domain).into_bytes()
     }
 
-    pub(super) fn take_ask(&mut self, number: u32) -> Option<Ask> {
-        let place = self.asks.iter().position(|ask| ask.number == number)?;
-        Some(self.asks.remove(place))
+    pub(super) fn take_request(&mut self, number: u32) -> Option<ClientRequest> {
+        let place = self.requests.iter().position(|ask| ask.number == number)?;
+        Some(self.requests.remove(place))
     }
 
     /// Sends it over `flow`, in a transaction of its own.
-    pub(super) fn send(&mut self, net: &mut Net, now: Instant, mut ask: Ask, flow: Flow) {
+    pub(super) fn send(&mut self, net: &mut Net, now: Instant, mut ask: ClientRequest, flow: Flow) {
         ask.number = self.number();
         // Named before anything can fail, so that the next attempt leaves it out.
         ask.flow = Some(flow);
@@ -208,7 +208,7 @@ impl Agent {
         ask.heard = false;
         ask.outlives = None;
         ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
-        self.asks.push(ask);
+        self.requests.push(ask);
     }
 
     /// A response to one of our requests.
@@ -219,16 +219,16 @@ impl Agent {
         number: u32,
         response: &Response<'_>,
     ) {
-        let Some(place) = self.asks.iter().position(|ask| ask.number == number) else {
+        let Some(place) = self.requests.iter().position(|ask| ask.number == number) else {
             // The request has had its final answer.
             return self.heard_late(net, now, number, response);
         };
-        self.asks[place].heard = true;
+        self.requests[place].heard = true;
         if response.status < 200 {
-            let purpose = self.asks[place].purpose;
+            let purpose = self.requests[place].purpose;
             return self.provisional(net, now, purpose, response);
         }
-        let ask = self.asks.remove(place);
+        let ask = self.requests.remove(place);
         match response.status {
             200..300 => self.accepted(net, now, ask, response),
             300..=399 => self.redirected(net, now, ask, response),
@@ -249,7 +249,13 @@ impl Agent {
         }
     }
 
-    fn accepted(&mut self, net: &mut Net, now: Instant, ask: Ask, response: &Response<'_>) {
+    fn accepted(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        ask: ClientRequest,
+        response: &Response<'_>,
+    ) {
         match ask.purpose {
             Purpose::Register(reg_id) => self.registered_with(net, now, reg_id, ask, response),
             Purpose::Invite(call) => self.answered(net, now, call, ask, response),
@@ -259,7 +265,13 @@ impl Agent {
         }
     }
 
-    fn refused(&mut self, net: &mut Net, now: Instant, mut ask: Ask, response: &Response<'_>) {
+    fn refused(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        mut ask: ClientRequest,
+        response: &Response<'_>,
+    ) {
         if response.status == 423 && self.lengthen(&mut ask, response) {
             ask.cseq += 1;
             return self.repeat(net, now, ask);
@@ -272,14 +284,20 @@ impl Agent {
     }
 
     /// The same request again over the same flow.
-    fn repeat(&mut self, net: &mut Net, now: Instant, ask: Ask) {
+    fn repeat(&mut self, net: &mut Net, now: Instant, ask: ClientRequest) {
         match ask.flow {
             Some(flow) if net.flows.lives(flow) => self.send(net, now, ask, flow),
             Some(_) | None => self.failed(net, now, ask, Failure::lost("the connection is gone")),
         }
     }
 
-    fn challenged(&mut self, net: &mut Net, now: Instant, mut ask: Ask, response: &Response<'_>) {
+    fn challenged(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        mut ask: ClientRequest,
+        response: &Response<'_>,
+    ) {
         let status = response.status;
         match self.credentials.learn(response) {
             Learned::Nothing => {
@@ -310,7 +328,13 @@ impl Agent {
     }
 
     /// It has no good end: the one who waits for it decides what follows.
-    pub(super) fn failed(&mut self, net: &mut Net, now: Instant, ask: Ask, failure: Failure) {
+    pub(super) fn failed(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        ask: ClientRequest,
+        failure: Failure,
+    ) {
         match ask.purpose {
             Purpose::Register(reg_id) => self.not_registered(net, now, reg_id, ask, failure),
             Purpose::Invite(call) | Purpose::Renew(call) | Purpose::Bye(call) => {

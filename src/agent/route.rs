@@ -10,7 +10,7 @@ use crate::span::Span;
 use crate::time::Instant;
 use crate::uri::{Scheme, Uri, host_ip, same_host};
 
-use super::request::{Ask, Failure};
+use super::request::{ClientRequest, Failure};
 
 impl Agent {
     /// The hop a URI names: `maddr` first (D-U12), then an address, then a
@@ -86,7 +86,12 @@ impl Agent {
     }
 
     /// The flow for a request that follows no flow yet, opened if need be.
-    pub(super) fn open(&self, net: &mut Net, ask: &Ask, turn: usize) -> Result<Flow, Failure> {
+    pub(super) fn open(
+        &self,
+        net: &mut Net,
+        ask: &ClientRequest,
+        turn: usize,
+    ) -> Result<Flow, Failure> {
         let target = ask
             .routes
             .first()
@@ -103,7 +108,7 @@ impl Agent {
         &mut self,
         net: &mut Net,
         now: Instant,
-        ask: &Ask,
+        ask: &ClientRequest,
     ) -> Result<Flow, Failure> {
         let target = ask
             .routes

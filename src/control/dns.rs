@@ -13,7 +13,7 @@ use hickory_resolver::{Resolver, TokioResolver};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
-use crate::io::{Asked, Order, Orders};
+use crate::io::{DnsRequest, Order, Orders};
 use crate::limits;
 use crate::locate::{Kind, LookupId, Query, Question, Record, Records, Set, Step, walk};
 
@@ -22,7 +22,7 @@ pub struct Dns {
     /// The name servers; none: those of the system.
     pub servers: Vec<SocketAddr>,
     /// The questions of the shards.
-    pub questions: Receiver<Asked>,
+    pub questions: Receiver<DnsRequest>,
 }
 
 /// Answers the questions of the shards for as long as there are any shards.
@@ -36,7 +36,7 @@ pub(super) async fn serve(dns: Dns, shards: &[Orders]) {
     loop {
         tokio::select! {
             asked = questions.recv(), if asking.len() < limits::DNS_QUESTIONS_MAX => {
-                let Some(Asked { shard, name, question }) = asked else {
+                let Some(DnsRequest { shard, name, question }) = asked else {
                     return std::future::pending().await;
                 };
                 let resolver = resolver.clone();

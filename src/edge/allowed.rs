@@ -163,7 +163,7 @@ impl Edge {
         };
         if let Hop::To { addr, .. } = hop {
             // What an edge sends counts as vouched for: never a phone's own route.
-            if self.is_peer(pass.net, hop) {
+            if self.is_cluster_node(pass.net, hop) {
                 return Err(pass.not_allowed("Route Leads To A Peer"));
             }
             if !pass.net.permits(addr) {

@@ -22,12 +22,12 @@ impl Edge {
         subscriber: &Subscriber<'_>,
         handed: u8,
     ) -> Option<u8> {
-        if net.team.is_alone() {
+        if net.shard_set.is_alone() {
             return None;
         }
         let phone = phone(net, subscriber);
-        let keeper = net.team.of(phone);
-        if keeper == net.team.own {
+        let keeper = net.shard_set.of(phone);
+        if keeper == net.shard_set.own {
             self.directory.holder(now, phone, keeper)
         } else {
             (handed == 0).then_some(keeper)
@@ -44,8 +44,8 @@ impl Edge {
         held: bool,
     ) -> String {
         let phone = phone(net, subscriber);
-        let keeper = net.team.of(phone);
-        let own = net.team.own;
+        let keeper = net.shard_set.of(phone);
+        let own = net.shard_set.own;
         match self.directory.holder(now, phone, own) {
             _ if keeper != own => format!("shard {keeper} knows which shard holds the flow"),
             _ if held => format!("this shard, {own}, holds the flow"),
@@ -56,25 +56,25 @@ impl Edge {
 
     /// Says that this shard holds a phone until then; `came`: by a registration
     /// with this reg-id that it did not have before.
-    pub(super) fn hold(
+    pub(super) fn claim_phone(
         &mut self,
         net: &mut Net,
         now: Instant,
         subscriber: &Subscriber<'_>,
         (until, came): (Instant, Option<u32>),
     ) {
-        if net.team.is_alone() {
+        if net.shard_set.is_alone() {
             return;
         }
         let phone = phone(net, subscriber);
-        let keeper = net.team.of(phone);
+        let keeper = net.shard_set.of(phone);
         let came = came.map(|reg_id| Held {
             user: subscriber.user.into(),
             realm: subscriber.realm.into(),
             instance: subscriber.instance.into(),
             reg_id,
         });
-        if keeper != net.team.own {
+        if keeper != net.shard_set.own {
             return net.hand(keeper, Handoff::Holds { phone, until, came });
         }
         self.directory.set(now, phone, keeper, until);
@@ -91,11 +91,13 @@ impl Edge {
         subscriber: &Subscriber<'_>,
         (holder, until): (u8, Instant),
     ) {
-        if net.team.is_alone() {
+        if net.shard_set.is_alone() {
             return;
         }
         let phone = phone(net, subscriber);
-        if net.team.of(phone) == net.team.own && !self.directory.is_later(phone, holder, until) {
+        if net.shard_set.of(phone) == net.shard_set.own
+            && !self.directory.is_later(phone, holder, until)
+        {
             self.directory.set(now, phone, holder, until);
         }
     }
@@ -110,11 +112,11 @@ impl Edge {
         (phone, shard): (u64, u8),
         held: &Held,
     ) {
-        for other in (0..net.team.count).filter(|other| *other != shard) {
+        for other in (0..net.shard_set.count).filter(|other| *other != shard) {
             if !self.directory.is_later(phone, other, now) {
                 continue;
             }
-            if other == net.team.own {
+            if other == net.shard_set.own {
                 self.give_up(net, now, held);
             } else {
                 net.hand(other, Handoff::Moved(held.clone()));
@@ -129,11 +131,11 @@ impl Edge {
             realm: &held.realm,
             instance: &held.instance,
         };
-        self.leave(net, now, &subscriber, held.reg_id);
+        self.unbind_phone(net, now, &subscriber, held.reg_id);
     }
 
     /// Forgets a registration, and says so where the phone has no other here.
-    pub(super) fn leave(
+    pub(super) fn unbind_phone(
         &mut self,
         net: &mut Net,
         now: Instant,
@@ -142,23 +144,23 @@ impl Edge {
     ) {
         self.registrations.unbind(subscriber, reg_id);
         if self.registrations.flow_of(now, subscriber, None).is_none() {
-            self.hold(net, now, subscriber, (Instant::ZERO, None));
+            self.claim_phone(net, now, subscriber, (Instant::ZERO, None));
         }
     }
 }
 
 /// Says that this shard does not hold a phone any more, where it does not. The
 /// end of a registration needs no word: the directory knows it.
-pub(super) fn let_go(
+pub(super) fn release_phone(
     registrations: &Registrations,
     net: &mut Net,
     now: Instant,
     subscriber: &Subscriber<'_>,
 ) -> Option<u64> {
-    let gone = !net.team.is_alone() && registrations.flow_of(now, subscriber, None).is_none();
+    let gone = !net.shard_set.is_alone() && registrations.flow_of(now, subscriber, None).is_none();
     let phone = gone.then(|| phone(net, subscriber))?;
-    let keeper = net.team.of(phone);
-    if keeper == net.team.own {
+    let keeper = net.shard_set.of(phone);
+    if keeper == net.shard_set.own {
         return Some(phone);
     }
     let until = Instant::ZERO;

@@ -7,7 +7,7 @@ use super::{Hop, NextHop};
 use crate::id::Transport;
 use crate::locate::LookupId;
 use crate::proxy::{Net, Plan, Target};
-use crate::send::{self, Beats, Clear, End, HostRule, Ports};
+use crate::send::{self, Clear, End, HostRule, KeepaliveRole, Ports};
 use crate::time::Instant;
 use crate::uri::{Uri, same_host};
 
@@ -104,7 +104,7 @@ impl Homes {
                 && !self.before.contains(&(transport, addr))
                 && let Some(flow) = net.reach(send::Hop::to(transport, addr))
             {
-                net.meet(now, flow, Beats::None);
+                net.watch_peer(now, flow, KeepaliveRole::None);
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::proxy::{Net, Plan, Reply, Request};
 impl Edge {
     /// The answer that moves a phone; `None` where it may stay. `old` is
     /// the token in its Route where that is its own, so that this is a refresh.
-    pub(super) fn moved(
+    pub(super) fn bind_moved_phone(
         &mut self,
         net: &mut Net,
         request: &Request<'_>,

@@ -27,7 +27,7 @@ use crate::uri::{Scheme, Uri, host_ip};
 
 /// What a Route value (or a Request-URI) is to this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mine {
+pub(super) enum RouteKind {
     /// The cluster, nobody in particular.
     Cluster,
     /// A token of this cluster, which is returned besides.
@@ -45,7 +45,7 @@ pub(super) enum Mine {
     /// A token that does not verify.
     Bad(BadToken),
     /// Somebody else's.
-    Not,
+    Foreign,
 }
 
 /// The Route values at the front that are ours.
@@ -54,25 +54,31 @@ pub(super) struct Own {
     /// How many.
     pub(super) count: usize,
     /// What they say.
-    pub(super) what: Mine,
+    pub(super) what: RouteKind,
 }
 
 impl Edge {
     /// What `uri` is to us. `token` becomes the token in it, or says nothing.
-    pub(super) fn classify(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Mine {
+    pub(super) fn classify(
+        &self,
+        net: &Net,
+        bytes: &[u8],
+        uri: &Uri,
+        token: &mut Token,
+    ) -> RouteKind {
         token.clear();
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
-            return Mine::Not;
+            return RouteKind::Foreign;
         }
         let host = uri.host.of(bytes);
         if self.settings.is_cluster(host) {
-            return self.classify_named(net, bytes, (uri, Mine::Cluster), token);
+            return self.classify_named(net, bytes, (uri, RouteKind::Cluster), token);
         }
         if self.is_our_name(net, bytes, uri) {
-            return self.classify_named(net, bytes, (uri, Mine::Address), token);
+            return self.classify_named(net, bytes, (uri, RouteKind::Address), token);
         }
         let Some(ip) = host_ip(host) else {
-            return Mine::Not;
+            return RouteKind::Foreign;
         };
         let port = uri.port.unwrap_or(5060);
         match (self.is_own_address(net, ip, port), uri.user) {
@@ -80,15 +86,15 @@ impl Edge {
                 self.flow_token(user.of(bytes))
             }
             // Phones put a user into their outbound proxy, which says nothing.
-            (true, _) => Mine::Address,
-            (false, _) if !self.is_member(ip, port) => Mine::Not,
-            (false, None) => Mine::Sibling,
+            (true, _) => RouteKind::Address,
+            (false, _) if !self.is_member(ip, port) => RouteKind::Foreign,
+            (false, None) => RouteKind::Sibling,
             // Of a phone that has come here from there: its flow is not here, and the
             // mark in the value is as good as at its own edge.
             (false, Some(user)) => match Kind::of(user.of(bytes)) {
                 Kind::Flow => self.flow_token(user.of(bytes)),
-                Kind::Foreign => Mine::Sibling,
-                Kind::Clear | Kind::Sealed => Mine::Not,
+                Kind::Foreign => RouteKind::Sibling,
+                Kind::Clear | Kind::Sealed => RouteKind::Foreign,
             },
         }
     }
@@ -99,9 +105,9 @@ impl Edge {
         &self,
         net: &Net,
         bytes: &[u8],
-        (uri, nobody): (&Uri, Mine),
+        (uri, nobody): (&Uri, RouteKind),
         token: &mut Token,
-    ) -> Mine {
+    ) -> RouteKind {
         // `maddr` decides whose it is (D-U12).
         let maddr = uri.param(bytes, "maddr").flatten();
         let place = match maddr {
@@ -110,7 +116,7 @@ impl Edge {
                 match ip.and_then(|ip| self.member_at(net, ip, uri.port)) {
                     Some(place) => place,
                     // Nobody of the cluster lives there.
-                    None => return Mine::Bad(BadToken::Malformed),
+                    None => return RouteKind::Bad(BadToken::Malformed),
                 }
             }
             None => self.own,
@@ -118,27 +124,29 @@ impl Edge {
         let what = match uri.user.map(|user| user.of(bytes)) {
             None => nobody,
             // Phones put a user into their outbound proxy, which says nothing.
-            Some(user) if nobody == Mine::Address && !self.looks_minted(user) => nobody,
+            Some(user) if nobody == RouteKind::Address && !self.looks_minted(user) => nobody,
             Some(user) => match Kind::of(user) {
                 Kind::Flow => self.flow_token(user),
                 Kind::Clear | Kind::Sealed => self
                     .codec
                     .read(user, token)
-                    .map_or_else(Mine::Bad, |()| Mine::Token),
+                    .map_or_else(RouteKind::Bad, |()| RouteKind::Token),
                 // At the address of an edge it says nothing to whoever routes.
                 Kind::Foreign if maddr.is_some() => nobody,
-                Kind::Foreign => Mine::Bad(BadToken::Malformed),
+                Kind::Foreign => RouteKind::Bad(BadToken::Malformed),
             },
         };
-        if place != self.own && (what == nobody || what == Mine::Token) {
-            return Mine::Elsewhere(place);
+        if place != self.own && (what == nobody || what == RouteKind::Token) {
+            return RouteKind::Elsewhere(place);
         }
         what
     }
 
-    fn flow_token(&self, user: &[u8]) -> Mine {
-        flow_token::read(&self.flow_key, user, self.boot)
-            .map_or_else(Mine::Bad, |(flow, shard)| Mine::Flow { flow, shard })
+    fn flow_token(&self, user: &[u8]) -> RouteKind {
+        flow_token::read(&self.flow_key, user, self.boot).map_or_else(
+            RouteKind::Bad,
+            |(flow, shard)| RouteKind::Flow { flow, shard },
+        )
     }
 
     /// The flow of this run that a token of ours names beside its phone, and
@@ -166,7 +174,7 @@ impl Edge {
         });
         let is_its = |token: &[u8]| {
             let flow = self.flow_token(token);
-            matches!(flow, Mine::Flow { flow, .. } if flow == request.ingress.flow)
+            matches!(flow, RouteKind::Flow { flow, .. } if flow == request.ingress.flow)
         };
         // Both values of a pair have the same one, mostly.
         named.next().is_some_and(|first| {
@@ -221,9 +229,11 @@ impl Edge {
         let routes = request.message.routes();
         let route = |place: usize| routes.get(place)?.uri.as_ref();
         token.clear();
-        let what = route(0).map_or(Mine::Not, |uri| self.classify(net, bytes, uri, token));
+        let what = route(0).map_or(RouteKind::Foreign, |uri| {
+            self.classify(net, bytes, uri, token)
+        });
         let one = Own {
-            count: usize::from(what != Mine::Not),
+            count: usize::from(what != RouteKind::Foreign),
             what,
         };
         let Some(second) = route(1).filter(|_| !is_whole(route(0), bytes)) else {
@@ -231,7 +241,7 @@ impl Edge {
         };
         let pair = |what| Own { count: 2, what };
         match what {
-            Mine::Cluster | Mine::Address | Mine::Sibling => {
+            RouteKind::Cluster | RouteKind::Address | RouteKind::Sibling => {
                 match self.token_at(net, bytes, second, token) {
                     Some(what) => pair(what),
                     // What a phone puts before its route set.
@@ -239,34 +249,36 @@ impl Edge {
                     None => one,
                 }
             }
-            Mine::Elsewhere(_) if token.is_empty() => {
+            RouteKind::Elsewhere(_) if token.is_empty() => {
                 self.token_at(net, bytes, second, token).map_or(one, pair)
             }
             // The token at hand must stay the first one's.
-            Mine::Flow { .. } | Mine::Bad(BadToken::Stale)
+            RouteKind::Flow { .. } | RouteKind::Bad(BadToken::Stale)
                 if self.is_phone_side(net, bytes, second) =>
             {
                 pair(what)
             }
-            Mine::Flow { .. } => {
+            RouteKind::Flow { .. } => {
                 let again = self.classify(net, bytes, second, token) == what;
                 token.clear();
                 if again { pair(what) } else { one }
             }
-            Mine::Token | Mine::Elsewhere(_)
+            RouteKind::Token | RouteKind::Elsewhere(_)
                 if self.is_phone_side(net, bytes, second) || self.are_both_names(request) =>
             {
                 pair(what)
             }
             // The same phone's, of another run of this edge.
-            Mine::Bad(BadToken::Stale) => {
+            RouteKind::Bad(BadToken::Stale) => {
                 let text = |uri: &Uri| uri.user.map(|user| user.of(bytes));
                 let again = route(0).and_then(text) == text(second)
-                    && self.classify(net, bytes, second, token) == Mine::Bad(BadToken::Stale);
+                    && self.classify(net, bytes, second, token) == RouteKind::Bad(BadToken::Stale);
                 token.clear();
                 if again { pair(what) } else { one }
             }
-            Mine::Token | Mine::Elsewhere(_) | Mine::Bad(_) | Mine::Not => one,
+            RouteKind::Token | RouteKind::Elsewhere(_) | RouteKind::Bad(_) | RouteKind::Foreign => {
+                one
+            }
         }
     }
 
@@ -287,12 +299,12 @@ impl Edge {
     }
 
     /// What a value behind one that names nobody says, if it names somebody.
-    fn token_at(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Option<Mine> {
+    fn token_at(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Option<RouteKind> {
         let what = self.classify(net, bytes, uri, token);
-        let names_nobody = matches!(what, Mine::Elsewhere(_)) && token.is_empty();
+        let names_nobody = matches!(what, RouteKind::Elsewhere(_)) && token.is_empty();
         let is_token = matches!(
             what,
-            Mine::Token | Mine::Flow { .. } | Mine::Elsewhere(_) | Mine::Bad(_)
+            RouteKind::Token | RouteKind::Flow { .. } | RouteKind::Elsewhere(_) | RouteKind::Bad(_)
         );
         if is_token && !names_nobody {
             return Some(what);

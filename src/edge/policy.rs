@@ -15,7 +15,7 @@ use crate::limits;
 use crate::proxy::{Context, Net, PHONE_AWAY, Pass, Policy, Request, Response, Verdict};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
-use crate::send::{Beats, End, Handoff, Hop, HostRule};
+use crate::send::{End, Handoff, Hop, HostRule, KeepaliveRole};
 use crate::stick::{Reopen, Table};
 use crate::time::Instant;
 use crate::trust::{Identities, Keep, MarkKey, Principal};
@@ -318,7 +318,7 @@ impl Policy for Edge {
         }
     }
 
-    fn accepted(
+    fn on_accepted(
         &mut self,
         net: &mut Net,
         now: Instant,
@@ -334,25 +334,25 @@ impl Policy for Edge {
         }
     }
 
-    fn soften(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
+    fn map_final_status(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
         match status {
             // O-21: one of our own may be the best of what ways round a lost home
             // have left. Before the edge knows its homes, one of them may be asking.
-            430 if !sender.is_peer() && self.homes.are_known() => Some(PHONE_AWAY),
+            430 if !sender.is_cluster_node() && self.homes.are_known() => Some(PHONE_AWAY),
             // P-24: all that a phone asks goes to the homes. Where they cannot be
             // reached or are too busy the next request would fare no better here, and
             // a phone that hears 503 waits as it is told, or takes its other edge.
-            503 if !sender.is_peer() => Some(HOMES_AWAY),
+            503 if !sender.is_cluster_node() => Some(HOMES_AWAY),
             _ => None,
         }
     }
 
     /// S-2. Who it is, `origin` asks the flow itself.
-    fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    fn on_peer_certificate(&mut self, net: &mut Net, now: Instant, flow: Flow) {
         self.meet_home(net, now, flow);
     }
 
-    fn told(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff) {
+    fn on_handoff(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff) {
         match news {
             Handoff::Holds { phone, until, came } => {
                 self.directory.set(now, phone, from, until);
@@ -389,15 +389,15 @@ impl Policy for Edge {
             Some(back) => self.stick.lost(now, flow, back),
             None => self.stick.forget(flow),
         }
-        let (own, directory) = (net.team.own, &mut self.directory);
+        let (own, directory) = (net.shard_set.own, &mut self.directory);
         self.registrations.flow_lost(flow, |left, subscriber| {
-            if let Some(phone) = holding::let_go(left, net, now, subscriber) {
+            if let Some(phone) = holding::release_phone(left, net, now, subscriber) {
                 directory.set(now, phone, own, Instant::ZERO);
             }
         });
     }
 
-    fn is_peer(&self, net: &Net, hop: Hop) -> bool {
+    fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool {
         let origin = match hop {
             Hop::Flow(flow) => self.origin(net, flow),
             Hop::To { addr, .. } => self.origin_at(addr.ip()),
@@ -407,12 +407,12 @@ impl Policy for Edge {
         origin.is_ours()
     }
 
-    fn may_be_peer(&self, end: &End) -> bool {
+    fn may_be_cluster_node(&self, end: &End) -> bool {
         let siblings = self.siblings.iter().any(|rule| rule.comes_from(end));
         siblings || self.homes.may_come(end)
     }
 
-    fn negotiates(&self, net: &Net, hop: Hop) -> bool {
+    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
         let origin = match hop {
             Hop::Flow(flow) => self.origin(net, flow),
             Hop::To { addr, .. } => self.origin_at(addr.ip()),
@@ -429,18 +429,18 @@ impl Policy for Edge {
         }
     }
 
-    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    fn on_peer_seen(&mut self, net: &mut Net, now: Instant, flow: Flow) {
         self.meet_home(net, now, flow);
     }
 
     /// The homes, and the other edges: which of them live is known before a
     /// request has to be relayed.
-    fn begin(&mut self, net: &mut Net, now: Instant) {
+    fn on_start(&mut self, net: &mut Net, now: Instant) {
         self.homes.refresh(net, now);
         for member in self.other_members() {
             let addr = member.peer_addr(net, Transport::Udp);
             if let Some(flow) = addr.and_then(|addr| net.reach(Hop::to(Transport::Udp, addr))) {
-                net.meet(now, flow, Beats::Ours);
+                net.watch_peer(now, flow, KeepaliveRole::Ours);
             }
         }
     }
@@ -451,15 +451,15 @@ impl Policy for Edge {
     }
 
     /// The flow of a flow token, which any datagram from there has it write.
-    fn is_hearsay(&self, net: &Net, now: Instant, flow: Flow) -> bool {
-        !self.uses(net, now, flow)
+    fn is_known_by_address_alone(&self, net: &Net, now: Instant, flow: Flow) -> bool {
+        !self.keeps_idle_connection(net, now, flow)
     }
 
-    fn uses(&self, net: &Net, now: Instant, flow: Flow) -> bool {
+    fn keeps_idle_connection(&self, net: &Net, now: Instant, flow: Flow) -> bool {
         self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }
 
-    fn located(&mut self, net: &mut Net, now: Instant) {
+    fn on_dns_answer(&mut self, net: &mut Net, now: Instant) {
         self.homes.learn(net, now);
     }
 
@@ -474,7 +474,7 @@ impl Policy for Edge {
             .any(|member| member.listens_at(ip, to.port()))
     }
 
-    fn go_on(&mut self, net: &mut Net, now: Instant) {
+    fn run_deferred(&mut self, net: &mut Net, now: Instant) {
         self.keep_open(net, now);
     }
 

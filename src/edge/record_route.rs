@@ -49,7 +49,7 @@ const THERE: usize = 128;
 
 /// Which way a request goes through the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// From the phone.
     Out,
     /// To the phone.
@@ -87,7 +87,7 @@ impl Edge {
         &mut self,
         pass: &mut Pass<'_, '_>,
         (flow, home): (Flow, Hop),
-        way: Way,
+        way: Direction,
         token: &Token,
     ) {
         if !needs_record_route(pass.request) {
@@ -98,7 +98,7 @@ impl Edge {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         let known = self.write_phone(pass, (flow, token), way, &mut text);
-        if known.is_none() && way == Way::Out && is_within(pass.request) {
+        if known.is_none() && way == Direction::Out && is_within(pass.request) {
             // A mark lets it pass from any address, and over UDP that may be forged:
             // a route to it would be one to somebody else. The dialog has its own.
             self.text = text;
@@ -110,7 +110,7 @@ impl Edge {
         };
         let end = text.len();
         if known.is_none() {
-            let shard = pass.net.team.own;
+            let shard = pass.net.shard_set.own;
             flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
         }
         let (name, bare) = text.split_at(end);
@@ -125,7 +125,7 @@ impl Edge {
             (None, Some((follows, user))) => {
                 phone.values(Value::Token(name, Some(bare)), (*follows, user.as_bytes()))
             }
-            (None, None) if way == Way::Out && self.came_by_name(bytes, message) => {
+            (None, None) if way == Direction::Out && self.came_by_name(bytes, message) => {
                 phone.values(Value::Address(bare, home), (Follows::Name, bare))
             }
             (None, None) => (
@@ -136,8 +136,8 @@ impl Edge {
         };
         // The one of the side the request goes to, and the one of the side it came from.
         let (here, there) = match way {
-            Way::In if !is_single => (own, token),
-            Way::In | Way::Out => (token, own),
+            Direction::In if !is_single => (own, token),
+            Direction::In | Direction::Out => (token, own),
         };
         let there = Some(there).filter(|_| !is_single);
         self.write_values(pass, way, &here, there.as_ref());
@@ -149,18 +149,18 @@ impl Edge {
     fn write_values(
         &self,
         pass: &mut Pass<'_, '_>,
-        way: Way,
+        way: Direction,
         here: &Value<'_>,
         there: Option<&Value<'_>>,
     ) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let mark = match way {
-            Way::Out => self.marks.of_phone(bytes, message, here.own()),
+            Direction::Out => self.marks.of_phone(bytes, message, here.own()),
             // Past the home nobody begins a dialog.
-            Way::In if pass.request.ingress.principal.is_peer() => {
+            Direction::In if pass.request.ingress.principal.is_cluster_node() => {
                 self.marks.of_request(bytes, message, here.own())
             }
-            Way::In => None,
+            Direction::In => None,
         };
         let secure = pass.plan.is_secure(pass.request);
         let (net, own) = (&*pass.net, &mut pass.plan.record_route);
@@ -194,7 +194,7 @@ impl Edge {
         &self,
         pass: &Pass<'_, '_>,
         (flow, token): (Flow, &Token),
-        way: Way,
+        way: Direction,
         out: &mut Vec<u8>,
     ) -> Option<(Follows, PhoneName)> {
         // With a token in the Route the dialog is that subscriber's; without,
@@ -206,8 +206,8 @@ impl Edge {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = match way {
             _ if routed => (token.user(), token.realm()),
-            Way::Out => user_of(bytes, message.from_uri(bytes)),
-            Way::In => user_of(bytes, message.to_uri(bytes)),
+            Direction::Out => user_of(bytes, message.from_uri(bytes)),
+            Direction::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
         let follows = match self.asked_to(found.follows) {
@@ -255,7 +255,7 @@ impl Edge {
         if token.is_empty() || token.is_anonymous() {
             return None;
         }
-        if !pass.request.ingress.principal.is_peer() && !self.claims_own(pass, token) {
+        if !pass.request.ingress.principal.is_cluster_node() && !self.claims_own(pass, token) {
             return None;
         }
         let (edges, flags) = (self.token_set(token), token.flags());
@@ -266,7 +266,7 @@ impl Edge {
         // A clear token does not say it, but the phone does.
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
-        let is_peer = pass.request.ingress.principal.is_peer();
+        let is_peer = pass.request.ingress.principal.is_cluster_node();
         let is_sticky = flags & STICKY != 0 || !is_peer && says("sticky");
         let by_name = !is_sticky && !is_peer && self.came_by_name(bytes, message);
         let follows = Follows::of(is_sticky, by_name);
@@ -472,7 +472,7 @@ impl Side {
 
 /// Whether somebody who is no peer sends it within a dialog.
 fn is_within(request: &Request<'_>) -> bool {
-    request.in_dialog() && !request.ingress.principal.is_peer()
+    request.in_dialog() && !request.ingress.principal.is_cluster_node()
 }
 
 /// P-16: what may create a dialog or a usage, and what nobody here knows.

@@ -275,7 +275,7 @@ impl Edge {
             let is_set = self.refreshed.set(now, refresh, flow);
             net.counters.refreshed += u64::from(is_set);
         }
-        if !net.team.is_alone()
+        if !net.shard_set.is_alone()
             && let Some(far) = net.flows.far(flow)
         {
             net.flows.share(flow);

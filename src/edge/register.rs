@@ -10,7 +10,7 @@
 //! until a 2xx has bound its flow it leads nowhere, or to whoever is registered.
 
 use super::names::is_named;
-use super::own::Mine;
+use super::own::RouteKind;
 use super::policy::Edge;
 use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
@@ -41,7 +41,7 @@ pub(super) struct Phone {
 }
 
 /// What the Contact of a REGISTER asks for.
-pub(super) enum Asks {
+pub(super) enum ContactAction {
     /// The flow of this contact.
     Binding(Phone),
     /// `Contact: *`, or no Contact at all.
@@ -57,10 +57,10 @@ impl Edge {
         let own = self.own_routes(net, request, &mut token);
         plan.pop = own.count;
         match own.what {
-            Mine::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
+            RouteKind::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
                 return Verdict::Answer(Reply::stateless(482, "Relayed Twice Between Edges"));
             }
-            Mine::Elsewhere(place) => {
+            RouteKind::Elsewhere(place) => {
                 // D-E4: the phone means another edge; that one is not its first hop,
                 // and takes what comes from here for vouched for.
                 if let Some(reply) = self.strays(net, request, plan) {
@@ -72,16 +72,16 @@ impl Edge {
                 plan.targets.extend(hop.map(Target::at));
                 return Verdict::Forward;
             }
-            Mine::Bad(_) => {
+            RouteKind::Bad(_) => {
                 net.counters.bad_tokens += 1;
                 return Verdict::Answer(Reply::stateless(403, "Token Not Valid Here"));
             }
-            Mine::Cluster
-            | Mine::Token
-            | Mine::Flow { .. }
-            | Mine::Address
-            | Mine::Sibling
-            | Mine::Not => {}
+            RouteKind::Cluster
+            | RouteKind::Token
+            | RouteKind::Flow { .. }
+            | RouteKind::Address
+            | RouteKind::Sibling
+            | RouteKind::Foreign => {}
         }
         if let Some(reply) = self.strays(net, request, plan) {
             return Verdict::Answer(reply);
@@ -95,7 +95,7 @@ impl Edge {
         };
         let domain = request.message.request_uri();
         self.plan_homes(net, now, domain.of(request.bytes), plan);
-        if let Asks::Binding(phone) = asks
+        if let ContactAction::Binding(phone) = asks
             && let Err(reply) = self.path(net, request, (&phone, &token), plan)
         {
             return Verdict::Answer(reply);
@@ -106,7 +106,7 @@ impl Edge {
     /// The answer to a REGISTER that is to go elsewhere than to the homes, by a
     /// Route behind ours or by `maddr`.
     fn strays(&self, net: &mut Net, request: &Request<'_>, plan: &Plan) -> Option<Reply> {
-        if request.ingress.principal.is_peer() {
+        if request.ingress.principal.is_cluster_node() {
             return None;
         }
         let (bytes, message) = (request.bytes, request.message);
@@ -129,7 +129,7 @@ impl Edge {
         let bytes = request.bytes;
         let uri = request.message.target();
         let what = uri.map(|uri| self.classify(net, bytes, uri, &mut Token::new()));
-        if !matches!(what, Some(Mine::Cluster | Mine::Address)) {
+        if !matches!(what, Some(RouteKind::Cluster | RouteKind::Address)) {
             return Ok(());
         }
         let uri = request.message.to_uri(bytes);
@@ -157,7 +157,7 @@ impl Edge {
         plan: &mut Plan,
     ) -> Result<(), Reply> {
         let bytes = request.bytes;
-        let first_hop = request.is_first_hop() && !request.ingress.principal.is_peer();
+        let first_hop = request.is_first_hop() && !request.ingress.principal.is_cluster_node();
         // R-2 (RFC 3327 §5.2)
         let unsaid = first_hop && !phone.path;
         if unsaid && self.settings.path == PathPolicy::Require {
@@ -178,7 +178,7 @@ impl Edge {
         let same = Some(token).filter(|_| is_same);
         if first_hop
             && phone.is_movable()
-            && let Some(reply) = self.moved(net, request, &subscriber, same, plan)
+            && let Some(reply) = self.bind_moved_phone(net, request, &subscriber, same, plan)
         {
             self.text = text;
             return Err(reply);
@@ -243,7 +243,7 @@ impl Edge {
 
     /// Reads what this edge needs of a REGISTER: the first Contact with an
     /// instance, else the first; one that is removed only where none is bound.
-    pub(super) fn read(bytes: &[u8], message: &Message) -> Result<Asks, Reply> {
+    pub(super) fn read(bytes: &[u8], message: &Message) -> Result<ContactAction, Reply> {
         let malformed = |_| Reply::stateless(400, "Malformed Contact");
         let default = message.number(bytes, Name::Expires).ok().flatten();
         let expires = |contact: &Address| contact.number(bytes, "expires").or(default);
@@ -253,7 +253,7 @@ impl Edge {
             .take(limits::CONTACTS_MAX)
         {
             if value.of(bytes) == b"*" {
-                return Ok(Asks::Nothing);
+                return Ok(ContactAction::Nothing);
             }
             let address = Address::parse(bytes, value).map_err(malformed)?;
             let rank = |contact: &Address| {
@@ -268,10 +268,10 @@ impl Edge {
             }
         }
         let Some(contact) = chosen else {
-            return Ok(Asks::Nothing);
+            return Ok(ContactAction::Nothing);
         };
         let expires = expires(&contact);
-        Ok(Asks::Binding(Phone {
+        Ok(ContactAction::Binding(Phone {
             contact: contact.uri,
             instance: contact.instance(bytes),
             reg_id: contact.number(bytes, "reg-id").unwrap_or(0),

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use super::policy::Edge;
-use super::register::{Asks, Phone, Who};
+use super::register::{ContactAction, Phone, Who};
 use super::{EdgeSet, Follows, Known, Registration, Token};
 use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};
@@ -67,7 +67,7 @@ impl Edge {
         if *vouched {
             take_path(response, edits);
         }
-        if let Ok(Ok(Asks::Binding(phone))) = asks {
+        if let Ok(Ok(ContactAction::Binding(phone))) = asks {
             let ours = granted(base, &phone, response);
             let seconds = lifetime(ours);
             let mut text = std::mem::take(&mut self.text);
@@ -77,7 +77,7 @@ impl Edge {
                 // Nobody could be called by it.
             } else if seconds == 0 {
                 // D-E11: nothing is told after a de-registration.
-                self.leave(net, now, &subscriber, phone.reg_id);
+                self.unbind_phone(net, now, &subscriber, phone.reg_id);
             } else if self.codec.read(token, &mut named).is_ok() {
                 let edges = self.token_set(&named);
                 let until = now + Duration::from_secs(seconds.into());
@@ -99,7 +99,7 @@ impl Edge {
                 self.arm_pings(net, now);
                 if let Ok(known) = bound {
                     let came = (known == Known::First).then_some(phone.reg_id);
-                    self.hold(net, now, &subscriber, (until, came));
+                    self.claim_phone(net, now, &subscriber, (until, came));
                     self.refreshed.outdate(net, &self.marks, &subscriber);
                 }
                 net.counters.registrations += u64::from(bound.is_ok());

@@ -40,7 +40,7 @@ impl Edge {
         match found {
             Some((row, flow)) => self.take_back(net, now, &row, flow),
             // Over, or of a listener that is gone.
-            None if net.team.own == 0 => {
+            None if net.shard_set.own == 0 => {
                 let key = net.pool.copy(key);
                 net.outbox.push_back(Output::Store { key, value: None });
             }
@@ -49,10 +49,10 @@ impl Edge {
     }
 
     fn take_back(&mut self, net: &mut Net, now: Instant, row: &Row<'_>, flow: Flow) {
-        let holder = row.shard % net.team.count.max(1);
+        let holder = row.shard % net.shard_set.count.max(1);
         // It was proven before: its address gets what is sent to it.
         net.guard.prove(now, row.peer.ip());
-        if holder == net.team.own {
+        if holder == net.shard_set.own {
             let edges = self.named(row);
             let Subscriber { user, realm, .. } = row.subscriber;
             let aor = [user, b"@", realm].concat();
@@ -96,13 +96,13 @@ impl Edge {
         if self.strays.len() == 0 || self.registrations.is_used(now, flow) {
             return None;
         }
-        self.strays.holder(now, stray(net, flow), net.team.own)
+        self.strays.holder(now, stray(net, flow), net.shard_set.own)
     }
 
     /// A request of that flow was handed to this shard: it is nobody else's.
     pub fn forget_strays(&mut self, net: &Net, now: Instant, flow: Flow) {
         let stray = stray(net, flow);
-        while let Some(shard) = self.strays.holder(now, stray, net.team.own) {
+        while let Some(shard) = self.strays.holder(now, stray, net.shard_set.own) {
             self.strays.set(now, stray, shard, Instant::ZERO);
         }
     }
@@ -144,7 +144,7 @@ impl Edge {
             wall: net.wall,
         };
         let value = net.pool.build(limits::FLOW_ROW_MAX, |out| {
-            row::write_value(registration, net.team.own, (local, peer), clock, out);
+            row::write_value(registration, net.shard_set.own, (local, peer), clock, out);
             for place in registration.edges.iter() {
                 if let Some(member) = self.settings.members.get(place) {
                     row::write_name(member.name.as_bytes(), out);

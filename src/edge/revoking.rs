@@ -52,11 +52,11 @@ impl Edge {
 
     /// Nobody is registered as this user over a flow of this shard any more.
     pub(super) fn forget_user(&mut self, net: &mut Net, now: Instant, user: (&[u8], &[u8])) {
-        let (own, directory) = (net.team.own, &mut self.directory);
+        let (own, directory) = (net.shard_set.own, &mut self.directory);
         let (refreshed, marks) = (&mut self.refreshed, &self.marks);
         let forgotten = self.registrations.forget_user(user, |left, subscriber| {
             refreshed.outdate(net, marks, subscriber);
-            if let Some(phone) = holding::let_go(left, net, now, subscriber) {
+            if let Some(phone) = holding::release_phone(left, net, now, subscriber) {
                 directory.set(now, phone, own, Instant::ZERO);
             }
         });

@@ -14,9 +14,9 @@
 //!   anything on for him by way of the home.
 
 use super::homes::push_in_order;
-use super::own::{Mine, Own};
+use super::own::{Own, RouteKind};
 use super::policy::Edge;
-use super::record_route::Way;
+use super::record_route::Direction;
 use super::{BadToken, Token};
 use crate::guard::Kind;
 use crate::id::Flow;
@@ -37,40 +37,46 @@ impl Edge {
         let token = &token;
         match what {
             // A phone keeps its calls when this edge has been restarted.
-            Mine::Bad(BadToken::Stale) if !principal.is_peer() && pass.next_route().is_some() => {
+            RouteKind::Bad(BadToken::Stale)
+                if !principal.is_cluster_node() && pass.next_route().is_some() =>
+            {
                 self.outgoing(pass, token)
             }
-            Mine::Bad(BadToken::Stale) => {
-                let followed = if principal.is_peer() {
+            RouteKind::Bad(BadToken::Stale) => {
+                let followed = if principal.is_cluster_node() {
                     self.follow(pass, token)
                 } else {
                     None
                 };
                 followed.unwrap_or_else(|| no_flow(pass))
             }
-            Mine::Bad(bad) => {
+            RouteKind::Bad(bad) => {
                 pass.net.counters.bad_tokens += 1;
                 let (status, _) = bad.answer();
                 Verdict::refuse(status, "Token Not Valid Here")
             }
-            Mine::Elsewhere(place) if principal == Principal::Home => self.forward_to(pass, place),
+            RouteKind::Elsewhere(place) if principal == Principal::Home => {
+                self.forward_to(pass, place)
+            }
             // The edge that a redirect named relays what names it to another one,
             // whose 430 then says that none of them has the flow (H-12).
-            Mine::Elsewhere(_) if !token.is_empty() => self.with_token(pass, token),
-            Mine::Elsewhere(_) if principal == Principal::Edge => {
+            RouteKind::Elsewhere(_) if !token.is_empty() => self.with_token(pass, token),
+            RouteKind::Elsewhere(_) if principal == Principal::Edge => {
                 Verdict::refuse(482, "Relayed Twice Between Edges")
             }
-            Mine::Token => self.with_token(pass, token),
-            Mine::Flow { flow, shard } => self.with_flow(pass, (flow, shard), token),
-            Mine::Elsewhere(_) | Mine::Cluster | Mine::Address | Mine::Sibling | Mine::Not => {
-                self.plain(pass, token)
-            }
+            RouteKind::Token => self.with_token(pass, token),
+            RouteKind::Flow { flow, shard } => self.with_flow(pass, (flow, shard), token),
+            RouteKind::Elsewhere(_)
+            | RouteKind::Cluster
+            | RouteKind::Address
+            | RouteKind::Sibling
+            | RouteKind::Foreign => self.plain(pass, token),
         }
     }
 
     /// Says in the plan which values are ours, and what they say; `token` is the
     /// token in them.
-    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>, token: &mut Token) -> Mine {
+    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>, token: &mut Token) -> RouteKind {
         let own = self.own_routes(pass.net, pass.request, token);
         pass.plan.pop = own.count;
         let strict = self.strict(pass.net, pass.request, own, token);
@@ -88,20 +94,25 @@ impl Edge {
         request: &Request<'_>,
         own: Own,
         token: &mut Token,
-    ) -> Option<Mine> {
+    ) -> Option<RouteKind> {
         let uri = request.message.target()?;
         if request.message.routes().len() <= own.count || !uri.is_loose(request.bytes) {
             return None;
         }
-        if own.what != Mine::Not {
-            let says = matches!(own.what, Mine::Token | Mine::Flow { .. });
+        if own.what != RouteKind::Foreign {
+            let says = matches!(own.what, RouteKind::Token | RouteKind::Flow { .. });
             let is_pair = own.count == 1 && says && self.is_phone_side(net, request.bytes, uri);
             return is_pair.then_some(own.what);
         }
         let mine = self.classify(net, request.bytes, uri, token);
         // Over TLS the address is `maddr` of our name (C-6).
-        let is_ours = mine == Mine::Cluster && uri.param(request.bytes, "maddr").is_some();
-        if is_ours || matches!(mine, Mine::Token | Mine::Flow { .. } | Mine::Address) {
+        let is_ours = mine == RouteKind::Cluster && uri.param(request.bytes, "maddr").is_some();
+        if is_ours
+            || matches!(
+                mine,
+                RouteKind::Token | RouteKind::Flow { .. } | RouteKind::Address
+            )
+        {
             return Some(mine);
         }
         token.clear();
@@ -125,7 +136,7 @@ impl Edge {
         let here = table
             .flow_of(pass.now, &subscriber, None)
             .filter(|flow| pass.net.flows.lives(*flow));
-        if !principal.is_peer() {
+        if !principal.is_cluster_node() {
             // Without its own flow its address changed, or this edge has forgotten it.
             if pass.next_route().is_some()
                 || table.has_flow(pass.now, flow, &subscriber)
@@ -133,7 +144,7 @@ impl Edge {
             {
                 return self.outgoing(pass, token);
             }
-            if let Some(verdict) = self.roams(pass) {
+            if let Some(verdict) = self.admit_roaming(pass) {
                 return verdict;
             }
         }
@@ -152,7 +163,7 @@ impl Edge {
         // The shard that was thought to hold it may have sent it here: the flow's own
         // one knows whether somebody is at its end.
         if let Some((_, shard)) = bare
-            && pass.net.team.is_other(shard)
+            && pass.net.shard_set.is_other(shard)
             && handed < 2
         {
             return Verdict::HandOver(shard);
@@ -184,22 +195,22 @@ impl Edge {
         let Ingress {
             principal, handed, ..
         } = pass.request.ingress;
-        if principal.is_peer()
+        if principal.is_cluster_node()
             && let Some(verdict) = self.follow(pass, token)
         {
             return verdict;
         }
-        if pass.net.team.is_other(shard) && handed == 0 {
+        if pass.net.shard_set.is_other(shard) && handed == 0 {
             return Verdict::HandOver(shard);
         }
         if flow == pass.request.ingress.flow {
             return self.outgoing(pass, token);
         }
-        if !principal.is_peer() {
+        if !principal.is_cluster_node() {
             if pass.next_route().is_some() || self.shown(pass).leads_on {
                 return self.outgoing(pass, token);
             }
-            if let Some(verdict) = self.roams(pass) {
+            if let Some(verdict) = self.admit_roaming(pass) {
                 return verdict;
             }
             if let Some(verdict) = self.follow(pass, token) {
@@ -215,13 +226,13 @@ impl Edge {
 
     /// The answer to a request from nowhere for the phone of a token: it needs the
     /// mark of its dialog, and there are only so many of them (B-1).
-    fn roams(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+    fn admit_roaming(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
         if !pass.request.in_dialog() {
-            return Some(self.turned_away(pass));
+            return Some(self.reject_foreign_token(pass));
         }
         if !self.shown(pass).any {
             pass.net.counters.unmarked += 1;
-            return Some(self.turned_away(pass));
+            return Some(self.reject_foreign_token(pass));
         }
         let refused = !may_roam(pass);
         refused.then(|| Verdict::refuse(503, "Too Many Requests From Your Address"))
@@ -230,7 +241,7 @@ impl Edge {
     /// B-9: a leaked token opens nothing. An edge that does not
     /// know yet where its homes are may have one before it, which is to try
     /// the phone's other flow (H-12).
-    fn turned_away(&self, pass: &mut Pass<'_, '_>) -> Verdict {
+    fn reject_foreign_token(&self, pass: &mut Pass<'_, '_>) -> Verdict {
         if self.homes.are_known() {
             pass.not_allowed("Token Of Another Flow")
         } else {
@@ -247,7 +258,7 @@ impl Edge {
             );
             return Verdict::Answer(Reply::stateless(200, "OK"));
         }
-        if pass.request.ingress.principal.is_peer() {
+        if pass.request.ingress.principal.is_cluster_node() {
             return Verdict::refuse(404, "No Flow Is Named In The Route");
         }
         self.outgoing(pass, token)
@@ -259,7 +270,7 @@ impl Edge {
             return false;
         };
         let what = self.classify(pass.net, pass.request.bytes, uri, &mut Token::new());
-        matches!(what, Mine::Cluster | Mine::Address)
+        matches!(what, RouteKind::Cluster | RouteKind::Address)
     }
 
     /// H-12: another edge of the token may hold the flow, or any other that works,
@@ -318,7 +329,7 @@ impl Edge {
         pass.plan.is_leaving = true;
         pass.plan.is_datagram = matches!(flow, Flow::Udp { .. });
         let home = Hop::Flow(pass.request.ingress.flow);
-        self.record_route(pass, (flow, home), Way::In, token);
+        self.record_route(pass, (flow, home), Direction::In, token);
         Verdict::Forward
     }
 
@@ -348,7 +359,12 @@ impl Edge {
         }
         self.note_refresh(pass, token);
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
-            self.record_route(pass, (pass.request.ingress.flow, hop), Way::Out, token);
+            self.record_route(
+                pass,
+                (pass.request.ingress.flow, hop),
+                Direction::Out,
+                token,
+            );
         }
         Verdict::Forward
     }

@@ -198,9 +198,9 @@ mod tests {
             key
         };
         let id = |n| Key::new(&numbered(n)).packed.id;
-        let twin = (1..).find(|&n| id(n) == id(0)).unwrap();
-        let both = Ring::new(&[numbered(0), numbered(twin)]).unwrap();
-        let text = seal(&Ring::new(&[numbered(twin)]).unwrap(), b"joe");
+        let colliding = (1..).find(|&n| id(n) == id(0)).unwrap();
+        let both = Ring::new(&[numbered(0), numbered(colliding)]).unwrap();
+        let text = seal(&Ring::new(&[numbered(colliding)]).unwrap(), b"joe");
         assert_eq!(open(&both, &text), Ok(b"joe".to_vec()));
         assert_eq!(
             open(&Ring::new(&[numbered(0)]).unwrap(), &text),

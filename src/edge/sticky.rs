@@ -14,7 +14,7 @@
 use std::net::SocketAddr;
 
 use super::Token;
-use super::own::Mine;
+use super::own::RouteKind;
 use super::policy::{Edge, Origin};
 use crate::grammar::params;
 use crate::id::{Flow, Transport};
@@ -54,7 +54,7 @@ impl Edge {
                 self.stick.opened(now, flow, uri.as_bytes());
             }
         }
-        if let Some(back) = net.way_back(flow) {
+        if let Some(back) = net.reconnect_target(flow) {
             self.stick.returned(now, flow, back);
         }
         true
@@ -144,7 +144,7 @@ impl Edge {
         let Ok(uri) = Uri::in_value(bytes, value) else {
             return false;
         };
-        self.classify(net, bytes, &uri, &mut Token::new()) != Mine::Not
+        self.classify(net, bytes, &uri, &mut Token::new()) != RouteKind::Foreign
     }
 
     fn stick_home(
@@ -253,6 +253,8 @@ fn is_one((one, at): (Transport, SocketAddr), (other, there): (Transport, Socket
 fn place_of(net: &Net, flow: Flow) -> Option<(Transport, SocketAddr)> {
     match flow {
         Flow::Udp { peer, .. } => Some((Transport::Udp, peer)),
-        Flow::Stream(_) => net.way_back(flow).map(|back| (back.transport, back.addr)),
+        Flow::Stream(_) => net
+            .reconnect_target(flow)
+            .map(|back| (back.transport, back.addr)),
     }
 }

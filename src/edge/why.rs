@@ -2,7 +2,7 @@
 //! request for it would meet (`steadfast why`).
 
 use super::Token;
-use super::own::Mine;
+use super::own::RouteKind;
 use super::policy::Edge;
 use super::registrations;
 use crate::limits;
@@ -22,8 +22,8 @@ impl Edge {
         };
         let mut token = Token::new();
         match self.classify(net, uri, &parsed, &mut token) {
-            Mine::Token => self.why_token(net, now, &token, &mut facts),
-            Mine::Elsewhere(place) => {
+            RouteKind::Token => self.why_token(net, now, &token, &mut facts),
+            RouteKind::Elsewhere(place) => {
                 let member = self.settings.members.get(place);
                 let name = member.map_or("nobody", |member| member.name.as_str());
                 facts.say("edge", format!("its maddr names {name}"));
@@ -31,21 +31,21 @@ impl Edge {
                     self.why_token(net, now, &token, &mut facts);
                 }
             }
-            Mine::Flow { flow: at, .. } => {
+            RouteKind::Flow { flow: at, .. } => {
                 facts.say("token", "a flow token of RFC 5626, made by this edge");
                 facts.say("chosen", fact::flow(net, at));
             }
-            Mine::Bad(bad) => {
+            RouteKind::Bad(bad) => {
                 let (status, reason) = bad.answer();
                 facts.say("token", format!("is refused with {status}: {reason}"));
             }
-            Mine::Cluster => facts.say("uri", "names the cluster and nobody in it"),
-            Mine::Address => facts.say(
+            RouteKind::Cluster => facts.say("uri", "names the cluster and nobody in it"),
+            RouteKind::Address => facts.say(
                 "uri",
                 "names this edge, or another one that it stands in for",
             ),
-            Mine::Sibling => facts.say("uri", "names another edge"),
-            Mine::Not => self.why_other(net, now, uri, &parsed, &mut facts),
+            RouteKind::Sibling => facts.say("uri", "names another edge"),
+            RouteKind::Foreign => self.why_other(net, now, uri, &parsed, &mut facts),
         }
         facts
     }
@@ -77,7 +77,7 @@ impl Edge {
         }
         let found = self.registrations.flow_of(now, &subscriber, None);
         let found = found.filter(|flow| net.flows.lives(*flow));
-        if !net.team.is_alone() {
+        if !net.shard_set.is_alone() {
             let held = found.is_some();
             facts.say("directory", self.why_held(net, now, &subscriber, held));
         }

@@ -134,7 +134,7 @@ mod plain {
 mod tests {
     use super::*;
 
-    /// Byte by byte is the slow twin.
+    /// Byte by byte is the slow reference.
     #[test]
     fn both_ways_give_the_same_answers() {
         let mut bytes = [0_u8; LANES];

@@ -118,7 +118,7 @@ impl Shares {
     }
 
     /// Counts a handshake; false: the source has as many as it may.
-    pub(super) fn greet(&mut self, ip: IpAddr, is_exempt: bool) -> bool {
+    pub(super) fn handshake_started(&mut self, ip: IpAddr, is_exempt: bool) -> bool {
         let share = self.by_source.entry(network(ip)).or_default();
         let admitted = is_exempt || share.handshakes < limits::SOURCE_HANDSHAKES_MAX;
         share.handshakes += u32::from(admitted);
@@ -127,7 +127,7 @@ impl Shares {
     }
 
     /// A handshake is over, one way or another.
-    pub(super) fn greeted(&mut self, ip: IpAddr) {
+    pub(super) fn handshake_done(&mut self, ip: IpAddr) {
         let mut was_counted = false;
         self.change(ip, |share| {
             was_counted = share.handshakes > 0;
@@ -223,15 +223,17 @@ mod tests {
         let mut shares = shares();
         let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
         let most = limits::SOURCE_HANDSHAKES_MAX as usize;
-        let greeted = (0..).take_while(|_| shares.greet(one, false)).count();
-        assert_eq!((greeted, shares.handshakes()), (most, most));
-        assert!(shares.greet(one, true) && shares.greet(other, false));
+        let done = (0..)
+            .take_while(|_| shares.handshake_started(one, false))
+            .count();
+        assert_eq!((done, shares.handshakes()), (most, most));
+        assert!(shares.handshake_started(one, true) && shares.handshake_started(other, false));
         assert_eq!(shares.handshakes(), most + 2);
         for _ in 0..most + 2 {
-            shares.greeted(one);
+            shares.handshake_done(one);
         }
         assert_eq!(shares.handshakes(), 1);
-        shares.greeted(other);
+        shares.handshake_done(other);
         assert_eq!((shares.handshakes(), shares.by_source.len()), (0, 0));
     }
 

@@ -44,7 +44,7 @@ impl As {
 }
 
 /// Why credentials do not do.
-enum Unproven {
+enum AuthFailure {
     /// None for our realm, or none that could be checked.
     Missing,
     /// Checked, and wrong.
@@ -82,7 +82,7 @@ impl Home {
         }
         let bytes = request.bytes;
         let wants_md5 = self.wants_md5(net, request, (user, role, source), given.as_ref());
-        let proven = given.as_ref().map_or(Err(Unproven::Missing), |given| {
+        let proven = given.as_ref().map_or(Err(AuthFailure::Missing), |given| {
             self.prove(net, now, request, (source, given))
         });
         match proven {
@@ -98,25 +98,25 @@ impl Home {
             }
             Err(unproven) => {
                 let stale = match &unproven {
-                    Unproven::Missing => false,
-                    Unproven::Wrong => {
+                    AuthFailure::Missing => false,
+                    AuthFailure::Wrong => {
                         net.counters.failed_digests += 1;
                         let user = given.map(|given| given.username).unwrap_or_default();
                         net.guard.failed_login(now, source, user.of(bytes));
                         false
                     }
-                    Unproven::Stale => true,
-                    Unproven::Elsewhere => {
+                    AuthFailure::Stale => true,
+                    AuthFailure::Elsewhere => {
                         net.counters.foreign_nonces += 1;
                         true
                     }
-                    Unproven::Replayed => {
+                    AuthFailure::Replayed => {
                         net.counters.replayed_digests += 1;
                         true
                     }
                 };
                 let (line, mut reply) = role.challenge();
-                if matches!(unproven, Unproven::Wrong) {
+                if matches!(unproven, AuthFailure::Wrong) {
                     // A challenge as any other, in words that an operator finds.
                     reply.reason = "Wrong User Or Password";
                 }
@@ -131,7 +131,7 @@ impl Home {
     /// edge it is what the edge saw and wrote into the Via below its own.
     fn sender(request: &Request<'_>) -> IpAddr {
         let own = request.ingress.source.ip();
-        if !request.ingress.principal.is_peer() {
+        if !request.ingress.principal.is_cluster_node() {
             return own;
         }
         request.sender_below().unwrap_or(own)
@@ -182,7 +182,7 @@ impl Home {
         now: Instant,
         request: &Request<'_>,
         (source, given): (IpAddr, &Digest),
-    ) -> Result<Span, Unproven> {
+    ) -> Result<Span, AuthFailure> {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
         let unix = net.wall.unix(now);
@@ -193,19 +193,19 @@ impl Home {
             unix,
         ) {
             Nonce::Fresh(stamp) => stamp,
-            Nonce::Stale => return Err(Unproven::Stale),
-            Nonce::Elsewhere => return Err(Unproven::Elsewhere),
-            Nonce::Forged => return Err(Unproven::Missing),
+            Nonce::Stale => return Err(AuthFailure::Stale),
+            Nonce::Elsewhere => return Err(AuthFailure::Elsewhere),
+            Nonce::Forged => return Err(AuthFailure::Missing),
         };
         let algorithm = Algorithm::from_token(given.algorithm.map(|token| token.of(bytes)))
-            .ok_or(Unproven::Missing)?;
+            .ok_or(AuthFailure::Missing)?;
         let subscriber = self
             .subscribers
             .find(given.username.of(bytes), realm)
-            .ok_or(Unproven::Wrong)?;
-        let ha1 = subscriber.ha1(algorithm).ok_or(Unproven::Missing)?;
+            .ok_or(AuthFailure::Wrong)?;
+        let ha1 = subscriber.ha1(algorithm).ok_or(AuthFailure::Missing)?;
         let Some(StartLine::Request { method_token, .. }) = message.start() else {
-            return Err(Unproven::Missing);
+            return Err(AuthFailure::Missing);
         };
         let nc = given.nc.map(|nc| nc.of(bytes)).unwrap_or_default();
         let qop = match (given.qop, given.cnonce) {
@@ -214,7 +214,7 @@ impl Home {
                 cnonce: cnonce.of(bytes),
             },
             (None, _) => Qop::Absent,
-            (Some(_), _) => return Err(Unproven::Missing),
+            (Some(_), _) => return Err(AuthFailure::Missing),
         };
         let answered = Answered {
             nonce: given.nonce.of(bytes),
@@ -229,17 +229,17 @@ impl Home {
             &answered,
             given.response.of(bytes),
         ) {
-            return Err(Unproven::Wrong);
+            return Err(AuthFailure::Wrong);
         }
         let count = match qop {
-            Qop::Auth { .. } => nonce::count(nc).ok_or(Unproven::Missing)?,
+            Qop::Auth { .. } => nonce::count(nc).ok_or(AuthFailure::Missing)?,
             Qop::Absent => 1,
         };
         //
         if self.replay.admit(stamp, count, unix) {
             Ok(given.username)
         } else {
-            Err(Unproven::Replayed)
+            Err(AuthFailure::Replayed)
         }
     }
 

@@ -57,7 +57,7 @@ impl Home {
     fn said(net: &Net, filed: &[u8], rows: Vec<Row>) -> Bindings {
         Bindings {
             aor: String::from_utf8_lossy(filed).into_owned(),
-            is_keeper: Self::keeper(net, filed) == net.team.own,
+            is_keeper: Self::keeper(net, filed) == net.shard_set.own,
             rows,
         }
     }

@@ -105,7 +105,7 @@ impl Home {
     /// Whether a request came through an edge from somebody that the edge knows
     /// nothing of, and that it does not let in as a guest either.
     fn comes_unasked(&self, request: &Request<'_>) -> bool {
-        request.ingress.principal.is_peer() && !request.shows_guest()
+        request.ingress.principal.is_cluster_node() && !request.shows_guest()
     }
 
     /// The identity that an element of the trust domain asserts.

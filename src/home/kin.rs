@@ -30,7 +30,7 @@ use crate::time::Instant;
 impl Home {
     /// Binds every Path of `aor` to the other flows of its instance, each under
     /// the domain test and as long as both registrations hold.
-    pub(super) fn stick_kin(&mut self, net: &mut Net, now: Instant, aor: &[u8]) {
+    pub(super) fn bind_sibling_flows(&mut self, net: &mut Net, now: Instant, aor: &[u8]) {
         let mut paths = std::mem::take(&mut self.paths);
         let all = || self.location.bindings(now, aor);
         for one in all() {

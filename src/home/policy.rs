@@ -125,7 +125,7 @@ impl Home {
 
     /// Hands the record of `aor` to the store and to the other shards.
     pub(super) fn store(&self, net: &mut Net, now: Instant, aor: &[u8]) {
-        if !self.settings.is_stored && net.team.is_alone() {
+        if !self.settings.is_stored && net.shard_set.is_alone() {
             return;
         }
         let key = net.pool.copy(aor);
@@ -194,7 +194,7 @@ impl Home {
     /// S-28: what stuck to an earlier connection to the same edge sticks to this
     /// one, now that it has shown who it is (S-29).
     fn returned(&mut self, net: &Net, now: Instant, flow: Flow) {
-        if let Some(back) = net.way_back(flow) {
+        if let Some(back) = net.reconnect_target(flow) {
             self.stick.returned(now, flow, back);
         }
     }
@@ -349,7 +349,7 @@ impl Policy for Home {
         let Ingress {
             principal, flow, ..
         } = pass.request.ingress;
-        if principal.is_peer() {
+        if principal.is_cluster_node() {
             self.link(pass.net, pass.now, flow);
         }
         if pass.request.message.method() == Method::Register {
@@ -359,7 +359,7 @@ impl Policy for Home {
         }
     }
 
-    fn accepted(
+    fn on_accepted(
         &mut self,
         net: &mut Net,
         now: Instant,
@@ -411,7 +411,7 @@ impl Policy for Home {
         self.settings.ring_time
     }
 
-    fn redirected(
+    fn on_redirect(
         &mut self,
         net: &mut Net,
         context: &Context,
@@ -423,7 +423,7 @@ impl Policy for Home {
     }
 
     /// S-24. As long as a Record-Route: the table tells them apart by their end.
-    fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]) {
+    fn on_redirect_accepted(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]) {
         self.link(net, now, flow);
         self.bind(
             net,
@@ -435,12 +435,12 @@ impl Policy for Home {
         );
     }
 
-    fn soften(&self, status: u16, _: Principal) -> Option<(u16, &'static str)> {
+    fn map_final_status(&self, status: u16, _: Principal) -> Option<(u16, &'static str)> {
         // O-21: a 430 is between proxies; to the caller the phone is away.
         (status == 430).then_some(PHONE_AWAY)
     }
 
-    fn identified(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    fn on_peer_certificate(&mut self, net: &mut Net, now: Instant, flow: Flow) {
         for domain in net.flows.identities(flow) {
             let domain = domain.as_bytes();
             self.stick.link(now, flow, domain, Source::Certificate);
@@ -448,7 +448,7 @@ impl Policy for Home {
         self.returned(net, now, flow);
     }
 
-    fn told(&mut self, net: &mut Net, now: Instant, _: u8, news: Handoff) {
+    fn on_handoff(&mut self, net: &mut Net, now: Instant, _: u8, news: Handoff) {
         self.take_in(net, now, news);
     }
 
@@ -459,12 +459,12 @@ impl Policy for Home {
         }
     }
 
-    fn reopened(&self, net: &mut Net, lost: Reopen) -> Option<Hop> {
+    fn hop_to_reopen(&self, net: &mut Net, lost: Reopen) -> Option<Hop> {
         let is_edge = self.settings.has_edge_at(lost.addr.ip());
         is_edge.then(|| at_edge(net, &self.cluster, lost))
     }
 
-    fn is_peer(&self, net: &Net, hop: Hop) -> bool {
+    fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool {
         match hop {
             Hop::Flow(flow) => self.is_edge(net, flow),
             Hop::To { addr, .. } => self.settings.has_edge_at(addr.ip()),
@@ -472,18 +472,18 @@ impl Policy for Home {
         }
     }
 
-    fn names_peer(&self, uri: &[u8]) -> bool {
+    fn names_cluster_node(&self, uri: &[u8]) -> bool {
         let parsed = Uri::of(uri);
         parsed.is_ok_and(|parsed| self.names_edge(uri, &parsed))
     }
 
-    fn may_be_peer(&self, end: &End) -> bool {
+    fn may_be_cluster_node(&self, end: &End) -> bool {
         let mut edges = self.settings.edge_peers.iter();
         edges.any(|edge| edge.comes_from(end))
     }
 
-    fn negotiates(&self, net: &Net, hop: Hop) -> bool {
-        self.is_peer(net, hop)
+    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
+        self.is_cluster_node(net, hop)
     }
 
     /// An edge believes what a home sends: whoever has the DNS lead another name
@@ -493,12 +493,12 @@ impl Policy for Home {
         let is_cluster = |domain: &str| same_host(domain.as_bytes(), &self.cluster);
         let listens = || {
             let end = End::new(transport, addr);
-            transport == Transport::Tls || self.may_be_peer(&end)
+            transport == Transport::Tls || self.may_be_cluster_node(&end)
         };
         !self.settings.has_edge_at(addr.ip()) || domain.is_none_or(is_cluster) && listens()
     }
 
-    fn is_asked(&self) -> bool {
+    fn is_probed(&self) -> bool {
         true
     }
 
@@ -509,7 +509,7 @@ impl Policy for Home {
     }
 
     /// S-12: an edge that shows itself is one to turn to.
-    fn met(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    fn on_peer_seen(&mut self, net: &mut Net, now: Instant, flow: Flow) {
         self.link(net, now, flow);
     }
 
@@ -520,11 +520,11 @@ impl Policy for Home {
     }
 
     /// S-27
-    fn uses(&self, net: &Net, _: Instant, flow: Flow) -> bool {
+    fn keeps_idle_connection(&self, net: &Net, _: Instant, flow: Flow) -> bool {
         self.is_edge(net, flow) || self.stick.holds(flow)
     }
 
-    fn go_on(&mut self, net: &mut Net, now: Instant) {
+    fn run_deferred(&mut self, net: &mut Net, now: Instant) {
         self.go_on_revoking(net, now);
     }
 
@@ -538,7 +538,7 @@ impl Policy for Home {
         self.location.expire(now, budget, &mut changed);
         for aor in changed.drain(..) {
             // The others find out by themselves.
-            if Self::keeper(net, &aor) == net.team.own {
+            if Self::keeper(net, &aor) == net.shard_set.own {
                 self.store(net, now, &aor);
             }
         }

@@ -95,7 +95,7 @@ impl Home {
             // Over TLS the certificate has to name the cluster, wherever it is. A
             // phone may have written it, and means any port.
             let is_edge =
-                transport == Transport::Tls || self.may_be_peer(&End::new(transport, addr));
+                transport == Transport::Tls || self.may_be_cluster_node(&End::new(transport, addr));
             let value = value.of(bytes);
             (is_edge && value.starts_with(b"<")).then_some((value, hop))
         });

@@ -21,7 +21,7 @@ use crate::uri::{Uri, host_ip, is_sips, same_host};
 
 /// One Contact of a REGISTER, before it becomes a `Change`.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct ParsedContact {
     address: Address,
     uri: Uri,
     instance: Option<Span>,
@@ -37,7 +37,7 @@ impl Home {
     pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let (net, now) = (&mut *pass.net, pass.now);
         let (request, plan) = (pass.request, &mut *pass.plan);
-        let from_edge = request.ingress.principal.is_peer();
+        let from_edge = request.ingress.principal.is_cluster_node();
         if !from_edge && self.redirects(request) {
             // D-H1, D-H3: before anything is created.
             self.note_unrecognised(net, now, request);
@@ -56,7 +56,7 @@ impl Home {
             Err(reply) => return Verdict::Answer(reply),
         };
         let keeper = Self::keeper(net, &self.aor);
-        if net.team.is_other(keeper) && request.ingress.handed == 0 {
+        if net.shard_set.is_other(keeper) && request.ingress.handed == 0 {
             return Verdict::HandOver(keeper);
         }
         let proven = if self.settings.authenticates {
@@ -149,11 +149,12 @@ impl Home {
 
     /// Whether a Contact by which the phone would be called names an address of the
     /// edges that the phone itself has not: it may share one, as behind one address
-    /// translation, but nobody else has us knock at the ports there.
-    fn is_called_at_edges(&self, request: &Request<'_>, asked: &[Asked]) -> bool {
+    /// translation, but nobody else has us try the ports there.
+    fn is_called_at_edges(&self, request: &Request<'_>, asked: &[ParsedContact]) -> bool {
         let (bytes, source) = (request.bytes, request.ingress.source.ip().to_canonical());
         let is_edge = |ip: IpAddr| self.settings.has_edge_at(ip) && ip.to_canonical() != source;
-        let leads = |asked: &Asked| host_ip(asked.uri.target(bytes).of(bytes)).is_some_and(is_edge);
+        let leads =
+            |asked: &ParsedContact| host_ip(asked.uri.target(bytes).of(bytes)).is_some_and(is_edge);
         request.message.first(Name::Path).is_none() && asked.iter().any(leads)
     }
 
@@ -267,20 +268,21 @@ impl Home {
         (contacts, expires): (impl Iterator<Item = Span>, Result<Option<u32>, Malformed>),
         params: &mut Vec<u8>,
         plan: &mut Plan,
-    ) -> Result<Vec<Asked>, Reply> {
+    ) -> Result<Vec<ParsedContact>, Reply> {
         let bytes = request.bytes;
         // One chance for all of them: they are renewed together.
         let lasts = (expires.ok().flatten(), net.chance());
         let mut asked = Vec::with_capacity(1);
         for value in contacts.take(limits::VALUES_MAX) {
-            let one = ask(bytes, value, lasts, params, &mut plan.lines)?;
+            let one = parse_contact(bytes, value, lasts, params, &mut plan.lines)?;
             // Who says it at the Contact has said it.
             if expires.is_err() && one.address.param(bytes, "expires").is_none() {
                 return Err(Reply::new(400, "Malformed Expires"));
             }
             asked.push(one);
         }
-        if !request.ingress.principal.is_peer() && self.is_called_at_edges(request, &asked) {
+        if !request.ingress.principal.is_cluster_node() && self.is_called_at_edges(request, &asked)
+        {
             net.counters.not_allowed += 1;
             return Err(Reply::new(403, "Only Who Is There Is Called There"));
         }
@@ -292,7 +294,7 @@ impl Home {
 
     /// O-12, O-13: whether outbound governs a contact; takes its reg-id away
     /// where not.
-    fn outbound(&self, request: &Request<'_>, asked: &mut Asked) -> Result<bool, Reply> {
+    fn outbound(&self, request: &Request<'_>, asked: &mut ParsedContact) -> Result<bool, Reply> {
         let (bytes, message) = (request.bytes, request.message);
         let first_hop = message.values(bytes, Name::Path).last();
         let keeps_flows = first_hop.is_some_and(|value| {
@@ -328,7 +330,13 @@ impl Home {
 
     /// S-4: the topmost Path URI sticks to the flow the REGISTER came on; and the
     /// Paths of a phone with several flows to all of them.
-    fn stick_path(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, asked: &[Asked]) {
+    fn stick_path(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+        asked: &[ParsedContact],
+    ) {
         let bytes = request.bytes;
         let seconds = asked.iter().map(|asked| asked.expires_s).max().unwrap_or(0);
         let top = request.message.values(bytes, Name::Path).next();
@@ -348,7 +356,7 @@ impl Home {
         }
         if asked.iter().any(|asked| asked.reg_id.is_some()) {
             let aor = std::mem::take(&mut self.aor);
-            self.stick_kin(net, now, &aor);
+            self.bind_sibling_flows(net, now, &aor);
             self.aor = aor;
         }
     }
@@ -396,7 +404,7 @@ impl Home {
 
 /// C-16: a `sips` contact needs `sips` in the Request-URI and in every Path, and
 /// in every other contact.
-fn is_secure_throughout(request: &Request<'_>, asked: &[Asked]) -> bool {
+fn is_secure_throughout(request: &Request<'_>, asked: &[ParsedContact]) -> bool {
     let (bytes, message) = (request.bytes, request.message);
     let contacts = || asked.iter().map(|asked| asked.address.uri.of(bytes));
     if !contacts().any(is_sips) {
@@ -408,7 +416,7 @@ fn is_secure_throughout(request: &Request<'_>, asked: &[Asked]) -> bool {
     path && contacts().all(is_sips) && is_sips(message.request_uri().of(bytes))
 }
 
-impl Asked {
+impl ParsedContact {
     fn change<'a>(&self, bytes: &'a [u8], params: &'a [u8]) -> Change<'a> {
         Change {
             contact: self.address.uri.of(bytes),
@@ -424,13 +432,13 @@ impl Asked {
 /// Reads one Contact; `default` is the Expires header, and by `chance` what is
 /// granted is a little shorter. Its parameters but for
 /// `expires`, which changes from answer to answer, are appended to `params`.
-fn ask(
+fn parse_contact(
     bytes: &[u8],
     value: Span,
     (default, chance): (Option<u32>, u64),
     params: &mut Vec<u8>,
     lines: &mut Vec<u8>,
-) -> Result<Asked, Reply> {
+) -> Result<ParsedContact, Reply> {
     let bad = |_| Reply::new(400, "Malformed Contact");
     let address = Address::parse(bytes, value).map_err(bad)?;
     let uri = Uri::parse(bytes, address.uri).map_err(bad)?;
@@ -459,7 +467,7 @@ fn ask(
             params.extend_from_slice(param.whole.of(bytes));
         }
     }
-    Ok(Asked {
+    Ok(ParsedContact {
         address,
         uri,
         instance: address.instance(bytes),

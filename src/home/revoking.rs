@@ -109,7 +109,7 @@ impl Home {
     /// tells the store and the edges.
     pub(super) fn revoke(&mut self, net: &mut Net, now: Instant, aor: &[u8]) -> Vec<Binding> {
         let bindings = self.location.take(aor);
-        if Self::keeper(net, aor) == net.team.own {
+        if Self::keeper(net, aor) == net.shard_set.own {
             let live = bindings.iter().filter(|binding| binding.is_live(now));
             net.counters.revoked += u64::try_from(live.count()).unwrap_or_default();
             if !bindings.is_empty() {

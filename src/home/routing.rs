@@ -280,7 +280,7 @@ impl Home {
                     transport, addr, ..
                 } => {
                     let is_own = net.flows.is_local(addr.ip().to_canonical(), addr.port());
-                    let is_edge = self.may_be_peer(&End::new(transport, addr));
+                    let is_edge = self.may_be_cluster_node(&End::new(transport, addr));
                     !is_own && !is_edge && net.permits(addr)
                 }
                 Hop::Flow(_) | Hop::Named(_) => true,
@@ -341,7 +341,7 @@ impl Home {
             Hop::To {
                 transport, addr, ..
             } if self.settings.has_edge_at(addr.ip()) => {
-                self.may_be_peer(&End::new(transport, addr)) && self.shows_mark(pass)
+                self.may_be_cluster_node(&End::new(transport, addr)) && self.shows_mark(pass)
             }
             Hop::To { addr, .. } => pass.net.permits(addr),
             Hop::Flow(_) | Hop::Named(_) => true,
@@ -412,8 +412,8 @@ impl Home {
         // Nobody but an edge stands behind a URI of the cluster. Whoever else
         // claims one would have the called side's requests go there, past the
         // services of this home.
-        let is_claim = |next: Next<'_>| self.names_peer(next.uri());
-        let is_peer = pass.request.ingress.principal.is_peer();
+        let is_claim = |next: Next<'_>| self.names_cluster_node(next.uri());
+        let is_peer = pass.request.ingress.principal.is_cluster_node();
         let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
         let mark = self.marks.of_request(bytes, message, Own::default());
         let mark = mark.filter(|_| !is_false);

@@ -23,12 +23,12 @@ use crate::time::Instant;
 impl Home {
     /// The shard that serves an address of record.
     pub(super) fn keeper(net: &Net, aor: &[u8]) -> u8 {
-        net.team.of(net.hash([aor]))
+        net.shard_set.of(net.hash([aor]))
     }
 
     /// Gives the record of `aor`, as it is stored, to all other shards.
     pub(super) fn share(&self, net: &mut Net, now: Instant, aor: &[u8], value: Option<&[u8]>) {
-        if net.team.is_alone() {
+        if net.shard_set.is_alone() {
             return;
         }
         let bindings = self.location.bindings(now, aor);
@@ -55,7 +55,7 @@ impl Home {
         bound: Bound,
         until: Instant,
     ) {
-        if net.team.is_alone() || bound != Bound::New {
+        if net.shard_set.is_alone() || bound != Bound::New {
             return;
         }
         let Some(far) = net.flows.far(flow) else {
@@ -126,7 +126,7 @@ impl Home {
     /// A flow of another shard is one of ours to use, and proves the same here.
     fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, far: Far) {
         if net.flows.learn(flow, far) {
-            self.identified(net, now, flow);
+            self.on_peer_certificate(net, now, flow);
         }
         self.link(net, now, flow);
     }
@@ -157,6 +157,6 @@ impl Home {
             self.stick.bind(now, flow, &uri, Source::Path, until);
         }
         self.paths = paths;
-        self.stick_kin(net, now, aor);
+        self.bind_sibling_flows(net, now, aor);
     }
 }

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn it_does_what_a_map_does() {
-        let (mut keyed, mut twin) = (Keyed::default(), BTreeMap::new());
+        let (mut keyed, mut naive) = (Keyed::default(), BTreeMap::new());
         let mut chance = 7_u64;
         for round in 0..20_000_u64 {
             chance = chance
@@ -182,19 +182,19 @@ mod tests {
             match chance >> 33 & 7 {
                 0..=3 => {
                     keyed.insert(key, round);
-                    twin.insert(key, round);
+                    naive.insert(key, round);
                 }
-                4 | 5 => assert_eq!(keyed.remove(key), twin.remove(&key)),
+                4 | 5 => assert_eq!(keyed.remove(key), naive.remove(&key)),
                 6 => {
                     let gone = keyed.remove_any();
                     assert_eq!(
-                        gone.map(|(key, _)| key).and_then(|key| twin.remove(&key)),
+                        gone.map(|(key, _)| key).and_then(|key| naive.remove(&key)),
                         gone.map(|(_, value)| value)
                     );
                 }
                 _ => {
                     let old = round.saturating_sub(200);
-                    twin.retain(|_, made| *made >= old);
+                    naive.retain(|_, made| *made >= old);
                     // One that has been looked at may come again in the place of
                     // one that goes, so that once around is not always all.
                     for _ in 0..3 {
@@ -202,10 +202,10 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(keyed.get(key), twin.get(&key));
+            assert_eq!(keyed.get(key), naive.get(&key));
             assert_eq!(
                 (keyed.len(), keyed.is_empty()),
-                (twin.len(), twin.is_empty())
+                (naive.len(), naive.is_empty())
             );
         }
     }

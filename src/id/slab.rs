@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn no_name_means_anybody_again() {
-        // Random comings and goings, with floods between, beside a naive twin.
+        // Random comings and goings, with floods between, beside a naive model.
         let mut slab = Slab::new(6 * CHUNK);
         let (mut live, mut seen) = (Vec::new(), std::collections::HashSet::new());
         let mut chance = 1_u64;

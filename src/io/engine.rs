@@ -5,9 +5,9 @@
 //! Every batch of input is followed by a full drain of the output, and the
 //! output of a batch leaves in as few calls as it has destinations.
 
-mod carry;
+mod input;
+mod output;
 mod report;
-mod take;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ pub(super) struct Engine {
     readiness: Readiness,
     /// The accepted connections that are in their handshake have a set of their
     /// own, in the other one: nothing else waits behind many of them.
-    greetings: Readiness,
+    handshakes: Readiness,
     alarm: Alarm,
     /// What the alarm is set to.
     alarm_at: Option<Instant>,
@@ -103,8 +103,8 @@ impl Engine {
         let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
         let readiness = Readiness::new()?;
-        let greetings = Readiness::with_room(limits::HANDSHAKE_STEPS_MAX)?;
-        readiness.add(greetings.as_fd(), token::GREETINGS, Ready::READ)?;
+        let handshakes = Readiness::with_room(limits::HANDSHAKE_STEPS_MAX)?;
+        readiness.add(handshakes.as_fd(), token::HANDSHAKES, Ready::READ)?;
         let alarm = Alarm::new()?;
         readiness.add(inbox.as_fd(), token::INBOX, Ready::READ)?;
         readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
@@ -134,7 +134,7 @@ impl Engine {
             now: clock.now(),
             clock,
             readiness,
-            greetings,
+            handshakes,
             alarm,
             alarm_at: None,
             inbox,
@@ -206,7 +206,7 @@ impl Engine {
                 Token::Udp(place) => self.on_udp(SocketId(place), ready),
                 Token::Listener(place) => self.on_listener(usize::from(place)),
                 Token::Stream(slot) => self.on_stream(slot, ready),
-                Token::Greetings => self.on_greetings()?,
+                Token::Greetings => self.on_handshakes()?,
             }
         }
         let was_handed = self.on_rings();

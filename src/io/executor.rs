@@ -14,7 +14,7 @@ use super::engine::{Ends, Engine};
 use super::inbox::{Inbox, inbox};
 use super::tls::Tls;
 use super::{DnsSender, Fault, Mesh, Orders, Record, Sockets, StoreSender};
-use crate::id::Team;
+use crate::id::ShardSet;
 use crate::limits;
 use crate::shard::{Role, Setup, Shard};
 
@@ -116,7 +116,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         restored,
     } = start;
     let number = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
-    let team = Team {
+    let shard_set = ShardSet {
         own: number(mesh.own()),
         count: number(mesh.shards()),
         seed: node_seed,
@@ -125,7 +125,7 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         locals: sockets.locals(),
         role,
         seed,
-        team,
+        shard_set,
         wall: clock.wall(),
     };
     let mut shard = Shard::new(setup, clock.now());

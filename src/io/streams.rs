@@ -35,15 +35,15 @@ pub(super) struct Streams {
     unflushed: Vec<Slot>,
     /// All three in order of time.
     connecting: VecDeque<(Instant, Slot)>,
-    greetings: VecDeque<(Instant, Slot)>,
+    handshakes: VecDeque<(Instant, Slot)>,
     closing: VecDeque<(Instant, Slot)>,
     gone: Vec<StreamId>,
     /// Connections whose peer sends nothing more.
     ended: Vec<Slot>,
     /// Accepted connections in their TLS handshake.
-    greeting: usize,
+    handshaking: usize,
     /// Where those came from whose handshake is over.
-    greeted: Vec<IpAddr>,
+    handshakes_done: Vec<IpAddr>,
     tls: Option<Arc<Tls>>,
     scratch: Scratch,
     /// Of the handshake completed last.
@@ -75,12 +75,12 @@ impl Streams {
             named: Vec::new(),
             unflushed: Vec::new(),
             connecting: VecDeque::new(),
-            greetings: VecDeque::new(),
+            handshakes: VecDeque::new(),
             closing: VecDeque::new(),
             gone: Vec::new(),
             ended: Vec::new(),
-            greeting: 0,
-            greeted: Vec::new(),
+            handshaking: 0,
+            handshakes_done: Vec::new(),
             tls: None,
             scratch: Scratch::default(),
             identities: Vec::new(),
@@ -273,8 +273,8 @@ impl Streams {
                 self.fail(slot);
             }
         }
-        while let Some(slot) = due(&mut self.greetings, now) {
-            if self.state(slot) == Some(State::Greeting) {
+        while let Some(slot) = due(&mut self.handshakes, now) {
+            if self.state(slot) == Some(State::Accepting) {
                 counters.tls_failed += 1;
                 self.fail(slot);
             }
@@ -286,7 +286,7 @@ impl Streams {
 
     /// When `expire` has something to do at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let fronts = [&self.connecting, &self.greetings, &self.closing].map(VecDeque::front);
+        let fronts = [&self.connecting, &self.handshakes, &self.closing].map(VecDeque::front);
         fronts.into_iter().flatten().map(|&(when, _)| when).min()
     }
 
@@ -394,7 +394,7 @@ impl Streams {
 
     /// Drops a connection whose peer is gone.
     fn left(&mut self, slot: Slot, counters: &mut Counters) {
-        counters.tls_abandoned += u64::from(self.is_greeting(slot));
+        counters.tls_abandoned += u64::from(self.is_handshaking(slot));
         self.fail(slot);
     }
 
@@ -408,7 +408,7 @@ impl Streams {
                 self.forget(stream);
                 self.gone.push(stream);
             }
-            State::Greeting => self.has_greeted(connection.tls.as_deref()),
+            State::Accepting => self.has_handshakes_done(connection.tls.as_deref()),
             State::Closing => {}
         }
     }

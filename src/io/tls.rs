@@ -223,7 +223,7 @@ pub(crate) fn reason(error: &rustls::Error) -> String {
 }
 
 /// Whether a failure says something about who may talk to whom, and not just
-/// that somebody knocked.
+/// that somebody tried.
 pub(crate) const fn is_about_identity(error: &rustls::Error) -> bool {
     matches!(
         error,

@@ -29,7 +29,7 @@ pub(super) const INBOX: u64 = 0;
 pub(super) const ALARM: u64 = 1 << KIND_SHIFT;
 
 pub(super) const MESH: u64 = 5 << KIND_SHIFT;
-pub(super) const GREETINGS: u64 = 6 << KIND_SHIFT;
+pub(super) const HANDSHAKES: u64 = 6 << KIND_SHIFT;
 
 pub(super) const fn udp(place: u16) -> u64 {
     2 << KIND_SHIFT | place as u64

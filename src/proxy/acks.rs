@@ -116,10 +116,10 @@ fn copy_ack(
     };
     super::net::hex(hash, &mut digits);
     part[12..].copy_from_slice(&digits);
-    let hop = build::Hopwise {
+    let hop = build::BranchParams {
         target,
         sent_by,
-        is_inside: turn.policy.is_peer(net, Hop::Flow(flow)),
+        is_inside: turn.policy.is_cluster_node(net, Hop::Flow(flow)),
         alias: net.flows.offers_alias(flow),
         branch: &part,
         breadth: context.breadth.max(1),

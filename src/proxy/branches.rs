@@ -1,7 +1,7 @@
 //! Branches: when each is started, and what its end means for the others
 //! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3.3).
 
-use super::context::Standing;
+use super::context::AnswerWeight;
 use super::redirects::first_route;
 use super::{Branch, Context, Net, Owner, Proxy, State, Turn, build};
 use crate::bytes::Buf;
@@ -148,7 +148,7 @@ impl Proxy {
         turn.net.counters.requests_out += 1;
         if is_silent {
             // Nobody better was left; the others need not wait for it.
-            self.overtake(turn, slot, index);
+            self.start_standby(turn, slot, index);
         }
     }
 
@@ -186,7 +186,7 @@ impl Proxy {
             turn.net.txns.cancel_timer(timer);
         }
         // One that was sent again is not sent a third time.
-        let alone = branch.last.is_none() && branch.standing != Standing::CutOff;
+        let alone = branch.last.is_none() && branch.standing != AnswerWeight::CutOff;
         if status == branch.target.failure() && unheard && open && alone && branch.leave_stream() {
             let breadth = branch.breadth;
             self.launch(turn, slot, index, breadth);
@@ -366,25 +366,25 @@ fn send(
         Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
         Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,
     };
-    if net.txns.unheard_on(flow) >= most && !turn.policy.is_peer(net, Hop::Flow(flow)) {
+    if net.txns.unheard_on(flow) >= most && !turn.policy.is_cluster_node(net, Hop::Flow(flow)) {
         net.counters.unheard += 1;
         return None;
     }
-    net.asked(turn.now, (target.hop, flow), is_invite, turn.policy);
+    net.note_request_sent(turn.now, (target.hop, flow), is_invite, turn.policy);
     // A connection that is being opened to a peer over TLS is not watched yet,
     // and what waits for it is read by that peer or by nobody.
     let is_loose = turn.policy.follows_redirects()
-        && (net.peers.is_watched(flow) || turn.policy.is_peer(net, target.hop));
-    branch.is_inside =
-        turn.policy.is_peer(net, Hop::Flow(flow)) || turn.policy.is_peer(net, target.hop);
+        && (net.peers.is_watched(flow) || turn.policy.is_cluster_node(net, target.hop));
+    branch.is_inside = turn.policy.is_cluster_node(net, Hop::Flow(flow))
+        || turn.policy.is_cluster_node(net, target.hop);
     let offers_oc = net.peers.is_watched(flow);
     // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
     // what is to be short.
     let asks = context.method == Method::Register || !net.peers.is_paced(flow);
     let offers_keep = context.opens
         && asks
-        && net.flows.is_asker(flow)
-        && turn.policy.negotiates(net, target.hop);
+        && net.flows.supports_overload_control(flow)
+        && turn.policy.negotiates_keepalives(net, target.hop);
     let sent_by = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let mut part = std::mem::take(&mut net.text);
@@ -393,7 +393,7 @@ fn send(
     if net.omit.leaves_out(Omit::BranchUniqueness) {
         part.truncate(12);
     }
-    let hop = build::Hopwise {
+    let hop = build::BranchParams {
         target: &target,
         sent_by,
         is_inside: branch.is_inside,

@@ -46,7 +46,7 @@ pub(super) fn common(
         edits,
     );
     overload::strip(request, edits);
-    if request.ingress.principal.is_peer() {
+    if request.ingress.principal.is_cluster_node() {
         let params = [LOOSE, GUEST].into_iter();
         let cuts = params.filter_map(|name| answer::param_of(bytes, request.via, name));
         cuts.for_each(|cut| edits.remove(cut));
@@ -189,7 +189,7 @@ fn trim(header: &Header, values: &[Route], (first, last): (&Route, &Route), edit
 }
 
 /// What a branch adds to the base.
-pub(super) struct Hopwise<'a> {
+pub(super) struct BranchParams<'a> {
     pub(super) target: &'a Target,
     pub(super) sent_by: SentBy<'a>,
     /// It is an element of ours.
@@ -220,7 +220,7 @@ pub(super) fn room(target: &Target) -> usize {
 }
 
 /// Writes the request of one branch.
-pub(super) fn branch(context: &Context, base: &[u8], hop: &Hopwise<'_>, out: &mut Vec<u8>) {
+pub(super) fn branch(context: &Context, base: &[u8], hop: &BranchParams<'_>, out: &mut Vec<u8>) {
     let uri = context.uri;
     out.extend_from_slice(base.get(..usize::from(uri.start)).unwrap_or_default());
     out.extend_from_slice(hop.target.uri.as_deref().unwrap_or_else(|| uri.of(base)));

@@ -78,7 +78,7 @@ impl Proxy {
     /// The shard that the INVITE of a CANCEL was handed to: the two have the same
     /// Request-URI and the same Routes (RFC 3261 §9.1).
     fn follow(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Option<u8> {
-        if turn.net.team.is_alone() {
+        if turn.net.shard_set.is_alone() {
             return None;
         }
         self.plan.clear();

@@ -5,13 +5,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::context::Standing;
+use super::context::AnswerWeight;
 use super::{Branch, Net, Owner, Policy, Proxy, Response, State, Target, Timer, Turn};
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::scan::Name;
 use crate::scan::via::Via;
-use crate::send::{Beats, Hop, Notice, Output};
+use crate::send::{Hop, KeepaliveRole, Notice, Output};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl Proxy {
     /// nothing of it goes to its stand-by at once.
     pub fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         for (slot, index) in branches_on(turn.net, flow) {
-            self.overtake(turn, slot, index);
+            self.start_standby(turn, slot, index);
         }
     }
 
@@ -37,17 +37,17 @@ impl Proxy {
                 continue;
             };
             let status = branch.lost(turn.net);
-            branch.standing = Standing::CutOff;
+            branch.standing = AnswerWeight::CutOff;
             turn.net.counters.transport_failures += 1;
             self.ended(turn, slot, index, status, None);
-            self.linger(turn, slot, index);
+            self.arm_final_deadline(turn, slot, index);
         }
     }
 
     /// Sets an end to the transaction of a branch that has ended without it:
     /// an INVITE that was heard of has no timer but Timer C, which went with
     /// its branch.
-    pub(super) fn linger(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+    pub(super) fn arm_final_deadline(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
         let Some(branch) = self.branch(slot, index) else {
             return;
         };
@@ -59,7 +59,7 @@ impl Proxy {
 
     /// Starts the stand-by of a branch that has heard nothing, beside it. Not
     /// a second copy to the same host.
-    pub(super) fn overtake(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+    pub(super) fn start_standby(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
@@ -75,7 +75,7 @@ impl Proxy {
         });
         let Some(next) = next else { return };
         if let Some(silent) = context.branches.get_mut(index) {
-            silent.standing = Standing::Overtaken;
+            silent.standing = AnswerWeight::StandbyStarted;
         }
         turn.net.counters.overtaken += 1;
         self.launch(turn, slot, next, breadth);
@@ -130,7 +130,7 @@ impl Turn<'_> {
         Ingress {
             principal,
             keep,
-            wants_report: via.oc.is_some() && principal.is_peer(),
+            wants_report: via.oc.is_some() && principal.is_cluster_node(),
             ..Ingress::by(flow, source)
         }
     }
@@ -139,9 +139,9 @@ impl Turn<'_> {
     /// cluster, which is watched for them from now on by the shard they come to.
     /// False when it is nobody of ours.
     fn take_up(&mut self, flow: Flow) -> bool {
-        let may = self.policy.negotiates(self.net, Hop::Flow(flow));
+        let may = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
         if may {
-            self.net.meet(self.now, flow, Beats::Theirs);
+            self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
         }
         may
     }
@@ -153,10 +153,10 @@ impl Turn<'_> {
         let seconds = std::str::from_utf8(asked.of(response.bytes));
         let seconds = seconds.ok().and_then(|seconds| seconds.parse::<u32>().ok());
         if let Some(seconds) = seconds
-            && self.net.flows.is_asker(flow)
-            && self.policy.negotiates(self.net, Hop::Flow(flow))
+            && self.net.flows.supports_overload_control(flow)
+            && self.policy.negotiates_keepalives(self.net, Hop::Flow(flow))
         {
-            self.net.meet(self.now, flow, Beats::Ours);
+            self.net.watch_peer(self.now, flow, KeepaliveRole::Ours);
             let pause = Duration::from_secs(seconds.min(limits::FLOW_TIMER_S).into());
             let pause = pause.max(limits::PEER_PING);
             self.net.peers.pace(flow, pause);
@@ -172,17 +172,17 @@ impl Turn<'_> {
     /// when its keep-alives are ours to send, by the configuration of both or by
     /// an agreement over an earlier connection.
     pub fn watch_opened(&mut self, flow: Flow) -> bool {
-        let negotiates = self.policy.negotiates(self.net, Hop::Flow(flow));
+        let negotiates = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
         let far = self.net.far_side(flow).filter(|_| negotiates);
         let agreed = far.and_then(|far| self.net.peers.agreement(self.now, far));
         if negotiates && agreed.is_none() {
-            self.net.meet(self.now, flow, Beats::None);
-            if self.policy.is_asked() {
+            self.net.watch_peer(self.now, flow, KeepaliveRole::None);
+            if self.policy.is_probed() {
                 self.net.peers.answers(flow);
             }
             return false;
         }
-        self.net.meet(self.now, flow, Beats::Ours);
+        self.net.watch_peer(self.now, flow, KeepaliveRole::Ours);
         if let Some(pause) = agreed {
             self.net.peers.pace(flow, pause);
         }
@@ -193,34 +193,34 @@ impl Turn<'_> {
     /// its connections to another edge, as both are told; between an edge and a
     /// home it says nothing that their Vias have not said (K-1), unless it keeps
     /// asking: then this home was restarted, and the edge was not.
-    pub fn questioned(&mut self, flow: Flow) {
+    pub fn on_keepalive(&mut self, flow: Flow) {
         let hop = Hop::Flow(flow);
-        if !self.policy.is_peer(self.net, hop) {
+        if !self.policy.is_cluster_node(self.net, hop) {
             return;
         }
-        let promises = if self.policy.negotiates(self.net, hop) {
-            self.policy.is_asked() && self.net.peers.questioned(self.now, flow)
+        let promises = if self.policy.negotiates_keepalives(self.net, hop) {
+            self.policy.is_probed() && self.net.peers.note_keepalive(self.now, flow)
         } else {
             flow.is_reliable()
         };
         if promises {
-            self.net.meet(self.now, flow, Beats::Theirs);
+            self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
         }
-        self.policy.met(self.net, self.now, flow);
+        self.policy.on_peer_seen(self.net, self.now, flow);
     }
 }
 
 impl Net {
     /// Watches a flow to an element of the cluster.
-    pub fn meet(&mut self, now: Instant, flow: Flow, beats: Beats) {
+    pub fn watch_peer(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
         // The questions of such a peer come to one shard. The others must not
         // take it for silent, and ask it themselves when they need it.
-        let is_far = !self.team.is_alone()
+        let is_far = !self.shard_set.is_alone()
             && self.flows.is_everybodys(flow)
             && self.ingress_flow != Some(flow)
-            && beats == Beats::Theirs;
-        let beats = if is_far { Beats::None } else { beats };
-        self.peers.meet(now, flow, beats);
+            && role == KeepaliveRole::Theirs;
+        let role = if is_far { KeepaliveRole::None } else { role };
+        self.peers.watch(now, flow, role);
     }
 
     /// Where a connection in place of this one would be opened (S-28): where we
@@ -228,7 +228,7 @@ impl Net {
     /// one it came from says nothing. `None` for a datagram flow, which needs
     /// no opening, and for a connection that is not up.
     #[must_use]
-    pub fn way_back(&self, flow: Flow) -> Option<Reopen> {
+    pub fn reconnect_target(&self, flow: Flow) -> Option<Reopen> {
         let Flow::Stream(id) = flow else { return None };
         let stream = self.flows.stream(id).filter(|stream| stream.up)?;
         let transport = stream.transport;
@@ -241,8 +241,8 @@ impl Net {
     }
 
     /// Something came over a flow.
-    pub fn heard(&mut self, now: Instant, flow: Flow) {
-        if self.peers.heard(now, flow)
+    pub fn note_heard(&mut self, now: Instant, flow: Flow) {
+        if self.peers.note_heard(now, flow)
             && let Some((transport, peer)) = self.reached_at(flow)
         {
             self.health.worked(now, transport, peer);
@@ -253,34 +253,36 @@ impl Net {
 
     /// A request leaves to a hop over a flow, which is watched from now on when
     /// an element of the cluster is at its end. An INVITE is answered at once.
-    pub(super) fn asked(
+    pub(super) fn note_request_sent(
         &mut self,
         now: Instant,
         (hop, flow): (Hop, Flow),
         is_invite: bool,
         policy: &dyn Policy,
     ) {
-        if !self.peers.asked(now, flow, is_invite) && policy.is_peer(self, Hop::Flow(flow)) {
-            let beats = match flow {
-                Flow::Udp { .. } => Some(Beats::None),
+        if !self.peers.note_request_sent(now, flow, is_invite)
+            && policy.is_cluster_node(self, Hop::Flow(flow))
+        {
+            let role = match flow {
+                Flow::Udp { .. } => Some(KeepaliveRole::None),
                 Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
                     // Who accepted it hears questions first, or asks for nothing.
-                    let beats = if policy.negotiates(self, Hop::Flow(flow)) {
-                        Beats::None
+                    let role = if policy.negotiates_keepalives(self, Hop::Flow(flow)) {
+                        KeepaliveRole::None
                     } else {
-                        Beats::Ours
+                        KeepaliveRole::Ours
                     };
-                    stream.opened.then_some(beats)
+                    stream.opened.then_some(role)
                 }),
             };
-            if let Some(beats) = beats {
-                self.peers.meet(now, flow, beats);
-                if policy.is_asked() || !policy.negotiates(self, Hop::Flow(flow)) {
+            if let Some(role) = role {
+                self.peers.watch(now, flow, role);
+                if policy.is_probed() || !policy.negotiates_keepalives(self, Hop::Flow(flow)) {
                     // Edges answer homes and one another. A home may be of somebody
                     // else's.
                     self.peers.answers(flow);
                 }
-                self.peers.asked(now, flow, is_invite);
+                self.peers.note_request_sent(now, flow, is_invite);
             }
         }
         if !self.health.is_empty()
@@ -293,15 +295,15 @@ impl Net {
     }
 
     /// A watched flow has been silent for too long.
-    pub fn suspect(&mut self, now: Instant, flow: Flow, why: &'static str) {
+    pub fn note_silence(&mut self, now: Instant, flow: Flow, why: &'static str) {
         self.counters.peers_silent += 1;
         if let Some((transport, peer)) = self.reached_at(flow) {
-            self.down(now, transport, peer, why);
+            self.note_failure(now, transport, peer, why);
         }
     }
 
     /// A destination of the cluster failed; said once.
-    pub fn down(
+    pub fn note_failure(
         &mut self,
         now: Instant,
         transport: Transport,
@@ -340,7 +342,7 @@ impl Net {
 
     /// N-7: a server that says how long it wants to be left alone is; whatever
     /// else it answers, its circuit closes.
-    pub(super) fn judge(&mut self, now: Instant, target: &Target, response: &Response<'_>) {
+    pub(super) fn update_health(&mut self, now: Instant, target: &Target, response: &Response<'_>) {
         let asks = response.status == 503;
         if !asks && self.health.is_empty() {
             return;
@@ -369,25 +371,25 @@ impl Net {
     }
 
     /// Has the wheel wake the shard when a watched flow is to be looked at.
-    pub fn arm_beats(&mut self) {
+    pub fn arm_liveness_timer(&mut self) {
         let Some(due) = self.peers.due() else { return };
-        match self.beats {
+        match self.liveness_timer {
             Some((armed, _)) if armed <= due => return,
             Some((_, timer)) => self.txns.cancel_timer(timer),
             None => {}
         }
-        self.beats = Some((due, self.txns.set_timer(due, Timer::Beats)));
+        self.liveness_timer = Some((due, self.txns.set_timer(due, Timer::Liveness)));
     }
 
     /// The timer of `arm_beats` fired.
-    pub const fn beats_fired(&mut self) {
-        self.beats = None;
+    pub const fn liveness_timer_fired(&mut self) {
+        self.liveness_timer = None;
     }
 
     /// Where the peer at the end of a flow is reached by others: it is there
     /// that it lives or does not, and not at the port that it connected from.
     fn reached_at(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
-        let back = self.way_back(flow);
+        let back = self.reconnect_target(flow);
         let back = back.map(|back| (back.transport, back.addr));
         back.or_else(|| self.far_side(flow))
     }

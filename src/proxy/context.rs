@@ -96,8 +96,8 @@ pub struct Branch {
     pub(super) due: Instant,
     /// The final answer as it would go upstream, kept while others may be better.
     pub(super) last: Option<Buf>,
-    pub(super) detour: Detour,
-    pub(super) standing: Standing,
+    pub(super) tcp_fallback: TcpFallback,
+    pub(super) standing: AnswerWeight,
     /// It went to an element of ours, and nobody else answers it.
     pub(super) is_inside: bool,
     /// Its final answer is that of whoever the request was for, and not of an
@@ -118,12 +118,12 @@ pub struct Branch {
 
 /// Whether the final answer waits for a pending branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum AnswerWeight {
     /// It does.
     Awaited,
     /// Its peer is silent and its stand-by was started beside it: its answer
     /// counts until somebody has answered the request itself.
-    Overtaken,
+    StandbyStarted,
     /// Its connection was lost with nothing heard, and it was sent again: its
     /// answer counts where the other one found that it had arrived after all.
     CutOff,
@@ -131,7 +131,7 @@ pub(super) enum Standing {
 
 /// Whether a request too long for a datagram took a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detour {
+pub(super) enum TcpFallback {
     /// Not so far.
     None,
     /// It went by TCP instead of by UDP to this address.
@@ -149,8 +149,8 @@ impl Branch {
             timer: None,
             due: Instant::ZERO,
             last: None,
-            detour: Detour::None,
-            standing: Standing::Awaited,
+            tcp_fallback: TcpFallback::None,
+            standing: AnswerWeight::Awaited,
             is_inside: false,
             is_said: false,
             is_again: false,
@@ -169,21 +169,21 @@ impl Branch {
                 addr,
                 ..
             },
-            Detour::None,
-        ) = (&mut self.target.hop, self.detour)
+            TcpFallback::None,
+        ) = (&mut self.target.hop, self.tcp_fallback)
         {
             *transport = Transport::Tcp;
-            self.detour = Detour::Stream(*addr);
+            self.tcp_fallback = TcpFallback::Stream(*addr);
         }
     }
 
     /// TCP was refused; the request may go by UDP after all. False when
     /// it had not left that way.
     pub(super) const fn leave_stream(&mut self) -> bool {
-        let Detour::Stream(addr) = self.detour else {
+        let TcpFallback::Stream(addr) = self.tcp_fallback else {
             return false;
         };
-        self.detour = Detour::Refused;
+        self.tcp_fallback = TcpFallback::Refused;
         self.target.hop = Hop::to(Transport::Udp, addr);
         true
     }
@@ -227,7 +227,7 @@ impl Context {
 
     /// Lines further branches up behind one, in order, before whoever stood by
     /// for it so far. What finds no room is left out.
-    pub(super) fn line_up(&mut self, index: usize, further: impl Iterator<Item = Branch>) {
+    pub(super) fn append_standbys(&mut self, index: usize, further: impl Iterator<Item = Branch>) {
         let before = self.branches.len();
         let mut last = index;
         for mut branch in further.take(limits::BRANCHES_MAX.saturating_sub(before)) {
@@ -260,7 +260,7 @@ impl Context {
     /// Whether the final answer must wait for a branch under way, as its
     /// standing says.
     pub(super) fn is_waiting(&self) -> bool {
-        let is_pending = |standing: Standing| {
+        let is_pending = |standing: AnswerWeight| {
             let mut branches = self.branches.iter();
             branches.any(|branch| branch.is_pending() && branch.standing == standing)
         };
@@ -271,9 +271,11 @@ impl Context {
                 && !is_met(branch)
         };
         let is_answered = || self.branches.iter().any(is_answer);
-        is_pending(Standing::Awaited)
-            || is_pending(Standing::Overtaken) && !is_answered()
-            || is_pending(Standing::CutOff) && self.branches.iter().any(is_met) && !is_answered()
+        is_pending(AnswerWeight::Awaited)
+            || is_pending(AnswerWeight::StandbyStarted) && !is_answered()
+            || is_pending(AnswerWeight::CutOff)
+                && self.branches.iter().any(is_met)
+                && !is_answered()
     }
 
     pub(super) const fn is_invite(&self) -> bool {

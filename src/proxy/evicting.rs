@@ -17,7 +17,7 @@ impl Proxy {
     /// Makes room for a request that there is none for; whether it may be kept now.
     pub(super) fn makes_room(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> bool {
         let held = turn.net.txns.charged(request.ingress.source.ip()) + request.bytes.len();
-        if held > limits::SOURCE_EVICTED_FROM && !request.ingress.principal.is_peer() {
+        if held > limits::SOURCE_EVICTED_FROM && !request.ingress.principal.is_cluster_node() {
             return false;
         }
         for _ in 0..limits::EVICTIONS_MAX {

@@ -42,7 +42,7 @@ impl Proxy {
         let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
         let is_inside =
             || best.is_some_and(|(index, _)| turn.leads_inside(&context.branches[index]));
-        let softened = match (status, &own) {
+        let mapped = match (status, &own) {
             // The caller has cancelled nothing.
             (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
             // What was cancelled and never heard of is over as asked.
@@ -55,22 +55,26 @@ impl Proxy {
             // element of ours is all there is.
             (503, _) => turn
                 .policy
-                .soften(503, context.ingress.principal)
+                .map_final_status(503, context.ingress.principal)
                 .filter(|_| is_inside())
                 .or(Some((500, "No Server Could Take The Request"))),
             // What the DNS says of such an element says nothing of whoever is asked for.
-            (404 | 480, None) if is_inside() => turn.policy.soften(503, context.ingress.principal),
+            (404 | 480, None) if is_inside() => {
+                turn.policy.map_final_status(503, context.ingress.principal)
+            }
             _ if turn.net.omit.leaves_out(Omit::Softening) => None,
-            _ => turn.policy.soften(status, context.ingress.principal),
+            _ => turn
+                .policy
+                .map_final_status(status, context.ingress.principal),
         };
-        let (status, bytes) = match (best, own, softened) {
+        let (status, bytes) = match (best, own, mapped) {
             (Some((index, _)), Some(response), None) => {
                 let branches = &context.branches;
                 let merged = merge_challenges(turn.net, branches, index, response, &mut self.again);
                 (status, merged)
             }
-            (_, _, softened) => {
-                let answer = softened.unwrap_or_else(|| (status, local_reason(status)));
+            (_, _, mapped) => {
+                let answer = mapped.unwrap_or_else(|| (status, local_reason(status)));
                 let from = context.ingress;
                 let lines = &mut self.plan.lines;
                 lines.clear();
@@ -82,7 +86,8 @@ impl Proxy {
                 let bytes = local_answer(turn.net, &base, again, from, (answer, lines));
                 // P-20: it is said for whoever the request was for.
                 let is_said = best.is_some_and(|(index, _)| context.branches[index].is_said);
-                let speaks_for_him = softened.is_none() && is_said && from.principal.is_peer();
+                let speaks_for_him =
+                    mapped.is_none() && is_said && from.principal.is_cluster_node();
                 if speaks_for_him {
                     (answer.0, say(turn.net, bytes, again))
                 } else {
@@ -107,7 +112,7 @@ impl Proxy {
         if status >= 200 && context.is_invite() {
             self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
         }
-        self.revive(turn, server, context.ingress, &bytes);
+        self.reroute_response(turn, server, context.ingress, &bytes);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         if status < 300 {
@@ -121,7 +126,7 @@ impl Proxy {
 impl Turn<'_> {
     /// Whether a branch went to an element of ours, or would have.
     fn leads_inside(&self, branch: &Branch) -> bool {
-        branch.is_inside || self.policy.is_peer(self.net, branch.target.hop)
+        branch.is_inside || self.policy.is_cluster_node(self.net, branch.target.hop)
     }
 }
 

@@ -100,7 +100,7 @@ impl Proxy {
                 ..like.clone()
             })
         });
-        context.line_up(index, further);
+        context.append_standbys(index, further);
     }
 
     /// There is no server: whoever stands by tries as after a failure of the
@@ -122,7 +122,7 @@ impl Proxy {
         if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
             turn.net.counters.names_failed += 1;
         }
-        turn.policy.located(turn.net, turn.now);
+        turn.policy.on_dns_answer(turn.net, turn.now);
         for waiter in waiting.drain(..) {
             let (slot, index) = (waiter.context, usize::from(waiter.branch));
             let Some(branch) = self.branch(slot, index) else {
@@ -193,7 +193,9 @@ impl Turn<'_> {
     pub(super) fn may_send(&self, hop: Hop) -> bool {
         match hop {
             Hop::Flow(_) | Hop::Named(_) => true,
-            Hop::To { addr, .. } => self.policy.is_peer(self.net, hop) || self.net.permits(addr),
+            Hop::To { addr, .. } => {
+                self.policy.is_cluster_node(self.net, hop) || self.net.permits(addr)
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::edit::decimal;
 use crate::error::Malformed;
 use crate::grammar::params;
 use crate::guard::Guard;
-use crate::id::{Flow, Slot, Team, Transport};
+use crate::id::{Flow, ShardSet, Slot, Transport};
 use crate::limits;
 use crate::locate::Locator;
 use crate::omit::Omit;
@@ -62,7 +62,7 @@ pub enum Timer {
     /// A stream whose phone promised keep-alives must have been heard.
     Silence(Slot),
     /// Keep-alives between the elements of the cluster.
-    Beats,
+    Liveness,
     /// The next piece of what the role has put off.
     Later,
     /// Bounded sweep of expired registrations and bindings.
@@ -111,13 +111,13 @@ pub struct Net {
     /// The operator knows that `sips` is refused.
     pub(super) told_of_sips: bool,
     /// The shards of this node.
-    pub team: Team,
+    pub shard_set: ShardSet,
     /// The flow of the datagram at hand, where it came to this shard itself.
     pub ingress_flow: Option<Flow>,
     /// Room for a branch parameter.
     pub(super) text: Vec<u8>,
     /// The timer of the keep-alives.
-    pub(super) beats: Option<(Instant, TimerId)>,
+    pub(super) liveness_timer: Option<(Instant, TimerId)>,
     /// The time of the step.
     pub(crate) clock: Instant,
     hasher: ahash::RandomState,
@@ -199,8 +199,14 @@ fn reply_flow(flow: Flow, via: &Via) -> Flow {
 impl Net {
     /// The machinery over these endpoints.
     #[must_use]
-    pub fn new(flows: Flows, wall: Wall, seed: [u64; 4], team: Team, now: Instant) -> Self {
-        let [a, b, c, d] = team.seed;
+    pub fn new(
+        flows: Flows,
+        wall: Wall,
+        seed: [u64; 4],
+        shard_set: ShardSet,
+        now: Instant,
+    ) -> Self {
+        let [a, b, c, d] = shard_set.seed;
         Self {
             omit: Omit::Nothing,
             pool: Pool::new(),
@@ -208,7 +214,7 @@ impl Net {
             locator: Locator::new(flows.spoken(), seed),
             located: Vec::new(),
             flows,
-            txns: Transactions::new(now, seed, team.own),
+            txns: Transactions::new(now, seed, shard_set.own),
             health: Health::default(),
             peers: Peers::new(seed),
             guard: Guard::new(seed),
@@ -220,13 +226,13 @@ impl Net {
             wall,
             draining: false,
             told_of_sips: false,
-            team,
+            shard_set: shard_set,
             ingress_flow: None,
             text: Vec::new(),
-            beats: None,
+            liveness_timer: None,
             clock: now,
             hasher: ahash::RandomState::with_seeds(b, c, d, a),
-            mac: Mac::new(team.seed, "steadfast words"),
+            mac: Mac::new(shard_set.seed, "steadfast words"),
             chance: Chance::new(seed),
         }
     }
@@ -335,7 +341,7 @@ impl Net {
 
     /// Gives every other shard the same.
     pub fn tell_all(&mut self, handoff: &Handoff) {
-        for to in self.team.others() {
+        for to in self.shard_set.others() {
             self.hand(to, handoff.clone());
         }
     }

@@ -151,7 +151,10 @@ fn decimal_of(digits: &[u8]) -> Option<u64> {
 impl Turn<'_> {
     /// V-3, V-5: takes notice of what an element of the cluster said in our Via.
     pub(super) fn heed(&mut self, via: &Via, response: &Response<'_>) {
-        if !self.policy.is_peer(self.net, Hop::Flow(response.flow)) {
+        if !self
+            .policy
+            .is_cluster_node(self.net, Hop::Flow(response.flow))
+        {
             return;
         }
         if let Some(said) = Said::read(response.bytes, via)

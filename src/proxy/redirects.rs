@@ -30,7 +30,7 @@ impl Proxy {
         let mut instead = Vec::new();
         let target = &branch.target;
         let (net, policy) = (&mut *turn.net, &mut *turn.policy);
-        if !policy.redirected(net, context, target, response, &mut instead) {
+        if !policy.on_redirect(net, context, target, response, &mut instead) {
             return false;
         }
         let from = turn.net.host(context.branches[index].target.hop);
@@ -58,7 +58,7 @@ impl Proxy {
                 None => further.push(Branch::new(target)),
             }
         }
-        context.line_up(index, further.into_iter());
+        context.append_standbys(index, further.into_iter());
         self.ended(turn, slot, index, 430, None);
         true
     }

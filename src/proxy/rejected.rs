@@ -219,7 +219,7 @@ impl Turn<'_> {
         }
         let (bytes, message) = (request.bytes, request.message);
         let mut source = request.ingress.source;
-        if request.ingress.principal.is_peer()
+        if request.ingress.principal.is_cluster_node()
             && let Some(below) = request.sender_below()
         {
             source = SocketAddr::new(below, 0);

@@ -118,8 +118,9 @@ impl Proxy {
     ) -> Fate {
         // O-21: what is between proxies no phone hears, from whichever of us.
         let is_between = reply.status == 430;
-        let softened = is_between.then(|| turn.policy.soften(430, request.ingress.principal));
-        let reply = match softened.flatten() {
+        let mapped =
+            is_between.then(|| turn.policy.map_final_status(430, request.ingress.principal));
+        let reply = match mapped.flatten() {
             Some((status, reason)) => Reply {
                 status,
                 reason,
@@ -190,7 +191,7 @@ impl Proxy {
             // T-2: at once, since the next hop's answer may take longer than 200 ms.
             let trying = turn.net.answer(request, 100, "Trying", b"");
             let send = turn.net.txns.respond(turn.now, server, 100, trying);
-            if turn.is_unproven(request) {
+            if turn.address_not_validated(request) {
                 turn.net.counters.withheld += 1;
             } else {
                 turn.net.transmit_send(send);

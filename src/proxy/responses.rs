@@ -16,7 +16,7 @@ use crate::scan::{Message, Method, Name, scan_again};
 use crate::send::Hop;
 use crate::trust::identity;
 use crate::trust::mark::{Next, Turned};
-use crate::txn::Heard;
+use crate::txn::ResponseAction;
 
 impl Proxy {
     /// Takes in one response that scanned; `via` is its topmost Via.
@@ -46,7 +46,7 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         }
-        turn.net.go_by(client, response.flow);
+        turn.net.switch_to_live_flow(client, response.flow);
         let heard = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
@@ -58,18 +58,18 @@ impl Proxy {
         };
         let index = usize::from(branch);
         match heard {
-            Heard::Pass => self.heard(turn, slot, index, response),
-            Heard::PassAndAck => {
+            ResponseAction::Pass => self.heard(turn, slot, index, response),
+            ResponseAction::PassAndAck => {
                 if !turn.net.omit.leaves_out(Omit::HopAck) {
                     turn.net.acknowledge(client, response, &mut self.again);
                 }
                 self.heard(turn, slot, index, response);
             }
-            Heard::Again(send) => {
+            ResponseAction::Again(send) => {
                 turn.net.counters.retransmissions_in += 1;
                 turn.net.transmit_send(Some(send));
             }
-            Heard::Absorb => turn.net.counters.retransmissions_in += 1,
+            ResponseAction::Absorb => turn.net.counters.retransmissions_in += 1,
         }
         self.settle(turn.net, slot);
     }
@@ -109,12 +109,12 @@ impl Proxy {
             && self
                 .branch(context, branch.into())
                 .is_some_and(|branch| branch.is_inside)
-            && !turn.policy.is_peer(turn.net, Hop::Flow(flow))
+            && !turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
     }
 
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         if let Some(branch) = self.branch(slot, index) {
-            turn.net.judge(turn.now, &branch.target, response);
+            turn.net.update_health(turn.now, &branch.target, response);
             branch.is_said = turn.is_of_target(response);
         }
         match response.status {
@@ -204,9 +204,10 @@ impl Proxy {
         take_off(response, edits);
         turn.change(context, response, edits);
         turn.policy
-            .accepted(turn.net, turn.now, context, response, edits);
+            .on_accepted(turn.net, turn.now, context, response, edits);
         if let Some(uri) = learns {
-            turn.policy.learn(turn.net, turn.now, response.flow, &uri);
+            turn.policy
+                .on_redirect_accepted(turn.net, turn.now, response.flow, &uri);
         }
         let room = response.bytes.len() + edits.growth();
         let pool = &turn.net.pool;
@@ -246,7 +247,7 @@ impl Turn<'_> {
         self.net.report_upstream(context, response, edits);
         let asked = (context.method, context.ingress.flow);
         secure::relax_answer(self.net, asked, response, edits);
-        if context.ingress.principal.is_peer() && self.is_of_target(response) {
+        if context.ingress.principal.is_cluster_node() && self.is_of_target(response) {
             say_upstream(response, edits);
         }
         if let Note::Dialog {
@@ -259,7 +260,8 @@ impl Turn<'_> {
         {
             // An answer from outside leaves the Record-Route as it was, and claims no
             // element of ours for what is behind whoever gave it.
-            let is_claim = |next: Next<'_>| set.is_some() && self.policy.names_peer(next.uri());
+            let is_claim =
+                |next: Next<'_>| set.is_some() && self.policy.names_cluster_node(next.uri());
             let is_own = |value: &[u8]| self.net.route_way(value) == *own;
             let place = set.map(|set| self.net.route_set_at(set, response));
             let turned = Turned {
@@ -282,7 +284,7 @@ impl Turn<'_> {
             return;
         }
         let hop = Hop::Flow(response.flow);
-        if !self.policy.is_peer(self.net, hop) {
+        if !self.policy.is_cluster_node(self.net, hop) {
             identities.strip(bytes, message, edits);
         } else if !context.ingress.principal.is_trusted() {
             identity::keep_private(bytes, message, edits);
@@ -298,7 +300,10 @@ impl Turn<'_> {
         if !Context::is_retryable(response.status) {
             return false;
         }
-        if !self.policy.is_peer(self.net, Hop::Flow(response.flow)) {
+        if !self
+            .policy
+            .is_cluster_node(self.net, Hop::Flow(response.flow))
+        {
             return true;
         }
         let via = response.message.top_via();
@@ -366,7 +371,7 @@ impl Turn<'_> {
     fn stray(&mut self, flow: Flow) {
         self.net.counters.stray_responses += 1;
         if let Some(peer) = self.net.flows.peer(flow)
-            && !self.policy.is_peer(self.net, Hop::Flow(flow))
+            && !self.policy.is_cluster_node(self.net, Hop::Flow(flow))
             && !self.net.guard.admit(self.now, peer.ip(), Kind::Stray)
         {
             self.net.counters.limited += 1;
@@ -377,7 +382,7 @@ impl Turn<'_> {
 impl Net {
     /// What follows the answer to a request, its ACK and its CANCEL, takes the
     /// connection that the answer came by when that of the request is gone.
-    fn go_by(&mut self, client: ClientId, flow: Flow) {
+    fn switch_to_live_flow(&mut self, client: ClientId, flow: Flow) {
         let is_lost = |sent: Flow| sent != flow && !self.flows.lives(sent);
         if self.txns.client_flow(client).is_some_and(is_lost) {
             self.txns.set_client_flow(client, flow);

@@ -27,7 +27,7 @@ use crate::uri::Uri;
 
 /// An answer under way to a caller whose connection is gone.
 #[derive(Debug)]
-pub(super) struct Return {
+pub(super) struct PendingResponse {
     server: ServerId,
     bytes: Buf,
     /// Where its request came in.
@@ -53,7 +53,7 @@ enum Waits {
 impl Proxy {
     /// Finds a new way for an answer whose connection is gone, and lets its
     /// transaction have it. An answer that has to wait for the DNS leaves later.
-    pub(super) fn revive(
+    pub(super) fn reroute_response(
         &mut self,
         turn: &mut Turn<'_>,
         server: ServerId,
@@ -84,7 +84,7 @@ impl Proxy {
         };
         // A stranger's Via aims nothing at anybody else.
         let sent_by = sent_by.filter(|_| ingress.principal != Principal::Stranger);
-        let mut answer = Return {
+        let mut answer = PendingResponse {
             server,
             bytes: response.clone(),
             ingress,
@@ -93,7 +93,7 @@ impl Proxy {
             left: vec![first],
             tried: Vec::new(),
         };
-        answer.go_on(turn);
+        answer.try_next_way(turn);
         if answer.waits.is_some() && self.returns.len() < limits::RETURNS_MAX {
             self.returns.push(answer);
         }
@@ -108,14 +108,14 @@ impl Proxy {
     /// A connection could not be opened: what waited for it tries the next way.
     pub(super) fn returns_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         if let Flow::Stream(stream) = flow {
-            self.returns_go_on(turn, |waits| waits == Waits::Opening(stream));
+            self.continue_returns(turn, |waits| waits == Waits::Opening(stream));
         }
     }
 
     /// The DNS has answered.
     pub(super) fn returns_located(&mut self, turn: &mut Turn<'_>, name: LookupId) {
         let is_it = |waits| matches!(waits, Waits::Asking(asked, _) if asked == name);
-        self.returns_go_on(turn, is_it);
+        self.continue_returns(turn, is_it);
     }
 
     /// Gives up what the DNS was too slow for.
@@ -125,10 +125,10 @@ impl Proxy {
             .retain(|answer| !answer.waits.is_some_and(is_late));
     }
 
-    fn returns_go_on(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
+    fn continue_returns(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
         for answer in &mut self.returns {
             if answer.waits.is_some_and(&is_ready)
-                && let Some(flow) = answer.go_on(turn)
+                && let Some(flow) = answer.try_next_way(turn)
             {
                 turn.net.transmit(flow, answer.bytes.clone());
             }
@@ -137,10 +137,10 @@ impl Proxy {
     }
 }
 
-impl Return {
+impl PendingResponse {
     /// Takes the next way there is; the flow, if there is one by now. It may
     /// still have to be opened: then that is what the answer waits for.
-    fn go_on(&mut self, turn: &mut Turn<'_>) -> Option<Flow> {
+    fn try_next_way(&mut self, turn: &mut Turn<'_>) -> Option<Flow> {
         self.waits = None;
         while self.tried.len() < limits::RETURN_TRIES_MAX {
             let Some(hop) = self.left.pop() else {
@@ -201,10 +201,10 @@ impl Return {
             source, principal, ..
         } = self.ingress;
         // What a sibling relayed may not come from outside, and its answer goes there.
-        let is_ours = principal.is_peer() && turn.policy.may_return(server.1);
+        let is_ours = principal.is_cluster_node() && turn.policy.may_return(server.1);
         (is_ours || turn.may_reach(server, None))
             && (self.tried.is_empty()
-                || principal.is_peer()
+                || principal.is_cluster_node()
                 || turn.net.guard.admit(turn.now, source.ip(), Kind::Roaming))
     }
 }

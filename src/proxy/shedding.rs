@@ -67,7 +67,8 @@ impl Turn<'_> {
         // The request and a copy of it; how many more is not decided yet.
         let more = limits::TRANSACTION_BYTES + 2 * request.bytes.len();
         let bytes = txns.charged(source) + more;
-        guard.may_keep(self.now, source, bytes, pool.free()) || request.ingress.principal.is_peer()
+        guard.may_keep(self.now, source, bytes, pool.free())
+            || request.ingress.principal.is_cluster_node()
     }
 
     /// Whether a request that is none of what there is already may be one of
@@ -118,7 +119,7 @@ impl Turn<'_> {
         let mut plan = Plan::default();
         let mut pass = Pass::new(self.net, self.now, request, &mut plan);
         request.in_dialog()
-            && (request.ingress.principal.is_peer() || self.policy.is_marked(&mut pass))
+            && (request.ingress.principal.is_cluster_node() || self.policy.is_marked(&mut pass))
     }
 
     /// An emergency by its address (RFC 5031, I-7); by Resource-Priority (RFC 4412)
@@ -130,6 +131,6 @@ impl Turn<'_> {
             let mut lines = request.message.others(request.bytes, "Resource-Priority");
             lines.next().is_some()
         };
-        request.is_emergency() || request.ingress.principal.is_peer() && ranked()
+        request.is_emergency() || request.ingress.principal.is_cluster_node() && ranked()
     }
 }

@@ -1,7 +1,7 @@
 //! What time brings: timeouts of transactions, Timer C, the end of things;
 //! and what a lost flow means for the requests that wait on it.
 
-use super::context::{Detour, Standing};
+use super::context::{AnswerWeight, TcpFallback};
 use super::final_answer::local_answer;
 use super::{Branch, Net, Owner, Proxy, State, Turn};
 use crate::id::{ClientId, Flow, ServerId, Slot};
@@ -26,11 +26,15 @@ impl Proxy {
                         transport, addr, ..
                     } = branch.target.hop
                         && !heard
-                        && branch.standing != Standing::CutOff
+                        && branch.standing != AnswerWeight::CutOff
                     {
-                        if turn.policy.is_peer(turn.net, branch.target.hop) {
-                            turn.net
-                                .down(turn.now, transport, addr, "requests get no answer");
+                        if turn.policy.is_cluster_node(turn.net, branch.target.hop) {
+                            turn.net.note_failure(
+                                turn.now,
+                                transport,
+                                addr,
+                                "requests get no answer",
+                            );
                         } else {
                             turn.net.health.failed(turn.now, transport, addr);
                         }
@@ -138,7 +142,7 @@ impl Proxy {
         if goes_on {
             // The others have waited long enough; a 2xx may still be on its way.
             self.ended(turn, slot, place, status, None);
-            return self.linger(turn, slot, place);
+            return self.arm_final_deadline(turn, slot, place);
         }
         if let Some(client) = client {
             self.abandon(turn.net, slot, place, client);
@@ -156,7 +160,7 @@ impl Proxy {
         if let Some((branch, patience)) = self.branch(slot, index).zip(patience) {
             branch.set_due(turn, (slot, index), patience);
         }
-        self.overtake(turn, slot, index);
+        self.start_standby(turn, slot, index);
     }
 
     /// Drops the transaction of a branch without a word. Its place in the
@@ -230,7 +234,7 @@ impl Proxy {
         }
         if was_up && self.cut_off(slot, index) {
             self.ended(turn, slot, index, status, None);
-            return self.linger(turn, slot, index);
+            return self.arm_final_deadline(turn, slot, index);
         }
         self.abandon(turn.net, slot, index, client);
         self.ended(turn, slot, index, status, None);
@@ -247,12 +251,12 @@ impl Proxy {
         let branch = context.branches.get_mut(index);
         let Some(branch) = branch.filter(|branch| {
             let unheard = matches!(branch.state, State::Trying { .. });
-            let may_leave = unheard && matches!(branch.detour, Detour::Stream(_));
-            !may_leave || branch.standing == Standing::CutOff
+            let may_leave = unheard && matches!(branch.tcp_fallback, TcpFallback::Stream(_));
+            !may_leave || branch.standing == AnswerWeight::CutOff
         }) else {
             return false;
         };
-        branch.standing = Standing::CutOff;
+        branch.standing = AnswerWeight::CutOff;
         true
     }
 
@@ -284,7 +288,7 @@ impl Proxy {
         });
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
             open && !lost.is_again
-                && lost.standing == Standing::Awaited
+                && lost.standing == AnswerWeight::Awaited
                 && lost.state == State::Trying { cancel: false }
         }) else {
             return false;
@@ -293,17 +297,17 @@ impl Proxy {
             hop @ Hop::To { .. } => Some(hop),
             // Nobody may listen there, which takes time to find out.
             Hop::Flow(_) if stands_elsewhere => None,
-            Hop::Flow(_) => back.and_then(|back| turn.policy.reopened(turn.net, back)),
+            Hop::Flow(_) => back.and_then(|back| turn.policy.hop_to_reopen(turn.net, back)),
             Hop::Named(_) => None,
         };
         let Some(hop) = hop else {
             return false;
         };
-        lost.standing = Standing::CutOff;
+        lost.standing = AnswerWeight::CutOff;
         let mut again = Branch::new(lost.target.clone());
-        (again.is_again, again.detour, again.target.hop) = (true, lost.detour, hop);
+        (again.is_again, again.tcp_fallback, again.target.hop) = (true, lost.tcp_fallback, hop);
         let breadth = lost.breadth;
-        context.line_up(index, std::iter::once(again));
+        context.append_standbys(index, std::iter::once(again));
         turn.net.counters.sent_again += 1;
         self.launch(turn, slot, place, breadth);
         // Both copies went to the same place: what is to follow the first one

@@ -29,7 +29,11 @@ impl Proxy {
             // It follows a provisional of whoever is there.
             Owner::Cancel { .. } | Owner::Local | Owner::Agent(_) => false,
         };
-        if is_learned && turn.policy.is_hearsay(turn.net, turn.now, flow) {
+        if is_learned
+            && turn
+                .policy
+                .is_known_by_address_alone(turn.net, turn.now, flow)
+        {
             turn.answer(flow, bytes);
         } else {
             turn.net.transmit(flow, bytes);
@@ -51,7 +55,7 @@ impl Turn<'_> {
         let is_aimed = request.via.maddr.is_some() || request.via.received.is_some();
         self.net.counters.aimed_vias += u64::from(is_aimed);
         let bytes = request.bytes.len();
-        request.ingress.principal.is_peer()
+        request.ingress.principal.is_cluster_node()
             || self
                 .net
                 .guard
@@ -63,7 +67,7 @@ impl Turn<'_> {
         let Some(peer) = self.net.flows.peer(flow) else {
             return true;
         };
-        self.policy.is_peer(self.net, Hop::Flow(flow))
+        self.policy.is_cluster_node(self.net, Hop::Flow(flow))
             || self.net.guard.request(self.now, peer.ip(), bytes.len())
     }
 
@@ -71,7 +75,7 @@ impl Turn<'_> {
     /// have it.
     pub fn answer(&mut self, flow: Flow, bytes: Buf) {
         if let Flow::Udp { peer, .. } = flow
-            && !self.policy.is_peer(self.net, Hop::Flow(flow))
+            && !self.policy.is_cluster_node(self.net, Hop::Flow(flow))
             && !self.net.guard.repay(self.now, peer.ip(), bytes.len())
         {
             self.net.counters.withheld += 1;
@@ -96,9 +100,9 @@ impl Turn<'_> {
     }
 
     /// Whether the address that a request came from may be forged.
-    pub(super) fn is_unproven(&mut self, request: &Request<'_>) -> bool {
+    pub(super) fn address_not_validated(&mut self, request: &Request<'_>) -> bool {
         matches!(request.ingress.flow, Flow::Udp { .. })
-            && !request.ingress.principal.is_peer()
+            && !request.ingress.principal.is_cluster_node()
             && !self
                 .net
                 .guard
@@ -107,7 +111,7 @@ impl Turn<'_> {
 
     /// An ACK with the tag of our own refusal: only who received that has it.
     pub(super) fn prove_by_ack(&mut self, ack: &Request<'_>) {
-        if self.is_unproven(ack) && self.has_own_tag(ack) {
+        if self.address_not_validated(ack) && self.has_own_tag(ack) {
             self.net
                 .guard
                 .acknowledged(self.now, ack.ingress.source.ip());

@@ -151,7 +151,7 @@ impl BlockClosure for Chain<'_> {
 #[cfg(test)]
 mod tests {
     use aes::{Aes128, Aes128Enc, Aes256, Aes256Enc};
-    use cmac::{Cmac as Twin, Mac};
+    use cmac::{Cmac as Naive, Mac};
 
     use super::*;
 
@@ -186,12 +186,12 @@ mod tests {
         );
         for len in 0..text.len() {
             let message = &text[..len];
-            let key = <Twin<Aes256> as Mac>::new(&[5; 32].into());
+            let key = <Naive<Aes256> as Mac>::new(&[5; 32].into());
             let want: [u8; 16] = key.chain_update(message).finalize().into_bytes().into();
             assert_eq!(cmac.of(message), want, "{len}");
-            let key = <Twin<Aes128> as Mac>::new(&[3; 16].into());
-            let twin: [u8; 16] = key.chain_update(message).finalize().into_bytes().into();
-            assert_eq!(other.of(message), twin, "{len}");
+            let key = <Naive<Aes128> as Mac>::new(&[3; 16].into());
+            let naive: [u8; 16] = key.chain_update(message).finalize().into_bytes().into();
+            assert_eq!(other.of(message), naive, "{len}");
             for read in 0..len.div_ceil(BLOCK) {
                 let (blocks, rest) = message.split_at(read * BLOCK);
                 let state = cmac.go_on(State::default(), blocks.as_chunks().0);

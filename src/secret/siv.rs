@@ -133,11 +133,11 @@ mod tests {
         for n in 0..8 {
             let key: [u8; 64] = std::array::from_fn(|place| u8::try_from(place).unwrap() ^ n);
             let siv = Siv::new(&key);
-            let mut twin = Aes256Siv::new(&key.into());
+            let mut naive = Aes256Siv::new(&key.into());
             for len in 0..text.len() {
                 let (mut own, mut want) = (text[..len].to_vec(), text[..len].to_vec());
                 let iv: [u8; BLOCK] = siv.seal(&mut own);
-                let tag = twin.encrypt_in_place_detached([[]; 0] as [[u8; 0]; 0], &mut want);
+                let tag = naive.encrypt_in_place_detached([[]; 0] as [[u8; 0]; 0], &mut want);
                 assert_eq!((iv, &own), (tag.unwrap().into(), &want), "{n} {len}");
                 assert!(siv.open(&iv, &mut own));
                 assert_eq!(own, &text[..len]);

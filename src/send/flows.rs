@@ -15,7 +15,7 @@ use super::hop::Hop;
 use super::names::{NameId, Names};
 use super::peer_rule::End;
 use crate::frame;
-use crate::id::{Flow, Slab, StreamId, Team, Transport};
+use crate::id::{Flow, ShardSet, Slab, StreamId, Transport};
 use crate::limits;
 use crate::locate::is_unicast;
 use crate::time::Instant;
@@ -103,7 +103,7 @@ pub enum Reach {
 /// All flows of a shard.
 #[derive(Debug)]
 pub struct Flows {
-    team: Team,
+    shard_set: ShardSet,
     locals: Vec<Local>,
     /// What they are called besides.
     known_as: KnownAs,
@@ -131,14 +131,14 @@ type Destination = (Transport, SocketAddr, Option<NameId>);
 impl Flows {
     /// A table over these endpoints (`shard::Setup::locals`).
     #[must_use]
-    pub fn new(locals: Vec<Local>, seed: [u64; 4], team: Team) -> Self {
+    pub fn new(locals: Vec<Local>, seed: [u64; 4], shard_set: ShardSet) -> Self {
         let [a, b, c, d] = seed;
         let hash = ahash::RandomState::with_seeds(a, b, c, d);
         let names = Names::new(hash.clone());
-        let first = StreamId::first(team.own);
+        let first = StreamId::first(shard_set.own);
         Self {
-            team,
-            owners: locals::owners(&locals, team),
+            shard_set,
+            owners: locals::owners(&locals, shard_set),
             are_core: vec![false; locals.len()],
             homes: Vec::new(),
             locals,
@@ -155,14 +155,14 @@ impl Flows {
     /// can. Listeners are everybody's, since all shards share their addresses.
     #[must_use]
     pub fn elsewhere(&self, flow: Flow) -> Option<u8> {
-        if self.team.is_alone() {
+        if self.shard_set.is_alone() {
             return None;
         }
         let owner = match flow {
             Flow::Udp { socket, .. } => (*self.owners.get(usize::from(socket.0))?)?,
             Flow::Stream(stream) => stream.shard(),
         };
-        self.team.is_other(owner).then_some(owner)
+        self.shard_set.is_other(owner).then_some(owner)
     }
 
     /// True for the flows of listeners, over which any shard may have sent.
@@ -183,7 +183,7 @@ impl Flows {
         let Flow::Stream(stream) = flow else {
             return false;
         };
-        self.team.is_other(stream.shard())
+        self.shard_set.is_other(stream.shard())
             && self.away.len() < limits::AWAY_STREAMS_MAX
             && self.away.insert(stream, far).is_none()
     }

@@ -31,7 +31,7 @@ use crate::time::{Duration, Instant};
 
 /// Who asks on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beats {
+pub enum KeepaliveRole {
     /// Nobody, until a request leaves.
     None,
     /// We do, all the time.
@@ -42,9 +42,9 @@ pub enum Beats {
 
 /// What is to be done about a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum LivenessEvent {
     /// Ask whether it is alive.
-    Ask(Flow),
+    Probe(Flow),
     /// It has been silent for too long: what waits there tries another way.
     Suspect(Flow),
     /// Nothing waits for it any longer.
@@ -73,7 +73,7 @@ pub struct Peers {
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     flow: Flow,
-    beats: Beats,
+    role: KeepaliveRole,
     /// When anything came last.
     heard: Instant,
     /// The first question since then.
@@ -127,12 +127,12 @@ impl Peers {
 
     /// Watches a flow. What is known of one that is watched already stays, and
     /// where we ask we go on.
-    pub fn meet(&mut self, now: Instant, flow: Flow, beats: Beats) {
+    pub fn watch(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
         if let Some(peer) = self.find(flow) {
-            if peer.beats == Beats::None || beats == Beats::Ours {
-                peer.beats = beats;
+            if peer.role == KeepaliveRole::None || role == KeepaliveRole::Ours {
+                peer.role = role;
             }
-            if beats != Beats::None {
+            if role != KeepaliveRole::None {
                 peer.voice = Voice::Answers;
             }
         } else if self.list.len() < limits::PEERS_MAX {
@@ -140,7 +140,7 @@ impl Peers {
             self.places.insert(flow, place);
             self.list.push(Peer {
                 flow,
-                beats,
+                role,
                 heard: now,
                 asked: None,
                 pinged: now,
@@ -148,11 +148,11 @@ impl Peers {
                 is_paced: false,
                 state: State::Alive,
                 is_doubted: false,
-                voice: match (beats, flow) {
-                    (Beats::Ours | Beats::Theirs, _) => Voice::Answers,
+                voice: match (role, flow) {
+                    (KeepaliveRole::Ours | KeepaliveRole::Theirs, _) => Voice::Answers,
                     // Somebody has taken the connection.
-                    (Beats::None, Flow::Stream(_)) => Voice::Messages,
-                    (Beats::None, Flow::Udp { .. }) => Voice::Unheard,
+                    (KeepaliveRole::None, Flow::Stream(_)) => Voice::Messages,
+                    (KeepaliveRole::None, Flow::Udp { .. }) => Voice::Unheard,
                 },
                 owes: false,
             });
@@ -163,10 +163,10 @@ impl Peers {
     /// The peer asks whether we are alive. True when it has done so regularly
     /// enough to mean something by falling silent. Until then nothing is held
     /// against it: whoever accepted a stream cannot ask in turn.
-    pub fn questioned(&mut self, now: Instant, flow: Flow) -> bool {
+    pub fn note_keepalive(&mut self, now: Instant, flow: Flow) -> bool {
         if self
             .peer(flow)
-            .is_some_and(|peer| peer.beats == Beats::Theirs)
+            .is_some_and(|peer| peer.role == KeepaliveRole::Theirs)
         {
             return true;
         }
@@ -216,7 +216,7 @@ impl Peers {
 
     /// Something came over the flow. True when it was silent for too long
     /// before, or in doubt.
-    pub fn heard(&mut self, now: Instant, flow: Flow) -> bool {
+    pub fn note_heard(&mut self, now: Instant, flow: Flow) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
@@ -239,11 +239,11 @@ impl Peers {
 
     /// A request left over the flow; `at_once`: something comes back at once from
     /// whoever is there. False when it is not watched.
-    pub fn asked(&mut self, now: Instant, flow: Flow, at_once: bool) -> bool {
+    pub fn note_request_sent(&mut self, now: Instant, flow: Flow, at_once: bool) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
-        if !peer.listens_to_questions() {
+        if !peer.expects_keepalives() {
             return true;
         }
         let owed = at_once || peer.voice != Voice::Messages;
@@ -263,7 +263,7 @@ impl Peers {
         let Some(peer) = self.find(flow) else {
             return false;
         };
-        if peer.state != State::Alive || !peer.listens_to_questions() {
+        if peer.state != State::Alive || !peer.expects_keepalives() {
             return false;
         }
         peer.is_doubted = true;
@@ -323,7 +323,7 @@ impl Peers {
     }
 
     /// Appends what is to be done now and sets the next `due`.
-    pub fn look(&mut self, now: Instant, out: &mut Vec<Beat>) {
+    pub fn look(&mut self, now: Instant, out: &mut Vec<LivenessEvent>) {
         let was_due = self.due.take();
         if was_due.is_some_and(|due| now > due + limits::T1) {
             // We were the ones who slept: what came meanwhile is still unread.
@@ -339,7 +339,9 @@ impl Peers {
             next = Some(next.map_or(due, |other| other.min(due)));
         }
         for at in begin..out.len() {
-            if let Some(Beat::Forgotten(flow) | Beat::Idle(flow)) = out.get(at).copied() {
+            if let Some(LivenessEvent::Forgotten(flow) | LivenessEvent::Idle(flow)) =
+                out.get(at).copied()
+            {
                 self.forget(flow);
             }
         }
@@ -362,13 +364,13 @@ impl Peers {
 impl Peer {
     /// On a stream only its opener may ask; the other side would be taken to
     /// answer.
-    fn listens_to_questions(&self) -> bool {
-        !(self.flow.is_reliable() && self.beats == Beats::Theirs)
+    fn expects_keepalives(&self) -> bool {
+        !(self.flow.is_reliable() && self.role == KeepaliveRole::Theirs)
     }
 
     /// Since when an answer is due, or the next question of the peer.
     fn since(&self) -> Option<Instant> {
-        let theirs = (self.beats == Beats::Theirs).then(|| self.heard + limits::PEER_PING);
+        let theirs = (self.role == KeepaliveRole::Theirs).then(|| self.heard + limits::PEER_PING);
         match (self.asked, theirs) {
             (Some(asked), Some(theirs)) => Some(asked.min(theirs)),
             (asked, theirs) => asked.or(theirs),
@@ -377,7 +379,7 @@ impl Peer {
 
     /// When the next keep-alive of ours is due.
     fn ask_due(&self) -> Option<Instant> {
-        if !self.listens_to_questions() {
+        if !self.expects_keepalives() {
             return None;
         }
         match (self.since(), self.state) {
@@ -386,14 +388,14 @@ impl Peer {
             }
             (Some(since), State::Alive) => Some(self.pinged.max(since) + limits::PEER_PROBE),
             (Some(_), State::Suspect | State::Lost) => Some(self.pinged + limits::PEER_PING),
-            (None, _) => (self.beats == Beats::Ours).then(|| self.pinged + self.pause),
+            (None, _) => (self.role == KeepaliveRole::Ours).then(|| self.pinged + self.pause),
         }
     }
 
     /// Since when its silence says that it is gone.
     fn silent_since(&self) -> Option<Instant> {
         self.since()
-            .filter(|_| self.owes || self.beats == Beats::Theirs)
+            .filter(|_| self.owes || self.role == KeepaliveRole::Theirs)
     }
 
     /// When its state grows worse, if nothing is heard.
@@ -415,7 +417,7 @@ impl Peer {
             (Voice::Messages, State::Alive) => limits::PEER_AGREED,
             (Voice::Unheard | Voice::Messages | Voice::Answers, _) => limits::PEER_FORGET,
         };
-        (self.beats != Beats::Ours).then(|| last + memory)
+        (self.role != KeepaliveRole::Ours).then(|| last + memory)
     }
 
     fn due(&self) -> Instant {
@@ -424,26 +426,26 @@ impl Peer {
         next.unwrap_or(self.heard + limits::PEER_FORGET)
     }
 
-    fn look(&mut self, now: Instant, out: &mut Vec<Beat>) {
+    fn look(&mut self, now: Instant, out: &mut Vec<LivenessEvent>) {
         while self.worse_due().is_some_and(|due| due <= now) {
             if self.state == State::Alive {
                 self.state = State::Suspect;
-                out.push(Beat::Suspect(self.flow));
+                out.push(LivenessEvent::Suspect(self.flow));
             } else {
                 self.state = State::Lost;
-                out.push(Beat::Lost(self.flow));
+                out.push(LivenessEvent::Lost(self.flow));
             }
         }
         if self.forget_due().is_some_and(|due| due <= now) {
             out.push(match self.state {
-                State::Alive => Beat::Idle(self.flow),
-                State::Suspect | State::Lost => Beat::Forgotten(self.flow),
+                State::Alive => LivenessEvent::Idle(self.flow),
+                State::Suspect | State::Lost => LivenessEvent::Forgotten(self.flow),
             });
         } else if self.ask_due().is_some_and(|due| due <= now) {
             self.pinged = now;
             self.asked.get_or_insert(now);
             self.owes |= self.voice != Voice::Messages;
-            out.push(Beat::Ask(self.flow));
+            out.push(LivenessEvent::Probe(self.flow));
         }
     }
 }

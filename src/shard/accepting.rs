@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Hands, Shard};
+use super::{RoleMut, Shard};
 use crate::admission::Class;
 use crate::guard::{Held, Kind};
 use crate::id::{Flow, StreamId, Transport};
@@ -19,13 +19,13 @@ impl Shard {
     }
 
     /// Whether a connection that was just accepted may stay. Over TLS it then
-    /// counts as a handshake until `greeted`.
+    /// counts as a handshake until `handshake_done`.
     ///
     /// A handshake costs as much as a dozen requests, and no call that is up
     /// depends on it. So while the shard is late it is taken in or refused like
     /// the request that is worth least; a phone tries again by its back-off
     /// (RFC 5626 §4.5).
-    pub fn knock(&mut self, now: Instant, end: &End) -> bool {
+    pub fn admit_connection(&mut self, now: Instant, end: &End) -> bool {
         let (ip, transport) = (end.addr.ip(), end.transport);
         let is_peer = self.may_be_peer(now, end);
         let is_strange = transport == Transport::Tls && !is_peer;
@@ -36,21 +36,21 @@ impl Shard {
         }
         let guard = &mut self.net.guard;
         let admitted = (is_peer || guard.admit(now, ip, Kind::Connection))
-            && (transport != Transport::Tls || guard.greet(ip, is_peer));
+            && (transport != Transport::Tls || guard.handshake_started(ip, is_peer));
         self.net.counters.connections_refused += u64::from(!admitted);
         admitted
     }
 
     /// The handshake of a connection from there is over, well or not.
-    pub fn greeted(&mut self, ip: IpAddr) {
-        self.net.guard.greeted(ip);
+    pub fn handshake_done(&mut self, ip: IpAddr) {
+        self.net.guard.handshake_done(ip);
     }
 
     /// Whether a home or an edge of ours may be at the end of a connection.
     fn may_be_peer(&mut self, now: Instant, end: &End) -> bool {
-        match self.hands(now) {
-            Hands::Proxy(_, turn) => turn.policy.may_be_peer(end),
-            Hands::Agent(..) => true,
+        match self.role_mut(now) {
+            RoleMut::Proxy(_, turn) => turn.policy.may_be_cluster_node(end),
+            RoleMut::Agent(..) => true,
         }
     }
 

@@ -4,7 +4,7 @@
 //! A request is handed on by the role, which alone knows whose it is; a response
 //! by its branch, which names the shard that wrote it.
 
-use super::{Acting, Hands, INVITE, Shard};
+use super::{INVITE, RoleMut, RoleState, Shard};
 use crate::edge::Edge;
 use crate::frame::stun;
 use crate::id::Flow;
@@ -26,7 +26,7 @@ impl Shard {
                 bytes,
             } => {
                 self.learn(now, ingress.flow, far);
-                self.net.heard(now, ingress.flow);
+                self.net.note_heard(now, ingress.flow);
                 self.message(now, ingress, &bytes, None);
             }
             Handoff::Stray { flow, bytes } => {
@@ -34,7 +34,7 @@ impl Shard {
                     self.net.ingress_flow = Some(flow);
                     // It is handed on once: what this shard believes of the others is
                     // as old.
-                    if let Acting::Edge(edge) = &mut self.role {
+                    if let RoleState::Edge(edge) = &mut self.role {
                         edge.forget_strays(&self.net, now, flow);
                     }
                     self.message(now, Ingress::by(flow, peer), &bytes, None);
@@ -49,11 +49,11 @@ impl Shard {
             }
             Handoff::Unreachable { flow, quoted } => self.unreachable(now, flow, &quoted),
             Handoff::Heard { flow } => {
-                self.net.heard(now, flow);
+                self.net.note_heard(now, flow);
                 self.net.peers.answers(flow);
             }
             Handoff::Silent { flow } => {
-                if let Hands::Proxy(proxy, mut turn) = self.hands(now) {
+                if let RoleMut::Proxy(proxy, mut turn) = self.role_mut(now) {
                     proxy.suspected(&mut turn, flow);
                 }
             }
@@ -65,8 +65,8 @@ impl Shard {
             | Handoff::Revoked { .. }
             | Handoff::Row { .. }
             | Handoff::Stuck { .. } => {
-                if let Hands::Proxy(_, turn) = self.hands(now) {
-                    turn.policy.told(turn.net, now, from, handoff);
+                if let RoleMut::Proxy(_, turn) = self.role_mut(now) {
+                    turn.policy.on_handoff(turn.net, now, from, handoff);
                 }
             }
         }
@@ -75,9 +75,9 @@ impl Shard {
     /// A flow of another shard is one of ours to use.
     fn learn(&mut self, now: Instant, flow: Flow, far: Far) {
         if self.net.flows.learn(flow, far)
-            && let Hands::Proxy(_, turn) = self.hands(now)
+            && let RoleMut::Proxy(_, turn) = self.role_mut(now)
         {
-            turn.policy.identified(turn.net, now, flow);
+            turn.policy.on_peer_certificate(turn.net, now, flow);
         }
     }
 
@@ -87,12 +87,13 @@ impl Shard {
         let net = &mut self.net;
         match flow {
             Flow::Stream(stream) if net.flows.stream(stream).is_none() => {
-                if net.team.is_other(from) {
+                if net.shard_set.is_other(from) {
                     net.hand(from, Handoff::Gone { stream });
                 }
             }
             Flow::Udp { .. } | Flow::Stream(_) => {
-                net.peers.asked(now, flow, bytes.starts_with(INVITE));
+                net.peers
+                    .note_request_sent(now, flow, bytes.starts_with(INVITE));
                 let bytes = net.pool.copy(bytes);
                 net.outbox.push_back(Output::Transmit { flow, bytes });
             }
@@ -121,9 +122,9 @@ impl Edge {
 impl Net {
     /// Gives the answer to a keep-alive to the shard that asked.
     pub(super) fn hand_pong(&mut self, flow: Flow, bytes: &[u8]) {
-        if !self.team.is_alone()
+        if !self.shard_set.is_alone()
             && let Some(asker) = stun::answered(bytes).map(|[first, ..]| first)
-            && self.team.is_other(asker)
+            && self.shard_set.is_other(asker)
         {
             self.hand(asker, Handoff::Heard { flow });
         }
@@ -132,14 +133,14 @@ impl Net {
     /// Gives a response to the shard that sent the request; false when that is
     /// this one, or nobody. That the branch is genuine is found out there.
     pub(super) fn hand_response(&mut self, via: &Via, ingress: Ingress, bytes: &[u8]) -> bool {
-        if self.team.is_alone() {
+        if self.shard_set.is_alone() {
             return false;
         }
         let writer = via
             .branch
             .and_then(|branch| txn::shard_of(branch.of(bytes)));
         let ours = self.wrote(bytes, via);
-        let Some(to) = writer.filter(|to| ours && self.team.is_other(*to)) else {
+        let Some(to) = writer.filter(|to| ours && self.shard_set.is_other(*to)) else {
             return false;
         };
         self.counters.handed_responses += 1;

@@ -6,7 +6,7 @@
 //! nothing that is registered or bound. An element of the cluster is asked itself
 //! whether it is there, and until it answers it is left for last.
 
-use super::{Hands, Shard};
+use super::{RoleMut, Shard};
 use crate::frame::quote;
 use crate::guard::Kind;
 use crate::id::{Flow, Transport};
@@ -24,7 +24,7 @@ impl Shard {
         }
         let branch = quote::read(quoted).map(|quote| quote.branch);
         let writer = branch.and_then(txn::shard_of);
-        match writer.filter(|shard| self.net.team.is_other(*shard)) {
+        match writer.filter(|shard| self.net.shard_set.is_other(*shard)) {
             Some(writer) => {
                 let quoted = quoted.into();
                 self.net.hand(writer, Handoff::Unreachable { flow, quoted });
@@ -38,9 +38,9 @@ impl Shard {
         let Flow::Udp { peer, .. } = flow else {
             return false;
         };
-        let is_exempt = match self.hands(now) {
-            Hands::Proxy(_, turn) => turn.policy.is_peer(turn.net, Hop::Flow(flow)),
-            Hands::Agent(..) => true,
+        let is_exempt = match self.role_mut(now) {
+            RoleMut::Proxy(_, turn) => turn.policy.is_cluster_node(turn.net, Hop::Flow(flow)),
+            RoleMut::Agent(..) => true,
         };
         is_exempt || self.net.guard.admit(now, peer.ip(), Kind::Stray)
     }
@@ -56,9 +56,9 @@ impl Shard {
             return;
         };
         self.net.counters.unreachable_heeded += 1;
-        match self.hands(now) {
-            Hands::Proxy(proxy, mut turn) => proxy.unreached(&mut turn, client),
-            Hands::Agent(agent, net) => agent.unreached(net, now, client, flow),
+        match self.role_mut(now) {
+            RoleMut::Proxy(proxy, mut turn) => proxy.unreached(&mut turn, client),
+            RoleMut::Agent(agent, net) => agent.unreached(net, now, client, flow),
         }
         if self.net.peers.doubt(now, flow) {
             self.ask(flow);
@@ -66,7 +66,8 @@ impl Shard {
         if let Flow::Udp { peer, .. } = flow
             && self.net.peers.is_suspect(flow)
         {
-            self.net.down(now, Transport::Udp, peer, "nobody is there");
+            self.net
+                .note_failure(now, Transport::Udp, peer, "nobody is there");
         }
     }
 }

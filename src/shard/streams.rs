@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Hands, Shard};
+use super::{RoleMut, Shard};
 use crate::frame;
 use crate::id::{Flow, StreamId};
 use crate::limits;
@@ -19,7 +19,7 @@ impl Shard {
             state.up = true;
             state.identities = identities.into();
             let (peer, transport) = (state.peer, state.transport);
-            self.greet(now, Flow::Stream(stream));
+            self.send_keepalive_offer(now, Flow::Stream(stream));
             self.net.health.worked(now, transport, peer);
             let notice = Notice::PeerUp { peer, transport };
             self.net.outbox.push_back(Output::Notice(notice));
@@ -33,14 +33,14 @@ impl Shard {
         if self.net.flows.identities(flow).is_empty() {
             return;
         }
-        match self.hands(now) {
-            Hands::Proxy(_, turn) => turn.policy.identified(turn.net, now, flow),
-            Hands::Agent(..) => {}
+        match self.role_mut(now) {
+            RoleMut::Proxy(_, turn) => turn.policy.on_peer_certificate(turn.net, now, flow),
+            RoleMut::Agent(..) => {}
         }
     }
 
     pub(super) fn closed(&mut self, now: Instant, stream: StreamId) {
-        let back = self.net.way_back(Flow::Stream(stream));
+        let back = self.net.reconnect_target(Flow::Stream(stream));
         let Some(state) = self.net.flows.close(stream) else {
             return;
         };
@@ -85,12 +85,12 @@ impl Shard {
     ) {
         let flow = Flow::Stream(stream);
         self.net.peers.forget(flow);
-        match self.hands(now) {
-            Hands::Proxy(proxy, mut turn) => {
+        match self.role_mut(now) {
+            RoleMut::Proxy(proxy, mut turn) => {
                 turn.policy.flow_lost(turn.net, now, flow, back);
                 proxy.flow_lost(&mut turn, flow, was_up, back);
             }
-            Hands::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
+            RoleMut::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
         }
     }
 
@@ -103,7 +103,7 @@ impl Shard {
         let peer = state.peer;
         let opened = state.opened;
         state.heard = now;
-        self.net.heard(now, Flow::Stream(stream));
+        self.net.note_heard(now, Flow::Stream(stream));
         let Some(state) = self.net.flows.stream_mut(stream) else {
             return;
         };
@@ -180,25 +180,25 @@ impl Shard {
                 frame::Stream::NeedMore { begun } => return Some(Cut { used, begun }),
                 frame::Stream::Ping { len } => {
                     self.net.counters.keepalives += 1;
-                    match self.hands(now) {
+                    match self.role_mut(now) {
                         // The one who pings takes it for two pongs.
-                        Hands::Agent(agent, net) => agent.pong(net, now, flow),
+                        RoleMut::Agent(agent, net) => agent.pong(net, now, flow),
                         // O-7: who opened the flow pings; two pongs are no ping.
-                        Hands::Proxy(_, mut turn) if !opened => {
-                            turn.questioned(flow);
+                        RoleMut::Proxy(_, mut turn) if !opened => {
+                            turn.on_keepalive(flow);
                             let pong = turn.net.pool.copy(b"\r\n");
                             turn.net.transmit(flow, pong);
                         }
-                        Hands::Proxy(_, turn) => turn.net.peers.answers(flow),
+                        RoleMut::Proxy(_, turn) => turn.net.peers.answers(flow),
                     }
                     used += len;
                 }
                 frame::Stream::Noise { len } => used += len,
                 frame::Stream::Skip { len } => {
                     self.net.counters.keepalives += 1;
-                    match self.hands(now) {
-                        Hands::Agent(agent, net) => agent.pong(net, now, flow),
-                        Hands::Proxy(_, turn) => turn.net.peers.answers(flow),
+                    match self.role_mut(now) {
+                        RoleMut::Agent(agent, net) => agent.pong(net, now, flow),
+                        RoleMut::Proxy(_, turn) => turn.net.peers.answers(flow),
                     }
                     used += len;
                 }
@@ -240,9 +240,9 @@ impl Shard {
         };
         if due <= now && !promised {
             let flow = Flow::Stream(stream);
-            let in_use = match self.hands(now) {
-                Hands::Proxy(_, turn) => turn.policy.uses(turn.net, now, flow),
-                Hands::Agent(..) => true,
+            let in_use = match self.role_mut(now) {
+                RoleMut::Proxy(_, turn) => turn.policy.keeps_idle_connection(turn.net, now, flow),
+                RoleMut::Agent(..) => true,
             };
             if in_use {
                 due = now + limits::FLOW_SILENCE_MAX;

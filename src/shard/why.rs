@@ -1,6 +1,6 @@
 //! What an operator asks of a running shard.
 
-use super::{Acting, Shard};
+use super::{RoleState, Shard};
 use crate::home::Bindings;
 use crate::limits;
 use crate::proxy::{Facts, Reason, Reject};
@@ -14,9 +14,9 @@ impl Shard {
     #[must_use]
     pub fn why(&mut self, now: Instant, uri: &[u8]) -> Facts {
         let mut facts = match &mut self.role {
-            Acting::Edge(edge) => edge.why(&mut self.net, now, uri),
-            Acting::Home(home) => home.why(&mut self.net, now, uri),
-            Acting::Agent(_) => Facts::default(),
+            RoleState::Edge(edge) => edge.why(&mut self.net, now, uri),
+            RoleState::Home(home) => home.why(&mut self.net, now, uri),
+            RoleState::Agent(_) => Facts::default(),
         };
         if let Ok(parsed) = Uri::of(uri) {
             let rejected = &self.net.rejected;
@@ -51,8 +51,8 @@ impl Shard {
     /// A sentence that says why there can be none.
     pub fn bindings(&self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
         match &self.role {
-            Acting::Home(home) => home.bindings(&self.net, now, uri),
-            Acting::Edge(_) | Acting::Agent(_) => Err(NO_HOME.to_owned()),
+            RoleState::Home(home) => home.bindings(&self.net, now, uri),
+            RoleState::Edge(_) | RoleState::Agent(_) => Err(NO_HOME.to_owned()),
         }
     }
 
@@ -62,8 +62,8 @@ impl Shard {
     /// A sentence that says why there can be none.
     pub fn remove_bindings(&mut self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
         match &mut self.role {
-            Acting::Home(home) => home.remove(&mut self.net, now, uri),
-            Acting::Edge(_) | Acting::Agent(_) => Err(NO_HOME.to_owned()),
+            RoleState::Home(home) => home.remove(&mut self.net, now, uri),
+            RoleState::Edge(_) | RoleState::Agent(_) => Err(NO_HOME.to_owned()),
         }
     }
 }

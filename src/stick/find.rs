@@ -15,7 +15,7 @@ use crate::uri::{self, Key};
 
 /// Who asks: what of the table a look-up may see.
 #[derive(Clone, Copy)]
-struct Ask<'a> {
+struct LookupFilter<'a> {
     now: Instant,
     failed: &'a [Flow],
     dialog: Option<NonZeroU64>,
@@ -49,7 +49,7 @@ impl Table {
         chance: u64,
     ) -> Option<Match> {
         self.select(
-            Ask {
+            LookupFilter {
                 now,
                 failed,
                 dialog: None,
@@ -71,7 +71,7 @@ impl Table {
         chance: u64,
     ) -> Option<Match> {
         self.select(
-            Ask {
+            LookupFilter {
                 now,
                 failed,
                 dialog: Some(dialog.0),
@@ -86,7 +86,7 @@ impl Table {
     /// (S-28). For a URI that `find` has nothing for.
     pub fn reopen(&mut self, now: Instant, uri: &[u8]) -> Option<(Reopen, Flow)> {
         let lost = self.select(
-            Ask {
+            LookupFilter {
                 now,
                 failed: &[],
                 dialog: None,
@@ -112,7 +112,7 @@ impl Table {
                 None
             }
         });
-        let ask = Ask {
+        let ask = LookupFilter {
             now,
             failed: &[],
             dialog: None,
@@ -129,7 +129,7 @@ impl Table {
     }
 
     #[inline]
-    fn select(&mut self, ask: Ask<'_>, uri: &[u8], chance: u64) -> Option<Match> {
+    fn select(&mut self, ask: LookupFilter<'_>, uri: &[u8], chance: u64) -> Option<Match> {
         self.with_key(|table, key| {
             let tail = key.read_place(uri)?;
             let domain = table.links.domain(key.host())?;
@@ -163,7 +163,7 @@ impl Table {
     #[inline]
     fn best(
         &mut self,
-        ask: &Ask<'_>,
+        ask: &LookupFilter<'_>,
         key: &Key,
         place: &Place,
         chance: u64,
@@ -199,7 +199,14 @@ impl Table {
 
     /// One row of every flow that matches on `level`, into `ties`.
     #[inline]
-    fn collect(&self, level: Level, ask: &Ask<'_>, key: &Key, place: &Place, ties: &mut Vec<u32>) {
+    fn collect(
+        &self,
+        level: Level,
+        ask: &LookupFilter<'_>,
+        key: &Key,
+        place: &Place,
+        ties: &mut Vec<u32>,
+    ) {
         ties.clear();
         for (index, row) in self.chain(*place) {
             if self.matches(level, place, key, row) && self.sees(ask, row) {
@@ -235,12 +242,12 @@ impl Table {
         self.sets.text(row.set) == key.set()
     }
 
-    fn sees(&self, ask: &Ask<'_>, row: &Row) -> bool {
+    fn sees(&self, ask: &LookupFilter<'_>, row: &Row) -> bool {
         let dialog = row.dialog.is_none() || row.dialog == ask.dialog;
         dialog && row.until > ask.now && self.sees_flow(ask, row.link)
     }
 
-    fn sees_flow(&self, ask: &Ask<'_>, link: u32) -> bool {
+    fn sees_flow(&self, ask: &LookupFilter<'_>, link: u32) -> bool {
         let owner = self.links.owner(link);
         let state = match owner.state {
             State::Live => ask.flows == Flows::Live,
@@ -259,7 +266,7 @@ impl Table {
         level: Level,
         failed: &[Flow],
     ) -> Vec<Flow> {
-        let ask = Ask {
+        let ask = LookupFilter {
             now,
             failed,
             dialog: None,

@@ -192,13 +192,13 @@ impl Table {
                 return;
             }
             let row = *self.rows.get(oldest);
-            let twin = self.row_of(row.print, |other| {
+            let same = self.row_of(row.print, |other| {
                 (other.link, other.set, other.place, other.dialog)
                     == (into, row.set, row.place, row.dialog)
             });
-            if let Some(twin) = twin {
-                let until = self.rows.get(twin).until.max(row.until);
-                self.rows.get_mut(twin).until = until;
+            if let Some(same) = same {
+                let until = self.rows.get(same).until.max(row.until);
+                self.rows.get_mut(same).until = until;
                 // The caller drops the link, idle or not.
                 self.take_row(oldest);
                 continue;

@@ -7,9 +7,9 @@
 
 use std::mem;
 
-use super::pace::{Beat, Growth, Pace};
+use super::pace::{Backoff, Pace, TimerEvent};
 use super::ways::{NONE, Place, Ways};
-use super::{Heard, Kind, Send};
+use super::{Kind, ResponseAction, Send};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
 use crate::limits;
@@ -130,7 +130,7 @@ impl<O: Copy> Client<O> {
             Pace::new(
                 now,
                 if is_reliable {
-                    Growth::Never
+                    Backoff::Never
                 } else {
                     unreliable
                 },
@@ -139,17 +139,17 @@ impl<O: Copy> Client<O> {
         self.state = match kind {
             Kind::Invite => State::InviteCalling {
                 request,
-                pace: pace(Growth::Doubling),
+                pace: pace(Backoff::Doubling),
             },
             Kind::Other => State::OtherTrying {
                 request,
-                pace: pace(Growth::DoublingToT2),
+                pace: pace(Backoff::DoublingToT2),
             },
         };
     }
 
     /// An INVITE leaves no more.
-    pub(super) fn hush(&mut self) {
+    pub(super) fn stop_retransmitting(&mut self) {
         if let State::InviteCalling { request, .. } = &self.state {
             let request = request.clone();
             self.state = State::InviteProceeding { request };
@@ -195,22 +195,25 @@ impl<O: Copy> Client<O> {
     }
 
     /// A response came; its way is one of these.
-    pub(super) fn response(&mut self, now: Instant, status: u16, ways: &Ways) -> Heard {
+    pub(super) fn response(&mut self, now: Instant, status: u16, ways: &Ways) -> ResponseAction {
         let is_reliable = self.is_reliable;
         let (state, heard) = match (mem::replace(&mut self.state, State::Reserved), status) {
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, ..200) => {
-                (State::InviteProceeding { request }, Heard::Pass)
+                (State::InviteProceeding { request }, ResponseAction::Pass)
             }
             (State::InviteCalling { .. } | State::InviteProceeding { .. }, 200..300) => (
                 State::InviteAccepted {
                     end: now + limits::T1_64,
                 },
-                Heard::Pass,
+                ResponseAction::Pass,
             ),
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, 300..) => {
                 // Timer D; over a stream no refusal comes again, but a 2xx may.
                 let end = now + limits::T1_64;
-                (State::InviteRefused { request, end }, Heard::PassAndAck)
+                (
+                    State::InviteRefused { request, end },
+                    ResponseAction::PassAndAck,
+                )
             }
             // After a refusal it is another fork's (RFC 3261 §16.7-5).
             (
@@ -218,7 +221,7 @@ impl<O: Copy> Client<O> {
                 | State::InviteRefused { .. }
                 | State::InviteCompleted { .. }),
                 200..300,
-            ) => (state, Heard::Pass),
+            ) => (state, ResponseAction::Pass),
             (
                 State::InviteCompleted {
                     ack: Some(ack),
@@ -228,7 +231,9 @@ impl<O: Copy> Client<O> {
             ) => {
                 let bytes = ack.clone();
                 let flow = ways.flow(self.place.way);
-                let heard = flow.map_or(Heard::Absorb, |flow| Heard::Again(Send { flow, bytes }));
+                let heard = flow.map_or(ResponseAction::Absorb, |flow| {
+                    ResponseAction::Again(Send { flow, bytes })
+                });
                 (
                     State::InviteCompleted {
                         ack: Some(ack),
@@ -242,13 +247,16 @@ impl<O: Copy> Client<O> {
                 | State::OtherProceeding { request, mut pace },
                 ..200,
             ) => {
-                pace.calm();
-                (State::OtherProceeding { request, pace }, Heard::Pass)
+                pace.slow_down();
+                (
+                    State::OtherProceeding { request, pace },
+                    ResponseAction::Pass,
+                )
             }
             (State::OtherTrying { .. } | State::OtherProceeding { .. }, 200..) => {
                 // Timer K.
                 let end = if is_reliable { now } else { now + limits::T4 };
-                (State::OtherCompleted { end }, Heard::Pass)
+                (State::OtherCompleted { end }, ResponseAction::Pass)
             }
             (
                 state @ (State::Reserved
@@ -257,7 +265,7 @@ impl<O: Copy> Client<O> {
                 | State::InviteCompleted { .. }
                 | State::OtherCompleted { .. }),
                 _,
-            ) => (state, Heard::Absorb),
+            ) => (state, ResponseAction::Absorb),
         };
         self.state = state;
         heard
@@ -298,10 +306,10 @@ impl<O: Copy> Client<O> {
             State::Reserved | State::InviteProceeding { .. } => ClientWake::Rest,
             State::InviteCalling { request, pace }
             | State::OtherTrying { request, pace }
-            | State::OtherProceeding { request, pace } => match pace.beat(now) {
-                Beat::Rest => ClientWake::Rest,
-                Beat::Send => ClientWake::Resend(request.clone()),
-                Beat::End => ClientWake::Timeout { heard },
+            | State::OtherProceeding { request, pace } => match pace.advance(now) {
+                TimerEvent::Rest => ClientWake::Rest,
+                TimerEvent::Send => ClientWake::Resend(request.clone()),
+                TimerEvent::End => ClientWake::Timeout { heard },
             },
             State::InviteAccepted { .. }
             | State::InviteRefused { .. }

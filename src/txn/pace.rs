@@ -14,12 +14,12 @@ pub(super) struct Pace {
     since: Instant,
     /// When the next one goes, in microseconds after `since`.
     next_us: u32,
-    growth: Growth,
+    backoff: Backoff,
 }
 
 /// How the interval between copies develops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Growth {
+pub(super) enum Backoff {
     /// T1, doubling without end (Timer A).
     Doubling,
     /// T1, doubling up to T2 (timers E and G).
@@ -32,7 +32,7 @@ pub(super) enum Growth {
 
 /// What a wake-up means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beat {
+pub(super) enum TimerEvent {
     /// Not yet.
     Rest,
     /// Send a copy.
@@ -43,49 +43,51 @@ pub(super) enum Beat {
 
 impl Pace {
     /// The schedule of a message whose first copy goes out at `now`.
-    pub(super) fn new(now: Instant, growth: Growth) -> Self {
+    pub(super) fn new(now: Instant, backoff: Backoff) -> Self {
         Self {
             since: now,
             next_us: micros(T1),
-            growth,
+            backoff,
         }
     }
 
     /// The next moment of interest.
     pub(super) fn due(&self) -> Instant {
-        match self.growth {
-            Growth::Never => self.end(),
-            Growth::Doubling | Growth::DoublingToT2 | Growth::Steady => self.next().min(self.end()),
+        match self.backoff {
+            Backoff::Never => self.end(),
+            Backoff::Doubling | Backoff::DoublingToT2 | Backoff::Steady => {
+                self.next().min(self.end())
+            }
         }
     }
 
     /// A provisional response came: the copy under way keeps its time, the
     /// later ones follow at T2 (RFC 3261 §17.1.2.2).
-    pub(super) fn calm(&mut self) {
-        if self.growth != Growth::Never {
-            self.growth = Growth::Steady;
+    pub(super) fn slow_down(&mut self) {
+        if self.backoff != Backoff::Never {
+            self.backoff = Backoff::Steady;
         }
     }
 
     /// Moves on to `now`.
-    pub(super) fn beat(&mut self, now: Instant) -> Beat {
+    pub(super) fn advance(&mut self, now: Instant) -> TimerEvent {
         if now >= self.end() {
-            return Beat::End;
+            return TimerEvent::End;
         }
         if now < self.due() {
-            return Beat::Rest;
+            return TimerEvent::Rest;
         }
         while self.next() <= now {
             // Doubling from T1, the sum of all intervals so far is one T1
             // short of the next interval.
-            let interval = match self.growth {
-                Growth::Doubling => self.next_us + micros(T1),
-                Growth::DoublingToT2 => (self.next_us + micros(T1)).min(micros(T2)),
-                Growth::Steady | Growth::Never => micros(T2),
+            let interval = match self.backoff {
+                Backoff::Doubling => self.next_us + micros(T1),
+                Backoff::DoublingToT2 => (self.next_us + micros(T1)).min(micros(T2)),
+                Backoff::Steady | Backoff::Never => micros(T2),
             };
             self.next_us = self.next_us.saturating_add(interval);
         }
-        Beat::Send
+        TimerEvent::Send
     }
 
     fn next(&self) -> Instant {
@@ -114,19 +116,19 @@ mod tests {
     /// Sleeps from one due time to the next; a provisional response comes
     /// after the copy number `calm_after`.
     #[track_caller]
-    fn check(growth: Growth, calm_after: Option<usize>, want_ms: &[u64]) {
+    fn check(backoff: Backoff, calm_after: Option<usize>, want_ms: &[u64]) {
         let start = Instant::from_micros(123_456);
-        let mut pace = Pace::new(start, growth);
+        let mut pace = Pace::new(start, backoff);
         let mut copies = Vec::new();
         loop {
             let now = pace.due();
-            match pace.beat(now) {
-                Beat::Rest => panic!("woken for nothing"),
-                Beat::Send => copies.push(now.since(start)),
-                Beat::End => break assert_eq!(now, start + T1_64),
+            match pace.advance(now) {
+                TimerEvent::Rest => panic!("woken for nothing"),
+                TimerEvent::Send => copies.push(now.since(start)),
+                TimerEvent::End => break assert_eq!(now, start + T1_64),
             }
             if calm_after == Some(copies.len()) {
-                pace.calm();
+                pace.slow_down();
             }
         }
         let want: Vec<_> = want_ms
@@ -140,35 +142,44 @@ mod tests {
     #[test]
     fn copies_keep_the_schedule_of_rfc_3261() {
         check(
-            Growth::Doubling,
+            Backoff::Doubling,
             None,
             &[500, 1_500, 3_500, 7_500, 15_500, 31_500],
         );
         check(
-            Growth::DoublingToT2,
+            Backoff::DoublingToT2,
             None,
             &[
                 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500,
             ],
         );
         check(
-            Growth::DoublingToT2,
+            Backoff::DoublingToT2,
             Some(1),
             &[
                 500, 1_500, 5_500, 9_500, 13_500, 17_500, 21_500, 25_500, 29_500,
             ],
         );
-        check(Growth::Never, None, &[]);
-        check(Growth::Never, Some(0), &[]);
+        check(Backoff::Never, None, &[]);
+        check(Backoff::Never, Some(0), &[]);
     }
 
     #[test]
     fn a_stall_costs_copies_and_not_the_schedule() {
         let start = Instant::from_micros(0);
-        let mut pace = Pace::new(start, Growth::Doubling);
-        assert_eq!(pace.beat(start + Duration::from_millis(499)), Beat::Rest);
-        assert_eq!(pace.beat(start + Duration::from_millis(4_000)), Beat::Send);
+        let mut pace = Pace::new(start, Backoff::Doubling);
+        assert_eq!(
+            pace.advance(start + Duration::from_millis(499)),
+            TimerEvent::Rest
+        );
+        assert_eq!(
+            pace.advance(start + Duration::from_millis(4_000)),
+            TimerEvent::Send
+        );
         assert_eq!(pace.due(), start + Duration::from_millis(7_500));
-        assert_eq!(pace.beat(start + Duration::from_secs(60)), Beat::End);
+        assert_eq!(
+            pace.advance(start + Duration::from_secs(60)),
+            TimerEvent::End
+        );
     }
 }

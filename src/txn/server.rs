@@ -7,7 +7,7 @@
 
 use super::Kind;
 use super::key::ServerKey;
-use super::pace::{Beat, Growth, Pace};
+use super::pace::{Backoff, Pace, TimerEvent};
 use crate::bytes::Buf;
 use crate::guard::Charge;
 use crate::id::Flow;
@@ -133,9 +133,9 @@ impl<O: Copy> Server<O> {
                     }
                     300.. => {
                         let growth = if self.flow.is_reliable() {
-                            Growth::Never
+                            Backoff::Never
                         } else {
-                            Growth::DoublingToT2
+                            Backoff::DoublingToT2
                         };
                         let pace = Pace::new(now, growth);
                         self.state = State::InviteCompleted {
@@ -231,10 +231,10 @@ impl<O: Copy> Server<O> {
         }
         match &mut self.state {
             State::InviteProceeding { .. } | State::OtherProceeding { .. } => ServerWake::Rest,
-            State::InviteCompleted { response, pace } => match pace.beat(now) {
-                Beat::Rest => ServerWake::Rest,
-                Beat::Send => ServerWake::Resend(response.clone()),
-                Beat::End => ServerWake::AckTimeout,
+            State::InviteCompleted { response, pace } => match pace.advance(now) {
+                TimerEvent::Rest => ServerWake::Rest,
+                TimerEvent::Send => ServerWake::Resend(response.clone()),
+                TimerEvent::End => ServerWake::AckTimeout,
             },
             State::OtherTrying { .. } => {
                 self.state = State::OtherProceeding { last: None };

@@ -1,6 +1,6 @@
 //! A trial: transactions in virtual time, told in words.
 
-use super::{Due, Heard, Kind, Send, Transactions};
+use super::{Due, Kind, ResponseAction, Send, Transactions};
 use crate::bytes::Pool;
 use crate::id::{ClientId, Flow, ServerId, Slot, SocketId, StreamId};
 use crate::time::Instant;
@@ -77,16 +77,16 @@ impl Trial {
 
     pub(super) fn hear(&mut self, id: ClientId, status: u16) -> &'static str {
         match self.txn.response(self.now, id, status) {
-            Heard::Pass => "pass",
-            Heard::PassAndAck => "pass and ack",
-            Heard::Again(send) => {
+            ResponseAction::Pass => "pass",
+            ResponseAction::PassAndAck => "pass and ack",
+            ResponseAction::Again(send) => {
                 assert_eq!(
                     (&send.bytes[..], Some(send.flow)),
                     (&b"ACK"[..], self.txn.client_flow(id))
                 );
                 "again ACK"
             }
-            Heard::Absorb => "absorb",
+            ResponseAction::Absorb => "absorb",
         }
     }
 

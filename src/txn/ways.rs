@@ -289,7 +289,7 @@ mod tests {
     }
 
     /// What waits on a flow, as a look at everybody would find it.
-    fn twin(t: &Trial, flow: Flow, all: &[(ClientId, bool, bool)]) -> (Vec<ClientId>, usize) {
+    fn naive(t: &Trial, flow: Flow, all: &[(ClientId, bool, bool)]) -> (Vec<ClientId>, usize) {
         let here = all
             .iter()
             .filter(|(id, ..)| t.txn.client_flow(*id) == Some(flow));
@@ -344,7 +344,7 @@ mod tests {
             let mut found = Vec::new();
             t.txn.clients_on(on, &mut found);
             let mut found: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
-            let (mut want, unheard) = twin(&t, on, &all);
+            let (mut want, unheard) = naive(&t, on, &all);
             found.sort_unstable();
             want.sort_unstable();
             assert_eq!(found, want, "at {round}");

@@ -336,7 +336,7 @@ mod tests {
         let mut chance = Chance(seed);
         let mut now = chance.below(1 << 40);
         let mut wheel = Wheel::new(Instant::from_micros(now));
-        let mut twin = BTreeMap::new();
+        let mut naive = BTreeMap::new();
         let mut cursor = now / 1_000;
         let mut set: Vec<(TimerId, (u64, u64))> = Vec::new();
         for serial in 0..3_000 {
@@ -344,19 +344,19 @@ mod tests {
                 0..4 => {
                     let at = (now + span(&mut chance)).saturating_sub(chance.below(5_000));
                     let key = (at.div_ceil(1_000).max(cursor), serial);
-                    twin.insert(key, serial);
+                    naive.insert(key, serial);
                     set.push((wheel.set(Instant::from_micros(at), serial), key));
                 }
                 4 if !set.is_empty() => {
                     let pick = usize::try_from(chance.below(set.len() as u64)).unwrap();
                     let (id, key) = set.swap_remove(pick);
-                    assert_eq!(wheel.cancel(id), twin.remove(&key));
+                    assert_eq!(wheel.cancel(id), naive.remove(&key));
                 }
                 _ => {
                     now += span(&mut chance);
                     // Not always drained: timers are also set between pops.
                     for _ in 0..chance.below(40) {
-                        let due = twin
+                        let due = naive
                             .first_key_value()
                             .filter(|(key, _)| key.0 <= now / 1_000);
                         let want = due.map(|(&key, &serial)| (key, serial));
@@ -366,14 +366,14 @@ mod tests {
                             want.map(|(_, serial)| serial)
                         );
                         let Some((key, _)) = want else { break };
-                        twin.remove(&key);
+                        naive.remove(&key);
                     }
                 }
             }
-            let next = twin
+            let next = naive
                 .first_key_value()
                 .map(|(key, _)| Instant::from_micros(key.0 * 1_000));
-            assert_eq!(wheel.len(), twin.len());
+            assert_eq!(wheel.len(), naive.len());
             assert_eq!(wheel.deadline().is_some(), next.is_some());
             assert!(wheel.deadline() <= next, "a deadline later than the timer");
         }

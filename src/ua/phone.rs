@@ -7,7 +7,7 @@ use super::options::Who;
 use super::wire::{News, Wire};
 use super::{Fault, agent};
 use crate::config::seed;
-use crate::id::Team;
+use crate::id::ShardSet;
 use crate::io::Clock;
 use crate::send::{Event, Output};
 use crate::shard::{Input, Role, Setup, Shard};
@@ -43,7 +43,7 @@ impl Phone {
             locals: wire.locals(),
             role: Role::Agent(settings),
             seed,
-            team: Team::alone(seed),
+            shard_set: ShardSet::alone(seed),
             wall: clock.wall(),
         };
         let now = clock.now();

@@ -1,4 +1,4 @@
-//! The slow, obvious twin: RFC 3261 §19.1.4 sentence by sentence, and random URIs
+//! The slow, obvious reference: RFC 3261 §19.1.4 sentence by sentence, and random URIs
 //! from small alphabets, among which many mean the same.
 //!
 //! It shares no code with the room, and builds whatever it likes.

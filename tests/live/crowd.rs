@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Clock};
 use rustls::ClientConfig;
 
 use steadfast::agent::{Command, Settings};
-use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
@@ -154,7 +154,7 @@ impl Phone {
                 .to_vec(),
             role: Role::Agent(settings),
             seed,
-            team: Team::alone(seed),
+            shard_set: ShardSet::alone(seed),
             wall: Wall::default(),
         };
         Self {

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use steadfast::frame::{self, Datagram};
-use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::scan::{self, Message, Name, StartLine};
 use steadfast::send::{Accepted, Local, Output};
@@ -77,7 +77,7 @@ impl Play {
             locals,
             role,
             seed: [1, 2, 3, 4],
-            team: Team::alone([1, 2, 3, 4]),
+            shard_set: ShardSet::alone([1, 2, 3, 4]),
             wall: Wall {
                 unix_at_zero: 1_800_000_000,
             },

@@ -52,7 +52,7 @@ pub(crate) enum Actor {
 pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     /// The places of all shards of the node, in order.
-    pub(crate) team: Vec<usize>,
+    pub(crate) shard_set: Vec<usize>,
     pub(crate) role: Role,
     locals: Vec<Local>,
     pub(crate) shard: Option<Shard>,
@@ -256,7 +256,7 @@ impl World {
         }
         self.nodes.push(Node {
             addr,
-            team: vec![place],
+            shard_set: vec![place],
             role,
             locals,
             shard: None,

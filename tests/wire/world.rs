@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use steadfast::home::Bindings;
-use steadfast::id::{Team, Transport};
+use steadfast::id::{ShardSet, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::proxy::{Facts, Reject};
 use steadfast::send::{self, Handoff, Local};
@@ -72,8 +72,8 @@ pub(crate) struct World {
     /// The place of the first shard that has the address, and how many have.
     nodes: BTreeMap<SocketAddr, (usize, usize)>,
     shards: Vec<Shard>,
-    /// The team of each shard.
-    teams: Vec<Team>,
+    /// The shard_set of each shard.
+    teams: Vec<ShardSet>,
     /// How many shards the nodes have that are added from now on.
     pub(crate) width: u8,
     /// Which shard of any node the flows from an address come to; the others

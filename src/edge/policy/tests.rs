@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::edge::{Member, NextHop, PathPolicy};
-use crate::id::{SocketId, Team};
+use crate::id::{ShardSet, SocketId};
 use crate::send::{Accepted, Flows, Local, PeerRule};
 use crate::time::Wall;
 
@@ -14,10 +14,10 @@ fn net() -> Net {
         addr: "192.0.2.11:5060".parse().unwrap(),
         upstream: false,
     };
-    let team = Team::alone(SEED);
-    let flows = Flows::new(vec![local], SEED, team);
+    let shard_set = ShardSet::alone(SEED);
+    let flows = Flows::new(vec![local], SEED, shard_set);
     let wall = Wall { unix_at_zero: 0 };
-    Net::new(flows, wall, SEED, team, Instant::ZERO)
+    Net::new(flows, wall, SEED, shard_set, Instant::ZERO)
 }
 
 /// An edge whose home, sibling and carrier share one address.
@@ -55,7 +55,7 @@ fn edge(net: &mut Net) -> Edge {
         SEED,
         1,
     );
-    edge.begin(net, Instant::ZERO);
+    edge.on_start(net, Instant::ZERO);
     edge
 }
 
@@ -76,7 +76,11 @@ fn a_port_tells_apart_who_shares_an_address() {
         };
         assert_eq!(edge.origin(&net, flow), want, "{port}");
         let is_ours = matches!(want, Origin::Home | Origin::Edge);
-        assert_eq!(edge.is_peer(&net, Hop::Flow(flow)), is_ours, "{port}");
+        assert_eq!(
+            edge.is_cluster_node(&net, Hop::Flow(flow)),
+            is_ours,
+            "{port}"
+        );
     }
 }
 

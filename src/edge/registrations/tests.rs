@@ -328,9 +328,9 @@ fn datagram_flows_differ_by_socket_and_peer() {
 
 /// The obvious way: a list, the newest last.
 #[derive(Default)]
-struct Twin(Vec<(&'static [u8], u32, u32, Instant)>);
+struct Naive(Vec<(&'static [u8], u32, u32, Instant)>);
 
-impl Twin {
+impl Naive {
     fn newest(&self, now: Instant, fits: impl Fn(&[u8], u32) -> bool) -> Option<Flow> {
         self.0
             .iter()
@@ -344,7 +344,7 @@ impl Twin {
 fn it_agrees_with_a_plain_list_on_random_operations() {
     const USERS: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
     let mut table = Registrations::new([5, 6, 7, 8]);
-    let mut twin = Twin::default();
+    let mut naive = Naive::default();
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut draw = |below: u32| {
         state ^= state << 13;
@@ -366,36 +366,36 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
                         ..registration(subscriber, reg_id, to)
                     })
                     .unwrap();
-                twin.0.retain(|it| !is_same(it));
-                twin.0.push((user, reg_id, to, expires));
+                naive.0.retain(|it| !is_same(it));
+                naive.0.push((user, reg_id, to, expires));
             }
             4 => {
                 assert_eq!(
                     table.unbind(&subscriber, reg_id),
-                    twin.0.iter().any(is_same)
+                    naive.0.iter().any(is_same)
                 );
-                twin.0.retain(|it| !is_same(it));
+                naive.0.retain(|it| !is_same(it));
             }
             5 => {
-                let before = twin.0.len();
-                twin.0.retain(|it| it.2 != to);
-                assert_eq!(table.flow_lost(flow(to), |_, _| ()), before - twin.0.len());
+                let before = naive.0.len();
+                naive.0.retain(|it| it.2 != to);
+                assert_eq!(table.flow_lost(flow(to), |_, _| ()), before - naive.0.len());
             }
             6 => {
-                let before = twin.0.len();
-                twin.0.retain(|it| it.3 > now);
-                assert_eq!(table.expire(now, usize::MAX), before - twin.0.len());
+                let before = naive.0.len();
+                naive.0.retain(|it| it.3 > now);
+                assert_eq!(table.expire(now, usize::MAX), before - naive.0.len());
             }
             _ => assert_eq!(
                 table.flow_of(now, &subscriber, Some(flow(to))),
-                twin.newest(now, |held, at| held == user && at != to)
+                naive.newest(now, |held, at| held == user && at != to)
             ),
         }
         assert_eq!(
             table.flow_of(now, &subscriber, None),
-            twin.newest(now, |held, _| held == user)
+            naive.newest(now, |held, _| held == user)
         );
-        let has = twin
+        let has = naive
             .newest(now, |held, at| held == user && at == to)
             .is_some();
         assert_eq!(table.has_flow(now, flow(to), &subscriber), has);
@@ -405,7 +405,7 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
                 .is_some_and(|it| it.subscriber.user == user),
             has
         );
-        assert_eq!(table.len(), twin.0.len());
+        assert_eq!(table.len(), naive.0.len());
     }
 }
 

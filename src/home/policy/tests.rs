@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::home::Redirect;
-use crate::id::{SocketId, Team};
+use crate::id::{ShardSet, SocketId};
 use crate::send::{Accepted, Flows, HostRule, Local, PeerRule};
 use crate::time::Wall;
 
@@ -14,10 +14,10 @@ fn net() -> Net {
         addr: "192.0.2.10:5060".parse().unwrap(),
         upstream: false,
     };
-    let team = Team::alone(SEED);
-    let flows = Flows::new(vec![local], SEED, team);
+    let shard_set = ShardSet::alone(SEED);
+    let flows = Flows::new(vec![local], SEED, shard_set);
     let wall = Wall { unix_at_zero: 0 };
-    Net::new(flows, wall, SEED, team, Instant::ZERO)
+    Net::new(flows, wall, SEED, shard_set, Instant::ZERO)
 }
 
 fn home() -> Home {

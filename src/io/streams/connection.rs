@@ -26,7 +26,7 @@ pub(super) enum State {
     /// The connection that the core asked for is up, TLS is not.
     Handshaking(StreamId),
     /// Accepted, TLS is not up: the core knows nothing of it.
-    Greeting,
+    Accepting,
     Open(StreamId),
     /// Closed by the core; what is queued still leaves.
     Closing,

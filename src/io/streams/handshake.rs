@@ -39,7 +39,7 @@ impl Streams {
 
     /// Takes in a connection that was accepted for TLS. The core hears of it
     /// once its handshake is complete.
-    pub(in crate::io) fn greet(
+    pub(in crate::io) fn advance_handshakes(
         &mut self,
         readiness: &Readiness,
         now: Instant,
@@ -49,33 +49,33 @@ impl Streams {
     ) {
         let session = self.tls.as_ref().map(|tls| tls.accept(peer.ip()));
         let most = limits::HANDSHAKES_MAX + limits::HANDSHAKES_OF_PEERS_MAX;
-        let Some(Ok(session)) = session.filter(|_| self.greeting < most) else {
+        let Some(Ok(session)) = session.filter(|_| self.handshaking < most) else {
             // Dropping it closes it.
             counters.tls_refused += 1;
-            self.greeted.push(peer.ip());
+            self.handshakes_done.push(peer.ip());
             return;
         };
         let wire = Box::new(Wire::new(session, peer));
-        let connection = Connection::new(socket, State::Greeting, Some(wire));
+        let connection = Connection::new(socket, State::Accepting, Some(wire));
         if let Some(slot) = self.watch(readiness, connection, Ready::READ) {
-            self.greeting += 1;
-            self.greetings
+            self.handshaking += 1;
+            self.handshakes
                 .push_back((now + limits::HANDSHAKE_MAX, slot));
         } else {
-            self.greeted.push(peer.ip());
+            self.handshakes_done.push(peer.ip());
         }
     }
 
     /// A handshake is over, well or not.
-    pub(super) fn has_greeted(&mut self, wire: Option<&Wire>) {
-        self.greeting -= 1;
-        self.greeted.extend(wire.map(|wire| wire.peer.ip()));
+    pub(super) fn has_handshakes_done(&mut self, wire: Option<&Wire>) {
+        self.handshaking -= 1;
+        self.handshakes_done.extend(wire.map(|wire| wire.peer.ip()));
     }
 
     /// Where a connection came from whose handshake is over, if there is one
     /// left to tell of.
-    pub(in crate::io) fn take_greeted(&mut self) -> Option<IpAddr> {
-        self.greeted.pop()
+    pub(in crate::io) fn take_handshakes_done(&mut self) -> Option<IpAddr> {
+        self.handshakes_done.pop()
     }
 
     /// The TLS half of a connection that is to be opened.
@@ -104,11 +104,11 @@ impl Streams {
         self.write(readiness, slot);
     }
 
-    /// Gives a greeted connection the name that the core has for it, and moves it
+    /// Gives a connection whose handshake is done the name that the core has for it, and moves it
     /// from the set of handshakes to that of all others.
     pub(in crate::io) fn name(
         &mut self,
-        (greetings, readiness): (&Readiness, &Readiness),
+        (handshakes, readiness): (&Readiness, &Readiness),
         slot: Slot,
         stream: StreamId,
     ) {
@@ -116,11 +116,11 @@ impl Streams {
             return;
         };
         connection.state = State::Open(stream);
-        self.greeting -= 1;
+        self.handshaking -= 1;
         let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
-        self.greeted.extend(peer);
+        self.handshakes_done.extend(peer);
         let (fd, interest) = (connection.socket.as_fd(), connection.interest());
-        let left = greetings.remove(fd);
+        let left = handshakes.remove(fd);
         let moved = left.and_then(|()| readiness.add(fd, token::stream(slot), interest));
         self.call(stream, slot);
         if let Err(error) = moved {
@@ -130,11 +130,11 @@ impl Streams {
     }
 
     /// Whether an accepted connection is in its handshake.
-    pub(in crate::io) fn is_greeting(&self, slot: Slot) -> bool {
-        self.state(slot) == Some(State::Greeting)
+    pub(in crate::io) fn is_handshaking(&self, slot: Slot) -> bool {
+        self.state(slot) == Some(State::Accepting)
     }
 
-    /// Closes a greeted connection that the core has no room for.
+    /// Closes a connection whose handshake is done that the core has no room for.
     pub(in crate::io) fn refuse(&mut self, slot: Slot) {
         self.fail(slot);
     }
@@ -182,10 +182,12 @@ impl Streams {
         let is_up = progress != Ok(Progress::Handshaking);
         match connection.state {
             State::Open(stream) => (!self.scratch.plain.is_empty()).then_some(Came::Sealed(stream)),
-            State::Handshaking(_) | State::Greeting if is_up => {
+            State::Handshaking(_) | State::Accepting if is_up => {
                 self.established(now, slot, counters)
             }
-            State::Handshaking(_) | State::Greeting | State::Connecting(_) | State::Closing => None,
+            State::Handshaking(_) | State::Accepting | State::Connecting(_) | State::Closing => {
+                None
+            }
         }
     }
 

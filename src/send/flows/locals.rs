@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Flows;
 use crate::edit::{decimal, host, host_port};
-use crate::id::{Flow, SocketId, Team, Transport};
+use crate::id::{Flow, ShardSet, SocketId, Transport};
 use crate::locate::Spoken;
 use crate::uri::same_host;
 
@@ -269,14 +269,14 @@ impl Flows {
             let mut locals = locals.zip(&self.owners);
             locals.position(|((local, is_core), whose)| fits(local, *is_core) && *whose == owner)
         };
-        let place = place(Some(self.team.own)).or_else(|| place(None))?;
+        let place = place(Some(self.shard_set.own)).or_else(|| place(None))?;
         u16::try_from(place).ok().map(SocketId)
     }
 
     /// Whether keep-alives on the flow are ours to send: on a connection that we
     /// opened, and over UDP by a socket that leads to the homes (RFC 5626 §4.4).
     #[must_use]
-    pub fn is_asker(&self, flow: Flow) -> bool {
+    pub fn supports_overload_control(&self, flow: Flow) -> bool {
         match flow {
             Flow::Stream(id) => self.stream(id).is_some_and(|stream| stream.opened),
             Flow::Udp { socket, .. } => {
@@ -288,9 +288,9 @@ impl Flows {
 }
 
 /// Upstream sockets stand behind the listeners, shard by shard.
-pub(super) fn owners(locals: &[Local], team: Team) -> Vec<Option<u8>> {
+pub(super) fn owners(locals: &[Local], shard_set: ShardSet) -> Vec<Option<u8>> {
     let total = locals.iter().filter(|local| local.upstream).count();
-    let each = (total / usize::from(team.count.max(1))).max(1);
+    let each = (total / usize::from(shard_set.count.max(1))).max(1);
     let mut seen = 0;
     let owner = |local: &Local| {
         let rank = local.upstream.then_some(seen / each)?;

@@ -15,7 +15,7 @@ fn flows() -> Flows {
         local(Transport::Udp, "127.0.0.11:40000", true),
         local(Transport::Tls, "127.0.0.11:5061", false),
     ];
-    Flows::new(locals, [1, 2, 3, 4], Team::alone([5; 4]))
+    Flows::new(locals, [1, 2, 3, 4], ShardSet::alone([5; 4]))
 }
 
 /// What stands in a Via for the flow.
@@ -223,12 +223,13 @@ fn each_shard_knows_the_sockets_and_streams_of_the_others() {
         local("127.0.0.11:40000", true),
         local("127.0.0.11:40001", true),
     ];
-    let team = |own| Team {
+    let shard_set = |own| ShardSet {
         own,
         count: 2,
         seed: [5; 4],
     };
-    let [mut zero, mut one] = [0, 1].map(|own| Flows::new(locals.clone(), [1, 2, 3, 4], team(own)));
+    let [mut zero, mut one] =
+        [0, 1].map(|own| Flows::new(locals.clone(), [1, 2, 3, 4], shard_set(own)));
     let peer: SocketAddr = "127.0.0.10:5060".parse().unwrap();
     let udp = |socket| Flow::Udp {
         socket: SocketId(socket),

@@ -157,11 +157,11 @@ impl Segments {
         }
         let old = std::mem::take(&mut segment.rows);
         if splits {
-            let twin = self.split(number, depth);
+            let sibling = self.split(number, depth);
             let bit = 63 - depth;
             self.pour(number, &old, moved, |print| match print[0] >> bit & 1 {
                 0 => number,
-                _ => twin,
+                _ => sibling,
             });
         } else {
             let room = if has_marks { room } else { room * 2 };
@@ -176,18 +176,18 @@ impl Segments {
             self.directory = self.directory.iter().flat_map(|&one| [one, one]).collect();
             self.depth += 1;
         }
-        let twin = number_of(self.segments.len());
+        let sibling = number_of(self.segments.len());
         self.segments[number as usize] = Segment::new(SEGMENT, depth + 1);
         self.segments.push(Segment::new(SEGMENT, depth + 1));
-        // Of the directory's entries for the old segment the upper half is the twin's.
+        // Of the directory's entries for the old segment the upper half is the sibling's.
         let own = self
             .directory
             .iter()
             .filter(|&&entry| entry == number)
             .count();
         let entries = self.directory.iter_mut().filter(|entry| **entry == number);
-        entries.skip(own / 2).for_each(|entry| *entry = twin);
-        twin
+        entries.skip(own / 2).for_each(|entry| *entry = sibling);
+        sibling
     }
 
     /// Puts the rows that segment `from` had into the segments that `which` says.

@@ -188,7 +188,7 @@ fn hosts_compare_as_names_or_as_addresses() {
     }
 }
 
-/// The standard library is the slow twin.
+/// The standard library is the slow reference.
 #[test]
 fn ipv4_addresses_are_what_the_standard_library_says() {
     for text in [

@@ -166,13 +166,13 @@ impl World {
             Act::Jump(place, by) => {
                 let addr = self.nodes[*place].addr;
                 self.hurt(Some(addr.ip()), Duration::ZERO);
-                for place in self.nodes[*place].team.clone() {
+                for place in self.nodes[*place].shard_set.clone() {
                     self.nodes[place].skew += *by;
                     self.input(place, Input::Tick);
                 }
             }
             Act::Drain(place) => {
-                for place in self.nodes[*place].team.clone() {
+                for place in self.nodes[*place].shard_set.clone() {
                     self.input(place, Input::Drain);
                 }
                 let addr = self.nodes[*place].addr;
@@ -258,7 +258,7 @@ impl World {
         }
         let harm = if silent { Harm::Gone } else { Harm::Dead };
         self.harmed(Some(addr.ip()), Duration::ZERO, harm);
-        for place in self.nodes[place].team.clone() {
+        for place in self.nodes[place].shard_set.clone() {
             let node = &mut self.nodes[place];
             node.shard = None;
             node.silent = silent;
@@ -296,7 +296,7 @@ impl World {
         if self.nodes[place].shard.is_none() || self.nodes[place].paused {
             return;
         }
-        for place in self.nodes[place].team.clone() {
+        for place in self.nodes[place].shard_set.clone() {
             self.nodes[place].paused = true;
         }
         let ip = self.nodes[place].addr.ip();
@@ -306,7 +306,7 @@ impl World {
     }
 
     fn unpause(&mut self, place: usize) {
-        for place in self.nodes[place].team.clone() {
+        for place in self.nodes[place].shard_set.clone() {
             self.nodes[place].paused = false;
             let held = std::mem::take(&mut self.nodes[place].held);
             for event in held {

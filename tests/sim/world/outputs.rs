@@ -26,7 +26,7 @@ impl World {
                     return;
                 }
                 let late = self.dice.millis(1, if is_slow { 5_000 } else { 60 });
-                let first = self.nodes[place].team[0];
+                let first = self.nodes[place].shard_set[0];
                 let node = &mut self.nodes[first];
                 // One after the other, as they were written.
                 node.written = node.written.max(self.now + late);
@@ -42,8 +42,8 @@ impl World {
             Output::Resolve { name, question } => self.resolve(place, name, &question),
             Output::Handoff { to, handoff } => {
                 let node = &self.nodes[place];
-                let from = node.team.iter().position(|own| *own == place).unwrap();
-                let to = node.team[usize::from(to)];
+                let from = node.shard_set.iter().position(|own| *own == place).unwrap();
+                let to = node.shard_set[usize::from(to)];
                 let event = Event::Handoff {
                     place: to,
                     life: self.nodes[to].life,

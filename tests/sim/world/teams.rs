@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use steadfast::id::Team;
+use steadfast::id::ShardSet;
 use steadfast::shard::{Input, Setup, Shard};
 use steadfast::time::Wall;
 
@@ -15,27 +15,27 @@ impl World {
     /// itself, the rest is shared.
     pub(super) fn widen(&mut self, first: usize) {
         let addr = self.nodes[first].addr;
-        let mut team = vec![first];
+        let mut shard_set = vec![first];
         for _ in 1..self.cast.shards_at(addr.ip()) {
-            team.push(self.nodes.len());
+            shard_set.push(self.nodes.len());
             let role = self.nodes[first].role.clone();
             self.node(addr, role);
         }
         for local in self.nodes[first].locals.clone() {
             let own = local.addr.port().checked_sub(UPSTREAM);
-            let place = own.map_or(first, |own| team[usize::from(own)]);
+            let place = own.map_or(first, |own| shard_set[usize::from(own)]);
             self.by_addr.insert(local.addr, Actor::Node(place));
         }
-        for place in &team {
-            self.nodes[*place].team.clone_from(&team);
+        for place in &shard_set {
+            self.nodes[*place].shard_set.clone_from(&shard_set);
         }
     }
 
     /// Starts all shards of a node with an empty memory.
     pub(super) fn start(&mut self, place: usize) {
         let seed = self.dice.seed4();
-        let team = self.nodes[place].team.clone();
-        for (own, place) in team.into_iter().enumerate() {
+        let shard_set = self.nodes[place].shard_set.clone();
+        for (own, place) in shard_set.into_iter().enumerate() {
             self.start_shard(place, u8::try_from(own).unwrap(), seed);
         }
     }
@@ -49,9 +49,9 @@ impl World {
             locals: node.locals.clone(),
             role: node.role.clone(),
             seed,
-            team: Team {
+            shard_set: ShardSet {
                 own,
-                count: u8::try_from(node.team.len()).unwrap(),
+                count: u8::try_from(node.shard_set.len()).unwrap(),
                 seed: all,
             },
             wall: Wall { unix_at_zero: UNIX },
@@ -77,12 +77,12 @@ impl World {
         let Actor::Node(place) = actor else {
             return Some(actor);
         };
-        let team = &self.nodes[place].team;
-        if to.port() >= UPSTREAM || team.len() == 1 {
+        let shard_set = &self.nodes[place].shard_set;
+        if to.port() >= UPSTREAM || shard_set.len() == 1 {
             return Some(actor);
         }
         let hash = fnv(7, format!("{from} {to}").as_bytes());
-        let chosen = hash % u64::try_from(team.len()).unwrap();
-        Some(Actor::Node(team[usize::try_from(chosen).unwrap()]))
+        let chosen = hash % u64::try_from(shard_set.len()).unwrap();
+        Some(Actor::Node(shard_set[usize::try_from(chosen).unwrap()]))
     }
 }

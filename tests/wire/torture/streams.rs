@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::send::{Accepted, Local, Output};
 use steadfast::shard::{Input, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
@@ -97,7 +97,7 @@ impl Bench {
             ],
             role: Role::Edge(settings::edge(0, Tokens::Clear)),
             seed: [1, 2, 3, 4],
-            team: Team::alone([1, 2, 3, 4]),
+            shard_set: ShardSet::alone([1, 2, 3, 4]),
             wall: Wall {
                 unix_at_zero: 1_800_000_000,
             },

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use steadfast::frame::stun;
-use steadfast::id::{Flow, SocketId, StreamId, Team, Transport};
+use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::limits;
 use steadfast::send::{Accepted, Local};
 use steadfast::shard::{Input, Output};
@@ -184,7 +184,7 @@ impl World {
                 Some(Output::Handoff { to, handoff }) => {
                     // A full ring drops the newest.
                     if !self.full.contains(&self.locals[place][0].addr.ip()) {
-                        let Team { own, .. } = self.teams[place];
+                        let ShardSet { own, .. } = self.teams[place];
                         let to = place - usize::from(own) + usize::from(*to);
                         let event = Event::Handoff(to, own, handoff.clone());
                         self.wire.push_back(event);

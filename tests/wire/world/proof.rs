@@ -35,7 +35,7 @@ impl World {
             core_side: false,
         };
         let place = self.place(addr, to);
-        self.shards[place].knock(self.now, &end)
+        self.shards[place].admit_connection(self.now, &end)
     }
 
     fn knock_at(&mut self, from: &str, to: &str, core_side: bool) -> bool {
@@ -54,12 +54,12 @@ impl World {
             },
         };
         let shard = &mut self.shards[place];
-        if !shard.knock(self.now, &accepted.end()) {
+        if !shard.admit_connection(self.now, &accepted.end()) {
             return false;
         }
         let stream = shard.accept(self.now, &accepted);
         if transport == Transport::Tls {
-            shard.greeted(from.ip());
+            shard.handshake_done(from.ip());
         }
         let Some(stream) = stream else {
             return false;

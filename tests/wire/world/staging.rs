@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use steadfast::home::Subscribers;
-use steadfast::id::{Team, Transport};
+use steadfast::id::{ShardSet, Transport};
 use steadfast::send::{Event, Local};
 use steadfast::shard::{Input, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
@@ -258,7 +258,7 @@ impl World {
         }
         for own in 0..width {
             let number = |number: usize| u8::try_from(number).unwrap();
-            self.teams.push(Team {
+            self.teams.push(ShardSet {
                 own: number(own),
                 count: number(width),
                 seed: [0; 4],
@@ -277,16 +277,16 @@ impl World {
             Kind::Edge(settings) => Role::Edge(settings),
             Kind::Agent(settings) => Role::Agent(settings),
         };
-        let team = self.teams[place];
-        let node = seed - u64::from(team.own) * run;
+        let shard_set = self.teams[place];
+        let node = seed - u64::from(shard_set.own) * run;
         let words = |seed: u64| [seed, seed * 7, seed * 13, seed * 29];
         let setup = Setup {
             locals: self.locals[place].clone(),
             role,
             seed: words(seed),
-            team: Team {
+            shard_set: ShardSet {
                 seed: words(node),
-                ..team
+                ..shard_set
             },
             wall: Wall { unix_at_zero: UNIX },
         };

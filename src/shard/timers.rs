@@ -1,6 +1,6 @@
 //! What time brings to a shard, and whose business it is.
 
-use super::{Hands, INVITE, SWEEP_EVERY, Shard};
+use super::{INVITE, RoleMut, SWEEP_EVERY, Shard};
 use crate::agent::Agent;
 use crate::id::StreamId;
 use crate::proxy::{Net, Owner, Proxy, Timer, Turn};
@@ -15,32 +15,32 @@ impl Shard {
                 Due::Repeat { owner, send } => {
                     self.net.counters.retransmissions_out += 1;
                     let is_invite = send.bytes.starts_with(INVITE);
-                    self.net.peers.asked(now, send.flow, is_invite);
-                    match self.hands(now) {
-                        Hands::Proxy(proxy, mut turn) => proxy.repeat(&mut turn, owner, send),
-                        Hands::Agent(_, net) => net.transmit_send(Some(send)),
+                    self.net.peers.note_request_sent(now, send.flow, is_invite);
+                    match self.role_mut(now) {
+                        RoleMut::Proxy(proxy, mut turn) => proxy.repeat(&mut turn, owner, send),
+                        RoleMut::Agent(_, net) => net.transmit_send(Some(send)),
                     }
                 }
                 Due::Resend(send) => {
                     self.net.counters.retransmissions_out += 1;
-                    self.net.peers.asked(now, send.flow, false);
-                    match self.hands(now) {
-                        Hands::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
-                        Hands::Agent(_, net) => net.transmit_send(Some(send)),
+                    self.net.peers.note_request_sent(now, send.flow, false);
+                    match self.role_mut(now) {
+                        RoleMut::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
+                        RoleMut::Agent(_, net) => net.transmit_send(Some(send)),
                     }
                 }
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
                 Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
-                Due::User(Timer::Beats) => self.beat(now),
+                Due::User(Timer::Liveness) => self.check_liveness(now),
                 Due::ClientTimeout { .. }
                 | Due::Trying { .. }
                 | Due::AckTimeout { .. }
                 | Due::ServerDone { .. }
                 | Due::ClientDone { .. }
                 | Due::User(Timer::Branch { .. } | Timer::Later | Timer::Sweep | Timer::Agent(_)) => {
-                    match self.hands(now) {
-                        Hands::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
-                        Hands::Agent(agent, net) => agent_due(agent, net, now, due),
+                    match self.role_mut(now) {
+                        RoleMut::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
+                        RoleMut::Agent(agent, net) => agent_due(agent, net, now, due),
                     }
                 }
             }
@@ -57,7 +57,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         }
         Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
         Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
-        Due::User(Timer::Later) => turn.policy.go_on(turn.net, turn.now),
+        Due::User(Timer::Later) => turn.policy.run_deferred(turn.net, turn.now),
         Due::User(Timer::Sweep) => {
             turn.policy.sweep(turn.net, turn.now);
             proxy.sweep(turn.now);
@@ -65,7 +65,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
                 .txns
                 .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
         }
-        Due::User(Timer::Agent(_) | Timer::Beats | Timer::Partial(_) | Timer::Silence(_))
+        Due::User(Timer::Agent(_) | Timer::Liveness | Timer::Partial(_) | Timer::Silence(_))
         | Due::Repeat { .. }
         | Due::Resend(_) => {}
     }
@@ -84,7 +84,7 @@ fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Tim
         | Due::ServerDone { .. }
         | Due::ClientDone { .. }
         | Due::User(
-            Timer::Beats
+            Timer::Liveness
             | Timer::Branch { .. }
             | Timer::Partial(_)
             | Timer::Later

@@ -159,7 +159,7 @@ impl Engine {
                 addr: peer,
                 core_side: *core_side,
             };
-            if !self.shard.knock(self.now, &end) {
+            if !self.shard.admit_connection(self.now, &end) {
                 // Dropping the connection closes it.
                 self.counters.tcp_refused += 1;
                 continue;
@@ -167,7 +167,7 @@ impl Engine {
             if end.transport == Transport::Tls {
                 let counters = &mut self.counters;
                 self.streams
-                    .greet(&self.greetings, self.now, socket, peer, counters);
+                    .advance_handshakes(&self.handshakes, self.now, socket, peer, counters);
                 continue;
             }
             // At the bound the connection is dropped, which closes it.
@@ -190,10 +190,10 @@ impl Engine {
     }
 
     /// Goes on with some handshakes; the kernel reports the others again.
-    pub(super) fn on_greetings(&mut self) -> io::Result<()> {
-        let count = self.greetings.wait(Duration::ZERO)?;
+    pub(super) fn on_handshakes(&mut self) -> io::Result<()> {
+        let count = self.handshakes.wait(Duration::ZERO)?;
         for index in 0..count {
-            let (token, ready) = self.greetings.event(index);
+            let (token, ready) = self.handshakes.event(index);
             if let Token::Stream(slot) = Token::unpack(token) {
                 self.on_stream(slot, ready);
             }
@@ -202,8 +202,8 @@ impl Engine {
     }
 
     pub(super) fn on_stream(&mut self, slot: Slot, ready: Ready) {
-        let readiness = if self.streams.is_greeting(slot) {
-            &self.greetings
+        let readiness = if self.streams.is_handshaking(slot) {
+            &self.handshakes
         } else {
             &self.readiness
         };
@@ -259,7 +259,7 @@ impl Engine {
                     self.counters.tls_refused += 1;
                     return self.streams.refuse(slot);
                 };
-                let sets = (&self.greetings, &self.readiness);
+                let sets = (&self.handshakes, &self.readiness);
                 self.streams.name(sets, slot, stream);
                 stream
             }

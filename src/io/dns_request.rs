@@ -9,7 +9,7 @@ use crate::locate::{LookupId, Question};
 
 /// A question of one shard.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct DnsRequest {
     /// Its place among the shards.
     pub shard: usize,
     /// To be named in the answer.
@@ -22,12 +22,12 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub struct DnsSender {
     shard: usize,
-    sender: Sender<Asked>,
+    sender: Sender<DnsRequest>,
 }
 
 /// A bounded channel from the shards to the DNS: the end of shard 0.
 #[must_use]
-pub fn to_dns() -> (DnsSender, Receiver<Asked>) {
+pub fn to_dns() -> (DnsSender, Receiver<DnsRequest>) {
     let (sender, receiver) = channel(limits::DNS_QUEUE_MAX);
     (DnsSender { shard: 0, sender }, receiver)
 }
@@ -46,7 +46,7 @@ impl DnsSender {
     #[must_use]
     pub(super) fn ask(&self, name: LookupId, question: Arc<Question>) -> bool {
         let shard = self.shard;
-        let asked = Asked {
+        let asked = DnsRequest {
             shard,
             name,
             question,

@@ -14,18 +14,18 @@ use crate::time::{Duration, Instant};
 
 /// Where the keep-alive of a flow stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Beat {
+pub(super) enum Keepalive {
     /// There is none.
     Still,
     /// The next one goes out when the timer fires.
-    Resting(Rhythm, u32),
+    Resting(KeepaliveInterval, u32),
     /// One is under way.
-    Asking(Rhythm, Question),
+    Asking(KeepaliveInterval, Question),
 }
 
 /// The pause between two keep-alives, in seconds, and where we were last seen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rhythm {
+pub(super) struct KeepaliveInterval {
     low_s: u64,
     high_s: u64,
     mapped: Option<SocketAddr>,
@@ -43,7 +43,7 @@ pub(super) struct Question {
     slows: bool,
 }
 
-impl Beat {
+impl Keepalive {
     /// The timer it waits for.
     pub(super) const fn alarm(&self) -> Option<u32> {
         match self {
@@ -56,7 +56,7 @@ impl Beat {
 
 impl Agent {
     /// Begins the keep-alives of a flow that has just been registered.
-    pub(super) fn start_beat(
+    pub(super) fn start_keepalives(
         &mut self,
         net: &mut Net,
         now: Instant,
@@ -67,7 +67,7 @@ impl Agent {
             .flow
             .filter(|_| shows_outbound(response))
         else {
-            self.registrations[place].beat = Beat::Still;
+            self.registrations[place].keepalive = Keepalive::Still;
             return;
         };
         let told = response.message.number(response.bytes, Name::FlowTimer);
@@ -76,7 +76,7 @@ impl Agent {
             (Flow::Stream(_), Ok(Some(told))) => (u64::from(told) * 8 / 10, told.into()),
             (Flow::Stream(_), _) => limits::AGENT_CRLF_PAUSE_S,
         };
-        let rhythm = Rhythm {
+        let rhythm = KeepaliveInterval {
             low_s,
             high_s,
             mapped: None,
@@ -84,20 +84,20 @@ impl Agent {
         self.rest(net, now, place, rhythm);
     }
 
-    fn rest(&mut self, net: &mut Net, now: Instant, place: usize, rhythm: Rhythm) {
+    fn rest(&mut self, net: &mut Net, now: Instant, place: usize, rhythm: KeepaliveInterval) {
         let pause = Duration::from_secs(between(net, rhythm.low_s, rhythm.high_s));
         let alarm = self.alarm(net, now + pause);
-        self.registrations[place].beat = Beat::Resting(rhythm, alarm);
+        self.registrations[place].keepalive = Keepalive::Resting(rhythm, alarm);
     }
 
     /// The timer of a keep-alive: time for the next one, or nobody answered.
-    pub(super) fn beat(&mut self, net: &mut Net, now: Instant, place: usize) {
+    pub(super) fn on_keepalive_timer(&mut self, net: &mut Net, now: Instant, place: usize) {
         let Some(flow) = self.registrations[place].flow else {
             return;
         };
-        match self.registrations[place].beat {
-            Beat::Still => {}
-            Beat::Resting(rhythm, _) => {
+        match self.registrations[place].keepalive {
+            Keepalive::Still => {}
+            Keepalive::Resting(rhythm, _) => {
                 let (wait, left) = match flow {
                     Flow::Udp { .. } => limits::AGENT_STUN,
                     Flow::Stream(_) => (limits::AGENT_PONG_MAX, 1),
@@ -111,10 +111,10 @@ impl Agent {
                 };
                 self.put_question(net, now, place, flow, rhythm, question);
             }
-            Beat::Asking(_, question) if question.left == 0 => {
+            Keepalive::Asking(_, question) if question.left == 0 => {
                 self.flow_silent(net, now, flow, "its keep-alives are not answered");
             }
-            Beat::Asking(rhythm, mut question) => {
+            Keepalive::Asking(rhythm, mut question) => {
                 if question.slows {
                     question.wait *= 2;
                 }
@@ -129,7 +129,7 @@ impl Agent {
         now: Instant,
         place: usize,
         flow: Flow,
-        rhythm: Rhythm,
+        rhythm: KeepaliveInterval,
         mut question: Question,
     ) {
         question.left -= 1;
@@ -139,7 +139,7 @@ impl Agent {
             Flow::Stream(_) => out.extend_from_slice(b"\r\n\r\n"),
         });
         net.transmit(flow, bytes);
-        self.registrations[place].beat = Beat::Asking(rhythm, question);
+        self.registrations[place].keepalive = Keepalive::Asking(rhythm, question);
     }
 
     /// Asks the flow at once whether it works, when it can be asked and is not
@@ -148,10 +148,10 @@ impl Agent {
         let Some(place) = self.registrations.iter().position(|r| r.flow == Some(flow)) else {
             return;
         };
-        let rhythm = match self.registrations[place].beat {
-            Beat::Resting(rhythm, _) => rhythm,
-            Beat::Asking(rhythm, question) if question.slows => rhythm,
-            Beat::Still | Beat::Asking(..) => return,
+        let rhythm = match self.registrations[place].keepalive {
+            Keepalive::Resting(rhythm, _) => rhythm,
+            Keepalive::Asking(rhythm, question) if question.slows => rhythm,
+            Keepalive::Still | Keepalive::Asking(..) => return,
         };
         let (wait, left) = limits::AGENT_PROBE;
         let question = Question {
@@ -172,7 +172,7 @@ impl Agent {
             .iter()
             .enumerate()
             .find_map(|(place, r)| {
-                let Beat::Asking(rhythm, question) = r.beat else {
+                let Keepalive::Asking(rhythm, question) = r.keepalive else {
                     return None;
                 };
                 let mapped = stun::mapped(bytes, &question.transaction_id)?;
@@ -185,7 +185,7 @@ impl Agent {
         if rhythm.mapped.is_some_and(|before| before != mapped) {
             return self.flow_lost(net, now, flow, "the NAT has given us another address");
         }
-        let rhythm = Rhythm {
+        let rhythm = KeepaliveInterval {
             mapped: Some(mapped),
             ..rhythm
         };
@@ -197,9 +197,9 @@ impl Agent {
         let asked = self
             .registrations
             .iter()
-            .position(|r| r.flow == Some(flow) && matches!(r.beat, Beat::Asking(..)));
+            .position(|r| r.flow == Some(flow) && matches!(r.keepalive, Keepalive::Asking(..)));
         if let Some(place) = asked
-            && let Beat::Asking(rhythm, _) = self.registrations[place].beat
+            && let Keepalive::Asking(rhythm, _) = self.registrations[place].keepalive
         {
             self.rest(net, now, place, rhythm);
         }

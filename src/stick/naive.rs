@@ -1,4 +1,4 @@
-//! The slow, obvious twin: a list of URIs, and RFC 3261 §19.1.4 as `uri::naive` reads
+//! The slow, obvious reference: a list of URIs, and RFC 3261 §19.1.4 as `uri::naive` reads
 //! it. Random URIs from a small alphabet make it argue with the table about every
 //! level.
 

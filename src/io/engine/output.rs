@@ -34,8 +34,8 @@ impl Engine {
             has_failed = true;
             self.shard.handle(self.now, Input::Closed { stream });
         }
-        while let Some(source) = self.streams.take_greeted() {
-            self.shard.greeted(source);
+        while let Some(source) = self.streams.take_handshakes_done() {
+            self.shard.handshake_done(source);
         }
         while let Some((socket, peer, quoted)) = self.unreachable.pop() {
             has_failed = true;
