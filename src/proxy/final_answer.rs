@@ -2,7 +2,7 @@
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
 
 use super::build::SAID;
-use super::{Branch, Net, Proxy, Request, State, Turn};
+use super::{Branch, Context, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
 use crate::omit::Omit;
@@ -11,6 +11,43 @@ use crate::trust::Ingress;
 
 /// What a caller is told for a 430, which is between proxies (O-21).
 pub const PHONE_AWAY: (u16, &str) = (480, "The Phone Cannot Be Reached");
+
+impl Turn<'_> {
+    /// What goes upstream instead of the best status that the branches came to, which
+    /// somebody has answered or not; `None` where that goes on as it is.
+    fn mapped_status(
+        &self,
+        context: &Context,
+        best: Option<(usize, u16)>,
+        (status, is_answered): (u16, bool),
+    ) -> Option<(u16, &'static str)> {
+        let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
+        let is_inside =
+            || best.is_some_and(|(index, _)| self.leads_inside(&context.branches[index]));
+        let sender = context.ingress.principal;
+        match (status, is_answered) {
+            // The caller has cancelled nothing.
+            (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
+            // What was cancelled and never heard of is over as asked.
+            (408, false) if context.closed => Some((487, "Request Terminated")),
+            // V-4: who must wait is told so, unless he can do better elsewhere.
+            (503, false) if context.restrained.is_some() && !context.ingress.wants_report => {
+                Some((503, "The Next Server Is Too Busy"))
+            }
+            // P-24: the next request might fare better elsewhere, except where an
+            // element of ours is all there is.
+            (503, _) => self
+                .policy
+                .map_final_status(503, sender)
+                .filter(|_| is_inside())
+                .or(Some((500, "No Server Could Take The Request"))),
+            // What the DNS says of such an element says nothing of whoever is asked for.
+            (404 | 480, false) if is_inside() => self.policy.map_final_status(503, sender),
+            _ if self.net.omit.leaves_out(Omit::Softening) => None,
+            _ => self.policy.map_final_status(status, sender),
+        }
+    }
+}
 
 impl Proxy {
     /// Every branch is over: the best answer goes upstream (P-23 to P-25).
@@ -39,34 +76,7 @@ impl Proxy {
             debug_assert!(silence.is_none(), "T-9");
             return;
         }
-        let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
-        let is_inside =
-            || best.is_some_and(|(index, _)| turn.leads_inside(&context.branches[index]));
-        let mapped = match (status, &own) {
-            // The caller has cancelled nothing.
-            (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
-            // What was cancelled and never heard of is over as asked.
-            (408, None) if context.closed => Some((487, "Request Terminated")),
-            // V-4: who must wait is told so, unless he can do better elsewhere.
-            (503, None) if context.restrained.is_some() && !context.ingress.wants_report => {
-                Some((503, "The Next Server Is Too Busy"))
-            }
-            // P-24: the next request might fare better elsewhere, except where an
-            // element of ours is all there is.
-            (503, _) => turn
-                .policy
-                .map_final_status(503, context.ingress.principal)
-                .filter(|_| is_inside())
-                .or(Some((500, "No Server Could Take The Request"))),
-            // What the DNS says of such an element says nothing of whoever is asked for.
-            (404 | 480, None) if is_inside() => {
-                turn.policy.map_final_status(503, context.ingress.principal)
-            }
-            _ if turn.net.omit.leaves_out(Omit::Softening) => None,
-            _ => turn
-                .policy
-                .map_final_status(status, context.ingress.principal),
-        };
+        let mapped = turn.mapped_status(context, best, (status, own.is_some()));
         let (status, bytes) = match (best, own, mapped) {
             (Some((index, _)), Some(response), None) => {
                 let branches = &context.branches;

@@ -226,7 +226,7 @@ impl Net {
             wall,
             draining: false,
             told_of_sips: false,
-            shard_set: shard_set,
+            shard_set,
             ingress_flow: None,
             text: Vec::new(),
             liveness_timer: None,
