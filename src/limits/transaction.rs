@@ -21,8 +21,11 @@ pub const RING_TIME: Duration = Duration::from_secs(30);
 /// Grace of a branch that was cancelled for others to be tried: they have waited
 /// long enough, and a 2xx that comes later is passed on all the same.
 pub const RANG_OUT_GRACE: Duration = T2;
-/// Grace of a cancelled branch without a final answer (RFC 3261 §9.1: 64·T1).
-pub const CANCEL_GRACE: Duration = T1_64;
+/// Grace of a cancelled branch without a final answer: 64·T1 (RFC 3261 §9.1), which the
+/// next hop waits as well for whoever is behind it, and the time that its answer takes
+/// on the way. Given up at the same moment, it would repeat that answer for 64·T1 more
+/// to somebody who acknowledges it no longer.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(37);
 /// How long a phone over UDP may leave a request of its dialog without a word before
 /// the other edges are asked for it beside it: it has been sent three times by then.
 pub const PHONE_SILENCE: Duration = Duration::from_millis(2_000);

@@ -1,9 +1,15 @@
 //! CANCEL in every order (RFC 3261 §9, §16.10; P-32, P-33).
 
 use super::peer::{CORE, FAR, branch_of, expect, of_invite, request, respond, silent, status};
-use super::world::{HOME, Tokens, World};
+use super::phone::{Phone, Register};
+use super::world::{EDGES, HOME, Tokens, World};
+use steadfast::limits;
 use steadfast::time::Duration;
 
+const JOE: &str = "127.0.0.1:5070";
+const ANN: &str = "127.0.0.1:5080";
+/// A second phone of ann's that never says anything.
+const DEAF: &str = "127.0.0.1:5090";
 const BOB: &str = "sip:bob@127.0.0.9";
 const ROUTE: &str = "Route: <sip:example.com;lr>, <sip:127.0.0.9;lr>, <sip:x;lr>\nRequire: 100rel\nProxy-Require: path\n";
 
@@ -156,8 +162,8 @@ fn a_cancel_that_comes_again_is_answered_again() {
     assert_eq!(first.matches(";tag=").count(), 2, "{first}");
     world.pass(Duration::from_millis(500));
     expect(&mut world, FAR, "CANCEL");
-    // It is forgotten in the end, answered or not: 64·T1 after the CANCEL.
-    world.pass(Duration::from_millis(31_500));
+    // It is forgotten in the end, answered or not: 64·T1 and T4 after the CANCEL.
+    world.pass(Duration::from_millis(36_500));
     assert_eq!(status(&mut world, CORE), 487);
     world.send(CORE, HOME, &of_invite("ACK", &invite()));
     world.forget();
@@ -182,4 +188,42 @@ fn the_answer_to_our_cancel_ends_here() {
     world.send(CORE, HOME, &of_invite("ACK", &invite()));
     world.drained();
     silent(&world, &[CORE, FAR]);
+}
+
+#[test]
+fn what_is_cancelled_at_a_phone_that_never_answers_is_over_with_one_answer() {
+    // P-30: the edge gives the phone up after 64·T1, and the home is still there to hear it.
+    for edge in EDGES {
+        let mut world = World::lab(Tokens::Sealed);
+        let mut joe = Phone::new("joe", JOE, true);
+        joe.register(&mut world, EDGES[0]);
+        let mut ann = Phone::new("ann", ANN, true);
+        ann.register(&mut world, EDGES[1]);
+        let mut deaf = Register::new("ann", DEAF);
+        deaf.call_id = "deaf";
+        let ok = deaf.login(&mut world, edge);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        world.forget();
+        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+        joe.send(&mut world, EDGES[0], &invite);
+        let got = ann.receive(&mut world);
+        assert!(world.has(DEAF), "{}", world.ladder());
+        let from = world.last_to(ANN).from.to_string();
+        ann.answer(&mut world, &from, &got, 200, "OK");
+        assert_eq!(joe.status(&mut world), 100);
+        let ok = joe.receive(&mut world);
+        joe.dialog(&ok, true);
+        joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+        world.forget();
+        world.pass(limits::T1_64 + limits::T4 + limits::T4);
+        let at_home = |start: &str| {
+            let to_home = world
+                .trace
+                .iter()
+                .filter(|seen| seen.to.to_string() == HOME);
+            to_home.filter(|seen| seen.text.starts_with(start)).count()
+        };
+        assert_eq!(at_home("SIP/2.0 487 "), 1, "{}", world.ladder());
+        world.drained();
+    }
 }

@@ -359,7 +359,7 @@ fn a_cancelled_branch_that_stays_silent_is_given_up() {
     world.pass(Duration::from_secs(185));
     let cancel = expect(&mut world, ANNS[0], "CANCEL");
     respond(&mut world, ANNS[0], &cancel, 200);
-    world.pass(Duration::from_millis(31_999));
+    world.pass(Duration::from_millis(36_999));
     silent(&world, &[CORE, ANNS[1]]);
     world.pass(Duration::from_millis(1));
     // The search goes on with the next contact.
