@@ -92,24 +92,20 @@ pub(super) fn common(
     uri
 }
 
-/// Puts our own values before those that are there, into the same line: the name of the
-/// header once more is as long as half of a value (RFC 3261 §7.3.1).
+/// Puts our own values before those that are there, each into a line of its own: of
+/// several in one line (RFC 3261 §7.3.1) linphone gives all but the first back more than
+/// once in its answers, and so none of them would count.
 fn record_route(request: &Request<'_>, plan: &Plan, edits: &mut Edits) {
     if plan.record_route.is_empty() {
         return;
     }
-    let (own, message) = (&plan.record_route, request.message);
-    match message.first(Name::RecordRoute) {
-        Some(first) if !first.value.is_empty() => edits.insert(first.value.start.into(), |out| {
-            out.extend_from_slice(own);
-            out.extend_from_slice(b", ");
-        }),
-        Some(_) | None => edits.insert(message.headers_start(), |out| {
-            for part in [&b"Record-Route: "[..], own, b"\r\n"] {
+    edits.insert(request.message.headers_start(), |out| {
+        for value in plan.record_route.split(|byte| *byte == b',') {
+            for part in [b"Record-Route: ", value.trim_ascii(), b"\r\n"] {
                 out.extend_from_slice(part);
             }
-        }),
-    }
+        }
+    });
 }
 
 /// Takes our own values off the Route set and makes the two strict-routing

@@ -47,7 +47,10 @@ fn an_answer_that_changes_the_record_route_gives_nobody_a_way() {
             4,
         ),
         (|invite, first| invite.replace(first, TOKEN), 0),
-        (|invite, first| invite.replace(&format!("{first}, "), ""), 0),
+        (
+            |invite, first| invite.replace(&format!("Record-Route: {first}\r\n"), ""),
+            0,
+        ),
     ];
     for (change, values) in changes {
         let (mut world, joe, ann) = stage();

@@ -42,7 +42,15 @@ fn answered(
     assert_eq!(joe.status(&mut world), 100);
     let invite = ann.receive(&mut world);
     let values = Phone::values(&invite, "Record-Route");
-    let changed = invite.replace(&values.join(", "), &change(&values).join(", "));
+    let rest: Vec<_> = invite
+        .split("\r\n")
+        .filter(|line| !line.starts_with("Record-Route: "))
+        .collect();
+    let lines = format!(
+        "Record-Route: {}\r\nMax-Forwards: ",
+        change(&values).join(", ")
+    );
+    let changed = rest.join("\r\n").replacen("Max-Forwards: ", &lines, 1);
     ann.answer(&mut world, EDGES[1], &changed, 200, "OK");
     let ok = joe.receive(&mut world);
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");

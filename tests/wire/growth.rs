@@ -10,6 +10,9 @@ use steadfast::limits;
 
 /// Bytes that may be added on the way.
 const BOUND: usize = 450;
+/// What a call may have more that comes without any Route, so that nothing is taken off
+/// it: what it has today, which is to become nothing.
+const MORE_OF_BARE: usize = 28;
 /// The same over TCP, where `;transport=tcp` stands in a value and nothing has to fit
 /// into a packet: who is asserted is said twice.
 const BOUND_OVER_TCP: usize = 525;
@@ -96,7 +99,11 @@ impl Case {
         };
         // A token has its number in half octets.
         let is_number = self.users[0] != "joe";
-        let more = [(is_number, MORE_OF_NUMBERS), (self.are_named, MORE_OF_NAME)];
+        let more = [
+            (self.route == Route::Nothing, MORE_OF_BARE),
+            (is_number, MORE_OF_NUMBERS),
+            (self.are_named, MORE_OF_NAME),
+        ];
         bound
             + more
                 .iter()
