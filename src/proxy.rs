@@ -48,7 +48,7 @@ pub use overload::Restraint;
 pub use pass::Pass;
 pub use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
-pub use route_set::RouteSet;
+pub use route_set::Recorded;
 
 use std::net::SocketAddr;
 
@@ -62,7 +62,7 @@ use crate::send::{End, Handoff, Hop, Refresh};
 use crate::span::Span;
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
-use crate::trust::{Identities, Mark, MarkKey, Principal};
+use crate::trust::{Identities, MarkKey, Principal};
 
 /// One place a request may go.
 #[derive(Clone, Debug)]
@@ -149,19 +149,10 @@ pub enum Note {
         /// A name led the phone here, and no address.
         by_name: bool,
     },
-    /// A dialog-forming request: bind Record-Routes when it is accepted.
-    Dialog {
-        /// The mark in our Record-Route, for the called side; none where there
-        /// was nobody whom it could have been made for.
-        mark: Option<Mark>,
-        /// Our URI for the calling side, up to its mark, where it is not the one that
-        /// the request has.
-        there: Option<Buf>,
-        /// The way that our value with the mark says, by `Net::route_way`.
-        own: u64,
-        /// What an answer from outside the trust domain has to bring back.
-        set: Option<RouteSet>,
-    },
+    /// A dialog-forming request: bind Record-Routes when it is accepted. What becomes of
+    /// our value in its answers; nothing where there was nobody whom a mark could have
+    /// been made for.
+    Dialog(Option<Recorded>),
 }
 
 /// A role's decision about one request, filled from scratch each time.

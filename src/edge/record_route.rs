@@ -33,11 +33,11 @@ use std::net::SocketAddr;
 use super::policy::Edge;
 use super::register::STICKY;
 use super::registrations::Registration;
-use super::{Follows, Token, flow_token};
+use super::{Follows, Subscriber, Token, flow_token};
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
 use crate::omit::Omit;
-use crate::proxy::{Net, Note, Pass, Request};
+use crate::proxy::{Net, Pass, Request};
 use crate::scan::{Method, Name};
 use crate::send::Hop;
 use crate::trust::mark::{Mark, Own, PhoneName, begin_param, write_param};
@@ -120,10 +120,10 @@ impl Edge {
                 (Value::Token(name, None), Value::Known(name), false)
             }
             (Some((follows, user)), _) => {
-                phone.values(Value::Token(name, None), (*follows, user.as_bytes()))
+                phone.values(Value::Token(name, None), (*follows, user_part(user)))
             }
             (None, Some((follows, user))) => {
-                phone.values(Value::Token(name, Some(bare)), (*follows, user.as_bytes()))
+                phone.values(Value::Token(name, Some(bare)), (*follows, user_part(user)))
             }
             (None, None) if way == Direction::Out && self.came_by_name(bytes, message) => {
                 phone.values(Value::Address(bare, home), (Follows::Name, bare))
@@ -165,7 +165,6 @@ impl Edge {
         let secure = pass.plan.is_secure(pass.request);
         let (net, own) = (&*pass.net, &mut pass.plan.record_route);
         self.value(net, here, (secure, mark), own);
-        let way = net.route_way(own);
         let there = match (there, mark) {
             (Some(there), Some(_)) => Some(net.pool.build(THERE, |out| {
                 self.uri(net, there, secure, out);
@@ -178,14 +177,7 @@ impl Edge {
             }
             (None, _) => None,
         };
-        let is_answered_outside = pass.plan.is_leaving;
-        let set = is_answered_outside.then(|| net.route_set(own, bytes, message));
-        pass.plan.note = Note::Dialog {
-            mark,
-            there,
-            own: way,
-            set,
-        };
+        pass.note_dialog(mark, there);
     }
 
     /// Writes the token of the phone on `flow`; what that one does with a route.
@@ -196,7 +188,7 @@ impl Edge {
         (flow, token): (Flow, &Token),
         way: Direction,
         out: &mut Vec<u8>,
-    ) -> Option<(Follows, PhoneName)> {
+    ) -> Option<(Follows, Option<PhoneName>)> {
         // With a token in the Route the dialog is that subscriber's; without,
         // the user of From or To tells the subscribers of one flow apart.
         let routed = !token.is_empty()
@@ -216,7 +208,7 @@ impl Edge {
         };
         let is_written = routed && self.copy_token(pass, token, &found, out)
             || self.write_token(&found.subscriber, found.edges, found.flags, out);
-        is_written.then(|| (follows, self.phone_name(&found.subscriber)))
+        is_written.then(|| (follows, self.name_for(follows, &found.subscriber)))
     }
 
     /// Copies the token of a registration from the Route, where it stands as it
@@ -250,7 +242,7 @@ impl Edge {
         pass: &Pass<'_, '_>,
         token: &Token,
         out: &mut Vec<u8>,
-    ) -> Option<(Follows, PhoneName)> {
+    ) -> Option<(Follows, Option<PhoneName>)> {
         out.clear();
         if token.is_empty() || token.is_anonymous() {
             return None;
@@ -270,7 +262,12 @@ impl Edge {
         let is_sticky = flags & STICKY != 0 || !is_peer && says("sticky");
         let by_name = !is_sticky && !is_peer && self.came_by_name(bytes, message);
         let follows = Follows::of(is_sticky, by_name);
-        Some((follows, self.phone_name(&token.subscriber())))
+        Some((follows, self.name_for(follows, &token.subscriber())))
+    }
+
+    /// What a phone is called in the value of its own side, where it has one.
+    fn name_for(&self, follows: Follows, phone: &Subscriber<'_>) -> Option<PhoneName> {
+        (follows != Follows::Flow).then(|| self.phone_name(phone))
     }
 
     /// Whether whoever shows the token at hand calls in the name that stands in it:
@@ -468,6 +465,10 @@ impl Side {
             }
         }
     }
+}
+
+fn user_part(name: &Option<PhoneName>) -> &[u8] {
+    name.as_ref().map_or(&[], PhoneName::as_bytes)
 }
 
 /// Whether somebody who is no peer sends it within a dialog.

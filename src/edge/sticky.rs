@@ -108,7 +108,7 @@ impl Edge {
         context: &Context,
         response: &Response<'_>,
     ) {
-        if !matches!(context.note, Note::Dialog { .. }) || !self.homes.are_several() {
+        if !matches!(context.note, Note::Dialog(_)) || !self.homes.are_several() {
             return;
         }
         let learned = (Source::RecordRoute, now + limits::STICK_RECORD_ROUTE);

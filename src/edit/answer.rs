@@ -152,23 +152,21 @@ const VIA_CUTS: usize = 8;
 
 /// The overload parameters of a Via (RFC 7339 §4), each with its `;`.
 pub fn overload<'a>(bytes: &'a [u8], via: &Via) -> impl Iterator<Item = Range<usize>> + 'a {
-    let all = params::iter(bytes, via.params);
-    let ours = all.filter(move |param| match param.name.of(bytes) {
+    params_named(bytes, via, |name| match name {
         [b'o' | b'O', b'c' | b'C', rest @ ..] => rest.first().is_none_or(|next| *next == b'-'),
         _ => false,
-    });
-    ours.map(move |param| with_separator(bytes, param.whole))
+    })
 }
 
-/// The parameter of a Via with that name, as we write it: with its `;` and without a value.
-#[must_use]
-pub fn param_of(bytes: &[u8], via: &Via, name: &str) -> Option<Range<usize>> {
-    let params = via.params.of(bytes);
-    let mut found = memchr::memmem::find_iter(params, name.as_bytes());
-    let ends = |at: usize| params.get(at + name.len()).is_none_or(|next| *next == b';');
-    let at = found.find(|at| ends(*at) && at.checked_sub(1).map(|at| params[at]) == Some(b';'))?;
-    let start = usize::from(via.params.start) + at;
-    Some(start - 1..start + name.len())
+/// The parameters of a Via whose names are meant, each with its `;`.
+pub fn params_named<'a>(
+    bytes: &'a [u8],
+    via: &Via,
+    is_meant: impl Fn(&[u8]) -> bool + 'a,
+) -> impl Iterator<Item = Range<usize>> + 'a {
+    let all = params::iter(bytes, via.params);
+    let meant = all.filter(move |param| is_meant(param.name.of(bytes)));
+    meant.map(move |param| with_separator(bytes, param.whole))
 }
 
 /// A parameter with the `;` in front of it.

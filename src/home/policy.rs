@@ -367,7 +367,7 @@ impl Policy for Home {
         response: &Response<'_>,
         _: &mut Edits,
     ) {
-        if !matches!(context.note, Note::Dialog { .. }) {
+        if !matches!(context.note, Note::Dialog(_)) {
             return;
         }
         let until = now + limits::STICK_RECORD_ROUTE;

@@ -15,7 +15,7 @@ use super::policy::Home;
 use super::ways::Element;
 use crate::bytes::Buf;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Note, Pass, Policy, Reply, Request, Target, Verdict};
+use crate::proxy::{Maddr, Net, Pass, Policy, Reply, Request, Target, Verdict};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::{Method, Name};
@@ -429,15 +429,7 @@ impl Home {
         }
         self.write_own(mark, own);
         own.push(b'>');
-        let way = pass.net.route_way(own);
-        let is_leaving = pass.plan.is_leaving;
-        let set = is_leaving.then(|| pass.net.route_set(own, bytes, message));
-        pass.plan.note = Note::Dialog {
-            mark,
-            there: None,
-            own: way,
-            set,
-        };
+        pass.note_dialog(mark, None);
     }
 }
 

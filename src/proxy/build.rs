@@ -47,8 +47,11 @@ pub(super) fn common(
     );
     overload::strip(request, edits);
     if request.ingress.principal.is_cluster_node() {
-        let params = [LOOSE, GUEST].into_iter();
-        let cuts = params.filter_map(|name| answer::param_of(bytes, request.via, name));
+        let is_meant = |name: &[u8]| {
+            let mut ours = [LOOSE, GUEST].iter();
+            ours.any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+        };
+        let cuts = answer::params_named(bytes, request.via, is_meant);
         cuts.for_each(|cut| edits.remove(cut));
     }
     let top = message.headers_start();

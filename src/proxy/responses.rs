@@ -2,6 +2,7 @@
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
 use super::build::SAID;
+use super::route_set::{KnownBy, Recorded};
 use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn, secure};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
@@ -250,33 +251,13 @@ impl Turn<'_> {
         if context.ingress.principal.is_cluster_node() && self.is_of_target(response) {
             say_upstream(response, edits);
         }
-        if let Note::Dialog {
-            mark: Some(mark),
-            there,
-            own,
-            set,
-        } = &context.note
+        if let Note::Dialog(Some(recorded)) = &context.note
             && (101..300).contains(&response.status)
+            && !self.turn_mark(recorded, response, edits)
         {
-            // An answer from outside leaves the Record-Route as it was, and claims no
-            // element of ours for what is behind whoever gave it.
-            let is_claim =
-                |next: Next<'_>| set.is_some() && self.policy.names_cluster_node(next.uri());
-            let is_own = |value: &[u8]| self.net.route_way(value) == *own;
-            let place = set.map(|set| self.net.route_set_at(set, response));
-            let turned = Turned {
-                mark: *mark,
-                there: there.as_deref(),
-                place: place.flatten(),
-            };
-            let marks = self.policy.marks();
-            let is_sound = place.is_none_or(|place| place.is_some())
-                && marks.turn(&turned, (bytes, message), (edits, is_own, is_claim));
-            if !is_sound {
-                // Nobody gets a way that this request did not go.
-                for header in message.all(Name::RecordRoute) {
-                    edits.remove(header.line.range());
-                }
+            // Nobody gets a way that this request did not go.
+            for header in message.all(Name::RecordRoute) {
+                edits.remove(header.line.range());
             }
         }
         let identities = self.policy.identities();
@@ -293,6 +274,33 @@ impl Turn<'_> {
 }
 
 impl Turn<'_> {
+    /// Turns our Record-Route value to the calling side. False where the answer says
+    /// another way than its request went: one from outside leaves the Record-Route as it
+    /// was, and claims no element of ours for what is behind whoever gave it.
+    fn turn_mark(&self, recorded: &Recorded, response: &Response<'_>, edits: &mut Edits) -> bool {
+        let place = match recorded.known_by {
+            KnownBy::Set(set) => match self.net.route_set_at(set, response) {
+                None => return false,
+                place @ Some(_) => place,
+            },
+            KnownBy::Way(_) => None,
+        };
+        let turned = Turned {
+            mark: recorded.mark,
+            there: recorded.there.as_deref(),
+            place,
+        };
+        let is_own = |value: &[u8]| {
+            let way = self.net.route_way(value);
+            matches!(recorded.known_by, KnownBy::Way(own) if own == way)
+        };
+        let is_claim =
+            |next: Next<'_>| place.is_some() && self.policy.names_cluster_node(next.uri());
+        let (bytes, message) = (response.bytes, response.message);
+        let marks = self.policy.marks();
+        marks.turn(&turned, (bytes, message), (edits, is_own, is_claim))
+    }
+
     /// Whether a final answer that lets stand-bys try is that of whoever the request
     /// was for: a phone, or whoever else stands behind the cluster. An element of
     /// the cluster says so of what it passes on, and speaks for itself else.

@@ -3,27 +3,66 @@
 //! stands, and change nothing. Who changes it would have the marks in it made
 //! for another way than the one that the request went.
 
-use super::{Net, Response};
+use super::{Net, Note, Pass, Response};
+use crate::bytes::Buf;
 use crate::omit::Omit;
 use crate::scan::{Message, Name};
-use crate::trust::mark::uri_in;
+use crate::trust::mark::{Mark, uri_in};
 use crate::uri::Way;
+
+/// Our Record-Route value in a request, for its answers (RFC 3261 §16.7-8).
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The mark in it, for the called side.
+    pub(super) mark: Mark,
+    /// Our URI for the calling side, up to its mark, where it is not the one that the
+    /// request has.
+    pub(super) there: Option<Buf>,
+    pub(super) known_by: KnownBy,
+}
+
+/// How it is told from others in an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KnownBy {
+    /// From outside the trust domain the whole Record-Route comes back as it was.
+    Set(RouteSet),
+    /// From inside, by the way that it says: `Net::route_way`.
+    Way(u64),
+}
 
 /// What stands in the Record-Route of a request that leaves here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouteSet {
+pub(super) struct RouteSet {
     count: u16,
     hash: u64,
 }
 
+impl Pass<'_, '_> {
+    /// Says in the plan that a dialog may begin. `mark`: that in our value, which then
+    /// stands alone in the plan; `there`: our URI for the calling side, where it is
+    /// another one.
+    pub fn note_dialog(&mut self, mark: Option<Mark>, there: Option<Buf>) {
+        let (net, plan, request) = (&*self.net, &mut *self.plan, self.request);
+        let own = &plan.record_route[..];
+        let known_by = || match plan.is_leaving {
+            true => KnownBy::Set(net.route_set(own, request.bytes, request.message)),
+            false => KnownBy::Way(net.route_way(own)),
+        };
+        let recorded = mark.map(|mark| Recorded {
+            mark,
+            there,
+            known_by: known_by(),
+        });
+        plan.note = Note::Dialog(recorded);
+    }
+}
+
 impl Net {
-    /// The Record-Route of a request with these values of our own on top, separated by
-    /// commas.
-    #[must_use]
-    pub fn route_set(&self, own: &[u8], bytes: &[u8], message: &Message) -> RouteSet {
-        let own = own.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    /// The Record-Route of a request with this value of our own on top.
+    fn route_set(&self, own: &[u8], bytes: &[u8], message: &Message) -> RouteSet {
         let rest = message.values(bytes, Name::RecordRoute);
-        self.set_of(own.chain(rest.map(|value| value.of(bytes))))
+        let rest = rest.map(|value| value.of(bytes));
+        self.set_of(std::iter::once(own).chain(rest))
     }
 
     /// Where it begins among the values of an answer, which ends with it; `None` for
@@ -40,8 +79,7 @@ impl Net {
     }
 
     /// One value as far as it decides on the way.
-    #[must_use]
-    pub fn route_way(&self, value: &[u8]) -> u64 {
+    pub(super) fn route_way(&self, value: &[u8]) -> u64 {
         self.hash(way(value))
     }
 

@@ -59,24 +59,31 @@ impl Turned<'_> {
         message: &'a Message,
         is_own: impl Fn(&[u8]) -> bool,
     ) -> Option<Ours<'a>> {
-        let (mut above, mut found) = (None, None::<Ours<'_>>);
-        for (place, value) in message.values(bytes, Name::RecordRoute).enumerate() {
-            let text = value.of(bytes);
-            let mark = self.mark.within(text);
-            let is_ours = match self.place {
-                Some(ours) => place == ours,
-                None => {
-                    let is_marked = found.as_ref().is_some_and(|ours| ours.mark.is_some());
-                    let may_be = mark.is_some() || self.there.is_some() && !is_marked;
-                    may_be && is_own(text)
+        let all = || {
+            let mut above = None;
+            message.values(bytes, Name::RecordRoute).map(move |value| {
+                let above = above.replace(value.of(bytes));
+                Ours {
+                    value,
+                    mark: None,
+                    above,
                 }
-            };
-            if is_ours {
-                found = Some(Ours { value, mark, above });
-            }
-            above = Some(text);
+            })
+        };
+        let read = |ours: Ours<'a>| Ours {
+            mark: self.mark.within(ours.value.of(bytes)),
+            ..ours
+        };
+        if let Some(place) = self.place {
+            return all().nth(place).map(read);
         }
-        found
+        let is_own = |ours: &Ours<'_>| is_own(ours.value.of(bytes));
+        let marked = all().map(read).filter(|ours| ours.mark.is_some());
+        let marked = marked.filter(is_own).last();
+        marked.or_else(|| {
+            let unmarked = all().filter(|ours| self.there.is_some() && is_own(ours));
+            unmarked.last()
+        })
     }
 
     /// The URI for the calling side without a mark, and without what is written for one
