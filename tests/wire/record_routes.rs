@@ -88,18 +88,25 @@ fn a_phone_that_resolves_its_routes_gets_the_address_of_its_edge() {
     assert_eq!(at_joe.len(), 3);
 }
 
+/// joe at e1 calls ann at an edge, and both resolve their routes; what she got.
+#[track_caller]
+fn called(tokens: Tokens, edge: &str) -> (World, Phone, Phone, String) {
+    let mut world = World::lab(tokens);
+    let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, edge);
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &invite);
+    assert_eq!(joe.status(&mut world), 100);
+    let invite = ann.receive(&mut world);
+    (world, joe, ann, invite)
+}
+
 #[test]
 fn a_phone_that_leaves_parameters_out_is_reached_all_the_same() {
     // RFC 3261 §16.7-8: its edge finds its own value by its place.
     for tokens in [Tokens::Clear, Tokens::Sealed] {
-        let mut world = World::lab(tokens);
-        let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
-        joe.register(&mut world, EDGES[0]);
-        ann.register(&mut world, EDGES[1]);
-        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-        joe.send(&mut world, EDGES[0], &invite);
-        assert_eq!(joe.status(&mut world), 100);
-        let invite = ann.receive(&mut world);
+        let (mut world, mut joe, ann, invite) = called(tokens, EDGES[1]);
         let own = Phone::values(&invite, "Record-Route").remove(0);
         let sloppy = invite.replacen(&own, &unmarked(&own), 1);
         ann.answer(&mut world, EDGES[1], &sloppy, 200, "OK");
@@ -122,14 +129,7 @@ fn who_moves_to_another_port_goes_on_with_the_address_alone() {
     // I-11: the mark stands in the value that the phone has, which names its
     // edge and no phone; at the edge that wrote it and at another one.
     for edge in [EDGES[0], EDGES[2]] {
-        let mut world = World::lab(Tokens::Sealed);
-        let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
-        joe.register(&mut world, EDGES[0]);
-        ann.register(&mut world, EDGES[1]);
-        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-        joe.send(&mut world, EDGES[0], &invite);
-        assert_eq!(joe.status(&mut world), 100);
-        let invite = ann.receive(&mut world);
+        let (mut world, mut joe, ann, invite) = called(Tokens::Sealed, EDGES[1]);
         ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
         joe.dialog(&joe.receive(&mut world), true);
         let mut moved = Phone::new("joe", STRANGER, false);
@@ -419,14 +419,7 @@ fn the_value_of_the_far_phone_is_none_of_a_pair() {
     // at a home that does not record-route the values of both phones stand side by
     // side, and what the one sends goes by the home as ever.
     for edge in [EDGES[0], EDGES[1]] {
-        let mut world = World::lab(Tokens::Sealed);
-        let (mut joe, mut ann) = (Phone::new("joe", JOE, false), Phone::new("ann", ANN, false));
-        joe.register(&mut world, EDGES[0]);
-        ann.register(&mut world, edge);
-        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-        joe.send(&mut world, EDGES[0], &invite);
-        assert_eq!(joe.status(&mut world), 100);
-        let invite = ann.receive(&mut world);
+        let (mut world, mut joe, mut ann, invite) = called(Tokens::Sealed, edge);
         ann.answer(&mut world, edge, &invite, 200, "OK");
         joe.dialog(&joe.receive(&mut world), true);
         ann.dialog(&invite, false);
