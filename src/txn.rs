@@ -467,6 +467,18 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.clients.unheard(flow)
     }
 
+    /// The request of `id` has waited longer for its first response than its flow may
+    /// be silent.
+    pub fn note_silence(&mut self, id: ClientId) {
+        self.clients.note_silence(id);
+    }
+
+    /// Whether a request on `flow` of which `note_silence` was told still hears nothing.
+    #[must_use]
+    pub fn is_silent(&mut self, flow: Flow) -> bool {
+        self.clients.is_silent(flow)
+    }
+
     fn arm_client(&mut self, now: Instant, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
             let due = client.due();

@@ -12,7 +12,6 @@
 //! asked twice.
 
 use super::Token;
-use super::homes::push_in_order;
 use super::policy::Edge;
 use crate::id::Flow;
 use crate::limits;
@@ -30,11 +29,13 @@ impl Edge {
             && !pass.plan.restore_uri
             && pass.plan.pop > 0
             && !shows_loose(request);
-        // Nobody answers an ACK: it goes to all of them while something else is unanswered,
-        // as the INVITE is that was taken elsewhere.
+        // Nobody answers an ACK: it goes to all of them where the others have been asked for
+        // something that the phone has not answered yet, as the INVITE that was taken elsewhere.
         let is_ack = request.message.method() == Method::Ack;
-        let is_moot = is_ack && pass.net.txns.unheard_on(flow) == 0;
-        if !may || is_moot || !self.is_alone_with(pass, flow, token) {
+        if !may
+            || is_ack && !pass.net.txns.is_silent(flow)
+            || !self.is_alone_with(pass, flow, token)
+        {
             return;
         }
         pass.plan.ack_all = is_ack;
@@ -48,21 +49,14 @@ impl Edge {
                 out.extend_from_slice(value);
             }
         });
-        let first = pass.plan.targets.len();
-        let set = self.token_places(token).filter(|place| *place != self.own);
-        for place in set.chain(self.outside(token)).take(limits::EDGES_ASKED) {
-            let hop = self.member_hop(pass.net, place, request.ingress.flow);
-            if let Some(hop) = hop.filter(|hop| !pass.net.is_down(pass.now, *hop)) {
-                push_in_order(pass.plan, hop);
-            }
-        }
-        for target in pass.plan.targets.iter_mut().skip(first) {
-            target.route = Some(route.clone());
-            target.is_for_flow = true;
-        }
-        let is_any = pass.plan.targets.len() > first;
-        if let Some(phone) = pass.plan.targets.first_mut().filter(|_| is_any) {
+        self.push_other_edges(pass, token, &[false]);
+        if let [phone, others @ ..] = &mut pass.plan.targets[..]
+            && !others.is_empty()
+        {
             phone.silence = Some(limits::PHONE_SILENCE);
+            for other in others {
+                other.route = Some(route.clone());
+            }
         }
     }
 

@@ -277,29 +277,10 @@ impl Edge {
     /// where the phone has registered since. The Route stays, so that edge finds
     /// the token again; that it comes from an edge is the mark that ends the
     /// relaying there.
-    fn relay(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
-        let set = self.token_set(token);
+    fn relay(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
         pass.plan.pop = 0;
         pass.plan.restore_uri = false;
-        for is_down in [false, true] {
-            for place in set.iter().filter(|place| *place != self.own) {
-                let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
-                if let Some(hop) = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down) {
-                    push_in_order(pass.plan, hop);
-                }
-            }
-        }
-        let left = limits::EDGES_ASKED.saturating_sub(pass.plan.targets.len());
-        let outside = self.outside(token).filter_map(|place| {
-            let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
-            hop.filter(|hop| !pass.net.is_down(pass.now, *hop))
-        });
-        for hop in outside.take(left) {
-            push_in_order(pass.plan, hop);
-        }
-        for target in &mut pass.plan.targets {
-            target.is_for_flow = true;
-        }
+        self.push_other_edges(pass, token, &[false, true]);
         if pass.plan.targets.is_empty() {
             return no_flow(pass);
         }
@@ -307,6 +288,36 @@ impl Edge {
         pass.plan.ack_all = true;
         pass.net.counters.relays += 1;
         Verdict::Forward
+    }
+
+    /// Each of the other edges stands by for the one before it, `EDGES_ASKED` of them: those
+    /// that the token names, and then the other members as far as they live. `is_down`:
+    /// whether those of the token live, the ones that are wanted first.
+    pub(super) fn push_other_edges(
+        &self,
+        pass: &mut Pass<'_, '_>,
+        token: &Token,
+        is_down: &[bool],
+    ) {
+        let first = pass.plan.targets.len();
+        let mut push = |place: usize, is_down: bool| {
+            let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
+            let hop = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down);
+            if let Some(hop) = hop.filter(|_| pass.plan.targets.len() < first + limits::EDGES_ASKED)
+            {
+                push_in_order(pass.plan, hop);
+            }
+        };
+        for is_down in is_down {
+            let named = self.token_places(token);
+            named
+                .filter(|place| *place != self.own)
+                .for_each(|place| push(place, *is_down));
+        }
+        self.outside(token).for_each(|place| push(place, false));
+        for target in pass.plan.targets.iter_mut().skip(first) {
+            target.is_for_flow = true;
+        }
     }
 
     /// D-E4: the value names another edge; it goes there as it is.

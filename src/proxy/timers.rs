@@ -157,6 +157,10 @@ impl Proxy {
             return;
         };
         let patience = context.is_invite().then(|| turn.patience(context, index));
+        let client = context.branches.get(index).and_then(|branch| branch.client);
+        if let Some(client) = client {
+            turn.net.txns.note_silence(client);
+        }
         if let Some((branch, patience)) = self.branch(slot, index).zip(patience) {
             branch.set_due(turn, (slot, index), patience);
         }

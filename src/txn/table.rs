@@ -166,6 +166,18 @@ impl<O: Copy> Clients<O> {
         self.ways.unheard(flow)
     }
 
+    /// Whether a request that has heard nothing on a flow was said to wait too long.
+    pub(super) fn is_silent(&mut self, flow: Flow) -> bool {
+        self.ways.is_silent(flow)
+    }
+
+    /// This one has waited too long for its first response.
+    pub(super) fn note_silence(&mut self, id: ClientId) {
+        if let Some(way) = self.get(id).map(|client| client.place.way) {
+            self.ways.note_silence(way);
+        }
+    }
+
     pub(super) fn reserve(&mut self, owner: O) -> Option<ClientId> {
         self.slab
             .insert(Client::new(owner, Name::Own { method: 0 }))

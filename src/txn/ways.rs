@@ -26,6 +26,8 @@ struct Way {
     first: u32,
     /// Those among them that have heard nothing.
     unheard: u32,
+    /// One of these has waited for longer than a phone is given to show itself.
+    is_silent: bool,
 }
 
 /// All of them.
@@ -78,6 +80,20 @@ impl Ways {
         way.map_or(0, |(_, way)| way.unheard)
     }
 
+    /// Whether one of the requests that have heard nothing was said to have waited
+    /// too long.
+    pub(super) fn is_silent(&mut self, flow: Flow) -> bool {
+        let way = self.find(flow).and_then(|way| self.slab.at(way));
+        way.is_some_and(|(_, way)| way.is_silent)
+    }
+
+    /// A transaction of this way has waited too long for its first response.
+    pub(super) fn note_silence(&mut self, way: u32) {
+        if let Some(way) = self.slab.at_mut(way) {
+            way.is_silent = way.unheard > 0;
+        }
+    }
+
     /// The first of those that wait on a flow.
     pub(super) fn first(&self, flow: Flow) -> u32 {
         let way = self.seek(flow).and_then(|way| self.slab.at(way));
@@ -121,6 +137,7 @@ impl Ways {
             users: 0,
             first: NONE,
             unheard: 0,
+            is_silent: false,
         };
         let Ok(Slot { index, .. }) = self.slab.insert(way) else {
             return NONE;
@@ -198,6 +215,7 @@ impl Ways {
         };
         way.unheard += u32::from(is == Standing::Unheard);
         way.unheard -= u32::from(was == Standing::Unheard);
+        way.is_silent &= way.unheard > 0;
         match (was, is) {
             (Standing::Settled, _) => way.enter(clients, index),
             (_, Standing::Settled) => way.exit(clients, index, place),
@@ -349,6 +367,14 @@ mod tests {
             want.sort_unstable();
             assert_eq!(found, want, "at {round}");
             assert_eq!(t.txn.unheard_on(on) as usize, unheard, "at {round}");
+            // Silence is of those that hear nothing, and ends with them.
+            if let Some((id, ..)) = all.iter().find(|_| number % 3 == 0) {
+                t.txn.note_silence(*id);
+                let is_unheard = t.txn.client_flow(*id).map(|on| t.txn.unheard_on(on) > 0);
+                let is_silent = t.txn.client_flow(*id).map(|on| t.txn.is_silent(on));
+                assert_eq!(is_silent, is_unheard, "at {round}");
+            }
+            assert!(unheard > 0 || !t.txn.is_silent(on), "at {round}");
         }
         for (id, ..) in all {
             t.txn.abandon(id);

@@ -102,6 +102,27 @@ fn a_phone_that_has_gone_on_through_another_edge_is_found_there() {
 }
 
 #[test]
+fn an_ack_beside_what_the_phone_is_about_to_answer_goes_to_the_phone_alone() {
+    // P-34: a busy phone always has something unanswered, and that is no silence.
+    let mut world = foreign_with(Tokens::Sealed, |_| ());
+    let path = register(&mut world, BEFORE, EDGES[0], "");
+    register(&mut world, AFTER, EDGES[2], "");
+    send(&mut world, "INFO", &path, ";tag=j");
+    send(&mut world, "ACK", &path, ";tag=j");
+    let got = waiting(&mut world, BEFORE);
+    assert_eq!(got.len(), 2, "{got:?}");
+    assert!(waiting(&mut world, AFTER).is_empty(), "{}", world.ladder());
+    // It has answered, if late: no more of it.
+    world.pass(limits::PHONE_SILENCE);
+    assert!(waiting(&mut world, AFTER)[0].starts_with("INFO "));
+    world.send(BEFORE, EDGES[0], &answer(&got[0], 100, "", ""));
+    waiting(&mut world, BEFORE);
+    send(&mut world, "ACK", &path, ";tag=j");
+    assert!(waiting(&mut world, BEFORE)[0].starts_with("ACK "));
+    assert!(waiting(&mut world, AFTER).is_empty(), "{}", world.ladder());
+}
+
+#[test]
 fn a_phone_that_takes_its_time_is_waited_for() {
     // H-20: nobody else has it, and that is no answer.
     let mut world = foreign_with(Tokens::Sealed, |_| ());
