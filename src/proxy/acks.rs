@@ -128,6 +128,7 @@ fn copy_ack(
         offers_oc: false,
         is_loose: false,
         is_guest: false,
+        is_lean: false,
         replaced: None,
     };
     let bytes = net.pool.build(base.len() + build::room(target), |out| {

@@ -349,7 +349,8 @@ fn send(
     let base = context.base.clone()?;
     let is_invite = context.is_invite();
     let branch = context.branches.get_mut(index)?;
-    if base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX
+    let is_long = base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
+    if is_long
         && let Hop::To { addr, .. } = branch.target.hop
         && !turn.net.health.is_open(turn.now, Transport::Tcp, addr)
     {
@@ -404,6 +405,7 @@ fn send(
         offers_oc,
         is_loose,
         is_guest: context.is_guest,
+        is_lean: is_long && matches!(target.hop, Hop::Flow(Flow::Udp { .. })) && !branch.is_inside,
         replaced: target.replaces_route.then(|| first_route(&base)).flatten(),
     };
     let context = &*context;

@@ -207,6 +207,9 @@ pub(super) struct BranchParams<'a> {
     pub(super) is_loose: bool,
     /// Say in the Via that a stranger sent it, whom the next hop may answer.
     pub(super) is_guest: bool,
+    /// It is for a phone over UDP and of a length that many address translations lose
+    /// (RFC 3261 §18.1.1): Max-Breadth, which it ignores (RFC 5393 §5.3.5), is left out.
+    pub(super) is_lean: bool,
     /// What the target's route stands in for.
     pub(super) replaced: Option<Range<usize>>,
 }
@@ -260,9 +263,12 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &BranchParams<'_>, out
     if let Some(hash) = context.loop_hash {
         write_loop_part(hash, out);
     }
-    out.extend_from_slice(b"\r\nMax-Breadth: ");
-    decimal(out, hop.breadth);
     out.extend_from_slice(b"\r\n");
+    if !hop.is_lean {
+        out.extend_from_slice(b"Max-Breadth: ");
+        decimal(out, hop.breadth);
+        out.extend_from_slice(b"\r\n");
+    }
     if let Some(route) = &hop.target.route {
         out.extend_from_slice(b"Route: ");
         out.extend_from_slice(route);

@@ -40,12 +40,12 @@ use crate::uri::{Uri, Way};
 
 /// Octets of the MAC: one character for its kind, and the base32 of these, are the text.
 ///
-/// 64 bits suffice. Whoever guesses one can try it only by a request to a node, which
+/// 56 bits suffice. Whoever guesses one can try it only by a request to a node, which
 /// counts them by source and lets a few a second pass; it is good for one dialog, whose
 /// Call-ID and tags he knows already, along the way that it has; and it can be tried
-/// nowhere else, since nothing is encrypted under the key. A thousand million guesses a
-/// second find one in three hundred years.
-const MAC_LEN: usize = 8;
+/// nowhere else, since nothing is encrypted under the key. A million guesses a second
+/// find one in a thousand years.
+const MAC_LEN: usize = 7;
 /// What it was, in a mark of 17 characters: the dialogs of the nodes before an upgrade
 /// have such marks.
 const MAC_LEN_BEFORE: usize = 10;

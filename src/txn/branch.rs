@@ -2,10 +2,13 @@
 //! its writer alone.
 //!
 //! After the cookie of RFC 3261 §8.1.1.7 stand the index of the slot, the shard it is on,
-//! and 56 bits of SipHash over slot and generation, in 17 letters of five bits each. A
+//! and 43 bits of SipHash over slot and generation, in 14 letters of five bits each. A
 //! response is found without a table, and a peer that has not seen a request cannot answer
-//! it: the generation is known where the slot is, so it need not be written. The letters
-//! keep their meaning in either case, as §7.3.1 demands.
+//! it: the generation is known where the slot is, so it need not be written. Whoever
+//! guesses has half a minute for each transaction, and would have to forge the address
+//! that its request went to: at a million guesses a second he hits one in 300,000
+//! transactions of his choice. The letters keep their meaning in either case, as §7.3.1
+//! demands.
 
 use crate::id::Slot;
 use crate::limits;
@@ -67,7 +70,7 @@ impl Branches {
         read.mac == self.mac(slot)
     }
 
-    /// 56 bits that only this shard can compute.
+    /// 43 bits that only this shard can compute.
     fn mac(&self, slot: Slot) -> u64 {
         let name = u64::from(slot.index) << 32 | u64::from(slot.generation);
         self.mac.veil(name) >> (64 - MAC_BITS)
@@ -94,9 +97,9 @@ fn letters(branch: &[u8]) -> Option<u128> {
         text.copy_from_slice(&letters[at..at + 8]);
         values(u64::from_le_bytes(text))
     };
-    let [(first, a), (second, b), (last, c)] = [eight(0), eight(8), eight(LETTERS - 8)];
-    let bits = u128::from(first) | u128::from(second) << 40 | u128::from(last >> OVERLAP) << 80;
-    (a | b | c == 0 && bits >> (PLACE_BITS + MAC_BITS) == 0).then_some(bits)
+    let [(first, a), (last, b)] = [eight(0), eight(LETTERS - 8)];
+    let bits = u128::from(first) | u128::from(last >> OVERLAP) << 40;
+    (a | b == 0).then_some(bits)
 }
 
 /// What eight letters stand for, five bits each, and not 0 when any of them is
@@ -128,21 +131,21 @@ const INDEX: u32 = (1 << INDEX_BITS) - 1;
 /// Bits of both.
 const PLACE_BITS: u32 = INDEX_BITS + 7;
 const PLACE: u128 = (1 << PLACE_BITS) - 1;
-const MAC_BITS: u32 = 56;
+const MAC_BITS: u32 = 43;
 const _: () = assert!(
     limits::TRANSACTIONS_MAX <= 1 << INDEX_BITS && limits::SHARDS_MAX <= 1 << 7,
     "a slot and a shard fit their bits"
 );
 /// What every branch since RFC 3261 begins with.
 const COOKIE: &[u8] = b"z9hG4bK";
-/// 85 bits, five each; the last two are 0.
-const LETTERS: usize = 17;
+/// 70 bits, five each.
+const LETTERS: usize = 14;
 const _: () = assert!(
-    (PLACE_BITS + MAC_BITS) as usize <= LETTERS * 5,
-    "a place and its MAC fit the letters"
+    (PLACE_BITS + MAC_BITS) as usize == LETTERS * 5,
+    "a place and its MAC fill the letters"
 );
-/// Bits of the last eight letters that are in the second eight as well.
-const OVERLAP: usize = (24 - LETTERS) * 5;
+/// Bits of the last eight letters that are in the first eight as well.
+const OVERLAP: usize = (16 - LETTERS) * 5;
 /// As many of them as fit into 64 bits.
 const HALF: usize = 12;
 const SIXTY: u128 = (1 << 60) - 1;
@@ -175,7 +178,7 @@ mod tests {
         for (index, generation) in [(0, 0), (1, 0), (0, 1), (0xfffff, 77), (0xf_fffe, u32::MAX)] {
             let slot = Slot { index, generation };
             let mut text = branch(slot);
-            assert_eq!((text.len(), &text[..7]), (24, &b"z9hG4bK"[..]));
+            assert_eq!((text.len(), &text[..7]), (21, &b"z9hG4bK"[..]));
             assert!(is_of(own, &text, slot));
             assert_eq!(shard_of(&text), Some(3));
             assert!(!is_of(branches(1, 4), &text, slot));

@@ -6,7 +6,7 @@
 /// dialog.
 pub(crate) const DIALOG_PARAM: &str = "gunk";
 /// Characters of such a mark.
-pub(crate) const MARK_LEN: usize = 14;
+pub(crate) const MARK_LEN: usize = 13;
 /// URI parameter of a mark that stands alone, in the value of an element without a name.
 pub(crate) const MARK_PARAM: &str = "dlg";
 /// Parameter of a token in Record-Route: the flow token of a phone that the edge

@@ -57,7 +57,7 @@ fn unmarked(seen: &Seen, name: &str) -> Vec<String> {
             .rsplit_once(";dlg=")
             .or_else(|| value.rsplit_once('.'))
             .unwrap_or_else(|| panic!("{value}"));
-        assert_eq!(mark.len(), "p0123456789abv>".len(), "{value}");
+        assert_eq!(mark.len(), "p0123456789av>".len(), "{value}");
         format!("{uri}>")
     });
     split.collect()

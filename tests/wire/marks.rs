@@ -5,7 +5,7 @@ use super::phone::Phone;
 use super::world::World;
 
 /// The letter of its side and way, and its MAC.
-const LEN: usize = 14;
+const LEN: usize = 13;
 /// The parameter of one that stands alone, and of one behind the name of who handles the
 /// dialog.
 const ALONE: &str = ";dlg=";

@@ -48,7 +48,7 @@ fn only_the_named_bytes_change() {
     assert_eq!(seen.bytes, want, "{}", seen.text);
     // Cookie, transaction, and the loop part (L-2).
     assert!(branch.starts_with("z9hG4bK"), "{branch}");
-    assert_eq!(branch.len(), 7 + 17 + 6, "{branch}");
+    assert_eq!(branch.len(), 7 + 14 + 6, "{branch}");
 }
 
 #[test]

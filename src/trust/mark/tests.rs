@@ -359,7 +359,7 @@ fn a_mark_is_read_as_it_was_before() {
     assert!(is_good(&alone, "id", ("bob", "alice"), ALICE));
     assert!(!is_good(&alone[..16], "id", ("bob", "alice"), ALICE));
     let now = text(key().of_request(&bytes, &made_of, Own::default()).unwrap());
-    assert_eq!(now.len(), 14);
+    assert_eq!(now.len(), 13);
     for (param, want) in [
         (format!("gunk=e1.{now}"), true),
         (format!("dlg={now}"), true),
