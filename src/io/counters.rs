@@ -1,6 +1,6 @@
 //! What the shell counts, per shard, since the start.
 
-crate::proxy::counters! {
+steadfast_core::counters! {
     /// Counts of one shard's sockets.
     pub(super) struct Counters;
     /// Sleeps that ended by themselves although something had come.

@@ -1,4 +1,4 @@
-//! The worked flow of `src/protocol.md`, line by line, as tshark sees
+//! The worked flow of `src/core/protocol.md`, line by line, as tshark sees
 //! it between the phones, the edges and the home while `steadfast demo` plays
 //! it over TCP with readable tokens.
 

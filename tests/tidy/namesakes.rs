@@ -181,23 +181,26 @@ mod tests {
     fn namesakes_are_seen_and_others_are_not() {
         let sources = [
             Source::new(
-                "src/scan/uri.rs",
+                "src/core/scan/uri.rs",
                 "fn host<'a>(text: &'a [u8], at: usize) -> Option<u16> { None }\n\
                  fn far(a: u8) -> bool { true }\n\
                  fn new(a: u8) -> Self { x }\nfn me(&self, a: u8) -> u8 { 0 }\n",
             ),
             Source::new(
-                "src/home/contact.rs",
+                "src/core/home/contact.rs",
                 "pub(super) fn host(at: u32, text: &str) -> Option<u64> { None }\n\
                  fn far(a: &[u8]) -> bool { true }\n\
                  fn new(a: u8) -> Self { x }\nfn me(&self, a: u8) -> u8 { 0 }\n",
             ),
-            Source::new("src/home/aor.rs", "fn far(b: &[u8]) -> bool { false }\n"),
+            Source::new(
+                "src/core/home/aor.rs",
+                "fn far(b: &[u8]) -> bool { false }\n",
+            ),
         ];
         assert_eq!(
             found(&sources, &[("gone", "")]),
             [
-                "src/home/contact.rs:1: host stands in src/scan/uri.rs as well",
+                "src/core/home/contact.rs:1: host stands in src/core/scan/uri.rs as well",
                 "gone has no namesake any more",
             ]
         );

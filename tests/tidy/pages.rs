@@ -1,6 +1,6 @@
 //! What the pages for readers say of the code: each name on them exists.
 //!
-//! - `path.rs::name` in `src/README.md` is an item of that file under `src`.
+//! - `path.rs::name` in `src/README.md` is an item of that file under `src/core` or `src`.
 //! - A path of this project (`tests/...`, `perf/...`) leads somewhere.
 //! - The architecture names every room, and the glossary stays short.
 
@@ -47,7 +47,7 @@ fn has_item(source: &Source, name: &str) -> bool {
 pub(crate) fn unknown_names(page: &Source, sources: &[Source]) -> Vec<String> {
     let file = |path: &str| {
         let mut all = sources.iter();
-        all.find(|source| source.path.to_str() == Some(&format!("src/{path}")))
+        all.find(|source| source.inside().to_str() == Some(path))
     };
     let mut found = Vec::new();
     for (at, name) in quoted(&page.text) {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn names_that_are_not_in_the_code_are_seen() {
         let sources = [Source::new(
-            "src/edge/own.rs",
+            "src/core/edge/own.rs",
             "fn classify() {}\nconst MAX: u8 = 1;\n",
         )];
         let page = Source::new(

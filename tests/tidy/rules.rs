@@ -1,4 +1,4 @@
-//! The rulebook `src/protocol.md` and the marks that cite it.
+//! The rulebook `src/core/protocol.md` and the marks that cite it.
 //!
 //! A mark is a family's letter, a hyphen and a number: `S-14`, or `D-E4` with the
 //! role behind the hyphen. `S-14 to S-18` cites five rules.
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn faults_of_the_rulebook_are_seen() {
         let book = Source::new(
-            "src/protocol.md",
+            "src/core/protocol.md",
             "# R\n\n- **S-1** One. (ours)\n- **S-2** Two.\n- **S-1** Again. (ours)\n- **S-3** Three. (ours)\n",
         );
         let sources = [
@@ -278,9 +278,9 @@ mod tests {
             [
                 "src/a.rs:1: S-4 is no rule",
                 "tests/wire/b.rs:3: DE-4 is no mark",
-                "src/protocol.md:4: S-2 does not say where it comes from",
-                "src/protocol.md:5: S-1 stands twice",
-                "src/protocol.md:6: no test cites S-3",
+                "src/core/protocol.md:4: S-2 does not say where it comes from",
+                "src/core/protocol.md:5: S-1 stands twice",
+                "src/core/protocol.md:6: no test cites S-3",
             ]
         );
     }

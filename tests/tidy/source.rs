@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The folder of the core.
+pub(crate) const CORE: &str = "src/core";
+
 /// One Rust file: its path from the project folder, as it is, and its code alone.
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
@@ -28,10 +31,22 @@ impl Source {
         Self::new(path, &text.unwrap_or_else(|why| panic!("{path}: {why}")))
     }
 
+    /// Whether the file belongs to the core, a package of its own.
+    pub(crate) fn is_core(&self) -> bool {
+        self.path.starts_with(CORE)
+    }
+
+    /// The path from the root of its crate.
+    pub(crate) fn inside(&self) -> &Path {
+        let inside = self.path.strip_prefix(CORE);
+        let inside = inside.or_else(|_| self.path.strip_prefix("src"));
+        inside.unwrap_or(&self.path)
+    }
+
     /// The module under the crate root that the file belongs to.
     pub(crate) fn top(&self) -> &str {
-        let inside = self.path.strip_prefix("src").unwrap_or(&self.path);
-        let first = inside
+        let first = self
+            .inside()
             .iter()
             .next()
             .and_then(|part| part.to_str())

@@ -1,5 +1,5 @@
 //! Calls between two phones, and what becomes of them when an edge dies
-//! (worked flow of `src/protocol.md`, steps 5 to 7).
+//! (worked flow of `src/core/protocol.md`, steps 5 to 7).
 
 use super::marks::{bare, is_marked, mark_of};
 use super::phone::Phone;

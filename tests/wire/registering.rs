@@ -1,4 +1,4 @@
-//! The worked flow of `src/protocol.md`, steps 1 to 4.
+//! The worked flow of `src/core/protocol.md`, steps 1 to 4.
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};

@@ -1,5 +1,5 @@
 //! Every bound of the generator, each with its reason and with what happens at
-//! it; those that it shares with the core are in `steadfast::limits`.
+//! it; those that it shares with the core are in `steadfast_core::limits`.
 
 use std::time::Duration;
 

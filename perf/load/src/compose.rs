@@ -2,8 +2,8 @@
 
 use std::net::SocketAddrV4;
 
-use steadfast::edit::decimal;
-use steadfast::id::Transport;
+use steadfast_core::edit::decimal;
+use steadfast_core::id::Transport;
 
 use super::letter::{Head, Letter, Mark, Method};
 
@@ -73,7 +73,7 @@ impl Request<'_> {
         let token = self.method.token().as_bytes();
         put(out, &[token, b" ", uri, b" SIP/2.0\r\nVia: SIP/2.0/"]);
         put(out, &[self.world.transport.via_token().as_bytes(), b" "]);
-        steadfast::edit::host_port(out, self.own.into());
+        steadfast_core::edit::host_port(out, self.own.into());
         out.extend_from_slice(b";branch=z9hG4bK");
         self.mark.write(out);
         decimal(out, cseq);
@@ -99,7 +99,7 @@ impl Request<'_> {
         out.extend_from_slice(b"Contact: <sip:");
         user(out, self.from);
         out.push(b'@');
-        steadfast::edit::host_port(out, self.own.into());
+        steadfast_core::edit::host_port(out, self.own.into());
         if self.world.transport != Transport::Udp {
             put(
                 out,
@@ -179,7 +179,7 @@ pub(super) const OK: (u16, &str) = (200, "OK");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use steadfast::scan::{Message, scan};
+    use steadfast_core::scan::{Message, scan};
 
     fn world() -> World {
         World {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Fault;
+use super::scenes::raise_open_files;
 use super::trust::Trust;
 
 /// How many flows, and to whom.
@@ -40,7 +41,7 @@ pub(super) fn run(options: &Idle) -> Result<(), Fault> {
     if !options.to.ip().is_loopback() {
         return Err(Fault::Options(format!("{} is not on loopback", options.to)));
     }
-    steadfast::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
+    raise_open_files()?;
     let trust = Trust::load(&options.ca, &options.name)?;
     let mut flows = Vec::new();
     for number in 0..WARM {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use steadfast::id::Transport;
+use steadfast_core::id::Transport;
 
 use super::comparison::Comparison;
 use super::idle::Idle;

@@ -3,11 +3,11 @@
 
 use std::net::{IpAddr, SocketAddrV4};
 
-use steadfast::digest::{self, Algorithm, Answered, Qop};
-use steadfast::edit::decimal;
-use steadfast::scan::auth::Digest;
-use steadfast::span::Span;
-use steadfast::uri::{Uri, host_ip};
+use steadfast_core::digest::{self, Algorithm, Answered, Qop};
+use steadfast_core::edit::decimal;
+use steadfast_core::scan::auth::Digest;
+use steadfast_core::span::Span;
+use steadfast_core::uri::{Uri, host_ip};
 
 use super::compose::{Request, World, put, user};
 use super::letter::{Head, Letter, Mark, Method, uri};

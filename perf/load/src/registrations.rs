@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
     use crate::wires::Wires;
-    use steadfast::id::Transport;
+    use steadfast_core::id::Transport;
 
     /// One phone, one place: the second attempt must not be taken for the first
     /// one, whose interval ends while it waits.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use steadfast::limits::{T1, T2};
+use steadfast_core::limits::{T1, T2};
 
 use crate::bounds::PATIENCE;
 

@@ -4,8 +4,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
-use steadfast::id::Transport;
+use steadfast_core::id::Transport;
 
 use super::Fault;
 use super::bounds;
@@ -23,6 +24,13 @@ use super::trust::Trust;
 use super::watch;
 use super::wires::{Line, Wires};
 
+/// Allows as many open files as the process may allow itself.
+pub(super) fn raise_open_files() -> Result<(), Fault> {
+    let of = Resource::RLIMIT_NOFILE;
+    let raised = getrlimit(of).and_then(|(_, most)| setrlimit(of, most, most));
+    raised.map_err(|fault| Fault::Options(format!("the limit of open files stays: {fault}")))
+}
+
 /// Runs one and prints what came of it.
 ///
 /// # Errors
@@ -33,7 +41,7 @@ pub(super) fn run(
     failover: Option<&Failover>,
 ) -> Result<(), Fault> {
     options.check().map_err(Fault::Options)?;
-    steadfast::io::raise_open_files().map_err(|fault| Fault::Options(fault.to_string()))?;
+    raise_open_files()?;
     let mut wires = Wires::new()?;
     if scene == Scene::Calls {
         listen(options, &mut wires)?;

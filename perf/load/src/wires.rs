@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
-use steadfast::frame::{self, Resume};
-use steadfast::limits;
+use steadfast_core::frame::{self, Resume};
+use steadfast_core::limits;
 
 use super::batch::{self, Outgoing, Received};
 use super::bounds;

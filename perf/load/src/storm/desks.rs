@@ -1,7 +1,7 @@
 //! What the edges and homes of the storm make of a message.
 
-use steadfast::admission::Class;
-use steadfast::limits;
+use steadfast_core::admission::Class;
+use steadfast_core::limits;
 
 use super::phones::Waits;
 use super::servers::{Kind, Message};

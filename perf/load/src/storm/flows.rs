@@ -1,6 +1,6 @@
 //! What the phones of the storm do with their flows.
 
-use steadfast::{limits, pacing};
+use steadfast_core::{limits, pacing};
 
 use super::phones::{Waits, again_after_ms, back_off_ms};
 use super::servers::Kind;

@@ -1,6 +1,6 @@
 //! The phones of the storm: their flows and their calls.
 
-use steadfast::limits;
+use steadfast_core::limits;
 
 /// One flow of a phone: two of them stand beside one another.
 #[derive(Clone, Copy, Debug)]

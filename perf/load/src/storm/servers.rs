@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use steadfast::admission::{Admission, Class};
-use steadfast::limits;
-use steadfast::time::{Duration, Instant};
+use steadfast_core::admission::{Admission, Class};
+use steadfast_core::limits;
+use steadfast_core::time::{Duration, Instant};
 
 /// Messages that find room in the kernel's buffer of a UDP socket.
 const QUEUE_MAX: usize = limits::SOCKET_BUFFER / 1_280;

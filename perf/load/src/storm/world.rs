@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use steadfast::admission::Thinning;
-use steadfast::limits;
+use steadfast_core::admission::Thinning;
+use steadfast_core::limits;
 
 use super::Storm;
 use super::flows::renewal_ms;

@@ -8,7 +8,7 @@ use crate::frame::{self, Datagram, Resume, Stream};
 
 /// The corpus, or `None` with a word on it: it is not part of the repository.
 fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let folder = std::env::var_os("STEADFAST_CORPUS").map_or(beside, PathBuf::from);
     if folder.join("rfc4475").is_dir() {
         return Some(folder);

@@ -39,7 +39,6 @@ mod validate;
 pub use context::{Branch, Context, State};
 pub use counters::Counters;
 use counters::Fate;
-pub(crate) use counters::counters;
 pub use fact::{Fact, Facts};
 pub use final_answer::PHONE_AWAY;
 pub use maddr::Maddr;

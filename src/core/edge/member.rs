@@ -157,7 +157,7 @@ impl Member {
     }
 
     /// Every address that is its own.
-    pub(crate) fn ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub fn ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let core = self.core.iter().map(|(_, addr)| addr.ip());
         let access = self.addresses.iter().chain(&self.advertised);
         access.copied().chain(core)

@@ -3,6 +3,7 @@
 use crate::stick::Bound;
 
 /// A set of counters: a struct of them, their rows and what each one means.
+#[macro_export]
 macro_rules! counters {
     (
         $(#[$about:meta])* $vis:vis struct $set:ident;
@@ -25,7 +26,6 @@ macro_rules! counters {
         }
     };
 }
-pub(crate) use counters;
 
 counters! {
     /// Counts since the shard began.

@@ -408,7 +408,8 @@ impl Guard {
 }
 
 /// What one customer has: an IPv4 address, or an IPv6 /64 (then true).
-pub(crate) fn network(ip: IpAddr) -> (bool, u64) {
+#[must_use]
+pub fn network(ip: IpAddr) -> (bool, u64) {
     match ip {
         IpAddr::V4(v4) => (false, u64::from(v4.to_bits())),
         IpAddr::V6(v6) => (true, u64::try_from(v6.to_bits() >> 64).unwrap_or_default()),
