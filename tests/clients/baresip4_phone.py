@@ -8,7 +8,7 @@ import uuid
 
 import baresip
 
-USER, FOLDER, TRANSPORT, CA, PORT, RTP, *PROXIES = sys.argv[1:]
+USER, FOLDER, TRANSPORT, CA, ADDRESS, PORT, RTP, *PROXIES = sys.argv[1:]
 DOMAIN, PASSWORD, DNS = "example.com", "secret", "127.0.0.53"
 
 
@@ -45,11 +45,11 @@ async def main():
     log = logging.getLogger("baresip")
     log.setLevel(logging.DEBUG)
     log.addHandler(Printer())
-    text = f"sip_listen 127.0.0.1:{PORT}\nrtp_ports {RTP}-{int(RTP) + 8}\ndns_server {DNS}:53\n"
+    text = f"sip_listen {ADDRESS}:{PORT}\nrtp_ports {RTP}-{int(RTP) + 8}\ndns_server {DNS}:53\n"
     if CA != "-":
         text += f"sip_cafile {CA}\nsip_verify_server yes\n"
     settings = baresip.Config(
-        net_interface="127.0.0.1",
+        net_interface=ADDRESS,
         sip_trace=True,
         native_log_level="debug",
         instance_id=str(uuid.uuid5(uuid.NAMESPACE_DNS, USER)),

@@ -32,6 +32,9 @@ class Column:
     FAR = "edge killed: the far side goes on"
     OWN = "its own side goes on"
     AGAIN = "reachable again"
+    TABLE = (BASICS, FAR, OWN, AGAIN)
+    # Not in the table, but said below it.
+    EDGES = "by the edges alone"
 
 
 class Cell:
@@ -91,7 +94,8 @@ class Cell:
 
 def table(cells):
     """A row for each phone and transport, a column for each kind of cell."""
-    columns = [Column.BASICS, Column.FAR, Column.OWN, Column.AGAIN]
+    columns = Column.TABLE
+    cells = [cell for cell in cells if cell.column in columns]
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for phone, transport in dict.fromkeys((cell.phone, cell.transport) for cell in cells):
         row = [f"{phone}, {transport.upper()}"]
@@ -113,12 +117,31 @@ def entry(cells):
     return f"{text}; {lost} re-INVITEs without ACK" if lost else text
 
 
+def by_edges_alone(title, transport, phones):
+    """Whether all that these phones sent and were sent of SIP went by the edges."""
+    cell = Cell(title, transport, "nothing goes past the edges", Column.EDGES)
+    for phone in phones:
+        astray = phone.astray()
+        if astray:
+            cell.failed(f"{phone.user}: {astray[0]}, and {len(astray) - 1} more")
+        else:
+            cell.passed()
+    return cell
+
+
+def past_the_edges(cells):
+    """What all cells say about that, in one line."""
+    cells = [cell for cell in cells if cell.column == Column.EDGES]
+    every, good = sum(cell.all for cell in cells), sum(cell.good for cell in cells)
+    return f"{every} phones, {every - good} of which sent or were sent SIP past the edges"
+
+
 class Pair:
     """A phone under test and, once they have met, the other side."""
 
     def __init__(self, kind, transport, edges, world):
         self.world, self.transport = world, transport
-        self.own = kind(self._account(edges), world.folder)
+        self.own = kind(self._account(edges), world)
         self.far = None
 
     def _account(self, edges):
@@ -128,7 +151,7 @@ class Pair:
         """Starts the other side, which registers where the first is not."""
         self.own.until_registered()
         edge = "e2" if self.own.edge() != "e2" else "e1"
-        self.far = Baresip(self._account([edge]), self.world.folder)
+        self.far = Baresip(self._account([edge]), self.world)
         self.far.until_registered()
 
     def stop(self):
@@ -140,11 +163,11 @@ class Pair:
         return (self.own, self.far) if whose == "own" else (self.far, self.own)
 
 
-def ring(caller, called):
+def ring(caller, called, seconds=STEP):
     """One calls the other, who rings."""
     since = caller.dial(called)
-    if not called.trace.request("INVITE", since, STEP):
-        raise Lost(f"no call arrives: {caller.trace.last_words()}")
+    if not called.trace.request("INVITE", since, seconds):
+        raise Lost(f"no call arrives: {caller.trace.last_words()}{caller.trouble()}")
     if not caller.trace.answer("INVITE", since, STEP, codes=range(180, 700)):
         raise Lost(f"no ringing: {caller.trace.last_words()}")
     return since
@@ -155,9 +178,9 @@ def call(caller, called):
     called.answer()
     final = caller.trace.answer("INVITE", since, STEP)
     if not final or final.code != 200:
-        raise Lost(f"the call is not answered: {caller.trace.last_words()}")
+        raise Lost(f"the call is not answered: {caller.trace.last_words()}{called.trouble()}")
     if not called.trace.request("ACK", since, STEP):
-        raise Lost(f"no ACK: {called.trace.last_words()}")
+        raise Lost(f"no ACK: {called.trace.last_words()}{caller.trouble()}")
     for side in (caller, called):
         side.trace.until_quiet(QUIET, STEP)
 
@@ -177,7 +200,7 @@ def answered(side, since, method, seconds):
     final = side.trace.answer(method, since, seconds)
     if not final:
         sent = side.trace.request(method, since, 0)
-        raise Lost(f"{method} {'not answered' if sent else 'not sent'} in {seconds:.0f} s{side.gone()}")
+        raise Lost(f"{method} {'not answered' if sent else 'not sent'} in {seconds:.0f} s{side.trouble()}")
     if final.code >= 300:
         raise Lost(f"{method}: {final.start}")
     return final.at - since
@@ -190,7 +213,7 @@ def cancel(caller, called):
     if not final or final.code != 487:
         raise Lost(f"CANCEL: {final.start if final else 'the INVITE has no answer'}")
     if not called.trace.request("CANCEL", since, STEP):
-        raise Lost("the other side has seen no CANCEL")
+        raise Lost(f"the other side has seen no CANCEL{caller.trouble()}")
 
 
 def edges_of(kind):
@@ -324,14 +347,14 @@ def first(pair, side, what, since, cell, world):
     # A phone of one flow is nowhere until it has registered elsewhere, and what
     # it says before it has noticed is lost with its connection.
     if pair.own.flows == 1 and not pair.own.trace.registered(1, world.patience(pair.transport), since):
-        raise Lost(f"it does not register again{pair.own.gone()}")
+        raise Lost(f"it does not register again{pair.own.trouble()}")
     if what == "BYE":
         return end(asking, ANSWER)
     asked = time.monotonic()
     wait = renew(asking, "hold", ANSWER)
     if not other.trace.request("ACK", asked, ANSWER if asking.retries_ack else ACK):
         if asking.retries_ack:
-            raise Lost(f"the re-INVITE is answered after {wait:.2f} s and never acknowledged")
+            raise Lost(f"the re-INVITE is answered after {wait:.2f} s and never acknowledged{asking.trouble()}")
         cell.unacknowledged += 1
     return wait
 

@@ -125,8 +125,8 @@ def batch(size, rows, after, world):
 
         try:
             for _ in range(size):
-                phones.append(Baresip(Account(world.new_user(), "tcp", ["e1", "e3"]), world.folder))
-                phones.append(Baresip(Account(world.new_user(), "tcp", ["e2"]), world.folder))
+                phones.append(Baresip(Account(world.new_user(), "tcp", ["e1", "e3"]), world))
+                phones.append(Baresip(Account(world.new_user(), "tcp", ["e2"]), world))
             pairs = each("registers", register, list(zip(phones[::2], phones[1::2])))
             pairs = each("calls, is called", call_both_ways, pairs)
             world.lab.kill("e1")

@@ -13,9 +13,12 @@ import time
 from pathlib import Path
 
 from ladder import Trace
-from world import CLUSTER, DNS, DOMAIN, PASSWORD, STEP, Lost, Process, port, until
+from network import MEDIA, SIP_PORT
+from world import CLUSTER, DNS, DOMAIN, PASSWORD, STEP, Lost, Process, until
 
 HERE = Path(__file__).resolve().parent
+# Where baresip takes orders, at its own loopback address.
+CONTROL_PORT = 4444
 
 
 class Account:
@@ -41,13 +44,16 @@ class Phone:
     # Whether its ACK finds the sibling that took its re-INVITE.
     retries_ack = True
 
-    def __init__(self, account, folder):
+    def __init__(self, account, world):
         self.account = account
         self.user = account.user
-        self.folder = Path(folder) / account.user
+        self.folder = world.folder / account.user
         self.folder.mkdir(parents=True, exist_ok=True)
         self.trace = Trace()
-        self.process = self.start()
+        self.network = world.network
+        self.place = world.network.place()
+        world.played.append(self)
+        self.process = self.place.within(self.start)
 
     def log(self):
         return self.folder / "phone.log"
@@ -66,10 +72,15 @@ class Phone:
             return self.account.edges[0]
         return until(lambda: self.trace.served_by, STEP, f"no edge names itself to {self.user}")
 
-    def gone(self):
-        """How the phone itself ended, if it did; empty otherwise."""
+    def trouble(self):
+        """How the phone itself ended, if it did, and what of it went past the edges; or nothing."""
         status = self.process.status()
-        return "" if status is None else f"; {self.title} itself ended with status {status}"
+        ended = [] if status is None else [f"{self.title} itself ended with status {status}"]
+        return "".join(f"; {what}" for what in (*ended, *self.astray()[:1]))
+
+    def astray(self):
+        """What it sent, or was sent, past the edges: a sentence each."""
+        return self.network.astray(self.place.address)
 
     def dial(self, other):
         """Calls another phone; returns when it was told to."""
@@ -94,6 +105,7 @@ class Phone:
 
     def stop(self):
         self.process.kill()
+        self.place.leave()
 
 
 class Baresip(Phone):
@@ -111,8 +123,6 @@ class Baresip(Phone):
         return "baresip " + re.search(r"baresip v(\S+)", said)[1] + " (Debian)"
 
     def start(self):
-        control = port()
-        rtp = port()
         modules = next(
             path
             for path in ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules")
@@ -121,10 +131,11 @@ class Baresip(Phone):
         text = (HERE.parent / "live/baresip/config").read_text()
         for word, value in {
             "@user@": self.user,
-            "@sip@": port(),
-            "@control@": control,
-            "@rtp_first@": rtp,
-            "@rtp_last@": rtp + 8,
+            "@address@": self.place.address,
+            "@sip@": SIP_PORT,
+            "@control@": CONTROL_PORT,
+            "@rtp_first@": MEDIA.start,
+            "@rtp_last@": MEDIA.stop - 2,
             "@modules@": modules,
         }.items():
             text = text.replace(word, str(value))
@@ -144,7 +155,7 @@ class Baresip(Phone):
             if process.ended():
                 raise Lost(f"baresip ended: {process.last_words()}")
             try:
-                return socket.create_connection(("127.0.0.1", control))
+                return socket.create_connection(("127.0.0.1", CONTROL_PORT))
             except OSError:
                 return None
 
@@ -164,12 +175,12 @@ class Baresip(Phone):
 
 
 def baresip_account(account):
-    """An account's line, without what differs between versions."""
-    first, *more = account.proxies()
+    """An account's line; one without edges calls and does not register."""
     line = f'<sip:{account.user}@{DOMAIN};transport={account.transport}>;auth_user={account.user};auth_pass={PASSWORD}'
-    line += f';outbound="{first}"'
-    for number, proxy in enumerate(more, 2):
-        line += f';outbound{number}="{proxy}"'
+    if not account.edges:
+        return line + ";regint=0"
+    for number, proxy in enumerate(account.proxies(), 1):
+        line += f';outbound{"" if number == 1 else number}="{proxy}"'
     return line + ";sipnat=outbound;regint=60"
 
 
@@ -181,7 +192,7 @@ class Scripted(Phone):
     def start(self):
         log = self.log()
         words = [sys.executable, "-B", "-u", HERE / self.script, self.account.user, self.folder, self.account.transport]
-        words += [self.account.ca or "-", port(), port(), *self.account.proxies()]
+        words += [self.account.ca or "-", self.place.address, SIP_PORT, MEDIA.start, *self.account.proxies()]
         return Process(words, log, reader=self.trace.feed, env=dict(os.environ, **self.env))
 
     def order(self, word, *rest):
@@ -243,7 +254,7 @@ class Linphone(Phone):
             # An edge may be shown a certificate; asked for one, linphonec without any asks its user.
             for name, file in (("client_cert_chain", "phone.pem"), ("client_cert_key", "phone.key")):
                 text += f"{name}={account.ca.with_name(file)}\n"
-        text += f"[rtp]\naudio_rtp_port={port()}\n"
+        text += f"[rtp]\naudio_rtp_port={MEDIA.start}\n"
         text += f"[auth_info_0]\nusername={account.user}\npasswd={PASSWORD}\nrealm={DOMAIN}\n"
         text += f"[proxy_0]\nreg_proxy=<{account.proxies()[0]}>\nreg_identity=sip:{account.user}@{DOMAIN}\n"
         text += "reg_expires=60\nreg_sendregister=1\npublish=0\n"

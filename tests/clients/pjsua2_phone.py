@@ -9,7 +9,7 @@ import uuid
 
 import pjsua2 as pj
 
-USER, FOLDER, TRANSPORT, CA, PORT, RTP, *PROXIES = sys.argv[1:]
+USER, FOLDER, TRANSPORT, CA, ADDRESS, PORT, RTP, *PROXIES = sys.argv[1:]
 # What it believes its address to be, behind an address translation that it does nothing about.
 INSIDE = os.environ.get("INSIDE")
 DOMAIN, PASSWORD, DNS = "example.com", "secret", "127.0.0.53"
@@ -66,7 +66,7 @@ settings.medConfig.noVad = True
 endpoint.libInit(settings)
 transport = pj.TransportConfig()
 transport.port = int(PORT)
-transport.boundAddress = "127.0.0.1"
+transport.boundAddress = ADDRESS
 transport.publicAddress = INSIDE or transport.boundAddress
 if TRANSPORT == "tls":
     transport.tlsConfig.verifyServer = CA != "-"

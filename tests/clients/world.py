@@ -1,11 +1,10 @@
 """What everything else stands on: deadlines, processes that end with us, the
 lab, and the DNS that the phones ask.
 
-All of it runs in a network namespace of its own (`tests/clients/run` makes it),
-so addresses and ports are ours alone; and in a process namespace, so nothing
+All of it runs in a network namespace of its own (`tests/clients/run` makes it), each
+phone in one beside it (`network.py`), so addresses and ports are ours alone; and in a process namespace, so nothing
 outlives it."""
 
-import itertools
 import os
 import re
 import signal
@@ -52,17 +51,6 @@ def until(ask, seconds, what=None):
                 raise Lost(f"{what} (waited {seconds:.0f} s)")
             return None
         time.sleep(0.01)
-
-
-_ports = itertools.cycle(range(17_000, 32_000, 10))
-_ports_lock = threading.Lock()
-
-
-def port():
-    """The first of ten ports that nobody here has, below the kernel's own; whoever had them
-    has ended when they come round again."""
-    with _ports_lock:
-        return next(_ports)
 
 
 class Process:
@@ -306,21 +294,21 @@ def user(number):
     return f"u{number:04}"
 
 
-def options(address, name):
-    """The first answer to OPTIONS for a user, over UDP; empty when there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
-        ours.settimeout(0.25)
-        ours.bind(("127.0.0.1", 0))
-        local = f"127.0.0.1:{ours.getsockname()[1]}"
+def options(address, name, ours="127.0.0.1"):
+    """The first answer to OPTIONS for a user, over UDP from this address; empty when there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.25)
+        probe.bind((ours, 0))
+        local = f"{ours}:{probe.getsockname()[1]}"
         tag = os.urandom(6).hex()
         text = (
             f"OPTIONS sip:{name}@{DOMAIN} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {local};branch=z9hG4bK{tag};rport\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:probe@127.0.0.1>;tag={tag}\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:probe@{ours}>;tag={tag}\r\n"
             f"To: <sip:{name}@{DOMAIN}>\r\nCall-ID: {tag}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         )
         try:
-            ours.sendto(text.encode(), (address, 5060))
-            return ours.recv(65_535).decode(errors="replace")
+            probe.sendto(text.encode(), (address, 5060))
+            return probe.recv(65_535).decode(errors="replace")
         except OSError:
             return ""

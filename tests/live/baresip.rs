@@ -140,6 +140,7 @@ fn config(user: &str, control: u16) -> String {
     let (sip, rtp) = (port(), port());
     let words = [
         ("@user@", user.to_owned()),
+        ("@address@", "127.0.0.1".to_owned()),
         ("@sip@", sip.to_string()),
         ("@control@", control.to_string()),
         ("@rtp_first@", rtp.to_string()),
