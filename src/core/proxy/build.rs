@@ -99,14 +99,18 @@ pub(super) fn common(
 /// several in one line (RFC 3261 §7.3.1) linphone gives all but the first back more than
 /// once in its answers, and so none of them would count.
 fn record_route(request: &Request<'_>, plan: &Plan, edits: &mut Edits) {
-    if plan.record_route.is_empty() {
+    let values = &plan.record_route[..];
+    if values.is_empty() {
         return;
     }
     edits.insert(request.message.headers_start(), |out| {
-        for value in plan.record_route.split(|byte| *byte == b',') {
-            for part in [b"Record-Route: ", value.trim_ascii(), b"\r\n"] {
+        let mut start = 0;
+        for end in memchr::memchr_iter(b',', values).chain([values.len()]) {
+            let value = values[start..end].trim_ascii();
+            for part in [b"Record-Route: ", value, b"\r\n"] {
                 out.extend_from_slice(part);
             }
+            start = end + 1;
         }
     });
 }

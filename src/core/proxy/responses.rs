@@ -283,17 +283,14 @@ impl Turn<'_> {
                 None => return false,
                 place @ Some(_) => place,
             },
-            KnownBy::Way(_) => None,
+            KnownBy::Value(_) => None,
         };
         let turned = Turned {
             mark: recorded.mark,
             there: recorded.there.as_deref(),
             place,
         };
-        let is_own = |value: &[u8]| {
-            let way = self.net.route_way(value);
-            matches!(recorded.known_by, KnownBy::Way(own) if own == way)
-        };
+        let is_own = |value: &[u8]| recorded.known_by.is_way_of(value);
         let is_claim =
             |next: Next<'_>| place.is_some() && self.policy.names_cluster_node(next.uri());
         let (bytes, message) = (response.bytes, response.message);

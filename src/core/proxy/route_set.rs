@@ -22,12 +22,13 @@ pub struct Recorded {
 }
 
 /// How it is told from others in an answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum KnownBy {
     /// From outside the trust domain the whole Record-Route comes back as it was.
     Set(RouteSet),
-    /// From inside, by the way that it says: `Net::route_way`.
-    Way(u64),
+    /// From inside, by the way that it says: it is this one, which nearly always comes
+    /// back word for word.
+    Value(Buf),
 }
 
 /// What stands in the Record-Route of a request that leaves here.
@@ -46,7 +47,7 @@ impl Pass<'_, '_> {
         let own = &plan.record_route[..];
         let known_by = || match plan.is_leaving {
             true => KnownBy::Set(net.route_set(own, request.bytes, request.message)),
-            false => KnownBy::Way(net.route_way(own)),
+            false => KnownBy::Value(net.pool.copy(own)),
         };
         let recorded = mark.map(|mark| Recorded {
             mark,
@@ -78,11 +79,6 @@ impl Net {
         above.filter(|_| is_it)
     }
 
-    /// One value as far as it decides on the way.
-    pub(super) fn route_way(&self, value: &[u8]) -> u64 {
-        self.hash(way(value))
-    }
-
     fn set_of<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> RouteSet {
         let mut count = 0;
         let ways = values.flat_map(|value| {
@@ -91,6 +87,16 @@ impl Net {
         });
         let hash = self.hash(ways);
         RouteSet { count, hash }
+    }
+}
+
+impl KnownBy {
+    /// Whether a value of an answer says the way of ours.
+    pub(super) fn is_way_of(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Set(_) => false,
+            Self::Value(own) => value == &own[..] || way(value) == way(own),
+        }
     }
 }
 

@@ -38,11 +38,11 @@ impl Turned<'_> {
         let (place, own) = match self.there {
             Some(there) => {
                 let start = start + memchr::memmem::find(text, uri)?;
-                (start..start + uri.len(), Own::of(there))
+                (start..start + uri.len(), there)
             }
             None => {
                 let start = start + mark?;
-                (start..start + TEXT_LEN, Own::of(uri))
+                (start..start + TEXT_LEN, uri)
             }
         };
         Some((place, said(bytes, message, own, above)))
@@ -110,18 +110,18 @@ struct Ours<'a> {
 fn said<'a>(
     bytes: &'a [u8],
     message: &'a Message,
-    own: Own<'a>,
+    own: &'a [u8],
     above: Option<&'a [u8]>,
 ) -> Option<Said<'a>> {
     Some(Said {
         call_id: call_id(bytes, message)?,
         own_tag: Some(from_tag(bytes, message)?),
         peer_tag: to_tag(bytes, message)?,
-        own,
         next: match above {
             Some(value) => Next::Route(uri_in(value)?),
             None => contact(bytes, message)?,
         },
+        own: Own::of(own),
     })
 }
 
