@@ -54,6 +54,24 @@ impl Found {
         };
     }
 
+    /// Looks at the 64 bytes behind those at hand, from `at` on; false when nothing is in
+    /// them, or the bytes end there.
+    #[inline(always)]
+    pub(crate) fn look_next(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        which: impl Fn(Lanes) -> u32,
+    ) -> bool {
+        let base = at.max(self.base.wrapping_add(BLOCK));
+        let block = bytes.get(base..).and_then(<[u8]>::first_chunk);
+        if let Some(block) = block {
+            self.base = base;
+            self.left = of_block(block, which);
+        }
+        self.left != 0
+    }
+
     /// Looks behind the 64 bytes at hand, from `at` to `end`, until there is
     /// something; `which` tells of the 64 from where it is asked.
     #[inline(always)]

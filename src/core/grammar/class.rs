@@ -63,10 +63,17 @@ pub(crate) fn token_run(text: &[u8]) -> usize {
 /// Which of sixteen bytes are `Class::HOST`.
 #[inline(always)]
 pub(crate) fn of_host(bytes: Lanes) -> u32 {
-    let letters = bytes.with(0x20).are_from(b'a', 25);
-    let digits = bytes.are_from(b'0', 9);
-    let others = bytes.are_from(b'-', 1).or(bytes.are(b'_'));
-    letters.or(digits).or(others).bits()
+    of_marks(bytes) ^ 0xffff
+}
+
+/// Which of sixteen bytes are not.
+#[inline(always)]
+pub(crate) fn of_marks(bytes: Lanes) -> u32 {
+    let letters = bytes.with(0x20).are_not_from(b'a', 25);
+    // Hyphen, dot, slash and digits stand in a row.
+    let digits = bytes.are_not_from(b'-', 12);
+    let others = letters.and(digits).and_not(bytes.are(b'_'));
+    others.or(bytes.are(b'/')).bits()
 }
 
 /// A text that ends at `end`, without the white space at both ends.

@@ -4,6 +4,7 @@
 use super::name::Name;
 use crate::grammar::block::{self, Found};
 use crate::grammar::class;
+use crate::grammar::lanes::Lanes;
 
 /// One line; it begins where it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,13 +129,27 @@ impl<'a> Lines<'a> {
         (!self.low.is_empty()).then_some(self.low.first())
     }
 
-    /// Looks for more of them, from `at` on: bytes no higher than CR.
+    /// Looks for more of them, from `at` on: nearly always in the next 64 bytes.
     #[inline(never)]
     fn look_on(&mut self, at: usize) {
+        if !self.low.look_next(self.bytes, at, are_low) {
+            self.look_further(at);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_further(&mut self, at: usize) {
         let bytes = self.bytes;
-        let which = |at| block::bits(bytes, at, |sixteen| sixteen.are_from(0, b'\r').bits());
+        let which = |at| block::bits(bytes, at, are_low);
         self.low.look_on(at, bytes.len(), which);
     }
+}
+
+/// Which of sixteen bytes are no higher than CR.
+#[inline(always)]
+fn are_low(bytes: Lanes) -> u32 {
+    bytes.are_from(0, b'\r').bits()
 }
 
 #[inline]
