@@ -65,9 +65,9 @@ pub(super) fn common(
             out.extend_from_slice(b"\r\n");
         }),
     }
-    for header in message.headers() {
-        // Each branch gets its own share; a proxy list from outside is not ours (D-E16).
-        if matches!(header.name, Name::MaxBreadth | Name::OutboundProxy) {
+    // Each branch gets its own share; a proxy list from outside is not ours (D-E16).
+    for name in [Name::MaxBreadth, Name::OutboundProxy] {
+        for header in message.all(name) {
             edits.remove(header.line.range());
         }
     }

@@ -238,6 +238,9 @@ pub(super) fn strip(request: &Request<'_>, edits: &mut Edits) {
             edits.remove(cut);
         }
     }
+    if !message.has_second_via() {
+        return;
+    }
     for line in message.all(Name::Via) {
         // Nobody else in the cluster leaves any: nearly always nothing is here.
         let value = line.value.of(bytes);

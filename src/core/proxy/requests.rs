@@ -268,7 +268,7 @@ impl Proxy {
             breadth: valid.breadth,
             branches,
             live: 0,
-            vias: request.message.all(Name::Via).count(),
+            vias: request.message.via_lines(),
             reason: None,
             answered: false,
             closed: false,

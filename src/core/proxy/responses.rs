@@ -82,7 +82,7 @@ impl Proxy {
         let Some(context) = self.contexts.get(slot) else {
             return false;
         };
-        if message.all(Name::Via).count() == context.vias + 1 {
+        if message.via_lines() == context.vias + 1 {
             return true;
         }
         // Lines may have been joined on the way (RFC 3261 §7.3.1).

@@ -23,6 +23,8 @@ pub struct Message {
     pub(super) routes: Vec<Route>,
     /// Index of the first header of each name, plus one; 0 when there is none.
     first: [u16; NAMES],
+    /// Via lines behind the first one.
+    more_vias: u16,
     pub(super) target: Option<Uri>,
     pub(super) top_via: Option<Via>,
     pub(super) from: Option<Address>,
@@ -116,7 +118,13 @@ impl Message {
         bytes: &'a [u8],
         name: &'a str,
     ) -> impl Iterator<Item = &'a Header> {
-        let is_it = |header: &&Header| header.spelled(bytes).eq_ignore_ascii_case(name.as_bytes());
+        let first = name.as_bytes().first().copied().unwrap_or_default();
+        let is_it = move |header: &&Header| {
+            let begin = header.line.of(bytes).first();
+            // Most are told apart by that.
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(&first))
+                && header.spelled(bytes).eq_ignore_ascii_case(name.as_bytes())
+        };
         self.all(Name::Other).filter(is_it)
     }
 
@@ -279,9 +287,14 @@ impl Message {
     /// Whether a further Via stands behind the topmost one.
     #[must_use]
     pub fn has_second_via(&self) -> bool {
-        let mut lines = self.all(Name::Via);
-        let first = lines.next().zip(self.top_via);
-        first.is_some_and(|(line, top)| top.value.end < line.value.end) || lines.next().is_some()
+        let first = self.first(Name::Via).zip(self.top_via);
+        first.is_some_and(|(line, top)| top.value.end < line.value.end) || self.more_vias > 0
+    }
+
+    /// Number of Via lines.
+    #[must_use]
+    pub fn via_lines(&self) -> usize {
+        usize::from(self.has(Name::Via)).saturating_add(self.more_vias.into())
     }
 
     /// Number of comma-separated values of that name over all its lines.
@@ -304,8 +317,12 @@ impl Message {
     #[inline]
     pub(super) fn push(&mut self, header: Header) {
         self.headers.push(header);
-        if let Some(first @ 0) = self.first.get_mut(header.name as usize) {
-            *first = u16::try_from(self.headers.len()).unwrap_or_default();
+        match self.first.get_mut(header.name as usize) {
+            Some(first @ 0) => *first = u16::try_from(self.headers.len()).unwrap_or_default(),
+            Some(_) if header.name == Name::Via => {
+                self.more_vias = self.more_vias.saturating_add(1);
+            }
+            Some(_) | None => {}
         }
     }
 

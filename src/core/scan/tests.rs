@@ -70,6 +70,7 @@ fn headers_are_found_by_name_and_in_order() {
         Some("FROM : \"J, R\" <sip:jr@example.com>\r\n ;tag=1\r\n")
     );
     assert_eq!(message.all(Name::Via).count(), 2);
+    assert_eq!(message.via_lines(), 2);
     let routes: Vec<_> = message.values(bytes, Name::Route).map(part).collect();
     assert_eq!(routes, ["<sip:a,b@h;lr>", "<sip:c>", "<sip:d>"]);
     let vias: Vec<_> = message.values(bytes, Name::Via).map(part).collect();

@@ -44,7 +44,7 @@ pub struct Identities {
 impl Identities {
     /// Takes them off a message that comes from outside the trust domain.
     pub fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
-        for header in message.headers() {
+        for header in message.all(Name::Other) {
             if self.counts(bytes, header) {
                 edits.remove(header.line.range());
             }
@@ -54,7 +54,7 @@ impl Identities {
     /// Whether a message has one of them.
     #[must_use]
     pub fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
-        let mut headers = message.headers().iter();
+        let mut headers = message.all(Name::Other);
         headers.any(|header| self.counts(bytes, header))
     }
 
