@@ -50,14 +50,16 @@ impl Keys {
     /// ACK, and for a CANCEL when its INVITE is looked for.
     #[must_use]
     pub fn cookie(&self, branch: &[u8], host: &[u8], port: u16, method: &[u8]) -> ServerKey {
-        ServerKey(self.states.each_ref().map(|state| {
-            let mut hasher = state.build_hasher();
+        let mut both = self.states.each_ref().map(|state| state.build_hasher());
+        for hasher in &mut both {
             hasher.write_u16(port);
-            branch.hash(&mut hasher);
-            hash_lower(host, &mut hasher);
-            method.hash(&mut hasher);
-            hasher.finish()
-        }))
+            branch.hash(hasher);
+        }
+        hash_lower(host, &mut both);
+        for hasher in &mut both {
+            method.hash(hasher);
+        }
+        ServerKey(both.map(|hasher| hasher.finish()))
     }
 
     /// The key of a request without the cookie, by the rule for RFC 2543
@@ -87,14 +89,18 @@ fn seeded(seed: [u64; 4]) -> RandomState {
 
 /// Hashes text as if it were lower case. Pieces have a fixed length, so equal
 /// texts are cut at equal places.
-fn hash_lower(text: &[u8], hasher: &mut impl Hasher) {
-    hasher.write_usize(text.len());
+fn hash_lower(text: &[u8], hashers: &mut [impl Hasher]) {
+    for hasher in &mut *hashers {
+        hasher.write_usize(text.len());
+    }
     for piece in text.chunks(64) {
         let mut lower = [0; 64];
         let lower = &mut lower[..piece.len()];
         lower.copy_from_slice(piece);
         lower.make_ascii_lowercase();
-        hasher.write(lower);
+        for hasher in &mut *hashers {
+            hasher.write(lower);
+        }
     }
 }
 

@@ -44,8 +44,22 @@ impl<'a> Text<'a> {
     /// With its length, so that no two lists of fields are the same octets.
     pub(super) fn field(&mut self, field: &[u8]) {
         let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
-        self.put(&length.to_be_bytes());
-        self.put(field);
+        let length = length.to_be_bytes();
+        // Nearly always there is room for both.
+        match self
+            .bytes
+            .get_mut(self.len..self.len + length.len() + field.len())
+        {
+            Some([first, second, room @ ..]) => {
+                [*first, *second] = length;
+                room.copy_from_slice(field);
+                self.len += length.len() + field.len();
+            }
+            Some(_) | None => {
+                self.put(&length);
+                self.put(field);
+            }
+        }
     }
 
     /// What is the same in any case.
