@@ -121,7 +121,9 @@ impl Uri {
     /// `lr` present in any form (`;lr`, `;lr=on`).
     #[must_use]
     pub fn is_loose(&self, bytes: &[u8]) -> bool {
-        self.param(bytes, "lr").is_some()
+        // Nearly always it is the first one.
+        matches!(self.params.of(bytes), b";lr" | [b';', b'l', b'r', b';', ..])
+            || self.param(bytes, "lr").is_some()
     }
 
     /// The host as an IP address when it is a literal.
