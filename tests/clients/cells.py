@@ -167,7 +167,7 @@ def ring(caller, called, seconds=STEP):
     """One calls the other, who rings."""
     since = caller.dial(called)
     if not called.trace.request("INVITE", since, seconds):
-        raise Lost(f"no call arrives: {caller.trace.last_words()}{caller.trouble()}")
+        raise Lost(f"no call arrives{caller.trouble()}: {caller.trace.last_words()}")
     if not caller.trace.answer("INVITE", since, STEP, codes=range(180, 700)):
         raise Lost(f"no ringing: {caller.trace.last_words()}")
     return since
@@ -178,9 +178,9 @@ def call(caller, called):
     called.answer()
     final = caller.trace.answer("INVITE", since, STEP)
     if not final or final.code != 200:
-        raise Lost(f"the call is not answered: {caller.trace.last_words()}{called.trouble()}")
+        raise Lost(f"the call is not answered{called.trouble()}: {caller.trace.last_words()}")
     if not called.trace.request("ACK", since, STEP):
-        raise Lost(f"no ACK: {called.trace.last_words()}{caller.trouble()}")
+        raise Lost(f"no ACK{caller.trouble()}: {called.trace.last_words()}")
     for side in (caller, called):
         side.trace.until_quiet(QUIET, STEP)
 
