@@ -145,7 +145,7 @@ impl Admission {
 
     /// True while a share is refused: otherwise `admits` takes all in.
     #[must_use]
-    pub const fn is_shedding(&self) -> bool {
+    pub(crate) const fn is_shedding(&self) -> bool {
         self.thinning.loss > 0
     }
 
@@ -172,12 +172,6 @@ impl Admission {
     #[must_use]
     pub fn report(&self) -> Option<(u8, Instant)> {
         self.told.map(|told| (self.thinning.loss, told))
-    }
-
-    /// How late the shard is, smoothed, in microseconds.
-    #[must_use]
-    pub const fn late_us(&self) -> u64 {
-        self.late
     }
 
     /// The end of a period, or of several when nothing happened until the turn

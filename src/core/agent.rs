@@ -216,7 +216,7 @@ impl Agent {
 
     /// A request did not arrive, as somebody says who has seen it: it goes
     /// another way, and the flow is asked whether it works.
-    pub fn unreached(&mut self, net: &mut Net, now: Instant, client: ClientId, flow: Flow) {
+    pub(crate) fn unreached(&mut self, net: &mut Net, now: Instant, client: ClientId, flow: Flow) {
         if let Some(Owner::Agent(number)) = net.txns.client_owner(client) {
             self.give_up(net, now, number, "nobody is there");
             self.probe(net, now, flow);
@@ -224,7 +224,7 @@ impl Agent {
     }
 
     /// A flow is gone: closed, or found dead.
-    pub fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
+    pub(crate) fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
         self.stick.forget(flow);
         // Two registrations may share a connection.
         for place in 0..self.registrations.len() {
@@ -278,7 +278,7 @@ impl Agent {
     }
 
     /// Bounded house-keeping, about once a second.
-    pub fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant) {
         /// Rows looked at: bounds the work of one wake.
         const SWEEP: usize = 64;
         self.stick.expire(now, SWEEP);

@@ -97,12 +97,12 @@ impl Pool {
 
     /// True at the bound: nothing new is to be begun.
     #[must_use]
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.stock.used.get() >= self.stock.most.get()
     }
 
     /// The bound is so many bytes, instead of `limits::BUFFER_BYTES_MAX`.
-    pub fn set_bound(&self, bytes: usize) {
+    pub(crate) fn set_bound(&self, bytes: usize) {
         self.stock.most.set(bytes);
     }
 

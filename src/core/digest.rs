@@ -22,7 +22,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// The order of the challenges (RFC 8760 §2.3: most preferred on top).
-    pub const STRONGEST_FIRST: [Self; 3] = [Self::Sha512_256, Self::Sha256, Self::Md5];
+    pub(crate) const STRONGEST_FIRST: [Self; 3] = [Self::Sha512_256, Self::Sha256, Self::Md5];
 
     /// The value of the `algorithm` parameter.
     #[must_use]
@@ -48,7 +48,7 @@ impl Algorithm {
 
     /// Length of its digests, in bytes; the hex is twice as long.
     #[must_use]
-    pub const fn digest_len(self) -> usize {
+    pub(crate) const fn digest_len(self) -> usize {
         match self {
             Self::Md5 => 16,
             Self::Sha256 | Self::Sha512_256 => 32,

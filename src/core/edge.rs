@@ -55,7 +55,7 @@ mod why;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use instance::pseudo_instance;
+pub(crate) use instance::pseudo_instance;
 pub use member::Member;
 pub use policy::Edge;
 pub use registrations::{Follows, Full, Known, Registration, Registrations};

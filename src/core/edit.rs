@@ -83,7 +83,7 @@ impl Edits {
     /// Length of what `apply` makes of so many bytes; what is taken out twice counts
     /// twice.
     #[must_use]
-    pub fn length_of(&self, source: usize) -> usize {
+    pub(crate) fn length_of(&self, source: usize) -> usize {
         let cuts = self.splices.iter().map(|splice| splice.cut.len());
         (source + self.text.len()).saturating_sub(cuts.sum())
     }

@@ -162,19 +162,19 @@ impl Guard {
     }
 
     /// So many connections a source may have at once.
-    pub const fn set_connections(&mut self, most: u32) {
+    pub(crate) const fn set_connections(&mut self, most: u32) {
         self.shares.set_connections(most);
     }
 
     /// So many bytes a stranger may make us keep.
-    pub const fn set_memory(&mut self, bytes: usize) {
+    pub(crate) const fn set_memory(&mut self, bytes: usize) {
         self.memory = bytes;
     }
 
     /// Whether a source, peers of ours left out, may make us keep so many bytes
     /// while so many are free. Who holds most is the first to get no more when
     /// they become few, the unlimited as well.
-    pub fn may_keep(&mut self, now: Instant, ip: IpAddr, bytes: usize, free: usize) -> bool {
+    pub(crate) fn may_keep(&mut self, now: Instant, ip: IpAddr, bytes: usize, free: usize) -> bool {
         let share = free / limits::SOURCE_MEMORY_OF_FREE;
         if bytes <= self.memory.min(share) {
             return true;
@@ -187,7 +187,7 @@ impl Guard {
     }
 
     /// Takes a token of the source's bucket. False: it is empty.
-    pub fn admit(&mut self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
+    pub(crate) fn admit(&mut self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
         let source = self.source(now, ip);
         source.is_none_or(|source| source.take(now, kind))
     }
@@ -202,7 +202,7 @@ impl Guard {
     }
 
     /// The same for a request that took its token elsewhere.
-    pub fn credit(&mut self, now: Instant, ip: IpAddr, bytes: usize) {
+    pub(crate) fn credit(&mut self, now: Instant, ip: IpAddr, bytes: usize) {
         if let Some(source) = self.source(now, ip) {
             source.sent(bytes);
         }
@@ -210,7 +210,7 @@ impl Guard {
 
     /// Whether an answer of so many bytes may go to an address that a datagram
     /// says it came from; they are set against what came.
-    pub fn repay(&mut self, now: Instant, ip: IpAddr, bytes: usize) -> bool {
+    pub(crate) fn repay(&mut self, now: Instant, ip: IpAddr, bytes: usize) -> bool {
         let ip = ip.to_canonical();
         if self.is_unlimited(ip) {
             return true;
@@ -231,7 +231,7 @@ impl Guard {
 
     /// Whether the source gets what is sent to it, as far as is known.
     #[must_use]
-    pub fn is_proven(&mut self, now: Instant, ip: IpAddr) -> bool {
+    pub(crate) fn is_proven(&mut self, now: Instant, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.is_unlimited(ip) || self.find(ip).is_some_and(|source| source.proven > now)
     }
@@ -283,7 +283,7 @@ impl Guard {
     }
 
     /// Counts a handshake; false: the source has too many.
-    pub fn handshake_started(&mut self, ip: IpAddr, is_peer: bool) -> bool {
+    pub(crate) fn handshake_started(&mut self, ip: IpAddr, is_peer: bool) -> bool {
         let ip = ip.to_canonical();
         self.shares
             .handshake_started(ip, is_peer || self.is_unlimited(ip))
@@ -318,7 +318,7 @@ impl Guard {
     /// who has failed too often himself waits; where the whole source has, those
     /// of it wait who have not logged in well for an hour.
     #[must_use]
-    pub fn may_log_in(&self, now: Instant, ip: IpAddr, user: &[u8]) -> bool {
+    pub(crate) fn may_log_in(&self, now: Instant, ip: IpAddr, user: &[u8]) -> bool {
         let ip = ip.to_canonical();
         self.is_unlimited(ip)
             || match self.logins.standing(now, ip, user) {
@@ -329,7 +329,7 @@ impl Guard {
     }
 
     /// Credentials of that user were wrong.
-    pub fn failed_login(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+    pub(crate) fn failed_login(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
         let ip = ip.to_canonical();
         if !self.is_unlimited(ip) {
             self.admit(now, ip, Kind::FailedDigest);
@@ -338,7 +338,7 @@ impl Guard {
     }
 
     /// Credentials of that user were right.
-    pub fn logged_in(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
+    pub(crate) fn logged_in(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
         let ip = ip.to_canonical();
         if !self.is_unlimited(ip) {
             self.logins.succeeded(now, ip, user);

@@ -132,7 +132,7 @@ impl Settings {
 
     /// True for an address at which edges live: what is sent there reaches one.
     #[must_use]
-    pub fn has_edge_at(&self, ip: IpAddr) -> bool {
+    pub(crate) fn has_edge_at(&self, ip: IpAddr) -> bool {
         self.edge_peers.iter().any(|edge| edge.lives_at(ip))
     }
 }

@@ -37,7 +37,7 @@ impl ShardSet {
 
     /// True when there is no other.
     #[must_use]
-    pub const fn is_alone(self) -> bool {
+    pub(crate) const fn is_alone(self) -> bool {
         self.count <= 1
     }
 
@@ -55,7 +55,7 @@ impl ShardSet {
 
     /// True when a shard of that number exists and is another one.
     #[must_use]
-    pub const fn is_other(self, shard: u8) -> bool {
+    pub(crate) const fn is_other(self, shard: u8) -> bool {
         shard != self.own && shard < self.count
     }
 }
@@ -152,7 +152,7 @@ impl Flow {
     /// True when the transport itself delivers or fails (RFC 3261 §17: no
     /// retransmission timers run).
     #[must_use]
-    pub const fn is_reliable(&self) -> bool {
+    pub(crate) const fn is_reliable(&self) -> bool {
         matches!(self, Self::Stream(_))
     }
 }
@@ -181,7 +181,7 @@ impl Transport {
 
     /// The transport that a Via header names, if it is one of these.
     #[must_use]
-    pub fn from_via_token(token: &[u8]) -> Option<Self> {
+    pub(crate) fn from_via_token(token: &[u8]) -> Option<Self> {
         [Self::Udp, Self::Tcp, Self::Tls]
             .into_iter()
             .find(|known| token.eq_ignore_ascii_case(known.via_token().as_bytes()))

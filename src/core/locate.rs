@@ -45,7 +45,7 @@ pub struct Server {
 /// No request goes to everybody at once, or to nobody, because a message or a
 /// name says so.
 #[must_use]
-pub fn is_unicast(ip: IpAddr) -> bool {
+pub(crate) fn is_unicast(ip: IpAddr) -> bool {
     let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     !everybody && !ip.is_multicast() && !ip.is_unspecified()
 }

@@ -59,7 +59,7 @@ pub enum Omit {
 impl Omit {
     /// True when `what` is to be left out.
     #[must_use]
-    pub const fn leaves_out(self, what: Self) -> bool {
+    pub(crate) const fn leaves_out(self, what: Self) -> bool {
         cfg!(debug_assertions) && self as u8 == what as u8
     }
 }

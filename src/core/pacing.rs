@@ -8,7 +8,7 @@ use crate::limits;
 
 /// Keep-alive interval for one phone, in seconds (RFC 5626 §5.4).
 #[must_use]
-pub fn flow_timer_s(chance: u64) -> u32 {
+pub(crate) fn flow_timer_s(chance: u64) -> u32 {
     shorter(limits::FLOW_TIMER_S, limits::FLOW_TIMER_SPREAD, chance)
 }
 
@@ -32,7 +32,7 @@ pub fn expires_s(granted_s: u32, chance: u64) -> u32 {
 
 /// When a phone behind an address translation is to register again, in seconds.
 #[must_use]
-pub fn nat_expires_s(chance: u64) -> u32 {
+pub(crate) fn nat_expires_s(chance: u64) -> u32 {
     shorter(limits::NAT_EXPIRES_S, limits::EXPIRES_SPREAD, chance)
 }
 

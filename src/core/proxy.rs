@@ -40,12 +40,12 @@ pub use context::{Branch, Context, State};
 pub use counters::Counters;
 use counters::Fate;
 pub use fact::{Fact, Facts};
-pub use final_answer::PHONE_AWAY;
+pub(crate) use final_answer::PHONE_AWAY;
 pub use maddr::Maddr;
 pub use net::{Net, Owner, Request, Timer};
 pub use overload::Restraint;
 pub use pass::Pass;
-pub use redirects::shows_loose;
+pub(crate) use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
 pub use route_set::Recorded;
 
@@ -234,7 +234,7 @@ impl Reply {
 
     /// An answer that leaves no trace (never for INVITE, whose ACK needs one).
     #[must_use]
-    pub const fn stateless(status: u16, reason: &'static str) -> Self {
+    pub(crate) const fn stateless(status: u16, reason: &'static str) -> Self {
         Self {
             status,
             reason,

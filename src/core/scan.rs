@@ -56,7 +56,7 @@ pub struct Header {
 impl Header {
     /// Its name as it is written.
     #[must_use]
-    pub fn spelled<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn spelled<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let line = self.line.of(bytes);
         let end = memchr::memchr(b':', line).unwrap_or_default();
         line.get(..end).unwrap_or_default().trim_ascii_end()
@@ -114,7 +114,7 @@ pub fn scan(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
 ///
 /// # Errors
 /// As for `scan`.
-pub fn scan_again(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
+pub(crate) fn scan_again(bytes: &[u8], message: &mut Message) -> Result<(), Malformed> {
     match scan(bytes, message) {
         Err(Malformed::Uri(uri)) if uri == message.request_uri() => Ok(()),
         verdict => verdict,

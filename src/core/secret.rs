@@ -121,7 +121,7 @@ impl Mac {
 
     /// Over a secret hash, so that it may be shown.
     #[must_use]
-    pub const fn veil(&self, hash: u64) -> u64 {
+    pub(crate) const fn veil(&self, hash: u64) -> u64 {
         finish(absorb(self.start(), hash), 8)
     }
 

@@ -6,9 +6,8 @@
 //!
 //! What it is *not*: it opens nothing, resolves nothing and knows no dialogs or
 //! registrations. Its caller says which URI of which message to bind (S-3 to
-//! S-8), asks before the request is served whether the flow may be bound at all
-//! (`Table::allows`, S-6), and keeps CANCEL, ACK and responses away from it
-//! (S-20).
+//! S-8), links nothing to a flow for a password in its request (S-6), and keeps
+//! CANCEL, ACK and responses away from it (S-20).
 //!
 //! Invariants:
 //! - No URI is bound to a flow without proof of its whole domain name (S-9 to

@@ -70,7 +70,7 @@ impl Wall {
 
     /// The instant of a calendar second; `ZERO` when it lies before the zero.
     #[must_use]
-    pub const fn instant(self, unix: u64) -> Instant {
+    pub(crate) const fn instant(self, unix: u64) -> Instant {
         Instant::from_micros(
             unix.saturating_sub(self.unix_at_zero)
                 .saturating_mul(1_000_000),

@@ -48,13 +48,13 @@ pub enum Principal {
 impl Principal {
     /// A home or an edge of ours: what it sends is vouched for.
     #[must_use]
-    pub const fn is_cluster_node(self) -> bool {
+    pub(crate) const fn is_cluster_node(self) -> bool {
         matches!(self, Self::Home | Self::Edge)
     }
 
     /// Whether identities that it asserts are believed (RFC 3325 §2.2).
     #[must_use]
-    pub const fn is_trusted(self) -> bool {
+    pub(crate) const fn is_trusted(self) -> bool {
         match self {
             Self::Home | Self::Edge | Self::Carrier => true,
             Self::Subscriber | Self::Stranger => false,
@@ -97,7 +97,7 @@ impl CallsOut {
     /// Whether a URI is of a domain that may be called, and leads nowhere else:
     /// its `maddr` stands in for the host (RFC 3261 §19.1.1).
     #[must_use]
-    pub fn permit(&self, bytes: &[u8], uri: &Uri) -> bool {
+    pub(crate) fn permit(&self, bytes: &[u8], uri: &Uri) -> bool {
         let is_listed = |host: &[u8]| {
             let mut domains = self.domains.iter();
             domains.any(|domain| same_host(domain.as_bytes(), host))

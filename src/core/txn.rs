@@ -27,7 +27,7 @@ mod trial;
 mod ways;
 mod wheel;
 
-pub use branch::shard_of;
+pub(crate) use branch::shard_of;
 pub use key::{Keys, ServerKey};
 pub use wheel::{TimerId, Wheel};
 
@@ -194,12 +194,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Who owns it; `None` when it is over.
     #[must_use]
-    pub fn server_owner(&self, id: ServerId) -> Option<O> {
+    pub(crate) fn server_owner(&self, id: ServerId) -> Option<O> {
         self.servers.get(id).map(|server| server.owner)
     }
 
     /// Gives it another owner.
-    pub fn set_server_owner(&mut self, id: ServerId, owner: O) {
+    pub(crate) fn set_server_owner(&mut self, id: ServerId, owner: O) {
         if let Some(server) = self.servers.get_mut(id) {
             server.owner = owner;
         }
@@ -207,13 +207,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Where its responses go; `None` when it is over.
     #[must_use]
-    pub fn server_flow(&self, id: ServerId) -> Option<Flow> {
+    pub(crate) fn server_flow(&self, id: ServerId) -> Option<Flow> {
         self.servers.get(id).map(|server| server.flow)
     }
 
     /// Sends its responses another way from now on (RFC 3261 §18.2.2: the
     /// connection of the request is gone and another one was opened).
-    pub fn set_server_flow(&mut self, id: ServerId, flow: Flow) {
+    pub(crate) fn set_server_flow(&mut self, id: ServerId, flow: Flow) {
         if let Some(server) = self.servers.get_mut(id) {
             server.flow = flow;
         }
@@ -238,12 +238,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Charges the source of a request with so many bytes for what is kept of it,
     /// until it has its final answer; with that one from then on.
-    pub fn charge_server(&mut self, id: ServerId, source: IpAddr, bytes: usize) {
+    pub(crate) fn charge_server(&mut self, id: ServerId, source: IpAddr, bytes: usize) {
         self.servers.charge(id, source, bytes);
     }
 
     /// Bytes that a source is charged with.
-    pub fn charged(&mut self, source: IpAddr) -> usize {
+    pub(crate) fn charged(&mut self, source: IpAddr) -> usize {
         self.servers.ledger.held(source)
     }
 
@@ -255,7 +255,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// The request came again: what to send again, or `None` to be silent.
     #[must_use]
-    pub fn request_again(&self, id: ServerId) -> Option<Send> {
+    pub(crate) fn request_again(&self, id: ServerId) -> Option<Send> {
         let server = self.servers.get(id)?;
         Some(Send {
             flow: server.flow,
@@ -278,7 +278,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Whether an ACK to that INVITE comes before any final response: it is of this
     /// transaction (RFC 3261 §17.2.3), and acknowledges nothing.
     #[must_use]
-    pub fn is_early(&self, id: ServerId) -> bool {
+    pub(crate) fn is_early(&self, id: ServerId) -> bool {
         self.servers.get(id).is_some_and(Server::is_early)
     }
 
@@ -326,20 +326,20 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Reserves the transaction of a CANCEL for `invite`, whose branch it
     /// shares; `None` at the bound or when there is one.
-    pub fn reserve_cancel(&mut self, invite: ClientId, owner: O) -> Option<ClientId> {
+    pub(crate) fn reserve_cancel(&mut self, invite: ClientId, owner: O) -> Option<ClientId> {
         self.clients.reserve_cancel(invite, owner)
     }
 
     /// Whether that INVITE has had a provisional answer and no other.
     #[must_use]
-    pub fn is_proceeding(&self, invite: ClientId) -> bool {
+    pub(crate) fn is_proceeding(&self, invite: ClientId) -> bool {
         let client = self.clients.get(invite);
         client.is_some_and(client::Client::is_proceeding)
     }
 
     /// Whether a CANCEL for `invite` waits for its answer.
     #[must_use]
-    pub fn has_cancel(&self, invite: ClientId) -> bool {
+    pub(crate) fn has_cancel(&self, invite: ClientId) -> bool {
         self.clients.has_cancel(invite)
     }
 
@@ -365,13 +365,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Drops the transaction at once and without a word, as if it had never
     /// been: its responses match nothing.
-    pub fn abandon(&mut self, id: ClientId) {
+    pub(crate) fn abandon(&mut self, id: ClientId) {
         self.clients.remove(id);
     }
 
     /// Sends an INVITE no more, but hears what is answered to the copies that
     /// have left. It has no end of its own then: the user abandons it.
-    pub fn stop_retransmitting(&mut self, id: ClientId) {
+    pub(crate) fn stop_retransmitting(&mut self, id: ClientId) {
         self.clients
             .change(id, |client, _| client.stop_retransmitting());
     }
@@ -398,7 +398,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// The transaction whose request was sent by `flow` with that branch and
     /// method and still waits for its final response.
     #[must_use]
-    pub fn waiting_client(&self, flow: Flow, branch: &[u8], method: &[u8]) -> Option<ClientId> {
+    pub(crate) fn waiting_client(
+        &self,
+        flow: Flow,
+        branch: &[u8],
+        method: &[u8],
+    ) -> Option<ClientId> {
         let id = self.find_client(branch, method)?;
         let waits = self.clients.get(id)?.standing() != Standing::Settled;
         (waits && self.clients.flow(id) == Some(flow)).then_some(id)
@@ -406,12 +411,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Who owns it; `None` when it is over.
     #[must_use]
-    pub fn client_owner(&self, id: ClientId) -> Option<O> {
+    pub(crate) fn client_owner(&self, id: ClientId) -> Option<O> {
         self.clients.get(id).map(|client| client.owner)
     }
 
     /// Gives it another owner.
-    pub fn set_client_owner(&mut self, id: ClientId, owner: O) {
+    pub(crate) fn set_client_owner(&mut self, id: ClientId, owner: O) {
         if let Some(client) = self.clients.get_mut(id) {
             client.owner = owner;
         }
@@ -419,14 +424,14 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Where its request went; `None` before that and when it is over.
     #[must_use]
-    pub fn client_flow(&self, id: ClientId) -> Option<Flow> {
+    pub(crate) fn client_flow(&self, id: ClientId) -> Option<Flow> {
         self.clients.flow(id)
     }
 
     /// Sends its CANCEL and its ACK another way from now on: the connection of
     /// the request is gone, and another one leads to the same place (RFC 3261
     /// §9.1, §17.1.1.3).
-    pub fn set_client_flow(&mut self, id: ClientId, flow: Flow) {
+    pub(crate) fn set_client_flow(&mut self, id: ClientId, flow: Flow) {
         if self.clients.get(id).is_some_and(client::Client::has_left) {
             self.clients.lead(id, flow);
         }
@@ -435,7 +440,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Its request as sent: kept until the final response, and after a final
     /// response other than 2xx to an INVITE until `ack`.
     #[must_use]
-    pub fn client_request(&self, id: ClientId) -> Option<&Buf> {
+    pub(crate) fn client_request(&self, id: ClientId) -> Option<&Buf> {
         self.clients.get(id)?.request()
     }
 
@@ -458,18 +463,18 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Appends every client transaction that still waits for its final
     /// response on `flow`, the oldest first. Looks at nobody else.
-    pub fn clients_on(&self, flow: Flow, out: &mut Vec<(ClientId, O)>) {
+    pub(crate) fn clients_on(&self, flow: Flow, out: &mut Vec<(ClientId, O)>) {
         out.extend(self.clients.waiting_on(flow));
     }
 
     /// Requests that wait on `flow` and have heard nothing so far.
-    pub fn unheard_on(&mut self, flow: Flow) -> u32 {
+    pub(crate) fn unheard_on(&mut self, flow: Flow) -> u32 {
         self.clients.unheard(flow)
     }
 
     /// The request of `id` has waited longer for its first response than its flow may
     /// be silent.
-    pub fn note_silence(&mut self, id: ClientId) {
+    pub(crate) fn note_silence(&mut self, id: ClientId) {
         self.clients.note_silence(id);
     }
 

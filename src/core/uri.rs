@@ -32,7 +32,8 @@ use std::net::IpAddr;
 
 pub use self::compare::equal;
 pub use self::host::{host_ip, same_host};
-pub use self::user::{write_name, write_user};
+pub(crate) use self::user::write_name;
+pub(crate) use self::user::write_user;
 
 pub(crate) use self::host::{host, port};
 pub(crate) use self::key::{Key, sets_equal};
@@ -68,7 +69,7 @@ impl Scheme {
 
 /// True for the text of a `sips` URI.
 #[must_use]
-pub fn is_sips(uri: &[u8]) -> bool {
+pub(crate) fn is_sips(uri: &[u8]) -> bool {
     uri.get(..5)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
 }

@@ -13,9 +13,11 @@
 //!   a test that cites it.
 //! - What the pages for readers name is there.
 //! - A function with a namesake in another room has a reason.
+//! - A public function of the core is named outside of it.
 
 mod namesakes;
 mod pages;
+mod publics;
 mod rules;
 mod source;
 
@@ -273,6 +275,13 @@ fn what_the_pages_name_is_there() {
 fn what_stands_in_two_rooms_has_a_reason() {
     let all = sources(&["src", "perf/load/src"]);
     none(&namesakes::found(&all, &namesakes::ALLOWED));
+}
+
+#[test]
+fn what_the_core_shows_somebody_takes() {
+    let mut all = sources(&["src", "tests", "benches", "perf"]);
+    all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
+    none(&publics::unused(&all));
 }
 
 #[test]

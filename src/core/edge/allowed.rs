@@ -82,7 +82,7 @@ impl Edge {
         }
         let wish = identity::preferred(bytes, message);
         let wish = wish.and_then(|value| Uri::in_value(bytes, value).ok());
-        let named = wish.or_else(|| message.from_uri(bytes));
+        let named = wish.or_else(|| message.uri_of_from(bytes));
         let claim = named.map(|uri| {
             let user = uri.user.unwrap_or_default();
             (user.of(bytes), uri.host.of(bytes))

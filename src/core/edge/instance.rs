@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// Appends `c-` and 16 hexadecimal digits: the first 64 bits of the SHA-256 of
 /// the Contact URI, taken byte for byte. 64 bits suffice because only contacts
 /// of the same user are told apart by it.
-pub fn pseudo_instance(contact_uri: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn pseudo_instance(contact_uri: &[u8], out: &mut Vec<u8>) {
     let hash = Sha256::digest(contact_uri);
     let mut digits = [0; 16];
     HEXLOWER.encode_mut(&hash[..8], &mut digits);

@@ -198,7 +198,7 @@ impl Edge {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = match way {
             _ if routed => (token.user(), token.realm()),
-            Direction::Out => user_of(bytes, message.from_uri(bytes)),
+            Direction::Out => user_of(bytes, message.uri_of_from(bytes)),
             Direction::In => user_of(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
@@ -275,7 +275,7 @@ impl Edge {
     /// the called side's requests go to that one's phone.
     fn claims_own(&self, pass: &Pass<'_, '_>, token: &Token) -> bool {
         let (bytes, request) = (pass.request.bytes, pass.request);
-        let from = request.message.from_uri(bytes);
+        let from = request.message.uri_of_from(bytes);
         !request.is_emergency()
             && from.is_some_and(|from| {
                 let user = from.user.unwrap_or_default().of(bytes);

@@ -233,7 +233,7 @@ impl Edge {
     /// Whether the values that are ours name the phone of the flow that calls like this.
     fn names_its_phone(&self, pass: &Pass<'_, '_>, flow: Flow) -> bool {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let claim = user_of(bytes, message.from_uri(bytes));
+        let claim = user_of(bytes, message.uri_of_from(bytes));
         let found = self.registrations.on_flow(pass.now, flow, claim);
         let name = found.map(|found| self.phone_name(&found.subscriber));
         name.is_some() && name == self.named_in_route(pass)

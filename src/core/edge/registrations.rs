@@ -143,7 +143,7 @@ impl Registrations {
     }
 
     /// From now on every change to what leads over UDP is noted.
-    pub const fn keep_notes(&mut self) {
+    pub(crate) const fn keep_notes(&mut self) {
         self.notes.begin();
     }
 
@@ -209,7 +209,7 @@ impl Registrations {
     /// The newest live flow to a subscriber, whatever its reg-id, other than
     /// `not`.
     #[must_use]
-    pub fn flow_of(
+    pub(crate) fn flow_of(
         &self,
         now: Instant,
         subscriber: &Subscriber<'_>,
@@ -230,7 +230,7 @@ impl Registrations {
     }
 
     /// The live registrations of a user of a realm, whatever the instance.
-    pub fn of_user(
+    pub(crate) fn of_user(
         &self,
         now: Instant,
         user: (&[u8], &[u8]),
@@ -248,7 +248,7 @@ impl Registrations {
 
     /// True when a live registration of anybody leads over `flow`.
     #[must_use]
-    pub fn is_used(&self, now: Instant, flow: Flow) -> bool {
+    pub(crate) fn is_used(&self, now: Instant, flow: Flow) -> bool {
         let mut all = self.table.on_flow(flow);
         all.any(|(_, record)| record.expires > now)
     }
@@ -265,7 +265,7 @@ impl Registrations {
     /// (and host) it claims to be, else, when all on the flow are of one
     /// subscriber, the newest of those.
     #[must_use]
-    pub fn on_flow(
+    pub(crate) fn on_flow(
         &self,
         now: Instant,
         flow: Flow,
@@ -288,7 +288,7 @@ impl Registrations {
     }
 
     /// Forgets one registration; true when there was one.
-    pub fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
+    pub(crate) fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
         let is_it = |record: &Record| record.reg_id == reg_id && record.subscriber() == *subscriber;
         let found = self
             .table
@@ -300,7 +300,7 @@ impl Registrations {
 
     /// Forgets everything of a user of a realm, and tells `gone` of each
     /// subscriber, with what is left; says how many registrations they were.
-    pub fn forget_user(
+    pub(crate) fn forget_user(
         &mut self,
         user: (&[u8], &[u8]),
         mut gone: impl FnMut(&Self, &Subscriber<'_>),
@@ -318,7 +318,11 @@ impl Registrations {
 
     /// Forgets everything that led over `flow` (O-11), and tells `gone` of each
     /// subscriber, with what is left; says how many they were.
-    pub fn flow_lost(&mut self, flow: Flow, mut gone: impl FnMut(&Self, &Subscriber<'_>)) -> usize {
+    pub(crate) fn flow_lost(
+        &mut self,
+        flow: Flow,
+        mut gone: impl FnMut(&Self, &Subscriber<'_>),
+    ) -> usize {
         let mut lost = 0;
         while let Some(index) = self.table.newest_on_flow(flow) {
             if let Some(record) = self.remove(index) {
@@ -354,14 +358,14 @@ impl Registrations {
     /// Number of registrations whose flows the edge keeps open, those included
     /// whose time is over but which `expire` has not come to.
     #[must_use]
-    pub const fn kept_open(&self) -> u32 {
+    pub(crate) const fn kept_open(&self) -> u32 {
         self.table.kept_open()
     }
 
     /// Looks at the next places, one part of so many of all, and tells `each` of the
     /// flows there that are to be kept open. Calls in a row come around; as many as
     /// there are parts tell of each flow once.
-    pub fn next_kept_open(&mut self, now: Instant, parts: u32, mut each: impl FnMut(Flow)) {
+    pub(crate) fn next_kept_open(&mut self, now: Instant, parts: u32, mut each: impl FnMut(Flow)) {
         let places = self.table.places();
         for _ in 0..places.div_ceil(parts.max(1)) {
             if self.open_cursor >= places {

@@ -92,7 +92,7 @@ impl Edge {
     /// The shard that holds the flow of a request, where it is another one's by
     /// what an earlier run has left.
     #[must_use]
-    pub fn keeper_of(&self, net: &Net, now: Instant, flow: Flow) -> Option<u8> {
+    pub(crate) fn keeper_of(&self, net: &Net, now: Instant, flow: Flow) -> Option<u8> {
         if self.strays.len() == 0 || self.registrations.is_used(now, flow) {
             return None;
         }
@@ -100,7 +100,7 @@ impl Edge {
     }
 
     /// A request of that flow was handed to this shard: it is nobody else's.
-    pub fn forget_strays(&mut self, net: &Net, now: Instant, flow: Flow) {
+    pub(crate) fn forget_strays(&mut self, net: &Net, now: Instant, flow: Flow) {
         let stray = stray(net, flow);
         while let Some(shard) = self.strays.holder(now, stray, net.shard_set.own) {
             self.strays.set(now, stray, shard, Instant::ZERO);
@@ -108,7 +108,7 @@ impl Edge {
     }
 
     /// Puts out what has changed of what leads over UDP.
-    pub fn write_down(&mut self, net: &mut Net, now: Instant) {
+    pub(crate) fn write_down(&mut self, net: &mut Net, now: Instant) {
         while let Some(note) = self.registrations.next_note() {
             match note {
                 Note::Bound(index) => {

@@ -37,7 +37,7 @@ impl Edge {
         if !is_it {
             return None;
         }
-        let from = message.from_uri(bytes)?;
+        let from = message.uri_of_from(bytes)?;
         let mut user = Vec::new();
         write_user(from.user?.of(bytes), &mut user);
         let mut room = [0; TOKEN_FIELD_MAX];

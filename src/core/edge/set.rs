@@ -96,7 +96,7 @@ pub fn choose(
 /// The same set in the order of the members. For phones that register with
 /// each of two edges on their own: a pair that chooses one another writes the
 /// same token from both sides.
-pub fn canonical(
+pub(crate) fn canonical(
     own: usize,
     members: &[Member],
     phone: (&Subscriber<'_>, bool),

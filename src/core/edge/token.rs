@@ -53,7 +53,7 @@ impl Codec {
     /// Whether the text of a token that was read is spelled as `write` would spell
     /// it, and sealed by the key that seals.
     #[must_use]
-    pub fn writes_like(&self, text: &[u8]) -> bool {
+    pub(crate) fn writes_like(&self, text: &[u8]) -> bool {
         match self {
             Self::Clear(_) => false,
             Self::Sealed(ring, _) => ring.seals_like(text) && memchr::memchr(b'%', text).is_none(),
@@ -219,7 +219,7 @@ impl Token {
 
     /// True when it names no user: nothing may be sent to it (D-E15).
     #[must_use]
-    pub const fn is_anonymous(&self) -> bool {
+    pub(crate) const fn is_anonymous(&self) -> bool {
         self.user.is_empty()
     }
 

@@ -63,7 +63,7 @@ impl Report {
 }
 
 /// A second, as oc-seq counts: its fraction has five digits at most.
-pub const SEQ_SECOND: u64 = 100_000;
+pub(crate) const SEQ_SECOND: u64 = 100_000;
 
 /// Writes the answer to `request`, which came from `source`.
 pub fn write(
@@ -159,7 +159,7 @@ pub fn overload<'a>(bytes: &'a [u8], via: &Via) -> impl Iterator<Item = Range<us
 }
 
 /// The parameters of a Via whose names are meant, each with its `;`.
-pub fn params_named<'a>(
+pub(crate) fn params_named<'a>(
     bytes: &'a [u8],
     via: &Via,
     is_meant: impl Fn(&[u8]) -> bool + 'a,
@@ -268,7 +268,7 @@ fn in_order(
 }
 
 /// The same changes as splices on the request that goes on.
-pub fn fill_received(
+pub(crate) fn fill_received(
     request: &[u8],
     via: &Via,
     (source, keeps): (SocketAddr, bool),

@@ -72,7 +72,7 @@ impl Ledger {
     }
 
     /// Charges a source with so many bytes.
-    pub fn charge(&mut self, ip: IpAddr, bytes: usize) -> Charge {
+    pub(crate) fn charge(&mut self, ip: IpAddr, bytes: usize) -> Charge {
         let source = network(ip.to_canonical());
         let place = self.find(source).or_else(|| self.open(source));
         let Some((place, account)) = place.and_then(|place| {
@@ -101,7 +101,7 @@ impl Ledger {
     }
 
     /// What was charged is gone.
-    pub fn refund(&mut self, charge: Charge) {
+    pub(crate) fn refund(&mut self, charge: Charge) {
         let Charge { account, bytes } = charge;
         let place = account.wrapping_sub(1);
         let Some(account) = self.accounts.at_mut(place) else {

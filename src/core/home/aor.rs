@@ -9,7 +9,7 @@ use crate::uri::{Scheme, Uri};
 /// two are one at a registrar, RFC 5630 §5.2), password, port, parameters and
 /// headers do not count. False, with nothing appended, for any other URI and
 /// for one without a user.
-pub fn canonical(bytes: &[u8], uri: &Uri, out: &mut Vec<u8>) -> bool {
+pub(crate) fn canonical(bytes: &[u8], uri: &Uri, out: &mut Vec<u8>) -> bool {
     let user = uri
         .user
         .filter(|_| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
@@ -43,7 +43,7 @@ pub fn parts(aor: &[u8]) -> (&[u8], &[u8]) {
 
 /// True when a URI's user part, its escapes undone, is the plain name `user`.
 #[must_use]
-pub fn is_user(part: &[u8], user: &[u8]) -> bool {
+pub(crate) fn is_user(part: &[u8], user: &[u8]) -> bool {
     unescaped(part).eq(user.iter().copied())
 }
 

@@ -39,7 +39,7 @@ impl Home {
         let (bytes, request) = (pass.request.bytes, pass.request);
         let domain = self.settings.domain.as_bytes();
         let is_ours = |uri: &Uri| same_host(uri.host.of(bytes), domain);
-        let from = request.message.from_uri(bytes);
+        let from = request.message.uri_of_from(bytes);
         if from.is_none() && !request.is_emergency() {
             // Whoever is called may read a host of ours in it.
             return Err(Reply::new(400, "Malformed From"));

@@ -25,7 +25,8 @@ use crate::time::Instant;
 
 use plan::Plan;
 
-pub use binding::{Binding, same_instance};
+pub use binding::Binding;
+pub(crate) use binding::same_instance;
 pub use stored::NotRestored;
 
 /// Every binding of this shard.
@@ -146,11 +147,6 @@ impl Location {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.aors.is_empty()
-    }
-
-    /// All addresses of record, in no order that means anything.
-    pub fn aors(&self) -> impl Iterator<Item = &[u8]> {
-        self.aors.iter().map(|aor| &*aor.name)
     }
 
     /// The live bindings of an address of record, the last updated last.

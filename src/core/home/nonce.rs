@@ -28,7 +28,7 @@ use crate::guard::network;
 use crate::limits;
 
 /// Length of a nonce, in characters.
-pub const NONCE_LEN: usize = 48;
+pub(crate) const NONCE_LEN: usize = 48;
 
 const SIGNED_LEN: usize = 20;
 const RAW_LEN: usize = 36;
@@ -59,7 +59,7 @@ pub struct Stamp {
 /// Appends a new nonce for a source, minted at `now_unix` (seconds since 1970).
 /// The lower 48 bits of `salt` tell apart the nonces of one second; it need not
 /// be secret.
-pub fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out: &mut Vec<u8>) {
+pub(crate) fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out: &mut Vec<u8>) {
     let mut raw = [0; RAW_LEN];
     raw[..6].copy_from_slice(&now_unix.to_be_bytes()[2..]);
     raw[6..12].copy_from_slice(&salt.to_be_bytes()[2..]);
@@ -148,7 +148,7 @@ impl Replay {
     /// is answered like a stale nonce. Gaps are fine: the phone may have spent
     /// the counts between on another shard. An answer without qop has no count
     /// and is admitted as count 1, that is, once.
-    pub fn admit(&mut self, stamp: Stamp, nc: u32, now_unix: u64) -> bool {
+    pub(crate) fn admit(&mut self, stamp: Stamp, nc: u32, now_unix: u64) -> bool {
         self.expire(now_unix);
         let lost = self
             .dropped_unix

@@ -170,7 +170,7 @@ impl Home {
 
     /// Whether another carrier is at the end of the flow.
     #[must_use]
-    pub fn is_carrier(&self, net: &Net, flow: Flow) -> bool {
+    pub(crate) fn is_carrier(&self, net: &Net, flow: Flow) -> bool {
         let identities = net.flows.identities(flow);
         let mut carriers = self.settings.peers.iter();
         let end = net.flows.end(flow);

@@ -54,7 +54,7 @@ impl Revoking {
 impl Home {
     /// A newer list of subscribers, and the addresses of record that it takes
     /// away or gives another password.
-    pub fn set_subscribers(
+    pub(crate) fn set_subscribers(
         &mut self,
         net: &mut Net,
         now: Instant,

@@ -15,7 +15,7 @@ pub struct TooBrief;
 ///
 /// # Errors
 /// Shorter than `limits::EXPIRES_MIN_S`, though not zero.
-pub const fn lifetime_s(asked_s: Option<u32>) -> Result<u32, TooBrief> {
+pub(crate) const fn lifetime_s(asked_s: Option<u32>) -> Result<u32, TooBrief> {
     match asked_s {
         None => Ok(limits::EXPIRES_DEFAULT_S),
         Some(0) => Ok(0),
@@ -116,7 +116,7 @@ impl Shown {
 /// False when a contact with a reg-id does not stand alone among those that
 /// are not being removed: the REGISTER then gets 400 (RFC 5626 §6).
 #[must_use]
-pub fn has_one_flow(changes: &[Change<'_>]) -> bool {
+pub(crate) fn has_one_flow(changes: &[Change<'_>]) -> bool {
     let mut kept = changes.iter().filter(|change| change.expires_s > 0);
     kept.clone().count() <= 1 || kept.all(|change| change.reg_id.is_none())
 }

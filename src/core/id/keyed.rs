@@ -54,14 +54,14 @@ impl<T> Keyed<T> {
 
     /// One of the values of a key that has several.
     #[must_use]
-    pub fn get_if(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
+    pub(crate) fn get_if(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
         let place = self.place(key, is_it)?;
         self.rows.get(place).map(|(_, value)| value)
     }
 
     /// The same, to be changed.
     #[must_use]
-    pub fn get_mut_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+    pub(crate) fn get_mut_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
         let place = self.place(key, is_it)?;
         self.rows.get_mut(place).map(|(_, value)| value)
     }
@@ -98,13 +98,13 @@ impl<T> Keyed<T> {
     }
 
     /// Takes out one of the values of a key that has several.
-    pub fn remove_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
+    pub(crate) fn remove_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let place = self.place(key, is_it)?;
         Some(self.take(place))
     }
 
     /// Takes out the value that the sweep comes to next, where one has to give way.
-    pub fn remove_any(&mut self) -> Option<(u64, T)> {
+    pub(crate) fn remove_any(&mut self) -> Option<(u64, T)> {
         let place = self.cursor.checked_rem(self.rows.len())?;
         let key = self.rows.get(place)?.0;
         self.cursor = place + 1;
@@ -113,7 +113,7 @@ impl<T> Keyed<T> {
 
     /// Shows `is_over` the next values, `budget` of them, and takes out those that it
     /// says it of.
-    pub fn sweep(&mut self, budget: usize, mut is_over: impl FnMut(u64, &mut T) -> bool) {
+    pub(crate) fn sweep(&mut self, budget: usize, mut is_over: impl FnMut(u64, &mut T) -> bool) {
         for _ in 0..budget.min(self.rows.len()) {
             if self.cursor >= self.rows.len() {
                 self.cursor = 0;

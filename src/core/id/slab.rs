@@ -83,7 +83,7 @@ impl<T> Slab<T> {
 
     /// The same with slots that are numbered from `first` on.
     #[must_use]
-    pub const fn numbered(first: u32, max: usize) -> Self {
+    pub(crate) const fn numbered(first: u32, max: usize) -> Self {
         Self {
             chunks: Vec::new(),
             open: Vec::new(),
@@ -254,7 +254,7 @@ impl<T> Slab<T> {
 
     /// The slots of an index whose tenants somebody may still speak of: that of the
     /// tenant it has or is to have next, and that of the one before.
-    pub fn slots_at(&self, index: u32) -> impl Iterator<Item = Slot> + use<T> {
+    pub(crate) fn slots_at(&self, index: u32) -> impl Iterator<Item = Slot> + use<T> {
         let entry = self.entry(index).map(|entry| entry.generation);
         let both = entry.map(|now| [now, now.wrapping_sub(1)]);
         let both = both.into_iter().flatten();
@@ -263,7 +263,7 @@ impl<T> Slab<T> {
 
     /// The same, to change it.
     #[inline]
-    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         self.entry_mut(index)?.value.as_mut()
     }
 

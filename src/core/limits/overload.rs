@@ -17,24 +17,24 @@ pub const RETRY_AFTER_MAX_S: u32 = 120;
 /// a handshake takes the time of a dozen requests, is closed at once.
 pub const LATE_MAX: Duration = Duration::from_millis(25);
 /// How often that share is looked at: a few round trips of whoever feels it.
-pub const ADMISSION_PERIOD: Duration = Duration::from_millis(100);
+pub(crate) const ADMISSION_PERIOD: Duration = Duration::from_millis(100);
 /// Thousandths of the requests that are taken in again after each period in
 /// time: all of them after five seconds.
-pub const ADMITTED_STEP: u32 = 20;
+pub(crate) const ADMITTED_STEP: u32 = 20;
 /// Thousandths that are taken in however late the shard is: else nobody would
 /// find out that it is over.
-pub const ADMITTED_MIN: u32 = 10;
+pub(crate) const ADMITTED_MIN: u32 = 10;
 /// How long the share that a server asks for holds, where it does not say, in
 /// milliseconds (RFC 7339 §4.3); ours says the same.
-pub const OC_VALIDITY_MS: u32 = 500;
+pub(crate) const OC_VALIDITY_MS: u32 = 500;
 /// Longest time that it holds, whatever the server says. Longer counts as this.
-pub const OC_VALIDITY_MAX: Duration = Duration::from_secs(10);
+pub(crate) const OC_VALIDITY_MAX: Duration = Duration::from_secs(10);
 /// How long peers are told that overload is over (RFC 7339 §5.7).
 pub const OC_END: Duration = Duration::from_secs(2);
 /// Servers whose share is remembered. At the bound the one that ends first
 /// gives way, and is asked as if it had said nothing.
-pub const OC_SERVERS_MAX: usize = 64;
+pub(crate) const OC_SERVERS_MAX: usize = 64;
 /// Requests that a class of requests must leave unpaid before the next one pays
 /// for them: more than chance brings about, and few enough that the share holds
 /// within a period.
-pub const CLASS_STEP: u32 = 16;
+pub(crate) const CLASS_STEP: u32 = 16;

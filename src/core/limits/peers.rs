@@ -4,13 +4,13 @@ use crate::time::Duration;
 
 /// How long a destination that failed is left for last; twice as long after
 /// each further failure.
-pub const DESTINATION_DOWN: Duration = Duration::from_secs(5);
+pub(crate) const DESTINATION_DOWN: Duration = Duration::from_secs(5);
 /// Longest time it is left for last: it may work again, and a longer
 /// Retry-After gets this.
-pub const DESTINATION_DOWN_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DESTINATION_DOWN_MAX: Duration = Duration::from_secs(60);
 /// Most destinations remembered as failed. At the bound the oldest is
 /// forgotten, and tried again the sooner.
-pub const DESTINATIONS_OPEN_MAX: usize = 64;
+pub(crate) const DESTINATIONS_OPEN_MAX: usize = 64;
 /// Pause between two keep-alives on a flow between elements of the cluster:
 /// a dead one is to be known in seconds (K-3).
 pub const PEER_PING: Duration = Duration::from_secs(1);
@@ -23,14 +23,14 @@ pub const PEER_PATIENCE: Duration = Duration::from_millis(1_800);
 /// Questions of an edge in a row, each within two pauses of the one before,
 /// that promise a home more of them: one may be anybody's. An edge that has
 /// agreed to ask sends as many at once over a connection that it opens again.
-pub const PEER_HABIT: u8 = 3;
+pub(crate) const PEER_HABIT: u8 = 3;
 /// How long an agreement on keep-alives holds over the connection it was made
 /// on (RFC 6223 §4.2: as long as the registration): every REGISTER and INVITE
 /// renews it.
-pub const PEER_AGREED: Duration = Duration::from_secs(3_600);
+pub(crate) const PEER_AGREED: Duration = Duration::from_secs(3_600);
 /// Silence after which a peer that nobody configured is watched no longer.
-pub const PEER_FORGET: Duration = Duration::from_secs(60);
+pub(crate) const PEER_FORGET: Duration = Duration::from_secs(60);
 /// Most flows of one shard that are watched: each edge has one per shard of
 /// its own, and more for a while when it starts again. One more is not
 /// watched, and fails by its transactions' timers.
-pub const PEERS_MAX: usize = 4_096;
+pub(crate) const PEERS_MAX: usize = 4_096;

@@ -9,7 +9,7 @@ pub const CONTACTS_MAX: usize = 10;
 /// asked for, in seconds. Shorter: 423 with Min-Expires (RFC 3261 §10.3).
 pub const EXPIRES_MIN_S: u32 = 60;
 /// Longest registration granted, in seconds; longer requests get this.
-pub const EXPIRES_MAX_S: u32 = 7_200;
+pub(crate) const EXPIRES_MAX_S: u32 = 7_200;
 /// Registration granted when the phone names none, in seconds.
 pub const EXPIRES_DEFAULT_S: u32 = 3_600;
 /// What part at most a registration is shorter than it could be: an eighth. Who
@@ -17,26 +17,26 @@ pub const EXPIRES_DEFAULT_S: u32 = 3_600;
 pub const EXPIRES_SPREAD: u32 = 8;
 /// Most registrations an edge remembers per shard. At the bound the 200 still
 /// passes, the phone is simply reached through its own edges' relays.
-pub const REGISTRATIONS_MAX: usize = 1 << 20;
+pub(crate) const REGISTRATIONS_MAX: usize = 1 << 20;
 /// REGISTERs that passed an edge and are redirected all the same, until the operator
 /// is told of the address they came from.
-pub const UNRECOGNISED_SEEN: u32 = 3;
+pub(crate) const UNRECOGNISED_SEEN: u32 = 3;
 /// Such addresses that are remembered. More: the least recently seen is forgotten,
 /// and may be told of again.
-pub const UNRECOGNISED_MAX: usize = 64;
+pub(crate) const UNRECOGNISED_MAX: usize = 64;
 /// Time between two such notices: anybody can cause them.
-pub const UNRECOGNISED_QUIET: Duration = Duration::from_secs(10);
+pub(crate) const UNRECOGNISED_QUIET: Duration = Duration::from_secs(10);
 /// Addresses of record that are revoked at a time. More wait for
 /// `REVOKE_PAUSE`: each is a message to every edge, and calls are not to wait.
 pub const REVOKED_AT_ONCE: usize = 32;
 /// How long the next ones wait: three thousand are gone within a second.
-pub const REVOKE_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const REVOKE_PAUSE: Duration = Duration::from_millis(10);
 /// Longest time a nonce is good, in seconds; then `stale=true` (RFC 7616 §3.3).
 pub const NONCE_S: u64 = 300;
 /// Phones of which a home remembers per shard that it has challenged them, 256 KiB.
 /// At the bound one more takes the place of another, which is then asked for
 /// every algorithm once more.
-pub const CHALLENGED_MAX: usize = 1 << 14;
+pub(crate) const CHALLENGED_MAX: usize = 1 << 14;
 /// Addresses of one member: each is compared with what stands in a Route. More is
 /// a configuration error.
 pub const MEMBER_ADDRESSES_MAX: usize = 8;
@@ -45,34 +45,34 @@ pub const MEMBERS_MAX: usize = 64;
 /// Most edges in one subscriber's set.
 pub const EDGE_SET_MAX: usize = 4;
 /// Most edges that one without the flow of a phone asks for it, one after the other.
-pub const EDGES_ASKED: usize = 8;
+pub(crate) const EDGES_ASKED: usize = 8;
 /// How many edges a home tries for a dialog, of which it knows some: two of a set
 /// may be gone, and the phone at a third.
-pub const EDGES_TRIED: usize = 3;
+pub(crate) const EDGES_TRIED: usize = 3;
 /// Longest user part of a token. Longer: 403.
-pub const TOKEN_MAX: usize = 512;
+pub(crate) const TOKEN_MAX: usize = 512;
 /// Longest user, realm, instance or edge name in a token: its length is one
 /// byte there. Longer: 403 to the REGISTER.
-pub const TOKEN_FIELD_MAX: usize = 255;
+pub(crate) const TOKEN_FIELD_MAX: usize = 255;
 /// Most registrations an edge remembers of one user. One more pushes out the
 /// oldest, which is the one a phone that changes its instance has left behind.
-pub const USER_REGISTRATIONS_MAX: usize = 64;
+pub(crate) const USER_REGISTRATIONS_MAX: usize = 64;
 /// Dialogs per shard whose phones have gone on over another flow than they were
 /// recorded on. At the bound an old one gives way, and its phone is reached as before
 /// until it registers.
-pub const REFRESHED_MAX: usize = 1 << 15;
+pub(crate) const REFRESHED_MAX: usize = 1 << 15;
 /// Such dialogs of one phone. Further ones are reached as before: nobody has the
 /// others give way.
-pub const REFRESHED_OF_PHONE_MAX: usize = 32;
+pub(crate) const REFRESHED_OF_PHONE_MAX: usize = 32;
 /// How long such a dialog is remembered after its phone has last refreshed it, as
 /// long as a Record-Route sticks.
-pub const REFRESHED_FOR: Duration = Duration::from_secs(12 * 3_600);
+pub(crate) const REFRESHED_FOR: Duration = Duration::from_secs(12 * 3_600);
 /// Most addresses of record with bindings per shard. At the bound the REGISTER
 /// of a further one gets 503.
-pub const AORS_MAX: usize = 1 << 22;
+pub(crate) const AORS_MAX: usize = 1 << 22;
 /// How far another home's clock may run ahead, in seconds. A nonce minted
 /// later than that was not minted by the cluster.
-pub const NONCE_SKEW_S: u64 = 60;
+pub(crate) const NONCE_SKEW_S: u64 = 60;
 /// How often an edge keeps the flow of a phone behind an address translation open:
 /// the briefest mappings in use last half a minute (RFC 4787 §4.3 wants two minutes).
 pub const NAT_PING_EVERY: Duration = Duration::from_secs(25);
@@ -83,13 +83,13 @@ pub const NAT_PING_EVERY: Duration = Duration::from_secs(25);
 pub const NAT_EXPIRES_S: u32 = 68;
 /// About how many such keep-alives are sent at once, so that no call waits behind
 /// them.
-pub const NAT_PINGS_AT_ONCE: u32 = 64;
+pub(crate) const NAT_PINGS_AT_ONCE: u32 = 64;
 /// Into how many parts their round is cut at most. A node with more phones than
 /// this many times `NAT_PINGS_AT_ONCE` sends more at once.
-pub const NAT_PING_PARTS: u32 = 2_500;
+pub(crate) const NAT_PING_PARTS: u32 = 2_500;
 /// Nonces whose counts a shard remembers, about 3 MiB. At the bound the oldest
 /// is dropped, and nonces as old as it are stale to this shard from then on.
-pub const NONCE_COUNTS_MAX: usize = 1 << 16;
+pub(crate) const NONCE_COUNTS_MAX: usize = 1 << 16;
 /// Longest row of the table of flows, key and value together, in bytes: what a slot
 /// of the file holds beside its seal. It is enough for 160 bytes of user, domain and
 /// instance. Longer: the registration is not kept (`flows_too_long`).

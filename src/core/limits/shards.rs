@@ -14,8 +14,8 @@ pub const HANDOFFS_MIN: usize = 64;
 pub const HANDOFF_BATCH: usize = 256;
 /// Streams of other shards that a shard knows as a way to somebody. At the
 /// bound a further one counts as gone: another flow, or a new one, is taken.
-pub const AWAY_STREAMS_MAX: usize = 1 << 20;
+pub(crate) const AWAY_STREAMS_MAX: usize = 1 << 20;
 /// Most phones of other shards that a shard keeps the directory for. At the
 /// bound a further one is not found by its token on another shard than its own:
 /// its requests go to the other edges of the token, or get 430.
-pub const DIRECTORY_MAX: usize = 1 << 20;
+pub(crate) const DIRECTORY_MAX: usize = 1 << 20;

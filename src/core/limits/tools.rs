@@ -10,10 +10,10 @@ pub const LAB_POLL: Duration = Duration::from_millis(20);
 /// More: the oldest is written over.
 pub const REJECTS_KEPT: usize = 1_000;
 /// Bytes of an address of record that is kept with them; the rest is cut off.
-pub const REJECT_USER_MAX: usize = 64;
+pub(crate) const REJECT_USER_MAX: usize = 64;
 /// Bytes of a method.
-pub const REJECT_METHOD_MAX: usize = 12;
+pub(crate) const REJECT_METHOD_MAX: usize = 12;
 /// Reasons that are counted apart: more than there are. One more is not.
-pub const REJECT_REASONS_MAX: usize = 128;
+pub(crate) const REJECT_REASONS_MAX: usize = 128;
 /// Refusals that `why` shows of one user: the last of them.
-pub const REJECTS_IN_WHY: usize = 10;
+pub(crate) const REJECTS_IN_WHY: usize = 10;

@@ -6,7 +6,7 @@ use crate::time::Duration;
 pub const STREAMS_MAX: usize = 1 << 20;
 /// Names of servers that a shard keeps for its TLS connections. More: the name
 /// that no connection needs gives way; with all in use nothing new is opened.
-pub const SERVER_NAMES_MAX: usize = 4_096;
+pub(crate) const SERVER_NAMES_MAX: usize = 4_096;
 /// Bytes that may wait for a stream's slow reader. More: the stream is closed,
 /// since a peer that far behind has lost its transactions anyway.
 pub const STREAM_QUEUE_MAX: usize = 512 * 1024;
@@ -24,7 +24,7 @@ pub const CORE_PORT: u16 = 15_060;
 pub const CORE_PORTS: u16 = 128;
 /// Longest request sent over UDP where TCP may be tried first: the path MTU is
 /// not known (RFC 3261 §18.1.1).
-pub const UDP_REQUEST_MAX: usize = 1_300;
+pub(crate) const UDP_REQUEST_MAX: usize = 1_300;
 /// Longest datagram over IPv4 that asks not to be fragmented, which saves the
 /// kernel an identification for it: what every path of QUIC carries whole
 /// (RFC 9000 §14). Longer ones may be fragmented on their way.
@@ -33,7 +33,7 @@ pub const UNFRAGMENTED_MAX: usize = 1_200;
 /// ICMP message has no more (RFC 4443 §2.4), and our branch stands in front.
 pub const QUOTE_MAX: usize = 1_280;
 /// Buffers of unfinished stream messages kept for the next ones; more are freed.
-pub const PARTIALS_IDLE_MAX: usize = 64;
+pub(crate) const PARTIALS_IDLE_MAX: usize = 64;
 /// Longest time a connection attempt may take before it counts as failed.
 pub const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Longest time a message may take to arrive in full on a stream, from its

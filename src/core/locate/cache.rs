@@ -195,7 +195,7 @@ impl Locator {
 
     /// The servers that the DNS named last, however long ago, best rank first.
     #[must_use]
-    pub fn last_known(&self, id: LookupId) -> &[Server] {
+    pub(crate) fn last_known(&self, id: LookupId) -> &[Server] {
         match self.names.get(id.0).map(|entry| &entry.known) {
             Some(Known::Servers { list, .. }) => list,
             Some(Known::Unknown | Known::Nothing | Known::Failed) | None => &[],
@@ -240,7 +240,7 @@ impl Locator {
     /// Whether every server of the name is to be reached over TLS: a URI with
     /// `sips` or `transport=tls` asked for it.
     #[must_use]
-    pub fn is_secure(&self, id: LookupId) -> bool {
+    pub(crate) fn is_secure(&self, id: LookupId) -> bool {
         let entry = self.names.get(id.0);
         entry.is_some_and(|entry| {
             let question = &entry.question;

@@ -20,7 +20,7 @@ use crate::trust::{Ingress, Keep};
 impl Proxy {
     /// A peer has been silent for too long: every request that has heard
     /// nothing of it goes to its stand-by at once.
-    pub fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+    pub(crate) fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         for (slot, index) in branches_on(turn.net, flow) {
             self.start_standby(turn, slot, index);
         }
@@ -120,7 +120,7 @@ impl Net {
 impl Turn<'_> {
     /// Finds out what is to be known of a request beside its text, once: here it
     /// came in.
-    pub fn ingress(&mut self, flow: Flow, source: SocketAddr, via: &Via) -> Ingress {
+    pub(crate) fn ingress(&mut self, flow: Flow, source: SocketAddr, via: &Via) -> Ingress {
         let principal = self.policy.principal(self.net, self.now, flow);
         let keep = match via.keep_offer() {
             Some(_) if self.take_up(flow) => Keep::Wanted,
@@ -171,7 +171,7 @@ impl Turn<'_> {
     /// A connection that we have opened to a peer is watched from now on. True
     /// when its keep-alives are ours to send, by the configuration of both or by
     /// an agreement over an earlier connection.
-    pub fn watch_opened(&mut self, flow: Flow) -> bool {
+    pub(crate) fn watch_opened(&mut self, flow: Flow) -> bool {
         let negotiates = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
         let far = self.net.far_side(flow).filter(|_| negotiates);
         let agreed = far.and_then(|far| self.net.peers.agreement(self.now, far));
@@ -193,7 +193,7 @@ impl Turn<'_> {
     /// its connections to another edge, as both are told; between an edge and a
     /// home it says nothing that their Vias have not said (K-1), unless it keeps
     /// asking: then this home was restarted, and the edge was not.
-    pub fn on_keepalive(&mut self, flow: Flow) {
+    pub(crate) fn on_keepalive(&mut self, flow: Flow) {
         let hop = Hop::Flow(flow);
         if !self.policy.is_cluster_node(self.net, hop) {
             return;
@@ -212,7 +212,7 @@ impl Turn<'_> {
 
 impl Net {
     /// Watches a flow to an element of the cluster.
-    pub fn watch_peer(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
+    pub(crate) fn watch_peer(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
         // The questions of such a peer come to one shard. The others must not
         // take it for silent, and ask it themselves when they need it.
         let is_far = !self.shard_set.is_alone()
@@ -228,7 +228,7 @@ impl Net {
     /// one it came from says nothing. `None` for a datagram flow, which needs
     /// no opening, and for a connection that is not up.
     #[must_use]
-    pub fn reconnect_target(&self, flow: Flow) -> Option<Reopen> {
+    pub(crate) fn reconnect_target(&self, flow: Flow) -> Option<Reopen> {
         let Flow::Stream(id) = flow else { return None };
         let stream = self.flows.stream(id).filter(|stream| stream.up)?;
         let transport = stream.transport;
@@ -241,7 +241,7 @@ impl Net {
     }
 
     /// Something came over a flow.
-    pub fn note_heard(&mut self, now: Instant, flow: Flow) {
+    pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) {
         if self.peers.note_heard(now, flow)
             && let Some((transport, peer)) = self.reached_at(flow)
         {
@@ -295,7 +295,7 @@ impl Net {
     }
 
     /// A watched flow has been silent for too long.
-    pub fn note_silence(&mut self, now: Instant, flow: Flow, why: &'static str) {
+    pub(crate) fn note_silence(&mut self, now: Instant, flow: Flow, why: &'static str) {
         self.counters.peers_silent += 1;
         if let Some((transport, peer)) = self.reached_at(flow) {
             self.note_failure(now, transport, peer, why);
@@ -303,7 +303,7 @@ impl Net {
     }
 
     /// A destination of the cluster failed; said once.
-    pub fn note_failure(
+    pub(crate) fn note_failure(
         &mut self,
         now: Instant,
         transport: Transport,
@@ -371,7 +371,7 @@ impl Net {
     }
 
     /// Has the wheel wake the shard when a watched flow is to be looked at.
-    pub fn arm_liveness_timer(&mut self) {
+    pub(crate) fn arm_liveness_timer(&mut self) {
         let Some(due) = self.peers.due() else { return };
         match self.liveness_timer {
             Some((armed, _)) if armed <= due => return,
@@ -382,7 +382,7 @@ impl Net {
     }
 
     /// The timer of `arm_beats` fired.
-    pub const fn liveness_timer_fired(&mut self) {
+    pub(crate) const fn liveness_timer_fired(&mut self) {
         self.liveness_timer = None;
     }
 

@@ -29,7 +29,7 @@ impl Facts {
 
     /// What the stickiness table weighs for `uri`, level by level, and which
     /// flow it would choose. None: it has no flow that lives.
-    pub fn say_stick(
+    pub(crate) fn say_stick(
         &mut self,
         net: &Net,
         now: Instant,

@@ -10,7 +10,7 @@ use crate::scan::{Message, Name, scan, scan_again};
 use crate::trust::Ingress;
 
 /// What a caller is told for a 430, which is between proxies (O-21).
-pub const PHONE_AWAY: (u16, &str) = (480, "The Phone Cannot Be Reached");
+pub(crate) const PHONE_AWAY: (u16, &str) = (480, "The Phone Cannot Be Reached");
 
 impl Turn<'_> {
     /// What goes upstream instead of the best status that the branches came to, which

@@ -257,7 +257,7 @@ impl Net {
     }
 
     /// Asks for a name before anybody waits for it, and keeps it fresh.
-    pub fn foresee(&mut self, now: Instant, name: LookupId) {
+    pub(crate) fn foresee(&mut self, now: Instant, name: LookupId) {
         let question = self.locator.find(now, name).1;
         self.ask(name, question);
     }

@@ -19,7 +19,7 @@ pub enum Maddr {
 
 impl Net {
     /// Reads the `maddr` of the Request-URI, and takes it off where it is ours.
-    pub fn strip_maddr(&self, request: &Request<'_>, uri: &Uri, plan: &mut Plan) -> Maddr {
+    pub(crate) fn strip_maddr(&self, request: &Request<'_>, uri: &Uri, plan: &mut Plan) -> Maddr {
         let bytes = request.bytes;
         let Some(maddr) = uri.param(bytes, "maddr") else {
             return Maddr::Absent;

@@ -155,13 +155,13 @@ impl Request<'_> {
     /// Whether an edge says in its Via that a stranger sent it, whom its receiver
     /// may answer without asking who he is.
     #[must_use]
-    pub fn shows_guest(&self) -> bool {
+    pub(crate) fn shows_guest(&self) -> bool {
         params::find(self.bytes, self.via.params, super::build::GUEST).is_some()
     }
 
     /// Whether it has one Via value: its sender has made it.
     #[must_use]
-    pub fn is_first_hop(&self) -> bool {
+    pub(crate) fn is_first_hop(&self) -> bool {
         // Where anything stands behind the first it may still be no value.
         !self.message.has_second_via() || self.message.count(self.bytes, Name::Via) == 1
     }
@@ -169,7 +169,7 @@ impl Request<'_> {
     /// The address a response over UDP goes to (RFC 3261 §18.2.2, RFC 3581
     /// §4). `maddr` is not followed: it would let a sender aim our answers.
     #[must_use]
-    pub fn reply_flow(&self) -> Flow {
+    pub(crate) fn reply_flow(&self) -> Flow {
         reply_flow(self.ingress.flow, self.via)
     }
 }
@@ -245,7 +245,7 @@ impl Net {
     /// The keep-alive interval that the phone of an accepted REGISTER gets: one
     /// number, wherever the answer names it (K-1).
     #[must_use]
-    pub fn flow_timer_s(&self, response: &Response<'_>) -> u32 {
+    pub(crate) fn flow_timer_s(&self, response: &Response<'_>) -> u32 {
         let call_id = response.message.first(Name::CallId);
         let call_id = call_id.map(|header| header.value.of(response.bytes));
         let cseq = response.message.cseq().to_be_bytes();
@@ -280,7 +280,7 @@ impl Net {
 
     /// Writes a Retry-After, each time another one, spread the further the
     /// larger the share that is refused.
-    pub fn retry_after(&mut self, loss_percent: u8, lines: &mut Vec<u8>) {
+    pub(crate) fn retry_after(&mut self, loss_percent: u8, lines: &mut Vec<u8>) {
         let longest = pacing::retry_within_s(loss_percent);
         let after = pacing::retry_after_s(longest, self.chance());
         lines.extend_from_slice(b"Retry-After: ");
@@ -291,7 +291,7 @@ impl Net {
     /// Watches a connection that was accepted: it is closed when nothing was
     /// said on it after `limits::FIRST_MESSAGE_MAX`, and when nobody uses it
     /// any more after `limits::FLOW_SILENCE_MAX`.
-    pub fn watch_silence(&mut self, now: Instant, flow: Flow) {
+    pub(crate) fn watch_silence(&mut self, now: Instant, flow: Flow) {
         let Flow::Stream(id) = flow else { return };
         if let Some(stream) = self.flows.stream_mut(id) {
             stream.heard = now;
@@ -303,7 +303,7 @@ impl Net {
     /// O-9: the phone at the end of this flow was told to keep it alive, so
     /// that its silence means something even while it is registered. UDP needs
     /// no watch: a flow without refresh expires.
-    pub fn expect_keepalives(&mut self, flow: Flow) {
+    pub(crate) fn expect_keepalives(&mut self, flow: Flow) {
         if let Flow::Stream(id) = flow
             && let Some(stream) = self.flows.stream_mut(id)
         {
@@ -324,7 +324,7 @@ impl Net {
     /// Whether a message may go to an address on behalf of somebody who is no
     /// peer, wherever that address stood (I-6).
     #[must_use]
-    pub fn permits(&self, addr: SocketAddr) -> bool {
+    pub(crate) fn permits(&self, addr: SocketAddr) -> bool {
         if self.omit.leaves_out(Omit::Destinations) {
             return true;
         }
@@ -340,14 +340,14 @@ impl Net {
     }
 
     /// Gives every other shard the same.
-    pub fn tell_all(&mut self, handoff: &Handoff) {
+    pub(crate) fn tell_all(&mut self, handoff: &Handoff) {
         for to in self.shard_set.others() {
             self.hand(to, handoff.clone());
         }
     }
 
     /// Hands a message over as it came.
-    pub fn hand_over(&mut self, to: u8, mut ingress: Ingress, bytes: &[u8]) {
+    pub(crate) fn hand_over(&mut self, to: u8, mut ingress: Ingress, bytes: &[u8]) {
         let Ingress { flow, source, .. } = ingress;
         self.flows.share(flow);
         let far = self.flows.far(flow).unwrap_or_else(|| Far {
@@ -374,7 +374,7 @@ impl Net {
     }
 
     /// Puts on the wire what a transaction handed back.
-    pub fn transmit_send(&mut self, send: Option<Send>) {
+    pub(crate) fn transmit_send(&mut self, send: Option<Send>) {
         if let Some(Send { flow, bytes }) = send {
             self.transmit(flow, bytes);
         }
@@ -409,7 +409,7 @@ impl Net {
 
     /// The same with a body, whose type stands in `headers`.
     #[must_use]
-    pub fn answer_with(
+    pub(crate) fn answer_with(
         &self,
         request: &Request<'_>,
         status: u16,
@@ -534,7 +534,7 @@ impl Net {
     }
 
     /// Answers without a transaction; a retransmission is answered again.
-    pub fn answer_stateless(
+    pub(crate) fn answer_stateless(
         &mut self,
         request: &Request<'_>,
         status: u16,

@@ -9,7 +9,7 @@ impl Net {
     /// Sends a request of our own, which `write` writes around the Via line it is
     /// given. Where nothing leads to the hop, or nothing more can be begun, it is
     /// left.
-    pub fn send_own(
+    pub(crate) fn send_own(
         &mut self,
         now: Instant,
         hop: Hop,

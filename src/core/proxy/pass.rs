@@ -44,7 +44,7 @@ impl<'a, 'b> Pass<'a, 'b> {
 
     /// The first Route value that is not ours, once the plan says which are.
     #[must_use]
-    pub fn next_route(&self) -> Option<&'a Route> {
+    pub(crate) fn next_route(&self) -> Option<&'a Route> {
         let request: &'a Request<'b> = self.request;
         let routes = request.message.routes();
         // One of ours in the Request-URI left the real one at the end (P-7).

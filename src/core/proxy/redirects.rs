@@ -66,7 +66,7 @@ impl Proxy {
 
 /// Whether the sender of a request follows loose redirects.
 #[must_use]
-pub fn shows_loose(request: &Request<'_>) -> bool {
+pub(crate) fn shows_loose(request: &Request<'_>) -> bool {
     params::find(request.bytes, request.via.params, LOOSE).is_some()
 }
 

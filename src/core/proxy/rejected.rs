@@ -137,7 +137,12 @@ impl Rejected {
     }
 
     /// Those that concern a URI's user, the oldest first.
-    pub fn concerning(&self, wall: Wall, bytes: &[u8], uri: &Uri) -> impl Iterator<Item = Reject> {
+    pub(crate) fn concerning(
+        &self,
+        wall: Wall,
+        bytes: &[u8],
+        uri: &Uri,
+    ) -> impl Iterator<Item = Reject> {
         let mut aor = Vec::new();
         write_aor(bytes, Some(*uri), &mut aor);
         let all = self
@@ -197,7 +202,7 @@ impl Request<'_> {
     /// The address that the element before us had the request from, as it wrote
     /// into the Via below its own.
     #[must_use]
-    pub fn sender_below(&self) -> Option<IpAddr> {
+    pub(crate) fn sender_below(&self) -> Option<IpAddr> {
         let value = self.message.values(self.bytes, Name::Via).nth(1)?;
         let via = Via::parse(self.bytes, value).ok()?;
         match via.received {
@@ -225,7 +230,7 @@ impl Turn<'_> {
             source = SocketAddr::new(below, 0);
         }
         let registers = message.method() == Method::Register;
-        let (to, from) = (message.to_uri(bytes), message.from_uri(bytes));
+        let (to, from) = (message.to_uri(bytes), message.uri_of_from(bytes));
         let rejected = &mut self.net.rejected;
         let mut text = std::mem::take(&mut rejected.text);
         write_aor(bytes, if registers { to } else { from }, &mut text);

@@ -315,7 +315,7 @@ impl Net {
     /// The key of a request's server transaction; `method` replaces its own
     /// (ACK and CANCEL look for their INVITE).
     #[must_use]
-    pub fn server_key(&self, request: &Request<'_>, method: Option<&[u8]>) -> ServerKey {
+    pub(crate) fn server_key(&self, request: &Request<'_>, method: Option<&[u8]>) -> ServerKey {
         let (bytes, message) = (request.bytes, request.message);
         let method = method.unwrap_or_else(|| message.cseq_method().of(bytes));
         let via = request.via;

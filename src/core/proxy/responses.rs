@@ -13,7 +13,7 @@ use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::via::Via;
-use crate::scan::{Message, Method, Name, scan_again};
+use crate::scan::{Message, Name, scan_again};
 use crate::send::Hop;
 use crate::trust::identity;
 use crate::trust::mark::{Next, Turned};
@@ -407,7 +407,7 @@ impl Net {
     /// and a branch that we wrote. The CSeq method tells a CANCEL's answer
     /// from its INVITE's, since both carry the same branch.
     #[must_use]
-    pub fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
+    pub(crate) fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
         if !self.wrote(response.bytes, via) {
             return None;
         }
@@ -418,7 +418,12 @@ impl Net {
 
     /// P-35: the ACK to a non-2xx, hop by hop. `again` is room for the outline
     /// of the request.
-    pub fn acknowledge(&mut self, client: ClientId, response: &Response<'_>, again: &mut Message) {
+    pub(crate) fn acknowledge(
+        &mut self,
+        client: ClientId,
+        response: &Response<'_>,
+        again: &mut Message,
+    ) {
         let Some(sent) = self.txns.client_request(client).cloned() else {
             return;
         };
@@ -435,13 +440,5 @@ impl Net {
         });
         let send = self.txns.ack(client, ack);
         self.transmit_send(send);
-    }
-}
-
-impl Context {
-    /// The method of the request this context stands for.
-    #[must_use]
-    pub const fn is_register(&self) -> bool {
-        matches!(self.method, Method::Register)
     }
 }

@@ -119,7 +119,7 @@ impl Proxy {
     }
 
     /// Gives up what the DNS was too slow for.
-    pub fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant) {
         let is_late = |waits| matches!(waits, Waits::Asking(_, until) if until <= now);
         self.returns
             .retain(|answer| !answer.waits.is_some_and(is_late));

@@ -42,7 +42,7 @@ impl Pass<'_, '_> {
     /// Says in the plan that a dialog may begin. `mark`: that in our value, which then
     /// stands alone in the plan; `there`: our URI for the calling side, where it is
     /// another one.
-    pub fn note_dialog(&mut self, mark: Option<Mark>, there: Option<Buf>) {
+    pub(crate) fn note_dialog(&mut self, mark: Option<Mark>, there: Option<Buf>) {
         let (net, plan, request) = (&*self.net, &mut *self.plan, self.request);
         let own = &plan.record_route[..];
         let known_by = || match plan.is_leaving {

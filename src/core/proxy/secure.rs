@@ -17,7 +17,7 @@ impl Plan {
     /// Whether the request, as planned, asks for TLS on its further way: its
     /// Request-URI or the next Route value is `sips`.
     #[must_use]
-    pub fn is_secure(&self, request: &Request<'_>) -> bool {
+    pub(crate) fn is_secure(&self, request: &Request<'_>) -> bool {
         let next = request.message.routes().get(self.pop);
         let next = next.and_then(|next| next.uri);
         is_sips(self.uri(request)) || next.is_some_and(|next| next.scheme == Scheme::Sips)

@@ -58,7 +58,7 @@ impl Proxy {
     }
 
     /// A client transaction ended in order.
-    pub fn client_done(&mut self, net: &mut Net, owner: Owner) {
+    pub(crate) fn client_done(&mut self, net: &mut Net, owner: Owner) {
         match owner {
             Owner::Proxy { context, branch } => {
                 if let Some(branch) = self.branch(context, usize::from(branch)) {
@@ -72,7 +72,7 @@ impl Proxy {
     }
 
     /// A server transaction ended.
-    pub fn server_done(&mut self, net: &mut Net, owner: Owner) {
+    pub(crate) fn server_done(&mut self, net: &mut Net, owner: Owner) {
         if let Owner::Proxy { context: slot, .. } = owner {
             if let Some(context) = self.contexts.get_mut(slot) {
                 context.server = None;
@@ -100,7 +100,7 @@ impl Proxy {
     }
 
     /// Timer C, or the grace after a CANCEL, fired (P-30).
-    pub fn branch_timer(&mut self, turn: &mut Turn<'_>, slot: Slot, index: u8) {
+    pub(crate) fn branch_timer(&mut self, turn: &mut Turn<'_>, slot: Slot, index: u8) {
         let place = usize::from(index);
         let Some(branch) = self.branch(slot, place) else {
             return;
@@ -179,7 +179,7 @@ impl Proxy {
     /// A flow died: every request that waits on it is sent again, or fails (P-31,
     /// `Target::failure`) without waiting for its timer. `was_up`: there had been
     /// a connection, so that there may be another one; `back`: to there.
-    pub fn flow_lost(
+    pub(crate) fn flow_lost(
         &mut self,
         turn: &mut Turn<'_>,
         flow: Flow,
@@ -206,7 +206,7 @@ impl Proxy {
     }
 
     /// One datagram did not arrive: its request fails, and nothing else.
-    pub fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
+    pub(crate) fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
         match turn.net.txns.client_owner(client) {
             Some(Owner::Proxy { context, branch }) => {
                 self.request_lost(turn, (context, branch.into()), client, (false, None));
@@ -326,7 +326,7 @@ impl Proxy {
 
     /// True when `limits::DRAIN_MAX` need not be waited for.
     #[must_use]
-    pub fn is_drained(&self, now: Instant) -> bool {
+    pub(crate) fn is_drained(&self, now: Instant) -> bool {
         let (waiting, last) = self.unacknowledged;
         (waiting == 0 || now >= last + limits::T4) && self.unanswered == 0
     }

@@ -63,7 +63,7 @@ impl Turn<'_> {
     }
 
     /// The same for what has a defect.
-    pub fn admit_bytes(&mut self, flow: Flow, bytes: &[u8]) -> bool {
+    pub(crate) fn admit_bytes(&mut self, flow: Flow, bytes: &[u8]) -> bool {
         let Some(peer) = self.net.flows.peer(flow) else {
             return true;
         };

@@ -32,7 +32,7 @@ impl Uri {
     ///
     /// # Errors
     /// As for `Address::parse` and `Uri::parse`.
-    pub fn in_value(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
+    pub(crate) fn in_value(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes, value).ready();
         let (address, uri) = Address::read(bytes, &mut cursor).ok_or(Malformed::Address(value))?;
         Self::read(bytes, uri).ok_or(Malformed::Uri(address.uri))

@@ -64,7 +64,7 @@ impl Message {
 
     /// Request-URI (empty for a response).
     #[must_use]
-    pub fn request_uri(&self) -> Span {
+    pub(crate) fn request_uri(&self) -> Span {
         match self.start {
             Some(StartLine::Request { uri, .. }) => uri,
             Some(StartLine::Response { .. }) | None => Span::default(),
@@ -138,7 +138,7 @@ impl Message {
 
     /// True when a token list header (Supported, Require, Proxy-Require) holds `tag`, case-insensitively.
     #[must_use]
-    pub fn has_token(&self, bytes: &[u8], name: Name, tag: &str) -> bool {
+    pub(crate) fn has_token(&self, bytes: &[u8], name: Name, tag: &str) -> bool {
         self.values(bytes, name)
             .any(|value| value.of(bytes).eq_ignore_ascii_case(tag.as_bytes()))
     }
@@ -208,13 +208,13 @@ impl Message {
 
     /// The URI of the From; `None` when either is missing or malformed.
     #[must_use]
-    pub fn from_uri(&self, bytes: &[u8]) -> Option<Uri> {
+    pub(crate) fn uri_of_from(&self, bytes: &[u8]) -> Option<Uri> {
         Uri::parse(bytes, self.from?.uri).ok()
     }
 
     /// The URI of the To; `None` when either is missing or malformed.
     #[must_use]
-    pub fn to_uri(&self, bytes: &[u8]) -> Option<Uri> {
+    pub(crate) fn to_uri(&self, bytes: &[u8]) -> Option<Uri> {
         Uri::parse(bytes, self.to?.uri).ok()
     }
 
@@ -262,7 +262,7 @@ impl Message {
 
     /// True when one Content-Length stands in it that is a number.
     #[must_use]
-    pub const fn is_sized(&self) -> bool {
+    pub(crate) const fn is_sized(&self) -> bool {
         self.length.is_some()
     }
 
@@ -286,14 +286,14 @@ impl Message {
 
     /// Whether a further Via stands behind the topmost one.
     #[must_use]
-    pub fn has_second_via(&self) -> bool {
+    pub(crate) fn has_second_via(&self) -> bool {
         let first = self.first(Name::Via).zip(self.top_via);
         first.is_some_and(|(line, top)| top.value.end < line.value.end) || self.more_vias > 0
     }
 
     /// Number of Via lines.
     #[must_use]
-    pub fn via_lines(&self) -> usize {
+    pub(crate) fn via_lines(&self) -> usize {
         usize::from(self.has(Name::Via)).saturating_add(self.more_vias.into())
     }
 

@@ -48,7 +48,7 @@ impl Method {
     /// Whether a 2xx to it creates a dialog or a usage that needs a route set:
     /// INVITE, SUBSCRIBE, REFER, NOTIFY (RFC 6665 §4.4.1), UPDATE excluded.
     #[must_use]
-    pub const fn forms_dialog(self) -> bool {
+    pub(crate) const fn forms_dialog(self) -> bool {
         matches!(
             self,
             Self::Invite | Self::Notify | Self::Refer | Self::Subscribe
@@ -58,7 +58,7 @@ impl Method {
     /// Whether its Contact, and that of a 2xx to it, is where the other side sends its
     /// requests from then on (RFC 3261 §12.2, RFC 3311 §5.2).
     #[must_use]
-    pub const fn refreshes_target(self) -> bool {
+    pub(crate) const fn refreshes_target(self) -> bool {
         self.forms_dialog() || matches!(self, Self::Update)
     }
 }

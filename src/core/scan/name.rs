@@ -44,7 +44,7 @@ impl Name {
     /// The name these bytes spell, without white space around them.
     #[must_use]
     #[inline]
-    pub fn from_bytes(name: &[u8]) -> Self {
+    pub(crate) fn from_bytes(name: &[u8]) -> Self {
         // Length and first letter leave one candidate, so one comparison decides.
         let [first, ..] = name else {
             return Self::Other;

@@ -160,7 +160,7 @@ impl Via {
 
     /// The `keep` without a value, which offers keep-alives (RFC 6223 §4.3).
     #[must_use]
-    pub fn keep_offer(&self) -> Option<Span> {
+    pub(crate) fn keep_offer(&self) -> Option<Span> {
         self.keep
             .and_then(|(whole, value)| value.is_none().then_some(whole))
     }
@@ -169,7 +169,7 @@ impl Via {
     /// and goes on behind it: the cookie alone identifies nothing, so such a
     /// message is matched as RFC 2543 has it (RFC 4475 §3.2.1).
     #[must_use]
-    pub fn has_cookie(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn has_cookie(&self, bytes: &[u8]) -> bool {
         let branch = self.branch.unwrap_or_default().of(bytes);
         branch.len() > COOKIE.len()
             && branch

@@ -90,7 +90,7 @@ impl<C: BlockEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit> Cmac<C> {
 /// assert!(!steadfast::secret::cmac::begins_with(&[0; 16], &[1; 16]));
 /// ```
 #[must_use]
-pub fn begins_with<const N: usize>(mac: &[u8; BLOCK], shown: &[u8; N]) -> bool {
+pub(crate) fn begins_with<const N: usize>(mac: &[u8; BLOCK], shown: &[u8; N]) -> bool {
     const { assert!(0 < N && N <= BLOCK, "some of a MAC") }
     let differ = mac.iter().zip(shown);
     let differ = differ.fold(0, |differ, (mac, shown)| differ | mac ^ shown);
@@ -99,7 +99,7 @@ pub fn begins_with<const N: usize>(mac: &[u8; BLOCK], shown: &[u8; N]) -> bool {
 
 /// `dbl` of RFC 5297 §2.3, by which RFC 4493 makes its subkeys.
 #[must_use]
-pub const fn double(block: [u8; BLOCK]) -> [u8; BLOCK] {
+pub(crate) const fn double(block: [u8; BLOCK]) -> [u8; BLOCK] {
     let bits = u128::from_be_bytes(block);
     // 0x87 where a bit falls out in front.
     ((bits << 1) ^ ((bits >> 127) * 0x87)).to_be_bytes()
@@ -117,7 +117,7 @@ pub fn filled(tail: &[u8]) -> [u8; BLOCK] {
 }
 
 /// Octet by octet, which the compiler makes one step.
-pub fn xor(block: &mut [u8; BLOCK], with: &[u8; BLOCK]) {
+pub(crate) fn xor(block: &mut [u8; BLOCK], with: &[u8; BLOCK]) {
     for (octet, with) in block.iter_mut().zip(with) {
         *octet ^= with;
     }

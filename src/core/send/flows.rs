@@ -167,7 +167,7 @@ impl Flows {
 
     /// True for the flows of listeners, over which any shard may have sent.
     #[must_use]
-    pub fn is_everybodys(&self, flow: Flow) -> bool {
+    pub(crate) fn is_everybodys(&self, flow: Flow) -> bool {
         match flow {
             Flow::Udp { socket, .. } => {
                 matches!(self.owners.get(usize::from(socket.0)), Some(None))
@@ -198,7 +198,7 @@ impl Flows {
     }
 
     /// A stream of another shard is gone; whether it was known.
-    pub fn unlearn(&mut self, stream: StreamId) -> bool {
+    pub(crate) fn unlearn(&mut self, stream: StreamId) -> bool {
         self.away.remove(&stream).is_some()
     }
 

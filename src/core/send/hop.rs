@@ -79,16 +79,6 @@ impl Hop {
             (_, Some(value)) => is(value, b"tls").then_some(Transport::Tls),
         }
     }
-
-    /// Whether it crosses a reliable transport.
-    #[must_use]
-    pub const fn is_reliable(&self) -> bool {
-        match self {
-            Self::Flow(flow) => flow.is_reliable(),
-            Self::Named(_) => false,
-            Self::To { transport, .. } => transport.is_stream(),
-        }
-    }
 }
 
 #[cfg(test)]

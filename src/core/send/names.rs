@@ -47,7 +47,7 @@ impl Names {
 
     /// The number of a host name or address, made if need be. `None` for what
     /// is no text, and when every name is in use.
-    pub fn intern(&mut self, host: &[u8]) -> Option<NameId> {
+    pub(crate) fn intern(&mut self, host: &[u8]) -> Option<NameId> {
         let is_it = |entry: &Entry| entry.name.as_bytes().eq_ignore_ascii_case(host);
         let hash = hash(&self.hash, host);
         if let Some(&index) = self

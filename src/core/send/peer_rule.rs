@@ -59,7 +59,7 @@ impl Ports {
 
     /// The first range, and the core ports that begin there.
     #[must_use]
-    pub const fn and_core(self, first: u16) -> Self {
+    pub(crate) const fn and_core(self, first: u16) -> Self {
         let Self([own, _]) = self;
         Self([own, (first, first.saturating_add(limits::CORE_PORTS - 1))])
     }
@@ -113,7 +113,7 @@ impl HostRule {
 
     /// Whether he lives at the address, whatever comes from there.
     #[must_use]
-    pub fn lives_at(&self, ip: IpAddr) -> bool {
+    pub(crate) fn lives_at(&self, ip: IpAddr) -> bool {
         let (network, len) = self.network;
         is_within(ip.to_canonical(), network.to_canonical(), len)
     }
@@ -132,7 +132,7 @@ impl HostRule {
     /// Whether address and port are his: enough not to be counted as a stranger
     /// before a handshake has told, and never more.
     #[must_use]
-    pub fn comes_from(&self, end: &End) -> bool {
+    pub(crate) fn comes_from(&self, end: &End) -> bool {
         let ports = match end.transport {
             Transport::Udp => &self.udp,
             Transport::Tcp | Transport::Tls => &self.tcp,

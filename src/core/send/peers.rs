@@ -163,7 +163,7 @@ impl Peers {
     /// The peer asks whether we are alive. True when it has done so regularly
     /// enough to mean something by falling silent. Until then nothing is held
     /// against it: whoever accepted a stream cannot ask in turn.
-    pub fn note_keepalive(&mut self, now: Instant, flow: Flow) -> bool {
+    pub(crate) fn note_keepalive(&mut self, now: Instant, flow: Flow) -> bool {
         if self
             .peer(flow)
             .is_some_and(|peer| peer.role == KeepaliveRole::Theirs)
@@ -186,7 +186,7 @@ impl Peers {
 
     /// The peer at that address wants our keep-alives so far apart, over this
     /// connection and the next ones.
-    pub fn agree(&mut self, now: Instant, far: (Transport, SocketAddr), pause: Duration) {
+    pub(crate) fn agree(&mut self, now: Instant, far: (Transport, SocketAddr), pause: Duration) {
         if has_room(&mut self.agreed, &far, |&(until, _)| until > now) {
             self.agreed.insert(far, (now + limits::PEER_AGREED, pause));
         }
@@ -194,7 +194,7 @@ impl Peers {
 
     /// What was agreed with the peer at that address.
     #[must_use]
-    pub fn agreement(&self, now: Instant, far: (Transport, SocketAddr)) -> Option<Duration> {
+    pub(crate) fn agreement(&self, now: Instant, far: (Transport, SocketAddr)) -> Option<Duration> {
         let agreed = self.agreed.get(&far);
         agreed.and_then(|&(until, pause)| (now < until).then_some(pause))
     }
@@ -216,7 +216,7 @@ impl Peers {
 
     /// Something came over the flow. True when it was silent for too long
     /// before, or in doubt.
-    pub fn note_heard(&mut self, now: Instant, flow: Flow) -> bool {
+    pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
@@ -239,7 +239,7 @@ impl Peers {
 
     /// A request left over the flow; `at_once`: something comes back at once from
     /// whoever is there. False when it is not watched.
-    pub fn note_request_sent(&mut self, now: Instant, flow: Flow, at_once: bool) -> bool {
+    pub(crate) fn note_request_sent(&mut self, now: Instant, flow: Flow, at_once: bool) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
@@ -282,7 +282,7 @@ impl Peers {
 
     /// Whether the flow is watched and was silent for too long, or is in doubt.
     #[must_use]
-    pub fn is_suspect(&self, flow: Flow) -> bool {
+    pub(crate) fn is_suspect(&self, flow: Flow) -> bool {
         self.peer(flow)
             .is_some_and(|peer| peer.is_doubted || peer.state != State::Alive)
     }

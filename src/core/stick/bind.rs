@@ -27,14 +27,6 @@ impl Table {
         })
     }
 
-    /// True when `bind` of the URI to the flow would pass the domain test. Asked
-    /// when the request comes in, since what is linked later does not count for
-    /// it (S-6).
-    #[must_use]
-    pub fn allows(&mut self, flow: Flow, uri: &[u8]) -> bool {
-        self.with_key(|table, key| key.read(uri) && table.proven(flow, key).is_some())
-    }
-
     /// Binds a URI learned over the flow until `until`, if the flow has proven
     /// the URI's whole domain name (S-4, S-5, S-7 to S-11, S-24).
     ///
@@ -63,7 +55,7 @@ impl Table {
     /// Binds a Record-Route that is an address, which no certificate can prove,
     /// to the flow its dialog runs on. Only `find_in_dialog` of that dialog sees
     /// it, so a lie reaches no other call. A name is refused: it has `bind`.
-    pub fn bind_dialog(
+    pub(crate) fn bind_dialog(
         &mut self,
         now: Instant,
         flow: Flow,
@@ -87,7 +79,7 @@ impl Table {
     /// Unbinds exactly this URI from the flow, as the redirect that the flow
     /// answered with asks, or the end of a dialog or a registration (S-23,
     /// S-30). False when it was not bound there.
-    pub fn unbind(&mut self, uri: &[u8], flow: Flow) -> bool {
+    pub(crate) fn unbind(&mut self, uri: &[u8], flow: Flow) -> bool {
         self.with_key(|table, key| {
             if !key.read(uri) {
                 return false;
@@ -302,18 +294,13 @@ pub(super) mod tests {
             "tel:+1",
         ] {
             for on in [1, 2, 3] {
-                assert_eq!(
-                    (path(&mut t, on, uri), t.allows(flow(on), uri.as_bytes())),
-                    (Bound::Refused, false),
-                    "{uri}"
-                );
+                assert_eq!(path(&mut t, on, uri), Bound::Refused, "{uri}");
             }
         }
-        assert!(
-            t.allows(flow(1), b"sip:x@bad.example.com")
-                && !t.allows(flow(2), b"sip:x@bad.example.com")
-        );
         assert_eq!(t.len(), 1);
+        let own = "sip:x@bad.example.com";
+        assert_eq!(path(&mut t, 2, own), Bound::Refused);
+        assert_ne!(path(&mut t, 1, own), Bound::Refused);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Table {
     /// Every binding and link that `find` and `domain` weigh for a URI, best
     /// level first. For people; it allocates.
     #[must_use]
-    pub fn explain(&mut self, now: Instant, uri: &[u8]) -> Vec<Line> {
+    pub(crate) fn explain(&mut self, now: Instant, uri: &[u8]) -> Vec<Line> {
         self.with_key(|table, key| {
             let mut lines = Vec::new();
             if key.read(uri) {

@@ -62,7 +62,7 @@ impl Table {
 
     /// As `find`, for a request within a dialog: bindings of that dialog count
     /// too.
-    pub fn find_in_dialog(
+    pub(crate) fn find_in_dialog(
         &mut self,
         now: Instant,
         uri: &[u8],
@@ -84,7 +84,7 @@ impl Table {
 
     /// The lost flow that the URI is bound to, and where to open it again
     /// (S-28). For a URI that `find` has nothing for.
-    pub fn reopen(&mut self, now: Instant, uri: &[u8]) -> Option<(Reopen, Flow)> {
+    pub(crate) fn reopen(&mut self, now: Instant, uri: &[u8]) -> Option<(Reopen, Flow)> {
         let lost = self.select(
             LookupFilter {
                 now,

@@ -28,7 +28,7 @@ impl Table {
     /// domain by domain, and only where `new` has proven the domain itself by
     /// `link` or `opened` before (S-29); the others are dropped. True when
     /// anything passed over.
-    pub fn reopened(&mut self, now: Instant, old: Flow, new: Flow) -> bool {
+    pub(crate) fn reopened(&mut self, now: Instant, old: Flow, new: Flow) -> bool {
         let holders = self.links.holder(old).zip(self.links.holder(new));
         let Some((from, into)) = holders.filter(|(from, into)| from != into) else {
             return false;

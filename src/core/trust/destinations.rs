@@ -43,7 +43,7 @@ impl Destinations {
     /// peer. `is_ours` says whether one of our listeners has an IP address, and
     /// whether one of them has it with a port.
     #[must_use]
-    pub fn permit(&self, addr: SocketAddr, is_ours: (bool, bool)) -> bool {
+    pub(crate) fn permit(&self, addr: SocketAddr, is_ours: (bool, bool)) -> bool {
         let ip = addr.ip().to_canonical();
         let end = end_of(ip);
         let is_in = |ip, networks: &[(IpAddr, u8)]| {

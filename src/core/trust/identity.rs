@@ -43,7 +43,7 @@ pub struct Identities {
 
 impl Identities {
     /// Takes them off a message that comes from outside the trust domain.
-    pub fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
+    pub(crate) fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
         for header in message.all(Name::Other) {
             if self.counts(bytes, header) {
                 edits.remove(header.line.range());
@@ -53,7 +53,7 @@ impl Identities {
 
     /// Whether a message has one of them.
     #[must_use]
-    pub fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
+    pub(crate) fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
         let mut headers = message.all(Name::Other);
         headers.any(|header| self.counts(bytes, header))
     }
@@ -97,7 +97,7 @@ pub fn preferred(bytes: &[u8], message: &Message) -> Option<Span> {
 
 /// The lines of a carrier that assert a user of ours, who is not its to vouch for,
 /// or nobody that can be read; `is_served`: the URI is one of ours.
-pub fn disowned<'a>(
+pub(crate) fn disowned<'a>(
     bytes: &'a [u8],
     message: &'a Message,
     is_served: impl Fn(&Uri) -> bool,
@@ -111,7 +111,7 @@ pub fn disowned<'a>(
 
 /// Takes the asserted identity off a message that leaves the trust domain and
 /// asks for privacy (RFC 3325 §7, RFC 3323 §4.2; I-3).
-pub fn keep_private(bytes: &[u8], message: &Message, edits: &mut Edits) {
+pub(crate) fn keep_private(bytes: &[u8], message: &Message, edits: &mut Edits) {
     if asserted(bytes, message).is_none() || !wants_privacy(bytes, message) {
         return;
     }
@@ -125,7 +125,7 @@ pub fn keep_private(bytes: &[u8], message: &Message, edits: &mut Edits) {
 /// not of it. It stays where it says more (a name, another scheme, a parameter such as
 /// `verstat`), where there are several, and where the caller asks for it
 /// (`Privacy: none`).
-pub fn take_repeated(bytes: &[u8], message: &Message, edits: &mut Edits) {
+pub(crate) fn take_repeated(bytes: &[u8], message: &Message, edits: &mut Edits) {
     let mut lines = message.others(bytes, ASSERTED);
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return;
@@ -134,7 +134,7 @@ pub fn take_repeated(bytes: &[u8], message: &Message, edits: &mut Edits) {
     let asserted = value
         .strip_prefix(b"<")
         .and_then(|rest| rest.strip_suffix(b">"));
-    let from = message.from_uri(bytes).map(|uri| uri.whole.of(bytes));
+    let from = message.uri_of_from(bytes).map(|uri| uri.whole.of(bytes));
     if asserted.is_some() && asserted == from && !says_privacy(bytes, message, b"none") {
         edits.remove(line.line.range());
     }
@@ -142,7 +142,7 @@ pub fn take_repeated(bytes: &[u8], message: &Message, edits: &mut Edits) {
 
 /// Whether the message says `Privacy: id` (RFC 3325 §9.3).
 #[must_use]
-pub fn wants_privacy(bytes: &[u8], message: &Message) -> bool {
+pub(crate) fn wants_privacy(bytes: &[u8], message: &Message) -> bool {
     says_privacy(bytes, message, b"id")
 }
 

@@ -213,13 +213,13 @@ impl MarkKey {
     /// says this. `None` where the request names no dialog, or nobody who could
     /// be answered.
     #[must_use]
-    pub fn of_request(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
+    pub(crate) fn of_request(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
         self.of(Side::Called, (bytes, message), own)
     }
 
     /// The same of a request that a phone has sent.
     #[must_use]
-    pub fn of_phone(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
+    pub(crate) fn of_phone(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
         self.of(Side::CalledOut, (bytes, message), own)
     }
 
@@ -392,7 +392,7 @@ fn mark_of<'a>(bytes: &'a [u8], uri: &Uri) -> Option<&'a [u8]> {
 
 /// Writes the parameter of a value of ours: who handles the dialog, and its mark; nothing
 /// where there is neither.
-pub fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
+pub(crate) fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
     match mark {
         Some(mark) => {
             begin_param(name, out);
@@ -408,7 +408,7 @@ pub fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
 }
 
 /// Writes the same up to the mark.
-pub fn begin_param(name: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn begin_param(name: &[u8], out: &mut Vec<u8>) {
     let parts: [&[u8]; 5] = match name {
         [] => [b";", MARK_PARAM.as_bytes(), b"=", b"", b""],
         _ => [b";", DIALOG_PARAM.as_bytes(), b"=", name, b"."],

@@ -17,12 +17,12 @@ use crate::time::Instant;
 /// The passing of time.
 impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Sets a timer of the user's own.
-    pub fn set_timer(&mut self, at: Instant, what: U) -> TimerId {
+    pub(crate) fn set_timer(&mut self, at: Instant, what: U) -> TimerId {
         self.agenda.wheel.set(at, Task::User(what))
     }
 
     /// Takes it off; nothing happens when it has fired.
-    pub fn cancel_timer(&mut self, id: TimerId) {
+    pub(crate) fn cancel_timer(&mut self, id: TimerId) {
         self.agenda.wheel.cancel(id);
     }
 

@@ -79,7 +79,7 @@ impl Branches {
 
 /// The shard that a branch of ours names. Whether it wrote it, it finds out.
 #[must_use]
-pub fn shard_of(branch: &[u8]) -> Option<u8> {
+pub(crate) fn shard_of(branch: &[u8]) -> Option<u8> {
     let place = letters(branch)? & PLACE;
     u8::try_from(place >> INDEX_BITS).ok()
 }

@@ -68,7 +68,7 @@ impl Keys {
     /// an ACK carries the one of our response, which its INVITE did not have,
     /// and the CSeq number tells requests of a dialog apart without it.
     #[must_use]
-    pub fn without_cookie(&self, parts: &[&[u8]]) -> ServerKey {
+    pub(crate) fn without_cookie(&self, parts: &[&[u8]]) -> ServerKey {
         ServerKey(self.states.each_ref().map(|state| state.hash_one(parts)))
     }
 

@@ -11,12 +11,12 @@
 use super::escape::{is_unreserved, push_escape, unescaped};
 
 /// Appends the user of a URI, however it is escaped there.
-pub fn write_user(user: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_user(user: &[u8], out: &mut Vec<u8>) {
     unescaped(user).for_each(|byte| write(byte, out));
 }
 
 /// Appends a plain name, in which `%` means itself.
-pub fn write_name(name: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_name(name: &[u8], out: &mut Vec<u8>) {
     name.iter().for_each(|&byte| write(byte, out));
 }
 

@@ -200,7 +200,7 @@ impl Places {
 /// Two URNs that name one instance (RFC 8141 §3.1): the scheme and the
 /// namespace in any case, and all of a UUID (RFC 9562 §4), the rest as it is.
 #[must_use]
-pub fn same_instance(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same_instance(a: &[u8], b: &[u8]) -> bool {
     const UUID: &[u8] = b"urn:uuid:";
     let folded = match a.get(..UUID.len()) {
         Some(start) if start.eq_ignore_ascii_case(UUID) => a.len(),

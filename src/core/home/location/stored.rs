@@ -30,7 +30,7 @@ pub enum NotRestored {
 impl Location {
     /// How many bytes `encode` appends.
     #[must_use]
-    pub fn encoded_len(&self, now: Instant, aor: &[u8]) -> usize {
+    pub(crate) fn encoded_len(&self, now: Instant, aor: &[u8]) -> usize {
         let bindings = self.bindings(now, aor);
         bindings
             .map(|binding| FIXED + binding.text.len())
@@ -74,7 +74,7 @@ impl Location {
     ///
     /// # Errors
     /// As for `restore`.
-    pub fn copy_in(
+    pub(crate) fn copy_in(
         &mut self,
         now: Instant,
         wall: Wall,

@@ -124,10 +124,10 @@ fn an_address_is_found_by_its_very_bytes() {
             .apply(at(0), aor, &register("c", 1), &[plain("sip:a", 60)])
             .unwrap();
     }
-    let mut aors: Vec<_> = location.aors().collect();
-    aors.sort_unstable();
-    assert_eq!(aors, [&b"Joe@example.com"[..], b"joe@example.com"]);
-    assert_eq!(location.bindings(at(0), b"joe").count(), 0);
+    let count = |aor: &[u8]| location.bindings(at(0), aor).count();
+    assert_eq!(count(b"Joe@example.com"), 1);
+    assert_eq!(count(b"joe@example.com"), 1);
+    assert_eq!((count(b"JOE@example.com"), count(b"joe")), (0, 0));
 }
 
 // The budget (perf/README.md): 1 KiB for a phone, edge and home together.

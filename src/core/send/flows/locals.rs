@@ -82,14 +82,14 @@ impl SentBy<'_> {
 
 impl Flows {
     /// What the node is called besides the addresses of its sockets.
-    pub fn be_known_as(&mut self, known_as: KnownAs) {
+    pub(crate) fn be_known_as(&mut self, known_as: KnownAs) {
         self.known_as = known_as;
         let locals = self.locals.iter();
         self.are_core = locals.map(|local| self.known_as.has_core(local)).collect();
     }
 
     /// Where the homes are from now on.
-    pub fn meet_homes_at(&mut self, ips: impl Iterator<Item = IpAddr>) {
+    pub(crate) fn meet_homes_at(&mut self, ips: impl Iterator<Item = IpAddr>) {
         self.homes.clear();
         self.homes.extend(ips.map(|ip| ip.to_canonical()));
     }
@@ -97,7 +97,7 @@ impl Flows {
     /// True for an address that requests to leave from the core side: that of a
     /// home or of another edge, where this node has such a side.
     #[must_use]
-    pub fn is_beyond_core(&self, ip: IpAddr) -> bool {
+    pub(crate) fn is_beyond_core(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         !self.known_as.core.is_empty()
             && (self.homes.contains(&ip) || self.known_as.edges.contains(&ip))
@@ -112,7 +112,7 @@ impl Flows {
     /// True when `ip` and `port` are one of our own endpoints, as it is bound or
     /// as it is known outside.
     #[must_use]
-    pub fn is_local(&self, ip: IpAddr, port: u16) -> bool {
+    pub(crate) fn is_local(&self, ip: IpAddr, port: u16) -> bool {
         let mut locals = self.locals.iter();
         locals.any(|local| {
             local.addr.port() == port
@@ -190,7 +190,7 @@ impl Flows {
 
     /// True for a socket beside the core side, where one of its kind is on that side.
     #[must_use]
-    pub fn misses_core(&self, SocketId(at): SocketId) -> bool {
+    pub(crate) fn misses_core(&self, SocketId(at): SocketId) -> bool {
         let at = usize::from(at);
         let (Some(here), Some(false)) = (self.locals.get(at), self.are_core.get(at)) else {
             return false;
@@ -228,7 +228,7 @@ impl Flows {
     /// Where requests over a flow reach us: our own end of it over UDP, else the
     /// listener of its kind.
     #[must_use]
-    pub fn reached_at(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
+    pub(crate) fn reached_at(&self, flow: Flow) -> Option<(Transport, SocketAddr)> {
         match flow {
             Flow::Udp { socket, .. } => self
                 .locals
@@ -276,7 +276,7 @@ impl Flows {
     /// Whether keep-alives on the flow are ours to send: on a connection that we
     /// opened, and over UDP by a socket that leads to the homes (RFC 5626 §4.4).
     #[must_use]
-    pub fn supports_overload_control(&self, flow: Flow) -> bool {
+    pub(crate) fn supports_overload_control(&self, flow: Flow) -> bool {
         match flow {
             Flow::Stream(id) => self.stream(id).is_some_and(|stream| stream.opened),
             Flow::Udp { socket, .. } => {

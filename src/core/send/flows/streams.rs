@@ -32,7 +32,7 @@ impl Flows {
     /// Whether the far side may send requests back over the flow: a connection
     /// over TLS that we opened (C-9, C-12).
     #[must_use]
-    pub fn offers_alias(&self, flow: Flow) -> bool {
+    pub(crate) fn offers_alias(&self, flow: Flow) -> bool {
         let Flow::Stream(id) = flow else {
             return false;
         };
@@ -44,7 +44,7 @@ impl Flows {
     /// its Via), where it listens at `port` of its address. Granted only over
     /// TLS and to a peer that has proven a domain: it gets what is meant for
     /// that domain and nothing else (C-10, C-11).
-    pub fn grant_alias(&mut self, id: StreamId, port: u16) {
+    pub(crate) fn grant_alias(&mut self, id: StreamId, port: u16) {
         let Some(stream) = self.streams.get_mut(id.0) else {
             return;
         };
@@ -83,7 +83,7 @@ impl Flows {
     }
 
     /// The stream, if it is not gone.
-    pub fn stream_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
+    pub(crate) fn stream_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.streams.get_mut(id.0)
     }
 

@@ -36,7 +36,7 @@ impl PhoneName {
 impl MarkKey {
     /// The name of the phone that these fields tell from any other.
     #[must_use]
-    pub fn phone_name(&self, fields: &[&[u8]]) -> PhoneName {
+    pub(crate) fn phone_name(&self, fields: &[&[u8]]) -> PhoneName {
         let mut text = Text::of(&self.0);
         text.put(&[CONTEXT]);
         fields.iter().for_each(|field| text.field(field));
