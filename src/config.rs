@@ -266,7 +266,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
     let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
-    let role = role(&root, (&name, &listen), core_port, folder)?;
+    let role = role(&root, &name, &listen, core_port, folder)?;
     let covered = role::covered(&root, &role, &listen)?;
     let flows = root.section("edge")?;
     let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
@@ -285,7 +285,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let tls::Read {
         settings: tls,
         unproven,
-    } = tls::read(&root, (&listen, &core_side), &role, folder)?;
+    } = tls::read(&root, &listen, &core_side, &role, folder)?;
     let places = places(&root, &name)?;
     let mut config = Config {
         control,
@@ -350,12 +350,15 @@ fn doors(
 /// What the node is.
 fn role(
     root: &Section<'_>,
-    name: (&str, &[(Transport, SocketAddr)]),
+    name: &str,
+    listen: &[Listener],
     core_port: u16,
     folder: &Path,
 ) -> Result<Role, Mistake> {
     match (root.section("edge")?, root.section("home")?) {
-        (Some(edge), None) => Ok(Role::Edge(role::edge(&edge, name, core_port, folder)?)),
+        (Some(edge), None) => Ok(Role::Edge(role::edge(
+            &edge, name, listen, core_port, folder,
+        )?)),
         (None, Some(home)) => {
             // With roots to check certificates by, an address proves nothing.
             let tls = root.section("tls")?;
@@ -363,7 +366,7 @@ fn role(
                 Some(_) => Clear::No,
                 None => Clear::Any,
             };
-            Ok(Role::Home(role::home(&home, (plain, core_port), folder)?))
+            Ok(Role::Home(role::home(&home, plain, core_port, folder)?))
         }
         (Some(_), Some(home)) => {
             Err(home.mistake_at_head("[home] and [edge] exclude each other: a node is one of them"))

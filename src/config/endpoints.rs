@@ -149,7 +149,7 @@ pub(super) fn apart(root: &Section<'_>, config: &Config) -> Result<(), Mistake> 
                 NextHop::Named(_) => None,
             });
             for home in at_home {
-                not_home(root, (&all, &edge.members), &is_spoken, home)?;
+                not_home(root, &all, &edge.members, &is_spoken, home)?;
             }
             Ok(())
         }
@@ -209,7 +209,8 @@ fn not_of(
 /// Refuses a home that is this node or another member: requests would go round.
 fn not_home(
     root: &Section<'_>,
-    (all, members): (&[(&'static str, Listener)], &[Member]),
+    all: &[(&'static str, Listener)],
+    members: &[Member],
     is_spoken: &impl Fn(Transport) -> bool,
     home: &Hop,
 ) -> Result<(), Mistake> {

@@ -15,7 +15,8 @@ type Homes<'a> = (&'a [NextHop], &'a [String]);
 /// must be names that it can have.
 pub(super) fn of_members(
     section: &Section<'_>,
-    (cluster, members): (&str, &[Member]),
+    cluster: &str,
+    members: &[Member],
     homes: Homes<'_>,
 ) -> Result<bool, Mistake> {
     if !section

@@ -18,7 +18,8 @@ use crate::trust::CallsOut;
 
 pub(super) fn edge(
     section: &Section<'_>,
-    (name, listen): (&str, &[(Transport, SocketAddr)]),
+    name: &str,
+    listen: &[(Transport, SocketAddr)],
     core_port: u16,
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
@@ -59,7 +60,7 @@ pub(super) fn edge(
     };
     let members = members(section, name, listen, core_port)?;
     let homes = (&home[..], &home_domains[..]);
-    let member_names = host_names::of_members(section, (&cluster, &members), homes)?;
+    let member_names = host_names::of_members(section, &cluster, &members, homes)?;
     let host_names = host_names::listed(section, homes)?;
     let set_size = set_size(section, members.len())?;
     let path = edge_path(section)?;
@@ -113,7 +114,8 @@ fn cluster_keys(
 
 pub(super) fn home(
     section: &Section<'_>,
-    (plain, core_port): (Clear, u16),
+    plain: Clear,
+    core_port: u16,
     folder: &Path,
 ) -> Result<Home, Mistake> {
     section.only(&[

@@ -23,7 +23,8 @@ pub(super) struct Read {
 /// Reads it.
 pub(super) fn read(
     root: &Section<'_>,
-    (listen, core): (&[Listener], &[Listener]),
+    listen: &[Listener],
+    core: &[Listener],
     role: &Role,
     folder: &Path,
 ) -> Result<Read, Mistake> {

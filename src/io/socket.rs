@@ -37,7 +37,7 @@ pub(super) fn probe(transport: Transport, addr: SocketAddr, purpose: Purpose) ->
 
 /// A bound UDP socket, which shares its port with those of other shards.
 pub(super) fn udp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
-    bound_udp(addr, (true, purpose)).map_err(|why| Fault::Listen {
+    bound_udp(addr, purpose, true).map_err(|why| Fault::Listen {
         transport: Transport::Udp,
         addr,
         purpose,
@@ -47,10 +47,10 @@ pub(super) fn udp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
 
 /// One shard's own UDP socket towards the homes.
 pub(super) fn upstream(addr: SocketAddr) -> io::Result<Socket> {
-    bound_udp(addr, (false, Purpose::CoreSide))
+    bound_udp(addr, Purpose::CoreSide, false)
 }
 
-fn bound_udp(addr: SocketAddr, (is_shared, purpose): (bool, Purpose)) -> io::Result<Socket> {
+fn bound_udp(addr: SocketAddr, purpose: Purpose, is_shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_port(is_shared)?;

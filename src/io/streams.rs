@@ -51,6 +51,18 @@ pub(super) struct Streams {
     complaints: Complaints,
 }
 
+/// A connection to be opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dial<'a> {
+    /// The name that the core gave it.
+    pub(super) stream: StreamId,
+    /// The address of ours that it leaves from; `None`: the kernel's choice.
+    pub(super) from: Option<IpAddr>,
+    pub(super) peer: SocketAddr,
+    /// Over TLS, whose certificate is to prove this name.
+    pub(super) tls: Option<&'a str>,
+}
+
 /// What reading a connection brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
@@ -98,18 +110,21 @@ impl Streams {
         );
     }
 
-    /// Opens a connection, over TLS when there is a name to be proven;
-    /// `writable`, `read` or `take_gone` tells of it later.
+    /// Opens a connection; `writable`, `read` or `take_gone` tells of it later.
     pub(super) fn connect(
         &mut self,
         readiness: &Readiness,
         now: Instant,
-        stream: StreamId,
-        (from, peer): (Option<IpAddr>, SocketAddr),
-        name: Option<&str>,
+        dial: Dial<'_>,
         counters: &mut Counters,
     ) {
-        let wire = match name.map(|name| self.wire(name, peer)).transpose() {
+        let Dial {
+            stream,
+            from,
+            peer,
+            tls,
+        } = dial;
+        let wire = match tls.map(|name| self.wire(name, peer)).transpose() {
             Ok(wire) => wire,
             Err(why) => {
                 tracing::warn!(%peer, why, "cannot connect over TLS");

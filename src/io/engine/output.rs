@@ -1,12 +1,12 @@
 //! Carrying a shard's output out of the core.
 
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
+use super::super::streams::Dial;
 use super::super::token;
 use super::Engine;
 use crate::guard::Near;
-use crate::id::{Flow, SocketId, StreamId};
+use crate::id::{Flow, SocketId};
 use crate::limits;
 use crate::locate::Records;
 use crate::shard::{Input, Notice, Output};
@@ -86,7 +86,12 @@ impl Engine {
                 peer,
                 from,
                 tls,
-            } => self.connect(stream, (from, peer), tls.as_deref()),
+            } => self.connect(Dial {
+                stream,
+                from,
+                peer,
+                tls: tls.as_deref(),
+            }),
             Output::Close { stream } => self.streams.close(self.now, stream),
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
@@ -109,10 +114,9 @@ impl Engine {
         }
     }
 
-    fn connect(&mut self, stream: StreamId, way: (Option<IpAddr>, SocketAddr), name: Option<&str>) {
-        let (readiness, counters) = (&self.readiness, &mut self.counters);
+    fn connect(&mut self, dial: Dial<'_>) {
         self.streams
-            .connect(readiness, self.now, stream, way, name, counters);
+            .connect(&self.readiness, self.now, dial, &mut self.counters);
     }
 
     fn flush_ports(&mut self) {

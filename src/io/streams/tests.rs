@@ -57,6 +57,16 @@ fn serve(
     connected
 }
 
+/// A connection without TLS, from any address.
+fn dial(stream: StreamId, peer: SocketAddr) -> Dial<'static> {
+    Dial {
+        stream,
+        from: None,
+        peer,
+        tls: None,
+    }
+}
+
 #[test]
 fn a_peer_that_does_not_read_is_closed_at_the_bound_and_blocks_nobody() {
     let (mut streams, readiness, mut far_ends) = two();
@@ -113,7 +123,7 @@ fn what_is_sent_before_a_connection_is_up_arrives_first() {
     let peer = listener.local_addr().unwrap();
     let local = IpAddr::from([127, 0, 0, 78]);
     let opening = &mut Counters::default();
-    streams.connect(&readiness, NOW, name(2), (None, peer), None, opening);
+    streams.connect(&readiness, NOW, dial(name(2), peer), opening);
     streams.push(&readiness, name(2), pool.copy(b"first"), &mut counters);
     let is_up = |streams: &Streams| streams.connections.iter().all(|(_, c)| !c.is_blocked);
     assert_eq!(serve(&mut streams, &mut readiness, is_up), [name(2)]);
@@ -131,7 +141,7 @@ fn a_refused_or_late_connection_is_gone_once() {
         .local_addr()
         .unwrap();
     let counters = &mut Counters::default();
-    streams.connect(&readiness, NOW, name(2), (None, closed), None, counters);
+    streams.connect(&readiness, NOW, dial(name(2), closed), counters);
     serve(&mut streams, &mut readiness, |streams| streams.len() == 2);
     assert_eq!(
         (streams.take_gone(), streams.take_gone()),
@@ -139,7 +149,7 @@ fn a_refused_or_late_connection_is_gone_once() {
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = listener.local_addr().unwrap();
-    streams.connect(&readiness, NOW, name(3), (None, peer), None, counters);
+    streams.connect(&readiness, NOW, dial(name(3), peer), counters);
     let due = NOW + limits::CONNECT_MAX;
     assert_eq!(streams.deadline(), Some(due));
     streams.expire(due - Duration::from_micros(1), &mut Counters::default());
