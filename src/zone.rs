@@ -119,8 +119,8 @@ const ORDER: u16 = 10;
 impl Silent {
     /// The same with that member, or without it.
     #[must_use]
-    pub const fn with(self, place: usize, is_silent: bool) -> Self {
-        let bit = 1 << (place % 64);
+    pub const fn with(self, index: usize, is_silent: bool) -> Self {
+        let bit = 1 << (index % 64);
         Self(if is_silent {
             self.0 | bit
         } else {
@@ -130,8 +130,8 @@ impl Silent {
 
     /// Whether that member is silent.
     #[must_use]
-    pub const fn has(self, place: usize) -> bool {
-        self.0 & (1 << (place % 64)) != 0
+    pub const fn has(self, index: usize) -> bool {
+        self.0 & (1 << (index % 64)) != 0
     }
 }
 
@@ -150,8 +150,8 @@ impl Zone {
         let spoken: Vec<_> = spoken.into_iter().filter(|one| speaks(*one)).collect();
         let nodes = edge.members.iter().map(|one| node(edge, one, &spoken));
         let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-        for (place, node) in nodes.iter().enumerate() {
-            let mut others = nodes.iter().skip(place + 1);
+        for (index, node) in nodes.iter().enumerate() {
+            let mut others = nodes.iter().skip(index + 1);
             if let Some(other) = others.find(|other| other.name == node.name) {
                 let name = other.name.clone();
                 return Err(Unfit::Twice { name });
@@ -183,7 +183,7 @@ impl Zone {
     /// The names of the members that can serve the zone, this one first.
     pub fn servers(&self) -> impl Iterator<Item = &str> {
         let own = self.nodes.get(self.own);
-        let others = self.staying().filter(|(place, _)| *place != self.own);
+        let others = self.staying().filter(|(index, _)| *index != self.own);
         let all = own.into_iter().chain(others.map(|(_, node)| node));
         all.map(|node| node.name.as_str())
     }
@@ -196,10 +196,10 @@ impl Zone {
         let ranked = ranked(&all, silent, |_| FIRST);
         services(&self.cluster, &ranked, Reach::Everywhere, &mut records);
         self.addresses(&self.cluster, silent, &mut records);
-        for (place, node) in self.nodes.iter().enumerate() {
-            let others = self.staying().filter(|(other, _)| *other != place);
-            let all: Vec<_> = std::iter::once((place, node)).chain(others).collect();
-            let own = |other| if other == place { FIRST } else { NEXT };
+        for (index, node) in self.nodes.iter().enumerate() {
+            let others = self.staying().filter(|(other, _)| *other != index);
+            let all: Vec<_> = std::iter::once((index, node)).chain(others).collect();
+            let own = |other| if other == index { FIRST } else { NEXT };
             let ranked = self::ranked(&all, silent, own);
             services(&node.name, &ranked, Reach::Everywhere, &mut records);
             for &ip in &node.addresses {
@@ -223,9 +223,9 @@ impl Zone {
     /// The addresses of the cluster, by that name: of members that live, as long
     /// as any does.
     pub fn addresses(&self, name: &str, silent: Silent, records: &mut Vec<Record>) {
-        let alive = self.staying().any(|(place, _)| !silent.has(place));
-        for (place, node) in self.staying() {
-            if !alive || !silent.has(place) {
+        let alive = self.staying().any(|(index, _)| !silent.has(index));
+        for (index, node) in self.staying() {
+            if !alive || !silent.has(index) {
                 let all = node.addresses.iter();
                 records.extend(all.map(|&ip| address(name, limits::ZONE_TTL_S, ip)));
             }
@@ -236,18 +236,18 @@ impl Zone {
     /// the node itself.
     pub fn siblings(&self) -> impl Iterator<Item = (usize, IpAddr, u16)> {
         let others = self.nodes.iter().enumerate();
-        others.filter_map(|(place, node)| {
+        others.filter_map(|(index, node)| {
             let port = node.port(Transport::Udp)?;
             // Not as phones reach it: that may lead through an address translation.
             let ip = node.listens?;
-            (place != self.own).then_some((place, ip, port))
+            (index != self.own).then_some((index, ip, port))
         })
     }
 
     /// The name of the member at that place.
     #[must_use]
-    pub fn member(&self, place: usize) -> &str {
-        self.nodes.get(place).map_or("", |node| &node.name)
+    pub fn member(&self, index: usize) -> &str {
+        self.nodes.get(index).map_or("", |node| &node.name)
     }
 
     /// The members that phones are given; all of them where all are to be retired.
@@ -283,16 +283,16 @@ fn ranked<'a>(
     silent: Silent,
     priority: impl Fn(usize) -> u16,
 ) -> Vec<(u16, &'a Node)> {
-    let rank = |place| {
-        if silent.has(place) {
+    let rank = |index| {
+        if silent.has(index) {
             LAST
         } else {
-            priority(place)
+            priority(index)
         }
     };
     let mut ranked: Vec<_> = nodes
         .iter()
-        .map(|&(place, node)| (rank(place), node))
+        .map(|&(index, node)| (rank(index), node))
         .collect();
     ranked.sort_by_key(|(priority, _)| *priority);
     ranked

@@ -123,12 +123,12 @@ fn bound(config: &Config) -> Vec<(&'static str, Listener)> {
 /// this node sends from, and a home that is this cluster.
 pub(super) fn apart(root: &Section<'_>, config: &Config) -> Result<(), Mistake> {
     let all = bound(config);
-    for (place, &(key, one)) in all.iter().enumerate() {
+    for (index, &(key, one)) in all.iter().enumerate() {
         let is_taken = |(_, other): &&(_, Listener)| {
             other.0.is_stream() == one.0.is_stream() && is_same(other.1, one.1)
         };
         let (token, addr) = (one.0.uri_token(), one.1);
-        if let Some((other, _)) = all.iter().take(place).find(is_taken) {
+        if let Some((other, _)) = all.iter().take(index).find(is_taken) {
             let text = format!(
                 "has \"{token}:{addr}\", where this node listens by `{other}` already: each listener \
                  needs an address or a port of its own"

@@ -25,7 +25,7 @@ pub(super) fn of_members(
     {
         return Ok(false);
     }
-    for (place, member) in members.iter().enumerate() {
+    for (index, member) in members.iter().enumerate() {
         let name = &member.name;
         let refuse = |why: String| {
             let text = format!("says that the DNS has a name for each of `members`, and {why}");
@@ -44,7 +44,7 @@ pub(super) fn of_members(
                 limits::DNS_NAME_MAX
             ));
         }
-        let mut earlier = members.iter().take(place);
+        let mut earlier = members.iter().take(index);
         if let Some(other) = earlier.find(|other| other.name.eq_ignore_ascii_case(name)) {
             let other = &other.name;
             return refuse(format!(

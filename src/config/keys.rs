@@ -53,7 +53,7 @@ pub(super) fn read<const N: usize>(path: &Path) -> Result<Vec<[u8; N]>, String> 
     let text = std::fs::read_to_string(path)
         .map_err(|why| format!("names {name}, which cannot be read: {why}"))?;
     let mut keys = Vec::new();
-    for (place, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         let hex = line.split('#').next().unwrap_or("").trim();
         if hex.is_empty() {
             continue;
@@ -61,7 +61,7 @@ pub(super) fn read<const N: usize>(path: &Path) -> Result<Vec<[u8; N]>, String> 
         let key = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok();
         let key = key.and_then(|bytes| <[u8; N]>::try_from(bytes).ok());
         keys.push(key.ok_or_else(|| {
-            let line = place + 1;
+            let line = index + 1;
             format!(
                 "names {name}, whose line {line} should be one key of {} hex digits",
                 2 * N

@@ -135,10 +135,10 @@ fn advertised(table: &Section<'_>, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, 
     let want = "a list of IP addresses such as [\"198.51.100.1\"]";
     let told = table.maybe_list("advertised", want, names::one_address)?;
     let told = told.unwrap_or_default();
-    for (place, ip) in told.iter().enumerate() {
+    for (index, ip) in told.iter().enumerate() {
         let alike = |other: &&IpAddr| other.is_ipv6() == ip.is_ipv6();
         let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
-        if told.iter().take(place).any(|other| alike(&other)) {
+        if told.iter().take(index).any(|other| alike(&other)) {
             let text = format!("has \"{ip}\" too, but phones are told one {family} address");
             return Err(table.mistake("advertised", &text));
         }
@@ -160,12 +160,12 @@ fn core(table: &Section<'_>, port: u16) -> Result<Vec<(Transport, SocketAddr)>, 
     let core = table.maybe_list("core", want, names::listener)?;
     let core = core.unwrap_or_default();
     let range = port..=port.saturating_add(limits::CORE_PORTS - 1);
-    for (place, &(transport, addr)) in core.iter().enumerate() {
+    for (index, &(transport, addr)) in core.iter().enumerate() {
         let token = transport.uri_token();
         let same = |(other, at): &(Transport, SocketAddr)| {
             *other == transport && at.is_ipv6() == addr.is_ipv6()
         };
-        if core.iter().take(place).any(same) {
+        if core.iter().take(index).any(same) {
             let text = format!(
                 "has \"{token}:{addr}\" too, but peers meet it at one address of each transport \
                  and family"

@@ -225,8 +225,8 @@ mod tests {
     fn refused(thinning: &mut Thinning, classes: &[Class], count: usize) -> Vec<usize> {
         let mut refused = vec![0; classes.len()];
         for _ in 0..count {
-            for (place, class) in classes.iter().enumerate() {
-                refused[place] += usize::from(!thinning.admits(*class));
+            for (index, class) in classes.iter().enumerate() {
+                refused[index] += usize::from(!thinning.admits(*class));
             }
         }
         refused

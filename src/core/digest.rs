@@ -163,8 +163,8 @@ pub fn verify(algorithm: Algorithm, ha1: &[u8], answered: &Answered<'_>, claimed
 
 fn hash<D: sha2::Digest>(parts: &[&[u8]]) -> Hex {
     let mut digest = D::new();
-    for (place, part) in parts.iter().enumerate() {
-        if place > 0 {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
             digest.update(b":");
         }
         digest.update(part);

@@ -110,7 +110,7 @@ impl Engine {
         readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
         readiness.add(mesh.as_fd(), token::MESH, Ready::READ)?;
         let (mut ports, mut listeners) = (Vec::new(), Vec::new());
-        for (place, bound) in (0..).zip(sockets.bound) {
+        for (index, bound) in (0..).zip(sockets.bound) {
             let Some(socket) = bound.socket else {
                 ports.push(None);
                 continue;
@@ -118,8 +118,8 @@ impl Engine {
             let transport = bound.local.transport;
             match transport {
                 Transport::Udp => {
-                    readiness.add(socket.as_fd(), token::udp(place), Ready::READ)?;
-                    ports.push(Some(UdpPort::new(SocketId(place), socket)));
+                    readiness.add(socket.as_fd(), token::udp(index), Ready::READ)?;
+                    ports.push(Some(UdpPort::new(SocketId(index), socket)));
                 }
                 Transport::Tcp | Transport::Tls => {
                     let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));

@@ -114,9 +114,9 @@ mod tests {
         // Two shards have the same ports.
         let mut shards = [0, 1].map(|shard| Outgoing::new([here].into_iter(), FIRST, shard));
         let mut held = Vec::new();
-        for place in 0..usize::from(limits::CORE_PORTS) {
+        for index in 0..usize::from(limits::CORE_PORTS) {
             held.push(
-                shards[place % 2]
+                shards[index % 2]
                     .connect(None, addr, &mut counters)
                     .unwrap(),
             );

@@ -172,8 +172,8 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
     // Every shard knows every socket by the same place.
     for (shard, (local, socket)) in own {
         let mut socket = Some(socket);
-        for (place, sockets) in all.iter_mut().enumerate() {
-            let socket = if place == shard { socket.take() } else { None };
+        for (index, sockets) in all.iter_mut().enumerate() {
+            let socket = if index == shard { socket.take() } else { None };
             sockets.bound.push(Bound {
                 local,
                 socket,

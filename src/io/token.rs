@@ -31,12 +31,12 @@ pub(super) const ALARM: u64 = 1 << KIND_SHIFT;
 pub(super) const MESH: u64 = 5 << KIND_SHIFT;
 pub(super) const HANDSHAKES: u64 = 6 << KIND_SHIFT;
 
-pub(super) const fn udp(place: u16) -> u64 {
-    2 << KIND_SHIFT | place as u64
+pub(super) const fn udp(index: u16) -> u64 {
+    2 << KIND_SHIFT | index as u64
 }
 
-pub(super) const fn listener(place: u16) -> u64 {
-    3 << KIND_SHIFT | place as u64
+pub(super) const fn listener(index: u16) -> u64 {
+    3 << KIND_SHIFT | index as u64
 }
 
 pub(super) const fn stream(slot: Slot) -> u64 {

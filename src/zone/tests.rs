@@ -84,7 +84,7 @@ e3.edge.example.com. 3600 IN A 192.0.2.13
 #[test]
 fn whoever_is_silent_comes_last() {
     let zone = zone_of(FILE).unwrap();
-    let silent = |place| Silent::default().with(place, true);
+    let silent = |index| Silent::default().with(index, true);
     let lines = |silent, name: &str| {
         let records = zone.cluster_records(silent);
         let records = records.iter().filter(|record| record.name == name);

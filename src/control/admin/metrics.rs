@@ -35,7 +35,7 @@ pub(super) fn write(node: &str, shards: usize, answers: &[(usize, Answer)]) -> S
         return out;
     };
     // Every shard has the same numbers in the same order.
-    for (place, number) in first.iter().enumerate() {
+    for (index, number) in first.iter().enumerate() {
         let is_gauge = number.meaning.is_empty();
         let held = format!("Held at this moment: {}.", number.name.replace('_', " "));
         let (name, meaning, kind) = if is_gauge {
@@ -45,7 +45,7 @@ pub(super) fn write(node: &str, shards: usize, answers: &[(usize, Answer)]) -> S
         };
         family(&mut out, &name, meaning, kind);
         for (shard, numbers) in &all {
-            let value = numbers.get(place).map_or(0, |number| number.value);
+            let value = numbers.get(index).map_or(0, |number| number.value);
             let labels = format_args!("node=\"{node}\",shard=\"{shard}\"");
             line(
                 &mut out,

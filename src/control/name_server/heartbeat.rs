@@ -19,7 +19,7 @@ use crate::zone::{Silent, Zone};
 
 /// A member, and when it was heard last.
 struct Sibling {
-    place: usize,
+    index: usize,
     addr: SocketAddr,
     heard: Instant,
     /// The last two questions: an answer may be late.
@@ -29,9 +29,9 @@ struct Sibling {
 /// Tells `changed` who is silent whenever that is somebody else.
 pub(super) async fn watch(zone: &Zone, mut changed: impl FnMut(Silent)) -> io::Result<()> {
     let mut siblings = Vec::new();
-    for (place, ip, port) in zone.siblings() {
+    for (index, ip, port) in zone.siblings() {
         siblings.push(Sibling {
-            place,
+            index,
             addr: SocketAddr::new(ip, port),
             // Who has not been asked is not silent.
             heard: Instant::now(),
@@ -83,11 +83,11 @@ async fn socket(siblings: &[Sibling], any: IpAddr) -> io::Result<Option<UdpSocke
 /// Who is silent by now.
 fn look(zone: &Zone, siblings: &[Sibling], before: Silent) -> Silent {
     let mut silent = Silent::default();
-    for Sibling { place, heard, .. } in siblings {
+    for Sibling { index, heard, .. } in siblings {
         let is_silent = heard.elapsed() > limits::ZONE_SILENCE_MAX;
-        silent = silent.with(*place, is_silent);
-        if is_silent != before.has(*place) {
-            let member = zone.member(*place);
+        silent = silent.with(*index, is_silent);
+        if is_silent != before.has(*index) {
+            let member = zone.member(*index);
             if is_silent {
                 tracing::warn!(member, "a member is silent, and last in the zone");
             } else {

@@ -29,9 +29,9 @@ impl Pace {
         let (rate, depth) = limits::ZONE_ANSWERS;
         let token = Duration::from_secs(1) / rate;
         let places = u64::try_from(self.full.len()).unwrap_or(1);
-        let place = self.hasher.hash_one(guard::network(source)) % places;
-        let place = usize::try_from(place).unwrap_or_default();
-        let Some(full) = self.full.get_mut(place) else {
+        let index = self.hasher.hash_one(guard::network(source)) % places;
+        let index = usize::try_from(index).unwrap_or_default();
+        let Some(full) = self.full.get_mut(index) else {
             return false;
         };
         let next = full.map_or(now, |full| full.max(now)) + token;

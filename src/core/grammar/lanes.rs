@@ -187,9 +187,9 @@ mod tests {
     fn both_ways_give_the_same_answers() {
         let mut bytes = [0_u8; LANES];
         for round in 0..=255_u8 {
-            for (place, byte) in bytes.iter_mut().enumerate() {
-                let place = u8::try_from(place).unwrap();
-                *byte = place.wrapping_mul(17).wrapping_add(round);
+            for (index, byte) in bytes.iter_mut().enumerate() {
+                let index = u8::try_from(index).unwrap();
+                *byte = index.wrapping_mul(17).wrapping_add(round);
             }
             let (fast, slow) = (Lanes::load(&bytes), plain::Lanes::load(&bytes));
             for (low, more) in [(b'0', 9), (0, 13), (b'a', 25), (0x7f, 0x80), (250, 5)] {

@@ -67,17 +67,17 @@ impl Ledger {
     /// What a source makes us keep.
     pub fn held(&mut self, ip: IpAddr) -> usize {
         let account = self.find(network(ip.to_canonical()));
-        let account = account.and_then(|place| self.accounts.at(place));
+        let account = account.and_then(|index| self.accounts.at(index));
         account.map_or(0, |(_, account)| account.bytes)
     }
 
     /// Charges a source with so many bytes.
     pub(crate) fn charge(&mut self, ip: IpAddr, bytes: usize) -> Charge {
         let source = network(ip.to_canonical());
-        let place = self.find(source).or_else(|| self.open(source));
-        let Some((place, account)) = place.and_then(|place| {
-            let account = self.accounts.at_mut(place)?;
-            Some((place, account))
+        let index = self.find(source).or_else(|| self.open(source));
+        let Some((index, account)) = index.and_then(|index| {
+            let account = self.accounts.at_mut(index)?;
+            Some((index, account))
         }) else {
             return Charge::default();
         };
@@ -85,15 +85,15 @@ impl Ledger {
         account.charges += 1;
         account.bytes += bytes as usize;
         Charge {
-            account: place + 1,
+            account: index + 1,
             bytes,
         }
     }
 
     /// A charge is of so many bytes from now on.
     pub fn change(&mut self, charge: &mut Charge, bytes: usize) {
-        let place = charge.account.wrapping_sub(1);
-        if let Some(account) = self.accounts.at_mut(place) {
+        let index = charge.account.wrapping_sub(1);
+        if let Some(account) = self.accounts.at_mut(index) {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             account.bytes = account.bytes - charge.bytes as usize + bytes as usize;
             charge.bytes = bytes;
@@ -103,8 +103,8 @@ impl Ledger {
     /// What was charged is gone.
     pub(crate) fn refund(&mut self, charge: Charge) {
         let Charge { account, bytes } = charge;
-        let place = account.wrapping_sub(1);
-        let Some(account) = self.accounts.at_mut(place) else {
+        let index = account.wrapping_sub(1);
+        let Some(account) = self.accounts.at_mut(index) else {
             return;
         };
         account.bytes -= bytes as usize;
@@ -113,10 +113,10 @@ impl Ledger {
             return;
         }
         let hash = self.hasher.hash_one(account.source);
-        if let Ok(found) = self.by_source.find_entry(hash, |&at| at == place) {
+        if let Ok(found) = self.by_source.find_entry(hash, |&at| at == index) {
             found.remove();
         }
-        if let Some((slot, _)) = self.accounts.at(place) {
+        if let Some((slot, _)) = self.accounts.at(index) {
             self.accounts.remove(slot);
         }
     }

@@ -69,7 +69,7 @@ impl<T> Keyed<T> {
     /// All values of a key.
     pub fn all(&self, key: u64) -> impl Iterator<Item = &T> {
         let places = self.places.iter_hash(key);
-        let rows = places.filter_map(|place| self.rows.get(*place as usize));
+        let rows = places.filter_map(|index| self.rows.get(*index as usize));
         rows.filter(move |row| row.0 == key).map(|(_, value)| value)
     }
 
@@ -83,13 +83,13 @@ impl<T> Keyed<T> {
 
     /// Puts a value beside those that its key has.
     pub fn push(&mut self, key: u64, value: T) {
-        let Ok(place) = u32::try_from(self.rows.len()) else {
+        let Ok(index) = u32::try_from(self.rows.len()) else {
             return;
         };
         self.rows.push((key, value));
         let rows = &self.rows;
         let rehash = |at: &u32| rows[*at as usize].0;
-        self.places.insert_unique(key, place, rehash);
+        self.places.insert_unique(key, index, rehash);
     }
 
     /// Takes the value of a key out.
@@ -105,10 +105,10 @@ impl<T> Keyed<T> {
 
     /// Takes out the value that the sweep comes to next, where one has to give way.
     pub(crate) fn remove_any(&mut self) -> Option<(u64, T)> {
-        let place = self.cursor.checked_rem(self.rows.len())?;
-        let key = self.rows.get(place)?.0;
-        self.cursor = place + 1;
-        Some((key, self.take(place)))
+        let index = self.cursor.checked_rem(self.rows.len())?;
+        let key = self.rows.get(index)?.0;
+        self.cursor = index + 1;
+        Some((key, self.take(index)))
     }
 
     /// Shows `is_over` the next values, `budget` of them, and takes out those that it
@@ -138,19 +138,19 @@ impl<T> Keyed<T> {
         Some(*found as usize)
     }
 
-    fn take(&mut self, place: usize) -> T {
-        self.rename(place, None);
+    fn take(&mut self, index: usize) -> T {
+        self.rename(index, None);
         let last = self.rows.len() - 1;
-        if last != place {
-            self.rename(last, Some(place));
+        if last != index {
+            self.rename(last, Some(index));
         }
-        self.rows.swap_remove(place).1
+        self.rows.swap_remove(index).1
     }
 
     /// Makes the table find a row at another place, or not at all.
-    fn rename(&mut self, place: usize, to: Option<usize>) {
-        let key = self.rows[place].0;
-        let is_it = |at: &u32| *at as usize == place;
+    fn rename(&mut self, index: usize, to: Option<usize>) {
+        let key = self.rows[index].0;
+        let is_it = |at: &u32| *at as usize == index;
         let Ok(found) = self.places.find_entry(key, is_it) else {
             return;
         };

@@ -153,7 +153,7 @@ impl Locator {
     fn make_room(&mut self) {
         let from = self.hand % (limits::DNS_NAMES_MAX - EVICT_FROM);
         let few = from..from + EVICT_FROM;
-        let few = few.filter_map(|place| self.names.at(u32::try_from(place).ok()?));
+        let few = few.filter_map(|index| self.names.at(u32::try_from(index).ok()?));
         let idle = few.filter(|(_, entry)| entry.asked_until.is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.used);
         let oldest = oldest.map(|(slot, _)| slot);

@@ -108,8 +108,8 @@ mod tests {
         for chance in 0..10_000_u64 {
             let order = hosts(&servers, chance.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             assert_eq!((order.len(), &*order[3]), (4, "192.0.2.4"));
-            let place = order[0].as_bytes()[8] - b'1';
-            first[usize::from(place)] += 1;
+            let index = order[0].as_bytes()[8] - b'1';
+            first[usize::from(index)] += 1;
         }
         assert!((5_600..6_400).contains(&first[0]), "{first:?}");
         assert!((1_700..2_300).contains(&first[1]), "{first:?}");

@@ -120,25 +120,25 @@ impl<'a> Walk<'a> {
             }
         }
         usable.sort_unstable_by_key(|&(order, preference, ..)| (order, preference));
-        for (place, (_, _, transport, name)) in (0..).zip(usable) {
-            self.by_srv(place, transport, name);
+        for (index, (_, _, transport, name)) in (0..).zip(usable) {
+            self.by_srv(index, transport, name);
         }
     }
 
     /// N-5: SRV per transport; false when there are no such records at all.
     fn by_services(&mut self, transports: &[Transport]) -> bool {
         let mut any = false;
-        for (place, (transport, _, front)) in (0..).zip(SERVICES) {
+        for (index, (transport, _, front)) in (0..).zip(SERVICES) {
             if transports.contains(&transport) && self.question.may_use(transport) {
                 let name = format!("{front}{}", self.question.name);
-                any |= self.by_srv(place, transport, &name);
+                any |= self.by_srv(index, transport, &name);
             }
         }
         any
     }
 
     /// True when there are records, or none is known yet.
-    fn by_srv(&mut self, place: u32, transport: Transport, name: &str) -> bool {
+    fn by_srv(&mut self, index: u32, transport: Transport, name: &str) -> bool {
         let Some(records) = self.records(name, Kind::Srv) else {
             return true;
         };
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
                 && !target.is_empty()
                 && *port != 0
             {
-                let rank = place << 16 | u32::from(*priority);
+                let rank = index << 16 | u32::from(*priority);
                 self.addresses(target, transport, *port, (rank, *weight));
             }
         }

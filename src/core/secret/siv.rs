@@ -131,7 +131,7 @@ mod tests {
     fn it_is_that_of_the_library() {
         let text: Vec<u8> = (0..=255).collect();
         for n in 0..8 {
-            let key: [u8; 64] = std::array::from_fn(|place| u8::try_from(place).unwrap() ^ n);
+            let key: [u8; 64] = std::array::from_fn(|index| u8::try_from(index).unwrap() ^ n);
             let siv = Siv::new(&key);
             let mut naive = Aes256Siv::new(&key.into());
             for len in 0..text.len() {

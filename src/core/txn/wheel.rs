@@ -139,8 +139,8 @@ impl<T: Copy> Wheel<T> {
             .iter()
             .enumerate()
             .find(|(_, words)| words.iter().any(|&word| word != 0))?;
-        let (place, word) = words.iter().enumerate().find(|&(_, &word)| word != 0)?;
-        let slot = place * 64 + word.trailing_zeros() as usize;
+        let (index, word) = words.iter().enumerate().find(|&(_, &word)| word != 0)?;
+        let slot = index * 64 + word.trailing_zeros() as usize;
         let shift = BITS * level;
         let above = self.cursor >> (shift + BITS) << (shift + BITS);
         Some((level, slot, above | (slot as u64) << shift))

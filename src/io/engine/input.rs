@@ -146,9 +146,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_listener(&mut self, place: usize) {
+    pub(super) fn on_listener(&mut self, index: usize) {
         for _ in 0..limits::ACCEPTS_MAX {
-            let Some((listener, transport, core_side)) = self.listeners.get_mut(place) else {
+            let Some((listener, transport, core_side)) = self.listeners.get_mut(index) else {
                 return;
             };
             let Some((socket, peer)) = listener.accept(&mut self.counters) else {
