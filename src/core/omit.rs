@@ -54,6 +54,8 @@ pub enum Omit {
     RouteSet,
     /// What stands in routes for phones that resolve is a name (M-1).
     Names,
+    /// Where no edge of the token has a flow, the other members are asked (H-12).
+    Outside,
 }
 
 impl Omit {

@@ -205,6 +205,10 @@ impl Cast {
             return;
         }
         self.homes.truncate(1);
+        // Where there are more edges than a token names.
+        for host in self.edges.len()..2 + dice.index(3) {
+            self.edges.push(addr(1, host));
+        }
         self.core_side = self.core == Transport::Tcp && dice.permille(500);
         for phone in &mut self.phones {
             if phone.speaks == Speaks::Sticky {

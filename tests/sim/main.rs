@@ -117,6 +117,7 @@ mod tests {
             Omit::Asking,
             Omit::RouteSet,
             Omit::Names,
+            Omit::Outside,
         ];
         // `OMIT=Names` asks for one alone.
         let only = std::env::var("OMIT").ok();

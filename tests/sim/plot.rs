@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Isolate(usize),
     /// It dies for that long; true: with its machine.
     Kill(usize, bool, Duration),
+    /// That of the other side of the call dies for that long.
+    Strand(usize, Duration),
     /// A phone goes on from another address.
     Move(usize),
     /// A villain does something.
@@ -67,8 +69,9 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
         acts.push((when, Act::Order(phone, Order::Register)));
     }
     let mut busy = vec![at(8); cast.phones.len()];
+    let mut hang_ups = Vec::new();
     for _ in 0..12 * cast.phones.len() {
-        call(cast, &mut calls, &mut busy, &mut acts);
+        hang_ups.extend(call(cast, &mut calls, &mut busy, &mut acts));
     }
     let mut faults = dice.fork("faults");
     if !faults.permille(120) {
@@ -82,32 +85,45 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
     }
     answers(cast, &mut cables, &mut acts);
     moves(cast, &mut dice.fork("moves"), &mut acts);
-    kills(cast, &mut dice.fork("kills"), &mut acts);
+    let mut lots = dice.fork("strands");
+    if cast.is_foreign && lots.permille(500) {
+        strands(hang_ups, &mut lots, &mut acts);
+    } else {
+        kills(cast, &mut dice.fork("kills"), &mut acts);
+    }
     villains(cast, &mut dice.fork("villains"), &mut acts);
     acts.push((at(QUIET_S), Act::Quiet));
     acts
 }
 
-fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Instant, Act)>) {
+/// A call; when somebody ends it, and who does, where it has been answered by then.
+fn call(
+    cast: &Cast,
+    dice: &mut Dice,
+    busy: &mut [Instant],
+    acts: &mut Vec<(Instant, Act)>,
+) -> Option<(Instant, usize)> {
     let caller = dice.index(cast.phones.len());
     let callee = dice.index(cast.phones.len());
     let user = &cast.phones[callee].user;
     if *user == cast.phones[caller].user {
-        return;
+        return None;
     }
     let devices = || (0..cast.phones.len()).filter(|p| cast.phones[*p].user == *user);
     let free = devices().map(|p| busy[p]).max().unwrap().max(busy[caller]);
     let start = free + dice.millis(100, 6_000);
     if start > at(FAULTS_END_S + 20) {
-        return;
+        return None;
     }
     let uri = format!("sip:{user}@example.com");
     acts.push((start, Act::Order(caller, Order::Call(uri))));
     let longest = if dice.permille(150) { 60_000 } else { 15_000 };
     let mut end = start + dice.millis(4_500, longest);
+    let mut is_answered = true;
     if dice.permille(150) {
         // Given up while it rings.
         end = start + dice.millis(1, 3_000);
+        is_answered = false;
     } else if start < at(60) && dice.permille(200) {
         // Forgotten by both: while it rings, only Timer C ends it. Early, so
         // that it runs out before the end; nor do these phones hang up for
@@ -122,7 +138,7 @@ fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Inst
         for phone in parties {
             busy[phone] = at(QUIET_S);
         }
-        return;
+        return None;
     }
     for _ in 0..dice.below(3) {
         let when = start + dice.millis(4_500, 30_000);
@@ -142,6 +158,7 @@ fn call(cast: &Cast, dice: &mut Dice, busy: &mut [Instant], acts: &mut Vec<(Inst
     for phone in devices().chain([caller]) {
         busy[phone] = end + dice.millis(500, 3_000);
     }
+    is_answered.then_some((end, first))
 }
 
 /// Connections towards the homes that are lost while somebody hangs up: cut, or
@@ -223,6 +240,24 @@ fn kills(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
         }
     }
     acts.append(&mut kills);
+}
+
+/// Edges that are started again, with an empty memory, before the far side of a call
+/// has something to say to a phone of theirs: a home without stickiness knows the call by
+/// the token of that edge alone, and the phone has its other flow, or has come since, to an
+/// edge that this token may not name. One after the other, so that the phones are back.
+fn strands(mut endings: Vec<(Instant, usize)>, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    endings.sort_unstable();
+    let mut earliest = at(30);
+    for (when, phone) in endings {
+        if when < earliest {
+            continue;
+        }
+        let length = dice.millis(100, 1_500);
+        let before = length + dice.millis(600, 6_000);
+        acts.push((when - before, Act::Strand(phone, length)));
+        earliest = when + dice.millis(8_000, 20_000);
+    }
 }
 
 /// What villains do and when, and the calls of those who may call without an

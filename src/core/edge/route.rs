@@ -300,6 +300,7 @@ impl Edge {
         is_down: &[bool],
     ) {
         let first = pass.plan.targets.len();
+        let asks_outside = !pass.net.omit.leaves_out(Omit::Outside);
         let mut push = |place: usize, is_down: bool| {
             let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
             let hop = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down);
@@ -314,7 +315,9 @@ impl Edge {
                 .filter(|place| *place != self.own)
                 .for_each(|place| push(place, *is_down));
         }
-        self.outside(token).for_each(|place| push(place, false));
+        if asks_outside {
+            self.outside(token).for_each(|place| push(place, false));
+        }
         for target in pass.plan.targets.iter_mut().skip(first) {
             target.is_for_flow = true;
         }

@@ -91,8 +91,9 @@ fn answer_key(text: &Text) -> String {
 }
 
 impl Books {
-    /// The edge of the call that this phone is in, or has just begun to end.
-    pub(crate) fn edge_of(&self, phone: IpAddr, now: Instant) -> Option<IpAddr> {
+    /// The edge of the call that this phone is in, or has just begun to end, and that of
+    /// the other side.
+    pub(crate) fn edges_of(&self, phone: IpAddr, now: Instant) -> Option<(IpAddr, IpAddr)> {
         let is_up = |call: &&Call| {
             let mut byes = call.byes.iter();
             byes.all(|bye| bye.sent + Duration::from_secs(1) > now)
@@ -101,14 +102,15 @@ impl Books {
         let edges = calls.filter_map(|call| {
             let mut forks = call.forks.values().filter(|fork| fork.acked.is_some());
             let fork = forks.find(|fork| call.caller == phone || fork.callee == phone)?;
-            let edge = if call.caller == phone {
-                call.edge
+            let (callers, callees) = (call.edge, *fork.path.first()?);
+            let edges = if call.caller == phone {
+                (callers, callees)
             } else {
-                *fork.path.first()?
+                (callees, callers)
             };
-            Some((call.invited, edge))
+            Some((call.invited, edges))
         });
-        edges.max().map(|(_, edge)| edge)
+        edges.max().map(|(_, edges)| edges)
     }
 
     /// What phones answered there, as hashes: a request that came by two ways

@@ -35,6 +35,8 @@ pub(crate) struct Tested {
     pub(crate) moved: u32,
     /// Endings by a phone whose edge had died, and which the DNS led to a sibling.
     pub(crate) led_on: u32,
+    /// Endings towards a phone whose edge had died, and which has a flow to another one.
+    pub(crate) stranded: u32,
     pub(crate) emergencies: u32,
     /// Calls from other domains.
     pub(crate) guests: u32,
@@ -56,12 +58,13 @@ impl Tested {
         self.silenced += other.silenced;
         self.moved += other.moved;
         self.led_on += other.led_on;
+        self.stranded += other.stranded;
         self.emergencies += other.emergencies;
         self.guests += other.guests;
     }
 
     /// Each by its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u32); 16] {
+    pub(crate) const fn all(&self) -> [(&'static str, u32); 17] {
         [
             ("answers", self.answers),
             ("hindered", self.hindered),
@@ -77,6 +80,7 @@ impl Tested {
             ("silenced", self.silenced),
             ("moved", self.moved),
             ("led on", self.led_on),
+            ("stranded", self.stranded),
             ("emergencies", self.emergencies),
             ("guests", self.guests),
         ]
@@ -95,6 +99,9 @@ const RETURNED: Duration = Duration::from_secs(60);
 const LEARNED: Duration = Duration::from_millis(200);
 /// Where one server refuses the connection, the next one has answered by then.
 const REFUSED: Duration = Duration::from_secs(8);
+
+/// Where an edge has no flow, the others have been asked by then.
+const ASKED: Duration = Duration::from_secs(8);
 
 /// No registration is older.
 pub(super) const LONGEST: Duration = Duration::from_secs(120);
@@ -265,15 +272,28 @@ impl Court<'_> {
         let moved = moved && stays && has_flow(&other);
         let led_on = stays && has_flow(&other) && !whole && !moved;
         let led_on = led_on.then(|| self.led_on(fork, bye)).flatten();
-        if !whole && !backed && !moved && led_on.is_none() {
+        let stranded = stays && !whole && has_flow(&bye.from) && self.stranded(fork, bye);
+        if !whole && !backed && !moved && !stranded && led_on.is_none() {
             return Ok(());
         }
-        let end = if backed { end } else { led_on.unwrap_or(end) };
+        let end = if stranded {
+            bye.sent + ASKED
+        } else if backed {
+            end
+        } else {
+            led_on.unwrap_or(end)
+        };
+        tested.stranded += u32::from(stranded);
         tested.moved += u32::from(moved);
         tested.led_on += u32::from(led_on.is_some());
         tested.endings += 1;
         tested.failovers += u32::from(!whole && !moved && backed);
         tested.resent += u32::from(self.world.judge.was_sent_again(self.id));
+        self.is_ended(bye, end)
+    }
+
+    /// The BYE has arrived by then, and been answered well.
+    fn is_ended(&self, bye: &Bye, end: Instant) -> Result<(), String> {
         // Both may hang up at the same moment: then the call is gone.
         let met = self.call.byes.iter().any(|other| {
             other.from != bye.from && other.sent < end.min(bye.sent + LIFE) && other.came.is_some()
@@ -298,6 +318,30 @@ impl Court<'_> {
             && !world.has_borne(Harm::Severed, bye.from, from, end)
             && !world.moves_after(bye.from, bye.sent, end)
             && path.all(|node| self.clean(*node, from, end))
+    }
+
+    /// True when nothing hurt a call but that the edge of the side that is told has died
+    /// before, and that side has a flow all the same, to whichever edge: the one that died
+    /// may be in its token, and the other one not (H-12).
+    fn stranded(&self, fork: &Fork, bye: &Bye) -> bool {
+        let (world, from, end) = (self.world, self.call.invited, bye.sent + ASKED);
+        let (Some(&callers), Some(&callees)) = (fork.path.last(), fork.path.first()) else {
+            return false;
+        };
+        let (own, far, other) = if bye.from == fork.callee {
+            (callees, callers, self.call.caller)
+        } else {
+            (callers, callees, fork.callee)
+        };
+        let mut path = fork.path.iter();
+        own != far
+            && world.has_died(far, fork.answered, bye.sent)
+            && self.bore(Harm::Gone, far, from, end)
+            && path.all(|node| *node == far || self.clean(*node, from, end))
+            && world.homes_are_clean(from, end)
+            && self.clean(bye.from, from, end)
+            && self.clean(other, from, end)
+            && world.is_served(other, bye.sent, end)
     }
 
     /// Until when an ending is answered whose phone resolves its routes, and whose edge

@@ -147,7 +147,10 @@ impl World {
             }
             Act::Standstill(phone, length) => self.stand_still(*phone, *length),
             Act::Isolate(phone) => self.lose_home(*phone),
-            Act::Kill(phone, silent, length) => self.kill(*phone, *silent, *length),
+            Act::Kill(phone, silent, length) => {
+                self.kill(self.edge_of(*phone), *silent, *length);
+            }
+            Act::Strand(phone, length) => self.kill(self.far_edge_of(*phone), false, *length),
             Act::Sever(phone) => {
                 let ip = self.cast.phones[*phone].addr.ip();
                 self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
@@ -232,8 +235,8 @@ impl World {
         }
     }
 
-    fn kill(&mut self, phone: usize, silent: bool, length: Duration) {
-        if let Some(place) = self.edge_of(phone) {
+    fn kill(&mut self, edge: Option<usize>, silent: bool, length: Duration) {
+        if let Some(place) = edge {
             self.crash(place, silent);
             let place = self.in_script(place);
             self.push(self.now + length, Event::Act(Act::Restart(place)));
@@ -243,7 +246,18 @@ impl World {
     /// The edge of the call that a phone is in, unless it has enough to bear.
     fn edge_of(&self, phone: usize) -> Option<usize> {
         let phone = self.cast.phones[phone].addr.ip();
-        let edge = self.judge.books.edge_of(phone, self.now)?;
+        let (own, _) = self.judge.books.edges_of(phone, self.now)?;
+        self.unhurt(own)
+    }
+
+    /// That of the other side, where it is another one.
+    fn far_edge_of(&self, phone: usize) -> Option<usize> {
+        let phone = self.cast.phones[phone].addr.ip();
+        let (own, far) = self.judge.books.edges_of(phone, self.now)?;
+        self.unhurt(far).filter(|_| far != own)
+    }
+
+    fn unhurt(&self, edge: IpAddr) -> Option<usize> {
         let before = self.now - Duration::from_secs(1);
         if !self.is_clean(edge, before, self.now) {
             return None;
