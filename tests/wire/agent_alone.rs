@@ -445,20 +445,58 @@ fn a_call_that_was_refused_and_then_taken_is_let_go() {
     assert_eq!(world.events(JOE), []);
 }
 
+/// joe registered over a flow that he keeps alive at an edge that answers no keep-alive;
+/// the first one leaves 24 to 29 s later.
+fn kept_alive_by_nobody() -> World {
+    let (mut world, register) = redirected();
+    let lines = "Service-Route: <sip:t@edge.example.com;lr;ob>\n\
+                 Path: <sip:t@edge.example.com;lr;ob>\nRequire: outbound\n";
+    answer(&mut world, EDGE, &register.text, "200 OK", lines);
+    world.events(JOE);
+    world.mute.push(EDGE.parse().unwrap());
+    world
+}
+
+/// Whether joe has lost a flow while that time passed.
+fn loses(world: &mut World, milliseconds: u64) -> bool {
+    world.pass(Duration::from_millis(milliseconds));
+    world.events(JOE).iter().any(is_lost)
+}
+
+fn is_lost(event: &Event) -> bool {
+    matches!(event, Event::FlowLost { .. })
+}
+
+#[test]
+fn a_keep_alive_is_waited_for_as_long_as_stun_says() {
+    // O-26; RFC 5389 §7.2.1: 39.5 s with the numbers that it gives.
+    let mut world = kept_alive_by_nobody();
+    assert!(!loses(&mut world, 24_000 + 39_499), "{}", world.ladder());
+    assert!(loses(&mut world, 5_002), "{}", world.ladder());
+}
+
+#[test]
+fn an_answer_to_a_request_says_that_its_flow_lives() {
+    // O-26: its edge was away for some copies of a keep-alive, and is there again.
+    let mut world = kept_alive_by_nobody();
+    assert!(!loses(&mut world, 60_000), "{}", world.ladder());
+    world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
+    let invite = world.receive(EDGE).text;
+    answer(&mut world, EDGE, &invite, "404 Not Found", "");
+    // The next one is another question.
+    assert!(!loses(&mut world, 24_000 + 39_499), "{}", world.ladder());
+    assert!(loses(&mut world, 5_002), "{}", world.ladder());
+}
+
 #[test]
 fn an_answer_that_outlives_the_keep_alives_is_acknowledged() {
     // RFC 3261 §13.2.2.4: the flow has failed by O-26, and the callee answers.
     for answers in [true, false] {
-        let (mut world, register) = redirected();
-        let lines = "Service-Route: <sip:t@edge.example.com;lr;ob>\n\
-                     Path: <sip:t@edge.example.com;lr;ob>\nRequire: outbound\n";
-        answer(&mut world, EDGE, &register.text, "200 OK", lines);
-        world.events(JOE);
+        let mut world = kept_alive_by_nobody();
         world.command(JOE, Command::Call("sip:ann@example.com".to_owned()));
         let invite = world.receive(EDGE).text;
         let lines = "To: <sip:ann@example.com>;tag=t\nContact: <sip:ann@127.0.0.97>\n";
         answer(&mut world, EDGE, &invite, "180 Ringing", lines);
-        world.mute.push(EDGE.parse().unwrap());
         let mut lost = false;
         for _ in 0..120 {
             world.pass(Duration::from_secs(1));
@@ -539,7 +577,6 @@ fn with_no_flow_left_a_call_ends_over_the_one_it_was_set_up_over() {
     assert!(world.receive(EDGE).text.starts_with("ACK "));
     world.events(JOE);
     world.mute.push(EDGE.parse().unwrap());
-    let is_lost = |event: &Event| matches!(event, Event::FlowLost { .. });
     for second in 0.. {
         assert!(second < 120, "{}", world.ladder());
         world.pass(Duration::from_secs(1));

@@ -133,6 +133,10 @@ impl Agent {
         mut question: Question,
     ) {
         question.left -= 1;
+        let is_last = question.left == 0 && question.slows;
+        if is_last && matches!(flow, Flow::Udp { .. }) {
+            question.wait = limits::AGENT_STUN_LAST;
+        }
         question.alarm = self.alarm(net, now + question.wait);
         let bytes = net.pool.build(64, |out| match flow {
             Flow::Udp { .. } => stun::request(question.transaction_id, out),
@@ -192,16 +196,16 @@ impl Agent {
         self.rest(net, now, place, rhythm);
     }
 
-    /// A CRLF came over a stream.
+    /// A CRLF came over a stream, or an answer to a request over any flow: it works, and
+    /// its keep-alive need not be answered any more.
     pub fn pong(&mut self, net: &mut Net, now: Instant, flow: Flow) {
-        let asked = self
-            .registrations
-            .iter()
-            .position(|r| r.flow == Some(flow) && matches!(r.keepalive, Keepalive::Asking(..)));
-        if let Some(place) = asked
-            && let Keepalive::Asking(rhythm, _) = self.registrations[place].keepalive
-        {
-            self.rest(net, now, place, rhythm);
+        for place in 0..self.registrations.len() {
+            let registration = &self.registrations[place];
+            if registration.flow == Some(flow)
+                && let Keepalive::Asking(rhythm, _) = registration.keepalive
+            {
+                self.rest(net, now, place, rhythm);
+            }
         }
     }
 }

@@ -224,6 +224,9 @@ impl Agent {
             return self.heard_late(net, now, number, response);
         };
         self.requests[place].heard = true;
+        if let Some(flow) = self.requests[place].flow {
+            self.pong(net, now, flow);
+        }
         if response.status < 200 {
             let purpose = self.requests[place].purpose;
             return self.provisional(net, now, purpose, response);

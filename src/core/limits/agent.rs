@@ -20,6 +20,8 @@ pub(crate) const AGENT_PROBE: (Duration, u8) = (Duration::from_millis(200), 3);
 /// Retransmissions of a STUN keep-alive before its flow has failed, and the
 /// wait for the first, which doubles (RFC 5389 §7.2.1, RFC 5626 §4.4.2).
 pub(crate) const AGENT_STUN: (Duration, u8) = (Duration::from_millis(500), 7);
+/// Wait for the answer to the last of them (RFC 5389 §7.2.1: 16 times the first).
+pub(crate) const AGENT_STUN_LAST: Duration = Duration::from_secs(8);
 /// Wait for the answer to a CRLF keep-alive (RFC 5626 §4.4.1).
 pub(crate) const AGENT_PONG_MAX: Duration = Duration::from_secs(10);
 /// Shortest and longest pause between STUN keep-alives, in seconds (RFC 5626
