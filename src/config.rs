@@ -270,7 +270,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let covered = role::covered(&root, &role, &listen)?;
     let flows = root.section("edge")?;
     let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
-    let (control, metrics) = doors(&root, folder)?;
+    let (control, metrics) = admin_sockets(&root, folder)?;
     let want = "a list of networks such as [\"192.0.2.0/24\"]";
     let unlimited = root.any_list("unlimited", want, names::prefix)?;
     let want = "a number of connections";
@@ -334,7 +334,7 @@ fn lacks_tcp(all: &[Listener], (transport, addr): Listener) -> bool {
 }
 
 /// Where its operator asks it.
-fn doors(
+fn admin_sockets(
     root: &Section<'_>,
     folder: &Path,
 ) -> Result<(Option<PathBuf>, Option<SocketAddr>), Mistake> {

@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-pub use admin::{DoorFault, Doors};
+pub use admin::{AdminFault, AdminSockets};
 pub use certificates::Certificates;
 pub use dns::{Dns, look_up};
 pub use flow_table::{FlowTable, FlowsFault, Opened, check as check_flows};
@@ -52,7 +52,7 @@ pub struct Duties {
     /// The file of subscribers.
     pub subscribers: Option<ListFile>,
     /// Where questions come in, and the name of the node that answers them.
-    pub doors: (Doors, String),
+    pub admin_sockets: (AdminSockets, String),
     /// The files of the certificates.
     pub certificates: Option<Certificates>,
     /// The names that the shards want located.
@@ -105,7 +105,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
         store,
         flows,
         subscribers,
-        doors: (doors, node),
+        admin_sockets: (admin_sockets, node),
         certificates,
         dns,
         name_server,
@@ -117,7 +117,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
     tokio::select! {
         result = obey_signals(&shards) => result?,
         () = subscribers::watch(subscribers, &shards) => {}
-        result = admin::serve(doors, node, Arc::clone(&shards)) => result?,
+        result = admin::serve(admin_sockets, node, Arc::clone(&shards)) => result?,
         () = certificates::watch(certificates, &shards) => {}
         () = dns::serve(dns, &shards) => {}
         result = name_server::serve(name_server) => result?,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Role, keep, seed};
 use crate::control::{
-    self, Control, Dns, DoorFault, Doors, Duties, FlowTable, FlowsFault, ListFault, ListFile,
-    NameServer, NameServerFault, Opened as Flows, Store, StoreFault,
+    self, AdminFault, AdminSockets, Control, Dns, Duties, FlowTable, FlowsFault, ListFault,
+    ListFile, NameServer, NameServerFault, Opened as Flows, Store, StoreFault,
 };
 use crate::edge::is_live;
 use crate::id::Transport;
@@ -50,7 +50,7 @@ pub enum Fault {
         /// Where the configuration names it.
         at: String,
         /// What is wrong with it.
-        fault: DoorFault,
+        fault: AdminFault,
     },
     /// The sockets of the name server.
     #[error("{at}: {fault}")]
@@ -93,7 +93,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     io::raise_open_files()?;
     let sockets = io::open(&listening(&config), config.shards);
     let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
-    let doors = doors(&config)?;
+    let admin_sockets = admin_sockets(&config)?;
     let name_server = name_server(&config)?;
     let warnings = config.warnings();
     let flows = flows(&config, clock)?;
@@ -146,7 +146,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
         store,
         flows,
         subscribers,
-        doors: (doors, config.name.clone()),
+        admin_sockets: (admin_sockets, config.name.clone()),
         certificates,
         dns: Dns {
             servers: config.dns_servers,
@@ -241,7 +241,7 @@ pub fn check(config: &Config) -> Result<(), Fault> {
     }
     io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     name_server(config)?;
-    doors(config).map(drop)
+    admin_sockets(config).map(drop)
 }
 
 fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {
@@ -275,11 +275,11 @@ fn flows_fault(flows: &config::Flows) -> impl Fn(FlowsFault) -> Fault + '_ {
     }
 }
 
-fn doors(config: &Config) -> Result<Doors, Fault> {
-    Doors::open(config.control.as_deref(), config.metrics).map_err(|fault| {
+fn admin_sockets(config: &Config) -> Result<AdminSockets, Fault> {
+    AdminSockets::open(config.control.as_deref(), config.metrics).map_err(|fault| {
         let at = match fault {
-            DoorFault::Control { .. } => &config.places.control,
-            DoorFault::Metrics { .. } => &config.places.metrics,
+            AdminFault::Control { .. } => &config.places.control,
+            AdminFault::Metrics { .. } => &config.places.metrics,
         };
         let at = at.clone();
         Fault::Door { at, fault }

@@ -44,7 +44,7 @@ use crate::proxy::Facts;
 
 /// Why nobody can ask, each a sentence that goes on after the key.
 #[derive(Debug, thiserror::Error)]
-pub enum DoorFault {
+pub enum AdminFault {
     /// The socket.
     #[error("cannot open the control socket {}: {why}", path.display())]
     Control {
@@ -65,21 +65,21 @@ pub enum DoorFault {
 
 /// The sockets that questions come in by.
 #[derive(Debug, Default)]
-pub struct Doors {
+pub struct AdminSockets {
     control: Option<(UnixListener, PathBuf)>,
     metrics: Option<std::net::TcpListener>,
 }
 
-impl Doors {
+impl AdminSockets {
     /// Opens what is asked for. A socket file that nobody listens on is that of
     /// a node that was killed, and is replaced.
     ///
     /// # Errors
     /// What keeps one from being opened.
-    pub fn open(control: Option<&Path>, metrics: Option<SocketAddr>) -> Result<Self, DoorFault> {
+    pub fn open(control: Option<&Path>, metrics: Option<SocketAddr>) -> Result<Self, AdminFault> {
         let control = control.map(|path| {
             let opened = open_socket(path).map(|socket| (socket, path.to_owned()));
-            opened.map_err(|why| DoorFault::Control {
+            opened.map_err(|why| AdminFault::Control {
                 path: path.to_owned(),
                 why,
             })
@@ -89,7 +89,7 @@ impl Doors {
                 port.set_nonblocking(true)?;
                 Ok(port)
             });
-            opened.map_err(|why| DoorFault::Metrics { addr, why })
+            opened.map_err(|why| AdminFault::Metrics { addr, why })
         });
         Ok(Self {
             control: control.transpose()?,
@@ -98,7 +98,7 @@ impl Doors {
     }
 }
 
-impl Drop for Doors {
+impl Drop for AdminSockets {
     fn drop(&mut self) {
         if let Some((_, path)) = &self.control
             && let Err(error) = std::fs::remove_file(path)
@@ -128,14 +128,18 @@ fn open_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Who answers: the shards of the node.
-struct Desk {
+struct Admin {
     node: String,
     shards: Arc<[Orders]>,
 }
 
 /// Answers until the thread ends.
-pub(super) async fn serve(doors: Doors, node: String, shards: Arc<[Orders]>) -> io::Result<()> {
-    let desk = Arc::new(Desk { node, shards });
+pub(super) async fn serve(
+    admin_sockets: AdminSockets,
+    node: String,
+    shards: Arc<[Orders]>,
+) -> io::Result<()> {
+    let admin = Arc::new(Admin { node, shards });
     let public = Router::new().route("/metrics", get(metrics));
     let all = public
         .clone()
@@ -143,10 +147,10 @@ pub(super) async fn serve(doors: Doors, node: String, shards: Arc<[Orders]>) -> 
         .route("/rejected", get(rejected))
         .route("/bindings", get(list_bindings).delete(remove_bindings))
         .route("/healthz", get(health))
-        .with_state(Arc::clone(&desk));
-    let public = public.with_state(desk);
+        .with_state(Arc::clone(&admin));
+    let public = public.with_state(admin);
     let on_socket = async {
-        match &doors.control {
+        match &admin_sockets.control {
             Some((socket, _)) => {
                 let socket = tokio::net::UnixListener::from_std(socket.try_clone()?)?;
                 axum::serve(socket, all).await
@@ -155,7 +159,7 @@ pub(super) async fn serve(doors: Doors, node: String, shards: Arc<[Orders]>) -> 
         }
     };
     let on_port = async {
-        match &doors.metrics {
+        match &admin_sockets.metrics {
             Some(port) => {
                 let port = tokio::net::TcpListener::from_std(port.try_clone()?)?;
                 axum::serve(port, public).await
@@ -169,7 +173,7 @@ pub(super) async fn serve(doors: Doors, node: String, shards: Arc<[Orders]>) -> 
     }
 }
 
-impl Desk {
+impl Admin {
     /// The answers there are, by shard.
     async fn ask(&self, question: &Question) -> Vec<(usize, Answer)> {
         let (answer, mut answers) = mpsc::channel(self.shards.len().max(1));
@@ -207,18 +211,18 @@ impl Desk {
     }
 }
 
-async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
-    let answers = desk.ask(&Question::Numbers).await;
-    let mut text = metrics::write(&desk.node, desk.shards.len(), &answers);
-    let reasons = desk.ask(&Question::Reasons).await;
-    text.push_str(&rejected::metrics(&desk.node, &reasons));
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let answers = admin.ask(&Question::Numbers).await;
+    let mut text = metrics::write(&admin.node, admin.shards.len(), &answers);
+    let reasons = admin.ask(&Question::Reasons).await;
+    text.push_str(&rejected::metrics(&admin.node, &reasons));
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-async fn health(State(desk): State<Arc<Desk>>) -> Response {
-    let all = desk.shards.len();
-    match desk.ask(&Question::Numbers).await.len() {
+async fn health(State(admin): State<Arc<Admin>>) -> Response {
+    let all = admin.shards.len();
+    match admin.ask(&Question::Numbers).await.len() {
         alive if alive == all => format!("{all} of {all} shards answer\n").into_response(),
         alive => {
             let text = format!("{alive} of {all} shards answer\n");
@@ -228,7 +232,7 @@ async fn health(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn why(
-    State(desk): State<Arc<Desk>>,
+    State(admin): State<Arc<Admin>>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
     let Some(uri) = asked.get("uri") else {
@@ -238,7 +242,7 @@ async fn why(
         )
             .into_response();
     };
-    let answers = desk.ask(&Question::Why(uri.as_bytes().into())).await;
+    let answers = admin.ask(&Question::Why(uri.as_bytes().into())).await;
     let all = answers.iter().filter_map(|(shard, answer)| match answer {
         Answer::Why(facts) => Some((*shard, facts)),
         Answer::Bindings(_) | Answer::Numbers(_) | Answer::Rejected(..) => None,
@@ -247,40 +251,40 @@ async fn why(
         let rows: Vec<_> = all.map(|(shard, facts)| why_json(shard, facts)).collect();
         let text = format!(
             "{{\"node\":{},\"shards\":[{}]}}\n",
-            quoted(&desk.node),
+            quoted(&admin.node),
             rows.join(",")
         );
         return as_json(text);
     }
-    let several = desk.shards.len() > 1;
+    let several = admin.shards.len() > 1;
     all.map(|(shard, facts)| words(several.then_some(shard), facts))
         .collect::<String>()
         .into_response()
 }
 
 async fn rejected(
-    State(desk): State<Arc<Desk>>,
+    State(admin): State<Arc<Admin>>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
-    let all = rejected::Refused::of(desk.ask(&Question::Rejected).await);
+    let all = rejected::Refused::of(admin.ask(&Question::Rejected).await);
     if asked.contains_key("json") {
-        return as_json(all.json(&desk.node));
+        return as_json(all.json(&admin.node));
     }
     all.words().into_response()
 }
 
 async fn list_bindings(
-    State(desk): State<Arc<Desk>>,
+    State(admin): State<Arc<Admin>>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
-    desk.bindings(&asked, Deed::Listed).await
+    admin.bindings(&asked, Deed::Listed).await
 }
 
 async fn remove_bindings(
-    State(desk): State<Arc<Desk>>,
+    State(admin): State<Arc<Admin>>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
-    desk.bindings(&asked, Deed::Removed).await
+    admin.bindings(&asked, Deed::Removed).await
 }
 
 fn as_json(text: String) -> Response {
@@ -323,17 +327,19 @@ mod tests {
 
     #[test]
     fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
-        let path = std::env::temp_dir().join(format!("steadfast-door-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("steadfast-admin-{}", std::process::id()));
         let left = UnixListener::bind(&path).unwrap();
         drop(left);
-        let doors = Doors::open(Some(&path), None).unwrap();
-        let taken = Doors::open(Some(&path), None).unwrap_err().to_string();
+        let admin_sockets = AdminSockets::open(Some(&path), None).unwrap();
+        let taken = AdminSockets::open(Some(&path), None)
+            .unwrap_err()
+            .to_string();
         assert!(taken.contains("another node answers there"), "{taken}");
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        drop(doors);
+        drop(admin_sockets);
         assert!(!path.exists());
     }
 }

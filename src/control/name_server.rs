@@ -103,7 +103,7 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// What all sockets share.
-struct Desk {
+struct State {
     answers: Mutex<Arc<Answers>>,
     books: Mutex<Books>,
     unlimited: Vec<(IpAddr, u8)>,
@@ -131,7 +131,7 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
         seed,
     } = server;
     let answers = Answers::new(&zone, home_domains, Silent::default());
-    let desk = Arc::new(Desk {
+    let state = Arc::new(State {
         answers: Mutex::new(Arc::new(answers)),
         books: Mutex::new(Books {
             pace: Pace::new(seed),
@@ -143,15 +143,15 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
     let mut all = JoinSet::new();
     for socket in datagrams {
         let socket = tokio::net::UdpSocket::from_std(socket)?;
-        all.spawn(answer_datagrams(socket, Arc::clone(&desk)));
+        all.spawn(answer_datagrams(socket, Arc::clone(&state)));
     }
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        all.spawn(accept(listener, Arc::clone(&desk)));
+        all.spawn(accept(listener, Arc::clone(&state)));
     }
     heartbeat::watch(&zone, |silent| {
         let answers = Answers::new(&zone, home_domains, silent);
-        *lock(&desk.answers) = Arc::new(answers);
+        *lock(&state.answers) = Arc::new(answers);
     })
     .await
 }
@@ -161,11 +161,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer_datagrams(socket: tokio::net::UdpSocket, desk: Arc<Desk>) {
+async fn answer_datagrams(socket: tokio::net::UdpSocket, state: Arc<State>) {
     let mut question = [0; limits::ZONE_QUESTION_MAX + 1];
     let mut answer = Vec::new();
     loop {
-        desk.breathe().await;
+        state.breathe().await;
         let (len, from) = match socket.recv_from(&mut question).await {
             Ok(received) => received,
             Err(error) => {
@@ -178,8 +178,8 @@ async fn answer_datagrams(socket: tokio::net::UdpSocket, desk: Arc<Desk>) {
         let Some(question) = question.filter(|it| it.len() <= limits::ZONE_QUESTION_MAX) else {
             continue;
         };
-        let room = desk.room(from.ip());
-        if desk.answers().reply(question, room, &mut answer) {
+        let room = state.room(from.ip());
+        if state.answers().reply(question, room, &mut answer) {
             // Who does not take it asks again.
             if let Err(error) = socket.try_send_to(&answer, from) {
                 tracing::debug!(%error, "the answer of a name server did not leave");
@@ -188,18 +188,18 @@ async fn answer_datagrams(socket: tokio::net::UdpSocket, desk: Arc<Desk>) {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, desk: Arc<Desk>) {
+async fn accept(listener: tokio::net::TcpListener, state: Arc<State>) {
     let mut streams = JoinSet::new();
     loop {
-        desk.breathe().await;
+        state.breathe().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = streams.join_next() => continue,
         };
         match accepted {
-            Ok((stream, from)) if desk.begin(from.ip()) => {
+            Ok((stream, from)) if state.begin(from.ip()) => {
                 let held = Held {
-                    desk: Arc::clone(&desk),
+                    state: Arc::clone(&state),
                     source: from.ip(),
                 };
                 streams.spawn(answer_stream(stream, held));
@@ -216,13 +216,13 @@ async fn accept(listener: tokio::net::TcpListener, desk: Arc<Desk>) {
 
 /// One connection in the books.
 struct Held {
-    desk: Arc<Desk>,
+    state: Arc<State>,
     source: IpAddr,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut books = lock(&self.desk.books);
+        let mut books = lock(&self.state.books);
         if let Some(count) = books.streams.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
@@ -241,9 +241,9 @@ async fn answer_stream(mut stream: TcpStream, held: Held) {
         let Ok(Ok(Some(question))) = asked else {
             return;
         };
-        held.desk.breathe().await;
+        held.state.breathe().await;
         if !held
-            .desk
+            .state
             .answers()
             .reply(&question, Room::Stream, &mut answer)
         {
@@ -271,7 +271,7 @@ async fn read_question(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(question))
 }
 
-impl Desk {
+impl State {
     /// Counts one question; waits until the stretch is over when it has enough.
     async fn breathe(&self) {
         loop {

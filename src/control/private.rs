@@ -1,4 +1,4 @@
-//! Files that nobody but their owner may read: registrations, keys, the door to
+//! Files that nobody but their owner may read: registrations, keys, the socket of
 //! a running node. They are made so whatever the umask says, and what is looser
 //! is tightened.
 

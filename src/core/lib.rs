@@ -4,7 +4,7 @@
 //!
 //! Bytes move one way through the rooms:
 //! **bytes → frame → grammar → uri → scan → stick → txn → edit → trust → locate → send → proxy → edge | home | agent**,
-//! and `shard` is the corridor that runs them in order and the only stateful door.
+//! and `shard` runs them in this order; whoever is outside calls `shard` alone.
 //!
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
 //!   `id`, `span`, `error`, `digest`, `secret`, `guard`, `admission`, `pacing`).

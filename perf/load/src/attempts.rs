@@ -1,7 +1,7 @@
 //! The places of unfinished attempts: reused, and never mistaken for one
 //! another.
 
-use super::letter::Mark;
+use super::outline::Mark;
 use crate::bounds::PENDING_MAX;
 
 /// Unfinished attempts by their mark.

@@ -13,7 +13,7 @@ use super::attempts::Attempts;
 use super::compose::{self, OK, RINGING, Request, World, put};
 use super::drive::Scenario;
 use super::failure::Failure;
-use super::letter::{Head, Kind, Letter, Mark, Method, uri};
+use super::outline::{Head, Kind, Mark, MessageOutline, Method, uri};
 use super::phones::{Phone, number};
 use super::retries::{Growth, Retries, Waiter};
 use super::tally::Tally;
@@ -34,7 +34,7 @@ pub(super) struct Calls {
     answering: Retries,
     /// Calls that are up, by the time of their BYE.
     up: VecDeque<(Instant, Mark)>,
-    letter: Letter,
+    outline: MessageOutline,
     contact: Vec<u8>,
     tally: Tally,
     /// What happens to an edge meanwhile.
@@ -134,7 +134,7 @@ impl Calls {
             asking: Retries::new(),
             answering: Retries::new(),
             up: VecDeque::new(),
-            letter: Letter::default(),
+            outline: MessageOutline::default(),
             contact: Vec::new(),
             tally,
             failure: None,
@@ -203,7 +203,7 @@ impl Calls {
             (..200, _) => {}
             (200..300, Phase::Inviting | Phase::Ringing) => {
                 call.phase = Phase::Up;
-                call.remember(&self.letter, bytes);
+                call.remember(&self.outline, bytes);
                 self.phones[call.caller].preferred = call.way;
                 self.tally.answered(call.intended, now);
                 self.say(mark, Method::Ack, out);
@@ -251,7 +251,7 @@ impl Calls {
         let (mut target, mut to) = (b"sip:".to_vec(), Vec::new());
         compose::user(&mut target, number(call.callee));
         put(&mut target, &[b"@", &self.world.domain]);
-        self.letter.repeat(bytes, Head::To, &mut to);
+        self.outline.repeat(bytes, Head::To, &mut to);
         out.write(phone.line, way.to, |out| {
             request.within((&target, &way.routes, &to), (1, b'i'), out);
         });
@@ -279,7 +279,7 @@ impl Calls {
         };
         request.contact(b"", &mut self.contact);
         let (line, to) = (arrival.line, arrival.peer);
-        let received = (&self.letter, arrival.bytes);
+        let received = (&self.outline, arrival.bytes);
         out.write(line, to, |out| {
             compose::answer(received, RINGING, &self.contact, false, out);
         });
@@ -305,7 +305,7 @@ impl Calls {
             Some(call) => call.is_acked = true,
             None => self.tally.stray += 1,
         }
-        let received = (&self.letter, arrival.bytes);
+        let received = (&self.outline, arrival.bytes);
         out.write(arrival.line, arrival.peer, |out| {
             compose::answer(received, OK, b"", false, out);
         });
@@ -393,17 +393,17 @@ impl Call {
     }
 
     /// The dialog, from the 200.
-    fn remember(&mut self, letter: &Letter, bytes: &[u8]) {
+    fn remember(&mut self, outline: &MessageOutline, bytes: &[u8]) {
         self.routes.clear();
-        for route in letter.reversed(bytes, Head::RecordRoute) {
+        for route in outline.reversed(bytes, Head::RecordRoute) {
             put(&mut self.routes, &[b"Route: ", route, b"\r\n"]);
         }
         self.target.clear();
-        let contact = letter.value(bytes, Head::Contact);
+        let contact = outline.value(bytes, Head::Contact);
         self.target
             .extend_from_slice(uri(contact.unwrap_or_default()));
         self.to.clear();
-        letter.repeat(bytes, Head::To, &mut self.to);
+        outline.repeat(bytes, Head::To, &mut self.to);
     }
 }
 
@@ -428,7 +428,7 @@ impl Scenario for Calls {
     }
 
     fn arrived(&mut self, now: Instant, arrival: Arrival<'_>, out: &mut Out) {
-        let Some((kind, mark)) = self.letter.read(arrival.bytes) else {
+        let Some((kind, mark)) = self.outline.read(arrival.bytes) else {
             self.tally.stray += 1;
             return;
         };

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use steadfast_core::edit::decimal;
 use steadfast_core::id::Transport;
 
-use super::letter::{Head, Letter, Mark, Method};
+use super::outline::{Head, Mark, MessageOutline, Method};
 
 /// What the messages of a run have in common.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl Request<'_> {
 
 /// Answers a request from its own lines; `contact` is empty or a whole line.
 pub(super) fn answer(
-    (letter, bytes): (&Letter, &[u8]),
+    (outline, bytes): (&MessageOutline, &[u8]),
     (status, reason): (u16, &str),
     contact: &[u8],
     body: bool,
@@ -151,16 +151,16 @@ pub(super) fn answer(
     out.extend_from_slice(b"SIP/2.0 ");
     decimal(out, status);
     put(out, &[b" ", reason.as_bytes(), b"\r\n"]);
-    letter.repeat(bytes, Head::Via, out);
-    letter.repeat(bytes, Head::RecordRoute, out);
-    letter.repeat(bytes, Head::From, out);
-    for line in letter.lines(bytes, Head::To) {
+    outline.repeat(bytes, Head::Via, out);
+    outline.repeat(bytes, Head::RecordRoute, out);
+    outline.repeat(bytes, Head::From, out);
+    for line in outline.lines(bytes, Head::To) {
         let has_tag = memchr::memmem::find(line, b";tag=").is_some();
         let tag: &[u8] = if has_tag { b"" } else { b";tag=callee" };
         put(out, &[line, tag, b"\r\n"]);
     }
-    letter.repeat(bytes, Head::CallId, out);
-    letter.repeat(bytes, Head::CSeq, out);
+    outline.repeat(bytes, Head::CallId, out);
+    outline.repeat(bytes, Head::CSeq, out);
     out.extend_from_slice(contact);
     if body {
         out.extend_from_slice(b"Content-Type: application/sdp\r\nContent-Length: ");
@@ -212,20 +212,20 @@ mod tests {
         scan(&invite, &mut message).unwrap();
         assert!((750..=850).contains(&invite.len()), "{}", invite.len());
         let mut answered = Vec::new();
-        let mut letter = Letter::default();
-        letter.read(&invite).unwrap();
+        let mut outline = MessageOutline::default();
+        outline.read(&invite).unwrap();
         answer(
-            (&letter, &invite),
+            (&outline, &invite),
             OK,
             b"Contact: <sip:a>\r\n",
             true,
             &mut answered,
         );
         scan(&answered, &mut message).unwrap();
-        let (_, mark) = letter.read(&answered).unwrap();
+        let (_, mark) = outline.read(&answered).unwrap();
         assert_eq!(mark, MARK);
         assert_eq!(
-            letter.value(&answered, Head::To),
+            outline.value(&answered, Head::To),
             Some(&b"<sip:u0009@example.com>;tag=callee"[..])
         );
     }

@@ -10,7 +10,7 @@ use steadfast_core::span::Span;
 use steadfast_core::uri::{Uri, host_ip};
 
 use super::compose::{Request, World, put, user};
-use super::letter::{Head, Letter, Mark, Method, uri};
+use super::outline::{Head, Mark, MessageOutline, Method, uri};
 use super::wires::{Line, Out};
 
 /// One phone, by its number.
@@ -135,8 +135,8 @@ impl Phone {
     }
 
     /// Remembers the first challenge that can be answered; false without one.
-    pub(super) fn learn(&mut self, letter: &Letter, bytes: &[u8]) -> bool {
-        let challenges = letter.lines(bytes, Head::Challenge);
+    pub(super) fn learn(&mut self, outline: &MessageOutline, bytes: &[u8]) -> bool {
+        let challenges = outline.lines(bytes, Head::Challenge);
         let found = challenges.filter_map(|line| {
             let colon = memchr::memchr(b':', line)?;
             let value = Span::new(colon + 1 + 1, line.len());
@@ -157,16 +157,16 @@ impl Phone {
 
     /// Remembers from a 200 the way out (RFC 3608), and the way to the first
     /// further edge that it names.
-    pub(super) fn registered(&mut self, letter: &Letter, bytes: &[u8]) {
+    pub(super) fn registered(&mut self, outline: &MessageOutline, bytes: &[u8]) {
         let routes = &mut self.ways[self.preferred].routes;
         routes.clear();
-        for line in letter.lines(bytes, Head::ServiceRoute) {
+        for line in outline.lines(bytes, Head::ServiceRoute) {
             if let Some(colon) = memchr::memchr(b':', line) {
                 put(routes, &[b"Route", &line[colon..], b"\r\n"]);
             }
         }
         if self.ways.len() == 1
-            && let Some(value) = letter.reversed(bytes, Head::OutboundProxy).last()
+            && let Some(value) = outline.reversed(bytes, Head::OutboundProxy).last()
             && let Some(to) = place(uri(value))
         {
             self.ways.push(Way {
@@ -287,9 +287,9 @@ mod tests {
             Service-Route: <sip:t@e;lr>, <sip:h;lr>\r\n\
             Outbound-Proxy: <sip:t@e;lr;maddr=127.0.0.12>, <sip:t@e;lr;maddr=127.0.0.13>\r\n\
             CSeq: 1 REGISTER\r\n\r\n";
-        let mut letter = Letter::default();
-        letter.read(bytes).unwrap();
-        phone.registered(&letter, bytes);
+        let mut outline = MessageOutline::default();
+        outline.read(bytes).unwrap();
+        phone.registered(&outline, bytes);
         assert_eq!(phone.way(0).routes, b"Route: <sip:t@e;lr>, <sip:h;lr>\r\n");
         let other = phone.way(phone.other(0));
         assert_eq!(other.to, "127.0.0.12:5060".parse().unwrap());

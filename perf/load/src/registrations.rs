@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::attempts::Attempts;
 use super::compose::World;
 use super::drive::Scenario;
-use super::letter::{Kind, Letter, Mark, Method};
+use super::outline::{Kind, Mark, MessageOutline, Method};
 use super::phones::{Manner, Phone, number};
 use super::retries::{Growth, Retries, Waiter};
 use super::tally::Tally;
@@ -21,7 +21,7 @@ pub(super) struct Registrations {
     next: usize,
     attempts: Attempts<Registration>,
     waiting: Retries,
-    letter: Letter,
+    outline: MessageOutline,
     tally: Tally,
 }
 
@@ -55,7 +55,7 @@ impl Registrations {
         phones: Vec<Phone>,
         run: u16,
         tally: Tally,
-        letter: Letter,
+        outline: MessageOutline,
     ) -> Self {
         Self {
             world,
@@ -64,7 +64,7 @@ impl Registrations {
             next: 0,
             attempts: Attempts::new(run),
             waiting: Retries::new(),
-            letter,
+            outline,
             tally,
         }
     }
@@ -117,7 +117,7 @@ impl Scenario for Registrations {
     }
 
     fn arrived(&mut self, now: Instant, arrival: Arrival<'_>, out: &mut Out) {
-        let read = self.letter.read(arrival.bytes);
+        let read = self.outline.read(arrival.bytes);
         let Some((Kind::Response(status, Method::Register), mark)) = read else {
             self.tally.stray += 1;
             return;
@@ -127,7 +127,7 @@ impl Scenario for Registrations {
             return;
         };
         // A second 401 to what was sent twice is no answer to what was sent since.
-        if self.letter.cseq(arrival.bytes) != Some(registration.cseq) {
+        if self.outline.cseq(arrival.bytes) != Some(registration.cseq) {
             self.tally.stray += 1;
             return;
         }
@@ -138,13 +138,13 @@ impl Scenario for Registrations {
         let phone = &mut self.phones[registration.phone];
         let asks = matches!(status, 401 | 407) && self.manner.password.is_some();
         // A second challenge is an answer to a nonce that has run out.
-        if asks && !registration.challenged && phone.learn(&self.letter, arrival.bytes) {
+        if asks && !registration.challenged && phone.learn(&self.outline, arrival.bytes) {
             registration.challenged = true;
             self.send(mark, now, out);
             return;
         }
         if status < 300 {
-            phone.registered(&self.letter, arrival.bytes);
+            phone.registered(&self.outline, arrival.bytes);
         }
         self.end(mark, status, intended, now);
     }
@@ -223,8 +223,8 @@ mod tests {
             expires_s: 60,
         };
         let phones = vec![Phone::new(line, to), Phone::new(line, to)];
-        let (tally, letter) = (Tally::new().unwrap(), Letter::default());
-        let mut load = Registrations::new((world, manner), phones, 7, tally, letter);
+        let (tally, outline) = (Tally::new().unwrap(), MessageOutline::default());
+        let mut load = Registrations::new((world, manner), phones, 7, tally, outline);
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         for (place, ms) in [0, 400].into_iter().enumerate() {

@@ -14,8 +14,8 @@ use super::calls::{self, Callees, Calls};
 use super::compose::World;
 use super::drive::{Scenario, drive};
 use super::failure::Failure;
-use super::letter::Letter;
 use super::options::{Failover, Options, Scene, Speaks};
+use super::outline::MessageOutline;
 use super::pace::{Arrivals, Pace};
 use super::phones::{Manner, Phone};
 use super::registrations::Registrations;
@@ -122,8 +122,8 @@ fn manner(options: &Options) -> Manner {
 
 fn registrations(options: &Options, phones: Vec<Phone>, run: u16) -> Result<Registrations, Fault> {
     let common = (world(options), manner(options));
-    let (tally, letter) = (Tally::new()?, Letter::default());
-    Ok(Registrations::new(common, phones, run, tally, letter))
+    let (tally, outline) = (Tally::new()?, MessageOutline::default());
+    Ok(Registrations::new(common, phones, run, tally, outline))
 }
 
 fn calls(

@@ -17,8 +17,8 @@
 
 mod calls;
 mod chart;
-mod desks;
 mod flows;
+mod nodes;
 mod phones;
 mod servers;
 mod world;

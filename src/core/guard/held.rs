@@ -23,7 +23,7 @@ struct Share {
     is_near: bool,
 }
 
-/// What became of a connection at the door.
+/// What became of a connection that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// It is counted.

@@ -114,11 +114,11 @@ const HEADS: [(&str, Head); 12] = [
 
 /// The outline of a message; made once and filled again for each.
 #[derive(Debug, Default)]
-pub(super) struct Letter {
+pub(super) struct MessageOutline {
     lines: Vec<(Head, Range<usize>)>,
 }
 
-impl Letter {
+impl MessageOutline {
     /// Reads a whole message; `None` for one the generator has no use for.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<(Kind, Mark)> {
         self.lines.clear();
@@ -242,19 +242,19 @@ mod tests {
             via: SIP/2.0/UDP 127.0.0.2\r\nRecord-Route: <sip:a;lr>, <sip:b;lr>\r\n\
             Record-Route: <sip:c;lr>\r\nFrom: <sip:a@b>;tag=beef000000070102030 4\r\n\
             From : <sip:a@b>;tag=beef0000000701020304\r\nCSeq: 2 BYE\r\n\r\nContact: <x>\r\n";
-        let mut letter = Letter::default();
-        assert_eq!(letter.read(bytes), None, "the first From has no mark");
+        let mut outline = MessageOutline::default();
+        assert_eq!(outline.read(bytes), None, "the first From has no mark");
         let bytes = String::from_utf8_lossy(bytes).replace("02030 4\r\n", "020304\r\n");
         let bytes = bytes.as_bytes();
         assert_eq!(
-            letter.read(bytes),
+            outline.read(bytes),
             Some((Kind::Response(200, Method::Bye), MARK))
         );
-        let routes: Vec<_> = letter.reversed(bytes, Head::RecordRoute).collect();
+        let routes: Vec<_> = outline.reversed(bytes, Head::RecordRoute).collect();
         assert_eq!(routes, [&b"<sip:c;lr>"[..], b"<sip:b;lr>", b"<sip:a;lr>"]);
-        assert_eq!(letter.cseq(bytes), Some(2));
-        assert_eq!(letter.lines(bytes, Head::Via).count(), 2);
-        assert_eq!(letter.value(bytes, Head::Contact), None);
+        assert_eq!(outline.cseq(bytes), Some(2));
+        assert_eq!(outline.lines(bytes, Head::Via).count(), 2);
+        assert_eq!(outline.value(bytes, Head::Contact), None);
     }
 
     #[test]
@@ -279,10 +279,13 @@ mod tests {
     #[test]
     fn what_ends_early_is_nobodys() {
         let whole = b"BYE sip:a SIP/2.0\r\nFrom: a;tag=beef0000000701020304\r\nCSeq: 1 BYE\r\n\r\n";
-        let mut letter = Letter::default();
-        assert_eq!(letter.read(whole), Some((Kind::Request(Method::Bye), MARK)));
+        let mut outline = MessageOutline::default();
+        assert_eq!(
+            outline.read(whole),
+            Some((Kind::Request(Method::Bye), MARK))
+        );
         for end in 0..whole.len() - 1 {
-            assert_eq!(letter.read(&whole[..end]), None, "{end}");
+            assert_eq!(outline.read(&whole[..end]), None, "{end}");
         }
     }
 }
