@@ -13,6 +13,7 @@
 //! RFC 3261 §8, §10, §12 to §15; RFC 5626 §4; RFC 3608; RFC 7616.
 
 mod answering;
+mod call;
 mod calling;
 mod compose;
 mod credentials;
@@ -29,7 +30,7 @@ use std::net::SocketAddr;
 
 use crate::id::{ClientId, Flow, Transport};
 use crate::limits;
-use crate::proxy::{Net, Owner, Response, Timer};
+use crate::proxy::{Net, Owner, Response, Step, Timer};
 use crate::scan::Message;
 use crate::scan::via::Via;
 use crate::send::{Event, Output};
@@ -37,7 +38,7 @@ use crate::stick::Table;
 use crate::time::{Duration, Instant};
 use crate::txn::ResponseAction;
 
-use calling::Call;
+use call::Call;
 use credentials::Credentials;
 use register::Registration;
 use request::{ClientRequest, Failure};
@@ -141,124 +142,124 @@ impl Agent {
     }
 
     /// Does as it is told.
-    pub fn command(&mut self, net: &mut Net, now: Instant, command: Command) {
+    pub fn command(&mut self, step: &mut Step<'_>, command: Command) {
         match command {
-            Command::Register => self.begin(net, now),
-            Command::Call(uri) => self.call(net, now, &uri),
-            Command::Renew => self.renew(net, now),
-            Command::Hangup => self.hang_up(net, now),
-            Command::Unregister => self.unregister(net, now),
+            Command::Register => self.begin(step),
+            Command::Call(uri) => self.call(step, &uri),
+            Command::Renew => self.renew(step),
+            Command::Hangup => self.hang_up(step),
+            Command::Unregister => self.unregister(step),
         }
     }
 
     /// Takes in a response that scanned; `via` is its topmost Via.
-    pub fn response(&mut self, net: &mut Net, now: Instant, via: &Via, response: &Response<'_>) {
-        net.counters.responses_in += 1;
-        let Some(client) = net.client_of(via, response) else {
-            net.counters.stray_responses += 1;
+    pub fn response(&mut self, step: &mut Step<'_>, via: &Via, response: &Response<'_>) {
+        step.net.counters.responses_in += 1;
+        let Some(client) = step.net.client_of(via, response) else {
+            step.net.counters.stray_responses += 1;
             return;
         };
-        let owner = net.txns.client_owner(client);
-        let heard = net.txns.response(now, client, response.status);
+        let owner = step.net.txns.client_owner(client);
+        let heard = step.net.txns.response(step.now, client, response.status);
         match heard {
-            ResponseAction::Again(send) => return net.transmit_send(Some(send)),
+            ResponseAction::Again(send) => return step.net.transmit_send(Some(send)),
             ResponseAction::Absorb => return,
-            ResponseAction::PassAndAck => net.acknowledge(client, response, &mut self.again),
+            ResponseAction::PassAndAck => step.net.acknowledge(client, response, &mut self.again),
             ResponseAction::Pass => {}
         }
         if let Some(Owner::Agent(number)) = owner {
-            self.heard(net, now, number, response);
+            self.heard(step, number, response);
         }
     }
 
     /// No final answer came in time (Timer B or F).
-    pub fn timed_out(&mut self, net: &mut Net, now: Instant, owner: Owner) {
+    pub fn timed_out(&mut self, step: &mut Step<'_>, owner: Owner) {
         if let Owner::Agent(number) = owner
             && let Some(ask) = self.take_request(number)
         {
-            net.counters.timeouts += 1;
-            self.failed(net, now, ask, Failure::silence());
+            step.net.counters.timeouts += 1;
+            self.failed(step, ask, Failure::silence());
         }
     }
 
     /// One of the agent's timers.
-    pub fn due(&mut self, net: &mut Net, now: Instant, number: u32) {
+    pub fn due(&mut self, step: &mut Step<'_>, number: u32) {
         if let Some(place) = self.registrations.iter().position(|r| r.alarm == number) {
-            return self.register(net, now, place);
+            return self.register(step, place);
         }
         if number == self.patience {
-            return self.be_ready(net);
+            return self.be_ready(step.net);
         }
         if let Some(place) = self
             .registrations
             .iter()
             .position(|r| r.keepalive.alarm() == Some(number))
         {
-            return self.on_keepalive_timer(net, now, place);
+            return self.on_keepalive_timer(step, place);
         }
         if let Some(ask) = self.requests.iter_mut().find(|ask| ask.suspicion == number) {
             ask.suspicion = 0;
             if let Some(why) = ask.outlives {
                 let number = ask.number;
-                return self.give_up(net, now, number, why);
+                return self.give_up(step, number, why);
             }
             if let Some(flow) = ask.flow.filter(|_| !ask.heard) {
-                self.probe(net, now, flow);
+                self.probe(step, flow);
             }
             return;
         }
         if let Some(place) = self.given_up.iter().position(|(alarm, _)| *alarm == number) {
             let (_, client) = self.given_up.swap_remove(place);
-            return net.txns.abandon(client);
+            return step.net.txns.abandon(client);
         }
-        self.call_due(net, now, number);
+        self.call_due(step, number);
     }
 
     /// A request did not arrive, as somebody says who has seen it: it goes
     /// another way, and the flow is asked whether it works.
-    pub(crate) fn unreached(&mut self, net: &mut Net, now: Instant, client: ClientId, flow: Flow) {
-        if let Some(Owner::Agent(number)) = net.txns.client_owner(client) {
-            self.give_up(net, now, number, "nobody is there");
-            self.probe(net, now, flow);
+    pub(crate) fn unreached(&mut self, step: &mut Step<'_>, client: ClientId, flow: Flow) {
+        if let Some(Owner::Agent(number)) = step.net.txns.client_owner(client) {
+            self.give_up(step, number, "nobody is there");
+            self.probe(step, flow);
         }
     }
 
     /// A flow is gone: closed, or found dead.
-    pub(crate) fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
+    pub(crate) fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, why: &'static str) {
         self.stick.forget(flow);
         // Two registrations may share a connection.
         for place in 0..self.registrations.len() {
             let registration = &self.registrations[place];
             if registration.flow == Some(flow) && registration.until.is_some() {
-                self.lose(net, now, place, why);
+                self.lose(step, place, why);
             }
         }
         let waiting = self.requests.iter();
         let waiting = waiting.filter(|ask| ask.flow == Some(flow) && ask.outlives.is_none());
         let waiting: Vec<u32> = waiting.map(|ask| ask.number).collect();
         for number in waiting {
-            self.give_up(net, now, number, why);
+            self.give_up(step, number, why);
         }
     }
 
     /// Nobody answers the keep-alives of a datagram flow. That is no word about
     /// an INVITE that rings: a 2xx to it may be under way, and is owed its ACK
     /// (RFC 3261 §13.2.2.4), so it is waited for as long as such a 2xx is sent.
-    fn flow_silent(&mut self, net: &mut Net, now: Instant, flow: Flow, why: &'static str) {
+    fn flow_silent(&mut self, step: &mut Step<'_>, flow: Flow, why: &'static str) {
         for place in 0..self.requests.len() {
             let ask = &self.requests[place];
             let rings = ask.heard && ask.method == "INVITE";
             if ask.flow == Some(flow) && rings && !flow.is_reliable() {
-                let alarm = self.alarm(net, now + limits::T1_64);
+                let alarm = self.alarm(step.net, step.now + limits::T1_64);
                 self.requests[place].outlives = Some(why);
                 self.requests[place].suspicion = alarm;
             }
         }
-        self.flow_lost(net, now, flow, why);
+        self.flow_lost(step, flow, why);
     }
 
     /// A request is over because its flow is.
-    fn give_up(&mut self, net: &mut Net, now: Instant, number: u32, why: &'static str) {
+    fn give_up(&mut self, step: &mut Step<'_>, number: u32, why: &'static str) {
         let Some(ask) = self.take_request(number) else {
             return;
         };
@@ -266,15 +267,15 @@ impl Agent {
             if ask.method == "INVITE" {
                 // It may have arrived: who takes it is to be told that the call
                 // goes another way or is over (RFC 3261 §13.2.2.4).
-                net.txns.stop_retransmitting(client);
-                let alarm = self.alarm(net, now + limits::T1_64);
+                step.net.txns.stop_retransmitting(client);
+                let alarm = self.alarm(step.net, step.now + limits::T1_64);
                 self.given_up.push((alarm, client));
             } else {
-                net.txns.abandon(client);
+                step.net.txns.abandon(client);
             }
         }
-        net.counters.transport_failures += 1;
-        self.failed(net, now, ask, Failure::lost(why));
+        step.net.counters.transport_failures += 1;
+        self.failed(step, ask, Failure::lost(why));
     }
 
     /// Bounded house-keeping, about once a second.

@@ -32,6 +32,7 @@ mod returning;
 mod route_set;
 mod secure;
 mod shedding;
+mod step;
 mod timers;
 mod unproven;
 mod validate;
@@ -48,6 +49,7 @@ pub use pass::Pass;
 pub(crate) use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
 pub use route_set::Recorded;
+pub use step::Step;
 
 use std::net::SocketAddr;
 

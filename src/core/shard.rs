@@ -24,7 +24,7 @@ use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, ShardSet, SocketId, StreamId};
 use crate::locate::{LookupId, Records};
-use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Timer, Turn};
+use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Step, Timer, Turn};
 use crate::scan::{Message, scan};
 use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant, Wall};
@@ -176,7 +176,7 @@ impl RoleState {
         let policy: &mut dyn Policy = match self {
             Self::Edge(edge) => &mut **edge,
             Self::Home(home) => &mut **home,
-            Self::Agent(agent) => return RoleMut::Agent(agent, net),
+            Self::Agent(agent) => return RoleMut::Agent(agent, Step::new(net, now)),
         };
         RoleMut::Proxy(proxy, Turn { net, policy, now })
     }
@@ -185,7 +185,7 @@ impl RoleState {
 /// Who handles what comes in: a proxy by some policy, or the end of the way.
 enum RoleMut<'a> {
     Proxy(&'a mut Proxy, Turn<'a>),
-    Agent(&'a mut Agent, &'a mut Net),
+    Agent(&'a mut Agent, Step<'a>),
 }
 
 impl Shard {
@@ -305,7 +305,7 @@ impl Shard {
             }
             Input::Command(command) => {
                 if let RoleState::Agent(agent) = &mut self.role {
-                    agent.command(&mut self.net, now, command);
+                    agent.command(&mut Step::new(&mut self.net, now), command);
                 }
             }
             Input::Drain => self.net.draining = true,
@@ -391,8 +391,8 @@ impl Shard {
                 if frame::stun::answered(bytes).is_some() {
                     self.net.peers.answers(flow);
                 }
-                if let RoleMut::Agent(agent, net) = self.role_mut(now) {
-                    agent.stun(net, now, flow, bytes);
+                if let RoleMut::Agent(agent, mut step) = self.role_mut(now) {
+                    agent.stun(&mut step, flow, bytes);
                 }
                 if !self.net.guard.admit(now, peer.ip(), Kind::Stun) {
                     self.net.counters.limited += 1;
@@ -462,7 +462,7 @@ impl Shard {
                         }
                         proxy.request(turn, &request);
                     }
-                    RoleMut::Agent(agent, net) => agent.request(net, now, &request),
+                    RoleMut::Agent(agent, step) => agent.request(step, &request),
                 }
             }
             (None, Some(via)) if ingress.handed == 0 && net.hand_response(via, ingress, bytes) => {}
@@ -475,7 +475,7 @@ impl Shard {
                 };
                 match &mut role.with_proxy(proxy, net, now) {
                     RoleMut::Proxy(proxy, turn) => proxy.response(turn, via, &response),
-                    RoleMut::Agent(agent, net) => agent.response(net, now, via, &response),
+                    RoleMut::Agent(agent, step) => agent.response(step, via, &response),
                 }
             }
             (defect, _) => {
@@ -505,7 +505,7 @@ impl RoleMut<'_> {
                     turn.answer(answer.flow, answer.bytes);
                 }
             }
-            Self::Agent(_, net) => {
+            Self::Agent(_, Step { net, .. }) => {
                 let answer = net.malformed(bytes, message, (flow, source), defect);
                 net.transmit_send(answer);
             }

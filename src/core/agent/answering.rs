@@ -1,7 +1,7 @@
 //! Requests from outside: the side that is called (RFC 3261 §8.2, §9.2,
 //! §13.3, §14.2, §15.1.2).
 
-use super::calling::{Call, Stage, fail};
+use super::call::{Call, Incoming, Stage, Unacked, fail};
 use super::compose::{ALLOW, put};
 use super::dialog::{self, Dialog};
 use super::request::Contact;
@@ -10,66 +10,36 @@ use super::{Agent, sdp, tell, text};
 use crate::bytes::Buf;
 use crate::id::ServerId;
 use crate::limits;
-use crate::proxy::{Net, Owner, Request};
+use crate::proxy::{Net, Owner, Request, Step};
 use crate::scan::{Method, Name};
 use crate::send::{Event, Party};
 use crate::stick::Source;
-use crate::time::{Duration, Instant};
 use crate::txn::{Kind, ServerKey};
-
-/// A call that rings here, with its answers ready.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    server: ServerId,
-    ok: Buf,
-    busy: Buf,
-    cancelled: Buf,
-    /// When it is answered.
-    alarm: u32,
-}
-
-/// A 2xx to an INVITE that is sent until its ACK comes (RFC 3261 §13.3.1.4).
-#[derive(Debug)]
-pub(super) struct Unacked {
-    server: ServerId,
-    ok: Buf,
-    alarm: u32,
-    wait: Duration,
-    until: Instant,
-}
 
 impl Agent {
     /// Takes in one request that scanned.
-    pub fn request(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
-        net.counters.requests_in += 1;
+    pub fn request(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
+        step.net.counters.requests_in += 1;
         let method = request.message.method();
         if method == Method::Ack {
-            return self.ack_came(net, now, request);
+            return self.ack_came(step, request);
         }
-        let key = net.server_key(request, None);
-        if let Some(server) = net.txns.find_server(key) {
-            net.counters.retransmissions_in += 1;
-            let again = net.txns.request_again(server);
-            return net.transmit_send(again);
+        let key = step.net.server_key(request, None);
+        if let Some(server) = step.net.txns.find_server(key) {
+            step.net.counters.retransmissions_in += 1;
+            let again = step.net.txns.request_again(server);
+            return step.net.transmit_send(again);
         }
         match method {
-            Method::Invite if request.in_dialog() => self.reinvited(net, now, request, key),
-            Method::Invite => self.invited(net, now, request, key),
-            Method::Bye => self.bye_came(net, now, request, key),
-            Method::Cancel => self.cancel_came(net, now, request, key),
+            Method::Invite if request.in_dialog() => self.reinvited(step, request, key),
+            Method::Invite => self.invited(step, request, key),
+            Method::Bye => self.bye_came(step, request, key),
+            Method::Cancel => self.cancel_came(step, request, key),
             Method::Options => {
                 let lines = [ALLOW, "Accept: application/sdp\r\n"].concat();
-                reply(net, now, request, key, 200, "OK", lines.as_bytes());
+                reply(step, request, key, 200, "OK", lines.as_bytes());
             }
-            Method::Other => reply(
-                net,
-                now,
-                request,
-                key,
-                501,
-                "Not Implemented",
-                ALLOW.as_bytes(),
-            ),
+            Method::Other => reply(step, request, key, 501, "Not Implemented", ALLOW.as_bytes()),
             Method::Ack
             | Method::Info
             | Method::Message
@@ -80,8 +50,7 @@ impl Agent {
             | Method::Register
             | Method::Subscribe
             | Method::Update => reply(
-                net,
-                now,
+                step,
                 request,
                 key,
                 405,
@@ -91,9 +60,9 @@ impl Agent {
         }
     }
 
-    fn invited(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
-        if !self.is_served_by(net, request) {
-            return reply(net, now, request, key, 403, "Not From An Edge Of Mine", b"");
+    fn invited(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
+        if !self.is_served_by(step.net, request) {
+            return reply(step, request, key, 403, "Not From An Edge Of Mine", b"");
         }
         let mut lines = Vec::new();
         for value in request.message.values(request.bytes, Name::Require) {
@@ -103,37 +72,42 @@ impl Agent {
             );
         }
         if !lines.is_empty() {
-            return reply(net, now, request, key, 420, "Bad Extension", &lines);
+            return reply(step, request, key, 420, "Bad Extension", &lines);
         }
         if self.is_merged(request) {
-            return reply(net, now, request, key, 482, "Request Merged", b"");
+            return reply(step, request, key, 482, "Request Merged", b"");
         }
         let Some(after) = self.settings.answer_after else {
-            return reply(net, now, request, key, 486, "Busy Here", b"");
+            return reply(step, request, key, 486, "Busy Here", b"");
         };
         if self.calls.len() >= limits::AGENT_CALLS_MAX {
-            return reply(net, now, request, key, 486, "Busy Here", b"");
+            return reply(step, request, key, 486, "Busy Here", b"");
         }
-        let Some(server) =
-            net.txns
-                .open_server(now, key, Kind::Invite, request.reply_flow(), Owner::Local)
-        else {
-            return net.answer_stateless(request, 503, "Transaction Table Full", b"");
+        let Some(server) = step.net.txns.open_server(
+            step.now,
+            key,
+            Kind::Invite,
+            request.reply_flow(),
+            Owner::Local,
+        ) else {
+            return step
+                .net
+                .answer_stateless(request, 503, "Transaction Table Full", b"");
         };
-        self.dialog_lines(net, request, &mut lines);
-        let ringing = net.answer(request, 180, "Ringing", &lines);
-        let send = net.txns.respond(now, server, 180, ringing);
-        net.transmit_send(send);
+        self.dialog_lines(step.net, request, &mut lines);
+        let ringing = step.net.answer(request, 180, "Ringing", &lines);
+        let send = step.net.txns.respond(step.now, server, 180, ringing);
+        step.net.transmit_send(send);
         let incoming = Incoming {
             server,
-            ok: self.ok(net, request, lines),
-            busy: net.answer(request, 486, "Busy Here", b""),
-            cancelled: net.answer(request, 487, "Request Terminated", b""),
-            alarm: self.alarm(net, now + after),
+            ok: self.ok(step.net, request, lines),
+            busy: step.net.answer(request, 486, "Busy Here", b""),
+            cancelled: step.net.answer(request, 487, "Request Terminated", b""),
+            alarm: self.alarm(step.net, step.now + after),
         };
         let number = self.next_call();
         let mut tag = [0; 16];
-        let tag = net.tag(
+        let tag = step.net.tag(
             request.bytes,
             request.message,
             request.ingress.source.ip(),
@@ -144,7 +118,7 @@ impl Agent {
         call.flow = Some(request.ingress.flow);
         self.calls.push(call);
         let from = text(&dialog::value(request.bytes, request.message, Name::From));
-        tell(net, Event::Incoming { call: number, from });
+        tell(step.net, Event::Incoming { call: number, from });
     }
 
     /// Whether a request came from where calls come from: an edge or the home that
@@ -204,17 +178,17 @@ impl Agent {
     }
 
     /// RFC 3261 §14.2: the session stays what it is, the target may move.
-    fn reinvited(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
+    fn reinvited(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
         let (bytes, message) = (request.bytes, request.message);
         let Some(place) = self.call_of(request) else {
-            return reply(net, now, request, key, 481, "No Such Dialog", b"");
+            return reply(step, request, key, 481, "No Such Dialog", b"");
         };
         if !matches!(self.calls[place].stage, Stage::Up) || self.calls[place].unacked.is_some() {
-            return reply(net, now, request, key, 491, "Request Pending", b"");
+            return reply(step, request, key, 491, "Request Pending", b"");
         }
         if let Some(dialog) = &mut self.calls[place].dialog {
             if message.cseq() <= dialog.remote_cseq {
-                return reply(net, now, request, key, 500, "CSeq Out Of Order", b"");
+                return reply(step, request, key, 500, "CSeq Out Of Order", b"");
             }
             dialog.remote_cseq = message.cseq();
             if let Some(target) = dialog::target(bytes, message) {
@@ -222,20 +196,23 @@ impl Agent {
             }
         }
         let flow = request.reply_flow();
-        let opened = net
+        let opened = step
+            .net
             .txns
-            .open_server(now, key, Kind::Invite, flow, Owner::Local);
+            .open_server(step.now, key, Kind::Invite, flow, Owner::Local);
         let Some(server) = opened else {
-            return net.answer_stateless(request, 503, "Transaction Table Full", b"");
+            return step
+                .net
+                .answer_stateless(request, 503, "Transaction Table Full", b"");
         };
         let mut lines = Vec::new();
-        self.dialog_lines(net, request, &mut lines);
-        let ok = self.ok(net, request, lines);
-        self.send_ok(net, now, place, server, ok);
+        self.dialog_lines(step.net, request, &mut lines);
+        let ok = self.ok(step.net, request, lines);
+        self.send_ok(step, place, server, ok);
     }
 
     /// Picks up.
-    fn pick_up(&mut self, net: &mut Net, now: Instant, place: usize) {
+    fn pick_up(&mut self, step: &mut Step<'_>, place: usize) {
         let call = &mut self.calls[place];
         let answered = Stage::Answered { hangup: false };
         let Stage::Ringing(incoming) = std::mem::replace(&mut call.stage, answered) else {
@@ -247,31 +224,31 @@ impl Agent {
             .and_then(|dialog| dialog.routes.first());
         if let Some((first, flow)) = first.zip(call.flow) {
             // S-5
-            let until = now + limits::AGENT_DIALOG_MAX;
+            let until = step.now + limits::AGENT_DIALOG_MAX;
             self.stick
-                .bind(now, flow, uri_of(first), Source::RecordRoute, until);
+                .bind(step.now, flow, uri_of(first), Source::RecordRoute, until);
         }
-        self.send_ok(net, now, place, incoming.server, incoming.ok);
+        self.send_ok(step, place, incoming.server, incoming.ok);
     }
 
-    fn send_ok(&mut self, net: &mut Net, now: Instant, place: usize, server: ServerId, ok: Buf) {
-        let send = net.txns.respond(now, server, 200, ok.clone());
-        net.transmit_send(send);
+    fn send_ok(&mut self, step: &mut Step<'_>, place: usize, server: ServerId, ok: Buf) {
+        let send = step.net.txns.respond(step.now, server, 200, ok.clone());
+        step.net.transmit_send(send);
         let unacked = Unacked {
             server,
             ok,
-            alarm: self.alarm(net, now + limits::T1),
+            alarm: self.alarm(step.net, step.now + limits::T1),
             wait: limits::T1,
-            until: now + limits::T1_64,
+            until: step.now + limits::T1_64,
         };
         self.calls[place].unacked = Some(unacked);
     }
 
     /// A timer of a call.
-    pub(super) fn call_due(&mut self, net: &mut Net, now: Instant, number: u32) {
+    pub(super) fn call_due(&mut self, step: &mut Step<'_>, number: u32) {
         let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.alarm == number);
         if let Some(place) = self.calls.iter().position(rings) {
-            return self.pick_up(net, now, place);
+            return self.pick_up(step, place);
         }
         let waits = |call: &Call| call.unacked.as_ref().is_some_and(|u| u.alarm == number);
         let Some(place) = self.calls.iter().position(waits) else {
@@ -280,29 +257,30 @@ impl Agent {
         let Some(mut unacked) = self.calls[place].unacked.take() else {
             return;
         };
-        if now >= unacked.until {
+        if step.now >= unacked.until {
             let call = self.calls[place].number;
             fail(
-                net,
+                step.net,
                 call,
                 0,
                 "the caller never acknowledged the answer".to_owned(),
             );
-            return self.leave(net, now, place);
+            return self.leave(step, place);
         }
-        let send = net
+        let send = step
+            .net
             .txns
-            .respond(now, unacked.server, 200, unacked.ok.clone());
-        net.transmit_send(send);
+            .respond(step.now, unacked.server, 200, unacked.ok.clone());
+        step.net.transmit_send(send);
         unacked.wait = (unacked.wait * 2).min(limits::T2);
-        unacked.alarm = self.alarm(net, now + unacked.wait);
+        unacked.alarm = self.alarm(step.net, step.now + unacked.wait);
         self.calls[place].unacked = Some(unacked);
     }
 
-    fn ack_came(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
-        let key = net.server_key(request, Some(b"INVITE"));
-        if let Some(server) = net.txns.find_server(key)
-            && net.txns.acked(now, server, false)
+    fn ack_came(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
+        let key = step.net.server_key(request, Some(b"INVITE"));
+        if let Some(server) = step.net.txns.find_server(key)
+            && step.net.txns.acked(step.now, server, false)
         {
             return;
         }
@@ -313,7 +291,7 @@ impl Agent {
                 .is_some_and(|d| d.holds(bytes, message))
         };
         let Some(place) = self.calls.iter().position(holds) else {
-            net.counters.stray_acks += 1;
+            step.net.counters.stray_acks += 1;
             return;
         };
         let call = &mut self.calls[place];
@@ -321,29 +299,30 @@ impl Agent {
         if let Stage::Answered { hangup } = call.stage {
             call.stage = Stage::Up;
             let call = call.number;
-            tell(net, Event::Established { call });
+            tell(step.net, Event::Established { call });
             if hangup {
-                self.leave(net, now, place);
+                self.leave(step, place);
             }
         }
     }
 
-    fn bye_came(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
+    fn bye_came(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
         let Some(place) = self.call_of(request) else {
-            return reply(net, now, request, key, 481, "No Such Dialog", b"");
+            return reply(step, request, key, 481, "No Such Dialog", b"");
         };
-        reply(net, now, request, key, 200, "OK", b"");
+        reply(step, request, key, 200, "OK", b"");
         let call = self.calls.remove(place);
         if let Stage::Ringing(incoming) = call.stage {
             // RFC 3261 §15.1.2: the INVITE still needs an answer.
-            let send = net
+            let send = step
+                .net
                 .txns
-                .respond(now, incoming.server, 487, incoming.cancelled);
-            net.transmit_send(send);
+                .respond(step.now, incoming.server, 487, incoming.cancelled);
+            step.net.transmit_send(send);
         }
         let by = Party::Them;
         tell(
-            net,
+            step.net,
             Event::Ended {
                 call: call.number,
                 by,
@@ -351,40 +330,45 @@ impl Agent {
         );
     }
 
-    fn cancel_came(&mut self, net: &mut Net, now: Instant, request: &Request<'_>, key: ServerKey) {
-        let invite = net.server_key(request, Some(b"INVITE"));
-        let Some(server) = net.txns.find_server(invite) else {
-            return reply(net, now, request, key, 481, "Nothing To Cancel", b"");
+    fn cancel_came(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
+        let invite = step.net.server_key(request, Some(b"INVITE"));
+        let Some(server) = step.net.txns.find_server(invite) else {
+            return reply(step, request, key, 481, "Nothing To Cancel", b"");
         };
-        reply(net, now, request, key, 200, "OK", b"");
+        reply(step, request, key, 200, "OK", b"");
         let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.server == server);
         let Some(place) = self.calls.iter().position(rings) else {
             return;
         };
         let call = self.calls.remove(place);
         if let Stage::Ringing(incoming) = call.stage {
-            let send = net.txns.respond(now, server, 487, incoming.cancelled);
-            net.transmit_send(send);
+            let send = step
+                .net
+                .txns
+                .respond(step.now, server, 487, incoming.cancelled);
+            step.net.transmit_send(send);
         }
         let why = "the caller gave up before it was answered".to_owned();
-        fail(net, call.number, 487, why);
+        fail(step.net, call.number, 487, why);
     }
 
     /// Refuses a call that rings.
-    pub(super) fn decline(&mut self, net: &mut Net, now: Instant, place: usize) {
+    pub(super) fn decline(&mut self, step: &mut Step<'_>, place: usize) {
         let call = self.calls.remove(place);
         if let Stage::Ringing(incoming) = call.stage {
-            let send = net.txns.respond(now, incoming.server, 486, incoming.busy);
-            net.transmit_send(send);
+            let send = step
+                .net
+                .txns
+                .respond(step.now, incoming.server, 486, incoming.busy);
+            step.net.transmit_send(send);
         }
-        fail(net, call.number, 486, "it was declined".to_owned());
+        fail(step.net, call.number, 486, "it was declined".to_owned());
     }
 }
 
 /// Answers and keeps the transaction for retransmissions.
 fn reply(
-    net: &mut Net,
-    now: Instant,
+    step: &mut Step<'_>,
     request: &Request<'_>,
     key: ServerKey,
     status: u16,
@@ -397,11 +381,15 @@ fn reply(
         Kind::Other
     };
     let flow = request.reply_flow();
-    let Some(server) = net.txns.open_server(now, key, kind, flow, Owner::Local) else {
-        return net.answer_stateless(request, status, reason, lines);
+    let Some(server) = step
+        .net
+        .txns
+        .open_server(step.now, key, kind, flow, Owner::Local)
+    else {
+        return step.net.answer_stateless(request, status, reason, lines);
     };
-    let bytes = net.answer(request, status, reason, lines);
-    net.counters.answers += 1;
-    let send = net.txns.respond(now, server, status, bytes);
-    net.transmit_send(send);
+    let bytes = step.net.answer(request, status, reason, lines);
+    step.net.counters.answers += 1;
+    let send = step.net.txns.respond(step.now, server, status, bytes);
+    step.net.transmit_send(send);
 }

@@ -2,7 +2,7 @@
 //! §9.1, §13.2, §15). A request of a dialog takes the flow that its Route
 //! sticks to, and another one when that is dead (H-6, H-8).
 
-use super::answering::{Incoming, Unacked};
+use super::call::{Call, Stage, fail, switched};
 use super::compose::bracketed;
 use super::dialog::Dialog;
 use super::request::{ClientRequest, Contact, Failure, Purpose};
@@ -12,70 +12,14 @@ use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::id::Flow;
 use crate::limits;
-use crate::proxy::{Net, Owner, Response};
+use crate::proxy::{Net, Owner, Response, Step};
 use crate::scan::scan;
 use crate::send::{Event, Party};
 use crate::stick::Source;
-use crate::time::Instant;
-
-/// One call, of either side.
-#[derive(Debug)]
-pub(super) struct Call {
-    pub(super) number: u32,
-    pub(super) stage: Stage,
-    pub(super) dialog: Option<Dialog>,
-    /// The flow that the dialog was set up on.
-    pub(super) flow: Option<Flow>,
-    /// Our ACK, for a 2xx that comes again.
-    pub(super) acked: Option<(Flow, Buf)>,
-    /// What our answered INVITE was called.
-    pub(super) invite: u32,
-    /// Our own 2xx, until its ACK comes.
-    pub(super) unacked: Option<Unacked>,
-}
-
-/// How far a call has come.
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// We call.
-    Calling {
-        /// The far side was heard ringing.
-        rung: bool,
-        /// A CANCEL may be sent (RFC 3261 §9.1).
-        provisional: bool,
-        /// It is to be cancelled.
-        hangup: bool,
-    },
-    /// It rings here.
-    Ringing(Incoming),
-    /// We have answered, and the caller does not know yet.
-    Answered {
-        /// It is over as soon as they do.
-        hangup: bool,
-    },
-    /// Both know.
-    Up,
-    /// Our BYE is under way.
-    Leaving,
-}
-
-impl Call {
-    pub(super) const fn new(number: u32, stage: Stage) -> Self {
-        Self {
-            number,
-            stage,
-            dialog: None,
-            flow: None,
-            acked: None,
-            invite: 0,
-            unacked: None,
-        }
-    }
-}
 
 impl Agent {
     /// D-U14: INVITE with the Service-Route of a flow that lives.
-    pub(super) fn call(&mut self, net: &mut Net, now: Instant, uri: &str) {
+    pub(super) fn call(&mut self, step: &mut Step<'_>, uri: &str) {
         let number = self.next_call();
         let live = self.registrations.iter().find(|r| r.is_live());
         let way = live.and_then(|r| Some((r.flow?, r.service_route.clone())));
@@ -86,18 +30,18 @@ impl Agent {
             } else {
                 "no flow is registered"
             };
-            return fail(net, number, 0, why.to_owned());
+            return fail(step.net, number, 0, why.to_owned());
         };
         let mut ask = self.start_request(Purpose::Invite(number), "INVITE");
         ask.uri = uri.as_bytes().to_vec();
         ask.routes = routes;
-        let tag = format!(";tag={:016x}", net.chance());
+        let tag = format!(";tag={:016x}", step.net.chance());
         ask.from = [self.address(), tag.into_bytes()].concat();
         ask.to = bracketed(uri.as_bytes());
-        ask.call_id = format!("{:016x}{:016x}", net.chance(), net.chance()).into_bytes();
+        ask.call_id = format!("{:016x}{:016x}", step.net.chance(), step.net.chance()).into_bytes();
         ask.contact = Contact::Target;
-        if let Some((_, addr)) = net.flows.reached_at(flow) {
-            sdp::offer(addr, net.chance(), &mut ask.body);
+        if let Some((_, addr)) = step.net.flows.reached_at(flow) {
+            sdp::offer(addr, step.net.chance(), &mut ask.body);
         }
         let stage = Stage::Calling {
             rung: false,
@@ -105,27 +49,11 @@ impl Agent {
             hangup: false,
         };
         self.calls.push(Call::new(number, stage));
-        self.send(net, now, ask, flow);
-    }
-
-    /// Calls count from 1, since people read it.
-    pub(super) const fn next_call(&mut self) -> u32 {
-        self.last_call = self.last_call.wrapping_add(1);
-        self.last_call
-    }
-
-    pub(super) fn call_place(&self, number: u32) -> Option<usize> {
-        self.calls.iter().position(|call| call.number == number)
+        self.send(step, ask, flow);
     }
 
     /// A provisional response to our INVITE.
-    pub(super) fn progress(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        number: u32,
-        response: &Response<'_>,
-    ) {
+    pub(super) fn progress(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
         let Some(place) = self.call_place(number) else {
             return;
         };
@@ -141,15 +69,15 @@ impl Agent {
         *provisional = true;
         if (180..=183).contains(&response.status) && !*rung {
             *rung = true;
-            tell(net, Event::Ringing { call: number });
+            tell(step.net, Event::Ringing { call: number });
         }
         if cancel {
-            self.cancel(net, now, number);
+            self.cancel(step, number);
         }
     }
 
     /// CANCEL, to where the INVITE went.
-    fn cancel(&mut self, net: &mut Net, now: Instant, number: u32) {
+    fn cancel(&mut self, step: &mut Step<'_>, number: u32) {
         let invite = self
             .requests
             .iter()
@@ -157,29 +85,30 @@ impl Agent {
         let Some((client, flow)) = invite.and_then(|ask| ask.client.zip(ask.flow)) else {
             return;
         };
-        let Some(sent) = net.txns.client_request(client).cloned() else {
+        let Some(sent) = step.net.txns.client_request(client).cloned() else {
             return;
         };
         if scan(&sent, &mut self.again).is_err() {
             return;
         }
-        let Some(id) = net.txns.reserve_cancel(client, Owner::Local) else {
+        let Some(id) = step.net.txns.reserve_cancel(client, Owner::Local) else {
             return;
         };
         let again = &self.again;
-        let bytes = net.pool.build(sent.len(), |out| {
+        let bytes = step.net.pool.build(sent.len(), |out| {
             derive::write(Derived::Cancel { reason: b"" }, &sent, again, out)
         });
-        net.txns.start(now, id, b"CANCEL", flow, bytes.clone());
-        net.transmit(flow, bytes);
+        step.net
+            .txns
+            .start(step.now, id, b"CANCEL", flow, bytes.clone());
+        step.net.transmit(flow, bytes);
     }
 
     /// A 2xx to our INVITE: the call is up, or ends at once when it was
     /// given up meanwhile.
     pub(super) fn answered(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         number: u32,
         ask: ClientRequest,
         response: &Response<'_>,
@@ -190,11 +119,11 @@ impl Agent {
         let dialog = Dialog::of_answer(response.bytes, response.message, ask.cseq);
         if let Some(first) = dialog.routes.first() {
             // S-8: the neighbour's Record-Route is the bottom-most.
-            let until = now + limits::AGENT_DIALOG_MAX;
+            let until = step.now + limits::AGENT_DIALOG_MAX;
             self.stick
-                .bind(now, flow, uri_of(first), Source::RecordRoute, until);
+                .bind(step.now, flow, uri_of(first), Source::RecordRoute, until);
         }
-        let acked = self.ack(net, now, &dialog);
+        let acked = self.ack(step, &dialog);
         let call = &mut self.calls[place];
         let hangup = matches!(call.stage, Stage::Calling { hangup: true, .. });
         call.acked = acked;
@@ -202,45 +131,34 @@ impl Agent {
         call.flow = Some(flow);
         call.dialog = Some(dialog);
         call.stage = Stage::Up;
-        tell(net, Event::Established { call: number });
+        tell(step.net, Event::Established { call: number });
         if hangup {
-            self.leave(net, now, place);
+            self.leave(step, place);
         }
     }
 
     /// The ACK to a 2xx: a request of its own that nobody answers (S-20).
-    pub(super) fn ack(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        dialog: &Dialog,
-    ) -> Option<(Flow, Buf)> {
+    pub(super) fn ack(&mut self, step: &mut Step<'_>, dialog: &Dialog) -> Option<(Flow, Buf)> {
         let ask = self.within(dialog, Purpose::Excess, "ACK");
-        let flow = self.sticky(net, now, &ask).ok()?;
-        let (transport, sent_by) = net.flows.reached_at(flow)?;
+        let flow = self.sticky(step, &ask).ok()?;
+        let (transport, sent_by) = step.net.flows.reached_at(flow)?;
         // Only the branch is wanted of it.
-        let client = net.txns.reserve(Owner::Local)?;
+        let client = step.net.txns.reserve(Owner::Local)?;
         let mut branch = Vec::new();
-        net.txns.write_branch(client, &mut branch);
-        net.txns.abandon(client);
-        let cnonce = net.chance();
-        let bytes = net.pool.build(1_024, |out| {
+        step.net.txns.write_branch(client, &mut branch);
+        step.net.txns.abandon(client);
+        let cnonce = step.net.chance();
+        let bytes = step.net.pool.build(1_024, |out| {
             self.write(&ask, transport, sent_by, &branch, cnonce, out);
         });
-        net.transmit(flow, bytes.clone());
+        step.net.transmit(flow, bytes.clone());
         Some((flow, bytes))
     }
 
     /// A further 2xx to an INVITE that had its final answer: the same one
     /// again, or another fork, or one of a call that is over here; those are
     /// ended at once (RFC 3261 §13.2.2.4).
-    pub(super) fn heard_late(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        number: u32,
-        response: &Response<'_>,
-    ) {
+    pub(super) fn heard_late(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
         let method = response.message.cseq_method().of(response.bytes);
         if !(200..300).contains(&response.status) || method != b"INVITE" {
             return;
@@ -255,28 +173,28 @@ impl Agent {
             if call.invite == number
                 && let Some((flow, bytes)) = call.acked.clone()
             {
-                net.transmit(flow, bytes);
+                step.net.transmit(flow, bytes);
             } else if let Some(dialog) = &call.dialog {
                 // Of a re-INVITE that was given up.
                 let dialog = Dialog {
                     cseq,
                     ..dialog.clone()
                 };
-                self.ack(net, now, &dialog);
+                self.ack(step, &dialog);
             }
             return;
         }
         let mut fork = Dialog::of_answer(response.bytes, response.message, cseq);
-        self.ack(net, now, &fork);
+        self.ack(step, &fork);
         fork.cseq += 1;
         let bye = self.within(&fork, Purpose::Excess, "BYE");
-        if let Ok(flow) = self.sticky(net, now, &bye) {
-            self.send(net, now, bye, flow);
+        if let Ok(flow) = self.sticky(step, &bye) {
+            self.send(step, bye, flow);
         }
     }
 
     /// Ends every call.
-    pub(super) fn hang_up(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn hang_up(&mut self, step: &mut Step<'_>) {
         for place in (0..self.calls.len()).rev() {
             let number = self.calls[place].number;
             match &mut self.calls[place].stage {
@@ -287,21 +205,21 @@ impl Agent {
                 } => {
                     *hangup = true;
                     if *provisional {
-                        self.cancel(net, now, number);
+                        self.cancel(step, number);
                     }
                 }
-                Stage::Ringing(_) => self.decline(net, now, place),
+                Stage::Ringing(_) => self.decline(step, place),
                 // RFC 3261 §15: a BYE before the ACK would meet a caller who
                 // does not know of the call.
                 Stage::Answered { hangup } => *hangup = true,
-                Stage::Up => self.leave(net, now, place),
+                Stage::Up => self.leave(step, place),
                 Stage::Leaving => {}
             }
         }
     }
 
     /// BYE.
-    pub(super) fn leave(&mut self, net: &mut Net, now: Instant, place: usize) {
+    pub(super) fn leave(&mut self, step: &mut Step<'_>, place: usize) {
         let purpose = Purpose::Bye(self.calls[place].number);
         let Some(ask) = self.next_within(place, purpose, "BYE") else {
             return;
@@ -309,9 +227,9 @@ impl Agent {
         let call = &mut self.calls[place];
         call.unacked = None;
         call.stage = Stage::Leaving;
-        match self.way(net, now, place, &ask) {
-            Ok(flow) => self.send(net, now, ask, flow),
-            Err(failure) => self.failed(net, now, ask, failure),
+        match self.way(step, place, &ask) {
+            Ok(flow) => self.send(step, ask, flow),
+            Err(failure) => self.failed(step, ask, failure),
         }
     }
 
@@ -331,15 +249,14 @@ impl Agent {
     /// than the call's.
     pub(super) fn way(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         place: usize,
         ask: &ClientRequest,
     ) -> Result<Flow, Failure> {
-        let flow = self.sticky(net, now, ask)?;
+        let flow = self.sticky(step, ask)?;
         let call = &self.calls[place];
         if call.flow != Some(flow) {
-            switched(net, call.number, flow);
+            switched(step.net, call.number, flow);
         }
         Ok(flow)
     }
@@ -357,8 +274,7 @@ impl Agent {
     /// gets it (S-22, H-8); else the call is over.
     pub(super) fn call_failed(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         number: u32,
         mut ask: ClientRequest,
         failure: Failure,
@@ -377,10 +293,10 @@ impl Agent {
         let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
         if failure.flow
             && !rings
-            && let Some(flow) = self.next_flow(net, now, place, &mut ask)
+            && let Some(flow) = self.next_flow(step, place, &mut ask)
         {
-            switched(net, number, flow);
-            return self.send(net, now, ask, flow);
+            switched(step.net, number, flow);
+            return self.send(step, ask, flow);
         }
         // RFC 3261 §14.1: a call outlives a refused offer, unless there is
         // nobody to talk to.
@@ -390,7 +306,7 @@ impl Agent {
         if outlives {
             let (status, why) = (failure.status, failure.why);
             let call = number;
-            return tell(net, Event::NotRenewed { call, status, why });
+            return tell(step.net, Event::NotRenewed { call, status, why });
         }
         self.calls.remove(place);
         let why = if cancelled {
@@ -398,7 +314,7 @@ impl Agent {
         } else {
             failure.why
         };
-        fail(net, number, failure.status, why);
+        fail(step.net, number, failure.status, why);
     }
 
     /// Another flow for a request that has failed on its own: of those that
@@ -406,8 +322,7 @@ impl Agent {
     /// over, which may be better than its keep-alives.
     fn next_flow(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         place: usize,
         ask: &mut ClientRequest,
     ) -> Option<Flow> {
@@ -424,24 +339,14 @@ impl Agent {
             .routes
             .first()
             .map_or(&ask.uri[..], |route| uri_of(route));
-        let chance = net.chance();
-        let sticky = self.stick.find(now, target, &ask.tried, chance);
+        let chance = step.net.chance();
+        let sticky = self.stick.find(step.now, target, &ask.tried, chance);
         sticky
             .map(|found| found.flow)
             .or_else(|| self.registrations.iter().find(live)?.flow)
             .or_else(|| {
                 let own = self.calls.get(place)?.flow;
-                own.filter(|flow| net.flows.lives(*flow) && !ask.tried.contains(flow))
+                own.filter(|flow| step.net.flows.lives(*flow) && !ask.tried.contains(flow))
             })
     }
-}
-
-fn switched(net: &mut Net, call: u32, flow: Flow) {
-    if let Some(proxy) = net.flows.peer(flow) {
-        tell(net, Event::Switched { call, proxy });
-    }
-}
-
-pub(super) fn fail(net: &mut Net, call: u32, status: u16, why: String) {
-    tell(net, Event::Failed { call, status, why });
 }

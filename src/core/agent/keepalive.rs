@@ -8,9 +8,9 @@ use super::{Agent, between};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::limits;
-use crate::proxy::{Net, Response};
+use crate::proxy::{Net, Response, Step};
 use crate::scan::Name;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 
 /// Where the keep-alive of a flow stands.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +58,7 @@ impl Agent {
     /// Begins the keep-alives of a flow that has just been registered.
     pub(super) fn start_keepalives(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         place: usize,
         response: &Response<'_>,
     ) {
@@ -81,17 +80,17 @@ impl Agent {
             high_s,
             mapped: None,
         };
-        self.rest(net, now, place, rhythm);
+        self.rest(step, place, rhythm);
     }
 
-    fn rest(&mut self, net: &mut Net, now: Instant, place: usize, rhythm: KeepaliveInterval) {
-        let pause = Duration::from_secs(between(net, rhythm.low_s, rhythm.high_s));
-        let alarm = self.alarm(net, now + pause);
+    fn rest(&mut self, step: &mut Step<'_>, place: usize, rhythm: KeepaliveInterval) {
+        let pause = Duration::from_secs(between(step.net, rhythm.low_s, rhythm.high_s));
+        let alarm = self.alarm(step.net, step.now + pause);
         self.registrations[place].keepalive = Keepalive::Resting(rhythm, alarm);
     }
 
     /// The timer of a keep-alive: time for the next one, or nobody answered.
-    pub(super) fn on_keepalive_timer(&mut self, net: &mut Net, now: Instant, place: usize) {
+    pub(super) fn on_keepalive_timer(&mut self, step: &mut Step<'_>, place: usize) {
         let Some(flow) = self.registrations[place].flow else {
             return;
         };
@@ -104,29 +103,28 @@ impl Agent {
                 };
                 let question = Question {
                     alarm: 0,
-                    transaction_id: transaction_id(net),
+                    transaction_id: transaction_id(step.net),
                     wait,
                     left,
                     slows: true,
                 };
-                self.put_question(net, now, place, flow, rhythm, question);
+                self.put_question(step, place, flow, rhythm, question);
             }
             Keepalive::Asking(_, question) if question.left == 0 => {
-                self.flow_silent(net, now, flow, "its keep-alives are not answered");
+                self.flow_silent(step, flow, "its keep-alives are not answered");
             }
             Keepalive::Asking(rhythm, mut question) => {
                 if question.slows {
                     question.wait *= 2;
                 }
-                self.put_question(net, now, place, flow, rhythm, question);
+                self.put_question(step, place, flow, rhythm, question);
             }
         }
     }
 
     fn put_question(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         place: usize,
         flow: Flow,
         rhythm: KeepaliveInterval,
@@ -137,18 +135,18 @@ impl Agent {
         if is_last && matches!(flow, Flow::Udp { .. }) {
             question.wait = limits::AGENT_STUN_LAST;
         }
-        question.alarm = self.alarm(net, now + question.wait);
-        let bytes = net.pool.build(64, |out| match flow {
+        question.alarm = self.alarm(step.net, step.now + question.wait);
+        let bytes = step.net.pool.build(64, |out| match flow {
             Flow::Udp { .. } => stun::request(question.transaction_id, out),
             Flow::Stream(_) => out.extend_from_slice(b"\r\n\r\n"),
         });
-        net.transmit(flow, bytes);
+        step.net.transmit(flow, bytes);
         self.registrations[place].keepalive = Keepalive::Asking(rhythm, question);
     }
 
     /// Asks the flow at once whether it works, when it can be asked and is not
     /// being asked already in that hurry.
-    pub(super) fn probe(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    pub(super) fn probe(&mut self, step: &mut Step<'_>, flow: Flow) {
         let Some(place) = self.registrations.iter().position(|r| r.flow == Some(flow)) else {
             return;
         };
@@ -160,17 +158,17 @@ impl Agent {
         let (wait, left) = limits::AGENT_PROBE;
         let question = Question {
             alarm: 0,
-            transaction_id: transaction_id(net),
+            transaction_id: transaction_id(step.net),
             wait,
             left,
             slows: false,
         };
-        self.put_question(net, now, place, flow, rhythm, question);
+        self.put_question(step, place, flow, rhythm, question);
     }
 
     /// STUN came over a flow. An answer to nothing we asked is ignored; one
     /// that sees us elsewhere than before means a new flow (RFC 5626 §4.4.2).
-    pub fn stun(&mut self, net: &mut Net, now: Instant, flow: Flow, bytes: &[u8]) {
+    pub fn stun(&mut self, step: &mut Step<'_>, flow: Flow, bytes: &[u8]) {
         let asked = self
             .registrations
             .iter()
@@ -185,26 +183,26 @@ impl Agent {
         let Some((place, rhythm, mapped)) = asked else {
             return;
         };
-        net.counters.keepalives += 1;
+        step.net.counters.keepalives += 1;
         if rhythm.mapped.is_some_and(|before| before != mapped) {
-            return self.flow_lost(net, now, flow, "the NAT has given us another address");
+            return self.flow_lost(step, flow, "the NAT has given us another address");
         }
         let rhythm = KeepaliveInterval {
             mapped: Some(mapped),
             ..rhythm
         };
-        self.rest(net, now, place, rhythm);
+        self.rest(step, place, rhythm);
     }
 
     /// A CRLF came over a stream, or an answer to a request over any flow: it works, and
     /// its keep-alive need not be answered any more.
-    pub fn pong(&mut self, net: &mut Net, now: Instant, flow: Flow) {
+    pub fn pong(&mut self, step: &mut Step<'_>, flow: Flow) {
         for place in 0..self.registrations.len() {
             let registration = &self.registrations[place];
             if registration.flow == Some(flow)
                 && let Keepalive::Asking(rhythm, _) = registration.keepalive
             {
-                self.rest(net, now, place, rhythm);
+                self.rest(step, place, rhythm);
             }
         }
     }

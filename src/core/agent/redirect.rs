@@ -6,43 +6,41 @@ use super::compose::bracketed;
 use super::request::{ClientRequest, Failure, Purpose};
 use super::{Agent, tell, text};
 use crate::limits;
-use crate::proxy::{Net, Response};
+use crate::proxy::{Response, Step};
 use crate::scan::Name;
 use crate::send::Event;
-use crate::time::Instant;
 use crate::uri::Uri;
 
 impl Agent {
     /// A 3xx came.
     pub(super) fn redirected(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         mut ask: ClientRequest,
         response: &Response<'_>,
     ) {
         let Some(target) = next(&ask, response) else {
             let why = format!("the answer was {} and leads nowhere new", response.status);
-            return self.failed(net, now, ask, Failure::new(response.status, why));
+            return self.failed(step, ask, Failure::new(response.status, why));
         };
         if ask.redirects.len() >= limits::AGENT_REDIRECTS_MAX {
             let why = format!("gave up after {} redirects", limits::AGENT_REDIRECTS_MAX);
-            return self.failed(net, now, ask, Failure::new(response.status, why));
+            return self.failed(step, ask, Failure::new(response.status, why));
         }
         let turn = match ask.purpose {
             Purpose::Register(reg_id) => self.turn(reg_id),
             Purpose::Invite(_) | Purpose::Renew(_) | Purpose::Bye(_) | Purpose::Excess => 0,
         };
         push(&mut ask, &target);
-        match self.open(net, &ask, turn) {
+        match self.open(step.net, &ask, turn) {
             Ok(flow) => {
                 if let Purpose::Register(reg_id) = ask.purpose {
                     let to = text(&target.uri);
-                    tell(net, Event::Redirected { reg_id, to });
+                    tell(step.net, Event::Redirected { reg_id, to });
                 }
-                self.send(net, now, ask, flow);
+                self.send(step, ask, flow);
             }
-            Err(failure) => self.failed(net, now, ask, failure),
+            Err(failure) => self.failed(step, ask, failure),
         }
     }
 }

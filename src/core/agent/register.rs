@@ -10,7 +10,7 @@ use super::route::uri_of;
 use super::{Agent, between, tell};
 use crate::id::Flow;
 use crate::limits;
-use crate::proxy::{Net, Response};
+use crate::proxy::{Net, Response, Step};
 use crate::scan::Name;
 use crate::scan::address::{self, Address};
 use crate::send::{Event, Hop};
@@ -71,16 +71,16 @@ impl Registration {
 impl Agent {
     /// D-U1: a REGISTER with no Route, to the domain. Told again, it refreshes
     /// every flow at once, and tries those that are lost.
-    pub(super) fn begin(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn begin(&mut self, step: &mut Step<'_>) {
         if self.registrations.is_empty() {
-            self.add(net, Vec::new());
-            return self.register(net, now, 0);
+            self.add(step.net, Vec::new());
+            return self.register(step, 0);
         }
         for place in 0..self.registrations.len() {
             let Registration { reg_id, stage, .. } = self.registrations[place];
             let purpose = Purpose::Register(reg_id);
             if stage == Stage::Settled && self.requests.iter().all(|ask| ask.purpose != purpose) {
-                self.register(net, now, place);
+                self.register(step, place);
             }
         }
     }
@@ -113,7 +113,7 @@ impl Agent {
 
     /// Sends a REGISTER: over its own flow with that flow's Route while it is
     /// bound (D-U17), else as at the start.
-    pub(super) fn register(&mut self, net: &mut Net, now: Instant, place: usize) {
+    pub(super) fn register(&mut self, step: &mut Step<'_>, place: usize) {
         let reg_id = self.registrations[place].reg_id;
         let expires_s = match self.registrations[place].stage {
             Stage::New | Stage::Settled => self.settings.expires_s,
@@ -138,10 +138,10 @@ impl Agent {
         ask.cseq = registration.cseq + 1;
         ask.contact = Contact::Binding { reg_id, expires_s };
         let own = registration.flow.filter(|_| registration.is_live());
-        let flow = own.map_or_else(|| self.open(net, &ask, self.turn(reg_id)), Ok);
+        let flow = own.map_or_else(|| self.open(step.net, &ask, self.turn(reg_id)), Ok);
         match flow {
-            Ok(flow) => self.send(net, now, ask, flow),
-            Err(failure) => self.failed(net, now, ask, failure),
+            Ok(flow) => self.send(step, ask, flow),
+            Err(failure) => self.failed(step, ask, failure),
         }
     }
 
@@ -175,8 +175,7 @@ impl Agent {
     /// A 2xx to a REGISTER.
     pub(super) fn registered_with(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         reg_id: u32,
         ask: ClientRequest,
         response: &Response<'_>,
@@ -187,15 +186,15 @@ impl Agent {
         let registration = &mut self.registrations[place];
         registration.cseq = ask.cseq;
         if registration.stage == Stage::Leaving {
-            return self.left(net, place);
+            return self.left(step.net, place);
         }
         let again = registration.is_live() && registration.flow == Some(flow);
         let expires_s = granted(&ask, &self.settings.instance, response);
-        let until = now + Duration::from_secs(expires_s.into());
+        let until = step.now + Duration::from_secs(expires_s.into());
         let registration = &mut self.registrations[place];
         registration.until = Some(until);
         registration.flow = Some(flow);
-        registration.proxy = net.flows.peer(flow);
+        registration.proxy = step.net.flows.peer(flow);
         registration.failures = 0;
         registration.stage = Stage::Settled;
         if !again {
@@ -206,16 +205,16 @@ impl Agent {
         registration.service_route = values
             .map(|value| value.of(response.bytes).to_vec())
             .collect();
-        self.bind(now, place, &ask, flow, until);
+        self.bind(step.now, place, &ask, flow, until);
         // Early enough for another two attempts.
         let refresh_s = between(
-            net,
+            step.net,
             u64::from(expires_s) * 8 / 10,
             u64::from(expires_s) * 9 / 10,
         );
-        self.wait(net, now, place, refresh_s.max(1));
+        self.wait(step, place, refresh_s.max(1));
         if !again {
-            self.start_keepalives(net, now, place, response);
+            self.start_keepalives(step, place, response);
         }
         if let Some(proxy) = self.registrations[place].proxy {
             let flows = self.registered();
@@ -229,13 +228,13 @@ impl Agent {
                     flows,
                 }
             };
-            tell(net, news);
+            tell(step.net, news);
         }
-        self.add_proxies(net, now, response);
+        self.add_proxies(step, response);
         if !self.ready && self.patience == 0 {
-            self.patience = self.alarm(net, now + limits::AGENT_READY_MAX);
+            self.patience = self.alarm(step.net, step.now + limits::AGENT_READY_MAX);
         }
-        self.settle(net);
+        self.settle(step.net);
     }
 
     /// S-3, S-7: what the flow was opened for, and the topmost Service-Route.
@@ -260,13 +259,13 @@ impl Agent {
 
     /// D-U9 to D-U12: a flow of its own to each proxy named, but for one that
     /// is in use already (D-U16).
-    fn add_proxies(&mut self, net: &mut Net, now: Instant, response: &Response<'_>) {
+    fn add_proxies(&mut self, step: &mut Step<'_>, response: &Response<'_>) {
         let bytes = response.bytes;
         let values = response.message.values(bytes, Name::OutboundProxy);
         let wanted: Vec<Vec<u8>> = values
             .filter_map(|value| address::outbound_proxy(bytes, value).ok())
             .map(|address| bracketed(address.uri.of(bytes)))
-            .filter(|route| !self.leads_to_known(net, uri_of(route)))
+            .filter(|route| !self.leads_to_known(step.net, uri_of(route)))
             .collect();
         for route in wanted {
             if self
@@ -285,9 +284,9 @@ impl Agent {
                     place
                 }
                 None if self.registrations.len() >= limits::EDGE_SET_MAX => return,
-                None => self.add(net, vec![route]),
+                None => self.add(step.net, vec![route]),
             };
-            self.register(net, now, place);
+            self.register(step, place);
         }
     }
 
@@ -304,8 +303,7 @@ impl Agent {
     /// A REGISTER came to nothing.
     pub(super) fn not_registered(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         reg_id: u32,
         ask: ClientRequest,
         failure: Failure,
@@ -315,7 +313,7 @@ impl Agent {
         };
         self.registrations[place].cseq = ask.cseq;
         if self.registrations[place].stage == Stage::Leaving {
-            return self.left(net, place);
+            return self.left(step.net, place);
         }
         // D-U6: where the redirect led stays the way of later attempts.
         if self.registrations[place].routes.is_empty() {
@@ -324,28 +322,28 @@ impl Agent {
         let told = failure.retry_after_s.filter(|_| failure.status == 503);
         if let Some(told) = told.filter(|_| self.registrations[place].is_live()) {
             // O-28: the binding and its flow are as good as before.
-            return self.wait(net, now, place, told.into());
+            return self.wait(step, place, told.into());
         }
         if self.registrations[place].alarm != 0 {
             // Its flow was lost, which has been counted and told.
-            return self.settle(net);
+            return self.settle(step.net);
         }
         self.unbind(place);
         let turn = self.registrations[place].turn;
         self.registrations[place].turn = turn.wrapping_add(1);
         let retry_s = (!failure.is_final).then(|| {
             let told = failure.retry_after_s.map(u64::from);
-            told.unwrap_or_else(|| self.back_off(net, place))
+            told.unwrap_or_else(|| self.back_off(step.net, place))
         });
         if let Some(retry_s) = retry_s {
-            self.wait(net, now, place, retry_s);
+            self.wait(step, place, retry_s);
             let is_drawn = failure.retry_after_s.is_none();
             self.registrations[place].is_patient = is_drawn && self.registered() > 0;
         }
-        self.hasten(net, now);
+        self.hasten(step);
         let Failure { status, why, .. } = failure;
         tell(
-            net,
+            step.net,
             Event::NotRegistered {
                 reg_id,
                 status,
@@ -354,22 +352,22 @@ impl Agent {
             },
         );
         self.registrations[place].stage = Stage::Settled;
-        self.settle(net);
+        self.settle(step.net);
     }
 
     /// The flow of a binding has failed (O-25, O-26): it is registered anew
     /// after a while (O-27).
-    pub(super) fn lose(&mut self, net: &mut Net, now: Instant, place: usize, why: &'static str) {
+    pub(super) fn lose(&mut self, step: &mut Step<'_>, place: usize, why: &'static str) {
         let registration = &self.registrations[place];
         let (reg_id, proxy) = (registration.reg_id, registration.proxy);
         self.unbind(place);
-        let retry_s = self.back_off(net, place);
-        self.wait(net, now, place, retry_s);
+        let retry_s = self.back_off(step.net, place);
+        self.wait(step, place, retry_s);
         self.registrations[place].is_patient = self.registered() > 0;
-        self.hasten(net, now);
+        self.hasten(step);
         if let Some(proxy) = proxy {
             tell(
-                net,
+                step.net,
                 Event::FlowLost {
                     reg_id,
                     proxy,
@@ -392,9 +390,9 @@ impl Agent {
     }
 
     /// Sends its next REGISTER then.
-    fn wait(&mut self, net: &mut Net, now: Instant, place: usize, wait_s: u64) {
-        let due = now + Duration::from_secs(wait_s);
-        let alarm = self.alarm(net, due);
+    fn wait(&mut self, step: &mut Step<'_>, place: usize, wait_s: u64) {
+        let due = step.now + Duration::from_secs(wait_s);
+        let alarm = self.alarm(step.net, due);
         let registration = &mut self.registrations[place];
         (registration.alarm, registration.due) = (alarm, due);
         registration.is_patient = false;
@@ -402,7 +400,7 @@ impl Agent {
 
     /// The last flow that worked is gone: what waits as long as it may while
     /// another one works waits as when all have failed (O-27).
-    fn hasten(&mut self, net: &mut Net, now: Instant) {
+    fn hasten(&mut self, step: &mut Step<'_>) {
         if self.registered() > 0 {
             return;
         }
@@ -412,10 +410,10 @@ impl Agent {
                 continue;
             }
             let due = registration.due;
-            let retry_s = self.back_off(net, place);
+            let retry_s = self.back_off(step.net, place);
             self.registrations[place].is_patient = false;
-            if now + Duration::from_secs(retry_s) < due {
-                self.wait(net, now, place, retry_s);
+            if step.now + Duration::from_secs(retry_s) < due {
+                self.wait(step, place, retry_s);
             }
         }
     }
@@ -449,13 +447,13 @@ impl Agent {
     }
 
     /// Removes every binding, each over its own flow.
-    pub(super) fn unregister(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn unregister(&mut self, step: &mut Step<'_>) {
         for place in 0..self.registrations.len() {
             if self.registrations[place].is_live() {
                 self.registrations[place].stage = Stage::Leaving;
-                self.register(net, now, place);
+                self.register(step, place);
             } else {
-                self.left(net, place);
+                self.left(step.net, place);
             }
         }
     }

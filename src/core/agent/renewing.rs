@@ -1,17 +1,16 @@
 //! re-INVITE: a call that is up is offered again as it stands, so that both
 //! sides know it still is (RFC 3261 §14.1).
 
-use super::calling::Stage;
+use super::call::Stage;
 use super::dialog;
 use super::request::{ClientRequest, Contact, Purpose};
 use super::{Agent, sdp, tell};
-use crate::proxy::{Net, Response};
+use crate::proxy::{Response, Step};
 use crate::send::Event;
-use crate::time::Instant;
 
 impl Agent {
     /// Renews every call that is up and has no INVITE under way.
-    pub(super) fn renew(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn renew(&mut self, step: &mut Step<'_>) {
         for place in 0..self.calls.len() {
             let call = &self.calls[place];
             let number = call.number;
@@ -19,33 +18,32 @@ impl Agent {
                 |ask| matches!(ask.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
             );
             if matches!(call.stage, Stage::Up) && call.unacked.is_none() && !waits {
-                self.renew_call(net, now, place);
+                self.renew_call(step, place);
             }
         }
     }
 
-    fn renew_call(&mut self, net: &mut Net, now: Instant, place: usize) {
+    fn renew_call(&mut self, step: &mut Step<'_>, place: usize) {
         let purpose = Purpose::Renew(self.calls[place].number);
         let Some(mut ask) = self.next_within(place, purpose, "INVITE") else {
             return;
         };
         ask.contact = Contact::Target;
-        match self.way(net, now, place, &ask) {
+        match self.way(step, place, &ask) {
             Ok(flow) => {
-                if let Some((_, addr)) = net.flows.reached_at(flow) {
-                    sdp::offer(addr, net.chance(), &mut ask.body);
+                if let Some((_, addr)) = step.net.flows.reached_at(flow) {
+                    sdp::offer(addr, step.net.chance(), &mut ask.body);
                 }
-                self.send(net, now, ask, flow);
+                self.send(step, ask, flow);
             }
-            Err(failure) => self.failed(net, now, ask, failure),
+            Err(failure) => self.failed(step, ask, failure),
         }
     }
 
     /// The 2xx: the target may have moved (RFC 3261 §12.2.1.2).
     pub(super) fn renewed(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         number: u32,
         ask: ClientRequest,
         response: &Response<'_>,
@@ -63,11 +61,11 @@ impl Agent {
         if let Some(target) = dialog::target(response.bytes, response.message) {
             dialog.target = target;
         }
-        let acked = self.ack(net, now, &dialog);
+        let acked = self.ack(step, &dialog);
         let call = &mut self.calls[place];
         call.acked = acked;
         call.invite = ask.number;
         call.dialog = Some(dialog);
-        tell(net, Event::Renewed { call: number });
+        tell(step.net, Event::Renewed { call: number });
     }
 }

@@ -5,9 +5,8 @@ use super::credentials::Learned;
 use super::{Agent, text};
 use crate::id::{ClientId, Flow};
 use crate::limits;
-use crate::proxy::{Net, Owner, Response};
+use crate::proxy::{Owner, Response, Step};
 use crate::scan::{Name, StartLine};
-use crate::time::Instant;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,163 +184,128 @@ impl Agent {
     }
 
     /// Sends it over `flow`, in a transaction of its own.
-    pub(super) fn send(&mut self, net: &mut Net, now: Instant, mut ask: ClientRequest, flow: Flow) {
+    pub(super) fn send(&mut self, step: &mut Step<'_>, mut ask: ClientRequest, flow: Flow) {
         ask.number = self.number();
         // Named before anything can fail, so that the next attempt leaves it out.
         ask.flow = Some(flow);
-        let reserved = net.txns.reserve(Owner::Agent(ask.number));
-        let Some((client, (transport, sent_by))) = reserved.zip(net.flows.reached_at(flow)) else {
+        let reserved = step.net.txns.reserve(Owner::Agent(ask.number));
+        let Some((client, (transport, sent_by))) = reserved.zip(step.net.flows.reached_at(flow))
+        else {
             let failure = Failure::lost("there is no socket towards the next hop");
-            return self.failed(net, now, ask, failure);
+            return self.failed(step, ask, failure);
         };
         let mut branch = Vec::new();
-        net.txns.write_branch(client, &mut branch);
-        let cnonce = net.chance();
-        let bytes = net.pool.build(2_048, |out| {
+        step.net.txns.write_branch(client, &mut branch);
+        let cnonce = step.net.chance();
+        let bytes = step.net.pool.build(2_048, |out| {
             self.write(&ask, transport, sent_by, &branch, cnonce, out);
         });
-        net.txns
-            .start(now, client, ask.method.as_bytes(), flow, bytes.clone());
-        net.counters.requests_out += 1;
-        net.transmit(flow, bytes);
+        step.net
+            .txns
+            .start(step.now, client, ask.method.as_bytes(), flow, bytes.clone());
+        step.net.counters.requests_out += 1;
+        step.net.transmit(flow, bytes);
         ask.client = Some(client);
         ask.heard = false;
         ask.outlives = None;
-        ask.suspicion = self.alarm(net, now + limits::AGENT_SILENCE_MAX);
+        ask.suspicion = self.alarm(step.net, step.now + limits::AGENT_SILENCE_MAX);
         self.requests.push(ask);
     }
 
     /// A response to one of our requests.
-    pub(super) fn heard(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        number: u32,
-        response: &Response<'_>,
-    ) {
+    pub(super) fn heard(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
         let Some(place) = self.requests.iter().position(|ask| ask.number == number) else {
             // The request has had its final answer.
-            return self.heard_late(net, now, number, response);
+            return self.heard_late(step, number, response);
         };
         self.requests[place].heard = true;
         if let Some(flow) = self.requests[place].flow {
-            self.pong(net, now, flow);
+            self.pong(step, flow);
         }
         if response.status < 200 {
             let purpose = self.requests[place].purpose;
-            return self.provisional(net, now, purpose, response);
+            return self.provisional(step, purpose, response);
         }
         let ask = self.requests.remove(place);
         match response.status {
-            200..300 => self.accepted(net, now, ask, response),
-            300..=399 => self.redirected(net, now, ask, response),
-            401 | 407 => self.challenged(net, now, ask, response),
-            _ => self.refused(net, now, ask, response),
+            200..300 => self.accepted(step, ask, response),
+            300..=399 => self.redirected(step, ask, response),
+            401 | 407 => self.challenged(step, ask, response),
+            _ => self.refused(step, ask, response),
         }
     }
 
-    fn provisional(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        purpose: Purpose,
-        response: &Response<'_>,
-    ) {
+    fn provisional(&mut self, step: &mut Step<'_>, purpose: Purpose, response: &Response<'_>) {
         if let Purpose::Invite(call) = purpose {
-            self.progress(net, now, call, response);
+            self.progress(step, call, response);
         }
     }
 
-    fn accepted(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        ask: ClientRequest,
-        response: &Response<'_>,
-    ) {
+    fn accepted(&mut self, step: &mut Step<'_>, ask: ClientRequest, response: &Response<'_>) {
         match ask.purpose {
-            Purpose::Register(reg_id) => self.registered_with(net, now, reg_id, ask, response),
-            Purpose::Invite(call) => self.answered(net, now, call, ask, response),
-            Purpose::Renew(call) => self.renewed(net, now, call, ask, response),
-            Purpose::Bye(call) => self.ended(net, call),
+            Purpose::Register(reg_id) => self.registered_with(step, reg_id, ask, response),
+            Purpose::Invite(call) => self.answered(step, call, ask, response),
+            Purpose::Renew(call) => self.renewed(step, call, ask, response),
+            Purpose::Bye(call) => self.ended(step.net, call),
             Purpose::Excess => {}
         }
     }
 
-    fn refused(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        mut ask: ClientRequest,
-        response: &Response<'_>,
-    ) {
+    fn refused(&mut self, step: &mut Step<'_>, mut ask: ClientRequest, response: &Response<'_>) {
         if response.status == 423 && self.lengthen(&mut ask, response) {
             ask.cseq += 1;
-            return self.repeat(net, now, ask);
+            return self.repeat(step, ask);
         }
         let mut failure = Failure::answer(response);
         failure.is_final = matches!(response.status, 403 | 404 | 405 | 420 | 439);
         // S-22: only what says that nobody has looked at the request.
         failure.flow = matches!(response.status, 430 | 503 | 504);
-        self.failed(net, now, ask, failure);
+        self.failed(step, ask, failure);
     }
 
     /// The same request again over the same flow.
-    fn repeat(&mut self, net: &mut Net, now: Instant, ask: ClientRequest) {
+    fn repeat(&mut self, step: &mut Step<'_>, ask: ClientRequest) {
         match ask.flow {
-            Some(flow) if net.flows.lives(flow) => self.send(net, now, ask, flow),
-            Some(_) | None => self.failed(net, now, ask, Failure::lost("the connection is gone")),
+            Some(flow) if step.net.flows.lives(flow) => self.send(step, ask, flow),
+            Some(_) | None => self.failed(step, ask, Failure::lost("the connection is gone")),
         }
     }
 
-    fn challenged(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        mut ask: ClientRequest,
-        response: &Response<'_>,
-    ) {
+    fn challenged(&mut self, step: &mut Step<'_>, mut ask: ClientRequest, response: &Response<'_>) {
         let status = response.status;
         match self.credentials.learn(response) {
             Learned::Nothing => {
                 let why = "the challenge offers no digest algorithm spoken here";
                 self.failed(
-                    net,
-                    now,
+                    step,
                     ask,
                     Failure::hopeless(status, format!("{status}: {why}")),
                 )
             }
             Learned::Fresh { .. } if ask.challenges >= limits::AGENT_CHALLENGES_MAX => {
                 let why = format!("{status} again and again: the password is never enough");
-                self.failed(net, now, ask, Failure::hopeless(status, why))
+                self.failed(step, ask, Failure::hopeless(status, why))
             }
             Learned::Fresh { stale: false } if ask.challenges > 0 => {
                 let user = &self.settings.auth_user;
                 let why =
                     format!("{status}: the user name \"{user}\" or its password is not accepted");
-                self.failed(net, now, ask, Failure::hopeless(status, why))
+                self.failed(step, ask, Failure::hopeless(status, why))
             }
             Learned::Fresh { .. } => {
                 ask.challenges += 1;
                 ask.cseq += 1;
-                self.repeat(net, now, ask);
+                self.repeat(step, ask);
             }
         }
     }
 
     /// It has no good end: the one who waits for it decides what follows.
-    pub(super) fn failed(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        ask: ClientRequest,
-        failure: Failure,
-    ) {
+    pub(super) fn failed(&mut self, step: &mut Step<'_>, ask: ClientRequest, failure: Failure) {
         match ask.purpose {
-            Purpose::Register(reg_id) => self.not_registered(net, now, reg_id, ask, failure),
+            Purpose::Register(reg_id) => self.not_registered(step, reg_id, ask, failure),
             Purpose::Invite(call) | Purpose::Renew(call) | Purpose::Bye(call) => {
-                self.call_failed(net, now, call, ask, failure);
+                self.call_failed(step, call, ask, failure);
             }
             Purpose::Excess => {}
         }

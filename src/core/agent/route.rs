@@ -3,11 +3,10 @@
 
 use super::Agent;
 use crate::id::{Flow, Transport};
-use crate::proxy::Net;
+use crate::proxy::{Net, Step};
 use crate::scan::address::Address;
 use crate::send::Hop;
 use crate::span::Span;
-use crate::time::Instant;
 use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 use super::request::{ClientRequest, Failure};
@@ -106,21 +105,20 @@ impl Agent {
     /// none of those where the URI leads, and last any flow that lives.
     pub(super) fn sticky(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         ask: &ClientRequest,
     ) -> Result<Flow, Failure> {
         let target = ask
             .routes
             .first()
             .map_or(&ask.uri[..], |route| uri_of(route));
-        let chance = net.chance();
-        if let Some(found) = self.stick.find(now, target, &[], chance) {
+        let chance = step.net.chance();
+        if let Some(found) = self.stick.find(step.now, target, &[], chance) {
             return Ok(found.flow);
         }
-        let literal = self.hop(net, target, 0);
+        let literal = self.hop(step.net, target, 0);
         if let Ok(hop) = literal
-            && let Some(flow) = net.reach(hop)
+            && let Some(flow) = step.net.reach(hop)
         {
             return Ok(flow);
         }

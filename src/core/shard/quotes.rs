@@ -58,7 +58,7 @@ impl Shard {
         self.net.counters.unreachable_heeded += 1;
         match self.role_mut(now) {
             RoleMut::Proxy(proxy, mut turn) => proxy.unreached(&mut turn, client),
-            RoleMut::Agent(agent, net) => agent.unreached(net, now, client, flow),
+            RoleMut::Agent(agent, mut step) => agent.unreached(&mut step, client, flow),
         }
         if self.net.peers.doubt(now, flow) {
             self.ask(flow);

@@ -90,7 +90,7 @@ impl Shard {
                 turn.policy.flow_lost(turn.net, now, flow, back);
                 proxy.flow_lost(&mut turn, flow, was_up, back);
             }
-            RoleMut::Agent(agent, net) => agent.flow_lost(net, now, flow, why),
+            RoleMut::Agent(agent, mut step) => agent.flow_lost(&mut step, flow, why),
         }
     }
 
@@ -182,7 +182,7 @@ impl Shard {
                     self.net.counters.keepalives += 1;
                     match self.role_mut(now) {
                         // The one who pings takes it for two pongs.
-                        RoleMut::Agent(agent, net) => agent.pong(net, now, flow),
+                        RoleMut::Agent(agent, mut step) => agent.pong(&mut step, flow),
                         // O-7: who opened the flow pings; two pongs are no ping.
                         RoleMut::Proxy(_, mut turn) if !opened => {
                             turn.on_keepalive(flow);
@@ -197,7 +197,7 @@ impl Shard {
                 frame::Stream::Skip { len } => {
                     self.net.counters.keepalives += 1;
                     match self.role_mut(now) {
-                        RoleMut::Agent(agent, net) => agent.pong(net, now, flow),
+                        RoleMut::Agent(agent, mut step) => agent.pong(&mut step, flow),
                         RoleMut::Proxy(_, turn) => turn.net.peers.answers(flow),
                     }
                     used += len;

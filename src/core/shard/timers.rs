@@ -3,7 +3,7 @@
 use super::{INVITE, RoleMut, SWEEP_EVERY, Shard};
 use crate::agent::Agent;
 use crate::id::StreamId;
-use crate::proxy::{Net, Owner, Proxy, Timer, Turn};
+use crate::proxy::{Owner, Proxy, Step, Timer, Turn};
 use crate::time::Instant;
 use crate::txn::Due;
 
@@ -18,7 +18,7 @@ impl Shard {
                     self.net.peers.note_request_sent(now, send.flow, is_invite);
                     match self.role_mut(now) {
                         RoleMut::Proxy(proxy, mut turn) => proxy.repeat(&mut turn, owner, send),
-                        RoleMut::Agent(_, net) => net.transmit_send(Some(send)),
+                        RoleMut::Agent(_, step) => step.net.transmit_send(Some(send)),
                     }
                 }
                 Due::Resend(send) => {
@@ -26,7 +26,7 @@ impl Shard {
                     self.net.peers.note_request_sent(now, send.flow, false);
                     match self.role_mut(now) {
                         RoleMut::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
-                        RoleMut::Agent(_, net) => net.transmit_send(Some(send)),
+                        RoleMut::Agent(_, step) => step.net.transmit_send(Some(send)),
                     }
                 }
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
@@ -40,7 +40,7 @@ impl Shard {
                 | Due::User(Timer::Branch { .. } | Timer::Later | Timer::Sweep | Timer::Agent(_)) => {
                     match self.role_mut(now) {
                         RoleMut::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
-                        RoleMut::Agent(agent, net) => agent_due(agent, net, now, due),
+                        RoleMut::Agent(agent, mut step) => agent_due(agent, &mut step, due),
                     }
                 }
             }
@@ -71,13 +71,15 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
     }
 }
 
-fn agent_due(agent: &mut Agent, net: &mut Net, now: Instant, due: Due<Owner, Timer>) {
+fn agent_due(agent: &mut Agent, step: &mut Step<'_>, due: Due<Owner, Timer>) {
     match due {
-        Due::ClientTimeout { owner, .. } => agent.timed_out(net, now, owner),
-        Due::User(Timer::Agent(number)) => agent.due(net, now, number),
+        Due::ClientTimeout { owner, .. } => agent.timed_out(step, owner),
+        Due::User(Timer::Agent(number)) => agent.due(step, number),
         Due::User(Timer::Sweep) => {
-            agent.sweep(now);
-            net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+            agent.sweep(step.now);
+            step.net
+                .txns
+                .set_timer(step.now + SWEEP_EVERY, Timer::Sweep);
         }
         Due::Trying { .. }
         | Due::AckTimeout { .. }
