@@ -15,8 +15,8 @@ use super::policy::Home;
 use crate::id::Flow;
 use crate::proxy::{Net, Policy};
 use crate::scan::address::Address;
+use crate::scan::first_value;
 use crate::send::{Far, Handoff};
-use crate::span::Span;
 use crate::stick::{Bound, Source};
 use crate::time::Instant;
 
@@ -146,9 +146,8 @@ impl Home {
         let mut paths = std::mem::take(&mut self.paths);
         for binding in self.location.bindings(now, aor) {
             let path = binding.path();
-            let end = super::routing::first_value(path).min(path.len());
             if let Some(flow) = binding.flow
-                && let Ok(top) = Address::parse(path, Span::new(0, end))
+                && let Ok(top) = Address::parse(path, first_value(path))
             {
                 paths.push((flow, net.pool.copy(top.uri.of(path)), binding.expires));
             }
