@@ -1,30 +1,26 @@
-//! What leaves: the flow table, the outbox, and the bounded queues that stand
-//! between a full kernel buffer and the rest of the shard.
+//! What leaves, in three parts:
 //!
-//! `Flows` and `Output` belong to the core's side of the border, the queues to
-//! whoever drains it; all of them are plain values. Invariants: a stream id is
-//! never reused for another connection; a queue never grows past its bound.
+//! - `flows`, the flow table: sockets and connections, who may be at their far ends,
+//!   and which of them a request to a [`Hop`] takes.
+//! - `outbox`: what the core asks of the shell ([`Output`]), and the bounded queues
+//!   that stand between a full kernel buffer and the rest of the shard.
+//! - `liveness`: which peers answer ([`Peers`]) and which destinations failed
+//!   ([`Health`]).
+//!
+//! The queues belong to whoever drains the outbox, the rest to the core's side of the
+//! border; all of it is plain values. Invariants: a stream id is never reused for
+//! another connection; a queue never grows past its bound.
 
-mod datagram_queue;
-mod event;
 mod flows;
-mod handoff;
-mod health;
-mod hop;
-mod names;
-mod output;
-mod peer_rule;
-mod peers;
-mod stream_queue;
+mod liveness;
+mod outbox;
 
-pub use datagram_queue::{DatagramQueue, Dropped};
-pub use event::{Event, Party};
-pub use flows::{Accepted, Flows, KnownAs, Local, Reach, SentBy, Stream};
-pub use handoff::{Far, Handoff, Held, Refresh};
-pub use health::Health;
-pub use hop::Hop;
-pub use names::{NameId, Names};
-pub use output::{Notice, Output};
-pub use peer_rule::{Clear, End, HostRule, PeerRule, Ports, network};
-pub use peers::{KeepaliveRole, LivenessEvent, Peers};
-pub use stream_queue::{Overflow, StreamQueue};
+pub use flows::{
+    Accepted, Clear, End, Flows, Hop, HostRule, KnownAs, Local, NameId, Names, PeerRule, Ports,
+    Reach, SentBy, Stream, network,
+};
+pub use liveness::{Health, KeepaliveRole, LivenessEvent, Peers};
+pub use outbox::{
+    DatagramQueue, Dropped, Event, Far, Handoff, Held, Notice, Output, Overflow, Party, Refresh,
+    StreamQueue,
+};

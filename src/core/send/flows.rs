@@ -10,17 +10,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
-use super::handoff::Far;
-use super::hop::Hop;
-use super::names::{NameId, Names};
-use super::peer_rule::End;
+use super::Far;
 use crate::frame;
 use crate::id::{Flow, ShardSet, Slab, StreamId, Transport};
 use crate::limits;
 use crate::locate::is_unicast;
 use crate::time::Instant;
 
+pub use hop::Hop;
 pub use locals::{KnownAs, Local, SentBy};
+pub use names::{NameId, Names};
+pub use peer_rule::{Clear, End, HostRule, PeerRule, Ports, network};
 
 /// One connection.
 #[derive(Debug)]
@@ -318,7 +318,11 @@ impl Flows {
     }
 }
 
+mod far_side;
+mod hop;
 mod locals;
+mod names;
+mod peer_rule;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,9 @@
 
 use std::net::SocketAddr;
 
-use super::{Accepted, Flows, Stream};
+use super::{Accepted, Flows, NameId, Stream};
 use crate::frame;
 use crate::id::{Flow, StreamId, Transport};
-use crate::send::names::NameId;
 use crate::time::Instant;
 
 impl Flows {

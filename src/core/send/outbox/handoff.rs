@@ -1,8 +1,8 @@
 //! What one shard of a node says to another. All of it is by value: two shards
 //! share no memory, and a thing handed over belongs to whoever has it.
 
-use super::peer_rule::End;
 use crate::id::{Flow, StreamId};
+use crate::send::End;
 use crate::time::Instant;
 use crate::trust::Ingress;
 
