@@ -305,7 +305,7 @@ fn tell(net: &mut Net, event: Event) {
 
 /// A number from `low` to `high`, by chance.
 fn between(net: &mut Net, low: u64, high: u64) -> u64 {
-    low + net.chance() % (high.saturating_sub(low) + 1)
+    low + net.secrets.chance() % (high.saturating_sub(low) + 1)
 }
 
 /// The text of a header value, for people.

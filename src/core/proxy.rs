@@ -9,29 +9,40 @@
 //! state.
 
 mod acks;
+mod answers;
 mod branches;
 mod build;
 mod cancel;
-mod cluster;
+mod circuits;
 mod context;
 mod counters;
 mod evicting;
 pub mod fact;
 mod final_answer;
+mod handing;
+mod keepalives;
+mod liveness;
 mod locating;
+mod loops;
 mod maddr;
 mod net;
 mod overload;
 mod own;
+mod own_params;
 mod pass;
+mod reach;
+mod received;
 mod redirects;
 mod rejected;
 mod requests;
 mod responses;
 mod returning;
 mod route_set;
+mod secrets;
 mod secure;
+mod servers;
 mod shedding;
+mod standby;
 mod step;
 mod timers;
 mod unproven;
@@ -39,16 +50,20 @@ mod validate;
 
 pub use context::{Branch, Context, State};
 pub use counters::Counters;
-use counters::Fate;
+pub(crate) use counters::Fate;
 pub use fact::{Fact, Facts};
 pub(crate) use final_answer::PHONE_AWAY;
+pub use liveness::Liveness;
 pub use maddr::Maddr;
-pub use net::{Net, Owner, Request, Timer};
+pub use net::{Net, Owner, Timer};
 pub use overload::Restraint;
 pub use pass::Pass;
+pub use received::{Request, Response};
 pub(crate) use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
 pub use route_set::Recorded;
+pub use secrets::Secrets;
+pub use servers::Servers;
 pub use step::Step;
 
 use std::net::SocketAddr;
@@ -58,7 +73,7 @@ use crate::edit::Edits;
 use crate::id::{Flow, Slab, Transport};
 use crate::limits;
 use crate::locate::Waiter;
-use crate::scan::{Message, Name};
+use crate::scan::Message;
 use crate::send::{End, Handoff, Hop, Refresh};
 use crate::span::Span;
 use crate::stick::Reopen;
@@ -256,27 +271,6 @@ pub enum Verdict {
     HandOver(u8),
     /// Say nothing.
     Drop,
-}
-
-/// A response with what was already read from it.
-#[derive(Clone, Copy, Debug)]
-pub struct Response<'a> {
-    /// Its bytes.
-    pub bytes: &'a [u8],
-    /// Its outline.
-    pub message: &'a Message,
-    /// Its status.
-    pub status: u16,
-    /// The flow it came on.
-    pub flow: Flow,
-}
-
-impl Response<'_> {
-    /// Number of Via values; ours is one of them.
-    #[must_use]
-    pub fn hops(&self) -> usize {
-        self.message.count(self.bytes, Name::Via)
-    }
 }
 
 /// What the edge and the home decide, each in its own way.

@@ -3,7 +3,18 @@
 //! `deadline` says when time itself is the next input. Nothing here waits,
 //! and everything a shard owns it owns alone.
 //!
-//! bytes → `frame` → `scan` → `txn` → role (`edge` or `home`) → `edit` → `send`
+//! A request takes seven steps, each a call here of that name:
+//!
+//! 1. `frame` ([`frame::datagram`], [`frame::stream`]): where the message ends.
+//! 2. [`scan`]: what it says, in one pass that leaves spans.
+//! 3. `identify`: who sends it, by what its flow proves.
+//! 4. `recognise`: whether its transaction is there already, and whether it may come in.
+//! 5. `validate`: what any proxy checks.
+//! 6. `route`: where it goes, which the role says ([`Policy`]).
+//! 7. `forward`: the changes, the transactions, and the requests of its branches in the
+//!    outbox, which `poll` empties.
+//!
+//! An answer is framed and scanned, and [`Proxy::response`] does the rest.
 
 mod accepting;
 mod handoffs;
@@ -24,7 +35,7 @@ use crate::guard::Kind;
 use crate::home::{self, Home, Subscribers};
 use crate::id::{Flow, ShardSet, SocketId, StreamId};
 use crate::locate::{LookupId, Records};
-use crate::proxy::{Counters, Net, Policy, Proxy, Request, Response, Step, Timer, Turn};
+use crate::proxy::{Counters, Fate, Net, Policy, Proxy, Request, Response, Step, Timer, Turn};
 use crate::scan::{Message, scan};
 use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant, Wall};
@@ -211,7 +222,7 @@ impl Shard {
                 net.destinations = settings.rules.destinations.clone();
                 net.flows.be_known_as(settings.known_as());
                 // A flow token of this run is one on every shard.
-                let boot = net.mac([&b"boot"[..]]);
+                let boot = net.secrets.mac([&b"boot"[..]]);
                 RoleState::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
@@ -233,7 +244,7 @@ impl Shard {
         if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
             turn.policy.on_start(turn.net, now);
         }
-        shard.net.arm_liveness_timer();
+        shard.net.liveness.arm_timer(&mut shard.net.txns);
         shard
     }
 
@@ -315,7 +326,7 @@ impl Shard {
         if let RoleState::Edge(edge) = &mut self.role {
             edge.write_down(&mut self.net, now);
         }
-        self.net.arm_liveness_timer();
+        self.net.liveness.arm_timer(&mut self.net.txns);
     }
 
     /// The next thing to do, until `None`.
@@ -389,7 +400,7 @@ impl Shard {
             frame::Datagram::Stun(bytes) => {
                 self.net.hand_pong(flow, bytes);
                 if frame::stun::answered(bytes).is_some() {
-                    self.net.peers.answers(flow);
+                    self.net.liveness.peers.answers(flow);
                 }
                 if let RoleMut::Agent(agent, mut step) = self.role_mut(now) {
                     agent.stun(&mut step, flow, bytes);
@@ -457,10 +468,11 @@ impl Shard {
                 }
                 match &mut role.with_proxy(proxy, net, now) {
                     RoleMut::Proxy(proxy, turn) => {
+                        let (Ok(fate) | Err(fate)) = walk(proxy, turn, &mut request);
                         if ingress.handed == 0 {
-                            request.ingress = turn.ingress(ingress.flow, ingress.source, via);
+                            turn.net.counters.requests_in += 1;
+                            turn.net.counters.taken(fate);
                         }
-                        proxy.request(turn, &request);
                     }
                     RoleMut::Agent(agent, step) => agent.request(step, &request),
                 }
@@ -480,19 +492,31 @@ impl Shard {
             }
             (defect, _) => {
                 let defect = defect.unwrap_or(Malformed::Missing);
-                let hands = role.with_proxy(proxy, net, now);
-                hands.malformed((bytes, message), (ingress.flow, ingress.source), defect);
+                let role = role.with_proxy(proxy, net, now);
+                role.malformed(bytes, message, ingress.flow, ingress.source, defect);
             }
         }
     }
+}
+
+/// The way of a request through a proxy once it is framed and scanned; a step at
+/// which it ends says what became of it (`Err`).
+fn walk(proxy: &mut Proxy, turn: &mut Turn<'_>, request: &mut Request<'_>) -> Result<Fate, Fate> {
+    turn.identify(request);
+    let key = proxy.recognise(turn, request)?;
+    let valid = proxy.validate(turn, request, key)?;
+    proxy.route(turn, request, key, &valid)?;
+    Ok(proxy.forward(turn, request, key, &valid))
 }
 
 impl RoleMut<'_> {
     /// A message with a defect came.
     fn malformed(
         self,
-        (bytes, message): (&[u8], &Message),
-        (flow, source): (Flow, SocketAddr),
+        bytes: &[u8],
+        message: &Message,
+        flow: Flow,
+        source: SocketAddr,
         defect: Malformed,
     ) {
         match self {
@@ -500,13 +524,13 @@ impl RoleMut<'_> {
                 if !turn.admit_bytes(flow, bytes) {
                     turn.net.counters.limited += 1;
                 } else if let Some(answer) =
-                    turn.net.malformed(bytes, message, (flow, source), defect)
+                    turn.net.malformed(bytes, message, flow, source, defect)
                 {
                     turn.answer(answer.flow, answer.bytes);
                 }
             }
             Self::Agent(_, Step { net, .. }) => {
-                let answer = net.malformed(bytes, message, (flow, source), defect);
+                let answer = net.malformed(bytes, message, flow, source, defect);
                 net.transmit_send(answer);
             }
         }

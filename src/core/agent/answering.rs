@@ -161,7 +161,7 @@ impl Agent {
         let mut body = Vec::new();
         if let Some((_, addr)) = net.flows.reached_at(request.ingress.flow) {
             let offered = request.message.body().of(request.bytes);
-            sdp::answer(offered, addr, net.chance(), &mut body);
+            sdp::answer(offered, addr, net.secrets.chance(), &mut body);
         }
         lines.extend_from_slice(b"Content-Type: application/sdp\r\n");
         net.answer_with(request, 200, "OK", &lines, &body)

@@ -35,13 +35,18 @@ impl Agent {
         let mut ask = self.start_request(Purpose::Invite(number), "INVITE");
         ask.uri = uri.as_bytes().to_vec();
         ask.routes = routes;
-        let tag = format!(";tag={:016x}", step.net.chance());
+        let tag = format!(";tag={:016x}", step.net.secrets.chance());
         ask.from = [self.address(), tag.into_bytes()].concat();
         ask.to = bracketed(uri.as_bytes());
-        ask.call_id = format!("{:016x}{:016x}", step.net.chance(), step.net.chance()).into_bytes();
+        ask.call_id = format!(
+            "{:016x}{:016x}",
+            step.net.secrets.chance(),
+            step.net.secrets.chance()
+        )
+        .into_bytes();
         ask.contact = Contact::Target;
         if let Some((_, addr)) = step.net.flows.reached_at(flow) {
-            sdp::offer(addr, step.net.chance(), &mut ask.body);
+            sdp::offer(addr, step.net.secrets.chance(), &mut ask.body);
         }
         let stage = Stage::Calling {
             rung: false,
@@ -147,7 +152,7 @@ impl Agent {
         let mut branch = Vec::new();
         step.net.txns.write_branch(client, &mut branch);
         step.net.txns.abandon(client);
-        let cnonce = step.net.chance();
+        let cnonce = step.net.secrets.chance();
         let bytes = step.net.pool.build(1_024, |out| {
             self.write(&ask, transport, sent_by, &branch, cnonce, out);
         });
@@ -339,7 +344,7 @@ impl Agent {
             .routes
             .first()
             .map_or(&ask.uri[..], |route| uri_of(route));
-        let chance = step.net.chance();
+        let chance = step.net.secrets.chance();
         let sticky = self.stick.find(step.now, target, &ask.tried, chance);
         sticky
             .map(|found| found.flow)

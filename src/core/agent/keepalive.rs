@@ -210,8 +210,8 @@ impl Agent {
 
 fn transaction_id(net: &mut Net) -> [u8; 12] {
     let mut id = [0; 12];
-    let chance = net.chance().to_be_bytes().into_iter();
-    let chance = chance.chain(net.chance().to_be_bytes());
+    let chance = net.secrets.chance().to_be_bytes().into_iter();
+    let chance = chance.chain(net.secrets.chance().to_be_bytes());
     for (byte, chance) in id.iter_mut().zip(chance) {
         *byte = chance;
     }

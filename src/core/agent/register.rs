@@ -88,10 +88,11 @@ impl Agent {
     /// The place of a new registration that starts out with these routes.
     fn add(&mut self, net: &mut Net, routes: Vec<Vec<u8>>) -> usize {
         let last = self.registrations.last().map_or(0, |last| last.reg_id);
-        let tag = format!(";tag={:016x}", net.chance());
+        let tag = format!(";tag={:016x}", net.secrets.chance());
         self.registrations.push(Registration {
             reg_id: last + 1,
-            call_id: format!("{:016x}{:016x}", net.chance(), net.chance()).into_bytes(),
+            call_id: format!("{:016x}{:016x}", net.secrets.chance(), net.secrets.chance())
+                .into_bytes(),
             from: [self.address(), tag.into_bytes()].concat(),
             cseq: 0,
             uri: format!("sip:{}", self.settings.domain).into_bytes(),

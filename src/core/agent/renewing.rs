@@ -32,7 +32,7 @@ impl Agent {
         match self.way(step, place, &ask) {
             Ok(flow) => {
                 if let Some((_, addr)) = step.net.flows.reached_at(flow) {
-                    sdp::offer(addr, step.net.chance(), &mut ask.body);
+                    sdp::offer(addr, step.net.secrets.chance(), &mut ask.body);
                 }
                 self.send(step, ask, flow);
             }

@@ -196,7 +196,7 @@ impl Agent {
         };
         let mut branch = Vec::new();
         step.net.txns.write_branch(client, &mut branch);
-        let cnonce = step.net.chance();
+        let cnonce = step.net.secrets.chance();
         let bytes = step.net.pool.build(2_048, |out| {
             self.write(&ask, transport, sent_by, &branch, cnonce, out);
         });

@@ -112,7 +112,7 @@ impl Agent {
             .routes
             .first()
             .map_or(&ask.uri[..], |route| uri_of(route));
-        let chance = step.net.chance();
+        let chance = step.net.secrets.chance();
         if let Some(found) = self.stick.find(step.now, target, &[], chance) {
             return Ok(found.flow);
         }

@@ -171,5 +171,6 @@ pub(super) fn release_phone(
 
 /// What all shards call the phone.
 pub(super) fn phone(net: &Net, subscriber: &Subscriber<'_>) -> u64 {
-    net.hash([subscriber.user, subscriber.realm, subscriber.instance])
+    net.secrets
+        .hash([subscriber.user, subscriber.realm, subscriber.instance])
 }

@@ -62,7 +62,7 @@ impl Homes {
     pub(super) fn refresh(&mut self, net: &mut Net, now: Instant) {
         for home in &mut self.list {
             if let Home::Named { text, uri, name } = home {
-                *name = net.locator.name(now, text.as_bytes(), uri);
+                *name = net.servers.locator.name(now, text.as_bytes(), uri);
                 if let Some(name) = *name {
                     net.foresee(now, name);
                 }
@@ -81,7 +81,7 @@ impl Homes {
             match home {
                 Home::At(hop) => self.located.push((hop.transport, hop.addr)),
                 Home::Named { text, uri, name } => {
-                    let servers = name.map(|name| net.locator.stale(now, name));
+                    let servers = name.map(|name| net.servers.locator.stale(now, name));
                     let servers = servers.unwrap_or_default();
                     self.are_known &= !servers.is_empty();
                     let is_tls = send::Hop::transport_of(text.as_bytes(), uri);
@@ -162,7 +162,7 @@ impl Homes {
         self.list.iter().filter_map(move |home| match home {
             Home::At(_) => None,
             Home::Named { text, name, .. } => {
-                let mut servers = net.locator.stale(now, (*name)?).iter();
+                let mut servers = net.servers.locator.stale(now, (*name)?).iter();
                 let is_it = servers.any(|server| (server.transport, server.addr) == at);
                 is_it.then_some(text.as_str())
             }
@@ -175,7 +175,7 @@ impl Homes {
             Home::At(home) if home.addr == addr => home.name.as_deref(),
             Home::At(_) => None,
             Home::Named { text, uri, name } => {
-                let mut servers = net.locator.stale(now, (*name)?).iter();
+                let mut servers = net.servers.locator.stale(now, (*name)?).iter();
                 let lives_there = servers.any(|server| server.addr == addr);
                 let host = text.get(uri.host.range());
                 host.filter(|_| lives_there)

@@ -58,7 +58,12 @@ impl Edge {
         match self.settings.rules.nat_keepalive {
             NatKeepalive::Ping => is_translated(),
             NatKeepalive::Short if is_translated() => {
-                shorten(response, ours, pacing::nat_expires_s(net.chance()), edits);
+                shorten(
+                    response,
+                    ours,
+                    pacing::nat_expires_s(net.secrets.chance()),
+                    edits,
+                );
                 false
             }
             NatKeepalive::Short | NatKeepalive::Off => false,

@@ -444,7 +444,7 @@ impl Side {
                 transport, addr, ..
             } => Self::at(net, transport, addr),
             // Where it leads as far as is known; else what a URI means by itself.
-            Hop::Named(name) => match net.locator.last_known(name).first() {
+            Hop::Named(name) => match net.servers.locator.last_known(name).first() {
                 Some(server) => Self::at(net, server.transport, server.addr),
                 None => Self {
                     transport: Transport::Udp,

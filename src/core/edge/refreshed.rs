@@ -333,7 +333,7 @@ impl Edge {
         };
         let call_id = message.first(Name::CallId)?.value.of(bytes);
         let name = [b"refresh", call_id, own, other, &phone.to_be_bytes()];
-        let dialog = pass.net.hash(name);
+        let dialog = pass.net.secrets.hash(name);
         Some(Refresh { dialog, phone })
     }
 
@@ -377,7 +377,7 @@ const fn fields<'a>(phone: &Subscriber<'a>) -> [&'a [u8]; 3] {
 
 /// What all shards call a phone.
 fn phone(net: &Net, name: &PhoneName) -> u64 {
-    net.hash([b"phone", name.as_bytes()])
+    net.secrets.hash([b"phone", name.as_bytes()])
 }
 
 /// Whose side of a dialog.

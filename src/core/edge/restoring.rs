@@ -178,7 +178,11 @@ fn stray(net: &Net, flow: Flow) -> u64 {
     };
     let ends = [socket.0, peer.port()].map(u16::to_be_bytes);
     match peer {
-        SocketAddr::V4(peer) => net.hash([&peer.ip().octets()[..], ends.as_flattened()]),
-        SocketAddr::V6(peer) => net.hash([&peer.ip().octets()[..], ends.as_flattened()]),
+        SocketAddr::V4(peer) => net
+            .secrets
+            .hash([&peer.ip().octets()[..], ends.as_flattened()]),
+        SocketAddr::V6(peer) => net
+            .secrets
+            .hash([&peer.ip().octets()[..], ends.as_flattened()]),
     }
 }

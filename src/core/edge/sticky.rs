@@ -54,7 +54,7 @@ impl Edge {
                 self.stick.opened(now, flow, uri.as_bytes());
             }
         }
-        if let Some(back) = net.reconnect_target(flow) {
+        if let Some(back) = net.flows.reconnect_target(flow) {
             self.stick.returned(now, flow, back);
         }
         true
@@ -211,7 +211,7 @@ impl Edge {
         now: Instant,
         uri: &[u8],
     ) -> Option<(Transport, SocketAddr)> {
-        let chance = net.chance();
+        let chance = net.secrets.chance();
         self.stuck.clear();
         while let Some(found) = self.stick.find(now, uri, &self.stuck, chance) {
             if found.level != Level::Exact || self.stuck.len() >= limits::EDGE_SET_MAX {
@@ -254,6 +254,7 @@ fn place_of(net: &Net, flow: Flow) -> Option<(Transport, SocketAddr)> {
     match flow {
         Flow::Udp { peer, .. } => Some((Transport::Udp, peer)),
         Flow::Stream(_) => net
+            .flows
             .reconnect_target(flow)
             .map(|back| (back.transport, back.addr)),
     }

@@ -83,10 +83,10 @@ pub fn write(
         let line = header.line.of(request);
         if header.name == Name::Via && top {
             top = false;
-            let whole = (header.line.range(), answer.report);
-            top_via(request, message, (source, answer.keeps), whole, out);
+            let line = header.line.range();
+            top_via(request, message, source, answer, line, out);
         } else if header.name == Name::To {
-            to(request, (message, header), answer.tag, out);
+            to(request, message, header, answer.tag, out);
         } else if matches!(
             header.name,
             Name::Via | Name::From | Name::CallId | Name::CSeq
@@ -107,8 +107,9 @@ pub fn write(
 fn top_via(
     request: &[u8],
     message: &Message,
-    (source, keeps): (SocketAddr, bool),
-    (line, report): (Range<usize>, Option<Report>),
+    source: SocketAddr,
+    answer: &Answer<'_>,
+    line: Range<usize>,
     out: &mut Vec<u8>,
 ) {
     let Some(via) = message.top_via() else {
@@ -120,7 +121,8 @@ fn top_via(
         out.extend_from_slice(request.get(from..up_to).unwrap_or_default());
         from = next;
     };
-    if let Some(report) = report {
+    let keeps = answer.keeps;
+    if let Some(report) = answer.report {
         let mut cuts: [Option<(Range<usize>, Fill)>; VIA_CUTS] = [const { None }; VIA_CUTS];
         let old = overload(request, via).map(|cut| (cut, Fill::Nothing));
         for (place, cut) in cuts
@@ -178,7 +180,7 @@ fn with_separator(bytes: &[u8], param: Span) -> Range<usize> {
 
 /// A To line, with `tag` when it has none. A request that is refused may hold
 /// more than one.
-fn to(request: &[u8], (message, header): (&Message, &Header), tag: &[u8], out: &mut Vec<u8>) {
+fn to(request: &[u8], message: &Message, header: &Header, tag: &[u8], out: &mut Vec<u8>) {
     let (line, value) = (header.line, header.value);
     let tagged = || {
         let known = message.to().filter(|to| to.value == value).copied();
@@ -255,7 +257,7 @@ fn received(
     [add, stale, rport, keep]
 }
 
-/// The same in the order in which they stand.
+/// The changes of `received` in the order in which they stand.
 fn in_order(
     request: &[u8],
     via: &Via,
@@ -267,11 +269,12 @@ fn in_order(
     fills.into_iter().flatten()
 }
 
-/// The same changes as splices on the request that goes on.
+/// The changes of `received` as splices on the request that goes on.
 pub(crate) fn fill_received(
     request: &[u8],
     via: &Via,
-    (source, keeps): (SocketAddr, bool),
+    source: SocketAddr,
+    keeps: bool,
     edits: &mut Edits,
 ) {
     for (cut, put) in received(request, via, source, keeps).into_iter().flatten() {

@@ -156,7 +156,7 @@ impl Home {
             .map(|header| header.value.of(bytes));
         let network = guard::network(source.to_canonical()).1.to_be_bytes();
         let phone = [&network[..], user.of(bytes), call_id.unwrap_or_default()];
-        let phone = net.hash(phone) | 1;
+        let phone = net.secrets.hash(phone) | 1;
         let Some(given) = given else {
             return self.challenged.asks_again(phone, message.cseq());
         };
@@ -257,7 +257,7 @@ impl Home {
     ) {
         let known = self.subscribers.find(user, self.settings.domain.as_bytes());
         self.text.clear();
-        let (salt, unix) = (net.chance(), net.wall.unix(now));
+        let (salt, unix) = (net.secrets.chance(), net.wall.unix(now));
         nonce::mint(&self.settings.nonce_key, unix, salt, source, &mut self.text);
         let is_known = |algorithm: Algorithm| {
             known.is_none_or(|subscriber| subscriber.ha1(algorithm).is_some())

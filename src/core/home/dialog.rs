@@ -35,6 +35,6 @@ impl Home {
 pub(super) fn dialog_of(net: &Net, bytes: &[u8], message: &Message) -> Option<Dialog> {
     let (from, to) = (message.from_tag()?.of(bytes), message.to_tag()?.of(bytes));
     let call_id = message.first(Name::CallId)?.value.of(bytes);
-    let hash = net.hash([call_id, from.min(to), from.max(to)]);
+    let hash = net.secrets.hash([call_id, from.min(to), from.max(to)]);
     NonZeroU64::new(hash).map(Dialog)
 }

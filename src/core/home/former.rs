@@ -27,7 +27,7 @@ impl Former {
         (left, path): (&[u8], &[u8]),
         end: Option<Instant>,
     ) -> Vec<(Box<[u8]>, Instant)> {
-        let key = |path: &[u8]| net.hash([b"former", path]);
+        let key = |path: &[u8]| net.secrets.hash([b"former", path]);
         let mut all = self.0.remove(key(left)).unwrap_or_default();
         if let Some(end) = end {
             all.retain(|(uri, _)| **uri != *left);

@@ -194,7 +194,7 @@ impl Home {
     /// S-28: what stuck to an earlier connection to the same edge sticks to this
     /// one, now that it has shown who it is (S-29).
     fn returned(&mut self, net: &Net, now: Instant, flow: Flow) {
-        if let Some(back) = net.reconnect_target(flow) {
+        if let Some(back) = net.flows.reconnect_target(flow) {
             self.stick.returned(now, flow, back);
         }
     }
@@ -244,7 +244,7 @@ impl Home {
         uri: &[u8],
         transport: Transport,
     ) -> usize {
-        let chance = net.chance();
+        let chance = net.secrets.chance();
         let hops = &mut self.hops;
         hops.clear();
         self.failed.clear();
@@ -290,7 +290,7 @@ impl Home {
             let name = net.flows.names.intern(&self.cluster);
             self.hosts.clear();
             self.hosts
-                .extend(hops.iter().filter_map(|hop| net.host(*hop)));
+                .extend(hops.iter().filter_map(|hop| net.flows.host(*hop)));
             let turn = turn.filter(|(ip, _)| !self.hosts.contains(ip));
             let turn = turn.map(|&(ip, clear)| {
                 // Over what else would it believe us?

@@ -271,7 +271,7 @@ impl Home {
     ) -> Result<Vec<ParsedContact>, Reply> {
         let bytes = request.bytes;
         // One chance for all of them: they are renewed together.
-        let lasts = (expires.ok().flatten(), net.chance());
+        let lasts = (expires.ok().flatten(), net.secrets.chance());
         let mut asked = Vec::with_capacity(1);
         for value in contacts.take(limits::VALUES_MAX) {
             let one = parse_contact(bytes, value, lasts, params, &mut plan.lines)?;

@@ -129,8 +129,11 @@ impl Home {
         let mut flows: Vec<Flow> = bound.filter(|flow| self.is_edge(net, *flow)).collect();
         flows.dedup();
         for flow in self.stick.domain(now, &cluster) {
-            let host = net.host(Hop::Flow(flow));
-            if net.flows.lives(flow) && !flows.iter().any(|told| net.host(Hop::Flow(*told)) == host)
+            let host = net.flows.host(Hop::Flow(flow));
+            if net.flows.lives(flow)
+                && !flows
+                    .iter()
+                    .any(|told| net.flows.host(Hop::Flow(*told)) == host)
             {
                 flows.push(flow);
             }
@@ -139,7 +142,7 @@ impl Home {
         let transport = first.map_or(Transport::Udp, |flow| net.flows.transport(flow));
         let told: Vec<_> = flows
             .iter()
-            .map(|flow| net.host(Hop::Flow(*flow)))
+            .map(|flow| net.flows.host(Hop::Flow(*flow)))
             .collect();
         let name = net.flows.names.intern(&cluster);
         let others = self
@@ -164,7 +167,7 @@ impl Home {
 
     fn notify(&self, net: &mut Net, now: Instant, hop: Hop, (aor, cluster): (&[u8], &[u8])) {
         let (user, domain) = super::aor::parts(aor);
-        let id = net.chance();
+        let id = net.secrets.chance();
         let own = self.settings.domain.as_bytes();
         net.send_own(now, hop, b"NOTIFY", |via, out| {
             for part in [&b"NOTIFY sip:"[..], cluster, b" SIP/2.0\r\n", via] {

@@ -202,7 +202,7 @@ impl Home {
         // Bindings of one instance share a group; 0 stands alone.
         let group = binding
             .instance()
-            .map_or(0, |instance| net.hash([instance]) | 1);
+            .map_or(0, |instance| net.secrets.hash([instance]) | 1);
         let first = self.groups.iter().rposition(|seen| *seen == group);
         let mut after = first
             .filter(|_| group != 0)
@@ -381,7 +381,7 @@ impl Home {
         request: Option<&Request<'_>>,
         uri: &[u8],
     ) -> Option<Flow> {
-        let chance = net.chance();
+        let chance = net.secrets.chance();
         let dialog = request.and_then(|request| dialog_of(net, request.bytes, request.message));
         let found = match dialog {
             Some(dialog) => self.stick.find_in_dialog(now, uri, dialog, &[], chance)?,

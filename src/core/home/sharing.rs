@@ -23,7 +23,7 @@ use crate::time::Instant;
 impl Home {
     /// The shard that serves an address of record.
     pub(super) fn keeper(net: &Net, aor: &[u8]) -> u8 {
-        net.shard_set.of(net.hash([aor]))
+        net.shard_set.of(net.secrets.hash([aor]))
     }
 
     /// Gives the record of `aor`, as it is stored, to all other shards.

@@ -92,7 +92,7 @@ pub(crate) const TRANSACTION_BYTES: usize = 768;
 /// to eleven times, and a phone that lives says something within a few round
 /// trips.
 pub const FLOW_UNHEARD_MAX: u32 = 64;
-/// The same on a flow to another domain or a gateway, where a second's calls of a
+/// Requests that wait on the flow to another domain or a gateway, where a second's calls of a
 /// carrier may be under way.
 pub(crate) const FAR_UNHEARD_MAX: u32 = 1_024;
 /// Seconds for which the tags of our answers are of one kind. An ACK may show one

@@ -111,10 +111,10 @@ fn copy_ack(
     let mut digits = [0; 16];
     let (bytes, via) = (request.bytes, request.via);
     let hash = match via.branch.filter(|_| via.has_cookie(bytes)) {
-        Some(branch) => net.print([branch.of(bytes), via.host.of(bytes)]),
-        None => net.print([via.value.of(bytes)]),
+        Some(branch) => net.secrets.print([branch.of(bytes), via.host.of(bytes)]),
+        None => net.secrets.print([via.value.of(bytes)]),
     };
-    super::net::hex(hash, &mut digits);
+    super::answers::hex(hash, &mut digits);
     part[12..].copy_from_slice(&digits);
     let hop = build::BranchParams {
         target,

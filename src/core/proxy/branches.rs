@@ -1,6 +1,7 @@
 //! Branches: when each is started, and what its end means for the others
 //! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3.3).
 
+use super::build::HOP_ROOM;
 use super::context::AnswerWeight;
 use super::redirects::first_route;
 use super::{Branch, Context, Net, Owner, Proxy, State, Turn, build};
@@ -11,9 +12,6 @@ use crate::omit::Omit;
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::time::Duration;
-
-/// What a hop adds to a request without a route of its own, about.
-pub(super) const HOP_ROOM: usize = 160;
 
 /// How a branch came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +121,7 @@ impl Proxy {
             return self.stand_by(turn, slot, index, Failure::Silent(503));
         }
         let sent = send(turn, context, index, owner);
-        let is_silent = sent.is_some_and(|(_, flow)| turn.net.peers.is_suspect(flow));
+        let is_silent = sent.is_some_and(|(_, flow)| turn.net.liveness.peers.is_suspect(flow));
         let patience = turn.patience(context, index);
         let Some(branch) = context.branches.get_mut(index) else {
             return;
@@ -140,9 +138,9 @@ impl Proxy {
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
         if let Some(silence) = branch.target.silence {
-            branch.set_due(turn, (slot, index), silence.min(patience));
+            branch.set_due(turn, slot, index, silence.min(patience));
         } else if invite {
-            branch.set_due(turn, (slot, index), patience);
+            branch.set_due(turn, slot, index, patience);
         }
         context.live += 1;
         turn.net.counters.requests_out += 1;
@@ -339,6 +337,27 @@ impl Turn<'_> {
     }
 }
 
+/// The flow that a request to `hop` takes; `None` when nothing leads there, when
+/// nothing may go there, and when so much that went there is unanswered that more of
+/// it would only aim at whoever has that address.
+fn flow_to(turn: &mut Turn<'_>, hop: Hop) -> Option<Flow> {
+    if !turn.may_send(hop) {
+        turn.net.counters.out_of_bounds += 1;
+        return None;
+    }
+    let net = &mut *turn.net;
+    let flow = net.reach(hop)?;
+    let most = match hop {
+        Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
+        Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,
+    };
+    if net.txns.unheard_on(flow) >= most && !turn.policy.is_cluster_node(net, Hop::Flow(flow)) {
+        net.counters.unheard += 1;
+        return None;
+    }
+    Some(flow)
+}
+
 /// Builds and transmits; `None` when nothing leads there.
 fn send(
     turn: &mut Turn<'_>,
@@ -352,36 +371,28 @@ fn send(
     let is_long = base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
     if is_long
         && let Hop::To { addr, .. } = branch.target.hop
-        && !turn.net.health.is_open(turn.now, Transport::Tcp, addr)
+        && !turn
+            .net
+            .liveness
+            .health
+            .is_open(turn.now, Transport::Tcp, addr)
     {
         branch.prefer_stream();
     }
     let (target, breadth) = (branch.target.clone(), branch.breadth);
-    if !turn.may_send(target.hop) {
-        turn.net.counters.out_of_bounds += 1;
-        return None;
-    }
+    let flow = flow_to(turn, target.hop)?;
     let net = &mut *turn.net;
-    let flow = net.reach(target.hop)?;
-    let most = match target.hop {
-        Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
-        Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,
-    };
-    if net.txns.unheard_on(flow) >= most && !turn.policy.is_cluster_node(net, Hop::Flow(flow)) {
-        net.counters.unheard += 1;
-        return None;
-    }
-    net.note_request_sent(turn.now, (target.hop, flow), is_invite, turn.policy);
+    net.note_request_sent(turn.now, target.hop, flow, is_invite, turn.policy);
     // A connection that is being opened to a peer over TLS is not watched yet,
     // and what waits for it is read by that peer or by nobody.
     let is_loose = turn.policy.follows_redirects()
-        && (net.peers.is_watched(flow) || turn.policy.is_cluster_node(net, target.hop));
+        && (net.liveness.peers.is_watched(flow) || turn.policy.is_cluster_node(net, target.hop));
     branch.is_inside = turn.policy.is_cluster_node(net, Hop::Flow(flow))
         || turn.policy.is_cluster_node(net, target.hop);
-    let offers_oc = net.peers.is_watched(flow);
+    let offers_oc = net.liveness.peers.is_watched(flow);
     // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
     // what is to be short.
-    let asks = context.method == Method::Register || !net.peers.is_paced(flow);
+    let asks = context.method == Method::Register || !net.liveness.peers.is_paced(flow);
     let offers_keep = context.opens
         && asks
         && net.flows.supports_overload_control(flow)

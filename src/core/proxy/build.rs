@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::branches::HOP_ROOM;
+use super::own_params::{GUEST, LOOSE};
 use super::validate::Valid;
-use super::{Context, Plan, Request, Target, overload, secure};
+use super::{Context, Plan, Request, Target, loops, overload, secure};
 use crate::edit::answer::{self, fill_received};
 use crate::edit::{Edits, decimal};
 use crate::id::Transport;
@@ -14,37 +14,22 @@ use crate::scan::{Header, Name, Route};
 use crate::send::SentBy;
 use crate::trust::{Identities, Keep, identity};
 
-/// Via parameter of an element that follows a loose redirect itself (S-26):
-/// a 3xx whose Contact has `lr` takes the place of the topmost Route. Like the next one
-/// it is for the next hop, which takes it off.
-pub(super) const LOOSE: &str = "loose";
-
-/// Via parameter of an edge that lets strangers call the subscribers: the sender
-/// is one, and the home need not ask him who he is.
-pub(super) const GUEST: &str = "guest";
-
-/// Parameter that an element of the cluster adds to the Via of another one in an
-/// answer which lets stand-bys try: whoever the request was for gave it, and the
-/// way to him works.
-pub(super) const SAID: &str = "said";
+/// What a hop adds to a request without a route of its own, about.
+pub(super) const HOP_ROOM: usize = 160;
 
 /// Collects the changes every branch shares. Returns the length of the
 /// Request-URI after them.
 pub(super) fn common(
     request: &Request<'_>,
     plan: &Plan,
-    (valid, identities): (&Valid, Option<&Identities>),
+    valid: &Valid,
+    identities: Option<&Identities>,
     edits: &mut Edits,
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);
     edits.clear();
     let is_wanted = request.ingress.keep == Keep::Wanted;
-    fill_received(
-        bytes,
-        request.via,
-        (request.ingress.source, is_wanted),
-        edits,
-    );
+    fill_received(bytes, request.via, request.ingress.source, is_wanted, edits);
     overload::strip(request, edits);
     if request.ingress.principal.is_cluster_node() {
         let is_meant = |name: &[u8]| {
@@ -172,8 +157,8 @@ fn pop(request: &Request<'_>, front: usize, back: usize, edits: &mut Edits) {
             .count();
         let (values, after) = rest.split_at(count);
         match values.get(keep.start.min(count)..keep.end.min(count)) {
-            Some([first, .., last]) => trim(header, values, (first, last), edits),
-            Some([only]) => trim(header, values, (only, only), edits),
+            Some([first, .., last]) => trim(header, values, first, last, edits),
+            Some([only]) => trim(header, values, only, only, edits),
             Some([]) | None => edits.remove(header.line.range()),
         }
         keep = keep.start.saturating_sub(count)..keep.end.saturating_sub(count);
@@ -182,7 +167,7 @@ fn pop(request: &Request<'_>, front: usize, back: usize, edits: &mut Edits) {
 }
 
 /// Leaves of a line with `values` those from `first` to `last`.
-fn trim(header: &Header, values: &[Route], (first, last): (&Route, &Route), edits: &mut Edits) {
+fn trim(header: &Header, values: &[Route], first: &Route, last: &Route, edits: &mut Edits) {
     if values.first() != Some(first) {
         edits.remove(usize::from(header.value.start)..usize::from(first.value.start));
     }
@@ -265,7 +250,7 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &BranchParams<'_>, out
     out.extend_from_slice(b";branch=");
     out.extend_from_slice(hop.branch);
     if let Some(hash) = context.loop_hash {
-        write_loop_part(hash, out);
+        loops::write_part(hash, out);
     }
     out.extend_from_slice(b"\r\n");
     if !hop.is_lean {
@@ -290,52 +275,5 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &BranchParams<'_>, out
     let cut = hop.replaced.clone().unwrap_or(start..start);
     for rest in [start..cut.start, cut.end..base.len()] {
         out.extend_from_slice(base.get(rest).unwrap_or_default());
-    }
-}
-
-/// Appends the loop-detection part to a branch, where loops are looked for (L-1).
-fn write_loop_part(hash: u32, out: &mut Vec<u8>) {
-    out.extend((0..LOOP_LETTERS).map(|place| {
-        let digit = char::from_digit(hash >> (5 * place) & 31, 32);
-        u8::try_from(digit.unwrap_or_default()).unwrap_or_default()
-    }));
-}
-
-/// The loop-detection part of a branch that is ours.
-pub(super) fn loop_part(branch: &[u8]) -> Option<u32> {
-    let letters = branch.last_chunk::<{ LOOP_LETTERS as usize }>()?;
-    letters.iter().rev().try_fold(0, |hash, letter| {
-        Some(hash << 5 | char::from(*letter).to_digit(32)?)
-    })
-}
-
-/// 30 bits: of the Vias of ours that another decision wrote, one in a thousand million
-/// is taken for a loop.
-const LOOP_LETTERS: u32 = 6;
-/// Bits of the hash.
-pub(super) const LOOP_BITS: u32 = 5 * LOOP_LETTERS;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_branch_has_two_parts() {
-        // L-2
-        for (hash, text) in [
-            (0x1f, "v00000"),
-            (1 << 5, "010000"),
-            ((1 << LOOP_BITS) - 1, "vvvvvv"),
-            (0, "000000"),
-        ] {
-            let mut branch = b"z9hG4bKabc.d".to_vec();
-            write_loop_part(hash, &mut branch);
-            assert_eq!(branch, format!("z9hG4bKabc.d{text}").as_bytes());
-            assert_eq!(loop_part(&branch), Some(hash));
-            assert_eq!(loop_part(&branch.to_ascii_uppercase()), Some(hash));
-        }
-        for other in ["short", "", "z9hG4bKabcv0000w", "z9hG4bKabc.0000"] {
-            assert_eq!(loop_part(other.as_bytes()), None, "{other}");
-        }
     }
 }

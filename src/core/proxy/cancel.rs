@@ -152,7 +152,7 @@ impl Proxy {
         } else {
             limits::CANCEL_GRACE
         };
-        branch.set_due(turn, (slot, index), grace);
+        branch.set_due(turn, slot, index, grace);
         true
     }
 

@@ -207,17 +207,22 @@ counters! {
 
 /// What becomes of a request that parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
+    /// It went on, to one target or more.
     Forwarded,
+    /// It was answered here.
     Answered,
+    /// It was known already.
     Absorbed,
+    /// Another shard has it.
     Handed,
+    /// Nobody hears of it.
     Dropped,
 }
 
 impl Counters {
     /// What became of a request.
-    pub(super) const fn taken(&mut self, fate: Fate) {
+    pub(crate) const fn taken(&mut self, fate: Fate) {
         match fate {
             Fate::Forwarded => self.taken_forwarded += 1,
             Fate::Answered => self.taken_answered += 1,

@@ -7,7 +7,7 @@
 //! random, since it is the one who holds most that is met most often; so nothing is
 //! kept in order for it while memory is not short.
 
-use super::net::is_sos;
+use super::received::is_sos;
 use super::{Context, Proxy, Request, State, Turn};
 use crate::id::Slot;
 use crate::limits;
@@ -36,7 +36,7 @@ impl Proxy {
     /// A pending request of the source that holds most, among some that are looked at.
     fn of_heaviest(&self, turn: &mut Turn<'_>) -> Option<Slot> {
         let places = u64::try_from(self.contexts.end().max(1)).unwrap_or(u64::MAX);
-        let chance = turn.net.chance();
+        let chance = turn.net.secrets.chance();
         let [start, stride] = [chance, chance >> 32].map(|part| part & u64::from(u32::MAX));
         let mut most = (limits::SOURCE_EVICTED_FROM, None);
         for step in 0..limits::EVICTION_SAMPLE {

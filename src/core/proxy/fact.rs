@@ -93,13 +93,17 @@ pub fn hop(net: &Net, hop: Hop) -> String {
             transport, addr, ..
         } => format!("{}:{addr}", transport.uri_token()),
         Hop::Named(name) => {
-            let servers = net.locator.last_known(name).iter();
+            let servers = net.servers.locator.last_known(name).iter();
             let servers = servers.map(|server| {
                 let (transport, addr) = (server.transport.uri_token(), server.addr);
                 format!("{transport}:{addr} (weight {})", server.weight)
             });
             let servers: Vec<_> = servers.collect();
-            let domain = net.locator.domain(name).unwrap_or("a name no longer known");
+            let domain = net
+                .servers
+                .locator
+                .domain(name)
+                .unwrap_or("a name no longer known");
             format!("the servers of {domain}: {}", servers.join(", "))
         }
     }

@@ -1,7 +1,7 @@
 //! The final answer of a request: which one goes upstream, and what is made of
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
 
-use super::build::SAID;
+use super::own_params::SAID;
 use super::{Branch, Context, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
@@ -19,7 +19,8 @@ impl Turn<'_> {
         &self,
         context: &Context,
         best: Option<(usize, u16)>,
-        (status, is_answered): (u16, bool),
+        status: u16,
+        is_answered: bool,
     ) -> Option<(u16, &'static str)> {
         let rang_out = best.is_some_and(|(index, _)| context.branches[index].rang_out);
         let is_inside =
@@ -76,7 +77,7 @@ impl Proxy {
             debug_assert!(silence.is_none(), "T-9");
             return;
         }
-        let mapped = turn.mapped_status(context, best, (status, own.is_some()));
+        let mapped = turn.mapped_status(context, best, status, own.is_some());
         let (status, bytes) = match (best, own, mapped) {
             (Some((index, _)), Some(response), None) => {
                 let branches = &context.branches;
@@ -84,25 +85,26 @@ impl Proxy {
                 (status, merged)
             }
             (_, _, mapped) => {
-                let answer = mapped.unwrap_or_else(|| (status, local_reason(status)));
+                let (said, reason) = mapped.unwrap_or_else(|| (status, local_reason(status)));
                 let from = context.ingress;
                 let lines = &mut self.plan.lines;
                 lines.clear();
-                if status == 503 || answer.0 == 503 {
+                if status == 503 || said == 503 {
                     // Whoever it is, not all at once.
                     turn.net.retry_after(context.restrained.unwrap_or(0), lines);
                 }
                 let again = &mut self.again;
-                let bytes = local_answer(turn.net, &base, again, from, (answer, lines));
+                let bytes = local_answer(turn.net, &base, again, from, said, reason, lines);
                 // P-20: it is said for whoever the request was for.
                 let is_said = best.is_some_and(|(index, _)| context.branches[index].is_said);
                 let speaks_for_him =
                     mapped.is_none() && is_said && from.principal.is_cluster_node();
-                if speaks_for_him {
-                    (answer.0, say(turn.net, bytes, again))
+                let bytes = if speaks_for_him {
+                    say(turn.net, bytes, again)
                 } else {
-                    (answer.0, bytes)
-                }
+                    bytes
+                };
+                (said, bytes)
             }
         };
         for branch in &mut context.branches {
@@ -207,7 +209,9 @@ pub(super) fn local_answer(
     base: &[u8],
     message: &mut Message,
     ingress: Ingress,
-    ((status, reason), lines): ((u16, &str), &[u8]),
+    status: u16,
+    reason: &str,
+    lines: &[u8],
 ) -> Buf {
     // It scanned when it came; what was added is our own.
     let (Ok(()), Some(via)) = (scan_again(base, message), message.top_via()) else {

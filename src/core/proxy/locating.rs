@@ -6,24 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::branches::Failure;
+use super::servers::Located;
 use super::{Branch, Net, Proxy, Request, State, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
-use crate::locate::{Answered, Find, LookupId, Question, Records, Waiter, order};
+use crate::locate::{Answered, LookupId, Question, Records, Waiter};
 use crate::send::{Hop, NameId, Output};
 use crate::time::Instant;
 use crate::uri::Uri;
-
-/// What became of the search for a name's servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Located {
-    /// They stand in `Net::located`.
-    Ready,
-    /// The question is out.
-    Asked,
-    /// This is the answer to the request.
-    Nowhere(u16),
-}
 
 impl Proxy {
     /// Gives a branch whose target is a name the address of a server, and the
@@ -57,31 +47,31 @@ impl Proxy {
             return;
         };
         branch.state = State::Locating;
-        branch.set_due(turn, (slot, index), limits::DNS_WAIT_MAX);
+        branch.set_due(turn, slot, index, limits::DNS_WAIT_MAX);
         turn.net.counters.names_waited += 1;
         let waiter = Waiter {
             context: slot,
             branch: number,
         };
-        turn.net.locator.wait(name, waiter);
+        turn.net.servers.locator.wait(name, waiter);
     }
 
     /// Lays the servers out: the branch gets the first, further branches stand
     /// by in order, and whoever stood by for the branch stands by for the last.
     fn spread(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
-        let located = std::mem::take(&mut turn.net.located);
+        let located = std::mem::take(&mut turn.net.servers.found);
         let name = self.name_of(slot, index);
         let name = name.and_then(|name| turn.net.proof(name));
         let servers = located
             .iter()
-            .filter(|server| turn.may_reach(**server, name));
-        let mut hops = servers.map(|&server| to(server, name));
+            .filter(|&&(transport, addr)| turn.may_reach(transport, addr, name));
+        let mut hops = servers.map(|&(transport, addr)| to(transport, addr, name));
         let first = hops.next();
         if let (Some(hop), Some(branch)) = (first, self.branch(slot, index)) {
             branch.target.hop = hop;
             self.add_servers(slot, index, hops);
         }
-        turn.net.located = located;
+        turn.net.servers.found = located;
         first.is_some() || self.not_located(turn, slot, index, 404)
     }
 
@@ -118,7 +108,7 @@ impl Proxy {
     pub fn resolved(&mut self, turn: &mut Turn<'_>, name: LookupId, records: &Records) {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.clear();
-        let locator = &mut turn.net.locator;
+        let locator = &mut turn.net.servers.locator;
         if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
             turn.net.counters.names_failed += 1;
         }
@@ -149,7 +139,7 @@ impl Proxy {
             return;
         };
         let breadth = self.branch(slot, index).map_or(1, |branch| branch.breadth);
-        let chance = turn.net.chance();
+        let chance = turn.net.secrets.chance();
         match turn.net.locate_last(turn.now, name, chance) {
             Located::Ready if self.spread(turn, slot, index) => {
                 self.launch(turn, slot, index, breadth);
@@ -165,7 +155,7 @@ impl Proxy {
 }
 
 /// A server; over TLS it has to prove the name (N-8).
-pub(super) const fn to((transport, addr): (Transport, SocketAddr), name: Option<NameId>) -> Hop {
+pub(super) const fn to(transport: Transport, addr: SocketAddr, name: Option<NameId>) -> Hop {
     Hop::To {
         transport,
         addr,
@@ -177,7 +167,8 @@ impl Turn<'_> {
     /// Whether a message may go where a name leads.
     pub(super) fn may_reach(
         &self,
-        (transport, addr): (Transport, SocketAddr),
+        transport: Transport,
+        addr: SocketAddr,
         domain: Option<NameId>,
     ) -> bool {
         let flows = &self.net.flows;
@@ -201,13 +192,14 @@ impl Turn<'_> {
 
     /// The server that an ACK goes to: for every copy of it the same one (N-9).
     pub(super) fn first_server(&mut self, name: LookupId, request: &Request<'_>) -> Option<Hop> {
-        let chance = self.net.hash([request.via.value.of(request.bytes)]);
+        let chance = self.net.secrets.hash([request.via.value.of(request.bytes)]);
         self.net.foresee(self.now, name);
         self.net.locate_last(self.now, name, chance);
         let proof = self.net.proof(name);
-        let mut servers = self.net.located.iter().copied();
-        let server = servers.find(|server| self.may_reach(*server, proof))?;
-        Some(to(server, proof))
+        let mut servers = self.net.servers.found.iter().copied();
+        let (transport, addr) =
+            servers.find(|&(transport, addr)| self.may_reach(transport, addr, proof))?;
+        Some(to(transport, addr, proof))
     }
 }
 
@@ -216,49 +208,34 @@ impl Net {
     /// `None` when neither can be.
     pub fn hop(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<Hop> {
         let literal = Hop::literal(&mut self.flows.names, bytes, uri);
-        literal.or_else(|| self.locator.name(now, bytes, uri).map(Hop::Named))
+        literal.or_else(|| self.servers.locator.name(now, bytes, uri).map(Hop::Named))
     }
 
     /// Who must be at a server of the name, over TLS: the domain of the URI,
     /// wherever the DNS leads (N-8).
     pub(super) fn proof(&mut self, name: LookupId) -> Option<NameId> {
-        let domain = self.locator.domain(name)?;
+        let domain = self.servers.locator.domain(name)?;
         self.flows.names.intern(domain.as_bytes())
     }
 
     /// Looks for a name's servers, and asks for them where it is time to.
-    /// Those that failed a moment ago stand last.
     pub(super) fn locate(&mut self, now: Instant, name: LookupId) -> Located {
-        let chance = self.chance();
-        let (find, question) = self.locator.find(now, name);
-        let found = match find {
-            Find::Servers(servers) => {
-                order(servers, chance, &mut self.located);
-                Located::Ready
-            }
-            Find::Nothing => Located::Nowhere(404),
-            Find::Failed => Located::Nowhere(480),
-            Find::Asked => Located::Asked,
-        };
+        let chance = self.secrets.chance();
+        let health = &self.liveness.health;
+        let (found, question) = self.servers.locate(now, name, chance, health);
         self.ask(name, question);
-        self.leave_failed_for_last(now);
         found
     }
 
-    /// The same without asking, from what the DNS said last.
+    /// Looks for a name's servers without asking, by what the DNS said last.
     fn locate_last(&mut self, now: Instant, name: LookupId, chance: u64) -> Located {
-        order(self.locator.stale(now, name), chance, &mut self.located);
-        self.leave_failed_for_last(now);
-        if self.located.is_empty() {
-            Located::Nowhere(480)
-        } else {
-            Located::Ready
-        }
+        let health = &self.liveness.health;
+        self.servers.locate_last(now, name, chance, health)
     }
 
     /// Asks for a name before anybody waits for it, and keeps it fresh.
     pub(crate) fn foresee(&mut self, now: Instant, name: LookupId) {
-        let question = self.locator.find(now, name).1;
+        let question = self.servers.locator.find(now, name).1;
         self.ask(name, question);
     }
 
@@ -267,11 +244,5 @@ impl Net {
             self.counters.names_asked += 1;
             self.outbox.push_back(Output::Resolve { name, question });
         }
-    }
-
-    fn leave_failed_for_last(&mut self, now: Instant) {
-        let health = &self.health;
-        self.located
-            .sort_by_key(|&(transport, addr)| health.is_open(now, transport, addr));
     }
 }

@@ -44,7 +44,7 @@ impl Net {
         self.text = via;
         self.txns.start(now, client, method, flow, bytes.clone());
         // No node of its own accord begins a call.
-        self.peers.note_request_sent(now, flow, false);
+        self.liveness.peers.note_request_sent(now, flow, false);
         self.counters.requests_out += 1;
         self.transmit(flow, bytes);
     }

@@ -57,8 +57,8 @@ impl<'a, 'b> Pass<'a, 'b> {
     pub fn shown(&mut self, marks: &MarkKey) -> Shown {
         let (request, plan) = (self.request, &*self.plan);
         *self.shown.get_or_insert_with(|| {
-            let own = (plan.pop, plan.restore_uri);
-            marks.shown((request.bytes, request.message), own)
+            let Request { bytes, message, .. } = *request;
+            marks.shown(bytes, message, plan.pop, plan.restore_uri)
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::build::LOOSE;
+use super::own_params::LOOSE;
 use super::{Branch, Proxy, Request, Response, Turn};
 use crate::grammar::params;
 use crate::id::Slot;
@@ -33,7 +33,7 @@ impl Proxy {
         if !policy.on_redirect(net, context, target, response, &mut instead) {
             return false;
         }
-        let from = turn.net.host(context.branches[index].target.hop);
+        let from = turn.net.flows.host(context.branches[index].target.hop);
         let head = context.head(index);
         let is_in_line: Vec<bool> = (0..context.branches.len())
             .map(|place| context.head(place) == head)
@@ -43,11 +43,11 @@ impl Proxy {
             if context.branches.len() + further.len() >= limits::BRANCHES_MAX {
                 break;
             }
-            let host = turn.net.host(target.hop);
+            let host = turn.net.flows.host(target.hop);
             let there = |branch: &&mut Branch| {
                 // Where edges share an address, it says nothing.
                 branch.target.hop == target.hop
-                    || host != from && turn.net.host(branch.target.hop) == host
+                    || host != from && turn.net.flows.host(branch.target.hop) == host
             };
             // That another phone was looked for there says nothing of this one.
             let line = context.branches.iter_mut().zip(&is_in_line);

@@ -1,4 +1,6 @@
-//! A request comes in: retransmission, CANCEL, ACK, or something new.
+//! The four steps of a request that any proxy takes, one after the other, as the
+//! shard calls them: [`recognise`](Proxy::recognise), [`validate`](Proxy::validate),
+//! [`route`](Proxy::route) and [`forward`](Proxy::forward).
 
 use super::secure;
 use super::validate::{self, Valid};
@@ -13,28 +15,28 @@ use crate::span::Span;
 use crate::txn::{self, ServerKey};
 
 impl Proxy {
-    /// Takes in one request that scanned.
-    pub fn request(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) {
-        let fate = self.take(turn, request);
-        if request.ingress.handed == 0 {
-            turn.net.counters.requests_in += 1;
-            turn.net.counters.taken(fate);
-        }
-    }
-
-    fn take(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
+    /// Finds out whether a request is known: a retransmission, an ACK and a CANCEL
+    /// end here, and what is new comes in where its source and the shard's load allow.
+    ///
+    /// # Errors
+    /// What became of it, where this was its end.
+    pub(crate) fn recognise(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+    ) -> Result<ServerKey, Fate> {
         let admitted = turn.admit(request);
         if request.message.method() == Method::Ack {
             if admitted {
-                return self.ack(turn, request);
+                return Err(self.ack(turn, request));
             }
             // Nothing answers an ACK.
             turn.net.counters.limited += 1;
-            return Fate::Dropped;
+            return Err(Fate::Dropped);
         }
         self.plan.clear();
         if request.message.method() == Method::Cancel && admitted {
-            return self.cancel(turn, request);
+            return Err(self.cancel(turn, request));
         }
         let key = turn.net.server_key(request, None);
         if let Some(server) = turn.net.txns.find_server(key)
@@ -47,65 +49,86 @@ impl Proxy {
             } else {
                 turn.net.counters.limited += 1;
             }
-            return Fate::Absorbed;
+            return Err(Fate::Absorbed);
         }
         turn.net.learn_alias(request);
         if !admitted {
-            return self.limit(turn, request);
+            return Err(self.limit(turn, request));
         }
         if turn.net.admission.is_shedding() && !turn.takes_in(request) {
-            return self.shed(turn, request);
+            return Err(self.shed(turn, request));
         }
         if !turn.has_room(request) && !self.makes_room(turn, request) {
-            if turn.net.pool.is_exhausted() {
-                return self.overflow(turn, request, key, "Out Of Memory For Transactions");
-            }
-            return self.keep_out(turn, request);
+            return Err(if turn.net.pool.is_exhausted() {
+                self.overflow(turn, request, key, "Out Of Memory For Transactions")
+            } else {
+                self.keep_out(turn, request)
+            });
         }
-        let verdict = self.decide(turn, request);
-        match verdict {
-            Ok(valid) => self.forward(turn, request, key, &valid),
-            Err(Verdict::Answer(reply)) => self.reply(turn, request, key, reply),
-            Err(Verdict::HandOver(shard)) => {
-                turn.net.hand_request(shard, request);
-                Fate::Handed
-            }
-            Err(Verdict::Drop | Verdict::Forward) => Fate::Dropped,
-        }
+        Ok(key)
     }
 
-    /// Validation and the role's decision, which is an error where it is not
-    /// to forward.
-    fn decide(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Result<Valid, Verdict> {
+    /// Checks what any proxy must (RFC 3261 §16.3), and that a node which is about to
+    /// stop begins nothing more.
+    ///
+    /// # Errors
+    /// What became of the request, where it was answered.
+    pub(crate) fn validate(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        key: ServerKey,
+    ) -> Result<Valid, Fate> {
         let opens = request.message.method() == Method::Register || !request.in_dialog();
         if turn.net.draining && opens {
             turn.net.counters.drained += 1;
             turn.net.retry_after(0, &mut self.plan.lines);
-            return Err(answer(503, "Draining, Try Another Server"));
+            let reply = Reply::new(503, "Draining, Try Another Server");
+            return Err(self.reply(turn, request, key, reply));
         }
         let transport = turn.net.flows.transport(request.ingress.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
         turn.net.counters.invalid += u64::from(valid.is_err());
-        let valid = valid.map_err(Verdict::Answer)?;
-        match turn.route(request, &mut self.plan) {
+        valid.map_err(|reply| self.reply(turn, request, key, reply))
+    }
+
+    /// Has the role plan where the request goes (RFC 3261 §16.4 and §16.5), and
+    /// takes out what would carry `sips` over less than TLS.
+    ///
+    /// # Errors
+    /// What became of the request, where it goes nowhere from here.
+    pub(crate) fn route(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        key: ServerKey,
+        valid: &Valid,
+    ) -> Result<(), Fate> {
+        let reply = match turn.route(request, &mut self.plan) {
             Verdict::Forward if self.plan.targets.is_empty() => {
                 // P-18
                 self.plan.lines.clear();
-                Err(answer(480, "No Target Is Available"))
+                Reply::new(480, "No Target Is Available")
             }
             Verdict::Forward => {
                 let taken = self.plan.secure(turn.net, request);
                 self.plan.relax_contact(turn.net, valid.sips_contact);
-                if taken && self.plan.targets.is_empty() {
-                    turn.net.tell_of_sips(request);
-                    self.plan.lines.clear();
-                    self.plan.lines.extend_from_slice(secure::NOT_ALLOWED);
-                    return Err(answer(480, "SIPS Not Allowed"));
+                if !taken || !self.plan.targets.is_empty() {
+                    return Ok(());
                 }
-                Ok(valid)
+                turn.net.tell_of_sips(request);
+                self.plan.lines.clear();
+                self.plan.lines.extend_from_slice(secure::NOT_ALLOWED);
+                Reply::new(480, "SIPS Not Allowed")
             }
-            other @ (Verdict::Answer(_) | Verdict::HandOver(_) | Verdict::Drop) => Err(other),
-        }
+            Verdict::Answer(reply) => reply,
+            Verdict::HandOver(shard) => {
+                turn.net.hand_request(shard, request);
+                return Err(Fate::Handed);
+            }
+            Verdict::Drop => return Err(Fate::Dropped),
+        };
+        Err(self.reply(turn, request, key, reply))
     }
 
     /// Answers locally. INVITE always keeps a transaction, for its ACK.
@@ -153,7 +176,9 @@ impl Proxy {
         Fate::Answered
     }
 
-    fn forward(
+    /// Makes the changes common to all branches, opens the server transaction and
+    /// starts the first branches (RFC 3261 §16.6): their requests stand in the outbox.
+    pub(crate) fn forward(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Request<'_>,
@@ -237,8 +262,8 @@ impl Proxy {
     ) -> Context {
         let net = &*turn.net;
         let strips = !net.omit.leaves_out(Omit::Stripping);
-        let with = (valid, strips.then(|| turn.policy.identities()));
-        let uri_len = build::common(request, &self.plan, with, &mut self.edits);
+        let identities = strips.then(|| turn.policy.identities());
+        let uri_len = build::common(request, &self.plan, valid, identities, &mut self.edits);
         let room = request.bytes.len() + self.edits.growth();
         let edits = &mut self.edits;
         let base = net.pool.build(room, |out| edits.apply(request.bytes, out));
@@ -274,32 +299,6 @@ impl Proxy {
             closed: false,
         }
     }
-
-    /// Hash over what the decision stands on: Request-URI and the Route values
-    /// used, not the method, not the Vias (L-2). `None` where the role
-    /// looks for no loops.
-    pub(super) fn loop_hash(&self, net: &Net, request: &Request<'_>) -> Option<u32> {
-        if !self.plan.check_loops {
-            return None;
-        }
-        let bytes = request.bytes;
-        let value = |name| {
-            request
-                .message
-                .first(name)
-                .map(|header| header.value.of(bytes))
-                .unwrap_or_default()
-        };
-        let fixed = [request.message.request_uri().of(bytes), value(Name::CallId)];
-        let used = request.message.routes().iter().take(self.plan.pop + 1);
-        let used = used.map(|route| route.value.of(bytes));
-        let hash = net.print(fixed.into_iter().chain(used));
-        u32::try_from(hash >> (64 - build::LOOP_BITS)).ok()
-    }
-}
-
-const fn answer(status: u16, reason: &'static str) -> Verdict {
-    Verdict::Answer(Reply::new(status, reason))
 }
 
 /// Which machine of RFC 3261 §17.2 serves it.
@@ -338,7 +337,7 @@ impl Net {
                 .unwrap_or_default()
         };
         let mut cseq = [0; 16];
-        super::net::hex(u64::from(message.cseq()), &mut cseq);
+        super::answers::hex(u64::from(message.cseq()), &mut cseq);
         let uri = message.request_uri().of(bytes);
         self.txns.keys().without_cookie(&[
             uri,

@@ -1,7 +1,7 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::build::SAID;
+use super::own_params::SAID;
 use super::route_set::{KnownBy, Recorded};
 use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn, secure};
 use crate::bytes::Buf;
@@ -43,7 +43,7 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         }
-        if self.is_impostor(turn, owner, (client, response.flow)) {
+        if self.is_impostor(turn, owner, client, response.flow) {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -100,7 +100,8 @@ impl Proxy {
         &mut self,
         turn: &Turn<'_>,
         owner: Option<Owner>,
-        (client, flow): (ClientId, Flow),
+        client: ClientId,
+        flow: Flow,
     ) -> bool {
         let Some(Owner::Proxy { context, branch }) = owner else {
             return false;
@@ -167,7 +168,7 @@ impl Proxy {
                 // P-30: the timer on the wheel stays where it is and looks here.
                 None => branch.due = turn.now + limits::TIMER_C,
                 // From the first sign on, whatever else is heard.
-                Some(ring) if !branch.rings => branch.set_due(turn, (slot, index), ring),
+                Some(ring) if !branch.rings => branch.set_due(turn, slot, index, ring),
                 Some(_) => {}
             }
             branch.rings = true;
@@ -246,8 +247,8 @@ impl Turn<'_> {
     fn change(&self, context: &Context, response: &Response<'_>, edits: &mut Edits) {
         let (bytes, message) = (response.bytes, response.message);
         self.net.report_upstream(context, response, edits);
-        let asked = (context.method, context.ingress.flow);
-        secure::relax_answer(self.net, asked, response, edits);
+        let caller = context.ingress.flow;
+        secure::relax_answer(self.net, context.method, caller, response, edits);
         if context.ingress.principal.is_cluster_node() && self.is_of_target(response) {
             say_upstream(response, edits);
         }
@@ -295,7 +296,7 @@ impl Turn<'_> {
             |next: Next<'_>| place.is_some() && self.policy.names_cluster_node(next.uri());
         let (bytes, message) = (response.bytes, response.message);
         let marks = self.policy.marks();
-        marks.turn(&turned, (bytes, message), (edits, is_own, is_claim))
+        marks.turn(&turned, bytes, message, edits, is_own, is_claim)
     }
 
     /// Whether a final answer that lets stand-bys try is that of whoever the request

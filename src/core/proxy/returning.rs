@@ -10,7 +10,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::locating::{Located, to};
+use super::locating::to;
+use super::servers::Located;
 use super::{Net, Proxy, Turn};
 use crate::bytes::Buf;
 use crate::guard::Kind;
@@ -75,7 +76,7 @@ impl Proxy {
         let Some(&via) = self.again.top_via() else {
             return;
         };
-        if turn.net.server_of((response, &self.again), &via) != Some(server) {
+        if turn.net.server_of(response, &self.again, &via) != Some(server) {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -156,14 +157,14 @@ impl PendingResponse {
             else {
                 continue;
             };
-            if self.tried.contains(&addr) || !self.may_try(turn, (transport, addr)) {
+            if self.tried.contains(&addr) || !self.may_try(turn, transport, addr) {
                 continue;
             }
             self.tried.push(addr);
             let hop = turn.proven_by_us(hop);
             if let Some(flow) = turn.net.reach(hop) {
                 turn.net.txns.set_server_flow(self.server, flow);
-                self.waits = turn.net.opening(flow).map(Waits::Opening);
+                self.waits = turn.net.flows.opening(flow).map(Waits::Opening);
                 return Some(flow);
             }
         }
@@ -175,14 +176,14 @@ impl PendingResponse {
     fn look_up(&mut self, turn: &mut Turn<'_>, name: LookupId) -> Option<()> {
         match turn.net.locate(turn.now, name) {
             Located::Ready => {
-                let located = std::mem::take(&mut turn.net.located);
+                let located = std::mem::take(&mut turn.net.servers.found);
                 let proof = turn.net.proof(name);
                 self.left = located
                     .iter()
                     .rev()
-                    .map(|&server| to(server, proof))
+                    .map(|&(transport, addr)| to(transport, addr, proof))
                     .collect();
-                turn.net.located = located;
+                turn.net.servers.found = located;
                 Some(())
             }
             Located::Asked => {
@@ -196,13 +197,13 @@ impl PendingResponse {
 
     /// Where the request came from first; where its Via leads, some times a
     /// second for one source, since whoever is named there has not asked for it.
-    fn may_try(&self, turn: &mut Turn<'_>, server: (Transport, SocketAddr)) -> bool {
+    fn may_try(&self, turn: &mut Turn<'_>, transport: Transport, addr: SocketAddr) -> bool {
         let Ingress {
             source, principal, ..
         } = self.ingress;
         // What a sibling relayed may not come from outside, and its answer goes there.
-        let is_ours = principal.is_cluster_node() && turn.policy.may_return(server.1);
-        (is_ours || turn.may_reach(server, None))
+        let is_ours = principal.is_cluster_node() && turn.policy.may_return(addr);
+        (is_ours || turn.may_reach(transport, addr, None))
             && (self.tried.is_empty()
                 || principal.is_cluster_node()
                 || turn.net.guard.admit(turn.now, source.ip(), Kind::Roaming))
@@ -259,7 +260,7 @@ impl Turn<'_> {
 impl Net {
     /// The transaction of the request that an answer with this topmost Via is of:
     /// its branch and its sent-by are those of the request (RFC 3261 §17.2.3).
-    fn server_of(&self, (bytes, message): (&[u8], &Message), via: &Via) -> Option<ServerId> {
+    fn server_of(&self, bytes: &[u8], message: &Message, via: &Via) -> Option<ServerId> {
         let branch = via.branch.filter(|_| via.has_cookie(bytes))?;
         let key = self.txns.keys().cookie(
             branch.of(bytes),
@@ -268,12 +269,5 @@ impl Net {
             message.cseq_method().of(bytes),
         );
         self.txns.find_server(key)
-    }
-
-    /// The connection behind a flow, while it is being opened.
-    fn opening(&self, flow: Flow) -> Option<StreamId> {
-        let Flow::Stream(id) = flow else { return None };
-        let stream = self.flows.stream(id).filter(|stream| !stream.up);
-        stream.map(|_| id)
     }
 }

@@ -85,7 +85,7 @@ impl Net {
             count += 1;
             way(value)
         });
-        let hash = self.hash(ways);
+        let hash = self.secrets.hash(ways);
         RouteSet { count, hash }
     }
 }

@@ -91,7 +91,7 @@ fn transport_of(net: &Net, target: &Target) -> Transport {
     match target.hop {
         Hop::To { transport, .. } => transport,
         Hop::Flow(flow) => net.flows.transport(flow),
-        Hop::Named(name) if net.locator.is_secure(name) => Transport::Tls,
+        Hop::Named(name) if net.servers.locator.is_secure(name) => Transport::Tls,
         Hop::Named(_) => Transport::Udp,
     }
 }
@@ -103,10 +103,12 @@ pub(super) fn relax(sips: usize, edits: &mut Edits) {
     });
 }
 
-/// The same in an answer on its way to a caller who does not speak TLS to us.
+/// Writes `sip` for `sips` in the Contact of an answer on its way `to` a caller who
+/// does not speak TLS to us.
 pub(super) fn relax_answer(
     net: &Net,
-    (method, to): (Method, Flow),
+    method: Method,
+    to: Flow,
     response: &Response<'_>,
     edits: &mut Edits,
 ) {

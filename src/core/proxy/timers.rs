@@ -36,7 +36,7 @@ impl Proxy {
                                 "requests get no answer",
                             );
                         } else {
-                            turn.net.health.failed(turn.now, transport, addr);
+                            turn.net.liveness.health.failed(turn.now, transport, addr);
                         }
                     }
                 }
@@ -93,8 +93,8 @@ impl Proxy {
         let Some(base) = context.base.clone() else {
             return;
         };
-        let (from, trying) = (context.ingress, ((100, "Trying"), &b""[..]));
-        let bytes = local_answer(turn.net, &base, &mut self.again, from, trying);
+        let (from, again) = (context.ingress, &mut self.again);
+        let bytes = local_answer(turn.net, &base, again, from, 100, "Trying", b"");
         let send = turn.net.txns.respond(turn.now, server, 100, bytes);
         turn.answer_send(send);
     }
@@ -162,7 +162,7 @@ impl Proxy {
             turn.net.txns.note_silence(client);
         }
         if let Some((branch, patience)) = self.branch(slot, index).zip(patience) {
-            branch.set_due(turn, (slot, index), patience);
+            branch.set_due(turn, slot, index, patience);
         }
         self.start_standby(turn, slot, index);
     }
@@ -191,7 +191,7 @@ impl Proxy {
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting.drain(..) {
             if let Owner::Proxy { context, branch } = owner {
-                self.request_lost(turn, (context, branch.into()), client, (was_up, back));
+                self.request_lost(turn, context, branch.into(), client, was_up, back);
             }
         }
         // After their INVITEs, which look whether their CANCEL was answered, or
@@ -209,7 +209,7 @@ impl Proxy {
     pub(crate) fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
         match turn.net.txns.client_owner(client) {
             Some(Owner::Proxy { context, branch }) => {
-                self.request_lost(turn, (context, branch.into()), client, (false, None));
+                self.request_lost(turn, context, branch.into(), client, false, None);
             }
             Some(Owner::Cancel { context }) => {
                 turn.net.txns.abandon(client);
@@ -222,9 +222,11 @@ impl Proxy {
     fn request_lost(
         &mut self,
         turn: &mut Turn<'_>,
-        (slot, index): (Slot, usize),
+        slot: Slot,
+        index: usize,
         client: ClientId,
-        (was_up, back): (bool, Option<Reopen>),
+        was_up: bool,
+        back: Option<Reopen>,
     ) {
         let pending = self.branch(slot, index).filter(|b| b.is_pending());
         let Some(branch) = pending else {
@@ -233,7 +235,7 @@ impl Proxy {
         };
         let status = branch.lost(turn.net);
         turn.net.counters.transport_failures += 1;
-        if was_up && self.send_again(turn, (slot, index), client, back) {
+        if was_up && self.send_again(turn, slot, index, client, back) {
             return;
         }
         if was_up && self.cut_off(slot, index) {
@@ -274,7 +276,8 @@ impl Proxy {
     fn send_again(
         &mut self,
         turn: &mut Turn<'_>,
-        (slot, index): (Slot, usize),
+        slot: Slot,
+        index: usize,
         client: ClientId,
         back: Option<Reopen>,
     ) -> bool {
@@ -287,7 +290,7 @@ impl Proxy {
             && place < limits::BRANCHES_MAX
             && !turn.net.omit.leaves_out(Omit::SendingAgain);
         let stands_elsewhere = context.branches.iter().any(|branch| {
-            let host = turn.net.host(branch.target.hop);
+            let host = turn.net.flows.host(branch.target.hop);
             branch.is_standby() && host != back.map(|back| back.addr.ip())
         });
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
@@ -337,7 +340,8 @@ impl Branch {
     pub(super) fn set_due(
         &mut self,
         turn: &mut Turn<'_>,
-        (slot, index): (Slot, usize),
+        slot: Slot,
+        index: usize,
         after: Duration,
     ) {
         if let Some(timer) = self.timer.take() {

@@ -1,6 +1,6 @@
 //! Request validation, RFC 3261 §16.3: only what the proxy itself uses.
 
-use super::{Net, Reply, Request, secure};
+use super::{Reply, Request, secure};
 use crate::error::Malformed;
 use crate::id::Transport;
 use crate::limits;
@@ -22,7 +22,7 @@ const LISTS: [Name; 5] = [
 
 /// A request that may be routed, with what validation read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Valid {
+pub(crate) struct Valid {
     /// The value of Max-Forwards, when there is one.
     pub(super) max_forwards: Option<(u32, Span)>,
     /// Max-Breadth as received or by default, capped.
@@ -183,21 +183,4 @@ fn proxy_require(request: &Request<'_>, lines: &mut Vec<u8>) -> Result<(), Reply
     }
     lines.extend_from_slice(b"\r\n");
     Err(Reply::new(420, "Bad Extension"))
-}
-
-impl Net {
-    /// L-3: whether the request passed here before with the same decision
-    /// before it. The branches of who looks for loops end with that.
-    pub(super) fn meets_itself(&self, request: &Request<'_>, loop_hash: u32) -> bool {
-        let bytes = request.bytes;
-        request.message.values(bytes, Name::Via).any(|value| {
-            let Ok(via) = crate::scan::via::Via::parse(bytes, value) else {
-                return false;
-            };
-            self.wrote(bytes, &via)
-                && via.branch.is_some_and(|branch| {
-                    super::build::loop_part(branch.of(bytes)) == Some(loop_hash)
-                })
-        })
-    }
 }

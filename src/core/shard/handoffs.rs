@@ -44,13 +44,13 @@ impl Shard {
             Handoff::Gone { stream } => {
                 if self.net.flows.unlearn(stream) {
                     // Its own shard opens it again.
-                    self.lost(now, stream, "the connection was closed", (true, None));
+                    self.lost(now, stream, "the connection was closed", true, None);
                 }
             }
             Handoff::Unreachable { flow, quoted } => self.unreachable(now, flow, &quoted),
             Handoff::Heard { flow } => {
                 self.net.note_heard(now, flow);
-                self.net.peers.answers(flow);
+                self.net.liveness.peers.answers(flow);
             }
             Handoff::Silent { flow } => {
                 if let RoleMut::Proxy(proxy, mut turn) = self.role_mut(now) {
@@ -92,7 +92,8 @@ impl Shard {
                 }
             }
             Flow::Udp { .. } | Flow::Stream(_) => {
-                net.peers
+                net.liveness
+                    .peers
                     .note_request_sent(now, flow, bytes.starts_with(INVITE));
                 let bytes = net.pool.copy(bytes);
                 net.outbox.push_back(Output::Transmit { flow, bytes });

@@ -14,9 +14,9 @@ const SILENT: &str = "it does not answer";
 impl Shard {
     /// Looks at every watched flow that is due.
     pub(super) fn check_liveness(&mut self, now: Instant) {
-        self.net.liveness_timer_fired();
+        self.net.liveness.timer_fired();
         let mut events = std::mem::take(&mut self.liveness);
-        self.net.peers.look(now, &mut events);
+        self.net.liveness.peers.look(now, &mut events);
         for event in events.drain(..) {
             match event {
                 LivenessEvent::Probe(flow) => self.ask(flow),
@@ -56,10 +56,10 @@ impl Shard {
             Flow::Udp { .. } => {
                 let mut transaction_id = [0; 12];
                 let (front, back) = transaction_id.split_at_mut(8);
-                front.copy_from_slice(&self.net.chance().to_be_bytes());
+                front.copy_from_slice(&self.net.secrets.chance().to_be_bytes());
                 // The answer may come to another shard, which sees from it whose it is.
                 front[0] = self.net.shard_set.own;
-                back.copy_from_slice(&self.net.chance().to_be_bytes()[..4]);
+                back.copy_from_slice(&self.net.secrets.chance().to_be_bytes()[..4]);
                 self.net
                     .pool
                     .build(stun::HEADER, |out| stun::request(transaction_id, out))

@@ -60,11 +60,11 @@ impl Shard {
             RoleMut::Proxy(proxy, mut turn) => proxy.unreached(&mut turn, client),
             RoleMut::Agent(agent, mut step) => agent.unreached(&mut step, client, flow),
         }
-        if self.net.peers.doubt(now, flow) {
+        if self.net.liveness.peers.doubt(now, flow) {
             self.ask(flow);
         }
         if let Flow::Udp { peer, .. } = flow
-            && self.net.peers.is_suspect(flow)
+            && self.net.liveness.peers.is_suspect(flow)
         {
             self.net
                 .note_failure(now, Transport::Udp, peer, "nobody is there");

@@ -20,7 +20,7 @@ impl Shard {
             state.identities = identities.into();
             let (peer, transport) = (state.peer, state.transport);
             self.send_keepalive_offer(now, Flow::Stream(stream));
-            self.net.health.worked(now, transport, peer);
+            self.net.liveness.health.worked(now, transport, peer);
             let notice = Notice::PeerUp { peer, transport };
             self.net.outbox.push_back(Output::Notice(notice));
             self.identified(now, Flow::Stream(stream));
@@ -40,7 +40,7 @@ impl Shard {
     }
 
     pub(super) fn closed(&mut self, now: Instant, stream: StreamId) {
-        let back = self.net.reconnect_target(Flow::Stream(stream));
+        let back = self.net.flows.reconnect_target(Flow::Stream(stream));
         let Some(state) = self.net.flows.close(stream) else {
             return;
         };
@@ -55,9 +55,16 @@ impl Shard {
             "the connection could not be opened"
         };
         if state.opened {
-            let is_known = self.net.health.is_open(now, state.transport, state.peer);
+            let is_known = self
+                .net
+                .liveness
+                .health
+                .is_open(now, state.transport, state.peer);
             if !state.up {
-                self.net.health.failed(now, state.transport, state.peer);
+                self.net
+                    .liveness
+                    .health
+                    .failed(now, state.transport, state.peer);
             }
             if !is_known {
                 let notice = Notice::PeerDown {
@@ -71,7 +78,7 @@ impl Shard {
         if state.shared {
             self.net.tell_all(&Handoff::Gone { stream });
         }
-        self.lost(now, stream, why, (back.is_some(), back));
+        self.lost(now, stream, why, back.is_some(), back);
     }
 
     /// Everyone hears that a stream is gone: whether it had been up, and how it
@@ -81,10 +88,11 @@ impl Shard {
         now: Instant,
         stream: StreamId,
         why: &'static str,
-        (was_up, back): (bool, Option<Reopen>),
+        was_up: bool,
+        back: Option<Reopen>,
     ) {
         let flow = Flow::Stream(stream);
-        self.net.peers.forget(flow);
+        self.net.liveness.peers.forget(flow);
         match self.role_mut(now) {
             RoleMut::Proxy(proxy, mut turn) => {
                 turn.policy.flow_lost(turn.net, now, flow, back);
@@ -114,7 +122,7 @@ impl Shard {
             partial.extend_from_slice(bytes);
         }
         let unread = if held { &partial[..] } else { bytes };
-        let cut = self.messages(now, stream, (peer, opened), unread, &mut resume);
+        let cut = self.messages(now, stream, peer, opened, unread, &mut resume);
         let Some(Cut { used, begun }) = cut else {
             self.keep_memory(partial);
             return self.abort(now, stream);
@@ -168,7 +176,8 @@ impl Shard {
         &mut self,
         now: Instant,
         stream: StreamId,
-        (peer, opened): (SocketAddr, bool),
+        peer: SocketAddr,
+        opened: bool,
         unread: &[u8],
         resume: &mut frame::Resume,
     ) -> Option<Cut> {
@@ -189,7 +198,7 @@ impl Shard {
                             let pong = turn.net.pool.copy(b"\r\n");
                             turn.net.transmit(flow, pong);
                         }
-                        RoleMut::Proxy(_, turn) => turn.net.peers.answers(flow),
+                        RoleMut::Proxy(_, turn) => turn.net.liveness.peers.answers(flow),
                     }
                     used += len;
                 }
@@ -198,7 +207,7 @@ impl Shard {
                     self.net.counters.keepalives += 1;
                     match self.role_mut(now) {
                         RoleMut::Agent(agent, mut step) => agent.pong(&mut step, flow),
-                        RoleMut::Proxy(_, turn) => turn.net.peers.answers(flow),
+                        RoleMut::Proxy(_, turn) => turn.net.liveness.peers.answers(flow),
                     }
                     used += len;
                 }

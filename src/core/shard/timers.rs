@@ -15,7 +15,10 @@ impl Shard {
                 Due::Repeat { owner, send } => {
                     self.net.counters.retransmissions_out += 1;
                     let is_invite = send.bytes.starts_with(INVITE);
-                    self.net.peers.note_request_sent(now, send.flow, is_invite);
+                    self.net
+                        .liveness
+                        .peers
+                        .note_request_sent(now, send.flow, is_invite);
                     match self.role_mut(now) {
                         RoleMut::Proxy(proxy, mut turn) => proxy.repeat(&mut turn, owner, send),
                         RoleMut::Agent(_, step) => step.net.transmit_send(Some(send)),
@@ -23,7 +26,10 @@ impl Shard {
                 }
                 Due::Resend(send) => {
                     self.net.counters.retransmissions_out += 1;
-                    self.net.peers.note_request_sent(now, send.flow, false);
+                    self.net
+                        .liveness
+                        .peers
+                        .note_request_sent(now, send.flow, false);
                     match self.role_mut(now) {
                         RoleMut::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
                         RoleMut::Agent(_, step) => step.net.transmit_send(Some(send)),

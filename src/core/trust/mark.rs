@@ -63,9 +63,9 @@ enum Side {
     Called,
     /// Made of an answer, for the calling side.
     Calling,
-    /// The same two of a request that an edge took from a phone.
+    /// Made of a request that an edge took from a phone, for the called side.
     CalledOut,
-    /// Its calling side.
+    /// Made of an answer to such a request, for the calling side.
     CallingOut,
 }
 
@@ -214,16 +214,16 @@ impl MarkKey {
     /// be answered.
     #[must_use]
     pub(crate) fn of_request(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
-        self.of(Side::Called, (bytes, message), own)
+        self.of(Side::Called, bytes, message, own)
     }
 
-    /// The same of a request that a phone has sent.
+    /// The mark for the side that a request goes to which a phone has sent.
     #[must_use]
     pub(crate) fn of_phone(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
-        self.of(Side::CalledOut, (bytes, message), own)
+        self.of(Side::CalledOut, bytes, message, own)
     }
 
-    fn of(&self, side: Side, (bytes, message): (&[u8], &Message), own: Own<'_>) -> Option<Mark> {
+    fn of(&self, side: Side, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
         let said = Said {
             own,
             call_id: call_id(bytes, message)?,
@@ -243,14 +243,13 @@ impl MarkKey {
     pub fn turn(
         &self,
         turned: &Turned<'_>,
-        (bytes, message): (&[u8], &Message),
-        (edits, is_own, is_claim): (
-            &mut Edits,
-            impl Fn(&[u8]) -> bool,
-            impl Fn(Next<'_>) -> bool,
-        ),
+        bytes: &[u8],
+        message: &Message,
+        edits: &mut Edits,
+        is_own: impl Fn(&[u8]) -> bool,
+        is_claim: impl Fn(Next<'_>) -> bool,
     ) -> bool {
-        let Some((place, said)) = turned.find((bytes, message), is_own) else {
+        let Some((place, said)) = turned.find(bytes, message, is_own) else {
             return true;
         };
         let Some(said) = said else {
@@ -278,11 +277,7 @@ impl MarkKey {
     /// first `own` Route values or with `strict` the Request-URI, and goes on as
     /// they say.
     #[must_use]
-    pub fn shown(
-        &self,
-        (bytes, message): (&[u8], &Message),
-        (own, strict): (usize, bool),
-    ) -> Shown {
+    pub fn shown(&self, bytes: &[u8], message: &Message, own: usize, strict: bool) -> Shown {
         let routes = message.routes();
         let rest = routes.len().saturating_sub(own + usize::from(strict));
         let next = match routes.get(own).filter(|_| rest > 0) {
@@ -309,7 +304,7 @@ impl MarkKey {
         let ours = ours.filter(|uri| user(uri) == named);
         let marks =
             ours.filter_map(|uri| Some((mark_of(bytes, uri)?, Own::of(uri.whole.of(bytes)))));
-        let good = marks.filter(|shown| self.verify(*shown, bytes, message, next));
+        let good = marks.filter(|&(text, own)| self.verify(text, own, bytes, message, next));
         good.fold(Shown::default(), |shown, (text, _)| Shown {
             any: true,
             leads_on: shown.leads_on || matches!(text.first(), Some(b'q' | b't')),
@@ -321,7 +316,8 @@ impl MarkKey {
     #[must_use]
     pub fn verify(
         &self,
-        (text, own): (&[u8], Own<'_>),
+        text: &[u8],
+        own: Own<'_>,
         bytes: &[u8],
         message: &Message,
         next: Next<'_>,

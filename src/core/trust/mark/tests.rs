@@ -70,7 +70,7 @@ fn turn(turned: Turned<'_>, lines: &str) -> (Vec<u8>, String) {
         let host = uri_in(value).map(|uri| Way::of(uri).host);
         matches!(host, Some(b"us.example" | b"192.0.2.7"))
     };
-    assert!(key().turn(&turned, (&bytes, &message), (&mut edits, says, |_| false)));
+    assert!(key().turn(&turned, &bytes, &message, &mut edits, says, |_| false));
     edits.apply(&bytes, &mut out);
     (bytes, String::from_utf8(out).unwrap())
 }
@@ -87,7 +87,7 @@ fn is_good(mark: &str, call_id: &str, tags: (&str, &str), next: &str) -> bool {
     } else {
         Next::Target(next.as_bytes())
     };
-    key().verify((mark.as_bytes(), Own::default()), &bytes, &message, next)
+    key().verify(mark.as_bytes(), Own::default(), &bytes, &message, next)
 }
 
 fn contact(uri: &str) -> String {
@@ -309,7 +309,8 @@ fn the_calling_side_may_get_another_value() {
         assert!(turned.starts_with('s'));
         let verify = |own, next: &str| {
             key().verify(
-                (turned.as_bytes(), own),
+                turned.as_bytes(),
+                own,
                 &bytes,
                 &shown,
                 Next::Route(next.as_bytes()),
@@ -375,7 +376,7 @@ fn a_mark_is_read_as_it_was_before() {
         let route = format!("Route: <sip:us.example;lr;{param}>\n");
         let first = format!("INVITE {ALICE} SIP/2.0");
         let (bytes, shown) = message(&first, "id", ("bob", "alice"), &route);
-        let shown = key().shown((&bytes, &shown), (1, false));
+        let shown = key().shown(&bytes, &shown, 1, false);
         assert_eq!(shown.any, want, "{param}");
         assert_eq!(shown.leads_on, want);
     }
@@ -406,7 +407,7 @@ fn a_mark_is_of_the_value_that_it_stands_in() {
         (own("", "f1"), false),
         (Own::default(), false),
     ] {
-        let is_good = key().verify((&mark.0, other), &bytes, &shown, next);
+        let is_good = key().verify(&mark.0, other, &bytes, &shown, next);
         assert_eq!(is_good, want, "{other:?}");
     }
     assert_eq!(Own::of(b"sip:joe@h;lr;FLOW=f1").flow, b"f1");
@@ -428,7 +429,7 @@ fn a_mark_beside_the_value_of_another_phone_is_none() {
         let first = format!("INVITE {ALICE} SIP/2.0");
         let (bytes, shown) = message(&first, "id", ("bob", "alice"), &lines);
         let count = shown.routes().len();
-        key().shown((&bytes, &shown), (count, false)).any
+        key().shown(&bytes, &shown, count, false).any
     };
     assert!(any("<sip:joe@us.example;lr;dlg=MARK>"));
     // The phone's side beside it names nobody.

@@ -29,7 +29,8 @@ impl Turned<'_> {
     /// side has no mark.
     pub(super) fn find<'a>(
         &'a self,
-        (bytes, message): (&'a [u8], &'a Message),
+        bytes: &'a [u8],
+        message: &'a Message,
         is_own: impl Fn(&[u8]) -> bool,
     ) -> Option<(Range<usize>, Option<Said<'a>>)> {
         let Ours { value, mark, above } = self.ours(bytes, message, is_own)?;

@@ -1,0 +1,89 @@
+//! Circuits: destinations of the cluster that failed a moment ago and are left for
+//! last until they work again. [`Health`](crate::send::Health) holds them; here is
+//! what opens and closes one, and how a choice asks for it.
+
+use std::net::SocketAddr;
+
+use super::{Net, Response, Target};
+use crate::id::{Flow, Transport};
+use crate::scan::Name;
+use crate::send::{Hop, Notice, Output};
+use crate::time::{Duration, Instant};
+
+impl Net {
+    /// A watched flow has been silent for too long.
+    pub(crate) fn note_silence(&mut self, now: Instant, flow: Flow, why: &'static str) {
+        self.counters.peers_silent += 1;
+        if let Some((transport, peer)) = self.flows.listens_at(flow) {
+            self.note_failure(now, transport, peer, why);
+        }
+    }
+
+    /// A destination of the cluster failed; said once.
+    pub(crate) fn note_failure(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        peer: SocketAddr,
+        why: &'static str,
+    ) {
+        if self.liveness.health.failed(now, transport, peer) {
+            self.counters.circuits_opened += 1;
+            let notice = Notice::PeerDown {
+                peer,
+                transport,
+                why,
+            };
+            self.outbox.push_back(Output::Notice(notice));
+        }
+    }
+
+    /// Whether a hop is to be left for last.
+    #[must_use]
+    pub fn is_down(&self, now: Instant, hop: Hop) -> bool {
+        let (transport, addr) = match hop {
+            Hop::To {
+                transport, addr, ..
+            } => (transport, addr),
+            // Among its servers the choice is made when they are known.
+            Hop::Named(_) => return false,
+            Hop::Flow(flow) if self.liveness.peers.is_suspect(flow) => return true,
+            Hop::Flow(flow) if self.liveness.health.is_empty() => return !self.flows.lives(flow),
+            Hop::Flow(flow) => match self.flows.far_side(flow) {
+                Some(far) => far,
+                None => return true,
+            },
+        };
+        self.liveness.health.is_open(now, transport, addr)
+    }
+
+    /// N-7: a server that says how long it wants to be left alone is; whatever
+    /// else it answers, its circuit closes.
+    pub(super) fn update_health(&mut self, now: Instant, target: &Target, response: &Response<'_>) {
+        let asks = response.status == 503;
+        if !asks && self.liveness.health.is_empty() {
+            return;
+        }
+        let far = match target.hop {
+            Hop::To {
+                transport, addr, ..
+            } => Some((transport, addr)),
+            // Nobody chooses by health between the flows of a phone.
+            Hop::Flow(flow) if self.liveness.peers.is_watched(flow) => self.flows.far_side(flow),
+            Hop::Flow(_) | Hop::Named(_) => None,
+        };
+        let Some((transport, peer)) = far else { return };
+        let pause = response.message.number(response.bytes, Name::RetryAfter);
+        match pause {
+            Ok(Some(seconds)) if asks => {
+                let pause = Duration::from_secs(seconds.into());
+                self.counters.circuits_opened +=
+                    u64::from(self.liveness.health.refused(now, transport, peer, pause));
+            }
+            Ok(_) | Err(_) if asks => {}
+            Ok(_) | Err(_) => {
+                self.liveness.health.worked(now, transport, peer);
+            }
+        }
+    }
+}

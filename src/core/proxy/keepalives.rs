@@ -1,0 +1,179 @@
+//! Keep-alives: who asks whom on which flow, as agreed on in Vias (K-1) or by the
+//! configuration of both, and what was heard. [`Peers`](crate::send::Peers) holds
+//! the times; what its silence means stands in `circuits` for what is to be sent, and in
+//! `standby` for what was.
+
+use super::{Net, Policy, Response, Timer, Turn};
+use crate::id::Flow;
+use crate::limits;
+use crate::send::{Hop, KeepaliveRole, Notice, Output};
+use crate::span::Span;
+use crate::time::{Duration, Instant};
+
+impl Turn<'_> {
+    /// K-1: takes up an offer of keep-alives on a flow of an element of the
+    /// cluster, which is watched for them from now on by the shard they come to.
+    /// False when it is nobody of ours.
+    pub(super) fn take_up(&mut self, flow: Flow) -> bool {
+        let may = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
+        if may {
+            self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
+        }
+        may
+    }
+
+    /// K-1: a peer wants the keep-alives that our Via has offered it, `asked`
+    /// seconds apart; 0: as we like.
+    pub(super) fn agreed(&mut self, response: &Response<'_>, asked: Span) {
+        let flow = response.flow;
+        let seconds = std::str::from_utf8(asked.of(response.bytes));
+        let seconds = seconds.ok().and_then(|seconds| seconds.parse::<u32>().ok());
+        if let Some(seconds) = seconds
+            && self.net.flows.supports_overload_control(flow)
+            && self.policy.negotiates_keepalives(self.net, Hop::Flow(flow))
+        {
+            self.net.watch_peer(self.now, flow, KeepaliveRole::Ours);
+            let pause = Duration::from_secs(seconds.min(limits::FLOW_TIMER_S).into());
+            let pause = pause.max(limits::PEER_PING);
+            self.net.liveness.peers.pace(flow, pause);
+            if flow.is_reliable()
+                && let Some(far) = self.net.flows.far_side(flow)
+            {
+                self.net.liveness.peers.agree(self.now, far, pause);
+            }
+        }
+    }
+
+    /// A connection that we have opened to a peer is watched from now on. True
+    /// when its keep-alives are ours to send, by the configuration of both or by
+    /// an agreement over an earlier connection.
+    pub(crate) fn watch_opened(&mut self, flow: Flow) -> bool {
+        let negotiates = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
+        let far = self.net.flows.far_side(flow).filter(|_| negotiates);
+        let agreed = far.and_then(|far| self.net.liveness.peers.agreement(self.now, far));
+        if negotiates && agreed.is_none() {
+            self.net.watch_peer(self.now, flow, KeepaliveRole::None);
+            if self.policy.is_probed() {
+                self.net.liveness.peers.answers(flow);
+            }
+            return false;
+        }
+        self.net.watch_peer(self.now, flow, KeepaliveRole::Ours);
+        if let Some(pause) = agreed {
+            self.net.liveness.peers.pace(flow, pause);
+        }
+        true
+    }
+
+    /// The other side asks whether we are alive. An edge does so all the time on
+    /// its connections to another edge, as both are told; between an edge and a
+    /// home it says nothing that their Vias have not said (K-1), unless it keeps
+    /// asking: then this home was restarted, and the edge was not.
+    pub(crate) fn on_keepalive(&mut self, flow: Flow) {
+        let hop = Hop::Flow(flow);
+        if !self.policy.is_cluster_node(self.net, hop) {
+            return;
+        }
+        let promises = if self.policy.negotiates_keepalives(self.net, hop) {
+            self.policy.is_probed() && self.net.liveness.peers.note_keepalive(self.now, flow)
+        } else {
+            flow.is_reliable()
+        };
+        if promises {
+            self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
+        }
+        self.policy.on_peer_seen(self.net, self.now, flow);
+    }
+}
+
+impl Net {
+    /// Watches a flow to an element of the cluster.
+    pub(crate) fn watch_peer(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
+        // The questions of such a peer come to one shard. The others must not
+        // take it for silent, and ask it themselves when they need it.
+        let is_far = !self.shard_set.is_alone()
+            && self.flows.is_everybodys(flow)
+            && self.ingress_flow != Some(flow)
+            && role == KeepaliveRole::Theirs;
+        let role = if is_far { KeepaliveRole::None } else { role };
+        self.liveness.peers.watch(now, flow, role);
+    }
+
+    /// Something came over a flow.
+    pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) {
+        if self.liveness.peers.note_heard(now, flow)
+            && let Some((transport, peer)) = self.flows.listens_at(flow)
+        {
+            self.liveness.health.worked(now, transport, peer);
+            let notice = Notice::PeerUp { peer, transport };
+            self.outbox.push_back(Output::Notice(notice));
+        }
+    }
+
+    /// A request leaves to a hop over a flow, which is watched from now on when
+    /// an element of the cluster is at its end. An INVITE is answered at once.
+    pub(super) fn note_request_sent(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        flow: Flow,
+        is_invite: bool,
+        policy: &dyn Policy,
+    ) {
+        if !self.liveness.peers.note_request_sent(now, flow, is_invite)
+            && policy.is_cluster_node(self, Hop::Flow(flow))
+        {
+            let role = match flow {
+                Flow::Udp { .. } => Some(KeepaliveRole::None),
+                Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
+                    // Who accepted it hears questions first, or asks for nothing.
+                    let role = if policy.negotiates_keepalives(self, Hop::Flow(flow)) {
+                        KeepaliveRole::None
+                    } else {
+                        KeepaliveRole::Ours
+                    };
+                    stream.opened.then_some(role)
+                }),
+            };
+            if let Some(role) = role {
+                self.liveness.peers.watch(now, flow, role);
+                if policy.is_probed() || !policy.negotiates_keepalives(self, Hop::Flow(flow)) {
+                    // Edges answer homes and one another. A home may be of somebody
+                    // else's.
+                    self.liveness.peers.answers(flow);
+                }
+                self.liveness.peers.note_request_sent(now, flow, is_invite);
+            }
+        }
+        if !self.liveness.health.is_empty()
+            && let Hop::To {
+                transport, addr, ..
+            } = hop
+        {
+            self.liveness.health.tries(now, transport, addr);
+        }
+    }
+
+    /// Watches a connection that was accepted: it is closed when nothing was
+    /// said on it after `limits::FIRST_MESSAGE_MAX`, and when nobody uses it
+    /// any more after `limits::FLOW_SILENCE_MAX`.
+    pub(crate) fn watch_silence(&mut self, now: Instant, flow: Flow) {
+        let Flow::Stream(id) = flow else { return };
+        if let Some(stream) = self.flows.stream_mut(id) {
+            stream.heard = now;
+            let due = now + limits::FIRST_MESSAGE_MAX;
+            self.txns.set_timer(due, Timer::Silence(id.0));
+        }
+    }
+
+    /// O-9: the phone at the end of this flow was told to keep it alive, so
+    /// that its silence means something even while it is registered. UDP needs
+    /// no watch: a flow without refresh expires.
+    pub(crate) fn expect_keepalives(&mut self, flow: Flow) {
+        if let Flow::Stream(id) = flow
+            && let Some(stream) = self.flows.stream_mut(id)
+        {
+            stream.promised = true;
+        }
+    }
+}

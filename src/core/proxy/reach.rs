@@ -1,0 +1,63 @@
+//! Where something goes: the flow to a hop, whether it may go there at all, and
+//! the wire, by way of the shard that holds the flow.
+
+use std::net::SocketAddr;
+
+use super::Net;
+use crate::bytes::Buf;
+use crate::id::Flow;
+use crate::omit::Omit;
+use crate::send::{Handoff, Hop, Output, Reach};
+use crate::txn::Send;
+
+impl Net {
+    /// The flow to a hop, opening a connection where one is needed.
+    pub fn reach(&mut self, hop: Hop) -> Option<Flow> {
+        match self.flows.reach(hop) {
+            Reach::Flow(flow) => Some(flow),
+            Reach::Open(stream) => {
+                let opened = self.flows.stream(stream)?;
+                let tls = opened.name.and_then(|name| self.flows.names.get(name));
+                let from = self.flows.connects_from(opened.transport, opened.peer);
+                self.outbox.push_back(Output::Connect {
+                    stream,
+                    peer: opened.peer,
+                    from,
+                    tls: tls.map(Into::into),
+                });
+                Some(Flow::Stream(stream))
+            }
+            Reach::Nowhere => None,
+        }
+    }
+
+    /// Whether a message may go to an address on behalf of somebody who is no
+    /// peer, wherever that address stood (I-6).
+    #[must_use]
+    pub(crate) fn permits(&self, addr: SocketAddr) -> bool {
+        if self.omit.leaves_out(Omit::Destinations) {
+            return true;
+        }
+        let ip = addr.ip().to_canonical();
+        let is_host = self.flows.is_host(ip);
+        let is_port = is_host && self.flows.is_local(ip, addr.port());
+        self.destinations.permit(addr, (is_host, is_port))
+    }
+
+    /// Puts a message on the wire, by way of the shard that holds the flow.
+    pub fn transmit(&mut self, flow: Flow, bytes: Buf) {
+        let Some(to) = self.flows.elsewhere(flow) else {
+            return self.outbox.push_back(Output::Transmit { flow, bytes });
+        };
+        self.counters.handed_sends += 1;
+        let bytes = bytes[..].into();
+        self.hand(to, Handoff::Send { flow, bytes });
+    }
+
+    /// Puts on the wire what a transaction handed back.
+    pub(crate) fn transmit_send(&mut self, send: Option<Send>) {
+        if let Some(Send { flow, bytes }) = send {
+            self.transmit(flow, bytes);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Requests to an element of the cluster for which another one can stand in: a
+//! peer that says nothing for T1 has its stand-by started beside it, while it may
+//! still answer itself (T-10), and one that is silent for good fails.
+//!
+//! Timer B and F end an attempt after 32 seconds, when the caller has hung up
+//! (RFC 3261 §17.1): so the next edge or home is tried long before. The first
+//! attempt is not taken back by that. Its request may have arrived, and a phone
+//! that was reached twice answers the second copy with 482 (§8.2.2.2): whichever of
+//! the two has the better word counts (`Context::is_waiting`).
+
+use super::context::AnswerWeight;
+use super::{Branch, Net, Owner, Proxy, State, Turn};
+use crate::id::{ClientId, Flow, Slot};
+use crate::limits;
+
+impl Proxy {
+    /// A peer has been silent for too long: every request that has heard
+    /// nothing of it goes to its stand-by at once.
+    pub(crate) fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+        for (slot, index) in branches_on(turn.net, flow) {
+            self.start_standby(turn, slot, index);
+        }
+    }
+
+    /// A peer is silent for good: nothing waits for it any longer. Its
+    /// transactions stay, so that a 2xx that comes after all is not lost.
+    pub fn lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+        for (slot, index) in branches_on(turn.net, flow) {
+            let Some(branch) = self
+                .branch(slot, index)
+                .filter(|branch| branch.is_pending())
+            else {
+                continue;
+            };
+            let status = branch.lost(turn.net);
+            branch.standing = AnswerWeight::CutOff;
+            turn.net.counters.transport_failures += 1;
+            self.ended(turn, slot, index, status, None);
+            self.arm_final_deadline(turn, slot, index);
+        }
+    }
+
+    /// Sets an end to the transaction of a branch that has ended without it:
+    /// an INVITE that was heard of has no timer but Timer C, which went with
+    /// its branch.
+    pub(super) fn arm_final_deadline(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let Some(branch) = self.branch(slot, index) else {
+            return;
+        };
+        if branch.client.is_none() || !matches!(branch.state, State::Done(_)) {
+            return;
+        }
+        branch.set_due(turn, slot, index, limits::T1_64);
+    }
+
+    /// Starts the stand-by of a branch that has heard nothing, beside it. Not
+    /// a second copy to the same host.
+    pub(super) fn start_standby(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let Some(context) = self.contexts.get_mut(slot) else {
+            return;
+        };
+        let silent = context.branches.get(index);
+        let Some(silent) = silent.filter(|silent| {
+            !context.closed && !context.answered && silent.state == State::Trying { cancel: false }
+        }) else {
+            return;
+        };
+        let (host, breadth) = (turn.net.flows.host(silent.target.hop), silent.breadth);
+        let next = context.branches.iter().position(|branch| {
+            branch.stands_by_for(index) && turn.net.flows.host(branch.target.hop) != host
+        });
+        let Some(next) = next else { return };
+        if let Some(silent) = context.branches.get_mut(index) {
+            silent.standing = AnswerWeight::StandbyStarted;
+        }
+        turn.net.counters.overtaken += 1;
+        self.launch(turn, slot, next, breadth);
+    }
+}
+
+/// The branches whose requests wait for a final answer on `flow`.
+fn branches_on(net: &Net, flow: Flow) -> impl Iterator<Item = (Slot, usize)> + use<> {
+    let mut waiting = Vec::new();
+    net.txns.clients_on(flow, &mut waiting);
+    waiting.into_iter().filter_map(|(_, owner)| match owner {
+        Owner::Proxy { context, branch } => Some((context, usize::from(branch))),
+        Owner::Cancel { .. } | Owner::Local | Owner::Agent(_) => None,
+    })
+}
+
+impl Branch {
+    /// It stands by for nobody, and has not been started.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Waiting && self.target.after.is_none()
+    }
+
+    /// It waits for another one to fail.
+    pub(super) fn is_standby(&self) -> bool {
+        self.state == State::Waiting && self.target.after.is_some()
+    }
+
+    /// It waits for that one to fail.
+    pub(super) fn stands_by_for(&self, index: usize) -> bool {
+        self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)
+    }
+}
+
+impl Net {
+    /// Whether an INVITE rings, as far as is known, and can be cancelled.
+    pub(super) fn rings(&self, invite: ClientId) -> bool {
+        let flow = self.txns.client_flow(invite);
+        self.txns.is_proceeding(invite) && flow.is_some_and(|flow| self.flows.lives(flow))
+    }
+}
