@@ -62,6 +62,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// At the start of `part`, which is behind this place, in a value that ends with it.
+    #[inline]
+    pub(crate) fn within(mut self, part: Span) -> Self {
+        let range = part.range();
+        self.go(range.start);
+        self.until(range.end)
+    }
+
     /// Looks at what is next, so that copies of this cursor need not.
     #[inline]
     pub(crate) fn ready(mut self) -> Self {

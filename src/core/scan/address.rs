@@ -33,8 +33,9 @@ impl Uri {
     /// # Errors
     /// As for `Address::parse` and `Uri::parse`.
     pub(crate) fn in_value(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
-        let mut cursor = Cursor::new(bytes, value).ready();
-        let (address, uri) = Address::read(bytes, &mut cursor).ok_or(Malformed::Address(value))?;
+        let cursor = Cursor::new(bytes, value).ready();
+        let address = Address::read(bytes, cursor).ok_or(Malformed::Address(value))?;
+        let uri = cursor.within(address.uri);
         Self::read(bytes, uri).ok_or(Malformed::Uri(address.uri))
     }
 }
@@ -47,15 +48,11 @@ impl Address {
     /// space in the URI, a display name that should be quoted, a bare URI with
     /// `?` or a comma, a defect in the parameters.
     pub fn parse(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
-        match Self::read(bytes, &mut Cursor::new(bytes, value)) {
-            Some((address, _)) => Ok(address),
-            None => Err(Malformed::Address(value)),
-        }
+        Self::read(bytes, Cursor::new(bytes, value)).ok_or(Malformed::Address(value))
     }
 
-    /// All that is still to be read, as an address; and its URI, to be read.
-    #[inline]
-    fn read<'a>(bytes: &[u8], cursor: &mut Cursor<'a>) -> Option<(Self, Cursor<'a>)> {
+    /// All that is still to be read, as an address.
+    fn read(bytes: &[u8], mut cursor: Cursor<'_>) -> Option<Self> {
         let value = cursor.rest_span();
         let start = cursor.at();
         let mut display = Span::default();
@@ -64,19 +61,17 @@ impl Address {
             display = cursor.since(start);
             cursor.skip_space();
         } else if cursor.peek() != Some(b'<') {
-            let before = *cursor;
+            let before = cursor;
             let words = cursor.take(Class::DISPLAY);
             if cursor.peek() != Some(b'<') {
-                *cursor = before;
-                return Self::read_bare(bytes, value, cursor);
+                return Self::read_bare(bytes, value, before);
             }
             display = class::trim(words.of(bytes), words.range().end);
         }
         if !cursor.eat(b'<') {
             return None;
         }
-        let inside = *cursor;
-        let uri = uri_text(cursor, b'>')?;
+        let uri = uri_text(&mut cursor, b'>')?;
         if !cursor.eat(b'>') {
             return None;
         }
@@ -88,20 +83,15 @@ impl Address {
             bracketed: true,
             params: cursor.rest_span(),
         };
-        params::are_sound(*cursor).then(|| (address, inside.until(uri.range().end)))
+        params::are_sound(cursor).then_some(address)
     }
 
     /// An addr-spec: what follows its first `;` are header parameters.
-    fn read_bare<'a>(
-        bytes: &[u8],
-        value: Span,
-        cursor: &mut Cursor<'a>,
-    ) -> Option<(Self, Cursor<'a>)> {
+    fn read_bare(bytes: &[u8], value: Span, mut cursor: Cursor<'_>) -> Option<Self> {
         if cursor.rest().contains(&b'?') {
             return None;
         }
-        let inside = *cursor;
-        let uri = uri_text(cursor, b';')?;
+        let uri = uri_text(&mut cursor, b';')?;
         cursor.skip_space();
         if uri.of(bytes).contains(&b',') {
             return None;
@@ -113,7 +103,7 @@ impl Address {
             bracketed: false,
             params: cursor.rest_span(),
         };
-        params::are_sound(*cursor).then(|| (address, inside.until(uri.range().end)))
+        params::are_sound(cursor).then_some(address)
     }
 
     /// A header parameter: None absent, Some(None) without value, Some(Some(span)) with; quotes are not part of the span.
