@@ -180,7 +180,11 @@ impl Pass<'_> {
     fn header_line(&mut self, at: usize, end: usize, next: usize) {
         let whole = within(at, next);
         let text = self.bytes.get(at..end).unwrap_or_default();
-        let Some((id, value)) = Name::usual(text).or_else(|| line::split(text)) else {
+        let (id, value) = if let Some(usual) = Name::usual(text) {
+            usual
+        } else if let Some(split) = line::split(text) {
+            split
+        } else {
             return self.note(Malformed::HeaderLine(whole));
         };
         let repeated = self.message.has(id);

@@ -25,7 +25,8 @@ pub(super) fn parse(
     if is_version(first.of(bytes)) {
         return Ok(response(bytes, first, cursor));
     }
-    let uri = word(&mut cursor);
+    let end = memchr::memchr(b' ', cursor.rest());
+    let uri = up_to(&mut cursor, end);
     let version = cursor.rest();
     let method = Method::from_token(first.of(bytes));
     let sound =
@@ -77,11 +78,17 @@ fn response(
     )
 }
 
-/// The bytes up to the next space, which is passed over.
+/// The bytes up to the next space, which is passed over: a method, a version or a status,
+/// which are shorter than a call.
 fn word(cursor: &mut Cursor<'_>) -> Span {
+    let end = cursor.rest().iter().position(|&byte| byte == b' ');
+    up_to(cursor, end)
+}
+
+/// The bytes up to the space at `end`, which is passed over, or all that are left.
+fn up_to(cursor: &mut Cursor<'_>, end: Option<usize>) -> Span {
     let start = cursor.at();
-    let rest = cursor.rest();
-    cursor.skip(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
+    cursor.skip(end.unwrap_or_else(|| cursor.rest().len()));
     let word = cursor.since(start);
     cursor.skip(1);
     word
