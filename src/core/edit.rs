@@ -1,6 +1,6 @@
 //! Splices on the original bytes: what the proxy changes, and nothing else.
 //!
-//! `Edits` collects replacements and insertions against one received message
+//! [`Edits`] collects replacements and insertions against one received message
 //! and applies them in a single copy, so every octet the proxy has no business
 //! with leaves as it came, in its place (RFC 3261 §16.6-1). `answer` builds
 //! local responses from the request's own spans, `derive` the requests that

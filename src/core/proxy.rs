@@ -1,11 +1,12 @@
 //! The transaction-stateful proxy core of RFC 3261 §16: validation, targets,
 //! forking, best response, CANCEL, Timer C, loop checks (RFC 5393).
 //!
-//! A role (`edge`, `home`) decides where a request goes by filling a `Plan`;
-//! everything that any proxy must do stands here. A request becomes a
-//! `Context`: the received message with the common changes made once
-//! (`build::base`), and one `Branch` per attempt, each its own client
-//! transaction. The proxy never looks into a body and never invents dialog
+//! A role ([`Edge`](crate::edge::Edge), [`Home`](crate::home::Home)) decides where a
+//! request goes by filling a [`Plan`], as the proxy asks it through [`Policy`];
+//! everything that any proxy must do stands here. A request becomes a [`Context`]: the
+//! received message with the common changes made once, and one [`Branch`] per attempt,
+//! each its own client transaction ([`txn`](crate::txn)). What all of it works with is
+//! the [`Net`] of the shard. The proxy never looks into a body and never invents dialog
 //! state.
 
 mod acks;
@@ -91,15 +92,15 @@ pub struct Target {
     pub route: Option<Buf>,
     /// Serial group: lower first, equal in parallel.
     pub rank: u16,
-    /// The target (by place in the plan) this one stands by for: tried only
+    /// The target (by its index in the plan) that this one is a stand-by of: tried only
     /// when that one failed with 430, 408, 503, 504 or without an answer, and
     /// whoever the request is for has not answered himself.
     pub after: Option<u8>,
-    /// It stands by for silence and for failures of the way only: a 430 of the
-    /// one before it is the cluster's last word, and by a 408 that one has asked
-    /// the phone, as whoever is asked next would have it do again.
+    /// It is a stand-by for silence and for failures of the way alone. A 430 of the
+    /// target before it is the word of the whole cluster, and a 408 says that the phone
+    /// was asked there: this one would only have it asked again.
     pub is_last_resort: bool,
-    /// How long it may be silent before who stands by for it is asked beside it.
+    /// How long it may be silent before its stand-by is started beside it.
     pub silence: Option<Duration>,
     /// It leads to an edge that may have the flow of the phone: when it fails, a flow
     /// has (O-5), and no server.

@@ -2,11 +2,11 @@
 //! an identity, and the addresses that may be sent to.
 //!
 //! One question is asked of every request once, where it comes in: who is this?
-//! The answer is a `Principal`. It travels with the request, to another shard
+//! The answer is a [`Principal`]. It travels with the request, to another shard
 //! too, and nobody asks the address, the To tag or a header again.
 //!
 //! - What proves a peer is the business of the roles, which know their
-//!   configuration (`proxy::Policy::principal`).
+//!   configuration ([`Policy::principal`](crate::proxy::Policy::principal)).
 //! - `ingress`: where a request came in and what was found out there, which goes
 //!   with it.
 //! - `mark`: evidence that a request belongs to a dialog that we let in, and

@@ -1,5 +1,12 @@
 //! Branches: when each is started, and what its end means for the others
 //! (RFC 3261 §16.6, §16.7; RFC 5393 §5.3.3).
+//!
+//! Two orders hold at once. Targets of one `rank` are forked to in parallel, and those
+//! of the next one after all of them have failed: these are the contacts that a callee
+//! prefers less. A stand-by ([`Target::after`](super::Target::after)) belongs to one
+//! branch alone: it is another way to whoever that branch is for, as the other edge of
+//! a phone is. So it is tried where the way failed, takes over its branch's share of
+//! Max-Breadth, and is never tried where the callee himself has answered.
 
 use super::build::HOP_ROOM;
 use super::context::AnswerWeight;
@@ -51,6 +58,7 @@ impl Proxy {
             if context.answered || context.is_waiting() {
                 return;
             }
+            // Stand-bys are in no group: the end of their branch starts or skips them.
             let ready = |branch: &&Branch| branch.is_ready();
             let rank = context
                 .branches
@@ -72,6 +80,7 @@ impl Proxy {
             let share = context.breadth / u16::try_from(parallel).unwrap_or(u16::MAX);
             let mut started = 0;
             for index in 0..context.branches.len() {
+                // Looked up anew each time: a launch may add branches, or end the request.
                 let Some(branch) = self.branch(slot, index) else {
                     break;
                 };
@@ -82,6 +91,8 @@ impl Proxy {
             }
         }
         self.finish(turn, slot);
+        // The answer is out, and what was silent all the while may still ring: its user
+        // is not to run for a call that is over.
         let outrun = |context: &&Context| context.branches.iter().any(Branch::is_pending);
         if self.contexts.get(slot).filter(outrun).is_some() {
             self.close(turn, slot);
@@ -112,6 +123,8 @@ impl Proxy {
             branch: number,
         };
         let invite = context.is_invite();
+        // V-4: kept back here as if its server had refused it, so that a stand-by which
+        // wants no fewer gets it, and the server no message at all.
         if !turn.net.restraint.is_empty()
             && let Some(branch) = context.branches.get_mut(index)
             && let Some(loss) = turn.keeps_back(branch.target.hop, context.class)
@@ -129,6 +142,7 @@ impl Proxy {
         let Some((client, _)) = sent else {
             turn.net.counters.transport_failures += 1;
             if branch.leave_stream() {
+                // no connection could be opened, and UDP needs none.
                 return self.launch(turn, slot, index, breadth);
             }
             let status = branch.target.failure();
@@ -138,6 +152,7 @@ impl Proxy {
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
         if let Some(silence) = branch.target.silence {
+            // One timer does for both: when it fires for silence it is set to the rest.
             branch.set_due(turn, slot, index, silence.min(patience));
         } else if invite {
             branch.set_due(turn, slot, index, patience);
@@ -168,12 +183,14 @@ impl Proxy {
             return;
         };
         if !branch.is_pending() {
+            // A second end of one branch, as by its timer after its flow, says nothing.
             return;
         }
         let unheard = matches!(branch.state, State::Trying { .. });
         let failure = match &last {
             // From outside it may be a proxy of others before the phone, which has
             // the same to say of a way (RFC 5626 §7, RFC 3263 §4.3).
+            // An element of ours tells the two apart.
             _ if branch.is_said && branch.is_inside => Failure::Said(status),
             Some(_) => Failure::Answer(status),
             None => Failure::Silent(status),
@@ -191,7 +208,7 @@ impl Proxy {
             return self.advance(turn, slot);
         }
         if status >= 600 {
-            // P-22
+            // P-22: the callee wants the call nowhere.
             self.close(turn, slot);
         }
         self.stand_by(turn, slot, index, failure);
@@ -214,6 +231,8 @@ impl Proxy {
         let mut branches = context.branches.iter();
         let standby = branches.position(|branch| branch.stands_by_for(index));
         let Some(next) = standby else { return };
+        // By either the element before it has said that the phone itself was asked, or
+        // that no element of the cluster has its flow: a last resort would ask again.
         let is_heard = matches!(failure, Failure::Answer(408 | 430));
         let last_word = context.branches[next].target.is_last_resort && is_heard;
         let open = !context.closed
@@ -227,6 +246,9 @@ impl Proxy {
         if open && (!branch.is_located || failure.is_of_server()) {
             return self.launch(turn, slot, next, breadth.unwrap_or(1));
         }
+        // It is passed over, and its own stand-by has its turn, or is passed over as well:
+        // behind the further servers of a name stands another edge, which the answer of one
+        // server does not speak for.
         branch.breadth = breadth.unwrap_or(1);
         branch.state = State::Skipped;
         self.stand_by(turn, slot, next, failure);
@@ -253,12 +275,15 @@ impl Proxy {
                         turn.net.txns.cancel_timer(timer);
                     }
                 }
+                // A CANCEL may leave only after a provisional: one that overtook its
+                // INVITE would match nothing there (§9.1, P-33).
                 State::Trying { .. } if invite => branch.state = State::Trying { cancel: true },
                 State::Proceeding { cancelled: false } if invite => {
                     // When there is no room for a CANCEL, Timer C is left.
                     self.send_cancel(turn, slot, index);
                 }
-                // It was given up, and rings all the same.
+                // It was given up for silence, and rings all the same. With 487 it was
+                // given up after its CANCEL.
                 State::Done(status) if invite && status != 487 => {
                     if branch.client.is_some_and(|client| turn.net.rings(client)) {
                         self.send_cancel(turn, slot, index);
@@ -282,6 +307,8 @@ impl Proxy {
         if !is_over || context.branches.iter().any(Branch::is_pending) {
             return;
         }
+        // They absorb what comes late (Timers J and K), and none of them may name a context
+        // that is gone.
         for client in context.branches.iter().filter_map(|branch| branch.client) {
             net.txns.set_client_owner(client, Owner::Local);
         }
@@ -319,9 +346,9 @@ impl Proxy {
 }
 
 impl Turn<'_> {
-    /// How long a branch may stay without a final answer: Timer C, or where others
-    /// wait for it as long as it rings, and before that as long as whoever is
-    /// behind the next hop may be silent.
+    /// How long a branch may stay without a final answer: Timer C. Where targets of a
+    /// lower preference wait for it: the 32 seconds after which whoever is behind the next
+    /// hop is given up, and the time that a phone rings before those are tried.
     pub(super) fn patience(&self, context: &Context, index: usize) -> Duration {
         let ring = self.ring_time(context, index);
         ring.map_or(limits::TIMER_C, |ring| {
@@ -369,6 +396,8 @@ fn send(
     let is_invite = context.is_invite();
     let branch = context.branches.get_mut(index)?;
     let is_long = base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
+    // RFC 3261 §18.1.1: what may be fragmented goes by a stream, unless connections there
+    // failed a moment ago: the caller does not wait for that a second time.
     if is_long
         && let Hop::To { addr, .. } = branch.target.hop
         && !turn

@@ -176,7 +176,8 @@ fn trim(header: &Header, values: &[Route], first: &Route, last: &Route, edits: &
     }
 }
 
-/// What a branch adds to the base.
+/// What a branch adds to the base, which is one for all branches of a request: see
+/// [`Context::request`].
 pub(super) struct BranchParams<'a> {
     pub(super) target: &'a Target,
     pub(super) sent_by: SentBy<'a>,

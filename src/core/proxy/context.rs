@@ -225,8 +225,8 @@ impl Context {
         head
     }
 
-    /// Lines further branches up behind one, in order, before whoever stood by
-    /// for it so far. What finds no room is left out.
+    /// Makes further branches a chain of stand-bys behind one, in order; the stand-by
+    /// that it had comes behind the last of them. What finds no room is left out.
     pub(super) fn append_standbys(&mut self, index: usize, further: impl Iterator<Item = Branch>) {
         let before = self.branches.len();
         let mut last = index;
@@ -258,7 +258,14 @@ impl Context {
     }
 
     /// Whether the final answer must wait for a branch under way, as its
-    /// standing says.
+    /// [`AnswerWeight`] says.
+    ///
+    /// Where a stand-by races its branch, to wait for both would keep the stand-by's 486
+    /// from the caller for 32 seconds, and to wait for one would lose the 200 of an edge
+    /// that was slow for a moment. So a silent branch is waited for as long as all that
+    /// was said is of the way (430, 408, 503, 504), or is a 482, by which a phone says that
+    /// it has the request by the other branch. One whose connection was lost is waited for
+    /// only with such a 482, since nothing else says that its request arrived.
     pub(super) fn is_waiting(&self) -> bool {
         let is_pending = |standing: AnswerWeight| {
             let mut branches = self.branches.iter();

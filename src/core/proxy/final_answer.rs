@@ -1,5 +1,10 @@
 //! The final answer of a request: which one goes upstream, and what is made of
 //! it on the way (RFC 3261 §16.7 steps 6 to 8, RFC 4320 §4.2).
+//!
+//! Two questions are answered one after the other. `best` chooses among what the
+//! branches came to, by what a caller can do with it. `mapped_status` then asks
+//! whether the caller may hear that one: a status that speaks of a way inside the
+//! cluster (430, 503) would have him blame, or avoid, a server that he never asked.
 
 use super::own_params::SAID;
 use super::{Branch, Context, Net, Proxy, Request, State, Turn};
@@ -27,7 +32,8 @@ impl Turn<'_> {
             || best.is_some_and(|(index, _)| self.leads_inside(&context.branches[index]));
         let sender = context.ingress.principal;
         match (status, is_answered) {
-            // The caller has cancelled nothing.
+            // A phone that rang out was cancelled by us, and not by the caller: to him
+            // nobody has answered.
             (487, _) if rang_out && !context.closed => Some((480, "Nobody Has Answered")),
             // What was cancelled and never heard of is over as asked.
             (408, false) if context.closed => Some((487, "Request Terminated")),
@@ -145,19 +151,26 @@ impl Turn<'_> {
 /// The answer to send among those that came: 6xx, else the lowest class, in
 /// 4xx one that lets the caller mend something and last one that is about the
 /// way there or our own CANCEL (P-23). A target that could not be reached at all counts only
-/// when there is nothing else.
+/// when there is nothing else. Of equals the first one counts, which is the one that was
+/// preferred.
 fn best(branches: &[Branch]) -> Option<(usize, u16)> {
     let rank = |status: u16, answered: bool| -> u16 {
         match status {
+            // The callee has refused for all of his phones.
             600.. => 0,
+            // The caller's phone repeats the request with what was missing (§16.7-6).
             401 | 407 | 415 | 420 | 484 => 400,
             // A proxy says it of the way as well: what only the phone can know comes first.
             480 if answered => 470,
+            // We have cancelled it, so it says nothing of the call.
             487 => 480,
             // Met by another branch of the same request: not the phone's word.
             482 => 485,
+            // Of the way there alone: any word of a callee is better.
             408 | 430 => 490,
+            // Our own, since the DNS has no server: whoever was asked comes first.
             404 | 480 if !answered => 491,
+            // Our own, since nothing could be sent there: anything else says more.
             503 if !answered => 900,
             _ => status / 100 * 100 + 50,
         }

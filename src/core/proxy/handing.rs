@@ -12,7 +12,7 @@ impl Net {
         self.outbox.push_back(Output::Handoff { to, handoff });
     }
 
-    /// Gives every other shard the same.
+    /// Gives every other shard a copy of it.
     pub(crate) fn tell_all(&mut self, handoff: &Handoff) {
         for to in self.shard_set.others() {
             self.hand(to, handoff.clone());

@@ -57,7 +57,7 @@ impl Proxy {
     }
 
     /// Lays the servers out: the branch gets the first, further branches stand
-    /// by in order, and whoever stood by for the branch stands by for the last.
+    /// by in order, and the stand-by that the branch had comes behind the last.
     fn spread(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
         let located = std::mem::take(&mut turn.net.servers.found);
         let name = self.name_of(slot, index);

@@ -1,5 +1,10 @@
 //! What every role works with: flows, transactions, buffers, the outbox and
-//! the counters of one shard. Roles decide, `Net` carries out.
+//! the counters of one shard. Roles decide, [`Net`] carries out.
+//!
+//! Its methods stand in the files of what they are about: where something goes
+//! (`reach`), answers of our own (`answers`), other shards (`handing`), keep-alives
+//! (`keepalives`), what failed (`circuits`), names (`locating`). What needs no more than one
+//! of its fields is a method of that field: [`Flows`], [`Secrets`], [`Liveness`], [`Servers`].
 
 use std::collections::VecDeque;
 

@@ -201,7 +201,7 @@ impl Net {
         })
     }
 
-    /// The same in a response that passes upstream, without what anybody
+    /// Writes the report into a response that passes upstream, without what anybody
     /// further down wrote there (V-4).
     pub(super) fn report_upstream(
         &self,

@@ -12,8 +12,8 @@ use crate::scan::{Message, Name, scan_again};
 
 impl Proxy {
     /// A branch was redirected. False when that is for the caller to follow.
-    /// Otherwise the branch failed as by a lost flow, and where it was led
-    /// stands by for it, before whoever did so far.
+    /// Otherwise the branch failed as by a lost flow, and where it was led to are its
+    /// next stand-bys, before the one that it had.
     pub(super) fn redirected(
         &mut self,
         turn: &mut Turn<'_>,

@@ -63,7 +63,8 @@ impl Plan {
         self.sips_contact = contact.filter(|_| !self.targets.iter().all(is_tls));
     }
 
-    /// Who stood by for it stands by for whom it stood by for.
+    /// Takes one target out of the plan. If it was somebody's stand-by, its own
+    /// stand-by takes that place; else that one becomes a target of its own.
     fn take_out(&mut self, place: usize) {
         let gone = self.targets.remove(place).after;
         for target in &mut self.targets {

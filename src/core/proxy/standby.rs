@@ -14,8 +14,9 @@ use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 
 impl Proxy {
-    /// A peer has been silent for too long: every request that has heard
-    /// nothing of it goes to its stand-by at once.
+    /// A peer has been silent for too long (T1): every request that has heard
+    /// nothing of it goes to its stand-by at once. What rings there already is left
+    /// alone: a second INVITE would ring the phone twice.
     pub(crate) fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         for (slot, index) in branches_on(turn.net, flow) {
             self.start_standby(turn, slot, index);
@@ -33,6 +34,7 @@ impl Proxy {
                 continue;
             };
             let status = branch.lost(turn.net);
+            // Its answer may have been lost, and not its request.
             branch.standing = AnswerWeight::CutOff;
             turn.net.counters.transport_failures += 1;
             self.ended(turn, slot, index, status, None);
@@ -53,12 +55,16 @@ impl Proxy {
         branch.set_due(turn, slot, index, limits::T1_64);
     }
 
-    /// Starts the stand-by of a branch that has heard nothing, beside it. Not
-    /// a second copy to the same host.
+    /// Starts the stand-by of a branch that has heard nothing, beside it: the branch
+    /// keeps its transaction and its timers, and both race for the answer. A stand-by
+    /// at the host that is silent is not started: another port of a dead machine is
+    /// no other way.
     pub(super) fn start_standby(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
+        // With a provisional the peer has shown that it lives and that it has the request;
+        // with a CANCEL waiting nobody wants another attempt.
         let silent = context.branches.get(index);
         let Some(silent) = silent.filter(|silent| {
             !context.closed && !context.answered && silent.state == State::Trying { cancel: false }
@@ -70,6 +76,8 @@ impl Proxy {
             branch.stands_by_for(index) && turn.net.flows.host(branch.target.hop) != host
         });
         let Some(next) = next else { return };
+        // From now on its answer is worth waiting for only until somebody has answered: it
+        // may be dead, and the caller would wait for Timer B with an answer at hand.
         if let Some(silent) = context.branches.get_mut(index) {
             silent.standing = AnswerWeight::StandbyStarted;
         }
@@ -89,17 +97,17 @@ fn branches_on(net: &Net, flow: Flow) -> impl Iterator<Item = (Slot, usize)> + u
 }
 
 impl Branch {
-    /// It stands by for nobody, and has not been started.
+    /// It is a target of its own, and has not been started.
     pub(super) fn is_ready(&self) -> bool {
         self.state == State::Waiting && self.target.after.is_none()
     }
 
-    /// It waits for another one to fail.
+    /// It is the stand-by of another branch, and has not been started.
     pub(super) fn is_standby(&self) -> bool {
         self.state == State::Waiting && self.target.after.is_some()
     }
 
-    /// It waits for that one to fail.
+    /// It is the stand-by of that branch, and has not been started.
     pub(super) fn stands_by_for(&self, index: usize) -> bool {
         self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)
     }

@@ -62,7 +62,7 @@ impl Turn<'_> {
                 .request(self.now, request.ingress.source.ip(), bytes)
     }
 
-    /// The same for what has a defect.
+    /// Counts a message with a defect against its source; false: that is too much.
     pub(crate) fn admit_bytes(&mut self, flow: Flow, bytes: &[u8]) -> bool {
         let Some(peer) = self.net.flows.peer(flow) else {
             return true;
@@ -92,7 +92,7 @@ impl Turn<'_> {
         self.answer(request.reply_flow(), bytes);
     }
 
-    /// The same with what a transaction handed back.
+    /// Puts on the wire what a transaction handed back, if its receiver may have it.
     pub(super) fn answer_send(&mut self, send: Option<Send>) {
         if let Some(Send { flow, bytes }) = send {
             self.answer(flow, bytes);

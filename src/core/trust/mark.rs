@@ -403,7 +403,7 @@ pub(crate) fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes the same up to the mark.
+/// Writes the parameter of a value of ours up to the mark.
 pub(crate) fn begin_param(name: &[u8], out: &mut Vec<u8>) {
     let parts: [&[u8]; 5] = match name {
         [] => [b";", MARK_PARAM.as_bytes(), b"=", b"", b""],

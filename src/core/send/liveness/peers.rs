@@ -4,8 +4,8 @@
 //! Whoever opened a flow asks about once a second, by CRLF on a stream and by
 //! STUN on UDP, and takes anything that comes back for an answer; the other
 //! side goes by the questions. Between an edge and a home both begin when their
-//! Vias have agreed on it (K-1), between edges at once. A request that leaves is a question too: over a
-//! flow that can be asked, several more follow it within T1, so that a lost
+//! Vias have agreed on it (K-1), between edges at once. A request that leaves is a question
+//! too: over a flow that can be asked, several more follow it within T1, so that a lost
 //! datagram or a phone that thinks for a second is not taken for a dead edge.
 //!
 //! An agreement outlives its connection: the edge goes on over the next one to
@@ -18,7 +18,7 @@
 //! questions, since requests that ring over the same flow would end with it.
 //!
 //! Nothing here is kept per phone, and nothing but time and what was heard is
-//! looked at: the shard asks `look` and does what it says.
+//! looked at: the shard asks [`Peers::look`] and does what it says.
 
 use std::hash::Hash;
 use std::net::SocketAddr;

@@ -41,7 +41,7 @@ impl<'a> Text<'a> {
         self.len = end;
     }
 
-    /// With its length, so that no two lists of fields are the same octets.
+    /// Writes a field with its length, so that no two lists of fields are the same octets.
     pub(super) fn field(&mut self, field: &[u8]) {
         let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
         let length = length.to_be_bytes();
@@ -62,7 +62,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// What is the same in any case.
+    /// Writes a field that says the same in letters of either case.
     pub(super) fn caseless(&mut self, name: &[u8]) {
         let mut small = [0; HOST_MAX];
         match small.get_mut(..name.len()) {
