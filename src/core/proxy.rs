@@ -31,6 +31,7 @@ mod overload;
 mod own;
 mod own_params;
 mod pass;
+mod policy;
 mod reach;
 mod received;
 mod redirects;
@@ -59,6 +60,7 @@ pub use maddr::Maddr;
 pub use net::{Net, Owner, Timer};
 pub use overload::Restraint;
 pub use pass::Pass;
+pub use policy::{Answers, Connections, Policy, Routing, Trust, Upkeep};
 pub use received::{Request, Response};
 pub(crate) use redirects::shows_loose;
 pub use rejected::{Reason, Reject, Rejected};
@@ -67,19 +69,15 @@ pub use secrets::Secrets;
 pub use servers::Servers;
 pub use step::Step;
 
-use std::net::SocketAddr;
-
 use crate::bytes::Buf;
 use crate::edit::Edits;
-use crate::id::{Flow, Slab, Transport};
+use crate::id::Slab;
 use crate::limits;
 use crate::locate::Waiter;
 use crate::scan::Message;
-use crate::send::{End, Handoff, Hop, Refresh};
+use crate::send::{Hop, Refresh};
 use crate::span::Span;
-use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
-use crate::trust::{Identities, MarkKey, Principal};
 
 /// One place a request may go.
 #[derive(Clone, Debug)]
@@ -206,9 +204,20 @@ pub struct Plan {
     pub note: Note,
     /// When it is accepted, its dialog is at the flow that it came on.
     pub refresh: Option<Refresh>,
+    /// Room for whom it is about, as the role writes it down: an address of record, or
+    /// a token. What the last request left is there until the role writes.
+    pub(crate) text: Vec<u8>,
+    /// Room for the hops that a URI leads to, best first, before targets are made of
+    /// them. What the last request left is there until the role writes.
+    pub(crate) hops: Vec<Hop>,
+    /// Which targets lead to one phone: those of the same number, each at the index of
+    /// its target; 0 stands alone. For the role that needs it, as the room above.
+    pub(crate) groups: Vec<u64>,
 }
 
 impl Plan {
+    /// Begins anew; the rooms at the end keep what is in them, since whoever uses one
+    /// writes it first.
     fn clear(&mut self) {
         self.pop = 0;
         self.restore_uri = false;
@@ -272,119 +281,6 @@ pub enum Verdict {
     HandOver(u8),
     /// Say nothing.
     Drop,
-}
-
-/// What the edge and the home decide, each in its own way.
-pub trait Policy {
-    /// Who sends on a flow, by what the flow itself proves (D-H2). Asked once for
-    /// each request, where it comes in.
-    fn principal(&self, net: &Net, now: Instant, flow: Flow) -> Principal;
-    /// The key of the marks in our Record-Routes.
-    fn marks(&self) -> &MarkKey;
-    /// The headers that are taken off where a message enters the trust domain.
-    fn identities(&self) -> &Identities;
-    /// Whether a request that nothing is planned for yet shows the mark of its
-    /// dialog in a Route of ours.
-    fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool;
-    /// Where a request goes. Called once per new request, and for each ACK to a 2xx.
-    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict;
-    /// A 2xx is about to pass upstream: learn from it and change it.
-    fn on_accepted(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        context: &Context,
-        response: &Response<'_>,
-        edits: &mut Edits,
-    );
-    /// Whether our Vias say that a loose redirect is followed here.
-    fn follows_redirects(&self) -> bool {
-        false
-    }
-    /// A redirect came from `target`: fills in where to go instead, best first.
-    /// False when it is not for us but for the caller.
-    fn on_redirect(
-        &mut self,
-        _net: &mut Net,
-        _context: &Context,
-        _target: &Target,
-        _response: &Response<'_>,
-        _instead: &mut Vec<Target>,
-    ) -> bool {
-        false
-    }
-    /// What a redirect led to was accepted over this flow (S-24).
-    fn on_redirect_accepted(&mut self, _net: &mut Net, _now: Instant, _flow: Flow, _uri: &[u8]) {}
-    /// How long contacts ring before those of a lower preference are tried;
-    /// `None`: until Timer C.
-    fn ring_time(&self) -> Option<Duration> {
-        None
-    }
-    /// The final status to send upstream instead of `status`, when the role
-    /// must not let that one through to such a sender (O-21).
-    fn map_final_status(&self, _status: u16, _sender: Principal) -> Option<(u16, &'static str)> {
-        None
-    }
-    /// A connection is up whose certificate names domains (S-2).
-    fn on_peer_certificate(&mut self, net: &mut Net, now: Instant, flow: Flow);
-    /// Another shard has news.
-    fn on_handoff(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff);
-    /// A flow is gone for good; `back` says where a connection in its place
-    /// would be opened (S-28), for one that was up.
-    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>);
-
-    /// Where a request goes again that was sent over a connection, by whoever
-    /// opened it, to an element of the cluster which is lost (S-28). `None` when
-    /// nobody listens there for us, as with phones.
-    fn hop_to_reopen(&self, _: &mut Net, _: Reopen) -> Option<Hop> {
-        None
-    }
-    /// Whether a home or an edge of ours is where a hop leads: nothing is
-    /// counted against it, another one may stand in for it, and keep-alives
-    /// pass between us. Of a flow it is whoever is proven to be at its end; of an
-    /// address whoever lives there, which says nothing of what comes from it.
-    fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool;
-    /// Whether nobody but an element of ours has such a URI for its own.
-    fn names_cluster_node(&self, _uri: &[u8]) -> bool {
-        false
-    }
-    /// Whether a connection that was just accepted may be such an element's, as
-    /// far as its address and port tell: it is not counted as a stranger's.
-    fn may_be_cluster_node(&self, end: &End) -> bool;
-    /// Whether keep-alives with the peer that a hop leads to are agreed on in
-    /// Vias (K-1), and not by the configuration of both.
-    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool;
-    /// Whether such a peer does all the asking: an edge asks its home.
-    fn is_probed(&self) -> bool {
-        false
-    }
-    /// The domain that a home or an edge of ours at this address proves over TLS.
-    fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str>;
-    /// A keep-alive of such an element came, or our connection to it is up.
-    fn on_peer_seen(&mut self, net: &mut Net, now: Instant, flow: Flow);
-    /// The shard begins: watches whom the configuration names.
-    fn on_start(&mut self, _net: &mut Net, _now: Instant) {}
-    /// Whether a REGISTER renews a registration, as far as can be told at once.
-    fn renews(&self, request: &Request<'_>) -> bool;
-    /// Whether nothing but what came on a flow says who is at its end.
-    fn is_known_by_address_alone(&self, _net: &Net, _now: Instant, _flow: Flow) -> bool {
-        false
-    }
-    /// Whether a silent connection is worth keeping.
-    fn keeps_idle_connection(&self, net: &Net, now: Instant, flow: Flow) -> bool;
-    /// The DNS has answered.
-    fn on_dns_answer(&mut self, _net: &mut Net, _now: Instant) {}
-    /// Whether something may go to this server, which the DNS gave for a domain,
-    /// or which a Via names.
-    fn may_reach(&self, server: (Transport, SocketAddr), domain: Option<&str>) -> bool;
-    /// Whether the answer to what a peer sent may go there, where nothing else may.
-    fn may_return(&self, _to: SocketAddr) -> bool {
-        false
-    }
-    /// The next piece of what the role put off (`Timer::Later`).
-    fn run_deferred(&mut self, _net: &mut Net, _now: Instant) {}
-    /// Bounded house-keeping, about once a second.
-    fn sweep(&mut self, net: &mut Net, now: Instant);
 }
 
 /// What one step works with: the machinery, whoever decides, and the time.

@@ -242,7 +242,7 @@ impl Shard {
             liveness: Vec::new(),
         };
         if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
-            turn.policy.on_start(turn.net, now);
+            turn.policy.on_start(&mut Step::new(turn.net, now));
         }
         shard.net.liveness.arm_timer(&mut shard.net.txns);
         shard
@@ -301,17 +301,20 @@ impl Shard {
                 RoleMut::Proxy(proxy, mut turn) => proxy.resolved(&mut turn, name, &records),
                 RoleMut::Agent(..) => {}
             },
-            Input::Restored { key, value } => match &mut self.role {
-                RoleState::Edge(edge) => edge.restore(&mut self.net, now, key, value),
-                RoleState::Home(home) => {
-                    home.restore(&mut self.net, now, key, value);
+            Input::Restored { key, value } => {
+                let step = &mut Step::new(&mut self.net, now);
+                match &mut self.role {
+                    RoleState::Edge(edge) => edge.restore(step, key, value),
+                    RoleState::Home(home) => {
+                        home.restore(step, key, value);
+                    }
+                    RoleState::Agent(_) => {}
                 }
-                RoleState::Agent(_) => {}
-            },
+            }
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
             Input::Subscribers { list, revoked } => {
                 if let RoleState::Home(home) = &mut self.role {
-                    home.set_subscribers(&mut self.net, now, list, revoked);
+                    home.set_subscribers(&mut Step::new(&mut self.net, now), list, revoked);
                 }
             }
             Input::Command(command) => {
@@ -324,7 +327,7 @@ impl Shard {
         }
         self.tick(now);
         if let RoleState::Edge(edge) = &mut self.role {
-            edge.write_down(&mut self.net, now);
+            edge.write_down(&mut Step::new(&mut self.net, now));
         }
         self.net.liveness.arm_timer(&mut self.net.txns);
     }

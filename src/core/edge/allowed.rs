@@ -11,7 +11,7 @@ use super::policy::Edge;
 use crate::grammar::params;
 use crate::id::Flow;
 use crate::omit::Omit;
-use crate::proxy::{Net, Pass, Policy, Verdict};
+use crate::proxy::{Net, Pass, Trust, Verdict};
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::trust::mark::Shown;

@@ -46,7 +46,7 @@ impl Key {
 }
 
 /// Appends the user part that names `flow` of `shard` in the run `boot`.
-pub fn write(key: &Key, (flow, shard): (&Flow, u8), boot: u64, out: &mut Vec<u8>) {
+pub fn write(key: &Key, flow: &Flow, shard: u8, boot: u64, out: &mut Vec<u8>) {
     out.push(b'f');
     let at = out.len();
     out.extend_from_slice(&[0; MAC_LEN]);
@@ -197,7 +197,7 @@ mod tests {
 
     fn token(flow: &Flow) -> Vec<u8> {
         let mut out = Vec::new();
-        write(&key(), (flow, 5), 77, &mut out);
+        write(&key(), flow, 5, 77, &mut out);
         out
     }
 

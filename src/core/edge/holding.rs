@@ -7,7 +7,7 @@
 
 use super::policy::Edge;
 use super::{Registrations, Subscriber};
-use crate::proxy::Net;
+use crate::proxy::{Net, Step};
 use crate::send::{Handoff, Held};
 use crate::time::Instant;
 
@@ -17,18 +17,17 @@ impl Edge {
     /// then the one the directory names. Nobody is asked twice.
     pub(super) fn holder(
         &self,
-        net: &Net,
-        now: Instant,
+        step: &Step<'_>,
         subscriber: &Subscriber<'_>,
         handed: u8,
     ) -> Option<u8> {
-        if net.shard_set.is_alone() {
+        if step.net.shard_set.is_alone() {
             return None;
         }
-        let phone = phone(net, subscriber);
-        let keeper = net.shard_set.of(phone);
-        if keeper == net.shard_set.own {
-            self.directory.holder(now, phone, keeper)
+        let phone = phone(step.net, subscriber);
+        let keeper = step.net.shard_set.of(phone);
+        if keeper == step.net.shard_set.own {
+            self.directory.holder(step.now, phone, keeper)
         } else {
             (handed == 0).then_some(keeper)
         }
@@ -38,15 +37,14 @@ impl Edge {
     /// `held`: it does itself.
     pub(super) fn why_held(
         &self,
-        net: &Net,
-        now: Instant,
+        step: &Step<'_>,
         subscriber: &Subscriber<'_>,
         held: bool,
     ) -> String {
-        let phone = phone(net, subscriber);
-        let keeper = net.shard_set.of(phone);
-        let own = net.shard_set.own;
-        match self.directory.holder(now, phone, own) {
+        let phone = phone(step.net, subscriber);
+        let keeper = step.net.shard_set.of(phone);
+        let own = step.net.shard_set.own;
+        match self.directory.holder(step.now, phone, own) {
             _ if keeper != own => format!("shard {keeper} knows which shard holds the flow"),
             _ if held => format!("this shard, {own}, holds the flow"),
             Some(shard) => format!("shard {shard} holds the flow"),
@@ -58,93 +56,90 @@ impl Edge {
     /// with this reg-id that it did not have before.
     pub(super) fn claim_phone(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         subscriber: &Subscriber<'_>,
-        (until, came): (Instant, Option<u32>),
+        until: Instant,
+        came: Option<u32>,
     ) {
-        if net.shard_set.is_alone() {
+        if step.net.shard_set.is_alone() {
             return;
         }
-        let phone = phone(net, subscriber);
-        let keeper = net.shard_set.of(phone);
+        let phone = phone(step.net, subscriber);
+        let keeper = step.net.shard_set.of(phone);
         let came = came.map(|reg_id| Held {
             user: subscriber.user.into(),
             realm: subscriber.realm.into(),
             instance: subscriber.instance.into(),
             reg_id,
         });
-        if keeper != net.shard_set.own {
-            return net.hand(keeper, Handoff::Holds { phone, until, came });
+        if keeper != step.net.shard_set.own {
+            return step.net.hand(keeper, Handoff::Holds { phone, until, came });
         }
-        self.directory.set(now, phone, keeper, until);
+        self.directory.set(step.now, phone, keeper, until);
         if let Some(held) = came {
-            self.moved_to(net, now, (phone, keeper), &held);
+            self.moved_to(step, phone, keeper, &held);
         }
     }
 
     /// Takes note of who holds a phone, where it falls to this shard to know.
     pub(super) fn note_holder(
         &mut self,
-        net: &Net,
-        now: Instant,
+        step: &Step<'_>,
         subscriber: &Subscriber<'_>,
-        (holder, until): (u8, Instant),
+        holder: u8,
+        until: Instant,
     ) {
-        if net.shard_set.is_alone() {
+        if step.net.shard_set.is_alone() {
             return;
         }
-        let phone = phone(net, subscriber);
-        if net.shard_set.of(phone) == net.shard_set.own
+        let phone = phone(step.net, subscriber);
+        if step.net.shard_set.of(phone) == step.net.shard_set.own
             && !self.directory.is_later(phone, holder, until)
         {
-            self.directory.set(now, phone, holder, until);
+            self.directory.set(step.now, phone, holder, until);
         }
     }
 
-    /// A registration of a phone came to a shard: whoever else holds that phone
+    /// A registration of a phone came to `shard`: whoever else holds that phone
     /// gives it up. Its old flow is nobody's then, as if it had come to the same
     /// shard again.
-    pub(super) fn moved_to(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        (phone, shard): (u64, u8),
-        held: &Held,
-    ) {
-        for other in (0..net.shard_set.count).filter(|other| *other != shard) {
-            if !self.directory.is_later(phone, other, now) {
+    pub(super) fn moved_to(&mut self, step: &mut Step<'_>, phone: u64, shard: u8, held: &Held) {
+        for other in (0..step.net.shard_set.count).filter(|other| *other != shard) {
+            if !self.directory.is_later(phone, other, step.now) {
                 continue;
             }
-            if other == net.shard_set.own {
-                self.give_up(net, now, held);
+            if other == step.net.shard_set.own {
+                self.give_up(step, held);
             } else {
-                net.hand(other, Handoff::Moved(held.clone()));
+                step.net.hand(other, Handoff::Moved(held.clone()));
             }
         }
     }
 
     /// A registration of this shard is another one's.
-    pub(super) fn give_up(&mut self, net: &mut Net, now: Instant, held: &Held) {
+    pub(super) fn give_up(&mut self, step: &mut Step<'_>, held: &Held) {
         let subscriber = Subscriber {
             user: &held.user,
             realm: &held.realm,
             instance: &held.instance,
         };
-        self.unbind_phone(net, now, &subscriber, held.reg_id);
+        self.unbind_phone(step, &subscriber, held.reg_id);
     }
 
     /// Forgets a registration, and says so where the phone has no other here.
     pub(super) fn unbind_phone(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         subscriber: &Subscriber<'_>,
         reg_id: u32,
     ) {
         self.registrations.unbind(subscriber, reg_id);
-        if self.registrations.flow_of(now, subscriber, None).is_none() {
-            self.claim_phone(net, now, subscriber, (Instant::ZERO, None));
+        if self
+            .registrations
+            .flow_of(step.now, subscriber, None)
+            .is_none()
+        {
+            self.claim_phone(step, subscriber, Instant::ZERO, None);
         }
     }
 }
@@ -153,19 +148,19 @@ impl Edge {
 /// end of a registration needs no word: the directory knows it.
 pub(super) fn release_phone(
     registrations: &Registrations,
-    net: &mut Net,
-    now: Instant,
+    step: &mut Step<'_>,
     subscriber: &Subscriber<'_>,
 ) -> Option<u64> {
-    let gone = !net.shard_set.is_alone() && registrations.flow_of(now, subscriber, None).is_none();
-    let phone = gone.then(|| phone(net, subscriber))?;
-    let keeper = net.shard_set.of(phone);
-    if keeper == net.shard_set.own {
+    let gone = !step.net.shard_set.is_alone()
+        && registrations.flow_of(step.now, subscriber, None).is_none();
+    let phone = gone.then(|| phone(step.net, subscriber))?;
+    let keeper = step.net.shard_set.of(phone);
+    if keeper == step.net.shard_set.own {
         return Some(phone);
     }
     let until = Instant::ZERO;
     let came = None;
-    net.hand(keeper, Handoff::Holds { phone, until, came });
+    step.net.hand(keeper, Handoff::Holds { phone, until, came });
     None
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Hop, NextHop};
 use crate::id::Transport;
 use crate::locate::LookupId;
-use crate::proxy::{Net, Plan, Target};
+use crate::proxy::{Net, Plan, Step, Target};
 use crate::send::{self, Clear, End, HostRule, KeepaliveRole, Ports};
 use crate::time::Instant;
 use crate::uri::{Uri, same_host};
@@ -59,20 +59,24 @@ impl Homes {
     }
 
     /// Keeps the names and their addresses known, before a request needs them.
-    pub(super) fn refresh(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn refresh(&mut self, step: &mut Step<'_>) {
         for home in &mut self.list {
             if let Home::Named { text, uri, name } = home {
-                *name = net.servers.locator.name(now, text.as_bytes(), uri);
+                *name = step
+                    .net
+                    .servers
+                    .locator
+                    .name(step.now, text.as_bytes(), uri);
                 if let Some(name) = *name {
-                    net.foresee(now, name);
+                    step.net.foresee(step.now, name);
                 }
             }
         }
-        self.learn(net, now);
+        self.learn(step);
     }
 
     /// Takes over where the names lead by now, and watches who is there.
-    pub(super) fn learn(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn learn(&mut self, step: &mut Step<'_>) {
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
         self.are_known = true;
@@ -81,7 +85,7 @@ impl Homes {
             match home {
                 Home::At(hop) => self.located.push((hop.transport, hop.addr)),
                 Home::Named { text, uri, name } => {
-                    let servers = name.map(|name| net.servers.locator.stale(now, name));
+                    let servers = name.map(|name| step.net.servers.locator.stale(step.now, name));
                     let servers = servers.unwrap_or_default();
                     self.are_known &= !servers.is_empty();
                     let is_tls = send::Hop::transport_of(text.as_bytes(), uri);
@@ -93,7 +97,7 @@ impl Homes {
             }
         }
         let ips = self.located.iter().map(|(_, addr)| addr.ip());
-        net.flows.meet_homes_at(ips);
+        step.net.flows.meet_homes_at(ips);
         let (located, core_port) = (self.located.iter(), self.core_port);
         self.rules.clear();
         self.rules
@@ -102,9 +106,9 @@ impl Homes {
         for &(transport, addr) in &self.located {
             if transport == Transport::Udp
                 && !self.before.contains(&(transport, addr))
-                && let Some(flow) = net.reach(send::Hop::to(transport, addr))
+                && let Some(flow) = step.net.reach(send::Hop::to(transport, addr))
             {
-                net.watch_peer(now, flow, KeepaliveRole::None);
+                step.net.watch_peer(step.now, flow, KeepaliveRole::None);
             }
         }
     }
@@ -157,13 +161,15 @@ impl Homes {
         &'a self,
         net: &'a Net,
         now: Instant,
-        at: (Transport, SocketAddr),
+        transport: Transport,
+        addr: SocketAddr,
     ) -> impl Iterator<Item = &'a str> {
         self.list.iter().filter_map(move |home| match home {
             Home::At(_) => None,
             Home::Named { text, name, .. } => {
                 let mut servers = net.servers.locator.stale(now, (*name)?).iter();
-                let is_it = servers.any(|server| (server.transport, server.addr) == at);
+                let is_it =
+                    servers.any(|server| (server.transport, server.addr) == (transport, addr));
                 is_it.then_some(text.as_str())
             }
         })
@@ -211,19 +217,20 @@ impl Homes {
     }
 
     /// One after the other; those that failed a moment ago last.
-    pub(super) fn plan(&self, net: &mut Net, now: Instant, plan: &mut Plan) {
+    pub(super) fn plan(&self, step: &mut Step<'_>, plan: &mut Plan) {
         for failed in [false, true] {
             for home in &self.list {
                 let (hop, has_failed) = match home {
                     Home::At(home) => {
                         let name = home.name.as_deref();
-                        let name = name.and_then(|name| net.flows.names.intern(name.as_bytes()));
+                        let name =
+                            name.and_then(|name| step.net.flows.names.intern(name.as_bytes()));
                         let hop = send::Hop::To {
                             transport: home.transport,
                             addr: home.addr,
                             name,
                         };
-                        (Some(hop), net.is_down(now, hop))
+                        (Some(hop), step.net.is_down(step.now, hop))
                     }
                     // Among its servers the choice is made when they are known.
                     Home::Named { name, .. } => (name.map(send::Hop::Named), false),

@@ -17,15 +17,14 @@
 
 use super::NatKeepalive;
 use super::policy::Edge;
+use super::registered::Granted;
 use crate::edit::{Edits, decimal};
 use crate::grammar::params::{self, Param};
 use crate::id::Flow;
 use crate::limits;
 use crate::pacing;
-use crate::proxy::{Net, Response, Timer};
-use crate::scan::address::Address;
+use crate::proxy::{Net, Response, Step, Timer};
 use crate::scan::{Message, Name};
-use crate::time::Instant;
 use crate::trust::Ingress;
 
 /// No message begins so, and none of the keep-alives that are answered.
@@ -50,8 +49,10 @@ impl Edge {
     pub(super) fn keep_reachable(
         &self,
         net: &mut Net,
-        (ingress, request): (&Ingress, &Message),
-        (response, ours): (&Response<'_>, Option<(Address, u32)>),
+        ingress: &Ingress,
+        request: &Message,
+        response: &Response<'_>,
+        ours: Granted,
         edits: &mut Edits,
     ) -> bool {
         let is_translated = || is_translated(ingress, request, response);
@@ -71,19 +72,19 @@ impl Edge {
     }
 
     /// Sends what is due, and sets the timer again while there is anybody left.
-    pub(super) fn keep_open(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn keep_open(&mut self, step: &mut Step<'_>) {
         if let Some(parts) = self.pings.parts.take() {
-            let ping = net.pool.copy(&PING);
-            self.registrations.next_kept_open(now, parts, |flow| {
-                net.counters.nat_pings += 1;
-                net.transmit(flow, ping.clone());
+            let ping = step.net.pool.copy(&PING);
+            self.registrations.next_kept_open(step.now, parts, |flow| {
+                step.net.counters.nat_pings += 1;
+                step.net.transmit(flow, ping.clone());
             });
         }
-        self.arm_pings(net, now);
+        self.arm_pings(step);
     }
 
     /// Sets the timer where it does not run and somebody is to be kept reachable.
-    pub(super) fn arm_pings(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn arm_pings(&mut self, step: &mut Step<'_>) {
         let count = self.registrations.kept_open();
         if count == 0 || self.pings.parts.is_some() {
             return;
@@ -91,8 +92,9 @@ impl Edge {
         let parts = count.div_ceil(limits::NAT_PINGS_AT_ONCE);
         let parts = parts.min(limits::NAT_PING_PARTS);
         self.pings.parts = Some(parts);
-        net.txns
-            .set_timer(now + limits::NAT_PING_EVERY / parts, Timer::Later);
+        step.net
+            .txns
+            .set_timer(step.now + limits::NAT_PING_EVERY / parts, Timer::Later);
     }
 }
 
@@ -116,10 +118,11 @@ fn is_translated(ingress: &Ingress, request: &Message, response: &Response<'_>) 
 /// Has the phone whose Contact of the 2xx is `ours` come again in so many seconds, if
 /// it need not sooner. The other Contacts are not this phone's, and the Expires header
 /// is theirs too where there are several; 0 is a binding that has ended.
-fn shorten(response: &Response<'_>, ours: Option<(Address, u32)>, seconds: u32, edits: &mut Edits) {
-    let Some((ours, _)) = ours.filter(|(_, granted_s)| *granted_s > seconds) else {
+fn shorten(response: &Response<'_>, ours: Granted, seconds: u32, edits: &mut Edits) {
+    if ours.seconds <= seconds {
         return;
-    };
+    }
+    let ours = ours.contact;
     let (bytes, message) = (response.bytes, response.message);
     let mut params = params::iter(bytes, ours.params);
     let is_expires = |param: &Param| param.name.of(bytes).eq_ignore_ascii_case(b"expires");

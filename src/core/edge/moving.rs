@@ -15,7 +15,7 @@ use super::{Subscriber, Token, set};
 use crate::edit::{decimal, host};
 use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Net, Plan, Reply, Request};
+use crate::proxy::{Net, Reply, Request};
 
 impl Edge {
     /// The answer that moves a phone; `None` where it may stay. `old` is
@@ -26,7 +26,7 @@ impl Edge {
         request: &Request<'_>,
         subscriber: &Subscriber<'_>,
         old: Option<&Token>,
-        plan: &mut Plan,
+        lines: &mut Vec<u8>,
     ) -> Option<Reply> {
         let own = self.settings.members.get(self.own);
         let retires = own.is_some_and(|own| own.retires);
@@ -37,13 +37,13 @@ impl Edge {
         if retires {
             let v6 = is_v6(net, request);
             let transport = net.flows.transport(request.ingress.flow);
-            self.other_edges((transport, v6), subscriber, plan);
+            self.other_edges(transport, v6, subscriber, lines);
         } else {
             for part in ["Contact: <sip:", &self.settings.cluster, ";lr>\r\n"] {
-                plan.lines.extend_from_slice(part.as_bytes());
+                lines.extend_from_slice(part.as_bytes());
             }
         }
-        if plan.lines.is_empty() {
+        if lines.is_empty() {
             // Nobody is left to take it.
             return None;
         }
@@ -64,9 +64,10 @@ impl Edge {
     /// serve this phone are named by address, best first.
     fn other_edges(
         &mut self,
-        (transport, v6): (Transport, bool),
+        transport: Transport,
+        v6: bool,
         subscriber: &Subscriber<'_>,
-        plan: &mut Plan,
+        out: &mut Vec<u8>,
     ) {
         let members = &self.settings.members;
         let size = limits::EDGE_SET_MAX;
@@ -76,7 +77,6 @@ impl Edge {
                 continue;
             };
             let port = member.port(transport);
-            let out = &mut plan.lines;
             out.extend_from_slice(b"Contact: <sip:");
             out.extend_from_slice(self.settings.cluster.as_bytes());
             if port != transport.default_port() {

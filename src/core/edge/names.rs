@@ -113,7 +113,8 @@ impl Edge {
     pub(super) fn name_service_route(
         &self,
         token: &[u8],
-        (transport, secure): (Transport, bool),
+        transport: Transport,
+        secure: bool,
         response: &Response<'_>,
         edits: &mut Edits,
     ) {

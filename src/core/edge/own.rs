@@ -72,10 +72,10 @@ impl Edge {
         }
         let host = uri.host.of(bytes);
         if self.settings.is_cluster(host) {
-            return self.classify_named(net, bytes, (uri, RouteKind::Cluster), token);
+            return self.classify_named(net, bytes, uri, RouteKind::Cluster, token);
         }
         if self.is_our_name(net, bytes, uri) {
-            return self.classify_named(net, bytes, (uri, RouteKind::Address), token);
+            return self.classify_named(net, bytes, uri, RouteKind::Address, token);
         }
         let Some(ip) = host_ip(host) else {
             return RouteKind::Foreign;
@@ -105,7 +105,8 @@ impl Edge {
         &self,
         net: &Net,
         bytes: &[u8],
-        (uri, nobody): (&Uri, RouteKind),
+        uri: &Uri,
+        nobody: RouteKind,
         token: &mut Token,
     ) -> RouteKind {
         // `maddr` decides whose it is (D-U12).

@@ -12,7 +12,10 @@ use super::{flow_token, holding};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Context, Net, PHONE_AWAY, Pass, Policy, Request, Response, Verdict};
+use crate::proxy::{
+    Answers, Connections, Context, Net, PHONE_AWAY, Pass, Request, Response, Routing, Step, Trust,
+    Upkeep, Verdict,
+};
 use crate::scan::via::Via;
 use crate::scan::{Message, Method, Name};
 use crate::send::{End, Handoff, Hop, HostRule, KeepaliveRole};
@@ -44,9 +47,10 @@ pub struct Edge {
     pub(super) strays: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
-    /// Outline of a request looked at again when its response comes.
+    /// Room for the outline of a request that is looked at again when its response
+    /// comes.
     pub(super) again: Message,
-    pub(super) text: Vec<u8>,
+    /// Room for the members of a set while it is chosen.
     pub(super) places: Vec<usize>,
     /// Which of several homes a URI of theirs sticks to.
     pub(super) stick: Table,
@@ -117,7 +121,6 @@ impl Edge {
             strays: Directory::default(),
             boot,
             again: Message::default(),
-            text: Vec::new(),
             places: Vec::new(),
             stick: Table::new(seed),
             stuck: Vec::new(),
@@ -230,12 +233,8 @@ impl Edge {
     }
 
     /// The edges of a token as a set; of this edge alone when nobody is left.
-    pub(super) fn token_set(&mut self, token: &Token) -> EdgeSet {
-        let mut places = std::mem::take(&mut self.places);
-        places.clear();
-        places.extend(self.token_places(token));
-        self.places = places;
-        EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
+    pub(super) fn token_set(&self, token: &Token) -> EdgeSet {
+        EdgeSet::of_all(self.token_places(token)).unwrap_or_else(|| self.alone())
     }
 
     /// The set of this edge and no other.
@@ -284,7 +283,7 @@ impl Edge {
     }
 }
 
-impl Policy for Edge {
+impl Trust for Edge {
     fn principal(&self, net: &Net, now: Instant, flow: Flow) -> Principal {
         match self.origin(net, flow) {
             Origin::Home => Principal::Home,
@@ -308,93 +307,9 @@ impl Policy for Edge {
         self.shown(pass).any
     }
 
-    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        if pass.request.message.method() == Method::Register {
-            self.register(pass)
-        } else if let Some(verdict) = self.revoked(pass) {
-            verdict
-        } else {
-            self.call(pass)
-        }
-    }
-
-    fn on_accepted(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        context: &Context,
-        response: &Response<'_>,
-        edits: &mut Edits,
-    ) {
-        self.registered_with(net, now, context, response, edits);
-        self.refreshed_with(net, now, context);
-        self.stick_dialog(net, now, context, response);
-        if context.ingress.keep != Keep::Silent {
-            grant_keep(net, response, edits);
-        }
-    }
-
-    fn map_final_status(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
-        match status {
-            // O-21: one of our own may be the best of what ways round a lost home
-            // have left. Before the edge knows its homes, one of them may be asking.
-            430 if !sender.is_cluster_node() && self.homes.are_known() => Some(PHONE_AWAY),
-            // P-24: all that a phone asks goes to the homes. Where they cannot be
-            // reached or are too busy the next request would fare no better here, and
-            // a phone that hears 503 waits as it is told, or takes its other edge.
-            503 if !sender.is_cluster_node() => Some(HOMES_AWAY),
-            _ => None,
-        }
-    }
-
-    /// S-2. Who it is, `origin` asks the flow itself.
-    fn on_peer_certificate(&mut self, net: &mut Net, now: Instant, flow: Flow) {
-        self.meet_home(net, now, flow);
-    }
-
-    fn on_handoff(&mut self, net: &mut Net, now: Instant, from: u8, news: Handoff) {
-        match news {
-            Handoff::Holds { phone, until, came } => {
-                self.directory.set(now, phone, from, until);
-                if let Some(held) = came {
-                    self.moved_to(net, now, (phone, from), &held);
-                }
-            }
-            Handoff::Moved(held) => self.give_up(net, now, &held),
-            Handoff::Revoked { user, realm } => self.forget_user(net, now, (&user, &realm)),
-            Handoff::Refreshed {
-                refresh,
-                flow,
-                far,
-                is_proven,
-            } => self.told_of_refresh(net, now, refresh, (flow, far, is_proven)),
-            Handoff::Over { dialog } => self.refreshed.end(dialog),
-            Handoff::Renewed { phone } => {
-                self.refreshed.end_all_of(phone);
-            }
-            Handoff::Message { .. }
-            | Handoff::Send { .. }
-            | Handoff::Gone { .. }
-            | Handoff::Unreachable { .. }
-            | Handoff::Heard { .. }
-            | Handoff::Silent { .. }
-            | Handoff::Row { .. }
-            | Handoff::Stray { .. }
-            | Handoff::Stuck { .. } => {}
-        }
-    }
-
-    fn flow_lost(&mut self, net: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>) {
-        match back {
-            Some(back) => self.stick.lost(now, flow, back),
-            None => self.stick.forget(flow),
-        }
-        let (own, directory) = (net.shard_set.own, &mut self.directory);
-        self.registrations.flow_lost(flow, |left, subscriber| {
-            if let Some(phone) = holding::release_phone(left, net, now, subscriber) {
-                directory.set(now, phone, own, Instant::ZERO);
-            }
-        });
+    /// Somebody is registered over the flow it came on.
+    fn renews(&self, request: &Request<'_>) -> bool {
+        request.ingress.principal == Principal::Subscriber
     }
 
     fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool {
@@ -412,15 +327,6 @@ impl Policy for Edge {
         siblings || self.homes.may_come(end)
     }
 
-    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
-        let origin = match hop {
-            Hop::Flow(flow) => self.origin(net, flow),
-            Hop::To { addr, .. } => self.origin_at(addr.ip()),
-            Hop::Named(_) => Origin::Phone,
-        };
-        origin == Origin::Home
-    }
-
     fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str> {
         match self.origin_at(addr.ip()) {
             Origin::Home => self.homes.domain_at(net, now, addr),
@@ -429,41 +335,12 @@ impl Policy for Edge {
         }
     }
 
-    fn on_peer_seen(&mut self, net: &mut Net, now: Instant, flow: Flow) {
-        self.meet_home(net, now, flow);
-    }
-
-    /// The homes, and the other edges: which of them live is known before a
-    /// request has to be relayed.
-    fn on_start(&mut self, net: &mut Net, now: Instant) {
-        self.homes.refresh(net, now);
-        for member in self.other_members() {
-            let addr = member.peer_addr(net, Transport::Udp);
-            if let Some(flow) = addr.and_then(|addr| net.reach(Hop::to(Transport::Udp, addr))) {
-                net.watch_peer(now, flow, KeepaliveRole::Ours);
-            }
-        }
-    }
-
-    /// Somebody is registered over the flow it came on.
-    fn renews(&self, request: &Request<'_>) -> bool {
-        request.ingress.principal == Principal::Subscriber
-    }
-
     /// The flow of a flow token, which any datagram from there has it write.
     fn is_known_by_address_alone(&self, net: &Net, now: Instant, flow: Flow) -> bool {
         !self.keeps_idle_connection(net, now, flow)
     }
 
-    fn keeps_idle_connection(&self, net: &Net, now: Instant, flow: Flow) -> bool {
-        self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
-    }
-
-    fn on_dns_answer(&mut self, net: &mut Net, now: Instant) {
-        self.homes.learn(net, now);
-    }
-
-    fn may_reach(&self, (_, addr): (Transport, SocketAddr), _: Option<&str>) -> bool {
+    fn may_reach(&self, _: Transport, addr: SocketAddr, _: Option<&str>) -> bool {
         self.may_name(addr)
     }
 
@@ -473,20 +350,152 @@ impl Policy for Edge {
         self.other_members()
             .any(|member| member.listens_at(ip, to.port()))
     }
+}
 
-    fn run_deferred(&mut self, net: &mut Net, now: Instant) {
-        self.keep_open(net, now);
+impl Routing for Edge {
+    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        if pass.request.message.method() == Method::Register {
+            self.register(pass)
+        } else if let Some(verdict) = self.revoked(pass) {
+            verdict
+        } else {
+            self.call(pass)
+        }
+    }
+}
+
+impl Answers for Edge {
+    fn on_accepted(
+        &mut self,
+        step: &mut Step<'_>,
+        context: &Context,
+        response: &Response<'_>,
+        edits: &mut Edits,
+    ) {
+        self.registered_with(step, context, response, edits);
+        self.refreshed_with(step, context);
+        self.stick_dialog(step, context, response);
+        if context.ingress.keep != Keep::Silent {
+            grant_keep(step.net, response, edits);
+        }
     }
 
-    fn sweep(&mut self, net: &mut Net, now: Instant) {
-        self.homes.refresh(net, now);
-        self.stick.expire(now, SWEEP);
+    fn map_final_status(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
+        match status {
+            // O-21: one of our own may be the best of what ways round a lost home
+            // have left. Before the edge knows its homes, one of them may be asking.
+            430 if !sender.is_cluster_node() && self.homes.are_known() => Some(PHONE_AWAY),
+            // P-24: all that a phone asks goes to the homes. Where they cannot be
+            // reached or are too busy the next request would fare no better here, and
+            // a phone that hears 503 waits as it is told, or takes its other edge.
+            503 if !sender.is_cluster_node() => Some(HOMES_AWAY),
+            _ => None,
+        }
+    }
+}
+
+impl Connections for Edge {
+    /// S-2. Who it is, `origin` asks the flow itself.
+    fn on_peer_certificate(&mut self, step: &mut Step<'_>, flow: Flow) {
+        self.meet_home(step, flow);
+    }
+
+    fn on_peer_seen(&mut self, step: &mut Step<'_>, flow: Flow) {
+        self.meet_home(step, flow);
+    }
+
+    fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, back: Option<Reopen>) {
+        match back {
+            Some(back) => self.stick.lost(step.now, flow, back),
+            None => self.stick.forget(flow),
+        }
+        let (own, directory) = (step.net.shard_set.own, &mut self.directory);
+        self.registrations.flow_lost(flow, |left, subscriber| {
+            if let Some(phone) = holding::release_phone(left, step, subscriber) {
+                directory.set(step.now, phone, own, Instant::ZERO);
+            }
+        });
+    }
+
+    fn keeps_idle_connection(&self, net: &Net, now: Instant, flow: Flow) -> bool {
+        self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
+    }
+
+    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
+        let origin = match hop {
+            Hop::Flow(flow) => self.origin(net, flow),
+            Hop::To { addr, .. } => self.origin_at(addr.ip()),
+            Hop::Named(_) => Origin::Phone,
+        };
+        origin == Origin::Home
+    }
+}
+
+impl Upkeep for Edge {
+    /// The homes, and the other edges: which of them live is known before a
+    /// request has to be relayed.
+    fn on_start(&mut self, step: &mut Step<'_>) {
+        self.homes.refresh(step);
+        for member in self.other_members() {
+            let addr = member.peer_addr(step.net, Transport::Udp);
+            if let Some(flow) = addr.and_then(|addr| step.net.reach(Hop::to(Transport::Udp, addr)))
+            {
+                step.net.watch_peer(step.now, flow, KeepaliveRole::Ours);
+            }
+        }
+    }
+
+    fn on_handoff(&mut self, step: &mut Step<'_>, from: u8, news: Handoff) {
+        match news {
+            Handoff::Holds { phone, until, came } => {
+                self.directory.set(step.now, phone, from, until);
+                if let Some(held) = came {
+                    self.moved_to(step, phone, from, &held);
+                }
+            }
+            Handoff::Moved(held) => self.give_up(step, &held),
+            Handoff::Revoked { user, realm } => self.forget_user(step, &user, &realm),
+            Handoff::Refreshed {
+                refresh,
+                flow,
+                far,
+                is_proven,
+            } => self.told_of_refresh(step, refresh, flow, far, is_proven),
+            Handoff::Over { dialog } => self.refreshed.end(dialog),
+            Handoff::Renewed { phone } => {
+                self.refreshed.end_all_of(phone);
+            }
+            Handoff::Message { .. }
+            | Handoff::Send { .. }
+            | Handoff::Gone { .. }
+            | Handoff::Unreachable { .. }
+            | Handoff::Heard { .. }
+            | Handoff::Silent { .. }
+            | Handoff::Row { .. }
+            | Handoff::Stray { .. }
+            | Handoff::Stuck { .. } => {}
+        }
+    }
+
+    fn on_dns_answer(&mut self, step: &mut Step<'_>) {
+        self.homes.learn(step);
+    }
+
+    fn run_deferred(&mut self, step: &mut Step<'_>) {
+        self.keep_open(step);
+    }
+
+    fn sweep(&mut self, step: &mut Step<'_>) {
+        self.homes.refresh(step);
+        self.stick.expire(step.now, SWEEP);
         let budget = |len: usize| SWEEP.max(len / 64);
         self.registrations
-            .expire(now, budget(self.registrations.len()));
-        self.directory.expire(now, budget(self.directory.len()));
-        self.refreshed.expire(now, budget(self.refreshed.len()));
-        self.strays.expire(now, budget(self.strays.len()));
+            .expire(step.now, budget(self.registrations.len()));
+        self.directory
+            .expire(step.now, budget(self.directory.len()));
+        self.refreshed
+            .expire(step.now, budget(self.refreshed.len()));
+        self.strays.expire(step.now, budget(self.strays.len()));
     }
 }
 

@@ -84,9 +84,10 @@ impl Edge {
     /// Record-Routes such that later requests come back to `flow`, the phone's;
     /// `home` is the way on the other side.
     pub(super) fn record_route(
-        &mut self,
+        &self,
         pass: &mut Pass<'_, '_>,
-        (flow, home): (Flow, Hop),
+        flow: Flow,
+        home: Hop,
         way: Direction,
         token: &Token,
     ) {
@@ -95,13 +96,14 @@ impl Edge {
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let (phone, home) = Side::both(pass.net, flow, home);
-        let mut text = std::mem::take(&mut self.text);
+        // Lent out of the plan, which is read while it is written.
+        let mut text = std::mem::take(&mut pass.plan.text);
         text.clear();
-        let known = self.write_phone(pass, (flow, token), way, &mut text);
+        let known = self.write_phone(pass, flow, token, way, &mut text);
         if known.is_none() && way == Direction::Out && is_within(pass.request) {
             // A mark lets it pass from any address, and over UDP that may be forged:
             // a route to it would be one to somebody else. The dialog has its own.
-            self.text = text;
+            pass.plan.text = text;
             return;
         }
         let shown = match known {
@@ -111,7 +113,7 @@ impl Edge {
         let end = text.len();
         if known.is_none() {
             let shard = pass.net.shard_set.own;
-            flow_token::write(&self.flow_key, (&flow, shard), self.boot, &mut text);
+            flow_token::write(&self.flow_key, &flow, shard, self.boot, &mut text);
         }
         let (name, bare) = text.split_at(end);
         let (token, own, is_single) = match (&known, &shown) {
@@ -120,13 +122,13 @@ impl Edge {
                 (Value::Token(name, None), Value::Known(name), false)
             }
             (Some((follows, user)), _) => {
-                phone.values(Value::Token(name, None), (*follows, user_part(user)))
+                phone.values(Value::Token(name, None), *follows, user_part(user))
             }
             (None, Some((follows, user))) => {
-                phone.values(Value::Token(name, Some(bare)), (*follows, user_part(user)))
+                phone.values(Value::Token(name, Some(bare)), *follows, user_part(user))
             }
             (None, None) if way == Direction::Out && self.came_by_name(bytes, message) => {
-                phone.values(Value::Address(bare, home), (Follows::Name, bare))
+                phone.values(Value::Address(bare, home), Follows::Name, bare)
             }
             (None, None) => (
                 Value::Address(bare, home),
@@ -141,7 +143,7 @@ impl Edge {
         };
         let there = Some(there).filter(|_| !is_single);
         self.write_values(pass, way, &here, there.as_ref());
-        self.text = text;
+        pass.plan.text = text;
     }
 
     /// Writes the value of the side that the request goes to, and keeps `there`, that of
@@ -164,7 +166,7 @@ impl Edge {
         };
         let secure = pass.plan.is_secure(pass.request);
         let (net, own) = (&*pass.net, &mut pass.plan.record_route);
-        self.value(net, here, (secure, mark), own);
+        self.value(net, here, secure, mark, own);
         let there = match (there, mark) {
             (Some(there), Some(_)) => Some(net.pool.build(THERE, |out| {
                 self.uri(net, there, secure, out);
@@ -172,7 +174,7 @@ impl Edge {
             })),
             (Some(there), None) => {
                 own.extend_from_slice(b", ");
-                self.value(net, there, (secure, None), own);
+                self.value(net, there, secure, None, own);
                 None
             }
             (None, _) => None,
@@ -185,7 +187,8 @@ impl Edge {
     fn write_phone(
         &self,
         pass: &Pass<'_, '_>,
-        (flow, token): (Flow, &Token),
+        flow: Flow,
+        token: &Token,
         way: Direction,
         out: &mut Vec<u8>,
     ) -> Option<(Follows, Option<PhoneName>)> {
@@ -238,7 +241,7 @@ impl Edge {
     /// is registered on; what its phone does with a route. `None`, and
     /// nothing written, when it shows none, or one that names no user (D-E15).
     fn write_shown(
-        &mut self,
+        &self,
         pass: &Pass<'_, '_>,
         token: &Token,
         out: &mut Vec<u8>,
@@ -288,7 +291,8 @@ impl Edge {
         &self,
         net: &Net,
         value: &Value<'_>,
-        (secure, mark): (bool, Option<Mark>),
+        secure: bool,
+        mark: Option<Mark>,
         out: &mut Vec<u8>,
     ) {
         out.push(b'<');
@@ -411,7 +415,8 @@ impl Side {
     fn values<'a>(
         self,
         home: Value<'a>,
-        (follows, user): (Follows, &'a [u8]),
+        follows: Follows,
+        user: &'a [u8],
     ) -> (Value<'a>, Value<'a>, bool) {
         let own = match follows {
             Follows::Flow | Follows::Address => Value::Address(user, self),

@@ -5,6 +5,7 @@
 //! only for requests whose answer it can act on; everything else is relayed.
 
 use super::policy::Edge;
+use super::registered::At;
 use super::{Kind, Token};
 use crate::grammar::params;
 use crate::limits;
@@ -46,10 +47,14 @@ impl Edge {
             let member = self.settings.members.get(place).filter(|_| hop.is_some());
             let addr = member.and_then(|member| member.peer_addrs(transport).next());
             if let Some(addr) = addr {
-                let how = (pass.plan.is_secure(pass.request), transport);
+                let place = At {
+                    addr,
+                    transport,
+                    secure: pass.plan.is_secure(pass.request),
+                };
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");
-                self.write_at(text, kept.get(..count)?, addr, how, lines);
+                self.write_at(text, kept.get(..count)?, place, lines);
                 lines.extend_from_slice(b"\r\n");
             }
         }

@@ -21,7 +21,7 @@ use super::record_route::user_of;
 use super::{Kind, Subscriber, Token};
 use crate::id::{Flow, Keyed};
 use crate::limits;
-use crate::proxy::{Context, Net, Pass, Verdict};
+use crate::proxy::{Context, Net, Pass, Step, Verdict};
 use crate::scan::{Method, Name};
 use crate::send::{Far, Handoff, Refresh};
 use crate::time::Instant;
@@ -209,7 +209,7 @@ impl Edge {
             let row = self.refreshed.row(now, refresh.dialog);
             let is_awaited = row.is_some_and(|row| row.awaited == Some(flow));
             if is_awaited && self.shown(pass).leads_on {
-                self.refresh(pass.net, now, refresh, flow);
+                self.refresh(&mut pass.step(), refresh, flow);
             }
             return;
         }
@@ -241,45 +241,46 @@ impl Edge {
 
     /// Whether somebody is at the far end of a flow, and nobody has only written it
     /// into a datagram.
-    fn is_there(&self, net: &mut Net, now: Instant, flow: Flow) -> bool {
+    fn is_there(&self, step: &mut Step<'_>, flow: Flow) -> bool {
         match flow {
             Flow::Stream(_) => true,
             Flow::Udp { peer, .. } => {
-                self.registrations.is_used(now, flow) || net.guard.is_proven(now, peer.ip())
+                self.registrations.is_used(step.now, flow)
+                    || step.net.guard.is_proven(step.now, peer.ip())
             }
         }
     }
 
     /// A request was accepted.
-    pub(super) fn refreshed_with(&mut self, net: &mut Net, now: Instant, context: &Context) {
+    pub(super) fn refreshed_with(&mut self, step: &mut Step<'_>, context: &Context) {
         let Some(refresh) = context.refresh else {
             return;
         };
         let flow = context.ingress.flow;
         if context.method == Method::Invite {
-            self.refreshed.expect(now, refresh, flow);
+            self.refreshed.expect(step.now, refresh, flow);
         } else if context.method == Method::Bye {
             let dialog = refresh.dialog;
             self.refreshed.end(dialog);
-            net.tell_all(&Handoff::Over { dialog });
+            step.net.tell_all(&Handoff::Over { dialog });
         } else {
-            self.refresh(net, now, refresh, flow);
+            self.refresh(step, refresh, flow);
         }
     }
 
     /// A dialog has another flow from now on, on every shard that knows the address
     /// to be true: each of them has met other phones.
-    fn refresh(&mut self, net: &mut Net, now: Instant, refresh: Refresh, flow: Flow) {
-        let is_proven = self.is_there(net, now, flow);
+    fn refresh(&mut self, step: &mut Step<'_>, refresh: Refresh, flow: Flow) {
+        let is_proven = self.is_there(step, flow);
         if is_proven {
-            let is_set = self.refreshed.set(now, refresh, flow);
-            net.counters.refreshed += u64::from(is_set);
+            let is_set = self.refreshed.set(step.now, refresh, flow);
+            step.net.counters.refreshed += u64::from(is_set);
         }
-        if !net.shard_set.is_alone()
-            && let Some(far) = net.flows.far(flow)
+        if !step.net.shard_set.is_alone()
+            && let Some(far) = step.net.flows.far(flow)
         {
-            net.flows.share(flow);
-            net.tell_all(&Handoff::Refreshed {
+            step.net.flows.share(flow);
+            step.net.tell_all(&Handoff::Refreshed {
                 refresh,
                 flow,
                 far,
@@ -291,22 +292,23 @@ impl Edge {
     /// Another shard says so.
     pub(super) fn told_of_refresh(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         refresh: Refresh,
-        (flow, far, is_proven): (Flow, Far, bool),
+        flow: Flow,
+        far: Far,
+        is_proven: bool,
     ) {
-        if !is_proven && !self.is_there(net, now, flow) {
+        if !is_proven && !self.is_there(step, flow) {
             return;
         }
-        net.flows.learn(flow, far);
-        let is_set = self.refreshed.set(now, refresh, flow);
-        net.counters.refreshed += u64::from(is_set && !is_proven);
+        step.net.flows.learn(flow, far);
+        let is_set = self.refreshed.set(step.now, refresh, flow);
+        step.net.counters.refreshed += u64::from(is_set && !is_proven);
     }
 
     /// The way of a request for a phone whose dialog has another flow than the Route
     /// leads to.
-    pub(super) fn follow(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Verdict> {
+    pub(super) fn follow(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Verdict> {
         if self.refreshed.is_empty() || !pass.request.in_dialog() {
             return None;
         }

@@ -14,7 +14,7 @@ use super::own::RouteKind;
 use super::policy::Edge;
 use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
-use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Target, Verdict};
+use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Step, Verdict};
 use crate::scan::address::Address;
 use crate::scan::{Message, Name};
 use crate::span::Span;
@@ -52,10 +52,9 @@ impl Edge {
     /// Routes a REGISTER.
     pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let mut token = Token::new();
-        let (net, now) = (&mut *pass.net, pass.now);
-        let (request, plan) = (pass.request, &mut *pass.plan);
-        let own = self.own_routes(net, request, &mut token);
-        plan.pop = own.count;
+        let request = pass.request;
+        let own = self.own_routes(pass.net, request, &mut token);
+        pass.plan.pop = own.count;
         match own.what {
             RouteKind::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
                 return Verdict::Answer(Reply::stateless(482, "Relayed Twice Between Edges"));
@@ -63,17 +62,13 @@ impl Edge {
             RouteKind::Elsewhere(place) => {
                 // D-E4: the phone means another edge; that one is not its first hop,
                 // and takes what comes from here for vouched for.
-                if let Some(reply) = self.strays(net, request, plan) {
+                if let Some(reply) = self.strays(pass) {
                     return Verdict::Answer(reply);
                 }
-                plan.pop = 0;
-                net.counters.relays += 1;
-                let hop = self.member_hop(net, place, request.ingress.flow);
-                plan.targets.extend(hop.map(Target::at));
-                return Verdict::Forward;
+                return self.forward_to(pass, place);
             }
             RouteKind::Bad(_) => {
-                net.counters.bad_tokens += 1;
+                pass.net.counters.bad_tokens += 1;
                 return Verdict::Answer(Reply::stateless(403, "Token Not Valid Here"));
             }
             RouteKind::Cluster
@@ -83,10 +78,10 @@ impl Edge {
             | RouteKind::Sibling
             | RouteKind::Foreign => {}
         }
-        if let Some(reply) = self.strays(net, request, plan) {
+        if let Some(reply) = self.strays(pass) {
             return Verdict::Answer(reply);
         }
-        if let Err(reply) = self.retarget(net, request, plan) {
+        if let Err(reply) = self.retarget(pass) {
             return Verdict::Answer(reply);
         }
         let asks = match Self::read(request.bytes, request.message) {
@@ -94,9 +89,10 @@ impl Edge {
             Err(reply) => return Verdict::Answer(reply),
         };
         let domain = request.message.request_uri();
-        self.plan_homes(net, now, domain.of(request.bytes), plan);
+        let step = &mut Step::new(pass.net, pass.now);
+        self.plan_homes(step, domain.of(request.bytes), pass.plan);
         if let ContactAction::Binding(phone) = asks
-            && let Err(reply) = self.path(net, request, (&phone, &token), plan)
+            && let Err(reply) = self.path(pass, &phone, &token)
         {
             return Verdict::Answer(reply);
         }
@@ -105,30 +101,32 @@ impl Edge {
 
     /// The answer to a REGISTER that is to go elsewhere than to the homes, by a
     /// Route behind ours or by `maddr`.
-    fn strays(&self, net: &mut Net, request: &Request<'_>, plan: &Plan) -> Option<Reply> {
+    fn strays(&self, pass: &mut Pass<'_, '_>) -> Option<Reply> {
+        let request = pass.request;
         if request.ingress.principal.is_cluster_node() {
             return None;
         }
         let (bytes, message) = (request.bytes, request.message);
-        let mut further = message.routes().iter().skip(plan.pop);
+        let mut further = message.routes().iter().skip(pass.plan.pop);
         let is_home = further.all(|route| {
             let uri = route.uri.as_ref();
-            uri.is_some_and(|uri| self.is_home(net, bytes, uri))
+            uri.is_some_and(|uri| self.is_home(pass.net, bytes, uri))
         });
         let mut uri = message.target().into_iter();
-        if is_home && uri.all(|uri| self.stays(net, bytes, uri)) {
+        if is_home && uri.all(|uri| self.stays(pass.net, bytes, uri)) {
             return None;
         }
-        net.counters.not_allowed += 1;
+        pass.net.counters.not_allowed += 1;
         Some(Reply::stateless(403, "A REGISTER Goes To The Home"))
     }
 
     /// D-E18: a phone that took the 300 for a retarget asks the cluster
     /// itself; it means the domain of its To.
-    fn retarget(&self, net: &Net, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
+    fn retarget(&self, pass: &mut Pass<'_, '_>) -> Result<(), Reply> {
+        let request = pass.request;
         let bytes = request.bytes;
         let uri = request.message.target();
-        let what = uri.map(|uri| self.classify(net, bytes, uri, &mut Token::new()));
+        let what = uri.map(|uri| self.classify(pass.net, bytes, uri, &mut Token::new()));
         if !matches!(what, Some(RouteKind::Cluster | RouteKind::Address)) {
             return Ok(());
         }
@@ -142,35 +140,32 @@ impl Edge {
         {
             return Err(Reply::stateless(404, "Domain Not Served Here"));
         }
-        plan.request_uri.extend_from_slice(b"sip:");
-        plan.request_uri.extend_from_slice(domain);
+        pass.plan.request_uri.extend_from_slice(b"sip:");
+        pass.plan.request_uri.extend_from_slice(domain);
         Ok(())
     }
 
     /// D-E8, D-E10: writes the Path, the same bytes from every edge of the set.
     /// The error is the answer to a phone that gets none.
-    fn path(
-        &mut self,
-        net: &mut Net,
-        request: &Request<'_>,
-        (phone, token): (&Phone, &Token),
-        plan: &mut Plan,
-    ) -> Result<(), Reply> {
+    fn path(&mut self, pass: &mut Pass<'_, '_>, phone: &Phone, token: &Token) -> Result<(), Reply> {
+        let (net, request) = (&mut *pass.net, pass.request);
+        let Plan {
+            lines, text, note, ..
+        } = &mut *pass.plan;
         let bytes = request.bytes;
         let first_hop = request.is_first_hop() && !request.ingress.principal.is_cluster_node();
         // R-2 (RFC 3327 §5.2)
         let unsaid = first_hop && !phone.path;
         if unsaid && self.settings.path == PathPolicy::Require {
-            plan.lines.extend_from_slice(b"Require: path\r\n");
+            lines.extend_from_slice(b"Require: path\r\n");
             return Err(Reply::stateless(421, "The Phone Must Support Path"));
         }
         let vouched = unsaid && self.settings.path == PathPolicy::Vouch;
         if vouched {
-            plan.lines.extend_from_slice(b"Supported: path\r\n");
+            lines.extend_from_slice(b"Supported: path\r\n");
         }
-        let mut text = std::mem::take(&mut self.text);
-        let who = Who::write(bytes, request.message, phone, &mut text);
-        let subscriber = who.subscriber(&text);
+        let who = Who::write(bytes, request.message, phone, text);
+        let subscriber = who.subscriber(text);
         // D-E2. A token of somebody else in the Route is no refresh of this
         // phone, and neither is one whose edges are all others: its phone has
         // come to an edge that nobody would look for it at.
@@ -178,9 +173,8 @@ impl Edge {
         let same = Some(token).filter(|_| is_same);
         if first_hop
             && phone.is_movable()
-            && let Some(reply) = self.bind_moved_phone(net, request, &subscriber, same, plan)
+            && let Some(reply) = self.bind_moved_phone(net, request, &subscriber, same, lines)
         {
-            self.text = text;
             return Err(reply);
         }
         let old = same.map(|token| self.token_set(token));
@@ -195,7 +189,6 @@ impl Edge {
         let path = net.pool.build(limits::TOKEN_MAX, |out| {
             fits = self.write_token(&subscriber, edges, flags, out)
         });
-        self.text = text;
         if !fits {
             return Err(Reply::stateless(403, "User Or Instance Too Long"));
         }
@@ -212,12 +205,11 @@ impl Edge {
             self.settings.home_side(),
             b";lr",
         ] {
-            plan.lines.extend_from_slice(part);
+            lines.extend_from_slice(part);
         }
         // O-1: the mark stands only where the phone itself is behind the flow.
-        plan.lines
-            .extend_from_slice(if first_hop { b";ob>\r\n" } else { b">\r\n" });
-        plan.note = Note::Register {
+        lines.extend_from_slice(if first_hop { b";ob>\r\n" } else { b">\r\n" });
+        *note = Note::Register {
             token: path,
             initial: !refresh,
             first_hop,
@@ -309,7 +301,7 @@ impl Phone {
 
 /// Who registers, in a text that was written for it: the address of record,
 /// then the instance.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Who {
     user_end: usize,
     aor_end: usize,

@@ -8,19 +8,46 @@ use std::net::SocketAddr;
 
 use super::policy::Edge;
 use super::register::{ContactAction, Phone, Who};
-use super::{EdgeSet, Follows, Known, Registration, Token};
+use super::{EdgeSet, Follows, Known, Registration, Subscriber, Token};
 use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
-use crate::proxy::{Context, Net, Note, Response};
+use crate::proxy::{Context, Net, Note, Response, Step};
 use crate::scan::address::Address;
 use crate::scan::{Name, scan};
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
+use crate::trust::Ingress;
 use crate::uri::{self, is_sips};
 
+/// What the home has granted a phone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    /// Its Contact in the 2xx.
+    pub(super) contact: Address,
+    /// For how long that is bound.
+    pub(super) seconds: u32,
+}
+
+/// A REGISTER whose 2xx binds its phone.
+struct Accepted<'a> {
+    /// The user part of its Path URI.
+    token: &'a [u8],
+    /// Not a refresh.
+    initial: bool,
+    /// A name led the phone here.
+    by_name: bool,
+    subscriber: Subscriber<'a>,
+    /// The address of record, as a registration has it.
+    aor: &'a [u8],
+    phone: &'a Phone,
+    ours: Granted,
+    /// It registers `sips`.
+    secure: bool,
+}
+
 /// What the phone is to know of its registration.
-struct Granted<'a> {
+struct Told<'a> {
     /// The user part of its Path URI.
     token: &'a [u8],
     /// The edges that the token names.
@@ -41,8 +68,7 @@ impl Edge {
     /// The 2xx to a request of `context` passes.
     pub(super) fn registered_with(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         context: &Context,
         response: &Response<'_>,
         edits: &mut Edits,
@@ -57,67 +83,109 @@ impl Edge {
         else {
             return;
         };
-        net.guard.prove(now, context.ingress.source.ip());
+        step.net.guard.prove(step.now, context.ingress.source.ip());
         let Some(base) = context.request() else {
             return;
         };
-        let mut named = Token::new();
-        let mut again = std::mem::take(&mut self.again);
-        let asks = scan(base, &mut again).map(|()| Self::read(base, &again));
+        let asks = scan(base, &mut self.again).map(|()| Self::read(base, &self.again));
         if *vouched {
             take_path(response, edits);
         }
         if let Ok(Ok(ContactAction::Binding(phone))) = asks {
             let ours = granted(base, &phone, response);
-            let seconds = lifetime(ours);
-            let mut text = std::mem::take(&mut self.text);
-            let who = Who::write(base, &again, &phone, &mut text);
+            let secure = is_sips(self.again.request_uri().of(base));
+            let mut who = Who::default();
+            let text = step.net.pool.build(limits::TOKEN_MAX, |out| {
+                who = Who::write(base, &self.again, &phone, out);
+            });
             let subscriber = who.subscriber(&text);
-            if subscriber.user.is_empty() {
+            match ours.filter(|ours| ours.seconds > 0) {
                 // Nobody could be called by it.
-            } else if seconds == 0 {
+                _ if subscriber.user.is_empty() => {}
                 // D-E11: nothing is told after a de-registration.
-                self.unbind_phone(net, now, &subscriber, phone.reg_id);
-            } else if self.codec.read(token, &mut named).is_ok() {
-                let edges = self.token_set(&named);
-                let until = now + Duration::from_secs(seconds.into());
-                let follows = Follows::of(phone.sticky, *by_name);
-                let asked = (&context.ingress, &again);
-                let is_kept_open = self.keep_reachable(net, asked, (response, ours), edits);
-                let bound = self.registrations.bind(&Registration {
-                    subscriber,
-                    aor: who.aor(&text),
-                    reg_id: phone.reg_id,
-                    flow: context.ingress.flow,
-                    edges,
-                    flags: named.flags(),
-                    follows,
-                    is_kept_open,
-                    is_restored: false,
-                    expires: until,
-                });
-                self.arm_pings(net, now);
-                if let Ok(known) = bound {
-                    let came = (known == Known::First).then_some(phone.reg_id);
-                    self.claim_phone(net, now, &subscriber, (until, came));
-                    self.refreshed.outdate(net, &self.marks, &subscriber);
+                None => self.unbind_phone(step, &subscriber, phone.reg_id),
+                Some(ours) => {
+                    let accepted = Accepted {
+                        token,
+                        initial: *initial,
+                        by_name: *by_name,
+                        subscriber,
+                        aor: who.aor(&text),
+                        phone: &phone,
+                        ours,
+                        secure,
+                    };
+                    self.bind_phone(step, context, response, &accepted, edits);
                 }
-                net.counters.registrations += u64::from(bound.is_ok());
-                self.stick_service_route(net, now, token, response, until);
-                let granted = Granted {
-                    token,
-                    edges,
-                    initial: *initial || net.omit.leaves_out(Omit::QuietRefresh),
-                    follows,
-                    transport: net.flows.transport(context.ingress.flow),
-                    v6: context.ingress.source.is_ipv6(),
-                    secure: is_sips(again.request_uri().of(base)),
-                };
-                self.answer_phone(net, context.ingress.flow, &granted, response, edits);
             }
-            self.text = text;
         }
-        self.again = again;
+    }
+
+    /// Binds the phone to the flow that its REGISTER came on, and tells it what it has
+    /// to know. What its token says cannot be read where another edge wrote it under a
+    /// key that this one has not: then there is nothing to bind.
+    fn bind_phone(
+        &mut self,
+        step: &mut Step<'_>,
+        context: &Context,
+        response: &Response<'_>,
+        accepted: &Accepted<'_>,
+        edits: &mut Edits,
+    ) {
+        let Accepted {
+            token,
+            subscriber,
+            phone,
+            ours,
+            ..
+        } = *accepted;
+        let mut named = Token::new();
+        if self.codec.read(token, &mut named).is_err() {
+            return;
+        }
+        let Ingress { flow, source, .. } = context.ingress;
+        let edges = self.token_set(&named);
+        let until = step.now + Duration::from_secs(ours.seconds.into());
+        let follows = Follows::of(phone.sticky, accepted.by_name);
+        let is_kept_open = self.keep_reachable(
+            step.net,
+            &context.ingress,
+            &self.again,
+            response,
+            ours,
+            edits,
+        );
+        let bound = self.registrations.bind(&Registration {
+            subscriber,
+            aor: accepted.aor,
+            reg_id: phone.reg_id,
+            flow,
+            edges,
+            flags: named.flags(),
+            follows,
+            is_kept_open,
+            is_restored: false,
+            expires: until,
+        });
+        self.arm_pings(step);
+        if let Ok(known) = bound {
+            // What it had on another shard under this reg-id is over with this.
+            let came = (known == Known::First).then_some(phone.reg_id);
+            self.claim_phone(step, &subscriber, until, came);
+            self.refreshed.outdate(step.net, &self.marks, &subscriber);
+        }
+        step.net.counters.registrations += u64::from(bound.is_ok());
+        self.stick_service_route(step, token, response, until);
+        let told = Told {
+            token,
+            edges,
+            initial: accepted.initial || step.net.omit.leaves_out(Omit::QuietRefresh),
+            follows,
+            transport: step.net.flows.transport(flow),
+            v6: source.is_ipv6(),
+            secure: accepted.secure,
+        };
+        self.answer_phone(step.net, flow, &told, response, edits);
     }
 
     /// What the phone on `flow` is told besides what the home says.
@@ -125,21 +193,26 @@ impl Edge {
         &self,
         net: &mut Net,
         flow: Flow,
-        granted: &Granted<'_>,
+        told: &Told<'_>,
         response: &Response<'_>,
         edits: &mut Edits,
     ) {
-        if self.asked_to(granted.follows) == Follows::Name {
-            let how = (granted.transport, granted.secure);
-            self.name_service_route(granted.token, how, response, edits);
+        if self.asked_to(told.follows) == Follows::Name {
+            let Told {
+                token,
+                transport,
+                secure,
+                ..
+            } = *told;
+            self.name_service_route(token, transport, secure, response, edits);
         }
         let at = response.message.headers_end();
-        edits.insert(at, |out| self.tell(net, granted, response, out));
+        edits.insert(at, |out| self.tell(net, told, response, out));
         if keeps_alive(response) {
             net.expect_keepalives(flow);
         }
-        let is_sticky = granted.follows == Follows::Flow;
-        if granted.initial && is_sticky && self.others(granted.edges).next().is_some() {
+        let is_sticky = told.follows == Follows::Flow;
+        if told.initial && is_sticky && self.others(told.edges).next().is_some() {
             require(response, edits);
         }
     }
@@ -150,10 +223,10 @@ impl Edge {
     }
 
     /// Writes the header lines the phone gets.
-    fn tell(&self, net: &Net, granted: &Granted<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
-        if granted.initial {
-            for place in self.others(granted.edges) {
-                self.outbound_proxy(granted, place, out);
+    fn tell(&self, net: &Net, told: &Told<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+        if told.initial {
+            for place in self.others(told.edges) {
+                self.outbound_proxy(told, place, out);
             }
         }
         // O-9
@@ -166,31 +239,33 @@ impl Edge {
 
     /// The Path URI without `ob`, with the address of the other edge; port and
     /// transport where they are not what `maddr` alone means (B-3).
-    fn outbound_proxy(&self, granted: &Granted<'_>, place: usize, out: &mut Vec<u8>) {
+    fn outbound_proxy(&self, told: &Told<'_>, place: usize, out: &mut Vec<u8>) {
         let member = self.settings.members.get(place);
-        let transport = granted.transport;
-        let addr = member.and_then(|member| member.public_addr(transport, granted.v6));
+        let transport = told.transport;
+        let addr = member.and_then(|member| member.public_addr(transport, told.v6));
         // One that its family does not lead to was of its set before.
         let Some(addr) = addr else {
             return;
         };
         out.extend_from_slice(b"Outbound-Proxy: ");
-        let how = (granted.secure, transport);
-        self.write_at(granted.token, &[b"lr"], addr, how, out);
+        let place = At {
+            addr,
+            transport,
+            secure: told.secure,
+        };
+        self.write_at(told.token, &[b"lr"], place, out);
         out.extend_from_slice(b"\r\n");
     }
 
     /// Writes the URI of a token at the edge that is there, in brackets: its
     /// address as `maddr`, port and transport where they are not what that
     /// alone means.
-    pub(super) fn write_at(
-        &self,
-        token: &[u8],
-        params: &[&[u8]],
-        addr: SocketAddr,
-        (secure, transport): (bool, Transport),
-        out: &mut Vec<u8>,
-    ) {
+    pub(super) fn write_at(&self, token: &[u8], params: &[&[u8]], place: At, out: &mut Vec<u8>) {
+        let At {
+            addr,
+            transport,
+            secure,
+        } = place;
         let port = addr.port();
         let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
         for part in [scheme, token, b"@", self.settings.cluster.as_bytes()] {
@@ -214,6 +289,15 @@ impl Edge {
         }
         out.push(b'>');
     }
+}
+
+/// Where an edge is reached, as a URI says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub(super) addr: SocketAddr,
+    pub(super) transport: Transport,
+    /// By a `sips` URI.
+    pub(super) secure: bool,
 }
 
 /// a phone that never asked for Path gets none.
@@ -242,14 +326,8 @@ fn require(response: &Response<'_>, edits: &mut Edits) {
     }
 }
 
-/// For how long a contact is bound, in seconds; 0 where it is not.
-fn lifetime(contact: Option<(Address, u32)>) -> u32 {
-    contact.map_or(0, |(_, seconds)| seconds)
-}
-
-/// This phone's contact in the 2xx, and the lifetime that it grants that, in seconds;
-/// `None` when the contact is not among those bound.
-fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<(Address, u32)> {
+/// This phone's contact in the 2xx; `None` when it is not among those bound.
+fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Granted> {
     let bytes = response.bytes;
     let default = response
         .message
@@ -259,7 +337,10 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<(Addre
         .unwrap_or(limits::EXPIRES_DEFAULT_S);
     let ours = contact_of(base, phone, response)?;
     let seconds = ours.number(bytes, "expires").unwrap_or(default);
-    Some((ours, seconds))
+    Some(Granted {
+        contact: ours,
+        seconds,
+    })
 }
 
 /// Which Contact of the 2xx is this phone's: the one of its URI (RFC 3261

@@ -24,35 +24,37 @@ use super::row::{self, Clock, Row};
 use super::{EdgeSet, Registration, Subscriber};
 use crate::id::{Flow, SocketId, Transport};
 use crate::limits;
-use crate::proxy::Net;
+use crate::proxy::{Net, Step};
 use crate::send::Output;
 use crate::time::Instant;
 
 impl Edge {
     /// Takes back a row of an earlier run, before any traffic.
-    pub fn restore(&mut self, net: &mut Net, now: Instant, key: &[u8], value: &[u8]) {
+    pub fn restore(&mut self, step: &mut Step<'_>, key: &[u8], value: &[u8]) {
         let clock = Clock {
-            now,
-            wall: net.wall,
+            now: step.now,
+            wall: step.net.wall,
         };
         let row = Row::read(clock, key, value);
-        let found = row.and_then(|row| Some((row, flow_of(net, &row)?)));
+        let found = row.and_then(|row| Some((row, flow_of(step.net, &row)?)));
         match found {
-            Some((row, flow)) => self.take_back(net, now, &row, flow),
+            Some((row, flow)) => self.take_back(step, &row, flow),
             // Over, or of a listener that is gone.
-            None if net.shard_set.own == 0 => {
-                let key = net.pool.copy(key);
-                net.outbox.push_back(Output::Store { key, value: None });
+            None if step.net.shard_set.own == 0 => {
+                let key = step.net.pool.copy(key);
+                step.net
+                    .outbox
+                    .push_back(Output::Store { key, value: None });
             }
             None => {}
         }
     }
 
-    fn take_back(&mut self, net: &mut Net, now: Instant, row: &Row<'_>, flow: Flow) {
-        let holder = row.shard % net.shard_set.count.max(1);
+    fn take_back(&mut self, step: &mut Step<'_>, row: &Row<'_>, flow: Flow) {
+        let holder = row.shard % step.net.shard_set.count.max(1);
         // It was proven before: its address gets what is sent to it.
-        net.guard.prove(now, row.peer.ip());
-        if holder == net.shard_set.own {
+        step.net.guard.prove(step.now, row.peer.ip());
+        if holder == step.net.shard_set.own {
             let edges = self.named(row);
             let Subscriber { user, realm, .. } = row.subscriber;
             let aor = [user, b"@", realm].concat();
@@ -68,13 +70,13 @@ impl Edge {
                 is_kept_open: row.is_kept_open && self.pings(),
                 expires: row.expires,
             });
-            net.counters.restored += u64::from(bound.is_ok());
-            self.arm_pings(net, now);
+            step.net.counters.restored += u64::from(bound.is_ok());
+            self.arm_pings(step);
         } else {
-            let stray = stray(net, flow);
-            self.strays.set(now, stray, holder, row.expires);
+            let stray = stray(step.net, flow);
+            self.strays.set(step.now, stray, holder, row.expires);
         }
-        self.note_holder(net, now, &row.subscriber, (holder, row.expires));
+        self.note_holder(step, &row.subscriber, holder, row.expires);
     }
 
     /// The edges that a row names, of those that there are.
@@ -108,43 +110,46 @@ impl Edge {
     }
 
     /// Puts out what has changed of what leads over UDP.
-    pub(crate) fn write_down(&mut self, net: &mut Net, now: Instant) {
+    pub(crate) fn write_down(&mut self, step: &mut Step<'_>) {
         while let Some(note) = self.registrations.next_note() {
             match note {
                 Note::Bound(index) => {
                     if let Some(registration) = self.registrations.at(index) {
-                        self.write_row(net, now, &registration);
+                        self.write_row(step, &registration);
                     }
                 }
                 Note::Gone(gone) => {
                     let subscriber = gone.subscriber();
                     let room = 6 + subscriber.user.len() + subscriber.instance.len();
-                    let key = net.pool.build(room, |out| {
+                    let key = step.net.pool.build(room, |out| {
                         row::write_key(&subscriber, gone.reg_id, out);
                     });
-                    net.outbox.push_back(Output::Store { key, value: None });
+                    step.net
+                        .outbox
+                        .push_back(Output::Store { key, value: None });
                 }
             }
         }
     }
 
-    fn write_row(&self, net: &mut Net, now: Instant, registration: &Registration<'_>) {
+    fn write_row(&self, step: &mut Step<'_>, registration: &Registration<'_>) {
         let Flow::Udp { socket, peer } = registration.flow else {
             return;
         };
-        let locals = net.flows.locals();
+        let locals = step.net.flows.locals();
         let Some(local) = locals.get(usize::from(socket.0)).map(|local| local.addr) else {
             return;
         };
-        let key = net.pool.build(limits::FLOW_ROW_MAX, |out| {
+        let key = step.net.pool.build(limits::FLOW_ROW_MAX, |out| {
             row::write_key(&registration.subscriber, registration.reg_id, out);
         });
         let clock = Clock {
-            now,
-            wall: net.wall,
+            now: step.now,
+            wall: step.net.wall,
         };
-        let value = net.pool.build(limits::FLOW_ROW_MAX, |out| {
-            row::write_value(registration, net.shard_set.own, (local, peer), clock, out);
+        let value = step.net.pool.build(limits::FLOW_ROW_MAX, |out| {
+            let shard = step.net.shard_set.own;
+            row::write_value(registration, shard, local, peer, clock, out);
             for place in registration.edges.iter() {
                 if let Some(member) = self.settings.members.get(place) {
                     row::write_name(member.name.as_bytes(), out);
@@ -153,9 +158,9 @@ impl Edge {
         });
         // What does not fit takes what stands in its place with it: it leads elsewhere.
         let fits = key.len() + value.len() <= limits::FLOW_ROW_MAX;
-        net.counters.flows_too_long += u64::from(!fits);
+        step.net.counters.flows_too_long += u64::from(!fits);
         let value = fits.then_some(value);
-        net.outbox.push_back(Output::Store { key, value });
+        step.net.outbox.push_back(Output::Store { key, value });
     }
 }
 

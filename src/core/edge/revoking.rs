@@ -12,7 +12,7 @@
 use super::policy::Edge;
 use super::{holding, registrations};
 use crate::limits::TOKEN_FIELD_MAX;
-use crate::proxy::{Net, Pass, Reply, Request, Verdict};
+use crate::proxy::{Pass, Reply, Request, Step, Verdict};
 use crate::scan::Method;
 use crate::send::Handoff;
 use crate::time::Instant;
@@ -22,7 +22,7 @@ use crate::uri::write_user;
 impl Edge {
     /// The answer to a home that revokes somebody; `None` for everything else.
     pub(super) fn revoked(&mut self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
-        let (request, now) = (pass.request, pass.now);
+        let request = pass.request;
         let (bytes, message) = (request.bytes, request.message);
         let is_it = message.method() == Method::Notify
             && request.is_first_hop()
@@ -42,7 +42,7 @@ impl Edge {
         write_user(from.user?.of(bytes), &mut user);
         let mut room = [0; TOKEN_FIELD_MAX];
         let realm = registrations::lowered(from.host.of(bytes), &mut room);
-        self.forget_user(pass.net, now, (&user, realm));
+        self.forget_user(&mut pass.step(), &user, realm);
         pass.net.tell_all(&Handoff::Revoked {
             user: user.into(),
             realm: realm.into(),
@@ -50,17 +50,19 @@ impl Edge {
         Some(Verdict::Answer(Reply::new(200, "OK")))
     }
 
-    /// Nobody is registered as this user over a flow of this shard any more.
-    pub(super) fn forget_user(&mut self, net: &mut Net, now: Instant, user: (&[u8], &[u8])) {
-        let (own, directory) = (net.shard_set.own, &mut self.directory);
+    /// Nobody is registered as this user of this realm over a flow of this shard any more.
+    pub(super) fn forget_user(&mut self, step: &mut Step<'_>, user: &[u8], realm: &[u8]) {
+        let (own, directory) = (step.net.shard_set.own, &mut self.directory);
         let (refreshed, marks) = (&mut self.refreshed, &self.marks);
-        let forgotten = self.registrations.forget_user(user, |left, subscriber| {
-            refreshed.outdate(net, marks, subscriber);
-            if let Some(phone) = holding::release_phone(left, net, now, subscriber) {
-                directory.set(now, phone, own, Instant::ZERO);
-            }
-        });
-        net.counters.revoked += u64::try_from(forgotten).unwrap_or_default();
+        let forgotten = self
+            .registrations
+            .forget_user((user, realm), |left, subscriber| {
+                refreshed.outdate(step.net, marks, subscriber);
+                if let Some(phone) = holding::release_phone(left, step, subscriber) {
+                    directory.set(step.now, phone, own, Instant::ZERO);
+                }
+            });
+        step.net.counters.revoked += u64::try_from(forgotten).unwrap_or_default();
     }
 }
 

@@ -22,7 +22,7 @@ use crate::guard::Kind;
 use crate::id::Flow;
 use crate::limits;
 use crate::omit::Omit;
-use crate::proxy::{Net, Pass, Reply, Request, Target, Verdict};
+use crate::proxy::{Net, Pass, Reply, Request, Step, Target, Verdict};
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
@@ -65,7 +65,7 @@ impl Edge {
                 Verdict::refuse(482, "Relayed Twice Between Edges")
             }
             RouteKind::Token => self.with_token(pass, token),
-            RouteKind::Flow { flow, shard } => self.with_flow(pass, (flow, shard), token),
+            RouteKind::Flow { flow, shard } => self.with_flow(pass, flow, shard, token),
             RouteKind::Elsewhere(_)
             | RouteKind::Cluster
             | RouteKind::Address
@@ -152,7 +152,7 @@ impl Edge {
             return verdict;
         }
         if here.is_none()
-            && let Some(shard) = self.holder(pass.net, pass.now, &subscriber, handed)
+            && let Some(shard) = self.holder(&pass.step(), &subscriber, handed)
         {
             return Verdict::HandOver(shard);
         }
@@ -189,7 +189,8 @@ impl Edge {
     fn with_flow(
         &mut self,
         pass: &mut Pass<'_, '_>,
-        (flow, shard): (Flow, u8),
+        flow: Flow,
+        shard: u8,
         token: &Token,
     ) -> Verdict {
         let Ingress {
@@ -324,7 +325,7 @@ impl Edge {
     }
 
     /// D-E4: the value names another edge; it goes there as it is.
-    fn forward_to(&self, pass: &mut Pass<'_, '_>, place: usize) -> Verdict {
+    pub(super) fn forward_to(&self, pass: &mut Pass<'_, '_>, place: usize) -> Verdict {
         pass.plan.pop = 0;
         pass.net.counters.relays += 1;
         let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
@@ -333,17 +334,12 @@ impl Edge {
     }
 
     /// To the phone, over its flow and no other (RFC 5626 §5.3.1).
-    pub(super) fn incoming(
-        &mut self,
-        pass: &mut Pass<'_, '_>,
-        flow: Flow,
-        token: &Token,
-    ) -> Verdict {
+    pub(super) fn incoming(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
         pass.plan.is_datagram = matches!(flow, Flow::Udp { .. });
         let home = Hop::Flow(pass.request.ingress.flow);
-        self.record_route(pass, (flow, home), Direction::In, token);
+        self.record_route(pass, flow, home, Direction::In, token);
         Verdict::Forward
     }
 
@@ -373,12 +369,8 @@ impl Edge {
         }
         self.note_refresh(pass, token);
         if let Some(hop) = pass.plan.targets.first().map(|target| target.hop) {
-            self.record_route(
-                pass,
-                (pass.request.ingress.flow, hop),
-                Direction::Out,
-                token,
-            );
+            let flow = pass.request.ingress.flow;
+            self.record_route(pass, flow, hop, Direction::Out, token);
         }
         Verdict::Forward
     }
@@ -407,7 +399,8 @@ impl Edge {
         self.assert_identity(pass, pass.request.ingress.flow);
         let target = next.unwrap_or_else(|| pass.request.message.request_uri());
         let target = target.of(pass.request.bytes);
-        self.plan_homes(pass.net, pass.now, target, pass.plan);
+        let step = &mut Step::new(pass.net, pass.now);
+        self.plan_homes(step, target, pass.plan);
     }
 }
 

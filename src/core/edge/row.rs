@@ -68,7 +68,8 @@ pub(super) fn write_key(subscriber: &Subscriber<'_>, reg_id: u32, out: &mut Vec<
 pub(super) fn write_value(
     registration: &Registration<'_>,
     shard: u8,
-    (local, peer): (SocketAddr, SocketAddr),
+    local: SocketAddr,
+    peer: SocketAddr,
     Clock { now, wall }: Clock,
     out: &mut Vec<u8>,
 ) {
@@ -221,7 +222,7 @@ mod tests {
         };
         let (mut key, mut value) = (Vec::new(), Vec::new());
         write_key(&subscriber, 2, &mut key);
-        write_value(&registration, 3, (local, peer), clock(40), &mut value);
+        write_value(&registration, 3, local, peer, clock(40), &mut value);
         write_name(b"e1", &mut value);
         write_name(b"edge-3", &mut value);
         (key, value)

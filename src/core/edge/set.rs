@@ -24,10 +24,15 @@ impl EdgeSet {
     /// `EDGE_SET_MAX`, or one is not below `MEMBERS_MAX`.
     #[must_use]
     pub fn new(places: &[usize]) -> Option<Self> {
+        Self::of_all(places.iter().copied())
+    }
+
+    /// The set of the members that `places` gives, as [`EdgeSet::new`] makes it.
+    pub(super) fn of_all(places: impl Iterator<Item = usize>) -> Option<Self> {
         let mut set = Self {
             places: [NOBODY; EDGE_SET_MAX],
         };
-        for (at, &place) in places.iter().enumerate() {
+        for (at, place) in places.enumerate() {
             let place = u8::try_from(place).ok().filter(|_| place < MEMBERS_MAX)?;
             *set.places.get_mut(at)? = place;
         }

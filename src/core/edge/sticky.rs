@@ -19,7 +19,7 @@ use super::policy::{Edge, Origin};
 use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Context, Net, Note, Plan, Response, Target};
+use crate::proxy::{Context, Net, Note, Plan, Response, Step, Target};
 use crate::scan::{Name, scan_again};
 use crate::send::Hop;
 use crate::span::Span;
@@ -33,29 +33,30 @@ impl Edge {
     /// serve (S-2, S-12), and the URI that led there (S-3). Whatever stuck to an
     /// earlier connection to the same home sticks to this one (S-28, S-29).
     /// False when it is no home, or the only one.
-    pub(super) fn meet_home(&mut self, net: &Net, now: Instant, flow: Flow) -> bool {
-        if !self.homes.are_several() || self.origin(net, flow) != Origin::Home {
+    pub(super) fn meet_home(&mut self, step: &Step<'_>, flow: Flow) -> bool {
+        if !self.homes.are_several() || self.origin(step.net, flow) != Origin::Home {
             return false;
         }
-        let transport = net.flows.transport(flow);
+        let transport = step.net.flows.transport(flow);
         if transport == Transport::Tls {
-            for domain in net.flows.identities(flow) {
+            for domain in step.net.flows.identities(flow) {
                 let domain = domain.as_bytes();
-                self.stick.link(now, flow, domain, Source::Certificate);
+                self.stick.link(step.now, flow, domain, Source::Certificate);
             }
         } else {
             for domain in &self.settings.home_domains {
-                self.stick.link(now, flow, domain.as_bytes(), Source::Link);
+                self.stick
+                    .link(step.now, flow, domain.as_bytes(), Source::Link);
             }
         }
-        if let Some(peer) = net.flows.peer(flow) {
-            for uri in self.homes.uris_of(net, now, (transport, peer)) {
+        if let Some(peer) = step.net.flows.peer(flow) {
+            for uri in self.homes.uris_of(step.net, step.now, transport, peer) {
                 // Over TLS the certificate matched before the flow was up.
-                self.stick.opened(now, flow, uri.as_bytes());
+                self.stick.opened(step.now, flow, uri.as_bytes());
             }
         }
-        if let Some(back) = net.flows.reconnect_target(flow) {
-            self.stick.returned(now, flow, back);
+        if let Some(back) = step.net.flows.reconnect_target(flow) {
+            self.stick.returned(step.now, flow, back);
         }
         true
     }
@@ -64,8 +65,7 @@ impl Edge {
     /// home that the phone is registered with.
     pub(super) fn stick_service_route(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         token: &[u8],
         response: &Response<'_>,
         until: Instant,
@@ -77,7 +77,7 @@ impl Edge {
         let next = self.own_service_route(token, response).nth(1);
         if let Some(uri) = next.and_then(|value| Uri::in_value(bytes, value).ok()) {
             let uri = uri.whole.of(bytes);
-            self.stick_home(net, now, response.flow, uri, (Source::ServiceRoute, until));
+            self.stick_home(step, response.flow, uri, Source::ServiceRoute, until);
         }
     }
 
@@ -103,40 +103,40 @@ impl Edge {
     /// in the request when it is upstream.
     pub(super) fn stick_dialog(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         context: &Context,
         response: &Response<'_>,
     ) {
         if !matches!(context.note, Note::Dialog(_)) || !self.homes.are_several() {
             return;
         }
-        let learned = (Source::RecordRoute, now + limits::STICK_RECORD_ROUTE);
+        let (source, until) = (Source::RecordRoute, step.now + limits::STICK_RECORD_ROUTE);
         let mut above = None;
         let values = response.message.values(response.bytes, Name::RecordRoute);
         for value in values {
-            if self.wrote(net, response.bytes, value) {
+            if self.wrote(step.net, response.bytes, value) {
                 break;
             }
             above = Some(value);
         }
         if let Some(uri) = above.and_then(|value| Uri::in_value(response.bytes, value).ok()) {
             let uri = uri.whole.of(response.bytes);
-            self.stick_home(net, now, response.flow, uri, learned);
+            self.stick_home(step, response.flow, uri, source, until);
         }
         let Some(base) = context.request() else {
             return;
         };
-        let mut again = std::mem::take(&mut self.again);
-        if scan_again(base, &mut again).is_ok() {
-            let mut values = again.values(base, Name::RecordRoute);
+        let below = if scan_again(base, &mut self.again).is_ok() {
+            let mut values = self.again.values(base, Name::RecordRoute);
             // Ours stand above it in what went on.
-            let below = values.find(|value| !self.wrote(net, base, *value));
-            if let Some(uri) = below.and_then(|value| Uri::in_value(base, value).ok()) {
-                self.stick_home(net, now, context.ingress.flow, uri.whole.of(base), learned);
-            }
+            values.find(|value| !self.wrote(step.net, base, *value))
+        } else {
+            None
+        };
+        if let Some(uri) = below.and_then(|value| Uri::in_value(base, value).ok()) {
+            let (flow, uri) = (context.ingress.flow, uri.whole.of(base));
+            self.stick_home(step, flow, uri, source, until);
         }
-        self.again = again;
     }
 
     /// Whether an edge of ours wrote the value.
@@ -149,27 +149,27 @@ impl Edge {
 
     fn stick_home(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         flow: Flow,
         uri: &[u8],
-        (source, until): (Source, Instant),
+        source: Source,
+        until: Instant,
     ) {
-        if !self.meet_home(net, now, flow) {
+        if !self.meet_home(step, flow) {
             return;
         }
-        let bound = self.stick.bind(now, flow, uri, source, until);
-        net.counters.bound(bound);
+        let bound = self.stick.bind(step.now, flow, uri, source, until);
+        step.net.counters.bound(bound);
     }
 
     /// To the homes, in the configured order; first the one that a URI of one
     /// home alone sticks to, those that failed a moment ago last (S-14, S-22, S-28).
-    pub(super) fn plan_homes(&mut self, net: &mut Net, now: Instant, uri: &[u8], plan: &mut Plan) {
-        self.homes.plan(net, now, plan);
+    pub(super) fn plan_homes(&mut self, step: &mut Step<'_>, uri: &[u8], plan: &mut Plan) {
+        self.homes.plan(step, plan);
         if !self.homes.are_several() || !tells_apart(uri) {
             return;
         }
-        let places = self.find_homes(net, now, uri);
+        let places = self.find_homes(step, uri);
         if self.stuck.is_empty() && places.is_none() {
             return;
         }
@@ -187,12 +187,16 @@ impl Edge {
         // Few enough for an insertion sort, which keeps the order of equals.
         plan.targets.sort_by_key(|target| {
             let hop = target.hop;
-            (net.is_down(now, hop), !sticks(net, hop))
+            (step.net.is_down(step.now, hop), !sticks(step.net, hop))
         });
         // A home that is known by name alone, or has come to us by itself.
-        if !plan.targets.iter().any(|target| sticks(net, target.hop)) {
+        if !plan
+            .targets
+            .iter()
+            .any(|target| sticks(step.net, target.hop))
+        {
             let mut stuck = self.stuck.iter().map(|&flow| Hop::Flow(flow));
-            if let Some(hop) = stuck.find(|hop| !net.is_down(now, *hop)) {
+            if let Some(hop) = stuck.find(|hop| !step.net.is_down(step.now, *hop)) {
                 plan.targets.insert(0, Target::at(hop));
             }
         }
@@ -205,26 +209,21 @@ impl Edge {
     /// Fills `self.stuck` with the flows that exactly this URI sticks to; the
     /// others are its equals, among which the configured order decides. Where
     /// there is none, the place of one that was lost a moment ago.
-    fn find_homes(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        uri: &[u8],
-    ) -> Option<(Transport, SocketAddr)> {
-        let chance = net.secrets.chance();
+    fn find_homes(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Option<(Transport, SocketAddr)> {
+        let chance = step.net.secrets.chance();
         self.stuck.clear();
-        while let Some(found) = self.stick.find(now, uri, &self.stuck, chance) {
+        while let Some(found) = self.stick.find(step.now, uri, &self.stuck, chance) {
             if found.level != Level::Exact || self.stuck.len() >= limits::EDGE_SET_MAX {
                 break;
             }
-            net.counters.stick_exact += 1;
+            step.net.counters.stick_exact += 1;
             self.stuck.push(found.flow);
         }
-        self.stuck.retain(|flow| net.flows.lives(*flow));
+        self.stuck.retain(|flow| step.net.flows.lives(*flow));
         if !self.stuck.is_empty() {
             return None;
         }
-        let lost = self.stick.reopen(now, uri);
+        let lost = self.stick.reopen(step.now, uri);
         lost.map(|(lost, _)| (lost.transport, lost.addr))
     }
 }

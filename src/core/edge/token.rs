@@ -102,7 +102,7 @@ impl Codec {
                 }
             }
             Self::Sealed(ring, common) => {
-                packed::write(subscriber, edges, (flags, common), out);
+                packed::write(subscriber, edges, flags, common, out);
                 ring.seal_tail(out, at);
             }
         }

@@ -7,33 +7,32 @@ use super::policy::Edge;
 use super::registrations;
 use crate::limits;
 use crate::proxy::fact::{self, Facts};
-use crate::proxy::{Net, Plan};
-use crate::time::Instant;
+use crate::proxy::{Plan, Step};
 use crate::uri::Uri;
 
 impl Edge {
     /// Everything that decides where a request with `uri` in its Route goes.
     #[must_use]
-    pub fn why(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Facts {
+    pub fn why(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Facts {
         let mut facts = Facts::default();
         let Ok(parsed) = Uri::of(uri) else {
             facts.say("uri", "is malformed, so a request for it gets 400");
             return facts;
         };
         let mut token = Token::new();
-        match self.classify(net, uri, &parsed, &mut token) {
-            RouteKind::Token => self.why_token(net, now, &token, &mut facts),
+        match self.classify(step.net, uri, &parsed, &mut token) {
+            RouteKind::Token => self.why_token(step, &token, &mut facts),
             RouteKind::Elsewhere(place) => {
                 let member = self.settings.members.get(place);
                 let name = member.map_or("nobody", |member| member.name.as_str());
                 facts.say("edge", format!("its maddr names {name}"));
                 if !token.is_empty() {
-                    self.why_token(net, now, &token, &mut facts);
+                    self.why_token(step, &token, &mut facts);
                 }
             }
             RouteKind::Flow { flow: at, .. } => {
                 facts.say("token", "a flow token of RFC 5626, made by this edge");
-                facts.say("chosen", fact::flow(net, at));
+                facts.say("chosen", fact::flow(step.net, at));
             }
             RouteKind::Bad(bad) => {
                 let (status, reason) = bad.answer();
@@ -45,12 +44,12 @@ impl Edge {
                 "names this edge, or another one that it stands in for",
             ),
             RouteKind::Sibling => facts.say("uri", "names another edge"),
-            RouteKind::Foreign => self.why_other(net, now, uri, &parsed, &mut facts),
+            RouteKind::Foreign => self.why_other(step, uri, &parsed, &mut facts),
         }
         facts
     }
 
-    fn why_token(&self, net: &Net, now: Instant, token: &Token, facts: &mut Facts) {
+    fn why_token(&self, step: &Step<'_>, token: &Token, facts: &mut Facts) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let edges: Vec<_> = token.edges().map(text).collect();
         let subscriber = token.subscriber();
@@ -66,27 +65,30 @@ impl Edge {
         if !edges.contains(own) {
             facts.say("edge", format!("{own} is not in the set of this token"));
         }
-        for held in self.registrations.of(now, &subscriber) {
+        for held in self.registrations.of(step.now, &subscriber) {
             let says = format!(
                 "{}, reg-id {}, {}",
-                fact::flow(net, held.flow),
+                fact::flow(step.net, held.flow),
                 held.reg_id,
-                fact::left(now, held.expires)
+                fact::left(step.now, held.expires)
             );
             facts.say("flow", says);
         }
-        let found = self.registrations.flow_of(now, &subscriber, None);
-        let found = found.filter(|flow| net.flows.lives(*flow));
-        if !net.shard_set.is_alone() {
+        let found = self.registrations.flow_of(step.now, &subscriber, None);
+        let found = found.filter(|flow| step.net.flows.lives(*flow));
+        if !step.net.shard_set.is_alone() {
             let held = found.is_some();
-            facts.say("directory", self.why_held(net, now, &subscriber, held));
+            facts.say("directory", self.why_held(step, &subscriber, held));
         }
         if let Some(flow) = found {
-            return facts.say("chosen", format!("{}, the newest", fact::flow(net, flow)));
+            return facts.say(
+                "chosen",
+                format!("{}, the newest", fact::flow(step.net, flow)),
+            );
         }
         facts.say("flow", "none of this phone here");
         let others: Vec<_> = edges.iter().filter(|name| *name != own).collect();
-        let says = match (self.holder(net, now, &subscriber, 0), &others[..]) {
+        let says = match (self.holder(step, &subscriber, 0), &others[..]) {
             (Some(shard), _) => format!("handed over to shard {shard}"),
             (None, []) => "nobody: 430 Flow Failed".to_owned(),
             (None, _) => format!("relayed to {others:?}, and 430 if it came from an edge"),
@@ -94,34 +96,30 @@ impl Edge {
         facts.say("chosen", says);
     }
 
-    fn why_other(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        uri: &[u8],
-        parsed: &Uri,
-        facts: &mut Facts,
-    ) {
+    fn why_other(&mut self, step: &mut Step<'_>, uri: &[u8], parsed: &Uri, facts: &mut Facts) {
         facts.say("uri", "holds no token of this cluster");
         let user = parsed.user.map(|user| user.of(uri)).unwrap_or_default();
         let mut room = [0; limits::TOKEN_FIELD_MAX];
         let host = registrations::lowered(parsed.host.of(uri), &mut room);
-        for held in self.registrations.of_user(now, (user, host)) {
+        for held in self.registrations.of_user(step.now, (user, host)) {
             let says = format!(
                 "{}, instance {}, reg-id {}, {}",
-                fact::flow(net, held.flow),
+                fact::flow(step.net, held.flow),
                 named(held.subscriber.instance),
                 held.reg_id,
-                fact::left(now, held.expires)
+                fact::left(step.now, held.expires)
             );
             facts.say("flow", says);
         }
         let mut plan = Plan::default();
         if self.homes.are_several() {
-            facts.say_stick(net, now, &mut self.stick, uri);
+            facts.say_stick(step, &mut self.stick, uri);
         }
-        self.plan_homes(net, now, uri, &mut plan);
-        let homes = plan.targets.iter().map(|target| fact::hop(net, target.hop));
+        self.plan_homes(step, uri, &mut plan);
+        let homes = plan
+            .targets
+            .iter()
+            .map(|target| fact::hop(step.net, target.hop));
         let homes: Vec<_> = homes.collect();
         facts.say(
             "chosen",

@@ -6,11 +6,10 @@ use super::nonce::{self, Verdict as Nonce};
 use super::policy::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::guard;
-use crate::proxy::{Net, Plan, Reply, Request};
+use crate::proxy::{Net, Pass, Reply, Request, Step};
 use crate::scan::auth::Digest;
 use crate::scan::{Name, StartLine};
 use crate::span::Span;
-use crate::time::Instant;
 
 /// As what the home asks for credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +42,16 @@ impl As {
     }
 }
 
+/// Whom the home asks for credentials.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// The user that the request says it is from.
+    user: Span,
+    role: As,
+    /// The address of whoever made the request.
+    source: IpAddr,
+}
+
 /// Why credentials do not do.
 enum AuthFailure {
     /// None for our realm, or none that could be checked.
@@ -63,35 +72,40 @@ impl Home {
     /// from one source is not listened to for a while.
     pub(super) fn authenticate(
         &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        (user, role): (Span, As),
-        plan: &mut Plan,
+        pass: &mut Pass<'_, '_>,
+        user: Span,
+        role: As,
     ) -> Result<(), Reply> {
+        let request = pass.request;
+        let bytes = request.bytes;
         let source = Self::sender(request);
         let given = self.given(request, role);
+        // Before the digest is computed, which is what a guesser has us do.
         if let Some(given) = &given
-            && !net
+            && !pass
+                .net
                 .guard
-                .may_log_in(now, source, given.username.of(request.bytes))
+                .may_log_in(pass.now, source, given.username.of(bytes))
         {
-            net.counters.limited += 1;
-            net.retry_after(0, &mut plan.lines);
+            pass.net.counters.limited += 1;
+            pass.net.retry_after(0, &mut pass.plan.lines);
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
-        let bytes = request.bytes;
-        let wants_md5 = self.wants_md5(net, request, (user, role, source), given.as_ref());
+        let asked = Asked { user, role, source };
+        let wants_md5 = self.wants_md5(pass.net, request, asked, given.as_ref());
         let proven = given.as_ref().map_or(Err(AuthFailure::Missing), |given| {
-            self.prove(net, now, request, (source, given))
+            self.prove(&pass.step(), request, source, given)
         });
+        let step = pass.step();
         match proven {
             Ok(proven) => {
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
                     if source == request.ingress.source.ip() {
-                        net.guard.prove(now, source);
+                        // The answer to a nonce that was sent there came from there, so
+                        // the address is no forged one.
+                        step.net.guard.prove(step.now, source);
                     }
-                    net.guard.logged_in(now, source, proven.of(bytes));
+                    step.net.guard.logged_in(step.now, source, proven.of(bytes));
                     return Ok(());
                 }
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
@@ -100,28 +114,29 @@ impl Home {
                 let stale = match &unproven {
                     AuthFailure::Missing => false,
                     AuthFailure::Wrong => {
-                        net.counters.failed_digests += 1;
+                        step.net.counters.failed_digests += 1;
                         let user = given.map(|given| given.username).unwrap_or_default();
-                        net.guard.failed_login(now, source, user.of(bytes));
+                        step.net
+                            .guard
+                            .failed_login(step.now, source, user.of(bytes));
                         false
                     }
                     AuthFailure::Stale => true,
                     AuthFailure::Elsewhere => {
-                        net.counters.foreign_nonces += 1;
+                        step.net.counters.foreign_nonces += 1;
                         true
                     }
                     AuthFailure::Replayed => {
-                        net.counters.replayed_digests += 1;
+                        step.net.counters.replayed_digests += 1;
                         true
                     }
                 };
-                let (line, mut reply) = role.challenge();
+                let (_, mut reply) = role.challenge();
                 if matches!(unproven, AuthFailure::Wrong) {
                     // A challenge as any other, in words that an operator finds.
                     reply.reason = "Wrong User Or Password";
                 }
-                let user = user.of(request.bytes);
-                self.challenge(net, now, source, (user, line, stale, wants_md5), plan);
+                self.challenge(pass, asked, stale, wants_md5);
                 Err(reply)
             }
         }
@@ -143,9 +158,10 @@ impl Home {
         &mut self,
         net: &Net,
         request: &Request<'_>,
-        (user, role, source): (Span, As, IpAddr),
+        asked: Asked,
         given: Option<&Digest>,
     ) -> bool {
+        let Asked { user, role, source } = asked;
         let algorithms = &self.settings.algorithms;
         if role == As::Proxy || algorithms.len() < 2 || !algorithms.contains(&Algorithm::Md5) {
             return false;
@@ -178,14 +194,14 @@ impl Home {
     /// The user that the credentials prove.
     fn prove(
         &mut self,
-        net: &Net,
-        now: Instant,
+        step: &Step<'_>,
         request: &Request<'_>,
-        (source, given): (IpAddr, &Digest),
+        source: IpAddr,
+        given: &Digest,
     ) -> Result<Span, AuthFailure> {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
-        let unix = net.wall.unix(now);
+        let unix = step.net.wall.unix(step.now);
         let stamp = match nonce::check(
             &self.settings.nonce_key,
             given.nonce.of(bytes),
@@ -247,31 +263,36 @@ impl Home {
     /// subscriber whose password is known only as hashes, those hashes alone
     /// are asked for; of anybody else, everything, so that a stranger does not
     /// learn who is there.
-    fn challenge(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        source: IpAddr,
-        (user, line, stale, wants_md5): (&[u8], &str, bool, bool),
-        plan: &mut Plan,
-    ) {
-        let known = self.subscribers.find(user, self.settings.domain.as_bytes());
-        self.text.clear();
-        let (salt, unix) = (net.secrets.chance(), net.wall.unix(now));
-        nonce::mint(&self.settings.nonce_key, unix, salt, source, &mut self.text);
+    fn challenge(&self, pass: &mut Pass<'_, '_>, asked: Asked, stale: bool, wants_md5: bool) {
+        let Asked { user, role, source } = asked;
+        let (line, _) = role.challenge();
+        let domain = &self.settings.domain;
+        let user = user.of(pass.request.bytes);
+        let known = self.subscribers.find(user, domain.as_bytes());
+        let (salt, unix) = (pass.net.secrets.chance(), pass.net.wall.unix(pass.now));
         let is_known = |algorithm: Algorithm| {
             known.is_none_or(|subscriber| subscriber.ha1(algorithm).is_some())
         };
         let is_alone = wants_md5 && is_known(Algorithm::Md5);
+        let out = &mut pass.plan.lines;
+        let mut minted = None;
         for algorithm in &self.settings.algorithms {
             if !is_known(*algorithm) || is_alone && *algorithm != Algorithm::Md5 {
                 continue;
             }
-            let out = &mut plan.lines;
-            for part in [line, &self.settings.domain, "\", nonce=\""] {
+            for part in [line, domain, "\", nonce=\""] {
                 out.extend_from_slice(part.as_bytes());
             }
-            out.extend_from_slice(&self.text);
+            // One nonce for all of them, so that it is counted once whichever of
+            // them the phone takes.
+            match minted.clone() {
+                Some(nonce) => out.extend_from_within(nonce),
+                None => {
+                    let at = out.len();
+                    nonce::mint(&self.settings.nonce_key, unix, salt, source, out);
+                    minted = Some(at..out.len());
+                }
+            }
             for part in ["\", algorithm=", algorithm.token(), ", qop=\"auth\""] {
                 out.extend_from_slice(part.as_bytes());
             }

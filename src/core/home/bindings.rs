@@ -4,8 +4,7 @@
 use super::aor;
 use super::location::Binding;
 use super::policy::Home;
-use crate::proxy::Net;
-use crate::proxy::fact;
+use crate::proxy::{Net, Step, fact};
 use crate::time::Instant;
 use crate::uri::{Uri, same_host};
 
@@ -46,12 +45,14 @@ impl Home {
     }
 
     /// Takes them away, here and at the edges; gives back what they were.
-    pub fn remove(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+    pub fn remove(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Result<Bindings, String> {
         let filed = self.filed(uri)?;
-        let removed = self.revoke(net, now, &filed);
-        let live = removed.iter().filter(|binding| binding.is_live(now));
-        let rows = live.map(|binding| row(net, now, binding)).collect();
-        Ok(Self::said(net, &filed, rows))
+        let removed = self.revoke(step, &filed);
+        let live = removed.iter().filter(|binding| binding.is_live(step.now));
+        let rows = live
+            .map(|binding| row(step.net, step.now, binding))
+            .collect();
+        Ok(Self::said(step.net, &filed, rows))
     }
 
     fn said(net: &Net, filed: &[u8], rows: Vec<Row>) -> Bindings {

@@ -89,7 +89,7 @@ impl Home {
             return Ok((caller, None));
         }
         let claim = from.map_or_else(|| self.credentials_user(request), user);
-        self.authenticate(pass.net, pass.now, request, (claim, As::Proxy), pass.plan)?;
+        self.authenticate(pass, claim, As::Proxy)?;
         Ok((Caller::Subscriber, Some(claim)))
     }
 

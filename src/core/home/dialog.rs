@@ -4,7 +4,7 @@
 
 use super::policy::Home;
 use crate::id::Flow;
-use crate::proxy::Net;
+use crate::proxy::{Net, Step};
 use crate::scan::{Message, Name};
 use crate::stick::{Bound, Dialog};
 use crate::time::Instant;
@@ -16,17 +16,17 @@ impl Home {
     /// address by UDP gets there anyway.
     pub(super) fn bind_in_dialog(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         flow: Flow,
         uri: &[u8],
-        (dialog, until): (Option<Dialog>, Instant),
+        dialog: Option<Dialog>,
+        until: Instant,
     ) -> bool {
         let Some(dialog) = dialog.filter(|_| flow.is_reliable()) else {
             return false;
         };
-        let bound = self.stick.bind_dialog(now, flow, uri, dialog, until);
-        net.counters.stick_bound += u64::from(bound == Bound::New);
+        let bound = self.stick.bind_dialog(step.now, flow, uri, dialog, until);
+        step.net.counters.stick_bound += u64::from(bound == Bound::New);
         matches!(bound, Bound::New | Bound::Refreshed)
     }
 }

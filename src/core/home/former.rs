@@ -8,7 +8,7 @@
 
 use crate::id::Keyed;
 use crate::limits;
-use crate::proxy::Net;
+use crate::proxy::Step;
 use crate::time::Instant;
 
 /// The former Paths of all phones of one shard.
@@ -16,25 +16,25 @@ use crate::time::Instant;
 pub(super) struct Former(Keyed<Vec<(Box<[u8]>, Instant)>>);
 
 impl Former {
-    /// A phone has another Path from now on: gives back those that follow it, with
+    /// A phone that had the Path `left` has `path` from now on: gives back those that follow it, with
     /// their ends, the one that it has left among them where a dialog was recorded
     /// under it, until `end`. Where it has `limits::FORMER_PATHS_MAX` of them the
     /// oldest goes.
     pub(super) fn go_on(
         &mut self,
-        net: &Net,
-        now: Instant,
-        (left, path): (&[u8], &[u8]),
+        step: &Step<'_>,
+        left: &[u8],
+        path: &[u8],
         end: Option<Instant>,
     ) -> Vec<(Box<[u8]>, Instant)> {
-        let key = |path: &[u8]| net.secrets.hash([b"former", path]);
+        let key = |path: &[u8]| step.net.secrets.hash([b"former", path]);
         let mut all = self.0.remove(key(left)).unwrap_or_default();
         if let Some(end) = end {
             all.retain(|(uri, _)| **uri != *left);
             all.push((left.into(), end));
         }
         // Under the Path that it has now they are found by that.
-        all.retain(|(uri, end)| **uri != *path && *end > now);
+        all.retain(|(uri, end)| **uri != *path && *end > step.now);
         let over = all.len().saturating_sub(limits::FORMER_PATHS_MAX);
         all.drain(..over);
         if !all.is_empty() {

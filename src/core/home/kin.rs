@@ -16,36 +16,38 @@
 //! bounded, and lost with the process: then any edge is asked, and the edges look for a
 //! phone by user and instance.
 
-use super::Binding;
 use super::location::Change;
 use super::location::same_instance;
-use super::policy::Home;
+use super::policy::{Home, bind};
+use super::{Binding, routing};
 use crate::id::Flow;
-use crate::proxy::Net;
+use crate::proxy::Step;
 use crate::scan::address::Address;
-use crate::scan::first_value;
+use crate::span::Span;
 use crate::stick::Source;
 use crate::time::Instant;
 
 impl Home {
     /// Binds every Path of `aor` to the other flows of its instance, each under
     /// the domain test and as long as both registrations hold.
-    pub(super) fn bind_sibling_flows(&mut self, net: &mut Net, now: Instant, aor: &[u8]) {
-        let mut paths = std::mem::take(&mut self.paths);
-        let all = || self.location.bindings(now, aor);
+    pub(super) fn bind_sibling_flows(&mut self, step: &mut Step<'_>, aor: &[u8]) {
+        let Self {
+            location,
+            stick,
+            cluster,
+            ..
+        } = self;
+        let now = step.now;
+        let all = || location.bindings(now, aor);
         for one in all() {
             for other in all().filter(|other| are_kin(one, other)) {
                 let flow = other.flow.filter(|flow| one.flow != Some(*flow));
                 if let (Some(flow), Some(uri)) = (flow, top(one.path())) {
                     let until = one.expires.min(other.expires);
-                    paths.push((flow, net.pool.copy(uri), until));
+                    bind(stick, cluster, step, flow, uri, Source::Path, until);
                 }
             }
         }
-        for (flow, uri, until) in paths.drain(..) {
-            self.bind(net, now, flow, &uri, Source::Path, until);
-        }
-        self.paths = paths;
     }
 }
 
@@ -55,7 +57,8 @@ impl Home {
         &self,
         now: Instant,
         aor: &[u8],
-        (flow, changes): (Flow, &[Change<'_>]),
+        flow: Flow,
+        changes: &[Change<'_>],
     ) -> Vec<Binding> {
         let is_left = |binding: &&Binding| {
             binding.flow.is_some_and(|own| own != flow)
@@ -67,8 +70,8 @@ impl Home {
 
     /// Has the dialogs of bindings that were there before go where their phones are
     /// now.
-    pub(super) fn follow(&mut self, net: &mut Net, now: Instant, aor: &[u8], before: &[Binding]) {
-        let all = || self.location.bindings(now, aor);
+    pub(super) fn follow(&mut self, step: &mut Step<'_>, aor: &[u8], before: &[Binding]) {
+        let all = || self.location.bindings(step.now, aor);
         // The last one that stands in for this one, which may still be there.
         let heir = |one: &Binding| {
             let place = all().position(|binding| binding == one);
@@ -88,17 +91,22 @@ impl Home {
                 && let (Some(flow), Some(path)) = (heir.flow, top(heir.path()))
                 && all().all(is_left)
             {
-                moves.push((left, flow, net.pool.copy(uri), net.pool.copy(path)));
+                moves.push((
+                    left,
+                    flow,
+                    step.net.pool.copy(uri),
+                    step.net.pool.copy(path),
+                ));
             }
         }
         for (left, flow, uri, path) in moves {
-            let end = self.stick.leave(now, &uri, left);
+            let end = self.stick.leave(step.now, &uri, left);
             if let Some(end) = end.filter(|_| uri[..] == path[..]) {
-                self.bind(net, now, flow, &uri, Source::RecordRoute, end);
+                self.bind(step, flow, &uri, Source::RecordRoute, end);
             }
-            for (former, end) in self.former.go_on(net, now, (&uri, &path), end) {
-                self.stick.leave(now, &former, left);
-                self.bind(net, now, flow, &former, Source::RecordRoute, end);
+            for (former, end) in self.former.go_on(step, &uri, &path, end) {
+                self.stick.leave(step.now, &former, left);
+                self.bind(step, flow, &former, Source::RecordRoute, end);
             }
         }
     }
@@ -117,6 +125,7 @@ fn are_kin(one: &Binding, other: &Binding) -> bool {
 
 /// The URI of the topmost Path value.
 fn top(path: &[u8]) -> Option<&[u8]> {
-    let top = Address::parse(path, first_value(path)).ok()?;
+    let end = routing::first_value(path).min(path.len());
+    let top = Address::parse(path, Span::new(0, end)).ok()?;
     Some(top.uri.of(path))
 }

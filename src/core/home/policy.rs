@@ -1,7 +1,6 @@
 //! The home as a role of the proxy: what it knows, and what it shares between
 //! registering and routing.
 
-use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -12,13 +11,13 @@ use super::revoking::Revoking;
 use super::unrecognised::Unrecognised;
 use super::ways::Element;
 use super::{Location, Replay, Settings, Subscribers};
-use crate::bytes::Buf;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{
-    Context, Net, Note, PHONE_AWAY, Pass, Policy, Request, Response, Target, Verdict,
+    Answers, Connections, Context, Net, Note, PHONE_AWAY, Pass, Request, Response, Routing, Step,
+    Target, Trust, Upkeep, Verdict,
 };
 use crate::scan::address::Address;
 use crate::scan::{Message, Method, Name, scan_again};
@@ -51,22 +50,14 @@ pub struct Home {
     /// for a URI of the cluster that sticks nowhere (S-16): any edge knows the
     /// right one.
     pub(super) edges: Vec<(IpAddr, bool)>,
-    /// Canonical address of record of the request at hand.
-    pub(super) aor: Vec<u8>,
-    pub(super) text: Vec<u8>,
-    /// Where the request at hand may go, best first.
-    pub(super) hops: Vec<Hop>,
+    /// Room for the flows that a search has been given already.
     failed: Vec<Flow>,
-    /// Where those lead.
+    /// Room for where a list of hops leads.
     hosts: Vec<IpAddr>,
-    /// The bindings of the request at hand: preference, whether the flow is
-    /// silent, reg-id and place, in the order in which they are tried.
-    pub(super) order: Vec<(Reverse<u16>, bool, u32, Reverse<usize>)>,
-    /// The instance of each target of the plan at hand.
-    pub(super) groups: Vec<u64>,
-    /// Paths of a record at hand, with their flows and ends.
-    pub(super) paths: Vec<(Flow, Buf, Instant)>,
+    /// Room for the outline of a request that is looked at again when its response
+    /// comes.
     pub(super) again: Message,
+    /// Room for the addresses of record that a sweep has taken bindings from.
     changed: Vec<Box<[u8]>>,
     pub(super) revoking: Revoking,
     pub(super) unrecognised: Unrecognised,
@@ -101,14 +92,8 @@ impl Home {
             former: Former::default(),
             cluster: cluster.unwrap_or_default(),
             edges,
-            aor: Vec::new(),
-            text: Vec::new(),
-            hops: Vec::new(),
             failed: Vec::new(),
             hosts: Vec::new(),
-            order: Vec::new(),
-            groups: Vec::new(),
-            paths: Vec::new(),
             again: Message::default(),
             changed: Vec::new(),
             revoking: Revoking::default(),
@@ -124,20 +109,20 @@ impl Home {
     }
 
     /// Hands the record of `aor` to the store and to the other shards.
-    pub(super) fn store(&self, net: &mut Net, now: Instant, aor: &[u8]) {
-        if !self.settings.is_stored && net.shard_set.is_alone() {
+    pub(super) fn store(&self, step: &mut Step<'_>, aor: &[u8]) {
+        if !self.settings.is_stored && step.net.shard_set.is_alone() {
             return;
         }
-        let key = net.pool.copy(aor);
+        let key = step.net.pool.copy(aor);
         let mut live = false;
-        let room = self.location.encoded_len(now, aor);
-        let record = net.pool.build(room, |out| {
-            live = self.location.encode(now, aor, net.wall, out)
+        let room = self.location.encoded_len(step.now, aor);
+        let record = step.net.pool.build(room, |out| {
+            live = self.location.encode(step.now, aor, step.net.wall, out)
         });
         let value = live.then_some(record);
-        self.share(net, now, aor, value.as_deref());
+        self.share(step, aor, value.as_deref());
         if self.settings.is_stored {
-            net.outbox.push_back(Output::Store { key, value });
+            step.net.outbox.push_back(Output::Store { key, value });
         }
     }
 
@@ -180,12 +165,12 @@ impl Home {
 
     /// Links the cluster's domain to a flow that an edge is at the end of, once:
     /// without TLS there is no certificate to do it (S-12).
-    pub(super) fn link(&mut self, net: &Net, now: Instant, flow: Flow) -> bool {
-        let edge = self.is_edge(net, flow);
-        if edge && net.flows.transport(flow) != Transport::Tls {
-            self.stick.link(now, flow, &self.cluster, Source::Link);
+    pub(super) fn link(&mut self, step: &Step<'_>, flow: Flow) -> bool {
+        let edge = self.is_edge(step.net, flow);
+        if edge && step.net.flows.transport(flow) != Transport::Tls {
+            self.stick.link(step.now, flow, &self.cluster, Source::Link);
             if flow.is_reliable() {
-                self.returned(net, now, flow);
+                self.returned(step, flow);
             }
         }
         edge
@@ -193,9 +178,9 @@ impl Home {
 
     /// S-28: what stuck to an earlier connection to the same edge sticks to this
     /// one, now that it has shown who it is (S-29).
-    fn returned(&mut self, net: &Net, now: Instant, flow: Flow) {
-        if let Some(back) = net.flows.reconnect_target(flow) {
-            self.stick.returned(now, flow, back);
+    fn returned(&mut self, step: &Step<'_>, flow: Flow) {
+        if let Some(back) = step.net.flows.reconnect_target(flow) {
+            self.stick.returned(step.now, flow, back);
         }
     }
 
@@ -216,22 +201,24 @@ impl Home {
     /// S-4, S-5, S-8: binds under the domain test.
     pub(super) fn bind(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         flow: Flow,
         uri: &[u8],
         source: Source,
         until: Instant,
     ) -> Bound {
-        if net.omit.leaves_out(Omit::DomainTest) {
-            self.stick.link(now, flow, &self.cluster, Source::Link);
-        }
-        let bound = self.stick.bind(now, flow, uri, source, until);
-        net.counters.bound(bound);
-        bound
+        bind(
+            &mut self.stick,
+            &self.cluster,
+            step,
+            flow,
+            uri,
+            source,
+            until,
+        )
     }
 
-    /// Fills `self.hops` for a URI of the cluster, best first: the flows it
+    /// Fills `hops` for a URI of the cluster, best first: the flows it
     /// sticks to, else the edges in turn from a random one on (S-14 to S-18);
     /// the silent ones last. Behind the flows stand edges that none of them
     /// leads to, up to `limits::EDGES_TRIED` in all: the rest of the set may have
@@ -239,37 +226,36 @@ impl Home {
     /// another edge by now. The number of hops that the table itself knew.
     pub(super) fn cluster_hops(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         uri: &[u8],
         transport: Transport,
+        hops: &mut Vec<Hop>,
     ) -> usize {
-        let chance = net.secrets.chance();
-        let hops = &mut self.hops;
+        let chance = step.net.secrets.chance();
         hops.clear();
         self.failed.clear();
-        while let Some(found) = self.stick.find(now, uri, &self.failed, chance) {
-            let lives = net.flows.lives(found.flow);
-            if !lives || !net.omit.leaves_out(Omit::FailedFlows) {
+        while let Some(found) = self.stick.find(step.now, uri, &self.failed, chance) {
+            let lives = step.net.flows.lives(found.flow);
+            if !lives || !step.net.omit.leaves_out(Omit::FailedFlows) {
                 self.failed.push(found.flow);
             }
             if !lives {
                 continue;
             }
             match found.level {
-                Level::Exact => net.counters.stick_exact += 1,
-                Level::Equal | Level::Domain => net.counters.stick_equal += 1,
+                Level::Exact => step.net.counters.stick_exact += 1,
+                Level::Equal | Level::Domain => step.net.counters.stick_equal += 1,
             }
             let hop = Hop::Flow(found.flow);
             // Two flows to one edge are one way: the better one of them.
-            let same = Element::at(&self.settings, net, hop).and_then(|here| {
+            let same = Element::at(&self.settings, step.net, hop).and_then(|here| {
                 hops.iter()
-                    .position(|known| here.is_at(&self.settings, net, *known))
+                    .position(|known| here.is_at(&self.settings, step.net, *known))
             });
             match same {
                 // The same flow again and again, which must come to an end.
-                Some(_) if net.omit.leaves_out(Omit::FailedFlows) => hops.push(hop),
-                Some(same) if net.is_down(now, hops[same]) => hops[same] = hop,
+                Some(_) if step.net.omit.leaves_out(Omit::FailedFlows) => hops.push(hop),
+                Some(same) if step.net.is_down(step.now, hops[same]) => hops[same] = hop,
                 Some(_) => {}
                 None => hops.push(hop),
             }
@@ -279,18 +265,18 @@ impl Home {
         }
         let known = hops.len();
         if known == 0
-            && let Some((lost, _)) = self.stick.reopen(now, uri)
+            && let Some((lost, _)) = self.stick.reopen(step.now, uri)
         {
             // S-28: whoever had it a moment ago, before anybody else.
-            hops.push(at_edge(net, &self.cluster, lost));
+            hops.push(at_edge(step.net, &self.cluster, lost));
         }
         if !self.edges.is_empty() {
             let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
             let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
-            let name = net.flows.names.intern(&self.cluster);
+            let name = step.net.flows.names.intern(&self.cluster);
             self.hosts.clear();
             self.hosts
-                .extend(hops.iter().filter_map(|hop| net.flows.host(*hop)));
+                .extend(hops.iter().filter_map(|hop| step.net.flows.host(*hop)));
             let turn = turn.filter(|(ip, _)| !self.hosts.contains(ip));
             let turn = turn.map(|&(ip, clear)| {
                 // Over what else would it believe us?
@@ -302,26 +288,29 @@ impl Home {
                 }
             });
             if known == 0 {
-                net.counters.stick_domain += u64::from(hops.is_empty());
+                step.net.counters.stick_domain += u64::from(hops.is_empty());
                 hops.extend(turn);
             } else {
                 let most = limits::EDGES_TRIED.saturating_sub(self.hosts.len()).max(1);
-                hops.extend(turn.filter(|hop| !net.is_down(now, *hop)).take(most));
+                hops.extend(
+                    turn.filter(|hop| !step.net.is_down(step.now, *hop))
+                        .take(most),
+                );
             }
         }
         if hops.is_empty() {
             // S-16: too many edges to try one after the other.
             let uri = Uri::of(uri).map(|parsed| (uri, parsed));
-            let hop = uri.map(|(bytes, parsed)| net.hop(now, bytes, &parsed));
+            let hop = uri.map(|(bytes, parsed)| step.net.hop(step.now, bytes, &parsed));
             hops.extend(hop.ok().flatten());
         }
         // Few enough for an insertion sort, which keeps the order of equals.
-        hops.sort_by_key(|hop| net.is_down(now, *hop));
+        hops.sort_by_key(|hop| step.net.is_down(step.now, *hop));
         known
     }
 }
 
-impl Policy for Home {
+impl Trust for Home {
     fn principal(&self, net: &Net, _: Instant, flow: Flow) -> Principal {
         if self.is_edge(net, flow) {
             Principal::Edge
@@ -345,123 +334,10 @@ impl Policy for Home {
         self.shows_mark(pass)
     }
 
-    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        let Ingress {
-            principal, flow, ..
-        } = pass.request.ingress;
-        if principal.is_cluster_node() {
-            self.link(pass.net, pass.now, flow);
-        }
-        if pass.request.message.method() == Method::Register {
-            self.register(pass)
-        } else {
-            self.call(pass)
-        }
-    }
-
-    fn on_accepted(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        context: &Context,
-        response: &Response<'_>,
-        _: &mut Edits,
-    ) {
-        if !matches!(context.note, Note::Dialog(_)) {
-            return;
-        }
-        let until = now + limits::STICK_RECORD_ROUTE;
-        let dialog = dialog_of(net, response.bytes, response.message);
-        // S-8: the neighbour downstream wrote the value just above our own.
-        if let Some(uri) = self.above_own(net, response) {
-            let uri = uri.of(response.bytes);
-            // No request needs to have come by a flow that we opened ourselves.
-            self.link(net, now, response.flow);
-            let flow = response.flow;
-            if !self.bind_in_dialog(net, now, flow, uri, (dialog, until)) {
-                let bound = self.bind(net, now, flow, uri, Source::RecordRoute, until);
-                self.share_bound(net, flow, uri, bound, until);
-            }
-        }
-        // S-5: the neighbour upstream wrote the topmost value of the request;
-        // ours stands above it in what went on.
-        let Some(base) = context.request() else {
-            return;
-        };
-        let mut again = std::mem::take(&mut self.again);
-        if scan_again(base, &mut again).is_ok()
-            && let Some(value) = again.values(base, Name::RecordRoute).nth(1)
-            && let Ok(address) = Address::parse(base, value)
-        {
-            let uri = address.uri.of(base);
-            let flow = context.ingress.flow;
-            if !self.bind_in_dialog(net, now, flow, uri, (dialog, until)) {
-                let bound = self.bind(net, now, flow, uri, Source::RecordRoute, until);
-                self.share_bound(net, flow, uri, bound, until);
-            }
-        }
-        self.again = again;
-    }
-
-    fn follows_redirects(&self) -> bool {
-        true
-    }
-
-    fn ring_time(&self) -> Option<Duration> {
-        self.settings.ring_time
-    }
-
-    fn on_redirect(
-        &mut self,
-        net: &mut Net,
-        context: &Context,
-        target: &Target,
-        response: &Response<'_>,
-        instead: &mut Vec<Target>,
-    ) -> bool {
-        self.redirect(net, context, target, response, instead)
-    }
-
-    /// S-24. As long as a Record-Route: the table tells them apart by their end.
-    fn on_redirect_accepted(&mut self, net: &mut Net, now: Instant, flow: Flow, uri: &[u8]) {
-        self.link(net, now, flow);
-        self.bind(
-            net,
-            now,
-            flow,
-            uri,
-            Source::Redirect,
-            now + limits::STICK_RECORD_ROUTE,
-        );
-    }
-
-    fn map_final_status(&self, status: u16, _: Principal) -> Option<(u16, &'static str)> {
-        // O-21: a 430 is between proxies; to the caller the phone is away.
-        (status == 430).then_some(PHONE_AWAY)
-    }
-
-    fn on_peer_certificate(&mut self, net: &mut Net, now: Instant, flow: Flow) {
-        for domain in net.flows.identities(flow) {
-            let domain = domain.as_bytes();
-            self.stick.link(now, flow, domain, Source::Certificate);
-        }
-        self.returned(net, now, flow);
-    }
-
-    fn on_handoff(&mut self, net: &mut Net, now: Instant, _: u8, news: Handoff) {
-        self.take_in(net, now, news);
-    }
-
-    fn flow_lost(&mut self, _: &mut Net, now: Instant, flow: Flow, back: Option<Reopen>) {
-        match back {
-            Some(back) => self.stick.lost(now, flow, back),
-            None => self.stick.forget(flow),
-        }
-    }
-
-    fn hop_to_reopen(&self, net: &mut Net, lost: Reopen) -> Option<Hop> {
-        let is_edge = self.settings.has_edge_at(lost.addr.ip());
-        is_edge.then(|| at_edge(net, &self.cluster, lost))
+    /// It answers a challenge, or has an old one to show: whoever was refused
+    /// after half of the work would have to begin anew.
+    fn renews(&self, request: &Request<'_>) -> bool {
+        request.message.first(Name::Authorization).is_some()
     }
 
     fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool {
@@ -482,14 +358,16 @@ impl Policy for Home {
         edges.any(|edge| edge.comes_from(end))
     }
 
-    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
-        self.is_cluster_node(net, hop)
+    fn domain_at(&self, _: &Net, _: Instant, addr: SocketAddr) -> Option<&str> {
+        let is_edge = self.settings.has_edge_at(addr.ip());
+        let cluster = std::str::from_utf8(&self.cluster).ok();
+        cluster.filter(|_| is_edge)
     }
 
     /// An edge believes what a home sends: whoever has the DNS lead another name
     /// there would speak with our voice. And of an edge nobody reaches a port that
     /// is none of its listeners; over TLS the certificate tells.
-    fn may_reach(&self, (transport, addr): (Transport, SocketAddr), domain: Option<&str>) -> bool {
+    fn may_reach(&self, transport: Transport, addr: SocketAddr, domain: Option<&str>) -> bool {
         let is_cluster = |domain: &str| same_host(domain.as_bytes(), &self.cluster);
         let listens = || {
             let end = End::new(transport, addr);
@@ -497,26 +375,131 @@ impl Policy for Home {
         };
         !self.settings.has_edge_at(addr.ip()) || domain.is_none_or(is_cluster) && listens()
     }
+}
 
-    fn is_probed(&self) -> bool {
+impl Routing for Home {
+    fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+        let Ingress {
+            principal, flow, ..
+        } = pass.request.ingress;
+        if principal.is_cluster_node() {
+            self.link(&pass.step(), flow);
+        }
+        if pass.request.message.method() == Method::Register {
+            self.register(pass)
+        } else {
+            self.call(pass)
+        }
+    }
+
+    fn ring_time(&self) -> Option<Duration> {
+        self.settings.ring_time
+    }
+
+    fn hop_to_reopen(&self, net: &mut Net, lost: Reopen) -> Option<Hop> {
+        let is_edge = self.settings.has_edge_at(lost.addr.ip());
+        is_edge.then(|| at_edge(net, &self.cluster, lost))
+    }
+}
+
+impl Answers for Home {
+    fn on_accepted(
+        &mut self,
+        step: &mut Step<'_>,
+        context: &Context,
+        response: &Response<'_>,
+        _: &mut Edits,
+    ) {
+        if !matches!(context.note, Note::Dialog(_)) {
+            return;
+        }
+        let until = step.now + limits::STICK_RECORD_ROUTE;
+        let dialog = dialog_of(step.net, response.bytes, response.message);
+        // S-8: the neighbour downstream wrote the value just above our own.
+        if let Some(uri) = self.above_own(step.net, response) {
+            let uri = uri.of(response.bytes);
+            // No request needs to have come by a flow that we opened ourselves.
+            self.link(step, response.flow);
+            let flow = response.flow;
+            if !self.bind_in_dialog(step, flow, uri, dialog, until) {
+                let bound = self.bind(step, flow, uri, Source::RecordRoute, until);
+                self.share_bound(step.net, flow, uri, bound, until);
+            }
+        }
+        // S-5: the neighbour upstream wrote the topmost value of the request;
+        // ours stands above it in what went on.
+        let Some(base) = context.request() else {
+            return;
+        };
+        let value = if scan_again(base, &mut self.again).is_ok() {
+            self.again.values(base, Name::RecordRoute).nth(1)
+        } else {
+            None
+        };
+        if let Some(value) = value
+            && let Ok(address) = Address::parse(base, value)
+        {
+            let uri = address.uri.of(base);
+            let flow = context.ingress.flow;
+            if !self.bind_in_dialog(step, flow, uri, dialog, until) {
+                let bound = self.bind(step, flow, uri, Source::RecordRoute, until);
+                self.share_bound(step.net, flow, uri, bound, until);
+            }
+        }
+    }
+
+    fn follows_redirects(&self) -> bool {
         true
     }
 
-    fn domain_at(&self, _: &Net, _: Instant, addr: SocketAddr) -> Option<&str> {
-        let is_edge = self.settings.has_edge_at(addr.ip());
-        let cluster = std::str::from_utf8(&self.cluster).ok();
-        cluster.filter(|_| is_edge)
+    fn on_redirect(
+        &mut self,
+        net: &mut Net,
+        context: &Context,
+        target: &Target,
+        response: &Response<'_>,
+        instead: &mut Vec<Target>,
+    ) -> bool {
+        self.redirect(net, context, target, response, instead)
+    }
+
+    /// S-24. As long as a Record-Route: the table tells them apart by their end.
+    fn on_redirect_accepted(&mut self, step: &mut Step<'_>, flow: Flow, uri: &[u8]) {
+        self.link(step, flow);
+        self.bind(
+            step,
+            flow,
+            uri,
+            Source::Redirect,
+            step.now + limits::STICK_RECORD_ROUTE,
+        );
+    }
+
+    fn map_final_status(&self, status: u16, _: Principal) -> Option<(u16, &'static str)> {
+        // O-21: a 430 is between proxies; to the caller the phone is away.
+        (status == 430).then_some(PHONE_AWAY)
+    }
+}
+
+impl Connections for Home {
+    fn on_peer_certificate(&mut self, step: &mut Step<'_>, flow: Flow) {
+        for domain in step.net.flows.identities(flow) {
+            let domain = domain.as_bytes();
+            self.stick.link(step.now, flow, domain, Source::Certificate);
+        }
+        self.returned(step, flow);
     }
 
     /// S-12: an edge that shows itself is one to turn to.
-    fn on_peer_seen(&mut self, net: &mut Net, now: Instant, flow: Flow) {
-        self.link(net, now, flow);
+    fn on_peer_seen(&mut self, step: &mut Step<'_>, flow: Flow) {
+        self.link(step, flow);
     }
 
-    /// It answers a challenge, or has an old one to show: whoever was refused
-    /// after half of the work would have to begin anew.
-    fn renews(&self, request: &Request<'_>) -> bool {
-        request.message.first(Name::Authorization).is_some()
+    fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, back: Option<Reopen>) {
+        match back {
+            Some(back) => self.stick.lost(step.now, flow, back),
+            None => self.stick.forget(flow),
+        }
     }
 
     /// S-27
@@ -524,26 +507,58 @@ impl Policy for Home {
         self.is_edge(net, flow) || self.stick.holds(flow)
     }
 
-    fn run_deferred(&mut self, net: &mut Net, now: Instant) {
-        self.go_on_revoking(net, now);
+    fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
+        self.is_cluster_node(net, hop)
     }
 
-    fn sweep(&mut self, net: &mut Net, now: Instant) {
+    fn is_probed(&self) -> bool {
+        true
+    }
+}
+
+impl Upkeep for Home {
+    fn on_handoff(&mut self, step: &mut Step<'_>, _: u8, news: Handoff) {
+        self.take_in(step, news);
+    }
+
+    fn run_deferred(&mut self, step: &mut Step<'_>) {
+        self.go_on_revoking(step);
+    }
+
+    fn sweep(&mut self, step: &mut Step<'_>) {
         let budget = SWEEP.max(self.stick.len() / 64);
-        self.stick.expire(now, budget);
+        self.stick.expire(step.now, budget);
         let budget = SWEEP.max(self.former.len() / 64);
-        self.former.expire(now, budget);
-        let mut changed = std::mem::take(&mut self.changed);
+        self.former.expire(step.now, budget);
         let budget = SWEEP.max(self.location.len() / 64);
-        self.location.expire(now, budget, &mut changed);
-        for aor in changed.drain(..) {
+        self.location.expire(step.now, budget, &mut self.changed);
+        for aor in &self.changed {
             // The others find out by themselves.
-            if Self::keeper(net, &aor) == net.shard_set.own {
-                self.store(net, now, &aor);
+            if Self::keeper(step.net, aor) == step.net.shard_set.own {
+                self.store(step, aor);
             }
         }
-        self.changed = changed;
+        self.changed.clear();
     }
+}
+
+/// Binds under the domain test: a URI of the cluster sticks only to a flow at whose
+/// end an edge is known to be. What came of it is counted.
+pub(super) fn bind(
+    stick: &mut Table,
+    cluster: &[u8],
+    step: &mut Step<'_>,
+    flow: Flow,
+    uri: &[u8],
+    source: Source,
+    until: Instant,
+) -> Bound {
+    if step.net.omit.leaves_out(Omit::DomainTest) {
+        stick.link(step.now, flow, cluster, Source::Link);
+    }
+    let bound = stick.bind(step.now, flow, uri, source, until);
+    step.net.counters.bound(bound);
+    bound
 }
 
 /// The edge that a lost connection led to.

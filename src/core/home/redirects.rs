@@ -3,12 +3,13 @@
 //! edges live.
 
 use super::policy::Home;
+use super::routing::first_value;
 use crate::bytes::Buf;
 use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Context, Net, Policy, Response, Target};
+use crate::proxy::{Context, Net, Response, Target, Trust};
 use crate::scan::address::Address;
-use crate::scan::{Message, Name, first_value, scan_again};
+use crate::scan::{Message, Name, scan_again};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::uri::{Uri, same_host};
@@ -31,9 +32,7 @@ impl Home {
         if !self.is_edge(net, response.flow) {
             return false;
         }
-        let mut again = std::mem::take(&mut self.again);
-        let taken = taken_route(net, context, target, &mut again);
-        self.again = again;
+        let taken = taken_route(net, context, target, &mut self.again);
         let Some(taken) = taken else { return false };
         let named = self.named(net, response, &taken);
         if named.is_empty() {
@@ -47,9 +46,7 @@ impl Home {
         }
         for (value, hop) in named {
             let route = target.route.as_deref().unwrap_or_default();
-            let rest = route
-                .get(first_value(route).range().end..)
-                .unwrap_or_default();
+            let rest = route.get(first_value(route)..).unwrap_or_default();
             let route = net.pool.build(value.len() + rest.len(), |out| {
                 out.extend_from_slice(value);
                 out.extend_from_slice(rest);
@@ -117,7 +114,7 @@ fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Messag
         Some(net.pool.copy(address.uri.of(bytes)))
     };
     if let Some(route) = &target.route {
-        return uri_of(route, first_value(route));
+        return uri_of(route, Span::new(0, first_value(route)));
     }
     let base = context.request()?;
     scan_again(base, again).ok()?;

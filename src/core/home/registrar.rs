@@ -11,7 +11,7 @@ use crate::edit::decimal;
 use crate::error::Malformed;
 use crate::limits;
 use crate::pacing;
-use crate::proxy::{Net, Pass, Plan, Reply, Request, Verdict, shows_loose};
+use crate::proxy::{Net, Pass, Plan, Reply, Request, Step, Verdict, shows_loose};
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::span::Span;
@@ -35,51 +35,53 @@ struct ParsedContact {
 impl Home {
     /// Serves a REGISTER.
     pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
-        let (net, now) = (&mut *pass.net, pass.now);
-        let (request, plan) = (pass.request, &mut *pass.plan);
+        let request = pass.request;
         let from_edge = request.ingress.principal.is_cluster_node();
         if !from_edge && self.redirects(request) {
             // D-H1, D-H3: before anything is created.
-            self.note_unrecognised(net, now, request);
+            self.note_unrecognised(&mut pass.step(), request);
             for part in ["Contact: <", &self.settings.edges, ">\r\n"] {
-                plan.lines.extend_from_slice(part.as_bytes());
+                pass.plan.lines.extend_from_slice(part.as_bytes());
             }
             return Verdict::Answer(Reply::stateless(300, "Register Through An Edge"));
         }
         let bytes = request.bytes;
         let uri = request.message.target();
-        if !uri.is_some_and(|uri| self.is_own_host(net, bytes, uri)) {
+        if !uri.is_some_and(|uri| self.is_own_host(pass.net, bytes, uri)) {
             return Verdict::Answer(Reply::stateless(404, "Domain Not Served Here"));
         }
-        let user = match self.address_of_record(bytes, request) {
+        let user = match self.address_of_record(request, &mut pass.plan.text) {
             Ok(user) => user,
             Err(reply) => return Verdict::Answer(reply),
         };
-        let keeper = Self::keeper(net, &self.aor);
-        if net.shard_set.is_other(keeper) && request.ingress.handed == 0 {
+        let keeper = Self::keeper(pass.net, &pass.plan.text);
+        if pass.net.shard_set.is_other(keeper) && request.ingress.handed == 0 {
             return Verdict::HandOver(keeper);
         }
         let proven = if self.settings.authenticates {
-            self.authenticate(net, now, request, (user, As::Registrar), plan)
+            self.authenticate(pass, user, As::Registrar)
         } else {
             self.believe(user.of(bytes))
         };
         if let Err(reply) = proven {
             return Verdict::Answer(reply);
         }
-        let served = Self::meets_requirements(request, plan);
-        if let Err(reply) = served.and_then(|()| self.knows_path(request, plan)) {
+        let served = Self::meets_requirements(request, pass.plan);
+        if let Err(reply) = served.and_then(|()| self.knows_path(request, pass.plan)) {
             return Verdict::Answer(reply);
         }
         if !from_edge && self.has_path_of_edges(request) {
-            self.note_unrecognised(net, now, request);
-            net.counters.not_allowed += 1;
+            self.note_unrecognised(&mut pass.step(), request);
+            pass.net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
         }
-        match self.update(net, now, request, plan) {
+        let end = pass.plan.text.len();
+        let updated = self.update(pass);
+        pass.plan.text.truncate(end);
+        match updated {
             Ok(outbound) => {
-                self.describe(now, request, plan, outbound);
-                net.counters.registrations += 1;
+                self.describe(pass.now, request, pass.plan, outbound);
+                pass.net.counters.registrations += 1;
                 // A retransmission finds itself carried out and gets the same
                 // answer, so that none has to be kept for it; but a nonce
                 // counts no request twice.
@@ -172,31 +174,42 @@ impl Home {
         }
     }
 
-    /// Files the To's address of record in `self.aor`; the span of its user.
-    fn address_of_record(&mut self, bytes: &[u8], request: &Request<'_>) -> Result<Span, Reply> {
+    /// Writes the To's address of record to `aor` in its canonical form; the span of
+    /// its user.
+    fn address_of_record(&self, request: &Request<'_>, aor: &mut Vec<u8>) -> Result<Span, Reply> {
+        let bytes = request.bytes;
         let Some(uri) = request.message.to_uri(bytes) else {
             return Err(Reply::stateless(400, "Malformed To"));
         };
         let ours = same_host(uri.host.of(bytes), self.settings.domain.as_bytes());
-        self.aor.clear();
+        aor.clear();
         match uri.user {
             Some(user) if ours => {
-                super::aor::file(user.of(bytes), uri.host.of(bytes), &mut self.aor);
+                super::aor::file(user.of(bytes), uri.host.of(bytes), aor);
                 Ok(user)
             }
             _ => Err(Reply::stateless(404, "No Such Address Of Record Here")),
         }
     }
 
-    /// Applies the Contacts. True: RFC 5626 governs the binding made.
-    fn update(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        request: &Request<'_>,
-        plan: &mut Plan,
-    ) -> Result<bool, Reply> {
+    /// Applies the Contacts to the address of record in the plan, behind which it
+    /// leaves the Path. True: RFC 5626 governs the binding made.
+    fn update(&mut self, pass: &mut Pass<'_, '_>) -> Result<bool, Reply> {
+        let Pass {
+            net,
+            now,
+            request,
+            plan,
+            ..
+        } = pass;
+        let step = &mut Step::new(net, *now);
+        let Plan { lines, text, .. } = &mut **plan;
+        let request = *request;
         let (bytes, message) = (request.bytes, request.message);
+        // As it is filed, in one piece.
+        let end = text.len();
+        join(bytes, message.values(bytes, Name::Path), text);
+        let (aor, path) = text.split_at(end);
         let call_id = message
             .first(Name::CallId)
             .map(|header| header.value.of(bytes))
@@ -213,14 +226,15 @@ impl Home {
                     "Contact * Needs Expires 0 And Stands Alone",
                 ));
             }
-            let cleared = self.location.clear(now, &self.aor, call_id, message.cseq());
-            cleared.map_err(|conflict| reply_of(conflict.answer()))?;
-            self.store(net, now, &self.aor);
+            let cleared = self.location.clear(step.now, aor, call_id, message.cseq());
+            cleared.map_err(reply_of)?;
+            self.store(step, aor);
             return Ok(false);
         }
         let contacts = std::iter::once(first).chain(contacts);
         let mut params = Vec::with_capacity(128);
-        let mut asked = self.read_contacts(net, request, (contacts, expires), &mut params, plan)?;
+        let mut asked =
+            self.read_contacts(step.net, request, contacts, expires, &mut params, lines)?;
         let mut outbound = false;
         for asked in &mut asked {
             outbound |= self.outbound(request, asked)?;
@@ -232,30 +246,24 @@ impl Home {
         if !rules::has_one_flow(&changes) {
             return Err(Reply::new(400, "One REGISTER Makes One Flow"));
         }
-        self.text.clear();
-        let mut path = std::mem::take(&mut self.text);
-        join(bytes, message.values(bytes, Name::Path), &mut path);
         let register = Register {
             call_id,
             cseq: message.cseq(),
-            path: &path,
+            path,
             flow: Some(request.ingress.flow),
         };
         let flow = request.ingress.flow;
-        let left = self.to_be_left(now, &self.aor, (flow, &changes));
-        let applied = self.location.apply(now, &self.aor, &register, &changes);
-        self.text = path;
+        let left = self.to_be_left(step.now, aor, flow, &changes);
+        let applied = self.location.apply(step.now, aor, &register, &changes);
         if applied == Err(Conflict::Repeated) {
             return Ok(outbound);
         }
-        applied.map_err(|conflict| reply_of(conflict.answer()))?;
-        self.stick_path(net, now, request, &asked);
+        applied.map_err(reply_of)?;
+        self.stick_path(step, request, &asked, aor);
         if !left.is_empty() {
-            let aor = std::mem::take(&mut self.aor);
-            self.follow(net, now, &aor, &left);
-            self.aor = aor;
+            self.follow(step, aor, &left);
         }
-        self.store(net, now, &self.aor);
+        self.store(step, aor);
         Ok(outbound)
     }
 
@@ -265,16 +273,20 @@ impl Home {
         &self,
         net: &mut Net,
         request: &Request<'_>,
-        (contacts, expires): (impl Iterator<Item = Span>, Result<Option<u32>, Malformed>),
+        contacts: impl Iterator<Item = Span>,
+        expires: Result<Option<u32>, Malformed>,
         params: &mut Vec<u8>,
-        plan: &mut Plan,
+        lines: &mut Vec<u8>,
     ) -> Result<Vec<ParsedContact>, Reply> {
         let bytes = request.bytes;
         // One chance for all of them: they are renewed together.
-        let lasts = (expires.ok().flatten(), net.secrets.chance());
+        let lasts = Lifetime {
+            default_s: expires.ok().flatten(),
+            chance: net.secrets.chance(),
+        };
         let mut asked = Vec::with_capacity(1);
         for value in contacts.take(limits::VALUES_MAX) {
-            let one = parse_contact(bytes, value, lasts, params, &mut plan.lines)?;
+            let one = parse_contact(bytes, value, lasts, params, lines)?;
             // Who says it at the Contact has said it.
             if expires.is_err() && one.address.param(bytes, "expires").is_none() {
                 return Err(Reply::new(400, "Malformed Expires"));
@@ -332,10 +344,10 @@ impl Home {
     /// Paths of a phone with several flows to all of them.
     fn stick_path(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         request: &Request<'_>,
         asked: &[ParsedContact],
+        aor: &[u8],
     ) {
         let bytes = request.bytes;
         let seconds = asked.iter().map(|asked| asked.expires_s).max().unwrap_or(0);
@@ -344,10 +356,9 @@ impl Home {
         if let Some(top) = top
             && seconds > 0
         {
-            let until = now + Duration::from_secs(seconds.into());
+            let until = step.now + Duration::from_secs(seconds.into());
             self.bind(
-                net,
-                now,
+                step,
                 request.ingress.flow,
                 top.uri.of(bytes),
                 Source::Path,
@@ -355,9 +366,7 @@ impl Home {
             );
         }
         if asked.iter().any(|asked| asked.reg_id.is_some()) {
-            let aor = std::mem::take(&mut self.aor);
-            self.bind_sibling_flows(net, now, &aor);
-            self.aor = aor;
+            self.bind_sibling_flows(step, aor);
         }
     }
 
@@ -365,7 +374,7 @@ impl Home {
     /// Service-Route (D-H6) and what was used of RFC 5626 (O-16).
     fn describe(&self, now: Instant, request: &Request<'_>, plan: &mut Plan, outbound: bool) {
         let (bytes, message, out) = (request.bytes, request.message, &mut plan.lines);
-        for binding in self.location.bindings(now, &self.aor) {
+        for binding in self.location.bindings(now, &plan.text) {
             out.extend_from_slice(b"Contact: <");
             out.extend_from_slice(binding.contact());
             out.push(b'>');
@@ -429,13 +438,22 @@ impl ParsedContact {
     }
 }
 
-/// Reads one Contact; `default` is the Expires header, and by `chance` what is
-/// granted is a little shorter. Its parameters but for
+/// How long the contacts of a REGISTER last that do not say it themselves.
+#[derive(Clone, Copy, Debug)]
+struct Lifetime {
+    /// The Expires header, in seconds.
+    default_s: Option<u32>,
+    /// By this what is granted is a little shorter than asked for, so that phones that
+    /// registered at one time do not come back at one time.
+    chance: u64,
+}
+
+/// Reads one Contact. Its parameters but for
 /// `expires`, which changes from answer to answer, are appended to `params`.
 fn parse_contact(
     bytes: &[u8],
     value: Span,
-    (default, chance): (Option<u32>, u64),
+    lasts: Lifetime,
     params: &mut Vec<u8>,
     lines: &mut Vec<u8>,
 ) -> Result<ParsedContact, Reply> {
@@ -449,7 +467,7 @@ fn parse_contact(
             .map(|value: Span| value.of(bytes))
     };
     // A malformed expires counts as the default (RFC 3261 §20.10).
-    let expires = address.number(bytes, "expires").or(default);
+    let expires = address.number(bytes, "expires").or(lasts.default_s);
     let expires_s = rules::lifetime_s(expires).map_err(|rules::TooBrief| {
         lines.extend_from_slice(b"Min-Expires: ");
         decimal(lines, limits::EXPIRES_MIN_S);
@@ -473,12 +491,13 @@ fn parse_contact(
         instance: address.instance(bytes),
         reg_id,
         q,
-        expires_s: pacing::expires_s(expires_s, chance),
+        expires_s: pacing::expires_s(expires_s, lasts.chance),
         params: (from, params.len()),
     })
 }
 
-const fn reply_of((status, reason): (u16, &'static str)) -> Reply {
+fn reply_of(conflict: Conflict) -> Reply {
+    let (status, reason) = conflict.answer();
     Reply::new(status, reason)
 }
 

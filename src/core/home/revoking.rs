@@ -25,9 +25,8 @@ use super::{Revoked, Subscribers};
 use crate::edit::decimal;
 use crate::id::{Flow, Transport};
 use crate::limits;
-use crate::proxy::{Net, Timer};
+use crate::proxy::{Step, Timer};
 use crate::send::Hop;
-use crate::time::Instant;
 use crate::uri::write_name;
 
 /// Addresses of record that are still to be revoked.
@@ -56,8 +55,7 @@ impl Home {
     /// away or gives another password.
     pub(crate) fn set_subscribers(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         subscribers: Arc<Subscribers>,
         revoked: Revoked,
     ) {
@@ -66,85 +64,87 @@ impl Home {
             self.revoking.lists.push_back((revoked, 0));
         }
         if !self.revoking.is_armed {
-            self.go_on_revoking(net, now);
+            self.go_on_revoking(step);
         }
     }
 
     /// Takes back a row of the store; false when it is not one of ours. Who is no
     /// subscriber any more is revoked as soon as there is traffic.
-    pub fn restore(&mut self, net: &mut Net, now: Instant, aor: &[u8], row: &[u8]) -> bool {
-        let restored = self.location.restore(now, net.wall, aor, row).is_ok();
+    pub fn restore(&mut self, step: &mut Step<'_>, aor: &[u8], row: &[u8]) -> bool {
+        let restored = self
+            .location
+            .restore(step.now, step.net.wall, aor, row)
+            .is_ok();
         let (user, _) = super::aor::parts(aor);
         let is_known = self.subscribers.find(user, self.settings.domain.as_bytes());
         if restored && is_known.is_none() {
             self.revoking.lists.push_back((Arc::new([aor.into()]), 0));
-            self.arm_revoking(net, now);
+            self.arm_revoking(step);
         }
         restored
     }
 
     /// The next piece of it.
-    pub(super) fn go_on_revoking(&mut self, net: &mut Net, now: Instant) {
+    pub(super) fn go_on_revoking(&mut self, step: &mut Step<'_>) {
         self.revoking.is_armed = false;
         for _ in 0..limits::REVOKED_AT_ONCE {
             let Some(aor) = self.revoking.next() else {
                 return;
             };
-            self.revoke(net, now, &aor);
+            self.revoke(step, &aor);
         }
         if !self.revoking.lists.is_empty() {
-            self.arm_revoking(net, now);
+            self.arm_revoking(step);
         }
     }
 
-    fn arm_revoking(&mut self, net: &mut Net, now: Instant) {
+    fn arm_revoking(&mut self, step: &mut Step<'_>) {
         if !self.revoking.is_armed {
             self.revoking.is_armed = true;
-            let due = now + limits::REVOKE_PAUSE;
-            net.txns.set_timer(due, Timer::Later);
+            let due = step.now + limits::REVOKE_PAUSE;
+            step.net.txns.set_timer(due, Timer::Later);
         }
     }
 
     /// Takes away every binding of an address of record. The shard that keeps it
     /// tells the store and the edges.
-    pub(super) fn revoke(&mut self, net: &mut Net, now: Instant, aor: &[u8]) -> Vec<Binding> {
+    pub(super) fn revoke(&mut self, step: &mut Step<'_>, aor: &[u8]) -> Vec<Binding> {
         let bindings = self.location.take(aor);
-        if Self::keeper(net, aor) == net.shard_set.own {
-            let live = bindings.iter().filter(|binding| binding.is_live(now));
-            net.counters.revoked += u64::try_from(live.count()).unwrap_or_default();
+        if Self::keeper(step.net, aor) == step.net.shard_set.own {
+            let live = bindings.iter().filter(|binding| binding.is_live(step.now));
+            step.net.counters.revoked += u64::try_from(live.count()).unwrap_or_default();
             if !bindings.is_empty() {
-                self.store(net, now, aor);
+                self.store(step, aor);
             }
-            self.tell_edges(net, now, aor, &bindings);
+            self.tell_edges(step, aor, &bindings);
         }
         bindings
     }
 
     /// One NOTIFY to each edge: over the flow that a binding came on, else over one
     /// that the edge is known by, else to its address.
-    fn tell_edges(&mut self, net: &mut Net, now: Instant, aor: &[u8], bindings: &[Binding]) {
-        let cluster = std::mem::take(&mut self.cluster);
+    fn tell_edges(&mut self, step: &mut Step<'_>, aor: &[u8], bindings: &[Binding]) {
         // Without edges before them, phones register here themselves.
         let bound = bindings.iter().filter_map(|binding| binding.flow);
-        let mut flows: Vec<Flow> = bound.filter(|flow| self.is_edge(net, *flow)).collect();
+        let mut flows: Vec<Flow> = bound.filter(|flow| self.is_edge(step.net, *flow)).collect();
         flows.dedup();
-        for flow in self.stick.domain(now, &cluster) {
-            let host = net.flows.host(Hop::Flow(flow));
-            if net.flows.lives(flow)
+        for flow in self.stick.domain(step.now, &self.cluster) {
+            let host = step.net.flows.host(Hop::Flow(flow));
+            if step.net.flows.lives(flow)
                 && !flows
                     .iter()
-                    .any(|told| net.flows.host(Hop::Flow(*told)) == host)
+                    .any(|told| step.net.flows.host(Hop::Flow(*told)) == host)
             {
                 flows.push(flow);
             }
         }
         let first = flows.first().copied();
-        let transport = first.map_or(Transport::Udp, |flow| net.flows.transport(flow));
+        let transport = first.map_or(Transport::Udp, |flow| step.net.flows.transport(flow));
         let told: Vec<_> = flows
             .iter()
-            .map(|flow| net.flows.host(Hop::Flow(*flow)))
+            .map(|flow| step.net.flows.host(Hop::Flow(*flow)))
             .collect();
-        let name = net.flows.names.intern(&cluster);
+        let name = step.net.flows.names.intern(&self.cluster);
         let others = self
             .edges
             .iter()
@@ -160,16 +160,16 @@ impl Home {
         });
         let hops = flows.iter().map(|flow| Hop::Flow(*flow)).chain(others);
         for hop in hops.take(limits::MEMBERS_MAX) {
-            self.notify(net, now, hop, (aor, &cluster));
+            self.notify(step, hop, aor);
         }
-        self.cluster = cluster;
     }
 
-    fn notify(&self, net: &mut Net, now: Instant, hop: Hop, (aor, cluster): (&[u8], &[u8])) {
+    fn notify(&self, step: &mut Step<'_>, hop: Hop, aor: &[u8]) {
+        let cluster = &self.cluster[..];
         let (user, domain) = super::aor::parts(aor);
-        let id = net.secrets.chance();
+        let id = step.net.secrets.chance();
         let own = self.settings.domain.as_bytes();
-        net.send_own(now, hop, b"NOTIFY", |via, out| {
+        step.net.send_own(step.now, hop, b"NOTIFY", |via, out| {
             for part in [&b"NOTIFY sip:"[..], cluster, b" SIP/2.0\r\n", via] {
                 out.extend_from_slice(part);
             }

@@ -15,14 +15,24 @@ use super::policy::Home;
 use super::ways::Element;
 use crate::bytes::Buf;
 use crate::id::{Flow, Transport};
-use crate::proxy::{Maddr, Net, Pass, Policy, Reply, Request, Target, Verdict};
+use crate::limits;
+use crate::proxy::{Maddr, Net, Pass, Plan, Reply, Request, Step, Target, Trust, Verdict};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
-use crate::scan::{Method, Name, first_value};
+use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
-use crate::time::Instant;
+use crate::span::Span;
 use crate::trust::mark::{Mark, Next, Own, write_param};
 use crate::uri::{Scheme, Uri, is_sips, same_host};
+
+/// How far a request has come by its Routes.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// No Route is left.
+    is_last: bool,
+    /// And the URI is of our domain.
+    ends_here: bool,
+}
 
 impl Home {
     /// Routes a request.
@@ -57,22 +67,26 @@ impl Home {
             return Verdict::Drop;
         }
         self.consume(pass);
-        let verdict = self.after(pass, caller, (left.is_none(), ends_here), &uri);
+        let reach = Reach {
+            is_last: left.is_none(),
+            ends_here,
+        };
+        let verdict = self.after(pass, caller, reach, &uri);
         if verdict == Verdict::Forward {
             self.assert(pass, proven);
         }
         verdict
     }
 
-    /// Routes a request whose caller is known, by `uri`. `is_last`: no Route is
-    /// left; `ends_here`: and the URI is of our domain.
+    /// Routes a request whose caller is known, by `uri`.
     fn after(
         &mut self,
         pass: &mut Pass<'_, '_>,
         caller: Caller,
-        (is_last, ends_here): (bool, bool),
+        reach: Reach,
         uri: &Uri,
     ) -> Verdict {
+        let Reach { is_last, ends_here } = reach;
         let (bytes, request) = (pass.request.bytes, pass.request);
         if is_last && request.is_emergency() {
             return self.by_location(pass, SOS);
@@ -145,42 +159,44 @@ impl Home {
     /// RFC 3261 §16.5 with the location service: all contacts, highest q
     /// first, one flow of an instance at a time (O-19, O-20).
     fn by_location(&mut self, pass: &mut Pass<'_, '_>, user: &[u8]) -> Verdict {
-        self.aor.clear();
-        let domain = self.settings.domain.as_bytes();
-        super::aor::file(user, domain, &mut self.aor);
-        let mut bindings = std::mem::take(&mut self.order);
-        bindings.clear();
-        let ranked = self.location.bindings(pass.now, &self.aor).enumerate();
+        let aor = &mut pass.plan.text;
+        aor.clear();
+        super::aor::file(user, self.settings.domain.as_bytes(), aor);
+        let mut order = [Rank::default(); limits::CONTACTS_MAX];
+        let mut count = 0;
         let (net, now) = (&*pass.net, pass.now);
         let is_down = |flow| net.is_down(now, Hop::Flow(flow));
-        // Highest q first; of one instance its first flow, else the newest;
-        // silent flows last.
-        bindings.extend(ranked.map(|(place, binding)| {
-            (
-                Reverse(binding.q),
-                binding.flow.is_some_and(is_down),
-                binding.reg_id().unwrap_or(0),
-                Reverse(place),
-            )
-        }));
-        bindings.sort_unstable();
-        self.groups.clear();
+        let bindings = self.location.bindings(now, &pass.plan.text).enumerate();
+        for (slot, (index, binding)) in order.iter_mut().zip(bindings) {
+            *slot = Rank {
+                preference: Reverse(binding.q),
+                is_silent: binding.flow.is_some_and(is_down),
+                reg_id: binding.reg_id().unwrap_or(0),
+                index: Reverse(index),
+            };
+            count += 1;
+        }
+        let order = &mut order[..count];
+        order.sort_unstable();
+        pass.plan.groups.clear();
         let mut rank: u16 = 0;
-        let mut last_q = None;
-        for &(Reverse(q), _, _, Reverse(place)) in &bindings {
-            rank += u16::from(last_q.is_some_and(|last| last != q));
-            last_q = Some(q);
-            if self.add_binding(pass, place, rank).is_none() {
+        let mut last = None;
+        for &Rank {
+            preference, index, ..
+        } in &*order
+        {
+            rank += u16::from(last.is_some_and(|last| last != preference));
+            last = Some(preference);
+            if self.add_binding(pass, index.0, rank).is_none() {
                 break;
             }
         }
-        self.order = bindings;
         if !pass.plan.targets.is_empty() {
             self.record_route(pass);
             return Verdict::Forward;
         }
         // P-18
-        let (user, _) = super::aor::parts(&self.aor);
+        let (user, _) = super::aor::parts(&pass.plan.text);
         let domain = self.settings.domain.as_bytes();
         if self.subscribers.find(user, domain).is_some() {
             Verdict::refuse(480, "Not Registered")
@@ -189,89 +205,128 @@ impl Home {
         }
     }
 
-    /// Adds the ways to one binding of `self.aor`: the flow its REGISTER came
-    /// on, else where its Path sticks, else any edge. A further flow of an
-    /// instance already there stands by for it. `None` when there is no room
+    /// Adds the ways to one binding of the address of record in the plan: the flow its
+    /// REGISTER came on, else where its Path sticks, else any edge. A further flow of
+    /// an instance already there stands by for it. `None` when there is no room
     /// for more.
-    fn add_binding(&mut self, pass: &mut Pass<'_, '_>, place: usize, rank: u16) -> Option<()> {
-        let net = &mut *pass.net;
-        let binding = self.location.bindings(pass.now, &self.aor).nth(place)?;
-        let uri = Some(as_called(net, pass.request, binding.contact()));
-        let route = (!binding.path().is_empty()).then(|| net.pool.copy(binding.path()));
-        let live = binding.flow.filter(|flow| net.flows.lives(*flow));
-        // Bindings of one instance share a group; 0 stands alone.
-        let group = binding
-            .instance()
-            .map_or(0, |instance| net.secrets.hash([instance]) | 1);
-        let first = self.groups.iter().rposition(|seen| *seen == group);
+    fn add_binding(&mut self, pass: &mut Pass<'_, '_>, index: usize, rank: u16) -> Option<()> {
+        let called = self.find_binding(pass, index)?;
+        let Plan {
+            hops,
+            groups,
+            targets,
+            ..
+        } = &mut *pass.plan;
+        let first = groups.iter().rposition(|seen| *seen == called.group);
         let mut after = first
-            .filter(|_| group != 0)
+            .filter(|_| called.group != 0)
             .and_then(|place| u8::try_from(place).ok());
-        self.hops.clear();
-        match (live, &route) {
-            (Some(flow), _) => {
-                pass.plan.is_leaving |= route.is_none();
-                self.hops.push(Hop::Flow(flow));
-            }
-            (None, Some(path)) => {
-                let top = Address::parse(path, first_value(path)).map(|address| address.uri);
-                if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
-                    self.hops_to(net, pass.now, Some(pass.request), path, &top);
-                    if !same_host(top.host.of(path), &self.cluster) {
-                        self.keep_phones(net);
-                    }
-                }
-            }
-            (None, None) => {
-                pass.plan.is_leaving = true;
-                let contact = binding.contact();
-                let uri = Uri::of(contact);
-                let hop = uri.map(|uri| net.hop(pass.now, contact, &uri));
-                self.hops.extend(hop.ok().flatten());
-                self.keep_phones(net);
-            }
-        }
-        for &hop in &self.hops {
-            // An edge looks for a phone by user and instance, whatever the Path:
-            // asked for the one flow, it has answered for the other. Without an
-            // instance, what is the same in every part is asked for once.
-            let again = |(target, seen): (&Target, &u64)| {
-                let same = group != 0 && *seen == group && !matches!(hop, Hop::Named(_));
-                let equal = target.uri.as_deref() == uri.as_deref()
-                    && target.route.as_deref() == route.as_deref();
-                // Without a Path the flow is the phone's own.
-                let is_one = || {
-                    target.route.is_some()
-                        && route.is_some()
-                        && Element::at(&self.settings, net, target.hop)
-                            .is_some_and(|there| there.is_at(&self.settings, net, hop))
-                };
-                (same || equal) && (target.hop == hop || is_one())
+        for &hop in &*hops {
+            let mut seen = targets.iter().zip(&*groups);
+            let again = |(target, group): (&Target, &u64)| {
+                self.is_asked_for(pass.net, &called, hop, target, *group)
             };
-            let seen = pass.plan.targets.iter().zip(&self.groups);
-            if seen.into_iter().any(again) {
+            if seen.any(again) {
                 continue;
             }
-            let index = u8::try_from(pass.plan.targets.len()).ok()?;
-            pass.plan.targets.push(Target {
+            let index = u8::try_from(targets.len()).ok()?;
+            targets.push(Target {
                 hop,
-                uri: uri.clone(),
-                route: route.clone(),
+                uri: Some(called.uri.clone()),
+                route: called.route.clone(),
                 rank,
                 after,
                 ..Target::at(hop)
             });
-            self.groups.push(group);
+            groups.push(called.group);
             after = Some(index);
         }
         Some(())
     }
 
-    /// Leaves in `self.hops` what a contact, or a Path that is no edge's, may lead to.
+    /// Whether what a binding leads to by `hop` is asked for by a target of `group`
+    /// that is there. An edge looks for a phone by user and instance, whatever the
+    /// Path: asked for the one flow, it has answered for the other. Without an
+    /// instance, what is the same in every part is asked for once.
+    fn is_asked_for(
+        &self,
+        net: &Net,
+        called: &Called,
+        hop: Hop,
+        target: &Target,
+        group: u64,
+    ) -> bool {
+        let Called { uri, route, .. } = called;
+        let same = called.group != 0 && group == called.group && !matches!(hop, Hop::Named(_));
+        let equal =
+            target.uri.as_deref() == Some(&uri[..]) && target.route.as_deref() == route.as_deref();
+        // Without a Path the flow is the phone's own.
+        let is_one = || {
+            target.route.is_some()
+                && route.is_some()
+                && Element::at(&self.settings, net, target.hop)
+                    .is_some_and(|there| there.is_at(&self.settings, net, hop))
+        };
+        (same || equal) && (target.hop == hop || is_one())
+    }
+
+    /// What a request for a binding of the address of record in the plan is called by,
+    /// and in the plan the hops to it; `None` where there is no such binding.
+    fn find_binding(&mut self, pass: &mut Pass<'_, '_>, index: usize) -> Option<Called> {
+        let Pass {
+            net,
+            now,
+            request,
+            plan,
+            ..
+        } = pass;
+        let (net, now, request) = (&mut **net, *now, *request);
+        let Plan {
+            text: aor,
+            hops,
+            is_leaving,
+            ..
+        } = &mut **plan;
+        let binding = self.location.bindings(now, aor).nth(index)?;
+        let uri = as_called(net, request, binding.contact());
+        let route = (!binding.path().is_empty()).then(|| net.pool.copy(binding.path()));
+        let live = binding.flow.filter(|flow| net.flows.lives(*flow));
+        let group = binding
+            .instance()
+            .map_or(0, |instance| net.secrets.hash([instance]) | 1);
+        hops.clear();
+        match (live, &route) {
+            (Some(flow), _) => {
+                *is_leaving |= route.is_none();
+                hops.push(Hop::Flow(flow));
+            }
+            (None, Some(path)) => {
+                let whole = Span::new(0, path.len().min(first_value(path)));
+                let top = Address::parse(path, whole).map(|address| address.uri);
+                if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
+                    let step = &mut Step::new(net, now);
+                    self.hops_to(step, Some(request), path, &top, hops);
+                    if !same_host(top.host.of(path), &self.cluster) {
+                        self.keep_phones(net, hops);
+                    }
+                }
+            }
+            (None, None) => {
+                *is_leaving = true;
+                let contact = binding.contact();
+                let uri = Uri::of(contact);
+                let hop = uri.map(|uri| net.hop(now, contact, &uri));
+                hops.extend(hop.ok().flatten());
+                self.keep_phones(net, hops);
+            }
+        }
+        Some(Called { uri, route, group })
+    }
+
+    /// Leaves in `hops` what a contact, or a Path that is no edge's, may lead to.
     /// A node of ours is nobody's phone: what is sent there comes back, once for each
     /// binding and each time. Beside an edge, at its address, there may be one.
-    fn keep_phones(&mut self, net: &mut Net) {
-        let mut hops = std::mem::take(&mut self.hops);
+    fn keep_phones(&self, net: &mut Net, hops: &mut Vec<Hop>) {
         hops.retain(|hop| {
             let may = match *hop {
                 Hop::To {
@@ -286,7 +341,6 @@ impl Home {
             net.counters.out_of_bounds += u64::from(!may);
             may
         });
-        self.hops = hops;
     }
 
     /// To a Route or a foreign Request-URI, which stands in `bytes`.
@@ -304,7 +358,8 @@ impl Home {
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return Verdict::refuse(404, "No Route To That Scheme");
         }
-        let known = self.hops_to(pass.net, pass.now, Some(pass.request), bytes, uri);
+        let step = &mut Step::new(pass.net, pass.now);
+        let known = self.hops_to(step, Some(pass.request), bytes, uri, &mut pass.plan.hops);
         if !cluster && !self.may_go(pass) {
             return pass.not_allowed("Destination Not Allowed");
         }
@@ -312,19 +367,20 @@ impl Home {
         let method = pass.request.message.method();
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
-        for (place, &hop) in self.hops.iter().enumerate() {
+        let Plan { hops, targets, .. } = &mut *pass.plan;
+        for (place, &hop) in hops.iter().enumerate() {
             let is_known = matches!(hop, Hop::Flow(_));
             let after = place
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());
-            pass.plan.targets.push(Target {
+            targets.push(Target {
                 after,
                 is_last_resort: known > 0 && !is_known,
                 learns: learns.clone(),
                 ..Target::at(hop)
             });
         }
-        if pass.plan.targets.is_empty() {
+        if targets.is_empty() {
             return Verdict::refuse(404, "Next Hop Cannot Be Resolved");
         }
         self.record_route(pass);
@@ -333,8 +389,7 @@ impl Home {
 
     /// Whether the addresses at hand may be sent to (I-6).
     fn may_go(&self, pass: &mut Pass<'_, '_>) -> bool {
-        let mut hops = self.hops.iter();
-        hops.all(|hop| match *hop {
+        (0..pass.plan.hops.len()).all(|index| match pass.plan.hops[index] {
             // An edge is named by its address in the dialogs of its guests alone.
             Hop::To {
                 transport, addr, ..
@@ -346,48 +401,50 @@ impl Home {
         })
     }
 
-    /// Fills `self.hops` for a URI: of the cluster by `cluster_hops`, of anybody
+    /// Fills `hops` for a URI: of the cluster by `cluster_hops`, of anybody
     /// else (a proxy between us and an edge, an edge of another domain: D-H9)
     /// the flow it sticks to, or what it names (RFC 3263), as `request` would go
     /// there. The number of flows of the cluster that the table knew.
     pub(super) fn hops_to(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         request: Option<&Request<'_>>,
         bytes: &[u8],
         uri: &Uri,
+        hops: &mut Vec<Hop>,
     ) -> usize {
         let text = uri.whole.of(bytes);
-        self.hops.clear();
+        hops.clear();
         if same_host(uri.host.of(bytes), &self.cluster) {
             // The edges are asked over what the request came by.
-            let came_by = request.map(|request| net.flows.transport(request.ingress.flow));
+            let came_by = request.map(|request| step.net.flows.transport(request.ingress.flow));
             let transport = came_by.unwrap_or(Transport::Udp);
-            return self.cluster_hops(net, now, text, transport);
+            return self.cluster_hops(step, text, transport, hops);
         }
-        if let Some(found) = self.stuck(net, now, request, text) {
-            self.hops.push(Hop::Flow(found));
+        if let Some(found) = self.stuck(step, request, text) {
+            hops.push(Hop::Flow(found));
         } else {
-            self.hops.extend(net.hop(now, bytes, uri));
+            hops.extend(step.net.hop(step.now, bytes, uri));
         }
         0
     }
 
     fn stuck(
         &mut self,
-        net: &mut Net,
-        now: Instant,
+        step: &mut Step<'_>,
         request: Option<&Request<'_>>,
         uri: &[u8],
     ) -> Option<Flow> {
-        let chance = net.secrets.chance();
-        let dialog = request.and_then(|request| dialog_of(net, request.bytes, request.message));
+        let chance = step.net.secrets.chance();
+        let dialog =
+            request.and_then(|request| dialog_of(step.net, request.bytes, request.message));
         let found = match dialog {
-            Some(dialog) => self.stick.find_in_dialog(now, uri, dialog, &[], chance)?,
-            None => self.stick.find(now, uri, &[], chance)?,
+            Some(dialog) => self
+                .stick
+                .find_in_dialog(step.now, uri, dialog, &[], chance)?,
+            None => self.stick.find(step.now, uri, &[], chance)?,
         };
-        net.flows.lives(found.flow).then_some(found.flow)
+        step.net.flows.lives(found.flow).then_some(found.flow)
     }
 
     /// Writes a URI of this home but for its scheme: its domain, the mark of a dialog
@@ -431,6 +488,30 @@ impl Home {
     }
 }
 
+/// Where a binding stands among those of its address of record, in the order in which
+/// they are tried: the highest preference first, of one instance the first flow, else
+/// the newest binding; flows that are silent last.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// In thousandths.
+    preference: Reverse<u16>,
+    is_silent: bool,
+    /// 0 where it has none.
+    reg_id: u32,
+    /// Among the live ones, the last updated last.
+    index: Reverse<usize>,
+}
+
+/// How a binding is called.
+struct Called {
+    /// The Request-URI.
+    uri: Buf,
+    /// Its Path, as Route values.
+    route: Option<Buf>,
+    /// The number that bindings of one instance share; 0 stands alone.
+    group: u64,
+}
+
 /// Whom calls to emergency services go to (RFC 5031): whoever is registered so.
 const SOS: &[u8] = b"sos";
 
@@ -460,4 +541,10 @@ fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
         return Verdict::Answer(Reply::stateless(200, "OK"));
     }
     Verdict::refuse(404, "The Domain Itself Takes No Calls")
+}
+
+/// Where the first of the comma-separated values ends. Values are name-addrs
+/// as they stood in Path headers.
+pub(super) fn first_value(path: &[u8]) -> usize {
+    memchr::memchr(b'>', path).map_or(path.len(), |end| end + 1)
 }

@@ -13,10 +13,10 @@
 
 use super::policy::Home;
 use crate::id::Flow;
-use crate::proxy::{Net, Policy};
+use crate::proxy::{Connections, Net, Step};
 use crate::scan::address::Address;
-use crate::scan::first_value;
 use crate::send::{Far, Handoff};
+use crate::span::Span;
 use crate::stick::{Bound, Source};
 use crate::time::Instant;
 
@@ -27,19 +27,19 @@ impl Home {
     }
 
     /// Gives the record of `aor`, as it is stored, to all other shards.
-    pub(super) fn share(&self, net: &mut Net, now: Instant, aor: &[u8], value: Option<&[u8]>) {
-        if net.shard_set.is_alone() {
+    pub(super) fn share(&self, step: &mut Step<'_>, aor: &[u8], value: Option<&[u8]>) {
+        if step.net.shard_set.is_alone() {
             return;
         }
-        let bindings = self.location.bindings(now, aor);
+        let bindings = self.location.bindings(step.now, aor);
         let flows = bindings
             .map(|binding| {
                 let flow = binding.flow?;
-                net.flows.share(flow);
-                Some((flow, net.flows.far(flow)?))
+                step.net.flows.share(flow);
+                Some((flow, step.net.flows.far(flow)?))
             })
             .collect();
-        net.tell_all(&Handoff::Row {
+        step.net.tell_all(&Handoff::Row {
             key: aor.into(),
             value: value.map(Into::into),
             flows,
@@ -71,18 +71,18 @@ impl Home {
     }
 
     /// Takes in what another shard shares.
-    pub(super) fn take_in(&mut self, net: &mut Net, now: Instant, news: Handoff) {
+    pub(super) fn take_in(&mut self, step: &mut Step<'_>, news: Handoff) {
         match news {
             Handoff::Row { key, value, flows } => {
-                let (wall, value) = (net.wall, value.as_deref());
+                let (wall, value) = (step.net.wall, value.as_deref());
                 let is_new = |flow: &Flow| {
-                    let mut known = self.location.bindings(now, &key);
+                    let mut known = self.location.bindings(step.now, &key);
                     known.all(|binding| binding.flow != Some(*flow))
                 };
                 let mut came = flows.iter().flatten();
                 let moves = came.any(|(flow, _)| is_new(flow));
                 let before: Vec<_> = if moves {
-                    self.location.bindings(now, &key).cloned().collect()
+                    self.location.bindings(step.now, &key).cloned().collect()
                 } else {
                     Vec::new()
                 };
@@ -91,11 +91,11 @@ impl Home {
                     .map(|flow| flow.as_ref().map(|(flow, _)| *flow));
                 if self
                     .location
-                    .copy_in(now, wall, &key, value, only_flows)
+                    .copy_in(step.now, wall, &key, value, only_flows)
                     .is_ok()
                 {
-                    self.stick_row(net, now, &key, flows);
-                    self.follow(net, now, &key, &before);
+                    self.stick_row(step, &key, flows);
+                    self.follow(step, &key, &before);
                 }
             }
             Handoff::Stuck {
@@ -104,8 +104,9 @@ impl Home {
                 far,
                 until,
             } => {
-                self.learn(net, now, flow, far);
-                self.stick.bind(now, flow, &uri, Source::RecordRoute, until);
+                self.learn(step, flow, far);
+                self.stick
+                    .bind(step.now, flow, &uri, Source::RecordRoute, until);
             }
             Handoff::Message { .. }
             | Handoff::Send { .. }
@@ -124,38 +125,29 @@ impl Home {
     }
 
     /// A flow of another shard is one of ours to use, and proves the same here.
-    fn learn(&mut self, net: &mut Net, now: Instant, flow: Flow, far: Far) {
-        if net.flows.learn(flow, far) {
-            self.on_peer_certificate(net, now, flow);
+    fn learn(&mut self, step: &mut Step<'_>, flow: Flow, far: Far) {
+        if step.net.flows.learn(flow, far) {
+            self.on_peer_certificate(step, flow);
         }
-        self.link(net, now, flow);
+        self.link(step, flow);
     }
 
     /// S-4 on this shard: each Path sticks to the flow it came on, under the
     /// same test as where it came.
-    fn stick_row(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        aor: &[u8],
-        flows: Box<[Option<(Flow, Far)>]>,
-    ) {
+    fn stick_row(&mut self, step: &mut Step<'_>, aor: &[u8], flows: Box<[Option<(Flow, Far)>]>) {
         for (flow, far) in flows.into_iter().flatten() {
-            self.learn(net, now, flow, far);
+            self.learn(step, flow, far);
         }
-        let mut paths = std::mem::take(&mut self.paths);
-        for binding in self.location.bindings(now, aor) {
+        for binding in self.location.bindings(step.now, aor) {
             let path = binding.path();
+            let end = super::routing::first_value(path).min(path.len());
             if let Some(flow) = binding.flow
-                && let Ok(top) = Address::parse(path, first_value(path))
+                && let Ok(top) = Address::parse(path, Span::new(0, end))
             {
-                paths.push((flow, net.pool.copy(top.uri.of(path)), binding.expires));
+                let (uri, until) = (top.uri.of(path), binding.expires);
+                self.stick.bind(step.now, flow, uri, Source::Path, until);
             }
         }
-        for (flow, uri, until) in paths.drain(..) {
-            self.stick.bind(now, flow, &uri, Source::Path, until);
-        }
-        self.paths = paths;
-        self.bind_sibling_flows(net, now, aor);
+        self.bind_sibling_flows(step, aor);
     }
 }

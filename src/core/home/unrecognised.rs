@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use super::policy::Home;
 use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Net, Request};
+use crate::proxy::{Request, Step};
 use crate::scan::Name;
 use crate::send::{Notice, Output};
 use crate::time::Instant;
@@ -63,7 +63,7 @@ impl Unrecognised {
 
 impl Home {
     /// A REGISTER is sent away: to be told of where an edge had sent it.
-    pub(super) fn note_unrecognised(&mut self, net: &mut Net, now: Instant, request: &Request<'_>) {
+    pub(super) fn note_unrecognised(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
         let bytes = request.bytes;
         let mut paths = request.message.values(bytes, Name::Path);
         let passed = paths.any(|value| {
@@ -71,10 +71,10 @@ impl Home {
             uri.is_ok_and(|uri| same_host(uri.host.of(bytes), &self.cluster))
         });
         let source = request.ingress.source.ip().to_canonical();
-        if passed && self.unrecognised.see(now, source) {
-            let is_tls = net.flows.transport(request.ingress.flow) == Transport::Tls;
+        if passed && self.unrecognised.see(step.now, source) {
+            let is_tls = step.net.flows.transport(request.ingress.flow) == Transport::Tls;
             let notice = Notice::UnrecognisedEdge { source, is_tls };
-            net.outbox.push_back(Output::Notice(notice));
+            step.net.outbox.push_back(Output::Notice(notice));
         }
     }
 }

@@ -3,17 +3,16 @@
 
 use super::aor;
 use super::policy::Home;
-use crate::proxy::Net;
+use crate::proxy::Step;
 use crate::proxy::fact::{self, Facts};
 use crate::scan::address::Address;
 use crate::span::Span;
-use crate::time::Instant;
 use crate::uri::{Uri, same_host};
 
 impl Home {
     /// Everything that decides where a request for `uri` goes.
     #[must_use]
-    pub fn why(&mut self, net: &mut Net, now: Instant, uri: &[u8]) -> Facts {
+    pub fn why(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Facts {
         let mut facts = Facts::default();
         let Ok(parsed) = Uri::of(uri) else {
             facts.say("uri", "is malformed, so a request for it gets 400");
@@ -21,29 +20,23 @@ impl Home {
         };
         let ours = same_host(parsed.host.of(uri), self.settings.domain.as_bytes());
         if ours && parsed.user.is_some() {
-            self.why_aor(net, now, (uri, &parsed), &mut facts);
+            self.why_aor(step, uri, &parsed, &mut facts);
         } else if ours {
             facts.say("uri", "names this home itself");
         } else {
-            self.why_uri(net, now, uri, &mut facts);
+            self.why_uri(step, uri, &mut facts);
         }
         facts
     }
 
-    fn why_aor(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        (uri, parsed): (&[u8], &Uri),
-        facts: &mut Facts,
-    ) {
+    fn why_aor(&mut self, step: &mut Step<'_>, uri: &[u8], parsed: &Uri, facts: &mut Facts) {
         let mut filed = Vec::new();
         aor::canonical(uri, parsed, &mut filed);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut paths = Vec::new();
-        for binding in self.location.bindings(now, &filed) {
+        for binding in self.location.bindings(step.now, &filed) {
             let way = match binding.flow {
-                Some(at) if net.flows.lives(at) => fact::flow(net, at),
+                Some(at) if step.net.flows.lives(at) => fact::flow(step.net, at),
                 Some(_) => "its flow is gone, so by its Path".to_owned(),
                 None => "read back from the store, so by its Path".to_owned(),
             };
@@ -52,7 +45,7 @@ impl Home {
                 text(binding.contact()),
                 text(binding.params()),
                 binding.q,
-                binding.left_s(now),
+                binding.left_s(step.now),
             );
             facts.say("binding", says);
             if !binding.path().is_empty() && !paths.contains(&binding.path().to_vec()) {
@@ -68,22 +61,23 @@ impl Home {
                 continue;
             };
             facts.say("path", text(top.uri.of(&path)));
-            self.why_uri(net, now, top.uri.of(&path), facts);
+            self.why_uri(step, top.uri.of(&path), facts);
         }
     }
 
-    fn why_uri(&mut self, net: &mut Net, now: Instant, uri: &[u8], facts: &mut Facts) {
-        if facts.say_stick(net, now, &mut self.stick, uri).is_some() {
+    fn why_uri(&mut self, step: &mut Step<'_>, uri: &[u8], facts: &mut Facts) {
+        if facts.say_stick(step, &mut self.stick, uri).is_some() {
             return;
         }
         let Ok(parsed) = Uri::of(uri) else {
             return;
         };
         // A question is no request: nothing of it is counted.
-        let counters = net.counters;
-        self.hops_to(net, now, None, uri, &parsed);
-        net.counters = counters;
-        let hops: Vec<_> = self.hops.iter().map(|&hop| fact::hop(net, hop)).collect();
+        let counters = step.net.counters;
+        let mut hops = Vec::new();
+        self.hops_to(step, None, uri, &parsed, &mut hops);
+        step.net.counters = counters;
+        let hops: Vec<_> = hops.iter().map(|&hop| fact::hop(step.net, hop)).collect();
         if hops.is_empty() {
             facts.say("chosen", "nothing: the name is not one of ours");
         } else {

@@ -1,7 +1,7 @@
 //! What a node knows of a URI, said for people. Asked for over the control
 //! socket and nowhere near a message, so it allocates as it likes.
 
-use super::Net;
+use super::{Net, Step};
 use crate::id::Flow;
 use crate::send::Hop;
 use crate::stick::{Level, Line, Source, Table};
@@ -31,11 +31,11 @@ impl Facts {
     /// flow it would choose. None: it has no flow that lives.
     pub(crate) fn say_stick(
         &mut self,
-        net: &Net,
-        now: Instant,
+        step: &Step<'_>,
         table: &mut Table,
         uri: &[u8],
     ) -> Option<Level> {
+        let (net, now) = (&*step.net, step.now);
         let lines = table.explain(now, uri);
         let lives = |line: &&Line| line.lost.is_none() && net.flows.lives(line.flow);
         let answers = |line: &&Line| lives(line) && !net.is_down(now, Hop::Flow(line.flow));

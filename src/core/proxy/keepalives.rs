@@ -3,7 +3,7 @@
 //! the times; what its silence means stands in `circuits` for what is to be sent, and in
 //! `standby` for what was.
 
-use super::{Net, Policy, Response, Timer, Turn};
+use super::{Net, Policy, Response, Step, Timer, Turn};
 use crate::id::Flow;
 use crate::limits;
 use crate::send::{Hop, KeepaliveRole, Notice, Output};
@@ -82,7 +82,8 @@ impl Turn<'_> {
         if promises {
             self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
         }
-        self.policy.on_peer_seen(self.net, self.now, flow);
+        self.policy
+            .on_peer_seen(&mut Step::new(self.net, self.now), flow);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::branches::Failure;
 use super::servers::Located;
-use super::{Branch, Net, Proxy, Request, State, Target, Turn};
+use super::{Branch, Net, Proxy, Request, State, Step, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
 use crate::locate::{Answered, LookupId, Question, Records, Waiter};
@@ -112,7 +112,8 @@ impl Proxy {
         if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
             turn.net.counters.names_failed += 1;
         }
-        turn.policy.on_dns_answer(turn.net, turn.now);
+        turn.policy
+            .on_dns_answer(&mut Step::new(turn.net, turn.now));
         for waiter in waiting.drain(..) {
             let (slot, index) = (waiter.context, usize::from(waiter.branch));
             let Some(branch) = self.branch(slot, index) else {
@@ -175,7 +176,7 @@ impl Turn<'_> {
         let domain = domain.and_then(|domain| flows.names.get(domain));
         // A name that leads back here is not one that is served here.
         !flows.is_local(addr.ip(), addr.port())
-            && self.policy.may_reach((transport, addr), domain)
+            && self.policy.may_reach(transport, addr, domain)
             && self.may_send(Hop::to(transport, addr))
     }
 

@@ -4,7 +4,7 @@
 //! Every rule of who may do what asks this and nothing else. What it finds out
 //! it returns; here is kept only what more than one rule would look for.
 
-use super::{Net, Plan, Reply, Request, Verdict};
+use super::{Net, Plan, Reply, Request, Step, Verdict};
 use crate::scan::Route;
 use crate::time::Instant;
 use crate::trust::MarkKey;
@@ -40,6 +40,11 @@ impl<'a, 'b> Pass<'a, 'b> {
             plan,
             shown: None,
         }
+    }
+
+    /// The step that it is routed in, for what has nothing to do with the request.
+    pub(crate) const fn step(&mut self) -> Step<'_> {
+        Step::new(self.net, self.now)
     }
 
     /// The first Route value that is not ours, once the plan says which are.

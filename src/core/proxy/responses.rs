@@ -3,7 +3,7 @@
 
 use super::own_params::SAID;
 use super::route_set::{KnownBy, Recorded};
-use super::{Context, Net, Note, Owner, Proxy, Response, State, Turn, secure};
+use super::{Context, Net, Note, Owner, Proxy, Response, State, Step, Turn, secure};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::edit::{Edits, decimal};
@@ -205,11 +205,10 @@ impl Proxy {
         edits.clear();
         take_off(response, edits);
         turn.change(context, response, edits);
-        turn.policy
-            .on_accepted(turn.net, turn.now, context, response, edits);
+        let step = &mut Step::new(turn.net, turn.now);
+        turn.policy.on_accepted(step, context, response, edits);
         if let Some(uri) = learns {
-            turn.policy
-                .on_redirect_accepted(turn.net, turn.now, response.flow, &uri);
+            turn.policy.on_redirect_accepted(step, response.flow, &uri);
         }
         let room = response.bytes.len() + edits.growth();
         let pool = &turn.net.pool;

@@ -8,7 +8,7 @@ use super::{INVITE, RoleMut, RoleState, Shard};
 use crate::edge::Edge;
 use crate::frame::stun;
 use crate::id::Flow;
-use crate::proxy::{Net, Request};
+use crate::proxy::{Net, Request, Step};
 use crate::scan::Method;
 use crate::scan::via::Via;
 use crate::send::{Far, Handoff, Output};
@@ -66,7 +66,8 @@ impl Shard {
             | Handoff::Row { .. }
             | Handoff::Stuck { .. } => {
                 if let RoleMut::Proxy(_, turn) = self.role_mut(now) {
-                    turn.policy.on_handoff(turn.net, now, from, handoff);
+                    let step = &mut Step::new(turn.net, now);
+                    turn.policy.on_handoff(step, from, handoff);
                 }
             }
         }
@@ -77,7 +78,8 @@ impl Shard {
         if self.net.flows.learn(flow, far)
             && let RoleMut::Proxy(_, turn) = self.role_mut(now)
         {
-            turn.policy.on_peer_certificate(turn.net, now, flow);
+            turn.policy
+                .on_peer_certificate(&mut Step::new(turn.net, now), flow);
         }
     }
 

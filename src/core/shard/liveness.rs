@@ -5,6 +5,7 @@ use super::{RoleMut, Shard};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::limits;
+use crate::proxy::Step;
 use crate::send::{Handoff, Hop, LivenessEvent};
 use crate::time::Instant;
 
@@ -43,7 +44,8 @@ impl Shard {
                 LivenessEvent::Idle(_) => {}
                 LivenessEvent::Forgotten(flow) => {
                     if let RoleMut::Proxy(_, turn) = self.role_mut(now) {
-                        turn.policy.flow_lost(turn.net, now, flow, None);
+                        let step = &mut Step::new(turn.net, now);
+                        turn.policy.flow_lost(step, flow, None);
                     }
                 }
             }
@@ -82,7 +84,8 @@ impl Shard {
         {
             let is_asker = turn.watch_opened(flow);
             turn.net.note_heard(now, flow);
-            turn.policy.on_peer_seen(turn.net, now, flow);
+            turn.policy
+                .on_peer_seen(&mut Step::new(turn.net, now), flow);
             if is_asker {
                 // So many at once that a home that was restarted knows from the
                 // first moment on that this connection is kept.

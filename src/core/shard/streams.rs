@@ -7,7 +7,7 @@ use super::{RoleMut, Shard};
 use crate::frame;
 use crate::id::{Flow, StreamId};
 use crate::limits;
-use crate::proxy::Timer;
+use crate::proxy::{Step, Timer};
 use crate::send::{Handoff, Notice, Output};
 use crate::stick::Reopen;
 use crate::time::Instant;
@@ -34,7 +34,10 @@ impl Shard {
             return;
         }
         match self.role_mut(now) {
-            RoleMut::Proxy(_, turn) => turn.policy.on_peer_certificate(turn.net, now, flow),
+            RoleMut::Proxy(_, turn) => {
+                let step = &mut Step::new(turn.net, now);
+                turn.policy.on_peer_certificate(step, flow);
+            }
             RoleMut::Agent(..) => {}
         }
     }
@@ -95,7 +98,8 @@ impl Shard {
         self.net.liveness.peers.forget(flow);
         match self.role_mut(now) {
             RoleMut::Proxy(proxy, mut turn) => {
-                turn.policy.flow_lost(turn.net, now, flow, back);
+                let step = &mut Step::new(turn.net, now);
+                turn.policy.flow_lost(step, flow, back);
                 proxy.flow_lost(&mut turn, flow, was_up, back);
             }
             RoleMut::Agent(agent, mut step) => agent.flow_lost(&mut step, flow, why),

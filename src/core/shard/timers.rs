@@ -63,9 +63,9 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         }
         Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
         Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
-        Due::User(Timer::Later) => turn.policy.run_deferred(turn.net, turn.now),
+        Due::User(Timer::Later) => turn.policy.run_deferred(&mut Step::new(turn.net, turn.now)),
         Due::User(Timer::Sweep) => {
-            turn.policy.sweep(turn.net, turn.now);
+            turn.policy.sweep(&mut Step::new(turn.net, turn.now));
             proxy.sweep(turn.now);
             turn.net
                 .txns

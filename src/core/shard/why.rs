@@ -3,7 +3,7 @@
 use super::{RoleState, Shard};
 use crate::home::Bindings;
 use crate::limits;
-use crate::proxy::{Facts, Reason, Reject};
+use crate::proxy::{Facts, Reason, Reject, Step};
 use crate::time::{Instant, date};
 use crate::uri::Uri;
 
@@ -13,9 +13,10 @@ impl Shard {
     /// order in which old bindings give way.
     #[must_use]
     pub fn why(&mut self, now: Instant, uri: &[u8]) -> Facts {
+        let step = &mut Step::new(&mut self.net, now);
         let mut facts = match &mut self.role {
-            RoleState::Edge(edge) => edge.why(&mut self.net, now, uri),
-            RoleState::Home(home) => home.why(&mut self.net, now, uri),
+            RoleState::Edge(edge) => edge.why(step, uri),
+            RoleState::Home(home) => home.why(step, uri),
             RoleState::Agent(_) => Facts::default(),
         };
         if let Ok(parsed) = Uri::of(uri) {
@@ -62,7 +63,7 @@ impl Shard {
     /// A sentence that says why there can be none.
     pub fn remove_bindings(&mut self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
         match &mut self.role {
-            RoleState::Home(home) => home.remove(&mut self.net, now, uri),
+            RoleState::Home(home) => home.remove(&mut Step::new(&mut self.net, now), uri),
             RoleState::Edge(_) | RoleState::Agent(_) => Err(NO_HOME.to_owned()),
         }
     }

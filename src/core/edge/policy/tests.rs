@@ -55,7 +55,7 @@ fn edge(net: &mut Net) -> Edge {
         SEED,
         1,
     );
-    edge.on_start(net, Instant::ZERO);
+    edge.on_start(&mut Step::new(net, Instant::ZERO));
     edge
 }
 

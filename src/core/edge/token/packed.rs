@@ -45,7 +45,8 @@ const _: () = assert!(
 pub(super) fn write(
     subscriber: &Subscriber<'_>,
     edges: &[&[u8]],
-    (flags, common): (u8, &[u8]),
+    flags: u8,
+    common: &[u8],
     out: &mut Vec<u8>,
 ) {
     let Subscriber {
