@@ -11,7 +11,7 @@
 //!   `edge`, `home` and `agent` do not use one another.
 //! - The shell, the package `steadfast`, knows the core; the core does not know it.
 //!
-//! What all of it does on the wire stands in [`protocol`], rule by rule; marks such as `S-14`
+//! What all of it does on the wire stands in [`protocol`], rule by rule; names such as `S-14`
 //! lead there.
 
 #[doc = include_str!("protocol.md")]

@@ -18,13 +18,13 @@
 mod agenda;
 mod branch;
 mod client;
+mod flow_waiters;
 mod key;
 mod pace;
 mod server;
 mod table;
 #[cfg(test)]
 mod trial;
-mod ways;
 mod wheel;
 
 pub(crate) use branch::shard_of;
@@ -449,7 +449,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> ResponseAction {
         let heard = self
             .clients
-            .change(id, |client, ways| client.response(now, status, ways));
+            .change(id, |client, waiters| client.response(now, status, waiters));
         self.arm_client(now, id);
         heard.unwrap_or(ResponseAction::Absorb)
     }

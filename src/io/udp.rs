@@ -96,7 +96,7 @@ impl UdpPort {
 
     /// Adds a datagram; it leaves with the next flush.
     pub(super) fn push(&mut self, peer: SocketAddr, bytes: Buf, counters: &mut Counters) {
-        let is_request = !bytes.starts_with(b"SIP/2.0");
+        let is_request = is_request(&bytes);
         let before = self.queue.dropped();
         self.queue.push(peer, bytes, is_request);
         let after = self.queue.dropped();
@@ -222,6 +222,12 @@ impl AsFd for UdpPort {
     }
 }
 
+/// Whether a datagram of ours is a request, which its sender repeats: it begins with the
+/// letters of a method, where STUN and the answer to CRLF begin with a control character.
+fn is_request(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(u8::is_ascii_alphabetic) && !bytes.starts_with(b"SIP/2.0")
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
@@ -239,6 +245,20 @@ mod tests {
             SocketId(0),
             socket::udp("127.0.0.1:0".parse().unwrap(), Purpose::Everybody).unwrap(),
         )
+    }
+
+    #[test]
+    fn what_its_sender_repeats_is_a_request() {
+        for (bytes, want) in [
+            (&b"INVITE sip:a SIP/2.0\r\n"[..], true),
+            (b"SIPHON sip:a SIP/2.0\r\n", true),
+            (b"SIP/2.0 200 OK\r\n", false),
+            (b"\x01\x01\x00\x0c\x21\x12\xa4\x42", false),
+            (b"\r\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(is_request(bytes), want, "{}", bytes.escape_ascii());
+        }
     }
 
     /// A datagram whose every byte is its number.

@@ -9,7 +9,7 @@
 //!   shard**: messages pass `edit` and `send` last, but those two know nothing
 //!   of who decides, so for dependencies they stand left of `proxy`.
 //! - A configuration key is read when some code says `.key`.
-//! - A mark such as `S-14` leads to a rule of `src/core/protocol.md`, and each rule has
+//! - The name of a rule such as `S-14` leads to one of `src/core/protocol.md`, and each rule has
 //!   a test that cites it.
 //! - What the pages for readers name is there.
 //! - A function with a namesake in another room has a reason.

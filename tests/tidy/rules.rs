@@ -1,4 +1,4 @@
-//! The rulebook `src/core/protocol.md` and the marks that cite it.
+//! The rulebook `src/core/protocol.md` and where it is cited.
 //!
 //! A mark is a family's letter, a hyphen and a number: `S-14`, or `D-E4` with the
 //! role behind the hyphen. `S-14 to S-18` cites five rules.

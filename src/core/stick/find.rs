@@ -28,7 +28,7 @@ enum Flows {
     Lost,
 }
 
-/// The place a URI names.
+/// Where the rows of one user at one domain begin.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     domain: u32,

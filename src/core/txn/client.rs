@@ -7,8 +7,8 @@
 
 use std::mem;
 
+use super::flow_waiters::{FlowWaiters, NONE, RingLinks};
 use super::pace::{Backoff, Pace, TimerEvent};
-use super::ways::{NONE, Place, Ways};
 use super::{Kind, ResponseAction, Send};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
@@ -19,7 +19,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Client<O> {
     /// Where the request went, once it has gone, and who waits there besides.
-    pub(super) place: Place,
+    pub(super) ring: RingLinks,
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
@@ -104,7 +104,7 @@ impl<O: Copy> Client<O> {
     /// Reserved: nothing has been sent.
     pub(super) const fn new(owner: O, name: Name) -> Self {
         Self {
-            place: Place::NOWHERE,
+            ring: RingLinks::NOWHERE,
             owner,
             is_armed: false,
             is_reliable: false,
@@ -178,7 +178,7 @@ impl<O: Copy> Client<O> {
 
     /// True once its request has gone.
     pub(super) const fn has_left(&self) -> bool {
-        self.place.way != NONE
+        self.ring.entry != NONE
     }
 
     /// What it waits for.
@@ -194,8 +194,13 @@ impl<O: Copy> Client<O> {
         }
     }
 
-    /// A response came; its way is one of these.
-    pub(super) fn response(&mut self, now: Instant, status: u16, ways: &Ways) -> ResponseAction {
+    /// A response came; its flow is one of these.
+    pub(super) fn response(
+        &mut self,
+        now: Instant,
+        status: u16,
+        waiters: &FlowWaiters,
+    ) -> ResponseAction {
         let is_reliable = self.is_reliable;
         let (state, heard) = match (mem::replace(&mut self.state, State::Reserved), status) {
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, ..200) => {
@@ -230,7 +235,7 @@ impl<O: Copy> Client<O> {
                 300..,
             ) => {
                 let bytes = ack.clone();
-                let flow = ways.flow(self.place.way);
+                let flow = waiters.flow(self.ring.entry);
                 let heard = flow.map_or(ResponseAction::Absorb, |flow| {
                     ResponseAction::Again(Send { flow, bytes })
                 });

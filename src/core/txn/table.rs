@@ -8,9 +8,9 @@ use hashbrown::{HashMap, HashTable};
 
 use super::branch::Branches;
 use super::client::{Client, Name};
+use super::flow_waiters::{self, FlowWaiters};
 use super::key::{Keys, ServerKey};
 use super::server::Server;
-use super::ways::{self, Ways};
 use crate::guard::Ledger;
 use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
 use crate::limits;
@@ -103,7 +103,7 @@ pub(super) struct Clients<O> {
     /// that of the INVITE. They may outlive it.
     cancels: HashMap<Slot, ClientId, ahash::RandomState>,
     branches: Branches,
-    ways: Ways,
+    waiters: FlowWaiters,
     #[cfg(test)]
     steps: std::cell::Cell<usize>,
 }
@@ -114,7 +114,7 @@ impl<O: Copy> Clients<O> {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             cancels: HashMap::with_hasher(keys.table()),
             branches: Branches::new(Mac::new(seed, "steadfast branches"), shard),
-            ways: Ways::new(keys.table()),
+            waiters: FlowWaiters::new(keys.table()),
             #[cfg(test)]
             steps: std::cell::Cell::new(0),
         }
@@ -137,14 +137,14 @@ impl<O: Copy> Clients<O> {
     pub(super) fn change<R>(
         &mut self,
         id: ClientId,
-        event: impl FnOnce(&mut Client<O>, &Ways) -> R,
+        event: impl FnOnce(&mut Client<O>, &FlowWaiters) -> R,
     ) -> Option<R> {
         let client = self.slab.get_mut(id.0)?;
         let was = client.standing();
-        let done = event(client, &self.ways);
+        let done = event(client, &self.waiters);
         let is = client.standing();
         if was != is {
-            self.ways.stand(&mut self.slab, id.0.index, was, is);
+            self.waiters.stand(&mut self.slab, id.0.index, was, is);
         }
         Some(done)
     }
@@ -152,29 +152,29 @@ impl<O: Copy> Clients<O> {
     /// Its request leaves by this flow, or its ACK and CANCEL will.
     pub(super) fn lead(&mut self, id: ClientId, flow: Flow) {
         if self.slab.get(id.0).is_some() {
-            self.ways.lead(&mut self.slab, id.0.index, flow);
+            self.waiters.lead(&mut self.slab, id.0.index, flow);
         }
     }
 
     /// Where its request went.
     pub(super) fn flow(&self, id: ClientId) -> Option<Flow> {
-        self.ways.flow(self.get(id)?.place.way)
+        self.waiters.flow(self.get(id)?.ring.entry)
     }
 
     /// Requests that wait on a flow and have heard nothing.
     pub(super) fn unheard(&mut self, flow: Flow) -> u32 {
-        self.ways.unheard(flow)
+        self.waiters.unheard(flow)
     }
 
     /// Whether a request that has heard nothing on a flow was said to wait too long.
     pub(super) fn is_silent(&mut self, flow: Flow) -> bool {
-        self.ways.is_silent(flow)
+        self.waiters.is_silent(flow)
     }
 
     /// This one has waited too long for its first response.
     pub(super) fn note_silence(&mut self, id: ClientId) {
-        if let Some(way) = self.get(id).map(|client| client.place.way) {
-            self.ways.note_silence(way);
+        if let Some(entry) = self.get(id).map(|client| client.ring.entry) {
+            self.waiters.note_silence(entry);
         }
     }
 
@@ -232,7 +232,7 @@ impl<O: Copy> Clients<O> {
 
     pub(super) fn remove(&mut self, id: ClientId) -> Option<Client<O>> {
         self.slab.get(id.0)?;
-        self.ways.leave(&mut self.slab, id.0.index);
+        self.waiters.leave(&mut self.slab, id.0.index);
         let client = self.slab.remove(id.0)?;
         if let Name::Cancel { invite } = client.name {
             self.cancels.remove(&invite);
@@ -246,14 +246,14 @@ impl<O: Copy> Clients<O> {
             #[cfg(test)]
             self.steps.set(self.steps.get() + 1);
         };
-        ways::ring(&self.slab, self.ways.first(flow), step)
+        flow_waiters::ring(&self.slab, self.waiters.first(flow), step)
             .map(|(slot, client)| (ClientId(slot), client.owner))
     }
 
-    /// Ways that are known.
+    /// Flows that somebody waits on.
     #[cfg(test)]
-    pub(super) fn ways(&self) -> usize {
-        self.ways.len()
+    pub(super) fn waiters(&self) -> usize {
+        self.waiters.len()
     }
 
     /// Transactions that any walk has looked at.

@@ -1,9 +1,9 @@
 //! The flows that requests have left by, and who waits on each: what the death
 //! of a flow concerns is found without a look at anybody else.
 //!
-//! A client transaction names its way by number, which is shorter than a flow.
-//! Those that wait for a final response stand in a ring, the oldest first,
-//! whose links are in the transactions themselves; a way is forgotten with the
+//! A client transaction names the entry of its flow by number, which is shorter than a
+//! flow. Those that wait for a final response stand in a ring, the oldest first,
+//! whose links are in the transactions themselves; an entry is forgotten with the
 //! last transaction that names it. Of those in the ring it is also known how
 //! many have heard nothing at all.
 
@@ -13,12 +13,12 @@ use super::client::{Client, Standing};
 use crate::id::{Flow, Slab, Slot};
 use crate::limits;
 
-/// No transaction, or no way.
+/// No transaction, or no entry.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// One flow that transactions name.
 #[derive(Debug)]
-struct Way {
+struct Waiters {
     flow: Flow,
     /// Transactions that name it.
     users: u32,
@@ -26,39 +26,39 @@ struct Way {
     first: u32,
     /// Those among them that have heard nothing.
     unheard: u32,
-    /// One of these has waited for longer than a phone is given to show itself.
+    /// One of these has waited for longer than its flow may be silent (`note_silence`).
     is_silent: bool,
 }
 
-/// All of them.
+/// An entry for each flow that a client transaction names.
 #[derive(Debug)]
-pub(super) struct Ways {
-    slab: Slab<Way>,
+pub(super) struct FlowWaiters {
+    slab: Slab<Waiters>,
     by_flow: HashTable<u32>,
     hasher: ahash::RandomState,
-    /// The one that was asked for last.
+    /// The entry that was looked up last.
     last: u32,
 }
 
-/// A transaction's place among those that wait on its way.
+/// Where a transaction stands among those that wait on its flow.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// Its way; `NONE`: it has not left yet.
-    pub(super) way: u32,
+pub(super) struct RingLinks {
+    /// The entry of its flow; `NONE`: it has not left yet.
+    pub(super) entry: u32,
     /// Its neighbours in the ring; `NONE` while it is in none.
     before: u32,
     after: u32,
 }
 
-impl Place {
+impl RingLinks {
     pub(super) const NOWHERE: Self = Self {
-        way: NONE,
+        entry: NONE,
         before: NONE,
         after: NONE,
     };
 }
 
-impl Ways {
+impl FlowWaiters {
     pub(super) const fn new(hasher: ahash::RandomState) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
@@ -68,36 +68,36 @@ impl Ways {
         }
     }
 
-    /// The flow of a way.
-    pub(super) fn flow(&self, way: u32) -> Option<Flow> {
-        self.slab.at(way).map(|(_, way)| way.flow)
+    /// The flow of an entry.
+    pub(super) fn flow(&self, entry: u32) -> Option<Flow> {
+        self.slab.at(entry).map(|(_, entry)| entry.flow)
     }
 
     /// Requests that wait on a flow and have heard nothing.
     pub(super) fn unheard(&mut self, flow: Flow) -> u32 {
-        let way = self.find(flow);
-        let way = way.and_then(|way| self.slab.at(way));
-        way.map_or(0, |(_, way)| way.unheard)
+        let entry = self.find(flow);
+        let entry = entry.and_then(|entry| self.slab.at(entry));
+        entry.map_or(0, |(_, entry)| entry.unheard)
     }
 
     /// Whether one of the requests that have heard nothing was said to have waited
     /// too long.
     pub(super) fn is_silent(&mut self, flow: Flow) -> bool {
-        let way = self.find(flow).and_then(|way| self.slab.at(way));
-        way.is_some_and(|(_, way)| way.is_silent)
+        let entry = self.find(flow).and_then(|entry| self.slab.at(entry));
+        entry.is_some_and(|(_, entry)| entry.is_silent)
     }
 
-    /// A transaction of this way has waited too long for its first response.
-    pub(super) fn note_silence(&mut self, way: u32) {
-        if let Some(way) = self.slab.at_mut(way) {
-            way.is_silent = way.unheard > 0;
+    /// A transaction of this entry has waited too long for its first response.
+    pub(super) fn note_silence(&mut self, entry: u32) {
+        if let Some(entry) = self.slab.at_mut(entry) {
+            entry.is_silent = entry.unheard > 0;
         }
     }
 
     /// The first of those that wait on a flow.
     pub(super) fn first(&self, flow: Flow) -> u32 {
-        let way = self.seek(flow).and_then(|way| self.slab.at(way));
-        way.map_or(NONE, |(_, way)| way.first)
+        let entry = self.seek(flow).and_then(|entry| self.slab.at(entry));
+        entry.map_or(NONE, |(_, entry)| entry.first)
     }
 
     #[cfg(test)]
@@ -115,52 +115,55 @@ impl Ways {
     }
 
     fn seek(&self, flow: Flow) -> Option<u32> {
-        let is_it = |&way: &u32| self.flow(way) == Some(flow);
+        let is_it = |&entry: &u32| self.flow(entry) == Some(flow);
         self.by_flow
             .find(self.hasher.hash_one(flow), is_it)
             .copied()
     }
 
-    /// Names the way of a flow once more; `NONE` at the bound, which is that of
+    /// Names the entry of a flow once more; `NONE` at the bound, which is that of
     /// the transactions.
     fn hold(&mut self, flow: Flow) -> u32 {
-        let way = self.find(flow).unwrap_or_else(|| self.begin(flow));
-        if let Some(way) = self.slab.at_mut(way) {
-            way.users += 1;
+        let entry = self.find(flow).unwrap_or_else(|| self.begin(flow));
+        if let Some(entry) = self.slab.at_mut(entry) {
+            entry.users += 1;
         }
-        way
+        entry
     }
 
     fn begin(&mut self, flow: Flow) -> u32 {
-        let way = Way {
+        let entry = Waiters {
             flow,
             users: 0,
             first: NONE,
             unheard: 0,
             is_silent: false,
         };
-        let Ok(Slot { index, .. }) = self.slab.insert(way) else {
+        let Ok(Slot { index, .. }) = self.slab.insert(entry) else {
             return NONE;
         };
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let rehash = |&way: &u32| slab.at(way).map_or(0, |(_, way)| hasher.hash_one(way.flow));
+        let rehash = |&entry: &u32| {
+            slab.at(entry)
+                .map_or(0, |(_, entry)| hasher.hash_one(entry.flow))
+        };
         self.by_flow
             .insert_unique(hasher.hash_one(flow), index, rehash);
         self.last = index;
         index
     }
 
-    /// One transaction less names the way.
+    /// A transaction names the entry no longer.
     fn let_go(&mut self, index: u32) {
-        let Some(way) = self.slab.at_mut(index) else {
+        let Some(entry) = self.slab.at_mut(index) else {
             return;
         };
-        way.users -= 1;
-        if way.users > 0 {
+        entry.users -= 1;
+        if entry.users > 0 {
             return;
         }
-        let hash = self.hasher.hash_one(way.flow);
-        if let Ok(found) = self.by_flow.find_entry(hash, |&way| way == index) {
+        let hash = self.hasher.hash_one(entry.flow);
+        if let Ok(found) = self.by_flow.find_entry(hash, |&entry| entry == index) {
             found.remove();
         }
         if let Some((slot, _)) = self.slab.at(index) {
@@ -168,17 +171,17 @@ impl Ways {
         }
     }
 
-    /// Gives a transaction a way, or another one than it has; it takes its
-    /// place there as the youngest.
+    /// Puts a transaction among those of a flow, or moves it there: it takes its
+    /// place as the youngest.
     pub(super) fn lead<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32, flow: Flow) {
         let Some(client) = clients.at_mut(index) else {
             return;
         };
-        let (old, standing) = (client.place.way, client.standing());
-        let way = self.hold(flow);
+        let (old, standing) = (client.ring.entry, client.standing());
+        let entry = self.hold(flow);
         self.stand(clients, index, standing, Standing::Settled);
         if let Some(client) = clients.at_mut(index) {
-            client.place.way = way;
+            client.ring.entry = entry;
         }
         self.stand(clients, index, Standing::Settled, standing);
         self.let_go(old);
@@ -189,10 +192,10 @@ impl Ways {
         let Some(client) = clients.at_mut(index) else {
             return;
         };
-        let (way, standing) = (client.place.way, client.standing());
-        if way != NONE {
+        let (entry, standing) = (client.ring.entry, client.standing());
+        if entry != NONE {
             self.stand(clients, index, standing, Standing::Settled);
-            self.let_go(way);
+            self.let_go(entry);
         }
     }
 
@@ -207,24 +210,24 @@ impl Ways {
         if was == is {
             return;
         }
-        let Some(place) = clients.at_mut(index).map(|client| client.place) else {
+        let Some(links) = clients.at_mut(index).map(|client| client.ring) else {
             return;
         };
-        let Some(way) = self.slab.at_mut(place.way) else {
+        let Some(entry) = self.slab.at_mut(links.entry) else {
             return;
         };
-        way.unheard += u32::from(is == Standing::Unheard);
-        way.unheard -= u32::from(was == Standing::Unheard);
-        way.is_silent &= way.unheard > 0;
+        entry.unheard += u32::from(is == Standing::Unheard);
+        entry.unheard -= u32::from(was == Standing::Unheard);
+        entry.is_silent &= entry.unheard > 0;
         match (was, is) {
-            (Standing::Settled, _) => way.enter(clients, index),
-            (_, Standing::Settled) => way.exit(clients, index, place),
+            (Standing::Settled, _) => entry.enter(clients, index),
+            (_, Standing::Settled) => entry.exit(clients, index, links),
             _ => {}
         }
     }
 }
 
-impl Way {
+impl Waiters {
     /// Puts a transaction at the end of the ring.
     fn enter<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32) {
         if self.first == NONE {
@@ -232,33 +235,33 @@ impl Way {
         }
         let first = self.first;
         let oldest = clients.at(first).filter(|_| first != index);
-        let last = oldest.map_or(index, |(_, client)| client.place.before);
+        let last = oldest.map_or(index, |(_, client)| client.ring.before);
         if let Some(client) = clients.at_mut(index) {
-            (client.place.before, client.place.after) = (last, first);
+            (client.ring.before, client.ring.after) = (last, first);
         }
         if let Some(client) = clients.at_mut(last) {
-            client.place.after = index;
+            client.ring.after = index;
         }
         if let Some(client) = clients.at_mut(first) {
-            client.place.before = index;
+            client.ring.before = index;
         }
     }
 
     /// Takes a transaction out of the ring.
-    fn exit<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32, place: Place) {
-        let Place { before, after, .. } = place;
+    fn exit<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32, links: RingLinks) {
+        let RingLinks { before, after, .. } = links;
         if let Some(client) = clients.at_mut(index) {
-            (client.place.before, client.place.after) = (NONE, NONE);
+            (client.ring.before, client.ring.after) = (NONE, NONE);
         }
         if after == index {
             self.first = NONE;
             return;
         }
         if let Some(client) = clients.at_mut(before) {
-            client.place.after = after;
+            client.ring.after = after;
         }
         if let Some(client) = clients.at_mut(after) {
-            client.place.before = before;
+            client.ring.before = before;
         }
         if self.first == index {
             self.first = after;
@@ -276,7 +279,7 @@ pub(super) fn ring<O: Copy>(
     std::iter::from_fn(move || {
         let (slot, client) = clients.at(next)?;
         step();
-        next = client.place.after;
+        next = client.ring.after;
         if next == first {
             next = NONE;
         }
@@ -379,7 +382,7 @@ mod tests {
         for (id, ..) in all {
             t.txn.abandon(id);
         }
-        assert_eq!((t.txn.clients(), t.txn.clients.ways()), (0, 0));
+        assert_eq!((t.txn.clients(), t.txn.clients.waiters()), (0, 0));
     }
 
     #[test]
@@ -395,7 +398,7 @@ mod tests {
         t.txn.clients_on(flow(3), &mut found);
         assert_eq!(found, [(mine, 0)]);
         t.txn.clients_on(flow(6), &mut found);
-        assert_eq!((found.len(), t.txn.clients.ways()), (1, 2));
+        assert_eq!((found.len(), t.txn.clients.waiters()), (1, 2));
         let steps = t.txn.clients.steps();
         t.txn.clients_on(flow(3), &mut found);
         assert_eq!(t.txn.clients.steps() - steps, 1);
