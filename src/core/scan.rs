@@ -40,6 +40,7 @@ pub use route::Route;
 use address::Address;
 use line::Lines;
 use values::Values;
+pub(crate) use values::first_value;
 use via::Via;
 
 /// One header line.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cells import ANSWER, Cell, Column, call, end, renew
 from phones import Account, Baresip
-from world import DOMAIN, EDGES, HOME, PASSWORD, STEP, USERS, Lost, Process, options, until, until_dead, user
+from world import DOMAIN, EDGES, HOME, PASSWORD, STEP, USERS, Lost, Process, options, until, until_dead, until_listed, user
 
 TUNING = Path(__file__).resolve().parents[2] / "tuning/homes"
 
@@ -43,6 +43,7 @@ class Edges:
         until(lambda: "listening for SIP" in node.said() or node.ended(), STEP, f"{name} did not start")
         if node.ended():
             raise Lost(f"{name} did not start: {node.last_words()}")
+        until_listed(name, self.nodes.keys())
 
     def kill(self, name):
         self.nodes[name].kill()
@@ -142,6 +143,8 @@ def batch(size, rows, after, world):
 def register(own, far):
     own.until_registered()
     far.until_registered()
+    if EDGES["e1"] not in own.network.reached(own.place.address):
+        raise Lost("it is not on e1")
 
 
 def call_both_ways(own, far):

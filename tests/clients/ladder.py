@@ -34,12 +34,15 @@ class Trace:
         self.messages = []
         # The edge that named itself in the last Service-Route.
         self.served_by = None
+        # All that did.
+        self.served = set()
         self._news = threading.Condition()
         self._open = None
 
     def feed(self, line, at):
         if served := _SERVICE_ROUTE.match(line):
             self.served_by = served[1]
+            self.served.add(served[1])
         started = _REQUEST.search(line) or _ANSWER.search(line)
         if started:
             code = int(started[1]) if started.re is _ANSWER else None

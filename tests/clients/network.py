@@ -127,6 +127,8 @@ class Network:
     def __init__(self):
         self._numbers = itertools.count(1)
         self._astray = []
+        # Whom each phone has sent something from where, and so may hear from there.
+        self._flows = set()
         _set("ip_forward", 1)
         for name in ("all", "default"):
             _set(f"conf/{name}/rp_filter", 0)
@@ -155,8 +157,6 @@ class Network:
         threading.Thread(target=self._watch, args=(wire,), daemon=True).start()
 
     def _watch(self, wire):
-        # Whom each phone has sent something from where, and so may hear from there.
-        flows = set()
         while True:
             packet, (link, protocol, direction, *_) = wire.recvfrom(65_535)
             message = protocol == _IPV4 and message_of(packet)
@@ -167,12 +167,16 @@ class Network:
             if link == "seen":
                 self._astray.append(({source[0], target[0]}, f"{said}, not by an edge: {what}"))
             elif link.startswith("phone") and direction != socket.PACKET_OUTGOING:
-                flows.add((source, target))
-            elif link.startswith("phone") and (what == CONNECTION or (target, source) not in flows):
+                self._flows.add((source, target))
+            elif link.startswith("phone") and (what == CONNECTION or (target, source) not in self._flows):
                 self._astray.append(({target[0]}, f"{said}, which has sent nothing to {source[0]}: {what}"))
 
     def place(self):
         return Place(next(self._numbers))
+
+    def reached(self, address):
+        """The addresses that this phone has sent SIP or opened a connection to."""
+        return {target[0] for source, target in list(self._flows) if source[0] == address}
 
     def astray(self, address):
         """What SIP of this phone, or for it, went by no edge or by one it has no flow to: a sentence each."""

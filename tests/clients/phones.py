@@ -69,7 +69,9 @@ class Phone:
         """The edge that serves it, whose death is the one that counts: the first of its two,
         or the one that has named itself in the Service-Route."""
         if len(self.account.edges) > 1:
-            return self.account.edges[0]
+            first = self.account.edges[0]
+            until(lambda: first in self.trace.served, STEP, f"{self.user} is not on {first}")
+            return first
         return until(lambda: self.trace.served_by, STEP, f"no edge names itself to {self.user}")
 
     def trouble(self):

@@ -27,6 +27,11 @@ EDGE_DNS_PORT = 5300
 # What an answer of the DNS takes at the least. Linphone's resolver forgets to go on,
 # one time in twelve, when all answers are there at once.
 DNS_TAKES = 0.01
+# How long the phones' DNS remembers an answer, in seconds.
+DNS_REMEMBERS = 1.0
+# How long an edge that was started again has to be listed: its siblings ask each second
+# whether it is there, and may find it silent once more before they have its answer.
+DNS_SETTLES = 2.5
 # Longest wait for what a person would call immediate.
 STEP = 10.0
 # How long a process may take to end after it was asked to; the lab drains.
@@ -187,6 +192,7 @@ class Lab:
         until(lambda: "listening for SIP" in node.said() or node.ended(), STEP, f"{edge} did not start again")
         if node.ended():
             raise Lost(f"{edge} did not start again: {node.last_words()}")
+        until_listed(edge, EDGES.keys() - self.dead)
 
     def stop(self):
         for node in self.again.values():
@@ -208,9 +214,41 @@ def until_dead(edge):
     until(is_dead, STEP, f"{edge} outlives SIGKILL")
 
 
+def until_listed(edge, living):
+    """Waits until every living edge takes this one for alive: as long as one does not, its DNS
+    leads phones from this edge's name to a sibling, and they are not on the edge that dies."""
+    since = None
+
+    def is_listed():
+        nonlocal since
+        answers = [ask(EDGES[one], EDGE_DNS_PORT, CLUSTER) for one in living]
+        if not all(socket.inet_aton(EDGES[edge]) in answer for answer in answers):
+            since = None
+            return False
+        since = since or time.monotonic()
+        # An edge answers so many questions a second.
+        time.sleep(0.2)
+        return time.monotonic() - since >= DNS_SETTLES
+
+    until(is_listed, STEP, f"the DNS does not list {edge} again")
+
+
+def ask(address, port, name):
+    """The answer of a name server for the addresses of a name; empty without one."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    query = os.urandom(2) + bytes.fromhex("0100 0001 0000 0000 0000") + labels + bytes.fromhex("00 0001 0001")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.settimeout(0.25)
+        try:
+            ours.sendto(query, (address, port))
+            return ours.recv(4_096)
+        except OSError:
+            return b""
+
+
 class Dns:
     """The DNS that phones are pointed at, which passes their questions on to the edges and
-    remembers for a second; and the one of homes, dnsmasq."""
+    remembers for a while; and the one of homes, dnsmasq."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -251,7 +289,7 @@ class Dns:
                 except OSError:
                     # A dead edge; the next one knows the same.
                     continue
-            self._known[query[2:]] = (time.monotonic() + 1.0, reply)
+            self._known[query[2:]] = (time.monotonic() + DNS_REMEMBERS, reply)
             return reply
         return None
 

@@ -16,14 +16,14 @@
 //! bounded, and lost with the process: then any edge is asked, and the edges look for a
 //! phone by user and instance.
 
+use super::Binding;
 use super::location::Change;
 use super::location::same_instance;
 use super::policy::{Home, bind};
-use super::{Binding, routing};
 use crate::id::Flow;
 use crate::proxy::Step;
 use crate::scan::address::Address;
-use crate::span::Span;
+use crate::scan::first_value;
 use crate::stick::Source;
 use crate::time::Instant;
 
@@ -125,7 +125,6 @@ fn are_kin(one: &Binding, other: &Binding) -> bool {
 
 /// The URI of the topmost Path value.
 fn top(path: &[u8]) -> Option<&[u8]> {
-    let end = routing::first_value(path).min(path.len());
-    let top = Address::parse(path, Span::new(0, end)).ok()?;
+    let top = Address::parse(path, first_value(path)).ok()?;
     Some(top.uri.of(path))
 }

@@ -3,13 +3,12 @@
 //! edges live.
 
 use super::policy::Home;
-use super::routing::first_value;
 use crate::bytes::Buf;
 use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Context, Net, Response, Target, Trust};
 use crate::scan::address::Address;
-use crate::scan::{Message, Name, scan_again};
+use crate::scan::{Message, Name, first_value, scan_again};
 use crate::send::{End, Hop};
 use crate::span::Span;
 use crate::uri::{Uri, same_host};
@@ -46,7 +45,9 @@ impl Home {
         }
         for (value, hop) in named {
             let route = target.route.as_deref().unwrap_or_default();
-            let rest = route.get(first_value(route)..).unwrap_or_default();
+            let rest = route
+                .get(first_value(route).range().end..)
+                .unwrap_or_default();
             let route = net.pool.build(value.len() + rest.len(), |out| {
                 out.extend_from_slice(value);
                 out.extend_from_slice(rest);
@@ -114,7 +115,7 @@ fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Messag
         Some(net.pool.copy(address.uri.of(bytes)))
     };
     if let Some(route) = &target.route {
-        return uri_of(route, Span::new(0, first_value(route)));
+        return uri_of(route, first_value(route));
     }
     let base = context.request()?;
     scan_again(base, again).ok()?;

@@ -19,9 +19,8 @@ use crate::limits;
 use crate::proxy::{Maddr, Net, Pass, Plan, Reply, Request, Step, Target, Trust, Verdict};
 use crate::scan::address::Address;
 use crate::scan::auth::Digest;
-use crate::scan::{Method, Name};
+use crate::scan::{Method, Name, first_value};
 use crate::send::{End, Hop};
-use crate::span::Span;
 use crate::trust::mark::{Mark, Next, Own, write_param};
 use crate::uri::{Scheme, Uri, is_sips, same_host};
 
@@ -301,8 +300,7 @@ impl Home {
                 hops.push(Hop::Flow(flow));
             }
             (None, Some(path)) => {
-                let whole = Span::new(0, path.len().min(first_value(path)));
-                let top = Address::parse(path, whole).map(|address| address.uri);
+                let top = Address::parse(path, first_value(path)).map(|address| address.uri);
                 if let Ok(top) = top.and_then(|uri| Uri::parse(path, uri)) {
                     let step = &mut Step::new(net, now);
                     self.hops_to(step, Some(request), path, &top, hops);
@@ -541,10 +539,4 @@ fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
         return Verdict::Answer(Reply::stateless(200, "OK"));
     }
     Verdict::refuse(404, "The Domain Itself Takes No Calls")
-}
-
-/// Where the first of the comma-separated values ends. Values are name-addrs
-/// as they stood in Path headers.
-pub(super) fn first_value(path: &[u8]) -> usize {
-    memchr::memchr(b'>', path).map_or(path.len(), |end| end + 1)
 }

@@ -15,8 +15,8 @@ use super::policy::Home;
 use crate::id::Flow;
 use crate::proxy::{Connections, Net, Step};
 use crate::scan::address::Address;
+use crate::scan::first_value;
 use crate::send::{Far, Handoff};
-use crate::span::Span;
 use crate::stick::{Bound, Source};
 use crate::time::Instant;
 
@@ -140,9 +140,8 @@ impl Home {
         }
         for binding in self.location.bindings(step.now, aor) {
             let path = binding.path();
-            let end = super::routing::first_value(path).min(path.len());
             if let Some(flow) = binding.flow
-                && let Ok(top) = Address::parse(path, Span::new(0, end))
+                && let Ok(top) = Address::parse(path, first_value(path))
             {
                 let (uri, until) = (top.uri.of(path), binding.expires);
                 self.stick.bind(step.now, flow, uri, Source::Path, until);

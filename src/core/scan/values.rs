@@ -49,6 +49,13 @@ impl Iterator for Values<'_> {
     }
 }
 
+/// The first value of a list, or what is empty.
+#[must_use]
+pub(crate) fn first_value(list: &[u8]) -> Span {
+    let first = Values::new(list, Span::new(0, list.len())).next();
+    first.unwrap_or_default()
+}
+
 /// Moves to the first comma that separates, or to the end. Quotes or brackets
 /// that never close reach to the end.
 #[inline]
@@ -95,5 +102,20 @@ mod tests {
         check("", &[]);
         check(r#"a, "b, c"#, &["a", r#""b, c"#]);
         check("a, <b, c", &["a", "<b, c"]);
+    }
+
+    #[test]
+    fn the_first_value_has_its_parameters_and_its_name() {
+        for (list, want) in [
+            (
+                r#""a>b, c" <sip:e;lr>;x=1, <sip:f>"#,
+                r#""a>b, c" <sip:e;lr>;x=1"#,
+            ),
+            ("<sip:e,f>,<sip:g>", "<sip:e,f>"),
+            (" <sip:e> ", "<sip:e>"),
+            ("", ""),
+        ] {
+            assert_eq!(&list[first_value(list.as_bytes()).range()], want);
+        }
     }
 }
