@@ -5,7 +5,7 @@
 //! named here as well. `io` and `control` know the core; the core does not know them.
 //!
 //! The rooms, the decisions and the way of a message stand in [`architecture`].
-//! What all of it does on the wire stands in [`protocol`], rule by rule; marks
+//! What all of it does on the wire stands in [`protocol`], rule by rule; names
 //! such as `S-14` lead there.
 
 #[doc = include_str!("README.md")]

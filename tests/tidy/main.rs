@@ -240,7 +240,7 @@ fn every_configuration_key_is_read() {
 }
 
 #[test]
-fn every_mark_leads_to_a_rule_and_every_rule_to_a_test() {
+fn every_citation_leads_to_a_rule_and_every_rule_to_a_test() {
     let mut all = sources(&["src", "tests", "benches", "perf"]);
     all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
     all.extend(PAGES.map(Source::read));

@@ -1,23 +1,23 @@
 //! The rulebook `src/core/protocol.md` and where it is cited.
 //!
-//! A mark is a family's letter, a hyphen and a number: `S-14`, or `D-E4` with the
+//! The name of a rule is a family's letter, a hyphen and a number: `S-14`, or `D-E4` with the
 //! role behind the hyphen. `S-14 to S-18` cites five rules.
 
 use std::collections::BTreeSet;
 
 use crate::source::{Source, is_word};
 
-/// What looks like a mark and is none: the curves of FIPS 186.
-const NO_MARKS: [&str; 2] = ["P-256", "P-384"];
+/// What looks like the name of a rule and is none: the curves of FIPS 186.
+const NO_RULES: [&str; 2] = ["P-256", "P-384"];
 
 /// A rule's name: its family (`S-`, `D-E`) and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Mark<'a> {
+pub(crate) struct RuleName<'a> {
     family: &'a str,
     number: u32,
 }
 
-impl std::fmt::Display for Mark<'_> {
+impl std::fmt::Display for RuleName<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", self.family, self.number)
     }
@@ -27,8 +27,8 @@ impl std::fmt::Display for Mark<'_> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Citations<'a> {
     /// The rules cited, those inside a range too.
-    pub(crate) marks: Vec<(usize, Mark<'a>)>,
-    /// Spellings that are near a mark and are none.
+    pub(crate) cited: Vec<(usize, RuleName<'a>)>,
+    /// Spellings that are near a rule and are none.
     pub(crate) malformed: Vec<(usize, &'a str)>,
 }
 
@@ -36,8 +36,8 @@ impl<'a> Citations<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
         let mut found = Self::default();
         let mut at = 0;
-        // The mark that ended there, while the next may make a range of it.
-        let mut before: Option<(usize, Mark<'a>)> = None;
+        // The rule that ended there, while the next may make a range of it.
+        let mut before: Option<(usize, RuleName<'a>)> = None;
         while let Some(c) = text[at..].chars().next() {
             let starts = !text[..at].ends_with(|c: char| is_word(c) || c == '-');
             if !starts || !c.is_ascii_alphabetic() {
@@ -46,17 +46,17 @@ impl<'a> Citations<'a> {
             }
             let rest = &text[at..];
             match read(rest) {
-                Reading::Mark(mark, len) => {
+                Reading::Rule(rule, len) => {
                     let ranged = before.filter(|(end, first)| {
                         &text[*end..at] == " to "
-                            && first.family == mark.family
-                            && first.number < mark.number
+                            && first.family == rule.family
+                            && first.number < rule.number
                     });
-                    let first = ranged.map_or(mark.number, |(_, first)| first.number + 1);
-                    for number in first..=mark.number {
-                        found.marks.push((at, Mark { number, ..mark }));
+                    let first = ranged.map_or(rule.number, |(_, first)| first.number + 1);
+                    for number in first..=rule.number {
+                        found.cited.push((at, RuleName { number, ..rule }));
                     }
-                    before = Some((at + len, mark));
+                    before = Some((at + len, rule));
                     at += len;
                 }
                 Reading::Malformed(len) => {
@@ -72,7 +72,7 @@ impl<'a> Citations<'a> {
 
 #[derive(Debug)]
 enum Reading<'a> {
-    Mark(Mark<'a>, usize),
+    Rule(RuleName<'a>, usize),
     Malformed(usize),
     Other,
 }
@@ -81,7 +81,7 @@ enum Reading<'a> {
 fn read(text: &str) -> Reading<'_> {
     let word = |c: char| is_word(c) || matches!(c, '-' | '\u{2010}'..='\u{2015}');
     let whole = text.find(|c| !word(c)).unwrap_or(text.len());
-    if NO_MARKS.contains(&&text[..whole]) {
+    if NO_RULES.contains(&&text[..whole]) {
         return Reading::Other;
     }
     let bytes = text.as_bytes();
@@ -94,9 +94,9 @@ fn read(text: &str) -> Reading<'_> {
     let len = family + digits.count();
     let behind = &text[len..];
     // A letter, a second hyphen, `S-14/15`, `S-14..18`, `S-14 to 18`, `S-014`.
-    let goes_on = |mark: &str| {
+    let goes_on = |rule: &str| {
         let digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-        behind.strip_prefix(mark).is_some_and(digit)
+        behind.strip_prefix(rule).is_some_and(digit)
     };
     let ends = !behind.starts_with(word)
         && !["/", "..", ".", " to "].into_iter().any(goes_on)
@@ -104,13 +104,13 @@ fn read(text: &str) -> Reading<'_> {
     match text[family..len].parse() {
         Ok(number) if ends => {
             let family = &text[..family];
-            Reading::Mark(Mark { family, number }, len)
+            Reading::Rule(RuleName { family, number }, len)
         }
         _ => Reading::Malformed(len),
     }
 }
 
-/// A mark with its hyphen in the wrong place, with another dash, with a gap or in
+/// A rule with its hyphen in the wrong place, with another dash, with a gap or in
 /// small letters.
 fn near(text: &str, whole: usize) -> Reading<'_> {
     const DASHES: [char; 6] = [
@@ -140,14 +140,14 @@ fn near(text: &str, whole: usize) -> Reading<'_> {
 }
 
 /// The rules of the rulebook, each with its place.
-fn rules(book: &str) -> Vec<(usize, Mark<'_>)> {
+fn rules(book: &str) -> Vec<(usize, RuleName<'_>)> {
     let mut found = Vec::new();
     for (at, _) in book.match_indices("\n- **") {
         let start = at + "\n- **".len();
-        if let Reading::Mark(mark, len) = read(&book[start..])
+        if let Reading::Rule(rule, len) = read(&book[start..])
             && book[start + len..].starts_with("** ")
         {
-            found.push((start, mark));
+            found.push((start, rule));
         }
     }
     found
@@ -173,38 +173,38 @@ fn tests_from(source: &Source) -> Option<usize> {
 /// The faults of the rulebook and of what cites it.
 pub(crate) fn faults(book: &Source, sources: &[Source]) -> Vec<String> {
     let rules = rules(&book.text);
-    let known: BTreeSet<Mark<'_>> = rules.iter().map(|(_, mark)| *mark).collect();
+    let known: BTreeSet<RuleName<'_>> = rules.iter().map(|(_, rule)| *rule).collect();
     let mut proven = BTreeSet::new();
     let mut found = Vec::new();
     for source in sources.iter().chain([book]) {
         let citations = Citations::of(&source.text);
         for (at, spelling) in citations.malformed {
-            found.push(source.at(at, &format!("{spelling} is no mark")));
+            found.push(source.at(at, &format!("{spelling} is no rule")));
         }
         let tests = tests_from(source);
-        for (at, mark) in citations.marks {
-            if !known.contains(&mark) {
-                found.push(source.at(at, &format!("{mark} is no rule")));
+        for (at, rule) in citations.cited {
+            if !known.contains(&rule) {
+                found.push(source.at(at, &format!("{rule} is no rule")));
             }
             let line = source.text[..at].rfind('\n').map_or(0, |end| end + 1);
             // What a file is about is no test of it.
             let is_about = source.text[line..].trim_start().starts_with("//!");
             if tests.is_some_and(|from| at >= from) && !is_about {
-                proven.insert(mark);
+                proven.insert(rule);
             }
         }
     }
     let mut seen = BTreeSet::new();
-    for (at, mark) in &rules {
-        if !seen.insert(*mark) {
-            found.push(book.at(*at, &format!("{mark} stands twice")));
+    for (at, rule) in &rules {
+        if !seen.insert(*rule) {
+            found.push(book.at(*at, &format!("{rule} stands twice")));
         }
-        if !proven.contains(mark) {
-            found.push(book.at(*at, &format!("no test cites {mark}")));
+        if !proven.contains(rule) {
+            found.push(book.at(*at, &format!("no test cites {rule}")));
         }
         let end = book.text[*at..].find('\n').unwrap_or(book.text.len() - at);
         if !book.text[*at..at + end].ends_with(')') {
-            found.push(book.at(*at, &format!("{mark} does not say where it comes from")));
+            found.push(book.at(*at, &format!("{rule} does not say where it comes from")));
         }
     }
     found
@@ -215,14 +215,14 @@ mod tests {
     use super::{Citations, Source, faults};
 
     #[track_caller]
-    fn reads(text: &str, marks: &[&str], malformed: &[&str]) {
+    fn reads(text: &str, cited: &[&str], malformed: &[&str]) {
         let found = Citations::of(text);
         let got: Vec<String> = found
-            .marks
+            .cited
             .iter()
-            .map(|(_, mark)| mark.to_string())
+            .map(|(_, rule)| rule.to_string())
             .collect();
-        assert_eq!(got, marks, "{text}");
+        assert_eq!(got, cited, "{text}");
         let got: Vec<&str> = found.malformed.iter().map(|(_, text)| *text).collect();
         assert_eq!(got, malformed, "{text}");
     }
@@ -277,7 +277,7 @@ mod tests {
             faults(&book, &sources),
             [
                 "src/a.rs:1: S-4 is no rule",
-                "tests/wire/b.rs:3: DE-4 is no mark",
+                "tests/wire/b.rs:3: DE-4 is no rule",
                 "src/core/protocol.md:4: S-2 does not say where it comes from",
                 "src/core/protocol.md:5: S-1 stands twice",
                 "src/core/protocol.md:6: no test cites S-3",
