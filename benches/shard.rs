@@ -260,6 +260,7 @@ fn settings() -> edge::Settings {
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
         keeps_flows: false,
+        core_listen: Vec::new(),
     }
 }
 

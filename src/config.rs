@@ -263,10 +263,9 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
     let core_port = core(&root, &listen)?;
-    let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
-    let core_listen = root.maybe_list("core_listen", want, names::core_listener)?;
     let shards = shards(&root)?;
-    let role = role(&root, &name, &listen, core_port, folder)?;
+    let core_listen = core_listen(&root)?;
+    let role = role(&root, &name, &listen, &core_listen, core_port, folder)?;
     let covered = role::covered(&root, &role, &listen)?;
     let flows = root.section("edge")?;
     let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
@@ -296,7 +295,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         name,
         listen,
         covered,
-        core_listen: core_listen.unwrap_or_default(),
+        core_listen,
         core_side,
         core_port,
         places,
@@ -352,13 +351,16 @@ fn role(
     root: &Section<'_>,
     name: &str,
     listen: &[Listener],
+    core_listen: &[SocketAddr],
     core_port: u16,
     folder: &Path,
 ) -> Result<Role, Mistake> {
     match (root.section("edge")?, root.section("home")?) {
-        (Some(edge), None) => Ok(Role::Edge(role::edge(
-            &edge, name, listen, core_port, folder,
-        )?)),
+        (Some(edge), None) => {
+            let mut edge = role::edge(&edge, name, listen, core_port, folder)?;
+            edge.core_listen.extend(core_listen);
+            Ok(Role::Edge(edge))
+        }
         (None, Some(home)) => {
             // With roots to check certificates by, an address proves nothing.
             let tls = root.section("tls")?;
@@ -375,6 +377,12 @@ fn role(
             "a section [edge] or [home] is missing: it says which of the two the node is",
         )),
     }
+}
+
+fn core_listen(root: &Section<'_>) -> Result<Vec<SocketAddr>, Mistake> {
+    let want = "a list of listeners such as [\"tcp:192.0.2.1:5080\"]";
+    let listen = root.maybe_list("core_listen", want, names::core_listener)?;
+    Ok(listen.unwrap_or_default())
 }
 
 fn listen(root: &Section<'_>) -> Result<Vec<(Transport, SocketAddr)>, Mistake> {

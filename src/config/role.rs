@@ -85,6 +85,7 @@ pub(super) fn edge(
         flow_key,
         rules,
         keeps_flows: section.has("flows"),
+        core_listen: Vec::new(),
     })
 }
 

@@ -82,7 +82,8 @@ pub enum PathPolicy {
     Vouch,
 }
 
-/// Who and what an edge is. Equal on all edges of a cluster except `name`.
+/// Who and what an edge is. Equal on all edges of a cluster except `name` and
+/// `core_listen`.
 #[derive(Clone)]
 pub struct Settings {
     /// This edge's own name, one of `members`.
@@ -120,6 +121,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Registrations over UDP are put out as `Output::Store`, for the next run.
     pub keeps_flows: bool,
+    /// This edge's own listeners for connections of peers alone, over TCP.
+    pub core_listen: Vec<SocketAddr>,
 }
 
 impl Settings {
@@ -135,6 +138,7 @@ impl Settings {
             names: own.into_iter().chain([self.cluster.clone()]).collect(),
             advertised: self.advertised(),
             core: self.core_side(),
+            core_listen: self.core_listen.clone(),
             edges: self.sibling_ips(),
         }
     }

@@ -390,6 +390,8 @@ impl Cast {
                 name: None,
             })
         };
+        let core_listen = SocketAddr::new(self.edges[place].ip(), CORE_LISTEN);
+        let core_listen = self.is_foreign.then_some(core_listen);
         let named = || vec![NextHop::Named("sip:example.com".to_owned())];
         let homes = if self.named {
             named()
@@ -422,6 +424,7 @@ impl Cast {
             },
             flow_key: [3; 32],
             keeps_flows: false,
+            core_listen: core_listen.into_iter().collect(),
         })
     }
 

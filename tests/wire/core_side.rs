@@ -6,8 +6,8 @@ use steadfast::send::{Clear, HostRule};
 
 use super::marks::{bare, unmarked};
 use super::phone::Phone;
-use super::settings::CORE_PORT;
-use super::world::{HOME, Tokens, World};
+use super::settings::{CORE_PORT, edge_peer};
+use super::world::{EDGES, HOME, Tokens, World};
 
 const JOE: &str = "127.0.0.7:5070";
 const ANN: &str = "127.0.0.8:5070";
@@ -168,6 +168,18 @@ fn answer(world: &mut World, home: &str, status: u16) -> String {
     came.text
 }
 
+/// joe asks e1 to register him.
+fn register(world: &mut World) {
+    let register = format!(
+        "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};rport;branch=z9hG4bKr\n\
+         Route: <sip:edge.example.com;lr>\nMax-Forwards: 70\nFrom: <sip:joe@example.com>;tag=f\n\
+         To: <sip:joe@example.com>\nCall-ID: r\nCSeq: 1 REGISTER\n\
+         Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:uuid:joe>\";reg-id=1\n\
+         Supported: path, outbound, alt-proxies\nContent-Length: 0\n\n"
+    );
+    world.send(JOE, OPEN[0], &register);
+}
+
 /// A home of the test's, the transport to it, where the edges meet it, what they
 /// say of themselves in Via, and what they write into Path behind the token.
 struct Plain {
@@ -223,14 +235,7 @@ impl Plain {
 
     /// Registers joe at e1; his Path.
     fn register(&self, world: &mut World) -> String {
-        let register = format!(
-            "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};rport;branch=z9hG4bKr\n\
-             Route: <sip:edge.example.com;lr>\nMax-Forwards: 70\nFrom: <sip:joe@example.com>;tag=f\n\
-             To: <sip:joe@example.com>\nCall-ID: r\nCSeq: 1 REGISTER\n\
-             Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:uuid:joe>\";reg-id=1\n\
-             Supported: path, outbound, alt-proxies\nContent-Length: 0\n\n"
-        );
-        world.send(JOE, OPEN[0], &register);
+        register(world);
         let asked = answer(world, self.home, 200);
         let top = Phone::values(&asked, "Via").remove(0);
         assert!(top.starts_with(self.via), "{top}");
@@ -363,4 +368,90 @@ fn a_home_that_answers_no_keep_alive_is_given_its_time() {
         assert_eq!(heard, [200, 200], "{}", world.ladder());
         assert_eq!(world.counter(OPEN[0], "peers_silent"), 0);
     }
+}
+
+/// Where e1 takes connections in that come from a home alone.
+const CORE_LISTEN: &str = "127.0.0.21:5080";
+
+/// e1 without a core side, which its home reaches by `core_listen`.
+fn edge_of(home: &str) -> World {
+    let mut world = World::with(
+        Tokens::Clear,
+        |home| home.edge_peers.push(edge_peer("127.0.0.21")),
+        |_, _| (),
+    );
+    let open = format!("tcp:{}", OPEN[0]);
+    let core = format!("tcp:{CORE_LISTEN}");
+    let sockets = [(OPEN[0], false), (&*open, false), (&*core, false)];
+    world.add_edge(&sockets, |told| {
+        told.members = vec![Member {
+            core_port: CORE_PORT,
+            ..Member::at("e1", "127.0.0.21".parse().unwrap())
+        }];
+        told.core_listen = vec![CORE_LISTEN.parse().unwrap()];
+        told.home = vec![NextHop::At(Hop {
+            transport: Transport::Tcp,
+            addr: home.parse().unwrap(),
+            name: None,
+        })];
+    });
+    world
+}
+
+/// What joe hears from now on.
+fn heard(world: &mut World) -> Vec<u16> {
+    let joe = Phone::new("joe", JOE, true);
+    let mut heard = Vec::new();
+    while world.has(JOE) {
+        heard.push(joe.status(world));
+    }
+    heard
+}
+
+#[test]
+fn a_home_that_lost_its_connection_answers_where_it_is_believed() {
+    // X-4, X-7: by another one, from whichever port it has.
+    let mut world = edge_of(PLAIN);
+    world.listen(PLAIN);
+    register(&mut world);
+    let asked = answer(&mut world, PLAIN, 200);
+    let via = Phone::values(&asked, "Via").remove(0);
+    assert!(via.starts_with("SIP/2.0/TCP 127.0.0.21:5080;"), "{via}");
+    assert_eq!(heard(&mut world), [200]);
+
+    let invite = Phone::new("joe", JOE, true).request("INVITE", "sip:ann@example.com", 1, "", "");
+    world.send(JOE, OPEN[0], &invite);
+    let came = world.receive(PLAIN);
+    let contact = "Contact: <sip:ann@127.0.0.9>\n";
+    let ringing = super::peer::answer(&came.text, 180, "h", contact);
+    world.send(PLAIN, &came.from.to_string(), &ringing);
+    assert_eq!(heard(&mut world), [100, 180]);
+    world.close(PLAIN, &came.from.to_string());
+    let again = "127.0.0.9:33333";
+    world.connect_at_core(again, CORE_LISTEN);
+    let ok = super::peer::answer(&came.text, 200, "h", contact);
+    world.send(again, CORE_LISTEN, &ok);
+    assert!(heard(&mut world).contains(&200), "{}", world.ladder());
+}
+
+#[test]
+fn a_steadfast_home_that_lost_its_connection_answers_there_too() {
+    // X-4: the port is none that `edge_peers` names, and the edge says it in its Via.
+    let mut world = edge_of(HOME);
+    let mut joe = Phone::new("joe", JOE, false);
+    let mut ann = Phone::new("ann", ANN, false);
+    joe.register(&mut world, OPEN[0]);
+    ann.register(&mut world, EDGES[1]);
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, OPEN[0], &invite);
+    let came = ann.receive(&mut world);
+    ann.answer(&mut world, EDGES[1], &came, 180, "Ringing");
+    assert_eq!(heard(&mut world), [100, 180]);
+    world.forget();
+    assert!(world.cut(OPEN[0], HOME) > 0);
+    ann.answer(&mut world, EDGES[1], &came, 200, "OK");
+    assert!(heard(&mut world).contains(&200), "{}", world.ladder());
+    let mut trace = world.trace.iter();
+    let is_there = trace.any(|seen| seen.to.to_string() == CORE_LISTEN);
+    assert!(is_there, "{}", world.ladder());
 }

@@ -88,5 +88,6 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
         },
         flow_key: [3; 32],
         keeps_flows: false,
+        core_listen: Vec::new(),
     }
 }

@@ -20,6 +20,7 @@ fn peers_and_the_ports_of_the_core_are_read() {
     let Role::Edge(edge) = config.role else {
         panic!("not an edge")
     };
+    assert_eq!(edge.core_listen, config.core_listen);
     let ports = edge.members.iter().map(|member| member.core_port);
     assert!(ports.eq([20_000, 30_000]));
     let carriers = ["tls:carrier.example.net", "tcp:192.0.2.50"];

@@ -375,6 +375,11 @@ impl Trust for Home {
         };
         !self.settings.has_edge_at(addr.ip()) || domain.is_none_or(is_cluster) && listens()
     }
+
+    /// Where an edge says that it takes the connections of its homes.
+    fn may_return(&self, to: SocketAddr) -> bool {
+        self.settings.has_edge_at(to.ip())
+    }
 }
 
 impl Routing for Home {

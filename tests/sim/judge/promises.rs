@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use steadfast::id::Transport;
 use steadfast::time::{Duration, Instant};
 
 use super::books::{Bye, Call, Fork};
@@ -177,12 +176,7 @@ impl Court<'_> {
     fn answer(&self, fork: &Fork, tested: &mut Tested) -> Result<(), String> {
         let (caller, begun, end) = (self.call.caller, self.call.invited, fork.answered + LIFE);
         let is_clean = self.way_is_clean(fork, end, None);
-        // A home of somebody else's that has lost the connection answers where the Via
-        // says, and nobody there knows it unless that is the core side.
-        let cast = &self.world.cast;
-        let is_known = !cast.is_foreign || cast.core_side || cast.core == Transport::Udp;
-        let most = if is_known { Harm::Still } else { Harm::Nothing };
-        let bears = |node: &IpAddr| self.bore(most, *node, begun, end);
+        let bears = |node: &IpAddr| self.bore(Harm::Still, *node, begun, end);
         let callee = self.clean(fork.callee, begun, end);
         if !callee || !fork.path.iter().all(bears) || !self.bore(Harm::Severed, caller, begun, end)
         {

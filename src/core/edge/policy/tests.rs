@@ -51,6 +51,7 @@ fn edge(net: &mut Net) -> Edge {
             token_keys: Vec::new(),
             flow_key: [3; 32],
             keeps_flows: false,
+            core_listen: Vec::new(),
         },
         SEED,
         1,

@@ -35,6 +35,9 @@ pub struct KnownAs {
     /// Its core side: sockets that nobody but peers is met at. Empty: it has none,
     /// and meets them where it meets everybody.
     pub core: Vec<(Transport, SocketAddr)>,
+    /// Listeners of its other side for connections of peers alone, over TCP. Homes that
+    /// connect from a port of their own choice are known there and nowhere else.
+    pub core_listen: Vec<SocketAddr>,
     /// Where the other edges are met.
     pub edges: Vec<IpAddr>,
 }
@@ -207,6 +210,14 @@ impl Flows {
         is_beyond.then(|| self.listening((transport, addr.is_ipv6()), true))?
     }
 
+    /// The listener by which a home knows us that connects from any port.
+    fn listener_of_homes(&self, transport: Transport, addr: SocketAddr) -> Option<SocketAddr> {
+        let mut ours = self.known_as.core_listen.iter().copied();
+        let is_home = self.homes.contains(&addr.ip().to_canonical());
+        (transport == Transport::Tcp && is_home)
+            .then(|| ours.find(|own| own.is_ipv6() == addr.is_ipv6()))?
+    }
+
     /// Where what we open a connection to reaches us.
     pub(super) fn listener_towards(
         &self,
@@ -215,6 +226,7 @@ impl Flows {
     ) -> Option<SocketAddr> {
         self.core_towards(transport, addr)
             .map(|local| local.addr)
+            .or_else(|| self.listener_of_homes(transport, addr))
             .or_else(|| self.listener(transport, addr.is_ipv6()))
     }
 
