@@ -10,7 +10,8 @@
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
 //! - `names`: by which host names the edges are known.
 //! - `refreshed`: dialogs that a phone has gone on with over another flow.
-//! - `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
+//! - `state`: all of that as one edge has it, and who somebody is to it.
+//! - `policy`, `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
 //! Dialogs are not remembered otherwise: the token in the Record-Route URI carries
@@ -19,7 +20,7 @@
 //! rest from its answers.
 //!
 //! Who somebody is, is asked once, of the flow that a request comes on
-//! (`policy`); what he may do, in `route` and `allowed`. Tokens say where a
+//! (`state`); what he may do, in `route` and `allowed`. Tokens say where a
 //! phone is, and nothing of who shows them.
 
 pub mod flow_token;
@@ -49,6 +50,7 @@ mod route;
 mod row;
 mod seal;
 mod spelling;
+mod state;
 mod sticky;
 mod token;
 mod why;
@@ -57,11 +59,11 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use instance::pseudo_instance;
 pub use member::Member;
-pub use policy::Edge;
 pub use registrations::{Follows, Full, Known, Registration, Registrations};
 pub use row::is_live;
 pub use seal::Ring;
 pub use set::EdgeSet;
+pub use state::Edge;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;

@@ -7,7 +7,8 @@
 //! - Whoever shows the mark of a dialog goes on in it, by the recorded way.
 //! - A stranger gets as far as the operator says, and nowhere but to the home.
 
-use super::policy::Edge;
+use super::registrations::User;
+use super::state::Edge;
 use crate::grammar::params;
 use crate::id::Flow;
 use crate::omit::Omit;
@@ -84,8 +85,9 @@ impl Edge {
         let wish = wish.and_then(|value| Uri::in_value(bytes, value).ok());
         let named = wish.or_else(|| message.uri_of_from(bytes));
         let claim = named.map(|uri| {
-            let user = uri.user.unwrap_or_default();
-            (user.of(bytes), uri.host.of(bytes))
+            let name = uri.user.unwrap_or_default().of(bytes);
+            let realm = uri.host.of(bytes);
+            User { name, realm }
         });
         let claim = claim.unwrap_or_default();
         let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {

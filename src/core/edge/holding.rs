@@ -5,7 +5,7 @@
 //! for a phone over the flow its REGISTER came on, which is the flow of the
 //! shard that holds the phone.
 
-use super::policy::Edge;
+use super::state::Edge;
 use super::{Registrations, Subscriber};
 use crate::proxy::{Net, Step};
 use crate::send::{Handoff, Held};
@@ -61,11 +61,14 @@ impl Edge {
         until: Instant,
         came: Option<u32>,
     ) {
+        // Alone, the table of registrations is all there is to know.
         if step.net.shard_set.is_alone() {
             return;
         }
         let phone = phone(step.net, subscriber);
         let keeper = step.net.shard_set.of(phone);
+        // Only what is new can have been another shard's until now; a refresh came over
+        // the flow that this shard has.
         let came = came.map(|reg_id| Held {
             user: subscriber.user.into(),
             realm: subscriber.realm.into(),
@@ -105,6 +108,7 @@ impl Edge {
     /// shard again.
     pub(super) fn moved_to(&mut self, step: &mut Step<'_>, phone: u64, shard: u8, held: &Held) {
         for other in (0..step.net.shard_set.count).filter(|other| *other != shard) {
+            // Who holds nothing any more has nothing to give up.
             if !self.directory.is_later(phone, other, step.now) {
                 continue;
             }
@@ -145,7 +149,9 @@ impl Edge {
 }
 
 /// Says that this shard does not hold a phone any more, where it does not. The
-/// end of a registration needs no word: the directory knows it.
+/// end of a registration needs no word: the directory knows it. Where the directory of
+/// this phone is on this shard, the phone is given back for the caller to take note of:
+/// the tables are borrowed while one of them tells of it.
 pub(super) fn release_phone(
     registrations: &Registrations,
     step: &mut Step<'_>,

@@ -16,8 +16,8 @@
 //! a phone that is late for its edge is in time for everybody else.
 
 use super::NatKeepalive;
-use super::policy::Edge;
 use super::registered::Granted;
+use super::state::Edge;
 use crate::edit::{Edits, decimal};
 use crate::grammar::params::{self, Param};
 use crate::id::Flow;
@@ -29,13 +29,6 @@ use crate::trust::Ingress;
 
 /// No message begins so, and none of the keep-alives that are answered.
 const PING: [u8; 4] = [0; 4];
-
-/// How the walk goes on.
-#[derive(Debug, Default)]
-pub(super) struct Pings {
-    /// Into how many parts the round is cut while the timer runs; none: it does not.
-    parts: Option<u32>,
-}
 
 impl Edge {
     /// Whether the edge is to keep its phones reachable by sending them something.

@@ -12,7 +12,7 @@
 //! asked twice.
 
 use super::Token;
-use super::policy::Edge;
+use super::state::Edge;
 use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Pass, shows_loose};

@@ -9,8 +9,8 @@
 //! coming and going meanwhile. Only phones that know `Outbound-Proxy` are moved:
 //! the others go where they are configured to go, and are served there.
 
-use super::policy::Edge;
 use super::register::is_v6;
+use super::state::Edge;
 use super::{Subscriber, Token, set};
 use crate::edit::{decimal, host};
 use crate::id::Transport;
@@ -71,7 +71,7 @@ impl Edge {
     ) {
         let members = &self.settings.members;
         let size = limits::EDGE_SET_MAX;
-        set::choose(self.own, members, (subscriber, v6), size, &mut self.places);
+        set::choose(self.own, members, subscriber, v6, size, &mut self.places);
         for member in self.places.iter().filter_map(|&place| members.get(place)) {
             let Some(ip) = member.public(v6).filter(|_| !member.retires) else {
                 continue;

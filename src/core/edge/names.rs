@@ -23,7 +23,7 @@
 //!   with an address.
 //! - The Path stays the same from every edge, so the cluster's name stands there.
 
-use super::policy::Edge;
+use super::state::Edge;
 use super::{Follows, Kind};
 use crate::edit::Edits;
 use crate::id::Transport;

@@ -17,7 +17,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::policy::Edge;
+use super::state::Edge;
 use super::{BadToken, Kind, Token, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Request};

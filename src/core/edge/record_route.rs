@@ -30,9 +30,9 @@
 
 use std::net::SocketAddr;
 
-use super::policy::Edge;
-use super::register::STICKY;
-use super::registrations::Registration;
+use super::registrations::{Registration, User};
+use super::state::Edge;
+use super::token::STICKY;
 use super::{Follows, Subscriber, Token, flow_token};
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
@@ -41,7 +41,6 @@ use crate::proxy::{Net, Pass, Request};
 use crate::scan::{Method, Name};
 use crate::send::Hop;
 use crate::trust::mark::{Mark, Own, PhoneName, begin_param, write_param};
-use crate::uri::Uri;
 use crate::uri::own::FLOW_PARAM;
 
 /// Octets of a value that is kept for the answers, about.
@@ -111,6 +110,7 @@ impl Edge {
             None => self.write_shown(pass, token, &mut text),
         };
         let end = text.len();
+        // Behind the token, if there is one: both are of the same text.
         if known.is_none() {
             let shard = pass.net.shard_set.own;
             flow_token::write(&self.flow_key, &flow, shard, self.boot, &mut text);
@@ -200,9 +200,12 @@ impl Edge {
                 .has_flow(pass.now, flow, &token.subscriber());
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = match way {
-            _ if routed => (token.user(), token.realm()),
-            Direction::Out => user_of(bytes, message.uri_of_from(bytes)),
-            Direction::In => user_of(bytes, message.to_uri(bytes)),
+            _ if routed => User {
+                name: token.user(),
+                realm: token.realm(),
+            },
+            Direction::Out => User::of_uri(bytes, message.uri_of_from(bytes)),
+            Direction::In => User::of_uri(bytes, message.to_uri(bytes)),
         };
         let found = self.registrations.on_flow(pass.now, flow, claim)?;
         let follows = match self.asked_to(found.follows) {
@@ -485,10 +488,4 @@ fn is_within(request: &Request<'_>) -> bool {
 fn needs_record_route(request: &Request<'_>) -> bool {
     let method = request.message.method();
     method.forms_dialog() || method == Method::Other
-}
-
-/// User and host of the URI in a From or a To.
-pub(super) fn user_of(bytes: &[u8], uri: Option<Uri>) -> (&[u8], &[u8]) {
-    uri.and_then(|uri| Some((uri.user?.of(bytes), uri.host.of(bytes))))
-        .unwrap_or_default()
 }

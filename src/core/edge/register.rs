@@ -11,7 +11,8 @@
 
 use super::names::is_named;
 use super::own::RouteKind;
-use super::policy::Edge;
+use super::state::Edge;
+use super::token::STICKY;
 use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
 use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Step, Verdict};
@@ -21,9 +22,6 @@ use crate::span::Span;
 use crate::trust::Principal;
 use crate::uri::write_user;
 use crate::uri::{is_sips, same_host};
-
-/// Token flag: the phone asked for a list of outbound proxies.
-pub(super) const STICKY: u8 = 1;
 
 /// What a REGISTER says of the phone behind it.
 pub(super) struct Phone {
@@ -56,6 +54,8 @@ impl Edge {
         let own = self.own_routes(pass.net, request, &mut token);
         pass.plan.pop = own.count;
         match own.what {
+            // Another edge has sent it to the one that the value names, which is to be
+            // this one: two of them that disagree would send it to and fro.
             RouteKind::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
                 return Verdict::Answer(Reply::stateless(482, "Relayed Twice Between Edges"));
             }
@@ -183,7 +183,7 @@ impl Edge {
         });
         let refresh = old.is_some();
         let v6 = is_v6(net, request);
-        let edges = old.unwrap_or_else(|| self.choose((&subscriber, v6), phone.sticky));
+        let edges = old.unwrap_or_else(|| self.choose(&subscriber, v6, phone.sticky));
         let flags = if phone.sticky { STICKY } else { 0 };
         let mut fits = true;
         let path = net.pool.build(limits::TOKEN_MAX, |out| {
@@ -222,13 +222,13 @@ impl Edge {
     /// D-E5, D-E7. A phone that knows nothing of Outbound-Proxy registers
     /// through its configured edges one by one; for it the set is written in
     /// one order everywhere (B-5).
-    fn choose(&mut self, phone: (&Subscriber<'_>, bool), sticky: bool) -> EdgeSet {
+    fn choose(&mut self, subscriber: &Subscriber<'_>, v6: bool, sticky: bool) -> EdgeSet {
         let members = &self.settings.members;
         let size = self.settings.set_size;
         if sticky {
-            set::choose(self.own, members, phone, size, &mut self.places);
+            set::choose(self.own, members, subscriber, v6, size, &mut self.places);
         } else {
-            set::canonical(self.own, members, phone, size, &mut self.places);
+            set::canonical(self.own, members, subscriber, v6, size, &mut self.places);
         }
         EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
     }

@@ -6,8 +6,8 @@
 
 use std::net::SocketAddr;
 
-use super::policy::Edge;
 use super::register::{ContactAction, Phone, Who};
+use super::state::Edge;
 use super::{EdgeSet, Follows, Known, Registration, Subscriber, Token};
 use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};

@@ -30,6 +30,36 @@ use super::{EdgeSet, Subscriber};
 use crate::id::Flow;
 use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
 use crate::time::Instant;
+use crate::uri::Uri;
+
+/// A user of a realm, whichever of his phones it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct User<'a> {
+    pub(super) name: &'a [u8],
+    /// In lower case where it is compared with what is registered.
+    pub(super) realm: &'a [u8],
+}
+
+impl<'a> User<'a> {
+    /// Whom the URI in a From or a To names; nobody where it has no user.
+    pub(super) fn of_uri(bytes: &'a [u8], uri: Option<Uri>) -> Self {
+        let named = uri.and_then(|uri| {
+            Some(User {
+                name: uri.user?.of(bytes),
+                realm: uri.host.of(bytes),
+            })
+        });
+        named.unwrap_or_default()
+    }
+
+    /// Whose phone a subscriber is.
+    const fn of(subscriber: &Subscriber<'a>) -> Self {
+        Self {
+            name: subscriber.user,
+            realm: subscriber.realm,
+        }
+    }
+}
 
 /// One binding of a subscriber to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +210,7 @@ impl Registrations {
         let mut held = 0;
         let mut oldest = None;
         let mut same = None;
-        for (index, record) in self.table.of_user((subscriber.user, subscriber.realm)) {
+        for (index, record) in self.table.of_user(User::of(&subscriber)) {
             held += 1;
             oldest = Some(index);
             if record.subscriber() == subscriber && record.reg_id == registration.reg_id {
@@ -230,10 +260,10 @@ impl Registrations {
     }
 
     /// The live registrations of a user of a realm, whatever the instance.
-    pub(crate) fn of_user(
+    pub(super) fn of_user(
         &self,
         now: Instant,
-        user: (&[u8], &[u8]),
+        user: User<'_>,
     ) -> impl Iterator<Item = Registration<'_>> {
         let all = self.table.of_user(user).map(|(_, record)| record);
         all.filter(move |record| record.expires > now)
@@ -262,17 +292,20 @@ impl Registrations {
     }
 
     /// Whose request came over `flow`: the newest live registration of the user
-    /// (and host) it claims to be, else, when all on the flow are of one
+    /// that it claims to be, else, when all on the flow are of one
     /// subscriber, the newest of those.
     #[must_use]
-    pub(crate) fn on_flow(
+    pub(super) fn on_flow(
         &self,
         now: Instant,
         flow: Flow,
-        (user, host): (&[u8], &[u8]),
+        claim: User<'_>,
     ) -> Option<Registration<'_>> {
         let mut room = [0; TOKEN_FIELD_MAX];
-        let claim = (user, lowered(host, &mut room));
+        let claim = User {
+            realm: lowered(claim.realm, &mut room),
+            ..claim
+        };
         let mut of_user = self.table.of_user(claim).map(|(_, record)| record);
         if let Some(record) = of_user.find(|record| record.flow == flow && record.expires > now) {
             return Some(record.view());
@@ -292,7 +325,7 @@ impl Registrations {
         let is_it = |record: &Record| record.reg_id == reg_id && record.subscriber() == *subscriber;
         let found = self
             .table
-            .of_user((subscriber.user, subscriber.realm))
+            .of_user(User::of(subscriber))
             .find(|(_, record)| is_it(record))
             .map(|(index, _)| index);
         found.and_then(|index| self.remove(index)).is_some()
@@ -300,9 +333,9 @@ impl Registrations {
 
     /// Forgets everything of a user of a realm, and tells `gone` of each
     /// subscriber, with what is left; says how many registrations they were.
-    pub(crate) fn forget_user(
+    pub(super) fn forget_user(
         &mut self,
-        user: (&[u8], &[u8]),
+        user: User<'_>,
         mut gone: impl FnMut(&Self, &Subscriber<'_>),
     ) -> usize {
         let mut forgotten = 0;
@@ -405,7 +438,7 @@ impl Registrations {
     }
 
     fn live(&self, now: Instant, subscriber: &Subscriber<'_>) -> impl Iterator<Item = &Record> {
-        let of_user = self.table.of_user((subscriber.user, subscriber.realm));
+        let of_user = self.table.of_user(User::of(subscriber));
         let of_user = of_user.map(|(_, record)| record);
         of_user.filter(move |record| record.expires > now && record.subscriber() == *subscriber)
     }

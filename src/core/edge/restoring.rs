@@ -18,9 +18,9 @@
 
 use std::net::SocketAddr;
 
-use super::policy::Edge;
 use super::registrations::Note;
 use super::row::{self, Clock, Row};
+use super::state::Edge;
 use super::{EdgeSet, Registration, Subscriber};
 use crate::id::{Flow, SocketId, Transport};
 use crate::limits;

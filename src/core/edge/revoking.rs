@@ -9,8 +9,9 @@
 //! subscriber has under way goes on, and so does a call, whose requests prove
 //! themselves by what we wrote into its routes.
 
-use super::policy::Edge;
-use super::{holding, registrations};
+use super::holding;
+use super::registrations::{self, User};
+use super::state::Edge;
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Pass, Reply, Request, Step, Verdict};
 use crate::scan::Method;
@@ -42,7 +43,8 @@ impl Edge {
         write_user(from.user?.of(bytes), &mut user);
         let mut room = [0; TOKEN_FIELD_MAX];
         let realm = registrations::lowered(from.host.of(bytes), &mut room);
-        self.forget_user(&mut pass.step(), &user, realm);
+        let gone = User { name: &user, realm };
+        self.forget_user(&mut pass.step(), gone);
         pass.net.tell_all(&Handoff::Revoked {
             user: user.into(),
             realm: realm.into(),
@@ -51,17 +53,15 @@ impl Edge {
     }
 
     /// Nobody is registered as this user of this realm over a flow of this shard any more.
-    pub(super) fn forget_user(&mut self, step: &mut Step<'_>, user: &[u8], realm: &[u8]) {
+    pub(super) fn forget_user(&mut self, step: &mut Step<'_>, user: User<'_>) {
         let (own, directory) = (step.net.shard_set.own, &mut self.directory);
         let (refreshed, marks) = (&mut self.refreshed, &self.marks);
-        let forgotten = self
-            .registrations
-            .forget_user((user, realm), |left, subscriber| {
-                refreshed.outdate(step.net, marks, subscriber);
-                if let Some(phone) = holding::release_phone(left, step, subscriber) {
-                    directory.set(step.now, phone, own, Instant::ZERO);
-                }
-            });
+        let forgotten = self.registrations.forget_user(user, |left, subscriber| {
+            refreshed.outdate(step.net, marks, subscriber);
+            if let Some(phone) = holding::release_phone(left, step, subscriber) {
+                directory.set(step.now, phone, own, Instant::ZERO);
+            }
+        });
         step.net.counters.revoked += u64::try_from(forgotten).unwrap_or_default();
     }
 }

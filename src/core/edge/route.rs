@@ -15,8 +15,8 @@
 
 use super::homes::push_in_order;
 use super::own::{Own, RouteKind};
-use super::policy::Edge;
 use super::record_route::Direction;
+use super::state::Edge;
 use super::{BadToken, Token};
 use crate::guard::Kind;
 use crate::id::Flow;

@@ -66,7 +66,8 @@ impl EdgeSet {
 pub fn choose(
     own: usize,
     members: &[Member],
-    (subscriber, v6): (&Subscriber<'_>, bool),
+    subscriber: &Subscriber<'_>,
+    v6: bool,
     size: usize,
     out: &mut Vec<usize>,
 ) {
@@ -104,11 +105,12 @@ pub fn choose(
 pub(crate) fn canonical(
     own: usize,
     members: &[Member],
-    phone: (&Subscriber<'_>, bool),
+    subscriber: &Subscriber<'_>,
+    v6: bool,
     size: usize,
     out: &mut Vec<usize>,
 ) {
-    choose(own, members, phone, size, out);
+    choose(own, members, subscriber, v6, size, out);
     out.sort_unstable();
 }
 
@@ -167,7 +169,7 @@ mod tests {
             realm: b"",
             instance: b"urn:uuid:1",
         };
-        choose(own, members, (&subscriber, false), size, &mut out);
+        choose(own, members, &subscriber, false, size, &mut out);
         out
     }
 
@@ -282,13 +284,13 @@ mod tests {
             ..Subscriber::default()
         };
         let mut out = Vec::new();
-        choose(0, &members, (&joe, true), 4, &mut out);
+        choose(0, &members, &joe, true, 4, &mut out);
         out.sort_unstable();
         assert_eq!(out, [0, 1, 2]);
-        choose(0, &members, (&joe, false), 4, &mut out);
+        choose(0, &members, &joe, false, 4, &mut out);
         assert_eq!(out.len(), 4);
         // Whatever it came by leads to this one.
-        choose(5, &members, (&joe, true), 2, &mut out);
+        choose(5, &members, &joe, true, 2, &mut out);
         assert_eq!((out.len(), out[0]), (2, 5));
     }
 
@@ -302,7 +304,7 @@ mod tests {
         };
         let mut out = Vec::new();
         for own in 0..2 {
-            canonical(own, &members, (&joe, false), 2, &mut out);
+            canonical(own, &members, &joe, false, 2, &mut out);
             assert_eq!(out, [0, 1]);
         }
     }

@@ -11,11 +11,9 @@
 //!
 //! With one home nothing is asked and nothing is learned here.
 
-use std::net::SocketAddr;
-
 use super::Token;
 use super::own::RouteKind;
-use super::policy::{Edge, Origin};
+use super::state::{Edge, Origin};
 use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::limits;
@@ -23,7 +21,7 @@ use crate::proxy::{Context, Net, Note, Plan, Response, Step, Target};
 use crate::scan::{Name, scan_again};
 use crate::send::Hop;
 use crate::span::Span;
-use crate::stick::{Level, Source};
+use crate::stick::{Level, Reopen, Source};
 use crate::time::Instant;
 use crate::uri::Uri;
 
@@ -44,6 +42,8 @@ impl Edge {
                 self.stick.link(step.now, flow, domain, Source::Certificate);
             }
         } else {
+            // Its address is all that says it is a home, and of which domain nothing does:
+            // it may serve any of them.
             for domain in &self.settings.home_domains {
                 self.stick
                     .link(step.now, flow, domain.as_bytes(), Source::Link);
@@ -169,8 +169,8 @@ impl Edge {
         if !self.homes.are_several() || !tells_apart(uri) {
             return;
         }
-        let places = self.find_homes(step, uri);
-        if self.stuck.is_empty() && places.is_none() {
+        let lost = self.find_homes(step, uri);
+        if self.stuck.is_empty() && lost.is_none() {
             return;
         }
         let sticks = |net: &Net, hop: Hop| match hop {
@@ -178,8 +178,8 @@ impl Edge {
                 transport, addr, ..
             } => {
                 let mut stuck = self.stuck.iter();
-                let is_there = |at| is_one((transport, addr), at);
-                places.is_some_and(is_there)
+                let is_there = |at| is_one(Reopen { transport, addr }, at);
+                lost.is_some_and(is_there)
                     || stuck.any(|&flow| place_of(net, flow).is_some_and(is_there))
             }
             Hop::Flow(_) | Hop::Named(_) => false,
@@ -209,7 +209,7 @@ impl Edge {
     /// Fills `self.stuck` with the flows that exactly this URI sticks to; the
     /// others are its equals, among which the configured order decides. Where
     /// there is none, the place of one that was lost a moment ago.
-    fn find_homes(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Option<(Transport, SocketAddr)> {
+    fn find_homes(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Option<Reopen> {
         let chance = step.net.secrets.chance();
         self.stuck.clear();
         while let Some(found) = self.stick.find(step.now, uri, &self.stuck, chance) {
@@ -223,8 +223,7 @@ impl Edge {
         if !self.stuck.is_empty() {
             return None;
         }
-        let lost = self.stick.reopen(step.now, uri);
-        lost.map(|(lost, _)| (lost.transport, lost.addr))
+        self.stick.reopen(step.now, uri).map(|(lost, _)| lost)
     }
 }
 
@@ -243,18 +242,20 @@ fn tells_apart(uri: &[u8]) -> bool {
 
 /// Whether one home is in both places, which it is whatever it speaks there: what is
 /// too long for UDP has come over TCP.
-fn is_one((one, at): (Transport, SocketAddr), (other, there): (Transport, SocketAddr)) -> bool {
-    let usual = at.port() == one.default_port() && there.port() == other.default_port();
-    at.ip().to_canonical() == there.ip().to_canonical() && (usual || at.port() == there.port())
+fn is_one(one: Reopen, other: Reopen) -> bool {
+    let has_usual_port = |place: Reopen| place.addr.port() == place.transport.default_port();
+    let usual = has_usual_port(one) && has_usual_port(other);
+    one.addr.ip().to_canonical() == other.addr.ip().to_canonical()
+        && (usual || one.addr.port() == other.addr.port())
 }
 
 /// Where a home at the end of a flow is configured to be.
-fn place_of(net: &Net, flow: Flow) -> Option<(Transport, SocketAddr)> {
+fn place_of(net: &Net, flow: Flow) -> Option<Reopen> {
     match flow {
-        Flow::Udp { peer, .. } => Some((Transport::Udp, peer)),
-        Flow::Stream(_) => net
-            .flows
-            .reconnect_target(flow)
-            .map(|back| (back.transport, back.addr)),
+        Flow::Udp { peer, .. } => Some(Reopen {
+            transport: Transport::Udp,
+            addr: peer,
+        }),
+        Flow::Stream(_) => net.flows.reconnect_target(flow),
     }
 }

@@ -19,6 +19,9 @@ use super::{Ring, Subscriber, spelling};
 use crate::limits::{EDGE_SET_MAX, TOKEN_FIELD_MAX, TOKEN_MAX};
 use crate::span::Span;
 
+/// The flag of a phone that asked for a list of outbound proxies.
+pub(super) const STICKY: u8 = 1;
+
 /// Writes and reads tokens.
 pub enum Codec {
     /// For everybody to read; carries no flags, and the realm only where it is not

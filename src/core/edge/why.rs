@@ -3,8 +3,8 @@
 
 use super::Token;
 use super::own::RouteKind;
-use super::policy::Edge;
-use super::registrations;
+use super::registrations::{self, User};
+use super::state::Edge;
 use crate::limits;
 use crate::proxy::fact::{self, Facts};
 use crate::proxy::{Plan, Step};
@@ -98,10 +98,12 @@ impl Edge {
 
     fn why_other(&mut self, step: &mut Step<'_>, uri: &[u8], parsed: &Uri, facts: &mut Facts) {
         facts.say("uri", "holds no token of this cluster");
-        let user = parsed.user.map(|user| user.of(uri)).unwrap_or_default();
         let mut room = [0; limits::TOKEN_FIELD_MAX];
-        let host = registrations::lowered(parsed.host.of(uri), &mut room);
-        for held in self.registrations.of_user(step.now, (user, host)) {
+        let user = User {
+            name: parsed.user.map(|user| user.of(uri)).unwrap_or_default(),
+            realm: registrations::lowered(parsed.host.of(uri), &mut room),
+        };
+        for held in self.registrations.of_user(step.now, user) {
             let says = format!(
                 "{}, instance {}, reg-id {}, {}",
                 fact::flow(step.net, held.flow),

@@ -75,6 +75,8 @@ impl Home {
             pass.net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
         }
+        // Behind the address of record the Path is put together; what follows reads the
+        // address alone.
         let end = pass.plan.text.len();
         let updated = self.update(pass);
         pass.plan.text.truncate(end);
@@ -255,6 +257,7 @@ impl Home {
         let flow = request.ingress.flow;
         let left = self.to_be_left(step.now, aor, flow, &changes);
         let applied = self.location.apply(step.now, aor, &register, &changes);
+        // It was carried out and stored, and everybody was told.
         if applied == Err(Conflict::Repeated) {
             return Ok(outbound);
         }

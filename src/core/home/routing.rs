@@ -186,6 +186,8 @@ impl Home {
         {
             rank += u16::from(last.is_some_and(|last| last != preference));
             last = Some(preference);
+            // The indexes of targets are octets: more of them there cannot be, and the
+            // best are there already.
             if self.add_binding(pass, index.0, rank).is_none() {
                 break;
             }

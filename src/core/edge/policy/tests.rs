@@ -1,7 +1,7 @@
 //! Whose a flow is, for what no request shows.
 
 use super::*;
-use crate::edge::{Member, NextHop, PathPolicy};
+use crate::edge::{Member, NextHop, PathPolicy, Settings};
 use crate::id::{ShardSet, SocketId};
 use crate::send::{Accepted, Flows, Local, PeerRule};
 use crate::time::Wall;

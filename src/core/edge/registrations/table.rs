@@ -9,7 +9,7 @@
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::{Follows, Registration};
+use super::{Follows, Registration, User};
 use crate::edge::{EdgeSet, Subscriber};
 use crate::id::Flow;
 use crate::limits::TOKEN_FIELD_MAX;
@@ -100,14 +100,10 @@ impl Table {
     }
 
     /// The records of a user of a realm, the newest first.
-    pub(super) fn of_user(
-        &self,
-        (user, realm): (&[u8], &[u8]),
-    ) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
-        let hash = self.hasher.hash_one((user, realm));
+    pub(super) fn of_user(&self, user: User<'_>) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+        let hash = self.hasher.hash_one(user);
         let head = self.users.find(hash, |&head| {
-            self.get(head)
-                .is_some_and(|record| record.user() == (user, realm))
+            self.get(head).is_some_and(|record| record.user() == user)
         });
         self.chain(Axis::User, head.copied())
     }
@@ -302,9 +298,8 @@ impl Record {
         usize::from(self.user_len) + 1 + usize::from(self.realm_len)
     }
 
-    fn user(&self) -> (&[u8], &[u8]) {
-        let Subscriber { user, realm, .. } = self.subscriber();
-        (user, realm)
+    fn user(&self) -> User<'_> {
+        User::of(&self.subscriber())
     }
 
     const fn links(&self, axis: Axis) -> Links {

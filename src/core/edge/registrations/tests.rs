@@ -17,6 +17,10 @@ const fn flow(index: u32) -> Flow {
     }))
 }
 
+const fn who<'a>(name: &'a [u8], realm: &'a [u8]) -> User<'a> {
+    User { name, realm }
+}
+
 /// The address of record of everybody here.
 fn aor_of(subscriber: &Subscriber<'_>) -> &'static [u8] {
     [subscriber.user, b"@", subscriber.realm].concat().leak()
@@ -73,7 +77,7 @@ fn a_refresh_takes_over_what_the_token_says() {
     };
     table.bind(&renewed).unwrap();
     assert_eq!(
-        table.on_flow(NOW, flow(10), (b"joe", b"example.com")),
+        table.on_flow(NOW, flow(10), who(b"joe", b"example.com")),
         Some(renewed)
     );
 }
@@ -127,26 +131,29 @@ fn a_flow_knows_its_subscriber() {
     };
     let mut table = table(&[registration(JOE, 1, 10), registration(JOE, 2, 10)]);
     assert_eq!(
-        table.on_flow(NOW, flow(10), (b"alias", b"example.com")),
+        table.on_flow(NOW, flow(10), who(b"alias", b"example.com")),
         Some(registration(JOE, 2, 10))
     );
     assert_eq!(
-        table.on_flow(NOW, flow(10), (b"", b"example.com")),
+        table.on_flow(NOW, flow(10), who(b"", b"example.com")),
         Some(registration(JOE, 2, 10))
     );
-    assert_eq!(table.on_flow(NOW, flow(11), (b"joe", b"example.com")), None);
+    assert_eq!(
+        table.on_flow(NOW, flow(11), who(b"joe", b"example.com")),
+        None
+    );
     // Several on one flow: the claimed user decides, nobody is guessed.
     table.bind(&registration(ann, 1, 10)).unwrap();
     assert_eq!(
-        table.on_flow(NOW, flow(10), (b"joe", b"example.com")),
+        table.on_flow(NOW, flow(10), who(b"joe", b"example.com")),
         Some(registration(JOE, 2, 10))
     );
     assert_eq!(
-        table.on_flow(NOW, flow(10), (b"ann", b"example.com")),
+        table.on_flow(NOW, flow(10), who(b"ann", b"example.com")),
         Some(registration(ann, 1, 10))
     );
     assert_eq!(
-        table.on_flow(NOW, flow(10), (b"alias", b"example.com")),
+        table.on_flow(NOW, flow(10), who(b"alias", b"example.com")),
         None
     );
 }
@@ -159,7 +166,7 @@ fn what_is_over_is_not_found() {
     assert_eq!(table.flow_of(LATER, &JOE, None), None);
     assert!(!table.has_flow(LATER, flow(10), &JOE));
     assert_eq!(
-        table.on_flow(LATER, flow(10), (b"joe", b"example.com")),
+        table.on_flow(LATER, flow(10), who(b"joe", b"example.com")),
         None
     );
 }
@@ -199,7 +206,7 @@ fn a_user_is_forgotten_with_all_instances_and_nobody_else() {
         registration(namesake, 1, 10),
     ]);
     let mut gone = Vec::new();
-    let forgotten = table.forget_user((b"joe", b"example.com"), |left, it| {
+    let forgotten = table.forget_user(who(b"joe", b"example.com"), |left, it| {
         gone.push((it.instance.to_vec(), left.flow_of(NOW, it, None)));
     });
     assert_eq!((forgotten, gone.len(), table.len()), (3, 3, 1));
@@ -223,7 +230,7 @@ fn a_claim_is_read_as_hosts_are_written() {
     };
     let table = table(&[registration(JOE, 1, 10), registration(ann, 1, 10)]);
     let found = |host: &'static [u8]| {
-        let found = table.on_flow(NOW, flow(10), (b"joe", host));
+        let found = table.on_flow(NOW, flow(10), who(b"joe", host));
         found.map(|found| found.aor)
     };
     assert_eq!(found(b"Example.COM."), Some(&b"joe@example.com"[..]));
@@ -321,7 +328,7 @@ fn datagram_flows_differ_by_socket_and_peer() {
     assert!(table.has_flow(NOW, at, &JOE));
     assert!(!table.has_flow(NOW, udp(1, "192.0.2.1:5060"), &JOE));
     assert_eq!(
-        table.on_flow(NOW, udp(0, "192.0.2.1:5062"), (b"joe", b"example.com")),
+        table.on_flow(NOW, udp(0, "192.0.2.1:5062"), who(b"joe", b"example.com")),
         None
     );
 }
@@ -401,7 +408,7 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
         assert_eq!(table.has_flow(now, flow(to), &subscriber), has);
         assert_eq!(
             table
-                .on_flow(now, flow(to), (user, b"example.com"))
+                .on_flow(now, flow(to), who(user, b"example.com"))
                 .is_some_and(|it| it.subscriber.user == user),
             has
         );

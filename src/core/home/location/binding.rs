@@ -143,20 +143,18 @@ impl Binding {
     /// instance where it is no flow beside this one (RFC 5626 §4.2.1), else the same
     /// contact.
     pub(in crate::home) fn is_followed_by(&self, later: &Self) -> bool {
-        let later_one = (later.contact(), later.instance(), later.reg_id());
-        self.is_followed(later_one)
+        self.is_followed(later.contact(), later.instance(), later.reg_id())
     }
 
-    /// The same of what a REGISTER asks for.
+    /// Whether what a REGISTER asks for is of the same phone and stands in for this
+    /// one, as a later binding would.
     pub(in crate::home) fn is_replaced_by(&self, change: &Change<'_>) -> bool {
         let reg_id = change.flow_key().map(|(_, reg_id)| reg_id);
         let instance = change.instance.filter(|instance| !instance.is_empty());
-        let later = (change.contact, instance, reg_id);
-        change.expires_s > 0 && self.is_followed(later)
+        change.expires_s > 0 && self.is_followed(change.contact, instance, reg_id)
     }
 
-    fn is_followed(&self, later: (&[u8], Option<&[u8]>, Option<u32>)) -> bool {
-        let (contact, instance, reg_id) = later;
+    fn is_followed(&self, contact: &[u8], instance: Option<&[u8]>, reg_id: Option<u32>) -> bool {
         let is_beside = |own| reg_id.is_some_and(|reg_id| reg_id != own);
         match (self.instance(), instance) {
             (Some(own), Some(instance)) if same_instance(own, instance) => {
