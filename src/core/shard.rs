@@ -18,6 +18,7 @@
 
 mod accepting;
 mod handoffs;
+mod input;
 mod liveness;
 mod quotes;
 mod streams;
@@ -25,22 +26,21 @@ mod timers;
 mod why;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use crate::agent::{self, Agent};
-use crate::edge::{self, Edge};
+use crate::agent::Agent;
+use crate::edge::Edge;
 use crate::error::Malformed;
 use crate::frame;
 use crate::guard::Kind;
-use crate::home::{self, Home, Subscribers};
-use crate::id::{Flow, ShardSet, SocketId, StreamId};
-use crate::locate::{LookupId, Records};
+use crate::home::Home;
+use crate::id::{Flow, SocketId};
 use crate::proxy::{Counters, Fate, Net, Policy, Proxy, Request, Response, Step, Timer, Turn};
 use crate::scan::{Message, scan};
 use crate::send::{Flows, LivenessEvent};
-use crate::time::{Duration, Instant, Wall};
+use crate::time::{Duration, Instant};
 use crate::trust::Ingress;
 
+pub use self::input::{Input, Role, Setup};
 pub use crate::send::{Handoff, Local, Notice, Output};
 
 /// How often expired things are swept: memory only, since nothing expired is
@@ -49,114 +49,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How a request begins that is answered at once by whoever is there (RFC 3261 §17.2.1).
 const INVITE: &[u8] = b"INVITE ";
-
-/// What a shard is told at its start.
-pub struct Setup {
-    /// Its endpoints; a UDP one is `SocketId` by its place. First the listeners,
-    /// whose addresses all shards of the node share, then the sockets towards the
-    /// home of all shards, in the order of the shards and as many of each: a flow
-    /// has one name on the whole node.
-    pub locals: Vec<Local>,
-    /// What it is.
-    pub role: Role,
-    /// Secret, from the operating system, different on each shard.
-    pub seed: [u64; 4],
-    /// The shards of its node.
-    pub shard_set: ShardSet,
-    /// The calendar at the clock's zero.
-    pub wall: Wall,
-}
-
-/// What a node is.
-#[derive(Clone)]
-pub enum Role {
-    /// The edge that phones connect to.
-    Edge(edge::Settings),
-    /// The home of a domain.
-    Home(home::Settings, Arc<Subscribers>),
-    /// A user agent.
-    Agent(agent::Settings),
-}
-
-/// Something that happened outside.
-#[derive(Clone, Debug)]
-pub enum Input<'a> {
-    /// One whole UDP datagram.
-    Datagram {
-        /// Our socket.
-        socket: SocketId,
-        /// Its sender.
-        peer: SocketAddr,
-        /// All of it.
-        bytes: &'a [u8],
-    },
-    /// ICMP says that datagrams to `peer` do not arrive.
-    Unreachable {
-        /// Our socket.
-        socket: SocketId,
-        /// Who is not there.
-        peer: SocketAddr,
-        /// The beginning of what was sent there, as far as it came back.
-        quoted: &'a [u8],
-    },
-    /// A connection asked for with `Output::Connect` is up; over TLS, the
-    /// peer has proven the name asked for.
-    Connected {
-        /// Which.
-        stream: StreamId,
-        /// The domains its verified certificate names (RFC 5922 §7.1).
-        identities: &'a [Box<str>],
-    },
-    /// Bytes of a stream, in order, split anywhere.
-    Stream {
-        /// Which.
-        stream: StreamId,
-        /// The next ones.
-        bytes: &'a [u8],
-    },
-    /// The stream is gone, or could not be opened. Nothing more comes of it.
-    Closed {
-        /// Which.
-        stream: StreamId,
-    },
-    /// What the DNS said to an `Output::Resolve`; late, short or empty where it
-    /// could not.
-    Resolved {
-        /// As in the question.
-        name: LookupId,
-        /// What was found.
-        records: Records,
-    },
-    /// A row of the store, read back before any traffic; of an edge, a flow that an
-    /// earlier run has left. Every shard is given all of them.
-    Restored {
-        /// As in `Output::Store`.
-        key: &'a [u8],
-        /// As in `Output::Store`.
-        value: &'a [u8],
-    },
-    /// Another shard has given us this.
-    Handoff {
-        /// Which shard.
-        from: u8,
-        /// What.
-        handoff: Handoff,
-    },
-    /// A new list of subscribers.
-    Subscribers {
-        /// All of them.
-        list: Arc<Subscribers>,
-        /// The addresses of record that it takes away, or gives another password
-        /// (`Subscribers::revoked_by`).
-        revoked: home::Revoked,
-    },
-    /// What a user agent is to do; nothing to the other roles.
-    Command(agent::Command),
-    /// No new dialogs or registrations from now on.
-    Drain,
-    /// The deadline came.
-    Tick,
-}
 
 /// One core's worth of proxy.
 pub struct Shard {

@@ -209,7 +209,7 @@ impl Edge {
         let at = response.message.headers_end();
         edits.insert(at, |out| self.tell(net, told, response, out));
         if keeps_alive(response) {
-            net.expect_keepalives(flow);
+            net.flows.expect_keepalives(flow);
         }
         let is_sticky = told.follows == Follows::Flow;
         if told.initial && is_sticky && self.others(told.edges).next().is_some() {

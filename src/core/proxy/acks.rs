@@ -2,12 +2,42 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::{Context, Fate, Net, Owner, Proxy, Request, Target, Turn, Verdict, build, validate};
-use crate::id::ServerId;
+use super::{
+    Context, Fate, Net, Owner, Proxy, Request, Response, Target, Turn, Verdict, build, validate,
+};
+use crate::edit::derive::{self, Derived};
+use crate::id::{ClientId, ServerId};
 use crate::omit::Omit;
+use crate::scan::{Message, Name, scan_again};
 use crate::send::Hop;
 
 impl Net {
+    /// P-35: the ACK to a non-2xx, hop by hop. `again` is room for the outline
+    /// of the request.
+    pub(crate) fn acknowledge(
+        &mut self,
+        client: ClientId,
+        response: &Response<'_>,
+        again: &mut Message,
+    ) {
+        let Some(sent) = self.txns.client_request(client).cloned() else {
+            return;
+        };
+        if scan_again(&sent, again).is_err() {
+            return;
+        }
+        let to = response
+            .message
+            .first(Name::To)
+            .map(|header| header.line.of(response.bytes))
+            .unwrap_or_default();
+        let ack = self.pool.build(sent.len(), |out| {
+            derive::write(Derived::Ack { to }, &sent, again, out)
+        });
+        let send = self.txns.ack(client, ack);
+        self.transmit_send(send);
+    }
+
     /// Whether the answers of that transaction come from others.
     fn passes_on(&self, server: ServerId) -> bool {
         let owner = self.txns.server_owner(server);

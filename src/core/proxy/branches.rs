@@ -11,6 +11,7 @@
 use super::build::HOP_ROOM;
 use super::context::AnswerWeight;
 use super::redirects::first_route;
+use super::standby::Failure;
 use super::{Branch, Context, Net, Owner, Proxy, State, Turn, build};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
@@ -19,33 +20,6 @@ use crate::omit::Omit;
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::time::Duration;
-
-/// How a branch came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// This was answered, by an element on the way.
-    Answer(u16),
-    /// This was answered by whoever the request was for: no other way leads to
-    /// anybody else.
-    Said(u16),
-    /// Nothing was heard, which comes to this.
-    Silent(u16),
-}
-
-impl Failure {
-    /// Whether a stand-by may try.
-    const fn is_retryable(self) -> bool {
-        match self {
-            Self::Answer(status) | Self::Silent(status) => Context::is_retryable(status),
-            Self::Said(_) => false,
-        }
-    }
-
-    /// Whether another server of the same name may do better (RFC 3263 §4.3).
-    const fn is_of_server(self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Answer(503))
-    }
-}
 
 impl Proxy {
     /// Starts the next serial group when nothing is pending; when none is
@@ -213,45 +187,6 @@ impl Proxy {
         }
         self.stand_by(turn, slot, index, failure);
         self.advance(turn, slot);
-    }
-
-    /// Lets the stand-by of a branch try, with the breadth that it leaves, or
-    /// retires it (O-19, O-20; L-5).
-    pub(super) fn stand_by(
-        &mut self,
-        turn: &mut Turn<'_>,
-        slot: Slot,
-        index: usize,
-        failure: Failure,
-    ) {
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
-        };
-        let breadth = context.branches.get(index).map(|branch| branch.breadth);
-        let mut branches = context.branches.iter();
-        let standby = branches.position(|branch| branch.stands_by_for(index));
-        let Some(next) = standby else { return };
-        // By either the element before it has said that the phone itself was asked, or
-        // that no element of the cluster has its flow: a last resort would ask again.
-        let is_heard = matches!(failure, Failure::Answer(408 | 430));
-        let last_word = context.branches[next].target.is_last_resort && is_heard;
-        let open = !context.closed
-            && !context.answered
-            && failure.is_retryable()
-            && !last_word
-            && !turn.net.omit.leaves_out(Omit::StandBy);
-        let Some(branch) = self.branch(slot, next) else {
-            return;
-        };
-        if open && (!branch.is_located || failure.is_of_server()) {
-            return self.launch(turn, slot, next, breadth.unwrap_or(1));
-        }
-        // It is passed over, and its own stand-by has its turn, or is passed over as well:
-        // behind the further servers of a name stands another edge, which the answer of one
-        // server does not speak for.
-        branch.breadth = breadth.unwrap_or(1);
-        branch.state = State::Skipped;
-        self.stand_by(turn, slot, next, failure);
     }
 
     /// Starts nothing more and cancels what is pending (P-22, P-29, P-32).

@@ -166,15 +166,4 @@ impl Net {
             self.txns.set_timer(due, Timer::Silence(id.0));
         }
     }
-
-    /// O-9: the phone at the end of this flow was told to keep it alive, so
-    /// that its silence means something even while it is registered. UDP needs
-    /// no watch: a flow without refresh expires.
-    pub(crate) fn expect_keepalives(&mut self, flow: Flow) {
-        if let Flow::Stream(id) = flow
-            && let Some(stream) = self.flows.stream_mut(id)
-        {
-            stream.promised = true;
-        }
-    }
 }

@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::branches::Failure;
 use super::servers::Located;
+use super::standby::Failure;
 use super::{Branch, Net, Proxy, Request, State, Step, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;

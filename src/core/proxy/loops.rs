@@ -39,7 +39,7 @@ impl Net {
             let Ok(via) = Via::parse(bytes, value) else {
                 return false;
             };
-            self.wrote(bytes, &via)
+            self.flows.wrote(bytes, &via)
                 && via
                     .branch
                     .is_some_and(|branch| part_of(branch.of(bytes)) == Some(loop_hash))

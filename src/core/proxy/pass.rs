@@ -4,7 +4,7 @@
 //! Every rule of who may do what asks this and nothing else. What it finds out
 //! it returns; here is kept only what more than one rule would look for.
 
-use super::{Net, Plan, Reply, Request, Step, Verdict};
+use super::{Net, Plan, Request, Step, Verdict};
 use crate::scan::Route;
 use crate::time::Instant;
 use crate::trust::MarkKey;
@@ -71,13 +71,5 @@ impl<'a, 'b> Pass<'a, 'b> {
     pub fn not_allowed(&mut self, reason: &'static str) -> Verdict {
         self.net.counters.not_allowed += 1;
         Verdict::refuse(403, reason)
-    }
-}
-
-impl Verdict {
-    /// An answer that is kept; the proxy gives none to an ACK (P-34).
-    #[must_use]
-    pub const fn refuse(status: u16, reason: &'static str) -> Self {
-        Self::Answer(Reply::new(status, reason))
     }
 }

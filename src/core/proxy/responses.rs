@@ -5,7 +5,6 @@ use super::own_params::SAID;
 use super::route_set::{KnownBy, Recorded};
 use super::{Context, Net, Note, Owner, Proxy, Response, State, Step, Turn, secure};
 use crate::bytes::Buf;
-use crate::edit::derive::{self, Derived};
 use crate::edit::{Edits, decimal};
 use crate::grammar::params;
 use crate::guard::Kind;
@@ -13,7 +12,7 @@ use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::via::Via;
-use crate::scan::{Message, Name, scan_again};
+use crate::scan::{Name, scan_again};
 use crate::send::Hop;
 use crate::trust::identity;
 use crate::trust::mark::{Next, Turned};
@@ -394,51 +393,16 @@ impl Net {
         }
     }
 
-    /// Whether a Via has a sent-by of ours (P-19): one of our addresses, or a
-    /// name that our certificate proves.
-    pub(crate) fn wrote(&self, bytes: &[u8], via: &Via) -> bool {
-        match via.ip {
-            Some(ip) => self.flows.is_local(ip, via.port.unwrap_or(5060)),
-            None => self.flows.is_named(via.host.of(bytes), via.port),
-        }
-    }
-
     /// The client transaction a response belongs to: our own sent-by (P-19)
     /// and a branch that we wrote. The CSeq method tells a CANCEL's answer
     /// from its INVITE's, since both carry the same branch.
     #[must_use]
     pub(crate) fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
-        if !self.wrote(response.bytes, via) {
+        if !self.flows.wrote(response.bytes, via) {
             return None;
         }
         let branch = via.branch?.of(response.bytes);
         self.txns
             .find_client(branch, response.message.cseq_method().of(response.bytes))
-    }
-
-    /// P-35: the ACK to a non-2xx, hop by hop. `again` is room for the outline
-    /// of the request.
-    pub(crate) fn acknowledge(
-        &mut self,
-        client: ClientId,
-        response: &Response<'_>,
-        again: &mut Message,
-    ) {
-        let Some(sent) = self.txns.client_request(client).cloned() else {
-            return;
-        };
-        if scan_again(&sent, again).is_err() {
-            return;
-        }
-        let to = response
-            .message
-            .first(Name::To)
-            .map(|header| header.line.of(response.bytes))
-            .unwrap_or_default();
-        let ack = self.pool.build(sent.len(), |out| {
-            derive::write(Derived::Ack { to }, &sent, again, out)
-        });
-        let send = self.txns.ack(client, ack);
-        self.transmit_send(send);
     }
 }

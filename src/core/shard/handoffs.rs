@@ -142,7 +142,7 @@ impl Net {
         let writer = via
             .branch
             .and_then(|branch| txn::shard_of(branch.of(bytes)));
-        let ours = self.wrote(bytes, via);
+        let ours = self.flows.wrote(bytes, via);
         let Some(to) = writer.filter(|to| ours && self.shard_set.is_other(*to)) else {
             return false;
         };

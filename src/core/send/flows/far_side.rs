@@ -1,10 +1,11 @@
-//! What is behind a flow or a hop: its address, and where a connection in place of
-//! one that is gone would be opened.
+//! What is behind a flow or a hop: its address, where a connection in place of one
+//! that is gone would be opened, and whether what it says is ours.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Flows, Hop};
 use crate::id::{Flow, StreamId, Transport};
+use crate::scan::via::Via;
 use crate::stick::Reopen;
 
 impl Flows {
@@ -58,5 +59,25 @@ impl Flows {
         let Flow::Stream(id) = flow else { return None };
         let stream = self.stream(id).filter(|stream| !stream.up);
         stream.map(|_| id)
+    }
+
+    /// Whether a Via has a sent-by of ours (P-19): one of our addresses, or a
+    /// name that our certificate proves.
+    pub(crate) fn wrote(&self, bytes: &[u8], via: &Via) -> bool {
+        match via.ip {
+            Some(ip) => self.is_local(ip, via.port.unwrap_or(5060)),
+            None => self.is_named(via.host.of(bytes), via.port),
+        }
+    }
+
+    /// O-9: the phone at the end of this flow was told to keep it alive, so
+    /// that its silence means something even while it is registered. UDP needs
+    /// no watch: a flow without refresh expires.
+    pub(crate) fn expect_keepalives(&mut self, flow: Flow) {
+        if let Flow::Stream(id) = flow
+            && let Some(stream) = self.stream_mut(id)
+        {
+            stream.promised = true;
+        }
     }
 }
