@@ -164,10 +164,10 @@ const fn octets() -> [[u8; 4]; 256] {
     let mut octet = 0;
     while octet < 256 {
         let digits = 1 + (octet >= 10) as usize + (octet >= 100) as usize;
-        let (mut place, mut rest) = (digits, octet);
-        while place > 0 {
-            place -= 1;
-            texts[octet][place] = b'0' + (rest % 10) as u8;
+        let (mut index, mut rest) = (digits, octet);
+        while index > 0 {
+            index -= 1;
+            texts[octet][index] = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
         octet += 1;

@@ -55,8 +55,8 @@ impl Report {
         out.extend_from_slice(b";oc-seq=");
         decimal(out, self.seq / SEQ_SECOND);
         out.push(b'.');
-        for place in [10_000, 1_000, 100, 10, 1] {
-            let digit = self.seq % SEQ_SECOND / place % 10;
+        for unit in [10_000, 1_000, 100, 10, 1] {
+            let digit = self.seq % SEQ_SECOND / unit % 10;
             out.push(b'0' + u8::try_from(digit).unwrap_or_default());
         }
     }

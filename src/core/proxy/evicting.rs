@@ -40,8 +40,8 @@ impl Proxy {
         let [start, stride] = [chance, chance >> 32].map(|part| part & u64::from(u32::MAX));
         let mut most = (limits::SOURCE_EVICTED_FROM, None);
         for step in 0..limits::EVICTION_SAMPLE {
-            let place = (start + step * (stride | 1)) % places;
-            let found = u32::try_from(place)
+            let index = (start + step * (stride | 1)) % places;
+            let found = u32::try_from(index)
                 .ok()
                 .and_then(|at| self.contexts.at(at));
             if let Some((slot, context)) = found.filter(|(_, context)| context.is_evictable()) {

@@ -49,8 +49,8 @@ impl Net {
 
 /// Appends the loop-detection part to a branch, where loops are looked for (L-1).
 pub(super) fn write_part(hash: u32, out: &mut Vec<u8>) {
-    out.extend((0..LOOP_LETTERS).map(|place| {
-        let digit = char::from_digit(hash >> (5 * place) & 31, 32);
+    out.extend((0..LOOP_LETTERS).map(|index| {
+        let digit = char::from_digit(hash >> (5 * index) & 31, 32);
         u8::try_from(digit.unwrap_or_default()).unwrap_or_default()
     }));
 }

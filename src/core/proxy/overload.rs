@@ -74,8 +74,8 @@ impl Restraint {
                 if self.servers.len() >= limits::OC_SERVERS_MAX {
                     let ends = self.servers.iter().enumerate();
                     let first = ends.min_by_key(|(_, server)| server.until);
-                    if let Some((place, _)) = first {
-                        self.servers.swap_remove(place);
+                    if let Some((index, _)) = first {
+                        self.servers.swap_remove(index);
                     }
                 }
                 let mut thinning = Thinning::NONE;
@@ -93,12 +93,12 @@ impl Restraint {
     /// V-4: the share that a server wants to lose, when a request of that class
     /// is in it.
     fn refuses(&mut self, now: Instant, addr: SocketAddr, class: Class) -> Option<u8> {
-        let place = self.servers.iter().position(|server| server.addr == addr)?;
-        if self.servers[place].until <= now {
-            self.servers.swap_remove(place);
+        let index = self.servers.iter().position(|server| server.addr == addr)?;
+        if self.servers[index].until <= now {
+            self.servers.swap_remove(index);
             return None;
         }
-        let thinning = &mut self.servers[place].thinning;
+        let thinning = &mut self.servers[index].thinning;
         (!thinning.admits(class)).then(|| thinning.loss())
     }
 }

@@ -43,12 +43,12 @@ impl Plan {
         let secure = self.is_secure(request);
         let uri_is_sips = is_sips(self.uri(request));
         let count = self.targets.len();
-        let mut place = 0;
-        while let Some(target) = self.targets.get(place) {
+        let mut index = 0;
+        while let Some(target) = self.targets.get(index) {
             if fits(net, target, secure, uri_is_sips) {
-                place += 1;
+                index += 1;
             } else {
-                self.take_out(place);
+                self.take_out(index);
             }
         }
         self.targets.len() < count
@@ -65,12 +65,12 @@ impl Plan {
 
     /// Takes one target out of the plan. If it was somebody's stand-by, its own
     /// stand-by takes that place; else that one becomes a target of its own.
-    fn take_out(&mut self, place: usize) {
-        let gone = self.targets.remove(place).after;
+    fn take_out(&mut self, index: usize) {
+        let gone = self.targets.remove(index).after;
         for target in &mut self.targets {
             match target.after.map(usize::from) {
-                Some(after) if after == place => target.after = gone,
-                Some(after) if after > place => {
+                Some(after) if after == index => target.after = gone,
+                Some(after) if after > index => {
                     target.after = u8::try_from(after - 1).ok();
                 }
                 Some(_) | None => {}

@@ -136,8 +136,8 @@ impl Peers {
                 peer.voice = Voice::Answers;
             }
         } else if self.list.len() < limits::PEERS_MAX {
-            let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-            self.places.insert(flow, place);
+            let index = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+            self.places.insert(flow, index);
             self.list.push(Peer {
                 flow,
                 role,
@@ -209,8 +209,8 @@ impl Peers {
     /// Whether it has said how far apart it wants them: it need not be asked again.
     #[must_use]
     pub fn is_paced(&self, flow: Flow) -> bool {
-        let place = self.places.get(&flow).copied();
-        let peer = place.and_then(|place| self.list.get(usize::try_from(place).ok()?));
+        let index = self.places.get(&flow).copied();
+        let peer = index.and_then(|index| self.list.get(usize::try_from(index).ok()?));
         peer.is_some_and(|peer| peer.is_paced)
     }
 
@@ -296,10 +296,10 @@ impl Peers {
     /// The flow is gone.
     pub fn forget(&mut self, flow: Flow) {
         self.habits.remove(&flow);
-        if let Some(place) = self.places.remove(&flow) {
-            self.list.swap_remove(place as usize);
-            if let Some(moved) = self.list.get(place as usize) {
-                self.places.insert(moved.flow, place);
+        if let Some(index) = self.places.remove(&flow) {
+            self.list.swap_remove(index as usize);
+            if let Some(moved) = self.list.get(index as usize) {
+                self.places.insert(moved.flow, index);
             }
         }
     }
