@@ -106,7 +106,7 @@ fn settings() -> home::Settings {
             reach: vec![(std::net::IpAddr::from([127, 0, 0, 0]), 8)],
             deny: Vec::new(),
         },
-        identities: steadfast::trust::Identities::default(),
+        identities: steadfast::trust::IdentityHeaders::default(),
         domain: "example.com".to_owned(),
         name: String::new(),
         edges: "sip:edge.example.com;lr".to_owned(),

@@ -4,7 +4,7 @@
 use super::reader::Section;
 use super::{Mistake, names};
 use crate::edge::{self, NatKeepalive};
-use crate::trust::{CallsOut, Destinations, Identities, Strangers};
+use crate::trust::{CallsOut, Destinations, IdentityHeaders, Strangers};
 
 /// What an edge allows; `speaks_tls`: it listens for phones that can prove where
 /// they are.
@@ -54,10 +54,10 @@ pub(super) fn destinations(section: &Section<'_>) -> Result<Destinations, Mistak
 }
 
 /// What is taken off at the border of the trust domain.
-pub(super) fn identities(section: &Section<'_>) -> Result<Identities, Mistake> {
+pub(super) fn identities(section: &Section<'_>) -> Result<IdentityHeaders, Mistake> {
     let want = "a list of header names such as [\"X-Customer\"]";
     let more = section.any_list("identity_headers", want, names::header)?;
-    Ok(Identities {
+    Ok(IdentityHeaders {
         more: more.unwrap_or_default(),
     })
 }
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(rules.strangers, Strangers::Challenge);
         assert_eq!(rules.calls_out, CallsOut::default());
         assert_eq!(rules.destinations, Destinations::default());
-        assert_eq!(rules.identities, Identities::default());
+        assert_eq!(rules.identities, IdentityHeaders::default());
         assert!(!rules.challenges_udp_calls);
         assert_eq!(rules.nat_keepalive, NatKeepalive::Ping);
         for (text, want) in [

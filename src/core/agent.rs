@@ -184,18 +184,18 @@ impl Agent {
 
     /// One of the agent's timers.
     pub fn due(&mut self, step: &mut Step<'_>, number: u32) {
-        if let Some(place) = self.registrations.iter().position(|r| r.alarm == number) {
-            return self.register(step, place);
+        if let Some(index) = self.registrations.iter().position(|r| r.alarm == number) {
+            return self.register(step, index);
         }
         if number == self.patience {
             return self.be_ready(step.net);
         }
-        if let Some(place) = self
+        if let Some(index) = self
             .registrations
             .iter()
             .position(|r| r.keepalive.alarm() == Some(number))
         {
-            return self.on_keepalive_timer(step, place);
+            return self.on_keepalive_timer(step, index);
         }
         if let Some(ask) = self.requests.iter_mut().find(|ask| ask.suspicion == number) {
             ask.suspicion = 0;
@@ -208,8 +208,8 @@ impl Agent {
             }
             return;
         }
-        if let Some(place) = self.given_up.iter().position(|(alarm, _)| *alarm == number) {
-            let (_, client) = self.given_up.swap_remove(place);
+        if let Some(index) = self.given_up.iter().position(|(alarm, _)| *alarm == number) {
+            let (_, client) = self.given_up.swap_remove(index);
             return step.net.txns.abandon(client);
         }
         self.call_due(step, number);
@@ -228,10 +228,10 @@ impl Agent {
     pub(crate) fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, why: &'static str) {
         self.stick.forget(flow);
         // Two registrations may share a connection.
-        for place in 0..self.registrations.len() {
-            let registration = &self.registrations[place];
+        for index in 0..self.registrations.len() {
+            let registration = &self.registrations[index];
             if registration.flow == Some(flow) && registration.until.is_some() {
-                self.lose(step, place, why);
+                self.lose(step, index, why);
             }
         }
         let waiting = self.requests.iter();
@@ -246,13 +246,13 @@ impl Agent {
     /// an INVITE that rings: a 2xx to it may be under way, and is owed its ACK
     /// (RFC 3261 §13.2.2.4), so it is waited for as long as such a 2xx is sent.
     fn flow_silent(&mut self, step: &mut Step<'_>, flow: Flow, why: &'static str) {
-        for place in 0..self.requests.len() {
-            let ask = &self.requests[place];
+        for index in 0..self.requests.len() {
+            let ask = &self.requests[index];
             let rings = ask.heard && ask.method == "INVITE";
             if ask.flow == Some(flow) && rings && !flow.is_reliable() {
                 let alarm = self.alarm(step.net, step.now + limits::T1_64);
-                self.requests[place].outlives = Some(why);
-                self.requests[place].suspicion = alarm;
+                self.requests[index].outlives = Some(why);
+                self.requests[index].suspicion = alarm;
             }
         }
         self.flow_lost(step, flow, why);

@@ -68,7 +68,7 @@ pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
 use crate::id::Transport;
 use crate::send::{KnownAs, PeerRule};
-use crate::trust::{CallsOut, Destinations, Identities, Strangers};
+use crate::trust::{CallsOut, Destinations, IdentityHeaders, Strangers};
 use crate::uri::same_host;
 
 /// What becomes of a phone that does not say that it knows Path (RFC 3327 §5.2).
@@ -219,7 +219,7 @@ pub struct Rules {
     /// Where nobody but a peer is sent to.
     pub destinations: Destinations,
     /// What is taken off at the border.
-    pub identities: Identities,
+    pub identities: IdentityHeaders,
     /// What becomes of phones behind an address translation.
     pub nat_keepalive: NatKeepalive,
     /// Nothing is asserted of who begins something over UDP, where a source can

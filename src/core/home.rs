@@ -44,7 +44,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::digest::Algorithm;
 use crate::send::{End, HostRule, KnownAs, PeerRule};
 use crate::time::Duration;
-use crate::trust::{CallsOut, Destinations, Identities};
+use crate::trust::{CallsOut, Destinations, IdentityHeaders};
 
 pub use bindings::{Bindings, Row};
 pub use location::{Binding, Change, Conflict, Location, Register};
@@ -94,7 +94,7 @@ pub struct Settings {
     /// Where nobody but a peer is sent to.
     pub destinations: Destinations,
     /// What is taken off at the border of the trust domain.
-    pub identities: Identities,
+    pub identities: IdentityHeaders,
     /// Each change is put out as `Output::Store`. Otherwise registrations live as
     /// long as the process.
     pub is_stored: bool,

@@ -6,7 +6,7 @@
 //! too, and nobody asks the address, the To tag or a header again.
 //!
 //! - What proves a peer is the business of the roles, which know their
-//!   configuration ([`Policy::principal`](crate::proxy::Policy::principal)).
+//!   configuration ([`Trust::principal`](crate::proxy::Trust::principal)).
 //! - `ingress`: where a request came in and what was found out there, which goes
 //!   with it.
 //! - `mark`: evidence that a request belongs to a dialog that we let in, and
@@ -26,7 +26,7 @@ use crate::span::Span;
 use crate::uri::{Uri, same_host};
 
 pub use destinations::Destinations;
-pub use identity::Identities;
+pub use identity::IdentityHeaders;
 pub use ingress::{Ingress, Keep};
 pub use mark::{Mark, MarkKey};
 

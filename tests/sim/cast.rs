@@ -10,7 +10,7 @@ use steadfast::home::{self, Redirect, Subscribers};
 use steadfast::id::Transport;
 use steadfast::send::{Clear, HostRule, Local};
 use steadfast::shard::Role;
-use steadfast::trust::{CallsOut, Destinations, Identities, Strangers};
+use steadfast::trust::{CallsOut, Destinations, IdentityHeaders, Strangers};
 
 use super::dice::Dice;
 use super::foreign;
@@ -346,7 +346,7 @@ impl Cast {
             },
             // Phones are behind the edges; who calls from elsewhere is not.
             destinations: Self::destinations(&["10.0.3.0"]),
-            identities: Identities::default(),
+            identities: IdentityHeaders::default(),
             name: String::new(),
             domain: "example.com".to_owned(),
             edges: "sip:edge.example.com;lr".to_owned(),

@@ -18,7 +18,7 @@ pub(crate) fn home() -> home::Settings {
             reach: vec![("127.0.0.0".parse().unwrap(), 8)],
             deny: Vec::new(),
         },
-        identities: steadfast::trust::Identities::default(),
+        identities: steadfast::trust::IdentityHeaders::default(),
         name: String::new(),
         domain: "example.com".to_owned(),
         edges: "sip:edge.example.com;lr".to_owned(),

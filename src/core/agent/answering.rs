@@ -180,13 +180,13 @@ impl Agent {
     /// RFC 3261 §14.2: the session stays what it is, the target may move.
     fn reinvited(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
         let (bytes, message) = (request.bytes, request.message);
-        let Some(place) = self.call_of(request) else {
+        let Some(index) = self.call_of(request) else {
             return reply(step, request, key, 481, "No Such Dialog", b"");
         };
-        if !matches!(self.calls[place].stage, Stage::Up) || self.calls[place].unacked.is_some() {
+        if !matches!(self.calls[index].stage, Stage::Up) || self.calls[index].unacked.is_some() {
             return reply(step, request, key, 491, "Request Pending", b"");
         }
-        if let Some(dialog) = &mut self.calls[place].dialog {
+        if let Some(dialog) = &mut self.calls[index].dialog {
             if message.cseq() <= dialog.remote_cseq {
                 return reply(step, request, key, 500, "CSeq Out Of Order", b"");
             }
@@ -208,12 +208,12 @@ impl Agent {
         let mut lines = Vec::new();
         self.dialog_lines(step.net, request, &mut lines);
         let ok = self.ok(step.net, request, lines);
-        self.send_ok(step, place, server, ok);
+        self.send_ok(step, index, server, ok);
     }
 
     /// Picks up.
-    fn pick_up(&mut self, step: &mut Step<'_>, place: usize) {
-        let call = &mut self.calls[place];
+    fn pick_up(&mut self, step: &mut Step<'_>, index: usize) {
+        let call = &mut self.calls[index];
         let answered = Stage::Answered { hangup: false };
         let Stage::Ringing(incoming) = std::mem::replace(&mut call.stage, answered) else {
             return;
@@ -228,10 +228,10 @@ impl Agent {
             self.stick
                 .bind(step.now, flow, uri_of(first), Source::RecordRoute, until);
         }
-        self.send_ok(step, place, incoming.server, incoming.ok);
+        self.send_ok(step, index, incoming.server, incoming.ok);
     }
 
-    fn send_ok(&mut self, step: &mut Step<'_>, place: usize, server: ServerId, ok: Buf) {
+    fn send_ok(&mut self, step: &mut Step<'_>, index: usize, server: ServerId, ok: Buf) {
         let send = step.net.txns.respond(step.now, server, 200, ok.clone());
         step.net.transmit_send(send);
         let unacked = Unacked {
@@ -241,31 +241,31 @@ impl Agent {
             wait: limits::T1,
             until: step.now + limits::T1_64,
         };
-        self.calls[place].unacked = Some(unacked);
+        self.calls[index].unacked = Some(unacked);
     }
 
     /// A timer of a call.
     pub(super) fn call_due(&mut self, step: &mut Step<'_>, number: u32) {
         let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.alarm == number);
-        if let Some(place) = self.calls.iter().position(rings) {
-            return self.pick_up(step, place);
+        if let Some(index) = self.calls.iter().position(rings) {
+            return self.pick_up(step, index);
         }
         let waits = |call: &Call| call.unacked.as_ref().is_some_and(|u| u.alarm == number);
-        let Some(place) = self.calls.iter().position(waits) else {
+        let Some(index) = self.calls.iter().position(waits) else {
             return;
         };
-        let Some(mut unacked) = self.calls[place].unacked.take() else {
+        let Some(mut unacked) = self.calls[index].unacked.take() else {
             return;
         };
         if step.now >= unacked.until {
-            let call = self.calls[place].number;
+            let call = self.calls[index].number;
             fail(
                 step.net,
                 call,
                 0,
                 "the caller never acknowledged the answer".to_owned(),
             );
-            return self.leave(step, place);
+            return self.leave(step, index);
         }
         let send = step
             .net
@@ -274,7 +274,7 @@ impl Agent {
         step.net.transmit_send(send);
         unacked.wait = (unacked.wait * 2).min(limits::T2);
         unacked.alarm = self.alarm(step.net, step.now + unacked.wait);
-        self.calls[place].unacked = Some(unacked);
+        self.calls[index].unacked = Some(unacked);
     }
 
     fn ack_came(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
@@ -290,28 +290,28 @@ impl Agent {
                 .as_ref()
                 .is_some_and(|d| d.holds(bytes, message))
         };
-        let Some(place) = self.calls.iter().position(holds) else {
+        let Some(index) = self.calls.iter().position(holds) else {
             step.net.counters.stray_acks += 1;
             return;
         };
-        let call = &mut self.calls[place];
+        let call = &mut self.calls[index];
         call.unacked = None;
         if let Stage::Answered { hangup } = call.stage {
             call.stage = Stage::Up;
             let call = call.number;
             tell(step.net, Event::Established { call });
             if hangup {
-                self.leave(step, place);
+                self.leave(step, index);
             }
         }
     }
 
     fn bye_came(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
-        let Some(place) = self.call_of(request) else {
+        let Some(index) = self.call_of(request) else {
             return reply(step, request, key, 481, "No Such Dialog", b"");
         };
         reply(step, request, key, 200, "OK", b"");
-        let call = self.calls.remove(place);
+        let call = self.calls.remove(index);
         if let Stage::Ringing(incoming) = call.stage {
             // RFC 3261 §15.1.2: the INVITE still needs an answer.
             let send = step
@@ -337,10 +337,10 @@ impl Agent {
         };
         reply(step, request, key, 200, "OK", b"");
         let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.server == server);
-        let Some(place) = self.calls.iter().position(rings) else {
+        let Some(index) = self.calls.iter().position(rings) else {
             return;
         };
-        let call = self.calls.remove(place);
+        let call = self.calls.remove(index);
         if let Stage::Ringing(incoming) = call.stage {
             let send = step
                 .net
@@ -353,8 +353,8 @@ impl Agent {
     }
 
     /// Refuses a call that rings.
-    pub(super) fn decline(&mut self, step: &mut Step<'_>, place: usize) {
-        let call = self.calls.remove(place);
+    pub(super) fn decline(&mut self, step: &mut Step<'_>, index: usize) {
+        let call = self.calls.remove(index);
         if let Stage::Ringing(incoming) = call.stage {
             let send = step
                 .net

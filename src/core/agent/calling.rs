@@ -59,14 +59,14 @@ impl Agent {
 
     /// A provisional response to our INVITE.
     pub(super) fn progress(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
-        let Some(place) = self.call_place(number) else {
+        let Some(index) = self.call_place(number) else {
             return;
         };
         let Stage::Calling {
             rung,
             provisional,
             hangup,
-        } = &mut self.calls[place].stage
+        } = &mut self.calls[index].stage
         else {
             return;
         };
@@ -118,7 +118,7 @@ impl Agent {
         ask: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some((place, flow)) = self.call_place(number).zip(ask.flow) else {
+        let Some((index, flow)) = self.call_place(number).zip(ask.flow) else {
             return;
         };
         let dialog = Dialog::of_answer(response.bytes, response.message, ask.cseq);
@@ -129,7 +129,7 @@ impl Agent {
                 .bind(step.now, flow, uri_of(first), Source::RecordRoute, until);
         }
         let acked = self.ack(step, &dialog);
-        let call = &mut self.calls[place];
+        let call = &mut self.calls[index];
         let hangup = matches!(call.stage, Stage::Calling { hangup: true, .. });
         call.acked = acked;
         call.invite = ask.number;
@@ -138,7 +138,7 @@ impl Agent {
         call.stage = Stage::Up;
         tell(step.net, Event::Established { call: number });
         if hangup {
-            self.leave(step, place);
+            self.leave(step, index);
         }
     }
 
@@ -200,9 +200,9 @@ impl Agent {
 
     /// Ends every call.
     pub(super) fn hang_up(&mut self, step: &mut Step<'_>) {
-        for place in (0..self.calls.len()).rev() {
-            let number = self.calls[place].number;
-            match &mut self.calls[place].stage {
+        for index in (0..self.calls.len()).rev() {
+            let number = self.calls[index].number;
+            match &mut self.calls[index].stage {
                 Stage::Calling {
                     provisional,
                     hangup,
@@ -213,26 +213,26 @@ impl Agent {
                         self.cancel(step, number);
                     }
                 }
-                Stage::Ringing(_) => self.decline(step, place),
+                Stage::Ringing(_) => self.decline(step, index),
                 // RFC 3261 §15: a BYE before the ACK would meet a caller who
                 // does not know of the call.
                 Stage::Answered { hangup } => *hangup = true,
-                Stage::Up => self.leave(step, place),
+                Stage::Up => self.leave(step, index),
                 Stage::Leaving => {}
             }
         }
     }
 
     /// BYE.
-    pub(super) fn leave(&mut self, step: &mut Step<'_>, place: usize) {
-        let purpose = Purpose::Bye(self.calls[place].number);
-        let Some(ask) = self.next_within(place, purpose, "BYE") else {
+    pub(super) fn leave(&mut self, step: &mut Step<'_>, index: usize) {
+        let purpose = Purpose::Bye(self.calls[index].number);
+        let Some(ask) = self.next_within(index, purpose, "BYE") else {
             return;
         };
-        let call = &mut self.calls[place];
+        let call = &mut self.calls[index];
         call.unacked = None;
         call.stage = Stage::Leaving;
-        match self.way(step, place, &ask) {
+        match self.way(step, index, &ask) {
             Ok(flow) => self.send(step, ask, flow),
             Err(failure) => self.failed(step, ask, failure),
         }
@@ -268,8 +268,8 @@ impl Agent {
 
     /// Our BYE was answered.
     pub(super) fn ended(&mut self, net: &mut Net, number: u32) {
-        if let Some(place) = self.call_place(number) {
-            self.calls.remove(place);
+        if let Some(index) = self.call_place(number) {
+            self.calls.remove(index);
             let by = Party::Us;
             tell(net, Event::Ended { call: number, by });
         }
@@ -284,10 +284,10 @@ impl Agent {
         mut ask: ClientRequest,
         failure: Failure,
     ) {
-        let Some(place) = self.call_place(number) else {
+        let Some(index) = self.call_place(number) else {
             return;
         };
-        let stage = &self.calls[place].stage;
+        let stage = &self.calls[index].stage;
         let rings = matches!(
             stage,
             Stage::Calling {
@@ -298,7 +298,7 @@ impl Agent {
         let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
         if failure.flow
             && !rings
-            && let Some(flow) = self.next_flow(step, place, &mut ask)
+            && let Some(flow) = self.next_flow(step, index, &mut ask)
         {
             switched(step.net, number, flow);
             return self.send(step, ask, flow);
@@ -313,7 +313,7 @@ impl Agent {
             let call = number;
             return tell(step.net, Event::NotRenewed { call, status, why });
         }
-        self.calls.remove(place);
+        self.calls.remove(index);
         let why = if cancelled {
             "it was given up before it was answered".to_owned()
         } else {
@@ -328,7 +328,7 @@ impl Agent {
     fn next_flow(
         &mut self,
         step: &mut Step<'_>,
-        place: usize,
+        index: usize,
         ask: &mut ClientRequest,
     ) -> Option<Flow> {
         ask.tried.extend(ask.flow);
@@ -350,7 +350,7 @@ impl Agent {
             .map(|found| found.flow)
             .or_else(|| self.registrations.iter().find(live)?.flow)
             .or_else(|| {
-                let own = self.calls.get(place)?.flow;
+                let own = self.calls.get(index)?.flow;
                 own.filter(|flow| step.net.flows.lives(*flow) && !ask.tried.contains(flow))
             })
     }

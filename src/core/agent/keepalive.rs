@@ -59,14 +59,14 @@ impl Agent {
     pub(super) fn start_keepalives(
         &mut self,
         step: &mut Step<'_>,
-        place: usize,
+        index: usize,
         response: &Response<'_>,
     ) {
-        let Some(flow) = self.registrations[place]
+        let Some(flow) = self.registrations[index]
             .flow
             .filter(|_| shows_outbound(response))
         else {
-            self.registrations[place].keepalive = Keepalive::Still;
+            self.registrations[index].keepalive = Keepalive::Still;
             return;
         };
         let told = response.message.number(response.bytes, Name::FlowTimer);
@@ -80,21 +80,21 @@ impl Agent {
             high_s,
             mapped: None,
         };
-        self.rest(step, place, rhythm);
+        self.rest(step, index, rhythm);
     }
 
-    fn rest(&mut self, step: &mut Step<'_>, place: usize, rhythm: KeepaliveInterval) {
+    fn rest(&mut self, step: &mut Step<'_>, index: usize, rhythm: KeepaliveInterval) {
         let pause = Duration::from_secs(between(step.net, rhythm.low_s, rhythm.high_s));
         let alarm = self.alarm(step.net, step.now + pause);
-        self.registrations[place].keepalive = Keepalive::Resting(rhythm, alarm);
+        self.registrations[index].keepalive = Keepalive::Resting(rhythm, alarm);
     }
 
     /// The timer of a keep-alive: time for the next one, or nobody answered.
-    pub(super) fn on_keepalive_timer(&mut self, step: &mut Step<'_>, place: usize) {
-        let Some(flow) = self.registrations[place].flow else {
+    pub(super) fn on_keepalive_timer(&mut self, step: &mut Step<'_>, index: usize) {
+        let Some(flow) = self.registrations[index].flow else {
             return;
         };
-        match self.registrations[place].keepalive {
+        match self.registrations[index].keepalive {
             Keepalive::Still => {}
             Keepalive::Resting(rhythm, _) => {
                 let (wait, left) = match flow {
@@ -108,7 +108,7 @@ impl Agent {
                     left,
                     slows: true,
                 };
-                self.put_question(step, place, flow, rhythm, question);
+                self.put_question(step, index, flow, rhythm, question);
             }
             Keepalive::Asking(_, question) if question.left == 0 => {
                 self.flow_silent(step, flow, "its keep-alives are not answered");
@@ -117,7 +117,7 @@ impl Agent {
                 if question.slows {
                     question.wait *= 2;
                 }
-                self.put_question(step, place, flow, rhythm, question);
+                self.put_question(step, index, flow, rhythm, question);
             }
         }
     }
@@ -147,10 +147,10 @@ impl Agent {
     /// Asks the flow at once whether it works, when it can be asked and is not
     /// being asked already in that hurry.
     pub(super) fn probe(&mut self, step: &mut Step<'_>, flow: Flow) {
-        let Some(place) = self.registrations.iter().position(|r| r.flow == Some(flow)) else {
+        let Some(index) = self.registrations.iter().position(|r| r.flow == Some(flow)) else {
             return;
         };
-        let rhythm = match self.registrations[place].keepalive {
+        let rhythm = match self.registrations[index].keepalive {
             Keepalive::Resting(rhythm, _) => rhythm,
             Keepalive::Asking(rhythm, question) if question.slows => rhythm,
             Keepalive::Still | Keepalive::Asking(..) => return,
@@ -163,7 +163,7 @@ impl Agent {
             left,
             slows: false,
         };
-        self.put_question(step, place, flow, rhythm, question);
+        self.put_question(step, index, flow, rhythm, question);
     }
 
     /// STUN came over a flow. An answer to nothing we asked is ignored; one
@@ -173,14 +173,14 @@ impl Agent {
             .registrations
             .iter()
             .enumerate()
-            .find_map(|(place, r)| {
+            .find_map(|(index, r)| {
                 let Keepalive::Asking(rhythm, question) = r.keepalive else {
                     return None;
                 };
                 let mapped = stun::mapped(bytes, &question.transaction_id)?;
-                (r.flow == Some(flow)).then_some((place, rhythm, mapped))
+                (r.flow == Some(flow)).then_some((index, rhythm, mapped))
             });
-        let Some((place, rhythm, mapped)) = asked else {
+        let Some((index, rhythm, mapped)) = asked else {
             return;
         };
         step.net.counters.keepalives += 1;
@@ -191,18 +191,18 @@ impl Agent {
             mapped: Some(mapped),
             ..rhythm
         };
-        self.rest(step, place, rhythm);
+        self.rest(step, index, rhythm);
     }
 
     /// A CRLF came over a stream, or an answer to a request over any flow: it works, and
     /// its keep-alive need not be answered any more.
     pub fn pong(&mut self, step: &mut Step<'_>, flow: Flow) {
-        for place in 0..self.registrations.len() {
-            let registration = &self.registrations[place];
+        for index in 0..self.registrations.len() {
+            let registration = &self.registrations[index];
             if registration.flow == Some(flow)
                 && let Keepalive::Asking(rhythm, _) = registration.keepalive
             {
-                self.rest(step, place, rhythm);
+                self.rest(step, index, rhythm);
             }
         }
     }

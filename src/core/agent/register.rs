@@ -76,11 +76,11 @@ impl Agent {
             self.add(step.net, Vec::new());
             return self.register(step, 0);
         }
-        for place in 0..self.registrations.len() {
-            let Registration { reg_id, stage, .. } = self.registrations[place];
+        for index in 0..self.registrations.len() {
+            let Registration { reg_id, stage, .. } = self.registrations[index];
             let purpose = Purpose::Register(reg_id);
             if stage == Stage::Settled && self.requests.iter().all(|ask| ask.purpose != purpose) {
-                self.register(step, place);
+                self.register(step, index);
             }
         }
     }
@@ -114,14 +114,14 @@ impl Agent {
 
     /// Sends a REGISTER: over its own flow with that flow's Route while it is
     /// bound (D-U17), else as at the start.
-    pub(super) fn register(&mut self, step: &mut Step<'_>, place: usize) {
-        let reg_id = self.registrations[place].reg_id;
-        let expires_s = match self.registrations[place].stage {
+    pub(super) fn register(&mut self, step: &mut Step<'_>, index: usize) {
+        let reg_id = self.registrations[index].reg_id;
+        let expires_s = match self.registrations[index].stage {
             Stage::New | Stage::Settled => self.settings.expires_s,
             Stage::Leaving | Stage::Left => 0,
         };
         let mut ask = self.start_request(Purpose::Register(reg_id), "REGISTER");
-        let registration = &mut self.registrations[place];
+        let registration = &mut self.registrations[index];
         registration.alarm = 0;
         ask.uri.clone_from(&registration.uri);
         ask.routes.clone_from(&registration.routes);
@@ -134,7 +134,7 @@ impl Agent {
         }
         ask.from.clone_from(&registration.from);
         ask.to = self.address();
-        let registration = &self.registrations[place];
+        let registration = &self.registrations[index];
         ask.call_id.clone_from(&registration.call_id);
         ask.cseq = registration.cseq + 1;
         ask.contact = Contact::Binding { reg_id, expires_s };
@@ -277,17 +277,17 @@ impl Agent {
                 continue;
             }
             let idle = |r: &Registration| r.reg_id > 1 && !r.is_live() && r.alarm != 0;
-            let place = match self.registrations.iter().position(idle) {
+            let index = match self.registrations.iter().position(idle) {
                 // The set has changed: the flow that waits to be tried again
                 // belongs to the old one.
-                Some(place) => {
-                    self.registrations[place].routes = vec![route];
-                    place
+                Some(index) => {
+                    self.registrations[index].routes = vec![route];
+                    index
                 }
                 None if self.registrations.len() >= limits::EDGE_SET_MAX => return,
                 None => self.add(step.net, vec![route]),
             };
-            self.register(step, place);
+            self.register(step, index);
         }
     }
 
@@ -358,13 +358,13 @@ impl Agent {
 
     /// The flow of a binding has failed (O-25, O-26): it is registered anew
     /// after a while (O-27).
-    pub(super) fn lose(&mut self, step: &mut Step<'_>, place: usize, why: &'static str) {
-        let registration = &self.registrations[place];
+    pub(super) fn lose(&mut self, step: &mut Step<'_>, index: usize, why: &'static str) {
+        let registration = &self.registrations[index];
         let (reg_id, proxy) = (registration.reg_id, registration.proxy);
-        self.unbind(place);
-        let retry_s = self.back_off(step.net, place);
-        self.wait(step, place, retry_s);
-        self.registrations[place].is_patient = self.registered() > 0;
+        self.unbind(index);
+        let retry_s = self.back_off(step.net, index);
+        self.wait(step, index, retry_s);
+        self.registrations[index].is_patient = self.registered() > 0;
         self.hasten(step);
         if let Some(proxy) = proxy {
             tell(
@@ -379,8 +379,8 @@ impl Agent {
         }
     }
 
-    fn unbind(&mut self, place: usize) {
-        let registration = &mut self.registrations[place];
+    fn unbind(&mut self, index: usize) {
+        let registration = &mut self.registrations[index];
         registration.until = None;
         registration.keepalive = Keepalive::Still;
         registration.alarm = 0;
@@ -391,10 +391,10 @@ impl Agent {
     }
 
     /// Sends its next REGISTER then.
-    fn wait(&mut self, step: &mut Step<'_>, place: usize, wait_s: u64) {
+    fn wait(&mut self, step: &mut Step<'_>, index: usize, wait_s: u64) {
         let due = step.now + Duration::from_secs(wait_s);
         let alarm = self.alarm(step.net, due);
-        let registration = &mut self.registrations[place];
+        let registration = &mut self.registrations[index];
         (registration.alarm, registration.due) = (alarm, due);
         registration.is_patient = false;
     }
@@ -405,29 +405,29 @@ impl Agent {
         if self.registered() > 0 {
             return;
         }
-        for place in 0..self.registrations.len() {
-            let registration = &self.registrations[place];
+        for index in 0..self.registrations.len() {
+            let registration = &self.registrations[index];
             if registration.alarm == 0 || !registration.is_patient {
                 continue;
             }
             let due = registration.due;
-            let retry_s = self.back_off(step.net, place);
-            self.registrations[place].is_patient = false;
+            let retry_s = self.back_off(step.net, index);
+            self.registrations[index].is_patient = false;
             if step.now + Duration::from_secs(retry_s) < due {
-                self.wait(step, place, retry_s);
+                self.wait(step, index, retry_s);
             }
         }
     }
 
     /// O-27: uniform between half and all of `min(longest, base * 2^n)`.
-    fn back_off(&self, net: &mut Net, place: usize) -> u64 {
+    fn back_off(&self, net: &mut Net, index: usize) -> u64 {
         let (all_failed, some_work, longest) = limits::AGENT_BACK_OFF_S;
         let base = if self.registered() == 0 {
             all_failed
         } else {
             some_work
         };
-        let doublings = self.registrations[place].failures.saturating_sub(1).min(16);
+        let doublings = self.registrations[index].failures.saturating_sub(1).min(16);
         let wait = (base << doublings).min(longest);
         between(net, wait / 2, wait)
     }
@@ -449,19 +449,19 @@ impl Agent {
 
     /// Removes every binding, each over its own flow.
     pub(super) fn unregister(&mut self, step: &mut Step<'_>) {
-        for place in 0..self.registrations.len() {
-            if self.registrations[place].is_live() {
-                self.registrations[place].stage = Stage::Leaving;
-                self.register(step, place);
+        for index in 0..self.registrations.len() {
+            if self.registrations[index].is_live() {
+                self.registrations[index].stage = Stage::Leaving;
+                self.register(step, index);
             } else {
-                self.left(step.net, place);
+                self.left(step.net, index);
             }
         }
     }
 
-    fn left(&mut self, net: &mut Net, place: usize) {
-        self.unbind(place);
-        self.registrations[place].stage = Stage::Left;
+    fn left(&mut self, net: &mut Net, index: usize) {
+        self.unbind(index);
+        self.registrations[index].stage = Stage::Left;
         if self.registrations.iter().all(|r| r.stage == Stage::Left) {
             self.registrations.clear();
             (self.ready, self.patience) = (false, 0);

@@ -11,25 +11,25 @@ use crate::send::Event;
 impl Agent {
     /// Renews every call that is up and has no INVITE under way.
     pub(super) fn renew(&mut self, step: &mut Step<'_>) {
-        for place in 0..self.calls.len() {
-            let call = &self.calls[place];
+        for index in 0..self.calls.len() {
+            let call = &self.calls[index];
             let number = call.number;
             let waits = self.requests.iter().any(
                 |ask| matches!(ask.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
             );
             if matches!(call.stage, Stage::Up) && call.unacked.is_none() && !waits {
-                self.renew_call(step, place);
+                self.renew_call(step, index);
             }
         }
     }
 
-    fn renew_call(&mut self, step: &mut Step<'_>, place: usize) {
-        let purpose = Purpose::Renew(self.calls[place].number);
-        let Some(mut ask) = self.next_within(place, purpose, "INVITE") else {
+    fn renew_call(&mut self, step: &mut Step<'_>, index: usize) {
+        let purpose = Purpose::Renew(self.calls[index].number);
+        let Some(mut ask) = self.next_within(index, purpose, "INVITE") else {
             return;
         };
         ask.contact = Contact::Target;
-        match self.way(step, place, &ask) {
+        match self.way(step, index, &ask) {
             Ok(flow) => {
                 if let Some((_, addr)) = step.net.flows.reached_at(flow) {
                     sdp::offer(addr, step.net.secrets.chance(), &mut ask.body);
@@ -48,10 +48,10 @@ impl Agent {
         ask: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some(place) = self.call_place(number) else {
+        let Some(index) = self.call_place(number) else {
             return;
         };
-        let call = &mut self.calls[place];
+        let call = &mut self.calls[index];
         call.flow = ask.flow;
         let Some(mut dialog) = call.dialog.take() else {
             return;
@@ -62,7 +62,7 @@ impl Agent {
             dialog.target = target;
         }
         let acked = self.ack(step, &dialog);
-        let call = &mut self.calls[place];
+        let call = &mut self.calls[index];
         call.acked = acked;
         call.invite = ask.number;
         call.dialog = Some(dialog);

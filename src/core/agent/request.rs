@@ -179,8 +179,8 @@ impl Agent {
     }
 
     pub(super) fn take_request(&mut self, number: u32) -> Option<ClientRequest> {
-        let place = self.requests.iter().position(|ask| ask.number == number)?;
-        Some(self.requests.remove(place))
+        let index = self.requests.iter().position(|ask| ask.number == number)?;
+        Some(self.requests.remove(index))
     }
 
     /// Sends it over `flow`, in a transaction of its own.
@@ -214,19 +214,19 @@ impl Agent {
 
     /// A response to one of our requests.
     pub(super) fn heard(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
-        let Some(place) = self.requests.iter().position(|ask| ask.number == number) else {
+        let Some(index) = self.requests.iter().position(|ask| ask.number == number) else {
             // The request has had its final answer.
             return self.heard_late(step, number, response);
         };
-        self.requests[place].heard = true;
-        if let Some(flow) = self.requests[place].flow {
+        self.requests[index].heard = true;
+        if let Some(flow) = self.requests[index].flow {
             self.pong(step, flow);
         }
         if response.status < 200 {
-            let purpose = self.requests[place].purpose;
+            let purpose = self.requests[index].purpose;
             return self.provisional(step, purpose, response);
         }
-        let ask = self.requests.remove(place);
+        let ask = self.requests.remove(index);
         match response.status {
             200..300 => self.accepted(step, ask, response),
             300..=399 => self.redirected(step, ask, response),

@@ -42,8 +42,8 @@ impl Edge {
         let own = request.message.routes().iter().take(pass.plan.pop);
         let own = own.map(|route| route.value.of(request.bytes));
         let route = pass.net.pool.build(limits::TOKEN_MAX, |out| {
-            for (place, value) in own.enumerate() {
-                if place > 0 {
+            for (index, value) in own.enumerate() {
+                if index > 0 {
                     out.extend_from_slice(b", ");
                 }
                 out.extend_from_slice(value);

@@ -72,7 +72,7 @@ impl Edge {
         let members = &self.settings.members;
         let size = limits::EDGE_SET_MAX;
         set::choose(self.own, members, subscriber, v6, size, &mut self.places);
-        for member in self.places.iter().filter_map(|&place| members.get(place)) {
+        for member in self.places.iter().filter_map(|&index| members.get(index)) {
             let Some(ip) = member.public(v6).filter(|_| !member.retires) else {
                 continue;
             };

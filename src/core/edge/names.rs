@@ -60,30 +60,30 @@ impl Edge {
             return None;
         }
         let mut members = self.settings.members.iter();
-        let place =
+        let index =
             members.position(|member| member.name.as_bytes().eq_ignore_ascii_case(label))?;
-        (!self.is_name_of_home(host)).then_some(place)
+        (!self.is_name_of_home(host)).then_some(index)
     }
 
     /// Whether host and port of a URI are a name that leads to us: that of an edge,
     /// or one of those that the operator lists. A port is one of that edge's.
     pub(super) fn is_our_name(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
-        let place = self.member_named(host).or_else(|| {
+        let index = self.member_named(host).or_else(|| {
             let mut names = self.settings.names.iter();
             names
                 .any(|name| same_host(host, name.as_bytes()))
                 .then_some(self.own)
         });
-        let (Some(place), Some(port)) = (place, uri.port) else {
-            return place.is_some();
+        let (Some(index), Some(port)) = (index, uri.port) else {
+            return index.is_some();
         };
         let members = &self.settings.members;
         let mut locals = net.flows.locals().iter();
         members
-            .get(place)
+            .get(index)
             .is_some_and(|member| member.listens(port))
-            || place == self.own && locals.any(|local| !local.upstream && local.addr.port() == port)
+            || index == self.own && locals.any(|local| !local.upstream && local.addr.port() == port)
     }
 
     /// Whether the user part of a URI is a token as this cluster writes them, to

@@ -30,7 +30,7 @@ use crate::uri::{Scheme, Uri, host_ip};
 pub(super) enum RouteKind {
     /// The cluster, nobody in particular.
     Cluster,
-    /// A token of this cluster, which is returned besides.
+    /// A token of this cluster. `classify` writes it to its argument `token`.
     Token,
     /// An RFC 5626 flow token, and the shard whose flow it is.
     Flow { flow: Flow, shard: u8 },
@@ -40,7 +40,8 @@ pub(super) enum RouteKind {
     /// The address of another edge: the value of its phone's side, but over TLS, where
     /// that is `Elsewhere` without a token.
     Sibling,
-    /// The cluster or a token (which is then returned besides), at another edge (D-E4).
+    /// The cluster or a token at another edge, of that index among the members (D-E4).
+    /// `classify` writes the token, if any, to its argument `token`.
     Elsewhere(usize),
     /// A token that does not verify.
     Bad(BadToken),
@@ -50,10 +51,10 @@ pub(super) enum RouteKind {
 
 /// The Route values at the front that are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Own {
-    /// How many.
+pub(super) struct OwnRoutes {
+    /// Number of Route values to take off.
     pub(super) count: usize,
-    /// What they say.
+    /// What the deciding one of them names.
     pub(super) what: RouteKind,
 }
 
@@ -111,11 +112,11 @@ impl Edge {
     ) -> RouteKind {
         // `maddr` decides whose it is (D-U12).
         let maddr = uri.param(bytes, "maddr").flatten();
-        let place = match maddr {
+        let index = match maddr {
             Some(maddr) => {
                 let ip = host_ip(maddr.of(bytes));
                 match ip.and_then(|ip| self.member_at(net, ip, uri.port)) {
-                    Some(place) => place,
+                    Some(index) => index,
                     // Nobody of the cluster lives there.
                     None => return RouteKind::Bad(BadToken::Malformed),
                 }
@@ -137,8 +138,8 @@ impl Edge {
                 Kind::Foreign => RouteKind::Bad(BadToken::Malformed),
             },
         };
-        if place != self.own && (what == nobody || what == RouteKind::Token) {
-            return RouteKind::Elsewhere(place);
+        if index != self.own && (what == nobody || what == RouteKind::Token) {
+            return RouteKind::Elsewhere(index);
         }
         what
     }
@@ -210,8 +211,8 @@ impl Edge {
     /// share it, and this edge takes what no other one claims.
     fn member_at(&self, net: &Net, ip: IpAddr, port: Option<u16>) -> Option<usize> {
         let members = &self.settings.members;
-        let claims = |place: &usize| {
-            members.get(*place).is_some_and(|member| {
+        let claims = |index: &usize| {
+            members.get(*index).is_some_and(|member| {
                 port.map_or_else(|| member.has(ip), |port| member.listens_at(ip, port))
             })
         };
@@ -220,27 +221,32 @@ impl Edge {
         places()
             .find(claims)
             .or_else(|| local().then_some(self.own))
-            .or_else(|| places().find(|place| members.get(*place).is_some_and(|m| m.has(ip))))
+            .or_else(|| places().find(|index| members.get(*index).is_some_and(|m| m.has(ip))))
     }
 
     /// Our values at the front of the Route set. `token` becomes the token in them,
     /// or says nothing.
-    pub(super) fn own_routes(&self, net: &Net, request: &Request<'_>, token: &mut Token) -> Own {
+    pub(super) fn own_routes(
+        &self,
+        net: &Net,
+        request: &Request<'_>,
+        token: &mut Token,
+    ) -> OwnRoutes {
         let bytes = request.bytes;
         let routes = request.message.routes();
-        let route = |place: usize| routes.get(place)?.uri.as_ref();
+        let route = |index: usize| routes.get(index)?.uri.as_ref();
         token.clear();
         let what = route(0).map_or(RouteKind::Foreign, |uri| {
             self.classify(net, bytes, uri, token)
         });
-        let one = Own {
+        let one = OwnRoutes {
             count: usize::from(what != RouteKind::Foreign),
             what,
         };
         let Some(second) = route(1).filter(|_| !is_whole(route(0), bytes)) else {
             return one;
         };
-        let pair = |what| Own { count: 2, what };
+        let pair = |what| OwnRoutes { count: 2, what };
         match what {
             RouteKind::Cluster | RouteKind::Address | RouteKind::Sibling => {
                 match self.token_at(net, bytes, second, token) {
@@ -287,7 +293,7 @@ impl Edge {
     fn are_both_names(&self, request: &Request<'_>) -> bool {
         let bytes = request.bytes;
         let routes = request.message.routes();
-        let uri = |place: usize| routes.get(place)?.uri.as_ref();
+        let uri = |index: usize| routes.get(index)?.uri.as_ref();
         let (Some(one), Some(other)) = (uri(0), uri(1)) else {
             return false;
         };

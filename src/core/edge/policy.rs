@@ -17,7 +17,7 @@ use crate::scan::{Method, Name};
 use crate::send::{End, Handoff, Hop, KeepaliveRole};
 use crate::stick::Reopen;
 use crate::time::Instant;
-use crate::trust::{Identities, Keep, MarkKey, Principal};
+use crate::trust::{IdentityHeaders, Keep, MarkKey, Principal};
 
 /// What a phone is told when no home takes its request.
 const HOMES_AWAY: (u16, &str) = (503, "No Home Takes Requests Now");
@@ -40,7 +40,7 @@ impl Trust for Edge {
         &self.marks
     }
 
-    fn identities(&self) -> &Identities {
+    fn identities(&self) -> &IdentityHeaders {
         &self.settings.rules.identities
     }
 

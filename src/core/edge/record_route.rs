@@ -40,7 +40,7 @@ use crate::omit::Omit;
 use crate::proxy::{Net, Pass, Request};
 use crate::scan::{Method, Name};
 use crate::send::Hop;
-use crate::trust::mark::{Mark, Own, PhoneName, begin_param, write_param};
+use crate::trust::mark::{Mark, MarkedValue, PhoneName, begin_param, write_param};
 use crate::uri::own::FLOW_PARAM;
 
 /// Octets of a value that is kept for the answers, about.
@@ -396,9 +396,9 @@ impl Edge {
 
 impl<'a> Value<'a> {
     /// The phone that it names.
-    const fn own(&self) -> Own<'a> {
+    const fn own(&self) -> MarkedValue<'a> {
         match *self {
-            Self::Token(token, flow) => Own {
+            Self::Token(token, flow) => MarkedValue {
                 user: token,
                 flow: match flow {
                     Some(flow) => flow,
@@ -406,7 +406,7 @@ impl<'a> Value<'a> {
                 },
             },
             Self::Known(user) | Self::Address(user, _) | Self::Name(user, _) => {
-                Own { user, flow: &[] }
+                MarkedValue { user, flow: &[] }
             }
         }
     }

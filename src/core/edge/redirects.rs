@@ -40,21 +40,21 @@ impl Edge {
         }
         let transport = pass.net.flows.transport(request.ingress.flow);
         let before = pass.plan.lines.len();
-        for place in self.token_places(token) {
-            let hop = self.member_hop(pass.net, place, request.ingress.flow);
-            let hop = hop.filter(|hop| place != self.own && !pass.net.is_down(pass.now, *hop));
+        for index in self.token_places(token) {
+            let hop = self.member_hop(pass.net, index, request.ingress.flow);
+            let hop = hop.filter(|hop| index != self.own && !pass.net.is_down(pass.now, *hop));
             // Where the homes reach it by the transport of this one.
-            let member = self.settings.members.get(place).filter(|_| hop.is_some());
+            let member = self.settings.members.get(index).filter(|_| hop.is_some());
             let addr = member.and_then(|member| member.peer_addrs(transport).next());
             if let Some(addr) = addr {
-                let place = At {
+                let at = At {
                     addr,
                     transport,
                     secure: pass.plan.is_secure(pass.request),
                 };
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");
-                self.write_at(text, kept.get(..count)?, place, lines);
+                self.write_at(text, kept.get(..count)?, at, lines);
                 lines.extend_from_slice(b"\r\n");
             }
         }

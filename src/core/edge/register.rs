@@ -59,13 +59,13 @@ impl Edge {
             RouteKind::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
                 return Verdict::Answer(Reply::stateless(482, "Relayed Twice Between Edges"));
             }
-            RouteKind::Elsewhere(place) => {
+            RouteKind::Elsewhere(index) => {
                 // D-E4: the phone means another edge; that one is not its first hop,
                 // and takes what comes from here for vouched for.
                 if let Some(reply) = self.strays(pass) {
                     return Verdict::Answer(reply);
                 }
-                return self.forward_to(pass, place);
+                return self.forward_to(pass, index);
             }
             RouteKind::Bad(_) => {
                 pass.net.counters.bad_tokens += 1;
@@ -179,7 +179,7 @@ impl Edge {
         }
         let old = same.map(|token| self.token_set(token));
         let old = old.filter(|set| {
-            set.iter().any(|place| place == self.own) && set.iter().count() == token.edges().count()
+            set.iter().any(|index| index == self.own) && set.iter().count() == token.edges().count()
         });
         let refresh = old.is_some();
         let v6 = is_v6(net, request);

@@ -219,14 +219,14 @@ impl Edge {
 
     fn others(&self, edges: EdgeSet) -> impl Iterator<Item = usize> + use<> {
         let own = self.own;
-        edges.iter().filter(move |place| *place != own)
+        edges.iter().filter(move |index| *index != own)
     }
 
     /// Writes the header lines the phone gets.
     fn tell(&self, net: &Net, told: &Told<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
         if told.initial {
-            for place in self.others(told.edges) {
-                self.outbound_proxy(told, place, out);
+            for index in self.others(told.edges) {
+                self.outbound_proxy(told, index, out);
             }
         }
         // O-9
@@ -239,8 +239,8 @@ impl Edge {
 
     /// The Path URI without `ob`, with the address of the other edge; port and
     /// transport where they are not what `maddr` alone means (B-3).
-    fn outbound_proxy(&self, told: &Told<'_>, place: usize, out: &mut Vec<u8>) {
-        let member = self.settings.members.get(place);
+    fn outbound_proxy(&self, told: &Told<'_>, index: usize, out: &mut Vec<u8>) {
+        let member = self.settings.members.get(index);
         let transport = told.transport;
         let addr = member.and_then(|member| member.public_addr(transport, told.v6));
         // One that its family does not lead to was of its set before.
@@ -248,24 +248,24 @@ impl Edge {
             return;
         };
         out.extend_from_slice(b"Outbound-Proxy: ");
-        let place = At {
+        let at = At {
             addr,
             transport,
             secure: told.secure,
         };
-        self.write_at(told.token, &[b"lr"], place, out);
+        self.write_at(told.token, &[b"lr"], at, out);
         out.extend_from_slice(b"\r\n");
     }
 
     /// Writes the URI of a token at the edge that is there, in brackets: its
     /// address as `maddr`, port and transport where they are not what that
     /// alone means.
-    pub(super) fn write_at(&self, token: &[u8], params: &[&[u8]], place: At, out: &mut Vec<u8>) {
+    pub(super) fn write_at(&self, token: &[u8], params: &[&[u8]], at: At, out: &mut Vec<u8>) {
         let At {
             addr,
             transport,
             secure,
-        } = place;
+        } = at;
         let port = addr.port();
         let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
         for part in [scheme, token, b"@", self.settings.cluster.as_bytes()] {

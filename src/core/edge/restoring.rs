@@ -82,9 +82,9 @@ impl Edge {
     /// The edges that a row names, of those that there are.
     fn named(&mut self, row: &Row<'_>) -> EdgeSet {
         let members = &self.settings.members;
-        let place = |name: &[u8]| members.iter().position(|it| it.name.as_bytes() == name);
+        let index = |name: &[u8]| members.iter().position(|it| it.name.as_bytes() == name);
         self.places.clear();
-        self.places.extend(row.edges().filter_map(place));
+        self.places.extend(row.edges().filter_map(index));
         match EdgeSet::new(&self.places) {
             Some(set) if !self.places.is_empty() => set,
             Some(_) | None => self.alone(),
@@ -150,8 +150,8 @@ impl Edge {
         let value = step.net.pool.build(limits::FLOW_ROW_MAX, |out| {
             let shard = step.net.shard_set.own;
             row::write_value(registration, shard, local, peer, clock, out);
-            for place in registration.edges.iter() {
-                if let Some(member) = self.settings.members.get(place) {
+            for index in registration.edges.iter() {
+                if let Some(member) = self.settings.members.get(index) {
                     row::write_name(member.name.as_bytes(), out);
                 }
             }

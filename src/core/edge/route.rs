@@ -14,7 +14,7 @@
 //!   anything on for him by way of the home.
 
 use super::homes::push_in_order;
-use super::own::{Own, RouteKind};
+use super::own::{OwnRoutes, RouteKind};
 use super::record_route::Direction;
 use super::state::Edge;
 use super::{BadToken, Token};
@@ -55,8 +55,8 @@ impl Edge {
                 let (status, _) = bad.answer();
                 Verdict::refuse(status, "Token Not Valid Here")
             }
-            RouteKind::Elsewhere(place) if principal == Principal::Home => {
-                self.forward_to(pass, place)
+            RouteKind::Elsewhere(index) if principal == Principal::Home => {
+                self.forward_to(pass, index)
             }
             // The edge that a redirect named relays what names it to another one,
             // whose 430 then says that none of them has the flow (H-12).
@@ -92,7 +92,7 @@ impl Edge {
         &self,
         net: &Net,
         request: &Request<'_>,
-        own: Own,
+        own: OwnRoutes,
         token: &mut Token,
     ) -> Option<RouteKind> {
         let uri = request.message.target()?;
@@ -302,8 +302,8 @@ impl Edge {
     ) {
         let first = pass.plan.targets.len();
         let asks_outside = !pass.net.omit.leaves_out(Omit::Outside);
-        let mut push = |place: usize, is_down: bool| {
-            let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
+        let mut push = |index: usize, is_down: bool| {
+            let hop = self.member_hop(pass.net, index, pass.request.ingress.flow);
             let hop = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down);
             if let Some(hop) = hop.filter(|_| pass.plan.targets.len() < first + limits::EDGES_ASKED)
             {
@@ -313,11 +313,11 @@ impl Edge {
         for is_down in is_down {
             let named = self.token_places(token);
             named
-                .filter(|place| *place != self.own)
-                .for_each(|place| push(place, *is_down));
+                .filter(|index| *index != self.own)
+                .for_each(|index| push(index, *is_down));
         }
         if asks_outside {
-            self.outside(token).for_each(|place| push(place, false));
+            self.outside(token).for_each(|index| push(index, false));
         }
         for target in pass.plan.targets.iter_mut().skip(first) {
             target.is_for_flow = true;
@@ -325,10 +325,10 @@ impl Edge {
     }
 
     /// D-E4: the value names another edge; it goes there as it is.
-    pub(super) fn forward_to(&self, pass: &mut Pass<'_, '_>, place: usize) -> Verdict {
+    pub(super) fn forward_to(&self, pass: &mut Pass<'_, '_>, index: usize) -> Verdict {
         pass.plan.pop = 0;
         pass.net.counters.relays += 1;
-        let hop = self.member_hop(pass.net, place, pass.request.ingress.flow);
+        let hop = self.member_hop(pass.net, index, pass.request.ingress.flow);
         pass.plan.targets.extend(hop.map(Target::at));
         Verdict::Forward
     }

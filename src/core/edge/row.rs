@@ -278,9 +278,9 @@ mod tests {
         for len in 0..b"....++joeexample.com".len() {
             assert_eq!(Row::read(clock(50), &key[..len], &value), None, "{len}");
         }
-        let changed = |place: usize, to: u8| {
+        let changed = |index: usize, to: u8| {
             let mut value = value.clone();
-            value[place] = to;
+            value[index] = to;
             is_live(at(50), WALL, &key, &value)
         };
         assert!(changed(0, 1) && !changed(0, 2) && !changed(20, 5));

@@ -32,20 +32,20 @@ impl EdgeSet {
         let mut set = Self {
             places: [NOBODY; EDGE_SET_MAX],
         };
-        for (at, place) in places.enumerate() {
-            let place = u8::try_from(place).ok().filter(|_| place < MEMBERS_MAX)?;
-            *set.places.get_mut(at)? = place;
+        for (at, index) in places.enumerate() {
+            let index = u8::try_from(index).ok().filter(|_| index < MEMBERS_MAX)?;
+            *set.places.get_mut(at)? = index;
         }
         Some(set)
     }
 
     /// The set of one member; of none when the place is not below `MEMBERS_MAX`.
     #[must_use]
-    pub fn of(place: usize) -> Self {
+    pub fn of(index: usize) -> Self {
         let none = Self {
             places: [NOBODY; EDGE_SET_MAX],
         };
-        Self::new(&[place]).unwrap_or(none)
+        Self::new(&[index]).unwrap_or(none)
     }
 
     /// The places, in order.
@@ -76,13 +76,13 @@ pub fn choose(
     let key = subscriber_hash(subscriber);
     let site = members.get(own).map(|member| &member.site);
     let mut best = [((false, 0), usize::MAX); EDGE_SET_MAX];
-    for (place, member) in members
+    for (index, member) in members
         .iter()
         .enumerate()
-        .filter(|&(place, member)| place != own && !member.retires && member.public(v6).is_some())
+        .filter(|&(index, member)| index != own && !member.retires && member.public(v6).is_some())
     {
         let is_apart = site != Some(&member.site);
-        let mut entry = ((is_apart, weight(key, member)), place);
+        let mut entry = ((is_apart, weight(key, member)), index);
         for held in &mut best {
             // Equal weights: the earlier member stays ahead.
             if held.1 == usize::MAX || entry.0 > held.0 {
@@ -94,8 +94,8 @@ pub fn choose(
     out.extend(
         best.iter()
             .take(room)
-            .map(|&(_, place)| place)
-            .filter(|&place| place != usize::MAX),
+            .map(|&(_, index)| index)
+            .filter(|&index| index != usize::MAX),
     );
 }
 
@@ -219,10 +219,10 @@ mod tests {
                 load[chosen(0, &members, &user.to_string(), 2)[1]] += 1;
             }
             let fair = 10_000 / (count - 1);
-            for (place, &users) in load.iter().enumerate().skip(1) {
+            for (index, &users) in load.iter().enumerate().skip(1) {
                 assert!(
                     users.abs_diff(fair) * 5 <= fair,
-                    "{count} members: {place} has {users} of {fair}"
+                    "{count} members: {index} has {users} of {fair}"
                 );
             }
             assert_eq!(load[0], 0);
@@ -252,8 +252,8 @@ mod tests {
     #[test]
     fn the_backup_is_of_another_site_while_there_is_one() {
         let mut members = cluster(8);
-        for (place, member) in members.iter_mut().enumerate() {
-            member.site = ["north", "south"][place / 4].to_owned();
+        for (index, member) in members.iter_mut().enumerate() {
+            member.site = ["north", "south"][index / 4].to_owned();
         }
         let mut load = [0_usize; 8];
         for user in 0..4_000 {
@@ -269,7 +269,7 @@ mod tests {
         assert!(
             chosen(1, &members, "joe", 3)[1..]
                 .iter()
-                .all(|&place| place < 4)
+                .all(|&index| index < 4)
         );
     }
 

@@ -98,7 +98,7 @@ impl Edge {
         };
         let codec = Codec::new(&settings.token_keys, &common.unwrap_or_default());
         let others = settings.members.iter().enumerate();
-        let others = others.filter(|(place, _)| *place != own);
+        let others = others.filter(|(index, _)| *index != own);
         let mut registrations = Registrations::new(seed);
         if settings.keeps_flows {
             registrations.keep_notes();
@@ -187,7 +187,7 @@ impl Edge {
 
     pub(super) fn other_members(&self) -> impl Iterator<Item = &Member> {
         let all = self.settings.members.iter().enumerate();
-        let others = all.filter(|(place, _)| *place != self.own);
+        let others = all.filter(|(index, _)| *index != self.own);
         others.map(|(_, member)| member)
     }
 
@@ -221,9 +221,9 @@ impl Edge {
 
     /// The other members: a phone whose set is gone has come to one of them.
     pub(super) fn outside(&self, token: &Token) -> impl Iterator<Item = usize> {
-        let mut all = (0..self.settings.members.len()).filter(|place| *place != self.own);
+        let mut all = (0..self.settings.members.len()).filter(|index| *index != self.own);
         std::iter::from_fn(move || {
-            all.find(|place| self.token_places(token).all(|known| known != *place))
+            all.find(|index| self.token_places(token).all(|known| known != *index))
         })
     }
 
@@ -247,9 +247,9 @@ impl Edge {
     ) -> bool {
         let mut names: [&[u8]; limits::EDGE_SET_MAX] = Default::default();
         let mut count = 0;
-        for place in edges.iter() {
+        for index in edges.iter() {
             if let (Some(slot), Some(member)) =
-                (names.get_mut(count), self.settings.members.get(place))
+                (names.get_mut(count), self.settings.members.get(index))
             {
                 *slot = member.name.as_bytes();
                 count += 1;
@@ -263,8 +263,8 @@ impl Edge {
     /// How to reach another member: over the transport that `flow` speaks where
     /// the edges believe one another over that. Over TLS it proves the cluster's
     /// name, as all edges do (S-35).
-    pub(super) fn member_hop(&self, net: &mut Net, place: usize, flow: Flow) -> Option<Hop> {
-        let member = self.settings.members.get(place)?;
+    pub(super) fn member_hop(&self, net: &mut Net, index: usize, flow: Flow) -> Option<Hop> {
+        let member = self.settings.members.get(index)?;
         let over = |transport| member.peer_addr(net, transport);
         let tls = Some(Transport::Tls).filter(|_| !self.homes.are_clear());
         let all = [tls, Some(net.flows.transport(flow))];

@@ -200,8 +200,8 @@ impl Edge {
                 plan.targets.insert(0, Target::at(hop));
             }
         }
-        for (place, target) in plan.targets.iter_mut().enumerate() {
-            let before = place.checked_sub(1);
+        for (index, target) in plan.targets.iter_mut().enumerate() {
+            let before = index.checked_sub(1);
             target.after = before.and_then(|before| u8::try_from(before).ok());
         }
     }

@@ -22,8 +22,8 @@ impl Edge {
         let mut token = Token::new();
         match self.classify(step.net, uri, &parsed, &mut token) {
             RouteKind::Token => self.why_token(step, &token, &mut facts),
-            RouteKind::Elsewhere(place) => {
-                let member = self.settings.members.get(place);
+            RouteKind::Elsewhere(index) => {
+                let member = self.settings.members.get(index);
                 let name = member.map_or("nobody", |member| member.name.as_str());
                 facts.say("edge", format!("its maddr names {name}"));
                 if !token.is_empty() {

@@ -1,11 +1,10 @@
 //! On whose behalf a request comes to the home, and what he may have (P-6,
-//! RFC 3325; the table of who may do what, row by row).
+//! RFC 3325; the table "Who may do what" of the README, row by row).
 //!
 //! An edge vouches for the way a request came and says in P-Asserted-Identity
-//! which subscriber sent it; where it says nothing, nobody is known. Whoever
-//! calls in the name of a subscriber without that assertion is asked for his
-//! password; but not within a dialog whose mark he shows, and not when he calls
-//! for help.
+//! which subscriber sent it; where it says nothing, nobody is known. A request whose
+//! From is a subscriber's and that comes without that assertion is challenged, with two
+//! exceptions: it shows the mark of its dialog, or it is an emergency call.
 
 use super::authenticate::As;
 use super::policy::Home;
@@ -52,7 +51,7 @@ impl Home {
             (Principal::Home | Principal::Edge, Some(_)) | (Principal::Carrier, _) => {
                 Caller::Carrier
             }
-            // Somebody before us has asked.
+            // An edge has challenged him already.
             (Principal::Home | Principal::Edge, None) if !self.settings.challenges_calls => {
                 Caller::Subscriber
             }

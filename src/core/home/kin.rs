@@ -74,8 +74,8 @@ impl Home {
         let all = || self.location.bindings(step.now, aor);
         // The last one that stands in for this one, which may still be there.
         let heir = |one: &Binding| {
-            let place = all().position(|binding| binding == one);
-            let later = all().skip(place.map_or(0, |place| place + 1));
+            let index = all().position(|binding| binding == one);
+            let later = all().skip(index.map_or(0, |index| index + 1));
             let other = later.filter(|later| later.flow.is_some() && later.flow != one.flow);
             other.filter(|later| one.is_followed_by(later)).last()
         };

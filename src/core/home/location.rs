@@ -153,7 +153,7 @@ impl Location {
     pub fn bindings(&self, now: Instant, aor: &[u8]) -> impl Iterator<Item = &Binding> {
         let bindings = self
             .find(aor)
-            .map_or(&[][..], |place| &self.aors[place].bindings);
+            .map_or(&[][..], |index| &self.aors[index].bindings);
         bindings.iter().filter(move |binding| binding.is_live(now))
     }
 
@@ -175,10 +175,10 @@ impl Location {
         changes: &[Change<'_>],
     ) -> Result<(), Conflict> {
         let found = self.find(aor);
-        let existing = found.map_or(&[][..], |place| &self.aors[place].bindings);
+        let existing = found.map_or(&[][..], |index| &self.aors[index].bindings);
         let plan = Plan::new(now, existing, register, changes)?;
-        let place = match found {
-            Some(place) => place,
+        let index = match found {
+            Some(index) => index,
             None if plan.adds_nothing() => return Ok(()),
             None if self.is_full() => return Err(Conflict::Full),
             None => {
@@ -189,8 +189,8 @@ impl Location {
                 self.aors.len() - 1
             }
         };
-        plan.carry_out(now, &mut self.aors[place].bindings);
-        self.remove_if_empty(place);
+        plan.carry_out(now, &mut self.aors[index].bindings);
+        self.remove_if_empty(index);
         Ok(())
     }
 
@@ -206,27 +206,27 @@ impl Location {
         call_id: &[u8],
         cseq: u32,
     ) -> Result<(), Conflict> {
-        let Some(place) = self.find(aor) else {
+        let Some(index) = self.find(aor) else {
             return Ok(());
         };
-        let bindings = &mut self.aors[place].bindings;
+        let bindings = &mut self.aors[index].bindings;
         let is_late = |b: &Binding| b.is_live(now) && b.call_id() == call_id && cseq <= b.cseq;
         if bindings.iter().any(is_late) {
             return Err(Conflict::OutOfOrder);
         }
         bindings.clear();
-        self.remove_if_empty(place);
+        self.remove_if_empty(index);
         Ok(())
     }
 
     /// Removes every contact of an address of record, whatever its owner asks for,
     /// and gives them back; some may have expired.
     pub fn take(&mut self, aor: &[u8]) -> Vec<Binding> {
-        let Some(place) = self.find(aor) else {
+        let Some(index) = self.find(aor) else {
             return Vec::new();
         };
-        let bindings = std::mem::take(&mut self.aors[place].bindings);
-        self.remove_if_empty(place);
+        let bindings = std::mem::take(&mut self.aors[index].bindings);
+        self.remove_if_empty(index);
         bindings
     }
 
@@ -271,7 +271,7 @@ impl Location {
         let hash = self.hasher.hash_one(name);
         let found = self
             .by_name
-            .find(hash, |place| *self.aors[*place].name == *name)
+            .find(hash, |index| *self.aors[*index].name == *name)
             .copied();
         self.last.set(found.unwrap_or(last));
         found
@@ -280,32 +280,32 @@ impl Location {
     /// The name is not there yet.
     fn insert(&mut self, aor: Aor) {
         let hash = self.hasher.hash_one(&*aor.name);
-        let place = self.aors.len();
+        let index = self.aors.len();
         self.aors.push(aor);
-        self.last.set(place);
+        self.last.set(index);
         let (aors, hasher) = (&self.aors, &self.hasher);
         self.by_name
-            .insert_unique(hash, place, |place| hasher.hash_one(&*aors[*place].name));
+            .insert_unique(hash, index, |index| hasher.hash_one(&*aors[*index].name));
     }
 
-    fn remove_if_empty(&mut self, place: usize) -> bool {
+    fn remove_if_empty(&mut self, index: usize) -> bool {
         if self
             .aors
-            .get(place)
+            .get(index)
             .is_none_or(|aor| !aor.bindings.is_empty())
         {
             return false;
         }
         let last = self.aors.len() - 1;
-        let hash = self.hasher.hash_one(&*self.aors[place].name);
-        if let Ok(entry) = self.by_name.find_entry(hash, |at| *at == place) {
+        let hash = self.hasher.hash_one(&*self.aors[index].name);
+        if let Ok(entry) = self.by_name.find_entry(hash, |at| *at == index) {
             entry.remove();
         }
         let moved = self.hasher.hash_one(&*self.aors[last].name);
         if let Some(at) = self.by_name.find_mut(moved, |at| *at == last) {
-            *at = place;
+            *at = index;
         }
-        self.aors.swap_remove(place);
+        self.aors.swap_remove(index);
         true
     }
 }

@@ -300,19 +300,19 @@ mod tests {
     #[test]
     fn a_nonce_with_any_character_changed_is_forged() {
         let nonce = minted(NOW, 1);
-        for place in 0..nonce.len() {
+        for index in 0..nonce.len() {
             let mut other = nonce.clone();
-            other[place] = if other[place] == b'A' { b'B' } else { b'A' };
+            other[index] = if other[index] == b'A' { b'B' } else { b'A' };
             assert_eq!(
                 check(&KEY, &other, SOURCE, NOW),
                 Verdict::Forged,
-                "at {place}"
+                "at {index}"
             );
-            other[place] = b'=';
+            other[index] = b'=';
             assert_eq!(
                 check(&KEY, &other, SOURCE, NOW),
                 Verdict::Forged,
-                "at {place}"
+                "at {index}"
             );
         }
         assert_eq!(check(&KEY, &nonce[..47], SOURCE, NOW), Verdict::Forged);

@@ -25,7 +25,7 @@ use crate::send::{Clear, End, Handoff, Hop, Output};
 use crate::span::Span;
 use crate::stick::{Bound, Level, Reopen, Source, Table};
 use crate::time::{Duration, Instant};
-use crate::trust::{Identities, Ingress, MarkKey, Principal};
+use crate::trust::{IdentityHeaders, Ingress, MarkKey, Principal};
 use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 /// Addresses of record, and rows of the stickiness table, looked at per sweep:
@@ -325,7 +325,7 @@ impl Trust for Home {
         &self.marks
     }
 
-    fn identities(&self) -> &Identities {
+    fn identities(&self) -> &IdentityHeaders {
         &self.settings.identities
     }
 

@@ -393,10 +393,10 @@ impl Home {
             // Path is nearest the registrar first, Service-Route nearest the
             // phone first.
             let count = message.values(bytes, Name::Path).count();
-            for place in (0..count).rev() {
+            for index in (0..count).rev() {
                 let value = message
                     .values(bytes, Name::Path)
-                    .nth(place)
+                    .nth(index)
                     .unwrap_or_default();
                 out.extend_from_slice(value.of(bytes));
                 out.extend_from_slice(b", ");
@@ -506,8 +506,8 @@ fn reply_of(conflict: Conflict) -> Reply {
 
 /// Writes the values with `, ` between.
 fn join(bytes: &[u8], values: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
-    for (place, value) in values.enumerate() {
-        if place > 0 {
+    for (index, value) in values.enumerate() {
+        if index > 0 {
             out.extend_from_slice(b", ");
         }
         out.extend_from_slice(value.of(bytes));

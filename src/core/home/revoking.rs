@@ -40,9 +40,9 @@ pub(super) struct Revoking {
 impl Revoking {
     fn next(&mut self) -> Option<Box<[u8]>> {
         loop {
-            let (list, place) = self.lists.front_mut()?;
-            if let Some(aor) = list.get(*place) {
-                *place += 1;
+            let (list, index) = self.lists.front_mut()?;
+            if let Some(aor) = list.get(*index) {
+                *index += 1;
                 return Some(aor.clone());
             }
             self.lists.pop_front();

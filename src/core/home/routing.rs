@@ -21,7 +21,7 @@ use crate::scan::address::Address;
 use crate::scan::auth::Digest;
 use crate::scan::{Method, Name, first_value};
 use crate::send::{End, Hop};
-use crate::trust::mark::{Mark, Next, Own, write_param};
+use crate::trust::mark::{Mark, MarkedValue, Next, write_param};
 use crate::uri::{Scheme, Uri, is_sips, same_host};
 
 /// How far a request has come by its Routes.
@@ -368,9 +368,9 @@ impl Home {
         let learns = (cluster && known == 0 && shows_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
         let Plan { hops, targets, .. } = &mut *pass.plan;
-        for (place, &hop) in hops.iter().enumerate() {
+        for (index, &hop) in hops.iter().enumerate() {
             let is_known = matches!(hop, Hop::Flow(_));
-            let after = place
+            let after = index
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());
             targets.push(Target {
@@ -470,7 +470,9 @@ impl Home {
         let is_claim = |next: Next<'_>| self.names_cluster_node(next.uri());
         let is_peer = pass.request.ingress.principal.is_cluster_node();
         let is_false = !is_peer && Next::behind(bytes, message).is_some_and(is_claim);
-        let mark = self.marks.of_request(bytes, message, Own::default());
+        let mark = self
+            .marks
+            .of_request(bytes, message, MarkedValue::default());
         let mark = mark.filter(|_| !is_false);
         // P-17
         let scheme = if pass.plan.is_secure(pass.request) {

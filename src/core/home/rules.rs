@@ -44,8 +44,8 @@ pub fn preference(q: &[u8]) -> Option<u16> {
         b'1' => 1,
         _ => return None,
     };
-    for place in 0..3 {
-        let digit = *decimals.get(place).unwrap_or(&b'0');
+    for index in 0..3 {
+        let digit = *decimals.get(index).unwrap_or(&b'0');
         value = value * 10 + u16::from(digit - b'0');
     }
     (value <= 1000).then_some(value)

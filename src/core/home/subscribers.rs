@@ -54,13 +54,13 @@ impl Subscribers {
     /// The first line that is none, or that repeats a user of the same realm.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
         let mut subscribers = Self::default();
-        for (place, line) in text.lines().enumerate() {
+        for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let bad = |why| BadLine {
-                line: place + 1,
+                line: index + 1,
                 why,
             };
             let entry = Subscriber::parse(line).map_err(bad)?;
@@ -226,7 +226,7 @@ impl<'a> Secrets<'a> {
         let Some((name, value)) = word.split_once('=') else {
             return Err("what follows the realm is name=value, without spaces");
         };
-        let place = match name {
+        let index = match name {
             "password" if self.password.is_some() => return Err("the password is there twice"),
             "password" if value.is_empty() => return Err("the password is empty"),
             "password" => {
@@ -241,10 +241,10 @@ impl<'a> Secrets<'a> {
         let Ok(hash) = HEXLOWER_PERMISSIVE.decode(value.as_bytes()) else {
             return Err("a hash is not in hex");
         };
-        if hash.len() != Algorithm::STRONGEST_FIRST[place].digest_len() {
+        if hash.len() != Algorithm::STRONGEST_FIRST[index].digest_len() {
             return Err("a hash has the wrong length");
         }
-        match self.hashes[place].replace(hash) {
+        match self.hashes[index].replace(hash) {
             Some(_) => Err("a hash is there twice"),
             None => Ok(()),
         }

@@ -39,7 +39,7 @@ impl Unrecognised {
     fn see(&mut self, now: Instant, ip: IpAddr) -> bool {
         let known = self.sources.iter().position(|source| source.ip == ip);
         let mut source = match known {
-            Some(place) => self.sources.remove(place),
+            Some(index) => self.sources.remove(index),
             None => Source {
                 ip,
                 seen: 0,

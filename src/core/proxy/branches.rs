@@ -104,7 +104,7 @@ impl Proxy {
             && let Some(loss) = turn.keeps_back(branch.target.hop, context.class)
         {
             branch.state = State::Done(503);
-            context.restrained = Some(loss);
+            context.loss_asked = Some(loss);
             return self.stand_by(turn, slot, index, Failure::Silent(503));
         }
         let sent = send(turn, context, index, owner);
@@ -165,7 +165,7 @@ impl Proxy {
             // From outside it may be a proxy of others before the phone, which has
             // the same to say of a way (RFC 5626 §7, RFC 3263 §4.3).
             // An element of ours tells the two apart.
-            _ if branch.is_said && branch.is_inside => Failure::Said(status),
+            _ if branch.is_from_target && branch.is_inside => Failure::ByTarget(status),
             Some(_) => Failure::Answer(status),
             None => Failure::Silent(status),
         };
@@ -175,7 +175,7 @@ impl Proxy {
             turn.net.txns.cancel_timer(timer);
         }
         // One that was sent again is not sent a third time.
-        let alone = branch.last.is_none() && branch.standing != AnswerWeight::CutOff;
+        let alone = branch.last.is_none() && branch.answer_weight != AnswerWeight::CutOff;
         if status == branch.target.failure() && unheard && open && alone && branch.leave_stream() {
             let breadth = branch.breadth;
             self.launch(turn, slot, index, breadth);
@@ -357,7 +357,7 @@ fn send(
     // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
     // what is to be short.
     let asks = context.method == Method::Register || !net.liveness.peers.is_paced(flow);
-    let offers_keep = context.opens
+    let offers_keep = context.is_out_of_dialog
         && asks
         && net.flows.supports_overload_control(flow)
         && turn.policy.negotiates_keepalives(net, target.hop);

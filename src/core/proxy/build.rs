@@ -12,7 +12,7 @@ use crate::id::Transport;
 use crate::limits;
 use crate::scan::{Header, Name, Route};
 use crate::send::SentBy;
-use crate::trust::{Identities, Keep, identity};
+use crate::trust::{IdentityHeaders, Keep, identity};
 
 /// What a hop adds to a request without a route of its own, about.
 pub(super) const HOP_ROOM: usize = 160;
@@ -23,7 +23,7 @@ pub(super) fn common(
     request: &Request<'_>,
     plan: &Plan,
     valid: &Valid,
-    identities: Option<&Identities>,
+    identities: Option<&IdentityHeaders>,
     edits: &mut Edits,
 ) -> usize {
     let (bytes, message) = (request.bytes, request.message);

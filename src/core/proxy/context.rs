@@ -23,17 +23,18 @@ pub struct Context {
     pub ingress: Ingress,
     /// What the role noted.
     pub note: Note,
-    /// When it is accepted, its dialog is at the flow that it came on.
+    /// Of a target refresh (RFC 3261 §12.2): once it gets a 2xx, requests of its dialog go
+    /// to the flow that it came by.
     pub refresh: Option<Refresh>,
     /// Our Via says that a stranger sent it.
     pub(super) is_guest: bool,
     /// It belongs to no dialog yet: keep-alives may be agreed on with it (K-2).
-    pub(super) opens: bool,
+    pub(super) is_out_of_dialog: bool,
     /// What it is worth to a server that wants fewer (V-4).
     pub(super) class: Class,
-    /// The share that the server wants to lose which a branch of it was kept
-    /// from, in percent.
-    pub(super) restrained: Option<u8>,
+    /// Per cent of requests that the next server asked to be spared, where a branch was
+    /// not sent because of it.
+    pub(super) loss_asked: Option<u8>,
     pub(super) server: Option<ServerId>,
     /// The request with the common changes made; let go once it cannot be
     /// needed any more.
@@ -51,7 +52,7 @@ pub struct Context {
     pub(super) branches: Vec<Branch>,
     /// Transactions that still name this context.
     pub(super) live: u16,
-    /// How many Via lines it came with: those of an answer to whoever sent it.
+    /// Via lines of the request as received; an answer upstream has as many.
     pub(super) vias: usize,
     /// The Reason lines of the CANCEL that came (RFC 3326).
     pub(super) reason: Option<Buf>,
@@ -97,12 +98,12 @@ pub struct Branch {
     /// The final answer as it would go upstream, kept while others may be better.
     pub(super) last: Option<Buf>,
     pub(super) tcp_fallback: TcpFallback,
-    pub(super) standing: AnswerWeight,
+    pub(super) answer_weight: AnswerWeight,
     /// It went to an element of ours, and nobody else answers it.
     pub(super) is_inside: bool,
     /// Its final answer is that of whoever the request was for, and not of an
     /// element on the way there.
-    pub(super) is_said: bool,
+    pub(super) is_from_target: bool,
     /// It repeats one that was cut off, and is not repeated itself.
     pub(super) is_again: bool,
     /// A provisional other than 100 came.
@@ -150,9 +151,9 @@ impl Branch {
             due: Instant::ZERO,
             last: None,
             tcp_fallback: TcpFallback::None,
-            standing: AnswerWeight::Awaited,
+            answer_weight: AnswerWeight::Awaited,
             is_inside: false,
-            is_said: false,
+            is_from_target: false,
             is_again: false,
             rings: false,
             rang_out: false,
@@ -267,9 +268,9 @@ impl Context {
     /// it has the request by the other branch. One whose connection was lost is waited for
     /// only with such a 482, since nothing else says that its request arrived.
     pub(super) fn is_waiting(&self) -> bool {
-        let is_pending = |standing: AnswerWeight| {
+        let is_pending = |weight: AnswerWeight| {
             let mut branches = self.branches.iter();
-            branches.any(|branch| branch.is_pending() && branch.standing == standing)
+            branches.any(|branch| branch.is_pending() && branch.answer_weight == weight)
         };
         // 482: the phone has the request already, by the other branch.
         let is_met = |branch: &Branch| branch.state == State::Done(482);

@@ -38,7 +38,7 @@ impl Turn<'_> {
             // What was cancelled and never heard of is over as asked.
             (408, false) if context.closed => Some((487, "Request Terminated")),
             // V-4: who must wait is told so, unless he can do better elsewhere.
-            (503, false) if context.restrained.is_some() && !context.ingress.wants_report => {
+            (503, false) if context.loss_asked.is_some() && !context.ingress.wants_report => {
                 Some((503, "The Next Server Is Too Busy"))
             }
             // P-24: the next request might fare better elsewhere, except where an
@@ -97,14 +97,15 @@ impl Proxy {
                 lines.clear();
                 if status == 503 || said == 503 {
                     // Whoever it is, not all at once.
-                    turn.net.retry_after(context.restrained.unwrap_or(0), lines);
+                    turn.net.retry_after(context.loss_asked.unwrap_or(0), lines);
                 }
                 let again = &mut self.again;
                 let bytes = local_answer(turn.net, &base, again, from, said, reason, lines);
                 // P-20: it is said for whoever the request was for.
-                let is_said = best.is_some_and(|(index, _)| context.branches[index].is_said);
+                let is_from_target =
+                    best.is_some_and(|(index, _)| context.branches[index].is_from_target);
                 let speaks_for_him =
-                    mapped.is_none() && is_said && from.principal.is_cluster_node();
+                    mapped.is_none() && is_from_target && from.principal.is_cluster_node();
                 let bytes = if speaks_for_him {
                     say(turn.net, bytes, again)
                 } else {

@@ -14,7 +14,7 @@ use crate::id::{Flow, Transport};
 use crate::send::{End, Handoff, Hop};
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
-use crate::trust::{Identities, MarkKey, Principal};
+use crate::trust::{IdentityHeaders, MarkKey, Principal};
 
 /// A role of the proxy: all of the following together.
 pub trait Policy: Trust + Routing + Answers + Connections + Upkeep {}
@@ -31,7 +31,7 @@ pub trait Trust {
     fn marks(&self) -> &MarkKey;
     /// The headers that are taken off where a message enters the trust domain.
     /// Called for each request, response and CANCEL that comes from outside of it.
-    fn identities(&self) -> &Identities;
+    fn identities(&self) -> &IdentityHeaders;
     /// Whether a request that nothing is planned for yet shows the mark of its
     /// dialog in a Route of ours. Called where a shard with too much to do decides
     /// whether it takes a request within a dialog.

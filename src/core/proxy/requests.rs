@@ -16,7 +16,7 @@ use crate::txn::{self, ServerKey};
 
 impl Proxy {
     /// Finds out whether a request is known: a retransmission, an ACK and a CANCEL
-    /// end here, and what is new comes in where its source and the shard's load allow.
+    /// are dealt with here, and what is new comes in where its source and the shard's load allow.
     ///
     /// # Errors
     /// What became of it, where this was its end.
@@ -280,10 +280,10 @@ impl Proxy {
             ingress: request.ingress,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
             refresh: self.plan.refresh.take(),
-            opens: !request.in_dialog(),
+            is_out_of_dialog: !request.in_dialog(),
             is_guest: self.plan.is_guest,
             class: Class::Standing,
-            restrained: None,
+            loss_asked: None,
             server: None,
             base: Some(base),
             uri: Span::new(start, start + uri_len),

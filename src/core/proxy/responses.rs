@@ -116,7 +116,7 @@ impl Proxy {
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         if let Some(branch) = self.branch(slot, index) {
             turn.net.update_health(turn.now, &branch.target, response);
-            branch.is_said = turn.is_of_target(response);
+            branch.is_from_target = turn.is_of_target(response);
         }
         match response.status {
             ..200 => self.provisional(turn, slot, index, response),

@@ -21,7 +21,7 @@ pub(super) enum Failure {
     Answer(u16),
     /// This was answered by whoever the request was for: no other way leads to
     /// anybody else.
-    Said(u16),
+    ByTarget(u16),
     /// Nothing was heard, which comes to this.
     Silent(u16),
 }
@@ -31,7 +31,7 @@ impl Failure {
     const fn is_retryable(self) -> bool {
         match self {
             Self::Answer(status) | Self::Silent(status) => Context::is_retryable(status),
-            Self::Said(_) => false,
+            Self::ByTarget(_) => false,
         }
     }
 
@@ -102,7 +102,7 @@ impl Proxy {
             };
             let status = branch.lost(turn.net);
             // Its answer may have been lost, and not its request.
-            branch.standing = AnswerWeight::CutOff;
+            branch.answer_weight = AnswerWeight::CutOff;
             turn.net.counters.transport_failures += 1;
             self.ended(turn, slot, index, status, None);
             self.arm_final_deadline(turn, slot, index);
@@ -146,7 +146,7 @@ impl Proxy {
         // From now on its answer is worth waiting for only until somebody has answered: it
         // may be dead, and the caller would wait for Timer B with an answer at hand.
         if let Some(silent) = context.branches.get_mut(index) {
-            silent.standing = AnswerWeight::StandbyStarted;
+            silent.answer_weight = AnswerWeight::StandbyStarted;
         }
         turn.net.counters.overtaken += 1;
         self.launch(turn, slot, next, breadth);

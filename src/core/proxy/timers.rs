@@ -26,7 +26,7 @@ impl Proxy {
                         transport, addr, ..
                     } = branch.target.hop
                         && !heard
-                        && branch.standing != AnswerWeight::CutOff
+                        && branch.answer_weight != AnswerWeight::CutOff
                     {
                         if turn.policy.is_cluster_node(turn.net, branch.target.hop) {
                             turn.net.note_failure(
@@ -258,11 +258,11 @@ impl Proxy {
         let Some(branch) = branch.filter(|branch| {
             let unheard = matches!(branch.state, State::Trying { .. });
             let may_leave = unheard && matches!(branch.tcp_fallback, TcpFallback::Stream(_));
-            !may_leave || branch.standing == AnswerWeight::CutOff
+            !may_leave || branch.answer_weight == AnswerWeight::CutOff
         }) else {
             return false;
         };
-        branch.standing = AnswerWeight::CutOff;
+        branch.answer_weight = AnswerWeight::CutOff;
         true
     }
 
@@ -295,7 +295,7 @@ impl Proxy {
         });
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
             open && !lost.is_again
-                && lost.standing == AnswerWeight::Awaited
+                && lost.answer_weight == AnswerWeight::Awaited
                 && lost.state == State::Trying { cancel: false }
         }) else {
             return false;
@@ -310,7 +310,7 @@ impl Proxy {
         let Some(hop) = hop else {
             return false;
         };
-        lost.standing = AnswerWeight::CutOff;
+        lost.answer_weight = AnswerWeight::CutOff;
         let mut again = Branch::new(lost.target.clone());
         (again.is_again, again.tcp_fallback, again.target.hop) = (true, lost.tcp_fallback, hop);
         let breadth = lost.breadth;

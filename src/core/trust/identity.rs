@@ -36,13 +36,13 @@ const STRIPPED: [&str; 9] = [
 
 /// The headers that count, those that the operator adds included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identities {
+pub struct IdentityHeaders {
     /// More names.
     pub more: Vec<String>,
 }
 
-impl Identities {
-    /// Takes them off a message that comes from outside the trust domain.
+impl IdentityHeaders {
+    /// Takes the identity headers off a message that comes from outside the trust domain.
     pub(crate) fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
         for header in message.all(Name::Other) {
             if self.counts(bytes, header) {
@@ -51,14 +51,14 @@ impl Identities {
         }
     }
 
-    /// Whether a message has one of them.
+    /// Whether a message has an identity header.
     #[must_use]
     pub(crate) fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
         let mut headers = message.all(Name::Other);
         headers.any(|header| self.counts(bytes, header))
     }
 
-    /// Whether that header is one of them.
+    /// Whether that header is an identity header.
     #[must_use]
     pub fn counts(&self, bytes: &[u8], header: &Header) -> bool {
         if header.name != Name::Other {
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_only_the_trust_domain_may_say_is_taken_off() {
         // I-1, I-2
-        let identities = Identities {
+        let identities = IdentityHeaders {
             more: vec!["X-Billing".to_owned()],
         };
         check(

@@ -93,14 +93,14 @@ pub enum Next<'a> {
 /// The value of ours that a mark stands in, as far as it says which phone it is
 /// of.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Own<'a> {
+pub struct MarkedValue<'a> {
     /// Its user part: a token, or a flow token.
     pub user: &'a [u8],
     /// The flow token that stands beside a token.
     pub flow: &'a [u8],
 }
 
-impl<'a> Own<'a> {
+impl<'a> MarkedValue<'a> {
     fn of(uri: &'a [u8]) -> Self {
         let Way { user, flow, .. } = Way::of(uri);
         Self { user, flow }
@@ -131,8 +131,8 @@ impl<'a> Next<'a> {
 pub struct Shown {
     /// One at least.
     pub any: bool,
-    /// One for which an edge sends it by its Route: not to the phone whose flow it
-    /// has, which is there whatever stands in the Route.
+    /// One of the side of the phone that the edge serves (`CalledOut`, `CallingOut`): the
+    /// request is from that phone and goes on by its Route, not to the phone.
     pub leads_on: bool,
 }
 
@@ -147,12 +147,12 @@ impl std::fmt::Debug for MarkKey {
 }
 
 /// What a mark is over: the dialog as one side names it, and the way.
-struct Said<'a> {
+struct MarkInput<'a> {
     call_id: &'a [u8],
     /// The tag of the side that the mark is for; none where it is not known.
     own_tag: Option<&'a [u8]>,
     peer_tag: &'a [u8],
-    own: Own<'a>,
+    own: MarkedValue<'a>,
     next: Next<'a>,
 }
 
@@ -172,15 +172,15 @@ impl MarkKey {
         Self(Cmac::new(&derived.into()))
     }
 
-    fn mac(&self, side: Side, said: &Said<'_>) -> [u8; BLOCK] {
+    fn mac(&self, side: Side, input: &MarkInput<'_>) -> [u8; BLOCK] {
         let mut text = Text::of(&self.0);
         text.put(&[side.letter()]);
-        text.field(said.call_id);
-        text.field(said.peer_tag);
-        text.field(said.own_tag.unwrap_or_default());
-        text.field(said.own.user);
-        text.field(said.own.flow);
-        let (kind, uri) = match said.next {
+        text.field(input.call_id);
+        text.field(input.peer_tag);
+        text.field(input.own_tag.unwrap_or_default());
+        text.field(input.own.user);
+        text.field(input.own.flow);
+        let (kind, uri) = match input.next {
             Next::Route(uri) => (b'r', uri),
             Next::Target(uri) => (b't', uri),
         };
@@ -202,8 +202,8 @@ impl MarkKey {
         text.end()
     }
 
-    fn mark(&self, side: Side, said: &Said<'_>) -> Mark {
-        let mac = self.mac(side, said);
+    fn mark(&self, side: Side, input: &MarkInput<'_>) -> Mark {
+        let mac = self.mac(side, input);
         let mut text = [side.letter(); TEXT_LEN];
         BASE32_DNSSEC.encode_mut(&mac[..MAC_LEN], &mut text[1..]);
         Mark(text)
@@ -213,18 +213,34 @@ impl MarkKey {
     /// says this. `None` where the request names no dialog, or nobody who could
     /// be answered.
     #[must_use]
-    pub(crate) fn of_request(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
+    pub(crate) fn of_request(
+        &self,
+        bytes: &[u8],
+        message: &Message,
+        own: MarkedValue<'_>,
+    ) -> Option<Mark> {
         self.of(Side::Called, bytes, message, own)
     }
 
     /// The mark for the side that a request goes to which a phone has sent.
     #[must_use]
-    pub(crate) fn of_phone(&self, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
+    pub(crate) fn of_phone(
+        &self,
+        bytes: &[u8],
+        message: &Message,
+        own: MarkedValue<'_>,
+    ) -> Option<Mark> {
         self.of(Side::CalledOut, bytes, message, own)
     }
 
-    fn of(&self, side: Side, bytes: &[u8], message: &Message, own: Own<'_>) -> Option<Mark> {
-        let said = Said {
+    fn of(
+        &self,
+        side: Side,
+        bytes: &[u8],
+        message: &Message,
+        own: MarkedValue<'_>,
+    ) -> Option<Mark> {
+        let input = MarkInput {
             own,
             call_id: call_id(bytes, message)?,
             // In a dialog that there is already the tag of the called side is known.
@@ -232,14 +248,15 @@ impl MarkKey {
             peer_tag: from_tag(bytes, message)?,
             next: Next::behind(bytes, message)?,
         };
-        Some(self.mark(side, &said))
+        Some(self.mark(side, &input))
     }
 
-    /// Puts the mark for the calling side in the place of the one that the
-    /// request carried, and `turned.there` in the place of our value where the calling
-    /// side needs another one; `is_own` knows that value from others. Unless `is_claim`
-    /// says of who is behind us by the answer that nobody who gave it has him there: false
-    /// when there is such a claim.
+    /// Replaces the mark of the called side in an answer by that of the calling side, and
+    /// with it our whole value where the calling side needs another one (`turned.there`).
+    /// `is_own` knows our value from others.
+    ///
+    /// Returns false and changes nothing where the answer names a next hop that its sender
+    /// cannot vouch for, of which `is_claim` knows.
     pub fn turn(
         &self,
         turned: &Turned<'_>,
@@ -249,23 +266,23 @@ impl MarkKey {
         is_own: impl Fn(&[u8]) -> bool,
         is_claim: impl Fn(Next<'_>) -> bool,
     ) -> bool {
-        let Some((place, said)) = turned.find(bytes, message, is_own) else {
+        let Some((place, input)) = turned.find(bytes, message, is_own) else {
             return true;
         };
-        let Some(said) = said else {
+        let Some(input) = input else {
             if let Some(there) = turned.unmarked() {
                 edits.replace(place, |out| out.extend_from_slice(there));
             }
             return true;
         };
-        if is_claim(said.next) {
+        if is_claim(input.next) {
             return false;
         }
         let side = match turned.mark.0.first() {
             Some(b'p') => Side::CallingOut,
             Some(_) | None => Side::Calling,
         };
-        let mark = self.mark(side, &said);
+        let mark = self.mark(side, &input);
         edits.replace(place, |out| {
             out.extend_from_slice(turned.there.unwrap_or_default());
             out.extend_from_slice(&mark.0);
@@ -302,8 +319,8 @@ impl MarkKey {
         let user = |uri: &Uri| uri.user.map(|user| user.of(bytes));
         let named = ours.clone().filter_map(user).next_back();
         let ours = ours.filter(|uri| user(uri) == named);
-        let marks =
-            ours.filter_map(|uri| Some((mark_of(bytes, uri)?, Own::of(uri.whole.of(bytes)))));
+        let marks = ours
+            .filter_map(|uri| Some((mark_of(bytes, uri)?, MarkedValue::of(uri.whole.of(bytes)))));
         let good = marks.filter(|&(text, own)| self.verify(text, own, bytes, message, next));
         good.fold(Shown::default(), |shown, (text, _)| Shown {
             any: true,
@@ -317,7 +334,7 @@ impl MarkKey {
     pub fn verify(
         &self,
         text: &[u8],
-        own: Own<'_>,
+        own: MarkedValue<'_>,
         bytes: &[u8],
         message: &Message,
         next: Next<'_>,
@@ -339,14 +356,14 @@ impl MarkKey {
         };
         let own_tag = from_tag(bytes, message);
         let matches = |own_tag| {
-            let said = Said {
+            let input = MarkInput {
                 call_id,
                 own_tag,
                 peer_tag,
                 own,
                 next,
             };
-            shown.begins(&self.mac(side, &said))
+            shown.begins(&self.mac(side, &input))
         };
         // The called side's was made before it had a tag, or when it had one.
         let is_called = matches!(side, Side::Called | Side::CalledOut);

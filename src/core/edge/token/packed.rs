@@ -176,8 +176,8 @@ const DIALLED: &[u8; 15] = b"0123456789+*-._";
 const END: u8 = 15;
 
 fn digit(byte: u8) -> Option<u8> {
-    let place = DIALLED.iter().position(|&digit| digit == byte)?;
-    u8::try_from(place).ok()
+    let index = DIALLED.iter().position(|&digit| digit == byte)?;
+    u8::try_from(index).ok()
 }
 
 fn is_number(user: &[u8]) -> bool {

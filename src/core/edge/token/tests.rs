@@ -334,11 +334,11 @@ fn the_form_before_this_one_is_read() {
     assert_eq!(text(&codec, &JOE, PAIR), now);
     assert_eq!(Kind::of(before), Kind::Sealed);
     assert!(codec.writes_like(now) && !codec.writes_like(before));
-    for place in 0..before.len() {
+    for index in 0..before.len() {
         let mut bent = before.to_vec();
-        bent[place] = if bent[place] == b'q' { b'r' } else { b'q' };
+        bent[index] = if bent[index] == b'q' { b'r' } else { b'q' };
         let found = read(&codec, &bent);
-        assert!(found.is_err(), "{place}: {found:?}");
+        assert!(found.is_err(), "{index}: {found:?}");
     }
 }
 

@@ -55,15 +55,15 @@ impl Plan {
     /// behind a NAT that gives it port after port, or after a restart.
     fn left_behind(&self, now: Instant, existing: &[Binding]) -> Option<usize> {
         let puts = || self.steps.iter().filter_map(|step| step.puts.as_ref());
-        let is_moved = |(place, binding): &(usize, &Binding)| {
+        let is_moved = |(index, binding): &(usize, &Binding)| {
             let is_same = |put: &Binding| {
                 binding.instance().is_some() && put.instance() == binding.instance()
             };
-            let stays = self.steps.iter().all(|step| step.replaces != Some(*place));
+            let stays = self.steps.iter().all(|step| step.replaces != Some(*index));
             binding.is_live(now) && stays && puts().any(is_same)
         };
         let mut bindings = existing.iter().enumerate();
-        bindings.find(is_moved).map(|(place, _)| place)
+        bindings.find(is_moved).map(|(index, _)| index)
     }
 
     fn gone(&self) -> usize {
@@ -99,7 +99,7 @@ impl Plan {
             |(_, binding): &(usize, &Binding)| binding.is_live(now) && binding.is_meant_by(change);
         let mut meant = existing.iter().enumerate().filter(is_meant);
         let step = match meant
-            .find(|(place, _)| self.steps.iter().all(|step| step.replaces != Some(*place)))
+            .find(|(index, _)| self.steps.iter().all(|step| step.replaces != Some(*index)))
         {
             Some((_, old)) if old.call_id() == register.call_id && register.cseq <= old.cseq => {
                 return Err(if register.cseq == old.cseq {
@@ -108,8 +108,8 @@ impl Plan {
                     Conflict::OutOfOrder
                 });
             }
-            Some((place, _)) => Step {
-                replaces: Some(place),
+            Some((index, _)) => Step {
+                replaces: Some(index),
                 puts,
             },
             None => Step {
@@ -130,9 +130,9 @@ impl Plan {
     }
 
     pub(super) fn carry_out(self, now: Instant, bindings: &mut Vec<Binding>) {
-        for place in self.steps.iter().filter_map(|step| step.replaces) {
+        for index in self.steps.iter().filter_map(|step| step.replaces) {
             // Expired as of now: swept with the others below.
-            bindings[place].expires = Instant::ZERO;
+            bindings[index].expires = Instant::ZERO;
         }
         bindings.retain(|binding| binding.is_live(now));
         bindings.reserve_exact(self.puts());

@@ -102,9 +102,9 @@ impl Location {
         bindings.retain(|binding| binding.is_live(now));
         bindings.shrink_to_fit();
         match self.find(aor) {
-            Some(place) => {
-                self.aors[place].bindings = bindings;
-                self.remove_if_empty(place);
+            Some(index) => {
+                self.aors[index].bindings = bindings;
+                self.remove_if_empty(index);
             }
             None if bindings.is_empty() => {}
             None if self.is_full() => return Err(NotRestored::Full),
@@ -127,7 +127,7 @@ fn write(binding: &Binding, wall: Wall, out: &mut Vec<u8>) {
     let places = &binding.places;
     let (start, end) = places.instance;
     let text_len = u16::try_from(binding.text.len()).unwrap_or(u16::MAX);
-    for place in [
+    for index in [
         places.contact_end,
         places.params_end,
         places.path_end,
@@ -136,7 +136,7 @@ fn write(binding: &Binding, wall: Wall, out: &mut Vec<u8>) {
         end,
         text_len,
     ] {
-        out.extend(place.to_be_bytes());
+        out.extend(index.to_be_bytes());
     }
     out.extend(&binding.text);
 }
@@ -160,8 +160,8 @@ fn read(now: Instant, wall: Wall, rest: &mut &[u8]) -> Option<Binding> {
     let reg_id = u32::from_be_bytes(take(rest)?);
     let q = u16::from_be_bytes(take(rest)?);
     let mut places = [0_u16; 7];
-    for place in &mut places {
-        *place = u16::from_be_bytes(take(rest)?);
+    for index in &mut places {
+        *index = u16::from_be_bytes(take(rest)?);
     }
     let [
         contact_end,
@@ -377,7 +377,7 @@ mod tests {
         }
         check(&[&good[..], b"x"].concat());
         // Version, count, q, contact_end, path_end, instance start and end.
-        for (place, byte) in [
+        for (index, byte) in [
             (0, 2),
             (1, 11),
             (18, 0x04),
@@ -387,7 +387,7 @@ mod tests {
             (31, 22),
         ] {
             let mut bytes = good.clone();
-            bytes[place] = byte;
+            bytes[index] = byte;
             check(&bytes);
         }
         let mut keyless = good.clone();
@@ -412,8 +412,8 @@ mod tests {
             let bytes = if round % 2 == 0 {
                 let mut bytes = good.clone();
                 let [at, byte, ..] = random();
-                let place = usize::from(at) % bytes.len();
-                bytes[place] = byte;
+                let index = usize::from(at) % bytes.len();
+                bytes[index] = byte;
                 bytes
             } else {
                 (0..random()[0] % 16).flat_map(|_| random()).collect()

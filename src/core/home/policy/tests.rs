@@ -26,7 +26,7 @@ fn home() -> Home {
     let settings = Settings {
         calls_out: crate::trust::CallsOut::anywhere(),
         destinations: crate::trust::Destinations::default(),
-        identities: Identities::default(),
+        identities: IdentityHeaders::default(),
         domain: "example.com".to_owned(),
         name: String::new(),
         edges: "sip:edge.example.com;lr".to_owned(),

@@ -37,7 +37,9 @@ fn message(first: &str, call_id: &str, tags: (&str, &str), lines: &str) -> (Vec<
 #[track_caller]
 fn called(tags: (&str, &str), lines: &str) -> Mark {
     let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", "id", tags, lines);
-    key().of_request(&bytes, &message, Own::default()).unwrap()
+    key()
+        .of_request(&bytes, &message, MarkedValue::default())
+        .unwrap()
 }
 
 /// The mark for the calling side: ours in the 200, whose other lines these are.
@@ -87,7 +89,13 @@ fn is_good(mark: &str, call_id: &str, tags: (&str, &str), next: &str) -> bool {
     } else {
         Next::Target(next.as_bytes())
     };
-    key().verify(mark.as_bytes(), Own::default(), &bytes, &message, next)
+    key().verify(
+        mark.as_bytes(),
+        MarkedValue::default(),
+        &bytes,
+        &message,
+        next,
+    )
 }
 
 fn contact(uri: &str) -> String {
@@ -276,7 +284,7 @@ fn the_calling_side_may_get_another_value() {
     let behind = format!("Record-Route: <{BEHIND}>\n");
     let mark = called(("alice", ""), &contact(ALICE));
     let there = b"sip:joe+e1+x@edge.example.com;lr;gunk=e1.";
-    let own = Own {
+    let own = MarkedValue {
         user: b"joe+e1+x",
         flow: b"",
     };
@@ -318,7 +326,7 @@ fn the_calling_side_may_get_another_value() {
         };
         // It is over the value that it stands in, and what is behind us.
         assert!(verify(own, BEHIND));
-        assert!(!verify(Own::default(), BEHIND) && !verify(own, "sip:below.example;lr"));
+        assert!(!verify(MarkedValue::default(), BEHIND) && !verify(own, "sip:below.example;lr"));
     }
     // Nothing of ours is there, though the mark is: it stays as it is.
     for there in [Some(&there[..]), None] {
@@ -347,19 +355,23 @@ fn a_mark_is_read_as_it_was_before() {
         ("alice", ""),
         &lines,
     );
-    let said = Said {
+    let input = MarkInput {
         call_id: b"id",
         own_tag: None,
         peer_tag: b"alice",
-        own: Own::default(),
+        own: MarkedValue::default(),
         next: Next::Target(ALICE.as_bytes()),
     };
-    let mac = key().mac(Side::Called, &said);
+    let mac = key().mac(Side::Called, &input);
     let alone = format!("q{}", BASE32_DNSSEC.encode(&mac[..10]));
     assert_eq!(alone.len(), 17);
     assert!(is_good(&alone, "id", ("bob", "alice"), ALICE));
     assert!(!is_good(&alone[..16], "id", ("bob", "alice"), ALICE));
-    let now = text(key().of_request(&bytes, &made_of, Own::default()).unwrap());
+    let now = text(
+        key()
+            .of_request(&bytes, &made_of, MarkedValue::default())
+            .unwrap(),
+    );
     assert_eq!(now.len(), 13);
     for (param, want) in [
         (format!("gunk=e1.{now}"), true),
@@ -386,7 +398,7 @@ fn a_mark_is_read_as_it_was_before() {
 fn a_mark_is_of_the_value_that_it_stands_in() {
     // Whoever shows it beside another token, or with a flow token besides, means
     // another phone.
-    let own = |user: &'static str, flow: &'static str| Own {
+    let own = |user: &'static str, flow: &'static str| MarkedValue {
         user: user.as_bytes(),
         flow: flow.as_bytes(),
     };
@@ -405,12 +417,12 @@ fn a_mark_is_of_the_value_that_it_stands_in() {
         (own("joe", "f2"), false),
         (own("joef1", ""), false),
         (own("", "f1"), false),
-        (Own::default(), false),
+        (MarkedValue::default(), false),
     ] {
         let is_good = key().verify(&mark.0, other, &bytes, &shown, next);
         assert_eq!(is_good, want, "{other:?}");
     }
-    assert_eq!(Own::of(b"sip:joe@h;lr;FLOW=f1").flow, b"f1");
+    assert_eq!(MarkedValue::of(b"sip:joe@h;lr;FLOW=f1").flow, b"f1");
 }
 
 #[test]
@@ -418,7 +430,7 @@ fn a_mark_beside_the_value_of_another_phone_is_none() {
     let lines = contact(ALICE);
     let first = "INVITE sip:b@b.example SIP/2.0";
     let (bytes, made_of) = message(first, "id", ("alice", ""), &lines);
-    let own = Own {
+    let own = MarkedValue {
         user: b"joe",
         flow: b"",
     };
@@ -452,14 +464,14 @@ fn every_node_with_the_key_and_nobody_else_makes_and_knows_it() {
     );
     let mark = called(("alice", ""), &contact(ALICE));
     assert_eq!(
-        MarkKey::new(&KEY).of_request(&bytes, &made_of, Own::default()),
+        MarkKey::new(&KEY).of_request(&bytes, &made_of, MarkedValue::default()),
         Some(mark)
     );
     for place in 0..32 {
         let mut other = KEY;
         other[place] ^= 1;
         let other = MarkKey::new(&other)
-            .of_request(&bytes, &made_of, Own::default())
+            .of_request(&bytes, &made_of, MarkedValue::default())
             .unwrap();
         assert_ne!(other, mark, "octet {place} of the key");
         assert!(!is_good(&text(other), "id", ("bob", "alice"), ALICE));
@@ -490,7 +502,9 @@ fn no_two_dialogs_are_the_same_octets() {
     let of = |call_id, tags| {
         let first = "INVITE sip:b@b.example SIP/2.0";
         let (bytes, message) = message(first, call_id, tags, &contact(ALICE));
-        key().of_request(&bytes, &message, Own::default()).unwrap()
+        key()
+            .of_request(&bytes, &message, MarkedValue::default())
+            .unwrap()
     };
     let marks = [
         of("ab", ("c", "")),
@@ -509,7 +523,7 @@ fn no_two_dialogs_are_the_same_octets() {
 fn where_nobody_could_answer_there_is_no_mark() {
     let of = |tags, lines: &str| {
         let (bytes, message) = message("INVITE sip:b@b.example SIP/2.0", "id", tags, lines);
-        key().of_request(&bytes, &message, Own::default())
+        key().of_request(&bytes, &message, MarkedValue::default())
     };
     assert_eq!(of(("alice", ""), ""), None);
     assert_eq!(of(("", ""), &contact(ALICE)), None);

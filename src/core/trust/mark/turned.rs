@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use super::{Mark, Next, Own, Said, TEXT_LEN, call_id, contact, from_tag, to_tag, uri_in};
+use super::{
+    Mark, MarkInput, MarkedValue, Next, TEXT_LEN, call_id, contact, from_tag, to_tag, uri_in,
+};
 use crate::scan::{Message, Name};
 use crate::span::Span;
 use crate::uri::own::MARK_PARAM;
@@ -32,7 +34,7 @@ impl Turned<'_> {
         bytes: &'a [u8],
         message: &'a Message,
         is_own: impl Fn(&[u8]) -> bool,
-    ) -> Option<(Range<usize>, Option<Said<'a>>)> {
+    ) -> Option<(Range<usize>, Option<MarkInput<'a>>)> {
         let Ours { value, mark, above } = self.ours(bytes, message, is_own)?;
         let (text, start) = (value.of(bytes), usize::from(value.start));
         let uri = uri_in(text)?;
@@ -46,7 +48,7 @@ impl Turned<'_> {
                 (start..start + TEXT_LEN, uri)
             }
         };
-        Some((place, said(bytes, message, own, above)))
+        Some((place, input(bytes, message, own, above)))
     }
 
     /// Our value in an answer. Whoever has read the mark can write it anywhere, and then
@@ -108,13 +110,13 @@ struct Ours<'a> {
     above: Option<&'a [u8]>,
 }
 
-fn said<'a>(
+fn input<'a>(
     bytes: &'a [u8],
     message: &'a Message,
     own: &'a [u8],
     above: Option<&'a [u8]>,
-) -> Option<Said<'a>> {
-    Some(Said {
+) -> Option<MarkInput<'a>> {
+    Some(MarkInput {
         call_id: call_id(bytes, message)?,
         own_tag: Some(from_tag(bytes, message)?),
         peer_tag: to_tag(bytes, message)?,
@@ -122,7 +124,7 @@ fn said<'a>(
             Some(value) => Next::Route(uri_in(value)?),
             None => contact(bytes, message)?,
         },
-        own: Own::of(own),
+        own: MarkedValue::of(own),
     })
 }
 
