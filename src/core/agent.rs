@@ -175,10 +175,10 @@ impl Agent {
     /// No final answer came in time (Timer B or F).
     pub fn timed_out(&mut self, step: &mut Step<'_>, owner: Owner) {
         if let Owner::Agent(number) = owner
-            && let Some(ask) = self.take_request(number)
+            && let Some(outgoing) = self.take_request(number)
         {
             step.net.counters.timeouts += 1;
-            self.failed(step, ask, Failure::silence());
+            self.failed(step, outgoing, Failure::silence());
         }
     }
 
@@ -197,13 +197,17 @@ impl Agent {
         {
             return self.on_keepalive_timer(step, index);
         }
-        if let Some(ask) = self.requests.iter_mut().find(|ask| ask.suspicion == number) {
-            ask.suspicion = 0;
-            if let Some(why) = ask.outlives {
-                let number = ask.number;
+        if let Some(outgoing) = self
+            .requests
+            .iter_mut()
+            .find(|outgoing| outgoing.suspicion == number)
+        {
+            outgoing.suspicion = 0;
+            if let Some(why) = outgoing.outlives {
+                let number = outgoing.number;
                 return self.give_up(step, number, why);
             }
-            if let Some(flow) = ask.flow.filter(|_| !ask.heard) {
+            if let Some(flow) = outgoing.flow.filter(|_| !outgoing.heard) {
                 self.probe(step, flow);
             }
             return;
@@ -235,8 +239,9 @@ impl Agent {
             }
         }
         let waiting = self.requests.iter();
-        let waiting = waiting.filter(|ask| ask.flow == Some(flow) && ask.outlives.is_none());
-        let waiting: Vec<u32> = waiting.map(|ask| ask.number).collect();
+        let waiting =
+            waiting.filter(|outgoing| outgoing.flow == Some(flow) && outgoing.outlives.is_none());
+        let waiting: Vec<u32> = waiting.map(|outgoing| outgoing.number).collect();
         for number in waiting {
             self.give_up(step, number, why);
         }
@@ -247,9 +252,9 @@ impl Agent {
     /// (RFC 3261 §13.2.2.4), so it is waited for as long as such a 2xx is sent.
     fn flow_silent(&mut self, step: &mut Step<'_>, flow: Flow, why: &'static str) {
         for index in 0..self.requests.len() {
-            let ask = &self.requests[index];
-            let rings = ask.heard && ask.method == "INVITE";
-            if ask.flow == Some(flow) && rings && !flow.is_reliable() {
+            let outgoing = &self.requests[index];
+            let rings = outgoing.heard && outgoing.method == "INVITE";
+            if outgoing.flow == Some(flow) && rings && !flow.is_reliable() {
                 let alarm = self.alarm(step.net, step.now + limits::T1_64);
                 self.requests[index].outlives = Some(why);
                 self.requests[index].suspicion = alarm;
@@ -260,11 +265,11 @@ impl Agent {
 
     /// A request is over because its flow is.
     fn give_up(&mut self, step: &mut Step<'_>, number: u32, why: &'static str) {
-        let Some(ask) = self.take_request(number) else {
+        let Some(outgoing) = self.take_request(number) else {
             return;
         };
-        if let Some(client) = ask.client {
-            if ask.method == "INVITE" {
+        if let Some(client) = outgoing.client {
+            if outgoing.method == "INVITE" {
                 // It may have arrived: who takes it is to be told that the call
                 // goes another way or is over (RFC 3261 §13.2.2.4).
                 step.net.txns.stop_retransmitting(client);
@@ -275,7 +280,7 @@ impl Agent {
             }
         }
         step.net.counters.transport_failures += 1;
-        self.failed(step, ask, Failure::lost(why));
+        self.failed(step, outgoing, Failure::lost(why));
     }
 
     /// Bounded house-keeping, about once a second.

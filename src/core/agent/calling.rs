@@ -32,21 +32,21 @@ impl Agent {
             };
             return fail(step.net, number, 0, why.to_owned());
         };
-        let mut ask = self.start_request(Purpose::Invite(number), "INVITE");
-        ask.uri = uri.as_bytes().to_vec();
-        ask.routes = routes;
+        let mut outgoing = self.start_request(Purpose::Invite(number), "INVITE");
+        outgoing.uri = uri.as_bytes().to_vec();
+        outgoing.routes = routes;
         let tag = format!(";tag={:016x}", step.net.secrets.chance());
-        ask.from = [self.address(), tag.into_bytes()].concat();
-        ask.to = bracketed(uri.as_bytes());
-        ask.call_id = format!(
+        outgoing.from = [self.address(), tag.into_bytes()].concat();
+        outgoing.to = bracketed(uri.as_bytes());
+        outgoing.call_id = format!(
             "{:016x}{:016x}",
             step.net.secrets.chance(),
             step.net.secrets.chance()
         )
         .into_bytes();
-        ask.contact = Contact::Target;
+        outgoing.contact = Contact::Target;
         if let Some((_, addr)) = step.net.flows.reached_at(flow) {
-            sdp::offer(addr, step.net.secrets.chance(), &mut ask.body);
+            sdp::offer(addr, step.net.secrets.chance(), &mut outgoing.body);
         }
         let stage = Stage::Calling {
             rung: false,
@@ -54,7 +54,7 @@ impl Agent {
             hangup: false,
         };
         self.calls.push(Call::new(number, stage));
-        self.send(step, ask, flow);
+        self.send(step, outgoing, flow);
     }
 
     /// A provisional response to our INVITE.
@@ -86,8 +86,9 @@ impl Agent {
         let invite = self
             .requests
             .iter()
-            .find(|ask| ask.purpose == Purpose::Invite(number));
-        let Some((client, flow)) = invite.and_then(|ask| ask.client.zip(ask.flow)) else {
+            .find(|outgoing| outgoing.purpose == Purpose::Invite(number));
+        let Some((client, flow)) = invite.and_then(|outgoing| outgoing.client.zip(outgoing.flow))
+        else {
             return;
         };
         let Some(sent) = step.net.txns.client_request(client).cloned() else {
@@ -115,13 +116,13 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         number: u32,
-        ask: ClientRequest,
+        outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some((index, flow)) = self.call_place(number).zip(ask.flow) else {
+        let Some((index, flow)) = self.call_place(number).zip(outgoing.flow) else {
             return;
         };
-        let dialog = Dialog::of_answer(response.bytes, response.message, ask.cseq);
+        let dialog = Dialog::of_answer(response.bytes, response.message, outgoing.cseq);
         if let Some(first) = dialog.routes.first() {
             // S-8: the neighbour's Record-Route is the bottom-most.
             let until = step.now + limits::AGENT_DIALOG_MAX;
@@ -132,7 +133,7 @@ impl Agent {
         let call = &mut self.calls[index];
         let hangup = matches!(call.stage, Stage::Calling { hangup: true, .. });
         call.acked = acked;
-        call.invite = ask.number;
+        call.invite = outgoing.number;
         call.flow = Some(flow);
         call.dialog = Some(dialog);
         call.stage = Stage::Up;
@@ -144,8 +145,8 @@ impl Agent {
 
     /// The ACK to a 2xx: a request of its own that nobody answers (S-20).
     pub(super) fn ack(&mut self, step: &mut Step<'_>, dialog: &Dialog) -> Option<(Flow, Buf)> {
-        let ask = self.within(dialog, Purpose::Excess, "ACK");
-        let flow = self.sticky(step, &ask).ok()?;
+        let outgoing = self.within(dialog, Purpose::Excess, "ACK");
+        let flow = self.sticky(step, &outgoing).ok()?;
         let (transport, sent_by) = step.net.flows.reached_at(flow)?;
         // Only the branch is wanted of it.
         let client = step.net.txns.reserve(Owner::Local)?;
@@ -154,7 +155,7 @@ impl Agent {
         step.net.txns.abandon(client);
         let cnonce = step.net.secrets.chance();
         let bytes = step.net.pool.build(1_024, |out| {
-            self.write(&ask, transport, sent_by, &branch, cnonce, out);
+            self.write(&outgoing, transport, sent_by, &branch, cnonce, out);
         });
         step.net.transmit(flow, bytes.clone());
         Some((flow, bytes))
@@ -226,15 +227,15 @@ impl Agent {
     /// BYE.
     pub(super) fn leave(&mut self, step: &mut Step<'_>, index: usize) {
         let purpose = Purpose::Bye(self.calls[index].number);
-        let Some(ask) = self.next_within(index, purpose, "BYE") else {
+        let Some(outgoing) = self.next_within(index, purpose, "BYE") else {
             return;
         };
         let call = &mut self.calls[index];
         call.unacked = None;
         call.stage = Stage::Leaving;
-        match self.way(step, index, &ask) {
-            Ok(flow) => self.send(step, ask, flow),
-            Err(failure) => self.failed(step, ask, failure),
+        match self.way(step, index, &outgoing) {
+            Ok(flow) => self.send(step, outgoing, flow),
+            Err(failure) => self.failed(step, outgoing, failure),
         }
     }
 
@@ -256,9 +257,9 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         place: usize,
-        ask: &ClientRequest,
+        outgoing: &ClientRequest,
     ) -> Result<Flow, Failure> {
-        let flow = self.sticky(step, ask)?;
+        let flow = self.sticky(step, outgoing)?;
         let call = &self.calls[place];
         if call.flow != Some(flow) {
             switched(step.net, call.number, flow);
@@ -281,7 +282,7 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         number: u32,
-        mut ask: ClientRequest,
+        mut outgoing: ClientRequest,
         failure: Failure,
     ) {
         let Some(index) = self.call_place(number) else {
@@ -298,14 +299,14 @@ impl Agent {
         let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
         if failure.flow
             && !rings
-            && let Some(flow) = self.next_flow(step, index, &mut ask)
+            && let Some(flow) = self.next_flow(step, index, &mut outgoing)
         {
             switched(step.net, number, flow);
-            return self.send(step, ask, flow);
+            return self.send(step, outgoing, flow);
         }
         // RFC 3261 §14.1: a call outlives a refused offer, unless there is
         // nobody to talk to.
-        let outlives = matches!(ask.purpose, Purpose::Renew(_))
+        let outlives = matches!(outgoing.purpose, Purpose::Renew(_))
             && !failure.flow
             && !matches!(failure.status, 0 | 408 | 481);
         if outlives {
@@ -329,29 +330,29 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         index: usize,
-        ask: &mut ClientRequest,
+        outgoing: &mut ClientRequest,
     ) -> Option<Flow> {
-        ask.tried.extend(ask.flow);
+        outgoing.tried.extend(outgoing.flow);
         let live = |r: &&super::Registration| {
-            r.is_live() && r.flow.is_some_and(|flow| !ask.tried.contains(&flow))
+            r.is_live() && r.flow.is_some_and(|flow| !outgoing.tried.contains(&flow))
         };
-        if matches!(ask.purpose, Purpose::Invite(_)) {
+        if matches!(outgoing.purpose, Purpose::Invite(_)) {
             let registration = self.registrations.iter().find(live)?;
-            ask.routes.clone_from(&registration.service_route);
+            outgoing.routes.clone_from(&registration.service_route);
             return registration.flow;
         }
-        let target = ask
+        let target = outgoing
             .routes
             .first()
-            .map_or(&ask.uri[..], |route| uri_of(route));
+            .map_or(&outgoing.uri[..], |route| uri_of(route));
         let chance = step.net.secrets.chance();
-        let sticky = self.stick.find(step.now, target, &ask.tried, chance);
+        let sticky = self.stick.find(step.now, target, &outgoing.tried, chance);
         sticky
             .map(|found| found.flow)
             .or_else(|| self.registrations.iter().find(live)?.flow)
             .or_else(|| {
                 let own = self.calls.get(index)?.flow;
-                own.filter(|flow| step.net.flows.lives(*flow) && !ask.tried.contains(flow))
+                own.filter(|flow| step.net.flows.lives(*flow) && !outgoing.tried.contains(flow))
             })
     }
 }

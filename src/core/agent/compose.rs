@@ -13,10 +13,10 @@ use crate::limits;
 pub(super) const ALLOW: &str = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n";
 
 impl Agent {
-    /// Writes `ask` as it goes out from `sent_by`.
+    /// Writes `outgoing` as it goes out from `sent_by`.
     pub(super) fn write(
         &mut self,
-        ask: &ClientRequest,
+        outgoing: &ClientRequest,
         transport: Transport,
         sent_by: SocketAddr,
         branch: &[u8],
@@ -25,27 +25,32 @@ impl Agent {
     ) {
         put(
             out,
-            &[ask.method.as_bytes(), b" ", &ask.uri, b" SIP/2.0\r\n"],
+            &[
+                outgoing.method.as_bytes(),
+                b" ",
+                &outgoing.uri,
+                b" SIP/2.0\r\n",
+            ],
         );
         put(out, &[b"Via: SIP/2.0/", transport.via_token().as_bytes()]);
         out.push(b' ');
         host_port(out, sent_by);
         put(out, &[b";rport;branch=", branch, b"\r\n"]);
-        for route in &ask.routes {
+        for route in &outgoing.routes {
             put(out, &[b"Route: ", route, b"\r\n"]);
         }
         print(
             out,
             format_args!("Max-Forwards: {}\r\n", limits::MAX_FORWARDS),
         );
-        put(out, &[b"From: ", &ask.from, b"\r\nTo: ", &ask.to]);
-        put(out, &[b"\r\nCall-ID: ", &ask.call_id]);
+        put(out, &[b"From: ", &outgoing.from, b"\r\nTo: ", &outgoing.to]);
+        put(out, &[b"\r\nCall-ID: ", &outgoing.call_id]);
         print(
             out,
-            format_args!("\r\nCSeq: {} {}\r\n", ask.cseq, ask.method),
+            format_args!("\r\nCSeq: {} {}\r\n", outgoing.cseq, outgoing.method),
         );
-        self.write_contact(ask.contact, transport, sent_by, out);
-        match ask.contact {
+        self.write_contact(outgoing.contact, transport, sent_by, out);
+        match outgoing.contact {
             // D-U8
             Contact::Binding { expires_s, .. } => print(
                 out,
@@ -54,15 +59,15 @@ impl Agent {
             Contact::Target => put(out, &[b"Supported: outbound, sticky\r\n", ALLOW.as_bytes()]),
             Contact::Absent => {}
         }
-        self.credentials.write(ask, cnonce, out);
-        if !ask.body.is_empty() {
+        self.credentials.write(outgoing, cnonce, out);
+        if !outgoing.body.is_empty() {
             out.extend_from_slice(b"Content-Type: application/sdp\r\n");
         }
         print(
             out,
-            format_args!("Content-Length: {}\r\n\r\n", ask.body.len()),
+            format_args!("Content-Length: {}\r\n\r\n", outgoing.body.len()),
         );
-        out.extend_from_slice(&ask.body);
+        out.extend_from_slice(&outgoing.body);
     }
 
     pub(super) fn write_contact(

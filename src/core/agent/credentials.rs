@@ -95,17 +95,17 @@ impl Credentials {
         learned
     }
 
-    /// Appends the credentials that belong into `ask`.
-    pub(super) fn write(&mut self, ask: &ClientRequest, cnonce: u64, out: &mut Vec<u8>) {
+    /// Appends the credentials that belong into `outgoing`.
+    pub(super) fn write(&mut self, outgoing: &ClientRequest, cnonce: u64, out: &mut Vec<u8>) {
         let (user, password) = (&self.user, &self.password);
         for challenge in &mut self.known {
             // A registrar's nonce is good for every REGISTER; elsewhere a
             // server is answered only when it has asked.
             let wanted = challenge.challenger == Challenger::Proxy
-                || ask.method == "REGISTER"
-                || ask.challenges > 0;
+                || outgoing.method == "REGISTER"
+                || outgoing.challenges > 0;
             if wanted {
-                challenge.answer(user, password, ask, cnonce, out);
+                challenge.answer(user, password, outgoing, cnonce, out);
             }
         }
     }
@@ -141,7 +141,7 @@ impl Challenge {
         &mut self,
         user: &[u8],
         password: &[u8],
-        ask: &ClientRequest,
+        outgoing: &ClientRequest,
         cnonce: u64,
         out: &mut Vec<u8>,
     ) {
@@ -160,8 +160,8 @@ impl Challenge {
         let answered = Answered {
             nonce: &self.nonce,
             qop,
-            method: ask.method.as_bytes(),
-            uri: &ask.uri,
+            method: outgoing.method.as_bytes(),
+            uri: &outgoing.uri,
         };
         let response = digest::response(self.algorithm, ha1.as_bytes(), &answered);
         let name: &[u8] = match self.challenger {
@@ -171,7 +171,7 @@ impl Challenge {
         put(out, &[name, b": Digest username=\"", user]);
         put(out, &[b"\", realm=\"", &self.realm]);
         put(out, &[b"\", nonce=\"", &self.nonce]);
-        put(out, &[b"\", uri=\"", &ask.uri]);
+        put(out, &[b"\", uri=\"", &outgoing.uri]);
         put(out, &[b"\", response=\"", response.as_bytes()]);
         print(
             out,

@@ -78,23 +78,23 @@ impl Agent {
         purpose: Purpose,
         method: &'static str,
     ) -> ClientRequest {
-        let mut ask = self.start_request(purpose, method);
-        ask.uri.clone_from(&dialog.target);
-        ask.routes.clone_from(&dialog.routes);
-        let first = ask.routes.first().map(|route| uri_of(route).to_vec());
+        let mut outgoing = self.start_request(purpose, method);
+        outgoing.uri.clone_from(&dialog.target);
+        outgoing.routes.clone_from(&dialog.routes);
+        let first = outgoing.routes.first().map(|route| uri_of(route).to_vec());
         if let Some(first) = first
             && !is_loose(&first)
         {
-            ask.routes.remove(0);
-            ask.routes.push(compose::bracketed(&dialog.target));
-            ask.uri = first;
+            outgoing.routes.remove(0);
+            outgoing.routes.push(compose::bracketed(&dialog.target));
+            outgoing.uri = first;
         }
-        ask.from.clone_from(&dialog.local);
-        ask.to.clone_from(&dialog.remote);
-        ask.call_id.clone_from(&dialog.call_id);
-        ask.cseq = dialog.cseq;
-        ask.contact = Contact::Absent;
-        ask
+        outgoing.from.clone_from(&dialog.local);
+        outgoing.to.clone_from(&dialog.remote);
+        outgoing.call_id.clone_from(&dialog.call_id);
+        outgoing.cseq = dialog.cseq;
+        outgoing.contact = Contact::Absent;
+        outgoing
     }
 }
 

@@ -16,31 +16,31 @@ impl Agent {
     pub(super) fn redirected(
         &mut self,
         step: &mut Step<'_>,
-        mut ask: ClientRequest,
+        mut outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some(target) = next(&ask, response) else {
+        let Some(target) = next(&outgoing, response) else {
             let why = format!("the answer was {} and leads nowhere new", response.status);
-            return self.failed(step, ask, Failure::new(response.status, why));
+            return self.failed(step, outgoing, Failure::new(response.status, why));
         };
-        if ask.redirects.len() >= limits::AGENT_REDIRECTS_MAX {
+        if outgoing.redirects.len() >= limits::AGENT_REDIRECTS_MAX {
             let why = format!("gave up after {} redirects", limits::AGENT_REDIRECTS_MAX);
-            return self.failed(step, ask, Failure::new(response.status, why));
+            return self.failed(step, outgoing, Failure::new(response.status, why));
         }
-        let turn = match ask.purpose {
+        let turn = match outgoing.purpose {
             Purpose::Register(reg_id) => self.turn(reg_id),
             Purpose::Invite(_) | Purpose::Renew(_) | Purpose::Bye(_) | Purpose::Excess => 0,
         };
-        push(&mut ask, &target);
-        match self.open(step.net, &ask, turn) {
+        push(&mut outgoing, &target);
+        match self.open(step.net, &outgoing, turn) {
             Ok(flow) => {
-                if let Purpose::Register(reg_id) = ask.purpose {
+                if let Purpose::Register(reg_id) = outgoing.purpose {
                     let to = text(&target.uri);
                     tell(step.net, Event::Redirected { reg_id, to });
                 }
-                self.send(step, ask, flow);
+                self.send(step, outgoing, flow);
             }
-            Err(failure) => self.failed(step, ask, failure),
+            Err(failure) => self.failed(step, outgoing, failure),
         }
     }
 }
@@ -54,7 +54,7 @@ struct Target {
 }
 
 /// The first Contact that was not tried yet.
-fn next(ask: &ClientRequest, response: &Response<'_>) -> Option<Target> {
+fn next(outgoing: &ClientRequest, response: &Response<'_>) -> Option<Target> {
     let bytes = response.bytes;
     let contacts = response.message.values(bytes, Name::Contact);
     contacts
@@ -65,17 +65,18 @@ fn next(ask: &ClientRequest, response: &Response<'_>) -> Option<Target> {
                 loose: uri.is_loose(bytes),
             })
         })
-        .find(|target| !ask.redirects.contains(&target.uri))
+        .find(|target| !outgoing.redirects.contains(&target.uri))
 }
 
 /// D-U5: everything but Route (or Request-URI) and CSeq stays.
-fn push(ask: &mut ClientRequest, target: &Target) {
-    ask.redirects.push(target.uri.clone());
-    ask.cseq += 1;
+fn push(outgoing: &mut ClientRequest, target: &Target) {
+    outgoing.redirects.push(target.uri.clone());
+    outgoing.cseq += 1;
     if target.loose {
-        ask.routes
-            .splice(..ask.routes.len().min(1), [bracketed(&target.uri)]);
+        outgoing
+            .routes
+            .splice(..outgoing.routes.len().min(1), [bracketed(&target.uri)]);
     } else {
-        ask.uri.clone_from(&target.uri);
+        outgoing.uri.clone_from(&target.uri);
     }
 }

@@ -79,7 +79,12 @@ impl Agent {
         for index in 0..self.registrations.len() {
             let Registration { reg_id, stage, .. } = self.registrations[index];
             let purpose = Purpose::Register(reg_id);
-            if stage == Stage::Settled && self.requests.iter().all(|ask| ask.purpose != purpose) {
+            if stage == Stage::Settled
+                && self
+                    .requests
+                    .iter()
+                    .all(|outgoing| outgoing.purpose != purpose)
+            {
                 self.register(step, index);
             }
         }
@@ -120,29 +125,29 @@ impl Agent {
             Stage::New | Stage::Settled => self.settings.expires_s,
             Stage::Leaving | Stage::Left => 0,
         };
-        let mut ask = self.start_request(Purpose::Register(reg_id), "REGISTER");
+        let mut outgoing = self.start_request(Purpose::Register(reg_id), "REGISTER");
         let registration = &mut self.registrations[index];
         registration.alarm = 0;
-        ask.uri.clone_from(&registration.uri);
-        ask.routes.clone_from(&registration.routes);
+        outgoing.uri.clone_from(&registration.uri);
+        outgoing.routes.clone_from(&registration.routes);
         // The token of its Service-Route is what makes it a refresh (D-E2).
         if registration.is_live()
             && reg_id == 1
             && let Some(first) = registration.service_route.first()
         {
-            ask.routes = vec![first.clone()];
+            outgoing.routes = vec![first.clone()];
         }
-        ask.from.clone_from(&registration.from);
-        ask.to = self.address();
+        outgoing.from.clone_from(&registration.from);
+        outgoing.to = self.address();
         let registration = &self.registrations[index];
-        ask.call_id.clone_from(&registration.call_id);
-        ask.cseq = registration.cseq + 1;
-        ask.contact = Contact::Binding { reg_id, expires_s };
+        outgoing.call_id.clone_from(&registration.call_id);
+        outgoing.cseq = registration.cseq + 1;
+        outgoing.contact = Contact::Binding { reg_id, expires_s };
         let own = registration.flow.filter(|_| registration.is_live());
-        let flow = own.map_or_else(|| self.open(step.net, &ask, self.turn(reg_id)), Ok);
+        let flow = own.map_or_else(|| self.open(step.net, &outgoing, self.turn(reg_id)), Ok);
         match flow {
-            Ok(flow) => self.send(step, ask, flow),
-            Err(failure) => self.failed(step, ask, failure),
+            Ok(flow) => self.send(step, outgoing, flow),
+            Err(failure) => self.failed(step, outgoing, failure),
         }
     }
 
@@ -157,16 +162,21 @@ impl Agent {
     }
 
     /// A 423: the interval it asks for, if it is longer than ours.
-    pub(super) fn lengthen(&mut self, ask: &mut ClientRequest, response: &Response<'_>) -> bool {
+    pub(super) fn lengthen(
+        &mut self,
+        outgoing: &mut ClientRequest,
+        response: &Response<'_>,
+    ) -> bool {
         let least = response.message.number(response.bytes, Name::MinExpires);
-        let (Ok(Some(least)), Contact::Binding { reg_id, expires_s }) = (least, ask.contact) else {
+        let (Ok(Some(least)), Contact::Binding { reg_id, expires_s }) = (least, outgoing.contact)
+        else {
             return false;
         };
         if expires_s == 0 || least <= expires_s || least > limits::EXPIRES_MAX_S {
             return false;
         }
         self.settings.expires_s = least;
-        ask.contact = Contact::Binding {
+        outgoing.contact = Contact::Binding {
             reg_id,
             expires_s: least,
         };
@@ -178,19 +188,19 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         reg_id: u32,
-        ask: ClientRequest,
+        outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some((place, flow)) = self.place(reg_id).zip(ask.flow) else {
+        let Some((place, flow)) = self.place(reg_id).zip(outgoing.flow) else {
             return;
         };
         let registration = &mut self.registrations[place];
-        registration.cseq = ask.cseq;
+        registration.cseq = outgoing.cseq;
         if registration.stage == Stage::Leaving {
             return self.left(step.net, place);
         }
         let again = registration.is_live() && registration.flow == Some(flow);
-        let expires_s = granted(&ask, &self.settings.instance, response);
+        let expires_s = granted(&outgoing, &self.settings.instance, response);
         let until = step.now + Duration::from_secs(expires_s.into());
         let registration = &mut self.registrations[place];
         registration.until = Some(until);
@@ -199,14 +209,14 @@ impl Agent {
         registration.failures = 0;
         registration.stage = Stage::Settled;
         if !again {
-            registration.routes.clone_from(&ask.routes);
-            registration.uri.clone_from(&ask.uri);
+            registration.routes.clone_from(&outgoing.routes);
+            registration.uri.clone_from(&outgoing.uri);
         }
         let values = response.message.values(response.bytes, Name::ServiceRoute);
         registration.service_route = values
             .map(|value| value.of(response.bytes).to_vec())
             .collect();
-        self.bind(step.now, place, &ask, flow, until);
+        self.bind(step.now, place, &outgoing, flow, until);
         // Early enough for another two attempts.
         let refresh_s = between(
             step.net,
@@ -243,14 +253,14 @@ impl Agent {
         &mut self,
         now: Instant,
         place: usize,
-        ask: &ClientRequest,
+        outgoing: &ClientRequest,
         flow: Flow,
         until: Instant,
     ) {
-        let opened = ask
+        let opened = outgoing
             .routes
             .first()
-            .map_or(&ask.uri[..], |route| uri_of(route));
+            .map_or(&outgoing.uri[..], |route| uri_of(route));
         self.stick.opened(now, flow, opened);
         if let Some(first) = self.registrations[place].service_route.first() {
             self.stick
@@ -306,19 +316,19 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         reg_id: u32,
-        ask: ClientRequest,
+        outgoing: ClientRequest,
         failure: Failure,
     ) {
         let Some(place) = self.place(reg_id) else {
             return;
         };
-        self.registrations[place].cseq = ask.cseq;
+        self.registrations[place].cseq = outgoing.cseq;
         if self.registrations[place].stage == Stage::Leaving {
             return self.left(step.net, place);
         }
         // D-U6: where the redirect led stays the way of later attempts.
         if self.registrations[place].routes.is_empty() {
-            self.registrations[place].routes = ask.routes;
+            self.registrations[place].routes = outgoing.routes;
         }
         let told = failure.retry_after_s.filter(|_| failure.status == 503);
         if let Some(told) = told.filter(|_| self.registrations[place].is_live()) {
@@ -471,9 +481,9 @@ impl Agent {
 }
 
 /// The seconds granted to our binding: of its own Contact, else of the answer.
-fn granted(ask: &ClientRequest, instance: &str, response: &Response<'_>) -> u32 {
+fn granted(outgoing: &ClientRequest, instance: &str, response: &Response<'_>) -> u32 {
     let bytes = response.bytes;
-    let Contact::Binding { reg_id, expires_s } = ask.contact else {
+    let Contact::Binding { reg_id, expires_s } = outgoing.contact else {
         return 0;
     };
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u32>().ok();

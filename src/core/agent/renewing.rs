@@ -15,7 +15,7 @@ impl Agent {
             let call = &self.calls[index];
             let number = call.number;
             let waits = self.requests.iter().any(
-                |ask| matches!(ask.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
+                |outgoing| matches!(outgoing.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
             );
             if matches!(call.stage, Stage::Up) && call.unacked.is_none() && !waits {
                 self.renew_call(step, index);
@@ -25,18 +25,18 @@ impl Agent {
 
     fn renew_call(&mut self, step: &mut Step<'_>, index: usize) {
         let purpose = Purpose::Renew(self.calls[index].number);
-        let Some(mut ask) = self.next_within(index, purpose, "INVITE") else {
+        let Some(mut outgoing) = self.next_within(index, purpose, "INVITE") else {
             return;
         };
-        ask.contact = Contact::Target;
-        match self.way(step, index, &ask) {
+        outgoing.contact = Contact::Target;
+        match self.way(step, index, &outgoing) {
             Ok(flow) => {
                 if let Some((_, addr)) = step.net.flows.reached_at(flow) {
-                    sdp::offer(addr, step.net.secrets.chance(), &mut ask.body);
+                    sdp::offer(addr, step.net.secrets.chance(), &mut outgoing.body);
                 }
-                self.send(step, ask, flow);
+                self.send(step, outgoing, flow);
             }
-            Err(failure) => self.failed(step, ask, failure),
+            Err(failure) => self.failed(step, outgoing, failure),
         }
     }
 
@@ -45,26 +45,26 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         number: u32,
-        ask: ClientRequest,
+        outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
         let Some(index) = self.call_place(number) else {
             return;
         };
         let call = &mut self.calls[index];
-        call.flow = ask.flow;
+        call.flow = outgoing.flow;
         let Some(mut dialog) = call.dialog.take() else {
             return;
         };
         // A challenge may have taken numbers.
-        dialog.cseq = ask.cseq;
+        dialog.cseq = outgoing.cseq;
         if let Some(target) = dialog::target(response.bytes, response.message) {
             dialog.target = target;
         }
         let acked = self.ack(step, &dialog);
         let call = &mut self.calls[index];
         call.acked = acked;
-        call.invite = ask.number;
+        call.invite = outgoing.number;
         call.dialog = Some(dialog);
         tell(step.net, Event::Renewed { call: number });
     }

@@ -179,42 +179,53 @@ impl Agent {
     }
 
     pub(super) fn take_request(&mut self, number: u32) -> Option<ClientRequest> {
-        let index = self.requests.iter().position(|ask| ask.number == number)?;
+        let index = self
+            .requests
+            .iter()
+            .position(|outgoing| outgoing.number == number)?;
         Some(self.requests.remove(index))
     }
 
     /// Sends it over `flow`, in a transaction of its own.
-    pub(super) fn send(&mut self, step: &mut Step<'_>, mut ask: ClientRequest, flow: Flow) {
-        ask.number = self.number();
+    pub(super) fn send(&mut self, step: &mut Step<'_>, mut outgoing: ClientRequest, flow: Flow) {
+        outgoing.number = self.number();
         // Named before anything can fail, so that the next attempt leaves it out.
-        ask.flow = Some(flow);
-        let reserved = step.net.txns.reserve(Owner::Agent(ask.number));
+        outgoing.flow = Some(flow);
+        let reserved = step.net.txns.reserve(Owner::Agent(outgoing.number));
         let Some((client, (transport, sent_by))) = reserved.zip(step.net.flows.reached_at(flow))
         else {
             let failure = Failure::lost("there is no socket towards the next hop");
-            return self.failed(step, ask, failure);
+            return self.failed(step, outgoing, failure);
         };
         let mut branch = Vec::new();
         step.net.txns.write_branch(client, &mut branch);
         let cnonce = step.net.secrets.chance();
         let bytes = step.net.pool.build(2_048, |out| {
-            self.write(&ask, transport, sent_by, &branch, cnonce, out);
+            self.write(&outgoing, transport, sent_by, &branch, cnonce, out);
         });
-        step.net
-            .txns
-            .start(step.now, client, ask.method.as_bytes(), flow, bytes.clone());
+        step.net.txns.start(
+            step.now,
+            client,
+            outgoing.method.as_bytes(),
+            flow,
+            bytes.clone(),
+        );
         step.net.counters.requests_out += 1;
         step.net.transmit(flow, bytes);
-        ask.client = Some(client);
-        ask.heard = false;
-        ask.outlives = None;
-        ask.suspicion = self.alarm(step.net, step.now + limits::AGENT_SILENCE_MAX);
-        self.requests.push(ask);
+        outgoing.client = Some(client);
+        outgoing.heard = false;
+        outgoing.outlives = None;
+        outgoing.suspicion = self.alarm(step.net, step.now + limits::AGENT_SILENCE_MAX);
+        self.requests.push(outgoing);
     }
 
     /// A response to one of our requests.
     pub(super) fn heard(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
-        let Some(index) = self.requests.iter().position(|ask| ask.number == number) else {
+        let Some(index) = self
+            .requests
+            .iter()
+            .position(|outgoing| outgoing.number == number)
+        else {
             // The request has had its final answer.
             return self.heard_late(step, number, response);
         };
@@ -226,12 +237,12 @@ impl Agent {
             let purpose = self.requests[index].purpose;
             return self.provisional(step, purpose, response);
         }
-        let ask = self.requests.remove(index);
+        let outgoing = self.requests.remove(index);
         match response.status {
-            200..300 => self.accepted(step, ask, response),
-            300..=399 => self.redirected(step, ask, response),
-            401 | 407 => self.challenged(step, ask, response),
-            _ => self.refused(step, ask, response),
+            200..300 => self.accepted(step, outgoing, response),
+            300..=399 => self.redirected(step, outgoing, response),
+            401 | 407 => self.challenged(step, outgoing, response),
+            _ => self.refused(step, outgoing, response),
         }
     }
 
@@ -241,71 +252,86 @@ impl Agent {
         }
     }
 
-    fn accepted(&mut self, step: &mut Step<'_>, ask: ClientRequest, response: &Response<'_>) {
-        match ask.purpose {
-            Purpose::Register(reg_id) => self.registered_with(step, reg_id, ask, response),
-            Purpose::Invite(call) => self.answered(step, call, ask, response),
-            Purpose::Renew(call) => self.renewed(step, call, ask, response),
+    fn accepted(&mut self, step: &mut Step<'_>, outgoing: ClientRequest, response: &Response<'_>) {
+        match outgoing.purpose {
+            Purpose::Register(reg_id) => self.registered_with(step, reg_id, outgoing, response),
+            Purpose::Invite(call) => self.answered(step, call, outgoing, response),
+            Purpose::Renew(call) => self.renewed(step, call, outgoing, response),
             Purpose::Bye(call) => self.ended(step.net, call),
             Purpose::Excess => {}
         }
     }
 
-    fn refused(&mut self, step: &mut Step<'_>, mut ask: ClientRequest, response: &Response<'_>) {
-        if response.status == 423 && self.lengthen(&mut ask, response) {
-            ask.cseq += 1;
-            return self.repeat(step, ask);
+    fn refused(
+        &mut self,
+        step: &mut Step<'_>,
+        mut outgoing: ClientRequest,
+        response: &Response<'_>,
+    ) {
+        if response.status == 423 && self.lengthen(&mut outgoing, response) {
+            outgoing.cseq += 1;
+            return self.repeat(step, outgoing);
         }
         let mut failure = Failure::answer(response);
         failure.is_final = matches!(response.status, 403 | 404 | 405 | 420 | 439);
         // S-22: only what says that nobody has looked at the request.
         failure.flow = matches!(response.status, 430 | 503 | 504);
-        self.failed(step, ask, failure);
+        self.failed(step, outgoing, failure);
     }
 
     /// The same request again over the same flow.
-    fn repeat(&mut self, step: &mut Step<'_>, ask: ClientRequest) {
-        match ask.flow {
-            Some(flow) if step.net.flows.lives(flow) => self.send(step, ask, flow),
-            Some(_) | None => self.failed(step, ask, Failure::lost("the connection is gone")),
+    fn repeat(&mut self, step: &mut Step<'_>, outgoing: ClientRequest) {
+        match outgoing.flow {
+            Some(flow) if step.net.flows.lives(flow) => self.send(step, outgoing, flow),
+            Some(_) | None => self.failed(step, outgoing, Failure::lost("the connection is gone")),
         }
     }
 
-    fn challenged(&mut self, step: &mut Step<'_>, mut ask: ClientRequest, response: &Response<'_>) {
+    fn challenged(
+        &mut self,
+        step: &mut Step<'_>,
+        mut outgoing: ClientRequest,
+        response: &Response<'_>,
+    ) {
         let status = response.status;
         match self.credentials.learn(response) {
             Learned::Nothing => {
                 let why = "the challenge offers no digest algorithm spoken here";
                 self.failed(
                     step,
-                    ask,
+                    outgoing,
                     Failure::hopeless(status, format!("{status}: {why}")),
                 )
             }
-            Learned::Fresh { .. } if ask.challenges >= limits::AGENT_CHALLENGES_MAX => {
+            Learned::Fresh { .. } if outgoing.challenges >= limits::AGENT_CHALLENGES_MAX => {
                 let why = format!("{status} again and again: the password is never enough");
-                self.failed(step, ask, Failure::hopeless(status, why))
+                self.failed(step, outgoing, Failure::hopeless(status, why))
             }
-            Learned::Fresh { stale: false } if ask.challenges > 0 => {
+            Learned::Fresh { stale: false } if outgoing.challenges > 0 => {
                 let user = &self.settings.auth_user;
                 let why =
                     format!("{status}: the user name \"{user}\" or its password is not accepted");
-                self.failed(step, ask, Failure::hopeless(status, why))
+                self.failed(step, outgoing, Failure::hopeless(status, why))
             }
             Learned::Fresh { .. } => {
-                ask.challenges += 1;
-                ask.cseq += 1;
-                self.repeat(step, ask);
+                outgoing.challenges += 1;
+                outgoing.cseq += 1;
+                self.repeat(step, outgoing);
             }
         }
     }
 
     /// It has no good end: the one who waits for it decides what follows.
-    pub(super) fn failed(&mut self, step: &mut Step<'_>, ask: ClientRequest, failure: Failure) {
-        match ask.purpose {
-            Purpose::Register(reg_id) => self.not_registered(step, reg_id, ask, failure),
+    pub(super) fn failed(
+        &mut self,
+        step: &mut Step<'_>,
+        outgoing: ClientRequest,
+        failure: Failure,
+    ) {
+        match outgoing.purpose {
+            Purpose::Register(reg_id) => self.not_registered(step, reg_id, outgoing, failure),
             Purpose::Invite(call) | Purpose::Renew(call) | Purpose::Bye(call) => {
-                self.call_failed(step, call, ask, failure);
+                self.call_failed(step, call, outgoing, failure);
             }
             Purpose::Excess => {}
         }

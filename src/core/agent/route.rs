@@ -88,13 +88,13 @@ impl Agent {
     pub(super) fn open(
         &self,
         net: &mut Net,
-        ask: &ClientRequest,
+        outgoing: &ClientRequest,
         turn: usize,
     ) -> Result<Flow, Failure> {
-        let target = ask
+        let target = outgoing
             .routes
             .first()
-            .map_or(&ask.uri[..], |route| uri_of(route));
+            .map_or(&outgoing.uri[..], |route| uri_of(route));
         let hop = self.hop(net, target, turn)?;
         net.reach(hop)
             .ok_or_else(|| Failure::lost("there is no socket of that transport"))
@@ -106,12 +106,12 @@ impl Agent {
     pub(super) fn sticky(
         &mut self,
         step: &mut Step<'_>,
-        ask: &ClientRequest,
+        outgoing: &ClientRequest,
     ) -> Result<Flow, Failure> {
-        let target = ask
+        let target = outgoing
             .routes
             .first()
-            .map_or(&ask.uri[..], |route| uri_of(route));
+            .map_or(&outgoing.uri[..], |route| uri_of(route));
         let chance = step.net.secrets.chance();
         if let Some(found) = self.stick.find(step.now, target, &[], chance) {
             return Ok(found.flow);
