@@ -5,13 +5,13 @@
 //! - `token` and `seal`: one token per subscriber and edge set, the same bytes
 //!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
-//! - `registrations`: which flow leads to which subscriber, on this shard.
+//! - `flow_bindings`: which flow leads to which subscriber, on this shard.
 //! - `restoring`, `row`: what of it an earlier run has left, where it leads over UDP.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
 //! - `names`: by which host names the edges are known.
 //! - `refreshed`: dialogs that a phone has gone on with over another flow.
 //! - `state`: all of that as one edge has it, and who somebody is to it.
-//! - `policy`, `own`, `register`, `moving`, `registered`, `revoking`, `route`, `record_route`: the role itself,
+//! - `policy`, `own`, `register_request`, `moving`, `register_answer`, `revoking`, `route`, `record_route`: the role itself,
 //!   what the edge decides when the proxy asks it.
 //!
 //! Dialogs are not remembered otherwise: the token in the Record-Route URI carries
@@ -28,6 +28,7 @@ pub mod set;
 
 mod allowed;
 mod directory;
+mod flow_bindings;
 mod holding;
 mod homes;
 mod instance;
@@ -41,9 +42,8 @@ mod policy;
 mod record_route;
 mod redirects;
 mod refreshed;
-mod register;
-mod registered;
-mod registrations;
+mod register_answer;
+mod register_request;
 mod restoring;
 mod revoking;
 mod route;
@@ -57,9 +57,9 @@ mod why;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use flow_bindings::{FlowBinding, FlowBindings, Follows, Full, Known};
 pub(crate) use instance::pseudo_instance;
 pub use member::Member;
-pub use registrations::{Follows, Full, Known, Registration, Registrations};
 pub use row::is_live;
 pub use seal::Ring;
 pub use set::EdgeSet;

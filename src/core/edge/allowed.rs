@@ -7,7 +7,7 @@
 //! - Whoever shows the mark of a dialog goes on in it, by the recorded way.
 //! - A stranger gets as far as the operator says, and nowhere but to the home.
 
-use super::registrations::User;
+use super::flow_bindings::User;
 use super::state::Edge;
 use crate::grammar::params;
 use crate::id::Flow;

@@ -6,7 +6,7 @@
 //! shard that holds the phone.
 
 use super::state::Edge;
-use super::{Registrations, Subscriber};
+use super::{FlowBindings, Subscriber};
 use crate::proxy::{Net, Step};
 use crate::send::{Handoff, Held};
 use crate::time::Instant;
@@ -153,7 +153,7 @@ impl Edge {
 /// this phone is on this shard, the phone is given back for the caller to take note of:
 /// the tables are borrowed while one of them tells of it.
 pub(super) fn release_phone(
-    registrations: &Registrations,
+    registrations: &FlowBindings,
     step: &mut Step<'_>,
     subscriber: &Subscriber<'_>,
 ) -> Option<u64> {

@@ -9,7 +9,7 @@
 //! coming and going meanwhile. Only phones that know `Outbound-Proxy` are moved:
 //! the others go where they are configured to go, and are served there.
 
-use super::register::is_v6;
+use super::register_request::is_v6;
 use super::state::Edge;
 use super::{Subscriber, Token, set};
 use crate::edit::{decimal, host};

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::Token;
+use super::flow_bindings::User;
 use super::holding;
-use super::registrations::User;
 use super::state::{Edge, Origin};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};

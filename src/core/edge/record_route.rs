@@ -30,7 +30,7 @@
 
 use std::net::SocketAddr;
 
-use super::registrations::{Registration, User};
+use super::flow_bindings::{FlowBinding, User};
 use super::state::Edge;
 use super::token::STICKY;
 use super::{Follows, Subscriber, Token, flow_token};
@@ -224,7 +224,7 @@ impl Edge {
         &self,
         pass: &Pass<'_, '_>,
         token: &Token,
-        found: &Registration<'_>,
+        found: &FlowBinding<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
         let uri = self.token_uri(pass.request, pass.plan.pop);

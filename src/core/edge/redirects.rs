@@ -4,7 +4,7 @@
 //! Only to a home that shows in its Via that it follows a loose redirect, and
 //! only for requests whose answer it can act on; everything else is relayed.
 
-use super::registered::At;
+use super::register_answer::At;
 use super::state::Edge;
 use super::{Kind, Token};
 use crate::grammar::params;

@@ -18,7 +18,7 @@
 
 pub(super) mod rows;
 
-use super::registrations::User;
+use super::flow_bindings::User;
 use super::state::Edge;
 use super::{Kind, Subscriber, Token};
 use crate::id::Flow;

@@ -18,10 +18,10 @@
 
 use std::net::SocketAddr;
 
-use super::registrations::Note;
+use super::flow_bindings::Note;
 use super::row::{self, Clock, Row};
 use super::state::Edge;
-use super::{EdgeSet, Registration, Subscriber};
+use super::{EdgeSet, FlowBinding, Subscriber};
 use crate::id::{Flow, SocketId, Transport};
 use crate::limits;
 use crate::proxy::{Net, Step};
@@ -58,7 +58,7 @@ impl Edge {
             let edges = self.named(row);
             let Subscriber { user, realm, .. } = row.subscriber;
             let aor = [user, b"@", realm].concat();
-            let bound = self.registrations.restore(&Registration {
+            let bound = self.registrations.restore(&FlowBinding {
                 subscriber: row.subscriber,
                 aor: &aor,
                 reg_id: row.reg_id,
@@ -132,7 +132,7 @@ impl Edge {
         }
     }
 
-    fn write_row(&self, step: &mut Step<'_>, registration: &Registration<'_>) {
+    fn write_row(&self, step: &mut Step<'_>, registration: &FlowBinding<'_>) {
         let Flow::Udp { socket, peer } = registration.flow else {
             return;
         };

@@ -9,8 +9,8 @@
 //! subscriber has under way goes on, and so does a call, whose requests prove
 //! themselves by what we wrote into its routes.
 
+use super::flow_bindings::{self, User};
 use super::holding;
-use super::registrations::{self, User};
 use super::state::Edge;
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Pass, Reply, Request, Step, Verdict};
@@ -42,7 +42,7 @@ impl Edge {
         let mut user = Vec::new();
         write_user(from.user?.of(bytes), &mut user);
         let mut room = [0; TOKEN_FIELD_MAX];
-        let realm = registrations::lowered(from.host.of(bytes), &mut room);
+        let realm = flow_bindings::lowered(from.host.of(bytes), &mut room);
         let gone = User { name: &user, realm };
         self.forget_user(&mut pass.step(), gone);
         pass.net.tell_all(&Handoff::Revoked {

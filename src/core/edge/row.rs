@@ -12,7 +12,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Follows, Registration, Subscriber};
+use super::{FlowBinding, Follows, Subscriber};
 use crate::time::{Duration, Instant, Wall};
 
 const VERSION: u8 = 1;
@@ -66,7 +66,7 @@ pub(super) fn write_key(subscriber: &Subscriber<'_>, reg_id: u32, out: &mut Vec<
 
 /// Appends the value, without the names of the edges.
 pub(super) fn write_value(
-    registration: &Registration<'_>,
+    registration: &FlowBinding<'_>,
     shard: u8,
     local: SocketAddr,
     peer: SocketAddr,
@@ -205,7 +205,7 @@ mod tests {
             instance: b"i1",
         };
         let (local, peer) = (local.parse().unwrap(), peer.parse().unwrap());
-        let registration = Registration {
+        let registration = FlowBinding {
             subscriber,
             aor: b"joe@example.com",
             reg_id: 2,

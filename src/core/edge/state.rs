@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::flow_token;
 use super::homes::Homes;
 use super::refreshed::rows::Refreshed;
-use super::{Codec, EdgeSet, Member, Registrations, Settings, Token};
+use super::{Codec, EdgeSet, FlowBindings, Member, Settings, Token};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::Net;
@@ -28,7 +28,7 @@ pub struct Edge {
     pub(super) codec: Codec,
     pub(super) flow_key: flow_token::Key,
     pub(super) marks: MarkKey,
-    pub(super) registrations: Registrations,
+    pub(super) registrations: FlowBindings,
     pub(super) directory: Directory,
     pub(super) refreshed: Refreshed,
     /// Flows that an earlier run left to other shards.
@@ -99,7 +99,7 @@ impl Edge {
         let codec = Codec::new(&settings.token_keys, &common.unwrap_or_default());
         let others = settings.members.iter().enumerate();
         let others = others.filter(|(index, _)| *index != own);
-        let mut registrations = Registrations::new(seed);
+        let mut registrations = FlowBindings::new(seed);
         if settings.keeps_flows {
             registrations.keep_notes();
         }

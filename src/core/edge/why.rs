@@ -2,8 +2,8 @@
 //! request for it would meet (`steadfast why`).
 
 use super::Token;
+use super::flow_bindings::{self, User};
 use super::own::RouteKind;
-use super::registrations::{self, User};
 use super::state::Edge;
 use crate::limits;
 use crate::proxy::fact::{self, Facts};
@@ -101,7 +101,7 @@ impl Edge {
         let mut room = [0; limits::TOKEN_FIELD_MAX];
         let user = User {
             name: parsed.user.map(|user| user.of(uri)).unwrap_or_default(),
-            realm: registrations::lowered(parsed.host.of(uri), &mut room),
+            realm: flow_bindings::lowered(parsed.host.of(uri), &mut room),
         };
         for held in self.registrations.of_user(step.now, user) {
             let says = format!(

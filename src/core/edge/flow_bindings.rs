@@ -63,7 +63,7 @@ impl<'a> User<'a> {
 
 /// One binding of a subscriber to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration<'a> {
+pub struct FlowBinding<'a> {
     /// Whose it is.
     pub subscriber: Subscriber<'a>,
     /// The address of record that the 2xx confirmed: user and realm of the
@@ -134,7 +134,7 @@ impl Follows {
 
 /// The registrations of one shard.
 #[derive(Debug)]
-pub struct Registrations {
+pub struct FlowBindings {
     table: Table,
     max: usize,
     /// Where `expire` goes on.
@@ -159,7 +159,7 @@ pub enum Known {
 #[error("the registration is not remembered")]
 pub struct Full;
 
-impl Registrations {
+impl FlowBindings {
     /// An empty table; the seeds keep peers from aiming at its hash chains.
     #[must_use]
     pub const fn new(seeds: [u64; 4]) -> Self {
@@ -183,7 +183,7 @@ impl Registrations {
     }
 
     /// What is bound at a place that a note names.
-    pub(super) fn at(&self, index: u32) -> Option<Registration<'_>> {
+    pub(super) fn at(&self, index: u32) -> Option<FlowBinding<'_>> {
         self.table.get(index).map(Record::view)
     }
 
@@ -192,7 +192,7 @@ impl Registrations {
     ///
     /// # Errors
     /// As for `bind`.
-    pub(super) fn restore(&mut self, registration: &Registration<'_>) -> Result<Known, Full> {
+    pub(super) fn restore(&mut self, registration: &FlowBinding<'_>) -> Result<Known, Full> {
         let notes = std::mem::replace(&mut self.notes, Notes::new());
         let bound = self.bind(registration);
         self.notes = notes;
@@ -205,7 +205,7 @@ impl Registrations {
     ///
     /// # Errors
     /// `Full`, with what was remembered unchanged.
-    pub fn bind(&mut self, registration: &Registration<'_>) -> Result<Known, Full> {
+    pub fn bind(&mut self, registration: &FlowBinding<'_>) -> Result<Known, Full> {
         let subscriber = registration.subscriber;
         let mut held = 0;
         let mut oldest = None;
@@ -255,7 +255,7 @@ impl Registrations {
         &'a self,
         now: Instant,
         subscriber: &'a Subscriber<'_>,
-    ) -> impl Iterator<Item = Registration<'a>> {
+    ) -> impl Iterator<Item = FlowBinding<'a>> {
         self.live(now, subscriber).map(Record::view)
     }
 
@@ -264,7 +264,7 @@ impl Registrations {
         &self,
         now: Instant,
         user: User<'_>,
-    ) -> impl Iterator<Item = Registration<'_>> {
+    ) -> impl Iterator<Item = FlowBinding<'_>> {
         let all = self.table.of_user(user).map(|(_, record)| record);
         all.filter(move |record| record.expires > now)
             .map(Record::view)
@@ -300,7 +300,7 @@ impl Registrations {
         now: Instant,
         flow: Flow,
         claim: User<'_>,
-    ) -> Option<Registration<'_>> {
+    ) -> Option<FlowBinding<'_>> {
         let mut room = [0; TOKEN_FIELD_MAX];
         let claim = User {
             realm: lowered(claim.realm, &mut room),

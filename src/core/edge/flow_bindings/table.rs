@@ -1,4 +1,4 @@
-//! The memory behind `Registrations`: records in reused places, each on two
+//! The memory behind `FlowBindings`: records in reused places, each on two
 //! chains, that of its user and that of its flow, the newest record first.
 //!
 //! The hash tables hold the heads of the chains as 32-bit places; keys are
@@ -9,7 +9,7 @@
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::{Follows, Registration, User};
+use super::{FlowBinding, Follows, User};
 use crate::edge::{EdgeSet, Subscriber};
 use crate::id::Flow;
 use crate::limits::TOKEN_FIELD_MAX;
@@ -221,7 +221,7 @@ impl Table {
 
 impl Record {
     /// `None` when a field is longer than a token can name.
-    pub(super) fn new(registration: &Registration<'_>) -> Option<Self> {
+    pub(super) fn new(registration: &FlowBinding<'_>) -> Option<Self> {
         let Subscriber {
             user,
             realm,
@@ -253,7 +253,7 @@ impl Record {
 
     /// Takes over everything but the subscriber and the reg-id, which are the
     /// same.
-    pub(super) fn renew(&mut self, registration: &Registration<'_>) {
+    pub(super) fn renew(&mut self, registration: &FlowBinding<'_>) {
         self.flow = registration.flow;
         self.expires = registration.expires;
         self.edges = registration.edges;
@@ -265,8 +265,8 @@ impl Record {
         self.marks & KEPT_OPEN != 0
     }
 
-    pub(super) fn view(&self) -> Registration<'_> {
-        Registration {
+    pub(super) fn view(&self) -> FlowBinding<'_> {
+        FlowBinding {
             subscriber: self.subscriber(),
             aor: self.aor(),
             reg_id: self.reg_id,
@@ -324,7 +324,7 @@ impl Record {
     }
 }
 
-fn marks(registration: &Registration<'_>) -> u8 {
+fn marks(registration: &FlowBinding<'_>) -> u8 {
     let restored = u8::from(registration.is_restored) * RESTORED;
     let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
     registration.follows.bits() | restored | kept_open

@@ -6,9 +6,9 @@
 
 use std::net::SocketAddr;
 
-use super::register::{ContactAction, Phone, Who};
+use super::register_request::{ContactAction, Phone, Who};
 use super::state::Edge;
-use super::{EdgeSet, Follows, Known, Registration, Subscriber, Token};
+use super::{EdgeSet, FlowBinding, Follows, Known, Subscriber, Token};
 use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};
 use crate::limits;
@@ -155,7 +155,7 @@ impl Edge {
             ours,
             edits,
         );
-        let bound = self.registrations.bind(&Registration {
+        let bound = self.registrations.bind(&FlowBinding {
             subscriber,
             aor: accepted.aor,
             reg_id: phone.reg_id,

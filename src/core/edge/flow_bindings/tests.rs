@@ -26,9 +26,9 @@ fn aor_of(subscriber: &Subscriber<'_>) -> &'static [u8] {
     [subscriber.user, b"@", subscriber.realm].concat().leak()
 }
 
-fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registration<'_> {
+fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> FlowBinding<'_> {
     let edges = EdgeSet::new(&[0, 2]).unwrap();
-    Registration {
+    FlowBinding {
         subscriber,
         aor: aor_of(&subscriber),
         reg_id,
@@ -42,8 +42,8 @@ fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> Registratio
     }
 }
 
-fn table(bound: &[Registration<'_>]) -> Registrations {
-    let mut table = Registrations::new([1, 2, 3, 4]);
+fn table(bound: &[FlowBinding<'_>]) -> FlowBindings {
+    let mut table = FlowBindings::new([1, 2, 3, 4]);
     for registration in bound {
         table.bind(registration).unwrap();
     }
@@ -68,7 +68,7 @@ fn the_newest_flow_of_any_reg_id_is_found() {
 fn a_refresh_takes_over_what_the_token_says() {
     let mut table = table(&[registration(JOE, 1, 10)]);
     let edges = EdgeSet::new(&[5]).unwrap();
-    let renewed = Registration {
+    let renewed = FlowBinding {
         edges,
         flags: 3,
         follows: Follows::Name,
@@ -252,7 +252,7 @@ fn a_departed_registration_leaves_the_other_reg_ids() {
 #[test]
 fn expiry_works_in_bounded_pieces_and_comes_around() {
     let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-    let mut table = Registrations::new([1, 2, 3, 4]);
+    let mut table = FlowBindings::new([1, 2, 3, 4]);
     for (name, to) in names.iter().zip(0..) {
         let expires = if to == 4 {
             LATER + Duration::from_secs(9)
@@ -264,7 +264,7 @@ fn expiry_works_in_bounded_pieces_and_comes_around() {
             ..JOE
         };
         table
-            .bind(&Registration {
+            .bind(&FlowBinding {
                 expires,
                 ..registration(subscriber, 1, to)
             })
@@ -279,7 +279,7 @@ fn expiry_works_in_bounded_pieces_and_comes_around() {
         table.flow_of(LATER, &Subscriber { user: b"4", ..JOE }, None),
         Some(flow(4))
     );
-    assert_eq!(Registrations::new([0; 4]).expire(LATER, 100), 0);
+    assert_eq!(FlowBindings::new([0; 4]).expire(LATER, 100), 0);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn at_the_bound_new_ones_are_refused_and_old_ones_refreshed() {
 #[test]
 fn a_user_with_too_many_loses_the_oldest() {
     let bound = u32::try_from(USER_REGISTRATIONS_MAX).unwrap();
-    let mut table = Registrations::new([1, 2, 3, 4]);
+    let mut table = FlowBindings::new([1, 2, 3, 4]);
     for reg_id in 0..bound {
         table.bind(&registration(JOE, reg_id, reg_id)).unwrap();
     }
@@ -321,7 +321,7 @@ fn datagram_flows_differ_by_socket_and_peer() {
         peer: peer.parse().unwrap(),
     };
     let at = udp(0, "192.0.2.1:5060");
-    let table = table(&[Registration {
+    let table = table(&[FlowBinding {
         flow: at,
         ..registration(JOE, 0, 0)
     }]);
@@ -350,7 +350,7 @@ impl Naive {
 #[test]
 fn it_agrees_with_a_plain_list_on_random_operations() {
     const USERS: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
-    let mut table = Registrations::new([5, 6, 7, 8]);
+    let mut table = FlowBindings::new([5, 6, 7, 8]);
     let mut naive = Naive::default();
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut draw = |below: u32| {
@@ -368,7 +368,7 @@ fn it_agrees_with_a_plain_list_on_random_operations() {
             0..=3 => {
                 let expires = now + Duration::from_micros(u64::from(draw(40)));
                 table
-                    .bind(&Registration {
+                    .bind(&FlowBinding {
                         expires,
                         ..registration(subscriber, reg_id, to)
                     })
@@ -426,7 +426,7 @@ fn each_flow_that_is_kept_open_comes_once_a_round() {
             instance,
             ..JOE
         };
-        Registration {
+        FlowBinding {
             is_kept_open,
             ..registration(subscriber, 0, to)
         }
@@ -456,7 +456,7 @@ fn each_flow_that_is_kept_open_comes_once_a_round() {
         assert!(seen.iter().all(|seen| *seen != flow(1)));
     }
     // It stops with the registration, whether that is over, renewed without or gone.
-    let count = |table: &mut Registrations, now| {
+    let count = |table: &mut FlowBindings, now| {
         let mut seen = 0;
         table.next_kept_open(now, 1, |_| seen += 1);
         seen

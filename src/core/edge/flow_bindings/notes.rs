@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::Registration;
+use super::FlowBinding;
 use crate::edge::Subscriber;
 use crate::id::Flow;
 
@@ -50,20 +50,20 @@ impl Notes {
     }
 
     /// One takes the place of another with its subscriber and reg-id.
-    pub(super) fn renewed(&mut self, was: &Registration<'_>, is: &Registration<'_>) {
+    pub(super) fn renewed(&mut self, was: &FlowBinding<'_>, is: &FlowBinding<'_>) {
         if is.flow.is_reliable() {
             self.gone(was);
         }
     }
 
     /// One is at this place now.
-    pub(super) fn bound(&mut self, at: u32, is: &Registration<'_>) {
+    pub(super) fn bound(&mut self, at: u32, is: &FlowBinding<'_>) {
         if self.is_on && matches!(is.flow, Flow::Udp { .. }) {
             self.waiting.push_back(Note::Bound(at));
         }
     }
 
-    pub(super) fn gone(&mut self, was: &Registration<'_>) {
+    pub(super) fn gone(&mut self, was: &FlowBinding<'_>) {
         if self.is_on && matches!(was.flow, Flow::Udp { .. }) {
             self.waiting.push_back(Note::Gone(Gone {
                 text: [was.aor, was.subscriber.instance].concat().into(),
