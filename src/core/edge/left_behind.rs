@@ -21,7 +21,7 @@ use crate::trust::Principal;
 
 impl Edge {
     /// Has the other edges stand by for the flow that a request of a dialog goes to.
-    pub(super) fn doubt(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) {
+    pub(super) fn add_silence_standbys(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) {
         let request = pass.request;
         let may = matches!(flow, Flow::Udp { .. })
             && request.ingress.principal == Principal::Home

@@ -243,7 +243,7 @@ impl Edge {
             count: usize::from(what != RouteKind::Foreign),
             what,
         };
-        let Some(second) = route(1).filter(|_| !is_whole(route(0), bytes)) else {
+        let Some(second) = route(1).filter(|_| !is_marked_phone_side(route(0), bytes)) else {
             return one;
         };
         let pair = |what| OwnRoutes { count: 2, what };
@@ -346,7 +346,7 @@ impl Edge {
 
 /// Whether a value is that of a phone's own side with the mark of its dialog: what is
 /// behind it is of another passage, also where no home stands between.
-fn is_whole(uri: Option<&Uri>, bytes: &[u8]) -> bool {
+fn is_marked_phone_side(uri: Option<&Uri>, bytes: &[u8]) -> bool {
     let marked = uri.filter(|uri| uri.param(bytes, MARK_PARAM).is_some());
     let user = marked.and_then(|uri| uri.user);
     user.is_some_and(|user| PhoneName::read(user.of(bytes)).is_some())

@@ -173,7 +173,7 @@ impl Edge {
         match here.or(bare) {
             Some(flow) => {
                 let verdict = self.incoming(pass, flow, token);
-                self.doubt(pass, flow, token);
+                self.add_silence_standbys(pass, flow, token);
                 verdict
             }
             None if principal == Principal::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {

@@ -84,17 +84,16 @@ impl Side {
 /// text of a URI.
 #[derive(Clone, Copy, Debug)]
 pub enum Next<'a> {
-    /// That of a Route value.
+    /// The URI of a Route value.
     Route(&'a [u8]),
     /// The far side's Contact, or the Request-URI that was one.
     Target(&'a [u8]),
 }
 
-/// The value of ours that a mark stands in, as far as it says which phone it is
-/// of.
+/// What our Record-Route value that bears a mark says of the phone it is for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarkedValue<'a> {
-    /// Its user part: a token, or a flow token.
+    /// The user part of the value: a token, or a flow token.
     pub user: &'a [u8],
     /// The flow token that stands beside a token.
     pub flow: &'a [u8],

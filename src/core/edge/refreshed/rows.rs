@@ -14,20 +14,21 @@ use crate::trust::mark::{MarkKey, PhoneName};
 pub(in crate::edge) struct Refreshed {
     /// By the hash of the dialog.
     rows: Keyed<Row>,
-    /// By the hash of the phone: those that have rows.
+    /// Phones that have rows, by the hash of the phone.
     phones: Keyed<Phone>,
-    /// The last that a phone was given.
+    /// The last serial number that a phone was given.
     serial: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     phone: u64,
-    /// That of its phone when it was made; another one by now: the row is over.
+    /// The serial number of its phone when the row was made; where the phone has another
+    /// one by now, the row is void.
     serial: u32,
-    /// Where its requests go.
+    /// The flow that requests of the dialog to the phone take.
     pub(super) flow: Option<Flow>,
-    /// Where they go once the ACK has come from there.
+    /// The flow that they take as soon as the ACK has come by it.
     pub(super) awaited: Option<Flow>,
     until: Instant,
 }
