@@ -259,6 +259,7 @@ impl Court<'_> {
         let backed = stays
             && is_heard
             && leads
+            && self.has_token(fork, bye)
             && both.iter().all(served)
             && world.homes_are_clean(before, end);
         let whole = whole && stays;
@@ -314,6 +315,15 @@ impl Court<'_> {
             && path.all(|node| self.clean(*node, from, end))
     }
 
+    /// True when the side that is told has a token in the route set of the other one. A
+    /// caller without a registration at the edge that he called through has a flow token
+    /// of that edge alone, which ends with its run (O-2).
+    fn has_token(&self, fork: &Fork, bye: &Bye) -> bool {
+        let (caller, invited) = (self.call.caller, self.call.invited);
+        let called = |edge: &IpAddr| self.world.is_served_by(caller, *edge, invited, invited);
+        bye.from == caller || fork.path.last().is_some_and(called)
+    }
+
     /// True when nothing hurt a call but that the edge of the side that is told has died
     /// before, and that side has a flow all the same, to whichever edge: the one that died
     /// may be in its token, and the other one not (H-12).
@@ -329,6 +339,7 @@ impl Court<'_> {
         };
         let mut path = fork.path.iter();
         own != far
+            && self.has_token(fork, bye)
             && world.has_died(far, fork.answered, bye.sent)
             && self.bore(Harm::Gone, far, from, end)
             && path.all(|node| *node == far || self.clean(*node, from, end))
