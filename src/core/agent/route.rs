@@ -4,9 +4,8 @@
 use super::Agent;
 use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Step};
-use crate::scan::address::Address;
+use crate::scan::address::first_uri;
 use crate::send::Hop;
-use crate::span::Span;
 use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 use super::request::{ClientRequest, Failure};
@@ -138,7 +137,5 @@ impl Agent {
 
 /// The URI of a Route value; empty when it is none.
 pub(super) fn uri_of(route: &[u8]) -> &[u8] {
-    Address::parse(route, Span::new(0, route.len()))
-        .map(|address| address.uri.of(route))
-        .unwrap_or_default()
+    first_uri(route).unwrap_or_default()
 }

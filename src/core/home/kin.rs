@@ -22,8 +22,7 @@ use super::location::same_instance;
 use super::policy::{Home, bind};
 use crate::id::Flow;
 use crate::proxy::Step;
-use crate::scan::address::Address;
-use crate::scan::first_value;
+use crate::scan::address::first_uri;
 use crate::stick::Source;
 use crate::time::Instant;
 
@@ -42,7 +41,7 @@ impl Home {
         for one in all() {
             for other in all().filter(|other| are_kin(one, other)) {
                 let flow = other.flow.filter(|flow| one.flow != Some(*flow));
-                if let (Some(flow), Some(uri)) = (flow, top(one.path())) {
+                if let (Some(flow), Some(uri)) = (flow, first_uri(one.path())) {
                     let until = one.expires.min(other.expires);
                     bind(stick, cluster, step, flow, uri, Source::Path, until);
                 }
@@ -81,14 +80,16 @@ impl Home {
         };
         let mut moves = Vec::new();
         for one in before {
-            let (Some(left), Some(uri)) = (one.flow, top(one.path())) else {
+            let (Some(left), Some(uri)) = (one.flow, first_uri(one.path())) else {
                 continue;
             };
             let is_left = |other: &Binding| {
-                other.flow != Some(left) || top(other.path()) != Some(uri) || heir(other).is_some()
+                other.flow != Some(left)
+                    || first_uri(other.path()) != Some(uri)
+                    || heir(other).is_some()
             };
             if let Some(heir) = heir(one)
-                && let (Some(flow), Some(path)) = (heir.flow, top(heir.path()))
+                && let (Some(flow), Some(path)) = (heir.flow, first_uri(heir.path()))
                 && all().all(is_left)
             {
                 moves.push((
@@ -121,10 +122,4 @@ fn are_kin(one: &Binding, other: &Binding) -> bool {
         && other.reg_id().is_some_and(|id| one.reg_id() != Some(id))
         && one.path() != other.path()
         && same_instance(a, b)
-}
-
-/// The URI of the topmost Path value.
-fn top(path: &[u8]) -> Option<&[u8]> {
-    let top = Address::parse(path, first_value(path)).ok()?;
-    Some(top.uri.of(path))
 }

@@ -7,10 +7,9 @@ use crate::bytes::Buf;
 use crate::id::Transport;
 use crate::limits;
 use crate::proxy::{Context, Net, Response, Target, Trust};
-use crate::scan::address::Address;
+use crate::scan::address::first_uri;
 use crate::scan::{Message, Name, first_value, scan_again};
 use crate::send::{End, Hop};
-use crate::span::Span;
 use crate::uri::{Uri, same_host};
 
 impl Home {
@@ -110,15 +109,12 @@ fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Messag
     if let Some(learns) = target.learns.as_ref().filter(|_| target.is_redirected) {
         return Some(learns.clone());
     }
-    let uri_of = |bytes: &[u8], value: Span| {
-        let address = Address::parse(bytes, value).ok()?;
-        Some(net.pool.copy(address.uri.of(bytes)))
+    let taken = if let Some(route) = &target.route {
+        first_uri(route)?
+    } else {
+        let base = context.request()?;
+        scan_again(base, again).ok()?;
+        first_uri(again.routes().first()?.value.of(base))?
     };
-    if let Some(route) = &target.route {
-        return uri_of(route, first_value(route));
-    }
-    let base = context.request()?;
-    scan_again(base, again).ok()?;
-    let first = again.routes().first()?;
-    uri_of(base, first.value)
+    Some(net.pool.copy(taken))
 }

@@ -14,8 +14,7 @@
 use super::policy::Home;
 use crate::id::Flow;
 use crate::proxy::{Connections, Net, Step};
-use crate::scan::address::Address;
-use crate::scan::first_value;
+use crate::scan::address::first_uri;
 use crate::send::{Far, Handoff};
 use crate::stick::{Bound, Source};
 use crate::time::Instant;
@@ -139,12 +138,9 @@ impl Home {
             self.learn(step, flow, far);
         }
         for binding in self.location.bindings(step.now, aor) {
-            let path = binding.path();
-            if let Some(flow) = binding.flow
-                && let Ok(top) = Address::parse(path, first_value(path))
-            {
-                let (uri, until) = (top.uri.of(path), binding.expires);
-                self.stick.bind(step.now, flow, uri, Source::Path, until);
+            if let (Some(flow), Some(uri)) = (binding.flow, first_uri(binding.path())) {
+                self.stick
+                    .bind(step.now, flow, uri, Source::Path, binding.expires);
             }
         }
         self.bind_sibling_flows(step, aor);

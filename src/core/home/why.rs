@@ -5,8 +5,7 @@ use super::aor;
 use super::policy::Home;
 use crate::proxy::Step;
 use crate::proxy::fact::{self, Facts};
-use crate::scan::address::Address;
-use crate::span::Span;
+use crate::scan::address::first_uri;
 use crate::uri::{Uri, same_host};
 
 impl Home {
@@ -56,12 +55,10 @@ impl Home {
             facts.say("binding", format!("none of {}", text(&filed)));
         }
         for path in paths {
-            let end = memchr::memchr(b'>', &path).map_or(path.len(), |end| end + 1);
-            let Ok(top) = Address::parse(&path, Span::new(0, end)) else {
-                continue;
-            };
-            facts.say("path", text(top.uri.of(&path)));
-            self.why_uri(step, top.uri.of(&path), facts);
+            if let Some(top) = first_uri(&path) {
+                facts.say("path", text(top));
+                self.why_uri(step, top, facts);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! The URI is found, not parsed: `Uri::parse` does that when somebody needs
 //! it. `Contact: *` is no address.
 
+use super::first_value;
 use crate::error::Malformed;
 use crate::grammar::class::{self, Class};
 use crate::grammar::cursor::Cursor;
@@ -38,6 +39,14 @@ impl Uri {
         let uri = cursor.within(address.uri);
         Self::read(bytes, uri).ok_or(Malformed::Uri(address.uri))
     }
+}
+
+/// The URI in the first value of a list of addresses, such as the Path of a binding;
+/// `None` where that is no address.
+#[must_use]
+pub(crate) fn first_uri(list: &[u8]) -> Option<&[u8]> {
+    let address = Address::parse(list, first_value(list)).ok()?;
+    Some(address.uri.of(list))
 }
 
 impl Address {
@@ -314,5 +323,19 @@ mod tests {
         let spaced = b"sip:joe@edge ;lr";
         let span = Span::new(0, spaced.len());
         assert_eq!(outbound_proxy(spaced, span), Err(Malformed::Address(span)));
+    }
+
+    #[test]
+    fn the_first_uri_of_a_list_is_that_of_its_first_value() {
+        for (list, want) in [
+            (r#""a>b, c" <sip:e;lr>;x=1, <sip:f>"#, Some("sip:e;lr")),
+            ("<sip:e,f>,<sip:g>", Some("sip:e,f")),
+            ("<sip:e>", Some("sip:e")),
+            ("<sip:e, <sip:f>", None),
+            ("", None),
+        ] {
+            let want = want.map(str::as_bytes);
+            assert_eq!(first_uri(list.as_bytes()), want, "{list}");
+        }
     }
 }
