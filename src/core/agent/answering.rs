@@ -5,7 +5,6 @@ use super::call::{Call, Incoming, Stage, Unacked, fail};
 use super::compose::{ALLOW, put};
 use super::dialog::{self, Dialog};
 use super::request::Contact;
-use super::route::uri_of;
 use super::{Agent, sdp, tell, text};
 use crate::bytes::Buf;
 use crate::id::ServerId;
@@ -13,7 +12,6 @@ use crate::limits;
 use crate::proxy::{Net, Owner, Request, Step};
 use crate::scan::{Method, Name};
 use crate::send::{Event, Party};
-use crate::stick::Source;
 use crate::txn::{Kind, ServerKey};
 
 impl Agent {
@@ -83,21 +81,12 @@ impl Agent {
         if self.calls.len() >= limits::AGENT_CALLS_MAX {
             return reply(step, request, key, 486, "Busy Here", b"");
         }
-        let Some(server) = step.net.txns.open_server(
-            step.now,
-            key,
-            Kind::Invite,
-            request.reply_flow(),
-            Owner::Local,
-        ) else {
-            return step
-                .net
-                .answer_stateless(request, 503, "Transaction Table Full", b"");
+        let Some(server) = open_invite(step, request, key) else {
+            return;
         };
         self.dialog_lines(step.net, request, &mut lines);
         let ringing = step.net.answer(request, 180, "Ringing", &lines);
-        let send = step.net.txns.respond(step.now, server, 180, ringing);
-        step.net.transmit_send(send);
+        respond(step, server, 180, ringing);
         let incoming = Incoming {
             server,
             ok: self.ok(step.net, request, lines),
@@ -195,15 +184,8 @@ impl Agent {
                 dialog.target = target;
             }
         }
-        let flow = request.reply_flow();
-        let opened = step
-            .net
-            .txns
-            .open_server(step.now, key, Kind::Invite, flow, Owner::Local);
-        let Some(server) = opened else {
-            return step
-                .net
-                .answer_stateless(request, 503, "Transaction Table Full", b"");
+        let Some(server) = open_invite(step, request, key) else {
+            return;
         };
         let mut lines = Vec::new();
         self.dialog_lines(step.net, request, &mut lines);
@@ -218,22 +200,15 @@ impl Agent {
         let Stage::Ringing(incoming) = std::mem::replace(&mut call.stage, answered) else {
             return;
         };
-        let first = call
-            .dialog
-            .as_ref()
-            .and_then(|dialog| dialog.routes.first());
-        if let Some((first, flow)) = first.zip(call.flow) {
-            // S-5
-            let until = step.now + limits::AGENT_DIALOG_MAX;
-            self.stick
-                .bind(step.now, flow, uri_of(first), Source::RecordRoute, until);
+        // S-5
+        if let Some((dialog, flow)) = call.dialog.as_ref().zip(call.flow) {
+            dialog.bind_route(&mut self.stick, step.now, flow);
         }
         self.send_ok(step, index, incoming.server, incoming.ok);
     }
 
     fn send_ok(&mut self, step: &mut Step<'_>, index: usize, server: ServerId, ok: Buf) {
-        let send = step.net.txns.respond(step.now, server, 200, ok.clone());
-        step.net.transmit_send(send);
+        respond(step, server, 200, ok.clone());
         let unacked = Unacked {
             server,
             ok,
@@ -267,11 +242,7 @@ impl Agent {
             );
             return self.leave(step, index);
         }
-        let send = step
-            .net
-            .txns
-            .respond(step.now, unacked.server, 200, unacked.ok.clone());
-        step.net.transmit_send(send);
+        respond(step, unacked.server, 200, unacked.ok.clone());
         unacked.wait = (unacked.wait * 2).min(limits::T2);
         unacked.alarm = self.alarm(step.net, step.now + unacked.wait);
         self.calls[index].unacked = Some(unacked);
@@ -314,11 +285,7 @@ impl Agent {
         let call = self.calls.remove(index);
         if let Stage::Ringing(incoming) = call.stage {
             // RFC 3261 §15.1.2: the INVITE still needs an answer.
-            let send = step
-                .net
-                .txns
-                .respond(step.now, incoming.server, 487, incoming.cancelled);
-            step.net.transmit_send(send);
+            respond(step, incoming.server, 487, incoming.cancelled);
         }
         let by = Party::Them;
         tell(
@@ -342,11 +309,7 @@ impl Agent {
         };
         let call = self.calls.remove(index);
         if let Stage::Ringing(incoming) = call.stage {
-            let send = step
-                .net
-                .txns
-                .respond(step.now, server, 487, incoming.cancelled);
-            step.net.transmit_send(send);
+            respond(step, server, 487, incoming.cancelled);
         }
         let why = "the caller gave up before it was answered".to_owned();
         fail(step.net, call.number, 487, why);
@@ -356,11 +319,7 @@ impl Agent {
     pub(super) fn decline(&mut self, step: &mut Step<'_>, index: usize) {
         let call = self.calls.remove(index);
         if let Stage::Ringing(incoming) = call.stage {
-            let send = step
-                .net
-                .txns
-                .respond(step.now, incoming.server, 486, incoming.busy);
-            step.net.transmit_send(send);
+            respond(step, incoming.server, 486, incoming.busy);
         }
         fail(step.net, call.number, 486, "it was declined".to_owned());
     }
@@ -390,6 +349,25 @@ fn reply(
     };
     let bytes = step.net.answer(request, status, reason, lines);
     step.net.counters.answers += 1;
+    respond(step, server, status, bytes);
+}
+
+/// Sends a response by the transaction of its request.
+fn respond(step: &mut Step<'_>, server: ServerId, status: u16, bytes: Buf) {
     let send = step.net.txns.respond(step.now, server, status, bytes);
     step.net.transmit_send(send);
+}
+
+/// Opens the transaction of an INVITE; without room for it the INVITE is refused.
+fn open_invite(step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) -> Option<ServerId> {
+    let (flow, kind) = (request.reply_flow(), Kind::Invite);
+    let opened = step
+        .net
+        .txns
+        .open_server(step.now, key, kind, flow, Owner::Local);
+    if opened.is_none() {
+        step.net
+            .answer_stateless(request, 503, "Transaction Table Full", b"");
+    }
+    opened
 }

@@ -92,7 +92,7 @@ impl Agent {
         self.last_call
     }
 
-    pub(super) fn call_place(&self, number: u32) -> Option<usize> {
+    pub(super) fn call_index(&self, number: u32) -> Option<usize> {
         self.calls.iter().position(|call| call.number == number)
     }
 }

@@ -6,7 +6,6 @@ use super::call::{Call, Stage, fail, switched};
 use super::compose::bracketed;
 use super::dialog::Dialog;
 use super::request::{ClientRequest, Contact, Failure, Purpose};
-use super::route::uri_of;
 use super::{Agent, sdp, tell};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
@@ -15,7 +14,6 @@ use crate::limits;
 use crate::proxy::{Net, Owner, Response, Step};
 use crate::scan::scan;
 use crate::send::{Event, Party};
-use crate::stick::Source;
 
 impl Agent {
     /// D-U14: INVITE with the Service-Route of a flow that lives.
@@ -59,7 +57,7 @@ impl Agent {
 
     /// A provisional response to our INVITE.
     pub(super) fn progress(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
-        let Some(index) = self.call_place(number) else {
+        let Some(index) = self.call_index(number) else {
             return;
         };
         let Stage::Calling {
@@ -119,16 +117,12 @@ impl Agent {
         outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some((index, flow)) = self.call_place(number).zip(outgoing.flow) else {
+        let Some((index, flow)) = self.call_index(number).zip(outgoing.flow) else {
             return;
         };
         let dialog = Dialog::of_answer(response.bytes, response.message, outgoing.cseq);
-        if let Some(first) = dialog.routes.first() {
-            // S-8: the neighbour's Record-Route is the bottom-most.
-            let until = step.now + limits::AGENT_DIALOG_MAX;
-            self.stick
-                .bind(step.now, flow, uri_of(first), Source::RecordRoute, until);
-        }
+        // S-8: the neighbour's Record-Route is the bottom-most.
+        dialog.bind_route(&mut self.stick, step.now, flow);
         let acked = self.ack(step, &dialog);
         let call = &mut self.calls[index];
         let hangup = matches!(call.stage, Stage::Calling { hangup: true, .. });
@@ -242,12 +236,12 @@ impl Agent {
     /// The next request of a call's dialog.
     pub(super) fn next_within(
         &mut self,
-        place: usize,
+        index: usize,
         purpose: Purpose,
         method: &'static str,
     ) -> Option<ClientRequest> {
-        self.calls[place].dialog.as_mut()?.cseq += 1;
-        let dialog = self.calls[place].dialog.as_ref()?;
+        self.calls[index].dialog.as_mut()?.cseq += 1;
+        let dialog = self.calls[index].dialog.as_ref()?;
         Some(self.within(dialog, purpose, method))
     }
 
@@ -256,11 +250,11 @@ impl Agent {
     pub(super) fn way(
         &mut self,
         step: &mut Step<'_>,
-        place: usize,
+        index: usize,
         outgoing: &ClientRequest,
     ) -> Result<Flow, Failure> {
         let flow = self.sticky(step, outgoing)?;
-        let call = &self.calls[place];
+        let call = &self.calls[index];
         if call.flow != Some(flow) {
             switched(step.net, call.number, flow);
         }
@@ -269,7 +263,7 @@ impl Agent {
 
     /// Our BYE was answered.
     pub(super) fn ended(&mut self, net: &mut Net, number: u32) {
-        if let Some(index) = self.call_place(number) {
+        if let Some(index) = self.call_index(number) {
             self.calls.remove(index);
             let by = Party::Us;
             tell(net, Event::Ended { call: number, by });
@@ -285,7 +279,7 @@ impl Agent {
         mut outgoing: ClientRequest,
         failure: Failure,
     ) {
-        let Some(index) = self.call_place(number) else {
+        let Some(index) = self.call_index(number) else {
             return;
         };
         let stage = &self.calls[index].stage;
@@ -341,10 +335,7 @@ impl Agent {
             outgoing.routes.clone_from(&registration.service_route);
             return registration.flow;
         }
-        let target = outgoing
-            .routes
-            .first()
-            .map_or(&outgoing.uri[..], |route| uri_of(route));
+        let target = outgoing.first_hop();
         let chance = step.net.secrets.chance();
         let sticky = self.stick.find(step.now, target, &outgoing.tried, chance);
         sticky

@@ -3,9 +3,13 @@
 use super::request::{ClientRequest, Contact, Purpose};
 use super::route::uri_of;
 use super::{Agent, compose};
+use crate::id::Flow;
+use crate::limits;
 use crate::scan::address::Address;
 use crate::scan::{Message, Name};
 use crate::span::Span;
+use crate::stick::{Source, Table};
+use crate::time::Instant;
 use crate::uri::Uri;
 
 /// One dialog.
@@ -26,6 +30,14 @@ pub(super) struct Dialog {
 }
 
 impl Dialog {
+    /// The neighbour's Record-Route sticks to the flow of the dialog.
+    pub(super) fn bind_route(&self, stick: &mut Table, now: Instant, flow: Flow) {
+        if let Some(first) = self.routes.first() {
+            let until = now + limits::AGENT_DIALOG_MAX;
+            stick.bind(now, flow, uri_of(first), Source::RecordRoute, until);
+        }
+    }
+
     /// The caller's dialog from the 2xx (RFC 3261 §12.1.2).
     pub(super) fn of_answer(bytes: &[u8], message: &Message, cseq: u32) -> Self {
         let mut routes = record_route(bytes, message);

@@ -125,7 +125,7 @@ impl Agent {
     fn put_question(
         &mut self,
         step: &mut Step<'_>,
-        place: usize,
+        index: usize,
         flow: Flow,
         rhythm: KeepaliveInterval,
         mut question: Question,
@@ -141,7 +141,7 @@ impl Agent {
             Flow::Stream(_) => out.extend_from_slice(b"\r\n\r\n"),
         });
         step.net.transmit(flow, bytes);
-        self.registrations[place].keepalive = Keepalive::Asking(rhythm, question);
+        self.registrations[index].keepalive = Keepalive::Asking(rhythm, question);
     }
 
     /// Asks the flow at once whether it works, when it can be asked and is not

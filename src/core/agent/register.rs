@@ -153,11 +153,11 @@ impl Agent {
 
     /// Which of a name's addresses is next.
     pub(super) fn turn(&self, reg_id: u32) -> usize {
-        self.place(reg_id)
-            .map_or(0, |place| self.registrations[place].turn)
+        self.registration_index(reg_id)
+            .map_or(0, |index| self.registrations[index].turn)
     }
 
-    fn place(&self, reg_id: u32) -> Option<usize> {
+    fn registration_index(&self, reg_id: u32) -> Option<usize> {
         self.registrations.iter().position(|r| r.reg_id == reg_id)
     }
 
@@ -191,18 +191,18 @@ impl Agent {
         outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some((place, flow)) = self.place(reg_id).zip(outgoing.flow) else {
+        let Some((index, flow)) = self.registration_index(reg_id).zip(outgoing.flow) else {
             return;
         };
-        let registration = &mut self.registrations[place];
+        let registration = &mut self.registrations[index];
         registration.cseq = outgoing.cseq;
         if registration.stage == Stage::Leaving {
-            return self.left(step.net, place);
+            return self.left(step.net, index);
         }
         let again = registration.is_live() && registration.flow == Some(flow);
         let expires_s = granted(&outgoing, &self.settings.instance, response);
         let until = step.now + Duration::from_secs(expires_s.into());
-        let registration = &mut self.registrations[place];
+        let registration = &mut self.registrations[index];
         registration.until = Some(until);
         registration.flow = Some(flow);
         registration.proxy = step.net.flows.peer(flow);
@@ -216,18 +216,18 @@ impl Agent {
         registration.service_route = values
             .map(|value| value.of(response.bytes).to_vec())
             .collect();
-        self.bind(step.now, place, &outgoing, flow, until);
+        self.bind(step.now, index, &outgoing, flow, until);
         // Early enough for another two attempts.
         let refresh_s = between(
             step.net,
             u64::from(expires_s) * 8 / 10,
             u64::from(expires_s) * 9 / 10,
         );
-        self.wait(step, place, refresh_s.max(1));
+        self.wait(step, index, refresh_s.max(1));
         if !again {
-            self.start_keepalives(step, place, response);
+            self.start_keepalives(step, index, response);
         }
-        if let Some(proxy) = self.registrations[place].proxy {
+        if let Some(proxy) = self.registrations[index].proxy {
             let flows = self.registered();
             let news = if again {
                 Event::Refreshed { reg_id, proxy }
@@ -252,17 +252,14 @@ impl Agent {
     fn bind(
         &mut self,
         now: Instant,
-        place: usize,
+        index: usize,
         outgoing: &ClientRequest,
         flow: Flow,
         until: Instant,
     ) {
-        let opened = outgoing
-            .routes
-            .first()
-            .map_or(&outgoing.uri[..], |route| uri_of(route));
+        let opened = outgoing.first_hop();
         self.stick.opened(now, flow, opened);
-        if let Some(first) = self.registrations[place].service_route.first() {
+        if let Some(first) = self.registrations[index].service_route.first() {
             self.stick
                 .bind(now, flow, uri_of(first), Source::ServiceRoute, until);
         }
@@ -319,37 +316,37 @@ impl Agent {
         outgoing: ClientRequest,
         failure: Failure,
     ) {
-        let Some(place) = self.place(reg_id) else {
+        let Some(index) = self.registration_index(reg_id) else {
             return;
         };
-        self.registrations[place].cseq = outgoing.cseq;
-        if self.registrations[place].stage == Stage::Leaving {
-            return self.left(step.net, place);
+        self.registrations[index].cseq = outgoing.cseq;
+        if self.registrations[index].stage == Stage::Leaving {
+            return self.left(step.net, index);
         }
         // D-U6: where the redirect led stays the way of later attempts.
-        if self.registrations[place].routes.is_empty() {
-            self.registrations[place].routes = outgoing.routes;
+        if self.registrations[index].routes.is_empty() {
+            self.registrations[index].routes = outgoing.routes;
         }
         let told = failure.retry_after_s.filter(|_| failure.status == 503);
-        if let Some(told) = told.filter(|_| self.registrations[place].is_live()) {
+        if let Some(told) = told.filter(|_| self.registrations[index].is_live()) {
             // O-28: the binding and its flow are as good as before.
-            return self.wait(step, place, told.into());
+            return self.wait(step, index, told.into());
         }
-        if self.registrations[place].alarm != 0 {
+        if self.registrations[index].alarm != 0 {
             // Its flow was lost, which has been counted and told.
             return self.settle(step.net);
         }
-        self.unbind(place);
-        let turn = self.registrations[place].turn;
-        self.registrations[place].turn = turn.wrapping_add(1);
+        self.unbind(index);
+        let turn = self.registrations[index].turn;
+        self.registrations[index].turn = turn.wrapping_add(1);
         let retry_s = (!failure.is_final).then(|| {
             let told = failure.retry_after_s.map(u64::from);
-            told.unwrap_or_else(|| self.back_off(step.net, place))
+            told.unwrap_or_else(|| self.back_off(step.net, index))
         });
         if let Some(retry_s) = retry_s {
-            self.wait(step, place, retry_s);
+            self.wait(step, index, retry_s);
             let is_drawn = failure.retry_after_s.is_none();
-            self.registrations[place].is_patient = is_drawn && self.registered() > 0;
+            self.registrations[index].is_patient = is_drawn && self.registered() > 0;
         }
         self.hasten(step);
         let Failure { status, why, .. } = failure;
@@ -362,7 +359,7 @@ impl Agent {
                 retry_s,
             },
         );
-        self.registrations[place].stage = Stage::Settled;
+        self.registrations[index].stage = Stage::Settled;
         self.settle(step.net);
     }
 

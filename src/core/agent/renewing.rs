@@ -48,7 +48,7 @@ impl Agent {
         outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some(index) = self.call_place(number) else {
+        let Some(index) = self.call_index(number) else {
             return;
         };
         let call = &mut self.calls[index];

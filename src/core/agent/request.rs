@@ -2,6 +2,7 @@
 //! and sent another way when its flow dies (RFC 3261 §8.1.3; S-22, H-8).
 
 use super::credentials::Learned;
+use super::route::uri_of;
 use super::{Agent, text};
 use crate::id::{ClientId, Flow};
 use crate::limits;
@@ -70,6 +71,14 @@ pub(super) struct ClientRequest {
     pub(super) challenges: u8,
     /// Flows that have failed it.
     pub(super) tried: Vec<Flow>,
+}
+
+impl ClientRequest {
+    /// The URI that it goes to first: of its topmost Route, else its Request-URI.
+    pub(super) fn first_hop(&self) -> &[u8] {
+        let route = self.routes.first();
+        route.map_or(&self.uri[..], |route| uri_of(route))
+    }
 }
 
 /// Why a request has no good end.
@@ -178,11 +187,13 @@ impl Agent {
         format!("<sip:{}@{}>", settings.user, settings.domain).into_bytes()
     }
 
+    fn request_index(&self, number: u32) -> Option<usize> {
+        let mut all = self.requests.iter();
+        all.position(|outgoing| outgoing.number == number)
+    }
+
     pub(super) fn take_request(&mut self, number: u32) -> Option<ClientRequest> {
-        let index = self
-            .requests
-            .iter()
-            .position(|outgoing| outgoing.number == number)?;
+        let index = self.request_index(number)?;
         Some(self.requests.remove(index))
     }
 
@@ -221,11 +232,7 @@ impl Agent {
 
     /// A response to one of our requests.
     pub(super) fn heard(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
-        let Some(index) = self
-            .requests
-            .iter()
-            .position(|outgoing| outgoing.number == number)
-        else {
+        let Some(index) = self.request_index(number) else {
             // The request has had its final answer.
             return self.heard_late(step, number, response);
         };

@@ -90,10 +90,7 @@ impl Agent {
         outgoing: &ClientRequest,
         turn: usize,
     ) -> Result<Flow, Failure> {
-        let target = outgoing
-            .routes
-            .first()
-            .map_or(&outgoing.uri[..], |route| uri_of(route));
+        let target = outgoing.first_hop();
         let hop = self.hop(net, target, turn)?;
         net.reach(hop)
             .ok_or_else(|| Failure::lost("there is no socket of that transport"))
@@ -107,10 +104,7 @@ impl Agent {
         step: &mut Step<'_>,
         outgoing: &ClientRequest,
     ) -> Result<Flow, Failure> {
-        let target = outgoing
-            .routes
-            .first()
-            .map_or(&outgoing.uri[..], |route| uri_of(route));
+        let target = outgoing.first_hop();
         let chance = step.net.secrets.chance();
         if let Some(found) = self.stick.find(step.now, target, &[], chance) {
             return Ok(found.flow);
