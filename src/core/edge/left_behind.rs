@@ -39,6 +39,14 @@ impl Edge {
             return;
         }
         pass.plan.ack_all = is_ack;
+        self.push_other_edges(pass, token, &[false]);
+        let [phone, others @ ..] = &mut pass.plan.targets[..] else {
+            return;
+        };
+        if others.is_empty() {
+            return;
+        }
+        phone.silence = Some(limits::PHONE_SILENCE);
         let own = request.message.routes().iter().take(pass.plan.pop);
         let own = own.map(|route| route.value.of(request.bytes));
         let route = pass.net.pool.build(limits::TOKEN_MAX, |out| {
@@ -49,14 +57,8 @@ impl Edge {
                 out.extend_from_slice(value);
             }
         });
-        self.push_other_edges(pass, token, &[false]);
-        if let [phone, others @ ..] = &mut pass.plan.targets[..]
-            && !others.is_empty()
-        {
-            phone.silence = Some(limits::PHONE_SILENCE);
-            for other in others {
-                other.route = Some(route.clone());
-            }
+        for other in others {
+            other.route = Some(route.clone());
         }
     }
 
