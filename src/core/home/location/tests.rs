@@ -2,17 +2,17 @@
 
 use super::*;
 
-const AOR: &[u8] = b"joe@example.com";
+pub(super) const AOR: &[u8] = b"joe@example.com";
 
-fn at(seconds: u64) -> Instant {
+pub(super) fn at(seconds: u64) -> Instant {
     Instant::from_micros(seconds * 1_000_000)
 }
 
-fn empty() -> Location {
+pub(super) fn empty() -> Location {
     Location::new([1, 2, 3, 4])
 }
 
-fn register(call_id: &str, cseq: u32) -> Register<'_> {
+pub(super) fn register(call_id: &str, cseq: u32) -> Register<'_> {
     Register {
         call_id: call_id.as_bytes(),
         cseq,
@@ -21,7 +21,7 @@ fn register(call_id: &str, cseq: u32) -> Register<'_> {
     }
 }
 
-fn plain(contact: &str, expires_s: u32) -> Change<'_> {
+pub(super) fn plain(contact: &str, expires_s: u32) -> Change<'_> {
     Change {
         contact: contact.as_bytes(),
         q: 1000,
@@ -32,7 +32,7 @@ fn plain(contact: &str, expires_s: u32) -> Change<'_> {
 
 /// Contact and seconds left of each live binding.
 #[track_caller]
-fn check(location: &Location, now: Instant, want: &[(&str, u32)]) {
+pub(super) fn check(location: &Location, now: Instant, want: &[(&str, u32)]) {
     let got: Vec<_> = location
         .bindings(now, AOR)
         .map(|binding| {

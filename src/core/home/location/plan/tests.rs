@@ -1,37 +1,10 @@
 //! The update of bindings, step by step.
 
 use super::*;
-use crate::home::Location;
+use crate::home::location::tests::{AOR, at, check, empty, plain, register};
 
-const AOR: &[u8] = b"joe@example.com";
 const ONE: &[u8] = b"urn:uuid:1";
 const TWO: &[u8] = b"urn:uuid:2";
-
-fn at(seconds: u64) -> Instant {
-    Instant::from_micros(seconds * 1_000_000)
-}
-
-fn empty() -> Location {
-    Location::new([1, 2, 3, 4])
-}
-
-fn register(call_id: &str, cseq: u32) -> Register<'_> {
-    Register {
-        call_id: call_id.as_bytes(),
-        cseq,
-        path: b"",
-        flow: None,
-    }
-}
-
-fn plain(contact: &str, expires_s: u32) -> Change<'_> {
-    Change {
-        contact: contact.as_bytes(),
-        q: 1000,
-        expires_s,
-        ..Change::default()
-    }
-}
 
 fn flow<'a>(contact: &'a str, instance: &'a [u8], reg_id: u32, expires_s: u32) -> Change<'a> {
     Change {
@@ -39,21 +12,6 @@ fn flow<'a>(contact: &'a str, instance: &'a [u8], reg_id: u32, expires_s: u32) -
         reg_id: Some(reg_id),
         ..plain(contact, expires_s)
     }
-}
-
-/// Contact and seconds left of each live binding.
-#[track_caller]
-fn check(location: &Location, now: Instant, want: &[(&str, u32)]) {
-    let got: Vec<_> = location
-        .bindings(now, AOR)
-        .map(|binding| {
-            (
-                std::str::from_utf8(binding.contact()).unwrap(),
-                binding.left_s(now),
-            )
-        })
-        .collect();
-    assert_eq!(got, want);
 }
 
 #[test]
