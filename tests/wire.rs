@@ -18,6 +18,7 @@ mod wire {
     mod addresses;
     mod agent;
     mod agent_alone;
+    mod agent_flows;
     mod attacks;
     mod before_upgrade;
     mod believing;
