@@ -154,7 +154,7 @@ impl FlowWaiters {
     }
 
     /// A transaction names the entry no longer.
-    fn let_go(&mut self, index: u32) {
+    fn release(&mut self, index: u32) {
         let Some(entry) = self.slab.at_mut(index) else {
             return;
         };
@@ -184,7 +184,7 @@ impl FlowWaiters {
             client.ring.entry = entry;
         }
         self.stand(clients, index, Standing::Settled, standing);
-        self.let_go(old);
+        self.release(old);
     }
 
     /// Takes a transaction out that is about to go.
@@ -195,7 +195,7 @@ impl FlowWaiters {
         let (entry, standing) = (client.ring.entry, client.standing());
         if entry != NONE {
             self.stand(clients, index, standing, Standing::Settled);
-            self.let_go(entry);
+            self.release(entry);
         }
     }
 
