@@ -35,6 +35,7 @@ use crate::uri::{Scheme, Uri};
 pub use message::Message;
 pub use method::Method;
 pub use name::Name;
+pub(crate) use name::compact_form;
 pub use route::Route;
 
 use address::Address;

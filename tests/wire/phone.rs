@@ -182,9 +182,12 @@ impl Phone {
         let mut out = format!("SIP/2.0 {status} {reason}\n");
         for line in request.split("\r\n") {
             let name = line.split(':').next().unwrap();
-            if matches!(name, "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route") {
+            if matches!(
+                name,
+                "Via" | "v" | "From" | "f" | "Call-ID" | "i" | "CSeq" | "Record-Route"
+            ) {
                 out += &format!("{line}\n");
-            } else if name == "To" {
+            } else if matches!(name, "To" | "t") {
                 let tag = if line.contains(";tag=") || status == 100 {
                     String::new()
                 } else {
@@ -275,12 +278,22 @@ impl Phone {
         number
     }
 
-    /// All values of a header, in order.
+    /// All values of a header, in order, by its name or its compact form (RFC 3261 §7.3.3).
     pub(crate) fn values(message: &str, name: &str) -> Vec<String> {
-        let prefix = format!("{name}: ");
-        let lines = message
-            .split("\r\n")
-            .filter_map(|line| line.strip_prefix(&prefix));
+        let compact = match name {
+            "Via" => "v",
+            "From" => "f",
+            "To" => "t",
+            "Call-ID" => "i",
+            "Contact" => "m",
+            "Supported" => "k",
+            _ => name,
+        };
+        let lines = message.split("\r\n");
+        let lines = lines.filter_map(|line| {
+            let (spelled, value) = line.split_once(": ")?;
+            [name, compact].contains(&spelled).then_some(value)
+        });
         lines
             .flat_map(|line| line.split(", "))
             .map(str::to_owned)

@@ -24,7 +24,10 @@ pub fn read(quoted: &[u8]) -> Option<Quote<'_>> {
     if method.eq_ignore_ascii_case(b"SIP/2.0") {
         return None;
     }
-    let via = rest.strip_prefix(b"\r\nVia: ")?;
+    let line = rest.strip_prefix(b"\r\n")?;
+    let via = line
+        .strip_prefix(b"Via: ")
+        .or_else(|| line.strip_prefix(b"v: "))?;
     let via = via.split(|&byte| byte == b'\r').next()?;
     let at = memchr::memmem::find(via, BRANCH)?;
     let branch = via.get(at.checked_add(BRANCH.len())?..)?;
@@ -52,6 +55,8 @@ mod tests {
         let request = "INVITE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h:1;rport;branch=z9hG4bKx.y\r\n\
                        Max-Breadth: 60\r\n";
         check(request, Some(("INVITE", "z9hG4bKx.y")));
+        let compact = request.replace("Via", "v");
+        check(&compact, Some(("INVITE", "z9hG4bKx.y")));
         // Wherever it ends behind the branch.
         let (cut, _) = request.split_once("\r\nMax").unwrap();
         check(cut, Some(("INVITE", "z9hG4bKx.y")));

@@ -10,7 +10,7 @@ use crate::edit::answer::{self, fill_received};
 use crate::edit::{Edits, decimal};
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::{Header, Name, Route};
+use crate::scan::{self, Header, Name, Route};
 use crate::send::SentBy;
 use crate::trust::{IdentityHeaders, Keep, identity};
 
@@ -71,13 +71,32 @@ pub(super) fn common(
     }
     let uri = routes(request, plan, edits);
     // Fragments are lost behind many address translations (RFC 3261 §18.1.1).
-    if plan.is_datagram
-        && request.ingress.principal.is_trusted()
-        && edits.length_of(bytes.len()) + HOP_ROOM > limits::UDP_REQUEST_MAX
-    {
+    let is_long = |edits: &Edits| {
+        plan.is_datagram && edits.length_of(bytes.len()) + HOP_ROOM > limits::UDP_REQUEST_MAX
+    };
+    if request.ingress.principal.is_trusted() && is_long(edits) {
         identity::take_repeated(bytes, message, edits);
     }
+    if is_long(edits) {
+        compact_names(request, plan, edits);
+    }
     uri
+}
+
+/// Writes header names in the compact form that RFC 3261 §7.3.3 has for messages that
+/// their transport might not carry otherwise.
+fn compact_names(request: &Request<'_>, plan: &Plan, edits: &mut Edits) {
+    for header in request.message.headers() {
+        let Some(letter) = scan::compact_form(header.spelled(request.bytes)) else {
+            continue;
+        };
+        if !plan.consumed.contains(&header.line) {
+            let up_to_value = usize::from(header.line.start)..usize::from(header.value.start);
+            edits.replace(up_to_value, |out| {
+                out.extend_from_slice(&[letter, b':', b' ']);
+            });
+        }
+    }
 }
 
 /// Puts our own values before those that are there, each into a line of its own: of
@@ -198,7 +217,8 @@ pub(super) struct BranchParams<'a> {
     /// Say in the Via that a stranger sent it, whom the next hop may answer.
     pub(super) is_guest: bool,
     /// It is for a phone over UDP and of a length that many address translations lose
-    /// (RFC 3261 §18.1.1): Max-Breadth, which it ignores (RFC 5393 §5.3.5), is left out.
+    /// (RFC 3261 §18.1.1): Max-Breadth, which it ignores (RFC 5393 §5.3.5), is left out,
+    /// and Via has its compact name.
     pub(super) is_lean: bool,
     /// What the target's route stands in for.
     pub(super) replaced: Option<Range<usize>>,
@@ -220,7 +240,8 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &BranchParams<'_>, out
         base.get(usize::from(uri.end)..context.headers_start)
             .unwrap_or_default(),
     );
-    out.extend_from_slice(b"Via: SIP/2.0/");
+    out.extend_from_slice(if hop.is_lean { b"v" } else { b"Via" });
+    out.extend_from_slice(b": SIP/2.0/");
     out.extend_from_slice(hop.sent_by.transport.via_token().as_bytes());
     out.push(b' ');
     hop.sent_by.write(out);

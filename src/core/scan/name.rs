@@ -155,6 +155,27 @@ impl Name {
     }
 }
 
+/// The compact form of a header name that is written in full; `None` where RFC 3261 §7.3.3 has none, which every element reads
+/// (later documents have more of them, which a phone may not know).
+#[must_use]
+pub(crate) fn compact_form(name: &[u8]) -> Option<u8> {
+    let spelled = |(full, _): &&(&str, u8)| name.eq_ignore_ascii_case(full.as_bytes());
+    COMPACT.iter().find(spelled).map(|(_, letter)| *letter)
+}
+
+const COMPACT: [(&str, u8); 10] = [
+    ("Via", b'v'),
+    ("From", b'f'),
+    ("To", b't'),
+    ("Call-ID", b'i'),
+    ("Contact", b'm'),
+    ("Supported", b'k'),
+    ("Content-Type", b'c'),
+    ("Content-Length", b'l'),
+    ("Content-Encoding", b'e'),
+    ("Subject", b's'),
+];
+
 /// How the names begin that `usual` knows, as numbers.
 mod starts {
     pub(super) const ALLO: u32 = u32::from_le_bytes(*b"Allo");
@@ -220,6 +241,24 @@ mod tests {
             }
         }
         assert_eq!(Name::from_bytes(b"L"), Name::ContentLength);
+    }
+
+    #[test]
+    fn a_compact_form_is_read_as_the_name_it_stands_for() {
+        // RFC 3261 §7.3.3
+        for (full, letter) in COMPACT {
+            assert_eq!(
+                Name::from_bytes(&[letter]),
+                Name::from_bytes(full.as_bytes()),
+                "{full}"
+            );
+            for name in [full.to_owned(), full.to_uppercase()] {
+                assert_eq!(compact_form(name.as_bytes()), Some(letter), "{name}");
+            }
+        }
+        for name in ["v", "CSeq", "Record-Route", "Vi", "Event", ""] {
+            assert_eq!(compact_form(name.as_bytes()), None, "{name}");
+        }
     }
 
     #[test]
