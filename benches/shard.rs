@@ -36,7 +36,7 @@ struct Line {
     /// The message of a call that alone is timed, by its place.
     alone: Option<usize>,
     /// Messages of this call so far.
-    place: usize,
+    index: usize,
 }
 
 impl Line {
@@ -62,7 +62,7 @@ impl Line {
             route: String::new(),
             spent: Duration::ZERO,
             alone: None,
-            place: 0,
+            index: 0,
         };
         line.register();
         line
@@ -109,10 +109,10 @@ impl Line {
         while let Some(output) = self.shard.poll() {
             out.push(output);
         }
-        if self.alone.is_none_or(|alone| alone == self.place) {
+        if self.alone.is_none_or(|alone| alone == self.index) {
             self.spent += watch.elapsed();
         }
-        self.place += 1;
+        self.index += 1;
         let mut texts = Vec::new();
         for output in out {
             if let Output::Transmit {
@@ -138,7 +138,7 @@ impl Line {
     /// The next call's INVITE as the phone sends it.
     fn invite(&mut self) -> String {
         self.calls += 1;
-        self.place = 0;
+        self.index = 0;
         self.now = self.now + Duration::from_micros(1_000_000 / RATE);
         self.request("INVITE", "sip:ann@example.com", "", "")
     }
@@ -196,7 +196,7 @@ impl Line {
                 self.one(HOME, &answer(&received, 200, ""), "SIP/2.0 200 ");
             }
         }
-        assert_eq!(self.place, MESSAGES.len(), "each message has its name");
+        assert_eq!(self.index, MESSAGES.len(), "each message has its name");
     }
 }
 
@@ -229,9 +229,9 @@ fn answer(request: &str, status: u16, extra: &str) -> String {
 }
 
 fn settings() -> edge::Settings {
-    let member = |place: u8| Member {
+    let member = |index: u8| Member {
         core_port: 40_000,
-        ..Member::at(&format!("e{place}"), [127, 0, 0, 10 + place].into())
+        ..Member::at(&format!("e{index}"), [127, 0, 0, 10 + index].into())
     };
     edge::Settings {
         rules: edge::Rules {
@@ -285,9 +285,9 @@ fn measure(criterion: &mut Criterion, name: &str, alone: Option<usize>, work: fn
 fn benches(criterion: &mut Criterion) {
     measure(criterion, "an INVITE through an edge", None, Line::attempt);
     measure(criterion, "a call through an edge", None, Line::call);
-    for (place, name) in MESSAGES.into_iter().enumerate() {
+    for (index, name) in MESSAGES.into_iter().enumerate() {
         let name = format!("{name} of a call");
-        measure(criterion, &name, Some(place), Line::call);
+        measure(criterion, &name, Some(index), Line::call);
     }
 }
 

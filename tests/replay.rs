@@ -81,8 +81,8 @@ mod replay {
 
     #[test]
     fn mutations_are_read_without_a_finding() {
-        for (place, (name, body, rounds)) in BODIES.into_iter().enumerate() {
-            let (seeds, mut chance) = (seeds(name), Chance::new(place as u64 + 1));
+        for (index, (name, body, rounds)) in BODIES.into_iter().enumerate() {
+            let (seeds, mut chance) = (seeds(name), Chance::new(index as u64 + 1));
             for _ in 0..rounds {
                 body(&mutated(&seeds, &mut chance));
             }
@@ -146,8 +146,8 @@ mod replay {
                 if seeds.len() < 512 {
                     seeds.push(bytes);
                 } else {
-                    let place = 32 + chance.below(seeds.len() - 32);
-                    seeds[place] = bytes;
+                    let index = 32 + chance.below(seeds.len() - 32);
+                    seeds[index] = bytes;
                 }
             }
         }

@@ -40,7 +40,7 @@ use crate::limits;
 
 pub use file::{FlowsFault, check};
 
-use format::{Found, Head, SLOT, Seal, place};
+use format::{Found, Head, SLOT, Seal, offset_of};
 
 /// The table, open: no other process can have it.
 pub struct FlowTable {
@@ -147,7 +147,7 @@ impl FlowTable {
         while slot < self.head.slots {
             let left = usize::try_from(self.head.slots - slot).unwrap_or(PAGE);
             let part = &mut page[..PAGE.min(left) * SLOT];
-            self.file.read_exact_at(part, place(slot))?;
+            self.file.read_exact_at(part, offset_of(slot))?;
             for bytes in part.as_chunks().0 {
                 match self.seal.read(slot, bytes) {
                     // A crash of the machine may leave one key in two slots.
@@ -162,7 +162,7 @@ impl FlowTable {
                     found @ (Found::Free | Found::Row(..) | Found::Torn) => {
                         torn += u32::from(found == Found::Torn);
                         if found != Found::Free {
-                            self.file.write_all_at(&[0; SLOT], place(slot))?;
+                            self.file.write_all_at(&[0; SLOT], offset_of(slot))?;
                         }
                         self.free.push(slot);
                     }
@@ -223,7 +223,7 @@ impl FlowTable {
             return self.take_out(hash, slot);
         };
         self.insert(hash, slot, record.shard);
-        self.file.write_all_at(&bytes, place(slot))
+        self.file.write_all_at(&bytes, offset_of(slot))
     }
 
     /// Empties the table at one stroke.
@@ -236,7 +236,7 @@ impl FlowTable {
         self.file.write_all_at(&self.head.write(), 0)?;
         let rows = std::mem::take(&mut self.rows);
         for row in rows {
-            self.file.write_all_at(&[0; SLOT], place(row.slot))?;
+            self.file.write_all_at(&[0; SLOT], offset_of(row.slot))?;
             self.free.push(row.slot);
         }
         self.is_full = false;
@@ -308,7 +308,7 @@ impl FlowTable {
         }
         self.free.push(slot);
         self.is_full = false;
-        self.file.write_all_at(&[0; SLOT], place(slot))
+        self.file.write_all_at(&[0; SLOT], offset_of(slot))
     }
 }
 

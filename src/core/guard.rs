@@ -352,23 +352,23 @@ impl Guard {
         if self.sets.is_empty() || self.is_unlimited(ip) {
             return true;
         }
-        let (key, set) = self.place(ip);
+        let (key, set) = self.key_and_set(ip);
         let (token, depth) = kind.times();
         let held = self.sets[set].iter().find(|source| source.key == key);
         held.is_none_or(|source| (source.full[kind as usize].max(now) + token).since(now) <= depth)
     }
 
-    /// The place of a source that has one.
+    /// The entry of a source that has one.
     fn find(&mut self, ip: IpAddr) -> Option<&mut Source> {
         if self.sets.is_empty() {
             return None;
         }
-        let (key, set) = self.place(ip);
+        let (key, set) = self.key_and_set(ip);
         let mut ways = self.sets[set].iter_mut();
         ways.find(|source| source.key == key)
     }
 
-    /// The place of a source; `None` when it is not counted.
+    /// The entry of a source, made where there is none; `None` when it is not counted.
     fn source(&mut self, now: Instant, ip: IpAddr) -> Option<&mut Source> {
         let ip = ip.to_canonical();
         if self.is_unlimited(ip) {
@@ -377,7 +377,7 @@ impl Guard {
         if self.sets.is_empty() {
             self.sets = vec![[Source::default(); WAYS]; limits::GUARD_SETS].into();
         }
-        let (key, set) = self.place(ip);
+        let (key, set) = self.key_and_set(ip);
         let ways = &mut self.sets[set];
         let at = match ways.iter().position(|source| source.key == key) {
             Some(at) => at,
@@ -399,7 +399,7 @@ impl Guard {
     }
 
     /// The key of a source, and its set.
-    fn place(&self, ip: IpAddr) -> (u32, usize) {
+    fn key_and_set(&self, ip: IpAddr) -> (u32, usize) {
         let hash = self.hasher.hash_one(network(ip));
         let [k0, k1, k2, k3, s0, s1, s2, s3] = hash.to_le_bytes();
         let set = u32::from_le_bytes([s0, s1, s2, s3]) as usize % limits::GUARD_SETS;

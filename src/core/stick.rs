@@ -58,10 +58,10 @@ pub struct Table {
     len: usize,
     /// Counts binds; the age of a row is its distance from here.
     stamp: u32,
-    /// Rows that tie in the look-up at hand.
+    /// Buffer of a look-up for the rows that match equally well.
     ties: Vec<u32>,
-    /// Where the sweep for expired rows goes on.
-    hand: u32,
+    /// The slot at which the sweep for expired rows goes on.
+    sweep_at: u32,
     /// Lost flows with the end of their waiting, soonest first.
     lost: VecDeque<(Instant, u32)>,
     /// Forgotten flows whose rows are being dropped.
@@ -73,7 +73,7 @@ pub struct Table {
 struct Bounds {
     rows: usize,
     flow: usize,
-    place: usize,
+    chain: usize,
 }
 
 /// How well a URI matches a binding.
@@ -151,7 +151,7 @@ impl Table {
         let bounds = Bounds {
             rows: limits::STICK_BINDINGS_MAX,
             flow: limits::STICK_URIS_PER_FLOW_MAX,
-            place: limits::STICK_PLACE_MAX,
+            chain: limits::STICK_CHAIN_MAX,
         };
         Self {
             key: None,
@@ -162,7 +162,7 @@ impl Table {
             len: 0,
             stamp: 0,
             ties: Vec::new(),
-            hand: 0,
+            sweep_at: 0,
             lost: VecDeque::new(),
             gone: Vec::new(),
             bounds,
@@ -209,9 +209,9 @@ impl Table {
     }
 
     fn print(&self, domain: u32, key: &Key) -> Print {
-        let place = u64::from(domain) << 32 | u64::from(key.place());
+        let domain_port = u64::from(domain) << 32 | u64::from(key.scheme_port());
         let [a, b] = &self.prints;
-        let user = (place, key.user());
+        let user = (domain_port, key.user());
         [a.hash_one(user), b.hash_one(user) | 1 << 63]
     }
 

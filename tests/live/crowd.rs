@@ -102,9 +102,9 @@ impl Crowd {
                 return false;
             }
             let mut is_idle = true;
-            for place in 0..self.phones.len() {
+            for index in 0..self.phones.len() {
                 let now = self.now();
-                is_idle &= !self.phones[place].turn(now);
+                is_idle &= !self.phones[index].turn(now);
             }
             if is_idle {
                 std::thread::yield_now();

@@ -36,7 +36,7 @@ struct Phones {
 
 /// A phone that registers.
 struct Joining {
-    place: usize,
+    index: usize,
     cseq: u32,
     credentials: String,
     sent: Instant,
@@ -56,16 +56,16 @@ impl Phones {
         }
     }
 
-    fn user(&self, place: usize) -> String {
-        format!("kept{:05}", self.first + place)
+    fn user(&self, index: usize) -> String {
+        format!("kept{:05}", self.first + index)
     }
 
-    fn addr(&self, place: usize) -> SocketAddr {
-        self.sockets[place].local_addr().expect("it is bound")
+    fn addr(&self, index: usize) -> SocketAddr {
+        self.sockets[index].local_addr().expect("it is bound")
     }
 
-    fn send(&self, place: usize, to: &str, text: &str) {
-        let sent = self.sockets[place].send_to(text.as_bytes(), (to, 5060));
+    fn send(&self, index: usize, to: &str, text: &str) {
+        let sent = self.sockets[index].send_to(text.as_bytes(), (to, 5060));
         sent.expect("a datagram leaves");
     }
 
@@ -78,11 +78,11 @@ impl Phones {
         while !(waiting.is_empty() && joining.is_empty()) {
             assert!(Instant::now() < end, "{} phones are left", waiting.len());
             while joining.len() < WINDOW
-                && let Some(place) = waiting.pop_front()
+                && let Some(index) = waiting.pop_front()
             {
                 let (cseq, credentials, sent) = (1, String::new(), Instant::now());
                 joining.push(Joining {
-                    place,
+                    index,
                     cseq,
                     credentials,
                     sent,
@@ -95,7 +95,7 @@ impl Phones {
     }
 
     fn has_joined(&self, phone: &mut Joining) -> bool {
-        let Some(text) = heard(&self.sockets[phone.place]) else {
+        let Some(text) = heard(&self.sockets[phone.index]) else {
             if phone.sent.elapsed() > REPEAT {
                 phone.sent = Instant::now();
                 self.ask(phone);
@@ -118,13 +118,13 @@ impl Phones {
             return false;
         }
         assert!(text.starts_with("SIP/2.0 401 "), "{text}");
-        phone.credentials = credentials(&self.user(phone.place), &text);
+        phone.credentials = credentials(&self.user(phone.index), &text);
         self.ask(phone);
         false
     }
 
     fn ask(&self, phone: &Joining) {
-        let (user, addr) = (self.user(phone.place), self.addr(phone.place));
+        let (user, addr) = (self.user(phone.index), self.addr(phone.index));
         let Joining {
             cseq, credentials, ..
         } = phone;
@@ -135,7 +135,7 @@ impl Phones {
              Contact: <sip:{user}@{addr}>\r\nSupported: path\r\nExpires: 3600\r\n{credentials}\
              Content-Length: 0\r\n\r\n"
         );
-        self.send(phone.place, self.edge, &text);
+        self.send(phone.index, self.edge, &text);
     }
 
     /// Calls every so many-th phone at once, past the edges, and has each say that it
@@ -146,8 +146,8 @@ impl Phones {
         caller.set_nonblocking(true).expect("a socket can be asked");
         let from = caller.local_addr().expect("it is bound");
         let called: Vec<_> = (0..PHONES).step_by(PHONES / CALLED).collect();
-        for place in &called {
-            let user = self.user(*place);
+        for index in &called {
+            let user = self.user(*index);
             let text = format!(
                 "INVITE sip:{user}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {from};rport;branch=z9hG4bK{round}{user}\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:caller@elsewhere.example>;tag={round}\r\n\
@@ -157,10 +157,10 @@ impl Phones {
             let sent = caller.send_to(text.as_bytes(), (HOME, 5060));
             sent.expect("a datagram leaves");
         }
-        let mut left: Vec<_> = called.iter().map(|place| (*place, false)).collect();
+        let mut left: Vec<_> = called.iter().map(|index| (*index, false)).collect();
         let mut told = 0;
         poll(Duration::from_secs(10), || {
-            left.retain(|(place, _)| !self.is_busy(*place));
+            left.retain(|(index, _)| !self.is_busy(*index));
             while let Some(text) = heard(&caller) {
                 let is_final = !text.starts_with("SIP/2.0 1");
                 assert!(!is_final || text.starts_with("SIP/2.0 486 "), "{text}");
@@ -178,11 +178,11 @@ impl Phones {
     }
 
     /// Whether an INVITE has come to this phone, which then says that it is busy.
-    fn is_busy(&self, place: usize) -> bool {
-        let socket = &self.sockets[place];
+    fn is_busy(&self, index: usize) -> bool {
+        let socket = &self.sockets[index];
         while let Some(text) = heard(socket) {
             if let Some(busy) = text.starts_with("INVITE ").then(|| busy(&text)) {
-                self.send(place, self.edge, &busy);
+                self.send(index, self.edge, &busy);
                 return true;
             }
         }
@@ -191,28 +191,28 @@ impl Phones {
 
     /// What the phone is answered who calls somebody through its edge.
     #[track_caller]
-    fn calls(&self, place: usize, round: &str) -> String {
-        let (user, addr) = (self.user(place), self.addr(place));
+    fn calls(&self, index: usize, round: &str) -> String {
+        let (user, addr) = (self.user(index), self.addr(index));
         let text = format!(
             "MESSAGE sip:{user}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {addr};rport;branch=z9hG4bKm{round}\r\n\
              Route: <sip:edge.{DOMAIN};lr>\r\nMax-Forwards: 70\r\nFrom: <sip:{user}@{DOMAIN}>;tag=m\r\n\
              To: <sip:{user}@{DOMAIN}>\r\nCall-ID: m-{round}-{user}\r\nCSeq: 1 MESSAGE\r\n\
              Content-Length: 0\r\n\r\n"
         );
-        self.send(place, self.edge, &text);
-        let answer = poll(Duration::from_secs(5), || heard(&self.sockets[place]));
+        self.send(index, self.edge, &text);
+        let answer = poll(Duration::from_secs(5), || heard(&self.sockets[index]));
         answer.expect("the edge answers")
     }
 
     /// Whether the edge answers the phone's STUN keep-alive.
-    fn is_kept_alive(&self, place: usize) -> bool {
+    fn is_kept_alive(&self, index: usize) -> bool {
         let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         request.extend([7; 12]);
-        let sent = self.sockets[place].send_to(&request, (self.edge, 5060));
+        let sent = self.sockets[index].send_to(&request, (self.edge, 5060));
         sent.expect("a datagram leaves");
         let mut buffer = [0; 512];
         let answer = poll(Duration::from_secs(5), || {
-            self.sockets[place].recv(&mut buffer).ok()
+            self.sockets[index].recv(&mut buffer).ok()
         });
         answer.is_some() && buffer[..2] == [1, 1] && buffer[8..20] == [7; 12]
     }
@@ -263,7 +263,7 @@ fn subscribe(lab: &Lab, phones: &[Phones]) {
         .expect("the list is there");
     let mut text = String::new();
     for phones in phones {
-        for user in (0..PHONES).map(|place| phones.user(place)) {
+        for user in (0..PHONES).map(|index| phones.user(index)) {
             writeln!(text, "{user} {DOMAIN} password={PASSWORD}").expect("a string takes text");
         }
     }

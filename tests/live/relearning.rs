@@ -85,8 +85,8 @@ fn relearn(test: &str, transport: Transport) {
     };
     let lab = Lab::start_with(test, flags);
     let mut crowd = Crowd::new(&lab, 1, 0, transport, EDGES[0]);
-    for (place, edge) in (0..).zip(EDGES.iter().chain(&EDGES)) {
-        crowd.join(1 + place * CALLED, CALLED, edge);
+    for (index, edge) in (0..).zip(EDGES.iter().chain(&EDGES)) {
+        crowd.join(1 + index * CALLED, CALLED, edge);
     }
     let phones = 2 * EDGES.len() * CALLED;
     for phone in 0..phones {

@@ -71,8 +71,8 @@ fn register(test: &str, flags: &[&str]) -> (String, [&'static str; 2]) {
 
 /// What the lab calls the edge at this address.
 fn name(edge: &str) -> &'static str {
-    let place = EDGES.iter().position(|other| *other == edge);
-    ["e1", "e2", "e3"][place.expect("an edge of the lab")]
+    let index = EDGES.iter().position(|other| *other == edge);
+    ["e1", "e2", "e3"][index.expect("an edge of the lab")]
 }
 
 #[test]

@@ -89,8 +89,8 @@ fn discovery(flow: &mut Flow) -> (String, &'static str) {
     let token = token.and_then(|token| token.strip_suffix("@edge.example.com;lr;ob>"));
     let token = token.unwrap_or_else(|| panic!("{path}"));
     let (second, instance) = token.split_once('+').expect("edge and instance");
-    let place = ["e1", "e2", "e3"].iter().position(|name| *name == second);
-    let backup = EDGES[place.expect("an edge of the lab")];
+    let index = ["e1", "e2", "e3"].iter().position(|name| *name == second);
+    let backup = EDGES[index.expect("an edge of the lab")];
     let token = format!("joe+e1+{second}+{instance}");
     let uri = |more: &str| format!("<sip:{token}@edge.example.com;lr{more}>");
 

@@ -197,9 +197,9 @@ fn check_names_each_fault_of_another_name_server() {
     for (line, instead, status, says) in FAULTS {
         let mut records = good.clone();
         if !line.is_empty() {
-            let place = records.iter().position(|one| one == line);
-            let place = place.unwrap_or_else(|| panic!("{line} is none of {good:?}"));
-            records.remove(place);
+            let index = records.iter().position(|one| one == line);
+            let index = index.unwrap_or_else(|| panic!("{line} is none of {good:?}"));
+            records.remove(index);
             records.extend((!instead.is_empty()).then(|| instead.to_owned()));
         }
         let records: Vec<_> = records.iter().map(String::as_str).collect();

@@ -372,16 +372,16 @@ impl Cast {
         Role::Home(settings, Arc::new(Subscribers::parse(&text).unwrap()))
     }
 
-    pub(crate) fn edge(&self, place: usize) -> Role {
+    pub(crate) fn edge(&self, index: usize) -> Role {
         let core = |addr: &SocketAddr| {
             let core = SocketAddr::new(addr.ip(), CORE_LISTEN);
             let core = self.core_side.then_some((Transport::Tcp, core));
             core.into_iter().collect()
         };
-        let member = |(place, addr): (usize, &SocketAddr)| Member {
+        let member = |(index, addr): (usize, &SocketAddr)| Member {
             core_port: UPSTREAM,
             core: core(addr),
-            ..Member::at(&format!("e{}", place + 1), addr.ip())
+            ..Member::at(&format!("e{}", index + 1), addr.ip())
         };
         let home = |addr: &SocketAddr| {
             NextHop::At(edge::Hop {
@@ -390,7 +390,7 @@ impl Cast {
                 name: None,
             })
         };
-        let core_listen = SocketAddr::new(self.edges[place].ip(), CORE_LISTEN);
+        let core_listen = SocketAddr::new(self.edges[index].ip(), CORE_LISTEN);
         let core_listen = self.is_foreign.then_some(core_listen);
         let named = || vec![NextHop::Named("sip:example.com".to_owned())];
         let homes = if self.named {
@@ -405,7 +405,7 @@ impl Cast {
                 challenges_udp_calls: self.asks_udp,
                 ..edge::Rules::default()
             },
-            name: format!("e{}", place + 1),
+            name: format!("e{}", index + 1),
             cluster: "edge.example.com".to_owned(),
             core_name: None,
             home: homes,

@@ -191,7 +191,7 @@ impl Phone {
         let mut moves = Vec::new();
         let mut silent = Vec::new();
         let resolves = self.who.zone.is_some();
-        for (place, client) in self.clients.iter_mut().enumerate() {
+        for (index, client) in self.clients.iter_mut().enumerate() {
             if client.done.is_some() {
                 continue;
             }
@@ -201,12 +201,12 @@ impl Phone {
                 if client.rest.is_empty() {
                     failed.push((client.purpose, client.moved));
                 } else {
-                    silent.push(place);
+                    silent.push(index);
                 }
                 continue;
             }
             if now >= client.start + PATIENCE && !client.heard && !client.moved && !resolves {
-                moves.push(place);
+                moves.push(index);
             }
             if now < client.next {
                 continue;
@@ -229,11 +229,11 @@ impl Phone {
                 now + client.gap
             };
         }
-        for place in moves {
-            self.move_client(now, place);
+        for index in moves {
+            self.move_client(now, index);
         }
-        for place in silent {
-            self.ask_next(now, place);
+        for index in silent {
+            self.ask_next(now, index);
         }
         for (purpose, moved) in failed {
             if !moved {
@@ -267,20 +267,20 @@ impl Phone {
     /// A connection of the phone is gone; `refused`: it never was there.
     pub(crate) fn closed(&mut self, now: Instant, peer: SocketAddr, refused: bool) {
         let hit: Vec<usize> = (0..self.clients.len())
-            .filter(|place| {
-                let client = &self.clients[*place];
+            .filter(|index| {
+                let client = &self.clients[*index];
                 client.tcp && client.to == peer && client.done.is_none()
             })
             .collect();
-        for place in hit {
-            if refused && self.ask_next(now, place) {
+        for index in hit {
+            if refused && self.ask_next(now, index) {
                 continue;
             }
             // Stock phones do not say again what they wrote to a connection that is lost.
-            let stays = self.clients[place].moved || self.who.zone.is_some();
-            if stays || !self.move_client(now, place) {
-                self.clients[place].done = Some(now);
-                let purpose = self.clients[place].purpose;
+            let stays = self.clients[index].moved || self.who.zone.is_some();
+            if stays || !self.move_client(now, index) {
+                self.clients[index].done = Some(now);
+                let purpose = self.clients[index].purpose;
                 self.failed(now, purpose, 503);
             }
         }
@@ -289,13 +289,13 @@ impl Phone {
 
     /// Sends a request to the next server of its name, in a new transaction (RFC 3263
     /// §4.3); false when there is none.
-    fn ask_next(&mut self, now: Instant, place: usize) -> bool {
-        let Some((next, rest)) = self.clients[place].rest.split_first() else {
+    fn ask_next(&mut self, now: Instant, index: usize) -> bool {
+        let Some((next, rest)) = self.clients[index].rest.split_first() else {
             return false;
         };
         let (next, rest) = (*next, rest.to_vec());
         let branch = self.branch();
-        let client = &mut self.clients[place];
+        let client = &mut self.clients[index];
         client.done.get_or_insert(now);
         client.rest.clear();
         let (purpose, method) = (client.purpose, client.method);
@@ -323,27 +323,27 @@ impl Phone {
             .clients
             .iter()
             .position(|c| c.branch == via.branch && c.method == text.method());
-        let Some(place) = found else { return };
-        let client = &mut self.clients[place];
+        let Some(index) = found else { return };
+        let client = &mut self.clients[index];
         client.heard = true;
         let status = text.status();
         if status < 200 {
-            return self.progress(now, place, text);
+            return self.progress(now, index, text);
         }
         let again = client.done.is_some();
         client.done.get_or_insert(now);
         if client.method == "INVITE" && status >= 300 {
-            self.ack_refusal(place, text);
+            self.ack_refusal(index, text);
         }
         // RFC 3263 §4.3
-        if status == 503 && !again && self.ask_next(now, place) {
+        if status == 503 && !again && self.ask_next(now, index) {
             return;
         }
-        let purpose = self.clients[place].purpose;
+        let purpose = self.clients[index].purpose;
         if let Purpose::Register(binding) = purpose
             && !again
         {
-            self.registers_at(binding, self.clients[place].to);
+            self.registers_at(binding, self.clients[index].to);
         }
         match purpose {
             Purpose::Invite(leg) | Purpose::Reinvite(leg) if status < 300 => {
@@ -352,7 +352,7 @@ impl Phone {
             _ if again => {}
             Purpose::Register(binding) if status < 300 => self.registered(now, binding, text),
             Purpose::Register(binding) if status == 401 => self.challenged(now, binding, text),
-            Purpose::Invite(leg) if status == 407 && self.invite_again(now, leg, place, text) => {}
+            Purpose::Invite(leg) if status == 407 && self.invite_again(now, leg, index, text) => {}
             Purpose::Bye(leg) => self.left(leg),
             Purpose::Register(_) | Purpose::Invite(_) | Purpose::Reinvite(_) => {
                 self.failed(now, purpose, status);
@@ -362,8 +362,8 @@ impl Phone {
     }
 
     /// RFC 3261 §17.1.1.3.
-    fn ack_refusal(&mut self, place: usize, response: &Text) {
-        let client = &self.clients[place];
+    fn ack_refusal(&mut self, index: usize, response: &Text) {
+        let client = &self.clients[index];
         let invite = &client.text;
         let mut out = format!("ACK {} SIP/2.0\r\n", invite.uri());
         for (name, value) in &invite.headers {

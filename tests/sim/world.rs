@@ -111,14 +111,14 @@ pub(crate) enum Event {
         value: Option<Vec<u8>>,
     },
     Resolved {
-        place: usize,
+        index: usize,
         life: u32,
         name: LookupId,
         records: Records,
     },
     /// From one shard of a node to another.
     Handoff {
-        place: usize,
+        index: usize,
         life: u32,
         from: u8,
         handoff: Box<Handoff>,
@@ -215,8 +215,8 @@ impl World {
                 self.node(*home, cast.home());
             }
         }
-        for (place, edge) in cast.edges.iter().enumerate() {
-            self.node(*edge, cast.edge(place));
+        for (index, edge) in cast.edges.iter().enumerate() {
+            self.node(*edge, cast.edge(index));
         }
         for phone in &cast.phones {
             let mut dice = self.dice.fork(&phone.addr.to_string());
@@ -236,27 +236,27 @@ impl World {
             self.by_addr.insert(phone.addr, actor);
             self.players.push(actor);
         }
-        for (place, rogue) in cast.rogues.iter().enumerate() {
-            self.by_addr.insert(rogue.addr, Actor::Villain(place));
+        for (index, rogue) in cast.rogues.iter().enumerate() {
+            self.by_addr.insert(rogue.addr, Actor::Villain(index));
         }
         let first: Vec<usize> = (0..self.nodes.len()).collect();
-        for place in &first {
-            self.widen(*place);
+        for index in &first {
+            self.widen(*index);
         }
-        for place in first {
-            self.start(place);
+        for index in first {
+            self.start(index);
         }
     }
 
     fn node(&mut self, addr: SocketAddr, role: Role) -> Actor {
         let locals = self.cast.locals(addr);
-        let place = self.nodes.len();
+        let index = self.nodes.len();
         for local in &locals {
-            self.by_addr.insert(local.addr, Actor::Node(place));
+            self.by_addr.insert(local.addr, Actor::Node(index));
         }
         self.nodes.push(Node {
             addr,
-            shard_set: vec![place],
+            shard_set: vec![index],
             role,
             locals,
             shard: None,
@@ -268,7 +268,7 @@ impl World {
             written: Instant::ZERO,
             silent: false,
         });
-        Actor::Node(place)
+        Actor::Node(index)
     }
 
     pub(crate) fn push(&mut self, at: Instant, event: Event) {
@@ -291,10 +291,10 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
-        if let Some(Actor::Node(place)) = self.aim(&event)
-            && self.nodes[place].paused
+        if let Some(Actor::Node(index)) = self.aim(&event)
+            && self.nodes[index].paused
         {
-            self.nodes[place].held.push(event);
+            self.nodes[index].held.push(event);
             return;
         }
         let event = match self.aim(&event) {
@@ -325,24 +325,24 @@ impl World {
                 value,
             } => self.row(home, life, key, value),
             Event::Resolved {
-                place,
+                index,
                 life,
                 name,
                 records,
             } => {
-                if self.nodes[place].life == life {
-                    self.input(place, Input::Resolved { name, records });
+                if self.nodes[index].life == life {
+                    self.input(index, Input::Resolved { name, records });
                 }
             }
             Event::Handoff {
-                place,
+                index,
                 life,
                 from,
                 handoff,
             } => {
-                if self.nodes[place].life == life {
+                if self.nodes[index].life == life {
                     let handoff = *handoff;
-                    self.input(place, Input::Handoff { from, handoff });
+                    self.input(index, Input::Handoff { from, handoff });
                 }
             }
             Event::Act(act) => self.act(&act),
@@ -360,8 +360,8 @@ impl World {
             Event::Up(conn) => self.end_of(*conn, 0),
             Event::Bytes { conn, side, .. } | Event::Fin(conn, side) => self.end_of(*conn, *side),
             Event::Tick(actor, _) => Some(*actor),
-            Event::Resolved { place, .. } | Event::Handoff { place, .. } => {
-                Some(Actor::Node(*place))
+            Event::Resolved { index, .. } | Event::Handoff { index, .. } => {
+                Some(Actor::Node(*index))
             }
             Event::Stuck(..) | Event::Row { .. } | Event::Act(_) | Event::Blow(_) | Event::Heal => {
                 None
@@ -371,14 +371,14 @@ impl World {
 
     fn tick(&mut self, actor: Actor, at: Instant) {
         match actor {
-            Actor::Node(place) if self.nodes[place].tick == Some(at) => {
-                self.nodes[place].tick = None;
-                self.input(place, Input::Tick);
+            Actor::Node(index) if self.nodes[index].tick == Some(at) => {
+                self.nodes[index].tick = None;
+                self.input(index, Input::Tick);
             }
-            Actor::Phone(place) if self.talkers[place].tick == Some(at) => {
-                self.talkers[place].tick = None;
+            Actor::Phone(index) if self.talkers[index].tick == Some(at) => {
+                self.talkers[index].tick = None;
                 let now = self.now;
-                self.talk(place, |phone| phone.tick(now));
+                self.talk(index, |phone| phone.tick(now));
             }
             Actor::Foreign => self.foreign_tick(at),
             Actor::Node(_) | Actor::Phone(_) | Actor::Villain(_) => {}
@@ -386,20 +386,20 @@ impl World {
     }
 
     /// Hands a node its input, carries out what it asks for and sets its timer.
-    fn input(&mut self, place: usize, input: Input<'_>) {
+    fn input(&mut self, index: usize, input: Input<'_>) {
         let now = self.now;
-        let node = &mut self.nodes[place];
+        let node = &mut self.nodes[index];
         let local = now + node.skew;
         let Some(shard) = &mut node.shard else { return };
         shard.handle(local, input);
-        while let Some(output) = self.nodes[place].shard.as_mut().and_then(Shard::poll) {
-            self.output(place, output);
+        while let Some(output) = self.nodes[index].shard.as_mut().and_then(Shard::poll) {
+            self.output(index, output);
         }
-        self.arm(place);
+        self.arm(index);
     }
 
-    fn arm(&mut self, place: usize) {
-        let node = &mut self.nodes[place];
+    fn arm(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
         let due = node.shard.as_ref().and_then(Shard::deadline);
         let Some(due) = due.map(|due| due - node.skew) else {
             return;
@@ -407,43 +407,43 @@ impl World {
         let due = due.max(self.now + Duration::from_micros(500));
         if node.tick.is_none_or(|tick| due < tick) {
             node.tick = Some(due);
-            self.push(due, Event::Tick(Actor::Node(place), due));
+            self.push(due, Event::Tick(Actor::Node(index), due));
         }
     }
 
     /// Lets a phone act, sends what it has to say and sets its timer.
-    fn talk(&mut self, place: usize, act: impl FnOnce(&mut Phone)) {
-        act(&mut self.talkers[place].phone);
-        let from = self.talkers[place].addr;
-        for sent in self.talkers[place].phone.take() {
+    fn talk(&mut self, index: usize, act: impl FnOnce(&mut Phone)) {
+        act(&mut self.talkers[index].phone);
+        let from = self.talkers[index].addr;
+        for sent in self.talkers[index].phone.take() {
             if sent.tcp {
-                self.send_stream(Actor::Phone(place), from, sent.to, &sent.bytes);
+                self.send_stream(Actor::Phone(index), from, sent.to, &sent.bytes);
             } else {
-                self.send_datagram(Actor::Phone(place), from, sent.to, &sent.bytes);
+                self.send_datagram(Actor::Phone(index), from, sent.to, &sent.bytes);
             }
         }
-        let due = self.talkers[place].phone.deadline();
+        let due = self.talkers[index].phone.deadline();
         let Some(due) = due.map(|due| due.max(self.now + Duration::from_micros(500))) else {
             return;
         };
-        let talker = &mut self.talkers[place];
+        let talker = &mut self.talkers[index];
         if talker.tick.is_none_or(|tick| due < tick) {
             talker.tick = Some(due);
-            self.push(due, Event::Tick(Actor::Phone(place), due));
+            self.push(due, Event::Tick(Actor::Phone(index), due));
         }
     }
 
     /// Shows the judge a message that leaves or arrives.
     fn show(&mut self, leaves: bool, actor: Actor, way: Way, bytes: &[u8]) {
         let (life, now) = match actor {
-            Actor::Node(place) => {
-                let node = &self.nodes[place];
+            Actor::Node(index) => {
+                let node = &self.nodes[index];
                 (node.life, self.now + node.skew)
             }
             Actor::Phone(_) | Actor::Villain(_) | Actor::Foreign => (0, self.now),
         };
         let who = match actor {
-            Actor::Villain(place) if leaves => self.cast.rogues[place].addr.ip(),
+            Actor::Villain(index) if leaves => self.cast.rogues[index].addr.ip(),
             Actor::Villain(_) | Actor::Node(_) | Actor::Phone(_) | Actor::Foreign => way.from.ip(),
         };
         let passage = Passage {
@@ -467,26 +467,26 @@ impl World {
         self.by_addr.get(&addr).copied()
     }
 
-    fn socket(&self, place: usize, addr: SocketAddr) -> SocketId {
-        let locals = &self.nodes[place].locals;
-        let place = locals.iter().position(|local| local.addr == addr).unwrap();
-        SocketId(u16::try_from(place).unwrap())
+    fn socket(&self, index: usize, addr: SocketAddr) -> SocketId {
+        let locals = &self.nodes[index].locals;
+        let index = locals.iter().position(|local| local.addr == addr).unwrap();
+        SocketId(u16::try_from(index).unwrap())
     }
 
     /// Tells a phone of the cast what to do.
     pub(crate) fn command(&mut self, phone: usize, order: &Order) {
         let now = self.now;
         match self.players[phone] {
-            Actor::Node(place) => {
+            Actor::Node(index) => {
                 let command = match order {
                     Order::Register => agent::Command::Register,
                     Order::Call(uri) => agent::Command::Call(uri.clone()),
                     Order::HangUp => agent::Command::Hangup,
                     Order::Reinvite => agent::Command::Renew,
                 };
-                self.input(place, Input::Command(command));
+                self.input(index, Input::Command(command));
             }
-            Actor::Phone(place) => self.talk(place, |phone| match order {
+            Actor::Phone(index) => self.talk(index, |phone| match order {
                 Order::Register => phone.start(now),
                 Order::Call(uri) => {
                     phone.call(now, uri);
@@ -498,19 +498,19 @@ impl World {
         }
     }
 
-    fn local(&self, place: usize) -> Instant {
-        self.now + self.nodes[place].skew
+    fn local(&self, index: usize) -> Instant {
+        self.now + self.nodes[index].skew
     }
 
-    fn accept(&mut self, place: usize, from: SocketAddr, at: SocketAddr) -> Option<StreamId> {
-        let local = self.local(place);
+    fn accept(&mut self, index: usize, from: SocketAddr, at: SocketAddr) -> Option<StreamId> {
+        let local = self.local(index);
         let accepted = Accepted {
             transport: Transport::Tcp,
             peer: from,
             core_side: at.port() == CORE_LISTEN,
             identities: &[],
         };
-        self.nodes[place].shard.as_mut()?.accept(local, &accepted)
+        self.nodes[index].shard.as_mut()?.accept(local, &accepted)
     }
 }
 

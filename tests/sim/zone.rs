@@ -26,19 +26,19 @@ pub(crate) struct Zone {
 }
 
 /// The name of an edge by its place.
-pub(crate) fn name_of(place: usize) -> String {
-    format!("e{}.{CLUSTER}", place + 1)
+pub(crate) fn name_of(index: usize) -> String {
+    format!("e{}.{CLUSTER}", index + 1)
 }
 
 impl Zone {
     fn records(&self, name: &str) -> Vec<Srv> {
-        let own = (0..self.edges.len()).find(|place| name == name_of(*place));
+        let own = (0..self.edges.len()).find(|index| name == name_of(*index));
         if own.is_none() && name != CLUSTER {
             return Vec::new();
         }
         let edges = self.edges.iter().enumerate();
-        let record = |(place, addr): (usize, &SocketAddr)| Srv {
-            priority: if own.is_none_or(|own| own == place) {
+        let record = |(index, addr): (usize, &SocketAddr)| Srv {
+            priority: if own.is_none_or(|own| own == index) {
                 10
             } else {
                 20

@@ -39,7 +39,7 @@ const GROUND: [&str; 11] = [
     "secret",
     "omit",
 ];
-/// The rooms by place; rooms of one place do not know one another.
+/// The rooms in order; those of one entry do not know one another.
 const ROOMS: [&[&str]; 14] = [
     &["bytes"],
     &["frame"],
@@ -114,15 +114,16 @@ const PAGES: [&str; 7] = [
 /// Lines a source file may have.
 const LINES_MAX: usize = 600;
 
-/// What a module may name; `None` for what is no part of the core.
-fn place(module: &str) -> Option<usize> {
+/// The index of the room in `ROOMS` counted from 1, 0 for the ground floor; `None` for
+/// what is no part of the core.
+fn room_order(module: &str) -> Option<usize> {
     if GROUND.contains(&module) {
         return Some(0);
     }
     ROOMS
         .iter()
         .position(|rooms| rooms.contains(&module))
-        .map(|place| place + 1)
+        .map(|index| index + 1)
 }
 
 fn impurities(source: &Source) -> Vec<String> {
@@ -144,7 +145,7 @@ fn impurities(source: &Source) -> Vec<String> {
 
 fn wrong_ways(source: &Source) -> Vec<String> {
     let own = source.top();
-    let Some(own_place) = place(own).filter(|_| source.is_core()) else {
+    let Some(own_order) = room_order(own).filter(|_| source.is_core()) else {
         return Vec::new();
     };
     let up = "super::".repeat(source.inside().components().count());
@@ -162,7 +163,7 @@ fn wrong_ways(source: &Source) -> Vec<String> {
         let named: String = rest.chars().take_while(|c| is_word(*c)).collect();
         let lower = named.starts_with(|c: char| c.is_ascii_lowercase());
         let allowed =
-            named == own || place(&named).is_some_and(|place| place == 0 || place < own_place);
+            named == own || room_order(&named).is_some_and(|order| order == 0 || order < own_order);
         if lower && !allowed {
             found.push(source.at(at, &format!("{own} names {named}")));
         }

@@ -22,8 +22,8 @@ fn quoted(page: &str) -> Vec<(usize, &str)> {
             is_block = !is_block;
         } else if !is_block {
             let mut start = at;
-            for (place, part) in line.split('`').enumerate() {
-                if place % 2 == 1 {
+            for (index, part) in line.split('`').enumerate() {
+                if index % 2 == 1 {
                     found.push((start, part));
                 }
                 start += part.len() + 1;

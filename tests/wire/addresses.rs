@@ -25,8 +25,8 @@ fn cluster(members: &[Member], sockets: impl Fn(usize) -> Vec<String>) -> World 
         },
         |_, _| (),
     );
-    for (place, member) in members.iter().enumerate() {
-        let listen = sockets(place);
+    for (index, member) in members.iter().enumerate() {
+        let listen = sockets(index);
         let upstream = format!("{}:{CORE_PORT}", member.addresses[0]);
         let listen = listen.iter().map(|addr| (addr.as_str(), false));
         let all: Vec<_> = listen.chain([(upstream.as_str(), true)]).collect();
@@ -84,8 +84,8 @@ fn a_phone_is_told_the_edges_that_its_family_leads_to() {
         member("e2", &["127.0.0.22", "2001:db8::22"]),
         member("e3", &["127.0.0.23"]),
     ];
-    let mut world = cluster(&members, |place| {
-        let addrs = members[place].addresses.iter();
+    let mut world = cluster(&members, |index| {
+        let addrs = members[index].addresses.iter();
         let with_port = |ip: &IpAddr| std::net::SocketAddr::new(*ip, 5060).to_string();
         addrs.map(with_port).collect()
     });
@@ -136,8 +136,8 @@ fn an_edge_behind_a_translation_is_known_by_what_it_advertises() {
         ..member(name, &[&format!("10.1.1.{n}")])
     };
     let members = [behind("e1", 11), behind("e2", 12)];
-    let mut world = cluster(&members, |place| {
-        vec![format!("10.1.1.{}:5060", place + 11)]
+    let mut world = cluster(&members, |index| {
+        vec![format!("10.1.1.{}:5060", index + 11)]
     });
     for n in [11, 12] {
         world.translate(&format!("10.1.1.{n}"), &format!("198.51.100.{n}"));

@@ -98,8 +98,8 @@ fn a_name_and_a_password_become_two_flows() {
         let pushed = sent(&world, JOE, EDGES[0], "REGISTER sip:example.com ");
         let call_id = Phone::values(alone[0], "Call-ID");
         let from = Phone::values(alone[0], "From");
-        for (place, cseq) in [(0, "2 REGISTER"), (1, "3 REGISTER")] {
-            let text = pushed[place];
+        for (index, cseq) in [(0, "2 REGISTER"), (1, "3 REGISTER")] {
+            let text = pushed[index];
             assert_eq!(Phone::values(text, "Route"), ["<sip:edge.example.com;lr>"]);
             assert_eq!(Phone::values(text, "CSeq"), [cseq]);
             assert_eq!(Phone::values(text, "Call-ID"), call_id);

@@ -332,8 +332,8 @@ fn of_two_phones_that_answer_one_is_let_go() {
         answer(&mut world, EDGE, &invite, "200 OK", &lines);
     }
     let mut got = Vec::new();
-    for place in ["127.0.0.97:5060"; 4] {
-        let text = world.receive(place).text;
+    for index in ["127.0.0.97:5060"; 4] {
+        let text = world.receive(index).text;
         got.push(text.split(" SIP/2.0").next().unwrap().to_owned());
     }
     let ack = "ACK sip:t1@127.0.0.97";

@@ -280,13 +280,13 @@ fn a_ringing_call_is_no_way_to_a_gateway() {
     caller.dialog(&caller.receive(&mut world), true);
     let at_joe = caller.remote_target.clone();
     for (cseq, uri) in (10..).zip(["sip:premium@203.0.113.66", "sip:joe@203.0.113.66:5070"]) {
-        for (place, routes) in (0..).zip([caller.routes.clone(), vec![caller.routes[0].clone()]]) {
+        for (index, routes) in (0..).zip([caller.routes.clone(), vec![caller.routes[0].clone()]]) {
             let mut thief = eve();
             thief.dialog(&joe_180(&rings, &caller), true);
             thief.routes = routes;
             uri.clone_into(&mut thief.remote_target);
             world.forget();
-            thief.in_dialog(&mut world, HOME, "INVITE", cseq * 10 + place);
+            thief.in_dialog(&mut world, HOME, "INVITE", cseq * 10 + index);
             let (_, reached) = sent(&world);
             // Where the dialog leads is joe's phone, whoever the request is for.
             let is_joes = reached.is_empty() || reached == [JOE];

@@ -115,16 +115,16 @@ fn its_mark_proves_what_it_did() {
             moved.enter(&joe);
             arrives(&mut world, (&moved, edge), &ann, ("INFO", 2));
             // Of neither length is there a mark without its MAC.
-            let place = joe.routes.iter().position(|route| route.contains("dlg="));
-            let place = place.unwrap();
-            let own = joe.routes[place].clone();
+            let index = joe.routes.iter().position(|route| route.contains("dlg="));
+            let index = index.unwrap();
+            let own = joe.routes[index].clone();
             let at = own.find("dlg=").unwrap() + 4;
             for (cseq, forged) in [
                 (3, format!("{}>", &own[..own.len() - 4])),
                 (4, own.replacen(&own[at..at + 3], "t00", 1)),
                 (5, own.replacen(";dlg=t", ".t", 1)),
             ] {
-                moved.routes[place] = forged;
+                moved.routes[index] = forged;
                 moved.in_dialog(&mut world, edge, "INFO", cseq);
                 assert_eq!(moved.status(&mut world), 403, "{}", world.ladder());
             }

@@ -9,7 +9,7 @@ use steadfast::id::StreamId;
 pub(crate) enum End {
     /// A node's.
     Node {
-        place: usize,
+        index: usize,
         stream: StreamId,
         addr: SocketAddr,
     },
@@ -32,9 +32,9 @@ pub(crate) struct Cables {
 }
 
 impl End {
-    pub(crate) const fn node(place: usize, stream: StreamId, addr: SocketAddr) -> Self {
+    pub(crate) const fn node(index: usize, stream: StreamId, addr: SocketAddr) -> Self {
         Self::Node {
-            place,
+            index,
             stream,
             addr,
         }
@@ -83,17 +83,17 @@ impl Cables {
     }
 
     /// The connection that a node knows by this name, seen from there.
-    pub(crate) fn of(&self, place: usize, stream: StreamId) -> Option<Joined> {
+    pub(crate) fn of(&self, index: usize, stream: StreamId) -> Option<Joined> {
         self.find(|end| {
-            matches!(end, End::Node { place: at, stream: name, .. } if *at == place && *name == stream)
+            matches!(end, End::Node { index: at, stream: name, .. } if *at == index && *name == stream)
         })
     }
 
     /// Every connection of a node, seen from there.
-    pub(crate) fn all_of(&self, place: usize) -> Vec<Joined> {
+    pub(crate) fn all_of(&self, index: usize) -> Vec<Joined> {
         let both = self.both();
         let its =
-            both.filter(|joined| matches!(joined.near, End::Node { place: at, .. } if at == place));
+            both.filter(|joined| matches!(joined.near, End::Node { index: at, .. } if at == index));
         its.collect()
     }
 

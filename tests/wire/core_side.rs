@@ -31,29 +31,29 @@ fn cluster(change: impl Fn(&mut edge::Settings)) -> World {
         },
         |_, _| (),
     );
-    for place in 0..2 {
-        let member = |place: usize| Member {
+    for index in 0..2 {
+        let member = |index: usize| Member {
             core: vec![
-                (Transport::Udp, CORE[place].parse().unwrap()),
-                (Transport::Tcp, CORE[place].parse().unwrap()),
-                (Transport::Tls, CORE_TLS[place].parse().unwrap()),
+                (Transport::Udp, CORE[index].parse().unwrap()),
+                (Transport::Tcp, CORE[index].parse().unwrap()),
+                (Transport::Tls, CORE_TLS[index].parse().unwrap()),
             ],
             core_port: CORE_PORT,
             ..Member::at(
-                &format!("e{}", place + 1),
-                OPEN[place].parse::<std::net::SocketAddr>().unwrap().ip(),
+                &format!("e{}", index + 1),
+                OPEN[index].parse::<std::net::SocketAddr>().unwrap().ip(),
             )
         };
-        let tcp = format!("tcp:{}", CORE[place]);
-        let tls = format!("tls:{}", CORE_TLS[place]);
+        let tcp = format!("tcp:{}", CORE[index]);
+        let tls = format!("tls:{}", CORE_TLS[index]);
         let sockets = [
-            (OPEN[place], false),
+            (OPEN[index], false),
             (&*tcp, false),
             (&*tls, false),
-            (CORE[place], true),
+            (CORE[index], true),
         ];
         world.add_edge(&sockets, |told| {
-            told.name = format!("e{}", place + 1);
+            told.name = format!("e{}", index + 1);
             told.members = (0..2).map(member).collect();
             change(told);
         });

@@ -46,9 +46,9 @@ fn every_algorithm_is_offered_and_taken() {
         |home| home.algorithms.clone_from(&all),
         |_, _| (),
     );
-    for (place, algorithm) in all.iter().enumerate() {
+    for (index, algorithm) in all.iter().enumerate() {
         let mut joe = Register::new("joe", JOE);
-        joe.call_id = ["a", "b", "c"][place];
+        joe.call_id = ["a", "b", "c"][index];
         let challenge = joe.send(&mut world, EDGES[0], "");
         let offered: Vec<_> = challenge
             .split("\r\n")

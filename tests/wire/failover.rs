@@ -480,9 +480,9 @@ fn the_phone_goes_on_by_its_other_flow() {
     let invite = call.ann.receive(&mut call.world);
     // P-16: the new edge writes itself into the dialog that goes on.
     let routes = Phone::values(&invite, "Record-Route");
-    let place = EDGES.iter().position(|edge| *edge == backup).unwrap() + 1;
+    let index = EDGES.iter().position(|edge| *edge == backup).unwrap() + 1;
     assert!(
-        routes[2].ends_with(&format!(";gunk=e{place}>")),
+        routes[2].ends_with(&format!(";gunk=e{index}>")),
         "{routes:?}"
     );
     call.ann

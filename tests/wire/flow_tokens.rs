@@ -127,9 +127,9 @@ fn a_forged_flow_token_is_refused() {
     let (_, _, _, recorded) = call();
     let uri = recorded[0].trim_matches(['<', '>']).to_owned();
     let user = &uri["sip:".len()..uri.find('@').unwrap()];
-    for place in 1..user.len() {
+    for index in 1..user.len() {
         let mut forged = user.as_bytes().to_vec();
-        forged[place] = if forged[place] == b'0' { b'1' } else { b'0' };
+        forged[index] = if forged[index] == b'0' { b'1' } else { b'0' };
         let forged = uri.replace(user, std::str::from_utf8(&forged).unwrap());
         let (mut world, _, _, _) = call();
         world.forget();
@@ -141,8 +141,8 @@ fn a_forged_flow_token_is_refused() {
             &home.request("MESSAGE", "sip:guest@127.0.0.1:5099", 9, &route, ""),
         );
         let refused = world.last(HOME);
-        assert!(refused.starts_with("SIP/2.0 403 "), "{place}: {refused}");
-        assert!(!world.has(GUEST), "{place}");
+        assert!(refused.starts_with("SIP/2.0 403 "), "{index}: {refused}");
+        assert!(!world.has(GUEST), "{index}");
         assert_eq!(world.counter(EDGES[0], "bad_tokens"), 1);
     }
 }

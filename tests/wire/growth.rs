@@ -50,8 +50,8 @@ const ADDRS: [&str; 2] = ["127.0.0.1:5070", "127.0.0.1:5080"];
 
 impl Case {
     /// Registers a phone; the Route lines of what it sends outside of dialogs.
-    fn register(&self, world: &mut World, place: usize) -> String {
-        let (user, addr, edge) = (self.users[place], ADDRS[place], EDGES[place]);
+    fn register(&self, world: &mut World, index: usize) -> String {
+        let (user, addr, edge) = (self.users[index], ADDRS[index], EDGES[index]);
         if self.transport == "TCP" {
             world.connect(addr, edge);
         }
@@ -60,7 +60,7 @@ impl Case {
         let transport = self.uri_transport();
         let lines = format!(
             "Contact: <sip:{user}@{addr}{transport}>;reg-id=1;\
-             +sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf{place}>\"\n\
+             +sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf{index}>\"\n\
              Supported: path, outbound{tags}\n"
         );
         let text = |cseq: u32, credentials: &str| {

@@ -25,9 +25,9 @@ pub(super) fn named_with(edge: impl Fn(usize, &mut edge::Settings)) -> World {
     let mut world = World::with(
         Tokens::Sealed,
         |_| (),
-        |place, told| {
+        |index, told| {
             told.member_names = true;
-            edge(place, told);
+            edge(index, told);
         },
     );
     world.icmp = true;
@@ -380,8 +380,8 @@ fn a_register_that_names_a_sibling_is_served() {
 #[test]
 fn a_register_is_relayed_once() {
     // D-E4: each of two edges takes an address for that of another one.
-    let mut world = named_with(|place, edge| {
-        if place == 1 {
+    let mut world = named_with(|index, edge| {
+        if index == 1 {
             edge.members[1].addresses = vec!["127.0.0.99".parse().unwrap()];
             edge.members[2].addresses = vec!["127.0.0.12".parse().unwrap()];
         }

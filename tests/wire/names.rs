@@ -87,7 +87,7 @@ impl Names {
 }
 
 fn record(kind: &str, rest: &[&str], wanted: Kind) -> Option<Record> {
-    let number = |place: usize| rest[place].parse().unwrap();
+    let number = |index: usize| rest[index].parse().unwrap();
     match (kind, wanted) {
         ("A", Kind::A) | ("AAAA", Kind::Aaaa) => Some(Record::Address(rest[0].parse().unwrap())),
         ("SRV", Kind::Srv) => Some(Record::Srv {

@@ -236,8 +236,8 @@ fn emergencies_come_in_last_and_who_is_registered_comes_before_who_is_not() {
                     "Resource-Priority: esnet.0\nMax-Forwards: 70",
                 ),
         ];
-        for (place, text) in texts.iter().enumerate() {
-            refused[place] += refusals(&mut world, &joe, 1, |_| text.clone()).0;
+        for (index, text) in texts.iter().enumerate() {
+            refused[index] += refusals(&mut world, &joe, 1, |_| text.clone()).0;
         }
     }
     let [by_address, by_priority, call, resource] = refused;

@@ -97,19 +97,19 @@ fn every_changed_character_is_noticed() {
     // O-5
     let (mut world, token) = lab(&[[9; 64]]);
     let bad = world.counter(EDGES[0], "bad_tokens");
-    for place in 0..token.len() {
+    for index in 0..token.len() {
         let mut forged = token.clone().into_bytes();
-        forged[place] = if forged[place] == b'4' { b'5' } else { b'4' };
+        forged[index] = if forged[index] == b'4' { b'5' } else { b'4' };
         let forged = String::from_utf8(forged).unwrap();
         let answer = try_token(
             &mut world,
             EDGES[0],
             &forged,
-            u32::try_from(place).unwrap() + 10,
+            u32::try_from(index).unwrap() + 10,
         );
-        let answer = answer.unwrap_or_else(|| panic!("{place}: {}", world.ladder()));
-        assert!(answer.starts_with("SIP/2.0 403 "), "{place}: {answer}");
-        assert!(!world.has(JOE), "{place}");
+        let answer = answer.unwrap_or_else(|| panic!("{index}: {}", world.ladder()));
+        assert!(answer.starts_with("SIP/2.0 403 "), "{index}: {answer}");
+        assert!(!world.has(JOE), "{index}");
     }
     let refused = world.counter(EDGES[0], "bad_tokens") - bad;
     assert_eq!(refused, u64::try_from(token.len()).unwrap());
@@ -125,22 +125,22 @@ fn one_flipped_bit_is_refused() {
     // stand in a user part.
     let (mut world, token) = lab(&[[9; 64]]);
     let mut cseq = 10;
-    for place in 0..token.len() {
+    for index in 0..token.len() {
         for bit in 0..7 {
             let mut forged = token.clone().into_bytes();
-            forged[place] ^= 1 << bit;
-            if !forged[place].is_ascii_alphanumeric() {
+            forged[index] ^= 1 << bit;
+            if !forged[index].is_ascii_alphanumeric() {
                 continue;
             }
             let forged = String::from_utf8(forged).unwrap();
             cseq += 1;
             let answer = try_token(&mut world, EDGES[0], &forged, cseq);
-            let answer = answer.unwrap_or_else(|| panic!("{place}/{bit}: {}", world.ladder()));
+            let answer = answer.unwrap_or_else(|| panic!("{index}/{bit}: {}", world.ladder()));
             assert!(
                 answer.starts_with("SIP/2.0 403 "),
-                "{place}/{bit}: {answer}"
+                "{index}/{bit}: {answer}"
             );
-            assert!(!world.has(JOE), "{place}/{bit}");
+            assert!(!world.has(JOE), "{index}/{bit}");
         }
     }
     assert!(cseq > 10 + 2 * u32::try_from(token.len()).unwrap());

@@ -240,16 +240,16 @@ fn each_device_of_a_user_is_followed_to_its_own_edge() {
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
     }
     let asked_first = asked(&mut world, "i1");
-    for (place, (edge, device)) in DEVICES.into_iter().enumerate() {
-        let (other, _) = DEVICES[1 - place];
+    for (index, (edge, device)) in DEVICES.into_iter().enumerate() {
+        let (other, _) = DEVICES[1 - index];
         let (host, port) = other.split_once(':').unwrap();
         let there = format!("Contact: <sip:{device}@edge.example.com:{port};lr;maddr={host}>\n");
-        let text = answer(&asked_first[place], 302, "edge", &there);
+        let text = answer(&asked_first[index], 302, "edge", &there);
         world.send(edge, HOME, &text);
         expect(&mut world, edge, "ACK");
         let followed = expect(&mut world, other, "INVITE");
         assert!(followed.contains(&format!("<sip:{device}@")), "{followed}");
-        if place == 1 {
+        if index == 1 {
             respond(&mut world, other, &followed, 200);
         }
     }
@@ -263,13 +263,13 @@ fn a_device_with_two_tokens_is_followed_from_edge_to_edge() {
     // S-23, B-10: the first redirect leads to where the device's other
     // token is asked for next; what that edge says is about its own token.
     let mut world = World::lab(Tokens::Clear);
-    for (place, (edge, token)) in DEVICES.into_iter().enumerate() {
+    for (index, (edge, token)) in DEVICES.into_iter().enumerate() {
         let mut ann = Register::new("ann", edge);
         (ann.call_id, ann.route) = (token, String::new());
         ann.lines = format!(
             "Contact: <sip:ann@192.0.2.1>;+sip.instance=\"<urn:uuid:ann>\";reg-id={}\n\
              Supported: path, outbound\nPath: <sip:{token}@edge.example.com;lr;ob>\n",
-            place + 1
+            index + 1
         );
         let ok = ann.login(&mut world, HOME);
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");

@@ -79,10 +79,10 @@ fn a_user_in_the_route_to_our_address_changes_nothing() {
         "<sip:fred@127.0.0.11:5060;lr>",
         "<sip:sue@127.0.0.11;lr;transport=udp>",
     ];
-    for (place, route) in (0..).zip(routes) {
+    for (index, route) in (0..).zip(routes) {
         let mut register = Register::new("joe", JOE);
         register.route = route.to_owned();
-        register.cseq = 10 * place;
+        register.cseq = 10 * index;
         let ok = register.login(&mut world, EDGES[0]);
         assert!(ok.starts_with("SIP/2.0 200 "), "{route}: {ok}");
     }
@@ -229,7 +229,7 @@ fn a_phone_that_comes_from_port_after_port_stays_registered() {
 #[test]
 fn preferences_and_lifetimes_are_read_as_they_are_meant() {
     let mut world = World::lab(Tokens::Sealed);
-    for (place, lines) in [
+    for (index, lines) in [
         format!("Contact: <sip:joe@{JOE}>;q=.5\n"),
         format!("Contact: <sip:joe@{JOE}>;q=0.5000\n"),
         format!("Contact: <sip:joe@{JOE}>;q=1.\n"),
@@ -239,7 +239,7 @@ fn preferences_and_lifetimes_are_read_as_they_are_meant() {
     .enumerate()
     {
         let mut register = Register::new("joe", JOE);
-        let call_id = place.to_string();
+        let call_id = index.to_string();
         (register.lines, register.call_id) = (lines, &call_id);
         let ok = register.login(&mut world, EDGES[0]);
         assert!(ok.starts_with("SIP/2.0 200 "), "{}: {ok}", register.lines);

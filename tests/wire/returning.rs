@@ -104,12 +104,12 @@ fn an_answer_does_not_look_for_its_caller_for_ever() {
     let tries = u8::try_from(limits::RETURN_TRIES_MAX).unwrap();
     // The first try is where the request came from.
     for (dead, want) in [(tries - 2, true), (tries - 1, false)] {
-        let host = |place: u8| format!("203.0.113.{}", 100 + place);
-        let line = |place| {
-            let ip = host(place);
+        let host = |index: u8| format!("203.0.113.{}", 100 + index);
+        let line = |index| {
+            let ip = host(index);
             format!(
-                "_sip._tcp.caller.example.net 60 SRV {place} 0 5060 s{place}.example.net\n\
-                 s{place}.example.net 60 A {ip}\n"
+                "_sip._tcp.caller.example.net 60 SRV {index} 0 5060 s{index}.example.net\n\
+                 s{index}.example.net 60 A {ip}\n"
             )
         };
         let zone: String = (0..=dead).map(line).collect();

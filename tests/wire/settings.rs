@@ -50,12 +50,12 @@ pub(crate) fn subscribers() -> Arc<Subscribers> {
     Arc::new(Subscribers::parse(text).unwrap())
 }
 
-pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
-    let member = |place: usize| Member {
+pub(crate) fn edge(index: usize, tokens: Tokens) -> edge::Settings {
+    let member = |index: usize| Member {
         core_port: CORE_PORT,
         ..Member::at(
-            &format!("e{}", place + 1),
-            EDGES[place].parse::<SocketAddr>().unwrap().ip(),
+            &format!("e{}", index + 1),
+            EDGES[index].parse::<SocketAddr>().unwrap().ip(),
         )
     };
     edge::Settings {
@@ -66,7 +66,7 @@ pub(crate) fn edge(place: usize, tokens: Tokens) -> edge::Settings {
             },
             ..edge::Rules::default()
         },
-        name: format!("e{}", place + 1),
+        name: format!("e{}", index + 1),
         cluster: "edge.example.com".to_owned(),
         core_name: None,
         home: vec![edge::NextHop::At(edge::Hop {

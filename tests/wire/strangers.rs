@@ -347,8 +347,8 @@ fn whoever_calls_for_help_is_put_through_from_wherever_he_is() {
                 sos.answer(&mut world, EDGES[1], &ring, 200, "OK");
                 caller.dialog(&caller.receive(&mut world), true);
                 sos.dialog(&ring, false);
-                for (place, method) in [(1, "ACK"), (2, "INFO"), (3, "BYE")] {
-                    let cseq = from + place;
+                for (index, method) in [(1, "ACK"), (2, "INFO"), (3, "BYE")] {
+                    let cseq = from + index;
                     caller.in_dialog(&mut world, node, method, cseq);
                     let got = sos.receive(&mut world);
                     assert!(got.starts_with(&format!("{method} ")), "{got}");

@@ -259,7 +259,7 @@ fn a_stranger_gets_nothing_by_what_he_knows_of_a_dialog() {
         let bent = format!("{}0", &mark[..mark.len() - 1]);
         let other = format!("{}1", &mark[..mark.len() - 1]);
         let forged = if bent == mark { other } else { bent };
-        for (place, routes) in [
+        for (index, routes) in [
             own.iter()
                 .map(|route| route.replace(&format!(";dlg={mark}"), ""))
                 .collect::<Vec<_>>(),
@@ -273,7 +273,7 @@ fn a_stranger_gets_nothing_by_what_he_knows_of_a_dialog() {
             for from in [MOVED, STRANGER] {
                 let mut stranger = moved(&call.joe, from);
                 stranger.routes = routes.clone();
-                let cseq = 30 + u32::try_from(place).unwrap();
+                let cseq = 30 + u32::try_from(index).unwrap();
                 for method in ["UPDATE", "INVITE"] {
                     stranger.in_dialog(&mut call.world, EDGES[0], method, cseq);
                     call.world.pass(limits::T1);

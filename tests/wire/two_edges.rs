@@ -14,15 +14,15 @@ const ANN: &str = "127.0.0.1:5080";
 fn worlds(instances: u32) -> Vec<World> {
     let all = (0..instances).map(|number| {
         let mut world = World::lab(Tokens::Clear);
-        let path = |world: &mut World, place: usize| {
+        let path = |world: &mut World, index: usize| {
             let mut register = Register::new("joe", JOE);
-            register.call_id = ["one", "two"][place];
+            register.call_id = ["one", "two"][index];
             register.lines = format!(
                 "Contact: <sip:joe@{JOE}>;+sip.instance=\"<urn:uuid:joe{number}>\";reg-id={}\n\
                  Supported: path, outbound\n",
-                place + 1
+                index + 1
             );
-            let ok = register.login(world, EDGES[place]);
+            let ok = register.login(world, EDGES[index]);
             Phone::values(&ok, "Path").remove(0)
         };
         let paths = [path(&mut world, 0), path(&mut world, 1)];

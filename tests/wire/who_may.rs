@@ -133,7 +133,7 @@ fn call(
         if is_caller {
             routes.reverse();
         }
-        let place = routes
+        let index = routes
             .iter()
             .position(|route| route.contains(node))
             .unwrap();
@@ -141,8 +141,8 @@ fn call(
             call_id: call_id.to_owned(),
             own_tag: tag(own),
             peer_tag: tag(peer),
-            own: routes[place].clone(),
-            rest: routes[place + 1..].to_vec(),
+            own: routes[index].clone(),
+            rest: routes[index + 1..].to_vec(),
             target: Phone::values(text, "Contact")[0]
                 .trim_matches(['<', '>'])
                 .to_owned(),
@@ -418,10 +418,10 @@ fn check(
 ) {
     let (mut table, mut number) = (table(text), 100);
     let (mut world, phones, _) = lab(strangers);
-    for place in 0..askers(&mut world, &phones).len() {
+    for index in 0..askers(&mut world, &phones).len() {
         for (destination, uri, routes) in DESTINATIONS {
             let (mut world, phones, bobs) = lab(strangers);
-            let who = askers(&mut world, &phones).remove(place);
+            let who = askers(&mut world, &phones).remove(index);
             let routes = routes.replace("BOB", &bobs);
             let cells = table.remove(&(who.name, destination));
             let cells = cells.unwrap_or_else(|| panic!("{} {destination}", who.name));

@@ -54,12 +54,12 @@ enum Event {
 
 impl Event {
     /// The node it happens to.
-    fn place(&self, world: &World) -> Option<usize> {
+    fn index(&self, world: &World) -> Option<usize> {
         match self {
             Self::Datagram(seen) => world.nodes.get(&seen.to).map(|(first, _)| *first),
-            Self::Resolved(place, ..) | Self::Handoff(place, ..) => Some(*place),
+            Self::Resolved(index, ..) | Self::Handoff(index, ..) => Some(*index),
             Self::Stream(end, _) | Self::Connected(end, _) | Self::Closed(end) => match end {
-                End::Node { place, .. } => Some(*place),
+                End::Node { index, .. } => Some(*index),
                 End::Test { .. } => None,
             },
         }
@@ -178,20 +178,20 @@ impl World {
     /// ICMP sends `quoted` back to `node`, as if it had gone to `peer`.
     pub(crate) fn object(&mut self, node: &str, peer: &str, quoted: &[u8]) {
         let peer = peer.parse().unwrap();
-        let (place, socket) = self.socket(peer, node.parse().unwrap());
+        let (index, socket) = self.socket(peer, node.parse().unwrap());
         let input = Input::Unreachable {
             socket,
             peer,
             quoted,
         };
-        self.input(place, input);
+        self.input(index, input);
         self.settle();
     }
 
     /// Tells a node to drain.
     pub(crate) fn drain(&mut self, node: &str) {
-        for place in self.places(node) {
-            self.input(place, Input::Drain);
+        for index in self.places(node) {
+            self.input(index, Input::Drain);
         }
     }
 
@@ -215,11 +215,11 @@ impl World {
     #[track_caller]
     pub(crate) fn receive(&mut self, to: &str) -> Seen {
         let to: SocketAddr = to.parse().unwrap();
-        let place = self.inbox.iter().position(|seen| seen.to == to);
-        let Some(place) = place else {
+        let index = self.inbox.iter().position(|seen| seen.to == to);
+        let Some(index) = index else {
             panic!("nothing for {to}\n{}", self.ladder())
         };
-        self.inbox.remove(place).unwrap()
+        self.inbox.remove(index).unwrap()
     }
 
     /// Whether anything waits for `to`.
@@ -249,23 +249,23 @@ impl World {
     }
 
     fn tick(&mut self) {
-        for place in 0..self.shards.len() {
-            if !self.is_frozen(place) {
-                self.input(place, Input::Tick);
+        for index in 0..self.shards.len() {
+            if !self.is_frozen(index) {
+                self.input(index, Input::Tick);
             }
         }
         self.settle();
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let awake = (0..self.shards.len()).filter(|place| !self.is_frozen(*place));
+        let awake = (0..self.shards.len()).filter(|index| !self.is_frozen(*index));
         awake
-            .filter_map(|place| self.shards[place].deadline())
+            .filter_map(|index| self.shards[index].deadline())
             .min()
     }
 
-    fn is_frozen(&self, place: usize) -> bool {
-        let ip = self.locals[place][0].addr.ip();
+    fn is_frozen(&self, index: usize) -> bool {
+        let ip = self.locals[index][0].addr.ip();
         self.frozen.contains(&ip)
     }
 
@@ -333,13 +333,13 @@ impl World {
         let said: Vec<_> = shards
             .map(|shard| shard.remove_bindings(now, uri.as_bytes()))
             .collect();
-        for place in places {
-            self.input(place, Input::Tick);
+        for index in places {
+            self.input(index, Input::Tick);
         }
         self.settle();
         let is_keeper = |said: &Result<Bindings, _>| said.as_ref().is_ok_and(|it| it.is_keeper);
-        let place = said.iter().position(is_keeper).unwrap_or_default();
-        said.into_iter().nth(place).unwrap()
+        let index = said.iter().position(is_keeper).unwrap_or_default();
+        said.into_iter().nth(index).unwrap()
     }
 
     /// What a node holds at this moment, over all its shards.
@@ -356,7 +356,7 @@ impl World {
     #[track_caller]
     pub(crate) fn drained(&mut self) {
         self.pass(Duration::from_secs(200));
-        for (place, shard) in self.shards.iter().enumerate() {
+        for (index, shard) in self.shards.iter().enumerate() {
             lateness::balances(shard);
             let gauges = shard.gauges();
             let held = gauges
@@ -366,7 +366,7 @@ impl World {
             assert!(
                 held.is_empty(),
                 "{} holds {held:?}\n{}",
-                self.locals[place][0].addr,
+                self.locals[index][0].addr,
                 self.ladder()
             );
         }

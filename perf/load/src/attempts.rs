@@ -1,4 +1,4 @@
-//! The places of unfinished attempts: reused, and never mistaken for one
+//! The slots of unfinished attempts: reused, and never mistaken for one
 //! another.
 
 use super::outline::Mark;
@@ -8,13 +8,13 @@ use crate::bounds::PENDING_MAX;
 #[derive(Debug)]
 pub(super) struct Attempts<T> {
     run: u16,
-    places: Vec<Place<T>>,
+    slots: Vec<Slot<T>>,
     free: Vec<u32>,
     begun: u32,
 }
 
 #[derive(Debug)]
-struct Place<T> {
+struct Slot<T> {
     /// The number of its attempt; `None` when it has ended.
     number: Option<u32>,
     attempt: T,
@@ -25,7 +25,7 @@ impl<T: Default> Attempts<T> {
     pub(super) const fn new(run: u16) -> Self {
         Self {
             run,
-            places: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
             begun: 0,
         }
@@ -33,25 +33,25 @@ impl<T: Default> Attempts<T> {
 
     /// Attempts that have not ended.
     pub(super) const fn pending(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.slots.len() - self.free.len()
     }
 
-    /// Begins one, in a place that may hold what an earlier one left; `None`
-    /// without room.
+    /// Begins an attempt, in a slot that may hold what an earlier one left; `None`
+    /// where `PENDING_MAX` are unfinished.
     pub(super) fn begin(&mut self) -> Option<Mark> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.places.len() < PENDING_MAX => {
-                let slot = u32::try_from(self.places.len()).ok()?;
+            None if self.slots.len() < PENDING_MAX => {
+                let slot = u32::try_from(self.slots.len()).ok()?;
                 let (number, attempt) = (None, T::default());
-                self.places.push(Place { number, attempt });
+                self.slots.push(Slot { number, attempt });
                 slot
             }
             None => return None,
         };
         let number = self.begun;
         self.begun = self.begun.wrapping_add(1);
-        self.places.get_mut(index(slot))?.number = Some(number);
+        self.slots.get_mut(index(slot))?.number = Some(number);
         Some(Mark {
             run: self.run,
             slot,
@@ -61,26 +61,26 @@ impl<T: Default> Attempts<T> {
 
     /// The attempt of a mark, while it lasts.
     pub(super) fn find(&mut self, mark: Mark) -> Option<&mut T> {
-        let place = self.places.get_mut(index(mark.slot))?;
-        let lasts = mark.run == self.run && place.number == Some(mark.number);
-        lasts.then_some(&mut place.attempt)
+        let slot = self.slots.get_mut(index(mark.slot))?;
+        let lasts = mark.run == self.run && slot.number == Some(mark.number);
+        lasts.then_some(&mut slot.attempt)
     }
 
-    /// The attempt that lasts in a place, and its mark.
+    /// The unfinished attempt of a slot, and its mark.
     pub(super) fn at(&mut self, slot: u32) -> Option<(Mark, &mut T)> {
-        let place = self.places.get_mut(index(slot))?;
+        let entry = self.slots.get_mut(index(slot))?;
         let mark = Mark {
             run: self.run,
             slot,
-            number: place.number?,
+            number: entry.number?,
         };
-        Some((mark, &mut place.attempt))
+        Some((mark, &mut entry.attempt))
     }
 
-    /// Ends one.
+    /// Ends an attempt and frees its slot.
     pub(super) fn end(&mut self, mark: Mark) {
         if self.find(mark).is_some() {
-            self.places[index(mark.slot)].number = None;
+            self.slots[index(mark.slot)].number = None;
             self.free.push(mark.slot);
         }
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_reused_and_its_earlier_mark_finds_nothing() {
+    fn a_slot_is_reused_and_its_earlier_mark_finds_nothing() {
         let mut attempts = Attempts::<u8>::new(7);
         let first = attempts.begin().unwrap();
         *attempts.find(first).unwrap() = 1;

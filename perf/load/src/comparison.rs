@@ -211,8 +211,8 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
         .disable_x_mesh()
         .x_labels(rows.len())
         .x_label_formatter(&|at| match at {
-            SegmentValue::CenterOf(place) | SegmentValue::Exact(place) => rows
-                .get(*place)
+            SegmentValue::CenterOf(index) | SegmentValue::Exact(index) => rows
+                .get(*index)
                 .map(|row| row.measure.clone())
                 .unwrap_or_default(),
             SegmentValue::Last => String::new(),
@@ -225,10 +225,10 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
             .iter()
             .enumerate()
             .filter(|(_, row)| row.system == *system);
-        let bars = bars.map(|(place, row)| {
+        let bars = bars.map(|(index, row)| {
             let corners = [
-                (SegmentValue::Exact(place), 0.0),
-                (SegmentValue::Exact(place + 1), row.cpu_us),
+                (SegmentValue::Exact(index), 0.0),
+                (SegmentValue::Exact(index + 1), row.cpu_us),
             ];
             let mut bar = Rectangle::new(corners, colour.filled());
             bar.set_margin(0, 0, 6, 6);

@@ -27,7 +27,7 @@ impl Mark {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let value =
             u128::from(self.run) << 64 | u128::from(self.slot) << 32 | u128::from(self.number);
-        let digits = (0..MARK_LEN).rev().map(|place| (value >> (4 * place)) & 15);
+        let digits = (0..MARK_LEN).rev().map(|index| (value >> (4 * index)) & 15);
         out.extend(digits.map(|digit| DIGITS[usize::try_from(digit).unwrap_or_default()]));
     }
 

@@ -167,7 +167,7 @@ impl Phone {
         }
         if self.ways.len() == 1
             && let Some(value) = outline.reversed(bytes, Head::OutboundProxy).last()
-            && let Some(to) = place(uri(value))
+            && let Some(to) = addr_in(uri(value))
         {
             self.ways.push(Way {
                 to,
@@ -179,19 +179,19 @@ impl Phone {
     }
 
     /// One of its ways, by its place.
-    pub(super) fn way(&self, place: usize) -> &Way {
-        &self.ways[place % self.ways.len()]
+    pub(super) fn way(&self, index: usize) -> &Way {
+        &self.ways[index % self.ways.len()]
     }
 
     /// The place of the way to try after that one.
-    pub(super) const fn other(&self, place: usize) -> usize {
-        (place + 1) % self.ways.len()
+    pub(super) const fn other(&self, index: usize) -> usize {
+        (index + 1) % self.ways.len()
     }
 }
 
 /// The number of the phone at a place.
-pub(super) fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+pub(super) fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// The credentials, once there was a challenge.
@@ -247,7 +247,7 @@ fn authorize(
 }
 
 /// Where an Outbound-Proxy URI leads: its `maddr` decides (D-U12).
-fn place(uri: &[u8]) -> Option<SocketAddrV4> {
+fn addr_in(uri: &[u8]) -> Option<SocketAddrV4> {
     let parsed = Uri::of(uri).ok()?;
     match host_ip(parsed.target(uri).of(uri))? {
         IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, parsed.port.unwrap_or(5060))),
@@ -263,7 +263,7 @@ mod tests {
     fn the_other_edge_is_where_maddr_says() {
         let check = |uri: &str, want: Option<&str>| {
             let want = want.map(|want| want.parse().unwrap());
-            assert_eq!(place(uri.as_bytes()), want, "{uri}");
+            assert_eq!(addr_in(uri.as_bytes()), want, "{uri}");
         };
         check(
             "sip:token@edge.example.com;lr;maddr=127.0.0.13",

@@ -162,11 +162,11 @@ impl Scenario for Registrations {
                 self.attempts.end(mark);
                 continue;
             };
-            let place = registration.phone;
-            let phone = &mut self.phones[place];
+            let index = registration.phone;
+            let phone = &mut self.phones[index];
             if matches!(phone.line, Line::Datagrams { .. }) {
                 self.tally.retransmitted += 1;
-                phone.register((&self.world, &self.manner), number(place), mark, out);
+                phone.register((&self.world, &self.manner), number(index), mark, out);
             }
             self.waiting.again(now, waiter, again);
         }
@@ -227,18 +227,18 @@ mod tests {
         let mut load = Registrations::new((world, manner), phones, 7, tally, outline);
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
-        for (place, ms) in [0, 400].into_iter().enumerate() {
+        for (index, ms) in [0, 400].into_iter().enumerate() {
             load.start(after(ms), after(ms), &mut wires.out);
             let mark = Mark {
                 run: 7,
                 slot: 0,
-                number: number(place),
+                number: number(index),
             };
             let (mut tag, mut answer) = (Vec::new(), b"SIP/2.0 200 OK\r\nFrom: <x>;tag=".to_vec());
             mark.write(&mut tag);
             answer.extend_from_slice(&tag);
             answer.extend_from_slice(b"\r\nCSeq: 1 REGISTER\r\n\r\n");
-            if place == 0 {
+            if index == 0 {
                 let arrival = Arrival {
                     line,
                     peer: to,

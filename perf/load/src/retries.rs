@@ -63,35 +63,35 @@ impl Retries {
     /// Somebody whose interval is over at `now`, and who waits on unless this
     /// was the last one: `None` then.
     pub(super) fn due(&mut self, now: Instant) -> Option<(Waiter, Option<Again>)> {
-        let place = self
+        let index = self
             .queues
             .iter()
             .position(|queue| queue.front().is_some_and(|(due, _)| *due <= now))?;
-        let (_, waiter) = self.queues[place].pop_front()?;
+        let (_, waiter) = self.queues[index].pop_front()?;
         let grown = match waiter.growth {
-            Growth::Doubling => place + 1,
-            Growth::Capped if interval(place) < T2 => place + 1,
-            Growth::Capped => place,
+            Growth::Doubling => index + 1,
+            Growth::Capped if interval(index) < T2 => index + 1,
+            Growth::Capped => index,
         };
         let waits_until = now.duration_since(waiter.since) + interval(grown);
         let is_over = grown >= INTERVALS || waits_until > PATIENCE;
-        Some((waiter, (!is_over).then_some(Again { place: grown })))
+        Some((waiter, (!is_over).then_some(Again { index: grown })))
     }
 
     /// Has somebody who was due wait on.
     pub(super) fn again(&mut self, now: Instant, waiter: Waiter, again: Again) {
-        self.queues[again.place].push_back((now + interval(again.place), waiter));
+        self.queues[again.index].push_back((now + interval(again.index), waiter));
     }
 }
 
 /// The next interval of whoever waits on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Again {
-    place: usize,
+    index: usize,
 }
 
-fn interval(place: usize) -> Duration {
-    T1 * (1 << place)
+fn interval(index: usize) -> Duration {
+    T1 * (1 << index)
 }
 
 #[cfg(test)]

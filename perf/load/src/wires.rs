@@ -63,7 +63,7 @@ impl Out {
                 self.ports[usize::from(port)].write(local, to, fill);
             }
             Line::Stream(index) => {
-                let queue = &mut self.streams[place(index)];
+                let queue = &mut self.streams[usize_of(index)];
                 if queue.is_empty() {
                     self.dirty.push(index);
                 }
@@ -78,7 +78,7 @@ impl Out {
             Line::Datagrams { port, local } => {
                 SocketAddrV4::new(local, self.numbers[usize::from(port)])
             }
-            Line::Stream(index) => self.ends[place(index)],
+            Line::Stream(index) => self.ends[usize_of(index)],
         }
     }
 }
@@ -275,8 +275,8 @@ impl Wires {
 
     /// A connection that is full goes on when the readiness set says so.
     fn flush_stream(&mut self, index: u32) -> io::Result<()> {
-        let stream = &mut self.streams[place(index)];
-        let queue = &mut self.out.streams[place(index)];
+        let stream = &mut self.streams[usize_of(index)];
+        let queue = &mut self.out.streams[usize_of(index)];
         if !stream.is_open {
             queue.clear();
             return Ok(());
@@ -378,7 +378,7 @@ impl Wires {
         index: u32,
         each: &mut impl FnMut(Instant, Arrival<'_>, &mut Out),
     ) -> io::Result<()> {
-        let stream = &mut self.streams[place(index)];
+        let stream = &mut self.streams[usize_of(index)];
         let goes_on = stream.receive(&mut self.buffer).unwrap_or(false);
         stream.is_open &= goes_on;
         if stream.session.as_ref().is_some_and(|it| it.wants_write()) {
@@ -412,7 +412,7 @@ impl Wires {
     }
 }
 
-fn place(index: u32) -> usize {
+fn usize_of(index: u32) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX)
 }
 

@@ -55,7 +55,7 @@ pub(super) enum BadHead {
 impl Head {
     /// Length of the whole file.
     pub(super) fn file_len(&self) -> u64 {
-        place(self.slots)
+        offset_of(self.slots)
     }
 
     pub(super) fn write(&self) -> [u8; HEAD] {
@@ -109,8 +109,8 @@ impl Head {
     }
 }
 
-/// Where a slot begins.
-pub(super) fn place(slot: u32) -> u64 {
+/// The offset in the file at which a slot begins, in octets.
+pub(super) fn offset_of(slot: u32) -> u64 {
     HEAD as u64 + u64::from(slot) * SLOT as u64
 }
 

@@ -54,7 +54,7 @@ impl Logins {
     }
 
     pub(super) fn standing(&self, now: Instant, ip: IpAddr, user: &[u8]) -> Standing {
-        let (key, set) = self.place(ip, user);
+        let (key, set) = self.key_and_set(ip, user);
         let ways = self.sets.get(set);
         let pair = ways.and_then(|ways| ways.iter().find(|pair| pair.key == key));
         match pair {
@@ -81,7 +81,7 @@ impl Logins {
         if self.sets.is_empty() {
             self.sets = vec![[Pair::default(); WAYS]; limits::LOGIN_SETS].into();
         }
-        let (key, set) = self.place(ip, user);
+        let (key, set) = self.key_and_set(ip, user);
         let ways = self.sets.get_mut(set)?;
         let at = match ways.iter().position(|pair| pair.key == key) {
             Some(at) => at,
@@ -98,7 +98,7 @@ impl Logins {
         ways.get_mut(at)
     }
 
-    fn place(&self, ip: IpAddr, user: &[u8]) -> (u64, usize) {
+    fn key_and_set(&self, ip: IpAddr, user: &[u8]) -> (u64, usize) {
         let key = self.hasher.hash_one((network(ip), user)) | 1;
         let set = usize::try_from(key >> 32).unwrap_or_default() % limits::LOGIN_SETS;
         (key, set)

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 pub struct Keyed<T> {
     /// Dense: a removed one is replaced by the last.
     rows: Vec<(u64, T)>,
-    places: HashTable<u32>,
+    indexes: HashTable<u32>,
     /// Where the sweep goes on.
     cursor: usize,
 }
@@ -21,7 +21,7 @@ impl<T> Default for Keyed<T> {
     fn default() -> Self {
         Self {
             rows: Vec::new(),
-            places: HashTable::new(),
+            indexes: HashTable::new(),
             cursor: 0,
         }
     }
@@ -55,21 +55,21 @@ impl<T> Keyed<T> {
     /// One of the values of a key that has several.
     #[must_use]
     pub(crate) fn get_if(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
-        let place = self.place(key, is_it)?;
-        self.rows.get(place).map(|(_, value)| value)
+        let index = self.index_of(key, is_it)?;
+        self.rows.get(index).map(|(_, value)| value)
     }
 
     /// The same, to be changed.
     #[must_use]
     pub(crate) fn get_mut_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let place = self.place(key, is_it)?;
-        self.rows.get_mut(place).map(|(_, value)| value)
+        let index = self.index_of(key, is_it)?;
+        self.rows.get_mut(index).map(|(_, value)| value)
     }
 
     /// All values of a key.
     pub fn all(&self, key: u64) -> impl Iterator<Item = &T> {
-        let places = self.places.iter_hash(key);
-        let rows = places.filter_map(|index| self.rows.get(*index as usize));
+        let indexes = self.indexes.iter_hash(key);
+        let rows = indexes.filter_map(|index| self.rows.get(*index as usize));
         rows.filter(move |row| row.0 == key).map(|(_, value)| value)
     }
 
@@ -89,7 +89,7 @@ impl<T> Keyed<T> {
         self.rows.push((key, value));
         let rows = &self.rows;
         let rehash = |at: &u32| rows[*at as usize].0;
-        self.places.insert_unique(key, index, rehash);
+        self.indexes.insert_unique(key, index, rehash);
     }
 
     /// Takes the value of a key out.
@@ -99,8 +99,8 @@ impl<T> Keyed<T> {
 
     /// Takes out one of the values of a key that has several.
     pub(crate) fn remove_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
-        let place = self.place(key, is_it)?;
-        Some(self.take(place))
+        let index = self.index_of(key, is_it)?;
+        Some(self.take(index))
     }
 
     /// Takes out the value that the sweep comes to next, where one has to give way.
@@ -122,7 +122,7 @@ impl<T> Keyed<T> {
                 return;
             };
             if is_over(*key, value) {
-                // The last one takes its place, and is looked at next.
+                // The last one takes its index, and is looked at next.
                 self.take(self.cursor);
             } else {
                 self.cursor += 1;
@@ -130,8 +130,8 @@ impl<T> Keyed<T> {
         }
     }
 
-    fn place(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<usize> {
-        let found = self.places.find(key, |at| {
+    fn index_of(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+        let found = self.indexes.find(key, |at| {
             let (own, value) = &self.rows[*at as usize];
             *own == key && is_it(value)
         })?;
@@ -147,11 +147,11 @@ impl<T> Keyed<T> {
         self.rows.swap_remove(index).1
     }
 
-    /// Makes the table find a row at another place, or not at all.
+    /// Makes the table find a row at another index, or not at all.
     fn rename(&mut self, index: usize, to: Option<usize>) {
         let key = self.rows[index].0;
         let is_it = |at: &u32| *at as usize == index;
-        let Ok(found) = self.places.find_entry(key, is_it) else {
+        let Ok(found) = self.indexes.find_entry(key, is_it) else {
             return;
         };
         match to.and_then(|to| u32::try_from(to).ok()) {

@@ -57,7 +57,7 @@ impl<T> Chunk<T> {
         }
     }
 
-    /// The lowest free place.
+    /// The lowest free index.
     fn vacancy(&self) -> Option<usize> {
         let at = self.roomy.trailing_zeros() as usize;
         let word = self.free.get(at)?;
@@ -96,16 +96,16 @@ impl<T> Slab<T> {
 
     #[inline]
     fn entry(&self, index: u32) -> Option<&Entry<T>> {
-        let place = index.wrapping_sub(self.first) as usize;
-        let chunk = self.chunks.get(place / CHUNK)?;
-        chunk.entries.get(place % CHUNK)
+        let offset = index.wrapping_sub(self.first) as usize;
+        let chunk = self.chunks.get(offset / CHUNK)?;
+        chunk.entries.get(offset % CHUNK)
     }
 
     #[inline]
     fn entry_mut(&mut self, index: u32) -> Option<&mut Entry<T>> {
-        let place = index.wrapping_sub(self.first) as usize;
-        let chunk = self.chunks.get_mut(place / CHUNK)?;
-        chunk.entries.get_mut(place % CHUNK)
+        let offset = index.wrapping_sub(self.first) as usize;
+        let chunk = self.chunks.get_mut(offset / CHUNK)?;
+        chunk.entries.get_mut(offset % CHUNK)
     }
 
     /// Number of values held.
@@ -155,24 +155,24 @@ impl<T> Slab<T> {
             return Err(value);
         }
         let at = self.roomy();
-        let Some((place, chunk)) = self.chunks.get_mut(at).and_then(|chunk| {
-            let place = chunk.vacancy()?;
-            Some((place, chunk))
+        let Some((offset, chunk)) = self.chunks.get_mut(at).and_then(|chunk| {
+            let offset = chunk.vacancy()?;
+            Some((offset, chunk))
         }) else {
             return Err(value);
         };
-        let index = u32::try_from(at * CHUNK + place).ok();
+        let index = u32::try_from(at * CHUNK + offset).ok();
         let Some(index) = index.and_then(|index| index.checked_add(self.first)) else {
             return Err(value);
         };
         let value = Some(value);
-        let generation = match chunk.entries.get_mut(place) {
+        let generation = match chunk.entries.get_mut(offset) {
             Some(entry) => {
                 entry.value = value;
                 entry.generation
             }
             None => {
-                // The free place that is lowest is the one behind the last.
+                // The lowest free index is the one behind the last.
                 let generation = chunk.floor;
                 chunk.entries.push(Entry { generation, value });
                 generation
@@ -182,7 +182,7 @@ impl<T> Slab<T> {
             self.spare = None;
         }
         chunk.used += 1;
-        let word = &mut chunk.free[place / 64];
+        let word = &mut chunk.free[offset / 64];
         *word &= *word - 1;
         if *word == 0 {
             chunk.roomy &= chunk.roomy - 1;
@@ -269,17 +269,17 @@ impl<T> Slab<T> {
 
     /// Takes the tenant out; the slot's next tenant has another generation.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
-        let place = slot.index.wrapping_sub(self.first) as usize;
-        let (at, place) = (place / CHUNK, place % CHUNK);
+        let offset = slot.index.wrapping_sub(self.first) as usize;
+        let (at, offset) = (offset / CHUNK, offset % CHUNK);
         let chunk = self.chunks.get_mut(at)?;
-        let entry = chunk.entries.get_mut(place)?;
+        let entry = chunk.entries.get_mut(offset)?;
         if entry.generation != slot.generation {
             return None;
         }
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
-        chunk.free[place / 64] |= 1 << (place % 64);
-        chunk.roomy |= 1 << (place / 64);
+        chunk.free[offset / 64] |= 1 << (offset % 64);
+        chunk.roomy |= 1 << (offset / 64);
         chunk.used -= 1;
         let is_empty = chunk.used == 0;
         self.len -= 1;

@@ -15,7 +15,7 @@ pub(crate) const STICK_DOMAINS_PER_FLOW_MAX: usize = 256;
 /// Most bindings of one user at one host and port (parameter sets times flows),
 /// since every look-up may visit them all. At the bound a flow gives up its own
 /// oldest there; a flow without any binds nothing.
-pub(crate) const STICK_PLACE_MAX: usize = 256;
+pub(crate) const STICK_CHAIN_MAX: usize = 256;
 /// Longest URI that is bound or looked up, in bytes. Longer: no stickiness.
 pub const STICK_URI_MAX: usize = 1_024;
 /// Most parameters, and most headers, of a URI that is bound or looked up.

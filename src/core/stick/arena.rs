@@ -10,7 +10,7 @@ use std::ops::{Index, IndexMut};
 /// "No value": the end of every chain and list.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The values. The value of a freed index stays until its place is reused, so
+/// The values. The value of a freed index stays until the index is reused, so
 /// whoever frees it empties what it owns first.
 #[derive(Debug)]
 pub(super) struct Arena<T> {

@@ -92,7 +92,7 @@ impl Table {
             let print = table.print(table.links.link(link).domain, key);
             let mut unbound = false;
             while let Some(row) = table.row_of(print, |row| {
-                row.link == link && row.set == set && row.place == key.place()
+                row.link == link && row.set == set && row.scheme_port == key.scheme_port()
             }) {
                 table.drop_row(row);
                 unbound = true;
@@ -116,9 +116,9 @@ impl Table {
             let link = table.links.between(holder, domain)?;
             let print = table.print(domain, key);
             let mut last = None;
-            while let Some(index) =
-                table.row_of(print, |row| row.link == link && row.place == key.place())
-            {
+            while let Some(index) = table.row_of(print, |row| {
+                row.link == link && row.scheme_port == key.scheme_port()
+            }) {
                 let row = table.rows.get(index);
                 let learned = matches!(row.source, Source::RecordRoute | Source::Redirect);
                 if learned && row.until > now {
@@ -173,8 +173,9 @@ impl Table {
             there += 1;
             if row.link == link {
                 own = Some(own.map_or(index, |other| self.older(other, index)));
-                let is_same =
-                    Some(row.set) == known && row.place == key.place() && row.dialog == dialog;
+                let is_same = Some(row.set) == known
+                    && row.scheme_port == key.scheme_port()
+                    && row.dialog == dialog;
                 same = if is_same { Some(index) } else { same };
             }
         }
@@ -182,7 +183,7 @@ impl Table {
             self.refresh(same, now, source, until);
             return Bound::Refreshed;
         }
-        if there >= self.bounds.place {
+        if there >= self.bounds.chain {
             let Some(own) = own else { return Bound::Full };
             self.take_row(own);
         }
@@ -192,10 +193,10 @@ impl Table {
             Err(full) => return full,
         };
         self.stamp = self.stamp.wrapping_add(1);
-        let (set, stamp, place) = (self.sets.hold(key.set()), self.stamp, key.place());
+        let (set, stamp, scheme_port) = (self.sets.hold(key.set()), self.stamp, key.scheme_port());
         let draft = Draft {
             print,
-            place,
+            scheme_port,
             set,
             link,
             source,

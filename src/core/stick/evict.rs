@@ -64,7 +64,7 @@ impl Table {
 
 /// Rows passed over by one eviction because they were used.
 const SECOND_CHANCES: usize = 8;
-/// Forgotten rows dropped when the table is full and a new row needs a place.
+/// Forgotten rows dropped when the table is full and a new row needs a slot.
 const REAP_ON_DEMAND: usize = 8;
 
 #[cfg(test)]
@@ -91,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_and_a_full_place_take_from_nobody_else() {
+    fn a_full_table_and_a_full_chain_take_from_nobody_else() {
         // S-34
         let mut t = table();
-        (t.bounds.rows, t.bounds.place) = (4, 2);
+        (t.bounds.rows, t.bounds.chain) = (4, 2);
         t.link(NOW, flow(1), b"h", Source::Link);
         t.link(NOW, flow(2), b"h", Source::Link);
         path(&mut t, 1, "sip:a@h;x=1");

@@ -41,10 +41,12 @@ impl Table {
     }
 
     fn explain_rows(&self, now: Instant, key: &Key, level: Level, lines: &mut Vec<Line>) {
-        let Some(place) = self.place(key) else { return };
-        for (_, row) in self.chain(place).filter(|(_, row)| row.until > now) {
+        let Some(chain) = self.chain_of(key) else {
+            return;
+        };
+        for (_, row) in self.rows_of(chain).filter(|(_, row)| row.until > now) {
             let is_exact = self.has_set(key, row);
-            if is_exact == (level == Level::Exact) && self.matches(level, &place, key, row) {
+            if is_exact == (level == Level::Exact) && self.matches(level, &chain, key, row) {
                 let text = self.sets.text(row.set).to_vec();
                 let until = Some(row.until).filter(|&until| until < FOREVER);
                 lines.extend(self.line(level, row.link, row.source, text, until));

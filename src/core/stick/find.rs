@@ -13,7 +13,7 @@ use crate::id::Flow;
 use crate::time::Instant;
 use crate::uri::{self, Key};
 
-/// Who asks: what of the table a look-up may see.
+/// Which rows of the table a look-up may take.
 #[derive(Clone, Copy)]
 struct LookupFilter<'a> {
     now: Instant,
@@ -28,12 +28,12 @@ enum Flows {
     Lost,
 }
 
-/// Where the rows of one user at one domain begin.
+/// The rows of one user at one domain, with one scheme and port.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Chain {
     domain: u32,
-    number: u32,
-    /// Its first row, or `NONE`.
+    scheme_port: u32,
+    /// The first row, or `NONE` where nothing is bound.
     head: u32,
 }
 
@@ -112,7 +112,7 @@ impl Table {
                 None
             }
         });
-        let ask = LookupFilter {
+        let filter = LookupFilter {
             now,
             failed: &[],
             dialog: None,
@@ -124,14 +124,14 @@ impl Table {
             .flat_map(|domain| table.links.of_domain(domain));
         let proven = links.filter(|&link| !table.links.link(link).proof.is_empty());
         proven
-            .filter(move |&link| table.sees_flow(&ask, link))
+            .filter(move |&link| table.passes_flow(&filter, link))
             .map(|link| table.links.owner(link).flow)
     }
 
     #[inline]
-    fn select(&mut self, ask: LookupFilter<'_>, uri: &[u8], chance: u64) -> Option<Match> {
+    fn select(&mut self, filter: LookupFilter<'_>, uri: &[u8], chance: u64) -> Option<Match> {
         self.with_key(|table, key| {
-            let tail = key.read_place(uri)?;
+            let tail = key.read_without_set(uri)?;
             let domain = table.links.domain(key.host())?;
             let print = table.print(domain, key);
             // The row is on its way from memory while the set is read.
@@ -139,13 +139,12 @@ impl Table {
             if !key.read_set(tail) {
                 return None;
             }
-            let (number, head) = (key.place(), table.rows.head(print));
-            let place = Place {
+            let chain = Chain {
                 domain,
-                number,
-                head,
+                scheme_port: key.scheme_port(),
+                head: table.rows.head(print),
             };
-            let (row, level) = table.best(&ask, key, &place, chance)?;
+            let (row, level) = table.best(&filter, key, &chain, chance)?;
             let row = table.rows.get_mut(row);
             // What is only read need not be written back.
             if !row.used {
@@ -159,57 +158,62 @@ impl Table {
         })
     }
 
-    /// The row to take, of those on the best level that has any.
+    /// The row to take: one of the most specific level on which a row passes the filter.
     #[inline]
     fn best(
         &mut self,
-        ask: &LookupFilter<'_>,
+        filter: &LookupFilter<'_>,
         key: &Key,
-        place: &Place,
+        chain: &Chain,
         chance: u64,
     ) -> Option<(u32, Level)> {
-        if place.head == NONE {
+        if chain.head == NONE {
             return None;
         }
-        let row = self.rows.get(place.head);
+        let row = self.rows.get(chain.head);
+        // A subscriber with one flow and no call has one row: nothing to collect.
         if row.next == NONE {
             let mut levels = [Level::Exact, Level::Equal].into_iter();
-            let level = levels.find(|&level| self.matches(level, place, key, row))?;
-            return self.sees(ask, row).then_some((place.head, level));
+            let level = levels.find(|&level| self.matches(level, chain, key, row))?;
+            return self.passes(filter, row).then_some((chain.head, level));
         }
         let mut ties = std::mem::take(&mut self.ties);
         let mut among = |level| {
-            self.collect(level, ask, key, place, &mut ties);
+            self.collect(level, filter, key, chain, &mut ties);
             Some((*ties.get(draw(chance, ties.len()))?, level))
         };
+        // Exact first: a URI with `gunk` is bound to the edge that the dialog runs by, and the
+        // others of the set have the URI without it. Among equals chance, or one edge of the set
+        // would get all calls.
         let found = among(Level::Exact).or_else(|| among(Level::Equal));
         self.ties = ties;
         found
     }
 
     #[inline]
-    pub(super) fn place(&self, key: &Key) -> Option<Place> {
+    pub(super) fn chain_of(&self, key: &Key) -> Option<Chain> {
         let domain = self.links.domain(key.host())?;
-        Some(Place {
+        Some(Chain {
             domain,
-            number: key.place(),
+            scheme_port: key.scheme_port(),
             head: self.rows.head(self.print(domain, key)),
         })
     }
 
-    /// One row of every flow that matches on `level`, into `ties`.
+    /// Writes to `ties` one row of each flow that has a row of `level` which passes the filter:
+    /// a flow with twenty URIs is not twenty times as likely.
     #[inline]
     fn collect(
         &self,
         level: Level,
-        ask: &LookupFilter<'_>,
+        filter: &LookupFilter<'_>,
         key: &Key,
-        place: &Place,
+        chain: &Chain,
         ties: &mut Vec<u32>,
     ) {
         ties.clear();
-        for (index, row) in self.chain(*place) {
-            if self.matches(level, place, key, row) && self.sees(ask, row) {
+        for (index, row) in self.rows_of(*chain) {
+            if self.matches(level, chain, key, row) && self.passes(filter, row) {
                 let holder = |row: &Row| self.links.link(row.link).holder;
                 if ties
                     .iter()
@@ -221,14 +225,17 @@ impl Table {
         }
     }
 
-    pub(super) fn chain(&self, place: Place) -> impl Iterator<Item = (u32, &Row)> {
-        self.rows.chain_from(place.head)
+    pub(super) fn rows_of(&self, chain: Chain) -> impl Iterator<Item = (u32, &Row)> {
+        self.rows.chain_from(chain.head)
     }
 
-    /// The row's URI matches; what `sees` says is another matter.
+    /// The row's URI matches on `level`, whether or not the look-up may take it (`passes`).
     #[inline]
-    pub(super) fn matches(&self, level: Level, place: &Place, key: &Key, row: &Row) -> bool {
-        let same = row.place == place.number && self.links.link(row.link).domain == place.domain;
+    pub(super) fn matches(&self, level: Level, chain: &Chain, key: &Key, row: &Row) -> bool {
+        // The chain was found by a fingerprint, which may be another's: what it stands for is
+        // compared in full, but for the user.
+        let same = row.scheme_port == chain.scheme_port
+            && self.links.link(row.link).domain == chain.domain;
         same && match level {
             Level::Exact => self.has_set(key, row),
             Level::Equal => uri::sets_equal(self.sets.text(row.set), key.set()),
@@ -242,19 +249,19 @@ impl Table {
         self.sets.text(row.set) == key.set()
     }
 
-    fn sees(&self, ask: &LookupFilter<'_>, row: &Row) -> bool {
-        let dialog = row.dialog.is_none() || row.dialog == ask.dialog;
-        dialog && row.until > ask.now && self.sees_flow(ask, row.link)
+    fn passes(&self, filter: &LookupFilter<'_>, row: &Row) -> bool {
+        let dialog = row.dialog.is_none() || row.dialog == filter.dialog;
+        dialog && row.until > filter.now && self.passes_flow(filter, row.link)
     }
 
-    fn sees_flow(&self, ask: &LookupFilter<'_>, link: u32) -> bool {
+    fn passes_flow(&self, filter: &LookupFilter<'_>, link: u32) -> bool {
         let owner = self.links.owner(link);
         let state = match owner.state {
-            State::Live => ask.flows == Flows::Live,
-            State::Lost { until, .. } => ask.flows == Flows::Lost && ask.now < until,
+            State::Live => filter.flows == Flows::Live,
+            State::Lost { until, .. } => filter.flows == Flows::Lost && filter.now < until,
             State::Gone => false,
         };
-        state && !ask.failed.contains(&owner.flow)
+        state && !filter.failed.contains(&owner.flow)
     }
 
     /// The flows that tie on `level`, in order.
@@ -266,21 +273,21 @@ impl Table {
         level: Level,
         failed: &[Flow],
     ) -> Vec<Flow> {
-        let ask = LookupFilter {
+        let filter = LookupFilter {
             now,
             failed,
             dialog: None,
             flows: Flows::Live,
         };
         let mut flows: Vec<Flow> = self.with_key(|table, key| {
-            let place = if key.read(uri) {
-                table.place(key)
+            let chain = if key.read(uri) {
+                table.chain_of(key)
             } else {
                 None
             };
             let mut ties = Vec::new();
-            if let Some(place) = place {
-                table.collect(level, &ask, key, &place, &mut ties);
+            if let Some(chain) = chain {
+                table.collect(level, &filter, key, &chain, &mut ties);
             }
             ties.into_iter()
                 .map(|row| table.links.owner(table.rows.get(row).link).flow)

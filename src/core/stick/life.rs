@@ -49,7 +49,7 @@ impl Table {
     }
 
     /// A connection to `at` is there again, and has proven its domains: what was
-    /// lost with earlier ones to the same place passes over to it (S-28, S-29).
+    /// lost with earlier ones to the same address passes over to it (S-28, S-29).
     /// True when anything did.
     pub fn returned(&mut self, now: Instant, new: Flow, at: Reopen) -> bool {
         if self.lost.is_empty() || self.links.holder(new).is_none() {
@@ -96,26 +96,26 @@ impl Table {
     }
 
     /// Drops expired rows and those of forgotten and long lost flows, looking at
-    /// no more than `budget` places. The number dropped (S-28, S-30).
+    /// no more than `budget` slots. The number dropped (S-28, S-30).
     pub fn expire(&mut self, now: Instant, budget: usize) -> usize {
         self.give_up(now);
         let mut left = budget;
         let mut dropped = self.reap(&mut left);
         // Once round at most.
         for _ in 0..left.min(self.rows.slots() as usize) {
-            self.hand = if self.hand >= self.rows.slots() {
+            self.sweep_at = if self.sweep_at >= self.rows.slots() {
                 0
             } else {
-                self.hand
+                self.sweep_at
             };
-            let row = self.rows.at(self.hand);
+            let row = self.rows.at(self.sweep_at);
             match row.filter(|&row| self.rows.get(row).until <= now) {
                 Some(row) => {
                     // Another row may stand there now.
                     self.drop_row(row);
                     dropped += 1;
                 }
-                None => self.hand += 1,
+                None => self.sweep_at += 1,
             }
         }
         dropped
@@ -193,8 +193,8 @@ impl Table {
             }
             let row = *self.rows.get(oldest);
             let same = self.row_of(row.print, |other| {
-                (other.link, other.set, other.place, other.dialog)
-                    == (into, row.set, row.place, row.dialog)
+                (other.link, other.set, other.scheme_port, other.dialog)
+                    == (into, row.set, row.scheme_port, row.dialog)
             });
             if let Some(same) = same {
                 let until = self.rows.get(same).until.max(row.until);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_returns_to_the_same_place_gets_what_was_lost_there() {
+    fn whoever_returns_to_the_same_address_gets_what_was_lost_there() {
         // S-28, S-29: twice lost, and one that was lost elsewhere.
         let mut t = with_flow(1, "h", 2);
         t.link(NOW, flow(2), b"h", Source::Certificate);
@@ -411,7 +411,7 @@ mod tests {
     fn the_sweep_keeps_its_budget_and_meets_every_row() {
         // S-30
         let mut t = with_flow(1, "h", 50);
-        // 128 places, and each row is met where the next one may come to stand.
+        // 128 slots, and each row is met where the next one may come to stand.
         let swept: Vec<usize> = (0..6).map(|_| t.expire(FAR, 30)).collect();
         assert!(swept.iter().all(|&rows| rows <= 30), "{swept:?}");
         assert_eq!(swept.iter().sum::<usize>(), 50);

@@ -1,9 +1,8 @@
-//! Rows: one URI bound to one flow, found by the place its URI names.
+//! Rows: one URI bound to one flow, found by domain, scheme, port and user of the URI.
 //!
-//! A place is (domain, scheme, port, user). The first row of a place stands
-//! where the fingerprint of the place says (`segments`), so that finding it is
-//! one read of memory; further rows of the same place hang on it as a chain and
-//! lie in an arena. The user is kept as a 128-bit keyed fingerprint only:
+//! The rows that have these four in common are one chain. Its first row stands where the
+//! fingerprint of the four says (`segments`), so that finding it is one read of memory;
+//! the further rows of the chain lie in an arena. The user is kept as a 128-bit keyed fingerprint only:
 //! domain, scheme, port and parameters are compared in full, so even a found
 //! collision would stay inside one domain, where whoever may bind one user may
 //! bind them all. A row is one cache line.
@@ -32,12 +31,12 @@ pub(super) struct Row {
     pub(super) until: Instant,
     /// The dialog whose requests alone may use the row.
     pub(super) dialog: Option<NonZeroU64>,
-    /// Scheme, port and whether there is a user (see `Key::place`).
-    pub(super) place: u32,
+    /// Scheme, port and whether there is a user (see `Key::scheme_port`).
+    pub(super) scheme_port: u32,
     pub(super) set: u32,
     /// The flow and the domain; `NONE` in a free row.
     pub(super) link: u32,
-    /// Next row of the same place, in the arena.
+    /// Next row of the same chain, in the arena.
     pub(super) next: u32,
     newer: u32,
     older: u32,
@@ -50,7 +49,7 @@ pub(super) struct Row {
 
 const _: () = assert!(size_of::<Row>() == 64, "a row is one cache line");
 
-/// Fingerprint of a place; its very top bit is set.
+/// Fingerprint of domain, scheme, port and user; its very top bit is set.
 pub(super) type Print = [u64; 2];
 
 /// The rows of one link, least recently bound last.
@@ -73,7 +72,7 @@ impl Recency {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draft {
     pub(super) print: Print,
-    pub(super) place: u32,
+    pub(super) scheme_port: u32,
     pub(super) set: u32,
     pub(super) link: u32,
     pub(super) source: Source,
@@ -88,7 +87,7 @@ impl Draft {
             print: self.print,
             until: self.until,
             dialog: self.dialog,
-            place: self.place,
+            scheme_port: self.scheme_port,
             set: self.set,
             link: self.link,
             next,
@@ -125,12 +124,12 @@ impl Rows {
         self.heads.len() + self.more.len()
     }
 
-    /// Number of places a row may be in: `at` takes what is below.
+    /// Number of slots, free or in use: `at` takes an index below it.
     pub(super) fn slots(&self) -> u32 {
         self.heads.slots() + self.more.slots()
     }
 
-    /// The number of the row in the nth place, if one is there.
+    /// The number of the row in the nth slot, if one is there.
     pub(super) fn at(&self, nth: u32) -> Option<u32> {
         let row = match nth.checked_sub(self.heads.slots()) {
             None => nth,
@@ -163,18 +162,18 @@ impl Rows {
         self.heads.prefetch(print);
     }
 
-    /// First row of the place, or `NONE`.
+    /// First row of the chain with this fingerprint, or `NONE`.
     #[inline]
     pub(super) fn head(&self, print: Print) -> u32 {
         self.heads.find(print).unwrap_or(NONE)
     }
 
-    /// Every row of the place.
+    /// Every row of the chain with this fingerprint.
     pub(super) fn chain(&self, print: Print) -> impl Iterator<Item = (u32, &Row)> {
         self.chain_from(self.head(print))
     }
 
-    /// Every row of the place whose first row is `head`.
+    /// Every row of the chain that begins with `head`.
     #[inline]
     pub(super) fn chain_from(&self, head: u32) -> impl Iterator<Item = (u32, &Row)> {
         let mut at = head;
@@ -188,8 +187,8 @@ impl Rows {
         })
     }
 
-    /// Takes a row in, as the newest of its link. `None` when the place it
-    /// belongs to cannot grow, which its secret key keeps from happening.
+    /// Takes a row in, as the newest of its link. `None` when the segment of
+    /// its first row cannot grow, which its secret key keeps from happening.
     pub(super) fn insert(&mut self, draft: Draft, links: &mut Links) -> Option<u32> {
         let head = self.head(draft.print);
         let row = if head == NONE {
@@ -205,7 +204,7 @@ impl Rows {
         Some(row)
     }
 
-    /// Takes a row out of its link and its place, and gives it back.
+    /// Takes a row out of its link and its chain, and gives it back.
     pub(super) fn remove(&mut self, row: u32, links: &mut Links) -> Row {
         let gone = *self.get(row);
         self.take_out(row, &mut links.link_mut(gone.link).rows);

@@ -38,7 +38,7 @@ impl Branches {
     pub(super) fn write(&self, slot: Slot, out: &mut Vec<u8>) {
         let bits = u128::from(slot.index)
             | u128::from(self.shard) << INDEX_BITS
-            | u128::from(self.mac(slot)) << PLACE_BITS;
+            | u128::from(self.mac(slot)) << SLOT_BITS;
         let mut text = [0; COOKIE.len() + LETTERS];
         let (cookie, letters) = text.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(COOKIE);
@@ -57,11 +57,11 @@ impl Branches {
     /// not write.
     pub(super) fn read(&self, branch: &[u8]) -> Option<Read> {
         let bits = letters(branch)?;
-        let place = u32::try_from(bits & PLACE).unwrap_or_default();
-        let is_own = place >> INDEX_BITS == u32::from(self.shard);
+        let slot = u32::try_from(bits & SLOT).unwrap_or_default();
+        let is_own = slot >> INDEX_BITS == u32::from(self.shard);
         is_own.then(|| Read {
-            index: place & INDEX,
-            mac: u64::try_from(bits >> PLACE_BITS).unwrap_or_default(),
+            index: slot & INDEX,
+            mac: u64::try_from(bits >> SLOT_BITS).unwrap_or_default(),
         })
     }
 
@@ -77,11 +77,11 @@ impl Branches {
     }
 }
 
-/// The shard that a branch of ours names. Whether it wrote it, it finds out.
+/// The shard that a branch of ours names. That shard checks the MAC.
 #[must_use]
 pub(crate) fn shard_of(branch: &[u8]) -> Option<u8> {
-    let place = letters(branch)? & PLACE;
-    u8::try_from(place >> INDEX_BITS).ok()
+    let slot = letters(branch)? & SLOT;
+    u8::try_from(slot >> INDEX_BITS).ok()
 }
 
 /// The bits in the letters behind the cookie.
@@ -128,9 +128,9 @@ fn values(text: u64) -> (u64, u64) {
 /// Bits of a slot's index; the shard stands above them.
 const INDEX_BITS: u32 = 20;
 const INDEX: u32 = (1 << INDEX_BITS) - 1;
-/// Bits of both.
-const PLACE_BITS: u32 = INDEX_BITS + 7;
-const PLACE: u128 = (1 << PLACE_BITS) - 1;
+/// Bits of the index and the shard.
+const SLOT_BITS: u32 = INDEX_BITS + 7;
+const SLOT: u128 = (1 << SLOT_BITS) - 1;
 const MAC_BITS: u32 = 43;
 const _: () = assert!(
     limits::TRANSACTIONS_MAX <= 1 << INDEX_BITS && limits::SHARDS_MAX <= 1 << 7,
@@ -141,8 +141,8 @@ const COOKIE: &[u8] = b"z9hG4bK";
 /// 70 bits, five each.
 const LETTERS: usize = 14;
 const _: () = assert!(
-    (PLACE_BITS + MAC_BITS) as usize == LETTERS * 5,
-    "a place and its MAC fill the letters"
+    (SLOT_BITS + MAC_BITS) as usize == LETTERS * 5,
+    "a slot and its MAC fill the letters"
 );
 /// Bits of the last eight letters that are in the first eight as well.
 const OVERLAP: usize = (16 - LETTERS) * 5;
@@ -212,15 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn each_letter_stands_for_its_place_and_nothing_else_does() {
+    fn each_letter_stands_for_its_index_and_nothing_else_does() {
         for byte in 0..=u8::MAX {
-            let mut places = ALPHABET.iter();
-            let want = places.position(|letter| letter.eq_ignore_ascii_case(&byte));
-            for place in 0..8 {
+            let mut letters = ALPHABET.iter();
+            let want = letters.position(|letter| letter.eq_ignore_ascii_case(&byte));
+            for index in 0..8 {
                 let mut text = *b"v0v0v0v0";
-                text[place] = byte;
+                text[index] = byte;
                 let (bits, wrong) = values(u64::from_le_bytes(text));
-                let value = usize::try_from(bits >> (5 * place) & 31).unwrap();
+                let value = usize::try_from(bits >> (5 * index) & 31).unwrap();
                 assert_eq!((wrong == 0).then_some(value), want, "{byte}");
             }
         }
@@ -234,16 +234,16 @@ mod tests {
             generation: 9,
         };
         let text = branch(slot);
-        for place in 0..text.len() {
-            for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[place])) {
+        for index in 0..text.len() {
+            for other in (0..=255u8).filter(|other| !other.eq_ignore_ascii_case(&text[index])) {
                 let mut forged = text.clone();
-                forged[place] = other;
+                forged[index] = other;
                 let found = is_of(branches(1, 3), &forged, slot);
-                assert!(!found, "{place} {other}");
+                assert!(!found, "{index} {other}");
             }
             assert!(
-                !is_of(branches(1, 3), &text[..place], slot),
-                "cut at {place}"
+                !is_of(branches(1, 3), &text[..index], slot),
+                "cut at {index}"
             );
         }
         assert!(!is_of(branches(2, 3), &text, slot));

@@ -132,7 +132,7 @@ impl<T: Copy> Wheel<T> {
         Some(Instant::from_micros(start.saturating_mul(TICK_US)))
     }
 
-    /// The earliest slot in use: level, place on the level, first tick.
+    /// The earliest slot in use: its level, its index on the level, its first tick.
     fn first(&self) -> Option<(usize, usize, u64)> {
         let (level, words) = self
             .filled
@@ -146,10 +146,10 @@ impl<T: Copy> Wheel<T> {
         Some((level, slot, above | (slot as u64) << shift))
     }
 
-    /// Where a tick belongs as seen from the cursor. The cursor never enters
+    /// The level and slot of a tick as seen from the cursor. The cursor never enters
     /// a slot without emptying it, so the answer holds as long as the timer
     /// stands there.
-    fn place(&self, tick: u64) -> (usize, usize) {
+    fn level_and_slot(&self, tick: u64) -> (usize, usize) {
         let differing = tick ^ self.cursor;
         let level = differing.checked_ilog2().unwrap_or(0) as usize / BITS;
         (level, usize::from(tick.to_le_bytes()[level]))
@@ -172,7 +172,7 @@ impl<T: Copy> Wheel<T> {
 
     /// Puts a node at the end of its slot's ring.
     fn link(&mut self, index: u32) {
-        let (level, slot) = self.place(self.nodes[index as usize].tick);
+        let (level, slot) = self.level_and_slot(self.nodes[index as usize].tick);
         let head = self.heads[level * SLOTS + slot];
         let (prev, next) = if head == NIL {
             self.heads[level * SLOTS + slot] = index;
@@ -192,7 +192,7 @@ impl<T: Copy> Wheel<T> {
     fn take(&mut self, index: u32) -> T {
         let node = &self.nodes[index as usize];
         let (prev, next, what) = (node.prev, node.next, node.what);
-        let (level, slot) = self.place(node.tick);
+        let (level, slot) = self.level_and_slot(node.tick);
         let head = &mut self.heads[level * SLOTS + slot];
         if next == index {
             *head = NIL;

@@ -1,7 +1,7 @@
 //! Canonical keys: two URIs have equal keys exactly when they are strongly
 //! equivalent (S-14), whatever their case, escapes and order.
 //!
-//! A key has four parts: the place (scheme, port), the host, the user and the
+//! A key has four parts: scheme and port, the host, the user and the
 //! parameter set. The first three must be the same in every match; two sets
 //! may differ and still be equal under RFC 3261 §19.1.4 (`sets_equal`).
 //!
@@ -37,7 +37,7 @@ pub(crate) struct Key {
     endings: [Known; ENDINGS],
     host: usize,
     user: usize,
-    place: u32,
+    scheme_port: u32,
 }
 
 /// What came after the user of some URI before, and what it means. Peers write
@@ -46,15 +46,15 @@ pub(crate) struct Key {
 struct Known {
     written: Vec<u8>,
     host: Vec<u8>,
-    /// The port's part of the place.
+    /// The port's bits of `Key::scheme_port`.
     port: u32,
     set: Vec<u8>,
 }
 
-/// What is left of a URI once its place is read.
+/// What of a URI is still to be read after `Key::read_without_set`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tail<'a> {
-    /// It ends as one before did.
+    /// The slot of an ending that was read before.
     Known(usize),
     /// All that comes after the user, and its parts.
     New {
@@ -68,13 +68,14 @@ impl Key {
     /// other methods then mean nothing.
     #[must_use]
     pub(crate) fn read(&mut self, uri: &[u8]) -> bool {
-        self.read_place(uri).is_some_and(|tail| self.read_set(tail))
+        self.read_without_set(uri)
+            .is_some_and(|tail| self.read_set(tail))
     }
 
     /// As `read`, without the set, which `read_set` adds. A look-up has work to
     /// do between the two.
     #[inline]
-    pub(crate) fn read_place<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
+    pub(crate) fn read_without_set<'a>(&mut self, uri: &'a [u8]) -> Option<Tail<'a>> {
         self.text.clear();
         if uri.len() > STICK_URI_MAX {
             return None;
@@ -102,7 +103,7 @@ impl Key {
     #[must_use]
     pub(crate) fn read_host(&mut self, host: &[u8]) -> bool {
         self.text.clear();
-        self.place = 0;
+        self.scheme_port = 0;
         let found = host.len() <= STICK_URI_MAX && push_host(&mut self.text, host).is_some();
         (self.host, self.user) = (self.text.len(), self.text.len());
         found
@@ -125,8 +126,8 @@ impl Key {
     }
 
     /// Scheme, port and whether there is a user.
-    pub(crate) const fn place(&self) -> u32 {
-        self.place
+    pub(crate) const fn scheme_port(&self) -> u32 {
+        self.scheme_port
     }
 
     /// The host is an address, not a name.
@@ -142,7 +143,7 @@ impl Key {
             userinfo,
             ending,
         } = Front::of(uri);
-        self.place = match scheme {
+        self.scheme_port = match scheme {
             Scheme::Sip => 0,
             Scheme::Sips => SIPS,
             Scheme::Tel | Scheme::Other => return None,
@@ -153,14 +154,14 @@ impl Key {
         let slot = slot(ending);
         let known = &self.endings[slot];
         let tail = if known.written == ending && !ending.is_empty() {
-            self.place |= known.port;
+            self.scheme_port |= known.port;
             self.text.extend_from_slice(&known.host);
             Tail::Known(slot)
         } else {
             let parts = Ending::of(ending);
             let (host, port) = parts.host()?;
             if let Some(port) = port {
-                self.place |= PORT | u32::from(port);
+                self.scheme_port |= PORT | u32::from(port);
             }
             push_host(&mut self.text, host)?;
             Tail::New {
@@ -170,14 +171,14 @@ impl Key {
         };
         self.host = self.text.len();
         if let Some(userinfo) = userinfo {
-            self.place |= USER;
+            self.scheme_port |= USER;
             push_user(&mut self.text, userinfo);
         }
         self.user = self.text.len();
         Some(tail)
     }
 
-    /// Keeps how the URI just read ends, in place of another one.
+    /// Keeps how the URI just read ends, and forgets what the slot held.
     fn remember(&mut self, ending: &[u8]) {
         if ending.len() > ENDING_MAX {
             return;
@@ -190,7 +191,7 @@ impl Key {
         keep(&mut known.written, ending);
         keep(&mut known.host, &self.text[..self.host]);
         keep(&mut known.set, &self.text[self.user..]);
-        known.port = self.place & (PORT | (PORT - 1));
+        known.port = self.scheme_port & (PORT | (PORT - 1));
     }
 }
 
@@ -236,16 +237,16 @@ mod tests {
                 text(key.host()),
                 text(key.user()),
                 text(key.set()),
-                key.place(),
+                key.scheme_port(),
             )
         })
     }
 
     #[track_caller]
-    fn check(uri: &str, host: &str, user: &str, set: &str, place: u32) {
+    fn check(uri: &str, host: &str, user: &str, set: &str, scheme_port: u32) {
         assert_eq!(
             key(uri),
-            Some((host.into(), user.into(), set.into(), place)),
+            Some((host.into(), user.into(), set.into(), scheme_port)),
             "{uri}"
         );
     }

@@ -61,8 +61,8 @@ impl Mob {
         user: impl Fn(u32) -> String,
     ) -> Self {
         let mob = Self::of(addresses);
-        for (socket, place) in mob.sockets.iter().zip(0..) {
-            sign_in(socket, edge, &user(place));
+        for (socket, index) in mob.sockets.iter().zip(0..) {
+            sign_in(socket, edge, &user(index));
         }
         mob
     }

@@ -45,10 +45,10 @@ fn aimed(number: u32, from: SocketAddr, port: u16) -> Vec<u8> {
     let methods = ["INVITE", "MESSAGE", "OPTIONS", "REFER"];
     let method = methods[number as usize % methods.len()];
     let host = [HOME, EDGES[0], EDGES[1], PHONES][number as usize / 4 % 4];
-    let place = format!("{host}:{port}");
+    let addr = format!("{host}:{port}");
     let (uri, route) = match number / 16 % 8 {
-        0 => (format!("sip:x@{place}"), String::new()),
-        1 => (format!("sip:x@{place};transport=tcp"), String::new()),
+        0 => (format!("sip:x@{addr}"), String::new()),
+        1 => (format!("sip:x@{addr};transport=tcp"), String::new()),
         2 => (format!("sip:x@{DOMAIN}:{port};maddr={host}"), String::new()),
         3 => (
             format!("sip:x@{DOMAIN}:{port};maddr={host};transport=tcp"),
@@ -56,18 +56,18 @@ fn aimed(number: u32, from: SocketAddr, port: u16) -> Vec<u8> {
         ),
         4 => (
             format!("sip:x@{DOMAIN}"),
-            format!("Route: <sip:{place};lr>\r\n"),
+            format!("Route: <sip:{addr};lr>\r\n"),
         ),
         5 => (
             format!("sip:x@{DOMAIN}"),
             format!(
-                "Route: <sip:{DOMAIN};lr>, <sip:edge.example.com;lr>, <sip:{place};transport=tcp;lr>\r\n"
+                "Route: <sip:{DOMAIN};lr>, <sip:edge.example.com;lr>, <sip:{addr};transport=tcp;lr>\r\n"
             ),
         ),
         6 => (format!("sip:x@[::ffff:{host}]:{port}"), String::new()),
         _ => (
-            format!("sip:{place}"),
-            format!("Route: <sip:edge.example.com;lr>\r\nRoute: <sip:{place}>\r\n"),
+            format!("sip:{addr}"),
+            format!("Route: <sip:edge.example.com;lr>\r\nRoute: <sip:{addr}>\r\n"),
         ),
     };
     let text = request(method, number, from, &route);

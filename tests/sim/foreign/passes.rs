@@ -158,16 +158,16 @@ impl Foreign {
 
     pub(crate) fn tick(&mut self, now: Instant) {
         self.passes.retain(|pass| pass.end() > now);
-        for place in 0..self.passes.len() {
-            self.repeat_refusal(now, place);
-            for number in 0..self.passes[place].branches.len() {
-                self.tick_branch(now, place, number);
+        for index in 0..self.passes.len() {
+            self.repeat_refusal(now, index);
+            for number in 0..self.passes[index].branches.len() {
+                self.tick_branch(now, index, number);
             }
         }
     }
 
-    fn repeat_refusal(&mut self, now: Instant, place: usize) {
-        let pass = &mut self.passes[place];
+    fn repeat_refusal(&mut self, now: Instant, index: usize) {
+        let pass = &mut self.passes[index];
         let Some((next, gap)) = &mut pass.refusal else {
             return;
         };
@@ -180,9 +180,9 @@ impl Foreign {
         }
     }
 
-    fn tick_branch(&mut self, now: Instant, place: usize, number: usize) {
+    fn tick_branch(&mut self, now: Instant, index: usize, number: usize) {
         let tcp = self.setup.tcp;
-        let branch = &mut self.passes[place].branches[number];
+        let branch = &mut self.passes[index].branches[number];
         if let Some((since, next, gap)) = &mut branch.cancel
             && *next <= now
         {
@@ -192,16 +192,16 @@ impl Foreign {
                 // RFC 3261 §9.1: nobody answers any more.
                 branch.cancel = None;
                 if branch.stage == Stage::Heard {
-                    return self.failed(now, (place, number), 408);
+                    return self.failed(now, (index, number), 408);
                 }
             } else if !tcp {
                 let (to, bytes) = (branch.to, branch.own("CANCEL", None));
                 self.out.push(Sent { tcp, to, bytes });
             }
         }
-        let branch = &mut self.passes[place].branches[number];
+        let branch = &mut self.passes[index].branches[number];
         match branch.stage {
-            Stage::Silent if now >= branch.start + PATIENCE => self.leave(now, place, number, 408),
+            Stage::Silent if now >= branch.start + PATIENCE => self.leave(now, index, number, 408),
             Stage::Silent if now >= branch.next && !tcp => {
                 branch.gap *= 2;
                 branch.next = now + branch.gap;
@@ -209,8 +209,8 @@ impl Foreign {
                 self.out.push(Sent { tcp, to, bytes });
             }
             Stage::Heard if now >= branch.start + RINGING && !branch.is_cancelled => {
-                self.send_cancel(now, place, number);
-                self.failed(now, (place, number), 408);
+                self.send_cancel(now, index, number);
+                self.failed(now, (index, number), 408);
             }
             Stage::Silent | Stage::Heard | Stage::Left | Stage::Done => {}
         }
@@ -222,28 +222,28 @@ impl Foreign {
         if !refused || !self.setup.tcp {
             return;
         }
-        for place in 0..self.passes.len() {
-            for number in 0..self.passes[place].branches.len() {
-                let branch = &self.passes[place].branches[number];
+        for index in 0..self.passes.len() {
+            for number in 0..self.passes[index].branches.len() {
+                let branch = &self.passes[index].branches[number];
                 if branch.to == peer && branch.stage == Stage::Silent {
-                    self.leave(now, place, number, 500);
+                    self.leave(now, index, number, 500);
                 }
             }
         }
     }
 
     pub(super) fn begin(&mut self, now: Instant, key: &str, attempts: Vec<Attempt>) {
-        let Some(place) = self.place(key) else { return };
+        let Some(index) = self.index(key) else { return };
         for attempt in attempts {
-            self.start(now, place, attempt);
+            self.start(now, index, attempt);
         }
-        if self.passes[place].branches.is_empty() {
+        if self.passes[index].branches.is_empty() {
             self.refuse(now, key, 480, "");
         }
     }
 
     /// Sends it to the first server that is left.
-    fn start(&mut self, now: Instant, place: usize, mut attempt: Attempt) {
+    fn start(&mut self, now: Instant, index: usize, mut attempt: Attempt) {
         let to = attempt.servers.remove(0);
         let (id, mut text) = (self.branch(), attempt.text.clone());
         self.stamp(&mut text, &id);
@@ -254,7 +254,7 @@ impl Foreign {
             to,
             bytes: bytes.clone(),
         });
-        self.passes[place].branches.push(Branch {
+        self.passes[index].branches.push(Branch {
             id,
             to,
             bytes,
@@ -289,8 +289,8 @@ impl Foreign {
     }
 
     /// A server is not there: the next one (RFC 3263 §4.3), or the next flow.
-    fn leave(&mut self, now: Instant, place: usize, number: usize, status: u16) {
-        let pass = &mut self.passes[place];
+    fn leave(&mut self, now: Instant, index: usize, number: usize, status: u16) {
+        let pass = &mut self.passes[index];
         let (is_over, is_cancelled) = (pass.over.is_some(), pass.is_cancelled);
         let branch = &mut pass.branches[number];
         branch.stage = Stage::Left;
@@ -299,29 +299,29 @@ impl Foreign {
             return;
         }
         if is_cancelled {
-            return self.failed(now, (place, number), 487);
+            return self.failed(now, (index, number), 487);
         }
         if attempt.servers.is_empty() {
             if attempt.others.is_empty() {
-                return self.failed(now, (place, number), status);
+                return self.failed(now, (index, number), status);
             }
             let others = attempt.others.split_off(1);
             attempt = attempt.others.remove(0);
             attempt.others = others;
         }
-        self.start(now, place, attempt);
+        self.start(now, index, attempt);
     }
 
-    fn failed(&mut self, now: Instant, (place, number): (usize, usize), status: u16) {
-        let pass = &mut self.passes[place];
+    fn failed(&mut self, now: Instant, (index, number): (usize, usize), status: u16) {
+        let pass = &mut self.passes[index];
         pass.branches[number].answer = Some(answer(&pass.text, status, "", self.serial));
         pass.branches[number].stage = Stage::Done;
-        self.finish(now, place);
+        self.finish(now, index);
     }
 
     /// The best answer, when all have one (RFC 3261 §16.7-6).
-    fn finish(&mut self, now: Instant, place: usize) {
-        let pass = &self.passes[place];
+    fn finish(&mut self, now: Instant, index: usize) {
+        let pass = &self.passes[index];
         let waits = |branch: &Branch| matches!(branch.stage, Stage::Silent | Stage::Heard);
         if pass.over.is_some() || pass.branches.iter().any(waits) {
             return;
@@ -341,13 +341,13 @@ impl Foreign {
         if best.status() == 503 {
             best.start = "SIP/2.0 500 No Server Takes It".to_owned();
         }
-        self.give(now, place, &best);
+        self.give(now, index, &best);
     }
 
     /// Sends an answer to whoever sent the request.
-    fn give(&mut self, now: Instant, place: usize, text: &Text) {
+    fn give(&mut self, now: Instant, index: usize, text: &Text) {
         let bytes = written(text);
-        let pass = &mut self.passes[place];
+        let pass = &mut self.passes[index];
         let (tcp, mut to) = pass.way;
         if tcp && self.lost.contains(&to) {
             // RFC 3261 §18.2.2
@@ -367,23 +367,23 @@ impl Foreign {
 
     /// Answers by itself.
     pub(super) fn refuse(&mut self, now: Instant, key: &str, status: u16, extra: &str) {
-        if let Some(place) = self.place(key) {
+        if let Some(index) = self.index(key) {
             self.serial += 1;
-            let text = answer(&self.passes[place].text, status, extra, self.serial);
-            self.give(now, place, &text);
+            let text = answer(&self.passes[index].text, status, extra, self.serial);
+            self.give(now, index, &text);
         }
     }
 
-    fn place(&self, key: &str) -> Option<usize> {
+    fn index(&self, key: &str) -> Option<usize> {
         self.passes.iter().position(|pass| pass.key == key)
     }
 
     /// A copy of a request gets the same answer.
     pub(super) fn repeats(&mut self, key: &str) -> bool {
-        let Some(place) = self.place(key) else {
+        let Some(index) = self.index(key) else {
             return false;
         };
-        let pass = &self.passes[place];
+        let pass = &self.passes[index];
         let (tcp, to) = pass.way;
         if let Some(bytes) = pass.last.clone() {
             self.out.push(Sent { tcp, to, bytes });
@@ -393,8 +393,8 @@ impl Foreign {
 
     pub(super) fn ack(&mut self, _: Instant, own: &str, text: Text) {
         let invite = own.replace(" ACK", " INVITE");
-        if let Some(place) = self.place(&invite) {
-            let pass = &mut self.passes[place];
+        if let Some(index) = self.index(&invite) {
+            let pass = &mut self.passes[index];
             pass.refusal = None;
             let last = pass.last.as_deref().and_then(Text::read);
             if last.is_some_and(|last| last.status() >= 300) {
@@ -420,24 +420,24 @@ impl Foreign {
         }
         self.passes
             .push(Pass::new(now, own.to_owned(), way, text.clone()));
-        let invite = self.place(&own.replace(" CANCEL", " INVITE"));
+        let invite = self.index(&own.replace(" CANCEL", " INVITE"));
         self.refuse(now, own, if invite.is_some() { 200 } else { 481 }, "");
-        if let Some(place) = invite {
-            self.passes[place].is_cancelled = true;
-            self.cancel_all(now, place);
+        if let Some(index) = invite {
+            self.passes[index].is_cancelled = true;
+            self.cancel_all(now, index);
         }
     }
 
-    fn cancel_all(&mut self, now: Instant, place: usize) {
-        for number in 0..self.passes[place].branches.len() {
-            if self.passes[place].branches[number].stage == Stage::Heard {
-                self.send_cancel(now, place, number);
+    fn cancel_all(&mut self, now: Instant, index: usize) {
+        for number in 0..self.passes[index].branches.len() {
+            if self.passes[index].branches[number].stage == Stage::Heard {
+                self.send_cancel(now, index, number);
             }
         }
     }
 
-    fn send_cancel(&mut self, now: Instant, place: usize, number: usize) {
-        let branch = &mut self.passes[place].branches[number];
+    fn send_cancel(&mut self, now: Instant, index: usize, number: usize) {
+        let branch = &mut self.passes[index].branches[number];
         if std::mem::replace(&mut branch.is_cancelled, true) {
             return;
         }
@@ -451,34 +451,34 @@ impl Foreign {
         let Some(id) = text.via().map(|via| via.branch.to_owned()) else {
             return;
         };
-        let found = self.passes.iter().enumerate().find_map(|(place, pass)| {
+        let found = self.passes.iter().enumerate().find_map(|(index, pass)| {
             let mut branches = pass.branches.iter();
-            Some((place, branches.position(|branch| branch.id == id)?))
+            Some((index, branches.position(|branch| branch.id == id)?))
         });
-        let Some((place, number)) = found else { return };
+        let Some((index, number)) = found else { return };
         if text.method() == "CANCEL" {
-            self.passes[place].branches[number].cancel = None;
+            self.passes[index].branches[number].cancel = None;
             return;
         }
         take_via(&mut text);
-        if self.passes[place].is_invite() {
-            self.answered_invite(now, (place, number), text);
+        if self.passes[index].is_invite() {
+            self.answered_invite(now, (index, number), text);
         } else {
-            self.answered(now, (place, number), text);
+            self.answered(now, (index, number), text);
         }
     }
 
-    fn answered(&mut self, now: Instant, (place, number): (usize, usize), text: Text) {
+    fn answered(&mut self, now: Instant, (index, number): (usize, usize), text: Text) {
         if text.status() < 200 {
-            self.passes[place].branches[number].stage = Stage::Heard;
+            self.passes[index].branches[number].stage = Stage::Heard;
             return;
         }
-        self.ended(now, (place, number), text);
+        self.ended(now, (index, number), text);
     }
 
-    fn answered_invite(&mut self, now: Instant, (place, number): (usize, usize), text: Text) {
+    fn answered_invite(&mut self, now: Instant, (index, number): (usize, usize), text: Text) {
         let (status, to) = (text.status(), text.first("to").map(str::to_owned));
-        let pass = &mut self.passes[place];
+        let pass = &mut self.passes[index];
         let is_wanted = pass.over.is_none() && !pass.is_cancelled;
         let branch = &mut pass.branches[number];
         match status {
@@ -488,30 +488,30 @@ impl Foreign {
                     branch.stage = Stage::Heard;
                 }
                 if !is_wanted && branch.stage == Stage::Heard {
-                    self.send_cancel(now, place, number);
+                    self.send_cancel(now, index, number);
                 }
-                if status > 100 && self.passes[place].over.is_none() {
-                    self.give(now, place, &text);
+                if status > 100 && self.passes[index].over.is_none() {
+                    self.give(now, index, &text);
                 }
             }
             200..300 => {
                 branch.stage = Stage::Done;
                 branch.cancel = None;
-                self.give(now, place, &text);
-                self.cancel_all(now, place);
+                self.give(now, index, &text);
+                self.cancel_all(now, index);
             }
             _ => {
                 let (at, bytes) = (branch.to, branch.own("ACK", to.as_deref()));
                 let tcp = self.setup.tcp;
                 self.out.push(Sent { tcp, to: at, bytes });
-                self.ended(now, (place, number), text);
+                self.ended(now, (index, number), text);
             }
         }
     }
 
     /// A branch has a final answer that is not a 2xx to an INVITE.
-    fn ended(&mut self, now: Instant, (place, number): (usize, usize), text: Text) {
-        let pass = &mut self.passes[place];
+    fn ended(&mut self, now: Instant, (index, number): (usize, usize), text: Text) {
+        let pass = &mut self.passes[index];
         let (is_over, is_cancelled) = (pass.over.is_some(), pass.is_cancelled);
         let branch = &mut pass.branches[number];
         branch.cancel = None;
@@ -523,16 +523,16 @@ impl Foreign {
         branch.stage = Stage::Done;
         let may_go_on = !is_over && !is_cancelled;
         if status == 503 && !branch.attempt.servers.is_empty() && may_go_on {
-            return self.leave(now, place, number, status);
+            return self.leave(now, index, number, status);
         }
         if matches!(status, 408 | 430 | 503) && !branch.attempt.others.is_empty() && may_go_on {
             branch.attempt.servers.clear();
-            return self.leave(now, place, number, status);
+            return self.leave(now, index, number, status);
         }
         if status >= 600 {
-            self.cancel_all(now, place);
+            self.cancel_all(now, index);
         }
-        self.finish(now, place);
+        self.finish(now, index);
     }
 }
 

@@ -169,8 +169,8 @@ impl Door {
                 reached: None,
             });
         }
-        let place = (passage.to.ip(), key(&via, text.method()));
-        self.origins.entry(place).or_default().push(origin);
+        let origin_key = (passage.to.ip(), key(&via, text.method()));
+        self.origins.entry(origin_key).or_default().push(origin);
     }
 
     /// Something comes to somebody who is no node.
@@ -201,7 +201,7 @@ impl Door {
             self.granted(passage, text);
             return Ok(());
         }
-        self.place(cast, passage, text)?;
+        self.check_place(cast, passage, text)?;
         if text.values("via").len() < 2 {
             // A CANCEL, an ACK or a ping of the node's own.
             return Ok(());
@@ -257,7 +257,7 @@ impl Door {
     }
 
     /// Where a request may go at all.
-    fn place(&self, cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
+    fn check_place(&self, cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
         law(
             passage.conn.is_some() || cast.is_open(passage.to),
             "a request was sent to where nothing may be sent",
@@ -287,8 +287,8 @@ impl Door {
         let pairs = vias.windows(2);
         let found = pairs.filter_map(|pair| {
             let node = pair[0].addr()?.ip();
-            let place = (node, key(&pair[1], text.method()));
-            self.origins.get(&place).filter(|_| cast.is_node(node))
+            let origin_key = (node, key(&pair[1], text.method()));
+            self.origins.get(&origin_key).filter(|_| cast.is_node(node))
         });
         found.flatten().cloned().collect()
     }
@@ -319,10 +319,10 @@ impl Door {
         if text.method() != "REGISTER" || !(200..300).contains(&text.status()) {
             return;
         }
-        let place = (passage.from.ip(), key(&via, "REGISTER"));
+        let origin_key = (passage.from.ip(), key(&via, "REGISTER"));
         let user = user_and_host(uri_of(text.first("to").unwrap_or_default())).0;
         let until = passage.now + GRANTED;
-        for origin in self.origins.get(&place).into_iter().flatten() {
+        for origin in self.origins.get(&origin_key).into_iter().flatten() {
             let users = self.flows.entry(origin.way).or_default();
             users.retain(|(_, until)| *until > passage.now);
             users.push((user.to_owned(), until));

@@ -128,14 +128,14 @@ impl Phone {
         &mut self,
         now: Instant,
         number: u32,
-        place: usize,
+        index: usize,
         text: &Text,
     ) -> bool {
-        let uri = self.clients[place].text.uri().to_owned();
+        let uri = self.clients[index].text.uri().to_owned();
         let login = (&self.who.user[..], PASSWORD);
         let line = proof::answer(text, login, "INVITE", &uri);
-        let way = (self.clients[place].tcp, self.clients[place].to);
-        let is_first = self.clients[place]
+        let way = (self.clients[index].tcp, self.clients[index].to);
+        let is_first = self.clients[index]
             .text
             .first("proxy-authorization")
             .is_none();
@@ -277,8 +277,8 @@ impl Phone {
         );
     }
 
-    pub(super) fn progress(&mut self, now: Instant, place: usize, _: &Text) {
-        let Purpose::Invite(number) = self.clients[place].purpose else {
+    pub(super) fn progress(&mut self, now: Instant, index: usize, _: &Text) {
+        let Purpose::Invite(number) = self.clients[index].purpose else {
             return;
         };
         let Some(leg) = self.leg(number) else { return };
@@ -452,8 +452,8 @@ impl Phone {
 
     /// Sends a request of a dialog over the other flow (draft §10); false when
     /// there is none.
-    pub(super) fn move_client(&mut self, now: Instant, place: usize) -> bool {
-        let client = &mut self.clients[place];
+    pub(super) fn move_client(&mut self, now: Instant, index: usize) -> bool {
+        let client = &mut self.clients[index];
         let (purpose, method, at) = (client.purpose, client.method, client.to);
         client.moved = true;
         if !matches!(purpose, Purpose::Bye(_) | Purpose::Reinvite(_)) {
@@ -464,7 +464,7 @@ impl Phone {
             return false;
         };
         let branch = self.branch();
-        let bytes = self.clients[place].under(&branch);
+        let bytes = self.clients[index].under(&branch);
         let way = (self.who.tcp, edge);
         self.start_client(now, purpose, method, way, branch, bytes);
         self.clients.last_mut().unwrap().moved = true;

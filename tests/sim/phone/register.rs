@@ -30,13 +30,13 @@ pub(super) struct Binding {
 
 impl Binding {
     pub(super) fn all(who: &Who, boot: u32) -> Vec<Self> {
-        let binding = |(place, edges): (usize, Vec<SocketAddr>)| Self {
+        let binding = |(index, edges): (usize, Vec<SocketAddr>)| Self {
             edges,
             turn: 0,
             at: None,
-            led_by: who.led_by[place].clone(),
-            reg_id: u32::try_from(place).unwrap() + 1,
-            call_id: format!("reg-{}-{place}-{boot}", who.addr.ip()),
+            led_by: who.led_by[index].clone(),
+            reg_id: u32::try_from(index).unwrap() + 1,
+            call_id: format!("reg-{}-{index}-{boot}", who.addr.ip()),
             cseq: 0,
             service_route: Vec::new(),
             until: None,
@@ -64,19 +64,19 @@ impl Phone {
     }
 
     pub(super) fn tick_bindings(&mut self, now: Instant) {
-        for place in 0..self.bindings.len() {
-            if self.bindings[place].alarm.is_some_and(|alarm| alarm <= now) {
-                self.bindings[place].alarm = None;
-                self.register(now, place, "");
+        for index in 0..self.bindings.len() {
+            if self.bindings[index].alarm.is_some_and(|alarm| alarm <= now) {
+                self.bindings[index].alarm = None;
+                self.register(now, index, "");
             }
         }
     }
 
-    fn register(&mut self, now: Instant, place: usize, credentials: &str) {
-        if std::mem::replace(&mut self.bindings[place].busy, true) && credentials.is_empty() {
+    fn register(&mut self, now: Instant, index: usize, credentials: &str) {
+        if std::mem::replace(&mut self.bindings[index].busy, true) && credentials.is_empty() {
             return;
         }
-        let binding = &mut self.bindings[place];
+        let binding = &mut self.bindings[index];
         binding.cseq += 1;
         let (cseq, reg_id, edge) = (binding.cseq, binding.reg_id, binding.edge());
         let (call_id, led_by) = (binding.call_id.clone(), binding.led_by.clone());
@@ -114,29 +114,29 @@ impl Phone {
             extra: &extra,
             body: b"",
         };
-        let purpose = Purpose::Register(place);
+        let purpose = Purpose::Register(index);
         self.ask_any(now, purpose, "REGISTER", &servers, &written);
     }
 
     /// A server of its name has answered a REGISTER: that is where the phone is.
-    pub(super) fn registers_at(&mut self, place: usize, server: SocketAddr) {
+    pub(super) fn registers_at(&mut self, index: usize, server: SocketAddr) {
         if self.who.zone.is_some() {
-            self.bindings[place].at = Some(server);
+            self.bindings[index].at = Some(server);
         }
     }
 
-    pub(super) fn challenged(&mut self, now: Instant, place: usize, text: &Text) {
+    pub(super) fn challenged(&mut self, now: Instant, index: usize, text: &Text) {
         let login = (&self.who.user[..], PASSWORD);
         let Some(line) = proof::answer(text, login, "REGISTER", "sip:example.com") else {
-            return self.failed(now, Purpose::Register(place), 401);
+            return self.failed(now, Purpose::Register(index), 401);
         };
-        self.register(now, place, &line);
+        self.register(now, index, &line);
     }
 
-    pub(super) fn registered(&mut self, now: Instant, place: usize, text: &Text) {
+    pub(super) fn registered(&mut self, now: Instant, index: usize, text: &Text) {
         let expires = Duration::from_secs(self.who.expires_s.into());
         let wait = expires / 2 + self.dice.millis(0, 10_000);
-        let binding = &mut self.bindings[place];
+        let binding = &mut self.bindings[index];
         binding.busy = false;
         binding.until = Some(now + expires);
         let routes = text.values("service-route").into_iter();
@@ -144,9 +144,9 @@ impl Phone {
         binding.alarm = Some(now + wait);
     }
 
-    pub(super) fn register_failed(&mut self, now: Instant, place: usize) {
+    pub(super) fn register_failed(&mut self, now: Instant, index: usize) {
         let wait = self.dice.millis(2_000, 15_000);
-        let binding = &mut self.bindings[place];
+        let binding = &mut self.bindings[index];
         binding.busy = false;
         binding.until = None;
         binding.turn += 1;
@@ -155,9 +155,9 @@ impl Phone {
 
     /// The phone has another address: it registers there before long.
     pub(super) fn register_soon(&mut self, now: Instant) {
-        for place in 0..self.bindings.len() {
+        for index in 0..self.bindings.len() {
             let wait = self.dice.millis(1_500, 5_000);
-            let binding = &mut self.bindings[place];
+            let binding = &mut self.bindings[index];
             if binding.until.is_some() {
                 binding.busy = false;
                 binding.alarm = Some(now + wait);

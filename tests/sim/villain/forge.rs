@@ -97,24 +97,24 @@ impl Gang {
     }
 
     fn hostile_uri(&mut self) -> String {
-        let (place, user) = (self.anywhere(), self.user());
+        let (address, user) = (self.anywhere(), self.user());
         let home = self.cast.homes[0];
-        let (host, port) = place.rsplit_once(':').unwrap();
+        let (host, port) = address.rsplit_once(':').unwrap();
         match self.dice.below(8) {
-            0 => format!("sip:x@{place}"),
-            1 => format!("sip:x@{place};transport=tcp"),
+            0 => format!("sip:x@{address}"),
+            1 => format!("sip:x@{address};transport=tcp"),
             2 => format!("sip:{user}@example.com;maddr={host}"),
             3 => format!("sip:{user}@example.com:{port};maddr={host};transport=tcp"),
             4 => format!("sip:x@elsewhere.example;maddr={}", home.ip()),
             5 => format!("sip:{user}@example.com:{port};maddr={}", home.ip()),
-            6 => format!("sip:{place};lr"),
+            6 => format!("sip:{address};lr"),
             _ => format!("sip:{user}@{}:{port}", home.ip()),
         }
     }
 
     /// A Route value out of any of the shapes.
     fn hostile_route(&mut self) -> String {
-        let place = self.anywhere();
+        let address = self.anywhere();
         let edge = self.edge();
         let known = any(&self.lore.values, &mut self.dice).cloned();
         let other = any(&self.lore.values, &mut self.dice).cloned();
@@ -127,7 +127,7 @@ impl Gang {
             (0, _) => "<sip:example.com;lr>".to_owned(),
             (1, _) => "<sip:edge.example.com;lr>".to_owned(),
             (2, _) => format!("<sip:{edge};lr>"),
-            (3 | 4, _) => format!("<sip:{place};lr{transport}>"),
+            (3 | 4, _) => format!("<sip:{address};lr{transport}>"),
             (5, _) => format!("<sip:evil@edge.example.com;lr;maddr={VICTIM}>"),
             (6, Some(known)) => remark(&known, other.as_deref().and_then(mark)),
             (_, Some(known)) => known,
@@ -168,9 +168,9 @@ impl Gang {
             .into_iter()
             .map(str::to_owned)
             .collect();
-        let place = self.anywhere();
+        let address = self.anywhere();
         match self.dice.below(8) {
-            0 => values.insert(0, format!("<sip:{place};lr>")),
+            0 => values.insert(0, format!("<sip:{address};lr>")),
             1 if !values.is_empty() => values[0] = format!("<sip:{VICTIM};lr>"),
             2 if values.len() > 1 => {
                 values.remove(0);
@@ -279,13 +279,13 @@ impl Gang {
     }
 
     fn spoil(&mut self, draft: &mut Draft) {
-        let place = self.anywhere();
+        let address = self.anywhere();
         let len = draft.routes.len();
         let pick = self.dice.index(len.max(1));
         let known = any(&self.lore.values, &mut self.dice).cloned();
         match self.dice.below(14) {
-            0 => draft.routes.push(format!("<sip:{place};lr>")),
-            1 if len > 0 => draft.routes[len - 1] = format!("<sip:{place};lr>"),
+            0 => draft.routes.push(format!("<sip:{address};lr>")),
+            1 if len > 0 => draft.routes[len - 1] = format!("<sip:{address};lr>"),
             2 if len > 0 => draft.routes.truncate(pick),
             3 if len > 0 => {
                 draft.routes.remove(pick);
@@ -317,7 +317,7 @@ impl Gang {
         }
         draft.routes.retain(|route| !route.is_empty());
         if draft.uri.is_empty() {
-            draft.uri = format!("sip:x@{place}");
+            draft.uri = format!("sip:x@{address}");
         }
     }
 

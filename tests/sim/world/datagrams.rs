@@ -63,15 +63,15 @@ impl World {
             conn: None,
         };
         match actor {
-            Actor::Node(place) if self.nodes[place].shard.is_none() => {
+            Actor::Node(index) if self.nodes[index].shard.is_none() => {
                 self.refused(from, to, bytes);
             }
-            Actor::Node(place) => {
+            Actor::Node(index) => {
                 self.show(false, actor, way, bytes);
-                let socket = self.socket(place, to);
+                let socket = self.socket(index, to);
                 let peer = from;
                 self.input(
-                    place,
+                    index,
                     Input::Datagram {
                         socket,
                         peer,
@@ -84,14 +84,14 @@ impl World {
                 self.show(false, actor, way, bytes);
                 self.foreign_hears((false, from), bytes);
             }
-            Actor::Phone(place) => {
+            Actor::Phone(index) => {
                 self.show(false, actor, way, bytes);
                 let now = self.now;
-                self.talk(place, |phone| phone.receive(now, from, false, bytes));
+                self.talk(index, |phone| phone.receive(now, from, false, bytes));
             }
-            Actor::Villain(place) => {
+            Actor::Villain(index) => {
                 self.show(false, actor, way, bytes);
-                self.told(place, from, false, bytes);
+                self.told(index, from, false, bytes);
             }
         }
     }
@@ -114,14 +114,14 @@ impl World {
     }
 
     pub(super) fn unreachable(&mut self, at: SocketAddr, peer: SocketAddr, quoted: &[u8]) {
-        if let Some(Actor::Node(place)) = self.receiver(peer, at) {
-            let socket = self.socket(place, at);
+        if let Some(Actor::Node(index)) = self.receiver(peer, at) {
+            let socket = self.socket(index, at);
             let input = Input::Unreachable {
                 socket,
                 peer,
                 quoted,
             };
-            self.input(place, input);
+            self.input(index, input);
         }
     }
 }

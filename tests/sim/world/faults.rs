@@ -119,10 +119,10 @@ impl World {
         let Some(act) = &self.begun(act) else { return };
         match act {
             Act::Order(phone, order) => self.command(*phone, order),
-            Act::Crash(place, silent) => self.crash(*place, *silent),
-            Act::Restart(place) => self.restart(*place),
-            Act::Pause(place, length) => self.pause(*place, *length, Harm::Worse),
-            Act::Resume(place) => self.unpause(*place),
+            Act::Crash(index, silent) => self.crash(*index, *silent),
+            Act::Restart(index) => self.restart(*index),
+            Act::Pause(index, length) => self.pause(*index, *length, Harm::Worse),
+            Act::Resume(index) => self.unpause(*index),
             Act::Cut(one, other, both, length) => {
                 let until = self.now + *length;
                 self.cuts.push((*one, *other, until));
@@ -166,19 +166,19 @@ impl World {
                 self.strike(blows);
             }
             Act::Move(phone) => self.relocate(*phone),
-            Act::Jump(place, by) => {
-                let addr = self.nodes[*place].addr;
+            Act::Jump(index, by) => {
+                let addr = self.nodes[*index].addr;
                 self.hurt(Some(addr.ip()), Duration::ZERO);
-                for place in self.nodes[*place].shard_set.clone() {
-                    self.nodes[place].skew += *by;
-                    self.input(place, Input::Tick);
+                for index in self.nodes[*index].shard_set.clone() {
+                    self.nodes[index].skew += *by;
+                    self.input(index, Input::Tick);
                 }
             }
-            Act::Drain(place) => {
-                for place in self.nodes[*place].shard_set.clone() {
-                    self.input(place, Input::Drain);
+            Act::Drain(index) => {
+                for index in self.nodes[*index].shard_set.clone() {
+                    self.input(index, Input::Drain);
                 }
-                let addr = self.nodes[*place].addr;
+                let addr = self.nodes[*index].addr;
                 self.hurt(Some(addr.ip()), Duration::from_secs(10));
             }
             // Nobody is hurt: what a home has in memory it has.
@@ -205,41 +205,41 @@ impl World {
 
     /// A phone goes on from another port, without a word to anybody.
     fn relocate(&mut self, phone: usize) {
-        let Actor::Phone(place) = self.players[phone] else {
+        let Actor::Phone(index) = self.players[phone] else {
             return;
         };
-        let old = self.talkers[place].addr;
+        let old = self.talkers[index].addr;
         self.harmed(Some(old.ip()), Duration::ZERO, Harm::Moved);
         self.break_streams(old, false);
         self.serial += 1;
         let port = 6_000 + u16::try_from(self.serial % 10_000).unwrap();
         let new = SocketAddr::new(old.ip(), port);
         self.by_addr.remove(&old);
-        self.by_addr.insert(new, Actor::Phone(place));
-        self.talkers[place].addr = new;
+        self.by_addr.insert(new, Actor::Phone(index));
+        self.talkers[index].addr = new;
         let now = self.now;
-        self.talk(place, |phone| phone.relocate(now, new));
+        self.talk(index, |phone| phone.relocate(now, new));
     }
 
     fn stand_still(&mut self, phone: usize, length: Duration) {
-        if let Some(place) = self.edge_of(phone) {
-            self.pause(place, length, Harm::Still);
+        if let Some(index) = self.edge_of(phone) {
+            self.pause(index, length, Harm::Still);
         }
     }
 
     fn lose_home(&mut self, phone: usize) {
-        if let Some(place) = self.edge_of(phone) {
-            let ip = self.nodes[place].addr.ip();
+        if let Some(index) = self.edge_of(phone) {
+            let ip = self.nodes[index].addr.ip();
             self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
             self.isolate(ip);
         }
     }
 
     fn kill(&mut self, edge: Option<usize>, silent: bool, length: Duration) {
-        if let Some(place) = edge {
-            self.crash(place, silent);
-            let place = self.in_script(place);
-            self.push(self.now + length, Event::Act(Act::Restart(place)));
+        if let Some(index) = edge {
+            self.crash(index, silent);
+            let index = self.in_script(index);
+            self.push(self.now + length, Event::Act(Act::Restart(index)));
         }
     }
 
@@ -265,15 +265,15 @@ impl World {
         self.nodes.iter().position(|node| node.addr.ip() == edge)
     }
 
-    fn crash(&mut self, place: usize, silent: bool) {
-        let addr = self.nodes[place].addr;
-        if self.nodes[place].shard.is_none() {
+    fn crash(&mut self, index: usize, silent: bool) {
+        let addr = self.nodes[index].addr;
+        if self.nodes[index].shard.is_none() {
             return;
         }
         let harm = if silent { Harm::Gone } else { Harm::Dead };
         self.harmed(Some(addr.ip()), Duration::ZERO, harm);
-        for place in self.nodes[place].shard_set.clone() {
-            let node = &mut self.nodes[place];
+        for index in self.nodes[index].shard_set.clone() {
+            let node = &mut self.nodes[index];
             node.shard = None;
             node.silent = silent;
             node.paused = false;
@@ -283,14 +283,14 @@ impl World {
         self.break_streams(addr, silent);
     }
 
-    fn restart(&mut self, place: usize) {
-        if self.nodes[place].shard.is_some() {
+    fn restart(&mut self, index: usize) {
+        if self.nodes[index].shard.is_some() {
             return;
         }
-        let addr = self.nodes[place].addr;
+        let addr = self.nodes[index].addr;
         // Down until now.
         self.hurt_since_crash(addr.ip());
-        self.start(place);
+        self.start(index);
         if self.cast.is_phone(addr.ip()) {
             let phone = self.cast.phones.iter().position(|p| p.addr == addr);
             self.command(phone.unwrap(), &super::Order::Register);
@@ -306,23 +306,23 @@ impl World {
         }
     }
 
-    fn pause(&mut self, place: usize, length: Duration, harm: Harm) {
-        if self.nodes[place].shard.is_none() || self.nodes[place].paused {
+    fn pause(&mut self, index: usize, length: Duration, harm: Harm) {
+        if self.nodes[index].shard.is_none() || self.nodes[index].paused {
             return;
         }
-        for place in self.nodes[place].shard_set.clone() {
-            self.nodes[place].paused = true;
+        for index in self.nodes[index].shard_set.clone() {
+            self.nodes[index].paused = true;
         }
-        let ip = self.nodes[place].addr.ip();
+        let ip = self.nodes[index].addr.ip();
         self.harmed(Some(ip), length, harm);
-        let place = self.in_script(place);
-        self.push(self.now + length, Event::Act(Act::Resume(place)));
+        let index = self.in_script(index);
+        self.push(self.now + length, Event::Act(Act::Resume(index)));
     }
 
-    fn unpause(&mut self, place: usize) {
-        for place in self.nodes[place].shard_set.clone() {
-            self.nodes[place].paused = false;
-            let held = std::mem::take(&mut self.nodes[place].held);
+    fn unpause(&mut self, index: usize) {
+        for index in self.nodes[index].shard_set.clone() {
+            self.nodes[index].paused = false;
+            let held = std::mem::take(&mut self.nodes[index].held);
             for event in held {
                 self.push(self.now, event);
             }
@@ -333,14 +333,14 @@ impl World {
         let addr = self.cast.phones[phone].addr;
         self.hurt(Some(addr.ip()), Duration::ZERO);
         match self.players[phone] {
-            Actor::Node(place) => {
-                self.crash(place, false);
-                self.restart(place);
+            Actor::Node(index) => {
+                self.crash(index, false);
+                self.restart(index);
             }
-            Actor::Phone(place) => {
+            Actor::Phone(index) => {
                 self.break_streams(addr, false);
                 let now = self.now;
-                self.talk(place, |phone| phone.reboot(now));
+                self.talk(index, |phone| phone.reboot(now));
             }
             Actor::Villain(_) | Actor::Foreign => {}
         }
@@ -348,9 +348,9 @@ impl World {
 
     /// The phones are switched off; what is left must come to its end.
     fn quiet(&mut self) {
-        for place in 0..self.nodes.len() {
-            if self.cast.is_phone(self.nodes[place].addr.ip()) {
-                self.crash(place, false);
+        for index in 0..self.nodes.len() {
+            if self.cast.is_phone(self.nodes[index].addr.ip()) {
+                self.crash(index, false);
             }
         }
         for talker in &mut self.talkers {

@@ -51,7 +51,7 @@ impl World {
     /// Whether nobody is at home there.
     pub(super) fn is_down(&self, actor: Actor) -> bool {
         match actor {
-            Actor::Node(place) => self.nodes[place].shard.is_none(),
+            Actor::Node(index) => self.nodes[index].shard.is_none(),
             Actor::Foreign => self.foreign.as_ref().is_some_and(|own| own.down.is_some()),
             Actor::Phone(_) | Actor::Villain(_) => false,
         }
@@ -60,7 +60,7 @@ impl World {
     /// Whether the machine there says nothing either.
     pub(super) fn is_silent(&self, actor: Actor) -> bool {
         match actor {
-            Actor::Node(place) => self.nodes[place].silent,
+            Actor::Node(index) => self.nodes[index].silent,
             Actor::Foreign => self
                 .foreign
                 .as_ref()
@@ -75,7 +75,7 @@ impl World {
         let Some(station) = &self.foreign else {
             return false;
         };
-        let is_edge = |actor: Actor| matches!(actor, Actor::Node(place) if self.cast.is_edge(self.nodes[place].addr.ip()));
+        let is_edge = |actor: Actor| matches!(actor, Actor::Node(index) if self.cast.is_edge(self.nodes[index].addr.ip()));
         if actor == Actor::Foreign {
             return !self.cast.is_edge(to.ip());
         }
@@ -177,17 +177,17 @@ impl World {
             return Some(act.clone());
         }
         let mut act = act.clone();
-        let (Act::Crash(place, _)
-        | Act::Restart(place)
-        | Act::Pause(place, _)
-        | Act::Resume(place)
-        | Act::Jump(place, _)
-        | Act::Drain(place)) = &mut act
+        let (Act::Crash(index, _)
+        | Act::Restart(index)
+        | Act::Pause(index, _)
+        | Act::Resume(index)
+        | Act::Jump(index, _)
+        | Act::Drain(index)) = &mut act
         else {
             return (!matches!(act, Act::Disk(..))).then_some(act);
         };
-        if let Some(own) = place.checked_sub(1) {
-            *place = own;
+        if let Some(own) = index.checked_sub(1) {
+            *index = own;
             return Some(act);
         }
         // Its clock is nobody's business, and it is not drained.
@@ -204,8 +204,8 @@ impl World {
     }
 
     /// The place of a node of ours as the script has it.
-    pub(super) fn in_script(&self, place: usize) -> usize {
-        place + usize::from(self.foreign.is_some())
+    pub(super) fn in_script(&self, index: usize) -> usize {
+        index + usize::from(self.foreign.is_some())
     }
 
     fn foreign_crash(&mut self, silent: bool) {

@@ -14,11 +14,11 @@ const REMEMBERED: Duration = Duration::from_secs(8);
 
 impl World {
     /// A node asks.
-    pub(super) fn resolve(&mut self, place: usize, name: LookupId, question: &Question) {
+    pub(super) fn resolve(&mut self, index: usize, name: LookupId, question: &Question) {
         let lot = self.dice.below(100);
         let late = self.dice.millis(2, 250);
-        let life = self.nodes[place].life;
-        let ip = self.nodes[place].addr.ip();
+        let life = self.nodes[index].life;
+        let ip = self.nodes[index].addr.ip();
         if lot < 6 {
             let what = format!("DNS fault {lot} for {ip}");
             self.record.event(self.now, &what);
@@ -44,7 +44,7 @@ impl World {
         };
         let late = if lot < 12 { late * 8 } else { late };
         let event = Event::Resolved {
-            place,
+            index,
             life,
             name,
             records,
@@ -74,16 +74,16 @@ impl World {
         };
         let mut found: Vec<Record> = match query.kind {
             Kind::Srv if *query.name == *service => homes
-                .map(|(place, home)| Record::Srv {
-                    priority: u16::try_from(place).unwrap(),
+                .map(|(index, home)| Record::Srv {
+                    priority: u16::try_from(index).unwrap(),
                     weight: 0,
                     port: home.port(),
-                    target: format!("h{place}.example.com").into(),
+                    target: format!("h{index}.example.com").into(),
                 })
                 .collect(),
             Kind::A => {
-                let named = |place: &usize| *query.name == *format!("h{place}.example.com");
-                let ips = homes.filter(|(place, _)| named(place));
+                let named = |index: &usize| *query.name == *format!("h{index}.example.com");
+                let ips = homes.filter(|(index, _)| named(index));
                 let ips = ips.map(|(_, home)| home.ip());
                 ips.map(Record::Address).collect::<Vec<_>>()
             }

@@ -7,15 +7,15 @@ use steadfast::time::Duration;
 use super::{Actor, Event, World};
 
 impl World {
-    pub(super) fn output(&mut self, place: usize, output: Output) {
+    pub(super) fn output(&mut self, index: usize, output: Output) {
         match output {
-            Output::Transmit { flow, bytes } => self.transmit(place, flow, &bytes),
+            Output::Transmit { flow, bytes } => self.transmit(index, flow, &bytes),
             Output::Connect { stream, peer, .. } => {
-                let from = self.core_port(self.nodes[place].addr);
-                self.dial(Actor::Node(place), from, Some(stream), peer);
+                let from = self.core_port(self.nodes[index].addr);
+                self.dial(Actor::Node(index), from, Some(stream), peer);
             }
             Output::Close { stream } => {
-                if let Some((conn, side)) = self.conn_of(place, stream) {
+                if let Some((conn, side)) = self.conn_of(index, stream) {
                     self.close(conn, side);
                 }
             }
@@ -26,7 +26,7 @@ impl World {
                     return;
                 }
                 let late = self.dice.millis(1, if is_slow { 5_000 } else { 60 });
-                let first = self.nodes[place].shard_set[0];
+                let first = self.nodes[index].shard_set[0];
                 let node = &mut self.nodes[first];
                 // One after the other, as they were written.
                 node.written = node.written.max(self.now + late);
@@ -39,13 +39,13 @@ impl World {
                 };
                 self.push(at, row);
             }
-            Output::Resolve { name, question } => self.resolve(place, name, &question),
+            Output::Resolve { name, question } => self.resolve(index, name, &question),
             Output::Handoff { to, handoff } => {
-                let node = &self.nodes[place];
-                let from = node.shard_set.iter().position(|own| *own == place).unwrap();
+                let node = &self.nodes[index];
+                let from = node.shard_set.iter().position(|own| *own == index).unwrap();
                 let to = node.shard_set[usize::from(to)];
                 let event = Event::Handoff {
-                    place: to,
+                    index: to,
                     life: self.nodes[to].life,
                     from: u8::try_from(from).unwrap(),
                     handoff: Box::new(handoff),
@@ -68,15 +68,15 @@ impl World {
         };
     }
 
-    fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
+    fn transmit(&mut self, index: usize, flow: Flow, bytes: &[u8]) {
         match flow {
             Flow::Udp { socket, peer } => {
-                let from = self.nodes[place].locals[usize::from(socket.0)].addr;
-                self.send_datagram(Actor::Node(place), from, peer, bytes);
+                let from = self.nodes[index].locals[usize::from(socket.0)].addr;
+                self.send_datagram(Actor::Node(index), from, peer, bytes);
             }
             Flow::Stream(stream) => {
                 // What was written to a connection that is gone is gone.
-                if let Some((conn, side)) = self.conn_of(place, stream) {
+                if let Some((conn, side)) = self.conn_of(index, stream) {
                     self.write(conn, side, bytes);
                 }
             }

@@ -47,7 +47,7 @@ impl Conn {
 impl World {
     fn life(&self, actor: Option<Actor>) -> u32 {
         match actor {
-            Some(Actor::Node(place)) => self.nodes[place].life,
+            Some(Actor::Node(index)) => self.nodes[index].life,
             Some(Actor::Foreign) => self.foreign_life(),
             Some(Actor::Phone(_) | Actor::Villain(_)) | None => 0,
         }
@@ -58,10 +58,10 @@ impl World {
     }
 
     /// The connection that a node calls by this name, and its side of it.
-    pub(super) fn conn_of(&self, place: usize, stream: StreamId) -> Option<(u64, usize)> {
-        let life = self.nodes[place].life;
+    pub(super) fn conn_of(&self, index: usize, stream: StreamId) -> Option<(u64, usize)> {
+        let life = self.nodes[index].life;
         let hit = |end: &End| {
-            end.actor == Some(Actor::Node(place)) && end.life == life && end.stream == Some(stream)
+            end.actor == Some(Actor::Node(index)) && end.life == life && end.stream == Some(stream)
         };
         self.conns.iter().find_map(|(id, conn)| {
             let side = conn.ends.iter().position(hit)?;
@@ -132,7 +132,7 @@ impl World {
         let (from, to, actor) = (conn.ends[0].addr, conn.ends[1].addr, conn.ends[1].actor);
         let late = self.latency(from.ip(), to.ip());
         let stream = match actor {
-            Some(Actor::Node(place)) => match self.accept(place, from, to) {
+            Some(Actor::Node(index)) => match self.accept(index, from, to) {
                 Some(stream) => Some(stream),
                 None => return self.push(self.now + late, Event::Fin(id, 0)),
             },
@@ -157,9 +157,9 @@ impl World {
         // The side that accepted may have written before this one knew.
         let waiting = std::mem::take(&mut conn.waiting);
         let end = conn.ends[0];
-        if let (Some(Actor::Node(place)), Some(stream)) = (end.actor, end.stream) {
+        if let (Some(Actor::Node(index)), Some(stream)) = (end.actor, end.stream) {
             self.input(
-                place,
+                index,
                 Input::Connected {
                     stream,
                     identities: &[],
@@ -262,23 +262,23 @@ impl World {
             self.show(false, actor, way, whole);
         }
         match (actor, near.stream) {
-            (Actor::Node(place), Some(stream)) => {
-                self.input(place, Input::Stream { stream, bytes });
+            (Actor::Node(index), Some(stream)) => {
+                self.input(index, Input::Stream { stream, bytes });
             }
             (Actor::Node(_), None) => {}
-            (Actor::Phone(place), _) => self.read(place, id, far.addr, bytes),
-            (Actor::Villain(place), _) => self.overhear(place, id, far.addr, bytes),
+            (Actor::Phone(index), _) => self.read(index, id, far.addr, bytes),
+            (Actor::Villain(index), _) => self.overhear(index, id, far.addr, bytes),
             (Actor::Foreign, _) => self.foreign_reads(id, far.addr, bytes),
         }
     }
 
     /// A phone reads from its connection.
-    fn read(&mut self, place: usize, id: u64, from: SocketAddr, bytes: &[u8]) {
-        let unread = self.talkers[place].unread.entry(id).or_default();
+    fn read(&mut self, index: usize, id: u64, from: SocketAddr, bytes: &[u8]) {
+        let unread = self.talkers[index].unread.entry(id).or_default();
         unread.extend_from_slice(bytes);
         let now = self.now;
         loop {
-            let unread = self.talkers[place].unread.entry(id).or_default();
+            let unread = self.talkers[index].unread.entry(id).or_default();
             let skip = unread.iter().take_while(|b| **b == b'\r' || **b == b'\n');
             let skip = skip.count();
             unread.drain(..skip);
@@ -286,7 +286,7 @@ impl World {
                 return;
             };
             let message: Vec<u8> = unread.drain(..whole).collect();
-            self.talk(place, |phone| phone.receive(now, from, true, &message));
+            self.talk(index, |phone| phone.receive(now, from, true, &message));
         }
     }
 
@@ -343,11 +343,11 @@ impl World {
             return;
         }
         match (near.actor, near.stream) {
-            (Some(Actor::Node(place)), Some(stream)) => {
-                self.input(place, Input::Closed { stream });
+            (Some(Actor::Node(index)), Some(stream)) => {
+                self.input(index, Input::Closed { stream });
             }
-            (Some(Actor::Phone(place)), _) => {
-                self.talkers[place].unread.remove(&id);
+            (Some(Actor::Phone(index)), _) => {
+                self.talkers[index].unread.remove(&id);
                 let now = self.now;
                 // Where another one leads there by now, what it carries is not lost;
                 // what this one carried has its timers.
@@ -357,7 +357,7 @@ impl World {
                     !conn.gone[0] && end.actor == near.actor && other.addr == far
                 });
                 if !is_replaced {
-                    self.talk(place, |phone| phone.closed(now, far, refused));
+                    self.talk(index, |phone| phone.closed(now, far, refused));
                 }
             }
             (Some(Actor::Foreign), _) => self.foreign_loses(id, far, refused),

@@ -23,26 +23,26 @@ impl World {
         }
         for local in self.nodes[first].locals.clone() {
             let own = local.addr.port().checked_sub(UPSTREAM);
-            let place = own.map_or(first, |own| shard_set[usize::from(own)]);
-            self.by_addr.insert(local.addr, Actor::Node(place));
+            let index = own.map_or(first, |own| shard_set[usize::from(own)]);
+            self.by_addr.insert(local.addr, Actor::Node(index));
         }
-        for place in &shard_set {
-            self.nodes[*place].shard_set.clone_from(&shard_set);
+        for index in &shard_set {
+            self.nodes[*index].shard_set.clone_from(&shard_set);
         }
     }
 
     /// Starts all shards of a node with an empty memory.
-    pub(super) fn start(&mut self, place: usize) {
+    pub(super) fn start(&mut self, index: usize) {
         let seed = self.dice.seed4();
-        let shard_set = self.nodes[place].shard_set.clone();
-        for (own, place) in shard_set.into_iter().enumerate() {
-            self.start_shard(place, u8::try_from(own).unwrap(), seed);
+        let shard_set = self.nodes[index].shard_set.clone();
+        for (own, index) in shard_set.into_iter().enumerate() {
+            self.start_shard(index, u8::try_from(own).unwrap(), seed);
         }
     }
 
-    fn start_shard(&mut self, place: usize, own: u8, all: [u64; 4]) {
+    fn start_shard(&mut self, index: usize, own: u8, all: [u64; 4]) {
         let seed = if own == 0 { all } else { self.dice.seed4() };
-        let node = &mut self.nodes[place];
+        let node = &mut self.nodes[index];
         node.life += 1;
         node.silent = false;
         let setup = Setup {
@@ -64,20 +64,20 @@ impl World {
             let rows: Vec<_> = self.store.clone().into_iter().collect();
             for (key, value) in rows {
                 let (key, value) = (&key[..], &value[..]);
-                self.input(place, Input::Restored { key, value });
+                self.input(index, Input::Restored { key, value });
             }
         }
-        self.arm(place);
+        self.arm(index);
     }
 
     /// Who gets what goes from one address to the other: of several shards the
     /// one that the kernel's hash falls to, but for a socket of its own.
     pub(super) fn receiver(&self, from: SocketAddr, to: SocketAddr) -> Option<Actor> {
         let actor = self.actor(to)?;
-        let Actor::Node(place) = actor else {
+        let Actor::Node(index) = actor else {
             return Some(actor);
         };
-        let shard_set = &self.nodes[place].shard_set;
+        let shard_set = &self.nodes[index].shard_set;
         if to.port() >= UPSTREAM || shard_set.len() == 1 {
             return Some(actor);
         }

@@ -22,7 +22,7 @@ fn over_tcp() -> World {
 fn a_redirect_of_a_phone_opens_no_port_of_an_edge() {
     // Seen: the home follows what names a token and an edge, at whatever port.
     let victims = ["127.0.0.12:6379", "203.0.113.66:6379", "127.0.0.2:6379"];
-    for (place, transport) in [
+    for (index, transport) in [
         ("12", ";transport=tcp"),
         ("12", ""),
         ("13", ";transport=tcp"),
@@ -46,7 +46,7 @@ fn a_redirect_of_a_phone_opens_no_port_of_an_edge() {
             let at_edge = at_edge.unwrap().clone();
             let route = Phone::values(&at_edge.text, "Route").remove(0);
             let token = route["<sip:".len()..].split('@').next().unwrap();
-            let ip = strangers.map_or_else(|| format!("127.0.0.{place}"), str::to_owned);
+            let ip = strangers.map_or_else(|| format!("127.0.0.{index}"), str::to_owned);
             let contact = format!("<sip:{token}@edge.example.com:6379;lr;maddr={ip}{transport}>");
             world.forget();
             joe.redirect(&mut world, &at_edge.to.to_string(), &rings, &contact);

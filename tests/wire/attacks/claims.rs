@@ -170,7 +170,7 @@ fn a_to_tag_and_a_priority_promote_nothing() {
     let (mut of_help, mut of_others) = (0, 0);
     for n in 0..200 {
         of_help += refusals(&mut world, &eve(), 1, |_| help(n)).0;
-        of_others += refusals(&mut world, &eve(), 4, |place| tagged(4 * n + place)).0;
+        of_others += refusals(&mut world, &eve(), 4, |index| tagged(4 * n + index)).0;
     }
     assert_eq!(of_help, 0);
     assert!(of_others > 200, "{of_others}");

@@ -426,13 +426,13 @@ fn vias(world: &mut World, round: u32) {
 }
 
 fn silence(world: &mut World, round: u32) {
-    for (place, from) in (0..).zip(MOB) {
+    for (index, from) in (0..).zip(MOB) {
         let member = Phone::foreign("mob", from);
         for number in 0..60 {
-            let number = 10_000 * round + 1_000 * place + number;
+            let number = 10_000 * round + 1_000 * index + number;
             member.send(
                 world,
-                EDGES[place as usize],
+                EDGES[index as usize],
                 &member.request("MESSAGE", "sip:bob@example.com", number, "", ""),
             );
         }

@@ -214,7 +214,7 @@ fn flows_of_one_instance_stand_side_by_side() {
 fn every_spelling_of_an_address_is_one() {
     // C-17, RFC 3261 §10.3-5
     let mut world = lab();
-    for (place, to) in [
+    for (index, to) in [
         "sip:joe@example.com",
         "sips:joe@EXAMPLE.com",
         "sip:%6aoe@example.com;x=y",
@@ -224,12 +224,12 @@ fn every_spelling_of_an_address_is_one() {
     .enumerate()
     {
         let mut joe = Register::new("joe", JOE);
-        joe.lines = format!("Contact: <sip:{place}@h>\n");
-        joe.call_id = ["a", "b", "c", "d"][place];
+        joe.lines = format!("Contact: <sip:{index}@h>\n");
+        joe.call_id = ["a", "b", "c", "d"][index];
         let text = |cseq: u32, credentials: &str| {
             format!(
-                "REGISTER sip:EXAMPLE.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};branch=z9hG4bK{place}{cseq}\n\
-                 From: <sip:joe@example.com>;tag=f\nTo: <{to}>\nCall-ID: {place}\nCSeq: {cseq} REGISTER\n{}{credentials}\n",
+                "REGISTER sip:EXAMPLE.com SIP/2.0\nVia: SIP/2.0/UDP {JOE};branch=z9hG4bK{index}{cseq}\n\
+                 From: <sip:joe@example.com>;tag=f\nTo: <{to}>\nCall-ID: {index}\nCSeq: {cseq} REGISTER\n{}{credentials}\n",
                 joe.lines
             )
         };
@@ -237,7 +237,7 @@ fn every_spelling_of_an_address_is_one() {
         let challenge = world.receive(JOE).text;
         world.send(JOE, EDGES[0], &text(2, &authorization("joe", &challenge)));
         let ok = world.receive(JOE).text;
-        assert_eq!(Phone::values(&ok, "Contact").len(), place + 1, "{to}: {ok}");
+        assert_eq!(Phone::values(&ok, "Contact").len(), index + 1, "{to}: {ok}");
     }
     assert_eq!(world.gauge(HOME, "registered"), 1);
 }

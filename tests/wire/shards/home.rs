@@ -24,7 +24,7 @@ fn contacts(world: &World) -> BTreeSet<String> {
         .values()
         .flat_map(|row| {
             let text = String::from_utf8_lossy(row).into_owned();
-            let at = |(place, _): (usize, &str)| text[place..].chars().take(18).collect::<String>();
+            let at = |(index, _): (usize, &str)| text[index..].chars().take(18).collect::<String>();
             text.match_indices("127.0.0.1:50")
                 .map(at)
                 .collect::<Vec<_>>()

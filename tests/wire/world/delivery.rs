@@ -18,40 +18,40 @@ use super::{Event, Seen, World};
 impl World {
     pub(super) fn settle(&mut self) {
         while let Some(event) = self.wire.pop_front() {
-            if event.place(self).is_some_and(|place| self.is_frozen(place)) {
+            if event.index(self).is_some_and(|index| self.is_frozen(index)) {
                 self.held.push_back(event);
                 continue;
             }
             match event {
                 Event::Datagram(seen) => self.datagram(seen),
                 Event::Stream(end, seen) => self.stream(end, seen),
-                Event::Connected(End::Node { place, stream, .. }, identities) => {
+                Event::Connected(End::Node { index, stream, .. }, identities) => {
                     let identities = &identities;
-                    self.input(place, Input::Connected { stream, identities });
+                    self.input(index, Input::Connected { stream, identities });
                 }
-                Event::Closed(End::Node { place, stream, .. }) => {
-                    self.input(place, Input::Closed { stream });
+                Event::Closed(End::Node { index, stream, .. }) => {
+                    self.input(index, Input::Closed { stream });
                 }
-                Event::Resolved(place, name, records) => {
-                    self.input(place, Input::Resolved { name, records });
+                Event::Resolved(index, name, records) => {
+                    self.input(index, Input::Resolved { name, records });
                 }
-                Event::Handoff(place, from, handoff) => {
-                    self.input(place, Input::Handoff { from, handoff });
+                Event::Handoff(index, from, handoff) => {
+                    self.input(index, Input::Handoff { from, handoff });
                 }
                 Event::Connected(End::Test { .. }, _) | Event::Closed(End::Test { .. }) => {}
             }
         }
     }
 
-    pub(super) fn input(&mut self, place: usize, input: Input<'_>) {
-        let (shard, now) = (&mut self.shards[place], self.now);
+    pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
+        let (shard, now) = (&mut self.shards[index], self.now);
         let mut input = Some(input);
         (self.around)(&mut || {
             if let Some(input) = input.take() {
                 shard.handle(now, input);
             }
         });
-        self.collect(place);
+        self.collect(index);
     }
 
     fn is_lost(&mut self, seen: &Seen) -> bool {
@@ -79,13 +79,13 @@ impl World {
             self.inbox.push_back(seen);
             return;
         }
-        let (place, socket) = self.socket(seen.from, seen.to);
+        let (index, socket) = self.socket(seen.from, seen.to);
         let input = Input::Datagram {
             socket,
             peer: seen.from,
             bytes: &seen.bytes,
         };
-        self.input(place, input);
+        self.input(index, input);
     }
 
     /// Answers a STUN question for an element that the test plays.
@@ -102,13 +102,13 @@ impl World {
     /// Port unreachable, to the sender of what was lost.
     fn report(&mut self, lost: &Seen) {
         if self.icmp && self.nodes.contains_key(&lost.from) {
-            let (place, socket) = self.socket(lost.to, lost.from);
+            let (index, socket) = self.socket(lost.to, lost.from);
             let input = Input::Unreachable {
                 socket,
                 peer: lost.to,
                 quoted: &lost.bytes,
             };
-            self.input(place, input);
+            self.input(index, input);
         }
     }
 
@@ -117,9 +117,9 @@ impl World {
             return;
         }
         match end {
-            End::Node { place, stream, .. } => {
+            End::Node { index, stream, .. } => {
                 let bytes = &seen.bytes;
-                self.input(place, Input::Stream { stream, bytes });
+                self.input(index, Input::Stream { stream, bytes });
             }
             End::Test { .. } => self.inbox.push_back(seen),
         }
@@ -127,35 +127,35 @@ impl World {
 
     /// Where a datagram of `from` comes in that goes to `addr`.
     pub(super) fn socket(&self, from: SocketAddr, addr: SocketAddr) -> (usize, SocketId) {
-        let place = self.place(from, addr);
+        let index = self.index(from, addr);
         let is_it = |local: &Local| local.addr == addr && local.transport == Transport::Udp;
-        let socket = self.locals[place].iter().position(is_it).unwrap();
-        (place, SocketId(u16::try_from(socket).unwrap()))
+        let socket = self.locals[index].iter().position(is_it).unwrap();
+        (index, SocketId(u16::try_from(socket).unwrap()))
     }
 
-    fn collect(&mut self, place: usize) {
+    fn collect(&mut self, index: usize) {
         let around = self.around;
         loop {
-            let shard = &mut self.shards[place];
+            let shard = &mut self.shards[index];
             let mut output = None;
             around(&mut || output = shard.poll());
             match &output {
-                Some(Output::Transmit { flow, bytes }) => self.transmit(place, *flow, bytes),
+                Some(Output::Transmit { flow, bytes }) => self.transmit(index, *flow, bytes),
                 Some(Output::Connect {
                     stream,
                     peer,
                     from,
                     tls,
                 }) => {
-                    self.dial(place, *stream, (*from, *peer), tls.as_deref());
+                    self.dial(index, *stream, (*from, *peer), tls.as_deref());
                 }
                 Some(Output::Close { stream }) => {
-                    if let Some(end) = self.cables.of(place, *stream) {
+                    if let Some(end) = self.cables.of(index, *stream) {
                         self.hang_up(end);
                     }
                 }
-                Some(Output::Store { key, value }) if self.is_edge(place) => {
-                    self.keep_flow(place, key, value.as_deref());
+                Some(Output::Store { key, value }) if self.is_edge(index) => {
+                    self.keep_flow(index, key, value.as_deref());
                 }
                 Some(Output::Store { key, value }) => {
                     match value {
@@ -167,25 +167,25 @@ impl World {
                     self.names.asked.push(question.name.to_string());
                     if self.names.answers == Answers::Held {
                         let question = (**question).clone();
-                        self.names.held.push((place, *name, question));
+                        self.names.held.push((index, *name, question));
                     } else {
                         let records = self.names.records(question);
-                        self.wire.push_back(Event::Resolved(place, *name, records));
+                        self.wire.push_back(Event::Resolved(index, *name, records));
                     }
                 }
                 Some(Output::Event(event)) => {
-                    let who = self.locals[place][0].addr;
+                    let who = self.locals[index][0].addr;
                     self.events.push((who, (**event).clone()));
                 }
                 Some(Output::Notice(notice)) => {
-                    let who = self.locals[place][0].addr;
+                    let who = self.locals[index][0].addr;
                     self.notices.push((who, *notice));
                 }
                 Some(Output::Handoff { to, handoff }) => {
                     // A full ring drops the newest.
-                    if !self.full.contains(&self.locals[place][0].addr.ip()) {
-                        let ShardSet { own, .. } = self.teams[place];
-                        let to = place - usize::from(own) + usize::from(*to);
+                    if !self.full.contains(&self.locals[index][0].addr.ip()) {
+                        let ShardSet { own, .. } = self.teams[index];
+                        let to = index - usize::from(own) + usize::from(*to);
                         let event = Event::Handoff(to, own, handoff.clone());
                         self.wire.push_back(event);
                     }
@@ -196,10 +196,10 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, place: usize, flow: Flow, bytes: &[u8]) {
+    fn transmit(&mut self, index: usize, flow: Flow, bytes: &[u8]) {
         let event = match flow {
             Flow::Udp { socket, peer } => {
-                let mut from = self.locals[place][usize::from(socket.0)].addr;
+                let mut from = self.locals[index][usize::from(socket.0)].addr;
                 let mut translated = self.translated.iter();
                 if let Some((_, outside)) = translated.find(|(inside, _)| *inside == from.ip())
                     && !self.nodes.contains_key(&peer)
@@ -210,7 +210,7 @@ impl World {
             }
             Flow::Stream(stream) => {
                 // What was written to a connection that is gone is gone.
-                let Some(end) = self.cables.of(place, stream) else {
+                let Some(end) = self.cables.of(index, stream) else {
                     return;
                 };
                 let other = end.across();
@@ -223,14 +223,14 @@ impl World {
 
     fn dial(
         &mut self,
-        place: usize,
+        index: usize,
         stream: StreamId,
         (local, peer): (Option<IpAddr>, SocketAddr),
         tls: Option<&str>,
     ) {
-        let node = self.locals[place][0].addr;
+        let node = self.locals[index][0].addr;
         let from = local.map_or(node, |ip| SocketAddr::new(ip, node.port()));
-        let caller = End::node(place, stream, from);
+        let caller = End::node(index, stream, from);
         if !self.cables.listens(peer) || self.dead.contains(&peer.ip()) {
             self.wire.push_back(Event::Closed(caller));
             return;
@@ -245,15 +245,15 @@ impl World {
         }
         let called = match self.nodes.get(&peer) {
             Some(_) => {
-                let place = self.place(from, peer);
+                let index = self.index(from, peer);
                 let accepted = Accepted {
                     transport: speaks(peer),
                     peer: self.core_port(from),
                     core_side: false,
                     identities: &ours,
                 };
-                let stream = self.shards[place].accept(self.now, &accepted).unwrap();
-                End::node(place, stream, peer)
+                let stream = self.shards[index].accept(self.now, &accepted).unwrap();
+                End::node(index, stream, peer)
             }
             None => End::test(peer),
         };

@@ -10,8 +10,8 @@ impl World {
     pub(crate) fn late(&mut self, addr: &str, late: Duration, turns: usize) {
         for _ in 0..turns {
             self.pass(Duration::from_millis(10));
-            for place in self.places(addr) {
-                self.shards[place].late(self.now, late);
+            for index in self.places(addr) {
+                self.shards[index].late(self.now, late);
             }
         }
     }

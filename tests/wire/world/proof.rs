@@ -34,13 +34,13 @@ impl World {
             addr,
             core_side: false,
         };
-        let place = self.place(addr, to);
-        self.shards[place].admit_connection(self.now, &end)
+        let index = self.index(addr, to);
+        self.shards[index].admit_connection(self.now, &end)
     }
 
     fn knock_at(&mut self, from: &str, to: &str, core_side: bool) -> bool {
         let (from, to): (SocketAddr, _) = (from.parse().unwrap(), to.parse().unwrap());
-        let place = self.place(from, to);
+        let index = self.index(from, to);
         let identities = self.proven.get(&from).cloned().unwrap_or_default();
         let transport = speaks(to);
         let accepted = Accepted {
@@ -53,7 +53,7 @@ impl World {
                 &[]
             },
         };
-        let shard = &mut self.shards[place];
+        let shard = &mut self.shards[index];
         if !shard.admit_connection(self.now, &accepted.end()) {
             return false;
         }
@@ -65,16 +65,16 @@ impl World {
             return false;
         };
         self.cables
-            .join(End::test(from), End::node(place, stream, to));
+            .join(End::test(from), End::node(index, stream, to));
         true
     }
 
     /// The DNS answers what it has held back.
     pub(crate) fn answer_names(&mut self, answers: Answers) {
         self.names.answers = answers;
-        for (place, name, question) in std::mem::take(&mut self.names.held) {
+        for (index, name, question) in std::mem::take(&mut self.names.held) {
             let records = self.names.records(&question);
-            self.wire.push_back(Event::Resolved(place, name, records));
+            self.wire.push_back(Event::Resolved(index, name, records));
         }
         self.settle();
     }
@@ -82,7 +82,7 @@ impl World {
     /// The domains that whoever lives at an address has a certificate for.
     pub(super) fn identities(&self, addr: SocketAddr) -> Vec<Box<str>> {
         match self.nodes.get(&addr) {
-            Some(&(place, _)) => vec![self.kinds[place].domain().into()],
+            Some(&(index, _)) => vec![self.kinds[index].domain().into()],
             None => self.proven.get(&addr).cloned().unwrap_or_default(),
         }
     }

@@ -13,7 +13,7 @@ impl World {
     }
 
     /// The shard of the node at `to` that a flow from `from` comes to.
-    pub(super) fn place(&self, from: SocketAddr, to: SocketAddr) -> usize {
+    pub(super) fn index(&self, from: SocketAddr, to: SocketAddr) -> usize {
         let (first, count) = self.nodes[&to];
         let chosen = self.steered.get(&from).copied();
         first + chosen.unwrap_or_else(|| usize::from(from.port())) % count

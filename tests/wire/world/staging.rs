@@ -112,10 +112,10 @@ impl World {
         let mut told = settings::home();
         home(&mut told);
         world.add(&[(HOME, false)], Kind::Home(told));
-        for (place, addr) in EDGES.iter().enumerate() {
+        for (index, addr) in EDGES.iter().enumerate() {
             let upstream = format!("{}:40000", addr.trim_end_matches(":5060"));
-            let mut told = settings::edge(place, tokens);
-            edge(place, &mut told);
+            let mut told = settings::edge(index, tokens);
+            edge(index, &mut told);
             world.add(&[(addr, false), (&upstream, true)], Kind::Edge(told));
         }
         world
@@ -188,15 +188,15 @@ impl World {
 
     /// Gives each shard of a node buffers of so many bytes and no more.
     pub(crate) fn shrink(&mut self, addr: &str, bytes: usize) {
-        for place in self.places(addr) {
-            self.shards[place].set_buffer_bytes(bytes);
+        for index in self.places(addr) {
+            self.shards[index].set_buffer_bytes(bytes);
         }
     }
 
     /// Tells an agent what to do, and lets everything settle.
     pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
-        let place = self.places(addr).start;
-        self.input(place, Input::Command(command));
+        let index = self.places(addr).start;
+        self.input(index, Input::Command(command));
         self.settle();
     }
 
@@ -270,18 +270,18 @@ impl World {
         }
     }
 
-    fn start(&self, place: usize, run: u64) -> Shard {
-        let seed = (u64::try_from(place).unwrap() + 1) * run;
-        let role = match self.kinds[place].clone() {
+    fn start(&self, index: usize, run: u64) -> Shard {
+        let seed = (u64::try_from(index).unwrap() + 1) * run;
+        let role = match self.kinds[index].clone() {
             Kind::Home(settings) => Role::Home(settings, settings::subscribers()),
             Kind::Edge(settings) => Role::Edge(settings),
             Kind::Agent(settings) => Role::Agent(settings),
         };
-        let shard_set = self.teams[place];
+        let shard_set = self.teams[index];
         let node = seed - u64::from(shard_set.own) * run;
         let words = |seed: u64| [seed, seed * 7, seed * 13, seed * 29];
         let setup = Setup {
-            locals: self.locals[place].clone(),
+            locals: self.locals[index].clone(),
             role,
             seed: words(seed),
             shard_set: ShardSet {
@@ -297,9 +297,9 @@ impl World {
     pub(crate) fn subscribe(&mut self, addr: &str, old: &Subscribers, text: &str) {
         let list = Arc::new(Subscribers::parse(text).unwrap());
         let revoked = old.revoked_by(&list);
-        for place in self.places(addr) {
+        for index in self.places(addr) {
             let (list, revoked) = (Arc::clone(&list), Arc::clone(&revoked));
-            self.input(place, Input::Subscribers { list, revoked });
+            self.input(index, Input::Subscribers { list, revoked });
         }
         self.settle();
     }
@@ -310,13 +310,13 @@ impl World {
         let (first, count) = self.nodes[&addr];
         self.dead.retain(|dead| *dead != addr.ip());
         self.restarts += 1;
-        for place in first..first + count {
+        for index in first..first + count {
             // The kernel ends the connections of a process that ends.
-            for joined in self.cables.all_of(place) {
+            for joined in self.cables.all_of(index) {
                 self.hang_up(joined);
             }
-            let mut shard = self.start(place, 1_000 * self.restarts);
-            match self.kinds[place] {
+            let mut shard = self.start(index, 1_000 * self.restarts);
+            match self.kinds[index] {
                 Kind::Home(_) => {
                     for (key, value) in &self.store {
                         shard.handle(self.now, Input::Restored { key, value });
@@ -330,7 +330,7 @@ impl World {
                 }
                 Kind::Agent(_) => {}
             }
-            self.shards[place] = shard;
+            self.shards[index] = shard;
         }
         // In the file nobody of this run has written yet.
         for ((ip, _), (_, shard)) in &mut self.flows {
@@ -338,19 +338,19 @@ impl World {
                 *shard = u8::MAX;
             }
         }
-        for place in first..first + count {
-            self.input(place, Input::Tick);
+        for index in first..first + count {
+            self.input(index, Input::Tick);
         }
         self.settle();
     }
 
-    pub(super) fn is_edge(&self, place: usize) -> bool {
-        matches!(self.kinds[place], Kind::Edge(_))
+    pub(super) fn is_edge(&self, index: usize) -> bool {
+        matches!(self.kinds[index], Kind::Edge(_))
     }
 
     /// As the table of flows of an edge takes a row, or takes it out.
-    pub(super) fn keep_flow(&mut self, place: usize, key: &[u8], value: Option<&[u8]>) {
-        let (own, ip) = (self.teams[place].own, self.locals[place][0].addr.ip());
+    pub(super) fn keep_flow(&mut self, index: usize, key: &[u8], value: Option<&[u8]>) {
+        let (own, ip) = (self.teams[index].own, self.locals[index][0].addr.ip());
         self.flow_writes += 1;
         let key = (ip, key.to_vec());
         match value {

@@ -65,7 +65,7 @@ impl World<'_> {
     pub(super) fn call_over(&mut self, call: u32, is_well: Option<()>) {
         let it = *self.call(call);
         let is_late = self.now - it.began_ms > IN_TIME_MS;
-        let place = match is_well {
+        let index = match is_well {
             Some(()) => usize::from(is_late),
             None => 2,
         };
@@ -76,9 +76,9 @@ impl World<'_> {
             _ => (CallState::Nothing, 1),
         };
         if it.state == CallState::Ending {
-            self.outcome.ended[place] += 1;
+            self.outcome.ended[index] += 1;
         } else {
-            self.outcome.begun[place] += 1;
+            self.outcome.begun[index] += 1;
         }
         let it = self.call_mut(call);
         it.attempt = it.attempt.wrapping_add(1);

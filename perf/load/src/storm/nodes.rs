@@ -28,23 +28,23 @@ impl World<'_> {
         self.edges[usize::from(edge)].push(message, is_stream)
     }
 
-    pub(super) fn turn_of_edge(&mut self, place: usize) {
-        if self.edges[place].is_idle() {
+    pub(super) fn turn_of_edge(&mut self, index: usize) {
+        if self.edges[index].is_idle() {
             return;
         }
-        self.edges[place].begin();
-        while let Some(message) = self.edges[place].next(self.now) {
-            let price = self.at_edge(place, message);
-            self.edges[place].spend(price);
+        self.edges[index].begin();
+        while let Some(message) = self.edges[index].next(self.now) {
+            let price = self.at_edge(index, message);
+            self.edges[index].spend(price);
         }
-        self.edges[place].end(self.now);
+        self.edges[index].end(self.now);
     }
 
     /// An edge reads a message; what that costs it.
-    fn at_edge(&mut self, place: usize, message: Message) -> i64 {
+    fn at_edge(&mut self, index: usize, message: Message) -> i64 {
         match message.kind {
-            Kind::Knock => return self.knock(place, message),
-            Kind::Hello => return self.greet(place, message),
+            Kind::Knock => return self.knock(index, message),
+            Kind::Hello => return self.greet(index, message),
             Kind::Asking | Kind::Proven | Kind::Call | Kind::End => {}
         }
         let class = self.class_at_edge(message);
@@ -52,12 +52,12 @@ impl World<'_> {
             return self.options.refuse;
         }
         let home = message.whose as usize / 2 % self.homes.len();
-        let asked = place * self.homes.len() + home;
-        let refused = if self.edges[place].admits(self.now, class) {
+        let asked = index * self.homes.len() + home;
+        let refused = if self.edges[index].admits(self.now, class) {
             let thinning = &mut self.towards[asked];
             (!thinning.admits(class)).then(|| thinning.loss())
         } else {
-            Some(self.edges[place].loss())
+            Some(self.edges[index].loss())
         };
         if let Some(loss) = refused {
             self.refused(message, loss);
@@ -74,8 +74,8 @@ impl World<'_> {
 
     /// A connection is accepted, or closed at once: the phone then sees a flow
     /// that failed (RFC 5626 §4.5).
-    fn knock(&mut self, place: usize, message: Message) -> i64 {
-        let edge = &mut self.edges[place];
+    fn knock(&mut self, index: usize, message: Message) -> i64 {
+        let edge = &mut self.edges[index];
         let has_room = edge.greeting < limits::HANDSHAKES_MAX;
         let has_time = self.pacing != Pacing::All || edge.admits(self.now, Class::New);
         if has_room && has_time {
@@ -93,8 +93,8 @@ impl World<'_> {
 
     /// The handshake of a connection, whose other half comes after a way to and
     /// fro with the REGISTER.
-    fn greet(&mut self, place: usize, message: Message) -> i64 {
-        let edge = &mut self.edges[place];
+    fn greet(&mut self, index: usize, message: Message) -> i64 {
+        let edge = &mut self.edges[index];
         edge.greeting = edge.greeting.saturating_sub(1);
         if !self.is_current(message) {
             // Closed by the phone meanwhile; the bytes are read all the same.
@@ -117,30 +117,30 @@ impl World<'_> {
         self.register(flow);
     }
 
-    pub(super) fn turn_of_home(&mut self, place: usize) {
-        if self.homes[place].is_idle() {
+    pub(super) fn turn_of_home(&mut self, index: usize) {
+        if self.homes[index].is_idle() {
             return;
         }
-        self.homes[place].begin();
-        while let Some(message) = self.homes[place].next(self.now) {
-            let price = self.at_home(place, message);
-            self.homes[place].spend(price);
+        self.homes[index].begin();
+        while let Some(message) = self.homes[index].next(self.now) {
+            let price = self.at_home(index, message);
+            self.homes[index].spend(price);
             // V-2: every answer says what the home wants to lose.
-            let asked = usize::from(message.edge) * self.homes.len() + place;
-            let loss = self.homes[place].loss();
+            let asked = usize::from(message.edge) * self.homes.len() + index;
+            let loss = self.homes[index].loss();
             self.towards[asked].set(loss);
         }
-        self.homes[place].end(self.now);
+        self.homes[index].end(self.now);
     }
 
-    fn at_home(&mut self, place: usize, message: Message) -> i64 {
+    fn at_home(&mut self, index: usize, message: Message) -> i64 {
         let class = match message.kind {
             Kind::Knock | Kind::Hello | Kind::Asking => Class::New,
             Kind::Proven => Class::Renewal,
             Kind::Call => Class::Call,
             Kind::End => Class::Standing,
         };
-        if !self.homes[place].admits(self.now, class) {
+        if !self.homes[index].admits(self.now, class) {
             // The edge makes a 500 with a short Retry-After of it (P-24).
             self.refused(message, 0);
             return self.options.refuse;

@@ -135,7 +135,7 @@ impl<'a> World<'a> {
                     break other;
                 }
             };
-            for (place, edge) in [primary, backup].into_iter().enumerate() {
+            for (index, edge) in [primary, backup].into_iter().enumerate() {
                 self.flows.push(Flow {
                     edge: u8::try_from(edge).unwrap_or_default(),
                     is_up: true,
@@ -149,7 +149,7 @@ impl<'a> World<'a> {
                 });
                 // They have been there for long: somewhere in their hour.
                 let due = self.below(renewal_ms(limits::EXPIRES_DEFAULT_S));
-                let flow = phone * 2 + u32::try_from(place).unwrap_or_default();
+                let flow = phone * 2 + u32::try_from(index).unwrap_or_default();
                 self.at(due, Due::Flow, flow, 0);
             }
         }
@@ -180,11 +180,11 @@ impl<'a> World<'a> {
                 self.agenda.pop();
                 self.happen(what, whose, attempt);
             }
-            for place in 0..self.edges.len() {
-                self.turn_of_edge(place);
+            for index in 0..self.edges.len() {
+                self.turn_of_edge(index);
             }
-            for place in 0..self.homes.len() {
-                self.turn_of_home(place);
+            for index in 0..self.homes.len() {
+                self.turn_of_home(index);
             }
             self.now += TURN_MS;
             if self.now.is_multiple_of(1_000) {

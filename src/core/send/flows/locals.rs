@@ -276,13 +276,13 @@ impl Flows {
                 && local.addr.is_ipv6() == addr.is_ipv6()
                 && (may_leave || !is_core)
         };
-        let place = |owner: Option<u8>| {
+        let socket_of = |owner: Option<u8>| {
             let locals = self.locals.iter().zip(&self.are_core);
             let mut locals = locals.zip(&self.owners);
             locals.position(|((local, is_core), whose)| fits(local, *is_core) && *whose == owner)
         };
-        let place = place(Some(self.shard_set.own)).or_else(|| place(None))?;
-        u16::try_from(place).ok().map(SocketId)
+        let socket_of = socket_of(Some(self.shard_set.own)).or_else(|| socket_of(None))?;
+        u16::try_from(socket_of).ok().map(SocketId)
     }
 
     /// Whether keep-alives on the flow are ours to send: on a connection that we

@@ -1,4 +1,4 @@
-//! The first rows of all places, each where its fingerprint says.
+//! The first rows of all chains, each where its fingerprint says.
 //!
 //! A hash table whose entries are the rows themselves, in segments of bounded
 //! size: the top bits of a fingerprint name the segment by way of a directory,
@@ -118,7 +118,7 @@ impl Segments {
         Some((number, &self.segments[number as usize]))
     }
 
-    /// Takes in the first row of a place and returns its number. Rows that had
+    /// Takes in the first row of a chain and returns its number. Rows that had
     /// to move are in `moved`, which comes empty, also where the result is
     /// `None`: the segment is full and can be split no further.
     pub(super) fn insert(&mut self, row: Row, moved: &mut Moved) -> Option<u32> {
@@ -170,7 +170,7 @@ impl Segments {
         }
     }
 
-    /// Two empty segments in place of one; the number of the second.
+    /// Puts two empty segments where one was; the number of the second.
     fn split(&mut self, number: u32, depth: u32) -> u32 {
         if depth == self.depth {
             self.directory = self.directory.iter().flat_map(|&one| [one, one]).collect();
@@ -227,7 +227,7 @@ impl Segment {
     }
 
     fn is_full(&self) -> bool {
-        // A search for what is not there meets a free place after some fifteen at most on average.
+        // A search for what is not there meets a free slot after some fifteen at most on average.
         self.taken >= self.rows.len() - self.rows.len() * 3 / 16
     }
 
@@ -248,7 +248,7 @@ impl Segment {
         None
     }
 
-    /// Puts a row whose place is not in the segment where the search will meet
+    /// Puts a row whose chain is not in the segment where the search will meet
     /// it. There is room.
     fn insert(&mut self, row: Row) -> usize {
         let mask = self.rows.len() - 1;
@@ -266,7 +266,7 @@ impl Segment {
         let mask = self.rows.len() - 1;
         self.live -= 1;
         self.rows[at] = MARK;
-        // No search needs a mark before a free place.
+        // No search needs a mark before a free slot.
         let mut at = at;
         while self.rows[at].print == MARK.print && self.rows[(at + 1) & mask].print == EMPTY.print {
             self.rows[at] = EMPTY;
@@ -302,7 +302,7 @@ const MASK: u32 = (1 << SHIFT) - 1;
 /// Room of the first segment: a table of a few rows (one phone's) must not pay for a whole one.
 const SMALLEST: usize = 4;
 /// Bits of the fingerprint that may tell segments apart. Rows that agree in more
-/// fill their segment, and then their places take no more; with a secret key
+/// fill their segment, and then the segment takes no more; with a secret key
 /// that takes more rows than a table may have.
 const DEPTH_MAX: u32 = 20;
 
@@ -310,7 +310,7 @@ const EMPTY: Row = Row {
     print: [0, 0],
     until: Instant::ZERO,
     dialog: None,
-    place: 0,
+    scheme_port: 0,
     set: NONE,
     link: NONE,
     next: NONE,

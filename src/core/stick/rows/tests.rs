@@ -23,7 +23,7 @@ fn draft(print: Print, set: u32, link: u32) -> Draft {
     let until = Instant::from_micros(9);
     Draft {
         print,
-        place: 0,
+        scheme_port: 0,
         set,
         link,
         source: Source::Path,
@@ -66,7 +66,7 @@ fn a_chain_survives_the_loss_of_any_of_its_rows() {
             rows.insert(draft(print(7, 7), set, link), &mut links)
                 .unwrap();
         }
-        // The search begins at the same slot, the place is another.
+        // The search begins at the same slot, the chain is another.
         rows.insert(draft(print(8, 7), 9, link), &mut links)
             .unwrap();
         let row = rows.chain(print(7, 7)).find(|(_, row)| row.set == gone);
@@ -150,11 +150,11 @@ fn links_and_chains_keep_their_rows_through_everything() {
     });
     let all = [first, more[0], more[1]];
     let mut rows = Rows::new();
-    // By link what is there, the newest first: its number in the test and its place.
+    // By link what is there, the newest first: its number in the test and its user.
     let mut there: [Vec<(u32, u64)>; 3] = Default::default();
-    let of = |place: u64| print(mix(place), mix(!place));
-    let find = |rows: &Rows, (set, place): (u32, u64)| {
-        let mut chain = rows.chain(of(place));
+    let of = |user: u64| print(mix(user), mix(!user));
+    let find = |rows: &Rows, (set, user): (u32, u64)| {
+        let mut chain = rows.chain(of(user));
         chain.find(|(_, row)| row.set == set).unwrap().0
     };
     for n in 0..40_000u32 {
@@ -175,10 +175,10 @@ fn links_and_chains_keep_their_rows_through_everything() {
                 list.insert(0, again);
             }
             _ => {
-                // Four rows a place, more or less.
-                let place = (dice >> 16) % 6_000;
-                rows.insert(draft(of(place), n, link), &mut links).unwrap();
-                list.insert(0, (n, place));
+                // Four rows a user, more or less.
+                let user = (dice >> 16) % 6_000;
+                rows.insert(draft(of(user), n, link), &mut links).unwrap();
+                list.insert(0, (n, user));
             }
         }
         if n % 4_000 == 0 || n == 39_999 {

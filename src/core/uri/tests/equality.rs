@@ -11,14 +11,14 @@ fn filed(uri: &str) -> Option<Filed> {
     let mut key = Key::default();
     key.read(uri.as_bytes()).then(|| {
         let [host, user, set] = [key.host(), key.user(), key.set()].map(<[u8]>::to_vec);
-        (host, user, set, key.place())
+        (host, user, set, key.scheme_port())
     })
 }
 
 /// Whether keys call two URIs equal; `None` where one of them has no key.
 fn by_key(a: &str, b: &str) -> Option<bool> {
-    let ((host, user, set, place), theirs) = (filed(a)?, filed(b)?);
-    let same = (host, user, place) == (theirs.0, theirs.1, theirs.3);
+    let ((host, user, set, scheme_port), theirs) = (filed(a)?, filed(b)?);
+    let same = (host, user, scheme_port) == (theirs.0, theirs.1, theirs.3);
     Some(same && sets_equal(&set, &theirs.2))
 }
 
@@ -223,8 +223,8 @@ type Pieces = [&'static str; 8];
 
 const PLACES: usize = 8;
 
-fn piece(chance: &mut Chance, place: usize) -> &'static str {
-    match place {
+fn piece(chance: &mut Chance, scheme_port: usize) -> &'static str {
+    match scheme_port {
         0 => chance.pick(&SCHEMES),
         1 => chance.pick(&USERS),
         2 => chance.pick(&HOSTS),
@@ -248,15 +248,15 @@ fn random_uris_are_equal_where_the_text_of_the_rfc_says_so() {
         let parent = recent.get(chance.below(recent.len() + 1));
         let mut pieces = match parent {
             Some((pieces, _)) => *pieces,
-            None => std::array::from_fn(|place| piece(&mut chance, place)),
+            None => std::array::from_fn(|scheme_port| piece(&mut chance, scheme_port)),
         };
         for _ in 0..chance.below(4) {
-            let place = chance.below(PLACES);
-            pieces[place] = piece(&mut chance, place);
+            let scheme_port = chance.below(PLACES);
+            pieces[scheme_port] = piece(&mut chance, scheme_port);
         }
         // Their order is nothing to the URI.
-        let place = 4 + chance.below(3);
-        pieces.swap(4, place);
+        let scheme_port = 4 + chance.below(3);
+        pieces.swap(4, scheme_port);
         let text = pieces.concat();
         let (uri, key) = (naive::Uri::read(&text), filed(&text));
         assert_eq!(uri.is_some(), key.is_some(), "{text}");

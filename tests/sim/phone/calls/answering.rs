@@ -19,15 +19,15 @@ impl Phone {
     ) {
         let Some(via) = text.via() else { return };
         let key = Self::key(&via, text.method());
-        let place = self.servers.iter().position(|server| server.key == key);
+        let index = self.servers.iter().position(|server| server.key == key);
         if text.method() == "ACK" {
-            if let Some(place) = place {
-                self.servers[place].refusal = None;
+            if let Some(index) = index {
+                self.servers[index].refusal = None;
             }
             return self.acked(now, text);
         }
-        if let Some(place) = place {
-            let server = &self.servers[place];
+        if let Some(index) = index {
+            let server = &self.servers[index];
             if let Some(bytes) = server.last.clone() {
                 self.out.push(Sent {
                     tcp,
