@@ -6,23 +6,26 @@
 //! It is not a phone: there is no media, and an answer's SDP says so. It is
 //! not fast either: what it does once in a while it does with plain vectors.
 //!
-//! Whoever waits for something holds its number: a registration the number of
-//! its request and of its timers, a call likewise. A number that nobody holds
-//! any more means nothing, so nothing ever has to be called off.
+//! Requests and timers have numbers, and whoever waits for one holds its number: a
+//! registration those of its request and of its timers, a call likewise. A timer whose
+//! number nobody holds any more does nothing, so no timer ever has to be cancelled.
 //!
 //! RFC 3261 §8, §10, §12 to §15; RFC 5626 §4; RFC 3608; RFC 7616.
 
 mod answering;
 mod call;
 mod calling;
+mod client;
 mod compose;
 mod credentials;
 mod dialog;
 mod keepalive;
 mod redirect;
 mod register;
+mod registration;
 mod renewing;
 mod request;
+mod retrying;
 mod route;
 mod sdp;
 
@@ -40,7 +43,7 @@ use crate::txn::ResponseAction;
 
 use call::Call;
 use credentials::Credentials;
-use register::Registration;
+use registration::Registration;
 use request::{ClientRequest, Failure};
 
 /// What a user agent is told.
@@ -144,7 +147,7 @@ impl Agent {
     /// Does as it is told.
     pub fn command(&mut self, step: &mut Step<'_>, command: Command) {
         match command {
-            Command::Register => self.begin(step),
+            Command::Register => self.start_registering(step),
             Command::Call(uri) => self.call(step, &uri),
             Command::Renew => self.renew(step),
             Command::Hangup => self.hang_up(step),
@@ -175,7 +178,7 @@ impl Agent {
     /// No final answer came in time (Timer B or F).
     pub fn timed_out(&mut self, step: &mut Step<'_>, owner: Owner) {
         if let Owner::Agent(number) = owner
-            && let Some(outgoing) = self.take_request(number)
+            && let Some(outgoing) = self.remove_request(number)
         {
             step.net.counters.timeouts += 1;
             self.failed(step, outgoing, Failure::silence());
@@ -188,7 +191,7 @@ impl Agent {
             return self.register(step, index);
         }
         if number == self.patience {
-            return self.be_ready(step.net);
+            return self.announce_ready(step.net);
         }
         if let Some(index) = self
             .registrations
@@ -200,10 +203,10 @@ impl Agent {
         if let Some(outgoing) = self
             .requests
             .iter_mut()
-            .find(|outgoing| outgoing.suspicion == number)
+            .find(|outgoing| outgoing.silence_timer == number)
         {
-            outgoing.suspicion = 0;
-            if let Some(why) = outgoing.outlives {
+            outgoing.silence_timer = 0;
+            if let Some(why) = outgoing.orphaned {
                 let number = outgoing.number;
                 return self.give_up(step, number, why);
             }
@@ -235,12 +238,12 @@ impl Agent {
         for index in 0..self.registrations.len() {
             let registration = &self.registrations[index];
             if registration.flow == Some(flow) && registration.until.is_some() {
-                self.lose(step, index, why);
+                self.lose_flow(step, index, why);
             }
         }
         let waiting = self.requests.iter();
         let waiting =
-            waiting.filter(|outgoing| outgoing.flow == Some(flow) && outgoing.outlives.is_none());
+            waiting.filter(|outgoing| outgoing.flow == Some(flow) && outgoing.orphaned.is_none());
         let waiting: Vec<u32> = waiting.map(|outgoing| outgoing.number).collect();
         for number in waiting {
             self.give_up(step, number, why);
@@ -256,8 +259,8 @@ impl Agent {
             let rings = outgoing.heard && outgoing.method == "INVITE";
             if outgoing.flow == Some(flow) && rings && !flow.is_reliable() {
                 let alarm = self.alarm(step.net, step.now + limits::T1_64);
-                self.requests[index].outlives = Some(why);
-                self.requests[index].suspicion = alarm;
+                self.requests[index].orphaned = Some(why);
+                self.requests[index].silence_timer = alarm;
             }
         }
         self.flow_lost(step, flow, why);
@@ -265,7 +268,7 @@ impl Agent {
 
     /// A request is over because its flow is.
     fn give_up(&mut self, step: &mut Step<'_>, number: u32, why: &'static str) {
-        let Some(outgoing) = self.take_request(number) else {
+        let Some(outgoing) = self.remove_request(number) else {
             return;
         };
         if let Some(client) = outgoing.client {
@@ -308,8 +311,8 @@ fn tell(net: &mut Net, event: Event) {
     net.outbox.push_back(Output::Event(Box::new(event)));
 }
 
-/// A number from `low` to `high`, by chance.
-fn between(net: &mut Net, low: u64, high: u64) -> u64 {
+/// A random number from `low` to `high`.
+fn random_between(net: &mut Net, low: u64, high: u64) -> u64 {
     low + net.secrets.chance() % (high.saturating_sub(low) + 1)
 }
 

@@ -89,7 +89,7 @@ impl Agent {
         respond(step, server, 180, ringing);
         let incoming = Incoming {
             server,
-            ok: self.ok(step.net, request, lines),
+            ok: self.ok_with_sdp(step.net, request, lines),
             busy: step.net.answer(request, 486, "Busy Here", b""),
             cancelled: step.net.answer(request, 487, "Request Terminated", b""),
             alarm: self.alarm(step.net, step.now + after),
@@ -146,7 +146,7 @@ impl Agent {
         lines.extend_from_slice(ALLOW.as_bytes());
     }
 
-    fn ok(&self, net: &mut Net, request: &Request<'_>, mut lines: Vec<u8>) -> Buf {
+    fn ok_with_sdp(&self, net: &mut Net, request: &Request<'_>, mut lines: Vec<u8>) -> Buf {
         let mut body = Vec::new();
         if let Some((_, addr)) = net.flows.reached_at(request.ingress.flow) {
             let offered = request.message.body().of(request.bytes);
@@ -189,7 +189,7 @@ impl Agent {
         };
         let mut lines = Vec::new();
         self.dialog_lines(step.net, request, &mut lines);
-        let ok = self.ok(step.net, request, lines);
+        let ok = self.ok_with_sdp(step.net, request, lines);
         self.send_ok(step, index, server, ok);
     }
 

@@ -139,8 +139,8 @@ impl Agent {
 
     /// The ACK to a 2xx: a request of its own that nobody answers (S-20).
     pub(super) fn ack(&mut self, step: &mut Step<'_>, dialog: &Dialog) -> Option<(Flow, Buf)> {
-        let outgoing = self.within(dialog, Purpose::Excess, "ACK");
-        let flow = self.sticky(step, &outgoing).ok()?;
+        let outgoing = self.request_within(dialog, Purpose::Unowned, "ACK");
+        let flow = self.sticky_flow(step, &outgoing).ok()?;
         let (transport, sent_by) = step.net.flows.reached_at(flow)?;
         // Only the branch is wanted of it.
         let client = step.net.txns.reserve(Owner::Local)?;
@@ -158,7 +158,12 @@ impl Agent {
     /// A further 2xx to an INVITE that had its final answer: the same one
     /// again, or another fork, or one of a call that is over here; those are
     /// ended at once (RFC 3261 §13.2.2.4).
-    pub(super) fn heard_late(&mut self, step: &mut Step<'_>, number: u32, response: &Response<'_>) {
+    pub(super) fn late_response(
+        &mut self,
+        step: &mut Step<'_>,
+        number: u32,
+        response: &Response<'_>,
+    ) {
         let method = response.message.cseq_method().of(response.bytes);
         if !(200..300).contains(&response.status) || method != b"INVITE" {
             return;
@@ -187,8 +192,8 @@ impl Agent {
         let mut fork = Dialog::of_answer(response.bytes, response.message, cseq);
         self.ack(step, &fork);
         fork.cseq += 1;
-        let bye = self.within(&fork, Purpose::Excess, "BYE");
-        if let Ok(flow) = self.sticky(step, &bye) {
+        let bye = self.request_within(&fork, Purpose::Unowned, "BYE");
+        if let Ok(flow) = self.sticky_flow(step, &bye) {
             self.send(step, bye, flow);
         }
     }
@@ -221,20 +226,20 @@ impl Agent {
     /// BYE.
     pub(super) fn leave(&mut self, step: &mut Step<'_>, index: usize) {
         let purpose = Purpose::Bye(self.calls[index].number);
-        let Some(outgoing) = self.next_within(index, purpose, "BYE") else {
+        let Some(outgoing) = self.next_request(index, purpose, "BYE") else {
             return;
         };
         let call = &mut self.calls[index];
         call.unacked = None;
         call.stage = Stage::Leaving;
-        match self.way(step, index, &outgoing) {
+        match self.flow_of_call(step, index, &outgoing) {
             Ok(flow) => self.send(step, outgoing, flow),
             Err(failure) => self.failed(step, outgoing, failure),
         }
     }
 
     /// The next request of a call's dialog.
-    pub(super) fn next_within(
+    pub(super) fn next_request(
         &mut self,
         index: usize,
         purpose: Purpose,
@@ -242,18 +247,18 @@ impl Agent {
     ) -> Option<ClientRequest> {
         self.calls[index].dialog.as_mut()?.cseq += 1;
         let dialog = self.calls[index].dialog.as_ref()?;
-        Some(self.within(dialog, purpose, method))
+        Some(self.request_within(dialog, purpose, method))
     }
 
     /// The flow for a request of a call, and a word when that is another one
     /// than the call's.
-    pub(super) fn way(
+    pub(super) fn flow_of_call(
         &mut self,
         step: &mut Step<'_>,
         index: usize,
         outgoing: &ClientRequest,
     ) -> Result<Flow, Failure> {
-        let flow = self.sticky(step, outgoing)?;
+        let flow = self.sticky_flow(step, outgoing)?;
         let call = &self.calls[index];
         if call.flow != Some(flow) {
             switched(step.net, call.number, flow);

@@ -1,7 +1,6 @@
 //! A dialog as one of its ends keeps it (RFC 3261 §12).
 
-use super::request::{ClientRequest, Contact, Purpose};
-use super::route::uri_of;
+use super::request::{ClientRequest, Contact, Purpose, uri_of};
 use super::{Agent, compose};
 use crate::id::Flow;
 use crate::limits;
@@ -84,7 +83,7 @@ impl Dialog {
 impl Agent {
     /// A request of the dialog, with its Route set as the next hop wants it
     /// (RFC 3261 §12.2.1.1).
-    pub(super) fn within(
+    pub(super) fn request_within(
         &self,
         dialog: &Dialog,
         purpose: Purpose,

@@ -1,55 +1,56 @@
 //! Keep-alives: STUN on UDP, CRLF on a stream (RFC 5626 §4.4; O-25, O-26), and
-//! the quick question to a flow over which a request got no answer.
+//! the quick probe of a flow over which a request got no answer.
 
 use std::net::SocketAddr;
 
-use super::register::shows_outbound;
-use super::{Agent, between};
+use super::{Agent, random_between};
 use crate::frame::stun;
 use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Net, Response, Step};
 use crate::scan::Name;
 use crate::time::Duration;
+use crate::uri::Uri;
 
-/// Where the keep-alive of a flow stands.
+/// The state of the keep-alives of a flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Keepalive {
-    /// There is none.
-    Still,
+    /// The first hop answers none.
+    Off,
     /// The next one goes out when the timer fires.
-    Resting(KeepaliveInterval, u32),
-    /// One is under way.
-    Asking(KeepaliveInterval, Question),
+    Waiting(KeepaliveInterval, u32),
+    /// One was sent, and its answer has not come.
+    Probing(KeepaliveInterval, Probe),
 }
 
-/// The pause between two keep-alives, in seconds, and where we were last seen.
+/// The pause between two keep-alives, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeepaliveInterval {
     low_s: u64,
     high_s: u64,
+    /// The address that the last STUN answer has seen us at.
     mapped: Option<SocketAddr>,
 }
 
 /// A keep-alive that waits for its answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question {
+pub(super) struct Probe {
     alarm: u32,
     transaction_id: [u8; 12],
     wait: Duration,
     /// How often it may still be sent.
-    left: u8,
-    /// The wait doubles.
-    slows: bool,
+    sends_left: u8,
+    /// The wait doubles each time; a probe that is wanted at once does not slow down.
+    backs_off: bool,
 }
 
 impl Keepalive {
     /// The timer it waits for.
     pub(super) const fn alarm(&self) -> Option<u32> {
         match self {
-            Self::Still => None,
-            Self::Resting(_, alarm) => Some(*alarm),
-            Self::Asking(_, question) => Some(question.alarm),
+            Self::Off => None,
+            Self::Waiting(_, alarm) => Some(*alarm),
+            Self::Probing(_, probe) => Some(probe.alarm),
         }
     }
 }
@@ -66,7 +67,7 @@ impl Agent {
             .flow
             .filter(|_| shows_outbound(response))
         else {
-            self.registrations[index].keepalive = Keepalive::Still;
+            self.registrations[index].keepalive = Keepalive::Off;
             return;
         };
         let told = response.message.number(response.bytes, Name::FlowTimer);
@@ -75,18 +76,23 @@ impl Agent {
             (Flow::Stream(_), Ok(Some(told))) => (u64::from(told) * 8 / 10, told.into()),
             (Flow::Stream(_), _) => limits::AGENT_CRLF_PAUSE_S,
         };
-        let rhythm = KeepaliveInterval {
+        let interval = KeepaliveInterval {
             low_s,
             high_s,
             mapped: None,
         };
-        self.rest(step, index, rhythm);
+        self.schedule_keepalive(step, index, interval);
     }
 
-    fn rest(&mut self, step: &mut Step<'_>, index: usize, rhythm: KeepaliveInterval) {
-        let pause = Duration::from_secs(between(step.net, rhythm.low_s, rhythm.high_s));
+    fn schedule_keepalive(
+        &mut self,
+        step: &mut Step<'_>,
+        index: usize,
+        interval: KeepaliveInterval,
+    ) {
+        let pause = Duration::from_secs(random_between(step.net, interval.low_s, interval.high_s));
         let alarm = self.alarm(step.net, step.now + pause);
-        self.registrations[index].keepalive = Keepalive::Resting(rhythm, alarm);
+        self.registrations[index].keepalive = Keepalive::Waiting(interval, alarm);
     }
 
     /// The timer of a keep-alive: time for the next one, or nobody answered.
@@ -95,114 +101,114 @@ impl Agent {
             return;
         };
         match self.registrations[index].keepalive {
-            Keepalive::Still => {}
-            Keepalive::Resting(rhythm, _) => {
-                let (wait, left) = match flow {
+            Keepalive::Off => {}
+            Keepalive::Waiting(interval, _) => {
+                let (wait, sends_left) = match flow {
                     Flow::Udp { .. } => limits::AGENT_STUN,
                     Flow::Stream(_) => (limits::AGENT_PONG_MAX, 1),
                 };
-                let question = Question {
+                let probe = Probe {
                     alarm: 0,
                     transaction_id: transaction_id(step.net),
                     wait,
-                    left,
-                    slows: true,
+                    sends_left,
+                    backs_off: true,
                 };
-                self.put_question(step, index, flow, rhythm, question);
+                self.send_probe(step, index, flow, interval, probe);
             }
-            Keepalive::Asking(_, question) if question.left == 0 => {
+            Keepalive::Probing(_, probe) if probe.sends_left == 0 => {
                 self.flow_silent(step, flow, "its keep-alives are not answered");
             }
-            Keepalive::Asking(rhythm, mut question) => {
-                if question.slows {
-                    question.wait *= 2;
+            Keepalive::Probing(interval, mut probe) => {
+                if probe.backs_off {
+                    probe.wait *= 2;
                 }
-                self.put_question(step, index, flow, rhythm, question);
+                self.send_probe(step, index, flow, interval, probe);
             }
         }
     }
 
-    fn put_question(
+    fn send_probe(
         &mut self,
         step: &mut Step<'_>,
         index: usize,
         flow: Flow,
-        rhythm: KeepaliveInterval,
-        mut question: Question,
+        interval: KeepaliveInterval,
+        mut probe: Probe,
     ) {
-        question.left -= 1;
-        let is_last = question.left == 0 && question.slows;
+        probe.sends_left -= 1;
+        let is_last = probe.sends_left == 0 && probe.backs_off;
         if is_last && matches!(flow, Flow::Udp { .. }) {
-            question.wait = limits::AGENT_STUN_LAST;
+            probe.wait = limits::AGENT_STUN_LAST;
         }
-        question.alarm = self.alarm(step.net, step.now + question.wait);
+        probe.alarm = self.alarm(step.net, step.now + probe.wait);
         let bytes = step.net.pool.build(64, |out| match flow {
-            Flow::Udp { .. } => stun::request(question.transaction_id, out),
+            Flow::Udp { .. } => stun::request(probe.transaction_id, out),
             Flow::Stream(_) => out.extend_from_slice(b"\r\n\r\n"),
         });
         step.net.transmit(flow, bytes);
-        self.registrations[index].keepalive = Keepalive::Asking(rhythm, question);
+        self.registrations[index].keepalive = Keepalive::Probing(interval, probe);
     }
 
-    /// Asks the flow at once whether it works, when it can be asked and is not
-    /// being asked already in that hurry.
+    /// Finds out at once whether the flow works, where its first hop answers keep-alives and
+    /// no quick probe is under way.
     pub(super) fn probe(&mut self, step: &mut Step<'_>, flow: Flow) {
         let Some(index) = self.registrations.iter().position(|r| r.flow == Some(flow)) else {
             return;
         };
-        let rhythm = match self.registrations[index].keepalive {
-            Keepalive::Resting(rhythm, _) => rhythm,
-            Keepalive::Asking(rhythm, question) if question.slows => rhythm,
-            Keepalive::Still | Keepalive::Asking(..) => return,
+        let interval = match self.registrations[index].keepalive {
+            Keepalive::Waiting(interval, _) => interval,
+            Keepalive::Probing(interval, probe) if probe.backs_off => interval,
+            Keepalive::Off | Keepalive::Probing(..) => return,
         };
-        let (wait, left) = limits::AGENT_PROBE;
-        let question = Question {
+        let (wait, sends_left) = limits::AGENT_PROBE;
+        let probe = Probe {
             alarm: 0,
             transaction_id: transaction_id(step.net),
             wait,
-            left,
-            slows: false,
+            sends_left,
+            backs_off: false,
         };
-        self.put_question(step, index, flow, rhythm, question);
+        self.send_probe(step, index, flow, interval, probe);
     }
 
-    /// STUN came over a flow. An answer to nothing we asked is ignored; one
-    /// that sees us elsewhere than before means a new flow (RFC 5626 §4.4.2).
+    /// STUN came over a flow. An answer whose transaction id is not ours is ignored; one
+    /// that sees us at another address than before means a new flow (RFC 5626 §4.4.2).
     pub fn stun(&mut self, step: &mut Step<'_>, flow: Flow, bytes: &[u8]) {
         let asked = self
             .registrations
             .iter()
             .enumerate()
             .find_map(|(index, r)| {
-                let Keepalive::Asking(rhythm, question) = r.keepalive else {
+                let Keepalive::Probing(interval, probe) = r.keepalive else {
                     return None;
                 };
-                let mapped = stun::mapped(bytes, &question.transaction_id)?;
-                (r.flow == Some(flow)).then_some((index, rhythm, mapped))
+                let mapped = stun::mapped(bytes, &probe.transaction_id)?;
+                (r.flow == Some(flow)).then_some((index, interval, mapped))
             });
-        let Some((index, rhythm, mapped)) = asked else {
+        let Some((index, interval, mapped)) = asked else {
             return;
         };
         step.net.counters.keepalives += 1;
-        if rhythm.mapped.is_some_and(|before| before != mapped) {
+        if interval.mapped.is_some_and(|before| before != mapped) {
             return self.flow_lost(step, flow, "the NAT has given us another address");
         }
-        let rhythm = KeepaliveInterval {
+        let interval = KeepaliveInterval {
             mapped: Some(mapped),
-            ..rhythm
+            ..interval
         };
-        self.rest(step, index, rhythm);
+        self.schedule_keepalive(step, index, interval);
     }
 
-    /// A CRLF came over a stream, or an answer to a request over any flow: it works, and
-    /// its keep-alive need not be answered any more.
+    /// A CRLF came over a stream, or an answer to a request over any flow: the flow works,
+    /// and a keep-alive that is under way need not be answered any more.
     pub fn pong(&mut self, step: &mut Step<'_>, flow: Flow) {
         for index in 0..self.registrations.len() {
             let registration = &self.registrations[index];
             if registration.flow == Some(flow)
-                && let Keepalive::Asking(rhythm, _) = registration.keepalive
+                && let Keepalive::Probing(interval, _) = registration.keepalive
             {
-                self.rest(step, index, rhythm);
+                self.schedule_keepalive(step, index, interval);
             }
         }
     }
@@ -216,4 +222,15 @@ fn transaction_id(net: &mut Net) -> [u8; 12] {
         *byte = chance;
     }
     id
+}
+
+/// Whether the answer shows that the first hop answers keep-alives: `ob` in the
+/// Path it returns, or a Flow-Timer (O-26).
+fn shows_outbound(response: &Response<'_>) -> bool {
+    let bytes = response.bytes;
+    let ob = response
+        .message
+        .values(bytes, Name::Path)
+        .any(|value| Uri::in_value(bytes, value).is_ok_and(|uri| uri.param(bytes, "ob").is_some()));
+    ob || response.message.first(Name::FlowTimer).is_some()
 }

@@ -27,12 +27,12 @@ impl Agent {
             let why = format!("gave up after {} redirects", limits::AGENT_REDIRECTS_MAX);
             return self.failed(step, outgoing, Failure::new(response.status, why));
         }
-        let turn = match outgoing.purpose {
-            Purpose::Register(reg_id) => self.turn(reg_id),
-            Purpose::Invite(_) | Purpose::Renew(_) | Purpose::Bye(_) | Purpose::Excess => 0,
+        let address_index = match outgoing.purpose {
+            Purpose::Register(reg_id) => self.address_index(reg_id),
+            Purpose::Invite(_) | Purpose::Renew(_) | Purpose::Bye(_) | Purpose::Unowned => 0,
         };
         push(&mut outgoing, &target);
-        match self.open(step.net, &outgoing, turn) {
+        match self.open(step.net, &outgoing, address_index) {
             Ok(flow) => {
                 if let Purpose::Register(reg_id) = outgoing.purpose {
                     let to = text(&target.uri);

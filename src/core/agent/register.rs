@@ -1,13 +1,11 @@
 //! Registrations: one per flow, each with its own reg-id, Call-ID and Route
 //! (D-U1, D-U3 to D-U17; RFC 5626 §4.2).
 
-use std::net::SocketAddr;
-
 use super::compose::bracketed;
 use super::keepalive::Keepalive;
-use super::request::{ClientRequest, Contact, Failure, Purpose};
-use super::route::uri_of;
-use super::{Agent, between, tell};
+use super::registration::{Registration, Stage};
+use super::request::{ClientRequest, Contact, Failure, Purpose, uri_of};
+use super::{Agent, random_between, tell};
 use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Net, Response, Step};
@@ -16,64 +14,13 @@ use crate::scan::address::{self, Address};
 use crate::send::{Event, Hop};
 use crate::stick::Source;
 use crate::time::{Duration, Instant};
-use crate::uri::Uri;
-
-/// One flow and its binding.
-#[derive(Debug)]
-pub(super) struct Registration {
-    pub(super) reg_id: u32,
-    call_id: Vec<u8>,
-    from: Vec<u8>,
-    cseq: u32,
-    uri: Vec<u8>,
-    /// The Route values of its REGISTER: what a redirect pushed (D-U6) or what
-    /// Outbound-Proxy says (D-U10).
-    routes: Vec<Vec<u8>>,
-    pub(super) flow: Option<Flow>,
-    /// The far side of the flow that was bound last.
-    proxy: Option<SocketAddr>,
-    /// The end of the binding while there is one.
-    pub(super) until: Option<Instant>,
-    /// Route set of requests outside dialogs (D-U13, D-U14).
-    pub(super) service_route: Vec<Vec<u8>>,
-    pub(super) keepalive: Keepalive,
-    /// The timer of its next REGISTER, and when that is.
-    pub(super) alarm: u32,
-    due: Instant,
-    /// That was drawn while another flow worked, and is so long.
-    is_patient: bool,
-    failures: u32,
-    /// Which of the addresses of a name is tried: the next one when it does not
-    /// register us. One that did is asked first when its flow is lost.
-    turn: usize,
-    stage: Stage,
-}
-
-/// How far it has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Neither granted nor failed yet.
-    New,
-    /// Granted or failed at least once.
-    Settled,
-    /// Its binding is being removed.
-    Leaving,
-    /// Its binding is removed.
-    Left,
-}
-
-impl Registration {
-    pub(super) const fn is_live(&self) -> bool {
-        self.until.is_some() && self.flow.is_some()
-    }
-}
 
 impl Agent {
     /// D-U1: a REGISTER with no Route, to the domain. Told again, it refreshes
     /// every flow at once, and tries those that are lost.
-    pub(super) fn begin(&mut self, step: &mut Step<'_>) {
+    pub(super) fn start_registering(&mut self, step: &mut Step<'_>) {
         if self.registrations.is_empty() {
-            self.add(step.net, Vec::new());
+            self.add_registration(step.net, Vec::new());
             return self.register(step, 0);
         }
         for index in 0..self.registrations.len() {
@@ -90,8 +37,8 @@ impl Agent {
         }
     }
 
-    /// The place of a new registration that starts out with these routes.
-    fn add(&mut self, net: &mut Net, routes: Vec<Vec<u8>>) -> usize {
+    /// Adds a registration that starts out with these routes; its index.
+    fn add_registration(&mut self, net: &mut Net, routes: Vec<Vec<u8>>) -> usize {
         let last = self.registrations.last().map_or(0, |last| last.reg_id);
         let tag = format!(";tag={:016x}", net.secrets.chance());
         self.registrations.push(Registration {
@@ -106,12 +53,12 @@ impl Agent {
             proxy: None,
             until: None,
             service_route: Vec::new(),
-            keepalive: Keepalive::Still,
+            keepalive: Keepalive::Off,
             alarm: 0,
             due: Instant::ZERO,
-            is_patient: false,
+            is_long_wait: false,
             failures: 0,
-            turn: 0,
+            address_index: 0,
             stage: Stage::New,
         });
         self.registrations.len() - 1
@@ -123,7 +70,7 @@ impl Agent {
         let reg_id = self.registrations[index].reg_id;
         let expires_s = match self.registrations[index].stage {
             Stage::New | Stage::Settled => self.settings.expires_s,
-            Stage::Leaving | Stage::Left => 0,
+            Stage::Removing | Stage::Removed => 0,
         };
         let mut outgoing = self.start_request(Purpose::Register(reg_id), "REGISTER");
         let registration = &mut self.registrations[index];
@@ -144,17 +91,20 @@ impl Agent {
         outgoing.cseq = registration.cseq + 1;
         outgoing.contact = Contact::Binding { reg_id, expires_s };
         let own = registration.flow.filter(|_| registration.is_live());
-        let flow = own.map_or_else(|| self.open(step.net, &outgoing, self.turn(reg_id)), Ok);
+        let flow = own.map_or_else(
+            || self.open(step.net, &outgoing, self.address_index(reg_id)),
+            Ok,
+        );
         match flow {
             Ok(flow) => self.send(step, outgoing, flow),
             Err(failure) => self.failed(step, outgoing, failure),
         }
     }
 
-    /// Which of a name's addresses is next.
-    pub(super) fn turn(&self, reg_id: u32) -> usize {
+    /// Which address of a name with several the registration tries.
+    pub(super) fn address_index(&self, reg_id: u32) -> usize {
         self.registration_index(reg_id)
-            .map_or(0, |index| self.registrations[index].turn)
+            .map_or(0, |index| self.registrations[index].address_index)
     }
 
     fn registration_index(&self, reg_id: u32) -> Option<usize> {
@@ -184,7 +134,7 @@ impl Agent {
     }
 
     /// A 2xx to a REGISTER.
-    pub(super) fn registered_with(
+    pub(super) fn register_accepted(
         &mut self,
         step: &mut Step<'_>,
         reg_id: u32,
@@ -196,8 +146,8 @@ impl Agent {
         };
         let registration = &mut self.registrations[index];
         registration.cseq = outgoing.cseq;
-        if registration.stage == Stage::Leaving {
-            return self.left(step.net, index);
+        if registration.stage == Stage::Removing {
+            return self.binding_removed(step.net, index);
         }
         let again = registration.is_live() && registration.flow == Some(flow);
         let expires_s = granted(&outgoing, &self.settings.instance, response);
@@ -218,12 +168,12 @@ impl Agent {
             .collect();
         self.bind(step.now, index, &outgoing, flow, until);
         // Early enough for another two attempts.
-        let refresh_s = between(
+        let refresh_s = random_between(
             step.net,
             u64::from(expires_s) * 8 / 10,
             u64::from(expires_s) * 9 / 10,
         );
-        self.wait(step, index, refresh_s.max(1));
+        self.schedule_register(step, index, refresh_s.max(1));
         if !again {
             self.start_keepalives(step, index, response);
         }
@@ -245,7 +195,7 @@ impl Agent {
         if !self.ready && self.patience == 0 {
             self.patience = self.alarm(step.net, step.now + limits::AGENT_READY_MAX);
         }
-        self.settle(step.net);
+        self.check_ready(step.net);
     }
 
     /// S-3, S-7: what the flow was opened for, and the topmost Service-Route.
@@ -292,7 +242,7 @@ impl Agent {
                     index
                 }
                 None if self.registrations.len() >= limits::EDGE_SET_MAX => return,
-                None => self.add(step.net, vec![route]),
+                None => self.add_registration(step.net, vec![route]),
             };
             self.register(step, index);
         }
@@ -320,8 +270,8 @@ impl Agent {
             return;
         };
         self.registrations[index].cseq = outgoing.cseq;
-        if self.registrations[index].stage == Stage::Leaving {
-            return self.left(step.net, index);
+        if self.registrations[index].stage == Stage::Removing {
+            return self.binding_removed(step.net, index);
         }
         // D-U6: where the redirect led stays the way of later attempts.
         if self.registrations[index].routes.is_empty() {
@@ -330,25 +280,25 @@ impl Agent {
         let told = failure.retry_after_s.filter(|_| failure.status == 503);
         if let Some(told) = told.filter(|_| self.registrations[index].is_live()) {
             // O-28: the binding and its flow are as good as before.
-            return self.wait(step, index, told.into());
+            return self.schedule_register(step, index, told.into());
         }
         if self.registrations[index].alarm != 0 {
             // Its flow was lost, which has been counted and told.
-            return self.settle(step.net);
+            return self.check_ready(step.net);
         }
         self.unbind(index);
-        let turn = self.registrations[index].turn;
-        self.registrations[index].turn = turn.wrapping_add(1);
+        let address_index = self.registrations[index].address_index;
+        self.registrations[index].address_index = address_index.wrapping_add(1);
         let retry_s = (!failure.is_final).then(|| {
             let told = failure.retry_after_s.map(u64::from);
-            told.unwrap_or_else(|| self.back_off(step.net, index))
+            told.unwrap_or_else(|| self.retry_wait_s(step.net, index))
         });
         if let Some(retry_s) = retry_s {
-            self.wait(step, index, retry_s);
+            self.schedule_register(step, index, retry_s);
             let is_drawn = failure.retry_after_s.is_none();
-            self.registrations[index].is_patient = is_drawn && self.registered() > 0;
+            self.registrations[index].is_long_wait = is_drawn && self.registered() > 0;
         }
-        self.hasten(step);
+        self.hasten_retries(step);
         let Failure { status, why, .. } = failure;
         tell(
             step.net,
@@ -360,93 +310,17 @@ impl Agent {
             },
         );
         self.registrations[index].stage = Stage::Settled;
-        self.settle(step.net);
+        self.check_ready(step.net);
     }
 
-    /// The flow of a binding has failed (O-25, O-26): it is registered anew
-    /// after a while (O-27).
-    pub(super) fn lose(&mut self, step: &mut Step<'_>, index: usize, why: &'static str) {
-        let registration = &self.registrations[index];
-        let (reg_id, proxy) = (registration.reg_id, registration.proxy);
-        self.unbind(index);
-        let retry_s = self.back_off(step.net, index);
-        self.wait(step, index, retry_s);
-        self.registrations[index].is_patient = self.registered() > 0;
-        self.hasten(step);
-        if let Some(proxy) = proxy {
-            tell(
-                step.net,
-                Event::FlowLost {
-                    reg_id,
-                    proxy,
-                    why,
-                    retry_s,
-                },
-            );
-        }
-    }
-
-    fn unbind(&mut self, index: usize) {
-        let registration = &mut self.registrations[index];
-        registration.until = None;
-        registration.keepalive = Keepalive::Still;
-        registration.alarm = 0;
-        registration.failures = registration.failures.saturating_add(1);
-        if let Some(flow) = registration.flow.take() {
-            self.stick.forget(flow);
-        }
-    }
-
-    /// Sends its next REGISTER then.
-    fn wait(&mut self, step: &mut Step<'_>, index: usize, wait_s: u64) {
-        let due = step.now + Duration::from_secs(wait_s);
-        let alarm = self.alarm(step.net, due);
-        let registration = &mut self.registrations[index];
-        (registration.alarm, registration.due) = (alarm, due);
-        registration.is_patient = false;
-    }
-
-    /// The last flow that worked is gone: what waits as long as it may while
-    /// another one works waits as when all have failed (O-27).
-    fn hasten(&mut self, step: &mut Step<'_>) {
-        if self.registered() > 0 {
-            return;
-        }
-        for index in 0..self.registrations.len() {
-            let registration = &self.registrations[index];
-            if registration.alarm == 0 || !registration.is_patient {
-                continue;
-            }
-            let due = registration.due;
-            let retry_s = self.back_off(step.net, index);
-            self.registrations[index].is_patient = false;
-            if step.now + Duration::from_secs(retry_s) < due {
-                self.wait(step, index, retry_s);
-            }
-        }
-    }
-
-    /// O-27: uniform between half and all of `min(longest, base * 2^n)`.
-    fn back_off(&self, net: &mut Net, index: usize) -> u64 {
-        let (all_failed, some_work, longest) = limits::AGENT_BACK_OFF_S;
-        let base = if self.registered() == 0 {
-            all_failed
-        } else {
-            some_work
-        };
-        let doublings = self.registrations[index].failures.saturating_sub(1).min(16);
-        let wait = (base << doublings).min(longest);
-        between(net, wait / 2, wait)
-    }
-
-    fn settle(&mut self, net: &mut Net) {
+    fn check_ready(&mut self, net: &mut Net) {
         if self.registrations.iter().all(|r| r.stage != Stage::New) {
-            self.be_ready(net);
+            self.announce_ready(net);
         }
     }
 
     /// Says once that every registration has had its chance.
-    pub(super) fn be_ready(&mut self, net: &mut Net) {
+    pub(super) fn announce_ready(&mut self, net: &mut Net) {
         if !self.ready {
             self.ready = true;
             let (flows, of) = (self.registered(), self.registrations.len());
@@ -458,18 +332,18 @@ impl Agent {
     pub(super) fn unregister(&mut self, step: &mut Step<'_>) {
         for index in 0..self.registrations.len() {
             if self.registrations[index].is_live() {
-                self.registrations[index].stage = Stage::Leaving;
+                self.registrations[index].stage = Stage::Removing;
                 self.register(step, index);
             } else {
-                self.left(step.net, index);
+                self.binding_removed(step.net, index);
             }
         }
     }
 
-    fn left(&mut self, net: &mut Net, index: usize) {
+    fn binding_removed(&mut self, net: &mut Net, index: usize) {
         self.unbind(index);
-        self.registrations[index].stage = Stage::Left;
-        if self.registrations.iter().all(|r| r.stage == Stage::Left) {
+        self.registrations[index].stage = Stage::Removed;
+        if self.registrations.iter().all(|r| r.stage == Stage::Removed) {
             self.registrations.clear();
             (self.ready, self.patience) = (false, 0);
             tell(net, Event::Unregistered);
@@ -509,15 +383,4 @@ fn is_instance(shown: &[u8], instance: &str) -> bool {
         .strip_prefix(b"<")
         .and_then(|rest| rest.strip_suffix(b">"))
         .is_some_and(|urn| urn.eq_ignore_ascii_case(instance.as_bytes()))
-}
-
-/// Whether the answer shows that the first hop answers keep-alives: `ob` in the
-/// Path it returns, or a Flow-Timer (O-26).
-pub(super) fn shows_outbound(response: &Response<'_>) -> bool {
-    let bytes = response.bytes;
-    let ob = response
-        .message
-        .values(bytes, Name::Path)
-        .any(|value| Uri::in_value(bytes, value).is_ok_and(|uri| uri.param(bytes, "ob").is_some()));
-    ob || response.message.first(Name::FlowTimer).is_some()
 }

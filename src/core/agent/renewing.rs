@@ -25,11 +25,11 @@ impl Agent {
 
     fn renew_call(&mut self, step: &mut Step<'_>, index: usize) {
         let purpose = Purpose::Renew(self.calls[index].number);
-        let Some(mut outgoing) = self.next_within(index, purpose, "INVITE") else {
+        let Some(mut outgoing) = self.next_request(index, purpose, "INVITE") else {
             return;
         };
         outgoing.contact = Contact::Target;
-        match self.way(step, index, &outgoing) {
+        match self.flow_of_call(step, index, &outgoing) {
             Ok(flow) => {
                 if let Some((_, addr)) = step.net.flows.reached_at(flow) {
                     sdp::offer(addr, step.net.secrets.chance(), &mut outgoing.body);

@@ -2,21 +2,24 @@
 //! §8.1.2), by address, by the table of names, or by the flow it sticks to.
 
 use super::Agent;
+use super::request::{ClientRequest, Failure};
 use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Step};
-use crate::scan::address::first_uri;
 use crate::send::Hop;
 use crate::uri::{Scheme, Uri, host_ip, same_host};
-
-use super::request::{ClientRequest, Failure};
 
 impl Agent {
     /// The hop a URI names: `maddr` first (D-U12), then an address, then a
     /// name that was told us. A URI without `transport` means ours, not UDP:
-    /// a phone set to TCP has no other socket. `turn` goes through the
+    /// a phone set to TCP has no other socket. `address_index` goes through the
     /// addresses of a name that has several. Over TLS the host of the URI is
     /// who must be there (D-U12, RFC 5922 §7.3).
-    pub(super) fn hop(&self, net: &mut Net, uri: &[u8], turn: usize) -> Result<Hop, Failure> {
+    pub(super) fn hop(
+        &self,
+        net: &mut Net,
+        uri: &[u8],
+        address_index: usize,
+    ) -> Result<Hop, Failure> {
         let shown = || super::text(uri);
         let Ok(parsed) = Uri::of(uri) else {
             return Err(Failure::hopeless(
@@ -50,7 +53,7 @@ impl Agent {
         let addr = match host_ip(host) {
             Some(ip) => (ip, port.unwrap_or_else(|| transport.default_port())).into(),
             None => {
-                let Some(mut addr) = self.named(host, turn) else {
+                let Some(mut addr) = self.named(host, address_index) else {
                     let host = super::text(host);
                     let why = format!("nobody said where {host} is: give --resolve {host}=ADDRESS");
                     return Err(Failure::hopeless(0, why));
@@ -70,7 +73,7 @@ impl Agent {
         })
     }
 
-    fn named(&self, host: &[u8], turn: usize) -> Option<std::net::SocketAddr> {
+    fn named(&self, host: &[u8], address_index: usize) -> Option<std::net::SocketAddr> {
         let told = self
             .settings
             .names
@@ -78,7 +81,7 @@ impl Agent {
             .filter(|(name, _)| same_host(name.as_bytes(), host));
         let count = told.clone().count();
         if count > 0 {
-            return told.map(|(_, addr)| *addr).nth(turn % count);
+            return told.map(|(_, addr)| *addr).nth(address_index % count);
         }
         same_host(self.settings.domain.as_bytes(), host).then_some(self.settings.home)
     }
@@ -88,10 +91,10 @@ impl Agent {
         &self,
         net: &mut Net,
         outgoing: &ClientRequest,
-        turn: usize,
+        address_index: usize,
     ) -> Result<Flow, Failure> {
         let target = outgoing.first_hop();
-        let hop = self.hop(net, target, turn)?;
+        let hop = self.hop(net, target, address_index)?;
         net.reach(hop)
             .ok_or_else(|| Failure::lost("there is no socket of that transport"))
     }
@@ -99,7 +102,7 @@ impl Agent {
     /// The flow for a request of a dialog (S-14, S-15, H-8): the one its
     /// topmost Route is bound to, or another one that serves the same URI; with
     /// none of those where the URI leads, and last any flow that lives.
-    pub(super) fn sticky(
+    pub(super) fn sticky_flow(
         &mut self,
         step: &mut Step<'_>,
         outgoing: &ClientRequest,
@@ -127,9 +130,4 @@ impl Agent {
         let live = self.registrations.iter().find(|r| r.is_live());
         live.and_then(|registration| registration.flow)
     }
-}
-
-/// The URI of a Route value; empty when it is none.
-pub(super) fn uri_of(route: &[u8]) -> &[u8] {
-    first_uri(route).unwrap_or_default()
 }
