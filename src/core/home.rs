@@ -2,10 +2,19 @@
 //! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
 //! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
 //!
-//! `registrar`, `revoking`, `kin`, `authenticate`, `caller`, `routing` and `sharing` (with the
-//! other shards) are the role itself, what the home decides when the proxy asks
-//! it; the rest parses no header line and decides on no answer beyond naming its
-//! status.
+//! - `state`: the fields of one home, and who somebody is to it. Its tables are
+//!   `subscribers`, `location`, `nonce::Replay`, `challenged`, `former`, `unrecognised` and
+//!   `revoking::queue`.
+//! - `aor`, `rules`, `dialog`, `ways`: what needs no state.
+//! - `stickiness`: what binds a URI to a flow; `kin` and `moved_phones`: that for phones of
+//!   several flows and for phones that have moved; `next_hops`: where a URI leads.
+//! - `sharing`: what the other shards and the store are given.
+//! - `registrar`, `authenticate`, `caller`, `routing`, `forking`, `record_route`, `redirects`,
+//!   `revoking`: what the home decides; `policy`: by which questions the proxy asks for it.
+//! - `bindings`, `why`: what an operator asks for.
+//!
+//! The files use one another in one direction: `state` none but the tables, and `policy`
+//! is used by none.
 //!
 //! Decisions: who comes from an edge is told by the flow, so a REGISTER past the
 //! edges is redirected before anything is looked up, and a stranger is never
@@ -23,23 +32,29 @@ mod bindings;
 mod caller;
 mod challenged;
 mod dialog;
+mod forking;
 mod former;
 mod kin;
 pub mod location;
+mod moved_phones;
+mod next_hops;
 pub mod nonce;
 mod policy;
+mod record_route;
 mod redirects;
 mod registrar;
 mod revoking;
 mod routing;
 pub mod rules;
 mod sharing;
+mod state;
+mod stickiness;
 pub mod subscribers;
 mod unrecognised;
 mod ways;
 mod why;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::digest::Algorithm;
 use crate::send::{End, HostRule, KnownAs, PeerRule};
@@ -49,7 +64,7 @@ use crate::trust::{CallsOut, Destinations, IdentityHeaders};
 pub use bindings::{Bindings, Row};
 pub use location::{Binding, Change, Conflict, Location, Register};
 pub use nonce::Replay;
-pub use policy::Home;
+pub use state::Home;
 pub use subscribers::{BadLine, Revoked, Subscriber, Subscribers};
 
 /// What the operator tells a home.
@@ -130,26 +145,16 @@ impl Settings {
         self.edge_peers.iter().any(|edge| edge.believes(end))
     }
 
+    /// True when an edge may be at this end of a flow, as far as its address and port
+    /// tell.
+    #[must_use]
+    pub(crate) fn may_be_edge(&self, end: &End) -> bool {
+        self.edge_peers.iter().any(|edge| edge.comes_from(end))
+    }
+
     /// True for an address at which edges live: what is sent there reaches one.
     #[must_use]
     pub(crate) fn has_edge_at(&self, ip: IpAddr) -> bool {
         self.edge_peers.iter().any(|edge| edge.lives_at(ip))
     }
-}
-
-/// The addresses a prefix names; none where they are too many to be tried.
-fn neighbours(prefix: IpAddr, len: u8) -> Vec<IpAddr> {
-    /// Most addresses that one prefix may stand for here.
-    const FEW: u32 = 64;
-    let IpAddr::V4(v4) = prefix else {
-        return (len >= 128).then_some(prefix).into_iter().collect();
-    };
-    let spare = 32 - u32::from(len.min(32));
-    let Some(count) = 1u32.checked_shl(spare).filter(|count| *count <= FEW) else {
-        return Vec::new();
-    };
-    let first = v4.to_bits() & !(count - 1);
-    (first..=first.saturating_add(count - 1))
-        .map(|bits| Ipv4Addr::from_bits(bits).into())
-        .collect()
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::nonce::{self, Verdict as Nonce};
-use super::policy::Home;
+use super::state::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::guard;
 use crate::proxy::{Net, Pass, Reply, Request, Step};

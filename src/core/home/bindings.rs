@@ -3,7 +3,7 @@
 
 use super::aor;
 use super::location::Binding;
-use super::policy::Home;
+use super::state::Home;
 use crate::proxy::{Net, Step, fact};
 use crate::time::Instant;
 use crate::uri::{Uri, same_host};

@@ -7,7 +7,7 @@
 //! exceptions: it shows the mark of its dialog, or it is an emergency call.
 
 use super::authenticate::As;
-use super::policy::Home;
+use super::state::Home;
 use crate::omit::Omit;
 use crate::proxy::{Pass, Reply, Request, Verdict};
 use crate::scan::Method;
@@ -15,7 +15,7 @@ use crate::scan::Name;
 use crate::scan::auth::Digest;
 use crate::span::Span;
 use crate::trust::{Principal, identity};
-use crate::uri::{Uri, host_ip, same_host};
+use crate::uri::{Uri, same_host};
 
 /// Who a request is from, whichever way it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,17 +145,6 @@ impl Home {
     /// and goes on as that says.
     pub(super) fn shows_mark(&self, pass: &mut Pass<'_, '_>) -> bool {
         pass.net.omit.leaves_out(Omit::HomeMark) || pass.shown(&self.marks).any
-    }
-
-    /// Whether a URI leads to an edge: to the cluster by its name, or to one of them by
-    /// its address, in the `maddr` where it has one (RFC 3263 §4).
-    pub(super) fn names_edge(&self, bytes: &[u8], uri: &Uri) -> bool {
-        let target = uri.target(bytes);
-        let is_cluster = |host: Span| same_host(host.of(bytes), &self.cluster);
-        // The cluster's name is served from the table, whatever stands behind it.
-        is_cluster(uri.host)
-            || is_cluster(target)
-            || host_ip(target.of(bytes)).is_some_and(|ip| self.settings.has_edge_at(ip))
     }
 
     /// The refusal of a request that is to go to a URI which is not ours;

@@ -2,11 +2,11 @@
 //! B-10): never to the caller, never twice, and only to where
 //! edges live.
 
-use super::policy::Home;
+use super::state::Home;
 use crate::bytes::Buf;
 use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Context, Net, Response, Target, Trust};
+use crate::proxy::{Context, Net, Response, Target};
 use crate::scan::address::first_uri;
 use crate::scan::{Message, Name, first_value, scan_again};
 use crate::send::{End, Hop};
@@ -92,8 +92,8 @@ impl Home {
             };
             // Over TLS the certificate has to name the cluster, wherever it is. A
             // phone may have written it, and means any port.
-            let is_edge =
-                transport == Transport::Tls || self.may_be_cluster_node(&End::new(transport, addr));
+            let is_edge = transport == Transport::Tls
+                || self.settings.may_be_edge(&End::new(transport, addr));
             let value = value.of(bytes);
             (is_edge && value.starts_with(b"<")).then_some((value, hop))
         });

@@ -15,12 +15,11 @@
 //! A list can revoke everybody at once, so that the work is done in pieces: the
 //! first at once, the others a moment later each.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::location::Binding;
-use super::policy::Home;
+use super::state::Home;
 use super::{Revoked, Subscribers};
 use crate::edit::decimal;
 use crate::id::{Flow, Transport};
@@ -29,26 +28,7 @@ use crate::proxy::{Step, Timer};
 use crate::send::Hop;
 use crate::uri::write_name;
 
-/// Addresses of record that are still to be revoked.
-#[derive(Debug, Default)]
-pub(super) struct Revoking {
-    /// With the place of the next one.
-    lists: VecDeque<(Revoked, usize)>,
-    is_armed: bool,
-}
-
-impl Revoking {
-    fn next(&mut self) -> Option<Box<[u8]>> {
-        loop {
-            let (list, index) = self.lists.front_mut()?;
-            if let Some(aor) = list.get(*index) {
-                *index += 1;
-                return Some(aor.clone());
-            }
-            self.lists.pop_front();
-        }
-    }
-}
+pub(super) mod queue;
 
 impl Home {
     /// A newer list of subscribers, and the addresses of record that it takes

@@ -11,11 +11,11 @@
 //! The price is the memory of all records on each shard. Calls need no owner and
 //! are never handed over whole.
 
-use super::policy::Home;
+use super::state::Home;
 use crate::id::Flow;
-use crate::proxy::{Connections, Net, Step};
+use crate::proxy::{Net, Step};
 use crate::scan::address::first_uri;
-use crate::send::{Far, Handoff};
+use crate::send::{Far, Handoff, Output};
 use crate::stick::{Bound, Source};
 use crate::time::Instant;
 
@@ -25,8 +25,26 @@ impl Home {
         net.shard_set.of(net.secrets.hash([aor]))
     }
 
+    /// Hands the record of `aor` to the store and to the other shards.
+    pub(super) fn store(&self, step: &mut Step<'_>, aor: &[u8]) {
+        if !self.settings.is_stored && step.net.shard_set.is_alone() {
+            return;
+        }
+        let key = step.net.pool.copy(aor);
+        let mut live = false;
+        let room = self.location.encoded_len(step.now, aor);
+        let record = step.net.pool.build(room, |out| {
+            live = self.location.encode(step.now, aor, step.net.wall, out)
+        });
+        let value = live.then_some(record);
+        self.share(step, aor, value.as_deref());
+        if self.settings.is_stored {
+            step.net.outbox.push_back(Output::Store { key, value });
+        }
+    }
+
     /// Gives the record of `aor`, as it is stored, to all other shards.
-    pub(super) fn share(&self, step: &mut Step<'_>, aor: &[u8], value: Option<&[u8]>) {
+    fn share(&self, step: &mut Step<'_>, aor: &[u8], value: Option<&[u8]>) {
         if step.net.shard_set.is_alone() {
             return;
         }
@@ -126,7 +144,7 @@ impl Home {
     /// A flow of another shard is one of ours to use, and proves the same here.
     fn learn(&mut self, step: &mut Step<'_>, flow: Flow, far: Far) {
         if step.net.flows.learn(flow, far) {
-            self.on_peer_certificate(step, flow);
+            self.link_certificate(step, flow);
         }
         self.link(step, flow);
     }

@@ -9,14 +9,8 @@
 
 use std::net::IpAddr;
 
-use super::policy::Home;
-use crate::id::Transport;
 use crate::limits;
-use crate::proxy::{Request, Step};
-use crate::scan::Name;
-use crate::send::{Notice, Output};
 use crate::time::Instant;
-use crate::uri::{Uri, same_host};
 
 /// Addresses of which such a REGISTER came.
 #[derive(Debug, Default)]
@@ -36,7 +30,7 @@ struct Source {
 
 impl Unrecognised {
     /// One more from there; true when that is to be told.
-    fn see(&mut self, now: Instant, ip: IpAddr) -> bool {
+    pub(super) fn see(&mut self, now: Instant, ip: IpAddr) -> bool {
         let known = self.sources.iter().position(|source| source.ip == ip);
         let mut source = match known {
             Some(index) => self.sources.remove(index),
@@ -58,24 +52,6 @@ impl Unrecognised {
         }
         self.sources.push(source);
         tells
-    }
-}
-
-impl Home {
-    /// A REGISTER is sent away: to be told of where an edge had sent it.
-    pub(super) fn note_unrecognised(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
-        let bytes = request.bytes;
-        let mut paths = request.message.values(bytes, Name::Path);
-        let passed = paths.any(|value| {
-            let uri = Uri::in_value(bytes, value);
-            uri.is_ok_and(|uri| same_host(uri.host.of(bytes), &self.cluster))
-        });
-        let source = request.ingress.source.ip().to_canonical();
-        if passed && self.unrecognised.see(step.now, source) {
-            let is_tls = step.net.flows.transport(request.ingress.flow) == Transport::Tls;
-            let notice = Notice::UnrecognisedEdge { source, is_tls };
-            step.net.outbox.push_back(Output::Notice(notice));
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! URI of the edges sticks (`steadfast why`).
 
 use super::aor;
-use super::policy::Home;
+use super::state::Home;
 use crate::proxy::Step;
 use crate::proxy::fact::{self, Facts};
 use crate::scan::address::first_uri;

@@ -10,7 +10,7 @@ use crate::id::Flow;
 use crate::time::Instant;
 use crate::uri;
 
-use super::{Change, Register};
+use super::change::{Change, Register};
 
 /// A contact under which an address of record can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,8 @@
 use crate::limits;
 use crate::time::{Duration, Instant};
 
-use super::{Binding, Change, Conflict, Register};
+use super::binding::Binding;
+use super::change::{Change, Conflict, Register};
 
 /// What a REGISTER comes to, worked out before anything is touched.
 pub(super) struct Plan {

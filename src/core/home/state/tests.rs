@@ -3,8 +3,10 @@
 use super::*;
 use crate::home::Redirect;
 use crate::id::{ShardSet, SocketId};
+use crate::limits;
 use crate::send::{Accepted, Flows, HostRule, Local, PeerRule};
-use crate::time::Wall;
+use crate::time::{Instant, Wall};
+use crate::trust::IdentityHeaders;
 
 const SEED: [u64; 4] = [1, 2, 3, 4];
 
