@@ -55,7 +55,7 @@ fn transactions(criterion: &mut Criterion) {
     let mut txns: Transactions<u32, ()> = Transactions::new(Instant::ZERO, SEED, 0);
     let (pool, mut now, mut number) = (Pool::new(), Instant::ZERO, 0_u32);
     let (request, answer) = ([b'x'; 500], [b'y'; 400]);
-    let (mut branch, mut ended) = (Vec::new(), 0_u32);
+    let mut ended = 0_u32;
     let mut work = || {
         number += 1;
         now = now + Duration::from_micros(1_000_000 / RATE);
@@ -65,8 +65,7 @@ fn transactions(criterion: &mut Criterion) {
         let server = txns.open_server(now, key, Kind::Other, flow(), number);
         let client = txns.reserve(number);
         let (server, client) = server.zip(client).expect("there is room");
-        branch.clear();
-        txns.write_branch(client, &mut branch);
+        let branch = txns.branch(client);
         txns.start(now, client, b"OPTIONS", flow(), pool.copy(&request));
         assert_eq!(txns.find_client(&branch, b"OPTIONS"), Some(client));
         assert!(matches!(

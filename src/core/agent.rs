@@ -158,7 +158,7 @@ impl Agent {
     /// Takes in a response that scanned; `via` is its topmost Via.
     pub fn response(&mut self, step: &mut Step<'_>, via: &Via, response: &Response<'_>) {
         step.net.counters.responses_in += 1;
-        let Some(client) = step.net.client_of(via, response) else {
+        let Some(client) = response.client(via, &step.net.flows, &step.net.txns) else {
             step.net.counters.stray_responses += 1;
             return;
         };
@@ -308,7 +308,7 @@ impl Agent {
 
 /// Hands the driver a piece of news.
 fn tell(net: &mut Net, event: Event) {
-    net.outbox.push_back(Output::Event(Box::new(event)));
+    net.outbox.push(Output::Event(Box::new(event)));
 }
 
 /// A random number from `low` to `high`.

@@ -17,6 +17,7 @@ mod cancel;
 mod circuits;
 mod context;
 mod counters;
+mod drain;
 mod evicting;
 pub mod fact;
 mod final_answer;
@@ -26,10 +27,13 @@ mod liveness;
 mod locating;
 mod loops;
 mod maddr;
+mod matching;
+mod names;
 mod net;
 mod overload;
 mod own;
 mod own_params;
+mod owner;
 mod pass;
 mod plan;
 mod policy;
@@ -47,6 +51,7 @@ mod servers;
 mod shedding;
 mod standby;
 mod step;
+mod tag;
 mod timers;
 mod unproven;
 mod validate;
@@ -58,23 +63,26 @@ pub use fact::{Fact, Facts};
 pub(crate) use final_answer::PHONE_AWAY;
 pub use liveness::Liveness;
 pub use maddr::Maddr;
-pub use net::{Net, Owner, Timer};
-pub use overload::Restraint;
+pub use net::Net;
+pub use owner::{Owner, Timer};
 pub use pass::Pass;
 pub use plan::{Note, Plan, Reply, Target, Verdict};
 pub use policy::{Answers, Connections, Policy, Routing, Trust, Upkeep};
 pub use received::{Request, Response};
 pub(crate) use redirects::shows_loose;
-pub use rejected::{Reason, Reject, Rejected};
+pub(crate) use rejected::Rejected;
+pub use rejected::{Reason, Reject};
 pub use route_set::Recorded;
 pub use secrets::Secrets;
 pub use servers::Servers;
 pub use step::Step;
 
+use drain::Drain;
+use overload::Restraint;
+
 use crate::edit::Edits;
 use crate::id::Slab;
 use crate::limits;
-use crate::locate::Waiter;
 use crate::scan::Message;
 use crate::time::Instant;
 
@@ -96,15 +104,16 @@ pub struct Proxy {
     edits: Edits,
     /// Outline of a message looked at a second time.
     again: Message,
-    /// INVITEs with a final answer whose ACK has not come yet, and when the
-    /// last of them was answered.
-    unacknowledged: (u32, Instant),
-    /// Requests under way that have no final answer.
-    unanswered: usize,
+    /// What is waited for before the node stops.
+    drain: Drain,
+    /// What servers of the cluster ask us to leave out.
+    restraint: Restraint,
+    /// What was refused, and why.
+    rejected: Rejected,
+    /// The operator knows that `sips` is refused.
+    told_of_sips: bool,
     /// Until when the ACK of an INVITE may come that was refused statelessly.
     refused_until: Instant,
-    /// Who waited for an answer of the DNS.
-    waiting: Vec<Waiter>,
     /// Answers that look for their callers.
     returns: Vec<returning::PendingResponse>,
     /// Branch lists of past contexts, kept for their memory.
@@ -118,10 +127,11 @@ impl Default for Proxy {
             plan: Plan::default(),
             edits: Edits::default(),
             again: Message::default(),
-            unacknowledged: (0, Instant::ZERO),
-            unanswered: 0,
+            drain: Drain::default(),
+            restraint: Restraint::default(),
+            rejected: Rejected::default(),
+            told_of_sips: false,
             refused_until: Instant::ZERO,
-            waiting: Vec::new(),
             returns: Vec::new(),
             spare: Vec::new(),
         }
@@ -141,6 +151,17 @@ impl Proxy {
     #[must_use]
     pub fn len(&self) -> usize {
         self.contexts.len()
+    }
+
+    /// What was refused, and why.
+    #[must_use]
+    pub(crate) const fn rejected(&self) -> &Rejected {
+        &self.rejected
+    }
+
+    /// The node is about to stop: nothing new is begun from now on.
+    pub(crate) const fn begin_drain(&mut self) {
+        self.drain.begin();
     }
 
     /// True when nothing is under way.

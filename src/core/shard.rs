@@ -40,6 +40,8 @@ use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant};
 use crate::trust::Ingress;
 
+use self::handoffs::{hand_pong, hand_response};
+
 pub use self::input::{Input, Role, Setup};
 pub use crate::send::{Handoff, Local, Notice, Output};
 
@@ -214,7 +216,7 @@ impl Shard {
                     agent.command(&mut Step::new(&mut self.net, now), command);
                 }
             }
-            Input::Drain => self.net.draining = true,
+            Input::Drain => self.proxy.begin_drain(),
             Input::Tick => {}
         }
         self.tick(now);
@@ -226,7 +228,7 @@ impl Shard {
 
     /// The next thing to do, until `None`.
     pub fn poll(&mut self) -> Option<Output> {
-        self.net.outbox.pop_front()
+        self.net.outbox.pop()
     }
 
     /// When `Input::Tick` is due at the latest.
@@ -286,14 +288,13 @@ impl Shard {
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
         let flow = Flow::Udp { socket, peer };
-        self.net.ingress_flow = Some(flow);
         self.net.note_heard(now, flow);
         match frame::datagram(bytes) {
             frame::Datagram::Sip(bytes) => {
                 self.message(now, Ingress::by(flow, peer), bytes, None);
             }
             frame::Datagram::Stun(bytes) => {
-                self.net.hand_pong(flow, bytes);
+                hand_pong(&mut self.net, flow, bytes);
                 if frame::stun::answered(bytes).is_some() {
                     self.net.liveness.peers.answers(flow);
                 }
@@ -372,7 +373,8 @@ impl Shard {
                     RoleMut::Agent(agent, step) => agent.request(step, &request),
                 }
             }
-            (None, Some(via)) if ingress.handed == 0 && net.hand_response(via, ingress, bytes) => {}
+            (None, Some(via)) if ingress.handed == 0 && hand_response(net, via, ingress, bytes) => {
+            }
             (None, Some(via)) => {
                 let response = Response {
                     bytes,

@@ -37,6 +37,7 @@ use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, ServerId};
 use crate::time::Instant;
 use agenda::{Agenda, Transaction};
+use branch::BRANCH_LEN;
 use client::Standing;
 use server::Server;
 use table::{Clients, Servers};
@@ -343,10 +344,11 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.clients.has_cancel(invite)
     }
 
-    /// Appends the branch of that transaction, cookie first. The caller may
-    /// let more token characters follow: `find_client` ignores them.
-    pub fn write_branch(&self, id: ClientId, out: &mut Vec<u8>) {
-        self.clients.write_branch(id, out);
+    /// The branch of that transaction, cookie first. The caller may let more token
+    /// characters follow: `find_client` ignores them.
+    #[must_use]
+    pub fn branch(&self, id: ClientId) -> [u8; BRANCH_LEN] {
+        self.clients.branch(id)
     }
 
     /// Starts a reserved transaction. The caller sends the first copy of

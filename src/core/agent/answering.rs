@@ -22,7 +22,7 @@ impl Agent {
         if method == Method::Ack {
             return self.ack_came(step, request);
         }
-        let key = step.net.server_key(request, None);
+        let key = request.server_key(step.net.txns.keys(), None);
         if let Some(server) = step.net.txns.find_server(key) {
             step.net.counters.retransmissions_in += 1;
             let again = step.net.txns.request_again(server);
@@ -95,15 +95,14 @@ impl Agent {
             alarm: self.alarm(step.net, step.now + after),
         };
         let number = self.next_call();
-        let mut tag = [0; 16];
-        let tag = step.net.tag(
+        let tag = step.net.secrets.tag(
+            step.net.wall.unix(step.now),
             request.bytes,
             request.message,
             request.ingress.source.ip(),
-            &mut tag,
         );
         let mut call = Call::new(number, Stage::Ringing(incoming));
-        call.dialog = Some(Dialog::of_invite(request.bytes, request.message, tag));
+        call.dialog = Some(Dialog::of_invite(request.bytes, request.message, &tag));
         call.flow = Some(request.ingress.flow);
         self.calls.push(call);
         let from = text(&dialog::value(request.bytes, request.message, Name::From));
@@ -249,7 +248,7 @@ impl Agent {
     }
 
     fn ack_came(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
-        let key = step.net.server_key(request, Some(b"INVITE"));
+        let key = request.server_key(step.net.txns.keys(), Some(b"INVITE"));
         if let Some(server) = step.net.txns.find_server(key)
             && step.net.txns.acked(step.now, server, false)
         {
@@ -298,7 +297,7 @@ impl Agent {
     }
 
     fn cancel_came(&mut self, step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) {
-        let invite = step.net.server_key(request, Some(b"INVITE"));
+        let invite = request.server_key(step.net.txns.keys(), Some(b"INVITE"));
         let Some(server) = step.net.txns.find_server(invite) else {
             return reply(step, request, key, 481, "Nothing To Cancel", b"");
         };

@@ -144,8 +144,7 @@ impl Agent {
         let (transport, sent_by) = step.net.flows.reached_at(flow)?;
         // Only the branch is wanted of it.
         let client = step.net.txns.reserve(Owner::Local)?;
-        let mut branch = Vec::new();
-        step.net.txns.write_branch(client, &mut branch);
+        let branch = step.net.txns.branch(client);
         step.net.txns.abandon(client);
         let cnonce = step.net.secrets.chance();
         let bytes = step.net.pool.build(1_024, |out| {

@@ -61,8 +61,7 @@ impl Agent {
             let failure = Failure::lost("there is no socket towards the next hop");
             return self.failed(step, outgoing, failure);
         };
-        let mut branch = Vec::new();
-        step.net.txns.write_branch(client, &mut branch);
+        let branch = step.net.txns.branch(client);
         let cnonce = step.net.secrets.chance();
         let bytes = step.net.pool.build(2_048, |out| {
             self.write(&outgoing, transport, sent_by, &branch, cnonce, out);

@@ -76,7 +76,10 @@ impl Edge {
             reg_id,
         });
         if keeper != step.net.shard_set.own {
-            return step.net.hand(keeper, Handoff::Holds { phone, until, came });
+            return step
+                .net
+                .outbox
+                .hand(keeper, Handoff::Holds { phone, until, came });
         }
         self.directory.set(step.now, phone, keeper, until);
         if let Some(held) = came {
@@ -115,7 +118,7 @@ impl Edge {
             if other == step.net.shard_set.own {
                 self.give_up(step, held);
             } else {
-                step.net.hand(other, Handoff::Moved(held.clone()));
+                step.net.outbox.hand(other, Handoff::Moved(held.clone()));
             }
         }
     }
@@ -166,7 +169,9 @@ pub(super) fn release_phone(
     }
     let until = Instant::ZERO;
     let came = None;
-    step.net.hand(keeper, Handoff::Holds { phone, until, came });
+    step.net
+        .outbox
+        .hand(keeper, Handoff::Holds { phone, until, came });
     None
 }
 

@@ -108,7 +108,10 @@ impl Homes {
                 && !self.before.contains(&(transport, addr))
                 && let Some(flow) = step.net.reach(send::Hop::to(transport, addr))
             {
-                step.net.watch_peer(step.now, flow, KeepaliveRole::None);
+                step.net
+                    .liveness
+                    .peers
+                    .watch(step.now, flow, KeepaliveRole::None);
             }
         }
     }

@@ -182,7 +182,10 @@ impl Upkeep for Edge {
             let addr = member.peer_addr(step.net, Transport::Udp);
             if let Some(flow) = addr.and_then(|addr| step.net.reach(Hop::to(Transport::Udp, addr)))
             {
-                step.net.watch_peer(step.now, flow, KeepaliveRole::Ours);
+                step.net
+                    .liveness
+                    .peers
+                    .watch(step.now, flow, KeepaliveRole::Ours);
             }
         }
     }
@@ -262,7 +265,7 @@ fn grant_keep(net: &Net, response: &Response<'_>, edits: &mut Edits) {
     if let Some(offer) = via.keep_offer() {
         edits.insert(usize::from(offer.end), |out| {
             out.push(b'=');
-            decimal(out, net.flow_timer_s(response));
+            decimal(out, response.flow_timer_s(&net.secrets));
         });
     }
 }

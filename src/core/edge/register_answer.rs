@@ -232,7 +232,7 @@ impl Edge {
         // O-9
         if keeps_alive(response) {
             out.extend_from_slice(b"Flow-Timer: ");
-            decimal(out, net.flow_timer_s(response));
+            decimal(out, response.flow_timer_s(&net.secrets));
             out.extend_from_slice(b"\r\n");
         }
     }

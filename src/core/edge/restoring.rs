@@ -42,9 +42,7 @@ impl Edge {
             // Over, or of a listener that is gone.
             None if step.net.shard_set.own == 0 => {
                 let key = step.net.pool.copy(key);
-                step.net
-                    .outbox
-                    .push_back(Output::Store { key, value: None });
+                step.net.outbox.push(Output::Store { key, value: None });
             }
             None => {}
         }
@@ -124,9 +122,7 @@ impl Edge {
                     let key = step.net.pool.build(room, |out| {
                         row::write_key(&subscriber, gone.reg_id, out);
                     });
-                    step.net
-                        .outbox
-                        .push_back(Output::Store { key, value: None });
+                    step.net.outbox.push(Output::Store { key, value: None });
                 }
             }
         }
@@ -160,7 +156,7 @@ impl Edge {
         let fits = key.len() + value.len() <= limits::FLOW_ROW_MAX;
         step.net.counters.flows_too_long += u64::from(!fits);
         let value = fits.then_some(value);
-        step.net.outbox.push_back(Output::Store { key, value });
+        step.net.outbox.push(Output::Store { key, value });
     }
 }
 

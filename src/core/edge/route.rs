@@ -390,7 +390,7 @@ impl Edge {
         if next.is_none() && !pass.plan.restore_uri {
             // P-8; what is not ours is the home's to follow.
             if let Some(uri) = pass.request.message.target() {
-                pass.net.strip_maddr(pass.request, uri, pass.plan);
+                pass.plan.strip_maddr(&pass.net.flows, pass.request, uri);
             }
         }
         if pass.request.ingress.principal == Principal::Carrier {
@@ -416,7 +416,7 @@ fn may_roam(pass: &mut Pass<'_, '_>) -> bool {
     let may = pass.net.guard.admit(pass.now, ip, Kind::Roaming);
     pass.net.counters.limited += u64::from(!may);
     if !may {
-        pass.net.retry_after(0, &mut pass.plan.lines);
+        pass.plan.add_retry_after(0, &mut pass.net.secrets);
     }
     may
 }

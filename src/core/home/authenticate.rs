@@ -88,7 +88,7 @@ impl Home {
                 .may_log_in(pass.now, source, given.username.of(bytes))
         {
             pass.net.counters.limited += 1;
-            pass.net.retry_after(0, &mut pass.plan.lines);
+            pass.plan.add_retry_after(0, &mut pass.net.secrets);
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
         let asked = Asked { user, role, source };

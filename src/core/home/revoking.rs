@@ -149,7 +149,7 @@ impl Home {
         let (user, domain) = super::aor::parts(aor);
         let id = step.net.secrets.chance();
         let own = self.settings.domain.as_bytes();
-        step.net.send_own(step.now, hop, b"NOTIFY", |via, out| {
+        step.send_own(hop, b"NOTIFY", |via, out| {
             for part in [&b"NOTIFY sip:"[..], cluster, b" SIP/2.0\r\n", via] {
                 out.extend_from_slice(part);
             }

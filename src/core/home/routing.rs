@@ -83,7 +83,7 @@ impl Home {
         }
         // P-8
         let maddr = if is_last && !pass.plan.restore_uri {
-            pass.net.strip_maddr(request, uri, pass.plan)
+            pass.plan.strip_maddr(&pass.net.flows, request, uri)
         } else {
             Maddr::Absent
         };

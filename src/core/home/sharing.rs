@@ -39,7 +39,7 @@ impl Home {
         let value = live.then_some(record);
         self.share(step, aor, value.as_deref());
         if self.settings.is_stored {
-            step.net.outbox.push_back(Output::Store { key, value });
+            step.net.outbox.push(Output::Store { key, value });
         }
     }
 

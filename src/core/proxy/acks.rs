@@ -2,11 +2,12 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
+use super::handing::hand_request;
 use super::{
     Context, Fate, Net, Owner, Proxy, Request, Response, Target, Turn, Verdict, build, validate,
 };
 use crate::edit::derive::{self, Derived};
-use crate::id::{ClientId, ServerId};
+use crate::id::ClientId;
 use crate::omit::Omit;
 use crate::scan::{Message, Name, scan_again};
 use crate::send::Hop;
@@ -37,36 +38,31 @@ impl Net {
         let send = self.txns.ack(client, ack);
         self.transmit_send(send);
     }
-
-    /// Whether the answers of that transaction come from others.
-    fn passes_on(&self, server: ServerId) -> bool {
-        let owner = self.txns.server_owner(server);
-        matches!(owner, Some(Owner::Proxy { .. }))
-    }
 }
 
 impl Proxy {
     /// An ACK came.
     pub(super) fn ack(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
-        let before = self.unacknowledged.0;
-        self.unacknowledged.0 = before.saturating_sub(1);
-        let key = turn.net.server_key(request, Some(b"INVITE"));
+        let key = request.server_key(turn.net.txns.keys(), Some(b"INVITE"));
         if !turn.net.omit.leaves_out(Omit::AckMatching)
             && let Some(server) = turn.net.txns.find_server(key)
         {
-            let passes_on = turn.net.passes_on(server);
+            let owner = turn.net.txns.server_owner(server);
+            // Whose answers come from others.
+            let passes_on = matches!(owner, Some(Owner::Proxy { .. }));
             if turn.net.txns.acked(turn.now, server, passes_on) {
+                self.drain.ack_came();
                 turn.prove_by_ack(request);
                 return Fate::Absorbed;
             }
             if turn.net.txns.is_early(server) {
-                self.unacknowledged.0 = before;
                 turn.net.counters.stray_acks += 1;
                 return Fate::Dropped;
             }
         }
         if turn.now < self.refused_until && turn.has_own_tag(request) {
             // Of an INVITE that was refused statelessly.
+            self.drain.ack_came();
             turn.prove_by_ack(request);
             return Fate::Absorbed;
         }
@@ -76,9 +72,7 @@ impl Proxy {
         let sent = valid.ok().and_then(|valid| {
             let verdict = turn.route(request, &mut self.plan);
             if let Verdict::HandOver(shard) = verdict {
-                // So is the INVITE that it acknowledges.
-                self.unacknowledged.0 = before;
-                turn.net.hand_request(shard, request);
+                hand_request(turn.net, shard, request);
                 return Some(Fate::Handed);
             }
             self.plan.secure(turn.net, request);
@@ -87,6 +81,10 @@ impl Proxy {
             self.forward_ack(turn, request, &valid)?;
             Some(Fate::Forwarded)
         });
+        if sent != Some(Fate::Handed) {
+            // Where it was handed over, the INVITE that it acknowledges was, too.
+            self.drain.ack_came();
+        }
         if sent.is_none() {
             turn.net.counters.stray_acks += 1;
         }
@@ -99,7 +97,7 @@ impl Proxy {
         request: &Request<'_>,
         valid: &validate::Valid,
     ) -> Option<()> {
-        let loop_hash = self.loop_hash(turn.net, request);
+        let loop_hash = self.loop_hash(&turn.net.secrets, request);
         if !self.plan.ack_all {
             self.plan.targets.truncate(1);
         }
@@ -144,7 +142,7 @@ fn copy_ack(
         Some(branch) => net.secrets.print([branch.of(bytes), via.host.of(bytes)]),
         None => net.secrets.print([via.value.of(bytes)]),
     };
-    super::answers::hex(hash, &mut digits);
+    super::tag::hex(hash, &mut digits);
     part[12..].copy_from_slice(&digits);
     let hop = build::BranchParams {
         target,

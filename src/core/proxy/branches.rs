@@ -99,9 +99,11 @@ impl Proxy {
         let invite = context.is_invite();
         // V-4: kept back here as if its server had refused it, so that a stand-by which
         // wants no fewer gets it, and the server no message at all.
-        if !turn.net.restraint.is_empty()
+        if !self.restraint.is_empty()
             && let Some(branch) = context.branches.get_mut(index)
-            && let Some(loss) = turn.keeps_back(branch.target.hop, context.class)
+            && let Some(loss) = self
+                .restraint
+                .keeps_back(turn, branch.target.hop, context.class)
         {
             branch.state = State::Done(503);
             context.loss_asked = Some(loss);
@@ -220,7 +222,7 @@ impl Proxy {
                 // It was given up for silence, and rings all the same. With 487 it was
                 // given up after its CANCEL.
                 State::Done(status) if invite && status != 487 => {
-                    if branch.client.is_some_and(|client| turn.net.rings(client)) {
+                    if branch.client.is_some_and(|client| rings(turn.net, client)) {
                         self.send_cancel(turn, slot, index);
                     }
                 }
@@ -268,7 +270,9 @@ impl Proxy {
         let Some(mut context) = self.contexts.remove(slot) else {
             return;
         };
-        self.unanswered -= usize::from(!context.answered);
+        if !context.answered {
+            self.drain.request_over();
+        }
         for branch in context.branches.drain(..) {
             if let Some(timer) = branch.timer {
                 net.txns.cancel_timer(timer);
@@ -297,6 +301,12 @@ impl Turn<'_> {
         let ring = self.policy.ring_time()?;
         context.has_lower(rank).then_some(ring)
     }
+}
+
+/// Whether an INVITE rings, as far as is known, and can be cancelled.
+fn rings(net: &Net, invite: ClientId) -> bool {
+    let flow = net.txns.client_flow(invite);
+    net.txns.is_proceeding(invite) && flow.is_some_and(|flow| net.flows.lives(flow))
 }
 
 /// The flow that a request to `hop` takes; `None` when nothing leads there, when
@@ -345,8 +355,8 @@ fn send(
     }
     let (target, breadth) = (branch.target.clone(), branch.breadth);
     let flow = flow_to(turn, target.hop)?;
+    turn.note_request_sent(target.hop, flow, is_invite);
     let net = &mut *turn.net;
-    net.note_request_sent(turn.now, target.hop, flow, is_invite, turn.policy);
     // A connection that is being opened to a peer over TLS is not watched yet,
     // and what waits for it is read by that peer or by nobody.
     let is_loose = turn.policy.follows_redirects()
@@ -363,18 +373,18 @@ fn send(
         && turn.policy.negotiates_keepalives(net, target.hop);
     let sent_by = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
-    let mut part = std::mem::take(&mut net.text);
-    part.clear();
-    net.txns.write_branch(client, &mut part);
-    if net.omit.leaves_out(Omit::BranchUniqueness) {
-        part.truncate(12);
-    }
+    let part = net.txns.branch(client);
+    // The beginning of a branch names no transaction of its own.
+    let len = match net.omit.leaves_out(Omit::BranchUniqueness) {
+        true => 12,
+        false => part.len(),
+    };
     let hop = build::BranchParams {
         target: &target,
         sent_by,
         is_inside: branch.is_inside,
         alias: net.flows.offers_alias(flow),
-        branch: &part,
+        branch: &part[..len],
         breadth,
         offers_keep,
         offers_oc,
@@ -387,7 +397,6 @@ fn send(
     let bytes = net.pool.build(base.len() + build::room(&target), |out| {
         build::branch(context, &base, &hop, out)
     });
-    net.text = part;
     let method = context.method_token();
     net.txns
         .start(turn.now, client, method, flow, bytes.clone());

@@ -1,5 +1,6 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
+use super::handing::hand_request;
 use super::{Fate, Owner, Proxy, Reply, Request, State, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
@@ -18,14 +19,14 @@ impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
     /// (P-32); 481 when there is nothing to cancel.
     pub(super) fn cancel(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
-        let key = turn.net.server_key(request, None);
+        let key = request.server_key(turn.net.txns.keys(), None);
         if let Some(server) = turn.net.txns.find_server(key) {
             turn.net.counters.retransmissions_in += 1;
             let again = turn.net.txns.request_again(server);
             turn.answer_send(again);
             return Fate::Absorbed;
         }
-        let invite = turn.net.server_key(request, Some(b"INVITE"));
+        let invite = request.server_key(turn.net.txns.keys(), Some(b"INVITE"));
         let owner = turn
             .net
             .txns
@@ -34,7 +35,7 @@ impl Proxy {
         if owner.is_none()
             && let Some(shard) = self.follow(turn, request)
         {
-            turn.net.hand_request(shard, request);
+            hand_request(turn.net, shard, request);
             return Fate::Handed;
         }
         let Some(owner) = owner.filter(|owner| !self.is_spoofed(turn, request, *owner)) else {

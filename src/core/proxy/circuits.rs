@@ -4,10 +4,10 @@
 
 use std::net::SocketAddr;
 
-use super::{Net, Response, Target};
+use super::{Net, Response, Target, Turn};
 use crate::id::{Flow, Transport};
 use crate::scan::Name;
-use crate::send::{Hop, Notice, Output};
+use crate::send::{Hop, Notice};
 use crate::time::{Duration, Instant};
 
 impl Net {
@@ -29,12 +29,11 @@ impl Net {
     ) {
         if self.liveness.health.failed(now, transport, peer) {
             self.counters.circuits_opened += 1;
-            let notice = Notice::PeerDown {
+            self.outbox.notify(Notice::PeerDown {
                 peer,
                 transport,
                 why,
-            };
-            self.outbox.push_back(Output::Notice(notice));
+            });
         }
     }
 
@@ -56,12 +55,15 @@ impl Net {
         };
         self.liveness.health.is_open(now, transport, addr)
     }
+}
 
+impl Turn<'_> {
     /// N-7: a server that says how long it wants to be left alone is; whatever
     /// else it answers, its circuit closes.
-    pub(super) fn update_health(&mut self, now: Instant, target: &Target, response: &Response<'_>) {
+    pub(super) fn update_health(&mut self, target: &Target, response: &Response<'_>) {
+        let (net, now) = (&mut *self.net, self.now);
         let asks = response.status == 503;
-        if !asks && self.liveness.health.is_empty() {
+        if !asks && net.liveness.health.is_empty() {
             return;
         }
         let far = match target.hop {
@@ -69,7 +71,7 @@ impl Net {
                 transport, addr, ..
             } => Some((transport, addr)),
             // Nobody chooses by health between the flows of a phone.
-            Hop::Flow(flow) if self.liveness.peers.is_watched(flow) => self.flows.far_side(flow),
+            Hop::Flow(flow) if net.liveness.peers.is_watched(flow) => net.flows.far_side(flow),
             Hop::Flow(_) | Hop::Named(_) => None,
         };
         let Some((transport, peer)) = far else { return };
@@ -77,12 +79,12 @@ impl Net {
         match pause {
             Ok(Some(seconds)) if asks => {
                 let pause = Duration::from_secs(seconds.into());
-                self.counters.circuits_opened +=
-                    u64::from(self.liveness.health.refused(now, transport, peer, pause));
+                net.counters.circuits_opened +=
+                    u64::from(net.liveness.health.refused(now, transport, peer, pause));
             }
             Ok(_) | Err(_) if asks => {}
             Ok(_) | Err(_) => {
-                self.liveness.health.worked(now, transport, peer);
+                net.liveness.health.worked(now, transport, peer);
             }
         }
     }

@@ -66,7 +66,7 @@ impl Proxy {
             return;
         }
         context.answered = true;
-        self.unanswered -= 1;
+        self.drain.request_over();
         let best = best(&context.branches);
         let (Some(server), Some(base)) = (context.server, context.base.take()) else {
             return;
@@ -93,13 +93,13 @@ impl Proxy {
             (_, _, mapped) => {
                 let (said, reason) = mapped.unwrap_or_else(|| (status, local_reason(status)));
                 let from = context.ingress;
-                let lines = &mut self.plan.lines;
-                lines.clear();
+                self.plan.lines.clear();
                 if status == 503 || said == 503 {
                     // Whoever it is, not all at once.
-                    turn.net.retry_after(context.loss_asked.unwrap_or(0), lines);
+                    let loss = context.loss_asked.unwrap_or(0);
+                    self.plan.add_retry_after(loss, &mut turn.net.secrets);
                 }
-                let again = &mut self.again;
+                let (again, lines) = (&mut self.again, &self.plan.lines);
                 let bytes = local_answer(turn.net, &base, again, from, said, reason, lines);
                 // P-20: it is said for whoever the request was for.
                 let is_from_target =
@@ -129,7 +129,7 @@ impl Proxy {
             return;
         };
         if status >= 200 && context.is_invite() {
-            self.unacknowledged = (self.unacknowledged.0.saturating_add(1), turn.now);
+            self.drain.ack_is_due(turn.now);
         }
         self.reroute_response(turn, server, context.ingress, &bytes);
         turn.net.counters.responses_out += 1;

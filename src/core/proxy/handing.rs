@@ -3,19 +3,14 @@
 
 use super::{Net, Request};
 use crate::scan::Method;
-use crate::send::{End, Far, Handoff, Output};
+use crate::send::{End, Far, Handoff};
 use crate::trust::Ingress;
 
 impl Net {
-    /// Gives another shard something.
-    pub fn hand(&mut self, to: u8, handoff: Handoff) {
-        self.outbox.push_back(Output::Handoff { to, handoff });
-    }
-
     /// Gives every other shard a copy of it.
     pub(crate) fn tell_all(&mut self, handoff: &Handoff) {
         for to in self.shard_set.others() {
-            self.hand(to, handoff.clone());
+            self.outbox.hand(to, handoff.clone());
         }
     }
 
@@ -33,16 +28,16 @@ impl Net {
             far,
             bytes: bytes.into(),
         };
-        self.hand(to, message);
+        self.outbox.hand(to, message);
     }
+}
 
-    /// Hands a request over, and counts it.
-    pub(super) fn hand_request(&mut self, to: u8, request: &Request<'_>) {
-        if request.message.method() == Method::Register {
-            self.counters.handed_registers += 1;
-        } else {
-            self.counters.handed_over += 1;
-        }
-        self.hand_over(to, request.ingress, request.bytes);
+/// Hands a request over, and counts it.
+pub(super) fn hand_request(net: &mut Net, to: u8, request: &Request<'_>) {
+    if request.message.method() == Method::Register {
+        net.counters.handed_registers += 1;
+    } else {
+        net.counters.handed_over += 1;
     }
+    net.hand_over(to, request.ingress, request.bytes);
 }

@@ -3,10 +3,12 @@
 //! the times; what its silence means stands in `circuits` for what is to be sent, and in
 //! `standby` for what was.
 
-use super::{Net, Policy, Response, Step, Timer, Turn};
+use super::{Net, Response, Secrets, Step, Turn};
 use crate::id::Flow;
 use crate::limits;
-use crate::send::{Hop, KeepaliveRole, Notice, Output};
+use crate::pacing;
+use crate::scan::Name;
+use crate::send::{Hop, KeepaliveRole, Notice};
 use crate::span::Span;
 use crate::time::{Duration, Instant};
 
@@ -17,7 +19,10 @@ impl Turn<'_> {
     pub(super) fn take_up(&mut self, flow: Flow) -> bool {
         let may = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
         if may {
-            self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
+            self.net
+                .liveness
+                .peers
+                .watch(self.now, flow, KeepaliveRole::Theirs);
         }
         may
     }
@@ -32,7 +37,10 @@ impl Turn<'_> {
             && self.net.flows.supports_overload_control(flow)
             && self.policy.negotiates_keepalives(self.net, Hop::Flow(flow))
         {
-            self.net.watch_peer(self.now, flow, KeepaliveRole::Ours);
+            self.net
+                .liveness
+                .peers
+                .watch(self.now, flow, KeepaliveRole::Ours);
             let pause = Duration::from_secs(seconds.min(limits::FLOW_TIMER_S).into());
             let pause = pause.max(limits::PEER_PING);
             self.net.liveness.peers.pace(flow, pause);
@@ -52,13 +60,19 @@ impl Turn<'_> {
         let far = self.net.flows.far_side(flow).filter(|_| negotiates);
         let agreed = far.and_then(|far| self.net.liveness.peers.agreement(self.now, far));
         if negotiates && agreed.is_none() {
-            self.net.watch_peer(self.now, flow, KeepaliveRole::None);
+            self.net
+                .liveness
+                .peers
+                .watch(self.now, flow, KeepaliveRole::None);
             if self.policy.is_probed() {
                 self.net.liveness.peers.answers(flow);
             }
             return false;
         }
-        self.net.watch_peer(self.now, flow, KeepaliveRole::Ours);
+        self.net
+            .liveness
+            .peers
+            .watch(self.now, flow, KeepaliveRole::Ours);
         if let Some(pause) = agreed {
             self.net.liveness.peers.pace(flow, pause);
         }
@@ -80,55 +94,28 @@ impl Turn<'_> {
             flow.is_reliable()
         };
         if promises {
-            self.net.watch_peer(self.now, flow, KeepaliveRole::Theirs);
+            self.net
+                .liveness
+                .peers
+                .watch(self.now, flow, KeepaliveRole::Theirs);
         }
         self.policy
             .on_peer_seen(&mut Step::new(self.net, self.now), flow);
     }
-}
-
-impl Net {
-    /// Watches a flow to an element of the cluster.
-    pub(crate) fn watch_peer(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
-        // The questions of such a peer come to one shard. The others must not
-        // take it for silent, and ask it themselves when they need it.
-        let is_far = !self.shard_set.is_alone()
-            && self.flows.is_everybodys(flow)
-            && self.ingress_flow != Some(flow)
-            && role == KeepaliveRole::Theirs;
-        let role = if is_far { KeepaliveRole::None } else { role };
-        self.liveness.peers.watch(now, flow, role);
-    }
-
-    /// Something came over a flow.
-    pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) {
-        if self.liveness.peers.note_heard(now, flow)
-            && let Some((transport, peer)) = self.flows.listens_at(flow)
-        {
-            self.liveness.health.worked(now, transport, peer);
-            let notice = Notice::PeerUp { peer, transport };
-            self.outbox.push_back(Output::Notice(notice));
-        }
-    }
 
     /// A request leaves to a hop over a flow, which is watched from now on when
     /// an element of the cluster is at its end. An INVITE is answered at once.
-    pub(super) fn note_request_sent(
-        &mut self,
-        now: Instant,
-        hop: Hop,
-        flow: Flow,
-        is_invite: bool,
-        policy: &dyn Policy,
-    ) {
-        if !self.liveness.peers.note_request_sent(now, flow, is_invite)
-            && policy.is_cluster_node(self, Hop::Flow(flow))
+    pub(super) fn note_request_sent(&mut self, hop: Hop, flow: Flow, is_invite: bool) {
+        let Self { net, policy, now } = self;
+        let now = *now;
+        if !net.liveness.peers.note_request_sent(now, flow, is_invite)
+            && policy.is_cluster_node(net, Hop::Flow(flow))
         {
             let role = match flow {
                 Flow::Udp { .. } => Some(KeepaliveRole::None),
-                Flow::Stream(id) => self.flows.stream(id).and_then(|stream| {
+                Flow::Stream(id) => net.flows.stream(id).and_then(|stream| {
                     // Who accepted it hears questions first, or asks for nothing.
-                    let role = if policy.negotiates_keepalives(self, Hop::Flow(flow)) {
+                    let role = if policy.negotiates_keepalives(net, Hop::Flow(flow)) {
                         KeepaliveRole::None
                     } else {
                         KeepaliveRole::Ours
@@ -137,33 +124,46 @@ impl Net {
                 }),
             };
             if let Some(role) = role {
-                self.liveness.peers.watch(now, flow, role);
-                if policy.is_probed() || !policy.negotiates_keepalives(self, Hop::Flow(flow)) {
+                net.liveness.peers.watch(now, flow, role);
+                if policy.is_probed() || !policy.negotiates_keepalives(net, Hop::Flow(flow)) {
                     // Edges answer homes and one another. A home may be of somebody
                     // else's.
-                    self.liveness.peers.answers(flow);
+                    net.liveness.peers.answers(flow);
                 }
-                self.liveness.peers.note_request_sent(now, flow, is_invite);
+                net.liveness.peers.note_request_sent(now, flow, is_invite);
             }
         }
-        if !self.liveness.health.is_empty()
+        if !net.liveness.health.is_empty()
             && let Hop::To {
                 transport, addr, ..
             } = hop
         {
-            self.liveness.health.tries(now, transport, addr);
+            net.liveness.health.tries(now, transport, addr);
         }
     }
+}
 
-    /// Watches a connection that was accepted: it is closed when nothing was
-    /// said on it after `limits::FIRST_MESSAGE_MAX`, and when nobody uses it
-    /// any more after `limits::FLOW_SILENCE_MAX`.
-    pub(crate) fn watch_silence(&mut self, now: Instant, flow: Flow) {
-        let Flow::Stream(id) = flow else { return };
-        if let Some(stream) = self.flows.stream_mut(id) {
-            stream.heard = now;
-            let due = now + limits::FIRST_MESSAGE_MAX;
-            self.txns.set_timer(due, Timer::Silence(id.0));
+impl Response<'_> {
+    /// The keep-alive interval that the phone of an accepted REGISTER gets: one
+    /// number, wherever the answer names it (K-1).
+    #[must_use]
+    pub(crate) fn flow_timer_s(&self, secrets: &Secrets) -> u32 {
+        let call_id = self.message.first(Name::CallId);
+        let call_id = call_id.map(|header| header.value.of(self.bytes));
+        let cseq = self.message.cseq().to_be_bytes();
+        pacing::flow_timer_s(secrets.mac([call_id.unwrap_or_default(), &cseq]))
+    }
+}
+
+impl Net {
+    /// Something came over a flow.
+    pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) {
+        if self.liveness.peers.note_heard(now, flow)
+            && let Some((transport, peer)) = self.flows.listens_at(flow)
+        {
+            self.liveness.health.worked(now, transport, peer);
+            let notice = Notice::PeerUp { peer, transport };
+            self.outbox.notify(notice);
         }
     }
 }

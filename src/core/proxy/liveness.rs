@@ -1,7 +1,7 @@
 //! What is known of who lives: the peers that are watched, the destinations that
 //! failed, and the timer that has the shard look again.
 
-use super::net::{Owner, Timer};
+use super::{Owner, Timer};
 use crate::send::{Health, Peers};
 use crate::time::Instant;
 use crate::txn::{TimerId, Transactions};

@@ -3,17 +3,14 @@
 //! them (N-1, N-7).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::servers::Located;
 use super::standby::Failure;
-use super::{Branch, Net, Proxy, Request, State, Step, Target, Turn};
+use super::{Branch, Proxy, Request, State, Step, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
-use crate::locate::{Answered, LookupId, Question, Records, Waiter};
-use crate::send::{Hop, NameId, Output};
-use crate::time::Instant;
-use crate::uri::Uri;
+use crate::locate::{Answered, LookupId, Records, Waiter};
+use crate::send::{Hop, NameId};
 
 impl Proxy {
     /// Gives a branch whose target is a name the address of a server, and the
@@ -59,19 +56,16 @@ impl Proxy {
     /// Lays the servers out: the branch gets the first, further branches stand
     /// by in order, and the stand-by that the branch had comes behind the last.
     fn spread(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
-        let located = std::mem::take(&mut turn.net.servers.found);
         let name = self.name_of(slot, index);
         let name = name.and_then(|name| turn.net.proof(name));
-        let servers = located
-            .iter()
-            .filter(|&&(transport, addr)| turn.may_reach(transport, addr, name));
+        let servers = turn.net.servers.found.iter();
+        let servers = servers.filter(|&&(transport, addr)| turn.may_reach(transport, addr, name));
         let mut hops = servers.map(|&(transport, addr)| to(transport, addr, name));
         let first = hops.next();
         if let (Some(hop), Some(branch)) = (first, self.branch(slot, index)) {
             branch.target.hop = hop;
             self.add_servers(slot, index, hops);
         }
-        turn.net.servers.found = located;
         first.is_some() || self.not_located(turn, slot, index, 404)
     }
 
@@ -106,15 +100,14 @@ impl Proxy {
 
     /// An answer of the DNS: whoever waited for it goes on.
     pub fn resolved(&mut self, turn: &mut Turn<'_>, name: LookupId, records: &Records) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.clear();
+        let mut waiting = Vec::new();
         let locator = &mut turn.net.servers.locator;
         if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
             turn.net.counters.names_failed += 1;
         }
         turn.policy
             .on_dns_answer(&mut Step::new(turn.net, turn.now));
-        for waiter in waiting.drain(..) {
+        for waiter in waiting {
             let (slot, index) = (waiter.context, usize::from(waiter.branch));
             let Some(branch) = self.branch(slot, index) else {
                 continue;
@@ -130,7 +123,6 @@ impl Proxy {
             self.launch(turn, slot, index, breadth);
             self.advance(turn, slot);
         }
-        self.waiting = waiting;
         self.returns_located(turn, name);
     }
 
@@ -201,49 +193,5 @@ impl Turn<'_> {
         let (transport, addr) =
             servers.find(|&(transport, addr)| self.may_reach(transport, addr, proof))?;
         Some(to(transport, addr, proof))
-    }
-}
-
-impl Net {
-    /// Where a URI leads by itself: an address, or a name to be located.
-    /// `None` when neither can be.
-    pub fn hop(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<Hop> {
-        let literal = Hop::literal(&mut self.flows.names, bytes, uri);
-        literal.or_else(|| self.servers.locator.name(now, bytes, uri).map(Hop::Named))
-    }
-
-    /// Who must be at a server of the name, over TLS: the domain of the URI,
-    /// wherever the DNS leads (N-8).
-    pub(super) fn proof(&mut self, name: LookupId) -> Option<NameId> {
-        let domain = self.servers.locator.domain(name)?;
-        self.flows.names.intern(domain.as_bytes())
-    }
-
-    /// Looks for a name's servers, and asks for them where it is time to.
-    pub(super) fn locate(&mut self, now: Instant, name: LookupId) -> Located {
-        let chance = self.secrets.chance();
-        let health = &self.liveness.health;
-        let (found, question) = self.servers.locate(now, name, chance, health);
-        self.ask(name, question);
-        found
-    }
-
-    /// Looks for a name's servers without asking, by what the DNS said last.
-    fn locate_last(&mut self, now: Instant, name: LookupId, chance: u64) -> Located {
-        let health = &self.liveness.health;
-        self.servers.locate_last(now, name, chance, health)
-    }
-
-    /// Asks for a name before anybody waits for it, and keeps it fresh.
-    pub(crate) fn foresee(&mut self, now: Instant, name: LookupId) {
-        let question = self.servers.locator.find(now, name).1;
-        self.ask(name, question);
-    }
-
-    fn ask(&mut self, name: LookupId, question: Option<Arc<Question>>) {
-        if let Some(question) = question {
-            self.counters.names_asked += 1;
-            self.outbox.push_back(Output::Resolve { name, question });
-        }
     }
 }

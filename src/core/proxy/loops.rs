@@ -2,15 +2,16 @@
 //! hash over what the decision stood on, and a request that shows the same part in a
 //! Via of ours comes for the second time with nothing changed.
 
-use super::{Net, Proxy, Request};
+use super::{Proxy, Request, Secrets};
 use crate::scan::Name;
 use crate::scan::via::Via;
+use crate::send::Flows;
 
 impl Proxy {
     /// Hash over what the decision stands on: Request-URI and the Route values
     /// used, not the method, not the Vias (L-2). `None` where the role
     /// looks for no loops.
-    pub(super) fn loop_hash(&self, net: &Net, request: &Request<'_>) -> Option<u32> {
+    pub(super) fn loop_hash(&self, secrets: &Secrets, request: &Request<'_>) -> Option<u32> {
         if !self.plan.check_loops {
             return None;
         }
@@ -25,21 +26,21 @@ impl Proxy {
         let fixed = [request.message.request_uri().of(bytes), value(Name::CallId)];
         let used = request.message.routes().iter().take(self.plan.pop + 1);
         let used = used.map(|route| route.value.of(bytes));
-        let hash = net.secrets.print(fixed.into_iter().chain(used));
+        let hash = secrets.print(fixed.into_iter().chain(used));
         u32::try_from(hash >> (64 - LOOP_BITS)).ok()
     }
 }
 
-impl Net {
+impl Request<'_> {
     /// L-3: whether the request passed here before with the same decision
     /// before it. The branches of who looks for loops end with that.
-    pub(super) fn meets_itself(&self, request: &Request<'_>, loop_hash: u32) -> bool {
-        let bytes = request.bytes;
-        request.message.values(bytes, Name::Via).any(|value| {
+    pub(super) fn meets_itself(&self, flows: &Flows, loop_hash: u32) -> bool {
+        let bytes = self.bytes;
+        self.message.values(bytes, Name::Via).any(|value| {
             let Ok(via) = Via::parse(bytes, value) else {
                 return false;
             };
-            self.flows.wrote(bytes, &via)
+            flows.wrote(bytes, &via)
                 && via
                     .branch
                     .is_some_and(|branch| part_of(branch.of(bytes)) == Some(loop_hash))

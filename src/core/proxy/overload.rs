@@ -15,7 +15,7 @@
 use std::net::SocketAddr;
 
 use super::{Context, Net, Request, Response, Turn};
-use crate::admission::{Class, Thinning};
+use crate::admission::{Admission, Class, Thinning};
 use crate::edit::Edits;
 use crate::edit::answer::{self, Report, SEQ_SECOND};
 use crate::grammar::params;
@@ -23,14 +23,14 @@ use crate::limits;
 use crate::scan::Name;
 use crate::scan::via::Via;
 use crate::send::Hop;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Wall};
 
 /// What our own Via says (V-1).
 pub(super) const OFFER: &[u8] = b";oc;oc-algo=\"loss\"";
 
 /// The shares that servers ask us to leave out.
 #[derive(Debug, Default)]
-pub struct Restraint {
+pub(super) struct Restraint {
     servers: Vec<Server>,
 }
 
@@ -45,7 +45,7 @@ struct Server {
 
 /// What a server said in our Via.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said {
+struct Asked {
     loss: u8,
     validity: Duration,
     seq: u64,
@@ -54,22 +54,22 @@ struct Said {
 impl Restraint {
     /// Whether nobody asks for anything: then nothing else need be asked here.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.servers.is_empty()
     }
 
     /// V-3: the newest word counts, and no longer than it is valid.
-    fn heed(&mut self, now: Instant, addr: SocketAddr, said: Said) {
+    fn note(&mut self, now: Instant, addr: SocketAddr, asked: Asked) {
         self.servers.retain(|server| server.until > now);
         let known = self.servers.iter_mut().find(|server| server.addr == addr);
-        let until = now + said.validity.min(limits::OC_VALIDITY_MAX);
+        let until = now + asked.validity.min(limits::OC_VALIDITY_MAX);
         match known {
-            Some(server) if said.seq >= server.seq => {
-                (server.until, server.seq) = (until, said.seq);
-                server.thinning.set(said.loss);
+            Some(server) if asked.seq >= server.seq => {
+                (server.until, server.seq) = (until, asked.seq);
+                server.thinning.set(asked.loss);
             }
             Some(_) => {}
-            None if said.loss == 0 || said.validity.is_zero() => {}
+            None if asked.loss == 0 || asked.validity.is_zero() => {}
             None => {
                 if self.servers.len() >= limits::OC_SERVERS_MAX {
                     let ends = self.servers.iter().enumerate();
@@ -79,11 +79,11 @@ impl Restraint {
                     }
                 }
                 let mut thinning = Thinning::NONE;
-                thinning.set(said.loss);
+                thinning.set(asked.loss);
                 self.servers.push(Server {
                     addr,
                     until,
-                    seq: said.seq,
+                    seq: asked.seq,
                     thinning,
                 });
             }
@@ -103,12 +103,12 @@ impl Restraint {
     }
 }
 
-impl Said {
+impl Asked {
     /// Reads our own Via as it came back; `None` where it says nothing that
     /// could be honoured.
     fn read(bytes: &[u8], via: &Via) -> Option<Self> {
         let loss = decimal_of(via.oc?.of(bytes))?;
-        let mut said = Self {
+        let mut asked = Self {
             loss: u8::try_from(loss).ok().filter(|loss| *loss <= 100)?,
             validity: Duration::from_millis(limits::OC_VALIDITY_MS.into()),
             seq: 0,
@@ -119,12 +119,12 @@ impl Said {
             if is(b"oc-algo") && !value.eq_ignore_ascii_case(b"loss") {
                 return None;
             } else if is(b"oc-validity") {
-                said.validity = Duration::from_millis(decimal_of(value)?);
+                asked.validity = Duration::from_millis(decimal_of(value)?);
             } else if is(b"oc-seq") {
-                said.seq = sequence(value)?;
+                asked.seq = sequence(value)?;
             }
         }
-        Some(said)
+        Some(asked)
     }
 }
 
@@ -148,85 +148,69 @@ fn decimal_of(digits: &[u8]) -> Option<u64> {
     is_number.then(|| digits.parse().ok()).flatten()
 }
 
-impl Turn<'_> {
+impl Restraint {
     /// V-3, V-5: takes notice of what an element of the cluster said in our Via.
-    pub(super) fn heed(&mut self, via: &Via, response: &Response<'_>) {
-        if !self
-            .policy
-            .is_cluster_node(self.net, Hop::Flow(response.flow))
+    pub(super) fn note_answer(&mut self, turn: &Turn<'_>, via: &Via, response: &Response<'_>) {
+        let hop = Hop::Flow(response.flow);
+        if turn.policy.is_cluster_node(turn.net, hop)
+            && let Some(asked) = Asked::read(response.bytes, via)
+            && let Some(server) = turn.net.flows.peer(response.flow)
         {
-            return;
-        }
-        if let Some(said) = Said::read(response.bytes, via)
-            && let Some(server) = self.net.flows.peer(response.flow)
-        {
-            self.net.restraint.heed(self.now, server, said);
-        }
-    }
-
-    /// V-4: what a request counts for where its server wants fewer. Asked only
-    /// while some server does.
-    pub(super) fn rank(&mut self, request: &Request<'_>) -> Class {
-        if self.net.restraint.is_empty() {
-            Class::Standing
-        } else {
-            self.class(request)
+            self.note(turn.now, server, asked);
         }
     }
 
     /// V-4: the share that the server of a branch wants to lose, when the request
     /// is in it; that is counted.
-    pub(super) fn keeps_back(&mut self, hop: Hop, class: Class) -> Option<u8> {
+    pub(super) fn keeps_back(&mut self, turn: &mut Turn<'_>, hop: Hop, class: Class) -> Option<u8> {
         let server = match hop {
             Hop::To { addr, .. } => Some(addr),
-            Hop::Flow(flow) => self.net.flows.peer(flow),
+            Hop::Flow(flow) => turn.net.flows.peer(flow),
             Hop::Named(_) => None,
         };
-        let loss = self.net.restraint.refuses(self.now, server?, class);
-        self.net.counters.restrained += u64::from(loss.is_some());
+        let loss = self.refuses(turn.now, server?, class);
+        turn.net.counters.restrained += u64::from(loss.is_some());
         loss
     }
 }
 
-impl Net {
-    /// V-2: what the Via of a peer says that asked; `None` where there is nothing
-    /// to tell.
-    pub(super) fn report(&self) -> Option<Report> {
-        let (loss, told) = self.admission.report()?;
-        let start = self.wall.unix_at_zero * SEQ_SECOND;
-        Some(Report {
-            loss,
-            validity_ms: if loss == 0 { 0 } else { limits::OC_VALIDITY_MS },
-            seq: start + told.as_micros() / (1_000_000 / SEQ_SECOND),
-        })
-    }
+/// V-2: what the Via of a peer that offered overload control is to say; `None` where there
+/// is nothing to tell.
+pub(super) fn report(admission: &Admission, wall: Wall) -> Option<Report> {
+    let (loss, told) = admission.report()?;
+    let start = wall.unix_at_zero * SEQ_SECOND;
+    Some(Report {
+        loss,
+        validity_ms: if loss == 0 { 0 } else { limits::OC_VALIDITY_MS },
+        seq: start + told.as_micros() / (1_000_000 / SEQ_SECOND),
+    })
+}
 
-    /// Writes the report into a response that passes upstream, without what anybody
-    /// further down wrote there (V-4).
-    pub(super) fn report_upstream(
-        &self,
-        context: &Context,
-        response: &Response<'_>,
-        edits: &mut Edits,
-    ) {
-        let (bytes, message) = (response.bytes, response.message);
-        let headers = bytes.get(..message.headers_end()).unwrap_or_default();
-        let report = self.report();
-        if !context.ingress.wants_report
-            || report.is_none() && memchr::memmem::find(headers, b";oc").is_none()
-        {
-            return;
-        }
-        let next = message.values(bytes, Name::Via).nth(1);
-        let Some(Ok(via)) = next.map(|value| Via::parse(bytes, value)) else {
-            return;
-        };
-        for cut in answer::overload(bytes, &via) {
-            edits.remove(cut);
-        }
-        if let Some(report) = report {
-            edits.insert(usize::from(via.value.end), |out| report.write(out));
-        }
+/// Writes the report into a response that passes upstream, without what anybody further
+/// down wrote there (V-4).
+pub(super) fn report_upstream(
+    net: &Net,
+    context: &Context,
+    response: &Response<'_>,
+    edits: &mut Edits,
+) {
+    let (bytes, message) = (response.bytes, response.message);
+    let headers = bytes.get(..message.headers_end()).unwrap_or_default();
+    let report = report(&net.admission, net.wall);
+    if !context.ingress.wants_report
+        || report.is_none() && memchr::memmem::find(headers, b";oc").is_none()
+    {
+        return;
+    }
+    let next = message.values(bytes, Name::Via).nth(1);
+    let Some(Ok(via)) = next.map(|value| Via::parse(bytes, value)) else {
+        return;
+    };
+    for cut in answer::overload(bytes, &via) {
+        edits.remove(cut);
+    }
+    if let Some(report) = report {
+        edits.insert(usize::from(via.value.end), |out| report.write(out));
     }
 }
 
@@ -274,11 +258,11 @@ mod tests {
         let text = format!("SIP/2.0/UDP h;branch=z9hG4bKx{params}");
         let bytes = text.as_bytes();
         let via = Via::parse(bytes, Span::new(0, text.len())).unwrap();
-        let said = Said::read(bytes, &via).map(|said| {
-            let validity = u64::try_from(said.validity.as_millis()).unwrap();
-            (said.loss, validity, said.seq)
+        let asked = Asked::read(bytes, &via).map(|asked| {
+            let validity = u64::try_from(asked.validity.as_millis()).unwrap();
+            (asked.loss, validity, asked.seq)
         });
-        assert_eq!(said, want, "{params}");
+        assert_eq!(asked, want, "{params}");
     }
 
     #[test]
@@ -312,28 +296,28 @@ mod tests {
         // V-3
         let mut restraint = Restraint::default();
         let [one, other] = ["192.0.2.1:5060", "192.0.2.1:5061"].map(|addr| addr.parse().unwrap());
-        let said = |loss, ms, seq| Said {
+        let asked = |loss, ms, seq| Asked {
             loss,
             validity: Duration::from_millis(ms),
             seq,
         };
         let now = Instant::from_micros(1_000_000);
         let ms = |ms| now + Duration::from_millis(ms);
-        restraint.heed(now, one, said(100, 500, 5));
+        restraint.note(now, one, asked(100, 500, 5));
         assert!(restraint.refuses(ms(1), one, Class::New).is_some());
         assert!(restraint.refuses(ms(1), one, Class::Standing).is_none());
         assert!(restraint.refuses(ms(1), other, Class::New).is_none());
         // An older word says nothing, a newer one does.
-        restraint.heed(ms(2), one, said(0, 0, 4));
+        restraint.note(ms(2), one, asked(0, 0, 4));
         assert!(restraint.refuses(ms(3), one, Class::New).is_some());
         assert!(restraint.refuses(ms(500), one, Class::New).is_none());
         assert!(restraint.is_empty());
-        restraint.heed(now, one, said(100, 500, 5));
-        restraint.heed(ms(1), one, said(100, 0, 6));
+        restraint.note(now, one, asked(100, 500, 5));
+        restraint.note(ms(1), one, asked(100, 0, 6));
         assert!(restraint.refuses(ms(1), one, Class::New).is_none());
         for port in 0..2_000 {
             let addr = SocketAddr::new(one.ip(), port);
-            restraint.heed(now, addr, said(50, u64::from(port) + 1, 1));
+            restraint.note(now, addr, asked(50, u64::from(port) + 1, 1));
         }
         assert_eq!(restraint.servers.len(), limits::OC_SERVERS_MAX);
         assert!(!restraint.is_empty());

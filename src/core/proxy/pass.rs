@@ -4,11 +4,13 @@
 //! Every rule of who may do what asks this and nothing else. What it finds out
 //! it returns; here is kept only what more than one rule would look for.
 
-use super::{Net, Plan, Request, Step, Verdict};
+use super::route_set::{KnownBy, RouteSet};
+use super::{Net, Note, Plan, Recorded, Request, Step, Verdict};
+use crate::bytes::Buf;
 use crate::scan::Route;
 use crate::time::Instant;
 use crate::trust::MarkKey;
-use crate::trust::mark::Shown;
+use crate::trust::mark::{Mark, Shown};
 
 /// One request and one decision.
 pub struct Pass<'a, 'b> {
@@ -71,5 +73,28 @@ impl<'a, 'b> Pass<'a, 'b> {
     pub fn not_allowed(&mut self, reason: &'static str) -> Verdict {
         self.net.counters.not_allowed += 1;
         Verdict::refuse(403, reason)
+    }
+
+    /// Says in the plan that a dialog may begin. `mark`: that in our value, which then
+    /// stands alone in the plan; `there`: our URI for the calling side, where it is
+    /// another one.
+    pub(crate) fn note_dialog(&mut self, mark: Option<Mark>, there: Option<Buf>) {
+        let (net, plan, request) = (&*self.net, &mut *self.plan, self.request);
+        let own = &plan.record_route[..];
+        let known_by = || match plan.is_leaving {
+            true => KnownBy::Set(RouteSet::new(
+                &net.secrets,
+                own,
+                request.bytes,
+                request.message,
+            )),
+            false => KnownBy::Value(net.pool.copy(own)),
+        };
+        let recorded = mark.map(|mark| Recorded {
+            mark,
+            there,
+            known_by: known_by(),
+        });
+        plan.note = Note::Dialog(recorded);
     }
 }

@@ -1,8 +1,10 @@
 //! What a role decides about one request: where it goes ([`Target`]), with which
 //! changes ([`Plan`]), or that it goes nowhere ([`Verdict`]).
 
-use super::Recorded;
+use super::{Recorded, Secrets};
 use crate::bytes::Buf;
+use crate::edit::decimal;
+use crate::pacing;
 use crate::send::{Hop, Refresh};
 use crate::span::Span;
 use crate::time::Duration;
@@ -162,6 +164,18 @@ impl Plan {
         self.check_loops = false;
         self.note = Note::Nothing;
         self.refresh = None;
+    }
+}
+
+impl Plan {
+    /// Adds a Retry-After to the lines, each time another one, spread the further the
+    /// larger the share that is refused.
+    pub(crate) fn add_retry_after(&mut self, loss_percent: u8, secrets: &mut Secrets) {
+        let longest = pacing::retry_within_s(loss_percent);
+        let after = pacing::retry_after_s(longest, secrets.chance());
+        self.lines.extend_from_slice(b"Retry-After: ");
+        decimal(&mut self.lines, after);
+        self.lines.extend_from_slice(b"\r\n");
     }
 }
 

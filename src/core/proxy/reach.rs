@@ -19,7 +19,7 @@ impl Net {
                 let opened = self.flows.stream(stream)?;
                 let tls = opened.name.and_then(|name| self.flows.names.get(name));
                 let from = self.flows.connects_from(opened.transport, opened.peer);
-                self.outbox.push_back(Output::Connect {
+                self.outbox.push(Output::Connect {
                     stream,
                     peer: opened.peer,
                     from,
@@ -47,11 +47,11 @@ impl Net {
     /// Puts a message on the wire, by way of the shard that holds the flow.
     pub fn transmit(&mut self, flow: Flow, bytes: Buf) {
         let Some(to) = self.flows.elsewhere(flow) else {
-            return self.outbox.push_back(Output::Transmit { flow, bytes });
+            return self.outbox.push(Output::Transmit { flow, bytes });
         };
         self.counters.handed_sends += 1;
         let bytes = bytes[..].into();
-        self.hand(to, Handoff::Send { flow, bytes });
+        self.outbox.hand(to, Handoff::Send { flow, bytes });
     }
 
     /// Puts on the wire what a transaction handed back.

@@ -5,8 +5,8 @@
 //! a datagram that may be forged). A challenge is none, since it asks; credentials
 //! that were wrong are. What others answer is theirs, and counted where they are.
 //!
-//! A ring of places of one size, made with the first refusal: nothing is allocated
-//! for a message, and who floods us writes over what he wrote.
+//! A ring of entries of one size, made with the first refusal: nothing is allocated
+//! for a message, and who floods us overwrites his own entries.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,12 +20,12 @@ use crate::uri::{Uri, host_ip};
 
 /// The refusals of one shard.
 #[derive(Debug, Default)]
-pub struct Rejected {
+pub(crate) struct Rejected {
     ring: Vec<Entry>,
     /// Where the next one goes.
     next: usize,
     reasons: Vec<Reason>,
-    /// An address of record at hand.
+    /// Room for an address of record while it is cut to its length.
     text: Vec<u8>,
 }
 
@@ -96,7 +96,7 @@ impl<const N: usize> Text<N> {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
-    /// Whether it is the text, or its beginning where it is longer than a place.
+    /// Whether it is the text, or its beginning where it is longer than an entry keeps.
     fn is(&self, text: &[u8]) -> bool {
         self.bytes() == text.get(..N).unwrap_or(text)
     }
@@ -127,12 +127,12 @@ impl Rejected {
 
     /// Counts by reason, in the order of their first occurrence.
     #[must_use]
-    pub fn reasons(&self) -> &[Reason] {
+    pub(crate) fn reasons(&self) -> &[Reason] {
         &self.reasons
     }
 
     /// The last ones, the oldest first.
-    pub fn last(&self, wall: Wall) -> impl Iterator<Item = Reject> {
+    pub(crate) fn last(&self, wall: Wall) -> impl Iterator<Item = Reject> {
         self.in_order().map(move |entry| entry.words(wall))
     }
 
@@ -212,9 +212,9 @@ impl Request<'_> {
     }
 }
 
-impl Turn<'_> {
+impl Rejected {
     /// Takes down that a request is refused, if it is.
-    pub(super) fn note_refusal(&mut self, request: &Request<'_>, reply: Reply) {
+    pub(super) fn note(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
         let asks = matches!(
             (reply.status, reply.reason),
             (401, "Unauthorized") | (407, "Proxy Authentication Required")
@@ -231,19 +231,17 @@ impl Turn<'_> {
         }
         let registers = message.method() == Method::Register;
         let (to, from) = (message.to_uri(bytes), message.uri_of_from(bytes));
-        let rejected = &mut self.net.rejected;
-        let mut text = std::mem::take(&mut rejected.text);
-        write_aor(bytes, if registers { to } else { from }, &mut text);
-        let user = Text::of(&text);
-        write_aor(bytes, to.filter(|_| !registers), &mut text);
-        let target = Text::of(&text);
+        let text = &mut self.text;
+        write_aor(bytes, if registers { to } else { from }, text);
+        let user = Text::of(text);
+        write_aor(bytes, to.filter(|_| !registers), text);
+        let target = Text::of(text);
         let method = match message.start() {
             Some(StartLine::Request { method_token, .. }) => method_token.of(bytes),
             Some(StartLine::Response { .. }) | None => b"",
         };
-        rejected.text = text;
-        rejected.add(Entry {
-            at: self.now,
+        self.add(Entry {
+            at: turn.now,
             source,
             method: Text::of(method),
             user,
@@ -251,7 +249,7 @@ impl Turn<'_> {
             status: reply.status,
             reason: reply.reason,
         });
-        self.net.counters.rejected += 1;
+        turn.net.counters.rejected += 1;
     }
 }
 

@@ -2,6 +2,7 @@
 //! shard calls them: [`recognise`](Proxy::recognise), [`validate`](Proxy::validate),
 //! [`route`](Proxy::route) and [`forward`](Proxy::forward).
 
+use super::handing::hand_request;
 use super::secure;
 use super::validate::{self, Valid};
 use super::{Branch, Context, Fate, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
@@ -38,7 +39,7 @@ impl Proxy {
         if request.message.method() == Method::Cancel && admitted {
             return Err(self.cancel(turn, request));
         }
-        let key = turn.net.server_key(request, None);
+        let key = request.server_key(turn.net.txns.keys(), None);
         if let Some(server) = turn.net.txns.find_server(key)
             && !turn.net.omit.leaves_out(Omit::Absorbing)
         {
@@ -51,7 +52,7 @@ impl Proxy {
             }
             return Err(Fate::Absorbed);
         }
-        turn.net.learn_alias(request);
+        request.grant_alias(&mut turn.net.flows);
         if !admitted {
             return Err(self.limit(turn, request));
         }
@@ -80,9 +81,9 @@ impl Proxy {
         key: ServerKey,
     ) -> Result<Valid, Fate> {
         let opens = request.message.method() == Method::Register || !request.in_dialog();
-        if turn.net.draining && opens {
+        if self.drain.has_begun() && opens {
             turn.net.counters.drained += 1;
-            turn.net.retry_after(0, &mut self.plan.lines);
+            self.plan.add_retry_after(0, &mut turn.net.secrets);
             let reply = Reply::new(503, "Draining, Try Another Server");
             return Err(self.reply(turn, request, key, reply));
         }
@@ -116,14 +117,14 @@ impl Proxy {
                 if !taken || !self.plan.targets.is_empty() {
                     return Ok(());
                 }
-                turn.net.tell_of_sips(request);
+                self.tell_of_sips(turn.net, request);
                 self.plan.lines.clear();
                 self.plan.lines.extend_from_slice(secure::NOT_ALLOWED);
                 Reply::new(480, "SIPS Not Allowed")
             }
             Verdict::Answer(reply) => reply,
             Verdict::HandOver(shard) => {
-                turn.net.hand_request(shard, request);
+                hand_request(turn.net, shard, request);
                 return Err(Fate::Handed);
             }
             Verdict::Drop => return Err(Fate::Dropped),
@@ -133,7 +134,7 @@ impl Proxy {
 
     /// Answers locally. INVITE always keeps a transaction, for its ACK.
     fn reply(
-        &self,
+        &mut self,
         turn: &mut Turn<'_>,
         request: &Request<'_>,
         key: ServerKey,
@@ -151,7 +152,7 @@ impl Proxy {
             },
             None => reply,
         };
-        turn.note_refusal(request, reply);
+        self.rejected.note(turn, request, reply);
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None
@@ -185,8 +186,8 @@ impl Proxy {
         key: ServerKey,
         valid: &Valid,
     ) -> Fate {
-        let loop_hash = self.loop_hash(turn.net, request);
-        if loop_hash.is_some_and(|hash| turn.net.meets_itself(request, hash)) {
+        let loop_hash = self.loop_hash(&turn.net.secrets, request);
+        if loop_hash.is_some_and(|hash| request.meets_itself(&turn.net.flows, hash)) {
             turn.net.counters.loops += 1;
             self.plan.lines.clear();
             return self.reply(turn, request, key, Reply::new(482, "Loop Detected"));
@@ -194,11 +195,13 @@ impl Proxy {
         let invite = request.message.method() == Method::Invite;
         let kind = kind(invite);
         let mut context = self.context(turn, request, valid, loop_hash);
-        context.class = turn.rank(request);
+        if !self.restraint.is_empty() {
+            context.class = turn.class(request);
+        }
         let Ok(slot) = self.contexts.insert(context) else {
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
-        self.unanswered += 1;
+        self.drain.request_began();
         let owner = Owner::Proxy {
             context: slot,
             branch: 0,
@@ -235,7 +238,7 @@ impl Proxy {
     ) -> Fate {
         turn.net.counters.overflows += 1;
         self.plan.lines.clear();
-        turn.net.retry_after(0, &mut self.plan.lines);
+        self.plan.add_retry_after(0, &mut turn.net.secrets);
         self.reply(turn, request, key, Reply::stateless(503, reason))
     }
 
@@ -307,45 +310,5 @@ const fn kind(invite: bool) -> txn::Kind {
         txn::Kind::Invite
     } else {
         txn::Kind::Other
-    }
-}
-
-impl Net {
-    /// The key of a request's server transaction; `method` replaces its own
-    /// (ACK and CANCEL look for their INVITE).
-    #[must_use]
-    pub(crate) fn server_key(&self, request: &Request<'_>, method: Option<&[u8]>) -> ServerKey {
-        let (bytes, message) = (request.bytes, request.message);
-        let method = method.unwrap_or_else(|| message.cseq_method().of(bytes));
-        let via = request.via;
-        if via.has_cookie(bytes)
-            && let Some(branch) = via.branch
-        {
-            return self.txns.keys().cookie(
-                branch.of(bytes),
-                via.host.of(bytes),
-                via.port.unwrap_or(5060),
-                method,
-            );
-        }
-        // RFC 2543 matching; the To tag is left out, since an ACK has one and
-        // its INVITE has not.
-        let value = |name| {
-            message
-                .first(name)
-                .map(|header| header.value.of(bytes))
-                .unwrap_or_default()
-        };
-        let mut cseq = [0; 16];
-        super::answers::hex(u64::from(message.cseq()), &mut cseq);
-        let uri = message.request_uri().of(bytes);
-        self.txns.keys().without_cookie(&[
-            uri,
-            value(Name::From),
-            value(Name::CallId),
-            &cseq,
-            via.value.of(bytes),
-            method,
-        ])
     }
 }

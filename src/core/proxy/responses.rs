@@ -3,7 +3,7 @@
 
 use super::own_params::SAID;
 use super::route_set::{KnownBy, Recorded};
-use super::{Context, Net, Note, Owner, Proxy, Response, State, Step, Turn, secure};
+use super::{Context, Net, Note, Owner, Proxy, Response, State, Step, Turn, overload, secure};
 use crate::bytes::Buf;
 use crate::edit::{Edits, decimal};
 use crate::grammar::params;
@@ -22,7 +22,7 @@ impl Proxy {
     /// Takes in one response that scanned; `via` is its topmost Via.
     pub fn response(&mut self, turn: &mut Turn<'_>, via: &Via, response: &Response<'_>) {
         turn.net.counters.responses_in += 1;
-        let Some(client) = turn.net.client_of(via, response) else {
+        let Some(client) = response.client(via, &turn.net.flows, &turn.net.txns) else {
             turn.stray(response.flow);
             return;
         };
@@ -30,7 +30,7 @@ impl Proxy {
             turn.agreed(response, asked);
         }
         if via.oc.is_some_and(|oc| !oc.is_empty()) {
-            turn.heed(via, response);
+            self.restraint.note_answer(turn, via, response);
         }
         let owner = turn.net.txns.client_owner(client);
         if let Some(Owner::Proxy { context, .. }) = owner
@@ -46,7 +46,7 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         }
-        turn.net.switch_to_live_flow(client, response.flow);
+        switch_to_live_flow(turn.net, client, response.flow);
         let heard = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
@@ -115,7 +115,7 @@ impl Proxy {
 
     fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
         if let Some(branch) = self.branch(slot, index) {
-            turn.net.update_health(turn.now, &branch.target, response);
+            turn.update_health(&branch.target, response);
             branch.is_from_target = turn.is_of_target(response);
         }
         match response.status {
@@ -212,7 +212,9 @@ impl Proxy {
         let room = response.bytes.len() + edits.growth();
         let pool = &turn.net.pool;
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
-        self.unanswered -= usize::from(!context.answered);
+        if !context.answered {
+            self.drain.request_over();
+        }
         context.answered = true;
         context.base = None;
         for branch in &mut context.branches {
@@ -244,7 +246,7 @@ impl Turn<'_> {
     /// say, or is to be kept private, is taken off at its border (I-3, I-4).
     fn change(&self, context: &Context, response: &Response<'_>, edits: &mut Edits) {
         let (bytes, message) = (response.bytes, response.message);
-        self.net.report_upstream(context, response, edits);
+        overload::report_upstream(self.net, context, response, edits);
         let caller = context.ingress.flow;
         secure::relax_answer(self.net, context.method, caller, response, edits);
         if context.ingress.principal.is_cluster_node() && self.is_of_target(response) {
@@ -278,7 +280,7 @@ impl Turn<'_> {
     /// was, and claims no element of ours for what is behind whoever gave it.
     fn turn_mark(&self, recorded: &Recorded, response: &Response<'_>, edits: &mut Edits) -> bool {
         let place = match recorded.known_by {
-            KnownBy::Set(set) => match self.net.route_set_at(set, response) {
+            KnownBy::Set(set) => match set.index_in(self.net, response) {
                 None => return false,
                 place @ Some(_) => place,
             },
@@ -383,26 +385,11 @@ impl Turn<'_> {
     }
 }
 
-impl Net {
-    /// What follows the answer to a request, its ACK and its CANCEL, takes the
-    /// connection that the answer came by when that of the request is gone.
-    fn switch_to_live_flow(&mut self, client: ClientId, flow: Flow) {
-        let is_lost = |sent: Flow| sent != flow && !self.flows.lives(sent);
-        if self.txns.client_flow(client).is_some_and(is_lost) {
-            self.txns.set_client_flow(client, flow);
-        }
-    }
-
-    /// The client transaction a response belongs to: our own sent-by (P-19)
-    /// and a branch that we wrote. The CSeq method tells a CANCEL's answer
-    /// from its INVITE's, since both carry the same branch.
-    #[must_use]
-    pub(crate) fn client_of(&self, via: &Via, response: &Response<'_>) -> Option<ClientId> {
-        if !self.flows.wrote(response.bytes, via) {
-            return None;
-        }
-        let branch = via.branch?.of(response.bytes);
-        self.txns
-            .find_client(branch, response.message.cseq_method().of(response.bytes))
+/// What follows the answer to a request, its ACK and its CANCEL, takes the connection that
+/// the answer came by when that of the request is gone.
+fn switch_to_live_flow(net: &mut Net, client: ClientId, flow: Flow) {
+    let is_lost = |sent: Flow| sent != flow && !net.flows.lives(sent);
+    if net.txns.client_flow(client).is_some_and(is_lost) {
+        net.txns.set_client_flow(client, flow);
     }
 }

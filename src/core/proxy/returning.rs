@@ -11,16 +11,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::locating::to;
+use super::matching::server_of;
 use super::servers::Located;
-use super::{Net, Proxy, Turn};
+use super::{Proxy, Turn};
 use crate::bytes::Buf;
 use crate::guard::Kind;
 use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
 use crate::omit::Omit;
+use crate::scan::scan;
 use crate::scan::via::Via;
-use crate::scan::{Message, scan};
 use crate::send::Hop;
 use crate::time::Instant;
 use crate::trust::{Ingress, Principal};
@@ -76,7 +77,7 @@ impl Proxy {
         let Some(&via) = self.again.top_via() else {
             return;
         };
-        if turn.net.server_of(response, &self.again, &via) != Some(server) {
+        if server_of(&turn.net.txns, response, &self.again, &via) != Some(server) {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -176,14 +177,11 @@ impl PendingResponse {
     fn look_up(&mut self, turn: &mut Turn<'_>, name: LookupId) -> Option<()> {
         match turn.net.locate(turn.now, name) {
             Located::Ready => {
-                let located = std::mem::take(&mut turn.net.servers.found);
                 let proof = turn.net.proof(name);
-                self.left = located
-                    .iter()
-                    .rev()
+                let servers = turn.net.servers.found.iter().rev();
+                self.left = servers
                     .map(|&(transport, addr)| to(transport, addr, proof))
                     .collect();
-                turn.net.servers.found = located;
                 Some(())
             }
             Located::Asked => {
@@ -254,20 +252,5 @@ impl Turn<'_> {
             addr,
             name,
         }
-    }
-}
-
-impl Net {
-    /// The transaction of the request that an answer with this topmost Via is of:
-    /// its branch and its sent-by are those of the request (RFC 3261 §17.2.3).
-    fn server_of(&self, bytes: &[u8], message: &Message, via: &Via) -> Option<ServerId> {
-        let branch = via.branch.filter(|_| via.has_cookie(bytes))?;
-        let key = self.txns.keys().cookie(
-            branch.of(bytes),
-            via.host.of(bytes),
-            via.port.unwrap_or(5060),
-            message.cseq_method().of(bytes),
-        );
-        self.txns.find_server(key)
     }
 }

@@ -3,7 +3,7 @@
 //! stands, and change nothing. Who changes it would have the marks in it made
 //! for another way than the one that the request went.
 
-use super::{Net, Note, Pass, Response};
+use super::{Net, Response, Secrets};
 use crate::bytes::Buf;
 use crate::omit::Omit;
 use crate::scan::{Message, Name};
@@ -38,55 +38,35 @@ pub(super) struct RouteSet {
     hash: u64,
 }
 
-impl Pass<'_, '_> {
-    /// Says in the plan that a dialog may begin. `mark`: that in our value, which then
-    /// stands alone in the plan; `there`: our URI for the calling side, where it is
-    /// another one.
-    pub(crate) fn note_dialog(&mut self, mark: Option<Mark>, there: Option<Buf>) {
-        let (net, plan, request) = (&*self.net, &mut *self.plan, self.request);
-        let own = &plan.record_route[..];
-        let known_by = || match plan.is_leaving {
-            true => KnownBy::Set(net.route_set(own, request.bytes, request.message)),
-            false => KnownBy::Value(net.pool.copy(own)),
-        };
-        let recorded = mark.map(|mark| Recorded {
-            mark,
-            there,
-            known_by: known_by(),
-        });
-        plan.note = Note::Dialog(recorded);
-    }
-}
-
-impl Net {
+impl RouteSet {
     /// The Record-Route of a request with this value of our own on top.
-    fn route_set(&self, own: &[u8], bytes: &[u8], message: &Message) -> RouteSet {
+    pub(super) fn new(secrets: &Secrets, own: &[u8], bytes: &[u8], message: &Message) -> Self {
         let rest = message.values(bytes, Name::RecordRoute);
         let rest = rest.map(|value| value.of(bytes));
-        self.set_of(std::iter::once(own).chain(rest))
+        Self::of(secrets, std::iter::once(own).chain(rest))
     }
 
-    /// Where it begins among the values of an answer, which ends with it; `None` for
-    /// an answer that does not.
-    pub(super) fn route_set_at(&self, set: RouteSet, response: &Response<'_>) -> Option<usize> {
+    /// At which index it begins among the values of an answer, which ends with it; `None`
+    /// for an answer that does not.
+    pub(super) fn index_in(self, net: &Net, response: &Response<'_>) -> Option<usize> {
         let values = || response.message.values(response.bytes, Name::RecordRoute);
-        let above = values().count().checked_sub(set.count.into());
-        if self.omit.leaves_out(Omit::RouteSet) {
+        let above = values().count().checked_sub(self.count.into());
+        if net.omit.leaves_out(Omit::RouteSet) {
             return above.or(Some(0));
         }
         let rest = values().skip(above?);
-        let is_it = self.set_of(rest.map(|value| value.of(response.bytes))) == set;
-        above.filter(|_| is_it)
+        let rest = rest.map(|value| value.of(response.bytes));
+        above.filter(|_| Self::of(&net.secrets, rest) == self)
     }
 
-    fn set_of<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> RouteSet {
+    fn of<'a>(secrets: &Secrets, values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut count = 0;
         let ways = values.flat_map(|value| {
             count += 1;
             way(value)
         });
-        let hash = self.secrets.hash(ways);
-        RouteSet { count, hash }
+        let hash = secrets.hash(ways);
+        Self { count, hash }
     }
 }
 

@@ -1,13 +1,13 @@
 //! `sips` on its way: never less than TLS on any hop (RFC 5630 §5.3, C-15;
 //! S-21, P-12); and which connections over TLS serve both directions (RFC 5923).
 
-use super::{Net, Plan, Request, Response, Target};
+use super::{Net, Plan, Proxy, Request, Response, Target};
 use crate::edit::Edits;
 use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::scan::address::Address;
 use crate::scan::{Method, Name};
-use crate::send::{Hop, Notice, Output};
+use crate::send::{Flows, Hop, Notice};
 use crate::uri::{Scheme, is_sips};
 
 /// What a proxy says that has no way for a `sips` request (RFC 5630 §6).
@@ -127,31 +127,32 @@ pub(super) fn relax_answer(
     }
 }
 
-impl Net {
+impl Proxy {
     /// Tells the operator, once, that `sips` asks for more than this node has.
-    pub(super) fn tell_of_sips(&mut self, request: &Request<'_>) {
+    pub(super) fn tell_of_sips(&mut self, net: &mut Net, request: &Request<'_>) {
         if !self.told_of_sips {
             self.told_of_sips = true;
             let source = request.ingress.source.ip().to_canonical();
-            let notice = Notice::SipsRefused { source };
-            self.outbox.push_back(Output::Notice(notice));
+            net.outbox.notify(Notice::SipsRefused { source });
         }
     }
+}
 
+impl Request<'_> {
     /// C-10: a peer that has proven who it is may have its connection used for
     /// requests to where it listens.
-    pub(super) fn learn_alias(&mut self, request: &Request<'_>) {
-        let Flow::Stream(stream) = request.ingress.flow else {
+    pub(super) fn grant_alias(&self, flows: &mut Flows) {
+        let Flow::Stream(stream) = self.ingress.flow else {
             return;
         };
         // Most flows are phones' and have proven nothing.
-        if self.flows.identities(request.ingress.flow).is_empty() {
+        if flows.identities(self.ingress.flow).is_empty() {
             return;
         }
-        let via = request.via;
-        if params::find(request.bytes, via.params, "alias").is_some() {
+        let via = self.via;
+        if params::find(self.bytes, via.params, "alias").is_some() {
             let port = via.port.unwrap_or(Transport::Tls.default_port());
-            self.flows.grant_alias(stream, port);
+            flows.grant_alias(stream, port);
         }
     }
 }

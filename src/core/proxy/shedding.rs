@@ -17,7 +17,8 @@ impl Proxy {
         const WHY: &str = "Too Many Requests From Your Address";
         turn.net.counters.limited += 1;
         if !request.ingress.flow.is_reliable() {
-            turn.note_refusal(request, Reply::stateless(503, WHY));
+            self.rejected
+                .note(turn, request, Reply::stateless(503, WHY));
             return Fate::Dropped;
         }
         self.refuse(turn, request, WHY)
@@ -28,7 +29,8 @@ impl Proxy {
         const WHY: &str = "Too Much Pending From Your Address";
         turn.net.counters.kept_out += 1;
         if !request.ingress.flow.is_reliable() {
-            turn.note_refusal(request, Reply::stateless(503, WHY));
+            self.rejected
+                .note(turn, request, Reply::stateless(503, WHY));
             return Fate::Dropped;
         }
         self.refuse(turn, request, WHY)
@@ -48,10 +50,10 @@ impl Proxy {
             // A peer reads in its Via how much to leave out; a Retry-After
             // would have it leave out everything (N-7).
             let loss = turn.net.admission.loss();
-            turn.net.retry_after(loss, &mut self.plan.lines);
+            self.plan.add_retry_after(loss, &mut turn.net.secrets);
         }
         let reply = Reply::stateless(503, reason);
-        turn.note_refusal(request, reply);
+        self.rejected.note(turn, request, reply);
         turn.answer_request(request, reply, &self.plan.lines);
         Fate::Answered
     }

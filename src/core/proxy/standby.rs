@@ -10,7 +10,7 @@
 
 use super::context::AnswerWeight;
 use super::{Branch, Context, Net, Owner, Proxy, State, Turn};
-use crate::id::{ClientId, Flow, Slot};
+use crate::id::{Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
 
@@ -177,13 +177,5 @@ impl Branch {
     /// It is the stand-by of that branch, and has not been started.
     pub(super) fn stands_by_for(&self, index: usize) -> bool {
         self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)
-    }
-}
-
-impl Net {
-    /// Whether an INVITE rings, as far as is known, and can be cancelled.
-    pub(super) fn rings(&self, invite: ClientId) -> bool {
-        let flow = self.txns.client_flow(invite);
-        self.txns.is_proceeding(invite) && flow.is_some_and(|flow| self.flows.lives(flow))
     }
 }

@@ -330,8 +330,7 @@ impl Proxy {
     /// True when `limits::DRAIN_MAX` need not be waited for.
     #[must_use]
     pub(crate) fn is_drained(&self, now: Instant) -> bool {
-        let (waiting, last) = self.unacknowledged;
-        (waiting == 0 || now >= last + limits::T4) && self.unanswered == 0
+        self.drain.is_over(now)
     }
 }
 

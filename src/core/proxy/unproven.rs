@@ -121,6 +121,7 @@ impl Turn<'_> {
     /// Whether an ACK carries the tag that our own refusal of its INVITE has.
     pub(super) fn has_own_tag(&self, ack: &Request<'_>) -> bool {
         let tag = ack.message.to_tag();
-        tag.is_some_and(|tag| self.net.has_tag(ack, tag.of(ack.bytes)))
+        let (secrets, unix_s) = (&self.net.secrets, self.net.wall.unix(self.now));
+        tag.is_some_and(|tag| secrets.has_given(unix_s, ack, tag.of(ack.bytes)))
     }
 }

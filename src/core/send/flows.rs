@@ -165,17 +165,6 @@ impl Flows {
         self.shard_set.is_other(owner).then_some(owner)
     }
 
-    /// True for the flows of listeners, over which any shard may have sent.
-    #[must_use]
-    pub(crate) fn is_everybodys(&self, flow: Flow) -> bool {
-        match flow {
-            Flow::Udp { socket, .. } => {
-                matches!(self.owners.get(usize::from(socket.0)), Some(None))
-            }
-            Flow::Stream(_) => false,
-        }
-    }
-
     /// Another shard says who is at the far end of a flow; true when that is
     /// news. That it is gone is said as well, at the latest when something is
     /// sent over it.

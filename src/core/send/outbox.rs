@@ -13,3 +13,33 @@ pub use event::{Event, Party};
 pub use handoff::{Far, Handoff, Held, Refresh};
 pub use output::{Notice, Output};
 pub use stream_queue::{Overflow, StreamQueue};
+
+use std::collections::VecDeque;
+
+/// What the shell is to do, in order. It empties this after every step.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    outputs: VecDeque<Output>,
+}
+
+impl Outbox {
+    /// Appends one thing to be done.
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Tells the operator something.
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.push(Output::Notice(notice));
+    }
+
+    /// Gives another shard of the node something.
+    pub(crate) fn hand(&mut self, to: u8, handoff: Handoff) {
+        self.push(Output::Handoff { to, handoff });
+    }
+
+    /// Takes out what is to be done first.
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}

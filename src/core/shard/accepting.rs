@@ -8,7 +8,8 @@ use crate::admission::Class;
 use crate::guard::{Held, Kind};
 use crate::id::{Flow, StreamId, Transport};
 use crate::limits;
-use crate::send::{Accepted, End, Notice, Output};
+use crate::proxy::Timer;
+use crate::send::{Accepted, End, Notice};
 use crate::time::{Duration, Instant};
 
 impl Shard {
@@ -63,7 +64,7 @@ impl Shard {
             Held::Counted => {}
             Held::Near(near) => {
                 let notice = Notice::SourceNear { source, near };
-                self.net.outbox.push_back(Output::Notice(notice));
+                self.net.outbox.notify(notice);
             }
             Held::Full => {
                 self.net.counters.connections_refused += 1;
@@ -76,10 +77,21 @@ impl Shard {
         }
         if let Some(stream) = stream {
             let flow = Flow::Stream(stream);
-            self.net.watch_silence(now, flow);
+            self.watch_silence(now, stream);
             self.identified(now, flow);
         }
         self.net.counters.overflows += u64::from(stream.is_none());
         stream
+    }
+
+    /// Watches a connection that was accepted: it is closed when nothing was
+    /// said on it after `limits::FIRST_MESSAGE_MAX`, and when nobody uses it
+    /// any more after `limits::FLOW_SILENCE_MAX`.
+    fn watch_silence(&mut self, now: Instant, id: StreamId) {
+        if let Some(stream) = self.net.flows.stream_mut(id) {
+            stream.heard = now;
+            let due = now + limits::FIRST_MESSAGE_MAX;
+            self.net.txns.set_timer(due, Timer::Silence(id.0));
+        }
     }
 }

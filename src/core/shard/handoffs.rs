@@ -1,5 +1,5 @@
 //! Between the shards of a node: what another one gives us to do, and what of
-//! ours comes to the wrong door.
+//! another one's comes to us.
 //!
 //! A request is handed on by the role, which alone knows whose it is; a response
 //! by its branch, which names the shard that wrote it.
@@ -18,7 +18,6 @@ use crate::txn;
 
 impl Shard {
     pub(super) fn handed(&mut self, now: Instant, from: u8, handoff: Handoff) {
-        self.net.ingress_flow = None;
         match handoff {
             Handoff::Message {
                 ingress,
@@ -31,7 +30,6 @@ impl Shard {
             }
             Handoff::Stray { flow, bytes } => {
                 if let Flow::Udp { peer, .. } = flow {
-                    self.net.ingress_flow = Some(flow);
                     // It is handed on once: what this shard believes of the others is
                     // as old.
                     if let RoleState::Edge(edge) = &mut self.role {
@@ -90,7 +88,7 @@ impl Shard {
         match flow {
             Flow::Stream(stream) if net.flows.stream(stream).is_none() => {
                 if net.shard_set.is_other(from) {
-                    net.hand(from, Handoff::Gone { stream });
+                    net.outbox.hand(from, Handoff::Gone { stream });
                 }
             }
             Flow::Udp { .. } | Flow::Stream(_) => {
@@ -98,7 +96,7 @@ impl Shard {
                     .peers
                     .note_request_sent(now, flow, bytes.starts_with(INVITE));
                 let bytes = net.pool.copy(bytes);
-                net.outbox.push_back(Output::Transmit { flow, bytes });
+                net.outbox.push(Output::Transmit { flow, bytes });
             }
         }
     }
@@ -117,37 +115,35 @@ impl Edge {
         };
         net.counters.handed_strays += 1;
         let bytes = request.bytes.into();
-        net.hand(keeper, Handoff::Stray { flow, bytes });
+        net.outbox.hand(keeper, Handoff::Stray { flow, bytes });
         true
     }
 }
 
-impl Net {
-    /// Gives the answer to a keep-alive to the shard that asked.
-    pub(super) fn hand_pong(&mut self, flow: Flow, bytes: &[u8]) {
-        if !self.shard_set.is_alone()
-            && let Some(asker) = stun::answered(bytes).map(|[first, ..]| first)
-            && self.shard_set.is_other(asker)
-        {
-            self.hand(asker, Handoff::Heard { flow });
-        }
+/// Gives the answer to a keep-alive to the shard that asked.
+pub(super) fn hand_pong(net: &mut Net, flow: Flow, bytes: &[u8]) {
+    if !net.shard_set.is_alone()
+        && let Some(asker) = stun::answered(bytes).map(|[first, ..]| first)
+        && net.shard_set.is_other(asker)
+    {
+        net.outbox.hand(asker, Handoff::Heard { flow });
     }
+}
 
-    /// Gives a response to the shard that sent the request; false when that is
-    /// this one, or nobody. That the branch is genuine is found out there.
-    pub(super) fn hand_response(&mut self, via: &Via, ingress: Ingress, bytes: &[u8]) -> bool {
-        if self.shard_set.is_alone() {
-            return false;
-        }
-        let writer = via
-            .branch
-            .and_then(|branch| txn::shard_of(branch.of(bytes)));
-        let ours = self.flows.wrote(bytes, via);
-        let Some(to) = writer.filter(|to| ours && self.shard_set.is_other(*to)) else {
-            return false;
-        };
-        self.counters.handed_responses += 1;
-        self.hand_over(to, ingress, bytes);
-        true
+/// Gives a response to the shard that sent the request; false when that is this one, or
+/// nobody. That the branch is genuine is found out there.
+pub(super) fn hand_response(net: &mut Net, via: &Via, ingress: Ingress, bytes: &[u8]) -> bool {
+    if net.shard_set.is_alone() {
+        return false;
     }
+    let writer = via
+        .branch
+        .and_then(|branch| txn::shard_of(branch.of(bytes)));
+    let ours = net.flows.wrote(bytes, via);
+    let Some(to) = writer.filter(|to| ours && net.shard_set.is_other(*to)) else {
+        return false;
+    };
+    net.counters.handed_responses += 1;
+    net.hand_over(to, ingress, bytes);
+    true
 }

@@ -27,7 +27,9 @@ impl Shard {
         match writer.filter(|shard| self.net.shard_set.is_other(*shard)) {
             Some(writer) => {
                 let quoted = quoted.into();
-                self.net.hand(writer, Handoff::Unreachable { flow, quoted });
+                self.net
+                    .outbox
+                    .hand(writer, Handoff::Unreachable { flow, quoted });
             }
             None => self.unreachable(now, flow, quoted),
         }

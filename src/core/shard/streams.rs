@@ -22,7 +22,7 @@ impl Shard {
             self.send_keepalive_offer(now, Flow::Stream(stream));
             self.net.liveness.health.worked(now, transport, peer);
             let notice = Notice::PeerUp { peer, transport };
-            self.net.outbox.push_back(Output::Notice(notice));
+            self.net.outbox.notify(notice);
             self.identified(now, Flow::Stream(stream));
             self.proxy.flow_up(stream);
         }
@@ -75,7 +75,7 @@ impl Shard {
                     transport: state.transport,
                     why,
                 };
-                self.net.outbox.push_back(Output::Notice(notice));
+                self.net.outbox.notify(notice);
             }
         }
         if state.shared {
@@ -234,7 +234,7 @@ impl Shard {
 
     /// Closes from our side: what is queued still goes out.
     pub(super) fn abort(&mut self, now: Instant, stream: StreamId) {
-        self.net.outbox.push_back(Output::Close { stream });
+        self.net.outbox.push(Output::Close { stream });
         self.closed(now, stream);
     }
 

@@ -20,8 +20,10 @@ impl Shard {
             RoleState::Agent(_) => Facts::default(),
         };
         if let Ok(parsed) = Uri::of(uri) {
-            let rejected = &self.net.rejected;
-            let all = rejected.concerning(self.net.wall, uri, &parsed);
+            let all = self
+                .proxy
+                .rejected()
+                .concerning(self.net.wall, uri, &parsed);
             let all: Vec<_> = all.collect();
             let first = all.len().saturating_sub(limits::REJECTS_IN_WHY);
             for reject in all.iter().skip(first) {
@@ -35,7 +37,7 @@ impl Shard {
     /// What was refused here: how often for which reason, and the last of it.
     #[must_use]
     pub fn rejected(&self) -> (Vec<Reason>, Vec<Reject>) {
-        let rejected = &self.net.rejected;
+        let rejected = self.proxy.rejected();
         let last = rejected.last(self.net.wall).collect();
         (rejected.reasons().to_vec(), last)
     }
@@ -43,7 +45,7 @@ impl Shard {
     /// The counts alone.
     #[must_use]
     pub fn reasons(&self) -> Vec<Reason> {
-        self.net.rejected.reasons().to_vec()
+        self.proxy.rejected().reasons().to_vec()
     }
 
     /// The bindings of an address of record.

@@ -34,12 +34,12 @@ impl Branches {
         Self { mac, shard }
     }
 
-    /// Appends the branch of `slot`, `COOKIE` first.
-    pub(super) fn write(&self, slot: Slot, out: &mut Vec<u8>) {
+    /// The branch of `slot`, `COOKIE` first.
+    pub(super) fn text(&self, slot: Slot) -> [u8; BRANCH_LEN] {
         let bits = u128::from(slot.index)
             | u128::from(self.shard) << INDEX_BITS
             | u128::from(self.mac(slot)) << SLOT_BITS;
-        let mut text = [0; COOKIE.len() + LETTERS];
+        let mut text = [0; BRANCH_LEN];
         let (cookie, letters) = text.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(COOKIE);
         // Sixty bits at a time: a shift of 128 bits is several.
@@ -50,7 +50,7 @@ impl Branches {
                 bits >>= 5;
             }
         }
-        out.extend_from_slice(&text);
+        text
     }
 
     /// What a branch says, whatever follows it; `None` for one that this shard does
@@ -140,6 +140,8 @@ const _: () = assert!(
 const COOKIE: &[u8] = b"z9hG4bK";
 /// 70 bits, five each.
 const LETTERS: usize = 14;
+/// Bytes of a branch.
+pub(super) const BRANCH_LEN: usize = COOKIE.len() + LETTERS;
 const _: () = assert!(
     (SLOT_BITS + MAC_BITS) as usize == LETTERS * 5,
     "a slot and its MAC fill the letters"
@@ -160,9 +162,7 @@ mod tests {
     }
 
     fn branch(slot: Slot) -> Vec<u8> {
-        let mut out = Vec::new();
-        branches(1, 3).write(slot, &mut out);
-        out
+        branches(1, 3).text(slot).to_vec()
     }
 
     /// Whether it is the branch of that slot.
@@ -204,8 +204,7 @@ mod tests {
                 generation: 5,
             };
             let own = branches(1, shard);
-            let mut text = Vec::new();
-            own.write(slot, &mut text);
+            let text = own.text(slot);
             assert!(is_of(own, &text, slot));
             assert_eq!(shard_of(&text), Some(shard));
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashTable};
 
-use super::branch::Branches;
+use super::branch::{BRANCH_LEN, Branches};
 use super::client::{Client, Name};
 use super::flow_waiters::{self, FlowWaiters};
 use super::key::{Keys, ServerKey};
@@ -203,12 +203,12 @@ impl<O: Copy> Clients<O> {
         Some(id)
     }
 
-    pub(super) fn write_branch(&self, id: ClientId, out: &mut Vec<u8>) {
+    pub(super) fn branch(&self, id: ClientId) -> [u8; BRANCH_LEN] {
         let slot = match self.get(id).map(|client| client.name) {
             Some(Name::Cancel { invite }) => invite,
             Some(Name::Own { .. }) | None => id.0,
         };
-        self.branches.write(slot, out);
+        self.branches.text(slot)
     }
 
     /// The transaction of a response by the branch of its top Via and the

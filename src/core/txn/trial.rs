@@ -70,9 +70,7 @@ impl Trial {
     }
 
     pub(super) fn branch(&self, id: ClientId) -> Vec<u8> {
-        let mut branch = Vec::new();
-        self.txn.write_branch(id, &mut branch);
-        branch
+        self.txn.branch(id).to_vec()
     }
 
     pub(super) fn hear(&mut self, id: ClientId, status: u16) -> &'static str {

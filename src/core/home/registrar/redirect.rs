@@ -5,7 +5,7 @@ use crate::home::state::Home;
 use crate::id::Transport;
 use crate::proxy::{Request, Step, shows_loose};
 use crate::scan::Name;
-use crate::send::{Notice, Output};
+use crate::send::Notice;
 use crate::uri::{Uri, same_host};
 
 impl Home {
@@ -35,7 +35,7 @@ impl Home {
         if passed && self.unrecognised.see(step.now, source) {
             let is_tls = step.net.flows.transport(request.ingress.flow) == Transport::Tls;
             let notice = Notice::UnrecognisedEdge { source, is_tls };
-            step.net.outbox.push_back(Output::Notice(notice));
+            step.net.outbox.notify(notice);
         }
     }
 }
