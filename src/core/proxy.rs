@@ -79,6 +79,7 @@ pub use step::Step;
 
 use drain::Drain;
 use overload::Restraint;
+use returning::Returns;
 
 use crate::edit::Edits;
 use crate::id::Slab;
@@ -115,7 +116,7 @@ pub struct Proxy {
     /// Until when the ACK of an INVITE may come that was refused statelessly.
     refused_until: Instant,
     /// Answers that look for their callers.
-    returns: Vec<returning::PendingResponse>,
+    returns: Returns,
     /// Branch lists of past contexts, kept for their memory.
     spare: Vec<Vec<Branch>>,
 }
@@ -132,7 +133,7 @@ impl Default for Proxy {
             rejected: Rejected::default(),
             told_of_sips: false,
             refused_until: Instant::ZERO,
-            returns: Vec::new(),
+            returns: Returns::default(),
             spare: Vec::new(),
         }
     }

@@ -131,7 +131,8 @@ impl Proxy {
         if status >= 200 && context.is_invite() {
             self.drain.ack_is_due(turn.now);
         }
-        self.reroute_response(turn, server, context.ingress, &bytes);
+        let (ingress, outline) = (context.ingress, &mut self.again);
+        self.returns.reroute(turn, server, ingress, &bytes, outline);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         if status < 300 {

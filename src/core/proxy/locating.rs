@@ -123,7 +123,7 @@ impl Proxy {
             self.launch(turn, slot, index, breadth);
             self.advance(turn, slot);
         }
-        self.returns_located(turn, name);
+        self.returns.located(turn, name);
     }
 
     /// The DNS is silent: what it said last has to do.

@@ -20,8 +20,8 @@ use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
 use crate::omit::Omit;
-use crate::scan::scan;
 use crate::scan::via::Via;
+use crate::scan::{Message, scan};
 use crate::send::Hop;
 use crate::time::Instant;
 use crate::trust::{Ingress, Principal};
@@ -29,7 +29,7 @@ use crate::uri::Uri;
 
 /// An answer under way to a caller whose connection is gone.
 #[derive(Debug)]
-pub(super) struct PendingResponse {
+struct PendingResponse {
     server: ServerId,
     bytes: Buf,
     /// Where its request came in.
@@ -52,32 +52,40 @@ enum Waits {
     Asking(LookupId, Instant),
 }
 
-impl Proxy {
+/// The answers that wait for a connection to their caller, or for the DNS.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    pending: Vec<PendingResponse>,
+}
+
+impl Returns {
     /// Finds a new way for an answer whose connection is gone, and lets its
     /// transaction have it. An answer that has to wait for the DNS leaves later.
-    pub(super) fn reroute_response(
+    /// `outline` is room for that of the answer.
+    pub(super) fn reroute(
         &mut self,
         turn: &mut Turn<'_>,
         server: ServerId,
         ingress: Ingress,
         response: &Buf,
+        outline: &mut Message,
     ) {
         let Some(flow @ Flow::Stream(_)) = turn.net.txns.server_flow(server) else {
             return;
         };
-        let mut under_way = self.returns.iter_mut();
-        if let Some(earlier) = under_way.find(|earlier| earlier.server == server) {
+        let mut pending = self.pending.iter_mut();
+        if let Some(earlier) = pending.find(|earlier| earlier.server == server) {
             earlier.bytes = response.clone();
             return;
         }
-        if turn.net.flows.lives(flow) || scan(response, &mut self.again).is_err() {
+        if turn.net.flows.lives(flow) || scan(response, outline).is_err() {
             return;
         }
         // Whoever was called can write another Via than his caller's.
-        let Some(&via) = self.again.top_via() else {
+        let Some(&via) = outline.top_via() else {
             return;
         };
-        if server_of(&turn.net.txns, response, &self.again, &via) != Some(server) {
+        if server_of(&turn.net.txns, response, outline, &via) != Some(server) {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -96,46 +104,58 @@ impl Proxy {
             tried: Vec::new(),
         };
         answer.try_next_way(turn);
-        if answer.waits.is_some() && self.returns.len() < limits::RETURNS_MAX {
-            self.returns.push(answer);
+        if answer.waits.is_some() && self.pending.len() < limits::RETURNS_MAX {
+            self.pending.push(answer);
         }
     }
 
     /// A connection is up: what waited for it has left.
-    pub fn flow_up(&mut self, stream: StreamId) {
-        self.returns
+    fn flow_up(&mut self, stream: StreamId) {
+        self.pending
             .retain(|answer| answer.waits != Some(Waits::Opening(stream)));
     }
 
     /// A connection could not be opened: what waited for it tries the next way.
-    pub(super) fn returns_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+    pub(super) fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         if let Flow::Stream(stream) = flow {
-            self.continue_returns(turn, |waits| waits == Waits::Opening(stream));
+            self.go_on(turn, |waits| waits == Waits::Opening(stream));
         }
     }
 
     /// The DNS has answered.
-    pub(super) fn returns_located(&mut self, turn: &mut Turn<'_>, name: LookupId) {
+    pub(super) fn located(&mut self, turn: &mut Turn<'_>, name: LookupId) {
         let is_it = |waits| matches!(waits, Waits::Asking(asked, _) if asked == name);
-        self.continue_returns(turn, is_it);
+        self.go_on(turn, is_it);
     }
 
     /// Gives up what the DNS was too slow for.
-    pub(crate) fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self, now: Instant) {
         let is_late = |waits| matches!(waits, Waits::Asking(_, until) if until <= now);
-        self.returns
+        self.pending
             .retain(|answer| !answer.waits.is_some_and(is_late));
     }
 
-    fn continue_returns(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
-        for answer in &mut self.returns {
+    fn go_on(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
+        for answer in &mut self.pending {
             if answer.waits.is_some_and(&is_ready)
                 && let Some(flow) = answer.try_next_way(turn)
             {
                 turn.net.transmit(flow, answer.bytes.clone());
             }
         }
-        self.returns.retain(|answer| answer.waits.is_some());
+        self.pending.retain(|answer| answer.waits.is_some());
+    }
+}
+
+impl Proxy {
+    /// A connection is up: the answers that waited for it have left.
+    pub fn flow_up(&mut self, stream: StreamId) {
+        self.returns.flow_up(stream);
+    }
+
+    /// Bounded house-keeping, about once a second.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        self.returns.sweep(now);
     }
 }
 

@@ -186,7 +186,7 @@ impl Proxy {
         was_up: bool,
         back: Option<Reopen>,
     ) {
-        self.returns_lost(turn, flow);
+        self.returns.flow_lost(turn, flow);
         let mut waiting = Vec::new();
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting.drain(..) {
