@@ -1,27 +1,27 @@
 //! The edge: the proxy a phone keeps its flow to. It writes itself into the
-//! way of every request (Path, Record-Route) as a token, and turns that token
+//! route of every dialog and registration (Record-Route, Path) by a token, and turns that token
 //! back into the phone's flow.
 //!
 //! - `token` and `seal`: one token per subscriber and edge set, the same bytes
 //!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone.
 //! - `flow_bindings`: which flow leads to which subscriber, on this shard.
-//! - `restoring`, `row`: what of it an earlier run has left, where it leads over UDP.
+//! - `restoring`, `row`: the bindings over UDP that an earlier run has left on disk.
 //! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
 //! - `names`: by which host names the edges are known.
-//! - `refreshed`: dialogs that a phone has gone on with over another flow.
-//! - `state`: all of that as one edge has it, and who somebody is to it.
-//! - `policy`, `own`, `register_request`, `moving`, `register_answer`, `revoking`, `route`, `record_route`: the role itself,
-//!   what the edge decides when the proxy asks it.
+//! - `refreshed`: dialogs whose phone sends over another flow than their Route leads to.
+//! - `state`: the state of one edge, and who is at the end of a flow.
+//! - `policy`, `own`, `register_request`, `moving`, `register_answer`, `revoking`, `route`,
+//!   `record_route`: the role itself, what the edge decides when the proxy asks it.
 //!
-//! Dialogs are not remembered otherwise: the token in the Record-Route URI carries
-//! what the next request needs. Nothing is asked of another edge either; one
-//! that a request reaches by mistake relays it once, and the home learns the
-//! rest from its answers.
+//! No other dialog is remembered: the token in the Record-Route URI carries
+//! what the next request needs. Edges do not ask one another either: an edge
+//! that a request reaches by mistake relays it once, and the home learns from
+//! the answers where to send the next one.
 //!
-//! Who somebody is, is asked once, of the flow that a request comes on
-//! (`state`); what he may do, in `route` and `allowed`. Tokens say where a
-//! phone is, and nothing of who shows them.
+//! Who sends a request is decided once, by the flow that it comes over
+//! (`state`); what the sender may do, in `route` and `allowed`. A token says where a
+//! phone is, and nothing of who sends it.
 
 pub mod flow_token;
 pub mod set;
@@ -57,7 +57,7 @@ mod why;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use flow_bindings::{FlowBinding, FlowBindings, Follows, Full, Known};
+pub use flow_bindings::{BindResult, FlowBinding, FlowBindings, Follows, Full};
 pub(crate) use instance::pseudo_instance;
 pub use member::Member;
 pub use row::is_live;
@@ -128,10 +128,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What this edge is called besides the addresses of its sockets. All edges
-    /// share the cluster's name, and prove it (S-35); where each has a name of its own
-    /// in the DNS, which its certificate is then for, that stands in its Vias: who opens
-    /// a connection for an answer, or for what comes next, then comes to this very edge.
+    /// The names and addresses of this edge besides those of its sockets. All edges
+    /// share the cluster's name, and prove it (S-35). Where each has a name of its own
+    /// in the DNS, its certificate is for that too and it stands in the edge's Vias, so that a
+    /// connection which is opened for an answer leads to this very edge.
     pub(crate) fn known_as(&self) -> KnownAs {
         let own = self
             .member_names
@@ -145,20 +145,21 @@ impl Settings {
         }
     }
 
-    /// Its own addresses that phones know by others.
+    /// Pairs of an own address and the one that phones know it by (a 1:1 address translation).
     fn advertised(&self) -> Vec<(IpAddr, IpAddr)> {
         let Some(own) = self.own() else {
             return Vec::new();
         };
-        let told = own.addresses.iter().filter_map(|ip| {
-            let mut told = own.advertised.iter();
-            let told = told.find(|told| told.is_ipv6() == ip.is_ipv6())?;
-            Some((*ip, *told))
+        let pairs = own.addresses.iter().filter_map(|ip| {
+            let mut advertised = own.advertised.iter();
+            let known = advertised.find(|known| known.is_ipv6() == ip.is_ipv6())?;
+            Some((*ip, *known))
         });
-        told.collect()
+        pairs.collect()
     }
 
-    /// Where homes and other edges meet this one, if not where everybody does.
+    /// The addresses at which homes and other edges reach this one; empty where those are the
+    /// addresses for everybody.
     #[must_use]
     pub fn core_side(&self) -> Vec<(Transport, SocketAddr)> {
         self.own().map(|own| own.core.clone()).unwrap_or_default()
@@ -169,7 +170,7 @@ impl Settings {
         members.find(|member| member.name == self.name)
     }
 
-    /// Where the other edges are met.
+    /// The addresses at which this edge reaches the other ones.
     fn sibling_ips(&self) -> Vec<IpAddr> {
         let others = self
             .members
@@ -190,7 +191,7 @@ impl Settings {
         core.is_some_and(|core| same_host(host, core.host.as_bytes()))
     }
 
-    /// What stands behind a token where a home reads it: the cluster's name, or
+    /// What stands behind a token in the URIs for the homes: the cluster's name, or
     /// that of the core sides.
     pub(crate) fn home_side(&self) -> &[u8] {
         let core = self.core_name.as_ref();
@@ -198,37 +199,37 @@ impl Settings {
     }
 }
 
-/// The name of the core sides of all edges, as it stands in Path and in the
-/// home's side of Record-Route. A home that has no stickiness resolves it
-/// (RFC 3263) and reaches any edge there, over the transport that it names.
+/// The name of the core sides of all edges, for Path and for the Record-Route values that
+/// homes get. A home that has no stickiness resolves it (RFC 3263) and reaches any edge, on its
+/// core side and over the transport in `written`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreName {
     /// The host alone.
     pub host: String,
-    /// Host, port and transport, as they stand behind the user part.
+    /// Host, port and transport parameter, as they stand behind the user part.
     pub written: String,
 }
 
 /// What the operator of an edge allows.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// What strangers get who ask for something other than to be registered.
+    /// What becomes of requests of strangers other than REGISTER.
     pub strangers: Strangers,
     /// Where a subscriber's own Route may lead past the homes.
     pub calls_out: CallsOut,
     /// Where nobody but a peer is sent to.
     pub destinations: Destinations,
-    /// What is taken off at the border.
+    /// The identity headers that are removed at the border of the trust domain.
     pub identities: IdentityHeaders,
     /// What becomes of phones behind an address translation.
     pub nat_keepalive: NatKeepalive,
-    /// Nothing is asserted of who begins something over UDP, where a source can
-    /// be forged: the home asks.
+    /// No identity is asserted for an INVITE or MESSAGE outside of dialogs over UDP, where a source
+    /// can be forged: the home challenges it.
     pub challenges_udp_calls: bool,
 }
 
-/// How a phone over UDP behind an address translation stays reachable that agreed on
-/// no keep-alive of its own.
+/// How a phone over UDP stays reachable behind an address translation, if it has agreed on no
+/// keep-alive of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NatKeepalive {
     /// The edge sends it something every now and then.
@@ -240,13 +241,12 @@ pub enum NatKeepalive {
     Off,
 }
 
-/// Where the configuration says that a home is.
+/// The configured next hop to a home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHop {
-    /// There.
+    /// This address.
     At(Hop),
-    /// At the servers of this URI (RFC 3263): whatever the DNS names there is
-    /// trusted as a home.
+    /// The servers of this URI (RFC 3263): whatever the DNS names is trusted as a home.
     Named(String),
 }
 
@@ -261,7 +261,7 @@ pub struct Hop {
     pub name: Option<String>,
 }
 
-/// Who a token or a registration speaks of: one instance of one user.
+/// One instance (phone) of one user, as a token or a flow binding names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscriber<'a> {
     /// User of the address of record in the To, in one spelling. Empty: the To

@@ -258,7 +258,7 @@ impl Shard {
     #[must_use]
     pub fn gauges(&self) -> [(&'static str, usize); 9] {
         let registered = match &self.role {
-            RoleState::Edge(edge) => edge.registered(),
+            RoleState::Edge(edge) => edge.bound_phones(),
             // Every shard has all of them, so that one speaks for all.
             RoleState::Home(home) if self.net.shard_set.own == 0 => home.registered(),
             RoleState::Home(_) => 0,

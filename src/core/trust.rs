@@ -1,21 +1,21 @@
 //! Who may do what: principals, the marks of dialogs, the headers that assert
 //! an identity, and the addresses that may be sent to.
 //!
-//! One question is asked of every request once, where it comes in: who is this?
-//! The answer is a [`Principal`]. It travels with the request, to another shard
-//! too, and nobody asks the address, the To tag or a header again.
+//! Who sends a request is decided once, where it comes in. The result is a [`Principal`]. It
+//! travels with the request, to another shard too, and neither the address nor the To tag nor a
+//! header is consulted again.
 //!
-//! - What proves a peer is the business of the roles, which know their
+//! - What proves a home or an edge is for the roles to say, which know their
 //!   configuration ([`Trust::principal`](crate::proxy::Trust::principal)).
-//! - `ingress`: where a request came in and what was found out there, which goes
+//! - `ingress`: where a request came in and what is known of its sender, which goes
 //!   with it.
 //! - `mark`: evidence that a request belongs to a dialog that we let in, and
 //!   goes the way that it was recorded.
-//! - `identity`: what is taken off at the border of the trust domain (RFC 3325).
-//! - `destinations`: where nobody but a peer is sent to.
+//! - `identity`: what is removed at the border of the trust domain (RFC 3325).
+//! - `destinations`: the networks that may be sent to.
 //!
-//! A token in a Route says where a phone is. It is read by the far end of every
-//! call, and so it is no credential of whoever shows it.
+//! A token in a Route says where a phone is. The far end of every call reads it, so it is no
+//! credential of its sender.
 
 pub mod destinations;
 pub mod identity;
@@ -39,9 +39,9 @@ pub enum Principal {
     Edge,
     /// Another carrier, which the configuration names.
     Carrier,
-    /// Whoever a 2xx to a REGISTER has passed to on that flow.
+    /// A phone that a 2xx to a REGISTER has bound to that flow.
     Subscriber,
-    /// Nobody in particular.
+    /// Anybody else.
     Stranger,
 }
 
@@ -62,8 +62,7 @@ impl Principal {
     }
 }
 
-/// What an edge makes of strangers that ask for something other than to be
-/// registered.
+/// What becomes of requests of strangers other than REGISTER, at an edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strangers {
     /// They reach the homes, whose answer is a challenge.

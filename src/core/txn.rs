@@ -193,20 +193,20 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.servers.find(key)
     }
 
-    /// Who owns it; `None` when it is over.
+    /// The owner of a server transaction; `None` when it is over.
     #[must_use]
     pub(crate) fn server_owner(&self, id: ServerId) -> Option<O> {
         self.servers.get(id).map(|server| server.owner)
     }
 
-    /// Gives it another owner.
+    /// Gives a server transaction another owner.
     pub(crate) fn set_server_owner(&mut self, id: ServerId, owner: O) {
         if let Some(server) = self.servers.get_mut(id) {
             server.owner = owner;
         }
     }
 
-    /// Where its responses go; `None` when it is over.
+    /// The flow that the responses of a server transaction take; `None` when it is over.
     #[must_use]
     pub(crate) fn server_flow(&self, id: ServerId) -> Option<Flow> {
         self.servers.get(id).map(|server| server.flow)
@@ -237,8 +237,8 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         Some(id)
     }
 
-    /// Charges the source of a request with so many bytes for what is kept of it,
-    /// until it has its final answer; with that one from then on.
+    /// Charges the source of a request with `bytes`, for what is kept of the request until its
+    /// final answer; from then on it is charged with that answer.
     pub(crate) fn charge_server(&mut self, id: ServerId, source: IpAddr, bytes: usize) {
         self.servers.charge(id, source, bytes);
     }
@@ -254,7 +254,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.servers.ledger.len()
     }
 
-    /// The request came again: what to send again, or `None` to be silent.
+    /// The request of a server transaction came again: what to send again, if anything.
     #[must_use]
     pub(crate) fn request_again(&self, id: ServerId) -> Option<Send> {
         let server = self.servers.get(id)?;
@@ -365,20 +365,19 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.arm_client(now, id);
     }
 
-    /// Drops the transaction at once and without a word, as if it had never
-    /// been: its responses match nothing.
+    /// Removes the transaction at once, and no `Due` tells of it: its responses match nothing.
     pub(crate) fn abandon(&mut self, id: ClientId) {
         self.clients.remove(id);
     }
 
-    /// Sends an INVITE no more, but hears what is answered to the copies that
-    /// have left. It has no end of its own then: the user abandons it.
+    /// Ends the retransmissions of an INVITE; responses to the copies that have left still match.
+    /// Without Timer B it has no end of its own: the user abandons it.
     pub(crate) fn stop_retransmitting(&mut self, id: ClientId) {
         self.clients
             .change(id, |client, _| client.stop_retransmitting());
     }
 
-    /// The transport failed it. Ends the transaction without a word if it
+    /// The transport has failed. Removes the transaction, and no `Due` tells of it, if it
     /// still waits for a final response; one that has it stays, since the
     /// peer may yet repeat it.
     pub fn fail(&mut self, id: ClientId) {
@@ -411,20 +410,21 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         (waits && self.clients.flow(id) == Some(flow)).then_some(id)
     }
 
-    /// Who owns it; `None` when it is over.
+    /// The owner of a client transaction; `None` when it is over.
     #[must_use]
     pub(crate) fn client_owner(&self, id: ClientId) -> Option<O> {
         self.clients.get(id).map(|client| client.owner)
     }
 
-    /// Gives it another owner.
+    /// Gives a client transaction another owner.
     pub(crate) fn set_client_owner(&mut self, id: ClientId, owner: O) {
         if let Some(client) = self.clients.get_mut(id) {
             client.owner = owner;
         }
     }
 
-    /// Where its request went; `None` before that and when it is over.
+    /// The flow that the request of a client transaction took; `None` before it has left and when
+    /// it is over.
     #[must_use]
     pub(crate) fn client_flow(&self, id: ClientId) -> Option<Flow> {
         self.clients.flow(id)
@@ -439,14 +439,14 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         }
     }
 
-    /// Its request as sent: kept until the final response, and after a final
+    /// The request of a client transaction as sent: kept until the final response, and after a final
     /// response other than 2xx to an INVITE until `ack`.
     #[must_use]
     pub(crate) fn client_request(&self, id: ClientId) -> Option<&Buf> {
         self.clients.get(id)?.request()
     }
 
-    /// A response to it arrived.
+    /// Takes in a response to a client transaction.
     #[must_use]
     pub fn response(&mut self, now: Instant, id: ClientId, status: u16) -> ResponseAction {
         let heard = self
@@ -469,18 +469,17 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         out.extend(self.clients.waiting_on(flow));
     }
 
-    /// Requests that wait on `flow` and have heard nothing so far.
+    /// Number of requests on `flow` that have had no response.
     pub(crate) fn unheard_on(&mut self, flow: Flow) -> u32 {
         self.clients.unheard(flow)
     }
 
-    /// The request of `id` has waited longer for its first response than its flow may
-    /// be silent.
+    /// Notes that the request of `id` has had no response for as long as its flow may be silent.
     pub(crate) fn note_silence(&mut self, id: ClientId) {
         self.clients.note_silence(id);
     }
 
-    /// Whether a request on `flow` of which `note_silence` was told still hears nothing.
+    /// Whether a request on `flow` that `note_silence` was called for still has no response.
     #[must_use]
     pub fn is_silent(&mut self, flow: Flow) -> bool {
         self.clients.is_silent(flow)

@@ -1,11 +1,11 @@
-//! What somebody who is no peer may ask of an edge: the table of who may do
-//! what, row by row, and what the home is told of who asks.
+//! What senders outside the cluster may do: the table "Who may do what" of the README, row by
+//! row, and the identity that the edge asserts to the home.
 //!
-//! - A subscriber goes to the home, whatever his request is for, under an
-//!   assertion of who he is (RFC 3325); past it only where the operator lets
-//!   him, or where his dialog already leads.
-//! - Whoever shows the mark of a dialog goes on in it, by the recorded way.
-//! - A stranger gets as far as the operator says, and nowhere but to the home.
+//! - A request of a subscriber goes to the home, whatever it is for, with an
+//!   assertion of the subscriber's identity (RFC 3325); past the home only where the operator
+//!   allows it, or where the dialog already leads.
+//! - A request with the mark of its dialog goes on by the recorded route.
+//! - A request of a stranger goes to the home, if the operator allows it, and nowhere else.
 
 use super::flow_bindings::User;
 use super::state::Edge;
@@ -20,7 +20,7 @@ use crate::trust::{Principal, Strangers, identity};
 use crate::uri::{Scheme, Uri, host_ip, same_host};
 
 impl Edge {
-    /// Which marks of its dialog the request shows in the values that are ours.
+    /// Which marks of its dialog a request has in our Route values.
     pub(super) fn shown(&self, pass: &mut Pass<'_, '_>) -> Shown {
         if pass.net.omit.leaves_out(Omit::EdgeMark) {
             return Shown {
@@ -31,9 +31,9 @@ impl Edge {
         pass.shown(&self.marks)
     }
 
-    /// The answer to a stranger who wants to go to the homes; `None`: he may.
+    /// The refusal of a stranger's request that is for the homes; `None` where it may go there.
     pub(super) fn stranger_refusal(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
-        // The ACK of a refusal goes no further than who refused.
+        // The ACK to a refusal of ours ends here; any other is within a dialog, and needs its mark.
         let is_ack = pass.request.message.method() == Method::Ack;
         if is_ack || pass.request.in_dialog() {
             pass.net.counters.unmarked += 1;
@@ -59,9 +59,9 @@ impl Edge {
         }
     }
 
-    /// A carrier vouches for its own users, and not for those of the domains that
-    /// are served here.
-    pub(super) fn disown(&self, pass: &mut Pass<'_, '_>) {
+    /// Removes what a carrier asserts of users of the domains that are served here: it vouches
+    /// for its own users alone.
+    pub(super) fn remove_disowned_identities(&self, pass: &mut Pass<'_, '_>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let is_served = |uri: &Uri| self.is_served(bytes, uri);
         let disowned = identity::disowned(bytes, message, is_served);
@@ -69,8 +69,8 @@ impl Edge {
         pass.plan.is_guest = true;
     }
 
-    /// Tells the home who sent the request (RFC 3325 §5): a subscriber, and which
-    /// one, where the flow proves it.
+    /// Asserts to the home which subscriber sent the request (RFC 3325 §5), where the flow
+    /// proves it.
     pub(super) fn assert_identity(&self, pass: &mut Pass<'_, '_>, flow: Flow) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let method = message.method();
@@ -81,31 +81,30 @@ impl Edge {
         if begins && self.settings.rules.challenges_udp_calls && !flow.is_reliable() {
             return;
         }
-        let wish = identity::preferred(bytes, message);
-        let wish = wish.and_then(|value| Uri::in_value(bytes, value).ok());
-        let named = wish.or_else(|| message.uri_of_from(bytes));
+        let preferred = identity::preferred(bytes, message);
+        let preferred = preferred.and_then(|value| Uri::in_value(bytes, value).ok());
+        let named = preferred.or_else(|| message.uri_of_from(bytes));
         let claim = named.map(|uri| {
             let name = uri.user.unwrap_or_default().of(bytes);
             let realm = uri.host.of(bytes);
             User { name, realm }
         });
         let claim = claim.unwrap_or_default();
-        let Some(found) = self.registrations.on_flow(pass.now, flow, claim) else {
+        let Some(found) = self.flow_bindings.on_flow(pass.now, flow, claim) else {
             return;
         };
-        // He may have been revoked while this edge was down. In a dialog its mark
-        // says who may, and a To tag nothing.
+        // The subscriber may have been revoked while this edge was down; a mark shows that the
+        // dialog was let in before. A To tag would show nothing.
         if found.is_restored && !self.shown(pass).any {
             return;
         }
         identity::assert(&[found.aor], &mut pass.plan.lines);
     }
 
-    /// True when a Route value is the home's business: its domains, its
-    /// addresses, and further values of the cluster, which only the home can
-    /// tell the edges of.
+    /// True when a Route value is for the home: it names a served domain, the address of a home,
+    /// or the cluster again, which is of another edge that only the home can find.
     pub(super) fn is_home(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
-        self.is_served(bytes, uri) && self.stays(net, bytes, uri)
+        self.is_served(bytes, uri) && self.stays_at_host(net, bytes, uri)
             || self.settings.is_cluster(uri.host.of(bytes))
     }
 
@@ -123,8 +122,8 @@ impl Edge {
         domains.any(|domain| same_host(host, domain.as_bytes())) || self.homes.has_name(host)
     }
 
-    /// True when the request ends at the home: its Request-URI is one that the
-    /// home serves, and nothing stands between.
+    /// True when the request ends at the home: the home serves its Request-URI, and no further
+    /// Route leads elsewhere.
     fn serves(&self, pass: &Pass<'_, '_>) -> bool {
         let bytes = pass.request.bytes;
         let routes = pass.request.message.routes();
@@ -136,11 +135,13 @@ impl Edge {
         let next = usize::from(pass.next_route().is_some());
         let passes = next + pass.plan.pop + usize::from(pass.plan.restore_uri);
         routes.len() <= passes
-            && uri.is_some_and(|uri| self.is_served(bytes, uri) && self.stays(pass.net, bytes, uri))
+            && uri.is_some_and(|uri| {
+                self.is_served(bytes, uri) && self.stays_at_host(pass.net, bytes, uri)
+            })
     }
 
     /// False when a `maddr` leads away from the host of the URI (P-8).
-    pub(super) fn stays(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+    pub(super) fn stays_at_host(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         let Some(maddr) = uri.param(bytes, "maddr") else {
             return true;
         };
@@ -149,13 +150,16 @@ impl Edge {
         ip.is_some_and(|ip| net.flows.is_local(ip, port) || self.homes.listens(ip, port))
     }
 
-    /// The way to a Route value that is not the home's, for a sender who may go
-    /// there: `reach` what the operator opens, or where the dialog leads.
+    /// The hop of a Route value that is not the home's.
+    ///
+    /// # Errors
+    /// The refusal, unless the operator allows the sender's calls there (`calls_out`) or its
+    /// dialog leads there.
     pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
         let bytes = pass.request.bytes;
         let ingress = &pass.request.ingress;
         let may_call = ingress.principal == Principal::Subscriber
-            && self.registrations.is_fresh(pass.now, ingress.flow)
+            && self.flow_bindings.is_fresh(pass.now, ingress.flow)
             && self.settings.rules.calls_out.permit(bytes, uri);
         if !may_call && !self.shown(pass).leads_on {
             return Err(pass.not_allowed("Route Leaves The Network"));
@@ -164,7 +168,7 @@ impl Edge {
             return Err(Verdict::refuse(404, "Next Hop Cannot Be Resolved"));
         };
         if let Hop::To { addr, .. } = hop {
-            // What an edge sends counts as vouched for: never a phone's own route.
+            // What an edge sends counts as vouched for, which a phone's own Route must not be.
             if self.is_cluster_node(pass.net, hop) {
                 return Err(pass.not_allowed("Route Leads To A Peer"));
             }

@@ -1,9 +1,8 @@
-//! Which shard holds a phone's flow, for requests that come to another one
-//! (design: how flows find their core).
+//! Which shard holds a phone's flow, for requests that come to another one.
 //!
-//! The shards of a node divide the phones among them by the hash of user, domain
-//! and instance. Whoever binds a phone tells the shard that the phone falls to, and
-//! whoever has a token and no flow asks that shard by handing it the request.
+//! Each phone has one shard with its directory entry, by the hash of user, domain
+//! and instance. The shard that binds a phone announces it there, and a shard that has a token
+//! and no flow hands the request to that shard.
 //! An entry that is missing or wrong costs a relay to another edge or a 430, and
 //! the phone's next refresh mends it.
 
@@ -11,7 +10,7 @@ use crate::id::Keyed;
 use crate::limits::DIRECTORY_MAX;
 use crate::time::Instant;
 
-/// The phones that fall to this shard, and who holds them.
+/// The phones whose entries are on this shard, and the shards that hold their flows.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     /// By the hash of the phone, one for each shard that holds it.
@@ -26,7 +25,7 @@ struct Entry {
 }
 
 impl Directory {
-    /// `shard` holds `phone` until then; a time that is over: no longer.
+    /// Enters that `shard` holds `phone` until `until`; a time that is over removes the entry.
     pub(super) fn set(&mut self, now: Instant, phone: u64, shard: u8, until: Instant) {
         let is_it = |entry: &Entry| entry.shard == shard;
         let has_room = self.entries.len() < DIRECTORY_MAX;
@@ -40,7 +39,7 @@ impl Directory {
         }
     }
 
-    /// Whether `shard` is known to hold `phone` for longer than that.
+    /// Whether the entry says that `shard` holds `phone` for longer than `until`.
     pub(super) fn is_later(&self, phone: u64, shard: u8, until: Instant) -> bool {
         let found = self.entries.get_if(phone, |entry| entry.shard == shard);
         found.is_some_and(|entry| entry.until > until)

@@ -1,12 +1,12 @@
-//! What the edge remembers of the phones on its flows: which flow leads to
-//! which subscriber, and which subscribers use a flow.
+//! The flow bindings of an edge: which flow leads to which subscriber, and which
+//! subscribers use a flow.
 //!
-//! - One registration per (user, realm, instance, reg-id); the newest binding
-//!   of it wins and others of the same instance stay (RFC 5626 §4.2.1, H-10).
-//!   Callers bind only what a 2xx to a REGISTER let pass (D-E13).
+//! - One binding per (user, realm, instance, reg-id); a new one replaces it, and bindings
+//!   of the same instance with another reg-id stay (RFC 5626 §4.2.1, H-10).
+//!   Callers bind only what a 2xx to a REGISTER has confirmed (D-E13).
 //! - `joe` of one realm and `joe` of another are two people: nothing here finds,
 //!   counts or forgets the one for the other.
-//! - A lookup never returns a registration whose time is over; `expire` merely
+//! - A lookup never returns a binding that has expired; `expire` merely
 //!   gives memory back, a bounded piece at a time.
 //! - Not the location store: what is lost here costs a redirect, a relay or a
 //!   430, and the next refresh brings it back. Only what leads over UDP is kept
@@ -15,7 +15,7 @@
 //!
 //! The token is not stored but written again from what is here (about 1 µs): its
 //! text would double the memory. A record takes 88 bytes, its text (address
-//! of record, instance) 64 to 80, the two indexes 10 to 22. A million registrations with
+//! of record, instance) 64 to 80, the two indexes 10 to 22. A million bindings with
 //! UUID instances measure 197 bytes each, growth of the tables included.
 
 mod notes;
@@ -32,7 +32,7 @@ use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
 use crate::time::Instant;
 use crate::uri::Uri;
 
-/// A user of a realm, whichever of his phones it is.
+/// A user of a realm, with any of his phones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct User<'a> {
     pub(super) name: &'a [u8],
@@ -41,7 +41,7 @@ pub(super) struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    /// Whom the URI in a From or a To names; nobody where it has no user.
+    /// The user that the URI in a From or a To names; empty where it has no user.
     pub(super) fn of_uri(bytes: &'a [u8], uri: Option<Uri>) -> Self {
         let named = uri.and_then(|uri| {
             Some(User {
@@ -52,7 +52,7 @@ impl<'a> User<'a> {
         named.unwrap_or_default()
     }
 
-    /// Whose phone a subscriber is.
+    /// The user of a subscriber, who may have other phones.
     const fn of(subscriber: &Subscriber<'a>) -> Self {
         Self {
             name: subscriber.user,
@@ -64,51 +64,52 @@ impl<'a> User<'a> {
 /// One binding of a subscriber to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowBinding<'a> {
-    /// Whose it is.
+    /// The subscriber that is bound.
     pub subscriber: Subscriber<'a>,
     /// The address of record that the 2xx confirmed: user and realm of the
     /// subscriber with `@` between, spelled as in a URI.
     pub aor: &'a [u8],
-    /// The phone's number for this flow; 0 when it gave none.
+    /// The phone's number for this flow (RFC 5626 §4.2); 0 when it gave none.
     pub reg_id: u32,
-    /// The way to the phone.
+    /// The flow to the phone.
     pub flow: Flow,
     /// The edges named in its token.
     pub edges: EdgeSet,
     /// The flags of its token.
     pub flags: u8,
-    /// What it does with a route.
+    /// How the phone resolves a route.
     pub follows: Follows,
     /// True when the edge keeps the flow open, since the phone does not.
     pub is_kept_open: bool,
-    /// True when the 2xx passed in an earlier run of this edge, and none since: who
-    /// is revoked in between is not told of here, so it says where the phone is and
-    /// not who calls.
+    /// True when the 2xx passed in an earlier run of this edge, and none since. The subscriber
+    /// may have been revoked while the edge was down: such a binding shows where the phone is,
+    /// and not who calls over the flow.
     pub is_restored: bool,
-    /// From when on it counts as gone.
+    /// When the binding ends.
     pub expires: Instant,
 }
 
-/// What a phone does with a route that it was given.
+/// How a phone resolves a route that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follows {
     /// It keeps to the flow that the route was learned on: it has shown that it
     /// takes Outbound-Proxy values.
     Flow,
-    /// It resolves the name in it: a name has led it here.
+    /// It resolves the name in the route: it came here by a name.
     Name,
-    /// It goes to the address in it: one has led it here, and whether it resolves
-    /// anything it has not shown.
+    /// It goes to the address in the route: it came here by an address, and has not shown that
+    /// it resolves names.
     Address,
 }
 
 impl Follows {
-    /// The bits that say it, in memory and on disk.
+    /// The bits of `bits`, in memory and on disk.
     pub(super) const BITS: u8 = Self::FLOW | Self::NAME;
     const FLOW: u8 = 1;
     const NAME: u8 = 4;
 
-    /// What a phone does that has shown that it is sticky, or was led here by a name.
+    /// For a phone that has shown that it keeps to its flows (`is_sticky`), or has come here by a
+    /// name.
     pub(super) const fn of(is_sticky: bool, by_name: bool) -> Self {
         match (is_sticky, by_name) {
             (true, _) => Self::Flow,
@@ -117,7 +118,7 @@ impl Follows {
         }
     }
 
-    /// As bits.
+    /// The value as bits, for memory and disk.
     pub(super) const fn bits(self) -> u8 {
         match self {
             Self::Flow => Self::FLOW,
@@ -126,37 +127,37 @@ impl Follows {
         }
     }
 
-    /// From bits, whatever else is among them.
+    /// The value from bits, among which may be others.
     pub(super) const fn of_bits(bits: u8) -> Self {
         Self::of(bits & Self::FLOW != 0, bits & Self::NAME != 0)
     }
 }
 
-/// The registrations of one shard.
+/// The flow bindings of one shard.
 #[derive(Debug)]
 pub struct FlowBindings {
     table: Table,
     max: usize,
-    /// Where `expire` goes on.
+    /// The slot at which `expire` goes on.
     cursor: u32,
-    /// Where `next_kept_open` goes on.
+    /// The slot at which `next_kept_open` goes on.
     open_cursor: u32,
     notes: Notes,
 }
 
-/// What a registration was to the table that remembers it now.
+/// What `bind` has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// One with its subscriber and reg-id was there.
-    Before,
-    /// None was.
-    First,
+pub enum BindResult {
+    /// It replaced a binding with the same subscriber and reg-id.
+    Renewed,
+    /// It added one.
+    New,
 }
 
 /// Nothing was bound: the table is at its bound, or a field is longer than any
 /// token can name. The phone is reached through its other edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the registration is not remembered")]
+#[error("the flow is not bound")]
 pub struct Full;
 
 impl FlowBindings {
@@ -172,68 +173,67 @@ impl FlowBindings {
         }
     }
 
-    /// From now on every change to what leads over UDP is noted.
+    /// Has every change to bindings over UDP noted from now on, for `next_note`.
     pub(crate) const fn keep_notes(&mut self) {
         self.notes.begin();
     }
 
-    /// The oldest change that was noted, and who is registered where it happened.
+    /// Takes the oldest change that was noted.
     pub(super) fn next_note(&mut self) -> Option<Note> {
         self.notes.next()
     }
 
-    /// What is bound at a place that a note names.
+    /// The binding at an index that a note names.
     pub(super) fn at(&self, index: u32) -> Option<FlowBinding<'_>> {
         self.table.get(index).map(Record::view)
     }
 
-    /// Takes back what an earlier run of the edge has bound; nothing is noted, since
-    /// it is kept already.
+    /// Binds what an earlier run of the edge has left on disk; it is not noted, since it is there
+    /// already.
     ///
     /// # Errors
     /// As for `bind`.
-    pub(super) fn restore(&mut self, registration: &FlowBinding<'_>) -> Result<Known, Full> {
+    pub(super) fn restore(&mut self, binding: &FlowBinding<'_>) -> Result<BindResult, Full> {
         let notes = std::mem::replace(&mut self.notes, Notes::new());
-        let bound = self.bind(registration);
+        let bound = self.bind(binding);
         self.notes = notes;
         bound
     }
 
-    /// Remembers the registration as its subscriber's newest, in place of one
-    /// with the same subscriber and reg-id. A user who has
-    /// `USER_REGISTRATIONS_MAX` of them loses the oldest.
+    /// Adds a binding as its subscriber's newest; it replaces one with the same subscriber and
+    /// reg-id. A user who has `USER_REGISTRATIONS_MAX` of them loses the oldest.
     ///
     /// # Errors
-    /// `Full`, with what was remembered unchanged.
-    pub fn bind(&mut self, registration: &FlowBinding<'_>) -> Result<Known, Full> {
-        let subscriber = registration.subscriber;
+    /// `Full`, with the table unchanged.
+    pub fn bind(&mut self, binding: &FlowBinding<'_>) -> Result<BindResult, Full> {
+        let subscriber = binding.subscriber;
         let mut held = 0;
         let mut oldest = None;
         let mut same = None;
         for (index, record) in self.table.of_user(User::of(&subscriber)) {
             held += 1;
             oldest = Some(index);
-            if record.subscriber() == subscriber && record.reg_id == registration.reg_id {
+            if record.subscriber() == subscriber && record.reg_id == binding.reg_id {
                 same = Some(index);
                 break;
             }
         }
         if let Some(mut record) = same.and_then(|index| self.table.remove(index)) {
-            self.notes.renewed(&record.view(), registration);
-            record.renew(registration);
+            self.notes.renewed(&record.view(), binding);
+            record.renew(binding);
             let index = self.table.insert(record);
-            self.notes.bound(index, registration);
-            return Ok(Known::Before);
+            self.notes.bound(index, binding);
+            return Ok(BindResult::Renewed);
         }
-        let record = Record::new(registration).ok_or(Full)?;
+        let record = Record::new(binding).ok_or(Full)?;
         if held >= USER_REGISTRATIONS_MAX {
             oldest.and_then(|index| self.remove(index));
         } else if self.table.len() >= self.max {
             return Err(Full);
         }
         let index = self.table.insert(record);
-        self.notes.bound(index, registration);
-        Ok(Known::First)
+        self.notes.bound(index, binding);
+        Ok(BindResult::New)
     }
 
     /// The newest live flow to a subscriber, whatever its reg-id, other than
@@ -250,7 +250,7 @@ impl FlowBindings {
             .find(|&flow| Some(flow) != not)
     }
 
-    /// The live registrations of a subscriber, the newest first.
+    /// The live bindings of a subscriber, the newest first.
     pub fn of<'a>(
         &'a self,
         now: Instant,
@@ -259,7 +259,7 @@ impl FlowBindings {
         self.live(now, subscriber).map(Record::view)
     }
 
-    /// The live registrations of a user of a realm, whatever the instance.
+    /// The live bindings of a user of a realm, whatever the instance.
     pub(super) fn of_user(
         &self,
         now: Instant,
@@ -276,23 +276,23 @@ impl FlowBindings {
         self.live(now, subscriber).any(|record| record.flow == flow)
     }
 
-    /// True when a live registration of anybody leads over `flow`.
+    /// True when `flow` has a live binding of anybody.
     #[must_use]
     pub(crate) fn is_used(&self, now: Instant, flow: Flow) -> bool {
         let mut all = self.table.on_flow(flow);
         all.any(|(_, record)| record.expires > now)
     }
 
-    /// True when somebody has registered over `flow` in this run: what an earlier run
-    /// has left may have been revoked in between.
+    /// True when `flow` has a live binding of this run of the edge: the subscriber of one from an
+    /// earlier run may have been revoked in between.
     #[must_use]
     pub fn is_fresh(&self, now: Instant, flow: Flow) -> bool {
         let mut all = self.table.on_flow(flow).map(|(_, record)| record.view());
         all.any(|one| one.expires > now && !one.is_restored)
     }
 
-    /// Whose request came over `flow`: the newest live registration of the user
-    /// that it claims to be, else, when all on the flow are of one
+    /// The binding of the phone that sent a request over `flow`: the newest live one of the user
+    /// `claim`, whom the request names; else, when all on the flow are of one
     /// subscriber, the newest of those.
     #[must_use]
     pub(super) fn on_flow(
@@ -320,7 +320,7 @@ impl FlowBindings {
             .then(|| newest.view())
     }
 
-    /// Forgets one registration; true when there was one.
+    /// Removes one binding; true when there was one.
     pub(crate) fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
         let is_it = |record: &Record| record.reg_id == reg_id && record.subscriber() == *subscriber;
         let found = self
@@ -331,8 +331,8 @@ impl FlowBindings {
         found.and_then(|index| self.remove(index)).is_some()
     }
 
-    /// Forgets everything of a user of a realm, and tells `gone` of each
-    /// subscriber, with what is left; says how many registrations they were.
+    /// Removes all bindings of a user of a realm and returns their number. `gone` is called with
+    /// the subscriber of each, and with what is left of the table.
     pub(super) fn forget_user(
         &mut self,
         user: User<'_>,
@@ -349,8 +349,8 @@ impl FlowBindings {
         }
     }
 
-    /// Forgets everything that led over `flow` (O-11), and tells `gone` of each
-    /// subscriber, with what is left; says how many they were.
+    /// Removes all bindings to `flow` (O-11) and returns their number. `gone` is called with the
+    /// subscriber of each, and with what is left of the table.
     pub(crate) fn flow_lost(
         &mut self,
         flow: Flow,
@@ -366,13 +366,13 @@ impl FlowBindings {
         lost
     }
 
-    /// Looks at the next `budget` places and forgets what is over there; says
-    /// how many it forgot. Calls in a row come around.
+    /// Removes the expired among the next `budget` slots and returns their number. Further calls
+    /// go on behind, and at the end begin again.
     pub fn expire(&mut self, now: Instant, budget: usize) -> usize {
-        let places = self.table.places();
+        let slots = self.table.slots();
         let mut forgotten = 0;
-        for _ in 0..budget.min(places as usize) {
-            if self.cursor >= places {
+        for _ in 0..budget.min(slots as usize) {
+            if self.cursor >= slots {
                 self.cursor = 0;
             }
             if self
@@ -388,26 +388,26 @@ impl FlowBindings {
         forgotten
     }
 
-    /// Number of registrations whose flows the edge keeps open, those included
-    /// whose time is over but which `expire` has not come to.
+    /// Number of bindings whose flows the edge keeps open, expired ones included that `expire`
+    /// has not come to.
     #[must_use]
     pub(crate) const fn kept_open(&self) -> u32 {
         self.table.kept_open()
     }
 
-    /// Looks at the next places, one part of so many of all, and tells `each` of the
-    /// flows there that are to be kept open. Calls in a row come around; as many as
-    /// there are parts tell of each flow once.
+    /// Calls `each` with the flows to be kept open in the next one of `parts` parts of the table,
+    /// so that `parts` calls name each flow once.
     pub(crate) fn next_kept_open(&mut self, now: Instant, parts: u32, mut each: impl FnMut(Flow)) {
-        let places = self.table.places();
-        for _ in 0..places.div_ceil(parts.max(1)) {
-            if self.open_cursor >= places {
+        let slots = self.table.slots();
+        for _ in 0..slots.div_ceil(parts.max(1)) {
+            if self.open_cursor >= slots {
                 self.open_cursor = 0;
             }
             let is_due = |record: &Record| record.is_kept_open() && record.expires > now;
             let record = self.table.get(self.open_cursor);
             if let Some(record) = record.filter(|record| is_due(record)) {
-                // Of several on one flow, the newest one asks for it.
+                // Of several bindings to one flow the newest counts, or the flow would be named
+                // once for each.
                 let mut all = self.table.on_flow(record.flow);
                 let first = all.find(|(_, record)| is_due(record));
                 if first.is_some_and(|(index, _)| index == self.open_cursor) {
@@ -418,14 +418,13 @@ impl FlowBindings {
         }
     }
 
-    /// Number of registrations remembered, those included whose time is over
-    /// but which `expire` has not come to.
+    /// Number of bindings, expired ones included that `expire` has not come to.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// True when it remembers nothing.
+    /// True when nothing is bound.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -444,8 +443,8 @@ impl FlowBindings {
     }
 }
 
-/// A host in lower case and without a last dot, as realms are kept; in `room`
-/// only where it was not so.
+/// A host in lower case and without a last dot, as realms are kept; it is copied to `room` only
+/// where it has an upper-case letter.
 pub(super) fn lowered<'a>(host: &'a [u8], room: &'a mut [u8; TOKEN_FIELD_MAX]) -> &'a [u8] {
     let host = host.strip_suffix(b".").unwrap_or(host);
     match room.get_mut(..host.len()) {
@@ -454,7 +453,7 @@ pub(super) fn lowered<'a>(host: &'a [u8], room: &'a mut [u8; TOKEN_FIELD_MAX]) -
             room.make_ascii_lowercase();
             room
         }
-        // One that is too long is nobody's realm.
+        // A host that is too long is nobody's realm.
         Some(_) | None => host,
     }
 }

@@ -27,7 +27,7 @@ use crate::secret::cmac::{self, BLOCK, Cmac, State};
 #[derive(Clone)]
 pub struct Key {
     cmac: Cmac<Aes256Enc>,
-    /// After `CONTEXT`, with which everything that it vouches for begins.
+    /// The MAC after `CONTEXT`, with which every input begins.
     start: State,
 }
 
@@ -64,7 +64,7 @@ pub fn write(key: &Key, flow: &Flow, shard: u8, boot: u64, out: &mut Vec<u8>) {
 }
 
 /// The flow that a received user part names, and its shard; unreserved
-/// characters may be escaped in it. That the flow is still there is not said.
+/// characters may be escaped in it. The flow may have ended.
 ///
 /// # Errors
 /// `Stale` when the token is genuine but of another run (its flow is gone:

@@ -1,8 +1,8 @@
-//! Several shards, one edge: telling the others which phones this shard holds,
-//! and finding the shard of a request that came to the wrong one.
+//! Several shards of one edge: this shard announces to the others which phones it holds flows
+//! of, and finds the shard for a request that came to the wrong one.
 //!
-//! In the steady state nothing of it happens to a call: the home sends requests
-//! for a phone over the flow its REGISTER came on, which is the flow of the
+//! In the steady state no call needs this: the home sends requests
+//! for a phone over the flow its REGISTER came over, which is a flow of the
 //! shard that holds the phone.
 
 use super::state::Edge;
@@ -12,9 +12,9 @@ use crate::send::{Handoff, Held};
 use crate::time::Instant;
 
 impl Edge {
-    /// The other shard that may hold the subscriber's flow, for a request that
-    /// was handed over `handed` times: first the one that keeps the directory,
-    /// then the one the directory names. Nobody is asked twice.
+    /// The shard that a request for a subscriber is to be handed to, after it was handed over
+    /// `handed` times: first the one that has the directory for this phone, then the one that the
+    /// directory names. No shard gets it twice.
     pub(super) fn holder(
         &self,
         step: &Step<'_>,
@@ -33,8 +33,8 @@ impl Edge {
         }
     }
 
-    /// What this shard knows of who holds the subscriber's flow, in words;
-    /// `held`: it does itself.
+    /// A sentence on which shard holds the subscriber's flow, as far as this one knows;
+    /// `held`: this one does.
     pub(super) fn why_held(
         &self,
         step: &Step<'_>,
@@ -52,24 +52,24 @@ impl Edge {
         }
     }
 
-    /// Says that this shard holds a phone until then; `came`: by a registration
-    /// with this reg-id that it did not have before.
-    pub(super) fn claim_phone(
+    /// Announces that this shard holds a phone until `until`. `new_reg_id`: the reg-id of the
+    /// binding where it is new on this shard, so that another shard that had it lets go of it.
+    pub(super) fn announce_phone(
         &mut self,
         step: &mut Step<'_>,
         subscriber: &Subscriber<'_>,
         until: Instant,
-        came: Option<u32>,
+        new_reg_id: Option<u32>,
     ) {
-        // Alone, the table of registrations is all there is to know.
+        // A single shard has all flow bindings in its own table.
         if step.net.shard_set.is_alone() {
             return;
         }
         let phone = phone(step.net, subscriber);
         let keeper = step.net.shard_set.of(phone);
-        // Only what is new can have been another shard's until now; a refresh came over
-        // the flow that this shard has.
-        let came = came.map(|reg_id| Held {
+        // Only a binding that is new here can have been another shard's; a refresh came over the
+        // flow that this shard has.
+        let came = new_reg_id.map(|reg_id| Held {
             user: subscriber.user.into(),
             realm: subscriber.realm.into(),
             instance: subscriber.instance.into(),
@@ -83,11 +83,11 @@ impl Edge {
         }
         self.directory.set(step.now, phone, keeper, until);
         if let Some(held) = came {
-            self.moved_to(step, phone, keeper, &held);
+            self.release_elsewhere(step, phone, keeper, &held);
         }
     }
 
-    /// Takes note of who holds a phone, where it falls to this shard to know.
+    /// Enters which shard holds a phone, where this shard has the directory for it.
     pub(super) fn note_holder(
         &mut self,
         step: &Step<'_>,
@@ -106,25 +106,30 @@ impl Edge {
         }
     }
 
-    /// A registration of a phone came to `shard`: whoever else holds that phone
-    /// gives it up. Its old flow is nobody's then, as if it had come to the same
-    /// shard again.
-    pub(super) fn moved_to(&mut self, step: &mut Step<'_>, phone: u64, shard: u8, held: &Held) {
+    /// A phone was bound at `shard`: every other shard that holds it removes its own binding
+    /// with that reg-id, as one shard does by itself when a binding is replaced.
+    pub(super) fn release_elsewhere(
+        &mut self,
+        step: &mut Step<'_>,
+        phone: u64,
+        shard: u8,
+        held: &Held,
+    ) {
         for other in (0..step.net.shard_set.count).filter(|other| *other != shard) {
-            // Who holds nothing any more has nothing to give up.
+            // By the directory that shard has no live binding of the phone.
             if !self.directory.is_later(phone, other, step.now) {
                 continue;
             }
             if other == step.net.shard_set.own {
-                self.give_up(step, held);
+                self.release_binding(step, held);
             } else {
                 step.net.outbox.hand(other, Handoff::Moved(held.clone()));
             }
         }
     }
 
-    /// A registration of this shard is another one's.
-    pub(super) fn give_up(&mut self, step: &mut Step<'_>, held: &Held) {
+    /// Removes a binding that another shard has now.
+    pub(super) fn release_binding(&mut self, step: &mut Step<'_>, held: &Held) {
         let subscriber = Subscriber {
             user: &held.user,
             realm: &held.realm,
@@ -133,35 +138,35 @@ impl Edge {
         self.unbind_phone(step, &subscriber, held.reg_id);
     }
 
-    /// Forgets a registration, and says so where the phone has no other here.
+    /// Removes a binding, and announces it where the phone has no other on this shard.
     pub(super) fn unbind_phone(
         &mut self,
         step: &mut Step<'_>,
         subscriber: &Subscriber<'_>,
         reg_id: u32,
     ) {
-        self.registrations.unbind(subscriber, reg_id);
+        self.flow_bindings.unbind(subscriber, reg_id);
         if self
-            .registrations
+            .flow_bindings
             .flow_of(step.now, subscriber, None)
             .is_none()
         {
-            self.claim_phone(step, subscriber, Instant::ZERO, None);
+            self.announce_phone(step, subscriber, Instant::ZERO, None);
         }
     }
 }
 
-/// Says that this shard does not hold a phone any more, where it does not. The
-/// end of a registration needs no word: the directory knows it. Where the directory of
-/// this phone is on this shard, the phone is given back for the caller to take note of:
-/// the tables are borrowed while one of them tells of it.
+/// Announces that this shard does not hold a phone any more, where it does not. (That a binding
+/// expires need not be announced: the directory has the time.) Returns the phone where its
+/// directory is on this shard, for the caller to enter: this function is called while the table
+/// of bindings is borrowed.
 pub(super) fn release_phone(
-    registrations: &FlowBindings,
+    flow_bindings: &FlowBindings,
     step: &mut Step<'_>,
     subscriber: &Subscriber<'_>,
 ) -> Option<u64> {
     let gone = !step.net.shard_set.is_alone()
-        && registrations.flow_of(step.now, subscriber, None).is_none();
+        && flow_bindings.flow_of(step.now, subscriber, None).is_none();
     let phone = gone.then(|| phone(step.net, subscriber))?;
     let keeper = step.net.shard_set.of(phone);
     if keeper == step.net.shard_set.own {
@@ -175,7 +180,7 @@ pub(super) fn release_phone(
     None
 }
 
-/// What all shards call the phone.
+/// The hash by which all shards know a phone.
 pub(super) fn phone(net: &Net, subscriber: &Subscriber<'_>) -> u64 {
     net.secrets
         .hash([subscriber.user, subscriber.realm, subscriber.instance])

@@ -1,5 +1,5 @@
-//! Where the homes are: at configured addresses, or wherever the DNS says
-//! (RFC 3263). Requests go there, and what comes from there is the home's.
+//! The addresses of the homes: configured, or what the DNS gives for configured URIs
+//! (RFC 3263). Requests of phones go there, and what comes from there is a home's.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,16 +14,17 @@ use crate::uri::{Uri, same_host};
 /// The homes, in order of preference.
 pub(super) struct Homes {
     list: Vec<Home>,
-    /// Where they are, as far as is known.
+    /// Their addresses, as far as they are known.
     located: Vec<(Transport, SocketAddr)>,
-    /// Where they were before.
+    /// Their addresses before the last update.
     before: Vec<(Transport, SocketAddr)>,
-    /// How they are told.
+    /// How they are recognised without TLS.
     rules: Vec<HostRule>,
     /// The first of their core ports.
     core_port: u16,
+    /// The DNS has answered for every name.
     are_known: bool,
-    are_clear: bool,
+    any_without_tls: bool,
 }
 
 enum Home {
@@ -31,13 +32,13 @@ enum Home {
     Named {
         text: String,
         uri: Uri,
-        /// Once it is known to the locator.
+        /// Its id at the locator, once it has one.
         name: Option<LookupId>,
     },
 }
 
 impl Homes {
-    /// As configured. A text that is no URI is left out.
+    /// The homes of a configuration. A text that is no URI is left out.
     pub(super) fn new(settings: &[NextHop], core_port: u16) -> Self {
         let home = |hop: &NextHop| match hop {
             NextHop::At(hop) => Some(Home::At(hop.clone())),
@@ -53,12 +54,12 @@ impl Homes {
             before: Vec::new(),
             rules: Vec::new(),
             core_port,
-            are_clear: false,
+            any_without_tls: false,
             are_known: false,
         }
     }
 
-    /// Keeps the names and their addresses known, before a request needs them.
+    /// Has the DNS asked again for names whose answers end, before a request needs them.
     pub(super) fn refresh(&mut self, step: &mut Step<'_>) {
         for home in &mut self.list {
             if let Home::Named { text, uri, name } = home {
@@ -72,15 +73,15 @@ impl Homes {
                 }
             }
         }
-        self.learn(step);
+        self.update_addresses(step);
     }
 
-    /// Takes over where the names lead by now, and watches who is there.
-    pub(super) fn learn(&mut self, step: &mut Step<'_>) {
+    /// Takes over the addresses that the names have by now, and watches those over UDP.
+    pub(super) fn update_addresses(&mut self, step: &mut Step<'_>) {
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
         self.are_known = true;
-        self.are_clear = false;
+        self.any_without_tls = false;
         for home in &self.list {
             match home {
                 Home::At(hop) => self.located.push((hop.transport, hop.addr)),
@@ -89,7 +90,7 @@ impl Homes {
                     let servers = servers.unwrap_or_default();
                     self.are_known &= !servers.is_empty();
                     let is_tls = send::Hop::transport_of(text.as_bytes(), uri);
-                    self.are_clear |= servers.is_empty() && is_tls != Some(Transport::Tls);
+                    self.any_without_tls |= servers.is_empty() && is_tls != Some(Transport::Tls);
                     let servers = servers.iter();
                     self.located
                         .extend(servers.map(|server| (server.transport, server.addr)));
@@ -102,7 +103,7 @@ impl Homes {
         self.rules.clear();
         self.rules
             .extend(located.map(|&(transport, addr)| rule(transport, addr, core_port)));
-        self.are_clear |= self.rules.iter().any(|rule| rule.clear != Clear::No);
+        self.any_without_tls |= self.rules.iter().any(|rule| rule.clear != Clear::No);
         for &(transport, addr) in &self.located {
             if transport == Transport::Udp
                 && !self.before.contains(&(transport, addr))
@@ -130,36 +131,36 @@ impl Homes {
         located.any(|(_, addr)| addr.ip().to_canonical() == ip && (is_sip || addr.port() == port))
     }
 
-    /// Whether a home is at the end of a flow without a certificate. With TLS
-    /// to all of them none is.
-    pub(super) fn believe(&self, end: &End) -> bool {
+    /// Whether a flow without a certificate is a home's, by its address and port. Never where
+    /// all homes are reached over TLS.
+    pub(super) fn is_home_by_address(&self, end: &End) -> bool {
         self.rules.iter().any(|rule| rule.believes(end))
     }
 
-    /// Whether any of them is reached without a certificate. Where none is, the
-    /// edges do not believe one another without either. A name that the DNS has
-    /// not answered for is, unless it is one of TLS: an edge that was restarted
-    /// must know at once what another one relays.
-    pub(super) const fn are_clear(&self) -> bool {
-        self.are_clear
+    /// Whether any home is reached without TLS. Where none is, the edges do not recognise one
+    /// another without TLS either. A name that the DNS has not answered for counts as without
+    /// TLS, unless its URI demands TLS: an edge that was just started has to recognise at once
+    /// what another one relays.
+    pub(super) const fn any_without_tls(&self) -> bool {
+        self.any_without_tls
     }
 
     /// Whether a connection may be a home's, before it has shown a certificate.
-    pub(super) fn may_come(&self, end: &End) -> bool {
+    pub(super) fn may_be_home(&self, end: &End) -> bool {
         self.rules.iter().any(|rule| rule.comes_from(end))
     }
 
-    /// False until the DNS has said of each where it is.
+    /// Whether the DNS has answered for each of them.
     pub(super) const fn are_known(&self) -> bool {
         self.are_known
     }
 
-    /// Whether there is a choice to be made among them.
+    /// Whether there are two addresses of homes at least, so that there is a choice.
     pub(super) const fn are_several(&self) -> bool {
         self.located.len() > 1
     }
 
-    /// The URIs that lead to a home at this address by the DNS.
+    /// The configured URIs that the DNS leads to this address.
     pub(super) fn uris_of<'a>(
         &'a self,
         net: &'a Net,
@@ -185,15 +186,15 @@ impl Homes {
             Home::At(_) => None,
             Home::Named { text, uri, name } => {
                 let mut servers = net.servers.locator.stale(now, (*name)?).iter();
-                let lives_there = servers.any(|server| server.addr == addr);
+                let is_there = servers.any(|server| server.addr == addr);
                 let host = text.get(uri.host.range());
-                host.filter(|_| lives_there)
+                host.filter(|_| is_there)
             }
         })
     }
 
-    /// True for a domain that a home proves by its certificate.
-    pub(super) fn prove(&self, domain: &str) -> bool {
+    /// True for a domain that the certificate of a home may name.
+    pub(super) fn proves_home(&self, domain: &str) -> bool {
         self.list.iter().any(|home| match home {
             Home::At(home) => {
                 let name = home.name.as_deref();
@@ -203,11 +204,11 @@ impl Homes {
         })
     }
 
-    /// Whether the DNS was asked for this name of a home.
-    pub(super) fn are_asked_for(&self, asked: LookupId) -> bool {
+    /// Whether this name at the locator is that of a home.
+    pub(super) fn has_lookup(&self, id: LookupId) -> bool {
         self.list.iter().any(|home| match home {
             Home::At(_) => false,
-            Home::Named { name, .. } => *name == Some(asked),
+            Home::Named { name, .. } => *name == Some(id),
         })
     }
 
@@ -219,7 +220,8 @@ impl Homes {
         })
     }
 
-    /// One after the other; those that failed a moment ago last.
+    /// Appends the homes as targets, each the stand-by of the one before it; those that failed a
+    /// moment ago come last.
     pub(super) fn plan(&self, step: &mut Step<'_>, plan: &mut Plan) {
         for failed in [false, true] {
             for home in &self.list {
@@ -235,7 +237,7 @@ impl Homes {
                         };
                         (Some(hop), step.net.is_down(step.now, hop))
                     }
-                    // Among its servers the choice is made when they are known.
+                    // The choice among its servers is made when the request leaves.
                     Home::Named { name, .. } => (name.map(send::Hop::Named), false),
                 };
                 if let Some(hop) = hop.filter(|_| has_failed == failed) {
@@ -258,7 +260,7 @@ const fn rule(transport: Transport, addr: SocketAddr, core_port: u16) -> HostRul
     HostRule::at(addr.ip(), clear, port, port.and_core(core_port))
 }
 
-/// Each further target stands by for the one before it.
+/// Appends a target that is the stand-by of the one before it.
 pub(super) fn push_in_order(plan: &mut Plan, hop: send::Hop) {
     let after = u8::try_from(plan.targets.len())
         .ok()

@@ -1,6 +1,6 @@
 //! A name for the instance of a phone that gives none.
 //!
-//! Tokens and registrations are kept per (user, instance). A phone without
+//! Tokens and flow bindings are per (user, instance). A phone without
 //! `+sip.instance` (RFC 5626 §4.1) gets one made from its Contact URI, so that
 //! every edge it registers through arrives at the same name.
 

@@ -1,5 +1,5 @@
 //! Phones behind an address translation that do nothing to stay reachable: over
-//! UDP, with a Via that names another place than the one it came from (RFC 3581
+//! UDP, with a Via that names another address than the source (RFC 3581
 //! §4), and without keep-alives agreed on (RFC 5626 §5.4, RFC 6223).
 //!
 //! The edge sends them four zero bytes before the mapping is forgotten, which is
@@ -27,18 +27,18 @@ use crate::proxy::{Net, Response, Step, Timer};
 use crate::scan::{Message, Name};
 use crate::trust::Ingress;
 
-/// No message begins so, and none of the keep-alives that are answered.
+/// What is sent: neither a SIP message nor a keep-alive that is answered begins like this.
 const PING: [u8; 4] = [0; 4];
 
 impl Edge {
-    /// Whether the edge is to keep its phones reachable by sending them something.
+    /// Whether the operator has the edge send pings to phones behind an address translation.
     pub(super) fn pings(&self) -> bool {
         self.settings.rules.nat_keepalive == NatKeepalive::Ping
     }
 
-    /// K-7: does what the operator wants for the phone whose REGISTER, `request`, is granted
-    /// by `response`, where `ours` is its Contact. True: it is to be sent something
-    /// every now and then.
+    /// K-7: keeps the phone whose REGISTER is `request` reachable as `nat_keepalive` says:
+    /// with `Short` it shortens the time in `response`, in which `ours` is the phone's Contact. True
+    /// where the phone is to be sent pings.
     pub(super) fn keep_reachable(
         &self,
         net: &mut Net,
@@ -64,11 +64,12 @@ impl Edge {
         }
     }
 
-    /// Sends what is due, and sets the timer again while there is anybody left.
+    /// Sends the pings of the next part of a round, and sets the timer again while any phone is to
+    /// be pinged.
     pub(super) fn keep_open(&mut self, step: &mut Step<'_>) {
         if let Some(parts) = self.pings.parts.take() {
             let ping = step.net.pool.copy(&PING);
-            self.registrations.next_kept_open(step.now, parts, |flow| {
+            self.flow_bindings.next_kept_open(step.now, parts, |flow| {
                 step.net.counters.nat_pings += 1;
                 step.net.transmit(flow, ping.clone());
             });
@@ -76,9 +77,9 @@ impl Edge {
         self.arm_pings(step);
     }
 
-    /// Sets the timer where it does not run and somebody is to be kept reachable.
+    /// Sets the timer where it does not run and a phone is to be pinged.
     pub(super) fn arm_pings(&mut self, step: &mut Step<'_>) {
-        let count = self.registrations.kept_open();
+        let count = self.flow_bindings.kept_open();
         if count == 0 || self.pings.parts.is_some() {
             return;
         }
@@ -91,8 +92,8 @@ impl Edge {
     }
 }
 
-/// Whether a phone over UDP is elsewhere than it says, and has agreed on nothing that
-/// keeps the way there open.
+/// Whether a phone over UDP sends from another address than its Via names, and has agreed on no
+/// keep-alives.
 fn is_translated(ingress: &Ingress, request: &Message, response: &Response<'_>) -> bool {
     let agreed = || {
         let message = response.message;
@@ -108,9 +109,9 @@ fn is_translated(ingress: &Ingress, request: &Message, response: &Response<'_>) 
     matches!(ingress.flow, Flow::Udp { .. }) && is_elsewhere && via.keep.is_none() && !agreed()
 }
 
-/// Has the phone whose Contact of the 2xx is `ours` come again in so many seconds, if
-/// it need not sooner. The other Contacts are not this phone's, and the Expires header
-/// is theirs too where there are several; 0 is a binding that has ended.
+/// Shortens the time of the Contact `ours` in a 2xx to `seconds`, where it is longer. Other
+/// Contacts are another phone's and stay as they are; so does the Expires header where there are
+/// several Contacts, since it is theirs too.
 fn shorten(response: &Response<'_>, ours: Granted, seconds: u32, edits: &mut Edits) {
     if ours.seconds <= seconds {
         return;

@@ -1,15 +1,15 @@
 //! A phone over UDP that has registered through another edge, from another address,
-//! while this one still has the flow that it has left (H-20): nobody tells this edge, since
-//! nothing is replicated, and nothing but silence shows that a datagram went nowhere.
+//! while this edge still has the flow that it has left (H-20). Nothing is replicated, so no
+//! message tells this edge, and nothing but silence shows that a datagram went nowhere.
 //!
-//! A steadfast home sends what belongs to the calls of the phone to where it has gone
+//! A steadfast home sends requests of the phone's calls to the new flow
 //! (`home::kin`). Another home goes by the Record-Route, to whichever edge the DNS names,
-//! and waits for half a minute where that is the old one. So where it has a request of a
-//! dialog for a phone of one flow, and the phone is silent for `limits::PHONE_SILENCE`,
-//! the other edges are asked beside it: whoever has a flow of the same phone sends it
-//! there, and a 430 of all of them leaves the phone its time. A phone of several flows
-//! (RFC 5626) is not looked for: its home has its other Path, and would have the phone
-//! asked twice.
+//! and would wait for half a minute where that is the old one. So where this edge has a request
+//! of a dialog for a phone of one flow, and the phone is silent for `limits::PHONE_SILENCE`,
+//! the request also goes to the other edges: one that has a flow of the phone sends it
+//! there, and where all of them answer 430 the phone still has its full time. A phone of several
+//! flows (RFC 5626) is not looked for: its home has its other Path, and the phone would get the
+//! request twice.
 
 use super::Token;
 use super::state::Edge;
@@ -20,7 +20,7 @@ use crate::scan::Method;
 use crate::trust::Principal;
 
 impl Edge {
-    /// Has the other edges stand by for the flow that a request of a dialog goes to.
+    /// Adds the other edges as stand-bys of the flow that a request of a dialog goes to.
     pub(super) fn add_silence_standbys(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) {
         let request = pass.request;
         let may = matches!(flow, Flow::Udp { .. })
@@ -29,8 +29,8 @@ impl Edge {
             && !pass.plan.restore_uri
             && pass.plan.pop > 0
             && !shows_loose(request);
-        // Nobody answers an ACK: it goes to all of them where the others have been asked for
-        // something that the phone has not answered yet, as the INVITE that was taken elsewhere.
+        // An ACK has no answer that could start a stand-by: it goes to all edges at once, where the
+        // phone has not answered an earlier request, as an INVITE that another edge has delivered.
         let is_ack = request.message.method() == Method::Ack;
         if !may
             || is_ack && !pass.net.txns.is_silent(flow)
@@ -62,10 +62,10 @@ impl Edge {
         }
     }
 
-    /// Whether the phone of a token has this flow and has said of no other.
+    /// Whether the phone of a token is bound to `flow` without a reg-id, so that it has no other.
     fn is_alone_with(&self, pass: &Pass<'_, '_>, flow: Flow, token: &Token) -> bool {
         let subscriber = token.subscriber();
-        let mut all = self.registrations.of(pass.now, &subscriber);
+        let mut all = self.flow_bindings.of(pass.now, &subscriber);
         all.any(|one| one.flow == flow && one.reg_id == 0)
     }
 }

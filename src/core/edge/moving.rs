@@ -2,12 +2,12 @@
 //! service loses its phones one refresh after the other, and none of them a
 //! call.
 //!
-//! An operator marks the member with `retire` on every edge. From then on no
-//! set holds it, a refresh whose token names it (or names an edge that is no
+//! An operator marks the member with `retire` on every edge. From then on it is in no new
+//! set, a refresh whose token names it (or names an edge that is no
 //! member any more) gets a 300, and the phone registers anew, with a set of
-//! living edges. What is registered stays bound until it expires, so calls keep
-//! coming and going meanwhile. Only phones that know `Outbound-Proxy` are moved:
-//! the others go where they are configured to go, and are served there.
+//! other edges. Flow bindings last until they expire, so calls go on meanwhile. Only phones
+//! that know `Outbound-Proxy` are moved: the others register where they are configured to, and
+//! are served there.
 
 use super::register_request::is_v6;
 use super::state::Edge;
@@ -18,9 +18,9 @@ use crate::limits;
 use crate::proxy::{Net, Reply, Request};
 
 impl Edge {
-    /// The answer that moves a phone; `None` where it may stay. `old` is
-    /// the token in its Route where that is its own, so that this is a refresh.
-    pub(super) fn bind_moved_phone(
+    /// The 300 that moves a phone to other edges, whose Contact lines are written to `lines`;
+    /// `None` where it may stay. `old` is the token of this phone in the Route of a refresh.
+    pub(super) fn redirect_retired(
         &mut self,
         net: &mut Net,
         request: &Request<'_>,
@@ -44,7 +44,7 @@ impl Edge {
             }
         }
         if lines.is_empty() {
-            // Nobody is left to take it.
+            // All other edges retire too.
             return None;
         }
         net.counters.moved += 1;
@@ -60,8 +60,8 @@ impl Edge {
         !token.edges().all(stays)
     }
 
-    /// The name of the cluster may lead back here, so the edges that would
-    /// serve this phone are named by address, best first.
+    /// Writes Contact lines for the edges that would serve a phone, the best first, with their
+    /// addresses: the name of the cluster alone may lead back here.
     fn other_edges(
         &mut self,
         transport: Transport,
@@ -71,8 +71,8 @@ impl Edge {
     ) {
         let members = &self.settings.members;
         let size = limits::EDGE_SET_MAX;
-        set::choose(self.own, members, subscriber, v6, size, &mut self.places);
-        for member in self.places.iter().filter_map(|&index| members.get(index)) {
+        set::choose(self.own, members, subscriber, v6, size, &mut self.indices);
+        for member in self.indices.iter().filter_map(|&index| members.get(index)) {
             let Some(ip) = member.public(v6).filter(|_| !member.retires) else {
                 continue;
             };

@@ -7,19 +7,19 @@
 //! follows it (a token, the mark of a dialog) says whose the request is and what it
 //! may do. A name is therefore never a reason to send a request to another edge.
 //!
-//! What is written towards whom:
+//! Which phone is given what:
 //!
 //! - A registered phone that keeps to its flows gets the token under the cluster's
 //!   name, as ever.
-//! - One that resolves gets this edge's name, where the operator says that the DNS
-//!   has the names (`member_names`). One that came by an address literal, or by
-//!   `maddr`, has not shown that it resolves anything, and keeps to literals: what
-//!   it could not resolve would end its calls at the first ACK.
+//! - A registered phone that resolves names gets this edge's name, where the operator says that
+//!   the DNS has the names (`member_names`). A phone that came by an address literal, or by
+//!   `maddr`, has not shown that it resolves anything, and gets literals: a name that
+//!   it cannot resolve would end its calls at the first ACK.
 //! - A phone that never registered gets its flow token under an address literal
-//!   on the side of the home, since that token leads to one edge and to no other,
-//!   which would answer 430. What the phone itself sends needs no flow but the mark
-//!   of its dialog, which every edge judges alike: so its own side is the name, if
-//!   its Route came by one. Without a Route it may be a trunk that is configured
+//!   on the side of the home, since that token is good at one edge, and any other
+//!   would answer 430. What the phone itself sends needs no flow but the mark
+//!   of its dialog, which is good at every edge: so its own side gets the name, if
+//!   its Route had one. A phone without a Route may be a trunk that is configured
 //!   with an address.
 //! - The Path stays the same from every edge, so the cluster's name stands there.
 
@@ -32,25 +32,25 @@ use crate::scan::Message;
 use crate::uri::{Uri, host_ip, same_host};
 
 impl Edge {
-    /// What a phone is to do with a route, of what it can: there are names to be
-    /// resolved where the operator says so.
-    pub(super) const fn asked_to(&self, follows: Follows) -> Follows {
+    /// How a phone is to resolve a route: as it can, but by a name only where the operator says
+    /// that the DNS has the names (`member_names`).
+    pub(super) const fn effective_follows(&self, follows: Follows) -> Follows {
         match follows {
             Follows::Name if !self.settings.member_names => Follows::Address,
             Follows::Flow | Follows::Name | Follows::Address => follows,
         }
     }
 
-    /// Whether the Route of a request has come by a name, so that its sender has
-    /// shown that he resolves one.
+    /// Whether the first Route of a request is a name, so that its sender has shown that it
+    /// resolves names.
     pub(super) fn came_by_name(&self, bytes: &[u8], message: &Message) -> bool {
         let top = message.routes().first();
         let uri = top.and_then(|route| route.uri);
         self.settings.member_names && uri.is_some_and(|uri| is_named(bytes, &uri))
     }
 
-    /// The place of the edge whose name a host is, in any case and with or without
-    /// a last dot. A name that the homes are known by is theirs.
+    /// The index of the edge whose name a host is, in any case and with or without
+    /// a last dot; `None` too for a name that the homes are known by.
     fn member_named(&self, host: &[u8]) -> Option<usize> {
         let cluster = self.settings.cluster.as_bytes();
         let host = host.strip_suffix(b".").unwrap_or(host);
@@ -65,8 +65,8 @@ impl Edge {
         (!self.is_name_of_home(host)).then_some(index)
     }
 
-    /// Whether host and port of a URI are a name that leads to us: that of an edge,
-    /// or one of those that the operator lists. A port is one of that edge's.
+    /// Whether the host of a URI is the name of an edge, or one that the operator lists, and its
+    /// port, if it has one, a port of that edge.
     pub(super) fn is_our_name(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
         let index = self.member_named(host).or_else(|| {
@@ -86,17 +86,16 @@ impl Edge {
             || index == self.own && locals.any(|local| !local.upstream && local.addr.port() == port)
     }
 
-    /// Whether the user part of a URI is a token as this cluster writes them, to
-    /// look at it alone.
-    pub(super) fn looks_minted(&self, user: &[u8]) -> bool {
+    /// Whether the user part of a URI has the form of a token as this cluster writes them; it
+    /// is not verified.
+    pub(super) fn looks_like_own_token(&self, user: &[u8]) -> bool {
         let kind = Kind::of(user);
         kind == Kind::Flow || kind == self.codec.kind()
     }
 
-    /// Writes this edge's name with `transport`, as the host of a URI. No port: one
-    /// would keep the reader from the SRV records (RFC 3263 §4.2), and so from the
-    /// siblings. Without `transport` the reader would ask for NAPTR records, and go
-    /// on over another transport than the one of his flow.
+    /// Writes this edge's name with `transport`, as the host of a URI. A port would keep the
+    /// reader from the SRV records (RFC 3263 §4.2), and so from the other edges. Without
+    /// `transport` the reader would resolve NAPTR records, and perhaps change the transport.
     pub(super) fn own_name(&self, transport: Transport, secure: bool, out: &mut Vec<u8>) {
         for part in [&self.settings.name, ".", &self.settings.cluster] {
             out.extend_from_slice(part.as_bytes());
@@ -107,9 +106,9 @@ impl Edge {
         }
     }
 
-    /// M-1: puts this edge's name into our own value of the Service-Route of a phone
-    /// that resolves, since the cluster's would lead it to any edge, without its flow
-    /// and over any transport. `token` is that of its Path.
+    /// M-1: writes this edge's name into our own value of the Service-Route for a phone that
+    /// resolves names: the cluster's name would lead it to any edge, which has not its flow, and
+    /// over any transport. `token` is that of its Path.
     pub(super) fn name_service_route(
         &self,
         token: &[u8],

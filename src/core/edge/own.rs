@@ -25,23 +25,22 @@ use crate::trust::mark::PhoneName;
 use crate::uri::own::{FLOW_PARAM, MARK_PARAM};
 use crate::uri::{Scheme, Uri, host_ip};
 
-/// What a Route value (or a Request-URI) is to this edge.
+/// What a Route value (or a Request-URI) names, as this edge sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteKind {
-    /// The cluster, nobody in particular.
+    /// The cluster, by one of its names and without a token.
     Cluster,
     /// A token of this cluster. `classify` writes it to its argument `token`.
     Token,
     /// An RFC 5626 flow token, and the shard whose flow it is.
     Flow { flow: Flow, shard: u8 },
-    /// One of our own addresses, or the name of any edge, without a user that says
-    /// anything.
+    /// One of our own addresses, or the name of any edge, without a token.
     Address,
-    /// The address of another edge: the value of its phone's side, but over TLS, where
-    /// that is `Elsewhere` without a token.
+    /// The address of another edge without a token: what that edge writes for the side of a
+    /// phone. (Over TLS it writes the cluster's name with `maddr`, which is `Elsewhere`.)
     Sibling,
-    /// The cluster or a token at another edge, of that index among the members (D-E4).
-    /// `classify` writes the token, if any, to its argument `token`.
+    /// The cluster's name or a token, with `maddr` of another edge: its index among the members
+    /// (D-E4). `classify` writes the token, if any, to its argument `token`.
     Elsewhere(usize),
     /// A token that does not verify.
     Bad(BadToken),
@@ -54,12 +53,12 @@ pub(super) enum RouteKind {
 pub(super) struct OwnRoutes {
     /// Number of Route values to take off.
     pub(super) count: usize,
-    /// What the deciding one of them names.
-    pub(super) what: RouteKind,
+    /// What the value that decides names: the token's of a pair.
+    pub(super) kind: RouteKind,
 }
 
 impl Edge {
-    /// What `uri` is to us. `token` becomes the token in it, or says nothing.
+    /// What `uri` names. `token` becomes the token in it, or empty where there is none.
     pub(super) fn classify(
         &self,
         net: &Net,
@@ -90,8 +89,8 @@ impl Edge {
             (true, _) => RouteKind::Address,
             (false, _) if !self.is_member(ip, port) => RouteKind::Foreign,
             (false, None) => RouteKind::Sibling,
-            // Of a phone that has come here from there: its flow is not here, and the
-            // mark in the value is as good as at its own edge.
+            // A phone of that edge may have come here: its flow is not ours, but the mark in
+            // the value is good at every edge.
             (false, Some(user)) => match Kind::of(user.of(bytes)) {
                 Kind::Flow => self.flow_token(user.of(bytes)),
                 Kind::Foreign => RouteKind::Sibling,
@@ -100,14 +99,14 @@ impl Edge {
         }
     }
 
-    /// What a URI is whose host is the cluster's name or that of an edge; without
-    /// a user it is `nobody`.
+    /// What a URI names whose host is the cluster's name or that of an edge; `bare` is what it
+    /// names without a token.
     fn classify_named(
         &self,
         net: &Net,
         bytes: &[u8],
         uri: &Uri,
-        nobody: RouteKind,
+        bare: RouteKind,
         token: &mut Token,
     ) -> RouteKind {
         // `maddr` decides whose it is (D-U12).
@@ -117,31 +116,31 @@ impl Edge {
                 let ip = host_ip(maddr.of(bytes));
                 match ip.and_then(|ip| self.member_at(net, ip, uri.port)) {
                     Some(index) => index,
-                    // Nobody of the cluster lives there.
+                    // No edge has that address.
                     None => return RouteKind::Bad(BadToken::Malformed),
                 }
             }
             None => self.own,
         };
-        let what = match uri.user.map(|user| user.of(bytes)) {
-            None => nobody,
+        let kind = match uri.user.map(|user| user.of(bytes)) {
+            None => bare,
             // Phones put a user into their outbound proxy, which says nothing.
-            Some(user) if nobody == RouteKind::Address && !self.looks_minted(user) => nobody,
+            Some(user) if bare == RouteKind::Address && !self.looks_like_own_token(user) => bare,
             Some(user) => match Kind::of(user) {
                 Kind::Flow => self.flow_token(user),
                 Kind::Clear | Kind::Sealed => self
                     .codec
                     .read(user, token)
                     .map_or_else(RouteKind::Bad, |()| RouteKind::Token),
-                // At the address of an edge it says nothing to whoever routes.
-                Kind::Foreign if maddr.is_some() => nobody,
+                // With `maddr` the user part is a phone's own, or the name of one (`PhoneName`).
+                Kind::Foreign if maddr.is_some() => bare,
                 Kind::Foreign => RouteKind::Bad(BadToken::Malformed),
             },
         };
-        if index != self.own && (what == nobody || what == RouteKind::Token) {
+        if index != self.own && (kind == bare || kind == RouteKind::Token) {
             return RouteKind::Elsewhere(index);
         }
-        what
+        kind
     }
 
     fn flow_token(&self, user: &[u8]) -> RouteKind {
@@ -151,21 +150,26 @@ impl Edge {
         )
     }
 
-    /// The flow of this run that a token of ours names beside its phone, and
-    /// its shard.
-    pub(super) fn bare_flow(&self, request: &Request<'_>, count: usize) -> Option<(Flow, u8)> {
+    /// The flow, and its shard, of the flow token that stands as a parameter beside a token
+    /// in the first `count` Route values; `None` where there is none of this run.
+    pub(super) fn flow_beside_token(
+        &self,
+        request: &Request<'_>,
+        count: usize,
+    ) -> Option<(Flow, u8)> {
         let bytes = request.bytes;
         let own = request.message.routes().iter().take(count);
-        // Beside the token that the mark is over, and not in a value before it.
+        // The mark is over the last value with a user part: a flow token in an earlier one is
+        // vouched for by nothing.
         let mut named = own.filter_map(|route| route.uri);
         let named = named.rfind(|uri| uri.user.is_some())?;
         let token = named.param(bytes, FLOW_PARAM)??;
         flow_token::read(&self.flow_key, token.of(bytes), self.boot).ok()
     }
 
-    /// Whether our values at the front name the flow that the request came by, and no
-    /// other: a mark in any of them is then over that flow. The phone's side of a pair
-    /// may name nobody, and has no mark.
+    /// Whether the flow tokens in the first `count` Route values are all of the flow that the
+    /// request came over, and there is one at least: a mark in any of these values is then over
+    /// that flow. A value without a user part, the phone's side of a pair, has no mark.
     pub(super) fn names_its_flow(&self, request: &Request<'_>, count: usize) -> bool {
         let bytes = request.bytes;
         let own = request.message.routes().iter().take(count);
@@ -174,13 +178,13 @@ impl Edge {
             let token = uri.param(bytes, FLOW_PARAM).flatten().or(uri.user);
             token.map(|token| token.of(bytes))
         });
-        let is_its = |token: &[u8]| {
+        let is_ingress = |token: &[u8]| {
             let flow = self.flow_token(token);
             matches!(flow, RouteKind::Flow { flow, .. } if flow == request.ingress.flow)
         };
-        // Both values of a pair have the same one, mostly.
+        // Mostly both values of a pair have the same flow token: it is decrypted once.
         named.next().is_some_and(|first| {
-            is_its(first) && named.all(|token| token == first || is_its(token))
+            is_ingress(first) && named.all(|token| token == first || is_ingress(token))
         })
     }
 
@@ -195,10 +199,10 @@ impl Edge {
         members.any(|member| member.listens_at(ip, port))
     }
 
-    /// False for what nobody outside has us send to: another edge, since what an
-    /// edge sends counts as vouched for, and any port of a node of ours that is
-    /// none of its listeners.
-    pub(super) fn may_name(&self, addr: SocketAddr) -> bool {
+    /// False for addresses that no outsider may have us send to: those of another edge, which
+    /// would take what an edge sends as vouched for, and ports of a home that are none of its
+    /// listeners.
+    pub(super) fn may_outsider_reach(&self, addr: SocketAddr) -> bool {
         let (ip, port) = (addr.ip().to_canonical(), addr.port());
         if self.homes.has(ip) && !self.is_member(ip, port) {
             return self.homes.listens(ip, port);
@@ -207,8 +211,8 @@ impl Edge {
         !members.any(|member| member.has(ip))
     }
 
-    /// The member that an address means; the port decides between those that
-    /// share it, and this edge takes what no other one claims.
+    /// The index of the member that an address is of. The port decides between members that
+    /// share an address; a local address that no member lists is this edge's.
     fn member_at(&self, net: &Net, ip: IpAddr, port: Option<u16>) -> Option<usize> {
         let members = &self.settings.members;
         let claims = |index: &usize| {
@@ -216,16 +220,16 @@ impl Edge {
                 port.map_or_else(|| member.has(ip), |port| member.listens_at(ip, port))
             })
         };
-        let places = || std::iter::once(self.own).chain(0..members.len());
+        let indices = || std::iter::once(self.own).chain(0..members.len());
         let local = || net.flows.is_host(ip);
-        places()
+        indices()
             .find(claims)
             .or_else(|| local().then_some(self.own))
-            .or_else(|| places().find(|index| members.get(*index).is_some_and(|m| m.has(ip))))
+            .or_else(|| indices().find(|index| members.get(*index).is_some_and(|m| m.has(ip))))
     }
 
-    /// Our values at the front of the Route set. `token` becomes the token in them,
-    /// or says nothing.
+    /// Counts our values at the front of the Route set: one, or the two of a pair. `token`
+    /// becomes the token in them, or empty where there is none.
     pub(super) fn own_routes(
         &self,
         net: &Net,
@@ -236,52 +240,55 @@ impl Edge {
         let routes = request.message.routes();
         let route = |index: usize| routes.get(index)?.uri.as_ref();
         token.clear();
-        let what = route(0).map_or(RouteKind::Foreign, |uri| {
+        let kind = route(0).map_or(RouteKind::Foreign, |uri| {
             self.classify(net, bytes, uri, token)
         });
         let one = OwnRoutes {
-            count: usize::from(what != RouteKind::Foreign),
-            what,
+            count: usize::from(kind != RouteKind::Foreign),
+            kind,
         };
         let Some(second) = route(1).filter(|_| !is_marked_phone_side(route(0), bytes)) else {
             return one;
         };
-        let pair = |what| OwnRoutes { count: 2, what };
-        match what {
+        let pair = |kind| OwnRoutes { count: 2, kind };
+        match kind {
             RouteKind::Cluster | RouteKind::Address | RouteKind::Sibling => {
                 match self.token_at(net, bytes, second, token) {
-                    Some(what) => pair(what),
-                    // What a phone puts before its route set.
-                    None if self.leads_to_edge(net, bytes, second) => pair(what),
+                    Some(kind) => pair(kind),
+                    // The first is the outbound proxy that a phone puts before every route set.
+                    None if self.leads_to_edge(net, bytes, second) => pair(kind),
                     None => one,
                 }
             }
             RouteKind::Elsewhere(_) if token.is_empty() => {
                 self.token_at(net, bytes, second, token).map_or(one, pair)
             }
-            // The token at hand must stay the first one's.
+            // The first value decides here, and `token` is what it says: the second is looked at
+            // without `token_at`, which would overwrite it.
             RouteKind::Flow { .. } | RouteKind::Bad(BadToken::Stale)
                 if self.is_phone_side(net, bytes, second) =>
             {
-                pair(what)
+                pair(kind)
             }
             RouteKind::Flow { .. } => {
-                let again = self.classify(net, bytes, second, token) == what;
+                let again = self.classify(net, bytes, second, token) == kind;
                 token.clear();
-                if again { pair(what) } else { one }
+                if again { pair(kind) } else { one }
             }
             RouteKind::Token | RouteKind::Elsewhere(_)
-                if self.is_phone_side(net, bytes, second) || self.are_both_names(request) =>
+                if self.is_phone_side(net, bytes, second)
+                    || self.is_token_by_both_names(request) =>
             {
-                pair(what)
+                pair(kind)
             }
-            // The same phone's, of another run of this edge.
+            // The two flow tokens of one phone of an earlier run of this edge: both are void, but
+            // both are taken off.
             RouteKind::Bad(BadToken::Stale) => {
                 let text = |uri: &Uri| uri.user.map(|user| user.of(bytes));
                 let again = route(0).and_then(text) == text(second)
                     && self.classify(net, bytes, second, token) == RouteKind::Bad(BadToken::Stale);
                 token.clear();
-                if again { pair(what) } else { one }
+                if again { pair(kind) } else { one }
             }
             RouteKind::Token | RouteKind::Elsewhere(_) | RouteKind::Bad(_) | RouteKind::Foreign => {
                 one
@@ -289,8 +296,9 @@ impl Edge {
         }
     }
 
-    /// One token by both names, that of the phones and that of the homes.
-    fn are_both_names(&self, request: &Request<'_>) -> bool {
+    /// Whether the first two Route values are one token under the two names of the cluster, the
+    /// one that phones are given and the one of the core sides.
+    fn is_token_by_both_names(&self, request: &Request<'_>) -> bool {
         let bytes = request.bytes;
         let routes = request.message.routes();
         let uri = |index: usize| routes.get(index)?.uri.as_ref();
@@ -305,28 +313,30 @@ impl Edge {
             && text(one) == text(other)
     }
 
-    /// What a value behind one that names nobody says, if it names somebody.
+    /// What `uri` names, the second value of a possible pair whose first has no token; `None`
+    /// where it has none either.
     fn token_at(&self, net: &Net, bytes: &[u8], uri: &Uri, token: &mut Token) -> Option<RouteKind> {
-        let what = self.classify(net, bytes, uri, token);
-        let names_nobody = matches!(what, RouteKind::Elsewhere(_)) && token.is_empty();
+        let kind = self.classify(net, bytes, uri, token);
+        let names_nobody = matches!(kind, RouteKind::Elsewhere(_)) && token.is_empty();
         let is_token = matches!(
-            what,
+            kind,
             RouteKind::Token | RouteKind::Flow { .. } | RouteKind::Elsewhere(_) | RouteKind::Bad(_)
         );
         if is_token && !names_nobody {
-            return Some(what);
+            return Some(kind);
         }
         token.clear();
         None
     }
 
-    /// The address or the name of an edge without a user, or its address as `maddr`
-    /// of the cluster's name (C-6).
+    /// Whether a value is one that an edge writes for the side of a phone: the address or the
+    /// name of an edge, or its address as `maddr` of the cluster's name (C-6), and no user part.
     pub(super) fn is_phone_side(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         uri.user.is_none() && self.leads_to_edge(net, bytes, uri)
     }
 
-    /// The same with any user that is no token: the name of a phone.
+    /// Whether a URI is that of an edge (by address, name or `maddr`) without a token; a user
+    /// part of another kind, as the name of a phone, may stand in it.
     fn leads_to_edge(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         let user = uri.user.map(|user| Kind::of(user.of(bytes)));
         if !matches!(user, None | Some(Kind::Foreign)) {
@@ -344,8 +354,9 @@ impl Edge {
     }
 }
 
-/// Whether a value is that of a phone's own side with the mark of its dialog: what is
-/// behind it is of another passage, also where no home stands between.
+/// Whether a value is one for the side of a phone that has the mark of its dialog. Such a value
+/// stands alone: one of ours behind it was written by another edge of the same call, where the
+/// home between them does not record-route.
 fn is_marked_phone_side(uri: Option<&Uri>, bytes: &[u8]) -> bool {
     let marked = uri.filter(|uri| uri.param(bytes, MARK_PARAM).is_some());
     let user = marked.and_then(|uri| uri.user);

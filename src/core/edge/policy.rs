@@ -1,4 +1,4 @@
-//! The edge as a role of the proxy: what it does with each thing the proxy asks it.
+//! The edge as a role of the proxy: its answers to what the proxy asks by the trait `Policy`.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use crate::stick::Reopen;
 use crate::time::Instant;
 use crate::trust::{IdentityHeaders, Keep, MarkKey, Principal};
 
-/// What a phone is told when no home takes its request.
+/// The status and reason for a phone whose request no home takes.
 const HOMES_AWAY: (u16, &str) = (503, "No Home Takes Requests Now");
 
 /// Registrations looked at per sweep: bounds the work of one wake.
@@ -31,7 +31,7 @@ impl Trust for Edge {
             Origin::Home => Principal::Home,
             Origin::Edge => Principal::Edge,
             Origin::Carrier => Principal::Carrier,
-            Origin::Phone if self.registrations.is_used(now, flow) => Principal::Subscriber,
+            Origin::Phone if self.flow_bindings.is_used(now, flow) => Principal::Subscriber,
             Origin::Phone => Principal::Stranger,
         }
     }
@@ -49,7 +49,7 @@ impl Trust for Edge {
         self.shown(pass).any
     }
 
-    /// Somebody is registered over the flow it came on.
+    /// True where somebody is registered over the flow of the REGISTER.
     fn renews(&self, request: &Request<'_>) -> bool {
         request.ingress.principal == Principal::Subscriber
     }
@@ -58,7 +58,7 @@ impl Trust for Edge {
         let origin = match hop {
             Hop::Flow(flow) => self.origin(net, flow),
             Hop::To { addr, .. } => self.origin_at(addr.ip()),
-            Hop::Named(name) if self.homes.are_asked_for(name) => Origin::Home,
+            Hop::Named(name) if self.homes.has_lookup(name) => Origin::Home,
             Hop::Named(_) => Origin::Phone,
         };
         origin.is_ours()
@@ -66,7 +66,7 @@ impl Trust for Edge {
 
     fn may_be_cluster_node(&self, end: &End) -> bool {
         let siblings = self.siblings.iter().any(|rule| rule.comes_from(end));
-        siblings || self.homes.may_come(end)
+        siblings || self.homes.may_be_home(end)
     }
 
     fn domain_at(&self, net: &Net, now: Instant, addr: SocketAddr) -> Option<&str> {
@@ -77,16 +77,18 @@ impl Trust for Edge {
         }
     }
 
-    /// The flow of a flow token, which any datagram from there has it write.
+    /// True for a flow that is neither a registered phone's nor a node's or carrier's: any datagram
+    /// from its address would have us write a flow token for it.
     fn is_known_by_address_alone(&self, net: &Net, now: Instant, flow: Flow) -> bool {
         !self.keeps_idle_connection(net, now, flow)
     }
 
     fn may_reach(&self, _: Transport, addr: SocketAddr, _: Option<&str>) -> bool {
-        self.may_name(addr)
+        self.may_outsider_reach(addr)
     }
 
-    /// A sibling that lost its connection hears the answers to what it relayed.
+    /// True for the listeners of other edges: an edge that lost its connection still gets the
+    /// answers to what it relayed.
     fn may_return(&self, to: SocketAddr) -> bool {
         let ip = to.ip().to_canonical();
         self.other_members()
@@ -97,11 +99,11 @@ impl Trust for Edge {
 impl Routing for Edge {
     fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         if pass.request.message.method() == Method::Register {
-            self.register(pass)
-        } else if let Some(verdict) = self.revoked(pass) {
+            self.route_register(pass)
+        } else if let Some(verdict) = self.answer_revocation(pass) {
             verdict
         } else {
-            self.call(pass)
+            self.route_call(pass)
         }
     }
 }
@@ -114,8 +116,8 @@ impl Answers for Edge {
         response: &Response<'_>,
         edits: &mut Edits,
     ) {
-        self.registered_with(step, context, response, edits);
-        self.refreshed_with(step, context);
+        self.on_register_accepted(step, context, response, edits);
+        self.on_refresh_accepted(step, context);
         self.stick_dialog(step, context, response);
         if context.ingress.keep != Keep::Silent {
             grant_keep(step.net, response, edits);
@@ -124,12 +126,12 @@ impl Answers for Edge {
 
     fn map_final_status(&self, status: u16, sender: Principal) -> Option<(u16, &'static str)> {
         match status {
-            // O-21: one of our own may be the best of what ways round a lost home
-            // have left. Before the edge knows its homes, one of them may be asking.
+            // O-21: a phone has no other flow to try, so it gets 480. Before the edge has resolved
+            // its homes the sender may be one of them, and needs the 430.
             430 if !sender.is_cluster_node() && self.homes.are_known() => Some(PHONE_AWAY),
-            // P-24: all that a phone asks goes to the homes. Where they cannot be
-            // reached or are too busy the next request would fare no better here, and
-            // a phone that hears 503 waits as it is told, or takes its other edge.
+            // P-24: whatever a phone sends goes to the homes. Where none of them can take it
+            // the next request would fare no better, and a phone that gets 503 waits for
+            // Retry-After or takes its other edge.
             503 if !sender.is_cluster_node() => Some(HOMES_AWAY),
             _ => None,
         }
@@ -137,13 +139,13 @@ impl Answers for Edge {
 }
 
 impl Connections for Edge {
-    /// S-2. Who it is, `origin` asks the flow itself.
+    /// S-2: a home has shown its certificate, whose domains are linked to the flow.
     fn on_peer_certificate(&mut self, step: &mut Step<'_>, flow: Flow) {
-        self.meet_home(step, flow);
+        self.link_home(step, flow);
     }
 
     fn on_peer_seen(&mut self, step: &mut Step<'_>, flow: Flow) {
-        self.meet_home(step, flow);
+        self.link_home(step, flow);
     }
 
     fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, back: Option<Reopen>) {
@@ -152,7 +154,7 @@ impl Connections for Edge {
             None => self.stick.forget(flow),
         }
         let (own, directory) = (step.net.shard_set.own, &mut self.directory);
-        self.registrations.flow_lost(flow, |left, subscriber| {
+        self.flow_bindings.flow_lost(flow, |left, subscriber| {
             if let Some(phone) = holding::release_phone(left, step, subscriber) {
                 directory.set(step.now, phone, own, Instant::ZERO);
             }
@@ -160,7 +162,7 @@ impl Connections for Edge {
     }
 
     fn keeps_idle_connection(&self, net: &Net, now: Instant, flow: Flow) -> bool {
-        self.registrations.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
+        self.flow_bindings.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }
 
     fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
@@ -174,8 +176,8 @@ impl Connections for Edge {
 }
 
 impl Upkeep for Edge {
-    /// The homes, and the other edges: which of them live is known before a
-    /// request has to be relayed.
+    /// Resolves the homes and begins keep-alives with the other edges: which of them are up is
+    /// to be known before a request has to be relayed.
     fn on_start(&mut self, step: &mut Step<'_>) {
         self.homes.refresh(step);
         for member in self.other_members() {
@@ -195,10 +197,10 @@ impl Upkeep for Edge {
             Handoff::Holds { phone, until, came } => {
                 self.directory.set(step.now, phone, from, until);
                 if let Some(held) = came {
-                    self.moved_to(step, phone, from, &held);
+                    self.release_elsewhere(step, phone, from, &held);
                 }
             }
-            Handoff::Moved(held) => self.give_up(step, &held),
+            Handoff::Moved(held) => self.release_binding(step, &held),
             Handoff::Revoked { user, realm } => self.forget_user(
                 step,
                 User {
@@ -211,7 +213,7 @@ impl Upkeep for Edge {
                 flow,
                 far,
                 is_proven,
-            } => self.told_of_refresh(step, refresh, flow, far, is_proven),
+            } => self.on_refresh_elsewhere(step, refresh, flow, far, is_proven),
             Handoff::Over { dialog } => self.refreshed.end(dialog),
             Handoff::Renewed { phone } => {
                 self.refreshed.end_all_of(phone);
@@ -229,7 +231,7 @@ impl Upkeep for Edge {
     }
 
     fn on_dns_answer(&mut self, step: &mut Step<'_>) {
-        self.homes.learn(step);
+        self.homes.update_addresses(step);
     }
 
     fn run_deferred(&mut self, step: &mut Step<'_>) {
@@ -240,8 +242,8 @@ impl Upkeep for Edge {
         self.homes.refresh(step);
         self.stick.expire(step.now, SWEEP);
         let budget = |len: usize| SWEEP.max(len / 64);
-        self.registrations
-            .expire(step.now, budget(self.registrations.len()));
+        self.flow_bindings
+            .expire(step.now, budget(self.flow_bindings.len()));
         self.directory
             .expire(step.now, budget(self.directory.len()));
         self.refreshed

@@ -9,22 +9,21 @@
 //!   where its flow is (`names` says to whom which). The user part of that says in
 //!   five letters which phone it is (`trust::mark::PhoneName`), for a request that
 //!   comes from where no phone is registered (`refreshed`).
-//! - A phone that shows a genuine token on a flow where nobody is registered
-//!   (this edge was restarted, and the phone has not noticed) gets that token
-//!   too, and in a parameter the flow token: while this edge lives it leads to
+//! - A phone whose Route has a genuine token, on a flow over which nobody is registered
+//!   (this edge was restarted, and the phone has not noticed), gets that token
+//!   too, and the flow token in a parameter: while this edge lives the flow token leads to
 //!   the very flow, and when it dies the token leads to the phone's other edge.
-//!   It has to call in the name that stands in the token, which the home has it
-//!   prove.
-//! - Anyone else gets a flow token at this edge's own address, another one for each
-//!   side where the two differ in transport or address family; one who resolves gets
-//!   it at this edge's name on his own side.
+//!   From must be the user of the token, since the home then has the phone prove that it is.
+//! - Any other phone gets a flow token at this edge's own address, and a second value for
+//!   the other side where the two differ in transport or address family; a phone that
+//!   resolves names gets it at this edge's name on its own side.
 //!
-//! Where the two sides need two values, a request carries the one of the side that it
-//! goes to, and the answers the other one in its place (RFC 3261 §16.7-8): each value is
-//! of use to one side alone, and both of them in every INVITE, at both edges, are what
-//! makes it too long for one packet. The mark of the dialog, which changes in the answers
-//! as well, is how ours is found there. Without one (nobody could be answered, or the
-//! dialog is not ours to vouch for) both stand in the request.
+//! Where the two sides need two values, a request carries the value for the side that it
+//! goes to, and in its answers we replace that by the value for the side it came from
+//! (RFC 3261 §16.7-8). Both values in every INVITE, at both edges, would make it too long for
+//! one packet, and each is of use to one side alone. We find our value in an answer by the mark
+//! of the dialog in it. A request without a mark (no Contact to answer to, or a dialog that is
+//! not ours to vouch for) carries both values, a pair.
 //!
 //! `ob` is in none of them (O-4).
 
@@ -43,8 +42,8 @@ use crate::send::Hop;
 use crate::trust::mark::{Mark, MarkedValue, PhoneName, begin_param, write_param};
 use crate::uri::own::FLOW_PARAM;
 
-/// Octets of a value that is kept for the answers, about.
-const THERE: usize = 128;
+/// Octets that the value for the answers takes, about.
+const BACK_LEN: usize = 128;
 
 /// Which way a request goes through the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +54,8 @@ pub(super) enum Direction {
     In,
 }
 
-/// One side of the edge: what a URI must say to be reached from there.
+/// One side of the edge, that of the phone or that of the home: what a URI of the edge must say
+/// to be reached from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Side {
     transport: Transport,
@@ -66,22 +66,23 @@ struct Side {
 
 /// One Record-Route value.
 enum Value<'a> {
-    /// The token URI with the dialog parameter, as the homes resolve it; and with
-    /// a flow token.
-    Token(&'a [u8], Option<&'a [u8]>),
-    /// The token URI with the dialog parameter, as phones know it, where homes
-    /// know it by another name.
-    Known(&'a [u8]),
-    /// Our address, for a phone that goes where its Route says. The user part says
-    /// who it is: a name without meaning, or a flow token.
+    /// The token URI under the name that the homes resolve, with the dialog parameter; the
+    /// second field is the flow token for the parameter beside it, if any.
+    HomeToken(&'a [u8], Option<&'a [u8]>),
+    /// The token URI under the name that phones know, with the dialog parameter; used where
+    /// the homes resolve another name (`core_name`).
+    PhoneToken(&'a [u8]),
+    /// Our address on a side, for a phone that sends to the address in its Route. The user part
+    /// is the phone's `PhoneName`, or a flow token.
     Address(&'a [u8], Side),
-    /// The same with our name, for one that resolves what it says.
+    /// Our name and a transport, for a phone that resolves the name in its Route; the user
+    /// part is that of `Address`.
     Name(&'a [u8], Transport),
 }
 
 impl Edge {
-    /// Record-Routes such that later requests come back to `flow`, the phone's;
-    /// `home` is the way on the other side.
+    /// Record-routes a request so that later requests of its dialog come back to `flow`, that of
+    /// the phone; `home` is the hop on the other side.
     pub(super) fn record_route(
         &self,
         pass: &mut Pass<'_, '_>,
@@ -95,38 +96,41 @@ impl Edge {
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let (phone, home) = Side::both(pass.net, flow, home);
-        // Lent out of the plan, which is read while it is written.
+        // Taken out of the plan, which is borrowed while the text is written.
         let mut text = std::mem::take(&mut pass.plan.text);
         text.clear();
-        let known = self.write_phone(pass, flow, token, way, &mut text);
-        if known.is_none() && way == Direction::Out && is_within(pass.request) {
-            // A mark lets it pass from any address, and over UDP that may be forged:
-            // a route to it would be one to somebody else. The dialog has its own.
+        let bound = self.write_token_of_binding(pass, flow, token, way, &mut text);
+        if bound.is_none() && way == Direction::Out && is_in_dialog_from_outside(pass.request) {
+            // A mark lets a request of a dialog pass from any address, and over UDP that may be
+            // forged: a value with the flow of it would lead the dialog to somebody else. The
+            // dialog keeps the value that its INVITE got.
             pass.plan.text = text;
             return;
         }
-        let shown = match known {
+        let requested = match bound {
             Some(_) => None,
-            None => self.write_shown(pass, token, &mut text),
+            None => self.write_token_of_request(pass, token, &mut text),
         };
         let end = text.len();
-        // Behind the token, if there is one: both are of the same text.
-        if known.is_none() {
+        // The flow token stands behind the token, if there is one, in the same buffer.
+        if bound.is_none() {
             let shard = pass.net.shard_set.own;
             flow_token::write(&self.flow_key, &flow, shard, self.boot, &mut text);
         }
         let (name, bare) = text.split_at(end);
-        let (token, own, is_single) = match (&known, &shown) {
+        let (token, own, is_single) = match (&bound, &requested) {
             // A phone that keeps to its flows finds them by the cluster's name.
             (Some((Follows::Flow, _)), _) if self.settings.core_name.is_some() => {
-                (Value::Token(name, None), Value::Known(name), false)
+                (Value::HomeToken(name, None), Value::PhoneToken(name), false)
             }
             (Some((follows, user)), _) => {
-                phone.values(Value::Token(name, None), *follows, user_part(user))
+                phone.values(Value::HomeToken(name, None), *follows, user_part(user))
             }
-            (None, Some((follows, user))) => {
-                phone.values(Value::Token(name, Some(bare)), *follows, user_part(user))
-            }
+            (None, Some((follows, user))) => phone.values(
+                Value::HomeToken(name, Some(bare)),
+                *follows,
+                user_part(user),
+            ),
             (None, None) if way == Direction::Out && self.came_by_name(bytes, message) => {
                 phone.values(Value::Address(bare, home), Follows::Name, bare)
             }
@@ -136,55 +140,56 @@ impl Edge {
                 home == phone,
             ),
         };
-        // The one of the side the request goes to, and the one of the side it came from.
-        let (here, there) = match way {
+        // The value for the side that the request goes to, and the one for the side it came from.
+        let (onward, back) = match way {
             Direction::In if !is_single => (own, token),
             Direction::In | Direction::Out => (token, own),
         };
-        let there = Some(there).filter(|_| !is_single);
-        self.write_values(pass, way, &here, there.as_ref());
+        let back = Some(back).filter(|_| !is_single);
+        self.write_values(pass, way, &onward, back.as_ref());
         pass.plan.text = text;
     }
 
-    /// Writes the value of the side that the request goes to, and keeps `there`, that of
-    /// the side it came from, for the answers.
+    /// Writes `onward`, the value for the side that the request goes to, and keeps `back`, the one
+    /// for the side it came from, for the answers; without a mark both are written.
     fn write_values(
         &self,
         pass: &mut Pass<'_, '_>,
         way: Direction,
-        here: &Value<'_>,
-        there: Option<&Value<'_>>,
+        onward: &Value<'_>,
+        back: Option<&Value<'_>>,
     ) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let mark = match way {
-            Direction::Out => self.marks.of_phone(bytes, message, here.own()),
-            // Past the home nobody begins a dialog.
+            Direction::Out => self.marks.of_phone(bytes, message, onward.marked_value()),
+            // A dialog that did not pass the home is not vouched for.
             Direction::In if pass.request.ingress.principal.is_cluster_node() => {
-                self.marks.of_request(bytes, message, here.own())
+                self.marks.of_request(bytes, message, onward.marked_value())
             }
             Direction::In => None,
         };
         let secure = pass.plan.is_secure(pass.request);
         let (net, own) = (&*pass.net, &mut pass.plan.record_route);
-        self.value(net, here, secure, mark, own);
-        let there = match (there, mark) {
-            (Some(there), Some(_)) => Some(net.pool.build(THERE, |out| {
-                self.uri(net, there, secure, out);
-                begin_param(self.dialog_name(there), out);
+        self.value(net, onward, secure, mark, own);
+        let back = match (back, mark) {
+            (Some(back), Some(_)) => Some(net.pool.build(BACK_LEN, |out| {
+                self.uri(net, back, secure, out);
+                begin_param(self.dialog_name(back), out);
             })),
-            (Some(there), None) => {
+            (Some(back), None) => {
                 own.extend_from_slice(b", ");
-                self.value(net, there, secure, None, own);
+                self.value(net, back, secure, None, own);
                 None
             }
             (None, _) => None,
         };
-        pass.note_dialog(mark, there);
+        pass.note_dialog(mark, back);
     }
 
-    /// Writes the token of the phone on `flow`; what that one does with a route.
-    /// `None` when nobody in particular is registered there.
-    fn write_phone(
+    /// Writes the token of the phone that is registered over `flow`; returns how that phone
+    /// resolves a route and the name it has in the value of its side. `None` where nobody, or no
+    /// one phone in particular, is registered over the flow.
+    fn write_token_of_binding(
         &self,
         pass: &Pass<'_, '_>,
         flow: Flow,
@@ -196,7 +201,7 @@ impl Edge {
         // the user of From or To tells the subscribers of one flow apart.
         let routed = !token.is_empty()
             && self
-                .registrations
+                .flow_bindings
                 .has_flow(pass.now, flow, &token.subscriber());
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = match way {
@@ -207,8 +212,8 @@ impl Edge {
             Direction::Out => User::of_uri(bytes, message.uri_of_from(bytes)),
             Direction::In => User::of_uri(bytes, message.to_uri(bytes)),
         };
-        let found = self.registrations.on_flow(pass.now, flow, claim)?;
-        let follows = match self.asked_to(found.follows) {
+        let found = self.flow_bindings.on_flow(pass.now, flow, claim)?;
+        let follows = match self.effective_follows(found.follows) {
             Follows::Name if pass.net.omit.leaves_out(Omit::Names) => Follows::Address,
             follows @ (Follows::Flow | Follows::Name | Follows::Address) => follows,
         };
@@ -217,9 +222,8 @@ impl Edge {
         is_written.then(|| (follows, self.name_for(follows, &found.subscriber)))
     }
 
-    /// Copies the token of a registration from the Route, where it stands as it
-    /// would be written: it is the same bytes from every edge. False, and nothing
-    /// written, where it does not.
+    /// Copies the token of a binding from the Route instead of sealing it again, where the Route
+    /// has the very bytes that would be written. False, and nothing written, where it has not.
     fn copy_token(
         &self,
         pass: &Pass<'_, '_>,
@@ -232,7 +236,7 @@ impl Edge {
         let text = text.unwrap_or_default().of(pass.request.bytes);
         let is_same = token.subscriber() == found.subscriber
             && token.flags() == found.flags
-            && self.token_places(token).eq(found.edges.iter())
+            && self.token_indices(token).eq(found.edges.iter())
             && self.codec.writes_like(text);
         if is_same {
             out.extend_from_slice(text);
@@ -240,10 +244,11 @@ impl Edge {
         is_same
     }
 
-    /// Writes the token that the request itself shows, for a flow that nobody
-    /// is registered on; what its phone does with a route. `None`, and
-    /// nothing written, when it shows none, or one that names no user (D-E15).
-    fn write_shown(
+    /// Writes the token in the Route of the request anew, for a flow over which nobody is
+    /// registered; returns how its phone resolves a route and the name it has in the value of its
+    /// side. `None`, and nothing written, where the Route has no token, or one that names no user
+    /// (D-E15).
+    fn write_token_of_request(
         &self,
         pass: &Pass<'_, '_>,
         token: &Token,
@@ -253,7 +258,8 @@ impl Edge {
         if token.is_empty() || token.is_anonymous() {
             return None;
         }
-        if !pass.request.ingress.principal.is_cluster_node() && !self.claims_own(pass, token) {
+        if !pass.request.ingress.principal.is_cluster_node() && !self.claims_token_user(pass, token)
+        {
             return None;
         }
         let (edges, flags) = (self.token_set(token), token.flags());
@@ -261,7 +267,7 @@ impl Edge {
             out.clear();
             return None;
         }
-        // A clear token does not say it, but the phone does.
+        // The flag is in sealed tokens alone; otherwise the phone's own Supported tells.
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let says = |tag| message.has_token(bytes, Name::Supported, tag);
         let is_peer = pass.request.ingress.principal.is_cluster_node();
@@ -271,15 +277,16 @@ impl Edge {
         Some((follows, self.name_for(follows, &token.subscriber())))
     }
 
-    /// What a phone is called in the value of its own side, where it has one.
+    /// The name of a phone in the value of its own side; `None` for a phone that keeps to its
+    /// flows, which has the token in both.
     fn name_for(&self, follows: Follows, phone: &Subscriber<'_>) -> Option<PhoneName> {
         (follows != Follows::Flow).then(|| self.phone_name(phone))
     }
 
-    /// Whether whoever shows the token at hand calls in the name that stands in it:
-    /// then the home asks him whether he is that. Another one's token would have
-    /// the called side's requests go to that one's phone.
-    fn claims_own(&self, pass: &Pass<'_, '_>, token: &Token) -> bool {
+    /// Whether From is the user of the token, whom the home then has prove that he is. With the
+    /// token of somebody else in our Record-Route, requests of the called side would go to the
+    /// phone of that other one.
+    fn claims_token_user(&self, pass: &Pass<'_, '_>, token: &Token) -> bool {
         let (bytes, request) = (pass.request.bytes, pass.request);
         let from = request.message.uri_of_from(bytes);
         !request.is_emergency()
@@ -304,20 +311,20 @@ impl Edge {
         out.push(b'>');
     }
 
-    /// Who handles the dialog, where a value says it.
+    /// The name of this edge for the dialog parameter (`gunk`), in the values that have it.
     fn dialog_name(&self, value: &Value<'_>) -> &[u8] {
         match value {
-            Value::Token(..) | Value::Known(_) => self.settings.name.as_bytes(),
+            Value::HomeToken(..) | Value::PhoneToken(_) => self.settings.name.as_bytes(),
             Value::Address(..) | Value::Name(..) => &[],
         }
     }
 
-    /// P-17: what goes on as `sips` comes back as `sips`. The parameter of the dialog
-    /// comes behind.
+    /// Writes the URI of a value up to the dialog parameter, with the scheme `sips` where the
+    /// request goes on as `sips` (P-17).
     fn uri(&self, net: &Net, value: &Value<'_>, secure: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(if secure { b"sips:" } else { b"sip:" });
         match value {
-            Value::Token(token, flow) => {
+            Value::HomeToken(token, flow) => {
                 self.token(token, self.settings.home_side(), out);
                 if let Some(flow) = flow {
                     for part in [";", FLOW_PARAM, "="] {
@@ -326,7 +333,7 @@ impl Edge {
                     out.extend_from_slice(flow);
                 }
             }
-            Value::Known(token) => self.token(token, self.settings.cluster.as_bytes(), out),
+            Value::PhoneToken(token) => self.token(token, self.settings.cluster.as_bytes(), out),
             Value::Address(user, side) => {
                 out.extend_from_slice(user);
                 out.push(b'@');
@@ -371,9 +378,9 @@ impl Edge {
             Some(addr) => host_port(lines, addr),
             None => {}
         }
-        // C-15 wants no `transport=tls`, since DNS can say it instead. Here stands
-        // an address that was written for one phone, which speaks TLS with us by
-        // a `sip` URI: nothing else would bring it back the same way.
+        // C-15 wants no `transport=tls`, since DNS can say it instead. But this is an address,
+        // written for one phone that speaks TLS with us by a `sip` URI: nothing else would bring
+        // that phone back over TLS.
         if transport != Transport::Udp && !secure {
             lines.extend_from_slice(b";transport=");
             lines.extend_from_slice(transport.uri_token().as_bytes());
@@ -395,17 +402,17 @@ impl Edge {
 }
 
 impl<'a> Value<'a> {
-    /// The phone that it names.
-    const fn own(&self) -> MarkedValue<'a> {
+    /// The fields of the value that its mark is over.
+    const fn marked_value(&self) -> MarkedValue<'a> {
         match *self {
-            Self::Token(token, flow) => MarkedValue {
+            Self::HomeToken(token, flow) => MarkedValue {
                 user: token,
                 flow: match flow {
                     Some(flow) => flow,
                     None => &[],
                 },
             },
-            Self::Known(user) | Self::Address(user, _) | Self::Name(user, _) => {
+            Self::PhoneToken(user) | Self::Address(user, _) | Self::Name(user, _) => {
                 MarkedValue { user, flow: &[] }
             }
         }
@@ -413,8 +420,8 @@ impl<'a> Value<'a> {
 }
 
 impl Side {
-    /// The values of a phone on this side: the home's, its own, and whether the
-    /// home's is that of both.
+    /// The values for the home and for a phone on this side, and whether the one for the home
+    /// serves both.
     fn values<'a>(
         self,
         home: Value<'a>,
@@ -428,7 +435,7 @@ impl Side {
         (home, own, follows == Follows::Flow)
     }
 
-    /// That of the phone, who is never on the core side, and the other one.
+    /// The side of the phone, which is never the core side, and the side of `home`.
     fn both(net: &Net, flow: Flow, home: Hop) -> (Self, Self) {
         let phone = Self {
             core: false,
@@ -437,7 +444,7 @@ impl Side {
         (phone, Self::of(net, home))
     }
 
-    /// That of an address.
+    /// The side that an address is on.
     fn at(net: &Net, transport: Transport, addr: SocketAddr) -> Self {
         Self {
             transport,
@@ -479,8 +486,8 @@ fn user_part(name: &Option<PhoneName>) -> &[u8] {
     name.as_ref().map_or(&[], PhoneName::as_bytes)
 }
 
-/// Whether somebody who is no peer sends it within a dialog.
-fn is_within(request: &Request<'_>) -> bool {
+/// Whether a request within a dialog comes from outside the cluster.
+fn is_in_dialog_from_outside(request: &Request<'_>) -> bool {
     request.in_dialog() && !request.ingress.principal.is_cluster_node()
 }
 

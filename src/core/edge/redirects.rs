@@ -1,10 +1,10 @@
-//! The wrong edge knows the right ones and says so (S-25, S-26, H-12; B-2,
-//! B-3, B-10).
+//! An edge that has not the flow of a token redirects the home to the edges that the token
+//! names (S-25, S-26, H-12; B-2, B-3, B-10).
 //!
-//! Only to a home that shows in its Via that it follows a loose redirect, and
+//! Only a home that shows in its Via that it follows a loose redirect is redirected, and
 //! only for requests whose answer it can act on; everything else is relayed.
 
-use super::register_answer::At;
+use super::register_answer::EdgeAddress;
 use super::state::Edge;
 use super::{Kind, Token};
 use crate::grammar::params;
@@ -17,7 +17,7 @@ use crate::uri::Uri;
 
 impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of
-    /// the Route it came in: the next edge is to see what the first one wrote
+    /// the Route value with the token: the next edge is to see what the first one wrote
     /// (H-9). `None` when the request has to be relayed.
     pub(super) fn redirect(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Verdict> {
         let request = pass.request;
@@ -40,21 +40,21 @@ impl Edge {
         }
         let transport = pass.net.flows.transport(request.ingress.flow);
         let before = pass.plan.lines.len();
-        for index in self.token_places(token) {
+        for index in self.token_indices(token) {
             let hop = self.member_hop(pass.net, index, request.ingress.flow);
             let hop = hop.filter(|hop| index != self.own && !pass.net.is_down(pass.now, *hop));
-            // Where the homes reach it by the transport of this one.
+            // The address for homes, over the transport that this home speaks.
             let member = self.settings.members.get(index).filter(|_| hop.is_some());
             let addr = member.and_then(|member| member.peer_addrs(transport).next());
             if let Some(addr) = addr {
-                let at = At {
+                let edge = EdgeAddress {
                     addr,
                     transport,
                     secure: pass.plan.is_secure(pass.request),
                 };
                 let lines = &mut pass.plan.lines;
                 lines.extend_from_slice(b"Contact: ");
-                self.write_at(text, kept.get(..count)?, at, lines);
+                self.write_token_uri_at(text, kept.get(..count)?, edge, lines);
                 lines.extend_from_slice(b"\r\n");
             }
         }
@@ -65,8 +65,7 @@ impl Edge {
         Some(Verdict::refuse(302, "Another Edge Has The Flow"))
     }
 
-    /// The Route value that the token was read from, one of the first `count`, which
-    /// are ours.
+    /// The Route value with the token, among the first `count`, which are ours.
     pub(super) fn token_uri(&self, request: &Request<'_>, count: usize) -> Option<Uri> {
         let bytes = request.bytes;
         let mut routes = request.message.routes().iter().take(count);

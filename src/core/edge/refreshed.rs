@@ -1,19 +1,20 @@
-//! Dialogs whose phone has gone on over another flow than their Record-Route leads
-//! to. A re-INVITE or an UPDATE refreshes the target of its dialog (RFC 3261 §12.2):
-//! what the far side sends from then on is for where that came from, though the
-//! route set stays as it was.
+//! Dialogs whose phone sends over another flow than the one that their Record-Route
+//! leads to. A re-INVITE or an UPDATE refreshes the target of its dialog (RFC 3261 §12.2):
+//! from then on requests of the far side go to the flow that the refresh came over, though
+//! the route set stays as it was. The table (`rows`) has a row for each such dialog.
 //!
-//! A row is made by the phone alone, and by nothing that anybody else can do:
+//! Nobody but the phone itself can have a row made:
 //!
-//! - It shows the mark that we gave to its side of the dialog (`trust::mark`), in a
-//!   value that names it. The far side has another one, and a stranger has none.
-//! - The far side has accepted the request: one that is sent again by somebody who
-//!   has seen it is older than the dialog, and refused (RFC 3261 §12.2.2).
-//! - It is where it says. A connection proves that; of a datagram the address must
-//!   be known to get what is sent to it. An INVITE is acknowledged from there, too.
+//! - The refresh shows the mark that we gave to the phone's side of the dialog
+//!   (`trust::mark`), in a Route value that names the phone. The far side has another mark,
+//!   and a stranger has none.
+//! - The far side has accepted the refresh. A copy that somebody else sends is out of order
+//!   in the dialog by its CSeq, and refused (RFC 3261 §12.2.2).
+//! - The phone receives at the flow. A connection proves that; over UDP the address must have
+//!   answered something that was sent to it. A re-INVITE must be acknowledged over that flow.
 //!
-//! The registration of the phone is newer evidence than any row: each one that is
-//! made or renewed ends the rows of its phone, on all shards. What is lost here, by
+//! A registration is newer evidence of where the phone is than any row: each one that is
+//! made or renewed ends the rows of its phone, on all shards. What is lost of the table, by
 //! the death of the edge or at a bound, the next registration or refresh mends.
 
 pub(super) mod rows;
@@ -31,8 +32,9 @@ use crate::trust::mark::PhoneName;
 use rows::{fields, phone};
 
 impl Edge {
-    /// A phone sends a request on: says in the plan whether it refreshes its dialog
-    /// from another flow, and takes its ACK for the end of that.
+    /// Looks at a request that a phone sends within a dialog. A target refresh over another
+    /// flow than the Route leads to is noted in the plan, for its 2xx; the ACK to the 2xx of
+    /// a re-INVITE makes the flow that of the dialog.
     pub(super) fn note_refresh(&mut self, pass: &mut Pass<'_, '_>, token: &Token) {
         let request = pass.request;
         let (method, principal) = (request.message.method(), request.ingress.principal);
@@ -43,20 +45,23 @@ impl Edge {
             return;
         }
         let (now, flow) = (pass.now, request.ingress.flow);
-        // A datagram that bears the address of another phone is no word of this one's.
+        // Anybody can write the address of a registered phone into a datagram, so over UDP only
+        // a Route that leads to this very flow shows that the phone itself sends.
         let is_doubtful = principal == Principal::Subscriber && matches!(flow, Flow::Udp { .. });
         let is_own = (refreshes || is_doubtful) && self.leads_to(pass, token, flow);
+        // A refresh over the flow that the Route leads to changes something only where the
+        // dialog has a row, which it then brings back to that flow.
         if is_doubtful && !is_own || is_own && self.refreshed.is_empty() {
             return;
         }
-        let Some(refresh) = self.refresh_of(pass, token, End::Sender) else {
+        let Some(refresh) = self.identify_refresh(pass, token, PhoneSide::Sender) else {
             return;
         };
         if method == Method::Ack {
             let row = self.refreshed.row(now, refresh.dialog);
             let is_awaited = row.is_some_and(|row| row.awaited == Some(flow));
             if is_awaited && self.shown(pass).leads_on {
-                self.refresh(&mut pass.step(), refresh, flow);
+                self.set_dialog_flow(&mut pass.step(), refresh, flow);
             }
             return;
         }
@@ -67,58 +72,61 @@ impl Edge {
         }
     }
 
-    /// Whether what the Route names is at the flow in any case.
+    /// Whether the Route leads to `flow` without a row of this table: its token is of a phone
+    /// that is registered there, or its flow token is that of `flow`.
     fn leads_to(&self, pass: &Pass<'_, '_>, token: &Token, flow: Flow) -> bool {
         if token.is_empty() {
             return self.names_its_flow(pass.request, pass.plan.pop)
                 || self.names_its_phone(pass, flow);
         }
         let subscriber = token.subscriber();
-        self.registrations.has_flow(pass.now, flow, &subscriber)
+        self.flow_bindings.has_flow(pass.now, flow, &subscriber)
     }
 
-    /// Whether the values that are ours name the phone of the flow that calls like this.
+    /// Whether the name of a phone in our Route values (`PhoneName`) is that of the phone which
+    /// is registered over `flow` as the user in From.
     fn names_its_phone(&self, pass: &Pass<'_, '_>, flow: Flow) -> bool {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let claim = User::of_uri(bytes, message.uri_of_from(bytes));
-        let found = self.registrations.on_flow(pass.now, flow, claim);
+        let found = self.flow_bindings.on_flow(pass.now, flow, claim);
         let name = found.map(|found| self.phone_name(&found.subscriber));
         name.is_some() && name == self.named_in_route(pass)
     }
 
-    /// Whether somebody is at the far end of a flow, and nobody has only written it
-    /// into a datagram.
-    fn is_there(&self, step: &mut Step<'_>, flow: Flow) -> bool {
+    /// Whether somebody receives at the far end of `flow`: always on a connection, over UDP
+    /// where a phone is registered over it or its address has answered us.
+    fn is_reachable_at(&self, step: &mut Step<'_>, flow: Flow) -> bool {
         match flow {
             Flow::Stream(_) => true,
             Flow::Udp { peer, .. } => {
-                self.registrations.is_used(step.now, flow)
+                self.flow_bindings.is_used(step.now, flow)
                     || step.net.guard.is_proven(step.now, peer.ip())
             }
         }
     }
 
-    /// A request was accepted.
-    pub(super) fn refreshed_with(&mut self, step: &mut Step<'_>, context: &Context) {
+    /// A request of which `note_refresh` took note got its 2xx. An UPDATE moves its dialog to
+    /// the flow it came over, a re-INVITE does so once it is acknowledged, a BYE ends the row.
+    pub(super) fn on_refresh_accepted(&mut self, step: &mut Step<'_>, context: &Context) {
         let Some(refresh) = context.refresh else {
             return;
         };
         let flow = context.ingress.flow;
         if context.method == Method::Invite {
-            self.refreshed.expect(step.now, refresh, flow);
+            self.refreshed.await_ack(step.now, refresh, flow);
         } else if context.method == Method::Bye {
             let dialog = refresh.dialog;
             self.refreshed.end(dialog);
             step.net.tell_all(&Handoff::Over { dialog });
         } else {
-            self.refresh(step, refresh, flow);
+            self.set_dialog_flow(step, refresh, flow);
         }
     }
 
-    /// A dialog has another flow from now on, on every shard that knows the address
-    /// to be true: each of them has met other phones.
-    fn refresh(&mut self, step: &mut Step<'_>, refresh: Refresh, flow: Flow) {
-        let is_proven = self.is_there(step, flow);
+    /// Makes `flow` that of the dialog, on this shard and on all others. Over UDP each shard
+    /// does so only where the address has answered one of them: each has met other phones.
+    fn set_dialog_flow(&mut self, step: &mut Step<'_>, refresh: Refresh, flow: Flow) {
+        let is_proven = self.is_reachable_at(step, flow);
         if is_proven {
             let is_set = self.refreshed.set(step.now, refresh, flow);
             step.net.counters.refreshed += u64::from(is_set);
@@ -136,8 +144,9 @@ impl Edge {
         }
     }
 
-    /// Another shard says so.
-    pub(super) fn told_of_refresh(
+    /// Another shard has taken a target refresh. `is_proven`: that shard knows that somebody
+    /// receives at `flow`; otherwise this one must know.
+    pub(super) fn on_refresh_elsewhere(
         &mut self,
         step: &mut Step<'_>,
         refresh: Refresh,
@@ -145,7 +154,7 @@ impl Edge {
         far: Far,
         is_proven: bool,
     ) {
-        if !is_proven && !self.is_there(step, flow) {
+        if !is_proven && !self.is_reachable_at(step, flow) {
             return;
         }
         step.net.flows.learn(flow, far);
@@ -153,13 +162,13 @@ impl Edge {
         step.net.counters.refreshed += u64::from(is_set && !is_proven);
     }
 
-    /// The way of a request for a phone whose dialog has another flow than the Route
-    /// leads to.
+    /// Sends a request for a phone over the flow of its dialog's row; `None` where the dialog
+    /// has none, or the flow is gone or the one that the request itself came over.
     pub(super) fn follow(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Verdict> {
         if self.refreshed.is_empty() || !pass.request.in_dialog() {
             return None;
         }
-        let refresh = self.refresh_of(pass, token, End::Receiver)?;
+        let refresh = self.identify_refresh(pass, token, PhoneSide::Receiver)?;
         let flow = self.refreshed.row(pass.now, refresh.dialog)?.flow?;
         if pass.request.message.method() == Method::Bye {
             pass.plan.refresh = Some(refresh);
@@ -168,17 +177,22 @@ impl Edge {
         leads.then(|| self.incoming(pass, flow, token))
     }
 
-    /// Which side of which dialog the phone has that the Route names, and which phone
-    /// it is; `None` where it names none. The phone is part of the dialog's name:
-    /// several that one call has forked to share the rest, and whoever is called can
-    /// give himself any tag.
-    fn refresh_of(&self, pass: &Pass<'_, '_>, token: &Token, end: End) -> Option<Refresh> {
+    /// The hashes by which the table knows the dialog of a request and the phone that its Route
+    /// names; `None` where it names none. `end`: whether that phone is the sender or the receiver
+    /// of the request. The hash of the dialog is over the phone too, not Call-ID and tags alone:
+    /// of two phones that one call has forked to, one could answer with the other's tag.
+    fn identify_refresh(
+        &self,
+        pass: &Pass<'_, '_>,
+        token: &Token,
+        end: PhoneSide,
+    ) -> Option<Refresh> {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let phone = self.phone_of(pass, token)?;
         let (from, to) = (message.from_tag()?.of(bytes), message.to_tag()?.of(bytes));
         let (own, other) = match end {
-            End::Sender => (from, to),
-            End::Receiver => (to, from),
+            PhoneSide::Sender => (from, to),
+            PhoneSide::Receiver => (to, from),
         };
         let call_id = message.first(Name::CallId)?.value.of(bytes);
         let name = [b"refresh", call_id, own, other, &phone.to_be_bytes()];
@@ -186,7 +200,7 @@ impl Edge {
         Some(Refresh { dialog, phone })
     }
 
-    /// The hash of the phone that the request names by its values that are ours.
+    /// The hash of the phone that our Route values of the request name.
     fn phone_of(&self, pass: &Pass<'_, '_>, token: &Token) -> Option<u64> {
         let name = if token.is_empty() {
             self.named_in_route(pass)?
@@ -198,14 +212,15 @@ impl Edge {
         Some(phone(pass.net, &name))
     }
 
-    /// Who the values that are ours and have no token say it is: a flow token, or the
-    /// name that we gave to a phone.
+    /// The name of the phone in our Route values, where those hold no token of a registration:
+    /// it follows from the flow token, or stands there itself.
     fn named_in_route(&self, pass: &Pass<'_, '_>) -> Option<PhoneName> {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let routes = message.routes().iter().take(pass.plan.pop);
         let routes = routes.filter_map(|route| route.uri.as_ref());
         let target = message.target().filter(|_| pass.plan.restore_uri);
-        // Behind the one that a phone puts before every route set.
+        // The last user part is the one we wrote: a phone may put its configured outbound proxy,
+        // with any user part, before every route set.
         let mut users = routes.chain(target).filter_map(|uri| uri.user);
         let user = users.next_back()?.of(bytes);
         Some(match Kind::of(user) {
@@ -214,15 +229,15 @@ impl Edge {
         })
     }
 
-    /// What a phone is called in the value of its own side.
+    /// The name of a phone in the Record-Route value of its own side of a dialog.
     pub(super) fn phone_name(&self, phone: &Subscriber<'_>) -> PhoneName {
         self.marks.phone_name(&fields(phone))
     }
 }
 
-/// Whose side of a dialog.
+/// Which end of a request the phone is at whose side of the dialog is meant.
 #[derive(Clone, Copy)]
-enum End {
+enum PhoneSide {
     Sender,
     Receiver,
 }

@@ -1,14 +1,14 @@
-//! What an edge makes of the 2xx to a REGISTER: the flow binding (D-E13) and
-//! what the phone is told (D-E9 to D-E12; RFC 5626 §5.4).
+//! What an edge does with the 2xx to a REGISTER: it binds the phone to its flow (D-E13) and
+//! adds header lines for the phone (D-E9 to D-E12; RFC 5626 §5.4).
 //!
-//! Only the phone's first hop does any of it: a REGISTER that another proxy
+//! Only the phone's first hop does either: a REGISTER that another proxy
 //! relayed came over a flow that is not the phone's (D-E4).
 
 use std::net::SocketAddr;
 
-use super::register_request::{ContactAction, Phone, Who};
+use super::register_request::{ContactAction, Phone, SubscriberText};
 use super::state::Edge;
-use super::{EdgeSet, FlowBinding, Follows, Known, Subscriber, Token};
+use super::{BindResult, EdgeSet, FlowBinding, Follows, Subscriber, Token};
 use crate::edit::{Edits, decimal, host};
 use crate::id::{Flow, Transport};
 use crate::limits;
@@ -20,53 +20,53 @@ use crate::time::Duration;
 use crate::trust::Ingress;
 use crate::uri::{self, is_sips};
 
-/// What the home has granted a phone.
+/// The binding at the registrar that a 2xx shows for the phone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted {
     /// Its Contact in the 2xx.
     pub(super) contact: Address,
-    /// For how long that is bound.
+    /// How long the registrar keeps that Contact, in seconds.
     pub(super) seconds: u32,
 }
 
-/// A REGISTER whose 2xx binds its phone.
+/// A REGISTER that got a 2xx by which its phone is bound.
 struct Accepted<'a> {
     /// The user part of its Path URI.
     token: &'a [u8],
-    /// Not a refresh.
+    /// The REGISTER is no refresh: its Route had no token of this phone.
     initial: bool,
-    /// A name led the phone here.
+    /// The phone has resolved a name to come here.
     by_name: bool,
     subscriber: Subscriber<'a>,
-    /// The address of record, as a registration has it.
+    /// The address of record, as a flow binding has it.
     aor: &'a [u8],
     phone: &'a Phone,
     ours: Granted,
-    /// It registers `sips`.
+    /// The Request-URI is `sips`.
     secure: bool,
 }
 
-/// What the phone is to know of its registration.
-struct Told<'a> {
+/// What the header lines that the edge adds to a 2xx for its phone follow from.
+struct PhoneAnswer<'a> {
     /// The user part of its Path URI.
     token: &'a [u8],
     /// The edges that the token names.
     edges: EdgeSet,
-    /// Not a refresh.
+    /// The REGISTER is no refresh: its Route had no token of this phone.
     initial: bool,
-    /// What it does with a route.
+    /// How the phone resolves a route.
     follows: Follows,
-    /// What it speaks to us.
+    /// The transport of the phone's flow.
     transport: Transport,
-    /// It came over IPv6.
+    /// The phone's flow is over IPv6.
     v6: bool,
-    /// It registers `sips`.
+    /// The Request-URI is `sips`.
     secure: bool,
 }
 
 impl Edge {
-    /// The 2xx to a request of `context` passes.
-    pub(super) fn registered_with(
+    /// Takes note of the 2xx to a REGISTER; a 2xx to anything else is none of its business.
+    pub(super) fn on_register_accepted(
         &mut self,
         step: &mut Step<'_>,
         context: &Context,
@@ -87,22 +87,22 @@ impl Edge {
         let Some(base) = context.request() else {
             return;
         };
-        let asks = scan(base, &mut self.again).map(|()| Self::read(base, &self.again));
+        let contact = scan(base, &mut self.rescanned).map(|()| Self::read(base, &self.rescanned));
         if *vouched {
-            take_path(response, edits);
+            remove_path(response, edits);
         }
-        if let Ok(Ok(ContactAction::Binding(phone))) = asks {
+        if let Ok(Ok(ContactAction::Binding(phone))) = contact {
             let ours = granted(base, &phone, response);
-            let secure = is_sips(self.again.request_uri().of(base));
-            let mut who = Who::default();
+            let secure = is_sips(self.rescanned.request_uri().of(base));
+            let mut registering = SubscriberText::default();
             let text = step.net.pool.build(limits::TOKEN_MAX, |out| {
-                who = Who::write(base, &self.again, &phone, out);
+                registering = SubscriberText::write(base, &self.rescanned, &phone, out);
             });
-            let subscriber = who.subscriber(&text);
+            let subscriber = registering.subscriber(&text);
             match ours.filter(|ours| ours.seconds > 0) {
-                // Nobody could be called by it.
+                // A To without a user: its token leads nowhere (D-E15).
                 _ if subscriber.user.is_empty() => {}
-                // D-E11: nothing is told after a de-registration.
+                // D-E11: after a de-registration the phone gets no lines of ours.
                 None => self.unbind_phone(step, &subscriber, phone.reg_id),
                 Some(ours) => {
                     let accepted = Accepted {
@@ -110,7 +110,7 @@ impl Edge {
                         initial: *initial,
                         by_name: *by_name,
                         subscriber,
-                        aor: who.aor(&text),
+                        aor: registering.aor(&text),
                         phone: &phone,
                         ours,
                         secure,
@@ -121,9 +121,9 @@ impl Edge {
         }
     }
 
-    /// Binds the phone to the flow that its REGISTER came on, and tells it what it has
-    /// to know. What its token says cannot be read where another edge wrote it under a
-    /// key that this one has not: then there is nothing to bind.
+    /// Binds the phone to the flow that its REGISTER came over and adds our header lines to the
+    /// 2xx. Nothing is bound where the token of its Path cannot be read: another edge has written
+    /// it, under a key that this one has not.
     fn bind_phone(
         &mut self,
         step: &mut Step<'_>,
@@ -150,12 +150,12 @@ impl Edge {
         let is_kept_open = self.keep_reachable(
             step.net,
             &context.ingress,
-            &self.again,
+            &self.rescanned,
             response,
             ours,
             edits,
         );
-        let bound = self.registrations.bind(&FlowBinding {
+        let bound = self.flow_bindings.bind(&FlowBinding {
             subscriber,
             aor: accepted.aor,
             reg_id: phone.reg_id,
@@ -169,14 +169,16 @@ impl Edge {
         });
         self.arm_pings(step);
         if let Ok(known) = bound {
-            // What it had on another shard under this reg-id is over with this.
-            let came = (known == Known::First).then_some(phone.reg_id);
-            self.claim_phone(step, &subscriber, until, came);
-            self.refreshed.outdate(step.net, &self.marks, &subscriber);
+            // A phone that is new here may have had this reg-id on another shard, which is to
+            // forget it; a renewed one had it here.
+            let new_reg_id = (known == BindResult::New).then_some(phone.reg_id);
+            self.announce_phone(step, &subscriber, until, new_reg_id);
+            self.refreshed
+                .end_all_of_subscriber(step.net, &self.marks, &subscriber);
         }
         step.net.counters.registrations += u64::from(bound.is_ok());
         self.stick_service_route(step, token, response, until);
-        let told = Told {
+        let answer = PhoneAnswer {
             token,
             edges,
             initial: accepted.initial || step.net.omit.leaves_out(Omit::QuietRefresh),
@@ -185,34 +187,36 @@ impl Edge {
             v6: source.is_ipv6(),
             secure: accepted.secure,
         };
-        self.answer_phone(step.net, flow, &told, response, edits);
+        self.answer_phone(step.net, flow, &answer, response, edits);
     }
 
-    /// What the phone on `flow` is told besides what the home says.
+    /// Adds to the 2xx for the phone on `flow` what the edge has to say besides the home.
     fn answer_phone(
         &self,
         net: &mut Net,
         flow: Flow,
-        told: &Told<'_>,
+        answer: &PhoneAnswer<'_>,
         response: &Response<'_>,
         edits: &mut Edits,
     ) {
-        if self.asked_to(told.follows) == Follows::Name {
-            let Told {
+        if self.effective_follows(answer.follows) == Follows::Name {
+            let PhoneAnswer {
                 token,
                 transport,
                 secure,
                 ..
-            } = *told;
+            } = *answer;
             self.name_service_route(token, transport, secure, response, edits);
         }
         let at = response.message.headers_end();
-        edits.insert(at, |out| self.tell(net, told, response, out));
+        edits.insert(at, |out| {
+            self.write_answer_lines(net, answer, response, out)
+        });
         if keeps_alive(response) {
             net.flows.expect_keepalives(flow);
         }
-        let is_sticky = told.follows == Follows::Flow;
-        if told.initial && is_sticky && self.others(told.edges).next().is_some() {
+        let is_sticky = answer.follows == Follows::Flow;
+        if answer.initial && is_sticky && self.others(answer.edges).next().is_some() {
             require(response, edits);
         }
     }
@@ -222,11 +226,17 @@ impl Edge {
         edges.iter().filter(move |index| *index != own)
     }
 
-    /// Writes the header lines the phone gets.
-    fn tell(&self, net: &Net, told: &Told<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
-        if told.initial {
-            for index in self.others(told.edges) {
-                self.outbound_proxy(told, index, out);
+    /// Writes the header lines that the phone gets from the edge.
+    fn write_answer_lines(
+        &self,
+        net: &Net,
+        answer: &PhoneAnswer<'_>,
+        response: &Response<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if answer.initial {
+            for index in self.others(answer.edges) {
+                self.outbound_proxy(answer, index, out);
             }
         }
         // O-9
@@ -239,33 +249,38 @@ impl Edge {
 
     /// The Path URI without `ob`, with the address of the other edge; port and
     /// transport where they are not what `maddr` alone means (B-3).
-    fn outbound_proxy(&self, told: &Told<'_>, index: usize, out: &mut Vec<u8>) {
+    fn outbound_proxy(&self, answer: &PhoneAnswer<'_>, index: usize, out: &mut Vec<u8>) {
         let member = self.settings.members.get(index);
-        let transport = told.transport;
-        let addr = member.and_then(|member| member.public_addr(transport, told.v6));
-        // One that its family does not lead to was of its set before.
+        let transport = answer.transport;
+        let addr = member.and_then(|member| member.public_addr(transport, answer.v6));
+        // An edge of a token from before may have no address of the phone's family by now.
         let Some(addr) = addr else {
             return;
         };
         out.extend_from_slice(b"Outbound-Proxy: ");
-        let at = At {
+        let edge = EdgeAddress {
             addr,
             transport,
-            secure: told.secure,
+            secure: answer.secure,
         };
-        self.write_at(told.token, &[b"lr"], at, out);
+        self.write_token_uri_at(answer.token, &[b"lr"], edge, out);
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Writes the URI of a token at the edge that is there, in brackets: its
-    /// address as `maddr`, port and transport where they are not what that
-    /// alone means.
-    pub(super) fn write_at(&self, token: &[u8], params: &[&[u8]], at: At, out: &mut Vec<u8>) {
-        let At {
+    /// Writes the URI of a token at one edge, in brackets: the edge's address as `maddr`, port
+    /// and transport where they are not the default.
+    pub(super) fn write_token_uri_at(
+        &self,
+        token: &[u8],
+        params: &[&[u8]],
+        edge: EdgeAddress,
+        out: &mut Vec<u8>,
+    ) {
+        let EdgeAddress {
             addr,
             transport,
             secure,
-        } = at;
+        } = edge;
         let port = addr.port();
         let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
         for part in [scheme, token, b"@", self.settings.cluster.as_bytes()] {
@@ -291,17 +306,17 @@ impl Edge {
     }
 }
 
-/// Where an edge is reached, as a URI says it.
+/// The address of an edge, as a URI gives it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At {
+pub(super) struct EdgeAddress {
     pub(super) addr: SocketAddr,
     pub(super) transport: Transport,
-    /// By a `sips` URI.
+    /// The URI is `sips`.
     pub(super) secure: bool,
 }
 
-/// a phone that never asked for Path gets none.
-fn take_path(response: &Response<'_>, edits: &mut Edits) {
+/// removes the Path from the answer to a phone that has not said that it supports Path.
+fn remove_path(response: &Response<'_>, edits: &mut Edits) {
     for header in response.message.all(Name::Path) {
         edits.remove(header.line.range());
     }
@@ -326,7 +341,7 @@ fn require(response: &Response<'_>, edits: &mut Edits) {
     }
 }
 
-/// This phone's contact in the 2xx; `None` when it is not among those bound.
+/// The phone's Contact in the 2xx and its duration; `None` when it is not among those bound.
 fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Granted> {
     let bytes = response.bytes;
     let default = response
@@ -349,7 +364,7 @@ fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Grante
 fn contact_of(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Address> {
     let bytes = response.bytes;
     let wanted = phone.instance.map(|value| value.of(base));
-    // How far it is from being this phone's; `None`: it is another one's.
+    // The lower, the surer it is this phone's; `None`: it is another phone's.
     let distance = |address: &Address| {
         let instance = address.instance(bytes).map(|value| value.of(bytes));
         let is_instance = wanted.is_some() && instance == wanted;

@@ -1,13 +1,12 @@
-//! REGISTER on its way in: which edge it is for, whose it is, and the Path
-//! (D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
+//! A REGISTER on its way to the home: which edge it is for, which subscriber it is of, and
+//! the Path (D-E1 to D-E18; RFC 3327, RFC 5626 §5.1).
 //!
-//! Whose it is follows from the To alone: a 2xx of the home registers the address
-//! of record that stands there and no other (RFC 3261 §10.3), however the home
-//! found out that it may. What it was shown for that, credentials of this realm
-//! or of another, an address, a certificate, is not read here: an edge that took
-//! somebody from it whom the home did not register would lead that one's calls to
-//! whoever sent it. So the token names the user from the first REGISTER on (D-E15);
-//! until a 2xx has bound its flow it leads nowhere, or to whoever is registered.
+//! The subscriber is the address of record in the To and nobody else: that is what a 2xx of
+//! the home registers (RFC 3261 §10.3), whatever the home took as proof. The proof itself
+//! (credentials of this realm or of another, an address, a certificate) is not read here: an
+//! edge that named another user by it would lead that user's calls to whoever sent the
+//! REGISTER. So the token names the user from the first REGISTER on (D-E15), and it leads
+//! nowhere new until a 2xx has bound the flow.
 
 use super::names::is_named;
 use super::own::RouteKind;
@@ -23,46 +22,46 @@ use crate::trust::Principal;
 use crate::uri::write_user;
 use crate::uri::{is_sips, same_host};
 
-/// What a REGISTER says of the phone behind it.
+/// What a REGISTER tells of its phone.
 pub(super) struct Phone {
     pub(super) contact: Span,
     /// Value of `+sip.instance`, without the brackets.
     pub(super) instance: Option<Span>,
-    /// 0 when it gave none.
+    /// Parameter `reg-id` of the Contact; 0 without.
     pub(super) reg_id: u32,
     /// `Supported: alt-proxies`.
     pub(super) sticky: bool,
     /// `Supported: path`.
     pub(super) path: bool,
-    /// It asks for its binding to be removed.
+    /// The Contact expires at once: the phone has its binding removed.
     pub(super) leaves: bool,
 }
 
 /// What the Contact of a REGISTER asks for.
 pub(super) enum ContactAction {
-    /// The flow of this contact.
+    /// To bind this phone's Contact, or to remove it.
     Binding(Phone),
-    /// `Contact: *`, or no Contact at all.
+    /// Nothing for one phone: `Contact: *`, or no Contact at all.
     Nothing,
 }
 
 impl Edge {
-    /// Routes a REGISTER.
-    pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+    /// Routes a REGISTER: to the home, or to the edge that its Route names.
+    pub(super) fn route_register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let mut token = Token::new();
         let request = pass.request;
         let own = self.own_routes(pass.net, request, &mut token);
         pass.plan.pop = own.count;
-        match own.what {
-            // Another edge has sent it to the one that the value names, which is to be
-            // this one: two of them that disagree would send it to and fro.
+        match own.kind {
+            // The edge that relayed it takes this one for the edge that the value names, and this
+            // one does not: their configurations differ, and they would relay it to and fro.
             RouteKind::Elsewhere(_) if request.ingress.principal == Principal::Edge => {
                 return Verdict::Answer(Reply::stateless(482, "Relayed Twice Between Edges"));
             }
             RouteKind::Elsewhere(index) => {
-                // D-E4: the phone means another edge; that one is not its first hop,
-                // and takes what comes from here for vouched for.
-                if let Some(reply) = self.strays(pass) {
+                // D-E4: the phone means another edge, which takes what comes from an edge as
+                // vouched for: a REGISTER that leads elsewhere from there ends here.
+                if let Some(reply) = self.refuse_detour(pass) {
                     return Verdict::Answer(reply);
                 }
                 return self.forward_to(pass, index);
@@ -78,20 +77,20 @@ impl Edge {
             | RouteKind::Sibling
             | RouteKind::Foreign => {}
         }
-        if let Some(reply) = self.strays(pass) {
+        if let Some(reply) = self.refuse_detour(pass) {
             return Verdict::Answer(reply);
         }
         if let Err(reply) = self.retarget(pass) {
             return Verdict::Answer(reply);
         }
-        let asks = match Self::read(request.bytes, request.message) {
-            Ok(asks) => asks,
+        let contact = match Self::read(request.bytes, request.message) {
+            Ok(contact) => contact,
             Err(reply) => return Verdict::Answer(reply),
         };
         let domain = request.message.request_uri();
         let step = &mut Step::new(pass.net, pass.now);
         self.plan_homes(step, domain.of(request.bytes), pass.plan);
-        if let ContactAction::Binding(phone) = asks
+        if let ContactAction::Binding(phone) = contact
             && let Err(reply) = self.path(pass, &phone, &token)
         {
             return Verdict::Answer(reply);
@@ -99,9 +98,9 @@ impl Edge {
         Verdict::Forward
     }
 
-    /// The answer to a REGISTER that is to go elsewhere than to the homes, by a
-    /// Route behind ours or by `maddr`.
-    fn strays(&self, pass: &mut Pass<'_, '_>) -> Option<Reply> {
+    /// The refusal of a REGISTER from outside that leads elsewhere than to the homes, by a Route
+    /// behind ours or by `maddr`; `None` where it leads to them.
+    fn refuse_detour(&self, pass: &mut Pass<'_, '_>) -> Option<Reply> {
         let request = pass.request;
         if request.ingress.principal.is_cluster_node() {
             return None;
@@ -113,15 +112,18 @@ impl Edge {
             uri.is_some_and(|uri| self.is_home(pass.net, bytes, uri))
         });
         let mut uri = message.target().into_iter();
-        if is_home && uri.all(|uri| self.stays(pass.net, bytes, uri)) {
+        if is_home && uri.all(|uri| self.stays_at_host(pass.net, bytes, uri)) {
             return None;
         }
         pass.net.counters.not_allowed += 1;
         Some(Reply::stateless(403, "A REGISTER Goes To The Home"))
     }
 
-    /// D-E18: a phone that took the 300 for a retarget asks the cluster
-    /// itself; it means the domain of its To.
+    /// D-E18: sets the Request-URI to the domain of the To where it is the cluster itself, as
+    /// from a phone that took the 300 for a new registrar.
+    ///
+    /// # Errors
+    /// The answer where that domain is not served.
     fn retarget(&self, pass: &mut Pass<'_, '_>) -> Result<(), Reply> {
         let request = pass.request;
         let bytes = request.bytes;
@@ -145,8 +147,11 @@ impl Edge {
         Ok(())
     }
 
-    /// D-E8, D-E10: writes the Path, the same bytes from every edge of the set.
-    /// The error is the answer to a phone that gets none.
+    /// D-E8, D-E10: writes the Path, the same bytes from every edge of the set, and the note for
+    /// the 2xx.
+    ///
+    /// # Errors
+    /// The answer to a phone that gets no Path.
     fn path(&mut self, pass: &mut Pass<'_, '_>, phone: &Phone, token: &Token) -> Result<(), Reply> {
         let (net, request) = (&mut *pass.net, pass.request);
         let Plan {
@@ -164,16 +169,16 @@ impl Edge {
         if vouched {
             lines.extend_from_slice(b"Supported: path\r\n");
         }
-        let who = Who::write(bytes, request.message, phone, text);
-        let subscriber = who.subscriber(text);
-        // D-E2. A token of somebody else in the Route is no refresh of this
-        // phone, and neither is one whose edges are all others: its phone has
-        // come to an edge that nobody would look for it at.
+        let registering = SubscriberText::write(bytes, request.message, phone, text);
+        let subscriber = registering.subscriber(text);
+        // D-E2: a refresh keeps the edges of the token in its Route, so that the Path stays the
+        // same. No refresh is a token of somebody else, nor one that does not name this edge: by
+        // that token nobody would look for the phone here.
         let is_same = !token.is_anonymous() && token.subscriber() == subscriber;
         let same = Some(token).filter(|_| is_same);
         if first_hop
             && phone.is_movable()
-            && let Some(reply) = self.bind_moved_phone(net, request, &subscriber, same, lines)
+            && let Some(reply) = self.redirect_retired(net, request, &subscriber, same, lines)
         {
             return Err(reply);
         }
@@ -207,7 +212,7 @@ impl Edge {
         ] {
             lines.extend_from_slice(part);
         }
-        // O-1: the mark stands only where the phone itself is behind the flow.
+        // O-1: `ob` only where the phone itself is at the other end of the flow.
         lines.extend_from_slice(if first_hop { b";ob>\r\n" } else { b">\r\n" });
         *note = Note::Register {
             token: path,
@@ -219,22 +224,25 @@ impl Edge {
         Ok(())
     }
 
-    /// D-E5, D-E7. A phone that knows nothing of Outbound-Proxy registers
-    /// through its configured edges one by one; for it the set is written in
-    /// one order everywhere (B-5).
+    /// D-E5, D-E7: the edges for a subscriber. The order of the set is one everywhere for a phone
+    /// that knows nothing of Outbound-Proxy, since it registers through its configured edges one
+    /// by one (B-5); for any other this edge comes first.
     fn choose(&mut self, subscriber: &Subscriber<'_>, v6: bool, sticky: bool) -> EdgeSet {
         let members = &self.settings.members;
         let size = self.settings.set_size;
         if sticky {
-            set::choose(self.own, members, subscriber, v6, size, &mut self.places);
+            set::choose(self.own, members, subscriber, v6, size, &mut self.indices);
         } else {
-            set::canonical(self.own, members, subscriber, v6, size, &mut self.places);
+            set::canonical(self.own, members, subscriber, v6, size, &mut self.indices);
         }
-        EdgeSet::new(&self.places).unwrap_or_else(|| self.alone())
+        EdgeSet::new(&self.indices).unwrap_or_else(|| self.own_set())
     }
 
     /// Reads what this edge needs of a REGISTER: the first Contact with an
     /// instance, else the first; one that is removed only where none is bound.
+    ///
+    /// # Errors
+    /// 400 for a Contact that is none.
     pub(super) fn read(bytes: &[u8], message: &Message) -> Result<ContactAction, Reply> {
         let malformed = |_| Reply::stateless(400, "Malformed Contact");
         let default = message.number(bytes, Name::Expires).ok().flatten();
@@ -274,8 +282,8 @@ impl Edge {
     }
 }
 
-/// Whether the phone that sends a REGISTER was led here by a name, that in its Route
-/// or its Request-URI, and by no address.
+/// Whether a REGISTER has come here by a name, in its Route or else its Request-URI, and not by
+/// an address.
 fn by_name(bytes: &[u8], message: &Message) -> bool {
     let uri = match message.routes().first() {
         Some(route) => route.uri.as_ref(),
@@ -285,12 +293,13 @@ fn by_name(bytes: &[u8], message: &Message) -> bool {
 }
 
 impl Phone {
-    /// D-E17: it can be sent elsewhere, and is not about to leave anyway.
+    /// D-E17: whether the phone can be redirected to another edge, and does not leave anyway.
     const fn is_movable(&self) -> bool {
         self.sticky && !self.leaves
     }
 
-    /// What tells this phone from the others of its user.
+    /// Writes what tells this phone from the others of its user: its instance, or a hash of its
+    /// Contact.
     pub(super) fn write_instance(&self, bytes: &[u8], out: &mut Vec<u8>) {
         match self.instance {
             Some(instance) => out.extend_from_slice(instance.of(bytes)),
@@ -299,16 +308,15 @@ impl Phone {
     }
 }
 
-/// Who registers, in a text that was written for it: the address of record,
-/// then the instance.
+/// The parts of a text that holds a subscriber: the address of record, then the instance.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Who {
+pub(super) struct SubscriberText {
     user_end: usize,
     aor_end: usize,
 }
 
-impl Who {
-    /// Writes it into `text`, in place of what is there.
+impl SubscriberText {
+    /// Writes the subscriber of a REGISTER into `text`, which is cleared.
     pub(super) fn write(
         bytes: &[u8],
         message: &Message,

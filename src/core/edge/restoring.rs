@@ -1,20 +1,19 @@
-//! UDP phones do not notice that their edge was restarted, and would be deaf until
-//! their next refresh, an hour perhaps, while STUN goes on telling them that all is
-//! well (RFC 5626 §4.4.2). So what leads over UDP is kept outside the process: a row
-//! for each registration (`row`), put out as `Output::Store` and given back as
+//! UDP phones do not notice that their edge was restarted. They could not be reached until
+//! their next refresh, an hour perhaps, while STUN goes on answering that all is
+//! well (RFC 5626 §4.4.2). So flow bindings over UDP are kept outside the process: a row
+//! for each (`row`), put out as `Output::Store` and given back as
 //! `Input::Restored` at the next start.
 //!
-//! - Every shard is given every row, and all of them come to one opinion of who
-//!   holds it: the shard that held it before, modulo how many there are. Nothing has
+//! - Every shard gets every row, and all of them compute the same holder of
+//!   it: the shard that held it before, modulo the number of shards. Nothing has
 //!   to be handed over.
 //! - The kernel may give a phone's datagrams to another shard than before: after a
-//!   reboot, or when there are more shards or fewer. That one has the flow among its
-//!   `strays` and hands its requests on, until the phone's next REGISTER makes the
-//!   flow its own.
-//! - A row is believed as far as it goes: it says where a phone is. That its user is
-//!   a subscriber still and has the same password, nobody has told an edge that was
-//!   down, so the home asks whoever calls over such a flow, until the phone refreshes
-//!   (I-14).
+//!   reboot, or when there are more shards or fewer. That shard has the flow in
+//!   `Edge::strays` and hands its requests on, until the phone's next REGISTER binds the
+//!   flow there.
+//! - A row shows where a phone is and nothing else. An edge that was down does not know whether
+//!   the user is still a subscriber with the same password, so the home challenges calls
+//!   over such a flow, until the phone refreshes (I-14).
 
 use std::net::SocketAddr;
 
@@ -29,7 +28,7 @@ use crate::send::Output;
 use crate::time::Instant;
 
 impl Edge {
-    /// Takes back a row of an earlier run, before any traffic.
+    /// Binds a row of an earlier run, before any traffic.
     pub fn restore(&mut self, step: &mut Step<'_>, key: &[u8], value: &[u8]) {
         let clock = Clock {
             now: step.now,
@@ -38,8 +37,8 @@ impl Edge {
         let row = Row::read(clock, key, value);
         let found = row.and_then(|row| Some((row, flow_of(step.net, &row)?)));
         match found {
-            Some((row, flow)) => self.take_back(step, &row, flow),
-            // Over, or of a listener that is gone.
+            Some((row, flow)) => self.restore_row(step, &row, flow),
+            // Expired, or of a listener that is gone: one shard has the row removed.
             None if step.net.shard_set.own == 0 => {
                 let key = step.net.pool.copy(key);
                 step.net.outbox.push(Output::Store { key, value: None });
@@ -48,15 +47,15 @@ impl Edge {
         }
     }
 
-    fn take_back(&mut self, step: &mut Step<'_>, row: &Row<'_>, flow: Flow) {
+    fn restore_row(&mut self, step: &mut Step<'_>, row: &Row<'_>, flow: Flow) {
         let holder = row.shard % step.net.shard_set.count.max(1);
-        // It was proven before: its address gets what is sent to it.
+        // The address was proven in the earlier run to receive what is sent to it.
         step.net.guard.prove(step.now, row.peer.ip());
         if holder == step.net.shard_set.own {
-            let edges = self.named(row);
+            let edges = self.edges_of(row);
             let Subscriber { user, realm, .. } = row.subscriber;
             let aor = [user, b"@", realm].concat();
-            let bound = self.registrations.restore(&FlowBinding {
+            let bound = self.flow_bindings.restore(&FlowBinding {
                 subscriber: row.subscriber,
                 aor: &aor,
                 reg_id: row.reg_id,
@@ -77,29 +76,29 @@ impl Edge {
         self.note_holder(step, &row.subscriber, holder, row.expires);
     }
 
-    /// The edges that a row names, of those that there are.
-    fn named(&mut self, row: &Row<'_>) -> EdgeSet {
+    /// The edges that a row names and that are still members; this edge where none is.
+    fn edges_of(&mut self, row: &Row<'_>) -> EdgeSet {
         let members = &self.settings.members;
         let index = |name: &[u8]| members.iter().position(|it| it.name.as_bytes() == name);
-        self.places.clear();
-        self.places.extend(row.edges().filter_map(index));
-        match EdgeSet::new(&self.places) {
-            Some(set) if !self.places.is_empty() => set,
-            Some(_) | None => self.alone(),
+        self.indices.clear();
+        self.indices.extend(row.edges().filter_map(index));
+        match EdgeSet::new(&self.indices) {
+            Some(set) if !self.indices.is_empty() => set,
+            Some(_) | None => self.own_set(),
         }
     }
 
-    /// The shard that holds the flow of a request, where it is another one's by
-    /// what an earlier run has left.
+    /// The other shard that holds the flow of a request by a row of an earlier run; `None` where
+    /// there is none.
     #[must_use]
     pub(crate) fn keeper_of(&self, net: &Net, now: Instant, flow: Flow) -> Option<u8> {
-        if self.strays.len() == 0 || self.registrations.is_used(now, flow) {
+        if self.strays.len() == 0 || self.flow_bindings.is_used(now, flow) {
             return None;
         }
         self.strays.holder(now, stray(net, flow), net.shard_set.own)
     }
 
-    /// A request of that flow was handed to this shard: it is nobody else's.
+    /// Forgets which other shard holds a flow, since a request of it was handed to this one.
     pub(crate) fn forget_strays(&mut self, net: &Net, now: Instant, flow: Flow) {
         let stray = stray(net, flow);
         while let Some(shard) = self.strays.holder(now, stray, net.shard_set.own) {
@@ -107,13 +106,13 @@ impl Edge {
         }
     }
 
-    /// Puts out what has changed of what leads over UDP.
+    /// Puts out the changes to flow bindings over UDP, for the disk.
     pub(crate) fn write_down(&mut self, step: &mut Step<'_>) {
-        while let Some(note) = self.registrations.next_note() {
+        while let Some(note) = self.flow_bindings.next_note() {
             match note {
                 Note::Bound(index) => {
-                    if let Some(registration) = self.registrations.at(index) {
-                        self.write_row(step, &registration);
+                    if let Some(binding) = self.flow_bindings.at(index) {
+                        self.write_row(step, &binding);
                     }
                 }
                 Note::Gone(gone) => {
@@ -128,8 +127,8 @@ impl Edge {
         }
     }
 
-    fn write_row(&self, step: &mut Step<'_>, registration: &FlowBinding<'_>) {
-        let Flow::Udp { socket, peer } = registration.flow else {
+    fn write_row(&self, step: &mut Step<'_>, binding: &FlowBinding<'_>) {
+        let Flow::Udp { socket, peer } = binding.flow else {
             return;
         };
         let locals = step.net.flows.locals();
@@ -137,7 +136,7 @@ impl Edge {
             return;
         };
         let key = step.net.pool.build(limits::FLOW_ROW_MAX, |out| {
-            row::write_key(&registration.subscriber, registration.reg_id, out);
+            row::write_key(&binding.subscriber, binding.reg_id, out);
         });
         let clock = Clock {
             now: step.now,
@@ -145,14 +144,15 @@ impl Edge {
         };
         let value = step.net.pool.build(limits::FLOW_ROW_MAX, |out| {
             let shard = step.net.shard_set.own;
-            row::write_value(registration, shard, local, peer, clock, out);
-            for index in registration.edges.iter() {
+            row::write_value(binding, shard, local, peer, clock, out);
+            for index in binding.edges.iter() {
                 if let Some(member) = self.settings.members.get(index) {
                     row::write_name(member.name.as_bytes(), out);
                 }
             }
         });
-        // What does not fit takes what stands in its place with it: it leads elsewhere.
+        // A row that does not fit is removed instead: what is on disk for its key leads to an
+        // earlier flow.
         let fits = key.len() + value.len() <= limits::FLOW_ROW_MAX;
         step.net.counters.flows_too_long += u64::from(!fits);
         let value = fits.then_some(value);
@@ -172,7 +172,7 @@ fn flow_of(net: &Net, row: &Row<'_>) -> Option<Flow> {
     })
 }
 
-/// What this shard calls a flow among its strays.
+/// The hash by which a flow is in `Edge::strays`.
 fn stray(net: &Net, flow: Flow) -> u64 {
     let Flow::Udp { socket, peer } = flow else {
         return 0;

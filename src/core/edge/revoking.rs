@@ -1,13 +1,12 @@
-//! What the home takes back: a subscriber who is none any more, or has another
-//! password, is nobody's phone here from that moment on (I-14).
+//! Revocation by the home: a user who is no subscriber any more, or has another
+//! password, has no binding here from that moment on (I-14).
 //!
-//! The home says so by a NOTIFY in the manner of RFC 3680, with the address of
+//! The home sends a NOTIFY as that of RFC 3680, with the address of
 //! record in its From; `home::revoking` has the other side. It is believed from a
-//! home that made it itself: what a home relays for somebody has his Via too. Every flow of that address is forgotten, whatever the
-//! instance and the reg-id and whichever shard holds it, and so is who holds it. His
-//! connections stay: they are a stranger's, until he registers again. What the
-//! subscriber has under way goes on, and so does a call, whose requests prove
-//! themselves by what we wrote into its routes.
+//! home that is its first hop: what a home relays for somebody has a further Via. Every flow
+//! binding of that address of record ends, with any instance and reg-id and on every shard.
+//! Connections stay: they are a stranger's until the user registers again. Requests under way
+//! go on, and so do calls, whose requests prove themselves by the marks in their routes.
 
 use super::flow_bindings::{self, User};
 use super::holding;
@@ -21,15 +20,15 @@ use crate::trust::Principal;
 use crate::uri::write_user;
 
 impl Edge {
-    /// The answer to a home that revokes somebody; `None` for everything else.
-    pub(super) fn revoked(&mut self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
+    /// Carries out a revocation; `None` for every other request.
+    pub(super) fn answer_revocation(&mut self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
         let request = pass.request;
         let (bytes, message) = (request.bytes, request.message);
         let is_it = message.method() == Method::Notify
             && request.is_first_hop()
             && message.routes().is_empty()
-            && says(request, "Event", b"reg")
-            && says(
+            && has_value(request, "Event", b"reg")
+            && has_value(
                 request,
                 "Subscription-State",
                 b"terminated;reason=deactivated",
@@ -52,12 +51,12 @@ impl Edge {
         Some(Verdict::Answer(Reply::new(200, "OK")))
     }
 
-    /// Nobody is registered as this user of this realm over a flow of this shard any more.
+    /// Ends all flow bindings of a user of a realm on this shard.
     pub(super) fn forget_user(&mut self, step: &mut Step<'_>, user: User<'_>) {
         let (own, directory) = (step.net.shard_set.own, &mut self.directory);
         let (refreshed, marks) = (&mut self.refreshed, &self.marks);
-        let forgotten = self.registrations.forget_user(user, |left, subscriber| {
-            refreshed.outdate(step.net, marks, subscriber);
+        let forgotten = self.flow_bindings.forget_user(user, |left, subscriber| {
+            refreshed.end_all_of_subscriber(step.net, marks, subscriber);
             if let Some(phone) = holding::release_phone(left, step, subscriber) {
                 directory.set(step.now, phone, own, Instant::ZERO);
             }
@@ -66,8 +65,8 @@ impl Edge {
     }
 }
 
-/// Whether a header that no room here has a name for says this.
-fn says(request: &Request<'_>, name: &str, value: &[u8]) -> bool {
+/// Whether a header that `scan::Name` does not know has this value.
+fn has_value(request: &Request<'_>, name: &str, value: &[u8]) -> bool {
     let mut lines = request.message.others(request.bytes, name);
     lines.any(|header| header.value.of(request.bytes).eq_ignore_ascii_case(value))
 }

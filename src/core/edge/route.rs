@@ -1,17 +1,17 @@
-//! Where an edge sends everything but REGISTER: the decision table of
+//! Where an edge sends every request but REGISTER: the decision table of
 //! B-1 (RFC 5626 §5.3; H-5, H-10 to H-12).
 //!
-//! Outgoing or incoming is decided by identity: the flow a request came on and
-//! the token in its Route, never by a source port or the direction of the
-//! dialog (O-3). What somebody who is no peer may do beyond that stands
+//! Whether a request goes out (from a phone) or in (to a phone) is decided by the flow it
+//! came over and the token in its Route, never by a source port or the direction of the
+//! dialog (O-3). What senders outside the cluster may do beyond that stands
 //! in `allowed`. Decisions beyond the table:
 //!
 //! - A phone's own request whose token carries another edge's `maddr` is served
 //!   here (D-E4 holds for REGISTER and for what comes from the home): sent on,
 //!   it would arrive as if the cluster had vouched for it, and come back to the
 //!   phone as an incoming request.
-//! - A request from a peer is for a phone, and names it: nobody has an edge send
-//!   anything on for him by way of the home.
+//! - A request from a home or another edge is for a phone, and names it by a token: an edge
+//!   forwards nothing else for them, or anybody could have it sent by way of the home.
 
 use super::homes::push_in_order;
 use super::own::{OwnRoutes, RouteKind};
@@ -29,14 +29,15 @@ use crate::span::Span;
 use crate::trust::{Ingress, Principal};
 
 impl Edge {
-    /// Routes a request.
-    pub(super) fn call(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+    /// Routes a request other than a REGISTER by what its first Route values name.
+    pub(super) fn route_call(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let Ingress { principal, .. } = pass.request.ingress;
         let mut token = Token::new();
-        let what = self.find_own(pass, &mut token);
+        let kind = self.find_own(pass, &mut token);
         let token = &token;
-        match what {
-            // A phone keeps its calls when this edge has been restarted.
+        match kind {
+            // The flow token is of an earlier run of this edge, but what the phone itself sends
+            // goes on by its next Route and needs no flow: its calls go on after a restart.
             RouteKind::Bad(BadToken::Stale)
                 if !principal.is_cluster_node() && pass.next_route().is_some() =>
             {
@@ -58,8 +59,10 @@ impl Edge {
             RouteKind::Elsewhere(index) if principal == Principal::Home => {
                 self.forward_to(pass, index)
             }
-            // The edge that a redirect named relays what names it to another one,
-            // whose 430 then says that none of them has the flow (H-12).
+            // A home sends a request on to the edge that its `maddr` names (above). From anybody
+            // else it is served here by its token, whatever edge `maddr` names: the edge that a
+            // redirect named relays it to another edge, whose 430 then says that none of them has
+            // the flow (H-12).
             RouteKind::Elsewhere(_) if !token.is_empty() => self.with_token(pass, token),
             RouteKind::Elsewhere(_) if principal == Principal::Edge => {
                 Verdict::refuse(482, "Relayed Twice Between Edges")
@@ -74,20 +77,20 @@ impl Edge {
         }
     }
 
-    /// Says in the plan which values are ours, and what they say; `token` is the
-    /// token in them.
+    /// Enters in the plan how many Route values are ours and returns what they name; `token`
+    /// becomes the token in them, or empty.
     pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>, token: &mut Token) -> RouteKind {
         let own = self.own_routes(pass.net, pass.request, token);
         pass.plan.pop = own.count;
         let strict = self.strict(pass.net, pass.request, own, token);
         // P-7: a strict router upstream left our own value in the Request-URI.
         pass.plan.restore_uri = strict.is_some();
-        strict.unwrap_or(own.what)
+        strict.unwrap_or(own.kind)
     }
 
-    /// Our own Record-Route value standing in the Request-URI of a request
-    /// that still has routes; the first one of a pair, whose second one is in the
-    /// Route, says what that one says.
+    /// What our own Record-Route value names that a strict router has put into the Request-URI
+    /// of a request which still has routes; `None` where that is no value of ours. Where it is
+    /// the first of a pair, the second, which stands in the Route, decides.
     fn strict(
         &self,
         net: &Net,
@@ -99,10 +102,11 @@ impl Edge {
         if request.message.routes().len() <= own.count || !uri.is_loose(request.bytes) {
             return None;
         }
-        if own.what != RouteKind::Foreign {
-            let says = matches!(own.what, RouteKind::Token | RouteKind::Flow { .. });
-            let is_pair = own.count == 1 && says && self.is_phone_side(net, request.bytes, uri);
-            return is_pair.then_some(own.what);
+        if own.kind != RouteKind::Foreign {
+            let has_token = matches!(own.kind, RouteKind::Token | RouteKind::Flow { .. });
+            let is_pair =
+                own.count == 1 && has_token && self.is_phone_side(net, request.bytes, uri);
+            return is_pair.then_some(own.kind);
         }
         let mine = self.classify(net, request.bytes, uri, token);
         // Over TLS the address is `maddr` of our name (C-6).
@@ -132,12 +136,14 @@ impl Edge {
             return Verdict::refuse(403, "Token Names No User");
         }
         let subscriber = token.subscriber();
-        let table = &self.registrations;
+        let table = &self.flow_bindings;
         let here = table
             .flow_of(pass.now, &subscriber, None)
             .filter(|flow| pass.net.flows.lives(*flow));
         if !principal.is_cluster_node() {
-            // Without its own flow its address changed, or this edge has forgotten it.
+            // A further Route, a registration over this very flow or a mark for the phone's side
+            // show that the token is the sender's own and the request leaves the phone. Without a
+            // registration here the phone's address has changed, or this edge was restarted.
             if pass.next_route().is_some()
                 || table.has_flow(pass.now, flow, &subscriber)
                 || self.shown(pass).leads_on
@@ -158,10 +164,10 @@ impl Edge {
         }
         let bare = match here {
             Some(_) => None,
-            None => self.bare_flow(pass.request, pass.plan.pop),
+            None => self.flow_beside_token(pass.request, pass.plan.pop),
         };
-        // The shard that was thought to hold it may have sent it here: the flow's own
-        // one knows whether somebody is at its end.
+        // No registration, but the flow token beside the token names the flow: the shard of that
+        // flow knows whether it lives. `handed` may be 1 by now, since the directory was asked first.
         if let Some((_, shard)) = bare
             && pass.net.shard_set.is_other(shard)
             && handed < 2
@@ -225,8 +231,9 @@ impl Edge {
         }
     }
 
-    /// The answer to a request from nowhere for the phone of a token: it needs the
-    /// mark of its dialog, and there are only so many of them (B-1).
+    /// The refusal of a request for the phone of a token that comes from an unknown flow; `None`
+    /// where it may pass: it shows the mark of its dialog, and its source is within the rate for
+    /// such requests (B-1).
     fn admit_roaming(&self, pass: &mut Pass<'_, '_>) -> Option<Verdict> {
         if !pass.request.in_dialog() {
             return Some(self.reject_foreign_token(pass));
@@ -239,9 +246,9 @@ impl Edge {
         refused.then(|| Verdict::refuse(503, "Too Many Requests From Your Address"))
     }
 
-    /// B-9: a leaked token opens nothing. An edge that does not
-    /// know yet where its homes are may have one before it, which is to try
-    /// the phone's other flow (H-12).
+    /// B-9: whoever has read a token in a call can reach nobody with it: 403. An edge that has
+    /// not resolved its homes yet cannot tell them from strangers: the sender may be a home, and
+    /// gets 430 so that it tries the phone's other flow (H-12).
     fn reject_foreign_token(&self, pass: &mut Pass<'_, '_>) -> Verdict {
         if self.homes.are_known() {
             pass.not_allowed("Token Of Another Flow")
@@ -250,10 +257,12 @@ impl Edge {
         }
     }
 
-    /// No token: from a phone it goes out, from the core it has no flow to go to.
+    /// Routes a request without a token: from outside it goes to the home, or by its next Route;
+    /// from a home or an edge there is no telling which flow it is for: 404.
     fn plain(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
-        let pings = pass.request.message.method() == Method::Options && pass.next_route().is_none();
-        if pings && self.is_for_us(pass) {
+        let is_ping =
+            pass.request.message.method() == Method::Options && pass.next_route().is_none();
+        if is_ping && self.is_for_us(pass) {
             pass.plan.lines.extend_from_slice(
                 b"Accept: application/sdp\r\nSupported: path, outbound, sticky\r\n",
             );
@@ -265,19 +274,18 @@ impl Edge {
         self.outgoing(pass, token)
     }
 
-    /// An OPTIONS to the edge itself: a ping (S-32).
+    /// Whether the Request-URI is the edge itself, as that of an OPTIONS ping is (S-32).
     fn is_for_us(&self, pass: &Pass<'_, '_>) -> bool {
         let Some(uri) = pass.request.message.target() else {
             return false;
         };
-        let what = self.classify(pass.net, pass.request.bytes, uri, &mut Token::new());
-        matches!(what, RouteKind::Cluster | RouteKind::Address)
+        let kind = self.classify(pass.net, pass.request.bytes, uri, &mut Token::new());
+        matches!(kind, RouteKind::Cluster | RouteKind::Address)
     }
 
-    /// H-12: another edge of the token may hold the flow, or any other that works,
-    /// where the phone has registered since. The Route stays, so that edge finds
-    /// the token again; that it comes from an edge is the mark that ends the
-    /// relaying there.
+    /// H-12: sends the request to the other edges, those of the token first, since the phone may
+    /// have registered anew with any of them. The Route stays, so that the next edge finds the
+    /// token again. No count of relays is needed: what comes from an edge is not relayed again.
     fn relay(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
         pass.plan.pop = 0;
         pass.plan.restore_uri = false;
@@ -285,15 +293,16 @@ impl Edge {
         if pass.plan.targets.is_empty() {
             return no_flow(pass);
         }
-        // P-34: an edge without the flow would not say so.
+        // P-34: an ACK has no answer, so no edge could say that it has not the flow.
         pass.plan.ack_all = true;
         pass.net.counters.relays += 1;
         Verdict::Forward
     }
 
-    /// Each of the other edges stands by for the one before it, `EDGES_ASKED` of them: those
-    /// that the token names, and then the other members as far as they live. `is_down`:
-    /// whether those of the token live, the ones that are wanted first.
+    /// Appends the other edges as targets, each the stand-by of the one before it and
+    /// `limits::EDGES_ASKED` at most: first those that the token names, then the members outside
+    /// it that are up. `is_down` lists which edges of the token are wanted, in order: `false` those
+    /// that are up, `true` those that are down.
     pub(super) fn push_other_edges(
         &self,
         pass: &mut Pass<'_, '_>,
@@ -301,7 +310,7 @@ impl Edge {
         is_down: &[bool],
     ) {
         let first = pass.plan.targets.len();
-        let asks_outside = !pass.net.omit.leaves_out(Omit::Outside);
+        let with_others = !pass.net.omit.leaves_out(Omit::Outside);
         let mut push = |index: usize, is_down: bool| {
             let hop = self.member_hop(pass.net, index, pass.request.ingress.flow);
             let hop = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down);
@@ -311,20 +320,21 @@ impl Edge {
             }
         };
         for is_down in is_down {
-            let named = self.token_places(token);
+            let named = self.token_indices(token);
             named
                 .filter(|index| *index != self.own)
                 .for_each(|index| push(index, *is_down));
         }
-        if asks_outside {
-            self.outside(token).for_each(|index| push(index, false));
+        if with_others {
+            self.indices_outside(token)
+                .for_each(|index| push(index, false));
         }
         for target in pass.plan.targets.iter_mut().skip(first) {
             target.is_for_flow = true;
         }
     }
 
-    /// D-E4: the value names another edge; it goes there as it is.
+    /// D-E4: sends a request whose Route names another edge there, with that Route in it.
     pub(super) fn forward_to(&self, pass: &mut Pass<'_, '_>, index: usize) -> Verdict {
         pass.plan.pop = 0;
         pass.net.counters.relays += 1;
@@ -333,7 +343,7 @@ impl Edge {
         Verdict::Forward
     }
 
-    /// To the phone, over its flow and no other (RFC 5626 §5.3.1).
+    /// Sends a request to the phone, over its flow and no other (RFC 5626 §5.3.1).
     pub(super) fn incoming(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
@@ -343,7 +353,7 @@ impl Edge {
         Verdict::Forward
     }
 
-    /// From a phone: by its next Route, else to the home.
+    /// Sends a request from outside on by its next Route, or to the home where there is none.
     fn outgoing(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
         let bytes = pass.request.bytes;
         let is_stranger = pass.request.ingress.principal == Principal::Stranger;
@@ -358,6 +368,8 @@ impl Edge {
                 pass.plan.is_leaving = true;
             }
             Some(Some(_)) | None => {
+                // The mark admits a stranger into its dialog: a phone whose registration an edge
+                // has lost, or the far side of a call that was let in before.
                 let is_marked = is_stranger && pass.request.in_dialog() && self.shown(pass).any;
                 if is_marked {
                     self.prove_by_mark(pass);
@@ -375,8 +387,9 @@ impl Edge {
         Verdict::Forward
     }
 
-    /// A mark over a flow went to that flow and to nobody else: who shows it there is
-    /// there, and gets requests repeated like a registered phone.
+    /// Takes a mark over the flow token of the flow it came over as proof that its source
+    /// receives there, since it was sent to that flow alone: the guard then lets the source have
+    /// more than it has sent, as a registered phone.
     fn prove_by_mark(&self, pass: &mut Pass<'_, '_>) {
         let Ingress { flow, source, .. } = pass.request.ingress;
         let is_datagram = matches!(flow, Flow::Udp { .. });
@@ -385,16 +398,16 @@ impl Edge {
         }
     }
 
-    /// To the homes, by the next Route where that names them.
+    /// Sends a request to the homes; `next` is the Route value that names them, if any.
     fn plan_home(&mut self, pass: &mut Pass<'_, '_>, next: Option<Span>) {
         if next.is_none() && !pass.plan.restore_uri {
-            // P-8; what is not ours is the home's to follow.
+            // P-8: only a `maddr` of ours goes; any other is for the home to follow.
             if let Some(uri) = pass.request.message.target() {
                 pass.plan.strip_maddr(&pass.net.flows, pass.request, uri);
             }
         }
         if pass.request.ingress.principal == Principal::Carrier {
-            self.disown(pass);
+            self.remove_disowned_identities(pass);
         }
         self.assert_identity(pass, pass.request.ingress.flow);
         let target = next.unwrap_or_else(|| pass.request.message.request_uri());
@@ -404,13 +417,14 @@ impl Edge {
     }
 }
 
-/// The flow is gone and nobody else has it: 430 to the proxy (O-5).
+/// Refuses a request whose flow is gone and that no other edge takes: 430 (O-5).
 fn no_flow(pass: &mut Pass<'_, '_>) -> Verdict {
     pass.net.counters.flows_failed += 1;
     Verdict::refuse(430, "Flow Failed")
 }
 
-/// B-1: a request from nowhere into a dialog passes, some of them.
+/// B-1: whether the source of a request from an unknown flow is within its rate for requests
+/// into dialogs.
 fn may_roam(pass: &mut Pass<'_, '_>) -> bool {
     let ip = pass.request.ingress.source.ip();
     let may = pass.net.guard.admit(pass.now, ip, Kind::Roaming);

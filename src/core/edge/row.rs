@@ -1,14 +1,14 @@
-//! A registration over UDP as bytes, for the table that outlives the process.
+//! A flow binding over UDP as bytes, for the table that outlives the process.
 //!
-//! The key says whose it is: reg-id (4), lengths of user and realm (1 each), user,
-//! realm, instance. The value says the rest: a version, flags of the phone, flags of
+//! The key is of the binding: reg-id (4), lengths of user and realm (1 each), user,
+//! realm, instance. The value has the rest: a version, flags of the phone, flags of
 //! its token, the shard that holds it (1 each), when it was written and when it ends
 //! in seconds since 1970 (8 each), our address and the phone's (4 or 6, the address,
 //! the port), and the names of the edges of its token (length, name). All numbers
 //! are big-endian.
 //!
-//! Edges stand here by name, since their places change with the configuration; and
-//! of our socket the address, since sockets are numbered anew at each start.
+//! Edges are written by name, since their indices change with the configuration, and
+//! our socket by its address, since sockets are numbered anew at each start.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +22,7 @@ const KEPT_OPEN: u8 = 2;
 const V4: u8 = 4;
 const V6: u8 = 6;
 
-/// What a row says.
+/// A row that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row<'a> {
     pub(super) subscriber: Subscriber<'a>,
@@ -33,17 +33,17 @@ pub(super) struct Row<'a> {
     pub(super) flags: u8,
     /// The shard that held it.
     pub(super) shard: u8,
-    /// Our address.
+    /// Our address of the flow.
     pub(super) local: SocketAddr,
-    /// The phone's.
+    /// The phone's address of the flow.
     pub(super) peer: SocketAddr,
-    /// From when on it counts as gone. It ends no later after it was read than it
-    /// would have after it was written, whatever the calendar did in between.
+    /// When the binding ends. From reading to then is no longer than from writing to then was,
+    /// however the system clock was set in between.
     pub(super) expires: Instant,
     names: &'a [u8],
 }
 
-/// Where a row stands in time.
+/// The time when a row is written or read, on both clocks.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
     pub(super) now: Instant,
@@ -66,19 +66,19 @@ pub(super) fn write_key(subscriber: &Subscriber<'_>, reg_id: u32, out: &mut Vec<
 
 /// Appends the value, without the names of the edges.
 pub(super) fn write_value(
-    registration: &FlowBinding<'_>,
+    binding: &FlowBinding<'_>,
     shard: u8,
     local: SocketAddr,
     peer: SocketAddr,
     Clock { now, wall }: Clock,
     out: &mut Vec<u8>,
 ) {
-    let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
-    let phone = registration.follows.bits() | kept_open;
-    out.extend([VERSION, phone, registration.flags, shard]);
+    let kept_open = u8::from(binding.is_kept_open) * KEPT_OPEN;
+    let phone = binding.follows.bits() | kept_open;
+    out.extend([VERSION, phone, binding.flags, shard]);
     out.extend(wall.unix(now).to_be_bytes());
     // Rounded up, so that writing and reading do not take a second off.
-    let end = registration.expires + Duration::from_micros(999_999);
+    let end = binding.expires + Duration::from_micros(999_999);
     out.extend(wall.unix(end).to_be_bytes());
     write_addr(local, out);
     write_addr(peer, out);
@@ -90,14 +90,14 @@ pub(super) fn write_name(name: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
 }
 
-/// Whether a row of `Output::Store` says something that has not ended.
+/// Whether a row of `Output::Store` is one that has not ended.
 #[must_use]
 pub fn is_live(now: Instant, wall: Wall, key: &[u8], value: &[u8]) -> bool {
     Row::read(Clock { now, wall }, key, value).is_some()
 }
 
 impl<'a> Row<'a> {
-    /// What the bytes say; `None` for what was never written, and for what is over.
+    /// Reads a row; `None` for bytes that this room does not write, and for one that has ended.
     pub(super) fn read(Clock { now, wall }: Clock, key: &'a [u8], value: &'a [u8]) -> Option<Self> {
         let (&reg_id, key) = key.split_first_chunk()?;
         let (&[user_len, realm_len], key) = key.split_first_chunk()?;

@@ -43,7 +43,7 @@ struct Key {
     spelled_out: Use,
 }
 
-/// A key for one of the forms.
+/// A key derived for one of the forms.
 struct Use {
     id: u8,
     siv: Siv,
@@ -52,9 +52,9 @@ struct Use {
 /// How the plain bytes of a token are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As tokens are written.
+    /// The form in which tokens are written.
     Packed,
-    /// As they were before.
+    /// The form of earlier versions, which is read only.
     SpelledOut,
 }
 
@@ -80,8 +80,8 @@ impl Ring {
         spelling::base64_tail(out, at + 1);
     }
 
-    /// Whether a sealed text that opened here was sealed by the key that seals, as
-    /// it would be now.
+    /// Whether a sealed text that was opened is the one that sealing its bytes would give now:
+    /// it is under the first key and of the written form.
     pub(super) fn seals_like(&self, text: &[u8]) -> bool {
         let mut head = [0; 3];
         let Some((&[PACKED, a, b, c, d], _)) = text.split_first_chunk() else {

@@ -12,47 +12,47 @@
 use super::{Member, Subscriber};
 use crate::limits::{EDGE_SET_MAX, MEMBERS_MAX};
 
-/// The places of a set's members in `Settings::members`, in order.
+/// A set of edges, as indices in `Settings::members`, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EdgeSet {
     /// `NOBODY` from the end of the set on.
-    places: [u8; EDGE_SET_MAX],
+    indices: [u8; EDGE_SET_MAX],
 }
 
 impl EdgeSet {
-    /// The set of these places, in this order; `None` when they are more than
+    /// The set of these indices, in this order; `None` when they are more than
     /// `EDGE_SET_MAX`, or one is not below `MEMBERS_MAX`.
     #[must_use]
-    pub fn new(places: &[usize]) -> Option<Self> {
-        Self::of_all(places.iter().copied())
+    pub fn new(indices: &[usize]) -> Option<Self> {
+        Self::of_all(indices.iter().copied())
     }
 
-    /// The set of the members that `places` gives, as [`EdgeSet::new`] makes it.
-    pub(super) fn of_all(places: impl Iterator<Item = usize>) -> Option<Self> {
+    /// The set of the members that an iterator gives, as [`EdgeSet::new`] makes it.
+    pub(super) fn of_all(indices: impl Iterator<Item = usize>) -> Option<Self> {
         let mut set = Self {
-            places: [NOBODY; EDGE_SET_MAX],
+            indices: [NOBODY; EDGE_SET_MAX],
         };
-        for (at, index) in places.enumerate() {
+        for (at, index) in indices.enumerate() {
             let index = u8::try_from(index).ok().filter(|_| index < MEMBERS_MAX)?;
-            *set.places.get_mut(at)? = index;
+            *set.indices.get_mut(at)? = index;
         }
         Some(set)
     }
 
-    /// The set of one member; of none when the place is not below `MEMBERS_MAX`.
+    /// The set of one member; the empty set when the index is not below `MEMBERS_MAX`.
     #[must_use]
     pub fn of(index: usize) -> Self {
         let none = Self {
-            places: [NOBODY; EDGE_SET_MAX],
+            indices: [NOBODY; EDGE_SET_MAX],
         };
         Self::new(&[index]).unwrap_or(none)
     }
 
-    /// The places, in order.
+    /// The indices, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
-        self.places
+        self.indices
             .into_iter()
-            .take_while(|&place| place != NOBODY)
+            .take_while(|&index| index != NOBODY)
             .map(usize::from)
     }
 }
@@ -99,9 +99,9 @@ pub fn choose(
     );
 }
 
-/// The same set in the order of the members. For phones that register with
-/// each of two edges on their own: a pair that chooses one another writes the
-/// same token from both sides.
+/// Fills `out` with the set of [`choose`] in the order of the members. For phones that register
+/// with each of two edges on their own: two edges that choose one another then write the same
+/// token.
 pub(crate) fn canonical(
     own: usize,
     members: &[Member],
@@ -149,7 +149,7 @@ const NOBODY: u8 = u8::MAX;
 
 const _: () = assert!(
     MEMBERS_MAX <= NOBODY as usize,
-    "places in a set are one byte"
+    "indices in a set are one byte"
 );
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
                 chosen(0, &before, &user.to_string(), 3),
                 chosen(0, after, &user.to_string(), 3),
             );
-            let kept: Vec<_> = old.iter().copied().filter(|&place| place != 5).collect();
+            let kept: Vec<_> = old.iter().copied().filter(|&index| index != 5).collect();
             assert_eq!(new[..kept.len()], kept);
             moved += usize::from(kept.len() < 3);
         }

@@ -16,7 +16,7 @@ use crate::uri::escape;
 /// Bytes that a token of `TOKEN_MAX` characters can stand for at most.
 pub(super) const BYTES_MAX: usize = TOKEN_MAX * 3 / 4;
 
-/// Takes `%HH` of unreserved characters back (RFC 3261 §25.1). The scratch is
+/// Replaces `%HH` of unreserved characters by the characters (RFC 3261 §25.1). The scratch is
 /// only written when there is an escape.
 ///
 /// # Errors
@@ -63,9 +63,9 @@ pub(super) fn base32_tail(out: &mut Vec<u8>, at: usize) {
     tail(&BASE32_DNSSEC, out, at);
 }
 
-/// The same in base64url without padding (RFC 4648 §5), whose characters are all
-/// unreserved in a URI. A user part is compared with regard to case (RFC 3261
-/// §19.1.4).
+/// Replaces `out[at..]` by its text in base64url without padding (RFC 4648 §5), whose
+/// characters are all unreserved in a URI. A user part is compared with regard to case
+/// (RFC 3261 §19.1.4).
 pub(super) fn base64_tail(out: &mut Vec<u8>, at: usize) {
     tail(&BASE64URL_NOPAD, out, at);
 }
@@ -93,10 +93,11 @@ pub(super) fn unbase32<'a>(text: &[u8], room: &'a mut [u8]) -> Result<&'a mut [u
     decode(&BASE32_DNSSEC, text, room)
 }
 
-/// The same of what `base64_tail` writes.
+/// The bytes that `text` stands for, written into `room`.
 ///
 /// # Errors
-/// As there.
+/// `Malformed` for anything but the spelling `base64_tail` writes, and for
+/// more bytes than there is room for.
 pub(super) fn unbase64<'a>(text: &[u8], room: &'a mut [u8]) -> Result<&'a mut [u8], BadToken> {
     decode(&BASE64URL_NOPAD, text, room)
 }
@@ -128,7 +129,7 @@ pub(super) fn write_field(field: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Gives away, one by one, the bytes that a field of a clear token stands for.
+/// Calls `push` with each of the bytes that a field of a clear token stands for.
 ///
 /// # Errors
 /// `Malformed` for anything that `write_field` does not write, and what `push`

@@ -1,6 +1,6 @@
-//! What an edge knows, and who somebody is to it. Here are the fields and what can be read
-//! off them alone; what the edge does stands in the other files of the room, which use
-//! this one and of which only the tables are used here.
+//! The state of an edge, and who is at the end of a flow by it. Here are the fields and what
+//! can be read off them alone; what the edge does stands in the other files of the room, which
+//! use this one.
 
 use std::net::IpAddr;
 
@@ -20,52 +20,51 @@ use crate::trust::MarkKey;
 /// One edge.
 pub struct Edge {
     pub(super) settings: Settings,
-    /// Its own place in `settings.members`.
+    /// Its own index in `settings.members`.
     pub(super) own: usize,
     pub(super) homes: Homes,
-    /// How the other edges are told where they are reached without TLS.
+    /// How the other edges are recognised without TLS: by address and port.
     pub(super) siblings: Vec<HostRule>,
     pub(super) codec: Codec,
     pub(super) flow_key: flow_token::Key,
     pub(super) marks: MarkKey,
-    pub(super) registrations: FlowBindings,
+    pub(super) flow_bindings: FlowBindings,
     pub(super) directory: Directory,
     pub(super) refreshed: Refreshed,
-    /// Flows that an earlier run left to other shards.
+    /// Flows of other shards, by rows of an earlier run (`restoring`).
     pub(super) strays: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
-    /// Room for the outline of a request that is looked at again when its response
-    /// comes.
-    pub(super) again: Message,
-    /// Room for the members of a set while it is chosen.
-    pub(super) places: Vec<usize>,
-    /// Which of several homes a URI of theirs sticks to.
+    /// Buffer for the outline of a request that is scanned again when its response comes.
+    pub(super) rescanned: Message,
+    /// Buffer for the members of a set while it is chosen.
+    pub(super) indices: Vec<usize>,
+    /// The flows of homes that the homes' own URIs are bound to, where there are several.
     pub(super) stick: Table,
-    /// Room for the flows that a URI sticks to, while a request is planned.
+    /// Buffer for the flows that a URI is bound to, while a request is planned.
     pub(super) stuck: Vec<Flow>,
     pub(super) pings: Pings,
 }
 
-/// How the walk along the phones goes on that are kept reachable (`keep_open`).
+/// The state of the rounds in which phones behind a NAT are kept reachable (`keep_open`).
 #[derive(Debug, Default)]
 pub(super) struct Pings {
-    /// Into how many parts the round is cut while the timer runs; none: it does not.
+    /// The number of parts of the running round; `None`: no timer runs.
     pub(super) parts: Option<u32>,
 }
 
-/// Who sent a request, told by the flow it came on and nothing in it (D-H2).
+/// Who sent a request, by the flow it came over and by nothing in it (D-H2).
 ///
-/// Over TLS the certificate says it: a domain of the home, or the cluster's
-/// name, which all edges share (S-35). A connection without one is a phone's,
-/// whatever its address. Over UDP and TCP address and port say it
-/// (`HostRule`), and only where the configuration reaches the homes so: with TLS
-/// to all homes nobody is a home or an edge without it.
+/// Over TLS the certificate decides: a domain of the home, or the cluster's
+/// name, which all edges share (S-35). A TLS connection without a certificate is a phone's,
+/// whatever its address. Over UDP and TCP address and port decide
+/// (`HostRule`), and only where a home is configured without TLS: with TLS
+/// to all homes, nobody is taken for a home or an edge without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The home.
     Home,
-    /// Another edge of the cluster: a request it relays.
+    /// Another edge of the cluster, which relays a request.
     Edge,
     /// Another carrier, which sends calls.
     Carrier,
@@ -90,8 +89,8 @@ impl Edge {
             .iter()
             .position(|member| member.name == settings.name)
             .unwrap_or_default();
-        // What a sealed token leaves out must follow from the URI that it stands in: the
-        // list of domains may change while phones have it.
+        // A token leaves out this one realm. For sealed tokens it follows from the cluster's name,
+        // which stands in the token's URI: the list of domains may change while phones have tokens.
         let common = match &settings.token_keys[..] {
             [] => settings.home_domains.first().cloned(),
             [_, ..] => parent(&settings.cluster),
@@ -99,9 +98,9 @@ impl Edge {
         let codec = Codec::new(&settings.token_keys, &common.unwrap_or_default());
         let others = settings.members.iter().enumerate();
         let others = others.filter(|(index, _)| *index != own);
-        let mut registrations = FlowBindings::new(seed);
+        let mut flow_bindings = FlowBindings::new(seed);
         if settings.keeps_flows {
-            registrations.keep_notes();
+            flow_bindings.keep_notes();
         }
         Self {
             own,
@@ -110,13 +109,13 @@ impl Edge {
             codec,
             flow_key: flow_token::Key::new(&settings.flow_key),
             marks: MarkKey::new(&settings.flow_key),
-            registrations,
+            flow_bindings,
             directory: Directory::default(),
             refreshed: Refreshed::default(),
             strays: Directory::default(),
             boot,
-            again: Message::default(),
-            places: Vec::new(),
+            rescanned: Message::default(),
+            indices: Vec::new(),
             stick: Table::new(seed),
             stuck: Vec::new(),
             pings: Pings::default(),
@@ -124,23 +123,24 @@ impl Edge {
         }
     }
 
-    /// Dialogs that their phones have gone on with over another flow.
+    /// Number of dialogs whose phone sends over another flow than their Route leads to.
     #[must_use]
     pub const fn refreshed(&self) -> usize {
         self.refreshed.len()
     }
 
-    /// Phones bound to flows of this shard.
+    /// Number of phones bound to flows of this shard.
     #[must_use]
-    pub const fn registered(&self) -> usize {
-        self.registrations.len()
+    pub(crate) const fn bound_phones(&self) -> usize {
+        self.flow_bindings.len()
     }
 
     pub(super) fn origin(&self, net: &Net, flow: Flow) -> Origin {
         let Some(end) = net.flows.end(flow) else {
             return Origin::Phone;
         };
-        // Peers come to the core side, where there is one.
+        // Homes and edges beyond the core side come to its sockets: an address of theirs at
+        // another socket is forged.
         if let Flow::Udp { socket, .. } = flow
             && net.flows.is_beyond_core(end.addr.ip())
             && net.flows.misses_core(socket)
@@ -148,9 +148,9 @@ impl Edge {
             return Origin::Phone;
         }
         let member = if end.transport == Transport::Tls {
-            self.identified_origin(net, flow)
+            self.origin_by_certificate(net, flow)
         } else {
-            self.origin_of(&end)
+            self.origin_by_address(&end)
         };
         let identities = net.flows.identities(flow);
         let mut carriers = self.settings.peers.iter();
@@ -161,19 +161,21 @@ impl Edge {
         }
     }
 
-    /// Who of the cluster is at the end of a flow without a certificate.
-    fn origin_of(&self, end: &End) -> Origin {
-        if self.homes.believe(end) {
+    /// Who is at the end of a flow that has no certificate, by its address and port.
+    fn origin_by_address(&self, end: &End) -> Origin {
+        if self.homes.is_home_by_address(end) {
             Origin::Home
-        } else if self.homes.are_clear() && self.siblings.iter().any(|rule| rule.believes(end)) {
+        } else if self.homes.any_without_tls()
+            && self.siblings.iter().any(|rule| rule.believes(end))
+        {
             Origin::Edge
         } else {
             Origin::Phone
         }
     }
 
-    /// Who lives at an address: where something that we send would arrive, and
-    /// not who sends from there.
+    /// Who would receive what is sent to an address. Who sends from an address is another
+    /// question (`origin`).
     pub(super) fn origin_at(&self, ip: IpAddr) -> Origin {
         let ip = ip.to_canonical();
         if self.homes.has(ip) {
@@ -196,10 +198,10 @@ impl Edge {
         self.other_members().any(|member| member.has(ip))
     }
 
-    fn identified_origin(&self, net: &Net, flow: Flow) -> Origin {
+    fn origin_by_certificate(&self, net: &Net, flow: Flow) -> Origin {
         let is_home = |name: &str| {
             let mut domains = self.settings.home_domains.iter();
-            domains.any(|domain| domain.eq_ignore_ascii_case(name)) || self.homes.prove(name)
+            domains.any(|domain| domain.eq_ignore_ascii_case(name)) || self.homes.proves_home(name)
         };
         let identities = net.flows.identities(flow);
         if identities.iter().any(|name| is_home(name)) {
@@ -211,33 +213,34 @@ impl Edge {
         }
     }
 
-    /// The places of the edges a token names; names nobody has are left out.
-    pub(super) fn token_places(&self, token: &Token) -> impl Iterator<Item = usize> {
+    /// The indices of the members that a token names; names that no member has are left out.
+    pub(super) fn token_indices(&self, token: &Token) -> impl Iterator<Item = usize> {
         token.edges().filter_map(|name| {
             let mut members = self.settings.members.iter();
             members.position(|member| member.name.as_bytes() == name)
         })
     }
 
-    /// The other members: a phone whose set is gone has come to one of them.
-    pub(super) fn outside(&self, token: &Token) -> impl Iterator<Item = usize> {
+    /// The indices of the members that a token does not name, without this edge: a phone whose
+    /// edges are all dead has come to one of them.
+    pub(super) fn indices_outside(&self, token: &Token) -> impl Iterator<Item = usize> {
         let mut all = (0..self.settings.members.len()).filter(|index| *index != self.own);
         std::iter::from_fn(move || {
-            all.find(|index| self.token_places(token).all(|known| known != *index))
+            all.find(|index| self.token_indices(token).all(|known| known != *index))
         })
     }
 
-    /// The edges of a token as a set; of this edge alone when nobody is left.
+    /// The edges of a token as a set; this edge alone where they do not fit one.
     pub(super) fn token_set(&self, token: &Token) -> EdgeSet {
-        EdgeSet::of_all(self.token_places(token)).unwrap_or_else(|| self.alone())
+        EdgeSet::of_all(self.token_indices(token)).unwrap_or_else(|| self.own_set())
     }
 
     /// The set of this edge and no other.
-    pub(super) fn alone(&self) -> EdgeSet {
+    pub(super) fn own_set(&self) -> EdgeSet {
         EdgeSet::of(self.own)
     }
 
-    /// Writes the user part of a registration's token.
+    /// Writes the token of a subscriber with these edges; false where it is too long.
     pub(super) fn write_token(
         &self,
         subscriber: &super::Subscriber<'_>,
@@ -266,7 +269,7 @@ impl Edge {
     pub(super) fn member_hop(&self, net: &mut Net, index: usize, flow: Flow) -> Option<Hop> {
         let member = self.settings.members.get(index)?;
         let over = |transport| member.peer_addr(net, transport);
-        let tls = Some(Transport::Tls).filter(|_| !self.homes.are_clear());
+        let tls = Some(Transport::Tls).filter(|_| !self.homes.any_without_tls());
         let all = [tls, Some(net.flows.transport(flow))];
         let mut ways = all.into_iter().flatten();
         let (transport, addr) = ways.find_map(|transport| Some((transport, over(transport)?)))?;
@@ -278,7 +281,7 @@ impl Edge {
     }
 }
 
-/// The domain that a name is in, as realms are spelled.
+/// The parent domain of a name, in lower case and without a last dot.
 fn parent(name: &str) -> Option<String> {
     let (_, parent) = name.strip_suffix('.').unwrap_or(name).split_once('.')?;
     Some(parent.to_ascii_lowercase())

@@ -1,15 +1,14 @@
 //! Which of several homes a request goes to (S-14 to S-18 at the edge).
 //!
-//! Homes that share a location stand in for each other: the configured order
-//! decides. Homes that share none name themselves in their Service-Route and
-//! Record-Route (`name` in their configuration); the edge binds those URIs to
-//! the flow it got them on, so that a phone's calls and their further requests
-//! come to the home that knows them, and to the next one when that is dead,
-//! since by RFC 3261 the URIs are equal. A REGISTER names the domain alone: it
-//! goes by the configured order, and moves its phone to the first home that
-//! lives.
+//! Among homes that share a location service the configured order decides. Homes that do not
+//! name themselves in their Service-Route and Record-Route (`name` in their configuration);
+//! the edge binds those URIs to the flow it got them over, so that a phone's calls and their
+//! further requests come to the home that knows them. When that home is dead they come to the
+//! next one, since the URIs of two homes are equal by RFC 3261 §19.1.4. A REGISTER names the
+//! domain alone: it goes by the configured order, and moves its phone to the first home that
+//! is up.
 //!
-//! With one home nothing is asked and nothing is learned here.
+//! With one home there is nothing to choose, and nothing is bound here.
 
 use super::Token;
 use super::own::RouteKind;
@@ -26,12 +25,11 @@ use crate::time::Instant;
 use crate::uri::Uri;
 
 impl Edge {
-    /// Links what a home at the end of the flow stands for, once: the domains
-    /// in its certificate, without TLS the domains that homes at that address
-    /// serve (S-2, S-12), and the URI that led there (S-3). Whatever stuck to an
-    /// earlier connection to the same home sticks to this one (S-28, S-29).
-    /// False when it is no home, or the only one.
-    pub(super) fn meet_home(&mut self, step: &Step<'_>, flow: Flow) -> bool {
+    /// Links to the flow of a home the domains in its certificate, without TLS all domains that
+    /// homes serve (S-2, S-12), and the URIs by which the DNS leads there (S-3). What was bound
+    /// to an earlier connection to this home passes over to this one (S-28, S-29). False, and
+    /// nothing done, where the flow is no home's or the home is the only one.
+    pub(super) fn link_home(&mut self, step: &Step<'_>, flow: Flow) -> bool {
         if !self.homes.are_several() || self.origin(step.net, flow) != Origin::Home {
             return false;
         }
@@ -42,8 +40,8 @@ impl Edge {
                 self.stick.link(step.now, flow, domain, Source::Certificate);
             }
         } else {
-            // Its address is all that says it is a home, and of which domain nothing does:
-            // it may serve any of them.
+            // Without a certificate its address shows that it is a home, and nothing shows which
+            // domains are its: it may serve any of them.
             for domain in &self.settings.home_domains {
                 self.stick
                     .link(step.now, flow, domain.as_bytes(), Source::Link);
@@ -55,14 +53,14 @@ impl Edge {
                 self.stick.opened(step.now, flow, uri.as_bytes());
             }
         }
-        if let Some(back) = step.net.flows.reconnect_target(flow) {
-            self.stick.returned(step.now, flow, back);
+        if let Some(target) = step.net.flows.reconnect_target(flow) {
+            self.stick.returned(step.now, flow, target);
         }
         true
     }
 
-    /// S-7: our own Path in the Service-Route of the 2xx; the next value is the
-    /// home that the phone is registered with.
+    /// S-7: binds the URI of the home that the phone is registered with: the value behind our own
+    /// Path in the Service-Route of the 2xx.
     pub(super) fn stick_service_route(
         &mut self,
         step: &mut Step<'_>,
@@ -81,7 +79,7 @@ impl Edge {
         }
     }
 
-    /// The Service-Route of a 2xx from our own Path in it on, which `token` is of.
+    /// The values of the Service-Route of a 2xx, from our own Path on, whose token is `token`.
     pub(super) fn own_service_route<'a>(
         &self,
         token: &[u8],
@@ -99,8 +97,8 @@ impl Edge {
         values().skip(before)
     }
 
-    /// S-5, S-8: the home's Record-Route, in the answer when it is downstream,
-    /// in the request when it is upstream.
+    /// S-5, S-8: binds the home's Record-Route: above ours in the answer where the home is
+    /// downstream, in the request where it is upstream.
     pub(super) fn stick_dialog(
         &mut self,
         step: &mut Step<'_>,
@@ -114,7 +112,7 @@ impl Edge {
         let mut above = None;
         let values = response.message.values(response.bytes, Name::RecordRoute);
         for value in values {
-            if self.wrote(step.net, response.bytes, value) {
+            if self.is_cluster_value(step.net, response.bytes, value) {
                 break;
             }
             above = Some(value);
@@ -126,10 +124,10 @@ impl Edge {
         let Some(base) = context.request() else {
             return;
         };
-        let below = if scan_again(base, &mut self.again).is_ok() {
-            let mut values = self.again.values(base, Name::RecordRoute);
-            // Ours stand above it in what went on.
-            values.find(|value| !self.wrote(step.net, base, *value))
+        let below = if scan_again(base, &mut self.rescanned).is_ok() {
+            let mut values = self.rescanned.values(base, Name::RecordRoute);
+            // The first that is not ours: in the request as it came, nothing of ours is on top.
+            values.find(|value| !self.is_cluster_value(step.net, base, *value))
         } else {
             None
         };
@@ -139,8 +137,8 @@ impl Edge {
         }
     }
 
-    /// Whether an edge of ours wrote the value.
-    fn wrote(&self, net: &Net, bytes: &[u8], value: Span) -> bool {
+    /// Whether an edge of this cluster wrote the value.
+    fn is_cluster_value(&self, net: &Net, bytes: &[u8], value: Span) -> bool {
         let Ok(uri) = Uri::in_value(bytes, value) else {
             return false;
         };
@@ -155,18 +153,18 @@ impl Edge {
         source: Source,
         until: Instant,
     ) {
-        if !self.meet_home(step, flow) {
+        if !self.link_home(step, flow) {
             return;
         }
         let bound = self.stick.bind(step.now, flow, uri, source, until);
         step.net.counters.bound(bound);
     }
 
-    /// To the homes, in the configured order; first the one that a URI of one
-    /// home alone sticks to, those that failed a moment ago last (S-14, S-22, S-28).
+    /// Appends the homes as targets, in the configured order: homes that failed a moment ago come
+    /// last, and a home that `uri` is bound to comes first (S-14, S-22, S-28).
     pub(super) fn plan_homes(&mut self, step: &mut Step<'_>, uri: &[u8], plan: &mut Plan) {
         self.homes.plan(step, plan);
-        if !self.homes.are_several() || !tells_apart(uri) {
+        if !self.homes.are_several() || !may_name_one_home(uri) {
             return;
         }
         let lost = self.find_homes(step, uri);
@@ -178,9 +176,9 @@ impl Edge {
                 transport, addr, ..
             } => {
                 let mut stuck = self.stuck.iter();
-                let is_there = |at| is_one(Reopen { transport, addr }, at);
+                let is_there = |at| is_same_home(Reopen { transport, addr }, at);
                 lost.is_some_and(is_there)
-                    || stuck.any(|&flow| place_of(net, flow).is_some_and(is_there))
+                    || stuck.any(|&flow| address_of(net, flow).is_some_and(is_there))
             }
             Hop::Flow(_) | Hop::Named(_) => false,
         };
@@ -189,7 +187,8 @@ impl Edge {
             let hop = target.hop;
             (step.net.is_down(step.now, hop), !sticks(step.net, hop))
         });
-        // A home that is known by name alone, or has come to us by itself.
+        // The bound home is none of the targets: it is known by name alone, or has connected to
+        // us by itself.
         if !plan
             .targets
             .iter()
@@ -206,9 +205,9 @@ impl Edge {
         }
     }
 
-    /// Fills `self.stuck` with the flows that exactly this URI sticks to; the
-    /// others are its equals, among which the configured order decides. Where
-    /// there is none, the place of one that was lost a moment ago.
+    /// Fills `self.stuck` with the live flows that exactly this URI is bound to; a URI that is
+    /// merely equal is another home's, and among those the configured order decides. Where there
+    /// is none: the address of a bound connection that was lost a moment ago.
     fn find_homes(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Option<Reopen> {
         let chance = step.net.secrets.chance();
         self.stuck.clear();
@@ -227,9 +226,9 @@ impl Edge {
     }
 }
 
-/// Whether a URI can be one home's among several that serve its domain: the
-/// domain alone is all of theirs.
-fn tells_apart(uri: &[u8]) -> bool {
+/// Whether a URI can be that of one home among several that serve its domain: it has a user
+/// part or a parameter that the domain's own URI has not.
+fn may_name_one_home(uri: &[u8]) -> bool {
     let Ok(parsed) = Uri::of(uri) else {
         return false;
     };
@@ -240,17 +239,17 @@ fn tells_apart(uri: &[u8]) -> bool {
     parsed.user.is_some() || !params::iter(uri, parsed.params).all(|param| says_nothing(param.name))
 }
 
-/// Whether one home is in both places, which it is whatever it speaks there: what is
-/// too long for UDP has come over TCP.
-fn is_one(one: Reopen, other: Reopen) -> bool {
-    let has_usual_port = |place: Reopen| place.addr.port() == place.transport.default_port();
+/// Whether two addresses are of one home. Transports may differ: a request that is too long for
+/// UDP comes over TCP.
+fn is_same_home(one: Reopen, other: Reopen) -> bool {
+    let has_usual_port = |at: Reopen| at.addr.port() == at.transport.default_port();
     let usual = has_usual_port(one) && has_usual_port(other);
     one.addr.ip().to_canonical() == other.addr.ip().to_canonical()
         && (usual || one.addr.port() == other.addr.port())
 }
 
-/// Where a home at the end of a flow is configured to be.
-fn place_of(net: &Net, flow: Flow) -> Option<Reopen> {
+/// The address at which the home at the end of a flow listens.
+fn address_of(net: &Net, flow: Flow) -> Option<Reopen> {
     match flow {
         Flow::Udp { peer, .. } => Some(Reopen {
             transport: Transport::Udp,

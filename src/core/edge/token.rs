@@ -8,9 +8,10 @@
 //!   for a phone with a UUID at edges with names of a few letters. Clear ones, `joe+e1+e3+instance`, are for the lab:
 //!   everybody can read and make them.
 //! - reg-id is not in it: flows are found by subscriber, whatever the reg-id.
-//! - What a token says is not yet a permission: it is written before the home has
+//! - A token is no permission: it is written before the home has
 //!   answered (D-E15), and leads nowhere until a 2xx has bound its subscriber to a
-//!   flow; one without a user never does. Where a request came from decides the rest.
+//!   flow; a token without a user never does. What a sender may do follows from the flow of its
+//!   request.
 
 mod packed;
 
@@ -24,16 +25,16 @@ pub(super) const STICKY: u8 = 1;
 
 /// Writes and reads tokens.
 pub enum Codec {
-    /// For everybody to read; carries no flags, and the realm only where it is not
-    /// this one: `joe` is of the first domain served, `joe_40example.org` is not.
+    /// Clear text, without flags. This realm is left out: `joe` is of it,
+    /// `joe_40example.org` of another one.
     Clear(Box<[u8]>),
-    /// Under the keys of the cluster; this realm is not written into them.
+    /// Sealed under the keys of the cluster. This realm is left out.
     Sealed(Ring, Box<[u8]>),
 }
 
 impl Codec {
-    /// Sealed under these keys, the first one minting; clear when there are
-    /// none. In either `realm` goes without saying, so it is to be the same on all
+    /// A codec that seals under the first of these keys and opens under all; without keys it
+    /// writes clear tokens. Tokens leave out `realm`, so it must be the same on all
     /// edges, and for as long as their tokens are good.
     #[must_use]
     pub fn new(keys: &[[u8; 64]], realm: &str) -> Self {
@@ -44,7 +45,7 @@ impl Codec {
         }
     }
 
-    /// The kind of what it writes.
+    /// The kind of the tokens that it writes.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -136,7 +137,7 @@ impl Codec {
     }
 }
 
-/// What a token says.
+/// The fields of a token.
 #[derive(Debug)]
 pub struct Token {
     /// Its fields, one behind the other.
@@ -161,7 +162,7 @@ impl Default for Token {
 }
 
 impl Token {
-    /// One that says nothing yet.
+    /// An empty token.
     #[must_use]
     pub const fn new() -> Self {
         let none = Span { start: 0, end: 0 };
@@ -177,13 +178,13 @@ impl Token {
         }
     }
 
-    /// True when it says nothing.
+    /// True for an empty token.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.edge_count == 0
     }
 
-    /// Whom it speaks of.
+    /// The subscriber that it names.
     #[must_use]
     pub fn subscriber(&self) -> Subscriber<'_> {
         Subscriber {
@@ -226,19 +227,19 @@ impl Token {
         self.user.is_empty()
     }
 
-    /// What the writer put there; 0 in a clear token.
+    /// The flags that its writer gave it; 0 in a clear token.
     #[must_use]
     pub const fn flags(&self) -> u8 {
         self.flags
     }
 
-    /// Says nothing any more.
+    /// Makes it an empty token.
     pub(super) fn clear(&mut self) {
         (self.len, self.edge_count, self.flags) = (0, 0, 0);
         (self.user, self.realm, self.instance) = Default::default();
     }
 
-    /// Takes in further bytes; where they stand.
+    /// Appends bytes and returns their range.
     fn append(&mut self, part: &[u8]) -> Result<Span, BadToken> {
         let (start, end) = (self.len, self.len + part.len());
         let room = self.bytes.get_mut(start..end);
@@ -247,7 +248,7 @@ impl Token {
         Ok(Span::new(start, end))
     }
 
-    /// The same of several pieces of one field.
+    /// Appends the pieces of one field and returns their range.
     fn append_all(&mut self, parts: &[&[u8]]) -> Result<Span, BadToken> {
         let start = self.len;
         for part in parts {
@@ -269,7 +270,7 @@ impl Token {
     }
 }
 
-/// Which reader a user part belongs to, told by its first character, its length
+/// The kind of a user part, by its first character, its length
 /// and the separator alone: only clear tokens hold a `+`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -284,7 +285,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a received user part. Says nothing about its being genuine.
+    /// The kind of a received user part, which need not be genuine.
     #[must_use]
     pub fn of(user_part: &[u8]) -> Self {
         if memchr::memchr(b'+', user_part).is_some() {
@@ -320,7 +321,7 @@ pub enum BadToken {
 }
 
 impl BadToken {
-    /// What a request with it is answered (RFC 5626 §5.3.1).
+    /// Status and reason for a request with such a token (RFC 5626 §5.3.1).
     #[must_use]
     pub const fn answer(self) -> (u16, &'static str) {
         match self {
@@ -330,7 +331,7 @@ impl BadToken {
     }
 }
 
-/// No token says this: a field is longer than `limits::TOKEN_FIELD_MAX`, there
+/// There is no token of these fields: one is longer than `limits::TOKEN_FIELD_MAX`, there
 /// is no edge or a nameless one or more than `limits::EDGE_SET_MAX`, or the text
 /// would be longer than `limits::TOKEN_MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -65,7 +65,7 @@ impl Edge {
         if !edges.contains(own) {
             facts.say("edge", format!("{own} is not in the set of this token"));
         }
-        for held in self.registrations.of(step.now, &subscriber) {
+        for held in self.flow_bindings.of(step.now, &subscriber) {
             let says = format!(
                 "{}, reg-id {}, {}",
                 fact::flow(step.net, held.flow),
@@ -74,7 +74,7 @@ impl Edge {
             );
             facts.say("flow", says);
         }
-        let found = self.registrations.flow_of(step.now, &subscriber, None);
+        let found = self.flow_bindings.flow_of(step.now, &subscriber, None);
         let found = found.filter(|flow| step.net.flows.lives(*flow));
         if !step.net.shard_set.is_alone() {
             let held = found.is_some();
@@ -103,7 +103,7 @@ impl Edge {
             name: parsed.user.map(|user| user.of(uri)).unwrap_or_default(),
             realm: flow_bindings::lowered(parsed.host.of(uri), &mut room),
         };
-        for held in self.registrations.of_user(step.now, user) {
+        for held in self.flow_bindings.of_user(step.now, user) {
             let says = format!(
                 "{}, instance {}, reg-id {}, {}",
                 fact::flow(step.net, held.flow),

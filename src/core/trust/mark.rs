@@ -11,13 +11,13 @@
 //! - In the answers we put another mark in its place, as RFC 3261 §16.7-8
 //!   allows, so that the calling side gets the one that is good for it.
 //!
-//! So neither side can go the other one's way, and neither of them elsewhere;
-//! and since it is over the phone that its own value names, nobody gets to
-//! another phone with it, whose token every call of that one has shown him.
-//! Nothing is remembered for it, and every node with the key judges alike.
+//! So neither side can use the mark of the other one, nor have a request go elsewhere than
+//! the dialog leads. The MAC is also over the user part of our own value, which names a phone:
+//! whoever has learned the token of another phone in a call cannot reach that phone with a
+//! mark of his own. No state is kept for marks, and every node with the key verifies them.
 //!
-//! What follows behind us is covered as far as it decides on the way (scheme, host
-//! and port, `maddr`, `transport`), and with its user part where it is a Route
+//! Of the URI that follows behind us, the MAC covers what decides where a request goes (scheme,
+//! host and port, `maddr`, `transport`), and the user part where it is a Route
 //! value, which is then a token. The far
 //! side's Contact may take another user part within a dialog (target refresh,
 //! RFC 3261 §12.2), but no other address without a new proof of who sends there.
@@ -46,8 +46,8 @@ use crate::uri::{Uri, Way};
 /// nowhere else, since nothing is encrypted under the key. A million guesses a second
 /// find one in a thousand years.
 const MAC_LEN: usize = 7;
-/// What it was, in a mark of 17 characters: the dialogs of the nodes before an upgrade
-/// have such marks.
+/// Octets of the MAC in earlier versions, whose marks have 17 characters: dialogs that began
+/// before an upgrade have such marks.
 const MAC_LEN_BEFORE: usize = 10;
 /// Keeps this use of the key apart from any other.
 const CONTEXT: &[u8; 16] = b"steadfast dlg 01";
@@ -56,7 +56,7 @@ const CONTEXT: &[u8; 16] = b"steadfast dlg 01";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark([u8; TEXT_LEN]);
 
-/// For which side it was made.
+/// The side of the dialog that a mark is for, and the message it was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     /// Made of a request, for the called side.
@@ -80,8 +80,8 @@ impl Side {
     }
 }
 
-/// Who follows behind us in the route set of the side that a mark is for: the
-/// text of a URI.
+/// The next hop behind us in the route set of the side that a mark is for: the text of its
+/// URI.
 #[derive(Clone, Copy, Debug)]
 pub enum Next<'a> {
     /// The URI of a Route value.
@@ -90,7 +90,7 @@ pub enum Next<'a> {
     Target(&'a [u8]),
 }
 
-/// What our Record-Route value that bears a mark says of the phone it is for.
+/// The parts of our own Record-Route value that its mark is over: they name a phone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarkedValue<'a> {
     /// The user part of the value: a token, or a flow token.
@@ -107,7 +107,8 @@ impl<'a> MarkedValue<'a> {
 }
 
 impl<'a> Next<'a> {
-    /// Who is behind us for the side that a request goes to.
+    /// The next hop behind us for the side that a request goes to: the topmost Record-Route of the
+    /// request, else its Contact.
     #[must_use]
     pub fn behind(bytes: &'a [u8], message: &Message) -> Option<Self> {
         match message.values(bytes, Name::RecordRoute).next() {
@@ -125,13 +126,13 @@ impl<'a> Next<'a> {
     }
 }
 
-/// Which marks of its dialog a request shows.
+/// Which marks of its dialog a request has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// One at least.
+    /// It has a good mark.
     pub any: bool,
-    /// One of the side of the phone that the edge serves (`CalledOut`, `CallingOut`): the
-    /// request is from that phone and goes on by its Route, not to the phone.
+    /// It has a good mark that was made for the side of the phone which the edge serves (`Called`,
+    /// `CallingOut`): the request is from that phone and goes on by its Route, not to the phone.
     pub leads_on: bool,
 }
 
@@ -145,10 +146,11 @@ impl std::fmt::Debug for MarkKey {
     }
 }
 
-/// What a mark is over: the dialog as one side names it, and the way.
+/// What the MAC of a mark is over: the dialog as one side names it, our own value, and the next
+/// hop.
 struct MarkInput<'a> {
     call_id: &'a [u8],
-    /// The tag of the side that the mark is for; none where it is not known.
+    /// The tag of the side that the mark is for; `None` where it is not known.
     own_tag: Option<&'a [u8]>,
     peer_tag: &'a [u8],
     own: MarkedValue<'a>,
@@ -159,7 +161,7 @@ impl MarkKey {
     /// The key that follows from the secret of the cluster or of the homes.
     #[must_use]
     pub fn new(secret: &[u8; 32]) -> Self {
-        // One block of the secret keys the MAC that makes the key of the other.
+        // The first half of the secret is the key of a MAC over the second half: the key of marks.
         let (first, second) = secret.split_at(16);
         let fixed = |half: &[u8]| {
             let mut key = [0; 16];
@@ -208,9 +210,8 @@ impl MarkKey {
         Mark(text)
     }
 
-    /// The mark for the side that a request goes to, to stand in a value that
-    /// says this. `None` where the request names no dialog, or nobody who could
-    /// be answered.
+    /// The mark for the called side of a request, for our Record-Route value `own`. `None` where
+    /// the request has no Call-ID, no From tag, or no Contact to answer to.
     #[must_use]
     pub(crate) fn of_request(
         &self,
@@ -221,7 +222,8 @@ impl MarkKey {
         self.of(Side::Called, bytes, message, own)
     }
 
-    /// The mark for the side that a request goes to which a phone has sent.
+    /// The mark for the called side of a request that a phone has sent, for our Record-Route value
+    /// `own`; `None` as for `of_request`.
     #[must_use]
     pub(crate) fn of_phone(
         &self,
@@ -242,7 +244,7 @@ impl MarkKey {
         let input = MarkInput {
             own,
             call_id: call_id(bytes, message)?,
-            // In a dialog that there is already the tag of the called side is known.
+            // Within a dialog the tag of the called side is known.
             own_tag: to_tag(bytes, message),
             peer_tag: from_tag(bytes, message)?,
             next: Next::behind(bytes, message)?,
@@ -252,10 +254,10 @@ impl MarkKey {
 
     /// Replaces the mark of the called side in an answer by that of the calling side, and
     /// with it our whole value where the calling side needs another one (`turned.there`).
-    /// `is_own` knows our value from others.
+    /// `is_own` is true for our value.
     ///
-    /// Returns false and changes nothing where the answer names a next hop that its sender
-    /// cannot vouch for, of which `is_claim` knows.
+    /// Returns false and changes nothing where `is_claim` is true for the next hop in the answer:
+    /// the sender of the answer cannot vouch for it.
     pub fn turn(
         &self,
         turned: &Turned<'_>,
@@ -265,12 +267,12 @@ impl MarkKey {
         is_own: impl Fn(&[u8]) -> bool,
         is_claim: impl Fn(Next<'_>) -> bool,
     ) -> bool {
-        let Some((place, input)) = turned.find(bytes, message, is_own) else {
+        let Some((range, input)) = turned.find(bytes, message, is_own) else {
             return true;
         };
         let Some(input) = input else {
             if let Some(there) = turned.unmarked() {
-                edits.replace(place, |out| out.extend_from_slice(there));
+                edits.replace(range, |out| out.extend_from_slice(there));
             }
             return true;
         };
@@ -282,23 +284,23 @@ impl MarkKey {
             Some(_) | None => Side::Calling,
         };
         let mark = self.mark(side, &input);
-        edits.replace(place, |out| {
+        edits.replace(range, |out| {
             out.extend_from_slice(turned.there.unwrap_or_default());
             out.extend_from_slice(&mark.0);
         });
         true
     }
 
-    /// Which marks of its dialog a request shows in the values that are ours, the
-    /// first `own` Route values or with `strict` the Request-URI, and goes on as
-    /// they say.
+    /// Which good marks a request has in our own values: the first `own` Route values, and with
+    /// `strict` the Request-URI. A mark is good if it is of the request's dialog, and of the next
+    /// hop behind these values.
     #[must_use]
     pub fn shown(&self, bytes: &[u8], message: &Message, own: usize, strict: bool) -> Shown {
         let routes = message.routes();
         let rest = routes.len().saturating_sub(own + usize::from(strict));
         let next = match routes.get(own).filter(|_| rest > 0) {
             Some(route) => route.uri.map(|uri| Next::Route(uri.whole.of(bytes))),
-            // Where the last Route value stood in for the Request-URI.
+            // A strict router has put the Request-URI into the last Route value.
             None if strict => routes
                 .last()
                 .and_then(|last| last.uri)
@@ -313,8 +315,8 @@ impl MarkKey {
         let ours = routes.iter().take(own);
         let ours = ours.filter_map(|route| route.uri.as_ref());
         let ours = ours.chain(message.target().filter(|_| strict));
-        // The last one that names anybody says whose request it is: the mark of another
-        // value is another phone's.
+        // The last value with a user part names the phone: a mark in another value is another
+        // phone's.
         let user = |uri: &Uri| uri.user.map(|user| user.of(bytes));
         let named = ours.clone().filter_map(user).next_back();
         let ours = ours.filter(|uri| user(uri) == named);
@@ -327,8 +329,8 @@ impl MarkKey {
         })
     }
 
-    /// Whether `text` is the mark of the dialog of a request that goes on to
-    /// `next`, in a value that says `own`.
+    /// Whether `text`, in our value `own`, is a mark of the dialog of a request whose next hop is
+    /// `next`.
     #[must_use]
     pub fn verify(
         &self,
@@ -364,7 +366,8 @@ impl MarkKey {
             };
             shown.begins(&self.mac(side, &input))
         };
-        // The called side's was made before it had a tag, or when it had one.
+        // The mark for the called side was made of the first request, without that side's tag, or
+        // of a later one, with it.
         let is_called = matches!(side, Side::Called | Side::CalledOut);
         is_called && matches(None) || matches(own_tag)
     }
@@ -395,14 +398,15 @@ impl Shortened {
     }
 }
 
-/// The mark in a URI: behind the name of who handles the dialog, or alone.
+/// The mark in a URI: behind the name of the edge in the dialog parameter, or in a parameter of
+/// its own.
 fn mark_of<'a>(bytes: &'a [u8], uri: &Uri) -> Option<&'a [u8]> {
     let param = |name| Some(uri.param(bytes, name)??.of(bytes));
     let named = param(DIALOG_PARAM).and_then(|value| value.get(mark_in(value)?..));
     named.or_else(|| param(MARK_PARAM))
 }
 
-/// Writes the parameter of a value of ours: who handles the dialog, and its mark; nothing
+/// Writes the parameter of a value of ours with the name of the edge and the mark; nothing
 /// where there is neither.
 pub(crate) fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
     match mark {
@@ -419,7 +423,7 @@ pub(crate) fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes the parameter of a value of ours up to the mark.
+/// Writes the parameter of a value of ours up to the mark; `name` is that of the edge.
 pub(crate) fn begin_param(name: &[u8], out: &mut Vec<u8>) {
     let parts: [&[u8]; 5] = match name {
         [] => [b";", MARK_PARAM.as_bytes(), b"=", b"", b""],
@@ -454,12 +458,12 @@ pub(crate) fn uri_in(value: &[u8]) -> Option<&[u8]> {
 
 fn contact<'a>(bytes: &'a [u8], message: &Message) -> Option<Next<'a>> {
     let line = message.first(Name::Contact)?;
-    // Nearly everybody has one, and then it is the line.
+    // Nearly every message has one Contact, which is then the whole line.
     let value = match memchr::memchr(b',', line.value.of(bytes)) {
         None => line.value,
         Some(_) => message.values(bytes, Name::Contact).next()?,
     };
-    // `*` is nobody.
+    // `*` is no URI.
     let uri = uri_in(value.of(bytes)).filter(|uri| uri.len() > 1)?;
     Some(Next::Target(uri))
 }

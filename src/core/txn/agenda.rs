@@ -1,5 +1,5 @@
-//! What is to be looked at, and when: the wheel, and before it the queue of
-//! what cannot wait.
+//! When which transaction is to be woken: the timing wheel, and before it a queue of those
+//! that are due at once.
 //!
 //! A transaction has at most one entry on the wheel, and says itself whether
 //! it has one. The entry may stand too early, never too late, and it may outlive

@@ -23,7 +23,7 @@ pub(super) struct Client<O> {
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
-    /// Nothing is sent twice there.
+    /// The flow is a stream: nothing is sent twice on it.
     is_reliable: bool,
     pub(super) name: Name,
     state: State,
@@ -34,7 +34,7 @@ pub(super) struct Client<O> {
 pub(super) enum Name {
     /// By its own branch, and this fingerprint of its method.
     Own { method: u32 },
-    /// By the branch of what it cancels (§9.1).
+    /// By the branch of the INVITE that it cancels (§9.1).
     Cancel { invite: Slot },
 }
 
@@ -58,7 +58,7 @@ enum State {
         request: Buf,
         end: Instant,
     },
-    /// Completed; without an ACK where nothing is sent twice.
+    /// Completed; without an ACK on a stream, where no refusal comes twice.
     InviteCompleted {
         ack: Option<Buf>,
         end: Instant,
@@ -148,7 +148,7 @@ impl<O: Copy> Client<O> {
         };
     }
 
-    /// An INVITE leaves no more.
+    /// Ends the retransmissions of an INVITE.
     pub(super) fn stop_retransmitting(&mut self) {
         if let State::InviteCalling { request, .. } = &self.state {
             let request = request.clone();
@@ -181,7 +181,7 @@ impl<O: Copy> Client<O> {
         self.ring.entry != NONE
     }
 
-    /// What it waits for.
+    /// Which response the transaction waits for.
     pub(super) const fn standing(&self) -> Standing {
         match &self.state {
             State::InviteCalling { .. } | State::OtherTrying { .. } => Standing::Unheard,
@@ -194,7 +194,7 @@ impl<O: Copy> Client<O> {
         }
     }
 
-    /// A response came; its flow is one of these.
+    /// Takes in a response; `waiters` knows the flow of the request.
     pub(super) fn response(
         &mut self,
         now: Instant,
@@ -206,6 +206,8 @@ impl<O: Copy> Client<O> {
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, ..200) => {
                 (State::InviteProceeding { request }, ResponseAction::Pass)
             }
+            // RFC 6026 §7.2: the transaction stays for Timer M, since further 2xx of other forks are
+            // for the same user; before RFC 6026 each would have been a stray.
             (State::InviteCalling { .. } | State::InviteProceeding { .. }, 200..300) => (
                 State::InviteAccepted {
                     end: now + limits::T1_64,
@@ -213,14 +215,15 @@ impl<O: Copy> Client<O> {
                 ResponseAction::Pass,
             ),
             (State::InviteCalling { request, .. } | State::InviteProceeding { request }, 300..) => {
-                // Timer D; over a stream no refusal comes again, but a 2xx may.
+                // Timer D, over a stream too, where §17.1.1.2 has zero: the refusal does not come
+                // again there, but the 2xx of another fork may.
                 let end = now + limits::T1_64;
                 (
                     State::InviteRefused { request, end },
                     ResponseAction::PassAndAck,
                 )
             }
-            // After a refusal it is another fork's (RFC 3261 §16.7-5).
+            // A 2xx after a final response is another fork's (RFC 3261 §16.7-5).
             (
                 state @ (State::InviteAccepted { .. }
                 | State::InviteRefused { .. }
@@ -252,6 +255,8 @@ impl<O: Copy> Client<O> {
                 | State::OtherProceeding { request, mut pace },
                 ..200,
             ) => {
+                // §17.1.2.2: Timer E goes on at T2, where Timer A stops: a final response to a
+                // non-INVITE is only sent again when the request comes again.
                 pace.slow_down();
                 (
                     State::OtherProceeding { request, pace },

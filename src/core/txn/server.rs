@@ -23,7 +23,7 @@ pub(super) struct Server<O> {
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
-    /// What its source is charged with.
+    /// The bytes that its source is charged with.
     pub(super) charge: Charge,
     state: State,
 }
@@ -107,7 +107,7 @@ impl<O: Copy> Server<O> {
         }
     }
 
-    /// The request came again: what is to be said to it.
+    /// The request came again: the response to send again, if any.
     pub(super) fn request_again(&self) -> Option<Buf> {
         match &self.state {
             State::InviteProceeding { last: response }
@@ -126,18 +126,20 @@ impl<O: Copy> Server<O> {
             State::InviteProceeding { last } => {
                 match status {
                     ..200 => *last = Some(response.clone()),
+                    // Timer L (RFC 6026 §7.1): nothing is retransmitted, as the UAS repeats its 2xx end
+                    // to end, but a repeated INVITE must not become a new request.
                     200..300 => {
                         self.state = State::InviteAccepted {
                             end: now + limits::T1_64,
                         }
                     }
                     300.. => {
-                        let growth = if self.flow.is_reliable() {
+                        let backoff = if self.flow.is_reliable() {
                             Backoff::Never
                         } else {
                             Backoff::DoublingToT2
                         };
-                        let pace = Pace::new(now, growth);
+                        let pace = Pace::new(now, backoff);
                         self.state = State::InviteCompleted {
                             response: response.clone(),
                             pace,
@@ -168,6 +170,7 @@ impl<O: Copy> Server<O> {
                 return Some(response);
             }
             ..200 => return None,
+            // RFC 4320 §4.2: its client has timed out by then, and the 408 would be a stray.
             408 => None,
             200.. => Some(response),
         };
@@ -189,12 +192,13 @@ impl<O: Copy> Server<O> {
         matches!(self.state, State::InviteProceeding { .. })
     }
 
-    /// An ACK came. False: it is none of this transaction's business, because
-    /// it acknowledges a 2xx (RFC 6026 §7.1) or nothing at all.
+    /// Takes in an ACK. False where it does not end here, because it acknowledges a 2xx
+    /// (RFC 6026 §7.1) or nothing at all.
     pub(super) fn acked(&mut self, now: Instant, forks: bool) -> bool {
         match self.state {
             State::InviteCompleted { .. } => {
-                // Timer I, or for as long as Timer D on our other side.
+                // Timer I; with branches that may still give a 2xx as long as Timer D of theirs, so
+                // that the 2xx finds the transaction (RFC 3261 §16.7-5).
                 let end = match (forks, self.flow.is_reliable()) {
                     (true, _) => now + limits::T1_64,
                     (false, true) => now,

@@ -1,5 +1,5 @@
-//! What changed of the registrations that lead over UDP, for the table that
-//! outlives the process. Nothing is noted until somebody asks for it.
+//! The changes to flow bindings over UDP, for the table on disk that outlives the process.
+//! Nothing is noted before `begin`.
 
 use std::collections::VecDeque;
 
@@ -10,13 +10,13 @@ use crate::id::Flow;
 /// One change.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::edge) enum Note {
-    /// What is at this place is new, or newer.
+    /// The binding at this index is new, or was renewed.
     Bound(u32),
-    /// This one leads nowhere over UDP any more.
+    /// This binding has ended, or leads over a connection now.
     Gone(Gone),
 }
 
-/// Which registration it was.
+/// The subscriber and reg-id of a binding that has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::edge) struct Gone {
     /// The address of record and the instance behind it.
@@ -49,20 +49,21 @@ impl Notes {
         self.waiting.pop_front()
     }
 
-    /// One takes the place of another with its subscriber and reg-id.
+    /// A binding replaces another with the same subscriber and reg-id.
     pub(super) fn renewed(&mut self, was: &FlowBinding<'_>, is: &FlowBinding<'_>) {
         if is.flow.is_reliable() {
             self.gone(was);
         }
     }
 
-    /// One is at this place now.
-    pub(super) fn bound(&mut self, at: u32, is: &FlowBinding<'_>) {
+    /// A binding was added at an index.
+    pub(super) fn bound(&mut self, index: u32, is: &FlowBinding<'_>) {
         if self.is_on && matches!(is.flow, Flow::Udp { .. }) {
-            self.waiting.push_back(Note::Bound(at));
+            self.waiting.push_back(Note::Bound(index));
         }
     }
 
+    /// A binding was removed.
     pub(super) fn gone(&mut self, was: &FlowBinding<'_>) {
         if self.is_on && matches!(was.flow, Flow::Udp { .. }) {
             self.waiting.push_back(Note::Gone(Gone {
@@ -76,7 +77,7 @@ impl Notes {
 }
 
 impl Gone {
-    /// Whose it was.
+    /// The subscriber that was bound.
     pub(in crate::edge) fn subscriber(&self) -> Subscriber<'_> {
         let (user, rest) = self.text.split_at(self.user_len);
         let (realm, instance) = rest.split_at(self.realm_len + 1);

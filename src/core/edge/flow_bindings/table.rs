@@ -1,7 +1,7 @@
-//! The memory behind `FlowBindings`: records in reused places, each on two
+//! The memory behind `FlowBindings`: records in reused slots, each on two
 //! chains, that of its user and that of its flow, the newest record first.
 //!
-//! The hash tables hold the heads of the chains as 32-bit places; keys are
+//! The hash tables hold the heads of the chains as 32-bit indices; keys are
 //! read from the records themselves. Chains of users are kept short by
 //! `limits::USER_REGISTRATIONS_MAX`; those of flows are as long as a flow has
 //! subscribers and are linked both ways, so that leaving one is one step.
@@ -15,7 +15,7 @@ use crate::id::Flow;
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::time::Instant;
 
-/// Records by place, by user and by flow.
+/// Records by index, by user and by flow.
 #[derive(Debug)]
 pub(super) struct Table {
     records: Vec<Option<Record>>,
@@ -27,7 +27,7 @@ pub(super) struct Table {
     kept_open: u32,
 }
 
-/// A registration at rest.
+/// A flow binding as it is kept.
 #[derive(Debug)]
 pub(super) struct Record {
     /// The address of record, `user@realm`, and the instance behind it.
@@ -41,11 +41,11 @@ pub(super) struct Record {
     user_len: u8,
     realm_len: u8,
     flags: u8,
-    marks: u8,
+    bits: u8,
 }
 
-/// Bits of `marks` beside those of `Follows`: the edge keeps the flow open; the
-/// registration is of an earlier run.
+/// Bits of `Record::bits` beside those of `Follows`: the edge keeps the flow open; the
+/// binding is of an earlier run.
 const KEPT_OPEN: u8 = 2;
 const RESTORED: u8 = 8;
 
@@ -62,7 +62,7 @@ enum Axis {
     Flow,
 }
 
-/// No place.
+/// No index.
 const NONE: u32 = u32::MAX;
 const UNLINKED: Links = Links {
     newer: NONE,
@@ -90,8 +90,8 @@ impl Table {
         self.kept_open
     }
 
-    /// One past the highest place in use.
-    pub(super) fn places(&self) -> u32 {
+    /// Number of slots, free ones included.
+    pub(super) fn slots(&self) -> u32 {
         u32::try_from(self.records.len()).unwrap_or(NONE)
     }
 
@@ -122,9 +122,9 @@ impl Table {
             .copied()
     }
 
-    /// Puts the record at the head of its chains; says where it is.
+    /// Puts the record at the head of its chains and returns its index.
     pub(super) fn insert(&mut self, record: Record) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| self.places());
+        let index = self.free.pop().unwrap_or_else(|| self.slots());
         if index as usize == self.records.len() {
             self.records.push(None);
         }
@@ -150,9 +150,9 @@ impl Table {
         axis: Axis,
         head: Option<u32>,
     ) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
-        let place = |index: u32| self.get(index).map(|record| (index, record));
-        std::iter::successors(head.and_then(place), move |(_, record)| {
-            place(record.links(axis).older)
+        let entry = |index: u32| self.get(index).map(|record| (index, record));
+        std::iter::successors(head.and_then(entry), move |(_, record)| {
+            entry(record.links(axis).older)
         })
     }
 
@@ -164,7 +164,7 @@ impl Table {
             hasher,
             ..
         } = self;
-        let record_at = |place: u32| records.get(place as usize).and_then(Option::as_ref);
+        let record_at = |index: u32| records.get(index as usize).and_then(Option::as_ref);
         let Some(new) = record_at(index) else { return };
         let heads = match axis {
             Axis::User => users,
@@ -208,7 +208,7 @@ impl Table {
         self.set_links(axis, older, |links| links.newer = newer);
     }
 
-    /// Changes the links of a place, if it is one.
+    /// Changes the links of the record at an index, if there is one.
     fn set_links(&mut self, axis: Axis, index: u32, change: impl FnOnce(&mut Links)) {
         if let Some(Some(record)) = self.records.get_mut(index as usize) {
             change(match axis {
@@ -221,13 +221,13 @@ impl Table {
 
 impl Record {
     /// `None` when a field is longer than a token can name.
-    pub(super) fn new(registration: &FlowBinding<'_>) -> Option<Self> {
+    pub(super) fn new(binding: &FlowBinding<'_>) -> Option<Self> {
         let Subscriber {
             user,
             realm,
             instance,
-        } = registration.subscriber;
-        let aor = registration.aor;
+        } = binding.subscriber;
+        let aor = binding.aor;
         let is_whole = aor.len() == user.len() + 1 + realm.len();
         if !is_whole
             || [user, realm, instance]
@@ -238,31 +238,30 @@ impl Record {
         }
         Some(Self {
             text: [aor, instance].concat().into_boxed_slice(),
-            flow: registration.flow,
-            expires: registration.expires,
-            reg_id: registration.reg_id,
+            flow: binding.flow,
+            expires: binding.expires,
+            reg_id: binding.reg_id,
             user_links: UNLINKED,
             flow_links: UNLINKED,
-            edges: registration.edges,
+            edges: binding.edges,
             user_len: u8::try_from(user.len()).ok()?,
             realm_len: u8::try_from(realm.len()).ok()?,
-            flags: registration.flags,
-            marks: marks(registration),
+            flags: binding.flags,
+            bits: bits_of(binding),
         })
     }
 
-    /// Takes over everything but the subscriber and the reg-id, which are the
-    /// same.
-    pub(super) fn renew(&mut self, registration: &FlowBinding<'_>) {
-        self.flow = registration.flow;
-        self.expires = registration.expires;
-        self.edges = registration.edges;
-        self.flags = registration.flags;
-        self.marks = marks(registration);
+    /// Takes over everything of a binding but subscriber and reg-id, in which the two agree.
+    pub(super) fn renew(&mut self, binding: &FlowBinding<'_>) {
+        self.flow = binding.flow;
+        self.expires = binding.expires;
+        self.edges = binding.edges;
+        self.flags = binding.flags;
+        self.bits = bits_of(binding);
     }
 
     pub(super) const fn is_kept_open(&self) -> bool {
-        self.marks & KEPT_OPEN != 0
+        self.bits & KEPT_OPEN != 0
     }
 
     pub(super) fn view(&self) -> FlowBinding<'_> {
@@ -273,9 +272,9 @@ impl Record {
             flow: self.flow,
             edges: self.edges,
             flags: self.flags,
-            follows: Follows::of_bits(self.marks),
+            follows: Follows::of_bits(self.bits),
             is_kept_open: self.is_kept_open(),
-            is_restored: self.marks & RESTORED != 0,
+            is_restored: self.bits & RESTORED != 0,
             expires: self.expires,
         }
     }
@@ -324,15 +323,15 @@ impl Record {
     }
 }
 
-fn marks(registration: &FlowBinding<'_>) -> u8 {
-    let restored = u8::from(registration.is_restored) * RESTORED;
-    let kept_open = u8::from(registration.is_kept_open) * KEPT_OPEN;
-    registration.follows.bits() | restored | kept_open
+fn bits_of(binding: &FlowBinding<'_>) -> u8 {
+    let restored = u8::from(binding.is_restored) * RESTORED;
+    let kept_open = u8::from(binding.is_kept_open) * KEPT_OPEN;
+    binding.follows.bits() | restored | kept_open
 }
 
 const _: () = assert!(
     (KEPT_OPEN | RESTORED) & Follows::BITS == 0,
-    "two marks are one bit"
+    "the flags are apart"
 );
 const _: () = assert!(
     size_of::<Option<Record>>() <= 88,

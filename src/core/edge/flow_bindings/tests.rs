@@ -287,7 +287,10 @@ fn at_the_bound_new_ones_are_refused_and_old_ones_refreshed() {
     let mut table = table(&[registration(JOE, 1, 10)]);
     table.max = 1;
     assert_eq!(table.bind(&registration(JOE, 2, 20)), Err(Full));
-    assert_eq!(table.bind(&registration(JOE, 1, 11)), Ok(Known::Before));
+    assert_eq!(
+        table.bind(&registration(JOE, 1, 11)),
+        Ok(BindResult::Renewed)
+    );
     assert_eq!(
         (table.len(), table.flow_of(NOW, &JOE, None)),
         (1, Some(flow(11)))

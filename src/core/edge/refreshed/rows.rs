@@ -1,5 +1,6 @@
-//! The table of dialogs that their phones have gone on with: one row for each, counted
-//! by its phone, so that a registration ends all of a phone at once.
+//! The table of dialogs whose phone sends over another flow than their Route leads to: one
+//! row for each dialog. Rows are counted by phone, so that a registration ends all rows of its
+//! phone at once.
 
 use crate::edge::Subscriber;
 use crate::id::{Flow, Keyed};
@@ -23,12 +24,12 @@ pub(in crate::edge) struct Refreshed {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     phone: u64,
-    /// The serial number of its phone when the row was made; where the phone has another
-    /// one by now, the row is void.
+    /// The serial number that the phone had when the row was made. A row whose phone has
+    /// another number, or is not in the table, is void.
     serial: u32,
     /// The flow that requests of the dialog to the phone take.
     pub(super) flow: Option<Flow>,
-    /// The flow that they take as soon as the ACK has come by it.
+    /// The flow of an accepted re-INVITE, which becomes `flow` once its ACK comes over it.
     pub(super) awaited: Option<Flow>,
     until: Instant,
 }
@@ -51,21 +52,22 @@ impl Refreshed {
     /// The row of a dialog.
     pub(super) fn row(&self, now: Instant, dialog: u64) -> Option<&Row> {
         let row = self.rows.get(dialog)?;
-        (row.until > now && holds(&self.phones, row)).then_some(row)
+        (row.until > now && is_current(&self.phones, row)).then_some(row)
     }
 
-    /// An INVITE was accepted that came over this flow.
-    pub(super) fn expect(&mut self, now: Instant, refresh: Refresh, flow: Flow) {
+    /// A re-INVITE that came over `flow` got its 2xx: its ACK is awaited for 64 T1.
+    pub(super) fn await_ack(&mut self, now: Instant, refresh: Refresh, flow: Flow) {
         let until = now + limits::T1_64;
-        if let Some(row) = self.take(now, refresh) {
+        if let Some(row) = self.entry(now, refresh) {
             row.awaited = Some(flow);
             row.until = row.until.max(until);
         }
     }
 
-    /// The dialog is at this flow; false where its phone has too many.
+    /// Makes `flow` that of the dialog; false where the phone has
+    /// `limits::REFRESHED_OF_PHONE_MAX` rows.
     pub(super) fn set(&mut self, now: Instant, refresh: Refresh, flow: Flow) -> bool {
-        let row = self.take(now, refresh);
+        let row = self.entry(now, refresh);
         let is_set = row.is_some();
         if let Some(row) = row {
             (row.flow, row.awaited) = (Some(flow), None);
@@ -74,8 +76,9 @@ impl Refreshed {
         is_set
     }
 
-    /// The row of a dialog, made where there is none.
-    fn take(&mut self, now: Instant, refresh: Refresh) -> Option<&mut Row> {
+    /// The row of a dialog, made where there is none; `None` at the bound of its phone. A full
+    /// table gives up any other row for it, which the next registration of its phone mends.
+    fn entry(&mut self, now: Instant, refresh: Refresh) -> Option<&mut Row> {
         let Refresh { dialog, phone } = refresh;
         if self.row(now, dialog).is_none() {
             self.end(dialog);
@@ -97,7 +100,7 @@ impl Refreshed {
         self.rows.get_mut(dialog)
     }
 
-    /// One row more of a phone; the serial number that it gets.
+    /// Counts one more row of a phone and returns the phone's serial number; `None` at its bound.
     fn count_in(&mut self, phone: u64) -> Option<u32> {
         if let Some(known) = self.phones.get_mut(phone) {
             if known.rows >= limits::REFRESHED_OF_PHONE_MAX {
@@ -119,9 +122,9 @@ impl Refreshed {
         }
     }
 
-    /// The registration of a phone is made or renewed, or somebody has revoked it:
-    /// its rows are over on all shards.
-    pub(in crate::edge) fn outdate(
+    /// Ends the rows of a subscriber's phone on all shards, since its registration was made,
+    /// renewed or revoked.
+    pub(in crate::edge) fn end_all_of_subscriber(
         &mut self,
         net: &mut Net,
         marks: &MarkKey,
@@ -145,7 +148,7 @@ impl Refreshed {
     pub(in crate::edge) fn expire(&mut self, now: Instant, budget: usize) {
         let phones = &mut self.phones;
         self.rows.sweep(budget, |_, row| {
-            let is_over = row.until <= now || !holds(phones, row);
+            let is_over = row.until <= now || !is_current(phones, row);
             if is_over {
                 count_out(phones, row);
             }
@@ -154,7 +157,8 @@ impl Refreshed {
     }
 }
 
-fn holds(phones: &Keyed<Phone>, row: &Row) -> bool {
+/// Whether the phone of a row has the serial number that it had when the row was made.
+fn is_current(phones: &Keyed<Phone>, row: &Row) -> bool {
     let known = phones.get(row.phone);
     known.is_some_and(|known| known.serial == row.serial)
 }
@@ -211,13 +215,13 @@ mod tests {
     #[test]
     fn an_invite_counts_when_it_is_acknowledged() {
         let mut table = Refreshed::default();
-        table.expect(at(0), of(1, 7), flow(3));
+        table.await_ack(at(0), of(1, 7), flow(3));
         assert_eq!(at_flow(&table, at(1), 1), None);
         assert_eq!(awaited(&table, at(1), 1), Some(flow(3)));
         assert_eq!(awaited(&table, at(32), 1), None, "nobody acknowledges it");
-        table.expect(at(40), of(1, 7), flow(3));
+        table.await_ack(at(40), of(1, 7), flow(3));
         assert!(table.set(at(41), of(1, 7), flow(3)));
-        table.expect(at(50), of(1, 7), flow(4));
+        table.await_ack(at(50), of(1, 7), flow(4));
         // Until then the last flow has it.
         assert_eq!(at_flow(&table, at(51), 1), Some(flow(3)));
         let end = at(41) + limits::REFRESHED_FOR;

@@ -1,14 +1,14 @@
-//! What a sealed token says, in few octets: it stands in every message to and from
+//! The fields of a sealed token in few octets: a token stands in every message to and from
 //! its phone, twice where one calls another, and over UDP every octet of a call
 //! counts (a datagram that does not fit into one packet is lost behind many address
 //! translations).
 //!
-//! One octet says how the rest is spelled, how many edges there are, and the flags. Then follow the user, the
-//! realm unless it goes without saying, the instance, and the edges to the end. What
-//! phones and numbers have in common is not written out: a UUID (RFC 5626 §4.1) is
-//! sixteen octets, a name that an edge made for an instance eight, a number half an
-//! octet a digit. Whatever else stands as it is behind one octet of length, but the last
-//! edge, which ends with the whole. Equal fields are equal octets on every edge (H-3).
+//! The first octet has the forms of the other fields, the number of edges, and the flags. Then
+//! follow the user, the realm unless it is the common one, the instance, and the edges. What
+//! phones and numbers have in common is left out: a UUID (RFC 5626 §4.1) takes
+//! sixteen octets, a `pseudo_instance` eight, a number half an octet a digit. Other fields
+//! stand as they are behind one octet of length; the last edge has no length, since it ends with
+//! the token. Equal fields are equal octets on every edge (H-3).
 
 use data_encoding::{Encoding, HEXLOWER, HEXUPPER};
 
@@ -23,7 +23,7 @@ const UUID: u8 = 1;
 const UUID_UPPER: u8 = 2;
 const PSEUDO: u8 = 3;
 const INSTANCE: u8 = 3;
-/// The realm is the one that goes without saying.
+/// The realm is the common one, and left out.
 const COMMON: u8 = 4;
 /// The user is a number.
 const NUMBER: u8 = 8;
@@ -32,7 +32,7 @@ const MORE: u8 = 4;
 const MORE_MAX: u8 = 3;
 /// Where the flags begin.
 const FLAGS: u8 = 6;
-/// Most that they say.
+/// The largest value of the flags.
 pub(super) const FLAGS_MAX: u8 = u8::MAX >> FLAGS;
 
 const _: () = assert!(
@@ -40,8 +40,8 @@ const _: () = assert!(
     "the number of edges is two bits"
 );
 
-/// Writes the plain octets of a token; `common` is the realm that goes without
-/// saying. Fields are no longer than `TOKEN_FIELD_MAX`, flags no more than `FLAGS_MAX`.
+/// Writes the plain octets of a token; `common` is the realm that is left
+/// out. Fields are no longer than `TOKEN_FIELD_MAX`, flags no more than `FLAGS_MAX`.
 pub(super) fn write(
     subscriber: &Subscriber<'_>,
     edges: &[&[u8]],

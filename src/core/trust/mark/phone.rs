@@ -1,5 +1,5 @@
-//! What a phone is called in the value of its own side of a dialog, where its token
-//! is of no use to anybody and ten times as long.
+//! The name of a phone in the Record-Route value of its own side of a dialog, where a token
+//! would be of no use to anybody and ten times as long.
 
 use super::{MarkKey, Text};
 
@@ -7,20 +7,20 @@ use super::{MarkKey, Text};
 /// the key, and without a meaning to anybody else.
 ///
 /// It has 30 bits. It tells the phones that one call has forked to from each other, and
-/// the mark in the same value vouches for it; so nobody gains by guessing another
-/// phone's, and no two of a dialog have the same one but by chance.
+/// the mark in the same value vouches for it: nobody gains by guessing the name of another
+/// phone, and two phones of one dialog have the same name by chance alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhoneName([u8; LEN]);
 
 const LEN: usize = 5;
-/// Of base64url (RFC 4648 §5): all of them are unreserved in a URI.
+/// The alphabet of base64url (RFC 4648 §5): all its characters are unreserved in a URI.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-/// Keeps it apart from the marks, which begin with the letters of their sides.
+/// Keeps the MAC of a name apart from that of a mark, which begins with the letter of its side.
 const CONTEXT: u8 = b'n';
 
 impl PhoneName {
-    /// The name that a user part is; `None` for what is none. Who it is of, the mark
-    /// beside it says.
+    /// Reads a user part as a name; `None` where it has another length. The mark beside it
+    /// vouches for the name.
     #[must_use]
     pub fn read(user: &[u8]) -> Option<Self> {
         user.try_into().ok().map(Self)

@@ -1,19 +1,20 @@
-//! What the MAC of a mark is over, as octets that no two lists of fields share.
+//! The input of the MAC of a mark: fields written so that no two lists of fields give the same
+//! octets.
 
 use aes::Aes128Enc;
 
 use crate::secret::cmac::{BLOCK, Cmac, State};
 
-/// What a MAC is over, written into one piece.
+/// The input of a MAC, gathered in one buffer.
 pub(super) struct Text<'a> {
     key: &'a Cmac<Aes128Enc>,
-    /// What was read of it before.
+    /// The MAC of what came before the buffer.
     state: State,
     bytes: [u8; TEXT_MAX],
     len: usize,
 }
 
-/// More than nearly every dialog needs, in whole blocks; a longer one is read in
+/// More than nearly every dialog needs, in whole blocks; a longer input is computed in
 /// pieces.
 pub(super) const TEXT_MAX: usize = 24 * BLOCK;
 
@@ -62,7 +63,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Writes a field that says the same in letters of either case.
+    /// Writes a field in lower case, since its case does not count.
     pub(super) fn caseless(&mut self, name: &[u8]) {
         let mut small = [0; HOST_MAX];
         match small.get_mut(..name.len()) {

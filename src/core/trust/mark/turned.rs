@@ -1,5 +1,5 @@
 //! Our Record-Route value in the answers to a request (RFC 3261 §16.7-8): the mark of the
-//! calling side in the place of that of the called side, and in a value of its own where
+//! called side is replaced by that of the calling side, and the whole value where
 //! the two sides need different ones.
 
 use std::ops::Range;
@@ -11,24 +11,23 @@ use crate::scan::{Message, Name};
 use crate::span::Span;
 use crate::uri::own::MARK_PARAM;
 
-/// What becomes of our value in the answers (RFC 3261 §16.7-8).
+/// How our value is to be replaced in the answers (RFC 3261 §16.7-8).
 #[derive(Clone, Copy, Debug)]
 pub struct Turned<'a> {
     /// The mark that the request carried.
     pub mark: Mark,
     /// The URI that the calling side gets instead of the one in the request, up to its
-    /// mark; none where it is the same.
+    /// mark; `None` where the URI is the same and only the mark changes.
     pub there: Option<&'a [u8]>,
-    /// The place of our value among those of the answer, where that is known: a phone
-    /// may have left the mark out.
+    /// The index of our value among the Record-Route values of the answer, where it is known: a
+    /// phone may have left the mark out.
     pub place: Option<usize>,
 }
 
 impl Turned<'_> {
-    /// What is to be replaced in the Record-Route of an answer, and what it says of
-    /// the dialog to the calling side: behind us comes the value that stands above
-    /// ours, else the Contact. An answer may say nothing of it, and then the calling
-    /// side has no mark.
+    /// The range in an answer that is to be replaced, and what the mark of the calling side is
+    /// over; its next hop is the Record-Route value above ours, else the Contact. The second is
+    /// `None` where the answer lacks any of that, and then the calling side gets no mark.
     pub(super) fn find<'a>(
         &'a self,
         bytes: &'a [u8],
@@ -38,7 +37,7 @@ impl Turned<'_> {
         let Ours { value, mark, above } = self.ours(bytes, message, is_own)?;
         let (text, start) = (value.of(bytes), usize::from(value.start));
         let uri = uri_in(text)?;
-        let (place, own) = match self.there {
+        let (range, own) = match self.there {
             Some(there) => {
                 let start = start + memchr::memmem::find(text, uri)?;
                 (start..start + uri.len(), there)
@@ -48,14 +47,14 @@ impl Turned<'_> {
                 (start..start + TEXT_LEN, uri)
             }
         };
-        Some((place, input(bytes, message, own, above)))
+        Some((range, input(bytes, message, own, above)))
     }
 
-    /// Our value in an answer. Whoever has read the mark can write it anywhere, and then
-    /// another one would be made for what is not ours: our value is where the answer
-    /// has to have it, else the last one that says the way that ours does, since what
-    /// is added to an answer is added above. One with the mark comes first among those,
-    /// as one and the same request may have passed here twice.
+    /// Finds our value in an answer. The mark alone does not tell it: whoever has read the mark
+    /// can write it into other values, and would get a good mark for them. So our value is the one
+    /// at the known index; else, of those that `is_own` takes for ours, the last one, since values
+    /// are added to an answer above. A value with the mark is preferred, as one request may have
+    /// passed here twice.
     fn ours<'a>(
         &self,
         bytes: &'a [u8],
@@ -77,8 +76,8 @@ impl Turned<'_> {
             mark: self.mark.within(ours.value.of(bytes)),
             ..ours
         };
-        if let Some(place) = self.place {
-            return all().nth(place).map(read);
+        if let Some(index) = self.place {
+            return all().nth(index).map(read);
         }
         let is_own = |ours: &Ours<'_>| is_own(ours.value.of(bytes));
         let marked = all().map(read).filter(|ours| ours.mark.is_some());
@@ -89,8 +88,8 @@ impl Turned<'_> {
         })
     }
 
-    /// The URI for the calling side without a mark, and without what is written for one
-    /// alone.
+    /// The URI for the calling side without a mark, and without the parameter that would hold
+    /// nothing but the mark.
     pub(super) fn unmarked(&self) -> Option<&[u8]> {
         let there = self.there?;
         let alone = there.strip_suffix(b"=").and_then(|there| {
@@ -101,12 +100,12 @@ impl Turned<'_> {
     }
 }
 
-/// The value of ours in an answer.
+/// Our value in an answer.
 struct Ours<'a> {
     value: Span,
-    /// Where the mark stands in it.
+    /// The offset of the mark in it.
     mark: Option<usize>,
-    /// The value above.
+    /// The Record-Route value above it.
     above: Option<&'a [u8]>,
 }
 
@@ -129,8 +128,7 @@ fn input<'a>(
 }
 
 impl Mark {
-    /// Where it stands in a Record-Route value: nearly always where we wrote it,
-    /// at the end.
+    /// The offset of the mark in a Record-Route value: nearly always at the end, where we wrote it.
     fn within(&self, value: &[u8]) -> Option<usize> {
         let end = value.len().checked_sub(TEXT_LEN + 1)?;
         if value.get(end..)?.starts_with(&self.0) {
