@@ -41,7 +41,7 @@ pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 use crate::io::{Order, Orders, Record};
 
 /// What the thread takes care of.
-pub struct Duties {
+pub struct ControlSetup {
     /// The shards.
     pub shards: Vec<Orders>,
     /// The registrations on disk, and what is to be written there.
@@ -71,7 +71,7 @@ pub struct Control {
 ///
 /// # Errors
 /// When there can be no further thread.
-pub fn start(duties: Duties) -> io::Result<Control> {
+pub fn start(duties: ControlSetup) -> io::Result<Control> {
     let (end, ended) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("control".into())
@@ -99,8 +99,8 @@ impl Control {
     }
 }
 
-async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
-    let Duties {
+async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result<()> {
+    let ControlSetup {
         shards,
         store,
         flows,
@@ -115,7 +115,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
     let flows =
         flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));
     tokio::select! {
-        result = obey_signals(&shards) => result?,
+        result = handle_signals(&shards) => result?,
         () = subscribers::watch(subscribers, &shards) => {}
         result = admin::serve(admin_sockets, node, Arc::clone(&shards)) => result?,
         () = certificates::watch(certificates, &shards) => {}
@@ -129,7 +129,7 @@ async fn serve(duties: Duties, ended: oneshot::Receiver<()>) -> io::Result<()> {
     Ok(())
 }
 
-async fn obey_signals(shards: &[Orders]) -> io::Result<()> {
+async fn handle_signals(shards: &[Orders]) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut report = signal(SignalKind::user_defined1())?;

@@ -84,25 +84,25 @@ pub enum Fault {
 
 /// A node of the lab and the address it has to itself.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct NodeAddress {
     name: &'static str,
     ip: &'static str,
 }
 
-const HOME: Place = Place {
+const HOME: NodeAddress = NodeAddress {
     name: "home",
     ip: "127.0.0.10",
 };
-const EDGES: [Place; 3] = [
-    Place {
+const EDGES: [NodeAddress; 3] = [
+    NodeAddress {
         name: "e1",
         ip: "127.0.0.11",
     },
-    Place {
+    NodeAddress {
         name: "e2",
         ip: "127.0.0.12",
     },
-    Place {
+    NodeAddress {
         name: "e3",
         ip: "127.0.0.13",
     },

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Role, keep, seed};
 use crate::control::{
-    self, AdminFault, AdminSockets, Control, Dns, Duties, FlowTable, FlowsFault, ListFault,
+    self, AdminFault, AdminSockets, Control, ControlSetup, Dns, FlowTable, FlowsFault, ListFault,
     ListFile, NameServer, NameServerFault, Opened as Flows, Store, StoreFault,
 };
 use crate::edge::is_live;
@@ -141,7 +141,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
         Disk::Store(store) => (Some((store, records)), None),
         Disk::Flows(table) => (None, Some((*table, records, has_dropped))),
     };
-    let control = control::start(Duties {
+    let control = control::start(ControlSetup {
         shards,
         store,
         flows,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::edge::{CoreName, Hop, NextHop};
 use crate::grammar::params;
 use crate::id::Transport;
-use crate::locate::{Question, Spoken};
+use crate::locate::{Question, Transports};
 use crate::send::{self, Clear, HostRule, PeerRule};
 use crate::uri::{Uri, host_ip, same_host};
 
@@ -31,7 +31,7 @@ pub(super) fn next_hop(text: &str) -> Result<NextHop, String> {
     let hop = hop(text).map(NextHop::At);
     match uri(text) {
         Some(uri) if hop.is_err() && uri.user.is_none() && uri.ip(text.as_bytes()).is_none() => {
-            let every = Spoken::over(ANYWHERE);
+            let every = Transports::over(ANYWHERE);
             let question = Question::of(text.as_bytes(), &uri, every);
             question
                 .map(|_| NextHop::Named(text.to_owned()))

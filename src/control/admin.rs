@@ -35,7 +35,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use self::bindings::Deed;
+use self::bindings::BindingsChange;
 use self::json::quoted;
 use super::private;
 use crate::io::{Answer, Order, Orders, Question};
@@ -193,15 +193,15 @@ impl Admin {
         all
     }
 
-    async fn bindings(&self, asked: &HashMap<String, String>, deed: Deed) -> Response {
+    async fn bindings(&self, asked: &HashMap<String, String>, deed: BindingsChange) -> Response {
         let Some(aor) = asked.get("aor") else {
             let text = "ask as in /bindings?aor=sip:joe@example.com\n";
             return (StatusCode::BAD_REQUEST, text).into_response();
         };
         let aor: Arc<[u8]> = aor.as_bytes().into();
         let question = match deed {
-            Deed::Listed => Question::Bindings(aor),
-            Deed::Removed => Question::Remove(aor),
+            BindingsChange::Listed => Question::Bindings(aor),
+            BindingsChange::Removed => Question::Remove(aor),
         };
         match bindings::of(self.ask(&question).await) {
             Ok(found) if asked.contains_key("json") => as_json(bindings::json(&found)),
@@ -277,14 +277,14 @@ async fn list_bindings(
     State(admin): State<Arc<Admin>>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
-    admin.bindings(&asked, Deed::Listed).await
+    admin.bindings(&asked, BindingsChange::Listed).await
 }
 
 async fn remove_bindings(
     State(admin): State<Arc<Admin>>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
-    admin.bindings(&asked, Deed::Removed).await
+    admin.bindings(&asked, BindingsChange::Removed).await
 }
 
 fn as_json(text: String) -> Response {

@@ -122,7 +122,7 @@ async fn answer(resolver: Option<TokioResolver>, question: &Question) -> Records
     let mut records = Records::default();
     let search = async {
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
-            let Step::Ask(queries) = walk(question, &records) else {
+            let Step::Missing(queries) = walk(question, &records) else {
                 return;
             };
             let mut round = JoinSet::new();

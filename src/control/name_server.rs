@@ -105,15 +105,15 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 /// What all sockets share.
 struct State {
     answers: Mutex<Arc<Answers>>,
-    books: Mutex<Books>,
+    usage: Mutex<Usage>,
     unlimited: Vec<(IpAddr, u8)>,
 }
 
 /// What was taken of late, and what is held.
-struct Books {
+struct Usage {
     pace: Pace,
     /// Since when questions are counted, and how many there were.
-    stretch: (Instant, u32),
+    window: (Instant, u32),
     streams: HashMap<IpAddr, usize>,
 }
 
@@ -133,9 +133,9 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
     let answers = Answers::new(&zone, home_domains, Silent::default());
     let state = Arc::new(State {
         answers: Mutex::new(Arc::new(answers)),
-        books: Mutex::new(Books {
+        usage: Mutex::new(Usage {
             pace: Pace::new(seed),
-            stretch: (Instant::now(), 0),
+            window: (Instant::now(), 0),
             streams: HashMap::new(),
         }),
         unlimited,
@@ -165,7 +165,7 @@ async fn answer_datagrams(socket: tokio::net::UdpSocket, state: Arc<State>) {
     let mut question = [0; limits::ZONE_QUESTION_MAX + 1];
     let mut answer = Vec::new();
     loop {
-        state.breathe().await;
+        state.admit_question().await;
         let (len, from) = match socket.recv_from(&mut question).await {
             Ok(received) => received,
             Err(error) => {
@@ -191,7 +191,7 @@ async fn answer_datagrams(socket: tokio::net::UdpSocket, state: Arc<State>) {
 async fn accept(listener: tokio::net::TcpListener, state: Arc<State>) {
     let mut streams = JoinSet::new();
     loop {
-        state.breathe().await;
+        state.admit_question().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = streams.join_next() => continue,
@@ -222,7 +222,7 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut books = lock(&self.state.books);
+        let mut books = lock(&self.state.usage);
         if let Some(count) = books.streams.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
@@ -241,7 +241,7 @@ async fn answer_stream(mut stream: TcpStream, held: Held) {
         let Ok(Ok(Some(question))) = asked else {
             return;
         };
-        held.state.breathe().await;
+        held.state.admit_question().await;
         if !held
             .state
             .answers()
@@ -273,11 +273,11 @@ async fn read_question(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
 
 impl State {
     /// Counts one question; waits until the stretch is over when it has enough.
-    async fn breathe(&self) {
+    async fn admit_question(&self) {
         loop {
             let end = {
-                let mut books = lock(&self.books);
-                let (begin, count) = &mut books.stretch;
+                let mut books = lock(&self.usage);
+                let (begin, count) = &mut books.window;
                 let now = Instant::now();
                 if now.duration_since(*begin) >= limits::ZONE_STRETCH {
                     (*begin, *count) = (now, 0);
@@ -299,7 +299,7 @@ impl State {
     /// How much a datagram to that source may hold.
     fn room(&self, source: IpAddr) -> Room {
         if guard::is_in_any(source, &self.unlimited)
-            || lock(&self.books).pace.take(Instant::now(), source)
+            || lock(&self.usage).pace.take(Instant::now(), source)
         {
             Room::Datagram
         } else {
@@ -310,7 +310,7 @@ impl State {
     /// Notes a connection of that source; false where there are enough.
     fn begin(&self, source: IpAddr) -> bool {
         let (all, one) = limits::ZONE_STREAMS;
-        let mut books = lock(&self.books);
+        let mut books = lock(&self.usage);
         let held: usize = books.streams.values().sum();
         let count = books.streams.get(&source).copied().unwrap_or(0);
         let has_room = held < all && count < one;

@@ -1,27 +1,24 @@
-//! How much one source may ask for: token buckets by address, in a table of
-//! fixed size.
+//! Rate limits by source address: token buckets in a table of fixed size.
 //!
 //! A bucket is kept as the moment at which it will be full again (the "virtual
 //! scheduling" of GCRA): one number, nothing to refill, no timer. A source that
-//! is quiet long enough is full in every bucket and needs no place at all.
+//! is quiet long enough is full in every bucket and needs no entry at all.
 //!
 //! - An IPv4 source is an address; an IPv6 source is a /64, which is what one
 //!   customer has.
-//! - The table has `limits::GUARD_SETS` sets of `WAYS` places. Where a set is
-//!   taken, the source nearest to being full gives its place up, so that many
-//!   addresses cannot wash out the one that is over its bound.
-//! - Hashes are keyed: nobody aims at a set.
-//! - A UDP source that has not shown that it gets what is sent to its address
-//!   is answered with no more bytes than it sent: the address may be forged, and
-//!   whoever has it is not to be flooded through us. It has shown it for long
-//!   once it registered, and for a moment when it acknowledged a refusal by the
-//!   tag that only we know.
-//! - What sources hold at once is counted apart (`held`), so is who fails to log
-//!   in (`logins`), and so is what they make us keep (`ledger`): of that a
-//!   stranger has a share.
+//! - The table has `limits::GUARD_SETS` sets of `WAYS` entries. A new source in a full set
+//!   replaces the one whose buckets are full soonest, so that many
+//!   addresses cannot evict the one that is over its bound.
+//! - Hashes are keyed: nobody can aim at a set.
+//! - A UDP source that has not shown that it receives what is sent to its address
+//!   is answered with no more bytes than it sent (RFC 9000 §8 has the same for QUIC): the address
+//!   may be forged. A registration shows it for long, and an ACK to a refusal, with the
+//!   tag that only we know, for a moment.
+//! - Connections that a source holds are counted in `held`, its failed logins in `logins`, and
+//!   the bytes that are kept for it in `ledger`: of those a stranger has a share.
 //!
-//! Not here: who is exempt because he is a peer of ours (`proxy::Policy`), and
-//! what the refused are told.
+//! Not here: exemption of the cluster's own nodes (`proxy::Policy`), and the
+//! responses to refused requests.
 
 mod held;
 mod ledger;
@@ -32,7 +29,7 @@ use std::net::IpAddr;
 use self::held::Shares;
 pub use self::held::{Held, Near};
 pub use self::ledger::{Charge, Ledger};
-use self::logins::{Logins, Standing};
+use self::logins::{LoginState, Logins};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -41,18 +38,17 @@ use crate::time::{Duration, Instant};
 pub enum Kind {
     /// Requests of any method, retransmissions and broken ones as well.
     Request,
-    /// Requests inside a dialog from a source that no flow of ours is to, and
-    /// answers to a source that has gone, by what it wrote into its Via.
+    /// Requests within a dialog from a source that no phone is registered at, and
+    /// responses to a lost connection that are sent by its Via.
     Roaming,
     /// STUN binding requests.
     Stun,
-    /// Credentials that did not prove what they claimed, whoever's they were.
+    /// Wrong credentials, of any user.
     FailedDigest,
-    /// Connections; that they close again needs no other bound.
+    /// Connections that are accepted.
     Connection,
-    /// What nobody asked for: responses that match nothing here, and news that
-    /// datagrams did not arrive there. Over the bound the news are not read, and
-    /// the responses, which end here anyway, are counted as too many.
+    /// Responses that match no transaction, and ICMP errors for datagrams to that address. Over
+    /// the bound ICMP errors are not read; the responses are dropped in any case, and counted.
     Stray,
 }
 
@@ -82,33 +78,33 @@ impl Kind {
     }
 }
 
-/// Addresses of one set.
+/// Entries of one set.
 const WAYS: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Source {
-    /// A part of its hash; 0: nobody.
+    /// A part of its hash; 0: the entry is free.
     key: u32,
-    /// Bytes that it sent and that no answer was set against.
+    /// Bytes that it has sent and that have not been answered.
     credit: u16,
-    /// It was proven by a registration or a password.
+    /// It was proven by a registration or a password, not by an ACK alone.
     is_known: bool,
     /// When each bucket is full again.
     full: [Instant; KINDS],
-    /// It gets what is sent to it, as far as is known: until then.
+    /// Until when it counts as proven that it receives what is sent to it.
     proven: Instant,
 }
 
 impl Source {
-    /// When the last of its buckets is full, and its place free. Of two that
-    /// are full, the one that has proven nothing goes first.
+    /// The order in which entries are replaced: by when the last bucket is full, then by how long
+    /// the address counts as proven.
     fn idle(&self) -> (Instant, Instant) {
         let full = self.full.iter().copied().max().unwrap_or_default();
         (full, self.proven)
     }
 
-    /// So many bytes came that an answer may be set against.
-    fn sent(&mut self, bytes: usize) {
+    /// Adds bytes that were received, which as many bytes may answer.
+    fn add_credit(&mut self, bytes: usize) {
         let credit = usize::from(self.credit).saturating_add(bytes);
         let credit = credit.min(limits::SOURCE_CREDIT_MAX);
         self.credit = u16::try_from(credit).unwrap_or(u16::MAX);
@@ -136,7 +132,7 @@ pub struct Guard {
     unlimited: Vec<(IpAddr, u8)>,
     shares: Shares,
     logins: Logins,
-    /// Bytes that a stranger may make us keep.
+    /// Most bytes that are kept for a stranger.
     memory: usize,
 }
 
@@ -156,24 +152,24 @@ impl Guard {
         }
     }
 
-    /// Nothing is counted for these networks, for any other it is.
+    /// Sets the networks that have no limits.
     pub fn set_unlimited(&mut self, networks: Vec<(IpAddr, u8)>) {
         self.unlimited = networks;
     }
 
-    /// So many connections a source may have at once.
+    /// Sets how many connections a source may have at once.
     pub(crate) const fn set_connections(&mut self, most: u32) {
         self.shares.set_connections(most);
     }
 
-    /// So many bytes a stranger may make us keep.
+    /// Sets how many bytes may be kept for a stranger.
     pub(crate) const fn set_memory(&mut self, bytes: usize) {
         self.memory = bytes;
     }
 
-    /// Whether a source, peers of ours left out, may make us keep so many bytes
-    /// while so many are free. Who holds most is the first to get no more when
-    /// they become few, the unlimited as well.
+    /// Whether `bytes` may be kept for a source in all, while `free` are left; the caller exempts
+    /// the cluster's nodes. When few are left the source that holds most is refused first, one
+    /// without limits too.
     pub(crate) fn may_keep(&mut self, now: Instant, ip: IpAddr, bytes: usize, free: usize) -> bool {
         let share = free / limits::SOURCE_MEMORY_OF_FREE;
         if bytes <= self.memory.min(share) {
@@ -197,19 +193,19 @@ impl Guard {
         let Some(source) = self.source(now, ip) else {
             return true;
         };
-        source.sent(bytes);
+        source.add_credit(bytes);
         source.take(now, Kind::Request)
     }
 
-    /// The same for a request that took its token elsewhere.
+    /// Adds the bytes of a request for its answer; its token was taken on another shard.
     pub(crate) fn credit(&mut self, now: Instant, ip: IpAddr, bytes: usize) {
         if let Some(source) = self.source(now, ip) {
-            source.sent(bytes);
+            source.add_credit(bytes);
         }
     }
 
-    /// Whether an answer of so many bytes may go to an address that a datagram
-    /// says it came from; they are set against what came.
+    /// Whether an answer of `bytes` may be sent to the source address of a datagram: always where
+    /// that is proven, else as far as the source has sent as many.
     pub(crate) fn repay(&mut self, now: Instant, ip: IpAddr, bytes: usize) -> bool {
         let ip = ip.to_canonical();
         if self.is_unlimited(ip) {
@@ -221,7 +217,7 @@ impl Guard {
         let bytes = u16::try_from(bytes).ok();
         let left = bytes.and_then(|bytes| source.credit.checked_sub(bytes));
         if source.proven > now {
-            // What is answered now cannot be answered later.
+            // The credit is spent here too: it must not serve when the proof has ended.
             source.credit = left.unwrap_or(0);
             return true;
         }
@@ -229,14 +225,14 @@ impl Guard {
         left.is_some()
     }
 
-    /// Whether the source gets what is sent to it, as far as is known.
+    /// Whether it counts as proven that the source receives what is sent to it.
     #[must_use]
     pub(crate) fn is_proven(&mut self, now: Instant, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.is_unlimited(ip) || self.find(ip).is_some_and(|source| source.proven > now)
     }
 
-    /// The source has shown that it gets what is sent to it, and who it is.
+    /// Notes that the source has proven its address and who it is, by a registration or a password.
     pub fn prove(&mut self, now: Instant, ip: IpAddr) {
         if let Some(source) = self.source(now, ip) {
             source.proven = now + limits::SOURCE_PROVEN;
@@ -244,18 +240,18 @@ impl Guard {
         }
     }
 
-    /// The source has shown that it got one answer.
+    /// Notes that the source has acknowledged a refusal, and so has received it.
     pub fn acknowledged(&mut self, now: Instant, ip: IpAddr) {
-        self.reached(now, ip, limits::SOURCE_ACKNOWLEDGED);
+        self.set_proven(now, ip, limits::SOURCE_ACKNOWLEDGED);
     }
 
-    /// The source has shown a mark that we sent to its flow and to nobody else.
+    /// Notes that the source has shown a mark that was sent to its flow alone.
     pub fn in_dialog(&mut self, now: Instant, ip: IpAddr) {
-        self.reached(now, ip, limits::SOURCE_PROVEN);
+        self.set_proven(now, ip, limits::SOURCE_PROVEN);
     }
 
-    /// It gets what is sent to it, whoever it is.
-    fn reached(&mut self, now: Instant, ip: IpAddr, lasts: Duration) {
+    /// Counts the address as proven for `lasts`, without knowing who the source is.
+    fn set_proven(&mut self, now: Instant, ip: IpAddr, lasts: Duration) {
         if let Some(source) = self.source(now, ip)
             && source.proven < now + lasts
         {
@@ -264,14 +260,14 @@ impl Guard {
         }
     }
 
-    /// Whether the source has shown who it is, as far as is known.
+    /// Whether the source has proven who it is, and that has not ended.
     #[must_use]
     pub fn is_known(&mut self, now: Instant, ip: IpAddr) -> bool {
         let source = self.find(ip.to_canonical());
         source.is_some_and(|source| source.is_known && source.proven > now)
     }
 
-    /// Counts a connection that was accepted; peers of ours are exempt.
+    /// Counts a connection that was accepted; one of the cluster's nodes (`is_peer`) is not refused.
     pub fn open(&mut self, ip: IpAddr, is_peer: bool) -> Held {
         let ip = ip.to_canonical();
         self.shares.open(ip, is_peer || self.is_unlimited(ip))
@@ -300,8 +296,8 @@ impl Guard {
         self.shares.handshakes()
     }
 
-    /// The unfinished message of a connection has `after` bytes and not
-    /// `before`; false: that is too much.
+    /// Counts the unfinished message of a connection with `after` bytes instead of
+    /// `before`; false where that is too much for its source, or for all.
     pub fn hold(&mut self, ip: IpAddr, before: usize, after: usize) -> bool {
         let ip = ip.to_canonical();
         let is_exempt = self.is_unlimited(ip);
@@ -314,21 +310,21 @@ impl Guard {
         self.shares.near()
     }
 
-    /// Whether credentials of that user are looked at, which come from there. One
-    /// who has failed too often himself waits; where the whole source has, those
-    /// of it wait who have not logged in well for an hour.
+    /// Whether credentials of a user from a source are verified. Not where this user has failed
+    /// too often from there; where the whole source has, only for users who have logged in from it
+    /// within the hour.
     #[must_use]
     pub(crate) fn may_log_in(&self, now: Instant, ip: IpAddr, user: &[u8]) -> bool {
         let ip = ip.to_canonical();
         self.is_unlimited(ip)
-            || match self.logins.standing(now, ip, user) {
-                Standing::Locked => false,
-                Standing::Known => true,
-                Standing::Unknown => self.has(now, ip, Kind::FailedDigest),
+            || match self.logins.state(now, ip, user) {
+                LoginState::Locked => false,
+                LoginState::Known => true,
+                LoginState::Unknown => self.has(now, ip, Kind::FailedDigest),
             }
     }
 
-    /// Credentials of that user were wrong.
+    /// Counts wrong credentials of a user from a source.
     pub(crate) fn failed_login(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
         let ip = ip.to_canonical();
         if !self.is_unlimited(ip) {
@@ -337,7 +333,7 @@ impl Guard {
         }
     }
 
-    /// Credentials of that user were right.
+    /// Notes right credentials of a user from a source.
     pub(crate) fn logged_in(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
         let ip = ip.to_canonical();
         if !self.is_unlimited(ip) {

@@ -1,10 +1,10 @@
 //! Locating servers (RFC 3263) as data: from a URI to a question, from the
 //! records of the DNS to the servers in the order in which to try them.
 //!
-//! - `question`: what a URI asks for, and the bytes that name it in the cache.
+//! - `question`: what of a URI decides its look-up, and the key of that in the cache.
 //! - `walk`: the procedure of RFC 3263 §4 over the records known so far. It ends
-//!   with servers, or with the queries that are still missing, so that whoever
-//!   asks the DNS decides nothing.
+//!   with servers, or with the queries that are still missing, so that the part that
+//!   sends DNS queries decides nothing.
 //! - `order`: priority and weight (RFC 2782), with chance as an argument.
 //! - `cache`: what was found, by TTL, and who waits for it.
 //!
@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use cache::{Answered, Find, Locator, LookupId, Waiter};
 pub use order::order;
-pub use question::{Question, Spoken};
+pub use question::{Question, Transports};
 pub use walk::{Found, Step, walk};
 
 use crate::id::Transport;
@@ -29,28 +29,28 @@ use crate::id::Transport;
 /// One address that may serve a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// What it speaks.
+    /// The transport to use.
     pub transport: Transport,
-    /// Where.
+    /// The address to send to.
     pub addr: SocketAddr,
-    /// Lower is tried first: the place of its NAPTR record or transport, then
+    /// Lower is tried first: the rank of its NAPTR record or transport, then
     /// the priority of its SRV record.
     pub rank: u32,
     /// Share among the targets of one rank (RFC 2782).
     pub weight: u16,
-    /// Which of the question's targets: its addresses stay together.
+    /// The index of its target: addresses of one target stay together.
     pub target: u8,
 }
 
-/// No request goes to everybody at once, or to nobody, because a message or a
-/// name says so.
+/// True for an address of one host: neither a multicast or broadcast address nor the
+/// unspecified one, which no message or name may have us send to.
 #[must_use]
 pub(crate) fn is_unicast(ip: IpAddr) -> bool {
     let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     !everybody && !ip.is_multicast() && !ip.is_unspecified()
 }
 
-/// What one query of the DNS is for.
+/// The type of a DNS query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// IPv4 addresses.
@@ -87,7 +87,7 @@ pub enum Record {
         flags: Box<str>,
         /// Such as `SIP+D2U`.
         service: Box<str>,
-        /// The next name to ask for, without the last dot.
+        /// The next name to look up, without the last dot.
         replacement: Box<str>,
     },
     /// SRV.
@@ -104,33 +104,33 @@ pub enum Record {
     },
 }
 
-/// What a query came to.
+/// The result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Set {
     /// These records.
     Found {
         /// At least one.
         records: Vec<Record>,
-        /// How long they are good, in seconds.
+        /// How long they hold, in seconds.
         ttl_s: u32,
     },
     /// The DNS says that there are none.
     Nothing {
-        /// How long that is good, in seconds (RFC 2308).
+        /// How long that holds, in seconds (RFC 2308).
         ttl_s: u32,
     },
     /// The DNS did not answer, or could not.
     Failed,
 }
 
-/// The answers to the queries of one question so far.
+/// The results of the queries of one look-up so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     sets: Vec<(Query, Set)>,
 }
 
 impl Records {
-    /// Takes in the answer to a query.
+    /// Adds the result of a query.
     pub fn add(&mut self, query: Query, set: Set) {
         self.sets.push((query, set));
     }

@@ -114,14 +114,14 @@ impl Shard {
         let role = match role {
             Role::Edge(settings) => {
                 net.destinations = settings.rules.destinations.clone();
-                net.flows.be_known_as(settings.known_as());
+                net.flows.set_known_as(settings.known_as());
                 // A flow token of this run is one on every shard.
                 let boot = net.secrets.mac([&b"boot"[..]]);
                 RoleState::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
                 net.destinations = settings.destinations.clone();
-                net.flows.be_known_as(settings.known_as());
+                net.flows.set_known_as(settings.known_as());
                 RoleState::Home(Box::new(Home::new(settings, subscribers, seed)))
             }
             Role::Agent(settings) => RoleState::Agent(Box::new(Agent::new(settings, seed))),

@@ -38,7 +38,7 @@ use crate::id::{ClientId, Flow, ServerId};
 use crate::time::Instant;
 use agenda::{Agenda, Transaction};
 use branch::BRANCH_LEN;
-use client::Standing;
+use client::Awaits;
 use server::Server;
 use table::{Clients, Servers};
 
@@ -382,7 +382,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// peer may yet repeat it.
     pub fn fail(&mut self, id: ClientId) {
         let client = self.clients.get(id);
-        if client.is_some_and(|client| client.standing() != Standing::Settled) {
+        if client.is_some_and(|client| client.awaits() != Awaits::Nothing) {
             self.clients.remove(id);
         }
     }
@@ -406,7 +406,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         method: &[u8],
     ) -> Option<ClientId> {
         let id = self.find_client(branch, method)?;
-        let waits = self.clients.get(id)?.standing() != Standing::Settled;
+        let waits = self.clients.get(id)?.awaits() != Awaits::Nothing;
         (waits && self.clients.flow(id) == Some(flow)).then_some(id)
     }
 

@@ -230,7 +230,7 @@ fn name_of(addr: std::net::SocketAddr) -> String {
     place_of(addr).map_or_else(|| addr.to_string(), |place| place.name.to_owned())
 }
 
-fn place_of(addr: std::net::SocketAddr) -> Option<super::Place> {
+fn place_of(addr: std::net::SocketAddr) -> Option<super::NodeAddress> {
     let ip = addr.ip().to_string();
     let mut places = std::iter::once(HOME).chain(EDGES);
     places.find(|place| place.ip == ip)

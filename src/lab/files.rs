@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use crate::control::private;
 use crate::id::Transport;
 
-use super::{DNS_PORT, EDGES, Fault, HOME, PORT, Place, TLS_PORT, certificates};
+use super::{DNS_PORT, EDGES, Fault, HOME, NodeAddress, PORT, TLS_PORT, certificates};
 
 /// Whom the nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Resu
     Ok(())
 }
 
-pub(super) fn config_name(place: Place) -> String {
+pub(super) fn config_name(place: NodeAddress) -> String {
     format!("{}.toml", place.name)
 }
 
@@ -66,14 +66,14 @@ ann example.com password=secret
 ";
 
 /// `pair` names the files of its certificate, for TLS.
-fn head(place: Place, pair: &str, shape: Shape) -> String {
+fn head(place: NodeAddress, pair: &str, shape: Shape) -> String {
     let Shape {
         core,
         shards,
         counts,
     } = shape;
     let tls = core == Transport::Tls;
-    let Place { name, ip } = place;
+    let NodeAddress { name, ip } = place;
     let mut text = format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"");
     if tls {
         text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
@@ -119,15 +119,16 @@ algorithms = [\"MD5\"]
     )
 }
 
-fn edge(place: Place, is_sealed: bool, shape: Shape) -> String {
+fn edge(place: NodeAddress, is_sealed: bool, shape: Shape) -> String {
     let (ip, core) = (HOME.ip, shape.core);
     let home = if core == Transport::Tls {
         format!("sip:example.com:{TLS_PORT};maddr={ip};transport=tls")
     } else {
         format!("sip:{ip}:{PORT};transport={}", core.uri_token())
     };
-    let members = EDGES
-        .map(|Place { name, ip }| format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n"));
+    let members = EDGES.map(|NodeAddress { name, ip }| {
+        format!("    {{ name = \"{name}\", address = \"{ip}\" }},\n")
+    });
     let mut text = format!(
         "{}
 [edge]
@@ -153,8 +154,8 @@ member_names = true
 
 /// Each edge answers for the names of all, and for the domain; on the usual port as
 /// well where that may be had, since some phones know no other.
-fn name_server(place: Place) -> String {
-    let Place { ip, .. } = place;
+fn name_server(place: NodeAddress) -> String {
+    let NodeAddress { ip, .. } = place;
     let usual = (ip, USUAL_DNS_PORT);
     let is_free = UdpSocket::bind(usual).is_ok() && TcpListener::bind(usual).is_ok();
     let ports = std::iter::once(DNS_PORT).chain(is_free.then_some(USUAL_DNS_PORT));

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::files::config_name;
-use super::{EDGES, Fault, HOME, Place};
+use super::{EDGES, Fault, HOME, NodeAddress};
 use crate::limits;
 use crate::node::LISTENING;
 
@@ -27,7 +27,7 @@ pub(super) struct Nodes {
 }
 
 struct Node {
-    place: Place,
+    place: NodeAddress,
     child: Child,
     log: PathBuf,
 }
@@ -64,7 +64,7 @@ impl Nodes {
     }
 
     /// Places and process ids.
-    pub(super) fn ids(&self) -> Vec<(Place, u32)> {
+    pub(super) fn ids(&self) -> Vec<(NodeAddress, u32)> {
         let ids = self
             .running
             .iter()
@@ -76,7 +76,7 @@ impl Nodes {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) async fn kill(&mut self, place: Place) -> io::Result<()> {
+    pub(super) async fn kill(&mut self, place: NodeAddress) -> io::Result<()> {
         for node in &mut self.running {
             if node.place.name == place.name {
                 node.child.kill().await?;

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::ExitStatus;
 
-use super::{DNS_PORT, EDGES, HOME, PORT, Place, TLS_PORT, ending};
+use super::{DNS_PORT, EDGES, HOME, NodeAddress, PORT, TLS_PORT, ending};
 use crate::id::Transport;
 
 /// The page printed once every node listens; the two phones speak TLS where the
 /// nodes do among themselves.
-pub(super) fn welcome(folder: &Path, nodes: &[(Place, u32)], core: Transport) -> String {
-    let row = |(Place { name, ip }, id): &(Place, u32)| {
+pub(super) fn welcome(folder: &Path, nodes: &[(NodeAddress, u32)], core: Transport) -> String {
+    let row = |(NodeAddress { name, ip }, id): &(NodeAddress, u32)| {
         format!("  {name:<6}{ip}:{PORT}   process {id}\n")
     };
     let table: String = nodes.iter().map(row).collect();

@@ -52,7 +52,7 @@ impl Names {
             return records;
         }
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
-            let Step::Ask(queries) = walk(question, &records) else {
+            let Step::Missing(queries) = walk(question, &records) else {
                 break;
             };
             for query in queries {

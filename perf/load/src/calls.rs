@@ -331,7 +331,7 @@ impl Calls {
     }
 
     /// Callers that have waited for an interval.
-    fn ask_again(&mut self, now: Instant, out: &mut Out) {
+    fn authorize_again(&mut self, now: Instant, out: &mut Out) {
         while let Some((waiter, again)) = self.asking.due(now) {
             let Some((mark, call)) = self.attempts.at(waiter.slot) else {
                 continue;
@@ -459,7 +459,7 @@ impl Scenario for Calls {
             self.up.pop_front();
             self.hang_up(mark, now, out);
         }
-        self.ask_again(now, out);
+        self.authorize_again(now, out);
         self.answer_again(now, out);
     }
 

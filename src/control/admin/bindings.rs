@@ -9,7 +9,7 @@ use crate::io::Answer;
 
 /// What was done about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum BindingsChange {
     Listed,
     Removed,
 }
@@ -30,19 +30,21 @@ pub(super) fn of(answers: Vec<(usize, Answer)>) -> Result<Bindings, String> {
     Err(refused.unwrap_or_else(|| "the shard that keeps this address does not answer".to_owned()))
 }
 
-pub(super) fn words(found: &Bindings, deed: Deed) -> String {
+pub(super) fn words(found: &Bindings, deed: BindingsChange) -> String {
     let aor = &found.aor;
     let sentence = match (found.rows.len(), deed) {
-        (0, Deed::Listed) => return format!("{aor} has no bindings\n"),
-        (0, Deed::Removed) => {
+        (0, BindingsChange::Listed) => return format!("{aor} has no bindings\n"),
+        (0, BindingsChange::Removed) => {
             return format!(
                 "{aor} had no bindings; the edges were told to forget it all the same\n"
             );
         }
-        (1, Deed::Listed) => format!("{aor} has one binding"),
-        (1, Deed::Removed) => format!("removed one binding of {aor}, and told the edges"),
-        (count, Deed::Listed) => format!("{aor} has {count} bindings"),
-        (count, Deed::Removed) => format!("removed {count} bindings of {aor}, and told the edges"),
+        (1, BindingsChange::Listed) => format!("{aor} has one binding"),
+        (1, BindingsChange::Removed) => format!("removed one binding of {aor}, and told the edges"),
+        (count, BindingsChange::Listed) => format!("{aor} has {count} bindings"),
+        (count, BindingsChange::Removed) => {
+            format!("removed {count} bindings of {aor}, and told the edges")
+        }
     };
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -96,7 +98,7 @@ mod tests {
     fn the_shard_that_keeps_the_address_has_the_word() {
         let answer = |is_keeper, count| Answer::Bindings(Ok(bindings(is_keeper, count)));
         let found = of(vec![(0, answer(false, 2)), (1, answer(true, 1))]).unwrap();
-        let said = words(&found, Deed::Removed);
+        let said = words(&found, BindingsChange::Removed);
         assert!(
             said.starts_with("removed one binding of joe@example.com, and told the edges\n"),
             "{said}"
@@ -109,7 +111,7 @@ mod tests {
         let why = of(vec![(0, Answer::Bindings(Err("no home".to_owned())))]);
         assert_eq!(why, Err("no home".to_owned()));
         assert!(of(Vec::new()).unwrap_err().contains("does not answer"));
-        let none = words(&bindings(true, 0), Deed::Listed);
+        let none = words(&bindings(true, 0), BindingsChange::Listed);
         assert_eq!(none, "joe@example.com has no bindings\n");
     }
 }

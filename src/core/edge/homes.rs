@@ -98,7 +98,7 @@ impl Homes {
             }
         }
         let ips = self.located.iter().map(|(_, addr)| addr.ip());
-        step.net.flows.meet_homes_at(ips);
+        step.net.flows.set_homes(ips);
         let (located, core_port) = (self.located.iter(), self.core_port);
         self.rules.clear();
         self.rules

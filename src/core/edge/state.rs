@@ -143,7 +143,7 @@ impl Edge {
         // another socket is forged.
         if let Flow::Udp { socket, .. } = flow
             && net.flows.is_beyond_core(end.addr.ip())
-            && net.flows.misses_core(socket)
+            && net.flows.is_beside_core(socket)
         {
             return Origin::Phone;
         }

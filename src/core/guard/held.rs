@@ -1,5 +1,5 @@
-//! What each source holds at this moment: connections, handshakes, and bytes of
-//! messages that are not whole yet.
+//! What each source holds at once: connections, handshakes, and bytes of
+//! messages that are not complete yet.
 //!
 //! Unlike the buckets this must be exact, so a source keeps its entry for as
 //! long as it holds anything. There are never more entries than connections,
@@ -13,23 +13,23 @@ use hashbrown::HashMap;
 use super::network;
 use crate::limits;
 
-/// Of one source.
+/// What one source holds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     streams: u32,
     handshakes: u32,
     partial: usize,
-    /// The operator was told that it comes near its bound.
+    /// The operator was warned that it comes near its bound.
     is_near: bool,
 }
 
-/// What became of a connection that was accepted.
+/// The result of counting a connection that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// It is counted.
     Counted,
     /// It is counted, and with it the source comes near its bound for the
-    /// first time: so many it holds.
+    /// first time.
     Near(Near),
     /// The source holds as much as it may.
     Full,
@@ -38,9 +38,9 @@ pub enum Held {
 /// How near a source is to its bound of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Near {
-    /// What it holds.
+    /// Connections that it holds.
     pub held: u32,
-    /// What it may hold.
+    /// Connections that it may hold.
     pub most: u32,
 }
 
@@ -50,9 +50,9 @@ pub(super) struct Shares {
     by_source: HashMap<(bool, u64), Share, ahash::RandomState>,
     partial: usize,
     near: usize,
-    /// Handshakes of all of them.
+    /// Handshakes of all sources.
     handshakes: usize,
-    /// Connections that one may have.
+    /// Connections that one source may have.
     most: u32,
 }
 
@@ -71,7 +71,7 @@ impl Shares {
         self.most = most;
     }
 
-    /// Number of connections of which the operator is told.
+    /// The number of connections at which the operator is warned.
     fn alarm(&self) -> u32 {
         let share = u64::from(self.most) * u64::from(limits::SOURCE_STREAMS_ALARM_PERCENT);
         u32::try_from(share.div_ceil(100)).unwrap_or(u32::MAX)

@@ -1,11 +1,11 @@
-//! Failed logins, counted by source and user together: whoever mistypes his own
-//! password locks himself out for a while, and none of those who share his
-//! address (I-15).
+//! Failed logins, counted by source and user together: a user who mistypes his password is
+//! locked out for a while, and others who share his
+//! address are not (I-15).
 //!
-//! The table has a fixed size and keyed hashes, as that of the sources. Where a
-//! set is taken, the pair gives way that would be forgotten first: one that failed
-//! before one that logged in well, which is remembered for an hour. Who makes his
-//! pair give way finds the bound of his whole source (`Kind::FailedDigest`).
+//! The table has a fixed size and keyed hashes, as that of the sources. A new pair in a full
+//! set replaces the one that would be forgotten first: one that has failed
+//! before one that has logged in, which is remembered for an hour. An attacker who has his own
+//! pair replaced meets the bound of his source (`Kind::FailedDigest`).
 
 use std::net::IpAddr;
 
@@ -13,16 +13,16 @@ use super::network;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
-/// Pairs of one set.
+/// Entries of one set.
 const WAYS: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Pair {
-    /// Its hash; 0: nobody.
+    /// Its hash; 0: the entry is free.
     key: u64,
     /// When its bucket of failures is full again.
     full: Instant,
-    /// It has logged in well not long ago: until then.
+    /// Until when it counts as having logged in.
     known: Instant,
 }
 
@@ -34,14 +34,14 @@ pub(super) struct Logins {
     hasher: ahash::RandomState,
 }
 
-/// What is known of one who wants to log in.
+/// What is known of a user at a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// He has failed too often.
+pub(super) enum LoginState {
+    /// The user has failed too often from there.
     Locked,
-    /// He has logged in well within the last hour.
+    /// The user has logged in from there within the last hour.
     Known,
-    /// Nothing that would decide.
+    /// Neither.
     Unknown,
 }
 
@@ -53,14 +53,14 @@ impl Logins {
         }
     }
 
-    pub(super) fn standing(&self, now: Instant, ip: IpAddr, user: &[u8]) -> Standing {
+    pub(super) fn state(&self, now: Instant, ip: IpAddr, user: &[u8]) -> LoginState {
         let (key, set) = self.key_and_set(ip, user);
         let ways = self.sets.get(set);
         let pair = ways.and_then(|ways| ways.iter().find(|pair| pair.key == key));
         match pair {
-            Some(pair) if spent(now, pair.full).is_none() => Standing::Locked,
-            Some(pair) if pair.known > now => Standing::Known,
-            Some(_) | None => Standing::Unknown,
+            Some(pair) if spent(now, pair.full).is_none() => LoginState::Locked,
+            Some(pair) if pair.known > now => LoginState::Known,
+            Some(_) | None => LoginState::Unknown,
         }
     }
 

@@ -155,7 +155,7 @@ fn guessing_over_many_users_ends_and_spares_who_has_logged_in() {
     assert!(guard.may_log_in(START, nat, b"joe"));
     assert!(!guard.may_log_in(START, nat, b"ann"));
     let last = START + limits::LOGIN_KNOWN;
-    assert_eq!(guard.logins.standing(last, nat, b"joe"), Standing::Unknown);
+    assert_eq!(guard.logins.state(last, nat, b"joe"), LoginState::Unknown);
     // His own mistakes count against him all the same.
     for _ in 0..limits::LOGIN_FAILURES.1 {
         guard.failed_login(START, nat, b"joe");

@@ -1,12 +1,12 @@
-//! What was found, by name, for as long as the DNS said; and who waits for
-//! what is being asked.
+//! The cache of look-ups: the servers of each name for the TTL of its records, and the branches
+//! that wait for look-ups under way.
 //!
-//! - Requests for one question share it: it is asked once, whoever waits.
-//! - An answer in use is asked for again a little before it runs out, so that
-//!   a busy name never makes a request wait.
-//! - When the DNS fails, what it said last goes on serving for
-//!   `limits::DNS_STALE_MAX` (RFC 8767); when it says that the name is gone, it
-//!   is gone.
+//! - Requests that need the same look-up share it.
+//! - A name in use is looked up again a little before its records expire, so that
+//!   a request never waits for a busy name.
+//! - When the DNS fails, the last records serve for another
+//!   `limits::DNS_STALE_MAX` (RFC 8767); when it answers that the name does not exist, they
+//!   do not.
 //! - At `limits::DNS_NAMES_MAX` an old name makes room for a new one.
 
 use std::sync::Arc;
@@ -14,46 +14,46 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::question::Facts;
-use super::{Found, Question, Records, Server, Spoken, Step, walk};
+use super::{Found, Question, Records, Server, Step, Transports, walk};
 use crate::id::{Slab, Slot, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
 use crate::uri::Uri;
 
-/// A name in the cache. Finds nothing once the name had to make room.
+/// A name in the cache; it finds nothing once the name was evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LookupId(pub Slot);
 
-/// Who waits for an answer: a branch of a request.
+/// A branch of a request that waits for a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
     /// The response context.
     pub context: Slot,
-    /// Which branch.
+    /// The index of the branch in it.
     pub branch: u8,
 }
 
-/// What is known of a name at this moment.
+/// What the cache has of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Find<'a> {
     /// Its servers by rank, for `order`.
     Servers(&'a [Server]),
-    /// There are none: the DNS said so.
+    /// No servers: the DNS answered that there are none.
     Nothing,
-    /// The DNS failed a moment ago, or the name is not in the cache any more.
+    /// No servers: the DNS failed a moment ago, or the name was evicted.
     Failed,
-    /// Nobody knows yet: wait.
+    /// A look-up is under way, which a branch may wait for.
     Asked,
 }
 
-/// What an answer came to.
+/// What `Locator::answer` has made of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// Whoever waits may go on.
+    /// The name has servers, or has decidedly none.
     Known,
-    /// The DNS failed; whoever waits is told so, or gets what it said last.
+    /// The DNS failed; a waiter gets the last servers, if there are any.
     Failed,
-    /// It came for a name that had to make room.
+    /// The name was evicted meanwhile.
     Unwanted,
 }
 
@@ -62,12 +62,12 @@ pub enum Answered {
 pub struct Locator {
     names: Slab<Entry>,
     by_key: HashMap<Box<[u8]>, Slot, ahash::RandomState>,
-    spoken: Spoken,
-    /// Questions that are out.
-    asking: usize,
+    spoken: Transports,
+    /// Number of look-ups under way.
+    questions_out: usize,
     key: Vec<u8>,
-    /// Where the search for a name that makes room goes on.
-    hand: usize,
+    /// The index at which the search for a name to evict goes on.
+    evict_at: usize,
 }
 
 #[derive(Debug)]
@@ -75,11 +75,11 @@ struct Entry {
     question: Arc<Question>,
     key: Box<[u8]>,
     known: Known,
-    /// `known` is good until then.
+    /// When `known` expires.
     until: Instant,
-    /// From then on it is asked for again while in use.
+    /// When a name in use is to be looked up again.
     refresh: Instant,
-    /// When the question that is out counts as lost.
+    /// When the look-up under way counts as lost; `None`: none is.
     asked_until: Option<Instant>,
     used: Instant,
     waiting: Vec<Waiter>,
@@ -102,20 +102,20 @@ enum Known {
 impl Locator {
     /// An empty cache of a shard that can speak this.
     #[must_use]
-    pub fn new(spoken: Spoken, seed: [u64; 4]) -> Self {
+    pub fn new(spoken: Transports, seed: [u64; 4]) -> Self {
         let [a, b, c, d] = seed;
         Self {
             names: Slab::new(limits::DNS_NAMES_MAX),
             by_key: HashMap::with_hasher(ahash::RandomState::with_seeds(d, a, b, c)),
             spoken,
-            asking: 0,
+            questions_out: 0,
             key: Vec::new(),
-            hand: 0,
+            evict_at: 0,
         }
     }
 
-    /// The name that a URI has to be located by; nothing is asked yet. `None`
-    /// when the DNS could not help: see `Question::of`.
+    /// The cache entry of a URI's look-up, made if need be; the look-up does not begin here. `None`
+    /// where there is nothing to look up, as for `Question::of`.
     pub fn name(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<LookupId> {
         let mut key = std::mem::take(&mut self.key);
         let id = Facts::read(bytes, uri, self.spoken, &mut key)
@@ -148,22 +148,21 @@ impl Locator {
         Some(LookupId(slot))
     }
 
-    /// Of a few names the one that was not used for longest goes. One that a
-    /// request waits for stays.
+    /// Evicts, of `EVICT_FROM` names, the least recently used one that is not being looked up.
     fn make_room(&mut self) {
-        let from = self.hand % (limits::DNS_NAMES_MAX - EVICT_FROM);
+        let from = self.evict_at % (limits::DNS_NAMES_MAX - EVICT_FROM);
         let few = from..from + EVICT_FROM;
         let few = few.filter_map(|index| self.names.at(u32::try_from(index).ok()?));
         let idle = few.filter(|(_, entry)| entry.asked_until.is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.used);
         let oldest = oldest.map(|(slot, _)| slot);
-        self.hand = self.hand.wrapping_add(EVICT_FROM);
+        self.evict_at = self.evict_at.wrapping_add(EVICT_FROM);
         if let Some(entry) = oldest.and_then(|slot| self.names.remove(slot)) {
             self.by_key.remove(&entry.key);
         }
     }
 
-    /// What is known of the name, and the question to ask now, if any.
+    /// What the cache has of the name, and the look-up to begin now, if any.
     pub fn find(&mut self, now: Instant, id: LookupId) -> (Find<'_>, Option<Arc<Question>>) {
         let Some(entry) = self.names.get_mut(id.0) else {
             return (Find::Failed, None);
@@ -171,23 +170,23 @@ impl Locator {
         entry.used = now;
         if entry.asked_until.is_some_and(|until| until <= now) {
             entry.asked_until = None;
-            // Their own deadline has passed.
+            // Each waiter has a deadline of its own, which has passed by now.
             entry.waiting.clear();
-            self.asking = self.asking.saturating_sub(1);
+            self.questions_out = self.questions_out.saturating_sub(1);
         }
-        let ask = entry.refresh <= now && entry.asked_until.is_none();
-        let ask = ask && self.asking < limits::DNS_QUESTIONS_MAX;
-        let question = ask.then(|| {
+        let is_wanted = entry.refresh <= now && entry.asked_until.is_none();
+        let is_wanted = is_wanted && self.questions_out < limits::DNS_QUESTIONS_MAX;
+        let question = is_wanted.then(|| {
             entry.asked_until = Some(now + limits::DNS_QUESTION_LOST);
-            self.asking += 1;
+            self.questions_out += 1;
             entry.question.clone()
         });
         let is_out = entry.asked_until.is_some();
         (entry.find(now, is_out), question)
     }
 
-    /// The servers that the DNS named last, for a request that has waited long
-    /// enough.
+    /// The servers that the DNS named last, unless that was more than `limits::DNS_STALE_MAX` after
+    /// they expired; for a request whose look-up takes too long.
     #[must_use]
     pub fn stale(&self, now: Instant, id: LookupId) -> &[Server] {
         self.names.get(id.0).map_or(&[], |entry| entry.servers(now))
@@ -202,14 +201,14 @@ impl Locator {
         }
     }
 
-    /// Adds a waiter to a question that is out.
+    /// Adds a waiter to a look-up under way.
     pub fn wait(&mut self, id: LookupId, waiter: Waiter) {
         if let Some(entry) = self.names.get_mut(id.0) {
             entry.waiting.push(waiter);
         }
     }
 
-    /// Takes in an answer and hands out whoever waited for it.
+    /// Takes in the records of a look-up and moves its waiters to `waiting`.
     pub fn answer(
         &mut self,
         now: Instant,
@@ -221,7 +220,7 @@ impl Locator {
             return Answered::Unwanted;
         };
         if entry.asked_until.take().is_some() {
-            self.asking = self.asking.saturating_sub(1);
+            self.questions_out = self.questions_out.saturating_sub(1);
         }
         waiting.append(&mut entry.waiting);
         match walk(&entry.question, records) {
@@ -229,8 +228,8 @@ impl Locator {
                 entry.learn(now, found);
                 Answered::Known
             }
-            // Records that do not lead to the end are as good as none.
-            Step::Done(_) | Step::Ask(_) => {
+            // Records from which further queries would follow are as good as none.
+            Step::Done(_) | Step::Missing(_) => {
                 entry.fail(now);
                 Answered::Failed
             }
@@ -248,7 +247,7 @@ impl Locator {
         })
     }
 
-    /// What a certificate of its servers is checked against (N-8).
+    /// The domain that the certificates of its servers must name (N-8).
     #[must_use]
     pub fn domain(&self, id: LookupId) -> Option<&str> {
         self.names.get(id.0).map(|entry| &*entry.question.domain)
@@ -279,7 +278,7 @@ impl Entry {
             Known::Nothing if is_good => Find::Nothing,
             Known::Failed if is_good => Find::Failed,
             _ if is_out => Find::Asked,
-            // Too many questions are out already.
+            // No look-up is under way, since there are `limits::DNS_QUESTIONS_MAX` already.
             Known::Unknown | Known::Servers { .. } | Known::Nothing | Known::Failed => Find::Failed,
         }
     }
@@ -331,7 +330,7 @@ impl Entry {
     }
 }
 
-/// Names among which the one to make room is looked for: bounds the work.
+/// Number of names among which one eviction chooses: bounds the work.
 const EVICT_FROM: usize = 16;
 
 #[cfg(test)]

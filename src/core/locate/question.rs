@@ -1,4 +1,4 @@
-//! What a URI asks the DNS for (RFC 3263 §4; N-2, N-3, N-6).
+//! What of a URI decides its look-up (RFC 3263 §4; N-2, N-3, N-6).
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -7,10 +7,9 @@ use crate::id::Transport;
 use crate::limits;
 use crate::uri::{Scheme, Uri, host_ip};
 
-/// What a shard can speak, and over which address families: nothing else is
-/// asked for.
+/// The transports of a shard and their address families: records for others are not looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spoken {
+pub struct Transports {
     udp: Families,
     tcp: Families,
     tls: Families,
@@ -22,7 +21,7 @@ struct Families {
     v6: bool,
 }
 
-/// A name to be located. Two URIs that ask the same share one answer.
+/// One look-up, which all URIs that are equal in these fields share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// TARGET of RFC 3263: `maddr` or the host, in lower case, without the last
@@ -38,12 +37,12 @@ pub struct Question {
     pub transport: Option<Transport>,
     /// `sips`: TLS only.
     pub secure: bool,
-    /// What the asking shard can speak.
-    pub spoken: Spoken,
+    /// The transports of the shard.
+    pub transports: Transports,
 }
 
-impl Spoken {
-    /// These endpoints and what they can reach.
+impl Transports {
+    /// The transports of these endpoints.
     #[must_use]
     pub fn over(endpoints: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Self {
         let mut spoken = Self::default();
@@ -67,19 +66,19 @@ impl Spoken {
         }
     }
 
-    /// Whether it is spoken at all.
+    /// Whether the shard has the transport, in either family.
     #[must_use]
     pub const fn has(self, transport: Transport) -> bool {
         self.v4(transport) || self.v6(transport)
     }
 
-    /// Whether it is spoken over IPv4.
+    /// Whether the shard has the transport over IPv4.
     #[must_use]
     pub const fn v4(self, transport: Transport) -> bool {
         self.families(transport).v4
     }
 
-    /// Whether it is spoken over IPv6.
+    /// Whether the shard has the transport over IPv6.
     #[must_use]
     pub const fn v6(self, transport: Transport) -> bool {
         self.families(transport).v6
@@ -87,10 +86,10 @@ impl Spoken {
 }
 
 impl Question {
-    /// What the URI asks for; `None` for an address, for a scheme or transport
-    /// that is not spoken, for port 0, and for what is no domain name.
+    /// The look-up of a URI; `None` for an address, for a scheme or transport
+    /// that the shard has not, for port 0, and for a host that is no domain name.
     #[must_use]
-    pub fn of(bytes: &[u8], uri: &Uri, spoken: Spoken) -> Option<Self> {
+    pub fn of(bytes: &[u8], uri: &Uri, spoken: Transports) -> Option<Self> {
         let mut key = Vec::new();
         let facts = Facts::read(bytes, uri, spoken, &mut key)?;
         let name = std::str::from_utf8(key.get(facts.name)?).ok()?;
@@ -101,17 +100,17 @@ impl Question {
             port: facts.port,
             transport: facts.transport,
             secure: facts.secure,
-            spoken,
+            transports: spoken,
         })
     }
 
-    /// Whether a transport is spoken and good enough.
+    /// Whether the shard has the transport, and a `sips` URI allows it.
     pub(super) const fn may_use(&self, transport: Transport) -> bool {
-        self.spoken.has(transport) && (!self.secure || matches!(transport, Transport::Tls))
+        self.transports.has(transport) && (!self.secure || matches!(transport, Transport::Tls))
     }
 }
 
-/// A question without memory of its own: the name lies in the key.
+/// A question whose names are ranges of its key, so that reading it allocates nothing.
 pub(super) struct Facts {
     name: Range<usize>,
     domain: Range<usize>,
@@ -121,9 +120,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Reads the URI and writes the bytes that name the question, the same for
-    /// all URIs that ask the same.
-    pub(super) fn read(bytes: &[u8], uri: &Uri, spoken: Spoken, key: &mut Vec<u8>) -> Option<Self> {
+    /// Reads a URI and writes the key of its look-up, the same for all URIs that share one.
+    pub(super) fn read(
+        bytes: &[u8],
+        uri: &Uri,
+        spoken: Transports,
+        key: &mut Vec<u8>,
+    ) -> Option<Self> {
         let secure = match uri.scheme {
             Scheme::Sip | Scheme::Sips if uri.port == Some(0) => return None,
             Scheme::Sip => false,
@@ -176,7 +179,7 @@ impl Facts {
     }
 }
 
-/// Without the dot that ends a whole name.
+/// A name without the dot at its end.
 fn plain(name: &[u8]) -> &[u8] {
     name.strip_suffix(b".").unwrap_or(name)
 }

@@ -23,7 +23,7 @@ const SERVICES: [(Transport, &str, &str); 3] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// These queries are to be answered first.
-    Ask(Vec<Query>),
+    Missing(Vec<Query>),
     /// To the end.
     Done(Found),
 }
@@ -64,7 +64,7 @@ pub fn walk(question: &Question, records: &Records) -> Step {
     };
     walk.run();
     if !walk.missing.is_empty() {
-        return Step::Ask(walk.missing);
+        return Step::Missing(walk.missing);
     }
     walk.servers.sort_by_key(|server| server.rank);
     walk.servers.truncate(limits::DNS_SERVERS_MAX);
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
         }
         let target = self.targets;
         self.targets += 1;
-        let spoken = self.question.spoken;
+        let spoken = self.question.transports;
         let kinds = [
             (Kind::Aaaa, spoken.v6(transport)),
             (Kind::A, spoken.v4(transport)),

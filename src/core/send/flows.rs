@@ -1,10 +1,10 @@
 //! The flow table: this shard's own sockets and the streams it holds, and what
-//! it was told of those of the other shards.
+//! is known of those of the other shards.
 //!
-//! It knows which flows live, what to write into a Via for each (`locals`), and
-//! which stream already leads to an address. It carries the unfinished message of a
+//! It knows which flows are open, what to write into a Via for each (`locals`), and
+//! which stream already leads to an address. It keeps the unfinished message of a
 //! stream from one read to the next and nothing else; what waits to be written
-//! is the shell's queue.
+//! is in the shell's queue.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,52 +25,52 @@ pub use peer_rule::{Clear, End, HostRule, PeerRule, Ports, network};
 /// One connection.
 #[derive(Debug)]
 pub struct Stream {
-    /// What it speaks.
+    /// TCP or TLS.
     pub transport: Transport,
-    /// The far side.
+    /// The address of the far side.
     pub peer: SocketAddr,
     /// We opened it.
     pub opened: bool,
-    /// It came in at a core-side listener.
+    /// It was accepted at a core-side listener.
     pub core_side: bool,
-    /// Who had to be there when we opened it over TLS.
+    /// The domain that the peer's certificate had to name, where we opened it over TLS.
     pub name: Option<NameId>,
     /// The domains its verified certificate names (RFC 5922 §7.1); none
     /// without one.
     pub identities: Box<[Box<str>]>,
-    /// It is up (an opened one starts out waiting).
+    /// It is connected; a stream that we open is not at first.
     pub up: bool,
     /// The port that the peer listens at, once it has asked for requests over
     /// this connection.
     pub alias: Option<u16>,
-    /// Bytes of a message that has begun.
+    /// The bytes received of an unfinished message.
     pub partial: Vec<u8>,
-    /// Bytes of it that are counted for its source.
+    /// How many bytes of `partial` are counted for its source.
     pub counted: usize,
-    /// How far `partial` is already searched.
+    /// How far the end of the message was searched in `partial`.
     pub resume: frame::Resume,
     /// When the unfinished message began.
     pub begun: Option<Instant>,
-    /// A timer watches `begun`.
+    /// A timer is set for `begun`.
     pub watched: bool,
-    /// When anything came last; kept once keep-alives are promised.
+    /// When anything was received last; kept where `promised`.
     pub heard: Instant,
-    /// The phone was told a Flow-Timer: silence means that it is gone.
+    /// The phone got a Flow-Timer: when it is silent for longer, it is gone.
     pub promised: bool,
-    /// A whole message has come.
+    /// A complete message was received.
     pub spoke: bool,
-    /// Other shards know of it, and must be told of its end.
+    /// Other shards know of it, and get a message when it ends.
     pub shared: bool,
 }
 
-/// A connection that the shell took in.
+/// A connection that the shell has accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted<'a> {
-    /// What it speaks.
+    /// TCP or TLS.
     pub transport: Transport,
-    /// The far side.
+    /// The address of the far side.
     pub peer: SocketAddr,
-    /// Where it came in is a core-side listener.
+    /// It was accepted at a core-side listener.
     pub core_side: bool,
     /// The domains its verified certificate names (RFC 5922 §7.1).
     pub identities: &'a [Box<str>],
@@ -88,15 +88,15 @@ impl Accepted<'_> {
     }
 }
 
-/// What became of `Flows::reach`.
+/// The result of `Flows::reach`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// This flow leads there.
     Flow(Flow),
-    /// This stream will, once it is opened: ask the shell to connect it.
+    /// This stream will lead there: the shell is to connect it.
     Open(StreamId),
-    /// Nothing does: no socket of that family, no room, nobody's name to ask
-    /// for over TLS, or the flow is gone.
+    /// Nothing leads there: no socket of that family, no free stream, no domain to verify
+    /// over TLS, or the flow is gone.
     Nowhere,
 }
 
@@ -105,27 +105,27 @@ pub enum Reach {
 pub struct Flows {
     shard_set: ShardSet,
     locals: Vec<Local>,
-    /// What they are called besides.
+    /// Names and addresses of the node besides those of `locals`.
     known_as: KnownAs,
     /// Which of `locals` stand on the core side.
     are_core: Vec<bool>,
-    /// Where the homes are.
+    /// The addresses of the homes.
     homes: Vec<IpAddr>,
-    /// Whose each of `locals` is; `None`: a listener, which is everybody's.
+    /// The shard of each of `locals`; `None`: a listener, which all shards share.
     owners: Vec<Option<u8>>,
     streams: Slab<Stream>,
     /// The far sides of streams that other shards hold.
-    away: HashMap<StreamId, Far, ahash::RandomState>,
+    remote: HashMap<StreamId, Far, ahash::RandomState>,
     by_peer: HashMap<Destination, StreamId, ahash::RandomState>,
     /// Accepted connections that asked to be used for requests to the address
     /// they listen at (RFC 5923 §8.2).
     by_alias: HashMap<SocketAddr, StreamId, ahash::RandomState>,
-    /// Who must be at the far ends of our TLS connections.
+    /// The domains that peers of our TLS connections must prove.
     pub names: Names,
 }
 
-/// What a connection of ours was opened for. One address may stand for several
-/// domains, of which each must be proven.
+/// What a connection of ours was opened for. One address may serve several
+/// domains, each of which must be proven.
 type Destination = (Transport, SocketAddr, Option<NameId>);
 
 impl Flows {
@@ -144,15 +144,15 @@ impl Flows {
             locals,
             known_as: KnownAs::default(),
             streams: Slab::numbered(first, limits::STREAMS_MAX),
-            away: HashMap::with_hasher(hash.clone()),
+            remote: HashMap::with_hasher(hash.clone()),
             by_alias: HashMap::with_hasher(hash.clone()),
             by_peer: HashMap::with_hasher(hash),
             names,
         }
     }
 
-    /// The other shard that must send what goes over `flow`; `None`: this one
-    /// can. Listeners are everybody's, since all shards share their addresses.
+    /// The other shard that alone can send over `flow`; `None` where this one
+    /// can. All shards can send from a listener's address.
     #[must_use]
     pub fn elsewhere(&self, flow: Flow) -> Option<u8> {
         if self.shard_set.is_alone() {
@@ -165,16 +165,15 @@ impl Flows {
         self.shard_set.is_other(owner).then_some(owner)
     }
 
-    /// Another shard says who is at the far end of a flow; true when that is
-    /// news. That it is gone is said as well, at the latest when something is
-    /// sent over it.
+    /// Enters the far side of another shard's flow; true where it was unknown. `unlearn` removes
+    /// it when that shard says that the flow is gone, at the latest when something is sent over it.
     pub fn learn(&mut self, flow: Flow, far: Far) -> bool {
         let Flow::Stream(stream) = flow else {
             return false;
         };
         self.shard_set.is_other(stream.shard())
-            && self.away.len() < limits::AWAY_STREAMS_MAX
-            && self.away.insert(stream, far).is_none()
+            && self.remote.len() < limits::AWAY_STREAMS_MAX
+            && self.remote.insert(stream, far).is_none()
     }
 
     /// What another shard must know to use a flow.
@@ -186,12 +185,12 @@ impl Flows {
         })
     }
 
-    /// A stream of another shard is gone; whether it was known.
+    /// Removes a stream of another shard that is gone; true where it was known.
     pub(crate) fn unlearn(&mut self, stream: StreamId) -> bool {
-        self.away.remove(&stream).is_some()
+        self.remote.remove(&stream).is_some()
     }
 
-    /// Other shards are about to hear of this flow: they are told of its end.
+    /// Marks a flow that other shards get to know, so that they get a message when it ends.
     pub fn share(&mut self, flow: Flow) {
         if let Flow::Stream(stream) = flow
             && let Some(stream) = self.stream_mut(stream)
@@ -200,7 +199,7 @@ impl Flows {
         }
     }
 
-    /// The far side of a flow; `None` when a stream is gone.
+    /// The address of the far side of a flow; `None` when a stream is gone.
     #[must_use]
     pub fn peer(&self, flow: Flow) -> Option<SocketAddr> {
         match flow {
@@ -208,11 +207,11 @@ impl Flows {
             Flow::Stream(id) => self
                 .stream(id)
                 .map(|stream| stream.peer)
-                .or_else(|| self.away.get(&id).map(|far| far.end.addr)),
+                .or_else(|| self.remote.get(&id).map(|far| far.end.addr)),
         }
     }
 
-    /// The far end of a flow, by which a peer is told; `None` when a stream is
+    /// The far end of a flow, by which nodes and carriers are recognised; `None` when a stream is
     /// gone.
     #[must_use]
     pub fn end(&self, flow: Flow) -> Option<End> {
@@ -224,12 +223,12 @@ impl Flows {
                     addr: stream.peer,
                     core_side: stream.core_side,
                 }),
-                None => self.away.get(&id).map(|far| far.end),
+                None => self.remote.get(&id).map(|far| far.end),
             },
         }
     }
 
-    /// What a flow speaks; TCP for a stream that is gone.
+    /// The transport of a flow; TCP for a stream that is gone.
     #[must_use]
     pub fn transport(&self, flow: Flow) -> Transport {
         match flow {
@@ -237,7 +236,7 @@ impl Flows {
             Flow::Stream(id) => match self.stream(id) {
                 Some(stream) => stream.transport,
                 None => self
-                    .away
+                    .remote
                     .get(&id)
                     .map_or(Transport::Tcp, |far| far.end.transport),
             },
@@ -252,7 +251,7 @@ impl Flows {
             Flow::Udp { .. } => &[],
             Flow::Stream(id) => match self.stream(id) {
                 Some(stream) => &stream.identities,
-                None => self.away.get(&id).map_or(&[], |far| &far.identities),
+                None => self.remote.get(&id).map_or(&[], |far| &far.identities),
             },
         }
     }
@@ -298,7 +297,7 @@ impl Flows {
                 if let Some(id) = name.and_then(|name| self.alias(addr, name)) {
                     return Reach::Flow(Flow::Stream(id));
                 }
-                // Without a listener there is nothing to write into a Via.
+                // Without a listener there is no address for our Via, and so for the answer.
                 self.listener_towards(transport, addr)
                     .and_then(|_| self.open(transport, addr, name))
                     .map_or(Reach::Nowhere, Reach::Open)

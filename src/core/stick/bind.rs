@@ -139,7 +139,7 @@ impl Table {
     }
 
     fn join(&mut self, flow: Flow, key: &Key) -> Option<u32> {
-        let holder = self.links.hold(flow)?;
+        let holder = self.links.get_or_insert_flow(flow)?;
         let live = self.links.entry(holder).state == State::Live;
         if live {
             self.links.join(holder, key.host())

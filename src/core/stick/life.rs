@@ -90,7 +90,7 @@ impl Table {
         let Some(holder) = self.links.holder(flow) else {
             return;
         };
-        self.links.bury(holder);
+        self.links.mark_gone(holder);
         self.len -= self.links.entry(holder).rows;
         self.gone.push(holder);
     }
@@ -98,7 +98,7 @@ impl Table {
     /// Drops expired rows and those of forgotten and long lost flows, looking at
     /// no more than `budget` slots. The number dropped (S-28, S-30).
     pub fn expire(&mut self, now: Instant, budget: usize) -> usize {
-        self.give_up(now);
+        self.forget_expired_losses(now);
         let mut left = budget;
         let mut dropped = self.reap(&mut left);
         // Once round at most.
@@ -122,7 +122,7 @@ impl Table {
     }
 
     /// Forgets the flows that nobody opened again.
-    fn give_up(&mut self, now: Instant) {
+    fn forget_expired_losses(&mut self, now: Instant) {
         while let Some(&(end, holder)) = self.lost.front().filter(|(end, _)| *end <= now) {
             self.lost.pop_front();
             // The entry may be another flow's by now, or this one's later loss.
@@ -154,7 +154,7 @@ impl Table {
             if self.links.entry(holder).first != NONE {
                 break;
             }
-            self.links.drop_holder(holder);
+            self.links.remove_flow(holder);
             self.gone.pop();
         }
         dropped

@@ -134,7 +134,7 @@ impl Links {
     }
 
     /// The flow's entry, made if need be; `None` at the bound on flows.
-    pub(super) fn hold(&mut self, flow: Flow) -> Option<u32> {
+    pub(super) fn get_or_insert_flow(&mut self, flow: Flow) -> Option<u32> {
         if let Some(at) = self.holder(flow) {
             return Some(at);
         }
@@ -353,7 +353,7 @@ impl Links {
     }
 
     /// Takes the flow out of sight, so that its name may be used again.
-    pub(super) fn bury(&mut self, holder: u32) {
+    pub(super) fn mark_gone(&mut self, holder: u32) {
         let flow = self.flows[holder].flow;
         if let Ok(entry) = self
             .by_flow
@@ -365,7 +365,7 @@ impl Links {
     }
 
     /// Drops a buried flow without links.
-    pub(super) fn drop_holder(&mut self, holder: u32) {
+    pub(super) fn remove_flow(&mut self, holder: u32) {
         self.flows.remove(holder);
     }
 

@@ -78,13 +78,13 @@ enum State {
 
 /// What a transaction waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Awaits {
     /// Any response.
-    Unheard,
+    AnyResponse,
     /// The final one, after a provisional.
-    Heard,
+    FinalResponse,
     /// Nothing: it has its final response, or no request yet.
-    Settled,
+    Nothing,
 }
 
 /// What a wake-up did.
@@ -182,15 +182,15 @@ impl<O: Copy> Client<O> {
     }
 
     /// Which response the transaction waits for.
-    pub(super) const fn standing(&self) -> Standing {
+    pub(super) const fn awaits(&self) -> Awaits {
         match &self.state {
-            State::InviteCalling { .. } | State::OtherTrying { .. } => Standing::Unheard,
-            State::InviteProceeding { .. } | State::OtherProceeding { .. } => Standing::Heard,
+            State::InviteCalling { .. } | State::OtherTrying { .. } => Awaits::AnyResponse,
+            State::InviteProceeding { .. } | State::OtherProceeding { .. } => Awaits::FinalResponse,
             State::Reserved
             | State::InviteAccepted { .. }
             | State::InviteRefused { .. }
             | State::InviteCompleted { .. }
-            | State::OtherCompleted { .. } => Standing::Settled,
+            | State::OtherCompleted { .. } => Awaits::Nothing,
         }
     }
 

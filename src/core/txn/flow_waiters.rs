@@ -9,7 +9,7 @@
 
 use hashbrown::HashTable;
 
-use super::client::{Client, Standing};
+use super::client::{Awaits, Client};
 use crate::id::{Flow, Slab, Slot};
 use crate::limits;
 
@@ -177,13 +177,13 @@ impl FlowWaiters {
         let Some(client) = clients.at_mut(index) else {
             return;
         };
-        let (old, standing) = (client.ring.entry, client.standing());
+        let (old, standing) = (client.ring.entry, client.awaits());
         let entry = self.hold(flow);
-        self.stand(clients, index, standing, Standing::Settled);
+        self.stand(clients, index, standing, Awaits::Nothing);
         if let Some(client) = clients.at_mut(index) {
             client.ring.entry = entry;
         }
-        self.stand(clients, index, Standing::Settled, standing);
+        self.stand(clients, index, Awaits::Nothing, standing);
         self.release(old);
     }
 
@@ -192,9 +192,9 @@ impl FlowWaiters {
         let Some(client) = clients.at_mut(index) else {
             return;
         };
-        let (entry, standing) = (client.ring.entry, client.standing());
+        let (entry, standing) = (client.ring.entry, client.awaits());
         if entry != NONE {
-            self.stand(clients, index, standing, Standing::Settled);
+            self.stand(clients, index, standing, Awaits::Nothing);
             self.release(entry);
         }
     }
@@ -204,8 +204,8 @@ impl FlowWaiters {
         &mut self,
         clients: &mut Slab<Client<O>>,
         index: u32,
-        was: Standing,
-        is: Standing,
+        was: Awaits,
+        is: Awaits,
     ) {
         if was == is {
             return;
@@ -216,12 +216,12 @@ impl FlowWaiters {
         let Some(entry) = self.slab.at_mut(links.entry) else {
             return;
         };
-        entry.unheard += u32::from(is == Standing::Unheard);
-        entry.unheard -= u32::from(was == Standing::Unheard);
+        entry.unheard += u32::from(is == Awaits::AnyResponse);
+        entry.unheard -= u32::from(was == Awaits::AnyResponse);
         entry.is_silent &= entry.unheard > 0;
         match (was, is) {
-            (Standing::Settled, _) => entry.enter(clients, index),
-            (_, Standing::Settled) => entry.exit(clients, index, links),
+            (Awaits::Nothing, _) => entry.enter(clients, index),
+            (_, Awaits::Nothing) => entry.exit(clients, index, links),
             _ => {}
         }
     }

@@ -140,9 +140,9 @@ impl<O: Copy> Clients<O> {
         event: impl FnOnce(&mut Client<O>, &FlowWaiters) -> R,
     ) -> Option<R> {
         let client = self.slab.get_mut(id.0)?;
-        let was = client.standing();
+        let was = client.awaits();
         let done = event(client, &self.waiters);
-        let is = client.standing();
+        let is = client.awaits();
         if was != is {
             self.waiters.stand(&mut self.slab, id.0.index, was, is);
         }

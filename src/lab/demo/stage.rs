@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{EDGES, HOME, PORT, Place, TLS_PORT};
+use super::super::{EDGES, HOME, NodeAddress, PORT, TLS_PORT};
 use super::table::Row;
 use super::{DemoFault, name_of, place_of};
 use crate::agent;
@@ -53,7 +53,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// The edge on the caller's side.
-    pub(super) fn caller_edge(&self) -> Option<Place> {
+    pub(super) fn caller_edge(&self) -> Option<NodeAddress> {
         place_of(self.near).filter(|place| place.name != HOME.name)
     }
 
@@ -81,7 +81,7 @@ impl Stage {
             Speaks::Tls => (TLS_PORT, Some(folder.join("ca.pem"))),
             Speaks::Udp | Speaks::Tcp => (PORT, None),
         };
-        let phone = |name: &str, edge: Place| -> Result<Phone, DemoFault> {
+        let phone = |name: &str, edge: NodeAddress| -> Result<Phone, DemoFault> {
             let who = Who::of_lab(
                 name,
                 (HOME.ip, port),

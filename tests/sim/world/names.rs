@@ -55,7 +55,7 @@ impl World {
     fn records(&self, question: &Question, set: impl Fn(&Query) -> Set) -> Records {
         let mut records = Records::default();
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
-            let Step::Ask(queries) = walk(question, &records) else {
+            let Step::Missing(queries) = walk(question, &records) else {
                 break;
             };
             for query in queries {

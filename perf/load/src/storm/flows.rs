@@ -55,11 +55,11 @@ impl World<'_> {
     fn send_register(&mut self, flow: u32, again: Option<u32>) {
         let it = *self.flow(flow);
         let kind = match it.waits {
-            Waits::Connection => Kind::Knock,
+            Waits::Connection => Kind::Connect,
             Waits::Ok => Kind::Proven,
             Waits::Time | Waits::Challenge => Kind::Asking,
         };
-        self.second[usize::from(it.edge)] += u32::from(kind != Kind::Knock);
+        self.second[usize::from(it.edge)] += u32::from(kind != Kind::Connect);
         let arrived = self.deliver(it.edge, kind, flow, it.attempt);
         if let Some(mut wait) = again {
             if arrived && self.is_tls(flow) {

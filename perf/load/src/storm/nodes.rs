@@ -43,8 +43,8 @@ impl World<'_> {
     /// An edge reads a message; what that costs it.
     fn at_edge(&mut self, index: usize, message: Message) -> i64 {
         match message.kind {
-            Kind::Knock => return self.knock(index, message),
-            Kind::Hello => return self.greet(index, message),
+            Kind::Connect => return self.on_connect(index, message),
+            Kind::ClientHello => return self.on_client_hello(index, message),
             Kind::Asking | Kind::Proven | Kind::Call | Kind::End => {}
         }
         let class = self.class_at_edge(message);
@@ -74,7 +74,7 @@ impl World<'_> {
 
     /// A connection is accepted, or closed at once: the phone then sees a flow
     /// that failed (RFC 5626 §4.5).
-    fn knock(&mut self, index: usize, message: Message) -> i64 {
+    fn on_connect(&mut self, index: usize, message: Message) -> i64 {
         let edge = &mut self.edges[index];
         let has_room = edge.greeting < limits::HANDSHAKES_MAX;
         let has_time = self.pacing != Pacing::All || edge.admits(self.now, Class::New);
@@ -93,7 +93,7 @@ impl World<'_> {
 
     /// The handshake of a connection, whose other half comes after a way to and
     /// fro with the REGISTER.
-    fn greet(&mut self, index: usize, message: Message) -> i64 {
+    fn on_client_hello(&mut self, index: usize, message: Message) -> i64 {
         let edge = &mut self.edges[index];
         edge.greeting = edge.greeting.saturating_sub(1);
         if !self.is_current(message) {
@@ -135,7 +135,7 @@ impl World<'_> {
 
     fn at_home(&mut self, index: usize, message: Message) -> i64 {
         let class = match message.kind {
-            Kind::Knock | Kind::Hello | Kind::Asking => Class::New,
+            Kind::Connect | Kind::ClientHello | Kind::Asking => Class::New,
             Kind::Proven => Class::Renewal,
             Kind::Call => Class::Call,
             Kind::End => Class::Standing,
@@ -147,7 +147,7 @@ impl World<'_> {
         }
         if self.is_current(message) {
             match message.kind {
-                Kind::Knock | Kind::Hello => {}
+                Kind::Connect | Kind::ClientHello => {}
                 Kind::Asking => self.attempt(message.whose, Waits::Ok),
                 Kind::Proven => self.flow_up(message.whose),
                 Kind::Call | Kind::End => self.call_over(message.whose, Some(())),
@@ -159,7 +159,7 @@ impl World<'_> {
     fn class_at_edge(&self, message: Message) -> Class {
         match message.kind {
             Kind::Asking | Kind::Proven if self.flow(message.whose).is_up => Class::Renewal,
-            Kind::Knock | Kind::Hello | Kind::Asking | Kind::Proven => Class::New,
+            Kind::Connect | Kind::ClientHello | Kind::Asking | Kind::Proven => Class::New,
             Kind::Call => Class::Call,
             Kind::End => Class::Standing,
         }

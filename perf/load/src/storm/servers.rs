@@ -19,9 +19,9 @@ const TURN_US: i64 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A connection waits to be accepted.
-    Knock,
+    Connect,
     /// The handshake that it brings.
-    Hello,
+    ClientHello,
     /// A REGISTER without credentials that hold.
     Asking,
     /// The same with the answer to the challenge.
@@ -98,7 +98,7 @@ impl Server {
     /// A message comes; false: there is no room for it, and it is lost. What
     /// comes over a connection waits at its sender instead.
     pub(super) fn push(&mut self, message: Message, is_stream: bool) -> bool {
-        let is_new = message.kind == Kind::Knock;
+        let is_new = message.kind == Kind::Connect;
         let (queue, room) = if is_new {
             (&mut self.backlog, BACKLOG)
         } else {

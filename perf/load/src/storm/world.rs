@@ -232,7 +232,7 @@ impl<'a> World<'a> {
             // It comes even where the phone has given up.
             Due::Hello => {
                 let edge = self.flow(whose).edge;
-                self.deliver(edge, Kind::Hello, whose, attempt);
+                self.deliver(edge, Kind::ClientHello, whose, attempt);
             }
             Due::Connected if self.flow(whose).attempt == attempt => self.connected(whose),
             Due::Call if self.call(whose).attempt == attempt => self.call_due(whose),

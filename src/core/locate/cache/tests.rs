@@ -5,7 +5,7 @@ use crate::locate::{Kind, Query, Record, Set};
 const AT: Instant = Instant::ZERO;
 
 fn locator() -> Locator {
-    let spoken = Spoken::over([(Transport::Udp, "192.0.2.9:5060".parse().unwrap())]);
+    let spoken = Transports::over([(Transport::Udp, "192.0.2.9:5060".parse().unwrap())]);
     Locator::new(spoken, [1, 2, 3, 4])
 }
 
@@ -203,7 +203,7 @@ fn at_its_bounds_old_names_go_and_questions_wait() {
     }
     assert_eq!(locator.len(), limits::DNS_NAMES_MAX);
     assert_eq!(locator.find(AT, first), (Find::Failed, None));
-    assert_eq!(locator.asking, limits::DNS_QUESTIONS_MAX);
+    assert_eq!(locator.questions_out, limits::DNS_QUESTIONS_MAX);
     let late = name(&mut locator, &text(limits::DNS_NAMES_MAX));
     assert_eq!(locator.find(seconds(2), late), (Find::Failed, None));
     let unwanted = locator.answer(AT, first, &Records::default(), &mut Vec::new());

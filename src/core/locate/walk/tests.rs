@@ -1,10 +1,10 @@
 use super::*;
-use crate::locate::Spoken;
+use crate::locate::Transports;
 use crate::uri::Uri;
 
-fn spoken(transports: &[Transport]) -> Spoken {
+fn spoken(transports: &[Transport]) -> Transports {
     let v4 = "192.0.2.9:5060".parse().unwrap();
-    Spoken::over(transports.iter().map(|&transport| (transport, v4)))
+    Transports::over(transports.iter().map(|&transport| (transport, v4)))
 }
 
 const BOTH: [Transport; 2] = [Transport::Udp, Transport::Tcp];
@@ -48,7 +48,7 @@ impl Zone {
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
             match walk(question, &records) {
                 Step::Done(found) => return (found, asked),
-                Step::Ask(queries) => {
+                Step::Missing(queries) => {
                     for query in queries {
                         asked.push(format!("{:?} {}", query.kind, query.name));
                         let set = self.ask(&query);

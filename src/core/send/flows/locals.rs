@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Flows;
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, ShardSet, SocketId, Transport};
-use crate::locate::Spoken;
+use crate::locate::Transports;
 use crate::uri::same_host;
 
 /// A bound local endpoint.
@@ -85,14 +85,14 @@ impl SentBy<'_> {
 
 impl Flows {
     /// What the node is called besides the addresses of its sockets.
-    pub(crate) fn be_known_as(&mut self, known_as: KnownAs) {
+    pub(crate) fn set_known_as(&mut self, known_as: KnownAs) {
         self.known_as = known_as;
         let locals = self.locals.iter();
         self.are_core = locals.map(|local| self.known_as.has_core(local)).collect();
     }
 
     /// Where the homes are from now on.
-    pub(crate) fn meet_homes_at(&mut self, ips: impl Iterator<Item = IpAddr>) {
+    pub(crate) fn set_homes(&mut self, ips: impl Iterator<Item = IpAddr>) {
         self.homes.clear();
         self.homes.extend(ips.map(|ip| ip.to_canonical()));
     }
@@ -165,10 +165,10 @@ impl Flows {
     /// What can be spoken from here: over TCP only where a listener can be
     /// named in a Via.
     #[must_use]
-    pub fn spoken(&self) -> Spoken {
+    pub fn spoken(&self) -> Transports {
         let locals = self.locals.iter();
         let usable = locals.filter(|local| !local.upstream || local.transport == Transport::Udp);
-        Spoken::over(usable.map(|local| (local.transport, local.addr)))
+        Transports::over(usable.map(|local| (local.transport, local.addr)))
     }
 
     /// The first listener of that transport and family, as it is known outside:
@@ -193,7 +193,7 @@ impl Flows {
 
     /// True for a socket beside the core side, where one of its kind is on that side.
     #[must_use]
-    pub(crate) fn misses_core(&self, SocketId(at): SocketId) -> bool {
+    pub(crate) fn is_beside_core(&self, SocketId(at): SocketId) -> bool {
         let at = usize::from(at);
         let (Some(here), Some(false)) = (self.locals.get(at), self.are_core.get(at)) else {
             return false;

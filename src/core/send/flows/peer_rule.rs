@@ -1,12 +1,11 @@
-//! Who is believed to be a peer, as the configuration names him: where he
-//! lives, what he speaks, and which ports are his. This is the only place that
-//! reads the notation, and the only one that compares it with a flow.
+//! By which addresses, transports and ports the configuration recognises homes, edges and
+//! carriers. Only this file reads the notation, and only this file compares it with a flow.
 //!
-//! An address alone is nobody: whoever shares it, or writes it into a datagram,
-//! would be an edge. So a port of his must be at the far end too, the one at
-//! which he listens or one of his core ports, from which our nodes send what is
-//! for one another; or he has come to a core-side listener, where strangers do
-//! not get. Over TLS none of this counts, but the certificate.
+//! An address alone proves nothing: anybody who shares it, or writes it into a datagram,
+//! would be an edge. So the port at the far end must be the peer's too, the one at
+//! which it listens or one of its core ports, from which our nodes send to one another; or the
+//! connection has come to a core-side listener, which strangers cannot
+//! reach. Over TLS the certificate decides and none of this.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,10 +13,10 @@ use crate::guard::is_within;
 use crate::id::Transport;
 use crate::limits;
 
-/// The far end of a flow, as the sockets tell.
+/// The far end of a flow, as the socket gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// What is spoken with it.
+    /// The transport of the flow.
     pub transport: Transport,
     /// Its address, with the port.
     pub addr: SocketAddr,
@@ -42,16 +41,16 @@ impl End {
 pub struct Ports([(u16, u16); 2]);
 
 impl Ports {
-    /// None at all.
+    /// No port.
     pub const NONE: Self = Self([(1, 0), (1, 0)]);
 
-    /// This one.
+    /// One port.
     #[must_use]
     pub const fn one(port: u16) -> Self {
         Self([(port, port), (1, 0)])
     }
 
-    /// From the first to the last.
+    /// A range, both ends included.
     #[must_use]
     pub const fn range(first: u16, last: u16) -> Self {
         Self([(first, last), (1, 0)])
@@ -64,7 +63,7 @@ impl Ports {
         Self([own, (first, first.saturating_add(limits::CORE_PORTS - 1))])
     }
 
-    /// Whether it is one of them.
+    /// Whether a port is one of these.
     #[must_use]
     pub fn has(&self, port: u16) -> bool {
         let Self(ranges) = self;
@@ -85,21 +84,21 @@ pub enum Clear {
     Any,
 }
 
-/// A peer who lives at known addresses.
+/// A peer at known addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostRule {
     /// Address and prefix length.
     pub network: (IpAddr, u8),
-    /// What he may speak.
+    /// The transports without certificates that it may use.
     pub clear: Clear,
-    /// His ports over UDP.
+    /// Its ports over UDP.
     pub udp: Ports,
-    /// His ports over TCP: those he listens at and those he connects from.
+    /// Its ports over TCP: those it listens at and those it connects from.
     pub tcp: Ports,
 }
 
 impl HostRule {
-    /// Whoever lives at exactly this address.
+    /// A peer at exactly this address.
     #[must_use]
     pub const fn at(ip: IpAddr, clear: Clear, udp: Ports, tcp: Ports) -> Self {
         let network = (ip, if ip.is_ipv4() { 32 } else { 128 });
@@ -111,14 +110,14 @@ impl HostRule {
         }
     }
 
-    /// Whether he lives at the address, whatever comes from there.
+    /// Whether an address is one of the peer's, with any port.
     #[must_use]
     pub(crate) fn lives_at(&self, ip: IpAddr) -> bool {
         let (network, len) = self.network;
         is_within(ip.to_canonical(), network.to_canonical(), len)
     }
 
-    /// Whether he is at the end of a flow without a certificate.
+    /// Whether the peer is at the end of a flow, by transport, address and port; never over TLS.
     #[must_use]
     pub fn believes(&self, end: &End) -> bool {
         let may = match end.transport {
@@ -129,8 +128,8 @@ impl HostRule {
         may && self.comes_from(end)
     }
 
-    /// Whether address and port are his: enough not to be counted as a stranger
-    /// before a handshake has told, and never more.
+    /// Whether address and port are the peer's. That is enough to exempt a connection from the
+    /// limits for strangers until its handshake is over, and for nothing else.
     #[must_use]
     pub(crate) fn comes_from(&self, end: &End) -> bool {
         let ports = match end.transport {
@@ -140,7 +139,7 @@ impl HostRule {
         (end.core_side || ports.has(end.addr.port())) && self.lives_at(end.addr.ip())
     }
 
-    /// Reads who is an edge: `192.0.2.11`, `192.0.2.0/24`, which speak in clear
+    /// Reads the notation of an edge: `192.0.2.11`, `192.0.2.0/24`, which speak in clear
     /// as far as `plain` says; `udp:192.0.2.11`, `tcp:192.0.2.11:5070`,
     /// `udp:192.0.2.11:15060-15187`, whatever that is; `tls:192.0.2.11`. Without
     /// a port: the usual one and the core ports from `core_port` on. `+20000` behind
@@ -160,7 +159,7 @@ impl HostRule {
         };
         let named = rest.len() < text.len() && clear != Clear::No;
         let mut host = host(rest, clear, usual)?;
-        // Only what says how it comes says from which ports.
+        // Ports may only be given together with a transport.
         let may = named || host.udp == usual;
         if let Some(own) = own {
             host.udp = host.udp.and_core(own);
@@ -173,15 +172,15 @@ impl HostRule {
 /// A peer of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerRule {
-    /// Whoever proves this domain by his certificate.
+    /// A peer whose certificate names this domain.
     Domain(String),
-    /// Whoever lives there.
+    /// A peer at these addresses.
     Host(HostRule),
 }
 
 impl PeerRule {
-    /// Whether it is this peer who is at the far end: over TLS by what his
-    /// certificate names, otherwise by where he is.
+    /// Whether this peer is at the far end of a flow: over TLS by the domains of its
+    /// certificate, otherwise by address and port.
     #[must_use]
     pub fn believes(&self, end: &End, identities: &[Box<str>]) -> bool {
         match self {
@@ -203,9 +202,9 @@ impl PeerRule {
         }
     }
 
-    /// Reads who is another carrier: `tls:carrier.example.net` by certificate,
-    /// `udp:192.0.2.50`, `tcp:192.0.2.50:5070` by where he is, with a port or a
-    /// range of them that is not the usual one. He has no core ports.
+    /// Reads the notation of another carrier: `tls:carrier.example.net` by certificate,
+    /// `udp:192.0.2.50`, `tcp:192.0.2.50:5070` by address, with a port or a
+    /// range of them if it is not the usual one. A carrier has no core ports.
     #[must_use]
     pub fn carrier(text: &str) -> Option<Self> {
         let usual = Ports::one(Transport::Udp.default_port());

@@ -95,7 +95,7 @@ fn a_stream_over_tls_belongs_to_the_name_it_was_opened_for() {
 fn a_name_stands_in_the_via_over_tls_and_is_known_again() {
     // M-3
     let mut flows = flows();
-    flows.be_known_as(KnownAs {
+    flows.set_known_as(KnownAs {
         names: ["e1.a.example", "a.example"].map(str::to_owned).into(),
         ..KnownAs::default()
     });
@@ -130,7 +130,7 @@ fn a_name_stands_in_the_via_over_tls_and_is_known_again() {
 fn a_translated_listener_is_called_by_its_address_outside() {
     let mut flows = flows();
     let ips = ["127.0.0.11", "198.51.100.11"].map(|ip| ip.parse().unwrap());
-    flows.be_known_as(KnownAs {
+    flows.set_known_as(KnownAs {
         advertised: vec![ips.into()],
         ..KnownAs::default()
     });

@@ -12,7 +12,7 @@ use crate::id::Transport;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
-/// Who failed lately. Holds the few peers a node is configured with and what
+/// The destinations that failed lately. Holds the few peers a node is configured with and what
 /// its subscribers call; at `limits::DESTINATIONS_OPEN_MAX` the oldest failure
 /// is forgotten.
 #[derive(Debug, Default)]
@@ -27,16 +27,16 @@ struct Circuit {
     addr: SocketAddr,
     /// Failures in a row, each after a pause.
     failures: u8,
-    /// Left for last until then.
+    /// Until when it is tried last.
     until: Instant,
-    /// It asked for the pause itself: a sign of life does not end it.
+    /// It asked for the pause itself (Retry-After): a sign of life does not end it.
     is_refusing: bool,
-    /// A request tries it, and until when nobody else does.
+    /// Until when one request tries it and others do not.
     tried: Option<Instant>,
 }
 
 impl Health {
-    /// It failed just now. True when its circuit was closed until now.
+    /// Notes a failure of a destination. True when its circuit was closed until now.
     pub fn failed(&mut self, now: Instant, transport: Transport, addr: SocketAddr) -> bool {
         if let Some(circuit) = self.find(transport, addr) {
             // Whoever was under way to it fails too, and says nothing new.
@@ -51,7 +51,7 @@ impl Health {
         true
     }
 
-    /// It asked to be left alone for `pause`, at most
+    /// Notes that a destination asked to be left alone for `pause`, at most
     /// `limits::DESTINATION_DOWN_MAX` (503 with Retry-After; N-7). True when
     /// its circuit was closed until now.
     pub fn refused(
@@ -70,7 +70,7 @@ impl Health {
         true
     }
 
-    /// It shows life. True when that closed its circuit.
+    /// Notes a sign of life of a destination. True when that closed its circuit.
     pub fn worked(&mut self, now: Instant, transport: Transport, addr: SocketAddr) -> bool {
         let before = self.list.len();
         self.list.retain(|circuit| {
@@ -79,7 +79,8 @@ impl Health {
         self.list.len() < before
     }
 
-    /// A request leaves for it: when its pause is over that one tries for all.
+    /// Notes that a request leaves for a destination: when its pause is over, this request tries it
+    /// and others do not.
     pub fn tries(&mut self, now: Instant, transport: Transport, addr: SocketAddr) {
         if let Some(circuit) = self.find(transport, addr)
             && now >= circuit.until
@@ -88,7 +89,7 @@ impl Health {
         }
     }
 
-    /// Whether it is to be left for last.
+    /// Whether a destination is to be tried last.
     #[must_use]
     pub fn is_open(&self, now: Instant, transport: Transport, addr: SocketAddr) -> bool {
         let mut list = self.list.iter();

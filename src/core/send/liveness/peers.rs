@@ -1,24 +1,24 @@
-//! The elements of the cluster at the other end of our flows: which of them
-//! are alive (RFC 6223, RFC 5626 §4.4; K-3, T-10).
+//! Liveness of the cluster's nodes at the other end of our flows (RFC 6223, RFC 5626 §4.4;
+//! K-3, T-10).
 //!
-//! Whoever opened a flow asks about once a second, by CRLF on a stream and by
-//! STUN on UDP, and takes anything that comes back for an answer; the other
-//! side goes by the questions. Between an edge and a home both begin when their
-//! Vias have agreed on it (K-1), between edges at once. A request that leaves is a question
-//! too: over a flow that can be asked, several more follow it within T1, so that a lost
-//! datagram or a phone that thinks for a second is not taken for a dead edge.
+//! The side that opened a flow sends a keep-alive about once a second, CRLF on a stream and
+//! STUN over UDP, and takes anything that is received for an answer; the other
+//! side expects these keep-alives. Between an edge and a home both begin when their
+//! Vias have agreed on it (K-1), between edges at once. A request that leaves counts as a
+//! keep-alive: over a flow on which we may send them several more follow within T1, so that a lost
+//! datagram or a phone that is slow for a second is not taken for a dead edge.
 //!
 //! An agreement outlives its connection: the edge goes on over the next one to
-//! the same home, and a home that was restarted, and so has agreed on nothing,
-//! takes questions that come regularly for a promise of more.
+//! the same home, and a home that was restarted, and has agreed on nothing,
+//! takes regular keep-alives for an agreement.
 //!
-//! A home that nobody here wrote may have agreed to nothing. It answers an INVITE at
-//! once (RFC 3261 §17.2.1), and whatever else it is asked when it knows the answer:
-//! silence after that is held against nobody who has not shown that he answers
-//! questions, since requests that ring over the same flow would end with it.
+//! A home of another make may have agreed to nothing. It answers an INVITE at
+//! once (RFC 3261 §17.2.1), but other requests and keep-alives perhaps late or never:
+//! their silence counts only against a peer that has shown that it answers
+//! keep-alives, since calls that ring over the same flow would end with it.
 //!
-//! Nothing here is kept per phone, and nothing but time and what was heard is
-//! looked at: the shard asks [`Peers::look`] and does what it says.
+//! Nothing here is kept per phone, and nothing but time and what was received
+//! decides: the shard calls [`Peers::look`] and acts on its events.
 
 use std::hash::Hash;
 use std::net::SocketAddr;
@@ -29,10 +29,10 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
-/// Who asks on a flow.
+/// Which side sends keep-alives on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepaliveRole {
-    /// Nobody, until a request leaves.
+    /// Neither, until a request leaves.
     None,
     /// We do, all the time.
     Ours,
@@ -40,66 +40,66 @@ pub enum KeepaliveRole {
     Theirs,
 }
 
-/// What is to be done about a flow.
+/// A change of a watched flow, or something to do for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LivenessEvent {
-    /// Ask whether it is alive.
+    /// Send a keep-alive.
     Probe(Flow),
-    /// It has been silent for too long: what waits there tries another way.
+    /// Silent for T1: requests that wait there start their stand-by.
     Suspect(Flow),
-    /// Nothing waits for it any longer.
+    /// Silent for `limits::PEER_PATIENCE`: requests that wait there fail.
     Lost(Flow),
-    /// It has been silent since and is watched no longer.
+    /// Silent ever since: it is watched no longer.
     Forgotten(Flow),
-    /// Nothing was said to it or by it for long; it is watched no longer.
+    /// Nothing was sent or received for long: it is watched no longer.
     Idle(Flow),
 }
 
 /// The flows that are watched, at most `limits::PEERS_MAX`: one more is not.
 #[derive(Debug)]
 pub struct Peers {
-    places: HashMap<Flow, u32, ahash::RandomState>,
+    by_flow: HashMap<Flow, u32, ahash::RandomState>,
     list: Vec<Peer>,
     /// When `look` is due at the latest; `None`: nothing is watched.
     due: Option<Instant>,
-    /// How often a peer wants to be asked over connections that we open, and
-    /// until when that holds.
+    /// The interval in which a peer wants keep-alives over connections that we open, and until when
+    /// that holds.
     agreed: HashMap<(Transport, SocketAddr), (Instant, Duration), ahash::RandomState>,
-    /// Questions in a row over flows whose peers have promised none, and the
-    /// last of them.
-    habits: HashMap<Flow, (u8, Instant), ahash::RandomState>,
+    /// Flows whose peers send keep-alives without an agreement: how many in a row, and when the
+    /// last one came.
+    unagreed: HashMap<Flow, (u8, Instant), ahash::RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     flow: Flow,
     role: KeepaliveRole,
-    /// When anything came last.
+    /// When anything was received last.
     heard: Instant,
-    /// The first question since then.
+    /// The first keep-alive or request since then that was not answered.
     asked: Option<Instant>,
-    /// The last keep-alive of ours.
-    pinged: Instant,
-    /// From one of them to the next.
-    pause: Duration,
-    /// That is what it asked for.
+    /// When our last keep-alive left.
+    probed_at: Instant,
+    /// The time from one keep-alive of ours to the next.
+    interval: Duration,
+    /// The peer has asked for `interval`.
     is_paced: bool,
     state: State,
-    /// The network has sent something back since it was heard last.
+    /// An ICMP error has come since anything was received from the peer.
     is_doubted: bool,
-    voice: Voice,
-    /// Since it was heard last it was asked what it owes an answer to at once.
-    owes: bool,
+    responsiveness: Responsiveness,
+    /// Since `heard` something was sent that a live peer answers at once.
+    owes_answer: bool,
 }
 
-/// What a peer has said so far.
+/// What a peer has shown so far of how it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Voice {
+enum Responsiveness {
     /// Nothing: it may not be there at all.
     Unheard,
-    /// Messages, but no answer to a question.
+    /// Messages, but no answer to a keep-alive.
     Messages,
-    /// It answers questions, or has agreed to.
+    /// It answers keep-alives, or has agreed to.
     Answers,
 }
 
@@ -111,58 +111,58 @@ enum State {
 }
 
 impl Peers {
-    /// Nobody is watched.
+    /// A table without any watched flow.
     #[must_use]
     pub fn new(seed: [u64; 4]) -> Self {
         let [a, b, c, d] = seed;
         let hasher = ahash::RandomState::with_seeds(d, c, b, a);
         Self {
-            places: HashMap::with_hasher(hasher.clone()),
+            by_flow: HashMap::with_hasher(hasher.clone()),
             list: Vec::new(),
             due: None,
             agreed: HashMap::with_hasher(hasher.clone()),
-            habits: HashMap::with_hasher(hasher),
+            unagreed: HashMap::with_hasher(hasher),
         }
     }
 
-    /// Watches a flow. What is known of one that is watched already stays, and
-    /// where we ask we go on.
+    /// Watches a flow. The state of a flow that is watched already stays, and so does the role
+    /// `Ours`.
     pub fn watch(&mut self, now: Instant, flow: Flow, role: KeepaliveRole) {
         if let Some(peer) = self.find(flow) {
             if peer.role == KeepaliveRole::None || role == KeepaliveRole::Ours {
                 peer.role = role;
             }
             if role != KeepaliveRole::None {
-                peer.voice = Voice::Answers;
+                peer.responsiveness = Responsiveness::Answers;
             }
         } else if self.list.len() < limits::PEERS_MAX {
             let index = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-            self.places.insert(flow, index);
+            self.by_flow.insert(flow, index);
             self.list.push(Peer {
                 flow,
                 role,
                 heard: now,
                 asked: None,
-                pinged: now,
-                pause: limits::PEER_PING,
+                probed_at: now,
+                interval: limits::PEER_PING,
                 is_paced: false,
                 state: State::Alive,
                 is_doubted: false,
-                voice: match (role, flow) {
-                    (KeepaliveRole::Ours | KeepaliveRole::Theirs, _) => Voice::Answers,
-                    // Somebody has taken the connection.
-                    (KeepaliveRole::None, Flow::Stream(_)) => Voice::Messages,
-                    (KeepaliveRole::None, Flow::Udp { .. }) => Voice::Unheard,
+                responsiveness: match (role, flow) {
+                    (KeepaliveRole::Ours | KeepaliveRole::Theirs, _) => Responsiveness::Answers,
+                    // The peer has accepted the connection.
+                    (KeepaliveRole::None, Flow::Stream(_)) => Responsiveness::Messages,
+                    (KeepaliveRole::None, Flow::Udp { .. }) => Responsiveness::Unheard,
                 },
-                owes: false,
+                owes_answer: false,
             });
         }
-        self.hasten(now + limits::PEER_PING);
+        self.schedule(now + limits::PEER_PING);
     }
 
-    /// The peer asks whether we are alive. True when it has done so regularly
-    /// enough to mean something by falling silent. Until then nothing is held
-    /// against it: whoever accepted a stream cannot ask in turn.
+    /// Notes a keep-alive of the peer. True once they come so regularly that silence means
+    /// something; before that it does not, since on an accepted stream we cannot send keep-alives
+    /// to find out.
     pub(crate) fn note_keepalive(&mut self, now: Instant, flow: Flow) -> bool {
         if self
             .peer(flow)
@@ -171,20 +171,20 @@ impl Peers {
             return true;
         }
         let is_fresh = |last: Instant| now <= last + 2 * limits::PEER_PING;
-        if !has_room(&mut self.habits, &flow, |&(_, last)| is_fresh(last)) {
+        if !has_room(&mut self.unagreed, &flow, |&(_, last)| is_fresh(last)) {
             return false;
         }
-        let (count, last) = self.habits.entry(flow).or_insert((0, now));
+        let (count, last) = self.unagreed.entry(flow).or_insert((0, now));
         *count = if is_fresh(*last) { *count + 1 } else { 1 };
         *last = now;
         let is_habit = *count >= limits::PEER_HABIT;
         if is_habit {
-            self.habits.remove(&flow);
+            self.unagreed.remove(&flow);
         }
         is_habit
     }
 
-    /// The peer at that address wants our keep-alives so far apart, over this
+    /// Notes that the peer at an address wants our keep-alives at `pause`, over this
     /// connection and the next ones.
     pub(crate) fn agree(&mut self, now: Instant, far: (Transport, SocketAddr), pause: Duration) {
         if has_room(&mut self.agreed, &far, |&(until, _)| until > now) {
@@ -192,53 +192,53 @@ impl Peers {
         }
     }
 
-    /// What was agreed with the peer at that address.
+    /// The interval that was agreed with the peer at an address.
     #[must_use]
     pub(crate) fn agreement(&self, now: Instant, far: (Transport, SocketAddr)) -> Option<Duration> {
         let agreed = self.agreed.get(&far);
         agreed.and_then(|&(until, pause)| (now < until).then_some(pause))
     }
 
-    /// The peer wants our keep-alives so far apart.
+    /// Sets the interval in which the peer of a flow wants our keep-alives.
     pub fn pace(&mut self, flow: Flow, pause: Duration) {
         if let Some(peer) = self.find(flow) {
-            (peer.pause, peer.is_paced) = (pause, true);
+            (peer.interval, peer.is_paced) = (pause, true);
         }
     }
 
-    /// Whether it has said how far apart it wants them: it need not be asked again.
+    /// Whether the peer of a flow has given its interval: it need not be offered again.
     #[must_use]
     pub fn is_paced(&self, flow: Flow) -> bool {
-        let index = self.places.get(&flow).copied();
+        let index = self.by_flow.get(&flow).copied();
         let peer = index.and_then(|index| self.list.get(usize::try_from(index).ok()?));
         peer.is_some_and(|peer| peer.is_paced)
     }
 
-    /// Something came over the flow. True when it was silent for too long
-    /// before, or in doubt.
+    /// Notes that something was received over a flow. True where the peer was suspect or lost
+    /// before, or an ICMP error had come.
     pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
         };
         peer.heard = now;
         peer.asked = None;
-        peer.owes = false;
-        if peer.voice == Voice::Unheard {
-            peer.voice = Voice::Messages;
+        peer.owes_answer = false;
+        if peer.responsiveness == Responsiveness::Unheard {
+            peer.responsiveness = Responsiveness::Messages;
         }
         let was_doubted = std::mem::take(&mut peer.is_doubted);
         std::mem::replace(&mut peer.state, State::Alive) != State::Alive || was_doubted
     }
 
-    /// The peer answers questions: it has done so, or is one that does.
+    /// Notes that the peer answers keep-alives: it has done so, or is known to.
     pub fn answers(&mut self, flow: Flow) {
         if let Some(peer) = self.find(flow) {
-            peer.voice = Voice::Answers;
+            peer.responsiveness = Responsiveness::Answers;
         }
     }
 
-    /// A request left over the flow; `at_once`: something comes back at once from
-    /// whoever is there. False when it is not watched.
+    /// Notes that a request left over a flow; `at_once`: a live peer answers it at once, as an
+    /// INVITE by a 100. False when the flow is not watched.
     pub(crate) fn note_request_sent(&mut self, now: Instant, flow: Flow, at_once: bool) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
@@ -246,19 +246,19 @@ impl Peers {
         if !peer.expects_keepalives() {
             return true;
         }
-        let owed = at_once || peer.voice != Voice::Messages;
-        if peer.asked.is_none() || owed && !peer.owes {
-            // What it owes nothing to has no part in how long it is silent.
+        let owed = at_once || peer.responsiveness != Responsiveness::Messages;
+        if peer.asked.is_none() || owed && !peer.owes_answer {
+            // Silence is counted from the first request that is to be answered at once.
             peer.asked = Some(now);
-            peer.owes |= owed;
-            self.hasten(now + limits::PEER_PROBE);
+            peer.owes_answer |= owed;
+            self.schedule(now + limits::PEER_PROBE);
         }
         true
     }
 
-    /// The network says that what was sent there did not arrive: until the peer
-    /// says anything it is left for last. True when it is to be asked at once
-    /// whether it is there; not again while that question is young.
+    /// Notes an ICMP error for a flow: until anything is received from the peer, it is tried
+    /// last. True when a keep-alive is to be sent at once; false within
+    /// `limits::PEER_PROBE` of the last one.
     pub fn doubt(&mut self, now: Instant, flow: Flow) -> bool {
         let Some(peer) = self.find(flow) else {
             return false;
@@ -267,20 +267,20 @@ impl Peers {
             return false;
         }
         peer.is_doubted = true;
-        if peer.asked.is_some() && now < peer.pinged + limits::PEER_PROBE {
+        if peer.asked.is_some() && now < peer.probed_at + limits::PEER_PROBE {
             return false;
         }
-        if !peer.owes {
+        if !peer.owes_answer {
             peer.asked = None;
         }
-        peer.owes = true;
+        peer.owes_answer = true;
         peer.asked.get_or_insert(now);
-        peer.pinged = now;
-        self.hasten(now + limits::PEER_PROBE);
+        peer.probed_at = now;
+        self.schedule(now + limits::PEER_PROBE);
         true
     }
 
-    /// Whether the flow is watched and was silent for too long, or is in doubt.
+    /// Whether the flow is watched and suspect or lost, or an ICMP error has come.
     #[must_use]
     pub(crate) fn is_suspect(&self, flow: Flow) -> bool {
         self.peer(flow)
@@ -290,27 +290,27 @@ impl Peers {
     /// Whether the flow is watched.
     #[must_use]
     pub fn is_watched(&self, flow: Flow) -> bool {
-        self.places.contains_key(&flow)
+        self.by_flow.contains_key(&flow)
     }
 
-    /// The flow is gone.
+    /// Ends the watch of a flow that is gone.
     pub fn forget(&mut self, flow: Flow) {
-        self.habits.remove(&flow);
-        if let Some(index) = self.places.remove(&flow) {
+        self.unagreed.remove(&flow);
+        if let Some(index) = self.by_flow.remove(&flow) {
             self.list.swap_remove(index as usize);
             if let Some(moved) = self.list.get(index as usize) {
-                self.places.insert(moved.flow, index);
+                self.by_flow.insert(moved.flow, index);
             }
         }
     }
 
-    /// Flows that are watched.
+    /// Number of flows that are watched.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// True when nobody is watched.
+    /// True when no flow is watched.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -322,11 +322,12 @@ impl Peers {
         self.due
     }
 
-    /// Appends what is to be done now and sets the next `due`.
+    /// Appends the events that are due and sets the next `due`.
     pub fn look(&mut self, now: Instant, out: &mut Vec<LivenessEvent>) {
         let was_due = self.due.take();
         if was_due.is_some_and(|due| now > due + limits::T1) {
-            // We were the ones who slept: what came meanwhile is still unread.
+            // This node itself was late: what was received meanwhile is still unread, and no peer
+            // is to blame.
             for peer in &mut self.list {
                 (peer.heard, peer.asked) = (now, None);
             }
@@ -348,27 +349,27 @@ impl Peers {
         self.due = next;
     }
 
-    fn hasten(&mut self, due: Instant) {
+    fn schedule(&mut self, due: Instant) {
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
     fn peer(&self, flow: Flow) -> Option<&Peer> {
-        self.list.get(*self.places.get(&flow)? as usize)
+        self.list.get(*self.by_flow.get(&flow)? as usize)
     }
 
     fn find(&mut self, flow: Flow) -> Option<&mut Peer> {
-        self.list.get_mut(*self.places.get(&flow)? as usize)
+        self.list.get_mut(*self.by_flow.get(&flow)? as usize)
     }
 }
 
 impl Peer {
-    /// On a stream only its opener may ask; the other side would be taken to
-    /// answer.
+    /// Whether we may send keep-alives: on a stream only the side that opened it may, since CRLF of
+    /// the other side are the answers (RFC 5626 §3.5.1).
     fn expects_keepalives(&self) -> bool {
         !(self.flow.is_reliable() && self.role == KeepaliveRole::Theirs)
     }
 
-    /// Since when an answer is due, or the next question of the peer.
+    /// Since when an answer of the peer or its next keep-alive is overdue.
     fn since(&self) -> Option<Instant> {
         let theirs = (self.role == KeepaliveRole::Theirs).then(|| self.heard + limits::PEER_PING);
         match (self.asked, theirs) {
@@ -378,28 +379,28 @@ impl Peer {
     }
 
     /// When the next keep-alive of ours is due.
-    fn ask_due(&self) -> Option<Instant> {
+    fn probe_due(&self) -> Option<Instant> {
         if !self.expects_keepalives() {
             return None;
         }
         match (self.since(), self.state) {
-            (Some(since), State::Alive) if !self.owes && self.asked.is_some() => {
-                Some(self.pinged.max(since) + limits::PEER_PING)
+            (Some(since), State::Alive) if !self.owes_answer && self.asked.is_some() => {
+                Some(self.probed_at.max(since) + limits::PEER_PING)
             }
-            (Some(since), State::Alive) => Some(self.pinged.max(since) + limits::PEER_PROBE),
-            (Some(_), State::Suspect | State::Lost) => Some(self.pinged + limits::PEER_PING),
-            (None, _) => (self.role == KeepaliveRole::Ours).then(|| self.pinged + self.pause),
+            (Some(since), State::Alive) => Some(self.probed_at.max(since) + limits::PEER_PROBE),
+            (Some(_), State::Suspect | State::Lost) => Some(self.probed_at + limits::PEER_PING),
+            (None, _) => (self.role == KeepaliveRole::Ours).then(|| self.probed_at + self.interval),
         }
     }
 
-    /// Since when its silence says that it is gone.
+    /// Since when its silence counts; `None`: it does not.
     fn silent_since(&self) -> Option<Instant> {
         self.since()
-            .filter(|_| self.owes || self.role == KeepaliveRole::Theirs)
+            .filter(|_| self.owes_answer || self.role == KeepaliveRole::Theirs)
     }
 
-    /// When its state grows worse, if nothing is heard.
-    fn worse_due(&self) -> Option<Instant> {
+    /// When its state changes from alive to suspect or from suspect to lost, if nothing is received.
+    fn next_state_due(&self) -> Option<Instant> {
         match self.state {
             State::Alive => self.silent_since().map(|since| since + limits::T1),
             State::Suspect => self
@@ -409,25 +410,28 @@ impl Peer {
         }
     }
 
-    /// When it is no longer of interest; a configured peer always is.
+    /// When it is watched no longer; `None` for a configured peer.
     fn forget_due(&self) -> Option<Instant> {
         let last = self.heard.max(self.asked.unwrap_or(self.heard));
-        // That it has answered no question is known for longer.
-        let memory = match (self.voice, self.state) {
-            (Voice::Messages, State::Alive) => limits::PEER_AGREED,
-            (Voice::Unheard | Voice::Messages | Voice::Answers, _) => limits::PEER_FORGET,
+        // A peer that answers messages and no keep-alives is remembered for longer: forgotten and
+        // watched anew, its silence to a keep-alive would count against it.
+        let memory = match (self.responsiveness, self.state) {
+            (Responsiveness::Messages, State::Alive) => limits::PEER_AGREED,
+            (Responsiveness::Unheard | Responsiveness::Messages | Responsiveness::Answers, _) => {
+                limits::PEER_FORGET
+            }
         };
         (self.role != KeepaliveRole::Ours).then(|| last + memory)
     }
 
     fn due(&self) -> Instant {
-        let all = [self.ask_due(), self.worse_due(), self.forget_due()];
+        let all = [self.probe_due(), self.next_state_due(), self.forget_due()];
         let next = all.into_iter().flatten().min();
         next.unwrap_or(self.heard + limits::PEER_FORGET)
     }
 
     fn look(&mut self, now: Instant, out: &mut Vec<LivenessEvent>) {
-        while self.worse_due().is_some_and(|due| due <= now) {
+        while self.next_state_due().is_some_and(|due| due <= now) {
             if self.state == State::Alive {
                 self.state = State::Suspect;
                 out.push(LivenessEvent::Suspect(self.flow));
@@ -441,17 +445,17 @@ impl Peer {
                 State::Alive => LivenessEvent::Idle(self.flow),
                 State::Suspect | State::Lost => LivenessEvent::Forgotten(self.flow),
             });
-        } else if self.ask_due().is_some_and(|due| due <= now) {
-            self.pinged = now;
+        } else if self.probe_due().is_some_and(|due| due <= now) {
+            self.probed_at = now;
             self.asked.get_or_insert(now);
-            self.owes |= self.voice != Voice::Messages;
+            self.owes_answer |= self.responsiveness != Responsiveness::Messages;
             out.push(LivenessEvent::Probe(self.flow));
         }
     }
 }
 
-/// Whether a value of that key may be kept: at `limits::PEERS_MAX` what is over
-/// makes room, and where nothing is, what is there stays.
+/// Whether there is room for a value of that key: at `limits::PEERS_MAX` entries that are over
+/// are removed, and where there is none there is no room.
 fn has_room<K: Eq + Hash, V>(
     kept: &mut HashMap<K, V, ahash::RandomState>,
     key: &K,

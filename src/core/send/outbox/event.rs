@@ -1,4 +1,4 @@
-//! What a user agent tells the one who drives it.
+//! Events of a user agent, for the program that drives it.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! What one shard of a node says to another. All of it is by value: two shards
-//! share no memory, and a thing handed over belongs to whoever has it.
+//! Messages from one shard of a node to another. All are by value: two shards
+//! share no memory, and what is handed over belongs to the receiver.
 
 use crate::id::{Flow, StreamId};
 use crate::send::End;
@@ -15,8 +15,7 @@ pub struct Far {
     pub identities: Box<[Box<str>]>,
 }
 
-/// A registration that a shard of an edge has over a flow of its own: one phone,
-/// and which of its flows it is.
+/// A flow binding that a shard of an edge has: the phone and its reg-id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// As in `edge::Subscriber`.
@@ -29,7 +28,7 @@ pub struct Held {
     pub reg_id: u32,
 }
 
-/// A dialog as one of its phones has it.
+/// A dialog whose phone sends over another flow than its Route leads to (`edge::refreshed`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refresh {
     /// The dialog, by a keyed hash of its Call-ID, its tags, the side and the phone.
@@ -38,94 +37,92 @@ pub struct Refresh {
     pub phone: u64,
 }
 
-/// A piece of work, or a piece of news, for another shard.
+/// Something to do, or to know, for another shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handoff {
-    /// A message that came to one shard and is the business of another, which
-    /// takes it as if it had come there.
+    /// A message that one shard has received and another one must handle, as if it had received it
+    /// itself.
     Message {
-        /// What the shard found out that it came to first, this time counted.
+        /// The ingress of the request at the first shard, with this handover counted.
         ingress: Ingress,
         /// The far side of its flow.
         far: Far,
         /// All of it.
         bytes: Box<[u8]>,
     },
-    /// A request on a UDP flow that the other one holds since an earlier run; it
-    /// takes it as if it had come there.
+    /// A request over a UDP flow that the receiver holds since an earlier run, to be handled as if
+    /// the receiver had got it from the socket.
     Stray {
         /// The flow.
         flow: Flow,
         /// All of it.
         bytes: Box<[u8]>,
     },
-    /// Bytes to send on a flow that the other one holds.
+    /// Bytes to send over a flow that the receiver holds.
     Send {
         /// Where.
         flow: Flow,
         /// What.
         bytes: Box<[u8]>,
     },
-    /// A connection that others were told of is gone.
+    /// A connection that other shards know is gone.
     Gone {
         /// Which.
         stream: StreamId,
     },
-    /// A datagram did not arrive there. The kernel says so to the shard
-    /// that answers from there would come to, which need not be the one that
-    /// sent.
+    /// An ICMP error: a datagram did not arrive. The kernel gives it to the shard
+    /// whose socket would get the answer, which need not be the one that sent.
     Unreachable {
         /// Where.
         flow: Flow,
         /// The beginning of it.
         quoted: Box<[u8]>,
     },
-    /// The answer to a keep-alive of the other one's came to the sender.
+    /// The sender has received the answer to a keep-alive of the receiver.
     Heard {
         /// Over what.
         flow: Flow,
     },
-    /// A connection of the sender's has been silent for too long.
+    /// A connection of the sender has been silent for too long.
     Silent {
         /// Which.
         flow: Flow,
     },
-    /// The sender holds the flow of a phone (by the hash of its user, domain and
-    /// instance) until this time; a time that is over: no longer.
+    /// The sender holds the flow of a phone until `until`; where that is over, it does not hold
+    /// it any more.
     Holds {
-        /// Which phone.
+        /// The phone, by the hash of its user, domain and instance.
         phone: u64,
-        /// The end of its registration.
+        /// When its flow binding ends.
         until: Instant,
-        /// The registration, when the sender did not have it before.
+        /// The binding, where it is new at the sender.
         came: Option<Held>,
     },
-    /// Another shard has this registration now, over a flow of its own.
+    /// This binding is at another shard now, to a flow of that shard.
     Moved(Held),
-    /// A phone has gone on with a dialog over this flow, which its requests take from
+    /// A phone has refreshed a dialog over this flow, which requests of the dialog take from
     /// now on.
     Refreshed {
-        /// Which dialog of which phone.
+        /// The dialog and the phone.
         refresh: Refresh,
         /// The flow.
         flow: Flow,
         /// Its far side.
         far: Far,
-        /// The sender knows that it is where it says.
+        /// The sender knows that the phone receives at the flow.
         is_proven: bool,
     },
-    /// Such a dialog is over.
+    /// A dialog of `Refreshed` has ended.
     Over {
-        /// Which, as in `Refresh`.
+        /// Its hash, as in `Refresh`.
         dialog: u64,
     },
-    /// A phone has registered anew, or has renewed that: what was known of its dialogs
-    /// is older.
+    /// A phone was bound, or its binding renewed: what was known of its dialogs' flows is void.
     Renewed {
-        /// Which phone, by the hash of its user, domain and instance.
+        /// The phone, by the hash of its user, domain and instance.
         phone: u64,
     },
-    /// Whoever is registered as this user has been revoked by the home.
+    /// The home has revoked this user: its bindings end.
     Revoked {
         /// The user, in the spelling of `uri::write_user`.
         user: Box<[u8]>,
@@ -141,7 +138,7 @@ pub enum Handoff {
         /// The flow and the far side of each of its bindings, in their order.
         flows: Box<[Option<(Flow, Far)>]>,
     },
-    /// A Record-Route URI sticks to a flow.
+    /// A Record-Route URI is bound to a flow.
     Stuck {
         /// The URI.
         uri: Box<[u8]>,
@@ -149,7 +146,7 @@ pub enum Handoff {
         flow: Flow,
         /// Its far side.
         far: Far,
-        /// Until when.
+        /// When that binding ends.
         until: Instant,
     },
 }

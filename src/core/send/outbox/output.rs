@@ -1,4 +1,4 @@
-//! What the core asks of the shell.
+//! What the core has the shell do.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -52,16 +52,16 @@ pub enum Output {
         /// Its value.
         value: Option<Buf>,
     },
-    /// Give another shard of the node this, as `Input::Handoff`.
+    /// Give a message to another shard of the node, as `Input::Handoff`.
     Handoff {
         /// Which.
         to: u8,
         /// What.
         handoff: Handoff,
     },
-    /// Something an operator reads once.
+    /// A line for the operator's log.
     Notice(Notice),
-    /// Something that whoever drives the user agent wants to know.
+    /// An event of the user agent, for its user.
     Event(Box<Event>),
 }
 

@@ -10,7 +10,9 @@ fn links() -> (Links, u32) {
         index: 1,
         generation: 0,
     };
-    let holder = links.hold(Flow::Stream(StreamId(slot))).unwrap();
+    let holder = links
+        .get_or_insert_flow(Flow::Stream(StreamId(slot)))
+        .unwrap();
     let link = links.join(holder, b"h").unwrap();
     (links, link)
 }
@@ -145,7 +147,9 @@ fn links_and_chains_keep_their_rows_through_everything() {
             index,
             generation: 0,
         };
-        let holder = links.hold(Flow::Stream(StreamId(slot))).unwrap();
+        let holder = links
+            .get_or_insert_flow(Flow::Stream(StreamId(slot)))
+            .unwrap();
         links.join(holder, b"h").unwrap()
     });
     let all = [first, more[0], more[1]];
