@@ -41,11 +41,11 @@ mod wire {
     mod keepalive;
     mod keeping;
     mod kept_flows;
-    mod kin;
     mod left_behind;
     mod locating;
     mod loops;
     mod lost_connections;
+    mod moved_dialogs;
     mod moving;
     mod new_dialogs;
     mod overload;

@@ -1,20 +1,22 @@
-//! The home of a domain: what its auth proxy, registrar and home proxy stand
-//! on. Digest and nonces (RFC 7616, 8760), the subscribers, the bindings
-//! (RFC 3261 §10.3, RFC 5626 §6) and the rules that need no message to be told.
+//! The home of a domain: its auth proxy, registrar and home proxy. Digest and nonces
+//! (RFC 7616, 8760), the subscribers, the bindings (RFC 3261 §10.3, RFC 5626 §6), and where
+//! a request goes.
 //!
 //! - `state`: the fields of one home, and who somebody is to it. Its tables are
-//!   `subscribers`, `location`, `nonce::Replay`, `challenged`, `former`, `unrecognised` and
-//!   `revoking::queue`.
-//! - `aor`, `rules`, `dialog`, `ways`: what needs no state.
-//! - `stickiness`: what binds a URI to a flow; `kin` and `moved_phones`: that for phones of
-//!   several flows and for phones that have moved; `next_hops`: where a URI leads.
-//! - `sharing`: what the other shards and the store are given.
+//!   `subscribers`, `location`, `nonce::Replay`, `challenged`, `former_paths`,
+//!   `unrecognised_edges` and `revoking::queue`.
+//! - `aor`, `rules`, `dialog`, `edge_node`: what needs no table.
+//! - `stickiness`: what binds a URI to a flow; `sibling_flows`: to the further flows of a
+//!   phone; `moved_dialogs`: to the flow of a phone that has moved; `next_hops`: where a URI
+//!   leads.
+//! - `sharing`: what the other shards and the store get.
 //! - `registrar`, `authenticate`, `caller`, `routing`, `forking`, `record_route`, `redirects`,
-//!   `revoking`: what the home decides; `policy`: by which questions the proxy asks for it.
-//! - `bindings`, `why`: what an operator asks for.
+//!   `revoking`: what the home decides; `policy`: the questions of the proxy, answered by
+//!   these.
+//! - `bindings`, `why`: what an operator is shown.
 //!
-//! The files use one another in one direction: `state` none but the tables, and `policy`
-//! is used by none.
+//! The files use one another in one direction: `state` uses the tables and nothing else of
+//! these, and nothing uses `policy`.
 //!
 //! Decisions: who comes from an edge is told by the flow, so a REGISTER past the
 //! edges is redirected before anything is looked up, and a stranger is never
@@ -22,8 +24,8 @@
 //! flow its Path sticks to, else any edge. Homes of one cluster share keys and
 //! nothing else: a phone is called through the home it registered at.
 //!
-//! Invariants: a nonce is judged by its bytes and the key alone, so every home
-//! of a cluster judges alike; an update of bindings happens whole or not at
+//! Invariants: a nonce is checked by its bytes and the key alone, so every home
+//! of a cluster finds the same; an update of bindings happens whole or not at
 //! all; an expired binding is never seen, swept or not.
 
 pub mod aor;
@@ -32,11 +34,11 @@ mod bindings;
 mod caller;
 mod challenged;
 mod dialog;
+mod edge_node;
 mod forking;
-mod former;
-mod kin;
+mod former_paths;
 pub mod location;
-mod moved_phones;
+mod moved_dialogs;
 mod next_hops;
 pub mod nonce;
 mod policy;
@@ -47,11 +49,11 @@ mod revoking;
 mod routing;
 pub mod rules;
 mod sharing;
+mod sibling_flows;
 mod state;
 mod stickiness;
 pub mod subscribers;
-mod unrecognised;
-mod ways;
+mod unrecognised_edges;
 mod why;
 
 use std::net::IpAddr;
@@ -67,7 +69,7 @@ pub use nonce::Replay;
 pub use state::Home;
 pub use subscribers::{BadLine, Revoked, Subscriber, Subscribers};
 
-/// What the operator tells a home.
+/// The configuration of a home.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The domain served, and the realm of its challenges.
@@ -85,12 +87,12 @@ pub struct Settings {
     pub peers: Vec<PeerRule>,
     /// Signs the nonces; the same on every home of the cluster.
     pub nonce_key: [u8; 32],
-    /// What to challenge with, strongest first (RFC 8760 §2.3).
+    /// The algorithms of its challenges, strongest first (RFC 8760 §2.3).
     pub algorithms: Vec<Algorithm>,
-    /// A REGISTER must prove whose it is; otherwise it is believed, for a
-    /// network in which somebody before the home has asked.
+    /// A REGISTER must prove whose it is. Otherwise it is believed, for a
+    /// network in which somebody before the home has authenticated it.
     pub authenticates: bool,
-    /// When a REGISTER that passed no edge is sent to one.
+    /// When a REGISTER that passed no edge is redirected to one.
     pub redirect: Redirect,
     /// How long contacts ring before those of a lower `q` are tried; `None`: until
     /// Timer C.
@@ -100,9 +102,9 @@ pub struct Settings {
     /// A REGISTER with Path whose phone does not show `Supported: path` is
     /// refused.
     pub requires_path: bool,
-    /// A phone that asks for RFC 5626 where its first hop has no part in it gets
-    /// 439 (O-12). Otherwise it is registered as if it had not asked, which
-    /// pjsua, to which a 439 is the end, takes as well.
+    /// A phone that wants RFC 5626 where its first hop does not support it gets
+    /// 439 (O-12). Otherwise it is registered without: pjsua, which gives up at a 439,
+    /// accepts that.
     pub requires_outbound: bool,
     /// The domains that subscribers may call besides this one.
     pub calls_out: CallsOut,

@@ -1,6 +1,6 @@
 //! Phones that speak RFC 5626 and know two edges by configuration: the edges
 //! give them different Paths (B-5), and the registrar alone knows that
-//! both lead to one phone (`home::kin`).
+//! both lead to one phone (`home::sibling_flows`).
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};

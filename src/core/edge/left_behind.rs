@@ -3,7 +3,7 @@
 //! message tells this edge, and nothing but silence shows that a datagram went nowhere.
 //!
 //! A steadfast home sends requests of the phone's calls to the new flow
-//! (`home::kin`). Another home goes by the Record-Route, to whichever edge the DNS names,
+//! (`home::moved_dialogs`). Another home goes by the Record-Route, to whichever edge the DNS names,
 //! and would wait for half a minute where that is the old one. So where this edge has a request
 //! of a dialog for a phone of one flow, and the phone is silent for `limits::PHONE_SILENCE`,
 //! the request also goes to the other edges: one that has a flow of the phone sends it

@@ -1,4 +1,4 @@
-//! Addresses of record in the one form the registrar files them under:
+//! Addresses of record in the one form that is the key of their bindings:
 //! `user@domain` (RFC 3261 §10.3 step 5).
 
 use crate::uri::escape::unescaped;
@@ -6,7 +6,7 @@ use crate::uri::{Scheme, Uri};
 
 /// Appends the canonical form of a `sip` or `sips` URI to `out`: the user with
 /// its escapes undone and its case kept, the domain in lower case. Scheme (the
-/// two are one at a registrar, RFC 5630 §5.2), password, port, parameters and
+/// two are one address at a registrar, RFC 5630 §5.2), password, port, parameters and
 /// headers do not count. False, with nothing appended, for any other URI and
 /// for one without a user.
 pub(crate) fn canonical(bytes: &[u8], uri: &Uri, out: &mut Vec<u8>) -> bool {
@@ -16,12 +16,12 @@ pub(crate) fn canonical(bytes: &[u8], uri: &Uri, out: &mut Vec<u8>) -> bool {
     let Some(user) = user else {
         return false;
     };
-    file(user.of(bytes), uri.host.of(bytes), out);
+    write(user.of(bytes), uri.host.of(bytes), out);
     true
 }
 
 /// Appends the canonical form of the address of record of `user` at `domain`.
-pub fn file(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
+pub fn write(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
     if memchr::memchr(b'%', user).is_some() {
         out.extend(unescaped(user));
     } else {

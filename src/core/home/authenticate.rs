@@ -11,16 +11,16 @@ use crate::scan::auth::Digest;
 use crate::scan::{Name, StartLine};
 use crate::span::Span;
 
-/// As what the home asks for credentials.
+/// Which part of the home asks for credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum As {
+pub(super) enum Challenger {
     /// The registrar: 401 (RFC 3261 §22.2).
     Registrar,
     /// The proxy: 407 (RFC 3261 §22.3).
     Proxy,
 }
 
-impl As {
+impl Challenger {
     const fn credentials(self) -> Name {
         match self {
             Self::Registrar => Name::Authorization,
@@ -42,62 +42,68 @@ impl As {
     }
 }
 
-/// Whom the home asks for credentials.
+/// Who has to authenticate, and to whom.
 #[derive(Clone, Copy)]
-struct Asked {
+struct Claimant {
     /// The user that the request says it is from.
     user: Span,
-    role: As,
+    challenger: Challenger,
     /// The address of whoever made the request.
     source: IpAddr,
 }
 
-/// Why credentials do not do.
+/// Why credentials do not authenticate a request.
 enum AuthFailure {
     /// None for our realm, or none that could be checked.
     Missing,
     /// Checked, and wrong.
     Wrong,
-    /// On an old nonce: the phone need not ask its user again.
+    /// On an old nonce. The phone answers a new one without its user being asked.
     Stale,
-    /// On a nonce that was sent to somebody else; the same holds.
-    Elsewhere,
-    /// Right, but used before; the same holds.
+    /// On a nonce that was sent to another source. Challenged like `Stale`.
+    OtherSource,
+    /// Right, but used before. Challenged like `Stale`.
     Replayed,
 }
 
 impl Home {
-    /// Passes when the request proves that it is `user`'s; else the challenge
-    /// (A-1 to A-5) with its header lines in the plan. Who has failed too often
-    /// from one source is not listened to for a while.
+    /// Passes when the request proves that it is `user`'s. Otherwise the reply is a
+    /// challenge (A-1 to A-5) whose header lines are in the plan, or a refusal: of a user
+    /// who is somebody else, and of whoever has failed too often from one source.
     pub(super) fn authenticate(
         &mut self,
         pass: &mut Pass<'_, '_>,
         user: Span,
-        role: As,
+        challenger: Challenger,
     ) -> Result<(), Reply> {
         let request = pass.request;
         let bytes = request.bytes;
         let source = Self::sender(request);
-        let given = self.given(request, role);
+        let credentials = self.credentials(request, challenger);
         // Before the digest is computed, which is what a guesser has us do.
-        if let Some(given) = &given
+        if let Some(credentials) = &credentials
             && !pass
                 .net
                 .guard
-                .may_log_in(pass.now, source, given.username.of(bytes))
+                .may_log_in(pass.now, source, credentials.username.of(bytes))
         {
             pass.net.counters.limited += 1;
             pass.plan.add_retry_after(0, &mut pass.net.secrets);
             return Err(Reply::stateless(403, "Too Many Failed Logins"));
         }
-        let asked = Asked { user, role, source };
-        let wants_md5 = self.wants_md5(pass.net, request, asked, given.as_ref());
-        let proven = given.as_ref().map_or(Err(AuthFailure::Missing), |given| {
-            self.prove(&pass.step(), request, source, given)
-        });
+        let claimant = Claimant {
+            user,
+            challenger,
+            source,
+        };
+        let md5_alone = self.gets_md5_alone(pass.net, request, claimant, credentials.as_ref());
+        let checked = credentials
+            .as_ref()
+            .map_or(Err(AuthFailure::Missing), |credentials| {
+                self.check(&pass.step(), request, source, credentials)
+            });
         let step = pass.step();
-        match proven {
+        match checked {
             Ok(proven) => {
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
                     if source == request.ingress.source.ip() {
@@ -110,19 +116,20 @@ impl Home {
                 }
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
-            Err(unproven) => {
-                let stale = match &unproven {
+            Err(failure) => {
+                let stale = match &failure {
                     AuthFailure::Missing => false,
                     AuthFailure::Wrong => {
                         step.net.counters.failed_digests += 1;
-                        let user = given.map(|given| given.username).unwrap_or_default();
+                        let user = credentials.map(|credentials| credentials.username);
+                        let user = user.unwrap_or_default();
                         step.net
                             .guard
                             .failed_login(step.now, source, user.of(bytes));
                         false
                     }
                     AuthFailure::Stale => true,
-                    AuthFailure::Elsewhere => {
+                    AuthFailure::OtherSource => {
                         step.net.counters.foreign_nonces += 1;
                         true
                     }
@@ -131,12 +138,12 @@ impl Home {
                         true
                     }
                 };
-                let (_, mut reply) = role.challenge();
-                if matches!(unproven, AuthFailure::Wrong) {
+                let (_, mut reply) = challenger.challenge();
+                if matches!(failure, AuthFailure::Wrong) {
                     // A challenge as any other, in words that an operator finds.
                     reply.reason = "Wrong User Or Password";
                 }
-                self.challenge(pass, asked, stale, wants_md5);
+                self.challenge(pass, claimant, stale, md5_alone);
                 Err(reply)
             }
         }
@@ -152,18 +159,25 @@ impl Home {
         request.sender_below().unwrap_or(own)
     }
 
-    /// Whether the phone that registers is to be asked for MD5 alone, since it has
-    /// not answered when it was asked for more (A-2).
-    fn wants_md5(
+    /// Whether a phone that registers is challenged with MD5 alone, since it has
+    /// not answered when it was challenged with several algorithms (A-2).
+    fn gets_md5_alone(
         &mut self,
         net: &Net,
         request: &Request<'_>,
-        asked: Asked,
-        given: Option<&Digest>,
+        claimant: Claimant,
+        credentials: Option<&Digest>,
     ) -> bool {
-        let Asked { user, role, source } = asked;
+        let Claimant {
+            user,
+            challenger,
+            source,
+        } = claimant;
         let algorithms = &self.settings.algorithms;
-        if role == As::Proxy || algorithms.len() < 2 || !algorithms.contains(&Algorithm::Md5) {
+        if challenger == Challenger::Proxy
+            || algorithms.len() < 2
+            || !algorithms.contains(&Algorithm::Md5)
+        {
             return false;
         }
         let (bytes, message) = (request.bytes, request.message);
@@ -173,58 +187,62 @@ impl Home {
         let network = guard::network(source.to_canonical()).1.to_be_bytes();
         let phone = [&network[..], user.of(bytes), call_id.unwrap_or_default()];
         let phone = net.secrets.hash(phone) | 1;
-        let Some(given) = given else {
-            return self.challenged.asks_again(phone, message.cseq());
+        let Some(credentials) = credentials else {
+            return self.challenged.on_no_credentials(phone, message.cseq());
         };
-        let algorithm = Algorithm::from_token(given.algorithm.map(|token| token.of(bytes)));
+        let algorithm = Algorithm::from_token(credentials.algorithm.map(|token| token.of(bytes)));
         let is_md5 = algorithm == Some(Algorithm::Md5);
-        self.challenged.answered(phone, is_md5)
+        self.challenged.on_credentials(phone, is_md5)
     }
 
-    /// The credentials for our realm.
-    fn given(&self, request: &Request<'_>, role: As) -> Option<Digest> {
+    /// The credentials for our realm in a request.
+    pub(super) fn credentials(
+        &self,
+        request: &Request<'_>,
+        challenger: Challenger,
+    ) -> Option<Digest> {
         let realm = self.settings.domain.as_bytes();
         request
             .message
-            .all(role.credentials())
+            .all(challenger.credentials())
             .filter_map(|header| Digest::parse(request.bytes, header.value).ok().flatten())
             .find(|digest| digest.realm.of(request.bytes) == realm)
     }
 
-    /// The user that the credentials prove.
-    fn prove(
+    /// Checks nonce, digest and count of credentials; gives the user that they prove.
+    fn check(
         &mut self,
         step: &Step<'_>,
         request: &Request<'_>,
         source: IpAddr,
-        given: &Digest,
+        credentials: &Digest,
     ) -> Result<Span, AuthFailure> {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
         let unix = step.net.wall.unix(step.now);
         let stamp = match nonce::check(
             &self.settings.nonce_key,
-            given.nonce.of(bytes),
+            credentials.nonce.of(bytes),
             source,
             unix,
         ) {
             Nonce::Fresh(stamp) => stamp,
             Nonce::Stale => return Err(AuthFailure::Stale),
-            Nonce::Elsewhere => return Err(AuthFailure::Elsewhere),
+            Nonce::OtherSource => return Err(AuthFailure::OtherSource),
             Nonce::Forged => return Err(AuthFailure::Missing),
         };
-        let algorithm = Algorithm::from_token(given.algorithm.map(|token| token.of(bytes)))
+        let algorithm = Algorithm::from_token(credentials.algorithm.map(|token| token.of(bytes)))
             .ok_or(AuthFailure::Missing)?;
         let subscriber = self
             .subscribers
-            .find(given.username.of(bytes), realm)
+            .find(credentials.username.of(bytes), realm)
             .ok_or(AuthFailure::Wrong)?;
         let ha1 = subscriber.ha1(algorithm).ok_or(AuthFailure::Missing)?;
         let Some(StartLine::Request { method_token, .. }) = message.start() else {
             return Err(AuthFailure::Missing);
         };
-        let nc = given.nc.map(|nc| nc.of(bytes)).unwrap_or_default();
-        let qop = match (given.qop, given.cnonce) {
+        let nc = credentials.nc.map(|nc| nc.of(bytes)).unwrap_or_default();
+        let qop = match (credentials.qop, credentials.cnonce) {
             (Some(qop), Some(cnonce)) if qop.of(bytes).eq_ignore_ascii_case(b"auth") => Qop::Auth {
                 nc,
                 cnonce: cnonce.of(bytes),
@@ -233,17 +251,17 @@ impl Home {
             (Some(_), _) => return Err(AuthFailure::Missing),
         };
         let answered = Answered {
-            nonce: given.nonce.of(bytes),
+            nonce: credentials.nonce.of(bytes),
             qop,
             method: method_token.of(bytes),
             // A-5: as sent; proxies rewrite the Request-URI.
-            uri: given.uri.of(bytes),
+            uri: credentials.uri.of(bytes),
         };
         if !digest::verify(
             algorithm,
             ha1.as_bytes(),
             &answered,
-            given.response.of(bytes),
+            credentials.response.of(bytes),
         ) {
             return Err(AuthFailure::Wrong);
         }
@@ -253,19 +271,23 @@ impl Home {
         };
         // A-3
         if self.replay.admit(stamp, count, unix) {
-            Ok(given.username)
+            Ok(credentials.username)
         } else {
             Err(AuthFailure::Replayed)
         }
     }
 
-    /// A-2: one challenge per algorithm, strongest first, on one nonce. Of a
-    /// subscriber whose password is known only as hashes, those hashes alone
-    /// are asked for; of anybody else, everything, so that a stranger does not
-    /// learn who is there.
-    fn challenge(&self, pass: &mut Pass<'_, '_>, asked: Asked, stale: bool, wants_md5: bool) {
-        let Asked { user, role, source } = asked;
-        let (line, _) = role.challenge();
+    /// Writes one challenge per algorithm, strongest first, on one nonce (A-2). A
+    /// subscriber whose password is known only as hashes is challenged with their algorithms
+    /// alone; anybody else with all of them, so that a stranger does not learn who is a
+    /// subscriber.
+    fn challenge(&self, pass: &mut Pass<'_, '_>, claimant: Claimant, stale: bool, md5_alone: bool) {
+        let Claimant {
+            user,
+            challenger,
+            source,
+        } = claimant;
+        let (line, _) = challenger.challenge();
         let domain = &self.settings.domain;
         let user = user.of(pass.request.bytes);
         let known = self.subscribers.find(user, domain.as_bytes());
@@ -273,24 +295,24 @@ impl Home {
         let is_known = |algorithm: Algorithm| {
             known.is_none_or(|subscriber| subscriber.ha1(algorithm).is_some())
         };
-        let is_alone = wants_md5 && is_known(Algorithm::Md5);
+        let md5_alone = md5_alone && is_known(Algorithm::Md5);
         let out = &mut pass.plan.lines;
-        let mut minted = None;
+        let mut nonce = None;
         for algorithm in &self.settings.algorithms {
-            if !is_known(*algorithm) || is_alone && *algorithm != Algorithm::Md5 {
+            if !is_known(*algorithm) || md5_alone && *algorithm != Algorithm::Md5 {
                 continue;
             }
             for part in [line, domain, "\", nonce=\""] {
                 out.extend_from_slice(part.as_bytes());
             }
-            // One nonce for all of them, so that it is counted once whichever of
-            // them the phone takes.
-            match minted.clone() {
-                Some(nonce) => out.extend_from_within(nonce),
+            // One nonce for all of them, so that its count passes once whichever algorithm
+            // the phone takes.
+            match nonce.clone() {
+                Some(written) => out.extend_from_within(written),
                 None => {
-                    let at = out.len();
+                    let from = out.len();
                     nonce::mint(&self.settings.nonce_key, unix, salt, source, out);
-                    minted = Some(at..out.len());
+                    nonce = Some(from..out.len());
                 }
             }
             for part in ["\", algorithm=", algorithm.token(), ", qop=\"auth\""] {

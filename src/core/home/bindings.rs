@@ -1,5 +1,5 @@
-//! The bindings of an address of record, for an operator who asks for them or takes
-//! them away (`steadfast bindings`).
+//! The bindings of an address of record, for an operator who lists or removes them
+//! (`steadfast bindings`).
 
 use super::aor;
 use super::location::Binding;
@@ -8,12 +8,12 @@ use crate::proxy::{Net, Step, fact};
 use crate::time::Instant;
 use crate::uri::{Uri, same_host};
 
-/// What one shard has of an address of record, or had.
+/// The bindings that one shard has of an address of record, or has removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bindings {
     /// The address in its canonical form.
     pub aor: String,
-    /// This shard is the one that keeps it.
+    /// This shard is its keeper (`home::sharing`).
     pub is_keeper: bool,
     /// Least recently updated first.
     pub rows: Vec<Row>,
@@ -30,7 +30,7 @@ pub struct Row {
     pub path: String,
     /// The flow that its REGISTER came on.
     pub flow: String,
-    /// Seconds that it has left.
+    /// Seconds until it expires.
     pub left_s: u32,
 }
 
@@ -38,32 +38,34 @@ impl Home {
     /// The bindings of the address of record that `uri` is; the error says why it
     /// is none of ours.
     pub fn bindings(&self, net: &Net, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
-        let filed = self.filed(uri)?;
-        let rows = self.location.bindings(now, &filed);
+        let aor = self.aor_of(uri)?;
+        let rows = self.location.bindings(now, &aor);
         let rows = rows.map(|binding| row(net, now, binding)).collect();
-        Ok(Self::said(net, &filed, rows))
+        Ok(Self::report(net, &aor, rows))
     }
 
-    /// Takes them away, here and at the edges; gives back what they were.
+    /// Removes the bindings of the address of record that `uri` is, here and at the edges;
+    /// gives what they were.
     pub fn remove(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Result<Bindings, String> {
-        let filed = self.filed(uri)?;
-        let removed = self.revoke(step, &filed);
+        let aor = self.aor_of(uri)?;
+        let removed = self.revoke(step, &aor);
         let live = removed.iter().filter(|binding| binding.is_live(step.now));
         let rows = live
             .map(|binding| row(step.net, step.now, binding))
             .collect();
-        Ok(Self::said(step.net, &filed, rows))
+        Ok(Self::report(step.net, &aor, rows))
     }
 
-    fn said(net: &Net, filed: &[u8], rows: Vec<Row>) -> Bindings {
+    fn report(net: &Net, aor: &[u8], rows: Vec<Row>) -> Bindings {
         Bindings {
-            aor: String::from_utf8_lossy(filed).into_owned(),
-            is_keeper: Self::keeper(net, filed) == net.shard_set.own,
+            aor: String::from_utf8_lossy(aor).into_owned(),
+            is_keeper: Self::keeper(net, aor) == net.shard_set.own,
             rows,
         }
     }
 
-    fn filed(&self, uri: &[u8]) -> Result<Vec<u8>, String> {
+    /// The address of record that `uri` is, in its canonical form.
+    fn aor_of(&self, uri: &[u8]) -> Result<Vec<u8>, String> {
         let text = String::from_utf8_lossy(uri);
         let parsed = Uri::of(uri);
         let Ok(parsed) = parsed else {
@@ -75,11 +77,11 @@ impl Home {
                 "{text} is not of the domain {domain}, which this home serves"
             ));
         }
-        let mut filed = Vec::new();
-        if !aor::canonical(uri, &parsed, &mut filed) {
+        let mut canonical = Vec::new();
+        if !aor::canonical(uri, &parsed, &mut canonical) {
             return Err(format!("{text} names no user: write sip:user@{domain}"));
         }
-        Ok(filed)
+        Ok(canonical)
     }
 }
 
@@ -93,7 +95,7 @@ fn row(net: &Net, now: Instant, binding: &Binding) -> Row {
         phone: phone.join(", "),
         path: text(binding.path()),
         flow: match binding.flow {
-            Some(at) if net.flows.lives(at) => fact::flow(net, at),
+            Some(flow) if net.flows.lives(flow) => fact::flow(net, flow),
             Some(_) => "gone".to_owned(),
             None => "not since the restart".to_owned(),
         },

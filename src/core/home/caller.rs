@@ -3,34 +3,33 @@
 //!
 //! An edge vouches for the way a request came and says in P-Asserted-Identity
 //! which subscriber sent it; where it says nothing, nobody is known. A request whose
-//! From is a subscriber's and that comes without that assertion is challenged, with two
-//! exceptions: it shows the mark of its dialog, or it is an emergency call.
+//! From is a subscriber's and that comes without that assertion is challenged, with three
+//! exceptions: it shows the mark of its dialog, it is an emergency call, or it is an ACK,
+//! which cannot be challenged (RFC 3261 §22.1).
 
-use super::authenticate::As;
+use super::authenticate::Challenger;
 use super::state::Home;
 use crate::omit::Omit;
 use crate::proxy::{Pass, Reply, Request, Verdict};
 use crate::scan::Method;
-use crate::scan::Name;
-use crate::scan::auth::Digest;
 use crate::span::Span;
 use crate::trust::{Principal, identity};
 use crate::uri::{Uri, same_host};
 
-/// Who a request is from, whichever way it came.
+/// Who a request is from, whether it came through an edge or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     /// A subscriber of this domain.
     Subscriber,
-    /// Somebody of another carrier, which vouches for him.
+    /// A customer of another carrier, which vouches for him.
     Carrier,
     /// Nobody in particular.
     Stranger,
 }
 
 impl Home {
-    /// Finds out who calls, and asks him where he has to prove it; and the user
-    /// that has proven here who he is.
+    /// Finds out who calls. Where he has to prove it the second part is the user that he has
+    /// proven to be, or the error the challenge.
     pub(super) fn identify(
         &mut self,
         pass: &mut Pass<'_, '_>,
@@ -40,7 +39,8 @@ impl Home {
         let is_ours = |uri: &Uri| same_host(uri.host.of(bytes), domain);
         let from = request.message.uri_of_from(bytes);
         if from.is_none() && !request.is_emergency() {
-            // Whoever is called may read a host of ours in it.
+            // What we cannot read the called phone may read as a name of our domain, which
+            // nobody has proven.
             return Err(Reply::new(400, "Malformed From"));
         }
         // An address of ours in the host means the domain.
@@ -51,7 +51,7 @@ impl Home {
             (Principal::Home | Principal::Edge, Some(_)) | (Principal::Carrier, _) => {
                 Caller::Carrier
             }
-            // An edge has challenged him already.
+            // Where calls are not challenged whatever an edge lets in is a subscriber's.
             (Principal::Home | Principal::Edge, None) if !self.settings.challenges_calls => {
                 Caller::Subscriber
             }
@@ -68,42 +68,43 @@ impl Home {
         let user = |uri: Uri| uri.user.unwrap_or_default();
         let claims_another =
             |uri: &Uri| from.is_some_and(|from| user(from).of(bytes) != user(*uri).of(bytes));
-        let is_known = match caller {
+        // The From names no subscriber but the caller himself: whoever is called is shown it.
+        let from_is_own = match caller {
             Caller::Subscriber => !asserted.as_ref().is_some_and(claims_another),
-            // It vouches for its own.
+            // A carrier vouches for its own customers, and not for our subscribers.
             Caller::Carrier => from.is_none(),
-            Caller::Stranger => from.is_none() && !self.comes_unasked(request),
+            Caller::Stranger => from.is_none() && !self.lacks_assertion(request),
         };
         let is_ack = request.message.method() == Method::Ack;
-        if is_ack && !is_known {
-            // It cannot be asked, and calls in another name than its own.
+        if is_ack && !from_is_own {
+            // An ACK cannot be challenged (RFC 3261 §22.1): it gets no more than a stranger.
             caller = Caller::Stranger;
         }
-        let is_asked = self.settings.challenges_calls
-            && !is_known
+        let is_challenged = self.settings.challenges_calls
+            && !from_is_own
             && !is_ack
             && !request.is_emergency()
             && !pass.net.omit.leaves_out(Omit::Asking);
-        if !is_asked || request.in_dialog() && self.shows_mark(pass) {
+        if !is_challenged || request.in_dialog() && self.shows_mark(pass) {
             return Ok((caller, None));
         }
         let claim = from.map_or_else(|| self.credentials_user(request), user);
-        self.authenticate(pass, claim, As::Proxy)?;
+        self.authenticate(pass, claim, Challenger::Proxy)?;
         Ok((Caller::Subscriber, Some(claim)))
     }
 
-    /// Whether an ACK may go on, as every other request may: that of a 2xx belongs
-    /// to the dialog, and shows its mark; that of a refusal ends with who refused.
-    pub(super) fn may_acknowledge(&self, pass: &mut Pass<'_, '_>, caller: Caller) -> bool {
+    /// Whether a request may go on; of others than ACK always true. The ACK of a 2xx belongs
+    /// to the dialog, and shows its mark; that of a refusal ends at whoever has refused.
+    pub(super) fn is_permitted_ack(&self, pass: &mut Pass<'_, '_>, caller: Caller) -> bool {
         let is_ack = pass.request.message.method() == Method::Ack;
         let may = !is_ack || caller == Caller::Subscriber || self.shows_mark(pass);
         pass.net.counters.unmarked += u64::from(!may);
         may
     }
 
-    /// Whether a request came through an edge from somebody that the edge knows
-    /// nothing of, and that it does not let in as a guest either.
-    fn comes_unasked(&self, request: &Request<'_>) -> bool {
+    /// Whether a request came through an edge which asserts nothing of whoever sent it, and
+    /// has not let him in as a guest either.
+    fn lacks_assertion(&self, request: &Request<'_>) -> bool {
         request.ingress.principal.is_cluster_node() && !request.shows_guest()
     }
 
@@ -116,18 +117,14 @@ impl Home {
 
     /// The user of the credentials for our realm.
     fn credentials_user(&self, request: &Request<'_>) -> Span {
-        let bytes = request.bytes;
-        let lines = request.message.all(Name::ProxyAuthorization);
-        let mut ours = lines.filter_map(|header| Digest::parse(bytes, header.value).ok().flatten());
-        let realm = self.settings.domain.as_bytes();
-        ours.find(|digest| digest.realm.of(bytes) == realm)
-            .map_or_else(Span::default, |digest| digest.username)
+        let credentials = self.credentials(request, Challenger::Proxy);
+        credentials.map_or_else(Span::default, |credentials| credentials.username)
     }
 
-    /// Writes down who has proven himself, for whoever is told further on: not
-    /// for himself in a refusal, and not for another domain where he asks for
-    /// privacy (I-1, I-3).
-    pub(super) fn assert(&self, pass: &mut Pass<'_, '_>, proven: Option<Span>) {
+    /// Adds a P-Asserted-Identity for a user who has proven here who he is (I-1), to a request
+    /// that is forwarded; not where the request leaves the trust domain and asks for privacy
+    /// (I-3).
+    pub(super) fn assert_identity(&self, pass: &mut Pass<'_, '_>, proven: Option<Span>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let Some(user) = proven else { return };
         if pass.request.ingress.principal.is_trusted() {
@@ -141,14 +138,14 @@ impl Home {
         identity::assert(&aor, &mut pass.plan.lines);
     }
 
-    /// Whether the request shows the mark of its dialog in a Route value of ours
-    /// and goes on as that says.
+    /// Whether the request shows the mark of its dialog in a Route value of ours, and goes
+    /// on to where the mark was made for.
     pub(super) fn shows_mark(&self, pass: &mut Pass<'_, '_>) -> bool {
         pass.net.omit.leaves_out(Omit::HomeMark) || pass.shown(&self.marks).any
     }
 
-    /// The refusal of a request that is to go to a URI which is not ours;
-    /// `None`: its caller may go there.
+    /// The refusal of a request that is to go to a URI which is not ours; `None` where its
+    /// caller may reach that.
     pub(super) fn refusal(
         &self,
         pass: &mut Pass<'_, '_>,
@@ -157,8 +154,8 @@ impl Home {
         uri: &Uri,
     ) -> Option<Verdict> {
         if self.names_edge(bytes, uri) {
-            // Through a token one gets past the services of this home: only within
-            // a dialog that has gone through them.
+            // A token leads to a phone past the services of this home, so it is taken only
+            // within a dialog that has gone through them. Without a user there is no token.
             let names_phone = uri.user.is_some();
             if names_phone && self.shows_mark(pass) {
                 return None;

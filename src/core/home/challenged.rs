@@ -1,72 +1,72 @@
 //! Phones that cannot answer the first challenge of several, and try no other: they
 //! stop at the 401 and register anew a while later, again without credentials.
-//! Whoever does so is asked for MD5 alone from then on, which every phone knows
+//! Such a phone is challenged with MD5 alone from then on, which every phone knows
 //!
 //!
-//! Not proof of anything: who is asked for MD5 proves as much as before, and
-//! whoever forges the repetition of another phone's REGISTER has it asked for what
-//! stood among its challenges anyway. What finds its place taken is forgotten,
-//! and costs that phone one more REGISTER.
+//! That proves nothing, and need not: a phone that answers MD5 proves as much as before, and
+//! whoever forges the repetition of another phone's REGISTER has it challenged with what
+//! stood among its challenges anyway. A phone whose slot another one takes is forgotten, which
+//! costs it one more REGISTER.
 
 use crate::limits;
 
-/// What one shard remembers of whom it has challenged, place by place of a hash.
+/// What one shard remembers of the phones it has challenged, a slot for each hash.
 #[derive(Debug)]
 pub(super) struct Challenged {
-    places: Box<[Place]>,
+    slots: Box<[Slot]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Slot {
     /// A hash of source, user and Call-ID, which a phone keeps while it registers
     /// (RFC 3261 §10.2.4).
     phone: u64,
     cseq: u32,
-    wants_md5: bool,
+    md5_alone: bool,
 }
 
 impl Default for Challenged {
     fn default() -> Self {
         Self {
-            places: vec![Place::default(); limits::CHALLENGED_MAX].into(),
+            slots: vec![Slot::default(); limits::CHALLENGED_MAX].into(),
         }
     }
 }
 
 impl Challenged {
-    /// A phone has sent no credentials that could be read. True: it did so before,
-    /// was challenged, and is asked for MD5 alone. The same CSeq is a
-    /// retransmission, and a lower one a series of its own.
-    pub(super) fn asks_again(&mut self, phone: u64, cseq: u32) -> bool {
-        let place = self.place(phone);
-        let is_known = place.phone == phone && cseq >= place.cseq;
-        let wants_md5 = is_known && (place.wants_md5 || cseq > place.cseq);
-        *place = Place {
+    /// Notes a REGISTER without credentials that could be read. True when the phone is to be
+    /// challenged with MD5 alone, since it was challenged before and comes again with a higher
+    /// CSeq. The same CSeq is a retransmission, and a lower one begins a new series.
+    pub(super) fn on_no_credentials(&mut self, phone: u64, cseq: u32) -> bool {
+        let slot = self.slot(phone);
+        let is_known = slot.phone == phone && cseq >= slot.cseq;
+        let md5_alone = is_known && (slot.md5_alone || cseq > slot.cseq);
+        *slot = Slot {
             phone,
             cseq,
-            wants_md5,
+            md5_alone,
         };
-        wants_md5
+        md5_alone
     }
 
-    /// A phone has answered a challenge, rightly or not, with this algorithm. True: it
-    /// is asked for MD5 alone still.
-    pub(super) fn answered(&mut self, phone: u64, is_md5: bool) -> bool {
-        let place = self.place(phone);
-        if place.phone != phone {
+    /// Notes that a phone has answered a challenge, rightly or not, with MD5 or with another
+    /// algorithm. True when it is still to be challenged with MD5 alone.
+    pub(super) fn on_credentials(&mut self, phone: u64, is_md5: bool) -> bool {
+        let slot = self.slot(phone);
+        if slot.phone != phone {
             return false;
         }
-        let wants_md5 = is_md5 && place.wants_md5;
-        if !wants_md5 {
-            *place = Place::default();
+        let md5_alone = is_md5 && slot.md5_alone;
+        if !md5_alone {
+            *slot = Slot::default();
         }
-        wants_md5
+        md5_alone
     }
 
-    fn place(&mut self, phone: u64) -> &mut Place {
-        let count = self.places.len() as u64;
+    fn slot(&mut self, phone: u64) -> &mut Slot {
+        let count = self.slots.len() as u64;
         let index = usize::try_from(phone % count).unwrap_or_default();
-        &mut self.places[index]
+        &mut self.slots[index]
     }
 }
 
@@ -75,37 +75,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_again_without_credentials_is_asked_for_md5() {
-        let mut all = Challenged::default();
-        assert!(!all.asks_again(7, 1));
-        assert!(!all.asks_again(7, 1), "a retransmission");
-        assert!(all.asks_again(7, 2));
-        assert!(all.asks_again(7, 2), "a retransmission");
-        assert!(all.asks_again(7, 9) && all.answered(7, true));
-        assert!(!all.asks_again(7, 3), "it has started anew");
-        assert!(!all.answered(8, true));
+    fn who_on_no_credentials_without_credentials_is_asked_for_md5() {
+        let mut challenged = Challenged::default();
+        assert!(!challenged.on_no_credentials(7, 1));
+        assert!(!challenged.on_no_credentials(7, 1), "a retransmission");
+        assert!(challenged.on_no_credentials(7, 2));
+        assert!(challenged.on_no_credentials(7, 2), "a retransmission");
+        assert!(challenged.on_no_credentials(7, 9) && challenged.on_credentials(7, true));
+        assert!(!challenged.on_no_credentials(7, 3), "it has started anew");
+        assert!(!challenged.on_credentials(8, true));
     }
 
     #[test]
-    fn who_answers_is_believed_to_read_what_it_answered() {
-        let mut all = Challenged::default();
-        all.asks_again(7, 1);
-        all.answered(7, true);
+    fn who_has_answered_is_challenged_with_all_again() {
+        let mut challenged = Challenged::default();
+        challenged.on_no_credentials(7, 1);
+        challenged.on_credentials(7, true);
         // It begins every refresh like that.
-        assert!(!all.asks_again(7, 3));
-        assert!(all.asks_again(7, 4));
-        all.answered(7, true);
-        assert!(all.asks_again(7, 6), "it could not before");
-        all.answered(7, false);
-        assert!(!all.asks_again(7, 8));
+        assert!(!challenged.on_no_credentials(7, 3));
+        assert!(challenged.on_no_credentials(7, 4));
+        challenged.on_credentials(7, true);
+        assert!(challenged.on_no_credentials(7, 6), "it could not before");
+        challenged.on_credentials(7, false);
+        assert!(!challenged.on_no_credentials(7, 8));
     }
 
     #[test]
-    fn a_place_is_taken_by_whoever_comes_last() {
-        let mut all = Challenged::default();
-        all.asks_again(7, 1);
-        all.asks_again(7 + limits::CHALLENGED_MAX as u64, 1);
-        assert!(!all.asks_again(7, 2));
-        assert!(all.asks_again(7, 3));
+    fn a_slot_is_taken_by_whoever_comes_last() {
+        let mut challenged = Challenged::default();
+        challenged.on_no_credentials(7, 1);
+        challenged.on_no_credentials(7 + limits::CHALLENGED_MAX as u64, 1);
+        assert!(!challenged.on_no_credentials(7, 2));
+        assert!(challenged.on_no_credentials(7, 3));
     }
 }

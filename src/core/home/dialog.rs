@@ -1,6 +1,6 @@
-//! Which dialog a message belongs to. Within it only sticks what a neighbour
-//! record-routes by an address, which nobody can prove, on a connection that was opened
-//! by name. Carrier trunks do.
+//! Which dialog a message belongs to. Carrier trunks record-route by an address on a
+//! connection that was opened by name. Nobody can prove an address, so that URI sticks to
+//! the connection within its dialog only.
 
 use std::num::NonZeroU64;
 

@@ -12,8 +12,8 @@
 
 mod binding;
 mod change;
-mod plan;
 mod stored;
+mod update;
 
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ use hashbrown::HashTable;
 use crate::limits;
 use crate::time::Instant;
 
-use plan::Plan;
+use update::Update;
 
 pub use binding::Binding;
 pub(crate) use binding::same_instance;
@@ -35,12 +35,14 @@ pub use stored::NotRestored;
 pub struct Location {
     /// Dense: a removed one is replaced by the last.
     aors: Vec<Aor>,
+    /// Indexes in `aors`.
     by_name: HashTable<usize>,
     hasher: RandomState,
-    /// Where the sweep goes on.
+    /// Index in `aors` at which the sweep goes on.
     cursor: usize,
-    /// Which one was asked for last: a REGISTER asks several times.
-    last: Cell<usize>,
+    /// Index in `aors` of the one that was found last: a REGISTER looks it up several times.
+    last_found: Cell<usize>,
+    /// Most addresses of record.
     max: usize,
 }
 
@@ -65,7 +67,7 @@ impl Location {
             by_name: HashTable::new(),
             hasher,
             cursor: 0,
-            last: Cell::new(0),
+            last_found: Cell::new(0),
             max,
         }
     }
@@ -90,11 +92,11 @@ impl Location {
         bindings.iter().filter(move |binding| binding.is_live(now))
     }
 
-    /// Adds, refreshes and removes contacts as one REGISTER asks.
+    /// Adds, refreshes and removes contacts as one REGISTER says.
     ///
     /// A contact with instance and reg-id is the binding with both, wherever it
     /// points now (RFC 5626 §6); any other is the binding with an equal URI
-    /// that goes by its URI. The two kinds do not touch each other, so a phone
+    /// whose key is its URI. The two kinds do not touch each other, so a phone
     /// with outbound and one without share an address of record, and a phone
     /// that changes kind is there twice until the older binding expires.
     ///
@@ -109,10 +111,10 @@ impl Location {
     ) -> Result<(), Conflict> {
         let found = self.find(aor);
         let existing = found.map_or(&[][..], |index| &self.aors[index].bindings);
-        let plan = Plan::new(now, existing, register, changes)?;
+        let update = Update::new(now, existing, register, changes)?;
         let index = match found {
             Some(index) => index,
-            None if plan.adds_nothing() => return Ok(()),
+            None if update.adds_nothing() => return Ok(()),
             None if self.is_full() => return Err(Conflict::Full),
             None => {
                 self.insert(Aor {
@@ -122,12 +124,12 @@ impl Location {
                 self.aors.len() - 1
             }
         };
-        plan.carry_out(now, &mut self.aors[index].bindings);
+        update.carry_out(now, &mut self.aors[index].bindings);
         self.remove_if_empty(index);
         Ok(())
     }
 
-    /// Removes every contact, as `Contact: *` with `Expires: 0` asks
+    /// Removes every contact, as `Contact: *` with `Expires: 0` says
     /// (RFC 3261 §10.3 step 6).
     ///
     /// # Errors
@@ -152,8 +154,8 @@ impl Location {
         Ok(())
     }
 
-    /// Removes every contact of an address of record, whatever its owner asks for,
-    /// and gives them back; some may have expired.
+    /// Removes every binding of an address of record and gives them back; some may have
+    /// expired.
     pub fn take(&mut self, aor: &[u8]) -> Vec<Binding> {
         let Some(index) = self.find(aor) else {
             return Vec::new();
@@ -184,7 +186,7 @@ impl Location {
                 changed.push(aor.name.clone());
                 aor.bindings.shrink_to_fit();
             }
-            // The last one takes the place of a removed one: it is looked at next.
+            // The last one is moved to the index of a removed one: it is looked at next.
             if !self.remove_if_empty(self.cursor) {
                 self.cursor += 1;
             }
@@ -196,8 +198,9 @@ impl Location {
         self.aors.len() >= self.max
     }
 
+    /// The index in `aors` of an address of record.
     fn find(&self, name: &[u8]) -> Option<usize> {
-        let last = self.last.get();
+        let last = self.last_found.get();
         if self.aors.get(last).is_some_and(|aor| *aor.name == *name) {
             return Some(last);
         }
@@ -206,21 +209,22 @@ impl Location {
             .by_name
             .find(hash, |index| *self.aors[*index].name == *name)
             .copied();
-        self.last.set(found.unwrap_or(last));
+        self.last_found.set(found.unwrap_or(last));
         found
     }
 
-    /// The name is not there yet.
+    /// Adds an address of record whose name is not there yet.
     fn insert(&mut self, aor: Aor) {
         let hash = self.hasher.hash_one(&*aor.name);
         let index = self.aors.len();
         self.aors.push(aor);
-        self.last.set(index);
+        self.last_found.set(index);
         let (aors, hasher) = (&self.aors, &self.hasher);
         self.by_name
             .insert_unique(hash, index, |index| hasher.hash_one(&*aors[*index].name));
     }
 
+    /// Removes the address of record at `index` where it has no bindings; true when it did.
     fn remove_if_empty(&mut self, index: usize) -> bool {
         if self
             .aors
@@ -231,12 +235,12 @@ impl Location {
         }
         let last = self.aors.len() - 1;
         let hash = self.hasher.hash_one(&*self.aors[index].name);
-        if let Ok(entry) = self.by_name.find_entry(hash, |at| *at == index) {
+        if let Ok(entry) = self.by_name.find_entry(hash, |known| *known == index) {
             entry.remove();
         }
         let moved = self.hasher.hash_one(&*self.aors[last].name);
-        if let Some(at) = self.by_name.find_mut(moved, |at| *at == last) {
-            *at = index;
+        if let Some(known) = self.by_name.find_mut(moved, |known| *known == last) {
+            *known = index;
         }
         self.aors.swap_remove(index);
         true

@@ -1,11 +1,9 @@
-//! Where a URI leads: to the flows it sticks to, to the edges of the cluster in turn, or to
-//! what RFC 3263 makes of it.
-
-use std::net::SocketAddr;
+//! Where a URI leads: to the flows that it sticks to, to the edges of the cluster one after
+//! the other, or to what RFC 3263 makes of it.
 
 use super::dialog::dialog_of;
+use super::edge_node::EdgeNode;
 use super::state::Home;
-use super::ways::Element;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
@@ -15,10 +13,11 @@ use crate::stick::{Level, Reopen};
 use crate::uri::{Uri, same_host};
 
 impl Home {
-    /// Fills `hops` for a URI: of the cluster by `cluster_hops`, of anybody
-    /// else (a proxy between us and an edge, an edge of another domain: D-H9)
-    /// the flow it sticks to, or what it names (RFC 3263), as `request` would go
-    /// there. The number of flows of the cluster that the table knew.
+    /// Fills `hops` for a URI in `bytes`, best first: for one of the cluster by
+    /// `cluster_hops`; for one of anybody else (a proxy between us and an edge, an edge of
+    /// another domain: D-H9) with the flow it sticks to, within the dialog of `request`
+    /// too, or with what it names (RFC 3263). Gives the number of flows of the cluster among
+    /// them that are bound to it.
     pub(super) fn hops_to(
         &mut self,
         step: &mut Step<'_>,
@@ -30,20 +29,21 @@ impl Home {
         let text = uri.whole.of(bytes);
         hops.clear();
         if same_host(uri.host.of(bytes), &self.cluster) {
-            // The edges are asked over what the request came by.
+            // An edge that is not known by a flow is tried over what the request came by.
             let came_by = request.map(|request| step.net.flows.transport(request.ingress.flow));
             let transport = came_by.unwrap_or(Transport::Udp);
             return self.cluster_hops(step, text, transport, hops);
         }
-        if let Some(found) = self.stuck(step, request, text) {
-            hops.push(Hop::Flow(found));
+        if let Some(flow) = self.sticky_flow(step, request, text) {
+            hops.push(Hop::Flow(flow));
         } else {
             hops.extend(step.net.hop(step.now, bytes, uri));
         }
         0
     }
 
-    fn stuck(
+    /// The live flow that a URI of no edge sticks to.
+    fn sticky_flow(
         &mut self,
         step: &mut Step<'_>,
         request: Option<&Request<'_>>,
@@ -61,13 +61,10 @@ impl Home {
         step.net.flows.lives(found.flow).then_some(found.flow)
     }
 
-    /// Fills `hops` for a URI of the cluster, best first: the flows it
-    /// sticks to, else the edges in turn from a random one on (S-14 to S-18);
-    /// the silent ones last. Behind the flows stand edges that none of them
-    /// leads to, up to `limits::EDGES_TRIED` in all: the rest of the set may have
-    /// been learned by another home (S-22), and a phone whose set is gone is at
-    /// another edge by now. The number of hops that the table itself knew.
-    pub(super) fn cluster_hops(
+    /// Fills `hops` for a URI of the cluster, best first: the flows it sticks to, then edges
+    /// that it is not known to stick to, from a random one on (S-14 to S-18); those that
+    /// are silent last. Gives the number of flows it sticks to.
+    fn cluster_hops(
         &mut self,
         step: &mut Step<'_>,
         uri: &[u8],
@@ -75,12 +72,43 @@ impl Home {
         hops: &mut Vec<Hop>,
     ) -> usize {
         let chance = step.net.secrets.chance();
-        hops.clear();
-        self.failed.clear();
-        while let Some(found) = self.stick.find(step.now, uri, &self.failed, chance) {
+        self.add_bound_flows(step, uri, chance, hops);
+        let bound = hops.len();
+        if bound == 0
+            && let Some((lost, _)) = self.stick.reopen(step.now, uri)
+        {
+            // S-28: the edge whose connection was lost a moment ago has the phone's flow
+            // still, which no other edge has.
+            hops.push(edge_to_reopen(step.net, &self.cluster, lost));
+        }
+        if !self.edge_addresses.is_empty() {
+            self.add_other_edges(step, transport, chance, bound, hops);
+        }
+        if hops.is_empty() {
+            // S-16: too many edges to try one after the other.
+            let uri = Uri::of(uri).map(|parsed| (uri, parsed));
+            let hop = uri.map(|(bytes, parsed)| step.net.hop(step.now, bytes, &parsed));
+            hops.extend(hop.ok().flatten());
+        }
+        // Few enough for an insertion sort, which keeps the order of equals.
+        hops.sort_by_key(|hop| step.net.is_down(step.now, *hop));
+        bound
+    }
+
+    /// Adds the live flows that a URI of the cluster sticks to, the best first, one for each
+    /// edge and no more than a set has edges.
+    fn add_bound_flows(
+        &mut self,
+        step: &mut Step<'_>,
+        uri: &[u8],
+        chance: u64,
+        hops: &mut Vec<Hop>,
+    ) {
+        self.found_flows.clear();
+        while let Some(found) = self.stick.find(step.now, uri, &self.found_flows, chance) {
             let lives = step.net.flows.lives(found.flow);
             if !lives || !step.net.omit.leaves_out(Omit::FailedFlows) {
-                self.failed.push(found.flow);
+                self.found_flows.push(found.flow);
             }
             if !lives {
                 continue;
@@ -90,10 +118,11 @@ impl Home {
                 Level::Equal | Level::Domain => step.net.counters.stick_equal += 1,
             }
             let hop = Hop::Flow(found.flow);
-            // Two flows to one edge are one way: the better one of them.
-            let same = Element::at(&self.settings, step.net, hop).and_then(|here| {
+            // Two flows to one edge fail together: a second one is no alternative, and only
+            // takes the place of the first where that is silent.
+            let same = EdgeNode::of_hop(&self.settings, step.net, hop).and_then(|edge| {
                 hops.iter()
-                    .position(|known| here.is_at(&self.settings, step.net, *known))
+                    .position(|known| edge.is_reached_by(&self.settings, step.net, *known))
             });
             match same {
                 // The same flow again and again, which must come to an end.
@@ -106,55 +135,43 @@ impl Home {
                 break;
             }
         }
-        let known = hops.len();
-        if known == 0
-            && let Some((lost, _)) = self.stick.reopen(step.now, uri)
-        {
-            // S-28: whoever had it a moment ago, before anybody else.
-            hops.push(at_edge(step.net, &self.cluster, lost));
+    }
+
+    /// Adds edges that none of `hops` leads to, from a random one on: all of them where
+    /// nothing is bound to the URI, else those that are not silent up to
+    /// `limits::EDGES_TRIED` in all.
+    fn add_other_edges(
+        &mut self,
+        step: &mut Step<'_>,
+        transport: Transport,
+        chance: u64,
+        bound: usize,
+        hops: &mut Vec<Hop>,
+    ) {
+        let count = self.edge_addresses.len();
+        let start = usize::try_from(chance).unwrap_or_default() % count;
+        let edges = self.edge_addresses.iter().cycle().skip(start).take(count);
+        let name = step.net.flows.names.intern(&self.cluster);
+        self.hop_addresses.clear();
+        self.hop_addresses
+            .extend(hops.iter().filter_map(|hop| step.net.flows.host(*hop)));
+        let others = edges.filter(|edge| !self.hop_addresses.contains(&edge.ip));
+        let others = others.map(|edge| edge.hop(transport, name));
+        if bound == 0 {
+            step.net.counters.stick_domain += u64::from(hops.is_empty());
+            hops.extend(others);
+        } else {
+            // Even where flows are bound: the rest of the phone's set may have been learned by
+            // another home (S-22), and a phone whose set is gone is at another edge by now.
+            let most = limits::EDGES_TRIED.saturating_sub(self.hop_addresses.len());
+            let others = others.filter(|hop| !step.net.is_down(step.now, *hop));
+            hops.extend(others.take(most.max(1)));
         }
-        if !self.edges.is_empty() {
-            let start = usize::try_from(chance).unwrap_or_default() % self.edges.len();
-            let turn = self.edges.iter().cycle().skip(start).take(self.edges.len());
-            let name = step.net.flows.names.intern(&self.cluster);
-            self.hosts.clear();
-            self.hosts
-                .extend(hops.iter().filter_map(|hop| step.net.flows.host(*hop)));
-            let turn = turn.filter(|(ip, _)| !self.hosts.contains(ip));
-            let turn = turn.map(|&(ip, clear)| {
-                // Over what else would it believe us?
-                let transport = if clear { transport } else { Transport::Tls };
-                Hop::To {
-                    transport,
-                    addr: SocketAddr::new(ip, transport.default_port()),
-                    name,
-                }
-            });
-            if known == 0 {
-                step.net.counters.stick_domain += u64::from(hops.is_empty());
-                hops.extend(turn);
-            } else {
-                let most = limits::EDGES_TRIED.saturating_sub(self.hosts.len()).max(1);
-                hops.extend(
-                    turn.filter(|hop| !step.net.is_down(step.now, *hop))
-                        .take(most),
-                );
-            }
-        }
-        if hops.is_empty() {
-            // S-16: too many edges to try one after the other.
-            let uri = Uri::of(uri).map(|parsed| (uri, parsed));
-            let hop = uri.map(|(bytes, parsed)| step.net.hop(step.now, bytes, &parsed));
-            hops.extend(hop.ok().flatten());
-        }
-        // Few enough for an insertion sort, which keeps the order of equals.
-        hops.sort_by_key(|hop| step.net.is_down(step.now, *hop));
-        known
     }
 }
 
 /// The edge that a lost connection led to.
-pub(super) fn at_edge(net: &mut Net, cluster: &[u8], lost: Reopen) -> Hop {
+pub(super) fn edge_to_reopen(net: &mut Net, cluster: &[u8], lost: Reopen) -> Hop {
     Hop::To {
         transport: lost.transport,
         addr: lost.addr,

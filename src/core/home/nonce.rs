@@ -35,20 +35,20 @@ const RAW_LEN: usize = 36;
 /// Keeps these MACs apart from all others under the same key.
 const LABEL: &[u8] = b"steadfast nonce";
 
-/// What a nonce turned out to be.
+/// What the check of a nonce found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Ours and young enough; its counts are checked next, with `Replay`.
     Fresh(Stamp),
     /// Ours, older than `limits::NONCE_S`: a new challenge says `stale=true`.
     Stale,
-    /// Ours and young, but sent to another source; the same holds.
-    Elsewhere,
+    /// Ours and young, but sent to another source: a new challenge says `stale=true`.
+    OtherSource,
     /// Not minted by this cluster.
     Forged,
 }
 
-/// The proof that a nonce was checked, and what names it.
+/// What identifies a nonce that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The first half of the MAC: nobody without the key can choose it.
@@ -63,7 +63,7 @@ pub(crate) fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out
     let mut raw = [0; RAW_LEN];
     raw[..6].copy_from_slice(&now_unix.to_be_bytes()[2..]);
     raw[6..12].copy_from_slice(&salt.to_be_bytes()[2..]);
-    raw[12..SIGNED_LEN].copy_from_slice(&sent_to(source));
+    raw[12..SIGNED_LEN].copy_from_slice(&network_bytes(source));
     let tag = mac(key, &raw[..SIGNED_LEN]).finalize().into_bytes();
     raw[SIGNED_LEN..].copy_from_slice(&tag[..RAW_LEN - SIGNED_LEN]);
     let start = out.len();
@@ -71,7 +71,7 @@ pub(crate) fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out
     BASE64URL_NOPAD.encode_mut(&raw, &mut out[start..]);
 }
 
-/// Judges a nonce that came from `source` at `now_unix`, from its bytes and the
+/// Checks a nonce that came from `source` at `now_unix`, by its bytes and the
 /// key alone.
 #[must_use]
 pub fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Verdict {
@@ -83,18 +83,18 @@ pub fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Ver
     if mac(key, signed).verify_truncated_left(tag).is_err() {
         return Verdict::Forged;
     }
-    let minted_unix = number(&raw[..6]);
+    let minted_unix = from_big_endian(&raw[..6]);
     if minted_unix > now_unix.saturating_add(limits::NONCE_SKEW_S) {
         return Verdict::Forged;
     }
     if has_expired(minted_unix, now_unix) {
         return Verdict::Stale;
     }
-    if signed[12..] != sent_to(source) {
-        return Verdict::Elsewhere;
+    if signed[12..] != network_bytes(source) {
+        return Verdict::OtherSource;
     }
     Verdict::Fresh(Stamp {
-        id: number(&tag[..8]),
+        id: from_big_endian(&tag[..8]),
         minted_unix,
     })
 }
@@ -112,9 +112,9 @@ pub fn count(nc: &[u8]) -> Option<u32> {
 
 /// The counts used so far, nonce by nonce, at most `limits::NONCE_COUNTS_MAX`.
 ///
-/// A nonce leaves when it expires. At the bound the oldest leaves early, and
-/// every nonce it has no count of and that is no younger than the one dropped
-/// is refused from then on: the owner answers one more challenge, and no
+/// A nonce is forgotten when it expires. At the bound the oldest is dropped early, and
+/// from then on a nonce without a count that is no younger than the one dropped
+/// is refused: its owner answers one more challenge, and no
 /// replay passes.
 #[derive(Debug)]
 pub struct Replay {
@@ -123,6 +123,7 @@ pub struct Replay {
     order: VecDeque<Stamp>,
     /// Nonces minted up to this second may have been dropped.
     dropped_unix: Option<u64>,
+    /// Most nonces.
     max: usize,
 }
 
@@ -143,7 +144,7 @@ impl Replay {
         }
     }
 
-    /// Takes note of a count, once the response was found right. True when it
+    /// Notes a count, once the response was found right. True when it
     /// is higher than all before it under this nonce; false for a replay, which
     /// is answered like a stale nonce. Gaps are fine: the phone may have spent
     /// the counts between on another shard. An answer without qop has no count
@@ -188,8 +189,8 @@ impl Replay {
         self.order.is_empty()
     }
 
-    /// Each call admits one at most, so that all expired ones together are
-    /// paid for by as many calls before.
+    /// Forgets the nonces that have expired. Each call of `admit` adds one at most, so the
+    /// work of removing them is bounded by that of adding them.
     fn expire(&mut self, now_unix: u64) {
         while let Some(oldest) = self.order.front()
             && has_expired(oldest.minted_unix, now_unix)
@@ -200,9 +201,9 @@ impl Replay {
     }
 }
 
-/// What of a source's address stands in its nonces. The low half of IPv6 is
+/// The network of a source, as it stands in its nonces. The low half of an IPv6 address is
 /// whatever one customer likes.
-fn sent_to(source: IpAddr) -> [u8; 8] {
+fn network_bytes(source: IpAddr) -> [u8; 8] {
     network(source.to_canonical()).1.to_be_bytes()
 }
 
@@ -221,8 +222,8 @@ fn mac(key: &[u8; 32], signed: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// Big-endian, of eight bytes at most.
-fn number(bytes: &[u8]) -> u64 {
+/// The number in eight big-endian bytes at most.
+fn from_big_endian(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0, |value, byte| value << 8 | u64::from(*byte))
@@ -246,7 +247,9 @@ mod tests {
     fn stamp(now_unix: u64, salt: u64) -> Stamp {
         match check(&KEY, &minted(now_unix, salt), SOURCE, now_unix) {
             Verdict::Fresh(stamp) => stamp,
-            other @ (Verdict::Stale | Verdict::Elsewhere | Verdict::Forged) => panic!("{other:?}"),
+            other @ (Verdict::Stale | Verdict::OtherSource | Verdict::Forged) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -287,7 +290,7 @@ mod tests {
             mint(&KEY, NOW, 1, minted_for.parse().unwrap(), &mut nonce);
             let verdict = check(&KEY, &nonce, source.parse().unwrap(), NOW);
             assert_eq!(matches!(verdict, Verdict::Fresh(_)), want, "{source}");
-            assert_eq!(verdict == Verdict::Elsewhere, !want, "{source}");
+            assert_eq!(verdict == Verdict::OtherSource, !want, "{source}");
         };
         judge("192.0.2.1", "192.0.2.1", true);
         judge("192.0.2.1", "::ffff:192.0.2.1", true);

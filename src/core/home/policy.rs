@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::next_hops::at_edge;
+use super::next_hops::edge_to_reopen;
 use super::state::Home;
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
@@ -18,8 +18,8 @@ use crate::time::{Duration, Instant};
 use crate::trust::{IdentityHeaders, Ingress, MarkKey, Principal};
 use crate::uri::same_host;
 
-/// Addresses of record, and rows of the stickiness table, looked at per sweep:
-/// bounds the work of one wake.
+/// Rows of each table that a sweep looks at, or a 64th of them where that is more: bounds the
+/// work of one wake.
 const SWEEP: usize = 4_096;
 
 impl Trust for Home {
@@ -42,12 +42,12 @@ impl Trust for Home {
     }
 
     fn is_marked(&self, pass: &mut Pass<'_, '_>) -> bool {
-        self.find_own(pass);
+        self.find_own_routes(pass);
         self.shows_mark(pass)
     }
 
-    /// It answers a challenge, or has an old one to show: whoever was refused
-    /// after half of the work would have to begin anew.
+    /// A REGISTER with credentials answers a challenge or refreshes: if it were refused, the
+    /// work that went before would be done again.
     fn renews(&self, request: &Request<'_>) -> bool {
         request.message.first(Name::Authorization).is_some()
     }
@@ -74,9 +74,9 @@ impl Trust for Home {
         cluster.filter(|_| is_edge)
     }
 
-    /// An edge believes what a home sends: whoever has the DNS lead another name
-    /// there would speak with our voice. And of an edge nobody reaches a port that
-    /// is none of its listeners; over TLS the certificate tells.
+    /// An edge believes what a home sends, so nobody may have the DNS lead a name other than
+    /// the cluster's to one. Nor does anybody reach a port of it that is none of its
+    /// listeners; over TLS the certificate tells.
     fn may_reach(&self, transport: Transport, addr: SocketAddr, domain: Option<&str>) -> bool {
         let is_cluster = |domain: &str| same_host(domain.as_bytes(), &self.cluster);
         let listens = || {
@@ -86,7 +86,7 @@ impl Trust for Home {
         !self.settings.has_edge_at(addr.ip()) || domain.is_none_or(is_cluster) && listens()
     }
 
-    /// Where an edge says that it takes the connections of its homes.
+    /// An edge says in its Via where it takes the connections of its homes.
     fn may_return(&self, to: SocketAddr) -> bool {
         self.settings.has_edge_at(to.ip())
     }
@@ -98,12 +98,12 @@ impl Routing for Home {
             principal, flow, ..
         } = pass.request.ingress;
         if principal.is_cluster_node() {
-            self.link(&pass.step(), flow);
+            self.link_edge(&pass.step(), flow);
         }
         if pass.request.message.method() == Method::Register {
             self.register(pass)
         } else {
-            self.call(pass)
+            self.route_request(pass)
         }
     }
 
@@ -113,7 +113,7 @@ impl Routing for Home {
 
     fn hop_to_reopen(&self, net: &mut Net, lost: Reopen) -> Option<Hop> {
         let is_edge = self.settings.has_edge_at(lost.addr.ip());
-        is_edge.then(|| at_edge(net, &self.cluster, lost))
+        is_edge.then(|| edge_to_reopen(net, &self.cluster, lost))
     }
 }
 
@@ -146,9 +146,9 @@ impl Answers for Home {
         self.redirect(net, context, target, response, instead)
     }
 
-    /// S-24. As long as a Record-Route: the table tells them apart by their end.
+    /// S-24, for as long as the URI of a Record-Route is bound.
     fn on_redirect_accepted(&mut self, step: &mut Step<'_>, flow: Flow, uri: &[u8]) {
-        self.link(step, flow);
+        self.link_edge(step, flow);
         self.bind(
             step,
             flow,
@@ -169,9 +169,9 @@ impl Connections for Home {
         self.link_certificate(step, flow);
     }
 
-    /// S-12: an edge that shows itself is one to turn to.
+    /// S-12: an edge that has sent something may be sent requests.
     fn on_peer_seen(&mut self, step: &mut Step<'_>, flow: Flow) {
-        self.link(step, flow);
+        self.link_edge(step, flow);
     }
 
     fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, back: Option<Reopen>) {
@@ -196,27 +196,27 @@ impl Connections for Home {
 }
 
 impl Upkeep for Home {
-    fn on_handoff(&mut self, step: &mut Step<'_>, _: u8, news: Handoff) {
-        self.take_in(step, news);
+    fn on_handoff(&mut self, step: &mut Step<'_>, _: u8, handoff: Handoff) {
+        self.take_in(step, handoff);
     }
 
     fn run_deferred(&mut self, step: &mut Step<'_>) {
-        self.go_on_revoking(step);
+        self.revoke_next(step);
     }
 
     fn sweep(&mut self, step: &mut Step<'_>) {
         let budget = SWEEP.max(self.stick.len() / 64);
         self.stick.expire(step.now, budget);
-        let budget = SWEEP.max(self.former.len() / 64);
-        self.former.expire(step.now, budget);
+        let budget = SWEEP.max(self.former_paths.len() / 64);
+        self.former_paths.expire(step.now, budget);
         let budget = SWEEP.max(self.location.len() / 64);
-        self.location.expire(step.now, budget, &mut self.changed);
-        for aor in &self.changed {
-            // The others find out by themselves.
+        self.location.expire(step.now, budget, &mut self.swept);
+        for aor in &self.swept {
+            // Every shard sweeps its own copy; the keeper alone tells the store.
             if Self::keeper(step.net, aor) == step.net.shard_set.own {
                 self.store(step, aor);
             }
         }
-        self.changed.clear();
+        self.swept.clear();
     }
 }

@@ -1,6 +1,5 @@
-//! Following the redirect of an edge that has not the flow (S-23 to S-25,
-//! B-10): never to the caller, never twice, and only to where
-//! edges live.
+//! Following the redirect of an edge that has not the flow (S-23 to S-25, B-10): the caller
+//! never sees it, a second one is not followed, and it leads only to where edges live.
 
 use super::state::Home;
 use crate::bytes::Buf;
@@ -13,11 +12,11 @@ use crate::send::{End, Hop};
 use crate::uri::{Uri, same_host};
 
 impl Home {
-    /// Fills in the edges that a redirect names. False when it is an ordinary
-    /// one, from beyond the edges: its Contact is not a token of the Route the
+    /// Fills in targets for the edges that a redirect names. False when it is an ordinary
+    /// one, from beyond the edges: none of its Contacts has the token of the Route that the
     /// request took.
     ///
-    /// A phone can say the same as its edge. What it gains is that a request to
+    /// A phone can answer as its edge would. What it gains is that a request to
     /// itself goes to another edge of its own.
     pub(super) fn redirect(
         &mut self,
@@ -30,19 +29,20 @@ impl Home {
         if !self.is_edge(net, response.flow) {
             return false;
         }
-        let taken = taken_route(net, context, target, &mut self.again);
+        let taken = route_of(net, context, target, &mut self.rescanned);
         let Some(taken) = taken else { return false };
-        let named = self.named(net, response, &taken);
-        if named.is_empty() {
+        let edges = self.edges_in_contacts(net, response, &taken);
+        if edges.is_empty() {
             return false;
         }
-        // S-23: whatever comes of it, the URI is not this flow's.
+        // S-23: whatever comes of the redirect, this flow does not lead to the phone.
         self.stick.unbind(&taken, response.flow);
         if target.is_redirected {
-            // Once is enough: the next edge of the first redirect has its turn.
+            // Two edges might redirect to one another for ever. The next edge that the first
+            // redirect named is tried instead.
             return true;
         }
-        for (value, hop) in named {
+        for (value, hop) in edges {
             let route = target.route.as_deref().unwrap_or_default();
             let rest = route
                 .get(first_value(route).range().end..)
@@ -65,8 +65,8 @@ impl Home {
         true
     }
 
-    /// The Contacts that name an edge for the same token.
-    fn named<'a>(
+    /// The Contacts that name an edge for the token in `taken`, and the hops to them.
+    fn edges_in_contacts<'a>(
         &self,
         net: &mut Net,
         response: &Response<'a>,
@@ -78,34 +78,35 @@ impl Home {
             return Vec::new();
         };
         let contacts = response.message.values(bytes, Name::Contact);
-        let named = contacts.filter_map(|value| {
+        let edges = contacts.filter_map(|value| {
             let uri = Uri::in_value(bytes, value).ok()?;
-            let same = uri.is_loose(bytes)
+            let is_same = uri.is_loose(bytes)
                 && same_host(uri.host.of(bytes), &self.cluster)
                 && uri.user.map(|user| user.of(bytes)) == Some(user.of(taken));
-            let hop = same.then(|| Hop::literal(&mut net.flows.names, bytes, &uri))??;
+            let hop = is_same.then(|| Hop::literal(&mut net.flows.names, bytes, &uri))??;
             let Hop::To {
                 transport, addr, ..
             } = hop
             else {
                 return None;
             };
-            // Over TLS the certificate has to name the cluster, wherever it is. A
-            // phone may have written it, and means any port.
+            // A phone may have written the Contact, to have us try any port. Over TLS the
+            // certificate has to name the cluster, wherever the server is.
             let is_edge = transport == Transport::Tls
                 || self.settings.may_be_edge(&End::new(transport, addr));
             let value = value.of(bytes);
             (is_edge && value.starts_with(b"<")).then_some((value, hop))
         });
-        named.take(limits::EDGE_SET_MAX).collect()
+        edges.take(limits::EDGE_SET_MAX).collect()
     }
 }
 
-/// The URI of the Route value that led to the target.
-fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Message) -> Option<Buf> {
-    // Where a redirect led, the Route names an edge besides. A stand-by may be
-    // there to learn the URI of a redirect that led to the same edge; the Route
-    // it took is its own.
+/// The URI of the Route value by which a request went to `target`, as it was before any
+/// redirect.
+fn route_of(net: &Net, context: &Context, target: &Target, rescanned: &mut Message) -> Option<Buf> {
+    // The Route of a redirected target names its edge besides; the URI that it is to learn is
+    // the one before. A stand-by that is not redirected may learn such a URI, too, since
+    // the redirect led to the same edge, but took a Route of its own.
     if let Some(learns) = target.learns.as_ref().filter(|_| target.is_redirected) {
         return Some(learns.clone());
     }
@@ -113,8 +114,8 @@ fn taken_route(net: &Net, context: &Context, target: &Target, again: &mut Messag
         first_uri(route)?
     } else {
         let base = context.request()?;
-        scan_again(base, again).ok()?;
-        first_uri(again.routes().first()?.value.of(base))?
+        scan_again(base, rescanned).ok()?;
+        first_uri(rescanned.routes().first()?.value.of(base))?
     };
     Some(net.pool.copy(taken))
 }

@@ -1,7 +1,8 @@
 //! REGISTER at the home: redirect to the edges, challenge, bind, answer
 //! (D-H1, D-H8; RFC 3261 §10.3, RFC 3327, 3608, 5626 §6).
 
-use super::authenticate::As;
+use super::aor;
+use super::authenticate::Challenger;
 use super::state::Home;
 use crate::proxy::{Pass, Plan, Reply, Request, Verdict};
 use crate::scan::Name;
@@ -18,9 +19,9 @@ impl Home {
     pub(super) fn register(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let request = pass.request;
         let from_edge = request.ingress.principal.is_cluster_node();
+        // D-H1, D-H3: before anything is looked up or created.
         if !from_edge && self.redirects(request) {
-            // D-H1, D-H3: before anything is created.
-            self.note_unrecognised(&mut pass.step(), request);
+            self.note_unrecognised_edge(&mut pass.step(), request);
             for part in ["Contact: <", &self.settings.edges, ">\r\n"] {
                 pass.plan.lines.extend_from_slice(part.as_bytes());
             }
@@ -40,24 +41,26 @@ impl Home {
             return Verdict::HandOver(keeper);
         }
         let proven = if self.settings.authenticates {
-            self.authenticate(pass, user, As::Registrar)
+            self.authenticate(pass, user, Challenger::Registrar)
         } else {
-            self.believe(user.of(bytes))
+            self.check_subscriber(user.of(bytes))
         };
         if let Err(reply) = proven {
             return Verdict::Answer(reply);
         }
-        let served = Self::meets_requirements(request, pass.plan);
-        if let Err(reply) = served.and_then(|()| self.knows_path(request, pass.plan)) {
+        let served = Self::check_require(request, pass.plan);
+        if let Err(reply) = served.and_then(|()| self.check_path_support(request, pass.plan)) {
             return Verdict::Answer(reply);
         }
+        // A phone that may register without an edge may not say that an edge leads to it:
+        // the Path would be that of another phone.
         if !from_edge && self.has_path_of_edges(request) {
-            self.note_unrecognised(&mut pass.step(), request);
+            self.note_unrecognised_edge(&mut pass.step(), request);
             pass.net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
         }
-        // Behind the address of record the Path is put together; what follows reads the
-        // address alone.
+        // `update` puts the Path together behind the address of record; what follows reads
+        // the address alone.
         let end = pass.plan.text.len();
         let updated = self.update(pass);
         pass.plan.text.truncate(end);
@@ -65,9 +68,9 @@ impl Home {
             Ok(outbound) => {
                 self.describe(pass.now, request, pass.plan, outbound);
                 pass.net.counters.registrations += 1;
-                // A retransmission finds itself carried out and gets the same
-                // answer, so that none has to be kept for it; but a nonce
-                // counts no request twice.
+                // A retransmission is found to be carried out and gets the same answer, so
+                // none has to be kept for it. With authentication one is kept: a nonce
+                // count passes once, so the retransmission would be challenged.
                 Verdict::Answer(if self.settings.authenticates {
                     Reply::new(200, "OK")
                 } else {
@@ -78,40 +81,41 @@ impl Home {
         }
     }
 
-    /// Whoever the user is said to be, it must be a subscriber.
-    fn believe(&self, user: &[u8]) -> Result<(), Reply> {
+    /// Refuses a user who is no subscriber, where nobody has to prove who he is.
+    fn check_subscriber(&self, user: &[u8]) -> Result<(), Reply> {
         let domain = self.settings.domain.as_bytes();
         let found = self.subscribers.find(user, domain);
         found.map_or(Err(Reply::stateless(404, "No Such Subscriber")), |_| Ok(()))
     }
 
-    /// R-2 (RFC 3327 §5.3): whether a phone that a Path was added for knows what
-    /// that is, where the operator wants it to.
-    fn knows_path(&self, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
+    /// Refuses a phone that does not say that it knows Path, where a Path was added for it
+    /// and the operator requires that (R-2, RFC 3327 §5.3).
+    fn check_path_support(&self, request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
         let message = request.message;
-        let knows = !self.settings.requires_path
+        let is_met = !self.settings.requires_path
             || message.first(Name::Path).is_none()
             || message.has_token(request.bytes, Name::Supported, "path");
-        if knows {
+        if is_met {
             return Ok(());
         }
         plan.lines.extend_from_slice(b"Unsupported: path\r\n");
         Err(Reply::new(420, "The Phone Must Support Path"))
     }
 
-    /// RFC 3261 §8.2.2.3: what the phone requires of a registrar must be known here.
-    fn meets_requirements(request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
+    /// Refuses a REGISTER that requires what this registrar does not support, and names
+    /// it (RFC 3261 §8.2.2.3).
+    fn check_require(request: &Request<'_>, plan: &mut Plan) -> Result<(), Reply> {
         /// What a phone may require of this registrar.
-        const KNOWN: [&str; 3] = ["path", "outbound", "alt-proxies"];
+        const SUPPORTED: [&str; 3] = ["path", "outbound", "alt-proxies"];
         let tags = request.message.values(request.bytes, Name::Require);
         let tags = tags.map(|tag| tag.of(request.bytes));
-        let is_known = |tag: &&[u8]| {
-            KNOWN
+        let is_supported = |tag: &&[u8]| {
+            SUPPORTED
                 .iter()
                 .any(|known| tag.eq_ignore_ascii_case(known.as_bytes()))
         };
         let mut is_first = true;
-        for tag in tags.filter(|tag| !is_known(tag)) {
+        for tag in tags.filter(|tag| !is_supported(tag)) {
             let before: &[u8] = if is_first { b"Unsupported: " } else { b", " };
             plan.lines.extend_from_slice(before);
             plan.lines.extend_from_slice(tag);
@@ -124,16 +128,15 @@ impl Home {
         Err(Reply::new(420, "Bad Extension"))
     }
 
-    /// Whether a Path leads through an edge, which is to say to a phone behind it,
-    /// whoever's that may be.
+    /// Whether a Path leads through an edge, and so to some phone behind it.
     fn has_path_of_edges(&self, request: &Request<'_>) -> bool {
         let bytes = request.bytes;
         let mut path = request.message.values(bytes, Name::Path);
         path.any(|value| Uri::in_value(bytes, value).is_ok_and(|uri| self.names_edge(bytes, &uri)))
     }
 
-    /// Writes the To's address of record to `aor` in its canonical form; the span of
-    /// its user.
+    /// Writes the To's address of record to `aor` in its canonical form, and gives the span
+    /// of its user.
     fn address_of_record(&self, request: &Request<'_>, aor: &mut Vec<u8>) -> Result<Span, Reply> {
         let bytes = request.bytes;
         let Some(uri) = request.message.to_uri(bytes) else {
@@ -143,7 +146,7 @@ impl Home {
         aor.clear();
         match uri.user {
             Some(user) if ours => {
-                super::aor::file(user.of(bytes), uri.host.of(bytes), aor);
+                aor::write(user.of(bytes), uri.host.of(bytes), aor);
                 Ok(user)
             }
             _ => Err(Reply::stateless(404, "No Such Address Of Record Here")),

@@ -1,9 +1,9 @@
 //! Revocation: a subscriber who is taken off the list, or whose password changed,
 //! is gone at once, and so is whom the operator removes (I-14).
 //!
-//! - Here his bindings go, on every shard and in the store. Nothing is granted
+//! - At the home his bindings go, on every shard and in the store. Nothing is granted
 //!   again on an old nonce, whose answer was made with a password that is no more.
-//! - The edges hear it, since they vouch for whoever registered through them: each
+//! - The edges are told, since they vouch for whoever registered through them: each
 //!   edge that this home knows gets one in-cluster NOTIFY in the manner of RFC 3680
 //!   (Event: reg, terminated, deactivated) in whose From the address of record
 //!   stands. An edge believes it from a home and from nobody else, and forgets every
@@ -12,15 +12,14 @@
 //! - A call that is up goes on until somebody ends it: nothing of it stands on a
 //!   registration.
 //!
-//! A list can revoke everybody at once, so that the work is done in pieces: the
+//! A list can revoke everybody at once, so the work is done in pieces: the
 //! first at once, the others a moment later each.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::location::Binding;
 use super::state::Home;
-use super::{Revoked, Subscribers};
+use super::{Revoked, Subscribers, aor};
 use crate::edit::decimal;
 use crate::id::{Flow, Transport};
 use crate::limits;
@@ -31,8 +30,8 @@ use crate::uri::write_name;
 pub(super) mod queue;
 
 impl Home {
-    /// A newer list of subscribers, and the addresses of record that it takes
-    /// away or gives another password.
+    /// Takes a newer list of subscribers, and revokes the addresses of record that it
+    /// takes away or gives another password.
     pub(crate) fn set_subscribers(
         &mut self,
         step: &mut Step<'_>,
@@ -40,113 +39,100 @@ impl Home {
         revoked: Revoked,
     ) {
         self.subscribers = subscribers;
-        if !revoked.is_empty() {
-            self.revoking.lists.push_back((revoked, 0));
-        }
-        if !self.revoking.is_armed {
-            self.go_on_revoking(step);
+        self.revocations.push(revoked);
+        if !self.revocations.has_timer {
+            self.revoke_next(step);
         }
     }
 
-    /// Takes back a row of the store; false when it is not one of ours. Who is no
-    /// subscriber any more is revoked as soon as there is traffic.
+    /// Takes back a row of the store; false when it is not one of ours. An address of
+    /// record whose subscriber is gone from the list is revoked a moment later.
     pub fn restore(&mut self, step: &mut Step<'_>, aor: &[u8], row: &[u8]) -> bool {
-        let restored = self
-            .location
-            .restore(step.now, step.net.wall, aor, row)
-            .is_ok();
-        let (user, _) = super::aor::parts(aor);
-        let is_known = self.subscribers.find(user, self.settings.domain.as_bytes());
-        if restored && is_known.is_none() {
-            self.revoking.lists.push_back((Arc::new([aor.into()]), 0));
-            self.arm_revoking(step);
+        let restored = self.location.restore(step.now, step.net.wall, aor, row);
+        let restored = restored.is_ok();
+        let (user, _) = aor::parts(aor);
+        let subscriber = self.subscribers.find(user, self.settings.domain.as_bytes());
+        // The list may have changed while no process ran.
+        if restored && subscriber.is_none() {
+            self.revocations.push(Arc::new([aor.into()]));
+            self.arm_revocation_timer(step);
         }
         restored
     }
 
-    /// The next piece of it.
-    pub(super) fn go_on_revoking(&mut self, step: &mut Step<'_>) {
-        self.revoking.is_armed = false;
+    /// Revokes the next `limits::REVOKED_AT_ONCE` addresses of record.
+    pub(super) fn revoke_next(&mut self, step: &mut Step<'_>) {
+        self.revocations.has_timer = false;
         for _ in 0..limits::REVOKED_AT_ONCE {
-            let Some(aor) = self.revoking.next() else {
+            let Some(aor) = self.revocations.pop() else {
                 return;
             };
             self.revoke(step, &aor);
         }
-        if !self.revoking.lists.is_empty() {
-            self.arm_revoking(step);
+        if !self.revocations.is_empty() {
+            self.arm_revocation_timer(step);
         }
     }
 
-    fn arm_revoking(&mut self, step: &mut Step<'_>) {
-        if !self.revoking.is_armed {
-            self.revoking.is_armed = true;
+    fn arm_revocation_timer(&mut self, step: &mut Step<'_>) {
+        if !self.revocations.has_timer {
+            self.revocations.has_timer = true;
             let due = step.now + limits::REVOKE_PAUSE;
             step.net.txns.set_timer(due, Timer::Later);
         }
     }
 
-    /// Takes away every binding of an address of record. The shard that keeps it
-    /// tells the store and the edges.
+    /// Takes away every binding of an address of record and gives them back.
     pub(super) fn revoke(&mut self, step: &mut Step<'_>, aor: &[u8]) -> Vec<Binding> {
         let bindings = self.location.take(aor);
+        // Every shard has the bindings and is told to revoke them; the store and the edges
+        // hear of it from one.
         if Self::keeper(step.net, aor) == step.net.shard_set.own {
             let live = bindings.iter().filter(|binding| binding.is_live(step.now));
             step.net.counters.revoked += u64::try_from(live.count()).unwrap_or_default();
             if !bindings.is_empty() {
                 self.store(step, aor);
             }
-            self.tell_edges(step, aor, &bindings);
+            self.notify_edges(step, aor, &bindings);
         }
         bindings
     }
 
-    /// One NOTIFY to each edge: over the flow that a binding came on, else over one
+    /// Sends one NOTIFY to each edge: over the flow that a binding came on, else over one
     /// that the edge is known by, else to its address.
-    fn tell_edges(&mut self, step: &mut Step<'_>, aor: &[u8], bindings: &[Binding]) {
-        // Without edges before them, phones register here themselves.
+    fn notify_edges(&mut self, step: &mut Step<'_>, aor: &[u8], bindings: &[Binding]) {
+        // A phone that has registered here without an edge has a flow that is no edge's.
         let bound = bindings.iter().filter_map(|binding| binding.flow);
         let mut flows: Vec<Flow> = bound.filter(|flow| self.is_edge(step.net, *flow)).collect();
         flows.dedup();
         for flow in self.stick.domain(step.now, &self.cluster) {
             let host = step.net.flows.host(Hop::Flow(flow));
-            if step.net.flows.lives(flow)
-                && !flows
-                    .iter()
-                    .any(|told| step.net.flows.host(Hop::Flow(*told)) == host)
-            {
+            let is_same = |other: &Flow| step.net.flows.host(Hop::Flow(*other)) == host;
+            if step.net.flows.lives(flow) && !flows.iter().any(is_same) {
                 flows.push(flow);
             }
         }
+        // The edges of a cluster are configured alike: the others speak what the first does.
         let first = flows.first().copied();
         let transport = first.map_or(Transport::Udp, |flow| step.net.flows.transport(flow));
-        let told: Vec<_> = flows
+        let reached: Vec<_> = flows
             .iter()
             .map(|flow| step.net.flows.host(Hop::Flow(*flow)))
             .collect();
         let name = step.net.flows.names.intern(&self.cluster);
-        let others = self
-            .edges
-            .iter()
-            .filter(|(ip, _)| !told.contains(&Some(*ip)));
-        let others = others.map(|&(ip, is_clear)| {
-            // Over what else would it believe us?
-            let transport = if is_clear { transport } else { Transport::Tls };
-            Hop::To {
-                transport,
-                addr: SocketAddr::new(ip, transport.default_port()),
-                name,
-            }
-        });
+        let others = self.edge_addresses.iter();
+        let others = others.filter(|edge| !reached.contains(&Some(edge.ip)));
+        let others = others.map(|edge| edge.hop(transport, name));
         let hops = flows.iter().map(|flow| Hop::Flow(*flow)).chain(others);
         for hop in hops.take(limits::MEMBERS_MAX) {
             self.notify(step, hop, aor);
         }
     }
 
+    /// Writes and sends the NOTIFY by `hop`.
     fn notify(&self, step: &mut Step<'_>, hop: Hop, aor: &[u8]) {
         let cluster = &self.cluster[..];
-        let (user, domain) = super::aor::parts(aor);
+        let (user, domain) = aor::parts(aor);
         let id = step.net.secrets.chance();
         let own = self.settings.domain.as_bytes();
         step.send_own(hop, b"NOTIFY", |via, out| {
@@ -159,7 +145,7 @@ impl Home {
                 out.extend_from_slice(part);
             }
             decimal(out, id);
-            // The tag says that it begins nothing: an edge that is late takes it.
+            // With a To tag it begins no dialog, so an edge under load takes it all the same.
             for part in [b"\r\nTo: <sip:", cluster, b">;tag=reg\r\nCall-ID: "] {
                 out.extend_from_slice(part);
             }

@@ -2,7 +2,7 @@
 //! the Route of a dialog, or on to the rest of the world (RFC 3261 §16.5,
 //! RFC 3327 §5.4, RFC 5626 §7).
 //!
-//! Whose requests go where is decided by who sent them (`caller`), not by their
+//! Which request may go where is decided by who sent it (`caller`), not by its
 //! Routes. Everybody reaches the subscribers; what leads elsewhere, or past the
 //! services of this home, needs a subscriber, or the mark of a dialog that our
 //! Record-Route carries.
@@ -15,23 +15,26 @@ use crate::scan::{Method, Name};
 use crate::send::{End, Hop};
 use crate::uri::{Scheme, Uri, same_host};
 
-/// How far a request has come by its Routes.
+/// Whether a request has come to the end of its Routes.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// No Route is left.
+    /// No Route is left: the Request-URI decides.
     is_last: bool,
-    /// And the URI is of our domain.
+    /// No Route is left, and the Request-URI is of our domain.
     ends_here: bool,
 }
 
+/// The user to whom calls to emergency services go (RFC 5031): whoever has registered so.
+const SOS: &[u8] = b"sos";
+
 impl Home {
-    /// Routes a request.
-    pub(super) fn call(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
+    /// Routes a request other than REGISTER.
+    pub(super) fn route_request(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        self.find_own(pass);
+        self.find_own_routes(pass);
         pass.plan.check_loops = true;
-        let left = pass.next_route();
-        let uri = match left {
+        let next_route = pass.next_route();
+        let uri = match next_route {
             Some(next) => next.uri,
             None if pass.plan.restore_uri => message.routes().last().and_then(|last| last.uri),
             None => message.target().copied(),
@@ -39,37 +42,37 @@ impl Home {
         let Some(uri) = uri else {
             return Verdict::refuse(400, "Malformed Route");
         };
-        let ends_here = left.is_none() && self.is_own_host(pass.net, bytes, &uri);
-        let is_for_us = ends_here && uri.user.is_none();
+        let ends_here = next_route.is_none() && self.is_own_host(pass.net, bytes, &uri);
+        let is_for_domain = ends_here && uri.user.is_none();
         // Whoever stands next to us may ask whether we live (S-32); what comes by
         // way of an edge asks for a service.
-        if is_for_us && pass.request.is_first_hop() {
-            return for_us(pass);
+        if is_for_domain && pass.request.is_first_hop() {
+            return answer_for_domain(pass);
         }
         let (caller, proven) = match self.identify(pass) {
             Ok(found) => found,
             Err(reply) => return Verdict::Answer(reply),
         };
-        if is_for_us {
-            return for_us(pass);
+        if is_for_domain {
+            return answer_for_domain(pass);
         }
-        if !self.may_acknowledge(pass, caller) {
+        if !self.is_permitted_ack(pass, caller) {
             return Verdict::Drop;
         }
-        self.consume(pass);
+        self.consume_credentials(pass);
         let reach = Reach {
-            is_last: left.is_none(),
+            is_last: next_route.is_none(),
             ends_here,
         };
-        let verdict = self.after(pass, caller, reach, &uri);
+        let verdict = self.route_to(pass, caller, reach, &uri);
         if verdict == Verdict::Forward {
-            self.assert(pass, proven);
+            self.assert_identity(pass, proven);
         }
         verdict
     }
 
-    /// Routes a request whose caller is known, by `uri`.
-    fn after(
+    /// Routes a request whose caller is known to `uri`: its next Route, else its Request-URI.
+    fn route_to(
         &mut self,
         pass: &mut Pass<'_, '_>,
         caller: Caller,
@@ -79,9 +82,9 @@ impl Home {
         let Reach { is_last, ends_here } = reach;
         let (bytes, request) = (pass.request.bytes, pass.request);
         if is_last && request.is_emergency() {
-            return self.by_location(pass, SOS);
+            return self.fork(pass, SOS);
         }
-        // P-8
+        // P-8, of a Request-URI as it came.
         let maddr = if is_last && !pass.plan.restore_uri {
             pass.plan.strip_maddr(&pass.net.flows, request, uri)
         } else {
@@ -91,26 +94,27 @@ impl Home {
             Maddr::Absent | Maddr::Ours if ends_here => {
                 // An address of ours in the host means the domain.
                 let user = uri.user.map(|user| user.of(bytes));
-                self.by_location(pass, user.unwrap_or_default())
+                self.fork(pass, user.unwrap_or_default())
             }
-            Maddr::Absent | Maddr::Other => self.by_uri(pass, caller, bytes, uri),
-            Maddr::Ours => self.by_rest(pass, caller),
+            Maddr::Absent | Maddr::Other => self.route_by_uri(pass, caller, bytes, uri),
+            Maddr::Ours => self.route_without_maddr(pass, caller),
         }
     }
 
-    /// To what a Request-URI says without the `maddr` that was ours.
-    fn by_rest(&mut self, pass: &mut Pass<'_, '_>, caller: Caller) -> Verdict {
-        let rest = std::mem::take(&mut pass.plan.request_uri);
-        let verdict = match Uri::of(&rest) {
-            Ok(uri) => self.by_uri(pass, caller, &rest, &uri),
+    /// Routes by what is left of the Request-URI without the `maddr` that was ours.
+    fn route_without_maddr(&mut self, pass: &mut Pass<'_, '_>, caller: Caller) -> Verdict {
+        let stripped = std::mem::take(&mut pass.plan.request_uri);
+        let verdict = match Uri::of(&stripped) {
+            Ok(uri) => self.route_by_uri(pass, caller, &stripped, &uri),
             Err(_) => Verdict::refuse(400, "Malformed URI"),
         };
-        pass.plan.request_uri = rest;
+        pass.plan.request_uri = stripped;
         verdict
     }
 
-    /// P-6: credentials for our realm end here, those for others go on.
-    fn consume(&self, pass: &mut Pass<'_, '_>) {
+    /// Takes credentials for our realm out of what is forwarded; those for others go on
+    /// (P-6).
+    fn consume_credentials(&self, pass: &mut Pass<'_, '_>) {
         let bytes = pass.request.bytes;
         if pass
             .request
@@ -129,10 +133,10 @@ impl Home {
         pass.plan.consumed.extend(ours.map(|header| header.line));
     }
 
-    /// Says in the plan which values are ours: up to two (one per transport).
-    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>) {
+    /// Says in the plan how many Route values are ours: up to two, one per transport.
+    pub(super) fn find_own_routes(&self, pass: &mut Pass<'_, '_>) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let is_own = |uri: &Uri| self.is_own(pass.net, bytes, uri);
+        let is_own = |uri: &Uri| self.is_own_uri(pass.net, bytes, uri);
         let routes = message.routes();
         pass.plan.pop = routes
             .iter()
@@ -140,21 +144,22 @@ impl Home {
             .take_while(|route| route.uri.as_ref().is_some_and(is_own))
             .count();
         let uri = message.target();
-        // P-7: what we record-routed is our domain with `lr`.
+        // P-7: a strict router has put our Record-Route, the domain with `lr`, into the
+        // Request-URI.
         pass.plan.restore_uri = pass.plan.pop == 0
             && uri.is_some_and(|uri| uri.is_loose(bytes) && is_own(uri))
             && !routes.is_empty();
     }
 
-    /// To a Route or a foreign Request-URI, which stands in `bytes`.
-    fn by_uri(
+    /// Routes to a Route or a foreign Request-URI, which stands in `bytes`.
+    fn route_by_uri(
         &mut self,
         pass: &mut Pass<'_, '_>,
         caller: Caller,
         bytes: &[u8],
         uri: &Uri,
     ) -> Verdict {
-        let cluster = same_host(uri.host.of(bytes), &self.cluster);
+        let is_cluster = same_host(uri.host.of(bytes), &self.cluster);
         if let Some(verdict) = self.refusal(pass, caller, bytes, uri) {
             return verdict;
         }
@@ -162,23 +167,26 @@ impl Home {
             return Verdict::refuse(404, "No Route To That Scheme");
         }
         let step = &mut Step::new(pass.net, pass.now);
-        let known = self.hops_to(step, Some(pass.request), bytes, uri, &mut pass.plan.hops);
-        if !cluster && !self.may_go(pass) {
+        let bound = self.hops_to(step, Some(pass.request), bytes, uri, &mut pass.plan.hops);
+        if !is_cluster && !self.are_permitted_hops(pass) {
             return pass.not_allowed("Destination Not Allowed");
         }
         pass.plan.is_leaving = !self.names_edge(bytes, uri);
         let method = pass.request.message.method();
-        let learns = (cluster && known == 0 && shows_flow(method))
+        // Where no flow is bound to a token, the edge that accepts the request has the phone's
+        // flow, and the token is bound to it (H-13).
+        let learns = (is_cluster && bound == 0 && acceptor_has_flow(method))
             .then(|| pass.net.pool.copy(uri.whole.of(bytes)));
         let Plan { hops, targets, .. } = &mut *pass.plan;
         for (index, &hop) in hops.iter().enumerate() {
-            let is_known = matches!(hop, Hop::Flow(_));
+            let is_flow = matches!(hop, Hop::Flow(_));
+            // One after the other: all of them lead to one phone.
             let after = index
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());
             targets.push(Target {
                 after,
-                is_last_resort: known > 0 && !is_known,
+                is_last_resort: bound > 0 && !is_flow,
                 learns: learns.clone(),
                 ..Target::at(hop)
             });
@@ -190,8 +198,8 @@ impl Home {
         Verdict::Forward
     }
 
-    /// Whether the addresses at hand may be sent to (I-6).
-    fn may_go(&self, pass: &mut Pass<'_, '_>) -> bool {
+    /// Whether the hops in the plan may be sent to (I-6).
+    fn are_permitted_hops(&self, pass: &mut Pass<'_, '_>) -> bool {
         (0..pass.plan.hops.len()).all(|index| match pass.plan.hops[index] {
             // An edge is named by its address in the dialogs of its guests alone.
             Hop::To {
@@ -205,17 +213,14 @@ impl Home {
     }
 }
 
-/// Whom calls to emergency services go to (RFC 5031): whoever is registered so.
-const SOS: &[u8] = b"sos";
-
-/// Whether the edge that accepts a request has the flow itself: it redirects
-/// where it has not, and relays only what a redirect would not help.
-const fn shows_flow(method: Method) -> bool {
+/// Whether an edge that accepts a request has the phone's flow itself. Where it has not, it
+/// redirects, but for these methods, which it relays: a redirect would not help them.
+const fn acceptor_has_flow(method: Method) -> bool {
     !matches!(method, Method::Ack | Method::Bye | Method::Prack)
 }
 
-/// A request to the domain itself.
-fn for_us(pass: &mut Pass<'_, '_>) -> Verdict {
+/// Answers a request to the domain itself: OPTIONS, and nothing else.
+fn answer_for_domain(pass: &mut Pass<'_, '_>) -> Verdict {
     if pass.request.message.method() == Method::Options {
         let lines = b"Accept: application/sdp\r\nSupported: path, outbound\r\n";
         pass.plan.lines.extend_from_slice(lines);

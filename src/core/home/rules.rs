@@ -1,33 +1,33 @@
-//! The rules of a registrar that need no message to be told: how long a
+//! The rules of a registrar that need no message: how long a
 //! binding lives, what a preference is worth, and whether a REGISTER uses
 //! RFC 5626 (RFC 3261 §10.3, §20.10; RFC 5626 §6).
 
 use super::location::Change;
 use crate::limits;
 
-/// The lifetime asked for is shorter than the registrar grants: 423 with
+/// The lifetime that a phone requests is shorter than the registrar grants: 423 with
 /// `Min-Expires: limits::EXPIRES_MIN_S` (RFC 3261 §10.3 step 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooBrief;
 
 /// The lifetime granted to one contact, in seconds; zero removes it.
-/// `asked_s` is its `expires` parameter, else the Expires header, else `None`.
+/// `requested_s` is its `expires` parameter, else the Expires header, else `None`.
 ///
 /// # Errors
 /// Shorter than `limits::EXPIRES_MIN_S`, though not zero.
-pub(crate) const fn lifetime_s(asked_s: Option<u32>) -> Result<u32, TooBrief> {
-    match asked_s {
+pub(crate) const fn lifetime_s(requested_s: Option<u32>) -> Result<u32, TooBrief> {
+    match requested_s {
         None => Ok(limits::EXPIRES_DEFAULT_S),
         Some(0) => Ok(0),
         Some(1..limits::EXPIRES_MIN_S) => Err(TooBrief),
         Some(limits::EXPIRES_MAX_S..) => Ok(limits::EXPIRES_MAX_S),
-        Some(asked_s) => Ok(asked_s),
+        Some(requested_s) => Ok(requested_s),
     }
 }
 
 /// A `q` parameter in thousandths: `0`, `1`, and decimals between (RFC 3261
-/// §25.1, qvalue). More than three decimals, or none before the dot, are read as
-/// they are meant. `None` when it is none of these.
+/// §25.1, qvalue). More than three decimals, or none before the dot, are tolerated.
+/// `None` for anything else.
 #[must_use]
 pub fn preference(q: &[u8]) -> Option<u16> {
     let (whole, decimals) = match q {
@@ -63,32 +63,31 @@ pub fn reg_id(digits: &[u8]) -> Option<u32> {
     (1..=0x7fff_ffff).contains(&value).then_some(value)
 }
 
-/// What of RFC 5626 a REGISTER shows, contact by contact.
+/// What a REGISTER says of RFC 5626 for one contact.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown {
+pub struct OutboundOffer {
     /// The contact's `reg-id`, when it has a valid one.
     pub reg_id: Option<u32>,
-    /// Whether the contact has a `+sip.instance`.
-    pub instance: bool,
+    /// The contact has a `+sip.instance`.
+    pub has_instance: bool,
     /// `Supported: outbound`.
-    pub supported: bool,
-    /// How it came.
-    pub way: Way,
+    pub is_supported: bool,
+    /// Whether the phone's first hop keeps flows.
+    pub arrival: Arrival,
 }
 
 /// How a REGISTER reached the registrar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Arrival {
     /// Straight from the phone: one Via, no Path.
     Direct,
-    /// Through proxies of which the first keeps flows: `ob` in the Path URI
-    /// that the phone's first hop put in.
-    Flow,
-    /// Through proxies that keep none.
-    Plain,
+    /// Through proxies of which the first keeps flows: it put `ob` into its Path URI.
+    OutboundProxy,
+    /// Through proxies of which the first keeps no flows.
+    PlainProxy,
 }
 
-/// What a registrar makes of it.
+/// Whether a registrar uses RFC 5626 for a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outbound {
     /// The binding goes by instance and reg-id; `Require: outbound` in the 2xx.
@@ -99,16 +98,16 @@ pub enum Outbound {
     FirstHopLacks,
 }
 
-impl Shown {
+impl OutboundOffer {
     /// Whether RFC 5626 governs this contact (RFC 5626 §6).
     #[must_use]
-    pub const fn outbound(self) -> Outbound {
-        if self.reg_id.is_none() || !self.instance || !self.supported {
+    pub const fn decide(self) -> Outbound {
+        if self.reg_id.is_none() || !self.has_instance || !self.is_supported {
             return Outbound::Ignored;
         }
-        match self.way {
-            Way::Direct | Way::Flow => Outbound::Used,
-            Way::Plain => Outbound::FirstHopLacks,
+        match self.arrival {
+            Arrival::Direct | Arrival::OutboundProxy => Outbound::Used,
+            Arrival::PlainProxy => Outbound::FirstHopLacks,
         }
     }
 }
@@ -182,61 +181,62 @@ mod tests {
     // O-12, O-13, O-16
     #[test]
     fn outbound_takes_both_ends_and_the_first_hop() {
-        let full = Shown {
+        let full = OutboundOffer {
             reg_id: Some(1),
-            instance: true,
-            supported: true,
-            way: Way::Flow,
+            has_instance: true,
+            is_supported: true,
+            arrival: Arrival::OutboundProxy,
         };
-        let check = |shown: Shown, want: Outbound| assert_eq!(shown.outbound(), want, "{shown:?}");
+        let check =
+            |offer: OutboundOffer, want: Outbound| assert_eq!(offer.decide(), want, "{offer:?}");
         check(full, Outbound::Used);
         check(
-            Shown {
-                way: Way::Direct,
+            OutboundOffer {
+                arrival: Arrival::Direct,
                 ..full
             },
             Outbound::Used,
         );
         check(
-            Shown {
-                way: Way::Plain,
+            OutboundOffer {
+                arrival: Arrival::PlainProxy,
                 ..full
             },
             Outbound::FirstHopLacks,
         );
         check(
-            Shown {
-                way: Way::Plain,
-                supported: false,
+            OutboundOffer {
+                arrival: Arrival::PlainProxy,
+                is_supported: false,
                 ..full
             },
             Outbound::Ignored,
         );
         check(
-            Shown {
-                way: Way::Plain,
-                instance: false,
+            OutboundOffer {
+                arrival: Arrival::PlainProxy,
+                has_instance: false,
                 ..full
             },
             Outbound::Ignored,
         );
         check(
-            Shown {
+            OutboundOffer {
                 reg_id: None,
                 ..full
             },
             Outbound::Ignored,
         );
         check(
-            Shown {
-                instance: false,
+            OutboundOffer {
+                has_instance: false,
                 ..full
             },
             Outbound::Ignored,
         );
         check(
-            Shown {
-                supported: false,
+            OutboundOffer {
+                is_supported: false,
                 ..full
             },
             Outbound::Ignored,

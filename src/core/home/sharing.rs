@@ -1,15 +1,16 @@
-//! Several shards, one home: who changes a record, and how the others have it.
+//! Several shards, one home: which shard changes a record, and how the others and the store
+//! get it.
 //!
-//! - The REGISTERs of an address of record are all served by one shard, the one
-//!   its hash falls to, wherever they arrive: two devices that register at once
+//! - The REGISTERs of an address of record are all served by one shard, its keeper, which
+//!   its hash decides, wherever they arrive: two devices that register at once
 //!   lose nothing, and a nonce is counted in one place.
 //! - That shard gives every changed record to all others, flows included, so that
-//!   a call is routed where it arrives; each sticks the Path to the flow by itself.
+//!   a call is routed where it arrives; each binds the Path to the flow by itself.
 //!   A record that gets lost on the way comes again with the next refresh.
 //! - What a shard learns from Record-Routes it gives to all others once.
 //!
-//! The price is the memory of all records on each shard. Calls need no owner and
-//! are never handed over whole.
+//! The price is the memory of all records on each shard. Calls need no keeper: the shard at
+//! which a request arrives routes it.
 
 use super::state::Home;
 use crate::id::Flow;
@@ -20,7 +21,7 @@ use crate::stick::{Bound, Source};
 use crate::time::Instant;
 
 impl Home {
-    /// The shard that serves an address of record.
+    /// The shard that serves the REGISTERs of an address of record.
     pub(super) fn keeper(net: &Net, aor: &[u8]) -> u8 {
         net.shard_set.of(net.secrets.hash([aor]))
     }
@@ -43,7 +44,8 @@ impl Home {
         }
     }
 
-    /// Gives the record of `aor`, as it is stored, to all other shards.
+    /// Gives the record of `aor`, as it is stored, to all other shards; no value where no
+    /// binding is left.
     fn share(&self, step: &mut Step<'_>, aor: &[u8], value: Option<&[u8]>) {
         if step.net.shard_set.is_alone() {
             return;
@@ -63,7 +65,7 @@ impl Home {
         });
     }
 
-    /// Gives a Record-Route URI that is newly bound to all other shards.
+    /// Gives a Record-Route URI that was bound for the first time to all other shards.
     pub(super) fn share_bound(
         &self,
         net: &mut Net,
@@ -88,32 +90,10 @@ impl Home {
     }
 
     /// Takes in what another shard shares.
-    pub(super) fn take_in(&mut self, step: &mut Step<'_>, news: Handoff) {
-        match news {
+    pub(super) fn take_in(&mut self, step: &mut Step<'_>, handoff: Handoff) {
+        match handoff {
             Handoff::Row { key, value, flows } => {
-                let (wall, value) = (step.net.wall, value.as_deref());
-                let is_new = |flow: &Flow| {
-                    let mut known = self.location.bindings(step.now, &key);
-                    known.all(|binding| binding.flow != Some(*flow))
-                };
-                let mut came = flows.iter().flatten();
-                let moves = came.any(|(flow, _)| is_new(flow));
-                let before: Vec<_> = if moves {
-                    self.location.bindings(step.now, &key).cloned().collect()
-                } else {
-                    Vec::new()
-                };
-                let only_flows = flows
-                    .iter()
-                    .map(|flow| flow.as_ref().map(|(flow, _)| *flow));
-                if self
-                    .location
-                    .copy_in(step.now, wall, &key, value, only_flows)
-                    .is_ok()
-                {
-                    self.stick_row(step, &key, flows);
-                    self.follow(step, &key, &before);
-                }
+                self.take_in_row(step, &key, value.as_deref(), flows);
             }
             Handoff::Stuck {
                 uri,
@@ -121,7 +101,7 @@ impl Home {
                 far,
                 until,
             } => {
-                self.learn(step, flow, far);
+                self.learn_flow(step, flow, far);
                 self.stick
                     .bind(step.now, flow, &uri, Source::RecordRoute, until);
             }
@@ -141,19 +121,51 @@ impl Home {
         }
     }
 
-    /// A flow of another shard is one of ours to use, and proves the same here.
-    fn learn(&mut self, step: &mut Step<'_>, flow: Flow, far: Far) {
+    /// Takes in the record of an address of record, and has its dialogs go where its phones
+    /// are now.
+    fn take_in_row(
+        &mut self,
+        step: &mut Step<'_>,
+        aor: &[u8],
+        value: Option<&[u8]>,
+        flows: Box<[Option<(Flow, Far)>]>,
+    ) {
+        let is_new = |(flow, _): &(Flow, Far)| {
+            let mut known = self.location.bindings(step.now, aor);
+            known.all(|binding| binding.flow != Some(*flow))
+        };
+        // No phone has moved unless there is a new flow: most records are refreshed ones.
+        let before: Vec<_> = if flows.iter().flatten().any(is_new) {
+            self.location.bindings(step.now, aor).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        let only_flows = flows
+            .iter()
+            .map(|flow| flow.as_ref().map(|(flow, _)| *flow));
+        let taken = self
+            .location
+            .copy_in(step.now, step.net.wall, aor, value, only_flows);
+        if taken.is_ok() {
+            self.bind_row(step, aor, flows);
+            self.move_dialogs(step, aor, &before);
+        }
+    }
+
+    /// Makes a flow of another shard known to this one, with the domains that are linked to
+    /// it.
+    fn learn_flow(&mut self, step: &mut Step<'_>, flow: Flow, far: Far) {
         if step.net.flows.learn(flow, far) {
             self.link_certificate(step, flow);
         }
-        self.link(step, flow);
+        self.link_edge(step, flow);
     }
 
-    /// S-4 on this shard: each Path sticks to the flow it came on, under the
-    /// same test as where it came.
-    fn stick_row(&mut self, step: &mut Step<'_>, aor: &[u8], flows: Box<[Option<(Flow, Far)>]>) {
+    /// Binds each Path of a record from another shard to the flow that its REGISTER came on
+    /// (S-4), under the domain test as there.
+    fn bind_row(&mut self, step: &mut Step<'_>, aor: &[u8], flows: Box<[Option<(Flow, Far)>]>) {
         for (flow, far) in flows.into_iter().flatten() {
-            self.learn(step, flow, far);
+            self.learn_flow(step, flow, far);
         }
         for binding in self.location.bindings(step.now, aor) {
             if let (Some(flow), Some(uri)) = (binding.flow, first_uri(binding.path())) {

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::challenged::Challenged;
-use super::former::Former;
-use super::revoking::queue::Revoking;
-use super::unrecognised::Unrecognised;
+use super::edge_node::EdgeAddress;
+use super::former_paths::FormerPaths;
+use super::revoking::queue::RevocationQueue;
+use super::unrecognised_edges::UnrecognisedEdges;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::id::{Flow, Transport};
 use crate::proxy::Net;
 use crate::scan::Message;
-use crate::send::Clear;
 use crate::span::Span;
 use crate::stick::Table;
 use crate::trust::MarkKey;
@@ -29,46 +29,31 @@ pub struct Home {
     pub(super) challenged: Challenged,
     /// Which flow a URI sticks to.
     pub(super) stick: Table,
-    /// Under which Paths phones were known before.
-    pub(super) former: Former,
+    pub(super) former_paths: FormerPaths,
     /// Host of `settings.edges`: the edge cluster's name.
     pub(super) cluster: Vec<u8>,
-    /// The addresses in `edge_peers`, and whether they are believed without TLS,
-    /// for a URI of the cluster that sticks nowhere (S-16): any edge knows the
-    /// right one.
-    pub(super) edges: Vec<(IpAddr, bool)>,
-    /// Room for the flows that a search has been given already.
-    pub(super) failed: Vec<Flow>,
-    /// Room for where a list of hops leads.
-    pub(super) hosts: Vec<IpAddr>,
-    /// Room for the outline of a request that is looked at again when its response
+    /// Where `settings.edge_peers` says that an edge lives, for a URI of the cluster that
+    /// sticks nowhere (S-16): any edge knows the right one.
+    pub(super) edge_addresses: Vec<EdgeAddress>,
+    /// Scratch space: the flows that a search in `stick` has given already.
+    pub(super) found_flows: Vec<Flow>,
+    /// Scratch space: the addresses that a list of hops leads to.
+    pub(super) hop_addresses: Vec<IpAddr>,
+    /// Scratch space: the outline of a request that is scanned again when its response
     /// comes.
-    pub(super) again: Message,
-    /// Room for the addresses of record that a sweep has taken bindings from.
-    pub(super) changed: Vec<Box<[u8]>>,
-    pub(super) revoking: Revoking,
-    pub(super) unrecognised: Unrecognised,
+    pub(super) rescanned: Message,
+    /// Scratch space: the addresses of record that a sweep has taken bindings from.
+    pub(super) swept: Vec<Box<[u8]>>,
+    pub(super) revocations: RevocationQueue,
+    pub(super) unrecognised_edges: UnrecognisedEdges,
 }
 
 impl Home {
     /// A home with these subscribers and no registrations.
     #[must_use]
     pub fn new(settings: Settings, subscribers: Arc<Subscribers>, seed: [u64; 4]) -> Self {
-        let cluster = Uri::of(settings.edges.as_bytes())
-            .map(|uri| uri.host.of(settings.edges.as_bytes()).to_vec());
-        // A prefix names a few neighbours at most; a whole network of edges is
-        // found through DNS, not by trying its addresses.
-        let mut edges: Vec<(IpAddr, bool)> = Vec::new();
-        for rule in &settings.edge_peers {
-            let (ip, prefix) = rule.network;
-            let is_clear = rule.clear != Clear::No;
-            for ip in neighbours(ip, prefix) {
-                match edges.iter_mut().find(|(known, _)| *known == ip) {
-                    Some((_, clear)) => *clear |= is_clear,
-                    None => edges.push((ip, is_clear)),
-                }
-            }
-        }
+        let edges = settings.edges.as_bytes();
+        let cluster = Uri::of(edges).map(|uri| uri.host.of(edges).to_vec());
         Self {
             subscribers,
             marks: MarkKey::new(&settings.nonce_key),
@@ -76,15 +61,15 @@ impl Home {
             replay: Replay::new(seed),
             challenged: Challenged::default(),
             stick: Table::new(seed),
-            former: Former::default(),
+            former_paths: FormerPaths::default(),
             cluster: cluster.unwrap_or_default(),
-            edges,
-            failed: Vec::new(),
-            hosts: Vec::new(),
-            again: Message::default(),
-            changed: Vec::new(),
-            revoking: Revoking::default(),
-            unrecognised: Unrecognised::default(),
+            edge_addresses: EdgeAddress::all(&settings.edge_peers),
+            found_flows: Vec::new(),
+            hop_addresses: Vec::new(),
+            rescanned: Message::default(),
+            swept: Vec::new(),
+            revocations: RevocationQueue::default(),
+            unrecognised_edges: UnrecognisedEdges::default(),
             settings,
         }
     }
@@ -95,16 +80,16 @@ impl Home {
         self.location.len()
     }
 
-    /// True for a URI that names this home: its domain without a user, or one
-    /// of its own addresses.
-    pub(super) fn is_own(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
+    /// True for a URI that names this home: its domain or one of its own addresses, without
+    /// a user.
+    pub(super) fn is_own_uri(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || uri.user.is_some() {
             return false;
         }
         self.is_own_host(net, bytes, uri)
     }
 
-    /// True when the host is the domain or one of our own addresses.
+    /// True when the host of a URI is the domain or one of our own addresses.
     pub(super) fn is_own_host(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
         let host = uri.host.of(bytes);
         same_host(host, self.settings.domain.as_bytes())
@@ -142,28 +127,11 @@ impl Home {
     pub(super) fn names_edge(&self, bytes: &[u8], uri: &Uri) -> bool {
         let target = uri.target(bytes);
         let is_cluster = |host: Span| same_host(host.of(bytes), &self.cluster);
-        // The cluster's name is served from the table, whatever stands behind it.
+        // A request for the cluster's name goes where the table says, whatever its `maddr`.
         is_cluster(uri.host)
             || is_cluster(target)
             || host_ip(target.of(bytes)).is_some_and(|ip| self.settings.has_edge_at(ip))
     }
-}
-
-/// The addresses a prefix names; none where they are too many to be tried.
-fn neighbours(prefix: IpAddr, len: u8) -> Vec<IpAddr> {
-    /// Most addresses that one prefix may stand for here.
-    const FEW: u32 = 64;
-    let IpAddr::V4(v4) = prefix else {
-        return (len >= 128).then_some(prefix).into_iter().collect();
-    };
-    let spare = 32 - u32::from(len.min(32));
-    let Some(count) = 1u32.checked_shl(spare).filter(|count| *count <= FEW) else {
-        return Vec::new();
-    };
-    let first = v4.to_bits() & !(count - 1);
-    (first..=first.saturating_add(count - 1))
-        .map(|bits| std::net::Ipv4Addr::from_bits(bits).into())
-        .collect()
 }
 
 #[cfg(test)]

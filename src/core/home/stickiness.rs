@@ -1,5 +1,5 @@
-//! Which flow a URI sticks to at this home: what links a domain to a flow, and what is
-//! bound under the domain test.
+//! How this home learns which flow a URI sticks to: what links a domain to a flow, and what
+//! is bound under the domain test.
 
 use super::state::Home;
 use crate::id::{Flow, Transport};
@@ -9,24 +9,14 @@ use crate::stick::{Bound, Dialog, Source, Table};
 use crate::time::Instant;
 
 impl Home {
-    /// Links the cluster's domain to a flow that an edge is at the end of, once:
-    /// without TLS there is no certificate to do it (S-12).
-    pub(super) fn link(&mut self, step: &Step<'_>, flow: Flow) -> bool {
-        let edge = self.is_edge(step.net, flow);
-        if edge && step.net.flows.transport(flow) != Transport::Tls {
+    /// Links the cluster's domain to a flow at whose end an edge is (S-12).
+    pub(super) fn link_edge(&mut self, step: &Step<'_>, flow: Flow) {
+        // Over TLS the certificate links it (`link_certificate`).
+        if step.net.flows.transport(flow) != Transport::Tls && self.is_edge(step.net, flow) {
             self.stick.link(step.now, flow, &self.cluster, Source::Link);
             if flow.is_reliable() {
-                self.returned(step, flow);
+                self.rebind_to_new_connection(step, flow);
             }
-        }
-        edge
-    }
-
-    /// S-28: what stuck to an earlier connection to the same edge sticks to this
-    /// one, now that it has shown who it is (S-29).
-    fn returned(&mut self, step: &Step<'_>, flow: Flow) {
-        if let Some(back) = step.net.flows.reconnect_target(flow) {
-            self.stick.returned(step.now, flow, back);
         }
     }
 
@@ -36,10 +26,19 @@ impl Home {
             let domain = domain.as_bytes();
             self.stick.link(step.now, flow, domain, Source::Certificate);
         }
-        self.returned(step, flow);
+        self.rebind_to_new_connection(step, flow);
     }
 
-    /// S-4, S-5, S-8: binds under the domain test.
+    /// S-28: what stuck to an earlier connection to an edge sticks to this one, now that the
+    /// same edge has shown itself at its end (S-29).
+    fn rebind_to_new_connection(&mut self, step: &Step<'_>, flow: Flow) {
+        if let Some(edge) = step.net.flows.reconnect_target(flow) {
+            self.stick.returned(step.now, flow, edge);
+        }
+    }
+
+    /// Binds a URI to a flow under the domain test (S-4, S-5, S-8), and counts what came of
+    /// it.
     pub(super) fn bind(
         &mut self,
         step: &mut Step<'_>,
@@ -48,20 +47,13 @@ impl Home {
         source: Source,
         until: Instant,
     ) -> Bound {
-        bind(
-            &mut self.stick,
-            &self.cluster,
-            step,
-            flow,
-            uri,
-            source,
-            until,
-        )
+        let Self { stick, cluster, .. } = self;
+        bind(stick, cluster, step, flow, uri, source, until)
     }
 
-    /// Binds an address in a Record-Route to the connection its dialog runs on;
-    /// false when it is a name, or the flow no connection: what is sent to an
-    /// address by UDP gets there anyway.
+    /// Binds an address in a Record-Route to the connection its dialog runs on. False when
+    /// nothing was bound: the URI has a name, or the flow is no connection, and what is sent
+    /// to an address by UDP gets there anyway.
     pub(super) fn bind_in_dialog(
         &mut self,
         step: &mut Step<'_>,
@@ -79,8 +71,9 @@ impl Home {
     }
 }
 
-/// Binds under the domain test: a URI of the cluster sticks only to a flow at whose
-/// end an edge is known to be. What came of it is counted.
+/// Binds a URI to a flow under the domain test, and counts what came of it: a URI of the
+/// cluster sticks only to a flow at whose end an edge is known to be. A function of the
+/// table, for callers that read the bindings of the location service at the same time.
 pub(super) fn bind(
     stick: &mut Table,
     cluster: &[u8],

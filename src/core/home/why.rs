@@ -1,5 +1,5 @@
-//! What a home says of a URI: the bindings of an address of record, and where a
-//! URI of the edges sticks (`steadfast why`).
+//! Where a home sends a request for a URI: the bindings of an address of record, and what a
+//! URI of the edges sticks to (`steadfast why`).
 
 use super::aor;
 use super::state::Home;
@@ -29,30 +29,30 @@ impl Home {
     }
 
     fn why_aor(&mut self, step: &mut Step<'_>, uri: &[u8], parsed: &Uri, facts: &mut Facts) {
-        let mut filed = Vec::new();
-        aor::canonical(uri, parsed, &mut filed);
+        let mut canonical = Vec::new();
+        aor::canonical(uri, parsed, &mut canonical);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut paths = Vec::new();
-        for binding in self.location.bindings(step.now, &filed) {
-            let way = match binding.flow {
-                Some(at) if step.net.flows.lives(at) => fact::flow(step.net, at),
+        for binding in self.location.bindings(step.now, &canonical) {
+            let flow = match binding.flow {
+                Some(flow) if step.net.flows.lives(flow) => fact::flow(step.net, flow),
                 Some(_) => "its flow is gone, so by its Path".to_owned(),
                 None => "read back from the store, so by its Path".to_owned(),
             };
-            let says = format!(
-                "<{}>{}, q {}, {} s left: {way}",
+            let sentence = format!(
+                "<{}>{}, q {}, {} s left: {flow}",
                 text(binding.contact()),
                 text(binding.params()),
                 binding.q,
                 binding.left_s(step.now),
             );
-            facts.say("binding", says);
+            facts.say("binding", sentence);
             if !binding.path().is_empty() && !paths.contains(&binding.path().to_vec()) {
                 paths.push(binding.path().to_vec());
             }
         }
         if facts.0.is_empty() {
-            facts.say("binding", format!("none of {}", text(&filed)));
+            facts.say("binding", format!("none of {}", text(&canonical)));
         }
         for path in paths {
             if let Some(top) = first_uri(&path) {

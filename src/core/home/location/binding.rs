@@ -15,24 +15,25 @@ use super::change::{Change, Register};
 /// A contact under which an address of record can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
+    /// Contact, parameters, Path, Call-ID, and the instance where the parameters have it not.
     pub(super) text: Box<[u8]>,
-    pub(super) places: Places,
+    pub(super) offsets: Offsets,
     /// Preference in thousandths, 0 to 1000.
     pub q: u16,
     /// CSeq of the REGISTER that made it what it is.
     pub cseq: u32,
-    /// Zero: the binding goes by its contact URI.
+    /// Zero: the contact URI is the key of the binding.
     pub(super) reg_id: u32,
     /// When it ends.
     pub expires: Instant,
-    /// What the REGISTER came on; `None` once the process that saw it is gone.
+    /// The flow the REGISTER came on; `None` once the process that saw it is gone.
     pub flow: Option<Flow>,
 }
 
-/// Where the texts are: contact, parameters, Path and Call-ID in a row, each
+/// Where the parts of the text are: contact, parameters, Path and Call-ID in a row, each
 /// up to its end; the instance anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct Offsets {
     pub(super) contact_end: u16,
     pub(super) params_end: u16,
     pub(super) path_end: u16,
@@ -45,32 +46,32 @@ impl Binding {
     /// The contact URI, without angle brackets.
     #[must_use]
     pub fn contact(&self) -> &[u8] {
-        self.at(0, self.places.contact_end)
+        self.part(0, self.offsets.contact_end)
     }
 
     /// The parameters of the Contact header, to be echoed.
     #[must_use]
     pub fn params(&self) -> &[u8] {
-        self.at(self.places.contact_end, self.places.params_end)
+        self.part(self.offsets.contact_end, self.offsets.params_end)
     }
 
     /// The Path, as it goes into a Route header; empty: none.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        self.at(self.places.params_end, self.places.path_end)
+        self.part(self.offsets.params_end, self.offsets.path_end)
     }
 
     /// Call-ID of the REGISTER that made it what it is.
     #[must_use]
     pub fn call_id(&self) -> &[u8] {
-        self.at(self.places.path_end, self.places.call_id_end)
+        self.part(self.offsets.path_end, self.offsets.call_id_end)
     }
 
     /// The instance of the phone, a URN without brackets.
     #[must_use]
     pub fn instance(&self) -> Option<&[u8]> {
-        let (start, end) = self.places.instance;
-        Some(self.at(start, end)).filter(|instance| !instance.is_empty())
+        let (start, end) = self.offsets.instance;
+        Some(self.part(start, end)).filter(|instance| !instance.is_empty())
     }
 
     /// The flow among those of the instance; there is none without an instance.
@@ -95,13 +96,14 @@ impl Binding {
         self.expires > now
     }
 
-    fn at(&self, start: u16, end: u16) -> &[u8] {
+    fn part(&self, start: u16, end: u16) -> &[u8] {
         self.text
             .get(usize::from(start)..usize::from(end))
             .unwrap_or_default()
     }
 
-    /// `None` when the texts together pass what 16 bits count.
+    /// The binding that a change of a REGISTER comes to; `None` when its texts together
+    /// pass what 16 bits count.
     pub(super) fn new(
         change: &Change<'_>,
         register: &Register<'_>,
@@ -129,7 +131,7 @@ impl Binding {
         let range = start..start + instance.len();
         u16::try_from(text.len()).ok()?;
         Some(Self {
-            places: Places::new([ends[0], ends[1], ends[2], ends[3]], range)?,
+            offsets: Offsets::new([ends[0], ends[1], ends[2], ends[3]], range)?,
             text,
             q: change.q,
             cseq: register.cseq,
@@ -139,15 +141,15 @@ impl Binding {
         })
     }
 
-    /// Whether a later one is of the same phone and stands in for this one: the same
-    /// instance where it is no flow beside this one (RFC 5626 §4.2.1), else the same
-    /// contact.
+    /// Whether a later binding is of the same phone and has taken this one's place: it has
+    /// the same instance and is no further flow beside this one (RFC 5626 §4.2.1), or, where
+    /// neither has an instance, the same contact.
     pub(in crate::home) fn is_followed_by(&self, later: &Self) -> bool {
         self.is_followed(later.contact(), later.instance(), later.reg_id())
     }
 
-    /// Whether what a REGISTER asks for is of the same phone and stands in for this
-    /// one, as a later binding would.
+    /// Whether the binding that a change of a REGISTER comes to will be of the same phone and
+    /// take this one's place.
     pub(in crate::home) fn is_replaced_by(&self, change: &Change<'_>) -> bool {
         let reg_id = change.flow_key().map(|(_, reg_id)| reg_id);
         let instance = change.instance.filter(|instance| !instance.is_empty());
@@ -165,9 +167,9 @@ impl Binding {
         }
     }
 
-    /// The same binding in the sense of a registrar: by instance and reg-id
-    /// when the change has both (RFC 5626 §6, the contact does not count), else
-    /// by contact URI among those that go by it.
+    /// Whether a change of a REGISTER is of this binding: by instance and reg-id
+    /// when it has both (RFC 5626 §6, the contact does not count), else
+    /// by contact URI where that is the key of the binding.
     pub(super) fn is_meant_by(&self, change: &Change<'_>) -> bool {
         match (change.flow_key(), self.reg_id(), self.instance()) {
             (Some((wanted, reg_id)), Some(own), Some(instance)) => {
@@ -179,7 +181,7 @@ impl Binding {
     }
 }
 
-impl Places {
+impl Offsets {
     pub(super) fn new(ends: [usize; 4], instance: Range<usize>) -> Option<Self> {
         let [contact_end, params_end, path_end, call_id_end] = ends.map(u16::try_from);
         Some(Self {
@@ -195,7 +197,7 @@ impl Places {
     }
 }
 
-/// Two URNs that name one instance (RFC 8141 §3.1): the scheme and the
+/// Whether two URNs name one instance (RFC 8141 §3.1): the scheme and the
 /// namespace in any case, and all of a UUID (RFC 9562 §4), the rest as it is.
 #[must_use]
 pub(crate) fn same_instance(a: &[u8], b: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::id::Flow;
 
-/// What one REGISTER says of all its contacts.
+/// What a REGISTER says that holds for all its contacts.
 #[derive(Clone, Copy, Debug)]
 pub struct Register<'a> {
     /// Its Call-ID.
@@ -11,11 +11,11 @@ pub struct Register<'a> {
     pub cseq: u32,
     /// Its Path values as they go into a Route header, `, ` between; empty: none.
     pub path: &'a [u8],
-    /// What it came on.
+    /// The flow it came on.
     pub flow: Option<Flow>,
 }
 
-/// One contact of a REGISTER.
+/// What a REGISTER says of one contact.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change<'a> {
     /// The URI, without angle brackets.
@@ -33,13 +33,14 @@ pub struct Change<'a> {
     pub reg_id: Option<u32>,
 }
 
-/// A REGISTER that changed nothing, and why.
+/// Why a REGISTER has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// A binding it touches was last updated under the same Call-ID with a
     /// higher CSeq (RFC 3261 §10.3 steps 6 and 7).
     OutOfOrder,
-    /// The same, with this CSeq: a retransmission of what was carried out.
+    /// A binding it touches was last updated under the same Call-ID and CSeq: a
+    /// retransmission of what was carried out.
     Repeated,
     /// More than `limits::CONTACTS_MAX` contacts.
     TooMany,
@@ -63,7 +64,8 @@ impl Conflict {
 }
 
 impl Change<'_> {
-    /// What the binding goes by in place of its contact (RFC 5626 §6).
+    /// The key of the binding, in place of its contact: instance and reg-id (RFC 5626 §6);
+    /// `None` where it has not both.
     pub(super) fn flow_key(&self) -> Option<(&[u8], u32)> {
         let instance = self.instance.filter(|instance| !instance.is_empty())?;
         Some((instance, self.reg_id.filter(|reg_id| *reg_id > 0)?))

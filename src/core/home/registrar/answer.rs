@@ -9,8 +9,9 @@ use crate::time::Instant;
 use crate::uri::is_sips;
 
 impl Home {
-    /// The header lines of the 200: every binding, the Path back, the
-    /// Service-Route (D-H6) and what was used of RFC 5626 (O-16).
+    /// Writes the header lines of the 200: every binding of the address of record in the
+    /// plan, the Path as it came, the Service-Route (D-H6), and whether the binding is
+    /// by RFC 5626 (O-16).
     pub(super) fn describe(
         &self,
         now: Instant,
@@ -30,7 +31,7 @@ impl Home {
         }
         if message.first(Name::Path).is_some() {
             out.extend_from_slice(b"Path: ");
-            join(bytes, message.values(bytes, Name::Path), out);
+            write_list(bytes, message.values(bytes, Name::Path), out);
             out.extend_from_slice(b"\r\nService-Route: ");
             // Path is nearest the registrar first, Service-Route nearest the
             // phone first.
@@ -46,7 +47,7 @@ impl Home {
             let secure = is_sips(message.request_uri().of(bytes));
             let scheme = if secure { "<sips:" } else { "<sip:" };
             out.extend_from_slice(scheme.as_bytes());
-            self.write_own(None, out);
+            self.write_own_uri(None, out);
             out.extend_from_slice(b">\r\n");
         }
         out.extend_from_slice(b"Supported: path, outbound\r\n");
@@ -56,8 +57,8 @@ impl Home {
     }
 }
 
-/// Writes the values with `, ` between.
-pub(super) fn join(bytes: &[u8], values: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
+/// Appends header values with `, ` between them.
+pub(super) fn write_list(bytes: &[u8], values: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
     for (index, value) in values.enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");

@@ -1,4 +1,5 @@
-//! Which REGISTER is sent to the edges, and that one of them may not be recognised.
+//! Which REGISTER is redirected to the edges, and whether an edge that is not recognised had
+//! sent it.
 
 use crate::home::Redirect;
 use crate::home::state::Home;
@@ -9,30 +10,32 @@ use crate::send::Notice;
 use crate::uri::{Uri, same_host};
 
 impl Home {
-    /// D-H5.
+    /// Whether a REGISTER that came through no edge is redirected to the edges (D-H5).
     pub(super) fn redirects(&self, request: &Request<'_>) -> bool {
         let (bytes, message) = (request.bytes, request.message);
-        let shows = |tag| message.has_token(bytes, Name::Supported, tag);
+        let supports = |tag| message.has_token(bytes, Name::Supported, tag);
         match self.settings.redirect {
             Redirect::Always => true,
-            // D-U8: by an option tag, or in the Via, as hops do.
+            // D-U8: a phone shows that it understands the redirect by an option tag, or in
+            // its Via, as a proxy does.
             Redirect::IfSupported => {
-                ["alt-proxies", "ua-loose", "sr"].into_iter().any(shows) || shows_loose(request)
+                ["alt-proxies", "ua-loose", "sr"].into_iter().any(supports) || shows_loose(request)
             }
             Redirect::Never => false,
         }
     }
 
-    /// A REGISTER is sent away: to be told of where an edge had sent it.
-    pub(super) fn note_unrecognised(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
+    /// Notes the source of a REGISTER that is redirected or refused, where a Path of the
+    /// cluster says that an edge had sent it, and puts out a notice when one is due.
+    pub(super) fn note_unrecognised_edge(&mut self, step: &mut Step<'_>, request: &Request<'_>) {
         let bytes = request.bytes;
         let mut paths = request.message.values(bytes, Name::Path);
-        let passed = paths.any(|value| {
+        let passed_edge = paths.any(|value| {
             let uri = Uri::in_value(bytes, value);
             uri.is_ok_and(|uri| same_host(uri.host.of(bytes), &self.cluster))
         });
         let source = request.ingress.source.ip().to_canonical();
-        if passed && self.unrecognised.see(step.now, source) {
+        if passed_edge && self.unrecognised_edges.count(step.now, source) {
             let is_tls = step.net.flows.transport(request.ingress.flow) == Transport::Tls;
             let notice = Notice::UnrecognisedEdge { source, is_tls };
             step.net.outbox.notify(notice);

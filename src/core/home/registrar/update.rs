@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use super::answer::join;
-use super::contact::{Lifetime, ParsedContact, is_secure_throughout, parse_contact};
+use super::answer::write_list;
+use super::contact::{Lifetime, ParsedContact, is_secure_throughout};
 use crate::error::Malformed;
-use crate::home::rules::{self, Outbound, Shown, Way};
+use crate::home::rules::{self, Arrival, Outbound, OutboundOffer};
 use crate::home::state::Home;
 use crate::home::{Change, Conflict, Register};
 use crate::limits;
@@ -20,7 +20,7 @@ use crate::uri::{Uri, host_ip};
 
 impl Home {
     /// Applies the Contacts to the address of record in the plan, behind which it
-    /// leaves the Path. True: RFC 5626 governs the binding made.
+    /// leaves the Path. True when RFC 5626 governs the binding that was made.
     pub(super) fn update(&mut self, pass: &mut Pass<'_, '_>) -> Result<bool, Reply> {
         let Pass {
             net,
@@ -33,21 +33,21 @@ impl Home {
         let Plan { lines, text, .. } = &mut **plan;
         let request = *request;
         let (bytes, message) = (request.bytes, request.message);
-        // As it is filed, in one piece.
+        // The Path values in one piece, as a binding stores them.
         let end = text.len();
-        join(bytes, message.values(bytes, Name::Path), text);
+        write_list(bytes, message.values(bytes, Name::Path), text);
         let (aor, path) = text.split_at(end);
         let call_id = message
             .first(Name::CallId)
             .map(|header| header.value.of(bytes))
             .unwrap_or_default();
         let expires = message.number(bytes, Name::Expires);
-        let mut contacts = message.values(bytes, Name::Contact);
-        let Some(first) = contacts.next() else {
+        let mut values = message.values(bytes, Name::Contact);
+        let Some(first) = values.next() else {
             return Ok(false);
         };
         if first.of(bytes) == b"*" {
-            if expires != Ok(Some(0)) || contacts.next().is_some() {
+            if expires != Ok(Some(0)) || values.next().is_some() {
                 return Err(Reply::new(
                     400,
                     "Contact * Needs Expires 0 And Stands Alone",
@@ -58,17 +58,17 @@ impl Home {
             self.store(step, aor);
             return Ok(false);
         }
-        let contacts = std::iter::once(first).chain(contacts);
+        let values = std::iter::once(first).chain(values);
         let mut params = Vec::with_capacity(128);
-        let mut asked =
-            self.read_contacts(step.net, request, contacts, expires, &mut params, lines)?;
+        let mut contacts =
+            self.read_contacts(step.net, request, values, expires, &mut params, lines)?;
         let mut outbound = false;
-        for asked in &mut asked {
-            outbound |= self.outbound(request, asked)?;
+        for contact in &mut contacts {
+            outbound |= self.decide_outbound(request, contact)?;
         }
-        let changes: Vec<Change<'_>> = asked
+        let changes: Vec<Change<'_>> = contacts
             .iter()
-            .map(|asked| asked.change(bytes, &params))
+            .map(|contact| contact.change(bytes, &params))
             .collect();
         if !rules::has_one_flow(&changes) {
             return Err(Reply::new(400, "One REGISTER Makes One Flow"));
@@ -80,72 +80,77 @@ impl Home {
             flow: Some(request.ingress.flow),
         };
         let flow = request.ingress.flow;
-        let left = self.to_be_left(step.now, aor, flow, &changes);
+        let left = self.bindings_of_other_flows(step.now, aor, flow, &changes);
         let applied = self.location.apply(step.now, aor, &register, &changes);
-        // It was carried out and stored, and everybody was told.
+        // A retransmission: the first one was carried out, stored and shared.
         if applied == Err(Conflict::Repeated) {
             return Ok(outbound);
         }
         applied.map_err(reply_of)?;
-        self.stick_path(step, request, &asked, aor);
+        self.bind_path(step, request, &contacts, aor);
         if !left.is_empty() {
-            self.follow(step, aor, &left);
+            self.move_dialogs(step, aor, &left);
         }
         self.store(step, aor);
         Ok(outbound)
     }
 
-    /// Reads the Contacts, with what the Expires header says; their parameters go to
-    /// `params`.
+    /// Reads the Contacts, with what the Expires header says, and refuses those that lead
+    /// where they may not. Their parameters are appended to `params`.
     fn read_contacts(
         &self,
         net: &mut Net,
         request: &Request<'_>,
-        contacts: impl Iterator<Item = Span>,
+        values: impl Iterator<Item = Span>,
         expires: Result<Option<u32>, Malformed>,
         params: &mut Vec<u8>,
         lines: &mut Vec<u8>,
     ) -> Result<Vec<ParsedContact>, Reply> {
         let bytes = request.bytes;
-        // One chance for all of them: they are renewed together.
-        let lasts = Lifetime {
+        // One random number for all of them: they are renewed together.
+        let lifetime = Lifetime {
             default_s: expires.ok().flatten(),
             chance: net.secrets.chance(),
         };
-        let mut asked = Vec::with_capacity(1);
-        for value in contacts.take(limits::VALUES_MAX) {
-            let one = parse_contact(bytes, value, lasts, params, lines)?;
-            // Who says it at the Contact has said it.
-            if expires.is_err() && one.address.param(bytes, "expires").is_none() {
+        let mut contacts = Vec::with_capacity(1);
+        for value in values.take(limits::VALUES_MAX) {
+            let contact = ParsedContact::parse(bytes, value, lifetime, params, lines)?;
+            // A malformed header does no harm where each contact has an `expires` of its own.
+            if expires.is_err() && contact.address.param(bytes, "expires").is_none() {
                 return Err(Reply::new(400, "Malformed Expires"));
             }
-            asked.push(one);
+            contacts.push(contact);
         }
-        if !request.ingress.principal.is_cluster_node() && self.is_called_at_edges(request, &asked)
+        if !request.ingress.principal.is_cluster_node()
+            && self.has_contact_at_edges(request, &contacts)
         {
             net.counters.not_allowed += 1;
             return Err(Reply::new(403, "Only Who Is There Is Called There"));
         }
-        if !is_secure_throughout(request, &asked) {
+        if !is_secure_throughout(request, &contacts) {
             return Err(Reply::new(400, "SIPS Contact Without SIPS All The Way"));
         }
-        Ok(asked)
+        Ok(contacts)
     }
 
-    /// Whether a Contact by which the phone would be called names an address of the
-    /// edges that the phone itself has not: it may share one, as behind one address
-    /// translation, but nobody else has us try the ports there.
-    fn is_called_at_edges(&self, request: &Request<'_>, asked: &[ParsedContact]) -> bool {
+    /// Whether a phone that would be called by its Contact names an address of the edges
+    /// there which is not its own. It may share one with an edge, as behind one address
+    /// translation; from anywhere else it would have us try the ports of the edges.
+    fn has_contact_at_edges(&self, request: &Request<'_>, contacts: &[ParsedContact]) -> bool {
         let (bytes, source) = (request.bytes, request.ingress.source.ip().to_canonical());
         let is_edge = |ip: IpAddr| self.settings.has_edge_at(ip) && ip.to_canonical() != source;
-        let leads =
-            |asked: &ParsedContact| host_ip(asked.uri.target(bytes).of(bytes)).is_some_and(is_edge);
-        request.message.first(Name::Path).is_none() && asked.iter().any(leads)
+        let leads_to_edge = |contact: &ParsedContact| {
+            host_ip(contact.uri.target(bytes).of(bytes)).is_some_and(is_edge)
+        };
+        request.message.first(Name::Path).is_none() && contacts.iter().any(leads_to_edge)
     }
 
-    /// O-12, O-13: whether outbound governs a contact; takes its reg-id away
-    /// where not.
-    fn outbound(&self, request: &Request<'_>, asked: &mut ParsedContact) -> Result<bool, Reply> {
+    /// Whether RFC 5626 governs a contact (O-12, O-13); its reg-id is taken away where not.
+    fn decide_outbound(
+        &self,
+        request: &Request<'_>,
+        contact: &mut ParsedContact,
+    ) -> Result<bool, Reply> {
         let (bytes, message) = (request.bytes, request.message);
         let first_hop = message.values(bytes, Name::Path).last();
         let keeps_flows = first_hop.is_some_and(|value| {
@@ -153,49 +158,50 @@ impl Home {
                 uri.param(bytes, "ob").is_some() || uri.param(bytes, "keepalive").is_some()
             })
         });
-        let way = match (first_hop.is_some(), keeps_flows) {
-            (_, true) => Way::Flow,
-            (false, false) if request.is_first_hop() => Way::Direct,
-            (_, false) => Way::Plain,
+        let arrival = match (first_hop.is_some(), keeps_flows) {
+            (_, true) => Arrival::OutboundProxy,
+            (false, false) if request.is_first_hop() => Arrival::Direct,
+            (_, false) => Arrival::PlainProxy,
         };
-        let supported = message.has_token(bytes, Name::Supported, "outbound");
         // RFC 3261 §20.32: who requires it is not served without it.
         let requires = message.has_token(bytes, Name::Require, "outbound");
-        let shown = Shown {
-            reg_id: asked.reg_id,
-            instance: asked.instance.is_some(),
-            supported,
-            way,
+        let offer = OutboundOffer {
+            reg_id: contact.reg_id,
+            has_instance: contact.instance.is_some(),
+            is_supported: message.has_token(bytes, Name::Supported, "outbound"),
+            arrival,
         };
-        match shown.outbound() {
+        match offer.decide() {
             Outbound::Used => Ok(true),
             Outbound::FirstHopLacks if self.settings.requires_outbound || requires => {
                 Err(Reply::new(439, "First Hop Lacks Outbound Support"))
             }
             Outbound::Ignored | Outbound::FirstHopLacks => {
-                asked.reg_id = None;
+                contact.reg_id = None;
                 Ok(false)
             }
         }
     }
 
-    /// S-4: the topmost Path URI sticks to the flow the REGISTER came on; and the
+    /// Binds the topmost Path URI to the flow the REGISTER came on (S-4), and the
     /// Paths of a phone with several flows to all of them.
-    fn stick_path(
+    fn bind_path(
         &mut self,
         step: &mut Step<'_>,
         request: &Request<'_>,
-        asked: &[ParsedContact],
+        contacts: &[ParsedContact],
         aor: &[u8],
     ) {
         let bytes = request.bytes;
-        let seconds = asked.iter().map(|asked| asked.expires_s).max().unwrap_or(0);
+        let lifetimes = contacts.iter().map(|contact| contact.expires_s);
+        let longest_s = lifetimes.max().unwrap_or(0);
         let top = request.message.values(bytes, Name::Path).next();
         let top = top.and_then(|value| Address::parse(bytes, value).ok());
+        // A REGISTER that only removes contacts leaves the Path as it is bound.
         if let Some(top) = top
-            && seconds > 0
+            && longest_s > 0
         {
-            let until = step.now + Duration::from_secs(seconds.into());
+            let until = step.now + Duration::from_secs(longest_s.into());
             self.bind(
                 step,
                 request.ingress.flow,
@@ -204,7 +210,7 @@ impl Home {
                 until,
             );
         }
-        if asked.iter().any(|asked| asked.reg_id.is_some()) {
+        if contacts.iter().any(|contact| contact.reg_id.is_some()) {
             self.bind_sibling_flows(step, aor);
         }
     }

@@ -4,16 +4,25 @@ use std::collections::VecDeque;
 
 use crate::home::Revoked;
 
-/// Addresses of record that are still to be revoked.
+/// Lists of addresses of record, which are revoked one after the other.
 #[derive(Debug, Default)]
-pub(in crate::home) struct Revoking {
-    /// With the place of the next one.
-    pub(in crate::home) lists: VecDeque<(Revoked, usize)>,
-    pub(in crate::home) is_armed: bool,
+pub(in crate::home) struct RevocationQueue {
+    /// Each with the index of the address in it that is next.
+    lists: VecDeque<(Revoked, usize)>,
+    /// A timer runs after which the next ones are revoked.
+    pub(in crate::home) has_timer: bool,
 }
 
-impl Revoking {
-    pub(in crate::home) fn next(&mut self) -> Option<Box<[u8]>> {
+impl RevocationQueue {
+    /// Puts a list behind the others.
+    pub(in crate::home) fn push(&mut self, list: Revoked) {
+        if !list.is_empty() {
+            self.lists.push_back((list, 0));
+        }
+    }
+
+    /// Takes the next address of record.
+    pub(in crate::home) fn pop(&mut self) -> Option<Box<[u8]>> {
         loop {
             let (list, index) = self.lists.front_mut()?;
             if let Some(aor) = list.get(*index) {
@@ -22,5 +31,11 @@ impl Revoking {
             }
             self.lists.pop_front();
         }
+    }
+
+    /// Whether nothing is left. A list of which every address was taken counts as left
+    /// until `pop` has found it so.
+    pub(in crate::home) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
     }
 }

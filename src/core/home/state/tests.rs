@@ -4,7 +4,7 @@ use super::*;
 use crate::home::Redirect;
 use crate::id::{ShardSet, SocketId};
 use crate::limits;
-use crate::send::{Accepted, Flows, HostRule, Local, PeerRule};
+use crate::send::{Accepted, Clear, Flows, HostRule, Local, PeerRule};
 use crate::time::{Instant, Wall};
 use crate::trust::IdentityHeaders;
 

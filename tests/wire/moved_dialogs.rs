@@ -1,5 +1,5 @@
 //! A registration that replaces another one takes its dialogs along, wherever the
-//! phone has gone (`home::kin`; RFC 5626 §6, RFC 3261 §10.3): to another edge, to
+//! phone has gone (`home::moved_dialogs`; RFC 5626 §6, RFC 3261 §10.3): to another edge, to
 //! another address, with an instance and without.
 
 use super::attacks::talk;

@@ -8,13 +8,6 @@
 //! sticks to the other flows too, as next best behind the flow that a dialog was
 //! recorded on, and the edge there finds the phone by user and instance. A phone
 //! that takes Outbound-Proxy has one Path on all flows, and nothing is added.
-//!
-//! A phone that registers over another flow in place of an earlier one, through
-//! another edge or from another address, takes its dialogs along: what stuck to the
-//! old flow for it sticks to the new one from then on, for as long as the last of
-//! them would have, and `former` remembers under which Paths that was. Both are
-//! bounded, and lost with the process: then any edge is asked, and the edges look for a
-//! phone by user and instance.
 
 use super::Binding;
 use super::location::same_instance;
@@ -35,12 +28,12 @@ impl Home {
             ..
         } = self;
         let now = step.now;
-        let all = || location.bindings(now, aor);
-        for one in all() {
-            for other in all().filter(|other| are_kin(one, other)) {
-                let flow = other.flow.filter(|flow| one.flow != Some(*flow));
-                if let (Some(flow), Some(uri)) = (flow, first_uri(one.path())) {
-                    let until = one.expires.min(other.expires);
+        let bindings = || location.bindings(now, aor);
+        for binding in bindings() {
+            for sibling in bindings().filter(|other| are_siblings(binding, other)) {
+                let flow = sibling.flow.filter(|flow| binding.flow != Some(*flow));
+                if let (Some(flow), Some(uri)) = (flow, first_uri(binding.path())) {
+                    let until = binding.expires.min(sibling.expires);
                     bind(stick, cluster, step, flow, uri, Source::Path, until);
                 }
             }
@@ -48,8 +41,8 @@ impl Home {
     }
 }
 
-/// Two flows of one phone, with different Paths.
-fn are_kin(one: &Binding, other: &Binding) -> bool {
+/// Whether two bindings are flows of one phone with different Paths.
+fn are_siblings(one: &Binding, other: &Binding) -> bool {
     let (Some(a), Some(b)) = (one.instance(), other.instance()) else {
         return false;
     };
