@@ -21,12 +21,12 @@ pub(crate) const ALLOWED: [(&str, &str); 9] = [
         "put",
         "the agent is core and the load generator its judge, which shares no code with it",
     ),
-    ("run", "a command is run"),
-    ("status", "two tools that read their own traffic"),
     (
-        "take",
+        "read_array",
         "edge and home do not use one another, and it has three lines",
     ),
+    ("run", "a command is run"),
+    ("status", "two tools that read their own traffic"),
     (
         "transport",
         "the configuration knows small letters alone, a URI parameter any",

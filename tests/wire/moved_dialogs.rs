@@ -205,7 +205,7 @@ fn a_home_that_has_forgotten_it_asks_the_edges() {
 }
 
 #[test]
-fn a_home_that_knows_nothing_of_kin_sends_to_any_edge() {
+fn a_home_that_follows_no_moved_phone_sends_to_any_edge() {
     // The other edges of a cluster: a connection is gone, joe is at another edge by
     // now, and his home goes on by the route set, to whichever edge the DNS gives.
     for width in [1, 2] {

@@ -140,7 +140,7 @@ fn read_flow(bytes: &[u8]) -> Option<Flow> {
         }
         UDP_V6 => {
             let [socket, port] = [short(&mut rest)?, short(&mut rest)?];
-            let ip = Ipv6Addr::from(take::<16>(&mut rest)?);
+            let ip = Ipv6Addr::from(read_array::<16>(&mut rest)?);
             let [flowinfo, scope] = [word(&mut rest)?, word(&mut rest)?];
             Flow::Udp {
                 socket: SocketId(socket),
@@ -152,18 +152,18 @@ fn read_flow(bytes: &[u8]) -> Option<Flow> {
     rest.is_empty().then_some(flow)
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+fn read_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(*head)
 }
 
 fn short(rest: &mut &[u8]) -> Option<u16> {
-    take(rest).map(u16::from_be_bytes)
+    read_array(rest).map(u16::from_be_bytes)
 }
 
 fn word(rest: &mut &[u8]) -> Option<u32> {
-    take(rest).map(u32::from_be_bytes)
+    read_array(rest).map(u32::from_be_bytes)
 }
 
 /// 80 bits, as in the example of RFC 5626 §5.2.

@@ -53,6 +53,7 @@ struct Claimant {
 }
 
 /// Why credentials do not authenticate a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum AuthFailure {
     /// None for our realm, or none that could be checked.
     Missing,
@@ -64,6 +65,17 @@ enum AuthFailure {
     OtherSource,
     /// Right, but used before. Challenged like `Stale`.
     Replayed,
+}
+
+impl AuthFailure {
+    /// Whether the new challenge says `stale=true`: the password may be right, so the phone
+    /// answers without asking its user.
+    const fn is_stale(self) -> bool {
+        match self {
+            Self::Missing | Self::Wrong => false,
+            Self::Stale | Self::OtherSource | Self::Replayed => true,
+        }
+    }
 }
 
 impl Home {
@@ -117,8 +129,8 @@ impl Home {
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(failure) => {
-                let stale = match &failure {
-                    AuthFailure::Missing => false,
+                match failure {
+                    AuthFailure::Missing | AuthFailure::Stale => {}
                     AuthFailure::Wrong => {
                         step.net.counters.failed_digests += 1;
                         let user = credentials.map(|credentials| credentials.username);
@@ -126,24 +138,16 @@ impl Home {
                         step.net
                             .guard
                             .failed_login(step.now, source, user.of(bytes));
-                        false
                     }
-                    AuthFailure::Stale => true,
-                    AuthFailure::OtherSource => {
-                        step.net.counters.foreign_nonces += 1;
-                        true
-                    }
-                    AuthFailure::Replayed => {
-                        step.net.counters.replayed_digests += 1;
-                        true
-                    }
-                };
+                    AuthFailure::OtherSource => step.net.counters.foreign_nonces += 1,
+                    AuthFailure::Replayed => step.net.counters.replayed_digests += 1,
+                }
                 let (_, mut reply) = challenger.challenge();
-                if matches!(failure, AuthFailure::Wrong) {
+                if failure == AuthFailure::Wrong {
                     // A challenge as any other, in words that an operator finds.
                     reply.reason = "Wrong User Or Password";
                 }
-                self.challenge(pass, claimant, stale, md5_alone);
+                self.challenge(pass, claimant, failure.is_stale(), md5_alone);
                 Err(reply)
             }
         }

@@ -90,7 +90,9 @@ impl Home {
             let hop = uri.map(|(bytes, parsed)| step.net.hop(step.now, bytes, &parsed));
             hops.extend(hop.ok().flatten());
         }
-        // Few enough for an insertion sort, which keeps the order of equals.
+        // Silent ones stay, behind the others: there may be none that answers, and a single
+        // answer ends the silence. Few enough for an insertion sort, which keeps the order
+        // of equals.
         hops.sort_by_key(|hop| step.net.is_down(step.now, *hop));
         bound
     }

@@ -180,7 +180,9 @@ impl Home {
         let Plan { hops, targets, .. } = &mut *pass.plan;
         for (index, &hop) in hops.iter().enumerate() {
             let is_flow = matches!(hop, Hop::Flow(_));
-            // One after the other: all of them lead to one phone.
+            // One after the other: all of them lead to one phone. Where flows are bound to the
+            // URI an edge besides them is tried only for their silence or loss, since what one
+            // of them answers is the word of the set.
             let after = index
                 .checked_sub(1)
                 .and_then(|before| u8::try_from(before).ok());

@@ -42,6 +42,8 @@ impl Update {
                 return Err(Conflict::TooMany);
             }
         }
+        // A full address of record refuses a further phone. A phone that has bindings there
+        // makes room for its new one by its oldest.
         let live = existing.iter().filter(|binding| binding.is_live(now));
         let live = live.count();
         while update.added() > 0 && live - update.removed() + update.added() > limits::CONTACTS_MAX

@@ -48,10 +48,8 @@ impl Home {
         };
         if first.of(bytes) == b"*" {
             if expires != Ok(Some(0)) || values.next().is_some() {
-                return Err(Reply::new(
-                    400,
-                    "Contact * Needs Expires 0 And Stands Alone",
-                ));
+                let reason = "Contact * Needs Expires 0 And Stands Alone";
+                return Err(Reply::new(400, reason));
             }
             let cleared = self.location.clear(step.now, aor, call_id, message.cseq());
             cleared.map_err(reply_of)?;
@@ -73,13 +71,13 @@ impl Home {
         if !rules::has_one_flow(&changes) {
             return Err(Reply::new(400, "One REGISTER Makes One Flow"));
         }
+        let flow = request.ingress.flow;
         let register = Register {
             call_id,
             cseq: message.cseq(),
             path,
-            flow: Some(request.ingress.flow),
+            flow: Some(flow),
         };
-        let flow = request.ingress.flow;
         let left = self.bindings_of_other_flows(step.now, aor, flow, &changes);
         let applied = self.location.apply(step.now, aor, &register, &changes);
         // A retransmission: the first one was carried out, stored and shared.
