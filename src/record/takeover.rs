@@ -1,0 +1,123 @@
+//! From rustls' handshake to a session of ours.
+//!
+//! rustls hands out keys, nonces and sequence numbers (`rustls::kernel`), but the secrets that the
+//! next keys are made of only through its key log. [`KeyLog`] keeps the last two of the thread for
+//! whoever has just driven a handshake on it, who takes them at once ([`Logged::take`]), so that
+//! none waits for another connection. That they belong to this one is checked: its keys must
+//! follow from them.
+
+use std::cell::RefCell;
+
+use rustls::kernel::KernelConnection;
+use rustls::{ConnectionTrafficSecrets, ExtractedSecrets, ProtocolVersion};
+
+use crate::keys::{Half, Secret};
+use crate::session::{Keys, Role, Session};
+use crate::suite::{Cipher, Suite, Version};
+
+/// Why rustls' connection cannot be taken over: a fault of this side, never seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its version or cipher is none of ours.
+    Suite,
+    /// The secrets of TLS 1.3 were not logged, or are those of another connection.
+    Secrets,
+}
+
+/// Keeps the secrets of TLS 1.3 for the thread that shakes hands.
+#[derive(Debug)]
+pub struct KeyLog;
+
+/// The secrets of one connection, wiped when they are dropped.
+#[derive(Default)]
+pub(crate) struct Logged {
+    client: Option<Secret>,
+    server: Option<Secret>,
+}
+
+thread_local! {
+    static LAST: RefCell<Logged> = const { RefCell::new(Logged { client: None, server: None }) };
+}
+
+impl Logged {
+    /// What was logged on this thread since the last call, added to what was before.
+    pub(crate) fn take(&mut self) {
+        let new = LAST.take();
+        if new.client.is_some() {
+            self.client = new.client;
+        }
+        if new.server.is_some() {
+            self.server = new.server;
+        }
+    }
+}
+
+const CLIENT: &str = "CLIENT_TRAFFIC_SECRET_0";
+const SERVER: &str = "SERVER_TRAFFIC_SECRET_0";
+
+impl rustls::KeyLog for KeyLog {
+    fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
+        LAST.with_borrow_mut(|last| match label {
+            CLIENT => last.client = Secret::new(secret),
+            SERVER => last.server = Secret::new(secret),
+            _ => {}
+        });
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        matches!(label, CLIENT | SERVER)
+    }
+}
+
+impl Session {
+    /// Goes on where rustls has stopped.
+    ///
+    /// # Errors
+    /// When there is nothing that this side could go on with.
+    pub(crate) fn take_over<Data>(
+        role: Role,
+        kernel: &KernelConnection<Data>,
+        extracted: ExtractedSecrets,
+        logged: Logged,
+    ) -> Result<Self, Refused> {
+        let (read, write) = (parts(&extracted.rx.1), parts(&extracted.tx.1));
+        let ((cipher, rx_key, rx_iv), (_, tx_key, tx_iv)) =
+            read.zip(write).ok_or(Refused::Suite)?;
+        let keys = |key, iv, sequence| Keys { key, iv, sequence };
+        let rx = keys(rx_key, rx_iv, extracted.rx.0);
+        let tx = keys(tx_key, tx_iv, extracted.tx.0);
+        if kernel.protocol_version() == ProtocolVersion::TLSv1_2 {
+            return Self::tls12(cipher, role, &rx, &tx).ok_or(Refused::Suite);
+        }
+        if kernel.protocol_version() != ProtocolVersion::TLSv1_3 {
+            return Err(Refused::Suite);
+        }
+        let version = Version::Tls13;
+        let (client, server) = logged.client.zip(logged.server).ok_or(Refused::Secrets)?;
+        let (reading, writing) = match role {
+            Role::Client => (server, client),
+            Role::Server => (client, server),
+        };
+        let half = |secret, keys: &Keys<'_>| {
+            let half = Half::of_secret(Suite { version, cipher }, secret, keys.sequence);
+            let is_its_own = half.key.starts_with(keys.key) && half.iv == keys.iv;
+            is_its_own.then_some(half).ok_or(Refused::Secrets)
+        };
+        let (rx, tx) = (half(reading, &rx)?, half(writing, &tx)?);
+        Ok(Self::new(Suite { version, cipher }, role, rx, tx))
+    }
+}
+
+/// Cipher, key and nonce.
+fn parts(secrets: &ConnectionTrafficSecrets) -> Option<(Cipher, &[u8], [u8; 12])> {
+    let (cipher, key, iv) = match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (Cipher::Aes128Gcm, key, iv),
+        ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (Cipher::Aes256Gcm, key, iv),
+        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
+            (Cipher::ChaCha20Poly1305, key, iv)
+        }
+        _ => return None,
+    };
+    let iv = iv.as_ref().try_into().ok()?;
+    Some((cipher, key.as_ref(), iv))
+}
