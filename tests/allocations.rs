@@ -1,6 +1,7 @@
 //! A warm shard forwards without the allocator: whole calls through an edge,
 //! the home and another edge, counted inside `Shard::handle` and `Shard::poll`
-//! and where their outputs are dropped.
+//! and where their outputs are dropped. And records of TLS are sealed and opened
+//! without it.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "the tests of the wire use the rest")]
@@ -76,6 +77,7 @@ mod tests {
     use super::wire::phone::Phone;
     use super::wire::world::{EDGES, Tokens, World};
     use steadfast::time::Duration;
+    use steadfast_record::{Cipher, Keys, Role, Secret, Session, Stand, State};
 
     /// INVITE, 100, 180, 200, ACK, BYE, 200.
     fn call(world: &mut World, joe: &mut Phone, ann: &mut Phone, number: u32) {
@@ -117,6 +119,65 @@ mod tests {
                 call(&mut world, &mut joe, &mut ann, number);
             }
             assert_eq!(count_so_far() - before, 0, "in 100 calls, sticky: {sticky}");
+        }
+    }
+
+    /// Two ends that stand at this number in both directions.
+    fn ends(cipher: Cipher, is_new: bool, sequence: u64) -> [Session; 2] {
+        [Role::Client, Role::Server].map(|role| {
+            if is_new {
+                let half = || (Secret::new(&[7; 32]).expect("it is short"), sequence);
+                return Session::tls13(cipher, role, half(), half());
+            }
+            let key = if cipher == Cipher::Aes128Gcm { 16 } else { 32 };
+            let (key, iv) = (&[8; 32][..key], [9; 12]);
+            let keys = Keys { key, iv, sequence };
+            Session::tls12(cipher, role, &keys, &keys).expect("a key of that length")
+        })
+    }
+
+    #[test]
+    fn a_record_allocates_nothing() {
+        // The last records of a key: with TLS 1.3 the next one is derived meanwhile.
+        const SEQUENCE: u64 = (1 << 24) - 1_000;
+        let message = [b'x'; 800];
+        let (mut out, mut answers) = (Vec::with_capacity(40_000), Vec::with_capacity(64));
+        for cipher in [
+            Cipher::Aes128Gcm,
+            Cipher::Aes256Gcm,
+            Cipher::ChaCha20Poly1305,
+        ] {
+            for (is_new, keeps, rounds) in [
+                (true, false, 2_000),
+                (true, true, 2_000),
+                (false, false, 900),
+            ] {
+                let [mut near, mut far] = ends(cipher, is_new, SEQUENCE);
+                if keeps {
+                    near.keep_keys();
+                    far.keep_keys();
+                }
+                let before = count_so_far();
+                let mut heard = 0;
+                counted(&mut || {
+                    for _ in 0..rounds {
+                        out.clear();
+                        let messages = [&message[..], &message];
+                        near.seal(messages, &mut out).expect("it may");
+                        let received = far.receive(&mut out, &mut answers, &mut |_| ());
+                        assert_eq!(received.stand, Stand::Open);
+                        heard += received.plain.len();
+                        std::mem::swap(&mut near, &mut far);
+                    }
+                });
+                assert_eq!(heard, rounds * 1_600);
+                assert_eq!(count_so_far() - before, 0, "{cipher:?} {is_new} {keeps}");
+                let state: State = near.into_state();
+                let (_, tx) = state.as_bytes().split_at(121);
+                let is_next = tx.first_chunk().map(|it| u64::from_be_bytes(*it)) < Some(SEQUENCE);
+                // ChaCha20 seals many more.
+                assert_eq!(is_next, is_new && cipher != Cipher::ChaCha20Poly1305);
+            }
         }
     }
 }

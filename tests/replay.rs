@@ -23,6 +23,7 @@ mod replay {
     mod messages;
     mod names;
     mod pings;
+    mod records;
     mod scanning;
     mod text;
     mod tokens;
@@ -39,13 +40,14 @@ mod replay {
 
     /// Every body by the name of its folder in `tests/corpus`, and how many
     /// mutations one run makes for it: a few seconds in the slowest profile.
-    const BODIES: [(&str, Body, usize); 7] = [
+    const BODIES: [(&str, Body, usize); 8] = [
         ("frame", framing::check, 4_000),
         ("scan", scan, 8_000),
         ("key", keys::check, 6_000),
         ("token", tokens::check, 3_000),
         ("stun", pings::check, 6_000),
         ("identity", names::check, 2_000),
+        ("record", records::check, 4_000),
         ("shard", corridor::check, 150),
     ];
 

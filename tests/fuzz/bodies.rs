@@ -17,6 +17,7 @@ mod replay {
     pub(crate) mod keys;
     pub(crate) mod names;
     pub(crate) mod pings;
+    pub(crate) mod records;
     pub(crate) mod scanning;
     pub(crate) mod text;
     pub(crate) mod tokens;
@@ -48,6 +49,10 @@ pub(crate) fn stun(bytes: &[u8]) {
 
 pub(crate) fn identity(bytes: &[u8]) {
     replay::names::check(bytes);
+}
+
+pub(crate) fn record(bytes: &[u8]) {
+    replay::records::check(bytes);
 }
 
 pub(crate) fn shard(bytes: &[u8]) {
