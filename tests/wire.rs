@@ -47,6 +47,7 @@ mod wire {
     mod lost_connections;
     mod moved_dialogs;
     mod moving;
+    mod named_homes;
     mod new_dialogs;
     mod overload;
     mod privacy;

@@ -20,7 +20,7 @@ use super::zone::{CLUSTER, Zone, name_of};
 pub(crate) const PASSWORD: &str = "secret";
 /// The port towards the home of an edge's first shard; the others follow.
 pub(crate) const UPSTREAM: u16 = 40_000;
-/// The password of the villains' accounts.
+/// The password of the attackers' accounts.
 pub(crate) const EVIL_PASSWORD: &str = "evil";
 /// Where an edge takes connections in that come from the home alone, from any port.
 pub(crate) const CORE_LISTEN: u16 = 5080;
@@ -86,7 +86,7 @@ impl Extra {
 
 /// Somebody who means no good.
 #[derive(Clone, Debug)]
-pub(crate) struct Rogue {
+pub(crate) struct AttackerSetup {
     pub(crate) addr: SocketAddr,
     pub(crate) tcp: bool,
     /// His account, if he has one.
@@ -104,7 +104,7 @@ pub(crate) struct Cast {
     pub(crate) core_side: bool,
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) phones: Vec<Extra>,
-    pub(crate) rogues: Vec<Rogue>,
+    pub(crate) attackers: Vec<AttackerSetup>,
     /// What edges speak to the home.
     pub(crate) core: Transport,
     /// Of every home and edge.
@@ -143,7 +143,7 @@ impl Cast {
             is_foreign: false,
             core_side: false,
             phones: Vec::new(),
-            rogues: Vec::new(),
+            attackers: Vec::new(),
             core,
             sealed: dice.permille(500),
             named: dice.permille(300),
@@ -186,7 +186,7 @@ impl Cast {
             cast.phones.last_mut().unwrap().user = SOS.to_owned();
         }
         for (host, user) in [Some("v1"), Some("v2"), None].into_iter().enumerate() {
-            cast.rogues.push(Rogue {
+            cast.attackers.push(AttackerSetup {
                 addr: addr(3, host),
                 tcp: dice.permille(400),
                 user: user.map(str::to_owned),
@@ -237,14 +237,16 @@ impl Cast {
         self.is_home(ip) || self.is_edge(ip)
     }
 
-    pub(crate) fn is_rogue(&self, ip: IpAddr) -> bool {
-        self.rogues.iter().any(|rogue| rogue.addr.ip() == ip)
+    pub(crate) fn is_attacker(&self, ip: IpAddr) -> bool {
+        self.attackers
+            .iter()
+            .any(|attacker| attacker.addr.ip() == ip)
     }
 
     /// Whether whoever lives there has the password of that user.
     pub(crate) fn owns(&self, ip: IpAddr, user: &str) -> bool {
-        let mut rogues = self.rogues.iter();
-        rogues.any(|rogue| rogue.addr.ip() == ip && rogue.user.as_deref() == Some(user))
+        let mut attackers = self.attackers.iter();
+        attackers.any(|attacker| attacker.addr.ip() == ip && attacker.user.as_deref() == Some(user))
             || self.is_phone(ip) && self.phone(ip).user == user
     }
 
@@ -256,7 +258,7 @@ impl Cast {
         let mut locals = nodes.flat_map(|node| self.locals(*node));
         locals.any(|local| local.addr == to)
             || self.is_phone(to.ip())
-            || self.is_rogue(to.ip())
+            || self.is_attacker(to.ip())
             || is_victim(to.ip())
     }
 
@@ -323,14 +325,17 @@ impl Cast {
             }
         }
         let account = |(user, password): (&str, &str)| (user.to_owned(), password.to_owned());
-        let rogues = self.rogues.iter().filter_map(|rogue| rogue.user.as_deref());
-        let rogues = rogues.map(|user| (user, EVIL_PASSWORD));
+        let attackers = self
+            .attackers
+            .iter()
+            .filter_map(|attacker| attacker.user.as_deref());
+        let attackers = attackers.map(|user| (user, EVIL_PASSWORD));
         let phones = self.phones.iter().map(|phone| (&phone.user[..], PASSWORD));
         foreign::Setup {
             addr: self.homes[0],
             tcp: self.core == Transport::Tcp,
             zone: Zone { edges },
-            accounts: rogues.chain(phones).map(account).collect(),
+            accounts: attackers.chain(phones).map(account).collect(),
             says_service_route: dice.permille(500),
         }
     }
@@ -363,7 +368,11 @@ impl Cast {
             is_stored: true,
         };
         let mut text = format!("{SOS} example.com password={PASSWORD}\n");
-        for user in self.rogues.iter().filter_map(|rogue| rogue.user.as_ref()) {
+        for user in self
+            .attackers
+            .iter()
+            .filter_map(|attacker| attacker.user.as_ref())
+        {
             text += &format!("{user} example.com password={EVIL_PASSWORD}\n");
         }
         for user in 0..=self.phones.len() {

@@ -7,8 +7,8 @@
 //! `registrar` has the bindings and the passwords, `passes` the transactions. Here is what
 //! it does with a request.
 
-mod passes;
 mod registrar;
+mod transactions;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use super::dice::Dice;
 use super::phone::Sent;
 use super::text::{Text, Via, uri_of, user_and_host};
 use super::zone::Zone;
-use passes::{Attempt, Pass};
 use registrar::Registrar;
+use transactions::{Attempt, Transaction};
 
 pub(crate) const DOMAIN: &str = "example.com";
 
@@ -47,7 +47,7 @@ pub(crate) struct Foreign {
     boot: u32,
     serial: u32,
     registrar: Registrar,
-    passes: Vec<Pass>,
+    transactions: Vec<Transaction>,
     /// Peers whose connections have ended.
     lost: BTreeSet<SocketAddr>,
     out: Vec<Sent>,
@@ -68,7 +68,7 @@ impl Foreign {
             dice,
             boot: 0,
             serial: 0,
-            passes: Vec::new(),
+            transactions: Vec::new(),
             lost: BTreeSet::new(),
             out: Vec::new(),
         }
@@ -112,8 +112,8 @@ impl Foreign {
         if self.repeats(&key) {
             return;
         }
-        self.passes
-            .push(Pass::new(now, key.clone(), way, text.clone()));
+        self.transactions
+            .push(Transaction::new(now, key.clone(), way, text.clone()));
         let forwards = text.first("max-forwards").and_then(|v| v.parse().ok());
         if forwards.unwrap_or(70) == 0 {
             return self.refuse(now, &key, 483, "");

@@ -1,8 +1,8 @@
 //! What must hold in every run, whatever its script: laws about each message
 //! on the wire, and promises about what becomes of calls.
 
-mod books;
-mod door;
+mod admission;
+mod calls;
 mod guests;
 mod laws;
 mod promises;
@@ -14,11 +14,11 @@ use steadfast::time::Instant;
 
 use super::cast::Cast;
 use super::text::Text;
-use books::Books;
-use door::Door;
+use admission::Admission;
+use calls::CallRecords;
 use laws::Laws;
 
-pub(crate) use door::VISIT;
+pub(crate) use admission::VISIT;
 pub(crate) use promises::{Tested, verdict};
 
 /// A message as it leaves or arrives.
@@ -42,8 +42,8 @@ pub(crate) struct Passage<'a> {
 pub(crate) struct Judge {
     cast: Cast,
     laws: Laws,
-    pub(crate) books: Books,
-    pub(crate) door: Door,
+    pub(crate) calls: CallRecords,
+    pub(crate) admission: Admission,
     /// The first thing that was wrong, and the word to look for in the ladder.
     pub(crate) broken: Option<(String, String)>,
 }
@@ -53,8 +53,8 @@ impl Judge {
         Self {
             cast,
             laws: Laws::default(),
-            books: Books::default(),
-            door: Door::default(),
+            calls: CallRecords::default(),
+            admission: Admission::default(),
             broken: None,
         }
     }
@@ -69,21 +69,21 @@ impl Judge {
             return;
         }
         if !cast.is_node(passage.who) {
-            self.door.sent(passage, &text);
+            self.admission.sent(passage, &text);
             if cast.is_phone(passage.who) {
-                self.books.sent(passage, &text);
+                self.calls.sent(passage, &text);
             } else if !text.is_request() {
-                self.books.answered(&text);
+                self.calls.answered(&text);
             }
             return;
         }
         let verdict = if text.is_request() {
             self.laws.request(cast, passage, &text)
         } else {
-            let known = self.books.residues(&text);
+            let known = self.calls.residues(&text);
             self.laws.response(cast, passage, &text, known)
         };
-        let verdict = verdict.and_then(|()| self.door.left(&self.cast, passage, &text));
+        let verdict = verdict.and_then(|()| self.admission.left(&self.cast, passage, &text));
         self.judge(verdict, passage, &text);
     }
 
@@ -94,9 +94,9 @@ impl Judge {
         if self.cast.is_node(passage.to.ip()) {
             return self.laws.came(&self.cast, passage, &text);
         }
-        self.door.came(passage, &text);
+        self.admission.came(passage, &text);
         if self.cast.is_phone(passage.to.ip()) {
-            let verdict = self.books.came(&self.cast, passage, &text);
+            let verdict = self.calls.came(&self.cast, passage, &text);
             self.judge(verdict, passage, &text);
         }
     }
@@ -105,7 +105,7 @@ impl Judge {
     pub(crate) fn opens(&mut self, who: IpAddr, to: SocketAddr) {
         let is_ours = self.cast.is_node(who) && !(self.cast.is_foreign && self.cast.is_home(who));
         if is_ours
-            && let Err(what) = Door::opens(&self.cast, to)
+            && let Err(what) = Admission::opens(&self.cast, to)
             && self.broken.is_none()
         {
             self.broken = Some((format!("{what}: {who} to {to}"), String::new()));

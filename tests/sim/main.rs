@@ -12,6 +12,8 @@
 //!   nothing by itself.
 
 #[cfg(test)]
+mod attackers;
+#[cfg(test)]
 mod cast;
 #[cfg(test)]
 mod dice;
@@ -31,8 +33,6 @@ mod record;
 mod run;
 #[cfg(test)]
 mod text;
-#[cfg(test)]
-mod villain;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

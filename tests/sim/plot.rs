@@ -36,8 +36,8 @@ pub(crate) enum Act {
     Strand(usize, Duration),
     /// A phone goes on from another address.
     Move(usize),
-    /// A villain does something.
-    Prowl(usize),
+    /// An attacker does something.
+    Attack(usize),
     /// Somebody from elsewhere calls.
     Visit(usize, String),
     /// Others see the connections of a phone reset, and it does not.
@@ -91,7 +91,7 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
     } else {
         kills(cast, &mut dice.fork("kills"), &mut acts);
     }
-    villains(cast, &mut dice.fork("villains"), &mut acts);
+    attackers(cast, &mut dice.fork("villains"), &mut acts);
     acts.push((at(QUIET_S), Act::Quiet));
     acts
 }
@@ -260,21 +260,21 @@ fn strands(mut endings: Vec<(Instant, usize)>, dice: &mut Dice, acts: &mut Vec<(
     }
 }
 
-/// What villains do and when, and the calls of those who may call without an
-/// account; and subscribers call villains, who then are in a dialog.
-fn villains(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
-    for villain in 0..cast.rogues.len() {
+/// What attackers do and when, and the calls of those who may call without an
+/// account; and subscribers call attackers, who then are in a dialog.
+fn attackers(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    for attacker in 0..cast.attackers.len() {
         let mut when = at(5) + dice.millis(0, 3_000);
         while when < at(FAULTS_END_S + 20) {
-            acts.push((when, Act::Prowl(villain)));
+            acts.push((when, Act::Attack(attacker)));
             when = when + dice.millis(50, 3_000);
         }
     }
     for _ in 0..4 {
         let caller = dice.index(cast.phones.len());
-        let villain = 1 + dice.below(2);
+        let attacker = 1 + dice.below(2);
         let start = at(15) + dice.millis(0, 150_000);
-        let uri = format!("sip:v{villain}@example.com");
+        let uri = format!("sip:v{attacker}@example.com");
         acts.push((start, Act::Order(caller, Order::Call(uri))));
     }
     for _ in 0..6 {

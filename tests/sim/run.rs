@@ -48,7 +48,7 @@ pub(crate) fn run_without(seed: u64, omit: Omit) -> Run {
         seed,
         hash: world.record.hash,
         messages: world.record.messages,
-        calls: u64::try_from(world.judge.books.calls.len()).unwrap(),
+        calls: u64::try_from(world.judge.calls.calls.len()).unwrap(),
         tested,
         broken,
     }

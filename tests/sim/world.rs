@@ -1,13 +1,13 @@
 //! The world of one run: nodes and phones, one clock, one heap of events.
 
+mod attackers;
 mod datagrams;
 mod faults;
 mod foreign;
 mod names;
 mod outputs;
+mod shards;
 mod streams;
-mod teams;
-mod villains;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,13 +21,13 @@ use steadfast::send::{Accepted, Handoff, Local};
 use steadfast::shard::{Input, Role, Shard};
 use steadfast::time::{Duration, Instant};
 
+use super::attackers::{AttackMessage, Attackers};
 use super::cast::{CORE_LISTEN, Cast, Speaks};
 use super::dice::Dice;
 use super::judge::{Judge, Passage};
 use super::phone::Phone;
 use super::plot::Act;
 use super::record::Record;
-use super::villain::{Blow, Gang};
 use faults::Spell;
 use foreign::Station;
 
@@ -42,7 +42,7 @@ const UNIX: u64 = 1_800_000_000;
 pub(crate) enum Actor {
     Node(usize),
     Phone(usize),
-    Villain(usize),
+    Attacker(usize),
     /// The home that is no node of ours.
     Foreign,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Node {
 }
 
 /// A scripted phone and what surrounds it.
-pub(crate) struct Talker {
+pub(crate) struct PhoneActor {
     pub(crate) addr: SocketAddr,
     pub(crate) phone: Phone,
     tick: Option<Instant>,
@@ -124,7 +124,7 @@ pub(crate) enum Event {
         handoff: Box<Handoff>,
     },
     Act(Act),
-    Blow(Box<Blow>),
+    Attack(Box<AttackMessage>),
     Heal,
 }
 
@@ -133,10 +133,10 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) cast: Cast,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) talkers: Vec<Talker>,
+    pub(crate) phones: Vec<PhoneActor>,
     foreign: Option<Station>,
-    pub(super) gang: Gang,
-    /// What of a message has come to a villain, by connection.
+    pub(super) attackers: Attackers,
+    /// What of a message has come to an attacker, by connection.
     unread: BTreeMap<u64, Vec<u8>>,
     /// Who plays each phone of the cast.
     pub(crate) players: Vec<Actor>,
@@ -181,9 +181,9 @@ impl World {
             now: Instant::from_micros(1_000_000),
             judge: Judge::new(cast.clone()),
             nodes: Vec::new(),
-            talkers: Vec::new(),
+            phones: Vec::new(),
             foreign: None,
-            gang: Gang::new(cast.clone(), dice.fork("gang")),
+            attackers: Attackers::new(cast.clone(), dice.fork("gang")),
             unread: BTreeMap::new(),
             players: Vec::new(),
             by_addr: BTreeMap::new(),
@@ -225,19 +225,19 @@ impl World {
                 self.node(phone.addr, role)
             } else {
                 let who = cast.who(phone, &mut dice);
-                self.talkers.push(Talker {
+                self.phones.push(PhoneActor {
                     addr: phone.addr,
                     phone: Phone::new(who, dice),
                     tick: None,
                     unread: BTreeMap::new(),
                 });
-                Actor::Phone(self.talkers.len() - 1)
+                Actor::Phone(self.phones.len() - 1)
             };
             self.by_addr.insert(phone.addr, actor);
             self.players.push(actor);
         }
-        for (index, rogue) in cast.rogues.iter().enumerate() {
-            self.by_addr.insert(rogue.addr, Actor::Villain(index));
+        for (index, attacker) in cast.attackers.iter().enumerate() {
+            self.by_addr.insert(attacker.addr, Actor::Attacker(index));
         }
         let first: Vec<usize> = (0..self.nodes.len()).collect();
         for index in &first {
@@ -302,7 +302,7 @@ impl World {
                 Some(event) => event,
                 None => return,
             },
-            Some(Actor::Node(_) | Actor::Phone(_) | Actor::Villain(_)) | None => event,
+            Some(Actor::Node(_) | Actor::Phone(_) | Actor::Attacker(_)) | None => event,
         };
         match event {
             Event::Datagram { from, to, bytes } => self.datagram(from, to, &bytes),
@@ -346,7 +346,7 @@ impl World {
                 }
             }
             Event::Act(act) => self.act(&act),
-            Event::Blow(blow) => self.blow(&blow),
+            Event::Attack(message) => self.send_attack(&message),
             Event::Heal => self.heal(),
         }
     }
@@ -363,9 +363,11 @@ impl World {
             Event::Resolved { index, .. } | Event::Handoff { index, .. } => {
                 Some(Actor::Node(*index))
             }
-            Event::Stuck(..) | Event::Row { .. } | Event::Act(_) | Event::Blow(_) | Event::Heal => {
-                None
-            }
+            Event::Stuck(..)
+            | Event::Row { .. }
+            | Event::Act(_)
+            | Event::Attack(_)
+            | Event::Heal => None,
         }
     }
 
@@ -375,13 +377,13 @@ impl World {
                 self.nodes[index].tick = None;
                 self.input(index, Input::Tick);
             }
-            Actor::Phone(index) if self.talkers[index].tick == Some(at) => {
-                self.talkers[index].tick = None;
+            Actor::Phone(index) if self.phones[index].tick == Some(at) => {
+                self.phones[index].tick = None;
                 let now = self.now;
                 self.talk(index, |phone| phone.tick(now));
             }
             Actor::Foreign => self.foreign_tick(at),
-            Actor::Node(_) | Actor::Phone(_) | Actor::Villain(_) => {}
+            Actor::Node(_) | Actor::Phone(_) | Actor::Attacker(_) => {}
         }
     }
 
@@ -413,22 +415,22 @@ impl World {
 
     /// Lets a phone act, sends what it has to say and sets its timer.
     fn talk(&mut self, index: usize, act: impl FnOnce(&mut Phone)) {
-        act(&mut self.talkers[index].phone);
-        let from = self.talkers[index].addr;
-        for sent in self.talkers[index].phone.take() {
+        act(&mut self.phones[index].phone);
+        let from = self.phones[index].addr;
+        for sent in self.phones[index].phone.take() {
             if sent.tcp {
                 self.send_stream(Actor::Phone(index), from, sent.to, &sent.bytes);
             } else {
                 self.send_datagram(Actor::Phone(index), from, sent.to, &sent.bytes);
             }
         }
-        let due = self.talkers[index].phone.deadline();
+        let due = self.phones[index].phone.deadline();
         let Some(due) = due.map(|due| due.max(self.now + Duration::from_micros(500))) else {
             return;
         };
-        let talker = &mut self.talkers[index];
-        if talker.tick.is_none_or(|tick| due < tick) {
-            talker.tick = Some(due);
+        let phone_actor = &mut self.phones[index];
+        if phone_actor.tick.is_none_or(|tick| due < tick) {
+            phone_actor.tick = Some(due);
             self.push(due, Event::Tick(Actor::Phone(index), due));
         }
     }
@@ -440,11 +442,11 @@ impl World {
                 let node = &self.nodes[index];
                 (node.life, self.now + node.skew)
             }
-            Actor::Phone(_) | Actor::Villain(_) | Actor::Foreign => (0, self.now),
+            Actor::Phone(_) | Actor::Attacker(_) | Actor::Foreign => (0, self.now),
         };
         let who = match actor {
-            Actor::Villain(index) if leaves => self.cast.rogues[index].addr.ip(),
-            Actor::Villain(_) | Actor::Node(_) | Actor::Phone(_) | Actor::Foreign => way.from.ip(),
+            Actor::Attacker(index) if leaves => self.cast.attackers[index].addr.ip(),
+            Actor::Attacker(_) | Actor::Node(_) | Actor::Phone(_) | Actor::Foreign => way.from.ip(),
         };
         let passage = Passage {
             now: self.now,
@@ -494,7 +496,7 @@ impl World {
                 Order::HangUp => phone.hang_up(now),
                 Order::Reinvite => phone.reinvite(now),
             }),
-            Actor::Villain(_) | Actor::Foreign => {}
+            Actor::Attacker(_) | Actor::Foreign => {}
         }
     }
 

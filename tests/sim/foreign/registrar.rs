@@ -44,7 +44,7 @@ impl Registrar {
         let (user, host) = (user.to_owned(), host.to_owned());
         let is_he = self.user_of(text, "authorization") == Some(user.clone());
         if !is_he || host != DOMAIN {
-            return Err((401, self.asks("WWW-Authenticate")));
+            return Err((401, self.challenge_line("WWW-Authenticate")));
         }
         self.serial += 1;
         let default = text.first("expires").and_then(|value| value.parse().ok());
@@ -118,14 +118,14 @@ impl Registrar {
         }
         let user = user.to_owned();
         if self.user_of(text, "proxy-authorization") != Some(user) {
-            return Some(self.asks("Proxy-Authenticate"));
+            return Some(self.challenge_line("Proxy-Authenticate"));
         }
         text.headers
             .retain(|(name, _)| name != "proxy-authorization");
         None
     }
 
-    fn asks(&mut self, header: &str) -> String {
+    fn challenge_line(&mut self, header: &str) -> String {
         self.serial += 1;
         let nonce = format!("n{:x}", crate::dice::fnv(self.serial.into(), b"nonce"));
         self.nonces.insert(nonce.clone());

@@ -1,7 +1,7 @@
 //! Promises to those who are no subscribers: calls for help, and calls from
 //! other domains where the edges let them in.
 
-use super::door::Visit;
+use super::admission::Visit;
 use super::promises::{LIFE, LONGEST, Tested};
 use crate::world::{Harm, World};
 

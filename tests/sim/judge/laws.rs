@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use steadfast::time::{Duration, Instant};
 
 use super::Passage;
-use super::door::VISIT;
+use super::admission::VISIT;
 use super::promises::LIFE;
+use crate::attackers::ATTACKER_CALL_ID;
 use crate::cast::Cast;
 use crate::dice::fnv;
 use crate::text::{Text, Via, addr_of, param, uri_of};
-use crate::villain::EVIL;
 
 /// A node in one of its lives.
 type Node = (IpAddr, u32);
@@ -318,13 +318,15 @@ impl Laws {
     }
 }
 
-/// Whether a villain has sent the request, or begun its call.
+/// Whether an attacker has sent the request, or begun its call.
 fn is_evil(text: &Text) -> bool {
     let vias = text.values("via");
-    [EVIL, VISIT]
+    [ATTACKER_CALL_ID, VISIT]
         .iter()
         .any(|own| text.call_id().starts_with(own))
-        || vias.last().is_some_and(|via| via.contains(EVIL))
+        || vias
+            .last()
+            .is_some_and(|via| via.contains(ATTACKER_CALL_ID))
 }
 
 /// Where requests of each kind of node may go at all.
@@ -332,11 +334,11 @@ fn place(cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> 
     let (from, to) = (passage.from.ip(), passage.to.ip());
     if cast.is_phone(to) {
         law(cast.is_edge(from), "a home sent a request to a phone")?;
-        // What a node makes itself follows its INVITE; and what villains have a phone
+        // What a node makes itself follows its INVITE; and what attackers have a phone
         // asked for in a dialog of theirs is their business.
         let is_own = text.values("via").len() == 1;
-        // A villain may say that his side of a dialog goes on at another's address.
-        let is_for = |addr: SocketAddr| addr.ip() == to || cast.is_rogue(addr.ip());
+        // An attacker may say that his side of a dialog goes on at another's address.
+        let is_for = |addr: SocketAddr| addr.ip() == to || cast.is_attacker(addr.ip());
         return law(
             is_own || is_evil(text) || addr_of(text.uri()).is_some_and(is_for),
             "a request went to a phone that it was not for",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use steadfast::time::{Duration, Instant};
 
-use super::books::{Bye, Call, Fork};
+use super::calls::{Bye, Call, Fork};
 use crate::cast::Speaks;
 use crate::plot::{QUIET_S, at};
 use crate::world::{Harm, World};
@@ -108,14 +108,14 @@ pub(super) const LONGEST: Duration = Duration::from_secs(120);
 /// Judges a whole run.
 pub(crate) fn verdict(world: &World) -> Result<Tested, (String, String)> {
     let mut tested = Tested::default();
-    for (id, call) in &world.judge.books.calls {
+    for (id, call) in &world.judge.calls.calls {
         let court = Court { world, id, call };
         court.judge(&mut tested).map_err(|what| {
             let what = format!("{what}: call {id} {call:#?}");
             (what, id.clone())
         })?;
     }
-    for (id, visit) in &world.judge.door.visits {
+    for (id, visit) in &world.judge.admission.visits {
         visit
             .judge(world, &mut tested)
             .map_err(|what| (format!("{what}: {id} {visit:#?}"), id.clone()))?;
@@ -389,12 +389,12 @@ impl Court<'_> {
 
     /// Timer C and all other timers: an INVITE has an end.
     fn settled(&self, tested: &mut Tested) -> Result<(), String> {
-        let end = self.call.asked + Duration::from_secs(225);
+        let end = self.call.invited_at + Duration::from_secs(225);
         // The edge knows the phone, so that the INVITE has come there.
-        let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.asked);
-        let mut rogues = self.world.cast.rogues.iter();
-        if rogues.any(|rogue| rogue.user.as_ref() == Some(&self.call.user)) {
-            // A villain says once what a phone says until it is acknowledged.
+        let (caller, edge, begun) = (self.call.caller, self.call.edge, self.call.invited_at);
+        let mut attackers = self.world.cast.attackers.iter();
+        if attackers.any(|attacker| attacker.user.as_ref() == Some(&self.call.user)) {
+            // An attacker says once what a phone says until it is acknowledged.
             return Ok(());
         }
         if !self.world.is_served_by(caller, edge, begun, begun)
@@ -455,13 +455,13 @@ impl Court<'_> {
     /// A call to a phone that is registered for certain arrives there.
     fn reached(&self, tested: &mut Tested) -> Result<(), String> {
         let call = self.call;
-        let end = call.asked + LIFE;
+        let end = call.invited_at + LIFE;
         let phones = self.world.cast.phones.iter();
         let devices = phones.filter(|phone| phone.user == call.user);
         let mut devices = devices.map(|phone| phone.addr.ip());
-        let early = call.asked - LONGEST;
+        let early = call.invited_at - LONGEST;
         let served = devices.any(|phone| {
-            self.world.is_served(phone, call.asked, end)
+            self.world.is_served(phone, call.invited_at, end)
                 && !self.world.has_borne(Harm::Moved, phone, early, end)
         });
         let cancelled = call.cancelled.is_some_and(|when| when < end);
@@ -471,7 +471,7 @@ impl Court<'_> {
             || !self.world.homes_are_clean(early, end)
             || !self
                 .world
-                .is_served_by(call.caller, call.edge, call.asked, end)
+                .is_served_by(call.caller, call.edge, call.invited_at, end)
         {
             return Ok(());
         }

@@ -37,7 +37,7 @@ impl World {
         from: Instant,
         until: Instant,
     ) -> bool {
-        let granted = self.judge.books.granted.iter();
+        let granted = self.judge.calls.granted.iter();
         let mut granted = granted.filter(|(who, at, when)| {
             (*who, *at) == (phone, edge) && *when + Duration::from_secs(1) < from
         });

@@ -11,7 +11,7 @@ use crate::cast::PASSWORD;
 use crate::proof;
 use crate::text::{Text, addr_of, param, uri_of};
 
-/// How the Call-IDs of a villain begin.
+/// How the Call-IDs of an attacker begin.
 pub(crate) const CLAIM: &str = "claim";
 
 /// One dialog, or one to be.
@@ -99,7 +99,7 @@ impl Phone {
             servers.push(edge);
         }
         let way = (self.who.tcp, servers[0]);
-        self.ask_any(now, Purpose::Invite(number), "INVITE", &servers, &written);
+        self.send_to_servers(now, Purpose::Invite(number), "INVITE", &servers, &written);
         self.legs.push(Leg {
             number,
             call_id,
@@ -161,7 +161,7 @@ impl Phone {
             extra: &format!("Contact: {contact}\r\n{line}"),
             body: &body,
         };
-        self.ask(now, Purpose::Invite(number), "INVITE", way, &written);
+        self.send_request(now, Purpose::Invite(number), "INVITE", way, &written);
         true
     }
 
@@ -225,7 +225,7 @@ impl Phone {
             extra: &extra,
             body: &body,
         };
-        self.ask_any(now, purpose, method, &servers, &written);
+        self.send_to_servers(now, purpose, method, &servers, &written);
     }
 
     /// Where a request of the dialog goes: by its topmost Route when that is
@@ -388,7 +388,7 @@ impl Phone {
             extra: &extra,
             body: b"",
         };
-        self.ask(now, Purpose::Nothing, "INVITE", (false, home), &written);
+        self.send_request(now, Purpose::Nothing, "INVITE", (false, home), &written);
     }
 
     /// Another device answered too: its call is ended at once.

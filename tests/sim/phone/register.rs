@@ -115,7 +115,7 @@ impl Phone {
             body: b"",
         };
         let purpose = Purpose::Register(index);
-        self.ask_any(now, purpose, "REGISTER", &servers, &written);
+        self.send_to_servers(now, purpose, "REGISTER", &servers, &written);
     }
 
     /// A server of its name has answered a REGISTER: that is where the phone is.

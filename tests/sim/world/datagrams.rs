@@ -89,9 +89,9 @@ impl World {
                 let now = self.now;
                 self.talk(index, |phone| phone.receive(now, from, false, bytes));
             }
-            Actor::Villain(index) => {
+            Actor::Attacker(index) => {
                 self.show(false, actor, way, bytes);
-                self.told(index, from, false, bytes);
+                self.attacker_receives(index, from, false, bytes);
             }
         }
     }

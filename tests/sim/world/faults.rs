@@ -109,7 +109,7 @@ impl World {
 
     /// What is to be done by nodes of ours, of what the script says.
     fn begun(&mut self, act: &Act) -> Option<Act> {
-        if !matches!(act, Act::Prowl(_)) {
+        if !matches!(act, Act::Attack(_)) {
             self.record.event(self.now, &format!("{act:?}"));
         }
         self.foreign_act(act)
@@ -156,14 +156,14 @@ impl World {
                 self.harmed(Some(ip), Duration::ZERO, Harm::Severed);
                 self.sever(ip);
             }
-            Act::Prowl(villain) => {
-                let blows = self.gang.prowl(self.now, *villain);
-                self.strike(blows);
+            Act::Attack(attacker) => {
+                let messages = self.attackers.act(self.now, *attacker);
+                self.schedule_attack(messages);
             }
             Act::Visit(edge, uri) => {
                 let edge = self.cast.edges[*edge];
-                let blows = self.gang.visit(edge, uri);
-                self.strike(blows);
+                let messages = self.attackers.call_as_visitor(edge, uri);
+                self.schedule_attack(messages);
             }
             Act::Move(phone) => self.relocate(*phone),
             Act::Jump(index, by) => {
@@ -208,7 +208,7 @@ impl World {
         let Actor::Phone(index) = self.players[phone] else {
             return;
         };
-        let old = self.talkers[index].addr;
+        let old = self.phones[index].addr;
         self.harmed(Some(old.ip()), Duration::ZERO, Harm::Moved);
         self.break_streams(old, false);
         self.serial += 1;
@@ -216,7 +216,7 @@ impl World {
         let new = SocketAddr::new(old.ip(), port);
         self.by_addr.remove(&old);
         self.by_addr.insert(new, Actor::Phone(index));
-        self.talkers[index].addr = new;
+        self.phones[index].addr = new;
         let now = self.now;
         self.talk(index, |phone| phone.relocate(now, new));
     }
@@ -246,14 +246,14 @@ impl World {
     /// The edge of the call that a phone is in, unless it has enough to bear.
     fn edge_of(&self, phone: usize) -> Option<usize> {
         let phone = self.cast.phones[phone].addr.ip();
-        let (own, _) = self.judge.books.edges_of(phone, self.now)?;
+        let (own, _) = self.judge.calls.edges_of(phone, self.now)?;
         self.unhurt(own)
     }
 
     /// That of the other side, where it is another one.
     fn far_edge_of(&self, phone: usize) -> Option<usize> {
         let phone = self.cast.phones[phone].addr.ip();
-        let (own, far) = self.judge.books.edges_of(phone, self.now)?;
+        let (own, far) = self.judge.calls.edges_of(phone, self.now)?;
         self.unhurt(far).filter(|_| far != own)
     }
 
@@ -342,7 +342,7 @@ impl World {
                 let now = self.now;
                 self.talk(index, |phone| phone.reboot(now));
             }
-            Actor::Villain(_) | Actor::Foreign => {}
+            Actor::Attacker(_) | Actor::Foreign => {}
         }
     }
 
@@ -353,10 +353,10 @@ impl World {
                 self.crash(index, false);
             }
         }
-        for talker in &mut self.talkers {
-            talker.phone.quiet();
+        for phone_actor in &mut self.phones {
+            phone_actor.phone.quiet();
         }
-        self.gang.quiet();
+        self.attackers.quiet();
     }
 
     /// What a node still holds at the end, which must be nothing.

@@ -53,7 +53,7 @@ impl World {
         match actor {
             Actor::Node(index) => self.nodes[index].shard.is_none(),
             Actor::Foreign => self.foreign.as_ref().is_some_and(|own| own.down.is_some()),
-            Actor::Phone(_) | Actor::Villain(_) => false,
+            Actor::Phone(_) | Actor::Attacker(_) => false,
         }
     }
 
@@ -65,7 +65,7 @@ impl World {
                 .foreign
                 .as_ref()
                 .is_some_and(|own| own.down == Some(true)),
-            Actor::Phone(_) | Actor::Villain(_) => false,
+            Actor::Phone(_) | Actor::Attacker(_) => false,
         }
     }
 

@@ -49,7 +49,7 @@ impl World {
         match actor {
             Some(Actor::Node(index)) => self.nodes[index].life,
             Some(Actor::Foreign) => self.foreign_life(),
-            Some(Actor::Phone(_) | Actor::Villain(_)) | None => 0,
+            Some(Actor::Phone(_) | Actor::Attacker(_)) | None => 0,
         }
     }
 
@@ -106,7 +106,7 @@ impl World {
             Some(there @ (Actor::Node(_) | Actor::Foreign)) => {
                 (self.is_down(there), self.is_silent(there))
             }
-            Some(Actor::Phone(_) | Actor::Villain(_)) => (false, false),
+            Some(Actor::Phone(_) | Actor::Attacker(_)) => (false, false),
             // Whoever it is takes what he gets.
             None => (!is_victim(to.ip()), false),
         };
@@ -136,7 +136,7 @@ impl World {
                 Some(stream) => Some(stream),
                 None => return self.push(self.now + late, Event::Fin(id, 0)),
             },
-            Some(Actor::Phone(_) | Actor::Villain(_) | Actor::Foreign) | None => None,
+            Some(Actor::Phone(_) | Actor::Attacker(_) | Actor::Foreign) | None => None,
         };
         let life = self.life(actor);
         let conn = self.conns.get_mut(&id).unwrap();
@@ -267,18 +267,18 @@ impl World {
             }
             (Actor::Node(_), None) => {}
             (Actor::Phone(index), _) => self.read(index, id, far.addr, bytes),
-            (Actor::Villain(index), _) => self.overhear(index, id, far.addr, bytes),
+            (Actor::Attacker(index), _) => self.attacker_reads(index, id, far.addr, bytes),
             (Actor::Foreign, _) => self.foreign_reads(id, far.addr, bytes),
         }
     }
 
     /// A phone reads from its connection.
     fn read(&mut self, index: usize, id: u64, from: SocketAddr, bytes: &[u8]) {
-        let unread = self.talkers[index].unread.entry(id).or_default();
+        let unread = self.phones[index].unread.entry(id).or_default();
         unread.extend_from_slice(bytes);
         let now = self.now;
         loop {
-            let unread = self.talkers[index].unread.entry(id).or_default();
+            let unread = self.phones[index].unread.entry(id).or_default();
             let skip = unread.iter().take_while(|b| **b == b'\r' || **b == b'\n');
             let skip = skip.count();
             unread.drain(..skip);
@@ -347,7 +347,7 @@ impl World {
                 self.input(index, Input::Closed { stream });
             }
             (Some(Actor::Phone(index)), _) => {
-                self.talkers[index].unread.remove(&id);
+                self.phones[index].unread.remove(&id);
                 let now = self.now;
                 // Where another one leads there by now, what it carries is not lost;
                 // what this one carried has its timers.
@@ -361,7 +361,7 @@ impl World {
                 }
             }
             (Some(Actor::Foreign), _) => self.foreign_loses(id, far, refused),
-            (Some(Actor::Node(_) | Actor::Villain(_)) | None, _) => {}
+            (Some(Actor::Node(_) | Actor::Attacker(_)) | None, _) => {}
         }
     }
 

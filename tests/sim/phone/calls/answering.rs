@@ -92,7 +92,7 @@ impl Phone {
         if invite {
             out += &format!("Contact: {}\r\n", self.contact());
         }
-        out += &self.odd();
+        out += &self.odd_header();
         let body = if status == 200 {
             self.body()
         } else {

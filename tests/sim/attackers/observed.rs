@@ -1,4 +1,4 @@
-//! What villains know: every message that ever came to one of them.
+//! What the attackers have observed: every message that ever came to one of them.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::text::{Text, uri_of};
 const KEPT: usize = 60;
 
 #[derive(Default)]
-pub(super) struct Lore {
+pub(super) struct Observed {
     /// Route values, as nodes wrote them.
     pub(super) values: Vec<String>,
     /// Where phones are.
@@ -23,17 +23,17 @@ pub(super) struct Lore {
     pub(super) sent: Vec<(String, Draft)>,
 }
 
-/// A dialog as the side of a villain has it.
+/// A dialog as the side of an attacker has it.
 #[derive(Clone, Debug)]
 pub(super) struct Dialog {
-    pub(super) face: usize,
+    pub(super) attacker: usize,
     pub(super) call_id: String,
     pub(super) local: String,
     pub(super) remote: String,
     pub(super) routes: Vec<String>,
     pub(super) target: String,
     pub(super) cseq: u32,
-    /// Who brought it.
+    /// The node that it came from.
     pub(super) at: SocketAddr,
 }
 
@@ -54,13 +54,13 @@ impl Dialog {
 
 #[derive(Clone, Debug)]
 pub(super) struct Stack {
-    pub(super) face: usize,
+    pub(super) attacker: usize,
     pub(super) from: SocketAddr,
     pub(super) tcp: bool,
     pub(super) text: Text,
 }
 
-impl Lore {
+impl Observed {
     pub(super) fn learn(&mut self, text: &Text) {
         for header in [
             "record-route",

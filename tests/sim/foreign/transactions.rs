@@ -1,6 +1,8 @@
 //! The transactions of the foreign home (RFC 3261 §16.7, §17): to one server after the
 //! other, to one flow of a device after the other, to all devices at once.
 
+mod responses;
+
 use std::net::SocketAddr;
 
 use steadfast::time::{Duration, Instant};
@@ -30,7 +32,7 @@ pub(super) struct Attempt {
 
 /// A request that came in, and what has become of it.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(super) struct Transaction {
     key: String,
     way: (bool, SocketAddr),
     text: Text,
@@ -71,7 +73,7 @@ struct Branch {
     answer: Option<Text>,
 }
 
-impl Pass {
+impl Transaction {
     pub(super) const fn new(
         now: Instant,
         key: String,
@@ -148,7 +150,7 @@ impl Foreign {
     /// When `tick` is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let tcp = self.setup.tcp;
-        let passes = self.passes.iter().map(|pass| {
+        let passes = self.transactions.iter().map(|pass| {
             let branches = pass.branches.iter().filter_map(|branch| branch.due(tcp));
             let refusal = pass.refusal.map(|(next, _)| next);
             branches.chain(refusal).chain([pass.end()]).min().unwrap()
@@ -157,17 +159,17 @@ impl Foreign {
     }
 
     pub(crate) fn tick(&mut self, now: Instant) {
-        self.passes.retain(|pass| pass.end() > now);
-        for index in 0..self.passes.len() {
+        self.transactions.retain(|pass| pass.end() > now);
+        for index in 0..self.transactions.len() {
             self.repeat_refusal(now, index);
-            for number in 0..self.passes[index].branches.len() {
+            for number in 0..self.transactions[index].branches.len() {
                 self.tick_branch(now, index, number);
             }
         }
     }
 
     fn repeat_refusal(&mut self, now: Instant, index: usize) {
-        let pass = &mut self.passes[index];
+        let pass = &mut self.transactions[index];
         let Some((next, gap)) = &mut pass.refusal else {
             return;
         };
@@ -182,7 +184,7 @@ impl Foreign {
 
     fn tick_branch(&mut self, now: Instant, index: usize, number: usize) {
         let tcp = self.setup.tcp;
-        let branch = &mut self.passes[index].branches[number];
+        let branch = &mut self.transactions[index].branches[number];
         if let Some((since, next, gap)) = &mut branch.cancel
             && *next <= now
         {
@@ -199,7 +201,7 @@ impl Foreign {
                 self.out.push(Sent { tcp, to, bytes });
             }
         }
-        let branch = &mut self.passes[index].branches[number];
+        let branch = &mut self.transactions[index].branches[number];
         match branch.stage {
             Stage::Silent if now >= branch.start + PATIENCE => self.leave(now, index, number, 408),
             Stage::Silent if now >= branch.next && !tcp => {
@@ -222,9 +224,9 @@ impl Foreign {
         if !refused || !self.setup.tcp {
             return;
         }
-        for index in 0..self.passes.len() {
-            for number in 0..self.passes[index].branches.len() {
-                let branch = &self.passes[index].branches[number];
+        for index in 0..self.transactions.len() {
+            for number in 0..self.transactions[index].branches.len() {
+                let branch = &self.transactions[index].branches[number];
                 if branch.to == peer && branch.stage == Stage::Silent {
                     self.leave(now, index, number, 500);
                 }
@@ -237,7 +239,7 @@ impl Foreign {
         for attempt in attempts {
             self.start(now, index, attempt);
         }
-        if self.passes[index].branches.is_empty() {
+        if self.transactions[index].branches.is_empty() {
             self.refuse(now, key, 480, "");
         }
     }
@@ -254,7 +256,7 @@ impl Foreign {
             to,
             bytes: bytes.clone(),
         });
-        self.passes[index].branches.push(Branch {
+        self.transactions[index].branches.push(Branch {
             id,
             to,
             bytes,
@@ -288,94 +290,17 @@ impl Foreign {
         text.headers.insert(0, ("via".to_owned(), via));
     }
 
-    /// A server is not there: the next one (RFC 3263 §4.3), or the next flow.
-    fn leave(&mut self, now: Instant, index: usize, number: usize, status: u16) {
-        let pass = &mut self.passes[index];
-        let (is_over, is_cancelled) = (pass.over.is_some(), pass.is_cancelled);
-        let branch = &mut pass.branches[number];
-        branch.stage = Stage::Left;
-        let mut attempt = branch.attempt.clone();
-        if is_over {
-            return;
-        }
-        if is_cancelled {
-            return self.failed(now, (index, number), 487);
-        }
-        if attempt.servers.is_empty() {
-            if attempt.others.is_empty() {
-                return self.failed(now, (index, number), status);
-            }
-            let others = attempt.others.split_off(1);
-            attempt = attempt.others.remove(0);
-            attempt.others = others;
-        }
-        self.start(now, index, attempt);
-    }
-
-    fn failed(&mut self, now: Instant, (index, number): (usize, usize), status: u16) {
-        let pass = &mut self.passes[index];
-        pass.branches[number].answer = Some(answer(&pass.text, status, "", self.serial));
-        pass.branches[number].stage = Stage::Done;
-        self.finish(now, index);
-    }
-
-    /// The best answer, when all have one (RFC 3261 §16.7-6).
-    fn finish(&mut self, now: Instant, index: usize) {
-        let pass = &self.passes[index];
-        let waits = |branch: &Branch| matches!(branch.stage, Stage::Silent | Stage::Heard);
-        if pass.over.is_some() || pass.branches.iter().any(waits) {
-            return;
-        }
-        let answers = pass
-            .branches
-            .iter()
-            .filter_map(|branch| branch.answer.as_ref());
-        let rank = |answer: &&Text| match answer.status() {
-            600.. => 0,
-            status @ (408 | 430 | 503) => status + 1_000,
-            status => status,
-        };
-        let Some(mut best) = answers.min_by_key(rank).cloned() else {
-            return;
-        };
-        if best.status() == 503 {
-            best.start = "SIP/2.0 500 No Server Takes It".to_owned();
-        }
-        self.give(now, index, &best);
-    }
-
-    /// Sends an answer to whoever sent the request.
-    fn give(&mut self, now: Instant, index: usize, text: &Text) {
-        let bytes = written(text);
-        let pass = &mut self.passes[index];
-        let (tcp, mut to) = pass.way;
-        if tcp && self.lost.contains(&to) {
-            // RFC 3261 §18.2.2
-            to = pass.text.via().and_then(|via| via.addr()).unwrap_or(to);
-            pass.way.1 = to;
-        }
-        let status = text.status();
-        pass.last = Some(bytes.clone());
-        if status >= 200 {
-            pass.over.get_or_insert(now);
-        }
-        if status >= 300 && pass.is_invite() && !tcp {
-            pass.refusal = Some((now + T1 * 2, T1 * 2));
-        }
-        self.out.push(Sent { tcp, to, bytes });
-    }
-
     /// Answers by itself.
     pub(super) fn refuse(&mut self, now: Instant, key: &str, status: u16, extra: &str) {
         if let Some(index) = self.index(key) {
             self.serial += 1;
-            let text = answer(&self.passes[index].text, status, extra, self.serial);
-            self.give(now, index, &text);
+            let text = answer(&self.transactions[index].text, status, extra, self.serial);
+            self.respond(now, index, &text);
         }
     }
 
     fn index(&self, key: &str) -> Option<usize> {
-        self.passes.iter().position(|pass| pass.key == key)
+        self.transactions.iter().position(|pass| pass.key == key)
     }
 
     /// A copy of a request gets the same answer.
@@ -383,7 +308,7 @@ impl Foreign {
         let Some(index) = self.index(key) else {
             return false;
         };
-        let pass = &self.passes[index];
+        let pass = &self.transactions[index];
         let (tcp, to) = pass.way;
         if let Some(bytes) = pass.last.clone() {
             self.out.push(Sent { tcp, to, bytes });
@@ -394,7 +319,7 @@ impl Foreign {
     pub(super) fn ack(&mut self, _: Instant, own: &str, text: Text) {
         let invite = own.replace(" ACK", " INVITE");
         if let Some(index) = self.index(&invite) {
-            let pass = &mut self.passes[index];
+            let pass = &mut self.transactions[index];
             pass.refusal = None;
             let last = pass.last.as_deref().and_then(Text::read);
             if last.is_some_and(|last| last.status() >= 300) {
@@ -418,26 +343,18 @@ impl Foreign {
         if self.repeats(own) {
             return;
         }
-        self.passes
-            .push(Pass::new(now, own.to_owned(), way, text.clone()));
+        self.transactions
+            .push(Transaction::new(now, own.to_owned(), way, text.clone()));
         let invite = self.index(&own.replace(" CANCEL", " INVITE"));
         self.refuse(now, own, if invite.is_some() { 200 } else { 481 }, "");
         if let Some(index) = invite {
-            self.passes[index].is_cancelled = true;
+            self.transactions[index].is_cancelled = true;
             self.cancel_all(now, index);
         }
     }
 
-    fn cancel_all(&mut self, now: Instant, index: usize) {
-        for number in 0..self.passes[index].branches.len() {
-            if self.passes[index].branches[number].stage == Stage::Heard {
-                self.send_cancel(now, index, number);
-            }
-        }
-    }
-
     fn send_cancel(&mut self, now: Instant, index: usize, number: usize) {
-        let branch = &mut self.passes[index].branches[number];
+        let branch = &mut self.transactions[index].branches[number];
         if std::mem::replace(&mut branch.is_cancelled, true) {
             return;
         }
@@ -445,107 +362,6 @@ impl Foreign {
         let (to, bytes) = (branch.to, branch.own("CANCEL", None));
         let tcp = self.setup.tcp;
         self.out.push(Sent { tcp, to, bytes });
-    }
-
-    pub(super) fn response(&mut self, now: Instant, mut text: Text) {
-        let Some(id) = text.via().map(|via| via.branch.to_owned()) else {
-            return;
-        };
-        let found = self.passes.iter().enumerate().find_map(|(index, pass)| {
-            let mut branches = pass.branches.iter();
-            Some((index, branches.position(|branch| branch.id == id)?))
-        });
-        let Some((index, number)) = found else { return };
-        if text.method() == "CANCEL" {
-            self.passes[index].branches[number].cancel = None;
-            return;
-        }
-        take_via(&mut text);
-        if self.passes[index].is_invite() {
-            self.answered_invite(now, (index, number), text);
-        } else {
-            self.answered(now, (index, number), text);
-        }
-    }
-
-    fn answered(&mut self, now: Instant, (index, number): (usize, usize), text: Text) {
-        if text.status() < 200 {
-            self.passes[index].branches[number].stage = Stage::Heard;
-            return;
-        }
-        self.ended(now, (index, number), text);
-    }
-
-    fn answered_invite(&mut self, now: Instant, (index, number): (usize, usize), text: Text) {
-        let (status, to) = (text.status(), text.first("to").map(str::to_owned));
-        let pass = &mut self.passes[index];
-        let is_wanted = pass.over.is_none() && !pass.is_cancelled;
-        let branch = &mut pass.branches[number];
-        match status {
-            ..200 => {
-                // One that has been given up may ring all the same.
-                if matches!(branch.stage, Stage::Silent | Stage::Left) {
-                    branch.stage = Stage::Heard;
-                }
-                if !is_wanted && branch.stage == Stage::Heard {
-                    self.send_cancel(now, index, number);
-                }
-                if status > 100 && self.passes[index].over.is_none() {
-                    self.give(now, index, &text);
-                }
-            }
-            200..300 => {
-                branch.stage = Stage::Done;
-                branch.cancel = None;
-                self.give(now, index, &text);
-                self.cancel_all(now, index);
-            }
-            _ => {
-                let (at, bytes) = (branch.to, branch.own("ACK", to.as_deref()));
-                let tcp = self.setup.tcp;
-                self.out.push(Sent { tcp, to: at, bytes });
-                self.ended(now, (index, number), text);
-            }
-        }
-    }
-
-    /// A branch has a final answer that is not a 2xx to an INVITE.
-    fn ended(&mut self, now: Instant, (index, number): (usize, usize), text: Text) {
-        let pass = &mut self.passes[index];
-        let (is_over, is_cancelled) = (pass.over.is_some(), pass.is_cancelled);
-        let branch = &mut pass.branches[number];
-        branch.cancel = None;
-        if matches!(branch.stage, Stage::Done | Stage::Left) {
-            return;
-        }
-        let status = text.status();
-        branch.answer = Some(text);
-        branch.stage = Stage::Done;
-        let may_go_on = !is_over && !is_cancelled;
-        if status == 503 && !branch.attempt.servers.is_empty() && may_go_on {
-            return self.leave(now, index, number, status);
-        }
-        if matches!(status, 408 | 430 | 503) && !branch.attempt.others.is_empty() && may_go_on {
-            branch.attempt.servers.clear();
-            return self.leave(now, index, number, status);
-        }
-        if status >= 600 {
-            self.cancel_all(now, index);
-        }
-        self.finish(now, index);
-    }
-}
-
-/// Ours is a line of its own.
-fn take_via(text: &mut Text) {
-    let first = text.headers.iter().position(|(name, _)| name == "via");
-    let first = first.unwrap();
-    let rest = text.headers[first].1.split_once(',');
-    match rest.map(|(_, rest)| rest.trim().to_owned()) {
-        Some(rest) => text.headers[first].1 = rest,
-        None => {
-            text.headers.remove(first);
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The law of the door: nothing leaves for where whoever is behind it may not
+//! The admission law: nothing leaves for where whoever is behind it may not
 //! reach, and nobody is told that it comes from somebody else.
 //!
 //! The judge knows who is who, whatever addresses say: it sees who sends. Told
@@ -26,7 +26,7 @@ type Way = (IpAddr, SocketAddr, Option<u64>);
 
 /// Who has sent what.
 #[derive(Default)]
-pub(crate) struct Door {
+pub(crate) struct Admission {
     /// What came from outside, by the node it went to, and its topmost Via.
     origins: BTreeMap<(IpAddr, String), Vec<Origin>>,
     /// The users that are registered over a flow, and until when at most.
@@ -112,7 +112,7 @@ fn opens(text: &Text) -> bool {
     matches!(text.method(), "INVITE" | "SUBSCRIBE" | "REFER")
 }
 
-impl Door {
+impl Admission {
     /// Somebody who is no node sends something.
     pub(super) fn sent(&mut self, passage: &Passage<'_>, text: &Text) {
         let call = text.call_id().to_owned();
@@ -225,9 +225,9 @@ impl Door {
         let from = tag(text, "from").unwrap_or_default().to_owned();
         self.met
             .insert((call.clone(), from.clone(), passage.to.ip()));
-        if is_victim(passage.to.ip()) || cast.is_rogue(passage.to.ip()) {
+        if is_victim(passage.to.ip()) || cast.is_attacker(passage.to.ip()) {
             // Whoever calls outside has shown there already who he is, and what comes
-            // to villains harms nobody.
+            // to attackers harms nobody.
             return Ok(());
         }
         let names = (&call[..], &from[..], all.first().copied());
@@ -306,8 +306,11 @@ impl Door {
         }
         if origin.digest && !origin.is_forged {
             let phones = cast.phones.iter().map(|phone| &phone.user);
-            let rogues = cast.rogues.iter().filter_map(|rogue| rogue.user.as_ref());
-            let owned = phones.chain(rogues);
+            let attackers = cast
+                .attackers
+                .iter()
+                .filter_map(|attacker| attacker.user.as_ref());
+            let owned = phones.chain(attackers);
             users.extend(owned.filter(|user| cast.owns(origin.who, user)).cloned());
         }
         users
@@ -395,10 +398,10 @@ impl Door {
         origins: &[Origin],
     ) -> Result<(), String> {
         let to = to.ok_or("a request that begins something came past the home")?;
-        // Villains share what they know: a mark that one of them has they all have.
+        // Attackers share what they know: a mark that one of them has they all have.
         let all = |who: &IpAddr| {
-            if cast.is_rogue(*who) {
-                cast.rogues[0].addr.ip()
+            if cast.is_attacker(*who) {
+                cast.attackers[0].addr.ip()
             } else {
                 *who
             }
@@ -416,8 +419,8 @@ impl Door {
         let is_side = |origin: &Origin| {
             let has_heard = |who| self.met.contains(&(call.to_owned(), to.to_owned(), who));
             let mut sides = vec![origin.who];
-            if cast.is_rogue(origin.who) {
-                sides.extend(cast.rogues.iter().map(|rogue| rogue.addr.ip()));
+            if cast.is_attacker(origin.who) {
+                sides.extend(cast.attackers.iter().map(|attacker| attacker.addr.ip()));
             }
             let is_up = answered(from, to) || answered(to, from);
             is_up && owner(from).map(all) == Some(all(&origin.who))

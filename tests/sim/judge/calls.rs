@@ -13,7 +13,7 @@ use crate::text::{Text, Via, param};
 
 /// The calls of a run by Call-ID, and the registrations.
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct CallRecords {
     pub(crate) calls: BTreeMap<String, Call>,
     /// Phone, edge and time of every 200 to a REGISTER.
     pub(crate) granted: Vec<(IpAddr, IpAddr, Instant)>,
@@ -29,7 +29,7 @@ pub(crate) struct Call {
     pub(crate) edge: IpAddr,
     pub(crate) invited: Instant,
     /// When it went to that edge first.
-    pub(crate) asked: Instant,
+    pub(crate) invited_at: Instant,
     pub(crate) cseq: u32,
     /// A device of the callee got the INVITE.
     pub(crate) reached: Option<Instant>,
@@ -90,7 +90,7 @@ fn answer_key(text: &Text) -> String {
     format!("{call} {from} {tag} {cseq} {} {branch}", text.status())
 }
 
-impl Books {
+impl CallRecords {
     /// The edge of the call that this phone is in, or has just begun to end, and that of
     /// the other side.
     pub(crate) fn edges_of(&self, phone: IpAddr, now: Instant) -> Option<(IpAddr, IpAddr)> {
@@ -134,7 +134,7 @@ impl Books {
                     user: user.split('@').next().unwrap_or_default().to_owned(),
                     edge: passage.to.ip(),
                     invited: now,
-                    asked: now,
+                    invited_at: now,
                     cseq: text.cseq(),
                     reached: None,
                     settled: None,
@@ -146,7 +146,7 @@ impl Books {
                 });
                 if call.edge != passage.to.ip() {
                     // The one before was not there: the DNS has led on.
-                    (call.edge, call.asked) = (passage.to.ip(), now);
+                    (call.edge, call.invited_at) = (passage.to.ip(), now);
                 }
                 call.cseq = call.cseq.max(text.cseq());
             }

@@ -1,12 +1,12 @@
-//! Villains: some have an account and some have none, and they share what they
-//! learn. What they write is forged as well as they can: every mark, token and
-//! tag that ever came to one of them is at hand.
+//! Attackers: some have an account and some have none. Every mark, token and tag that ever
+//! came to one of them is known to all of them, and used in what they forge.
 //!
-//! Here is what they do like anybody: register, call, answer. `forge` has their
-//! attacks, `lore` what they know.
+//! Here is what they do as any phone: register, call, answer. `attacks` has what they
+//! forge, `observed` what they know.
 
-mod forge;
-mod lore;
+mod attacks;
+mod observed;
+mod values;
 
 use std::net::SocketAddr;
 
@@ -17,16 +17,16 @@ use super::dice::Dice;
 use super::judge::VISIT;
 use super::proof;
 use super::text::{Text, uri_of};
-use lore::{Dialog, Lore, Stack};
+use observed::{Dialog, Observed, Stack};
 
 /// How their Call-IDs begin.
-pub(crate) const EVIL: &str = "evil";
+pub(crate) const ATTACKER_CALL_ID: &str = "evil";
 
-/// Something to be sent.
+/// A message that an attacker sends.
 #[derive(Clone, Debug)]
-pub(crate) struct Blow {
-    /// Which of them sends it.
-    pub(crate) face: usize,
+pub(crate) struct AttackMessage {
+    /// The index of its sender.
+    pub(crate) attacker: usize,
     /// The address that it claims to come from; over TCP its own.
     pub(crate) from: SocketAddr,
     pub(crate) tcp: bool,
@@ -35,19 +35,19 @@ pub(crate) struct Blow {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// All villains of a run.
-pub(crate) struct Gang {
+/// All attackers of a run.
+pub(crate) struct Attackers {
     cast: Cast,
     dice: Dice,
     serial: u32,
-    lore: Lore,
-    faces: Vec<Face>,
+    observed: Observed,
+    each: Vec<Attacker>,
     is_quiet: bool,
 }
 
-/// One of them.
+/// The state of one attacker.
 #[derive(Clone, Debug, Default)]
-struct Face {
+struct Attacker {
     /// When it is to register again.
     due: Option<Instant>,
     cseq: u32,
@@ -56,7 +56,7 @@ struct Face {
     edge: usize,
 }
 
-/// A request in parts, as a villain writes it.
+/// A request in parts, as an attacker writes it.
 #[derive(Clone, Debug, Default)]
 struct Draft {
     method: String,
@@ -72,19 +72,19 @@ struct Draft {
     via: String,
 }
 
-impl Gang {
+impl Attackers {
     pub(crate) fn new(cast: Cast, mut dice: Dice) -> Self {
-        let face = |_| Face {
+        let attacker = |_| Attacker {
             edge: dice.index(cast.edges.len()),
-            ..Face::default()
+            ..Attacker::default()
         };
-        let faces = (0..cast.rogues.len()).map(face).collect();
+        let attackers = (0..cast.attackers.len()).map(attacker).collect();
         Self {
             cast,
             dice,
             serial: 0,
-            lore: Lore::default(),
-            faces,
+            observed: Observed::default(),
+            each: attackers,
             is_quiet: false,
         }
     }
@@ -94,21 +94,21 @@ impl Gang {
     }
 
     /// One of them does something.
-    pub(crate) fn prowl(&mut self, now: Instant, face: usize) -> Vec<Blow> {
-        let is_due = self.faces[face].due.is_none_or(|due| due <= now);
-        if let Some(user) = self.cast.rogues[face].user.clone()
+    pub(crate) fn act(&mut self, now: Instant, attacker: usize) -> Vec<AttackMessage> {
+        let is_due = self.each[attacker].due.is_none_or(|due| due <= now);
+        if let Some(user) = self.cast.attackers[attacker].user.clone()
             && is_due
         {
-            self.faces[face].due = Some(now + Duration::from_secs(20));
-            return vec![self.register(face, &user, "")];
+            self.each[attacker].due = Some(now + Duration::from_secs(20));
+            return vec![self.register(attacker, &user, "")];
         }
-        self.attack(face)
+        self.attack(attacker)
     }
 
     /// Somebody from elsewhere calls through an edge: for help, or a subscriber
     /// where the edges let strangers do so.
-    pub(crate) fn visit(&mut self, edge: SocketAddr, uri: &str) -> Vec<Blow> {
-        let face = self.cast.rogues.len() - 1;
+    pub(crate) fn call_as_visitor(&mut self, edge: SocketAddr, uri: &str) -> Vec<AttackMessage> {
+        let attacker = self.cast.attackers.len() - 1;
         self.serial += 1;
         let draft = Draft {
             method: "INVITE".to_owned(),
@@ -117,39 +117,39 @@ impl Gang {
             to: format!("<{uri}>"),
             call_id: format!("{VISIT}-{}", self.serial),
             cseq: 1,
-            extra: self.contact(face),
+            extra: self.contact(attacker),
             ..Draft::default()
         };
-        let blow = self.send(face, edge, &draft);
-        if blow.tcp {
-            return vec![blow];
+        let message = self.send(attacker, edge, &draft);
+        if message.tcp {
+            return vec![message];
         }
-        let again = |wait_ms| Blow {
+        let again = |wait_ms| AttackMessage {
             after: Duration::from_millis(wait_ms),
-            ..blow.clone()
+            ..message.clone()
         };
         [0, 500, 1_500, 3_500, 7_500, 15_500].map(again).into()
     }
 
-    fn contact(&self, face: usize) -> String {
-        let rogue = &self.cast.rogues[face];
-        let transport = if rogue.tcp { ";transport=tcp" } else { "" };
-        format!("Contact: <sip:m{face}@{}{transport}>\r\n", rogue.addr)
+    fn contact(&self, attacker: usize) -> String {
+        let setup = &self.cast.attackers[attacker];
+        let transport = if setup.tcp { ";transport=tcp" } else { "" };
+        format!("Contact: <sip:m{attacker}@{}{transport}>\r\n", setup.addr)
     }
 
     /// From its own address, by its own transport.
-    fn send(&mut self, face: usize, to: SocketAddr, draft: &Draft) -> Blow {
-        let rogue = self.cast.rogues[face].clone();
-        self.send_as(face, rogue.addr, (rogue.tcp, to), draft)
+    fn send(&mut self, attacker: usize, to: SocketAddr, draft: &Draft) -> AttackMessage {
+        let setup = self.cast.attackers[attacker].clone();
+        self.send_as(attacker, setup.addr, (setup.tcp, to), draft)
     }
 
     fn send_as(
         &mut self,
-        face: usize,
+        attacker: usize,
         from: SocketAddr,
         (tcp, to): (bool, SocketAddr),
         draft: &Draft,
-    ) -> Blow {
+    ) -> AttackMessage {
         self.serial += 1;
         let transport = if tcp { "TCP" } else { "UDP" };
         let Draft {
@@ -170,8 +170,8 @@ impl Gang {
              {extra}Content-Length: 0\r\n\r\n",
             self.serial
         );
-        Blow {
-            face,
+        AttackMessage {
+            attacker,
             from,
             tcp,
             to,
@@ -180,85 +180,96 @@ impl Gang {
         }
     }
 
-    fn register(&mut self, face: usize, user: &str, line: &str) -> Blow {
-        let own = &mut self.faces[face];
+    fn register(&mut self, attacker: usize, user: &str, line: &str) -> AttackMessage {
+        let own = &mut self.each[attacker];
         own.cseq += 1;
         let (cseq, edge) = (own.cseq, self.cast.edges[own.edge]);
-        let contact = self.contact(face);
+        let contact = self.contact(attacker);
         let contact = contact.trim_end();
         let extra = format!(
-            "{contact};+sip.instance=\"<urn:uuid:evil{face}>\";reg-id=1\r\nSupported: path, outbound\r\n\
+            "{contact};+sip.instance=\"<urn:uuid:evil{attacker}>\";reg-id=1\r\nSupported: path, outbound\r\n\
              Expires: 90\r\n{line}"
         );
         let draft = Draft {
             method: "REGISTER".to_owned(),
             uri: "sip:example.com".to_owned(),
             routes: vec!["<sip:edge.example.com;lr>".to_owned()],
-            from: format!("<sip:{user}@example.com>;tag=r{face}"),
+            from: format!("<sip:{user}@example.com>;tag=r{attacker}"),
             to: format!("<sip:{user}@example.com>"),
-            call_id: format!("{EVIL}-reg-{face}"),
+            call_id: format!("{ATTACKER_CALL_ID}-reg-{attacker}"),
             cseq,
             extra,
             ..Draft::default()
         };
-        self.send(face, edge, &draft)
+        self.send(attacker, edge, &draft)
     }
 
     /// A message has come to one of them.
-    pub(crate) fn told(
+    pub(crate) fn on_message(
         &mut self,
-        face: usize,
+        attacker: usize,
         from: SocketAddr,
         tcp: bool,
         bytes: &[u8],
-    ) -> Vec<Blow> {
+    ) -> Vec<AttackMessage> {
         let Some(text) = Text::read(bytes) else {
             return Vec::new();
         };
-        self.lore.learn(&text);
+        self.observed.learn(&text);
         if self.is_quiet {
             return Vec::new();
         }
         if text.is_request() {
-            self.asked(face, from, tcp, &text)
+            self.on_request(attacker, from, tcp, &text)
         } else {
-            self.answered(face, from, &text)
+            self.on_response(attacker, from, &text)
         }
     }
 
-    fn answered(&mut self, face: usize, from: SocketAddr, text: &Text) -> Vec<Blow> {
-        let user = self.cast.rogues[face].user.clone();
+    fn on_response(
+        &mut self,
+        attacker: usize,
+        from: SocketAddr,
+        text: &Text,
+    ) -> Vec<AttackMessage> {
+        let user = self.cast.attackers[attacker].user.clone();
         match (text.method(), text.status(), user) {
-            ("REGISTER", 401, Some(user)) if text.call_id() == format!("{EVIL}-reg-{face}") => {
+            ("REGISTER", 401, Some(user))
+                if text.call_id() == format!("{ATTACKER_CALL_ID}-reg-{attacker}") =>
+            {
                 let login = (&user[..], EVIL_PASSWORD);
                 let line = proof::answer(text, login, "REGISTER", "sip:example.com");
-                line.map(|line| self.register(face, &user, &line))
+                line.map(|line| self.register(attacker, &user, &line))
                     .into_iter()
                     .collect()
             }
             ("REGISTER", 200, _) => {
                 let routes = text.values("service-route").into_iter();
-                self.faces[face].service_route = routes.map(str::to_owned).collect();
+                self.each[attacker].service_route = routes.map(str::to_owned).collect();
                 Vec::new()
             }
-            ("INVITE", 200..300, _) => self.accepted(face, from, text),
+            ("INVITE", 200..300, _) => self.enter_dialog(attacker, from, text),
             ("INVITE", 300.., user) => {
-                let mut blows: Vec<Blow> = self.refused(face, from, text).into_iter().collect();
+                let mut messages: Vec<AttackMessage> =
+                    self.ack_refusal(attacker, from, text).into_iter().collect();
                 if let (407, Some(user)) = (text.status(), user) {
-                    blows.extend(self.prove(face, from, &user, text));
+                    messages.extend(self.authorize(attacker, from, &user, text));
                 }
-                blows
+                messages
             }
-            (_, 407, Some(user)) => self.prove(face, from, &user, text).into_iter().collect(),
+            (_, 407, Some(user)) => self
+                .authorize(attacker, from, &user, text)
+                .into_iter()
+                .collect(),
             _ => Vec::new(),
         }
     }
 
     /// Enters a dialog that one of them has asked for, and acknowledges it.
-    fn accepted(&mut self, face: usize, at: SocketAddr, text: &Text) -> Vec<Blow> {
+    fn enter_dialog(&mut self, attacker: usize, at: SocketAddr, text: &Text) -> Vec<AttackMessage> {
         let routes = text.values("record-route");
         let dialog = Dialog {
-            face,
+            attacker,
             call_id: text.call_id().to_owned(),
             local: text.first("from").unwrap_or_default().to_owned(),
             remote: text.first("to").unwrap_or_default().to_owned(),
@@ -275,29 +286,40 @@ impl Gang {
             cseq: text.cseq(),
             ..ack
         };
-        self.lore.enter(dialog);
-        vec![self.send(face, at, &ack)]
+        self.observed.enter(dialog);
+        vec![self.send(attacker, at, &ack)]
     }
 
     /// The ACK of a refusal (RFC 3261 §17.1.1.3).
-    fn refused(&mut self, face: usize, at: SocketAddr, text: &Text) -> Option<Blow> {
-        let sent = self.lore.sent_under(text.via()?.branch)?.clone();
+    fn ack_refusal(
+        &mut self,
+        attacker: usize,
+        at: SocketAddr,
+        text: &Text,
+    ) -> Option<AttackMessage> {
+        let sent = self.observed.sent_under(text.via()?.branch)?.clone();
         let draft = Draft {
             method: "ACK".to_owned(),
             to: text.first("to").unwrap_or_default().to_owned(),
             extra: String::new(),
             ..sent
         };
-        let mut blow = self.send(face, at, &draft);
+        let mut message = self.send(attacker, at, &draft);
         let own = format!("z9hG4bK.evil.{}", self.serial);
-        let whole = String::from_utf8_lossy(&blow.bytes).replace(&own, text.via()?.branch);
-        blow.bytes = whole.into_bytes();
-        Some(blow)
+        let whole = String::from_utf8_lossy(&message.bytes).replace(&own, text.via()?.branch);
+        message.bytes = whole.into_bytes();
+        Some(message)
     }
 
     /// Sends a request again with its own password, whoever it is said to be from.
-    fn prove(&mut self, face: usize, at: SocketAddr, user: &str, text: &Text) -> Option<Blow> {
-        let sent = self.lore.sent_under(text.via()?.branch)?.clone();
+    fn authorize(
+        &mut self,
+        attacker: usize,
+        at: SocketAddr,
+        user: &str,
+        text: &Text,
+    ) -> Option<AttackMessage> {
+        let sent = self.observed.sent_under(text.via()?.branch)?.clone();
         if sent.extra.contains("Proxy-Authorization") {
             return None;
         }
@@ -307,30 +329,36 @@ impl Gang {
             extra: format!("{}{line}", sent.extra),
             ..sent
         };
-        Some(self.keep(face, at, draft))
+        Some(self.send_kept(attacker, at, draft))
     }
 
     /// Sends a request that may be sent again, or acknowledged.
-    fn keep(&mut self, face: usize, to: SocketAddr, draft: Draft) -> Blow {
-        let blow = self.send(face, to, &draft);
+    fn send_kept(&mut self, attacker: usize, to: SocketAddr, draft: Draft) -> AttackMessage {
+        let message = self.send(attacker, to, &draft);
         let branch = format!("z9hG4bK.evil.{}", self.serial);
-        self.lore.sent.push((branch, draft));
-        blow
+        self.observed.sent.push((branch, draft));
+        message
     }
 
     /// A request has come to one of them: it answers as it likes.
-    fn asked(&mut self, face: usize, from: SocketAddr, tcp: bool, text: &Text) -> Vec<Blow> {
+    fn on_request(
+        &mut self,
+        attacker: usize,
+        from: SocketAddr,
+        tcp: bool,
+        text: &Text,
+    ) -> Vec<AttackMessage> {
         let method = text.method();
         if method == "ACK" {
             return Vec::new();
         }
         let stack = Stack {
-            face,
+            attacker,
             from,
             tcp,
             text: text.clone(),
         };
-        self.lore.stacks.push(stack);
+        self.observed.stacks.push(stack);
         let tag = match text.to_tag() {
             Some(_) => String::new(),
             None => {
@@ -342,9 +370,9 @@ impl Gang {
         let (status, body) = match (method, lot) {
             ("INVITE", 0) => ("486 Busy Here", String::new()),
             ("INVITE", 1) => ("302 Moved", format!("Contact: <sip:x@{VICTIM};lr>\r\n")),
-            ("INVITE", 2) => ("305 Use Proxy", self.anywhere_contact()),
+            ("INVITE", 2) => ("305 Use Proxy", self.forbidden_contact()),
             ("INVITE", 3) => return Vec::new(),
-            _ => ("200 OK", self.contact(face)),
+            _ => ("200 OK", self.contact(attacker)),
         };
         let identities = self.identities();
         let mut out = format!("SIP/2.0 {status}\r\n");
@@ -359,8 +387,8 @@ impl Gang {
         out += &format!("{body}{identities}Content-Length: 0\r\n\r\n");
         if method == "INVITE" && status.starts_with('2') && !tag.is_empty() {
             let routes = text.values("record-route").into_iter();
-            self.lore.enter(Dialog {
-                face,
+            self.observed.enter(Dialog {
+                attacker,
                 call_id: text.call_id().to_owned(),
                 local: format!("{}{tag}", text.first("to").unwrap_or_default()),
                 remote: text.first("from").unwrap_or_default().to_owned(),
@@ -370,9 +398,9 @@ impl Gang {
                 at: from,
             });
         }
-        vec![Blow {
-            face,
-            from: self.cast.rogues[face].addr,
+        vec![AttackMessage {
+            attacker,
+            from: self.cast.attackers[attacker].addr,
             tcp,
             to: from,
             after: self.dice.millis(1, 900),
