@@ -55,11 +55,11 @@ fn calls(lab: &Lab, count: u32, attack: &mut impl FnMut()) -> f64 {
         attack();
         process.ended()
     });
-    let said = process.said();
+    let output = process.output();
     let has_worked = ended.is_some_and(|status| status.success());
-    assert!(has_worked, "{said}\n{}", lab.last_words());
-    assert_eq!(number(&said, "failed"), 0.0, "{said}");
-    number(&said, "p99_us")
+    assert!(has_worked, "{output}\n{}", lab.last_words());
+    assert_eq!(number(&output, "failed"), 0.0, "{output}");
+    number(&output, "p99_us")
 }
 
 /// The sum of a metric over all nodes.

@@ -24,7 +24,7 @@ pub(crate) struct End {
     /// Its exit status.
     pub(crate) status: Option<i32>,
     /// Both of its outputs.
-    pub(crate) said: String,
+    pub(crate) output: String,
 }
 
 /// A SIP message of the printed ladder.
@@ -60,16 +60,16 @@ impl Agent {
     /// Waits until it has printed `word`.
     #[track_caller]
     pub(crate) fn until(&mut self, word: &str) {
-        let said = poll(STEP_MAX, || {
-            let said = self.process.said().contains(word);
-            (said || self.process.ended().is_some()).then_some(said)
+        let output = poll(STEP_MAX, || {
+            let output = self.process.output().contains(word);
+            (output || self.process.ended().is_some()).then_some(output)
         });
         assert_eq!(
-            said,
+            output,
             Some(true),
             "{} never said {word:?}\n{}",
             self.name,
-            self.process.said()
+            self.process.output()
         );
     }
 
@@ -77,9 +77,9 @@ impl Agent {
     #[track_caller]
     pub(crate) fn first_edge(&mut self) -> &'static str {
         self.until("ready, with 2 of 2 flows");
-        let said = self.process.said();
+        let output = self.process.output();
         let carries =
-            |edge: &&str| said.contains(&format!("flow 1: registered through {edge}:5060"));
+            |edge: &&str| output.contains(&format!("flow 1: registered through {edge}:5060"));
         EDGES.into_iter().find(carries).expect("flow 1 has an edge")
     }
 
@@ -92,21 +92,21 @@ impl Agent {
     #[track_caller]
     pub(crate) fn end(mut self) -> End {
         let end = self.process.wait(RUN_MAX);
-        let said = self.process.said();
+        let output = self.process.output();
         let Some(end) = end else {
-            panic!("{} does not end\n{said}", self.name)
+            panic!("{} does not end\n{output}", self.name)
         };
         let status = end.code();
-        End { status, said }
+        End { status, output }
     }
 
     /// Waits for its end and insists on a good one; returns what passed.
     #[track_caller]
     pub(crate) fn finish(self) -> Vec<Message> {
         let name = self.name.clone();
-        let End { status, said } = self.end();
-        assert_eq!(status, Some(0), "{name}\n{said}");
-        ladder(&said)
+        let End { status, output } = self.end();
+        assert_eq!(status, Some(0), "{name}\n{output}");
+        ladder(&output)
     }
 }
 
@@ -135,9 +135,9 @@ impl Message {
 }
 
 /// The messages of a printed ladder, without keep-alives.
-fn ladder(said: &str) -> Vec<Message> {
+fn ladder(output: &str) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
-    for line in said.lines() {
+    for line in output.lines() {
         if let Some(text) = line.strip_prefix(MARGIN) {
             if let Some(message) = messages.last_mut() {
                 message.lines.push(text.to_owned());
@@ -162,7 +162,7 @@ fn ladder(said: &str) -> Vec<Message> {
 
 #[test]
 fn a_ladder_is_read_message_by_message() {
-    let said = "\
+    let output = "\
    0.002   -> 127.0.0.11:5060       OPTIONS sip:x SIP/2.0
                 OPTIONS sip:x SIP/2.0
                 CSeq: 1 OPTIONS
@@ -173,7 +173,7 @@ fn a_ladder_is_read_message_by_message() {
                 SIP/2.0 200 OK
                 CSeq: 1 OPTIONS
 ";
-    let messages = ladder(said);
+    let messages = ladder(output);
     let [sent, received] = &messages[..] else {
         panic!("two messages: {messages:?}")
     };

@@ -30,7 +30,7 @@ struct Phone {
     process: Process,
     control: TcpStream,
     /// Everything it has said on the control connection.
-    said: String,
+    output: String,
 }
 
 impl Phone {
@@ -81,7 +81,7 @@ impl Phone {
             user,
             process,
             control,
-            said: String::new(),
+            output: String::new(),
         }
     }
 
@@ -97,25 +97,26 @@ impl Phone {
     /// Waits until it has said `word`; `asking` is a command repeated meanwhile.
     #[track_caller]
     fn until(&mut self, word: &str, asking: Option<&str>) {
-        let said = poll(STEP_MAX, || {
+        let output = poll(STEP_MAX, || {
             if let Some(command) = asking {
                 self.order(command, "");
             }
             self.listen();
-            self.said.contains(word).then_some(())
+            self.output.contains(word).then_some(())
         });
         let (user, words) = (self.user, self.process.last_words());
         assert!(
-            said.is_some(),
+            output.is_some(),
             "{user} never said {word}\n--- events\n{}\n--- baresip\n{words}",
-            self.said
+            self.output
         );
     }
 
     fn listen(&mut self) {
         let mut buffer = [0; 4_096];
         if let Ok(len) = self.control.read(&mut buffer) {
-            self.said.push_str(&String::from_utf8_lossy(&buffer[..len]));
+            self.output
+                .push_str(&String::from_utf8_lossy(&buffer[..len]));
         }
     }
 
@@ -136,9 +137,9 @@ impl Phone {
     #[track_caller]
     fn end(mut self) {
         self.process.stop();
-        let said = self.process.said();
-        let ways: Vec<&str> = said.lines().filter(|line| is_way(line)).collect();
-        assert!(!ways.is_empty(), "{} has no trace\n{said}", self.user);
+        let output = self.process.output();
+        let ways: Vec<&str> = output.lines().filter(|line| is_way(line)).collect();
+        assert!(!ways.is_empty(), "{} has no trace\n{output}", self.user);
         for way in ways {
             let is_edge = |end: &str| {
                 EDGES
@@ -147,7 +148,7 @@ impl Phone {
             };
             assert!(
                 way.split(' ').any(is_edge),
-                "{} went past the edges: {way}\n{said}",
+                "{} went past the edges: {way}\n{output}",
                 self.user
             );
         }

@@ -91,9 +91,9 @@ impl Machines {
         command.args(["run", "--config"]).arg(config);
         let mut node = Process::start(machine, &mut command, config.with_extension("log"));
         let up = poll(STEP_MAX, || {
-            (node.ended().is_some() || node.said().contains("listening for SIP")).then_some(())
+            (node.ended().is_some() || node.output().contains("listening for SIP")).then_some(())
         });
-        assert!(up.is_some() && node.ended().is_none(), "{}", node.said());
+        assert!(up.is_some() && node.ended().is_none(), "{}", node.output());
         node
     }
 }

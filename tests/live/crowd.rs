@@ -35,7 +35,7 @@ struct Phone {
     udp: UdpSocket,
     trust: Option<Arc<ClientConfig>>,
     streams: HashMap<StreamId, Line>,
-    said: Vec<(Instant, Event)>,
+    events: Vec<(Instant, Event)>,
 }
 
 impl Crowd {
@@ -84,14 +84,15 @@ impl Crowd {
         since: Instant,
         is_it: fn(&Event) -> bool,
     ) -> Option<Instant> {
-        let mut said = self.phones[phone].said.iter();
-        said.find(|(at, event)| *at >= since && is_it(event))
+        let mut events = self.phones[phone].events.iter();
+        events
+            .find(|(at, event)| *at >= since && is_it(event))
             .map(|(at, _)| *at)
     }
 
     /// Everything a phone said.
-    pub(crate) fn said(&self, phone: usize) -> &[(Instant, Event)] {
-        &self.phones[phone].said
+    pub(crate) fn events(&self, phone: usize) -> &[(Instant, Event)] {
+        &self.phones[phone].events
     }
 
     /// Runs all phones until `holds`; false once `limit` has passed.
@@ -162,7 +163,7 @@ impl Phone {
             udp,
             trust,
             streams: HashMap::new(),
-            said: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -224,7 +225,7 @@ impl Phone {
                     None
                 }
                 Output::Event(event) => {
-                    self.said.push((now, (**event).clone()));
+                    self.events.push((now, (**event).clone()));
                     None
                 }
                 Output::Store { .. }

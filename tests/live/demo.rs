@@ -15,11 +15,11 @@ fn play(test: &str, flags: &[&str], over: &str) {
     command.arg("demo").args(flags).arg("-v");
     let mut demo = Process::start("steadfast demo", &mut command, dir.join("demo.log"));
     let end = demo.wait(DEMO_MAX);
-    let said = demo.said();
-    assert!(end.is_some_and(|end| end.success()), "{end:?}\n{said}");
-    assert!(said.contains("calls lost: 0"), "{said}");
-    assert_eq!(said.matches(" kept ").count(), 8, "{said}");
-    assert!(said.contains(over), "{said}");
+    let output = demo.output();
+    assert!(end.is_some_and(|end| end.success()), "{end:?}\n{output}");
+    assert!(output.contains("calls lost: 0"), "{output}");
+    assert_eq!(output.matches(" kept ").count(), 8, "{output}");
+    assert!(output.contains(over), "{output}");
     std::fs::remove_dir_all(dir).expect("the test's folder can go");
 }
 

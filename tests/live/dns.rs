@@ -38,7 +38,7 @@ struct Rig {
     edge: Process,
     server: Process,
     dir: PathBuf,
-    asked: u32,
+    requests: u32,
     port: u16,
     _turn: MutexGuard<'static, ()>,
 }
@@ -57,15 +57,15 @@ impl Rig {
             edge,
             server,
             dir,
-            asked: 0,
+            requests: 0,
             port: port(),
             _turn: turn,
         };
         let up = poll(STEP_MAX, || {
-            let up = rig.edge.said().contains("listening for SIP");
+            let up = rig.edge.output().contains("listening for SIP");
             (up || rig.edge.ended().is_some()).then_some(up)
         });
-        assert_eq!(up, Some(true), "{ip}: {}", rig.edge.said());
+        assert_eq!(up, Some(true), "{ip}: {}", rig.edge.output());
         rig
     }
 
@@ -77,9 +77,9 @@ impl Rig {
 
     /// What a subscriber of the home is told through the edge: who answered,
     /// or the status line of the edge itself.
-    fn ask(&mut self) -> Option<String> {
-        self.asked += 1;
-        let (port, number) = (self.port, self.asked);
+    fn send_request(&mut self) -> Option<String> {
+        self.requests += 1;
+        let (port, number) = (self.port, self.requests);
         let socket = UdpSocket::bind((PHONES, port)).expect("a port just seen free is free");
         let set = socket.set_read_timeout(Some(ASK_MAX));
         set.expect("a socket takes a time-out");
@@ -106,7 +106,7 @@ impl Rig {
     fn until(&mut self, want: &str) -> Vec<String> {
         let mut others = Vec::new();
         let got = poll(STEP_MAX, || {
-            let answer = self.ask().unwrap_or_else(|| "nothing".to_owned());
+            let answer = self.send_request().unwrap_or_else(|| "nothing".to_owned());
             let is_it = answer == want;
             if !is_it {
                 others.push(answer);
@@ -124,7 +124,7 @@ impl Rig {
     /// How often the name server was asked for this.
     fn queries(&self, kind: &str, name: &str) -> usize {
         let line = format!("query[{kind}] {name} ");
-        self.server.said().matches(&line).count()
+        self.server.output().matches(&line).count()
     }
 
     fn log(&self) -> String {
@@ -179,12 +179,12 @@ pub(crate) fn serve(dir: &std::path::Path, records: &[&str]) -> Process {
         .args(records);
     let mut server = Process::start("dnsmasq", &mut command, dir.join("dnsmasq.log"));
     let up = poll(STEP_MAX, || {
-        (server.ended().is_some() || server.said().contains("started, version")).then_some(())
+        (server.ended().is_some() || server.output().contains("started, version")).then_some(())
     });
     assert!(
         up.is_some() && server.ended().is_none(),
         "{}",
-        server.said()
+        server.output()
     );
     server
 }
@@ -323,7 +323,7 @@ fn an_answer_is_kept_for_its_ttl_and_no_longer() {
     rig.until("SIP/2.0 200 One");
     // A sweep later, and after more requests, nothing was asked again.
     for _ in 0..20 {
-        assert_eq!(rig.ask().as_deref(), Some("SIP/2.0 200 One"));
+        assert_eq!(rig.send_request().as_deref(), Some("SIP/2.0 200 One"));
     }
     assert_eq!(rig.queries("SRV", "_sip._udp.home.example.com"), 1);
     assert_eq!(rig.queries("A", "one.example.com"), 1);
@@ -344,16 +344,16 @@ fn a_name_goes_away_and_a_name_server_may() {
     rig.until("SIP/2.0 200 One");
     // Nobody to ask: what was said last holds, well after it is over.
     rig.server.stop();
-    let asked = poll(STEP_MAX, || {
-        let answer = rig.ask();
+    let requests = poll(STEP_MAX, || {
+        let answer = rig.send_request();
         assert_eq!(answer.as_deref(), Some("SIP/2.0 200 One"), "{}", rig.log());
         rig.edge
-            .said()
+            .output()
             .contains("the DNS does not answer")
             .then_some(())
     });
-    assert!(asked.is_some(), "{}", rig.edge.said());
-    assert_eq!(rig.ask().as_deref(), Some("SIP/2.0 200 One"));
+    assert!(requests.is_some(), "{}", rig.edge.output());
+    assert_eq!(rig.send_request().as_deref(), Some("SIP/2.0 200 One"));
     // It is back and knows no such name.
     rig.change(&[]);
     rig.until("SIP/2.0 503 No Home Takes Requests Now");

@@ -27,13 +27,13 @@ fn run(lab: &Lab, command: &mut Command, options: &str) -> String {
     command.args(options.split(' '));
     let mut process = Process::start("steadfast-load", command, lab.path("load.log"));
     let status = process.wait(LOAD_MAX);
-    let said = process.said();
+    let output = process.output();
     assert!(
         status.is_some_and(|status| status.success()),
-        "{said}\n{}",
+        "{output}\n{}",
         lab.last_words()
     );
-    said
+    output
 }
 
 /// The same through the first two edges.
@@ -44,19 +44,19 @@ fn load(lab: &Lab, name: &str, options: &str) -> String {
 
 /// The report in what a load said.
 #[track_caller]
-fn report(said: &str) -> Value {
-    let line = said.lines().find(|line| line.starts_with('{'));
+fn report(output: &str) -> Value {
+    let line = output.lines().find(|line| line.starts_with('{'));
     let report = line.map(serde_json::from_str);
     report
         .and_then(Result::ok)
-        .unwrap_or_else(|| panic!("no report: {said}"))
+        .unwrap_or_else(|| panic!("no report: {output}"))
 }
 
 #[track_caller]
-fn has(said: &str, members: &[(&str, u32)]) {
-    let report = report(said);
+fn has(output: &str, members: &[(&str, u32)]) {
+    let report = report(output);
     for (name, value) in members {
-        assert_eq!(report[name], *value, "{name} in {said}");
+        assert_eq!(report[name], *value, "{name} in {output}");
     }
 }
 
@@ -98,10 +98,10 @@ fn phones_register_and_call_over_tls() {
     let mut command = command("calls-to-registered", &EDGES[..2], 5_061);
     command.arg("--ca").arg(lab.path("lab/ca.pem"));
     let options = "--transport tls --outbound --phones 60 --rate 100 --count 200 --from 127.17.0.1";
-    let said = run(&lab, &mut command, options);
+    let output = run(&lab, &mut command, options);
     let all = [("done", 200), ("failed", 0), ("misrouted", 0)];
-    has(&said, &all);
-    has(&said, &[("closed", 0)]);
+    has(&output, &all);
+    has(&output, &[("closed", 0)]);
     let accepted = metric(&lab.page("e1", "/metrics"), "steadfast_tls_accepted_total");
     assert!(accepted >= 30, "{accepted}");
 }
@@ -115,19 +115,19 @@ fn a_refusal_is_counted_by_its_status() {
     let mut process = Process::start("steadfast-load", &mut command, lab.path("load.log"));
     let status = process.wait(LOAD_MAX);
     assert_eq!(status.and_then(|status| status.code()), Some(1));
-    let said = process.said();
-    has(&said, &[("done", 0), ("failed", 20), ("refused_401", 20)]);
+    let output = process.output();
+    has(&output, &[("done", 0), ("failed", 20), ("refused_401", 20)]);
     assert!(
-        said.contains("steadfast-load: 20 of 20 attempts failed"),
-        "{said}"
+        output.contains("steadfast-load: 20 of 20 attempts failed"),
+        "{output}"
     );
 }
 
 /// The number of a member.
 #[track_caller]
-pub(crate) fn number(said: &str, name: &str) -> f64 {
-    let number = report(said)[name].as_f64();
-    number.unwrap_or_else(|| panic!("no {name} in {said}"))
+pub(crate) fn number(output: &str, name: &str) -> f64 {
+    let number = report(output)[name].as_f64();
+    number.unwrap_or_else(|| panic!("no {name} in {output}"))
 }
 
 #[test]
@@ -141,14 +141,14 @@ fn no_call_is_lost_when_an_edge_is_killed_under_load() {
     // A call that was still being set up may have died with the edge, which is
     // no loss of one that was up; so the exit status may be either.
     let status = process.wait(LOAD_MAX);
-    let said = process.said();
-    assert!(status.is_some(), "{said}");
+    let output = process.output();
+    assert!(status.is_some(), "{output}");
     assert_eq!(
-        number(&said, "calls_lost"),
+        number(&output, "calls_lost"),
         0.0,
-        "{said}\n{}",
+        "{output}\n{}",
         lab.last_words()
     );
-    assert!(number(&said, "calls_kept") >= 50.0, "{said}");
-    assert!(number(&said, "first_answer_us") > 0.0, "{said}");
+    assert!(number(&output, "calls_kept") >= 50.0, "{output}");
+    assert!(number(&output, "first_answer_us") > 0.0, "{output}");
 }

@@ -87,7 +87,7 @@ impl Phones {
                     credentials,
                     sent,
                 });
-                self.ask(joining.last().expect("it was just put there"));
+                self.send_register(joining.last().expect("it was just put there"));
             }
             joining.retain_mut(|phone| !self.has_joined(phone));
             std::thread::yield_now();
@@ -98,7 +98,7 @@ impl Phones {
         let Some(text) = heard(&self.sockets[phone.index]) else {
             if phone.sent.elapsed() > REPEAT {
                 phone.sent = Instant::now();
-                self.ask(phone);
+                self.send_register(phone);
             }
             return false;
         };
@@ -119,11 +119,11 @@ impl Phones {
         }
         assert!(text.starts_with("SIP/2.0 401 "), "{text}");
         phone.credentials = credentials(&self.user(phone.index), &text);
-        self.ask(phone);
+        self.send_register(phone);
         false
     }
 
-    fn ask(&self, phone: &Joining) {
+    fn send_register(&self, phone: &Joining) {
         let (user, addr) = (self.user(phone.index), self.addr(phone.index));
         let Joining {
             cseq, credentials, ..
@@ -158,19 +158,19 @@ impl Phones {
             sent.expect("a datagram leaves");
         }
         let mut left: Vec<_> = called.iter().map(|index| (*index, false)).collect();
-        let mut told = 0;
+        let mut answered = 0;
         poll(Duration::from_secs(10), || {
             left.retain(|(index, _)| !self.is_busy(*index));
             while let Some(text) = heard(&caller) {
                 let is_final = !text.starts_with("SIP/2.0 1");
                 assert!(!is_final || text.starts_with("SIP/2.0 486 "), "{text}");
-                told += usize::from(is_final);
+                answered += usize::from(is_final);
             }
-            (told >= called.len()).then_some(())
+            (answered >= called.len()).then_some(())
         });
         let took = start.elapsed();
         assert_eq!(
-            (left.len(), told),
+            (left.len(), answered),
             (0, called.len()),
             "{round}: after {took:?}"
         );

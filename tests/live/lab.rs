@@ -108,11 +108,11 @@ impl Lab {
     /// Waits until the lab has said `word`.
     #[track_caller]
     pub(crate) fn until_said(&self, word: &str) {
-        let said = poll(READY_MAX, || {
-            self.process.said().contains(word).then_some(())
+        let output = poll(READY_MAX, || {
+            self.process.output().contains(word).then_some(())
         });
         let words = self.last_words();
-        assert!(said.is_some(), "the lab never said {word:?}\n{words}");
+        assert!(output.is_some(), "the lab never said {word:?}\n{words}");
     }
 
     /// Sends a signal to the node at this address and to nobody else.
@@ -137,8 +137,8 @@ impl Lab {
     pub(crate) fn process_of(&self, address: &str) -> String {
         let row = format!("{address}:5060   process ");
         self.until_said(&row);
-        let said = self.process.said();
-        let id = said
+        let output = self.process.output();
+        let id = output
             .split_once(&row)
             .and_then(|(_, rest)| rest.lines().next());
         id.expect("the row was there").trim().to_owned()
@@ -172,16 +172,16 @@ impl Lab {
         run.arg(self.path(&format!("lab/{name}.toml")));
         let mut node = Process::start(name, &mut run, self.path(&format!("{name}.again")));
         let listens = poll(READY_MAX, || {
-            (node.ended().is_some() || node.said().contains("listening for SIP")).then_some(())
+            (node.ended().is_some() || node.output().contains("listening for SIP")).then_some(())
         });
         let is_up = listens.is_some() && node.ended().is_none();
-        assert!(is_up, "{}", node.said());
+        assert!(is_up, "{}", node.output());
         node
     }
 
     /// Everything the lab said.
-    pub(crate) fn said(&self) -> String {
-        self.process.said()
+    pub(crate) fn output(&self) -> String {
+        self.process.output()
     }
 
     /// What the lab last said.

@@ -25,7 +25,7 @@ struct Hand {
     socket: UdpSocket,
     user: &'static str,
     port: u16,
-    asked: u32,
+    requests: u32,
 }
 
 impl Hand {
@@ -37,14 +37,14 @@ impl Hand {
             socket,
             user,
             port,
-            asked: 0,
+            requests: 0,
         }
     }
 
     /// Sends a request of its own to an edge.
-    fn ask(&mut self, edge: &str, method: &str, uri: &str) {
-        self.asked += 1;
-        let (user, port, number) = (self.user, self.port, self.asked);
+    fn send_request(&mut self, edge: &str, method: &str, uri: &str) {
+        self.requests += 1;
+        let (user, port, number) = (self.user, self.port, self.requests);
         let request = format!(
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {PHONES}:{port};rport;branch=z9hG4bK-{port}-{number}\r\n\
@@ -70,7 +70,7 @@ impl Hand {
     #[track_caller]
     fn until_answered(&mut self, edge: &str, method: &str, uri: &str, start: &str) -> String {
         let answer = poll(STEP_MAX, || {
-            self.ask(edge, method, uri);
+            self.send_request(edge, method, uri);
             let (answer, _) = self.hear()?;
             answer.starts_with(start).then_some(answer)
         });
@@ -116,10 +116,10 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
     register(&lab, "u0001", EDGES[1], busy);
     register(&lab, "u0003", EDGES[0], caller);
     let (busy, mut caller) = (Hand::new("u0001", busy), Hand::new("u0003", caller));
-    caller.ask(EDGES[0], "INVITE", "sip:u0001@example.com");
+    caller.send_request(EDGES[0], "INVITE", "sip:u0001@example.com");
     let invite = busy.invited();
 
-    let asked = Instant::now();
+    let requests = Instant::now();
     lab.signal("-TERM", EDGES[0]);
     for (method, uri) in [
         ("INVITE", "sip:u0002@example.com"),
@@ -135,7 +135,7 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
     busy.refuse(&invite);
     let free = Instant::now();
     lab.until_said("e1 ended; the others go on.");
-    let (whole, rest) = (asked.elapsed(), free.elapsed());
+    let (whole, rest) = (requests.elapsed(), free.elapsed());
     println!("drain: ended {whole:?} after SIGTERM, {rest:?} after its last transaction");
     assert!(whole < DRAIN_MAX, "the edge took {whole:?}");
     assert!(rest < PROMPT, "the edge waited {rest:?} for nothing");
@@ -180,7 +180,7 @@ fn registrations_survive_a_home_that_is_killed() {
     lab.until_said("home was killed by signal 9");
 
     let home = lab.start_again("home");
-    assert!(home.said().contains("read the registrations back"));
+    assert!(home.output().contains("read the registrations back"));
 
     let callee = Sipp::new(&lab, "uas_answer", "ann").port(ann).listen();
     let caller = Sipp::new(&lab, "uac_call", "joe").to(EDGES[0]);

@@ -45,11 +45,11 @@ fn a_node_that_cannot_run_says_why_in_one_sentence() {
             let mut command = steadfast();
             let run = command.args([verb, "--config"]).arg(&wrong).output();
             let run = run.expect("the program starts");
-            let said = String::from_utf8_lossy(&run.stderr);
-            println!("{verb}: {}", said.trim_end());
-            assert_eq!(run.status.code(), Some(2), "{verb}: {said}");
-            assert_eq!(said.lines().count(), 1, "{verb}: {said}");
-            assert!(said.starts_with(sentence), "{verb}: {said}");
+            let output = String::from_utf8_lossy(&run.stderr);
+            println!("{verb}: {}", output.trim_end());
+            assert_eq!(run.status.code(), Some(2), "{verb}: {output}");
+            assert_eq!(output.lines().count(), 1, "{verb}: {output}");
+            assert!(output.starts_with(sentence), "{verb}: {output}");
             assert!(run.stdout.is_empty(), "{verb}: {run:?}");
         }
     }
@@ -63,11 +63,11 @@ fn a_configuration_that_is_not_there_is_named() {
             .args([verb, "--config", "/nowhere/e1.toml"])
             .output();
         let run = run.expect("the program starts");
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert_eq!(run.status.code(), Some(2), "{verb}: {said}");
+        let output = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{verb}: {output}");
         let sentence = "steadfast: cannot read the configuration /nowhere/e1.toml: \
                         No such file or directory (os error 2)\n";
-        assert_eq!(said, sentence, "{verb}");
+        assert_eq!(output, sentence, "{verb}");
     }
 }
 
@@ -76,11 +76,11 @@ fn checked(file: &Path) -> String {
     let mut command = steadfast();
     let check = command.args(["check", "--config"]).arg(file).output();
     let check = check.expect("the program starts");
-    let said = String::from_utf8_lossy(&check.stderr).into_owned();
-    assert!(check.status.success(), "{said}");
+    let output = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(check.status.success(), "{output}");
     let ok = format!("{}: ok, node n can be started\n", file.display());
     assert_eq!(String::from_utf8_lossy(&check.stdout), ok);
-    said
+    output
 }
 
 #[test]
@@ -120,18 +120,18 @@ fn what_a_node_warns_of_when_it_starts_it_warns_of_before() {
         write(format!("{head}{role}{cure}"));
         assert_eq!(checked(&file), "");
         write(format!("{head}{role}"));
-        let said = checked(&file);
+        let output = checked(&file);
         let sentence = format!("steadfast: {}: warning: {warning}", file.display());
         assert!(
-            said.starts_with(&sentence) && said.lines().count() == 1,
-            "{said}"
+            output.starts_with(&sentence) && output.lines().count() == 1,
+            "{output}"
         );
 
         let mut command = steadfast();
         let run = command.args(["run", "--config"]).arg(&file);
         let mut node = Process::start("the node", run, dir.join("n.log"));
         let warned = poll(Duration::from_secs(30), || {
-            node.said().contains(warning).then_some(())
+            node.output().contains(warning).then_some(())
         });
         assert!(warned.is_some(), "{}", node.last_words());
         node.stop();

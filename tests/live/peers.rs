@@ -66,15 +66,18 @@ fn whoever_shares_the_address_of_a_node_is_a_stranger() {
                 "sip:example.com",
                 "Supported: path, alt-proxies\n",
             );
-            let said = answer(over, EDGES[0], HOME, &register);
-            assert!(said.starts_with("SIP/2.0 300 "), "{flags:?} {over}: {said}");
+            let response = answer(over, EDGES[0], HOME, &register);
+            assert!(
+                response.starts_with("SIP/2.0 300 "),
+                "{flags:?} {over}: {response}"
+            );
             // A home would hear that no flow is named (404).
             let away = request("OPTIONS", "sip:bob@elsewhere.example.net", "");
             for from in [HOME, EDGES[1]] {
-                let said = answer(over, from, EDGES[0], &away);
+                let response = answer(over, from, EDGES[0], &away);
                 assert!(
-                    said.starts_with("SIP/2.0 403 "),
-                    "{flags:?} {over} {from}: {said}"
+                    response.starts_with("SIP/2.0 403 "),
+                    "{flags:?} {over} {from}: {response}"
                 );
             }
         }

@@ -66,7 +66,7 @@ impl Process {
     }
 
     /// Everything it wrote.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         tail(&self.out, usize::MAX)
     }
 

@@ -74,7 +74,7 @@ fn all_say(
             .find(|phone| crowd.heard(*phone, since, is_it).is_none())
     };
     let all = crowd.until(STEP_MAX, |crowd| silent(crowd).is_none());
-    assert!(all, "{:?}", silent(crowd).map(|phone| crowd.said(phone)));
+    assert!(all, "{:?}", silent(crowd).map(|phone| crowd.events(phone)));
 }
 
 /// Everybody is behind two edges, a third of them behind each pair.

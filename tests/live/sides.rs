@@ -36,10 +36,10 @@ fn bind(addr: &str) -> UdpSocket {
 }
 
 /// The next message at a socket that begins so, and where it came from.
-fn next(socket: &UdpSocket, start: &str, ask: impl Fn()) -> (String, SocketAddr) {
+fn next(socket: &UdpSocket, start: &str, send: impl Fn()) -> (String, SocketAddr) {
     let mut buffer = [0; 8_192];
     let found = poll(STEP_MAX, || {
-        ask();
+        send();
         let (len, from) = socket.recv_from(&mut buffer).ok()?;
         let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
         text.starts_with(start).then_some((text, from))
@@ -95,20 +95,20 @@ fn a_phone_on_ipv6_is_reached_from_a_home_that_the_core_side_leads_to() {
     );
     let register = request("REGISTER", addr, &lines, "");
     // Until it is there: a request comes again like over any UDP.
-    let ask = || drop(phone.send_to(register.as_bytes(), OPEN));
-    let (asked, from) = next(&home, "REGISTER ", ask);
+    let send = || drop(phone.send_to(register.as_bytes(), OPEN));
+    let (register_received, from) = next(&home, "REGISTER ", send);
     assert_eq!(from.to_string(), CORE, "{}", edge.last_words());
     assert!(
-        line(&asked, "Via").starts_with(&format!("SIP/2.0/UDP {CORE};")),
-        "{asked}"
+        line(&register_received, "Via").starts_with(&format!("SIP/2.0/UDP {CORE};")),
+        "{register_received}"
     );
-    let path = line(&asked, "Path").to_owned();
+    let path = line(&register_received, "Path").to_owned();
     assert!(
         path.ends_with("@core.example.com:5070;transport=udp;lr;ob>"),
         "{path}"
     );
     let lines = format!("Path: {path}\r\nContact: {contact}{FLOW};expires=600\r\n");
-    let ok = accepted(&asked, &lines);
+    let ok = accepted(&register_received, &lines);
     home.send_to(ok.as_bytes(), from)
         .expect("a datagram can be sent");
     next(&phone, "SIP/2.0 200 ", || ());

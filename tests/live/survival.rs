@@ -63,20 +63,20 @@ fn survive(test: &str, transport: Transport, death: &Death) {
     let byes = ended
         .clone()
         .map(|call| (call, is_ended_here as fn(&Event) -> bool));
-    let asked: Vec<_> = renewals.chain(byes).collect();
+    let expected: Vec<_> = renewals.chain(byes).collect();
     let done = |crowd: &Crowd, call: usize, is_it| crowd.heard(side(call), dead, is_it);
     crowd.until(Duration::from_secs(35), |crowd| {
-        asked
+        expected
             .iter()
             .all(|&(call, is_it)| done(crowd, call, is_it).is_some())
             && ended.clone().all(|call| other_heard(crowd, call, dead))
     });
-    for &(call, is_it) in &asked {
+    for &(call, is_it) in &expected {
         match done(&crowd, call, is_it) {
             Some(at) => took.push(at.since(dead)),
             None => {
                 lost += 1;
-                println!("lost: {:?}", crowd.said(side(call)));
+                println!("lost: {:?}", crowd.events(side(call)));
             }
         }
     }
@@ -114,7 +114,7 @@ fn all_up(crowd: &mut Crowd) {
         "{:?}",
         all.clone()
             .find(|phone| !is_up(crowd, *phone))
-            .map(|phone| crowd.said(phone))
+            .map(|phone| crowd.events(phone))
     );
 }
 
@@ -137,12 +137,12 @@ fn recover(lab: &Lab, crowd: &mut Crowd, transport: Transport, death: &Death) {
     assert!(
         leads_to_first_edge(crowd, new, back, transport),
         "{:?}",
-        crowd.said(new)
+        crowd.events(new)
     );
     // One whose first flow died with the edge is reached all the same.
     call(crowd, new, CALLS + KEPT + RENEWED + 1);
     let is_up = |crowd: &Crowd| heard(crowd, new, back, is_established);
-    assert!(crowd.until(STEP_MAX, is_up), "{:?}", crowd.said(new));
+    assert!(crowd.until(STEP_MAX, is_up), "{:?}", crowd.events(new));
     let since = crowd.now();
     for kept in 0..KEPT + RENEWED {
         crowd.command(CALLS + kept, Command::Hangup);
@@ -171,14 +171,14 @@ fn refresh(crowd: &mut Crowd, transport: Transport) {
     assert!(
         held,
         "not whole again: {left:?}, the first: {:?}",
-        left.first().map(|phone| crowd.said(*phone))
+        left.first().map(|phone| crowd.events(*phone))
     );
 }
 
 /// Through whom a phone's bindings were granted since then.
 fn granted(crowd: &Crowd, phone: usize, since: Instant) -> impl Iterator<Item = SocketAddr> + '_ {
-    let said = crowd.said(phone).iter();
-    said.filter_map(move |(at, event)| {
+    let events = crowd.events(phone).iter();
+    events.filter_map(move |(at, event)| {
         let (Event::Registered { proxy, .. } | Event::Refreshed { proxy, .. }) = event else {
             return None;
         };
@@ -209,7 +209,7 @@ fn register(crowd: &mut Crowd, phones: std::ops::Range<usize>) {
         phones
             .clone()
             .find(|phone| !is_ready(crowd, *phone))
-            .map(|phone| crowd.said(phone))
+            .map(|phone| crowd.events(phone))
     );
 }
 

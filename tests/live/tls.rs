@@ -115,7 +115,7 @@ fn node(lab: &Lab, name: &str, text: &str) -> Process {
     command.arg("run").arg("--config").arg(&config);
     let process = Process::start(name, &mut command, lab.path(&format!("{name}.log")));
     let listens = poll(PATIENCE, || {
-        process.said().contains("listening for SIP").then_some(())
+        process.output().contains("listening for SIP").then_some(())
     });
     assert!(listens.is_some(), "{}", process.last_words());
     process
@@ -255,10 +255,10 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
         authority.issue(file, names, days);
         let mut server = impostor(&lab, address, &folder, file);
         let status = register_at("127.0.0.19", number);
-        let said = poll(PATIENCE, || edge.said().contains(want).then_some(()));
-        assert!(said.is_some(), "{file}: {want}\n{}", edge.last_words());
+        let output = poll(PATIENCE, || edge.output().contains(want).then_some(()));
+        assert!(output.is_some(), "{file}: {want}\n{}", edge.last_words());
         assert!(status.starts_with('5'), "{file}: {status}");
-        let heard = server.said();
+        let heard = server.output();
         assert!(!heard.contains("REGISTER"), "{file} heard {heard}");
         server.stop();
     }
@@ -271,7 +271,7 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
     let asked = std::thread::spawn(|| register_at("127.0.0.19", 99));
     let heard = poll(PATIENCE, || {
         server
-            .said()
+            .output()
             .contains("REGISTER sip:example.com")
             .then_some(())
     });
@@ -300,7 +300,7 @@ impl Client {
         Self { child, out }
     }
 
-    fn said(&self) -> String {
+    fn output(&self) -> String {
         let mut text = Vec::new();
         let read = std::fs::File::open(&self.out).and_then(|mut file| file.read_to_end(&mut text));
         read.expect("its words can be read");
@@ -310,8 +310,8 @@ impl Client {
     /// Waits until it has said this.
     #[track_caller]
     fn hears(&self, word: &str) {
-        let heard = poll(PATIENCE, || self.said().contains(word).then_some(()));
-        assert!(heard.is_some(), "{word}: {}", self.said());
+        let heard = poll(PATIENCE, || self.output().contains(word).then_some(()));
+        assert!(heard.is_some(), "{word}: {}", self.output());
     }
 
     fn send(&mut self, text: &str) {
@@ -341,18 +341,18 @@ fn options(number: u32) -> String {
 fn a_peer_without_a_certificate_is_closed_and_a_phone_is_not() {
     let lab = Lab::start_with("tls-nobody", &["--tls"]);
     let log = lab.path("lab/home.log");
-    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let output = || std::fs::read_to_string(&log).unwrap_or_default();
     let mut nobody = Client::start(&lab, "nobody.txt", EDGES[0], &[]);
     let closed = poll(PATIENCE, || nobody.child.try_wait().ok().flatten());
-    assert!(closed.is_some(), "{}", nobody.said());
+    assert!(closed.is_some(), "{}", nobody.output());
     let line = poll(PATIENCE, || {
-        let said = said();
-        let found = said
+        let output = output();
+        let found = output
             .lines()
             .find(|line| line.contains("it shows no certificate"));
         found.map(str::to_owned)
     });
-    let line = line.unwrap_or_else(|| panic!("{}", said()));
+    let line = line.unwrap_or_else(|| panic!("{}", output()));
     assert!(
         line.contains(&format!("peer={}", EDGES[0])) && line.contains("WARN"),
         "{line}"
@@ -378,7 +378,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_pair_is_not() {
     let served = |number: u32| {
         let client = Client::start(&lab, &format!("look-{number}.txt"), PHONES, &[]);
         client.hears("Verification");
-        client.said()
+        client.output()
     };
     assert!(served(0).contains("CN = example.com") || served(0).contains("CN=example.com"));
     authority.issue("home", &["sip:example.com"], 10);
@@ -387,8 +387,11 @@ fn a_new_certificate_is_taken_up_and_a_bad_pair_is_not() {
     let mut number = 0;
     let seen = poll(PATIENCE, || {
         number += 1;
-        let said = served(number);
-        issuer.iter().any(|name| said.contains(name)).then_some(())
+        let output = served(number);
+        issuer
+            .iter()
+            .any(|name| output.contains(name))
+            .then_some(())
     });
     let took = changed.elapsed();
     assert!(seen.is_some(), "{}", served(1_000));
@@ -402,8 +405,8 @@ fn a_new_certificate_is_taken_up_and_a_bad_pair_is_not() {
     let log = folder.join("home.log");
     let want = "is not the certificate of the key";
     let refused = poll(PATIENCE, || {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        (said.contains(want) && said.contains("the certificates before stay")).then_some(())
+        let output = std::fs::read_to_string(&log).unwrap_or_default();
+        (output.contains(want) && output.contains("the certificates before stay")).then_some(())
     });
     assert!(refused.is_some(), "the home never refused the bad pair");
     let page = lab.page("home", "/metrics");
@@ -411,8 +414,8 @@ fn a_new_certificate_is_taken_up_and_a_bad_pair_is_not() {
         let counted = metric(&page, &format!("steadfast_{name}_total"));
         assert!(counted >= want, "{name} {counted}");
     }
-    let said = served(2_000);
-    assert!(issuer.iter().any(|name| said.contains(name)), "{said}");
+    let output = served(2_000);
+    assert!(issuer.iter().any(|name| output.contains(name)), "{output}");
     flow.send(&options(2));
     flow.hears("CSeq: 2 OPTIONS");
 }

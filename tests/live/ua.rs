@@ -36,8 +36,8 @@ fn register(test: &str, flags: &[&str]) -> (String, [&'static str; 2]) {
     let messages = joe.finish();
     assert_eq!(messages.len(), 8, "{messages:#?}");
 
-    let [asked, redirected] = exchange(&messages, 0, HOME, "SIP/2.0 300 ");
-    assert_eq!(asked.header("Route"), [""; 0]);
+    let [request, redirected] = exchange(&messages, 0, HOME, "SIP/2.0 300 ");
+    assert_eq!(request.header("Route"), [""; 0]);
     assert_eq!(redirected.header("Contact"), [CLUSTER]);
 
     let [pushed, _] = exchange(&messages, 1, EDGES[0], "SIP/2.0 401 ");
@@ -108,10 +108,10 @@ fn an_agent_with_the_wrong_password_says_so() {
     let lab = Lab::start("ua-password");
     let more = ["--once", "--password", "wrong"];
     let end = Agent::start(&lab, "register", "joe", EDGES[0], &more).end();
-    assert_eq!(end.status, Some(1), "{}", end.said);
+    assert_eq!(end.status, Some(1), "{}", end.output);
     let sentence = "steadfast: flow 1 is not registered: 401: the user name \"joe\" or its \
                     password is not accepted";
-    assert_eq!(end.said.lines().last(), Some(sentence), "{}", end.said);
+    assert_eq!(end.output.lines().last(), Some(sentence), "{}", end.output);
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn an_agent_calls_an_agent() {
 fn typed(lab: &Lab, what: &str) -> Vec<String> {
     let start = format!("  steadfast {what} ");
     lab.until_said(&start);
-    let said = lab.said();
-    let line = said.lines().find(|line| line.starts_with(&start));
+    let output = lab.output();
+    let line = output.lines().find(|line| line.starts_with(&start));
     let words = line.expect("it was said").split_whitespace().skip(1);
     words.map(str::to_owned).collect()
 }
@@ -163,16 +163,16 @@ fn the_phones_that_a_lab_tells_one_to_start_talk() {
         let lab = Lab::start_with(test, flags);
         let mut ann = as_told(&lab, "ua listen", &["--calls", "1", "--ring", "0"]);
         let is_ready = poll(PATIENCE, || {
-            ann.said().contains("ready, with 2 of 2").then_some(())
+            ann.output().contains("ready, with 2 of 2").then_some(())
         });
         assert!(is_ready.is_some(), "{}", ann.last_words());
         let mut joe = as_told(&lab, "ua call", &[]);
         let answers = poll(PATIENCE, || {
-            joe.said().contains("call 1: answered").then_some(())
+            joe.output().contains("call 1: answered").then_some(())
         });
         assert!(answers.is_some(), "{}", joe.last_words());
         let through = format!("flow 1: registered through {proxy} ");
-        assert!(joe.said().contains(&through), "{}", joe.last_words());
+        assert!(joe.output().contains(&through), "{}", joe.last_words());
         // A minute is long: Ctrl-C hangs up.
         joe.signal("-INT");
         assert!(joe.wait(PATIENCE).is_some(), "{}", joe.last_words());

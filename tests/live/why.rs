@@ -14,18 +14,18 @@ fn why(lab: &Lab, node: &str, uri: &str, more: &[&str]) -> (bool, String) {
         .into_iter()
         .chain(more.iter().copied())
         .collect();
-    ask(lab, node, &words)
+    run(lab, node, &words)
 }
 
-/// The same of any question.
-fn ask(lab: &Lab, node: &str, words: &[&str]) -> (bool, String) {
+/// What a command to a node prints, and whether it ended well.
+fn run(lab: &Lab, node: &str, words: &[&str]) -> (bool, String) {
     let mut command = steadfast();
     let node = lab.path("lab").join(node);
     command.args(words).arg("--node").arg(node);
     let output = command.output().expect("steadfast can be started");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    (output.status.success(), said)
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output.status.success(), text)
 }
 
 #[test]
@@ -34,38 +34,44 @@ fn a_registered_phone_can_be_asked_for_at_the_home_and_at_its_edge() {
     let mut ann = Agent::start(&lab, "listen", "ann", EDGES[0], &[]);
     let edge = ann.first_edge();
 
-    let (content, said) = why(&lab, "home.sock", "sip:ann@example.com", &[]);
-    assert!(content, "{said}");
-    assert_eq!(said.matches("\n  binding ").count() + 1, 2, "{said}");
-    let path = said
+    let (content, output) = why(&lab, "home.sock", "sip:ann@example.com", &[]);
+    assert!(content, "{output}");
+    assert_eq!(output.matches("\n  binding ").count() + 1, 2, "{output}");
+    let path = output
         .lines()
         .find_map(|line| line.strip_prefix("  path     "));
-    let path = path.unwrap_or_else(|| panic!("no path: {said}"));
+    let path = path.unwrap_or_else(|| panic!("no path: {output}"));
     assert!(
-        path.starts_with("sip:ann+e") && said.contains("\n  exact "),
-        "{said}"
+        path.starts_with("sip:ann+e") && output.contains("\n  exact "),
+        "{output}"
     );
     assert!(
-        said.contains("  chosen   one of 2 flows at random"),
-        "{said}"
+        output.contains("  chosen   one of 2 flows at random"),
+        "{output}"
     );
 
     // The same by the configuration's name, and at the edge that has the flow.
     let name = EDGES.iter().position(|at| *at == edge).expect("an edge");
     let config = format!("e{}.toml", name + 1);
-    let (content, said) = why(&lab, &config, path, &[]);
-    assert!(content && said.contains("  token    user ann, "), "{said}");
+    let (content, output) = why(&lab, &config, path, &[]);
     assert!(
-        said.contains("  chosen   the flow to udp:127.0.0.1:"),
-        "{said}"
+        content && output.contains("  token    user ann, "),
+        "{output}"
+    );
+    assert!(
+        output.contains("  chosen   the flow to udp:127.0.0.1:"),
+        "{output}"
     );
     let (content, json) = why(&lab, "home.sock", "sip:ann@example.com", &["--json"]);
     assert!(
         content && json.starts_with("{\"node\":\"home\",\"shards\":[{\"shard\":0,"),
         "{json}"
     );
-    let (content, said) = why(&lab, "nobody.sock", "sip:ann@example.com", &[]);
-    assert!(!content && said.contains("nobody answers on "), "{said}");
+    let (content, output) = why(&lab, "nobody.sock", "sip:ann@example.com", &[]);
+    assert!(
+        !content && output.contains("nobody answers on "),
+        "{output}"
+    );
 
     let metrics = lab.page("home", "/metrics");
     assert!(
@@ -101,25 +107,25 @@ fn who_is_taken_away_is_gone_within_a_second_and_is_told_why() {
     let mut ann = Agent::start(&lab, "listen", "ann", EDGES[0], &[]);
     ann.first_edge();
     assert_eq!(held(&lab), 2);
-    let (content, said) = ask(&lab, "home.sock", &["bindings", "list", "ann@example.com"]);
+    let (content, output) = run(&lab, "home.sock", &["bindings", "list", "ann@example.com"]);
     assert!(
-        content && said.starts_with("ann@example.com has 2 bindings\n"),
-        "{said}"
+        content && output.starts_with("ann@example.com has 2 bindings\n"),
+        "{output}"
     );
-    let (content, said) = ask(
+    let (content, output) = run(
         &lab,
         "home.toml",
         &["bindings", "remove", "sip:ann@example.com"],
     );
     assert!(
-        content && said.starts_with("removed 2 bindings of ann@example.com"),
-        "{said}"
+        content && output.starts_with("removed 2 bindings of ann@example.com"),
+        "{output}"
     );
-    let (content, said) = ask(&lab, "e1.sock", &["bindings", "list", "ann@example.com"]);
+    let (content, output) = run(&lab, "e1.sock", &["bindings", "list", "ann@example.com"]);
     assert!(
         !content
-            && said == "steadfast: this node is no home, and bindings are kept by homes alone\n",
-        "{said}"
+            && output == "steadfast: this node is no home, and bindings are kept by homes alone\n",
+        "{output}"
     );
     let gone = || (held(&lab) == 0).then_some(());
     assert!(poll(Duration::from_secs(1), gone).is_some());
@@ -141,16 +147,16 @@ fn who_is_taken_away_is_gone_within_a_second_and_is_told_why() {
         held(&lab)
     );
     eprintln!("gone after {:?}", begin.elapsed());
-    let (_, said) = ask(&lab, "home.sock", &["bindings", "list", "joe@example.com"]);
-    assert_eq!(said, "joe@example.com has no bindings\n");
+    let (_, output) = run(&lab, "home.sock", &["bindings", "list", "joe@example.com"]);
+    assert_eq!(output, "joe@example.com has no bindings\n");
     drop(joe);
 
     let again = Agent::start(&lab, "register", "joe", EDGES[1], &[]).end();
-    assert_ne!(again.status, Some(0), "{}", again.said);
-    let (content, said) = ask(&lab, "home.sock", &["rejected"]);
+    assert_ne!(again.status, Some(0), "{}", again.output);
+    let (content, output) = run(&lab, "home.sock", &["rejected"]);
     assert!(
-        content && said.contains("401 Wrong User Or Password"),
-        "{said}"
+        content && output.contains("401 Wrong User Or Password"),
+        "{output}"
     );
     let metrics = lab.page("home", "/metrics");
     assert!(

@@ -68,8 +68,8 @@ fn unmarked(seen: &Seen, name: &str) -> Vec<String> {
 fn discovery(flow: &mut Flow) -> (String, &'static str) {
     let e1 = EDGES[0];
     // 1
-    let asked = flow.next(PHONES, HOME, "REGISTER sip:example.com SIP/2.0", of_joe);
-    assert_eq!(asked.header("Route"), [""; 0]);
+    let request = flow.next(PHONES, HOME, "REGISTER sip:example.com SIP/2.0", of_joe);
+    assert_eq!(request.header("Route"), [""; 0]);
     let redirected = flow.next(HOME, PHONES, "SIP/2.0 300 ", of_joe);
     assert_eq!(redirected.header("Contact"), ["<sip:edge.example.com;lr>"]);
 
@@ -101,9 +101,9 @@ fn discovery(flow: &mut Flow) -> (String, &'static str) {
     assert_eq!(granted.header("Service-Route"), service_route);
     assert!(granted.header("Require").contains(&"outbound"));
     assert_eq!(granted.header("Outbound-Proxy"), [""; 0]);
-    let told = flow.next(e1, PHONES, "SIP/2.0 200 ", of_joe);
+    let response = flow.next(e1, PHONES, "SIP/2.0 200 ", of_joe);
     let outbound_proxy = uri(&format!(";maddr={backup};transport=tcp"));
-    assert_eq!(told.header("Outbound-Proxy"), [&outbound_proxy]);
+    assert_eq!(response.header("Outbound-Proxy"), [&outbound_proxy]);
 
     // 4
     let again = flow.next(PHONES, backup, "REGISTER sip:example.com ", of_joe);
@@ -111,8 +111,8 @@ fn discovery(flow: &mut Flow) -> (String, &'static str) {
     assert!(again.header("Contact").concat().contains(";reg-id=2"));
     let same = flow.next(backup, HOME, "REGISTER ", of_joe);
     assert_eq!(same.header("Path"), [uri(";ob")], "H-3");
-    let told = flow.next(backup, PHONES, "SIP/2.0 200 ", of_joe);
-    assert_eq!(told.header("Outbound-Proxy"), [""; 0], "D-E10");
+    let response = flow.next(backup, PHONES, "SIP/2.0 200 ", of_joe);
+    assert_eq!(response.header("Outbound-Proxy"), [""; 0], "D-E10");
     (token, backup)
 }
 
@@ -124,10 +124,10 @@ fn every_line_of_the_worked_flow_is_on_the_wire() {
     command.args(["demo", "--transport", "tcp"]);
     let mut demo = Process::start("steadfast demo", &mut command, dir.join("demo.log"));
     let end = demo.wait(DEMO_MAX);
-    let said = demo.said();
+    let output = demo.output();
     let seen = capture.finish();
-    assert!(end.is_some_and(|end| end.success()), "{end:?}\n{said}");
-    assert!(said.contains("calls lost: 0"), "{said}");
+    assert!(end.is_some_and(|end| end.success()), "{end:?}\n{output}");
+    assert!(output.contains("calls lost: 0"), "{output}");
     let mut flow = Flow { seen, at: 0 };
     let [e1, e2, _] = EDGES;
     let (token, backup) = discovery(&mut flow);

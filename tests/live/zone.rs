@@ -20,19 +20,19 @@ const STEP_MAX: Duration = Duration::from_secs(20);
 const FLOOD: Duration = Duration::from_secs(2);
 
 /// What dig prints of an answer of that edge, with these further arguments.
-fn dig(edge: &str, asked: &[&str]) -> String {
+fn dig(edge: &str, query: &[&str]) -> String {
     let mut command = Command::new("dig");
     command.args([&format!("@{edge}"), "-p", &DNS_PORT.to_string()]);
     command.args(["+noall", "+comments", "+answer", "+time=2", "+tries=1"]);
-    let run = command.args(asked).output();
+    let run = command.args(query).output();
     let run = run.expect("dig is there: tests/run installs it");
     String::from_utf8_lossy(&run.stdout).replace('\t', " ")
 }
 
 /// The data of the answers, as dig prints them in short.
-fn short(edge: &str, asked: &[&str]) -> Vec<String> {
-    let said = dig(edge, &[&["+nocomments", "+short"], asked].concat());
-    let mut lines: Vec<_> = said.lines().map(str::to_owned).collect();
+fn short(edge: &str, query: &[&str]) -> Vec<String> {
+    let output = dig(edge, &[&["+nocomments", "+short"], query].concat());
+    let mut lines: Vec<_> = output.lines().map(str::to_owned).collect();
     lines.sort_unstable();
     lines
 }
@@ -45,15 +45,15 @@ fn check_dns(file: &std::path::Path) -> Output {
 
 /// What is not in its zones, and not to be had.
 fn refuses(e1: &str) {
-    for (asked, status) in [
+    for (query, status) in [
         (["SOA", "example.net"], "status: REFUSED"),
         (["A", "e4.edge.example.com"], "status: NXDOMAIN"),
         (["MX", "example.com"], "status: NOERROR"),
         // dig asks for it over TCP, and shows nothing but this.
         (["AXFR", "edge.example.com"], "Transfer failed"),
     ] {
-        let said = dig(e1, &asked);
-        assert!(said.contains(status), "{asked:?}: {said}");
+        let output = dig(e1, &query);
+        assert!(output.contains(status), "{query:?}: {output}");
     }
 }
 
@@ -84,10 +84,10 @@ fn the_lab_serves_its_zone_and_puts_a_dead_edge_last() {
         ]
     );
     for transport in ["+notcp", "+tcp"] {
-        let said = dig(e3, &[transport, "A", "example.com"]);
+        let output = dig(e3, &[transport, "A", "example.com"]);
         assert!(
-            said.contains("status: NOERROR") && said.contains("flags: qr aa rd;"),
-            "{said}"
+            output.contains("status: NOERROR") && output.contains("flags: qr aa rd;"),
+            "{output}"
         );
     }
     assert_eq!(short(e3, &["A", "example.com"]), EDGES);
@@ -95,8 +95,8 @@ fn the_lab_serves_its_zone_and_puts_a_dead_edge_last() {
     // What an operator would put into his DNS is what this one has.
     let asking_file = asking(&lab, e3);
     let run = check_dns(&asking_file);
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert_eq!((run.status.code(), &*said), (Some(0), ""));
+    let output = String::from_utf8_lossy(&run.stderr);
+    assert_eq!((run.status.code(), &*output), (Some(0), ""));
 
     lab.signal("-KILL", e2);
     let last = [
@@ -116,15 +116,15 @@ fn the_lab_serves_its_zone_and_puts_a_dead_edge_last() {
     assert_eq!(short(e1, &["A", "edge.example.com"]), [e1, e3]);
     assert_eq!(short(e1, &["A", "e2.edge.example.com"]), [e2]);
     let run = check_dns(&asking_file);
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert_eq!(run.status.code(), Some(2), "{said}");
+    let output = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(2), "{output}");
     assert!(
-        said.contains("missing: A of edge.example.com lacks 127.0.0.12\n"),
-        "{said}"
+        output.contains("missing: A of edge.example.com lacks 127.0.0.12\n"),
+        "{output}"
     );
     assert!(
-        said.contains("SRV of _sip._udp.e2.edge.example.com should lead to e2"),
-        "{said}"
+        output.contains("SRV of _sip._udp.e2.edge.example.com should lead to e2"),
+        "{output}"
     );
     lab.log_until("e1", |log| {
         log.contains("a member is silent, and last in the zone")
@@ -206,22 +206,22 @@ fn check_names_each_fault_of_another_name_server() {
         let mut server = dns::serve(&dir, &records);
         let run = check_dns(&config);
         server.stop();
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert_eq!(run.status.code(), Some(status), "{line}: {said}");
+        let output = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(status), "{line}: {output}");
         let begin = format!("steadfast: {}: ", config.display());
-        let said: Vec<_> = said
+        let output: Vec<_> = output
             .lines()
             .filter_map(|line| line.strip_prefix(&begin))
             .collect();
-        assert_eq!(said, says, "{line}");
+        assert_eq!(output, says, "{line}");
     }
     // Nobody to ask.
     let run = check_dns(&config);
     assert_eq!(run.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&run.stderr);
+    let output = String::from_utf8_lossy(&run.stderr);
     assert!(
-        said.contains("missing: the DNS does not answer for NAPTR of edge.example.com"),
-        "{said}"
+        output.contains("missing: the DNS does not answer for NAPTR of edge.example.com"),
+        "{output}"
     );
     std::fs::remove_dir_all(&dir).expect("the folder is ours");
 }
@@ -298,8 +298,8 @@ fn a_flood_is_not_answered_with_more_than_it_is_and_others_are_served() {
         .filter_map(|_| TcpStream::connect(server).ok())
         .collect();
     let served = poll(STEP_MAX, || {
-        let said = dig(EDGES[0], &["+tcp", "A", "e1.edge.example.com"]);
-        said.contains("IN A 127.0.0.11").then_some(())
+        let output = dig(EDGES[0], &["+tcp", "A", "e1.edge.example.com"]);
+        output.contains("IN A 127.0.0.11").then_some(())
     });
     assert!(served.is_some(), "nobody is served any more");
     drop(idle);

@@ -48,7 +48,7 @@ struct Play {
     shard: Shard,
     now: Instant,
     streams: Vec<StreamId>,
-    asked: Vec<StreamId>,
+    connecting: Vec<StreamId>,
     /// Questions to the DNS that wait.
     lookups: Vec<LookupId>,
     /// The requests that left, for answers to them.
@@ -87,7 +87,7 @@ impl Play {
             shard: Shard::new(setup, now),
             now,
             streams: Vec::new(),
-            asked: Vec::new(),
+            connecting: Vec::new(),
             lookups: Vec::new(),
             sent: Vec::new(),
             message: Message::default(),
@@ -108,7 +108,7 @@ impl Play {
                 }
             }
             b'c' => {
-                if let Some(stream) = self.asked.pop() {
+                if let Some(stream) = self.connecting.pop() {
                     let identities = &[];
                     self.shard
                         .handle(self.now, Input::Connected { stream, identities });
@@ -205,10 +205,10 @@ impl Play {
         while let Some(output) = self.shard.poll() {
             match output {
                 Output::Transmit { flow, bytes } => self.left(flow, &bytes),
-                Output::Connect { stream, .. } => self.asked.push(stream),
+                Output::Connect { stream, .. } => self.connecting.push(stream),
                 Output::Close { stream } => {
                     self.streams.retain(|other| *other != stream);
-                    self.asked.retain(|other| *other != stream);
+                    self.connecting.retain(|other| *other != stream);
                 }
                 Output::Resolve { name, .. } => self.lookups.push(name),
                 Output::Handoff { .. } => panic!("there is no other shard"),

@@ -148,7 +148,7 @@ fn who_has_proven_himself_is_told_to_nobody_but_whoever_may_know() {
         ..Login::new("bob")
     };
     let bob = Phone::new("bob", BOB, false);
-    let ask = |uri: &'static str, line: &str| {
+    let send_message = |uri: &'static str, line: &str| {
         let mut world = World::lab(Tokens::Clear);
         bob.send(&mut world, HOME, &bob.request("MESSAGE", uri, 1, line, ""));
         let challenge = bob.receive(&mut world);
@@ -161,12 +161,12 @@ fn who_has_proven_himself_is_told_to_nobody_but_whoever_may_know() {
         );
         world
     };
-    let mut world = ask("sip:nobody@example.com", "");
+    let mut world = send_message("sip:nobody@example.com", "");
     let refusal = bob.receive(&mut world);
     assert!(refusal.starts_with("SIP/2.0 404 "), "{refusal}");
     assert!(!refusal.contains("P-Asserted-Identity"), "{refusal}");
     for (line, is_told) in [("", true), ("Privacy: id\n", false)] {
-        let mut world = ask(uri, line);
+        let mut world = send_message(uri, line);
         let text = world.receive(FAR).text;
         let line = "P-Asserted-Identity: <sip:bob@example.com>";
         assert_eq!(text.contains(line), is_told, "{text}");

@@ -30,11 +30,11 @@ fn cluster(members: &[Member], sockets: impl Fn(usize) -> Vec<String>) -> World 
         let upstream = format!("{}:{CORE_PORT}", member.addresses[0]);
         let listen = listen.iter().map(|addr| (addr.as_str(), false));
         let all: Vec<_> = listen.chain([(upstream.as_str(), true)]).collect();
-        world.add_edge(&all, |told: &mut edge::Settings| {
-            told.name.clone_from(&member.name);
-            told.members = members.to_vec();
-            told.set_size = 3;
-            told.rules.destinations.reach.push((ip("10.1.0.0"), 16));
+        world.add_edge(&all, |settings: &mut edge::Settings| {
+            settings.name.clone_from(&member.name);
+            settings.members = members.to_vec();
+            settings.set_size = 3;
+            settings.rules.destinations.reach.push((ip("10.1.0.0"), 16));
         });
     }
     world
@@ -90,20 +90,20 @@ fn a_phone_is_told_the_edges_that_its_family_leads_to() {
         addrs.map(with_port).collect()
     });
     let ok = register(&mut world, FOUR, "127.0.0.21:5060", CLUSTER, 1);
-    let mut told = Phone::values(&ok, "Outbound-Proxy");
-    told.sort_unstable();
-    assert_eq!(told.len(), 2, "{ok}");
-    assert!(told[0].ends_with("@edge.example.com;lr;maddr=127.0.0.22>"));
-    assert!(told[1].ends_with("@edge.example.com;lr;maddr=127.0.0.23>"));
+    let mut proxies = Phone::values(&ok, "Outbound-Proxy");
+    proxies.sort_unstable();
+    assert_eq!(proxies.len(), 2, "{ok}");
+    assert!(proxies[0].ends_with("@edge.example.com;lr;maddr=127.0.0.22>"));
+    assert!(proxies[1].ends_with("@edge.example.com;lr;maddr=127.0.0.23>"));
 
     let ok = register(&mut world, SIX, "[2001:db8::21]:5060", CLUSTER, 2);
-    let told = Phone::values(&ok, "Outbound-Proxy");
+    let proxies = Phone::values(&ok, "Outbound-Proxy");
     let token = "<sip:joe+e1+e2+urn_3Auuid_3Ajoe@edge.example.com;lr;";
-    assert_eq!(told.len(), 1, "{ok}");
-    assert_eq!(told[0], format!("{token}maddr=[2001:db8::22]>"), "{ok}");
+    assert_eq!(proxies.len(), 1, "{ok}");
+    assert_eq!(proxies[0], format!("{token}maddr=[2001:db8::22]>"), "{ok}");
     // The backup knows itself by that, and writes the same Path.
     let path = Phone::values(&ok, "Path").remove(0);
-    let ok = register(&mut world, SIX, "[2001:db8::22]:5060", &told[0], 3);
+    let ok = register(&mut world, SIX, "[2001:db8::22]:5060", &proxies[0], 3);
     assert!(Phone::values(&ok, "Path").contains(&path), "{ok}\n{path}");
     assert!(Phone::values(&ok, "Outbound-Proxy").is_empty(), "{ok}");
 
@@ -144,10 +144,10 @@ fn an_edge_behind_a_translation_is_known_by_what_it_advertises() {
     }
     let (e1, e2) = ("198.51.100.11:5060", "198.51.100.12:5060");
     let ok = register(&mut world, JOE, e1, CLUSTER, 1);
-    let told = Phone::values(&ok, "Outbound-Proxy").remove(0);
-    assert!(told.ends_with(";lr;maddr=198.51.100.12>"), "{told}");
+    let proxies = Phone::values(&ok, "Outbound-Proxy").remove(0);
+    assert!(proxies.ends_with(";lr;maddr=198.51.100.12>"), "{proxies}");
     let path = Phone::values(&ok, "Path").remove(0);
-    let ok = register(&mut world, JOE, e2, &told, 2);
+    let ok = register(&mut world, JOE, e2, &proxies, 2);
     assert!(Phone::values(&ok, "Path").contains(&path), "{ok}\n{path}");
 
     // Whoever resolves its routes gets the address outside, and shows it again.

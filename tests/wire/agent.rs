@@ -382,9 +382,9 @@ fn bindings_are_refreshed_each_on_its_own_flow_and_removed() {
     let mut world = lab(Tokens::Clear);
     let before = world.trace.len();
     world.pass(Duration::from_secs(1_500));
-    let told = world.events(JOE);
+    let events = world.events(JOE);
     let is_refresh = |event: &Event| matches!(event, Event::Refreshed { .. });
-    assert!(told.iter().all(is_refresh), "{}", world.ladder());
+    assert!(events.iter().all(is_refresh), "{}", world.ladder());
     let later = &world.trace[before..];
     let joe = JOE.parse().unwrap();
     let refreshes: Vec<&str> = later
@@ -393,7 +393,7 @@ fn bindings_are_refreshed_each_on_its_own_flow_and_removed() {
         .map(|seen| &seen.text[..])
         .collect();
     assert!(refreshes.len() >= 4, "{refreshes:?}");
-    assert!(told.len() >= 4, "{told:?}");
+    assert!(events.len() >= 4, "{events:?}");
     for text in refreshes {
         let routes = Phone::values(text, "Route");
         assert!(routes[0].starts_with("<sip:joe+e1+"), "{routes:?}");

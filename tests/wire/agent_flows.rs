@@ -194,11 +194,11 @@ fn an_invite_whose_flow_is_lost_is_heard_out() {
         world.pass(Duration::from_secs(wait));
         world.forget();
         answer(&mut world, EDGE, &first, "200 OK", lines);
-        let told = ["ACK ", "BYE "].map(|method| {
+        let received = ["ACK ", "BYE "].map(|method| {
             let mut trace = world.trace.iter();
             trace.any(|seen| seen.text.starts_with(method))
         });
-        assert_eq!(told, [is_told; 2], "{}", world.ladder());
+        assert_eq!(received, [is_told; 2], "{}", world.ladder());
         let copies = world.trace.iter();
         let copies = copies.filter(|seen| seen.text.starts_with("INVITE "));
         assert_eq!(copies.count(), 0, "{}", world.ladder());

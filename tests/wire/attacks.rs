@@ -99,11 +99,11 @@ fn in_vain(
         world.connect(from, node);
     }
     world.send(from, node, text);
-    let (asked, reached) = sent(world);
+    let (requests, reached) = sent(world);
     assert_eq!(reached, Vec::<String>::new(), "{}", world.ladder());
     assert!(
-        asked <= inside,
-        "{asked} requests inside\n{}",
+        requests <= inside,
+        "{requests} requests inside\n{}",
         world.ladder()
     );
     let mut trace = world.trace.iter().rev();

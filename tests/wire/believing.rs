@@ -330,8 +330,8 @@ fn what_is_too_long_for_udp_comes_from_the_same_edge_by_tcp() {
          Call-ID: long\nCSeq: 1 REGISTER\nContact: <sip:joe@{JOE}>\n{extra}Content-Length: 0\n\n"
     );
     world.send(JOE, EDGES[0], &request);
-    let asked = world.last_to(HOME);
-    assert_eq!(asked.transport, Transport::Tcp);
+    let request = world.last_to(HOME);
+    assert_eq!(request.transport, Transport::Tcp);
     let answer = world.receive(JOE).text;
     assert!(answer.starts_with("SIP/2.0 401 "), "{answer}");
 }

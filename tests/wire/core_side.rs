@@ -52,10 +52,10 @@ fn cluster(change: impl Fn(&mut edge::Settings)) -> World {
             (&*tls, false),
             (CORE[index], true),
         ];
-        world.add_edge(&sockets, |told| {
-            told.name = format!("e{}", index + 1);
-            told.members = (0..2).map(member).collect();
-            change(told);
+        world.add_edge(&sockets, |settings| {
+            settings.name = format!("e{}", index + 1);
+            settings.members = (0..2).map(member).collect();
+            change(settings);
         });
     }
     world
@@ -85,15 +85,15 @@ fn requests_to_the_home_leave_from_the_core_side_and_come_back_there() {
     let mut ann = Phone::new("ann", ANN, false);
     joe.register(&mut world, OPEN[0]);
     ann.register(&mut world, OPEN[1]);
-    let asked = world.trace.iter().find(|seen| seen.to.to_string() == HOME);
-    let asked = asked.unwrap();
-    assert_eq!(asked.from.ip().to_string(), "127.0.1.21");
-    let via = Phone::values(&asked.text, "Via").remove(0);
+    let request = world.trace.iter().find(|seen| seen.to.to_string() == HOME);
+    let request = request.unwrap();
+    assert_eq!(request.from.ip().to_string(), "127.0.1.21");
+    let via = Phone::values(&request.text, "Via").remove(0);
     assert!(
-        via.starts_with(&format!("SIP/2.0/UDP {};keep;", asked.from)),
+        via.starts_with(&format!("SIP/2.0/UDP {};keep;", request.from)),
         "{via}"
     );
-    let path = Phone::values(&asked.text, "Path").remove(0);
+    let path = Phone::values(&request.text, "Path").remove(0);
     assert!(path.ends_with("@edge.example.com;lr;ob>"), "{path}");
 
     // Both ways, and by the other edge when the first is dead.
@@ -135,10 +135,10 @@ fn what_names_a_core_address_names_the_edge_and_nobody_outside_reaches_it() {
     let route = format!("Route: <sip:{};lr>\n", CORE[0]);
     let text = ann.request("MESSAGE", "sip:joe@example.com", 1, &route, "");
     ann.send(&mut world, OPEN[0], &text);
-    let asked = world.last(HOME);
+    let request = world.last(HOME);
     assert!(
-        asked.starts_with("MESSAGE ") && !asked.contains("\r\nRoute: "),
-        "{asked}"
+        request.starts_with("MESSAGE ") && !request.contains("\r\nRoute: "),
+        "{request}"
     );
     world.forget();
     let there = |world: &World| {
@@ -236,16 +236,16 @@ impl Plain {
     /// Registers joe at e1; his Path.
     fn register(&self, world: &mut World) -> String {
         register(world);
-        let asked = answer(world, self.home, 200);
-        let top = Phone::values(&asked, "Via").remove(0);
+        let request = answer(world, self.home, 200);
+        let top = Phone::values(&request, "Via").remove(0);
         assert!(top.starts_with(self.via), "{top}");
         let ok = world.receive(JOE).text;
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
         // The phone's side knows nothing of it.
-        let told = Phone::values(&ok, "Outbound-Proxy").remove(0);
+        let proxy = Phone::values(&ok, "Outbound-Proxy").remove(0);
         let at = "@edge.example.com;lr;maddr=127.0.0.22>";
-        assert!(told.ends_with(at), "{told}");
-        Phone::values(&asked, "Path").remove(0)
+        assert!(proxy.ends_with(at), "{proxy}");
+        Phone::values(&request, "Path").remove(0)
     }
 
     /// Where the home sends from, towards the edge that has no flow of joe's.
@@ -355,9 +355,9 @@ fn a_home_that_answers_no_keep_alive_is_given_its_time() {
         for _ in 0..5 {
             world.pass(steadfast::time::Duration::from_secs(1));
         }
-        let asked = to_home(&world, "MESSAGE");
-        let ok = super::peer::answer(&asked.text, 200, "m", "");
-        world.send(plain.home, &asked.from.to_string(), &ok);
+        let request = to_home(&world, "MESSAGE");
+        let ok = super::peer::answer(&request.text, 200, "m", "");
+        world.send(plain.home, &request.from.to_string(), &ok);
         let ok = super::peer::answer(&came.text, 200, "h", "Contact: <sip:ann@127.0.0.9>\n");
         world.send(plain.home, &back, &ok);
         let mut heard = Vec::new();
@@ -383,13 +383,13 @@ fn edge_of(home: &str) -> World {
     let open = format!("tcp:{}", OPEN[0]);
     let core = format!("tcp:{CORE_LISTEN}");
     let sockets = [(OPEN[0], false), (&*open, false), (&*core, false)];
-    world.add_edge(&sockets, |told| {
-        told.members = vec![Member {
+    world.add_edge(&sockets, |settings| {
+        settings.members = vec![Member {
             core_port: CORE_PORT,
             ..Member::at("e1", "127.0.0.21".parse().unwrap())
         }];
-        told.core_listen = vec![CORE_LISTEN.parse().unwrap()];
-        told.home = vec![NextHop::At(Hop {
+        settings.core_listen = vec![CORE_LISTEN.parse().unwrap()];
+        settings.home = vec![NextHop::At(Hop {
             transport: Transport::Tcp,
             addr: home.parse().unwrap(),
             name: None,
@@ -414,8 +414,8 @@ fn a_home_that_lost_its_connection_answers_where_it_is_believed() {
     let mut world = edge_of(PLAIN);
     world.listen(PLAIN);
     register(&mut world);
-    let asked = answer(&mut world, PLAIN, 200);
-    let via = Phone::values(&asked, "Via").remove(0);
+    let request = answer(&mut world, PLAIN, 200);
+    let via = Phone::values(&request, "Via").remove(0);
     assert!(via.starts_with("SIP/2.0/TCP 127.0.0.21:5080;"), "{via}");
     assert_eq!(heard(&mut world), [200]);
 

@@ -32,7 +32,13 @@ pub(super) fn route(uri: &str) -> String {
 }
 
 /// A request from `from` with these Route lines, in joe's name where he is.
-pub(super) fn ask(method: &str, uri: &str, from: &str, routes: &str, dialog: bool) -> String {
+pub(super) fn request_text(
+    method: &str,
+    uri: &str,
+    from: &str,
+    routes: &str,
+    dialog: bool,
+) -> String {
     let tag = if dialog { ";tag=t" } else { "" };
     let user = if from == JOE { "joe" } else { "x" };
     format!(
@@ -80,7 +86,11 @@ fn check(from: &str, edge: &str, user: &str, dialog: bool, want: &[&str], status
     };
     let user = user.replace(OURS, &token);
     let routes = route(&format!("{user}@edge.example.com;lr;gunk=e1"));
-    world.send(from, edge, &ask("MESSAGE", uri, from, &routes, dialog));
+    world.send(
+        from,
+        edge,
+        &request_text("MESSAGE", uri, from, &routes, dialog),
+    );
     assert_eq!(reached(&world), want, "{}", world.ladder());
     if !status.is_empty() {
         assert_eq!(answer(&world, from), status, "{}", world.ladder());
@@ -125,7 +135,7 @@ fn an_ack_is_never_answered() {
         world.send(
             STRANGER,
             EDGES[0],
-            &ask(
+            &request_text(
                 "ACK",
                 "sip:joe@127.0.0.1:5070",
                 STRANGER,
@@ -146,7 +156,11 @@ fn the_gate_is_shut_for_strangers() {
     fn check(from: &str, uri: &str, routes: &str, dialog: bool, want: &[&str]) {
         let (mut world, _, token) = lab(Tokens::Sealed);
         let routes = routes.replace("TOKEN", &token);
-        world.send(from, EDGES[0], &ask("MESSAGE", uri, from, &routes, dialog));
+        world.send(
+            from,
+            EDGES[0],
+            &request_text("MESSAGE", uri, from, &routes, dialog),
+        );
         assert_eq!(reached(&world), want, "{}", world.ladder());
         if want.is_empty() {
             assert_eq!(answer(&world, from), "403", "{}", world.ladder());
@@ -217,7 +231,7 @@ fn a_subscriber_goes_past_the_home_where_the_operator_lets_him() {
         let mut world = World::with(Tokens::Clear, |_| (), set);
         Phone::new("joe", JOE, true).register(&mut world, EDGES[0]);
         world.forget();
-        let text = ask("MESSAGE", "sip:x@203.0.113.9", JOE, &route(to), false);
+        let text = request_text("MESSAGE", "sip:x@203.0.113.9", JOE, &route(to), false);
         world.send(JOE, EDGES[0], &text);
         if may {
             assert_eq!(reached(&world), ["203.0.113.8:5062"], "{calls_out:?}");
@@ -264,7 +278,7 @@ fn nobody_borrows_the_voice_of_an_edge() {
         world.send(
             from,
             EDGES[0],
-            &ask("MESSAGE", "sip:joe@127.0.0.1:5070", from, &routes, false),
+            &request_text("MESSAGE", "sip:joe@127.0.0.1:5070", from, &routes, false),
         );
         assert_eq!(
             reached(&world),
@@ -300,7 +314,7 @@ fn a_phone_is_never_sent_its_own_request() {
         world.send(
             JOE,
             EDGES[0],
-            &ask("MESSAGE", "sip:ann@example.com", JOE, &routes, false),
+            &request_text("MESSAGE", "sip:ann@example.com", JOE, &routes, false),
         );
         assert_eq!(reached(&world), [HOME], "{routes}");
         let passed = world
@@ -329,7 +343,7 @@ fn the_home_may_name_the_edge() {
     world.send(
         HOME,
         third,
-        &ask("MESSAGE", "sip:joe@127.0.0.1:5070", HOME, &uri, true),
+        &request_text("MESSAGE", "sip:joe@127.0.0.1:5070", HOME, &uri, true),
     );
     assert_eq!(reached(&world), [&*backup, JOE]);
     let edge = third.replace(":5060", ":40000");
@@ -343,7 +357,7 @@ fn the_home_may_name_the_edge() {
         (bare, &[], "482"),
     ] {
         let (mut world, _, _) = lab(Tokens::Clear);
-        let message = ask("MESSAGE", "sip:joe@127.0.0.1:5070", &edge, &uri, true);
+        let message = request_text("MESSAGE", "sip:joe@127.0.0.1:5070", &edge, &uri, true);
         world.send(&edge, EDGES[0], &message);
         assert_eq!(reached(&world), phones, "{uri}");
         assert!(
@@ -371,7 +385,7 @@ fn a_route_loop_between_two_edges_ends_after_one_relay() {
     ] {
         for method in ["BYE", "INVITE"] {
             let (mut world, _, _) = lab(Tokens::Clear);
-            let bye = ask(method, "sip:joe@127.0.0.1:5070", HOME, routes, true);
+            let bye = request_text(method, "sip:joe@127.0.0.1:5070", HOME, routes, true);
             world.send(HOME, edge, &bye);
             let relayed = |world: &World, to: &str| {
                 let requests = world
@@ -407,7 +421,7 @@ fn from_the_core_a_token_is_needed() {
         world.send(
             HOME,
             EDGES[0],
-            &ask("MESSAGE", "sip:joe@127.0.0.1:5070", HOME, &routes, true),
+            &request_text("MESSAGE", "sip:joe@127.0.0.1:5070", HOME, &routes, true),
         );
         assert_eq!(reached(&world), Vec::<String>::new(), "{routes}");
         assert_eq!(answer(&world, HOME), "404", "{routes}");
@@ -423,7 +437,11 @@ fn an_edge_answers_a_ping() {
     ] {
         for from in [STRANGER, HOME] {
             let (mut world, _, _) = lab(Tokens::Clear);
-            world.send(from, EDGES[0], &ask("OPTIONS", uri, from, routes, false));
+            world.send(
+                from,
+                EDGES[0],
+                &request_text("OPTIONS", uri, from, routes, false),
+            );
             let ok = world.last(from);
             assert!(ok.starts_with("SIP/2.0 200 OK\r\n"), "{ok}");
             assert_eq!(
@@ -449,7 +467,7 @@ fn an_escaped_token_is_read_and_another_case_is_not() {
         world.send(
             HOME,
             EDGES[0],
-            &ask("INFO", "sip:joe@127.0.0.1:5070", HOME, &routes, true),
+            &request_text("INFO", "sip:joe@127.0.0.1:5070", HOME, &routes, true),
         );
         if status.is_empty() {
             assert_eq!(reached(&world), [JOE], "{spelling}");
@@ -484,7 +502,7 @@ fn a_second_home_stands_by() {
     world.send(
         SECOND,
         EDGES[0],
-        &ask(
+        &request_text(
             "INFO",
             "sip:joe@127.0.0.1:5070",
             SECOND,

@@ -221,13 +221,13 @@ fn when_no_edge_has_the_flow_its_failure_is_said_and_no_servers() {
         call.ann.route_to_far_edge()
     );
     call.world.send(HOME, &backup, &text);
-    let said = call
+    let answer = call
         .world
         .trace
         .iter()
         .rfind(|seen| seen.to.to_string() == HOME);
-    let said = &said.expect("there is an answer").text;
-    assert!(said.starts_with("SIP/2.0 430 "), "{said}");
+    let answer = &answer.expect("there is an answer").text;
+    assert!(answer.starts_with("SIP/2.0 430 "), "{answer}");
 }
 
 #[test]
@@ -461,11 +461,11 @@ fn an_edge_is_asked_once_for_both_flows_of_a_phone() {
     assert_eq!(call.ann.status(&mut call.world), 480);
     for edge in EDGES {
         let trace = call.world.trace.iter();
-        let asked = trace.filter(|seen| {
+        let request = trace.filter(|seen| {
             let way = (seen.from.to_string(), seen.to.to_string());
             way == (HOME.to_owned(), edge.to_owned()) && seen.text.starts_with("INVITE ")
         });
-        assert_eq!(asked.count(), 1, "{edge}\n{}", call.world.ladder());
+        assert_eq!(request.count(), 1, "{edge}\n{}", call.world.ladder());
     }
 }
 

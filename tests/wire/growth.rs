@@ -114,7 +114,7 @@ impl Case {
 
     /// What the caller sends and what the called phone gets.
     fn call(&self) -> (String, String) {
-        let named = |_, told: &mut edge::Settings| told.member_names = self.are_named;
+        let named = |_, settings: &mut edge::Settings| settings.member_names = self.are_named;
         let mut world = World::with(Tokens::Sealed, |_| (), named);
         let list = self
             .users

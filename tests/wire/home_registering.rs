@@ -283,8 +283,8 @@ fn a_path_of_another_domain_is_kept_and_bound_to_nothing() {
         assert_eq!(counts(&world), [0, 1], "{path}");
         // Stored all the same: a call takes it along, over the flow it came on.
         let ann = Phone::foreign("ann", "127.0.0.1:5080");
-        let ask = ann.request("MESSAGE", "sip:joe@example.com", 1, "", "");
-        ann.send(&mut world, HOME, &ask);
+        let message = ann.request("MESSAGE", "sip:joe@example.com", 1, "", "");
+        ann.send(&mut world, HOME, &message);
         assert_eq!(
             Phone::values(world.last("127.0.0.11:40070"), "Route"),
             [path]
@@ -308,8 +308,8 @@ fn a_home_without_a_store_forgets_when_it_is_restarted() {
         // With several shards each of them knows, stored or not.
         reaches_joe(&mut world, &ann);
         world.restart(HOME);
-        let ask = ann.request("MESSAGE", "sip:joe@example.com", 2, "", "");
-        ann.send(&mut world, HOME, &ask);
+        let message = ann.request("MESSAGE", "sip:joe@example.com", 2, "", "");
+        ann.send(&mut world, HOME, &message);
         let got = if is_stored { JOE } else { "127.0.0.1:5080" };
         let begins = if is_stored {
             "MESSAGE "

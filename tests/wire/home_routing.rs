@@ -415,13 +415,13 @@ fn a_strict_router_before_the_home_is_repaired() {
     // It takes the first value for the next URI, and puts the last one behind.
     let first = caller.routes.remove(0);
     caller.routes.push("<sip:joe@127.0.0.1:5070>".to_owned());
-    let mut ask = |world: &mut World, value: &str, cseq| {
+    let mut send_message = |world: &mut World, value: &str, cseq| {
         caller.remote_target = value.trim_matches(['<', '>']).to_owned();
         caller.in_dialog(world, HOME, "MESSAGE", cseq);
     };
-    ask(&mut world, &unmarked(&first), 2);
+    send_message(&mut world, &unmarked(&first), 2);
     assert_eq!(bob().status(&mut world), 403);
-    ask(&mut world, &first, 3);
+    send_message(&mut world, &first, 3);
     let message = joe.receive(&mut world);
     assert!(
         message.starts_with("MESSAGE sip:joe@127.0.0.1:5070 SIP/2.0\r\n"),

@@ -117,8 +117,8 @@ fn a_home_that_does_not_come_back_in_time_loses_what_stuck_to_it() {
     let (mut world, joe, _, routes) = at_the_second(Transport::Tcp);
     assert_eq!(world.cut(EDGES[0], SECOND), 1);
     world.pass(limits::STICK_REOPEN_MAX);
-    let ask = joe.request("MESSAGE", "sip:ann@example.com", 1, &routes, "");
-    joe.send(&mut world, EDGES[0], &ask);
+    let send_message = joe.request("MESSAGE", "sip:ann@example.com", 1, &routes, "");
+    joe.send(&mut world, EDGES[0], &send_message);
     assert_eq!(joe.status(&mut world), 480, "{}", world.ladder());
 }
 
@@ -140,7 +140,7 @@ fn over_tcp() -> (World, Phone, Phone, String) {
 
 /// ann asks joe; where her request went from the home on, the home's name left
 /// out.
-fn ask(world: &mut World, ann: &Phone, joe: &Phone, cseq: u32) -> Vec<String> {
+fn send_message(world: &mut World, ann: &Phone, joe: &Phone, cseq: u32) -> Vec<String> {
     world.forget();
     let request = ann.request("MESSAGE", "sip:joe@example.com", cseq, "", "");
     ann.send(world, EDGES[1], &request);
@@ -159,14 +159,14 @@ fn matches(world: &World) -> [u64; 2] {
 fn a_broken_connection_is_opened_again_for_what_stuck_to_it() {
     // S-28, S-29
     let (mut world, joe, ann, _) = over_tcp();
-    assert_eq!(ask(&mut world, &ann, &joe, 1), [EDGES[0], JOE]);
+    assert_eq!(send_message(&mut world, &ann, &joe, 1), [EDGES[0], JOE]);
     for round in 0..4 {
         assert_eq!(world.cut(HOME, EDGES[0]), 1, "{round}");
         let before = matches(&world);
         // The first opens it, by the address it had; what stuck to it sticks
         // to the new one.
         for cseq in [2, 3] {
-            let at = ask(&mut world, &ann, &joe, 10 * round + cseq);
+            let at = send_message(&mut world, &ann, &joe, 10 * round + cseq);
             assert_eq!(at, [EDGES[0], JOE], "{}", world.ladder());
         }
         assert_eq!(matches(&world)[1], before[1], "no edge was guessed");
@@ -176,7 +176,7 @@ fn a_broken_connection_is_opened_again_for_what_stuck_to_it() {
     let before = matches(&world);
     assert_eq!(world.cut(HOME, EDGES[0]), 1);
     world.pass(limits::STICK_REOPEN_MAX);
-    ask(&mut world, &ann, &joe, 90);
+    send_message(&mut world, &ann, &joe, 90);
     assert_eq!(matches(&world)[1], before[1] + 1);
 }
 
@@ -192,6 +192,6 @@ fn an_edge_that_connects_again_keeps_what_stuck_to_it() {
     let chosen = facts.iter().rfind(|fact| fact.what == "chosen").unwrap();
     assert!(chosen.says.contains("127.0.0.11"), "{facts:?}");
     let before = matches(&world);
-    assert_eq!(ask(&mut world, &ann, &joe, 1), [EDGES[0], JOE]);
+    assert_eq!(send_message(&mut world, &ann, &joe, 1), [EDGES[0], JOE]);
     assert_eq!(matches(&world), [before[0] + 1, before[1]]);
 }

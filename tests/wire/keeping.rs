@@ -75,7 +75,7 @@ fn an_edge_offers_with_registrations_and_with_no_call_after_them() {
 #[test]
 fn a_home_gets_the_keep_alives_that_it_asks_for() {
     // K-1
-    for (asked, want) in [
+    for (keep_param, want) in [
         ("", 0..=0),
         (";keep=1", 25..=30),
         (";keep=10", 2..=3),
@@ -105,12 +105,12 @@ fn a_home_gets_the_keep_alives_that_it_asks_for() {
         );
         let before = world.counter(EDGES[0], "peer_pings");
         assert_eq!(before, 0, "nothing is agreed yet");
-        let answer = super::peer::answer(&came.text, 200, "t", "").replace(";keep", asked);
+        let answer = super::peer::answer(&came.text, 200, "t", "").replace(";keep", keep_param);
         world.send(OTHER_HOME, &came.from.to_string(), &answer);
         assert_eq!(joe.status(&mut world), 200);
         world.pass(Duration::from_secs(30));
         let pings = world.counter(EDGES[0], "peer_pings");
-        assert!(want.contains(&pings), "{asked}: {pings}");
+        assert!(want.contains(&pings), "{keep_param}: {pings}");
         assert_eq!(world.counter(EDGES[0], "peers_silent"), 0);
     }
 }

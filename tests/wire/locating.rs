@@ -46,7 +46,7 @@ fn a_request_waits_for_its_server_and_goes_on() {
         HOME,
         &request("OPTIONS", "sip:eve@FAR.example.net", "w2", ""),
     );
-    assert_eq!(world.names.asked, ["far.example.net"]);
+    assert_eq!(world.names.queries, ["far.example.net"]);
     world.pass(Duration::from_secs(2));
     world.answer_names(Answers::AtOnce);
     let first = expect(&mut world, FAR, "INVITE");
@@ -69,7 +69,7 @@ fn a_request_waits_for_its_server_and_goes_on() {
         &request("OPTIONS", "sip:eve@far.example.net", "w3", ""),
     );
     expect(&mut world, FAR, "OPTIONS");
-    assert_eq!(world.names.asked.len(), 1);
+    assert_eq!(world.names.queries.len(), 1);
     world.drained();
 }
 
@@ -214,7 +214,7 @@ fn a_failing_or_lying_dns_is_480_and_left_alone_for_a_while() {
             );
             assert_eq!(status(&mut world, CORE), 480);
         }
-        assert_eq!(world.names.asked.len(), 1);
+        assert_eq!(world.names.queries.len(), 1);
         assert_eq!(world.counter(HOME, "names_failed"), 1);
         world.names.answers = Answers::AtOnce;
         world.pass(Duration::from_secs(2));
@@ -244,7 +244,7 @@ fn a_name_that_is_not_there_is_404_for_as_long_as_the_dns_says() {
             "{refused}"
         );
     }
-    assert_eq!(world.names.asked.len(), 1);
+    assert_eq!(world.names.queries.len(), 1);
     world.names.zone = ZONE.to_owned();
     world.pass(Duration::from_secs(5));
     world.send(
@@ -343,7 +343,7 @@ fn strangers_ask_nothing() {
     );
     world.send("127.0.0.99:5060", HOME, &from_nobody);
     assert_eq!(status(&mut world, "127.0.0.99:5060"), 403);
-    assert!(world.names.asked.is_empty(), "{:?}", world.names.asked);
+    assert!(world.names.queries.is_empty(), "{:?}", world.names.queries);
 }
 
 #[test]

@@ -55,12 +55,12 @@ fn a_phone_whose_edge_reaches_no_home_may_try_the_other_edge() {
         };
         let request = call.joe.request(method, uri, cseq, "", "");
         call.joe.send(&mut call.world, EDGES[0], &request);
-        let mut said = call.joe.receive(&mut call.world);
-        if said.starts_with("SIP/2.0 100 ") {
-            said = call.joe.receive(&mut call.world);
+        let mut answer = call.joe.receive(&mut call.world);
+        if answer.starts_with("SIP/2.0 100 ") {
+            answer = call.joe.receive(&mut call.world);
         }
-        assert!(said.starts_with("SIP/2.0 503 "), "{method}: {said}");
-        assert!(said.contains("\r\nRetry-After: "), "{method}: {said}");
+        assert!(answer.starts_with("SIP/2.0 503 "), "{method}: {answer}");
+        assert!(answer.contains("\r\nRetry-After: "), "{method}: {answer}");
     }
 }
 

@@ -82,10 +82,10 @@ fn arrives(world: &mut World, (joe, ann): (&Phone, &Phone), (at, edge): (&'stati
     for (cseq, method) in (5..).zip(["INFO", "UPDATE", "INVITE", "BYE"]) {
         ann.in_dialog(world, EDGES[1], method, cseq);
         assert!(world.has(at), "{method}\n{}", world.ladder());
-        let asked = world.receive(at);
-        assert!(asked.text.starts_with(method), "{}", asked.text);
-        assert_eq!(asked.from.to_string(), edge, "{}", world.ladder());
-        there.answer(world, edge, &asked.text, 200, "OK");
+        let request = world.receive(at);
+        assert!(request.text.starts_with(method), "{}", request.text);
+        assert_eq!(request.from.to_string(), edge, "{}", world.ladder());
+        there.answer(world, edge, &request.text, 200, "OK");
         if method == "INVITE" {
             assert_eq!(ann.status(world), 100);
         }
@@ -209,7 +209,7 @@ fn a_home_that_follows_no_moved_phone_sends_to_any_edge() {
     // The other edges of a cluster: a connection is gone, joe is at another edge by
     // now, and his home goes on by the route set, to whichever edge the DNS gives.
     for width in [1, 2] {
-        for asked in EDGES {
+        for edge in EDGES {
             let (mut world, _) = before_a_foreign_home(width);
             world.connect(JOE, EDGES[0]);
             let path = register_there(&mut world, JOE, EDGES[0]);
@@ -220,7 +220,7 @@ fn a_home_that_follows_no_moved_phone_sends_to_any_edge() {
             there.enter(&joe);
             for (cseq, method) in [(2, "INFO"), (3, "INVITE"), (4, "BYE")] {
                 let request = of_bob(method, cseq, (&routes, ";tag=joe"));
-                world.send(FOREIGN, asked, &request);
+                world.send(FOREIGN, edge, &request);
                 let came = world.receive(MOVED);
                 assert!(came.text.starts_with(method), "{}", world.ladder());
                 assert_eq!(came.from.to_string(), EDGES[2]);
@@ -233,7 +233,7 @@ fn a_home_that_follows_no_moved_phone_sends_to_any_edge() {
             // Somebody else who has found out where the call goes by is nobody to it.
             let request = of_bob("BYE", 9, (&routes, ";tag=joe"));
             let request = request.replace(mark_of(&routes), "q0123456789abc");
-            world.send("127.0.0.1:5099", asked, &request);
+            world.send("127.0.0.1:5099", edge, &request);
             assert!(!world.has(MOVED), "{}", world.ladder());
         }
     }

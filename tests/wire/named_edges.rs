@@ -2,7 +2,7 @@
 //! (M-1 to M-3): who gets a name, who keeps an address, and which spellings of
 //! a name are one.
 
-use super::edge_routing::{ANN, JOE, STRANGER, answer, ask, reached, route};
+use super::edge_routing::{ANN, JOE, STRANGER, answer, reached, request_text, route};
 use super::marks::{bare, unmarked};
 use super::phone::{Phone, Register};
 use super::tls::HOME_TLS;
@@ -25,9 +25,9 @@ pub(super) fn named_with(edge: impl Fn(usize, &mut edge::Settings)) -> World {
     let mut world = World::with(
         Tokens::Sealed,
         |_| (),
-        |index, told| {
-            told.member_names = true;
-            edge(index, told);
+        |index, settings| {
+            settings.member_names = true;
+            edge(index, settings);
         },
     );
     world.icmp = true;
@@ -285,7 +285,7 @@ fn ping(uri: &str, want: &str) {
         edge.members[2].retires = true;
     });
     Stock::register(&mut world, ("joe", JOE), EDGES[0], "");
-    world.send(JOE, EDGES[0], &ask("OPTIONS", uri, JOE, "", false));
+    world.send(JOE, EDGES[0], &request_text("OPTIONS", uri, JOE, "", false));
     assert_eq!(came_to(&world), want, "{uri}\n{}", world.ladder());
 }
 
@@ -330,7 +330,7 @@ fn led(first: &str, want: &str) {
     let token = joe.service[0].split(['<', '@']).nth(1).unwrap();
     let first = first.replace("TOKEN", token.trim_start_matches("sip:"));
     let routes = format!("{}Route: <sip:example.com;lr>\n", route(&first));
-    let text = ask("MESSAGE", "sip:ann@example.com", JOE, &routes, false);
+    let text = request_text("MESSAGE", "sip:ann@example.com", JOE, &routes, false);
     world.send(JOE, EDGES[0], &text);
     assert_eq!(came_to(&world), want, "{first}\n{}", world.ladder());
 }

@@ -175,5 +175,5 @@ fn a_cluster_without_addresses_is_found_by_name() {
         invite.starts_with("INVITE sip:joe@127.0.0.1:5070"),
         "{invite}"
     );
-    assert_eq!(world.names.asked, ["edge.example.com"]);
+    assert_eq!(world.names.queries, ["edge.example.com"]);
 }

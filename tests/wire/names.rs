@@ -22,7 +22,7 @@ pub(crate) struct Names {
     pub(crate) zone: String,
     pub(crate) answers: Answers,
     /// Names asked for so far.
-    pub(crate) asked: Vec<String>,
+    pub(crate) queries: Vec<String>,
     /// Questions that wait.
     pub(crate) held: Vec<(usize, LookupId, Question)>,
 }
@@ -32,7 +32,7 @@ impl Names {
         Self {
             zone: String::new(),
             answers: Answers::AtOnce,
-            asked: Vec::new(),
+            queries: Vec::new(),
             held: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! tag. Such a request is for the token's own flow, or for whoever vouches for
 //! it; within a dialog the mark of that is enough.
 
-use super::edge_routing::{JOE, STRANGER, answer, ask, lab, lab_in, reached, route};
+use super::edge_routing::{JOE, STRANGER, answer, lab, lab_in, reached, request_text, route};
 use super::marks::{called_by, unmarked};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Seen, Tokens, World};
@@ -33,7 +33,11 @@ fn a_request_with_a_path_and_without_a_to_tag_begins_a_dialog() {
             for method in METHODS {
                 let (mut world, _, token) = lab(tokens);
                 let path = route(&format!("{token}@edge.example.com;lr;ob"));
-                world.send(from, EDGES[0], &ask(method, uri, from, &path, false));
+                world.send(
+                    from,
+                    EDGES[0],
+                    &request_text(method, uri, from, &path, false),
+                );
                 let text = &passed(&world, to, method).text;
                 let recorded = Phone::values(text, "Record-Route");
                 let want = format!("<sip:{token}@edge.example.com;lr;gunk=e1>");
@@ -52,7 +56,7 @@ fn who_has_no_flow_of_the_token_begins_no_dialog_by_it_and_goes_on_with_one() {
         for is_dialog in [false, true] {
             let (mut world, _, token) = lab(Tokens::Sealed);
             let path = route(&format!("{token}@edge.example.com;lr;ob"));
-            let text = ask(method, AT_JOE, STRANGER, &path, is_dialog);
+            let text = request_text(method, AT_JOE, STRANGER, &path, is_dialog);
             world.send(STRANGER, EDGES[0], &text);
             assert_eq!(reached(&world), Vec::<String>::new());
             assert_eq!(answer(&world, STRANGER), "403");
@@ -70,7 +74,7 @@ fn a_register_begins_none() {
     // goes on, over a new flow; the home asks who it is.
     let (mut world, _, token) = lab(Tokens::Sealed);
     let path = route(&format!("{token}@edge.example.com;lr;ob"));
-    let text = ask("REGISTER", "sip:example.com", STRANGER, &path, false);
+    let text = request_text("REGISTER", "sip:example.com", STRANGER, &path, false);
     let text = text.replace("To: <sip:", "To: <sip:joe@");
     world.send(STRANGER, EDGES[0], &text);
     let text = passed(&world, HOME, "REGISTER").text.clone();
@@ -97,7 +101,7 @@ fn a_path_below_another_route_begins_none() {
         world.send(
             from,
             EDGES[0],
-            &ask("INVITE", "sip:x@example.com", from, &routes, false),
+            &request_text("INVITE", "sip:x@example.com", from, &routes, false),
         );
         assert_eq!(reached(&world), want, "{}", world.ladder());
         if status.is_empty() {

@@ -1,7 +1,7 @@
 //! The Record-Route values of an edge, and their way back (R-6, O-4;
 //! H-5, H-17).
 
-use super::edge_routing::{ANN, JOE, STRANGER, ask, lab, reached, route};
+use super::edge_routing::{ANN, JOE, STRANGER, lab, reached, request_text, route};
 use super::marks::{bare, mark_of, unmarked};
 use super::phone::{Phone, Register};
 use super::settings::edge_peer;
@@ -165,7 +165,7 @@ fn a_pair_goes_in_either_order_and_one_at_a_time() {
     world.send(
         HOME,
         EDGES[0],
-        &ask(
+        &request_text(
             "INFO",
             "sip:joe@127.0.0.1:5070",
             HOME,
@@ -178,7 +178,11 @@ fn a_pair_goes_in_either_order_and_one_at_a_time() {
     let home = "Route: <sip:example.com;lr>\n";
     let twice = format!("{address}{token}{home}{token}{address}");
     world.forget();
-    world.send(JOE, EDGES[0], &ask("INFO", "sip:ann@x", JOE, &twice, true));
+    world.send(
+        JOE,
+        EDGES[0],
+        &request_text("INFO", "sip:ann@x", JOE, &twice, true),
+    );
     let passed = world
         .trace
         .iter()
@@ -210,7 +214,7 @@ fn a_backup_takes_the_pair_of_the_primary() {
     world.send(
         JOE,
         EDGES[1],
-        &ask("INFO", "sip:ann@203.0.113.7", JOE, &pair, true),
+        &request_text("INFO", "sip:ann@203.0.113.7", JOE, &pair, true),
     );
     assert_eq!(reached(&world), [HOME, "203.0.113.7:5060"]);
     world.forget();
@@ -218,7 +222,7 @@ fn a_backup_takes_the_pair_of_the_primary() {
     world.send(
         HOME,
         EDGES[1],
-        &ask("INFO", "sip:joe@127.0.0.1:5070", HOME, &pair, true),
+        &request_text("INFO", "sip:joe@127.0.0.1:5070", HOME, &pair, true),
     );
     assert_eq!(reached(&world), [JOE]);
     assert!(!world.last(JOE).contains("Route: "), "{}", world.last(JOE));
@@ -329,7 +333,7 @@ fn an_edge_between_address_families_is_named_on_each_side() {
     world.send(
         home,
         "127.0.0.14:5060",
-        &ask("INFO", "sip:guest@[::2]:5070", home, &pair, true),
+        &request_text("INFO", "sip:guest@[::2]:5070", home, &pair, true),
     );
     let info = world.last("[::2]:5070");
     assert!(
@@ -359,7 +363,7 @@ fn a_strict_router_leaves_our_value_in_the_request_uri() {
     world.send(
         HOME,
         EDGES[0],
-        &ask(
+        &request_text(
             "INFO",
             &uri,
             HOME,
@@ -375,7 +379,11 @@ fn a_strict_router_leaves_our_value_in_the_request_uri() {
     assert!(!info.contains("Route: "), "{info}");
     world.forget();
     let routes = "Route: <sip:example.com;lr>, <sip:ann@203.0.113.7>\n";
-    world.send(JOE, EDGES[0], &ask("INFO", &uri, JOE, routes, true));
+    world.send(
+        JOE,
+        EDGES[0],
+        &request_text("INFO", &uri, JOE, routes, true),
+    );
     assert_eq!(reached(&world), [HOME, "203.0.113.7:5060"]);
 }
 

@@ -40,7 +40,7 @@ fn count(world: &World, counter: &str) -> u64 {
 
 /// Ann asks joe something, who answers through the edge that asked him.
 #[track_caller]
-fn ask(call: &mut Call, cseq: u32) {
+fn send_in_dialog(call: &mut Call, cseq: u32) {
     call.ann.in_dialog(&mut call.world, EDGES[1], "INFO", cseq);
     let from = call.world.last_to(call.joe.addr()).from.to_string();
     let info = call.joe.receive(&mut call.world);
@@ -57,11 +57,11 @@ fn a_home_that_lost_its_table_learns_it_again() {
         let mut call = call(Tokens::Sealed, transport);
         call.world.restart(HOME);
         call.world.pass(Duration::from_secs(2));
-        ask(&mut call, 1);
+        send_in_dialog(&mut call, 1);
         let redirects = count(&call.world, "redirects");
         assert_eq!(count(&call.world, "relays"), 0);
         for cseq in 2..12 {
-            ask(&mut call, cseq);
+            send_in_dialog(&mut call, cseq);
         }
         assert_eq!(count(&call.world, "redirects"), redirects, "{transport:?}");
         assert_eq!(call.world.counter(HOME, "redirects_followed"), redirects);
@@ -98,9 +98,9 @@ fn a_followed_redirect_binds_the_uri_without_maddr() {
     // S-23, S-24, B-2
     let mut call = call(Tokens::Clear, Transport::Udp);
     call.world.restart(EDGES[0]);
-    ask(&mut call, 1);
+    send_in_dialog(&mut call, 1);
     let exact = call.world.counter(HOME, "stick_exact");
-    ask(&mut call, 2);
+    send_in_dialog(&mut call, 2);
     assert_eq!(call.world.counter(HOME, "stick_exact"), exact + 1);
     assert_eq!(count(&call.world, "redirects"), 1);
 }

@@ -55,8 +55,8 @@ fn what_came_by_datagram_without_content_length_gets_one_on_a_stream() {
     };
     let mut seen = 0;
     for message in world.trace.iter().filter(to_home) {
-        let (said, is) = lengths(&message.text);
-        assert_eq!(said, [is], "{}", message.text);
+        let (stated, is) = lengths(&message.text);
+        assert_eq!(stated, [is], "{}", message.text);
         seen += 1;
     }
     assert!(seen >= 4, "{}", world.ladder());
@@ -179,8 +179,8 @@ fn what_no_message_begins_with_is_skipped_between_messages() {
             register.cseq = cseq;
             let pong = noise.starts_with(b"\r\n\r\n");
             assert!(!pong || world.receive(from).text == "\r\n");
-            let said = register.send(&mut world, EDGES[0], "");
-            assert!(said.starts_with("SIP/2.0 401 "), "{noise:?}: {said}");
+            let stated = register.send(&mut world, EDGES[0], "");
+            assert!(stated.starts_with("SIP/2.0 401 "), "{noise:?}: {stated}");
             assert!(world.is_connected(from, EDGES[0]), "{noise:?}");
         }
     }
@@ -252,16 +252,16 @@ fn an_extension_that_nobody_has_is_named_to_who_requires_it() {
     let mut world = World::lab(Tokens::Sealed);
     let mut register = Register::new("joe", JOE);
     register.lines += "Require: gruu, x-unknown\nSupported: gruu, path\n";
-    let mut said = register.send(&mut world, EDGES[0], "");
-    if said.starts_with("SIP/2.0 401 ") {
-        said = register.send(
+    let mut stated = register.send(&mut world, EDGES[0], "");
+    if stated.starts_with("SIP/2.0 401 ") {
+        stated = register.send(
             &mut world,
             EDGES[0],
-            &super::phone::authorization("joe", &said),
+            &super::phone::authorization("joe", &stated),
         );
     }
-    assert!(said.starts_with("SIP/2.0 420 "), "{said}");
-    assert_eq!(Phone::values(&said, "Unsupported"), ["gruu", "x-unknown"]);
+    assert!(stated.starts_with("SIP/2.0 420 "), "{stated}");
+    assert_eq!(Phone::values(&stated, "Unsupported"), ["gruu", "x-unknown"]);
 }
 
 #[test]

@@ -40,8 +40,11 @@ fn a_restarted_home_knows_of_a_dead_edge_before_it_needs_it() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut call = call(transport);
         call.world.pass(Duration::from_secs(5));
-        let said = notices(&call.world, HOME);
-        assert!(!said.iter().any(|said| said.ends_with(" down")), "{said:?}");
+        let notices = notices(&call.world, HOME);
+        assert!(
+            !notices.iter().any(|notices| notices.ends_with(" down")),
+            "{notices:?}"
+        );
         call.world.freeze(EDGES[0]);
         call.world.pass(Duration::from_secs(3));
         assert!(call.world.counter(HOME, "peers_silent") > 0);

@@ -50,11 +50,11 @@ fn who_is_off_the_list_is_gone_from_home_and_edges() {
             assert_eq!(called(&mut world, 1), 404);
             assert!(!world.has(JOE), "{}", world.ladder());
             // Each edge was told once, and has said so.
-            let told = world
+            let notify = world
                 .trace
                 .iter()
                 .filter(|seen| seen.text.starts_with("NOTIFY "));
-            assert_eq!(told.count(), 3, "{}", world.ladder());
+            assert_eq!(notify.count(), 3, "{}", world.ladder());
             world.drained();
         }
     }
@@ -125,11 +125,11 @@ fn only_a_home_takes_anybody_back() {
         Phone::new("joe", JOE, false).register(&mut world, EDGES[0]);
         gone(&mut world);
         let mut trace = world.trace.iter();
-        let told = trace.find(|seen| seen.text.starts_with("NOTIFY sip:edge.example.com "));
-        let told = told.unwrap().text.clone();
+        let notify = trace.find(|seen| seen.text.starts_with("NOTIFY sip:edge.example.com "));
+        let notify = notify.unwrap().text.clone();
         assert!(
-            told.contains("\r\nFrom: <sip:joe@example.com>;tag="),
-            "{told}"
+            notify.contains("\r\nFrom: <sip:joe@example.com>;tag="),
+            "{notify}"
         );
         world.subscribe(
             HOME,
@@ -140,7 +140,7 @@ fn only_a_home_takes_anybody_back() {
         assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
         assert_eq!(world.gauge(EDGES[0], "registered"), 1, "{}", world.ladder());
         // The same from elsewhere, as if it were new.
-        let forged = told.replace("branch=z9hG4bK", "branch=z9hG4bKx");
+        let forged = notify.replace("branch=z9hG4bK", "branch=z9hG4bKx");
         world.send_bytes(from, EDGES[0], forged.as_bytes());
         assert_eq!(world.gauge(EDGES[0], "registered"), 1, "{from}");
     }
@@ -197,14 +197,14 @@ fn thousands_at_once_are_gone_within_a_second_in_pieces() {
     let list = steadfast::home::Subscribers::parse(&all).unwrap();
     world.forget();
     world.subscribe(HOME, &list, "");
-    let told = |world: &World| {
-        let told = world.trace.iter();
-        let told = told.filter(|seen| seen.text.starts_with("NOTIFY "));
-        told.count()
+    let notify = |world: &World| {
+        let notify = world.trace.iter();
+        let notify = notify.filter(|seen| seen.text.starts_with("NOTIFY "));
+        notify.count()
     };
-    assert!(told(&world) <= 3 * limits::REVOKED_AT_ONCE * usize::from(world.width));
+    assert!(notify(&world) <= 3 * limits::REVOKED_AT_ONCE * usize::from(world.width));
     world.pass(Duration::from_secs(1));
-    assert!(told(&world) >= 3 * count);
+    assert!(notify(&world) >= 3 * count);
     assert_eq!((held(&world), world.gauge(HOME, "registered")), ([0; 3], 0));
 }
 
@@ -244,7 +244,7 @@ fn an_operator_lists_and_removes_the_bindings_of_one_address() {
         (HOME, "joe", "is no URI"),
         (EDGES[0], "sip:joe@example.com", "this node is no home"),
     ] {
-        let said = world.remove_bindings(node, uri).unwrap_err();
-        assert!(said.contains(why), "{said}");
+        let sentence = world.remove_bindings(node, uri).unwrap_err();
+        assert!(sentence.contains(why), "{sentence}");
     }
 }

@@ -266,21 +266,24 @@ fn a_phone_that_came_to_another_shard_is_nobody_at_the_first() {
             register_flow(&mut world, MOVED, "three", 1);
             assert_eq!(world.gauge(EDGES[0], "registered"), 2, "{before} {after}");
             // The old flow is a stranger's, and in joe's name he is asked.
-            let asks = |world: &mut World, from: &'static str, cseq: u32| {
+            let status_of = |world: &mut World, from: &'static str, cseq: u32| {
                 let who = Phone::new("joe", from, false);
                 let options = who.request("OPTIONS", "sip:ann@example.com", cseq, "", "");
                 who.send(world, EDGES[0], &options);
                 who.status(world)
             };
-            assert_eq!(asks(&mut world, JOE, 1), 407, "{before} {after}");
+            assert_eq!(status_of(&mut world, JOE, 1), 407, "{before} {after}");
             for joe in [SECOND, MOVED] {
-                assert_eq!(asks(&mut world, joe, 1), 480, "{before} {after}");
+                assert_eq!(status_of(&mut world, joe, 1), 480, "{before} {after}");
             }
             // He comes back, and then goes away.
             register_flow(&mut world, JOE, "four", 1);
             assert_eq!(world.gauge(EDGES[0], "registered"), 2, "{before} {after}");
             assert_eq!(
-                (asks(&mut world, JOE, 2), asks(&mut world, MOVED, 2)),
+                (
+                    status_of(&mut world, JOE, 2),
+                    status_of(&mut world, MOVED, 2)
+                ),
                 (480, 407)
             );
         }

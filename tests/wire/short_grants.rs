@@ -30,9 +30,9 @@ fn register(via: &str, lines: &str) -> String {
 /// The Contact and Expires lines that joe gets when a registrar that is none of ours
 /// grants `lines`; the number of seconds in `short` is written as `SOON`.
 #[track_caller]
-fn told(via: &str, asked: &str, lines: &str) -> String {
+fn answer_to_phone(via: &str, register_lines: &str, lines: &str) -> String {
     let mut world = foreign_with(Tokens::Sealed, short);
-    world.send(JOE, EDGES[0], &register(via, asked));
+    world.send(JOE, EDGES[0], &register(via, register_lines));
     let request = world.receive(FAR).text;
     let edge = world.last_to(FAR).from.to_string();
     let path = Phone::values(&request, "Path").remove(0);
@@ -81,8 +81,8 @@ fn a_phone_behind_a_nat_is_told_to_come_again_soon_and_is_reached_as_long_as_gra
 #[test]
 fn the_contact_of_the_phone_alone_is_shortened() {
     // K-7
-    let asked = format!("Contact: <sip:joe@{INSIDE}>\nExpires: 600\n");
-    let told = |lines: &str| told(INSIDE, &asked, lines);
+    let register_lines = format!("Contact: <sip:joe@{INSIDE}>\nExpires: 600\n");
+    let answer_to_phone = |lines: &str| answer_to_phone(INSIDE, &register_lines, lines);
     let ours = format!("Contact: <sip:joe@{INSIDE}>");
     for (granted, want) in [
         (
@@ -137,18 +137,21 @@ fn the_contact_of_the_phone_alone_is_shortened() {
             "Contact: <sip:joe@192.0.2.7>;expires=500\n".to_owned(),
         ),
     ] {
-        assert_eq!(told(&granted), want, "of {granted}");
+        assert_eq!(answer_to_phone(&granted), want, "of {granted}");
     }
 }
 
 #[test]
 fn who_can_do_without_is_granted_what_the_registrar_says() {
     let granted = format!("Contact: <sip:joe@{INSIDE}>;expires=900\n");
-    let asked = granted.clone();
+    let register_lines = granted.clone();
     // No translation; RFC 6223.
-    assert_eq!(told(JOE, &asked, &granted), granted);
-    assert_eq!(told(&format!("{INSIDE};keep"), &asked, &granted), granted);
+    assert_eq!(answer_to_phone(JOE, &register_lines, &granted), granted);
+    assert_eq!(
+        answer_to_phone(&format!("{INSIDE};keep"), &register_lines, &granted),
+        granted
+    );
     // RFC 5626.
     let agreed = format!("{granted}Require: outbound\n");
-    assert_eq!(told(INSIDE, &asked, &agreed), granted);
+    assert_eq!(answer_to_phone(INSIDE, &register_lines, &agreed), granted);
 }

@@ -37,16 +37,17 @@ pub(super) fn hop(addr: &str, transport: Transport) -> Hop {
 
 /// What the node said of others that came or went.
 pub(super) fn notices(world: &World, of: &str) -> Vec<String> {
-    let said = world.notices.iter();
-    let said = said.filter(|(who, _)| who.to_string() == of);
-    said.map(|(_, notice)| match notice {
-        Notice::PeerUp { peer, .. } => format!("{peer} up"),
-        Notice::PeerDown { peer, .. } => format!("{peer} down"),
-        Notice::SourceNear { source, .. } => format!("{source} near"),
-        Notice::UnrecognisedEdge { source, .. } => format!("{source} unrecognised"),
-        Notice::SipsRefused { source } => format!("{source} asks for sips"),
-    })
-    .collect()
+    let notices = world.notices.iter();
+    let notices = notices.filter(|(who, _)| who.to_string() == of);
+    notices
+        .map(|(_, notice)| match notice {
+            Notice::PeerUp { peer, .. } => format!("{peer} up"),
+            Notice::PeerDown { peer, .. } => format!("{peer} down"),
+            Notice::SourceNear { source, .. } => format!("{source} near"),
+            Notice::UnrecognisedEdge { source, .. } => format!("{source} unrecognised"),
+            Notice::SipsRefused { source } => format!("{source} asks for sips"),
+        })
+        .collect()
 }
 
 #[test]

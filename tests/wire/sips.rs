@@ -35,10 +35,10 @@ fn the_operator_is_told_once_that_sips_is_refused() {
         assert!(text.contains("\r\nWarning: 380 "), "{text}");
     }
     let notices = world.notices.iter();
-    let told = notices.filter(|(_, notice)| matches!(notice, Notice::SipsRefused { .. }));
-    let told: Vec<_> = told.map(|(_, notice)| *notice).collect();
+    let refusals = notices.filter(|(_, notice)| matches!(notice, Notice::SipsRefused { .. }));
+    let refusals: Vec<_> = refusals.map(|(_, notice)| *notice).collect();
     let source = "203.0.113.9".parse().unwrap();
-    assert_eq!(told, [Notice::SipsRefused { source }]);
+    assert_eq!(refusals, [Notice::SipsRefused { source }]);
 }
 
 #[test]
@@ -72,17 +72,17 @@ fn sips(text: &str) -> String {
 
 /// joe's phone over TLS, whose Contact in calls is a `sips`, calls ann's, and is called
 /// by it. What the home is to find in the Contact.
-fn calls(world: &mut World, told: &str) {
+fn calls(world: &mut World, refusals: &str) {
     plain_phone(world);
     let mut ann = Phone::new("ann", ANN, true);
     ann.register(world, EDGES[1]);
-    calls_out(world, &mut ann, told);
+    calls_out(world, &mut ann, refusals);
     is_called(world, &mut ann);
     stays_in_tls(world);
 }
 
 /// joe calls ann, who ends it.
-fn calls_out(world: &mut World, ann: &mut Phone, told: &str) {
+fn calls_out(world: &mut World, ann: &mut Phone, refusals: &str) {
     world.forget();
     world.send(
         FAR,
@@ -100,7 +100,7 @@ fn calls_out(world: &mut World, ann: &mut Phone, told: &str) {
         .iter()
         .find(|seen| seen.to.ip().to_string() == "127.0.0.10");
     let contact = Phone::values(&at_home.unwrap().text, "Contact").remove(0);
-    assert!(contact.starts_with(told), "{contact}");
+    assert!(contact.starts_with(refusals), "{contact}");
     ann.answer(world, EDGES[1], &invite, 200, "OK");
     let ok = world.receive(FAR).text;
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");

@@ -111,20 +111,20 @@ fn a_password_proves_a_request_and_not_its_connection() {
     register.route = String::new();
     register.login(&mut world, HOME);
     world.connect(FAR, HOME_TLS);
-    let ask = |world: &mut World, number, method: &str, uri: &str, more: &str| {
+    let send_message = |world: &mut World, number, method: &str, uri: &str, more: &str| {
         let text = super::tls::request(method, uri, number, more);
         world.send(FAR, HOME_TLS, &text);
     };
-    ask(&mut world, 1, "REGISTER", "sip:example.com", "");
+    send_message(&mut world, 1, "REGISTER", "sip:example.com", "");
     let challenge = world.receive(FAR).text;
     let credentials = super::phone::authorization("joe", &challenge);
-    ask(&mut world, 2, "REGISTER", "sip:example.com", &credentials);
+    send_message(&mut world, 2, "REGISTER", "sip:example.com", &credentials);
     assert_eq!(status(&mut world), "200");
     let before = bound(&world);
-    ask(&mut world, 3, "REGISTER", "sip:example.com", "");
+    send_message(&mut world, 3, "REGISTER", "sip:example.com", "");
     assert_eq!(status(&mut world), "401");
     for (number, route) in [(4, ""), (5, "Route: <sip:203.0.113.7;lr>\n")] {
-        ask(&mut world, number, "INVITE", "sip:bob@example.com", route);
+        send_message(&mut world, number, "INVITE", "sip:bob@example.com", route);
         assert_eq!(status(&mut world), "407", "{route}");
     }
     // Somebody else's call over it is let in, and leaves nothing on it.

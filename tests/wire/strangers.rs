@@ -215,8 +215,8 @@ fn a_phone_that_knows_no_path_is_served_or_refused_as_configured() {
     ] {
         let mut world = World::with(
             Tokens::Clear,
-            |told| told.requires_path = home,
-            |_, told| told.path = edge,
+            |settings| settings.requires_path = home,
+            |_, settings| settings.path = edge,
         );
         let mut joe = Register::new("joe", JOE);
         let answer = joe.send(&mut world, EDGES[0], "");

@@ -107,9 +107,9 @@ impl Call {
         });
         let came: Vec<_> = came.map(|seen| seen.to.to_string()).collect();
         assert_eq!(came, [at], "{method}\n{}", world.ladder());
-        let asked = world.receive(at);
+        let request = world.receive(at);
         let there = moved(joe, at);
-        there.answer(world, &asked.from.to_string(), &asked.text, 200, "OK");
+        there.answer(world, &request.from.to_string(), &request.text, 200, "OK");
         assert_eq!(
             ann.status(world),
             if method == "INVITE" { 100 } else { 200 }
@@ -131,9 +131,9 @@ impl Call {
     fn refreshes_at(&mut self, edge: &str, from: &Phone, method: &str, cseq: u32, status: u16) {
         let Self { world, ann, .. } = self;
         from.in_dialog(world, edge, method, cseq);
-        let asked = ann.receive(world);
-        assert!(asked.starts_with(method), "{asked}");
-        ann.answer(world, EDGES[1], &asked, status, "As Said");
+        let request = ann.receive(world);
+        assert!(request.starts_with(method), "{request}");
+        ann.answer(world, EDGES[1], &request, status, "As Said");
         if method == "INVITE" {
             assert_eq!(from.status(world), 100);
             if status >= 300 {
@@ -205,10 +205,10 @@ fn an_invite_counts_once_it_is_acknowledged() {
         let joe = moved(&call.joe, MOVED);
         let (world, ann) = (&mut call.world, &call.ann);
         joe.in_dialog(world, EDGES[0], "INVITE", 20);
-        let asked = ann.receive(world);
+        let request = ann.receive(world);
         call.arrives("INFO", 5, JOE);
         let (world, ann) = (&mut call.world, &call.ann);
-        ann.answer(world, EDGES[1], &asked, 200, "OK");
+        ann.answer(world, EDGES[1], &request, 200, "OK");
         assert_eq!((joe.status(world), joe.status(world)), (100, 200));
         call.arrives("INFO", 6, JOE);
         let (world, ann) = (&mut call.world, &call.ann);
@@ -326,8 +326,8 @@ fn get_nothing_by_a_forged_address(call: &mut Call, (address, cseq): (&'static s
     let (world, ann) = (&mut call.world, &call.ann);
     for (cseq, method) in [(cseq, "UPDATE"), (cseq + 1, "INVITE")] {
         forged.in_dialog(world, EDGES[0], method, cseq);
-        let asked = ann.receive(world);
-        ann.answer(world, EDGES[1], &asked, 200, "OK");
+        let request = ann.receive(world);
+        ann.answer(world, EDGES[1], &request, 200, "OK");
     }
     forged.in_dialog(world, EDGES[0], "ACK", cseq + 1);
     assert!(ann.receive(world).starts_with("ACK "));
@@ -388,11 +388,15 @@ fn a_home_that_knows_nothing_of_it_need_not() {
         // joe goes on; nothing but the edge is between them.
         let there = moved(&joe, MOVED);
         there.in_dialog(&mut world, EDGES[0], "INVITE", 7);
-        let asked = world.receive(FOREIGN);
-        assert!(asked.text.starts_with("INVITE sip:bob@"), "{}", asked.text);
+        let request = world.receive(FOREIGN);
+        assert!(
+            request.text.starts_with("INVITE sip:bob@"),
+            "{}",
+            request.text
+        );
         let contact = format!("Contact: <sip:bob@{FOREIGN}>\n");
-        let ok = peer::answer(&asked.text, 200, "", &contact);
-        world.send(FOREIGN, &asked.from.to_string(), &ok);
+        let ok = peer::answer(&request.text, 200, "", &contact);
+        world.send(FOREIGN, &request.from.to_string(), &ok);
         assert_eq!(
             (there.status(&mut world), there.status(&mut world)),
             (100, 200)

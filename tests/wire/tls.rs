@@ -93,17 +93,17 @@ fn phones_register_and_talk_through_edges_that_reach_the_home_over_tls() {
     let mut ann = Phone::new("ann", "127.0.0.1:6002", false);
     joe.register(&mut world, EDGES[0]);
     ann.register(&mut world, EDGES[1]);
-    let asked = world
+    let request = world
         .trace
         .iter()
         .find(|seen| seen.to.to_string() == HOME_TLS)
         .unwrap();
     assert!(
-        asked
+        request
             .text
             .contains("Via: SIP/2.0/TLS edge.example.com:5061;alias;keep;branch="),
         "{}",
-        asked.text
+        request.text
     );
     assert!(world.counter(HOME, "stick_bound") >= 2);
     assert_eq!(world.counter(HOME, "stick_refused"), 0);
@@ -193,15 +193,15 @@ fn what_registers_by_sips_stays_sips() {
         &request("REGISTER", "sips:example.com", 1, route),
     );
     assert_eq!(status(&mut world), "401");
-    let asked = world.last(HOME_TLS);
-    assert!(asked.contains("\r\nPath: <sips:"), "{asked}");
+    let challenged = world.last(HOME_TLS);
+    assert!(challenged.contains("\r\nPath: <sips:"), "{challenged}");
     world.send(
         FAR,
         E1_TLS,
         &request("REGISTER", "sip:example.com", 2, route),
     );
-    let asked = world.last(HOME_TLS);
-    assert!(asked.contains("\r\nPath: <sip:"), "{asked}");
+    let request = world.last(HOME_TLS);
+    assert!(request.contains("\r\nPath: <sip:"), "{request}");
 }
 
 /// A phone that speaks TLS and keeps to no flow, registered at e1.
@@ -238,13 +238,13 @@ fn the_via_over_tls_is_a_name_that_our_certificate_proves() {
     ] {
         let text = ann.request("MESSAGE", "sip:joe@example.com", 20 + number, "", "");
         ann.send(&mut world, EDGES[1], &text);
-        let asked = world.receive(FAR);
-        let via = Phone::values(&asked.text, "Via").remove(0);
+        let request = world.receive(FAR);
+        let via = Phone::values(&request.text, "Via").remove(0);
         assert!(
             via.starts_with("SIP/2.0/TLS edge.example.com:5061;branch="),
             "{via}"
         );
-        assert_eq!(asked.from.to_string(), E1_TLS);
+        assert_eq!(request.from.to_string(), E1_TLS);
         // The home's is its domain.
         let mut its = world.trace.iter();
         let sent =
@@ -254,7 +254,7 @@ fn the_via_over_tls_is_a_name_that_our_certificate_proves() {
         if from == AGAIN && !world.is_connected(AGAIN, E1_TLS) {
             world.connect(AGAIN, E1_TLS);
         }
-        let ok = Phone::new("joe", FAR, false).response(&asked.text, 200, "OK");
+        let ok = Phone::new("joe", FAR, false).response(&request.text, 200, "OK");
         let ok = ok.replacen(
             "edge.example.com:5061;",
             &format!("{sent_by};received=127.0.0.11;"),

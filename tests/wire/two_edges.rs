@@ -83,11 +83,11 @@ fn an_edge_is_asked_once_for_both_paths_of_a_phone() {
         assert_eq!(ann.status(&mut world), 480);
         for edge in EDGES {
             let upstream = edge.replace(":5060", ":40000");
-            let asked = world.trace.iter().filter(|seen| {
+            let request = world.trace.iter().filter(|seen| {
                 let (from, to) = (seen.from.to_string(), seen.to.to_string());
                 from == HOME && (to == edge || to == upstream) && seen.text.starts_with("INVITE ")
             });
-            assert_eq!(asked.count(), 1, "{edge}\n{}", world.ladder());
+            assert_eq!(request.count(), 1, "{edge}\n{}", world.ladder());
         }
     }
 }

@@ -38,8 +38,8 @@ fn the_via_over_tls_names_this_very_edge() {
     ] {
         let text = ann.request("MESSAGE", "sip:joe@example.com", 20 + number, "", "");
         ann.send(&mut world, EDGES[1], &text);
-        let asked = world.receive(FAR).text;
-        let via = Phone::values(&asked, "Via").remove(0);
+        let request = world.receive(FAR).text;
+        let via = Phone::values(&request, "Via").remove(0);
         assert!(
             via.starts_with("SIP/2.0/TLS e1.edge.example.com:5061;branch="),
             "{via}"
@@ -47,7 +47,7 @@ fn the_via_over_tls_names_this_very_edge() {
         if from == AGAIN && !world.is_connected(AGAIN, E1_TLS) {
             world.connect(AGAIN, E1_TLS);
         }
-        let ok = Phone::new("joe", FAR, false).response(&asked, 200, "OK");
+        let ok = Phone::new("joe", FAR, false).response(&request, 200, "OK");
         let received = format!("{sent_by};received=127.0.0.11;");
         let ok = ok.replacen("e1.edge.example.com:5061;", &received, 1);
         world.send(from, E1_TLS, &ok);

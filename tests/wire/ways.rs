@@ -84,16 +84,17 @@ const SEEN: [(u16, &str, &[u16]); 15] = [
 fn check(mut call: Call, (status, method, seen): (u16, &str, &[u16])) {
     let world = &mut call.world;
     call.ann.in_dialog(world, EDGES[1], method, 5);
-    let asked = call.joe.receive(world);
-    assert!(asked.starts_with(&format!("{method} ")), "{asked}");
+    let request = call.joe.receive(world);
+    assert!(request.starts_with(&format!("{method} ")), "{request}");
     let edge = world.last_to(JOE).from.to_string();
-    call.joe.answer(world, &edge, &asked, status, "As He Likes");
+    call.joe
+        .answer(world, &edge, &request, status, "As He Likes");
     world.pass(limits::T1_64 + Duration::from_secs(40));
-    let told = (branches(world, JOE, method).len(), statuses(world, ANN));
-    let mut told_once = told.1.clone();
+    let seen_statuses = (branches(world, JOE, method).len(), statuses(world, ANN));
+    let mut told_once = seen_statuses.1.clone();
     told_once.dedup();
     assert_eq!(
-        (told.0, &told_once[..]),
+        (seen_statuses.0, &told_once[..]),
         (1, seen),
         "{status} {method}\n{}",
         world.ladder()
@@ -123,20 +124,20 @@ fn an_answer_of_a_phone_ends_a_call_to_it() {
         let bob = Phone::foreign("bob", "127.0.0.1:5099");
         let invite = bob.request("INVITE", "sip:joe@example.com", 1, "", "");
         bob.send(&mut world, HOME, &invite);
-        let asked = world.receive(JOE);
+        let request = world.receive(JOE);
         let joe = Phone::new("joe", JOE, true);
         joe.answer(
             &mut world,
-            &asked.from.to_string(),
-            &asked.text,
+            &request.from.to_string(),
+            &request.text,
             *status,
             "No",
         );
         world.pass(limits::T1_64 + Duration::from_secs(40));
         assert_eq!(branches(&world, JOE, "INVITE").len(), 1, "{status}");
-        let mut told = statuses(&world, bob.addr());
-        told.dedup();
-        assert_eq!(&told[..], *seen, "{status}\n{}", world.ladder());
+        let mut seen_statuses = statuses(&world, bob.addr());
+        seen_statuses.dedup();
+        assert_eq!(&seen_statuses[..], *seen, "{status}\n{}", world.ladder());
     }
 }
 
@@ -176,10 +177,10 @@ fn what_an_edge_says_itself_is_a_reason_to_ask_the_next_one() {
     call.world.restart(EDGES[0]);
     let world = &mut call.world;
     call.ann.in_dialog(world, EDGES[1], "INFO", 5);
-    let asked = world.receive(JOE);
-    assert_ne!(asked.from.to_string(), EDGES[0]);
+    let request = world.receive(JOE);
+    assert_ne!(request.from.to_string(), EDGES[0]);
     call.joe
-        .answer(world, &asked.from.to_string(), &asked.text, 200, "OK");
+        .answer(world, &request.from.to_string(), &request.text, 200, "OK");
     assert_eq!(call.ann.status(world), 200);
 }
 
@@ -216,11 +217,11 @@ pub(crate) fn register_there(world: &mut World, from: &str, edge: &str) -> Strin
          Contact: <sip:joe@{JOE}>\nSupported: path\nContent-Length: 0\n\n"
     );
     world.send(from, edge, &text);
-    let asked = world.receive(FOREIGN);
-    let path = Phone::values(&asked.text, "Path").remove(0);
+    let request = world.receive(FOREIGN);
+    let path = Phone::values(&request.text, "Path").remove(0);
     let lines = format!("Contact: <sip:joe@{JOE}>;expires=600\nPath: {path}\n");
-    let ok = peer::answer(&asked.text, 200, "r", &lines);
-    world.send(FOREIGN, &asked.from.to_string(), &ok);
+    let ok = peer::answer(&request.text, 200, "r", &lines);
+    world.send(FOREIGN, &request.from.to_string(), &ok);
     let ok = world.receive(from).text;
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
     path
@@ -271,8 +272,8 @@ fn an_edge_says_to_its_home_whose_answer_it_is() {
         );
         world.send(FOREIGN, EDGES[0], &invite);
         assert!(world.receive(FOREIGN).text.starts_with("SIP/2.0 100 "));
-        let asked = world.receive(JOE).text;
-        joe.answer(&mut world, EDGES[0], &asked, status, "No");
+        let request = world.receive(JOE).text;
+        joe.answer(&mut world, EDGES[0], &request, status, "No");
         assert!(joe.receive(&mut world).starts_with("ACK "));
         let said = world.receive(FOREIGN).text;
         let via = Phone::values(&said, "Via").remove(0);
@@ -292,9 +293,9 @@ fn an_answer_that_reaches_nobody_is_the_phones_word_too() {
         let mut call = call_in(World::lab(Tokens::Clear));
         let world = &mut call.world;
         call.ann.in_dialog(world, EDGES[1], "INFO", 5);
-        let asked = call.joe.receive(world);
+        let request = call.joe.receive(world);
         let edge = world.last_to(JOE).from.to_string();
-        let answer = call.joe.response(&asked, status, "No");
+        let answer = call.joe.response(&request, status, "No");
         let answer = answer.replacen(
             "From:",
             "Via: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKx\nFrom:",
@@ -314,9 +315,9 @@ fn a_phone_cannot_say_that_its_edge_said_it() {
     let mut call = call_in(World::lab(Tokens::Clear));
     let world = &mut call.world;
     call.ann.in_dialog(world, EDGES[1], "INFO", 5);
-    let asked = call.joe.receive(world);
+    let request = call.joe.receive(world);
     let edge = world.last_to(JOE).from.to_string();
-    let answer = call.joe.response(&asked, 430, "Flow Failed");
+    let answer = call.joe.response(&request, 430, "Flow Failed");
     let answer = answer.replace(
         "Via: SIP/2.0/UDP 127.0.0.10;",
         "Via: SIP/2.0/UDP 127.0.0.10;said;",

@@ -8,7 +8,7 @@ use steadfast::shard::Notice;
 const JOE: &str = "127.0.0.1:5070";
 
 /// What is said about one thing, in order.
-fn said(world: &mut World, node: &str, uri: &str, what: &str) -> Vec<String> {
+fn sentences(world: &mut World, node: &str, uri: &str, what: &str) -> Vec<String> {
     let facts = world.why(node, uri);
     let about = facts.0.into_iter().filter(|fact| fact.what == what);
     about.map(|fact| fact.says).collect()
@@ -28,15 +28,15 @@ fn registered(tokens: Tokens) -> (World, String) {
 fn an_edge_reads_the_token_and_names_the_flow() {
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         let (mut world, uri) = registered(tokens);
-        let token = said(&mut world, EDGES[0], &uri, "token").concat();
+        let token = sentences(&mut world, EDGES[0], &uri, "token").concat();
         assert!(token.starts_with("user joe, realm "), "{token}");
         assert!(
             token.contains("instance urn:uuid:joe, edges e1 e"),
             "{token}"
         );
-        let chosen = said(&mut world, EDGES[0], &uri, "chosen").concat();
+        let chosen = sentences(&mut world, EDGES[0], &uri, "chosen").concat();
         assert_eq!(chosen, "the flow to udp:127.0.0.1:5070, the newest");
-        let flow = said(&mut world, EDGES[0], &uri, "flow").concat();
+        let flow = sentences(&mut world, EDGES[0], &uri, "flow").concat();
         assert!(
             flow.contains("reg-id 1, ") && flow.ends_with(" s left"),
             "{flow}"
@@ -58,9 +58,9 @@ fn an_edge_reads_the_token_and_names_the_flow() {
 fn an_edge_says_what_is_wrong_with_a_token() {
     let (mut world, uri) = registered(Tokens::Sealed);
     let flipped = uri.replacen("@edge", "A@edge", 1);
-    let token = said(&mut world, EDGES[0], &flipped, "token").concat();
+    let token = sentences(&mut world, EDGES[0], &flipped, "token").concat();
     assert!(token.starts_with("is refused with 403"), "{token}");
-    let bad = said(&mut world, EDGES[0], "not a uri", "uri").concat();
+    let bad = sentences(&mut world, EDGES[0], "not a uri", "uri").concat();
     assert!(bad.starts_with("is malformed"), "{bad}");
 }
 
@@ -69,7 +69,7 @@ fn a_home_lists_bindings_levels_and_the_choice() {
     // S-1, S-14, S-15, H-4: one URI, two flows.
     let (mut world, uri) = registered(Tokens::Clear);
     let aor = "sip:joe@example.com";
-    let bindings = said(&mut world, HOME, aor, "binding");
+    let bindings = sentences(&mut world, HOME, aor, "binding");
     assert_eq!(bindings.len(), 2, "{bindings:?}");
     let first = &bindings[0];
     assert!(
@@ -81,16 +81,16 @@ fn a_home_lists_bindings_levels_and_the_choice() {
         "{first}"
     );
     assert_eq!(
-        said(&mut world, HOME, aor, "path"),
+        sentences(&mut world, HOME, aor, "path"),
         std::slice::from_ref(&uri)
     );
-    let exact = said(&mut world, HOME, &uri, "exact");
+    let exact = sentences(&mut world, HOME, &uri, "exact");
     assert_eq!(exact.len(), 2, "one row a flow: {exact:?}");
     assert!(exact[0].contains(" by Path, "), "{exact:?}");
-    let chosen = said(&mut world, HOME, &uri, "chosen").concat();
+    let chosen = sentences(&mut world, HOME, &uri, "chosen").concat();
     assert_eq!(chosen, "one of 2 flows at random, the same parameters");
     let in_dialog = uri.replace(";ob", ";gunk=e1");
-    let chosen = said(&mut world, HOME, &in_dialog, "chosen").concat();
+    let chosen = sentences(&mut world, HOME, &in_dialog, "chosen").concat();
     assert_eq!(
         chosen,
         "one of 2 flows at random, equal by RFC 3261 §19.1.4"
@@ -102,17 +102,17 @@ fn a_home_that_lost_its_table_says_that_it_would_ask_around() {
     let (mut world, uri) = registered(Tokens::Clear);
     world.restart(HOME);
     assert_eq!(
-        said(&mut world, HOME, &uri, "exact"),
+        sentences(&mut world, HOME, &uri, "exact"),
         ["the same parameters: no row"]
     );
-    let chosen = said(&mut world, HOME, &uri, "chosen").concat();
+    let chosen = sentences(&mut world, HOME, &uri, "chosen").concat();
     assert!(
         chosen.starts_with("no flow, so in turn udp:127.0.0.1"),
         "{chosen}"
     );
-    let binding = said(&mut world, HOME, "sip:joe@example.com", "binding").concat();
+    let binding = sentences(&mut world, HOME, "sip:joe@example.com", "binding").concat();
     assert!(binding.contains("read back from the store"), "{binding}");
-    let none = said(&mut world, HOME, "sip:ann@example.com", "binding");
+    let none = sentences(&mut world, HOME, "sip:ann@example.com", "binding");
     assert_eq!(none, ["none of ann@example.com"]);
 }
 
@@ -192,12 +192,13 @@ fn what_was_refused_is_told_with_who_and_why() {
         ]
     );
     assert_eq!(world.counter(HOME, "rejected"), 2);
-    let said = said_by_all(&mut world, HOME, "sip:joe@example.com");
-    assert_eq!(said.len(), 2, "{said:?}");
+    let sentences = said_by_all(&mut world, HOME, "sip:joe@example.com");
+    assert_eq!(sentences.len(), 2, "{sentences:?}");
     assert!(
-        said.iter()
+        sentences
+            .iter()
             .all(|line| line.starts_with("2027-01-15 08:00:00 UTC ")),
-        "{said:?}"
+        "{sentences:?}"
     );
     assert_eq!(
         said_by_all(&mut world, HOME, "sip:bob@elsewhere.example").len(),
@@ -253,7 +254,7 @@ fn told_once(redirect: Redirect, sent_away: &str) {
         ann.lines += "Supported: alt-proxies\n";
         assert!(ann.send(&mut world, HOME, "").starts_with("SIP/2.0 300 "));
     }
-    let told: Vec<_> = world
+    let notices: Vec<_> = world
         .notices
         .iter()
         .filter(|(_, notice)| matches!(notice, Notice::UnrecognisedEdge { .. }))
@@ -263,8 +264,11 @@ fn told_once(redirect: Redirect, sent_away: &str) {
         is_tls: false,
     };
     assert!(
-        !told.is_empty() && told.len() <= usize::from(world.width),
-        "{told:?}"
+        !notices.is_empty() && notices.len() <= usize::from(world.width),
+        "{notices:?}"
     );
-    assert!(told.iter().all(|(_, notice)| *notice == want), "{told:?}");
+    assert!(
+        notices.iter().all(|(_, notice)| *notice == want),
+        "{notices:?}"
+    );
 }

@@ -330,16 +330,17 @@ impl World {
     pub(crate) fn remove_bindings(&mut self, addr: &str, uri: &str) -> Result<Bindings, String> {
         let (now, places) = (self.now, self.places(addr));
         let shards = self.shards[places.clone()].iter_mut();
-        let said: Vec<_> = shards
+        let answers: Vec<_> = shards
             .map(|shard| shard.remove_bindings(now, uri.as_bytes()))
             .collect();
         for index in places {
             self.input(index, Input::Tick);
         }
         self.settle();
-        let is_keeper = |said: &Result<Bindings, _>| said.as_ref().is_ok_and(|it| it.is_keeper);
-        let index = said.iter().position(is_keeper).unwrap_or_default();
-        said.into_iter().nth(index).unwrap()
+        let is_keeper =
+            |answers: &Result<Bindings, _>| answers.as_ref().is_ok_and(|it| it.is_keeper);
+        let index = answers.iter().position(is_keeper).unwrap_or_default();
+        answers.into_iter().nth(index).unwrap()
     }
 
     /// What a node holds at this moment, over all its shards.

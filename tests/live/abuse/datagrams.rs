@@ -160,12 +160,12 @@ fn strangers_cancel_no_call() {
     let at = caller.own();
     let call = |method: &str| between(method, 7, at, (&own, &user), ROUTE);
     caller.say(far, &call("INVITE"));
-    let mut said = String::new();
+    let mut text = String::new();
     let invite = poll(ANSWER_MAX, || {
-        said.extend(caller.heard());
-        callee.heard().filter(|said| said.starts_with("INVITE "))
+        text.extend(caller.heard());
+        callee.heard().filter(|text| text.starts_with("INVITE "))
     });
-    let invite = invite.unwrap_or_else(|| panic!("the phone does not ring: {said}"));
+    let invite = invite.unwrap_or_else(|| panic!("the phone does not ring: {text}"));
     callee.say(near, ringing(&invite).as_bytes());
     // They know all of it.
     let mut strangers = Mob::of((50..54).map(attacker));
@@ -199,5 +199,5 @@ fn aimed(n: u32, from: SocketAddr) -> Vec<u8> {
 
 /// Whether a CANCEL is among what came.
 fn is_cancelled(phone: &UdpSocket) -> bool {
-    std::iter::from_fn(|| phone.heard()).any(|said| said.starts_with("CANCEL "))
+    std::iter::from_fn(|| phone.heard()).any(|text| text.starts_with("CANCEL "))
 }

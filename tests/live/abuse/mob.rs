@@ -99,7 +99,7 @@ impl Mob {
         let ring = |phone: &UdpSocket| {
             let heard = std::iter::from_fn(|| phone.heard());
             let invites: Vec<_> = heard
-                .filter(|said| said.starts_with("INVITE "))
+                .filter(|text| text.starts_with("INVITE "))
                 .map(|invite| (phone.own(), invite))
                 .collect();
             for (_, invite) in &invites {
@@ -287,24 +287,24 @@ pub(super) fn over<L: Line>(message: &[u8]) -> Vec<u8> {
 
 /// What `to` says to a REGISTER, which is repeated until then.
 #[track_caller]
-fn ask<L: Line>(line: &L, to: &str, user: &str, number: u32, proof: &str) -> String {
+fn send_and_wait<L: Line>(line: &L, to: &str, user: &str, number: u32, proof: &str) -> String {
     let bytes = over::<L>(&register(user, number, line.own(), proof));
-    let is_it = |said: &String| said.contains(&format!("CSeq: {number} "));
-    let said = poll(ANSWER_MAX, || {
+    let is_it = |text: &String| text.contains(&format!("CSeq: {number} "));
+    let text = poll(ANSWER_MAX, || {
         line.say(to, &bytes);
         poll(REPEAT, || line.heard().filter(is_it))
     });
-    said.expect("there is an answer")
+    text.expect("there is an answer")
 }
 
 /// A nonce of the home for the address of this line, as anybody gets one.
 #[track_caller]
 pub(super) fn nonce<L: Line>(line: &L, edge: &str, user: &str) -> String {
-    let said = ask(line, edge, user, 1, "");
-    let nonce = said.split_once("nonce=\"").map(|(_, rest)| rest);
+    let text = send_and_wait(line, edge, user, 1, "");
+    let nonce = text.split_once("nonce=\"").map(|(_, rest)| rest);
     let nonce = nonce.and_then(|rest| rest.split('"').next());
     nonce
-        .unwrap_or_else(|| panic!("no nonce: {said}"))
+        .unwrap_or_else(|| panic!("no nonce: {text}"))
         .to_owned()
 }
 
@@ -329,8 +329,8 @@ pub(super) fn proof(user: &str, nonce: &str, count: u32, response: Option<u32>) 
 #[track_caller]
 pub(super) fn sign_in<L: Line>(line: &L, edge: &str, user: &str) -> String {
     let proof = proof(user, &nonce(line, edge, user), 1, None);
-    let said = ask(line, edge, user, 2, &proof);
-    assert!(said.starts_with("SIP/2.0 200 "), "{said}");
+    let text = send_and_wait(line, edge, user, 2, &proof);
+    assert!(text.starts_with("SIP/2.0 200 "), "{text}");
     proof
 }
 

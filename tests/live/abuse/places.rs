@@ -168,7 +168,7 @@ fn a_port_that_was_shut_for_a_moment_is_still_registered() {
     let failed = poll(ANSWER_MAX, || {
         caller
             .heard()
-            .filter(|said| said.contains("CSeq: 1 ") && !said.starts_with("SIP/2.0 1"))
+            .filter(|text| text.contains("CSeq: 1 ") && !text.starts_with("SIP/2.0 1"))
     });
     let failed = failed.expect("there is an answer");
     assert!(failed.starts_with("SIP/2.0 4"), "{failed}");
@@ -180,7 +180,7 @@ fn a_port_that_was_shut_for_a_moment_is_still_registered() {
         number += 1;
         send(number);
         poll(ANSWER_MAX / 10, || {
-            phone.heard().filter(|said| said.starts_with("MESSAGE "))
+            phone.heard().filter(|text| text.starts_with("MESSAGE "))
         })
     });
     assert!(rings.is_some(), "{}", lab.last_words());

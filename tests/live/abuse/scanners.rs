@@ -59,9 +59,9 @@ fn sipvicious_finds_a_server_and_disturbs_nobody() {
         };
         withstand(&lab, name, counter, || ());
         let ended = process.wait(LOAD_MAX);
-        let said = process.last_words();
-        assert!(ended.is_some(), "{name} goes on and on: {said}");
-        assert!(said.contains(verdict), "{name}: {said}");
+        let output = process.last_words();
+        assert!(ended.is_some(), "{name} goes on and on: {output}");
+        assert!(output.contains(verdict), "{name}: {output}");
     }
     // This one would go on for hours: a few guesses a minute are heard.
     let arguments = ["-u", &user, "-r100000-999999", &domain, edge];
@@ -70,8 +70,8 @@ fn sipvicious_finds_a_server_and_disturbs_nobody() {
     };
     withstand(&lab, "svcrack", "failed_digests", || ());
     process.stop();
-    let said = process.last_words();
-    assert!(!said.contains("Traceback"), "{said}");
+    let output = process.last_words();
+    assert!(!output.contains("Traceback"), "{output}");
 }
 
 /// Sets a scanner on the lab.

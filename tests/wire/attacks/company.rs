@@ -87,10 +87,10 @@ impl Company {
         let request = came.into_iter().find(|came| came.starts_with(method));
         let request = request.unwrap_or_else(|| panic!("no {method}\n{}", world.ladder()));
         to.answer(world, at, &request, 200, "OK");
-        let said = std::iter::from_fn(|| world.has(from.addr()).then(|| from.receive(world)));
-        let is_ok = |said: &String| said.starts_with("SIP/2.0 200 ");
+        let answers = std::iter::from_fn(|| world.has(from.addr()).then(|| from.receive(world)));
+        let is_ok = |answers: &String| answers.starts_with("SIP/2.0 200 ");
         assert!(
-            said.into_iter().any(|said| is_ok(&said)),
+            answers.into_iter().any(|answers| is_ok(&answers)),
             "{}",
             world.ladder()
         );

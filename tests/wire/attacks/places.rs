@@ -196,7 +196,7 @@ fn called_at(from: &str, contact: &str, path: &str) -> (String, usize, Vec<Strin
     if !path.is_empty() {
         register.lines += &format!("Supported: path\nPath: {path}\n");
     }
-    let said = register.login(&mut world, HOME);
+    let status_line = register.login(&mut world, HOME);
     // With the flow that it registered on only what it wrote is left.
     world.restart(HOME);
     world.forget();
@@ -205,7 +205,7 @@ fn called_at(from: &str, contact: &str, path: &str) -> (String, usize, Vec<Strin
     world.pass(steadfast::time::Duration::from_secs(40));
     let (inside, reached) = super::sent(&world);
     (
-        said["SIP/2.0 ".len()..][..3].to_owned(),
+        status_line["SIP/2.0 ".len()..][..3].to_owned(),
         inside,
         reached,
         world,
@@ -228,8 +228,8 @@ fn a_node_of_ours_is_nobodys_phone() {
         ("sip:x@example.com", "200"),
         ("sip:x@edge.example.com", "200"),
     ] {
-        let (said, inside, reached, world) = called_at(JOE, contact, "");
-        assert_eq!(said, status, "{contact}");
+        let (status_line, inside, reached, world) = called_at(JOE, contact, "");
+        assert_eq!(status_line, status, "{contact}");
         let ladder = world.ladder();
         assert_eq!(reached, Vec::<String>::new(), "{contact}\n{ladder}");
         // An edge is asked for the cluster's own name, once for each contact.
@@ -257,8 +257,12 @@ fn a_node_of_ours_is_nobodys_phone() {
         register.route = String::new();
         register.call_id = call_id;
         register.lines = format!("Contact: <sip:joe@{JOE}>\nSupported: path\nPath: {path}\n");
-        let said = register.login(&mut world, HOME);
-        assert_eq!(said.starts_with("SIP/2.0 200 "), may, "{path}: {said}");
+        let status_line = register.login(&mut world, HOME);
+        assert_eq!(
+            status_line.starts_with("SIP/2.0 200 "),
+            may,
+            "{path}: {status_line}"
+        );
     }
 }
 
@@ -280,16 +284,17 @@ fn a_path_leads_to_no_node_of_ours_either() {
             "403",
         ),
     ] {
-        let (said, inside, reached, world) = called_at(JOE, "sip:joe@example.com", path);
-        assert_eq!(said, status, "{path}");
+        let (status_line, inside, reached, world) = called_at(JOE, "sip:joe@example.com", path);
+        assert_eq!(status_line, status, "{path}");
         let ladder = world.ladder();
         assert_eq!((inside, reached), (0, Vec::new()), "{path}\n{ladder}");
         let refused = world.counter(HOME, "out_of_bounds");
         assert_eq!(refused, if status == "200" { 5 } else { 0 }, "{path}");
     }
     // A proxy between a phone and the home is asked.
-    let (said, _, reached, world) = called_at(JOE, "sip:joe@example.com", "<sip:203.0.113.66;lr>");
-    assert_eq!(said, "200");
+    let (status_line, _, reached, world) =
+        called_at(JOE, "sip:joe@example.com", "<sip:203.0.113.66;lr>");
+    assert_eq!(status_line, "200");
     assert!(reached.iter().any(|at| at == VICTIM), "{}", world.ladder());
 }
 
@@ -303,8 +308,8 @@ fn a_phone_at_the_address_of_an_edge_is_called_there() {
         ("sip:joe@203.0.113.9:40000;maddr=127.0.0.12", false),
         ("sip:joe@127.0.0.12;transport=tcp", false),
     ] {
-        let (said, inside, reached, world) = called_at("127.0.0.12:5070", contact, "");
-        assert_eq!((&*said, inside), ("200", 0), "{contact}");
+        let (status_line, inside, reached, world) = called_at("127.0.0.12:5070", contact, "");
+        assert_eq!((&*status_line, inside), ("200", 0), "{contact}");
         let is_there = reached.iter().any(|at| at == "127.0.0.12:5070");
         assert_eq!(
             (is_there, reached.is_empty()),

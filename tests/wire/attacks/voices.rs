@@ -185,22 +185,22 @@ fn no_header_of_a_phone_makes_an_emergency_behind_its_edge() {
     }
     // So a peer's Priority is a phone's, and its Resource-Priority its own word.
     overwhelm(&mut world, HOME);
-    let ask = |world: &mut World, number: u32, line: &str| {
+    let send_message = |world: &mut World, number: u32, line: &str| {
         let text = request("INVITE", TO_ANN, &format!("worth{number}"), line);
         world.send(CORE, HOME, &text);
         let shed = ["shed_calls", "shed_emergencies"];
         shed.map(|name| world.counter(HOME, name))
     };
-    let before = ask(&mut world, 1, "");
+    let before = send_message(&mut world, 1, "");
     let mut after = before;
     for number in 2..60 {
-        after = ask(&mut world, number, "Priority: emergency\n");
+        after = send_message(&mut world, number, "Priority: emergency\n");
     }
     assert_eq!(after[1], before[1]);
     assert!(after[0] > before[0] + 10, "{before:?} {after:?}");
     let calls = after[0];
     for number in 60..120 {
-        after = ask(&mut world, number, "Resource-Priority: esnet.0\n");
+        after = send_message(&mut world, number, "Resource-Priority: esnet.0\n");
     }
     assert_eq!(after[0], calls, "{after:?}");
 }

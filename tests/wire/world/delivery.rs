@@ -89,13 +89,13 @@ impl World {
     }
 
     /// Answers a STUN question for an element that the test plays.
-    fn answer(&mut self, asked: &Seen) {
-        if self.mute.contains(&asked.to) {
+    fn answer(&mut self, request: &Seen) {
+        if self.mute.contains(&request.to) {
             return;
         }
         let mut bytes = Vec::new();
-        assert!(stun::answer(&asked.bytes, asked.from, &mut bytes));
-        let seen = Seen::new(asked.to, asked.from, &bytes, Transport::Udp);
+        assert!(stun::answer(&request.bytes, request.from, &mut bytes));
+        let seen = Seen::new(request.to, request.from, &bytes, Transport::Udp);
         self.wire.push_back(Event::Datagram(seen));
     }
 
@@ -164,7 +164,7 @@ impl World {
                     };
                 }
                 Some(Output::Resolve { name, question }) => {
-                    self.names.asked.push(question.name.to_string());
+                    self.names.queries.push(question.name.to_string());
                     if self.names.answers == Answers::Held {
                         let question = (**question).clone();
                         self.names.held.push((index, *name, question));

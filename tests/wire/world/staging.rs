@@ -21,8 +21,8 @@ use super::{EDGES, HOME, Tokens, World};
 /// with several (`STEADFAST_SHARDS=2 cargo test --test wire`), but for the one of
 /// what a source may ask for, which each shard counts for itself.
 fn width() -> u8 {
-    let asked = std::env::var("STEADFAST_SHARDS").ok();
-    asked.map_or(1, |width| width.parse().unwrap())
+    let wanted = std::env::var("STEADFAST_SHARDS").ok();
+    wanted.map_or(1, |width| width.parse().unwrap())
 }
 
 /// The calendar at the start of every test.
@@ -109,14 +109,14 @@ impl World {
             events: Vec::new(),
             around: |call| call(),
         };
-        let mut told = settings::home();
-        home(&mut told);
-        world.add(&[(HOME, false)], Kind::Home(told));
+        let mut settings = settings::home();
+        home(&mut settings);
+        world.add(&[(HOME, false)], Kind::Home(settings));
         for (index, addr) in EDGES.iter().enumerate() {
             let upstream = format!("{}:40000", addr.trim_end_matches(":5060"));
-            let mut told = settings::edge(index, tokens);
-            edge(index, &mut told);
-            world.add(&[(addr, false), (&upstream, true)], Kind::Edge(told));
+            let mut settings = settings::edge(index, tokens);
+            edge(index, &mut settings);
+            world.add(&[(addr, false), (&upstream, true)], Kind::Edge(settings));
         }
         world
     }
@@ -128,9 +128,9 @@ impl World {
 
     /// The same with other settings.
     pub(crate) fn add_home_with(&mut self, addr: &str, change: impl Fn(&mut home::Settings)) {
-        let mut told = settings::home();
-        change(&mut told);
-        self.add(&[(addr, false)], Kind::Home(told));
+        let mut settings = settings::home();
+        change(&mut settings);
+        self.add(&[(addr, false)], Kind::Home(settings));
     }
 
     /// Adds an edge with sockets of its own (true: towards the home); `change`
@@ -140,9 +140,9 @@ impl World {
         addrs: &[(&str, bool)],
         change: impl Fn(&mut edge::Settings),
     ) {
-        let mut told = settings::edge(0, Tokens::Clear);
-        change(&mut told);
-        self.add(addrs, Kind::Edge(told));
+        let mut settings = settings::edge(0, Tokens::Clear);
+        change(&mut settings);
+        self.add(addrs, Kind::Edge(settings));
     }
 
     /// Adds the user agent `user` at `addr`. It is told where the cluster is,
@@ -203,8 +203,8 @@ impl World {
     /// What an agent has said since it was last asked.
     pub(crate) fn events(&mut self, addr: &str) -> Vec<Event> {
         let addr: SocketAddr = addr.parse().unwrap();
-        let said = self.events.extract_if(.., |(who, _)| *who == addr);
-        said.map(|(_, event)| event).collect()
+        let events = self.events.extract_if(.., |(who, _)| *who == addr);
+        events.map(|(_, event)| event).collect()
     }
 
     /// Whether nothing is under way at a node.
