@@ -127,7 +127,8 @@ impl Home {
                     .position(|known| edge.is_reached_by(&self.settings, step.net, *known))
             });
             match same {
-                // The same flow again and again, which must come to an end.
+                // The simulation leaves out the list of flows that were found: the search then
+                // gives this one for ever, and the bound below ends it.
                 Some(_) if step.net.omit.leaves_out(Omit::FailedFlows) => hops.push(hop),
                 Some(same) if step.net.is_down(step.now, hops[same]) => hops[same] = hop,
                 Some(_) => {}
