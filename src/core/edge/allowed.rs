@@ -83,7 +83,7 @@ impl Edge {
         }
         let preferred = identity::preferred(bytes, message);
         let preferred = preferred.and_then(|value| Uri::in_value(bytes, value).ok());
-        let named = preferred.or_else(|| message.uri_of_from(bytes));
+        let named = preferred.or_else(|| pass.uri_of_from());
         let claim = named.map(|uri| {
             let name = uri.user.unwrap_or_default().of(bytes);
             let realm = uri.host.of(bytes);

@@ -209,7 +209,7 @@ impl Edge {
                 name: token.user(),
                 realm: token.realm(),
             },
-            Direction::Out => User::of_uri(bytes, message.uri_of_from(bytes)),
+            Direction::Out => User::of_uri(bytes, pass.uri_of_from()),
             Direction::In => User::of_uri(bytes, message.to_uri(bytes)),
         };
         let found = self.flow_bindings.on_flow(pass.now, flow, claim)?;
@@ -288,7 +288,7 @@ impl Edge {
     /// phone of that other one.
     fn claims_token_user(&self, pass: &Pass<'_, '_>, token: &Token) -> bool {
         let (bytes, request) = (pass.request.bytes, pass.request);
-        let from = request.message.uri_of_from(bytes);
+        let from = pass.uri_of_from();
         !request.is_emergency()
             && from.is_some_and(|from| {
                 let user = from.user.unwrap_or_default().of(bytes);

@@ -86,8 +86,7 @@ impl Edge {
     /// Whether the name of a phone in our Route values (`PhoneName`) is that of the phone which
     /// is registered over `flow` as the user in From.
     fn names_its_phone(&self, pass: &Pass<'_, '_>, flow: Flow) -> bool {
-        let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let claim = User::of_uri(bytes, message.uri_of_from(bytes));
+        let claim = User::of_uri(pass.request.bytes, pass.uri_of_from());
         let found = self.flow_bindings.on_flow(pass.now, flow, claim);
         let name = found.map(|found| self.phone_name(&found.subscriber));
         name.is_some() && name == self.named_in_route(pass)

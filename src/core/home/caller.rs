@@ -37,7 +37,7 @@ impl Home {
         let (bytes, request) = (pass.request.bytes, pass.request);
         let domain = self.settings.domain.as_bytes();
         let is_ours = |uri: &Uri| same_host(uri.host.of(bytes), domain);
-        let from = request.message.uri_of_from(bytes);
+        let from = pass.uri_of_from();
         if from.is_none() && !request.is_emergency() {
             // What we cannot read the called phone may read as a name of our domain, which
             // nobody has proven.

@@ -4,6 +4,8 @@
 //! Every rule of who may do what asks this and nothing else. What it finds out
 //! it returns; here is kept only what more than one rule would look for.
 
+use std::cell::OnceCell;
+
 use super::route_set::{KnownBy, RouteSet};
 use super::{Net, Note, Plan, Recorded, Request, Step, Verdict};
 use crate::bytes::Buf;
@@ -11,6 +13,7 @@ use crate::scan::Route;
 use crate::time::Instant;
 use crate::trust::MarkKey;
 use crate::trust::mark::{Mark, Shown};
+use crate::uri::Uri;
 
 /// One request and one decision.
 pub struct Pass<'a, 'b> {
@@ -24,6 +27,8 @@ pub struct Pass<'a, 'b> {
     pub plan: &'a mut Plan,
     /// The marks of its dialog, once they were looked at.
     shown: Option<Shown>,
+    /// The URI of its From, once it was read.
+    from: OnceCell<Option<Uri>>,
 }
 
 impl<'a, 'b> Pass<'a, 'b> {
@@ -41,6 +46,7 @@ impl<'a, 'b> Pass<'a, 'b> {
             request,
             plan,
             shown: None,
+            from: OnceCell::new(),
         }
     }
 
@@ -67,6 +73,13 @@ impl<'a, 'b> Pass<'a, 'b> {
             let Request { bytes, message, .. } = *request;
             marks.shown(bytes, message, plan.pop, plan.restore_uri)
         })
+    }
+
+    /// The URI of the From, which several rules ask for; `None` when either is missing or
+    /// malformed. Read once, and only where somebody asks.
+    pub(crate) fn uri_of_from(&self) -> Option<Uri> {
+        let Request { bytes, message, .. } = *self.request;
+        *self.from.get_or_init(|| message.uri_of_from(bytes))
     }
 
     /// Somebody asks for what he may not have.
