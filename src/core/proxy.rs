@@ -10,6 +10,7 @@
 //! state.
 
 mod acks;
+mod address_validation;
 mod answers;
 mod branches;
 mod build;
@@ -18,10 +19,10 @@ mod circuits;
 mod context;
 mod counters;
 mod drain;
-mod evicting;
+mod eviction;
 pub mod fact;
 mod final_answer;
-mod handing;
+mod handover;
 mod keepalives;
 mod liveness;
 mod locating;
@@ -31,8 +32,8 @@ mod matching;
 mod names;
 mod net;
 mod overload;
-mod own;
 mod own_params;
+mod own_requests;
 mod owner;
 mod pass;
 mod plan;
@@ -43,17 +44,16 @@ mod redirects;
 mod rejected;
 mod requests;
 mod responses;
-mod returning;
+mod returns;
 mod route_set;
 mod secrets;
-mod secure;
 mod servers;
 mod shedding;
+mod sips;
 mod standby;
 mod step;
 mod tag;
 mod timers;
-mod unproven;
 mod validate;
 
 pub use context::{Branch, Context, State};
@@ -69,7 +69,7 @@ pub use pass::Pass;
 pub use plan::{Note, Plan, Reply, Target, Verdict};
 pub use policy::{Answers, Connections, Policy, Routing, Trust, Upkeep};
 pub use received::{Request, Response};
-pub(crate) use redirects::shows_loose;
+pub(crate) use redirects::follows_loose_redirects;
 pub(crate) use rejected::Rejected;
 pub use rejected::{Reason, Reject};
 pub use route_set::Recorded;
@@ -79,7 +79,7 @@ pub use step::Step;
 
 use drain::Drain;
 use overload::Restraint;
-use returning::Returns;
+use returns::Returns;
 
 use crate::edit::Edits;
 use crate::id::Slab;
@@ -87,7 +87,8 @@ use crate::limits;
 use crate::scan::Message;
 use crate::time::Instant;
 
-/// What one step works with: the machinery, whoever decides, and the time.
+/// The arguments of a call into the proxy: what it works with, the role that decides, and
+/// the time.
 pub struct Turn<'a> {
     /// The machinery.
     pub net: &'a mut Net,

@@ -307,6 +307,7 @@ impl Pass<'_> {
     /// A value that cannot be read is a defect only where it is followed.
     fn route_set(&mut self) {
         let bytes = self.bytes;
+        // Lent out of the outline, whose headers are read while it is filled.
         let mut routes = std::mem::take(&mut self.message.routes);
         for header in self.message.all(Name::Route) {
             // Nearly every line has one value, and then no comma stands in it.

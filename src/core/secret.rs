@@ -59,6 +59,7 @@ impl Chance {
             self.refill();
         }
         self.left -= 1;
+        // What was given out may be a secret of somebody, and is not kept here.
         std::mem::take(&mut self.ready[self.left])
     }
 

@@ -69,7 +69,7 @@ impl Homes {
                     .locator
                     .name(step.now, text.as_bytes(), uri);
                 if let Some(name) = *name {
-                    step.net.foresee(step.now, name);
+                    step.net.prefetch(step.now, name);
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::Token;
 use super::state::Edge;
 use crate::id::Flow;
 use crate::limits;
-use crate::proxy::{Pass, shows_loose};
+use crate::proxy::{Pass, follows_loose_redirects};
 use crate::scan::Method;
 use crate::trust::Principal;
 
@@ -28,7 +28,7 @@ impl Edge {
             && request.in_dialog()
             && !pass.plan.restore_uri
             && pass.plan.pop > 0
-            && !shows_loose(request);
+            && !follows_loose_redirects(request);
         // An ACK has no answer that could start a stand-by: it goes to all edges at once, where the
         // phone has not answered an earlier request, as an INVITE that another edge has delivered.
         let is_ack = request.message.method() == Method::Ack;

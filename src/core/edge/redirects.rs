@@ -9,7 +9,7 @@ use super::state::Edge;
 use super::{Kind, Token};
 use crate::grammar::params;
 use crate::limits;
-use crate::proxy::{Pass, Request, Verdict, shows_loose};
+use crate::proxy::{Pass, Request, Verdict, follows_loose_redirects};
 use crate::scan::Method;
 use crate::span::Span;
 use crate::trust::Principal;
@@ -23,7 +23,7 @@ impl Edge {
         let request = pass.request;
         let may = pass.request.ingress.principal == Principal::Home
             && !pass.plan.restore_uri
-            && shows_loose(request)
+            && follows_loose_redirects(request)
             && is_worth_it(request.message.method());
         let uri = self.token_uri(request, pass.plan.pop).filter(|_| may)?;
         let bytes = request.bytes;

@@ -117,6 +117,7 @@ impl Locator {
     /// The cache entry of a URI's look-up, made if need be; the look-up does not begin here. `None`
     /// where there is nothing to look up, as for `Question::of`.
     pub fn name(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<LookupId> {
+        // Lent out of the cache, which is changed while the key is read.
         let mut key = std::mem::take(&mut self.key);
         let id = Facts::read(bytes, uri, self.spoken, &mut key)
             .and_then(|_| self.intern(now, bytes, uri, &key));

@@ -2,7 +2,7 @@
 //! non-2xx, else routed like any request, statelessly and without an answer
 //! (RFC 3261 §16.11, §17.1.1.3; P-34, P-35).
 
-use super::handing::hand_request;
+use super::handover::hand_request;
 use super::{
     Context, Fate, Net, Owner, Proxy, Request, Response, Target, Turn, Verdict, build, validate,
 };
@@ -75,7 +75,7 @@ impl Proxy {
                 hand_request(turn.net, shard, request);
                 return Some(Fate::Handed);
             }
-            self.plan.secure(turn.net, request);
+            self.plan.remove_insecure(turn.net, request);
             let forward = verdict == Verdict::Forward && !turn.net.omit.leaves_out(Omit::DialogAck);
             (forward && !self.plan.targets.is_empty()).then_some(())?;
             self.forward_ack(turn, request, &valid)?;
@@ -120,8 +120,8 @@ fn copy_ack(
     target: &Target,
 ) -> Option<()> {
     let base = context.base.clone()?;
-    // Nobody answers an ACK, so nobody would ask for it to wait: while its
-    // server is being asked for it is lost, and comes again with its 200.
+    // An ACK does not wait for the DNS, since nobody answers it: it is lost then, and comes
+    // again with its 200.
     let hop = match target.hop {
         Hop::Named(name) => turn.first_server(name, request)?,
         hop @ (Hop::Flow(_) | Hop::To { .. }) => hop,

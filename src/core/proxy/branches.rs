@@ -23,8 +23,10 @@ use crate::time::Duration;
 
 impl Proxy {
     /// Starts the next serial group when nothing is pending; when none is
-    /// left, sends the best answer.
+    /// left, sends the best answer. Called wherever a branch may have come to its end.
     pub(super) fn advance(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        // All branches of a group may fail as they are started, where no flow leads there: then
+        // the next group is due in the same step.
         loop {
             let Some(context) = self.contexts.get_mut(slot) else {
                 return;
@@ -65,11 +67,11 @@ impl Proxy {
             }
         }
         self.finish(turn, slot);
-        // The answer is out, and what was silent all the while may still ring: its user
-        // is not to run for a call that is over.
+        // The answer may have left before all branches had ended (`Context::is_waiting`), and
+        // what was silent may ring all the same: its user must not run for a call that is over.
         let outrun = |context: &&Context| context.branches.iter().any(Branch::is_pending);
         if self.contexts.get(slot).filter(outrun).is_some() {
-            self.close(turn, slot);
+            self.cancel_pending(turn, slot);
         }
     }
 
@@ -107,9 +109,10 @@ impl Proxy {
         {
             branch.state = State::Done(503);
             context.loss_asked = Some(loss);
-            return self.stand_by(turn, slot, index, Failure::Silent(503));
+            return self.try_standby(turn, slot, index, Failure::Silent(503));
         }
         let sent = send(turn, context, index, owner);
+        // Asked before the timer is set: what is known to be silent is not waited for.
         let is_silent = sent.is_some_and(|(_, flow)| turn.net.liveness.peers.is_suspect(flow));
         let patience = turn.patience(context, index);
         let Some(branch) = context.branches.get_mut(index) else {
@@ -121,9 +124,9 @@ impl Proxy {
                 // no connection could be opened, and UDP needs none.
                 return self.launch(turn, slot, index, breadth);
             }
-            let status = branch.target.failure();
+            let status = branch.target.failure_status();
             branch.state = State::Done(status);
-            return self.stand_by(turn, slot, index, Failure::Silent(status));
+            return self.try_standby(turn, slot, index, Failure::Silent(status));
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
@@ -136,14 +139,15 @@ impl Proxy {
         context.live += 1;
         turn.net.counters.requests_out += 1;
         if is_silent {
-            // Nobody better was left; the others need not wait for it.
+            // A silent peer is chosen only where nobody better is left. Its stand-by need not
+            // wait for T1 to find out what is known already.
             self.start_standby(turn, slot, index);
         }
     }
 
     /// A branch ended with `status`; `last` is its answer as it would go
     /// upstream, if there was one.
-    pub(super) fn ended(
+    pub(super) fn branch_ended(
         &mut self,
         turn: &mut Turn<'_>,
         slot: Slot,
@@ -159,14 +163,16 @@ impl Proxy {
             return;
         };
         if !branch.is_pending() {
-            // A second end of one branch, as by its timer after its flow, says nothing.
+            // A branch ends once: its flow may be lost and its timer fire as well, and the
+            // stand-by of the first end must not be started by the second.
             return;
         }
         let unheard = matches!(branch.state, State::Trying { .. });
         let failure = match &last {
-            // From outside it may be a proxy of others before the phone, which has
-            // the same to say of a way (RFC 5626 §7, RFC 3263 §4.3).
-            // An element of ours tells the two apart.
+            // Who may stand in depends on who speaks. An element of ours says whether the
+            // answer is the phone's, and then no other way leads to anybody else. From outside
+            // it may be a proxy of others before the phone, which says 430 or 503 of a way
+            // as we do (RFC 5626 §7, RFC 3263 §4.3), so its stand-bys are tried.
             _ if branch.is_from_target && branch.is_inside => Failure::ByTarget(status),
             Some(_) => Failure::Answer(status),
             None => Failure::Silent(status),
@@ -176,26 +182,33 @@ impl Proxy {
         if let Some(timer) = branch.timer.take() {
             turn.net.txns.cancel_timer(timer);
         }
-        // One that was sent again is not sent a third time.
-        let alone = branch.last.is_none() && branch.answer_weight != AnswerWeight::CutOff;
-        if status == branch.target.failure() && unheard && open && alone && branch.leave_stream() {
+        // TCP was chosen for the length of the request alone. That it failed with nothing
+        // heard says nothing of UDP; one whose flow was lost was sent again already.
+        let alone = branch.last.is_none() && branch.answer_weight != AnswerWeight::FlowLost;
+        if status == branch.target.failure_status()
+            && unheard
+            && open
+            && alone
+            && branch.leave_stream()
+        {
             let breadth = branch.breadth;
             self.launch(turn, slot, index, breadth);
             return self.advance(turn, slot);
         }
         if status >= 600 {
-            // P-22: the callee wants the call nowhere.
-            self.close(turn, slot);
+            // P-22: the callee wants the call nowhere, so that no other branch may ring on.
+            self.cancel_pending(turn, slot);
         }
-        self.stand_by(turn, slot, index, failure);
+        self.try_standby(turn, slot, index, failure);
         self.advance(turn, slot);
     }
 
     /// Starts nothing more and cancels what is pending (P-22, P-29, P-32).
-    pub(super) fn close(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+    pub(super) fn cancel_pending(&mut self, turn: &mut Turn<'_>, slot: Slot) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
+        // From here on `advance` starts no group, and `try_standby` no stand-by.
         context.closed = true;
         let count = context.branches.len();
         // Only an INVITE can be cancelled (§9.1).
@@ -206,6 +219,7 @@ impl Proxy {
             };
             match branch.state {
                 State::Waiting => branch.state = State::Skipped,
+                // Nothing was sent, so there is nothing to cancel.
                 State::Locating => {
                     branch.state = State::Skipped;
                     if let Some(timer) = branch.timer.take() {
@@ -216,11 +230,11 @@ impl Proxy {
                 // INVITE would match nothing there (§9.1, P-33).
                 State::Trying { .. } if invite => branch.state = State::Trying { cancel: true },
                 State::Proceeding { cancelled: false } if invite => {
-                    // When there is no room for a CANCEL, Timer C is left.
+                    // Without room for a transaction none is sent, and Timer C ends the branch.
                     self.send_cancel(turn, slot, index);
                 }
-                // It was given up for silence, and rings all the same. With 487 it was
-                // given up after its CANCEL.
+                // It was given up for silence, and rings all the same: without a CANCEL it would
+                // until somebody answers a call that is over. With 487 it had its CANCEL.
                 State::Done(status) if invite && status != 487 => {
                     if branch.client.is_some_and(|client| rings(turn.net, client)) {
                         self.send_cancel(turn, slot, index);
@@ -234,9 +248,10 @@ impl Proxy {
         }
     }
 
-    /// Gives up the context of a request other than INVITE once all is said:
-    /// what its transactions still have to do for half a minute needs no context.
-    pub(super) fn settle(&mut self, net: &mut Net, slot: Slot) {
+    /// Removes the context of a request other than INVITE once all is said: what its
+    /// transactions still have to do for half a minute needs no context. That of an INVITE
+    /// stays, since a further 2xx is passed on (P-27) and a late provisional is cancelled.
+    pub(super) fn remove_if_over(&mut self, net: &mut Net, slot: Slot) {
         let Some(context) = self.contexts.get(slot) else {
             return;
         };
@@ -255,8 +270,8 @@ impl Proxy {
         self.remove(net, slot);
     }
 
-    /// One transaction less names the context; the last one takes it along.
-    pub(super) fn released(&mut self, net: &mut Net, slot: Slot) {
+    /// A transaction of the request ended; with the last one its context is removed.
+    pub(super) fn transaction_ended(&mut self, net: &mut Net, slot: Slot) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
@@ -266,6 +281,7 @@ impl Proxy {
         }
     }
 
+    /// Removes a context, and the timers that would lead back to it.
     pub(super) fn remove(&mut self, net: &mut Net, slot: Slot) {
         let Some(mut context) = self.contexts.remove(slot) else {
             return;
@@ -319,6 +335,8 @@ fn flow_to(turn: &mut Turn<'_>, hop: Hop) -> Option<Flow> {
     }
     let net = &mut *turn.net;
     let flow = net.reach(hop)?;
+    // A flow is one phone's; at an address may be a gateway, with a second's calls of a carrier
+    // under way to it.
     let most = match hop {
         Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
         Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,

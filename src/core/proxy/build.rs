@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::own_params::{GUEST, LOOSE};
 use super::validate::Valid;
-use super::{Context, Plan, Request, Target, loops, overload, secure};
+use super::{Context, Plan, Request, Target, loops, overload, sips};
 use crate::edit::answer::{self, fill_received};
 use crate::edit::{Edits, decimal};
 use crate::id::Transport;
@@ -66,8 +66,8 @@ pub(super) fn common(
     for line in &plan.consumed {
         edits.remove(line.range());
     }
-    if let Some(sips) = plan.sips_contact {
-        secure::relax(sips, edits);
+    if let Some(contact) = plan.sips_contact {
+        sips::relax(contact, edits);
     }
     let uri = routes(request, plan, edits);
     // Fragments are lost behind many address translations (RFC 3261 §18.1.1).

@@ -1,6 +1,6 @@
 //! CANCEL, both ways (RFC 3261 §9, §16.10).
 
-use super::handing::hand_request;
+use super::handover::hand_request;
 use super::{Fate, Owner, Proxy, Reply, Request, State, Turn, Verdict};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
@@ -33,7 +33,7 @@ impl Proxy {
             .find_server(invite)
             .map(|server| turn.net.txns.server_owner(server));
         if owner.is_none()
-            && let Some(shard) = self.follow(turn, request)
+            && let Some(shard) = self.shard_of_invite(turn, request)
         {
             hand_request(turn.net, shard, request);
             return Fate::Handed;
@@ -69,7 +69,7 @@ impl Proxy {
                 .is_some_and(|context| !context.answered)
         {
             self.note_reason(turn, request, context);
-            self.close(turn, context);
+            self.cancel_pending(turn, context);
             // Where nothing was sent yet, nothing else will answer the INVITE.
             self.advance(turn, context);
         }
@@ -78,7 +78,7 @@ impl Proxy {
 
     /// The shard that the INVITE of a CANCEL was handed to: the two have the same
     /// Request-URI and the same Routes (RFC 3261 §9.1).
-    fn follow(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Option<u8> {
+    fn shard_of_invite(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Option<u8> {
         if turn.net.shard_set.is_alone() {
             return None;
         }

@@ -19,7 +19,8 @@ impl Net {
         }
     }
 
-    /// A destination of the cluster failed; said once.
+    /// A destination of the cluster failed, and is left for last from now on. The operator is
+    /// told the first time.
     pub(crate) fn note_failure(
         &mut self,
         now: Instant,

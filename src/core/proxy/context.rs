@@ -62,7 +62,7 @@ pub struct Context {
     pub(super) closed: bool,
 }
 
-/// Where an attempt stands.
+/// How far an attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Not started.
@@ -105,7 +105,7 @@ pub struct Branch {
     /// element on the way there.
     pub(super) is_from_target: bool,
     /// It repeats one that was cut off, and is not repeated itself.
-    pub(super) is_again: bool,
+    pub(super) is_resent: bool,
     /// A provisional other than 100 came.
     pub(super) rings: bool,
     /// It rang as long as it may while others wait, and was cancelled.
@@ -127,7 +127,7 @@ pub(super) enum AnswerWeight {
     StandbyStarted,
     /// Its connection was lost with nothing heard, and it was sent again: its
     /// answer counts where the other one found that it had arrived after all.
-    CutOff,
+    FlowLost,
 }
 
 /// Whether a request too long for a datagram took a stream.
@@ -154,7 +154,7 @@ impl Branch {
             answer_weight: AnswerWeight::Awaited,
             is_inside: false,
             is_from_target: false,
-            is_again: false,
+            is_resent: false,
             rings: false,
             rang_out: false,
             is_located: false,
@@ -212,8 +212,8 @@ impl Context {
             && branches.any(|branch| branch.target.rank > rank && branch.is_ready())
     }
 
-    /// The head of the line that a branch stands in. A line leads to one phone,
-    /// by one way after the other; another line leads to another phone.
+    /// The index of the first branch of the chain of stand-bys that a branch is in. A chain
+    /// leads to one phone, by one way after the other; another chain leads to another phone.
     pub(super) fn head(&self, index: usize) -> usize {
         let mut head = index;
         for _ in &self.branches {
@@ -273,16 +273,16 @@ impl Context {
             branches.any(|branch| branch.is_pending() && branch.answer_weight == weight)
         };
         // 482: the phone has the request already, by the other branch.
-        let is_met = |branch: &Branch| branch.state == State::Done(482);
+        let is_merged = |branch: &Branch| branch.state == State::Done(482);
         let is_answer = |branch: &Branch| {
             matches!(branch.state, State::Done(status) if !Self::is_retryable(status))
-                && !is_met(branch)
+                && !is_merged(branch)
         };
         let is_answered = || self.branches.iter().any(is_answer);
         is_pending(AnswerWeight::Awaited)
             || is_pending(AnswerWeight::StandbyStarted) && !is_answered()
-            || is_pending(AnswerWeight::CutOff)
-                && self.branches.iter().any(is_met)
+            || is_pending(AnswerWeight::FlowLost)
+                && self.branches.iter().any(is_merged)
                 && !is_answered()
     }
 

@@ -21,7 +21,7 @@ impl Proxy {
             return false;
         }
         for _ in 0..limits::EVICTIONS_MAX {
-            let Some(slot) = self.of_heaviest(turn) else {
+            let Some(slot) = self.pick_of_heaviest_source(turn) else {
                 return false;
             };
             turn.net.counters.evicted += 1;
@@ -34,13 +34,13 @@ impl Proxy {
     }
 
     /// A pending request of the source that holds most, among some that are looked at.
-    fn of_heaviest(&self, turn: &mut Turn<'_>) -> Option<Slot> {
-        let places = u64::try_from(self.contexts.end().max(1)).unwrap_or(u64::MAX);
+    fn pick_of_heaviest_source(&self, turn: &mut Turn<'_>) -> Option<Slot> {
+        let len = u64::try_from(self.contexts.end().max(1)).unwrap_or(u64::MAX);
         let chance = turn.net.secrets.chance();
         let [start, stride] = [chance, chance >> 32].map(|part| part & u64::from(u32::MAX));
         let mut most = (limits::SOURCE_EVICTED_FROM, None);
         for step in 0..limits::EVICTION_SAMPLE {
-            let index = (start + step * (stride | 1)) % places;
+            let index = (start + step * (stride | 1)) % len;
             let found = u32::try_from(index)
                 .ok()
                 .and_then(|at| self.contexts.at(at));
@@ -54,10 +54,10 @@ impl Proxy {
         most.1
     }
 
-    /// Gives a request up: what rings is cancelled, and what has said nothing so far
+    /// Gives a request up: what rings is cancelled, and a branch that nothing was heard of
     /// is not waited for.
     fn evict(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        self.close(turn, slot);
+        self.cancel_pending(turn, slot);
         let branches = self
             .contexts
             .get(slot)
@@ -76,12 +76,12 @@ impl Proxy {
             };
             if let Some(client) = waits {
                 self.abandon(turn.net, slot, index, client);
-                self.ended(turn, slot, index, 503, None);
-                self.released(turn.net, slot);
+                self.branch_ended(turn, slot, index, 503, None);
+                self.transaction_ended(turn.net, slot);
             }
         }
         self.advance(turn, slot);
-        self.settle(turn.net, slot);
+        self.remove_if_over(turn.net, slot);
         // The answer has left its lines there.
         self.plan.clear();
     }

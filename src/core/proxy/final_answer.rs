@@ -6,7 +6,7 @@
 //! whether the caller may hear that one: a status that speaks of a way inside the
 //! cluster (430, 503) would have him blame, or avoid, a server that he never asked.
 
-use super::own_params::SAID;
+use super::own_params::FROM_TARGET;
 use super::{Branch, Context, Net, Proxy, Request, State, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
@@ -31,6 +31,8 @@ impl Turn<'_> {
         let is_inside =
             || best.is_some_and(|(index, _)| self.leads_inside(&context.branches[index]));
         let sender = context.ingress.principal;
+        // What the DNS, our own timers or overload came to is told apart from what somebody has
+        // answered: the former speaks of the way, which the caller does not know.
         match (status, is_answered) {
             // A phone that rang out was cancelled by us, and not by the caller: to him
             // nobody has answered.
@@ -57,7 +59,7 @@ impl Turn<'_> {
 }
 
 impl Proxy {
-    /// Every branch is over: the best answer goes upstream (P-23 to P-25).
+    /// Nothing more is waited for: the best answer goes upstream (P-23 to P-25).
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>, slot: Slot) {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
@@ -68,9 +70,11 @@ impl Proxy {
         context.answered = true;
         self.drain.request_over();
         let best = best(&context.branches);
+        // The request is needed no longer: a further 2xx passes as it comes.
         let (Some(server), Some(base)) = (context.server, context.base.take()) else {
             return;
         };
+        // Without an answer that came, one of our own is made of the status.
         let (status, own) = match best {
             Some((index, status)) => (status, context.branches[index].last.clone()),
             None => (408, None),
@@ -91,27 +95,29 @@ impl Proxy {
                 (status, merged)
             }
             (_, _, mapped) => {
-                let (said, reason) = mapped.unwrap_or_else(|| (status, local_reason(status)));
+                let (sent, reason) = mapped.unwrap_or_else(|| (status, local_reason(status)));
                 let from = context.ingress;
                 self.plan.lines.clear();
-                if status == 503 || said == 503 {
+                if status == 503 || sent == 503 {
                     // Whoever it is, not all at once.
                     let loss = context.loss_asked.unwrap_or(0);
                     self.plan.add_retry_after(loss, &mut turn.net.secrets);
                 }
                 let (again, lines) = (&mut self.again, &self.plan.lines);
-                let bytes = local_answer(turn.net, &base, again, from, said, reason, lines);
-                // P-20: it is said for whoever the request was for.
+                let bytes = local_answer(turn.net, &base, again, from, sent, reason, lines);
+                // P-20: the answer had to be put into our own words, since it came with other
+                // Vias, but whoever the request was for has given it: an element before us is
+                // not to try another way.
                 let is_from_target =
                     best.is_some_and(|(index, _)| context.branches[index].is_from_target);
-                let speaks_for_him =
+                let is_to_be_marked =
                     mapped.is_none() && is_from_target && from.principal.is_cluster_node();
-                let bytes = if speaks_for_him {
-                    say(turn.net, bytes, again)
+                let bytes = if is_to_be_marked {
+                    mark_from_target(turn.net, bytes, again)
                 } else {
                     bytes
                 };
-                (said, bytes)
+                (sent, bytes)
             }
         };
         for branch in &mut context.branches {
@@ -192,7 +198,7 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
 }
 
 /// The answer with the word that it is of whoever the request was for.
-fn say(net: &Net, answer: Buf, message: &mut Message) -> Buf {
+fn mark_from_target(net: &Net, answer: Buf, message: &mut Message) -> Buf {
     let Ok(()) = scan(&answer, message) else {
         return answer;
     };
@@ -200,8 +206,8 @@ fn say(net: &Net, answer: Buf, message: &mut Message) -> Buf {
     let Some((front, back)) = end.and_then(|end| answer.split_at_checked(end)) else {
         return answer;
     };
-    net.pool.build(answer.len() + SAID.len() + 1, |out| {
-        for part in [front, b";", SAID.as_bytes(), back] {
+    net.pool.build(answer.len() + FROM_TARGET.len() + 1, |out| {
+        for part in [front, b";", FROM_TARGET.as_bytes(), back] {
             out.extend_from_slice(part);
         }
     })

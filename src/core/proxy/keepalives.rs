@@ -13,10 +13,9 @@ use crate::span::Span;
 use crate::time::{Duration, Instant};
 
 impl Turn<'_> {
-    /// K-1: takes up an offer of keep-alives on a flow of an element of the
-    /// cluster, which is watched for them from now on by the shard they come to.
-    /// False when it is nobody of ours.
-    pub(super) fn take_up(&mut self, flow: Flow) -> bool {
+    /// K-1: accepts an offer of keep-alives on a flow of an element of the cluster, which is
+    /// watched for them from now on. False when it is nobody of ours.
+    pub(super) fn accept_keepalive_offer(&mut self, flow: Flow) -> bool {
         let may = self.policy.negotiates_keepalives(self.net, Hop::Flow(flow));
         if may {
             self.net
@@ -27,9 +26,9 @@ impl Turn<'_> {
         may
     }
 
-    /// K-1: a peer wants the keep-alives that our Via has offered it, `asked`
-    /// seconds apart; 0: as we like.
-    pub(super) fn agreed(&mut self, response: &Response<'_>, asked: Span) {
+    /// K-1: a peer accepts the keep-alives that our Via has offered it, so many seconds
+    /// apart; 0: as we like.
+    pub(super) fn on_keepalive_accepted(&mut self, response: &Response<'_>, asked: Span) {
         let flow = response.flow;
         let seconds = std::str::from_utf8(asked.of(response.bytes));
         let seconds = seconds.ok().and_then(|seconds| seconds.parse::<u32>().ok());
@@ -114,7 +113,8 @@ impl Turn<'_> {
             let role = match flow {
                 Flow::Udp { .. } => Some(KeepaliveRole::None),
                 Flow::Stream(id) => net.flows.stream(id).and_then(|stream| {
-                    // Who accepted it hears questions first, or asks for nothing.
+                    // Whoever accepted a connection is asked first, or sends no keep-alives
+                    // at all: those are for whoever opened it.
                     let role = if policy.negotiates_keepalives(net, Hop::Flow(flow)) {
                         KeepaliveRole::None
                     } else {

@@ -1,6 +1,5 @@
-//! Branches whose server the DNS has to find (RFC 3263): they wait, or are laid
-//! out over the servers there are, and each request keeps its own place among
-//! them (N-1, N-7).
+//! Branches whose server the DNS has to find (RFC 3263): they wait for it, or become one
+//! branch for each server, tried in order (N-1, N-7).
 
 use std::net::SocketAddr;
 
@@ -21,9 +20,9 @@ impl Proxy {
             return true;
         };
         match turn.net.locate(turn.now, name) {
-            Located::Ready => self.spread(turn, slot, index),
+            Located::Ready => self.spread_over_servers(turn, slot, index),
             Located::Nowhere(status) => self.not_located(turn, slot, index, status),
-            Located::Asked => {
+            Located::Pending => {
                 self.wait_for_name(turn, slot, index, name);
                 false
             }
@@ -53,9 +52,10 @@ impl Proxy {
         turn.net.servers.locator.wait(name, waiter);
     }
 
-    /// Lays the servers out: the branch gets the first, further branches stand
-    /// by in order, and the stand-by that the branch had comes behind the last.
-    fn spread(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
+    /// Gives the branch the first of the servers that were found, and adds a stand-by for
+    /// each of the others, in order; the stand-by that the branch had comes behind the last.
+    /// False when it may go to none of them, and has ended.
+    fn spread_over_servers(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
         let name = self.name_of(slot, index);
         let name = name.and_then(|name| turn.net.proof(name));
         let servers = turn.net.servers.found.iter();
@@ -94,7 +94,7 @@ impl Proxy {
         if let Some(branch) = self.branch(slot, index) {
             branch.state = State::Done(status);
         }
-        self.stand_by(turn, slot, index, Failure::Silent(503));
+        self.try_standby(turn, slot, index, Failure::Silent(503));
         false
     }
 
@@ -134,11 +134,11 @@ impl Proxy {
         let breadth = self.branch(slot, index).map_or(1, |branch| branch.breadth);
         let chance = turn.net.secrets.chance();
         match turn.net.locate_last(turn.now, name, chance) {
-            Located::Ready if self.spread(turn, slot, index) => {
+            Located::Ready if self.spread_over_servers(turn, slot, index) => {
                 self.launch(turn, slot, index, breadth);
             }
             Located::Ready => {}
-            Located::Asked | Located::Nowhere(_) => {
+            Located::Pending | Located::Nowhere(_) => {
                 turn.net.counters.timeouts += 1;
                 self.not_located(turn, slot, index, 480);
             }
@@ -186,7 +186,7 @@ impl Turn<'_> {
     /// The server that an ACK goes to: for every copy of it the same one (N-9).
     pub(super) fn first_server(&mut self, name: LookupId, request: &Request<'_>) -> Option<Hop> {
         let chance = self.net.secrets.hash([request.via.value.of(request.bytes)]);
-        self.net.foresee(self.now, name);
+        self.net.prefetch(self.now, name);
         self.net.locate_last(self.now, name, chance);
         let proof = self.net.proof(name);
         let mut servers = self.net.servers.found.iter().copied();

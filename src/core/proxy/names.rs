@@ -41,7 +41,7 @@ impl Net {
     }
 
     /// Asks for a name before anybody waits for it, and keeps it fresh.
-    pub(crate) fn foresee(&mut self, now: Instant, name: LookupId) {
+    pub(crate) fn prefetch(&mut self, now: Instant, name: LookupId) {
         let question = self.servers.locator.find(now, name).1;
         self.ask(name, question);
     }

@@ -11,7 +11,7 @@
 //! | `answers` | answers of our own |
 //! | `names` | where a URI leads, to an address or to the servers of a name |
 //! | `circuits`, `keepalives` | who has failed, and who was heard |
-//! | `handing` | what is given to the other shards |
+//! | `handover` | what is given to the other shards |
 //! | `acks` | the ACK of a refusal, which is made hop by hop |
 
 use super::{Counters, Liveness, Owner, Secrets, Servers, Timer};

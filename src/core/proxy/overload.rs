@@ -134,10 +134,10 @@ fn sequence(value: &[u8]) -> Option<u64> {
     let mut parts = value.split(|byte| *byte == b'.');
     let seconds = decimal_of(parts.next()?)?;
     let fraction = parts.next().unwrap_or(b"0");
-    let places = u32::try_from(fraction.len())
+    let digits = u32::try_from(fraction.len())
         .ok()
-        .filter(|places| *places <= 5)?;
-    let fraction = decimal_of(fraction)? * 10_u64.pow(5 - places);
+        .filter(|digits| *digits <= 5)?;
+    let fraction = decimal_of(fraction)? * 10_u64.pow(5 - digits);
     seconds.checked_mul(SEQ_SECOND)?.checked_add(fraction)
 }
 

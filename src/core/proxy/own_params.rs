@@ -1,8 +1,8 @@
 //! Via parameters of this project, by which elements of a cluster tell one another
 //! what a phone need not know. Each is for the next hop, which takes it off.
 
-/// Via parameter of an element that follows a loose redirect itself (S-26):
-/// a 3xx whose Contact has `lr` takes the place of the topmost Route.
+/// Via parameter of an element that follows a loose redirect itself (S-26): a 3xx whose
+/// Contact has `lr`, which replaces the topmost Route.
 pub(super) const LOOSE: &str = "loose";
 
 /// Via parameter of an edge that lets strangers call the subscribers: the sender
@@ -12,4 +12,4 @@ pub(super) const GUEST: &str = "guest";
 /// Parameter that an element of the cluster adds to the Via of another one in an
 /// answer which lets stand-bys try: whoever the request was for gave it, and the
 /// way to him works.
-pub(super) const SAID: &str = "said";
+pub(super) const FROM_TARGET: &str = "said";

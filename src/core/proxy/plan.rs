@@ -9,7 +9,7 @@ use crate::send::{Hop, Refresh};
 use crate::span::Span;
 use crate::time::Duration;
 
-/// One place a request may go.
+/// One of the targets of a request (RFC 3261 §16.5).
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where to send it.
@@ -66,7 +66,7 @@ impl Target {
     /// flow and nothing else will do (RFC 5626 §5.3.1), so that the proxy before
     /// us tries the next flow; else as by a 503 (P-31).
     #[must_use]
-    pub const fn failure(&self) -> u16 {
+    pub(super) const fn failure_status(&self) -> u16 {
         match self.hop {
             Hop::Flow(_) => 430,
             Hop::To { .. } | Hop::Named(_) if self.is_for_flow => 430,

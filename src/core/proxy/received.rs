@@ -99,7 +99,7 @@ impl Turn<'_> {
     fn ingress(&mut self, flow: Flow, source: SocketAddr, via: &Via) -> Ingress {
         let principal = self.policy.principal(self.net, self.now, flow);
         let keep = match via.keep_offer() {
-            Some(_) if self.take_up(flow) => Keep::Wanted,
+            Some(_) if self.accept_keepalive_offer(flow) => Keep::Wanted,
             Some(_) => Keep::Offered,
             None => Keep::Silent,
         };

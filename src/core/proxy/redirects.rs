@@ -11,8 +11,8 @@ use crate::limits;
 use crate::scan::{Message, Name, scan_again};
 
 impl Proxy {
-    /// A branch was redirected. False when that is for the caller to follow.
-    /// Otherwise the branch failed as by a lost flow, and where it was led to are its
+    /// A branch was redirected. False when the caller is to follow the redirect. Otherwise
+    /// the branch ends as by a lost flow, and the targets that the redirect names become its
     /// next stand-bys, before the one that it had.
     pub(super) fn redirected(
         &mut self,
@@ -35,8 +35,8 @@ impl Proxy {
         }
         let from = turn.net.flows.host(context.branches[index].target.hop);
         let head = context.head(index);
-        let is_in_line: Vec<bool> = (0..context.branches.len())
-            .map(|place| context.head(place) == head)
+        let is_in_chain: Vec<bool> = (0..context.branches.len())
+            .map(|other| context.head(other) == head)
             .collect();
         let mut further = Vec::new();
         for target in instead {
@@ -49,24 +49,25 @@ impl Proxy {
                 branch.target.hop == target.hop
                     || host != from && turn.net.flows.host(branch.target.hop) == host
             };
-            // That another phone was looked for there says nothing of this one.
-            let line = context.branches.iter_mut().zip(&is_in_line);
-            let line = line.filter(|(_, is_in_line)| **is_in_line);
-            let mut line = line.map(|(branch, _)| branch).chain(&mut further);
-            match line.find(there) {
+            // A way of this chain that leads there already is not added twice. That another
+            // phone was looked for there, in another chain, says nothing of this one.
+            let chain = context.branches.iter_mut().zip(&is_in_chain);
+            let chain = chain.filter(|(_, is_in_chain)| **is_in_chain);
+            let mut chain = chain.map(|(branch, _)| branch).chain(&mut further);
+            match chain.find(there) {
                 Some(other) => other.target.learns = target.learns,
                 None => further.push(Branch::new(target)),
             }
         }
         context.append_standbys(index, further.into_iter());
-        self.ended(turn, slot, index, 430, None);
+        self.branch_ended(turn, slot, index, 430, None);
         true
     }
 }
 
 /// Whether the sender of a request follows loose redirects.
 #[must_use]
-pub(crate) fn shows_loose(request: &Request<'_>) -> bool {
+pub(crate) fn follows_loose_redirects(request: &Request<'_>) -> bool {
     params::find(request.bytes, request.via.params, LOOSE).is_some()
 }
 

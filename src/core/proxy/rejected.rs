@@ -107,7 +107,7 @@ impl Rejected {
         let (status, reason) = (entry.status, entry.reason);
         let is_it = |known: &Reason| (known.status, known.reason) == (status, reason);
         match self.reasons.iter().position(is_it) {
-            Some(place) => self.reasons[place].count += 1,
+            Some(index) => self.reasons[index].count += 1,
             None if self.reasons.len() >= limits::REJECT_REASONS_MAX => {}
             None => self.reasons.push(Reason {
                 status,
@@ -119,7 +119,7 @@ impl Rejected {
             self.ring.reserve_exact(limits::REJECTS_KEPT);
         }
         match self.ring.get_mut(self.next) {
-            Some(place) => *place = entry,
+            Some(oldest) => *oldest = entry,
             None => self.ring.push(entry),
         }
         self.next = (self.next + 1) % limits::REJECTS_KEPT;

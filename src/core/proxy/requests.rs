@@ -2,8 +2,8 @@
 //! shard calls them: [`recognise`](Proxy::recognise), [`validate`](Proxy::validate),
 //! [`route`](Proxy::route) and [`forward`](Proxy::forward).
 
-use super::handing::hand_request;
-use super::secure;
+use super::handover::hand_request;
+use super::sips;
 use super::validate::{self, Valid};
 use super::{Branch, Context, Fate, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
 use crate::admission::Class;
@@ -112,14 +112,14 @@ impl Proxy {
                 Reply::new(480, "No Target Is Available")
             }
             Verdict::Forward => {
-                let taken = self.plan.secure(turn.net, request);
+                let removed = self.plan.remove_insecure(turn.net, request);
                 self.plan.relax_contact(turn.net, valid.sips_contact);
-                if !taken || !self.plan.targets.is_empty() {
+                if !removed || !self.plan.targets.is_empty() {
                     return Ok(());
                 }
                 self.tell_of_sips(turn.net, request);
                 self.plan.lines.clear();
-                self.plan.lines.extend_from_slice(secure::NOT_ALLOWED);
+                self.plan.lines.extend_from_slice(sips::NOT_ALLOWED);
                 Reply::new(480, "SIPS Not Allowed")
             }
             Verdict::Answer(reply) => reply,

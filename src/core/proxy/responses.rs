@@ -1,9 +1,9 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
-use super::own_params::SAID;
+use super::own_params::FROM_TARGET;
 use super::route_set::{KnownBy, Recorded};
-use super::{Context, Net, Note, Owner, Proxy, Response, State, Step, Turn, overload, secure};
+use super::{Context, Net, Note, Owner, Proxy, Response, State, Step, Turn, overload, sips};
 use crate::bytes::Buf;
 use crate::edit::{Edits, decimal};
 use crate::grammar::params;
@@ -23,11 +23,11 @@ impl Proxy {
     pub fn response(&mut self, turn: &mut Turn<'_>, via: &Via, response: &Response<'_>) {
         turn.net.counters.responses_in += 1;
         let Some(client) = response.client(via, &turn.net.flows, &turn.net.txns) else {
-            turn.stray(response.flow);
+            turn.count_stray(response.flow);
             return;
         };
         if let Some((_, Some(asked))) = via.keep {
-            turn.agreed(response, asked);
+            turn.on_keepalive_accepted(response, asked);
         }
         if via.oc.is_some_and(|oc| !oc.is_empty()) {
             self.restraint.note_answer(turn, via, response);
@@ -35,7 +35,7 @@ impl Proxy {
         let owner = turn.net.txns.client_owner(client);
         if let Some(Owner::Proxy { context, .. }) = owner
             && response.status < 300
-            && !self.has_its_vias(context, response)
+            && !self.has_matching_vias(context, response)
         {
             // P-20: nobody is left to send it to, or somebody else. A refusal still
             // ends its branch, and the request is answered in our own words.
@@ -47,7 +47,7 @@ impl Proxy {
             return;
         }
         switch_to_live_flow(turn.net, client, response.flow);
-        let heard = turn.net.txns.response(turn.now, client, response.status);
+        let action = turn.net.txns.response(turn.now, client, response.status);
         // The answer to a CANCEL of ours ends its transaction and nothing else.
         let Some(Owner::Proxy {
             context: slot,
@@ -57,13 +57,13 @@ impl Proxy {
             return;
         };
         let index = usize::from(branch);
-        match heard {
-            ResponseAction::Pass => self.heard(turn, slot, index, response),
+        match action {
+            ResponseAction::Pass => self.pass_response(turn, slot, index, response),
             ResponseAction::PassAndAck => {
                 if !turn.net.omit.leaves_out(Omit::HopAck) {
                     turn.net.acknowledge(client, response, &mut self.again);
                 }
-                self.heard(turn, slot, index, response);
+                self.pass_response(turn, slot, index, response);
             }
             ResponseAction::Again(send) => {
                 turn.net.counters.retransmissions_in += 1;
@@ -71,12 +71,12 @@ impl Proxy {
             }
             ResponseAction::Absorb => turn.net.counters.retransmissions_in += 1,
         }
-        self.settle(turn.net, slot);
+        self.remove_if_over(turn.net, slot);
     }
 
     /// Whether a response has as many Vias as the request that it answers: phones
     /// and ALGs leave some out or write some twice, and then it reaches nobody.
-    fn has_its_vias(&mut self, slot: Slot, response: &Response<'_>) -> bool {
+    fn has_matching_vias(&mut self, slot: Slot, response: &Response<'_>) -> bool {
         let (bytes, message) = (response.bytes, response.message);
         let Some(context) = self.contexts.get(slot) else {
             return false;
@@ -93,8 +93,8 @@ impl Proxy {
         }
     }
 
-    /// Whether somebody else answers what was sent to an element of ours: whoever
-    /// a request has come to can read in its Vias what we called it.
+    /// Whether somebody else answers what was sent to an element of ours: whoever the request
+    /// went on to can read our branch in its Vias.
     fn is_impostor(
         &mut self,
         turn: &Turn<'_>,
@@ -113,7 +113,14 @@ impl Proxy {
             && !turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
     }
 
-    fn heard(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
+    /// A response that is no retransmission: what it means for its branch.
+    fn pass_response(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        index: usize,
+        response: &Response<'_>,
+    ) {
         if let Some(branch) = self.branch(slot, index) {
             turn.update_health(&branch.target, response);
             branch.is_from_target = turn.is_of_target(response);
@@ -125,9 +132,9 @@ impl Proxy {
             300.. => {
                 // P-20: with other Vias it leads nowhere; its status still ends the
                 // branch, and we say it in our own words.
-                let has_caller = self.has_its_vias(slot, response);
-                let bytes = has_caller.then(|| self.strip(turn, slot, response));
-                self.ended(turn, slot, index, response.status, bytes);
+                let has_caller = self.has_matching_vias(slot, response);
+                let bytes = has_caller.then(|| self.without_own_via(turn, slot, response));
+                self.branch_ended(turn, slot, index, response.status, bytes);
             }
         }
     }
@@ -179,7 +186,7 @@ impl Proxy {
         if response.status == 100 || answered {
             return;
         }
-        let bytes = self.strip(turn, slot, response);
+        let bytes = self.without_own_via(turn, slot, response);
         self.upstream(turn, slot, response.status, bytes);
     }
 
@@ -202,8 +209,8 @@ impl Proxy {
         }
         let edits = &mut self.edits;
         edits.clear();
-        take_off(response, edits);
-        turn.change(context, response, edits);
+        remove_via(response, edits);
+        turn.edit_response(context, response, edits);
         let step = &mut Step::new(turn.net, turn.now);
         turn.policy.on_accepted(step, context, response, edits);
         if let Some(uri) = learns {
@@ -222,16 +229,16 @@ impl Proxy {
         }
         self.upstream(turn, slot, response.status, bytes);
         // P-29
-        self.close(turn, slot);
+        self.cancel_pending(turn, slot);
     }
 
     /// The response without our Via.
-    fn strip(&mut self, turn: &Turn<'_>, slot: Slot, response: &Response<'_>) -> Buf {
+    fn without_own_via(&mut self, turn: &Turn<'_>, slot: Slot, response: &Response<'_>) -> Buf {
         self.edits.clear();
-        take_off(response, &mut self.edits);
+        remove_via(response, &mut self.edits);
         let edits = &mut self.edits;
         if let Some(context) = self.contexts.get(slot) {
-            turn.change(context, response, edits);
+            turn.edit_response(context, response, edits);
         }
         let room = response.bytes.len() + edits.growth();
         turn.net
@@ -241,16 +248,16 @@ impl Proxy {
 }
 
 impl Turn<'_> {
-    /// What any answer is changed by on its way: the mark of its dialog is turned
+    /// Changes an answer as its request was: the mark of its dialog is turned
     /// to the calling side (RFC 3261 §16.7-8), and what only the trust domain may
     /// say, or is to be kept private, is taken off at its border (I-3, I-4).
-    fn change(&self, context: &Context, response: &Response<'_>, edits: &mut Edits) {
+    fn edit_response(&self, context: &Context, response: &Response<'_>, edits: &mut Edits) {
         let (bytes, message) = (response.bytes, response.message);
         overload::report_upstream(self.net, context, response, edits);
         let caller = context.ingress.flow;
-        secure::relax_answer(self.net, context.method, caller, response, edits);
+        sips::relax_answer(self.net, context.method, caller, response, edits);
         if context.ingress.principal.is_cluster_node() && self.is_of_target(response) {
-            say_upstream(response, edits);
+            mark_upstream(response, edits);
         }
         if let Note::Dialog(Some(recorded)) = &context.note
             && (101..300).contains(&response.status)
@@ -313,28 +320,28 @@ impl Turn<'_> {
             return true;
         }
         let via = response.message.top_via();
-        via.is_some_and(|via| params::find(response.bytes, via.params, SAID).is_some())
+        via.is_some_and(|via| params::find(response.bytes, via.params, FROM_TARGET).is_some())
     }
 }
 
 /// Writes into the Via of a peer that the answer is of whoever the request was for.
-fn say_upstream(response: &Response<'_>, edits: &mut Edits) {
+fn mark_upstream(response: &Response<'_>, edits: &mut Edits) {
     let (bytes, message) = (response.bytes, response.message);
     let next = message.values(bytes, Name::Via).nth(1);
     let Some(Ok(via)) = next.map(|value| Via::parse(bytes, value)) else {
         return;
     };
-    if params::find(bytes, via.params, SAID).is_none() {
+    if params::find(bytes, via.params, FROM_TARGET).is_none() {
         edits.insert(usize::from(via.value.end), |out| {
             out.push(b';');
-            out.extend_from_slice(SAID.as_bytes());
+            out.extend_from_slice(FROM_TARGET.as_bytes());
         });
     }
 }
 
-/// Takes our own Via off, and gives what came by datagram and may leave on a
-/// stream the length of its body (RFC 3261 §20.14).
-fn take_off(response: &Response<'_>, edits: &mut Edits) {
+/// What any answer is changed by on its way: our own Via is removed, and one that came by
+/// datagram, and may leave on a stream, gets the length of its body (RFC 3261 §20.14).
+fn remove_via(response: &Response<'_>, edits: &mut Edits) {
     remove_top_via(response, edits);
     let message = response.message;
     if message.is_sized() {
@@ -374,7 +381,7 @@ fn remove_top_via(response: &Response<'_>, edits: &mut Edits) {
 
 impl Turn<'_> {
     /// A response matches nothing here.
-    fn stray(&mut self, flow: Flow) {
+    fn count_stray(&mut self, flow: Flow) {
         self.net.counters.stray_responses += 1;
         if let Some(peer) = self.net.flows.peer(flow)
             && !self.policy.is_cluster_node(self.net, Hop::Flow(flow))

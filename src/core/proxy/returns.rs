@@ -4,9 +4,8 @@
 //! SRV records lead on from (RFC 3263 §5; N-10).
 //!
 //! An answer waits here only while its connection is being opened or its name
-//! is being looked up. What comes meanwhile for the same request takes its place:
-//! a caller that was away needs the last word. What a connection swallows that
-//! breaks after it was up is gone.
+//! is being looked up. A later answer to the same request replaces it: a caller that was
+//! away needs the last one. What was written to a connection that broke afterwards is lost.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -37,8 +36,8 @@ struct PendingResponse {
     waits: Option<Waits>,
     /// The sent-by, until it has been looked up.
     sent_by: Option<Hop>,
-    /// Where to go on, the next one last.
-    left: Vec<Hop>,
+    /// Hops that were not tried yet, the next one last.
+    untried: Vec<Hop>,
     /// Where it was tried.
     tried: Vec<SocketAddr>,
 }
@@ -49,7 +48,7 @@ enum Waits {
     /// This connection.
     Opening(StreamId),
     /// The DNS, until then.
-    Asking(LookupId, Instant),
+    Locating(LookupId, Instant),
 }
 
 /// The answers that wait for a connection to their caller, or for the DNS.
@@ -89,10 +88,10 @@ impl Returns {
             turn.net.counters.stray_responses += 1;
             return;
         }
-        let Some((first, sent_by)) = turn.ways_back(response, &via, ingress.source.ip()) else {
+        let Some((first, sent_by)) = turn.return_hops(response, &via, ingress.source.ip()) else {
             return;
         };
-        // A stranger's Via aims nothing at anybody else.
+        // The sent-by of a stranger may name anybody, who would get our answers unasked.
         let sent_by = sent_by.filter(|_| ingress.principal != Principal::Stranger);
         let mut answer = PendingResponse {
             server,
@@ -100,10 +99,10 @@ impl Returns {
             ingress,
             waits: None,
             sent_by,
-            left: vec![first],
+            untried: vec![first],
             tried: Vec::new(),
         };
-        answer.try_next_way(turn);
+        answer.try_next_hop(turn);
         if answer.waits.is_some() && self.pending.len() < limits::RETURNS_MAX {
             self.pending.push(answer);
         }
@@ -118,27 +117,27 @@ impl Returns {
     /// A connection could not be opened: what waited for it tries the next way.
     pub(super) fn flow_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         if let Flow::Stream(stream) = flow {
-            self.go_on(turn, |waits| waits == Waits::Opening(stream));
+            self.continue_with(turn, |waits| waits == Waits::Opening(stream));
         }
     }
 
     /// The DNS has answered.
     pub(super) fn located(&mut self, turn: &mut Turn<'_>, name: LookupId) {
-        let is_it = |waits| matches!(waits, Waits::Asking(asked, _) if asked == name);
-        self.go_on(turn, is_it);
+        let is_it = |waits| matches!(waits, Waits::Locating(asked, _) if asked == name);
+        self.continue_with(turn, is_it);
     }
 
     /// Gives up what the DNS was too slow for.
     fn sweep(&mut self, now: Instant) {
-        let is_late = |waits| matches!(waits, Waits::Asking(_, until) if until <= now);
+        let is_late = |waits| matches!(waits, Waits::Locating(_, until) if until <= now);
         self.pending
             .retain(|answer| !answer.waits.is_some_and(is_late));
     }
 
-    fn go_on(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
+    fn continue_with(&mut self, turn: &mut Turn<'_>, is_ready: impl Fn(Waits) -> bool) {
         for answer in &mut self.pending {
             if answer.waits.is_some_and(&is_ready)
-                && let Some(flow) = answer.try_next_way(turn)
+                && let Some(flow) = answer.try_next_hop(turn)
             {
                 turn.net.transmit(flow, answer.bytes.clone());
             }
@@ -160,15 +159,15 @@ impl Proxy {
 }
 
 impl PendingResponse {
-    /// Takes the next way there is; the flow, if there is one by now. It may
-    /// still have to be opened: then that is what the answer waits for.
-    fn try_next_way(&mut self, turn: &mut Turn<'_>) -> Option<Flow> {
+    /// Tries one hop after the other until a flow leads to one of them, which is returned.
+    /// Where its connection is still being opened, the answer waits for that.
+    fn try_next_hop(&mut self, turn: &mut Turn<'_>) -> Option<Flow> {
         self.waits = None;
         while self.tried.len() < limits::RETURN_TRIES_MAX {
-            let Some(hop) = self.left.pop() else {
+            let Some(hop) = self.untried.pop() else {
                 match self.sent_by.take()? {
                     Hop::Named(name) => self.look_up(turn, name)?,
-                    hop @ (Hop::To { .. } | Hop::Flow(_)) => self.left.push(hop),
+                    hop @ (Hop::To { .. } | Hop::Flow(_)) => self.untried.push(hop),
                 }
                 continue;
             };
@@ -182,7 +181,7 @@ impl PendingResponse {
                 continue;
             }
             self.tried.push(addr);
-            let hop = turn.proven_by_us(hop);
+            let hop = turn.with_proven_name(hop);
             if let Some(flow) = turn.net.reach(hop) {
                 turn.net.txns.set_server_flow(self.server, flow);
                 self.waits = turn.net.flows.opening(flow).map(Waits::Opening);
@@ -199,22 +198,23 @@ impl PendingResponse {
             Located::Ready => {
                 let proof = turn.net.proof(name);
                 let servers = turn.net.servers.found.iter().rev();
-                self.left = servers
+                self.untried = servers
                     .map(|&(transport, addr)| to(transport, addr, proof))
                     .collect();
                 Some(())
             }
-            Located::Asked => {
+            Located::Pending => {
                 self.sent_by = Some(Hop::Named(name));
-                self.waits = Some(Waits::Asking(name, turn.now + limits::DNS_WAIT_MAX));
+                self.waits = Some(Waits::Locating(name, turn.now + limits::DNS_WAIT_MAX));
                 None
             }
             Located::Nowhere(_) => None,
         }
     }
 
-    /// Where the request came from first; where its Via leads, some times a
-    /// second for one source, since whoever is named there has not asked for it.
+    /// Whether an answer may go there. Where the request came from, it may; where its Via
+    /// leads, only some times a second for one source, since whoever is named there has not
+    /// asked for it.
     fn may_try(&self, turn: &mut Turn<'_>, transport: Transport, addr: SocketAddr) -> bool {
         let Ingress {
             source, principal, ..
@@ -231,7 +231,12 @@ impl PendingResponse {
 impl Turn<'_> {
     /// Where the answer to a request goes whose connection is gone: first to the
     /// caller's address, at the port of the Via, then to the sent-by.
-    fn ways_back(&mut self, bytes: &[u8], via: &Via, caller: IpAddr) -> Option<(Hop, Option<Hop>)> {
+    fn return_hops(
+        &mut self,
+        bytes: &[u8],
+        via: &Via,
+        caller: IpAddr,
+    ) -> Option<(Hop, Option<Hop>)> {
         let transport = Transport::from_via_token(via.transport.of(bytes))?;
         let host = via.host.of(bytes);
         let port = via.port.unwrap_or_else(|| transport.default_port());
@@ -255,7 +260,7 @@ impl Turn<'_> {
     /// Over TLS whoever is at the end proves the name in the Via, or the domain
     /// of the home or edge that we know to live there: an address in a Via is
     /// nothing that a certificate of SIP names (RFC 5922 §7.1).
-    fn proven_by_us(&mut self, hop: Hop) -> Hop {
+    fn with_proven_name(&mut self, hop: Hop) -> Hop {
         let Hop::To {
             transport,
             addr,

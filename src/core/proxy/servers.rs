@@ -15,7 +15,7 @@ pub(super) enum Located {
     /// They stand in `Servers::found`.
     Ready,
     /// The question is out.
-    Asked,
+    Pending,
     /// This is the answer to the request.
     Nowhere(u16),
 }
@@ -56,7 +56,7 @@ impl Servers {
             }
             Find::Nothing => Located::Nowhere(404),
             Find::Failed => Located::Nowhere(480),
-            Find::Asked => Located::Asked,
+            Find::Asked => Located::Pending,
         };
         self.leave_failed_for_last(now, health);
         (located, question)

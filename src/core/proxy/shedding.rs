@@ -36,7 +36,7 @@ impl Proxy {
         self.refuse(turn, request, WHY)
     }
 
-    /// The shard is late, and this is what it does not take in.
+    /// The shard is late, and refuses a request for it.
     pub(super) fn shed(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
         self.refuse(turn, request, "Too Busy For Something New")
     }

@@ -37,9 +37,9 @@ impl Plan {
         }
     }
 
-    /// Takes out the targets that would carry `sips` over less than TLS, or make
+    /// Removes the targets that would carry `sips` over less than TLS, or make
     /// `sip` of it. True when there was one.
-    pub(super) fn secure(&mut self, net: &Net, request: &Request<'_>) -> bool {
+    pub(super) fn remove_insecure(&mut self, net: &Net, request: &Request<'_>) -> bool {
         let secure = self.is_secure(request);
         let uri_is_sips = is_sips(self.uri(request));
         let count = self.targets.len();
@@ -48,7 +48,7 @@ impl Plan {
             if fits(net, target, secure, uri_is_sips) {
                 index += 1;
             } else {
-                self.take_out(index);
+                self.remove_target(index);
             }
         }
         self.targets.len() < count
@@ -63,9 +63,9 @@ impl Plan {
         self.sips_contact = contact.filter(|_| !self.targets.iter().all(is_tls));
     }
 
-    /// Takes one target out of the plan. If it was somebody's stand-by, its own
+    /// Removes one target from the plan. If it was somebody's stand-by, its own
     /// stand-by takes that place; else that one becomes a target of its own.
-    fn take_out(&mut self, index: usize) {
+    fn remove_target(&mut self, index: usize) {
         let gone = self.targets.remove(index).after;
         for target in &mut self.targets {
             match target.after.map(usize::from) {

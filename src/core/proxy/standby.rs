@@ -1,6 +1,6 @@
-//! Requests to an element of the cluster for which another one can stand in: a
-//! peer that says nothing for T1 has its stand-by started beside it, while it may
-//! still answer itself (T-10), and one that is silent for good fails.
+//! Requests to an element of the cluster for which another one can stand in: where a
+//! peer says nothing for T1, the stand-by of the branch is started beside it, and the two
+//! race for the answer (T-10); where it is silent for good, the branch fails.
 //!
 //! Timer B and F end an attempt after 32 seconds, when the caller has hung up
 //! (RFC 3261 §17.1): so the next edge or home is tried long before. The first
@@ -42,9 +42,9 @@ impl Failure {
 }
 
 impl Proxy {
-    /// Lets the stand-by of a branch try, with the breadth that it leaves, or
-    /// retires it (O-19, O-20; L-5).
-    pub(super) fn stand_by(
+    /// A branch has ended: starts its stand-by, with the breadth that the branch leaves, or
+    /// passes it over for good (O-19, O-20; L-5).
+    pub(super) fn try_standby(
         &mut self,
         turn: &mut Turn<'_>,
         slot: Slot,
@@ -58,8 +58,8 @@ impl Proxy {
         let mut branches = context.branches.iter();
         let standby = branches.position(|branch| branch.stands_by_for(index));
         let Some(next) = standby else { return };
-        // By either the element before it has said that the phone itself was asked, or
-        // that no element of the cluster has its flow: a last resort would ask again.
+        // A 408 says that the phone itself was asked, a 430 that no element of the cluster has
+        // its flow. A last resort would only ask once more.
         let is_heard = matches!(failure, Failure::Answer(408 | 430));
         let last_word = context.branches[next].target.is_last_resort && is_heard;
         let open = !context.closed
@@ -73,18 +73,18 @@ impl Proxy {
         if open && (!branch.is_located || failure.is_of_server()) {
             return self.launch(turn, slot, next, breadth.unwrap_or(1));
         }
-        // It is passed over, and its own stand-by has its turn, or is passed over as well:
-        // behind the further servers of a name stands another edge, which the answer of one
-        // server does not speak for.
+        // It is passed over, and the same question is put to its own stand-by: behind the further
+        // servers of one name may stand another edge, and what one server has answered for all
+        // servers of its name says nothing of that edge.
         branch.breadth = breadth.unwrap_or(1);
         branch.state = State::Skipped;
-        self.stand_by(turn, slot, next, failure);
+        self.try_standby(turn, slot, next, failure);
     }
 
     /// A peer has been silent for too long (T1): every request that has heard
     /// nothing of it goes to its stand-by at once. What rings there already is left
     /// alone: a second INVITE would ring the phone twice.
-    pub(crate) fn suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+    pub(crate) fn peer_suspected(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         for (slot, index) in branches_on(turn.net, flow) {
             self.start_standby(turn, slot, index);
         }
@@ -92,7 +92,7 @@ impl Proxy {
 
     /// A peer is silent for good: nothing waits for it any longer. Its
     /// transactions stay, so that a 2xx that comes after all is not lost.
-    pub fn lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
+    pub(crate) fn peer_lost(&mut self, turn: &mut Turn<'_>, flow: Flow) {
         for (slot, index) in branches_on(turn.net, flow) {
             let Some(branch) = self
                 .branch(slot, index)
@@ -100,11 +100,12 @@ impl Proxy {
             else {
                 continue;
             };
-            let status = branch.lost(turn.net);
-            // Its answer may have been lost, and not its request.
-            branch.answer_weight = AnswerWeight::CutOff;
+            let status = branch.loss_status(turn.net);
+            // Its request may have arrived and its answer be lost, so a late answer still counts
+            // where another branch says so (482, `Context::is_waiting`).
+            branch.answer_weight = AnswerWeight::FlowLost;
             turn.net.counters.transport_failures += 1;
-            self.ended(turn, slot, index, status, None);
+            self.branch_ended(turn, slot, index, status, None);
             self.arm_final_deadline(turn, slot, index);
         }
     }
@@ -143,8 +144,9 @@ impl Proxy {
             branch.stands_by_for(index) && turn.net.flows.host(branch.target.hop) != host
         });
         let Some(next) = next else { return };
-        // From now on its answer is worth waiting for only until somebody has answered: it
-        // may be dead, and the caller would wait for Timer B with an answer at hand.
+        // The silent one stays in the race: it may be slow and not dead, and its 200 counts as
+        // any other. But its answer is waited for only until somebody has answered the request
+        // itself, or the caller would wait for Timer B with an answer at hand.
         if let Some(silent) = context.branches.get_mut(index) {
             silent.answer_weight = AnswerWeight::StandbyStarted;
         }

@@ -1,5 +1,5 @@
-//! What time brings: timeouts of transactions, Timer C, the end of things;
-//! and what a lost flow means for the requests that wait on it.
+//! The ends that no answer brings: timeouts of transactions, Timer C, and what a lost flow
+//! means for the requests that wait on it.
 
 use super::context::{AnswerWeight, TcpFallback};
 use super::final_answer::local_answer;
@@ -26,7 +26,7 @@ impl Proxy {
                         transport, addr, ..
                     } = branch.target.hop
                         && !heard
-                        && branch.answer_weight != AnswerWeight::CutOff
+                        && branch.answer_weight != AnswerWeight::FlowLost
                     {
                         if turn.policy.is_cluster_node(turn.net, branch.target.hop) {
                             turn.net.note_failure(
@@ -49,10 +49,10 @@ impl Proxy {
                     // (RFC 4320 §4.2), and has not been found silent all the time.
                     context.closed = true;
                 }
-                self.ended(turn, context, index, 408, None);
-                self.released(turn.net, context);
+                self.branch_ended(turn, context, index, 408, None);
+                self.transaction_ended(turn.net, context);
             }
-            Owner::Cancel { context } => self.released(turn.net, context),
+            Owner::Cancel { context } => self.transaction_ended(turn.net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -64,9 +64,9 @@ impl Proxy {
                 if let Some(branch) = self.branch(context, usize::from(branch)) {
                     branch.client = None;
                 }
-                self.released(net, context);
+                self.transaction_ended(net, context);
             }
-            Owner::Cancel { context } => self.released(net, context),
+            Owner::Cancel { context } => self.transaction_ended(net, context),
             Owner::Local | Owner::Agent(_) => {}
         }
     }
@@ -77,7 +77,7 @@ impl Proxy {
             if let Some(context) = self.contexts.get_mut(slot) {
                 context.server = None;
             }
-            self.released(net, slot);
+            self.transaction_ended(net, slot);
         }
     }
 
@@ -100,39 +100,39 @@ impl Proxy {
     }
 
     /// Timer C, or the grace after a CANCEL, fired (P-30).
-    pub(crate) fn branch_timer(&mut self, turn: &mut Turn<'_>, slot: Slot, index: u8) {
-        let place = usize::from(index);
-        let Some(branch) = self.branch(slot, place) else {
+    pub(crate) fn branch_timer(&mut self, turn: &mut Turn<'_>, slot: Slot, number: u8) {
+        let index = usize::from(number);
+        let Some(branch) = self.branch(slot, index) else {
             return;
         };
         branch.timer = None;
         if branch.due > turn.now {
             let timer = super::Timer::Branch {
                 context: slot,
-                branch: index,
+                branch: number,
             };
             branch.timer = Some(turn.net.txns.set_timer(branch.due, timer));
             return;
         }
         if branch.target.silence.take().is_some() && branch.is_pending() {
-            return self.silent(turn, slot, place);
+            return self.silent(turn, slot, index);
         }
         let (state, client) = (branch.state, branch.client);
         let goes_on = branch.rang_out && state == (State::Proceeding { cancelled: true });
         let rings = state == (State::Proceeding { cancelled: false });
-        if rings && (turn.net.omit.leaves_out(Omit::TimerC) || self.send_cancel(turn, slot, place))
+        if rings && (turn.net.omit.leaves_out(Omit::TimerC) || self.send_cancel(turn, slot, index))
         {
             return;
         }
         let status = match state {
-            State::Locating => return self.locating_ended(turn, slot, place),
+            State::Locating => return self.locating_ended(turn, slot, index),
             State::Trying { .. } => 408,
             State::Proceeding { .. } => 487,
             State::Done(_) => {
                 // What was kept for a late 2xx has had its time.
                 if let Some(client) = client {
-                    self.abandon(turn.net, slot, place, client);
-                    self.released(turn.net, slot);
+                    self.abandon(turn.net, slot, index, client);
+                    self.transaction_ended(turn.net, slot);
                 }
                 return;
             }
@@ -141,14 +141,14 @@ impl Proxy {
         turn.net.counters.timeouts += 1;
         if goes_on {
             // The others have waited long enough; a 2xx may still be on its way.
-            self.ended(turn, slot, place, status, None);
-            return self.arm_final_deadline(turn, slot, place);
+            self.branch_ended(turn, slot, index, status, None);
+            return self.arm_final_deadline(turn, slot, index);
         }
         if let Some(client) = client {
-            self.abandon(turn.net, slot, place, client);
+            self.abandon(turn.net, slot, index, client);
         }
-        self.ended(turn, slot, place, status, None);
-        self.released(turn.net, slot);
+        self.branch_ended(turn, slot, index, status, None);
+        self.transaction_ended(turn.net, slot);
     }
 
     /// A branch has been silent for as long as it may while others stand by.
@@ -167,8 +167,8 @@ impl Proxy {
         self.start_standby(turn, slot, index);
     }
 
-    /// Drops the transaction of a branch without a word. Its place in the
-    /// context is given up by `released`.
+    /// Drops the transaction of a branch at once. The context still counts it until
+    /// `transaction_ended` is called.
     pub(super) fn abandon(&mut self, net: &mut Net, slot: Slot, index: usize, client: ClientId) {
         net.txns.abandon(client);
         if let Some(branch) = self.branch(slot, index) {
@@ -177,7 +177,7 @@ impl Proxy {
     }
 
     /// A flow died: every request that waits on it is sent again, or fails (P-31,
-    /// `Target::failure`) without waiting for its timer. `was_up`: there had been
+    /// `Target::failure_status`) without waiting for its timer. `was_up`: there had been
     /// a connection, so that there may be another one; `back`: to there.
     pub(crate) fn flow_lost(
         &mut self,
@@ -200,7 +200,7 @@ impl Proxy {
         for (client, owner) in waiting {
             if let Owner::Cancel { context } = owner {
                 turn.net.txns.abandon(client);
-                self.released(turn.net, context);
+                self.transaction_ended(turn.net, context);
             }
         }
     }
@@ -213,12 +213,14 @@ impl Proxy {
             }
             Some(Owner::Cancel { context }) => {
                 turn.net.txns.abandon(client);
-                self.released(turn.net, context);
+                self.transaction_ended(turn.net, context);
             }
             Some(Owner::Local | Owner::Agent(_)) | None => turn.net.txns.fail(client),
         }
     }
 
+    /// The flow of a request was lost, or its datagram did not arrive: it is sent again, kept
+    /// for an answer by another way, or fails.
     fn request_lost(
         &mut self,
         turn: &mut Turn<'_>,
@@ -230,27 +232,27 @@ impl Proxy {
     ) {
         let pending = self.branch(slot, index).filter(|b| b.is_pending());
         let Some(branch) = pending else {
-            // Answered already: the transaction lingers by its own timers.
+            // It has ended already: its transaction lingers by its own timers.
             return;
         };
-        let status = branch.lost(turn.net);
+        let status = branch.loss_status(turn.net);
         turn.net.counters.transport_failures += 1;
         if was_up && self.send_again(turn, slot, index, client, back) {
             return;
         }
-        if was_up && self.cut_off(slot, index) {
-            self.ended(turn, slot, index, status, None);
+        if was_up && self.keep_for_late_answer(slot, index) {
+            self.branch_ended(turn, slot, index, status, None);
             return self.arm_final_deadline(turn, slot, index);
         }
         self.abandon(turn.net, slot, index, client);
-        self.ended(turn, slot, index, status, None);
-        self.released(turn.net, slot);
+        self.branch_ended(turn, slot, index, status, None);
+        self.transaction_ended(turn.net, slot);
     }
 
     /// True for an INVITE that may have arrived before its connection was lost:
     /// its transaction stays for a 2xx over another connection (X-4, P-27). Not
     /// where the same branch goes by UDP next.
-    fn cut_off(&mut self, slot: Slot, index: usize) -> bool {
+    fn keep_for_late_answer(&mut self, slot: Slot, index: usize) -> bool {
         let Some(context) = self.contexts.get_mut(slot).filter(|c| c.is_invite()) else {
             return false;
         };
@@ -258,11 +260,11 @@ impl Proxy {
         let Some(branch) = branch.filter(|branch| {
             let unheard = matches!(branch.state, State::Trying { .. });
             let may_leave = unheard && matches!(branch.tcp_fallback, TcpFallback::Stream(_));
-            !may_leave || branch.answer_weight == AnswerWeight::CutOff
+            !may_leave || branch.answer_weight == AnswerWeight::FlowLost
         }) else {
             return false;
         };
-        branch.answer_weight = AnswerWeight::CutOff;
+        branch.answer_weight = AnswerWeight::FlowLost;
         true
     }
 
@@ -284,17 +286,17 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return false;
         };
-        let place = context.branches.len();
+        let copy = context.branches.len();
         let open = !context.closed
             && !context.answered
-            && place < limits::BRANCHES_MAX
+            && copy < limits::BRANCHES_MAX
             && !turn.net.omit.leaves_out(Omit::SendingAgain);
         let stands_elsewhere = context.branches.iter().any(|branch| {
             let host = turn.net.flows.host(branch.target.hop);
             branch.is_standby() && host != back.map(|back| back.addr.ip())
         });
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
-            open && !lost.is_again
+            open && !lost.is_resent
                 && lost.answer_weight == AnswerWeight::Awaited
                 && lost.state == State::Trying { cancel: false }
         }) else {
@@ -310,16 +312,16 @@ impl Proxy {
         let Some(hop) = hop else {
             return false;
         };
-        lost.answer_weight = AnswerWeight::CutOff;
+        lost.answer_weight = AnswerWeight::FlowLost;
         let mut again = Branch::new(lost.target.clone());
-        (again.is_again, again.tcp_fallback, again.target.hop) = (true, lost.tcp_fallback, hop);
+        (again.is_resent, again.tcp_fallback, again.target.hop) = (true, lost.tcp_fallback, hop);
         let breadth = lost.breadth;
         context.append_standbys(index, std::iter::once(again));
         turn.net.counters.sent_again += 1;
-        self.launch(turn, slot, place, breadth);
+        self.launch(turn, slot, copy, breadth);
         // Both copies went to the same place: what is to follow the first one
         // goes the way of the second.
-        let other = self.branch(slot, place).and_then(|again| again.client);
+        let other = self.branch(slot, copy).and_then(|again| again.client);
         if let Some(flow) = other.and_then(|other| turn.net.txns.client_flow(other)) {
             turn.net.txns.set_client_flow(client, flow);
         }
@@ -355,7 +357,7 @@ impl Branch {
     }
 
     /// What it ends with when whoever was to answer it is gone.
-    pub(super) fn lost(&self, net: &Net) -> u16 {
+    pub(super) fn loss_status(&self, net: &Net) -> u16 {
         match (self.state, self.client) {
             // It may ring all the same, and is cancelled then.
             (State::Trying { cancel: true }, _) => 408,
@@ -366,7 +368,7 @@ impl Branch {
                 408
             }
             (State::Proceeding { cancelled: true }, _) => 487,
-            _ => self.target.failure(),
+            _ => self.target.failure_status(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Request validation, RFC 3261 §16.3: only what the proxy itself uses.
 
-use super::{Reply, Request, secure};
+use super::{Reply, Request, sips};
 use crate::error::Malformed;
 use crate::id::Transport;
 use crate::limits;
@@ -101,7 +101,7 @@ fn check_uri(
     match uri.scheme {
         // C-15: what came over less was downgraded already.
         Scheme::Sips if transport != Transport::Tls => {
-            lines.extend_from_slice(secure::NOT_ALLOWED);
+            lines.extend_from_slice(sips::NOT_ALLOWED);
             Err(Reply::new(480, "SIPS Needs TLS"))
         }
         Scheme::Sip | Scheme::Sips | Scheme::Tel => Ok(()),

@@ -52,7 +52,7 @@ impl Shard {
             }
             Handoff::Silent { flow } => {
                 if let RoleMut::Proxy(proxy, mut turn) = self.role_mut(now) {
-                    proxy.suspected(&mut turn, flow);
+                    proxy.peer_suspected(&mut turn, flow);
                 }
             }
             Handoff::Holds { .. }

@@ -16,6 +16,7 @@ impl Shard {
     /// Looks at every watched flow that is due.
     pub(super) fn check_liveness(&mut self, now: Instant) {
         self.net.liveness.timer_fired();
+        // Lent out of the shard, all of which an event may concern.
         let mut events = std::mem::take(&mut self.liveness);
         self.net.liveness.peers.look(now, &mut events);
         for event in events.drain(..) {
@@ -29,7 +30,7 @@ impl Shard {
                         self.net.tell_all(&Handoff::Silent { flow });
                     }
                     if let RoleMut::Proxy(proxy, mut turn) = self.role_mut(now) {
-                        proxy.suspected(&mut turn, flow);
+                        proxy.peer_suspected(&mut turn, flow);
                     }
                 }
                 LivenessEvent::Lost(Flow::Stream(stream)) => {
@@ -38,7 +39,7 @@ impl Shard {
                 }
                 LivenessEvent::Lost(flow) => {
                     if let RoleMut::Proxy(proxy, mut turn) = self.role_mut(now) {
-                        proxy.lost(&mut turn, flow);
+                        proxy.peer_lost(&mut turn, flow);
                     }
                 }
                 LivenessEvent::Idle(_) => {}

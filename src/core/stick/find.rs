@@ -177,6 +177,7 @@ impl Table {
             let level = levels.find(|&level| self.matches(level, chain, key, row))?;
             return self.passes(filter, row).then_some((chain.head, level));
         }
+        // Lent out of the table, whose rows are read while it is filled.
         let mut ties = std::mem::take(&mut self.ties);
         let mut among = |level| {
             self.collect(level, filter, key, chain, &mut ties);

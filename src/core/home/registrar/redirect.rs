@@ -4,7 +4,7 @@
 use crate::home::Redirect;
 use crate::home::state::Home;
 use crate::id::Transport;
-use crate::proxy::{Request, Step, shows_loose};
+use crate::proxy::{Request, Step, follows_loose_redirects};
 use crate::scan::Name;
 use crate::send::Notice;
 use crate::uri::{Uri, same_host};
@@ -19,7 +19,7 @@ impl Home {
             // D-U8: a phone shows that it understands the redirect by an option tag, or in
             // its Via, as a proxy does.
             Redirect::IfSupported => {
-                ["alt-proxies", "ua-loose", "sr"].into_iter().any(supports) || shows_loose(request)
+                ["alt-proxies", "ua-loose", "sr"].into_iter().any(supports) || follows_loose_redirects(request)
             }
             Redirect::Never => false,
         }
