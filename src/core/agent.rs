@@ -307,7 +307,7 @@ impl Agent {
 }
 
 /// Hands the driver a piece of news.
-fn tell(net: &mut Net, event: Event) {
+fn emit(net: &mut Net, event: Event) {
     net.outbox.push(Output::Event(Box::new(event)));
 }
 

@@ -43,6 +43,7 @@ mod received;
 mod redirects;
 mod rejected;
 mod requests;
+mod response_edits;
 mod responses;
 mod returns;
 mod route_set;

@@ -5,7 +5,7 @@ use super::call::{Call, Incoming, Stage, Unacked, fail};
 use super::compose::{ALLOW, put};
 use super::dialog::{self, Dialog};
 use super::request::Contact;
-use super::{Agent, sdp, tell, text};
+use super::{Agent, emit, sdp, text};
 use crate::bytes::Buf;
 use crate::id::ServerId;
 use crate::limits;
@@ -106,7 +106,7 @@ impl Agent {
         call.flow = Some(request.ingress.flow);
         self.calls.push(call);
         let from = text(&dialog::value(request.bytes, request.message, Name::From));
-        tell(step.net, Event::Incoming { call: number, from });
+        emit(step.net, Event::Incoming { call: number, from });
     }
 
     /// Whether a request came from where calls come from: an edge or the home that
@@ -114,10 +114,10 @@ impl Agent {
     /// them has not been asked who he is.
     fn is_served_by(&self, net: &Net, request: &Request<'_>) -> bool {
         let source = request.ingress.source.ip();
-        let told = self.settings.names.iter().map(|(_, addr)| addr.ip());
+        let named = self.settings.names.iter().map(|(_, addr)| addr.ip());
         let flows = self.registrations.iter().filter_map(|one| one.flow);
         let flows = flows.filter_map(|flow| net.flows.peer(flow));
-        let mut known = told.chain(flows.map(|peer| peer.ip()));
+        let mut known = named.chain(flows.map(|peer| peer.ip()));
         self.settings.home.ip() == source || known.any(|ip| ip == source)
     }
 
@@ -269,7 +269,7 @@ impl Agent {
         if let Stage::Answered { hangup } = call.stage {
             call.stage = Stage::Up;
             let call = call.number;
-            tell(step.net, Event::Established { call });
+            emit(step.net, Event::Established { call });
             if hangup {
                 self.leave(step, index);
             }
@@ -287,7 +287,7 @@ impl Agent {
             respond(step, incoming.server, 487, incoming.cancelled);
         }
         let by = Party::Them;
-        tell(
+        emit(
             step.net,
             Event::Ended {
                 call: call.number,

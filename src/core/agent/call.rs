@@ -2,7 +2,7 @@
 //! `calling` and `answering` move it along.
 
 use super::dialog::Dialog;
-use super::{Agent, tell};
+use super::{Agent, emit};
 use crate::bytes::Buf;
 use crate::id::{Flow, ServerId};
 use crate::proxy::Net;
@@ -100,11 +100,11 @@ impl Agent {
 /// Says that a call goes on over another flow than the one it was set up on.
 pub(super) fn switched(net: &mut Net, call: u32, flow: Flow) {
     if let Some(proxy) = net.flows.peer(flow) {
-        tell(net, Event::Switched { call, proxy });
+        emit(net, Event::Switched { call, proxy });
     }
 }
 
 /// Says that a call came to nothing; `status` is 0 where no answer says so.
 pub(super) fn fail(net: &mut Net, call: u32, status: u16, why: String) {
-    tell(net, Event::Failed { call, status, why });
+    emit(net, Event::Failed { call, status, why });
 }

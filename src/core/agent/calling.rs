@@ -6,7 +6,7 @@ use super::call::{Call, Stage, fail, switched};
 use super::compose::bracketed;
 use super::dialog::Dialog;
 use super::request::{ClientRequest, Contact, Failure, Purpose};
-use super::{Agent, sdp, tell};
+use super::{Agent, emit, sdp};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::id::Flow;
@@ -72,7 +72,7 @@ impl Agent {
         *provisional = true;
         if (180..=183).contains(&response.status) && !*rung {
             *rung = true;
-            tell(step.net, Event::Ringing { call: number });
+            emit(step.net, Event::Ringing { call: number });
         }
         if cancel {
             self.cancel(step, number);
@@ -131,7 +131,7 @@ impl Agent {
         call.flow = Some(flow);
         call.dialog = Some(dialog);
         call.stage = Stage::Up;
-        tell(step.net, Event::Established { call: number });
+        emit(step.net, Event::Established { call: number });
         if hangup {
             self.leave(step, index);
         }
@@ -270,7 +270,7 @@ impl Agent {
         if let Some(index) = self.call_index(number) {
             self.calls.remove(index);
             let by = Party::Us;
-            tell(net, Event::Ended { call: number, by });
+            emit(net, Event::Ended { call: number, by });
         }
     }
 
@@ -310,7 +310,7 @@ impl Agent {
         if outlives {
             let (status, why) = (failure.status, failure.why);
             let call = number;
-            return tell(step.net, Event::NotRenewed { call, status, why });
+            return emit(step.net, Event::NotRenewed { call, status, why });
         }
         self.calls.remove(index);
         let why = if cancelled {

@@ -4,7 +4,7 @@
 
 use super::compose::bracketed;
 use super::request::{ClientRequest, Failure, Purpose};
-use super::{Agent, tell, text};
+use super::{Agent, emit, text};
 use crate::limits;
 use crate::proxy::{Response, Step};
 use crate::scan::Name;
@@ -36,7 +36,7 @@ impl Agent {
             Ok(flow) => {
                 if let Purpose::Register(reg_id) = outgoing.purpose {
                     let to = text(&target.uri);
-                    tell(step.net, Event::Redirected { reg_id, to });
+                    emit(step.net, Event::Redirected { reg_id, to });
                 }
                 self.send(step, outgoing, flow);
             }

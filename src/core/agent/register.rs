@@ -5,7 +5,7 @@ use super::compose::bracketed;
 use super::keepalive::Keepalive;
 use super::registration::{Registration, Stage};
 use super::request::{ClientRequest, Contact, Failure, Purpose, uri_of};
-use super::{Agent, random_between, tell};
+use super::{Agent, emit, random_between};
 use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Net, Response, Step};
@@ -189,7 +189,7 @@ impl Agent {
                     flows,
                 }
             };
-            tell(step.net, news);
+            emit(step.net, news);
         }
         self.add_proxies(step, response);
         if !self.ready && self.patience == 0 {
@@ -277,21 +277,21 @@ impl Agent {
         if self.registrations[index].routes.is_empty() {
             self.registrations[index].routes = outgoing.routes;
         }
-        let told = failure.retry_after_s.filter(|_| failure.status == 503);
-        if let Some(told) = told.filter(|_| self.registrations[index].is_live()) {
+        let retry_after_s = failure.retry_after_s.filter(|_| failure.status == 503);
+        if let Some(retry_after_s) = retry_after_s.filter(|_| self.registrations[index].is_live()) {
             // O-28: the binding and its flow are as good as before.
-            return self.schedule_register(step, index, told.into());
+            return self.schedule_register(step, index, retry_after_s.into());
         }
         if self.registrations[index].alarm != 0 {
-            // Its flow was lost, which has been counted and told.
+            // Its flow was lost, which has been counted and retry_after_s.
             return self.check_ready(step.net);
         }
         self.unbind(index);
         let address_index = self.registrations[index].address_index;
         self.registrations[index].address_index = address_index.wrapping_add(1);
         let retry_s = (!failure.is_final).then(|| {
-            let told = failure.retry_after_s.map(u64::from);
-            told.unwrap_or_else(|| self.retry_wait_s(step.net, index))
+            let retry_after_s = failure.retry_after_s.map(u64::from);
+            retry_after_s.unwrap_or_else(|| self.retry_wait_s(step.net, index))
         });
         if let Some(retry_s) = retry_s {
             self.schedule_register(step, index, retry_s);
@@ -300,7 +300,7 @@ impl Agent {
         }
         self.hasten_retries(step);
         let Failure { status, why, .. } = failure;
-        tell(
+        emit(
             step.net,
             Event::NotRegistered {
                 reg_id,
@@ -324,7 +324,7 @@ impl Agent {
         if !self.ready {
             self.ready = true;
             let (flows, of) = (self.registered(), self.registrations.len());
-            tell(net, Event::Ready { flows, of });
+            emit(net, Event::Ready { flows, of });
         }
     }
 
@@ -346,7 +346,7 @@ impl Agent {
         if self.registrations.iter().all(|r| r.stage == Stage::Removed) {
             self.registrations.clear();
             (self.ready, self.patience) = (false, 0);
-            tell(net, Event::Unregistered);
+            emit(net, Event::Unregistered);
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::call::Stage;
 use super::dialog;
 use super::request::{ClientRequest, Contact, Purpose};
-use super::{Agent, sdp, tell};
+use super::{Agent, emit, sdp};
 use crate::proxy::{Response, Step};
 use crate::send::Event;
 
@@ -66,6 +66,6 @@ impl Agent {
         call.acked = acked;
         call.invite = outgoing.number;
         call.dialog = Some(dialog);
-        tell(step.net, Event::Renewed { call: number });
+        emit(step.net, Event::Renewed { call: number });
     }
 }

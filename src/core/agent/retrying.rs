@@ -2,7 +2,7 @@
 //! failed, and the less while another flow works (O-25 to O-27).
 
 use super::keepalive::Keepalive;
-use super::{Agent, random_between, tell};
+use super::{Agent, emit, random_between};
 use crate::limits;
 use crate::proxy::{Net, Step};
 use crate::send::Event;
@@ -20,7 +20,7 @@ impl Agent {
         self.registrations[index].is_long_wait = self.registered() > 0;
         self.hasten_retries(step);
         if let Some(proxy) = proxy {
-            tell(
+            emit(
                 step.net,
                 Event::FlowLost {
                     reg_id,

@@ -74,14 +74,14 @@ impl Agent {
     }
 
     fn named(&self, host: &[u8], address_index: usize) -> Option<std::net::SocketAddr> {
-        let told = self
+        let addrs = self
             .settings
             .names
             .iter()
             .filter(|(name, _)| same_host(name.as_bytes(), host));
-        let count = told.clone().count();
+        let count = addrs.clone().count();
         if count > 0 {
-            return told.map(|(_, addr)| *addr).nth(address_index % count);
+            return addrs.map(|(_, addr)| *addr).nth(address_index % count);
         }
         same_host(self.settings.domain.as_bytes(), host).then_some(self.settings.home)
     }

@@ -325,29 +325,6 @@ fn rings(net: &Net, invite: ClientId) -> bool {
     net.txns.is_proceeding(invite) && flow.is_some_and(|flow| net.flows.lives(flow))
 }
 
-/// The flow that a request to `hop` takes; `None` when nothing leads there, when
-/// nothing may go there, and when so much that went there is unanswered that more of
-/// it would only aim at whoever has that address.
-fn flow_to(turn: &mut Turn<'_>, hop: Hop) -> Option<Flow> {
-    if !turn.may_send(hop) {
-        turn.net.counters.out_of_bounds += 1;
-        return None;
-    }
-    let net = &mut *turn.net;
-    let flow = net.reach(hop)?;
-    // A flow is one phone's; at an address may be a gateway, with a second's calls of a carrier
-    // under way to it.
-    let most = match hop {
-        Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
-        Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,
-    };
-    if net.txns.unheard_on(flow) >= most && !turn.policy.is_cluster_node(net, Hop::Flow(flow)) {
-        net.counters.unheard += 1;
-        return None;
-    }
-    Some(flow)
-}
-
 /// Builds and transmits; `None` when nothing leads there.
 fn send(
     turn: &mut Turn<'_>,
@@ -372,7 +349,7 @@ fn send(
         branch.prefer_stream();
     }
     let (target, breadth) = (branch.target.clone(), branch.breadth);
-    let flow = flow_to(turn, target.hop)?;
+    let flow = turn.flow_to(target.hop)?;
     turn.note_request_sent(target.hop, flow, is_invite);
     let net = &mut *turn.net;
     // A connection that is being opened to a peer over TLS is not watched yet,
@@ -384,9 +361,9 @@ fn send(
     let offers_oc = net.liveness.peers.is_watched(flow);
     // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
     // what is to be short.
-    let asks = context.method == Method::Register || !net.liveness.peers.is_paced(flow);
+    let wants_keepalives = context.method == Method::Register || !net.liveness.peers.is_paced(flow);
     let offers_keep = context.is_out_of_dialog
-        && asks
+        && wants_keepalives
         && net.flows.supports_overload_control(flow)
         && turn.policy.negotiates_keepalives(net, target.hop);
     let sent_by = net.flows.sent_by(flow)?;

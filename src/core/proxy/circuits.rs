@@ -1,6 +1,6 @@
 //! Circuits: destinations of the cluster that failed a moment ago and are left for
 //! last until they work again. [`Health`](crate::send::Health) holds them; here is
-//! what opens and closes one, and how a choice asks for it.
+//! what opens and closes one, and how a choice is_refusal for it.
 
 use std::net::SocketAddr;
 
@@ -63,8 +63,8 @@ impl Turn<'_> {
     /// else it answers, its circuit closes.
     pub(super) fn update_health(&mut self, target: &Target, response: &Response<'_>) {
         let (net, now) = (&mut *self.net, self.now);
-        let asks = response.status == 503;
-        if !asks && net.liveness.health.is_empty() {
+        let is_refusal = response.status == 503;
+        if !is_refusal && net.liveness.health.is_empty() {
             return;
         }
         let far = match target.hop {
@@ -78,12 +78,12 @@ impl Turn<'_> {
         let Some((transport, peer)) = far else { return };
         let pause = response.message.number(response.bytes, Name::RetryAfter);
         match pause {
-            Ok(Some(seconds)) if asks => {
+            Ok(Some(seconds)) if is_refusal => {
                 let pause = Duration::from_secs(seconds.into());
                 net.counters.circuits_opened +=
                     u64::from(net.liveness.health.refused(now, transport, peer, pause));
             }
-            Ok(_) | Err(_) if asks => {}
+            Ok(_) | Err(_) if is_refusal => {}
             Ok(_) | Err(_) => {
                 net.liveness.health.worked(now, transport, peer);
             }

@@ -28,9 +28,9 @@ impl Turn<'_> {
 
     /// K-1: a peer accepts the keep-alives that our Via has offered it, so many seconds
     /// apart; 0: as we like.
-    pub(super) fn on_keepalive_accepted(&mut self, response: &Response<'_>, asked: Span) {
+    pub(super) fn on_keepalive_accepted(&mut self, response: &Response<'_>, interval: Span) {
         let flow = response.flow;
-        let seconds = std::str::from_utf8(asked.of(response.bytes));
+        let seconds = std::str::from_utf8(interval.of(response.bytes));
         let seconds = seconds.ok().and_then(|seconds| seconds.parse::<u32>().ok());
         if let Some(seconds) = seconds
             && self.net.flows.supports_overload_control(flow)

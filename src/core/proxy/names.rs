@@ -30,7 +30,7 @@ impl Net {
         let chance = self.secrets.chance();
         let health = &self.liveness.health;
         let (found, question) = self.servers.locate(now, name, chance, health);
-        self.ask(name, question);
+        self.send_question(name, question);
         found
     }
 
@@ -43,10 +43,10 @@ impl Net {
     /// Asks for a name before anybody waits for it, and keeps it fresh.
     pub(crate) fn prefetch(&mut self, now: Instant, name: LookupId) {
         let question = self.servers.locator.find(now, name).1;
-        self.ask(name, question);
+        self.send_question(name, question);
     }
 
-    fn ask(&mut self, name: LookupId, question: Option<Arc<Question>>) {
+    fn send_question(&mut self, name: LookupId, question: Option<Arc<Question>>) {
         if let Some(question) = question {
             self.counters.names_asked += 1;
             self.outbox.push(Output::Resolve { name, question });

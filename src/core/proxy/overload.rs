@@ -45,31 +45,31 @@ struct Server {
 
 /// What a server said in our Via.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
+struct OcParams {
     loss: u8,
     validity: Duration,
     seq: u64,
 }
 
 impl Restraint {
-    /// Whether nobody asks for anything: then nothing else need be asked here.
+    /// Whether nobody asks for anything: then nothing else is looked up here.
     #[must_use]
     pub(super) const fn is_empty(&self) -> bool {
         self.servers.is_empty()
     }
 
     /// V-3: the newest word counts, and no longer than it is valid.
-    fn note(&mut self, now: Instant, addr: SocketAddr, asked: Asked) {
+    fn note(&mut self, now: Instant, addr: SocketAddr, oc: OcParams) {
         self.servers.retain(|server| server.until > now);
         let known = self.servers.iter_mut().find(|server| server.addr == addr);
-        let until = now + asked.validity.min(limits::OC_VALIDITY_MAX);
+        let until = now + oc.validity.min(limits::OC_VALIDITY_MAX);
         match known {
-            Some(server) if asked.seq >= server.seq => {
-                (server.until, server.seq) = (until, asked.seq);
-                server.thinning.set(asked.loss);
+            Some(server) if oc.seq >= server.seq => {
+                (server.until, server.seq) = (until, oc.seq);
+                server.thinning.set(oc.loss);
             }
             Some(_) => {}
-            None if asked.loss == 0 || asked.validity.is_zero() => {}
+            None if oc.loss == 0 || oc.validity.is_zero() => {}
             None => {
                 if self.servers.len() >= limits::OC_SERVERS_MAX {
                     let ends = self.servers.iter().enumerate();
@@ -79,11 +79,11 @@ impl Restraint {
                     }
                 }
                 let mut thinning = Thinning::NONE;
-                thinning.set(asked.loss);
+                thinning.set(oc.loss);
                 self.servers.push(Server {
                     addr,
                     until,
-                    seq: asked.seq,
+                    seq: oc.seq,
                     thinning,
                 });
             }
@@ -103,12 +103,12 @@ impl Restraint {
     }
 }
 
-impl Asked {
+impl OcParams {
     /// Reads our own Via as it came back; `None` where it says nothing that
     /// could be honoured.
     fn read(bytes: &[u8], via: &Via) -> Option<Self> {
         let loss = decimal_of(via.oc?.of(bytes))?;
-        let mut asked = Self {
+        let mut oc = Self {
             loss: u8::try_from(loss).ok().filter(|loss| *loss <= 100)?,
             validity: Duration::from_millis(limits::OC_VALIDITY_MS.into()),
             seq: 0,
@@ -119,12 +119,12 @@ impl Asked {
             if is(b"oc-algo") && !value.eq_ignore_ascii_case(b"loss") {
                 return None;
             } else if is(b"oc-validity") {
-                asked.validity = Duration::from_millis(decimal_of(value)?);
+                oc.validity = Duration::from_millis(decimal_of(value)?);
             } else if is(b"oc-seq") {
-                asked.seq = sequence(value)?;
+                oc.seq = sequence(value)?;
             }
         }
-        Some(asked)
+        Some(oc)
     }
 }
 
@@ -153,10 +153,10 @@ impl Restraint {
     pub(super) fn note_answer(&mut self, turn: &Turn<'_>, via: &Via, response: &Response<'_>) {
         let hop = Hop::Flow(response.flow);
         if turn.policy.is_cluster_node(turn.net, hop)
-            && let Some(asked) = Asked::read(response.bytes, via)
+            && let Some(oc) = OcParams::read(response.bytes, via)
             && let Some(server) = turn.net.flows.peer(response.flow)
         {
-            self.note(turn.now, server, asked);
+            self.note(turn.now, server, oc);
         }
     }
 
@@ -177,12 +177,12 @@ impl Restraint {
 /// V-2: what the Via of a peer that offered overload control is to say; `None` where there
 /// is nothing to tell.
 pub(super) fn report(admission: &Admission, wall: Wall) -> Option<Report> {
-    let (loss, told) = admission.report()?;
+    let (loss, settled) = admission.report()?;
     let start = wall.unix_at_zero * SEQ_SECOND;
     Some(Report {
         loss,
         validity_ms: if loss == 0 { 0 } else { limits::OC_VALIDITY_MS },
-        seq: start + told.as_micros() / (1_000_000 / SEQ_SECOND),
+        seq: start + settled.as_micros() / (1_000_000 / SEQ_SECOND),
     })
 }
 
@@ -258,11 +258,11 @@ mod tests {
         let text = format!("SIP/2.0/UDP h;branch=z9hG4bKx{params}");
         let bytes = text.as_bytes();
         let via = Via::parse(bytes, Span::new(0, text.len())).unwrap();
-        let asked = Asked::read(bytes, &via).map(|asked| {
-            let validity = u64::try_from(asked.validity.as_millis()).unwrap();
-            (asked.loss, validity, asked.seq)
+        let oc = OcParams::read(bytes, &via).map(|oc| {
+            let validity = u64::try_from(oc.validity.as_millis()).unwrap();
+            (oc.loss, validity, oc.seq)
         });
-        assert_eq!(asked, want, "{params}");
+        assert_eq!(oc, want, "{params}");
     }
 
     #[test]
@@ -296,28 +296,28 @@ mod tests {
         // V-3
         let mut restraint = Restraint::default();
         let [one, other] = ["192.0.2.1:5060", "192.0.2.1:5061"].map(|addr| addr.parse().unwrap());
-        let asked = |loss, ms, seq| Asked {
+        let oc = |loss, ms, seq| OcParams {
             loss,
             validity: Duration::from_millis(ms),
             seq,
         };
         let now = Instant::from_micros(1_000_000);
         let ms = |ms| now + Duration::from_millis(ms);
-        restraint.note(now, one, asked(100, 500, 5));
+        restraint.note(now, one, oc(100, 500, 5));
         assert!(restraint.refuses(ms(1), one, Class::New).is_some());
         assert!(restraint.refuses(ms(1), one, Class::Standing).is_none());
         assert!(restraint.refuses(ms(1), other, Class::New).is_none());
         // An older word says nothing, a newer one does.
-        restraint.note(ms(2), one, asked(0, 0, 4));
+        restraint.note(ms(2), one, oc(0, 0, 4));
         assert!(restraint.refuses(ms(3), one, Class::New).is_some());
         assert!(restraint.refuses(ms(500), one, Class::New).is_none());
         assert!(restraint.is_empty());
-        restraint.note(now, one, asked(100, 500, 5));
-        restraint.note(ms(1), one, asked(100, 0, 6));
+        restraint.note(now, one, oc(100, 500, 5));
+        restraint.note(ms(1), one, oc(100, 0, 6));
         assert!(restraint.refuses(ms(1), one, Class::New).is_none());
         for port in 0..2_000 {
             let addr = SocketAddr::new(one.ip(), port);
-            restraint.note(now, addr, asked(50, u64::from(port) + 1, 1));
+            restraint.note(now, addr, oc(50, u64::from(port) + 1, 1));
         }
         assert_eq!(restraint.servers.len(), limits::OC_SERVERS_MAX);
         assert!(!restraint.is_empty());

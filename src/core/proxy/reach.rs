@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 
-use super::Net;
+use super::{Net, Turn};
 use crate::bytes::Buf;
 use crate::id::Flow;
+use crate::limits;
 use crate::omit::Omit;
 use crate::send::{Handoff, Hop, Output, Reach};
 use crate::txn::Send;
@@ -59,5 +60,30 @@ impl Net {
         if let Some(Send { flow, bytes }) = send {
             self.transmit(flow, bytes);
         }
+    }
+}
+
+impl Turn<'_> {
+    /// The flow that a request to `hop` takes; `None` when nothing leads there, when
+    /// nothing may go there, and when so much that went there is unanswered that more of
+    /// it would only aim at whoever has that address.
+    pub(super) fn flow_to(&mut self, hop: Hop) -> Option<Flow> {
+        if !self.may_send(hop) {
+            self.net.counters.out_of_bounds += 1;
+            return None;
+        }
+        let net = &mut *self.net;
+        let flow = net.reach(hop)?;
+        // A flow is one phone's; at an address may be a gateway, with a second's calls of a carrier
+        // under way to it.
+        let most = match hop {
+            Hop::Flow(_) => limits::FLOW_UNHEARD_MAX,
+            Hop::To { .. } | Hop::Named(_) => limits::FAR_UNHEARD_MAX,
+        };
+        if net.txns.unheard_on(flow) >= most && !self.policy.is_cluster_node(net, Hop::Flow(flow)) {
+            net.counters.unheard += 1;
+            return None;
+        }
+        Some(flow)
     }
 }

@@ -215,11 +215,11 @@ impl Request<'_> {
 impl Rejected {
     /// Takes down that a request is refused, if it is.
     pub(super) fn note(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
-        let asks = matches!(
+        let is_challenge = matches!(
             (reply.status, reply.reason),
             (401, "Unauthorized") | (407, "Proxy Authentication Required")
         );
-        if reply.status < 400 || asks {
+        if reply.status < 400 || is_challenge {
             return;
         }
         let (bytes, message) = (request.bytes, request.message);

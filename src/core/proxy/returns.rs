@@ -123,7 +123,7 @@ impl Returns {
 
     /// The DNS has answered.
     pub(super) fn located(&mut self, turn: &mut Turn<'_>, name: LookupId) {
-        let is_it = |waits| matches!(waits, Waits::Locating(asked, _) if asked == name);
+        let is_it = |waits| matches!(waits, Waits::Locating(wanted, _) if wanted == name);
         self.continue_with(turn, is_it);
     }
 

@@ -53,7 +53,7 @@ fn calling(mark: Mark, above: &str, lines: &str) -> String {
     let turned = Turned {
         mark,
         there: None,
-        place: None,
+        index: None,
     };
     let (before, out) = turn(turned, &format!("{above}Record-Route: {own}>\n{lines}"));
     let place = out.find(";gunk=e1.").unwrap() + ";gunk=e1.".len();
@@ -293,7 +293,7 @@ fn the_calling_side_may_get_another_value() {
     let (_, shown) = message("INVITE sip:b@b.example SIP/2.0", "id", ("alice", "bob"), "");
     let (bytes, _) = message("INVITE sip:b@b.example SIP/2.0", "id", ("alice", "bob"), "");
     let ours = text(mark);
-    for (ours, place) in [
+    for (ours, index) in [
         (format!("<sip:192.0.2.7;lr;dlg={ours}>"), None),
         (format!("<sip:192.0.2.7;lr;dlg={ours}>;x=y"), Some(1)),
         (format!("\"e <1>\" <sip:192.0.2.7;dlg={ours};lr>"), None),
@@ -303,7 +303,7 @@ fn the_calling_side_may_get_another_value() {
         let turned = Turned {
             mark,
             there: Some(there),
-            place,
+            index,
         };
         let lines = format!(
             "{behind}Record-Route: {ours}, <sip:below.example;lr>\n{}",
@@ -335,7 +335,7 @@ fn the_calling_side_may_get_another_value() {
         let turned = Turned {
             mark,
             there,
-            place: None,
+            index: None,
         };
         let lines = format!(
             "Record-Route: <sip:192.0.2.8;lr;dlg={}>\n{}",

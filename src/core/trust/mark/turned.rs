@@ -21,7 +21,7 @@ pub struct Turned<'a> {
     pub there: Option<&'a [u8]>,
     /// The index of our value among the Record-Route values of the answer, where it is known: a
     /// phone may have left the mark out.
-    pub place: Option<usize>,
+    pub index: Option<usize>,
 }
 
 impl Turned<'_> {
@@ -76,7 +76,7 @@ impl Turned<'_> {
             mark: self.mark.within(ours.value.of(bytes)),
             ..ours
         };
-        if let Some(index) = self.place {
+        if let Some(index) = self.index {
             return all().nth(index).map(read);
         }
         let is_own = |ours: &Ours<'_>| is_own(ours.value.of(bytes));
