@@ -103,8 +103,8 @@ pub struct Agent {
     /// The last call's number.
     last_call: u32,
     ready: bool,
-    /// The timer that ends the waiting for late flows.
-    patience: u32,
+    /// The timer after which the agent is ready with the flows that it has.
+    ready_timer: u32,
     /// Outline of a message looked at a second time.
     again: Message,
 }
@@ -124,7 +124,7 @@ impl Agent {
             last: 0,
             last_call: 0,
             ready: false,
-            patience: 0,
+            ready_timer: 0,
             again: Message::default(),
         }
     }
@@ -186,11 +186,11 @@ impl Agent {
     }
 
     /// One of the agent's timers.
-    pub fn due(&mut self, step: &mut Step<'_>, number: u32) {
+    pub(crate) fn on_timer(&mut self, step: &mut Step<'_>, number: u32) {
         if let Some(index) = self.registrations.iter().position(|r| r.alarm == number) {
             return self.register(step, index);
         }
-        if number == self.patience {
+        if number == self.ready_timer {
             return self.announce_ready(step.net);
         }
         if let Some(index) = self
@@ -219,7 +219,7 @@ impl Agent {
             let (_, client) = self.given_up.swap_remove(index);
             return step.net.txns.abandon(client);
         }
-        self.call_due(step, number);
+        self.on_call_timer(step, number);
     }
 
     /// A request did not arrive, as somebody says who has seen it: it goes
@@ -306,7 +306,7 @@ impl Agent {
     }
 }
 
-/// Hands the driver a piece of news.
+/// Tells whoever drives the agent what has happened.
 fn emit(net: &mut Net, event: Event) {
     net.outbox.push(Output::Event(Box::new(event)));
 }

@@ -10,17 +10,13 @@ use std::collections::BTreeMap;
 use crate::source::{Source, is_word, words};
 
 /// Names that stand in two rooms, each with its reason.
-pub(crate) const ALLOWED: [(&str, &str); 9] = [
+pub(crate) const ALLOWED: [(&str, &str); 8] = [
     ("ask", "each command puts its own question to a node"),
     (
         "connect",
         "io's does not block and has the options of a node, the phone's waits on tokio",
     ),
     ("each", "a byte repeated over a word of another width"),
-    (
-        "put",
-        "the agent is core and the load generator its judge, which shares no code with it",
-    ),
     (
         "read_array",
         "edge and home do not use one another, and it has three lines",

@@ -2,7 +2,7 @@
 //! §13.3, §14.2, §15.1.2).
 
 use super::call::{Call, Incoming, Stage, Unacked, fail};
-use super::compose::{ALLOW, put};
+use super::compose::{ALLOW, append};
 use super::dialog::{self, Dialog};
 use super::request::Contact;
 use super::{Agent, emit, sdp, text};
@@ -64,7 +64,7 @@ impl Agent {
         }
         let mut lines = Vec::new();
         for value in request.message.values(request.bytes, Name::Require) {
-            put(
+            append(
                 &mut lines,
                 &[b"Unsupported: ", value.of(request.bytes), b"\r\n"],
             );
@@ -219,7 +219,7 @@ impl Agent {
     }
 
     /// A timer of a call.
-    pub(super) fn call_due(&mut self, step: &mut Step<'_>, number: u32) {
+    pub(super) fn on_call_timer(&mut self, step: &mut Step<'_>, number: u32) {
         let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.alarm == number);
         if let Some(index) = self.calls.iter().position(rings) {
             return self.pick_up(step, index);

@@ -19,7 +19,7 @@ pub(super) struct Call {
     pub(super) flow: Option<Flow>,
     /// Our ACK, for a 2xx that comes again.
     pub(super) acked: Option<(Flow, Buf)>,
-    /// What our answered INVITE was called.
+    /// The number of our INVITE that was answered.
     pub(super) invite: u32,
     /// Our own 2xx, until its ACK comes.
     pub(super) unacked: Option<Unacked>,

@@ -249,8 +249,8 @@ impl Agent {
         Some(self.request_within(dialog, purpose, method))
     }
 
-    /// The flow for a request of a call, and a word when that is another one
-    /// than the call's.
+    /// The flow for a request of a call, and an event where that is another one than the
+    /// call was set up on.
     pub(super) fn flow_of_call(
         &mut self,
         step: &mut Step<'_>,

@@ -23,7 +23,7 @@ impl Agent {
         cnonce: u64,
         out: &mut Vec<u8>,
     ) {
-        put(
+        append(
             out,
             &[
                 outgoing.method.as_bytes(),
@@ -32,38 +32,38 @@ impl Agent {
                 b" SIP/2.0\r\n",
             ],
         );
-        put(out, &[b"Via: SIP/2.0/", transport.via_token().as_bytes()]);
+        append(out, &[b"Via: SIP/2.0/", transport.via_token().as_bytes()]);
         out.push(b' ');
         host_port(out, sent_by);
-        put(out, &[b";rport;branch=", branch, b"\r\n"]);
+        append(out, &[b";rport;branch=", branch, b"\r\n"]);
         for route in &outgoing.routes {
-            put(out, &[b"Route: ", route, b"\r\n"]);
+            append(out, &[b"Route: ", route, b"\r\n"]);
         }
-        print(
+        append_fmt(
             out,
             format_args!("Max-Forwards: {}\r\n", limits::MAX_FORWARDS),
         );
-        put(out, &[b"From: ", &outgoing.from, b"\r\nTo: ", &outgoing.to]);
-        put(out, &[b"\r\nCall-ID: ", &outgoing.call_id]);
-        print(
+        append(out, &[b"From: ", &outgoing.from, b"\r\nTo: ", &outgoing.to]);
+        append(out, &[b"\r\nCall-ID: ", &outgoing.call_id]);
+        append_fmt(
             out,
             format_args!("\r\nCSeq: {} {}\r\n", outgoing.cseq, outgoing.method),
         );
         self.write_contact(outgoing.contact, transport, sent_by, out);
         match outgoing.contact {
             // D-U8
-            Contact::Binding { expires_s, .. } => print(
+            Contact::Binding { expires_s, .. } => append_fmt(
                 out,
                 format_args!("Supported: path, outbound, alt-proxies\r\nExpires: {expires_s}\r\n"),
             ),
-            Contact::Target => put(out, &[b"Supported: outbound, sticky\r\n", ALLOW.as_bytes()]),
+            Contact::Target => append(out, &[b"Supported: outbound, sticky\r\n", ALLOW.as_bytes()]),
             Contact::Absent => {}
         }
         self.credentials.write(outgoing, cnonce, out);
         if !outgoing.body.is_empty() {
             out.extend_from_slice(b"Content-Type: application/sdp\r\n");
         }
-        print(
+        append_fmt(
             out,
             format_args!("Content-Length: {}\r\n\r\n", outgoing.body.len()),
         );
@@ -80,19 +80,19 @@ impl Agent {
         if contact == Contact::Absent {
             return;
         }
-        put(
+        append(
             out,
             &[b"Contact: <sip:", self.settings.user.as_bytes(), b"@"],
         );
         host_port(out, addr);
         if transport != Transport::Udp {
-            print(out, format_args!(";transport={}", transport.uri_token()));
+            append_fmt(out, format_args!(";transport={}", transport.uri_token()));
         }
         out.push(b'>');
         if let Contact::Binding { reg_id, .. } = contact {
             // D-U11
             let instance = &self.settings.instance;
-            print(
+            append_fmt(
                 out,
                 format_args!(";+sip.instance=\"<{instance}>\";reg-id={reg_id}"),
             );
@@ -102,14 +102,14 @@ impl Agent {
 }
 
 /// Appends the parts.
-pub(super) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+pub(super) fn append(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);
     }
 }
 
 /// Appends formatted text.
-pub(super) fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+pub(super) fn append_fmt(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let written = out.write_fmt(text);
     debug_assert!(written.is_ok(), "a Vec takes every byte");
 }

@@ -1,15 +1,15 @@
 //! Answers to digest challenges (RFC 3261 §22, RFC 7616 §3.4, RFC 8760): the
-//! first one offered that is spoken here, with the nonce counted until the
-//! other side names a new one.
+//! first algorithm offered that is known here, with its nonce used, and its uses counted,
+//! until the other side names a new one.
 
-use super::compose::{print, put};
+use super::compose::{append, append_fmt};
 use super::request::ClientRequest;
 use crate::digest::{self, Algorithm, Answered, Qop};
 use crate::proxy::Response;
 use crate::scan::Name;
 use crate::scan::auth::Digest;
 
-/// A user with a password, and what the servers want to have hashed with it.
+/// A user with a password, and the challenges that were last received.
 #[derive(Debug)]
 pub(super) struct Credentials {
     user: Vec<u8>,
@@ -63,7 +63,7 @@ impl Credentials {
     /// Remembers what a 401 or 407 asks for.
     pub(super) fn learn(&mut self, response: &Response<'_>) -> Learned {
         let mut learned = Learned::Nothing;
-        for (asker, name) in [
+        for (challenger, name) in [
             (Challenger::Server, Name::WwwAuthenticate),
             (Challenger::Proxy, Name::ProxyAuthenticate),
         ] {
@@ -72,7 +72,7 @@ impl Credentials {
                 let Ok(Some(offer)) = Digest::parse(response.bytes, header.value) else {
                     continue;
                 };
-                let Some(challenge) = Challenge::read(response.bytes, asker, &offer) else {
+                let Some(challenge) = Challenge::read(response.bytes, challenger, &offer) else {
                     continue;
                 };
                 // The topmost is the one the server likes best (RFC 8760 §2.4).
@@ -115,19 +115,19 @@ impl Credentials {
 const REALMS_KEPT: usize = 8;
 
 impl Challenge {
-    fn read(bytes: &[u8], asker: Challenger, offer: &Digest) -> Option<Self> {
+    fn read(bytes: &[u8], challenger: Challenger, offer: &Digest) -> Option<Self> {
         let algorithm = Algorithm::from_token(offer.algorithm.map(|span| span.of(bytes)))?;
         let qops = offer.qop.map(|span| span.of(bytes));
         let auth = qops.is_some_and(|qops| {
             qops.split(|&byte| byte == b',')
                 .any(|qop| qop.trim_ascii().eq_ignore_ascii_case(b"auth"))
         });
-        // `auth-int` alone is not spoken.
+        // `auth-int` alone is not supported.
         if qops.is_some() && !auth {
             return None;
         }
         Some(Self {
-            challenger: asker,
+            challenger,
             realm: offer.realm.of(bytes).to_vec(),
             nonce: offer.nonce.of(bytes).to_vec(),
             opaque: offer.opaque.map(|span| span.of(bytes).to_vec()),
@@ -168,23 +168,23 @@ impl Challenge {
             Challenger::Server => b"Authorization",
             Challenger::Proxy => b"Proxy-Authorization",
         };
-        put(out, &[name, b": Digest username=\"", user]);
-        put(out, &[b"\", realm=\"", &self.realm]);
-        put(out, &[b"\", nonce=\"", &self.nonce]);
-        put(out, &[b"\", uri=\"", &outgoing.uri]);
-        put(out, &[b"\", response=\"", response.as_bytes()]);
-        print(
+        append(out, &[name, b": Digest username=\"", user]);
+        append(out, &[b"\", realm=\"", &self.realm]);
+        append(out, &[b"\", nonce=\"", &self.nonce]);
+        append(out, &[b"\", uri=\"", &outgoing.uri]);
+        append(out, &[b"\", response=\"", response.as_bytes()]);
+        append_fmt(
             out,
             format_args!("\", algorithm={}", self.algorithm.token()),
         );
         if self.auth {
-            print(
+            append_fmt(
                 out,
                 format_args!(", qop=auth, nc={nc}, cnonce=\"{cnonce}\""),
             );
         }
         if let Some(opaque) = &self.opaque {
-            put(out, &[b", opaque=\"", opaque, b"\""]);
+            append(out, &[b", opaque=\"", opaque, b"\""]);
         }
         out.extend_from_slice(b"\r\n");
     }

@@ -19,7 +19,7 @@ impl Agent {
         mut outgoing: ClientRequest,
         response: &Response<'_>,
     ) {
-        let Some(target) = next(&outgoing, response) else {
+        let Some(target) = next_target(&outgoing, response) else {
             let why = format!("the answer was {} and leads nowhere new", response.status);
             return self.failed(step, outgoing, Failure::new(response.status, why));
         };
@@ -31,7 +31,7 @@ impl Agent {
             Purpose::Register(reg_id) => self.address_index(reg_id),
             Purpose::Invite(_) | Purpose::Renew(_) | Purpose::Bye(_) | Purpose::Unowned => 0,
         };
-        push(&mut outgoing, &target);
+        retarget(&mut outgoing, &target);
         match self.open(step.net, &outgoing, address_index) {
             Ok(flow) => {
                 if let Purpose::Register(reg_id) = outgoing.purpose {
@@ -54,7 +54,7 @@ struct Target {
 }
 
 /// The first Contact that was not tried yet.
-fn next(outgoing: &ClientRequest, response: &Response<'_>) -> Option<Target> {
+fn next_target(outgoing: &ClientRequest, response: &Response<'_>) -> Option<Target> {
     let bytes = response.bytes;
     let contacts = response.message.values(bytes, Name::Contact);
     contacts
@@ -69,7 +69,7 @@ fn next(outgoing: &ClientRequest, response: &Response<'_>) -> Option<Target> {
 }
 
 /// D-U5: everything but Route (or Request-URI) and CSeq stays.
-fn push(outgoing: &mut ClientRequest, target: &Target) {
+fn retarget(outgoing: &mut ClientRequest, target: &Target) {
     outgoing.redirects.push(target.uri.clone());
     outgoing.cseq += 1;
     if target.loose {

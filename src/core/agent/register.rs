@@ -192,8 +192,8 @@ impl Agent {
             emit(step.net, news);
         }
         self.add_proxies(step, response);
-        if !self.ready && self.patience == 0 {
-            self.patience = self.alarm(step.net, step.now + limits::AGENT_READY_MAX);
+        if !self.ready && self.ready_timer == 0 {
+            self.ready_timer = self.alarm(step.net, step.now + limits::AGENT_READY_MAX);
         }
         self.check_ready(step.net);
     }
@@ -345,7 +345,7 @@ impl Agent {
         self.registrations[index].stage = Stage::Removed;
         if self.registrations.iter().all(|r| r.stage == Stage::Removed) {
             self.registrations.clear();
-            (self.ready, self.patience) = (false, 0);
+            (self.ready, self.ready_timer) = (false, 0);
             emit(net, Event::Unregistered);
         }
     }

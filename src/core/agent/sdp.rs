@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::compose::{print, put};
+use super::compose::{append, append_fmt};
 
 /// An offer from `addr`.
 pub(super) fn offer(addr: SocketAddr, id: u64, out: &mut Vec<u8>) {
@@ -31,7 +31,7 @@ pub(super) fn answer(offered: &[u8], addr: SocketAddr, id: u64, out: &mut Vec<u8
         let take = kind == b"audio" && !taken;
         taken |= take;
         let port: &[u8] = if take { b" 9 " } else { b" 0 " };
-        put(out, &[b"m=", kind, port, rest, b"\r\n"]);
+        append(out, &[b"m=", kind, port, rest, b"\r\n"]);
         if take {
             out.extend_from_slice(b"a=inactive\r\n");
         }
@@ -42,7 +42,7 @@ fn session(addr: SocketAddr, id: u64, out: &mut Vec<u8>) {
     let (ip, family) = (addr.ip(), if addr.is_ipv6() { "IP6" } else { "IP4" });
     // The number of a session fits into a signed 63-bit integer everywhere.
     let id = id >> 2;
-    print(
+    append_fmt(
         out,
         format_args!(
             "v=0\r\no=- {id} 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n"

@@ -80,7 +80,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
 fn agent_due(agent: &mut Agent, step: &mut Step<'_>, due: Due<Owner, Timer>) {
     match due {
         Due::ClientTimeout { owner, .. } => agent.timed_out(step, owner),
-        Due::User(Timer::Agent(number)) => agent.due(step, number),
+        Due::User(Timer::Agent(number)) => agent.on_timer(step, number),
         Due::User(Timer::Sweep) => {
             agent.sweep(step.now);
             step.net
