@@ -84,6 +84,7 @@ impl Agent {
         let Some(server) = open_invite(step, request, key) else {
             return;
         };
+        // All answers are written now, while there is the request to write them from.
         self.dialog_lines(step.net, request, &mut lines);
         let ringing = step.net.answer(request, 180, "Ringing", &lines);
         respond(step, server, 180, ringing);

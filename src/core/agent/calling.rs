@@ -68,6 +68,7 @@ impl Agent {
         else {
             return;
         };
+        // Only now may it leave: before a provisional it would match nothing (RFC 3261 §9.1).
         let cancel = *hangup && !*provisional;
         *provisional = true;
         if (180..=183).contains(&response.status) && !*rung {
@@ -189,6 +190,7 @@ impl Agent {
             return;
         }
         let mut fork = Dialog::of_answer(response.bytes, response.message, cseq);
+        // The ACK first: the far side repeats its 2xx until it has one.
         self.ack(step, &fork);
         fork.cseq += 1;
         let bye = self.request_within(&fork, Purpose::Unowned, "BYE");
@@ -295,6 +297,7 @@ impl Agent {
             }
         );
         let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
+        // What rings stays where it is: another INVITE would ring the phone a second time.
         if failure.flow
             && !rings
             && let Some(flow) = self.next_flow(step, index, &mut outgoing)
@@ -335,6 +338,7 @@ impl Agent {
             r.is_live() && r.flow.is_some_and(|flow| !outgoing.tried.contains(&flow))
         };
         if matches!(outgoing.purpose, Purpose::Invite(_)) {
+            // No dialog holds it to a route yet: it takes the Service-Route of its new flow.
             let registration = self.registrations.iter().find(live)?;
             outgoing.routes.clone_from(&registration.service_route);
             return registration.flow;

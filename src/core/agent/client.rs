@@ -90,6 +90,7 @@ impl Agent {
         };
         self.requests[index].heard = true;
         if let Some(flow) = self.requests[index].flow {
+            // Any answer shows that the flow works, as one to a keep-alive would.
             self.pong(step, flow);
         }
         if response.status < 200 {
@@ -132,6 +133,7 @@ impl Agent {
             return self.repeat(step, outgoing);
         }
         let mut failure = Failure::answer(response);
+        // To these the same request would get the same answer.
         failure.is_final = matches!(response.status, 403 | 404 | 405 | 420 | 439);
         // S-22: only what says that nobody has looked at the request.
         failure.flow = matches!(response.status, 430 | 503 | 504);
@@ -166,6 +168,7 @@ impl Agent {
                 let why = format!("{status} again and again: the password is never enough");
                 self.failed(step, outgoing, Failure::hopeless(status, why))
             }
+            // The nonce was not too old, so what was hashed with it is wrong.
             Learned::Fresh { stale: false } if outgoing.challenges > 0 => {
                 let user = &self.settings.auth_user;
                 let why =
@@ -173,6 +176,7 @@ impl Agent {
                 self.failed(step, outgoing, Failure::hopeless(status, why))
             }
             Learned::Fresh { .. } => {
+                // RFC 3261 §22.2: a new request, so that its CSeq is the next one.
                 outgoing.challenges += 1;
                 outgoing.cseq += 1;
                 self.repeat(step, outgoing);

@@ -96,6 +96,8 @@ impl Agent {
         if let Some(first) = first
             && !is_loose(&first)
         {
+            // A strict router: it wants its own URI in the Request-URI, and the real one at
+            // the end of the Route.
             outgoing.routes.remove(0);
             outgoing.routes.push(compose::bracketed(&dialog.target));
             outgoing.uri = first;

@@ -137,6 +137,7 @@ impl Agent {
         mut probe: Probe,
     ) {
         probe.sends_left -= 1;
+        // The wait for the last one is not doubled once more (RFC 5389 §7.2.1).
         let is_last = probe.sends_left == 0 && probe.backs_off;
         if is_last && matches!(flow, Flow::Udp { .. }) {
             probe.wait = limits::AGENT_STUN_LAST;

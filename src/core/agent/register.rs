@@ -26,6 +26,7 @@ impl Agent {
         for index in 0..self.registrations.len() {
             let Registration { reg_id, stage, .. } = self.registrations[index];
             let purpose = Purpose::Register(reg_id);
+            // None is sent while one is under way (RFC 3261 §10.2).
             if stage == Stage::Settled
                 && self
                     .requests
@@ -125,6 +126,7 @@ impl Agent {
         if expires_s == 0 || least <= expires_s || least > limits::EXPIRES_MAX_S {
             return false;
         }
+        // For the other flows as well, which would each be refused once.
         self.settings.expires_s = least;
         outgoing.contact = Contact::Binding {
             reg_id,
@@ -159,6 +161,7 @@ impl Agent {
         registration.failures = 0;
         registration.stage = Stage::Settled;
         if !again {
+            // D-U6, D-U17: where a redirect led is where it registers anew.
             registration.routes.clone_from(&outgoing.routes);
             registration.uri.clone_from(&outgoing.uri);
         }
@@ -175,6 +178,7 @@ impl Agent {
         );
         self.schedule_register(step, index, refresh_s.max(1));
         if !again {
+            // Those of a refreshed flow go on as they are.
             self.start_keepalives(step, index, response);
         }
         if let Some(proxy) = self.registrations[index].proxy {

@@ -82,6 +82,7 @@ impl Agent {
         } else {
             some_work
         };
+        // Few enough that the shift cannot overflow; the longest wait is reached before.
         let doublings = self.registrations[index].failures.saturating_sub(1).min(16);
         let wait = (base << doublings).min(longest);
         random_between(net, wait / 2, wait)
