@@ -78,10 +78,10 @@ impl Turn<'_> {
         true
     }
 
-    /// The other side asks whether we are alive. An edge does so all the time on
-    /// its connections to another edge, as both are told; between an edge and a
-    /// home it says nothing that their Vias have not said (K-1), unless it keeps
-    /// asking: then this home was restarted, and the edge was not.
+    /// A keep-alive came. Between edges it shows that the other one sends them on this
+    /// connection, as both are configured to. Between an edge and a home their Vias have
+    /// agreed on it (K-1), unless keep-alives come again and again without an agreement: then
+    /// this home was restarted, and the edge was not.
     pub(crate) fn on_keepalive(&mut self, flow: Flow) {
         let hop = Hop::Flow(flow);
         if !self.policy.is_cluster_node(self.net, hop) {

@@ -57,7 +57,7 @@ impl Proxy {
     /// False when it may go to none of them, and has ended.
     fn spread_over_servers(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
         let name = self.name_of(slot, index);
-        let name = name.and_then(|name| turn.net.proof(name));
+        let name = name.and_then(|name| turn.net.tls_domain(name));
         let servers = turn.net.servers.found.iter();
         let servers = servers.filter(|&&(transport, addr)| turn.may_reach(transport, addr, name));
         let mut hops = servers.map(|&(transport, addr)| to(transport, addr, name));
@@ -188,7 +188,7 @@ impl Turn<'_> {
         let chance = self.net.secrets.hash([request.via.value.of(request.bytes)]);
         self.net.prefetch(self.now, name);
         self.net.locate_last(self.now, name, chance);
-        let proof = self.net.proof(name);
+        let proof = self.net.tls_domain(name);
         let mut servers = self.net.servers.found.iter().copied();
         let (transport, addr) =
             servers.find(|&(transport, addr)| self.may_reach(transport, addr, proof))?;

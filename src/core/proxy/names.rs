@@ -20,7 +20,7 @@ impl Net {
 
     /// Who must be at a server of the name, over TLS: the domain of the URI,
     /// wherever the DNS leads (N-8).
-    pub(super) fn proof(&mut self, name: LookupId) -> Option<NameId> {
+    pub(super) fn tls_domain(&mut self, name: LookupId) -> Option<NameId> {
         let domain = self.servers.locator.domain(name)?;
         self.flows.names.intern(domain.as_bytes())
     }

@@ -45,7 +45,8 @@ impl Proxy {
             }
             let host = turn.net.flows.host(target.hop);
             let there = |branch: &&mut Branch| {
-                // Where edges share an address, it says nothing.
+                // The same host is the same element, unless it is the one that redirects:
+                // edges may share an address.
                 branch.target.hop == target.hop
                     || host != from && turn.net.flows.host(branch.target.hop) == host
             };

@@ -140,7 +140,7 @@ impl Proxy {
         key: ServerKey,
         reply: Reply,
     ) -> Fate {
-        // O-21: what is between proxies no phone hears, from whichever of us.
+        // O-21: a 430 is for proxies, and no phone hears one.
         let is_between = reply.status == 430;
         let mapped =
             is_between.then(|| turn.policy.map_final_status(430, request.ingress.principal));

@@ -32,8 +32,8 @@ impl Proxy {
             && response.status < 300
             && !self.has_matching_vias(context, response)
         {
-            // P-20: nobody is left to send it to, or somebody else. A refusal still
-            // ends its branch, and the request is answered in our own words.
+            // P-20: by other Vias than the request had, it would reach nobody, or somebody
+            // else. A refusal still ends its branch, and is put into our own words.
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -126,7 +126,7 @@ impl Proxy {
             300..400 if self.redirected(turn, slot, index, response) => {}
             300.. => {
                 // P-20: with other Vias it leads nowhere; its status still ends the
-                // branch, and we say it in our own words.
+                // branch, and is put into our own words.
                 let has_caller = self.has_matching_vias(slot, response);
                 let bytes = has_caller.then(|| self.without_own_via(turn, slot, response));
                 self.branch_ended(turn, slot, index, response.status, bytes);
@@ -150,8 +150,8 @@ impl Proxy {
         let Some(branch) = context.branches.get_mut(index) else {
             return;
         };
-        // P-33; or it was given up with its connection, and arrived all the same;
-        // with 487 its CANCEL had arrived, too.
+        // A CANCEL is owed: it had to wait for this (P-33), or the branch was given up with its
+        // connection and its request had arrived all the same. With 487 it had its CANCEL.
         let wanted = match branch.state {
             State::Trying { cancel } => cancel,
             State::Done(status) => is_over && status != 487,
@@ -168,14 +168,15 @@ impl Proxy {
             match ring {
                 // P-30: the timer on the wheel stays where it is and looks here.
                 None => branch.due = turn.now + limits::TIMER_C,
-                // From the first sign on, whatever else is heard.
+                // The time to ring begins with the first provisional, and no further one
+                // prolongs it: others wait for their turn.
                 Some(ring) if !branch.rings => branch.set_due(turn, slot, index, ring),
                 Some(_) => {}
             }
             branch.rings = true;
         }
         if wanted {
-            // When there is no room for it, Timer C is left.
+            // Without room for its transaction none is sent, and Timer C ends the branch.
             self.send_cancel(turn, slot, index);
         }
         if response.status == 100 || answered {
@@ -223,7 +224,7 @@ impl Proxy {
             branch.last = None;
         }
         self.upstream(turn, slot, response.status, bytes);
-        // P-29
+        // P-29: the callee has taken the call at one phone, and the others stop ringing.
         self.cancel_pending(turn, slot);
     }
 

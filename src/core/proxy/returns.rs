@@ -196,7 +196,7 @@ impl PendingResponse {
     fn look_up(&mut self, turn: &mut Turn<'_>, name: LookupId) -> Option<()> {
         match turn.net.locate(turn.now, name) {
             Located::Ready => {
-                let proof = turn.net.proof(name);
+                let proof = turn.net.tls_domain(name);
                 let servers = turn.net.servers.found.iter().rev();
                 self.untried = servers
                     .map(|&(transport, addr)| to(transport, addr, proof))

@@ -45,8 +45,9 @@ impl Proxy {
                 {
                     // The next hop lives; whoever is behind it did not answer,
                     // and the sender has given up by now (RFC 4320 §3). An element
-                    // of ours without a word may have one that nobody passes on
-                    // (RFC 4320 §4.2), and has not been found silent all the time.
+                    // of ours that has said nothing may have had a 408, which is passed on
+                    // to nobody (RFC 4320 §4.2): were it silent, that would have been found
+                    // out long ago (`standby`).
                     context.closed = true;
                 }
                 self.branch_ended(turn, context, index, 408, None);
@@ -194,8 +195,8 @@ impl Proxy {
                 self.request_lost(turn, context, branch.into(), client, was_up, back);
             }
         }
-        // After their INVITEs, which look whether their CANCEL was answered, or
-        // have just sent it to nobody.
+        // After their INVITEs: those look whether their CANCEL is still unanswered
+        // (`loss_status`), or have just sent one over the flow that is lost.
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting {
             if let Owner::Cancel { context } = owner {
@@ -304,7 +305,8 @@ impl Proxy {
         };
         let hop = match lost.target.hop {
             hop @ Hop::To { .. } => Some(hop),
-            // Nobody may listen there, which takes time to find out.
+            // Nobody may listen there any more, and to find that out takes time, while a
+            // stand-by at another host can be reached at once.
             Hop::Flow(_) if stands_elsewhere => None,
             Hop::Flow(_) => back.and_then(|back| turn.policy.hop_to_reopen(turn.net, back)),
             Hop::Named(_) => None,
@@ -359,9 +361,9 @@ impl Branch {
     /// What it ends with when whoever was to answer it is gone.
     pub(super) fn loss_status(&self, net: &Net) -> u16 {
         match (self.state, self.client) {
-            // It may ring all the same, and is cancelled then.
+            // Its request may have arrived: a provisional has it cancelled then.
             (State::Trying { cancel: true }, _) => 408,
-            // The CANCEL may be lost as well.
+            // Its CANCEL is unanswered and may be lost as well, so that it may ring on.
             (State::Proceeding { cancelled: true }, Some(invite))
                 if net.txns.has_cancel(invite) =>
             {

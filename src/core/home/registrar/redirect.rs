@@ -19,7 +19,8 @@ impl Home {
             // D-U8: a phone shows that it understands the redirect by an option tag, or in
             // its Via, as a proxy does.
             Redirect::IfSupported => {
-                ["alt-proxies", "ua-loose", "sr"].into_iter().any(supports) || follows_loose_redirects(request)
+                ["alt-proxies", "ua-loose", "sr"].into_iter().any(supports)
+                    || follows_loose_redirects(request)
             }
             Redirect::Never => false,
         }
