@@ -340,8 +340,8 @@ fn admin_sockets(
     let want = "the path of a socket, such as \"/run/steadfast/e1.sock\"";
     let control = root.text("control", want)?.map(|path| folder.join(path));
     let metrics = root.parsed("metrics", "an address and port", |text| {
-        let said = format!("is {text:?}, which should be like \"127.0.0.1:9090\"");
-        text.parse().map_err(|_not_an_address| said)
+        let refusal = format!("is {text:?}, which should be like \"127.0.0.1:9090\"");
+        text.parse().map_err(|_not_an_address| refusal)
     })?;
     Ok((control, metrics))
 }

@@ -335,7 +335,7 @@ mod tests {
 
     /// What `check` says of an edge at `127.0.1.31` with these lines, and this more
     /// in its entry.
-    fn said(root: &str, entry: &str, edge: &str) -> String {
+    fn sentence(root: &str, entry: &str, edge: &str) -> String {
         let text = format!(
             "name = \"e1\"\nlisten = [\"udp:127.0.1.31:0\", \"tcp:127.0.1.31:0\"]\nshards = 1\n{root}\n\
              [edge]\ncluster = \"edge.example.com\"\nhome = [\"sip:127.0.0.10:5060;transport=udp\"]\n\
@@ -348,8 +348,8 @@ mod tests {
         let port = addr.port().to_string();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let config = config::parse("e1.toml", &text.replace("PORT", &port), folder);
-        let said = check(&config.unwrap()).unwrap_err().to_string();
-        said.replace(&port, "PORT")
+        let sentence = check(&config.unwrap()).unwrap_err().to_string();
+        sentence.replace(&port, "PORT")
     }
 
     // 192.0.2.0/24 is nobody's (RFC 5737).
@@ -359,31 +359,31 @@ mod tests {
                        shows";
         let core = ", core = [\"udp:192.0.2.1:5070\", \"tcp:192.0.2.1:5070\"]";
         assert_eq!(
-            said("", core, ""),
+            sentence("", core, ""),
             format!("e1.toml, line 8: `core`: cannot listen on tcp:192.0.2.1:5070: {nobodys}")
         );
         let listens = "core_listen = [\"tcp:192.0.2.1:5080\"]";
         assert_eq!(
-            said(listens, "", ""),
+            sentence(listens, "", ""),
             format!(
                 "e1.toml, line 4: `core_listen`: cannot listen on tcp:192.0.2.1:5080: {nobodys}"
             )
         );
         let dns = "[dns]\nlisten = [\"tcp:192.0.2.1:53\"]";
         assert_eq!(
-            said("", "", dns),
+            sentence("", "", dns),
             format!(
                 "e1.toml, line 11: `listen`: cannot answer the DNS on tcp:192.0.2.1:53: {nobodys}"
             )
         );
         assert_eq!(
-            said("metrics = \"192.0.2.1:9090\"", "", ""),
+            sentence("metrics = \"192.0.2.1:9090\"", "", ""),
             format!(
                 "e1.toml, line 4: `metrics`: cannot serve metrics on 192.0.2.1:9090: {nobodys}"
             )
         );
         assert_eq!(
-            said("", "", "covers = [\"e2\"]"),
+            sentence("", "", "covers = [\"e2\"]"),
             "e1.toml, line 10: `covers`: cannot listen on udp:127.0.1.32:PORT: another process has \
              that port; end it, if it is this node running already, or list another port"
         );
@@ -395,20 +395,20 @@ mod tests {
         let addr = taken.local_addr().unwrap();
         let core = format!(", core = [\"udp:{addr}\", \"tcp:{addr}\"]");
         assert_eq!(
-            said("", &core, ""),
+            sentence("", &core, ""),
             format!(
                 "e1.toml, line 8: `core`: cannot listen on udp:{addr}: another process has that port; \
                  end it, if it is this node running already, or list another port"
             )
         );
         let taken = UdpSocket::bind("127.0.1.31:16600").unwrap();
-        let said = said("core_port = 16600", ", core_port = 16600", "");
+        let sentence = sentence("core_port = 16600", ", core_port = 16600", "");
         drop(taken);
         assert!(
-            said.starts_with(
+            sentence.starts_with(
                 "e1.toml, line 4: `core_port`: cannot send from udp:127.0.1.31:16600: "
             ),
-            "{said}"
+            "{sentence}"
         );
     }
 }

@@ -117,7 +117,7 @@ const WEIGHT: u16 = 100;
 const ORDER: u16 = 10;
 
 impl Silent {
-    /// The same with that member, or without it.
+    /// The set with the member at `index` added, or removed from it.
     #[must_use]
     pub const fn with(self, index: usize, is_silent: bool) -> Self {
         let bit = 1 << (index % 64);
@@ -146,9 +146,9 @@ impl Zone {
         };
         // A member does not say that it speaks TLS, but all of them do as this one.
         let speaks = |transport| config.listen.iter().any(|(one, _)| *one == transport);
-        let spoken: Vec<_> = SERVICES.map(|(transport, ..)| transport).into();
-        let spoken: Vec<_> = spoken.into_iter().filter(|one| speaks(*one)).collect();
-        let nodes = edge.members.iter().map(|one| node(edge, one, &spoken));
+        let transports: Vec<_> = SERVICES.map(|(transport, ..)| transport).into();
+        let transports: Vec<_> = transports.into_iter().filter(|one| speaks(*one)).collect();
+        let nodes = edge.members.iter().map(|one| node(edge, one, &transports));
         let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
         for (index, node) in nodes.iter().enumerate() {
             let mut others = nodes.iter().skip(index + 1);
@@ -258,7 +258,7 @@ impl Zone {
     }
 }
 
-fn node(edge: &Settings, member: &Member, spoken: &[Transport]) -> Result<Node, Unfit> {
+fn node(edge: &Settings, member: &Member, transports: &[Transport]) -> Result<Node, Unfit> {
     let name = format!("{}.{}", member.name.to_ascii_lowercase(), edge.cluster);
     // The longest name below it must fit as well.
     let longest = name.len() + "_sips._tcp.".len();
@@ -267,7 +267,7 @@ fn node(edge: &Settings, member: &Member, spoken: &[Transport]) -> Result<Node, 
     {
         return Err(Unfit::Long { name });
     }
-    let ports = spoken.iter().map(|&one| (one, member.port(one)));
+    let ports = transports.iter().map(|&one| (one, member.port(one)));
     Ok(Node {
         name,
         addresses: member.publics().collect(),

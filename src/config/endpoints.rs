@@ -25,8 +25,8 @@ fn of<'a>(
         ("address", &member.addresses),
         ("advertised", &member.advertised),
     ];
-    let spoken = EVERY.into_iter().filter(|transport| is_spoken(*transport));
-    let access = spoken.flat_map(move |transport| {
+    let transports = EVERY.into_iter().filter(|transport| is_spoken(*transport));
+    let access = transports.flat_map(move |transport| {
         let port = member.port(transport);
         let at = move |key| move |ip: &_| (key, SocketAddr::new(*ip, port));
         access
@@ -78,8 +78,8 @@ pub(super) fn of_its_own(
         }
     }
     for (transport, addr) in &member.core {
-        let mut spoken = EVERY.into_iter().filter(|open| is_spoken(*open));
-        let is_open = spoken.any(|open| {
+        let mut transports = EVERY.into_iter().filter(|open| is_spoken(*open));
+        let is_open = transports.any(|open| {
             open.is_stream() == transport.is_stream()
                 && member
                     .addresses
@@ -140,7 +140,7 @@ pub(super) fn apart(root: &Section<'_>, config: &Config) -> Result<(), Mistake> 
     match &config.role {
         Role::Edge(edge) => {
             let of_others = edge.members.iter().filter(|one| one.name != config.name);
-            let is_spoken = spoken(config);
+            let is_spoken = transports(config);
             for member in of_others {
                 not_of(root, &all, member, &is_spoken)?;
             }
@@ -157,7 +157,7 @@ pub(super) fn apart(root: &Section<'_>, config: &Config) -> Result<(), Mistake> 
     }
 }
 
-fn spoken(config: &Config) -> impl Fn(Transport) -> bool + '_ {
+fn transports(config: &Config) -> impl Fn(Transport) -> bool + '_ {
     |transport| config.listen.iter().any(|(one, _)| *one == transport)
 }
 

@@ -25,7 +25,7 @@ pub(super) fn members(
         );
         return Err(section.mistake("members", &text));
     }
-    let spoken = |transport| listen.iter().any(|(one, _)| *one == transport);
+    let has_transport = |transport| listen.iter().any(|(one, _)| *one == transport);
     let mut members: Vec<Member> = Vec::new();
     for table in &tables {
         let member = member(table, core_port)?;
@@ -40,7 +40,7 @@ pub(super) fn members(
             own_addresses(table, &member, listen)?;
             own_core(table, &member, listen)?;
         }
-        endpoints::of_its_own(table, &member, &members, &spoken)?;
+        endpoints::of_its_own(table, &member, &members, &has_transport)?;
         members.push(member);
     }
     match members.iter().find(|member| member.name == own) {
@@ -133,12 +133,12 @@ fn addresses(table: &Section<'_>) -> Result<Vec<IpAddr>, Mistake> {
 /// What phones are told: one of a family, in place of an address of that family.
 fn advertised(table: &Section<'_>, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, Mistake> {
     let want = "a list of IP addresses such as [\"198.51.100.1\"]";
-    let told = table.maybe_list("advertised", want, names::one_address)?;
-    let told = told.unwrap_or_default();
-    for (index, ip) in told.iter().enumerate() {
+    let public = table.maybe_list("advertised", want, names::one_address)?;
+    let public = public.unwrap_or_default();
+    for (index, ip) in public.iter().enumerate() {
         let alike = |other: &&IpAddr| other.is_ipv6() == ip.is_ipv6();
         let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
-        if told.iter().take(index).any(|other| alike(&other)) {
+        if public.iter().take(index).any(|other| alike(&other)) {
             let text = format!("has \"{ip}\" too, but phones are told one {family} address");
             return Err(table.mistake("advertised", &text));
         }
@@ -151,7 +151,7 @@ fn advertised(table: &Section<'_>, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, 
             return Err(table.mistake("advertised", &text));
         }
     }
-    Ok(told)
+    Ok(public)
 }
 
 /// `core`: where peers meet the member.
@@ -217,13 +217,13 @@ fn own_addresses(
     own: &Member,
     listen: &[(Transport, SocketAddr)],
 ) -> Result<(), Mistake> {
-    for told in &own.advertised {
+    for public in &own.advertised {
         let mut behind = own.addresses.iter();
-        let behind = behind.find(|ip| ip.is_ipv6() == told.is_ipv6());
+        let behind = behind.find(|ip| ip.is_ipv6() == public.is_ipv6());
         let is_bound = |ip: &IpAddr| listen.iter().any(|(_, addr)| addr.ip() == *ip);
         if let Some(behind) = behind.filter(|ip| !is_bound(ip)) {
             let text = format!(
-                "has \"{told}\" for \"{behind}\", but this node does not listen there: `addresses` \
+                "has \"{public}\" for \"{behind}\", but this node does not listen there: `addresses` \
                  are those in `listen`"
             );
             return Err(table.mistake("advertised", &text));

@@ -11,7 +11,7 @@ use crate::trust::{CallsOut, Destinations, IdentityHeaders, Strangers};
 pub(super) fn edge(section: &Section<'_>, speaks_tls: bool) -> Result<edge::Rules, Mistake> {
     let want = "\"challenge\", \"answer\" or \"refuse\"";
     let strangers = section.parsed("strangers", want, strangers)?;
-    let asks = section.flag("challenge_udp_calls", "true or false")?;
+    let challenges = section.flag("challenge_udp_calls", "true or false")?;
     let want = "\"ping\", \"short\" or \"off\"";
     let nat_keepalive = section.parsed("nat_keepalive", want, |text| match text {
         "ping" => Ok(NatKeepalive::Ping),
@@ -25,7 +25,7 @@ pub(super) fn edge(section: &Section<'_>, speaks_tls: bool) -> Result<edge::Rule
         destinations: destinations(section)?,
         identities: identities(section)?,
         nat_keepalive: nat_keepalive.unwrap_or_default(),
-        challenges_udp_calls: asks.unwrap_or(speaks_tls),
+        challenges_udp_calls: challenges.unwrap_or(speaks_tls),
     })
 }
 

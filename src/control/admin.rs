@@ -175,7 +175,7 @@ pub(super) async fn serve(
 
 impl Admin {
     /// The answers there are, by shard.
-    async fn ask(&self, question: &Question) -> Vec<(usize, Answer)> {
+    async fn ask_shards(&self, question: &Question) -> Vec<(usize, Answer)> {
         let (answer, mut answers) = mpsc::channel(self.shards.len().max(1));
         for (shard, orders) in self.shards.iter().enumerate() {
             orders.give(Order::Ask {
@@ -193,8 +193,8 @@ impl Admin {
         all
     }
 
-    async fn bindings(&self, asked: &HashMap<String, String>, deed: BindingsChange) -> Response {
-        let Some(aor) = asked.get("aor") else {
+    async fn bindings(&self, query: &HashMap<String, String>, deed: BindingsChange) -> Response {
+        let Some(aor) = query.get("aor") else {
             let text = "ask as in /bindings?aor=sip:joe@example.com\n";
             return (StatusCode::BAD_REQUEST, text).into_response();
         };
@@ -203,8 +203,8 @@ impl Admin {
             BindingsChange::Listed => Question::Bindings(aor),
             BindingsChange::Removed => Question::Remove(aor),
         };
-        match bindings::of(self.ask(&question).await) {
-            Ok(found) if asked.contains_key("json") => as_json(bindings::json(&found)),
+        match bindings::of(self.ask_shards(&question).await) {
+            Ok(found) if query.contains_key("json") => as_json(bindings::json(&found)),
             Ok(found) => bindings::words(&found, deed).into_response(),
             Err(why) => (StatusCode::NOT_FOUND, format!("{why}\n")).into_response(),
         }
@@ -212,9 +212,9 @@ impl Admin {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let answers = admin.ask(&Question::Numbers).await;
+    let answers = admin.ask_shards(&Question::Numbers).await;
     let mut text = metrics::write(&admin.node, admin.shards.len(), &answers);
-    let reasons = admin.ask(&Question::Reasons).await;
+    let reasons = admin.ask_shards(&Question::Reasons).await;
     text.push_str(&rejected::metrics(&admin.node, &reasons));
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -222,7 +222,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn health(State(admin): State<Arc<Admin>>) -> Response {
     let all = admin.shards.len();
-    match admin.ask(&Question::Numbers).await.len() {
+    match admin.ask_shards(&Question::Numbers).await.len() {
         alive if alive == all => format!("{all} of {all} shards answer\n").into_response(),
         alive => {
             let text = format!("{alive} of {all} shards answer\n");
@@ -233,21 +233,23 @@ async fn health(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn why(
     State(admin): State<Arc<Admin>>,
-    Query(asked): Query<HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    let Some(uri) = asked.get("uri") else {
+    let Some(uri) = query.get("uri") else {
         return (
             StatusCode::BAD_REQUEST,
             "ask as in /why?uri=sip:joe@example.com\n",
         )
             .into_response();
     };
-    let answers = admin.ask(&Question::Why(uri.as_bytes().into())).await;
+    let answers = admin
+        .ask_shards(&Question::Why(uri.as_bytes().into()))
+        .await;
     let all = answers.iter().filter_map(|(shard, answer)| match answer {
         Answer::Why(facts) => Some((*shard, facts)),
         Answer::Bindings(_) | Answer::Numbers(_) | Answer::Rejected(..) => None,
     });
-    if asked.contains_key("json") {
+    if query.contains_key("json") {
         let rows: Vec<_> = all.map(|(shard, facts)| why_json(shard, facts)).collect();
         let text = format!(
             "{{\"node\":{},\"shards\":[{}]}}\n",
@@ -264,10 +266,10 @@ async fn why(
 
 async fn rejected(
     State(admin): State<Arc<Admin>>,
-    Query(asked): Query<HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    let all = rejected::Refused::of(admin.ask(&Question::Rejected).await);
-    if asked.contains_key("json") {
+    let all = rejected::Refused::of(admin.ask_shards(&Question::Rejected).await);
+    if query.contains_key("json") {
         return as_json(all.json(&admin.node));
     }
     all.words().into_response()
@@ -275,16 +277,16 @@ async fn rejected(
 
 async fn list_bindings(
     State(admin): State<Arc<Admin>>,
-    Query(asked): Query<HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    admin.bindings(&asked, BindingsChange::Listed).await
+    admin.bindings(&query, BindingsChange::Listed).await
 }
 
 async fn remove_bindings(
     State(admin): State<Arc<Admin>>,
-    Query(asked): Query<HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    admin.bindings(&asked, BindingsChange::Removed).await
+    admin.bindings(&query, BindingsChange::Removed).await
 }
 
 fn as_json(text: String) -> Response {

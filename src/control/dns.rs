@@ -35,8 +35,8 @@ pub(super) async fn serve(dns: Dns, shards: &[Orders]) {
     let mut asking: JoinSet<(usize, LookupId, Records)> = JoinSet::new();
     loop {
         tokio::select! {
-            asked = questions.recv(), if asking.len() < limits::DNS_QUESTIONS_MAX => {
-                let Some(DnsRequest { shard, name, question }) = asked else {
+            request = questions.recv(), if asking.len() < limits::DNS_QUESTIONS_MAX => {
+                let Some(DnsRequest { shard, name, question }) = request else {
                     return std::future::pending().await;
                 };
                 let resolver = resolver.clone();
@@ -64,12 +64,12 @@ pub fn look_up(servers: &[SocketAddr], queries: &[Query]) -> std::io::Result<Vec
         let resolver = resolver(servers);
         let mut found = Vec::new();
         for round in queries.chunks(limits::ZONE_CHECKED_AT_ONCE) {
-            let asked = round.iter().map(|query| {
+            let lookups = round.iter().map(|query| {
                 let (resolver, query) = (resolver.clone(), query.clone());
-                tokio::spawn(async move { (ask(resolver, &query).await, query) })
+                tokio::spawn(async move { (look_up_records(resolver, &query).await, query) })
             });
-            for asked in asked.collect::<Vec<_>>() {
-                let (set, query) = asked.await?;
+            for lookup in lookups.collect::<Vec<_>>() {
+                let (set, query) = lookup.await?;
                 found.push((query, set));
             }
         }
@@ -129,7 +129,7 @@ async fn answer(resolver: Option<TokioResolver>, question: &Question) -> Records
             for query in queries.into_iter().take(limits::DNS_QUERIES_MAX.0) {
                 let resolver = resolver.clone();
                 round.spawn(async move {
-                    let set = ask(resolver, &query).await;
+                    let set = look_up_records(resolver, &query).await;
                     (query, set)
                 });
             }
@@ -147,7 +147,7 @@ async fn answer(resolver: Option<TokioResolver>, question: &Question) -> Records
     records
 }
 
-async fn ask(resolver: Option<TokioResolver>, query: &Query) -> Set {
+async fn look_up_records(resolver: Option<TokioResolver>, query: &Query) -> Set {
     let kind = match query.kind {
         Kind::A => RecordType::A,
         Kind::Aaaa => RecordType::AAAA,

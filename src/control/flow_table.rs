@@ -178,8 +178,8 @@ impl FlowTable {
         Ok(rows)
     }
 
-    /// The same in a file of another length. Where there is no room for that, the
-    /// old one goes on.
+    /// Writes the rows to a new file of `slots` slots. Where the disk has no room for it, the
+    /// old file stays in use.
     fn resized(self, slots: u32, rows: Vec<Record>) -> Result<Opened, FlowsFault> {
         let (path, owner) = (self.path.clone(), self.head.owner.clone());
         let opened = Self::begin(&path, &owner, slots)?;

@@ -25,8 +25,8 @@ pub(crate) fn keep(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for a socket that is not bound yet: the name that it is bound to
-/// gets the mode it has then (`unix(7)`), and is never open to anybody else.
+/// Gives a socket that is not bound yet the mode of private files: the name that it is bound to
+/// gets the socket's mode (`unix(7)`), and is never open to anybody else.
 pub(crate) fn keep_socket(socket: OwnedFd) -> io::Result<OwnedFd> {
     let file = File::from(socket);
     file.set_permissions(Permissions::from_mode(FILE))?;

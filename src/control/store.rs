@@ -161,16 +161,16 @@ mod tests {
     use super::*;
 
     /// A file name of this test's own, gone when dropped.
-    struct Place(PathBuf);
+    struct TempFolder(PathBuf);
 
-    impl Place {
+    impl TempFolder {
         fn new(name: &str) -> Self {
             let file = format!("steadfast-{}-{name}.redb", std::process::id());
             Self(std::env::temp_dir().join(file))
         }
     }
 
-    impl Drop for Place {
+    impl Drop for TempFolder {
         fn drop(&mut self) {
             std::fs::remove_file(&self.0).unwrap();
         }
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn what_was_written_is_there_after_a_restart() {
-        let place = Place::new("restart");
-        let store = Store::open(&place.0).unwrap();
+        let folder = TempFolder::new("restart");
+        let store = Store::open(&folder.0).unwrap();
         assert_eq!(store.records().unwrap(), []);
         let mut batch = [
             record("joe", Some("a")),
@@ -196,7 +196,7 @@ mod tests {
         ];
         store.write(&mut batch).unwrap();
         drop(store);
-        let store = Store::open(&place.0).unwrap();
+        let store = Store::open(&folder.0).unwrap();
         let want = [record("ann", Some("b")), record("joe", Some("c"))];
         assert_eq!(store.records().unwrap(), want);
         store
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn the_store_keeps_a_bounded_part_of_itself_in_memory() {
-        let place = Place::new("cache");
-        let store = Store::open(&place.0).unwrap();
+        let folder = TempFolder::new("cache");
+        let store = Store::open(&folder.0).unwrap();
         let text = "x".repeat(1_000);
         let row = |number| record(&format!("{number:08}"), Some(&text));
         let enough = 2 * limits::STORE_CACHE_MAX / text.len();
@@ -222,32 +222,32 @@ mod tests {
 
     #[test]
     fn a_store_is_for_its_owner_alone() {
-        let place = Place::new("private");
-        let mode = || std::fs::metadata(&place.0).unwrap().permissions().mode() & 0o777;
-        drop(Store::open(&place.0).unwrap());
+        let folder = TempFolder::new("private");
+        let mode = || std::fs::metadata(&folder.0).unwrap().permissions().mode() & 0o777;
+        drop(Store::open(&folder.0).unwrap());
         assert_eq!(mode(), 0o600);
         let loose = std::fs::Permissions::from_mode(0o664);
-        std::fs::set_permissions(&place.0, loose).unwrap();
-        let store = Store::open(&place.0).unwrap();
+        std::fs::set_permissions(&folder.0, loose).unwrap();
+        let store = Store::open(&folder.0).unwrap();
         assert_eq!(mode(), 0o600);
         assert_eq!(store.records().unwrap(), []);
     }
 
     #[test]
     fn a_store_in_use_is_refused() {
-        let place = Place::new("taken");
-        let _store = Store::open(&place.0).unwrap();
+        let folder = TempFolder::new("taken");
+        let _store = Store::open(&folder.0).unwrap();
         let want = format!(
             "the store {} is in use by another process",
-            place.0.display()
+            folder.0.display()
         );
-        assert_eq!(Store::open(&place.0).unwrap_err().to_string(), want);
+        assert_eq!(Store::open(&folder.0).unwrap_err().to_string(), want);
     }
 
     #[test]
     fn the_last_records_are_written_before_the_writer_ends() {
-        let place = Place::new("last");
-        let store = Store::open(&place.0).unwrap();
+        let folder = TempFolder::new("last");
+        let store = Store::open(&folder.0).unwrap();
         let (sender, receiver) = tokio::sync::mpsc::channel(8);
         for number in ["1", "2", "3"] {
             sender.try_send(record(number, Some("x"))).unwrap();
@@ -257,6 +257,6 @@ mod tests {
             .enable_time()
             .build();
         runtime.unwrap().block_on(store.write_behind(receiver));
-        assert_eq!(Store::open(&place.0).unwrap().records().unwrap().len(), 3);
+        assert_eq!(Store::open(&folder.0).unwrap().records().unwrap().len(), 3);
     }
 }

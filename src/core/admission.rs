@@ -111,7 +111,7 @@ pub struct Admission {
     admitted: u32,
     thinning: Thinning,
     /// When the share was settled last, while there is something to tell.
-    told: Option<Instant>,
+    reported_at: Option<Instant>,
     /// When it was more than none last.
     shed: Instant,
 }
@@ -124,7 +124,7 @@ impl Default for Admission {
             due: Instant::ZERO,
             admitted: ALL,
             thinning: Thinning::NONE,
-            told: None,
+            reported_at: None,
             shed: Instant::ZERO,
         }
     }
@@ -171,7 +171,8 @@ impl Admission {
     /// is nothing to tell.
     #[must_use]
     pub fn report(&self) -> Option<(u8, Instant)> {
-        self.told.map(|told| (self.thinning.loss, told))
+        self.reported_at
+            .map(|reported_at| (self.thinning.loss, reported_at))
     }
 
     /// The end of a period, or of several when nothing happened until the turn
@@ -199,8 +200,9 @@ impl Admission {
         if loss > 0 {
             self.shed = now;
         }
-        let is_news = loss > 0 || self.told.is_some() && now.since(self.shed) < limits::OC_END;
-        self.told = is_news.then_some(now);
+        let is_news =
+            loss > 0 || self.reported_at.is_some() && now.since(self.shed) < limits::OC_END;
+        self.reported_at = is_news.then_some(now);
         self.latest = self.late;
         self.due = now + period;
     }

@@ -77,7 +77,9 @@ mod tests {
     fn who_asks_for_what_was_granted_last_is_not_ground_down() {
         for chance in 0..10_000 {
             let granted = expires_s(3_600, chance);
-            let again = (0..100).fold(granted, |asked, more| expires_s(asked, chance + more));
+            let again = (0..100).fold(granted, |granted_again, more| {
+                expires_s(granted_again, chance + more)
+            });
             assert!(again >= 3_151, "{granted} became {again}");
         }
     }

@@ -91,7 +91,7 @@ impl fmt::Debug for Chance {
 pub struct Mac(u64, u64);
 
 impl Mac {
-    /// That of this seed for one purpose.
+    /// The hash whose key follows from a seed and a purpose.
     #[must_use]
     pub fn new(seed: Seed, purpose: &str) -> Self {
         let key = key(seed, purpose);

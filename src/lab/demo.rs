@@ -227,11 +227,11 @@ fn say(step: u8, words: &str) {
 
 /// The lab's name for an address; the address itself when it has none.
 fn name_of(addr: std::net::SocketAddr) -> String {
-    place_of(addr).map_or_else(|| addr.to_string(), |place| place.name.to_owned())
+    node_of(addr).map_or_else(|| addr.to_string(), |node| node.name.to_owned())
 }
 
-fn place_of(addr: std::net::SocketAddr) -> Option<super::NodeAddress> {
+fn node_of(addr: std::net::SocketAddr) -> Option<super::NodeAddress> {
     let ip = addr.ip().to_string();
-    let mut places = std::iter::once(HOME).chain(EDGES);
-    places.find(|place| place.ip == ip)
+    let mut all = std::iter::once(HOME).chain(EDGES);
+    all.find(|node| node.ip == ip)
 }

@@ -40,11 +40,11 @@ pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Resu
         certificates::write(folder)?;
     }
     put(folder, &config_name(HOME), &home(shape))?;
-    for place in EDGES {
+    for node in EDGES {
         put(
             folder,
-            &config_name(place),
-            &edge(place, key.is_some(), shape),
+            &config_name(node),
+            &edge(node, key.is_some(), shape),
         )?;
     }
     if let Some(key) = key {
@@ -55,8 +55,8 @@ pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Resu
     Ok(())
 }
 
-pub(super) fn config_name(place: NodeAddress) -> String {
-    format!("{}.toml", place.name)
+pub(super) fn config_name(node: NodeAddress) -> String {
+    format!("{}.toml", node.name)
 }
 
 const USERS: &str = "\
@@ -66,14 +66,14 @@ ann example.com password=secret
 ";
 
 /// `pair` names the files of its certificate, for TLS.
-fn head(place: NodeAddress, pair: &str, shape: Shape) -> String {
+fn head(node: NodeAddress, pair: &str, shape: Shape) -> String {
     let Shape {
         core,
         shards,
         counts,
     } = shape;
     let tls = core == Transport::Tls;
-    let NodeAddress { name, ip } = place;
+    let NodeAddress { name, ip } = node;
     let mut text = format!("name = \"{name}\"\nlisten = [\"udp:{ip}:{PORT}\", \"tcp:{ip}:{PORT}\"");
     if tls {
         text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
@@ -119,7 +119,7 @@ algorithms = [\"MD5\"]
     )
 }
 
-fn edge(place: NodeAddress, is_sealed: bool, shape: Shape) -> String {
+fn edge(node: NodeAddress, is_sealed: bool, shape: Shape) -> String {
     let (ip, core) = (HOME.ip, shape.core);
     let home = if core == Transport::Tls {
         format!("sip:example.com:{TLS_PORT};maddr={ip};transport=tls")
@@ -139,23 +139,23 @@ members = [
 set_size = 2
 member_names = true
 ",
-        head(place, "edge", shape),
+        head(node, "edge", shape),
         members.concat()
     );
     text.push_str(&format!(
         "flows = \"{}.flows\"\nflows_max = 20000\n",
-        place.name
+        node.name
     ));
     if is_sealed {
         text.push_str("token_key_file = \"cluster.key\"\n");
     }
-    text + &name_server(place)
+    text + &name_server(node)
 }
 
 /// Each edge answers for the names of all, and for the domain; on the usual port as
 /// well where that may be had, since some phones know no other.
-fn name_server(place: NodeAddress) -> String {
-    let NodeAddress { ip, .. } = place;
+fn name_server(node: NodeAddress) -> String {
+    let NodeAddress { ip, .. } = node;
     let usual = (ip, USUAL_DNS_PORT);
     let is_free = UdpSocket::bind(usual).is_ok() && TcpListener::bind(usual).is_ok();
     let ports = std::iter::once(DNS_PORT).chain(is_free.then_some(USUAL_DNS_PORT));
@@ -238,8 +238,8 @@ mod tests {
         let config = config::load(&folder.join(config_name(EDGES[0]))).unwrap();
         assert!(matches!(config.role, Role::Edge(settings) if settings.token_keys.is_empty()));
         write(&folder, None, shape(Transport::Tls)).unwrap();
-        for place in EDGES.into_iter().chain([HOME]) {
-            let config = config::load(&folder.join(config_name(place))).unwrap();
+        for node in EDGES.into_iter().chain([HOME]) {
+            let config = config::load(&folder.join(config_name(node))).unwrap();
             assert!(
                 config
                     .tls

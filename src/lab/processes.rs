@@ -27,7 +27,7 @@ pub(super) struct Nodes {
 }
 
 struct Node {
-    place: NodeAddress,
+    address: NodeAddress,
     child: Child,
     log: PathBuf,
 }
@@ -37,8 +37,8 @@ impl Nodes {
     pub(super) fn start(folder: &Path) -> Result<Self, Fault> {
         let program = std::env::current_exe()?;
         let mut running = Vec::new();
-        for place in std::iter::once(HOME).chain(EDGES) {
-            let log = folder.join(format!("{}.log", place.name));
+        for address in std::iter::once(HOME).chain(EDGES) {
+            let log = folder.join(format!("{}.log", address.name));
             let file = File::create(&log).map_err(|why| Fault::File {
                 path: log.clone(),
                 why,
@@ -46,7 +46,7 @@ impl Nodes {
             let mut command = Command::new(&program);
             command
                 .args(["run", "--config"])
-                .arg(folder.join(config_name(place)));
+                .arg(folder.join(config_name(address)));
             command
                 .stdin(Stdio::null())
                 .stdout(file.try_clone()?)
@@ -55,7 +55,7 @@ impl Nodes {
             command.process_group(0).kill_on_drop(true);
             die_with_parent(&mut command);
             running.push(Node {
-                place,
+                address,
                 child: command.spawn()?,
                 log,
             });
@@ -68,7 +68,7 @@ impl Nodes {
         let ids = self
             .running
             .iter()
-            .map(|node| (node.place, node.child.id().unwrap_or(0)));
+            .map(|node| (node.address, node.child.id().unwrap_or(0)));
         ids.collect()
     }
 
@@ -76,13 +76,14 @@ impl Nodes {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) async fn kill(&mut self, place: NodeAddress) -> io::Result<()> {
+    pub(super) async fn kill(&mut self, address: NodeAddress) -> io::Result<()> {
         for node in &mut self.running {
-            if node.place.name == place.name {
+            if node.address.name == address.name {
                 node.child.kill().await?;
             }
         }
-        self.running.retain(|node| node.place.name != place.name);
+        self.running
+            .retain(|node| node.address.name != address.name);
         Ok(())
     }
 
@@ -93,7 +94,12 @@ impl Nodes {
 
     /// Waits until each of them takes connections.
     pub(super) async fn until_all_listen(&mut self) -> Result<(), Fault> {
-        for Node { place, child, log } in &mut self.running {
+        for Node {
+            address,
+            child,
+            log,
+        } in &mut self.running
+        {
             match timeout(limits::LAB_PATIENCE, until_listening(child, log)).await {
                 Ok(None) => {}
                 Ok(Some(_)) => {
@@ -104,13 +110,13 @@ impl Nodes {
                         .unwrap_or("");
                     let sentence = last.strip_prefix("steadfast: ").unwrap_or(last).to_owned();
                     return Err(Fault::Node {
-                        name: place.name,
+                        name: address.name,
                         sentence,
                     });
                 }
                 Err(_) => {
                     return Err(Fault::Silent {
-                        name: place.name,
+                        name: address.name,
                         log: log.clone(),
                     });
                 }
@@ -124,13 +130,13 @@ impl Nodes {
         let (name, status) = poll_fn(|cx| {
             for node in &mut self.running {
                 if let Poll::Ready(Ok(status)) = pin!(node.child.wait()).poll(cx) {
-                    return Poll::Ready((node.place.name, status));
+                    return Poll::Ready((node.address.name, status));
                 }
             }
             Poll::Pending
         })
         .await;
-        self.running.retain(|node| node.place.name != name);
+        self.running.retain(|node| node.address.name != name);
         (name, status)
     }
 

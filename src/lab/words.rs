@@ -15,7 +15,7 @@ pub(super) fn welcome(folder: &Path, nodes: &[(NodeAddress, u32)], core: Transpo
     let table: String = nodes.iter().map(row).collect();
     let victim = nodes
         .iter()
-        .find(|(place, _)| place.name != HOME.name)
+        .find(|(node, _)| node.name != HOME.name)
         .map_or(0, |(_, id)| *id);
     let folder = folder.display();
     let (port, how) = match core {

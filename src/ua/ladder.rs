@@ -11,7 +11,7 @@ pub(crate) struct Ladder {
     /// 0: nothing, 1: a line each, 2: the whole message.
     verbose: u8,
     /// What passed, for those who ask for it later.
-    kept: Option<Vec<Passed>>,
+    recorded: Option<Vec<Passed>>,
 }
 
 /// One message.
@@ -31,18 +31,18 @@ impl Ladder {
     pub(super) const fn new(verbose: u8) -> Self {
         Self {
             verbose,
-            kept: None,
+            recorded: None,
         }
     }
 
     /// Keeps what passes from now on.
     pub(crate) fn keep(&mut self) {
-        self.kept.get_or_insert_default();
+        self.recorded.get_or_insert_default();
     }
 
     /// What was kept, oldest first.
-    pub(crate) fn kept(&self) -> &[Passed] {
-        self.kept.as_deref().unwrap_or_default()
+    pub(crate) fn recorded(&self) -> &[Passed] {
+        self.recorded.as_deref().unwrap_or_default()
     }
 
     pub(super) fn sent(&mut self, now: Instant, peer: SocketAddr, bytes: &[u8]) {
@@ -74,8 +74,8 @@ impl Ladder {
 
     fn note(&mut self, at: Instant, is_sent: bool, peer: SocketAddr, bytes: &[u8]) {
         let is_message = bytes.first().is_some_and(u8::is_ascii_alphabetic);
-        if let Some(kept) = self.kept.as_mut().filter(|_| is_message) {
-            kept.push(Passed {
+        if let Some(recorded) = self.recorded.as_mut().filter(|_| is_message) {
+            recorded.push(Passed {
                 at,
                 is_sent,
                 peer,
@@ -128,7 +128,11 @@ mod tests {
         let bytes = [trying, "\r\n", ok, "SIP/2.0 4"].concat();
         let peer = "127.0.0.11:5061".parse().unwrap();
         ladder.read(Instant::ZERO, peer, bytes.as_bytes());
-        let texts: Vec<_> = ladder.kept().iter().map(|kept| &kept.text[..]).collect();
+        let texts: Vec<_> = ladder
+            .recorded()
+            .iter()
+            .map(|recorded| &recorded.text[..])
+            .collect();
         assert_eq!(texts, [trying, ok, "SIP/2.0 4"]);
     }
 

@@ -106,7 +106,7 @@ pub enum Speaks {
 }
 
 impl Speaks {
-    /// The same for the core.
+    /// The core's name of the transport.
     pub(crate) const fn transport(self) -> Transport {
         match self {
             Self::Udp => Transport::Udp,
@@ -145,15 +145,15 @@ impl Who {
         ca: Option<PathBuf>,
         verbose: u8,
     ) -> Result<Self, Fault> {
-        let place =
+        let addr_of =
             |(ip, port): (&str, u16)| address(&format!("{ip}:{port}")).map_err(Fault::Options);
-        let home = place(home)?;
+        let home = addr_of(home)?;
         Ok(Self {
             aor: format!("sip:{user}@example.com"),
             password: "secret".to_owned(),
             auth_user: None,
             home,
-            resolve: vec![("edge.example.com".to_owned(), place(edge)?)],
+            resolve: vec![("edge.example.com".to_owned(), addr_of(edge)?)],
             transport,
             ca,
             local: None,
@@ -257,7 +257,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// `NAME=ADDRESS[:PORT]`.
 fn name(text: &str) -> Result<(String, SocketAddr), String> {
     match text.split_once('=') {
-        Some((name, place)) => Ok((name.to_owned(), address(place)?)),
+        Some((name, addr)) => Ok((name.to_owned(), address(addr)?)),
         None => Err("it should look like edge.example.com=127.0.0.11".to_owned()),
     }
 }

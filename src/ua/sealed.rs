@@ -46,8 +46,8 @@ impl Line {
                 },
                 len = socket.read(&mut buffer) => match len {
                     Ok(len) if len > 0 => {
-                        let told = session.receive(&mut buffer[..len], &mut scratch);
-                        told.map_err(|why| reason(&why))? != Progress::Ended
+                        let progress = session.receive(&mut buffer[..len], &mut scratch);
+                        progress.map_err(|why| reason(&why))? != Progress::Ended
                     }
                     Ok(_) | Err(_) => false,
                 },
@@ -83,8 +83,8 @@ async fn shake(
         if len == 0 {
             return Err("it hung up in the handshake".to_owned());
         }
-        let told = session.receive(&mut buffer[..len], scratch);
-        if let Err(why) = told {
+        let progress = session.receive(&mut buffer[..len], scratch);
+        if let Err(why) = progress {
             // The alert goes out with what else is sealed.
             flush(socket, scratch).await;
             return Err(reason(&why));

@@ -70,8 +70,8 @@ pub(super) struct Wire {
     /// With TLS, what all connections share.
     tls: Option<Arc<Tls>>,
     udp: Option<UdpSocket>,
-    /// The same socket. tokio sends at once only after it has seen the socket
-    /// ready, which for the first datagram it has not.
+    /// A second handle of the UDP socket, to send with: tokio sends at once only after it has seen
+    /// the socket ready, which for the first datagram it has not.
     sender: Option<std::net::UdpSocket>,
     /// Keeps the port that the Vias and the Contact name.
     _reserved: Option<TcpSocket>,

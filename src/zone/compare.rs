@@ -27,7 +27,7 @@ pub struct Difference {
 #[must_use]
 pub fn queries(zone: &Zone) -> Vec<Query> {
     let mut queries: Vec<Query> = Vec::new();
-    let mut ask = |name: &str, kind| {
+    let mut compare_set = |name: &str, kind| {
         let query = Query {
             name: name.into(),
             kind,
@@ -40,16 +40,16 @@ pub fn queries(zone: &Zone) -> Vec<Query> {
         match kind(&record.data) {
             // An address of the other family leads astray as well.
             Kind::A | Kind::Aaaa => {
-                ask(&record.name, Kind::A);
-                ask(&record.name, Kind::Aaaa);
+                compare_set(&record.name, Kind::A);
+                compare_set(&record.name, Kind::Aaaa);
             }
-            other @ (Kind::Naptr | Kind::Srv) => ask(&record.name, other),
+            other @ (Kind::Naptr | Kind::Srv) => compare_set(&record.name, other),
         }
     }
     for domain in &zone.domains {
         for record in zone.domain_records(domain, Silent::default()) {
             if kind(&record.data) == Kind::Srv {
-                ask(&record.name, Kind::Srv);
+                compare_set(&record.name, Kind::Srv);
             }
         }
     }

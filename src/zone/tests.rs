@@ -132,14 +132,14 @@ fn where_all_retire_all_are_listed_and_tls_is_where_the_node_listens_for_it() {
     let mut config = config_of(&text);
     let tls = "192.0.2.11:5061".parse().unwrap();
     config.listen.push((Transport::Tls, tls));
-    let said = Zone::of(&config).unwrap().to_string();
-    let begin = said.lines().nth(1).unwrap_or_default();
+    let answers = Zone::of(&config).unwrap().to_string();
+    let begin = answers.lines().nth(1).unwrap_or_default();
     assert_eq!(
         begin,
         "edge.example.com. 3600 IN NAPTR 10 0 \"s\" \"SIPS+D2T\" \"\" _sips._tcp.edge.example.com."
     );
-    assert!(said.contains("_sips._tcp.e1.edge.example.com. 60 IN SRV 20 100 5081 e2.edge"));
-    assert!(!said.contains("_sips._tcp.example.com"), "{said}");
+    assert!(answers.contains("_sips._tcp.e1.edge.example.com. 60 IN SRV 20 100 5081 e2.edge"));
+    assert!(!answers.contains("_sips._tcp.example.com"), "{answers}");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn names_that_the_dns_cannot_have_are_mistakes() {
 }
 
 /// A DNS that has exactly what it should, but for what `spoil` does.
-fn said(zone: &Zone, spoil: impl Fn(&Query, &mut Vec<locate::Record>)) -> Vec<(Weight, String)> {
+fn answers(zone: &Zone, spoil: impl Fn(&Query, &mut Vec<locate::Record>)) -> Vec<(Weight, String)> {
     let mut all = zone.cluster_records(Silent::default());
     all.extend(zone.domain_records("example.com", Silent::default()));
     let answer = |query: Query| {
@@ -196,12 +196,12 @@ fn said(zone: &Zone, spoil: impl Fn(&Query, &mut Vec<locate::Record>)) -> Vec<(W
 #[test]
 fn each_difference_of_a_live_dns_is_one_sentence() {
     let zone = zone_of(FILE).unwrap();
-    assert_eq!(said(&zone, |_, _| {}), []);
+    assert_eq!(answers(&zone, |_, _| {}), []);
     let udp = "_sip._udp.e1.edge.example.com";
     let missing = |text: &str| vec![(Weight::Missing, text.to_owned())];
     let odd = |text: &str| vec![(Weight::Odd, text.to_owned())];
     assert_eq!(
-        said(&zone, |query, records| if *query.name == *udp {
+        answers(&zone, |query, records| if *query.name == *udp {
             records.clear();
         }),
         missing(
@@ -210,13 +210,13 @@ fn each_difference_of_a_live_dns_is_one_sentence() {
         )
     );
     assert_eq!(
-        said(&zone, |query, records| if *query.name == *udp {
+        answers(&zone, |query, records| if *query.name == *udp {
             records.pop();
         }),
         missing("SRV of _sip._udp.e1.edge.example.com lacks e2.edge.example.com port 5070")
     );
     assert_eq!(
-        said(&zone, |query, records| {
+        answers(&zone, |query, records| {
             if *query.name == *udp
                 && let [
                     locate::Record::Srv { priority: a, .. },
@@ -234,7 +234,7 @@ fn each_difference_of_a_live_dns_is_one_sentence() {
     );
     let stray = locate::Record::Address("192.0.2.99".parse().unwrap());
     assert_eq!(
-        said(&zone, |query, records| {
+        answers(&zone, |query, records| {
             if (&*query.name, query.kind) == ("e1.edge.example.com", Kind::A) {
                 *records = vec![stray.clone()];
             }
@@ -246,7 +246,7 @@ fn each_difference_of_a_live_dns_is_one_sentence() {
         .concat()
     );
     assert_eq!(
-        said(&zone, |query, records| {
+        answers(&zone, |query, records| {
             if *query.name == *"_sip._tcp.example.com" {
                 records.clear();
             }

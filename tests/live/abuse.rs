@@ -80,7 +80,7 @@ fn withstand(lab: &Lab, what: &str, counter: &str, attack: impl FnMut()) -> u64 
     withstand_for(lab, CALLS, what, counter, attack)
 }
 
-/// The same for so many calls a round.
+/// Holds that a lab withstands an attack, with `count` calls a round.
 #[track_caller]
 fn withstand_for(
     lab: &Lab,

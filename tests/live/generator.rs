@@ -36,7 +36,7 @@ fn run(lab: &Lab, command: &mut Command, options: &str) -> String {
     output
 }
 
-/// The same through the first two edges.
+/// Runs a load through the first two edges.
 #[track_caller]
 fn load(lab: &Lab, name: &str, options: &str) -> String {
     run(lab, &mut command(name, &EDGES[..2], 5_060), options)

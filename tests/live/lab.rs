@@ -51,7 +51,7 @@ impl Lab {
         Self::start_with(test, &[])
     }
 
-    /// The same, with further options of `steadfast lab`.
+    /// Starts a lab with further options of `steadfast lab`.
     pub(crate) fn start_with(test: &str, flags: &[&str]) -> Self {
         let (turn, dir) = turn(test);
         let mut command = steadfast();

@@ -21,7 +21,8 @@ const RENEWED: usize = 20;
 const KEPT: usize = 10;
 /// How long the crowd may take to register, or to call.
 const STEP_MAX: Duration = Duration::from_secs(60);
-/// The same where the home was late and has told somebody to come back in a minute.
+/// How long all phones may take to register where the home was late and has sent one a
+/// Retry-After of a minute.
 const REGISTERED_MAX: Duration = Duration::from_secs(150);
 
 /// How an edge dies, and how long its calls may notice.

@@ -32,7 +32,7 @@ pub(crate) enum Act {
     Isolate(usize),
     /// It dies for that long; true: with its machine.
     Kill(usize, bool, Duration),
-    /// That of the other side of the call dies for that long.
+    /// The edge of the other side of a phone's call dies for that long.
     Strand(usize, Duration),
     /// A phone goes on from another address.
     Move(usize),

@@ -25,7 +25,7 @@ pub(crate) fn run(seed: u64) -> Run {
     run_without(seed, Omit::Nothing)
 }
 
-/// The same with a behaviour left out.
+/// Runs a seed with a behaviour left out.
 pub(crate) fn run_without(seed: u64, omit: Omit) -> Run {
     let mut world = World::new(seed, omit);
     let script = plot::draw(&world.cast, &Dice::new(seed).fork("plot"));

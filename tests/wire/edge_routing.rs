@@ -16,7 +16,7 @@ pub(super) fn lab(tokens: Tokens) -> (World, Phone, String) {
     lab_in(World::lab(tokens))
 }
 
-/// The same in a world with other settings.
+/// joe registered at e1 and at his backup in a given world, and the user part of his token.
 pub(super) fn lab_in(mut world: World) -> (World, Phone, String) {
     let mut joe = Phone::new("joe", JOE, true);
     joe.register(&mut world, EDGES[0]);

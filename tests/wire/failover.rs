@@ -42,7 +42,7 @@ pub(crate) fn call_in(world: World) -> Call {
     call
 }
 
-/// The same with all that was sent for it.
+/// A call between joe and ann, with everything that was sent for it in the trace.
 pub(crate) fn call_from_the_start(mut world: World) -> Call {
     let mut joe = Phone::new("joe", JOE, true);
     let mut ann = Phone::new("ann", ANN, true);

@@ -20,7 +20,7 @@ pub(super) fn named() -> World {
     named_with(|_, _| ())
 }
 
-/// The same with other settings of the edges.
+/// A lab of named edges with changed settings.
 pub(super) fn named_with(edge: impl Fn(usize, &mut edge::Settings)) -> World {
     let mut world = World::with(
         Tokens::Sealed,

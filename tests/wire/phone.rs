@@ -236,7 +236,7 @@ impl Phone {
         self.in_dialog_with(world, edge, (method, cseq), "");
     }
 
-    /// The same with further header lines.
+    /// Sends a request within the dialog, with further header lines.
     pub(crate) fn in_dialog_with(
         &self,
         world: &mut World,

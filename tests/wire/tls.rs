@@ -17,7 +17,7 @@ pub(super) fn over_tls(name: &str) -> World {
     tls_with(name, |_| ())
 }
 
-/// The same with this changed at each edge.
+/// The TLS lab with changed settings of each edge.
 pub(super) fn tls_with(name: &str, change: impl Fn(&mut edge::Settings)) -> World {
     World::with(
         Tokens::Sealed,

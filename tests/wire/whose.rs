@@ -36,7 +36,7 @@ fn foreign(tokens: Tokens) -> World {
     foreign_with(tokens, |_| ())
 }
 
-/// The same with this changed at each edge.
+/// The lab of `foreign` with changed settings of each edge.
 pub(crate) fn foreign_with(
     tokens: Tokens,
     change: impl Fn(&mut steadfast::edge::Settings),

@@ -274,7 +274,7 @@ impl World {
         self.counters(addr, name).iter().sum()
     }
 
-    /// The same by shard.
+    /// A counter of each shard of a node.
     pub(crate) fn counters(&self, addr: &str, name: &str) -> Vec<u64> {
         let row = |shard: &Shard| {
             let mut rows = shard.counters().rows();
@@ -284,7 +284,7 @@ impl World {
         self.shards[self.places(addr)].iter().map(row).collect()
     }
 
-    /// The same with all that is known of it.
+    /// The last message to an address, with its source and transport.
     #[track_caller]
     pub(crate) fn last_to(&self, to: &str) -> &Seen {
         let to: SocketAddr = to.parse().unwrap();
@@ -312,7 +312,7 @@ impl World {
         self.why_by_shard(addr, uri).remove(0)
     }
 
-    /// The same by each of its shards.
+    /// What each shard of a node explains of a URI.
     pub(crate) fn why_by_shard(&mut self, addr: &str, uri: &str) -> Vec<Facts> {
         let (now, places) = (self.now, self.places(addr));
         let shards = self.shards[places].iter_mut();

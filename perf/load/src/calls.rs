@@ -142,7 +142,7 @@ impl Calls {
     }
 
     /// Sends what a call has to say in its phase.
-    fn say(&mut self, mark: Mark, method: Method, out: &mut Out) {
+    fn send_request(&mut self, mark: Mark, method: Method, out: &mut Out) {
         let Some(call) = self.attempts.find(mark) else {
             return;
         };
@@ -187,7 +187,7 @@ impl Calls {
             call.phase = Phase::Ending;
             call.way = self.phones[call.caller].preferred;
             call.hung_up = now;
-            self.say(mark, Method::Bye, out);
+            self.send_request(mark, Method::Bye, out);
             self.wait(mark, Growth::Capped, now);
         }
     }
@@ -206,7 +206,7 @@ impl Calls {
                 call.remember(&self.outline, bytes);
                 self.phones[call.caller].preferred = call.way;
                 self.tally.answered(call.intended, now);
-                self.say(mark, Method::Ack, out);
+                self.send_request(mark, Method::Ack, out);
                 if self.hold.is_zero() {
                     self.hang_up(mark, now, out);
                 } else {
@@ -215,7 +215,7 @@ impl Calls {
             }
             (200..300, Phase::Up | Phase::Ending) => {
                 self.tally.stray += 1;
-                self.say(mark, Method::Ack, out);
+                self.send_request(mark, Method::Ack, out);
             }
             (_, Phase::Inviting | Phase::Ringing) => {
                 self.refused(mark, bytes, out);
@@ -358,7 +358,7 @@ impl Calls {
                 };
                 if let Some(method) = method {
                     self.tally.retransmitted += 1;
-                    self.say(mark, method, out);
+                    self.send_request(mark, method, out);
                 }
             }
             self.asking.again(now, waiter, again);
@@ -423,7 +423,7 @@ impl Scenario for Calls {
             call.begin((caller, callee), intended);
             call.way = self.phones[caller].preferred;
         }
-        self.say(mark, Method::Invite, out);
+        self.send_request(mark, Method::Invite, out);
         self.wait(mark, Growth::Doubling, now);
     }
 

@@ -189,9 +189,9 @@ const COLOURS: [RGBColor; 6] = [
 
 /// One bar a row.
 fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
-    let said = |why: &dyn std::fmt::Display| format!("cannot draw {}: {why}", path.display());
+    let failure = |why: &dyn std::fmt::Display| format!("cannot draw {}: {why}", path.display());
     let root = SVGBackend::new(path, (960, 480)).into_drawing_area();
-    root.fill(&WHITE).map_err(|why| said(&why))?;
+    root.fill(&WHITE).map_err(|why| failure(&why))?;
     let most = rows.iter().map(|row| row.cpu_us).fold(1.0, f64::max);
     let mut systems: Vec<&str> = Vec::new();
     for row in rows {
@@ -205,7 +205,7 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
         .x_label_area_size(32)
         .y_label_area_size(48)
         .build_cartesian_2d((0..rows.len()).into_segmented(), 0.0..most * 1.1)
-        .map_err(|why| said(&why))?;
+        .map_err(|why| failure(&why))?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -218,7 +218,7 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
             SegmentValue::Last => String::new(),
         })
         .draw()
-        .map_err(|why| said(&why))?;
+        .map_err(|why| failure(&why))?;
     for (number, system) in systems.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         let bars = rows
@@ -236,7 +236,7 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
         });
         chart
             .draw_series(bars)
-            .map_err(|why| said(&why))?
+            .map_err(|why| failure(&why))?
             .label(*system)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(6)));
     }
@@ -245,8 +245,8 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), String> {
         .border_style(BLACK)
         .background_style(WHITE)
         .draw()
-        .map_err(|why| said(&why))?;
-    root.present().map_err(|why| said(&why))
+        .map_err(|why| failure(&why))?;
+    root.present().map_err(|why| failure(&why))
 }
 
 #[cfg(test)]

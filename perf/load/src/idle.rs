@@ -74,11 +74,11 @@ fn open(options: &Idle, trust: &Trust, number: u32) -> Result<TcpStream, Fault> 
         why,
     };
     let mut socket = TcpStream::connect(options.to).map_err(refused)?;
-    ask(&mut socket, trust, number).map_err(refused)?;
+    challenge(&mut socket, trust, number).map_err(refused)?;
     Ok(socket)
 }
 
-fn ask(socket: &mut TcpStream, trust: &Trust, number: u32) -> io::Result<()> {
+fn challenge(socket: &mut TcpStream, trust: &Trust, number: u32) -> io::Result<()> {
     let mut session = trust.greet(socket)?;
     let mut stream = rustls::Stream::new(&mut session, socket);
     stream.write_all(options(number).as_bytes())?;

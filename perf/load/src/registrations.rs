@@ -136,9 +136,9 @@ impl Scenario for Registrations {
         }
         let intended = registration.intended;
         let phone = &mut self.phones[registration.phone];
-        let asks = matches!(status, 401 | 407) && self.manner.password.is_some();
+        let is_challenge = matches!(status, 401 | 407) && self.manner.password.is_some();
         // A second challenge is an answer to a nonce that has run out.
-        if asks && !registration.challenged && phone.learn(&self.outline, arrival.bytes) {
+        if is_challenge && !registration.challenged && phone.learn(&self.outline, arrival.bytes) {
             registration.challenged = true;
             self.send(mark, now, out);
             return;

@@ -100,7 +100,7 @@ mod tests {
 
     /// When somebody who hears nothing is told, in tenths of a second, and
     /// that it is over at the last.
-    fn told(growth: Growth) -> Vec<u128> {
+    fn due_times(growth: Growth) -> Vec<u128> {
         let since = Instant::now();
         let mut retries = Retries::new();
         let (slot, stamp) = (1, 2);
@@ -110,24 +110,24 @@ mod tests {
             since,
             growth,
         });
-        let mut told = Vec::new();
+        let mut due_times = Vec::new();
         while let Some(now) = retries.deadline() {
             let (waiter, again) = retries.due(now).unwrap();
             assert_eq!(retries.due(now), None);
-            told.push(now.duration_since(since).as_millis() / 100);
+            due_times.push(now.duration_since(since).as_millis() / 100);
             match again {
                 Some(again) => retries.again(now, waiter, again),
                 None => assert_eq!(retries.deadline(), None),
             }
         }
-        told
+        due_times
     }
 
     #[test]
     fn an_invite_doubles_and_the_others_stop_at_t2() {
-        assert_eq!(told(Growth::Doubling), [5, 15, 35, 75, 155, 315]);
+        assert_eq!(due_times(Growth::Doubling), [5, 15, 35, 75, 155, 315]);
         assert_eq!(
-            told(Growth::Capped),
+            due_times(Growth::Capped),
             [5, 15, 35, 75, 115, 155, 195, 235, 275, 315]
         );
     }

@@ -54,9 +54,9 @@ fn calls_through_a_relay_are_reported_for_programs_and_for_people() {
     let _relay = Relay::start(&near, &far);
     let options = format!("calls --to {near} --callee {far} --count 200 --window 8");
     let done = run(&options);
-    let said = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success(), "{said}");
-    let (line, table) = said.split_once('\n').unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success(), "{text}");
+    let (line, table) = text.split_once('\n').unwrap();
     let report: Value = serde_json::from_str(line).unwrap();
     assert_eq!(
         (&report["done"], &report["failed"]),
@@ -66,9 +66,9 @@ fn calls_through_a_relay_are_reported_for_programs_and_for_people() {
     assert!(table.contains("attempted"), "{table}");
 
     let done = run(&format!("{options} --json --label quoted\"/relay"));
-    let said = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success(), "{said}");
-    let report: Value = serde_json::from_str(&said).unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success(), "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["label"], "quoted\"/relay");
 }
 
@@ -96,10 +96,10 @@ fn what_a_load_reported_is_compared() {
 
     std::fs::write(&file, &lines[..lines.len() / 4]).unwrap();
     let done = load("compare").arg(&file).output().unwrap();
-    let said = String::from_utf8(done.stderr).unwrap();
+    let text = String::from_utf8(done.stderr).unwrap();
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(done.status.code(), Some(2), "{said}");
-    assert!(said.contains("compared.jsonl: line 1: EOF"), "{said}");
+    assert_eq!(done.status.code(), Some(2), "{text}");
+    assert!(text.contains("compared.jsonl: line 1: EOF"), "{text}");
 }
 
 #[test]
@@ -107,14 +107,14 @@ fn a_load_that_fails_and_one_that_cannot_be_end_differently() {
     let done = run(&format!("registrations --to {} --count 0", free()));
     assert_eq!(done.status.code(), Some(0));
     let done = run("calls --to 192.0.2.1:5060");
-    let said = String::from_utf8(done.stderr).unwrap();
-    assert_eq!(done.status.code(), Some(2), "{said}");
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{text}");
     assert!(
-        said.starts_with("steadfast-load: 192.0.2.1 is not"),
-        "{said}"
+        text.starts_with("steadfast-load: 192.0.2.1 is not"),
+        "{text}"
     );
     let done = run(&format!("calls --to {} --watch 4194305", free()));
-    let said = String::from_utf8(done.stderr).unwrap();
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("no process 4194305"), "{said}");
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{text}");
+    assert!(text.contains("no process 4194305"), "{text}");
 }

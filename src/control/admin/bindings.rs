@@ -98,14 +98,14 @@ mod tests {
     fn the_shard_that_keeps_the_address_has_the_word() {
         let answer = |is_keeper, count| Answer::Bindings(Ok(bindings(is_keeper, count)));
         let found = of(vec![(0, answer(false, 2)), (1, answer(true, 1))]).unwrap();
-        let said = words(&found, BindingsChange::Removed);
+        let text = words(&found, BindingsChange::Removed);
         assert!(
-            said.starts_with("removed one binding of joe@example.com, and told the edges\n"),
-            "{said}"
+            text.starts_with("removed one binding of joe@example.com, and told the edges\n"),
+            "{text}"
         );
         assert!(
-            said.contains("sip:joe@192.0.2.1") && said.contains("59 s"),
-            "{said}"
+            text.contains("sip:joe@192.0.2.1") && text.contains("59 s"),
+            "{text}"
         );
         assert!(json(&found).contains("\"expires\":59"), "{}", json(&found));
         let why = of(vec![(0, Answer::Bindings(Err("no home".to_owned())))]);

@@ -114,11 +114,11 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// What a file is that is ours, whole, and to be believed.
 pub(super) fn look(file: &File, path: &Path, owner: &str) -> Result<Head, Unfit> {
-    let told = file.metadata().map_err(|why| why.to_string())?;
-    if told.uid() != nix::unistd::geteuid().as_raw() {
+    let status = file.metadata().map_err(|why| why.to_string())?;
+    if status.uid() != nix::unistd::geteuid().as_raw() {
         return Err("it belongs to another user".to_owned());
     }
-    if told.mode() & 0o022 != 0 {
+    if status.mode() & 0o022 != 0 {
         return Err("others could write it".to_owned());
     }
     private::keep(file, path).map_err(|why| why.to_string())?;
@@ -129,10 +129,10 @@ pub(super) fn look(file: &File, path: &Path, owner: &str) -> Result<Head, Unfit>
     if *head.owner != *owner {
         return Err(format!("it is that of {}", head.owner));
     }
-    if told.len() != head.file_len() {
+    if status.len() != head.file_len() {
         return Err(format!(
             "it has {} bytes and should have {}",
-            told.len(),
+            status.len(),
             head.file_len()
         ));
     }

@@ -85,8 +85,8 @@ impl Head {
         if magic != MAGIC {
             return Err(BadHead::Foreign);
         }
-        let (told, digest) = page.split_at(DIGEST_AT);
-        if Sha256::digest(told)[..] != *digest {
+        let (content, digest) = page.split_at(DIGEST_AT);
+        if Sha256::digest(content)[..] != *digest {
             return Err(BadHead::Damaged);
         }
         let number = |at: usize| {

@@ -10,9 +10,9 @@ const OWNER: &str = "edge.example.com/e1";
 const SLOTS: u32 = 6;
 
 /// A folder of this test's own, gone when dropped.
-struct Place(PathBuf);
+struct TempFolder(PathBuf);
 
-impl Place {
+impl TempFolder {
     fn new(name: &str) -> Self {
         let folder = format!("steadfast-{}-flows-{name}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
@@ -35,17 +35,17 @@ impl Place {
 
     /// The table with these rows in it, closed.
     fn with(name: &str, rows: &[(&str, &str)]) -> Self {
-        let place = Self::new(name);
-        let (mut table, found) = place.opened();
+        let temp = Self::new(name);
+        let (mut table, found) = temp.opened();
         assert_eq!(found, []);
         for (key, value) in rows {
             table.write(&record(key, Some(value), 0)).unwrap();
         }
-        place
+        temp
     }
 }
 
-impl Drop for Place {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).unwrap();
     }
@@ -78,47 +78,47 @@ fn pairs(rows: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn what_was_written_is_there_at_the_next_start() {
-    let place = Place::with(
+    let temp = TempFolder::with(
         "next",
         &[("joe", "1"), ("ann", "2"), ("joe", "3"), ("eve", "4")],
     );
-    let (mut table, rows) = place.opened();
+    let (mut table, rows) = temp.opened();
     assert_eq!(rows, pairs(&[("ann", "2"), ("eve", "4"), ("joe", "3")]));
     table.write(&record("ann", None, 1)).unwrap();
     table.write(&record("bob", None, 0)).unwrap();
     table.write(&record("joe", Some("over"), 0)).unwrap();
     drop(table);
-    assert_eq!(place.opened().1, pairs(&[("eve", "4")]));
+    assert_eq!(temp.opened().1, pairs(&[("eve", "4")]));
     // What was over has been taken out.
-    let all = FlowTable::open(&place.path(), OWNER, SLOTS, |_, _| true).unwrap();
+    let all = FlowTable::open(&temp.path(), OWNER, SLOTS, |_, _| true).unwrap();
     assert_eq!(said(&all.rows), pairs(&[("eve", "4")]));
-    let mode = fs::metadata(place.path()).unwrap().permissions().mode();
+    let mode = fs::metadata(temp.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
-    assert!(!place.aside().exists());
+    assert!(!temp.aside().exists());
 }
 
 #[test]
 fn a_row_is_gone_by_the_word_of_the_shard_that_wrote_it_last() {
-    let place = Place::with("owner", &[("joe", "1")]);
-    let (mut table, _) = place.opened();
+    let temp = TempFolder::with("owner", &[("joe", "1")]);
+    let (mut table, _) = temp.opened();
     // The phone has come to shard 1, and shard 0, which had it, hears of it later.
     table.write(&record("joe", Some("2"), 1)).unwrap();
     table.write(&record("joe", None, 0)).unwrap();
     drop(table);
-    let (mut table, rows) = place.opened();
+    let (mut table, rows) = temp.opened();
     assert_eq!(rows, pairs(&[("joe", "2")]));
     table.write(&record("joe", None, 0)).unwrap();
     drop(table);
-    assert_eq!(place.opened().1, []);
+    assert_eq!(temp.opened().1, []);
 }
 
 #[test]
 fn a_full_table_keeps_what_it_has_and_has_room_again() {
     let names: Vec<_> = (0..SLOTS).map(|number| number.to_string()).collect();
     let rows: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
-    let place = Place::with("full", &rows);
-    let len = fs::metadata(place.path()).unwrap().len();
-    let (mut table, found) = place.opened();
+    let temp = TempFolder::with("full", &rows);
+    let len = fs::metadata(temp.path()).unwrap().len();
+    let (mut table, found) = temp.opened();
     assert_eq!(found, pairs(&rows));
     table.write(&record("late", Some("y"), 0)).unwrap();
     assert!(table.is_full);
@@ -135,35 +135,35 @@ fn a_full_table_keeps_what_it_has_and_has_room_again() {
         ("5", "x"),
         ("late", "y"),
     ];
-    assert_eq!(place.opened().1, pairs(&want));
-    assert_eq!(fs::metadata(place.path()).unwrap().len(), len);
+    assert_eq!(temp.opened().1, pairs(&want));
+    assert_eq!(fs::metadata(temp.path()).unwrap().len(), len);
     assert_eq!(len, (HEAD + SLOT * SLOTS as usize) as u64);
     // The longest row there can be.
-    let (mut table, _) = place.opened();
+    let (mut table, _) = temp.opened();
     let long = "z".repeat(limits::FLOW_ROW_MAX - 4);
     table.write(&record("long", Some(&long), 0)).unwrap();
     drop(table);
-    assert!(place.opened().1.contains(&("long".to_owned(), long)));
+    assert!(temp.opened().1.contains(&("long".to_owned(), long)));
 }
 
 #[test]
 fn whichever_byte_changes_nothing_is_believed_that_was_not_written() {
     let rows = [("ann", "2"), ("joe", "1")];
-    let place = Place::with("flip", &rows);
-    let good = fs::read(place.path()).unwrap();
+    let temp = TempFolder::with("flip", &rows);
+    let good = fs::read(temp.path()).unwrap();
     let (mut asides, mut losses) = (0, 0);
     // The first page up to its zeros and its digest, and both rows.
     let told = (0..96).chain(HEAD - 40..HEAD + 3 * SLOT);
     for at in told {
         let mut bad = good.clone();
         bad[at] ^= 0x10;
-        fs::write(place.path(), &bad).unwrap();
-        let (table, found) = place.opened();
+        fs::write(temp.path(), &bad).unwrap();
+        let (table, found) = temp.opened();
         assert!(found.iter().all(|row| pairs(&rows).contains(row)), "{at}");
-        if place.aside().exists() {
-            assert_eq!(fs::read(place.aside()).unwrap(), bad, "{at}");
+        if temp.aside().exists() {
+            assert_eq!(fs::read(temp.aside()).unwrap(), bad, "{at}");
             assert_eq!(found, [], "{at}");
-            fs::remove_file(place.aside()).unwrap();
+            fs::remove_file(temp.aside()).unwrap();
             asides += 1;
         } else {
             losses += rows.len() - found.len();
@@ -176,12 +176,12 @@ fn whichever_byte_changes_nothing_is_believed_that_was_not_written() {
 
 #[test]
 fn a_torn_row_is_free_again() {
-    let place = Place::with("torn", &[("ann", "2"), ("joe", "1")]);
-    let mut bytes = fs::read(place.path()).unwrap();
+    let temp = TempFolder::with("torn", &[("ann", "2"), ("joe", "1")]);
+    let mut bytes = fs::read(temp.path()).unwrap();
     // The beginning of a new row over an old one.
     bytes[HEAD..HEAD + 40].copy_from_slice(&[7; 40]);
-    fs::write(place.path(), &bytes).unwrap();
-    let (mut table, rows) = place.opened();
+    fs::write(temp.path(), &bytes).unwrap();
+    let (mut table, rows) = temp.opened();
     assert_eq!(rows, pairs(&[("joe", "1")]));
     for number in 0..SLOTS - 1 {
         let key = number.to_string();
@@ -189,68 +189,68 @@ fn a_torn_row_is_free_again() {
     }
     assert!(!table.is_full && table.free.is_empty());
     drop(table);
-    assert_eq!(place.opened().1.len(), SLOTS as usize);
+    assert_eq!(temp.opened().1.len(), SLOTS as usize);
 }
 
 #[test]
 fn a_row_at_another_place_is_no_row() {
-    let place = Place::with("moved", &[("ann", "2")]);
-    let mut bytes = fs::read(place.path()).unwrap();
+    let temp = TempFolder::with("moved", &[("ann", "2")]);
+    let mut bytes = fs::read(temp.path()).unwrap();
     bytes.copy_within(HEAD..HEAD + SLOT, HEAD + 2 * SLOT);
     bytes[HEAD..HEAD + SLOT].fill(0);
-    fs::write(place.path(), &bytes).unwrap();
-    assert_eq!(place.opened().1, []);
+    fs::write(temp.path(), &bytes).unwrap();
+    assert_eq!(temp.opened().1, []);
 }
 
 #[test]
 fn what_is_not_ours_is_set_aside() {
-    type Harm = fn(&Place);
+    type Harm = fn(&TempFolder);
     let harms: [(&str, Harm); 7] = [
-        ("another-edge", |place| {
-            drop(open(&place.path(), "edge.example.com/e2", SLOTS));
+        ("another-edge", |temp| {
+            drop(open(&temp.path(), "edge.example.com/e2", SLOTS));
         }),
-        ("truncated", |place| {
-            let file = File::options().write(true).open(place.path()).unwrap();
+        ("truncated", |temp| {
+            let file = File::options().write(true).open(temp.path()).unwrap();
             file.set_len((HEAD + SLOT) as u64).unwrap();
         }),
-        ("grown", |place| {
-            let file = File::options().write(true).open(place.path()).unwrap();
+        ("grown", |temp| {
+            let file = File::options().write(true).open(temp.path()).unwrap();
             file.set_len((HEAD + 7 * SLOT) as u64).unwrap();
         }),
-        ("empty", |place| fs::write(place.path(), "").unwrap()),
-        ("text", |place| {
-            fs::write(place.path(), "joe = 1\n".repeat(1_000)).unwrap();
+        ("empty", |temp| fs::write(temp.path(), "").unwrap()),
+        ("text", |temp| {
+            fs::write(temp.path(), "joe = 1\n".repeat(1_000)).unwrap();
         }),
-        ("writable-by-others", |place| {
+        ("writable-by-others", |temp| {
             let mode = Permissions::from_mode(0o660);
-            fs::set_permissions(place.path(), mode).unwrap();
+            fs::set_permissions(temp.path(), mode).unwrap();
         }),
-        ("link", |place| {
-            let other = place.0.join("other");
-            fs::rename(place.path(), &other).unwrap();
-            std::os::unix::fs::symlink(&other, place.path()).unwrap();
+        ("link", |temp| {
+            let other = temp.0.join("other");
+            fs::rename(temp.path(), &other).unwrap();
+            std::os::unix::fs::symlink(&other, temp.path()).unwrap();
         }),
     ];
     for (name, harm) in harms {
-        let place = Place::with(name, &[("joe", "1")]);
-        harm(&place);
-        let (mut table, rows) = place.opened();
-        assert_eq!((rows, place.aside().exists()), (Vec::new(), true), "{name}");
+        let temp = TempFolder::with(name, &[("joe", "1")]);
+        harm(&temp);
+        let (mut table, rows) = temp.opened();
+        assert_eq!((rows, temp.aside().exists()), (Vec::new(), true), "{name}");
         // It begins anew, and goes on.
         table.write(&record("ann", Some("2"), 0)).unwrap();
         drop(table);
-        fs::remove_file(place.aside()).unwrap();
-        assert_eq!(place.opened().1, pairs(&[("ann", "2")]), "{name}");
-        assert!(!place.aside().exists(), "{name}");
+        fs::remove_file(temp.aside()).unwrap();
+        assert_eq!(temp.opened().1, pairs(&[("ann", "2")]), "{name}");
+        assert!(!temp.aside().exists(), "{name}");
     }
 }
 
 #[test]
 fn a_file_that_others_may_read_is_tightened_and_believed() {
-    let place = Place::with("loose", &[("joe", "1")]);
-    fs::set_permissions(place.path(), Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(place.opened().1, pairs(&[("joe", "1")]));
-    let mode = fs::metadata(place.path()).unwrap().permissions().mode();
+    let temp = TempFolder::with("loose", &[("joe", "1")]);
+    fs::set_permissions(temp.path(), Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(temp.opened().1, pairs(&[("joe", "1")]));
+    let mode = fs::metadata(temp.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
 
@@ -260,37 +260,37 @@ fn a_file_of_another_user_is_set_aside() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    let place = Place::with("foreign", &[("joe", "1")]);
-    std::os::unix::fs::chown(place.path(), Some(65_534), None).unwrap();
-    assert_eq!(place.opened().1, []);
-    assert!(place.aside().exists());
+    let temp = TempFolder::with("foreign", &[("joe", "1")]);
+    std::os::unix::fs::chown(temp.path(), Some(65_534), None).unwrap();
+    assert_eq!(temp.opened().1, []);
+    assert!(temp.aside().exists());
 }
 
 #[test]
 fn another_length_keeps_what_has_room() {
     let rows = [("ann", "2"), ("eve", "3"), ("joe", "1")];
-    let place = Place::with("resized", &rows);
-    let wide = open(&place.path(), OWNER, 50);
+    let temp = TempFolder::with("resized", &rows);
+    let wide = open(&temp.path(), OWNER, 50);
     assert_eq!(said(&wide.rows), pairs(&rows));
     drop(wide);
     let len = |slots: usize| (HEAD + SLOT * slots) as u64;
-    assert_eq!(fs::metadata(place.path()).unwrap().len(), len(50));
-    assert_eq!(said(&open(&place.path(), OWNER, 50).rows), pairs(&rows));
+    assert_eq!(fs::metadata(temp.path()).unwrap().len(), len(50));
+    assert_eq!(said(&open(&temp.path(), OWNER, 50).rows), pairs(&rows));
     // This run serves all of them, the next one those that had room.
-    assert_eq!(said(&open(&place.path(), OWNER, 2).rows), pairs(&rows));
-    assert_eq!(fs::metadata(place.path()).unwrap().len(), len(2));
-    assert_eq!(open(&place.path(), OWNER, 2).rows.len(), 2);
-    assert!(!place.aside().exists());
+    assert_eq!(said(&open(&temp.path(), OWNER, 2).rows), pairs(&rows));
+    assert_eq!(fs::metadata(temp.path()).unwrap().len(), len(2));
+    assert_eq!(open(&temp.path(), OWNER, 2).rows.len(), 2);
+    assert!(!temp.aside().exists());
 }
 
 #[test]
 fn a_table_in_use_is_refused() {
-    let place = Place::with("taken", &[("joe", "1")]);
-    let _table = place.opened();
-    let again = FlowTable::open(&place.path(), OWNER, SLOTS, |_, _| true);
+    let temp = TempFolder::with("taken", &[("joe", "1")]);
+    let _table = temp.opened();
+    let again = FlowTable::open(&temp.path(), OWNER, SLOTS, |_, _| true);
     let want = format!(
         "the table of flows {} is in use by another process",
-        place.path().display()
+        temp.path().display()
     );
     assert_eq!(again.err().unwrap().to_string(), want);
 }
@@ -303,9 +303,9 @@ fn a_folder_that_is_not_there_is_a_mistake() {
     let opened = FlowTable::open(path, OWNER, SLOTS, |_, _| true);
     assert_eq!(opened.err().unwrap().to_string(), want);
     assert_eq!(check(path).unwrap_err().to_string(), want);
-    let place = Place::with("checked", &[("joe", "1")]);
-    check(&place.path()).unwrap();
-    assert_eq!(place.opened().1, pairs(&[("joe", "1")]));
+    let temp = TempFolder::with("checked", &[("joe", "1")]);
+    check(&temp.path()).unwrap();
+    assert_eq!(temp.opened().1, pairs(&[("joe", "1")]));
 }
 
 #[test]
@@ -348,35 +348,35 @@ fn write_behind(table: FlowTable, records: &[Record], has_dropped: bool) {
 
 #[test]
 fn the_last_rows_are_written_before_the_writer_ends() {
-    let place = Place::new("last");
-    let (table, _) = place.opened();
+    let temp = TempFolder::new("last");
+    let (table, _) = temp.opened();
     let rows = ["1", "2", "3"].map(|name| record(name, Some("x"), 0));
     write_behind(table, &rows, false);
-    assert_eq!(place.opened().1.len(), 3);
+    assert_eq!(temp.opened().1.len(), 3);
 }
 
 #[test]
 fn whoever_falls_behind_starts_over() {
-    let place = Place::with("behind", &[("joe", "1")]);
-    let (table, _) = place.opened();
+    let temp = TempFolder::with("behind", &[("joe", "1")]);
+    let (table, _) = temp.opened();
     write_behind(table, &[record("ann", Some("2"), 0)], true);
-    let (mut table, rows) = place.opened();
+    let (mut table, rows) = temp.opened();
     assert_eq!(rows, []);
     table.write(&record("ann", Some("3"), 0)).unwrap();
     drop(table);
-    assert_eq!(place.opened().1, pairs(&[("ann", "3")]));
+    assert_eq!(temp.opened().1, pairs(&[("ann", "3")]));
     // Nothing of what was before is left in it, by whichever id.
-    let bytes = fs::read(place.path()).unwrap();
+    let bytes = fs::read(temp.path()).unwrap();
     assert!(bytes[HEAD + SLOT..].iter().all(|byte| *byte == 0));
 }
 
 #[test]
 fn a_table_that_cannot_be_written_is_set_aside() {
-    let place = Place::with("broken", &[("joe", "1")]);
-    let (mut table, _) = place.opened();
+    let temp = TempFolder::with("broken", &[("joe", "1")]);
+    let (mut table, _) = temp.opened();
     // As a disk that fails: nothing can be written through this one.
-    table.file = File::open(place.path()).unwrap();
+    table.file = File::open(temp.path()).unwrap();
     write_behind(table, &[record("joe", None, 0)], false);
-    assert!(place.aside().exists() && !place.path().exists());
-    assert_eq!(place.opened().1, []);
+    assert!(temp.aside().exists() && !temp.path().exists());
+    assert_eq!(temp.opened().1, []);
 }

@@ -106,15 +106,15 @@ impl Answers {
         let Some(head) = Head::of(question) else {
             return false;
         };
-        let asked = head.is_question().then(|| Message::from_vec(question));
-        let Some(Ok(asked)) = asked else {
+        let request = head.is_question().then(|| Message::from_vec(question));
+        let Some(Ok(request)) = request else {
             return written(&head.refusal(), out);
         };
-        let mut answer = self.answer(&asked);
+        let mut answer = self.answer(&request);
         let longest = match room {
             Room::Header => return written(&answer.truncate(), out),
             Room::Stream => usize::from(u16::MAX),
-            Room::Datagram => usize::from(longest(&asked)),
+            Room::Datagram => usize::from(longest(&request)),
         };
         if !written(&answer, out) {
             return false;
@@ -133,15 +133,15 @@ impl Answers {
         true
     }
 
-    fn answer(&self, asked: &Message) -> Message {
-        let mut answer = Message::response(asked.id, OpCode::Query);
-        answer.metadata = Metadata::response_from_request(&asked.metadata);
-        let [query] = &asked.queries[..] else {
+    fn answer(&self, request: &Message) -> Message {
+        let mut answer = Message::response(request.id, OpCode::Query);
+        answer.metadata = Metadata::response_from_request(&request.metadata);
+        let [query] = &request.queries[..] else {
             answer.metadata.response_code = ResponseCode::FormErr;
             return answer;
         };
         answer.add_query(query.clone());
-        if let Some(edns) = &asked.edns {
+        if let Some(edns) = &request.edns {
             let mut own = Edns::new();
             own.set_max_payload(limits::ZONE_DATAGRAM_MAX);
             answer.set_edns(own);
@@ -245,8 +245,8 @@ impl Head {
 }
 
 /// The longest datagram for who asked like that.
-fn longest(asked: &Message) -> u16 {
-    let edns = asked.edns.as_ref();
+fn longest(request: &Message) -> u16 {
+    let edns = request.edns.as_ref();
     let takes = edns.map_or(limits::ZONE_DATAGRAM, Edns::max_payload);
     takes.clamp(limits::ZONE_DATAGRAM, limits::ZONE_DATAGRAM_MAX)
 }

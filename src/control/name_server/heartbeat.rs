@@ -21,9 +21,9 @@ use crate::zone::{Silent, Zone};
 struct Sibling {
     index: usize,
     addr: SocketAddr,
-    heard: Instant,
+    last_answer: Instant,
     /// The last two questions: an answer may be late.
-    asked: [[u8; 12]; 2],
+    transactions: [[u8; 12]; 2],
 }
 
 /// Tells `changed` who is silent whenever that is somebody else.
@@ -34,8 +34,8 @@ pub(super) async fn watch(zone: &Zone, mut changed: impl FnMut(Silent)) -> io::R
             index,
             addr: SocketAddr::new(ip, port),
             // Who has not been asked is not silent.
-            heard: Instant::now(),
-            asked: [random()?, random()?],
+            last_answer: Instant::now(),
+            transactions: [random()?, random()?],
         });
     }
     let v4 = socket(&siblings, Ipv4Addr::UNSPECIFIED.into()).await?;
@@ -52,7 +52,7 @@ pub(super) async fn watch(zone: &Zone, mut changed: impl FnMut(Silent)) -> io::R
                     changed(silent);
                 }
                 for sibling in &mut siblings {
-                    ask(sibling, v4.as_ref(), v6.as_ref())?;
+                    send_query(sibling, v4.as_ref(), v6.as_ref())?;
                 }
             }
             Some((len, from, answer)) = receive(v4.as_ref()) => {
@@ -83,8 +83,11 @@ async fn socket(siblings: &[Sibling], any: IpAddr) -> io::Result<Option<UdpSocke
 /// Who is silent by now.
 fn look(zone: &Zone, siblings: &[Sibling], before: Silent) -> Silent {
     let mut silent = Silent::default();
-    for Sibling { index, heard, .. } in siblings {
-        let is_silent = heard.elapsed() > limits::ZONE_SILENCE_MAX;
+    for Sibling {
+        index, last_answer, ..
+    } in siblings
+    {
+        let is_silent = last_answer.elapsed() > limits::ZONE_SILENCE_MAX;
         silent = silent.with(*index, is_silent);
         if is_silent != before.has(*index) {
             let member = zone.member(*index);
@@ -101,10 +104,14 @@ fn look(zone: &Zone, siblings: &[Sibling], before: Silent) -> Silent {
     silent
 }
 
-fn ask(sibling: &mut Sibling, v4: Option<&UdpSocket>, v6: Option<&UdpSocket>) -> io::Result<()> {
-    let [_, last] = sibling.asked;
+fn send_query(
+    sibling: &mut Sibling,
+    v4: Option<&UdpSocket>,
+    v6: Option<&UdpSocket>,
+) -> io::Result<()> {
+    let [_, last] = sibling.transactions;
     let next = random()?;
-    sibling.asked = [last, next];
+    sibling.transactions = [last, next];
     let mut question = Vec::with_capacity(stun::HEADER);
     stun::request(next, &mut question);
     let socket = if sibling.addr.is_ipv4() { v4 } else { v6 };
@@ -133,9 +140,9 @@ fn hear(siblings: &mut [Sibling], from: SocketAddr, answer: &[u8]) {
         return;
     };
     let mut siblings = siblings.iter_mut();
-    let is_it = |one: &&mut Sibling| one.addr == from && one.asked.contains(&transaction);
+    let is_it = |one: &&mut Sibling| one.addr == from && one.transactions.contains(&transaction);
     if let Some(sibling) = siblings.find(is_it) {
-        sibling.heard = Instant::now();
+        sibling.last_answer = Instant::now();
     }
 }
 

@@ -28,8 +28,8 @@ impl Pace {
     pub(super) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
         let (rate, depth) = limits::ZONE_ANSWERS;
         let token = Duration::from_secs(1) / rate;
-        let places = u64::try_from(self.full.len()).unwrap_or(1);
-        let index = self.hasher.hash_one(guard::network(source)) % places;
+        let buckets = u64::try_from(self.full.len()).unwrap_or(1);
+        let index = self.hasher.hash_one(guard::network(source)) % buckets;
         let index = usize::try_from(index).unwrap_or_default();
         let Some(full) = self.full.get_mut(index) else {
             return false;

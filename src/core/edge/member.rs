@@ -87,11 +87,11 @@ impl Member {
     /// Where the homes and the other edges reach it over a transport.
     pub(crate) fn peer_addrs(&self, transport: Transport) -> impl Iterator<Item = SocketAddr> + '_ {
         let core = self.core.iter();
-        let core = core.filter(move |(spoken, _)| *spoken == transport);
+        let core = core.filter(move |(with, _)| *with == transport);
         let port = self.port(transport);
         let access = self.addresses.iter();
         let access = access.map(move |ip| SocketAddr::new(*ip, port));
-        let has_core = self.core.iter().any(|(spoken, _)| *spoken == transport);
+        let has_core = self.core.iter().any(|(with, _)| *with == transport);
         core.map(|(_, addr)| *addr)
             .chain(access.filter(move |_| !has_core))
     }
@@ -124,9 +124,8 @@ impl Member {
     /// Its core-side address of a transport and family.
     pub(crate) fn core_addr(&self, transport: Transport, v6: bool) -> Option<SocketAddr> {
         let mut core = self.core.iter();
-        let fits = |(spoken, addr): &&(Transport, SocketAddr)| {
-            *spoken == transport && addr.is_ipv6() == v6
-        };
+        let fits =
+            |(with, addr): &&(Transport, SocketAddr)| *with == transport && addr.is_ipv6() == v6;
         core.find(fits).map(|(_, addr)| *addr)
     }
 

@@ -88,7 +88,7 @@ impl Edge {
         pass: &mut Pass<'_, '_>,
         flow: Flow,
         home: Hop,
-        way: Direction,
+        direction: Direction,
         token: &Token,
     ) {
         if !needs_record_route(pass.request) {
@@ -99,8 +99,9 @@ impl Edge {
         // Taken out of the plan, which is borrowed while the text is written.
         let mut text = std::mem::take(&mut pass.plan.text);
         text.clear();
-        let bound = self.write_token_of_binding(pass, flow, token, way, &mut text);
-        if bound.is_none() && way == Direction::Out && is_in_dialog_from_outside(pass.request) {
+        let bound = self.write_token_of_binding(pass, flow, token, direction, &mut text);
+        if bound.is_none() && direction == Direction::Out && is_in_dialog_from_outside(pass.request)
+        {
             // A mark lets a request of a dialog pass from any address, and over UDP that may be
             // forged: a value with the flow of it would lead the dialog to somebody else. The
             // dialog keeps the value that its INVITE got.
@@ -131,7 +132,7 @@ impl Edge {
                 *follows,
                 user_part(user),
             ),
-            (None, None) if way == Direction::Out && self.came_by_name(bytes, message) => {
+            (None, None) if direction == Direction::Out && self.came_by_name(bytes, message) => {
                 phone.values(Value::Address(bare, home), Follows::Name, bare)
             }
             (None, None) => (
@@ -141,12 +142,12 @@ impl Edge {
             ),
         };
         // The value for the side that the request goes to, and the one for the side it came from.
-        let (onward, back) = match way {
+        let (onward, back) = match direction {
             Direction::In if !is_single => (own, token),
             Direction::In | Direction::Out => (token, own),
         };
         let back = Some(back).filter(|_| !is_single);
-        self.write_values(pass, way, &onward, back.as_ref());
+        self.write_values(pass, direction, &onward, back.as_ref());
         pass.plan.text = text;
     }
 
@@ -155,12 +156,12 @@ impl Edge {
     fn write_values(
         &self,
         pass: &mut Pass<'_, '_>,
-        way: Direction,
+        direction: Direction,
         onward: &Value<'_>,
         back: Option<&Value<'_>>,
     ) {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let mark = match way {
+        let mark = match direction {
             Direction::Out => self.marks.of_phone(bytes, message, onward.marked_value()),
             // A dialog that did not pass the home is not vouched for.
             Direction::In if pass.request.ingress.principal.is_cluster_node() => {
@@ -194,7 +195,7 @@ impl Edge {
         pass: &Pass<'_, '_>,
         flow: Flow,
         token: &Token,
-        way: Direction,
+        direction: Direction,
         out: &mut Vec<u8>,
     ) -> Option<(Follows, Option<PhoneName>)> {
         // With a token in the Route the dialog is that subscriber's; without,
@@ -204,7 +205,7 @@ impl Edge {
                 .flow_bindings
                 .has_flow(pass.now, flow, &token.subscriber());
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let claim = match way {
+        let claim = match direction {
             _ if routed => User {
                 name: token.user(),
                 realm: token.realm(),

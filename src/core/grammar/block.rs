@@ -105,8 +105,8 @@ pub(crate) fn bits(bytes: &[u8], at: usize, which: impl Fn(Lanes) -> u32) -> u64
 #[inline(never)]
 fn of_few(bytes: &[u8], which: impl Fn(Lanes) -> u32) -> u64 {
     let mut block = [0; BLOCK];
-    for (place, &byte) in block.iter_mut().zip(bytes) {
-        *place = byte;
+    for (index, &byte) in block.iter_mut().zip(bytes) {
+        *index = byte;
     }
     let behind = BLOCK.wrapping_sub(bytes.len());
     of_block(&block, which) << behind >> behind
@@ -128,11 +128,11 @@ mod tests {
     fn every_byte_has_its_bit_and_none_stands_behind_the_end() {
         for length in 0..200 {
             for at in 0..=length {
-                let bytes: Vec<u8> = (0..length).map(|place| u8::from(place % 7 == 0)).collect();
+                let bytes: Vec<u8> = (0..length).map(|index| u8::from(index % 7 == 0)).collect();
                 let want = (at..length)
                     .take(BLOCK)
-                    .filter(|&place| place % 7 == 0)
-                    .fold(0, |bits, place| bits | 1_u64 << (place - at));
+                    .filter(|&index| index % 7 == 0)
+                    .fold(0, |bits, index| bits | 1_u64 << (index - at));
                 let got = bits(&bytes, at, |sixteen| sixteen.are(1).bits());
                 assert_eq!(got, want, "{at} of {length}");
             }

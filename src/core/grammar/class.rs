@@ -90,7 +90,7 @@ pub(crate) fn trim(text: &[u8], end: usize) -> Span {
     trim_all(text, end)
 }
 
-/// The same for a text that ends at `end`, whatever surrounds it.
+/// The span of a text that ends at `end`, without white space at both ends.
 fn trim_all(text: &[u8], end: usize) -> Span {
     let mut text = text;
     while let [first, rest @ ..] = text

@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same place in a value that ends at `end` already.
+    /// A cursor at the same offset of a value that is cut at `end`.
     #[inline]
     pub(crate) fn until(self, end: usize) -> Self {
         Self {

@@ -192,11 +192,11 @@ mod tests {
     fn a_source_fills_up_and_tells_once_on_the_way() {
         let (mut shares, one) = (shares(), ip("2001:db8::1"));
         shares.set_connections(501);
-        let mut told = Vec::new();
+        let mut warned = Vec::new();
         let opened = (0..).take_while(|_| match shares.open(one, false) {
             Held::Counted => true,
             Held::Near(near) => {
-                told.push(near);
+                warned.push(near);
                 true
             }
             Held::Full => false,
@@ -207,7 +207,7 @@ mod tests {
             held: 401,
             most: 501,
         };
-        assert_eq!((told, shares.near()), (vec![near], 1));
+        assert_eq!((warned, shares.near()), (vec![near], 1));
         // Its neighbour in the same /64 is the same customer; others are not.
         assert_eq!(shares.open(ip("2001:db8::2"), false), Held::Full);
         assert_eq!(shares.open(ip("2001:db8:0:1::1"), false), Held::Counted);

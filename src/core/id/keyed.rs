@@ -46,7 +46,7 @@ impl<T> Keyed<T> {
         self.get_if(key, |_| true)
     }
 
-    /// The same, to be changed.
+    /// The value of a key, to be changed.
     #[must_use]
     pub fn get_mut(&mut self, key: u64) -> Option<&mut T> {
         self.get_mut_if(key, |_| true)
@@ -59,7 +59,7 @@ impl<T> Keyed<T> {
         self.rows.get(index).map(|(_, value)| value)
     }
 
-    /// The same, to be changed.
+    /// The value of a key that `is_it` accepts, to be changed.
     #[must_use]
     pub(crate) fn get_mut_if(&mut self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
         let index = self.index_of(key, is_it)?;

@@ -81,7 +81,7 @@ impl<T> Slab<T> {
         Self::numbered(0, max)
     }
 
-    /// The same with slots that are numbered from `first` on.
+    /// An empty slab whose slots are numbered from `first` on.
     #[must_use]
     pub(crate) const fn numbered(first: u32, max: usize) -> Self {
         Self {
@@ -261,7 +261,7 @@ impl<T> Slab<T> {
         both.map(move |generation| Slot { index, generation })
     }
 
-    /// The same, to change it.
+    /// The value at an index, whatever its generation, to be changed.
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         self.entry_mut(index)?.value.as_mut()

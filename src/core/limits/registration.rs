@@ -21,10 +21,10 @@ pub(crate) const REGISTRATIONS_MAX: usize = 1 << 20;
 /// REGISTERs that passed an edge and are redirected all the same, until the operator
 /// is told of the address they came from.
 pub(crate) const UNRECOGNISED_SEEN: u32 = 3;
-/// Such addresses that are remembered. More: the least recently seen is forgotten,
-/// and may be told of again.
+/// Addresses of unrecognised edges that are remembered. More: the least recently seen is
+/// forgotten, and may be logged again.
 pub(crate) const UNRECOGNISED_MAX: usize = 64;
-/// Time between two such notices: anybody can cause them.
+/// Time between two log lines on unrecognised edges: anybody can cause them.
 pub(crate) const UNRECOGNISED_QUIET: Duration = Duration::from_secs(10);
 /// Addresses of record that are revoked at a time. More wait for
 /// `REVOKE_PAUSE`: each is a message to every edge, and calls are not to wait.
@@ -61,11 +61,11 @@ pub(crate) const USER_REGISTRATIONS_MAX: usize = 64;
 /// recorded on. At the bound an old one gives way, and its phone is reached as before
 /// until it registers.
 pub(crate) const REFRESHED_MAX: usize = 1 << 15;
-/// Such dialogs of one phone. Further ones are reached as before: nobody has the
-/// others give way.
+/// Refreshed dialogs of one phone that are remembered. Requests of further ones take the flow of
+/// their Route as before: no phone can evict the dialogs of others.
 pub(crate) const REFRESHED_OF_PHONE_MAX: usize = 32;
-/// How long such a dialog is remembered after its phone has last refreshed it, as
-/// long as a Record-Route sticks.
+/// How long a refreshed dialog is remembered after its last refresh: as
+/// long as the binding of a Record-Route.
 pub(crate) const REFRESHED_FOR: Duration = Duration::from_secs(12 * 3_600);
 /// Most addresses of record with bindings per shard. At the bound the REGISTER
 /// of a further one gets 503.

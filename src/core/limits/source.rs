@@ -68,8 +68,8 @@ pub(crate) const SOURCE_PROVEN: Duration = Duration::from_secs(EXPIRES_MAX_S as 
 pub const SOURCE_MEMORY: usize = 16 << 20;
 /// The most that the configuration may say, in MiB: a quarter of all.
 pub const SOURCE_MEMORY_MAX_MIB: u16 = 256;
-/// The same of a source that has a registered flow or had a password: ten thousand
-/// phones behind one address that come back within half a minute.
+/// Most bytes that are kept for a source that has a registered flow or had a password: ten thousand
+/// phones behind one address that register again within half a minute.
 pub const SOURCE_MEMORY_KNOWN: usize = 128 << 20;
 /// What part of the bytes that are free a source may keep at most, as one over
 /// this: when many have their share, each has less, and some is always left.

@@ -6,7 +6,7 @@ use crate::time::Duration;
 /// the addresses of the cluster's name. A phone that kept it for so long comes to
 /// a dead edge at worst, and finds the next one in the same record.
 pub const ZONE_TTL_S: u32 = 60;
-/// The same of what changes only with the configuration: NAPTR, the addresses of
+/// TTL of records that change only with the configuration: NAPTR, the addresses of
 /// members, NS and SOA.
 pub const ZONE_TTL_LASTING_S: u32 = 3_600;
 /// How long it is good that there is no such name or record, in seconds (RFC 2308).
@@ -21,7 +21,7 @@ pub const ZONE_QUESTION_MAX: usize = 1_024;
 /// network in one piece (RFC 9715). Longer ones are truncated, and asked for
 /// again over TCP.
 pub const ZONE_DATAGRAM_MAX: u16 = 1_232;
-/// The same for who does not say what he takes (RFC 1035 §4.2.1).
+/// Longest datagram to a resolver without EDNS, in octets (RFC 1035 §4.2.1).
 pub const ZONE_DATAGRAM: u16 = 512;
 /// Whole answers over UDP to one source, per second and at once: a resolver asks
 /// for each record once a TTL. More: a truncated answer, no longer than the

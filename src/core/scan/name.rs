@@ -115,7 +115,8 @@ impl Name {
         }
     }
 
-    /// The same for those that begin with `Cont`.
+    /// The name of a header line that begins with `Cont` and is spelled as usual, and the rest of
+    /// the line.
     #[inline(always)]
     fn usual_content(line: &[u8]) -> Option<(Self, &[u8])> {
         if let Some(value) = line.strip_prefix(b"Contact:") {

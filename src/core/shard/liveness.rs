@@ -21,7 +21,7 @@ impl Shard {
         self.net.liveness.peers.look(now, &mut events);
         for event in events.drain(..) {
             match event {
-                LivenessEvent::Probe(flow) => self.ask(flow),
+                LivenessEvent::Probe(flow) => self.send_keepalive(flow),
                 LivenessEvent::Suspect(flow) => {
                     self.net.note_silence(now, flow, SILENT);
                     if let Flow::Stream(stream) = flow
@@ -54,7 +54,7 @@ impl Shard {
         self.liveness = events;
     }
 
-    pub(super) fn ask(&mut self, flow: Flow) {
+    pub(super) fn send_keepalive(&mut self, flow: Flow) {
         let ping = match flow {
             Flow::Udp { .. } => {
                 let mut transaction_id = [0; 12];
@@ -91,7 +91,7 @@ impl Shard {
                 // So many at once that a home that was restarted knows from the
                 // first moment on that this connection is kept.
                 for _ in 0..limits::PEER_HABIT {
-                    self.ask(flow);
+                    self.send_keepalive(flow);
                 }
             }
         }

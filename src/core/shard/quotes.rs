@@ -63,7 +63,7 @@ impl Shard {
             RoleMut::Agent(agent, mut step) => agent.unreached(&mut step, client, flow),
         }
         if self.net.liveness.peers.doubt(now, flow) {
-            self.ask(flow);
+            self.send_keepalive(flow);
         }
         if let Flow::Udp { peer, .. } = flow
             && self.net.liveness.peers.is_suspect(flow)

@@ -162,13 +162,13 @@ fn agree(part: u64) {
 
 #[track_caller]
 fn compare(a: &str, b: &str, want: bool) {
-    for (bound, asked) in [(a, b), (b, a)] {
+    for (bound, requested) in [(a, b), (b, a)] {
         let mut t = Table::new([1, 2, 3, 4]);
         let host = uri_of(bound).host;
         t.link(NOW, flow(1), host.as_bytes(), Source::Link);
         t.bind(NOW, flow(1), bound.as_bytes(), Source::Path, LATER);
-        let found = t.candidates(NOW, asked.as_bytes(), Level::Equal, &[]);
-        assert_eq!(!found.is_empty(), want, "{bound} {asked}");
+        let found = t.candidates(NOW, requested.as_bytes(), Level::Equal, &[]);
+        assert_eq!(!found.is_empty(), want, "{bound} {requested}");
     }
 }
 

@@ -110,7 +110,7 @@ impl Uri {
             && other.has_headers_of(self)
     }
 
-    /// The same parameters as well.
+    /// Whether two equal URIs also have the same parameters.
     pub(crate) fn is_strongly_equal(&self, other: &Self) -> bool {
         let all = |these: &Self, those: &Self| {
             let mut names = these.params.iter();

@@ -88,7 +88,7 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// Those of a list: `name[=value]`, apart by `separator`. Empty ones are skipped.
+/// The pairs `name[=value]` of a list with this separator. Empty ones are skipped.
 #[inline]
 pub(super) fn pairs(list: &[u8], separator: u8) -> impl Iterator<Item = Pair<'_>> {
     let pieces = list.split(move |byte| *byte == separator);

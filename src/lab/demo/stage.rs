@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{EDGES, HOME, NodeAddress, PORT, TLS_PORT};
 use super::table::Row;
-use super::{DemoFault, name_of, place_of};
+use super::{DemoFault, name_of, node_of};
 use crate::agent;
 use crate::io::Clock;
 use crate::send::Event;
@@ -54,7 +54,7 @@ pub(super) struct Exchange {
 impl Exchange {
     /// The edge on the caller's side.
     pub(super) fn caller_edge(&self) -> Option<NodeAddress> {
-        place_of(self.near).filter(|place| place.name != HOME.name)
+        node_of(self.near).filter(|node| node.name != HOME.name)
     }
 
     /// The way it went, for people.
@@ -164,8 +164,8 @@ impl Stage {
         method: &str,
         since: Instant,
     ) -> Option<Exchange> {
-        let far = self.phone(side.other()).ladder().kept().to_vec();
-        let near = self.phone(side).ladder().kept();
+        let far = self.phone(side.other()).ladder().recorded().to_vec();
+        let near = self.phone(side).ladder().recorded();
         let later = near.iter().filter(|passed| passed.at >= since);
         let start = format!("{method} ");
         let sent = later
@@ -187,8 +187,8 @@ impl Stage {
 
     /// What discovery looked like: the 300, the Path, and the second edge.
     pub(super) fn show_discovery(&mut self, side: Side) {
-        let kept = self.phone(side).ladder().kept();
-        for passed in kept.iter().filter(|passed| !passed.is_sent) {
+        let recorded = self.phone(side).ladder().recorded();
+        for passed in recorded.iter().filter(|passed| !passed.is_sent) {
             let from = name_of(passed.peer);
             let lines = passed.text.lines();
             match status(&passed.text) {
@@ -210,8 +210,8 @@ impl Stage {
 
     /// The Record-Route that ann's side keeps: what finds the backup.
     pub(super) fn show_record_route(&mut self) {
-        let kept = self.ann.ladder().kept();
-        let invite = kept
+        let recorded = self.ann.ladder().recorded();
+        let invite = recorded
             .iter()
             .rfind(|passed| !passed.is_sent && passed.text.starts_with("INVITE "));
         let lines = invite.into_iter().flat_map(|passed| passed.text.lines());

@@ -278,7 +278,7 @@ pub(super) fn register(user: &str, number: u32, from: SocketAddr, proof: &str) -
     text.into_bytes()
 }
 
-/// The same message over another kind of line.
+/// A message with the protocol of another kind of line in its Via.
 pub(super) fn over<L: Line>(message: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(message);
     text.replacen("SIP/2.0/UDP ", &format!("SIP/2.0/{} ", L::PROTOCOL), 1)

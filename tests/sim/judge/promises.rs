@@ -18,7 +18,8 @@ pub(crate) struct Tested {
     pub(crate) hindered: u32,
     /// Answers whose caller had lost its connection, and had to be called back.
     pub(crate) returned: u32,
-    /// The same, where only the name in its Via says where it listens.
+    /// Answers to a phone over TCP that lost its connection, where only the name in its Via says
+    /// where it listens.
     pub(crate) looked_up: u32,
     pub(crate) acks: u32,
     pub(crate) endings: u32,

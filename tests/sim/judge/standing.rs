@@ -29,7 +29,7 @@ impl World {
         edges.any(|edge| self.is_served_by(phone, edge.ip(), from, until))
     }
 
-    /// The same through this edge.
+    /// Whether a phone is served through this edge for certain.
     pub(super) fn is_served_by(
         &self,
         phone: IpAddr,

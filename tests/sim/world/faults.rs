@@ -21,7 +21,7 @@ pub(crate) enum Harm {
     Moved,
     /// Its process died, and came back with an empty memory.
     Dead,
-    /// The same with its machine, which says nothing to anybody.
+    /// Its machine died with it, so that not even the kernel answers for it.
     Gone,
     Worse,
 }
@@ -250,7 +250,7 @@ impl World {
         self.unhurt(own)
     }
 
-    /// That of the other side, where it is another one.
+    /// The edge of the other side of the phone's call, where that is another edge.
     fn far_edge_of(&self, phone: usize) -> Option<usize> {
         let phone = self.cast.phones[phone].addr.ip();
         let (own, far) = self.judge.calls.edges_of(phone, self.now)?;

@@ -48,7 +48,7 @@ foreigner
     *                 : 403      403      403      403      403      403
 ";
 
-/// The same with `strangers = \"refuse\"`.
+/// The table with `strangers = \"refuse\"`.
 pub(super) const SHUT: &str = "
 caller-away called-away
                         none     tag      mark     other    side     bare

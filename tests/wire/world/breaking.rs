@@ -26,7 +26,7 @@ impl World {
         joined.len()
     }
 
-    /// The same, and only `one` sees it.
+    /// Breaks the connections between two ends so that only `one` notices.
     pub(crate) fn lose(&mut self, one: &str, other: &str) -> usize {
         let joined = self.joined(one, other);
         for joined in &joined {

@@ -16,12 +16,12 @@ impl World {
         assert!(self.knock(from, to), "no connection from {from} to {to}");
     }
 
-    /// The same to a core-side listener of the node.
+    /// Opens a connection to a core-side listener of a node.
     pub(crate) fn connect_at_core(&mut self, from: &str, to: &str) {
         assert!(self.knock_at(from, to, true), "no way from {from} to {to}");
     }
 
-    /// The same, if the node takes it.
+    /// Opens a connection to a node; false where the node refuses it.
     pub(crate) fn knock(&mut self, from: &str, to: &str) -> bool {
         self.knock_at(from, to, false)
     }

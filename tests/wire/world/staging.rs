@@ -70,7 +70,7 @@ impl World {
         Self::with(tokens, |_| (), answers)
     }
 
-    /// The same with so many shards in each node.
+    /// A lab with `width` shards in each node.
     pub(crate) fn wide(
         width: u8,
         tokens: Tokens,
@@ -126,7 +126,7 @@ impl World {
         self.add(&[(addr, false)], Kind::Home(settings::home()));
     }
 
-    /// The same with other settings.
+    /// Adds a home with changed settings.
     pub(crate) fn add_home_with(&mut self, addr: &str, change: impl Fn(&mut home::Settings)) {
         let mut settings = settings::home();
         change(&mut settings);
@@ -151,7 +151,7 @@ impl World {
         self.add_agent_over(Transport::Udp, user, addr, password, cluster);
     }
 
-    /// The same over TCP.
+    /// Adds a user agent over TCP.
     pub(crate) fn add_stream_agent(
         &mut self,
         user: &str,

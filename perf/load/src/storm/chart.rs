@@ -20,9 +20,9 @@ const COLOURS: [RGBColor; 3] = [
 const FIRST: usize = 180;
 
 pub(super) fn draw(runs: &[(&str, Outcome)], path: &Path) -> Result<(), String> {
-    let said = |why: &dyn Display| format!("cannot draw {}: {why}", path.display());
+    let failure = |why: &dyn Display| format!("cannot draw {}: {why}", path.display());
     let root = SVGBackend::new(path, (960, 720)).into_drawing_area();
-    root.fill(&WHITE).map_err(|why| said(&why))?;
+    root.fill(&WHITE).map_err(|why| failure(&why))?;
     let (upper, lower) = root.split_vertically(360);
     let all = runs
         .iter()
@@ -30,9 +30,9 @@ pub(super) fn draw(runs: &[(&str, Outcome)], path: &Path) -> Result<(), String> 
         .max()
         .unwrap_or(1);
     for (area, seconds) in [(upper, FIRST.min(all)), (lower, all)] {
-        half(runs, &area, seconds).map_err(|why| said(&why))?;
+        half(runs, &area, seconds).map_err(|why| failure(&why))?;
     }
-    root.present().map_err(|why| said(&why))
+    root.present().map_err(|why| failure(&why))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some thousand seconds")]
@@ -41,7 +41,7 @@ fn half(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     seconds: usize,
 ) -> Result<(), String> {
-    let said = |why: &dyn Display| why.to_string();
+    let failure = |why: &dyn Display| why.to_string();
     let shown = |run: &Outcome| run.load.iter().copied().take(seconds).collect::<Vec<_>>();
     let most = runs
         .iter()
@@ -56,12 +56,12 @@ fn half(
         .x_label_area_size(28)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..seconds as f64, 0.0..most * 1.05)
-        .map_err(|why| said(&why))?;
+        .map_err(|why| failure(&why))?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .draw()
-        .map_err(|why| said(&why))?;
+        .map_err(|why| failure(&why))?;
     // The wild one first, so that it does not hide the other.
     for (number, (name, run)) in runs.iter().enumerate().rev() {
         let colour = COLOURS[number % COLOURS.len()];
@@ -69,7 +69,7 @@ fn half(
         let points = points.map(|(second, load)| (second as f64, load));
         chart
             .draw_series(LineSeries::new(points, colour))
-            .map_err(|why| said(&why))?
+            .map_err(|why| failure(&why))?
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
     }
@@ -78,5 +78,5 @@ fn half(
         .border_style(BLACK)
         .background_style(WHITE)
         .draw()
-        .map_err(|why| said(&why))
+        .map_err(|why| failure(&why))
 }

@@ -52,9 +52,9 @@ impl World<'_> {
             return self.options.refuse;
         }
         let home = message.whose as usize / 2 % self.homes.len();
-        let asked = index * self.homes.len() + home;
+        let pair = index * self.homes.len() + home;
         let refused = if self.edges[index].admits(self.now, class) {
-            let thinning = &mut self.towards[asked];
+            let thinning = &mut self.towards[pair];
             (!thinning.admits(class)).then(|| thinning.loss())
         } else {
             Some(self.edges[index].loss())
@@ -126,9 +126,9 @@ impl World<'_> {
             let price = self.at_home(index, message);
             self.homes[index].spend(price);
             // V-2: every answer says what the home wants to lose.
-            let asked = usize::from(message.edge) * self.homes.len() + index;
+            let pair = usize::from(message.edge) * self.homes.len() + index;
             let loss = self.homes[index].loss();
-            self.towards[asked].set(loss);
+            self.towards[pair].set(loss);
         }
         self.homes[index].end(self.now);
     }

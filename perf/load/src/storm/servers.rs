@@ -24,7 +24,7 @@ pub(super) enum Kind {
     ClientHello,
     /// A REGISTER without credentials that hold.
     Asking,
-    /// The same with the answer to the challenge.
+    /// A REGISTER with credentials.
     Proven,
     /// A call is to begin.
     Call,

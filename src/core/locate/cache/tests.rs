@@ -62,12 +62,12 @@ fn one_question_for_all_who_ask_the_same() {
     waiters
         .iter()
         .for_each(|waiter| locator.wait(first, *waiter));
-    let (mut told, records) = (Vec::new(), answer("home.example.com", found(10)));
+    let (mut due, records) = (Vec::new(), answer("home.example.com", found(10)));
     assert_eq!(
-        locator.answer(AT, first, &records, &mut told),
+        locator.answer(AT, first, &records, &mut due),
         Answered::Known
     );
-    assert_eq!(told, waiters);
+    assert_eq!(due, waiters);
     assert!(matches!(
         locator.find(AT, first),
         (Find::Servers([_]), None)
@@ -137,8 +137,8 @@ fn a_failing_dns_is_left_alone_and_its_last_answer_serves_on() {
     let id = name(&mut locator, "sip:a.example.com:5060");
     assert!(locator.find(AT, id).1.is_some());
     let failed = answer("a.example.com", Set::Failed);
-    let mut told = Vec::new();
-    assert_eq!(locator.answer(AT, id, &failed, &mut told), Answered::Failed);
+    let mut due = Vec::new();
+    assert_eq!(locator.answer(AT, id, &failed, &mut due), Answered::Failed);
     assert_eq!(locator.find(seconds(1), id), (Find::Failed, None));
     assert!(matches!(
         locator.find(seconds(2), id),
@@ -148,7 +148,7 @@ fn a_failing_dns_is_left_alone_and_its_last_answer_serves_on() {
         seconds(2),
         id,
         &answer("a.example.com", found(10)),
-        &mut told,
+        &mut due,
     );
     // Over at 12; the DNS is gone by then.
     assert!(matches!(
@@ -157,7 +157,7 @@ fn a_failing_dns_is_left_alone_and_its_last_answer_serves_on() {
     ));
     assert_eq!(locator.stale(seconds(13), id).len(), 1);
     assert_eq!(
-        locator.answer(seconds(13), id, &failed, &mut told),
+        locator.answer(seconds(13), id, &failed, &mut due),
         Answered::Failed
     );
     assert!(matches!(
@@ -169,7 +169,7 @@ fn a_failing_dns_is_left_alone_and_its_last_answer_serves_on() {
         (Find::Servers(_), Some(_))
     ));
     let gone = answer("a.example.com", Set::Nothing { ttl_s: 5 });
-    locator.answer(seconds(16), id, &gone, &mut told);
+    locator.answer(seconds(16), id, &gone, &mut due);
     assert_eq!(locator.find(seconds(17), id), (Find::Nothing, None));
     assert!(locator.stale(seconds(17), id).is_empty());
 }

@@ -44,20 +44,20 @@ impl Zone {
 
     /// Answers until nothing is missing; also every query that was asked.
     fn locate(&self, question: &Question) -> (Found, Vec<String>) {
-        let (mut records, mut asked) = (Records::default(), Vec::new());
+        let (mut records, mut names) = (Records::default(), Vec::new());
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
             match walk(question, &records) {
-                Step::Done(found) => return (found, asked),
+                Step::Done(found) => return (found, names),
                 Step::Missing(queries) => {
                     for query in queries {
-                        asked.push(format!("{:?} {}", query.kind, query.name));
+                        names.push(format!("{:?} {}", query.kind, query.name));
                         let set = self.ask(&query);
                         records.add(query, set);
                     }
                 }
             }
         }
-        panic!("more rounds than allowed: {asked:?}");
+        panic!("more rounds than allowed: {names:?}");
     }
 
     fn servers(&self, uri: &str, transports: &[Transport]) -> Vec<String> {
@@ -108,7 +108,7 @@ const RFC: Zone = Zone(
 fn the_example_of_the_rfc() {
     // N-4, N-7: TCP before UDP because its order is lower.
     let question = question("sip:user@example.com", &BOTH).unwrap();
-    let (found, asked) = RFC.locate(&question);
+    let (found, names) = RFC.locate(&question);
     let got: Vec<_> = found
         .servers
         .iter()
@@ -132,7 +132,7 @@ fn the_example_of_the_rfc() {
         "A server1.example.com",
         "A server2.example.com",
     ];
-    assert_eq!(asked, want);
+    assert_eq!(names, want);
 }
 
 const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
@@ -194,10 +194,10 @@ fn services_that_are_not_spoken_are_left_out() {
 fn a_transport_in_the_uri_asks_for_its_srv_only() {
     // N-3
     let question = question("sip:example.com;transport=UDP", &BOTH).unwrap();
-    let (found, asked) = RFC.locate(&question);
+    let (found, names) = RFC.locate(&question);
     assert_eq!(found.servers.len(), 1);
     assert_eq!(
-        asked,
+        names,
         ["Srv _sip._udp.example.com", "A server1.example.com"]
     );
 }
@@ -211,8 +211,8 @@ fn a_port_in_the_uri_asks_for_addresses_only() {
         ("sip:example.com:5070", "udp 192.0.2.7:5070"),
         ("sip:example.com:5060;transport=tcp", "tcp 192.0.2.7:5060"),
     ] {
-        let (_, asked) = zone.locate(&question(uri, &BOTH).unwrap());
-        assert_eq!(asked, ["A example.com"], "{uri}");
+        let (_, names) = zone.locate(&question(uri, &BOTH).unwrap());
+        assert_eq!(names, ["A example.com"], "{uri}");
         assert_eq!(zone.servers(uri, &BOTH), [want], "{uri}");
     }
 }

@@ -130,14 +130,14 @@ impl Flows {
         let mut advertised = self.known_as.advertised.iter();
         let mut locals = self.locals.iter();
         locals.any(|local| local.addr.ip().to_canonical() == ip)
-            || advertised.any(|(_, told)| *told == ip)
+            || advertised.any(|(_, known)| *known == ip)
     }
 
     /// A listener as it is known outside; anything else as it is.
     fn outside(&self, local: &Local) -> Local {
         let mut advertised = self.known_as.advertised.iter();
-        let told = advertised.find(|(own, _)| !local.upstream && *own == local.addr.ip());
-        let ip = told.map_or_else(|| local.addr.ip(), |(_, told)| *told);
+        let known = advertised.find(|(own, _)| !local.upstream && *own == local.addr.ip());
+        let ip = known.map_or_else(|| local.addr.ip(), |(_, known)| *known);
         Local {
             addr: SocketAddr::new(ip, local.addr.port()),
             ..*local

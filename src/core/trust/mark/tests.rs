@@ -56,13 +56,13 @@ fn calling(mark: Mark, above: &str, lines: &str) -> String {
         index: None,
     };
     let (before, out) = turn(turned, &format!("{above}Record-Route: {own}>\n{lines}"));
-    let place = out.find(";gunk=e1.").unwrap() + ";gunk=e1.".len();
+    let at = out.find(";gunk=e1.").unwrap() + ";gunk=e1.".len();
     // Nothing else of the answer is another.
     let mut before = String::from_utf8(before).unwrap();
     assert_eq!(out.len(), before.len());
-    before.replace_range(place..place + TEXT_LEN, &out[place..place + TEXT_LEN]);
+    before.replace_range(at..at + TEXT_LEN, &out[at..at + TEXT_LEN]);
     assert_eq!(before, out);
-    out[place..place + TEXT_LEN].to_owned()
+    out[at..at + TEXT_LEN].to_owned()
 }
 
 /// The 200 with these lines, and what becomes of it.

@@ -64,13 +64,13 @@ fn every_node_with_the_key_and_nobody_else_makes_and_knows_it() {
         MarkKey::new(&KEY).of_request(&bytes, &made_of, MarkedValue::default()),
         Some(mark)
     );
-    for place in 0..32 {
+    for index in 0..32 {
         let mut other = KEY;
-        other[place] ^= 1;
+        other[index] ^= 1;
         let other = MarkKey::new(&other)
             .of_request(&bytes, &made_of, MarkedValue::default())
             .unwrap();
-        assert_ne!(other, mark, "octet {place} of the key");
+        assert_ne!(other, mark, "octet {index} of the key");
         assert!(!is_good(&text(other), "id", ("bob", "alice"), ALICE));
     }
 }
@@ -80,16 +80,16 @@ fn a_mark_that_is_bent_is_none() {
     let mark = text(called(("alice", ""), &contact(ALICE)));
     let is_good = |mark: &str| is_good(mark, "id", ("bob", "alice"), ALICE);
     assert!(is_good(&mark));
-    for place in 0..TEXT_LEN {
+    for index in 0..TEXT_LEN {
         for bit in 0..7 {
             let mut bent = mark.clone().into_bytes();
-            bent[place] ^= 1 << bit;
+            bent[index] ^= 1 << bit;
             // In base32 a letter is the same in either case.
             let bent = String::from_utf8(bent).unwrap();
-            let is_same = place > 0 && bent.eq_ignore_ascii_case(&mark);
+            let is_same = index > 0 && bent.eq_ignore_ascii_case(&mark);
             assert_eq!(is_good(&bent), is_same, "{bent}");
         }
-        assert!(!is_good(&mark[..place]));
+        assert!(!is_good(&mark[..index]));
     }
     assert!(!is_good(&format!("{mark}0")));
 }
@@ -111,8 +111,8 @@ fn no_two_dialogs_are_the_same_octets() {
         of("ab", ("cd", "")),
         of("ab", ("d", "c")),
     ];
-    for (place, mark) in marks.iter().enumerate() {
-        assert!(!marks[..place].contains(mark), "{place}");
+    for (index, mark) in marks.iter().enumerate() {
+        assert!(!marks[..index].contains(mark), "{index}");
     }
 }
 
