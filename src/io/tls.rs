@@ -1,7 +1,8 @@
 //! TLS for the connections of a node (RFC 5246, RFC 8446, RFC 5922).
 //!
 //! - `identity`: which SIP domains a certificate is for; `trust`: whether to
-//!   believe it; `session`: one connection, without buffers of its own.
+//!   believe it; `session`: one connection, without buffers of its own, whose
+//!   records `steadfast_record` opens and seals.
 //! - What all connections share is one immutable `Tls`, made from the files that
 //!   the configuration names. When the files change, a new one takes its place:
 //!   connections that are up keep what they were made with.
@@ -26,6 +27,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+use steadfast_record::KeyLog;
 
 pub use identity::{Unreadable, identities};
 pub use session::{Progress, Scratch, Session};
@@ -252,6 +254,9 @@ fn server(
     };
     let mut config = builder.with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>);
     config.ticketer = ring::Ticketer::new()?;
+    // For the record layer, which goes on where the handshake ends.
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(KeyLog);
     Ok(Arc::new(config))
 }
 
@@ -283,7 +288,11 @@ fn client(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Servers(trust)));
     let shown = Arc::clone(shown) as Arc<dyn ResolvesClientCert>;
-    Ok(Arc::new(builder.with_client_cert_resolver(shown)))
+    let mut config = builder.with_client_cert_resolver(shown);
+    // For the record layer, which goes on where the handshake ends.
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(KeyLog);
+    Ok(Arc::new(config))
 }
 
 /// The certificates of this node, each with the names it is for.

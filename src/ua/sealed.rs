@@ -36,11 +36,12 @@ impl Line {
             let goes_on = tokio::select! {
                 bytes = waiting.recv() => match bytes {
                     Some(bytes) => {
-                        session.seal(&bytes, &mut scratch).map_err(|why| reason(&why))?;
+                        let sealed = session.seal([&bytes[..]], &mut scratch);
+                        sealed.map_err(|why| reason(&why))?;
                         true
                     }
                     None => {
-                        session.say_goodbye(&mut scratch).map_err(|why| reason(&why))?;
+                        session.say_goodbye(&mut scratch);
                         false
                     }
                 },

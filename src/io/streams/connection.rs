@@ -109,25 +109,25 @@ impl Connection {
                 return Ok(true);
             }
             scratch.sealed.clear();
+            let mut sealed = Ok(());
             if !self.queue.is_empty() {
-                let mut sealed = 0;
-                for message in self.queue.slices() {
-                    let seal = wire.session.seal(message, scratch);
-                    seal.map_err(io::Error::other)?;
-                    sealed += message.len();
-                    if sealed >= limits::TLS_WRITE_MAX {
-                        break;
-                    }
-                }
-                self.queue.advance(sealed);
+                let mut len = 0;
+                let messages = self.queue.slices().take_while(|message| {
+                    let goes_on = len < limits::TLS_WRITE_MAX;
+                    len += if goes_on { message.len() } else { 0 };
+                    goes_on
+                });
+                sealed = wire.session.seal(messages, scratch);
+                self.queue.advance(len);
             } else if self.state == State::Closing && !wire.said_goodbye {
                 wire.said_goodbye = true;
-                let goodbye = wire.session.say_goodbye(scratch);
-                goodbye.map_err(io::Error::other)?;
+                wire.session.say_goodbye(scratch);
             } else {
                 return Ok(true);
             }
+            // What could not be sealed may have left a goodbye.
             wire.send(&self.socket, &scratch.sealed)?;
+            sealed.map_err(io::Error::other)?;
         }
     }
 

@@ -194,9 +194,10 @@ impl Streams {
     /// The handshake is complete: who is there?
     fn established(&mut self, now: Instant, slot: Slot, counters: &mut Counters) -> Option<Came> {
         let connection = self.connections.get_mut(slot)?;
-        let wire = connection.tls.as_ref()?;
+        let wire = connection.tls.as_mut()?;
         let peer = wire.peer;
         let found = self.tls.as_ref()?.identities(&wire.session);
+        wire.session.forget_peer();
         counters.tls_resumed += u64::from(wire.session.is_resumed());
         match found {
             Ok(found) => self.identities = found,

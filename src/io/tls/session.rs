@@ -1,32 +1,32 @@
-//! One TLS connection without buffers of its own: bytes are decrypted out of
-//! the shard's read buffer and encrypted into the shard's scratch. What it holds
-//! besides the keys is the beginning of a record that has not come whole, and
-//! ciphertext that the kernel would not take; an idle one holds neither.
+//! One TLS connection: rustls shakes hands, then the record layer goes on (`steadfast_record`).
 //!
-//! rustls has this as its unbuffered interface: the caller keeps the bytes, shows them,
-//! is told how many from the front are done with, and does what a state asks for until
-//! none asks for more. A buffered connection would hold 7.3 KiB for each idle phone.
+//! Bytes are opened in the shard's read buffer and sealed into the shard's scratch. What a
+//! connection holds besides its keys is the beginning of a record that has not come whole; an idle
+//! one holds nothing.
 
 use std::sync::Arc;
 
-use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
-};
-use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
+use rustls::{AlertDescription, ClientConfig, Error, ServerConfig};
+use steadfast_record as record;
+use steadfast_record::{Alert, Failure, Finished, Handshake, Role, Stand, Tickets};
 
 /// Either end of a connection.
 pub struct Session {
     side: Side,
-    /// A record that has begun.
+    /// A record that has begun; in the handshake, a message.
     held: Vec<u8>,
+    /// The certificates that the peer has shown, its own first.
+    certificates: Vec<CertificateDer<'static>>,
+    role: Role,
+    is_resumed: bool,
 }
 
 enum Side {
-    Server(UnbufferedServerConnection),
-    Client(UnbufferedClientConnection),
+    Handshake(Box<Handshake>),
+    Up(record::Session, Option<Tickets>),
+    /// The handshake has failed.
+    Failed,
 }
 
 /// Where a session stands after some bytes.
@@ -49,33 +49,13 @@ pub struct Scratch {
     pub sealed: Vec<u8>,
 }
 
-/// What to write once the session can.
-#[derive(Clone, Copy)]
-enum Wish<'a> {
-    Nothing,
-    Data(&'a [u8]),
-    Goodbye,
-}
-
-/// What came of one state of the machine.
-enum Step {
-    /// The machine has more to say about the bytes that it was shown.
-    Again,
-    /// It waits for bytes of the peer, or for something to write.
-    Rest,
-    /// The peer, or both sides, have closed.
-    Ended,
-    /// The session is over with this.
-    Failed(Error),
-}
-
 impl Session {
     /// The end that was connected to.
     ///
     /// # Errors
     /// When rustls refuses its configuration.
     pub(crate) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        UnbufferedServerConnection::new(config).map(|it| Self::new(Side::Server(it)))
+        Handshake::server(config).map(|it| Self::new(it, Role::Server))
     }
 
     /// The end that connects, to prove the name and to be told it (C-4).
@@ -86,28 +66,26 @@ impl Session {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, Error> {
-        UnbufferedClientConnection::new(config, name).map(|it| Self::new(Side::Client(it)))
+        Handshake::client(config, name).map(|it| Self::new(it, Role::Client))
     }
 
-    const fn new(side: Side) -> Self {
-        let held = Vec::new();
-        Self { side, held }
-    }
-
-    fn state(&self) -> &CommonState {
-        match &self.side {
-            Side::Server(server) => server,
-            Side::Client(client) => client,
+    fn new(handshake: Handshake, role: Role) -> Self {
+        Self {
+            side: Side::Handshake(Box::new(handshake)),
+            held: Vec::new(),
+            certificates: Vec::new(),
+            role,
+            is_resumed: false,
         }
     }
 
     /// The handshake is complete on this side. (A server may send before its
     /// client has proven anything; messages wait until it has.)
-    pub fn is_established(&self) -> bool {
-        !self.state().is_handshaking()
+    pub const fn is_established(&self) -> bool {
+        matches!(self.side, Side::Up(..))
     }
 
-    /// Bytes of a record that has not come whole.
+    /// Room for a record that has not come whole.
     #[cfg(test)]
     pub(super) const fn held(&self) -> usize {
         self.held.capacity()
@@ -115,13 +93,18 @@ impl Session {
 
     /// The certificates that the peer has shown, its own first.
     pub(crate) fn peer(&self) -> &[CertificateDer<'static>] {
-        self.state().peer_certificates().unwrap_or_default()
+        &self.certificates
+    }
+
+    /// Nobody asks any more who is there: an idle connection holds no certificates.
+    pub(crate) fn forget_peer(&mut self) {
+        self.certificates = Vec::new();
     }
 
     /// The handshake took up an earlier session, so that nobody has looked at
     /// the certificates now.
-    pub fn is_resumed(&self) -> bool {
-        self.state().handshake_kind() == Some(HandshakeKind::Resumed)
+    pub const fn is_resumed(&self) -> bool {
+        self.is_resumed
     }
 
     /// Takes in bytes of the peer. What they say is appended to
@@ -132,29 +115,76 @@ impl Session {
     /// When the peer breaks the protocol, or is not who it must be: the
     /// connection is to be closed.
     pub fn receive(&mut self, bytes: &mut [u8], scratch: &mut Scratch) -> Result<Progress, Error> {
+        if self.held.is_empty() {
+            // Nearly every record comes whole: it is opened where it was read to, and nothing is
+            // kept but the beginning of one that has not come whole.
+            let (used, progress) = self.take(bytes, scratch)?;
+            let rest = bytes.get(used..).unwrap_or_default();
+            self.held.extend_from_slice(rest);
+            return Ok(progress);
+        }
         let mut held = std::mem::take(&mut self.held);
-        let step = if held.is_empty() {
-            // Nearly every record comes whole: it is decrypted where it was read to, and
-            // nothing is copied but the beginning of one that has not come whole.
-            let (used, step) = self.receive_all(bytes, scratch);
-            held.extend_from_slice(bytes.get(used..).unwrap_or_default());
-            step
-        } else {
-            held.extend_from_slice(bytes);
-            let (used, step) = self.receive_all(&mut held, scratch);
-            held.drain(..used);
-            step
-        };
+        held.extend_from_slice(bytes);
+        let (used, progress) = self.take(&mut held, scratch)?;
         // An empty one is dropped with its memory, of which an idle connection keeps none.
-        if !held.is_empty() {
+        if used < held.len() {
+            held.drain(..used);
             self.held = held;
         }
-        match step {
-            Step::Ended => Ok(Progress::Ended),
-            Step::Failed(error) => Err(error),
-            Step::Again | Step::Rest if self.is_established() => Ok(Progress::Established),
-            Step::Again | Step::Rest => Ok(Progress::Handshaking),
+        Ok(progress)
+    }
+
+    /// How many bytes from the front are done with, and where that leaves the session.
+    fn take(
+        &mut self,
+        bytes: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<(usize, Progress), Error> {
+        let mut used = 0;
+        if let Side::Handshake(handshake) = &mut self.side {
+            let (done, progress) = handshake.receive(bytes, &mut scratch.sealed)?;
+            if progress == record::Progress::Handshaking {
+                return Ok((done, Progress::Handshaking));
+            }
+            used = done;
+            self.finish()?;
         }
+        let Side::Up(session, tickets) = &mut self.side else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        let bytes = bytes.get_mut(used..).unwrap_or_default();
+        let received = session.receive(bytes, &mut scratch.sealed, &mut |ticket| {
+            if let Some(tickets) = tickets {
+                tickets.keep(ticket);
+            }
+        });
+        let plain = bytes.get(received.plain).unwrap_or_default();
+        scratch.plain.extend_from_slice(plain);
+        match received.stand {
+            Stand::Open => Ok((used + received.used, Progress::Established)),
+            Stand::Ended => Ok((used + received.used, Progress::Ended)),
+            Stand::Failed(failure) => Err(error(failure)),
+        }
+    }
+
+    /// From rustls to the record layer.
+    fn finish(&mut self) -> Result<(), Error> {
+        let Side::Handshake(handshake) = std::mem::replace(&mut self.side, Side::Failed) else {
+            return Ok(());
+        };
+        let Finished {
+            mut session,
+            certificates,
+            is_resumed,
+            tickets,
+        } = handshake.finish()?;
+        // Another node: there is always something to talk about.
+        if self.role == Role::Client || !certificates.is_empty() {
+            session.keep_keys();
+        }
+        (self.certificates, self.is_resumed) = (certificates, is_resumed);
+        self.side = Side::Up(session, tickets);
+        Ok(())
     }
 
     /// Begins the handshake: the first bytes of a client.
@@ -162,170 +192,52 @@ impl Session {
     /// # Errors
     /// As for `receive`.
     pub fn begin(&mut self, scratch: &mut Scratch) -> Result<(), Error> {
-        self.write(Wish::Nothing, scratch)
+        match &mut self.side {
+            Side::Handshake(handshake) => handshake.begin(&mut scratch.sealed),
+            Side::Up(..) | Side::Failed => Ok(()),
+        }
     }
 
-    /// Encrypts a message, after the handshake.
+    /// Seals messages, one behind the other, after the handshake.
     ///
     /// # Errors
-    /// When the keys are used up, which takes longer than any connection lasts.
-    pub(crate) fn seal(&mut self, message: &[u8], scratch: &mut Scratch) -> Result<(), Error> {
-        self.write(Wish::Data(message), scratch)
+    /// When nothing may be sent any more: this side has said goodbye, the session has failed, or,
+    /// in TLS 1.2, its key has sealed all that it may.
+    pub(crate) fn seal<'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = &'a [u8]>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let Side::Up(session, _) = &mut self.side else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        let sealed = session.seal(messages, &mut scratch.sealed);
+        sealed.map_err(|_used_up| Error::EncryptError)
     }
 
     /// Says that nothing more comes (C-14).
-    ///
-    /// # Errors
-    /// As for `seal`.
-    pub(crate) fn say_goodbye(&mut self, scratch: &mut Scratch) -> Result<(), Error> {
-        self.write(Wish::Goodbye, scratch)
-    }
-
-    fn write(&mut self, wish: Wish<'_>, scratch: &mut Scratch) -> Result<(), Error> {
-        // Nothing is read here, but rustls remembers places in a record that has begun, and
-        // is shown it again as in `receive_all`.
-        let mut held = std::mem::take(&mut self.held);
-        let (used, step) = self.drive(&mut held, wish, scratch);
-        if used > 0 {
-            held.drain(..used);
-        }
-        self.held = held;
-        match step {
-            Step::Failed(error) => Err(error),
-            Step::Again | Step::Rest | Step::Ended => Ok(()),
-        }
-    }
-
-    /// Runs the machine over `bytes`, and after a failure one step further for
-    /// the alert that it left behind. rustls remembers places in bytes that it
-    /// has seen and not let go, so it is shown the same ones again; and one that
-    /// has failed must not get as far as reading them a second time.
-    fn receive_all(&mut self, bytes: &mut [u8], scratch: &mut Scratch) -> (usize, Step) {
-        let (used, step) = self.drive(bytes, Wish::Nothing, scratch);
-        if matches!(step, Step::Failed(_)) {
-            let rest = bytes.get_mut(used..).unwrap_or_default();
-            self.once(rest, Wish::Nothing, scratch);
-        }
-        (used, step)
-    }
-
-    /// Runs the machine over `bytes` until it wants more or the wish is done;
-    /// the number of bytes that are dealt with.
-    fn drive(&mut self, bytes: &mut [u8], wish: Wish<'_>, scratch: &mut Scratch) -> (usize, Step) {
-        let mut used = 0;
-        loop {
-            let rest = bytes.get_mut(used..).unwrap_or_default();
-            let (discard, step) = self.once(rest, wish, scratch);
-            used += discard;
-            match step {
-                Step::Again => {}
-                Step::Rest | Step::Ended | Step::Failed(_) => return (used, step),
-            }
-        }
-    }
-
-    fn once(&mut self, bytes: &mut [u8], wish: Wish<'_>, scratch: &mut Scratch) -> (usize, Step) {
-        match &mut self.side {
-            Side::Server(server) => step(server.process_tls_records(bytes), wish, scratch),
-            Side::Client(client) => step(client.process_tls_records(bytes), wish, scratch),
+    pub(crate) fn say_goodbye(&mut self, scratch: &mut Scratch) {
+        if let Side::Up(session, _) = &mut self.side {
+            session.close(&mut scratch.sealed);
         }
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the library may add states, and an unknown one ends the session"
-)]
-fn step<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    wish: Wish<'_>,
-    scratch: &mut Scratch,
-) -> (usize, Step) {
-    let mut discard = status.discard;
-    let step = match status.state {
-        Err(error) => Step::Failed(error),
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-            match traffic.next_record() {
-                Some(Ok(record)) => {
-                    discard += record.discard;
-                    scratch.plain.extend_from_slice(record.payload);
-                }
-                Some(Err(error)) => break Step::Failed(error),
-                None => break Step::Again,
-            }
-        },
-        Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            put(&mut scratch.sealed, HANDSHAKE_ROOM, |room| {
-                data.encode(room).map_err(|error| match error {
-                    EncodeError::InsufficientSize(error) => Some(error.required_size),
-                    EncodeError::AlreadyEncoded => None,
-                })
-            })
-        }
-        Ok(ConnectionState::TransmitTlsData(data)) => {
-            // It stands in the scratch, which is sent or kept whole.
-            data.done();
-            Step::Again
-        }
-        // The machine stays in this state for ever, so a wish that is fulfilled ends
-        // the drive: another step would write the message a second time.
-        Ok(ConnectionState::WriteTraffic(traffic)) => match fulfil(traffic, wish, scratch) {
-            Step::Again => Step::Rest,
-            other => other,
-        },
-        // The handshake needs bytes of the peer; a wish waits with it.
-        Ok(ConnectionState::BlockedHandshake) => Step::Rest,
-        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Step::Ended,
-        // Early data is never offered, and there is no other state.
-        Ok(_) => Step::Failed(Error::General("an unknown state".to_owned())),
-    };
-    (discard, step)
-}
-
-fn fulfil<Data>(
-    mut traffic: WriteTraffic<'_, Data>,
-    wish: Wish<'_>,
-    scratch: &mut Scratch,
-) -> Step {
-    let size = |error| match error {
-        EncryptError::InsufficientSize(error) => Some(error.required_size),
-        EncryptError::EncryptExhausted => None,
-    };
-    match wish {
-        Wish::Nothing => Step::Again,
-        Wish::Data(data) => put(&mut scratch.sealed, data.len() + RECORD_ROOM, |room| {
-            traffic.encrypt(data, room).map_err(size)
-        }),
-        Wish::Goodbye => put(&mut scratch.sealed, RECORD_ROOM, |room| {
-            traffic.queue_close_notify(room).map_err(size)
-        }),
-    }
-}
-
-/// Room that a record needs besides its contents, and more.
-const RECORD_ROOM: usize = 256;
-/// Room for most messages of a handshake.
-const HANDSHAKE_ROOM: usize = 2_048;
-
-/// Appends what `write` writes into the room that it is given; its error says
-/// how much it needs.
-fn put(
-    out: &mut Vec<u8>,
-    room: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-) -> Step {
-    // A guess first: the exact size is told only by a failure, and that costs a call
-    // and an error for each record.
-    let at = out.len();
-    out.resize(at + room, 0);
-    let mut written = write(&mut out[at..]);
-    if let Err(Some(needed)) = written {
-        out.resize(at + needed, 0);
-        written = write(&mut out[at..]);
-    }
-    out.truncate(at + written.unwrap_or_default());
-    match written {
-        Ok(_) => Step::Again,
-        Err(_) => Step::Failed(Error::EncryptError),
+/// As rustls would call it, for the log.
+fn error(failure: Failure) -> Error {
+    match failure {
+        Failure::BadRecordMac => Error::DecryptError,
+        Failure::RecordOverflow => Error::PeerSentOversizedRecord,
+        Failure::Alerted(Alert(code)) => Error::AlertReceived(AlertDescription::from(code)),
+        Failure::UnexpectedMessage
+        | Failure::DecodeError
+        | Failure::IllegalParameter
+        | Failure::ProtocolVersion
+        | Failure::TooManyEmptyRecords
+        | Failure::TooManyMessages
+        | Failure::TooManyWarnings
+        | Failure::TooManyRenegotiations
+        | Failure::Exhausted
+        | Failure::Over => Error::General(failure.to_string()),
     }
 }
