@@ -1,7 +1,7 @@
 //! TLS records after the handshake (RFC 8446 §5, RFC 5246 §6.2, RFC 5288, RFC 7905), as functions
 //! of bytes.
 //!
-//! rustls shakes hands ([`Handshake`]); then a [`Session`] of 264 bytes takes the connection over.
+//! rustls shakes hands ([`Handshake`]); then a [`Session`] of 240 bytes takes the connection over.
 //! It opens records where they were received and seals them where they are sent from, allocates
 //! nothing for a record, and holds no bytes of one. There is no socket, clock, thread or chance
 //! in here, and nothing of a handshake is ours: rustls negotiates, and looks at certificates.
