@@ -97,7 +97,8 @@ pub(super) enum Head {
     Challenge,
 }
 
-const HEADS: [(&str, Head); 12] = [
+/// With the compact forms (RFC 3261 §7.3.3).
+const HEADS: [(&str, Head); 17] = [
     ("via", Head::Via),
     ("record-route", Head::RecordRoute),
     ("from", Head::From),
@@ -105,6 +106,11 @@ const HEADS: [(&str, Head); 12] = [
     ("call-id", Head::CallId),
     ("cseq", Head::CSeq),
     ("contact", Head::Contact),
+    ("v", Head::Via),
+    ("f", Head::From),
+    ("t", Head::To),
+    ("i", Head::CallId),
+    ("m", Head::Contact),
     ("service-route", Head::ServiceRoute),
     ("outbound-proxy", Head::OutboundProxy),
     ("outbound-proxies", Head::OutboundProxy),
@@ -255,6 +261,19 @@ mod tests {
         assert_eq!(outline.cseq(bytes), Some(2));
         assert_eq!(outline.lines(bytes, Head::Via).count(), 2);
         assert_eq!(outline.value(bytes, Head::Contact), None);
+        // As an edge writes to a phone what would be fragmented otherwise.
+        let bytes = b"INVITE sip:x SIP/2.0\r\nv: SIP/2.0/UDP 127.0.0.1\r\nt: <sip:x>\r\ni: 1\r\n\
+            f: <sip:a@b>;tag=beef0000000701020304\r\nCSeq: 1 INVITE\r\nm: <sip:y>\r\n\r\n";
+        let kind = Kind::Request(Method::Invite);
+        assert_eq!(outline.read(bytes), Some((kind, MARK)));
+        for (head, want) in [
+            (Head::To, "<sip:x>"),
+            (Head::CallId, "1"),
+            (Head::Contact, "<sip:y>"),
+        ] {
+            assert_eq!(outline.value(bytes, head), Some(want.as_bytes()));
+        }
+        assert_eq!(outline.lines(bytes, Head::Via).count(), 1);
     }
 
     #[test]

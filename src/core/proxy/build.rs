@@ -17,6 +17,9 @@ use crate::trust::{IdentityHeaders, Keep, identity};
 /// What a hop adds to a request without a route of its own, about.
 pub(super) const HOP_ROOM: usize = 160;
 
+/// The Via of a datagram to a phone, with an IPv6 address.
+const VIA_TO_PHONE: usize = 100;
+
 /// Collects the changes every branch shares. Returns the length of the
 /// Request-URI after them.
 pub(super) fn common(
@@ -71,13 +74,14 @@ pub(super) fn common(
     }
     let uri = routes(request, plan, edits);
     // Fragments are lost behind many address translations (RFC 3261 §18.1.1).
-    let is_long = |edits: &Edits| {
-        plan.is_datagram && edits.length_of(bytes.len()) + HOP_ROOM > limits::UDP_REQUEST_MAX
+    let is_long = |edits: &Edits, more: usize| {
+        plan.is_datagram && edits.length_of(bytes.len()) + more > limits::UDP_REQUEST_MAX
     };
-    if request.ingress.principal.is_trusted() && is_long(edits) {
+    if request.ingress.principal.is_trusted() && is_long(edits, HOP_ROOM) {
         identity::take_repeated(bytes, message, edits);
     }
-    if is_long(edits) {
+    // Only where nothing else suffices: every phone should read them (RFC 3261 §7.3.3).
+    if is_long(edits, VIA_TO_PHONE) {
         compact_names(request, plan, edits);
     }
     uri
