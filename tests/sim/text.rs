@@ -23,6 +23,22 @@ pub(crate) struct Text {
     pub(crate) body: Vec<u8>,
 }
 
+/// Compact header names (RFC 3261 §7.3.3, RFC 6665): an edge writes them into a request over
+/// UDP that would be fragmented.
+const COMPACT: [(&str, &str); 11] = [
+    ("c", "content-type"),
+    ("e", "content-encoding"),
+    ("f", "from"),
+    ("i", "call-id"),
+    ("k", "supported"),
+    ("l", "content-length"),
+    ("m", "contact"),
+    ("o", "event"),
+    ("s", "subject"),
+    ("t", "to"),
+    ("v", "via"),
+];
+
 impl Text {
     /// `None` for what is no SIP message: STUN, keep-alives.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
@@ -35,7 +51,10 @@ impl Text {
         }
         let header = |line: &str| {
             let (name, value) = line.split_once(':')?;
-            Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+            let name = name.trim().to_ascii_lowercase();
+            let compact = COMPACT.iter().find(|(short, _)| *short == name);
+            let name = compact.map_or(name, |(_, long)| (*long).to_owned());
+            Some((name, value.trim().to_owned()))
         };
         Some(Self {
             start,

@@ -39,6 +39,7 @@ impl Edge {
             pass.net.counters.unmarked += 1;
             return Some(pass.not_allowed("Not In A Dialog Of Ours"));
         }
+        // Emergency calls are let in from anybody, and marked for the home as a guest's.
         if pass.request.is_emergency() {
             pass.plan.is_guest = true;
             return None;
@@ -77,6 +78,7 @@ impl Edge {
         if pass.request.ingress.principal != Principal::Subscriber || method == Method::Ack {
             return;
         }
+        // Over UDP the source may be forged: without an assertion the home challenges the sender.
         let begins = matches!(method, Method::Invite | Method::Message);
         if begins && self.settings.rules.challenges_udp_calls && !flow.is_reliable() {
             return;
@@ -158,6 +160,7 @@ impl Edge {
     pub(super) fn way_out(&self, pass: &mut Pass<'_, '_>, uri: &Uri) -> Result<Hop, Verdict> {
         let bytes = pass.request.bytes;
         let ingress = &pass.request.ingress;
+        // A binding of an earlier run is not enough: its subscriber may have been revoked since.
         let may_call = ingress.principal == Principal::Subscriber
             && self.flow_bindings.is_fresh(pass.now, ingress.flow)
             && self.settings.rules.calls_out.permit(bytes, uri);

@@ -218,6 +218,7 @@ impl FlowBindings {
                 break;
             }
         }
+        // Removed and inserted again: so it becomes the newest of its chains.
         if let Some(mut record) = same.and_then(|index| self.table.remove(index)) {
             self.notes.renewed(&record.view(), binding);
             record.renew(binding);
@@ -226,6 +227,7 @@ impl FlowBindings {
             return Ok(BindResult::Renewed);
         }
         let record = Record::new(binding).ok_or(Full)?;
+        // A user with too many pays with his own oldest, and nobody else's.
         if held >= USER_REGISTRATIONS_MAX {
             oldest.and_then(|index| self.remove(index));
         } else if self.table.len() >= self.max {
@@ -316,6 +318,7 @@ impl FlowBindings {
             .map(|(_, record)| record)
             .filter(|record| record.expires > now);
         let newest = all.next()?;
+        // Where several subscribers share the flow, a request must name which of them sends it.
         all.all(|record| record.subscriber() == newest.subscriber())
             .then(|| newest.view())
     }

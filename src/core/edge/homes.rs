@@ -78,6 +78,7 @@ impl Homes {
 
     /// Takes over the addresses that the names have by now, and watches those over UDP.
     pub(super) fn update_addresses(&mut self, step: &mut Step<'_>) {
+        // The addresses of before show below which of them are new, and to be watched.
         std::mem::swap(&mut self.located, &mut self.before);
         self.located.clear();
         self.are_known = true;

@@ -83,6 +83,7 @@ impl Edge {
         if count == 0 || self.pings.parts.is_some() {
             return;
         }
+        // As many parts as keep each burst below that number.
         let parts = count.div_ceil(limits::NAT_PINGS_AT_ONCE);
         let parts = parts.min(limits::NAT_PING_PARTS);
         self.pings.parts = Some(parts);

@@ -270,6 +270,7 @@ impl Edge {
             {
                 pair(kind)
             }
+            // A pair with one flow token, at the addresses of the two sides.
             RouteKind::Flow { .. } => {
                 let again = self.classify(net, bytes, second, token) == kind;
                 token.clear();

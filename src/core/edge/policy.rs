@@ -149,6 +149,7 @@ impl Connections for Edge {
     }
 
     fn flow_lost(&mut self, step: &mut Step<'_>, flow: Flow, back: Option<Reopen>) {
+        // S-28: what is bound to a connection that can be opened again waits for that.
         match back {
             Some(back) => self.stick.lost(step.now, flow, back),
             None => self.stick.forget(flow),

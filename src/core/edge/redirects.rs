@@ -32,6 +32,7 @@ impl Edge {
         let mut count = 0;
         for param in params::iter(bytes, uri.params) {
             let name = param.name.of(bytes);
+            // These name this edge; each Contact gets those of its own edge.
             let ours = [&b"maddr"[..], b"transport"];
             if !ours.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
                 *kept.get_mut(count)? = param.whole.of(bytes);

@@ -83,6 +83,7 @@ impl Edge {
         else {
             return;
         };
+        // The home has registered it, so the phone has received what was sent to its address.
         step.net.guard.prove(step.now, context.ingress.source.ip());
         let Some(base) = context.request() else {
             return;

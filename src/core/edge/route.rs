@@ -182,6 +182,7 @@ impl Edge {
                 self.add_silence_standbys(pass, flow, token);
                 verdict
             }
+            // The edge that sent it tries the other edges itself: relayed on, it would go in circles.
             None if principal == Principal::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
                 no_flow(pass)
             }
@@ -207,9 +208,11 @@ impl Edge {
         {
             return verdict;
         }
+        // The token names the shard, so it is handed over once at most.
         if pass.net.shard_set.is_other(shard) && handed == 0 {
             return Verdict::HandOver(shard);
         }
+        // A phone shows the flow token of its own flow: the request leaves it.
         if flow == pass.request.ingress.flow {
             return self.outgoing(pass, token);
         }

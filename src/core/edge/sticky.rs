@@ -182,7 +182,8 @@ impl Edge {
             }
             Hop::Flow(_) | Hop::Named(_) => false,
         };
-        // Few enough for an insertion sort, which keeps the order of equals.
+        // A home that is down comes last even for its own dialogs. So few are sorted without
+        // an allocation (insertion sort), and equals stay in the configured order.
         plan.targets.sort_by_key(|target| {
             let hop = target.hop;
             (step.net.is_down(step.now, hop), !sticks(step.net, hop))

@@ -183,6 +183,8 @@ impl Table {
             self.refresh(same, now, source, until);
             return Bound::Refreshed;
         }
+        // Each look-up of the user walks the chain, so its length is bounded: the flow pays with
+        // the oldest of its own rows in it.
         if there >= self.bounds.chain {
             let Some(own) = own else { return Bound::Full };
             self.take_row(own);
@@ -213,6 +215,7 @@ impl Table {
         }
         self.links.entry_mut(holder).rows += 1;
         self.len += 1;
+        // Only now, since the new row may be of the same link, which then is not idle.
         if let Some(went) = went {
             self.drop_idle(went);
         }
@@ -222,6 +225,8 @@ impl Table {
     fn refresh(&mut self, row: u32, now: Instant, source: Source, until: Instant) {
         self.touch(row);
         let row = self.rows.get_mut(row);
+        // A registration that is renewed for a shorter time ends sooner. A dialog's row is not cut
+        // short by the registration of its phone.
         let moves = row.source == source && matches!(source, Source::Path | Source::ServiceRoute);
         if moves || until > row.until || row.until <= now {
             (row.source, row.until) = (source, until);

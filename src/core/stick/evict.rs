@@ -46,6 +46,7 @@ impl Table {
             if !self.rows.get(row).used {
                 break;
             }
+            // It loses its mark and becomes the newest: found once, it is passed over once.
             self.touch(row);
         }
         self.oldest(holder).map(|row| self.take_row(row))

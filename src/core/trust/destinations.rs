@@ -52,6 +52,7 @@ impl Destinations {
         };
         // The operator may name the network of an address, or where it leads.
         let is_named = |networks: &[_]| is_in(ip, networks) || is_in(end, networks);
+        // A port of this machine that is none of our listeners may be an administrative service.
         let (host_is_ours, port_is_ours) = is_ours;
         if addr.port() == 0 || is_named(&self.deny) || host_is_ours && !port_is_ours {
             return false;

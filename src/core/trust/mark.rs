@@ -270,6 +270,8 @@ impl MarkKey {
         let Some((range, input)) = turned.find(bytes, message, is_own) else {
             return true;
         };
+        // An answer without To tag or Contact names no dialog that a mark could be over. The calling
+        // side still gets its own value.
         let Some(input) = input else {
             if let Some(there) = turned.unmarked() {
                 edits.replace(range, |out| out.extend_from_slice(there));

@@ -190,6 +190,7 @@ impl Table {
             return;
         };
         let Links { newer, older } = record.links(axis);
+        // The hash table has the newest of a chain: the next older one takes its entry.
         if newer == NONE {
             let hash = record.hash(axis, &self.hasher);
             let heads = match axis {
