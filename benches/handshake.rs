@@ -52,6 +52,7 @@ impl Bench {
             ca: Some(ca.clone()),
             require: Require::Peers,
             peers: Vec::new(),
+            ticket_keys: Vec::new(),
         });
         Self {
             edge: edge.expect("the files are good"),
@@ -67,6 +68,7 @@ impl Bench {
             ca: Some(self.ca.clone()),
             require: Require::Never,
             peers: Vec::new(),
+            ticket_keys: Vec::new(),
         };
         Tls::load(&settings).expect("the files are good")
     }

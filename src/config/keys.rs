@@ -77,6 +77,13 @@ pub(super) fn read<const N: usize>(path: &Path) -> Result<Vec<[u8; N]>, String> 
     Ok(keys)
 }
 
+/// The key of TLS session tickets, likewise.
+pub(super) fn ticket_key(token_key: &[u8; 64]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new(token_key.into());
+    mac.update(b"steadfast: TLS tickets");
+    mac.finalize().into_bytes().into()
+}
+
 /// The key of RFC 5626 flow tokens: the same on every edge that shares
 /// `token_key`, and of no use for anything else.
 pub(super) fn flow_key(token_key: &[u8; 64]) -> [u8; 32] {

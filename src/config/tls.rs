@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::reader::Section;
 use super::role::existing;
-use super::{Listener, Mistake, Role, names};
+use super::{Listener, Mistake, Role, keys, names};
 use crate::edge::{self, Member, NextHop};
 use crate::id::Transport;
-use crate::io::tls::{Pair, Require, Settings, Tls};
+use crate::io::tls::{Pair, Require, Settings, TicketKey, Tls};
 
 /// What a file says of TLS.
 #[derive(Default)]
@@ -144,7 +144,19 @@ fn settings(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Setting
         ca,
         require,
         peers: peers(role),
+        ticket_keys: ticket_keys(role),
     })
+}
+
+/// What seals session tickets: the edges of a cluster take one another's.
+fn ticket_keys(role: &Role) -> Vec<TicketKey> {
+    match role {
+        Role::Edge(edge) => {
+            let keys = edge.token_keys.iter();
+            keys.map(|key| TicketKey(keys::ticket_key(key))).collect()
+        }
+        Role::Home(_) => Vec::new(),
+    }
 }
 
 /// Where homes and edges live.

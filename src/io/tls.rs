@@ -1,7 +1,7 @@
 //! TLS for the connections of a node (RFC 5246, RFC 8446, RFC 5922).
 //!
 //! - `identity`: which SIP domains a certificate is for; `trust`: whether to
-//!   believe it; `session`: one connection, without buffers of its own, whose
+//!   believe it; `tickets`: what sessions are resumed by; `session`: one connection, without buffers of its own, whose
 //!   records `steadfast_record` opens and seals.
 //! - What all connections share is one immutable `Tls`, made from the files that
 //!   the configuration names. When the files change, a new one takes its place:
@@ -13,6 +13,7 @@
 
 pub mod identity;
 mod session;
+mod tickets;
 mod trust;
 
 use std::fmt;
@@ -31,7 +32,9 @@ use steadfast_record::KeyLog;
 
 pub use identity::{Unreadable, identities};
 pub use session::{Progress, Scratch, Session};
+pub use tickets::TicketKey;
 
+use tickets::Tickets;
 use trust::{Clients, Servers, Trust};
 
 /// What the configuration says of TLS.
@@ -47,6 +50,9 @@ pub struct Settings {
     /// The networks of the homes and edges, address and prefix length, for
     /// `Require::Peers`.
     pub peers: Vec<(IpAddr, u8)>,
+    /// What the edges of the cluster seal session tickets with, the first one for new ones; none:
+    /// each process by itself.
+    pub ticket_keys: Vec<TicketKey>,
 }
 
 /// A certificate chain and its key.
@@ -123,8 +129,9 @@ impl Tls {
             let asked = trust
                 .as_ref()
                 .filter(|_| settings.require != Require::Never);
-            let server = server(&provider, asked, always, &shown)?;
-            let strict = server_or_same(&provider, asked, &shown, &server)?;
+            let keys = &settings.ticket_keys;
+            let server = server(&provider, asked, always, &shown, keys)?;
+            let strict = server_or_same(&provider, asked, &shown, keys, &server)?;
             let client = client(&provider, trust.as_ref(), &shown)?;
             Ok((server, strict, client))
         };
@@ -242,6 +249,7 @@ fn server(
     trust: Option<&Arc<Trust>>,
     needed: bool,
     shown: &Arc<Shown>,
+    keys: &[TicketKey],
 ) -> Config<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()?;
@@ -253,7 +261,7 @@ fn server(
         None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
     };
     let mut config = builder.with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>);
-    config.ticketer = ring::Ticketer::new()?;
+    config.ticketer = Arc::new(Tickets::new(keys, ring::Ticketer::new()?, needed));
     // For the record layer, which goes on where the handshake ends.
     config.enable_secret_extraction = true;
     config.key_log = Arc::new(KeyLog);
@@ -264,10 +272,11 @@ fn server_or_same(
     provider: &Arc<CryptoProvider>,
     trust: Option<&Arc<Trust>>,
     shown: &Arc<Shown>,
+    keys: &[TicketKey],
     same: &Arc<ServerConfig>,
 ) -> Config<ServerConfig> {
     match trust {
-        Some(_) => server(provider, trust, true, shown),
+        Some(_) => server(provider, trust, true, shown, keys),
         None => Ok(Arc::clone(same)),
     }
 }

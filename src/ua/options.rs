@@ -205,6 +205,7 @@ impl Who {
             ca: Some(ca),
             require: tls::Require::Never,
             peers: Vec::new(),
+            ticket_keys: Vec::new(),
         };
         let loaded = Tls::load(&settings);
         loaded

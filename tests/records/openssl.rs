@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use steadfast_record::{Alert, Failure, Stand};
+use steadfast_record::Stand;
 
 use crate::ours::{Identity, Ours, SUITES, Suite, listen};
 use crate::tool::Tool;
@@ -165,7 +165,6 @@ fn openssl_is_told_why() {
         ours.hear("cut off\n");
         drop(tool);
         ours.hear_out();
-        let fine = [Stand::Open, Stand::Failed(Failure::Alerted(Alert(0)))];
-        assert!(fine.contains(&ours.stand), "{:?}", ours.stand);
+        assert_eq!(ours.stand, Stand::Open);
     }
 }

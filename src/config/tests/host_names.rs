@@ -138,3 +138,30 @@ fn certificates_prove_the_names_that_phones_resolve() {
     );
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn the_key_of_the_cluster_seals_session_tickets_too() {
+    let folder = std::env::temp_dir().join(format!("steadfast-tickets-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    certificate(&folder, &["edge.example.com"]);
+    let head = HEAD.replace("\"tcp:", "\"tls:127.0.0.11:5061\", \"tcp:");
+    let tls = "[tls]\ncerts = [{ cert = \"edge.pem\", key = \"edge.key\" }]\n\
+               require_client_cert = \"never\"\n";
+    let keys = |more: &str| {
+        let config = parse("e1.toml", &format!("{head}{EDGE}{more}{tls}"), &folder);
+        config.unwrap().tls.unwrap().ticket_keys
+    };
+    assert_eq!(keys(""), []);
+    let key_file = "token_key_file = \"cluster.key\"\n";
+    let (new, old) = ("ab".repeat(64), "cd".repeat(64));
+    std::fs::write(folder.join("cluster.key"), &old).unwrap();
+    let before = keys(key_file);
+    assert_eq!(before.len(), 1);
+    // The bytes stand nowhere in what they are made of, nor in the log.
+    assert_ne!(before[0].0, [0xcd; 32]);
+    assert_eq!(format!("{before:?}"), "[TicketKey { .. }]");
+    std::fs::write(folder.join("cluster.key"), format!("{new}\n{old}\n")).unwrap();
+    let after = keys(key_file);
+    assert_eq!((after.len(), &after[1]), (2, &before[0]));
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -30,6 +30,12 @@ pub const HANDSHAKES_OF_PEERS_MAX: usize = 256;
 pub const HANDSHAKE_STEPS_MAX: usize = 16;
 /// Longest time the handshake of an accepted connection may take. Longer: closed.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How long one key seals session tickets. A ticket is taken in that time and in the next: a
+/// phone that comes later shakes hands anew.
+pub const TICKET_KEY_TIME: Duration = Duration::from_secs(6 * 60 * 60);
+/// Bytes of a session ticket that is looked at: more than a session with certificates takes, and as
+/// much as a record holds. A longer one is none of ours: the handshake is a full one.
+pub const TICKET_MAX: usize = 16 * 1024;
 /// Bytes of messages encrypted before the kernel is asked to take them, about.
 pub const TLS_WRITE_MAX: usize = 64 * 1024;
 /// SIP domains of one certificate: the cluster's, that of each of its members, and

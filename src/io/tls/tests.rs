@@ -63,6 +63,7 @@ impl Authority {
             ca: Some(self.folder.join("ca.pem")),
             require,
             peers: vec![(PEER, 32)],
+            ticket_keys: Vec::new(),
         }
     }
 
@@ -288,6 +289,72 @@ fn a_resumed_session_is_verified_all_the_same() {
     };
     let found = later.identities(&far).unwrap_err();
     assert_eq!(found, CertificateError::UnknownIssuer.into());
+}
+
+#[test]
+fn a_phone_resumes_at_its_backup_edge() {
+    let ca = Authority::new("backup");
+    let edge = |keys: &[u8], require| {
+        let pair = ca.pair(&["sip:edge.example"], |_| ());
+        let mut settings = ca.settings(vec![pair], require);
+        let keys = keys.iter().map(|&key| TicketKey([key; 32]));
+        settings.ticket_keys = keys.collect();
+        Tls::load(&settings).unwrap()
+    };
+    let phone = || Tls::load(&ca.settings(Vec::new(), Require::Never)).unwrap();
+    let resumes = |phone: &Tls, edge: &Tls| {
+        let (near, far) = meet(phone, edge, PHONE, "edge.example");
+        assert_eq!(near.is_resumed(), far.is_resumed());
+        far.is_resumed()
+    };
+    let (first, backup) = (edge(&[1], Require::Peers), edge(&[2, 1], Require::Peers));
+    let one = phone();
+    let seen = [&first, &backup, &first, &backup].map(|edge| resumes(&one, edge));
+    // What the second one seals with its new key the first one has not yet; its own still.
+    assert_eq!(seen[..2], [false, true]);
+    // Edges of other clusters, and those without a key in common, know nothing of it.
+    for keys in [&[3][..], &[]] {
+        let (one, other) = (phone(), edge(keys, Require::Peers));
+        assert_eq!([&first, &other].map(|edge| resumes(&one, edge)), [false; 2]);
+    }
+    // Who must show a certificate cannot come by a ticket of one who need not (C-5).
+    let one = phone();
+    assert!(!resumes(&one, &first));
+    check_refused(
+        &one,
+        &backup,
+        PEER,
+        "edge.example",
+        "it shows no certificate",
+    );
+}
+
+#[test]
+fn a_session_of_tls_12_is_resumed_where_it_was() {
+    let ca = Authority::new("older");
+    let edge = || {
+        let pair = ca.pair(&["sip:edge.example"], |_| ());
+        let mut settings = ca.settings(vec![pair], Require::Peers);
+        settings.ticket_keys = vec![TicketKey([1; 32])];
+        Tls::load(&settings).unwrap()
+    };
+    let mut phone = Tls::load(&ca.settings(Vec::new(), Require::Never)).unwrap();
+    let trust = Arc::clone(phone.trust.as_ref().unwrap());
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Servers(trust)));
+    let mut config = config.with_no_client_auth();
+    (config.enable_secret_extraction, config.key_log) = (true, Arc::new(KeyLog));
+    phone.client = Arc::new(config);
+    let (first, backup) = (edge(), edge());
+    let resumed = [&first, &first, &backup, &first].map(|edge| {
+        let (near, far) = meet(&phone, edge, PHONE, "edge.example");
+        assert_eq!(near.is_resumed(), far.is_resumed());
+        far.is_resumed()
+    });
+    assert_eq!(resumed[..3], [false, true, false]);
 }
 
 #[test]
