@@ -30,6 +30,7 @@ mod load;
 mod mistakes;
 mod peers;
 mod process;
+mod records;
 mod register;
 mod relearning;
 mod shards;
@@ -38,6 +39,8 @@ mod sipp;
 mod stream;
 mod survival;
 mod tls;
+#[path = "../records/tool.rs"]
+mod tool;
 mod ua;
 mod why;
 mod worked_flow;

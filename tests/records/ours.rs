@@ -4,15 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 use steadfast_record::{Handshake, KeyLog, Progress, Role, Session, Stand, Tickets};
 
-/// How long the other side may take for an answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::tool::PATIENCE;
 
 /// A suite by the names that both sides have for it.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,10 @@
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::ours::PATIENCE;
+/// How long the other side may take for an answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program; dropped, it is gone.
 pub(crate) struct Tool {
@@ -25,22 +26,25 @@ impl Tool {
             panic!("{name} does not start ({error}): tests/run installs it")
         });
         let said = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        listen(child.stdout.take().unwrap(), Arc::clone(&said));
-        listen(child.stderr.take().unwrap(), Arc::clone(&said));
+        listen(child.stdout.take().expect("it is piped"), Arc::clone(&said));
+        listen(child.stderr.take().expect("it is piped"), Arc::clone(&said));
         Self { child, said }
     }
 
     /// Types these words.
     pub(crate) fn tell(&mut self, words: &[u8]) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(words).unwrap();
-        stdin.flush().unwrap();
+        let stdin = self.child.stdin.as_mut().expect("it is piped");
+        stdin.write_all(words).expect("it listens");
+        stdin.flush().expect("it listens");
     }
 
     /// Waits until it has said this: everything up to there, which is not heard again.
     pub(crate) fn hear(&self, words: &str) -> String {
         let (said, more) = &*self.said;
-        let (mut bytes, until) = (said.lock().unwrap(), Instant::now() + PATIENCE);
+        let (mut bytes, until) = (
+            said.lock().expect("nobody panics with it"),
+            Instant::now() + PATIENCE,
+        );
         loop {
             let found = bytes
                 .windows(words.len())
@@ -52,7 +56,10 @@ impl Tool {
             let text = String::from_utf8_lossy(&bytes);
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "it never says {words:?}: {text}");
-            bytes = more.wait_timeout(bytes, left).unwrap().0;
+            bytes = more
+                .wait_timeout(bytes, left)
+                .expect("nobody panics with it")
+                .0;
         }
     }
 }
@@ -72,7 +79,9 @@ fn listen(mut pipe: impl Read + Send + 'static, said: Arc<(Mutex<Vec<u8>>, Condv
             && len > 0
         {
             let (all, more) = &*said;
-            all.lock().unwrap().extend_from_slice(&room[..len]);
+            all.lock()
+                .expect("nobody panics with it")
+                .extend_from_slice(&room[..len]);
             more.notify_all();
         }
     });

@@ -1,0 +1,125 @@
+//! TLS at an edge as openssl and a scanner see it.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::lab::{EDGES, Lab};
+use crate::tool::Tool;
+
+/// openssl as a phone of `edge`, with these options too.
+fn phone(lab: &Lab, edge: &str, options: &[&str]) -> Tool {
+    let mut command = Command::new("stdbuf");
+    command
+        .args(["-oL", "openssl", "s_client", "-servername"])
+        .args(["edge.example.com", "-connect", &format!("{edge}:5061")])
+        .args(options)
+        .arg("-CAfile")
+        .arg(lab.path("lab/ca.pem"));
+    Tool::start(&mut command)
+}
+
+/// Asks the edge something, and waits for its answer.
+fn ask(phone: &mut Tool, number: u32) {
+    let request = format!(
+        "OPTIONS sip:edge.example.com SIP/2.0\r\n\
+         Via: SIP/2.0/TLS 127.0.0.1:5061;branch=z9hG4bK{number};rport\r\n\
+         From: <sip:joe@example.com>;tag=1\r\nTo: <sip:edge.example.com>\r\n\
+         Call-ID: records\r\nCSeq: {number} OPTIONS\r\nMax-Forwards: 70\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    phone.tell(request.as_bytes());
+    phone.hear("SIP/2.0 200 OK");
+    phone.hear(&format!("CSeq: {number} OPTIONS"));
+}
+
+#[test]
+fn openssl_updates_its_keys_and_resumes_at_every_edge() {
+    let lab = Lab::start_with("records-openssl", &["--tls"]);
+    let ticket = lab.path("ticket.pem").display().to_string();
+    let mut first = phone(&lab, EDGES[0], &["-tls1_3", "-sess_out", &ticket]);
+    first.hear("New, TLSv1.3");
+    for number in 1..4 {
+        ask(&mut first, number);
+        first.tell(b"K\n");
+        first.hear("KEYUPDATE");
+    }
+    ask(&mut first, 4);
+    first.tell(b"Q\n");
+    first.hear("DONE");
+    // The edges share a key: what one has sealed opens at the others.
+    for edge in [EDGES[1], EDGES[2], EDGES[0]] {
+        let mut again = phone(&lab, edge, &["-tls1_3", "-sess_in", &ticket]);
+        again.hear("Reused, TLSv1.3");
+        ask(&mut again, 5);
+    }
+    // A ticket of TLS 1.2 is good where it was sealed.
+    let mut older = phone(&lab, EDGES[0], &["-tls1_2", "-sess_out", &ticket]);
+    older.hear("New, TLSv1.2");
+    ask(&mut older, 6);
+    older.tell(b"Q\n");
+    older.hear("DONE");
+    for (edge, word) in [(EDGES[1], "New"), (EDGES[0], "Reused")] {
+        let mut again = phone(&lab, edge, &["-tls1_2", "-sess_in", &ticket]);
+        again.hear(&format!("{word}, TLSv1.2"));
+        ask(&mut again, 7);
+    }
+    // And nothing is negotiated anew.
+    let mut older = phone(&lab, EDGES[0], &["-tls1_2"]);
+    ask(&mut older, 8);
+    older.tell(b"R\n");
+    older.hear("no renegotiation");
+}
+
+#[test]
+fn sslyze_finds_nothing() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sslyze/bin/python3");
+    if !python.exists() {
+        eprintln!("no sslyze in target/sslyze: tests/run installs it");
+        return;
+    }
+    let lab = Lab::start_with("records-sslyze", &["--tls"]);
+    let report = lab.path("sslyze.json");
+    let mut command = Command::new(python);
+    command
+        .args(["-m", "sslyze", "--json_out"])
+        .arg(&report)
+        .arg(format!("{}:5061", EDGES[0]));
+    // Its last word is on a public authority, which a lab has none of.
+    drop(command.output().expect("it starts"));
+    let text = std::fs::read_to_string(report).expect("it has written what it found");
+    let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let found = &found["server_scan_results"][0]["scan_result"];
+    for (what, field, want) in [
+        ("heartbleed", "is_vulnerable_to_heartbleed", false),
+        (
+            "openssl_ccs_injection",
+            "is_vulnerable_to_ccs_injection",
+            false,
+        ),
+        (
+            "session_renegotiation",
+            "supports_secure_renegotiation",
+            true,
+        ),
+        (
+            "session_renegotiation",
+            "is_vulnerable_to_client_renegotiation_dos",
+            false,
+        ),
+        ("tls_compression", "supports_compression", false),
+        ("tls_fallback_scsv", "supports_fallback_scsv", true),
+        ("tls_extended_master_secret", "supports_ems_extension", true),
+    ] {
+        assert_eq!(found[what]["result"][field], want, "{what} {field}");
+    }
+    let robot = &found["robot"]["result"]["robot_result"];
+    assert_eq!(robot, "NOT_VULNERABLE_RSA_NOT_SUPPORTED");
+    let accepted = |version: &str| {
+        let suites = &found[format!("{version}_cipher_suites")]["result"]["accepted_cipher_suites"];
+        suites.as_array().map_or(99, Vec::len)
+    };
+    let all = [
+        "ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2", "tls_1_3",
+    ];
+    assert_eq!(all.map(accepted), [0, 0, 0, 0, 3, 3]);
+}
