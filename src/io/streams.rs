@@ -212,6 +212,9 @@ impl Streams {
         }
         // What they said last was heard, and answered, before.
         while let Some(slot) = self.ended.pop() {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.answer_goodbye(&mut self.scratch);
+            }
             self.fail(slot);
         }
     }

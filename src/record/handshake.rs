@@ -17,7 +17,7 @@ use rustls::{
 use crate::keys::header;
 use crate::limits::HEADER_LEN;
 use crate::session::{Role, Session};
-use crate::takeover::Logged;
+use crate::takeover::{self, Logged};
 
 /// Either end of a handshake.
 pub struct Handshake {
@@ -196,6 +196,7 @@ impl Handshake {
     }
 
     fn once(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> (usize, Step) {
+        takeover::forget();
         let done = match &mut self.side {
             Side::Server(server) => step(server.process_tls_records(bytes), out),
             Side::Client(client) => step(client.process_tls_records(bytes), out),

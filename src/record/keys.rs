@@ -2,6 +2,9 @@
 //!
 //! The only place that knows ciphers, nonces and additional data. A number is used up with the
 //! record that it opened or sealed, and never set back.
+//!
+//! Secrets and keys are wiped where they stand. What ring makes of a key is not, as under rustls:
+//! it lives for a call on the stack, or for as long as a session keeps it.
 
 use std::ops::Range;
 
@@ -90,10 +93,11 @@ impl Half {
 
     /// The next secret and its first record (RFC 8446 §7.2).
     pub(crate) fn update(&mut self, suite: Suite) {
-        let mut next = Secret([0; SECRET_MAX]);
-        let room = next.0.get_mut(..suite.secret_len()).unwrap_or_default();
+        let mut next = [0; SECRET_MAX];
+        let room = next.get_mut(..suite.secret_len()).unwrap_or_default();
         expand_label(suite, &self.secret, b"traffic upd", room);
-        self.secret = next;
+        self.secret.0 = next;
+        next.zeroize();
         self.derive(suite);
         self.sequence = 0;
     }

@@ -39,7 +39,17 @@ thread_local! {
     static LAST: RefCell<Logged> = const { RefCell::new(Logged { client: None, server: None }) };
 }
 
+/// Forgets what was logged on this thread by whoever did not ask for it.
+pub(crate) fn forget() {
+    LAST.take();
+}
+
 impl Logged {
+    #[cfg(test)]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.client.is_none() && self.server.is_none()
+    }
+
     /// What was logged on this thread since the last call, added to what was before.
     pub(crate) fn take(&mut self) {
         let new = LAST.take();

@@ -1,7 +1,15 @@
 //! TLS at an edge as openssl and a scanner see it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::lab::{EDGES, Lab};
 use crate::tool::Tool;
@@ -68,6 +76,36 @@ fn openssl_updates_its_keys_and_resumes_at_every_edge() {
     ask(&mut older, 8);
     older.tell(b"R\n");
     older.hear("no renegotiation");
+}
+
+#[test]
+fn a_goodbye_is_answered_with_one() {
+    // RFC 5246 §7.2.1, RFC 8446 §6.1
+    let lab = Lab::start_with("records-goodbye", &["--tls"]);
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_file(lab.path("lab/ca.pem")).expect("a root");
+    roots.add(root).expect("a root");
+    for version in rustls::ALL_VERSIONS {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let name = "edge.example.com".try_into().expect("a name");
+        let phone = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let socket = TcpStream::connect((EDGES[0], 5061)).expect("the edge listens");
+        let limit = Some(crate::tool::PATIENCE);
+        socket.set_read_timeout(limit).expect("a time limit");
+        let mut phone = StreamOwned::new(phone, socket);
+        // A keep-alive, and its answer.
+        phone.write_all(b"\r\n\r\n").expect("it is written");
+        let mut pong = [0; 2];
+        phone.read_exact(&mut pong).expect("it is answered");
+        phone.conn.send_close_notify();
+        phone.flush().expect("it is written");
+        let end = phone.read(&mut [0; 9]);
+        assert_eq!(end.map_err(|why| why.kind()), Ok(0), "{version:?}");
+    }
 }
 
 #[test]

@@ -131,6 +131,17 @@ impl Connection {
         }
     }
 
+    /// Answers a peer that has said that it sends nothing more, before its connection is dropped
+    /// (RFC 5246 §7.2.1, RFC 8446 §6.1).
+    pub(super) fn answer_goodbye(&mut self, scratch: &mut Scratch) {
+        if let Some(wire) = &mut self.tls {
+            scratch.sealed.clear();
+            wire.session.say_goodbye(scratch);
+            // Where the kernel has no room for it, the connection ends without.
+            drop(wire.send(&self.socket, &scratch.sealed));
+        }
+    }
+
     /// True when bytes wait that should leave before the end.
     pub(super) fn is_writing(&self) -> bool {
         let sealed = self

@@ -350,8 +350,14 @@ fn secrets_of_another_connection_are_refused() {
     assert!(other.finish().is_err());
     // Nor is one that is not complete.
     assert!(configs.ours(Role::Server).finish().is_err());
-    // A secret that was not asked for waits for nobody.
-    assert!(complete().finish().unwrap().tickets.is_none());
+    // A secret that nobody has asked for waits for no other connection.
+    let foreign = |label| rustls::KeyLog::log(&KeyLog, label, &[], &[1; 32]);
+    foreign("CLIENT_TRAFFIC_SECRET_0");
+    foreign("SERVER_TRAFFIC_SECRET_0");
+    let mut ours = configs.ours(Role::Client);
+    ours.begin(&mut Vec::new()).unwrap();
+    assert!(ours.logged.is_empty());
+    assert!(!complete().logged.is_empty());
 }
 
 #[test]
