@@ -4,13 +4,12 @@
 //!   (SO_REUSEPORT) and nothing else; a flow stays on the shard the kernel
 //!   gave it to. What is another shard's business goes there through a ring
 //!   (`mesh`), by value.
-//! - All sockets of a shard are in one epoll set, and the executor (glommio)
-//!   watches the set. Once awake, a shard takes all there is and then lingers
-//!   in the kernel for a moment: on a busy node the executor's own sleep and
-//!   wake, which cost three times as much, do not happen.
-//! - UDP moves in batches (`recvmmsg`, `sendmmsg`), streams in gathered
-//!   writes, over TLS through one scratch for all; no message is awaited twice, and nothing on a shard ever waits
-//!   for a peer, the store or the control thread.
+//! - Each shard has an io_uring of its own, through which its sockets accept, connect,
+//!   receive and send, and it waits nowhere but there. The executor (glommio) places its
+//!   thread, starts it and ends it.
+//! - A turn is one enter: it hands over all that the last one had to say, each stream in
+//!   one write, and brings all that came. No message is awaited twice, and nothing on a
+//!   shard ever waits for a peer, the store or the control thread.
 //! - A panic in a shard ends the process: half a node would keep its ports and
 //!   swallow their traffic.
 //!
@@ -18,7 +17,7 @@
 
 mod accept;
 mod address;
-mod batch;
+mod bell;
 mod clock;
 mod counters;
 mod dns_request;
@@ -29,8 +28,8 @@ mod inbox;
 mod machine;
 mod mesh;
 mod outgoing;
-mod readiness;
 mod record;
+mod ring;
 mod rlimit;
 mod socket;
 mod sockets;
@@ -48,11 +47,13 @@ pub use inbox::{Answer, Number, Order, Orders, Question};
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
 pub use record::{Record, StoreSender, to_store};
-pub use rlimit::{locked_memory, raise_open_files};
+pub use rlimit::raise_open_files;
 pub use sockets::{Listening, Purpose, Sockets, check, open};
 
 use counters::Counters;
 use outgoing::Outgoing;
+use ring::check_ring;
+use rlimit::locked_memory;
 
 use crate::id::Transport;
 
@@ -101,9 +102,24 @@ pub enum Fault {
     /// The executor could not be made, most often for want of io_uring.
     #[error("cannot start the executor ({0}): it needs io_uring, which a container may forbid")]
     Executor(String),
+    /// io_uring cannot do what a shard needs.
+    #[error("Linux {release} is too old: a shard needs io_uring as it is since Linux 6.1")]
+    OldKernel {
+        /// What this kernel calls itself.
+        release: String,
+    },
     /// The kernel refused a descriptor or a call that cannot fail otherwise.
     #[error("the kernel refused what every shard needs: {0}")]
     Kernel(#[from] std::io::Error),
+}
+
+/// Finds out whether the kernel gives what every shard needs.
+///
+/// # Errors
+/// What it does not give, as a sentence.
+pub fn check_kernel() -> Result<(), Fault> {
+    locked_memory()?;
+    check_ring()
 }
 
 fn core_reason(why: &std::io::Error) -> String {

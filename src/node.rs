@@ -89,7 +89,7 @@ pub const LISTENING: &str = "listening for SIP";
 pub fn run(config: Config) -> Result<(), Fault> {
     let clock = Clock::start();
     io::take_small_pages();
-    io::locked_memory()?;
+    io::check_kernel()?;
     io::raise_open_files()?;
     let sockets = io::open(&listening(&config), config.shards);
     let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
@@ -232,7 +232,7 @@ fn open(role: Role) -> Result<Opened, Fault> {
 /// # Errors
 /// Why it cannot start.
 pub fn check(config: &Config) -> Result<(), Fault> {
-    io::locked_memory()?;
+    io::check_kernel()?;
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers)?;
     }
@@ -311,6 +311,7 @@ fn listen_fault(config: &Config, fault: io::Fault) -> Fault {
         io::Fault::LockedMemory { .. }
         | io::Fault::Cores { .. }
         | io::Fault::Executor(_)
+        | io::Fault::OldKernel { .. }
         | io::Fault::Kernel(_) => return Fault::Io(fault),
     };
     let at = at.clone();

@@ -1,55 +1,84 @@
-//! Accepting connections.
+//! Listeners, and what they do when no descriptor is left.
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::Socket;
 
-use super::{Counters, socket};
+use super::ring::Ring;
+use super::{Counters, token};
+use crate::id::Transport;
 
 /// A listening socket.
 pub(super) struct Listener {
+    index: u16,
     socket: Socket,
+    pub(super) transport: Transport,
+    /// Peers alone connect to it.
+    pub(super) is_core_side: bool,
     /// A descriptor to give up when there is no other left.
     spare: Option<File>,
 }
 
 impl Listener {
-    pub(super) fn new(socket: Socket) -> io::Result<Self> {
+    pub(super) fn new(
+        index: u16,
+        socket: Socket,
+        transport: Transport,
+        is_core_side: bool,
+    ) -> io::Result<Self> {
         Ok(Self {
+            index,
             socket,
+            transport,
+            is_core_side,
             spare: Some(File::open("/dev/null")?),
         })
     }
 
-    /// The next connection; `None` when none waits.
-    pub(super) fn accept(&mut self, counters: &mut Counters) -> Option<(TcpStream, SocketAddr)> {
-        let (socket, peer) = match self
-            .socket
-            .accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
-        {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
-                    self.turn_away(counters);
-                }
-                return None;
-            }
-        };
-        let peer = peer.as_socket()?;
-        // Fails only when the peer is gone already; the first read tells.
-        socket::keep(&socket).ok()?;
-        Some((socket.into(), peer))
+    /// Has the ring accept connections.
+    pub(super) fn start(&self, ring: &mut Ring) {
+        ring.accept(self.socket.as_fd(), self.index);
     }
 
-    /// Without a free descriptor the connection would stay in the backlog, and
-    /// the listener ready for ever. The spare one is used to close it.
-    fn turn_away(&mut self, counters: &mut Counters) {
-        tracing::warn!("out of file descriptors: a connection was turned away");
-        counters.tcp_refused += 1;
-        self.spare = None;
-        drop(self.socket.accept());
-        self.spare = File::open("/dev/null").ok();
+    /// The ring accepts no more for this reason: it goes on at once, or, where no
+    /// descriptor is left, once it has one more connection to accept.
+    pub(super) fn on_failed(&self, ring: &mut Ring, error: i32) {
+        if matches!(error, libc::EMFILE | libc::ENFILE) {
+            // Without one it would fail whether or not a connection waits.
+            let token = token::listener_ready(self.index);
+            return ring.poll_readable(self.socket.as_fd(), token);
+        }
+        self.start(ring);
+    }
+
+    /// A connection waits, and no descriptor was left. Without one it would stay in the
+    /// backlog: the spare one is used to close it.
+    pub(super) fn turn_away(&mut self, ring: &mut Ring, counters: &mut Counters) {
+        if File::open("/dev/null").is_err() {
+            tracing::warn!("out of file descriptors: a connection was turned away");
+            counters.tcp_refused += 1;
+            self.spare = None;
+            drop(self.socket.accept());
+        }
+        if self.spare.is_none() {
+            self.spare = File::open("/dev/null").ok();
+        }
+        self.start(ring);
+    }
+}
+
+/// Where an accepted connection comes from; `None` when it is gone already.
+pub(super) fn peer(socket: OwnedFd) -> Option<(OwnedFd, SocketAddr)> {
+    let socket = Socket::from(socket);
+    let peer = socket.peer_addr().ok()?.as_socket()?;
+    Some((socket.into(), peer))
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -15,6 +15,22 @@ pub(super) fn no_name() -> libc::sockaddr_storage {
     unsafe { std::mem::zeroed() }
 }
 
+/// Octets that hold an address of either family.
+pub(super) const KERNEL_NAME_LEN: usize = size_of::<libc::sockaddr_in6>();
+
+/// The address in octets that the kernel wrote; `None` when its family is not IP.
+pub(super) fn from_kernel(octets: &[u8]) -> Option<SocketAddr> {
+    let mut name = no_name();
+    let room = size_of_val(&name);
+    let octets = octets.get(..octets.len().min(room))?;
+    // SAFETY: both are that long, neither overlaps the other, and every pattern of octets
+    // is a value of the storage.
+    unsafe {
+        ptr::copy_nonoverlapping(octets.as_ptr(), (&raw mut name).cast(), octets.len());
+    }
+    socket_addr(&name)
+}
+
 /// The address in `name`; `None` when its family is not IP.
 pub(super) fn socket_addr(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let name_ptr = ptr::from_ref(name);

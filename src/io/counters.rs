@@ -3,8 +3,10 @@
 steadfast_core::counters! {
     /// Counts of one shard's sockets.
     pub(super) struct Counters;
-    /// Sleeps that ended by themselves although something had come.
+    /// Waits that ended by their deadline although another thread had given something.
     late_wakes,
+    /// Times that a receive ended because all buffers were full: it goes on at once.
+    buffers_exhausted,
     /// Datagrams read.
     udp_received,
     /// Datagrams that exceed any SIP message, or have no IP address.

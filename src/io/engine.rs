@@ -1,48 +1,45 @@
 //! One shard and everything it owns of the machine: its sockets, its clock,
 //! its inbox. Looks at the kernel, feeds the shard, carries its output out.
 //!
-//! Nothing here waits except `turn`, in the kernel and no longer than told.
-//! Every batch of input is followed by a full drain of the output, and the
-//! output of a batch leaves in as few calls as it has destinations.
+//! Nothing here waits except `turn`, in the enter of the ring. All that completed is fed
+//! to the shard, whose output is staged for the next enter: one call for all that a turn
+//! has to say, and each stream in one write.
 
+mod backlog;
 mod input;
 mod output;
 mod report;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::accept::Listener;
-use super::batch::{ReceiveBatch, SendBatch};
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::mesh::Mesh;
-use super::readiness::{Alarm, Readiness, Ready};
+use super::ring::{Completion, Ring, Room};
 use super::streams::Streams;
 use super::tls::Tls;
 use super::token::{self, Token};
 use super::udp::UdpPort;
-use super::{Counters, DnsSender, Record, Sockets, StoreSender};
+use super::{Counters, DnsSender, Record, Sockets, StoreSender, socket};
 use crate::id::{SocketId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
 use crate::shard::{Input, Shard};
 use crate::time::{Duration, Instant};
+use backlog::Backlog;
 
 /// A running shard.
 pub(super) struct Engine {
     shard: Shard,
     clock: Clock,
     now: Instant,
-    readiness: Readiness,
-    /// The accepted connections that are in their handshake have a set of their
-    /// own, in the other one: nothing else waits behind many of them.
-    handshakes: Readiness,
-    alarm: Alarm,
-    /// What the alarm is set to.
-    alarm_at: Option<Instant>,
+    // Ends before the room that it receives into.
+    ring: Ring,
+    room: Room,
     inbox: Inbox,
     mesh: Mesh,
     store: Option<StoreSender>,
@@ -52,18 +49,10 @@ pub(super) struct Engine {
     /// By `SocketId`; the places of TCP listeners and of other shards' sockets
     /// are empty.
     ports: Vec<Option<UdpPort>>,
-    /// What each speaks, and whether it is a core-side one.
-    listeners: Vec<(Listener, Transport, bool)>,
+    listeners: Vec<Listener>,
     streams: Streams,
-    received: ReceiveBatch,
-    sending: SendBatch,
-    bytes: Box<[u8]>,
     unreachable: Vec<Unreachable>,
-    /// Ports with something to send since the last flush.
-    unflushed: Vec<SocketId>,
-    /// When the shard last looked at the kernel with nothing left from before:
-    /// whatever it has not taken in since came later. `None`: nothing is left.
-    behind_since: Option<Instant>,
+    backlog: Backlog,
     /// This turn leaves something behind.
     is_behind: bool,
     /// The last turn ended with output left.
@@ -102,13 +91,9 @@ impl Engine {
     ) -> io::Result<Self> {
         let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
-        let readiness = Readiness::new()?;
-        let handshakes = Readiness::with_room(limits::HANDSHAKE_STEPS_MAX)?;
-        readiness.add(handshakes.as_fd(), token::HANDSHAKES, Ready::READ)?;
-        let alarm = Alarm::new()?;
-        readiness.add(inbox.as_fd(), token::INBOX, Ready::READ)?;
-        readiness.add(alarm.as_fd(), token::ALARM, Ready::READ)?;
-        readiness.add(mesh.as_fd(), token::MESH, Ready::READ)?;
+        let (mut ring, room) = Ring::new()?;
+        ring.watch(inbox.as_fd(), token::INBOX);
+        ring.watch(mesh.as_fd(), token::MESH);
         let (mut ports, mut listeners) = (Vec::new(), Vec::new());
         for (index, bound) in (0..).zip(sockets.bound) {
             let Some(socket) = bound.socket else {
@@ -118,13 +103,14 @@ impl Engine {
             let transport = bound.local.transport;
             match transport {
                 Transport::Udp => {
-                    readiness.add(socket.as_fd(), token::udp(index), Ready::READ)?;
+                    ring.receive_datagrams(socket.as_fd(), index, &room);
                     ports.push(Some(UdpPort::new(SocketId(index), socket)));
                 }
                 Transport::Tcp | Transport::Tls => {
-                    let at = token::listener(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
-                    readiness.add(socket.as_fd(), at, Ready::READ)?;
-                    listeners.push((Listener::new(socket)?, transport, bound.is_core_side));
+                    let at = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
+                    let listener = Listener::new(at, socket, transport, bound.is_core_side)?;
+                    listener.start(&mut ring);
+                    listeners.push(listener);
                     ports.push(None);
                 }
             }
@@ -133,10 +119,8 @@ impl Engine {
             shard,
             now: clock.now(),
             clock,
-            readiness,
-            handshakes,
-            alarm,
-            alarm_at: None,
+            ring,
+            room,
             inbox,
             mesh,
             store,
@@ -145,12 +129,8 @@ impl Engine {
             ports,
             listeners,
             streams,
-            received: ReceiveBatch::new(),
-            sending: SendBatch::new(),
-            bytes: vec![0; limits::STREAM_READ_MAX].into(),
             unreachable: Vec::new(),
-            unflushed: Vec::new(),
-            behind_since: None,
+            backlog: Backlog::default(),
             is_behind: false,
             is_unsettled: false,
             counters: Counters::default(),
@@ -174,78 +154,112 @@ impl Engine {
         }
     }
 
-    /// Looks around after a sleep that nothing ended: what there is to do now
-    /// should have. False when there is nothing.
-    pub(super) fn look(&mut self) -> io::Result<bool> {
-        let is_late = self.turn(Duration::ZERO)?;
-        self.counters.late_wakes += u64::from(is_late);
-        Ok(is_late)
-    }
-
-    /// Waits for something to do, at most as long as `most`, and does it.
-    /// False when nothing happened.
-    pub(super) fn turn(&mut self, most: Duration) -> io::Result<bool> {
+    /// Waits for something to do, and does it.
+    ///
+    /// # Errors
+    /// When the kernel refuses the ring.
+    pub(super) fn turn(&mut self) -> io::Result<()> {
         self.now = self.clock.now();
-        let until_due = self.deadline().map_or(most, |due| due.since(self.now));
-        let most = if self.is_unsettled || !self.mesh.doze() {
-            Duration::ZERO
-        } else {
-            most.min(until_due)
-        };
-        let count = self.readiness.wait(most)?;
+        let most = self.wait();
+        self.ring.enter(most)?;
         self.mesh.rise();
         self.now = self.clock.now();
-        let since = *self.behind_since.get_or_insert(self.now);
-        self.is_behind = count >= limits::EVENTS_MAX;
-        for index in 0..count {
-            let (token, ready) = self.readiness.event(index);
-            match Token::unpack(token) {
-                Token::Inbox => self.on_inbox()?,
-                Token::Alarm => self.on_alarm()?,
-                Token::Mesh => self.mesh.silence()?,
-                Token::Udp(place) => self.on_udp(SocketId(place), ready),
-                Token::Listener(place) => self.on_listener(usize::from(place)),
-                Token::Stream(slot) => self.on_stream(slot, ready),
-                Token::Greetings => self.on_handshakes()?,
-            }
+        let since = self.backlog.begin(self.now);
+        let mut count = self.on_completions();
+        // The kernel reads a few datagrams of a socket at a time.
+        while self.is_behind && count < limits::EVENTS_MAX {
+            self.ring.enter(Some(Duration::ZERO))?;
+            self.now = self.clock.now();
+            count += self.on_completions();
         }
         let was_handed = self.on_rings();
         let has_ticked = self.tick();
         self.settle();
         self.mesh.wake()?;
-        let was_busy = count > 0 || was_handed || has_ticked;
-        if was_busy {
-            let now = self.clock.now();
+        let now = self.clock.now();
+        if count > 0 || was_handed || has_ticked {
             self.shard.late(now, now.since(since));
         }
-        if !self.is_behind {
-            self.behind_since = None;
-        }
-        Ok(was_busy)
-    }
-
-    /// Makes ready for a sleep outside of `turn`: whatever ends it is a
-    /// readiness event.
-    pub(super) fn doze(&mut self) -> io::Result<()> {
-        self.mesh.wake()?;
-        if self.is_unsettled || !self.mesh.doze() {
-            self.mesh.ring_self()?;
-        }
-        self.set_alarm()
-    }
-
-    /// Makes the deadline a readiness event.
-    fn set_alarm(&mut self) -> io::Result<()> {
-        let Some(due) = self.deadline() else {
-            return Ok(());
-        };
-        // An alarm that rings too early costs one turn; setting it costs a
-        // call, which most of the time would be for the same reason again.
-        if self.alarm_at.is_none_or(|at| due < at) {
-            self.alarm.set(due.since(self.clock.now()))?;
-            self.alarm_at = Some(due);
-        }
+        let ports = self.ports.iter().flatten();
+        let waiting = || ports.map(|port| socket::held(port.as_fd())).sum();
+        self.backlog.end(now, self.is_behind, waiting);
+        // What another thread gives ends a wait; a wait that nothing ended found nothing.
+        let was_quiet = count == 0 && most.is_some_and(|most| most >= limits::QUIET_WAIT);
+        let is_late = was_quiet && (self.take_orders() || was_handed);
+        self.counters.late_wakes += u64::from(is_late);
         Ok(())
+    }
+
+    /// How long to wait for something to complete at most; `None`: for ever.
+    fn wait(&mut self) -> Option<Duration> {
+        let has_more = self.is_unsettled
+            || self.is_behind
+            || self.ring.has_more()
+            || self.ring.has_accepted()
+            || self.streams.is_in_a_hurry();
+        if has_more || !self.mesh.doze() {
+            return Some(Duration::ZERO);
+        }
+        // Rounded up: a deadline that is missed by some microseconds would cost a turn.
+        let until = self.deadline()?.since(self.now);
+        let millis = until.as_micros().div_ceil(1_000);
+        Some(Duration::from_millis(
+            u64::try_from(millis).unwrap_or(u64::MAX),
+        ))
+    }
+
+    /// Deals with what has completed; how much that was.
+    fn on_completions(&mut self) -> usize {
+        self.on_sent();
+        let mut count = 0;
+        self.is_behind = self.ring.is_pressed();
+        while count < limits::EVENTS_MAX
+            && let Some(completion) = self.ring.next()
+        {
+            count += 1;
+            self.on_completion(completion);
+            self.carry_out();
+            if count % limits::COMPLETIONS_OF_NOW == 0 {
+                self.now = self.clock.now();
+            }
+        }
+        self.is_behind |= self.ring.has_more();
+        for _ in 0..limits::ACCEPTS_MAX {
+            let Some(accepted) = self.ring.next_accepted() else {
+                break;
+            };
+            count += 1;
+            self.on_accepted(accepted);
+        }
+        for _ in 0..limits::HANDSHAKE_STEPS_MAX {
+            if !self.streams.next_handshake((&mut self.ring, &self.room)) {
+                break;
+            }
+        }
+        count
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        match completion.token {
+            Token::Inbox => self.on_inbox(completion),
+            Token::Mesh if !completion.goes_on => {
+                self.ring.watch(self.mesh.as_fd(), token::MESH);
+            }
+            Token::Udp(index) => self.on_datagram(SocketId(index), completion),
+            Token::UdpReady(index) => self.on_udp_ready(SocketId(index)),
+            Token::ListenerReady(index) => self.on_listener_ready(usize::from(index)),
+            Token::Stream(slot) => self.on_stream(slot, completion),
+            Token::Writable(slot) => self.streams.on_writable(slot),
+            Token::Readable(slot) => self.streams.on_readable(slot),
+            Token::Connected(slot) => self.on_connected(slot, completion),
+            // The ring keeps these to itself; and all that a bell of the mesh does is end
+            // the wait.
+            Token::Mesh
+            | Token::Nothing
+            | Token::Listener(_)
+            | Token::Datagram(_)
+            | Token::Write(_) => {}
+        }
     }
 
     /// True when a drain is complete or has lasted its time.
@@ -257,9 +271,18 @@ impl Engine {
             return Ok(false);
         };
         let is_sent = self.ports.iter().flatten().all(|port| port.waiting() == 0)
+            && !self.ring.has_staged()
             && !self.streams.is_writing();
         let is_done = self.shard.is_idle(self.now) && is_sent;
         Ok(self.mesh.all_done(is_done)? || self.now >= end)
+    }
+
+    /// Lets go of every socket.
+    ///
+    /// # Errors
+    /// When the kernel refuses the ring.
+    pub(super) fn end(self) -> io::Result<()> {
+        self.ring.end()
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -268,17 +291,12 @@ impl Engine {
     }
 
     fn tick(&mut self) -> bool {
-        self.streams.expire(self.now, &mut self.counters);
+        self.streams
+            .expire(&mut self.ring, self.now, &mut self.counters);
         let is_due = self.shard.deadline().is_some_and(|due| due <= self.now);
         if is_due {
             self.shard.handle(self.now, Input::Tick);
         }
         is_due
-    }
-}
-
-impl AsRawFd for Engine {
-    fn as_raw_fd(&self) -> RawFd {
-        self.readiness.as_raw_fd()
     }
 }

@@ -2,11 +2,8 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use glommio::future::timeout;
-use glommio::io::PollableFd;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::clock::Clock;
@@ -89,7 +86,7 @@ fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle)
         .name(&format!("shard-{index}"))
         .preempt_timer(limits::PREEMPT)
         .spawn(move || async move {
-            if let Err(error) = live(start, inbox).await {
+            if let Err(error) = live(start, inbox) {
                 // As with a panic: better no node than one without this core.
                 tracing::error!(%error, "the kernel refused what a shard cannot go on without");
                 std::process::exit(1);
@@ -99,7 +96,7 @@ fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle)
     Ok((orders, Handle { executor }))
 }
 
-async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
+fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     let Start {
         sockets,
         role,
@@ -145,34 +142,10 @@ async fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     let mut engine = Engine::new(shard, clock, ends)?;
     engine.restore(&restored);
     drop(restored);
-    run(engine, clock).await
-}
-
-/// Sleeps through the executor when there is nothing to do, and in the engine
-/// for as long as there is.
-async fn run(mut engine: Engine, clock: Clock) -> io::Result<()> {
-    let watched = PollableFd::new(Watched(engine.as_raw_fd()))?;
+    // A shard is the one task of its executor and waits in its own ring.
     while !engine.is_done()? {
-        engine.doze()?;
-        // A timer of the executor's own stands beside: a wake that got lost on
-        // the way through it left a shard asleep for as long as nobody rang.
-        if let Ok(woke) = timeout(limits::NAP, watched.readable()).await {
-            woke?;
-        } else if !engine.look()? {
-            continue;
-        }
-        let woken = clock.now();
-        while engine.turn(limits::LINGER)? && clock.now().since(woken) < limits::HOLD {}
+        engine.turn()?;
     }
     engine.report();
-    Ok(())
-}
-
-/// The engine's epoll set, which the engine goes on owning.
-struct Watched(std::os::fd::RawFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.0
-    }
+    engine.end()
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tokio::sync::mpsc;
 
-use super::readiness::Bell;
+use super::bell::Bell;
 use super::tls::Tls;
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Facts, Reason, Reject};
@@ -132,11 +132,6 @@ impl Inbox {
     /// The next order, if there is one.
     pub(super) fn next(&self) -> Option<Order> {
         self.receiver.try_recv().ok()
-    }
-
-    /// To be called before the orders are taken out.
-    pub(super) fn silence(&self) -> io::Result<()> {
-        self.bell.silence()
     }
 }
 

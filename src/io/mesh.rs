@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::readiness::Bell;
+use super::bell::Bell;
 use crate::limits;
 use crate::shard::Handoff;
 
@@ -176,16 +176,6 @@ impl Mesh {
                 .dozes
                 .store(false, Ordering::SeqCst);
         }
-    }
-
-    /// Makes this shard's own sleep end at once.
-    pub(super) fn ring_self(&self) -> io::Result<()> {
-        self.bells[self.own].ring()
-    }
-
-    /// To be called when the bell has rung.
-    pub(super) fn silence(&self) -> io::Result<()> {
-        self.bells[self.own].silence()
     }
 
     /// Says whether this shard is done, and whether all are and nothing is

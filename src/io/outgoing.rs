@@ -2,8 +2,10 @@
 //! and one of its core ports, by which they know that it is the node.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::SystemTime;
+
+use socket2::Socket;
 
 use super::{Counters, socket};
 use crate::limits;
@@ -39,37 +41,39 @@ impl Outgoing {
         }
     }
 
-    /// A stream on its way to `peer`, from the next core port that does not lead
-    /// there yet; from any port when all do. From that address, or else by which
-    /// peers know this node.
-    pub(super) fn connect(
+    /// A socket to connect to `peer` with, bound to the next core port, after so many
+    /// tries; bound to any port when those were all. From that address, or else by which
+    /// peers know this node. With the number of ports that were tried now.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub(super) fn socket(
         &mut self,
         from: Option<IpAddr>,
         peer: SocketAddr,
+        tries: u16,
         counters: &mut Counters,
-    ) -> io::Result<TcpStream> {
+    ) -> io::Result<(Socket, u16)> {
         let usual = if peer.is_ipv4() { self.v4 } else { self.v6 };
         let local = from.unwrap_or(usual);
-        for _ in 0..limits::CORE_PORTS {
+        for tries in tries..limits::CORE_PORTS {
             let port = self.first + self.turn % limits::CORE_PORTS;
             self.turn = self.turn.wrapping_add(1);
-            match socket::connect(SocketAddr::new(local, port), peer) {
-                Err(error) if is_taken(&error) => {}
-                result => return result,
+            match socket::outgoing(SocketAddr::new(local, port)) {
+                Err(error) if error.raw_os_error().is_some_and(is_taken) => {}
+                result => return result.map(|socket| (socket, tries + 1)),
             }
         }
         counters.core_ports_exhausted += 1;
-        socket::connect(SocketAddr::new(local, 0), peer)
+        let socket = socket::outgoing(SocketAddr::new(local, 0))?;
+        Ok((socket, limits::CORE_PORTS + 1))
     }
 }
 
 /// The port is listened at, or it leads to that peer already, be it in a
 /// connection that has just ended.
-fn is_taken(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)
-    )
+pub(super) const fn is_taken(error: i32) -> bool {
+    matches!(error, libc::EADDRINUSE | libc::EADDRNOTAVAIL)
 }
 
 #[cfg(test)]
@@ -77,6 +81,23 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    /// A connection, made as the shard makes it.
+    fn connect(ours: &mut Outgoing, peer: SocketAddr, counters: &mut Counters) -> Socket {
+        let mut tries = 0;
+        loop {
+            let (socket, tried) = ours.socket(None, peer, tries, counters).unwrap();
+            socket.set_nonblocking(false).unwrap();
+            tries = tried;
+            match socket.connect(&peer.into()) {
+                Err(error) if error.raw_os_error().is_some_and(is_taken) => {}
+                result => {
+                    result.unwrap();
+                    return socket;
+                }
+            }
+        }
+    }
 
     /// Outside of what the kernel gives away, and of what a lab uses.
     const FIRST: u16 = 16_300;
@@ -92,7 +113,7 @@ mod tests {
             let mut streams = Vec::new();
             let mut ports = Vec::new();
             for _ in 0..limits::CORE_PORTS {
-                streams.push(ours.connect(None, addr, &mut counters).unwrap());
+                streams.push(connect(&mut ours, addr, &mut counters));
                 let (far_end, from) = peer.accept().unwrap();
                 drop(far_end);
                 assert_eq!(from.ip(), here);
@@ -115,17 +136,13 @@ mod tests {
         let mut shards = [0, 1].map(|shard| Outgoing::new([here].into_iter(), FIRST, shard));
         let mut held = Vec::new();
         for index in 0..usize::from(limits::CORE_PORTS) {
-            held.push(
-                shards[index % 2]
-                    .connect(None, addr, &mut counters)
-                    .unwrap(),
-            );
-            held.push(peer.accept().unwrap().0);
+            let near_end = connect(&mut shards[index % 2], addr, &mut counters);
+            held.push((near_end, peer.accept().unwrap()));
         }
         assert_eq!(counters.core_ports_exhausted, 0);
-        let more = shards[0].connect(None, addr, &mut counters).unwrap();
+        let more = connect(&mut shards[0], addr, &mut counters);
         assert_eq!(counters.core_ports_exhausted, 1);
-        let port = more.local_addr().unwrap().port();
+        let port = more.local_addr().unwrap().as_socket().unwrap().port();
         assert!(!(FIRST..FIRST + limits::CORE_PORTS).contains(&port));
     }
 }

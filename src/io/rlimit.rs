@@ -11,7 +11,7 @@ use crate::limits;
 ///
 /// # Errors
 /// `Fault::LockedMemory` with the limit there is.
-pub fn locked_memory() -> Result<(), Fault> {
+pub(super) fn locked_memory() -> Result<(), Fault> {
     let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(io::Error::from)?;
     if limit < limits::LOCKED_MEMORY_MIN {
         return Err(Fault::LockedMemory { limit });

@@ -6,8 +6,8 @@
 )]
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
@@ -82,6 +82,8 @@ pub(super) fn tcp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         bind_for(&socket, addr, purpose)?;
+        // Each connection that it accepts has them, too.
+        keep(&socket)?;
         socket.listen(limits::BACKLOG)?;
         Ok(socket)
     };
@@ -93,20 +95,21 @@ pub(super) fn tcp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
     })
 }
 
-/// A stream on its way to `peer` from `local`; port 0 is any. A port that leads
+/// A socket to open a stream from `local` with; port 0 is any. A port that leads
 /// elsewhere already leads there as well.
-pub(super) fn connect(local: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+pub(super) fn outgoing(local: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(local),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_nonblocking(true)?;
     if local.port() != 0 {
         socket.set_reuse_address(true)?;
     }
     socket.bind(&local.into())?;
     keep(&socket)?;
-    match socket.connect(&peer.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        Ok(()) | Err(_) => Ok(socket.into()),
-    }
+    Ok(socket)
 }
 
 /// Options of every stream, accepted or opened: small messages leave at once,
@@ -154,6 +157,24 @@ pub(super) fn allow_fragments(socket: &Socket, are_allowed: bool) -> io::Result<
     set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, way)
 }
 
+/// Bytes of kernel memory that what waits in a socket to be received holds.
+pub(super) fn held(socket: BorrowedFd<'_>) -> u64 {
+    // As many numbers as the kernel has, of which the first is this.
+    let mut numbers = [0u32; 9];
+    let mut len = libc::socklen_t::try_from(size_of_val(&numbers)).unwrap_or_default();
+    // SAFETY: the kernel writes `len` bytes at most, which `numbers` has.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if done < 0 { 0 } else { numbers[0].into() }
+}
+
 fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: `value` is read during the call only, with its own length.
     let done = unsafe {
@@ -198,6 +219,8 @@ fn warn_about_buffers(socket: &Socket, addr: SocketAddr) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -235,11 +258,32 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_in_a_socket_holds_memory() {
+        let socket = udp(ANY, Purpose::Everybody).unwrap();
+        assert_eq!(held(socket.as_fd()), 0);
+        for count in 1..=3 {
+            socket
+                .send_to(&[b'x'; 700], &address(&socket).into())
+                .unwrap();
+            let held = held(socket.as_fd());
+            assert!((count * 700..count * 4_096).contains(&held), "{held}");
+        }
+    }
+
+    #[test]
     fn an_opened_stream_comes_from_the_address_of_the_listener() {
         let listener = tcp(ANY, Purpose::Everybody).unwrap();
         let from = SocketAddr::from(([127, 0, 0, 77], 0));
-        let stream = connect(from, address(&listener)).unwrap();
-        assert_eq!(stream.local_addr().unwrap().ip(), from.ip());
-        assert!(stream.nodelay().unwrap());
+        let stream = outgoing(from).unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream.connect(&address(&listener).into()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        assert_eq!(peer.as_socket().unwrap().ip(), from.ip());
+        for end in [stream, accepted] {
+            assert!(end.tcp_nodelay().unwrap() && end.keepalive().unwrap());
+            assert_eq!(end.tcp_user_timeout().unwrap(), Some(limits::USER_TIMEOUT));
+            assert_eq!(end.tcp_keepalive_time().unwrap(), limits::TCP_KEEPALIVE);
+        }
     }
 }

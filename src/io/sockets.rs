@@ -134,6 +134,10 @@ impl Listening<'_> {
 /// # Errors
 /// The first address that cannot.
 pub fn check(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
+    wait_until_free(listening, shards)
+}
+
+fn try_all(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
     for (transport, addr, purpose) in listening.all() {
         socket::probe(transport, addr, purpose).map_err(|why| Fault::Listen {
             transport,
@@ -189,7 +193,7 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
 fn wait_until_free(listening: &Listening<'_>, shards: usize) -> Result<(), Fault> {
     let start = std::time::Instant::now();
     loop {
-        match check(listening, shards) {
+        match try_all(listening, shards) {
             Err(Fault::Listen { why, .. } | Fault::CorePort { why, .. })
                 if why.kind() == std::io::ErrorKind::AddrInUse
                     && start.elapsed() < limits::BIND_PATIENCE =>

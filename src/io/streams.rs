@@ -6,15 +6,16 @@
 //! another stream. Hence the connections have slots of their own.
 
 mod connection;
+mod ending;
 mod handshake;
+mod opening;
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::readiness::{Readiness, Ready};
+use super::ring::{Completion, Ring, Room};
 use super::tls::{Scratch, Tls};
 use super::{Counters, Outgoing, token};
 use crate::bytes::Buf;
@@ -22,8 +23,9 @@ use crate::id::{Slab, Slot, StreamId};
 use crate::limits;
 use crate::time::Instant;
 
-use connection::{Connection, State};
+use connection::{Broken, Connection, Staged, State};
 use handshake::Complaints;
+use opening::Dialing;
 
 /// All connections of a shard.
 pub(super) struct Streams {
@@ -33,6 +35,10 @@ pub(super) struct Streams {
     /// is the stream's.
     named: Vec<Option<(u32, Slot)>>,
     unflushed: Vec<Slot>,
+    /// Connections on their way up, with what another try needs.
+    dialing: Vec<Dialing>,
+    /// Something is to be done as soon as what is staged is written.
+    is_in_a_hurry: bool,
     /// All three in order of time.
     connecting: VecDeque<(Instant, Slot)>,
     handshakes: VecDeque<(Instant, Slot)>,
@@ -42,6 +48,8 @@ pub(super) struct Streams {
     ended: Vec<Slot>,
     /// Accepted connections in their TLS handshake.
     handshaking: usize,
+    /// Those of them that have sent something, in the order in which it came.
+    ready: VecDeque<Slot>,
     /// Where those came from whose handshake is over.
     handshakes_done: Vec<IpAddr>,
     tls: Option<Arc<Tls>>,
@@ -86,12 +94,15 @@ impl Streams {
             connections: Slab::new(2 * limits::STREAMS_MAX),
             named: Vec::new(),
             unflushed: Vec::new(),
+            dialing: Vec::new(),
+            is_in_a_hurry: false,
             connecting: VecDeque::new(),
             handshakes: VecDeque::new(),
             closing: VecDeque::new(),
             gone: Vec::new(),
             ended: Vec::new(),
             handshaking: 0,
+            ready: VecDeque::new(),
             handshakes_done: Vec::new(),
             tls: None,
             scratch: Scratch::default(),
@@ -101,49 +112,15 @@ impl Streams {
     }
 
     /// Takes in a connection that was accepted as `stream`.
-    pub(super) fn accept(&mut self, readiness: &Readiness, stream: StreamId, socket: TcpStream) {
-        self.insert(
-            readiness,
-            stream,
-            Connection::new(socket, State::Open(stream), None),
-            Ready::READ,
-        );
-    }
-
-    /// Opens a connection; `writable`, `read` or `take_gone` tells of it later.
-    pub(super) fn connect(
+    pub(super) fn accept(
         &mut self,
-        readiness: &Readiness,
-        now: Instant,
-        dial: Dial<'_>,
-        counters: &mut Counters,
+        (ring, room): (&mut Ring, &Room),
+        stream: StreamId,
+        socket: OwnedFd,
     ) {
-        let Dial {
-            stream,
-            from,
-            peer,
-            tls,
-        } = dial;
-        let wire = match tls.map(|name| self.wire(name, peer)).transpose() {
-            Ok(wire) => wire,
-            Err(why) => {
-                tracing::warn!(%peer, why, "cannot connect over TLS");
-                self.gone.push(stream);
-                return;
-            }
-        };
-        counters.tcp_connects += 1;
-        match self.outgoing.connect(from, peer, counters) {
-            Ok(socket) => {
-                let connection = Connection::new(socket, State::Connecting(stream), wire);
-                if let Some(slot) = self.insert(readiness, stream, connection, Ready::READ_WRITE) {
-                    self.connecting.push_back((now + limits::CONNECT_MAX, slot));
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%peer, %error, "cannot connect");
-                self.gone.push(stream);
-            }
+        let connection = Connection::new(socket, State::Open(stream), None);
+        if let Some(slot) = self.insert(ring, stream, connection) {
+            self.receive((ring, room), slot);
         }
     }
 
@@ -151,7 +128,7 @@ impl Streams {
     /// that is gone this does nothing: its `Closed` is on the way.
     pub(super) fn push(
         &mut self,
-        readiness: &Readiness,
+        ring: &mut Ring,
         stream: StreamId,
         bytes: Buf,
         counters: &mut Counters,
@@ -164,141 +141,143 @@ impl Streams {
         };
         if connection.queue.push(bytes).is_err() {
             counters.tcp_overflows += 1;
-            return self.fail(slot);
+            return self.fail(ring, slot);
         }
-        if !connection.is_unflushed && !connection.is_blocked {
-            connection.is_unflushed = true;
-            self.unflushed.push(slot);
-        }
-        // A burst of messages must not overflow a queue that could drain.
-        if self.unflushed.len() >= limits::EVENTS_MAX || self.is_long(slot) {
-            self.flush(readiness);
-        }
-    }
-
-    /// Closes a stream once its queue is empty.
-    pub(super) fn close(&mut self, now: Instant, stream: StreamId) {
-        let Some(slot) = self.slot(stream) else {
-            return;
-        };
-        self.forget(stream);
-        let Some(connection) = self.connections.get_mut(slot) else {
-            return;
-        };
-        let never_opened = matches!(
-            connection.state,
-            State::Connecting(_) | State::Handshaking(_)
-        );
-        let mut is_done = connection.queue.is_empty() || never_opened;
-        connection.state = State::Closing;
-        if connection.tls.is_some() && !never_opened && !connection.is_blocked {
-            // C-14: the peer is told, if there is room for it now.
-            is_done = connection.write(&mut self.scratch).unwrap_or(true);
-        }
-        if is_done {
-            self.finish(slot);
-        } else {
-            self.closing.push_back((now + limits::USER_TIMEOUT, slot));
+        let is_long = connection.queue.len() > limits::STREAM_QUEUE_MAX / 2;
+        let could_drain = is_long && !connection.is_blocked;
+        self.unflushed(slot);
+        if could_drain {
+            // A burst of messages must not overflow a queue that could drain.
+            self.flush(ring);
+            ring.submit();
+            self.on_written(ring);
         }
     }
 
-    /// Writes what waits on every stream that has anything new.
-    pub(super) fn flush(&mut self, readiness: &Readiness) {
+    /// Stages what waits on every stream that has anything new.
+    pub(super) fn flush(&mut self, ring: &mut Ring) {
         while let Some(slot) = self.unflushed.pop() {
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.is_unflushed = false;
-                self.write(readiness, slot);
+            let Some(connection) = self.connections.get_mut(slot) else {
+                continue;
+            };
+            connection.is_unflushed = false;
+            match connection.stage(ring, slot, &mut self.scratch) {
+                Ok(Staged::All) => self.is_in_a_hurry |= connection.state == State::Closing,
+                Ok(Staged::Part) => self.is_in_a_hurry = true,
+                Ok(Staged::Nothing) if connection.state == State::Closing => self.end(ring, slot),
+                Ok(Staged::Nothing) => {}
+                Err(Broken) => {
+                    self.say_last(ring, slot);
+                    self.fail(ring, slot);
+                }
+            }
+        }
+        self.is_in_a_hurry |= !self.ended.is_empty();
+    }
+
+    /// True when the shard is not to wait after the next enter: something more is to be
+    /// written or closed then.
+    pub(super) fn is_in_a_hurry(&self) -> bool {
+        self.is_in_a_hurry || !self.ready.is_empty()
+    }
+
+    /// Takes in what came of the writes of the last enter.
+    pub(super) fn on_written(&mut self, ring: &mut Ring) {
+        self.is_in_a_hurry = false;
+        while let Some(written) = ring.take_written() {
+            let slot = written.slot;
+            let Some(connection) = self.connections.get_mut(slot) else {
+                continue;
+            };
+            if connection.on_written(ring, written).is_err() {
+                self.fail(ring, slot);
+                continue;
+            }
+            if connection.is_blocked {
+                ring.poll_writable(connection.as_fd(), token::writable(slot));
+            } else if connection.can_write() || connection.state == State::Closing {
+                self.unflushed(slot);
             }
         }
         // What they said last was heard, and answered, before.
-        while let Some(slot) = self.ended.pop() {
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.answer_goodbye(&mut self.scratch);
+        for slot in std::mem::take(&mut self.ended) {
+            let connection = self.connections.get(slot);
+            if connection.is_some_and(|it| it.is_staged || it.can_write()) {
+                self.ended.push(slot);
+            } else {
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.answer_goodbye(&mut self.scratch);
+                }
+                self.say_last(ring, slot);
+                self.fail(ring, slot);
             }
-            self.fail(slot);
         }
     }
 
-    /// Goes on with a connection that became writable. `Some` when that means
-    /// that a stream asked for is up: its name and its local address.
-    pub(super) fn writable(
-        &mut self,
-        readiness: &Readiness,
-        slot: Slot,
-    ) -> Option<(StreamId, SocketAddr)> {
-        let connection = self.connections.get_mut(slot)?;
-        let mut connected = None;
-        if let State::Connecting(stream) = connection.state {
-            match (
-                connection.socket.take_error(),
-                connection.socket.local_addr(),
-            ) {
-                (Ok(None), Ok(_)) if connection.tls.is_some() => {
-                    connection.state = State::Handshaking(stream);
-                    self.begin(readiness, slot);
-                    return None;
-                }
-                (Ok(None), Ok(local)) => {
-                    connection.state = State::Open(stream);
-                    connected = Some((stream, local));
-                }
-                (Ok(Some(_)) | Err(_), _) | (_, Err(_)) => {
-                    self.fail(slot);
-                    return None;
-                }
-            }
+    /// Goes on with a connection that takes bytes again.
+    pub(super) fn on_writable(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.is_blocked = false;
+            self.unflushed(slot);
         }
-        self.write(readiness, slot);
-        connected
     }
 
-    /// Reads once; `None` when there is nothing for the core.
+    /// A connection in its handshake has sent something: it waits for its turn.
+    pub(super) fn on_readable(&mut self, slot: Slot) {
+        if self.is_handshaking(slot) {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Reads from the next of the handshakes that have sent something. False: none has.
+    pub(super) fn next_handshake(&mut self, (ring, room): (&mut Ring, &Room)) -> bool {
+        let Some(slot) = self.ready.pop_front() else {
+            return false;
+        };
+        if let Some(connection) = self.connections.get(slot) {
+            ring.receive_once(connection.as_fd(), slot, room);
+        }
+        true
+    }
+
+    /// Takes in what was received, or why nothing was; `None` when there is nothing for
+    /// the core.
     pub(super) fn read(
         &mut self,
-        readiness: &Readiness,
+        ring: &mut Ring,
         now: Instant,
-        slot: Slot,
-        buffer: &mut [u8],
+        (slot, completion): (Slot, &Completion),
+        bytes: &mut [u8],
         counters: &mut Counters,
     ) -> Option<Came> {
         let connection = self.connections.get_mut(slot)?;
-        match connection.socket.read(buffer) {
-            Ok(0) => self.left(slot, counters),
+        connection.is_receiving = completion.goes_on;
+        match completion.result {
+            Ok(0) => self.left(ring, slot, counters),
             Ok(read) => {
                 counters.tcp_received += read as u64;
                 if connection.tls.is_some() {
-                    let bytes = buffer.get_mut(..read).unwrap_or_default();
-                    return self.unseal(readiness, now, slot, bytes, counters);
+                    return self.unseal(ring, now, slot, bytes, counters);
                 }
                 if let State::Open(stream) = connection.state {
                     return Some(Came::Clear(stream, read));
                 }
             }
-            Err(error) => {
-                let is_for_later = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
-                if !is_for_later.contains(&error.kind()) {
-                    self.left(slot, counters);
-                }
-            }
+            Err(libc::ENOBUFS) => counters.buffers_exhausted += 1,
+            Err(libc::EINTR | libc::EAGAIN) => {}
+            Err(_) => self.left(ring, slot, counters),
         }
         None
     }
 
-    /// Ends what took too long: connections not up, closed ones not drained.
-    pub(super) fn expire(&mut self, now: Instant, counters: &mut Counters) {
-        while let Some(slot) = due(&mut self.connecting, now) {
-            if let Some(State::Connecting(_) | State::Handshaking(_)) = self.state(slot) {
-                self.fail(slot);
+    /// Goes on receiving from a connection, where that has ended.
+    pub(super) fn go_on(&mut self, (ring, room): (&mut Ring, &Room), slot: Slot) {
+        if self.is_handshaking(slot) {
+            if let Some(connection) = self.connections.get(slot) {
+                ring.poll_readable(connection.as_fd(), token::readable(slot));
             }
-        }
-        while let Some(slot) = due(&mut self.handshakes, now) {
-            if self.state(slot) == Some(State::Accepting) {
-                counters.tls_failed += 1;
-                self.fail(slot);
-            }
-        }
-        while let Some(slot) = due(&mut self.closing, now) {
-            self.fail(slot);
+        } else {
+            self.receive((ring, room), slot);
         }
     }
 
@@ -327,12 +306,11 @@ impl Streams {
 
     fn insert(
         &mut self,
-        readiness: &Readiness,
+        ring: &mut Ring,
         stream: StreamId,
         connection: Connection,
-        interest: Ready,
     ) -> Option<Slot> {
-        let slot = self.watch(readiness, connection, interest);
+        let slot = self.keep(ring, connection);
         match slot {
             Some(slot) => self.call(stream, slot),
             None => self.gone.push(stream),
@@ -349,54 +327,40 @@ impl Streams {
         self.named[index] = Some((stream.0.generation, slot));
     }
 
-    fn watch(
-        &mut self,
-        readiness: &Readiness,
-        connection: Connection,
-        interest: Ready,
-    ) -> Option<Slot> {
-        let slot = self.connections.insert(connection).ok()?;
-        let connection = self.connections.get(slot)?;
-        let watched = readiness.add(connection.socket.as_fd(), token::stream(slot), interest);
-        if let Err(error) = watched {
-            tracing::warn!(%error, "cannot watch a connection");
-            self.connections.remove(slot);
-            return None;
+    /// Gives a connection a slot, or closes it where none is left.
+    fn keep(&mut self, ring: &mut Ring, connection: Connection) -> Option<Slot> {
+        match self.connections.insert(connection) {
+            Ok(slot) => Some(slot),
+            Err(connection) => {
+                ring.close(connection.socket);
+                None
+            }
         }
-        Some(slot)
+    }
+
+    /// Has the ring receive from a connection, unless it does.
+    fn receive(&mut self, (ring, room): (&mut Ring, &Room), slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !std::mem::replace(&mut connection.is_receiving, true)
+        {
+            ring.receive(connection.as_fd(), slot, room);
+        }
+    }
+
+    /// The next flush has something to do for a connection.
+    fn unflushed(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.is_blocked
+            && !std::mem::replace(&mut connection.is_unflushed, true)
+        {
+            self.unflushed.push(slot);
+        }
     }
 
     fn state(&self, slot: Slot) -> Option<State> {
         self.connections
             .get(slot)
             .map(|connection| connection.state)
-    }
-
-    fn write(&mut self, readiness: &Readiness, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else {
-            return;
-        };
-        let Ok(is_done) = connection.write(&mut self.scratch) else {
-            return self.fail(slot);
-        };
-        if connection.is_blocked == is_done {
-            connection.is_blocked = !is_done;
-            let (fd, interest) = (connection.socket.as_fd(), connection.interest());
-            if readiness.change(fd, token::stream(slot), interest).is_err() {
-                return self.fail(slot);
-            }
-        }
-        if is_done && connection.state == State::Closing {
-            self.finish(slot);
-        }
-    }
-
-    fn is_long(&self, slot: Slot) -> bool {
-        let waiting = self
-            .connections
-            .get(slot)
-            .map(|connection| connection.queue.len());
-        waiting.is_some_and(|waiting| waiting > limits::STREAM_QUEUE_MAX / 2)
     }
 
     fn slot(&self, stream: StreamId) -> Option<Slot> {
@@ -409,52 +373,6 @@ impl Streams {
             self.named[stream.place()] = None;
         }
     }
-
-    /// Drops a connection whose peer is gone.
-    fn left(&mut self, slot: Slot, counters: &mut Counters) {
-        counters.tls_abandoned += u64::from(self.is_handshaking(slot));
-        self.fail(slot);
-    }
-
-    /// Drops a connection, and remembers to tell the core if it had a name.
-    fn fail(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.remove(slot) else {
-            return;
-        };
-        match connection.state {
-            State::Connecting(stream) | State::Handshaking(stream) | State::Open(stream) => {
-                self.forget(stream);
-                self.gone.push(stream);
-            }
-            State::Accepting => self.has_handshakes_done(connection.tls.as_deref()),
-            State::Closing => {}
-        }
-    }
-
-    /// Drops a connection that has nothing left to write.
-    fn finish(&mut self, slot: Slot) {
-        let Some(mut connection) = self.connections.remove(slot) else {
-            return;
-        };
-        // Unread bytes would turn the FIN into a RST, which may overtake what
-        // was just written. What one read does not find is not waited for.
-        let mut unread = [0; 4_096];
-        while connection
-            .socket
-            .read(&mut unread)
-            .is_ok_and(|read| read == unread.len())
-        {}
-    }
-}
-
-/// Takes the first entry out if its time has come.
-fn due(queue: &mut VecDeque<(Instant, Slot)>, now: Instant) -> Option<Slot> {
-    let &(when, slot) = queue.front()?;
-    if when > now {
-        return None;
-    }
-    queue.pop_front();
-    Some(slot)
 }
 
 #[cfg(test)]

@@ -1,46 +1,90 @@
-//! What an event says it is about, in the 64 bits that the kernel gives back.
+//! What a completion is about, in the 64 bits that the kernel gives back.
 
 use crate::id::Slot;
 
-/// The owner of a watched descriptor.
+/// What completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// The inbox from the control thread.
+    /// Something that nobody waits for: a close, a cancellation.
+    Nothing,
+    /// The bell of the inbox from the control thread was rung.
     Inbox,
-    /// The timer.
-    Alarm,
     /// The bell that another shard rings.
     Mesh,
-    /// A UDP socket, by its place among them.
+    /// A datagram came, by the index of the socket.
     Udp(u16),
-    /// A TCP listener, by its place among them.
+    /// A UDP socket takes datagrams again, or has news of those it took.
+    UdpReady(u16),
+    /// A connection was accepted, by the index of the listener.
     Listener(u16),
-    /// A connection.
+    /// A connection waits at a listener that accepts none by itself.
+    ListenerReady(u16),
+    /// Bytes of a connection.
     Stream(Slot),
-    /// The set of the accepted connections that are in their handshake.
-    Greetings,
+    /// A connection takes bytes again.
+    Writable(Slot),
+    /// A connection in its handshake has bytes.
+    Readable(Slot),
+    /// A connection is up, or cannot be.
+    Connected(Slot),
+    /// A staged datagram was not sent, by its index.
+    Datagram(usize),
+    /// A staged write to a stream was not done in full, by its index.
+    Write(usize),
 }
 
 /// Bits of a slot's index; the kind stands above it, the generation below.
-const INDEX_BITS: u32 = 29;
+const INDEX_BITS: u32 = 28;
 const KIND_SHIFT: u32 = 32 + INDEX_BITS;
 
-pub(super) const INBOX: u64 = 0;
-pub(super) const ALARM: u64 = 1 << KIND_SHIFT;
-
-pub(super) const MESH: u64 = 5 << KIND_SHIFT;
-pub(super) const HANDSHAKES: u64 = 6 << KIND_SHIFT;
+pub(super) const NOTHING: u64 = 0;
+pub(super) const INBOX: u64 = 1 << KIND_SHIFT;
+pub(super) const MESH: u64 = 2 << KIND_SHIFT;
 
 pub(super) const fn udp(index: u16) -> u64 {
-    2 << KIND_SHIFT | index as u64
-}
-
-pub(super) const fn listener(index: u16) -> u64 {
     3 << KIND_SHIFT | index as u64
 }
 
+pub(super) const fn udp_ready(index: u16) -> u64 {
+    4 << KIND_SHIFT | index as u64
+}
+
+pub(super) const fn listener(index: u16) -> u64 {
+    5 << KIND_SHIFT | index as u64
+}
+
+pub(super) const fn listener_ready(index: u16) -> u64 {
+    6 << KIND_SHIFT | index as u64
+}
+
 pub(super) const fn stream(slot: Slot) -> u64 {
-    4 << KIND_SHIFT | (slot.index as u64) << 32 | slot.generation as u64
+    7 << KIND_SHIFT | of_slot(slot)
+}
+
+pub(super) const fn writable(slot: Slot) -> u64 {
+    8 << KIND_SHIFT | of_slot(slot)
+}
+
+pub(super) const fn readable(slot: Slot) -> u64 {
+    9 << KIND_SHIFT | of_slot(slot)
+}
+
+pub(super) const fn connected(slot: Slot) -> u64 {
+    10 << KIND_SHIFT | of_slot(slot)
+}
+
+pub(super) const fn datagram(index: usize) -> u64 {
+    11 << KIND_SHIFT | index as u64 & LOW
+}
+
+pub(super) const fn write(index: usize) -> u64 {
+    12 << KIND_SHIFT | index as u64 & LOW
+}
+
+const LOW: u64 = u32::MAX as u64;
+
+const fn of_slot(slot: Slot) -> u64 {
+    (slot.index as u64) << 32 | slot.generation as u64
 }
 
 impl Token {
@@ -50,20 +94,24 @@ impl Token {
     )]
     pub(super) const fn unpack(token: u64) -> Self {
         let low = token as u32;
+        let slot = Slot {
+            index: (token >> 32) as u32 & ((1 << INDEX_BITS) - 1),
+            generation: low,
+        };
         match token >> KIND_SHIFT {
-            0 => Self::Inbox,
-            1 => Self::Alarm,
-            2 => Self::Udp(low as u16),
-            3 => Self::Listener(low as u16),
-            5 => Self::Mesh,
-            6 => Self::Greetings,
-            _ => {
-                let index = (token >> 32) as u32 & ((1 << INDEX_BITS) - 1);
-                Self::Stream(Slot {
-                    index,
-                    generation: low,
-                })
-            }
+            1 => Self::Inbox,
+            2 => Self::Mesh,
+            3 => Self::Udp(low as u16),
+            4 => Self::UdpReady(low as u16),
+            5 => Self::Listener(low as u16),
+            6 => Self::ListenerReady(low as u16),
+            7 => Self::Stream(slot),
+            8 => Self::Writable(slot),
+            9 => Self::Readable(slot),
+            10 => Self::Connected(slot),
+            11 => Self::Datagram(low as usize),
+            12 => Self::Write(low as usize),
+            _ => Self::Nothing,
         }
     }
 }
@@ -79,29 +127,36 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out() {
-        let slot = Slot {
+        let least = Slot {
+            index: 0,
+            generation: 0,
+        };
+        let most = Slot {
             index: (1 << INDEX_BITS) - 1,
             generation: u32::MAX,
         };
         for (packed, want) in [
+            (NOTHING, Token::Nothing),
             (INBOX, Token::Inbox),
-            (ALARM, Token::Alarm),
             (MESH, Token::Mesh),
             (udp(u16::MAX), Token::Udp(u16::MAX)),
+            (udp_ready(1), Token::UdpReady(1)),
             (listener(7), Token::Listener(7)),
-            (stream(slot), Token::Stream(slot)),
-            (
-                stream(Slot {
-                    index: 0,
-                    generation: 0,
-                }),
-                Token::Stream(Slot {
-                    index: 0,
-                    generation: 0,
-                }),
-            ),
+            (listener_ready(u16::MAX), Token::ListenerReady(u16::MAX)),
+            (datagram(3), Token::Datagram(3)),
+            (write(255), Token::Write(255)),
         ] {
             assert_eq!(Token::unpack(packed), want);
+        }
+        for slot in [least, most] {
+            for (packed, want) in [
+                (stream(slot), Token::Stream(slot)),
+                (writable(slot), Token::Writable(slot)),
+                (readable(slot), Token::Readable(slot)),
+                (connected(slot), Token::Connected(slot)),
+            ] {
+                assert_eq!(Token::unpack(packed), want);
+            }
         }
     }
 }

@@ -33,6 +33,7 @@ mod process;
 mod records;
 mod register;
 mod relearning;
+mod ring;
 mod shards;
 mod sides;
 mod sipp;

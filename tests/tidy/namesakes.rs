@@ -10,12 +10,8 @@ use std::collections::BTreeMap;
 use crate::source::{Source, is_word, words};
 
 /// Names that stand in two rooms, each with its reason.
-pub(crate) const ALLOWED: [(&str, &str); 8] = [
+pub(crate) const ALLOWED: [(&str, &str); 7] = [
     ("ask", "each command puts its own question to a node"),
-    (
-        "connect",
-        "io's does not block and has the options of a node, the phone's waits on tokio",
-    ),
     ("each", "a byte repeated over a word of another width"),
     (
         "read_array",

@@ -14,9 +14,30 @@ pub const SEND_TRIES_MAX: u32 = 16;
 pub const BATCHES_MAX: usize = 4;
 /// Bytes read from one stream before the other sockets have their turn.
 pub const STREAM_READ_MAX: usize = 64 * 1024;
-/// Sockets that one look at the kernel may report as ready. More wait for the
-/// next look, in turn.
+/// Completions that one turn of a shard deals with. More wait for the next, in turn.
 pub const EVENTS_MAX: usize = 256;
+/// Entries that a shard's ring takes before they are submitted: what one turn has to say.
+pub const ENTRIES_MAX: u32 = 1_024;
+/// Completions that a shard's ring holds: a whole backlog of connections, and what every
+/// buffer brings. The kernel keeps more aside until there is room.
+pub const COMPLETIONS_MAX: u32 = 8_192;
+/// Datagrams, and writes to streams, that are staged before they are submitted.
+pub const SENDS_MAX: usize = 256;
+/// Messages that one write to a stream has. More go with the next.
+pub const WRITE_MESSAGES_MAX: usize = 64;
+/// Enters in a row that may leave entries behind, which the kernel does where it has no
+/// memory. More: the shard ends.
+pub const SUBMITS_MAX: usize = 1_024;
+/// Length of a wait that has to end by itself before what another thread has given
+/// meanwhile counts as late (`late_wakes`): a shorter one may end between the gift and
+/// the bell.
+pub const QUIET_WAIT: Duration = Duration::from_millis(100);
+/// Completions dealt with before the clock is asked again.
+pub const COMPLETIONS_OF_NOW: usize = 32;
+/// Buffers that datagrams are received into. More wait in the sockets.
+pub const DATAGRAM_BUFFERS: u16 = 256;
+/// Buffers that bytes of connections are received into. More wait in the sockets.
+pub const STREAM_BUFFERS: u16 = 64;
 /// Accepted connections of one shard in their TLS handshake. One more is closed
 /// at once: half-open handshakes cost memory, nobody knows whose they are, and
 /// the last one waits for as long as all of them take: 0.2 ms each, together less
@@ -62,15 +83,6 @@ pub const USER_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Silence on a stream before TCP asks whether the peer is there. Finds the
 /// vanished peers of flows that were promised no Flow-Timer.
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long a shard that ran dry waits in the kernel for the next event
-/// itself, before it hands the thread back to its executor, whose sleep and
-/// wake cost three times as much.
-pub const LINGER: Duration = Duration::from_millis(10);
-/// Longest sleep of a shard in its executor. Then it looks for itself, and what
-/// it finds without having been woken is counted (`late_wakes`).
-pub const NAP: Duration = Duration::from_millis(100);
-/// Longest time a busy shard keeps the thread from its executor.
-pub const HOLD: Duration = Duration::from_millis(50);
 /// How long one task of an executor runs before another has its turn: as good
 /// as for ever, since a shard is one task. It must be long: an executor whose
 /// thread the kernel kept off its core for this time, between setting the timer

@@ -1,24 +1,32 @@
 //! What comes in: orders, the other shards' hand-overs, datagrams, connections.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::Engine;
 use crate::id::{Slot, SocketId, Transport};
+use crate::io::accept;
 use crate::io::icmp::{self, News};
 use crate::io::inbox::Order;
-use crate::io::readiness::Ready;
+use crate::io::ring::{self, Completion};
 use crate::io::streams::Came;
-use crate::io::token::Token;
+use crate::io::token;
 use crate::limits;
 use crate::send::{Accepted, End};
 use crate::shard::Input;
-use crate::time::Duration;
 
 impl Engine {
-    pub(super) fn on_inbox(&mut self) -> io::Result<()> {
-        self.inbox.silence()?;
+    pub(super) fn on_inbox(&mut self, completion: Completion) {
+        if !completion.goes_on {
+            self.ring.watch(self.inbox.as_fd(), token::INBOX);
+        }
+        self.take_orders();
+    }
+
+    /// Does what the control thread says; false when it has said nothing.
+    pub(super) fn take_orders(&mut self) -> bool {
+        let mut were_any = false;
         while let Some(order) = self.inbox.next() {
+            were_any = true;
             match order {
                 Order::Drain if self.ends_at.is_none() => {
                     tracing::info!("draining");
@@ -54,7 +62,7 @@ impl Engine {
             }
             self.settle();
         }
-        Ok(())
+        were_any
     }
 
     /// Takes what the other shards gave; true when there was anything.
@@ -73,57 +81,65 @@ impl Engine {
         count > 0
     }
 
-    pub(super) fn on_alarm(&mut self) -> io::Result<()> {
-        self.alarm_at = None;
-        self.alarm.silence()
-    }
-
-    pub(super) fn on_udp(&mut self, id: SocketId, ready: Ready) {
-        if ready.is_error() {
-            self.read_errors(id);
+    /// What came of the sends that the last enter submitted.
+    pub(super) fn on_sent(&mut self) {
+        self.counters.udp_sent += self.ring.take_sent();
+        for port in self.ports.iter_mut().flatten() {
+            port.on_entered();
         }
-        if ready.is_writable()
-            && let Some(Some(port)) = self.ports.get_mut(usize::from(id.0))
-        {
-            port.unblock();
-            self.unflushed.push(id);
-        }
-        for _ in 0..limits::BATCHES_MAX {
-            let count = self.receive(id);
-            self.settle();
-            if count < limits::DATAGRAM_BATCH {
-                return;
+        while let Some((datagram, error)) = self.ring.take_refused() {
+            let id = datagram.socket;
+            if let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) {
+                let (counters, unreachable) = (&mut self.counters, &mut self.unreachable);
+                port.on_refused(&mut self.ring, (datagram, error), counters, unreachable);
             }
-            self.now = self.clock.now();
+            if error != libc::EAGAIN {
+                // It may be what the socket remembers of another one, of which its error
+                // queue says more.
+                self.read_errors(id);
+            }
         }
-        self.is_behind = true;
+        self.streams.on_written(&mut self.ring);
     }
 
-    fn receive(&mut self, id: SocketId) -> usize {
-        let Some(Some(port)) = self.ports.get(usize::from(id.0)) else {
-            return 0;
-        };
-        // An error is what a datagram of ours met; the error queue has more.
-        let Ok(count) = self.received.receive(port.as_fd()) else {
-            return 0;
-        };
-        for index in 0..count {
-            self.counters.udp_received += 1;
-            match self.received.datagram(index) {
-                Some((peer, bytes)) => {
-                    self.shard.handle(
+    pub(super) fn on_datagram(&mut self, id: SocketId, completion: Completion) {
+        match (completion.result, completion.buffer) {
+            (Ok(count), Some(index)) => {
+                self.counters.udp_received += 1;
+                self.backlog.take(count);
+                let filled = self.room.datagrams.filled(index, count);
+                match self.ring.datagram(filled) {
+                    Some((peer, bytes)) => self.shard.handle(
                         self.now,
                         Input::Datagram {
                             socket: id,
                             peer,
                             bytes,
                         },
-                    );
+                    ),
+                    None => self.counters.udp_unreadable += 1,
                 }
-                None => self.counters.udp_unreadable += 1,
+                self.room.datagrams.give_back(index);
             }
+            (Err(libc::ENOBUFS), _) => {
+                self.counters.buffers_exhausted += 1;
+                self.is_behind = true;
+            }
+            // An error is what a datagram of ours met; the error queue has more.
+            (Err(_), _) => self.read_errors(id),
+            (Ok(_), None) => {}
         }
-        count
+        if !completion.goes_on
+            && let Some(Some(port)) = self.ports.get(usize::from(id.0))
+        {
+            self.ring.receive_datagrams(port.as_fd(), id.0, &self.room);
+        }
+    }
+
+    pub(super) fn on_udp_ready(&mut self, id: SocketId) {
+        if let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) {
+            port.unblock(&mut self.ring);
+        }
     }
 
     fn read_errors(&mut self, id: SocketId) {
@@ -146,99 +162,118 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_listener(&mut self, index: usize) {
-        for _ in 0..limits::ACCEPTS_MAX {
-            let Some((listener, transport, core_side)) = self.listeners.get_mut(index) else {
-                return;
-            };
-            let Some((socket, peer)) = listener.accept(&mut self.counters) else {
-                break;
-            };
-            let end = End {
-                transport: *transport,
-                addr: peer,
-                core_side: *core_side,
-            };
-            if !self.shard.admit_connection(self.now, &end) {
-                // Dropping the connection closes it.
-                self.counters.tcp_refused += 1;
-                continue;
+    /// A listener accepted a connection, or will not accept more.
+    pub(super) fn on_accepted(&mut self, accepted: ring::Accepted) {
+        let index = usize::from(accepted.listener);
+        match accepted.result {
+            Ok(socket) => {
+                if !accepted.goes_on
+                    && let Some(listener) = self.listeners.get(index)
+                {
+                    listener.start(&mut self.ring);
+                }
+                self.admit(index, socket);
             }
-            if end.transport == Transport::Tls {
-                let counters = &mut self.counters;
-                self.streams
-                    .advance_handshakes(&self.handshakes, self.now, socket, peer, counters);
-                continue;
-            }
-            // At the bound the connection is dropped, which closes it.
-            let Some(stream) = self.shard.accept(
-                self.now,
-                &Accepted {
-                    transport: Transport::Tcp,
-                    peer,
-                    core_side: end.core_side,
-                    identities: &[],
-                },
-            ) else {
-                self.counters.tcp_refused += 1;
-                continue;
-            };
-            self.counters.tcp_accepted += 1;
-            self.streams.accept(&self.readiness, stream, socket);
-        }
-        self.settle();
-    }
-
-    /// Goes on with some handshakes; the kernel reports the others again.
-    pub(super) fn on_handshakes(&mut self) -> io::Result<()> {
-        let count = self.handshakes.wait(Duration::ZERO)?;
-        for index in 0..count {
-            let (token, ready) = self.handshakes.event(index);
-            if let Token::Stream(slot) = Token::unpack(token) {
-                self.on_stream(slot, ready);
+            Err(error) => {
+                if let Some(listener) = self.listeners.get(index) {
+                    listener.on_failed(&mut self.ring, error);
+                }
             }
         }
-        Ok(())
+        self.carry_out();
     }
 
-    pub(super) fn on_stream(&mut self, slot: Slot, ready: Ready) {
-        let readiness = if self.streams.is_handshaking(slot) {
-            &self.handshakes
-        } else {
-            &self.readiness
+    pub(super) fn on_listener_ready(&mut self, index: usize) {
+        if let Some(listener) = self.listeners.get_mut(index) {
+            listener.turn_away(&mut self.ring, &mut self.counters);
+        }
+    }
+
+    fn admit(&mut self, index: usize, socket: OwnedFd) {
+        let Some(listener) = self.listeners.get(index) else {
+            return;
         };
-        if ready.is_writable()
-            && let Some((stream, _)) = self.streams.writable(readiness, slot)
-        {
-            self.shard.handle(
-                self.now,
-                Input::Connected {
-                    stream,
-                    identities: &[],
-                },
-            );
+        let Some((socket, peer)) = accept::peer(socket) else {
+            return;
+        };
+        let end = End {
+            transport: listener.transport,
+            addr: peer,
+            core_side: listener.is_core_side,
+        };
+        if !self.shard.admit_connection(self.now, &end) {
+            // Dropping the connection closes it.
+            self.counters.tcp_refused += 1;
+            return;
         }
-        if ready.is_readable() {
-            let before = self.counters.tcp_received;
-            let (bytes, counters) = (&mut self.bytes, &mut self.counters);
-            let came = self
-                .streams
-                .read(readiness, self.now, slot, bytes, counters);
-            if let Some(came) = came {
-                self.take_in(came);
+        let ring = (&mut self.ring, &self.room);
+        if end.transport == Transport::Tls {
+            let counters = &mut self.counters;
+            self.streams
+                .accept_tls(ring, self.now, (socket, peer), counters);
+            return;
+        }
+        // At the bound the connection is dropped, which closes it.
+        let Some(stream) = self.shard.accept(
+            self.now,
+            &Accepted {
+                transport: Transport::Tcp,
+                peer,
+                core_side: end.core_side,
+                identities: &[],
+            },
+        ) else {
+            self.counters.tcp_refused += 1;
+            return;
+        };
+        self.counters.tcp_accepted += 1;
+        self.streams.accept(ring, stream, socket);
+    }
+
+    pub(super) fn on_connected(&mut self, slot: Slot, completion: Completion) {
+        let ring = (&mut self.ring, &self.room);
+        let connected =
+            self.streams
+                .on_connected(ring, slot, completion.result, &mut self.counters);
+        if let Some(stream) = connected {
+            let identities = &[];
+            let input = Input::Connected { stream, identities };
+            self.shard.handle(self.now, input);
+        }
+    }
+
+    pub(super) fn on_stream(&mut self, slot: Slot, completion: Completion) {
+        let count = completion.result.unwrap_or_default();
+        let came = match completion.buffer {
+            Some(index) => {
+                let bytes = self.room.chunks.filled(index, count);
+                let (ring, counters) = (&mut self.ring, &mut self.counters);
+                let read = (slot, &completion);
+                self.streams.read(ring, self.now, read, bytes, counters)
             }
-            // A full buffer: there is more where this came from.
-            let read = self.counters.tcp_received - before;
-            self.is_behind |= read >= limits::STREAM_READ_MAX as u64;
+            None => {
+                let (ring, counters) = (&mut self.ring, &mut self.counters);
+                let read = (slot, &completion);
+                self.streams.read(ring, self.now, read, &mut [], counters)
+            }
+        };
+        if let Some(came) = came {
+            self.take_in(came, completion.buffer);
         }
-        self.settle();
+        if let Some(index) = completion.buffer {
+            self.room.chunks.give_back(index);
+        }
+        if !completion.goes_on {
+            self.streams.go_on((&mut self.ring, &self.room), slot);
+        }
     }
 
     /// What one read brought, for the core.
-    fn take_in(&mut self, came: Came) {
+    fn take_in(&mut self, came: Came, buffer: Option<u16>) {
         let stream = match came {
             Came::Clear(stream, count) => {
-                let bytes = self.bytes.get(..count).unwrap_or_default();
+                let Some(index) = buffer else { return };
+                let bytes = &*self.room.chunks.filled(index, count);
                 return self.shard.handle(self.now, Input::Stream { stream, bytes });
             }
             Came::Sealed(stream) => stream,
@@ -257,10 +292,9 @@ impl Engine {
                 };
                 let Some(stream) = self.shard.accept(self.now, &accepted) else {
                     self.counters.tls_refused += 1;
-                    return self.streams.refuse(slot);
+                    return self.streams.refuse(&mut self.ring, slot);
                 };
-                let sets = (&self.handshakes, &self.readiness);
-                self.streams.name(sets, slot, stream);
+                self.streams.name(slot, stream);
                 stream
             }
         };

@@ -1,12 +1,9 @@
 //! Carrying a shard's output out of the core.
 
-use std::os::fd::AsFd;
-
 use super::super::streams::Dial;
-use super::super::token;
 use super::Engine;
 use crate::guard::Near;
-use crate::id::{Flow, SocketId};
+use crate::id::Flow;
 use crate::limits;
 use crate::locate::Records;
 use crate::shard::{Input, Notice, Output};
@@ -15,15 +12,19 @@ impl Engine {
     /// Carries all output out, and what that brings about back in.
     pub(super) fn settle(&mut self) {
         for _ in 0..limits::SETTLE_ROUNDS {
-            while let Some(output) = self.shard.poll() {
-                self.perform(output);
-            }
-            self.streams.flush(&self.readiness);
-            self.flush_ports();
+            self.carry_out();
+            self.streams.flush(&mut self.ring);
             self.is_unsettled = self.answer();
             if !self.is_unsettled {
                 break;
             }
+        }
+    }
+
+    /// Stages all output for the next enter.
+    pub(super) fn carry_out(&mut self) {
+        while let Some(output) = self.shard.poll() {
+            self.perform(output);
         }
     }
 
@@ -65,13 +66,7 @@ impl Engine {
                 let Some(Some(port)) = self.ports.get_mut(usize::from(socket.0)) else {
                     return;
                 };
-                if port.waiting() == 0 {
-                    self.unflushed.push(socket);
-                }
-                port.push(peer, bytes, &mut self.counters);
-                if port.waiting() >= limits::DATAGRAM_BATCH && !port.is_blocked() {
-                    self.flush_port(socket);
-                }
+                port.push(&mut self.ring, peer, bytes, &mut self.counters);
             }
             Output::Transmit {
                 flow: Flow::Stream(stream),
@@ -79,7 +74,7 @@ impl Engine {
             } => {
                 self.counters.tcp_sent += bytes.len() as u64;
                 self.streams
-                    .push(&self.readiness, stream, bytes, &mut self.counters);
+                    .push(&mut self.ring, stream, bytes, &mut self.counters);
             }
             Output::Connect {
                 stream,
@@ -92,7 +87,7 @@ impl Engine {
                 peer,
                 tls: tls.as_deref(),
             }),
-            Output::Close { stream } => self.streams.close(self.now, stream),
+            Output::Close { stream } => self.streams.close(&mut self.ring, self.now, stream),
             Output::Store { key, value } => {
                 if let Some(store) = &mut self.store {
                     let shard = u8::try_from(self.mesh.own()).unwrap_or(u8::MAX);
@@ -116,33 +111,7 @@ impl Engine {
 
     fn connect(&mut self, dial: Dial<'_>) {
         self.streams
-            .connect(&self.readiness, self.now, dial, &mut self.counters);
-    }
-
-    fn flush_ports(&mut self) {
-        while let Some(id) = self.unflushed.pop() {
-            self.flush_port(id);
-        }
-    }
-
-    fn flush_port(&mut self, id: SocketId) {
-        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        // Blocked: the readiness set says when it goes on.
-        if port.is_blocked() {
-            return;
-        }
-        port.flush(&mut self.sending, &mut self.counters, &mut self.unreachable);
-        let Some(interest) = port.new_interest() else {
-            return;
-        };
-        if let Err(error) = self
-            .readiness
-            .change(port.as_fd(), token::udp(id.0), interest)
-        {
-            tracing::error!(%error, "cannot watch a UDP socket");
-        }
+            .connect(&mut self.ring, self.now, dial, &mut self.counters);
     }
 }
 

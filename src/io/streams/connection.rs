@@ -1,22 +1,28 @@
 //! One connection: its socket, what waits to leave through it, and over TLS
 //! the session in between.
 
-use std::io::{self, IoSlice, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::super::readiness::Ready;
+use super::super::ring::{Ring, Sealed, Written};
 use super::super::tls::{Scratch, Session};
-use crate::id::StreamId;
+use crate::id::{Slot, StreamId};
 use crate::limits;
 use crate::send::StreamQueue;
 
 pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) socket: OwnedFd,
     pub(super) state: State,
     /// Messages of the core, not yet encrypted.
     pub(super) queue: StreamQueue,
+    /// The kernel took no more the last time, or the connection is not up: it tells when.
     pub(super) is_blocked: bool,
+    /// Something is to be written.
     pub(super) is_unflushed: bool,
+    /// A write is staged: the next one waits until that is over.
+    pub(super) is_staged: bool,
+    /// The ring receives from it.
+    pub(super) is_receiving: bool,
     pub(super) tls: Option<Box<Wire>>,
 }
 
@@ -39,13 +45,27 @@ pub(super) struct Wire {
     pub(super) peer: SocketAddr,
     /// Encrypted bytes that the kernel did not take; at most what one write
     /// seals, and the answers of the protocol itself.
-    waiting: Vec<u8>,
-    written: usize,
+    waiting: Sealed,
     said_goodbye: bool,
 }
 
+/// How much of what a connection has to write is with the kernel or on its way there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Staged {
+    /// There is nothing.
+    Nothing,
+    /// All of it, or the rest waits for the kernel.
+    All,
+    /// More is to follow.
+    Part,
+}
+
+/// The peer makes us answer without reading the answers, or the keys are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
 impl Connection {
-    pub(super) fn new(socket: TcpStream, state: State, tls: Option<Box<Wire>>) -> Self {
+    pub(super) const fn new(socket: OwnedFd, state: State, tls: Option<Box<Wire>>) -> Self {
         let queue = StreamQueue::new(limits::STREAM_QUEUE_MAX);
         let is_blocked = matches!(state, State::Connecting(_));
         Self {
@@ -54,152 +74,162 @@ impl Connection {
             queue,
             is_blocked,
             is_unflushed: false,
+            is_staged: false,
+            is_receiving: false,
             tls,
         }
     }
 
-    /// What its readiness set is to be asked for.
-    pub(super) const fn interest(&self) -> Ready {
-        if self.is_blocked {
-            Ready::READ_WRITE
-        } else {
-            Ready::READ
+    /// Stages what is to be written next, unless it has to wait for the kernel.
+    pub(super) fn stage(
+        &mut self,
+        ring: &mut Ring,
+        slot: Slot,
+        scratch: &mut Scratch,
+    ) -> Result<Staged, Broken> {
+        if self.is_blocked || self.is_staged {
+            return Ok(Staged::All);
         }
-    }
-
-    /// Writes what the kernel takes; true when nothing waits any more that
-    /// could leave now.
-    pub(super) fn write(&mut self, scratch: &mut Scratch) -> io::Result<bool> {
-        if self.tls.is_some() {
-            self.write_sealed(scratch)
-        } else {
-            self.write_clear()
-        }
-    }
-
-    fn write_clear(&mut self) -> io::Result<bool> {
-        while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); limits::DATAGRAM_BATCH];
-            let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(self.queue.slices()) {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-            }
-            match self.socket.write_vectored(&slices[..count]) {
-                Ok(written) => self.queue.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Messages are encrypted only when the kernel may take them, so that what
-    /// waits for a slow reader waits once.
-    fn write_sealed(&mut self, scratch: &mut Scratch) -> io::Result<bool> {
-        loop {
-            let Some(wire) = &mut self.tls else {
-                return Ok(true);
+        let is_all = if self.tls.is_some() {
+            let Some(sealed) = self.seal(ring, scratch)? else {
+                return Ok(Staged::Nothing);
             };
-            if !wire.flush(&self.socket)? {
-                return Ok(false);
-            }
-            if !wire.session.is_established() {
-                return Ok(true);
-            }
-            scratch.sealed.clear();
-            let mut sealed = Ok(());
-            if !self.queue.is_empty() {
-                let mut len = 0;
-                let messages = self.queue.slices().take_while(|message| {
-                    let goes_on = len < limits::TLS_WRITE_MAX;
-                    len += if goes_on { message.len() } else { 0 };
-                    goes_on
-                });
-                sealed = wire.session.seal(messages, scratch);
-                self.queue.advance(len);
-            } else if self.state == State::Closing && !wire.said_goodbye {
-                wire.said_goodbye = true;
-                wire.session.say_goodbye(scratch);
-            } else {
-                return Ok(true);
-            }
-            // What could not be sealed may have left a goodbye.
-            wire.send(&self.socket, &scratch.sealed)?;
-            sealed.map_err(io::Error::other)?;
+            ring.write_sealed(self.socket.as_fd(), slot, sealed);
+            !self.can_write()
+        } else if self.queue.is_empty() {
+            return Ok(Staged::Nothing);
+        } else {
+            let (messages, written) = self.queue.messages();
+            let is_all = messages.len() <= limits::WRITE_MESSAGES_MAX;
+            ring.write(self.socket.as_fd(), slot, messages, written);
+            is_all
+        };
+        self.is_staged = true;
+        Ok(if is_all { Staged::All } else { Staged::Part })
+    }
+
+    /// What is to be written next over TLS. Messages are encrypted only when the kernel
+    /// may take them, so that what waits for a slow reader waits once.
+    fn seal(&mut self, ring: &mut Ring, scratch: &mut Scratch) -> Result<Option<Sealed>, Broken> {
+        let Some(wire) = &mut self.tls else {
+            return Ok(None);
+        };
+        if !wire.waiting.bytes.is_empty() {
+            return Ok(Some(std::mem::take(&mut wire.waiting)));
         }
+        if !wire.session.is_established() {
+            return Ok(None);
+        }
+        let says_goodbye = self.state == State::Closing && !wire.said_goodbye;
+        if self.queue.is_empty() && !says_goodbye {
+            return Ok(None);
+        }
+        scratch.sealed = ring.spare();
+        let mut len = 0;
+        let messages = self.queue.slices().take_while(|message| {
+            let goes_on = len < limits::TLS_WRITE_MAX;
+            len += if goes_on { message.len() } else { 0 };
+            goes_on
+        });
+        let sealed = wire.session.seal(messages, scratch);
+        self.queue.advance(len);
+        if sealed.is_err() {
+            // It may have left a goodbye.
+            wire.waiting.bytes = std::mem::take(&mut scratch.sealed);
+            return Err(Broken);
+        }
+        if self.queue.is_empty() && says_goodbye {
+            wire.said_goodbye = true;
+            wire.session.say_goodbye(scratch);
+        }
+        let bytes = std::mem::take(&mut scratch.sealed);
+        Ok(Some(Sealed { bytes, written: 0 }))
     }
 
     /// Answers a peer that has said that it sends nothing more, before its connection is dropped
-    /// (RFC 5246 §7.2.1, RFC 8446 §6.1).
+    /// (RFC 5246 §7.2.1, RFC 8446 §6.1). Where the kernel has no room for it, the
+    /// connection ends without.
     pub(super) fn answer_goodbye(&mut self, scratch: &mut Scratch) {
         if let Some(wire) = &mut self.tls {
             scratch.sealed.clear();
             wire.session.say_goodbye(scratch);
-            // Where the kernel has no room for it, the connection ends without.
-            drop(wire.send(&self.socket, &scratch.sealed));
+            wire.waiting.bytes.extend_from_slice(&scratch.sealed);
         }
     }
 
-    /// True when bytes wait that should leave before the end.
-    pub(super) fn is_writing(&self) -> bool {
-        let sealed = self
-            .tls
-            .as_ref()
-            .is_some_and(|wire| !wire.waiting.is_empty());
-        sealed || !self.queue.is_empty()
-    }
-}
-
-impl Wire {
-    pub(super) const fn new(session: Session, peer: SocketAddr) -> Self {
-        Self {
-            session,
-            peer,
-            waiting: Vec::new(),
-            written: 0,
-            said_goodbye: false,
-        }
-    }
-
-    /// Writes encrypted bytes after those that wait; what the kernel does not
-    /// take waits too.
+    /// What was staged is over.
     ///
     /// # Errors
-    /// When the connection is broken, and when the peer makes us answer without
-    /// reading the answers.
-    pub(super) fn send(&mut self, mut socket: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-        let mut rest = bytes;
-        while self.waiting.is_empty() && !rest.is_empty() {
-            match socket.write(rest) {
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.waiting.extend_from_slice(rest);
-        if self.waiting.len() > limits::STREAM_QUEUE_MAX {
-            return Err(io::Error::other("the peer does not read what it is sent"));
+    /// The kernel's, when the connection is broken.
+    pub(super) fn on_written(&mut self, ring: &mut Ring, written: Written) -> Result<(), i32> {
+        self.is_staged = false;
+        let count = match written.result {
+            Ok(count) => count,
+            Err(libc::EAGAIN) => 0,
+            Err(error) => return Err(error),
+        };
+        self.is_blocked = count < written.len;
+        let Some(mut sealed) = written.sealed else {
+            self.queue.advance(count);
+            return Ok(());
+        };
+        sealed.written += count;
+        if !self.is_blocked {
+            // An idle flow holds no memory for what it once wrote.
+            ring.recycle(sealed.bytes);
+        } else if let Some(wire) = &mut self.tls {
+            wire.put_back(sealed);
         }
         Ok(())
     }
 
-    /// True when nothing waits any more.
-    fn flush(&mut self, mut socket: &TcpStream) -> io::Result<bool> {
-        while let Some(rest) = self.waiting.get(self.written..)
-            && !rest.is_empty()
-        {
-            match socket.write(rest) {
-                Ok(written) => self.written += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    /// True when bytes wait that should leave before the end.
+    pub(super) fn is_writing(&self) -> bool {
+        self.is_staged || !self.queue.is_empty() || self.has_sealed()
+    }
+
+    /// True when there is something to write that does not wait for the kernel.
+    pub(super) fn can_write(&self) -> bool {
+        !self.is_blocked && (!self.queue.is_empty() || self.has_sealed())
+    }
+
+    fn has_sealed(&self) -> bool {
+        let wire = self.tls.as_ref();
+        wire.is_some_and(|wire| !wire.waiting.bytes.is_empty())
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Wire {
+    pub(super) fn new(session: Session, peer: SocketAddr) -> Self {
+        Self {
+            session,
+            peer,
+            waiting: Sealed::default(),
+            said_goodbye: false,
         }
-        // An idle flow holds no memory for what once waited.
-        (self.waiting, self.written) = (Vec::new(), 0);
-        Ok(true)
+    }
+
+    /// Has encrypted bytes leave after those that wait.
+    ///
+    /// # Errors
+    /// When the peer makes us answer without reading the answers.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        self.waiting.bytes.extend_from_slice(bytes);
+        if self.waiting.bytes.len() > limits::STREAM_QUEUE_MAX {
+            return Err(Broken);
+        }
+        Ok(())
+    }
+
+    /// Bytes that the kernel did not take leave before those that came to wait since.
+    fn put_back(&mut self, mut sealed: Sealed) {
+        sealed.bytes.extend_from_slice(&self.waiting.bytes);
+        self.waiting = sealed;
     }
 }

@@ -1,14 +1,14 @@
 //! Streams over TLS: from the connection to the peer that has proven who it
 //! is, and from its records to the bytes of messages.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::super::ring::{Ring, Room};
 use super::super::tls::{self, Progress, Tls};
-use super::super::token;
 use super::connection::{Connection, State, Wire};
-use super::{Came, Counters, Readiness, Ready, Streams};
+use super::{Came, Counters, Streams};
 use crate::id::{Slot, StreamId};
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -39,28 +39,28 @@ impl Streams {
 
     /// Takes in a connection that was accepted for TLS. The core hears of it
     /// once its handshake is complete.
-    pub(in crate::io) fn advance_handshakes(
+    pub(in crate::io) fn accept_tls(
         &mut self,
-        readiness: &Readiness,
+        (ring, room): (&mut Ring, &Room),
         now: Instant,
-        socket: TcpStream,
-        peer: SocketAddr,
+        (socket, peer): (OwnedFd, SocketAddr),
         counters: &mut Counters,
     ) {
         let session = self.tls.as_ref().map(|tls| tls.accept(peer.ip()));
         let most = limits::HANDSHAKES_MAX + limits::HANDSHAKES_OF_PEERS_MAX;
         let Some(Ok(session)) = session.filter(|_| self.handshaking < most) else {
-            // Dropping it closes it.
+            ring.close(socket);
             counters.tls_refused += 1;
             self.handshakes_done.push(peer.ip());
             return;
         };
         let wire = Box::new(Wire::new(session, peer));
         let connection = Connection::new(socket, State::Accepting, Some(wire));
-        if let Some(slot) = self.watch(readiness, connection, Ready::READ) {
+        if let Some(slot) = self.keep(ring, connection) {
             self.handshaking += 1;
             self.handshakes
                 .push_back((now + limits::HANDSHAKE_MAX, slot));
+            self.go_on((ring, room), slot);
         } else {
             self.handshakes_done.push(peer.ip());
         }
@@ -88,7 +88,7 @@ impl Streams {
     }
 
     /// The connection is up: the first bytes of the handshake leave.
-    pub(super) fn begin(&mut self, readiness: &Readiness, slot: Slot) {
+    pub(super) fn begin(&mut self, ring: &mut Ring, slot: Slot) {
         self.scratch.sealed.clear();
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
@@ -97,21 +97,15 @@ impl Streams {
             return;
         };
         let begun = wire.session.begin(&mut self.scratch);
-        let sent = wire.send(&connection.socket, &self.scratch.sealed);
+        let sent = wire.send(&self.scratch.sealed);
         if begun.is_err() || sent.is_err() {
-            return self.fail(slot);
+            return self.fail(ring, slot);
         }
-        self.write(readiness, slot);
+        self.unflushed(slot);
     }
 
-    /// Gives a connection whose handshake is done the name that the core has for it, and moves it
-    /// from the set of handshakes to that of all others.
-    pub(in crate::io) fn name(
-        &mut self,
-        (handshakes, readiness): (&Readiness, &Readiness),
-        slot: Slot,
-        stream: StreamId,
-    ) {
+    /// Gives a connection whose handshake is done the name that the core has for it.
+    pub(in crate::io) fn name(&mut self, slot: Slot, stream: StreamId) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -119,14 +113,7 @@ impl Streams {
         self.handshaking -= 1;
         let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
         self.handshakes_done.extend(peer);
-        let (fd, interest) = (connection.socket.as_fd(), connection.interest());
-        let left = handshakes.remove(fd);
-        let moved = left.and_then(|()| readiness.add(fd, token::stream(slot), interest));
         self.call(stream, slot);
-        if let Err(error) = moved {
-            tracing::warn!(%error, "cannot watch a connection");
-            self.fail(slot);
-        }
     }
 
     /// Whether an accepted connection is in its handshake.
@@ -135,8 +122,8 @@ impl Streams {
     }
 
     /// Closes a connection whose handshake is done that the core has no room for.
-    pub(in crate::io) fn refuse(&mut self, slot: Slot) {
-        self.fail(slot);
+    pub(in crate::io) fn refuse(&mut self, ring: &mut Ring, slot: Slot) {
+        self.fail(ring, slot);
     }
 
     /// What the last read decrypted.
@@ -152,7 +139,7 @@ impl Streams {
     /// Takes in records.
     pub(super) fn unseal(
         &mut self,
-        readiness: &Readiness,
+        ring: &mut Ring,
         now: Instant,
         slot: Slot,
         bytes: &mut [u8],
@@ -163,27 +150,28 @@ impl Streams {
         let connection = self.connections.get_mut(slot)?;
         let wire = connection.tls.as_mut()?;
         let progress = wire.session.receive(bytes, &mut self.scratch);
-        let sent = wire.send(&connection.socket, &self.scratch.sealed);
+        let sent = wire.send(&self.scratch.sealed);
         match progress {
             Err(error) => {
-                self.refused(now, slot, &error, counters);
+                self.refused(ring, now, (slot, &error), counters);
                 return None;
             }
             Ok(Progress::Ended) => self.ended.push(slot),
             Ok(Progress::Handshaking | Progress::Established) => {}
         }
         if sent.is_err() {
-            self.left(slot, counters);
+            self.left(ring, slot, counters);
             return None;
         }
-        // The kernel may not have taken all of it.
-        self.write(readiness, slot);
+        if !self.scratch.sealed.is_empty() {
+            self.unflushed(slot);
+        }
         let connection = self.connections.get_mut(slot)?;
         let is_up = progress != Ok(Progress::Handshaking);
         match connection.state {
             State::Open(stream) => (!self.scratch.plain.is_empty()).then_some(Came::Sealed(stream)),
             State::Handshaking(_) | State::Accepting if is_up => {
-                self.established(now, slot, counters)
+                self.established(ring, now, slot, counters)
             }
             State::Handshaking(_) | State::Accepting | State::Connecting(_) | State::Closing => {
                 None
@@ -192,7 +180,13 @@ impl Streams {
     }
 
     /// The handshake is complete: who is there?
-    fn established(&mut self, now: Instant, slot: Slot, counters: &mut Counters) -> Option<Came> {
+    fn established(
+        &mut self,
+        ring: &mut Ring,
+        now: Instant,
+        slot: Slot,
+        counters: &mut Counters,
+    ) -> Option<Came> {
         let connection = self.connections.get_mut(slot)?;
         let wire = connection.tls.as_mut()?;
         let peer = wire.peer;
@@ -202,7 +196,7 @@ impl Streams {
         match found {
             Ok(found) => self.identities = found,
             Err(error) => {
-                self.refused(now, slot, &error, counters);
+                self.refused(ring, now, (slot, &error), counters);
                 return None;
             }
         }
@@ -212,19 +206,16 @@ impl Streams {
         };
         connection.state = State::Open(stream);
         counters.tls_opened += 1;
-        if !connection.is_unflushed && !connection.is_blocked {
-            connection.is_unflushed = true;
-            self.unflushed.push(slot);
-        }
+        self.unflushed(slot);
         Some(Came::Up(stream))
     }
 
     /// A peer that is not who it must be, or speaks no TLS.
     fn refused(
         &mut self,
+        ring: &mut Ring,
         now: Instant,
-        slot: Slot,
-        error: &rustls::Error,
+        (slot, error): (Slot, &rustls::Error),
         counters: &mut Counters,
     ) {
         counters.tls_failed += 1;
@@ -240,6 +231,8 @@ impl Streams {
                 }
             }
         }
-        self.fail(slot);
+        // The alert is the last word.
+        self.say_last(ring, slot);
+        self.fail(ring, slot);
     }
 }

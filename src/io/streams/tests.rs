@@ -1,6 +1,7 @@
 //! Streams over the loopback, driven event by event.
 
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::bytes::Pool;
@@ -14,47 +15,136 @@ fn name(index: u32) -> StreamId {
     StreamId(Slot { index, generation })
 }
 
-/// Two streams, `name(0)` and `name(1)`, with their far ends.
-fn two() -> (Streams, Readiness, [TcpStream; 2]) {
-    let here = [IpAddr::from([127, 0, 0, 78])].into_iter();
-    let outgoing = Outgoing::new(here, limits::CORE_PORT, 0);
-    let (mut streams, readiness) = (Streams::new(outgoing), Readiness::new().unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let far_ends = [0, 1].map(|index| {
-        let far_end = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (near_end, _) = listener.accept().unwrap();
-        near_end.set_nonblocking(true).unwrap();
-        streams.accept(&readiness, name(index), near_end);
-        far_end
-    });
-    (streams, readiness, far_ends)
+/// Streams with their ring.
+struct World {
+    streams: Streams,
+    // Ends before the room that it receives into.
+    ring: Ring,
+    room: Room,
+    pool: Pool,
+    counters: Counters,
+    /// Streams that came up, and bytes that were received.
+    connected: Vec<StreamId>,
+    received: usize,
+    /// What is said to the next bytes.
+    answer: Option<(StreamId, &'static [u8])>,
 }
 
-/// Serves events until `until` holds.
-fn serve(
-    streams: &mut Streams,
-    readiness: &mut Readiness,
-    until: impl Fn(&Streams) -> bool,
-) -> Vec<StreamId> {
-    let mut connected = Vec::new();
-    while !until(streams) {
-        let count = readiness.wait(Duration::from_secs(5)).unwrap();
-        assert!(count > 0, "nothing happens any more");
-        for index in 0..count {
-            let (token, ready) = readiness.event(index);
-            let Token::Stream(slot) = Token::unpack(token) else {
-                panic!("no stream");
-            };
-            if ready.is_writable() {
-                connected.extend(streams.writable(readiness, slot).map(|(name, _)| name));
-            }
-            if ready.is_readable() {
-                let counters = &mut Counters::default();
-                streams.read(readiness, NOW, slot, &mut [0; 64], counters);
+impl World {
+    /// Two streams, `name(0)` and `name(1)`, with their far ends.
+    fn with_two() -> (Self, [TcpStream; 2]) {
+        let here = [IpAddr::from([127, 0, 0, 78])].into_iter();
+        let outgoing = Outgoing::new(here, limits::CORE_PORT, 0);
+        let (ring, room) = Ring::new().unwrap();
+        let mut world = Self {
+            streams: Streams::new(outgoing),
+            ring,
+            room,
+            pool: Pool::new(),
+            counters: Counters::default(),
+            connected: Vec::new(),
+            received: 0,
+            answer: None,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far_ends = [0, 1].map(|index| {
+            let far_end = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (near_end, _) = listener.accept().unwrap();
+            let ring = (&mut world.ring, &world.room);
+            world.streams.accept(ring, name(index), near_end.into());
+            far_end
+        });
+        (world, far_ends)
+    }
+
+    fn push(&mut self, stream: StreamId, bytes: &[u8]) {
+        let bytes = self.pool.copy(bytes);
+        self.streams
+            .push(&mut self.ring, stream, bytes, &mut self.counters);
+    }
+
+    fn connect(&mut self, stream: StreamId, peer: SocketAddr) {
+        let dial = dial(stream, peer);
+        self.streams
+            .connect(&mut self.ring, NOW, dial, &mut self.counters);
+    }
+
+    /// One turn, which waits at most that long.
+    fn turn(&mut self, most: Duration) {
+        self.streams.flush(&mut self.ring);
+        let most = if self.streams.is_in_a_hurry() {
+            Duration::ZERO
+        } else {
+            most
+        };
+        self.ring.enter(Some(most)).unwrap();
+        self.streams.on_written(&mut self.ring);
+        while let Some(completion) = self.ring.next() {
+            match completion.token {
+                Token::Stream(slot) => self.on_stream(slot, completion),
+                Token::Writable(slot) => self.streams.on_writable(slot),
+                Token::Connected(slot) => {
+                    let (ring, result) = ((&mut self.ring, &self.room), completion.result);
+                    let connected =
+                        self.streams
+                            .on_connected(ring, slot, result, &mut self.counters);
+                    self.connected.extend(connected);
+                }
+                Token::Nothing
+                | Token::Inbox
+                | Token::Mesh
+                | Token::Udp(_)
+                | Token::UdpReady(_)
+                | Token::Listener(_)
+                | Token::ListenerReady(_)
+                | Token::Readable(_)
+                | Token::Datagram(_)
+                | Token::Write(_) => panic!("{completion:?}"),
             }
         }
+        self.streams.flush(&mut self.ring);
     }
-    connected
+
+    fn on_stream(&mut self, slot: Slot, completion: Completion) {
+        let read = (slot, &completion);
+        let (ring, counters) = (&mut self.ring, &mut self.counters);
+        let came = self.streams.read(ring, NOW, read, &mut [], counters);
+        if let Some(Came::Clear(_, count)) = came {
+            self.received += count;
+            if let Some((stream, bytes)) = self.answer.take() {
+                self.push(stream, bytes);
+            }
+        }
+        if let Some(index) = completion.buffer {
+            self.room.chunks.give_back(index);
+        }
+        if !completion.goes_on {
+            self.streams.go_on((&mut self.ring, &self.room), slot);
+        }
+    }
+
+    /// Turns until `until` holds.
+    fn serve(&mut self, until: impl Fn(&Self) -> bool) {
+        let started = std::time::Instant::now();
+        while !until(self) {
+            assert!(
+                started.elapsed() < Duration::from_secs(5),
+                "nothing happens any more"
+            );
+            self.turn(Duration::from_millis(100));
+        }
+    }
+
+    /// Has what was staged last take effect: a receive that was cancelled ends with the
+    /// enter after it.
+    fn settle(&mut self) {
+        self.turn(Duration::ZERO);
+        self.turn(Duration::ZERO);
+    }
+
+    fn take_gone(&mut self) -> Option<StreamId> {
+        self.streams.take_gone()
+    }
 }
 
 /// A connection without TLS, from any address.
@@ -69,94 +159,158 @@ fn dial(stream: StreamId, peer: SocketAddr) -> Dial<'static> {
 
 #[test]
 fn a_peer_that_does_not_read_is_closed_at_the_bound_and_blocks_nobody() {
-    let (mut streams, readiness, mut far_ends) = two();
-    let (pool, mut counters) = (Pool::new(), Counters::default());
-    let message = pool.copy(&[b'x'; 16_384]);
+    let (mut world, mut far_ends) = World::with_two();
     let mut pushed = 0;
     let gone = loop {
-        streams.push(&readiness, name(0), message.clone(), &mut counters);
-        pushed += message.len();
-        if let Some(gone) = streams.take_gone() {
+        world.push(name(0), &[b'x'; 16_384]);
+        pushed += 16_384;
+        if let Some(gone) = world.take_gone() {
             break gone;
         }
-        streams.push(&readiness, name(1), pool.copy(b"!"), &mut counters);
-        streams.flush(&readiness);
+        world.push(name(1), b"!");
+        world.turn(Duration::ZERO);
         let mut byte = [0];
         far_ends[1].read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"!");
     };
-    assert_eq!((gone, counters.tcp_overflows), (name(0), 1));
+    assert_eq!((gone, world.counters.tcp_overflows), (name(0), 1));
     assert!(pushed > limits::STREAM_QUEUE_MAX);
-    assert_eq!((streams.take_gone(), streams.len()), (None, 1));
+    assert_eq!((world.take_gone(), world.streams.len()), (None, 1));
+    // The far end learns of it although a receive was under way.
+    world.settle();
+    far_ends[0]
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let mut all = Vec::new();
+    far_ends[0].read_to_end(&mut all).unwrap();
+    assert!(all.len() < pushed && all.iter().all(|byte| *byte == b'x'));
 }
 
 #[test]
 fn a_close_waits_for_what_is_queued_while_its_name_serves_another() {
-    let (mut streams, mut readiness, [mut far_end, _other]) = two();
-    let (pool, mut counters) = (Pool::new(), Counters::default());
-    let message = pool.copy(&[b'x'; 16_384]);
+    let (mut world, [mut far_end, _other]) = World::with_two();
     // More than the kernel's buffers take, so that some of it waits.
     let mut pushed = 0;
-    while !streams.is_writing() {
-        streams.push(&readiness, name(0), message.clone(), &mut counters);
-        streams.flush(&readiness);
+    while !world.streams.is_writing() {
+        world.push(name(0), &[b'x'; 16_384]);
+        world.turn(Duration::ZERO);
         pushed += 1;
     }
-    streams.close(NOW, name(0));
-    assert_eq!(streams.len(), 2);
-    streams.push(&readiness, name(0), message.clone(), &mut counters);
+    world.streams.close(&mut world.ring, NOW, name(0));
+    assert_eq!(world.streams.len(), 2);
+    world.push(name(0), &[b'x'; 16_384]);
     let reader = std::thread::spawn(move || {
         let mut all = Vec::new();
         far_end.read_to_end(&mut all).unwrap();
         all.len()
     });
-    serve(&mut streams, &mut readiness, |streams| streams.len() == 1);
-    assert_eq!(reader.join().unwrap(), pushed * message.len());
-    assert_eq!(streams.take_gone(), None);
+    world.serve(|world| world.streams.len() == 1);
+    world.settle();
+    assert_eq!(reader.join().unwrap(), pushed * 16_384);
+    assert_eq!(world.take_gone(), None);
+}
+
+#[test]
+fn a_closed_stream_says_so_at_once_although_the_ring_receives_from_it() {
+    let (mut world, [mut far_end, _other]) = World::with_two();
+    far_end
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    world.push(name(0), b"BYE");
+    world.streams.close(&mut world.ring, NOW, name(0));
+    world.serve(|world| world.streams.len() == 1);
+    world.settle();
+    let mut all = Vec::new();
+    far_end.read_to_end(&mut all).unwrap();
+    assert_eq!((&all[..], world.take_gone()), (&b"BYE"[..], None));
+}
+
+#[test]
+fn who_sends_nothing_more_is_answered() {
+    use std::io::Write;
+    use std::net::Shutdown;
+    let (mut world, [mut far_end, _other]) = World::with_two();
+    far_end
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    far_end.write_all(b"OPTIONS").unwrap();
+    far_end.shutdown(Shutdown::Write).unwrap();
+    // Both come at once: what answers the first is not staged yet at the second.
+    world.answer = Some((name(0), b"200"));
+    world.serve(|world| world.streams.len() == 1);
+    world.settle();
+    let mut all = Vec::new();
+    far_end.read_to_end(&mut all).unwrap();
+    assert_eq!((&all[..], world.take_gone()), (&b"200"[..], Some(name(0))));
+}
+
+#[test]
+fn more_than_all_buffers_hold_arrives() {
+    use std::io::Write;
+    let (mut world, [mut far_end, _other]) = World::with_two();
+    let total = 32 * 1024 * 1024;
+    let writer = std::thread::spawn(move || {
+        far_end.write_all(&vec![b'x'; total]).unwrap();
+        far_end
+    });
+    world.serve(|world| world.received == total);
+    let far_end = writer.join().unwrap();
+    drop(far_end);
+    world.serve(|world| world.streams.len() == 1);
+    assert_eq!(world.take_gone(), Some(name(0)));
 }
 
 #[test]
 fn what_is_sent_before_a_connection_is_up_arrives_first() {
-    let (mut streams, mut readiness, _far_ends) = two();
-    let (pool, mut counters) = (Pool::new(), Counters::default());
+    let (mut world, _far_ends) = World::with_two();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = listener.local_addr().unwrap();
-    let local = IpAddr::from([127, 0, 0, 78]);
-    let opening = &mut Counters::default();
-    streams.connect(&readiness, NOW, dial(name(2), peer), opening);
-    streams.push(&readiness, name(2), pool.copy(b"first"), &mut counters);
-    let is_up = |streams: &Streams| streams.connections.iter().all(|(_, c)| !c.is_blocked);
-    assert_eq!(serve(&mut streams, &mut readiness, is_up), [name(2)]);
+    world.connect(name(2), listener.local_addr().unwrap());
+    world.push(name(2), b"first");
+    world.serve(|world| world.connected == [name(2)] && !world.streams.is_writing());
     let (mut far_end, from) = listener.accept().unwrap();
     let mut bytes = [0; 5];
     far_end.read_exact(&mut bytes).unwrap();
+    let local = IpAddr::from([127, 0, 0, 78]);
     assert_eq!((&bytes, from.ip()), (b"first", local));
 }
 
 #[test]
+fn a_connection_takes_another_port_where_the_first_leads_there_already() {
+    let (mut world, _far_ends) = World::with_two();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = listener.local_addr().unwrap();
+    // One more than there are ports.
+    let count = u32::from(limits::CORE_PORTS) + 1;
+    for index in 0..count {
+        world.connect(name(2 + index), peer);
+    }
+    world.serve(|world| world.connected.len() == count as usize);
+    assert_eq!(world.take_gone(), None);
+    assert!(world.streams.dialing.is_empty());
+}
+
+#[test]
 fn a_refused_or_late_connection_is_gone_once() {
-    let (mut streams, mut readiness, _far_ends) = two();
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let counters = &mut Counters::default();
-    streams.connect(&readiness, NOW, dial(name(2), closed), counters);
-    serve(&mut streams, &mut readiness, |streams| streams.len() == 2);
+    let (mut world, _far_ends) = World::with_two();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = closed.local_addr().unwrap();
+    drop(closed);
+    world.connect(name(2), addr);
+    world.serve(|world| world.streams.len() == 2);
     assert_eq!(
-        (streams.take_gone(), streams.take_gone()),
+        (world.take_gone(), world.take_gone()),
         (Some(name(2)), None)
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = listener.local_addr().unwrap();
-    streams.connect(&readiness, NOW, dial(name(3), peer), counters);
+    world.connect(name(3), listener.local_addr().unwrap());
     let due = NOW + limits::CONNECT_MAX;
-    assert_eq!(streams.deadline(), Some(due));
-    streams.expire(due - Duration::from_micros(1), &mut Counters::default());
-    assert_eq!(streams.take_gone(), None);
-    streams.expire(due, &mut Counters::default());
-    assert_eq!(
-        (streams.take_gone(), streams.deadline()),
-        (Some(name(3)), None)
-    );
+    assert_eq!(world.streams.deadline(), Some(due));
+    let early = due - Duration::from_micros(1);
+    let counters = &mut Counters::default();
+    world.streams.expire(&mut world.ring, early, counters);
+    assert_eq!(world.take_gone(), None);
+    world.streams.expire(&mut world.ring, due, counters);
+    let deadline = world.streams.deadline();
+    assert_eq!((world.take_gone(), deadline), (Some(name(3)), None));
+    assert!(world.streams.dialing.is_empty());
 }

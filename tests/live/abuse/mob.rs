@@ -340,8 +340,8 @@ pub(super) fn ringing(invite: &str) -> String {
     for line in invite.lines() {
         let name = line.split(':').next().unwrap_or_default();
         match name {
-            "To" => write!(text, "{line};tag=callee\r\n").expect("a string takes text"),
-            "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => {
+            "To" | "t" => write!(text, "{line};tag=callee\r\n").expect("a string takes text"),
+            "Via" | "v" | "From" | "f" | "Call-ID" | "i" | "CSeq" | "Record-Route" => {
                 write!(text, "{line}\r\n").expect("a string takes text");
             }
             _ => {}

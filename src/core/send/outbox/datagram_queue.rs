@@ -89,34 +89,15 @@ impl DatagramQueue {
         line.push_back(waiting);
     }
 
-    /// The first `most` datagrams, oldest first.
-    pub fn front(&self, most: usize) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let mut requests = self.requests.iter().peekable();
-        let mut others = self.others.iter().peekable();
-        std::iter::from_fn(move || {
-            let request_first = match (requests.peek(), others.peek()) {
-                (Some(request), Some(other)) => request.number < other.number,
-                (request, _) => request.is_some(),
-            };
-            let next = if request_first {
-                requests.next()
-            } else {
-                others.next()
-            };
-            next.map(|waiting| (waiting.peer, &waiting.bytes[..]))
-        })
-        .take(most)
-    }
-
-    /// Takes the first `sent` datagrams out.
-    pub fn advance(&mut self, sent: usize) {
-        for _ in 0..sent {
-            if self.is_request_first() {
-                self.requests.pop_front();
-            } else {
-                self.others.pop_front();
-            }
-        }
+    /// Takes the oldest datagram out.
+    pub fn pop(&mut self) -> Option<(SocketAddr, Buf)> {
+        let line = if self.is_request_first() {
+            &mut self.requests
+        } else {
+            &mut self.others
+        };
+        let waiting = line.pop_front()?;
+        Some((waiting.peer, waiting.bytes))
     }
 
     fn is_request_first(&self) -> bool {
@@ -153,16 +134,15 @@ mod tests {
             let is_request = word.chars().all(char::is_uppercase);
             queue.push(PEER, pool.copy(word.as_bytes()), is_request);
         }
-        assert_eq!(
-            (words(&queue, usize::MAX), queue.dropped()),
-            (want.into(), dropped)
-        );
+        assert_eq!(queue.dropped(), dropped);
+        assert_eq!((words(&mut queue), queue.is_empty()), (want.into(), true));
     }
 
-    fn words(queue: &DatagramQueue, most: usize) -> String {
-        let words: Vec<_> = queue
-            .front(most)
-            .map(|(_, bytes)| String::from_utf8_lossy(bytes))
+    /// Takes all out.
+    fn words(queue: &mut DatagramQueue) -> String {
+        let words = std::iter::from_fn(|| queue.pop());
+        let words: Vec<_> = words
+            .map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned())
             .collect();
         words.join(" ")
     }
@@ -214,23 +194,5 @@ mod tests {
                 others: 1,
             },
         );
-    }
-
-    #[test]
-    fn what_was_sent_is_gone_and_the_rest_keeps_its_order() {
-        let pool = Pool::new();
-        let mut queue = DatagramQueue::new(8);
-        for word in ["a", "B", "C", "d", "E"] {
-            queue.push(
-                PEER,
-                pool.copy(word.as_bytes()),
-                word == word.to_uppercase(),
-            );
-        }
-        assert_eq!(words(&queue, 3), "a B C");
-        queue.advance(3);
-        assert_eq!((words(&queue, 64), queue.len()), ("d E".into(), 2));
-        queue.advance(2);
-        assert!(queue.is_empty());
     }
 }

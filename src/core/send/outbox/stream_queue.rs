@@ -64,6 +64,11 @@ impl StreamQueue {
         Ok(())
     }
 
+    /// What is to be written next, in order; of the first so many bytes are written.
+    pub fn messages(&self) -> (impl ExactSizeIterator<Item = &Buf>, usize) {
+        (self.messages.iter(), self.written)
+    }
+
     /// What is to be written next, in order.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let skip = |index| if index == 0 { self.written } else { 0 };
