@@ -7,6 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     SanType,
 };
+use rustls::server::ProducesTickets;
 use rustls::{AlertDescription, CertificateError};
 
 use super::*;
@@ -327,6 +328,81 @@ fn a_phone_resumes_at_its_backup_edge() {
         "edge.example",
         "it shows no certificate",
     );
+}
+
+/// Opens and seals nothing, and keeps what rustls wanted to have sealed.
+#[derive(Debug, Default)]
+struct Spy(std::sync::Mutex<Vec<Vec<u8>>>);
+
+impl ProducesTickets for Spy {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        60
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().push(plain.to_vec());
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+#[test]
+fn the_key_in_common_makes_nobody_a_home() {
+    // C-4: the layout of a session is rustls' own; one with a client's certificates is refused
+    // however it was sealed.
+    let ca = Authority::new("forged");
+    let mut edge = ca.node(ca.pair(&["sip:edge.example"], |_| ()), Require::Peers);
+    let home = ca.node(ca.pair(&["sip:h.example"], |_| ()), Require::Peers);
+    let phone = Tls::load(&ca.settings(Vec::new(), Require::Never)).unwrap();
+    let spy = Arc::new(Spy::default());
+    let mut config = ServerConfig::clone(&edge.server);
+    config.ticketer = Arc::clone(&spy) as Arc<dyn ProducesTickets>;
+    edge.server = Arc::new(config);
+    let keys = [TicketKey([1; 32])];
+    let made = || Tickets::new(&keys, ring::Ticketer::new().unwrap(), false);
+    for (client, is_taken) in [(&phone, true), (&home, false)] {
+        let (_, far) = meet(client, &edge, PHONE, "edge.example");
+        assert_eq!(far.peer().is_empty(), is_taken);
+        let sessions = std::mem::take(&mut *spy.0.lock().unwrap());
+        assert!(!sessions.is_empty());
+        for session in sessions {
+            let forged = made().seal(tickets::period(), &session).unwrap();
+            assert_eq!(made().decrypt(&forged).is_some(), is_taken);
+            // And none is given.
+            let given = made().encrypt(&session).unwrap();
+            assert_eq!(made().decrypt(&given).is_some(), is_taken);
+        }
+    }
+}
+
+#[test]
+fn a_client_with_a_certificate_resumes_where_it_has_shown_it() {
+    let ca = Authority::new("shown");
+    let edge = || {
+        let mut settings =
+            ca.settings(vec![ca.pair(&["sip:edge.example"], |_| ())], Require::Peers);
+        settings.ticket_keys = vec![TicketKey([1; 32])];
+        Tls::load(&settings).unwrap()
+    };
+    let (first, backup) = (edge(), edge());
+    // From a peer's address, where it must, and from any other, where it may.
+    for from in [PEER, PHONE] {
+        for (second, is_resumed) in [(&first, true), (&backup, false)] {
+            let home = ca.node(ca.pair(&["sip:h.example"], |_| ()), Require::Peers);
+            let (_, far) = meet(&home, &first, from, "edge.example");
+            assert!(!far.is_resumed());
+            let (_, far) = meet(&home, second, from, "edge.example");
+            assert_eq!(far.is_resumed(), is_resumed);
+            assert_eq!(second.identities(&far).unwrap().join(" "), "h.example");
+        }
+    }
 }
 
 #[test]

@@ -7,8 +7,15 @@
 //! - That key is on disk for as long as the cluster has it, so it seals sessions of TLS 1.3 alone:
 //!   what is said in one of those, resumed, nobody can read who gets the key afterwards. A session
 //!   of TLS 1.2 is all in its ticket; those are sealed with a key of this process, forgotten in time.
-//! - Clients that must show a certificate have tickets of their own: one from where none was asked
-//!   for opens nothing here.
+//! - Nor does it seal or open the session of a client that has shown a certificate. rustls believes
+//!   the certificates of a session that it takes up, and nobody proves their private key again: who
+//!   has the key could write a session with a home's public certificate, and be that home at every
+//!   edge. Those sessions too are sealed with a key of this process, and where a certificate must be
+//!   shown it alone seals.
+//! - What is left to the holder of the key: a phone that takes up a session asks its edge for no
+//!   certificate. So who sits on the way of that phone, sees its ticket and has the key can play the
+//!   edge to it, until the phone shakes hands anew with an edge. The file is as secret as the
+//!   certificate's private key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,8 +45,6 @@ pub(super) struct Tickets {
     shared: Vec<TicketKey>,
     /// Of this process.
     own: Arc<dyn ProducesTickets>,
-    /// Of clients that must show a certificate.
-    needed: bool,
     random: SystemRandom,
 }
 
@@ -47,24 +52,25 @@ pub(super) struct Tickets {
 type Name = [u8; 16];
 
 impl Tickets {
+    /// `needed`: of clients that must show a certificate.
     pub(super) fn new(shared: &[TicketKey], own: Arc<dyn ProducesTickets>, needed: bool) -> Self {
+        let shared = if needed { &[] } else { shared };
         Self {
             shared: shared.to_vec(),
             own,
-            needed,
             random: SystemRandom::new(),
         }
     }
 
-    fn seal(&self, period: u32, plain: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, period: u32, plain: &[u8]) -> Option<Vec<u8>> {
         let key = self.shared.first()?;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
-        let name = self.name(key, period);
+        let name = name(key, period);
         let mut ticket = [&name[..], &nonce, plain].concat();
         let (_, sealed) = ticket.split_at_mut(name.len() + nonce.len());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let key = self.key(key, period)?;
+        let key = cipher(key, period)?;
         let tag = key.seal_in_place_separate_tag(nonce, Aad::from(name), sealed);
         ticket.extend_from_slice(tag.ok()?.as_ref());
         Some(ticket)
@@ -79,43 +85,38 @@ impl Tickets {
         if !(period.saturating_sub(1)..=period.saturating_add(1)).contains(&made) {
             return None;
         }
-        let key = self
-            .shared
-            .iter()
-            .find(|key| self.name(key, made) == *name)?;
+        let is_its = |key: &&TicketKey| self::name(key, made) == *name;
+        let key = self.shared.iter().find(is_its)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let mut plain = sealed.to_vec();
-        let opened = self
-            .key(key, made)?
-            .open_in_place(nonce, Aad::from(name), &mut plain);
+        let opened = cipher(key, made)?.open_in_place(nonce, Aad::from(name), &mut plain);
         let len = opened.ok()?.len();
         plain.truncate(len);
         Some(plain)
     }
+}
 
-    fn name(&self, key: &TicketKey, period: u32) -> Name {
-        let mut name = [0; 16];
-        let made = self.derive(key, b"name", period);
-        name[..4].copy_from_slice(&period.to_be_bytes());
-        name[4..].copy_from_slice(&made[..12]);
-        name
-    }
+fn name(key: &TicketKey, period: u32) -> Name {
+    let mut name = [0; 16];
+    let made = derive(key, b"name", period);
+    name[..4].copy_from_slice(&period.to_be_bytes());
+    name[4..].copy_from_slice(&made[..12]);
+    name
+}
 
-    fn key(&self, key: &TicketKey, period: u32) -> Option<LessSafeKey> {
-        let key = self.derive(key, b"seal", period);
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).ok()?;
-        Some(LessSafeKey::new(key))
-    }
+fn cipher(key: &TicketKey, period: u32) -> Option<LessSafeKey> {
+    let key = derive(key, b"seal", period);
+    let key = UnboundKey::new(&CHACHA20_POLY1305, &key).ok()?;
+    Some(LessSafeKey::new(key))
+}
 
-    fn derive(&self, TicketKey(key): &TicketKey, what: &[u8; 4], period: u32) -> [u8; 32] {
-        let mut block = [0; 64];
-        block[..key.len()].copy_from_slice(key);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(what);
-        mac.update(&[u8::from(self.needed)]);
-        mac.update(&period.to_be_bytes());
-        mac.finalize().into_bytes().into()
-    }
+fn derive(TicketKey(key): &TicketKey, what: &[u8; 4], period: u32) -> [u8; 32] {
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    mac.update(what);
+    mac.update(&period.to_be_bytes());
+    mac.finalize().into_bytes().into()
 }
 
 impl ProducesTickets for Tickets {
@@ -129,7 +130,7 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        if self.shared.is_empty() || !is_of_tls_13(plain) {
+        if self.shared.is_empty() || !is_shared(plain) {
             return self.own.encrypt(plain);
         }
         self.seal(period(), plain)
@@ -140,26 +141,39 @@ impl ProducesTickets for Tickets {
             return None;
         }
         let shared = self.open(period(), ticket);
-        let shared = shared.filter(|plain| is_of_tls_13(plain));
+        let shared = shared.filter(|plain| is_shared(plain));
         shared.or_else(|| self.own.decrypt(ticket))
     }
 }
 
 /// Which key's time it is.
-fn period() -> u32 {
+pub(super) fn period() -> u32 {
     let count = UnixTime::now().as_secs() / limits::TICKET_KEY_TIME.as_secs();
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Whether rustls has written a session of TLS 1.3: the version stands behind the name that the
-/// client has asked for. Anything that cannot be read so is taken for none.
-fn is_of_tls_13(session: &[u8]) -> bool {
-    let behind = match session {
+/// Whether a session may pass through the key in common: one of TLS 1.3 whose client has shown no
+/// certificate. Anything that cannot be read so far is taken for none.
+///
+/// As rustls writes it: the name that the client has asked for, if it has; the version; the suite;
+/// the secret; whether a master secret is an extended one; whether certificates follow. Should
+/// another rustls write it otherwise, `the_key_in_common_makes_nobody_a_home` fails.
+fn is_shared(session: &[u8]) -> bool {
+    let rest = match session {
         [0, rest @ ..] => Some(rest),
-        [1, len, rest @ ..] => rest.get(usize::from(*len)..),
+        [1, rest @ ..] => behind(rest),
         _ => None,
     };
-    behind.is_some_and(|rest| rest.starts_with(&[3, 4]))
+    match rest {
+        Some([3, 4, _, _, rest @ ..]) => matches!(behind(rest), Some([0 | 1, 0, ..])),
+        _ => false,
+    }
+}
+
+/// What follows bytes whose number stands in one before them.
+fn behind(bytes: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = bytes.split_first()?;
+    rest.get(usize::from(*len)..)
 }
 
 #[cfg(test)]
@@ -206,20 +220,50 @@ mod tests {
         assert_eq!(one.decrypt(&vec![0; limits::TICKET_MAX + 1]), None);
     }
 
+    /// A session as rustls writes it: its name, its version, and what stands behind the secret.
+    fn session(name: &[u8], version: [u8; 2], behind: &[u8]) -> Vec<u8> {
+        [name, &version, &[19, 1, 3, 7, 7, 7], behind].concat()
+    }
+
     #[test]
-    fn sessions_of_tls_12_are_sealed_with_a_key_of_the_process() {
+    fn sessions_of_tls_12_and_with_certificates_are_sealed_with_a_key_of_the_process() {
         let (one, other) = (tickets(&[1], false), tickets(&[1], false));
+        let (none, named): (&[u8], &[u8]) = (&[0], &[1, 2, b'e', b'x']);
         for (session, is_shared) in [
-            (&[0, 3, 4, 19, 1][..], true),
-            (&[1, 2, b'e', b'x', 3, 4, 19, 1], true),
-            (&[0, 3, 3, 19, 1], false),
-            (&[1, 2, 3, 4, 3, 3, 19, 1], false),
-            (&[1, 200, 3, 4], false),
-            (&[2, 3, 4], false),
+            (session(none, [3, 4], &[0, 0, 0]), true),
+            (session(named, [3, 4], &[0, 0, 0]), true),
+            (session(none, [3, 4], &[1, 0, 0]), true),
+            (session(none, [3, 3], &[0, 0, 0]), false),
+            (session(&[1, 2, 3, 4], [3, 3], &[0, 0, 0]), false),
+            // Certificates of the client, and what may be some.
+            (session(none, [3, 4], &[0, 1, 0, 0, 0, 0]), false),
+            (session(named, [3, 4], &[0, 1, 0, 0, 0, 0]), false),
+            (session(none, [3, 4], &[0, 2, 0]), false),
+            (session(none, [3, 4], &[2, 0, 0]), false),
+            // Cut.
+            (session(none, [3, 4], &[0]), false),
+            (session(none, [3, 4], &[]), false),
+            (vec![0, 3, 4, 19, 1, 9, 0, 0, 0], false),
+            (vec![1, 200, 3, 4], false),
+            (vec![2, 3, 4, 19, 1, 0, 0, 0], false),
         ] {
-            let ticket = one.encrypt(session).unwrap();
-            assert_eq!(one.decrypt(&ticket).as_deref(), Some(session));
+            let ticket = one.encrypt(&session).unwrap();
+            assert_eq!(one.decrypt(&ticket).as_ref(), Some(&session));
             assert_eq!(other.decrypt(&ticket).is_some(), is_shared, "{session:?}");
+            // Whoever has the key seals what he likes.
+            let forged = one.seal(period(), &session).unwrap();
+            assert_eq!(other.decrypt(&forged).is_some(), is_shared, "{session:?}");
         }
+    }
+
+    #[test]
+    fn where_a_certificate_must_be_shown_the_key_in_common_is_none() {
+        let (one, other) = (tickets(&[1], true), tickets(&[1], true));
+        let session = session(&[0], [3, 4], &[0, 0, 0]);
+        let ticket = one.encrypt(&session).unwrap();
+        assert_eq!(one.decrypt(&ticket).as_ref(), Some(&session));
+        assert_eq!(other.decrypt(&ticket), None);
+        let forged = tickets(&[1], false).seal(period(), &session).unwrap();
+        assert_eq!(one.decrypt(&forged), None);
     }
 }
