@@ -169,7 +169,7 @@ fn main() {
                     out.clear();
                     near.seal([black_box(&MESSAGE[..])], &mut out)
                         .expect("it may");
-                    let received = far.receive(&mut out, &mut Vec::new(), &mut |_| ());
+                    let received = far.receive(&mut out, &mut Vec::new(), &mut |_| Ok(()));
                     assert_eq!(out[received.plain], MESSAGE);
                 });
             });

@@ -84,7 +84,7 @@ pub enum Unsealed {
     /// This side has said that nothing more comes, or the session has failed.
     Closed,
     /// The key has sealed all that it may, and TLS 1.2 knows no other one: the peer has been told
-    /// that nothing more comes.
+    /// that nothing more comes, unless no number is left for that either.
     Exhausted,
 }
 

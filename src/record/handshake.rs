@@ -14,6 +14,7 @@ use rustls::{
     ClientConfig, CommonState, Error, HandshakeKind, InconsistentKeys, PeerMisbehaved, ServerConfig,
 };
 
+use crate::failure::Failure;
 use crate::keys::header;
 use crate::limits::HEADER_LEN;
 use crate::session::{Role, Session};
@@ -22,7 +23,8 @@ use crate::takeover::{self, Logged};
 /// Either end of a handshake.
 pub struct Handshake {
     side: Side,
-    pub(crate) logged: Logged,
+    /// In a place of its own: a handshake that moves leaves no copy of the secrets behind.
+    pub(crate) logged: Box<Logged>,
     /// Bytes of whole records that rustls has seen and not let go: a message that goes on.
     seen: usize,
 }
@@ -54,7 +56,9 @@ pub struct Finished {
     pub tickets: Option<Tickets>,
 }
 
-/// Where a client keeps the tickets that its server gives it.
+/// Where a client keeps the tickets that its server gives it. It has the secrets of the handshake,
+/// from which the first keys follow: to be dropped when the session
+/// [has new ones](Session::has_new_keys).
 pub struct Tickets(Box<KernelConnection<ClientConnectionData>>);
 
 /// What came of one state of rustls' machine.
@@ -88,7 +92,7 @@ impl Handshake {
     fn new(side: Side) -> Self {
         Self {
             side,
-            logged: Logged::default(),
+            logged: Box::default(),
             seen: 0,
         }
     }
@@ -157,12 +161,12 @@ impl Handshake {
         let (session, tickets) = match self.side {
             Side::Server(server) => {
                 let (secrets, kernel) = server.dangerous_into_kernel_connection()?;
-                let session = Session::take_over(Role::Server, &kernel, secrets, self.logged);
+                let session = Session::take_over(Role::Server, &kernel, secrets, &self.logged);
                 (session.map_err(lost)?, None)
             }
             Side::Client(client) => {
                 let (secrets, kernel) = client.dangerous_into_kernel_connection()?;
-                let session = Session::take_over(Role::Client, &kernel, secrets, self.logged);
+                let session = Session::take_over(Role::Client, &kernel, secrets, &self.logged);
                 (session.map_err(lost)?, Some(Tickets(Box::new(kernel))))
             }
         };
@@ -207,11 +211,16 @@ impl Handshake {
 }
 
 impl Tickets {
-    /// Remembers a ticket for the next connection to the same server; one that cannot be read, or
-    /// comes in TLS 1.2, is left out.
-    pub fn keep(&mut self, body: &[u8]) {
-        // Without it the next handshake is a full one.
-        drop(self.0.handle_new_session_ticket(body));
+    /// Remembers a ticket for the next connection to the same server. One that cannot be kept for
+    /// another reason than its bytes is left out: the next handshake is a full one.
+    ///
+    /// # Errors
+    /// When it cannot be read (RFC 8446 §6.2): the session is over.
+    pub fn keep(&mut self, body: &[u8]) -> Result<(), Failure> {
+        match self.0.handle_new_session_ticket(body) {
+            Err(Error::InvalidMessage(_)) => Err(Failure::DecodeError),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 }
 

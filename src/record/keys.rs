@@ -4,7 +4,8 @@
 //! record that it opened or sealed, and never set back.
 //!
 //! Secrets and keys are wiped where they stand. What ring makes of a key is not, as under rustls:
-//! it lives for a call on the stack, or for as long as a session keeps it.
+//! it lives for a call on the stack, or for as long as a session keeps it. Nor is what a session
+//! leaves on the stack when it moves into its place, once, after the handshake.
 
 use std::ops::Range;
 
@@ -71,7 +72,8 @@ pub(crate) struct Begun {
 
 impl Half {
     /// The direction of TLS 1.3 with this secret.
-    pub(crate) fn of_secret(suite: Suite, secret: Secret, sequence: u64) -> Self {
+    pub(crate) fn of_secret(suite: Suite, secret: &Secret, sequence: u64) -> Self {
+        let secret = secret.clone();
         let (key, iv) = ([0; KEY_MAX], [0; NONCE_LEN]);
         let mut half = Self {
             sequence,
@@ -163,7 +165,8 @@ impl Half {
         Begun { start, content }
     }
 
-    /// Seals the record whose content ends with `out`.
+    /// Seals the record whose content ends with `out`. At the end of the sequence numbers it is
+    /// taken off again: nothing is sealed with a number twice.
     pub(crate) fn seal(
         &mut self,
         suite: Suite,
@@ -172,6 +175,10 @@ impl Half {
         begun: Begun,
         out: &mut Vec<u8>,
     ) {
+        let Some(next) = self.sequence.checked_add(1) else {
+            out.truncate(begun.start);
+            return;
+        };
         let len = begun.len(out);
         let outer = match suite.version {
             Version::Tls12 => typ,
@@ -194,7 +201,7 @@ impl Half {
         let tag = key.seal_in_place_separate_tag(nonce, additional.as_aad(), content);
         let tag: Tag = tag.expect("a record is shorter than any cipher's bound");
         out.extend_from_slice(tag.as_ref());
-        self.sequence = self.sequence.saturating_add(1);
+        self.sequence = next;
     }
 
     /// RFC 8446 §5.3, RFC 7905 §2. For AES-GCM in TLS 1.2 the sender may take what it likes that is

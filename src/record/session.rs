@@ -48,6 +48,8 @@ pub struct Session {
     pub(crate) writing: Flow,
     /// The peer has asked for our next key: it comes before our next data.
     pub(crate) owes_update: bool,
+    /// Not written into a state: nothing is handed over that keeps the first keys.
+    has_new_keys: bool,
     pub(crate) empty_records: u8,
     pub(crate) messages: u8,
     pub(crate) warnings: u8,
@@ -98,7 +100,7 @@ impl Session {
     pub fn tls13(cipher: Cipher, role: Role, rx: (Secret, u64), tx: (Secret, u64)) -> Self {
         let version = Version::Tls13;
         let suite = Suite { version, cipher };
-        let half = |(secret, sequence)| Half::of_secret(suite, secret, sequence);
+        let half = |(secret, sequence)| Half::of_secret(suite, &secret, sequence);
         Self::new(suite, role, half(rx), half(tx))
     }
 
@@ -129,6 +131,7 @@ impl Session {
             reading: Flow::Open,
             writing: Flow::Open,
             owes_update: false,
+            has_new_keys: false,
             empty_records: 0,
             messages: 0,
             warnings: 0,
@@ -153,6 +156,13 @@ impl Session {
         self.kept.is_some()
     }
 
+    /// A direction has left the keys of the handshake: nothing may be kept any more that they could
+    /// be made of again, such as [`Tickets`](crate::Tickets).
+    #[must_use]
+    pub const fn has_new_keys(&self) -> bool {
+        self.has_new_keys
+    }
+
     /// Version and cipher.
     #[must_use]
     pub const fn suite(&self) -> Suite {
@@ -161,12 +171,13 @@ impl Session {
 
     /// Opens every whole record of `bytes` where it stands. What the protocol itself answers, and
     /// after a failure the alert, is appended to `out`. A client's tickets are shown to `ticket`,
-    /// without their four bytes of head; one that comes in several records is left out.
+    /// without their four bytes of head, and what it finds wrong with one ends the session; one that
+    /// comes in several records is left out.
     pub fn receive(
         &mut self,
         bytes: &mut [u8],
         out: &mut Vec<u8>,
-        ticket: &mut dyn FnMut(&[u8]),
+        ticket: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Received {
         let mut received = Received {
             plain: 0..0,
@@ -255,7 +266,7 @@ impl Session {
         content: &[u8],
         key: &mut Option<LessSafeKey>,
         out: &mut Vec<u8>,
-        ticket: &mut dyn FnMut(&[u8]),
+        ticket: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // RFC 8446 §5.1
         if self.message.has_begun() && typ != HANDSHAKE {
@@ -307,7 +318,7 @@ impl Session {
         content: &[u8],
         key: &mut Option<LessSafeKey>,
         out: &mut Vec<u8>,
-        ticket: &mut dyn FnMut(&[u8]),
+        ticket: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let (version, role, mut rest) = (self.suite.version, self.role, content);
         while !rest.is_empty()
@@ -330,12 +341,13 @@ impl Session {
                 Meaning::KeyUpdate { is_requested } => {
                     self.owes_update |= is_requested;
                     self.rx.update(self.suite);
+                    self.has_new_keys = true;
                     *key = None;
                     if let Some(kept) = &mut self.kept {
                         kept.rx = self.rx.expand(self.suite);
                     }
                 }
-                Meaning::Ticket(body) => body.into_iter().for_each(&mut *ticket),
+                Meaning::Ticket(body) => body.map_or(Ok(()), &mut *ticket)?,
                 Meaning::Renegotiation => {}
             }
         }
@@ -391,6 +403,11 @@ impl Session {
         if self.writing != Flow::Open {
             return Err(Unsealed::Closed);
         }
+        if self.tx.sequence == u64::MAX {
+            // Not even a goodbye. No session comes here that has kept to `records_max`.
+            self.writing = Flow::Failed;
+            return Err(Unsealed::Exhausted);
+        }
         // The last record of a key says that the next one follows, or that none does.
         let is_used_up = self.tx.sequence.saturating_add(1) >= self.suite.records_max();
         if is_used_up && self.suite.version == Version::Tls12 {
@@ -406,6 +423,7 @@ impl Session {
         let update = [24, 0, 0, 1, u8::from(is_requested)];
         self.whole_record(HANDSHAKE, &update, key, out);
         self.tx.update(self.suite);
+        self.has_new_keys = true;
         *key = None;
         if let Some(kept) = &mut self.kept {
             kept.tx = self.tx.expand(self.suite);

@@ -21,6 +21,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 use crate::keys::{Half, KEY_MAX, NONCE_LEN, SECRET_MAX, Secret};
+use crate::limits;
 use crate::message::{self, HEAD_LEN, Message};
 use crate::session::{Flow, Role, Session};
 use crate::suite::{Cipher, Suite, Version};
@@ -162,6 +163,12 @@ impl Session {
         if one_of(keeps, &truths)? {
             session.keep_keys();
         }
+        let sealed_max = suite
+            .records_max()
+            .saturating_add(limits::RECORDS_BEHIND_MAX);
+        if session.tx.sequence > sealed_max {
+            return Err(BadState);
+        }
         let is_old = suite.version == Version::Tls12;
         if layout != LAYOUT || (is_old && session.owes_update) {
             return Err(BadState);
@@ -226,7 +233,7 @@ impl Reader<'_> {
         }
         // In TLS 1.3 the secret says it all.
         if suite.version == Version::Tls13 {
-            let derived = Half::of_secret(suite, half.secret.clone(), sequence);
+            let derived = Half::of_secret(suite, &half.secret, sequence);
             if (derived.key, derived.iv) != (half.key, half.iv) {
                 return Err(BadState);
             }

@@ -115,7 +115,10 @@ fn hear_pieces(to: &mut Session, bytes: &[u8], piece: usize) -> Heard {
     );
     for bytes in bytes.chunks(piece) {
         held.extend_from_slice(bytes);
-        let tickets = &mut |body: &[u8]| heard.tickets.push(body.to_vec());
+        let tickets = &mut |body: &[u8]| {
+            heard.tickets.push(body.to_vec());
+            Ok(())
+        };
         let received = to.receive(&mut held, &mut heard.out, tickets);
         heard.plain.extend_from_slice(&held[received.plain]);
         heard.stand = received.stand;
@@ -145,7 +148,7 @@ fn check_fails(from: &mut Session, to: &mut Session, bytes: &[u8], plain: &[u8],
 #[track_caller]
 fn check_dead(session: &mut Session) {
     let mut out = Vec::new();
-    let again = session.receive(&mut [23, 3, 3, 0, 32, 1, 2], &mut out, &mut |_| ());
+    let again = session.receive(&mut [23, 3, 3, 0, 32, 1, 2], &mut out, &mut |_| Ok(()));
     assert_eq!(again.stand, Stand::Failed(Failure::Over));
     assert_eq!((again.used, again.plain), (0, 0..0));
     let closed = Err(crate::Unsealed::Closed);

@@ -187,17 +187,16 @@ impl Ours {
     }
 
     fn take(&mut self) {
-        let (mut out, mut tickets) = (Vec::new(), Vec::new());
-        let ticket = &mut |body: &[u8]| tickets.push(body.to_vec());
+        let mut out = Vec::new();
+        let ticket = &mut |body: &[u8]| {
+            self.ticket_count += 1;
+            self.tickets.as_mut().unwrap().keep(body)
+        };
         let received = self.session.receive(&mut self.held, &mut out, ticket);
         self.plain
             .extend_from_slice(&self.held[received.plain.clone()]);
         self.held.drain(..received.used);
         self.stand = received.stand;
-        self.ticket_count += tickets.len();
-        for body in tickets {
-            self.tickets.as_mut().unwrap().keep(&body);
-        }
         // Who has ended it with an alert does not wait for an answer.
         drop(self.socket.write_all(&out));
     }

@@ -93,7 +93,9 @@ impl Ear {
             let was_over = self.stand != Stand::Open;
             self.held.extend_from_slice(bytes);
             let mut out = Vec::new();
-            let received = self.session.receive(&mut self.held, &mut out, &mut |_| ());
+            let received = self
+                .session
+                .receive(&mut self.held, &mut out, &mut |_| Ok(()));
             assert!(!was_over || (out.is_empty() && received.plain.is_empty()));
             plain.extend_from_slice(&self.held[received.plain]);
             self.held.drain(..received.used);

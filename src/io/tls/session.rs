@@ -89,6 +89,12 @@ impl Session {
         matches!(self.side, Side::Up(..))
     }
 
+    /// Tickets of the server are still kept, and with them the secrets of the handshake.
+    #[cfg(test)]
+    pub(super) const fn keeps_tickets(&self) -> bool {
+        matches!(self.side, Side::Up(_, Some(_)))
+    }
+
     /// Room for a record that has not come whole.
     #[cfg(test)]
     pub(super) const fn held(&self) -> usize {
@@ -157,11 +163,11 @@ impl Session {
             return Err(Error::HandshakeNotComplete);
         };
         let bytes = bytes.get_mut(used..).unwrap_or_default();
-        let received = session.receive(bytes, &mut scratch.sealed, &mut |ticket| {
-            if let Some(tickets) = tickets {
-                tickets.keep(ticket);
-            }
+        let received = session.receive(bytes, &mut scratch.sealed, &mut |ticket| match tickets {
+            Some(tickets) => tickets.keep(ticket),
+            None => Ok(()),
         });
+        forget_first_keys(session, tickets);
         let plain = bytes.get(received.plain).unwrap_or_default();
         scratch.plain.extend_from_slice(plain);
         match received.stand {
@@ -212,10 +218,11 @@ impl Session {
         messages: impl IntoIterator<Item = &'a [u8]>,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let Side::Up(session, _) = &mut self.side else {
+        let Side::Up(session, tickets) = &mut self.side else {
             return Err(Error::HandshakeNotComplete);
         };
         let sealed = session.seal(messages, &mut scratch.sealed);
+        forget_first_keys(session, tickets);
         sealed.map_err(|_used_up| Error::EncryptError)
     }
 
@@ -224,6 +231,14 @@ impl Session {
         if let Side::Up(session, _) = &mut self.side {
             session.close(&mut scratch.sealed);
         }
+    }
+}
+
+/// After a KeyUpdate nobody who comes by this memory opens what was said before: whoever keeps
+/// tickets could. A server gives its own right after the handshake.
+fn forget_first_keys(session: &record::Session, tickets: &mut Option<Tickets>) {
+    if session.has_new_keys() {
+        *tickets = None;
     }
 }
 

@@ -406,6 +406,41 @@ fn a_client_with_a_certificate_resumes_where_it_has_shown_it() {
 }
 
 #[test]
+fn the_secrets_of_the_handshake_go_with_the_first_keys() {
+    let ca = Authority::new("updated");
+    let edge = ca.node(ca.pair(&["sip:e.example"], |_| ()), Require::Peers);
+    let home = ca.node(ca.pair(&["sip:h.example"], |_| ()), Require::Peers);
+    let mut near = edge.connect("h.example").unwrap();
+    let mut far = rustls::ServerConnection::new(Arc::clone(&home.server)).unwrap();
+    let mut out = Scratch::default();
+    let come = |far: &mut rustls::ServerConnection, near: &mut Session, out: &mut Scratch| {
+        far.read_tls(&mut &std::mem::take(&mut out.sealed)[..])
+            .unwrap();
+        far.process_new_packets().unwrap();
+        let mut bytes = Vec::new();
+        while far.wants_write() {
+            far.write_tls(&mut bytes).unwrap();
+        }
+        near.receive(&mut bytes, out).unwrap();
+    };
+    near.begin(&mut out).unwrap();
+    for _ in 0..3 {
+        come(&mut far, &mut near, &mut out);
+    }
+    near.seal([&b"INVITE"[..]], &mut out).unwrap();
+    come(&mut far, &mut near, &mut out);
+    assert!(near.is_established() && near.keeps_tickets());
+    far.refresh_traffic_keys().unwrap();
+    come(&mut far, &mut near, &mut out);
+    assert!(near.is_established() && !near.keeps_tickets());
+    near.seal([&b"ACK"[..]], &mut out).unwrap();
+    come(&mut far, &mut near, &mut out);
+    // What it was given before is kept.
+    let (near, _) = meet(&edge, &home, PHONE, "h.example");
+    assert!(near.is_resumed());
+}
+
+#[test]
 fn a_session_of_tls_12_is_resumed_where_it_was() {
     let ca = Authority::new("older");
     let edge = || {

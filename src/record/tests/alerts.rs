@@ -83,7 +83,7 @@ fn one_direction_may_end_before_the_other() {
         let heard = hear(&mut far, &out);
         assert_eq!((heard.stand, &heard.plain[..]), (Stand::Ended, &b"BYE"[..]));
         let mut more = *b"anything";
-        let received = far.receive(&mut more, &mut out, &mut |_| ());
+        let received = far.receive(&mut more, &mut out, &mut |_| Ok(()));
         assert_eq!((received.stand, received.used), (Stand::Ended, 8));
         assert_eq!(
             near.seal([&b"x"[..]], &mut Vec::new()),

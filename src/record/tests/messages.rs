@@ -214,3 +214,15 @@ fn tls_12_is_never_negotiated_anew() {
     let bytes = forge(&mut far, HANDSHAKE, &[0, 0, 0, 1, 0], 0);
     check_fails(&mut far, &mut near, &bytes, b"", Failure::DecodeError);
 }
+
+#[test]
+fn a_ticket_that_is_refused_ends_the_session() {
+    let (mut near, mut far) = pair(TLS13);
+    let bytes = forge(&mut far, HANDSHAKE, &ticket(9), 0);
+    let (mut out, mut bytes) = (Vec::new(), bytes);
+    let received = near.receive(&mut bytes, &mut out, &mut |_| Err(Failure::DecodeError));
+    assert_eq!(received.stand, Stand::Failed(Failure::DecodeError));
+    let told = Failure::Alerted(crate::Alert::DECODE_ERROR);
+    assert_eq!(hear(&mut far, &out).stand, Stand::Failed(told));
+    check_dead(&mut near);
+}

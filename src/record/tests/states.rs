@@ -118,6 +118,18 @@ fn what_was_never_written_is_not_read() {
             let is_sound = (at, value) == (16, 3);
             assert_eq!(read(&bytes).is_ok(), is_sound, "{at} {value}");
         }
+        // More than any session seals with one key; a peer may.
+        let most = suite.records_max() + limits::RECORDS_BEHIND_MAX;
+        for (at, sequence, is_sound) in [
+            (121, most, true),
+            (121, most + 1, false),
+            (121, u64::MAX, false),
+            (21, u64::MAX, true),
+        ] {
+            let mut bytes = sound;
+            bytes[at..at + 8].copy_from_slice(&sequence.to_be_bytes());
+            assert_eq!(read(&bytes).is_ok(), is_sound, "{suite:?} {at} {sequence}");
+        }
         // Where TLS 1.3 has a secret, nonce and key follow from it.
         for half in [21, 121] {
             for at in half + 8..half + 100 {

@@ -21,11 +21,13 @@ fn a_key_that_is_used_up_is_followed_by_the_next() {
         };
         let (mut near, mut far) = pair(suite);
         stand_at(&mut near, &mut far, most - 3);
+        assert_eq!((near.has_new_keys(), far.has_new_keys()), (false, false));
         // Four records of data in one turn; the third one has the next key.
         let mut bytes = data(&mut near, &[b'x'; 3 * limits::CONTENT_MAX + 1]);
         assert_eq!(near.tx.sequence, 2);
         let heard = hear(&mut far, &bytes);
         assert_eq!(heard.plain.len(), 3 * limits::CONTENT_MAX + 1);
+        assert_eq!((near.has_new_keys(), far.has_new_keys()), (true, true));
         // The peer was asked for its own next key, and gives it with its next data, asking back
         // for nothing: it ends there.
         assert!(far.owes_update);
@@ -90,8 +92,22 @@ fn no_sequence_number_comes_twice() {
         stand_at(&mut near, &mut far, u64::MAX - 1);
         // Past every bound, as only a peer could be.
         let last = forge(&mut near, 23, b"a", 0);
+        assert_eq!(near.tx.sequence, u64::MAX);
         let beyond = forge(&mut near, 23, b"b", 0);
+        assert_eq!(beyond, b"");
+        let mut out = Vec::new();
+        let messages = [&b"b"[..]];
+        let mut other = pair(suite).0;
+        (near.tx.sequence, other.tx.sequence) = (u64::MAX, u64::MAX);
+        near.close(&mut out);
+        assert_eq!(other.seal(messages, &mut out), Err(Unsealed::Exhausted));
+        assert_eq!(other.seal(messages, &mut out), Err(Unsealed::Closed));
+        assert_eq!((&out[..], near.tx.sequence), (&b""[..], u64::MAX));
         assert_eq!(hear(&mut far, &last).plain, b"a");
-        check_fails(&mut near, &mut far, &beyond, b"", Failure::Exhausted);
+        // Whatever comes now, none has this number.
+        let beyond = [23, 3, 3, 0, 32, 1].iter().chain(&[0; 31]);
+        let beyond: Vec<u8> = beyond.copied().collect();
+        let (mut told, _) = pair(suite);
+        check_fails(&mut told, &mut far, &beyond, b"", Failure::Exhausted);
     }
 }
