@@ -40,6 +40,8 @@ pub(super) struct Engine {
     // Ends before the room that it receives into.
     ring: Ring,
     room: Room,
+    /// What the alarm is set to.
+    alarm_at: Option<Instant>,
     inbox: Inbox,
     mesh: Mesh,
     store: Option<StoreSender>,
@@ -121,6 +123,7 @@ impl Engine {
             clock,
             ring,
             room,
+            alarm_at: None,
             inbox,
             mesh,
             store,
@@ -159,11 +162,13 @@ impl Engine {
     /// # Errors
     /// When the kernel refuses the ring.
     pub(super) fn turn(&mut self) -> io::Result<()> {
-        self.now = self.clock.now();
+        let began = self.clock.now();
+        self.now = began;
         let most = self.wait();
         self.ring.enter(most)?;
         self.mesh.rise();
         self.now = self.clock.now();
+        let waited = self.now.since(began);
         let since = self.backlog.begin(self.now);
         let mut count = self.on_completions();
         // The kernel reads a few datagrams of a socket at a time.
@@ -183,14 +188,14 @@ impl Engine {
         let ports = self.ports.iter().flatten();
         let waiting = || ports.map(|port| socket::held(port.as_fd())).sum();
         self.backlog.end(now, self.is_behind, waiting);
-        // What another thread gives ends a wait; a wait that nothing ended found nothing.
-        let was_quiet = count == 0 && most.is_some_and(|most| most >= limits::QUIET_WAIT);
+        // What another thread gives ends a wait: one that nothing ended found nothing.
+        let was_quiet = count == 0 && waited >= limits::QUIET_WAIT;
         let is_late = was_quiet && (self.take_orders() || was_handed);
         self.counters.late_wakes += u64::from(is_late);
         Ok(())
     }
 
-    /// How long to wait for something to complete at most; `None`: for ever.
+    /// How long to wait for something to complete at most; `None`: until the alarm rings.
     fn wait(&mut self) -> Option<Duration> {
         let has_more = self.is_unsettled
             || self.is_behind
@@ -200,12 +205,15 @@ impl Engine {
         if has_more || !self.mesh.doze() {
             return Some(Duration::ZERO);
         }
-        // Rounded up: a deadline that is missed by some microseconds would cost a turn.
-        let until = self.deadline()?.since(self.now);
-        let millis = until.as_micros().div_ceil(1_000);
-        Some(Duration::from_millis(
-            u64::try_from(millis).unwrap_or(u64::MAX),
-        ))
+        if let Some(due) = self.deadline()
+            && self.alarm_at.is_none_or(|at| due < at)
+        {
+            // One that rings too early costs a turn, and is left at that.
+            self.ring
+                .set_alarm(due.since(self.now), self.alarm_at.is_some());
+            self.alarm_at = Some(due);
+        }
+        None
     }
 
     /// Deals with what has completed; how much that was.
@@ -216,7 +224,7 @@ impl Engine {
         while count < limits::EVENTS_MAX
             && let Some(completion) = self.ring.next()
         {
-            count += 1;
+            count += usize::from(completion.token != Token::Alarm);
             self.on_completion(completion);
             self.carry_out();
             if count % limits::COMPLETIONS_OF_NOW == 0 {
@@ -242,6 +250,7 @@ impl Engine {
     fn on_completion(&mut self, completion: Completion) {
         match completion.token {
             Token::Inbox => self.on_inbox(completion),
+            Token::Alarm => self.alarm_at = None,
             Token::Mesh if !completion.goes_on => {
                 self.ring.watch(self.mesh.as_fd(), token::MESH);
             }

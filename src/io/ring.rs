@@ -42,6 +42,8 @@ use sends::Sends;
 /// The ring of a shard.
 pub(super) struct Ring {
     ring: IoUring,
+    /// When the alarm is due, as the kernel reads it.
+    alarm: Box<Timespec>,
     /// What a receive of datagrams is told of the room for names.
     template: Box<libc::msghdr>,
     sends: Sends,
@@ -102,6 +104,7 @@ impl Ring {
         template.msg_namelen = u32::try_from(name).unwrap_or_default();
         let ring = Self {
             ring,
+            alarm: Box::new(Timespec::new()),
             template,
             sends: Sends::new(),
             completions: VecDeque::new(),
@@ -115,6 +118,18 @@ impl Ring {
     pub(super) fn watch(&mut self, bell: BorrowedFd<'_>, token: u64) {
         let poll = opcode::PollAdd::new(Fd(bell.as_raw_fd()), READABLE).multi(true);
         self.push(poll.build().user_data(token));
+    }
+
+    /// Completes once after that time, and no more for the alarm that was set before. To set
+    /// it is dear: an enter that has to end by a time sets a timer as well, each time.
+    pub(super) fn set_alarm(&mut self, after: Duration, is_set: bool) {
+        if is_set {
+            let remove = opcode::TimeoutRemove::new(token::ALARM).build();
+            self.push(remove.flags(Flags::SKIP_SUCCESS).user_data(token::NOTHING));
+        }
+        *self.alarm = Timespec::from(after);
+        let alarm = opcode::Timeout::new(std::ptr::from_ref(&*self.alarm));
+        self.push(alarm.build().user_data(token::ALARM));
     }
 
     /// Completes once when the socket takes bytes.
@@ -371,7 +386,10 @@ impl Ring {
                     result: accepted(result),
                     goes_on,
                 }),
+                // That of an alarm that was set anew.
+                Token::Alarm if result == -libc::ECANCELED => {}
                 token @ (Token::Inbox
+                | Token::Alarm
                 | Token::Mesh
                 | Token::Udp(_)
                 | Token::UdpReady(_)

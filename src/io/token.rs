@@ -11,6 +11,8 @@ pub(super) enum Token {
     Inbox,
     /// The bell that another shard rings.
     Mesh,
+    /// The time of the alarm has come.
+    Alarm,
     /// A datagram came, by the index of the socket.
     Udp(u16),
     /// A UDP socket takes datagrams again, or has news of those it took.
@@ -40,6 +42,8 @@ const KIND_SHIFT: u32 = 32 + INDEX_BITS;
 pub(super) const NOTHING: u64 = 0;
 pub(super) const INBOX: u64 = 1 << KIND_SHIFT;
 pub(super) const MESH: u64 = 2 << KIND_SHIFT;
+
+pub(super) const ALARM: u64 = 13 << KIND_SHIFT;
 
 pub(super) const fn udp(index: u16) -> u64 {
     3 << KIND_SHIFT | index as u64
@@ -111,6 +115,7 @@ impl Token {
             10 => Self::Connected(slot),
             11 => Self::Datagram(low as usize),
             12 => Self::Write(low as usize),
+            13 => Self::Alarm,
             _ => Self::Nothing,
         }
     }
@@ -139,6 +144,7 @@ mod tests {
             (NOTHING, Token::Nothing),
             (INBOX, Token::Inbox),
             (MESH, Token::Mesh),
+            (ALARM, Token::Alarm),
             (udp(u16::MAX), Token::Udp(u16::MAX)),
             (udp_ready(1), Token::UdpReady(1)),
             (listener(7), Token::Listener(7)),

@@ -136,6 +136,22 @@ fn a_bell_ends_a_wait_without_a_deadline_each_time_it_is_rung() {
 }
 
 #[test]
+fn an_alarm_rings_once_and_at_the_time_that_was_set_last() {
+    let (mut ring, _room) = Ring::new().unwrap();
+    let far = Duration::from_secs(3_600);
+    ring.set_alarm(far, false);
+    ring.enter(Some(Duration::ZERO)).unwrap();
+    for round in 0..3 {
+        ring.set_alarm(far, round == 0);
+        ring.set_alarm(Duration::from_millis(2), true);
+        let rang = next(&mut ring);
+        assert_eq!((rang.token, rang.goes_on), (Token::Alarm, false));
+        ring.enter(Some(Duration::from_millis(5))).unwrap();
+        assert!(ring.next().is_none());
+    }
+}
+
+#[test]
 fn every_connection_of_a_burst_is_accepted_by_one_request() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

@@ -93,6 +93,7 @@ impl World {
                 Token::Nothing
                 | Token::Inbox
                 | Token::Mesh
+                | Token::Alarm
                 | Token::Udp(_)
                 | Token::UdpReady(_)
                 | Token::Listener(_)
