@@ -18,6 +18,8 @@ pub(super) struct Listener {
     pub(super) transport: Transport,
     /// Peers alone connect to it.
     pub(super) is_core_side: bool,
+    /// It accepts no more until those that it accepted are dealt with.
+    is_paused: bool,
     /// A descriptor to give up when there is no other left.
     spare: Option<File>,
 }
@@ -34,6 +36,7 @@ impl Listener {
             socket,
             transport,
             is_core_side,
+            is_paused: false,
             spare: Some(File::open("/dev/null")?),
         })
     }
@@ -41,6 +44,20 @@ impl Listener {
     /// Has the ring accept connections.
     pub(super) fn start(&self, ring: &mut Ring) {
         ring.accept(self.socket.as_fd(), self.index);
+    }
+
+    /// Has the ring accept no more for now.
+    pub(super) fn pause(&mut self, ring: &mut Ring) {
+        if !std::mem::replace(&mut self.is_paused, true) {
+            ring.cancel(token::listener(self.index));
+        }
+    }
+
+    /// Has the ring accept again.
+    pub(super) fn go_on(&mut self, ring: &mut Ring) {
+        if std::mem::take(&mut self.is_paused) {
+            self.start(ring);
+        }
     }
 
     /// The ring accepts no more for this reason: it goes on at once, or, where no
@@ -51,7 +68,10 @@ impl Listener {
             let token = token::listener_ready(self.index);
             return ring.poll_readable(self.socket.as_fd(), token);
         }
-        self.start(ring);
+        // One that is paused goes on later.
+        if error != libc::ECANCELED {
+            self.start(ring);
+        }
     }
 
     /// A connection waits, and no descriptor was left. Without one it would stay in the

@@ -172,11 +172,13 @@ impl Engine {
         let since = self.backlog.begin(self.now);
         let mut count = self.on_completions();
         // The kernel reads a few datagrams of a socket at a time.
-        while self.is_behind && count < limits::EVENTS_MAX {
+        let ends = self.now + limits::TURN_MAX;
+        while self.is_behind && count < limits::EVENTS_MAX && self.now < ends {
             self.ring.enter(Some(Duration::ZERO))?;
             self.now = self.clock.now();
             count += self.on_completions();
         }
+        self.go_on_with_handshakes();
         let was_handed = self.on_rings();
         let has_ticked = self.tick();
         self.settle();
@@ -200,6 +202,7 @@ impl Engine {
         let has_more = self.is_unsettled
             || self.is_behind
             || self.ring.has_more()
+            || self.ring.has_results()
             || self.ring.has_accepted()
             || self.streams.is_in_a_hurry();
         if has_more || !self.mesh.doze() {
@@ -219,9 +222,10 @@ impl Engine {
     /// Deals with what has completed; how much that was.
     fn on_completions(&mut self) -> usize {
         self.on_sent();
-        let mut count = 0;
+        let (mut count, ends) = (0, self.now + limits::TURN_MAX);
         self.is_behind = self.ring.is_pressed();
         while count < limits::EVENTS_MAX
+            && self.now < ends
             && let Some(completion) = self.ring.next()
         {
             count += usize::from(completion.token != Token::Alarm);
@@ -232,19 +236,39 @@ impl Engine {
             }
         }
         self.is_behind |= self.ring.has_more();
-        for _ in 0..limits::ACCEPTS_MAX {
-            let Some(accepted) = self.ring.next_accepted() else {
-                break;
-            };
+        count += self.on_all_accepted();
+        count
+    }
+
+    /// Takes in accepted connections; how many.
+    fn on_all_accepted(&mut self) -> usize {
+        if self.ring.accepted() >= limits::ACCEPTED_MAX {
+            // The others wait in the backlogs.
+            self.listeners
+                .iter_mut()
+                .for_each(|it| it.pause(&mut self.ring));
+        }
+        let mut count = 0;
+        while count < limits::ACCEPTS_MAX
+            && let Some(accepted) = self.ring.next_accepted()
+        {
             count += 1;
             self.on_accepted(accepted);
         }
+        if !self.ring.has_accepted() {
+            self.listeners
+                .iter_mut()
+                .for_each(|it| it.go_on(&mut self.ring));
+        }
+        count
+    }
+
+    fn go_on_with_handshakes(&mut self) {
         for _ in 0..limits::HANDSHAKE_STEPS_MAX {
             if !self.streams.next_handshake((&mut self.ring, &self.room)) {
                 break;
             }
         }
-        count
     }
 
     fn on_completion(&mut self, completion: Completion) {

@@ -20,11 +20,12 @@ mod sends;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
+use nix::sys::socket::{Shutdown, shutdown};
 use socket2::SockAddr;
 
 use super::token::{self, Token};
@@ -49,6 +50,8 @@ pub(super) struct Ring {
     sends: Sends,
     completions: VecDeque<Completion>,
     accepted: VecDeque<Accepted>,
+    /// Sockets to be closed once all that is staged is submitted.
+    leaving: Vec<OwnedFd>,
     /// What the kernel refused where nobody could be told.
     fault: Option<io::Error>,
 }
@@ -97,7 +100,7 @@ impl Ring {
                 limits::DATAGRAM_BUFFERS,
                 HEAD + name + limits::MESSAGE_MAX,
             )?,
-            chunks: Buffers::register(&ring, 1, limits::STREAM_BUFFERS, limits::STREAM_READ_MAX)?,
+            chunks: Buffers::register(&ring, 1, limits::STREAM_BUFFERS, limits::STREAM_BUFFER)?,
         };
         // SAFETY: integers and raw pointers only, for which zero is a value.
         let mut template: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
@@ -109,6 +112,7 @@ impl Ring {
             sends: Sends::new(),
             completions: VecDeque::new(),
             accepted: VecDeque::new(),
+            leaving: Vec::new(),
             fault: None,
         };
         Ok((ring, room))
@@ -206,10 +210,11 @@ impl Ring {
         self.push(cancel.flags(Flags::SKIP_SUCCESS).user_data(token::NOTHING));
     }
 
-    /// Closes a socket, once everything is sent that was staged for it.
+    /// Closes a socket, once everything is submitted that was staged for it. What the ring
+    /// still does with it ends by itself: its end is said to both sides first. (To cancel
+    /// each request would have the kernel look through those of all flows.)
     pub(super) fn close(&mut self, socket: OwnedFd) {
-        let close = opcode::Close::new(Fd(socket.into_raw_fd())).build();
-        self.push(close.flags(Flags::SKIP_SUCCESS).user_data(token::NOTHING));
+        self.leaving.push(socket);
     }
 
     /// Sends a datagram; `take_sent` and `take_refused` tell of it after the next enter.
@@ -253,7 +258,7 @@ impl Ring {
 
     /// True when sends wait for the next enter.
     pub(super) fn has_staged(&self) -> bool {
-        !self.sends.is_empty()
+        !self.sends.is_empty() || self.has_results()
     }
 
     /// Takes back what was staged last.
@@ -292,9 +297,20 @@ impl Ring {
         !self.completions.is_empty()
     }
 
+    /// True when the next enter is not to wait: something came of sends that nobody has
+    /// taken, or a socket is to be closed behind it.
+    pub(super) fn has_results(&self) -> bool {
+        self.sends.has_results() || !self.leaving.is_empty()
+    }
+
     /// True when the kernel has more to complete than it did within the last enter.
     pub(super) fn is_pressed(&mut self) -> bool {
         self.ring.submission().taskrun()
+    }
+
+    /// Number of accepted connections that nobody has taken.
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted.len()
     }
 
     /// True when accepted connections are there that nobody has taken.
@@ -336,6 +352,9 @@ impl Ring {
 
     /// Submits what is staged now.
     pub(super) fn submit(&mut self) {
+        if self.fault.is_some() {
+            return;
+        }
         let submitted = pass_over(self.enter_now()).and_then(|()| self.submit_rest());
         if let Err(error) = submitted {
             self.fault = Some(error);
@@ -363,6 +382,7 @@ impl Ring {
             drop(queue);
             if is_done {
                 self.sends.settle();
+                self.hang_up();
                 return Ok(());
             }
             pass_over(self.ring.submit().map(drop))?;
@@ -371,6 +391,15 @@ impl Ring {
         Err(io::Error::other(
             "the kernel takes no more entries of a ring",
         ))
+    }
+
+    fn hang_up(&mut self) {
+        for socket in self.leaving.drain(..) {
+            if let Err(error) = shutdown(socket.as_raw_fd(), Shutdown::Both) {
+                // The peer is gone already.
+                tracing::debug!(%error, "a connection was over before it was closed");
+            }
+        }
     }
 
     fn take_in(&mut self) {
@@ -408,13 +437,18 @@ impl Ring {
     }
 
     fn make_room(&mut self) {
-        if self.sends.is_full() {
+        // Room for the entry as well: one that has to wait for an enter would point at
+        // what that enter has ended.
+        if self.sends.is_full() || self.ring.submission().is_full() {
             self.submit();
         }
     }
 
     fn push(&mut self, entry: Entry) {
         for _ in 0..2 {
+            if self.fault.is_some() {
+                return;
+            }
             // SAFETY: what an entry points at is the template, which lives as long as the
             // ring; the name of a peer, which is submitted before it goes; or staged in
             // `sends` until the entry is submitted.

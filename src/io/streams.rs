@@ -253,7 +253,13 @@ impl Streams {
         let connection = self.connections.get_mut(slot)?;
         connection.is_receiving = completion.goes_on;
         match completion.result {
-            Ok(0) => self.left(ring, slot, counters),
+            Ok(0) => match connection.state {
+                State::Open(_) => self.peer_ended(slot),
+                State::Connecting(_)
+                | State::Handshaking(_)
+                | State::Accepting
+                | State::Closing => self.left(ring, slot, counters),
+            },
             Ok(read) => {
                 counters.tcp_received += read as u64;
                 if connection.tls.is_some() {
@@ -272,12 +278,12 @@ impl Streams {
 
     /// Goes on receiving from a connection, where that has ended.
     pub(super) fn go_on(&mut self, (ring, room): (&mut Ring, &Room), slot: Slot) {
-        if self.is_handshaking(slot) {
-            if let Some(connection) = self.connections.get(slot) {
+        match self.connections.get(slot) {
+            Some(connection) if connection.state == State::Accepting => {
                 ring.poll_readable(connection.as_fd(), token::readable(slot));
             }
-        } else {
-            self.receive((ring, room), slot);
+            Some(connection) if !connection.has_ended => self.receive((ring, room), slot),
+            Some(_) | None => {}
         }
     }
 

@@ -38,6 +38,8 @@ pub const COMPLETIONS_OF_NOW: usize = 32;
 pub const DATAGRAM_BUFFERS: u16 = 256;
 /// Buffers that bytes of connections are received into. More wait in the sockets.
 pub const STREAM_BUFFERS: u16 = 64;
+/// Bytes of each of them: a whole record of TLS (RFC 8446 §5.1), about.
+pub const STREAM_BUFFER: usize = 16 * 1024;
 /// Accepted connections of one shard in their TLS handshake. One more is closed
 /// at once: half-open handshakes cost memory, nobody knows whose they are, and
 /// the last one waits for as long as all of them take: 0.2 ms each, together less
@@ -71,6 +73,14 @@ pub const COMPLAINTS_PER_SECOND_MAX: u32 = 16;
 /// Connections accepted from one listener before the other sockets have their
 /// turn.
 pub const ACCEPTS_MAX: usize = 64;
+/// Accepted connections that wait for their turn before the listeners are paused. More
+/// wait in the backlogs.
+pub const ACCEPTED_MAX: usize = 4 * ACCEPTS_MAX;
+/// Reads of a connection that is closed, of what its peer has sent and nobody will read.
+pub const LAST_READS_MAX: usize = 16;
+/// Longest time that a turn deals with what has completed before what that brought about
+/// leaves.
+pub const TURN_MAX: Duration = Duration::from_millis(2);
 /// Kernel buffer asked for each way of a UDP socket, in bytes. Less granted: a
 /// warning at start, since a burst beyond it is lost without a trace.
 pub const SOCKET_BUFFER: usize = 4 * 1024 * 1024;

@@ -115,6 +115,11 @@ impl Sends {
         self.datagrams.is_empty() && self.writes.is_empty()
     }
 
+    /// True when something came of sends that nobody has taken.
+    pub(super) fn has_results(&self) -> bool {
+        !self.refused.is_empty() || !self.written.is_empty()
+    }
+
     /// Stages a datagram, where there is room (`is_full`).
     pub(super) fn datagram(&mut self, socket: BorrowedFd<'_>, datagram: Datagram) -> Entry {
         debug_assert!(

@@ -23,6 +23,8 @@ pub(super) struct Connection {
     pub(super) is_staged: bool,
     /// The ring receives from it.
     pub(super) is_receiving: bool,
+    /// The peer sends nothing more: it is dropped once it has its last answers.
+    pub(super) has_ended: bool,
     pub(super) tls: Option<Box<Wire>>,
 }
 
@@ -76,6 +78,7 @@ impl Connection {
             is_unflushed: false,
             is_staged: false,
             is_receiving: false,
+            has_ended: false,
             tls,
         }
     }
@@ -87,8 +90,12 @@ impl Connection {
         slot: Slot,
         scratch: &mut Scratch,
     ) -> Result<Staged, Broken> {
-        if self.is_blocked || self.is_staged {
+        if self.is_blocked {
             return Ok(Staged::All);
+        }
+        if self.is_staged {
+            // A write that succeeds wakes nobody.
+            return Ok(Staged::Part);
         }
         let is_all = if self.tls.is_some() {
             let Some(sealed) = self.seal(ring, scratch)? else {

@@ -28,10 +28,10 @@ impl Streams {
             connection.state,
             State::Connecting(_) | State::Handshaking(_)
         );
-        connection.state = State::Closing;
         if never_opened {
             return self.end(ring, slot);
         }
+        connection.state = State::Closing;
         // C-14: over TLS the peer is told, if there is room for it.
         if connection.tls.is_some() || connection.is_writing() {
             self.closing.push_back((now + limits::USER_TIMEOUT, slot));
@@ -77,6 +77,15 @@ impl Streams {
         }
     }
 
+    /// The peer sends nothing more. What it said last was heard, and is answered first.
+    pub(super) fn peer_ended(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !std::mem::replace(&mut connection.has_ended, true)
+        {
+            self.ended.push(slot);
+        }
+    }
+
     /// Drops a connection, and remembers to tell the core if it had a name.
     pub(super) fn fail(&mut self, ring: &mut Ring, slot: Slot) {
         let Some(connection) = self.connections.remove(slot) else {
@@ -99,7 +108,11 @@ impl Streams {
             // Unread bytes would turn the FIN into a RST, which may overtake what
             // was just written. What one read does not find is not waited for.
             let (fd, mut unread) = (connection.socket.as_raw_fd(), [0; 4_096]);
-            while recv(fd, &mut unread, MsgFlags::MSG_DONTWAIT).is_ok_and(|it| it == unread.len()) {
+            for _ in 0..limits::LAST_READS_MAX {
+                let read = recv(fd, &mut unread, MsgFlags::MSG_DONTWAIT);
+                if !read.is_ok_and(|it| it == unread.len()) {
+                    break;
+                }
             }
             self.hang_up(ring, slot, connection);
         }
@@ -107,22 +120,9 @@ impl Streams {
 
     /// Ends all that the ring does with a socket, and closes it.
     fn hang_up(&mut self, ring: &mut Ring, slot: Slot, connection: Connection) {
-        if connection.is_receiving {
-            ring.cancel(token::stream(slot));
-        }
-        match connection.state {
-            State::Connecting(_) => {
-                ring.cancel(token::connected(slot));
-                self.dialing.retain(|dial| dial.slot != slot);
-            }
-            State::Accepting => {
-                ring.cancel(token::readable(slot));
-                ring.cancel(token::stream(slot));
-            }
-            State::Handshaking(_) | State::Open(_) | State::Closing => {}
-        }
-        if connection.is_blocked {
-            ring.cancel(token::writable(slot));
+        if let State::Connecting(_) = connection.state {
+            ring.cancel(token::connected(slot));
+            self.dialing.retain(|dial| dial.slot != slot);
         }
         ring.close(connection.socket);
     }

@@ -156,7 +156,7 @@ impl Streams {
                 self.refused(ring, now, (slot, &error), counters);
                 return None;
             }
-            Ok(Progress::Ended) => self.ended.push(slot),
+            Ok(Progress::Ended) => self.peer_ended(slot),
             Ok(Progress::Handshaking | Progress::Established) => {}
         }
         if sent.is_err() {

@@ -246,6 +246,37 @@ fn who_sends_nothing_more_is_answered() {
 }
 
 #[test]
+fn what_is_said_behind_a_staged_write_waits_for_that_alone() {
+    let (mut world, [mut far_end, _other]) = World::with_two();
+    far_end
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    world.push(name(0), b"one ");
+    world.streams.flush(&mut world.ring);
+    assert!(!world.streams.is_in_a_hurry());
+    world.push(name(0), b"two");
+    world.streams.flush(&mut world.ring);
+    // A write that succeeds wakes nobody.
+    assert!(world.streams.is_in_a_hurry());
+    world.settle();
+    let mut all = [0; 7];
+    far_end.read_exact(&mut all).unwrap();
+    assert_eq!(&all, b"one two");
+    assert!(!world.streams.is_in_a_hurry() && !world.streams.is_writing());
+}
+
+#[test]
+fn a_connection_that_is_closed_on_its_way_up_is_let_go_of() {
+    let (mut world, _far_ends) = World::with_two();
+    // Nobody answers there.
+    world.connect(name(2), "192.0.2.1:9".parse().unwrap());
+    world.streams.close(&mut world.ring, NOW, name(2));
+    assert!(world.streams.dialing.is_empty());
+    world.settle();
+    assert_eq!((world.streams.len(), world.take_gone()), (2, None));
+}
+
+#[test]
 fn more_than_all_buffers_hold_arrives() {
     use std::io::Write;
     let (mut world, [mut far_end, _other]) = World::with_two();
