@@ -52,8 +52,8 @@ fn a_node_without_descriptors_turns_connections_away_and_keeps_those_it_has() {
     limited.arg(program.get_program()).args(["run", "--config"]);
     limited.arg(lab.path("lab/e1.toml"));
     let node = Process::start("e1", &mut limited, lab.path("e1.limited.log"));
-    let up = poll(LIMIT, || TcpStream::connect((EDGES[0], 5060)).ok());
-    assert!(up.is_some(), "{}", node.last_words());
+    let listens = || node.output().contains("listening for SIP").then_some(());
+    assert!(poll(LIMIT, listens).is_some(), "{}", node.last_words());
     let mut first = connect(EDGES[0]);
     assert!(is_answered(&mut first));
     let mut more: Vec<_> = (0..3 * ROOM).map(|_| connect(EDGES[0])).collect();
