@@ -18,7 +18,9 @@ pub(super) struct Listener {
     pub(super) transport: Transport,
     /// Peers alone connect to it.
     pub(super) is_core_side: bool,
-    /// It accepts no more until those that it accepted are dealt with.
+    /// The ring accepts connections, or waits for one where no descriptor is left.
+    is_accepting: bool,
+    /// It is not to accept more until those that it accepted are dealt with.
     is_paused: bool,
     /// A descriptor to give up when there is no other left.
     spare: Option<File>,
@@ -36,14 +38,17 @@ impl Listener {
             socket,
             transport,
             is_core_side,
+            is_accepting: false,
             is_paused: false,
             spare: Some(File::open("/dev/null")?),
         })
     }
 
-    /// Has the ring accept connections.
-    pub(super) fn start(&self, ring: &mut Ring) {
-        ring.accept(self.socket.as_fd(), self.index);
+    /// Has the ring accept connections, unless it does or is not to.
+    pub(super) fn start(&mut self, ring: &mut Ring) {
+        if !self.is_paused && !std::mem::replace(&mut self.is_accepting, true) {
+            ring.accept(self.socket.as_fd(), self.index);
+        }
     }
 
     /// Has the ring accept no more for now.
@@ -60,18 +65,16 @@ impl Listener {
         }
     }
 
-    /// The ring accepts no more for this reason: it goes on at once, or, where no
+    /// The ring accepts no more, perhaps for this error: it goes on at once, or, where no
     /// descriptor is left, once it has one more connection to accept.
-    pub(super) fn on_failed(&self, ring: &mut Ring, error: i32) {
-        if matches!(error, libc::EMFILE | libc::ENFILE) {
+    pub(super) fn on_ended(&mut self, ring: &mut Ring, error: Option<i32>) {
+        if matches!(error, Some(libc::EMFILE | libc::ENFILE)) {
             // Without one it would fail whether or not a connection waits.
             let token = token::listener_ready(self.index);
             return ring.poll_readable(self.socket.as_fd(), token);
         }
-        // One that is paused goes on later.
-        if error != libc::ECANCELED {
-            self.start(ring);
-        }
+        self.is_accepting = false;
+        self.start(ring);
     }
 
     /// A connection waits, and no descriptor was left. Without one it would stay in the
@@ -86,6 +89,7 @@ impl Listener {
         if self.spare.is_none() {
             self.spare = File::open("/dev/null").ok();
         }
+        self.is_accepting = false;
         self.start(ring);
     }
 }
@@ -100,5 +104,49 @@ pub(super) fn peer(socket: OwnedFd) -> Option<(OwnedFd, SocketAddr)> {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::time::Duration;
+
+    #[test]
+    fn a_paused_listener_accepts_once_it_goes_on_and_never_twice_at_once() {
+        let socket = Socket::from(TcpListener::bind("127.0.0.1:0").unwrap());
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        let (mut ring, _room) = Ring::new().unwrap();
+        let mut listener = Listener::new(0, socket, Transport::Tcp, false).unwrap();
+        listener.start(&mut ring);
+        let mut clients = Vec::new();
+        for goes_on_at_once in [false, true, false] {
+            listener.pause(&mut ring);
+            listener.start(&mut ring);
+            if goes_on_at_once {
+                listener.go_on(&mut ring);
+            }
+            // The accept that was cancelled says so, and is begun again where it may.
+            let end = loop {
+                ring.enter(Some(Duration::from_secs(5))).unwrap();
+                if let Some(end) = ring.next_accepted() {
+                    break end;
+                }
+            };
+            assert_eq!(end.result.err(), Some(libc::ECANCELED));
+            listener.on_ended(&mut ring, Some(libc::ECANCELED));
+            listener.go_on(&mut ring);
+            clients.push(TcpStream::connect(addr).unwrap());
+            let accepted = loop {
+                ring.enter(Some(Duration::from_secs(5))).unwrap();
+                if let Some(accepted) = ring.next_accepted() {
+                    break accepted;
+                }
+            };
+            assert!(accepted.goes_on && ring.next_accepted().is_none());
+            drop(accepted.result.unwrap());
+        }
     }
 }

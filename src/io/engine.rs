@@ -110,7 +110,7 @@ impl Engine {
                 }
                 Transport::Tcp | Transport::Tls => {
                     let at = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
-                    let listener = Listener::new(at, socket, transport, bound.is_core_side)?;
+                    let mut listener = Listener::new(at, socket, transport, bound.is_core_side)?;
                     listener.start(&mut ring);
                     listeners.push(listener);
                     ports.push(None);
@@ -203,7 +203,7 @@ impl Engine {
             || self.is_behind
             || self.ring.has_more()
             || self.ring.has_results()
-            || self.ring.has_accepted()
+            || self.ring.accepted() > 0
             || self.streams.is_in_a_hurry();
         if has_more || !self.mesh.doze() {
             return Some(Duration::ZERO);
@@ -255,7 +255,7 @@ impl Engine {
             count += 1;
             self.on_accepted(accepted);
         }
-        if !self.ring.has_accepted() {
+        if self.ring.accepted() == 0 {
             self.listeners
                 .iter_mut()
                 .for_each(|it| it.go_on(&mut self.ring));

@@ -15,6 +15,7 @@
 #![expect(unsafe_code, reason = "entries of a ring point at raw memory")]
 
 mod buffers;
+mod requests;
 mod sends;
 
 use std::collections::VecDeque;
@@ -22,11 +23,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::squeue::Entry;
+use io_uring::types::{CancelBuilder, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
 use nix::sys::socket::{Shutdown, shutdown};
-use socket2::SockAddr;
 
 use super::token::{self, Token};
 use super::{Fault, address};
@@ -118,51 +118,6 @@ impl Ring {
         Ok((ring, room))
     }
 
-    /// Completes whenever the bell is rung.
-    pub(super) fn watch(&mut self, bell: BorrowedFd<'_>, token: u64) {
-        let poll = opcode::PollAdd::new(Fd(bell.as_raw_fd()), READABLE).multi(true);
-        self.push(poll.build().user_data(token));
-    }
-
-    /// Completes once after that time, and no more for the alarm that was set before. To set
-    /// it is dear: an enter that has to end by a time sets a timer as well, each time.
-    pub(super) fn set_alarm(&mut self, after: Duration, is_set: bool) {
-        if is_set {
-            let remove = opcode::TimeoutRemove::new(token::ALARM).build();
-            self.push(remove.flags(Flags::SKIP_SUCCESS).user_data(token::NOTHING));
-        }
-        *self.alarm = Timespec::from(after);
-        let alarm = opcode::Timeout::new(std::ptr::from_ref(&*self.alarm));
-        self.push(alarm.build().user_data(token::ALARM));
-    }
-
-    /// Completes once when the socket takes bytes.
-    pub(super) fn poll_writable(&mut self, socket: BorrowedFd<'_>, token: u64) {
-        let poll = opcode::PollAdd::new(Fd(socket.as_raw_fd()), WRITABLE);
-        self.push(poll.build().user_data(token));
-    }
-
-    /// Completes once when the socket has bytes, or a connection.
-    pub(super) fn poll_readable(&mut self, socket: BorrowedFd<'_>, token: u64) {
-        let poll = opcode::PollAdd::new(Fd(socket.as_raw_fd()), READABLE);
-        self.push(poll.build().user_data(token));
-    }
-
-    /// Accepts connections until that fails.
-    pub(super) fn accept(&mut self, listener: BorrowedFd<'_>, index: u16) {
-        let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
-            .flags(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
-        self.push(accept.build().user_data(token::listener(index)));
-    }
-
-    /// Receives datagrams until that fails.
-    pub(super) fn receive_datagrams(&mut self, socket: BorrowedFd<'_>, index: u16, room: &Room) {
-        let template = std::ptr::from_ref(&*self.template);
-        let group = room.datagrams.group();
-        let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), template, group);
-        self.push(receive.build().user_data(token::udp(index)));
-    }
-
     /// The sender and the contents of a received datagram; `None` for one that is longer
     /// than any SIP message, or not from an IP address.
     pub(super) fn datagram<'a>(&self, filled: &'a [u8]) -> Option<(SocketAddr, &'a [u8])> {
@@ -176,38 +131,6 @@ impl Ring {
             message.payload_data().len(),
         );
         Some((peer, filled.get(start..start + len)?))
-    }
-
-    /// Receives bytes of a connection until that fails or it ends.
-    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, slot: Slot, room: &Room) {
-        let group = room.chunks.group();
-        let receive = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), group);
-        self.push(receive.build().user_data(token::stream(slot)));
-    }
-
-    /// Receives bytes of a connection once.
-    pub(super) fn receive_once(&mut self, socket: BorrowedFd<'_>, slot: Slot, room: &Room) {
-        let group = room.chunks.group();
-        let fd = Fd(socket.as_raw_fd());
-        let receive = opcode::Recv::new(fd, std::ptr::null_mut(), 0).buf_group(group);
-        let entry = receive.build().flags(Flags::BUFFER_SELECT);
-        self.push(entry.user_data(token::stream(slot)));
-    }
-
-    /// Connects a socket.
-    pub(super) fn connect(&mut self, socket: BorrowedFd<'_>, peer: SocketAddr, slot: Slot) {
-        let name = SockAddr::from(peer);
-        let fd = Fd(socket.as_raw_fd());
-        let connect = opcode::Connect::new(fd, name.as_ptr().cast(), name.len());
-        self.push(connect.build().user_data(token::connected(slot)));
-        // The kernel copies the name as it takes the entry.
-        self.submit();
-    }
-
-    /// Ends what has that token; it completes no more.
-    pub(super) fn cancel(&mut self, token: u64) {
-        let cancel = opcode::AsyncCancel::new(token).build();
-        self.push(cancel.flags(Flags::SKIP_SUCCESS).user_data(token::NOTHING));
     }
 
     /// Closes a socket, once everything is submitted that was staged for it. What the ring
@@ -311,11 +234,6 @@ impl Ring {
     /// Number of accepted connections that nobody has taken.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.len()
-    }
-
-    /// True when accepted connections are there that nobody has taken.
-    pub(super) fn has_accepted(&self) -> bool {
-        !self.accepted.is_empty()
     }
 
     /// Submits what is staged and takes in what has completed; waits for something to
@@ -496,10 +414,6 @@ pub(super) fn check_ring() -> Result<(), Fault> {
         Err(error) => Err(Fault::Executor(error.to_string())),
     }
 }
-
-/// What a poll is asked for.
-const READABLE: u32 = libc::POLLIN as u32;
-const WRITABLE: u32 = libc::POLLOUT as u32;
 
 fn accepted(result: i32) -> Result<OwnedFd, i32> {
     if result < 0 {

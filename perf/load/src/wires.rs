@@ -16,6 +16,11 @@ use super::batch::{self, Outgoing, Received};
 use super::bounds;
 use super::trust::Trust;
 
+/// Batches read from one UDP socket before the other sockets have their turn.
+const BATCHES_MAX: usize = 4;
+/// Bytes read from one stream before the other sockets have their turn.
+const STREAM_READ_MAX: usize = 64 * 1024;
+
 /// Where a message came in or goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -176,7 +181,7 @@ impl Wires {
             streams: Vec::new(),
             listener: None,
             received: Received::new(),
-            buffer: vec![0; limits::STREAM_READ_MAX].into(),
+            buffer: vec![0; STREAM_READ_MAX].into(),
             out,
         })
     }
@@ -333,7 +338,7 @@ impl Wires {
         port: u16,
         each: &mut impl FnMut(Instant, Arrival<'_>, &mut Out),
     ) -> io::Result<()> {
-        for _ in 0..limits::BATCHES_MAX {
+        for _ in 0..BATCHES_MAX {
             let count = self
                 .received
                 .receive(self.ports[usize::from(port)].as_fd())?;

@@ -3,18 +3,13 @@
 use super::MEMBERS_MAX;
 use crate::time::Duration;
 
-/// Entries read of a socket's error queue, and datagrams of one batch of the load
-/// generator, before the other sockets have their turn.
-pub const DATAGRAM_BATCH: usize = 64;
+/// Entries read of a socket's error queue before the other sockets have their turn.
+pub const ERRORS_OF_TURN: usize = 64;
 /// Times in a row that the kernel may refuse a datagram before it is given up. Each
 /// refusal may be what the socket remembers of another datagram's ICMP error; they
 /// come thousands of times a second if somebody forges them, and so many between
 /// one call and the next do not.
 pub const SEND_TRIES_MAX: u32 = 16;
-/// Batches that the load generator reads from one UDP socket before the others.
-pub const BATCHES_MAX: usize = 4;
-/// Bytes that the load generator reads from one stream before the others.
-pub const STREAM_READ_MAX: usize = 64 * 1024;
 /// Completions that one turn of a shard deals with. More wait for the next, in turn.
 pub const EVENTS_MAX: usize = 256;
 /// Entries that a shard's ring takes before they are submitted: what one turn has to say.

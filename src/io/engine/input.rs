@@ -146,7 +146,7 @@ impl Engine {
         let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
             return;
         };
-        for _ in 0..limits::DATAGRAM_BATCH {
+        for _ in 0..limits::ERRORS_OF_TURN {
             match icmp::next(port.as_fd()) {
                 Ok(Some(News::Unreachable(peer, quoted))) => {
                     self.unreachable.push((id, peer, quoted));
@@ -165,20 +165,14 @@ impl Engine {
     /// A listener accepted a connection, or will not accept more.
     pub(super) fn on_accepted(&mut self, accepted: ring::Accepted) {
         let index = usize::from(accepted.listener);
-        match accepted.result {
-            Ok(socket) => {
-                if !accepted.goes_on
-                    && let Some(listener) = self.listeners.get(index)
-                {
-                    listener.start(&mut self.ring);
-                }
-                self.admit(index, socket);
-            }
-            Err(error) => {
-                if let Some(listener) = self.listeners.get(index) {
-                    listener.on_failed(&mut self.ring, error);
-                }
-            }
+        if !accepted.goes_on
+            && let Some(listener) = self.listeners.get_mut(index)
+        {
+            let error = accepted.result.as_ref().err().copied();
+            listener.on_ended(&mut self.ring, error);
+        }
+        if let Ok(socket) = accepted.result {
+            self.admit(index, socket);
         }
         self.carry_out();
     }
@@ -244,19 +238,13 @@ impl Engine {
 
     pub(super) fn on_stream(&mut self, slot: Slot, completion: Completion) {
         let count = completion.result.unwrap_or_default();
-        let came = match completion.buffer {
-            Some(index) => {
-                let bytes = self.room.chunks.filled(index, count);
-                let (ring, counters) = (&mut self.ring, &mut self.counters);
-                let read = (slot, &completion);
-                self.streams.read(ring, self.now, read, bytes, counters)
-            }
-            None => {
-                let (ring, counters) = (&mut self.ring, &mut self.counters);
-                let read = (slot, &completion);
-                self.streams.read(ring, self.now, read, &mut [], counters)
-            }
+        let bytes = match completion.buffer {
+            Some(index) => self.room.chunks.filled(index, count),
+            None => &mut [],
         };
+        let (ring, counters) = (&mut self.ring, &mut self.counters);
+        let read = (slot, &completion);
+        let came = self.streams.read(ring, self.now, read, bytes, counters);
         if let Some(came) = came {
             self.take_in(came, completion.buffer);
         }
