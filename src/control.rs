@@ -8,6 +8,7 @@
 //! wait for it.
 //!
 //! - SIGTERM and SIGINT drain the node; a second one ends it at once.
+//! - SIGHUP has the certificates and the list of subscribers read again.
 //! - SIGUSR1 has every shard log its counters.
 //! - Questions come in over the control socket (`admin`).
 //!
@@ -28,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use admin::{AdminFault, AdminSockets};
 pub use certificates::Certificates;
@@ -111,14 +112,15 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         name_server,
     } = duties;
     let shards: Arc<[Orders]> = shards.into();
+    let again = Notify::new();
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
     let flows =
         flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));
     tokio::select! {
-        result = handle_signals(&shards) => result?,
-        () = subscribers::watch(subscribers, &shards) => {}
+        result = handle_signals(&shards, &again) => result?,
+        () = subscribers::watch(subscribers, &again, &shards) => {}
         result = admin::serve(admin_sockets, node, Arc::clone(&shards)) => result?,
-        () = certificates::watch(certificates, &shards) => {}
+        () = certificates::watch(certificates, &again, &shards) => {}
         () = dns::serve(dns, &shards) => {}
         result = name_server::serve(name_server) => result?,
         _ = ended => {}
@@ -129,15 +131,21 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     Ok(())
 }
 
-async fn handle_signals(shards: &[Orders]) -> io::Result<()> {
+/// `again` is told of SIGHUP, which ends a process that does not handle it.
+async fn handle_signals(shards: &[Orders], again: &Notify) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut report = signal(SignalKind::user_defined1())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     loop {
         let order = tokio::select! {
             () = next(&mut terminate) => Order::Drain,
             () = next(&mut interrupt) => Order::Drain,
             () = next(&mut report) => Order::Report,
+            () = next(&mut hangup) => {
+                again.notify_waiters();
+                continue;
+            }
         };
         shards.iter().for_each(|shard| shard.give(order.clone()));
     }

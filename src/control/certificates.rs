@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
+
 use crate::io::tls::{BadFile, Settings, Tls};
 use crate::io::{Order, Orders};
 use crate::limits;
@@ -42,15 +44,18 @@ impl Certificates {
     }
 }
 
-/// Hands new certificates to the shards whenever a file has changed. What
-/// cannot be used is logged once, and the certificates before it stay.
-pub(super) async fn watch(certificates: Option<Certificates>, shards: &[Orders]) {
+/// Hands new certificates to the shards whenever a file has changed, and whenever it is asked to
+/// read them `again`. What cannot be used is logged once, and the certificates before it stay.
+pub(super) async fn watch(certificates: Option<Certificates>, again: &Notify, shards: &[Orders]) {
     let Some(mut certificates) = certificates else {
         return std::future::pending().await;
     };
     loop {
-        tokio::time::sleep(limits::FILE_WATCH).await;
-        if !certificates.have_changed() {
+        let is_asked = tokio::select! {
+            () = tokio::time::sleep(limits::FILE_WATCH) => false,
+            () = again.notified() => true,
+        };
+        if !certificates.have_changed() && !is_asked {
             continue;
         }
         let order = match certificates.load() {

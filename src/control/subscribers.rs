@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
+
 use crate::home::{BadLine, Revoked, Subscribers};
 use crate::io::{Order, Orders};
 use crate::limits;
@@ -78,17 +80,20 @@ impl ListFile {
     }
 }
 
-/// Hands a new list to the shards whenever the file has changed. A list that
-/// cannot be used is logged once, and the one before it stays.
-pub(super) async fn watch(file: Option<ListFile>, shards: &[Orders]) {
+/// Hands a new list to the shards whenever the file has changed, and whenever it is asked to
+/// read it `again`. A list that cannot be used is logged once, and the one before it stays.
+pub(super) async fn watch(file: Option<ListFile>, again: &Notify, shards: &[Orders]) {
     let Some(mut file) = file else {
         return std::future::pending().await;
     };
     let mut last = file.seen;
     loop {
-        tokio::time::sleep(limits::FILE_WATCH).await;
+        let is_asked = tokio::select! {
+            () = tokio::time::sleep(limits::FILE_WATCH) => false,
+            () = again.notified() => true,
+        };
         let found = stamp(&file.path);
-        if found != file.seen && found == last {
+        if found != file.seen && found == last || is_asked {
             hand_out(&mut file, shards);
             file.seen = found;
         }

@@ -33,6 +33,7 @@ mod process;
 mod records;
 mod register;
 mod relearning;
+mod reload;
 mod ring;
 mod shards;
 mod sides;
