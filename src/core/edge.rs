@@ -2,17 +2,23 @@
 //! route of every dialog and registration (Record-Route, Path) by a token, and turns that token
 //! back into the phone's flow.
 //!
-//! - `token` and `seal`: one token per subscriber and edge set, the same bytes
-//!   from every edge; `flow_token`: RFC 5626 §5.2 for everyone else.
-//! - `set`: which edges serve a subscriber, chosen without talking to anyone.
-//! - `flow_bindings`: which flow leads to which subscriber, on this shard.
-//! - `restoring`, `row`: the bindings over UDP that an earlier run has left on disk.
-//! - `directory`, `holding`: which shard has a phone's flow when it is not this one.
-//! - `names`: by which host names the edges are known.
-//! - `refreshed`: dialogs whose phone sends over another flow than their Route leads to.
-//! - `state`: the state of one edge, and who is at the end of a flow.
-//! - `policy`, `own`, `register_request`, `moving`, `register_answer`, `revoking`, `route`,
-//!   `record_route`: the role itself, what the edge decides when the proxy asks it.
+//! - `token`: one token per subscriber and edge set, the same bytes from every edge;
+//!   `flow_token`: RFC 5626 §5.2 for everyone else.
+//! - `set`: which edges serve a subscriber, chosen without talking to anyone; `member`, `members`:
+//!   where the edges are, and `names`: by which host names they are known.
+//! - `flow_bindings`: which flow leads to which subscriber, on this shard; `restoring`, `row`:
+//!   those over UDP that an earlier run has left on disk; `directory`, `holding`: which shard has
+//!   a phone's flow when it is not this one.
+//! - `refreshed_dialogs`, `target_refresh`: dialogs whose phone sends over another flow than their
+//!   Route leads to.
+//! - `state`: the state of one edge; `origin`: who is at the end of a flow; `homes`, `sticky`: the
+//!   homes, and which of them a request goes to; `served`: which URIs are theirs.
+//! - `own`: which Route values are ours; `uris`, `record_route`, `service_route`: those that we write.
+//! - `policy`: what the edge decides when the proxy asks it. Of a request: `route`, with `allowed`,
+//!   `relay`, `redirects`, `left_behind`. Of a registration: `register_request` and
+//!   `register_answer`, with `phone`, `granted`, `moving`, `keep_open`, `revoking`.
+//!
+//! A file uses those that decide less than it does, down to `state`, and none that uses it.
 //!
 //! No other dialog is remembered: the token in the Record-Route URI carries
 //! what the next request needs. Edges do not ask one another either: an edge
@@ -20,49 +26,55 @@
 //! the answers where to send the next one.
 //!
 //! Who sends a request is decided once, by the flow that it comes over
-//! (`state`); what the sender may do, in `route` and `allowed`. A token says where a
+//! (`origin`); what the sender may do, in `route` and `allowed`. A token says where a
 //! phone is, and nothing of who sends it.
 
 pub mod flow_token;
-pub mod set;
 
 mod allowed;
 mod directory;
 mod flow_bindings;
+mod granted;
 mod holding;
 mod homes;
 mod instance;
 mod keep_open;
 mod left_behind;
 mod member;
+mod members;
 mod moving;
 mod names;
+mod origin;
 mod own;
+mod phone;
 mod policy;
 mod record_route;
 mod redirects;
-mod refreshed;
+mod refreshed_dialogs;
 mod register_answer;
 mod register_request;
+mod relay;
 mod restoring;
 mod revoking;
 mod route;
 mod row;
-mod seal;
-mod spelling;
+mod served;
+mod service_route;
+mod set;
 mod state;
 mod sticky;
+mod target_refresh;
 mod token;
+mod uris;
 mod why;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use flow_bindings::{BindResult, FlowBinding, FlowBindings, Follows, Full};
+use flow_bindings::{BindResult, FlowBinding, FlowBindings, Follows};
 pub(crate) use instance::pseudo_instance;
 pub use member::Member;
 pub use row::is_live;
-pub use seal::Ring;
-pub use set::EdgeSet;
+use set::EdgeSet;
 pub use state::Edge;
 pub use token::{BadToken, Codec, Kind, Token, Unfit};
 
@@ -272,4 +284,11 @@ pub struct Subscriber<'a> {
     pub realm: &'a [u8],
     /// Value of `+sip.instance`, or a `pseudo_instance`.
     pub instance: &'a [u8],
+}
+
+impl<'a> Subscriber<'a> {
+    /// User, realm and instance, for a hash or a MAC over all of them.
+    const fn fields(&self) -> [&'a [u8]; 3] {
+        [self.user, self.realm, self.instance]
+    }
 }

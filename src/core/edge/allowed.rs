@@ -7,17 +7,18 @@
 //! - A request with the mark of its dialog goes on by the recorded route.
 //! - A request of a stranger goes to the home, if the operator allows it, and nowhere else.
 
+use std::net::SocketAddr;
+
 use super::flow_bindings::User;
 use super::state::Edge;
-use crate::grammar::params;
 use crate::id::Flow;
 use crate::omit::Omit;
-use crate::proxy::{Net, Pass, Trust, Verdict};
+use crate::proxy::{Pass, Verdict};
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::trust::mark::Shown;
 use crate::trust::{Principal, Strangers, identity};
-use crate::uri::{Scheme, Uri, host_ip, same_host};
+use crate::uri::Uri;
 
 impl Edge {
     /// Which marks of its dialog a request has in our Route values.
@@ -103,27 +104,6 @@ impl Edge {
         identity::assert(&[found.aor], &mut pass.plan.lines);
     }
 
-    /// True when a Route value is for the home: it names a served domain, the address of a home,
-    /// or the cluster again, which is of another edge that only the home can find.
-    pub(super) fn is_home(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
-        self.is_served(bytes, uri) && self.stays_at_host(net, bytes, uri)
-            || self.settings.is_cluster(uri.host.of(bytes))
-    }
-
-    /// True when the host is a served domain or where a home listens.
-    pub(super) fn is_served(&self, bytes: &[u8], uri: &Uri) -> bool {
-        let host = uri.host.of(bytes);
-        let is_home_at = |ip| self.homes.listens(ip, port_of(bytes, uri));
-        matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
-            && (self.is_name_of_home(host) || host_ip(host).is_some_and(is_home_at))
-    }
-
-    /// True for a served domain, and for a name by which the homes are known.
-    pub(super) fn is_name_of_home(&self, host: &[u8]) -> bool {
-        let mut domains = self.settings.home_domains.iter();
-        domains.any(|domain| same_host(host, domain.as_bytes())) || self.homes.has_name(host)
-    }
-
     /// True when the request ends at the home: the home serves its Request-URI, and no further
     /// Route leads elsewhere.
     fn serves(&self, pass: &Pass<'_, '_>) -> bool {
@@ -140,16 +120,6 @@ impl Edge {
             && uri.is_some_and(|uri| {
                 self.is_served(bytes, uri) && self.stays_at_host(pass.net, bytes, uri)
             })
-    }
-
-    /// False when a `maddr` leads away from the host of the URI (P-8).
-    pub(super) fn stays_at_host(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
-        let Some(maddr) = uri.param(bytes, "maddr") else {
-            return true;
-        };
-        let ip = maddr.and_then(|maddr| host_ip(maddr.of(bytes)));
-        let port = port_of(bytes, uri);
-        ip.is_some_and(|ip| net.flows.is_local(ip, port) || self.homes.listens(ip, port))
     }
 
     /// The hop of a Route value that is not the home's.
@@ -172,7 +142,7 @@ impl Edge {
         };
         if let Hop::To { addr, .. } = hop {
             // What an edge sends counts as vouched for, which a phone's own Route must not be.
-            if self.is_cluster_node(pass.net, hop) {
+            if self.origin_of(pass.net, hop).is_ours() {
                 return Err(pass.not_allowed("Route Leads To A Peer"));
             }
             if !pass.net.permits(addr) {
@@ -181,12 +151,16 @@ impl Edge {
         }
         Ok(hop)
     }
-}
 
-/// The port that a URI leads to.
-fn port_of(bytes: &[u8], uri: &Uri) -> u16 {
-    let transport = params::find(bytes, uri.params, "transport").flatten();
-    let is_tls = uri.scheme == Scheme::Sips
-        || transport.is_some_and(|named| named.of(bytes).eq_ignore_ascii_case(b"tls"));
-    uri.port.unwrap_or(if is_tls { 5061 } else { 5060 })
+    /// False for addresses that no outsider may have us send to: those of another edge, which
+    /// would take what an edge sends as vouched for, and ports of a home that are none of its
+    /// listeners.
+    pub(super) fn may_outsider_reach(&self, addr: SocketAddr) -> bool {
+        let (ip, port) = (addr.ip().to_canonical(), addr.port());
+        if self.homes.has(ip) && !self.is_member(ip, port) {
+            return self.homes.listens(ip, port);
+        }
+        let mut members = self.settings.members.iter();
+        !members.any(|member| member.has(ip))
+    }
 }

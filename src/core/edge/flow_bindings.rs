@@ -18,124 +18,24 @@
 //! of record, instance) 64 to 80, the two indexes 10 to 22. A million bindings with
 //! UUID instances measure 197 bytes each, growth of the tables included.
 
+mod binding;
 mod notes;
 mod table;
 
+pub(super) use binding::{FlowBinding, Follows, User};
 pub(super) use notes::Note;
 
 use notes::Notes;
 use table::{Record, Table};
 
-use super::{EdgeSet, Subscriber};
+use super::Subscriber;
 use crate::id::Flow;
 use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
 use crate::time::Instant;
-use crate::uri::Uri;
-
-/// A user of a realm, with any of his phones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct User<'a> {
-    pub(super) name: &'a [u8],
-    /// In lower case where it is compared with what is registered.
-    pub(super) realm: &'a [u8],
-}
-
-impl<'a> User<'a> {
-    /// The user that the URI in a From or a To names; empty where it has no user.
-    pub(super) fn of_uri(bytes: &'a [u8], uri: Option<Uri>) -> Self {
-        let named = uri.and_then(|uri| {
-            Some(User {
-                name: uri.user?.of(bytes),
-                realm: uri.host.of(bytes),
-            })
-        });
-        named.unwrap_or_default()
-    }
-
-    /// The user of a subscriber, who may have other phones.
-    const fn of(subscriber: &Subscriber<'a>) -> Self {
-        Self {
-            name: subscriber.user,
-            realm: subscriber.realm,
-        }
-    }
-}
-
-/// One binding of a subscriber to a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowBinding<'a> {
-    /// The subscriber that is bound.
-    pub subscriber: Subscriber<'a>,
-    /// The address of record that the 2xx confirmed: user and realm of the
-    /// subscriber with `@` between, spelled as in a URI.
-    pub aor: &'a [u8],
-    /// The phone's number for this flow (RFC 5626 §4.2); 0 when it gave none.
-    pub reg_id: u32,
-    /// The flow to the phone.
-    pub flow: Flow,
-    /// The edges named in its token.
-    pub edges: EdgeSet,
-    /// The flags of its token.
-    pub flags: u8,
-    /// How the phone resolves a route.
-    pub follows: Follows,
-    /// True when the edge keeps the flow open, since the phone does not.
-    pub is_kept_open: bool,
-    /// True when the 2xx passed in an earlier run of this edge, and none since. The subscriber
-    /// may have been revoked while the edge was down: such a binding shows where the phone is,
-    /// and not who calls over the flow.
-    pub is_restored: bool,
-    /// When the binding ends.
-    pub expires: Instant,
-}
-
-/// How a phone resolves a route that it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follows {
-    /// It keeps to the flow that the route was learned on: it has shown that it
-    /// takes Outbound-Proxy values.
-    Flow,
-    /// It resolves the name in the route: it came here by a name.
-    Name,
-    /// It goes to the address in the route: it came here by an address, and has not shown that
-    /// it resolves names.
-    Address,
-}
-
-impl Follows {
-    /// The bits of `bits`, in memory and on disk.
-    pub(super) const BITS: u8 = Self::FLOW | Self::NAME;
-    const FLOW: u8 = 1;
-    const NAME: u8 = 4;
-
-    /// For a phone that has shown that it keeps to its flows (`is_sticky`), or has come here by a
-    /// name.
-    pub(super) const fn of(is_sticky: bool, by_name: bool) -> Self {
-        match (is_sticky, by_name) {
-            (true, _) => Self::Flow,
-            (false, true) => Self::Name,
-            (false, false) => Self::Address,
-        }
-    }
-
-    /// The value as bits, for memory and disk.
-    pub(super) const fn bits(self) -> u8 {
-        match self {
-            Self::Flow => Self::FLOW,
-            Self::Name => Self::NAME,
-            Self::Address => 0,
-        }
-    }
-
-    /// The value from bits, among which may be others.
-    pub(super) const fn of_bits(bits: u8) -> Self {
-        Self::of(bits & Self::FLOW != 0, bits & Self::NAME != 0)
-    }
-}
 
 /// The flow bindings of one shard.
 #[derive(Debug)]
-pub struct FlowBindings {
+pub(super) struct FlowBindings {
     table: Table,
     max: usize,
     /// The slot at which `expire` goes on.
@@ -147,7 +47,7 @@ pub struct FlowBindings {
 
 /// What `bind` has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BindResult {
+pub(super) enum BindResult {
     /// It replaced a binding with the same subscriber and reg-id.
     Renewed,
     /// It added one.
@@ -158,12 +58,12 @@ pub enum BindResult {
 /// token can name. The phone is reached through its other edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the flow is not bound")]
-pub struct Full;
+pub(super) struct Full;
 
 impl FlowBindings {
     /// An empty table; the seeds keep peers from aiming at its hash chains.
     #[must_use]
-    pub const fn new(seeds: [u64; 4]) -> Self {
+    pub(super) const fn new(seeds: [u64; 4]) -> Self {
         Self {
             table: Table::new(seeds),
             max: REGISTRATIONS_MAX,
@@ -174,7 +74,7 @@ impl FlowBindings {
     }
 
     /// Has every change to bindings over UDP noted from now on, for `next_note`.
-    pub(crate) const fn keep_notes(&mut self) {
+    pub(super) const fn keep_notes(&mut self) {
         self.notes.begin();
     }
 
@@ -205,7 +105,7 @@ impl FlowBindings {
     ///
     /// # Errors
     /// `Full`, with the table unchanged.
-    pub fn bind(&mut self, binding: &FlowBinding<'_>) -> Result<BindResult, Full> {
+    pub(super) fn bind(&mut self, binding: &FlowBinding<'_>) -> Result<BindResult, Full> {
         let subscriber = binding.subscriber;
         let mut held = 0;
         let mut oldest = None;
@@ -241,7 +141,7 @@ impl FlowBindings {
     /// The newest live flow to a subscriber, whatever its reg-id, other than
     /// `not`.
     #[must_use]
-    pub(crate) fn flow_of(
+    pub(super) fn flow_of(
         &self,
         now: Instant,
         subscriber: &Subscriber<'_>,
@@ -253,7 +153,7 @@ impl FlowBindings {
     }
 
     /// The live bindings of a subscriber, the newest first.
-    pub fn of<'a>(
+    pub(super) fn of<'a>(
         &'a self,
         now: Instant,
         subscriber: &'a Subscriber<'_>,
@@ -274,13 +174,13 @@ impl FlowBindings {
 
     /// True when `flow` is one of the live flows of the subscriber.
     #[must_use]
-    pub fn has_flow(&self, now: Instant, flow: Flow, subscriber: &Subscriber<'_>) -> bool {
+    pub(super) fn has_flow(&self, now: Instant, flow: Flow, subscriber: &Subscriber<'_>) -> bool {
         self.live(now, subscriber).any(|record| record.flow == flow)
     }
 
     /// True when `flow` has a live binding of anybody.
     #[must_use]
-    pub(crate) fn is_used(&self, now: Instant, flow: Flow) -> bool {
+    pub(super) fn is_used(&self, now: Instant, flow: Flow) -> bool {
         let mut all = self.table.on_flow(flow);
         all.any(|(_, record)| record.expires > now)
     }
@@ -288,7 +188,7 @@ impl FlowBindings {
     /// True when `flow` has a live binding of this run of the edge: the subscriber of one from an
     /// earlier run may have been revoked in between.
     #[must_use]
-    pub fn is_fresh(&self, now: Instant, flow: Flow) -> bool {
+    pub(super) fn is_fresh(&self, now: Instant, flow: Flow) -> bool {
         let mut all = self.table.on_flow(flow).map(|(_, record)| record.view());
         all.any(|one| one.expires > now && !one.is_restored)
     }
@@ -324,7 +224,7 @@ impl FlowBindings {
     }
 
     /// Removes one binding; true when there was one.
-    pub(crate) fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
+    pub(super) fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
         let is_it = |record: &Record| record.reg_id == reg_id && record.subscriber() == *subscriber;
         let found = self
             .table
@@ -354,7 +254,7 @@ impl FlowBindings {
 
     /// Removes all bindings to `flow` (O-11) and returns their number. `gone` is called with the
     /// subscriber of each, and with what is left of the table.
-    pub(crate) fn flow_lost(
+    pub(super) fn flow_lost(
         &mut self,
         flow: Flow,
         mut gone: impl FnMut(&Self, &Subscriber<'_>),
@@ -371,7 +271,7 @@ impl FlowBindings {
 
     /// Removes the expired among the next `budget` slots and returns their number. Further calls
     /// go on behind, and at the end begin again.
-    pub fn expire(&mut self, now: Instant, budget: usize) -> usize {
+    pub(super) fn expire(&mut self, now: Instant, budget: usize) -> usize {
         let slots = self.table.slots();
         let mut forgotten = 0;
         for _ in 0..budget.min(slots as usize) {
@@ -394,13 +294,13 @@ impl FlowBindings {
     /// Number of bindings whose flows the edge keeps open, expired ones included that `expire`
     /// has not come to.
     #[must_use]
-    pub(crate) const fn kept_open(&self) -> u32 {
+    pub(super) const fn kept_open(&self) -> u32 {
         self.table.kept_open()
     }
 
     /// Calls `each` with the flows to be kept open in the next one of `parts` parts of the table,
     /// so that `parts` calls name each flow once.
-    pub(crate) fn next_kept_open(&mut self, now: Instant, parts: u32, mut each: impl FnMut(Flow)) {
+    pub(super) fn next_kept_open(&mut self, now: Instant, parts: u32, mut each: impl FnMut(Flow)) {
         let slots = self.table.slots();
         for _ in 0..slots.div_ceil(parts.max(1)) {
             if self.open_cursor >= slots {
@@ -423,14 +323,8 @@ impl FlowBindings {
 
     /// Number of bindings, expired ones included that `expire` has not come to.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.table.len()
-    }
-
-    /// True when nothing is bound.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn remove(&mut self, index: u32) -> Option<Record> {

@@ -18,7 +18,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use aes::Aes256Enc;
 
-use super::{BadToken, spelling};
+use super::BadToken;
+use super::token::spelling;
 use crate::id::{Flow, Slot, SocketId, StreamId};
 use crate::limits::TOKEN_MAX;
 use crate::secret::cmac::{self, BLOCK, Cmac, State};

@@ -182,6 +182,5 @@ pub(super) fn release_phone(
 
 /// The hash by which all shards know a phone.
 pub(super) fn phone(net: &Net, subscriber: &Subscriber<'_>) -> u64 {
-    net.secrets
-        .hash([subscriber.user, subscriber.realm, subscriber.instance])
+    net.secrets.hash(subscriber.fields())
 }

@@ -16,7 +16,7 @@
 //! a phone that is late for its edge is in time for everybody else.
 
 use super::NatKeepalive;
-use super::register_answer::Granted;
+use super::granted::Granted;
 use super::state::Edge;
 use crate::edit::{Edits, decimal};
 use crate::grammar::params::{self, Param};

@@ -9,7 +9,7 @@
 //! that know `Outbound-Proxy` are moved: the others register where they are configured to, and
 //! are served there.
 
-use super::register_request::is_v6;
+use super::phone::is_v6;
 use super::state::Edge;
 use super::{Subscriber, Token, set};
 use crate::edit::{decimal, host};

@@ -25,9 +25,7 @@
 
 use super::state::Edge;
 use super::{Follows, Kind};
-use crate::edit::Edits;
-use crate::id::Transport;
-use crate::proxy::{Net, Response};
+use crate::proxy::Net;
 use crate::scan::Message;
 use crate::uri::{Uri, host_ip, same_host};
 
@@ -91,40 +89,6 @@ impl Edge {
     pub(super) fn looks_like_own_token(&self, user: &[u8]) -> bool {
         let kind = Kind::of(user);
         kind == Kind::Flow || kind == self.codec.kind()
-    }
-
-    /// Writes this edge's name with `transport`, as the host of a URI. A port would keep the
-    /// reader from the SRV records (RFC 3263 §4.2), and so from the other edges. Without
-    /// `transport` the reader would resolve NAPTR records, and perhaps change the transport.
-    pub(super) fn own_name(&self, transport: Transport, secure: bool, out: &mut Vec<u8>) {
-        for part in [&self.settings.name, ".", &self.settings.cluster] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        if !secure {
-            out.extend_from_slice(b";transport=");
-            out.extend_from_slice(transport.uri_token().as_bytes());
-        }
-    }
-
-    /// M-1: writes this edge's name into our own value of the Service-Route for a phone that
-    /// resolves names: the cluster's name would lead it to any edge, which has not its flow, and
-    /// over any transport. `token` is that of its Path.
-    pub(super) fn name_service_route(
-        &self,
-        token: &[u8],
-        transport: Transport,
-        secure: bool,
-        response: &Response<'_>,
-        edits: &mut Edits,
-    ) {
-        let own = self.own_service_route(token, response).next();
-        let uri = own.and_then(|value| Uri::in_value(response.bytes, value).ok());
-        let Some(uri) = uri.filter(|uri| uri.param(response.bytes, "transport").is_none()) else {
-            return;
-        };
-        edits.replace(uri.host_port.range(), |out| {
-            self.own_name(transport, secure, out);
-        });
     }
 }
 

@@ -15,12 +15,11 @@
 //! a mark is never the first of a pair: behind it, where the home does not record-route,
 //! comes that of the other phone.
 
-use std::net::{IpAddr, SocketAddr};
-
 use super::state::Edge;
 use super::{BadToken, Kind, Token, flow_token};
 use crate::id::Flow;
-use crate::proxy::{Net, Request};
+use crate::proxy::{Net, Pass, Request};
+use crate::span::Span;
 use crate::trust::mark::PhoneName;
 use crate::uri::own::{FLOW_PARAM, MARK_PARAM};
 use crate::uri::{Scheme, Uri, host_ip};
@@ -150,6 +149,17 @@ impl Edge {
         )
     }
 
+    /// The Route value with the token, among the first `count`, which are ours.
+    pub(super) fn token_uri(&self, request: &Request<'_>, count: usize) -> Option<Uri> {
+        let bytes = request.bytes;
+        let mut routes = request.message.routes().iter().take(count);
+        routes.find_map(|route| {
+            let uri = route.uri?;
+            let is_token = |user: Span| Kind::of(user.of(bytes)) == self.codec.kind();
+            uri.user.is_some_and(is_token).then_some(uri)
+        })
+    }
+
     /// The flow, and its shard, of the flow token that stands as a parameter beside a token
     /// in the first `count` Route values; `None` where there is none of this run.
     pub(super) fn flow_beside_token(
@@ -188,44 +198,50 @@ impl Edge {
         })
     }
 
-    fn is_own_address(&self, net: &Net, ip: IpAddr, port: u16) -> bool {
-        let own = self.settings.members.get(self.own);
-        own.is_some_and(|own| own.listens_at(ip, port)) || net.flows.is_local(ip, port)
+    /// Enters in the plan how many Route values are ours and returns what they name; `token`
+    /// becomes the token in them, or empty.
+    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>, token: &mut Token) -> RouteKind {
+        let own = self.own_routes(pass.net, pass.request, token);
+        pass.plan.pop = own.count;
+        let strict = self.strict(pass.net, pass.request, own, token);
+        // P-7: a strict router upstream left our own value in the Request-URI.
+        pass.plan.restore_uri = strict.is_some();
+        strict.unwrap_or(own.kind)
     }
 
-    /// True when a member is reached at that address and port.
-    pub(super) fn is_member(&self, ip: IpAddr, port: u16) -> bool {
-        let mut members = self.settings.members.iter();
-        members.any(|member| member.listens_at(ip, port))
-    }
-
-    /// False for addresses that no outsider may have us send to: those of another edge, which
-    /// would take what an edge sends as vouched for, and ports of a home that are none of its
-    /// listeners.
-    pub(super) fn may_outsider_reach(&self, addr: SocketAddr) -> bool {
-        let (ip, port) = (addr.ip().to_canonical(), addr.port());
-        if self.homes.has(ip) && !self.is_member(ip, port) {
-            return self.homes.listens(ip, port);
+    /// What our own Record-Route value names that a strict router has put into the Request-URI
+    /// of a request which still has routes; `None` where that is no value of ours. Where it is
+    /// the first of a pair, the second, which stands in the Route, decides.
+    fn strict(
+        &self,
+        net: &Net,
+        request: &Request<'_>,
+        own: OwnRoutes,
+        token: &mut Token,
+    ) -> Option<RouteKind> {
+        let uri = request.message.target()?;
+        if request.message.routes().len() <= own.count || !uri.is_loose(request.bytes) {
+            return None;
         }
-        let mut members = self.settings.members.iter();
-        !members.any(|member| member.has(ip))
-    }
-
-    /// The index of the member that an address is of. The port decides between members that
-    /// share an address; a local address that no member lists is this edge's.
-    fn member_at(&self, net: &Net, ip: IpAddr, port: Option<u16>) -> Option<usize> {
-        let members = &self.settings.members;
-        let claims = |index: &usize| {
-            members.get(*index).is_some_and(|member| {
-                port.map_or_else(|| member.has(ip), |port| member.listens_at(ip, port))
-            })
-        };
-        let indices = || std::iter::once(self.own).chain(0..members.len());
-        let local = || net.flows.is_host(ip);
-        indices()
-            .find(claims)
-            .or_else(|| local().then_some(self.own))
-            .or_else(|| indices().find(|index| members.get(*index).is_some_and(|m| m.has(ip))))
+        if own.kind != RouteKind::Foreign {
+            let has_token = matches!(own.kind, RouteKind::Token | RouteKind::Flow { .. });
+            let is_pair =
+                own.count == 1 && has_token && self.is_phone_side(net, request.bytes, uri);
+            return is_pair.then_some(own.kind);
+        }
+        let mine = self.classify(net, request.bytes, uri, token);
+        // Over TLS the address is `maddr` of our name (C-6).
+        let is_ours = mine == RouteKind::Cluster && uri.param(request.bytes, "maddr").is_some();
+        if is_ours
+            || matches!(
+                mine,
+                RouteKind::Token | RouteKind::Flow { .. } | RouteKind::Address
+            )
+        {
+            return Some(mine);
+        }
+        token.clear();
+        None
     }
 
     /// Counts our values at the front of the Route set: one, or the two of a pair. `token`

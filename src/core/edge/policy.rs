@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use super::Token;
 use super::flow_bindings::User;
 use super::holding;
-use super::state::{Edge, Origin};
+use super::origin::Origin;
+use super::state::Edge;
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::proxy::{
@@ -55,13 +56,7 @@ impl Trust for Edge {
     }
 
     fn is_cluster_node(&self, net: &Net, hop: Hop) -> bool {
-        let origin = match hop {
-            Hop::Flow(flow) => self.origin(net, flow),
-            Hop::To { addr, .. } => self.origin_at(addr.ip()),
-            Hop::Named(name) if self.homes.has_lookup(name) => Origin::Home,
-            Hop::Named(_) => Origin::Phone,
-        };
-        origin.is_ours()
+        self.origin_of(net, hop).is_ours()
     }
 
     fn may_be_cluster_node(&self, end: &End) -> bool {
@@ -167,12 +162,8 @@ impl Connections for Edge {
     }
 
     fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
-        let origin = match hop {
-            Hop::Flow(flow) => self.origin(net, flow),
-            Hop::To { addr, .. } => self.origin_at(addr.ip()),
-            Hop::Named(_) => Origin::Phone,
-        };
-        origin == Origin::Home
+        // A name is no peer: keep-alives go to the addresses that it resolves to.
+        !matches!(hop, Hop::Named(_)) && self.origin_of(net, hop) == Origin::Home
     }
 }
 

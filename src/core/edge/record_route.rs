@@ -8,7 +8,7 @@
 //!   the home, and towards itself the name of this edge, or its address, which is
 //!   where its flow is (`names` says to whom which). The user part of that says in
 //!   five letters which phone it is (`trust::mark::PhoneName`), for a request that
-//!   comes from where no phone is registered (`refreshed`).
+//!   comes from where no phone is registered (`target_refresh`).
 //! - A phone whose Route has a genuine token, on a flow over which nobody is registered
 //!   (this edge was restarted, and the phone has not noticed), gets that token
 //!   too, and the flow token in a parameter: while this edge lives the flow token leads to
@@ -27,13 +27,11 @@
 //!
 //! `ob` is in none of them (O-4).
 
-use std::net::SocketAddr;
-
 use super::flow_bindings::{FlowBinding, User};
 use super::state::Edge;
 use super::token::STICKY;
+use super::uris::Side;
 use super::{Follows, Subscriber, Token, flow_token};
-use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, Transport};
 use crate::omit::Omit;
 use crate::proxy::{Net, Pass, Request};
@@ -52,16 +50,6 @@ pub(super) enum Direction {
     Out,
     /// To the phone.
     In,
-}
-
-/// One side of the edge, that of the phone or that of the home: what a URI of the edge must say
-/// to be reached from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Side {
-    transport: Transport,
-    v6: bool,
-    /// Peers alone are there.
-    core: bool,
 }
 
 /// One Record-Route value.
@@ -124,16 +112,20 @@ impl Edge {
             (Some((Follows::Flow, _)), _) if self.settings.core_name.is_some() => {
                 (Value::HomeToken(name, None), Value::PhoneToken(name), false)
             }
-            (Some((follows, user)), _) => {
-                phone.values(Value::HomeToken(name, None), *follows, user_part(user))
-            }
-            (None, Some((follows, user))) => phone.values(
+            (Some((follows, user)), _) => Value::pair(
+                Value::HomeToken(name, None),
+                phone,
+                *follows,
+                user_part(user),
+            ),
+            (None, Some((follows, user))) => Value::pair(
                 Value::HomeToken(name, Some(bare)),
+                phone,
                 *follows,
                 user_part(user),
             ),
             (None, None) if direction == Direction::Out && self.came_by_name(bytes, message) => {
-                phone.values(Value::Address(bare, home), Follows::Name, bare)
+                Value::pair(Value::Address(bare, home), phone, Follows::Name, bare)
             }
             (None, None) => (
                 Value::Address(bare, home),
@@ -354,55 +346,19 @@ impl Edge {
             lines.extend_from_slice(part);
         }
     }
-
-    /// The address this edge is known by on one side, as a URI's host, port,
-    /// `maddr` and transport. A listener may stand on the unspecified address or behind
-    /// address translation, so the configured one is written where it fits.
-    fn own_address(&self, net: &Net, side: Side, secure: bool, lines: &mut Vec<u8>) {
-        let Side {
-            transport,
-            v6,
-            core,
-        } = side;
-        let own = self.settings.members.get(self.own);
-        let met = own.filter(|_| core);
-        let known = |v6| own?.public_addr(transport, v6);
-        let addr = met
-            .and_then(|own| own.core_addr(transport, v6))
-            .or_else(|| known(v6))
-            .or_else(|| net.flows.listener(transport, v6))
-            .or_else(|| known(!v6));
-        match addr {
-            Some(addr) if transport == Transport::Tls => self.proven_address(addr, lines),
-            // RFC 3261 §19.1.2: it is what a URI without a port means.
-            Some(addr) if addr.port() == transport.default_port() => host(lines, addr.ip()),
-            Some(addr) => host_port(lines, addr),
-            None => {}
-        }
-        // C-15 wants no `transport=tls`, since DNS can say it instead. But this is an address,
-        // written for one phone that speaks TLS with us by a `sip` URI: nothing else would bring
-        // that phone back over TLS.
-        if transport != Transport::Udp && !secure {
-            lines.extend_from_slice(b";transport=");
-            lines.extend_from_slice(transport.uri_token().as_bytes());
-        }
-        lines.extend_from_slice(b";lr");
-    }
-
-    /// C-6: over TLS the host is what our certificate names, and `maddr` says
-    /// which of the edges it is (D-U12).
-    fn proven_address(&self, addr: SocketAddr, lines: &mut Vec<u8>) {
-        lines.extend_from_slice(self.settings.cluster.as_bytes());
-        if addr.port() != Transport::Tls.default_port() {
-            lines.push(b':');
-            decimal(lines, addr.port());
-        }
-        lines.extend_from_slice(b";maddr=");
-        host(lines, addr.ip());
-    }
 }
 
 impl<'a> Value<'a> {
+    /// The values for the home and for a phone on `side`, and whether the one for the home serves
+    /// both.
+    fn pair(home: Self, side: Side, follows: Follows, user: &'a [u8]) -> (Self, Self, bool) {
+        let own = match follows {
+            Follows::Flow | Follows::Address => Self::Address(user, side),
+            Follows::Name => Self::Name(user, side.transport),
+        };
+        (home, own, follows == Follows::Flow)
+    }
+
     /// The fields of the value that its mark is over.
     const fn marked_value(&self) -> MarkedValue<'a> {
         match *self {
@@ -415,69 +371,6 @@ impl<'a> Value<'a> {
             },
             Self::PhoneToken(user) | Self::Address(user, _) | Self::Name(user, _) => {
                 MarkedValue { user, flow: &[] }
-            }
-        }
-    }
-}
-
-impl Side {
-    /// The values for the home and for a phone on this side, and whether the one for the home
-    /// serves both.
-    fn values<'a>(
-        self,
-        home: Value<'a>,
-        follows: Follows,
-        user: &'a [u8],
-    ) -> (Value<'a>, Value<'a>, bool) {
-        let own = match follows {
-            Follows::Flow | Follows::Address => Value::Address(user, self),
-            Follows::Name => Value::Name(user, self.transport),
-        };
-        (home, own, follows == Follows::Flow)
-    }
-
-    /// The side of the phone, which is never the core side, and the side of `home`.
-    fn both(net: &Net, flow: Flow, home: Hop) -> (Self, Self) {
-        let phone = Self {
-            core: false,
-            ..Self::of(net, Hop::Flow(flow))
-        };
-        (phone, Self::of(net, home))
-    }
-
-    /// The side that an address is on.
-    fn at(net: &Net, transport: Transport, addr: SocketAddr) -> Self {
-        Self {
-            transport,
-            v6: addr.is_ipv6(),
-            core: net.flows.is_beyond_core(addr.ip()),
-        }
-    }
-
-    fn of(net: &Net, hop: Hop) -> Self {
-        match hop {
-            Hop::To {
-                transport, addr, ..
-            } => Self::at(net, transport, addr),
-            // Where it leads as far as is known; else what a URI means by itself.
-            Hop::Named(name) => match net.servers.locator.last_known(name).first() {
-                Some(server) => Self::at(net, server.transport, server.addr),
-                None => Self {
-                    transport: Transport::Udp,
-                    v6: net.flows.listener(Transport::Udp, false).is_none(),
-                    core: false,
-                },
-            },
-            Hop::Flow(flow) => {
-                let transport = net.flows.transport(flow);
-                match net.flows.peer(flow) {
-                    Some(peer) => Self::at(net, transport, peer),
-                    None => Self {
-                        transport,
-                        v6: false,
-                        core: false,
-                    },
-                }
             }
         }
     }

@@ -4,16 +4,14 @@
 //! Only a home that shows in its Via that it follows a loose redirect is redirected, and
 //! only for requests whose answer it can act on; everything else is relayed.
 
-use super::register_answer::EdgeAddress;
+use super::Token;
 use super::state::Edge;
-use super::{Kind, Token};
+use super::uris::EdgeAddress;
 use crate::grammar::params;
 use crate::limits;
-use crate::proxy::{Pass, Request, Verdict, follows_loose_redirects};
+use crate::proxy::{Pass, Verdict, follows_loose_redirects};
 use crate::scan::Method;
-use crate::span::Span;
 use crate::trust::Principal;
-use crate::uri::Uri;
 
 impl Edge {
     /// 302 with one Contact per live edge of the token, its parameters those of
@@ -64,17 +62,6 @@ impl Edge {
         }
         pass.net.counters.redirects += 1;
         Some(Verdict::refuse(302, "Another Edge Has The Flow"))
-    }
-
-    /// The Route value with the token, among the first `count`, which are ours.
-    pub(super) fn token_uri(&self, request: &Request<'_>, count: usize) -> Option<Uri> {
-        let bytes = request.bytes;
-        let mut routes = request.message.routes().iter().take(count);
-        routes.find_map(|route| {
-            let uri = route.uri?;
-            let is_token = |user: Span| Kind::of(user.of(bytes)) == self.codec.kind();
-            uri.user.is_some_and(is_token).then_some(uri)
-        })
     }
 }
 

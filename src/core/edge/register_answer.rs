@@ -4,30 +4,20 @@
 //! Only the phone's first hop does either: a REGISTER that another proxy
 //! relayed came over a flow that is not the phone's (D-E4).
 
-use std::net::SocketAddr;
-
-use super::register_request::{ContactAction, Phone, SubscriberText};
+use super::granted::Granted;
+use super::phone::{ContactAction, Phone, SubscriberText};
 use super::state::Edge;
+use super::uris::EdgeAddress;
 use super::{BindResult, EdgeSet, FlowBinding, Follows, Subscriber, Token};
-use crate::edit::{Edits, decimal, host};
+use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, Step};
-use crate::scan::address::Address;
 use crate::scan::{Name, scan};
 use crate::time::Duration;
 use crate::trust::Ingress;
-use crate::uri::{self, is_sips};
-
-/// The binding at the registrar that a 2xx shows for the phone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Granted {
-    /// Its Contact in the 2xx.
-    pub(super) contact: Address,
-    /// How long the registrar keeps that Contact, in seconds.
-    pub(super) seconds: u32,
-}
+use crate::uri::is_sips;
 
 /// A REGISTER that got a 2xx by which its phone is bound.
 struct Accepted<'a> {
@@ -88,12 +78,13 @@ impl Edge {
         let Some(base) = context.request() else {
             return;
         };
-        let contact = scan(base, &mut self.rescanned).map(|()| Self::read(base, &self.rescanned));
+        let contact =
+            scan(base, &mut self.rescanned).map(|()| ContactAction::read(base, &self.rescanned));
         if *vouched {
             remove_path(response, edits);
         }
         if let Ok(Ok(ContactAction::Binding(phone))) = contact {
-            let ours = granted(base, &phone, response);
+            let ours = Granted::of(base, &phone, response);
             let secure = is_sips(self.rescanned.request_uri().of(base));
             let mut registering = SubscriberText::default();
             let text = step.net.pool.build(limits::TOKEN_MAX, |out| {
@@ -267,53 +258,6 @@ impl Edge {
         self.write_token_uri_at(answer.token, &[b"lr"], edge, out);
         out.extend_from_slice(b"\r\n");
     }
-
-    /// Writes the URI of a token at one edge, in brackets: the edge's address as `maddr`, port
-    /// and transport where they are not the default.
-    pub(super) fn write_token_uri_at(
-        &self,
-        token: &[u8],
-        params: &[&[u8]],
-        edge: EdgeAddress,
-        out: &mut Vec<u8>,
-    ) {
-        let EdgeAddress {
-            addr,
-            transport,
-            secure,
-        } = edge;
-        let port = addr.port();
-        let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
-        for part in [scheme, token, b"@", self.settings.cluster.as_bytes()] {
-            out.extend_from_slice(part);
-        }
-        if port != transport.default_port() {
-            out.push(b':');
-            decimal(out, port);
-        }
-        for param in params {
-            out.push(b';');
-            out.extend_from_slice(param);
-        }
-        out.extend_from_slice(b";maddr=");
-        host(out, addr.ip());
-        // `transport=tls` for the reason given at `own_address`: the address is
-        // for one peer, which speaks TLS by `sip` URIs.
-        if transport != Transport::Udp && !secure {
-            out.extend_from_slice(b";transport=");
-            out.extend_from_slice(transport.uri_token().as_bytes());
-        }
-        out.push(b'>');
-    }
-}
-
-/// The address of an edge, as a URI gives it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct EdgeAddress {
-    pub(super) addr: SocketAddr,
-    pub(super) transport: Transport,
-    /// The URI is `sips`.
-    pub(super) secure: bool,
 }
 
 /// removes the Path from the answer to a phone that has not said that it supports Path.
@@ -340,49 +284,4 @@ fn require(response: &Response<'_>, edits: &mut Edits) {
             out.extend_from_slice(b"Require: alt-proxies\r\n");
         }),
     }
-}
-
-/// The phone's Contact in the 2xx and its duration; `None` when it is not among those bound.
-fn granted(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Granted> {
-    let bytes = response.bytes;
-    let default = response
-        .message
-        .number(bytes, Name::Expires)
-        .ok()
-        .flatten()
-        .unwrap_or(limits::EXPIRES_DEFAULT_S);
-    let ours = contact_of(base, phone, response)?;
-    let seconds = ours.number(bytes, "expires").unwrap_or(default);
-    Some(Granted {
-        contact: ours,
-        seconds,
-    })
-}
-
-/// Which Contact of the 2xx is this phone's: the one of its URI (RFC 3261
-/// §19.1.4), since a phone without flows may have several, else the one of its
-/// instance and reg-id (RFC 5626 §6). One URI may be that of several flows.
-fn contact_of(base: &[u8], phone: &Phone, response: &Response<'_>) -> Option<Address> {
-    let bytes = response.bytes;
-    let wanted = phone.instance.map(|value| value.of(base));
-    // The lower, the surer it is this phone's; `None`: it is another phone's.
-    let distance = |address: &Address| {
-        let instance = address.instance(bytes).map(|value| value.of(bytes));
-        let is_instance = wanted.is_some() && instance == wanted;
-        let reg_id = address.number(bytes, "reg-id").unwrap_or(0);
-        let is_contact = uri::equal(address.uri.of(bytes), phone.contact.of(base));
-        match (is_contact, is_instance) {
-            (true, true) if reg_id == phone.reg_id => Some(0),
-            (true, _) if phone.reg_id == 0 => Some(1),
-            (_, true) if reg_id == phone.reg_id => Some(2),
-            (_, true) if reg_id == 0 => Some(3),
-            (true, _) => Some(4),
-            (false, _) => None,
-        }
-    };
-    let contacts = response.message.values(bytes, Name::Contact);
-    let contacts = contacts.filter_map(|value| Address::parse(bytes, value).ok());
-    let ours = contacts.filter_map(|address| Some((distance(&address)?, address)));
-    ours.min_by_key(|(distance, _)| *distance)
-        .map(|(_, address)| address)
 }

@@ -8,42 +8,15 @@
 //! REGISTER. So the token names the user from the first REGISTER on (D-E15), and it leads
 //! nowhere new until a 2xx has bound the flow.
 
-use super::names::is_named;
 use super::own::RouteKind;
+use super::phone::{ContactAction, Phone, SubscriberText, by_name, is_v6};
 use super::state::Edge;
 use super::token::STICKY;
 use super::{EdgeSet, PathPolicy, Subscriber, Token, set};
 use crate::limits;
-use crate::proxy::{Net, Note, Pass, Plan, Reply, Request, Step, Verdict};
-use crate::scan::address::Address;
-use crate::scan::{Message, Name};
-use crate::span::Span;
+use crate::proxy::{Note, Pass, Plan, Reply, Step, Verdict};
 use crate::trust::Principal;
-use crate::uri::write_user;
 use crate::uri::{is_sips, same_host};
-
-/// What a REGISTER tells of its phone.
-pub(super) struct Phone {
-    pub(super) contact: Span,
-    /// Value of `+sip.instance`, without the brackets.
-    pub(super) instance: Option<Span>,
-    /// Parameter `reg-id` of the Contact; 0 without.
-    pub(super) reg_id: u32,
-    /// `Supported: alt-proxies`.
-    pub(super) sticky: bool,
-    /// `Supported: path`.
-    pub(super) path: bool,
-    /// The Contact expires at once: the phone has its binding removed.
-    pub(super) leaves: bool,
-}
-
-/// What the Contact of a REGISTER asks for.
-pub(super) enum ContactAction {
-    /// To bind this phone's Contact, or to remove it.
-    Binding(Phone),
-    /// Nothing for one phone: `Contact: *`, or no Contact at all.
-    Nothing,
-}
 
 impl Edge {
     /// Routes a REGISTER: to the home, or to the edge that its Route names.
@@ -83,7 +56,7 @@ impl Edge {
         if let Err(reply) = self.retarget(pass) {
             return Verdict::Answer(reply);
         }
-        let contact = match Self::read(request.bytes, request.message) {
+        let contact = match ContactAction::read(request.bytes, request.message) {
             Ok(contact) => contact,
             Err(reply) => return Verdict::Answer(reply),
         };
@@ -237,122 +210,4 @@ impl Edge {
         }
         EdgeSet::new(&self.indices).unwrap_or_else(|| self.own_set())
     }
-
-    /// Reads what this edge needs of a REGISTER: the first Contact with an
-    /// instance, else the first; one that is removed only where none is bound.
-    ///
-    /// # Errors
-    /// 400 for a Contact that is none.
-    pub(super) fn read(bytes: &[u8], message: &Message) -> Result<ContactAction, Reply> {
-        let malformed = |_| Reply::stateless(400, "Malformed Contact");
-        let default = message.number(bytes, Name::Expires).ok().flatten();
-        let expires = |contact: &Address| contact.number(bytes, "expires").or(default);
-        let mut chosen: Option<Address> = None;
-        for value in message
-            .values(bytes, Name::Contact)
-            .take(limits::CONTACTS_MAX)
-        {
-            if value.of(bytes) == b"*" {
-                return Ok(ContactAction::Nothing);
-            }
-            let address = Address::parse(bytes, value).map_err(malformed)?;
-            let rank = |contact: &Address| {
-                let has_instance = contact.param(bytes, "+sip.instance").is_some();
-                (expires(contact) != Some(0), has_instance)
-            };
-            if chosen
-                .as_ref()
-                .is_none_or(|chosen| rank(&address) > rank(chosen))
-            {
-                chosen = Some(address);
-            }
-        }
-        let Some(contact) = chosen else {
-            return Ok(ContactAction::Nothing);
-        };
-        let expires = expires(&contact);
-        Ok(ContactAction::Binding(Phone {
-            contact: contact.uri,
-            instance: contact.instance(bytes),
-            reg_id: contact.number(bytes, "reg-id").unwrap_or(0),
-            sticky: message.has_token(bytes, Name::Supported, "alt-proxies"),
-            path: message.has_token(bytes, Name::Supported, "path"),
-            leaves: expires == Some(0),
-        }))
-    }
-}
-
-/// Whether a REGISTER has come here by a name, in its Route or else its Request-URI, and not by
-/// an address.
-fn by_name(bytes: &[u8], message: &Message) -> bool {
-    let uri = match message.routes().first() {
-        Some(route) => route.uri.as_ref(),
-        None => message.target(),
-    };
-    uri.is_some_and(|uri| is_named(bytes, uri))
-}
-
-impl Phone {
-    /// D-E17: whether the phone can be redirected to another edge, and does not leave anyway.
-    const fn is_movable(&self) -> bool {
-        self.sticky && !self.leaves
-    }
-
-    /// Writes what tells this phone from the others of its user: its instance, or a hash of its
-    /// Contact.
-    pub(super) fn write_instance(&self, bytes: &[u8], out: &mut Vec<u8>) {
-        match self.instance {
-            Some(instance) => out.extend_from_slice(instance.of(bytes)),
-            None => super::pseudo_instance(self.contact.of(bytes), out),
-        }
-    }
-}
-
-/// The parts of a text that holds a subscriber: the address of record, then the instance.
-#[derive(Clone, Copy, Default)]
-pub(super) struct SubscriberText {
-    user_end: usize,
-    aor_end: usize,
-}
-
-impl SubscriberText {
-    /// Writes the subscriber of a REGISTER into `text`, which is cleared.
-    pub(super) fn write(
-        bytes: &[u8],
-        message: &Message,
-        phone: &Phone,
-        text: &mut Vec<u8>,
-    ) -> Self {
-        text.clear();
-        let to = message.to_uri(bytes);
-        let user = to.and_then(|uri| uri.user).map(|user| user.of(bytes));
-        write_user(user.unwrap_or_default(), text);
-        let user_end = text.len();
-        text.push(b'@');
-        let host = to.map(|uri| uri.host.of(bytes)).unwrap_or_default();
-        text.extend_from_slice(host.strip_suffix(b".").unwrap_or(host));
-        text[user_end..].make_ascii_lowercase();
-        let aor_end = text.len();
-        phone.write_instance(bytes, text);
-        Self { user_end, aor_end }
-    }
-
-    pub(super) fn subscriber(self, text: &[u8]) -> Subscriber<'_> {
-        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
-        Subscriber {
-            user: part(0..self.user_end),
-            realm: part(self.user_end + 1..self.aor_end),
-            instance: part(self.aor_end..text.len()),
-        }
-    }
-
-    pub(super) fn aor(self, text: &[u8]) -> &[u8] {
-        text.get(..self.aor_end).unwrap_or_default()
-    }
-}
-
-/// Whether the phone came over IPv6: it is told addresses that it can reach.
-pub(super) fn is_v6(net: &Net, request: &Request<'_>) -> bool {
-    let peer = net.flows.peer(request.ingress.flow);
-    peer.is_some_and(|peer| peer.is_ipv6())
 }

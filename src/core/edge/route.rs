@@ -13,16 +13,15 @@
 //! - A request from a home or another edge is for a phone, and names it by a token: an edge
 //!   forwards nothing else for them, or anybody could have it sent by way of the home.
 
-use super::homes::push_in_order;
-use super::own::{OwnRoutes, RouteKind};
+use super::own::RouteKind;
 use super::record_route::Direction;
+use super::relay::no_flow;
 use super::state::Edge;
 use super::{BadToken, Token};
 use crate::guard::Kind;
 use crate::id::Flow;
-use crate::limits;
 use crate::omit::Omit;
-use crate::proxy::{Net, Pass, Reply, Request, Step, Target, Verdict};
+use crate::proxy::{Pass, Reply, Step, Target, Verdict};
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
@@ -44,12 +43,15 @@ impl Edge {
                 self.outgoing(pass, token)
             }
             RouteKind::Bad(BadToken::Stale) => {
-                let followed = if principal.is_cluster_node() {
-                    self.follow(pass, token)
+                let refreshed = if principal.is_cluster_node() {
+                    self.refreshed_flow(pass, token)
                 } else {
                     None
                 };
-                followed.unwrap_or_else(|| no_flow(pass))
+                match refreshed {
+                    Some(flow) => self.incoming(pass, flow, token),
+                    None => no_flow(pass),
+                }
             }
             RouteKind::Bad(bad) => {
                 pass.net.counters.bad_tokens += 1;
@@ -75,52 +77,6 @@ impl Edge {
             | RouteKind::Sibling
             | RouteKind::Foreign => self.plain(pass, token),
         }
-    }
-
-    /// Enters in the plan how many Route values are ours and returns what they name; `token`
-    /// becomes the token in them, or empty.
-    pub(super) fn find_own(&self, pass: &mut Pass<'_, '_>, token: &mut Token) -> RouteKind {
-        let own = self.own_routes(pass.net, pass.request, token);
-        pass.plan.pop = own.count;
-        let strict = self.strict(pass.net, pass.request, own, token);
-        // P-7: a strict router upstream left our own value in the Request-URI.
-        pass.plan.restore_uri = strict.is_some();
-        strict.unwrap_or(own.kind)
-    }
-
-    /// What our own Record-Route value names that a strict router has put into the Request-URI
-    /// of a request which still has routes; `None` where that is no value of ours. Where it is
-    /// the first of a pair, the second, which stands in the Route, decides.
-    fn strict(
-        &self,
-        net: &Net,
-        request: &Request<'_>,
-        own: OwnRoutes,
-        token: &mut Token,
-    ) -> Option<RouteKind> {
-        let uri = request.message.target()?;
-        if request.message.routes().len() <= own.count || !uri.is_loose(request.bytes) {
-            return None;
-        }
-        if own.kind != RouteKind::Foreign {
-            let has_token = matches!(own.kind, RouteKind::Token | RouteKind::Flow { .. });
-            let is_pair =
-                own.count == 1 && has_token && self.is_phone_side(net, request.bytes, uri);
-            return is_pair.then_some(own.kind);
-        }
-        let mine = self.classify(net, request.bytes, uri, token);
-        // Over TLS the address is `maddr` of our name (C-6).
-        let is_ours = mine == RouteKind::Cluster && uri.param(request.bytes, "maddr").is_some();
-        if is_ours
-            || matches!(
-                mine,
-                RouteKind::Token | RouteKind::Flow { .. } | RouteKind::Address
-            )
-        {
-            return Some(mine);
-        }
-        token.clear();
-        None
     }
 
     fn with_token(&mut self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
@@ -154,8 +110,8 @@ impl Edge {
                 return verdict;
             }
         }
-        if let Some(verdict) = self.follow(pass, token) {
-            return verdict;
+        if let Some(flow) = self.refreshed_flow(pass, token) {
+            return self.incoming(pass, flow, token);
         }
         if here.is_none()
             && let Some(shard) = self.holder(&pass.step(), &subscriber, handed)
@@ -204,9 +160,9 @@ impl Edge {
             principal, handed, ..
         } = pass.request.ingress;
         if principal.is_cluster_node()
-            && let Some(verdict) = self.follow(pass, token)
+            && let Some(flow) = self.refreshed_flow(pass, token)
         {
-            return verdict;
+            return self.incoming(pass, flow, token);
         }
         // The token names the shard, so it is handed over once at most.
         if pass.net.shard_set.is_other(shard) && handed == 0 {
@@ -223,8 +179,8 @@ impl Edge {
             if let Some(verdict) = self.admit_roaming(pass) {
                 return verdict;
             }
-            if let Some(verdict) = self.follow(pass, token) {
-                return verdict;
+            if let Some(flow) = self.refreshed_flow(pass, token) {
+                return self.incoming(pass, flow, token);
             }
         }
         if pass.net.flows.lives(flow) {
@@ -284,66 +240,6 @@ impl Edge {
         };
         let kind = self.classify(pass.net, pass.request.bytes, uri, &mut Token::new());
         matches!(kind, RouteKind::Cluster | RouteKind::Address)
-    }
-
-    /// H-12: sends the request to the other edges, those of the token first, since the phone may
-    /// have registered anew with any of them. The Route stays, so that the next edge finds the
-    /// token again. No count of relays is needed: what comes from an edge is not relayed again.
-    fn relay(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Verdict {
-        pass.plan.pop = 0;
-        pass.plan.restore_uri = false;
-        self.push_other_edges(pass, token, &[false, true]);
-        if pass.plan.targets.is_empty() {
-            return no_flow(pass);
-        }
-        // P-34: an ACK has no answer, so no edge could say that it has not the flow.
-        pass.plan.ack_all = true;
-        pass.net.counters.relays += 1;
-        Verdict::Forward
-    }
-
-    /// Appends the other edges as targets, each the stand-by of the one before it and
-    /// `limits::EDGES_ASKED` at most: first those that the token names, then the members outside
-    /// it that are up. `is_down` lists which edges of the token are wanted, in order: `false` those
-    /// that are up, `true` those that are down.
-    pub(super) fn push_other_edges(
-        &self,
-        pass: &mut Pass<'_, '_>,
-        token: &Token,
-        is_down: &[bool],
-    ) {
-        let first = pass.plan.targets.len();
-        let with_others = !pass.net.omit.leaves_out(Omit::Outside);
-        let mut push = |index: usize, is_down: bool| {
-            let hop = self.member_hop(pass.net, index, pass.request.ingress.flow);
-            let hop = hop.filter(|hop| pass.net.is_down(pass.now, *hop) == is_down);
-            if let Some(hop) = hop.filter(|_| pass.plan.targets.len() < first + limits::EDGES_ASKED)
-            {
-                push_in_order(pass.plan, hop);
-            }
-        };
-        for is_down in is_down {
-            let named = self.token_indices(token);
-            named
-                .filter(|index| *index != self.own)
-                .for_each(|index| push(index, *is_down));
-        }
-        if with_others {
-            self.indices_outside(token)
-                .for_each(|index| push(index, false));
-        }
-        for target in pass.plan.targets.iter_mut().skip(first) {
-            target.is_for_flow = true;
-        }
-    }
-
-    /// D-E4: sends a request whose Route names another edge there, with that Route in it.
-    pub(super) fn forward_to(&self, pass: &mut Pass<'_, '_>, index: usize) -> Verdict {
-        pass.plan.pop = 0;
-        pass.net.counters.relays += 1;
-        let hop = self.member_hop(pass.net, index, pass.request.ingress.flow);
-        pass.plan.targets.extend(hop.map(Target::at));
-        Verdict::Forward
     }
 
     /// Sends a request to the phone, over its flow and no other (RFC 5626 §5.3.1).
@@ -418,12 +314,6 @@ impl Edge {
         let step = &mut Step::new(pass.net, pass.now);
         self.plan_homes(step, target, pass.plan);
     }
-}
-
-/// Refuses a request whose flow is gone and that no other edge takes: 430 (O-5).
-fn no_flow(pass: &mut Pass<'_, '_>) -> Verdict {
-    pass.net.counters.flows_failed += 1;
-    Verdict::refuse(430, "Flow Failed")
 }
 
 /// B-1: whether the source of a request from an unknown flow is within its rate for requests

@@ -14,7 +14,7 @@ use crate::limits::{EDGE_SET_MAX, MEMBERS_MAX};
 
 /// A set of edges, as indices in `Settings::members`, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EdgeSet {
+pub(super) struct EdgeSet {
     /// `NOBODY` from the end of the set on.
     indices: [u8; EDGE_SET_MAX],
 }
@@ -23,7 +23,7 @@ impl EdgeSet {
     /// The set of these indices, in this order; `None` when they are more than
     /// `EDGE_SET_MAX`, or one is not below `MEMBERS_MAX`.
     #[must_use]
-    pub fn new(indices: &[usize]) -> Option<Self> {
+    pub(super) fn new(indices: &[usize]) -> Option<Self> {
         Self::of_all(indices.iter().copied())
     }
 
@@ -41,7 +41,7 @@ impl EdgeSet {
 
     /// The set of one member; the empty set when the index is not below `MEMBERS_MAX`.
     #[must_use]
-    pub fn of(index: usize) -> Self {
+    pub(super) fn of(index: usize) -> Self {
         let none = Self {
             indices: [NOBODY; EDGE_SET_MAX],
         };
@@ -49,7 +49,7 @@ impl EdgeSet {
     }
 
     /// The indices, in order.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + use<> {
         self.indices
             .into_iter()
             .take_while(|&index| index != NOBODY)
@@ -63,7 +63,7 @@ impl EdgeSet {
 /// more than `EDGE_SET_MAX`. Members that retire are left out, `own` excepted: a
 /// phone that cannot be moved is served. So are those without an address of the
 /// phone's family (`v6`), which it could open no flow to.
-pub fn choose(
+pub(super) fn choose(
     own: usize,
     members: &[Member],
     subscriber: &Subscriber<'_>,
@@ -102,7 +102,7 @@ pub fn choose(
 /// Fills `out` with the set of [`choose`] in the order of the members. For phones that register
 /// with each of two edges on their own: two edges that choose one another then write the same
 /// token.
-pub(crate) fn canonical(
+pub(super) fn canonical(
     own: usize,
     members: &[Member],
     subscriber: &Subscriber<'_>,

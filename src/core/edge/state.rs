@@ -2,20 +2,18 @@
 //! can be read off them alone; what the edge does stands in the other files of the room, which
 //! use this one.
 
-use std::net::IpAddr;
-
 use super::directory::Directory;
 use super::flow_token;
 use super::homes::Homes;
-use super::refreshed::rows::Refreshed;
-use super::{Codec, EdgeSet, FlowBindings, Member, Settings, Token};
-use crate::id::{Flow, Transport};
+use super::refreshed_dialogs::RefreshedDialogs;
+use super::{Codec, EdgeSet, FlowBindings, Settings, Subscriber, Token};
+use crate::id::Flow;
 use crate::limits;
-use crate::proxy::Net;
 use crate::scan::Message;
-use crate::send::{End, Hop, HostRule};
+use crate::send::HostRule;
 use crate::stick::Table;
 use crate::trust::MarkKey;
+use crate::trust::mark::PhoneName;
 
 /// One edge.
 pub struct Edge {
@@ -30,7 +28,7 @@ pub struct Edge {
     pub(super) marks: MarkKey,
     pub(super) flow_bindings: FlowBindings,
     pub(super) directory: Directory,
-    pub(super) refreshed: Refreshed,
+    pub(super) refreshed: RefreshedDialogs,
     /// Flows of other shards, by rows of an earlier run (`restoring`).
     pub(super) strays: Directory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
@@ -51,32 +49,6 @@ pub struct Edge {
 pub(super) struct Pings {
     /// The number of parts of the running round; `None`: no timer runs.
     pub(super) parts: Option<u32>,
-}
-
-/// Who sent a request, by the flow it came over and by nothing in it (D-H2).
-///
-/// Over TLS the certificate decides: a domain of the home, or the cluster's
-/// name, which all edges share (S-35). A TLS connection without a certificate is a phone's,
-/// whatever its address. Over UDP and TCP address and port decide
-/// (`HostRule`), and only where a home is configured without TLS: with TLS
-/// to all homes, nobody is taken for a home or an edge without it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// The home.
-    Home,
-    /// Another edge of the cluster, which relays a request.
-    Edge,
-    /// Another carrier, which sends calls.
-    Carrier,
-    /// A phone, or anybody.
-    Phone,
-}
-
-impl Origin {
-    /// An element of this cluster.
-    pub(super) const fn is_ours(self) -> bool {
-        matches!(self, Self::Home | Self::Edge)
-    }
 }
 
 impl Edge {
@@ -111,7 +83,7 @@ impl Edge {
             marks: MarkKey::new(&settings.flow_key),
             flow_bindings,
             directory: Directory::default(),
-            refreshed: Refreshed::default(),
+            refreshed: RefreshedDialogs::default(),
             strays: Directory::default(),
             boot,
             rescanned: Message::default(),
@@ -135,82 +107,9 @@ impl Edge {
         self.flow_bindings.len()
     }
 
-    pub(super) fn origin(&self, net: &Net, flow: Flow) -> Origin {
-        let Some(end) = net.flows.end(flow) else {
-            return Origin::Phone;
-        };
-        // Homes and edges beyond the core side come to its sockets: an address of theirs at
-        // another socket is forged.
-        if let Flow::Udp { socket, .. } = flow
-            && net.flows.is_beyond_core(end.addr.ip())
-            && net.flows.is_beside_core(socket)
-        {
-            return Origin::Phone;
-        }
-        let member = if end.transport == Transport::Tls {
-            self.origin_by_certificate(net, flow)
-        } else {
-            self.origin_by_address(&end)
-        };
-        let identities = net.flows.identities(flow);
-        let mut carriers = self.settings.peers.iter();
-        if member == Origin::Phone && carriers.any(|rule| rule.believes(&end, identities)) {
-            Origin::Carrier
-        } else {
-            member
-        }
-    }
-
-    /// Who is at the end of a flow that has no certificate, by its address and port.
-    fn origin_by_address(&self, end: &End) -> Origin {
-        if self.homes.is_home_by_address(end) {
-            Origin::Home
-        } else if self.homes.any_without_tls()
-            && self.siblings.iter().any(|rule| rule.believes(end))
-        {
-            Origin::Edge
-        } else {
-            Origin::Phone
-        }
-    }
-
-    /// Who would receive what is sent to an address. Who sends from an address is another
-    /// question (`origin`).
-    pub(super) fn origin_at(&self, ip: IpAddr) -> Origin {
-        let ip = ip.to_canonical();
-        if self.homes.has(ip) {
-            Origin::Home
-        } else if self.is_sibling(ip) {
-            Origin::Edge
-        } else {
-            Origin::Phone
-        }
-    }
-
-    pub(super) fn other_members(&self) -> impl Iterator<Item = &Member> {
-        let all = self.settings.members.iter().enumerate();
-        let others = all.filter(|(index, _)| *index != self.own);
-        others.map(|(_, member)| member)
-    }
-
-    /// True for any address of another edge, on whatever side.
-    fn is_sibling(&self, ip: IpAddr) -> bool {
-        self.other_members().any(|member| member.has(ip))
-    }
-
-    fn origin_by_certificate(&self, net: &Net, flow: Flow) -> Origin {
-        let is_home = |name: &str| {
-            let mut domains = self.settings.home_domains.iter();
-            domains.any(|domain| domain.eq_ignore_ascii_case(name)) || self.homes.proves_home(name)
-        };
-        let identities = net.flows.identities(flow);
-        if identities.iter().any(|name| is_home(name)) {
-            Origin::Home
-        } else if net.flows.proves(flow, self.settings.cluster.as_bytes()) {
-            Origin::Edge
-        } else {
-            Origin::Phone
-        }
+    /// The name of a phone in the Record-Route value of its own side of a dialog.
+    pub(super) fn phone_name(&self, phone: &Subscriber<'_>) -> PhoneName {
+        self.marks.phone_name(&phone.fields())
     }
 
     /// The indices of the members that a token names; names that no member has are left out.
@@ -243,7 +142,7 @@ impl Edge {
     /// Writes the token of a subscriber with these edges; false where it is too long.
     pub(super) fn write_token(
         &self,
-        subscriber: &super::Subscriber<'_>,
+        subscriber: &Subscriber<'_>,
         edges: EdgeSet,
         flags: u8,
         out: &mut Vec<u8>,
@@ -261,23 +160,6 @@ impl Edge {
         self.codec
             .write(subscriber, &names[..count], flags, out)
             .is_ok()
-    }
-
-    /// How to reach another member: over the transport that `flow` speaks where
-    /// the edges believe one another over that. Over TLS it proves the cluster's
-    /// name, as all edges do (S-35).
-    pub(super) fn member_hop(&self, net: &mut Net, index: usize, flow: Flow) -> Option<Hop> {
-        let member = self.settings.members.get(index)?;
-        let over = |transport| member.peer_addr(net, transport);
-        let tls = Some(Transport::Tls).filter(|_| !self.homes.any_without_tls());
-        let all = [tls, Some(net.flows.transport(flow))];
-        let mut ways = all.into_iter().flatten();
-        let (transport, addr) = ways.find_map(|transport| Some((transport, over(transport)?)))?;
-        Some(Hop::To {
-            transport,
-            addr,
-            name: net.flows.names.intern(self.settings.cluster.as_bytes()),
-        })
     }
 }
 

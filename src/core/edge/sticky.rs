@@ -11,8 +11,9 @@
 //! With one home there is nothing to choose, and nothing is bound here.
 
 use super::Token;
+use super::origin::Origin;
 use super::own::RouteKind;
-use super::state::{Edge, Origin};
+use super::state::Edge;
 use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::limits;
@@ -77,24 +78,6 @@ impl Edge {
             let uri = uri.whole.of(bytes);
             self.stick_home(step, response.flow, uri, Source::ServiceRoute, until);
         }
-    }
-
-    /// The values of the Service-Route of a 2xx, from our own Path on, whose token is `token`.
-    pub(super) fn own_service_route<'a>(
-        &self,
-        token: &[u8],
-        response: &Response<'a>,
-    ) -> impl Iterator<Item = Span> + use<'a> {
-        let bytes = response.bytes;
-        let is_own = |value: &Span| {
-            Uri::in_value(bytes, *value).is_ok_and(|uri| {
-                self.settings.is_cluster(uri.host.of(bytes))
-                    && uri.user.is_some_and(|user| user.of(bytes) == token)
-            })
-        };
-        let values = || response.message.values(bytes, Name::ServiceRoute);
-        let before = values().take_while(|value| !is_own(value)).count();
-        values().skip(before)
     }
 
     /// S-5, S-8: binds the home's Record-Route: above ours in the answer where the home is

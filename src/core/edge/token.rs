@@ -12,24 +12,36 @@
 //!   answered (D-E15), and leads nowhere until a 2xx has bound its subscriber to a
 //!   flow; a token without a user never does. What a sender may do follows from the flow of its
 //!   request.
+//!
+//! The room has a file for each part of that: `fields` holds what a token says, `clear` and
+//! `packed` are its two forms, `seal` has the keys, `spelling` the characters, and `error` what may
+//! go wrong.
 
+mod clear;
+mod error;
+mod fields;
 mod packed;
+mod seal;
+pub(super) mod spelling;
 
-use super::seal::Form;
-use super::{Ring, Subscriber, spelling};
+pub use error::{BadToken, Unfit};
+pub use fields::Token;
+
+use seal::{Form, Ring};
+
+use super::Subscriber;
 use crate::limits::{EDGE_SET_MAX, TOKEN_FIELD_MAX, TOKEN_MAX};
-use crate::span::Span;
 
 /// The flag of a phone that asked for a list of outbound proxies.
 pub(super) const STICKY: u8 = 1;
 
 /// Writes and reads tokens.
-pub enum Codec {
-    /// Clear text, without flags. This realm is left out: `joe` is of it,
+pub struct Codec {
+    /// Seals tokens under the keys of the cluster; `None`: they are clear text, without flags.
+    ring: Option<Ring>,
+    /// The realm that is left out: with `example.com` the user `joe` is of it, and
     /// `joe_40example.org` of another one.
-    Clear(Box<[u8]>),
-    /// Sealed under the keys of the cluster. This realm is left out.
-    Sealed(Ring, Box<[u8]>),
+    common: Box<[u8]>,
 }
 
 impl Codec {
@@ -38,19 +50,18 @@ impl Codec {
     /// edges, and for as long as their tokens are good.
     #[must_use]
     pub fn new(keys: &[[u8; 64]], realm: &str) -> Self {
-        let realm = realm.as_bytes().into();
-        match Ring::new(keys) {
-            Some(ring) => Self::Sealed(ring, realm),
-            None => Self::Clear(realm),
+        Self {
+            ring: Ring::new(keys),
+            common: realm.as_bytes().into(),
         }
     }
 
     /// The kind of the tokens that it writes.
     #[must_use]
     pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Clear(_) => Kind::Clear,
-            Self::Sealed(..) => Kind::Sealed,
+        match &self.ring {
+            None => Kind::Clear,
+            Some(_) => Kind::Sealed,
         }
     }
 
@@ -58,10 +69,8 @@ impl Codec {
     /// it, and sealed by the key that seals.
     #[must_use]
     pub(crate) fn writes_like(&self, text: &[u8]) -> bool {
-        match self {
-            Self::Clear(_) => false,
-            Self::Sealed(ring, _) => ring.seals_like(text) && memchr::memchr(b'%', text).is_none(),
-        }
+        let is_sealed_like = |ring: &Ring| ring.seals_like(text);
+        self.ring.as_ref().is_some_and(is_sealed_like) && memchr::memchr(b'%', text).is_none()
     }
 
     /// Appends the user part of the token. `edges` are member names in the
@@ -91,22 +100,10 @@ impl Codec {
             return Err(Unfit);
         }
         let at = out.len();
-        match self {
-            // No domain holds one, and it would be read back as another.
-            Self::Clear(_) if memchr::memchr(b'@', realm).is_some() => return Err(Unfit),
-            Self::Clear(common) => {
-                spelling::write_field(user, out);
-                if realm != &common[..] || memchr::memchr(b'@', user).is_some() {
-                    spelling::write_field(b"@", out);
-                    spelling::write_field(realm, out);
-                }
-                for field in edges.iter().chain([&instance]) {
-                    out.push(b'+');
-                    spelling::write_field(field, out);
-                }
-            }
-            Self::Sealed(ring, common) => {
-                packed::write(subscriber, edges, flags, common, out);
+        match &self.ring {
+            None => clear::write(subscriber, edges, &self.common, out)?,
+            Some(ring) => {
+                packed::write(subscriber, edges, flags, &self.common, out);
                 ring.seal_tail(out, at);
             }
         }
@@ -126,147 +123,14 @@ impl Codec {
         out.clear();
         let mut scratch = [0; TOKEN_MAX];
         let text = spelling::unescape(user_part, &mut scratch)?;
-        let read = match self {
-            Self::Clear(common) => read_clear(text, common, out),
-            Self::Sealed(ring, common) => read_sealed(ring, common, text, out),
+        let read = match &self.ring {
+            None => clear::read(text, &self.common, out),
+            Some(ring) => read_sealed(ring, &self.common, text, out),
         };
         if read.is_err() {
             out.clear();
         }
         read
-    }
-}
-
-/// The fields of a token.
-#[derive(Debug)]
-pub struct Token {
-    /// Its fields, one behind the other.
-    bytes: [u8; ROOM],
-    len: usize,
-    user: Span,
-    realm: Span,
-    instance: Span,
-    edges: [Span; EDGE_SET_MAX],
-    edge_count: usize,
-    flags: u8,
-}
-
-/// Octets of what a text of `TOKEN_MAX` can say, the realm that a token leaves out, and
-/// what a number is longer than its half octets.
-const ROOM: usize = TOKEN_MAX + 2 * TOKEN_FIELD_MAX;
-
-impl Default for Token {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Token {
-    /// An empty token.
-    #[must_use]
-    pub const fn new() -> Self {
-        let none = Span { start: 0, end: 0 };
-        Self {
-            bytes: [0; ROOM],
-            len: 0,
-            user: none,
-            realm: none,
-            instance: none,
-            edges: [none; EDGE_SET_MAX],
-            edge_count: 0,
-            flags: 0,
-        }
-    }
-
-    /// True for an empty token.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.edge_count == 0
-    }
-
-    /// The subscriber that it names.
-    #[must_use]
-    pub fn subscriber(&self) -> Subscriber<'_> {
-        Subscriber {
-            user: self.user(),
-            realm: self.realm(),
-            instance: self.instance(),
-        }
-    }
-
-    /// The user, as a URI spells it; empty when the To of the REGISTER it was
-    /// made for named none.
-    #[must_use]
-    pub fn user(&self) -> &[u8] {
-        self.user.of(&self.bytes)
-    }
-
-    /// The domain of the user.
-    #[must_use]
-    pub fn realm(&self) -> &[u8] {
-        self.realm.of(&self.bytes)
-    }
-
-    /// The instance of the user.
-    #[must_use]
-    pub fn instance(&self) -> &[u8] {
-        self.instance.of(&self.bytes)
-    }
-
-    /// The names of the edges, in the order they were written in.
-    pub fn edges(&self) -> impl Iterator<Item = &[u8]> {
-        self.edges
-            .iter()
-            .take(self.edge_count)
-            .map(|edge| edge.of(&self.bytes))
-    }
-
-    /// True when it names no user: nothing may be sent to it (D-E15).
-    #[must_use]
-    pub(crate) const fn is_anonymous(&self) -> bool {
-        self.user.is_empty()
-    }
-
-    /// The flags that its writer gave it; 0 in a clear token.
-    #[must_use]
-    pub const fn flags(&self) -> u8 {
-        self.flags
-    }
-
-    /// Makes it an empty token.
-    pub(super) fn clear(&mut self) {
-        (self.len, self.edge_count, self.flags) = (0, 0, 0);
-        (self.user, self.realm, self.instance) = Default::default();
-    }
-
-    /// Appends bytes and returns their range.
-    fn append(&mut self, part: &[u8]) -> Result<Span, BadToken> {
-        let (start, end) = (self.len, self.len + part.len());
-        let room = self.bytes.get_mut(start..end);
-        room.ok_or(BadToken::Malformed)?.copy_from_slice(part);
-        self.len = end;
-        Ok(Span::new(start, end))
-    }
-
-    /// Appends the pieces of one field and returns their range.
-    fn append_all(&mut self, parts: &[&[u8]]) -> Result<Span, BadToken> {
-        let start = self.len;
-        for part in parts {
-            self.append(part)?;
-        }
-        Ok(Span::new(start, self.len))
-    }
-
-    fn push_edge(&mut self, edge: Span) -> Result<(), BadToken> {
-        if edge.is_empty() {
-            return Err(BadToken::Malformed);
-        }
-        *self
-            .edges
-            .get_mut(self.edge_count)
-            .ok_or(BadToken::Malformed)? = edge;
-        self.edge_count += 1;
-        Ok(())
     }
 }
 
@@ -303,41 +167,6 @@ impl Kind {
     }
 }
 
-/// Why a token or flow token is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadToken {
-    /// It is spelled right but its maker does not have the key.
-    #[error("the token is forged")]
-    Forged,
-    /// It was sealed under a key that is not live here.
-    #[error("the token's key is unknown")]
-    UnknownKey,
-    /// It is nothing that is ever written.
-    #[error("the token is malformed")]
-    Malformed,
-    /// It is genuine but its flow went with an earlier run.
-    #[error("the token's flow is gone")]
-    Stale,
-}
-
-impl BadToken {
-    /// Status and reason for a request with such a token (RFC 5626 §5.3.1).
-    #[must_use]
-    pub const fn answer(self) -> (u16, &'static str) {
-        match self {
-            Self::Forged | Self::UnknownKey | Self::Malformed => (403, "Forbidden"),
-            Self::Stale => (430, "Flow Failed"),
-        }
-    }
-}
-
-/// There is no token of these fields: one is longer than `limits::TOKEN_FIELD_MAX`, there
-/// is no edge or a nameless one or more than `limits::EDGE_SET_MAX`, or the text
-/// would be longer than `limits::TOKEN_MAX`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the subscriber does not fit into a token")]
-pub struct Unfit;
-
 fn read_sealed(ring: &Ring, common: &[u8], text: &[u8], out: &mut Token) -> Result<(), BadToken> {
     let mut room = [0; spelling::BYTES_MAX];
     match ring.open(text, &mut room)? {
@@ -345,52 +174,6 @@ fn read_sealed(ring: &Ring, common: &[u8], text: &[u8], out: &mut Token) -> Resu
         (Form::SpelledOut, plain) => packed::read_spelled_out(plain, out),
     }
 }
-
-fn read_clear(text: &[u8], common: &[u8], out: &mut Token) -> Result<(), BadToken> {
-    let mut fields = text.split(|&byte| byte == b'+').peekable();
-    let user = fields.next().ok_or(BadToken::Malformed)?;
-    let field = read_clear_field(user, USER_MAX, out)?;
-    (out.user, out.realm) = match memchr::memrchr(b'@', field.of(&out.bytes)) {
-        Some(at) => {
-            let at = usize::from(field.start) + at;
-            let user = Span::new(field.start.into(), at);
-            let realm = Span::new(at + 1, field.end.into());
-            // Every token has one spelling.
-            let is_needed = realm.of(&out.bytes) != common
-                || memchr::memchr(b'@', user.of(&out.bytes)).is_some();
-            if !is_needed {
-                return Err(BadToken::Malformed);
-            }
-            (user, realm)
-        }
-        None => (field, out.append(common)?),
-    };
-    while let Some(text) = fields.next() {
-        let field = read_clear_field(text, TOKEN_FIELD_MAX, out)?;
-        if fields.peek().is_some() {
-            out.push_edge(field)?;
-        } else {
-            out.instance = field;
-        }
-    }
-    if out.edge_count == 0 {
-        Err(BadToken::Malformed)
-    } else {
-        Ok(())
-    }
-}
-
-fn read_clear_field(text: &[u8], max: usize, out: &mut Token) -> Result<Span, BadToken> {
-    let start = out.len;
-    spelling::read_field(text, |byte| out.append(&[byte]).map(drop))?;
-    if out.len - start > max {
-        return Err(BadToken::Malformed);
-    }
-    Ok(Span::new(start, out.len))
-}
-
-/// A user with its domain.
-const USER_MAX: usize = 2 * TOKEN_FIELD_MAX + 1;
 
 const _: () = assert!(
     TOKEN_FIELD_MAX <= u8::MAX as usize,

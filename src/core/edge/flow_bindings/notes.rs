@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::FlowBinding;
+use super::binding::FlowBinding;
 use crate::edge::Subscriber;
 use crate::id::Flow;
 

@@ -9,7 +9,7 @@
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::{FlowBinding, Follows, User};
+use super::binding::{FlowBinding, Follows, User};
 use crate::edge::{EdgeSet, Subscriber};
 use crate::id::Flow;
 use crate::limits::TOKEN_FIELD_MAX;

@@ -12,8 +12,9 @@
 
 use data_encoding::{Encoding, HEXLOWER, HEXUPPER};
 
-use super::super::Subscriber;
-use super::{BadToken, Token};
+use super::error::BadToken;
+use super::fields::Token;
+use crate::edge::Subscriber;
 use crate::limits::EDGE_SET_MAX;
 use crate::span::Span;
 

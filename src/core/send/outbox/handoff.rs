@@ -28,7 +28,7 @@ pub struct Held {
     pub reg_id: u32,
 }
 
-/// A dialog whose phone sends over another flow than its Route leads to (`edge::refreshed`).
+/// A dialog whose phone sends over another flow than its Route leads to (`edge::target_refresh`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refresh {
     /// The dialog, by a keyed hash of its Call-ID, its tags, the side and the phone.

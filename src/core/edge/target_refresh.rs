@@ -1,7 +1,7 @@
 //! Dialogs whose phone sends over another flow than the one that their Record-Route
 //! leads to. A re-INVITE or an UPDATE refreshes the target of its dialog (RFC 3261 §12.2):
 //! from then on requests of the far side go to the flow that the refresh came over, though
-//! the route set stays as it was. The table (`rows`) has a row for each such dialog.
+//! the route set stays as it was. The table (`refreshed_dialogs`) has a row for each such dialog.
 //!
 //! Nobody but the phone itself can have a row made:
 //!
@@ -17,19 +17,16 @@
 //! made or renewed ends the rows of its phone, on all shards. What is lost of the table, by
 //! the death of the edge or at a bound, the next registration or refresh mends.
 
-pub(super) mod rows;
-
 use super::flow_bindings::User;
+use super::refreshed_dialogs;
 use super::state::Edge;
-use super::{Kind, Subscriber, Token};
+use super::{Kind, Token};
 use crate::id::Flow;
-use crate::proxy::{Context, Pass, Step, Verdict};
+use crate::proxy::{Context, Pass, Step};
 use crate::scan::{Method, Name};
 use crate::send::{Far, Handoff, Refresh};
 use crate::trust::Principal;
 use crate::trust::mark::PhoneName;
-
-use rows::{fields, phone};
 
 impl Edge {
     /// Looks at a request that a phone sends within a dialog. A target refresh over another
@@ -161,9 +158,10 @@ impl Edge {
         step.net.counters.refreshed += u64::from(is_set && !is_proven);
     }
 
-    /// Sends a request for a phone over the flow of its dialog's row; `None` where the dialog
-    /// has none, or the flow is gone or the one that the request itself came over.
-    pub(super) fn follow(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Verdict> {
+    /// The flow of a request for a phone by its dialog's row; `None` where the dialog has none, or
+    /// the flow is gone or the one that the request itself came over. A BYE is noted in the plan:
+    /// its 2xx ends the row.
+    pub(super) fn refreshed_flow(&self, pass: &mut Pass<'_, '_>, token: &Token) -> Option<Flow> {
         if self.refreshed.is_empty() || !pass.request.in_dialog() {
             return None;
         }
@@ -173,7 +171,7 @@ impl Edge {
             pass.plan.refresh = Some(refresh);
         }
         let leads = flow != pass.request.ingress.flow && pass.net.flows.lives(flow);
-        leads.then(|| self.incoming(pass, flow, token))
+        leads.then_some(flow)
     }
 
     /// The hashes by which the table knows the dialog of a request and the phone that its Route
@@ -208,7 +206,7 @@ impl Edge {
         } else {
             self.phone_name(&token.subscriber())
         };
-        Some(phone(pass.net, &name))
+        Some(refreshed_dialogs::phone(pass.net, &name))
     }
 
     /// The name of the phone in our Route values, where those hold no token of a registration:
@@ -226,11 +224,6 @@ impl Edge {
             Kind::Flow => self.marks.phone_name(&[user]),
             Kind::Clear | Kind::Sealed | Kind::Foreign => PhoneName::read(user)?,
         })
-    }
-
-    /// The name of a phone in the Record-Route value of its own side of a dialog.
-    pub(super) fn phone_name(&self, phone: &Subscriber<'_>) -> PhoneName {
-        self.marks.phone_name(&fields(phone))
     }
 }
 

@@ -22,7 +22,8 @@
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha512};
 
-use super::{BadToken, spelling};
+use super::error::BadToken;
+use super::spelling;
 use crate::secret::cmac::BLOCK;
 use crate::secret::siv::Siv;
 
@@ -33,7 +34,7 @@ const PACKED: u8 = b't';
 const SPELLED_OUT: u8 = b's';
 
 /// The live keys of a cluster.
-pub struct Ring {
+pub(super) struct Ring {
     mint: Box<Key>,
     older: Vec<Key>,
 }
@@ -60,8 +61,7 @@ pub(super) enum Form {
 
 impl Ring {
     /// The ring of these keys; `None` when there are none.
-    #[must_use]
-    pub fn new(keys: &[[u8; 64]]) -> Option<Self> {
+    pub(super) fn new(keys: &[[u8; 64]]) -> Option<Self> {
         let (mint, older) = keys.split_first()?;
         Some(Self {
             mint: Box::new(Key::new(mint)),

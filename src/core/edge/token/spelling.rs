@@ -9,7 +9,7 @@
 
 use data_encoding::{BASE32_DNSSEC, BASE64URL_NOPAD, Encoding};
 
-use super::BadToken;
+use super::error::BadToken;
 use crate::limits::TOKEN_MAX;
 use crate::uri::escape;
 
@@ -22,7 +22,7 @@ pub(super) const BYTES_MAX: usize = TOKEN_MAX * 3 / 4;
 /// # Errors
 /// `Malformed` for other escapes (they never are the same URI) and for text
 /// that is longer than `TOKEN_MAX`.
-pub(super) fn unescape<'a>(
+pub(in crate::edge) fn unescape<'a>(
     text: &'a [u8],
     scratch: &'a mut [u8; TOKEN_MAX],
 ) -> Result<&'a [u8], BadToken> {
@@ -59,7 +59,7 @@ pub(super) fn first(text: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Replaces `out[at..]` by its text in lower-case base32 (the extended hex
 /// alphabet of RFC 4648 §7, no padding).
-pub(super) fn base32_tail(out: &mut Vec<u8>, at: usize) {
+pub(in crate::edge) fn base32_tail(out: &mut Vec<u8>, at: usize) {
     tail(&BASE32_DNSSEC, out, at);
 }
 
@@ -84,7 +84,10 @@ fn tail(how: &Encoding, out: &mut Vec<u8>, at: usize) {
 /// # Errors
 /// `Malformed` for anything but the spelling `base32_tail` writes, and for
 /// more bytes than there is room for.
-pub(super) fn unbase32<'a>(text: &[u8], room: &'a mut [u8]) -> Result<&'a mut [u8], BadToken> {
+pub(in crate::edge) fn unbase32<'a>(
+    text: &[u8],
+    room: &'a mut [u8],
+) -> Result<&'a mut [u8], BadToken> {
     // All of it is looked at, many octets at a time: nearly none has one.
     let uppercase = text.iter().map(u8::is_ascii_uppercase);
     if uppercase.fold(false, |any, is_one| any | is_one) {

@@ -2,7 +2,7 @@
 //! row for each dialog. Rows are counted by phone, so that a registration ends all rows of its
 //! phone at once.
 
-use crate::edge::Subscriber;
+use super::Subscriber;
 use crate::id::{Flow, Keyed};
 use crate::limits;
 use crate::proxy::Net;
@@ -12,7 +12,7 @@ use crate::trust::mark::{MarkKey, PhoneName};
 
 /// The rows of one shard.
 #[derive(Debug, Default)]
-pub(in crate::edge) struct Refreshed {
+pub(super) struct RefreshedDialogs {
     /// By the hash of the dialog.
     rows: Keyed<Row>,
     /// Phones that have rows, by the hash of the phone.
@@ -40,12 +40,12 @@ struct Phone {
     rows: usize,
 }
 
-impl Refreshed {
-    pub(in crate::edge) const fn is_empty(&self) -> bool {
+impl RefreshedDialogs {
+    pub(super) const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    pub(in crate::edge) const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.rows.len()
     }
 
@@ -116,7 +116,7 @@ impl Refreshed {
     }
 
     /// A dialog is over.
-    pub(in crate::edge) fn end(&mut self, dialog: u64) {
+    pub(super) fn end(&mut self, dialog: u64) {
         if let Some(row) = self.rows.remove(dialog) {
             count_out(&mut self.phones, &row);
         }
@@ -124,7 +124,7 @@ impl Refreshed {
 
     /// Ends the rows of a subscriber's phone on all shards, since its registration was made,
     /// renewed or revoked.
-    pub(in crate::edge) fn end_all_of_subscriber(
+    pub(super) fn end_all_of_subscriber(
         &mut self,
         net: &mut Net,
         marks: &MarkKey,
@@ -133,19 +133,19 @@ impl Refreshed {
         if self.is_empty() {
             return;
         }
-        let phone = phone(net, &marks.phone_name(&fields(subscriber)));
+        let phone = phone(net, &marks.phone_name(&subscriber.fields()));
         if self.end_all_of(phone) {
             net.tell_all(&Handoff::Renewed { phone });
         }
     }
 
     /// Ends the rows of a phone; whether it had any.
-    pub(in crate::edge) fn end_all_of(&mut self, phone: u64) -> bool {
+    pub(super) fn end_all_of(&mut self, phone: u64) -> bool {
         self.phones.remove(phone).is_some()
     }
 
     /// Looks at the next rows and forgets those that are over.
-    pub(in crate::edge) fn expire(&mut self, now: Instant, budget: usize) {
+    pub(super) fn expire(&mut self, now: Instant, budget: usize) {
         let phones = &mut self.phones;
         self.rows.sweep(budget, |_, row| {
             let is_over = row.until <= now || !is_current(phones, row);
@@ -174,10 +174,6 @@ fn count_out(phones: &mut Keyed<Phone>, row: &Row) {
     }
 }
 
-pub(super) const fn fields<'a>(phone: &Subscriber<'a>) -> [&'a [u8]; 3] {
-    [phone.user, phone.realm, phone.instance]
-}
-
 /// What all shards call a phone.
 pub(super) fn phone(net: &Net, name: &PhoneName) -> u64 {
     net.secrets.hash([b"phone", name.as_bytes()])
@@ -204,17 +200,17 @@ mod tests {
         Refresh { dialog, phone }
     }
 
-    fn at_flow(table: &Refreshed, now: Instant, dialog: u64) -> Option<Flow> {
+    fn at_flow(table: &RefreshedDialogs, now: Instant, dialog: u64) -> Option<Flow> {
         table.row(now, dialog)?.flow
     }
 
-    fn awaited(table: &Refreshed, now: Instant, dialog: u64) -> Option<Flow> {
+    fn awaited(table: &RefreshedDialogs, now: Instant, dialog: u64) -> Option<Flow> {
         table.row(now, dialog)?.awaited
     }
 
     #[test]
     fn an_invite_counts_when_it_is_acknowledged() {
-        let mut table = Refreshed::default();
+        let mut table = RefreshedDialogs::default();
         table.await_ack(at(0), of(1, 7), flow(3));
         assert_eq!(at_flow(&table, at(1), 1), None);
         assert_eq!(awaited(&table, at(1), 1), Some(flow(3)));
@@ -230,12 +226,12 @@ mod tests {
 
     #[test]
     fn a_registration_ends_what_its_phone_has_and_nothing_else() {
-        let mut table = Refreshed::default();
+        let mut table = RefreshedDialogs::default();
         for dialog in 0..6 {
             assert!(table.set(at(0), of(dialog, dialog % 2), flow(1)));
         }
         assert!(table.end_all_of(1) && !table.end_all_of(1) && !table.end_all_of(9));
-        let left = |table: &Refreshed| {
+        let left = |table: &RefreshedDialogs| {
             let all = (0..6).filter(|dialog| at_flow(table, at(1), *dialog).is_some());
             all.collect::<Vec<_>>()
         };
@@ -255,7 +251,7 @@ mod tests {
 
     #[test]
     fn neither_one_phone_nor_all_of_them_fill_memory() {
-        let mut table = Refreshed::default();
+        let mut table = RefreshedDialogs::default();
         let most = u64::try_from(limits::REFRESHED_OF_PHONE_MAX).unwrap();
         for dialog in 0..most {
             assert!(table.set(at(0), of(dialog, 7), flow(1)));
