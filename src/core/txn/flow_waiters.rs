@@ -10,11 +10,9 @@
 use hashbrown::HashTable;
 
 use super::client::{Awaits, Client};
+use super::ring_links::{NONE, RingLinks};
 use crate::id::{Flow, Slab, Slot};
 use crate::limits;
-
-/// No transaction, or no entry.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// One flow that transactions name.
 #[derive(Debug)]
@@ -38,24 +36,6 @@ pub(super) struct FlowWaiters {
     hasher: ahash::RandomState,
     /// The entry that was looked up last.
     last: u32,
-}
-
-/// Where a transaction stands among those that wait on its flow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RingLinks {
-    /// The entry of its flow; `NONE`: it has not left yet.
-    pub(super) entry: u32,
-    /// Its neighbours in the ring; `NONE` while it is in none.
-    before: u32,
-    after: u32,
-}
-
-impl RingLinks {
-    pub(super) const NOWHERE: Self = Self {
-        entry: NONE,
-        before: NONE,
-        after: NONE,
-    };
 }
 
 impl FlowWaiters {

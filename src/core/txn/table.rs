@@ -137,11 +137,11 @@ impl<O: Copy> Clients<O> {
     pub(super) fn change<R>(
         &mut self,
         id: ClientId,
-        event: impl FnOnce(&mut Client<O>, &FlowWaiters) -> R,
+        event: impl FnOnce(&mut Client<O>) -> R,
     ) -> Option<R> {
         let client = self.slab.get_mut(id.0)?;
         let was = client.awaits();
-        let done = event(client, &self.waiters);
+        let done = event(client);
         let is = client.awaits();
         if was != is {
             self.waiters.stand(&mut self.slab, id.0.index, was, is);
