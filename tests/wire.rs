@@ -27,6 +27,7 @@ mod wire {
     mod copied_marks;
     mod core_side;
     mod digest;
+    mod edge_gate;
     mod edge_registering;
     mod edge_routing;
     mod failover;
@@ -50,6 +51,7 @@ mod wire {
     mod named_homes;
     mod new_dialogs;
     mod overload;
+    mod past_a_restart;
     mod privacy;
     mod proxying;
     mod record_routes;
@@ -61,6 +63,7 @@ mod wire {
     mod returning;
     mod revoking;
     mod ringing;
+    mod route_pairs;
     mod shards;
     mod shares;
     mod short_grants;
@@ -76,6 +79,7 @@ mod wire {
     mod transport;
     mod two_edges;
     mod uncallable;
+    mod unproven_sources;
     mod validating;
     mod via_names;
     mod ways;
