@@ -12,21 +12,28 @@
 mod acks;
 mod address_validation;
 mod answers;
+mod branch;
 mod branches;
 mod build;
 mod cancel;
+mod cancelling;
 mod circuits;
 mod context;
+mod contexts;
 mod counters;
+mod dns_answers;
 mod drain;
 mod eviction;
 pub mod fact;
 mod final_answer;
 mod handover;
+mod ingress;
 mod keepalives;
+mod layout;
 mod liveness;
 mod locating;
 mod loops;
+mod lost_flows;
 mod maddr;
 mod matching;
 mod names;
@@ -36,6 +43,7 @@ mod own_params;
 mod own_requests;
 mod owner;
 mod pass;
+mod patience;
 mod plan;
 mod policy;
 mod reach;
@@ -50,6 +58,7 @@ mod route_set;
 mod secrets;
 mod servers;
 mod shedding;
+mod silent_peers;
 mod sips;
 mod standby;
 mod step;
@@ -57,7 +66,8 @@ mod tag;
 mod timers;
 mod validate;
 
-pub use context::{Branch, Context, State};
+pub use branch::{Branch, State};
+pub use context::Context;
 pub use counters::Counters;
 pub(crate) use counters::Fate;
 pub use fact::{Fact, Facts};
@@ -78,13 +88,12 @@ pub use secrets::Secrets;
 pub use servers::Servers;
 pub use step::Step;
 
+use contexts::Contexts;
 use drain::Drain;
 use overload::Restraint;
 use returns::Returns;
 
 use crate::edit::Edits;
-use crate::id::Slab;
-use crate::limits;
 use crate::scan::Message;
 use crate::time::Instant;
 
@@ -102,7 +111,7 @@ pub struct Turn<'a> {
 /// All requests that are under way.
 #[derive(Debug)]
 pub struct Proxy {
-    contexts: Slab<Context>,
+    contexts: Contexts,
     plan: Plan,
     edits: Edits,
     /// Outline of a message looked at a second time.
@@ -119,14 +128,12 @@ pub struct Proxy {
     refused_until: Instant,
     /// Answers that look for their callers.
     returns: Returns,
-    /// Branch lists of past contexts, kept for their memory.
-    spare: Vec<Vec<Branch>>,
 }
 
 impl Default for Proxy {
     fn default() -> Self {
         Self {
-            contexts: Slab::new(limits::TRANSACTIONS_MAX),
+            contexts: Contexts::default(),
             plan: Plan::default(),
             edits: Edits::default(),
             again: Message::default(),
@@ -136,7 +143,6 @@ impl Default for Proxy {
             told_of_sips: false,
             refused_until: Instant::ZERO,
             returns: Returns::default(),
-            spare: Vec::new(),
         }
     }
 }
@@ -167,9 +173,15 @@ impl Proxy {
         self.drain.begin();
     }
 
+    /// True when `limits::DRAIN_MAX` need not be waited for.
+    #[must_use]
+    pub(crate) fn is_drained(&self, now: Instant) -> bool {
+        self.contexts.unanswered() == 0 && self.drain.is_over(now)
+    }
+
     /// True when nothing is under way.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.contexts.is_empty()
+        self.contexts.len() == 0
     }
 }

@@ -101,13 +101,13 @@ impl Proxy {
         if !self.plan.ack_all {
             self.plan.targets.truncate(1);
         }
-        let mut context = self.context(turn, request, valid, loop_hash);
+        let mut context = self.lay_out(turn, request, valid, loop_hash);
         let mut branches = std::mem::take(&mut context.branches);
         let mut sent = None;
         for branch in branches.drain(..) {
             sent = copy_ack(turn, request, &context, &branch.target).or(sent);
         }
-        self.spare.push(branches);
+        self.contexts.keep_spare(branches);
         sent
     }
 }

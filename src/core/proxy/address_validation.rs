@@ -24,6 +24,7 @@ impl Proxy {
         let Send { flow, bytes } = send;
         let is_learned = match owner {
             Owner::Proxy { context, branch } => self
+                .contexts
                 .branch(context, branch.into())
                 .is_some_and(|branch| branch.target.hop == Hop::Flow(flow)),
             // It follows a provisional of whoever is there.

@@ -8,18 +8,17 @@
 //! a phone is. So it is tried where the way failed, takes over its branch's share of
 //! Max-Breadth, and is never tried where the callee himself has answered.
 
-use super::build::HOP_ROOM;
-use super::context::AnswerWeight;
-use super::redirects::first_route;
-use super::standby::Failure;
-use super::{Branch, Context, Net, Owner, Proxy, State, Turn, build};
+use super::branch::{AnswerWeight, Branch, State};
+use super::build::{HOP_ROOM, first_route};
+use super::locating::Way;
+use super::standby::{Failure, Launch};
+use super::{Context, Owner, Proxy, Turn, build};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::Method;
 use crate::send::Hop;
-use crate::time::Duration;
 
 impl Proxy {
     /// Starts the next serial group when nothing is pending; when none is
@@ -57,12 +56,19 @@ impl Proxy {
             let mut started = 0;
             for index in 0..context.branches.len() {
                 // Looked up anew each time: a launch may add branches, or end the request.
-                let Some(branch) = self.branch(slot, index) else {
+                let Some(branch) = self.contexts.branch(slot, index) else {
                     break;
                 };
                 if branch.is_ready() && branch.target.rank == rank && started < parallel {
                     started += 1;
-                    self.launch(turn, slot, index, share);
+                    self.launch(
+                        turn,
+                        slot,
+                        Launch {
+                            index,
+                            breadth: share,
+                        },
+                    );
                 }
             }
         }
@@ -75,25 +81,41 @@ impl Proxy {
         }
     }
 
-    pub(super) fn branch(&mut self, slot: Slot, index: usize) -> Option<&mut Branch> {
-        self.contexts.get_mut(slot)?.branches.get_mut(index)
+    /// Starts a branch, and in place of or beside it whoever stands by where it fails or is known
+    /// to be silent.
+    pub(super) fn launch(&mut self, turn: &mut Turn<'_>, slot: Slot, launch: Launch) {
+        let mut next = Some(launch);
+        while let Some(launch) = next {
+            next = self.attempt(turn, slot, launch);
+        }
+    }
+
+    /// Starts the stand-by of a branch that has heard nothing, beside it.
+    pub(super) fn start_standby(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
+        let context = self.contexts.get_mut(slot);
+        if let Some(next) = context.and_then(|it| it.standby_beside(turn.net, index)) {
+            self.launch(turn, slot, next);
+        }
     }
 
     /// Sends the request of one branch as a new client transaction (P-13).
-    pub(super) fn launch(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, breadth: u16) {
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
-        };
+    ///
+    /// Returns the branch that is to be started because of it: where this one fails, or is known
+    /// to be silent, its stand-by.
+    fn attempt(&mut self, turn: &mut Turn<'_>, slot: Slot, launch: Launch) -> Option<Launch> {
+        let Launch { index, breadth } = launch;
+        let context = self.contexts.get_mut(slot)?;
         let number = u8::try_from(index).unwrap_or(u8::MAX);
         if let Some(branch) = context.branches.get_mut(index) {
             branch.breadth = breadth;
         }
-        if !self.locate(turn, slot, index) {
-            return;
+        let way = self.locate(turn, slot, index);
+        let context = self.contexts.get_mut(slot)?;
+        match way {
+            Way::Known => {}
+            Way::Awaited => return None,
+            Way::Nowhere(status) => return context.not_located(turn.net, index, status),
         }
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
-        };
         let owner = Owner::Proxy {
             context: slot,
             branch: number,
@@ -109,24 +131,22 @@ impl Proxy {
         {
             branch.state = State::Done(503);
             context.loss_asked = Some(loss);
-            return self.try_standby(turn, slot, index, Failure::Silent(503));
+            return context.standby_after(turn.net, index, Failure::Silent(503));
         }
         let sent = send(turn, context, index, owner);
         // Asked before the timer is set: what is known to be silent is not waited for.
         let is_silent = sent.is_some_and(|(_, flow)| turn.net.liveness.peers.is_suspect(flow));
         let patience = turn.patience(context, index);
-        let Some(branch) = context.branches.get_mut(index) else {
-            return;
-        };
+        let branch = context.branches.get_mut(index)?;
         let Some((client, _)) = sent else {
             turn.net.counters.transport_failures += 1;
             if branch.leave_stream() {
                 // no connection could be opened, and UDP needs none.
-                return self.launch(turn, slot, index, breadth);
+                return Some(launch);
             }
             let status = branch.target.failure_status();
             branch.state = State::Done(status);
-            return self.try_standby(turn, slot, index, Failure::Silent(status));
+            return context.standby_after(turn.net, index, Failure::Silent(status));
         };
         branch.client = Some(client);
         branch.state = State::Trying { cancel: false };
@@ -138,11 +158,12 @@ impl Proxy {
         }
         context.live += 1;
         turn.net.counters.requests_out += 1;
-        if is_silent {
-            // A silent peer is chosen only where nobody better is left. Its stand-by need not
-            // wait for T1 to find out what is known already.
-            self.start_standby(turn, slot, index);
+        if !is_silent {
+            return None;
         }
+        // A silent peer is chosen only where nobody better is left. Its stand-by need not
+        // wait for T1 to find out what is known already.
+        context.standby_beside(turn.net, index)
     }
 
     /// A branch ended with `status`; `last` is its answer as it would go
@@ -192,137 +213,19 @@ impl Proxy {
             && branch.leave_stream()
         {
             let breadth = branch.breadth;
-            self.launch(turn, slot, index, breadth);
+            self.launch(turn, slot, Launch { index, breadth });
             return self.advance(turn, slot);
         }
         if status >= 600 {
             // P-22: the callee wants the call nowhere, so that no other branch may ring on.
             self.cancel_pending(turn, slot);
         }
-        self.try_standby(turn, slot, index, failure);
+        let context = self.contexts.get_mut(slot);
+        if let Some(next) = context.and_then(|it| it.standby_after(turn.net, index, failure)) {
+            self.launch(turn, slot, next);
+        }
         self.advance(turn, slot);
     }
-
-    /// Starts nothing more and cancels what is pending (P-22, P-29, P-32).
-    pub(super) fn cancel_pending(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
-        };
-        // From here on `advance` starts no group, and `try_standby` no stand-by.
-        context.closed = true;
-        let count = context.branches.len();
-        // Only an INVITE can be cancelled (§9.1).
-        let invite = context.is_invite() && !turn.net.omit.leaves_out(Omit::Cancelling);
-        for index in 0..count {
-            let Some(branch) = self.branch(slot, index) else {
-                break;
-            };
-            match branch.state {
-                State::Waiting => branch.state = State::Skipped,
-                // Nothing was sent, so there is nothing to cancel.
-                State::Locating => {
-                    branch.state = State::Skipped;
-                    if let Some(timer) = branch.timer.take() {
-                        turn.net.txns.cancel_timer(timer);
-                    }
-                }
-                // A CANCEL may leave only after a provisional: one that overtook its
-                // INVITE would match nothing there (§9.1, P-33).
-                State::Trying { .. } if invite => branch.state = State::Trying { cancel: true },
-                State::Proceeding { cancelled: false } if invite => {
-                    // Without room for a transaction none is sent, and Timer C ends the branch.
-                    self.send_cancel(turn, slot, index);
-                }
-                // It was given up for silence, and rings all the same: without a CANCEL it would
-                // until somebody answers a call that is over. With 487 it had its CANCEL.
-                State::Done(status) if invite && status != 487 => {
-                    if branch.client.is_some_and(|client| rings(turn.net, client)) {
-                        self.send_cancel(turn, slot, index);
-                    }
-                }
-                State::Trying { .. }
-                | State::Proceeding { .. }
-                | State::Done(_)
-                | State::Skipped => {}
-            }
-        }
-    }
-
-    /// Removes the context of a request other than INVITE once all is said: what its
-    /// transactions still have to do for half a minute needs no context. That of an INVITE
-    /// stays, since a further 2xx is passed on (P-27) and a late provisional is cancelled.
-    pub(super) fn remove_if_over(&mut self, net: &mut Net, slot: Slot) {
-        let Some(context) = self.contexts.get(slot) else {
-            return;
-        };
-        let is_over = context.answered && !context.is_invite();
-        if !is_over || context.branches.iter().any(Branch::is_pending) {
-            return;
-        }
-        // They absorb what comes late (Timers J and K), and none of them may name a context
-        // that is gone.
-        for client in context.branches.iter().filter_map(|branch| branch.client) {
-            net.txns.set_client_owner(client, Owner::Local);
-        }
-        if let Some(server) = context.server {
-            net.txns.set_server_owner(server, Owner::Local);
-        }
-        self.remove(net, slot);
-    }
-
-    /// A transaction of the request ended; with the last one its context is removed.
-    pub(super) fn transaction_ended(&mut self, net: &mut Net, slot: Slot) {
-        let Some(context) = self.contexts.get_mut(slot) else {
-            return;
-        };
-        context.live = context.live.saturating_sub(1);
-        if context.live == 0 {
-            self.remove(net, slot);
-        }
-    }
-
-    /// Removes a context, and the timers that would lead back to it.
-    pub(super) fn remove(&mut self, net: &mut Net, slot: Slot) {
-        let Some(mut context) = self.contexts.remove(slot) else {
-            return;
-        };
-        if !context.answered {
-            self.drain.request_over();
-        }
-        for branch in context.branches.drain(..) {
-            if let Some(timer) = branch.timer {
-                net.txns.cancel_timer(timer);
-            }
-        }
-        if self.spare.len() < limits::POOL_IDLE_MAX {
-            self.spare.push(context.branches);
-        }
-    }
-}
-
-impl Turn<'_> {
-    /// How long a branch may stay without a final answer: Timer C. Where targets of a
-    /// lower preference wait for it: the 32 seconds after which whoever is behind the next
-    /// hop is given up, and the time that a phone rings before those are tried.
-    pub(super) fn patience(&self, context: &Context, index: usize) -> Duration {
-        let ring = self.ring_time(context, index);
-        ring.map_or(limits::TIMER_C, |ring| {
-            limits::TIMER_C.min(limits::T1_64 + ring)
-        })
-    }
-
-    /// How long a branch rings before the next ones are tried, where there are any.
-    pub(super) fn ring_time(&self, context: &Context, index: usize) -> Option<Duration> {
-        let rank = context.branches.get(index)?.target.rank;
-        let ring = self.policy.ring_time()?;
-        context.has_lower(rank).then_some(ring)
-    }
-}
-
-/// Whether an INVITE rings, as far as is known, and can be cancelled.
-fn rings(net: &Net, invite: ClientId) -> bool {
-    let flow = net.txns.client_flow(invite);
-    net.txns.is_proceeding(invite) && flow.is_some_and(|flow| net.flows.lives(flow))
 }
 
 /// Builds and transmits; `None` when nothing leads there.

@@ -10,7 +10,7 @@ use crate::edit::answer::{self, fill_received};
 use crate::edit::{Edits, decimal};
 use crate::id::Transport;
 use crate::limits;
-use crate::scan::{self, Header, Name, Route};
+use crate::scan::{self, Header, Message, Name, Route, scan_again};
 use crate::send::SentBy;
 use crate::trust::{IdentityHeaders, Keep, identity};
 
@@ -302,4 +302,18 @@ pub(super) fn branch(context: &Context, base: &[u8], hop: &BranchParams<'_>, out
     for rest in [start..cut.start, cut.end..base.len()] {
         out.extend_from_slice(base.get(rest).unwrap_or_default());
     }
+}
+
+/// Where the first Route value stands: its whole line when it is alone there.
+pub(super) fn first_route(base: &[u8]) -> Option<Range<usize>> {
+    let mut message = Message::default();
+    scan_again(base, &mut message).ok()?;
+    let line = *message.first(Name::Route)?;
+    let (first, rest) = message.routes().split_first()?;
+    Some(match rest.first() {
+        Some(next) if next.value.end <= line.value.end => {
+            first.value.start.into()..next.value.start.into()
+        }
+        Some(_) | None => line.line.range(),
+    })
 }

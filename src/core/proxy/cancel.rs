@@ -1,19 +1,11 @@
-//! CANCEL, both ways (RFC 3261 §9, §16.10).
+//! A CANCEL comes (RFC 3261 §9.2, §16.10). Those that we send stand in `cancelling`.
 
 use super::handover::hand_request;
-use super::{Fate, Owner, Proxy, Reply, Request, State, Turn, Verdict};
-use crate::edit::derive::{self, Derived};
-use crate::id::{ClientId, Slot};
+use super::{Fate, Owner, Proxy, Reply, Request, Turn, Verdict};
+use crate::id::Slot;
 use crate::limits;
-use crate::scan::{Header, scan_again};
+use crate::scan::Header;
 use crate::txn::Kind;
-
-/// Why a phone stops ringing when another one has taken the call: without it
-/// every other phone of the user shows a missed call (RFC 3326 §3.2).
-const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
-
-/// Why a phone stops ringing that nobody has taken up: its user has missed a call.
-const UNANSWERED: &[u8] = b"Reason: SIP;cause=408;text=\"No Answer\"\r\n";
 
 impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
@@ -121,60 +113,5 @@ impl Proxy {
             });
             context.reason = Some(text);
         }
-    }
-
-    /// Sends the CANCEL of one branch, to where its INVITE went (P-33). False
-    /// when there is no room for one.
-    pub(super) fn send_cancel(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> bool {
-        let owner = Owner::Cancel { context: slot };
-        let client = self.branch(slot, index).and_then(|branch| branch.client);
-        let context = self.contexts.get(slot);
-        let own = context.and_then(|context| context.reason.clone());
-        let reason = match (&own, context) {
-            (Some(reason), _) => &reason[..],
-            (None, Some(context)) if context.is_taken() => ELSEWHERE,
-            (None, Some(context)) if !context.closed => UNANSWERED,
-            (None, _) => b"",
-        };
-        let sent = client.and_then(|invite| self.derive_cancel(turn, invite, owner, reason));
-        let Some(context) = self.contexts.get_mut(slot).filter(|_| sent.is_some()) else {
-            return false;
-        };
-        context.live += 1;
-        turn.net.counters.requests_out += 1;
-        let rang_out = turn.ring_time(context, index).is_some();
-        let Some(branch) = context.branches.get_mut(index) else {
-            return false;
-        };
-        branch.state = State::Proceeding { cancelled: true };
-        branch.rang_out = rang_out;
-        let grace = if rang_out {
-            limits::RANG_OUT_GRACE
-        } else {
-            limits::CANCEL_GRACE
-        };
-        branch.set_due(turn, slot, index, grace);
-        true
-    }
-
-    fn derive_cancel(
-        &mut self,
-        turn: &mut Turn<'_>,
-        invite: ClientId,
-        owner: Owner,
-        reason: &[u8],
-    ) -> Option<()> {
-        let net = &mut *turn.net;
-        let sent = net.txns.client_request(invite)?.clone();
-        let flow = net.txns.client_flow(invite)?;
-        scan_again(&sent, &mut self.again).ok()?;
-        let id = net.txns.reserve_cancel(invite, owner)?;
-        let again = &self.again;
-        let bytes = net.pool.build(sent.len() + reason.len(), |out| {
-            derive::write(Derived::Cancel { reason }, &sent, again, out)
-        });
-        net.txns.start(turn.now, id, b"CANCEL", flow, bytes.clone());
-        net.transmit(flow, bytes);
-        Some(())
     }
 }

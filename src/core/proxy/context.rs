@@ -1,18 +1,15 @@
 //! The response context of RFC 3261 §16: one request and its branches.
 
-use std::net::SocketAddr;
-
-use super::{Note, Target};
+use super::Note;
+use super::branch::{AnswerWeight, Branch, State};
 use crate::admission::Class;
 use crate::bytes::Buf;
-use crate::id::{ClientId, ServerId, Transport};
+use crate::id::ServerId;
 use crate::limits;
 use crate::scan::Method;
-use crate::send::{Hop, Refresh};
+use crate::send::Refresh;
 use crate::span::Span;
-use crate::time::Instant;
 use crate::trust::Ingress;
-use crate::txn::TimerId;
 
 /// One request under way.
 #[derive(Debug)]
@@ -60,141 +57,6 @@ pub struct Context {
     pub(super) answered: bool,
     /// CANCEL came or a 6xx: nothing new is started.
     pub(super) closed: bool,
-}
-
-/// How far an attempt has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Not started.
-    Waiting,
-    /// Started, but the address of its server is still being asked for.
-    Locating,
-    /// Sent, nothing heard. `cancel`: to be cancelled as soon as it is allowed.
-    Trying {
-        /// A CANCEL waits for the first provisional (P-33).
-        cancel: bool,
-    },
-    /// A provisional came.
-    Proceeding {
-        /// CANCEL is sent.
-        cancelled: bool,
-    },
-    /// Over, with this status.
-    Done(u16),
-    /// Never to be started.
-    Skipped,
-}
-
-/// One attempt.
-#[derive(Debug)]
-pub struct Branch {
-    pub(super) target: Target,
-    pub(super) state: State,
-    pub(super) client: Option<ClientId>,
-    pub(super) timer: Option<TimerId>,
-    /// When Timer C (or the grace of a CANCEL) really is due; the timer on the
-    /// wheel may be earlier and is then set again.
-    pub(super) due: Instant,
-    /// The final answer as it would go upstream, kept while others may be better.
-    pub(super) last: Option<Buf>,
-    pub(super) tcp_fallback: TcpFallback,
-    pub(super) answer_weight: AnswerWeight,
-    /// It went to an element of ours, and nobody else answers it.
-    pub(super) is_inside: bool,
-    /// Its final answer is that of whoever the request was for, and not of an
-    /// element on the way there.
-    pub(super) is_from_target: bool,
-    /// It repeats one that was cut off, and is not repeated itself.
-    pub(super) is_resent: bool,
-    /// A provisional other than 100 came.
-    pub(super) rings: bool,
-    /// It rang as long as it may while others wait, and was cancelled.
-    pub(super) rang_out: bool,
-    /// It stands by because the DNS named it as a further server: not for an
-    /// answer other than 503 (N-7).
-    pub(super) is_located: bool,
-    /// Its share of the request's Max-Breadth (L-4).
-    pub(super) breadth: u16,
-}
-
-/// Whether the final answer waits for a pending branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AnswerWeight {
-    /// It does.
-    Awaited,
-    /// Its peer is silent and its stand-by was started beside it: its answer
-    /// counts until somebody has answered the request itself.
-    StandbyStarted,
-    /// Its connection was lost with nothing heard, and it was sent again: its
-    /// answer counts where the other one found that it had arrived after all.
-    FlowLost,
-}
-
-/// Whether a request too long for a datagram took a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TcpFallback {
-    /// Not so far.
-    None,
-    /// It went by TCP instead of by UDP to this address.
-    Stream(SocketAddr),
-    /// TCP was refused.
-    Refused,
-}
-
-impl Branch {
-    pub(super) const fn new(target: Target) -> Self {
-        Self {
-            target,
-            state: State::Waiting,
-            client: None,
-            timer: None,
-            due: Instant::ZERO,
-            last: None,
-            tcp_fallback: TcpFallback::None,
-            answer_weight: AnswerWeight::Awaited,
-            is_inside: false,
-            is_from_target: false,
-            is_resent: false,
-            rings: false,
-            rang_out: false,
-            is_located: false,
-            breadth: 0,
-        }
-    }
-
-    /// a long request goes by TCP, unless that was refused already.
-    pub(super) const fn prefer_stream(&mut self) {
-        if let (
-            Hop::To {
-                transport: transport @ Transport::Udp,
-                addr,
-                ..
-            },
-            TcpFallback::None,
-        ) = (&mut self.target.hop, self.tcp_fallback)
-        {
-            *transport = Transport::Tcp;
-            self.tcp_fallback = TcpFallback::Stream(*addr);
-        }
-    }
-
-    /// TCP was refused; the request may go by UDP after all. False when
-    /// it had not left that way.
-    pub(super) const fn leave_stream(&mut self) -> bool {
-        let TcpFallback::Stream(addr) = self.tcp_fallback else {
-            return false;
-        };
-        self.tcp_fallback = TcpFallback::Refused;
-        self.target.hop = Hop::to(Transport::Udp, addr);
-        true
-    }
-
-    pub(super) const fn is_pending(&self) -> bool {
-        matches!(
-            self.state,
-            State::Locating | State::Trying { .. } | State::Proceeding { .. }
-        )
-    }
 }
 
 impl Context {

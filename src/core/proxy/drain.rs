@@ -8,8 +8,6 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Drain {
     has_begun: bool,
-    /// Requests under way that have no final answer.
-    unanswered: usize,
     /// INVITEs with a final answer whose ACK has not come yet.
     unacknowledged: u32,
     /// When the last of them was answered.
@@ -20,7 +18,6 @@ impl Default for Drain {
     fn default() -> Self {
         Self {
             has_begun: false,
-            unanswered: 0,
             unacknowledged: 0,
             last_answered: Instant::ZERO,
         }
@@ -36,16 +33,6 @@ impl Drain {
         self.has_begun
     }
 
-    /// A request is forwarded.
-    pub(super) const fn request_began(&mut self) {
-        self.unanswered += 1;
-    }
-
-    /// It gets its final answer, or is given up without one.
-    pub(super) const fn request_over(&mut self) {
-        self.unanswered -= 1;
-    }
-
     /// An INVITE is answered finally, and owes us an ACK.
     pub(super) const fn ack_is_due(&mut self, now: Instant) {
         self.unacknowledged = self.unacknowledged.saturating_add(1);
@@ -57,9 +44,9 @@ impl Drain {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);
     }
 
-    /// True when nothing is waited for. An ACK may be lost, or go another way.
+    /// True when no ACK is waited for. It may be lost, or go another way.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let has_waited = now >= self.last_answered + limits::T4;
-        (self.unacknowledged == 0 || has_waited) && self.unanswered == 0
+        self.unacknowledged == 0 || has_waited
     }
 }

@@ -63,7 +63,7 @@ impl Proxy {
             .get(slot)
             .map_or(0, |context| context.branches.len());
         for index in 0..branches {
-            let Some(branch) = self.branch(slot, index) else {
+            let Some(branch) = self.contexts.branch(slot, index) else {
                 break;
             };
             let waits = match branch.state {
@@ -75,13 +75,13 @@ impl Proxy {
                 | State::Skipped => None,
             };
             if let Some(client) = waits {
-                self.abandon(turn.net, slot, index, client);
+                self.contexts.abandon(turn.net, slot, index, client);
                 self.branch_ended(turn, slot, index, 503, None);
-                self.transaction_ended(turn.net, slot);
+                self.contexts.transaction_ended(turn.net, slot);
             }
         }
         self.advance(turn, slot);
-        self.remove_if_over(turn.net, slot);
+        self.contexts.remove_if_over(turn.net, slot);
         // The answer has left its lines there.
         self.plan.clear();
     }

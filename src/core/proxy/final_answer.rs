@@ -61,14 +61,9 @@ impl Turn<'_> {
 impl Proxy {
     /// Nothing more is waited for: the best answer goes upstream (P-23 to P-25).
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let Some(context) = self.contexts.get_mut(slot) else {
+        let Some((context, false)) = self.contexts.answer(slot) else {
             return;
         };
-        if context.answered {
-            return;
-        }
-        context.answered = true;
-        self.drain.request_over();
         let best = best(&context.branches);
         // The request is needed no longer: a further 2xx passes as it comes.
         let (Some(server), Some(base)) = (context.server, context.base.take()) else {

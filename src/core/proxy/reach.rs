@@ -86,4 +86,15 @@ impl Turn<'_> {
         }
         Some(flow)
     }
+
+    /// The last question before anything leaves that was not planned for a flow
+    /// there is already: whether it may go there at all (I-6).
+    pub(super) fn may_send(&self, hop: Hop) -> bool {
+        match hop {
+            Hop::Flow(_) | Hop::Named(_) => true,
+            Hop::To { addr, .. } => {
+                self.policy.is_cluster_node(self.net, hop) || self.net.permits(addr)
+            }
+        }
+    }
 }

@@ -3,12 +3,12 @@
 
 use std::net::SocketAddr;
 
-use super::{Turn, own_params};
+use super::own_params;
 use crate::grammar::params;
 use crate::id::Flow;
 use crate::scan::via::Via;
 use crate::scan::{Message, Name};
-use crate::trust::{Ingress, Keep};
+use crate::trust::Ingress;
 
 /// A received request with what was already read from it.
 #[derive(Clone, Copy, Debug)]
@@ -77,38 +77,6 @@ impl Response<'_> {
     #[must_use]
     pub fn hops(&self) -> usize {
         self.message.count(self.bytes, Name::Via)
-    }
-}
-
-impl Turn<'_> {
-    /// Finds out what is to be known of a request beside its text, above all who sends
-    /// it (D-H2): once, at the shard that it came to first, since what another shard
-    /// hands over is known already.
-    pub(crate) fn identify(&mut self, request: &mut Request<'_>) {
-        let Ingress {
-            flow,
-            source,
-            handed,
-            ..
-        } = request.ingress;
-        if handed == 0 {
-            request.ingress = self.ingress(flow, source, request.via);
-        }
-    }
-
-    fn ingress(&mut self, flow: Flow, source: SocketAddr, via: &Via) -> Ingress {
-        let principal = self.policy.principal(self.net, self.now, flow);
-        let keep = match via.keep_offer() {
-            Some(_) if self.accept_keepalive_offer(flow) => Keep::Wanted,
-            Some(_) => Keep::Offered,
-            None => Keep::Silent,
-        };
-        Ingress {
-            principal,
-            keep,
-            wants_report: via.oc.is_some() && principal.is_cluster_node(),
-            ..Ingress::by(flow, source)
-        }
     }
 }
 

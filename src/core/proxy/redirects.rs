@@ -1,14 +1,11 @@
 //! Redirects between proxies: a hop that knows better is followed here and
 //! never shown to the caller (S-26, B-10).
 
-use std::ops::Range;
-
 use super::own_params::LOOSE;
 use super::{Branch, Proxy, Request, Response, Turn};
 use crate::grammar::params;
 use crate::id::Slot;
 use crate::limits;
-use crate::scan::{Message, Name, scan_again};
 
 impl Proxy {
     /// A branch was redirected. False when the caller is to follow the redirect. Otherwise
@@ -70,18 +67,4 @@ impl Proxy {
 #[must_use]
 pub(crate) fn follows_loose_redirects(request: &Request<'_>) -> bool {
     params::find(request.bytes, request.via.params, LOOSE).is_some()
-}
-
-/// Where the first Route value stands: its whole line when it is alone there.
-pub(super) fn first_route(base: &[u8]) -> Option<Range<usize>> {
-    let mut message = Message::default();
-    scan_again(base, &mut message).ok()?;
-    let line = *message.first(Name::Route)?;
-    let (first, rest) = message.routes().split_first()?;
-    Some(match rest.first() {
-        Some(next) if next.value.end <= line.value.end => {
-            first.value.start.into()..next.value.start.into()
-        }
-        Some(_) | None => line.line.range(),
-    })
 }

@@ -5,14 +5,12 @@
 use super::handover::hand_request;
 use super::sips;
 use super::validate::{self, Valid};
-use super::{Branch, Context, Fate, Net, Note, Owner, Proxy, Reply, Request, Turn, Verdict, build};
-use crate::admission::Class;
+use super::{Fate, Net, Owner, Proxy, Reply, Request, Turn, Verdict};
 use crate::bytes::Buf;
 use crate::id::{ServerId, Slot};
 use crate::limits;
 use crate::omit::Omit;
-use crate::scan::{Method, Name};
-use crate::span::Span;
+use crate::scan::Method;
 use crate::txn::{self, ServerKey};
 
 impl Proxy {
@@ -194,14 +192,13 @@ impl Proxy {
         }
         let invite = request.message.method() == Method::Invite;
         let kind = kind(invite);
-        let mut context = self.context(turn, request, valid, loop_hash);
+        let mut context = self.lay_out(turn, request, valid, loop_hash);
         if !self.restraint.is_empty() {
             context.class = turn.class(request);
         }
-        let Ok(slot) = self.contexts.insert(context) else {
+        let Some(slot) = self.contexts.insert(context) else {
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
-        self.drain.request_began();
         let owner = Owner::Proxy {
             context: slot,
             branch: 0,
@@ -211,7 +208,7 @@ impl Proxy {
                 .txns
                 .open_server(turn.now, key, kind, request.reply_flow(), owner)
         else {
-            self.remove(turn.net, slot);
+            self.contexts.remove(turn.net, slot);
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
         self.adopt(turn.net, slot, server);
@@ -252,54 +249,6 @@ impl Proxy {
             let bytes = limits::TRANSACTION_BYTES + kept;
             net.txns
                 .charge_server(server, context.ingress.source.ip(), bytes);
-        }
-    }
-
-    /// Makes the common changes and lays out the branches.
-    pub(super) fn context(
-        &mut self,
-        turn: &Turn<'_>,
-        request: &Request<'_>,
-        valid: &Valid,
-        loop_hash: Option<u32>,
-    ) -> Context {
-        let net = &*turn.net;
-        let strips = !net.omit.leaves_out(Omit::Stripping);
-        let identities = strips.then(|| turn.policy.identities());
-        let uri_len = build::common(request, &self.plan, valid, identities, &mut self.edits);
-        let room = request.bytes.len() + self.edits.growth();
-        let edits = &mut self.edits;
-        let base = net.pool.build(room, |out| edits.apply(request.bytes, out));
-        let uri = request.message.request_uri();
-        let start = usize::from(uri.start);
-        let sized = request.message.first(Name::ContentLength).is_some();
-        let mut branches = self.spare.pop().unwrap_or_default();
-        let targets = self.plan.targets.drain(..).take(limits::BRANCHES_MAX);
-        // A subscriber has two edges; a vector left to itself makes room for four.
-        branches.reserve_exact(targets.len().max(2));
-        branches.extend(targets.map(Branch::new));
-        Context {
-            method: request.message.method(),
-            ingress: request.ingress,
-            note: std::mem::replace(&mut self.plan.note, Note::Nothing),
-            refresh: self.plan.refresh.take(),
-            is_out_of_dialog: !request.in_dialog(),
-            is_guest: self.plan.is_guest,
-            class: Class::Standing,
-            loss_asked: None,
-            server: None,
-            base: Some(base),
-            uri: Span::new(start, start + uri_len),
-            headers_start: request.message.headers_start() + uri_len - uri.len(),
-            unsized_body: (!sized).then(|| request.message.body().len()),
-            loop_hash,
-            breadth: valid.breadth,
-            branches,
-            live: 0,
-            vias: request.message.via_lines(),
-            reason: None,
-            answered: false,
-            closed: false,
         }
     }
 }

@@ -66,7 +66,7 @@ impl Proxy {
             }
             ResponseAction::Absorb => turn.net.counters.retransmissions_in += 1,
         }
-        self.remove_if_over(turn.net, slot);
+        self.contexts.remove_if_over(turn.net, slot);
     }
 
     /// Whether a response has as many Vias as the request that it answers: phones
@@ -103,6 +103,7 @@ impl Proxy {
         let is_elsewhere = turn.net.txns.client_flow(client) != Some(flow);
         is_elsewhere
             && self
+                .contexts
                 .branch(context, branch.into())
                 .is_some_and(|branch| branch.is_inside)
             && !turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
@@ -116,7 +117,7 @@ impl Proxy {
         index: usize,
         response: &Response<'_>,
     ) {
-        if let Some(branch) = self.branch(slot, index) {
+        if let Some(branch) = self.contexts.branch(slot, index) {
             turn.update_health(&branch.target, response);
             branch.is_from_target = turn.is_of_target(response);
         }
@@ -189,7 +190,7 @@ impl Proxy {
     /// P-21, P-27: every 2xx to an INVITE passes at once, also after another
     /// final; of any other request only the first.
     fn success(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, response: &Response<'_>) {
-        let Some(context) = self.contexts.get_mut(slot) else {
+        let Some((context, was_answered)) = self.contexts.answer(slot) else {
             return;
         };
         let mut learns = None;
@@ -200,7 +201,7 @@ impl Proxy {
                 turn.net.txns.cancel_timer(timer);
             }
         }
-        if context.answered && !context.is_invite() {
+        if was_answered && !context.is_invite() {
             return;
         }
         let edits = &mut self.edits;
@@ -215,10 +216,6 @@ impl Proxy {
         let room = response.bytes.len() + edits.growth();
         let pool = &turn.net.pool;
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
-        if !context.answered {
-            self.drain.request_over();
-        }
-        context.answered = true;
         context.base = None;
         for branch in &mut context.branches {
             branch.last = None;
