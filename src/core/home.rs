@@ -4,7 +4,7 @@
 //!
 //! - `state`: the fields of one home, and who somebody is to it. Its tables are
 //!   `subscribers`, `location`, `nonce::Replay`, `challenged`, `former_paths`,
-//!   `unrecognised_edges` and `revoking::queue`.
+//!   `unrecognised_edges` and `revocation_queue`.
 //! - `aor`, `rules`, `dialog`, `edge_node`: what needs no table.
 //! - `stickiness`: what binds a URI to a flow; `sibling_flows`: to the further flows of a
 //!   phone; `moved_dialogs`: to the flow of a phone that has moved; `next_hops`: where a URI
@@ -28,7 +28,7 @@
 //! of a cluster finds the same; an update of bindings happens whole or not at
 //! all; an expired binding is never seen, swept or not.
 
-pub mod aor;
+mod aor;
 mod authenticate;
 mod bindings;
 mod caller;
@@ -37,22 +37,23 @@ mod dialog;
 mod edge_node;
 mod forking;
 mod former_paths;
-pub mod location;
+mod location;
 mod moved_dialogs;
 mod next_hops;
-pub mod nonce;
+mod nonce;
 mod policy;
 mod record_route;
 mod redirects;
 mod registrar;
+mod revocation_queue;
 mod revoking;
 mod routing;
-pub mod rules;
+mod rules;
 mod sharing;
 mod sibling_flows;
 mod state;
 mod stickiness;
-pub mod subscribers;
+mod subscribers;
 mod unrecognised_edges;
 mod why;
 
@@ -64,10 +65,11 @@ use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, IdentityHeaders};
 
 pub use bindings::{Bindings, Row};
-pub use location::{Binding, Change, Conflict, Location, Register};
-pub use nonce::Replay;
 pub use state::Home;
-pub use subscribers::{BadLine, Revoked, Subscriber, Subscribers};
+pub use subscribers::{BadLine, Revoked, Subscribers};
+
+use location::{Binding, Change, Conflict, Location, Register};
+use nonce::Replay;
 
 /// The configuration of a home.
 #[derive(Clone, Debug)]

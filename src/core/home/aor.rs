@@ -21,7 +21,7 @@ pub(crate) fn canonical(bytes: &[u8], uri: &Uri, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends the canonical form of the address of record of `user` at `domain`.
-pub fn write(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
     if memchr::memchr(b'%', user).is_some() {
         out.extend(unescaped(user));
     } else {
@@ -35,7 +35,7 @@ pub fn write(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
 
 /// User and domain of an address of record in its canonical form.
 #[must_use]
-pub fn parts(aor: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn parts(aor: &[u8]) -> (&[u8], &[u8]) {
     let at = memchr::memrchr(b'@', aor).unwrap_or_default();
     let (user, domain) = aor.split_at(at);
     (user, domain.get(1..).unwrap_or_default())

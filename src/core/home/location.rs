@@ -25,14 +25,13 @@ use crate::time::Instant;
 
 use update::Update;
 
-pub use binding::Binding;
+pub(super) use binding::Binding;
 pub(crate) use binding::same_instance;
-pub use change::{Change, Conflict, Register};
-pub use stored::NotRestored;
+pub(super) use change::{Change, Conflict, Register};
 
 /// Every binding of this shard.
 #[derive(Debug)]
-pub struct Location {
+pub(super) struct Location {
     /// Dense: a removed one is replaced by the last.
     aors: Vec<Aor>,
     /// Indexes in `aors`.
@@ -56,7 +55,7 @@ struct Aor {
 impl Location {
     /// No bindings; `seed` keeps peers from aiming collisions.
     #[must_use]
-    pub fn new(seed: [u64; 4]) -> Self {
+    pub(super) fn new(seed: [u64; 4]) -> Self {
         Self::with_max(seed, limits::AORS_MAX)
     }
 
@@ -74,18 +73,12 @@ impl Location {
 
     /// Number of addresses of record.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.aors.len()
     }
 
-    /// True when there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.aors.is_empty()
-    }
-
     /// The live bindings of an address of record, the last updated last.
-    pub fn bindings(&self, now: Instant, aor: &[u8]) -> impl Iterator<Item = &Binding> {
+    pub(super) fn bindings(&self, now: Instant, aor: &[u8]) -> impl Iterator<Item = &Binding> {
         let bindings = self
             .find(aor)
             .map_or(&[][..], |index| &self.aors[index].bindings);
@@ -102,7 +95,7 @@ impl Location {
     ///
     /// # Errors
     /// `Conflict`, with nothing changed.
-    pub fn apply(
+    pub(super) fn apply(
         &mut self,
         now: Instant,
         aor: &[u8],
@@ -134,7 +127,7 @@ impl Location {
     ///
     /// # Errors
     /// `Conflict::OutOfOrder`, with nothing changed.
-    pub fn clear(
+    pub(super) fn clear(
         &mut self,
         now: Instant,
         aor: &[u8],
@@ -156,7 +149,7 @@ impl Location {
 
     /// Removes every binding of an address of record and gives them back; some may have
     /// expired.
-    pub fn take(&mut self, aor: &[u8]) -> Vec<Binding> {
+    pub(super) fn take(&mut self, aor: &[u8]) -> Vec<Binding> {
         let Some(index) = self.find(aor) else {
             return Vec::new();
         };
@@ -169,7 +162,12 @@ impl Location {
     /// ended, and removes what has expired. Gives the number of bindings
     /// removed; the addresses of record that lost any are appended to
     /// `changed`. A late sweep only holds memory: expired bindings are not seen.
-    pub fn expire(&mut self, now: Instant, budget: usize, changed: &mut Vec<Box<[u8]>>) -> usize {
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        budget: usize,
+        changed: &mut Vec<Box<[u8]>>,
+    ) -> usize {
         let mut removed = 0;
         for _ in 0..budget.min(self.aors.len()) {
             if self.cursor >= self.aors.len() {

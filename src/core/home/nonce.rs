@@ -37,7 +37,7 @@ const LABEL: &[u8] = b"steadfast nonce";
 
 /// What the check of a nonce found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Ours and young enough; its counts are checked next, with `Replay`.
     Fresh(Stamp),
     /// Ours, older than `limits::NONCE_S`: a new challenge says `stale=true`.
@@ -50,7 +50,7 @@ pub enum Verdict {
 
 /// What identifies a nonce that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(super) struct Stamp {
     /// The first half of the MAC: nobody without the key can choose it.
     id: u64,
     minted_unix: u64,
@@ -74,7 +74,7 @@ pub(crate) fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out
 /// Checks a nonce that came from `source` at `now_unix`, by its bytes and the
 /// key alone.
 #[must_use]
-pub fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Verdict {
+pub(super) fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Verdict {
     let mut raw = [0; RAW_LEN];
     if nonce.len() != NONCE_LEN || BASE64URL_NOPAD.decode_mut(nonce, &mut raw).is_err() {
         return Verdict::Forged;
@@ -101,7 +101,7 @@ pub fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Ver
 
 /// The value of an `nc` parameter: exactly eight hex digits (RFC 7616 §3.4).
 #[must_use]
-pub fn count(nc: &[u8]) -> Option<u32> {
+pub(super) fn count(nc: &[u8]) -> Option<u32> {
     if nc.len() != 8 {
         return None;
     }
@@ -117,7 +117,7 @@ pub fn count(nc: &[u8]) -> Option<u32> {
 /// is refused: its owner answers one more challenge, and no
 /// replay passes.
 #[derive(Debug)]
-pub struct Replay {
+pub(super) struct Replay {
     counts: HashMap<u64, u32, RandomState>,
     /// In the order of first use.
     order: VecDeque<Stamp>,
@@ -130,7 +130,7 @@ pub struct Replay {
 impl Replay {
     /// An empty memory; `seed` keeps peers from aiming collisions.
     #[must_use]
-    pub fn new(seed: [u64; 4]) -> Self {
+    pub(super) fn new(seed: [u64; 4]) -> Self {
         Self::with_max(seed, limits::NONCE_COUNTS_MAX)
     }
 
@@ -178,15 +178,9 @@ impl Replay {
     }
 
     /// Nonces remembered.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.order.len()
-    }
-
-    /// True when nothing is remembered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
     }
 
     /// Forgets the nonces that have expired. Each call of `admit` adds one at most, so the

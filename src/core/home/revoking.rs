@@ -27,8 +27,6 @@ use crate::proxy::{Step, Timer};
 use crate::send::Hop;
 use crate::uri::write_name;
 
-pub(super) mod queue;
-
 impl Home {
     /// Takes a newer list of subscribers, and revokes the addresses of record that it
     /// takes away or gives another password.

@@ -8,7 +8,7 @@ use crate::limits;
 /// The lifetime that a phone requests is shorter than the registrar grants: 423 with
 /// `Min-Expires: limits::EXPIRES_MIN_S` (RFC 3261 §10.3 step 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooBrief;
+pub(super) struct TooBrief;
 
 /// The lifetime granted to one contact, in seconds; zero removes it.
 /// `requested_s` is its `expires` parameter, else the Expires header, else `None`.
@@ -29,7 +29,7 @@ pub(crate) const fn lifetime_s(requested_s: Option<u32>) -> Result<u32, TooBrief
 /// §25.1, qvalue). More than three decimals, or none before the dot, are tolerated.
 /// `None` for anything else.
 #[must_use]
-pub fn preference(q: &[u8]) -> Option<u16> {
+pub(super) fn preference(q: &[u8]) -> Option<u16> {
     let (whole, decimals) = match q {
         [whole] => (whole, &[][..]),
         [whole, b'.', decimals @ ..] => (whole, decimals),
@@ -53,7 +53,7 @@ pub fn preference(q: &[u8]) -> Option<u16> {
 
 /// A `reg-id` parameter: 1 to 2^31 - 1 (RFC 5626 §4.2.1).
 #[must_use]
-pub fn reg_id(digits: &[u8]) -> Option<u32> {
+pub(super) fn reg_id(digits: &[u8]) -> Option<u32> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let value = std::str::from_utf8(digits)
         .ok()
@@ -65,7 +65,7 @@ pub fn reg_id(digits: &[u8]) -> Option<u32> {
 
 /// What a REGISTER says of RFC 5626 for one contact.
 #[derive(Clone, Copy, Debug)]
-pub struct OutboundOffer {
+pub(super) struct OutboundOffer {
     /// The contact's `reg-id`, when it has a valid one.
     pub reg_id: Option<u32>,
     /// The contact has a `+sip.instance`.
@@ -78,7 +78,7 @@ pub struct OutboundOffer {
 
 /// How a REGISTER reached the registrar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub(super) enum Arrival {
     /// Straight from the phone: one Via, no Path.
     Direct,
     /// Through proxies of which the first keeps flows: it put `ob` into its Path URI.
@@ -89,7 +89,7 @@ pub enum Arrival {
 
 /// Whether a registrar uses RFC 5626 for a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outbound {
+pub(super) enum Outbound {
     /// The binding goes by instance and reg-id; `Require: outbound` in the 2xx.
     Used,
     /// The binding goes by contact URI, the reg-id is ignored.
@@ -101,7 +101,7 @@ pub enum Outbound {
 impl OutboundOffer {
     /// Whether RFC 5626 governs this contact (RFC 5626 §6).
     #[must_use]
-    pub const fn decide(self) -> Outbound {
+    pub(super) const fn decide(self) -> Outbound {
         if self.reg_id.is_none() || !self.has_instance || !self.is_supported {
             return Outbound::Ignored;
         }

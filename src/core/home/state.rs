@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::challenged::Challenged;
 use super::edge_node::EdgeAddress;
 use super::former_paths::FormerPaths;
-use super::revoking::queue::RevocationQueue;
+use super::revocation_queue::RevocationQueue;
 use super::unrecognised_edges::UnrecognisedEdges;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::id::{Flow, Transport};

@@ -28,7 +28,7 @@ pub struct Subscribers {
 pub type Revoked = Arc<[Box<[u8]>]>;
 
 /// One subscriber in one realm, and the algorithms it can be challenged with.
-pub struct Subscriber {
+pub(super) struct Subscriber {
     /// User, realm, then the hashes there are, strongest first: one piece of
     /// memory, since there may be millions.
     bytes: Box<[u8]>,
@@ -71,7 +71,7 @@ impl Subscribers {
 
     /// The subscriber with these very bytes as user and realm.
     #[must_use]
-    pub fn find(&self, user: &[u8], realm: &[u8]) -> Option<&Subscriber> {
+    pub(super) fn find(&self, user: &[u8], realm: &[u8]) -> Option<&Subscriber> {
         let hash = self.hasher.hash_one((user, realm));
         self.entries
             .find(hash, |entry| entry.user() == user && entry.realm() == realm)
@@ -133,19 +133,19 @@ impl Default for Subscribers {
 impl Subscriber {
     /// The user part of the credentials.
     #[must_use]
-    pub fn user(&self) -> &[u8] {
+    pub(super) fn user(&self) -> &[u8] {
         &self.bytes[..usize::from(self.user_len)]
     }
 
     /// The realm the hashes are for.
     #[must_use]
-    pub fn realm(&self) -> &[u8] {
+    pub(super) fn realm(&self) -> &[u8] {
         &self.bytes[usize::from(self.user_len)..self.hashes_at()]
     }
 
     /// The HA1 in hex; `None` when the file does not give it.
     #[must_use]
-    pub fn ha1(&self, algorithm: Algorithm) -> Option<Hex> {
+    pub(super) fn ha1(&self, algorithm: Algorithm) -> Option<Hex> {
         let mut at = self.hashes_at();
         for (there, has) in Algorithm::STRONGEST_FIRST.into_iter().zip(self.has) {
             let end = at + if has { there.digest_len() } else { 0 };
@@ -158,7 +158,8 @@ impl Subscriber {
     }
 
     /// What it can be challenged with, strongest first; never empty.
-    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<> {
+    #[cfg(test)]
+    fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<> {
         Algorithm::STRONGEST_FIRST
             .into_iter()
             .zip(self.has)

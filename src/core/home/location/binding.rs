@@ -14,7 +14,7 @@ use super::change::{Change, Register};
 
 /// A contact under which an address of record can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
+pub(crate) struct Binding {
     /// Contact, parameters, Path, Call-ID, and the instance where the parameters have it not.
     pub(super) text: Box<[u8]>,
     pub(super) offsets: Offsets,
@@ -45,38 +45,38 @@ pub(super) struct Offsets {
 impl Binding {
     /// The contact URI, without angle brackets.
     #[must_use]
-    pub fn contact(&self) -> &[u8] {
+    pub(crate) fn contact(&self) -> &[u8] {
         self.part(0, self.offsets.contact_end)
     }
 
     /// The parameters of the Contact header, to be echoed.
     #[must_use]
-    pub fn params(&self) -> &[u8] {
+    pub(crate) fn params(&self) -> &[u8] {
         self.part(self.offsets.contact_end, self.offsets.params_end)
     }
 
     /// The Path, as it goes into a Route header; empty: none.
     #[must_use]
-    pub fn path(&self) -> &[u8] {
+    pub(crate) fn path(&self) -> &[u8] {
         self.part(self.offsets.params_end, self.offsets.path_end)
     }
 
     /// Call-ID of the REGISTER that made it what it is.
     #[must_use]
-    pub fn call_id(&self) -> &[u8] {
+    pub(crate) fn call_id(&self) -> &[u8] {
         self.part(self.offsets.path_end, self.offsets.call_id_end)
     }
 
     /// The instance of the phone, a URN without brackets.
     #[must_use]
-    pub fn instance(&self) -> Option<&[u8]> {
+    pub(crate) fn instance(&self) -> Option<&[u8]> {
         let (start, end) = self.offsets.instance;
         Some(self.part(start, end)).filter(|instance| !instance.is_empty())
     }
 
     /// The flow among those of the instance; there is none without an instance.
     #[must_use]
-    pub const fn reg_id(&self) -> Option<u32> {
+    pub(crate) const fn reg_id(&self) -> Option<u32> {
         match self.reg_id {
             0 => None,
             reg_id => Some(reg_id),
@@ -86,7 +86,7 @@ impl Binding {
     /// Whole seconds it has left, rounded up: what was just granted shows as
     /// granted. Zero once it has expired.
     #[must_use]
-    pub fn left_s(&self, now: Instant) -> u32 {
+    pub(crate) fn left_s(&self, now: Instant) -> u32 {
         let left = self.expires.since(now);
         let up = u64::from(left.subsec_micros() > 0);
         u32::try_from(left.as_secs().saturating_add(up)).unwrap_or(u32::MAX)

@@ -4,7 +4,7 @@ use crate::id::Flow;
 
 /// What a REGISTER says that holds for all its contacts.
 #[derive(Clone, Copy, Debug)]
-pub struct Register<'a> {
+pub(crate) struct Register<'a> {
     /// Its Call-ID.
     pub call_id: &'a [u8],
     /// The number of its CSeq.
@@ -17,7 +17,7 @@ pub struct Register<'a> {
 
 /// What a REGISTER says of one contact.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Change<'a> {
+pub(crate) struct Change<'a> {
     /// The URI, without angle brackets.
     pub contact: &'a [u8],
     /// The parameters of the header value that are echoed.
@@ -35,7 +35,7 @@ pub struct Change<'a> {
 
 /// Why a REGISTER has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conflict {
+pub(crate) enum Conflict {
     /// A binding it touches was last updated under the same Call-ID with a
     /// higher CSeq (RFC 3261 §10.3 steps 6 and 7).
     OutOfOrder,
@@ -53,7 +53,7 @@ pub enum Conflict {
 impl Conflict {
     /// Status and reason phrase of the answer; never a 6xx (RFC 3261 §10.3).
     #[must_use]
-    pub const fn answer(self) -> (u16, &'static str) {
+    pub(crate) const fn answer(self) -> (u16, &'static str) {
         match self {
             Self::OutOfOrder | Self::Repeated => (500, "CSeq Out Of Order"),
             Self::TooMany => (403, "Too Many Contacts"),

@@ -18,7 +18,7 @@ const FIXED: usize = 32;
 
 /// What was read back from the store could not be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotRestored {
+pub(crate) enum NotRestored {
     /// The bytes are not what `encode` writes.
     #[error("the stored bindings are damaged")]
     Corrupt,
@@ -40,7 +40,7 @@ impl Location {
 
     /// Appends the live bindings of an address of record to `out`. False, with
     /// nothing appended, when there are none: the store then forgets it.
-    pub fn encode(&self, now: Instant, aor: &[u8], wall: Wall, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn encode(&self, now: Instant, aor: &[u8], wall: Wall, out: &mut Vec<u8>) -> bool {
         let count = self.bindings(now, aor).count();
         let Some(count) = u8::try_from(count).ok().filter(|count| *count > 0) else {
             return false;
@@ -58,7 +58,7 @@ impl Location {
     ///
     /// # Errors
     /// Bytes that `encode` does not write, or no room; nothing changes then.
-    pub fn restore(
+    pub(crate) fn restore(
         &mut self,
         now: Instant,
         wall: Wall,

@@ -81,7 +81,7 @@ fn an_expired_binding_is_not_seen_before_the_sweep() {
     assert_eq!(changed, [AOR.into()]);
     assert_eq!(location.expire(at(60), 9, &mut changed), 0);
     assert_eq!(location.expire(at(61), 9, &mut changed), 1);
-    assert!(location.is_empty());
+    assert_eq!(location.len(), 0);
     assert_eq!(changed.len(), 2);
     assert_eq!(location.expire(at(61), 9, &mut changed), 0);
 }

@@ -2,27 +2,27 @@
 
 use std::collections::VecDeque;
 
-use crate::home::Revoked;
+use super::Revoked;
 
 /// Lists of addresses of record, which are revoked one after the other.
 #[derive(Debug, Default)]
-pub(in crate::home) struct RevocationQueue {
+pub(super) struct RevocationQueue {
     /// Each with the index of the address in it that is next.
     lists: VecDeque<(Revoked, usize)>,
     /// A timer runs after which the next ones are revoked.
-    pub(in crate::home) has_timer: bool,
+    pub(super) has_timer: bool,
 }
 
 impl RevocationQueue {
     /// Puts a list behind the others.
-    pub(in crate::home) fn push(&mut self, list: Revoked) {
+    pub(super) fn push(&mut self, list: Revoked) {
         if !list.is_empty() {
             self.lists.push_back((list, 0));
         }
     }
 
     /// Takes the next address of record.
-    pub(in crate::home) fn pop(&mut self) -> Option<Box<[u8]>> {
+    pub(super) fn pop(&mut self) -> Option<Box<[u8]>> {
         loop {
             let (list, index) = self.lists.front_mut()?;
             if let Some(aor) = list.get(*index) {
@@ -35,7 +35,7 @@ impl RevocationQueue {
 
     /// Whether nothing is left. A list of which every address was taken counts as left
     /// until `pop` has found it so.
-    pub(in crate::home) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }
 }
