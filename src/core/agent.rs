@@ -14,11 +14,13 @@
 
 mod answering;
 mod call;
+mod call_requests;
 mod calling;
 mod client;
 mod compose;
 mod credentials;
 mod dialog;
+mod hanging_up;
 mod keepalive;
 mod redirect;
 mod register;

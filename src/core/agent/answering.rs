@@ -314,15 +314,6 @@ impl Agent {
         let why = "the caller gave up before it was answered".to_owned();
         fail(step.net, call.number, 487, why);
     }
-
-    /// Refuses a call that rings.
-    pub(super) fn decline(&mut self, step: &mut Step<'_>, index: usize) {
-        let call = self.calls.remove(index);
-        if let Stage::Ringing(incoming) = call.stage {
-            respond(step, incoming.server, 486, incoming.busy);
-        }
-        fail(step.net, call.number, 486, "it was declined".to_owned());
-    }
 }
 
 /// Answers and keeps the transaction for retransmissions.
@@ -353,7 +344,7 @@ fn reply(
 }
 
 /// Sends a response by the transaction of its request.
-fn respond(step: &mut Step<'_>, server: ServerId, status: u16, bytes: Buf) {
+pub(super) fn respond(step: &mut Step<'_>, server: ServerId, status: u16, bytes: Buf) {
     let send = step.net.txns.respond(step.now, server, status, bytes);
     step.net.transmit_send(send);
 }

@@ -1,18 +1,14 @@
-//! Calls, and the side that makes them: INVITE, ACK, CANCEL, BYE (RFC 3261
-//! §9.1, §13.2, §15). A request of a dialog takes the flow that its Route
-//! sticks to, and another one when that is dead (H-6, H-8).
+//! The side that calls: INVITE, and what its answers mean (RFC 3261 §13.2). A request that
+//! fails with its flow takes another one (H-6, H-8).
 
 use super::call::{Call, Stage, fail, switched};
 use super::compose::bracketed;
 use super::dialog::Dialog;
 use super::request::{ClientRequest, Contact, Failure, Purpose};
 use super::{Agent, emit, sdp};
-use crate::bytes::Buf;
-use crate::edit::derive::{self, Derived};
 use crate::id::Flow;
 use crate::limits;
-use crate::proxy::{Net, Owner, Response, Step};
-use crate::scan::scan;
+use crate::proxy::{Net, Response, Step};
 use crate::send::{Event, Party};
 
 impl Agent {
@@ -80,35 +76,6 @@ impl Agent {
         }
     }
 
-    /// CANCEL, to where the INVITE went.
-    fn cancel(&mut self, step: &mut Step<'_>, number: u32) {
-        let invite = self
-            .requests
-            .iter()
-            .find(|outgoing| outgoing.purpose == Purpose::Invite(number));
-        let Some((client, flow)) = invite.and_then(|outgoing| outgoing.client.zip(outgoing.flow))
-        else {
-            return;
-        };
-        let Some(sent) = step.net.txns.client_request(client).cloned() else {
-            return;
-        };
-        if scan(&sent, &mut self.again).is_err() {
-            return;
-        }
-        let Some(id) = step.net.txns.reserve_cancel(client, Owner::Local) else {
-            return;
-        };
-        let again = &self.again;
-        let bytes = step.net.pool.build(sent.len(), |out| {
-            derive::write(Derived::Cancel { reason: b"" }, &sent, again, out)
-        });
-        step.net
-            .txns
-            .start(step.now, id, b"CANCEL", flow, bytes.clone());
-        step.net.transmit(flow, bytes);
-    }
-
     /// A 2xx to our INVITE: the call is up, or ends at once when it was
     /// given up meanwhile.
     pub(super) fn answered(
@@ -136,23 +103,6 @@ impl Agent {
         if hangup {
             self.leave(step, index);
         }
-    }
-
-    /// The ACK to a 2xx: a request of its own that nobody answers (S-20).
-    pub(super) fn ack(&mut self, step: &mut Step<'_>, dialog: &Dialog) -> Option<(Flow, Buf)> {
-        let outgoing = self.request_within(dialog, Purpose::Unowned, "ACK");
-        let flow = self.sticky_flow(step, &outgoing).ok()?;
-        let (transport, sent_by) = step.net.flows.reached_at(flow)?;
-        // Only the branch is wanted of it.
-        let client = step.net.txns.reserve(Owner::Local)?;
-        let branch = step.net.txns.branch(client);
-        step.net.txns.abandon(client);
-        let cnonce = step.net.secrets.chance();
-        let bytes = step.net.pool.build(1_024, |out| {
-            self.write(&outgoing, transport, sent_by, &branch, cnonce, out);
-        });
-        step.net.transmit(flow, bytes.clone());
-        Some((flow, bytes))
     }
 
     /// A further 2xx to an INVITE that had its final answer: the same one
@@ -197,74 +147,6 @@ impl Agent {
         if let Ok(flow) = self.sticky_flow(step, &bye) {
             self.send(step, bye, flow);
         }
-    }
-
-    /// Ends every call.
-    pub(super) fn hang_up(&mut self, step: &mut Step<'_>) {
-        for index in (0..self.calls.len()).rev() {
-            let number = self.calls[index].number;
-            match &mut self.calls[index].stage {
-                Stage::Calling {
-                    provisional,
-                    hangup,
-                    ..
-                } => {
-                    *hangup = true;
-                    if *provisional {
-                        self.cancel(step, number);
-                    }
-                }
-                Stage::Ringing(_) => self.decline(step, index),
-                // RFC 3261 §15: a BYE before the ACK would meet a caller who
-                // does not know of the call.
-                Stage::Answered { hangup } => *hangup = true,
-                Stage::Up => self.leave(step, index),
-                Stage::Leaving => {}
-            }
-        }
-    }
-
-    /// BYE.
-    pub(super) fn leave(&mut self, step: &mut Step<'_>, index: usize) {
-        let purpose = Purpose::Bye(self.calls[index].number);
-        let Some(outgoing) = self.next_request(index, purpose, "BYE") else {
-            return;
-        };
-        let call = &mut self.calls[index];
-        call.unacked = None;
-        call.stage = Stage::Leaving;
-        match self.flow_of_call(step, index, &outgoing) {
-            Ok(flow) => self.send(step, outgoing, flow),
-            Err(failure) => self.failed(step, outgoing, failure),
-        }
-    }
-
-    /// The next request of a call's dialog.
-    pub(super) fn next_request(
-        &mut self,
-        index: usize,
-        purpose: Purpose,
-        method: &'static str,
-    ) -> Option<ClientRequest> {
-        self.calls[index].dialog.as_mut()?.cseq += 1;
-        let dialog = self.calls[index].dialog.as_ref()?;
-        Some(self.request_within(dialog, purpose, method))
-    }
-
-    /// The flow for a request of a call, and an event where that is another one than the
-    /// call was set up on.
-    pub(super) fn flow_of_call(
-        &mut self,
-        step: &mut Step<'_>,
-        index: usize,
-        outgoing: &ClientRequest,
-    ) -> Result<Flow, Failure> {
-        let flow = self.sticky_flow(step, outgoing)?;
-        let call = &self.calls[index];
-        if call.flow != Some(flow) {
-            switched(step.net, call.number, flow);
-        }
-        Ok(flow)
     }
 
     /// Our BYE was answered.
