@@ -34,7 +34,7 @@ pub struct Zone {
     cluster: String,
     domains: Vec<String>,
     nodes: Vec<Node>,
-    /// The place of the node itself.
+    /// The index of the node itself.
     own: usize,
 }
 
@@ -60,7 +60,7 @@ impl Node {
     }
 }
 
-/// Members that are not heard of, by their places in the configuration.
+/// Members that are not heard of, by their indices in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Silent(u64);
 
@@ -232,7 +232,7 @@ impl Zone {
         }
     }
 
-    /// The members by place whose UDP ports can be asked whether they live: all but
+    /// The members by index whose UDP ports can be asked whether they live: all but
     /// the node itself.
     pub fn siblings(&self) -> impl Iterator<Item = (usize, IpAddr, u16)> {
         let others = self.nodes.iter().enumerate();
@@ -244,7 +244,7 @@ impl Zone {
         })
     }
 
-    /// The name of the member at that place.
+    /// The name of the member at that index.
     #[must_use]
     pub fn member(&self, index: usize) -> &str {
         self.nodes.get(index).map_or("", |node| &node.name)

@@ -69,7 +69,7 @@ pub struct Slot {
     pub generation: u32,
 }
 
-/// A bound UDP socket, by its place in `shard::Setup::locals`: the same name for
+/// A bound UDP socket, by its index in `shard::Setup::locals`: the same name for
 /// the same address on every shard of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u16);
@@ -92,14 +92,14 @@ impl StreamId {
         u8::try_from(self.0.index >> STREAM_BITS).unwrap_or(u8::MAX)
     }
 
-    /// Its place among the streams of its shard.
+    /// Its index among the streams of its shard.
     #[must_use]
-    pub const fn place(self) -> usize {
+    pub const fn index(self) -> usize {
         (self.0.index & ((1 << STREAM_BITS) - 1)) as usize
     }
 }
 
-/// Bits of a stream's place on its shard; the shard stands above them.
+/// Bits of a stream's index on its shard; the shard stands above them.
 const STREAM_BITS: u32 = 20;
 const _: () = assert!(
     limits::STREAMS_MAX <= 1 << STREAM_BITS && limits::SHARDS_MAX < u8::MAX as usize,

@@ -10,11 +10,11 @@ use crate::locate::{LookupId, Question};
 /// A question of one shard.
 #[derive(Clone, Debug)]
 pub struct DnsRequest {
-    /// Its place among the shards.
+    /// Its index among the shards.
     pub shard: usize,
     /// To be named in the answer.
     pub name: LookupId,
-    /// What is asked.
+    /// What is request.
     pub question: Arc<Question>,
 }
 
@@ -46,11 +46,11 @@ impl DnsSender {
     #[must_use]
     pub(super) fn ask(&self, name: LookupId, question: Arc<Question>) -> bool {
         let shard = self.shard;
-        let asked = DnsRequest {
+        let request = DnsRequest {
             shard,
             name,
             question,
         };
-        self.sender.try_send(asked).is_ok()
+        self.sender.try_send(request).is_ok()
     }
 }

@@ -46,9 +46,9 @@ pub(super) struct Engine {
     mesh: Mesh,
     store: Option<StoreSender>,
     dns: DnsSender,
-    /// Questions that could not be asked.
-    unasked: Vec<LookupId>,
-    /// By `SocketId`; the places of TCP listeners and of other shards' sockets
+    /// Look-ups that could not be handed to the control thread.
+    unsent_lookups: Vec<LookupId>,
+    /// By `SocketId`; the entries of TCP listeners and of other shards' sockets
     /// are empty.
     ports: Vec<Option<UdpPort>>,
     listeners: Vec<Listener>,
@@ -128,7 +128,7 @@ impl Engine {
             mesh,
             store,
             dns,
-            unasked: Vec::new(),
+            unsent_lookups: Vec::new(),
             ports,
             listeners,
             streams,

@@ -42,9 +42,9 @@ pub enum Order {
     Ask {
         /// What is asked.
         question: Question,
-        /// Where the answer goes, with the place of the shard.
+        /// Where the answer goes, with the index of the shard.
         answer: mpsc::Sender<(usize, Answer)>,
-        /// The place of the shard.
+        /// The index of the shard.
         shard: usize,
     },
 }

@@ -173,7 +173,7 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
             own.push((shard, named(Transport::Udp, socket, true)?));
         }
     }
-    // Every shard knows every socket by the same place.
+    // Every shard knows every socket by the same index.
     for (shard, (local, socket)) in own {
         let mut socket = Some(socket);
         for (index, sockets) in all.iter_mut().enumerate() {

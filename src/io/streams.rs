@@ -206,7 +206,7 @@ impl Streams {
                 self.ended.push(slot);
             } else {
                 if let Some(connection) = self.connections.get_mut(slot) {
-                    connection.answer_goodbye(&mut self.scratch);
+                    connection.answer_close_notify(&mut self.scratch);
                 }
                 self.say_last(ring, slot);
                 self.fail(ring, slot);
@@ -326,7 +326,7 @@ impl Streams {
 
     /// Has the core's name for a stream mean a connection.
     fn call(&mut self, stream: StreamId, slot: Slot) {
-        let index = stream.place();
+        let index = stream.index();
         if self.named.len() <= index {
             self.named.resize(index + 1, None);
         }
@@ -370,13 +370,13 @@ impl Streams {
     }
 
     fn slot(&self, stream: StreamId) -> Option<Slot> {
-        let &(generation, slot) = self.named.get(stream.place())?.as_ref()?;
+        let &(generation, slot) = self.named.get(stream.index())?.as_ref()?;
         (generation == stream.0.generation).then_some(slot)
     }
 
     fn forget(&mut self, stream: StreamId) {
         if self.slot(stream).is_some() {
-            self.named[stream.place()] = None;
+            self.named[stream.index()] = None;
         }
     }
 }

@@ -126,12 +126,12 @@ impl Tls {
         let shown = Arc::new(Shown(pairs));
         let make = || -> Result<_, rustls::Error> {
             let always = settings.require == Require::Always;
-            let asked = trust
+            let verified_by = trust
                 .as_ref()
                 .filter(|_| settings.require != Require::Never);
             let keys = &settings.ticket_keys;
-            let server = server(&provider, asked, always, &shown, keys)?;
-            let strict = server_or_same(&provider, asked, &shown, keys, &server)?;
+            let server = server(&provider, verified_by, always, &shown, keys)?;
+            let strict = server_or_same(&provider, verified_by, &shown, keys, &server)?;
             let client = client(&provider, trust.as_ref(), &shown)?;
             Ok((server, strict, client))
         };

@@ -6,7 +6,7 @@
 //! nothing for a record, and holds no bytes of one. There is no socket, clock, thread or chance
 //! in here, and nothing of a handshake is ours: rustls negotiates, and looks at certificates.
 //!
-//! - `session`: what may come and go, and in which order; the only state.
+//! - `session`: what may come (`receiving`) and go (`sealing`), and in which order; the only state.
 //! - `message`: the few handshake messages that come after the handshake, at any split.
 //! - `keys`: one direction's secret, key, nonce and sequence number; the only caller of ciphers.
 //! - `handshake`, `takeover`: what drives rustls, and what it leaves; no other file names it.

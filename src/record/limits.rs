@@ -18,8 +18,8 @@ pub const AES_GCM_RECORDS_MAX: u64 = 1 << 24;
 /// numbers (RFC 8446 §5.5): these must not run over. What happens is as for AES-GCM.
 pub const CHACHA20_RECORDS_MAX: u64 = 1 << 62;
 
-/// Records that may follow the last one of a key all the same: the goodbye, the refusal to negotiate
-/// anew, the alert of a failure, and room. Who has sealed more has not kept the bounds above: the
+/// Records that may follow the last one of a key all the same: the close_notify, the refusal to
+/// negotiate anew, the alert of a failure, and room. Who has sealed more has not kept the bounds above: the
 /// state of such a session is not read.
 pub const RECORDS_BEHIND_MAX: u64 = 8;
 

@@ -41,7 +41,7 @@ impl Line {
                         true
                     }
                     None => {
-                        session.say_goodbye(&mut scratch);
+                        session.send_close_notify(&mut scratch);
                         false
                     }
                 },

@@ -10,7 +10,7 @@ use super::cast::{Cast, Speaks};
 use super::dice::Dice;
 use super::world::{Order, Weather};
 
-/// One line of the script. Nodes are by place: homes, edges, then the phones
+/// One line of the script. Nodes are by index: homes, edges, then the phones
 /// that are user agents of ours.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {

@@ -52,7 +52,7 @@ pub(crate) enum Actor {
 /// shards.
 pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
-    /// The places of all shards of the node, in order.
+    /// The indices of all shards of the node, in order.
     pub(crate) shard_set: Vec<usize>,
     pub(crate) role: Role,
     locals: Vec<Local>,

@@ -25,7 +25,7 @@ pub(crate) struct Zone {
     pub(crate) edges: Vec<SocketAddr>,
 }
 
-/// The name of an edge by its place.
+/// The name of an edge by its index.
 pub(crate) fn name_of(index: usize) -> String {
     format!("e{}.{CLUSTER}", index + 1)
 }

@@ -69,7 +69,7 @@ impl Event {
 /// Nodes by address, and what is under way between them.
 pub(crate) struct World {
     pub(crate) now: Instant,
-    /// The place of the first shard that has the address, and how many have.
+    /// The index of the first shard that has the address, and how many have.
     nodes: BTreeMap<SocketAddr, (usize, usize)>,
     shards: Vec<Shard>,
     /// The shard_set of each shard.
@@ -190,7 +190,7 @@ impl World {
 
     /// Tells a node to drain.
     pub(crate) fn drain(&mut self, node: &str) {
-        for index in self.places(node) {
+        for index in self.shards_of(node) {
             self.input(index, Input::Drain);
         }
     }
@@ -281,7 +281,7 @@ impl World {
             let found = rows.find(|(row, _)| *row == name);
             found.unwrap_or_else(|| panic!("no counter {name}")).1
         };
-        self.shards[self.places(addr)].iter().map(row).collect()
+        self.shards[self.shards_of(addr)].iter().map(row).collect()
     }
 
     /// The last message to an address, with its source and transport.
@@ -314,26 +314,26 @@ impl World {
 
     /// What each shard of a node explains of a URI.
     pub(crate) fn why_by_shard(&mut self, addr: &str, uri: &str) -> Vec<Facts> {
-        let (now, places) = (self.now, self.places(addr));
-        let shards = self.shards[places].iter_mut();
+        let (now, all) = (self.now, self.shards_of(addr));
+        let shards = self.shards[all].iter_mut();
         shards.map(|shard| shard.why(now, uri.as_bytes())).collect()
     }
 
     /// What a node refused of late, shard by shard.
     pub(crate) fn rejected(&self, addr: &str) -> Vec<Reject> {
-        let shards = self.shards[self.places(addr)].iter();
+        let shards = self.shards[self.shards_of(addr)].iter();
         shards.flat_map(|shard| shard.rejected().1).collect()
     }
 
     /// Has a home take the bindings of an address of record away; what its keeper
     /// says.
     pub(crate) fn remove_bindings(&mut self, addr: &str, uri: &str) -> Result<Bindings, String> {
-        let (now, places) = (self.now, self.places(addr));
-        let shards = self.shards[places.clone()].iter_mut();
+        let (now, all) = (self.now, self.shards_of(addr));
+        let shards = self.shards[all.clone()].iter_mut();
         let answers: Vec<_> = shards
             .map(|shard| shard.remove_bindings(now, uri.as_bytes()))
             .collect();
-        for index in places {
+        for index in all {
             self.input(index, Input::Tick);
         }
         self.settle();
@@ -349,7 +349,7 @@ impl World {
             let gauges = shard.gauges();
             gauges.iter().find(|(row, _)| *row == name).unwrap().1
         };
-        self.shards[self.places(addr)].iter().map(row).sum()
+        self.shards[self.shards_of(addr)].iter().map(row).sum()
     }
 
     /// Waits until every timer has run out, and checks that no node holds

@@ -176,7 +176,7 @@ impl Agent {
     /// STUN came over a flow. An answer whose transaction id is not ours is ignored; one
     /// that sees us at another address than before means a new flow (RFC 5626 §4.4.2).
     pub fn stun(&mut self, step: &mut Step<'_>, flow: Flow, bytes: &[u8]) {
-        let asked = self
+        let answered = self
             .registrations
             .iter()
             .enumerate()
@@ -187,7 +187,7 @@ impl Agent {
                 let mapped = stun::mapped(bytes, &probe.transaction_id)?;
                 (r.flow == Some(flow)).then_some((index, interval, mapped))
             });
-        let Some((index, interval, mapped)) = asked else {
+        let Some((index, interval, mapped)) = answered else {
             return;
         };
         step.net.counters.keepalives += 1;

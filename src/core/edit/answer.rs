@@ -125,11 +125,11 @@ fn top_via(
     if let Some(report) = answer.report {
         let mut cuts: [Option<(Range<usize>, Fill)>; VIA_CUTS] = [const { None }; VIA_CUTS];
         let old = overload(request, via).map(|cut| (cut, Fill::Nothing));
-        for (place, cut) in cuts
+        for (slot, cut) in cuts
             .iter_mut()
             .zip(in_order(request, via, source, keeps).chain(old))
         {
-            *place = Some(cut);
+            *slot = Some(cut);
         }
         cuts.sort_by_key(|cut| cut.as_ref().map_or(usize::MAX, |(cut, _)| cut.start));
         for (cut, put) in cuts.into_iter().flatten() {

@@ -17,7 +17,7 @@ use crate::limits;
 #[derive(Debug, Default)]
 #[must_use = "it is to be given back"]
 pub struct Charge {
-    /// The place of its account, plus one; 0: nobody's.
+    /// The index of its account, plus one; 0: nobody's.
     account: u32,
     bytes: u32,
 }

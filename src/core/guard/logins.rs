@@ -76,7 +76,7 @@ impl Logins {
         }
     }
 
-    /// The place of a pair, made where there is none.
+    /// The entry of a pair, made where there is none.
     fn pair(&mut self, ip: IpAddr, user: &[u8]) -> Option<&mut Pair> {
         if self.sets.is_empty() {
             self.sets = vec![[Pair::default(); WAYS]; limits::LOGIN_SETS].into();

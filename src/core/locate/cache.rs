@@ -80,7 +80,7 @@ struct Entry {
     /// When a name in use is to be looked up again.
     refresh: Instant,
     /// When the look-up under way counts as lost; `None`: none is.
-    asked_until: Option<Instant>,
+    lost_at: Option<Instant>,
     used: Instant,
     waiting: Vec<Waiter>,
 }
@@ -140,7 +140,7 @@ impl Locator {
             known: Known::Unknown,
             until: now,
             refresh: now,
-            asked_until: None,
+            lost_at: None,
             used: now,
             waiting: Vec::new(),
         };
@@ -154,7 +154,7 @@ impl Locator {
         let from = self.evict_at % (limits::DNS_NAMES_MAX - EVICT_FROM);
         let few = from..from + EVICT_FROM;
         let few = few.filter_map(|index| self.names.at(u32::try_from(index).ok()?));
-        let idle = few.filter(|(_, entry)| entry.asked_until.is_none());
+        let idle = few.filter(|(_, entry)| entry.lost_at.is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.used);
         let oldest = oldest.map(|(slot, _)| slot);
         self.evict_at = self.evict_at.wrapping_add(EVICT_FROM);
@@ -169,20 +169,20 @@ impl Locator {
             return (Find::Failed, None);
         };
         entry.used = now;
-        if entry.asked_until.is_some_and(|until| until <= now) {
-            entry.asked_until = None;
+        if entry.lost_at.is_some_and(|until| until <= now) {
+            entry.lost_at = None;
             // Each waiter has a deadline of its own, which has passed by now.
             entry.waiting.clear();
             self.questions_out = self.questions_out.saturating_sub(1);
         }
-        let is_wanted = entry.refresh <= now && entry.asked_until.is_none();
+        let is_wanted = entry.refresh <= now && entry.lost_at.is_none();
         let is_wanted = is_wanted && self.questions_out < limits::DNS_QUESTIONS_MAX;
         let question = is_wanted.then(|| {
-            entry.asked_until = Some(now + limits::DNS_QUESTION_LOST);
+            entry.lost_at = Some(now + limits::DNS_QUESTION_LOST);
             self.questions_out += 1;
             entry.question.clone()
         });
-        let is_out = entry.asked_until.is_some();
+        let is_out = entry.lost_at.is_some();
         (entry.find(now, is_out), question)
     }
 
@@ -220,7 +220,7 @@ impl Locator {
         let Some(entry) = self.names.get_mut(id.0) else {
             return Answered::Unwanted;
         };
-        if entry.asked_until.take().is_some() {
+        if entry.lost_at.take().is_some() {
             self.questions_out = self.questions_out.saturating_sub(1);
         }
         waiting.append(&mut entry.waiting);

@@ -130,7 +130,7 @@ impl Proxy {
                 .keeps_back(turn, branch.target.hop, context.class)
         {
             branch.state = State::Done(503);
-            context.loss_asked = Some(loss);
+            context.requested_loss = Some(loss);
             return context.standby_after(turn.net, index, Failure::Silent(503));
         }
         let sent = send(turn, context, index, owner);

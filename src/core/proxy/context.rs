@@ -31,7 +31,7 @@ pub struct Context {
     pub(super) class: Class,
     /// Per cent of requests that the next server asked to be spared, where a branch was
     /// not sent because of it.
-    pub(super) loss_asked: Option<u8>,
+    pub(super) requested_loss: Option<u8>,
     pub(super) server: Option<ServerId>,
     /// The request with the common changes made; let go once it cannot be
     /// needed any more.

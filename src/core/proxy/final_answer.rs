@@ -40,7 +40,7 @@ impl Turn<'_> {
             // What was cancelled and never heard of is over as asked.
             (408, false) if context.closed => Some((487, "Request Terminated")),
             // V-4: who must wait is told so, unless he can do better elsewhere.
-            (503, false) if context.loss_asked.is_some() && !context.ingress.wants_report => {
+            (503, false) if context.requested_loss.is_some() && !context.ingress.wants_report => {
                 Some((503, "The Next Server Is Too Busy"))
             }
             // P-24: the next request might fare better elsewhere, except where an
@@ -95,7 +95,7 @@ impl Proxy {
                 self.plan.lines.clear();
                 if status == 503 || sent == 503 {
                     // Whoever it is, not all at once.
-                    let loss = context.loss_asked.unwrap_or(0);
+                    let loss = context.requested_loss.unwrap_or(0);
                     self.plan.add_retry_after(loss, &mut turn.net.secrets);
                 }
                 let (again, lines) = (&mut self.again, &self.plan.lines);
@@ -130,12 +130,16 @@ impl Proxy {
             return;
         };
         if status >= 200 && context.is_invite() {
+            // A node that stops waits for the ACK: without it a callee would repeat its 2xx, and
+            // hang up in the end.
             self.drain.ack_is_due(turn.now);
         }
         let (ingress, outline) = (context.ingress, &mut self.again);
         self.returns.reroute(turn, server, ingress, &bytes, outline);
         turn.net.counters.responses_out += 1;
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
+        // A phone that took the request has given a provisional or a 2xx. Anybody gets a refusal: it
+        // is withheld from an address that may be forged (`address_validation`).
         if status < 300 {
             turn.net.transmit_send(send);
         } else {
@@ -249,7 +253,9 @@ pub(super) fn local_answer(
     net.answer(&request, status, reason, lines)
 }
 
-/// P-25: the 401 or 407 of one branch, with the challenges of all the others.
+/// P-25: the 401 or 407 of one branch, with the challenges of all the others: the caller answers
+/// them in one further request, where the others would challenge him again one by one (RFC 3261
+/// §16.7-7).
 fn merge_challenges(
     net: &Net,
     branches: &[Branch],

@@ -42,7 +42,7 @@ impl Proxy {
             is_out_of_dialog: !request.in_dialog(),
             is_guest: self.plan.is_guest,
             class: Class::Standing,
-            loss_asked: None,
+            requested_loss: None,
             server: None,
             base: Some(base),
             uri: Span::new(start, start + uri_len),

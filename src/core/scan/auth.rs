@@ -103,9 +103,9 @@ impl Fields {
 
     /// False when the field stands twice.
     fn keep(&mut self, name: &[u8], value: Span) -> bool {
-        let mut places = Self::NAMES.iter().zip(&mut self.0);
-        let index = places.find(|(known, _)| name.eq_ignore_ascii_case(known));
-        index.is_none_or(|(_, index)| index.replace(value).is_none())
+        let mut fields = Self::NAMES.iter().zip(&mut self.0);
+        let field = fields.find(|(known, _)| name.eq_ignore_ascii_case(known));
+        field.is_none_or(|(_, field)| field.replace(value).is_none())
     }
 
     fn digest(self, bytes: &[u8]) -> Digest {

@@ -13,7 +13,7 @@ use crate::{agent, edge, home};
 
 /// What a shard is told at its start.
 pub struct Setup {
-    /// Its endpoints; a UDP one is `SocketId` by its place. First the listeners,
+    /// Its endpoints; a UDP one is `SocketId` by its index. First the listeners,
     /// whose addresses all shards of the node share, then the sockets towards the
     /// home of all shards, in the order of the shards and as many of each: a flow
     /// has one name on the whole node.

@@ -83,11 +83,11 @@ impl Shard {
         if let RoleMut::Proxy(_, mut turn) = self.role_mut(now)
             && turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
         {
-            let is_asker = turn.watch_opened(flow);
+            let sends_keepalives = turn.watch_opened(flow);
             turn.net.note_heard(now, flow);
             turn.policy
                 .on_peer_seen(&mut Step::new(turn.net, now), flow);
-            if is_asker {
+            if sends_keepalives {
                 // So many at once that a home that was restarted knows from the
                 // first moment on that this connection is kept.
                 for _ in 0..limits::PEER_HABIT {

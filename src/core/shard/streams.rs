@@ -1,4 +1,4 @@
-//! Streams at the door: framing across reads, keep-alives, and what a broken
+//! Streams as they come in: framing across reads, keep-alives, and what a broken
 //! or silent one means (RFC 3261 §18.3, RFC 5626 §4.4.1).
 
 use std::net::SocketAddr;

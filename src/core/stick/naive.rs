@@ -118,22 +118,22 @@ fn check(t: &mut Table, list: &[(Uri, Flow)], text: &str) -> usize {
 // A million random URIs (S-14, S-15, S-16, S-19), in four tests that run side by side.
 
 #[test]
-fn the_table_and_the_twin_agree_on_random_uris_1_of_4() {
+fn the_table_and_the_naive_one_agree_on_random_uris_1_of_4() {
     agree(1);
 }
 
 #[test]
-fn the_table_and_the_twin_agree_on_random_uris_2_of_4() {
+fn the_table_and_the_naive_one_agree_on_random_uris_2_of_4() {
     agree(2);
 }
 
 #[test]
-fn the_table_and_the_twin_agree_on_random_uris_3_of_4() {
+fn the_table_and_the_naive_one_agree_on_random_uris_3_of_4() {
     agree(3);
 }
 
 #[test]
-fn the_table_and_the_twin_agree_on_random_uris_4_of_4() {
+fn the_table_and_the_naive_one_agree_on_random_uris_4_of_4() {
     agree(4);
 }
 

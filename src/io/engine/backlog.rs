@@ -68,7 +68,7 @@ mod tests {
     const TURN: Duration = Duration::from_millis(2);
 
     /// Turns that take 200 datagrams each in 2 ms, of a socket in which so many wait all
-    /// the time; how late the last is said to be, and is.
+    /// the time; how late the last is reported to be, and is.
     fn late(waiting: usize) -> (Duration, Duration) {
         let (mut backlog, mut now) = (Backlog::default(), Instant::ZERO);
         let mut socket: VecDeque<_> = (0..waiting).map(|_| now).collect();
@@ -95,10 +95,10 @@ mod tests {
     #[test]
     fn what_waits_all_the_time_is_as_late_as_it_is() {
         for waiting in [0, 200, 1_000, 5_000] {
-            let (said, is) = late(waiting);
+            let (reported, is) = late(waiting);
             assert!(
-                said >= is && said <= is * 2 + 2 * TURN,
-                "{waiting}: {said:?}, {is:?}"
+                reported >= is && reported <= is * 2 + 2 * TURN,
+                "{waiting}: {reported:?}, {is:?}"
             );
         }
     }

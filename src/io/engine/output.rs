@@ -48,7 +48,7 @@ impl Engine {
             };
             self.shard.handle(self.now, input);
         }
-        while let Some(name) = self.unasked.pop() {
+        while let Some(name) = self.unsent_lookups.pop() {
             has_failed = true;
             let records = Records::default();
             self.shard
@@ -96,7 +96,7 @@ impl Engine {
             }
             Output::Resolve { name, question } => {
                 if !self.dns.ask(name, question) {
-                    self.unasked.push(name);
+                    self.unsent_lookups.push(name);
                 }
             }
             Output::Handoff { to, handoff } => {

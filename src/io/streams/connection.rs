@@ -48,7 +48,7 @@ pub(super) struct Wire {
     /// Encrypted bytes that the kernel did not take; at most what one write
     /// seals, and the answers of the protocol itself.
     waiting: Sealed,
-    said_goodbye: bool,
+    has_sent_close_notify: bool,
 }
 
 /// How much of what a connection has to write is with the kernel or on its way there.
@@ -127,8 +127,8 @@ impl Connection {
         if !wire.session.is_established() {
             return Ok(None);
         }
-        let says_goodbye = self.state == State::Closing && !wire.said_goodbye;
-        if self.queue.is_empty() && !says_goodbye {
+        let is_closing = self.state == State::Closing && !wire.has_sent_close_notify;
+        if self.queue.is_empty() && !is_closing {
             return Ok(None);
         }
         scratch.sealed = ring.spare();
@@ -141,13 +141,13 @@ impl Connection {
         let sealed = wire.session.seal(messages, scratch);
         self.queue.advance(len);
         if sealed.is_err() {
-            // It may have left a goodbye.
+            // It may have left an alert.
             wire.waiting.bytes = std::mem::take(&mut scratch.sealed);
             return Err(Broken);
         }
-        if self.queue.is_empty() && says_goodbye {
-            wire.said_goodbye = true;
-            wire.session.say_goodbye(scratch);
+        if self.queue.is_empty() && is_closing {
+            wire.has_sent_close_notify = true;
+            wire.session.send_close_notify(scratch);
         }
         let bytes = std::mem::take(&mut scratch.sealed);
         Ok(Some(Sealed { bytes, written: 0 }))
@@ -156,10 +156,10 @@ impl Connection {
     /// Answers a peer that has said that it sends nothing more, before its connection is dropped
     /// (RFC 5246 §7.2.1, RFC 8446 §6.1). Where the kernel has no room for it, the
     /// connection ends without.
-    pub(super) fn answer_goodbye(&mut self, scratch: &mut Scratch) {
+    pub(super) fn answer_close_notify(&mut self, scratch: &mut Scratch) {
         if let Some(wire) = &mut self.tls {
             scratch.sealed.clear();
-            wire.session.say_goodbye(scratch);
+            wire.session.send_close_notify(scratch);
             wire.waiting.bytes.extend_from_slice(&scratch.sealed);
         }
     }
@@ -218,7 +218,7 @@ impl Wire {
             session,
             peer,
             waiting: Sealed::default(),
-            said_goodbye: false,
+            has_sent_close_notify: false,
         }
     }
 

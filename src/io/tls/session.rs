@@ -106,7 +106,8 @@ impl Session {
         &self.certificates
     }
 
-    /// Nobody asks any more who is there: an idle connection holds no certificates.
+    /// Lets go of the certificates, once the shard knows who is there: they are a few KiB, which an
+    /// idle connection is not to hold.
     pub(crate) fn forget_peer(&mut self) {
         self.certificates = Vec::new();
     }
@@ -156,6 +157,7 @@ impl Session {
             if progress == record::Progress::Handshaking {
                 return Ok((done, Progress::Handshaking));
             }
+            // The peer may have put its first records behind the end of its handshake.
             used = done;
             self.finish()?;
         }
@@ -179,6 +181,7 @@ impl Session {
 
     /// From rustls to the record layer.
     fn finish(&mut self) -> Result<(), Error> {
+        // What fails on the way has failed: rustls is used up by handing its secrets over.
         let Side::Handshake(handshake) = std::mem::replace(&mut self.side, Side::Failed) else {
             return Ok(());
         };
@@ -188,7 +191,8 @@ impl Session {
             is_resumed,
             tickets,
         } = handshake.finish()?;
-        // Another node: there is always something to talk about.
+        // Another node: there is always something to talk about, and there are few of them. A
+        // phone is silent most of the time, and there are very many.
         if self.role == Role::Client || !certificates.is_empty() {
             session.keep_keys();
         }
@@ -211,8 +215,8 @@ impl Session {
     /// Seals messages, one behind the other, after the handshake.
     ///
     /// # Errors
-    /// When nothing may be sent any more: this side has said goodbye, the session has failed, or,
-    /// in TLS 1.2, its key has sealed all that it may.
+    /// When nothing may be sent any more: this side has sent its close_notify, the session has
+    /// failed, or, in TLS 1.2, its key has sealed all that it may.
     pub(crate) fn seal<'a>(
         &mut self,
         messages: impl IntoIterator<Item = &'a [u8]>,
@@ -227,7 +231,7 @@ impl Session {
     }
 
     /// Says that nothing more comes (C-14).
-    pub(crate) fn say_goodbye(&mut self, scratch: &mut Scratch) {
+    pub(crate) fn send_close_notify(&mut self, scratch: &mut Scratch) {
         if let Side::Up(session, _) = &mut self.side {
             session.close(&mut scratch.sealed);
         }

@@ -7,7 +7,6 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     SanType,
 };
-use rustls::server::ProducesTickets;
 use rustls::{AlertDescription, CertificateError};
 
 use super::*;
@@ -169,7 +168,7 @@ fn messages_pass_in_any_pieces_and_nothing_is_held_between_them() {
         assert_eq!(far.held(), 0);
         // C-14
         out.sealed.clear();
-        near.say_goodbye(&mut out);
+        near.send_close_notify(&mut out);
         assert_eq!(far.receive(&mut out.sealed, &mut come), Ok(Progress::Ended));
     }
 }

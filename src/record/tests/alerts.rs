@@ -78,7 +78,7 @@ fn one_direction_may_end_before_the_other() {
         let (mut near, mut far) = pair(suite);
         let mut out = data(&mut near, b"BYE");
         near.close(&mut out);
-        // What follows the goodbye is overlooked, whatever it is.
+        // What follows a close_notify is overlooked, whatever it is.
         out.extend_from_slice(b"GET / HTTP/1.1\r\n");
         let heard = hear(&mut far, &out);
         assert_eq!((heard.stand, &heard.plain[..]), (Stand::Ended, &b"BYE"[..]));
@@ -96,7 +96,7 @@ fn one_direction_may_end_before_the_other() {
         bytes[9] ^= 1;
         let heard = hear(&mut near, &bytes);
         assert_eq!(heard.stand, Stand::Failed(Failure::BadRecordMac));
-        // Who has said goodbye says nothing more, not even why.
+        // Who has sent its close_notify says nothing more, not even why.
         assert_eq!(heard.out, b"");
         check_dead(&mut near);
     }

@@ -40,7 +40,11 @@ fn what_is_cut_short_is_heard_up_to_there_and_is_no_end() {
         for at in 0..bytes.len() {
             let heard = hear(&mut pair(suite).1, &bytes[..at]);
             assert!(plain.starts_with(&heard.plain));
-            assert_eq!(heard.stand, Stand::Open, "a connection cut is no goodbye");
+            assert_eq!(
+                heard.stand,
+                Stand::Open,
+                "a connection cut is no close_notify"
+            );
         }
     }
 }

@@ -173,7 +173,7 @@ fn every_suite_is_taken_over_and_spoken() {
                 let bytes = said_by(&mut theirs, &message);
                 assert_eq!(hear_pieces(&mut ours, &bytes, 3_001).plain, message);
             }
-            // Both goodbyes.
+            // Both close_notify alerts.
             let mut out = Vec::new();
             ours.close(&mut out);
             give(&mut theirs, &out).unwrap();

@@ -170,7 +170,7 @@ impl World {
         self.at_home(|home| home.closed(now, peer, refused));
     }
 
-    /// What the script wants done, with the places of our nodes; what is for that home
+    /// What the script wants done, with the indices of our nodes; what is for that home
     /// is done.
     pub(super) fn foreign_act(&mut self, act: &Act) -> Option<Act> {
         if self.foreign.is_none() {
@@ -203,7 +203,7 @@ impl World {
         None
     }
 
-    /// The place of a node of ours as the script has it.
+    /// The index of a node of ours as the script has it.
     pub(super) fn in_script(&self, index: usize) -> usize {
         index + usize::from(self.foreign.is_some())
     }

@@ -10,7 +10,7 @@ impl World {
     pub(crate) fn late(&mut self, addr: &str, late: Duration, turns: usize) {
         for _ in 0..turns {
             self.pass(Duration::from_millis(10));
-            for index in self.places(addr) {
+            for index in self.shards_of(addr) {
                 self.shards[index].late(self.now, late);
             }
         }

@@ -20,7 +20,7 @@ impl World {
     }
 
     /// The shards of the node at `addr`.
-    pub(super) fn places(&self, addr: &str) -> std::ops::Range<usize> {
+    pub(super) fn shards_of(&self, addr: &str) -> std::ops::Range<usize> {
         let (first, count) = self.nodes[&addr.parse().unwrap()];
         first..first + count
     }

@@ -53,7 +53,7 @@ impl World {
         Self::with(tokens, |_| (), |_, _| ())
     }
 
-    /// The lab with other settings: of the home, and of each edge by its place.
+    /// The lab with other settings: of the home, and of each edge by its index.
     pub(crate) fn with(
         tokens: Tokens,
         home: impl Fn(&mut home::Settings),
@@ -188,14 +188,14 @@ impl World {
 
     /// Gives each shard of a node buffers of so many bytes and no more.
     pub(crate) fn shrink(&mut self, addr: &str, bytes: usize) {
-        for index in self.places(addr) {
+        for index in self.shards_of(addr) {
             self.shards[index].set_buffer_bytes(bytes);
         }
     }
 
     /// Tells an agent what to do, and lets everything settle.
     pub(crate) fn command(&mut self, addr: &str, command: agent::Command) {
-        let index = self.places(addr).start;
+        let index = self.shards_of(addr).start;
         self.input(index, Input::Command(command));
         self.settle();
     }
@@ -209,7 +209,7 @@ impl World {
 
     /// Whether nothing is under way at a node.
     pub(crate) fn is_idle(&self, addr: &str) -> bool {
-        let mut shards = self.shards[self.places(addr)].iter();
+        let mut shards = self.shards[self.shards_of(addr)].iter();
         shards.all(|shard| shard.is_idle(self.now))
     }
 
@@ -297,7 +297,7 @@ impl World {
     pub(crate) fn subscribe(&mut self, addr: &str, old: &Subscribers, text: &str) {
         let list = Arc::new(Subscribers::parse(text).unwrap());
         let revoked = old.revoked_by(&list);
-        for index in self.places(addr) {
+        for index in self.shards_of(addr) {
             let (list, revoked) = (Arc::clone(&list), Arc::clone(&revoked));
             self.input(index, Input::Subscribers { list, revoked });
         }

@@ -451,7 +451,7 @@ fn each_flow_that_is_kept_open_comes_once_a_round() {
             let most = 1_000_u32.div_ceil(parts);
             assert!(seen.len() - before <= most as usize, "{parts}");
         }
-        // Where the parts are more than the places the next round has begun.
+        // Where the parts are more than the slots the next round has begun.
         let rounds = (parts * 1_000_u32.div_ceil(parts)).div_ceil(1_000);
         for number in (0..500).step_by(2) {
             let times = seen.iter().filter(|seen| **seen == flow(number)).count();

@@ -22,9 +22,9 @@ fn text(codec: &Codec, subscriber: &Subscriber<'_>, edges: &[&[u8]]) -> Vec<u8> 
 }
 
 /// User, realm, edges, instance and flags.
-type Said = (Vec<u8>, Vec<u8>, Vec<Vec<u8>>, Vec<u8>, u8);
+type Fields = (Vec<u8>, Vec<u8>, Vec<Vec<u8>>, Vec<u8>, u8);
 
-fn read(codec: &Codec, text: &[u8]) -> Result<Said, BadToken> {
+fn read(codec: &Codec, text: &[u8]) -> Result<Fields, BadToken> {
     let mut token = Token::new();
     codec.read(text, &mut token)?;
     let edges = token.edges().map(<[u8]>::to_vec).collect();
@@ -51,14 +51,14 @@ fn check_clear(subscriber: Subscriber<'_>, edges: &[&[u8]], want: &[u8]) {
         want.escape_ascii().to_string()
     );
     let edges = edges.iter().map(|edge| edge.to_vec()).collect();
-    let said = (
+    let fields = (
         subscriber.user.to_vec(),
         subscriber.realm.to_vec(),
         edges,
         subscriber.instance.to_vec(),
         0,
     );
-    assert_eq!(read(&clear(), &out), Ok(said));
+    assert_eq!(read(&clear(), &out), Ok(fields));
     assert_eq!(Kind::of(&out), Kind::Clear);
 }
 
@@ -147,14 +147,14 @@ fn every_edge_mints_the_same_bytes() {
     assert_eq!(token, text(&there, &JOE, PAIR));
     assert_eq!(Kind::of(&token), Kind::Sealed);
     let edges = vec![b"e1".to_vec(), b"e3".to_vec()];
-    let said = (
+    let fields = (
         JOE.user.to_vec(),
         JOE.realm.to_vec(),
         edges,
         JOE.instance.to_vec(),
         0,
     );
-    assert_eq!(read(&there, &token), Ok(said));
+    assert_eq!(read(&there, &token), Ok(fields));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn flags_are_of_two_bits() {
         let mut out = Vec::new();
         let written = codec.write(&JOE, PAIR, flags, &mut out);
         if flags < 4 {
-            assert!(matches!(read(&codec, &out), Ok((.., said)) if said == flags));
+            assert!(matches!(read(&codec, &out), Ok((.., fields)) if fields == flags));
         } else {
             assert_eq!((written, &out[..]), (Err(Unfit), &b""[..]));
         }

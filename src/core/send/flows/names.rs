@@ -104,7 +104,7 @@ impl Names {
         NameId { index, generation }
     }
 
-    /// A free place: the next one, or that of the next name that no connection
+    /// A free entry: the next one, or that of the next name that no connection
     /// needs.
     fn room(&mut self) -> Option<u32> {
         if self.entries.len() < limits::SERVER_NAMES_MAX {
@@ -113,7 +113,7 @@ impl Names {
         let count = self.entries.len();
         let free = (self.hand..count)
             .chain(0..self.hand)
-            .find(|&place| self.entries[place].held == 0)?;
+            .find(|&index| self.entries[index].held == 0)?;
         self.hand = (free + 1) % count;
         let index = u32::try_from(free).ok()?;
         let old = hash(&self.hash, self.entries[free].name.as_bytes());

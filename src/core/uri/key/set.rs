@@ -102,7 +102,7 @@ struct Pieces<'a> {
     is_sorted: bool,
 }
 
-/// A separator, a name and perhaps `=` and a value, by their place in a text.
+/// A separator, a name and perhaps `=` and a value, by where they stand in a text.
 #[derive(Clone, Copy)]
 struct Piece {
     start: usize,
