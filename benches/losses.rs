@@ -165,6 +165,7 @@ fn settings() -> edge::Settings {
         set_size: 1,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
+        older_flow_keys: Vec::new(),
         keeps_flows: false,
         core_listen: Vec::new(),
         member_names: false,

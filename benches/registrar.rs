@@ -113,6 +113,7 @@ fn settings() -> home::Settings {
         edge_peers: Vec::new(),
         peers: Vec::new(),
         nonce_key: [3; 32],
+        older_nonce_keys: Vec::new(),
         algorithms: vec![Algorithm::Sha256],
         authenticates: false,
         redirect: Redirect::Never,

@@ -259,6 +259,7 @@ fn settings() -> edge::Settings {
         set_size: 2,
         token_keys: vec![[9; 64]],
         flow_key: [3; 32],
+        older_flow_keys: Vec::new(),
         keeps_flows: false,
         core_listen: Vec::new(),
     }

@@ -17,6 +17,7 @@ mod names;
 mod reader;
 mod role;
 mod rules;
+mod source;
 mod tls;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use keys::{keep, random, seed};
+pub use source::{Change, Source, control_socket, open};
 
 use reader::{Reader, Section};
 
@@ -55,6 +57,12 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the file names what is bound, to begin a sentence about it.
     pub places: Places,
+    /// What is logged, as `EnvFilter` of tracing reads it; `None`: "info".
+    pub log: Option<String>,
+    /// The file is taken over whenever it changes, without anybody's word.
+    pub watch: bool,
+    /// The files of keys that it names.
+    pub key_files: Vec<PathBuf>,
     /// Networks whose sources are not limited: address and prefix length.
     /// `None`: those of `limits::UNLIMITED`.
     pub unlimited: Option<Vec<(IpAddr, u8)>>,
@@ -207,7 +215,9 @@ pub struct Home {
     pub subscribers: PathBuf,
     /// The registrations on disk; `None`: in memory alone.
     pub store: Option<PathBuf>,
-    /// Where a key that was made for this start is to be kept for the next ones.
+    /// The key of nonces and marks is in no file yet: it was made for this start.
+    pub has_made_key: bool,
+    /// Where such a key is to be kept for the next ones.
     pub new_key: Option<PathBuf>,
     /// Addresses in `edge_peers` that say no transport are edges over TLS alone.
     pub plain_is_tls: bool,
@@ -223,17 +233,7 @@ pub struct Mistake(String);
 /// # Errors
 /// The first mistake in it.
 pub fn load(path: &Path) -> Result<Config, Mistake> {
-    let text = std::fs::read_to_string(path).map_err(|why| {
-        Mistake(format!(
-            "cannot read the configuration {}: {why}",
-            path.display()
-        ))
-    })?;
-    let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let name = path
-        .file_name()
-        .map_or_else(|| path.display().to_string(), file_name);
-    parse(&name, &text, folder)
+    open(path).map(|(config, _)| config)
 }
 
 fn file_name(name: &std::ffi::OsStr) -> String {
@@ -255,6 +255,8 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         "home",
         "control",
         "metrics",
+        "log",
+        "watch",
         "unlimited",
         "connections_per_source",
         "source_memory",
@@ -270,6 +272,9 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let flows = root.section("edge")?;
     let flows = flows.map(|edge| role::flows(&edge, folder)).transpose()?;
     let (control, metrics) = admin_sockets(&root, folder)?;
+    let want = "what is logged, such as \"info\" or \"warn,steadfast=debug\"";
+    let log = root.parsed("log", want, names::log)?;
+    let watch = root.flag("watch", "true or false")?.unwrap_or(false);
     let want = "a list of networks such as [\"192.0.2.0/24\"]";
     let unlimited = root.any_list("unlimited", want, names::prefix)?;
     let want = "a number of connections";
@@ -289,6 +294,9 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let mut config = Config {
         control,
         metrics,
+        log,
+        watch,
+        key_files: role::key_files(&root, folder)?,
         unlimited,
         connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
         source_memory: memory.unwrap_or(limits::SOURCE_MEMORY),

@@ -8,7 +8,8 @@
 //! wait for it.
 //!
 //! - SIGTERM and SIGINT drain the node; a second one ends it at once.
-//! - SIGHUP has the certificates and the list of subscribers read again.
+//! - SIGHUP has the configuration, the certificates and the list of subscribers read again
+//!   (`reload`).
 //! - SIGUSR1 has every shard log its counters.
 //! - Questions come in over the control socket (`admin`).
 //!
@@ -20,6 +21,7 @@ mod dns;
 mod flow_table;
 mod name_server;
 pub(crate) mod private;
+mod reload;
 mod store;
 mod subscribers;
 
@@ -29,17 +31,22 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use admin::{AdminFault, AdminSockets};
 pub use certificates::Certificates;
-pub use dns::{Dns, look_up};
+pub use dns::look_up;
 pub use flow_table::{FlowTable, FlowsFault, Opened, check as check_flows};
 pub use name_server::{NameServer, NameServerFault};
+pub use reload::{LOG, LogFilter, Running};
 pub use store::{Store, StoreFault};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
-use crate::io::{Order, Orders, Record};
+use crate::io::{DnsRequest, Order, Orders, Record};
+use crate::limits;
+use admin::Node;
+use name_server::Served;
+use reload::{Shown, Told};
 
 /// What the thread takes care of.
 pub struct ControlSetup {
@@ -50,14 +57,12 @@ pub struct ControlSetup {
     /// The flows of UDP phones on disk, what is to be written there, and whether
     /// something was dropped on the way.
     pub flows: Option<(FlowTable, mpsc::Receiver<Record>, Arc<AtomicBool>)>,
-    /// The file of subscribers.
-    pub subscribers: Option<ListFile>,
-    /// Where questions come in, and the name of the node that answers them.
-    pub admin_sockets: (AdminSockets, String),
-    /// The files of the certificates.
-    pub certificates: Option<Certificates>,
+    /// What the node goes by.
+    pub running: Running,
+    /// Where questions come in.
+    pub admin_sockets: AdminSockets,
     /// The names that the shards want located.
-    pub dns: Dns,
+    pub questions: mpsc::Receiver<DnsRequest>,
     /// What it answers of the DNS itself.
     pub name_server: Option<NameServer>,
 }
@@ -105,24 +110,37 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         shards,
         store,
         flows,
-        subscribers,
-        admin_sockets: (admin_sockets, node),
-        certificates,
-        dns,
+        running,
+        admin_sockets,
+        questions,
         name_server,
     } = duties;
     let shards: Arc<[Orders]> = shards.into();
-    let again = Notify::new();
+    let hangup = Notify::new();
+    let (ask_reload, reloads) = mpsc::channel(limits::RELOADS_WAITING_MAX);
+    let (to_dns, servers) = watch::channel(running.config.dns_servers.clone());
+    let (to_name_server, served) = watch::channel(Served::of(&running.config));
+    let node = Node {
+        name: running.config.name.clone(),
+        shards: Arc::clone(&shards),
+        status: Shown::new(&running.source),
+        reload: ask_reload,
+    };
+    let told = Told {
+        shards: Arc::clone(&shards),
+        servers: to_dns,
+        zone: to_name_server,
+        status: node.status.clone(),
+    };
     let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
     let flows =
         flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));
     tokio::select! {
-        result = handle_signals(&shards, &again) => result?,
-        () = subscribers::watch(subscribers, &again, &shards) => {}
-        result = admin::serve(admin_sockets, node, Arc::clone(&shards)) => result?,
-        () = certificates::watch(certificates, &again, &shards) => {}
-        () = dns::serve(dns, &shards) => {}
-        result = name_server::serve(name_server) => result?,
+        result = handle_signals(&shards, &hangup) => result?,
+        () = reload::serve(running, told, &hangup, reloads) => {}
+        result = admin::serve(admin_sockets, node) => result?,
+        () = dns::serve(questions, servers, &shards) => {}
+        result = name_server::serve(name_server, served) => result?,
         _ = ended => {}
     }
     for writer in [writer, flows].into_iter().flatten() {
@@ -131,8 +149,8 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     Ok(())
 }
 
-/// `again` is told of SIGHUP, which ends a process that does not handle it.
-async fn handle_signals(shards: &[Orders], again: &Notify) -> io::Result<()> {
+/// `hangups` is told of SIGHUP, which ends a process that does not handle it.
+async fn handle_signals(shards: &[Orders], hangups: &Notify) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut report = signal(SignalKind::user_defined1())?;
@@ -143,7 +161,8 @@ async fn handle_signals(shards: &[Orders], again: &Notify) -> io::Result<()> {
             () = next(&mut interrupt) => Order::Drain,
             () = next(&mut report) => Order::Report,
             () = next(&mut hangup) => {
-                again.notify_waiters();
+                // One that comes meanwhile is not lost.
+                hangups.notify_one();
                 continue;
             }
         };

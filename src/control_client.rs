@@ -49,8 +49,10 @@ pub(crate) fn ask(node: &Path, method: &str, page: &str) -> Result<String, Fault
     let status = head.lines().next().unwrap_or_default();
     match status.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
-        // The page is there: it is what was asked for that is not.
-        Some("404") if !body.trim().is_empty() => Err(Fault::Told(body.trim_end().to_owned())),
+        // The page is there: it is what was asked for that is not, or what it names is wrong.
+        Some("404" | "422") if !body.trim().is_empty() => {
+            Err(Fault::Told(body.trim_end().to_owned()))
+        }
         Some(_) | None => Err(Fault::Refused(format!("{status}: {}", body.trim_end()))),
     }
 }
@@ -71,16 +73,14 @@ fn socket(node: &Path) -> Result<PathBuf, Fault> {
     if node.extension().is_none_or(|extension| extension != "toml") {
         return Ok(node.to_owned());
     }
-    let config = config::load(node)?;
-    config
-        .control
-        .ok_or_else(|| Fault::NoSocket(node.to_owned()))
+    // What else is in the file may be wrong, and is not asked of us.
+    config::control_socket(node)?.ok_or_else(|| Fault::NoSocket(node.to_owned()))
 }
 
 /// HTTP/1.0, so that the answer ends with the connection.
 fn fetch(socket: &Path, method: &str, page: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    let patience = Some(limits::ANSWER_MAX * 2);
+    let patience = Some(limits::ANSWER_MAX + limits::RELOAD_MAX);
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     stream.write_all(format!("{method} {page} HTTP/1.0\r\nHost: node\r\n\r\n").as_bytes())?;

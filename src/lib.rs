@@ -26,6 +26,7 @@ pub mod io;
 pub mod lab;
 pub mod node;
 pub mod rejected;
+pub mod reload;
 pub mod ua;
 pub mod why;
 pub mod zone;

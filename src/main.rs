@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use steadfast::control::LogFilter;
 use steadfast::zone::{self, Difference, Weight, Zone};
-use steadfast::{bindings, config, control, lab, node, rejected, ua, why};
+use steadfast::{bindings, config, control, lab, node, rejected, reload, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -53,6 +54,10 @@ enum Command {
     Demo(lab::DemoOptions),
     /// Ask a running node why a request for a URI goes where it goes
     Why(why::Options),
+    /// Have a running node take its configuration file over
+    Reload(reload::Options),
+    /// Ask a running node which configuration it goes by, and what waits for a restart
+    Status(reload::StatusOptions),
     /// Ask a running node what it refused of late, and why
     Rejected(rejected::Options),
     /// Ask a home for the bindings of an address of record, or take them away
@@ -80,6 +85,8 @@ fn main() -> ExitCode {
         Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
         Command::Demo(options) => end(lab::demo(&options), FAILED),
         Command::Why(options) => end(why::ask(&options).map(say), FAILED),
+        Command::Reload(options) => end(reload::ask(&options).map(say), FAILED),
+        Command::Status(options) => end(reload::status(&options).map(say), FAILED),
         Command::Rejected(options) => end(rejected::ask(&options).map(say), FAILED),
         Command::Bindings(command) => end(bindings::run(&command).map(say), FAILED),
         Command::Ua(command) => end(ua::run(&command), FAILED),
@@ -118,9 +125,12 @@ fn end(result: Result<(), impl Display>, status: u8) -> ExitCode {
 }
 
 fn run(path: &Path) -> Result<(), String> {
-    log_to_stderr();
-    let config = config::load(path).map_err(|mistake| mistake.to_string())?;
-    node::run(config).map_err(|fault| fault.to_string())
+    let log = log_to_stderr();
+    let (config, source) = config::open(path).map_err(|mistake| mistake.to_string())?;
+    if let Some(filter) = config.log.as_deref().filter(|_| !log.is_fixed) {
+        (log.set)(filter);
+    }
+    node::run(config, source, log).map_err(|fault| fault.to_string())
 }
 
 fn check(path: &Path) -> Result<(), String> {
@@ -175,22 +185,33 @@ fn check_dns(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Structured lines; `RUST_LOG` chooses which, `info` and above without it.
-/// A panic is one of them, and the end: half a node would keep its ports and
+/// Structured lines; `RUST_LOG` chooses which, else `log` of the configuration, `info` and above
+/// without both. A panic is one of them, and the end: half a node would keep its ports and
 /// swallow what arrives there.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn log_to_stderr() -> LogFilter {
+    let by_environment = EnvFilter::try_from_default_env();
+    let is_fixed = by_environment.is_ok();
+    let filter = by_environment.unwrap_or_else(|_| EnvFilter::new(control::LOG));
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(is_terminal);
-    log.with_writer(std::io::stderr).init();
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr)
+        .with_filter_reloading();
+    let handle = log.reload_handle();
+    log.init();
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tracing::error!("panic, which ends the process: {panic}");
         print(panic);
         std::process::abort();
     }));
+    let set = Box::new(move |filter: &str| {
+        if let Err(error) = handle.reload(EnvFilter::new(filter)) {
+            tracing::error!(%error, "the log stays as it was");
+        }
+    });
+    LogFilter { set, is_fixed }
 }
 
 /// Exit status of what was asked for in vain.

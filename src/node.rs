@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, Config, Role, keep, seed};
+use crate::config::{self, Config, Role, Source, keep, seed};
 use crate::control::{
-    self, AdminFault, AdminSockets, Control, ControlSetup, Dns, FlowTable, FlowsFault, ListFault,
-    ListFile, NameServer, NameServerFault, Opened as Flows, Store, StoreFault,
+    self, AdminFault, AdminSockets, Control, ControlSetup, FlowTable, FlowsFault, ListFault,
+    ListFile, LogFilter, NameServer, NameServerFault, Opened as Flows, Running, Store, StoreFault,
 };
 use crate::edge::is_live;
 use crate::id::Transport;
@@ -82,11 +82,11 @@ pub enum Fault {
 /// What the log says of each listener once the node takes traffic.
 pub const LISTENING: &str = "listening for SIP";
 
-/// Runs a node until a signal has ended it.
+/// Runs a node until a signal has ended it; `source` is the file that `config` was read from.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(config: Config) -> Result<(), Fault> {
+pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> {
     let clock = Clock::start();
     io::take_small_pages();
     io::check_kernel()?;
@@ -97,7 +97,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
     let name_server = name_server(&config)?;
     let warnings = config.warnings();
     let flows = flows(&config, clock)?;
-    let opened = open(config.role)?;
+    let opened = open(&config.role)?;
     let (role, subscribers) = (opened.role, opened.subscribers);
     let (disk, restored) = disk(opened.store, flows)?;
     // Whoever cannot start is told that alone.
@@ -106,7 +106,7 @@ pub fn run(config: Config) -> Result<(), Fault> {
         tracing::warn!("{warning}");
     }
     // What changes from here on is noticed.
-    let certificates = config.tls.map(control::Certificates::new);
+    let certificates = config.tls.clone().map(control::Certificates::new);
     let tls = certificates.as_ref().map(control::Certificates::load);
     let tls = tls.transpose()?.map(Arc::new);
     let (to_store, records) = io::to_store();
@@ -141,25 +141,34 @@ pub fn run(config: Config) -> Result<(), Fault> {
         Disk::Store(store) => (Some((store, records)), None),
         Disk::Flows(table) => (None, Some((*table, records, has_dropped))),
     };
+    let name = config.name.clone();
+    let all = listeners(&config);
     let control = control::start(ControlSetup {
         shards,
         store,
         flows,
-        subscribers,
-        admin_sockets: (admin_sockets, config.name.clone()),
-        certificates,
-        dns: Dns {
-            servers: config.dns_servers,
-            questions,
+        running: Running {
+            config,
+            source,
+            certificates,
+            subscribers,
+            log,
         },
+        admin_sockets,
+        questions,
         name_server,
     })?;
+    say_listening(&name, all.into_iter());
+    wait(handles, control)
+}
+
+/// Every listener, in the order of the file.
+fn listeners(config: &Config) -> Vec<(Transport, SocketAddr)> {
     let core = config.core_listen.iter();
     let core = core.map(|addr| (Transport::Tcp, *addr));
     let core = core.chain(config.core_side.iter().copied());
     let all = config.listen.iter().chain(&config.covered).copied();
-    say_listening(&config.name, all.chain(core));
-    wait(handles, control)
+    all.chain(core).collect()
 }
 
 /// Tells of every listener, which whoever waits for the start of a node reads.
@@ -202,15 +211,15 @@ struct Opened {
     store: Option<Store>,
 }
 
-fn open(role: Role) -> Result<Opened, Fault> {
+fn open(role: &Role) -> Result<Opened, Fault> {
     match role {
         Role::Edge(settings) => Ok(Opened {
-            role: shard::Role::Edge(settings),
+            role: shard::Role::Edge(settings.clone()),
             subscribers: None,
             store: None,
         }),
         Role::Home(home) => {
-            let (list, file) = ListFile::open(home.subscribers)?;
+            let (list, file) = ListFile::open(home.subscribers.clone())?;
             if let Some(path) = &home.new_key {
                 keep(path, &home.settings.nonce_key).map_err(|why| Fault::Key {
                     path: path.clone(),
@@ -219,7 +228,7 @@ fn open(role: Role) -> Result<Opened, Fault> {
             }
             let store = home.store.as_deref().map(Store::open).transpose()?;
             Ok(Opened {
-                role: shard::Role::Home(home.settings, list),
+                role: shard::Role::Home(home.settings.clone(), list),
                 subscribers: Some(file),
                 store,
             })
@@ -248,7 +257,7 @@ fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {
     let Some(settings) = &config.name_server else {
         return Ok(None);
     };
-    let opened = NameServer::open(settings, config.unlimited.as_deref(), seed()?);
+    let opened = NameServer::open(settings, seed()?);
     let opened = opened.map_err(|fault| Fault::Names {
         at: settings.at.clone(),
         fault,

@@ -54,6 +54,7 @@ mod wire {
     mod past_a_restart;
     mod privacy;
     mod proxying;
+    mod reconfigured;
     mod record_routes;
     mod redirects;
     mod registering;

@@ -252,6 +252,28 @@ pub(super) fn node(text: &str) -> Result<String, String> {
     }
 }
 
+/// A level, or a list of those with targets: `warn,steadfast=debug`. A level that is misspelled
+/// would be the name of a target, and nothing would be logged.
+pub(super) fn log(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let level = |part: &str| {
+        part.rsplit_once('=')
+            .map_or(part, |(_, level)| level)
+            .trim()
+            .to_owned()
+    };
+    let is_level = |part: &str| LEVELS.contains(&level(part).to_ascii_lowercase().as_str());
+    let is_filter = || tracing_subscriber::EnvFilter::builder().parse(text).is_ok();
+    if text.split(',').all(is_level) && is_filter() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "is {text:?}, which should be a level (off, error, warn, info, debug, trace), or \
+             several such as \"warn,steadfast=debug\""
+        ))
+    }
+}
+
 fn transport(text: &str) -> Option<Transport> {
     match text {
         "udp" => Some(Transport::Udp),

@@ -65,6 +65,7 @@ pub(super) fn edge(
     let set_size = set_size(section, members.len())?;
     let path = edge_path(section)?;
     let (token_keys, flow_key) = cluster_keys(section, folder)?;
+    let older_flow_keys = token_keys.iter().skip(1).map(keys::flow_key).collect();
     let speaks_tls = listen.iter().any(|(one, _)| *one == Transport::Tls);
     let rules = rules::edge(section, speaks_tls)?;
     let name = name.to_owned();
@@ -83,6 +84,7 @@ pub(super) fn edge(
         set_size,
         token_keys,
         flow_key,
+        older_flow_keys,
         rules,
         keeps_flows: section.has("flows"),
         core_listen: Vec::new(),
@@ -156,7 +158,12 @@ pub(super) fn home(
         .unwrap_or_else(|| vec![Algorithm::Sha256, Algorithm::Md5]);
     let want = "the file that keeps the registrations, such as \"location.redb\"";
     let store = section.text("store", want)?.map(|file| folder.join(file));
-    let (nonce_key, new_key) = nonce_key(section, folder, store.as_deref())?;
+    let NonceKeys {
+        first: nonce_key,
+        older: older_nonce_keys,
+        is_made,
+        new_key,
+    } = nonce_keys(section, folder, store.as_deref())?;
     let settings = home::Settings {
         domain,
         name,
@@ -164,6 +171,7 @@ pub(super) fn home(
         edge_peers,
         peers: peers(section)?,
         nonce_key,
+        older_nonce_keys,
         algorithms,
         authenticates: section
             .flag("authenticate", "true or false")?
@@ -185,6 +193,7 @@ pub(super) fn home(
         settings,
         subscribers,
         store,
+        has_made_key: is_made,
         new_key,
         plain_is_tls,
     })
@@ -209,34 +218,71 @@ pub(super) fn flows(section: &Section<'_>, folder: &Path) -> Result<Option<Flows
     }))
 }
 
-/// The key of a home's nonces and dialog marks, and the file that it is to be kept
-/// in from the first start on. The dialogs of a home that has come back with
+/// The files of keys that a configuration names.
+pub(super) fn key_files(root: &Section<'_>, folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
+    let mut files = Vec::new();
+    for (section, key) in [("edge", "token_key_file"), ("home", "nonce_key_file")] {
+        if let Some(section) = root.section(section)? {
+            files.extend(file(&section, key, folder)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The keys of a home's nonces and dialog marks.
+struct NonceKeys {
+    first: [u8; 32],
+    older: Vec<[u8; 32]>,
+    /// The first one was made just now.
+    is_made: bool,
+    /// The file that it is to be kept in from the first start on.
+    new_key: Option<PathBuf>,
+}
+
+/// Reads or makes them. The dialogs of a home that has come back with
 /// another key would be strangers' there, so one that keeps its registrations
 /// keeps its key beside them.
-fn nonce_key(
+fn nonce_keys(
     section: &Section<'_>,
     folder: &Path,
     store: Option<&Path>,
-) -> Result<([u8; 32], Option<PathBuf>), Mistake> {
-    let first = |path: &Path| keys::read(path).map(|keys: Vec<[u8; 32]>| keys[0]);
+) -> Result<NonceKeys, Mistake> {
+    let of = |mut keys: Vec<[u8; 32]>| {
+        let older = keys.split_off(1);
+        NonceKeys {
+            first: keys[0],
+            older,
+            is_made: false,
+            new_key: None,
+        }
+    };
+    let made = |new_key| {
+        Ok(NonceKeys {
+            first: random_key(section)?,
+            older: Vec::new(),
+            is_made: true,
+            new_key,
+        })
+    };
     if let Some(path) = file(section, "nonce_key_file", folder)? {
-        let key = first(&path).map_err(|why| section.mistake("nonce_key_file", &why))?;
-        return Ok((key, None));
+        let keys = keys::read(&path);
+        return keys
+            .map(of)
+            .map_err(|why| section.mistake("nonce_key_file", &why));
     }
     let Some(store) = store else {
-        return Ok((random_key(section)?, None));
+        return made(None);
     };
     let mut path = store.as_os_str().to_owned();
     path.push(".key");
     let path = PathBuf::from(path);
     if path.exists() {
-        let key = first(&path).map_err(|why| {
+        return keys::read(&path).map(of).map_err(|why| {
             let text = format!("keeps its key beside it, and {why}");
             section.mistake("store", &text.replace("and names", "and that is"))
-        })?;
-        return Ok((key, None));
+        });
     }
-    Ok((random_key(section)?, Some(path)))
+    made(Some(path))
 }
 
 /// Who is an edge, and whether some are over TLS alone without saying so.

@@ -298,6 +298,33 @@ fn what_tls_needs_is_said() {
     );
 }
 
+#[test]
+fn what_is_logged_and_watched_is_said() {
+    let config = read(&format!("{HEAD}{EDGE}")).unwrap();
+    assert_eq!((config.log, config.watch), (None, false));
+    let config = read(&format!(
+        "{HEAD}watch = true\nlog = \"warn,steadfast=debug\"\n{EDGE}token_key_file = \"Cargo.lock\"\n"
+    ));
+    // A file that holds no key is named by its line, and what stands before it was read.
+    assert_eq!(
+        config.err().unwrap().to_string().split(" names ").next(),
+        Some("e1.toml, line 9: [edge] `token_key_file`")
+    );
+    let config = read(&format!(
+        "{HEAD}watch = true\nlog = \"warn,steadfast=debug\"\n{EDGE}"
+    ));
+    let config = config.unwrap();
+    assert_eq!(config.log.as_deref(), Some("warn,steadfast=debug"));
+    assert!(config.watch);
+    check(
+        &format!("log = \"inof\"\n{EDGE}"),
+        "inof",
+        "inof",
+        "e1.toml, line 3: `log` is \"inof\", which should be a level (off, error, warn, info, debug, \
+         trace), or several such as \"warn,steadfast=debug\"",
+    );
+}
+
 mod dns;
 mod endpoints;
 mod host_names;

@@ -6,6 +6,8 @@
 //! - `/rejected`: what was refused, counted by reason, and the last of it; `?json`.
 //! - `/bindings?aor=URI`: the bindings of an address of record, at a home; with DELETE
 //!   they are taken away, there and at the edges. `&json` as above.
+//! - `/status`: which configuration the node goes by, and what waits for a restart; `?json`.
+//! - `/reload`: with POST, has the configuration taken over; 422 and a sentence if it cannot be.
 //! - `/healthz`: 200 while every shard answers, else 503.
 //!
 //! The shards are asked through their inboxes and answer through a bounded
@@ -15,6 +17,7 @@ mod bindings;
 mod json;
 mod metrics;
 mod rejected;
+mod status;
 
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -30,14 +33,15 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use self::bindings::BindingsChange;
 use self::json::quoted;
 use super::private;
+use super::reload::{Request, Shown};
 use crate::io::{Answer, Order, Orders, Question};
 use crate::limits;
 use crate::proxy::Facts;
@@ -127,25 +131,25 @@ fn open_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(UnixListener::from(OwnedFd::from(socket)))
 }
 
-/// Who answers: the shards of the node.
-struct Admin {
-    node: String,
-    shards: Arc<[Orders]>,
+/// The node that is asked.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) shards: Arc<[Orders]>,
+    pub(super) status: Shown,
+    pub(super) reload: mpsc::Sender<Request>,
 }
 
 /// Answers until the thread ends.
-pub(super) async fn serve(
-    admin_sockets: AdminSockets,
-    node: String,
-    shards: Arc<[Orders]>,
-) -> io::Result<()> {
-    let admin = Arc::new(Admin { node, shards });
+pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result<()> {
+    let admin = Arc::new(node);
     let public = Router::new().route("/metrics", get(metrics));
     let all = public
         .clone()
         .route("/why", get(why))
         .route("/rejected", get(rejected))
         .route("/bindings", get(list_bindings).delete(remove_bindings))
+        .route("/status", get(status))
+        .route("/reload", post(reload))
         .route("/healthz", get(health))
         .with_state(Arc::clone(&admin));
     let public = public.with_state(admin);
@@ -173,7 +177,7 @@ pub(super) async fn serve(
     }
 }
 
-impl Admin {
+impl Node {
     /// The answers there are, by shard.
     async fn ask_shards(&self, question: &Question) -> Vec<(usize, Answer)> {
         let (answer, mut answers) = mpsc::channel(self.shards.len().max(1));
@@ -211,16 +215,44 @@ impl Admin {
     }
 }
 
-async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+async fn metrics(State(admin): State<Arc<Node>>) -> Response {
     let answers = admin.ask_shards(&Question::Numbers).await;
-    let mut text = metrics::write(&admin.node, admin.shards.len(), &answers);
+    let status = admin.status.read();
+    let mut text = metrics::write(&admin.name, admin.shards.len(), &answers, &status);
     let reasons = admin.ask_shards(&Question::Reasons).await;
-    text.push_str(&rejected::metrics(&admin.node, &reasons));
+    text.push_str(&rejected::metrics(&admin.name, &reasons));
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-async fn health(State(admin): State<Arc<Admin>>) -> Response {
+async fn status(
+    State(admin): State<Arc<Node>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let status = admin.status.read();
+    if query.contains_key("json") {
+        return as_json(status::json(&admin.name, &status));
+    }
+    status::words(&admin.name, &status).into_response()
+}
+
+async fn reload(State(admin): State<Arc<Node>>) -> Response {
+    let busy = || {
+        let text = "the node has not come to it yet: `steadfast status` says what it goes by\n";
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    };
+    let (request, done) = oneshot::channel();
+    if admin.reload.try_send(request).is_err() {
+        return busy();
+    }
+    match timeout(limits::RELOAD_MAX, done).await {
+        Ok(Ok(Ok(changed))) => status::taken_over(&admin.status.read(), &changed).into_response(),
+        Ok(Ok(Err(why))) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
+        Ok(Err(_)) | Err(_) => busy(),
+    }
+}
+
+async fn health(State(admin): State<Arc<Node>>) -> Response {
     let all = admin.shards.len();
     match admin.ask_shards(&Question::Numbers).await.len() {
         alive if alive == all => format!("{all} of {all} shards answer\n").into_response(),
@@ -232,7 +264,7 @@ async fn health(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn why(
-    State(admin): State<Arc<Admin>>,
+    State(admin): State<Arc<Node>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let Some(uri) = query.get("uri") else {
@@ -253,7 +285,7 @@ async fn why(
         let rows: Vec<_> = all.map(|(shard, facts)| why_json(shard, facts)).collect();
         let text = format!(
             "{{\"node\":{},\"shards\":[{}]}}\n",
-            quoted(&admin.node),
+            quoted(&admin.name),
             rows.join(",")
         );
         return as_json(text);
@@ -265,25 +297,25 @@ async fn why(
 }
 
 async fn rejected(
-    State(admin): State<Arc<Admin>>,
+    State(admin): State<Arc<Node>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let all = rejected::Refused::of(admin.ask_shards(&Question::Rejected).await);
     if query.contains_key("json") {
-        return as_json(all.json(&admin.node));
+        return as_json(all.json(&admin.name));
     }
     all.words().into_response()
 }
 
 async fn list_bindings(
-    State(admin): State<Arc<Admin>>,
+    State(admin): State<Arc<Node>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     admin.bindings(&query, BindingsChange::Listed).await
 }
 
 async fn remove_bindings(
-    State(admin): State<Arc<Admin>>,
+    State(admin): State<Arc<Node>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     admin.bindings(&query, BindingsChange::Removed).await

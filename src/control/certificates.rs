@@ -1,24 +1,17 @@
 //! The certificates: read at the start and whenever one of their files changes.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use tokio::sync::Notify;
-
+use super::reload::{Stamp, stamp};
 use crate::io::tls::{BadFile, Settings, Tls};
 use crate::io::{Order, Orders};
-use crate::limits;
 
 /// The files of the certificates, and how they were when last looked at.
 #[derive(Debug)]
 pub struct Certificates {
     settings: Settings,
-    seen: Vec<Option<Stamp>>,
+    seen: Vec<Stamp>,
 }
-
-/// What changes when a file does: its length and its time.
-type Stamp = (u64, SystemTime);
 
 impl Certificates {
     /// These files as they are now. Every later change is noticed.
@@ -36,29 +29,18 @@ impl Certificates {
         Tls::load(&self.settings)
     }
 
-    fn have_changed(&mut self) -> bool {
-        let found = stamps(&self.settings);
-        let changed = found != self.seen;
-        self.seen = found;
-        changed
-    }
-}
-
-/// Hands new certificates to the shards whenever a file has changed, and whenever it is asked to
-/// read them `again`. What cannot be used is logged once, and the certificates before it stay.
-pub(super) async fn watch(certificates: Option<Certificates>, again: &Notify, shards: &[Orders]) {
-    let Some(mut certificates) = certificates else {
-        return std::future::pending().await;
-    };
-    loop {
-        let is_asked = tokio::select! {
-            () = tokio::time::sleep(limits::FILE_WATCH) => false,
-            () = again.notified() => true,
-        };
-        if !certificates.have_changed() && !is_asked {
-            continue;
+    /// Hands new certificates to the shards where a file has changed since they were read.
+    pub(super) fn look(&mut self, shards: &[Orders]) {
+        if stamps(&self.settings) != self.seen {
+            self.read_again(shards);
         }
-        let order = match certificates.load() {
+    }
+
+    /// Reads them again and hands them to the shards. What cannot be used is logged once, and
+    /// the certificates before it stay.
+    pub(super) fn read_again(&mut self, shards: &[Orders]) {
+        self.seen = stamps(&self.settings);
+        let order = match self.load() {
             Ok(tls) => {
                 tracing::info!("read the certificates again: new connections use them");
                 Order::Tls(Arc::new(tls))
@@ -72,13 +54,8 @@ pub(super) async fn watch(certificates: Option<Certificates>, again: &Notify, sh
     }
 }
 
-fn stamps(settings: &Settings) -> Vec<Option<Stamp>> {
+fn stamps(settings: &Settings) -> Vec<Stamp> {
     let pairs = settings.pairs.iter();
     let files = pairs.flat_map(|pair| [&pair.cert, &pair.key]);
     files.chain(&settings.ca).map(|path| stamp(path)).collect()
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.len(), found.modified().ok()?))
 }

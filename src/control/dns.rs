@@ -11,27 +11,21 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::io::{DnsRequest, Order, Orders};
 use crate::limits;
 use crate::locate::{Kind, LookupId, Query, Question, Record, Records, Set, Step, walk};
 
-/// Whom to ask, and what is asked.
-pub struct Dns {
-    /// The name servers; none: those of the system.
-    pub servers: Vec<SocketAddr>,
-    /// The questions of the shards.
-    pub questions: Receiver<DnsRequest>,
-}
-
-/// Answers the questions of the shards for as long as there are any shards.
-pub(super) async fn serve(dns: Dns, shards: &[Orders]) {
-    let Dns {
-        servers,
-        mut questions,
-    } = dns;
-    let resolver = resolver(&servers);
+/// Answers the questions of the shards for as long as there are any shards, by asking the name
+/// servers that are configured at the time; none: those of the system.
+pub(super) async fn serve(
+    mut questions: Receiver<DnsRequest>,
+    mut servers: watch::Receiver<Vec<SocketAddr>>,
+    shards: &[Orders],
+) {
+    let mut asked = resolver(&servers.borrow_and_update());
     let mut asking: JoinSet<(usize, LookupId, Records)> = JoinSet::new();
     loop {
         tokio::select! {
@@ -39,8 +33,11 @@ pub(super) async fn serve(dns: Dns, shards: &[Orders]) {
                 let Some(DnsRequest { shard, name, question }) = request else {
                     return std::future::pending().await;
                 };
-                let resolver = resolver.clone();
+                let resolver = asked.clone();
                 asking.spawn(async move { (shard, name, answer(resolver, &question).await) });
+            }
+            Ok(()) = servers.changed() => {
+                asked = resolver(&servers.borrow_and_update());
             }
             Some(Ok((shard, name, records))) = asking.join_next() => {
                 if let Some(shard) = shards.get(shard) {

@@ -24,10 +24,12 @@ use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use self::answers::{Answers, Room};
+use self::heartbeat::Siblings;
 use self::pace::Pace;
 use crate::config;
 use crate::guard;
@@ -39,11 +41,29 @@ use crate::zone::{Silent, Zone};
 pub struct NameServer {
     datagrams: Vec<UdpSocket>,
     listeners: Vec<TcpListener>,
+    seed: [u64; 4],
+}
+
+/// What a name server answers, and whom without a limit.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
     zone: Zone,
     /// The domains of the home are served as well.
     home_domains: bool,
     unlimited: Vec<(IpAddr, u8)>,
-    seed: [u64; 4],
+}
+
+impl Served {
+    /// What the node serves by its configuration; `None`: nothing.
+    pub(super) fn of(config: &config::Config) -> Option<Self> {
+        let server = config.name_server.as_ref()?;
+        let unlimited = config.unlimited.as_deref().unwrap_or(&limits::UNLIMITED);
+        Some(Self {
+            zone: server.zone.clone(),
+            home_domains: server.home_domains,
+            unlimited: unlimited.to_vec(),
+        })
+    }
 }
 
 /// A socket that cannot be had.
@@ -60,11 +80,7 @@ impl NameServer {
     ///
     /// # Errors
     /// The first that cannot be had.
-    pub fn open(
-        settings: &config::NameServer,
-        unlimited: Option<&[(IpAddr, u8)]>,
-        seed: [u64; 4],
-    ) -> Result<Self, NameServerFault> {
+    pub fn open(settings: &config::NameServer, seed: [u64; 4]) -> Result<Self, NameServerFault> {
         let (mut datagrams, mut listeners) = (Vec::new(), Vec::new());
         for &(transport, addr) in &settings.listen {
             let opened = match transport {
@@ -82,9 +98,6 @@ impl NameServer {
         Ok(Self {
             datagrams,
             listeners,
-            zone: settings.zone.clone(),
-            home_domains: settings.home_domains,
-            unlimited: unlimited.unwrap_or(&limits::UNLIMITED).to_vec(),
             seed,
         })
     }
@@ -106,7 +119,7 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 struct State {
     answers: Mutex<Arc<Answers>>,
     usage: Mutex<Usage>,
-    unlimited: Vec<(IpAddr, u8)>,
+    unlimited: Mutex<Vec<(IpAddr, u8)>>,
 }
 
 /// What was taken of late, and what is held.
@@ -117,20 +130,21 @@ struct Usage {
     streams: HashMap<IpAddr, usize>,
 }
 
-/// Answers until the thread ends.
-pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
-    let Some(server) = server else {
+/// Answers until the thread ends, by what is served at the time.
+pub(super) async fn serve(
+    server: Option<NameServer>,
+    mut served: watch::Receiver<Option<Served>>,
+) -> io::Result<()> {
+    let first = served.borrow_and_update().clone();
+    let (Some(server), Some(mut now)) = (server, first) else {
         return std::future::pending().await;
     };
     let NameServer {
         datagrams,
         listeners,
-        zone,
-        home_domains,
-        unlimited,
         seed,
     } = server;
-    let answers = Answers::new(&zone, home_domains, Silent::default());
+    let answers = Answers::new(&now.zone, now.home_domains, Silent::default());
     let state = Arc::new(State {
         answers: Mutex::new(Arc::new(answers)),
         usage: Mutex::new(Usage {
@@ -138,7 +152,7 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
             window: (Instant::now(), 0),
             streams: HashMap::new(),
         }),
-        unlimited,
+        unlimited: Mutex::new(now.unlimited.clone()),
     });
     let mut all = JoinSet::new();
     for socket in datagrams {
@@ -149,11 +163,24 @@ pub(super) async fn serve(server: Option<NameServer>) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         all.spawn(accept(listener, Arc::clone(&state)));
     }
-    heartbeat::watch(&zone, |silent| {
-        let answers = Answers::new(&zone, home_domains, silent);
-        *lock(&state.answers) = Arc::new(answers);
-    })
-    .await
+    let mut siblings = Siblings::default();
+    loop {
+        siblings.follow(&now.zone)?;
+        let changed = |silent| {
+            let answers = Answers::new(&now.zone, now.home_domains, silent);
+            *lock(&state.answers) = Arc::new(answers);
+        };
+        tokio::select! {
+            result = siblings.watch(&now.zone, changed) => return result,
+            changed = served.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            }
+        }
+        if let Some(next) = served.borrow_and_update().clone() {
+            now = next;
+            now.unlimited.clone_into(&mut lock(&state.unlimited));
+        }
+    }
 }
 
 /// Nothing under these locks can be left half done.
@@ -298,7 +325,7 @@ impl State {
 
     /// How much a datagram to that source may hold.
     fn room(&self, source: IpAddr) -> Room {
-        if guard::is_in_any(source, &self.unlimited)
+        if guard::is_in_any(source, &lock(&self.unlimited))
             || lock(&self.usage).pace.take(Instant::now(), source)
         {
             Room::Datagram

@@ -4,16 +4,12 @@
 //! looked the same twice: an editor that empties it before it writes it takes
 //! nobody's telephone away.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use tokio::sync::Notify;
-
+use super::reload::{Stamp, stamp};
 use crate::home::{BadLine, Revoked, Subscribers};
 use crate::io::{Order, Orders};
-use crate::limits;
 
 /// Why a list cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +52,8 @@ pub fn read(path: &Path) -> Result<Subscribers, ListFault> {
 pub struct ListFile {
     path: PathBuf,
     seen: Stamp,
+    /// How it looked when it was looked at last.
+    last: Stamp,
     list: Arc<Subscribers>,
 }
 
@@ -68,58 +66,50 @@ impl ListFile {
         let seen = stamp(&path);
         let list = Arc::new(read(&path)?);
         tracing::info!(subscribers = list.len(), "read the subscribers");
-        Ok((Arc::clone(&list), Self { path, seen, list }))
-    }
-
-    /// Reads it again; whom the shards are to revoke for it.
-    fn read_again(&mut self) -> Result<Revoked, ListFault> {
-        let list = read(&self.path)?;
-        let revoked = self.list.revoked_by(&list);
-        self.list = Arc::new(list);
-        Ok(revoked)
-    }
-}
-
-/// Hands a new list to the shards whenever the file has changed, and whenever it is asked to
-/// read it `again`. A list that cannot be used is logged once, and the one before it stays.
-pub(super) async fn watch(file: Option<ListFile>, again: &Notify, shards: &[Orders]) {
-    let Some(mut file) = file else {
-        return std::future::pending().await;
-    };
-    let mut last = file.seen;
-    loop {
-        let is_asked = tokio::select! {
-            () = tokio::time::sleep(limits::FILE_WATCH) => false,
-            () = again.notified() => true,
+        let file = Self {
+            path,
+            seen,
+            last: seen,
+            list: Arc::clone(&list),
         };
-        let found = stamp(&file.path);
-        if found != file.seen && found == last || is_asked {
-            hand_out(&mut file, shards);
-            file.seen = found;
-        }
-        last = found;
+        Ok((list, file))
     }
-}
 
-fn hand_out(file: &mut ListFile, shards: &[Orders]) {
-    match file.read_again() {
-        Ok(revoked) => {
-            let subscribers = file.list.len();
-            let gone = revoked.len();
-            tracing::info!(subscribers, revoked = gone, "read the subscribers");
-            for shard in shards {
-                let (list, revoked) = (Arc::clone(&file.list), Arc::clone(&revoked));
-                shard.give(Order::Subscribers { list, revoked });
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whom another list takes away, or gives another password.
+    pub(super) fn revoked_by(&self, list: &Subscribers) -> Revoked {
+        self.list.revoked_by(list)
+    }
+
+    /// Hands a new list to the shards where the file has changed since it was read.
+    pub(super) fn look(&mut self, shards: &[Orders]) {
+        let found = stamp(&self.path);
+        if found != self.seen && found == self.last {
+            self.read_again(shards);
+        }
+        self.last = found;
+    }
+
+    /// Reads the list again and hands it to the shards. One that cannot be used is logged once,
+    /// and the one before it stays.
+    pub(super) fn read_again(&mut self, shards: &[Orders]) {
+        self.seen = stamp(&self.path);
+        match read(&self.path) {
+            Ok(list) => {
+                let list = Arc::new(list);
+                let revoked = self.list.revoked_by(&list);
+                let (subscribers, gone) = (list.len(), revoked.len());
+                tracing::info!(subscribers, revoked = gone, "read the subscribers");
+                for shard in shards {
+                    let (list, revoked) = (Arc::clone(&list), Arc::clone(&revoked));
+                    shard.give(Order::Subscribers { list, revoked });
+                }
+                self.list = list;
             }
+            Err(fault) => tracing::error!("{fault}; the list before it stays"),
         }
-        Err(fault) => tracing::error!("{fault}; the list before it stays"),
     }
-}
-
-type Stamp = Option<(u64, u64, SystemTime)>;
-
-/// What changes when the file does: which one it is, its length and its time.
-fn stamp(path: &Path) -> Stamp {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.ino(), found.len(), found.modified().ok()?))
 }

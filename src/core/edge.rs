@@ -18,6 +18,8 @@
 //!   `relay`, `redirects`, `left_behind`. Of a registration: `register_request` and
 //!   `register_answer`, with `phone`, `granted`, `moving`, `keep_open`, `revoking`.
 //!
+//! `reconfigure` gives a running edge other settings.
+//!
 //! A file uses those that decide less than it does, down to `state`, and none that uses it.
 //!
 //! No other dialog is remembered: the token in the Record-Route URI carries
@@ -48,6 +50,7 @@ mod origin;
 mod own;
 mod phone;
 mod policy;
+mod reconfigure;
 mod record_route;
 mod redirects;
 mod refreshed_dialogs;
@@ -131,6 +134,8 @@ pub struct Settings {
     pub token_keys: Vec<[u8; 64]>,
     /// Key of the RFC 5626 flow tokens and of the dialog marks.
     pub flow_key: [u8; 32],
+    /// Keys that made such tokens and marks before, which are still good.
+    pub older_flow_keys: Vec<[u8; 32]>,
     /// Who may do what.
     pub rules: Rules,
     /// Registrations over UDP are put out as `Output::Store`, for the next run.

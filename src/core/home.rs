@@ -13,6 +13,7 @@
 //! - `registrar`, `authenticate`, `caller`, `routing`, `forking`, `record_route`, `redirects`,
 //!   `revoking`: what the home decides; `policy`: the questions of the proxy, answered by
 //!   these.
+//! - `reconfigure`: other settings for a running home.
 //! - `bindings`, `why`: what an operator is shown.
 //!
 //! The files use one another in one direction: `state` uses the tables and nothing else of
@@ -42,6 +43,7 @@ mod moved_dialogs;
 mod next_hops;
 mod nonce;
 mod policy;
+mod reconfigure;
 mod record_route;
 mod redirects;
 mod registrar;
@@ -87,8 +89,10 @@ pub struct Settings {
     pub edge_peers: Vec<HostRule>,
     /// Other carriers that send calls.
     pub peers: Vec<PeerRule>,
-    /// Signs the nonces; the same on every home of the cluster.
+    /// Signs the nonces and the marks of dialogs; the same on every home of the cluster.
     pub nonce_key: [u8; 32],
+    /// Keys that signed them before, which are still good.
+    pub older_nonce_keys: Vec<[u8; 32]>,
     /// The algorithms of its challenges, strongest first (RFC 8760 §2.3).
     pub algorithms: Vec<Algorithm>,
     /// A REGISTER must prove whose it is. Otherwise it is believed, for a

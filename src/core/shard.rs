@@ -21,6 +21,7 @@ mod handoffs;
 mod input;
 mod liveness;
 mod quotes;
+mod reconfigure;
 mod streams;
 mod timers;
 mod why;
@@ -43,6 +44,7 @@ use crate::trust::Ingress;
 use self::handoffs::{hand_pong, hand_response};
 
 pub use self::input::{Input, Role, Setup};
+pub use self::reconfigure::{Configuration, RoleSettings};
 pub use crate::send::{Handoff, Local, Notice, Output};
 
 /// How often expired things are swept: memory only, since nothing expired is
@@ -216,6 +218,7 @@ impl Shard {
                     agent.command(&mut Step::new(&mut self.net, now), command);
                 }
             }
+            Input::Configured(configuration) => self.reconfigure(now, configuration),
             Input::Drain => self.proxy.begin_drain(),
             Input::Tick => {}
         }

@@ -45,6 +45,10 @@ steadfast_core::counters! {
     tls_abandoned,
     /// Connections closed at once, for want of room for handshakes.
     tls_refused,
+    /// Times that a changed configuration was taken over.
+    reloads,
+    /// Times that it could not be.
+    reloads_refused,
     /// Times that changed certificates were taken up.
     tls_reloads,
     /// Times that changed certificates could not be used.

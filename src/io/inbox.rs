@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +11,7 @@ use super::bell::Bell;
 use super::tls::Tls;
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Facts, Reason, Reject};
+use crate::shard::Configuration;
 use crate::{home, limits};
 
 /// A message from the control thread.
@@ -27,6 +28,15 @@ pub enum Order {
         /// The addresses of record that it takes away, or gives another password.
         revoked: home::Revoked,
     },
+    /// Other settings, all at once.
+    Settings {
+        /// What they are.
+        settings: Arc<NewSettings>,
+        /// Told when the shard goes by them.
+        done: mpsc::Sender<()>,
+    },
+    /// A configuration could not be taken over: to be counted.
+    ReloadRefused,
     /// New connections use these certificates.
     Tls(Arc<Tls>),
     /// The files of the certificates changed and cannot be used: to be counted.
@@ -47,6 +57,17 @@ pub enum Order {
         /// The index of the shard.
         shard: usize,
     },
+}
+
+/// What a shard goes by after `Order::Settings`, from one turn to the next.
+#[derive(Debug)]
+pub struct NewSettings {
+    /// What its role does.
+    pub configuration: Configuration,
+    /// What new connections use, on a node that speaks TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// The subscribers, where they are in another file, and whom it revokes.
+    pub subscribers: Option<(Arc<home::Subscribers>, home::Revoked)>,
 }
 
 /// What the control thread may ask of a shard.
@@ -122,6 +143,19 @@ impl Orders {
         if let Err(error) = self.sender.try_send(order) {
             tracing::warn!(%error, "a shard did not take an order");
         }
+        self.wake();
+    }
+
+    /// Gives an order that must not be lost; false: the inbox is full. A shard that has ended
+    /// needs none.
+    #[must_use]
+    pub fn offer(&self, order: Order) -> bool {
+        let is_taken = !matches!(self.sender.try_send(order), Err(TrySendError::Full(_)));
+        self.wake();
+        is_taken
+    }
+
+    fn wake(&self) {
         if let Err(error) = self.bell.ring() {
             tracing::error!(%error, "cannot wake a shard");
         }

@@ -1,6 +1,10 @@
 //! What a running node is told to change, it changes without an end.
 
-use crate::lab::{EDGES, HOME, Lab};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::lab::{EDGES, HOME, Lab, PASSWORD, metric, steadfast, steadfast_load};
+use crate::process::Process;
 
 #[test]
 fn a_hang_up_has_the_files_read_again_and_ends_nobody() {
@@ -20,4 +24,161 @@ fn a_hang_up_has_the_files_read_again_and_ends_nobody() {
     lab.until_known("new");
     assert_eq!([HOME, EDGES[0]].map(|node| lab.process_of(node)), ids);
     assert!(lab.page("e1", "/healthz").ends_with("shards answer\n"));
+}
+
+/// From one change to the next.
+const PACE: Duration = Duration::from_millis(100);
+/// What the edges of the lab may say instead of a line of their files, and the first that
+/// cannot be taken over.
+const CHANGES: [(&str, &str); 12] = [
+    ("set_size = 2", "set_size = 3\nstrangers = \"refuse\""),
+    ("set_size = 2", "set_size = 1\nnat_keepalive = \"off\""),
+    ("control", "log = \"debug\"\nsource_memory = 4\ncontrol"),
+    (
+        "address = \"127.0.0.13\"",
+        "address = \"127.0.0.13\", retire = true",
+    ),
+    (
+        "set_size = 2",
+        "set_size = 2\nhome_domains = [\"example.org\", \"example.com\"]",
+    ),
+    (
+        "127.0.0.10:5060;transport=udp\"",
+        "127.0.0.10:5060;transport=udp\", \"sip:127.0.0.19:5060\"",
+    ),
+    ("flows_max = 20000", "flows_max = 30000"),
+    ("set_size = 2", "set_sise = 2"),
+    ("set_size = 2", "set_size = ["),
+    ("\"e1\"", "\"e2\""),
+    ("127.0.0.10:5060", "127.0.0.12:5060"),
+    ("cluster.key", "no.key"),
+];
+/// How many of them can be.
+const VALID: usize = 7;
+
+/// Runs `steadfast reload` or `status` for a node; its status, and what it said.
+fn tell(lab: &Lab, verb: &str, node: &str) -> (Option<i32>, String) {
+    let node = lab.path(&format!("lab/{node}.toml"));
+    let run = steadfast().args([verb, "--node"]).arg(node).output();
+    let run = run.expect("the program starts");
+    let said = [run.stdout, run.stderr].concat();
+    (
+        run.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+fn file(lab: &Lab, node: &str) -> (PathBuf, String) {
+    let path = lab.path(&format!("lab/{node}.toml"));
+    let text = std::fs::read_to_string(&path).expect("the lab wrote it");
+    (path, text)
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a file can be written");
+}
+
+#[test]
+fn a_node_takes_its_file_over_and_says_what_waits_and_what_is_wrong() {
+    let lab = Lab::start("reload");
+    let (path, text) = file(&lab, "e1");
+    let shown = path.display();
+    write(
+        &path,
+        &text
+            .replace("set_size = 2", "set_size = 1")
+            .replace("20000", "30000"),
+    );
+    let (code, said) = tell(&lab, "reload", "e1");
+    assert_eq!(
+        said,
+        format!(
+            "{shown} is taken over, generation 2; different: [edge] `set_size`\n\
+             until a restart these stay as they are: [edge] `flows_max`\n"
+        )
+    );
+    assert_eq!(code, Some(0));
+    let (_, status) = tell(&lab, "status", "e1");
+    assert!(status.contains("\ngeneration  2\n"), "{status}");
+    assert!(
+        status.contains("\npending     until a restart: [edge] `flows_max`\n"),
+        "{status}"
+    );
+    write(&path, &text.replace("set_size = 2", "set_size = 9"));
+    let (code, said) = tell(&lab, "reload", "e1");
+    let sentence = "e1.toml, line 14: [edge] `set_size` must be the number of edges that serve one \
+                    subscriber, from 1 to 3, and is 9";
+    assert_eq!((code, said), (Some(1), format!("steadfast: {sentence}\n")));
+    let (_, status) = tell(&lab, "status", "e1");
+    assert!(
+        status.contains("\ngeneration  2\n") && status.contains(sentence),
+        "{status}"
+    );
+    lab.log_until("e1", |log| {
+        log.contains(&format!("{sentence}; the configuration before it stays"))
+    });
+    let page = lab.page("e1", "/metrics");
+    assert_eq!(metric(&page, "steadfast_reloads_refused_total"), 1);
+    assert_eq!(metric(&page, "steadfast_reloads_total"), 1);
+    // A signal does the same; what is logged changes with it.
+    write(&path, &format!("watch = true\nlog = \"debug\"\n{text}"));
+    lab.signal("-HUP", EDGES[0]);
+    lab.log_until("e1", |log| log.contains("generation=3"));
+    // From here on nobody need say anything.
+    write(&path, &format!("watch = true\n{text}"));
+    lab.log_until("e1", |log| log.contains("generation=4"));
+    write(&path, &format!("watch = true\n{text}x"));
+    lab.log_until("e1", |log| {
+        log.matches("the configuration before it stays").count() == 2
+    });
+    assert!(lab.page("e1", "/status?json").contains("\"generation\":4,"));
+}
+
+#[test]
+fn no_call_is_lost_while_configurations_change() {
+    let lab = Lab::start("reload-load");
+    let nodes = ["e1", "e2", "e3"];
+    let files = nodes.map(|node| file(&lab, node));
+    let mut load = steadfast_load();
+    load.args(["calls-to-registered", "--json", "--password", PASSWORD]);
+    for edge in &EDGES[..2] {
+        load.args(["--to", &format!("{edge}:5060")]);
+    }
+    load.args("--phones 60 --count 1000 --rate 100 --hold 300 --outbound".split(' '));
+    let mut load = Process::start("steadfast-load", &mut load, lab.path("load.log"));
+    let (mut taken, mut refused, mut round) = (0, 0, 0);
+    while load.wait(PACE).is_none() {
+        let at = round % nodes.len();
+        let (path, text) = &files[at];
+        let (from, to) = CHANGES[round % CHANGES.len()];
+        assert!(text.contains(from), "{from} in {text}");
+        write(path, &text.replacen(from, to, 1));
+        let (code, said) = tell(&lab, "reload", nodes[at]);
+        let is_valid = round % CHANGES.len() < VALID;
+        assert_eq!(code, Some(i32::from(!is_valid)), "{to}: {said}");
+        *if is_valid { &mut taken } else { &mut refused } += 1;
+        // As it was, so that the next change is one.
+        write(path, text);
+        round += 1;
+    }
+    let output = load.output();
+    assert!(
+        load.ended().is_some_and(|status| status.success()),
+        "{output}"
+    );
+    for whole in [
+        "\"attempted\":1000",
+        "\"done\":1000",
+        "\"failed\":0",
+        "\"misrouted\":0",
+    ] {
+        assert!(output.replace(' ', "").contains(whole), "{output}");
+    }
+    assert!(
+        taken >= VALID && refused > 0,
+        "{taken} and {refused} changes"
+    );
+    let counted = nodes.map(|node| metric(&lab.page(node, "/metrics"), "steadfast_reloads_total"));
+    assert_eq!(counted.iter().sum::<u64>(), taken as u64);
+    println!("{taken} changes were taken over, {refused} refused");
 }

@@ -25,6 +25,7 @@ pub(crate) fn home() -> home::Settings {
         edge_peers: vec![edge_peer("127.0.0.11"), edge_peer("127.0.0.12/31")],
         peers: Vec::new(),
         nonce_key: [7; 32],
+        older_nonce_keys: Vec::new(),
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         authenticates: true,
         redirect: Redirect::Always,
@@ -87,6 +88,7 @@ pub(crate) fn edge(index: usize, tokens: Tokens) -> edge::Settings {
             Tokens::Sealed => vec![[9; 64]],
         },
         flow_key: [3; 32],
+        older_flow_keys: Vec::new(),
         keeps_flows: false,
         core_listen: Vec::new(),
     }

@@ -75,7 +75,7 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, unlimited, connections_per_source, source_memory, dns",
+        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, log, watch, unlimited, connections_per_source, source_memory, dns",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),

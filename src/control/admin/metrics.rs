@@ -2,10 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::control::reload::Status;
 use crate::io::{Answer, Number};
 
 /// Every number of every shard that answered, one family after the other.
-pub(super) fn write(node: &str, shards: usize, answers: &[(usize, Answer)]) -> String {
+pub(super) fn write(
+    node: &str,
+    shards: usize,
+    answers: &[(usize, Answer)],
+    status: &Status,
+) -> String {
     let all: Vec<(usize, &[Number])> = answers
         .iter()
         .filter_map(|(shard, answer)| match answer {
@@ -31,6 +37,24 @@ pub(super) fn write(node: &str, shards: usize, answers: &[(usize, Answer)]) -> S
         &mut out,
         format_args!("steadfast_shards_answering{{node=\"{node}\"}} {answering}"),
     );
+    for (name, meaning, value) in [
+        (
+            "config_generation",
+            "Configurations that the node has gone by, the first included.",
+            status.generation,
+        ),
+        (
+            "config_pending",
+            "Keys of the configuration that wait for a restart.",
+            u64::try_from(status.pending.len()).unwrap_or(u64::MAX),
+        ),
+    ] {
+        family(&mut out, name, meaning, "gauge");
+        line(
+            &mut out,
+            format_args!("steadfast_{name}{{node=\"{node}\"}} {value}"),
+        );
+    }
     let Some((_, first)) = all.first() else {
         return out;
     };
@@ -69,6 +93,8 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -84,13 +110,22 @@ mod tests {
                 number("streams", ""),
             ])
         };
-        let text = write("e1", 3, &[(0, numbers(7)), (2, numbers(9))]);
+        let status = Status {
+            pending: vec!["`listen`".to_owned()],
+            generation: 4,
+            ..Status::at_start(Path::new("e1.toml"), "")
+        };
+        let text = write("e1", 3, &[(0, numbers(7)), (2, numbers(9))], &status);
         assert_eq!(
             text,
             "# HELP steadfast_shards Shards of the node.\n# TYPE steadfast_shards gauge\n\
              steadfast_shards{node=\"e1\"} 3\n\
              # HELP steadfast_shards_answering Shards that answered this question.\n\
              # TYPE steadfast_shards_answering gauge\nsteadfast_shards_answering{node=\"e1\"} 2\n\
+             # HELP steadfast_config_generation Configurations that the node has gone by, the first \
+             included.\n# TYPE steadfast_config_generation gauge\nsteadfast_config_generation{node=\"e1\"} 4\n\
+             # HELP steadfast_config_pending Keys of the configuration that wait for a restart.\n\
+             # TYPE steadfast_config_pending gauge\nsteadfast_config_pending{node=\"e1\"} 1\n\
              # HELP steadfast_stun_total STUN requests answered.\n# TYPE steadfast_stun_total counter\n\
              steadfast_stun_total{node=\"e1\",shard=\"0\"} 7\nsteadfast_stun_total{node=\"e1\",shard=\"2\"} 9\n\
              # HELP steadfast_streams Held at this moment: streams.\n# TYPE steadfast_streams gauge\n\

@@ -26,40 +26,64 @@ struct Sibling {
     transactions: [[u8; 12]; 2],
 }
 
-/// Tells `changed` who is silent whenever that is somebody else.
-pub(super) async fn watch(zone: &Zone, mut changed: impl FnMut(Silent)) -> io::Result<()> {
-    let mut siblings = Vec::new();
-    for (index, ip, port) in zone.siblings() {
-        siblings.push(Sibling {
-            index,
-            addr: SocketAddr::new(ip, port),
-            // Who has not been asked is not silent.
-            last_answer: Instant::now(),
-            transactions: [random()?, random()?],
-        });
+/// The other members, from one zone to the next.
+#[derive(Default)]
+pub(super) struct Siblings(Vec<Sibling>);
+
+impl Siblings {
+    /// Takes over the members of a zone. What was heard of those that were there already is
+    /// remembered, so that a dead one is not named first for a while.
+    pub(super) fn follow(&mut self, zone: &Zone) -> io::Result<()> {
+        let before = std::mem::take(&mut self.0);
+        for (index, ip, port) in zone.siblings() {
+            let addr = SocketAddr::new(ip, port);
+            let known = before.iter().find(|sibling| sibling.addr == addr);
+            self.0.push(Sibling {
+                index,
+                addr,
+                // Who has not been asked is not silent.
+                last_answer: known.map_or_else(Instant::now, |known| known.last_answer),
+                transactions: match known {
+                    Some(known) => known.transactions,
+                    None => [random()?, random()?],
+                },
+            });
+        }
+        Ok(())
     }
-    let v4 = socket(&siblings, Ipv4Addr::UNSPECIFIED.into()).await?;
-    let v6 = socket(&siblings, Ipv6Addr::UNSPECIFIED.into()).await?;
-    let mut silent = Silent::default();
-    let mut ticks = interval(limits::ZONE_ASK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let now = look(zone, &siblings, silent);
-                if now != silent {
-                    silent = now;
-                    changed(silent);
+
+    /// Tells `changed` who is silent: at once, and whenever that is somebody else.
+    pub(super) async fn watch(
+        &mut self,
+        zone: &Zone,
+        mut changed: impl FnMut(Silent),
+    ) -> io::Result<()> {
+        let siblings = &mut self.0;
+        let v4 = socket(siblings, Ipv4Addr::UNSPECIFIED.into()).await?;
+        let v6 = socket(siblings, Ipv6Addr::UNSPECIFIED.into()).await?;
+        let mut silent = who_is_silent(siblings);
+        changed(silent);
+        let mut ticks = interval(limits::ZONE_ASK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let now = who_is_silent(siblings);
+                    if now != silent {
+                        say_difference(zone, siblings, silent, now);
+                        silent = now;
+                        changed(silent);
+                    }
+                    for sibling in siblings.iter_mut() {
+                        send_query(sibling, v4.as_ref(), v6.as_ref())?;
+                    }
                 }
-                for sibling in &mut siblings {
-                    send_query(sibling, v4.as_ref(), v6.as_ref())?;
+                Some((len, from, answer)) = receive(v4.as_ref()) => {
+                    hear(siblings, from, answer.get(..len).unwrap_or_default());
                 }
-            }
-            Some((len, from, answer)) = receive(v4.as_ref()) => {
-                hear(&mut siblings, from, answer.get(..len).unwrap_or_default());
-            }
-            Some((len, from, answer)) = receive(v6.as_ref()) => {
-                hear(&mut siblings, from, answer.get(..len).unwrap_or_default());
+                Some((len, from, answer)) = receive(v6.as_ref()) => {
+                    hear(siblings, from, answer.get(..len).unwrap_or_default());
+                }
             }
         }
     }
@@ -81,7 +105,7 @@ async fn socket(siblings: &[Sibling], any: IpAddr) -> io::Result<Option<UdpSocke
 }
 
 /// Who is silent by now.
-fn look(zone: &Zone, siblings: &[Sibling], before: Silent) -> Silent {
+fn who_is_silent(siblings: &[Sibling]) -> Silent {
     let mut silent = Silent::default();
     for Sibling {
         index, last_answer, ..
@@ -89,19 +113,22 @@ fn look(zone: &Zone, siblings: &[Sibling], before: Silent) -> Silent {
     {
         let is_silent = last_answer.elapsed() > limits::ZONE_SILENCE_MAX;
         silent = silent.with(*index, is_silent);
-        if is_silent != before.has(*index) {
-            let member = zone.member(*index);
-            if is_silent {
-                tracing::warn!(member, "a member is silent, and last in the zone");
-            } else {
-                tracing::info!(
-                    member,
-                    "a member answers again, and has its place in the zone"
-                );
-            }
-        }
     }
     silent
+}
+
+fn say_difference(zone: &Zone, siblings: &[Sibling], before: Silent, now: Silent) {
+    for Sibling { index, .. } in siblings {
+        let member = zone.member(*index);
+        match (before.has(*index), now.has(*index)) {
+            (false, true) => tracing::warn!(member, "a member is silent, and last in the zone"),
+            (true, false) => tracing::info!(
+                member,
+                "a member answers again, and has its place in the zone"
+            ),
+            (false, false) | (true, true) => {}
+        }
+    }
 }
 
 fn send_query(

@@ -61,6 +61,12 @@ pub(super) enum BindResult {
 pub(super) struct Full;
 
 impl FlowBindings {
+    /// The members have other places by now: `places` has the new one for each old one, and
+    /// none for a member that is gone.
+    pub(super) fn renumber(&mut self, places: &[Option<usize>]) {
+        self.table.renumber(places);
+    }
+
     /// An empty table; the seeds keep peers from aiming at its hash chains.
     #[must_use]
     pub(super) const fn new(seeds: [u64; 4]) -> Self {

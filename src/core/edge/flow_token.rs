@@ -24,9 +24,16 @@ use crate::id::{Flow, Slot, SocketId, StreamId};
 use crate::limits::TOKEN_MAX;
 use crate::secret::cmac::{self, BLOCK, Cmac, State};
 
-/// The key that vouches for flow tokens, with its rounds laid out.
+/// The keys that vouch for flow tokens: one writes them, all read them.
 #[derive(Clone)]
 pub struct Key {
+    mint: LaidOut,
+    older: Vec<LaidOut>,
+}
+
+/// A key with its rounds laid out.
+#[derive(Clone)]
+struct LaidOut {
     cmac: Cmac<Aes256Enc>,
     /// The MAC after `CONTEXT`, with which every input begins.
     start: State,
@@ -36,6 +43,27 @@ impl Key {
     /// The key of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8; 32]) -> Self {
+        Self::ring(bytes, &[])
+    }
+
+    /// The same, with keys that wrote tokens before it.
+    #[must_use]
+    pub fn ring(bytes: &[u8; 32], older: &[[u8; 32]]) -> Self {
+        Self {
+            mint: LaidOut::new(bytes),
+            older: older.iter().map(LaidOut::new).collect(),
+        }
+    }
+
+    /// Whether one of the keys has made this authenticator.
+    fn vouches(&self, mac: &[u8; MAC_LEN], body: &[u8]) -> bool {
+        let made = |key: &LaidOut| cmac::begins_with(&key.authenticator(body), mac);
+        made(&self.mint) || self.older.iter().any(made)
+    }
+}
+
+impl LaidOut {
+    fn new(bytes: &[u8; 32]) -> Self {
         let cmac = Cmac::new(bytes.into());
         let start = cmac.go_on(State::default(), &[*CONTEXT]);
         Self { cmac, start }
@@ -58,7 +86,7 @@ pub fn write(key: &Key, flow: &Flow, shard: u8, boot: u64, out: &mut Vec<u8>) {
         .get_mut(at..)
         .and_then(<[u8]>::split_first_chunk_mut::<MAC_LEN>)
     {
-        let mac = key.authenticator(body);
+        let mac = key.mint.authenticator(body);
         room.copy_from_slice(&mac[..MAC_LEN]);
     }
     spelling::base32_tail(out, at);
@@ -80,7 +108,7 @@ pub fn read(key: &Key, user_part: &[u8], boot: u64) -> Result<(Flow, u8), BadTok
     let (mac, body) = bytes
         .split_first_chunk::<MAC_LEN>()
         .ok_or(BadToken::Malformed)?;
-    if !cmac::begins_with(&key.authenticator(body), mac) {
+    if !key.vouches(mac, body) {
         return Err(BadToken::Forged);
     }
     let (&of, flow) = body.split_first_chunk().ok_or(BadToken::Malformed)?;

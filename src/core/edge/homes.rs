@@ -40,16 +40,8 @@ enum Home {
 impl Homes {
     /// The homes of a configuration. A text that is no URI is left out.
     pub(super) fn new(settings: &[NextHop], core_port: u16) -> Self {
-        let home = |hop: &NextHop| match hop {
-            NextHop::At(hop) => Some(Home::At(hop.clone())),
-            NextHop::Named(text) => {
-                let uri = Uri::of(text.as_bytes()).ok()?;
-                let (text, name) = (text.clone(), None);
-                Some(Home::Named { text, uri, name })
-            }
-        };
         Self {
-            list: settings.iter().filter_map(home).collect(),
+            list: list(settings),
             located: Vec::new(),
             before: Vec::new(),
             rules: Vec::new(),
@@ -57,6 +49,12 @@ impl Homes {
             any_without_tls: false,
             are_known: false,
         }
+    }
+
+    /// Takes other homes instead, whose addresses `refresh` finds.
+    pub(super) fn replace(&mut self, settings: &[NextHop], core_port: u16) {
+        self.list = list(settings);
+        self.core_port = core_port;
     }
 
     /// Has the DNS asked again for names whose answers end, before a request needs them.
@@ -247,6 +245,18 @@ impl Homes {
             }
         }
     }
+}
+
+fn list(settings: &[NextHop]) -> Vec<Home> {
+    let home = |hop: &NextHop| match hop {
+        NextHop::At(hop) => Some(Home::At(hop.clone())),
+        NextHop::Named(text) => {
+            let uri = Uri::of(text.as_bytes()).ok()?;
+            let (text, name) = (text.clone(), None);
+            Some(Home::Named { text, uri, name })
+        }
+    };
+    settings.iter().filter_map(home).collect()
 }
 
 /// A home sends datagrams from where it is reached, and connects from there or

@@ -67,7 +67,9 @@ impl Edge {
     /// Sends the pings of the next part of a round, and sets the timer again while any phone is to
     /// be pinged.
     pub(super) fn keep_open(&mut self, step: &mut Step<'_>) {
-        if let Some(parts) = self.pings.parts.take() {
+        if let Some(parts) = self.pings.parts.take()
+            && self.pings()
+        {
             let ping = step.net.pool.copy(&PING);
             self.flow_bindings.next_kept_open(step.now, parts, |flow| {
                 step.net.counters.nat_pings += 1;
@@ -77,10 +79,11 @@ impl Edge {
         self.arm_pings(step);
     }
 
-    /// Sets the timer where it does not run and a phone is to be pinged.
+    /// Sets the timer where it does not run and a phone is to be pinged: the operator may have
+    /// ended the pings.
     pub(super) fn arm_pings(&mut self, step: &mut Step<'_>) {
         let count = self.flow_bindings.kept_open();
-        if count == 0 || self.pings.parts.is_some() {
+        if count == 0 || self.pings.parts.is_some() || !self.pings() {
             return;
         }
         // As many parts as keep each burst below that number.

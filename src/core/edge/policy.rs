@@ -15,7 +15,7 @@ use crate::proxy::{
 };
 use crate::scan::via::Via;
 use crate::scan::{Method, Name};
-use crate::send::{End, Handoff, Hop, KeepaliveRole};
+use crate::send::{End, Handoff, Hop};
 use crate::stick::Reopen;
 use crate::time::Instant;
 use crate::trust::{IdentityHeaders, Keep, MarkKey, Principal};
@@ -172,16 +172,7 @@ impl Upkeep for Edge {
     /// to be known before a request has to be relayed.
     fn on_start(&mut self, step: &mut Step<'_>) {
         self.homes.refresh(step);
-        for member in self.other_members() {
-            let addr = member.peer_addr(step.net, Transport::Udp);
-            if let Some(flow) = addr.and_then(|addr| step.net.reach(Hop::to(Transport::Udp, addr)))
-            {
-                step.net
-                    .liveness
-                    .peers
-                    .watch(step.now, flow, KeepaliveRole::Ours);
-            }
-        }
+        self.watch_members(step);
     }
 
     fn on_handoff(&mut self, step: &mut Step<'_>, from: u8, news: Handoff) {

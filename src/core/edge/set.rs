@@ -48,6 +48,14 @@ impl EdgeSet {
         Self::new(&[index]).unwrap_or(none)
     }
 
+    /// The same members where each index of theirs is replaced by the one that `places` has for
+    /// it; without those that it has none for.
+    #[must_use]
+    pub(super) fn renumbered(self, places: &[Option<usize>]) -> Self {
+        let there = self.iter().filter_map(|index| *places.get(index)?);
+        Self::of_all(there).unwrap_or(self)
+    }
+
     /// The indices, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + use<> {
         self.indices

@@ -56,31 +56,17 @@ impl Edge {
     /// same on all shards of a node.
     #[must_use]
     pub fn new(settings: Settings, seed: [u64; 4], boot: u64) -> Self {
-        let own = settings
-            .members
-            .iter()
-            .position(|member| member.name == settings.name)
-            .unwrap_or_default();
-        // A token leaves out this one realm. For sealed tokens it follows from the cluster's name,
-        // which stands in the token's URI: the list of domains may change while phones have tokens.
-        let common = match &settings.token_keys[..] {
-            [] => settings.home_domains.first().cloned(),
-            [_, ..] => parent(&settings.cluster),
-        };
-        let codec = Codec::new(&settings.token_keys, &common.unwrap_or_default());
-        let others = settings.members.iter().enumerate();
-        let others = others.filter(|(index, _)| *index != own);
         let mut flow_bindings = FlowBindings::new(seed);
         if settings.keeps_flows {
             flow_bindings.keep_notes();
         }
         Self {
-            own,
+            own: own_index(&settings),
             homes: Homes::new(&settings.home, settings.core_port),
-            siblings: others.flat_map(|(_, member)| member.rules()).collect(),
-            codec,
-            flow_key: flow_token::Key::new(&settings.flow_key),
-            marks: MarkKey::new(&settings.flow_key),
+            siblings: sibling_rules(&settings),
+            codec: codec(&settings),
+            flow_key: flow_token::Key::ring(&settings.flow_key, &settings.older_flow_keys),
+            marks: MarkKey::ring(&settings.flow_key, &settings.older_flow_keys),
             flow_bindings,
             directory: Directory::default(),
             refreshed: RefreshedDialogs::default(),
@@ -93,6 +79,15 @@ impl Edge {
             pings: Pings::default(),
             settings,
         }
+    }
+
+    /// Replaces what follows from the settings and from nothing else.
+    pub(super) fn derive(&mut self, settings: &Settings) {
+        self.own = own_index(settings);
+        self.siblings = sibling_rules(settings);
+        self.codec = codec(settings);
+        self.flow_key = flow_token::Key::ring(&settings.flow_key, &settings.older_flow_keys);
+        self.marks = MarkKey::ring(&settings.flow_key, &settings.older_flow_keys);
     }
 
     /// Number of dialogs whose phone sends over another flow than their Route leads to.
@@ -161,6 +156,32 @@ impl Edge {
             .write(subscriber, &names[..count], flags, out)
             .is_ok()
     }
+}
+
+/// The place of this edge among the members.
+fn own_index(settings: &Settings) -> usize {
+    let mut members = settings.members.iter();
+    let own = members.position(|member| member.name == settings.name);
+    own.unwrap_or_default()
+}
+
+/// How the other edges are recognised without TLS.
+fn sibling_rules(settings: &Settings) -> Vec<HostRule> {
+    let own = own_index(settings);
+    let others = settings.members.iter().enumerate();
+    let others = others.filter(|(index, _)| *index != own);
+    others.flat_map(|(_, member)| member.rules()).collect()
+}
+
+/// How tokens are written and read. A token leaves out one realm. For sealed tokens it follows
+/// from the cluster's name, which stands in the token's URI: the list of domains may change while
+/// phones have tokens.
+fn codec(settings: &Settings) -> Codec {
+    let common = match &settings.token_keys[..] {
+        [] => settings.home_domains.first().cloned(),
+        [_, ..] => parent(&settings.cluster),
+    };
+    Codec::new(&settings.token_keys, &common.unwrap_or_default())
 }
 
 /// The parent domain of a name, in lower case and without a last dot.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Settings;
 use super::nonce::{self, Verdict as Nonce};
 use super::state::Home;
 use crate::digest::{self, Algorithm, Answered, Qop};
@@ -213,6 +214,19 @@ impl Home {
             .find(|digest| digest.realm.of(request.bytes) == realm)
     }
 
+    /// Checks a nonce by each of the keys.
+    fn check_nonce(&self, nonce: &[u8], source: IpAddr, unix: u64) -> Nonce {
+        let Settings {
+            nonce_key,
+            older_nonce_keys,
+            ..
+        } = &self.settings;
+        let keys = std::iter::once(nonce_key).chain(older_nonce_keys);
+        let mut found = keys.map(|key| nonce::check(key, nonce, source, unix));
+        let own = found.find(|found| *found != Nonce::Forged);
+        own.unwrap_or(Nonce::Forged)
+    }
+
     /// Checks nonce, digest and count of credentials; gives the user that they prove.
     fn check(
         &mut self,
@@ -224,12 +238,7 @@ impl Home {
         let (bytes, message) = (request.bytes, request.message);
         let realm = self.settings.domain.as_bytes();
         let unix = step.net.wall.unix(step.now);
-        let stamp = match nonce::check(
-            &self.settings.nonce_key,
-            credentials.nonce.of(bytes),
-            source,
-            unix,
-        ) {
+        let stamp = match self.check_nonce(credentials.nonce.of(bytes), source, unix) {
             Nonce::Fresh(stamp) => stamp,
             Nonce::Stale => return Err(AuthFailure::Stale),
             Nonce::OtherSource => return Err(AuthFailure::OtherSource),

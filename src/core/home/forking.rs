@@ -7,6 +7,7 @@ use super::aor;
 use super::edge_node::EdgeNode;
 use super::state::Home;
 use crate::bytes::Buf;
+use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Net, Pass, Plan, Request, Step, Target, Verdict};
 use crate::scan::address::Address;
@@ -173,7 +174,10 @@ impl Home {
         let binding = self.location.bindings(now, aor).nth(index)?;
         let uri = request_uri(net, request, binding.contact());
         let route = (!binding.path().is_empty()).then(|| net.pool.copy(binding.path()));
+        // A phone without a Path is at the end of its flow itself.
+        let is_edge = |flow: &Flow| route.is_none() || !self.former_edges.contains(flow);
         let live = binding.flow.filter(|flow| net.flows.lives(*flow));
+        let live = live.filter(is_edge);
         let group = binding
             .instance()
             .map_or(0, |instance| net.secrets.hash([instance]) | 1);

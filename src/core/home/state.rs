@@ -30,6 +30,9 @@ pub struct Home {
     /// Which flow a URI sticks to.
     pub(super) stick: Table,
     pub(super) former_paths: FormerPaths,
+    /// Flows that phones have registered over, at whose end an edge was until the configuration
+    /// said otherwise.
+    pub(super) former_edges: Vec<Flow>,
     /// Host of `settings.edges`: the edge cluster's name.
     pub(super) cluster: Vec<u8>,
     /// Where `settings.edge_peers` says that an edge lives, for a URI of the cluster that
@@ -52,17 +55,16 @@ impl Home {
     /// A home with these subscribers and no registrations.
     #[must_use]
     pub fn new(settings: Settings, subscribers: Arc<Subscribers>, seed: [u64; 4]) -> Self {
-        let edges = settings.edges.as_bytes();
-        let cluster = Uri::of(edges).map(|uri| uri.host.of(edges).to_vec());
         Self {
             subscribers,
-            marks: MarkKey::new(&settings.nonce_key),
+            marks: marks(&settings),
             location: Location::new(seed),
             replay: Replay::new(seed),
             challenged: Challenged::default(),
             stick: Table::new(seed),
             former_paths: FormerPaths::default(),
-            cluster: cluster.unwrap_or_default(),
+            former_edges: Vec::new(),
+            cluster: cluster(&settings),
             edge_addresses: EdgeAddress::all(&settings.edge_peers),
             found_flows: Vec::new(),
             hop_addresses: Vec::new(),
@@ -72,6 +74,13 @@ impl Home {
             unrecognised_edges: UnrecognisedEdges::default(),
             settings,
         }
+    }
+
+    /// Replaces what follows from the settings and from nothing else.
+    pub(super) fn derive(&mut self, settings: &Settings) {
+        self.marks = marks(settings);
+        self.cluster = cluster(settings);
+        self.edge_addresses = EdgeAddress::all(&settings.edge_peers);
     }
 
     /// Addresses of record with a binding.
@@ -132,6 +141,17 @@ impl Home {
             || is_cluster(target)
             || host_ip(target.of(bytes)).is_some_and(|ip| self.settings.has_edge_at(ip))
     }
+}
+
+fn marks(settings: &Settings) -> MarkKey {
+    MarkKey::ring(&settings.nonce_key, &settings.older_nonce_keys)
+}
+
+/// The edge cluster's name.
+fn cluster(settings: &Settings) -> Vec<u8> {
+    let edges = settings.edges.as_bytes();
+    let host = Uri::of(edges).map(|uri| uri.host.of(edges).to_vec());
+    host.unwrap_or_default()
 }
 
 #[cfg(test)]

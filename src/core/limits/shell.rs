@@ -113,6 +113,14 @@ pub const BIND_PATIENCE: Duration = Duration::from_secs(2);
 /// Messages from the control thread that wait for a shard. More: the newest is
 /// dropped with a warning; none of them is a SIP message.
 pub const INBOX_MAX: usize = 512;
+/// How long the control thread waits before it offers an order again that may not be lost, where
+/// the inbox of a shard is full.
+pub const INBOX_PAUSE: Duration = Duration::from_millis(10);
+/// Requests to take a configuration over that wait for the one before. More: refused.
+pub const RELOADS_WAITING_MAX: usize = 16;
+/// How long a configuration, with its files and the certificates in them, may take until the
+/// shards go by it. Longer: whoever asked is told no more of it.
+pub const RELOAD_MAX: Duration = Duration::from_secs(10);
 /// How long a shard may take to answer the control thread. Longer: it is said
 /// to be ill.
 pub const ANSWER_MAX: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::Configuration;
 use crate::home::Subscribers;
 use crate::id::{ShardSet, SocketId, StreamId};
 use crate::locate::{LookupId, Records};
@@ -111,6 +112,8 @@ pub enum Input<'a> {
         /// (`Subscribers::revoked_by`).
         revoked: home::Revoked,
     },
+    /// Other settings, from the next message on. Nothing to a user agent.
+    Configured(&'a Configuration),
     /// What a user agent is to do; nothing to the other roles.
     Command(agent::Command),
     /// No new dialogs or registrations from now on.

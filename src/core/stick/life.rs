@@ -85,6 +85,12 @@ impl Table {
             || links.any(|link| !self.links.link(link).proof.is_empty())
     }
 
+    /// The flows that have URIs or a domain, live and lost.
+    #[must_use]
+    pub(crate) fn held_flows(&self) -> Vec<Flow> {
+        self.links.all_flows().collect()
+    }
+
     /// Drops everything of a flow.
     pub fn forget(&mut self, flow: Flow) {
         let Some(holder) = self.links.holder(flow) else {

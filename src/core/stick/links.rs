@@ -127,6 +127,10 @@ impl Links {
         self.by_flow.len()
     }
 
+    pub(super) fn all_flows(&self) -> impl Iterator<Item = Flow> {
+        self.by_flow.iter().map(|&at| self.flows[at].flow)
+    }
+
     pub(super) fn holder(&self, flow: Flow) -> Option<u32> {
         self.by_flow
             .find(self.hash.hash_one(flow), |&at| self.flows[at].flow == flow)

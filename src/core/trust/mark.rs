@@ -136,9 +136,12 @@ pub struct Shown {
     pub leads_on: bool,
 }
 
-/// The key of the marks.
+/// The keys of the marks: one makes them, all verify them.
 #[derive(Clone)]
-pub struct MarkKey(Cmac<Aes128Enc>);
+pub struct MarkKey {
+    mint: Cmac<Aes128Enc>,
+    older: Vec<Cmac<Aes128Enc>>,
+}
 
 impl std::fmt::Debug for MarkKey {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -161,6 +164,20 @@ impl MarkKey {
     /// The key that follows from the secret of the cluster or of the homes.
     #[must_use]
     pub fn new(secret: &[u8; 32]) -> Self {
+        Self::ring(secret, &[])
+    }
+
+    /// The same, with keys of secrets that made marks before it: dialogs outlive the change of
+    /// a secret.
+    #[must_use]
+    pub fn ring(secret: &[u8; 32], older: &[[u8; 32]]) -> Self {
+        Self {
+            mint: Self::key(secret),
+            older: older.iter().map(Self::key).collect(),
+        }
+    }
+
+    fn key(secret: &[u8; 32]) -> Cmac<Aes128Enc> {
         // The first half of the secret is the key of a MAC over the second half: the key of marks.
         let (first, second) = secret.split_at(16);
         let fixed = |half: &[u8]| {
@@ -170,11 +187,11 @@ impl MarkKey {
         };
         let derive = Cmac::<Aes128Enc>::new(&fixed(first).into());
         let derived = derive.of(&[&CONTEXT[..], second].concat());
-        Self(Cmac::new(&derived.into()))
+        Cmac::new(&derived.into())
     }
 
-    fn mac(&self, side: Side, input: &MarkInput<'_>) -> [u8; BLOCK] {
-        let mut text = Text::of(&self.0);
+    fn mac(key: &Cmac<Aes128Enc>, side: Side, input: &MarkInput<'_>) -> [u8; BLOCK] {
+        let mut text = Text::of(key);
         text.put(&[side.letter()]);
         text.field(input.call_id);
         text.field(input.peer_tag);
@@ -204,7 +221,7 @@ impl MarkKey {
     }
 
     fn mark(&self, side: Side, input: &MarkInput<'_>) -> Mark {
-        let mac = self.mac(side, input);
+        let mac = Self::mac(&self.mint, side, input);
         let mut text = [side.letter(); TEXT_LEN];
         BASE32_DNSSEC.encode_mut(&mac[..MAC_LEN], &mut text[1..]);
         Mark(text)
@@ -358,7 +375,7 @@ impl MarkKey {
             return false;
         };
         let own_tag = from_tag(bytes, message);
-        let matches = |own_tag| {
+        let matches = |key, own_tag| {
             let input = MarkInput {
                 call_id,
                 own_tag,
@@ -366,12 +383,13 @@ impl MarkKey {
                 own,
                 next,
             };
-            shown.begins(&self.mac(side, &input))
+            shown.begins(&Self::mac(key, side, &input))
         };
         // The mark for the called side was made of the first request, without that side's tag, or
         // of a later one, with it.
         let is_called = matches!(side, Side::Called | Side::CalledOut);
-        is_called && matches(None) || matches(own_tag)
+        let is_good = |key| is_called && matches(key, None) || matches(key, own_tag);
+        is_good(&self.mint) || self.older.iter().any(is_good)
     }
 }
 

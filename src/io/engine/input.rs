@@ -1,12 +1,13 @@
 //! What comes in: orders, the other shards' hand-overs, datagrams, connections.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use super::Engine;
 use crate::id::{Slot, SocketId, Transport};
 use crate::io::accept;
 use crate::io::icmp::{self, News};
-use crate::io::inbox::Order;
+use crate::io::inbox::{NewSettings, Order};
 use crate::io::ring::{self, Completion};
 use crate::io::streams::Came;
 use crate::io::token;
@@ -54,6 +55,14 @@ impl Engine {
                     let input = Input::Subscribers { list, revoked };
                     self.shard.handle(self.now, input);
                 }
+                Order::Settings { settings, done } => {
+                    self.take_over(&settings);
+                    // Nobody waits for it any more.
+                    if done.try_send(()).is_err() {
+                        tracing::debug!("a shard was late to take its settings over");
+                    }
+                }
+                Order::ReloadRefused => self.counters.reloads_refused += 1,
                 Order::Tls(tls) => {
                     self.counters.tls_reloads += 1;
                     self.streams.set_tls(Some(tls));
@@ -63,6 +72,27 @@ impl Engine {
             self.settle();
         }
         were_any
+    }
+
+    /// Goes by other settings from here on.
+    fn take_over(&mut self, settings: &NewSettings) {
+        let NewSettings {
+            configuration,
+            tls,
+            subscribers,
+        } = settings;
+        self.counters.reloads += 1;
+        if let Some(tls) = tls {
+            self.streams.set_tls(Some(Arc::clone(tls)));
+        }
+        if let Some((list, revoked)) = subscribers {
+            let (list, revoked) = (Arc::clone(list), Arc::clone(revoked));
+            self.shard
+                .handle(self.now, Input::Subscribers { list, revoked });
+            self.settle();
+        }
+        self.shard
+            .handle(self.now, Input::Configured(configuration));
     }
 
     /// Takes what the other shards gave; true when there was anything.

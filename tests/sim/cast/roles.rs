@@ -61,6 +61,7 @@ impl Cast {
             edge_peers: self.edges.iter().map(peer).collect(),
             peers: Vec::new(),
             nonce_key: [7; 32],
+            older_nonce_keys: Vec::new(),
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             redirect: Redirect::Always,
             ring_time: Some(steadfast::limits::RING_TIME),
@@ -135,6 +136,7 @@ impl Cast {
                 Vec::new()
             },
             flow_key: [3; 32],
+            older_flow_keys: Vec::new(),
             keeps_flows: false,
             core_listen: core_listen.into_iter().collect(),
         })

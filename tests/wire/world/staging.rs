@@ -2,13 +2,14 @@
 //! further ones, and what becomes of them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use steadfast::home::Subscribers;
 use steadfast::id::{ShardSet, Transport};
+use steadfast::limits;
 use steadfast::send::{Event, Local};
-use steadfast::shard::{Input, Role, Setup, Shard};
+use steadfast::shard::{Configuration, Input, Role, RoleSettings, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
 use steadfast::{agent, edge, home};
 
@@ -302,6 +303,70 @@ impl World {
             self.input(index, Input::Subscribers { list, revoked });
         }
         self.settle();
+    }
+
+    /// An edge takes over changed settings while it runs.
+    pub(crate) fn reconfigure_edge(&mut self, addr: &str, change: impl Fn(&mut edge::Settings)) {
+        self.reconfigure(addr, |kind| match kind {
+            Kind::Edge(settings) => {
+                change(settings);
+                RoleSettings::Edge(settings.clone())
+            }
+            Kind::Home(_) | Kind::Agent(_) => panic!("no edge"),
+        });
+    }
+
+    /// A home takes over changed settings while it runs.
+    pub(crate) fn reconfigure_home(&mut self, addr: &str, change: impl Fn(&mut home::Settings)) {
+        self.reconfigure(addr, |kind| match kind {
+            Kind::Home(settings) => {
+                change(settings);
+                RoleSettings::Home(settings.clone())
+            }
+            Kind::Edge(_) | Kind::Agent(_) => panic!("no home"),
+        });
+    }
+
+    fn reconfigure(&mut self, addr: &str, change: impl Fn(&mut Kind) -> RoleSettings) {
+        for index in self.places(addr) {
+            let role = change(&mut self.kinds[index]);
+            self.configure(index, role, None, limits::SOURCE_STREAMS);
+        }
+        self.settle();
+    }
+
+    /// Sources in these networks are not limited by an edge from here on, and others may have so
+    /// many connections; `None`: those of this machine.
+    pub(crate) fn limit(
+        &mut self,
+        addr: &str,
+        unlimited: Option<Vec<(IpAddr, u8)>>,
+        connections: u32,
+    ) {
+        for index in self.places(addr) {
+            let Kind::Edge(settings) = self.kinds[index].clone() else {
+                panic!("no edge")
+            };
+            let role = RoleSettings::Edge(settings);
+            self.configure(index, role, unlimited.clone(), connections);
+        }
+        self.settle();
+    }
+
+    fn configure(
+        &mut self,
+        index: usize,
+        role: RoleSettings,
+        unlimited: Option<Vec<(IpAddr, u8)>>,
+        connections_per_source: u32,
+    ) {
+        let configuration = Configuration {
+            role,
+            unlimited,
+            connections_per_source,
+            source_memory: limits::SOURCE_MEMORY,
+        };
+        self.input(index, Input::Configured(&configuration));
     }
 
     /// Starts a node anew, alive again: it remembers what its store gives back.

@@ -185,6 +185,13 @@ impl Table {
         self.set_links(axis, older, |links| links.newer = index);
     }
 
+    /// Replaces the places of members in all records.
+    pub(super) fn renumber(&mut self, places: &[Option<usize>]) {
+        for record in self.records.iter_mut().flatten() {
+            record.edges = record.edges.renumbered(places);
+        }
+    }
+
     fn unlink(&mut self, axis: Axis, index: u32) {
         let Some(record) = self.get(index) else {
             return;

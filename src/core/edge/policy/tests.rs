@@ -50,6 +50,7 @@ fn edge(net: &mut Net) -> Edge {
             set_size: 2,
             token_keys: Vec::new(),
             flow_key: [3; 32],
+            older_flow_keys: Vec::new(),
             keeps_flows: false,
             core_listen: Vec::new(),
         },

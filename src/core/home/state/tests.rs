@@ -37,6 +37,7 @@ fn home() -> Home {
             .into(),
         peers: carriers.map(|text| PeerRule::carrier(text).unwrap()).into(),
         nonce_key: [0; 32],
+        older_nonce_keys: Vec::new(),
         algorithms: Vec::new(),
         authenticates: true,
         redirect: Redirect::default(),

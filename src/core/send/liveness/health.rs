@@ -79,6 +79,18 @@ impl Health {
         self.list.len() < before
     }
 
+    /// The destinations whose circuit is not closed.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        self.list
+            .iter()
+            .map(|circuit| (circuit.transport, circuit.addr))
+    }
+
+    /// Closes the circuit of a destination that nothing is to be sent to.
+    pub(crate) fn forget(&mut self, transport: Transport, addr: SocketAddr) {
+        self.list.retain(|circuit| !circuit.is(transport, addr));
+    }
+
     /// Notes that a request leaves for a destination: when its pause is over, this request tries it
     /// and others do not.
     pub fn tries(&mut self, now: Instant, transport: Transport, addr: SocketAddr) {

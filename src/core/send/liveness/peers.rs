@@ -293,6 +293,12 @@ impl Peers {
         self.by_flow.contains_key(&flow)
     }
 
+    /// The flows that are watched.
+    #[must_use]
+    pub(crate) fn flows(&self) -> Vec<Flow> {
+        self.list.iter().map(|peer| peer.flow).collect()
+    }
+
     /// Ends the watch of a flow that is gone.
     pub fn forget(&mut self, flow: Flow) {
         self.unagreed.remove(&flow);

@@ -37,7 +37,7 @@ impl MarkKey {
     /// The name of the phone that these fields tell from any other.
     #[must_use]
     pub(crate) fn phone_name(&self, fields: &[&[u8]]) -> PhoneName {
-        let mut text = Text::of(&self.0);
+        let mut text = Text::of(&self.mint);
         text.put(&[CONTEXT]);
         fields.iter().for_each(|field| text.field(field));
         let mut name = [0; LEN];

@@ -19,7 +19,7 @@ fn a_mark_is_read_as_it_was_before() {
         own: MarkedValue::default(),
         next: Next::Target(ALICE.as_bytes()),
     };
-    let mac = key().mac(Side::Called, &input);
+    let mac = MarkKey::mac(&key().mint, Side::Called, &input);
     let alone = format!("q{}", BASE32_DNSSEC.encode(&mac[..10]));
     assert_eq!(alone.len(), 17);
     assert!(is_good(&alone, "id", ("bob", "alice"), ALICE));
@@ -30,6 +30,20 @@ fn a_mark_is_read_as_it_was_before() {
             .unwrap(),
     );
     assert_eq!(now.len(), 13);
+    // Verified by each key of a ring, made by the first.
+    let ring = MarkKey::ring(&[8; 32], &[[6; 32], KEY]);
+    let of = |key: &MarkKey| key.of_request(&bytes, &made_of, MarkedValue::default());
+    assert_eq!(of(&ring), of(&MarkKey::new(&[8; 32])));
+    let (answer, turned) = message("INVITE sip:a@a.example SIP/2.0", "id", ("bob", "alice"), "");
+    for (mark, want) in [
+        (now.as_bytes(), true),
+        (&of(&ring).unwrap().0[..], true),
+        (&of(&MarkKey::new(&[5; 32])).unwrap().0[..], false),
+    ] {
+        let next = Next::Target(ALICE.as_bytes());
+        let own = MarkedValue::default();
+        assert_eq!(ring.verify(mark, own, &answer, &turned, next), want);
+    }
     for (param, want) in [
         (format!("gunk=e1.{now}"), true),
         (format!("dlg={now}"), true),
@@ -136,7 +150,7 @@ fn where_nobody_could_answer_there_is_no_mark() {
 
 #[test]
 fn a_text_is_read_whole_however_long_it_is() {
-    let (MarkKey(key), long) = (key(), [9; 3 * TEXT_MAX]);
+    let (key, long) = (key().mint, [9; 3 * TEXT_MAX]);
     for (first, len) in [(0, 0), (1, 400), (384, 384), (380, 3 * TEXT_MAX), (5, 769)] {
         let mut text = Text::of(&key);
         text.put(&long[..first]);

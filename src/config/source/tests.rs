@@ -1,0 +1,227 @@
+//! What a running node takes over of a changed file, and what waits.
+
+use std::path::PathBuf;
+
+use super::super::tests::{EDGE, HEAD, HOME};
+use super::*;
+use crate::id::Transport;
+
+/// A file in a folder of its own, and the node that it started.
+struct Running {
+    folder: PathBuf,
+    config: Config,
+    source: Source,
+}
+
+impl Running {
+    #[track_caller]
+    fn start(test: &str, text: &str) -> Self {
+        let folder = format!("steadfast-source-{test}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("Cargo.toml"), "").unwrap();
+        let path = folder.join("e1.toml");
+        std::fs::write(&path, text).unwrap();
+        let (config, source) = open(&path).unwrap();
+        Self {
+            folder,
+            config,
+            source,
+        }
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.folder.join("e1.toml"), text).unwrap();
+    }
+
+    /// Takes this text over; which keys changed, and which wait.
+    #[track_caller]
+    fn take_over(&mut self, text: &str) -> (Vec<String>, Vec<String>) {
+        self.write(text);
+        let change = self.source.read_again(&self.config).unwrap();
+        (self.config, self.source) = (change.config, change.source);
+        (change.changed, change.pending)
+    }
+
+    /// Why this text is not taken over.
+    #[track_caller]
+    fn refuse(&self, text: &str) -> String {
+        self.write(text);
+        let change = self.source.read_again(&self.config);
+        change.err().unwrap().to_string()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+fn edge_of(config: &Config) -> &crate::edge::Settings {
+    match &config.role {
+        Role::Edge(edge) => edge,
+        Role::Home(_) => panic!("not an edge"),
+    }
+}
+
+#[test]
+fn what_may_change_does_and_the_rest_waits() {
+    let text = format!("{HEAD}{EDGE}");
+    let mut running = Running::start("waits", &text);
+    assert_eq!(running.take_over(&text), (Vec::new(), Vec::new()));
+    let changed = text
+        .replace("name = \"e2\"", "name = \"e2\", retire = true")
+        .replace("127.0.0.10", "127.0.0.9")
+        + "set_size = 1\nflows = \"flows.table\"\n";
+    let head = format!("shards = 1\nlog = \"debug\"\nmetrics = \"127.0.0.11:9090\"\n{changed}");
+    let (changed, pending) = running.take_over(&head);
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        changed,
+        names(&[
+            "`log`",
+            "[edge] `home`",
+            "[edge] `members`",
+            "[edge] `set_size`"
+        ])
+    );
+    assert_eq!(pending, names(&["`shards`", "`metrics`", "[edge] `flows`"]));
+    let config = &running.config;
+    assert_eq!((config.metrics, &config.flows), (None, &None));
+    assert_eq!(config.log.as_deref(), Some("debug"));
+    let edge = edge_of(config);
+    assert!(!edge.keeps_flows && edge.members[1].retires && edge.set_size == 1);
+    assert_eq!(running.source.digest(), digest(&head));
+    // Taken back, nothing waits any more.
+    let (changed, pending) = running.take_over(&text);
+    assert_eq!((changed.len(), pending), (4, Vec::new()));
+}
+
+#[test]
+fn where_a_node_listens_waits_together_with_its_own_entry() {
+    let text = format!("{HEAD}{EDGE}");
+    let mut running = Running::start("listens", &text);
+    let moved = text
+        .replace("127.0.0.11", "127.0.0.21")
+        .replace("tcp = 5070", "tcp = 5080");
+    let (changed, pending) = running.take_over(&moved);
+    assert_eq!(changed, ["[edge] `members`"]);
+    assert_eq!(pending, ["`listen`", "[edge] `members`: `address`"]);
+    let at = "127.0.0.11:5060".parse().unwrap();
+    assert_eq!(running.config.listen[0], (Transport::Udp, at));
+    let members = &edge_of(&running.config).members;
+    assert_eq!(
+        members[0].addresses,
+        ["127.0.0.11".parse::<std::net::IpAddr>().unwrap()]
+    );
+    assert_eq!(members[1].tcp, 5080);
+}
+
+#[test]
+fn what_does_not_fit_what_waits_is_refused_and_says_so() {
+    let text = format!("{HEAD}{EDGE}");
+    let running = Running::start("misfit", &text);
+    // It moves away, and its home comes to where it still is.
+    let moved = text
+        .replace("127.0.0.11", "127.0.0.21")
+        .replace("127.0.0.10:5060", "127.0.0.11:5060");
+    assert_eq!(
+        running.refuse(&moved),
+        "e1.toml can be taken over by a restart alone: with `listen`, [edge] `members`: `address` as \
+         before, `home` leads to 127.0.0.11:5060, which is \"e1\" of `members` itself"
+            .replace("before, `home`", "before, [edge] `home`")
+    );
+    assert_eq!(
+        running.refuse(&format!("{HEAD}{HOME}")),
+        "e1.toml makes the node [home] instead of [edge]: that takes a restart"
+    );
+    assert_eq!(
+        running.refuse(
+            &text
+                .replace("set_size", "x")
+                .replace("[edge]", "[edge]\nx = 1")
+        ),
+        "e1.toml, line 4: [edge] `x` is unknown; the keys here are cluster, core_name, home, \
+         home_domains, members, member_names, names, peers, path, set_size, token_key_file, \
+         strangers, calls_out, reach, deny, identity_headers, challenge_udp_calls, nat_keepalive, \
+         covers, flows, flows_max"
+    );
+    let gone = running.folder.join("e1.toml");
+    std::fs::remove_file(&gone).unwrap();
+    let why = running.source.read_again(&running.config).err().unwrap();
+    assert!(
+        why.to_string()
+            .starts_with("cannot read the configuration "),
+        "{why}"
+    );
+}
+
+#[test]
+fn keys_that_no_file_has_stay() {
+    let text = format!("{HEAD}{EDGE}");
+    let mut running = Running::start("made", &text);
+    let key = edge_of(&running.config).flow_key;
+    running.take_over(&format!("{text}set_size = 1\n"));
+    assert_eq!(edge_of(&running.config).flow_key, key);
+    let nonce = |running: &Running| match &running.config.role {
+        Role::Home(home) => home.settings.nonce_key,
+        Role::Edge(_) => panic!("not a home"),
+    };
+    let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"\n", "");
+    let mut home = Running::start("made-home", &text);
+    let key = nonce(&home);
+    let (changed, pending) = home.take_over(&format!("{text}ring_time = 5\nstore = \"x.redb\"\n"));
+    assert_eq!(
+        (changed, pending),
+        (
+            vec!["[home] `ring_time`".to_owned()],
+            vec!["[home] `store`".to_owned()]
+        )
+    );
+    assert_eq!(nonce(&home), key);
+    std::fs::write(
+        home.folder.join("k"),
+        "11".repeat(32) + "\n" + &"22".repeat(32),
+    )
+    .unwrap();
+    home.take_over(&format!("{text}nonce_key_file = \"k\"\n"));
+    assert_eq!(nonce(&home), [0x11; 32]);
+}
+
+#[test]
+fn a_name_server_and_tls_begin_and_end_with_a_start() {
+    let text = format!("{HEAD}{EDGE}");
+    let mut running = Running::start("dns", &text);
+    let dns =
+        "[dns]\nlisten = [\"udp:127.0.0.11:53\", \"tcp:127.0.0.11:53\"]\nhome_domains = true\n";
+    let (changed, pending) = running.take_over(&format!("{text}{dns}"));
+    assert_eq!(
+        (changed, pending),
+        (Vec::new(), vec!["[dns] `listen`".to_owned()])
+    );
+    assert!(running.config.name_server.is_none());
+    let mut serving = Running::start("serves", &format!("{text}{dns}"));
+    let (changed, pending) = serving.take_over(&text);
+    assert_eq!(
+        (changed, pending),
+        (Vec::new(), vec!["[dns] `listen`".to_owned()])
+    );
+    assert!(
+        serving
+            .config
+            .name_server
+            .as_ref()
+            .is_some_and(|it| it.home_domains)
+    );
+    let (changed, pending) = serving.take_over(&format!("{text}{}", dns.replace("true", "false")));
+    assert_eq!(
+        (changed, pending),
+        (vec!["[dns] `home_domains`".to_owned()], Vec::new())
+    );
+}

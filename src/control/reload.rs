@@ -1,0 +1,352 @@
+//! What a running node reads again: its configuration, its certificates, its list of
+//! subscribers.
+//!
+//! The certificates and the list are read whenever their files change. The configuration is
+//! read when somebody says so (`steadfast reload`, SIGHUP), and with `watch = true` whenever
+//! it changes. It is taken over as a whole or not at all: everything that it names has been
+//! read before the first shard is told, and each shard gets all of it as one order, which it
+//! carries out between two turns. What is wrong with it is said in one sentence, and the node
+//! goes on as before.
+//!
+//! Not here: which keys wait for a restart (`config::Source`).
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use super::certificates::Certificates;
+use super::name_server::Served;
+use super::subscribers::ListFile;
+use crate::config::{Change, Config, Role, Source};
+use crate::home::{Revoked, Subscribers};
+use crate::io::tls::Tls;
+use crate::io::{NewSettings, Order, Orders};
+use crate::limits;
+use crate::shard::{Configuration, RoleSettings};
+
+/// What a node goes by, and the files that say so.
+pub struct Running {
+    /// The configuration.
+    pub config: Config,
+    /// Its file.
+    pub source: Source,
+    /// The files of the certificates.
+    pub certificates: Option<Certificates>,
+    /// The file of the subscribers.
+    pub subscribers: Option<ListFile>,
+    /// What is logged.
+    pub log: LogFilter,
+}
+
+/// Says what is logged from now on.
+pub struct LogFilter {
+    /// Takes what `log` says.
+    pub set: Box<dyn Fn(&str) + Send>,
+    /// The environment has said it, and `log` says nothing.
+    pub is_fixed: bool,
+}
+
+/// What is logged where nobody has said it.
+pub const LOG: &str = "info";
+
+/// What an operator is told of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Status {
+    pub(super) file: PathBuf,
+    /// 1 at the start, one more each time that the file was taken over.
+    pub(super) generation: u64,
+    /// The SHA-256 of the file as it was then.
+    pub(super) digest: String,
+    pub(super) since: Instant,
+    /// The keys that wait for a restart.
+    pub(super) pending: Vec<String>,
+    /// Why the file could not be taken over the last time, unless it was since.
+    pub(super) refused: Option<(Instant, String)>,
+    /// How often it could not.
+    pub(super) refusals: u64,
+    /// Shards that have not taken it over yet.
+    pub(super) behind: usize,
+}
+
+impl Status {
+    /// That of a node that was just started.
+    pub(super) fn at_start(file: &Path, digest: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            generation: 1,
+            digest: digest.to_owned(),
+            since: Instant::now(),
+            pending: Vec::new(),
+            refused: None,
+            refusals: 0,
+            behind: 0,
+        }
+    }
+}
+
+/// The status, for whoever is asked for it.
+#[derive(Clone, Debug)]
+pub(super) struct Shown(Arc<Mutex<Status>>);
+
+impl Shown {
+    pub(super) fn new(source: &Source) -> Self {
+        let status = Status::at_start(source.path(), source.digest());
+        Self(Arc::new(Mutex::new(status)))
+    }
+
+    pub(super) fn read(&self) -> Status {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Nothing under this lock can be left half done.
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Somebody wants the configuration to be taken over; answered by the keys that changed, or by
+/// what is wrong.
+pub(super) type Request = oneshot::Sender<Result<Vec<String>, String>>;
+
+/// Who is told beside the shards.
+pub(super) struct Told {
+    pub(super) shards: Arc<[Orders]>,
+    /// The name servers that are asked.
+    pub(super) servers: watch::Sender<Vec<SocketAddr>>,
+    /// What is served of the DNS.
+    pub(super) zone: watch::Sender<Option<Served>>,
+    pub(super) status: Shown,
+}
+
+/// Reads again whatever changes, or is asked for, until the thread ends.
+pub(super) async fn serve(
+    mut running: Running,
+    told: Told,
+    hangup: &Notify,
+    mut requests: mpsc::Receiver<Request>,
+) {
+    let mut seen = stamps(&running);
+    let mut last = seen.clone();
+    loop {
+        tokio::select! {
+            () = sleep(limits::FILE_WATCH) => {
+                if let Some(certificates) = &mut running.certificates {
+                    certificates.look(&told.shards);
+                }
+                if let Some(list) = &mut running.subscribers {
+                    list.look(&told.shards);
+                }
+                // An editor empties a file before it writes it.
+                let found = stamps(&running);
+                if running.config.watch && found != seen && found == last {
+                    seen = found.clone();
+                    running = take_over(running, &told).await.0;
+                }
+                last = found;
+            }
+            () = hangup.notified() => {
+                if let Some(certificates) = &mut running.certificates {
+                    certificates.read_again(&told.shards);
+                }
+                if let Some(list) = &mut running.subscribers {
+                    list.read_again(&told.shards);
+                }
+                seen = stamps(&running);
+                running = take_over(running, &told).await.0;
+            }
+            Some(request) = requests.recv() => {
+                seen = stamps(&running);
+                let result;
+                (running, result) = take_over(running, &told).await;
+                if request.send(result).is_err() {
+                    tracing::debug!("whoever asked for it has gone");
+                }
+            }
+        }
+    }
+}
+
+/// Takes the file over if it can be; the keys that are different, or what is wrong.
+async fn take_over(running: Running, told: &Told) -> (Running, Result<Vec<String>, String>) {
+    match read(&running) {
+        Ok(next) => {
+            let changed = next.change.changed.clone();
+            (put_in_place(running, next, told).await, Ok(changed))
+        }
+        Err(why) => {
+            tracing::error!("{why}; the configuration before it stays");
+            told.shards
+                .iter()
+                .for_each(|shard| shard.give(Order::ReloadRefused));
+            told.status.change(|status| {
+                status.refusals += 1;
+                status.refused = Some((Instant::now(), why.clone()));
+            });
+            (running, Err(why))
+        }
+    }
+}
+
+/// A configuration with everything that it names.
+struct Next {
+    change: Change,
+    certificates: Option<(Certificates, Arc<Tls>)>,
+    /// The list of another file.
+    subscribers: Option<(ListFile, Arc<Subscribers>, Revoked)>,
+}
+
+/// Reads it, and changes nothing.
+fn read(running: &Running) -> Result<Next, String> {
+    let change = running.source.read_again(&running.config);
+    let change = change.map_err(|mistake| mistake.to_string())?;
+    let certificates = change.config.tls.clone().map(|settings| {
+        let certificates = Certificates::new(settings);
+        let tls = certificates.load()?;
+        Ok((certificates, Arc::new(tls)))
+    });
+    let certificates = certificates.transpose();
+    let certificates = certificates.map_err(|fault: crate::io::tls::BadFile| {
+        format!("the certificates cannot be used: {fault}")
+    })?;
+    let subscribers = match (&change.config.role, &running.subscribers) {
+        (Role::Home(home), Some(before)) if home.subscribers != before.path() => {
+            let (list, file) =
+                ListFile::open(home.subscribers.clone()).map_err(|fault| fault.to_string())?;
+            let revoked = before.revoked_by(&list);
+            Some((file, list, revoked))
+        }
+        (Role::Home(_) | Role::Edge(_), _) => None,
+    };
+    Ok(Next {
+        change,
+        certificates,
+        subscribers,
+    })
+}
+
+async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
+    let Next {
+        change,
+        certificates,
+        subscribers,
+    } = next;
+    let Change {
+        config,
+        changed,
+        mut pending,
+        source,
+    } = change;
+    let Running {
+        config: before,
+        subscribers: list_before,
+        log,
+        ..
+    } = running;
+    if config.log != before.log {
+        if log.is_fixed {
+            tracing::warn!("`log` says nothing: RUST_LOG does, for as long as this node runs");
+        } else {
+            (log.set)(config.log.as_deref().unwrap_or(LOG));
+        }
+    }
+    if log.is_fixed && config.log.is_some() {
+        pending.push("`log`".to_owned());
+    }
+    let (certificates, tls) = certificates.unzip();
+    let (list, new_list) = match subscribers {
+        Some((file, list, revoked)) => (Some(file), Some((list, revoked))),
+        None => (list_before, None),
+    };
+    let settings = Arc::new(NewSettings {
+        configuration: configuration(&config),
+        tls,
+        subscribers: new_list,
+    });
+    let behind = tell_shards(&told.shards, &settings).await;
+    told.servers.send_replace(config.dns_servers.clone());
+    told.zone.send_replace(Served::of(&config));
+    for warning in config.warnings() {
+        if !before.warnings().contains(&warning) {
+            tracing::warn!("{warning}");
+        }
+    }
+    told.status.change(|status| {
+        status.generation += 1;
+        source.digest().clone_into(&mut status.digest);
+        status.since = Instant::now();
+        status.pending.clone_from(&pending);
+        status.refused = None;
+        status.behind = behind;
+        let generation = status.generation;
+        let (changed, pending) = (changed.join(", "), pending.join(", "));
+        tracing::info!(generation, changed, pending, "took the configuration over");
+    });
+    Running {
+        config,
+        source,
+        certificates,
+        subscribers: list,
+        log,
+    }
+}
+
+/// What the shards take over of it.
+fn configuration(config: &Config) -> Configuration {
+    Configuration {
+        role: match &config.role {
+            Role::Edge(edge) => RoleSettings::Edge(edge.clone()),
+            Role::Home(home) => RoleSettings::Home(home.settings.clone()),
+        },
+        unlimited: config.unlimited.clone(),
+        connections_per_source: config.connections_per_source,
+        source_memory: config.source_memory,
+    }
+}
+
+/// Gives each shard the settings, also one whose inbox is full; how many have not taken them
+/// over after `limits::ANSWER_MAX`.
+async fn tell_shards(shards: &[Orders], settings: &Arc<NewSettings>) -> usize {
+    let (done, mut answers) = mpsc::channel(shards.len().max(1));
+    for shard in shards {
+        let order = Order::Settings {
+            settings: Arc::clone(settings),
+            done: done.clone(),
+        };
+        // Without an end: half of the node would go by other settings than the rest.
+        while !shard.offer(order.clone()) {
+            sleep(limits::INBOX_PAUSE).await;
+        }
+    }
+    drop(done);
+    let mut behind = shards.len();
+    while behind > 0
+        && let Ok(Some(())) = timeout(limits::ANSWER_MAX, answers.recv()).await
+    {
+        behind -= 1;
+    }
+    behind
+}
+
+/// What changes when a file does: which one it is, its length and its time.
+pub(super) type Stamp = Option<(u64, u64, SystemTime)>;
+
+/// The stamps of the configuration and of the files of keys that it names.
+fn stamps(running: &Running) -> Vec<Stamp> {
+    let keys = running.config.key_files.iter().map(PathBuf::as_path);
+    let all = std::iter::once(running.source.path()).chain(keys);
+    all.map(stamp).collect()
+}
+
+/// The stamp of one file; `None`: it is not there.
+pub(super) fn stamp(path: &Path) -> Stamp {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.ino(), found.len(), found.modified().ok()?))
+}
