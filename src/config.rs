@@ -240,28 +240,31 @@ fn file_name(name: &std::ffi::OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// The keys before the first section, and the sections.
+const KEYS: [&str; 16] = [
+    "name",
+    "listen",
+    "core_listen",
+    "core_port",
+    "shards",
+    "tls",
+    "edge",
+    "home",
+    "control",
+    "metrics",
+    "log",
+    "watch",
+    "unlimited",
+    "connections_per_source",
+    "source_memory",
+    "dns",
+];
+
 pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let reader = Reader { file, text };
     let document = reader.document()?;
     let root = reader.root(&document);
-    root.only(&[
-        "name",
-        "listen",
-        "core_listen",
-        "core_port",
-        "shards",
-        "tls",
-        "edge",
-        "home",
-        "control",
-        "metrics",
-        "log",
-        "watch",
-        "unlimited",
-        "connections_per_source",
-        "source_memory",
-        "dns",
-    ])?;
+    root.only(&KEYS)?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
     let core_port = core(&root, &listen)?;
@@ -439,8 +442,9 @@ fn core_port(section: &Section<'_>) -> Result<Option<u16>, Mistake> {
 fn shards(root: &Section<'_>) -> Result<usize, Mistake> {
     let cores = core_affinity::get_core_ids().map_or(1, |cores| cores.len());
     let cores = cores.clamp(1, limits::SHARDS_MAX);
-    let most = u16::try_from(cores).unwrap_or(1);
-    let want = "how many of this machine's cores to use";
+    // The file may be for another machine than it is read on.
+    let most = u16::try_from(limits::SHARDS_MAX).unwrap_or(u16::MAX);
+    let want = "how many of the machine's cores to use";
     let shards = root.number("shards", 1..=most, want)?;
     Ok(shards.map_or(cores, usize::from))
 }

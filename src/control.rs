@@ -33,13 +33,13 @@ use std::thread::JoinHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use admin::{AdminFault, AdminSockets};
+pub use admin::{AdminFault, AdminSockets, check as check_admin};
 pub use certificates::Certificates;
 pub use dns::look_up;
 pub use flow_table::{FlowTable, FlowsFault, Opened, check as check_flows};
 pub use name_server::{NameServer, NameServerFault};
 pub use reload::{LOG, LogFilter, Running};
-pub use store::{Store, StoreFault};
+pub use store::{Store, StoreFault, check as check_store};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
 use crate::io::{DnsRequest, Order, Orders, Record};

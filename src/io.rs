@@ -42,7 +42,7 @@ use std::net::SocketAddr;
 
 pub use clock::Clock;
 pub use dns_request::{DnsRequest, DnsSender, to_dns};
-pub use executor::{Handle, Start, start};
+pub use executor::{Handle, Start, check_cores, start};
 pub use inbox::{Answer, NewSettings, Number, Order, Orders, Question};
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};

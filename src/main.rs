@@ -41,6 +41,9 @@ enum Command {
         /// Ask the DNS instead whether it has what phones and members need, with status 2 if not
         #[arg(long)]
         dns: bool,
+        /// Find out too whether this machine can run it now: its kernel, its cores, each address
+        #[arg(long, conflicts_with = "dns")]
+        bind: bool,
     },
     /// Print the records that the DNS needs for an edge's cluster, as a master file to include
     Zone {
@@ -79,8 +82,10 @@ fn main() -> ExitCode {
     let lab = || Command::Lab(lab::Options::default());
     match arguments.command.unwrap_or_else(lab) {
         Command::Run { config } => end(run(&config), WRONG_CONFIGURATION),
-        Command::Check { config, dns: false } => end(check(&config), WRONG_CONFIGURATION),
-        Command::Check { config, dns: true } => end(check_dns(&config), WRONG_CONFIGURATION),
+        Command::Check {
+            config, dns: true, ..
+        } => end(check_dns(&config), WRONG_CONFIGURATION),
+        Command::Check { config, bind, .. } => end(check(&config, bind), WRONG_CONFIGURATION),
         Command::Zone { config } => end(zone_of(&config).map(say), WRONG_CONFIGURATION),
         Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
         Command::Demo(options) => end(lab::demo(&options), FAILED),
@@ -133,9 +138,14 @@ fn run(path: &Path) -> Result<(), String> {
     node::run(config, source, log).map_err(|fault| fault.to_string())
 }
 
-fn check(path: &Path) -> Result<(), String> {
+fn check(path: &Path, binds: bool) -> Result<(), String> {
     let config = config::load(path).map_err(|mistake| mistake.to_string())?;
-    node::check(&config).map_err(|fault| fault.to_string())?;
+    let checked = if binds {
+        node::check_machine(&config)
+    } else {
+        node::check(&config)
+    };
+    checked.map_err(|fault| fault.to_string())?;
     for warning in config.warnings() {
         eprintln!("steadfast: {}: warning: {warning}", path.display());
     }

@@ -90,19 +90,19 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     let clock = Clock::start();
     io::take_small_pages();
     io::check_kernel()?;
+    io::check_cores(config.shards)?;
     io::raise_open_files()?;
     let sockets = io::open(&listening(&config), config.shards);
     let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
     let admin_sockets = admin_sockets(&config)?;
     let name_server = name_server(&config)?;
-    let warnings = config.warnings();
     let flows = flows(&config, clock)?;
     let opened = open(&config.role)?;
     let (role, subscribers) = (opened.role, opened.subscribers);
     let (disk, restored) = disk(opened.store, flows)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
-    for warning in warnings {
+    for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     // What changes from here on is noticed.
@@ -219,7 +219,13 @@ fn open(role: &Role) -> Result<Opened, Fault> {
             store: None,
         }),
         Role::Home(home) => {
-            let (list, file) = ListFile::open(home.subscribers.clone())?;
+            let algorithms = &home.settings.algorithms;
+            let (list, file) = ListFile::open(home.subscribers.clone(), algorithms)?;
+            // What is no store stays as it is, and no key is left beside it.
+            home.store
+                .as_deref()
+                .map(control::check_store)
+                .transpose()?;
             if let Some(path) = &home.new_key {
                 keep(path, &home.settings.nonce_key).map_err(|why| Fault::Key {
                     path: path.clone(),
@@ -236,21 +242,46 @@ fn open(role: &Role) -> Result<Opened, Fault> {
     }
 }
 
-/// Finds out whether a node could run, and leaves everything as it was.
+/// Finds out whether a node could run by its files, and changes nothing: whatever else may run
+/// here, and wherever its addresses are.
 ///
 /// # Errors
-/// Why it cannot start.
+/// Why it could not.
 pub fn check(config: &Config) -> Result<(), Fault> {
+    check_files(config)?;
+    check_doors(config, false)
+}
+
+/// Finds out whether a node could run on this machine and now, and leaves everything as it was.
+///
+/// # Errors
+/// Why it could not.
+pub fn check_machine(config: &Config) -> Result<(), Fault> {
     io::check_kernel()?;
+    io::check_cores(config.shards)?;
+    check_files(config)?;
+    io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
+    name_server(config)?;
+    check_doors(config, true)
+}
+
+fn check_files(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
-        control::read_subscribers(&home.subscribers)?;
+        control::read_subscribers(&home.subscribers, &home.settings.algorithms)?;
+        home.store
+            .as_deref()
+            .map(control::check_store)
+            .transpose()?;
     }
     if let Some(flows) = &config.flows {
         control::check_flows(&flows.path).map_err(flows_fault(flows))?;
     }
-    io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
-    name_server(config)?;
-    admin_sockets(config).map(drop)
+    Ok(())
+}
+
+fn check_doors(config: &Config, binds: bool) -> Result<(), Fault> {
+    let checked = control::check_admin(config.control.as_deref(), config.metrics, binds);
+    checked.map_err(|fault| door_fault(config, fault))
 }
 
 fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {
@@ -285,14 +316,17 @@ fn flows_fault(flows: &config::Flows) -> impl Fn(FlowsFault) -> Fault + '_ {
 }
 
 fn admin_sockets(config: &Config) -> Result<AdminSockets, Fault> {
-    AdminSockets::open(config.control.as_deref(), config.metrics).map_err(|fault| {
-        let at = match fault {
-            AdminFault::Control { .. } => &config.places.control,
-            AdminFault::Metrics { .. } => &config.places.metrics,
-        };
-        let at = at.clone();
-        Fault::Door { at, fault }
-    })
+    AdminSockets::open(config.control.as_deref(), config.metrics)
+        .map_err(|fault| door_fault(config, fault))
+}
+
+fn door_fault(config: &Config, fault: AdminFault) -> Fault {
+    let at = match fault {
+        AdminFault::Control { .. } => &config.places.control,
+        AdminFault::Metrics { .. } => &config.places.metrics,
+    };
+    let at = at.clone();
+    Fault::Door { at, fault }
 }
 
 /// What a node opens. An edge sends to its homes from ports of its own.
@@ -358,7 +392,7 @@ mod tests {
         let port = addr.port().to_string();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let config = config::parse("e1.toml", &text.replace("PORT", &port), folder);
-        let sentence = check(&config.unwrap()).unwrap_err().to_string();
+        let sentence = check_machine(&config.unwrap()).unwrap_err().to_string();
         sentence.replace(&port, "PORT")
     }
 

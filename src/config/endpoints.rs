@@ -8,8 +8,8 @@
 use std::net::SocketAddr;
 
 use super::reader::Section;
-use super::{Config, Listener, Mistake, Role};
-use crate::edge::{Hop, Member, NextHop};
+use super::{Config, Listener, Mistake, Role, names};
+use crate::edge::{self, Hop, Member, NextHop};
 use crate::id::Transport;
 use crate::limits;
 
@@ -144,12 +144,11 @@ pub(super) fn apart(root: &Section<'_>, config: &Config) -> Result<(), Mistake> 
             for member in of_others {
                 not_of(root, &all, member, &is_spoken)?;
             }
-            let at_home = edge.home.iter().filter_map(|home| match home {
-                NextHop::At(hop) => Some(hop),
-                NextHop::Named(_) => None,
-            });
-            for home in at_home {
-                not_home(root, &all, &edge.members, &is_spoken, home)?;
+            for home in &edge.home {
+                match home {
+                    NextHop::At(hop) => not_home(root, &all, &edge.members, &is_spoken, hop)?,
+                    NextHop::Named(_) => not_named_home(root, edge, home)?,
+                }
             }
             Ok(())
         }
@@ -223,6 +222,27 @@ fn not_home(
     };
     let text = format!("leads to {}, which is {who} itself", home.addr);
     Err(mistake(root, "home", &text)?)
+}
+
+/// The same of a home that is given by a name: those of the cluster lead to its edges.
+fn not_named_home(
+    root: &Section<'_>,
+    edge: &edge::Settings,
+    home: &NextHop,
+) -> Result<(), Mistake> {
+    let core = edge.core_name.iter().map(|core| core.host.clone());
+    let members = edge.members.iter();
+    let members = members.map(|member| format!("{}.{}", member.name, edge.cluster));
+    let mut names = std::iter::once(edge.cluster.clone())
+        .chain(core)
+        .chain(members);
+    match names.find(|name| names::is_named(home, name)) {
+        Some(name) => {
+            let text = format!("leads to {name:?}, which is the edges' own name");
+            Err(mistake(root, "home", &text)?)
+        }
+        None => Ok(()),
+    }
 }
 
 /// The mistake about a key, in the section that has it.

@@ -147,7 +147,6 @@ pub(super) fn home(
     let domain = domain.ok_or_else(|| section.missing("domain", want))?;
     let want = "the home's name among several, such as \"h1\"";
     let name = section.parsed("name", want, names::node)?;
-    let name = name.unwrap_or_default();
     let want = "the cluster's URI, such as \"sip:edge.example.com;lr\"";
     let edges = section.parsed("edges", want, edges_uri)?;
     let edges = edges.ok_or_else(|| section.missing("edges", want))?;
@@ -158,20 +157,15 @@ pub(super) fn home(
         .unwrap_or_else(|| vec![Algorithm::Sha256, Algorithm::Md5]);
     let want = "the file that keeps the registrations, such as \"location.redb\"";
     let store = section.text("store", want)?.map(|file| folder.join(file));
-    let NonceKeys {
-        first: nonce_key,
-        older: older_nonce_keys,
-        is_made,
-        new_key,
-    } = nonce_keys(section, folder, store.as_deref())?;
+    let keys = nonce_keys(section, folder, store.as_deref())?;
     let settings = home::Settings {
         domain,
-        name,
+        name: name.unwrap_or_default(),
         edges,
         edge_peers,
         peers: peers(section)?,
-        nonce_key,
-        older_nonce_keys,
+        nonce_key: keys.first,
+        older_nonce_keys: keys.older,
         algorithms,
         authenticates: section
             .flag("authenticate", "true or false")?
@@ -193,8 +187,8 @@ pub(super) fn home(
         settings,
         subscribers,
         store,
-        has_made_key: is_made,
-        new_key,
+        has_made_key: keys.is_made,
+        new_key: keys.new_key,
         plain_is_tls,
     })
 }

@@ -7,8 +7,10 @@ use super::reader::Section;
 use super::role::existing;
 use super::{Listener, Mistake, Role, keys, names};
 use crate::edge::{self, Member, NextHop};
+use crate::home;
 use crate::id::Transport;
 use crate::io::tls::{Pair, Require, Settings, TicketKey, Tls};
+use crate::uri::Uri;
 
 /// What a file says of TLS.
 #[derive(Default)]
@@ -78,7 +80,10 @@ pub(super) fn read(
     })?;
     let unproven = match role {
         Role::Edge(edge) => unproven(&section, edge, &tls)?,
-        Role::Home(_) => Vec::new(),
+        Role::Home(home) => {
+            not_of_edges(&section, &home.settings, &tls)?;
+            Vec::new()
+        }
     };
     Ok(Read {
         settings: Some(settings),
@@ -112,6 +117,24 @@ fn unproven(
         unproven.push(full);
     }
     Ok(unproven)
+}
+
+/// S-35: who shows the cluster's name is taken for an edge, by its homes too.
+fn not_of_edges(section: &Section<'_>, home: &home::Settings, tls: &Tls) -> Result<(), Mistake> {
+    let edges = home.edges.as_bytes();
+    let cluster =
+        Uri::of(edges).map(|uri| String::from_utf8_lossy(uri.host.of(edges)).into_owned());
+    match cluster {
+        Ok(cluster) if tls.shows(&cluster) && !tls.shows(&home.domain) => {
+            let text = format!(
+                "has a certificate for {cluster:?}, the edges' name, and none for {:?}: whoever shows \
+                 it is an edge, so the home needs one of its own",
+                home.domain
+            );
+            Err(section.mistake("certs", &text))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn settings(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Settings, Mistake> {

@@ -24,7 +24,7 @@ use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,6 +102,71 @@ impl AdminSockets {
     }
 }
 
+/// Finds out whether there could be a control socket, and changes nothing. With `binds` also
+/// whether both it and the port are free.
+///
+/// # Errors
+/// What would keep a node from opening one.
+pub fn check(
+    control: Option<&Path>,
+    metrics: Option<SocketAddr>,
+    binds: bool,
+) -> Result<(), AdminFault> {
+    if let Some(path) = control {
+        let found = look(path).and_then(|found| match found {
+            Found::Socket if binds => free(path),
+            Found::Socket | Found::Nothing => Ok(()),
+        });
+        found.map_err(|why| AdminFault::Control {
+            path: path.to_owned(),
+            why,
+        })?;
+    }
+    match metrics.filter(|_| binds) {
+        Some(addr) => std::net::TcpListener::bind(addr)
+            .map(drop)
+            .map_err(|why| AdminFault::Metrics { addr, why }),
+        None => Ok(()),
+    }
+}
+
+/// What is where the control socket is to be.
+enum Found {
+    /// A socket, of a node that runs or has run.
+    Socket,
+    Nothing,
+}
+
+/// What is there. Anything but a socket is somebody's, and is not ours to take away.
+fn look(path: &Path) -> io::Result<Found> {
+    let kind = match std::fs::symlink_metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            std::fs::metadata(folder.unwrap_or_else(|| Path::new(".")))?;
+            return Ok(Found::Nothing);
+        }
+        Err(error) => return Err(error),
+    };
+    let what = match kind {
+        kind if kind.is_socket() => return Ok(Found::Socket),
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a link",
+        _ => "a file",
+    };
+    let why = format!("{what} is there, and no socket: move it away, or name another path");
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+}
+
+/// An error where another node listens on a socket.
+fn free(path: &Path) -> io::Result<()> {
+    if UnixStream::connect(path).is_ok() {
+        let why = "another node answers there; end it, or name another path";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+    }
+    Ok(())
+}
+
 impl Drop for AdminSockets {
     fn drop(&mut self) {
         if let Some((_, path)) = &self.control
@@ -113,13 +178,9 @@ impl Drop for AdminSockets {
 }
 
 fn open_socket(path: &Path) -> io::Result<UnixListener> {
-    if UnixStream::connect(path).is_ok() {
-        let why = "another node answers there; end it, or name another path";
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    if let Found::Socket = look(path)? {
+        free(path)?;
+        std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let socket = Socket::from(private::keep_socket(socket.into())?);
@@ -373,7 +434,50 @@ mod tests {
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+        assert!(
+            check(Some(&path), None, false).is_ok(),
+            "a running node is not in the way"
+        );
+        let taken = check(Some(&path), None, true).unwrap_err().to_string();
+        assert!(taken.contains("another node answers there"), "{taken}");
         drop(admin_sockets);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_never_taken_away() {
+        let folder = std::env::temp_dir().join(format!("steadfast-door-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("inner")).unwrap();
+        let file = folder.join("file");
+        std::fs::write(&file, "precious").unwrap();
+        std::os::unix::fs::symlink(&file, folder.join("link")).unwrap();
+        for (name, what) in [
+            ("file", "a file"),
+            ("link", "a link"),
+            ("inner", "a folder"),
+        ] {
+            let path = folder.join(name);
+            let want = format!(
+                "cannot open the control socket {}: {what} is there, and no socket: move it away, or \
+                 name another path",
+                path.display()
+            );
+            for binds in [false, true] {
+                assert_eq!(
+                    check(Some(&path), None, binds).unwrap_err().to_string(),
+                    want
+                );
+            }
+            let opened = AdminSockets::open(Some(&path), None);
+            assert_eq!(opened.unwrap_err().to_string(), want);
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+        let nowhere = folder.join("gone/e1.sock");
+        let fault = check(Some(&nowhere), None, false).unwrap_err().to_string();
+        assert!(
+            fault.ends_with("No such file or directory (os error 2)"),
+            "{fault}"
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -217,9 +217,9 @@ fn read(running: &Running) -> Result<Next, String> {
         format!("the certificates cannot be used: {fault}")
     })?;
     let subscribers = match (&change.config.role, &running.subscribers) {
-        (Role::Home(home), Some(before)) if home.subscribers != before.path() => {
-            let (list, file) =
-                ListFile::open(home.subscribers.clone()).map_err(|fault| fault.to_string())?;
+        (Role::Home(home), Some(before)) if !before.is_of(home) => {
+            let (list, file) = ListFile::open(home.subscribers.clone(), &home.settings.algorithms)
+                .map_err(|fault| fault.to_string())?;
             let revoked = before.revoked_by(&list);
             Some((file, list, revoked))
         }

@@ -1,10 +1,11 @@
 //! Registrations on disk.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, access};
 use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
 use tokio::sync::mpsc::Receiver;
 
@@ -36,6 +37,45 @@ pub enum StoreFault {
         why: Box<redb::Error>,
     },
 }
+
+/// Finds out whether there could be a store, and makes none.
+///
+/// # Errors
+/// When the file is none of redb's or may not be written, or there is no folder for it.
+pub fn check(path: &Path) -> Result<(), StoreFault> {
+    let fault = |why| StoreFault::Broken {
+        path: path.to_owned(),
+        why: Box::new(redb::Error::Io(why)),
+    };
+    look(path).map_err(fault)
+}
+
+fn look(path: &Path) -> io::Result<()> {
+    match File::options().read(true).write(true).open(path) {
+        Ok(mut file) => {
+            let mut head = Vec::new();
+            let most = u64::try_from(MAGIC.len()).unwrap_or(u64::MAX);
+            file.by_ref().take(most).read_to_end(&mut head)?;
+            if !head.is_empty() && head != MAGIC {
+                let why = "it is a file of another kind";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            let folder = folder.unwrap_or_else(|| Path::new("."));
+            if !std::fs::metadata(folder)?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How a file of redb begins.
+const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 impl Store {
     /// Opens the file, and makes it if there is none. Nobody but its owner may

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reload::{Stamp, stamp};
+use crate::config::Home;
+use crate::digest::Algorithm;
 use crate::home::{BadLine, Revoked, Subscribers};
 use crate::io::{Order, Orders};
 
@@ -30,27 +32,48 @@ pub enum ListFault {
         /// Which line, and what is wrong with it.
         why: BadLine,
     },
+    /// Somebody on it could never log in.
+    #[error(
+        "the subscribers in {} are not usable: {user} has no hash for any of `algorithms`, and could \
+         never log in; offer one that there is, or keep the password",
+        path.display()
+    )]
+    LockedOut {
+        /// The file.
+        path: PathBuf,
+        /// Who.
+        user: String,
+    },
 }
 
 /// Reads the list.
 ///
 /// # Errors
-/// When the file cannot be read, or for its first line that is wrong.
-pub fn read(path: &Path) -> Result<Subscribers, ListFault> {
+/// When the file cannot be read, for its first line that is wrong, and for somebody who could
+/// not log in by the `offered` algorithms.
+pub fn read(path: &Path, offered: &[Algorithm]) -> Result<Subscribers, ListFault> {
     let text = std::fs::read_to_string(path).map_err(|why| ListFault::Unreadable {
         path: path.to_owned(),
         why,
     })?;
-    Subscribers::parse(&text).map_err(|why| ListFault::Bad {
+    let list = Subscribers::parse(&text).map_err(|why| ListFault::Bad {
         path: path.to_owned(),
         why,
-    })
+    })?;
+    match list.locked_out(offered) {
+        Some(user) => Err(ListFault::LockedOut {
+            path: path.to_owned(),
+            user: String::from_utf8_lossy(user).into_owned(),
+        }),
+        None => Ok(list),
+    }
 }
 
 /// The file of the list, how it looked before it was read last, and what it said.
 #[derive(Debug)]
 pub struct ListFile {
     path: PathBuf,
+    offered: Vec<Algorithm>,
     seen: Stamp,
     /// How it looked when it was looked at last.
     last: Stamp,
@@ -62,12 +85,16 @@ impl ListFile {
     ///
     /// # Errors
     /// As for `read`.
-    pub fn open(path: PathBuf) -> Result<(Arc<Subscribers>, Self), ListFault> {
+    pub fn open(
+        path: PathBuf,
+        offered: &[Algorithm],
+    ) -> Result<(Arc<Subscribers>, Self), ListFault> {
         let seen = stamp(&path);
-        let list = Arc::new(read(&path)?);
+        let list = Arc::new(read(&path, offered)?);
         tracing::info!(subscribers = list.len(), "read the subscribers");
         let file = Self {
             path,
+            offered: offered.to_vec(),
             seen,
             last: seen,
             list: Arc::clone(&list),
@@ -75,8 +102,9 @@ impl ListFile {
         Ok((list, file))
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Whether this is the list that a home goes by.
+    pub(super) fn is_of(&self, home: &Home) -> bool {
+        self.path == home.subscribers && self.offered == home.settings.algorithms
     }
 
     /// Whom another list takes away, or gives another password.
@@ -97,7 +125,7 @@ impl ListFile {
     /// and the one before it stays.
     pub(super) fn read_again(&mut self, shards: &[Orders]) {
         self.seen = stamp(&self.path);
-        match read(&self.path) {
+        match read(&self.path, &self.offered) {
             Ok(list) => {
                 let list = Arc::new(list);
                 let revoked = self.list.revoked_by(&list);

@@ -62,18 +62,25 @@ impl Handle {
     }
 }
 
+/// Finds out whether there is a core for each of so many shards.
+///
+/// # Errors
+/// When there are too few.
+pub fn check_cores(shards: usize) -> Result<(), Fault> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default().len();
+    if shards > cores {
+        return Err(Fault::Cores { shards, cores });
+    }
+    Ok(())
+}
+
 /// Starts the shards, each pinned to a core of its own.
 ///
 /// # Errors
 /// When there are too few cores, or an executor cannot be made.
 pub fn start(starts: Vec<Start>) -> Result<Vec<(Orders, Handle)>, Fault> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
-    if starts.len() > cores.len() {
-        return Err(Fault::Cores {
-            shards: starts.len(),
-            cores: cores.len(),
-        });
-    }
+    check_cores(starts.len())?;
     let shards = starts.into_iter().zip(cores).enumerate();
     shards
         .map(|(index, (start, core))| start_one(start, index, core.id))

@@ -41,18 +41,78 @@ fn a_node_that_cannot_run_says_why_in_one_sentence() {
     for (from, to, sentence) in MISTAKES {
         assert!(good.contains(from) && good.contains(EDGES[0]), "{good}");
         std::fs::write(&wrong, good.replace(from, to)).expect("a file can be written");
-        for verb in ["check", "run"] {
+        for verb in [&["check", "--bind"][..], &["run"]] {
             let mut command = steadfast();
-            let run = command.args([verb, "--config"]).arg(&wrong).output();
+            let run = command.args(verb).arg("--config").arg(&wrong).output();
+            let run = run.expect("the program starts");
+            let output = String::from_utf8_lossy(&run.stderr);
+            println!("{verb:?}: {}", output.trim_end());
+            assert_eq!(run.status.code(), Some(2), "{verb:?}: {output}");
+            assert_eq!(output.lines().count(), 1, "{verb:?}: {output}");
+            assert!(output.starts_with(sentence), "{verb:?}: {output}");
+            assert!(run.stdout.is_empty(), "{verb:?}: {run:?}");
+        }
+    }
+    // Beside the node that runs by it a file is as good as elsewhere, and the node goes on.
+    std::fs::write(&wrong, &good).expect("a file can be written");
+    let run = steadfast().args(["check", "--config"]).arg(&wrong).output();
+    let run = run.expect("the program starts");
+    assert!(run.status.success(), "{run:?}");
+    assert!(lab.page("e1", "/healthz").ends_with("shards answer\n"));
+}
+
+/// A home with these lines instead of others, and what `check` and `run` say of it.
+const HOMES: [(&str, &str, &str); 3] = [
+    ("location.redb", "users.txt", "the store "),
+    ("location.redb", "gone/location.redb", "the store "),
+    ("users.txt", "sha.txt", "the subscribers in "),
+];
+
+#[test]
+fn a_home_that_could_not_do_its_work_is_refused() {
+    let (_turn, dir) = turn("useless");
+    let file = dir.join("n.toml");
+    let put = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("it is written");
+    put("users.txt", "joe example.com password=secret\n");
+    let sha = "0".repeat(64);
+    put(
+        "sha.txt",
+        &format!("ann example.com sha256={sha}\njoe example.com password=x\n"),
+    );
+    let good = format!(
+        "name = \"n\"\nlisten = [\"udp:{HOME}:5060\", \"tcp:{HOME}:5060\"]\nshards = 1\n[home]\n\
+         domain = \"example.com\"\nsubscribers = \"users.txt\"\nstore = \"location.redb\"\n\
+         edges = \"sip:edge.example.com;lr\"\nedge_peers = [\"127.0.0.11\"]\nalgorithms = [\"MD5\"]\n"
+    );
+    put("n.toml", &good);
+    assert_eq!(checked(&file), "");
+    assert!(!dir.join("location.redb").exists(), "nothing was made");
+    for (from, to, sentence) in HOMES {
+        put("n.toml", &good.replace(from, to));
+        for verb in ["check", "run"] {
+            let run = steadfast().args([verb, "--config"]).arg(&file).output();
             let run = run.expect("the program starts");
             let output = String::from_utf8_lossy(&run.stderr);
             println!("{verb}: {}", output.trim_end());
             assert_eq!(run.status.code(), Some(2), "{verb}: {output}");
-            assert_eq!(output.lines().count(), 1, "{verb}: {output}");
-            assert!(output.starts_with(sentence), "{verb}: {output}");
-            assert!(run.stdout.is_empty(), "{verb}: {run:?}");
+            assert!(
+                output.contains(&format!("steadfast: {sentence}")),
+                "{verb}: {output}"
+            );
         }
     }
+    put("n.toml", &format!("control = \"precious\"\n{good}"));
+    put("precious", "words");
+    for verb in ["check", "run"] {
+        let run = steadfast().args([verb, "--config"]).arg(&file).output();
+        let run = run.expect("the program starts");
+        let output = String::from_utf8_lossy(&run.stderr);
+        let why = "a file is there, and no socket: move it away, or name another path";
+        assert!(output.trim_end().ends_with(why), "{verb}: {output}");
+        let kept = std::fs::read_to_string(dir.join("precious")).expect("it is there");
+        assert_eq!(kept, "words");
+    }
+    std::fs::remove_dir_all(&dir).expect("it is ours");
 }
 
 #[test]

@@ -154,4 +154,10 @@ fn a_home_that_is_this_cluster_is_refused() {
         let want = format!("e1.toml, line 5: [edge] `home` leads to {home}, which is {who} itself");
         check(EDGE, "127.0.0.10:5060", home, &want);
     }
+    for name in ["edge.example.com", "e2.edge.example.com"] {
+        let want = format!(
+            "e1.toml, line 5: [edge] `home` leads to {name:?}, which is the edges' own name"
+        );
+        check(EDGE, "sip:127.0.0.10:5060", &format!("sip:{name}"), &want);
+    }
 }

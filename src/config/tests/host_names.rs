@@ -140,6 +140,34 @@ fn certificates_prove_the_names_that_phones_resolve() {
 }
 
 #[test]
+fn a_home_shows_its_own_certificate_and_not_the_edges() {
+    // S-35
+    let folder = std::env::temp_dir().join(format!("steadfast-shown-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("Cargo.toml"), "").unwrap();
+    let tls = "[tls]\ncerts = [{ cert = \"edge.pem\", key = \"edge.key\" }]\n\
+               require_client_cert = \"never\"\n";
+    let head = HEAD.replace("\"tcp:", "\"tls:127.0.0.11:5061\", \"tcp:");
+    let read = || parse("home.toml", &format!("{head}{HOME}{tls}"), &folder);
+    certificate(&folder, &["edge.example.com", "e1.edge.example.com"]);
+    assert_eq!(
+        read().err().unwrap().to_string(),
+        "home.toml, line 10: [tls] `certs` has a certificate for \"edge.example.com\", the edges' \
+         name, and none for \"example.com\": whoever shows it is an edge, so the home needs one of \
+         its own"
+    );
+    for names in [
+        &["example.com"][..],
+        &["h1.example.net"],
+        &["example.com", "edge.example.com"],
+    ] {
+        certificate(&folder, names);
+        assert!(read().is_ok(), "{names:?}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn the_key_of_the_cluster_seals_session_tickets_too() {
     let folder = std::env::temp_dir().join(format!("steadfast-tickets-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -172,9 +172,9 @@ fn what_does_not_fit_together_is_said() {
         "[edge]\n",
         "shards = 1000\n[edge]\n",
         &format!(
-            "e1.toml, line 3: `shards` must be how many of this machine's cores to use, from 1 to \
+            "e1.toml, line 3: `shards` must be how many of the machine's cores to use, from 1 to \
              {}, and is 1000",
-            cores()
+            limits::SHARDS_MAX
         ),
     );
     check(

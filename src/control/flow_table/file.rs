@@ -49,6 +49,9 @@ fn unusable(path: &Path) -> impl Fn(io::Error) -> FlowsFault {
 /// When there is no folder for it.
 pub fn check(path: &Path) -> Result<(), FlowsFault> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    if path.is_dir() {
+        return Err(unusable(path)(io::ErrorKind::IsADirectory.into()));
+    }
     let found = fs::metadata(folder.unwrap_or_else(|| Path::new(".")));
     match found.map_err(unusable(path))?.is_dir() {
         true => Ok(()),

@@ -95,6 +95,15 @@ impl Subscribers {
         .collect()
     }
 
+    /// Who cannot log in where these algorithms are offered, since his password is known by the
+    /// hashes of others: the user of the first by the alphabet.
+    #[must_use]
+    pub fn locked_out(&self, offered: &[Algorithm]) -> Option<&[u8]> {
+        let is_out = |entry: &&Subscriber| !offered.iter().any(|one| entry.ha1(*one).is_some());
+        let out = self.entries.iter().filter(is_out);
+        out.map(Subscriber::user).min()
+    }
+
     /// Number of subscribers.
     #[must_use]
     pub fn len(&self) -> usize {

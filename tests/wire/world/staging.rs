@@ -328,7 +328,7 @@ impl World {
     }
 
     fn reconfigure(&mut self, addr: &str, change: impl Fn(&mut Kind) -> RoleSettings) {
-        for index in self.places(addr) {
+        for index in self.shards_of(addr) {
             let role = change(&mut self.kinds[index]);
             self.configure(index, role, None, limits::SOURCE_STREAMS);
         }
@@ -343,7 +343,7 @@ impl World {
         unlimited: Option<Vec<(IpAddr, u8)>>,
         connections: u32,
     ) {
-        for index in self.places(addr) {
+        for index in self.shards_of(addr) {
             let Kind::Edge(settings) = self.kinds[index].clone() else {
                 panic!("no edge")
             };
