@@ -21,6 +21,8 @@ steadfast_core::counters! {
     udp_unsendable,
     /// Reports that a peer cannot be reached.
     udp_unreachable,
+    /// Times that a UDP socket was connected to a peer who talks all the time.
+    udp_peers_connected,
     /// Connections accepted.
     tcp_accepted,
     /// Connections closed at once, for want of room or since their source has

@@ -11,7 +11,6 @@ mod output;
 mod report;
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -19,13 +18,14 @@ use super::accept::Listener;
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::mesh::Mesh;
-use super::ring::{Completion, Ring, Room};
+use super::ring::{Completion, Ring, Room, Side};
+use super::sockets::Bound;
 use super::streams::Streams;
 use super::tls::Tls;
 use super::token::{self, Token};
-use super::udp::UdpPort;
-use super::{Counters, DnsSender, Record, Sockets, StoreSender, socket};
-use crate::id::{SocketId, Transport};
+use super::udp::UdpPorts;
+use super::{Counters, DnsSender, Record, Sockets, StoreSender};
+use crate::id::Transport;
 use crate::limits;
 use crate::locate::LookupId;
 use crate::shard::{Input, Shard};
@@ -48,12 +48,9 @@ pub(super) struct Engine {
     dns: DnsSender,
     /// Look-ups that could not be handed to the control thread.
     unsent_lookups: Vec<LookupId>,
-    /// By `SocketId`; the entries of TCP listeners and of other shards' sockets
-    /// are empty.
-    ports: Vec<Option<UdpPort>>,
+    ports: UdpPorts,
     listeners: Vec<Listener>,
     streams: Streams,
-    unreachable: Vec<Unreachable>,
     backlog: Backlog,
     /// This turn leaves something behind.
     is_behind: bool,
@@ -63,9 +60,6 @@ pub(super) struct Engine {
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
-
-/// A socket of ours, who is not there, and how what was sent there begins.
-pub(super) type Unreachable = (SocketId, SocketAddr, Box<[u8]>);
 
 /// What connects a shard to the world: the network, its siblings, the control
 /// thread.
@@ -96,25 +90,29 @@ impl Engine {
         let (mut ring, room) = Ring::new()?;
         ring.watch(inbox.as_fd(), token::INBOX);
         ring.watch(mesh.as_fd(), token::MESH);
-        let (mut ports, mut listeners) = (Vec::new(), Vec::new());
-        for (index, bound) in (0..).zip(sockets.bound) {
-            let Some(socket) = bound.socket else {
-                ports.push(None);
-                continue;
+        let (mut ports, mut listeners) = (UdpPorts::default(), Vec::new());
+        for Bound {
+            local,
+            socket,
+            is_core_side,
+        } in sockets.bound
+        {
+            let (datagrams, stream) = match local.transport {
+                Transport::Udp => (socket, None),
+                Transport::Tcp | Transport::Tls => (None, socket),
             };
-            let transport = bound.local.transport;
-            match transport {
-                Transport::Udp => {
-                    ring.receive_datagrams(socket.as_fd(), index, &room);
-                    ports.push(Some(UdpPort::new(SocketId(index), socket)));
-                }
-                Transport::Tcp | Transport::Tls => {
-                    let at = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
-                    let mut listener = Listener::new(at, socket, transport, bound.is_core_side)?;
-                    listener.start(&mut ring);
-                    listeners.push(listener);
-                    ports.push(None);
-                }
+            // Those of streams have their number, too.
+            let side = if local.upstream {
+                Side::Core
+            } else {
+                Side::Access
+            };
+            ports.add((&mut ring, &room), datagrams, side);
+            if let Some(socket) = stream {
+                let at = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
+                let mut listener = Listener::new(at, socket, local.transport, is_core_side)?;
+                listener.start(&mut ring);
+                listeners.push(listener);
             }
         }
         Ok(Self {
@@ -132,7 +130,6 @@ impl Engine {
             ports,
             listeners,
             streams,
-            unreachable: Vec::new(),
             backlog: Backlog::default(),
             is_behind: false,
             is_unsettled: false,
@@ -187,9 +184,7 @@ impl Engine {
         if count > 0 || was_handed || has_ticked {
             self.shard.late(now, now.since(since));
         }
-        let ports = self.ports.iter().flatten();
-        let waiting = || ports.map(|port| socket::held(port.as_fd())).sum();
-        self.backlog.end(now, self.is_behind, waiting);
+        self.backlog.end(now, self.is_behind, || self.ports.held());
         // What another thread gives ends a wait: one that nothing ended found nothing.
         let was_quiet = count == 0 && waited >= limits::QUIET_WAIT;
         let is_late = was_quiet && (self.take_orders() || was_handed);
@@ -278,8 +273,8 @@ impl Engine {
             Token::Mesh if !completion.goes_on => {
                 self.ring.watch(self.mesh.as_fd(), token::MESH);
             }
-            Token::Udp(index) => self.on_datagram(SocketId(index), completion),
-            Token::UdpReady(index) => self.on_udp_ready(SocketId(index)),
+            Token::Udp(index) => self.on_datagram(index, completion),
+            Token::UdpReady(index) => self.ports.on_ready(&mut self.ring, index),
             Token::ListenerReady(index) => self.on_listener_ready(usize::from(index)),
             Token::Stream(slot) => self.on_stream(slot, completion),
             Token::Writable(slot) => self.streams.on_writable(slot),
@@ -303,9 +298,8 @@ impl Engine {
         let Some(end) = self.ends_at else {
             return Ok(false);
         };
-        let is_sent = self.ports.iter().flatten().all(|port| port.waiting() == 0)
-            && !self.ring.has_staged()
-            && !self.streams.is_writing();
+        let is_sent =
+            !self.ports.are_waiting() && !self.ring.has_staged() && !self.streams.is_writing();
         let is_done = self.shard.is_idle(self.now) && is_sent;
         Ok(self.mesh.all_done(is_done)? || self.now >= end)
     }

@@ -76,10 +76,38 @@ pub(super) struct Accepted {
     pub(super) goes_on: bool,
 }
 
-/// The buffers that a ring receives into.
+/// The buffers that a ring receives into. A flood of datagrams at the listeners takes none of
+/// those that the homes' arrive in.
 pub(super) struct Room {
-    pub(super) datagrams: Buffers,
+    access: Buffers,
+    core: Buffers,
     pub(super) chunks: Buffers,
+}
+
+/// Where datagrams come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// At listeners.
+    Access,
+    /// At upstream sockets.
+    Core,
+}
+
+impl Room {
+    /// The buffers that datagrams of this side arrive in.
+    pub(super) const fn datagrams(&mut self, side: Side) -> &mut Buffers {
+        match side {
+            Side::Access => &mut self.access,
+            Side::Core => &mut self.core,
+        }
+    }
+
+    const fn group(&self, side: Side) -> u16 {
+        match side {
+            Side::Access => self.access.group(),
+            Side::Core => self.core.group(),
+        }
+    }
 }
 
 /// Octets of the kernel's own before the contents of a datagram: `io_uring_recvmsg_out`.
@@ -93,14 +121,14 @@ impl Ring {
     pub(super) fn new() -> io::Result<(Self, Room)> {
         let ring = build(limits::ENTRIES_MAX, limits::COMPLETIONS_MAX)?;
         let name = address::KERNEL_NAME_LEN;
+        let datagrams = |group| {
+            let len = HEAD + name + limits::MESSAGE_MAX;
+            Buffers::register(&ring, group, limits::DATAGRAM_BUFFERS, len)
+        };
         let room = Room {
-            datagrams: Buffers::register(
-                &ring,
-                0,
-                limits::DATAGRAM_BUFFERS,
-                HEAD + name + limits::MESSAGE_MAX,
-            )?,
-            chunks: Buffers::register(&ring, 1, limits::STREAM_BUFFERS, limits::STREAM_BUFFER)?,
+            access: datagrams(0)?,
+            core: datagrams(1)?,
+            chunks: Buffers::register(&ring, 2, limits::STREAM_BUFFERS, limits::STREAM_BUFFER)?,
         };
         // SAFETY: integers and raw pointers only, for which zero is a value.
         let mut template: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
@@ -140,10 +168,11 @@ impl Ring {
         self.leaving.push(socket);
     }
 
-    /// Sends a datagram; `take_sent` and `take_refused` tell of it after the next enter.
-    pub(super) fn send(&mut self, socket: BorrowedFd<'_>, datagram: Datagram) {
+    /// Sends a datagram, by a socket that is connected to its peer or to nobody; `take_sent`
+    /// and `take_refused` tell of it after the next enter.
+    pub(super) fn send(&mut self, socket: BorrowedFd<'_>, datagram: Datagram, is_connected: bool) {
         self.make_room();
-        let entry = self.sends.datagram(socket, datagram);
+        let entry = self.sends.datagram(socket, datagram, is_connected);
         self.push(entry);
     }
 

@@ -37,7 +37,7 @@ pub(super) fn probe(transport: Transport, addr: SocketAddr, purpose: Purpose) ->
 
 /// A bound UDP socket, which shares its port with those of other shards.
 pub(super) fn udp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
-    bound_udp(addr, purpose, true).map_err(|why| Fault::Listen {
+    bound_udp(addr, purpose).map_err(|why| Fault::Listen {
         transport: Transport::Udp,
         addr,
         purpose,
@@ -45,15 +45,23 @@ pub(super) fn udp(addr: SocketAddr, purpose: Purpose) -> Result<Socket, Fault> {
     })
 }
 
-/// One shard's own UDP socket towards the homes.
+/// One shard's own UDP socket towards the homes, which shares its port with those that will
+/// be connected to one of them.
 pub(super) fn upstream(addr: SocketAddr) -> io::Result<Socket> {
-    bound_udp(addr, Purpose::CoreSide, false)
+    bound_udp(addr, Purpose::CoreSide)
 }
 
-fn bound_udp(addr: SocketAddr, purpose: Purpose, is_shared: bool) -> io::Result<Socket> {
+/// A UDP socket at the port of another one of this shard, to be connected to a peer.
+pub(super) fn beside(socket: &Socket) -> io::Result<Socket> {
+    let addr = socket.local_addr()?.as_socket();
+    let addr = addr.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+    bound_udp(addr, Purpose::CoreSide)
+}
+
+fn bound_udp(addr: SocketAddr, purpose: Purpose) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    socket.set_reuse_port(is_shared)?;
+    socket.set_reuse_port(true)?;
     socket.set_recv_buffer_size(limits::SOCKET_BUFFER)?;
     socket.set_send_buffer_size(limits::SOCKET_BUFFER)?;
     report_errors(&socket, addr.ip())?;

@@ -1,5 +1,8 @@
 //! A UDP socket of a shard, with what waits to leave through it.
 
+mod peers;
+mod ports;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,18 +10,28 @@ use std::os::fd::{AsFd, BorrowedFd};
 use socket2::{Domain, Socket};
 
 use super::Counters;
-use super::engine::Unreachable;
-use super::ring::{Datagram, Ring};
+use super::ring::{Datagram, Ring, Room, Side};
 use super::{socket, token};
 use crate::bytes::Buf;
 use crate::id::SocketId;
 use crate::limits;
 use crate::send::DatagramQueue;
 
+pub(super) use ports::UdpPorts;
+
+/// A socket of ours, who is not there, and how what was sent there begins.
+pub(super) type Unreachable = (SocketId, SocketAddr, Box<[u8]>);
+
 /// A bound socket, and what waits while the kernel's buffer is full.
-pub(super) struct UdpPort {
+struct UdpPort {
+    /// What the core knows it by, which those of one port have in common.
     id: SocketId,
+    /// Its own place among the sockets of the shard.
+    index: u16,
     socket: Socket,
+    side: Side,
+    /// Whom it is connected to.
+    connected: Option<SocketAddr>,
     queue: DatagramQueue,
     /// The kernel took no more the last time: it tells when it does.
     is_blocked: bool,
@@ -53,7 +66,7 @@ enum Refusal {
 }
 
 impl UdpPort {
-    pub(super) fn new(id: SocketId, socket: Socket) -> Self {
+    fn new((id, index): (SocketId, u16), socket: Socket, side: Side) -> Self {
         let queue = DatagramQueue::new(limits::DATAGRAM_QUEUE_MAX);
         let is_v4 = matches!(socket.domain(), Ok(Domain::IPV4));
         let fragments = if is_v4 {
@@ -63,7 +76,10 @@ impl UdpPort {
         };
         Self {
             id,
+            index,
             socket,
+            side,
+            connected: None,
             queue,
             is_blocked: false,
             fragments,
@@ -71,15 +87,28 @@ impl UdpPort {
         }
     }
 
+    /// Has the kernel send to this peer without looking up the way each time, and receive here
+    /// what it sends. Nothing may be staged meanwhile.
+    fn connect(&mut self, peer: SocketAddr) -> io::Result<()> {
+        self.socket.connect(&peer.into())?;
+        self.connected = Some(peer);
+        Ok(())
+    }
+
+    /// Receives datagrams until that fails.
+    fn receive(&self, ring: &mut Ring, room: &Room) {
+        ring.receive_datagrams(self.socket.as_fd(), self.index, (room, self.side));
+    }
+
     /// Number of datagrams that wait.
-    pub(super) fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.queue.len()
     }
 
     /// Some way carries no datagram of ours whole: they may be fragmented from now on.
     /// Whoever forges the news that asks for it makes each datagram a little dearer, and
     /// no more.
-    pub(super) fn fragment(&mut self) {
+    fn fragment(&mut self) {
         let was = std::mem::replace(&mut self.fragments, Fragments::Always);
         if was == Fragments::None {
             self.allow_fragments(true);
@@ -87,34 +116,28 @@ impl UdpPort {
     }
 
     /// Sends a datagram with the next enter, or when the kernel takes more.
-    pub(super) fn push(
-        &mut self,
-        ring: &mut Ring,
-        peer: SocketAddr,
-        bytes: Buf,
-        counters: &mut Counters,
-    ) {
+    fn push(&mut self, ring: &mut Ring, peer: SocketAddr, bytes: Buf, counters: &mut Counters) {
         if self.is_blocked {
             return self.queue(peer, bytes, counters);
         }
-        self.stage(ring, Datagram::new(self.id, peer, bytes));
+        self.stage(ring, Datagram::new(self.index, peer, bytes));
     }
 
     /// An enter has taken what was staged.
-    pub(super) const fn on_entered(&mut self) {
+    const fn on_entered(&mut self) {
         self.has_staged_long = false;
     }
 
     /// The kernel takes datagrams again.
-    pub(super) fn unblock(&mut self, ring: &mut Ring) {
+    fn unblock(&mut self, ring: &mut Ring) {
         self.is_blocked = false;
         while let Some((peer, bytes)) = self.queue.pop() {
-            self.stage(ring, Datagram::new(self.id, peer, bytes));
+            self.stage(ring, Datagram::new(self.index, peer, bytes));
         }
     }
 
     /// The kernel refused a datagram. A peer that it knows no way to goes to `unreachable`.
-    pub(super) fn on_refused(
+    fn on_refused(
         &mut self,
         ring: &mut Ring,
         (mut datagram, error): (Datagram, i32),
@@ -124,7 +147,7 @@ impl UdpPort {
         match self.judge(&datagram, error) {
             Refusal::Wait => {
                 if !std::mem::replace(&mut self.is_blocked, true) {
-                    ring.poll_writable(self.socket.as_fd(), token::udp_ready(self.id.0));
+                    ring.poll_writable(self.socket.as_fd(), token::udp_ready(self.index));
                 }
                 self.queue(datagram.peer, datagram.bytes, counters);
             }
@@ -183,7 +206,9 @@ impl UdpPort {
             Fragments::Always | Fragments::Now | Fragments::None => {}
         }
         self.has_staged_long |= is_long;
-        ring.send(self.socket.as_fd(), datagram);
+        // What waited while the socket was connected to somebody else names its peer.
+        let is_connected = self.connected == Some(datagram.peer);
+        ring.send(self.socket.as_fd(), datagram, is_connected);
     }
 
     fn allow_fragments(&self, are_allowed: bool) {

@@ -30,7 +30,16 @@ pub const SUBMITS_MAX: usize = 1_024;
 pub const QUIET_WAIT: Duration = Duration::from_millis(100);
 /// Completions dealt with before the clock is asked again.
 pub const COMPLETIONS_OF_NOW: usize = 32;
-/// Buffers that datagrams are received into. More wait in the sockets.
+/// Peers of an upstream UDP socket that have a socket connected to them: the homes that are in
+/// use at a time. Others are sent to by the one that is connected to nobody.
+pub const PEER_SOCKETS_MAX: usize = 8;
+/// Peers that are counted at a time to find those: who sends less than one in so many
+/// datagrams is not noticed.
+pub const PEER_CANDIDATES_MAX: usize = 16;
+/// Datagrams that a peer has sent, beyond its share of those of others, when it gets a socket.
+pub const PEER_SOCKET_AFTER: u32 = 256;
+/// Buffers that datagrams of listeners are received into, and as many for those of upstream
+/// sockets. More wait in the sockets.
 pub const DATAGRAM_BUFFERS: u16 = 256;
 /// Buffers that bytes of connections are received into. More wait in the sockets.
 pub const STREAM_BUFFERS: u16 = 64;

@@ -4,11 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Engine;
-use crate::id::{Slot, SocketId, Transport};
+use crate::id::{Slot, Transport};
 use crate::io::accept;
-use crate::io::icmp::{self, News};
 use crate::io::inbox::{NewSettings, Order};
-use crate::io::ring::{self, Completion};
+use crate::io::ring::{self, Completion, Side};
 use crate::io::streams::Came;
 use crate::io::token;
 use crate::limits;
@@ -113,82 +112,48 @@ impl Engine {
 
     /// What came of the sends that the last enter submitted.
     pub(super) fn on_sent(&mut self) {
-        self.counters.udp_sent += self.ring.take_sent();
-        for port in self.ports.iter_mut().flatten() {
-            port.on_entered();
-        }
-        while let Some((datagram, error)) = self.ring.take_refused() {
-            let id = datagram.socket;
-            if let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) {
-                let (counters, unreachable) = (&mut self.counters, &mut self.unreachable);
-                port.on_refused(&mut self.ring, (datagram, error), counters, unreachable);
-            }
-            if error != libc::EAGAIN {
-                // It may be what the socket remembers of another one, of which its error
-                // queue says more.
-                self.read_errors(id);
-            }
-        }
-        self.streams.on_written(&mut self.ring);
+        let (ring, counters) = (&mut self.ring, &mut self.counters);
+        // Nothing is staged before the first of them is staged again.
+        self.ports.connect((ring, &self.room), counters);
+        self.ports.on_sent(ring, counters);
+        self.streams.on_written(ring);
     }
 
-    pub(super) fn on_datagram(&mut self, id: SocketId, completion: Completion) {
+    pub(super) fn on_datagram(&mut self, index: u16, completion: Completion) {
         match (completion.result, completion.buffer) {
-            (Ok(count), Some(index)) => {
+            (Ok(count), Some(buffer)) => {
                 self.counters.udp_received += 1;
                 self.backlog.take(count);
-                let filled = self.room.datagrams.filled(index, count);
-                match self.ring.datagram(filled) {
-                    Some((peer, bytes)) => self.shard.handle(
-                        self.now,
-                        Input::Datagram {
-                            socket: id,
-                            peer,
-                            bytes,
-                        },
-                    ),
-                    None => self.counters.udp_unreadable += 1,
-                }
-                self.room.datagrams.give_back(index);
+                let side = self.ports.side(index);
+                self.take_datagram((index, side), (buffer, count));
+                self.room.datagrams(side).give_back(buffer);
             }
             (Err(libc::ENOBUFS), _) => {
                 self.counters.buffers_exhausted += 1;
                 self.is_behind = true;
             }
             // An error is what a datagram of ours met; the error queue has more.
-            (Err(_), _) => self.read_errors(id),
+            (Err(_), _) => self.ports.read_errors(index),
             (Ok(_), None) => {}
         }
-        if !completion.goes_on
-            && let Some(Some(port)) = self.ports.get(usize::from(id.0))
-        {
-            self.ring.receive_datagrams(port.as_fd(), id.0, &self.room);
+        if !completion.goes_on {
+            self.ports.receive((&mut self.ring, &self.room), index);
         }
     }
 
-    pub(super) fn on_udp_ready(&mut self, id: SocketId) {
-        if let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) {
-            port.unblock(&mut self.ring);
-        }
-    }
-
-    fn read_errors(&mut self, id: SocketId) {
-        let Some(Some(port)) = self.ports.get_mut(usize::from(id.0)) else {
+    fn take_datagram(&mut self, (index, side): (u16, Side), (buffer, count): (u16, usize)) {
+        let filled = self.room.datagrams(side).filled(buffer, count);
+        let Some((peer, bytes)) = self.ring.datagram(filled) else {
+            self.counters.udp_unreadable += 1;
             return;
         };
-        for _ in 0..limits::ERRORS_OF_TURN {
-            match icmp::next(port.as_fd()) {
-                Ok(Some(News::Unreachable(peer, quoted))) => {
-                    self.unreachable.push((id, peer, quoted));
-                }
-                Ok(Some(News::TooLong)) => port.fragment(),
-                Ok(Some(News::Nothing)) => {}
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read a socket's error queue");
-                    break;
-                }
-            }
+        if let Some(socket) = self.ports.on_datagram(index, peer) {
+            let input = Input::Datagram {
+                socket,
+                peer,
+                bytes,
+            };
+            self.shard.handle(self.now, input);
         }
     }
 

@@ -38,7 +38,7 @@ impl Engine {
         while let Some(source) = self.streams.take_handshakes_done() {
             self.shard.handshake_done(source);
         }
-        while let Some((socket, peer, quoted)) = self.unreachable.pop() {
+        while let Some((socket, peer, quoted)) = self.ports.take_unreachable() {
             has_failed = true;
             self.counters.udp_unreachable += 1;
             let input = Input::Unreachable {
@@ -63,10 +63,8 @@ impl Engine {
                 flow: Flow::Udp { socket, peer },
                 bytes,
             } => {
-                let Some(Some(port)) = self.ports.get_mut(usize::from(socket.0)) else {
-                    return;
-                };
-                port.push(&mut self.ring, peer, bytes, &mut self.counters);
+                let (ring, counters) = (&mut self.ring, &mut self.counters);
+                self.ports.push(ring, (socket, peer), bytes, counters);
             }
             Output::Transmit {
                 flow: Flow::Stream(stream),

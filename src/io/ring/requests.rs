@@ -8,7 +8,7 @@ use io_uring::squeue::Flags;
 use io_uring::types::{Fd, Timespec};
 use socket2::SockAddr;
 
-use super::{Ring, Room};
+use super::{Ring, Room, Side};
 use crate::id::Slot;
 use crate::io::token;
 use crate::time::Duration;
@@ -59,10 +59,10 @@ impl Ring {
         &mut self,
         socket: BorrowedFd<'_>,
         index: u16,
-        room: &Room,
+        (room, side): (&Room, Side),
     ) {
         let template = std::ptr::from_ref(&*self.template);
-        let group = room.datagrams.group();
+        let group = room.group(side);
         let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), template, group);
         self.push(receive.build().user_data(token::udp(index)));
     }

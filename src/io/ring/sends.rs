@@ -20,13 +20,13 @@ use socket2::SockAddr;
 
 use super::super::token;
 use crate::bytes::Buf;
-use crate::id::{Slot, SocketId};
+use crate::id::Slot;
 use crate::limits;
 
 /// A datagram on its way to the kernel.
 pub(in crate::io) struct Datagram {
-    /// The socket that it leaves through.
-    pub(in crate::io) socket: SocketId,
+    /// The socket that it leaves through, by its place among those of the shard.
+    pub(in crate::io) port: u16,
     pub(in crate::io) peer: SocketAddr,
     pub(in crate::io) bytes: Buf,
     /// How often the kernel has refused it.
@@ -34,9 +34,9 @@ pub(in crate::io) struct Datagram {
 }
 
 impl Datagram {
-    pub(in crate::io) const fn new(socket: SocketId, peer: SocketAddr, bytes: Buf) -> Self {
+    pub(in crate::io) const fn new(port: u16, peer: SocketAddr, bytes: Buf) -> Self {
         Self {
-            socket,
+            port,
             peer,
             bytes,
             tries: 0,
@@ -120,22 +120,33 @@ impl Sends {
         !self.refused.is_empty() || !self.written.is_empty()
     }
 
-    /// Stages a datagram, where there is room (`is_full`).
-    pub(super) fn datagram(&mut self, socket: BorrowedFd<'_>, datagram: Datagram) -> Entry {
+    /// Stages a datagram, where there is room (`is_full`). A socket that is connected to its
+    /// peer knows where it goes.
+    pub(super) fn datagram(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagram: Datagram,
+        is_connected: bool,
+    ) -> Entry {
         debug_assert!(
             self.names.len() < self.names.capacity(),
             "names stay where they are"
         );
-        let index = self.names.len();
-        self.names.push(SockAddr::from(datagram.peer));
+        let index = self.datagrams.len();
+        let len = u32::try_from(datagram.bytes.len()).unwrap_or(u32::MAX);
+        let mut send =
+            opcode::Send::new(types::Fd(socket.as_raw_fd()), datagram.bytes.as_ptr(), len)
+                .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        if !is_connected {
+            let at = self.names.len();
+            self.names.push(SockAddr::from(datagram.peer));
+            let name = &self.names[at];
+            send = send
+                .dest_addr(name.as_ptr().cast())
+                .dest_addr_len(name.len());
+        }
         self.datagrams.push(datagram);
-        let (name, bytes) = (&self.names[index], &self.datagrams[index].bytes);
-        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        opcode::Send::new(types::Fd(socket.as_raw_fd()), bytes.as_ptr(), len)
-            .dest_addr(name.as_ptr().cast())
-            .dest_addr_len(name.len())
-            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-            .build()
+        send.build()
             .flags(Flags::SKIP_SUCCESS)
             .user_data(token::datagram(index))
     }

@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 
 use super::*;
 use crate::bytes::Pool;
-use crate::id::SocketId;
 use crate::io::bell::Bell;
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -25,22 +24,24 @@ fn next(ring: &mut Ring) -> Completion {
 /// Receives so many datagrams through the ring, and starts it again where it ended.
 fn receive(socket: &UdpSocket, count: usize) -> (Vec<Vec<u8>>, usize) {
     let (mut ring, mut room) = Ring::new().unwrap();
-    ring.receive_datagrams(socket.as_fd(), 3, &room);
+    ring.receive_datagrams(socket.as_fd(), 3, (&room, Side::Access));
     let (mut all, mut exhausted) = (Vec::new(), 0);
     while all.len() < count {
         let completion = next(&mut ring);
         assert_eq!(completion.token, Token::Udp(3));
         match (completion.result, completion.buffer) {
             (Ok(length), Some(index)) => {
-                let (_, bytes) = ring.datagram(room.datagrams.filled(index, length)).unwrap();
+                let (_, bytes) = ring
+                    .datagram(room.datagrams(Side::Access).filled(index, length))
+                    .unwrap();
                 all.push(bytes.to_vec());
-                room.datagrams.give_back(index);
+                room.datagrams(Side::Access).give_back(index);
             }
             (Err(libc::ENOBUFS), None) => exhausted += 1,
             other => panic!("{other:?}"),
         }
         if !completion.goes_on {
-            ring.receive_datagrams(socket.as_fd(), 3, &room);
+            ring.receive_datagrams(socket.as_fd(), 3, (&room, Side::Access));
         }
     }
     (all, exhausted)
@@ -86,7 +87,7 @@ fn what_no_buffer_is_left_for_waits_in_the_socket() {
     let socket = socket2::SockRef::from(&to);
     socket.set_recv_buffer_size(4 * 1024 * 1024).unwrap();
     let (mut ring, mut room) = Ring::new().unwrap();
-    ring.receive_datagrams(to.as_fd(), 0, &room);
+    ring.receive_datagrams(to.as_fd(), 0, (&room, Side::Access));
     let mut taken = Vec::new();
     let (mut sent, mut is_over) = (0, false);
     while !is_over {
@@ -100,12 +101,31 @@ fn what_no_buffer_is_left_for_waits_in_the_socket() {
     }
     assert_eq!(taken.len(), few);
     for index in taken {
-        room.datagrams.give_back(index);
+        room.datagrams(Side::Access).give_back(index);
     }
-    ring.receive_datagrams(to.as_fd(), 0, &room);
+    ring.receive_datagrams(to.as_fd(), 0, (&room, Side::Access));
     for _ in few..sent {
         next(&mut ring).result.unwrap();
     }
+}
+
+#[test]
+fn a_flood_at_a_listener_takes_no_buffer_of_the_core_side() {
+    let (from, listener) = pair();
+    let (home, upstream) = pair();
+    let (mut ring, room) = Ring::new().unwrap();
+    ring.receive_datagrams(listener.as_fd(), 0, (&room, Side::Access));
+    ring.receive_datagrams(upstream.as_fd(), 1, (&room, Side::Core));
+    loop {
+        from.send(b"INVITE").unwrap();
+        if next(&mut ring).result == Err(libc::ENOBUFS) {
+            break;
+        }
+    }
+    home.send(b"SIP/2.0").unwrap();
+    let heard = next(&mut ring);
+    assert_eq!((heard.token, heard.goes_on), (Token::Udp(1), true));
+    assert!(heard.buffer.is_some());
 }
 
 #[test]
@@ -187,7 +207,7 @@ fn the_datagram_that_failed_is_told_from_those_that_left() {
         // Longer than any datagram.
         let length = if number % 3 == 1 { 66_000 } else { 10 };
         let bytes = pool.copy(&vec![number; length]);
-        ring.send(socket.as_fd(), Datagram::new(SocketId(0), addr, bytes));
+        ring.send(socket.as_fd(), Datagram::new(0, addr, bytes), false);
     }
     ring.enter(Some(Duration::ZERO)).unwrap();
     let refused = std::iter::from_fn(|| ring.take_refused());
@@ -204,7 +224,7 @@ fn a_ring_that_has_ended_holds_no_port() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addrs = [socket.local_addr(), listener.local_addr()].map(Result::unwrap);
         let (mut ring, room) = Ring::new().unwrap();
-        ring.receive_datagrams(socket.as_fd(), 0, &room);
+        ring.receive_datagrams(socket.as_fd(), 0, (&room, Side::Access));
         ring.accept(listener.as_fd(), 0);
         ring.enter(Some(Duration::ZERO)).unwrap();
         ring.end().unwrap();
@@ -227,7 +247,7 @@ fn what_is_sent_into_a_full_queue_is_what_was_to_be_sent() {
         }
         for byte in b"ab" {
             let bytes = pool.copy(&[*byte; 500]);
-            ring.send(from.as_fd(), Datagram::new(SocketId(0), addr, bytes));
+            ring.send(from.as_fd(), Datagram::new(0, addr, bytes), false);
             // What is let go of too early is written over here.
             drop(pool.copy(&[b'!'; 500]));
         }

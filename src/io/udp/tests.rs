@@ -28,7 +28,7 @@ impl World {
         Self {
             ring,
             _room: room,
-            port: UdpPort::new(SocketId(0), socket),
+            port: UdpPort::new((SocketId(0), 0), socket, Side::Access),
             pool: Pool::new(),
             counters: Counters::default(),
             unreachable: Vec::new(),
@@ -60,7 +60,7 @@ impl World {
 
     /// The kernel refuses a datagram so many times in a row, with this error.
     fn refuse(&mut self, times: u32, error: i32) -> Option<Datagram> {
-        let mut datagram = Datagram::new(SocketId(0), PEER, self.pool.copy(b"OPTIONS"));
+        let mut datagram = Datagram::new(0, PEER, self.pool.copy(b"OPTIONS"));
         for _ in 0..times {
             let (counters, unreachable) = (&mut self.counters, &mut self.unreachable);
             let refused = (datagram, error);
@@ -109,7 +109,7 @@ fn what_the_kernel_has_no_room_for_waits_in_order_until_it_has() {
     let mut world = World::new();
     let (receiver, peer) = receiver();
     for byte in b"ab" {
-        let datagram = Datagram::new(SocketId(0), peer, world.pool.copy(&[*byte]));
+        let datagram = Datagram::new(0, peer, world.pool.copy(&[*byte]));
         let refused = (datagram, libc::EAGAIN);
         let (counters, unreachable) = (&mut world.counters, &mut world.unreachable);
         world
