@@ -1,12 +1,12 @@
-//! From the configuration file to `Config` in one step.
+//! From the configuration file to [`Config`] in one step.
 //!
 //! There are no half-read configurations and no defaults applied later: what
-//! `load` returns is complete, its files are read, its addresses parsed. What
+//! [`load`] returns is complete, its files are read, its addresses parsed. What
 //! is wrong is said in one sentence that names the key, the line, and what
 //! would be right.
 //!
-//! Not here: whether the addresses can be bound (`io::check`), and the lists
-//! that may change while the node runs (`control`).
+//! Not here: whether the addresses can be bound ([`io`](crate::io)), and the lists
+//! that may change while the node runs ([`control`](crate::control)).
 
 mod dns;
 mod endpoints;

@@ -13,7 +13,7 @@
 //! - SIGUSR1 has every shard log its counters.
 //! - Questions come in over the control socket (`admin`).
 //!
-//! Not here: starting and ending it in the right order (`node`).
+//! Not here: starting and ending it in the right order ([`node`](crate::node)).
 
 mod admin;
 mod certificates;

@@ -13,7 +13,7 @@
 //! - A panic in a shard ends the process: half a node would keep its ports and
 //!   swallow their traffic.
 //!
-//! Not here: what the bytes mean (`shard`), signals and files (`control`).
+//! Not here: what the bytes mean ([`shard`](crate::shard)), signals and files ([`control`](crate::control)).
 
 mod accept;
 mod address;

@@ -5,16 +5,16 @@
 //!   `limits::LATE_MAX` is passed all the same, a share of the requests is
 //!   refused, which grows by as much as the shard is too late and shrinks
 //!   slowly (multiplicative decrease, additive increase of what is admitted).
-//! - The share is one of all requests. Who pays is decided by `Class`: every
+//! - The share is one of all requests. Who pays is decided by [`Class`]: every
 //!   request adds to a debt, and a refusal pays one off. The lowest class pays
 //!   as soon as there is one to pay, the next only where the debt has grown by
 //!   `limits::CLASS_STEP` since those below it did not suffice (as RFC 7415
 //!   §3.5.1 does it). No chance is involved, and no share is estimated.
-//! - The same `Thinning` serves the share that a peer asks for (RFC 7339
+//! - The same [`Thinning`] serves the share that a peer asks for (RFC 7339
 //!   §5.10.1).
 //!
-//! Not here: how one source is kept from asking for too much (`guard`), what
-//! the refused are told, and how a peer asks (`proxy`).
+//! Not here: how one source is kept from asking for too much ([`guard`](crate::guard)), what
+//! the refused are told, and how a peer asks ([`proxy`](crate::proxy)).
 
 use crate::limits;
 use crate::time::{Duration, Instant};

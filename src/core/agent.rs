@@ -1,6 +1,6 @@
 //! The user agent of one address of record: starts with nothing but a name and
 //! a password, finds its edges by redirect, registers over every flow they
-//! offer, keeps the flows alive, calls and answers (D-U3 to
+//! offer, keeps the flows alive, calls and answers, as a [`Command`] says (D-U3 to
 //! D-U17, O-22 to O-28).
 //!
 //! It is not a phone: there is no media, and an answer's SDP says so. It is

@@ -1,8 +1,8 @@
 //! Pooled, counted buffers: how bytes outlive the call that brought them.
 //!
-//! A `Buf` is cheap to clone (a count) and immutable once shared; when the
+//! A [`Buf`] is cheap to clone (a count) and immutable once shared; when the
 //! last clone goes, its memory returns to the pool it came from, so a shard
-//! that is warm allocates nothing. One shard, one pool: nothing here is `Send`.
+//! that is warm allocates nothing. One shard, one [`Pool`]: nothing here is `Send`.
 //!
 //! Messages leave as one contiguous `Buf` rather than as a gather list: a
 //! stateful proxy must keep what it sent for retransmission anyway, so the one

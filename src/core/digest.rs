@@ -4,7 +4,7 @@
 //! Not here: the session variants (`-sess`), `auth-int` and user name hashing,
 //! none of which is offered; parsing of credentials; nonces.
 //!
-//! Digests are lower-case hex in fixed arrays, nothing allocates, and `verify`
+//! Digests are lower-case hex in fixed arrays, nothing allocates, and [`verify`]
 //! takes as long for a near miss as for a wild one.
 
 use data_encoding::HEXLOWER;

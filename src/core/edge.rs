@@ -1,4 +1,4 @@
-//! The edge: the proxy a phone keeps its flow to. It writes itself into the
+//! The [`Edge`]: the proxy a phone keeps its flow to. It writes itself into the
 //! route of every dialog and registration (Record-Route, Path) by a token, and turns that token
 //! back into the phone's flow.
 //!
@@ -14,7 +14,7 @@
 //! - `state`: the state of one edge; `origin`: who is at the end of a flow; `homes`, `sticky`: the
 //!   homes, and which of them a request goes to; `served`: which URIs are theirs.
 //! - `own`: which Route values are ours; `uris`, `record_route`, `service_route`: those that we write.
-//! - `policy`: what the edge decides when the proxy asks it. Of a request: `route`, with `allowed`,
+//! - `policy`: what the edge decides when the proxy asks it ([`Policy`](crate::proxy::Policy)). Of a request: `route`, with `allowed`,
 //!   `relay`, `redirects`, `left_behind`. Of a registration: `register_request` and
 //!   `register_answer`, with `phone`, `granted`, `moving`, `keep_open`, `revoking`.
 //!

@@ -4,7 +4,7 @@
 //! Stream: messages one after another, cut by Content-Length, with CRLF
 //! keep-alives between them (RFC 5626 §4.4.1, RFC 3261 §7.5, §18.3).
 //!
-//! Nothing here judges what a message says: `scan` does. The header section
+//! Nothing here judges what a message says: [`scan`](crate::scan) does. The header section
 //! ends at the first CRLFCRLF and nowhere else, so a peer that is stricter or
 //! laxer about bare line feeds never sees another cut than we do.
 

@@ -1,7 +1,7 @@
 //! The words that messages and URIs are made of (RFC 3261 §25.1): classes of
 //! bytes, a cursor that reads forward through a value, and `;name=value` lists.
 //!
-//! What it is *not*: it knows no header and no URI. `uri` and `scan` are written
+//! What it is *not*: it knows no header and no URI. [`uri`](crate::uri) and [`scan`](crate::scan) are written
 //! with it, and their bytes are looked at here, sixteen and sixty-four at a time.
 
 #![deny(

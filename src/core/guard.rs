@@ -17,7 +17,7 @@
 //! - Connections that a source holds are counted in `held`, its failed logins in `logins`, and
 //!   the bytes that are kept for it in `ledger`: of those a stranger has a share.
 //!
-//! Not here: exemption of the cluster's own nodes (`proxy::Policy`), and the
+//! Not here: exemption of the cluster's own nodes ([`Policy`](crate::proxy::Policy)), and the
 //! responses to refused requests.
 
 mod held;

@@ -1,4 +1,4 @@
-//! The home of a domain: its auth proxy, registrar and home proxy. Digest and nonces
+//! The [`Home`] of a domain: its auth proxy, registrar and home proxy. Digest and nonces
 //! (RFC 7616, 8760), the subscribers, the bindings (RFC 3261 §10.3, RFC 5626 §6), and where
 //! a request goes.
 //!
@@ -11,8 +11,8 @@
 //!   leads.
 //! - `sharing`: what the other shards and the store get.
 //! - `registrar`, `authenticate`, `caller`, `routing`, `forking`, `record_route`, `redirects`,
-//!   `revoking`: what the home decides; `policy`: the questions of the proxy, answered by
-//!   these.
+//!   `revoking`: what the home decides; `policy`: the questions of the proxy
+//!   ([`Policy`](crate::proxy::Policy)), answered by these.
 //! - `reconfigure`: other settings for a running home.
 //! - `bindings`, `why`: what an operator is shown.
 //!

@@ -9,7 +9,7 @@
 //! - `cache`: what was found, by TTL, and who waits for it.
 //!
 //! Not here: sockets and DNS messages (`control`), which requests wait, and
-//! what a failed server means for them (`proxy`). A URI whose host is an
+//! what a failed server means for them ([`proxy`](crate::proxy)). A URI whose host is an
 //! address never comes here (`send::Hop::literal`).
 
 mod cache;

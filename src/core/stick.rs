@@ -1,7 +1,7 @@
 //! Stickiness: which flow is this URI's (S-1 to S-35).
 //!
-//! A table maps URIs to the flows that proved them. It is a trie of domain,
-//! user and parameter set, and its three depths are the three match levels:
+//! A [`Table`] maps URIs to the flows that proved them. It is a trie of domain,
+//! user and parameter set, and its three depths are the three match levels ([`Level`]):
 //! strongly equivalent, equal under RFC 3261 §19.1.4, same domain.
 //!
 //! What it is *not*: it opens nothing, resolves nothing and knows no dialogs or

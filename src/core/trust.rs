@@ -11,8 +11,8 @@
 //!   with it.
 //! - `mark`: evidence that a request belongs to a dialog that we let in, and
 //!   goes the way that it was recorded.
-//! - `identity`: what is removed at the border of the trust domain (RFC 3325).
-//! - `destinations`: the networks that may be sent to.
+//! - `identity`: what is removed at the border of the trust domain (RFC 3325; [`IdentityHeaders`]).
+//! - `destinations`: the networks that may be sent to ([`Destinations`]).
 //!
 //! A token in a Route says where a phone is. The far end of every call reads it, so it is no
 //! credential of its sender.

@@ -2,7 +2,8 @@
 //! tells a retransmission from a request. RFC 3261 §17, RFC 6026, RFC 4320.
 //!
 //! This room neither reads nor writes a message: it keeps the bytes it is
-//! given, hands them back when they are due, and the caller transmits.
+//! given, hands them back when they are due, and the caller transmits: at once what a call of
+//! [`Transactions`] returns, later what is [`Due`].
 //!
 //! - One wheel for all timers, and at most one entry on it per transaction.
 //!   Events change states and leave the wheel alone; an entry that fires asks

@@ -1,8 +1,8 @@
 //! The one owner of URIs: whoever reads, compares or files one asks here.
 //!
-//! - `Uri` is a URI that was read, with its pieces as spans (`parse`); what its
+//! - [`Uri`] is a URI that was read, with its pieces as spans (`parse`); what its
 //!   hosts and addresses are, `host` says.
-//! - `equal` is RFC 3261 §19.1.4 on the text of two (`compare`), and `Key` is a
+//! - [`equal`] is RFC 3261 §19.1.4 on the text of two (`compare`), and `Key` is a
 //!   text that is the same for all spellings of one URI (`key`). `naive`, in the
 //!   tests, is that section sentence by sentence, and argues with both.
 //! - `Way` is what of a URI decides where a request goes (`way`).

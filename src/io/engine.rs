@@ -18,7 +18,7 @@ use super::accept::Listener;
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::mesh::Mesh;
-use super::ring::{Completion, Ring, Room, Side};
+use super::ring::{Completion, Receiver, Ring, Room, Side};
 use super::sockets::Bound;
 use super::streams::Streams;
 use super::tls::Tls;
@@ -260,7 +260,10 @@ impl Engine {
 
     fn go_on_with_handshakes(&mut self) {
         for _ in 0..limits::HANDSHAKE_STEPS_MAX {
-            if !self.streams.next_handshake((&mut self.ring, &self.room)) {
+            if !self.streams.next_handshake(Receiver {
+                ring: &mut self.ring,
+                room: &self.room,
+            }) {
                 break;
             }
         }

@@ -76,6 +76,12 @@ pub(super) struct Accepted {
     pub(super) goes_on: bool,
 }
 
+/// A ring, and the buffers that it is to receive into.
+pub(super) struct Receiver<'a> {
+    pub(super) ring: &'a mut Ring,
+    pub(super) room: &'a Room,
+}
+
 /// The buffers that a ring receives into. A flood of datagrams at the listeners takes none of
 /// those that the homes' arrive in.
 pub(super) struct Room {

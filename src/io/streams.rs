@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::ring::{Completion, Ring, Room};
+use super::ring::{Completion, Receiver, Ring};
 use super::tls::{Scratch, Tls};
 use super::{Counters, Outgoing, token};
 use crate::bytes::Buf;
@@ -112,15 +112,11 @@ impl Streams {
     }
 
     /// Takes in a connection that was accepted as `stream`.
-    pub(super) fn accept(
-        &mut self,
-        (ring, room): (&mut Ring, &Room),
-        stream: StreamId,
-        socket: OwnedFd,
-    ) {
+    pub(super) fn accept(&mut self, into: Receiver<'_>, stream: StreamId, socket: OwnedFd) {
+        let Receiver { ring, room } = into;
         let connection = Connection::new(socket, State::Open(stream), None);
         if let Some(slot) = self.insert(ring, stream, connection) {
-            self.receive((ring, room), slot);
+            self.receive(Receiver { ring, room }, slot);
         }
     }
 
@@ -230,7 +226,8 @@ impl Streams {
     }
 
     /// Reads from the next of the handshakes that have sent something. False: none has.
-    pub(super) fn next_handshake(&mut self, (ring, room): (&mut Ring, &Room)) -> bool {
+    pub(super) fn next_handshake(&mut self, into: Receiver<'_>) -> bool {
+        let Receiver { ring, room } = into;
         let Some(slot) = self.ready.pop_front() else {
             return false;
         };
@@ -246,7 +243,8 @@ impl Streams {
         &mut self,
         ring: &mut Ring,
         now: Instant,
-        (slot, completion): (Slot, &Completion),
+        slot: Slot,
+        completion: &Completion,
         bytes: &mut [u8],
         counters: &mut Counters,
     ) -> Option<Came> {
@@ -277,12 +275,15 @@ impl Streams {
     }
 
     /// Goes on receiving from a connection, where that has ended.
-    pub(super) fn go_on(&mut self, (ring, room): (&mut Ring, &Room), slot: Slot) {
+    pub(super) fn go_on(&mut self, into: Receiver<'_>, slot: Slot) {
+        let Receiver { ring, room } = into;
         match self.connections.get(slot) {
             Some(connection) if connection.state == State::Accepting => {
                 ring.poll_readable(connection.as_fd(), token::readable(slot));
             }
-            Some(connection) if !connection.has_ended => self.receive((ring, room), slot),
+            Some(connection) if !connection.has_ended => {
+                self.receive(Receiver { ring, room }, slot)
+            }
             Some(_) | None => {}
         }
     }
@@ -345,7 +346,8 @@ impl Streams {
     }
 
     /// Has the ring receive from a connection, unless it does.
-    fn receive(&mut self, (ring, room): (&mut Ring, &Room), slot: Slot) {
+    fn receive(&mut self, into: Receiver<'_>, slot: Slot) {
+        let Receiver { ring, room } = into;
         if let Some(connection) = self.connections.get_mut(slot)
             && !std::mem::replace(&mut connection.is_receiving, true)
         {

@@ -7,7 +7,7 @@ use super::Engine;
 use crate::id::{Slot, Transport};
 use crate::io::accept;
 use crate::io::inbox::{NewSettings, Order};
-use crate::io::ring::{self, Completion, Side};
+use crate::io::ring::{self, Completion, Receiver, Side};
 use crate::io::streams::Came;
 use crate::io::token;
 use crate::limits;
@@ -195,11 +195,14 @@ impl Engine {
             self.counters.tcp_refused += 1;
             return;
         }
-        let ring = (&mut self.ring, &self.room);
+        let ring = Receiver {
+            ring: &mut self.ring,
+            room: &self.room,
+        };
         if end.transport == Transport::Tls {
             let counters = &mut self.counters;
             self.streams
-                .accept_tls(ring, self.now, (socket, peer), counters);
+                .accept_tls(ring, self.now, socket, peer, counters);
             return;
         }
         // At the bound the connection is dropped, which closes it.
@@ -220,7 +223,10 @@ impl Engine {
     }
 
     pub(super) fn on_connected(&mut self, slot: Slot, completion: Completion) {
-        let ring = (&mut self.ring, &self.room);
+        let ring = Receiver {
+            ring: &mut self.ring,
+            room: &self.room,
+        };
         let connected =
             self.streams
                 .on_connected(ring, slot, completion.result, &mut self.counters);
@@ -238,8 +244,9 @@ impl Engine {
             None => &mut [],
         };
         let (ring, counters) = (&mut self.ring, &mut self.counters);
-        let read = (slot, &completion);
-        let came = self.streams.read(ring, self.now, read, bytes, counters);
+        let came = self
+            .streams
+            .read(ring, self.now, slot, &completion, bytes, counters);
         if let Some(came) = came {
             self.take_in(came, completion.buffer);
         }
@@ -247,7 +254,13 @@ impl Engine {
             self.room.chunks.give_back(index);
         }
         if !completion.goes_on {
-            self.streams.go_on((&mut self.ring, &self.room), slot);
+            self.streams.go_on(
+                Receiver {
+                    ring: &mut self.ring,
+                    room: &self.room,
+                },
+                slot,
+            );
         }
     }
 

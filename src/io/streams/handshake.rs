@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::super::ring::{Ring, Room};
+use super::super::ring::{Receiver, Ring};
 use super::super::tls::{self, Progress, Tls};
 use super::connection::{Connection, State, Wire};
 use super::{Came, Counters, Streams};
@@ -41,11 +41,13 @@ impl Streams {
     /// once its handshake is complete.
     pub(in crate::io) fn accept_tls(
         &mut self,
-        (ring, room): (&mut Ring, &Room),
+        into: Receiver<'_>,
         now: Instant,
-        (socket, peer): (OwnedFd, SocketAddr),
+        socket: OwnedFd,
+        peer: SocketAddr,
         counters: &mut Counters,
     ) {
+        let Receiver { ring, room } = into;
         let session = self.tls.as_ref().map(|tls| tls.accept(peer.ip()));
         let most = limits::HANDSHAKES_MAX + limits::HANDSHAKES_OF_PEERS_MAX;
         let Some(Ok(session)) = session.filter(|_| self.handshaking < most) else {
@@ -60,7 +62,7 @@ impl Streams {
             self.handshaking += 1;
             self.handshakes
                 .push_back((now + limits::HANDSHAKE_MAX, slot));
-            self.go_on((ring, room), slot);
+            self.go_on(Receiver { ring, room }, slot);
         } else {
             self.handshakes_done.push(peer.ip());
         }
@@ -153,7 +155,7 @@ impl Streams {
         let sent = wire.send(&self.scratch.sealed);
         match progress {
             Err(error) => {
-                self.refused(ring, now, (slot, &error), counters);
+                self.refused(ring, now, slot, &error, counters);
                 return None;
             }
             Ok(Progress::Ended) => self.peer_ended(slot),
@@ -196,7 +198,7 @@ impl Streams {
         match found {
             Ok(found) => self.identities = found,
             Err(error) => {
-                self.refused(ring, now, (slot, &error), counters);
+                self.refused(ring, now, slot, &error, counters);
                 return None;
             }
         }
@@ -215,7 +217,8 @@ impl Streams {
         &mut self,
         ring: &mut Ring,
         now: Instant,
-        (slot, error): (Slot, &rustls::Error),
+        slot: Slot,
+        error: &rustls::Error,
         counters: &mut Counters,
     ) {
         counters.tls_failed += 1;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use super::super::outgoing;
-use super::super::ring::{Ring, Room};
+use super::super::ring::{Receiver, Ring};
 use super::connection::{Connection, State};
 use super::{Counters, Dial, Streams};
 use crate::id::{Slot, StreamId};
@@ -71,11 +71,12 @@ impl Streams {
     /// A connection is up, which the name of the stream tells, or cannot be.
     pub(in crate::io) fn on_connected(
         &mut self,
-        (ring, room): (&mut Ring, &Room),
+        into: Receiver<'_>,
         slot: Slot,
         result: Result<usize, i32>,
         counters: &mut Counters,
     ) -> Option<StreamId> {
+        let Receiver { ring, room } = into;
         let index = self.dialing.iter().position(|dial| dial.slot == slot)?;
         let mut dial = self.dialing.swap_remove(index);
         let connection = self.connections.get_mut(slot)?;
@@ -86,14 +87,14 @@ impl Streams {
             Ok(_) if connection.tls.is_some() => {
                 connection.state = State::Handshaking(stream);
                 connection.is_blocked = false;
-                self.receive((ring, room), slot);
+                self.receive(Receiver { ring, room }, slot);
                 self.begin(ring, slot);
                 None
             }
             Ok(_) => {
                 connection.state = State::Open(stream);
                 connection.is_blocked = false;
-                self.receive((ring, room), slot);
+                self.receive(Receiver { ring, room }, slot);
                 self.unflushed(slot);
                 Some(stream)
             }

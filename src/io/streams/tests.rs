@@ -50,7 +50,10 @@ impl World {
         let far_ends = [0, 1].map(|index| {
             let far_end = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (near_end, _) = listener.accept().unwrap();
-            let ring = (&mut world.ring, &world.room);
+            let ring = Receiver {
+                ring: &mut world.ring,
+                room: &world.room,
+            };
             world.streams.accept(ring, name(index), near_end.into());
             far_end
         });
@@ -84,7 +87,13 @@ impl World {
                 Token::Stream(slot) => self.on_stream(slot, completion),
                 Token::Writable(slot) => self.streams.on_writable(slot),
                 Token::Connected(slot) => {
-                    let (ring, result) = ((&mut self.ring, &self.room), completion.result);
+                    let (ring, result) = (
+                        Receiver {
+                            ring: &mut self.ring,
+                            room: &self.room,
+                        },
+                        completion.result,
+                    );
                     let connected =
                         self.streams
                             .on_connected(ring, slot, result, &mut self.counters);
@@ -107,9 +116,10 @@ impl World {
     }
 
     fn on_stream(&mut self, slot: Slot, completion: Completion) {
-        let read = (slot, &completion);
         let (ring, counters) = (&mut self.ring, &mut self.counters);
-        let came = self.streams.read(ring, NOW, read, &mut [], counters);
+        let came = self
+            .streams
+            .read(ring, NOW, slot, &completion, &mut [], counters);
         if let Some(Came::Clear(_, count)) = came {
             self.received += count;
             if let Some((stream, bytes)) = self.answer.take() {
@@ -120,7 +130,13 @@ impl World {
             self.room.chunks.give_back(index);
         }
         if !completion.goes_on {
-            self.streams.go_on((&mut self.ring, &self.room), slot);
+            self.streams.go_on(
+                Receiver {
+                    ring: &mut self.ring,
+                    room: &self.room,
+                },
+                slot,
+            );
         }
     }
 

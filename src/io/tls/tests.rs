@@ -85,7 +85,8 @@ const PHONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7));
 
 /// Hands bytes to and fro until nobody has any more; in pieces of `piece`.
 fn talk(
-    (client, server): (&mut Session, &mut Session),
+    client: &mut Session,
+    server: &mut Session,
     piece: usize,
 ) -> (Result<(), rustls::Error>, Result<(), rustls::Error>) {
     let (mut up, mut down) = (Scratch::default(), Scratch::default());
@@ -110,7 +111,7 @@ fn talk(
 
 fn meet(client: &Tls, server: &Tls, from: IpAddr, name: &str) -> (Session, Session) {
     let (mut near, mut far) = (client.connect(name).unwrap(), server.accept(from).unwrap());
-    let results = talk((&mut near, &mut far), 1_000);
+    let results = talk(&mut near, &mut far, 1_000);
     assert_eq!(results, (Ok(()), Ok(())));
     assert!(near.is_established() && far.is_established());
     (near, far)
@@ -119,7 +120,7 @@ fn meet(client: &Tls, server: &Tls, from: IpAddr, name: &str) -> (Session, Sessi
 #[track_caller]
 fn check_refused(client: &Tls, server: &Tls, from: IpAddr, name: &str, want: &str) {
     let (mut near, mut far) = (client.connect(name).unwrap(), server.accept(from).unwrap());
-    let (ours, theirs) = talk((&mut near, &mut far), 1_000);
+    let (ours, theirs) = talk(&mut near, &mut far, 1_000);
     let error = match (ours, theirs) {
         (Err(error), _) if !matches!(error, rustls::Error::AlertReceived(_)) => error,
         (_, Err(error)) => error,
@@ -154,7 +155,7 @@ fn messages_pass_in_any_pieces_and_nothing_is_held_between_them() {
             edge.connect("h.example").unwrap(),
             home.accept(PEER).unwrap(),
         );
-        assert_eq!(talk((&mut near, &mut far), piece), (Ok(()), Ok(())));
+        assert_eq!(talk(&mut near, &mut far, piece), (Ok(()), Ok(())));
         let long = vec![b'x'; 40_000];
         let mut out = Scratch::default();
         for message in [&b"OPTIONS"[..], &long] {
