@@ -109,7 +109,7 @@ impl Proxy {
         if let Some(branch) = context.branches.get_mut(index) {
             branch.breadth = breadth;
         }
-        let way = self.locate(turn, slot, index);
+        let way = self.contexts.locate(turn, slot, index);
         let context = self.contexts.get_mut(slot)?;
         match way {
             Way::Known => {}

@@ -1,5 +1,6 @@
 //! A CANCEL comes (RFC 3261 §9.2, §16.10). Those that we send stand in `cancelling`.
 
+use super::contexts::Contexts;
 use super::handover::hand_request;
 use super::{Fate, Owner, Proxy, Reply, Request, Turn, Verdict};
 use crate::id::Slot;
@@ -30,7 +31,8 @@ impl Proxy {
             hand_request(turn.net, shard, request);
             return Fate::Handed;
         }
-        let Some(owner) = owner.filter(|owner| !self.is_spoofed(turn, request, *owner)) else {
+        let Some(owner) = owner.filter(|owner| !self.contexts.is_spoofed(turn, request, *owner))
+        else {
             // No transaction: anybody can send any number of these.
             let reply = Reply::stateless(481, "Nothing To Cancel");
             turn.answer_request(request, reply, b"");
@@ -60,7 +62,7 @@ impl Proxy {
                 .get(context)
                 .is_some_and(|context| !context.answered)
         {
-            self.note_reason(turn, request, context);
+            self.contexts.note_reason(turn, request, context);
             self.cancel_pending(turn, context);
             // Where nothing was sent yet, nothing else will answer the INVITE.
             self.advance(turn, context);
@@ -80,7 +82,9 @@ impl Proxy {
             Verdict::Forward | Verdict::Answer(_) | Verdict::Drop => None,
         }
     }
+}
 
+impl Contexts {
     /// A CANCEL comes from where its INVITE came from, being hop by hop (RFC
     /// 3261 §9.1). A branch can be seen or guessed; whoever sends from
     /// elsewhere gets to know nothing.
@@ -88,10 +92,7 @@ impl Proxy {
         let Some(Owner::Proxy { context, .. }) = owner else {
             return false;
         };
-        let caller = self
-            .contexts
-            .get(context)
-            .map(|context| context.ingress.source);
+        let caller = self.get(context).map(|context| context.ingress.source);
         let is_spoofed = caller.is_some_and(|caller| caller.ip() != request.ingress.source.ip());
         turn.net.counters.spoofed_cancels += u64::from(is_spoofed);
         is_spoofed
@@ -105,7 +106,7 @@ impl Proxy {
         let passes = |header: &&Header| is_trusted || !identities.counts(bytes, header);
         let lines = || message.others(bytes, "Reason").filter(passes);
         let len = lines().map(|header| header.line.of(bytes).len()).sum();
-        if let Some(context) = self.contexts.get_mut(slot)
+        if let Some(context) = self.get_mut(slot)
             && (1..=limits::REASON_MAX).contains(&len)
         {
             let text = turn.net.pool.build(len, |out| {

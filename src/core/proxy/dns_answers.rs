@@ -39,7 +39,7 @@ impl Proxy {
 
     /// The DNS is silent: what it said last has to do.
     pub(super) fn locating_ended(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
-        let Some(name) = self.name_of(slot, index) else {
+        let Some(name) = self.contexts.name_of(slot, index) else {
             return;
         };
         let breadth = self
@@ -48,7 +48,7 @@ impl Proxy {
             .map_or(1, |branch| branch.breadth);
         let chance = turn.net.secrets.chance();
         let way = match turn.net.locate_last(turn.now, name, chance) {
-            Located::Ready => self.spread_over_servers(turn, slot, index),
+            Located::Ready => self.contexts.spread_over_servers(turn, slot, index),
             Located::Pending | Located::Nowhere(_) => {
                 turn.net.counters.timeouts += 1;
                 Way::Nowhere(480)

@@ -7,6 +7,7 @@
 //! random, since it is the one who holds most that is met most often; so nothing is
 //! kept in order for it while memory is not short.
 
+use super::contexts::Contexts;
 use super::received::is_sos;
 use super::{Context, Proxy, Request, State, Turn};
 use crate::id::Slot;
@@ -21,7 +22,7 @@ impl Proxy {
             return false;
         }
         for _ in 0..limits::EVICTIONS_MAX {
-            let Some(slot) = self.pick_of_heaviest_source(turn) else {
+            let Some(slot) = self.contexts.pick_of_heaviest_source(turn) else {
                 return false;
             };
             turn.net.counters.evicted += 1;
@@ -31,27 +32,6 @@ impl Proxy {
             }
         }
         false
-    }
-
-    /// A pending request of the source that holds most, among some that are looked at.
-    fn pick_of_heaviest_source(&self, turn: &mut Turn<'_>) -> Option<Slot> {
-        let len = u64::try_from(self.contexts.end().max(1)).unwrap_or(u64::MAX);
-        let chance = turn.net.secrets.chance();
-        let [start, stride] = [chance, chance >> 32].map(|part| part & u64::from(u32::MAX));
-        let mut most = (limits::SOURCE_EVICTED_FROM, None);
-        for step in 0..limits::EVICTION_SAMPLE {
-            let index = (start + step * (stride | 1)) % len;
-            let found = u32::try_from(index)
-                .ok()
-                .and_then(|at| self.contexts.at(at));
-            if let Some((slot, context)) = found.filter(|(_, context)| context.is_evictable()) {
-                let held = turn.net.txns.charged(context.ingress.source.ip());
-                if held > most.0 {
-                    most = (held, Some(slot));
-                }
-            }
-        }
-        most.1
     }
 
     /// Gives a request up: what rings is cancelled, and a branch that nothing was heard of
@@ -84,6 +64,27 @@ impl Proxy {
         self.contexts.remove_if_over(turn.net, slot);
         // The answer has left its lines there.
         self.plan.clear();
+    }
+}
+
+impl Contexts {
+    /// A pending request of the source that holds most, among some that are looked at.
+    fn pick_of_heaviest_source(&self, turn: &mut Turn<'_>) -> Option<Slot> {
+        let len = u64::try_from(self.end().max(1)).unwrap_or(u64::MAX);
+        let chance = turn.net.secrets.chance();
+        let [start, stride] = [chance, chance >> 32].map(|part| part & u64::from(u32::MAX));
+        let mut most = (limits::SOURCE_EVICTED_FROM, None);
+        for step in 0..limits::EVICTION_SAMPLE {
+            let index = (start + step * (stride | 1)) % len;
+            let found = u32::try_from(index).ok().and_then(|at| self.at(at));
+            if let Some((slot, context)) = found.filter(|(_, context)| context.is_evictable()) {
+                let held = turn.net.txns.charged(context.ingress.source.ip());
+                if held > most.0 {
+                    most = (held, Some(slot));
+                }
+            }
+        }
+        most.1
     }
 }
 

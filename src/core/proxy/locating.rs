@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 
 use super::branch::{Branch, State};
+use super::contexts::Contexts;
 use super::servers::Located;
 use super::standby::{Failure, Launch};
-use super::{Context, Net, Proxy, Request, Target, Turn};
+use super::{Context, Net, Request, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
 use crate::locate::{LookupId, Waiter};
@@ -23,7 +24,7 @@ pub(super) enum Way {
     Nowhere(u16),
 }
 
-impl Proxy {
+impl Contexts {
     /// Gives a branch whose target is a name the address of a server, and the
     /// further servers as its stand-bys.
     pub(super) fn locate(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> Way {
@@ -42,7 +43,7 @@ impl Proxy {
 
     /// The name that a branch leads to, where it leads to one.
     pub(super) fn name_of(&self, slot: Slot, index: usize) -> Option<LookupId> {
-        let branch = self.contexts.get(slot)?.branches.get(index)?;
+        let branch = self.get(slot)?.branches.get(index)?;
         match branch.target.hop {
             Hop::Named(name) => Some(name),
             Hop::Flow(_) | Hop::To { .. } => None,
@@ -51,7 +52,7 @@ impl Proxy {
 
     fn wait_for_name(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize, name: LookupId) {
         let number = u8::try_from(index).unwrap_or(u8::MAX);
-        let Some(branch) = self.contexts.branch(slot, index) else {
+        let Some(branch) = self.branch(slot, index) else {
             return;
         };
         branch.state = State::Locating;
@@ -78,7 +79,7 @@ impl Proxy {
         let servers = servers.filter(|&&(transport, addr)| turn.may_reach(transport, addr, name));
         let mut hops = servers.map(|&(transport, addr)| to(transport, addr, name));
         let first = hops.next();
-        if let (Some(hop), Some(branch)) = (first, self.contexts.branch(slot, index)) {
+        if let (Some(hop), Some(branch)) = (first, self.branch(slot, index)) {
             branch.target.hop = hop;
             self.add_servers(slot, index, hops);
         }
@@ -87,7 +88,7 @@ impl Proxy {
     }
 
     fn add_servers(&mut self, slot: Slot, index: usize, hops: impl Iterator<Item = Hop>) {
-        let Some(context) = self.contexts.get_mut(slot) else {
+        let Some(context) = self.get_mut(slot) else {
             return;
         };
         let Some(branch) = context.branches.get(index) else {

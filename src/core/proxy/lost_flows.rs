@@ -2,6 +2,7 @@
 //!
 
 use super::branch::{AnswerWeight, Branch, State, TcpFallback};
+use super::contexts::Contexts;
 use super::standby::Launch;
 use super::{Owner, Proxy, Turn};
 use crate::id::{ClientId, Flow, Slot};
@@ -75,7 +76,7 @@ impl Proxy {
         if was_up && self.send_again(turn, slot, index, client, back) {
             return;
         }
-        if was_up && self.keep_for_late_answer(slot, index) {
+        if was_up && self.contexts.keep_for_late_answer(slot, index) {
             self.branch_ended(turn, slot, index, status, None);
             if let Some(branch) = self.contexts.branch(slot, index) {
                 branch.arm_final_deadline(turn, slot, index);
@@ -85,25 +86,6 @@ impl Proxy {
         self.contexts.abandon(turn.net, slot, index, client);
         self.branch_ended(turn, slot, index, status, None);
         self.contexts.transaction_ended(turn.net, slot);
-    }
-
-    /// True for an INVITE that may have arrived before its connection was lost:
-    /// its transaction stays for a 2xx over another connection (X-4, P-27). Not
-    /// where the same branch goes by UDP next.
-    fn keep_for_late_answer(&mut self, slot: Slot, index: usize) -> bool {
-        let Some(context) = self.contexts.get_mut(slot).filter(|c| c.is_invite()) else {
-            return false;
-        };
-        let branch = context.branches.get_mut(index);
-        let Some(branch) = branch.filter(|branch| {
-            let unheard = matches!(branch.state, State::Trying { .. });
-            let may_leave = unheard && matches!(branch.tcp_fallback, TcpFallback::Stream(_));
-            !may_leave || branch.answer_weight == AnswerWeight::FlowLost
-        }) else {
-            return false;
-        };
-        branch.answer_weight = AnswerWeight::FlowLost;
-        true
     }
 
     /// Sends a request of which nothing was heard once more, over a new
@@ -175,6 +157,27 @@ impl Proxy {
             turn.net.txns.set_client_flow(client, flow);
         }
         self.advance(turn, slot);
+        true
+    }
+}
+
+impl Contexts {
+    /// True for an INVITE that may have arrived before its connection was lost:
+    /// its transaction stays for a 2xx over another connection (X-4, P-27). Not
+    /// where the same branch goes by UDP next.
+    fn keep_for_late_answer(&mut self, slot: Slot, index: usize) -> bool {
+        let Some(context) = self.get_mut(slot).filter(|c| c.is_invite()) else {
+            return false;
+        };
+        let branch = context.branches.get_mut(index);
+        let Some(branch) = branch.filter(|branch| {
+            let unheard = matches!(branch.state, State::Trying { .. });
+            let may_leave = unheard && matches!(branch.tcp_fallback, TcpFallback::Stream(_));
+            !may_leave || branch.answer_weight == AnswerWeight::FlowLost
+        }) else {
+            return false;
+        };
+        branch.answer_weight = AnswerWeight::FlowLost;
         true
     }
 }

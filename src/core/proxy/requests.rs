@@ -2,6 +2,7 @@
 //! shard calls them: [`recognise`](Proxy::recognise), [`validate`](Proxy::validate),
 //! [`route`](Proxy::route) and [`forward`](Proxy::forward).
 
+use super::contexts::Contexts;
 use super::handover::hand_request;
 use super::sips;
 use super::validate::{self, Valid};
@@ -211,7 +212,7 @@ impl Proxy {
             self.contexts.remove(turn.net, slot);
             return self.overflow(turn, request, key, "Transaction Table Full");
         };
-        self.adopt(turn.net, slot, server);
+        self.contexts.adopt(turn.net, slot, server);
         if invite {
             // T-2: at once, since the next hop's answer may take longer than 200 ms.
             let trying = turn.net.answer(request, 100, "Trying", b"");
@@ -238,9 +239,13 @@ impl Proxy {
         self.plan.add_retry_after(0, &mut turn.net.secrets);
         self.reply(turn, request, key, Reply::stateless(503, reason))
     }
+}
 
+impl Contexts {
+    /// Gives a context its server transaction, and charges the source of the request with what is
+    /// kept of it.
     fn adopt(&mut self, net: &mut Net, slot: Slot, server: ServerId) {
-        if let Some(context) = self.contexts.get_mut(slot) {
+        if let Some(context) = self.get_mut(slot) {
             context.server = Some(server);
             context.live = 1;
             // The request, and a copy of it for each branch.

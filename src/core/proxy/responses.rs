@@ -1,6 +1,7 @@
 //! A response comes in: to which branch, and what it means for the request
 //! (RFC 3261 §16.7, RFC 6026 §8).
 
+use super::contexts::Contexts;
 use super::response_edits::remove_via;
 use super::{Net, Owner, Proxy, Response, State, Step, Turn};
 use crate::bytes::Buf;
@@ -37,7 +38,10 @@ impl Proxy {
             turn.net.counters.stray_responses += 1;
             return;
         }
-        if self.is_impostor(turn, owner, client, response.flow) {
+        if self
+            .contexts
+            .is_impostor(turn, owner, client, response.flow)
+        {
             turn.net.counters.stray_responses += 1;
             return;
         }
@@ -86,27 +90,6 @@ impl Proxy {
             }
             Some(_) | None => message.has_second_via(),
         }
-    }
-
-    /// Whether somebody else answers what was sent to an element of ours: whoever the request
-    /// went on to can read our branch in its Vias.
-    fn is_impostor(
-        &mut self,
-        turn: &Turn<'_>,
-        owner: Option<Owner>,
-        client: ClientId,
-        flow: Flow,
-    ) -> bool {
-        let Some(Owner::Proxy { context, branch }) = owner else {
-            return false;
-        };
-        let is_elsewhere = turn.net.txns.client_flow(client) != Some(flow);
-        is_elsewhere
-            && self
-                .contexts
-                .branch(context, branch.into())
-                .is_some_and(|branch| branch.is_inside)
-            && !turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
     }
 
     /// A response that is no retransmission: what it means for its branch.
@@ -237,6 +220,28 @@ impl Proxy {
         turn.net
             .pool
             .build(room, |out| edits.apply(response.bytes, out))
+    }
+}
+
+impl Contexts {
+    /// Whether somebody else answers what was sent to an element of ours: whoever the request
+    /// went on to can read our branch in its Vias.
+    fn is_impostor(
+        &mut self,
+        turn: &Turn<'_>,
+        owner: Option<Owner>,
+        client: ClientId,
+        flow: Flow,
+    ) -> bool {
+        let Some(Owner::Proxy { context, branch }) = owner else {
+            return false;
+        };
+        let is_elsewhere = turn.net.txns.client_flow(client) != Some(flow);
+        is_elsewhere
+            && self
+                .branch(context, branch.into())
+                .is_some_and(|branch| branch.is_inside)
+            && !turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
     }
 }
 
