@@ -10,30 +10,33 @@ use crate::scan::Method;
 use super::{Fate, Net, Pass, Plan, Proxy, Reply, Request, Turn};
 
 impl Proxy {
-    /// The source asks for too much. Over UDP it need not be who it says, so an
-    /// answer would go to whoever has that address; and a stream without an
-    /// answer would leave its phone waiting.
+    /// The source asks for too much.
     pub(super) fn limit(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
-        const WHY: &str = "Too Many Requests From Your Address";
         turn.net.counters.limited += 1;
-        if !request.ingress.flow.is_reliable() {
-            self.rejected
-                .note(turn, request, Reply::stateless(503, WHY));
-            return Fate::Dropped;
-        }
-        self.refuse(turn, request, WHY)
+        self.refuse_source(turn, request, "Too Many Requests From Your Address")
     }
 
     /// The source makes us keep too much.
     pub(super) fn keep_out(&mut self, turn: &mut Turn<'_>, request: &Request<'_>) -> Fate {
-        const WHY: &str = "Too Much Pending From Your Address";
         turn.net.counters.kept_out += 1;
-        if !request.ingress.flow.is_reliable() {
-            self.rejected
-                .note(turn, request, Reply::stateless(503, WHY));
-            return Fate::Dropped;
+        self.refuse_source(turn, request, "Too Much Pending From Your Address")
+    }
+
+    /// Refuses a request for what its source has done. Over UDP it need not be who it says, so an
+    /// answer would go to whoever has that address; and a stream without an answer would leave its
+    /// phone waiting.
+    fn refuse_source(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        reason: &'static str,
+    ) -> Fate {
+        if request.ingress.flow.is_reliable() {
+            return self.refuse(turn, request, reason);
         }
-        self.refuse(turn, request, WHY)
+        let reply = Reply::stateless(503, reason);
+        self.rejected.note(turn, request, reply);
+        Fate::Dropped
     }
 
     /// The shard is late, and refuses a request for it.
