@@ -22,6 +22,7 @@ mod flow_table;
 mod name_server;
 pub(crate) mod private;
 mod reload;
+mod stamp;
 mod store;
 mod subscribers;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::reload::{Stamp, stamp};
+use super::stamp::{Stamp, stamp};
 use crate::io::tls::{BadFile, Settings, Tls};
 use crate::io::{Order, Orders};
 

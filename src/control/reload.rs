@@ -11,16 +11,16 @@
 //! Not here: which keys wait for a restart (`config::Source`).
 
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::certificates::Certificates;
 use super::name_server::Served;
+use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
 use crate::config::{Change, Config, Role, Source};
 use crate::home::{Revoked, Subscribers};
@@ -335,18 +335,9 @@ async fn tell_shards(shards: &[Orders], settings: &Arc<NewSettings>) -> usize {
     behind
 }
 
-/// What changes when a file does: which one it is, its length and its time.
-pub(super) type Stamp = Option<(u64, u64, SystemTime)>;
-
 /// The stamps of the configuration and of the files of keys that it names.
 fn stamps(running: &Running) -> Vec<Stamp> {
     let keys = running.config.key_files.iter().map(PathBuf::as_path);
     let all = std::iter::once(running.source.path()).chain(keys);
     all.map(stamp).collect()
-}
-
-/// The stamp of one file; `None`: it is not there.
-pub(super) fn stamp(path: &Path) -> Stamp {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.ino(), found.len(), found.modified().ok()?))
 }

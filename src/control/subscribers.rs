@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reload::{Stamp, stamp};
+use super::stamp::{Stamp, stamp};
 use crate::config::Home;
 use crate::digest::Algorithm;
 use crate::home::{BadLine, Revoked, Subscribers};

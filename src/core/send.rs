@@ -16,11 +16,11 @@ mod liveness;
 mod outbox;
 
 pub use flows::{
-    Accepted, Clear, End, Flows, Hop, HostRule, KnownAs, Local, NameId, Names, PeerRule, Ports,
-    Reach, SentBy, Stream, network,
+    Accepted, Clear, End, Far, Flows, Hop, HostRule, KnownAs, Local, NameId, Names, PeerRule,
+    Ports, Reach, SentBy, Stream, network,
 };
 pub use liveness::{Health, KeepaliveRole, LivenessEvent, Peers};
 pub use outbox::{
-    DatagramQueue, Dropped, Event, Far, Handoff, Held, Notice, Outbox, Output, Overflow, Party,
-    Refresh, StreamQueue,
+    DatagramQueue, Dropped, Event, Handoff, Held, Notice, Outbox, Output, Overflow, Party, Refresh,
+    StreamQueue,
 };

@@ -130,8 +130,8 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::io::Purpose;
     use crate::io::socket;
-    use crate::io::sockets::Purpose;
 
     #[track_caller]
     fn check(origin: u8, kind: u8, code: u8, want: bool) {

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::Fault;
-use super::sockets::Purpose;
+use super::purpose::Purpose;
 use crate::id::Transport;
 use crate::limits;
 

@@ -5,6 +5,7 @@ use std::thread;
 
 use socket2::Socket;
 
+use super::purpose::Purpose;
 use super::{Fault, Outgoing, socket};
 use crate::id::Transport;
 use crate::limits;
@@ -28,19 +29,6 @@ pub struct Listening<'a> {
     /// the shard. It is at one of those ports of the first UDP listener's address,
     /// or of the core side's; the first shard's is the core side's own.
     pub sends_from_core: bool,
-}
-
-/// Whom a listener is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Everybody.
-    Everybody,
-    /// The phones of another member, once its address has come here.
-    Covering,
-    /// Peers, who connect to `core_listen`.
-    Peers,
-    /// Peers, who meet the node on its core side.
-    CoreSide,
 }
 
 /// Everything one shard listens on, bound.

@@ -26,7 +26,7 @@ pub(super) type Unreachable = (SocketId, SocketAddr, Box<[u8]>);
 struct UdpPort {
     /// What the core knows it by, which those of one port have in common.
     id: SocketId,
-    /// Its own place among the sockets of the shard.
+    /// Its own index among the sockets of the shard.
     index: u16,
     socket: Socket,
     side: Side,

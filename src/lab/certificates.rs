@@ -2,14 +2,12 @@
 //! and one that all edges share (S-35), with the name of each of them (C-6, M-3), and
 //! one for phones that want to show any.
 
-use std::path::Path;
-
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     SanType,
 };
 
-use super::{Fault, files};
+use super::Fault;
 
 /// The domains that each certificate is for, by the name of its files. An
 /// ordinary client may look at the DNS name; whoever speaks SIP looks at the
@@ -28,16 +26,11 @@ const PAIRS: [(&str, &[&str]); 3] = [
     ("phone", &["phone.example.com"]),
 ];
 
-/// Writes the root and all pairs.
-pub(super) fn write(folder: &Path) -> Result<(), Fault> {
-    let made = make().map_err(|why| Fault::Certificates(why.to_string()))?;
-    for (name, text) in made {
-        files::put(folder, &name, &text)?;
-    }
-    Ok(())
+/// The names and contents of the files: the root and all pairs.
+pub(super) fn files() -> Result<Vec<(String, String)>, Fault> {
+    make().map_err(|why| Fault::Certificates(why.to_string()))
 }
 
-/// File names and contents.
 fn make() -> Result<Vec<(String, String)>, rcgen::Error> {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -5,6 +5,7 @@
 //! follows is measured on the messages themselves, and the command succeeds
 //! only if nothing was lost.
 
+mod exchange;
 mod stage;
 mod table;
 
@@ -17,7 +18,8 @@ use crate::agent::Command;
 use crate::config::random;
 use crate::send::Event;
 use crate::ua::Speaks;
-use stage::{Side, Stage};
+use exchange::Side;
+use stage::Stage;
 use table::Row;
 
 /// How the demonstration is to be run.

@@ -37,7 +37,9 @@ pub(super) struct Shape {
 pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Result<(), Fault> {
     put(folder, "users.txt", USERS)?;
     if shape.core == Transport::Tls {
-        certificates::write(folder)?;
+        for (name, text) in certificates::files()? {
+            put(folder, &name, &text)?;
+        }
     }
     put(folder, &config_name(HOME), &home(shape))?;
     for node in EDGES {
@@ -169,7 +171,7 @@ fn name_server(node: NodeAddress) -> String {
 const USUAL_DNS_PORT: u16 = 53;
 
 /// Readable by nobody else: there are a key and passwords among them.
-pub(super) fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
+fn put(folder: &Path, name: &str, text: &str) -> Result<(), Fault> {
     let path = folder.join(name);
     let mut options = std::fs::OpenOptions::new();
     let file = options

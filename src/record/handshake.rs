@@ -17,7 +17,8 @@ use rustls::{
 use crate::failure::Failure;
 use crate::keys::header;
 use crate::limits::HEADER_LEN;
-use crate::session::{Role, Session};
+use crate::role::Role;
+use crate::session::Session;
 use crate::takeover::{self, Logged};
 
 /// Either end of a handshake.

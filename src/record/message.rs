@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use crate::limits::MESSAGE_LEN_MAX;
-use crate::session::Role;
+use crate::role::Role;
 use crate::suite::Version;
 
 const HELLO_REQUEST: u8 = 0;

@@ -10,19 +10,11 @@ use ring::aead::LessSafeKey;
 use crate::failure::Failure;
 use crate::keys::{Half, Secret};
 use crate::message::Message;
+use crate::role::Role;
 use crate::suite::{Cipher, Suite, Version};
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-
-/// Which end of the connection this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The one that has connected.
-    Client,
-    /// The one that was connected to.
-    Server,
-}
 
 /// One direction's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,8 @@ use zeroize::Zeroize;
 use crate::keys::{Half, KEY_MAX, NONCE_LEN, SECRET_MAX, Secret};
 use crate::limits;
 use crate::message::{self, HEAD_LEN, Message};
-use crate::session::{Flow, Role, Session};
+use crate::role::Role;
+use crate::session::{Flow, Session};
 use crate::suite::{Cipher, Suite, Version};
 
 const LAYOUT: u8 = 1;

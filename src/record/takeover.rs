@@ -13,7 +13,8 @@ use rustls::{ConnectionTrafficSecrets, ExtractedSecrets, ProtocolVersion};
 use zeroize::Zeroize;
 
 use crate::keys::{Half, SECRET_MAX, Secret};
-use crate::session::{Keys, Role, Session};
+use crate::role::Role;
+use crate::session::{Keys, Session};
 use crate::suite::{Cipher, Suite, Version};
 
 /// Why rustls' connection cannot be taken over: a fault of this side, never seen.

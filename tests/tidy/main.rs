@@ -8,6 +8,7 @@
 //!   **bytes, frame, grammar, uri, scan, stick, txn, edit, trust, locate, send, proxy, edge | home | agent,
 //!   shard**: messages pass `edit` and `send` last, but those two know nothing
 //!   of who decides, so for dependencies they stand left of `proxy`.
+//! - The files of a room use one another in one direction.
 //! - A configuration key is read when some code says `.key`.
 //! - The name of a rule such as `S-14` leads to one of `src/core/protocol.md`, and each rule has
 //!   a test that cites it.
@@ -15,6 +16,7 @@
 //! - A function with a namesake in another room has a reason.
 //! - A public function of the core is named outside of it.
 
+mod circles;
 mod namesakes;
 mod pages;
 mod publics;
@@ -233,6 +235,11 @@ fn rooms_look_left() {
             .flat_map(wrong_ways)
             .collect::<Vec<_>>(),
     );
+}
+
+#[test]
+fn the_files_of_a_room_use_one_another_in_one_direction() {
+    none(&circles::found(&sources(&["src"])));
 }
 
 #[test]

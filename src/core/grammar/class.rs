@@ -1,7 +1,6 @@
 //! Byte classes of RFC 3261 §25.1, one table for all, and the white space
 //! that header values are surrounded by.
 
-use super::cursor::within;
 use super::lanes::Lanes;
 use crate::span::Span;
 
@@ -173,6 +172,24 @@ const fn classes(byte: u8) -> u8 {
         bits |= Class::DIGIT.0;
     }
     bits
+}
+
+/// `start..end` of a message whose length is known to be within
+/// `limits::MESSAGE_MAX`: what `Span::new` does without asking again.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "offsets in a message that was checked, or in a span, fit 16 bits"
+)]
+pub(crate) fn within(start: usize, end: usize) -> Span {
+    debug_assert!(
+        start <= end && end <= usize::from(u16::MAX),
+        "{start}..{end}"
+    );
+    Span {
+        start: start as u16,
+        end: end as u16,
+    }
 }
 
 #[cfg(test)]

@@ -6,26 +6,10 @@
 //! them for 64 bytes at a time and steps from one to the next.
 
 use super::block::{self, Found};
+pub(crate) use super::class::within;
+
 use super::class::{self, Class};
 use crate::span::Span;
-
-/// `start..end` of a message whose length is known to be within
-/// `limits::MESSAGE_MAX`: what `Span::new` does without asking again.
-#[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "offsets in a message that was checked, or in a span, fit 16 bits"
-)]
-pub(crate) fn within(start: usize, end: usize) -> Span {
-    debug_assert!(
-        start <= end && end <= usize::from(u16::MAX),
-        "{start}..{end}"
-    );
-    Span {
-        start: start as u16,
-        end: end as u16,
-    }
-}
 
 /// A place in the bytes of a message, and where the value ends.
 #[derive(Clone, Copy, Debug)]

@@ -10,13 +10,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
-use super::Far;
 use crate::frame;
 use crate::id::{Flow, ShardSet, Slab, StreamId, Transport};
 use crate::limits;
 use crate::locate::is_unicast;
 use crate::time::Instant;
 
+pub use far::Far;
 pub use hop::Hop;
 pub use locals::{KnownAs, Local, SentBy};
 pub use names::{NameId, Names};
@@ -306,6 +306,7 @@ impl Flows {
     }
 }
 
+mod far;
 mod far_side;
 mod hop;
 mod locals;

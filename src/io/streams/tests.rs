@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::bytes::Pool;
+use crate::io::ring::Room;
 use crate::io::token::Token;
 use crate::time::Duration;
 

@@ -4,8 +4,8 @@ use std::net::UdpSocket;
 
 use super::*;
 use crate::bytes::Pool;
+use crate::io::Purpose;
 use crate::io::ring::Room;
-use crate::io::sockets::Purpose;
 use crate::time::Duration;
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
-use super::stage::{Exchange, Side};
+use super::exchange::{Exchange, Side};
 
 /// Longest time to a final answer that still counts as survival.
 const BOUND: Duration = Duration::from_secs(2);

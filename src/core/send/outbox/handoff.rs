@@ -2,18 +2,9 @@
 //! share no memory, and what is handed over belongs to the receiver.
 
 use crate::id::{Flow, StreamId};
-use crate::send::End;
+use crate::send::Far;
 use crate::time::Instant;
 use crate::trust::Ingress;
-
-/// The far side of a flow, as the shard that holds it knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Far {
-    /// Its end of the flow.
-    pub end: End,
-    /// The domains its certificate names.
-    pub identities: Box<[Box<str>]>,
-}
 
 /// A flow binding that a shard of an edge has: the phone and its reg-id.
 #[derive(Clone, Debug, PartialEq, Eq)]

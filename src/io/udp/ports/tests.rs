@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::bytes::Pool;
-use crate::io::sockets::Purpose;
+use crate::io::Purpose;
 use crate::io::token::Token;
 
 const PATIENCE: Duration = Duration::from_secs(5);
