@@ -16,6 +16,8 @@ impl Proxy {
         if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
             turn.net.counters.names_failed += 1;
         }
+        // The role first: whether an address is a home's, and may be sent to, follows from this very
+        // answer.
         turn.policy
             .on_dns_answer(&mut Step::new(turn.net, turn.now));
         for waiter in waiting {
@@ -23,6 +25,7 @@ impl Proxy {
             let Some(branch) = self.contexts.branch(slot, index) else {
                 continue;
             };
+            // It may have been cancelled meanwhile, or its time be up.
             if branch.state != State::Locating {
                 continue;
             }
@@ -47,6 +50,7 @@ impl Proxy {
             .branch(slot, index)
             .map_or(1, |branch| branch.breadth);
         let chance = turn.net.secrets.chance();
+        // A record whose time is over leads to the right server more often than none does.
         let way = match turn.net.locate_last(turn.now, name, chance) {
             Located::Ready => self.contexts.spread_over_servers(turn, slot, index),
             Located::Pending | Located::Nowhere(_) => {

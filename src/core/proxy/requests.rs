@@ -35,9 +35,12 @@ impl Proxy {
             return Err(Fate::Dropped);
         }
         self.plan.clear();
+        // A CANCEL has a transaction of its own and the branch of its INVITE's (RFC 3261 §9.1).
         if request.message.method() == Method::Cancel && admitted {
             return Err(self.cancel(turn, request));
         }
+        // What was taken in stays so, however late the shard is by now: to answer it once more costs
+        // less than to refuse it.
         let key = request.server_key(turn.net.txns.keys(), None);
         if let Some(server) = turn.net.txns.find_server(key)
             && !turn.net.omit.leaves_out(Omit::Absorbing)
@@ -58,6 +61,8 @@ impl Proxy {
         if turn.net.admission.is_shedding() && !turn.takes_in(request) {
             return Err(self.shed(turn, request));
         }
+        // Where memory is short for everybody the sender may try elsewhere; where its source has had
+        // its share, only that source is told.
         if !turn.has_room(request) && !self.makes_room(turn, request) {
             return Err(if turn.net.pool.is_exhausted() {
                 self.overflow(turn, request, key, "Out Of Memory For Transactions")
@@ -139,7 +144,8 @@ impl Proxy {
         key: ServerKey,
         reply: Reply,
     ) -> Fate {
-        // O-21: a 430 is for proxies, and no phone hears one.
+        // O-21: a 430 is for proxies, and no phone hears one. Other statuses of our own were chosen
+        // for whoever asks.
         let is_between = reply.status == 430;
         let mapped =
             is_between.then(|| turn.policy.map_final_status(430, request.ingress.principal));
@@ -185,6 +191,7 @@ impl Proxy {
         key: ServerKey,
         valid: &Valid,
     ) -> Fate {
+        // Only now is it known what the hash is over: the Routes that the plan has used.
         let loop_hash = self.loop_hash(&turn.net.secrets, request);
         if loop_hash.is_some_and(|hash| request.meets_itself(&turn.net.flows, hash)) {
             turn.net.counters.loops += 1;

@@ -73,6 +73,7 @@ impl Returns {
             return;
         };
         let mut pending = self.pending.iter_mut();
+        // The connection for it is being opened, or its name looked up.
         if let Some(earlier) = pending.find(|earlier| earlier.server == server) {
             earlier.bytes = response.clone();
             return;
