@@ -19,6 +19,7 @@
 mod accepting;
 mod handoffs;
 mod input;
+mod keepalives;
 mod liveness;
 mod quotes;
 mod reconfigure;
