@@ -5,7 +5,7 @@
 //! is wrong is said in one sentence that names the key, the line, and what
 //! would be right.
 //!
-//! Not here: whether the addresses can be bound ([`io`](crate::io)), and the lists
+//! Not here: whether the addresses can be bound ([`io`]), and the lists
 //! that may change while the node runs ([`control`](crate::control)).
 
 mod dns;

@@ -3,7 +3,7 @@
 //!
 //! Sockets first, because a taken port is the likeliest mistake; then the
 //! disk; then the shards, which have their registrations back before they read
-//! their first message; last the control thread ([`control`](crate::control)), which ends them again.
+//! their first message; last the control thread ([`control`]), which ends them again.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
